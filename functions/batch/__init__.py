@@ -1,0 +1,1 @@
+"""The job machine: pure states, keys and records, and the two AWS doors store and objects."""

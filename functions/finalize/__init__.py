@@ -1,0 +1,1 @@
+"""Door that writes the manifest, last."""

@@ -1,0 +1,1 @@
+"""The pure desks of a request's journey: tokenize, route, assemble."""

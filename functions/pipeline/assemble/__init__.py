@@ -1,0 +1,1 @@
+"""Tensors to answers, one file per task."""

@@ -1,0 +1,1 @@
+"""Door that cuts a document into shards."""

@@ -1,0 +1,1 @@
+"""Door that mends what crashed."""

@@ -1,0 +1,1 @@
+"""Door that answers one shard."""

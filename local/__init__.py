@@ -1,0 +1,1 @@
+"""What makes make run work; nothing the product imports."""

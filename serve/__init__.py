@@ -1,0 +1,1 @@
+"""The model side: packed engine, scheduler, Ray Serve applications."""

@@ -1,0 +1,1 @@
+"""Packed encoders over the reference weights, one file per family."""

@@ -1,0 +1,1 @@
+"""What both sides of Glossa agree on: messages, wire, catalog, errors, settings, log."""

@@ -1,0 +1,151 @@
+"""catalog.toml -> frozen values: the facts of each model we serve; both sides read it.
+
+Validates once and refuses unknown keys. Must not know how a model is loaded or a task is done.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.errors import NotFound, Unprocessable
+
+MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+Lane = Literal["base", "large", "xl"]
+Family = Literal["xlm-roberta", "xlm-roberta-xl", "xlm"]
+Task = Literal["text-classification", "token-classification", "fill-mask", "feature-extraction"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Head(_Frozen):
+    """One head over a model's backbone.
+
+    `prefix` is where its tensors live in the checkpoint (reference names: `classifier`,
+    `lm_head`; several heads: `heads.<name>`; empty for feature-extraction, which has none).
+    `labels` are in logit order. `default` marks the head a task takes when none is named.
+    """
+
+    task: Task
+    prefix: str = ""
+    labels: tuple[str, ...] = ()
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] = (
+        "single_label_classification"
+    )
+    default: bool = False
+
+
+class Replicas(_Frozen):
+    """How many replicas serve the model, and what one takes of a machine."""
+
+    min: int = Field(default=1, ge=0)
+    max: int = Field(default=1, ge=1)
+    num_cpus: float = Field(default=1.0, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
+
+
+class Model(_Frozen):
+    """One served model. `checkpoint` is a folder (relative to the catalog), `s3://…` or `hub:name@revision`.
+
+    `max_tokens` counts special tokens (max_position_embeddings - pad_id - 1 for XLM-R). Token
+    limits: `token_budget` per forward pass, `max_backlog_tokens` admitted and not yet answered.
+    `tokens_per_s` is the lane's measured speed until the replica has measured its own.
+    """
+
+    name: str = Field(pattern=MODEL_NAME)
+    family: Family
+    checkpoint: str
+    weights_sha256: Sha256
+    tokenizer_sha256: Sha256
+    revision: str = Field(default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    lane: Lane = "base"
+    max_tokens: int = Field(ge=8, le=8192)
+    vocab_size: int = Field(ge=8)
+    pad_id: int = 1
+    mask_id: int | None = None
+    mask_token: str | None = None
+    token_budget: int = Field(default=4096, ge=8)
+    max_backlog_tokens: int = Field(default=131_072, ge=8)
+    tokens_per_s: float = Field(default=1000.0, gt=0)
+    max_batch_ms: float = Field(default=60.0, gt=0)
+    languages: str = ""
+    replicas: Replicas = Replicas()
+    heads: Mapping[str, Head]
+
+    @model_validator(mode="after")
+    def _one_default_per_task(self) -> Model:
+        tasks = [head.task for head in self.heads.values() if head.default]
+        if doubled := {task for task in tasks if tasks.count(task) > 1}:
+            raise ValueError(f"model {self.name}: more than one default head for {sorted(doubled)}")
+        return self
+
+    def head_for(self, task: str, head: str | None) -> str:
+        """Return the head's name: the named one if it can do `task`, else the task's default.
+
+        Raises NotFound for an unknown head, Unprocessable when the model cannot do the task.
+        """
+        able = [name for name, known in self.heads.items() if known.task == task]
+        if head is None:
+            default = [name for name in able if self.heads[name].default] or able
+            if not default:
+                raise Unprocessable(f"model {self.name} has no head for {task}; its tasks: {sorted(self.tasks)}")
+            return default[0]
+        if head not in self.heads:
+            raise NotFound(f"model {self.name} has no head {head!r}; heads: {sorted(self.heads)}")
+        if head not in able:
+            raise Unprocessable(f"head {self.name}:{head} does {self.heads[head].task}, not {task}; try one of {able}")
+        return head
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The tasks any of its heads can do."""
+        return frozenset(head.task for head in self.heads.values())
+
+
+class Catalog(_Frozen):
+    """All models by name; `default_model` answers when a request names none."""
+
+    default_model: str
+    models: Mapping[str, Model]
+
+    @model_validator(mode="after")
+    def _default_exists(self) -> Catalog:
+        if self.default_model not in self.models:
+            raise ValueError(f"default_model {self.default_model!r} is not one of {sorted(self.models)}")
+        return self
+
+    def model(self, name: str) -> Model:
+        """Return a model. Raises NotFound with the names there are."""
+        if name not in self.models:
+            raise NotFound(f"no model {name!r}; models: {sorted(self.models)}")
+        return self.models[name]
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """Split `model[:head]`; the head is None when absent or empty."""
+    name, _, head = reference.partition(":")
+    return name, head or None
+
+
+def parse_catalog(text: str) -> Catalog:
+    """Parse the TOML text of a catalog. Raises ValueError naming each key that is wrong."""
+    raw = tomllib.loads(text)
+    models = {name: {**value, "name": name} for name, value in raw.pop("models", {}).items()}
+    try:
+        return Catalog.model_validate({**raw, "models": models})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"catalog cannot be read: {faults}") from None
+
+
+def load_catalog(path: Path) -> Catalog:
+    """Read and parse a catalog file. Raises ValueError, OSError."""
+    return parse_catalog(path.read_text(encoding="utf-8"))

@@ -1,0 +1,32 @@
+"""One JSON line per event on standard output, with allow-listed fields only.
+
+Text, tokens, presigned URLs and foreign fields never reach a log: a field that is not on the
+list is dropped and its name counted in `dropped`. Must not know who logs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TextIO
+
+ALLOWED = frozenset({
+    "attempt", "backlog_tokens", "batch_tokens", "code", "count", "deadline_ms", "error_type", "failed",
+    "fingerprint", "function", "head", "job_id", "lane", "model", "n_rows", "n_tokens", "n_windows", "operation",
+    "reason", "records", "request_id", "retryable", "revision", "route", "seconds", "shard", "state", "status",
+    "task", "tenant_hash", "timings_ms", "url_host", "version",
+})  # fmt: skip
+
+
+def log_event(event: str, *, level: str = "info", stream: TextIO | None = None, **fields: object) -> None:
+    """Write one JSON line: time, level, event and the allowed fields; values are cut at 300 characters."""
+    line: dict[str, object] = {"time": round(time.time(), 3), "level": level, "event": event}
+    line |= {name: _short(value) for name, value in fields.items() if name in ALLOWED}
+    if dropped := sorted(name for name in fields if name not in ALLOWED):
+        line["dropped"] = dropped
+    print(json.dumps(line, default=str), file=stream or sys.stdout, flush=True)
+
+
+def _short(value: object) -> object:
+    return value[:300] if isinstance(value, str) else value

@@ -1,0 +1,211 @@
+"""Frozen messages, one per hop of a request's journey.
+
+    TextRequest -> Tokenized -> Routed -> (wire) InferCall -> Inferred -> Result
+
+Data without behaviour beyond views of itself. Must not know how any stage works, nor any
+library: tensors are little-endian bytes with a shape, so that neither side needs numpy.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Datatype = Literal["INT32", "FP32"]
+Priority = Literal["interactive", "batch"]
+Parameter = str | int | float | bool | tuple[str, ...]
+
+ITEM_BYTES: Mapping[str, int] = {"INT32": 4, "FP32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A dense little-endian tensor: `data` holds prod(shape) items of `datatype`, row-major."""
+
+    datatype: Datatype
+    shape: tuple[int, ...]
+    data: memoryview[int]
+
+    @classmethod
+    def ints(cls, values: Iterable[int], shape: Sequence[int] | None = None) -> Tensor:
+        """Make an INT32 tensor; `shape` defaults to one dimension. Raises OverflowError past int32."""
+        return cls._of("INT32", array("i", values), shape)
+
+    @classmethod
+    def floats(cls, values: Iterable[float], shape: Sequence[int] | None = None) -> Tensor:
+        """Make an FP32 tensor; `shape` defaults to one dimension."""
+        return cls._of("FP32", array("f", values), shape)
+
+    @classmethod
+    def _of(cls, datatype: Datatype, values: array[int] | array[float], shape: Sequence[int] | None) -> Tensor:
+        if sys.byteorder != "little":  # the wire is little-endian
+            values.byteswap()
+        view = memoryview(values).cast("B").toreadonly()
+        return cls(datatype, tuple(shape) if shape is not None else (len(values),), view)
+
+    def int_values(self) -> memoryview[int]:
+        """Return an INT32 tensor's items as a flat view; slices copy nothing. Raises TypeError on FP32."""
+        if self.datatype != "INT32":
+            raise TypeError(f"got a {self.datatype} tensor, expected INT32. This is a bug.")
+        return self.data.cast("i")
+
+    def float_values(self) -> memoryview[float]:
+        """Return an FP32 tensor's items as a flat view; slices copy nothing. Raises TypeError on INT32."""
+        if self.datatype != "FP32":
+            raise TypeError(f"got a {self.datatype} tensor, expected FP32. This is a bug.")
+        return self.data.cast("f")
+
+    def tobytes(self) -> bytes:
+        """Return the raw little-endian bytes."""
+        return self.data.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when datatype, shape and bytes are."""
+        if not isinstance(other, Tensor):
+            return NotImplemented
+        return (self.datatype, self.shape, self.tobytes()) == (other.datatype, other.shape, other.tobytes())
+
+    def __hash__(self) -> int:
+        """Hash of datatype, shape and bytes."""
+        return hash((self.datatype, self.shape, self.tobytes()))
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """One input of a request: a text, or a pair. `text` is kept exactly as received."""
+
+    text: str
+    text_pair: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """What a caller asks: a task over `inputs`, as validated at the door.
+
+    `model` is `name[:head]` or None for the task's default. `deadline_s` is on the monotonic
+    clock of this process. `parameters` are validated against the task's schema.
+    """
+
+    task: str
+    inputs: tuple[TextInput, ...]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    model: str | None = None
+    tenant: str = "local"
+    priority: Priority = "interactive"
+    deadline_s: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One row for the model: special tokens included, at most the model's max_tokens ids.
+
+    `row` is the index of the input it came from. `input_ids` are int32. `offsets[i]` is the
+    half-open span of token i in Unicode code points of the text as received; special tokens have
+    (0, 0) and `special[i]` True. `positions` are indices (into this window) the head reads, for
+    fill-mask; `lang_ids` are per token, for XLM. `text` says which text of a pair a token is of.
+    """
+
+    row: int
+    input_ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    special: tuple[bool, ...]
+    positions: tuple[int, ...] = ()
+    lang_ids: tuple[int, ...] | None = None
+
+    @property
+    def n_content_tokens(self) -> int:
+        """Number of tokens that are not special."""
+        return len(self.special) - sum(self.special)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """All windows of a request in input order, and the sha256 of the tokenizer that made them.
+
+    `truncated[row]` says whether input `row` was cut (only when the caller asked for it).
+    """
+
+    windows: tuple[Window, ...]
+    fingerprint: str
+    truncated: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Where a request goes: a catalog model, one of its heads, and the lane that holds it."""
+
+    model: str
+    head: str
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class InferCall:
+    """One call to a replica: rows packed one after the other, no padding.
+
+    Shapes: `input_ids` INT32 [tokens]; `row_lengths` INT32 [rows], sum = tokens; `positions`
+    INT32 [n] indices into the packed stream with `positions_per_row` INT32 [rows]; `lang_ids`
+    INT32 [tokens]. `fingerprint` is "" when the caller does not say (foreign clients).
+    `timeout_s` is the time left when sent. `target_ids` are vocabulary ids whose logits a
+    fill-mask caller asks for beside the top k.
+    """
+
+    model: str
+    head: str
+    input_ids: Tensor
+    row_lengths: Tensor
+    positions: Tensor | None = None
+    positions_per_row: Tensor | None = None
+    lang_ids: Tensor | None = None
+    top_k: int = 5
+    target_ids: tuple[int, ...] = ()
+    per_token: bool = False
+    normalize: bool = False
+    priority: Priority = "interactive"
+    tenant_hash: str = ""
+    fingerprint: str = ""
+    timeout_s: float | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens over all rows."""
+        return self.input_ids.shape[0]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.row_lengths.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a replica answers: named tensors packed like the input, and stage seconds.
+
+    classify: `logits` FP32 [rows, labels]. tokens: `logits` FP32 [tokens, labels]. fill-mask:
+    `top_ids` INT32 and `top_logits` FP32 [masks, k], `log_sum_exp` FP32 [masks], with targets
+    also `target_logits` FP32 [masks, targets]. embed: `vectors` FP32 [rows, width], or
+    [tokens, width] per token. `timings_s` has `queue` and `infer`.
+    """
+
+    outputs: Mapping[str, Tensor]
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer: one JSON-ready value per input, with what was done to each input.
+
+    `n_windows[row]` windows were used, `truncated[row]` says if anything was cut;
+    `timings_s` holds seconds for tokenize, route, queue, infer, assemble.
+    """
+
+    values: tuple[object, ...]
+    model: str
+    head: str
+    n_windows: tuple[int, ...]
+    truncated: tuple[bool, ...]
+    n_tokens: tuple[int, ...]
+    timings_s: Mapping[str, float] = field(default_factory=dict)

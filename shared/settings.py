@@ -1,0 +1,39 @@
+"""Environment -> one frozen value, once, at the start of a process.
+
+The only reader of the environment in the product. A bad or missing value stops the start with
+a message that names the variable. Settings classes live with their owner.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+PREFIX = "GLOSSA_"
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen; field `replica_url` is read from GLOSSA_REPLICA_URL."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_settings(kind: type[S], environ: Mapping[str, str] | None = None) -> S:
+    """Read `kind` from the environment; other variables are ignored.
+
+    Raises ValueError naming each variable that is missing or malformed.
+    """
+    source = os.environ if environ is None else environ
+    names = {name: PREFIX + name.upper() for name in kind.model_fields}
+    found = {name: source[variable] for name, variable in names.items() if source.get(variable, "") != ""}
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        faults = "; ".join(f"{names[str(e['loc'][0])]}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        raise ValueError(f"settings of {kind.__name__} cannot be read: {faults}") from None

@@ -1,0 +1,1 @@
+"""Open Inference Protocol v2 with binary tensors <-> InferCall and Inferred; the only encoder."""
