@@ -16,7 +16,7 @@ from typing import Literal
 
 Datatype = Literal["INT32", "FP32"]
 Priority = Literal["interactive", "batch"]
-Parameter = str | int | float | bool | tuple[str, ...]
+Parameter = str | int | float | bool | tuple[str, ...] | None
 
 ITEM_BYTES: Mapping[str, int] = {"INT32": 4, "FP32": 4}
 
@@ -105,7 +105,8 @@ class Window:
     `row` is the index of the input it came from. `input_ids` are int32. `offsets[i]` is the
     half-open span of token i in Unicode code points of the text as received; special tokens have
     (0, 0) and `special[i]` True. `positions` are indices (into this window) the head reads, for
-    fill-mask; `lang_ids` are per token, for XLM. `text` says which text of a pair a token is of.
+    fill-mask; `lang_ids` are per token, for XLM. `start` is the place of its first content token
+    among all content tokens of the input, so that overlapping windows can be laid over each other.
     """
 
     row: int
@@ -114,6 +115,7 @@ class Window:
     special: tuple[bool, ...]
     positions: tuple[int, ...] = ()
     lang_ids: tuple[int, ...] | None = None
+    start: int = 0
 
     @property
     def n_content_tokens(self) -> int:
@@ -125,12 +127,15 @@ class Window:
 class Tokenized:
     """All windows of a request in input order, and the sha256 of the tokenizer that made them.
 
-    `truncated[row]` says whether input `row` was cut (only when the caller asked for it).
+    `truncated[row]` says whether some of input `row` is in no window (only when the caller asked for
+    that, or where a task reads the neighbourhood of a mask). `target_ids` are the vocabulary ids of
+    a fill-mask request's targets.
     """
 
     windows: tuple[Window, ...]
     fingerprint: str
     truncated: tuple[bool, ...]
+    target_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
