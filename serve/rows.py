@@ -1,0 +1,175 @@
+"""Rows: what an engine takes and gives, one per window of text.
+
+Cuts a call into rows, finds the rows an engine must refuse, and packs row outputs back into a
+call's tensors. Must not know weights, batches or who runs the forward pass.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+
+from shared.catalog import Model
+from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
+from shared.messages import InferCall, Tensor
+
+RowOutput = Mapping[str, torch.Tensor]
+RowResult = RowOutput | GlossaError
+
+MAX_TOP_K = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One window and what is asked of it.
+
+    `input_ids` is int32 [n_tokens], special tokens included; `positions` are indices into this
+    row (fill-mask); `lang_ids` int32 [n_tokens] (XLM only). `top_k`, `target_ids` are read by
+    fill-mask heads, `per_token` and `normalize` by feature-extraction.
+    """
+
+    input_ids: torch.Tensor
+    head: str
+    positions: tuple[int, ...] = ()
+    lang_ids: torch.Tensor | None = None
+    top_k: int = 5
+    target_ids: tuple[int, ...] = ()
+    per_token: bool = False
+    normalize: bool = False
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens, special ones included."""
+        return self.input_ids.shape[0]
+
+
+def row_of(ids: Iterable[int], head: str, *, positions: Sequence[int] = (), **asked: object) -> Row:
+    """Make a row from plain integers; `asked` are the other fields of Row."""
+    return Row(torch.tensor(list(ids), dtype=torch.int32), head, tuple(positions), **asked)  # type: ignore[arg-type] # fields are checked by whoever passes them
+
+
+def split(call: InferCall) -> list[Row]:
+    """Cut a packed call into rows, in order. Ids are views into one buffer.
+
+    Raises Unprocessable when the parts of the call do not add up; what is wrong inside one
+    row is left to `find_faults`, so that it fails alone.
+    """
+    lengths = _lengths(call.row_lengths, call.n_tokens, "row_lengths", "tokens")
+    ids = torch.split(_int_tensor(call.input_ids), lengths)
+    langs = torch.split(_int_tensor(call.lang_ids), lengths) if call.lang_ids is not None else [None] * len(lengths)
+    return [
+        Row(
+            input_ids=row_ids,
+            head=call.head,
+            positions=positions,
+            lang_ids=lang_ids,
+            top_k=call.top_k,
+            target_ids=call.target_ids,
+            per_token=call.per_token,
+            normalize=call.normalize,
+        )
+        for row_ids, positions, lang_ids in zip(ids, _positions(call, lengths), langs, strict=True)
+    ]
+
+
+def join(results: Sequence[RowResult]) -> dict[str, Tensor]:
+    """Pack the results of a call's rows, in order, into its named tensors.
+
+    Every row's tensors carry a leading dimension (1, tokens or masks), so packing is one `cat`
+    a name. Raises the first row's error, naming the row: a call is answered whole or not at all.
+    """
+    outputs: list[RowOutput] = []
+    for index, result in enumerate(results):
+        if isinstance(result, GlossaError):
+            raise type(result)(
+                f"row {index}: {result.message}", hint=result.hint, retry_after_s=result.retry_after_s
+            ) from result
+        outputs.append(result)
+    return {name: _message_tensor(torch.cat([output[name] for output in outputs])) for name in outputs[0]}
+
+
+def find_faults(rows: Sequence[Row], model: Model) -> list[GlossaError | None]:
+    """Return for each row why the model cannot take it, or None when it can."""
+    faults = [_shape_fault(row, model) for row in rows]
+    for index in _out_of_range(rows, model.vocab_size):
+        wrong = next(int(i) for i in rows[index].input_ids if not 0 <= i < model.vocab_size)
+        faults[index] = faults[index] or Unprocessable(f"got token id {wrong}, expected 0 <= id < {model.vocab_size}")
+    return faults
+
+
+def _shape_fault(row: Row, model: Model) -> GlossaError | None:
+    if row.n_tokens == 0:
+        return Unprocessable("got a row of 0 tokens, expected at least 1")
+    if row.n_tokens > model.max_tokens:
+        return TooLarge(f"got a row of {row.n_tokens} tokens, model {model.name} takes at most {model.max_tokens}")
+    if row.head not in model.heads:
+        return NotFound(f"model {model.name} has no head {row.head!r}; heads: {sorted(model.heads)}")
+    if row.lang_ids is not None and model.family != "xlm":
+        return Unprocessable(f"got lang_ids, but family {model.family} takes none")
+    return _mask_fault(row, model) if model.heads[row.head].task == "fill-mask" else None
+
+
+def _mask_fault(row: Row, model: Model) -> GlossaError | None:
+    most = min(MAX_TOP_K, model.vocab_size)
+    if not row.positions:
+        return Unprocessable(f"got no positions, head {row.head} reads at least 1 masked position")
+    if wrong := [p for p in row.positions if not 0 <= p < row.n_tokens]:
+        return Unprocessable(f"got position {wrong[0]}, expected 0 <= position < {row.n_tokens}")
+    if not 1 <= row.top_k <= most:
+        return Unprocessable(f"got top_k {row.top_k}, expected 1 <= top_k <= {most}")
+    if wrong := [t for t in row.target_ids if not 0 <= t < model.vocab_size]:
+        return Unprocessable(f"got target id {wrong[0]}, expected 0 <= id < {model.vocab_size}")
+    return None
+
+
+def _out_of_range(rows: Sequence[Row], vocab_size: int) -> list[int]:
+    if not rows:
+        return []
+    ids = torch.cat([row.input_ids for row in rows])
+    wrong = (ids < 0) | (ids >= vocab_size)
+    if not bool(wrong.any()):
+        return []
+    return [index for index, part in enumerate(torch.split(wrong, [row.n_tokens for row in rows])) if bool(part.any())]
+
+
+def _lengths(parts: Tensor, whole: int, name: str, unit: str) -> list[int]:
+    lengths = list(parts.int_values())
+    if not lengths:
+        raise Unprocessable(f"got {name} of 0 rows, expected at least 1")
+    if min(lengths) < 0 or sum(lengths) != whole:
+        raise Unprocessable(f"got {name} that sum to {sum(lengths)}, expected {whole} {unit}, none negative")
+    return lengths
+
+
+def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]:
+    """Positions of each row, counted from the row's own start."""
+    if call.positions is None or call.positions_per_row is None:
+        return [()] * len(lengths)
+    flat = call.positions.int_values()
+    counts = _lengths(call.positions_per_row, len(flat), "positions_per_row", "positions")
+    if len(counts) != len(lengths):
+        raise Unprocessable(f"got positions_per_row for {len(counts)} rows, expected {len(lengths)}")
+    starts = accumulate(lengths, initial=0)
+    firsts = accumulate(counts, initial=0)
+    return [
+        tuple(p - start for p in flat[first : first + count])
+        for start, first, count in zip(starts, firsts, counts, strict=False)
+    ]
+
+
+def _int_tensor(tensor: Tensor) -> torch.Tensor:
+    if sys.byteorder != "little":
+        raise RuntimeError(f"got a {sys.byteorder}-endian machine, an engine expects a little-endian one")
+    if not tensor.data:
+        return torch.empty(0, dtype=torch.int32)
+    return torch.frombuffer(bytearray(tensor.data), dtype=torch.int32)  # torch refuses read-only buffers
+
+
+def _message_tensor(tensor: torch.Tensor) -> Tensor:
+    datatype, dtype = ("FP32", torch.float32) if tensor.is_floating_point() else ("INT32", torch.int32)
+    flat = tensor.to(dtype).contiguous().view(-1).view(torch.uint8).numpy()
+    return Tensor(datatype, tuple(tensor.shape), memoryview(flat).toreadonly())  # type: ignore[arg-type] # Literal of two strings

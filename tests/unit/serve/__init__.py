@@ -1,0 +1,1 @@
+"""The model side, one test file per module."""
