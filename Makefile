@@ -1,0 +1,79 @@
+# The only command line of Glossa. `make help` lists the verbs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+# Empty takes torch from your default index. For the small CPU build: https://download.pytorch.org/whl/cpu
+TORCH_INDEX_URL ?=
+PIP_QUIET := --quiet --disable-pip-version-check
+RUN := .venv/bin/python -m
+LINT := .venv-lint/bin
+PACKAGES := shared functions serve glossa local benchmarks
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help setup setup-test run stop status test check fmt bench parity prove build deploy clean lock preflight
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+preflight: ## say in one line what this machine lacks
+	@$(PYTHON) -m local.preflight
+
+setup: preflight .venv/.done .venv-local/.done .venv-sam/.done ## make the environments
+
+setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done
+
+.venv/.done: requirements/venv.txt
+	@echo "setup: .venv (torch, transformers, ray; the largest step)"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install $(PIP_QUIET) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' requirements/venv.txt)
+	@.venv/bin/pip install $(PIP_QUIET) -r requirements/venv.txt
+	@touch $@
+
+.venv-%/.done: requirements/venv-%.txt
+	@echo "setup: .venv-$*"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install $(PIP_QUIET) -r $<
+	@touch $@
+
+run: ## set up, start the whole local stack, do the main job on real input; leaves the stack up
+	@$(MAKE) --no-print-directory -j3 --output-sync=line setup
+	@$(RUN) local.run
+
+stop: ## end what `make run` started
+	@if [ -x .venv/bin/python ]; then $(RUN) local.stop; else echo "nothing runs from this checkout"; fi
+
+test: ## all checks and tests
+	@$(MAKE) --no-print-directory -j4 --output-sync=line setup-test
+	@$(MAKE) --no-print-directory check
+	@$(RUN) pytest
+
+check: .venv/.done .venv-lint/.done .venv-sam/.done ## ruff, mypy, house rules, template linters
+	@$(LINT)/ruff check .
+	@$(LINT)/ruff format --check .
+	@$(LINT)/mypy --python-executable .venv/bin/python $(foreach p,$(PACKAGES),-p $(p))
+	@$(LINT)/cfn-lint template.yaml
+	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
+	@$(RUN) pytest -q tests/house
+
+fmt: .venv-lint/.done ## format and fix
+	@$(LINT)/ruff check --fix -q . ; $(LINT)/ruff format -q .
+
+parity: .venv/.done ## equality with transformers, as a table
+	@$(RUN) benchmarks.parity
+
+bench: .venv/.done ## the benchmarks there are
+	@$(RUN) benchmarks.parity
+
+build: .venv/.done .venv-sam/.done ## the Lambda packages, for the real runtime (GLOSSA_TARGET=host for this machine)
+	@$(RUN) local.build
+
+deploy: build ## to your AWS account, guided by samconfig or flags in SAM_ARGS
+	@.venv-sam/bin/sam deploy $(or $(SAM_ARGS),--guided)
+
+clean: stop ## remove what was built (environments stay)
+	@rm -rf build .aws-sam .local .mypy_cache .ruff_cache .hypothesis
+
+lock: ## remake requirements/*.txt from the environments
+	@for name in venv venv-local venv-sam venv-lint; do \
+	  { head -1 requirements/$$name.txt; grep -E '^torch==' requirements/$$name.in || true; \
+	    .$$name/bin/pip freeze --exclude torch --exclude setuptools --exclude wheel; } > .lock && mv .lock requirements/$$name.txt; done

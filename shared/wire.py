@@ -1,1 +1,0 @@
-"""Open Inference Protocol v2 with binary tensors <-> InferCall and Inferred; the only encoder."""
