@@ -1,0 +1,99 @@
+"""The main job in front of the user: real sentences through the API, real documents through a batch job.
+
+Talks to the API alone; must not know what runs behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from local.client import ApiClient
+
+SAMPLES = Path(__file__).parent / "samples"
+END_STATES = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"}
+JOB_LIMIT_S = 600.0
+POLL_S = 0.5
+
+
+def sentences() -> list[dict[str, str]]:
+    """Return the sample sentences: `lang` (FLORES-200 code) and `text`."""
+    lines = (SAMPLES / "sentences.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def show_requests(api: ApiClient, console: Console) -> None:
+    """Classify and tag each sample sentence, one request per task and sentence, and show scores and timings."""
+    table = Table(title="POST /v1/text-classification and /v1/token-classification", show_lines=False)
+    for name in ("written in", "language found", "topic", "entities", "tokenize+route+queue+infer+assemble ms"):
+        table.add_column(name)
+    for sentence in sentences():
+        table.add_row(*_row(api, sentence))
+    console.print(table)
+
+
+def _row(api: ApiClient, sentence: dict[str, str]) -> list[str]:
+    text = sentence["text"]
+    topic = api.post("/v1/text-classification", {"inputs": text, "model": "mini:topic"})
+    language = api.post("/v1/text-classification", {"inputs": text, "model": "mini:language"})
+    tagged = api.post("/v1/token-classification", {"inputs": text, "parameters": {"aggregation_strategy": "simple"}})
+    entities = "  ".join(f"{e['entity_group']} {e['word']} {e['score']:.2f}" for e in tagged.body["results"][0])
+    stages = "+".join(f"{topic.timings_ms.get(s, 0):.1f}" for s in ("tokenize", "route", "queue", "infer", "assemble"))
+    return [sentence["lang"], _top(language.body), _top(topic.body), entities or "-", stages]
+
+
+def _top(body: dict[str, Any]) -> str:
+    best = body["results"][0][0]
+    return f"{best['label']} {best['score']:.2f}"
+
+
+def run_batch(api: ApiClient, console: Console) -> dict[str, Any]:
+    """Run the sample documents as one job, a record per line, with a progress bar; return its manifest."""
+    documents = sorted((SAMPLES / "documents").glob("*.txt"))
+    job = api.post("/v1/jobs", {"task": "text-classification", "model": "mini:topic", "options": {"text": "lines"}}).body
+    for document in documents:
+        api.upload(job["upload"], document.name, document.read_bytes())
+    api.post(f"/v1/jobs/{job['id']}/start")
+    console.print(f"job {job['id']}: {len(documents)} documents uploaded and started")
+    status = follow(api, job["id"], console)
+    results = api.get(f"/v1/jobs/{job['id']}/results").body
+    manifest: dict[str, Any] = json.loads(api.fetch(results["manifest_url"]))
+    _show_manifest(status, manifest, console)
+    _show_first_rows(api.fetch(results["parts"][0]["url"]), console)
+    return manifest
+
+
+def follow(api: ApiClient, job_id: str, console: Console) -> dict[str, Any]:
+    """Draw a progress bar until the job ends; return its last status. Raises TimeoutError after 600 s."""
+    ends_at = time.monotonic() + JOB_LIMIT_S
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("records", total=None)
+        while time.monotonic() < ends_at:
+            status = api.get(f"/v1/jobs/{job_id}").body
+            counts = status["counts"]
+            progress.update(bar, description=status["state"].lower(), total=counts["records"] or None, completed=counts["done"])
+            if status["state"] in END_STATES:
+                return status
+            time.sleep(POLL_S)
+    raise TimeoutError(f"job {job_id} did not end in {JOB_LIMIT_S:.0f} s; see .local/log")
+
+
+def _show_manifest(status: dict[str, Any], manifest: dict[str, Any], console: Console) -> None:
+    console.print(f"job state {status['state']}; manifest:")
+    shown = {**manifest, "parts": manifest.get("parts", [])[:2]}
+    console.print_json(json.dumps(shown))
+    if (more := len(manifest.get("parts", [])) - 2) > 0:
+        console.print(f"(and {more} more parts)")
+
+
+def _show_first_rows(part: bytes, console: Console) -> None:
+    console.print("first results:")
+    for line in part.decode("utf-8").splitlines()[:5]:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,116 @@
+"""A v2 body: one JSON object, then raw tensor bytes; `inference-header-content-length` says where it ends.
+
+Bounds what the JSON may hold before it is parsed. Must not know tensors, requests or answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.errors import DecodeError, TooLarge, Unprocessable
+
+HEADER_LENGTH = "inference-header-content-length"
+ALIGNMENT_BYTES = 16  # JSON is padded with spaces to this, so that tensors start aligned in memory
+JSON_TYPE = "application/json"
+BINARY_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An HTTP body and the headers (lower-case names) that belong to it."""
+
+    headers: Mapping[str, str]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JsonBounds:
+    """How much JSON is parsed at all: a parsed value takes up to 20 times the bytes it came from.
+
+    `max_values` bounds the commas and `max_nests` the opening brackets, those in strings included.
+    """
+
+    max_values: int
+    max_nests: int
+
+
+def brief(value: object) -> str:
+    """Return a value as an error message may show it: at most 60 characters."""
+    if isinstance(value, int) and value.bit_length() > 128:  # noqa: PLR2004  # str() of a huge int raises
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value if isinstance(value, str | int | float | None) else type(value).__name__)
+    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  # as documented
+
+
+def write_frame(header: Mapping[str, object], chunks: Sequence[memoryview[int]]) -> Body:
+    """Join a JSON header and tensor bytes; without chunks the body is plain JSON.
+
+    Raises ValueError when the header holds a float that JSON has no word for.
+    """
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("ascii")
+    if not chunks:
+        return Body({"content-type": JSON_TYPE}, text)
+    text += b" " * (-len(text) % ALIGNMENT_BYTES)
+    return Body({"content-type": BINARY_TYPE, HEADER_LENGTH: str(len(text))}, b"".join((text, *chunks)))
+
+
+def read_frame(
+    headers: Mapping[str, str], data: bytes | memoryview[int], bounds: JsonBounds
+) -> tuple[dict[str, object], memoryview[int]]:
+    """Split a body into its JSON object and a view of the bytes behind it; copies no tensor.
+
+    Raises DecodeError for what is not such a body, TooLarge beyond `bounds`, Unprocessable for an encoding.
+    """
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Unprocessable(f"got content-encoding {brief(encoding)}, expected none: send the body uncompressed")
+    view = memoryview(data).toreadonly()
+    end = _header_bytes(headers.get(HEADER_LENGTH), len(view))
+    return read_json(view[:end], bounds), view[end:]
+
+
+def read_json(view: memoryview[int], bounds: JsonBounds) -> dict[str, object]:
+    """Parse strict JSON (UTF-8, no NaN, no repeated keys) to a dict. Raises DecodeError, TooLarge."""
+    text = view.tobytes()
+    _check_bounds(text, bounds)
+    try:
+        value = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
+    except RecursionError:
+        raise DecodeError("the JSON is nested too deep to be read") from None
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"the JSON is not UTF-8 at byte {error.start}") from None
+    except ValueError as error:  # JSONDecodeError, and an integer of more than 4,300 digits
+        raise DecodeError(f"the JSON cannot be read: {brief(str(error))}") from None
+    if not isinstance(value, dict):
+        raise DecodeError(f"got {type(value).__name__} as the JSON of the body, expected an object")
+    return value
+
+
+def _header_bytes(declared: str | None, body_bytes: int) -> int:
+    if declared is None:
+        return body_bytes
+    if not (declared.isascii() and declared.isdigit() and len(declared) < 16):  # noqa: PLR2004  # fits an int64
+        raise DecodeError(f"got {HEADER_LENGTH} {brief(declared)}, expected a number of bytes")
+    if int(declared) > body_bytes:
+        raise DecodeError(f"got {HEADER_LENGTH} {declared}, but the body has {body_bytes} bytes")
+    return int(declared)
+
+
+def _check_bounds(text: bytes, bounds: JsonBounds) -> None:
+    if (n_values := text.count(b",")) > bounds.max_values:
+        raise TooLarge(f"got JSON of {n_values} values, at most {bounds.max_values}", hint="send binary tensors")
+    if (n_nests := text.count(b"[") + text.count(b"{")) > bounds.max_nests:
+        raise TooLarge(f"got JSON of {n_nests} lists and objects, at most {bounds.max_nests}")
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object repeats a key")
+    return found
