@@ -10,6 +10,7 @@ import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from shared.errors import DecodeError, Unprocessable
 from shared.messages import Tensor
@@ -146,14 +147,17 @@ def _flat(name: str, shape: tuple[int, ...], data: object) -> list[int]:
     """Return JSON data row-major; it comes flat, or nested as the shape says."""
     if not isinstance(data, list):
         raise DecodeError(f"tensor {brief(name)} has data {brief(data)}, expected a list")
-    items = data
-    if len(shape) > 1 and any(isinstance(item, list) for item in data[:1]):
-        level = [data]
-        for size in shape:
-            if not all(isinstance(part, list) and len(part) == size for part in level):
-                raise DecodeError(f"tensor {brief(name)} has nested data that is not of its shape")
-            level = list(chain.from_iterable(level))
-        items = level
+    nested = len(shape) > 1 and isinstance(next(iter(data), None), list)
+    items = _unnested(name, shape, data) if nested else data
     if len(items) != math.prod(shape):
         raise DecodeError(f"tensor {brief(name)} has {len(items)} items, its shape makes {math.prod(shape)}")
     return items
+
+
+def _unnested(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
+    level: list[Any] = [data]
+    for size in shape:
+        if not all(isinstance(part, list) and len(part) == size for part in level):
+            raise DecodeError(f"tensor {brief(name)} has nested data that is not of its shape")
+        level = list(chain.from_iterable(level))
+    return level
