@@ -1,0 +1,133 @@
+"""Request body -> JSON object, refusing what cannot be read safely before anything is built on it.
+
+Knows one event field pair (`body`, `isBase64Encoded`) and JSON. Must not know routes or tasks.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import NoReturn
+
+from shared.errors import BadRequest, TooLarge, Unprocessable
+
+MAX_BODY_BYTES = 4 * 2**20
+MAX_JSON_DEPTH = 32
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SHOWN_CHARS = 40
+
+
+def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> str:
+    """Return the body of a proxy event as text; "" when there is none.
+
+    Raises TooLarge past `max_bytes` decoded bytes, BadRequest for broken base64 or invalid UTF-8.
+    """
+    body = event.get("body")
+    if body is None:
+        return ""
+    if not isinstance(body, str):
+        raise BadRequest(f"got a body of type {type(body).__name__}, expected text")
+    if event.get("isBase64Encoded"):
+        return _utf8(_base64(body, max_bytes), max_bytes)
+    _refuse_over(len(body), max_bytes)  # a text has at least as many bytes as characters
+    try:
+        _refuse_over(len(body.encode()), max_bytes)
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"got a body that is not UTF-8 at character {error.start}, expected UTF-8") from None
+    return body
+
+
+def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:
+    """Parse strict JSON: no NaN or Infinity, no key twice, at most `max_depth` levels, whole Unicode only.
+
+    Raises BadRequest for what cannot be read, Unprocessable for an escaped lone surrogate.
+    """
+    try:
+        value: object = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys
+        )
+    except RecursionError:
+        raise BadRequest(f"got JSON nested too deep to read, expected at most {max_depth} levels") from None
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"got a body that is not JSON: {error.msg} at character {error.pos}") from None
+    except ValueError:  # an integer of thousands of digits
+        raise BadRequest("got a number of too many digits, expected at most 4300") from None
+    _refuse_deep(value, max_depth)
+    if _SURROGATE_ESCAPE.search(text):
+        _refuse_surrogates(value)
+    return value
+
+
+def json_object(text: str) -> dict[str, object]:
+    """Parse a body that must be one JSON object. Raises BadRequest, Unprocessable as `parse_json`."""
+    if not text.strip(" \t\r\n"):
+        raise BadRequest("got an empty body, expected a JSON object")
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+        raise BadRequest(f"got {kind} as the body, expected a JSON object")
+    return value
+
+
+def _base64(body: str, max_bytes: int) -> bytes:
+    _refuse_over(len(body) * 3 // 4 - 2, max_bytes)
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("got a body that is not base64 although the event says so") from None
+
+
+def _utf8(data: bytes, max_bytes: int) -> str:
+    _refuse_over(len(data), max_bytes)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"got byte 0x{data[error.start]:02x} at {error.start}, expected UTF-8") from None
+
+
+def _refuse_over(n_bytes: int, max_bytes: int) -> None:
+    if n_bytes > max_bytes:
+        raise TooLarge(
+            f"got a body of {n_bytes} bytes or more, at most {max_bytes}",
+            hint="split the inputs over several requests, or send them as a batch job: POST /v1/jobs",
+        )
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadRequest(f"got {name}, expected a finite number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise BadRequest(f"got {digits[:_SHOWN_CHARS]}, expected a number within the range of a double")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise BadRequest(f"got the key {twice[:_SHOWN_CHARS]!r} twice in one object, expected it once")
+    return found
+
+
+def _refuse_deep(value: object, max_depth: int) -> None:
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, list | dict)]:
+        depth += 1
+        if depth > max_depth:
+            raise BadRequest(f"got JSON more than {max_depth} levels deep, expected at most {max_depth}")
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+
+
+def _refuse_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Unprocessable("got a lone surrogate (\\ud800 to \\udfff) in a text, expected whole characters") from None
