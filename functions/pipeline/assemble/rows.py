@@ -1,0 +1,89 @@
+"""Reads the packed tensors of all calls as one stream and hands each window its part.
+
+A tensor that does not fit the windows is the model server's fault. Must not know tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+from functions.pipeline.schemas.common import Common
+from functions.pipeline.tokenize.tokenizer import Tokenizer
+from shared.catalog import Head
+from shared.errors import ReplicaError
+from shared.messages import Inferred, Tensor, Window
+
+Vector = list[float]
+Unit = Callable[[Window], int]  # how many rows of a tensor belong to one window
+Answer = Mapping[str, list[Vector]]  # what one window got: rows of each named tensor
+P = TypeVar("P", bound=Common)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[P]):
+    """What an assembler may know of the request: its parameters, the head, how to read ids."""
+
+    parameters: P
+    head: Head
+    tokenizer: Tokenizer
+    target_ids: tuple[int, ...] = ()
+
+
+def per_window(window: Window) -> int:
+    """One row a window."""
+    del window
+    return 1
+
+
+def per_token(window: Window) -> int:
+    """One row a token, special ones included."""
+    return len(window.input_ids)
+
+
+def per_mask(window: Window) -> int:
+    """One row a mask the head reads."""
+    return len(window.positions)
+
+
+def answers(
+    outputs: Mapping[str, Unit], windows: Sequence[Window], inferred: Sequence[Inferred]
+) -> Iterator[dict[str, list[Vector]]]:
+    """Yield each window's rows of the named `outputs`, in order.
+
+    Raises ReplicaError when a tensor is missing, of another type, too short, too long or not finite.
+    """
+    streams = {name: _rows(name, inferred) for name in outputs}
+    for window in windows:
+        yield {name: _take(name, streams[name], unit(window)) for name, unit in outputs.items()}
+    for name, stream in streams.items():
+        if (left := sum(1 for _ in stream)) > 0:
+            raise ReplicaError(f"got {left} rows of {name!r} more than asked from the model server")
+
+
+def _take(name: str, stream: Iterator[Vector], n_rows: int) -> list[Vector]:
+    taken = list(islice(stream, n_rows))
+    if len(taken) < n_rows:
+        raise ReplicaError(f"got too few rows of {name!r} from the model server, expected one for each asked")
+    return taken
+
+
+def _rows(name: str, inferred: Sequence[Inferred]) -> Iterator[Vector]:
+    for answer in inferred:
+        tensor = answer.outputs.get(name)
+        if tensor is None:
+            raise ReplicaError(f"got {sorted(answer.outputs)} from the model server, expected {name!r} among them")
+        values = tensor.float_values() if tensor.datatype == "FP32" else tensor.int_values()
+        width = _width(tensor)
+        for start in range(0, len(values), width):
+            row: Vector = list(values[start : start + width])
+            if not math.isfinite(sum(row)):
+                raise ReplicaError(f"got {name!r} that is not a number from the model server, expected finite values")
+            yield row
+
+
+def _width(tensor: Tensor) -> int:
+    return max(1, math.prod(tensor.shape[1:]))

@@ -1,0 +1,19 @@
+"""Parameters of text-classification; knows nothing of models."""
+
+from typing import ClassVar, Literal
+
+from functions.pipeline.schemas.common import Cutting, TopK
+
+
+class Parameters(Cutting):
+    """A text or a pair gets labels with scores.
+
+    `top_k` labels are returned, best first (null: all). `function_to_apply` turns logits into
+    scores; `default` asks the head: none for regression, sigmoid for several labels at once or a single label,
+    softmax else. Long text: touching windows, scores averaged by their content tokens.
+    """
+
+    takes_pairs: ClassVar[bool] = True
+
+    top_k: TopK | None = 1
+    function_to_apply: Literal["default", "none", "sigmoid", "softmax"] = "default"
