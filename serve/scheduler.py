@@ -1,0 +1,253 @@
+"""Rows in, packed batches out: which rows the next forward pass takes. Pure: no threads, no clock, no torch.
+
+No waiting window: the engine asks for a batch when it is free, and gets what there is, so that a
+lone row never waits and batches grow with the load (text-embeddings-inference's queue). A batch is
+bounded by tokens and, with `max_batch_ms`, by the expected milliseconds of its pass (serve.speed);
+a row larger than the bound goes alone. Interactive rows lead and batch rows fill what is left, but
+every `batch_every`-th pass is led by batch rows. Inside a class tenants share by deficit round robin
+in tokens, and rows of near length go together within a window of `reorder` batches (serve.fair_queue).
+
+Wait bound. Let T be the batch bound and L the longest row. Any two passes a class leads take more
+than T/2 of its tokens or all it has. A row with `a` tokens of its own tenant before it, among N tenants,
+is staged after at most ceil((a + L) / quantum) + 1 rounds of N (quantum + L) tokens, and
+leaves the window within `max_passed` + 4 (reorder T + L) / T + 2 further passes of its class. A class
+leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`:
+that one sends what does not fit to the back, without a bound.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from serve.fair_queue import Entry, FairQueue, Item, T
+from serve.speed import Speed
+from shared.errors import Overloaded, TooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How rows are chosen. The defaults suit rows of up to 512 tokens.
+
+    `reorder`: batches the window of near lengths spans. `max_passed`: how often a row in it may be
+    passed over. `quantum_tokens`: what a tenant moves in one round. `batch_every`: each such pass is
+    led by batch rows. `most_share`: what part of the backlog one tenant, or all batch rows together,
+    may hold once they hold any; the rest stays open to others.
+    """
+
+    reorder: int = 2
+    max_passed: int = 4
+    quantum_tokens: int = 512
+    batch_every: int = 8
+    most_share: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[T]):
+    """Items for one forward pass, in no promised order, and those that expired instead.
+
+    Give it back to `done` after the pass when `items` is not empty.
+    """
+
+    number: int
+    items: tuple[T, ...]
+    expired: tuple[T, ...]
+    n_tokens: int
+
+
+class Scheduler(Generic[T]):
+    """Admits rows of calls, gives them out in batches, and counts them until they are done.
+
+    Every admitted item comes out exactly once: in a batch's `items` or `expired`, or from `cancel`.
+    Not thread-safe: one thread or event loop owns it. Any clock will do, as long as it is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        token_budget: int,
+        max_backlog_tokens: int,
+        tokens_per_s: float = 1000.0,
+        max_batch_ms: float | None = 60.0,
+        tuning: Tuning | None = None,
+    ) -> None:
+        """Bound a batch by `token_budget` and `max_batch_ms` (None: by tokens alone).
+
+        `max_backlog_tokens` bounds what is admitted and not done; `tokens_per_s` is the assumed
+        speed until passes are measured.
+        """
+        self._tuning = tuning or Tuning()
+        self._token_budget = token_budget
+        self._max_backlog_tokens = max_backlog_tokens
+        self._max_batch_ms = max_batch_ms
+        expected_tokens = token_budget if max_batch_ms is None else int(tokens_per_s * max_batch_ms / 1e3)
+        self._speed = Speed(tokens_per_s, max(1, min(token_budget, expected_tokens)))
+        self._queues = {
+            priority: FairQueue[T](self._tuning.quantum_tokens, self._tuning.max_passed)
+            for priority in ("interactive", "batch")
+        }
+        self._calls: dict[object, dict[int, Entry[T]]] = {}
+        self._deadlines: list[tuple[float, int, Entry[T]]] = []
+        self._backlog_tokens = 0
+        self._held_tokens: Counter[tuple[str, str]] = Counter()  # by holder: a tenant, all batch rows
+        self._running: dict[int, list[Entry[T]]] = {}
+        self._expired: list[T] = []
+        self._n_batches = self._n_admitted = self._n_skipped = 0
+
+    def __len__(self) -> int:
+        """Return the number of rows `next_batch` has still to give out, those expired included."""
+        return sum(map(len, self._queues.values())) + len(self._expired)
+
+    @property
+    def backlog_tokens(self) -> int:
+        """Tokens admitted and neither done, expired nor cancelled."""
+        return self._backlog_tokens
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Measured speed of forward passes."""
+        return self._speed.tokens_per_s
+
+    @property
+    def budget_tokens(self) -> int:
+        """What the next batch may hold: the token budget, or less where its pass would be too long."""
+        if self._max_batch_ms is None:
+            return self._token_budget
+        return min(self._token_budget, self._speed.tokens_within(self._max_batch_ms))
+
+    def admit(self, items: Sequence[T], now_s: float) -> None:
+        """Queue all rows of one call (same key, tenant and priority), or none; expired rows make room first.
+
+        Raises TooLarge for a call that could never be admitted, Overloaded with the seconds the backlog
+        takes at the measured speed when there is no room now.
+        """
+        n_tokens = sum(item.n_tokens for item in items)
+        if n_tokens > self._max_backlog_tokens:
+            raise TooLarge(f"got a call of {n_tokens} tokens, at most {self._max_backlog_tokens}")
+        if any(item.n_tokens < 1 for item in items):
+            raise ValueError("got a row without tokens, expected at least 1. This is a bug.")
+        self._expire(now_s)
+        if items and not self._has_room(items[0], n_tokens):
+            raise self._overloaded(n_tokens)
+        for item in items:
+            self._enter(item)
+
+    def next_batch(self, now_s: float) -> Batch[T]:
+        """Return the rows of the next pass, and all those whose deadline was at or before `now_s`."""
+        self._expire(now_s)
+        expired, self._expired = self._expired, []
+        taken = self._take()
+        self._n_batches += 1
+        if taken:
+            self._running[self._n_batches] = taken
+        return Batch(
+            number=self._n_batches,
+            items=tuple(entry.item for entry in taken),
+            expired=tuple(expired),
+            n_tokens=sum(entry.n_tokens for entry in taken),
+        )
+
+    def done(self, batch: Batch[T], seconds: float | None) -> None:
+        """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
+
+        Raises KeyError for a batch that is not running.
+        """
+        for entry in self._running.pop(batch.number):
+            self._release(entry)
+        if seconds is not None:
+            self._speed.observe(batch.n_tokens, seconds)
+
+    def cancel(self, key: object) -> tuple[T, ...]:
+        """Take out and return the rows of a call that wait; those in a pass run to its end."""
+        entries = list(self._calls.get(key, {}).values())
+        for entry in entries:
+            self._withdraw(entry)
+        return tuple(entry.item for entry in entries)
+
+    def _enter(self, item: T) -> None:
+        self._n_admitted += 1
+        entry = Entry(item, self._n_admitted, item.n_tokens)
+        self._queues[item.priority].push(entry)
+        self._calls.setdefault(item.key, {})[entry.number] = entry
+        if math.isfinite(item.deadline_s):
+            heapq.heappush(self._deadlines, (item.deadline_s, entry.number, entry))
+        self._hold(entry, entry.n_tokens)
+
+    def _withdraw(self, entry: Entry[T]) -> None:
+        """Take a waiting row out of everything."""
+        self._queues[entry.item.priority].remove(entry)
+        self._forget(entry)
+        self._release(entry)
+
+    def _forget(self, entry: Entry[T]) -> None:
+        rows = self._calls[entry.item.key]
+        del rows[entry.number]
+        if not rows:
+            del self._calls[entry.item.key]
+
+    def _release(self, entry: Entry[T]) -> None:
+        self._hold(entry, -entry.n_tokens)
+
+    def _hold(self, entry: Entry[T], n_tokens: int) -> None:
+        self._backlog_tokens += n_tokens
+        for holder in _holders(entry.item):
+            self._held_tokens[holder] += n_tokens
+            if not self._held_tokens[holder]:
+                del self._held_tokens[holder]
+
+    def _has_room(self, item: T, n_tokens: int) -> bool:
+        share_tokens = self._tuning.most_share * self._max_backlog_tokens
+        return self._backlog_tokens + n_tokens <= self._max_backlog_tokens and all(
+            not held or held + n_tokens <= share_tokens
+            for held in (self._held_tokens[holder] for holder in _holders(item))
+        )
+
+    def _overloaded(self, n_tokens: int) -> Overloaded:
+        retry_after_s = self._backlog_tokens / self.tokens_per_s
+        return Overloaded(
+            f"got a call of {n_tokens} tokens behind {self._backlog_tokens}, at most {self._max_backlog_tokens}",
+            retry_after_s=retry_after_s,
+        )
+
+    def _expire(self, now_s: float) -> None:
+        """Take out rows past their deadline; the next batch reports them."""
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            entry = heapq.heappop(self._deadlines)[2]
+            if entry.is_waiting:
+                self._withdraw(entry)
+                self._expired.append(entry.item)
+        if len(self._deadlines) > 2 * len(self) + 64:  # mostly rows that have left already
+            self._deadlines = [known for known in self._deadlines if known[2].is_waiting]
+            heapq.heapify(self._deadlines)
+
+    def _take(self) -> list[Entry[T]]:
+        """Take the rows of one pass: the leading class first, the other where tokens are left."""
+        leader, follower = self._order()
+        budget_tokens = self.budget_tokens
+        window_tokens = self._tuning.reorder * budget_tokens
+        taken = leader.take(budget_tokens, window_tokens)
+        left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
+        if taken and left_tokens > 0:
+            taken += follower.take(left_tokens, window_tokens, near_tokens=taken[0].n_tokens)
+        for entry in taken:
+            self._forget(entry)
+        return taken
+
+    def _order(self) -> tuple[FairQueue[T], FairQueue[T]]:
+        """Return who leads this pass and who follows; count how often waiting batch rows did not lead."""
+        interactive, batch = self._queues["interactive"], self._queues["batch"]
+        if batch and (not interactive or self._n_skipped + 1 >= self._tuning.batch_every):
+            self._n_skipped = 0
+            return batch, interactive
+        self._n_skipped = self._n_skipped + 1 if batch else 0
+        return interactive, batch
+
+
+def _holders(item: Item) -> tuple[tuple[str, str], ...]:
+    """Return whose part of the backlog an item counts to."""
+    tenant = ("tenant", item.tenant)
+    return (tenant, ("priority", "batch")) if item.priority == "batch" else (tenant,)
