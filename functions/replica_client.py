@@ -1,0 +1,240 @@
+"""The one outgoing call: packed rows to a model server, tensors back, within a deadline.
+
+At most four calls in flight, one retry where nothing was done or a repeat is safe, a retry budget
+and a breaker per model. Must not know tasks, texts or tokenizers; opens nothing at import.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from threading import Lock
+from urllib.parse import urlsplit
+
+from functions.breaker import Breaker, RetryBudget, State
+from functions.replica_transport import (
+    HttpTransport,
+    NotConnected,
+    Reply,
+    ReplyLate,
+    ReplyTooLarge,
+    Transport,
+    TransportError,
+)
+from shared.errors import DeadlineExceeded, GlossaError, Overloaded, ReplicaError, TooLarge, Unavailable
+from shared.log import log_event
+from shared.messages import InferCall, Inferred
+from shared.wire import decode_error, decode_inferred, encode_call
+
+MAX_IN_FLIGHT = 4
+MAX_ANSWER_BYTES = 5_000_000
+MAX_ATTEMPT_S = 120.0
+BACKOFF_S = 0.1
+MIN_ATTEMPT_S = 0.05
+HEALTH_TIMEOUT_S = 1.0
+SLOW_S = 1.0  # a reply that is late after less than this blames the caller's deadline, not the server
+
+
+_system_random = random.SystemRandom()  # holds no state that a snapshot could repeat
+
+
+@dataclass(eq=False)
+class _Failed(Exception):
+    """One attempt failed: with what, whether a repeat may help, and if the server looks down (None: who knows)."""
+
+    error: GlossaError
+    retriable: bool
+    down: bool | None
+
+
+class ReplicaClient:
+    """Calls the model server at `base_url`. Threads may share one; connections open on first use."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: Transport | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+        jitter: Callable[[], float] = _system_random.random,
+    ) -> None:
+        self._host = urlsplit(base_url).netloc
+        self._transport = transport or HttpTransport(base_url, n_connections=MAX_IN_FLIGHT, clock=clock)
+        self._max_answer_bytes = max_answer_bytes
+        self._clock, self._pause, self._jitter = clock, pause, jitter
+        self._budget = RetryBudget()
+        self._breakers: dict[str, Breaker] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._lock = Lock()
+
+    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:
+        """Answer each call, in order. `deadline_s` is on this process's monotonic clock.
+
+        Raises DeadlineExceeded, Unavailable (breaker, no connection), Overloaded, TooLarge, ReplicaError
+        and what else the replica refuses with; the first failure ends all.
+        """
+        if len(calls) <= 1:
+            return [self._answer(call, deadline_s, request_id) for call in calls]
+        futures = [self._executor().submit(self._answer, call, deadline_s, request_id) for call in calls]
+        done, rest = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in rest:
+            future.cancel()
+        for future in futures:
+            if future in done and (failure := future.exception()) is not None:
+                raise failure
+        return [future.result() for future in futures]
+
+    def ready(self) -> bool:
+        """Whether the model server says that it is ready, asked now."""
+        try:
+            reply = self._transport.send(
+                "GET", "/v2/health/ready", {}, b"", timeout_s=HEALTH_TIMEOUT_S, max_bytes=self._max_answer_bytes
+            )
+        except TransportError:
+            return False
+        return reply.status == 200  # noqa: PLR2004 - HTTP's OK
+
+    def close(self) -> None:
+        """Drop connections and threads, as before a snapshot; the next call makes new ones."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
+        self._transport.close()
+
+    def _answer(self, call: InferCall, deadline_s: float, request_id: str) -> Inferred:
+        self._budget.earn()
+        try:
+            return self._attempt(call, deadline_s, request_id)
+        except _Failed as failed:
+            pause_s = self._pause_s(failed, deadline_s)
+            if pause_s is None or not self._budget.spend():
+                raise failed.error from None
+        self._pause(pause_s)
+        try:
+            return self._attempt(call, deadline_s, request_id)
+        except _Failed as failed:
+            raise failed.error from None
+
+    def _pause_s(self, failed: _Failed, deadline_s: float) -> float | None:
+        """Seconds to wait before the one retry, with full jitter; None when it may not or cannot help."""
+        pause_s = (failed.error.retry_after_s or 0.0) + self._jitter() * BACKOFF_S
+        left_s = deadline_s - self._clock()
+        return pause_s if failed.retriable and pause_s + MIN_ATTEMPT_S < left_s else None
+
+    def _attempt(self, call: InferCall, deadline_s: float, request_id: str) -> Inferred:
+        left_s = min(deadline_s - self._clock(), MAX_ATTEMPT_S)
+        if left_s <= 0:
+            raise DeadlineExceeded(f"got {-left_s:.2f} s past the deadline, expected time left for the model")
+        breaker = self._breaker(call.model)
+        breaker.admit()
+        heard = breaker.release
+        try:
+            inferred = self._exchange(replace(call, timeout_s=left_s), left_s, request_id)
+            heard = breaker.success
+        except _Failed as failed:
+            heard = {True: breaker.failure, False: breaker.success, None: breaker.release}[failed.down]
+            raise
+        finally:
+            heard()
+        return inferred
+
+    def _exchange(self, call: InferCall, timeout_s: float, request_id: str) -> Inferred:
+        body = encode_call(call)
+        headers = {**body.headers, "content-type": "application/octet-stream"}
+        if request_id:
+            headers["x-request-id"] = request_id
+        path = f"/v2/models/{call.model}/infer"
+        try:
+            reply = self._transport.send(
+                "POST", path, headers, body.data, timeout_s=timeout_s, max_bytes=self._max_answer_bytes
+            )
+        except TransportError as lost:
+            raise _lost(lost, timeout_s, self._max_answer_bytes) from lost
+        return _read(reply)
+
+    def _breaker(self, model: str) -> Breaker:
+        with self._lock:
+            if model not in self._breakers:
+                self._breakers[model] = Breaker(clock=self._clock, on_change=self._log_breaker(model))
+            return self._breakers[model]
+
+    def _log_breaker(self, model: str) -> Callable[[State], None]:
+        return lambda state: log_event("breaker", level="warning", model=model, state=state, url_host=self._host)
+
+    def _executor(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="replica")
+            return self._threads
+
+
+# what a proxy, or Ray itself, means when it answers in its own words
+_FOREIGN: Mapping[int, tuple[type[GlossaError], str]] = {
+    408: (DeadlineExceeded, "the model server ran out of the time that was left"),
+    413: (TooLarge, "the model server refused the size of the request"),
+    429: (Overloaded, "the model server is full"),
+    503: (Unavailable, "the model server takes no requests now"),
+    504: (DeadlineExceeded, "the model server ran out of the time that was left"),
+}
+
+
+def _lost(error: TransportError, timeout_s: float, max_bytes: int) -> _Failed:
+    """Say what a missing reply means for the caller."""
+    if isinstance(error, NotConnected):
+        return _Failed(Unavailable("the model server cannot be reached"), retriable=True, down=True)
+    if isinstance(error, ReplyTooLarge):
+        return _Failed(_too_large(max_bytes), retriable=False, down=False)
+    if isinstance(error, ReplyLate):
+        late = DeadlineExceeded(f"the model server did not answer within {timeout_s:.1f} s, the time that was left")
+        return _Failed(late, retriable=False, down=True if timeout_s >= SLOW_S else None)
+    return _Failed(ReplicaError("the connection to the model server broke"), retriable=True, down=True)
+
+
+def _read(reply: Reply) -> Inferred:
+    """Read a whole reply. Raises _Failed with the error it holds, or the one it stands for."""
+    if reply.status == 200:  # noqa: PLR2004 - HTTP's OK
+        try:
+            return decode_inferred(reply.headers, reply.data)
+        except ReplicaError as garbage:
+            raise _Failed(garbage, retriable=False, down=True) from None
+    error = decode_error(reply.status, reply.data)
+    foreign = type(error) is ReplicaError  # not our envelope: a proxy's words, perhaps for a replica that died
+    error = _named(error, reply)
+    refused_for_now = isinstance(error, Overloaded | Unavailable)
+    safe_to_repeat = foreign and reply.status in {500, 502}
+    raise _Failed(error, retriable=refused_for_now or safe_to_repeat, down=reply.status >= 500)  # noqa: PLR2004 - HTTP's 5xx
+
+
+def _named(error: GlossaError, reply: Reply) -> GlossaError:
+    """Name what the server's own words or a proxy's mean to our caller."""
+    if type(error) is GlossaError:  # 500 with our envelope: its cause is the server's, not for the caller's eyes
+        return ReplicaError("the model server failed at this request")
+    if type(error) is ReplicaError and reply.status in _FOREIGN:
+        kind, message = _FOREIGN[reply.status]
+        error = kind(message)
+    error.retry_after_s = _retry_after_s(reply.headers, error)
+    return error
+
+
+def _retry_after_s(headers: Mapping[str, str], error: GlossaError) -> float | None:
+    """Seconds from the body's field, else from the header; None for none, a date, or nonsense."""
+    given = error.retry_after_s
+    if given is None:
+        header = headers.get("retry-after", "")
+        given = float(header) if header.isascii() and header.isdigit() and len(header) < 7 else None  # noqa: PLR2004 - a week
+    return given if given is not None and math.isfinite(given) and given >= 0 else None
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    """Return the error for an answer that is more than a request can carry back."""
+    return TooLarge(
+        f"the answer is over {max_bytes} bytes, more than one request can carry",
+        hint="send fewer inputs, or the same as a batch job: POST /v1/jobs",
+    )

@@ -1,0 +1,105 @@
+"""Breaker and retry budget, against a clock that only tests move."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.breaker import Breaker, RetryBudget, State
+from functions.replica_fake import FakeClock
+from shared.errors import Unavailable
+
+
+def _opened(clock: FakeClock, changes: list[State] | None = None) -> Breaker:
+    breaker = Breaker(5, 10.0, clock=clock, on_change=(changes if changes is not None else []).append)
+    for _ in range(5):
+        breaker.admit()
+        breaker.failure()
+    return breaker
+
+
+def test_five_failures_in_a_row_open_it() -> None:
+    """The fifth failure opens; a refusal says when a retry may succeed."""
+    clock = FakeClock()
+    breaker = _opened(clock)
+    clock.pause(4.0)
+    with pytest.raises(Unavailable, match="failed 5 times in a row") as refused:
+        breaker.admit()
+    assert refused.value.retry_after_s == 6.0
+
+
+def test_a_success_between_failures_keeps_it_closed() -> None:
+    """Only failures in a row count."""
+    breaker = Breaker(2, 10.0, clock=FakeClock())
+    for _ in range(5):
+        breaker.admit()
+        breaker.failure()
+        breaker.admit()
+        breaker.success()
+    assert breaker.state == "closed"
+
+
+def test_one_probe_after_recovery() -> None:
+    """Half-open lets one call pass; a second is refused until the first is answered."""
+    clock, changes = FakeClock(), list[State]()
+    breaker = _opened(clock, changes)
+    clock.pause(10.0)
+    breaker.admit()
+    with pytest.raises(Unavailable):
+        breaker.admit()
+    breaker.success()
+    breaker.admit()
+    assert changes == ["open", "half-open", "closed"]
+
+
+def test_a_failed_probe_opens_again() -> None:
+    """One failure is enough while half-open, and the wait starts anew."""
+    clock = FakeClock()
+    breaker = _opened(clock)
+    clock.pause(10.0)
+    breaker.admit()
+    breaker.failure()
+    clock.pause(9.9)
+    with pytest.raises(Unavailable):
+        breaker.admit()
+
+
+def test_a_probe_that_learnt_nothing_may_be_tried_again() -> None:
+    """A released probe leaves the door ajar."""
+    clock = FakeClock()
+    breaker = _opened(clock)
+    clock.pause(10.0)
+    breaker.admit()
+    breaker.release()
+    breaker.admit()
+    assert breaker.state == "half-open"
+
+
+@given(st.lists(st.sampled_from(["success", "failure", "release", "later"]), max_size=60))
+def test_never_open_longer_than_its_recovery(events: list[str]) -> None:
+    """Whatever happened before, after the recovery time one call passes."""
+    clock = FakeClock()
+    breaker = Breaker(3, 10.0, clock=clock)
+    for name in events:
+        if name == "later":
+            clock.pause(3.0)
+            continue
+        try:
+            breaker.admit()
+        except Unavailable:
+            continue
+        {"success": breaker.success, "failure": breaker.failure, "release": breaker.release}[name]()
+    clock.pause(10.0)
+    breaker.admit()
+
+
+@given(st.lists(st.booleans(), max_size=300))
+def test_retries_stay_within_the_budget(fails: list[bool]) -> None:
+    """Of any run of calls, at most a tenth plus the one saved at the start is retried."""
+    budget = RetryBudget()
+    retries = 0
+    for failed in fails:
+        budget.earn()
+        retries += failed and budget.spend()
+    assert retries <= 1 + 0.1 * len(fails) + 1e-6
