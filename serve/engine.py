@@ -1,17 +1,30 @@
 """The engine: rows of any heads in, one packed forward pass, each row's answer out.
 
-Says what an engine is and how a call is answered without a scheduler. Must not know HTTP, Ray
-or where a row came from.
+Says what an engine is, is the one over real weights, and answers a call without a scheduler.
+Must not know HTTP, Ray or where a row came from.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
-from serve.rows import Row, RowResult, join, split
+import torch
+from transformers import XLMRobertaConfig
+
+from serve.attention import attention_for
+from serve.describe import check_tensors, read_config
+from serve.families import xlm_roberta
+from serve.families.xlm_roberta import Encoder, Parts, build_encoder
+from serve.heads import Head, build_head
+from serve.pack import pack_rows
+from serve.rows import Row, RowOutput, RowResult, find_faults, join, split
+from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
 from shared.catalog import Model
+from shared.errors import ReplicaError
 from shared.messages import InferCall, Inferred
 
 
@@ -32,6 +45,82 @@ class Engine(Protocol):
         Not re-entrant: one forward at a time.
         """
         ...
+
+
+class PackedEngine:
+    """The engine over real weights: one backbone, any number of heads."""
+
+    def __init__(self, model: Model, encoder: Encoder, heads: Mapping[str, Head], device: torch.device) -> None:
+        self.model = model
+        self._encoder = encoder
+        self._heads = heads
+        self._device = device
+
+    @torch.inference_mode()
+    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer rows in one packed pass, as Engine.forward says."""
+        faults = find_faults(rows, self.model)
+        sound = {index: row for index, (row, fault) in enumerate(zip(rows, faults, strict=True)) if fault is None}
+        answers = self._answer(sound) if sound else {}
+        return [fault or answers[index] for index, fault in enumerate(faults)]
+
+    def _answer(self, rows: Mapping[int, Row]) -> dict[int, RowResult]:
+        pack = pack_rows(rows, self._device)
+        states = self._encoder(pack.ids, pack.spans)
+        answers: dict[int, RowResult] = {}
+        for name, members in pack.by_head().items():
+            outputs = self._heads[name](states, pack, members)
+            answers |= {pack.order[m]: self._finite(output, name) for m, output in zip(members, outputs, strict=True)}
+        return answers
+
+    def _finite(self, output: RowOutput, head: str) -> RowResult:
+        if all(bool(tensor.isfinite().all()) for tensor in output.values()):
+            return output
+        said = f"got numbers that are not finite from head {self.model.name}:{head}, expected finite ones"
+        return ReplicaError(said, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")
+
+
+def load_engine(
+    model: Model, root: Path, *, device: torch.device | str | None = None, cache: Path | None = None
+) -> PackedEngine:
+    """Fetch, prove and load a catalog model; `root` is the catalog's folder.
+
+    `device` defaults to CUDA where there is one, else the CPU; `cache` is where S3 and hub
+    downloads are kept. Raises CheckpointError when the checkpoint is not what the catalog says,
+    or not one we can answer exactly for.
+    """
+    if model.family != xlm_roberta.FAMILY:
+        raise CheckpointError(f"model {model.name} is of family {model.family}, expected {xlm_roberta.FAMILY}")
+    folder = fetch(model.checkpoint, root, cache=cache)
+    check_weights(folder, model.weights_sha256)
+    config = read_config(folder)
+    _check_agreement(model, config)
+    backbone, of_heads = check_tensors(tensor_shapes(folder), config, model.heads.values())
+    stored = read_tensors(folder, backbone.keys() | of_heads)
+    named = {backbone.get(name, name): tensor for name, tensor in stored.items()}
+    return build_engine(model, config, named, device=torch.device(device or _best_device()))
+
+
+def build_engine(
+    model: Model,
+    config: XLMRobertaConfig,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    device: torch.device,
+    parts: Parts | None = None,
+) -> PackedEngine:
+    """Make an engine from reference tensors: the backbone's without prefix, the heads' as in the checkpoint.
+
+    `parts` defaults to the exact ones with the fastest attention this device can run.
+    """
+    dtype = getattr(torch, model.dtype)
+    placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
+    head_width = config.hidden_size // config.num_attention_heads
+    parts = parts or replace(Parts(), attend=attention_for(device, dtype, head_width))
+    encoder = build_encoder(config, placed, parts)
+    words = placed[xlm_roberta.WORDS]
+    heads = {name: build_head(head, placed, words, config.layer_norm_eps) for name, head in model.heads.items()}
+    return PackedEngine(model, encoder, heads, device)
 
 
 def infer(engine: Engine, call: InferCall) -> Inferred:
@@ -60,3 +149,20 @@ def _batches(rows: Sequence[Row], budget_tokens: int) -> Iterator[list[int]]:
         held_tokens += rows[index].n_tokens
     if batch:
         yield batch
+
+
+def _check_agreement(model: Model, config: XLMRobertaConfig) -> None:
+    """Raise CheckpointError where catalog and checkpoint disagree about what a row may be."""
+    said = {"vocab_size": model.vocab_size, "pad_id": model.pad_id}
+    found = {"vocab_size": config.vocab_size, "pad_id": config.pad_token_id}
+    if said != found:
+        raise CheckpointError(f"the checkpoint of {model.name} has {found}, the catalog says {said}")
+    if model.max_tokens > xlm_roberta.max_tokens(config):
+        raise CheckpointError(
+            f"the catalog gives {model.name} {model.max_tokens} tokens a row, "
+            f"the checkpoint takes at most {xlm_roberta.max_tokens(config)}"
+        )
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

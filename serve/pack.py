@@ -1,0 +1,92 @@
+"""A pack: rows laid end to end, with every index a forward pass needs, computed once.
+
+Rows lie by length, so that equal lengths are one contiguous run. Must not know weights or heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+
+import torch
+
+from serve.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring rows of one length: tokens `first` to `last` (half-open) are `n_rows` x `length`."""
+
+    first: int
+    last: int
+    n_rows: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Where rows lie in the packed stream.
+
+    `starts[i]` is the first token of row i. On the device: `bounds` int32 [rows + 1], cumulative
+    lengths; `row_of_token` int64 [tokens].
+    """
+
+    lengths: tuple[int, ...]
+    starts: tuple[int, ...]
+    runs: tuple[Run, ...]
+    bounds: torch.Tensor
+    row_of_token: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Rows in packed order. `order[i]` is the caller's index of row i; `ids` int32 [tokens] is on the device."""
+
+    rows: tuple[Row, ...]
+    order: tuple[int, ...]
+    ids: torch.Tensor
+    spans: Spans
+
+    def by_head(self) -> Mapping[str, list[int]]:
+        """Return the packed row indices of each head."""
+        members: dict[str, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            members.setdefault(row.head, []).append(index)
+        return members
+
+    def tokens_of(self, states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
+        """Return the states [tokens of the members, width]; the same tensor when every row is a member."""
+        if len(members) == len(self.rows):
+            return states
+        wanted = [torch.arange(self.spans.starts[m], self.spans.starts[m] + self.spans.lengths[m]) for m in members]
+        return states[torch.cat(wanted).to(states.device)]
+
+
+def pack_rows(rows: Mapping[int, Row], device: torch.device) -> Pack:
+    """Pack rows, given by the caller's index, shortest first (equal lengths keep their order)."""
+    order = sorted(rows, key=lambda index: rows[index].n_tokens)
+    packed = tuple(rows[index] for index in order)
+    ids = torch.cat([row.input_ids for row in packed]).to(device)
+    return Pack(packed, tuple(order), ids, lay_out([row.n_tokens for row in packed], device))
+
+
+def lay_out(lengths: Sequence[int], device: torch.device) -> Spans:
+    """Return the spans of rows of these lengths, laid end to end in this order."""
+    bounds = [0, *accumulate(lengths)]
+    sizes = torch.tensor(lengths)
+    return Spans(
+        lengths=tuple(lengths),
+        starts=tuple(bounds[:-1]),
+        runs=tuple(_runs(lengths)),
+        bounds=torch.tensor(bounds, dtype=torch.int32).to(device),
+        row_of_token=torch.repeat_interleave(sizes, output_size=bounds[-1]).to(device),
+    )
+
+
+def _runs(lengths: Sequence[int]) -> Iterator[Run]:
+    first = 0
+    for length, same in groupby(lengths):
+        n_rows = len(list(same))
+        yield Run(first, first + n_rows * length, n_rows, length)
+        first += n_rows * length
