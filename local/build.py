@@ -1,0 +1,97 @@
+"""`sam build` of the template, for the Lambda runtime or for the machine that runs the emulator.
+
+`make build` calls it as a program: GLOSSA_TARGET (lambda or host) and GLOSSA_ARCHITECTURE (arm64 or x86_64) choose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.place import Place, here, write_json
+
+MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts")
+BUILD_S = 600.0
+
+
+def architecture() -> str:
+    """Return this machine's type as the template names it. Raises RuntimeError on any other."""
+    machine = platform.machine().lower()
+    if machine not in MACHINES:
+        raise RuntimeError(f"this machine is {machine}, expected one of {sorted(MACHINES)}")
+    return MACHINES[machine]
+
+
+def digest(root: Path) -> str:
+    """Return the sha256 of everything a package is made of: names and bytes of template, code, catalog, artifacts."""
+    total = hashlib.sha256()
+    for path in sorted(path for name in SOURCES for path in _files(root / name)):
+        total.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def build(place: Place, target: str, machine: str, out: Path) -> Path:
+    """Build all packages into `out`; return the built template. Raises RuntimeError with what make or sam said."""
+    command: list[str | Path] = [
+        "build",
+        "--build-in-source",
+        "--template-file",
+        place.root / "template.yaml",
+        "--build-dir",
+        out,
+    ]
+    extra = {
+        "GLOSSA_TARGET": target,
+        "GLOSSA_ARCHITECTURE": machine,
+        "GLOSSA_PYTHON": str(place.python(".venv-local" if target == "host" else ".venv")),
+    }
+    sam(place, command, extra, BUILD_S)
+    return out / "template.yaml"
+
+
+def sam(place: Place, arguments: Sequence[str | Path], extra: dict[str, str], limit_s: float) -> str:
+    """Run the SAM command line, offline and silent; return what it printed. Raises RuntimeError when it fails."""
+    folder = place.state / "sam"
+    folder.mkdir(exist_ok=True)
+    # Without a recent check noted, sam asks the package index for its newest version.
+    write_json(folder / "metadata.json", {"telemetryEnabled": False, "lastVersionCheck": time.time()})
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SAM_"))}
+    env |= {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(folder), "AWS_DEFAULT_REGION": "us-east-1", **extra}
+    done = subprocess.run(
+        [str(place.python(".venv-sam").with_name("sam")), *map(str, arguments)],
+        cwd=place.root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s, check=False,
+    )  # fmt: skip
+    (place.log / f"sam-{arguments[0]}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    if done.returncode != 0:
+        raise RuntimeError(f"sam {arguments[0]} failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-20:]))
+    return done.stdout
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [found for found in path.rglob("*") if found.is_file() and "__pycache__" not in found.parts]
+
+
+def main() -> None:
+    """Build as the environment says, into .aws-sam/build, where `sam deploy` looks."""
+    place = here()
+    target = os.environ.get("GLOSSA_TARGET", "lambda")
+    machine = os.environ.get("GLOSSA_ARCHITECTURE", "arm64") if target == "lambda" else architecture()
+    built = build(place, target, machine, place.root / ".aws-sam" / "build")
+    print(f"built for {target} on {machine}: {built.parent}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RuntimeError as error:
+        sys.exit(str(error))

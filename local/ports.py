@@ -1,0 +1,84 @@
+"""Ports of one stack: a block per home, so that two checkouts, or a test beside `make run`, never meet.
+
+The block follows from the home's path and moves on when something else listens there. It is written to
+run/ports.json and kept until `release`. GLOSSA_PORTS_BASE names a first port outright.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from dataclasses import dataclass
+
+from local.place import Place, read_json, write_json
+
+BLOCK = 40
+FIRST, LAST = 18_000, 31_000  # below the ephemeral range of the usual kernels
+TRIES = 50
+# Offsets in the block; 10 and up belong to Ray.
+OFFSETS = {"emulator": 0, "serve": 1, "ray": 10}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """One block of ports on 127.0.0.1, `base` to `base + 39`."""
+
+    base: int
+
+    @property
+    def emulator(self) -> int:
+        """Every AWS API, and the REST API."""
+        return self.base + OFFSETS["emulator"]
+
+    @property
+    def serve(self) -> int:
+        """Ray Serve's HTTP."""
+        return self.base + OFFSETS["serve"]
+
+    def ray(self, n: int) -> int:
+        """Return the nth of Ray's own 30 ports (head, dashboard, agents, workers). Raises ValueError past them."""
+        if not 0 <= n < BLOCK - OFFSETS["ray"]:
+            raise ValueError(f"got port number {n} of Ray, expected 0 to {BLOCK - OFFSETS['ray'] - 1}")
+        return self.base + OFFSETS["ray"] + n
+
+
+def ports(place: Place) -> Ports:
+    """Return the block of this place, choosing and noting one when it has none. Raises OSError when all are taken."""
+    noted = read_json(place.run / "ports.json")
+    if noted is not None:
+        return Ports(int(noted["base"]))
+    chosen = Ports(_choose(str(place.home)))
+    write_json(
+        place.run / "ports.json",
+        {"base": chosen.base, "emulator": chosen.emulator, "serve": chosen.serve, "ray": chosen.ray(0)},
+    )
+    return chosen
+
+
+def release(place: Place) -> None:
+    """Forget the block; called when nothing of the stack runs."""
+    (place.run / "ports.json").unlink(missing_ok=True)
+
+
+def _choose(key: str) -> int:
+    if named := os.environ.get("GLOSSA_PORTS_BASE"):
+        return int(named)
+    n_blocks = (LAST - FIRST) // BLOCK
+    start = zlib.crc32(key.encode()) % n_blocks
+    for step in range(TRIES):
+        base = FIRST + (start + step) % n_blocks * BLOCK
+        if all(is_free(port) for port in range(base, base + BLOCK)):
+            return base
+    raise OSError(f"no {BLOCK} free ports in a row from {FIRST} to {LAST} after {TRIES} tries; set GLOSSA_PORTS_BASE")
+
+
+def is_free(port: int) -> bool:
+    """Say whether nothing listens on this port of the loopback address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,111 @@
+"""One local stack up and down: emulator, build, deploy; writes run/stack.json for whoever wants its addresses.
+
+    python -m local.stack up --replica-url http://127.0.0.1:8000 | status | down [--forget]
+
+Starts no model server: it takes the address of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from local import deploy, emulator, processes
+from local.place import Place, here, read_json, write_json
+from local.ports import ports
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Addresses of a stack that stands. `api_url` has no slash at its end."""
+
+    api_url: str
+    endpoint_url: str
+    region: str
+    input_bucket: str
+    output_bucket: str
+    table: str
+    replica_url: str
+
+
+def up(place: Place, replica_url: str) -> Stack:
+    """Start what is not running, deploy what has changed, say so line by line; return the addresses.
+
+    Raises RuntimeError naming the step that failed.
+    """
+    started = time.monotonic()
+    address = emulator.start(place)
+    print(f"emulator: {address} ({time.monotonic() - started:.1f} s)", flush=True)
+    started = time.monotonic()
+    changed = deploy.deploy(place, replica_url)
+    print(f"template.yaml: {'deployed' if changed else 'unchanged'} ({time.monotonic() - started:.1f} s)", flush=True)
+    stack = _addresses(place, replica_url)
+    write_json(place.run / "stack.json", asdict(stack))
+    print(f"API: {stack.api_url}", flush=True)
+    return stack
+
+
+def down(place: Place, *, forget: bool = False) -> bool:
+    """End the emulator; with `forget`, also drop what it kept. Return whether it ran."""
+    ran = emulator.stop(place)
+    (place.run / "stack.json").unlink(missing_ok=True)
+    if forget:
+        for folder in (place.state, place.build.parent):
+            shutil.rmtree(folder, ignore_errors=True)
+    return ran
+
+
+def standing(place: Place) -> Stack | None:
+    """Return the addresses of the stack that stands here, None when none does."""
+    noted = read_json(place.run / "stack.json")
+    return Stack(**noted) if noted is not None and processes.alive(place, emulator.NAME) is not None else None
+
+
+def _addresses(place: Place, replica_url: str) -> Stack:
+    known = deploy.describe(place)
+    if known is None:
+        raise RuntimeError("the stack was deployed but is not there; see log/sam-deploy.log")
+    outputs = known["outputs"]
+    api_id = outputs["ApiUrl"].removeprefix("https://").split(".")[0]
+    stage = outputs["ApiUrl"].rsplit("/", 1)[-1]
+    return Stack(
+        api_url=f"{emulator.endpoint(place)}/_aws/execute-api/{api_id}/{stage}",
+        endpoint_url=emulator.endpoint(place),
+        region=emulator.REGION,
+        input_bucket=outputs["InputBucketName"],
+        output_bucket=outputs["OutputBucketName"],
+        table=outputs["JobsTableName"],
+        replica_url=replica_url,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; return 0, or 1 with a reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m local.stack", description="The local AWS side of this checkout.")
+    parser.add_argument("verb", choices=["up", "down", "status"])
+    parser.add_argument("--replica-url", default="", help="where Ray Serve answers (default: this checkout's port)")
+    parser.add_argument("--home", type=Path, default=None, help="keep everything there instead of .local/")
+    parser.add_argument("--forget", action="store_true", help="with down: drop buckets, table and queues too")
+    asked = parser.parse_args(arguments)
+    place = here() if asked.home is None else Place(here().root, asked.home.resolve())
+    try:
+        if asked.verb == "up":
+            up(place, asked.replica_url or f"http://127.0.0.1:{ports(place).serve}")
+        elif asked.verb == "down":
+            print("stopped" if down(place, forget=asked.forget) else "nothing was running")
+        else:
+            stack = standing(place)
+            print(json.dumps(asdict(stack), indent=2) if stack else "not running")
+    except (RuntimeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
