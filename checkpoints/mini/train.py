@@ -1,0 +1,181 @@
+"""Trains `checkpoints/mini` from public data: tokenizer, masked language model and four task heads in one run.
+
+    python checkpoints/mini/train.py --data DATA --out checkpoints/mini --work WORK --minutes 85 [--resume]
+
+DATA has one sub-folder per public set (each with its SOURCE.md: repository, commit, licence):
+  sib200       github dadelani/sib-200                 topic, 205 languages (train + dev)
+  nusax_senti  github IndoNLP/nusax                    sentiment, 12 languages
+  afrisenti    github afrisenti-semeval/afrisent-semeval-2023  sentiment (tweets), 14 languages
+  uner         github UniversalNER/UNER_*              named entities, 6 languages
+  gatitos      github google-research/url-nlp          word list, 173 languages
+  udhr         github eric-muller/udhr                 plain text, 417 languages
+  documents    github github/opensource.guide          plain text, 29 languages
+  pud          github UniversalDependencies/UD_*-PUD   plain text, 3 languages
+  xquad        github google-deepmind/xquad            plain text, 6 languages
+  xcopa        github cambridgeltl/xcopa               plain text, 11 languages
+  indonli      github ir-nlp-csui/indonli              plain text, Indonesian
+
+The learning rate follows the clock: warm-up, then linear decay that ends at --minutes, whatever else the machine does.
+A file named PAUSE in the work folder or the one above stops the loop until it is gone. On a CPU set
+`MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000` (large buffers are kept: a third less time).
+"""
+
+import argparse
+import copy
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from recipe import corpus, export, pool, tokenizer
+from recipe.batches import Batches, Pool
+from recipe.model import Mini
+
+WEIGHTS = {
+    "mlm": 1.0, "topic": 1.0, "mean_topic": 0.5, "language": 0.4, "sentiment": 0.5, "entities": 1.0, "contrast": 0.3,
+}  # fmt: skip
+
+
+@dataclass
+class Plan:
+    """How to train: rates per step, budget in tokens, times in seconds."""
+
+    peak: float = 1e-3
+    warm: int = 300
+    decay: float = 0.05
+    average: float = 0.998
+    budget: int = 5_000
+    every: float = 180.0
+    seconds: float = 85 * 60
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public data sets")
+    parser.add_argument("--out", type=Path, required=True, help="folder to export to")
+    parser.add_argument("--work", type=Path, required=True, help="folder for training checkpoints")
+    parser.add_argument("--minutes", type=float, default=85, help="length of the whole run")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --work")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=7)
+    return parser.parse_args()
+
+
+def tokenizer_texts(data: Path) -> list[str]:
+    """Gather every training text for the tokenizer, and the word lists sixteen words to a line."""
+    rows = corpus.sib_train(data)
+    texts = [r.text for r in rows]
+    texts += [p.text for p in corpus.passages(data, {r.lang for r in rows})]
+    texts += [o.text for o in corpus.opinions(data, "train")]
+    texts += [t.text for t in corpus.entities(data, "train", corpus.ENTITY_LANGUAGES)]
+    for words in corpus.lexicon(data).values():
+        values = list(words.values())
+        texts += [" ".join(values[i : i + 16]) for i in range(0, len(values), 16)]
+    return texts
+
+
+class Training:
+    """One run: model, its moving average, optimizer, clock and step count."""
+
+    def __init__(self, plan: Plan, texts: Pool, languages: list[str], work: Path, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.plan, self.languages, self.work, self.seed = plan, languages, work, seed
+        self.model = Mini(len(languages)).train()
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(requires_grad=False)
+        self.optimizer = torch.optim.AdamW(self.groups(), lr=plan.peak, betas=(0.9, 0.98), eps=1e-6, fused=True)
+        self.step, self.spent = 0, 0.0
+        self.texts = texts
+        self.means: dict[str, float] = {}
+
+    def groups(self) -> list[dict[str, object]]:
+        """Parameters with weight decay (matrices) and without (biases, norms)."""
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim < 2]
+        return [{"params": matrices, "weight_decay": self.plan.decay}, {"params": others, "weight_decay": 0.0}]
+
+    def rate(self) -> float:
+        """Return the learning rate now: warm-up by steps, linear decay by the clock."""
+        left = max(0.0, 1 - self.spent / self.plan.seconds)
+        return self.plan.peak * min(1.0, (self.step + 1) / self.plan.warm) * left
+
+    def advance(self, batches: Batches) -> None:
+        """One step on one batch."""
+        losses = self.model.losses(batches.next(long=self.step % 25 == 24))
+        torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        for name, loss in losses.items():
+            self.means[name] = 0.98 * self.means.get(name, loss.item()) + 0.02 * loss.item()
+        if self.step % 5 == 0:
+            self.blend()
+
+    @torch.no_grad()
+    def blend(self) -> None:
+        """Move the average towards the model (five steps at once; quickly while the run is young)."""
+        keep = min(self.plan.average**5, self.step / (self.step + 50))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
+
+    def save(self) -> None:
+        """Write the checkpoint, atomically."""
+        state = {
+            "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "step": self.step, "spent": self.spent,
+        }  # fmt: skip
+        partial = self.work / "last.pt.partial"
+        torch.save(state, partial)
+        partial.replace(self.work / "last.pt")
+
+    def load(self) -> None:
+        """Go on from the checkpoint."""
+        state = torch.load(self.work / "last.pt", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.spent = state["step"], state["spent"]
+
+    def run(self, out: Path) -> None:
+        """Train to the end of the clock, with a checkpoint and an export every few minutes."""
+        batches = Batches(self.texts, self.plan.budget, self.seed + self.step)
+        last, saved = time.monotonic(), self.spent
+        while self.spent < self.plan.seconds:
+            while (self.work / "PAUSE").exists() or (self.work.parent / "PAUSE").exists():
+                time.sleep(2)
+            self.advance(batches)
+            now = time.monotonic()
+            self.spent, last = self.spent + now - last, now
+            if self.step % 50 == 0:
+                shown = " ".join(f"{k} {v:.3f}" for k, v in self.means.items())
+                print(f"step {self.step} {self.spent / 60:.1f} min rate {self.rate():.1e} {shown}", flush=True)
+            if self.spent - saved > self.plan.every:
+                saved = self.spent
+                self.save()
+                export.write(out, self.average, self.languages)
+        self.save()
+        print(f"done: {self.step} steps, {export.write(out, self.average, self.languages)} bytes", flush=True)
+
+
+def main() -> int:
+    """Tokenizer if there is none yet, then the pool, then the run."""
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    options.work.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not (options.out / "tokenizer.json").exists():
+        tokenizer.fit(tokenizer_texts(options.data), options.out, options.threads)
+        tokenizer.convert(options.out)
+    texts, languages = pool.build(options.data, options.out)
+    training = Training(Plan(seconds=options.minutes * 60), texts, languages, options.work, options.seed)
+    if options.resume and (options.work / "last.pt").exists():
+        training.load()
+    training.run(options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
