@@ -75,10 +75,14 @@ def parse_parameters(task: str, value: object) -> Common:
         return schema()
     if not isinstance(value, Mapping):
         raise Unprocessable(f"parameters: got {_kind(value)}, expected an object")
+    for name in value:
+        if name not in schema.model_fields:
+            known = _listed(schema.model_fields)
+            raise Unprocessable(f"unknown parameter {_shown(name)} of {task}; parameters: {known}")
     try:
         parameters = schema.model_validate(dict(value))
     except ValidationError as error:
-        raise Unprocessable(_fault(error.errors()[0], task, schema)) from None
+        raise Unprocessable(_fault(error.errors()[0])) from None
     for name, text in _texts(parameters):
         _well_formed(text, f"parameters.{name}")
     return parameters
@@ -162,12 +166,10 @@ def _texts(parameters: Common) -> Iterator[tuple[str, str]]:
                 yield name, text
 
 
-def _fault(error: ErrorDetails, task: str, schema: type[Common]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "parameters"
-    if error["type"] == "extra_forbidden":
-        return f"unknown parameter {_shown(name)} of {task}; parameters: {_listed(schema.model_fields)}"
+def _fault(error: ErrorDetails) -> str:
+    where = ".".join(map(str, ("parameters", *error["loc"])))
     expected = error["msg"].removeprefix("Input should be ").removeprefix("Value should be ")
-    return f"parameters.{name}: got {_shown(error['input'])}, expected {expected[0].lower()}{expected[1:]}"
+    return f"{where}: got {_shown(error['input'])}, expected {expected[0].lower()}{expected[1:]}"
 
 
 def _shown(value: object, most: int = 80) -> str:

@@ -6,7 +6,6 @@ also what the reference runs. Must not know models, windows or tasks.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,9 +13,8 @@ from pathlib import Path
 
 import tokenizers
 
+from functions.pipeline.tokenize.offsets import LeadingControls, Span, laid_back, whole_characters
 from shared.catalog import Catalog
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,14 @@ class Tokenizer:
         self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
         self.unk_id = self.id_of("<unk>")
         self.layout = self._read_layout()
+        self._leading = LeadingControls(self._normalize, self._added_tokens())
 
     def encode(self, text: str) -> Encoded:
         """Return the ids of the whole text and where each stands; special tokens are not added."""
-        encoding = self._backend.encode(text, add_special_tokens=False)
-        return Encoded(tuple(encoding.ids), tuple(_whole_characters(text, encoding.offsets)))
+        audible, places = self._leading.drop(text)
+        encoding = self._backend.encode(audible, add_special_tokens=False)
+        offsets = encoding.offsets if places is None else laid_back(encoding.offsets, places)
+        return Encoded(tuple(encoding.ids), tuple(whole_characters(text, offsets)))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Return the vocabulary's piece of each id. Raises ValueError for an id past the vocabulary."""
@@ -80,6 +81,13 @@ class Tokenizer:
     def id_of(self, piece: str) -> int | None:
         """Return the id of a piece, None when the vocabulary has no such piece."""
         return self._backend.token_to_id(piece)
+
+    def _normalize(self, text: str) -> str:
+        normalizer = self._backend.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
+    def _added_tokens(self) -> list[str]:
+        return [token.content for token in self._backend.get_added_tokens_decoder().values()]
 
     def _read_layout(self) -> Layout:
         encoding = self._backend.encode("a", "a")
@@ -104,25 +112,3 @@ def load_tokenizers(catalog: Catalog, artifacts: Path) -> dict[str, Tokenizer]:
         name: load_tokenizer(artifacts / name / "tokenizer.json", model.tokenizer_sha256)
         for name, model in catalog.models.items()
     }
-
-
-def _whole_characters(text: str, offsets: Sequence[Span]) -> Iterable[Span]:
-    """Let each span reach over the code points that compose with its last one.
-
-    The library leaves them out: of `e` and U+0301, composed by the normalizer, it reports only the `e`.
-    """
-    if unicodedata.is_normalized("NFKC", text):  # nothing composes
-        return offsets
-    starts = [start for start, _ in offsets[1:]] + [len(text)]
-    return [(start, _reach(text, start, end, stop)) for (start, end), stop in zip(offsets, starts, strict=False)]
-
-
-def _reach(text: str, start: int, end: int, stop: int) -> int:
-    while start < end < stop and _composes(text[start:end], text[end]):
-        end += 1
-    return end
-
-
-def _composes(before: str, mark: str) -> bool:
-    apart = unicodedata.normalize("NFKC", before) + unicodedata.normalize("NFKC", mark)
-    return unicodedata.normalize("NFKC", before + mark) != apart

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from functions.pipeline.tokenize.tokenizer import Encoded, Layout, Span
+from functions.pipeline.tokenize.offsets import Span
+from functions.pipeline.tokenize.tokenizer import Encoded, Layout
 from shared.messages import Window
 
 

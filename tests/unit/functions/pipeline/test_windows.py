@@ -1,0 +1,70 @@
+"""Cutting loses no token, wastes no window and moves no border."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.pipeline.tokenize.windows import around, covers, longest_first, pair_spans, spans
+
+
+@given(n=st.integers(0, 3000), room=st.integers(1, 600), share=st.floats(0, 0.5))
+def test_spans_cover_all_tokens_with_the_fewest_windows(n: int, room: int, share: float) -> None:
+    """Every token is in a span of at most `room`; neighbours share the overlap; one fewer would not do."""
+    overlap = min(int(room * share), room - 1)
+    found = spans(n, room, overlap)
+    assert covers(found, n)
+    assert all(0 <= end - start <= room for start, end in found)
+    assert all(one[1] - two[0] == overlap for one, two in pairwise(found))
+    assert len(found) == 1 or (len(found) - 1) * (room - overlap) + overlap < n
+    sizes = {end - start for start, end in found}
+    assert max(sizes) - min(sizes) <= len(found)
+
+
+@given(n=st.integers(1, 2000), room=st.integers(2, 300), data=st.data())
+def test_each_mask_is_answered_once_by_a_window_that_holds_it(n: int, room: int, data: st.DataObject) -> None:
+    """Windows around masks stay in the text and in the room, and share the masks out."""
+    marks = sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=20)))
+    placed = around(marks, n, room)
+    assert [mark for _, group in placed for mark in group] == marks
+    for (start, end), group in placed:
+        assert 0 <= start < end <= n
+        assert end - start == min(n, room)
+        assert all(start <= mark < end for mark in group)
+
+
+def test_a_lone_mask_stands_in_the_middle() -> None:
+    """The window of a mask far from both ends reads as much before it as after."""
+    [((start, end), _)] = around([500], 1000, 101)
+    assert (start, end) == (450, 551)
+
+
+@given(first=st.integers(0, 900), second=st.integers(0, 900), room=st.integers(1, 512))
+def test_a_pair_keeps_the_shorter_text_whole(first: int, second: int, room: int) -> None:
+    """Windows of a pair fit, cover both texts, and cut only the longer one; else there are none."""
+    found = pair_spans(first, second, room)
+    if found is None:
+        assert min(first, second) > room // 2
+        return
+    assert all((a1 - a0) + (b1 - b0) <= room for (a0, a1), (b0, b1) in found)
+    assert covers([a for a, _ in found], first) or first <= second
+    assert covers([b for _, b in found], second) or second < first
+
+
+@given(first=st.integers(0, 900), second=st.integers(0, 900), room=st.integers(1, 512))
+def test_truncating_a_pair_fills_the_room(first: int, second: int, room: int) -> None:
+    """What is kept of a pair fills the room exactly, or is all there is."""
+    (a0, a1), (b0, b1) = longest_first(first, second, room)
+    assert a0 == b0 == 0
+    assert a1 + b1 == min(room, first + second)
+    assert a1 <= first
+    assert b1 <= second
+
+
+def test_an_overlap_as_large_as_the_room_is_refused() -> None:
+    """Windows that never advance are an error, not an endless loop."""
+    with pytest.raises(ValueError, match="0 <= overlap < 8"):
+        spans(100, 8, 8)
