@@ -18,7 +18,8 @@ from serve.pack import Pack
 from serve.rows import RowOutput
 from shared.catalog import Head as CatalogHead
 
-LOGITS_BYTES = 64 * 2**20  # of one [masks, vocabulary] block, float32
+FP32_BYTES = 4
+BLOCK_BYTES = 64 * 2**20  # of [masks, vocabulary] logits
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -58,26 +59,28 @@ class TokenHead(nn.Module):
 
 
 class MaskedLmHead(nn.Module):
-    """XLMRobertaLMHead at masked positions only, reduced to its best ids where it ran."""
+    """XLMRobertaLMHead at masked positions only, reduced to its best ids where it ran.
 
-    def __init__(self, dense: nn.Linear, norm: nn.LayerNorm, decoder: nn.Linear) -> None:
+    Logits exist for as many masks at a time as `block_bytes` hold (at least one), never for all tokens.
+    """
+
+    def __init__(
+        self, dense: nn.Linear, norm: nn.LayerNorm, decoder: nn.Linear, *, block_bytes: int = BLOCK_BYTES
+    ) -> None:
         super().__init__()
         self.dense, self.norm, self.decoder = dense, norm, decoder
+        self.at_once = max(1, block_bytes // (FP32_BYTES * decoder.out_features))
 
     def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
-        """Return `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks] and, if asked, `target_logits` of each row.
-
-        Logits exist for `LOGITS_BYTES` of masks at a time, never for all tokens.
-        """
+        """Return `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks] and any `target_logits` of each row."""
         rows = [pack.rows[member] for member in members]
         masks = [pack.spans.starts[m] + p for m, row in zip(members, rows, strict=True) for p in row.positions]
         hidden = self.norm(F.gelu(self.dense(states[torch.tensor(masks).to(states.device)])))
         targets = _padded([row.target_ids for row in rows for _ in row.positions]).to(states.device)
-        at_once = max(1, LOGITS_BYTES // (4 * self.decoder.out_features))
         top_k = max(row.top_k for row in rows)
         blocks = [
             self._read(some, wanted, top_k)
-            for some, wanted in zip(torch.split(hidden, at_once), torch.split(targets, at_once), strict=True)
+            for some, wanted in zip(torch.split(hidden, self.at_once), torch.split(targets, self.at_once), strict=True)
         ]
         counts = [len(row.positions) for row in rows]
         columns = [torch.split(torch.cat(column).cpu(), counts) for column in zip(*blocks, strict=True)]

@@ -1,0 +1,92 @@
+"""Small random checkpoints in the reference's own format, drawn so that faults show.
+
+Every parameter is random with std 0.2, LayerNorm weights around 1, biases, pad rows and position
+rows included: at the default std 0.02 even a doubled attention scale hardly moves a logit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import PreTrainedModel, XLMRobertaConfig
+
+from serve.describe import describe
+from shared.catalog import Model
+
+STD = 0.2
+SMALL: Mapping[str, Any] = {
+    "vocab_size": 500,
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-2,  # unusual, so that a constant in its place shows
+    "pad_token_id": 1,
+}
+LABELS = ("red", "green", "blue", "grey", "gold")
+
+
+def small_config(**settings: Any) -> XLMRobertaConfig:
+    """Make a configuration of a few thousand parameters with 5 labels; `settings` override it."""
+    labels = dict(enumerate(LABELS))
+    return XLMRobertaConfig(**{**SMALL, "id2label": labels, **settings})
+
+
+def draw(kind: str, *, seed: int = 0, **settings: Any) -> PreTrainedModel:
+    """Draw a reference model of a public class of transformers, such as XLMRobertaForMaskedLM."""
+    model: PreTrainedModel = getattr(transformers, kind)(small_config(**settings)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            mean = 1.0 if name.endswith(("LayerNorm.weight", "layer_norm.weight")) else 0.0
+            parameter.normal_(mean, STD, generator=generator)
+    return model
+
+
+def rounded(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """Round a reference model's weights to what `dtype` holds; it still computes in float32."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(dtype).float())
+    return model
+
+
+def write(model: PreTrainedModel, folder: Path) -> Path:
+    """Write a checkpoint as its users would: config.json and model.safetensors."""
+    model.save_pretrained(folder)
+    return folder
+
+
+def draw_ids(lengths: Sequence[int], *, seed: int = 0, vocab_size: int = 500) -> list[list[int]]:
+    """Draw rows of ids over the whole vocabulary, so that pad ids stand inside some texts."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = [torch.randint(0, vocab_size, (length,), generator=generator).tolist() for length in lengths]
+    for row in rows:
+        row[len(row) // 3 :: 17] = [1] * len(row[len(row) // 3 :: 17])
+        row[0] = 0
+    return rows
+
+
+def catalog_model(folder: Path, **fields: object) -> Model:
+    """Make the catalog entry of a checkpoint folder from its own facts; `fields` override it."""
+    facts = describe(folder)
+    return Model.model_validate(
+        {
+            "name": "toy",
+            "family": facts.family,
+            "checkpoint": str(folder),
+            "weights_sha256": facts.weights_sha256,
+            "tokenizer_sha256": "0" * 64,
+            "max_tokens": facts.max_tokens,
+            "vocab_size": facts.vocab_size,
+            "pad_id": facts.pad_id,
+            "heads": facts.heads,
+            **fields,
+        }
+    )
