@@ -138,9 +138,12 @@ def split_reference(reference: str) -> tuple[str, str | None]:
 def parse_catalog(text: str) -> Catalog:
     """Parse the TOML text of a catalog. Raises ValueError naming each key that is wrong."""
     raw = tomllib.loads(text)
-    models = {name: {**value, "name": name} for name, value in raw.pop("models", {}).items()}
+    if isinstance(models := raw.get("models"), dict):
+        raw["models"] = {
+            name: {**value, "name": name} if isinstance(value, dict) else value for name, value in models.items()
+        }
     try:
-        return Catalog.model_validate({**raw, "models": models})
+        return Catalog.model_validate(raw)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ValueError(f"catalog cannot be read: {faults}") from None

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+MAX_RETRY_AFTER_S = 86_400.0
+
 
 class GlossaError(Exception):
     """Root of every error a caller may see. Raised itself only for our own bugs (500)."""
@@ -160,5 +162,12 @@ def from_problem(status: int, problem: Mapping[str, object]) -> GlossaError:
     return kind(
         detail,
         hint=hint if isinstance(hint, str) else None,
-        retry_after_s=float(retry_after_s) if isinstance(retry_after_s, int | float) else None,
+        retry_after_s=_seconds(retry_after_s),
     )
+
+
+def _seconds(value: object) -> float | None:
+    """Return a peer's wait if it is one: not NaN, not negative, not more than a day."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= MAX_RETRY_AFTER_S else None

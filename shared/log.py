@@ -11,6 +11,8 @@ import sys
 import time
 from typing import TextIO
 
+MAX_CHARS = 300  # of one value
+
 ALLOWED = frozenset({
     "attempt", "backlog_tokens", "batch_tokens", "code", "count", "deadline_ms", "error_type", "failed",
     "fingerprint", "function", "head", "job_id", "lane", "model", "n_rows", "n_tokens", "n_windows", "operation",
@@ -20,7 +22,7 @@ ALLOWED = frozenset({
 
 
 def log_event(event: str, *, level: str = "info", stream: TextIO | None = None, **fields: object) -> None:
-    """Write one JSON line: time, level, event and the allowed fields; values are cut at 300 characters."""
+    """Write one JSON line: time, level, event and the allowed fields; each value is cut at 300 characters."""
     line: dict[str, object] = {"time": round(time.time(), 3), "level": level, "event": event}
     line |= {name: _short(value) for name, value in fields.items() if name in ALLOWED}
     if dropped := sorted(name for name in fields if name not in ALLOWED):
@@ -29,4 +31,7 @@ def log_event(event: str, *, level: str = "info", stream: TextIO | None = None, 
 
 
 def _short(value: object) -> object:
-    return value[:300] if isinstance(value, str) else value
+    if value is None or isinstance(value, int | float):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return value if len(text) <= MAX_CHARS and isinstance(value, dict | list | tuple | str) else text[:MAX_CHARS]

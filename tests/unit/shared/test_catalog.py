@@ -1,0 +1,121 @@
+"""The catalog: what it accepts, what it refuses by name, and how heads are found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.catalog import Catalog, load_catalog, parse_catalog, split_reference
+from shared.errors import NotFound, Unprocessable
+from tests.unit.shared.strategies import quick
+
+HEADER = 'default_model = "mini"\n'
+MODEL = f"""
+[models.mini]
+family = "xlm-roberta"
+checkpoint = "checkpoints/mini"
+weights_sha256 = "{"a" * 64}"
+tokenizer_sha256 = "{"b" * 64}"
+max_tokens = 512
+vocab_size = 32000
+"""
+HEADS = """
+[models.mini.heads.topic]
+task = "text-classification"
+prefix = "heads.topic"
+labels = ["art", "sport"]
+default = true
+
+[models.mini.heads.sentiment]
+task = "text-classification"
+prefix = "heads.sentiment"
+labels = ["negative", "positive"]
+
+[models.mini.heads.mask]
+task = "fill-mask"
+prefix = "lm_head"
+"""
+
+
+def catalog() -> Catalog:
+    """Return the catalog of the texts above."""
+    return parse_catalog(HEADER + MODEL + HEADS)
+
+
+def test_a_catalog_reads_with_defaults() -> None:
+    """Names come from the tables, tuning from defaults."""
+    model = catalog().model("mini")
+    assert model.name == "mini"
+    assert model.heads["topic"].labels == ("art", "sport")
+    assert (model.lane, model.dtype, model.token_budget, model.replicas.max) == ("base", "float32", 4096, 1)
+    assert model.tasks == {"text-classification", "fill-mask"}
+
+
+def test_a_catalog_file_is_read_as_utf8(tmp_path: Path) -> None:
+    """Labels may be in any script."""
+    path = tmp_path / "catalog.toml"
+    path.write_text((HEADER + MODEL + HEADS).replace('"art"', '"искусство"'), encoding="utf-8")
+    assert load_catalog(path).model("mini").heads["topic"].labels[0] == "искусство"
+
+
+REFUSED = [
+    ("unknown key", HEADER + "colour = 1\n" + MODEL + HEADS, "colour"),
+    ("unknown model key", HEADER + MODEL + "gpu = 1\n" + HEADS, "models.mini.gpu"),
+    ("unknown head key", HEADER + MODEL + HEADS + "activation = 1\n", "models.mini.heads.mask.activation"),
+    ("unknown task", HEADER + MODEL + HEADS.replace("fill-mask", "sing"), "models.mini.heads.mask.task"),
+    ("unknown family", HEADER + MODEL.replace("xlm-roberta", "bert") + HEADS, "models.mini.family"),
+    ("two defaults", HEADER + MODEL + HEADS.replace('"heads.sentiment"', '"s"\ndefault = true'), "more than one"),
+    ("name", HEADER + (MODEL + HEADS).replace("models.mini", 'models."Mini Me"'), "name"),
+    ("name of dots", HEADER + (MODEL + HEADS).replace("models.mini", 'models."..x"'), "name"),
+    ("hash", HEADER + MODEL.replace("a" * 64, "a" * 63) + HEADS, "models.mini.weights_sha256"),
+    ("limit", HEADER + MODEL.replace("= 512", "= 0") + HEADS, "models.mini.max_tokens"),
+    ("missing", HEADER + MODEL.replace("vocab_size = 32000", "") + HEADS, "models.mini.vocab_size"),
+    ("no heads", HEADER + MODEL, "models.mini.heads"),
+    ("no default model", MODEL + HEADS, "default_model"),
+    ("foreign default", HEADER.replace("mini", "max") + MODEL + HEADS, "default_model 'max' is not one of ['mini']"),
+    ("no models", HEADER, "models: Field required"),
+    ("models a list", HEADER + "models = [1]\n", "models"),
+    ("models a number", HEADER + "models = 1\n", "models"),
+    ("model a number", HEADER + "[models]\nmini = 1\n", "models"),
+    ("not toml", "default_model = \n", "at line 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_a_wrong_catalog_stops_the_start_and_says_where(text: str, words: str) -> None:
+    """ValueError with the path of the key."""
+    with pytest.raises(ValueError, match=re.escape(words)):
+        parse_catalog(text)
+
+
+def test_heads_are_found_by_task_or_name() -> None:
+    """The default answers when none is named; the only one able needs no mark."""
+    model = catalog().model("mini")
+    assert model.head_for("text-classification", None) == "topic"
+    assert model.head_for("text-classification", "sentiment") == "sentiment"
+    assert model.head_for("fill-mask", None) == "mask"
+
+
+def test_what_a_model_cannot_do_is_said() -> None:
+    """Unknown names are 404, a wrong task for a known one is 422."""
+    model = catalog().model("mini")
+    with pytest.raises(NotFound, match="no head 'x'; heads:"):
+        model.head_for("fill-mask", "x")
+    with pytest.raises(Unprocessable, match="does text-classification, not fill-mask; try one of"):
+        model.head_for("fill-mask", "topic")
+    with pytest.raises(Unprocessable, match="has no head for feature-extraction"):
+        model.head_for("feature-extraction", None)
+    with pytest.raises(NotFound, match="no model 'x'; models:"):
+        catalog().model("x")
+
+
+@quick
+@given(st.text(alphabet="abc.-", max_size=5), st.text(max_size=5))
+def test_a_reference_is_name_and_head(name: str, head: str) -> None:
+    """`model:head` splits at the first colon; nothing behind it is no head."""
+    assert split_reference(f"{name}:{head}") == (name, head or None)
+    assert split_reference(name) == (name, None)

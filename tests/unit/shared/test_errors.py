@@ -1,0 +1,74 @@
+"""The error tree: codes are unique, and an error survives the way between processes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import BY_CODE, GlossaError, ReplicaError, from_problem
+from tests.unit.shared.strategies import quick
+
+KINDS = sorted(BY_CODE.values(), key=lambda kind: kind.code)
+optional_text = st.none() | st.text(min_size=1)
+
+
+@quick
+@given(st.sampled_from(KINDS), st.text(min_size=1), optional_text, st.none() | st.floats(0, 86_400))
+def test_every_error_survives_problem_details(
+    kind: type[GlossaError], message: str, hint: str | None, retry_after_s: float | None
+) -> None:
+    """from_problem(to_problem(e)) keeps class, message, hint and seconds, through JSON."""
+    sent = kind(message, hint=hint, retry_after_s=retry_after_s)
+    got = from_problem(sent.status, json.loads(json.dumps(sent.to_problem())))
+    assert type(got) is kind
+    assert (got.message, got.hint, got.retry_after_s) == (message, hint, retry_after_s)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
+def test_each_class_has_its_own_code_and_a_fitting_status(kind: type[GlossaError]) -> None:
+    """Codes are stable names of one class each; only 429 and server errors can be retried."""
+    assert BY_CODE[kind.code] is kind
+    assert "code" in vars(kind)
+    assert 400 <= kind.status <= 504
+    assert not kind.retryable or kind.status == 429 or kind.status > 500
+
+
+def test_a_problem_has_the_fields_of_rfc_9457() -> None:
+    """type, title, status, detail and instance, with ours beside them."""
+    problem = BY_CODE["too-large"]("got 700 texts, at most 512", hint="use a job").to_problem("/v1/x")
+    assert problem == {
+        "type": "urn:glossa:error:too-large",
+        "title": "too large",
+        "status": 413,
+        "detail": "got 700 texts, at most 512",
+        "code": "too-large",
+        "retryable": False,
+        "hint": "use a job",
+        "instance": "/v1/x",
+    }
+
+
+PROBLEM = st.dictionaries(
+    st.sampled_from(["code", "detail", "hint", "retry_after_s", "status", "x"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.integers(), max_size=2),
+)
+
+
+@quick
+@given(st.integers(400, 599), PROBLEM)
+def test_any_foreign_problem_becomes_an_error(status: int, problem: dict[str, object]) -> None:
+    """What another server calls a problem never breaks the one who reads it."""
+    error = from_problem(status, problem)
+    assert isinstance(error, GlossaError)
+    assert {type(error.message), type(error.hint), type(error.retry_after_s)} <= {str, type(None), float}
+    assert error.retry_after_s is None or 0 <= error.retry_after_s < 1e9
+
+
+def test_an_unknown_code_is_a_replica_error() -> None:
+    """A peer that is newer, or not ours, still gives a class we can map."""
+    error = from_problem(418, {"code": "teapot"})
+    assert type(error) is ReplicaError
+    assert error.message == "the model server answered 418 without details"

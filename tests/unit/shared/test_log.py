@@ -1,0 +1,70 @@
+"""Logging: one JSON line per event, allow-listed fields alone."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.log import ALLOWED, log_event
+from tests.unit.shared.strategies import quick
+
+CANARY = "canary-3f9a-the-caller's-own-words"
+fields = st.dictionaries(
+    st.text("abcdefghij_", min_size=1, max_size=8).filter(
+        lambda name: name not in ALLOWED | {"event", "level", "stream"}
+    ),
+    st.sampled_from([CANARY, CANARY.encode(), [CANARY], {"text": CANARY}, ValueError(CANARY)]),
+    max_size=4,
+)
+
+
+def written(event: str, **known: object) -> str:
+    """Return what an event writes."""
+    stream = io.StringIO()
+    log_event(event, stream=stream, **known)  # type: ignore[arg-type]  # level is a str when given
+    return stream.getvalue()
+
+
+@quick
+@given(fields)
+def test_a_text_never_reaches_the_log(foreign: dict[str, object]) -> None:
+    """A field that is not on the list is dropped; its name alone is written."""
+    line = written("answered", status=200, **foreign)
+    assert "canary" not in line
+    assert json.loads(line).get("dropped", []) == sorted(foreign)
+
+
+def test_an_event_is_one_json_line() -> None:
+    """Time, level, event and the fields, whatever newlines they hold."""
+    line = written("answered", level="warning", reason="a\nb", n_rows=3)
+    assert line.endswith("}\n")
+    assert line.count("\n") == 1
+    event = json.loads(line)
+    assert event.pop("time") > 1e9
+    assert event == {"level": "warning", "event": "answered", "reason": "a\nb", "n_rows": 3}
+
+
+def test_values_are_cut() -> None:
+    """A long reason does not become a text store."""
+    assert len(json.loads(written("failed", reason="x" * 10_000))["reason"]) == 300
+
+
+@pytest.mark.parametrize("name", ["text", "inputs", "body", "url", "authorization", "token", "tenant", "key"])
+def test_names_of_content_are_not_allowed(name: str) -> None:
+    """Nobody adds one by accident."""
+    assert name not in ALLOWED
+
+
+def test_allowed_fields_do_not_shadow_the_frame() -> None:
+    """No field overwrites time, level, event or dropped."""
+    assert not ALLOWED & {"time", "level", "event", "dropped", "stream"}
+
+
+@pytest.mark.parametrize("value", [[CANARY * 100], {"k": CANARY * 100}, ValueError(CANARY * 100)])
+def test_any_value_is_bounded(value: object) -> None:
+    """Lists, mappings and exceptions are cut like strings are."""
+    assert len(written("failed", reason=value)) < 500
