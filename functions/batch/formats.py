@@ -1,0 +1,85 @@
+"""How an object's bytes are to be read: the format options of a job, and what its name and first bytes say.
+
+Pure. Finds the problems of whole objects (empty, binary, wrong extension); those of single
+records belong to `records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Framing = Literal["document", "lines", "jsonl"]
+SNIFF_BYTES = 4096
+EXTENSIONS: Mapping[str, Framing] = {".txt": "document", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+MAGIC: Mapping[bytes, str] = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "a zip archive or an office document",
+    b"%PDF": "PDF",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a whole object or a record: a stable code, and the sentence a person reads."""
+
+    code: str
+    detail: str
+
+
+class ObjectProblem(Exception):
+    """A whole object cannot be read as records; carries the Problem. Never leaves the batch side."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        """Keep the problem."""
+        super().__init__(detail)
+        self.problem = Problem(code, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """A job's options: whether .txt is one document or a record a line, and the JSONL fields."""
+
+    text: Literal["document", "lines"] = "document"
+    text_field: str = "text"
+    text_pair_field: str = "text_pair"
+    id_field: str = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one object is read: its framing, whether it is gzip, and the job's options."""
+
+    framing: Framing
+    gzip: bool
+    options: FormatOptions
+
+
+def format_of(name: str, options: FormatOptions) -> Format:
+    """Return how the object called `name` is read. Raises ObjectProblem for an extension we do not read."""
+    stem, gzip = (name[:-3], True) if name.lower().endswith(".gz") else (name, False)
+    extension = "." + stem.rsplit("/", 1)[-1].lower().rpartition(".")[2]
+    if extension not in EXTENSIONS or "." not in stem.rsplit("/", 1)[-1]:
+        known = ", ".join(EXTENSIONS)
+        raise ObjectProblem("wrong-extension", f"got an object named {name!r}, expected one of {known}, each also .gz")
+    framing = EXTENSIONS[extension]
+    if framing == "document" and options.text == "lines":
+        framing = "lines"
+    return Format(framing, gzip, options)
+
+
+def check_head(head: bytes) -> None:
+    """Check the first decoded bytes of an object. Raises ObjectProblem when it is empty or not text."""
+    if not head:
+        raise ObjectProblem("empty-object", "got an object of 0 bytes, expected at least one record")
+    for magic, kind in MAGIC.items():
+        if head.startswith(magic):
+            raise ObjectProblem("binary", f"got what looks like {kind}, expected UTF-8 text")
+    if b"\x00" in head[:SNIFF_BYTES]:
+        at = head.index(b"\x00")
+        raise ObjectProblem("binary", f"got a NUL byte at offset {at}, expected UTF-8 text")

@@ -1,0 +1,121 @@
+"""Leases on shards: claim, release, settle, each as guarded writes.
+
+Pure, like `machine`, whose shard table it obeys. A lease has an end and a fence (`attempt`);
+whoever holds an older fence can change nothing. Must not know a store or what a shard holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from functions.batch import keys
+from functions.batch.items import Job, Shard
+from functions.batch.machine import DONE, FAILED, INDEX, LEASED, PENDING, SHARD_MOVES, STALL_MS, WORKABLE, due
+from functions.batch.writes import AtMost, Is, IsIn, Update, Value, Write
+from shared.errors import Conflict
+
+LEASE_MS = 330_000  # a worker lives at most 300 s, so a lease that has expired has no worker
+MAX_STRIKES = 5
+
+
+class Held(Conflict):
+    """Another worker holds the lease; `until_ms` says for how long at most."""
+
+    code = "held"
+
+    def __init__(self, shard: Shard) -> None:
+        """Keep when the lease ends."""
+        super().__init__(f"shard {shard.shard} is leased until {shard.lease_until_ms}, expected it free")
+        self.until_ms = shard.lease_until_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A result object that is in the store: its digest, size, and how many rows of each kind it holds."""
+
+    sha256: str
+    n_bytes: int
+    records_ok: int
+    records_failed: int
+    model_revision: str = ""
+
+
+def claim(job: Job, shard: Shard, now_ms: int) -> tuple[Update, Shard]:
+    """Lease a shard; returns the write and the shard as it will be, with its new fence.
+
+    Raises Held while another lease runs, Conflict when the shard has ended.
+    """
+    if shard.state == LEASED and shard.lease_until_ms > now_ms:
+        raise Held(shard)
+    _check_shard_move(shard, LEASED)
+    strikes = shard.strikes + (1 if shard.state == LEASED else 0)
+    facts: dict[str, Value] = {
+        "state": LEASED, "attempt": shard.attempt + 1, "strikes": strikes, "lease_until_ms": now_ms + LEASE_MS,
+    }  # fmt: skip
+    guards = (*_held(shard), AtMost("lease_until_ms", now_ms))
+    write = Update(_shard_key(job, shard), {**facts, **_index(job, shard, now_ms + LEASE_MS)}, guards=guards)
+    return write, replace(shard, **cast("Any", facts))  # the same facts, as the write will leave them
+
+
+def release(job: Job, shard: Shard, now_ms: int, *, strike: bool, reason: str) -> Update:
+    """Give a lease back: LEASED -> PENDING. A strike says that the fault may be the shard's own."""
+    _check_shard_move(shard, PENDING)
+    facts: dict[str, Value] = {
+        "state": PENDING, "lease_until_ms": 0, "strikes": shard.strikes + int(strike), "reason": reason[:200],
+    }  # fmt: skip
+    index = _index(job, shard, now_ms + STALL_MS)
+    return Update(_shard_key(job, shard), {**facts, **index}, guards=_held(shard))
+
+
+def settle(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = False) -> tuple[Write, ...]:
+    """End a leased shard (DONE, or FAILED when it was given up) and count it, in one transaction.
+
+    Refused at index 0 when the fence has moved on, at index 1 when the job takes no more results.
+    """
+    to = FAILED if failed else DONE
+    _check_shard_move(shard, to)
+    facts: dict[str, Value] = {
+        "state": to, "part_sha256": part.sha256, "part_bytes": part.n_bytes, "records_ok": part.records_ok,
+        "records_failed": part.records_failed, "model_revision": part.model_revision, "ended_ms": now_ms,
+    }  # fmt: skip
+    counters = {
+        "shards_open": -1, "shards_failed" if failed else "shards_done": 1,
+        "records_ok": part.records_ok, "records_failed": part.records_failed,
+    }  # fmt: skip
+    return (
+        Update(_shard_key(job, shard), facts, remove=INDEX, guards=_held(shard)),
+        Update(keys.job_item(job.tenant, job.job), add=counters, guards=(IsIn("state", WORKABLE),)),
+    )
+
+
+def exhausted(shard: Shard) -> bool:
+    """Whether a shard has had its chances."""
+    return shard.strikes >= MAX_STRIKES
+
+
+def postpone(job: Job, shard: Shard, due_ms: int) -> Update:
+    """Let the sweeper look again later."""
+    return Update(_shard_key(job, shard), _index(job, shard, due_ms), guards=_held(shard))
+
+
+def forget(job: Job, shard: Shard) -> Update:
+    """Take a shard out of the index, when its job takes no more results."""
+    return Update(_shard_key(job, shard), remove=INDEX, guards=_held(shard))
+
+
+def _held(shard: Shard) -> tuple[Is, Is]:
+    return Is("state", shard.state), Is("attempt", shard.attempt)
+
+
+def _check_shard_move(shard: Shard, to: str) -> None:
+    if to not in SHARD_MOVES[shard.state]:
+        raise Conflict(f"shard {shard.shard} is {shard.state}; from there it cannot become {to}")
+
+
+def _shard_key(job: Job, shard: Shard) -> keys.Key:
+    return keys.shard_item(job.tenant, job.job, shard.shard)
+
+
+def _index(job: Job, shard: Shard, due_ms: int) -> dict[str, Value]:
+    return due(due_ms, f"{job.job}/{shard.shard}")

@@ -1,0 +1,166 @@
+"""The job machine: which states there are, which moves are allowed, and the guarded writes that make them.
+
+Pure: takes items as read and the time, returns writes whose guards hold only while those items
+are still true. A move that is not in the tables raises Conflict. Must not know a store.
+
+    job    CREATED -> SUBMITTED -> PLANNING -> RUNNING -> FINALIZING -> SUCCEEDED | PARTIALLY_SUCCEEDED | FAILED
+           SUBMITTED, PLANNING, RUNNING -> CANCELLING -> CANCELLED;  CREATED -> CANCELLED
+    shard  PENDING -> LEASED -> DONE | FAILED;  LEASED -> PENDING (released) | LEASED (lease expired, taken over)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from functions.batch import keys
+from functions.batch.items import Input, Job, Listing, Plan, Shard, to_item
+from functions.batch.writes import Check, Is, Put, Update, Value, Write
+from shared.errors import Conflict
+
+CREATED, SUBMITTED, PLANNING, RUNNING = "CREATED", "SUBMITTED", "PLANNING", "RUNNING"
+FINALIZING, SUCCEEDED, PARTIALLY_SUCCEEDED = "FINALIZING", "SUCCEEDED", "PARTIALLY_SUCCEEDED"
+FAILED, CANCELLING, CANCELLED = "FAILED", "CANCELLING", "CANCELLED"
+PENDING, LEASED, DONE = "PENDING", "LEASED", "DONE"
+
+JOB_MOVES: Mapping[str, frozenset[str]] = {
+    CREATED: frozenset({SUBMITTED, CANCELLED}),
+    SUBMITTED: frozenset({PLANNING, CANCELLING}),
+    PLANNING: frozenset({RUNNING, CANCELLING}),
+    RUNNING: frozenset({FINALIZING, CANCELLING}),
+    FINALIZING: frozenset({SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED}),
+    CANCELLING: frozenset({CANCELLED}),
+    SUCCEEDED: frozenset(),
+    PARTIALLY_SUCCEEDED: frozenset(),
+    FAILED: frozenset(),
+    CANCELLED: frozenset(),
+}
+SHARD_MOVES: Mapping[str, frozenset[str]] = {
+    PENDING: frozenset({LEASED}),
+    LEASED: frozenset({LEASED, PENDING, DONE, FAILED}),
+    DONE: frozenset(),
+    FAILED: frozenset(),
+}
+ENDED = frozenset(state for state, moves in JOB_MOVES.items() if not moves)
+WORKABLE = (PLANNING, RUNNING)
+
+STALL_MS = 15 * 60_000  # how long a job or shard may stand still before the sweeper looks
+RETENTION_S = 30 * 86_400  # of everything in the table, from the job's creation on
+INDEX = ("gsi1pk", "gsi1sk")
+
+
+def create(job: Job) -> tuple[Write, ...]:
+    """Write a new job and its line in the tenant's list; refused (index 0) when the id exists."""
+    listing = Listing(job=job.job, expires_at=job.expires_at)
+    item = to_item(job) | (due(job.created_ms + STALL_MS, job.job) if job.state == SUBMITTED else {})
+    return (
+        Put(keys.job_item(job.tenant, job.job), item),
+        Put(keys.listing_item(job.tenant, job.created_ms, job.job), to_item(listing)),
+    )
+
+
+def move(job: Job, to: str, now_ms: int, **facts: Value) -> Update:
+    """Move a job, guarded by the state it was read in. Raises Conflict when that move does not exist."""
+    if to not in JOB_MOVES[job.state]:
+        raise Conflict(f"job {job.job} is {job.state}; from there it cannot become {to}")
+    index = {} if to in ENDED else due(now_ms + STALL_MS, job.job)
+    ended: dict[str, Value] = {"finished_ms": now_ms} if to in ENDED else {}
+    return Update(
+        keys.job_item(job.tenant, job.job),
+        set={"state": to, **index, **ended, **facts},
+        remove=INDEX if to in ENDED else (),
+        guards=(Is("state", job.state),),
+    )
+
+
+def cancel(job: Job, now_ms: int) -> Update:
+    """Stop a job: no shard commits after this. Raises Conflict when it is past stopping."""
+    return move(job, CANCELLED if job.state == CREATED else CANCELLING, now_ms, closing_ms=now_ms)
+
+
+def begin_planning(job: Job, plan: Plan, now_ms: int, **facts: Value) -> tuple[Write, ...]:
+    """Move SUBMITTED -> PLANNING, together with the first checkpoint."""
+    facts = {"started_ms": now_ms, **facts}
+    return (move(job, PLANNING, now_ms, **facts), Put(keys.plan_item(job.tenant, job.job), to_item(plan)))
+
+
+def plan_run(job: Job, plan: Plan, add: int) -> Update:
+    """Count a run of the planner (or take one back), so that an input that kills planners is given up at last."""
+    return Update(keys.plan_item(job.tenant, job.job), add={"runs": add}, guards=(Is("step", plan.step),))
+
+
+def pin(job: Job, plan: Plan, found: Input) -> tuple[Write, ...]:
+    """Pin the next input of a job whose plan is still being prepared."""
+    check = Check(keys.plan_item(job.tenant, job.job), (Is("step", plan.step),))
+    return (Put(keys.input_item(job.tenant, job.job, found.ordinal), to_item(found)), check)
+
+
+def plan_step(job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> tuple[Write, ...]:
+    """Add shards (or an input's problem) and move the checkpoint; refused when another planner was first."""
+    put = (
+        Put(keys.shard_item(job.tenant, job.job, shard.shard), to_item(shard) | due(after.updated_ms + STALL_MS, name))
+        for shard in shards
+        for name in [f"{job.job}/{shard.shard}"]
+    )
+    update = Update(keys.plan_item(job.tenant, job.job), set=to_item(after), guards=(Is("step", plan.step),))
+    check = Check(keys.job_item(job.tenant, job.job), (Is("state", PLANNING),))
+    if problem is None:
+        return (update, check, *put)
+    facts: dict[str, Value] = {"code": problem.code, "detail": problem.detail}
+    return (update, check, *put, Update(keys.input_item(job.tenant, job.job, problem.ordinal), set=facts))
+
+
+def end_planning(job: Job, plan: Plan, now_ms: int) -> tuple[Write, ...]:
+    """Move PLANNING -> RUNNING: from here on the job's totals are known, and `shards_open` can reach zero."""
+    update = move(
+        job, RUNNING, now_ms, n_inputs=plan.n_inputs, n_records=plan.record, n_shards=plan.n_shards,
+        n_problems=plan.n_problems, code=plan.code, detail=plan.detail,
+    )  # fmt: skip
+    update = Update(update.key, update.set, {"shards_open": plan.n_shards}, update.remove, update.guards)
+    return (update, Check(keys.plan_item(job.tenant, job.job), (Is("step", plan.step),)))
+
+
+def ready_to_close(job: Job) -> bool:
+    """Whether every planned shard has ended."""
+    return job.state == RUNNING and job.shards_open == 0
+
+
+def close(job: Job, now_ms: int) -> Update:
+    """Move RUNNING -> FINALIZING, once and only when no shard is open: whoever's write this is has won."""
+    if not ready_to_close(job):
+        raise Conflict(f"job {job.job} is {job.state} with {job.shards_open} open shards, expected RUNNING with none")
+    update = move(job, FINALIZING, now_ms, closing_ms=now_ms)
+    return Update(update.key, update.set, guards=(*update.guards, Is("shards_open", 0)))
+
+
+def outcome(job: Job) -> str:
+    """Return the state in which a closing job ends."""
+    if job.state == CANCELLING:
+        return CANCELLED
+    if job.records_ok and not job.records_failed and not job.n_problems:
+        return SUCCEEDED
+    return PARTIALLY_SUCCEEDED if job.records_ok else FAILED
+
+
+def end(job: Job, manifest_sha256: str, now_ms: int) -> Update:
+    """Move FINALIZING or CANCELLING -> the end, after the manifest is in the store."""
+    facts: dict[str, Value] = {"manifest_sha256": manifest_sha256}
+    if outcome(job) == FAILED and not job.code:
+        detail = f"none of {job.records_failed} records could be answered; the errors are in the results"
+        facts |= {"code": "no-record-succeeded", "detail": detail}
+    return move(job, outcome(job), now_ms, **facts)
+
+
+def postpone_job(job: Job, due_ms: int) -> Update:
+    """Let the sweeper look again later."""
+    return Update(keys.job_item(job.tenant, job.job), due(due_ms, job.job), guards=(Is("state", job.state),))
+
+
+def repair_counters(job: Job, counted: Mapping[str, int]) -> Update:
+    """Set a job's counters to what its shards say; refused when they moved since the job was read."""
+    guards = (Is("state", job.state), *(Is(name, getattr(job, name)) for name in counted))
+    return Update(keys.job_item(job.tenant, job.job), set=dict(counted), guards=guards)
+
+
+def due(due_ms: int, name: str) -> dict[str, Value]:
+    """Return the attributes that put a job or shard in the sparse index of what the sweeper must look at."""
+    return {"gsi1pk": keys.due_partition(name), "gsi1sk": keys.due_sort(due_ms, name)}

@@ -1,0 +1,117 @@
+"""A store in memory, of the same contract as DynamoDB's: for tests, simulations and one process.
+
+Thread-safe; nothing survives the process.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping, Sequence
+
+from functions.batch.keys import Key
+from functions.batch.store import MAX_WRITES
+from functions.batch.writes import (
+    AtMost,
+    Check,
+    Delete,
+    Guard,
+    Is,
+    IsIn,
+    Item,
+    Page,
+    Put,
+    Refused,
+    Update,
+    Value,
+    Write,
+)
+
+
+class MemoryStore:
+    """Items in a dict, changed under one lock."""
+
+    def __init__(self) -> None:
+        self._items: dict[Key, Item] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Item | None:
+        """Return a copy of the item, or None."""
+        with self._lock:
+            return copy.deepcopy(self._items.get(key))
+
+    def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        """Return copies of at most 100 items, in the order asked for; None where there is none."""
+        return [self.get(key) for key in keys]
+
+    def write(self, *writes: Write) -> None:
+        """Do all of 1 to 100 writes on different items, or none. Raises Refused."""
+        if not 1 <= len(writes) <= MAX_WRITES or len({write.key for write in writes}) != len(writes):
+            raise ValueError(f"got {len(writes)} writes, expected 1 to {MAX_WRITES} on different items. This is a bug.")
+        with self._lock:
+            if failed := tuple(i for i, write in enumerate(writes) if not self._holds(write)):
+                raise Refused(failed)
+            for write in writes:
+                self._apply(write)
+
+    def query(
+        self, pk: str, *, prefix: str = "", after: str | None = None, limit: int = 100, newest_first: bool = False
+    ) -> Page:
+        """Return up to `limit` items of a partition whose sk begins with `prefix`, beyond sk `after`, sorted by sk."""
+        with self._lock:
+            found = sorted(key.sk for key in self._items if key.pk == pk and key.sk.startswith(prefix))
+            if newest_first:
+                found.reverse()
+            if after is not None:
+                found = [sk for sk in found if (sk < after if newest_first else sk > after)]
+            page = tuple(copy.deepcopy(self._items[Key(pk, sk)]) for sk in found[:limit])
+        return Page(page, found[limit - 1] if len(found) > limit else None)
+
+    def due(self, partition: str, until: str, limit: int) -> list[Key]:
+        """Return the keys of items in an index partition with gsi1sk < `until`, oldest first."""
+        with self._lock:
+            found = [
+                (str(item["gsi1sk"]), key)
+                for key, item in self._items.items()
+                if item.get("gsi1pk") == partition and str(item.get("gsi1sk", "")) < until
+            ]
+        return [key for _, key in sorted(found)[:limit]]
+
+    def _holds(self, write: Write) -> bool:
+        item = self._items.get(write.key)
+        if isinstance(write, Put):
+            return item is None
+        return item is not None and all(_true(guard, item) for guard in write.guards)
+
+    def _apply(self, write: Write) -> None:
+        match write:
+            case Put():
+                self._items[write.key] = copy.deepcopy({"pk": write.key.pk, "sk": write.key.sk, **write.item})
+            case Update():
+                self._items[write.key] = _updated(self._items[write.key], write)
+            case Delete():
+                del self._items[write.key]
+            case Check():
+                pass
+
+
+def _true(guard: Guard, item: Mapping[str, Value]) -> bool:
+    value = item.get(guard.name)
+    match guard:
+        case Is():
+            return type(value) is type(guard.value) and value == guard.value
+        case IsIn():
+            return value in guard.values
+        case AtMost():
+            return isinstance(value, int) and value <= guard.value
+
+
+def _updated(item: Item, write: Update) -> Item:
+    after = {name: value for name, value in item.items() if name not in write.remove}
+    after |= copy.deepcopy(dict(write.set))
+    for name, more in write.add.items():
+        before = item.get(name, 0)
+        if not isinstance(before, int):
+            raise TypeError(f"got {type(before).__name__} in {name}, expected a number to add to. This is a bug.")
+        after[name] = before + more
+    return after

@@ -1,0 +1,83 @@
+"""The door to SQS, and the contract of every queue.
+
+Sends pointers and hands messages back with a delay. Receiving is the runtime's. Must not know
+what a pointer leads to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+from functions.batch.pointers import Pointer, Step
+from shared.errors import Unavailable
+
+SEND_MOST = 10  # entries that one SQS call takes
+SEND_TRIES = 4
+MAX_DELAY_S = 900
+MAX_VISIBILITY_S = 43_200
+
+
+class Queue(Protocol):
+    """The three queues, by step. Delivery is at least once and in no order."""
+
+    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
+        """Send all pointers, each to its step's queue. Raises Unavailable when some were not taken."""
+        ...
+
+    def hand_back(self, step: Step, receipt: str, delay_s: int) -> None:
+        """Let a message that we hold appear again after `delay_s` seconds."""
+        ...
+
+
+class SqsQueue:
+    """The contract over SQS; `urls` per step, `client` made at first use.
+
+    Messages carry their tenant as group, so that SQS keeps waiting times fair between tenants.
+    """
+
+    def __init__(
+        self, urls: Mapping[Step, str], make_client: Callable[[], Any], sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._urls = urls
+        self._make_client = make_client
+        self._sleep = sleep
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._make_client()
+
+    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
+        """Send all pointers, each to its step's queue. Raises Unavailable when some were not taken."""
+        for step in dict.fromkeys(pointer.step for pointer in pointers):
+            chosen = [pointer for pointer in pointers if pointer.step == step]
+            for at in range(0, len(chosen), SEND_MOST):
+                self._send(step, chosen[at : at + SEND_MOST], min(delay_s, MAX_DELAY_S))
+
+    def hand_back(self, step: Step, receipt: str, delay_s: int) -> None:
+        """Let a message that we hold appear again after `delay_s` seconds; too late is no fault."""
+        client = self._client
+        try:
+            client.change_message_visibility(
+                QueueUrl=self._urls[step],
+                ReceiptHandle=receipt,
+                VisibilityTimeout=max(0, min(delay_s, MAX_VISIBILITY_S)),
+            )
+        except (client.exceptions.MessageNotInflight, client.exceptions.ReceiptHandleIsInvalid):
+            return
+
+    def _send(self, step: Step, pointers: Sequence[Pointer], delay_s: int) -> None:
+        entries = [
+            {"Id": str(i), "MessageBody": p.encode(), "DelaySeconds": delay_s, "MessageGroupId": p.tenant}
+            for i, p in enumerate(pointers)
+        ]
+        for tries in range(SEND_TRIES):
+            answer = self._client.send_message_batch(QueueUrl=self._urls[step], Entries=entries)
+            lost = {each["Id"] for each in answer.get("Failed", [])}
+            entries = [entry for entry in entries if entry["Id"] in lost]
+            if not entries:
+                return
+            self._sleep(0.1 * 2**tries)
+        raise Unavailable(f"the {step} queue did not take {len(entries)} messages", retry_after_s=1.0)

@@ -1,0 +1,181 @@
+"""Cuts a stream of bytes into records, and reads one record.
+
+Pure, in two steps: `Cutter` finds where records begin and end (all the planner needs), `parse`
+reads the bytes of one (the worker's part). A bad record is a record with a problem, never an
+exception: it fails alone. Must not know shards, keys or tasks.
+
+Every byte of a stream belongs to exactly one record; lines end in LF (a CR before it is not
+text), so record n of a line format is line n + 1, blank lines included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from functions.batch.formats import Format, FormatOptions, Framing, Problem
+
+MAX_RECORD_BYTES = 1 << 20
+BOM = b"\xef\xbb\xbf"
+_JSON_NAMES = {dict: "object", list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stream, or the rest of one, begins: byte offset in the decoded object, and record number."""
+
+    offset: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The bytes of one record: half-open range [start, end) of the decoded object, terminator included.
+
+    `raw` holds them, or is None when the record is longer than the limit.
+    """
+
+    index: int
+    start: int
+    end: int
+    raw: bytes | None
+
+    @property
+    def n_chars(self) -> int:
+        """Length in characters (replacement characters for bytes that are not UTF-8); 0 when too long to hold."""
+        return len(self.raw.decode("utf-8", "replace")) if self.raw is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as read. Either `text` or `problem` is set; `id` is the caller's own, when given."""
+
+    index: int
+    start: int
+    end: int
+    text: str | None = None
+    text_pair: str | None = None
+    id: str | int | None = None
+    problem: Problem | None = None
+
+
+class Cutter:
+    """Feeds on chunks of any size and gives the frames that are complete; `close` gives the last.
+
+    Holds at most `max_record_bytes` of an unfinished record; a longer one is measured, not kept.
+    """
+
+    def __init__(self, framing: Framing, place: Place = Place(), max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+        """Begin at `place`."""
+        self._whole = framing == "document"
+        self._limit = max_record_bytes
+        self._start, self._index = place.offset, place.index
+        self._length = 0  # bytes seen of the record being built
+        self._held: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """Take the next bytes of the stream; yield each frame that they complete."""
+        begin = 0
+        while not self._whole and (newline := chunk.find(b"\n", begin)) >= 0:
+            self._hold(chunk[begin : newline + 1])
+            yield self._frame()
+            begin = newline + 1
+        self._hold(chunk[begin:])
+
+    def close(self) -> Iterator[Frame]:
+        """Yield the last frame, if the stream does not end in a newline."""
+        if self._length:
+            yield self._frame()
+
+    def _hold(self, piece: bytes) -> None:
+        self._length += len(piece)
+        if self._length > self._limit:
+            self._held.clear()
+        elif piece:
+            self._held.append(piece)
+
+    def _frame(self) -> Frame:
+        end = self._start + self._length
+        raw = None if self._length > self._limit else b"".join(self._held)
+        frame = Frame(self._index, self._start, end, raw)
+        self._start, self._index, self._length = end, self._index + 1, 0
+        self._held.clear()
+        return frame
+
+
+def cut(chunks: Iterable[bytes], framing: Framing, place: Place = Place()) -> Iterator[Frame]:
+    """Yield the frames of a whole stream that begins at `place`."""
+    cutter = Cutter(framing, place)
+    for chunk in chunks:
+        yield from cutter.feed(chunk)
+    yield from cutter.close()
+
+
+def parse(frame: Frame, how: Format) -> Record:
+    """Read one frame. Never raises on content: what is wrong becomes the record's problem."""
+    here = (frame.index, frame.start, frame.end)
+    if frame.raw is None:
+        size = frame.end - frame.start
+        return Record(*here, problem=Problem("too-large", f"got {size} bytes, at most {MAX_RECORD_BYTES}"))
+    data = frame.raw.removeprefix(BOM) if frame.start == 0 else frame.raw
+    try:
+        content = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = frame.start + len(frame.raw) - len(data) + error.start
+        detail = f"got byte 0x{data[error.start]:02x} at offset {offset}, expected UTF-8"
+        return Record(*here, problem=Problem("invalid-utf8", detail))
+    if how.framing == "document":
+        return Record(*here, text=content, problem=_check_text(content, "text"))
+    content = content.removesuffix("\n").removesuffix("\r")
+    if how.framing == "lines":
+        return Record(*here, text=content, problem=_check_text(content, "text"))
+    return _parse_json(content, here, how.options)
+
+
+def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions) -> Record:
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        return Record(
+            *here, problem=Problem("broken-json", "got JSON nested too deep, expected one flat object a line")
+        )
+    except ValueError as error:
+        at = f"column {error.colno}" if isinstance(error, json.JSONDecodeError) else "a number"
+        return Record(*here, problem=Problem("broken-json", f"got a line that is not JSON at {at}, expected an object"))
+    if not isinstance(value, dict):
+        detail = f"got a JSON {_kind(value)}, expected an object with a field {options.text_field!r}"
+        return Record(*here, problem=Problem("wrong-type", detail))
+    return _read_fields(value, here, options)
+
+
+def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: FormatOptions) -> Record:
+    name = value.get(options.id_field)
+    own = name if isinstance(name, str | int) and not isinstance(name, bool) else None
+    text, pair = value.get(options.text_field), value.get(options.text_pair_field)
+    if not isinstance(text, str):
+        got = f"a JSON {_kind(text)}" if options.text_field in value else "nothing"
+        return Record(
+            *here, id=own, problem=Problem("wrong-type", f"got {got} in {options.text_field!r}, expected a string")
+        )
+    if pair is not None and not isinstance(pair, str):
+        detail = f"got a JSON {_kind(pair)} in {options.text_pair_field!r}, expected a string"
+        return Record(*here, id=own, problem=Problem("wrong-type", detail))
+    problem = _check_text(text, options.text_field) or (
+        _check_text(pair, options.text_pair_field) if pair is not None else None
+    )
+    return Record(*here, text=text, text_pair=pair, id=own, problem=problem)
+
+
+def _kind(value: object) -> str:
+    return _JSON_NAMES.get(type(value), "null")
+
+
+def _check_text(text: str, name: str) -> Problem | None:
+    if not text.strip():
+        return Problem("empty-text", f"got an empty {name}, expected at least one character that is not white space")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return Problem("invalid-text", f"got a lone surrogate in {name} at character {error.start}, expected Unicode")
+    return None

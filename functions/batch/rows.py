@@ -1,0 +1,96 @@
+"""Result rows: one JSON line per record, an answer or an error.
+
+Pure. Every record of a shard becomes exactly one row, in order. Must not know who answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from functions.batch.formats import Problem
+from functions.batch.items import Shard
+from functions.batch.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one record got: a JSON-ready value, and how it was read."""
+
+    value: object
+    n_windows: int = 1
+    n_tokens: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a shard as bytes of JSON lines, counted."""
+
+    data: bytes
+    n_ok: int
+    n_failed: int
+
+
+def encode_rows(shard: Shard, records: Sequence[Record], outcomes: Mapping[int, Answer | Problem]) -> Rows:
+    """Encode a shard's records; `outcomes` by record index, absent where the record has its own problem."""
+    return _join(_row(shard, record, _outcome(record, outcomes)) for record in records)
+
+
+def encode_given_up(shard: Shard, problem: Problem) -> Rows:
+    """Encode one error row per record of a shard that nobody could answer, without reading it."""
+    records = (Record(shard.line + i, shard.start, shard.end) for i in range(shard.n_records))
+    return _join(_row(shard, record, problem) for record in records)
+
+
+def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer | Problem:
+    if record.problem is not None:
+        return record.problem
+    return outcomes.get(record.index) or Problem("internal", "no answer came back for this record")
+
+
+def _row(shard: Shard, record: Record, outcome: Answer | Problem) -> tuple[bytes, bool]:
+    source: dict[str, object] = {"key": shard.key}
+    if shard.framing != "document":
+        source["line"] = record.index + 1
+    row: dict[str, object] = {"index": shard.record + record.index - shard.line, "source": source}
+    if record.id is not None:
+        row["id"] = record.id
+    if isinstance(outcome, Answer):
+        encoded = _encode(row | _answer(outcome))
+        if encoded is not None:
+            return encoded, True
+        outcome = Problem("internal", "the answer holds a number that JSON cannot carry")
+    encoded = _encode(row | {"error": {"code": outcome.code, "detail": outcome.detail}})
+    if encoded is None:
+        raise ValueError(f"row {row['index']} cannot be encoded. This is a bug.")
+    return encoded, False
+
+
+def _answer(answer: Answer) -> dict[str, object]:
+    return {
+        "result": answer.value, "n_windows": answer.n_windows, "n_tokens": answer.n_tokens,
+        "truncated": answer.truncated,
+    }  # fmt: skip
+
+
+def _encode(row: Mapping[str, object]) -> bytes | None:
+    """Return a row's line, or None when it holds NaN, an infinity or a lone surrogate."""
+    try:
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8") + b"\n"
+    except ValueError:
+        return None
+
+
+def _join(rows: Iterable[tuple[bytes, bool]]) -> Rows:
+    made = list(rows)
+    n_ok = sum(ok for _, ok in made)
+    return Rows(b"".join(line for line, _ in made), n_ok, len(made) - n_ok)
+
+
+def decode_rows(data: bytes) -> Iterator[dict[str, object]]:
+    """Yield the rows of a part object."""
+    for line in data.splitlines():
+        yield json.loads(line)

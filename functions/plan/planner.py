@@ -1,0 +1,204 @@
+"""Cuts a job's inputs into shards, step by step, and resumes where it was.
+
+Each step is two effects: one transaction (shards and checkpoint), then their pointers to the
+queue. What a crash leaves unsent is sent again; what a twin wrote first is taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from functions.batch import keys, machine
+from functions.batch.deliveries import Delivery, deliver
+from functions.batch.doors import Doors, is_transient
+from functions.batch.events import is_s3_event, parse_event
+from functions.batch.formats import Framing, ObjectProblem, Problem
+from functions.batch.items import Input, Job, Plan, Shard, Spec
+from functions.batch.ledger import load_input, load_job, load_plan
+from functions.batch.pointers import Pointer, decode
+from functions.batch.sharding import Run, bounds_for
+from functions.batch.writes import Refused, Value
+from functions.pipeline.route import route
+from functions.plan.accept import accept
+from functions.plan.pinning import pin_inputs
+from functions.plan.reading import read_runs, stage
+from shared.catalog import Catalog
+from shared.errors import GlossaError
+from shared.log import log_event
+from shared.messages import TextInput, TextRequest
+
+STEP_SHARDS = 20
+MARGIN_S = 30.0
+MAX_RUNS = 8  # that make no progress, before an input is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans one job at a time. `catalog_sha256` names the catalog in the job's manifest."""
+
+    doors: Doors
+    catalog: Catalog
+    catalog_sha256: str
+
+    def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
+        """Handle an event of the plan queue (S3's own, or a pointer); returns the partial batch response."""
+        return deliver("plan", event, lambda delivery: self.handle(delivery, time_left_s), self.doors.queue)
+
+    def handle(self, delivery: Delivery, time_left_s: Callable[[], float]) -> None:
+        """Plan the job that a message points to, or the jobs that its objects are."""
+        if not is_s3_event(delivery.body):
+            pointer = decode(delivery.body, "plan")
+            self.run(pointer.tenant, pointer.job, time_left_s)
+            return
+        for created in parse_event(delivery.body):
+            job = accept(created, self.doors)
+            if job is not None:
+                self.run(job.tenant, job.job, time_left_s)
+
+    def run(self, tenant: str, job_id: str, time_left_s: Callable[[], float]) -> None:
+        """Bring a job from SUBMITTED to RUNNING, or as far as time allows: then a pointer carries on."""
+        job = load_job(self.doors.store, tenant, job_id)
+        if job is None:
+            log_event("job-unknown", level="warning", function="plan", job_id=job_id)
+            return
+        try:
+            if job.state == machine.SUBMITTED:
+                job = self._begin(job)
+            if job.state == machine.PLANNING:
+                job = self._plan(job, time_left_s)
+        except Refused:  # a twin wrote first and goes on with its own message, or the job was cancelled
+            log_event("plan-overtaken", function="plan", job_id=job_id)
+            return
+        if machine.ready_to_close(job):
+            self.doors.queue.send([Pointer("finalize", tenant, job_id)])
+
+    def _begin(self, job: Job) -> Job:
+        plan = Plan(expires_at=job.expires_at)
+        spec = Spec.from_json(job.spec)
+        facts: dict[str, Value] = {"catalog_sha256": self.catalog_sha256}
+        try:
+            routed = route(TextRequest(spec.task, (TextInput("-"),), spec.parameters, spec.model), self.catalog)
+        except GlossaError as error:
+            plan = replace(plan, n_inputs=0, n_problems=1, code=error.code, detail=error.message)
+        else:
+            model = self.catalog.model(routed.model)
+            bounds = bounds_for(model)
+            plan = replace(plan, max_records=bounds.max_records, max_chars=bounds.max_chars)
+            facts |= {
+                "model": model.name, "head": routed.head, "model_revision": model.revision,
+                "tokenizer_sha256": model.tokenizer_sha256,
+            }  # fmt: skip
+        self.doors.store.write(*machine.begin_planning(job, plan, self.doors.now_ms(), **facts))
+        return self._reload(job)
+
+    def _plan(self, job: Job, time_left_s: Callable[[], float]) -> Job:
+        plan = load_plan(self.doors.store, job)
+        if plan is None:
+            raise GlossaError(f"job {job.job} is PLANNING without a plan. This is a bug.")
+        self.doors.store.write(machine.plan_run(job, plan, 1))
+        try:
+            return self._plan_on(job, plan, time_left_s)
+        except Exception as error:
+            if is_transient(error):
+                with suppress(Refused):  # then there was progress, which counts from zero anyway
+                    self.doors.store.write(machine.plan_run(job, plan, -1))
+            raise
+
+    def _plan_on(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Job:
+        if plan.n_inputs < 0:
+            plan = self._without_inputs(job, plan) if plan.runs >= MAX_RUNS else pin_inputs(job, plan, self.doors)
+        self._send(job, plan)
+        while plan.input < plan.n_inputs:
+            if time_left_s() < MARGIN_S:
+                self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+                return job
+            plan = self._cut(job, plan, time_left_s)
+        self.doors.store.write(*machine.end_planning(job, plan, self.doors.now_ms()))
+        log_event("planned", function="plan", job_id=job.job, count=plan.n_shards, records=plan.record)
+        return self._reload(job)
+
+    def _cut(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan:
+        """Cut the rest of one input, or what time allows; return the plan as it then is."""
+        source = load_input(self.doors.store, job, plan.input)
+        if source is None:
+            raise GlossaError(f"input {plan.input} of job {job.job} is not pinned. This is a bug.")
+        if plan.runs >= MAX_RUNS:
+            detail = f"planning stopped {plan.runs} times at byte {plan.offset} of this object without getting further"
+            return self._problem(job, plan, source, Problem("unreadable", detail))
+        try:
+            found = read_runs(source, plan, Spec.from_json(job.spec).options, self.doors)
+            while plan.input == source.ordinal and time_left_s() >= MARGIN_S:
+                batch = list(islice(found.runs, STEP_SHARDS))
+                plan = self._step(job, plan, source, batch, framing=found.framing, staged=found.staged)
+        except ObjectProblem as problem:
+            plan = self._problem(job, plan, source, problem.problem)
+        return plan
+
+    def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], *, framing: Framing, staged: bool) -> Plan:
+        shards = tuple(_shards(plan, source, batch, self.doors.input_bucket, framing, staged=staged))
+        if staged:
+            for shard, run in zip(shards, batch, strict=True):
+                stage(job, shard, run, self.doors)
+        after = replace(
+            plan, record=plan.record + sum(s.n_records for s in shards), n_shards=plan.n_shards + len(shards)
+        )
+        if len(batch) < STEP_SHARDS:
+            after = replace(after, input=plan.input + 1, offset=0, line=0)
+        else:
+            after = replace(after, offset=batch[-1].end, line=batch[-1].frames[-1].index + 1)
+        return self._write(job, plan, replace(after, unsent=tuple(s.shard for s in shards)), shards, None)
+
+    def _problem(self, job: Job, plan: Plan, source: Input, problem: Problem) -> Plan:
+        log_event("input-problem", level="warning", function="plan", job_id=job.job, code=problem.code)
+        after = replace(plan, input=plan.input + 1, offset=0, line=0, n_problems=plan.n_problems + 1, unsent=())
+        if not plan.code:
+            after = replace(after, code=problem.code, detail=problem.detail)
+        return self._write(job, plan, after, (), replace(source, code=problem.code, detail=problem.detail))
+
+    def _without_inputs(self, job: Job, plan: Plan) -> Plan:
+        detail = f"the uploads could not be listed in {plan.runs} tries"
+        after = replace(plan, n_inputs=0, n_problems=1, code="unreadable", detail=detail)
+        return self._write(job, plan, after, (), None)
+
+    def _write(self, job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> Plan:
+        after = replace(after, step=plan.step + 1, runs=0, updated_ms=self.doors.now_ms())
+        self.doors.store.write(*machine.plan_step(job, plan, after, shards, problem))
+        self._send(job, after)
+        return after
+
+    def _send(self, job: Job, plan: Plan) -> None:
+        if plan.unsent:
+            self.doors.queue.send([Pointer("work", job.tenant, job.job, shard) for shard in plan.unsent])
+
+    def _reload(self, job: Job) -> Job:
+        return load_job(self.doors.store, job.tenant, job.job) or job
+
+
+def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, framing: Framing, *, staged: bool) -> list[Shard]:
+    shards: list[Shard] = []
+    record = plan.record
+    for ordinal, run in enumerate(batch, start=plan.n_shards):
+        shard = Shard(
+            shard=keys.shard_id(ordinal, bucket, source.key, source.identity, run.start, run.end),
+            state=machine.PENDING,
+            input=source.ordinal,
+            key=source.key,
+            version=source.version,
+            etag=source.etag,
+            start=run.start,
+            end=run.end,
+            line=run.line,
+            record=record,
+            n_records=len(run.frames),
+            framing=framing,
+            staged=staged and not run.oversize,
+            oversize=run.oversize,
+            expires_at=source.expires_at,
+        )
+        shards.append(shard)
+        record += shard.n_records
+    return shards

@@ -1,0 +1,81 @@
+"""Records -> answers, in the largest calls that work; a record that cannot be answered fails alone.
+
+Pure but for `respond`, which is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from functions.batch.formats import Problem
+from functions.batch.items import Spec
+from functions.batch.records import Record
+from functions.batch.rows import Answer
+from functions.pipeline.schema import parse_input
+from shared.errors import BadRequest, GlossaError, ReplicaError, TooLarge, Unprocessable
+from shared.messages import Result, TextInput, TextRequest
+
+Respond = Callable[[TextRequest], tuple[Result, Mapping[int, GlossaError]]]
+OWN_FAULTS = (BadRequest, TooLarge, Unprocessable)  # what a record can be guilty of
+
+
+def answer_all(
+    records: Sequence[Record],
+    spec: Spec,
+    *,
+    reference: str,
+    tenant: str,
+    deadline_s: float,
+    respond: Respond,
+    isolate: bool = False,
+) -> dict[int, Answer | Problem]:
+    """Answer records without problems of their own; returns answer or problem by record index.
+
+    A call refused for its content is halved until the guilty record is alone; with `isolate`, so is
+    a call that the model server fails at. Raises what is nobody's fault here: GlossaError of
+    other kinds, and whatever else `respond` raises.
+    """
+    request = TextRequest(
+        task=spec.task, inputs=(), parameters=spec.parameters, model=reference, tenant=tenant, priority="batch",
+        deadline_s=deadline_s,
+    )  # fmt: skip
+    faults = (*OWN_FAULTS, ReplicaError) if isolate else OWN_FAULTS
+    inputs, outcomes = _inputs(records, spec.task)
+    waiting = [list(inputs)]
+    while waiting:
+        group = waiting.pop()
+        if not group:
+            continue
+        try:
+            outcomes |= _call(request, {index: inputs[index] for index in group}, respond)
+        except faults as error:
+            if len(group) == 1:
+                outcomes[group[0]] = Problem(error.code, error.message)
+            else:
+                middle = len(group) // 2
+                waiting += [group[middle:], group[:middle]]
+    return outcomes
+
+
+def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput], dict[int, Answer | Problem]]:
+    inputs: dict[int, TextInput] = {}
+    problems: dict[int, Answer | Problem] = {}
+    for record in records:
+        try:
+            inputs[record.index] = parse_input({"text": record.text, "text_pair": record.text_pair}, "record", task)
+        except OWN_FAULTS as error:
+            problems[record.index] = Problem(error.code, error.message)
+    return inputs, problems
+
+
+def _call(request: TextRequest, inputs: Mapping[int, TextInput], respond: Respond) -> dict[int, Answer | Problem]:
+    result, errors = respond(replace(request, inputs=tuple(inputs.values())))
+    indices = list(inputs)
+    outcomes: dict[int, Answer | Problem] = {indices[i]: Problem(e.code, e.message) for i, e in errors.items()}
+    answered = [index for i, index in enumerate(indices) if i not in errors]
+    if len(answered) != len(result.values):
+        raise GlossaError(f"got {len(result.values)} answers to {len(answered)} records. This is a bug.")
+    for at, index in enumerate(answered):
+        outcomes[index] = Answer(result.values[at], result.n_windows[at], result.n_tokens[at], result.truncated[at])
+    return outcomes

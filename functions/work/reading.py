@@ -1,0 +1,36 @@
+"""A shard's bytes -> its records, exactly those that were planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from functions.batch import keys
+from functions.batch.doors import Doors
+from functions.batch.formats import Format
+from functions.batch.items import Job, Shard, Spec
+from functions.batch.records import Frame, Place, Record, cut, parse
+from shared.errors import Conflict
+
+
+def read_records(job: Job, shard: Shard, doors: Doors) -> list[Record]:
+    """Read a shard. Raises NotFound or Conflict when its bytes are gone or are not those that were planned."""
+    how = Format(shard.framing, False, Spec.from_json(job.spec).options)
+    frames = _frames(job, shard, how, doors)
+    records = [parse(frame, how) for frame in frames]
+    if len(records) != shard.n_records:
+        raise Conflict(f"got {len(records)} records in bytes {shard.start} to {shard.end}, expected {shard.n_records}")
+    return records
+
+
+def _frames(job: Job, shard: Shard, how: Format, doors: Doors) -> Iterator[Frame]:
+    if shard.oversize:
+        return iter([Frame(shard.line, shard.start, shard.end, None)])
+    return cut(_bytes(job, shard, doors), how.framing, Place(shard.start, shard.line))
+
+
+def _bytes(job: Job, shard: Shard, doors: Doors) -> Iterator[bytes]:
+    if shard.staged:
+        return doors.objects.read(doors.output_bucket, keys.staged_key(job.tenant, job.job, shard.shard))
+    return doors.objects.read(
+        doors.input_bucket, shard.key, version=shard.version, etag=shard.etag, start=shard.start, end=shard.end
+    )

@@ -1,0 +1,128 @@
+"""Answers one shard: claim, read, infer, settle.
+
+Five effects in order: the lease, the read, the calls, the part object, the transaction. What
+may get better on its own is handed back without a mark; what may be the shard's own fault
+leaves a strike, and a shard with too many ends in error rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from functions.batch import leases, machine
+from functions.batch.deliveries import Delivery, Later, backoff_s, deliver
+from functions.batch.doors import Doors, is_transient
+from functions.batch.formats import Problem
+from functions.batch.items import Job, Shard, Spec
+from functions.batch.ledger import load_job, load_shard
+from functions.batch.pointers import decode
+from functions.batch.records import Record
+from functions.batch.rows import Answer, encode_rows
+from functions.batch.settling import Settler
+from functions.batch.writes import Refused
+from functions.work.answering import Respond, answer_all
+from functions.work.reading import read_records
+from shared.errors import Conflict, DeadlineExceeded, GlossaError, NotFound, ReplicaError
+from shared.log import log_event
+
+MARGIN_S = 15.0  # for the part object and the transaction
+HELD_MARGIN_S = 5.0
+ISOLATE_STRIKES = 2  # from here on, a record that breaks the model server is looked for
+
+
+class SourceGone(Exception):
+    """The shard's bytes are no longer what was planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Answers shards. `respond` runs the three desks around the model server; `clock_s` is its deadlines' clock."""
+
+    doors: Doors
+    respond: Respond
+    clock_s: Callable[[], float]
+
+    def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
+        """Handle an event of the work queue; returns the partial batch response."""
+        return deliver("work", event, lambda delivery: self.handle(delivery, time_left_s), self.doors.queue)
+
+    def handle(self, delivery: Delivery, time_left_s: Callable[[], float]) -> None:
+        """Answer the shard that a message points to. Raises Later when it is to be delivered again."""
+        pointer = decode(delivery.body, "work")
+        job = load_job(self.doors.store, pointer.tenant, pointer.job)
+        shard = load_shard(self.doors.store, job, pointer.shard) if job else None
+        if job is None or shard is None:
+            log_event("shard-unknown", level="warning", function="work", job_id=pointer.job, shard=pointer.shard)
+        elif not machine.SHARD_MOVES[shard.state]:
+            Settler(self.doors).close_if_last(job)
+        elif job.state in machine.WORKABLE:
+            self._work(job, self._claim(job, shard), delivery.receives, time_left_s)
+
+    def _claim(self, job: Job, shard: Shard) -> Shard:
+        now_ms = self.doors.now_ms()
+        try:
+            write, leased = leases.claim(job, shard, now_ms)
+            self.doors.store.write(write)
+        except leases.Held as held:
+            raise Later("held", (held.until_ms - now_ms) / 1000 + HELD_MARGIN_S) from None
+        except Refused:
+            raise Later("claimed by another", HELD_MARGIN_S) from None
+        return leased
+
+    def _work(self, job: Job, shard: Shard, receives: int, time_left_s: Callable[[], float]) -> None:
+        settler = Settler(self.doors)
+        if leases.exhausted(shard):
+            detail = f"given up after {shard.strikes} tries; last reason: {shard.reason or 'the worker died'}"
+            settler.give_up(job, shard, Problem("given-up", detail))
+            return
+        try:
+            records = _read(job, shard, self.doors)
+            outcomes = self._answer(job, shard, records, time_left_s())
+            if self._cancelled(job):
+                return
+            settler.settle(job, shard, encode_rows(shard, records, outcomes))
+        except SourceGone as gone:
+            settler.give_up(job, shard, Problem("source-gone", str(gone)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the lease is given back and the message comes again
+            raise self._hand_back(job, shard, error, receives, time_left_s()) from None
+
+    def _answer(self, job: Job, shard: Shard, records: Sequence[Record], left_s: float) -> dict[int, Answer | Problem]:
+        good = [record for record in records if record.problem is None]
+        if not good or self._cancelled(job):
+            return {}
+        return answer_all(
+            good,
+            Spec.from_json(job.spec),
+            reference=f"{job.model}:{job.head}",
+            tenant=job.tenant,
+            deadline_s=self.clock_s() + left_s - MARGIN_S,
+            respond=self.respond,
+            isolate=shard.strikes >= ISOLATE_STRIKES,
+        )
+
+    def _cancelled(self, job: Job) -> bool:
+        now = load_job(self.doors.store, job.tenant, job.job)
+        return now is None or now.state not in machine.WORKABLE
+
+    def _hand_back(self, job: Job, shard: Shard, error: Exception, receives: int, left_s: float) -> Exception:
+        """Release the lease and return what is to be raised: Later for what may pass, else the error."""
+        late = isinstance(error, DeadlineExceeded) and left_s <= MARGIN_S
+        passing = is_transient(error) and not late and not isinstance(error, ReplicaError)
+        reason = error.code if isinstance(error, GlossaError) else type(error).__name__
+        with suppress(Refused):  # the lease is another's by now
+            write = leases.release(job, shard, self.doors.now_ms(), strike=not passing, reason=reason)
+            self.doors.store.write(write)
+        if not passing:
+            return error
+        wanted_s = error.retry_after_s if isinstance(error, GlossaError) else None
+        return Later(reason, backoff_s(receives, wanted_s))
+
+
+def _read(job: Job, shard: Shard, doors: Doors) -> list[Record]:
+    try:
+        return read_records(job, shard, doors)
+    except (NotFound, Conflict) as error:
+        raise SourceGone(error.message) from None
