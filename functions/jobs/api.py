@@ -1,0 +1,92 @@
+"""The routes of the jobs API, over doors and a catalog that are handed in.
+
+Must not know the environment, DynamoDB, S3 or SQS.
+"""
+
+from __future__ import annotations
+
+from functions.batch.doors import Doors
+from functions.edge import Auth, Resolver, make_resolver, principal, tenant_hash
+from functions.jobs.bodies import JobBody, RecipeBody, idempotency_token, page_size
+from functions.jobs.recipes import Recipes
+from functions.jobs.results import results_json
+from functions.jobs.service import Jobs
+from shared.catalog import Catalog
+
+
+def make_api(doors: Doors, catalog: Catalog, auth: Auth) -> Resolver:
+    """Put the routes on a resolver."""
+    api = make_resolver("jobs")
+    _add_jobs(api, Jobs(doors), catalog, auth)
+    _add_job(api, Jobs(doors), auth)
+    _add_recipes(api, Recipes(doors), catalog, auth)
+    return api
+
+
+def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth) -> None:
+    @api.post("/v1/jobs")
+    def create() -> object:
+        tenant = _tenant(api, auth)
+        body = JobBody.model_validate(api.json())
+        token = idempotency_token(api.current_event.headers)
+        job, made = jobs.create(tenant, body.spec(catalog), body.names(), token)
+        api.note(job_id=job.job, task=body.task)
+        answer = {**jobs.status(tenant, job.job), "uploads": jobs.uploads(job), "start": f"/v1/jobs/{job.job}/start"}
+        return api.ok(answer, status=201 if made else 200)
+
+    @api.get("/v1/jobs")
+    def page() -> object:
+        tenant, query = _tenant(api, auth), _query(api)
+        return api.ok(jobs.page(tenant, query, page_size(query)))
+
+
+def _add_job(api: Resolver, jobs: Jobs, auth: Auth) -> None:
+    @api.get("/v1/jobs/<job>")
+    def status(job: str) -> object:
+        return api.ok(jobs.status(_tenant(api, auth), job))
+
+    @api.post("/v1/jobs/<job>/start")
+    def start(job: str) -> object:
+        started = jobs.start(_tenant(api, auth), job)
+        api.note(job_id=started.job, state=started.state)
+        return api.ok({"job": started.job, "state": started.state, "status": f"/v1/jobs/{started.job}"}, status=202)
+
+    @api.post("/v1/jobs/<job>/cancel")
+    def cancel(job: str) -> object:
+        stopped = jobs.cancel(_tenant(api, auth), job)
+        api.note(job_id=stopped.job, state=stopped.state)
+        return api.ok({"job": stopped.job, "state": stopped.state, "status": f"/v1/jobs/{stopped.job}"}, status=202)
+
+    @api.get("/v1/jobs/<job>/results")
+    def results(job: str) -> object:
+        tenant, query = _tenant(api, auth), _query(api)
+        return api.ok(results_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
+
+
+def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) -> None:
+    @api.post("/v1/recipes")
+    def create() -> object:
+        tenant = _tenant(api, auth)
+        body = RecipeBody.model_validate(api.json())
+        recipe, made = recipes.create(tenant, body.checked_name(), body.spec(catalog))
+        return api.ok(recipe, status=201 if made else 200)
+
+    @api.get("/v1/recipes")
+    def page() -> object:
+        tenant, query = _tenant(api, auth), _query(api)
+        return api.ok(recipes.page(tenant, query, page_size(query)))
+
+    @api.delete("/v1/recipes/<name>")
+    def delete(name: str) -> object:
+        recipes.delete(_tenant(api, auth), name)
+        return api.ok({"name": name, "deleted": True})
+
+
+def _tenant(api: Resolver, auth: Auth) -> str:
+    tenant = principal(api.current_event.raw_event, auth)
+    api.note(tenant_hash=tenant_hash(tenant))
+    return tenant
+
+
+def _query(api: Resolver) -> dict[str, str]:
+    return dict(api.current_event.query_string_parameters or {})
