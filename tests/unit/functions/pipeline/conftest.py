@@ -37,7 +37,7 @@ def tokenizer(tiny_folder: Path) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def model(tokenizer: Tokenizer) -> Model:
-    """Make a catalog model of the tiny tokenizer's vocabulary, 32 tokens a window."""
+    """Make a catalog model of the tiny tokenizer's vocabulary, 64 tokens a window."""
     return tiny.catalog_model(tokenizer.vocab_size)
 
 

@@ -63,10 +63,9 @@ def test_parameters_of_a_request_can_be_read_again(task: str) -> None:
         ({"inputs": "a", "model": 1}, Unprocessable, "model: got a number"),
         ({"inputs": "a", "model": ""}, Unprocessable, "model: got an empty name"),
         ({"inputs": "a", "parameters": []}, Unprocessable, "parameters: got a list, expected an object"),
-        ({"inputs": "a", "parameters": {"topk": 1}}, Unprocessable, "unknown parameter 'topk' of text-classification; "
-                                                                    "parameters: truncation, top_k, function_to_apply"),
+        ({"inputs": "a", "parameters": {"topk": 1}}, Unprocessable, "'topk' of text-classification; parameters: trunc"),
         ({"inputs": "a", "parameters": {"top_k": 0}}, Unprocessable, "parameters.top_k: got 0, expected greater than"),
-        ({"inputs": "a", "parameters": {"top_k": "1"}}, Unprocessable, "parameters.top_k: got '1', expected a valid int"),
+        ({"inputs": "a", "parameters": {"top_k": "1"}}, Unprocessable, "parameters.top_k: got '1', expected a valid"),
         ({"inputs": "a", "parameters": {"top_k": True}}, Unprocessable, "parameters.top_k: got True"),
         ({"inputs": "a", "parameters": {"function_to_apply": "relu"}}, Unprocessable, "expected 'default', 'none'"),
         ({"inputs": "a", "parameters": {"truncation": 1}}, Unprocessable, "parameters.truncation: got 1, expected a"),
@@ -121,6 +120,14 @@ def test_nul_bytes_are_text() -> None:
     assert parse_input("a\x00b", "line 1", CLASSIFY) == TextInput("a\x00b")
 
 
+def outcome(task: str, body: object) -> TextRequest | GlossaError:
+    """Return the request or the error of a body."""
+    try:
+        return parse_request(task, body)
+    except GlossaError as error:
+        return error
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -138,10 +145,9 @@ def test_any_json_is_a_request_or_a_typed_error(task: str, body: Any, name: str 
     """Whatever JSON comes in, the answer is a request or a 4xx whose message can be written as UTF-8."""
     if name is not None and isinstance(body, dict):
         body = {"inputs": "a", **body, "parameters": {name: value}}
-    try:
-        request = parse_request(task, body)
-    except GlossaError as error:
-        assert 400 <= error.status < 500
-        error.message.encode()
+    found = outcome(task, body)
+    if isinstance(found, GlossaError):
+        assert 400 <= found.status < 500
+        found.message.encode()
     else:
-        assert request.inputs
+        assert found.inputs

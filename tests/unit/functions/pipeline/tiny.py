@@ -16,7 +16,7 @@ import transformers
 from shared.catalog import Model
 from shared.messages import InferCall, Inferred, Tensor
 
-MAX_TOKENS = 32
+MAX_TOKENS = 64
 SENTENCES = [
     line.split("\t")[1] for line in (Path(__file__).parent / "sentences.tsv").read_text(encoding="utf-8").splitlines()
 ]

@@ -1,0 +1,124 @@
+"""A request goes to a model that can answer it, in calls it can answer in time."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.pipeline.route import MAX_CALL_TOKENS, calls, route
+from shared.catalog import Catalog
+from shared.errors import DeadlineExceeded, NotFound, TooLarge, Unprocessable
+from shared.messages import InferCall, Parameter, Routed, TextInput, TextRequest, Tokenized, Window
+from tests.unit.functions.pipeline.tiny import catalog_model
+
+MODEL = catalog_model(1000)
+EMBEDDER = catalog_model(1000, name="embedder", lane="large", heads={"vectors": {"task": "feature-extraction"}})
+CATALOG = Catalog(default_model="embedder", models={"embedder": EMBEDDER, "tiny": MODEL})
+
+
+def request(task: str = "text-classification", model: str | None = None, **more: float) -> TextRequest:
+    """Make a request of one text."""
+    return TextRequest(task, (TextInput("a"),), model=model, **more)  # type: ignore[arg-type]  # deadline_s only
+
+
+def packed(tokenized: Tokenized, asked: TextRequest | None = None, now_s: float = 0.0) -> tuple[InferCall, ...]:
+    """Pack windows for the tiny model."""
+    return calls(asked or request(), Routed("tiny", "topic", "base"), tokenized, MODEL, now_s=now_s)
+
+
+def window(n_tokens: int, positions: tuple[int, ...] = (), first_id: int = 0) -> Window:
+    """Make a window of consecutive ids."""
+    ids = tuple(range(first_id, first_id + n_tokens))
+    return Window(0, ids, ((0, 0),) * n_tokens, (False,) * n_tokens, positions)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "expected"),
+    [
+        ("feature-extraction", None, Routed("embedder", "vectors", "large")),
+        ("text-classification", None, Routed("tiny", "topic", "base")),
+        ("feature-extraction", "tiny", Routed("tiny", "embed", "base")),
+        ("token-classification", "tiny:entities", Routed("tiny", "entities", "base")),
+    ],
+)
+def test_a_request_finds_model_and_head(task: str, model: str | None, expected: Routed) -> None:
+    """Without a name the default model answers, or the first that can; with one, that model's head for the task."""
+    assert route(request(task, model), CATALOG) == expected
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "error", "message"),
+    [
+        ("fill-mask", "nope", NotFound, r"no model 'nope'; models: \['embedder', 'tiny'\]"),
+        ("fill-mask", "tiny:nope", NotFound, "no head 'nope'; heads:"),
+        ("fill-mask", "tiny:topic", Unprocessable, "does text-classification, not fill-mask"),
+        ("fill-mask", "embedder", Unprocessable, "has no head for fill-mask"),
+    ],
+)
+def test_what_cannot_be_routed_is_named(task: str, model: str, error: type[Exception], message: str) -> None:
+    """Unknown names list the known ones; a head that does something else says what."""
+    with pytest.raises(error, match=message):
+        route(request(task, model), CATALOG)
+
+
+def test_a_task_that_no_model_does_is_named() -> None:
+    """A catalog without a head for a task refuses the task, not the server."""
+    with pytest.raises(Unprocessable, match="no model does fill-mask"):
+        route(request("fill-mask"), Catalog(default_model="embedder", models={"embedder": EMBEDDER}))
+
+
+@given(lengths=st.lists(st.integers(1, 512), max_size=120))
+def test_calls_hold_all_windows_in_order(lengths: list[int]) -> None:
+    """Every id travels once, in order, at most 16k tokens a call, and each call says its rows."""
+    made = [window(n, positions=(n - 1,), first_id=i) for i, n in enumerate(lengths)]
+    found = packed(Tokenized(tuple(made), "f" * 64, (False,)))
+    ids = [token for call in found for token in call.input_ids.int_values()]
+    assert ids == [token for one in made for token in one.input_ids]
+    assert [n for call in found for n in call.row_lengths.int_values()] == lengths
+    assert all(0 < call.n_tokens <= MAX_CALL_TOKENS for call in found)
+    for call in found:
+        assert call.positions is not None
+        assert call.positions_per_row is not None
+        ends = [sum(call.row_lengths.int_values()[: i + 1]) - 1 for i in range(call.n_rows)]
+        assert call.positions.int_values().tolist() == ends
+        assert call.positions_per_row.int_values().tolist() == [1] * call.n_rows
+
+
+def test_a_call_carries_what_the_replica_needs() -> None:
+    """Fingerprint, parameters, time left and a hash in the tenant's place travel with the windows."""
+    parameters: dict[str, Parameter] = {"top_k": 3}
+    asked = TextRequest("fill-mask", (TextInput("a"),), parameters, tenant="acme", priority="batch", deadline_s=30.0)
+    tokenized = Tokenized((window(4, (1,)),), "f" * 64, (False,), target_ids=(7, 8))
+    [call] = calls(asked, Routed("tiny", "mlm", "base"), tokenized, MODEL, now_s=10.0)
+    assert (call.model, call.head, call.top_k, call.target_ids) == ("tiny", "mlm", 3, (7, 8))
+    assert (call.priority, call.timeout_s, call.fingerprint) == ("batch", 20.0, "f" * 64)
+    assert len(call.tenant_hash) == 16
+    assert "acme" not in call.tenant_hash
+
+
+def test_work_that_cannot_be_done_in_time_becomes_a_job() -> None:
+    """Past the lane's speed the answer is a 413 with the estimate and a job request that is valid JSON."""
+    tokenized = Tokenized(tuple(window(500) for _ in range(60)), "", (False,))
+    with pytest.raises(
+        TooLarge, match=r"got 30000 tokens, about 30 s at 1000 tokens/s, expected at most 20.0 s"
+    ) as caught:
+        packed(tokenized, request(deadline_s=120.0), now_s=100.0)
+    hint = str(caught.value.hint)
+    assert json.loads(hint[hint.index("{") :])["model"] == "tiny:topic"
+    assert len(packed(tokenized, request(deadline_s=131.0), now_s=100.0)) == 2
+
+
+def test_a_deadline_that_has_passed_is_said() -> None:
+    """No call is made for a request whose time is over."""
+    with pytest.raises(DeadlineExceeded, match=r"passed 1\.00 s ago"):
+        packed(Tokenized((window(3),), "", (False,)), request(deadline_s=9.0), now_s=10.0)
+
+
+def test_guesses_are_bounded() -> None:
+    """Masks times guesses past the bound are a 413."""
+    asked = TextRequest("fill-mask", (TextInput("a"),), {"top_k": 1000})
+    with pytest.raises(TooLarge, match="got 101 masks that ask for 101000 guesses, at most 100000"):
+        packed(Tokenized((window(101, tuple(range(101))),), "", (False,)), asked)
