@@ -21,6 +21,7 @@ RowOutput = Mapping[str, torch.Tensor]
 RowResult = RowOutput | GlossaError
 
 MAX_TOP_K = 1000
+MAX_TARGETS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,10 +118,16 @@ def _mask_fault(row: Row, model: Model) -> GlossaError | None:
     most = min(MAX_TOP_K, model.vocab_size)
     if not row.positions:
         return Unprocessable(f"got no positions, head {row.head} reads at least 1 masked position")
+    if len(row.positions) > row.n_tokens:
+        return Unprocessable(
+            f"got {len(row.positions)} positions, expected at most one for each of {row.n_tokens} tokens"
+        )
     if wrong := [p for p in row.positions if not 0 <= p < row.n_tokens]:
         return Unprocessable(f"got position {wrong[0]}, expected 0 <= position < {row.n_tokens}")
     if not 1 <= row.top_k <= most:
         return Unprocessable(f"got top_k {row.top_k}, expected 1 <= top_k <= {most}")
+    if len(row.target_ids) > MAX_TARGETS:
+        return TooLarge(f"got {len(row.target_ids)} target ids, at most {MAX_TARGETS}")
     if wrong := [t for t in row.target_ids if not 0 <= t < model.vocab_size]:
         return Unprocessable(f"got target id {wrong[0]}, expected 0 <= id < {model.vocab_size}")
     return None

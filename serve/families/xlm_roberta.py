@@ -114,7 +114,7 @@ def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
             raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {only!r}")
     try:
         config = XLMRobertaConfig.from_dict(dict(raw))
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - however the library fails to read it, it is refused
         raise CheckpointError(f"config.json cannot be read: {error}") from None
     for name in _POSITIVE:
         if getattr(config, name) < 1:

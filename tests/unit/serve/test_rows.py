@@ -89,6 +89,8 @@ def test_faults_are_found_row_by_row(model: Model) -> None:
         (row_of([5], "mlm", positions=(1,)), Unprocessable, "got position 1, expected 0 <= position < 1"),
         (row_of([5], "mlm", positions=(0,), top_k=MAX_TOP_K + 1), Unprocessable, "expected 1 <= top_k <= 100"),
         (row_of([5], "mlm", positions=(0,), target_ids=(100,)), Unprocessable, "got target id 100"),
+        (row_of([5], "mlm", positions=(0, 0)), Unprocessable, "got 2 positions, expected at most one for each of 1"),
+        (row_of([5], "mlm", positions=(0,), target_ids=(4,) * 1001), TooLarge, "got 1001 target ids, at most 1000"),
         (row_of([99], "mlm", positions=(0,)), None, ""),
     ]
     faults = find_faults([row for row, _, _ in cases], model)
