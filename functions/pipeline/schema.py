@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from functions.pipeline.schemas import SCHEMAS, TASKS
-from functions.pipeline.schemas.common import Common
+from functions.pipeline.schemas.parameters import Common
 from shared.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from shared.messages import Priority, TextInput, TextRequest
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
-from functions.pipeline.schemas.common import Common
+from functions.pipeline.schemas.parameters import Common
 from functions.pipeline.tokenize.tokenizer import Tokenizer
 from shared.catalog import Head
 from shared.errors import ReplicaError

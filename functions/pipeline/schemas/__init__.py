@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import get_args
 
-from functions.pipeline.schemas.common import Common
+from functions.pipeline.schemas.parameters import Common
 from shared.catalog import Task
 
 TASKS: tuple[str, ...] = get_args(Task)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from functions.pipeline.schemas.common import Cutting
+from functions.pipeline.schemas.parameters import Cutting
 
 
 class Parameters(Cutting):

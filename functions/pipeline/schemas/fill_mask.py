@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from functions.pipeline.schemas.common import Common, Strings, TopK
+from functions.pipeline.schemas.parameters import Common, Strings, TopK
 
 
 class Parameters(Common):

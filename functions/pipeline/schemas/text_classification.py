@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from functions.pipeline.schemas.common import Cutting, TopK
+from functions.pipeline.schemas.parameters import Cutting, TopK
 
 
 class Parameters(Cutting):

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from functions.pipeline.schemas.common import Cutting, Strings
+from functions.pipeline.schemas.parameters import Cutting, Strings
 
 
 class Parameters(Cutting):

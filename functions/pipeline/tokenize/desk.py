@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from functions.pipeline.schema import parse_parameters
-from functions.pipeline.schemas.common import Common
+from functions.pipeline.schemas.parameters import Common
 from functions.pipeline.tokenize import windows
 from functions.pipeline.tokenize.tokenizer import Encoded, Tokenizer
 from shared.catalog import Model
