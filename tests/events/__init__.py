@@ -30,6 +30,6 @@ def event(name: str) -> dict[str, Any]:
 def request(method: str, path: str, body: str | None = None, **changes: Any) -> dict[str, Any]:
     """Return the recorded rest_post event with another method, path and body."""
     made = event("rest_post")
-    made |= {"httpMethod": method, "path": path, "resource": path, "body": body} | changes
-    made["requestContext"] |= {"httpMethod": method, "path": f"/v1{path}", "resourcePath": path}
+    made |= {"httpMethod": method, "path": path, "body": body} | changes
+    made["requestContext"] |= {"httpMethod": method, "path": f"/live{path}"}
     return made

@@ -1,0 +1,70 @@
+"""Results, models and tokens -> the JSON of each answer. Must not know requests, HTTP or how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from functions.pipeline.tokenize import Tokenizer
+from shared.catalog import Catalog, Head, Model
+from shared.messages import Result, Window
+
+
+def result_json(task: str, result: Result) -> dict[str, Any]:
+    """Return the answer of `/v1/{task}`: one result per input; lists in `usage` stand in the inputs' order."""
+    return {
+        "model": result.model,
+        "head": result.head,
+        "task": task,
+        "results": list(result.values),
+        "usage": {
+            "n_tokens": list(result.n_tokens),
+            "n_windows": list(result.n_windows),
+            "truncated": list(result.truncated),
+        },
+        "timings_ms": timings_ms(result.timings_s),
+    }
+
+
+def timings_ms(timings_s: Mapping[str, float]) -> dict[str, float]:
+    """Return stage milliseconds with two decimals."""
+    return {stage: round(seconds * 1000, 2) for stage, seconds in timings_s.items()}
+
+
+def models_json(catalog: Catalog) -> dict[str, Any]:
+    """Return the answer of `/v1/models`."""
+    return {"default_model": catalog.default_model, "models": [model_json(model) for model in catalog.models.values()]}
+
+
+def model_json(model: Model) -> dict[str, Any]:
+    """Return what a caller may know of a model; where its weights lie is not among it."""
+    return {
+        "name": model.name,
+        "revision": model.revision,
+        "family": model.family,
+        "lane": model.lane,
+        "dtype": model.dtype,
+        "max_tokens": model.max_tokens,
+        "vocab_size": model.vocab_size,
+        "mask_token": model.mask_token,
+        "languages": model.languages,
+        "tokenizer_sha256": model.tokenizer_sha256,
+        "tasks": sorted(model.tasks),
+        "heads": {name: _head_json(head) for name, head in model.heads.items()},
+    }
+
+
+def tokens_json(window: Window, n_windows: int | None, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return one input's tokens, special ones included; offsets are in code points of the text they are of."""
+    return {
+        "ids": list(window.input_ids),
+        "tokens": tokenizer.pieces(window.input_ids),
+        "offsets": [list(span) for span in window.offsets],
+        "special_tokens_mask": [int(special) for special in window.special],
+        "count": len(window.input_ids),
+        "n_windows": n_windows,
+    }
+
+
+def _head_json(head: Head) -> dict[str, Any]:
+    return {"task": head.task, "labels": list(head.labels), "default": head.default}

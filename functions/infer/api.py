@@ -1,0 +1,114 @@
+"""The routes of the synchronous path, over a journey and a model server that are handed in.
+
+Must not know the environment, files or how the model server is reached.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from functions.edge import Auth, Resolver, deadline, make_resolver, principal, request_id, tenant_hash
+from functions.infer.answers import model_json, models_json, result_json, timings_ms
+from functions.infer.operations import document
+from functions.infer.tokens import tokenize_json
+from functions.pipeline.journey import Journey
+from functions.pipeline.schema import parse_request
+from shared.errors import GlossaError, Unavailable
+from shared.messages import InferCall, Inferred, Result
+
+READY_RETRY_AFTER_S = 5.0
+
+
+class Replica(Protocol):
+    """The model server as this function needs it: a ReplicaClient, or a FakeReplica."""
+
+    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:
+        """Answer the calls in order."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it takes calls."""
+        ...
+
+
+def make_api(
+    journey: Journey, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
+) -> Resolver:
+    """Put the routes on a resolver. `clock` is the one of the journey's deadlines."""
+    api = make_resolver("infer")
+    _add_tasks(api, journey, replica, auth, clock)
+    _add_models(api, journey, auth)
+    _add_service(api, replica, auth)
+    return api
+
+
+def _add_tasks(api: Resolver, journey: Journey, replica: Replica, auth: Auth, clock: Callable[[], float]) -> None:
+    def infer(calls: Sequence[InferCall], deadline_s: float) -> list[Inferred]:
+        began_s = clock()
+        try:
+            return replica.infer(calls, deadline_s, request_id=_request_id(api))
+        except GlossaError:
+            api.timed(infer=clock() - began_s)
+            raise
+
+    @api.post("/v1/<task>")
+    def answer(task: str) -> object:
+        tenant = _tenant(api, auth)
+        deadline_s = deadline(api.lambda_context, clock)
+        request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
+        api.note(task=task, n_rows=len(request.inputs))
+        result = journey.run(request, lambda calls: infer(calls, deadline_s))
+        api.timed(**result.timings_s)
+        _note_result(api, result)
+        return api.ok(result_json(task, result))
+
+
+def _add_models(api: Resolver, journey: Journey, auth: Auth) -> None:
+    @api.get("/v1/models")
+    def models() -> object:
+        _tenant(api, auth)
+        return api.ok(models_json(journey.catalog))
+
+    @api.get("/v1/models/<name>")
+    def model(name: str) -> object:
+        _tenant(api, auth)
+        return api.ok(model_json(journey.catalog.model(name)))
+
+    @api.post("/v1/tokenize")
+    def tokenize() -> object:
+        _tenant(api, auth)
+        began_s = time.perf_counter()
+        answer, model = tokenize_json(api.json(), journey.catalog, journey.tokenizers)
+        api.timed(tokenize=time.perf_counter() - began_s)
+        api.note(model=model.name, n_rows=len(answer["results"]))
+        return api.ok(answer)
+
+
+def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
+    @api.get("/v1/health")
+    def health() -> object:
+        _tenant(api, auth)
+        if not replica.ready():
+            raise Unavailable("the model server is not ready", retry_after_s=READY_RETRY_AFTER_S)
+        return api.ok({"status": "ready"})
+
+    @api.get("/v1/openapi.json")
+    def openapi() -> object:
+        return api.ok(document())
+
+
+def _tenant(api: Resolver, auth: Auth) -> str:
+    tenant = principal(api.current_event.raw_event, auth)
+    api.note(tenant_hash=tenant_hash(tenant))
+    return tenant
+
+
+def _request_id(api: Resolver) -> str:
+    return request_id(api.current_event.raw_event, api.lambda_context)
+
+
+def _note_result(api: Resolver, result: Result) -> None:
+    facts: dict[str, Any] = {"model": result.model, "head": result.head, "timings_ms": timings_ms(result.timings_s)}
+    api.note(**facts, n_tokens=sum(result.n_tokens), n_windows=sum(result.n_windows))

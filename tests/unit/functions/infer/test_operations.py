@@ -1,0 +1,101 @@
+"""The OpenAPI page: current, complete, and of one mind with what the routes accept."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped] # its stubs are a package of their own
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.infer.operations import document
+from functions.infer.settings import CODE_ROOT
+from functions.pipeline.schema import parse_request
+from functions.pipeline.schemas import TASKS
+from shared.errors import GlossaError
+from tests.events import request
+from tests.unit.functions.infer.world import ask, make, post
+
+
+def test_the_committed_page_is_current() -> None:
+    """docs/openapi.json is what the code says; `python -m functions.infer.operations` writes it."""
+    committed = json.loads((CODE_ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    made = json.loads(json.dumps(document()))
+    assert {path: committed["paths"][path] for path in made["paths"]} == made["paths"]
+    assert {name: committed["components"]["schemas"][name] for name in made["components"]["schemas"]} == (
+        made["components"]["schemas"]
+    )
+
+
+def test_the_page_is_served() -> None:
+    """The function hands out its own page."""
+    assert ask(make(), request("GET", "/v1/openapi.json"))[1]["openapi"].startswith("3.")
+
+
+def test_every_route_is_on_the_page_and_every_page_entry_is_a_route() -> None:
+    """Nothing is served unsaid, nothing said unserved."""
+    api = make()
+    served = {(route.method, route.path) for route in [*api._static_routes, *api._dynamic_routes]}
+    tasks = {("POST", f"/v1/{task}") for task in TASKS}
+    said = {
+        (method.upper(), re.sub(r"{(\w+)}", r"<\1>", path))
+        for path, operations in document()["paths"].items()
+        for method in operations
+    }
+    assert said == (served - {("POST", "/v1/<task>")}) | tasks
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_answers_fit_the_page(task: str) -> None:
+    """A real answer of each route is of the schema the page gives."""
+    _validate(post(make(), task, {"inputs": "a <mask>"})[1], f"/v1/{task}", "200")
+    _validate(post(make(), "tokenize", {"inputs": "a"})[1], "/v1/tokenize", "200")
+    problem = post(make(), task, {"inputs": ""})[1]
+    jsonschema.validate(problem, {"$ref": "#/components/schemas/Problem", "components": document()["components"]})
+
+
+WORDS = st.sampled_from(["a", "b <mask>"])
+ITEMS = WORDS | st.just(3) | st.dictionaries(st.sampled_from(["text", "text_pair", "x"]), WORDS, max_size=2)
+BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "inputs": ITEMS | st.lists(ITEMS, max_size=2),
+        "model": st.sampled_from([None, "mini", "", 3]),
+        "parameters": st.none()
+        | st.dictionaries(
+            st.sampled_from(["top_k", "truncation", "normalize", "aggregation_strategy", "function_to_apply"]),
+            st.sampled_from([0, 1, 1000, 1001, True, False, None, "simple", "softmax", "no", 1.5]),
+            max_size=2,
+        ),
+        "other": st.just(1),
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(TASKS), BODIES)
+def test_the_page_and_the_door_agree(task: str, body: dict[str, Any]) -> None:
+    """What the page's schema takes is taken, what it refuses is refused."""
+    assert _fits(body, task) == _taken(body, task)
+
+
+def _fits(body: object, task: str) -> bool:
+    schema = document()["paths"][f"/v1/{task}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    validator = jsonschema.Draft202012Validator({**schema, "components": document()["components"]})
+    return bool(validator.is_valid(body))
+
+
+def _taken(body: object, task: str) -> bool:
+    try:
+        parse_request(task, body)
+    except GlossaError:
+        return False
+    return True
+
+
+def _validate(answer: object, path: str, status: str) -> None:
+    schema = document()["paths"][path]["post"]["responses"][status]["content"]["application/json"]["schema"]
+    jsonschema.validate(answer, {**schema, "components": document()["components"]})
