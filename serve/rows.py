@@ -115,7 +115,6 @@ def _shape_fault(row: Row, model: Model) -> GlossaError | None:
 
 
 def _mask_fault(row: Row, model: Model) -> GlossaError | None:
-    most = min(MAX_TOP_K, model.vocab_size)
     if not row.positions:
         return Unprocessable(f"got no positions, head {row.head} reads at least 1 masked position")
     if len(row.positions) > row.n_tokens:
@@ -124,12 +123,17 @@ def _mask_fault(row: Row, model: Model) -> GlossaError | None:
         )
     if wrong := [p for p in row.positions if not 0 <= p < row.n_tokens]:
         return Unprocessable(f"got position {wrong[0]}, expected 0 <= position < {row.n_tokens}")
+    return _choice_fault(row, model.vocab_size)
+
+
+def _choice_fault(row: Row, vocab_size: int) -> GlossaError | None:
+    most = min(MAX_TOP_K, vocab_size)
     if not 1 <= row.top_k <= most:
         return Unprocessable(f"got top_k {row.top_k}, expected 1 <= top_k <= {most}")
     if len(row.target_ids) > MAX_TARGETS:
         return TooLarge(f"got {len(row.target_ids)} target ids, at most {MAX_TARGETS}")
-    if wrong := [t for t in row.target_ids if not 0 <= t < model.vocab_size]:
-        return Unprocessable(f"got target id {wrong[0]}, expected 0 <= id < {model.vocab_size}")
+    if wrong := [t for t in row.target_ids if not 0 <= t < vocab_size]:
+        return Unprocessable(f"got target id {wrong[0]}, expected 0 <= id < {vocab_size}")
     return None
 
 
