@@ -1,0 +1,127 @@
+"""Who may do what in template.yaml: roles, the door of the API, and the environment each function is given."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+
+from functions.batch.doors import BatchSettings
+from shared.settings import PREFIX
+from tests.unit.template import ROOT, condition, holds, listed, properties, statements, templates, walk
+
+# AWS's own policies that hold a "*": each with the reason it may stand.
+ALLOWED_MANAGED = {
+    "AWSXRayDaemonWriteAccess": "X-Ray takes no resource",
+    "service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces have no name before Lambda makes them",
+    "service-role/AmazonAPIGatewayPushToCloudWatchLogs": "API Gateway checks for exactly this one",
+}
+REAL_ACCOUNT = "123456789012"
+
+
+def test_no_statement_names_everything() -> None:
+    """No role of ours holds a `*` resource or a wildcard action."""
+    for name, role in properties("AWS::IAM::Role").items():
+        for statement in statements(role):
+            assert "*" not in listed(statement["Resource"]), name
+            assert not [action for action in listed(statement["Action"]) if "*" in action], name
+            assert statement["Effect"] == "Allow", name
+
+
+def test_managed_policies_are_the_listed_ones() -> None:
+    """Only AWS policies with a written reason are attached, and each reason is still needed."""
+    attached = set()
+    for role in properties("AWS::IAM::Role").values():
+        for leaf in walk(role.get("ManagedPolicyArns", [])):
+            if isinstance(leaf, str) and leaf.startswith("arn:"):
+                attached.add(leaf.partition(":aws:policy/")[2])
+    assert attached == set(ALLOWED_MANAGED)
+
+
+def test_a_role_reaches_objects_of_tenants_only() -> None:
+    """Every object right is below t/, the tenants' prefix."""
+    for role in properties("AWS::IAM::Role").values():
+        for statement in statements(role):
+            if [action for action in listed(statement["Action"]) if "Object" in action]:
+                for resource in listed(statement["Resource"]):
+                    assert re.fullmatch(r"\$\{(In|Out)putBucket\.Arn\}/t/\*.*", resource["Fn::Sub"])
+
+
+def test_each_role_writes_to_its_own_log_group() -> None:
+    """A function cannot write into another's log."""
+    for name, role in properties("AWS::IAM::Role").items():
+        groups = [listed(s["Resource"]) for s in statements(role) if "logs:PutLogEvents" in listed(s["Action"])]
+        expected = [[{"Fn::GetAtt": [name.replace("Role", "LogGroup"), "Arn"]}]]
+        assert groups == ([] if name == "ApiAccountRoleResource" else expected)
+
+
+def test_infer_may_do_nothing_but_log_and_trace() -> None:
+    """The synchronous path touches no table, bucket or queue."""
+    granted = {action for s in statements(properties("AWS::IAM::Role")["InferRole"]) for action in listed(s["Action"])}
+    assert granted == {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+def test_every_method_asks_for_a_signature_unless_open() -> None:
+    """No path of the API is forgotten: each takes signed requests, and none without only when IsOpen."""
+    (api,) = properties("AWS::ApiGateway::RestApi").values()
+    for path in api["Body"]["paths"].values():
+        for method in path.values():
+            assert method["security"] == {"Fn::If": ["IsOpen", [], [{"sigv4": []}]]}
+
+
+@pytest.mark.parametrize(
+    ("auth", "environment", "account"),
+    list(itertools.product(["iam", "none"], ["cloud", "local"], [REAL_ACCOUNT, "000000000000", "AWS::AccountId"])),
+)
+def test_the_api_is_open_on_the_emulator_alone(auth: str, environment: str, account: str) -> None:
+    """No combination of parameters opens the API in a real account."""
+    given = {"Auth": auth, "Environment": environment, "AWS::AccountId": account}
+    emulated = account != REAL_ACCOUNT
+    assert condition("IsOpen", given) is (auth == "none" and environment == "local" and emulated)
+    assert condition("IsCloud", given) is not (environment == "local" and emulated)
+
+
+def test_a_rule_refuses_an_open_api_on_the_cloud() -> None:
+    """Auth=none with the default environment is refused before anything is made, with a sentence."""
+    (rule,) = templates()["source"]["Rules"].values()
+    (assertion,) = rule["Assertions"]
+    assert not holds(assertion["Assert"], {"Auth": "none", "Environment": "cloud"})
+    assert holds(assertion["Assert"], {"Auth": "iam", "Environment": "cloud"})
+    assert holds(assertion["Assert"], {"Auth": "none", "Environment": "local"})
+    assert "expected Auth=iam" in assertion["AssertDescription"]
+    parameters = templates()["source"]["Parameters"]
+    assert (parameters["Auth"]["Default"], parameters["Environment"]["Default"]) == ("iam", "cloud")
+
+
+def test_an_exemption_from_the_linter_stands_beside_its_reason() -> None:
+    """Every ignored linter check carries a comment that says why."""
+    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    ignored = templates()["source"]["Metadata"]["cfn-lint"]["config"]["ignore_checks"]
+    for check in ignored:
+        assert re.search(rf"- {check} # \w+ .{{20,}}", text), check
+
+
+def _environment(function: str) -> set[str]:
+    return set(properties("AWS::Lambda::Function")[function]["Environment"]["Variables"])
+
+
+def test_each_batch_function_is_told_where_everything_is() -> None:
+    """The five batch functions get a variable for each field of the batch settings."""
+    names = {PREFIX + field.upper() for field in BatchSettings.model_fields}
+    for door in ("Jobs", "Plan", "Work", "Finalize", "Sweep"):
+        assert names <= _environment(f"{door}Function"), door
+
+
+def test_each_function_gets_only_what_the_contract_lists() -> None:
+    """Infer knows the replicas and who may call; the rest is the batch side's; nothing is set that nobody reads."""
+    batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
+    wanted = {
+        "InferFunction": {"GLOSSA_AUTH", "GLOSSA_REPLICA_URL"},
+        "JobsFunction": {"GLOSSA_AUTH", *batch},
+        "PlanFunction": batch,
+        "WorkFunction": {"GLOSSA_REPLICA_URL", *batch},
+        "FinalizeFunction": batch,
+        "SweepFunction": batch,
+    }
+    assert {function: _environment(function) for function in wanted} == wanted
