@@ -24,42 +24,51 @@ GB = 1e9
 
 def lacks() -> list[str]:
     """Return what is missing, each as value and expectation; empty when nothing is."""
-    found = [_python(), _venv(), _make(), _machine(), _disk(), _memory(), _port()]
+    needed_gb = DISK_BUILT_GB if (ROOT / ".venv" / ".done").exists() else DISK_GB
+    found = [
+        python_fault(sys.version_info[:2]),
+        _venv_fault(),
+        make_fault(os.environ.get("PATH", "")),
+        machine_fault(platform.system(), platform.machine().lower()),
+        disk_fault(shutil.disk_usage(ROOT).free / GB, needed_gb),
+        memory_fault(memory_bytes() / GB),
+        _port_fault(),
+    ]
     return [fault for fault in found if fault]
 
 
-def _python() -> str:
-    version = sys.version_info[:2]
+def python_fault(version: tuple[int, int]) -> str:
+    """Say what is wrong with this version of Python; empty when nothing is."""
     if PYTHONS[0] <= version <= PYTHONS[1]:
         return ""
     return "Python {}.{} found, 3.11 to 3.13 needed (make PYTHON=python3.12 ...)".format(*version)
 
 
-def _venv() -> str:
+def _venv_fault() -> str:
     ready = all(importlib.util.find_spec(name) is not None for name in ("venv", "ensurepip"))
     return "" if ready else "this Python has no venv module (on Debian and Ubuntu: apt install python3-venv)"
 
 
-def _make() -> str:
-    return "" if shutil.which("make") else "make is not on PATH"
+def make_fault(path: str) -> str:
+    """Say that make is missing from a search path."""
+    return "" if shutil.which("make", path=path) else "make is not on PATH"
 
 
-def _machine() -> str:
-    machine = platform.machine().lower()
-    if machine in MACHINES and platform.system() in {"Linux", "Darwin"}:
+def machine_fault(system: str, machine: str) -> str:
+    """Say what is wrong with this kind of machine."""
+    if machine in MACHINES and system in {"Linux", "Darwin"}:
         return ""
-    return f"{platform.system()} on {machine} found, Linux or macOS on x86-64 or arm64 needed"
+    return f"{system} on {machine} found, Linux or macOS on x86-64 or arm64 needed"
 
 
-def _disk() -> str:
-    needed = DISK_BUILT_GB if (ROOT / ".venv" / ".done").exists() else DISK_GB
-    free = shutil.disk_usage(ROOT).free / GB
-    return "" if free >= needed else f"{free:.1f} GB of disk free, {needed:.0f} GB needed"
+def disk_fault(free_gb: float, needed_gb: float) -> str:
+    """Say that the disk is too full."""
+    return "" if free_gb >= needed_gb else f"{free_gb:.1f} GB of disk free, {needed_gb:.0f} GB needed"
 
 
-def _memory() -> str:
-    total = memory_bytes() / GB
-    return "" if total >= MEMORY_GB else f"{total:.1f} GB of memory found, {MEMORY_GB:.0f} GB needed"
+def memory_fault(total_gb: float) -> str:
+    """Say that the memory is too small."""
+    return "" if total_gb >= MEMORY_GB else f"{total_gb:.1f} GB of memory found, {MEMORY_GB:.0f} GB needed"
 
 
 def memory_bytes() -> float:
@@ -75,7 +84,7 @@ def memory_bytes() -> float:
     return total
 
 
-def _port() -> str:
+def _port_fault() -> str:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.bind(("127.0.0.1", 0))

@@ -1,0 +1,57 @@
+"""Blocks of ports: one per home, off what others use, kept until released."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from local.place import Place
+from local.ports import BLOCK, FIRST, LAST, Ports, is_free, ports, release
+
+
+def place(home: Path) -> Place:
+    """Make a place whose checkout does not matter."""
+    return Place(home, home)
+
+
+def test_a_place_keeps_its_block(tmp_path: Path) -> None:
+    """Asked twice, a place answers with the same ports, so that a second process finds the first one's stack."""
+    assert ports(place(tmp_path)) == ports(place(tmp_path))
+
+
+def test_a_block_follows_from_the_home(tmp_path: Path) -> None:
+    """After a release the same home gets the same block again, so that addresses do not wander between runs."""
+    first = ports(place(tmp_path))
+    release(place(tmp_path))
+    assert not (tmp_path / "run" / "ports.json").exists()
+    assert ports(place(tmp_path)) == first
+
+
+def test_a_taken_port_moves_the_block(tmp_path: Path) -> None:
+    """A stack never shares a port with a stranger: one taken port of a block, and another block is chosen."""
+    first = ports(place(tmp_path))
+    release(place(tmp_path))
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", first.ray(3)))
+        stranger.listen()
+        assert not is_free(first.ray(3))
+        moved = ports(place(tmp_path))
+    assert abs(moved.base - first.base) >= BLOCK
+
+
+def test_a_first_port_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GLOSSA_PORTS_BASE is taken as it is."""
+    monkeypatch.setenv("GLOSSA_PORTS_BASE", "45000")
+    assert ports(place(tmp_path)) == Ports(45_000)
+
+
+def test_ports_of_a_block_differ_and_stay_inside() -> None:
+    """Emulator, Serve and Ray's thirty ports are all different and within the block."""
+    block = Ports(FIRST)
+    numbers = [block.emulator, block.serve, *(block.ray(n) for n in range(30))]
+    assert len(set(numbers)) == 32
+    assert all(FIRST <= number < FIRST + BLOCK <= LAST for number in numbers)
+    with pytest.raises(ValueError, match="got port number 30 of Ray, expected 0 to 29"):
+        block.ray(30)
