@@ -1,0 +1,209 @@
+"""One model behind the wire: admits calls, schedules their rows, answers, and says how it is.
+
+A plain class that Ray Serve runs as an ingress: Ray calls `__serve_build_asgi_app__` and
+`check_health`, tests make it without Ray. Must not know routes, HTTP, or other replicas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from starlette.types import ASGIApp
+
+from serve import report
+from serve.engine import Engine
+from serve.routes import model_app
+from serve.rows import Row, join, row_of, split
+from serve.runner import Runner
+from serve.scheduler import Scheduler
+from serve.tickets import Answered, Item, Ticket
+from shared.catalog import Model
+from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
+from shared.log import log_event
+from shared.messages import InferCall, Inferred
+from shared.wire import Asked, Body, Limits, decode_call, encode_inferred
+
+V = TypeVar("V")
+
+MAX_BODY_BYTES = 4 * 2**20
+MAX_ROWS = 1024
+MAX_CALL_TOKENS = 16_384
+INLINE_BYTES = 64 * 2**10  # larger bodies, and answers in JSON, are read and written off the event loop
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds a replica waits. `answer_s` bounds a call that names no time, `longest_s` one that names much.
+
+    `probe_s` bounds the health check's forward pass; a pass within the last `fresh_s` counts as one.
+    `drain_s` bounds the wait for admitted calls on the way out. Of the time a caller names, the
+    answer leaves `margin_s` (at most a tenth), so that it arrives before the proxy's own timeout.
+    """
+
+    answer_s: float = 30.0
+    longest_s: float = 120.0
+    probe_s: float = 10.0
+    fresh_s: float = 10.0
+    drain_s: float = 25.0
+    margin_s: float = 0.05
+
+
+class Replica:
+    """Serves one model. Made ready: the engine is loaded and every head has answered once."""
+
+    def __init__(
+        self,
+        model: Model,
+        load: Callable[[], Engine],
+        *,
+        n_threads: int | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """Load the engine and warm it up. `n_threads` are for torch on a CPU; None leaves torch's choice."""
+        if n_threads is not None:
+            torch.set_num_threads(n_threads)
+        self.model = model
+        self.patience = patience or Patience()
+        self.limits = _limits(model)
+        self.refused: Counter[str] = Counter()
+        self.last_answer_s = 0.0
+        started_s = time.perf_counter()
+        engine = load()
+        scheduler = Scheduler[Item](
+            token_budget=model.token_budget,
+            max_backlog_tokens=model.max_backlog_tokens,
+            tokens_per_s=warm_up(engine),
+            max_batch_ms=model.max_batch_ms,
+        )
+        self.runner = Runner(engine, scheduler, probe_row(model, next(iter(model.heads))))
+        log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Return the HTTP side; the hook that `ray.serve.ingress()` looks for."""
+        return model_app(self)
+
+    async def check_health(self) -> None:
+        """Return when the engine answers; called by Ray. Raises when it does not within `probe_s`.
+
+        The probe runs between batches on the engine's thread, so load does not starve it.
+        """
+        if not self.runner.is_fresh(self.patience.fresh_s) or self.runner.is_draining:
+            await asyncio.wait_for(asyncio.wrap_future(self.runner.probe()), self.patience.probe_s)
+
+    async def infer(self, headers: Mapping[str, str], data: bytes) -> Body:
+        """Answer the body of an infer request. Raises the error to send for anything else than an answer."""
+        try:
+            return await self._infer(headers, data)
+        except GlossaError as error:
+            self.refused[error.code] += 1
+            raise
+
+    def metadata(self) -> dict[str, object]:
+        """Return the v2 metadata of the model."""
+        return report.metadata(self.model, self.limits)
+
+    def statistics(self) -> dict[str, object]:
+        """Return the v2 statistics of this replica."""
+        return report.statistics(
+            self.model,
+            self.runner.counts,
+            refused=self.refused,
+            backlog_tokens=self.runner.backlog_tokens,
+            tokens_per_s=self.runner.tokens_per_s,
+            last_answer_s=self.last_answer_s,
+        )
+
+    async def drain(self) -> None:
+        """Refuse new calls and finish the admitted ones, at most for `drain_s`."""
+        await asyncio.to_thread(self.runner.drain, self.patience.drain_s)
+
+    async def _infer(self, headers: Mapping[str, str], data: bytes) -> Body:
+        asked = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
+        call = self._admissible(asked.call)
+        ticket = self.runner.submit(
+            split(call), deadline_s=self._deadline_s(call), priority=call.priority, tenant=call.tenant_hash
+        )
+        answered = await self._wait(ticket)
+        self.last_answer_s = time.time()
+        return await _run(not asked.form.binary, lambda: self._encode(asked, answered))
+
+    def _admissible(self, call: InferCall) -> InferCall:
+        """Return the call with its head named. Raises FingerprintMismatch, NotFound, Unprocessable."""
+        if call.fingerprint and call.fingerprint != self.model.tokenizer_sha256:
+            raise FingerprintMismatch(
+                f"got ids of tokenizer {call.fingerprint[:12]}, model {self.model.name} expects "
+                f"{self.model.tokenizer_sha256[:12]}",
+                hint="tokenize with the artifact of this model's catalog entry",
+            )
+        if call.head and call.head not in self.model.heads:
+            raise NotFound(f"model {self.model.name} has no head {call.head!r}; heads: {sorted(self.model.heads)}")
+        if not call.head and len(self.model.heads) > 1:
+            raise Unprocessable(f"got no parameter head, expected one of {sorted(self.model.heads)}")
+        return call if call.head else replace(call, head=next(iter(self.model.heads)))
+
+    def _deadline_s(self, call: InferCall) -> float:
+        if call.timeout_s is None:
+            return time.monotonic() + self.patience.answer_s
+        left_s = min(call.timeout_s, self.patience.longest_s)
+        return time.monotonic() + left_s - min(self.patience.margin_s, left_s / 10)
+
+    async def _wait(self, ticket: Ticket) -> Answered:
+        """Wait for the answer until the deadline; a call that nobody waits for any more leaves the queue."""
+        try:
+            left_s = ticket.deadline_s - time.monotonic()
+            return await asyncio.wait_for(asyncio.wrap_future(ticket.future), left_s)
+        except TimeoutError:
+            late = DeadlineExceeded("the time of the request is over, its rows were dropped")
+            self.runner.cancel(ticket, late)
+            raise late from None
+        except asyncio.CancelledError:
+            self.runner.cancel(ticket, Unavailable("the caller went away"))
+            raise
+
+    def _encode(self, asked: Asked, answered: Answered) -> Body:
+        timings_s = {"queue": answered.queue_s, "infer": answered.infer_s}
+        inferred = Inferred(join(answered.results), timings_s)
+        return encode_inferred(asked, self.model.name, self.model.revision, inferred)
+
+
+def probe_row(model: Model, head: str) -> Row:
+    """Return the smallest row a head answers: one token."""
+    return row_of([0], head, positions=(0,) if model.heads[head].task == "fill-mask" else ())
+
+
+def warm_up(engine: Engine) -> float:
+    """Let every head answer, then time a pass over one longest row; return its tokens per second.
+
+    Raises the error of a head that does not answer.
+    """
+    model = engine.model
+    for result in [engine.forward([probe_row(model, head)])[0] for head in model.heads]:
+        if isinstance(result, GlossaError):
+            raise result
+    n_tokens = min(model.max_tokens, model.token_budget)
+    head = next(iter(model.heads))
+    longest = row_of([0] * n_tokens, head, positions=probe_row(model, head).positions)
+    engine.forward([longest])
+    started_s = time.perf_counter()
+    engine.forward([longest])
+    return n_tokens / max(time.perf_counter() - started_s, 1e-6)
+
+
+def _limits(model: Model) -> Limits:
+    return Limits(
+        max_body_bytes=MAX_BODY_BYTES,
+        max_rows=MAX_ROWS,
+        max_tokens=min(MAX_CALL_TOKENS, model.max_backlog_tokens),
+        max_row_tokens=model.max_tokens,
+        vocab_size=model.vocab_size,
+    )
+
+
+async def _run(is_heavy: bool, work: Callable[[], V]) -> V:  # noqa: FBT001 - reads as a sentence where it is called
+    return await asyncio.to_thread(work) if is_heavy else work()

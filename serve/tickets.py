@@ -1,0 +1,92 @@
+"""Calls on their way through a replica: what waits, what the scheduler sees of it, what is counted.
+
+Data alone; `serve.runner` moves it. Must not know threads' work, HTTP or Ray.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve.rows import Row, RowResult
+
+
+def running_future() -> Future[Any]:
+    """Make a future that only its maker can end: who waits may go away, but cannot cancel it."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Results of a call's rows, in order.
+
+    `queue_s` is from admission to the first pass that held a row, `infer_s` from there to the end of the last.
+    """
+
+    results: tuple[RowResult, ...]
+    queue_s: float
+    infer_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A call on its way. `future` ends with all its rows' results or with the error that ended it."""
+
+    deadline_s: float
+    priority: str
+    tenant: str
+    admitted_s: float
+    results: list[RowResult | None]
+    n_left: int
+    started_s: float | None = None
+    future: Future[Answered] = field(default_factory=running_future)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One row of a call, as the scheduler sees it."""
+
+    row: Row
+    index: int
+    ticket: Ticket
+    n_tokens: int
+
+    @property
+    def deadline_s(self) -> float:
+        """The call's deadline, on the runner's clock."""
+        return self.ticket.deadline_s
+
+    @property
+    def priority(self) -> str:
+        """The call's class."""
+        return self.ticket.priority
+
+    @property
+    def tenant(self) -> str:
+        """Whose call it is."""
+        return self.ticket.tenant
+
+    @property
+    def key(self) -> object:
+        """The call."""
+        return self.ticket
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a runner has done. Seconds are sums; calls count once, by how they ended."""
+
+    n_answered: int = 0
+    n_failed: int = 0
+    n_expired: int = 0
+    n_cancelled: int = 0
+    n_rows: int = 0
+    n_tokens: int = 0
+    n_batches: int = 0
+    n_broken_passes: int = 0
+    queue_s: float = 0.0
+    infer_s: float = 0.0
+    forward_s: float = 0.0
