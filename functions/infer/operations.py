@@ -1,24 +1,16 @@
-"""The OpenAPI page of the synchronous routes, made from the tasks' own parameter classes.
+"""What the synchronous routes take and give, for the OpenAPI page; made from the tasks' own parameter classes.
 
-Powertools writes it from typed stubs; nothing here answers a request. Annotations are real objects, not
-strings, because the stubs are made in a loop. Must not know a journey or a model.
+The desks check requests, not these classes; tests hold that both agree. Must not know a journey or a model.
 """
 
-import inspect
-import json
-import sys
-from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
-from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from functions.openapi import Operation
 from functions.pipeline.schema import BOUNDS
 from functions.pipeline.schemas import SCHEMAS
 
-TITLE, VERSION = "Glossa", "1"
 Text = Annotated[str, Field(min_length=1, max_length=BOUNDS.max_chars)]
 
 
@@ -72,51 +64,6 @@ class TokensAnswer(BaseModel):
     results: list[Tokens]
 
 
-class Problem(BaseModel):
-    """Problem details, RFC 9457: what was got, then what was expected."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    retryable: bool
-    hint: str | None = None
-    retry_after_s: float | None = None
-    instance: str | None = None
-
-
-@cache
-def document() -> dict[str, Any]:
-    """Return the OpenAPI document of the routes in `functions.infer.api`."""
-    book = APIGatewayRestResolver(enable_validation=True)
-    for task, parameters in SCHEMAS.items():
-        _post(book, f"/v1/{task}", f"Do {task} over texts", _task_body(task, parameters), Answer)
-    _post(book, "/v1/tokenize", "Tokens of texts, as a model reads them", _body("Tokenize", Pair), TokensAnswer)
-    for path, summary in _GETS.items():
-        stub = _named if "<name>" in path else _unnamed
-        book.get(path, summary=summary, operation_id=_operation("get", path))(stub)
-    page: dict[str, Any] = json.loads(book.get_openapi_json_schema(title=TITLE, version=VERSION))
-    _replace_library_errors(page)
-    return page
-
-
-_GETS = {
-    "/v1/models": "Models there are, their tasks, heads and labels",
-    "/v1/models/<name>": "One model",
-    "/v1/health": "Whether the model server takes requests",
-    "/v1/openapi.json": "This page",
-}
-
-
-def _unnamed() -> dict[str, Any]:
-    raise NotImplementedError
-
-
-def _named(name: str) -> dict[str, Any]:
-    raise NotImplementedError(name)
-
-
 def _task_body(task: str, parameters: Any) -> type[BaseModel]:
     item = Pair if parameters.takes_pairs else Input
     name = "".join(word.title() for word in task.split("-"))
@@ -133,38 +80,14 @@ def _body(name: str, item: type[Input], **more: Any) -> type[BaseModel]:
     return made
 
 
-def _post(
-    book: APIGatewayRestResolver, path: str, summary: str, body: type[BaseModel], answer: type[BaseModel]
-) -> None:
-    def stub(**_: Any) -> Any:
-        raise NotImplementedError
-
-    parameter = inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[body, Body()])
-    stub.__signature__ = inspect.Signature([parameter], return_annotation=answer)  # type: ignore[attr-defined] # what inspect reads
-    stub.__annotations__ = {"body": parameter.annotation, "return": answer}
-    book.post(path, summary=summary, operation_id=_operation("post", path))(stub)
-
-
-def _operation(method: str, path: str) -> str:
-    words = path.removeprefix("/v1/").replace("<", "").replace(">", "")
-    return f"{method}_{words}".replace("/", "_").replace("-", "_").replace(".", "_")
-
-
-def _replace_library_errors(page: dict[str, Any]) -> None:
-    """Put our problem details where the library describes its own validation errors."""
-    schemas: dict[str, Any] = page["components"]["schemas"]
-    for name in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
-        schemas.pop(name, None)
-    schemas["Problem"] = Problem.model_json_schema()
-    problem = {
-        "description": "Problem details",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for path in page["paths"].values():
-        for operation in path.values():
-            kept: Mapping[str, Any] = operation["responses"]
-            operation["responses"] = {code: said for code, said in kept.items() if code != "422"} | {"default": problem}
-
-
-if __name__ == "__main__":  # python -m functions.infer.operations > docs/openapi.json
-    sys.stdout.write(json.dumps(document(), indent=2, sort_keys=True) + "\n")
+OPERATIONS = (
+    *(
+        Operation("POST", f"/v1/{task}", f"Do {task} over texts", _task_body(task, parameters), Answer)
+        for task, parameters in SCHEMAS.items()
+    ),
+    Operation("POST", "/v1/tokenize", "Tokens of texts, as a model reads them", _body("Tokenize", Pair), TokensAnswer),
+    Operation("GET", "/v1/models", "Models there are, their tasks, heads and labels"),
+    Operation("GET", "/v1/models/<name>", "One model"),
+    Operation("GET", "/v1/health", "Whether the model server takes requests"),
+    Operation("GET", "/v1/openapi.json", "This page"),
+)

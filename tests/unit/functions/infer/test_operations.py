@@ -1,9 +1,7 @@
-"""The OpenAPI page: current, complete, and of one mind with what the routes accept."""
+"""What the OpenAPI page says of the synchronous routes is what they take and give."""
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped] # its stubs are a package of their own
@@ -11,41 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.infer.operations import document
-from functions.infer.settings import CODE_ROOT
 from functions.pipeline.schema import parse_request
 from functions.pipeline.schemas import TASKS
+from functions.whole_api import document
 from shared.errors import GlossaError
-from tests.events import request
-from tests.unit.functions.infer.world import ask, make, post
-
-
-def test_the_committed_page_is_current() -> None:
-    """docs/openapi.json is what the code says; `python -m functions.infer.operations` writes it."""
-    committed = json.loads((CODE_ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
-    made = json.loads(json.dumps(document()))
-    assert {path: committed["paths"][path] for path in made["paths"]} == made["paths"]
-    assert {name: committed["components"]["schemas"][name] for name in made["components"]["schemas"]} == (
-        made["components"]["schemas"]
-    )
-
-
-def test_the_page_is_served() -> None:
-    """The function hands out its own page."""
-    assert ask(make(), request("GET", "/v1/openapi.json"))[1]["openapi"].startswith("3.")
-
-
-def test_every_route_is_on_the_page_and_every_page_entry_is_a_route() -> None:
-    """Nothing is served unsaid, nothing said unserved."""
-    api = make()
-    served = {(route.method, route.path) for route in [*api._static_routes, *api._dynamic_routes]}
-    tasks = {("POST", f"/v1/{task}") for task in TASKS}
-    said = {
-        (method.upper(), re.sub(r"{(\w+)}", r"<\1>", path))
-        for path, operations in document()["paths"].items()
-        for method in operations
-    }
-    assert said == (served - {("POST", "/v1/<task>")}) | tasks
+from tests.unit.functions.infer.world import make, post
 
 
 @pytest.mark.parametrize("task", TASKS)

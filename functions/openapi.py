@@ -1,0 +1,98 @@
+"""A table of operations -> an OpenAPI page, written by Powertools from typed stubs; nothing here answers a request.
+
+Annotations are real objects, not strings, because the stubs are made in a loop. Must not know any route.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from pydantic import BaseModel
+
+TITLE, VERSION = "Glossa", "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one route; `body` and `answer` are pydantic classes, `query` annotations by name."""
+
+    method: str
+    path: str
+    summary: str
+    body: type[BaseModel] | None = None
+    answer: Any = dict[str, Any]
+    status: int = 200
+    query: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Problem(BaseModel):
+    """Problem details, RFC 9457: what was got, then what was expected."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    hint: str | None = None
+    retry_after_s: float | None = None
+    instance: str | None = None
+
+
+def page(operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI document of the operations; every error is a Problem."""
+    book = APIGatewayRestResolver(enable_validation=True)
+    for operation in operations:
+        book.route(
+            operation.path,
+            operation.method,
+            summary=operation.summary,
+            operation_id=_operation_id(operation),
+            status_code=operation.status,
+        )(_stub(operation))
+    made: dict[str, Any] = json.loads(book.get_openapi_json_schema(title=TITLE, version=VERSION))
+    _replace_library_errors(made)
+    return made
+
+
+def _stub(operation: Operation) -> Any:
+    def stub(**_: Any) -> Any:
+        raise NotImplementedError
+
+    annotations: dict[str, Any] = dict.fromkeys(re.findall(r"<(\w+)>", operation.path), str)
+    if operation.body is not None:
+        annotations["body"] = Annotated[operation.body, Body()]
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind) for name, kind in annotations.items()
+    ] + [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=None)
+        for name, kind in operation.query.items()
+    ]
+    stub.__signature__ = inspect.Signature(parameters, return_annotation=operation.answer)  # type: ignore[attr-defined] # what inspect reads
+    stub.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": operation.answer}
+    return stub
+
+
+def _operation_id(operation: Operation) -> str:
+    return re.sub(r"\W+", "_", f"{operation.method.lower()}_{operation.path.removeprefix('/v1/')}").strip("_")
+
+
+def _replace_library_errors(made: dict[str, Any]) -> None:
+    """Put our problem details where the library describes its own validation errors."""
+    schemas: dict[str, Any] = made["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = Problem.model_json_schema()
+    problem = {
+        "description": "Problem details",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for path in made["paths"].values():
+        for operation in path.values():
+            kept: Mapping[str, Any] = operation["responses"]
+            operation["responses"] = {code: said for code, said in kept.items() if code != "422"} | {"default": problem}
