@@ -10,7 +10,7 @@ in tokens, and rows of near length go together within a window of `reorder` batc
 Wait bound. Let T be the batch bound and L the longest row. Any two passes a class leads take more
 than T/2 of its tokens or all it has. A row with `a` tokens of its own tenant before it, among N tenants,
 is staged after at most ceil((a + L) / quantum) + 1 rounds of N (quantum + L) tokens, and
-leaves the window within `max_passed` + 4 (reorder T + L) / T + 2 further passes of its class. A class
+leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its class. A class
 leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`:
 that one sends what does not fit to the back, without a bound.
 """

@@ -7,6 +7,7 @@ queues or clocks.
 from __future__ import annotations
 
 FADE = 0.98  # weight of what is known after each further pass: about the last fifty count
+MOST_SURPRISE = 50.0  # as many passes a slow one may fade at most
 PRIOR_PASSES = 4.0  # weight of the speed assumed at the start
 
 
@@ -27,15 +28,20 @@ class Speed:
         self._joint = 0.0  # weighted sum of deviations of tokens times ms
 
     def observe(self, n_tokens: int, seconds: float) -> None:
-        """Learn from one forward pass of `n_tokens` that took `seconds`."""
+        """Learn from one forward pass of `n_tokens` that took `seconds`.
+
+        A pass that took k times what was expected fades the past as k passes do, so that a machine
+        that became slow is believed soon.
+        """
         ms = max(1e-3, 1e3 * seconds)  # a clock that stood still must not make the speed infinite
-        self._weight = self._weight * FADE + 1.0
+        fade = FADE ** min(max(1.0, ms / self.forward_ms(n_tokens)), MOST_SURPRISE)
+        self._weight = self._weight * fade + 1.0
         off_tokens = n_tokens - self._tokens
         self._tokens += off_tokens / self._weight
         off_ms = ms - self._ms
         self._ms += off_ms / self._weight
-        self._spread = self._spread * FADE + off_tokens * (n_tokens - self._tokens)
-        self._joint = self._joint * FADE + off_tokens * (ms - self._ms)
+        self._spread = self._spread * fade + off_tokens * (n_tokens - self._tokens)
+        self._joint = self._joint * fade + off_tokens * (ms - self._ms)
 
     @property
     def tokens_per_s(self) -> float:

@@ -1,0 +1,187 @@
+"""Waits and shares under load that never ends: the bounds of the scheduler's docstring, on a simulated engine."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve.scheduler import Scheduler, Tuning
+from shared.errors import Overloaded
+from tests.unit.serve.traffic import Job, call, scheduler
+
+modest = settings(max_examples=25, deadline=None)
+
+
+@dataclass
+class Wait:
+    """When a row came, in passes, and the tokens of its tenant and class that were before it."""
+
+    since_pass: int
+    ahead_tokens: int
+
+
+@dataclass
+class Load:
+    """Tenants that send calls whenever there is room, and what became of the rows."""
+
+    rows: Scheduler[Job]
+    random: random.Random
+    mix: list[tuple[str, str, int, int]]  # tenant, priority, shortest and longest row
+    waits: dict[Job, Wait] = field(default_factory=dict)
+    waited_passes: dict[Job, tuple[int, int]] = field(default_factory=dict)
+    queued_tokens: Counter[tuple[str, str]] = field(default_factory=Counter)
+    n_passes: int = 0
+    n_calls: int = 0
+
+    def arrive(self) -> None:
+        """Let one tenant try to send a call."""
+        tenant, priority, low, high = self.random.choice(self.mix)
+        lengths = [self.random.randint(low, high) for _ in range(self.random.randint(1, 4))]
+        with suppress(Overloaded):
+            self.send(*lengths, tenant=tenant, priority=priority)
+
+    def send(self, *lengths: int, tenant: str, priority: str) -> None:
+        """Send one call."""
+        self.n_calls += 1
+        jobs = call(self.n_calls, *lengths, tenant=tenant, priority=priority)
+        self.rows.admit(jobs, 0.0)
+        for job in jobs:
+            self.waits[job] = Wait(self.n_passes, self.queued_tokens[tenant, priority])
+            self.queued_tokens[tenant, priority] += job.n_tokens
+
+    def run_pass(self) -> tuple[Job, ...]:
+        """Run one pass and note how long its rows waited."""
+        batch = self.rows.next_batch(0.0)
+        self.n_passes += 1
+        for job in batch.items:
+            wait = self.waits.pop(job)
+            self.waited_passes[job] = (self.n_passes - wait.since_pass, wait.ahead_tokens)
+            self.queued_tokens[job.tenant, job.priority] -= job.n_tokens
+        if batch.items:
+            self.rows.done(batch, 0.05)
+        return batch.items
+
+
+def bound_passes(job: Job, ahead_tokens: int, longest: int, n_tenants: int, budget: int, tuning: Tuning) -> float:
+    """Return the docstring's bound on the passes a row waits."""
+    quantum = tuning.quantum_tokens
+    rounds = math.ceil((ahead_tokens + longest) / quantum) + 1
+    staged = 4 * (rounds * n_tenants * (quantum + longest)) / budget + 2
+    window = tuning.max_passed + 2 * (tuning.reorder * budget + longest) / budget + 2
+    every = tuning.batch_every if job.priority == "batch" else 2
+    return (staged + window) * every
+
+
+@modest
+@given(
+    seed=st.integers(0, 2**32),
+    budget=st.integers(10, 80),
+    longest=st.integers(1, 100),
+    quantum=st.integers(5, 100),
+    reorder=st.integers(1, 4),
+    max_passed=st.integers(1, 6),
+    batch_every=st.integers(2, 9),
+    mix=st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from(["interactive", "batch"])),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    ),
+)
+def test_every_row_runs_within_the_bound(
+    seed: int, budget: int, longest: int, quantum: int, reorder: int, max_passed: int, batch_every: int,
+    mix: list[tuple[str, str]],
+) -> None:  # fmt: skip
+    """Under endless load of every mix no row waits longer than the docstring says, nor is any lost."""
+    tuning = Tuning(reorder, max_passed, quantum, batch_every, most_share=1.0)
+    rows = Scheduler[Job](token_budget=budget, max_backlog_tokens=500 + 4 * longest, max_batch_ms=None, tuning=tuning)
+    load = Load(rows, random.Random(seed), [(*who, 1, longest) for who in mix])
+    for _ in range(250):
+        for _ in range(load.random.randint(0, 12)):
+            load.arrive()
+        load.run_pass()
+    for _ in range(2000):
+        if not load.run_pass():
+            break
+    assert (load.waits, len(rows), rows.backlog_tokens) == ({}, 0, 0)
+    n_tenants = len({tenant for tenant, _ in mix})
+    for job, (waited, ahead_tokens) in load.waited_passes.items():
+        assert waited <= bound_passes(job, ahead_tokens, longest, n_tenants, budget, tuning)
+
+
+@modest
+@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 60), st.integers(2, 4))
+def test_tenants_with_backlog_get_equal_tokens(seed: int, short: int, long: int, n_tenants: int) -> None:
+    """Whatever the lengths of their rows, and however many calls each sends, tokens served stay near each other."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, quantum_tokens=60)
+    chance = random.Random(seed)
+    for tenant in range(n_tenants):
+        low, high = (1, short) if tenant % 2 else (long, long + 10)
+        for key in range(30 * (tenant + 1)):
+            rows.admit(call(key, *[chance.randint(low, high) for _ in range(10)], tenant=str(tenant)), 0.0)
+    served: Counter[str] = Counter()
+    while True:
+        batch = rows.next_batch(0.0)
+        rows.done(batch, 0.05)
+        for job in batch.items:
+            served[job.tenant] += job.n_tokens
+        if len(rows._queues["interactive"]._turns) < n_tenants:
+            break  # one has sent all it had
+        allowed = 2 * 100 + 2 * (60 + 70)  # the window, and a round's quantum and row on each side
+        assert max(served.values()) - min(served[str(tenant)] for tenant in range(n_tenants)) <= allowed
+
+
+def test_a_light_tenant_waits_for_rounds_not_for_the_backlog() -> None:
+    """One row of another tenant does not stand behind 10,000 tokens of the first."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=100_000, quantum_tokens=100)
+    rows.admit(call(1, *[50] * 200), 0.0)
+    rows.done(rows.next_batch(0.0), 0.05)
+    rows.admit(call(2, 50, tenant="b"), 0.0)
+    served: list[int] = []
+    while 2 not in served:
+        batch = rows.next_batch(0.0)
+        rows.done(batch, 0.05)
+        served += [job.key for job in batch.items]
+    assert len(served) <= 10
+
+
+@pytest.mark.parametrize("n_waiting", [1, 50, 500])
+def test_an_interactive_row_overtakes_all_batch_rows(n_waiting: int) -> None:
+    """It goes in the next pass it may lead: at once, or after the one batch rows were due."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
+    rows.admit(call(0, *[50] * n_waiting, priority="batch"), 0.0)
+    late = []
+    for key in range(1, 200):
+        rows.admit(call(key, 60), 0.0)
+        n_passes = 0
+        served: set[int] = set()
+        while key not in served:
+            batch = rows.next_batch(0.0)
+            rows.done(batch, 0.05)
+            served = {job.key for job in batch.items}
+            n_passes += 1
+        late.append(n_passes)
+    assert max(late) <= 2
+    assert sum(passes == 2 for passes in late) <= len(late) / 7 + 1
+
+
+@modest
+@given(st.integers(0, 2**32), st.integers(2, 10))
+def test_batch_rows_keep_their_share(seed: int, batch_every: int) -> None:
+    """However much interactive load there is, at least one pass in `batch_every` is led by batch rows."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=100_000, batch_every=batch_every)
+    load = Load(rows, random.Random(seed), [("a", "interactive", 20, 60), ("b", "interactive", 1, 60)])
+    load.send(*[30] * 400, tenant="c", priority="batch")
+    led = 0
+    for _ in range(60):
+        for _ in range(8):
+            load.arrive()
+        led += load.run_pass()[0].priority == "batch"
+    assert led == 60 // batch_every

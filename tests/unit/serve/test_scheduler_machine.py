@@ -1,0 +1,142 @@
+"""Every sequence of admit, cancel, pass and time: rows end exactly once and the counts are right."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from serve.scheduler import Batch, Scheduler, Tuning
+from shared.errors import Overloaded, TooLarge
+from tests.unit.serve.traffic import Job, call
+
+MAX_BACKLOG_TOKENS = 120
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """A scheduler beside a plain model of it: the sets of rows that wait, run, and have ended."""
+
+    rows: Scheduler[Job]
+
+    @initialize(
+        budget=st.integers(1, 40),
+        reorder=st.integers(1, 3),
+        quantum=st.integers(1, 30),
+        share=st.sampled_from([0.5, 1.0]),
+    )
+    def start(self, budget: int, reorder: int, quantum: int, share: float) -> None:
+        self.budget, self.share = budget, share
+        tuning = Tuning(reorder=reorder, quantum_tokens=quantum, most_share=share)
+        self.rows = Scheduler(
+            token_budget=budget, max_backlog_tokens=MAX_BACKLOG_TOKENS, max_batch_ms=None, tuning=tuning
+        )
+        self.now_s = 0.0
+        self.n_calls = 0
+        self.waiting: set[Job] = set()
+        self.expired: set[Job] = set()  # taken out, not yet reported
+        self.running: list[Batch[Job]] = []
+
+    @rule(
+        lengths=st.lists(st.integers(1, 50), min_size=1, max_size=5),
+        tenant=st.sampled_from("abc"),
+        priority=st.sampled_from(["interactive", "batch"]),
+        left_s=st.integers(1, 5) | st.just(math.inf),
+    )
+    def admit(self, lengths: list[int], tenant: str, priority: str, left_s: float) -> None:
+        self.n_calls += 1
+        jobs = call(self.n_calls, *lengths, tenant=tenant, priority=priority, deadline_s=self.now_s + left_s)
+        n_tokens = sum(lengths)
+        if n_tokens <= MAX_BACKLOG_TOKENS:
+            self._expire()
+        fits = self._fits(jobs[0], n_tokens)
+        try:
+            self.rows.admit(jobs, self.now_s)
+        except TooLarge:
+            assert n_tokens > MAX_BACKLOG_TOKENS
+        except Overloaded as refusal:
+            assert not fits
+            self.check_wait(refusal.retry_after_s)
+        else:
+            assert fits
+            self.waiting |= set(jobs)
+
+    def check_wait(self, retry_after_s: float | None) -> None:
+        assert retry_after_s is not None
+        assert 0 < retry_after_s <= MAX_BACKLOG_TOKENS / self.rows.tokens_per_s
+
+    def _fits(self, job: Job, n_tokens: int) -> bool:
+        held = [*self.waiting, *(known for batch in self.running for known in batch.items)]
+        shares = [sum(known.n_tokens for known in held if known.tenant == job.tenant)]
+        if job.priority == "batch":
+            shares.append(sum(known.n_tokens for known in held if known.priority == "batch"))
+        return sum(known.n_tokens for known in held) + n_tokens <= MAX_BACKLOG_TOKENS and all(
+            not tokens or tokens + n_tokens <= self.share * MAX_BACKLOG_TOKENS for tokens in shares
+        )
+
+    def _expire(self) -> None:
+        over = {job for job in self.waiting if job.deadline_s <= self.now_s}
+        self.waiting -= over
+        self.expired |= over
+
+    @rule(seconds=st.integers(1, 3))
+    def time_passes(self, seconds: int) -> None:
+        self.now_s += seconds
+
+    @rule()
+    def next_batch(self) -> None:
+        batch = self.rows.next_batch(self.now_s)
+        self._expire()
+        assert set(batch.expired) == self.expired
+        assert len(batch.expired) == len(self.expired)
+        self.expired = set()
+        assert len(set(batch.items)) == len(batch.items)
+        assert set(batch.items) <= self.waiting
+        assert bool(batch.items) == bool(self.waiting)
+        assert batch.n_tokens == sum(job.n_tokens for job in batch.items)
+        assert batch.n_tokens <= self.budget or len(batch.items) == 1
+        self.waiting -= set(batch.items)
+        if batch.items:
+            self.running.append(batch)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), failed=st.booleans())
+    def done(self, data: st.DataObject, failed: bool) -> None:  # noqa: FBT001 - drawn
+        batch = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
+        self.rows.done(batch, None if failed else 0.01)
+
+    @precondition(lambda self: self.n_calls)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        key = data.draw(st.integers(0, self.n_calls))
+        gone = self.rows.cancel(key)
+        assert len(set(gone)) == len(gone)
+        assert set(gone) == {job for job in self.waiting if job.key == key}
+        self.waiting -= set(gone)
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        running = sum(batch.n_tokens for batch in self.running)
+        assert self.rows.backlog_tokens == running + sum(job.n_tokens for job in self.waiting)
+        assert self.rows.backlog_tokens <= MAX_BACKLOG_TOKENS
+        assert len(self.rows) == len(self.waiting) + len(self.expired)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "now_s"):
+            return
+        for batch in self.running:
+            self.rows.done(batch, 0.01)
+        self.running = []
+        for _ in range(len(self.waiting) + 1):
+            self.next_batch()
+            while self.running:
+                self.rows.done(self.running.pop(), 0.01)
+        assert (self.waiting, len(self.rows), self.rows.backlog_tokens) == (set(), 0, 0)
+        assert not self.rows._calls
+        assert not self.rows._held_tokens
+        assert all(not queue._window and not queue._turns for queue in self.rows._queues.values())
+
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

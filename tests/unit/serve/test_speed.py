@@ -1,0 +1,68 @@
+"""The line ms = a + b * tokens, learned from passes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve.speed import Speed
+from tests.unit.serve.traffic import call, passes, scheduler
+
+
+def test_the_line_is_found() -> None:
+    """From passes of several sizes both its coefficients come out."""
+    speed = Speed(tokens_per_s=1000, expected_tokens=100)
+    for number in range(400):
+        n_tokens = 50 + number * 37 % 300
+        speed.observe(n_tokens, 0.010 + n_tokens * 0.0002)
+    assert speed.ms_per_token == pytest.approx(0.2, rel=0.05)
+    assert speed.forward_ms(0) == pytest.approx(10, abs=1)
+    assert speed.tokens_within(60) == pytest.approx(250, rel=0.05)
+
+
+def test_before_any_pass_the_assumed_speed_holds() -> None:
+    """60 ms at 2,000 tokens/s are 120 tokens."""
+    speed = Speed(tokens_per_s=2000, expected_tokens=4096)
+    assert speed.tokens_per_s == 2000
+    assert speed.tokens_within(60) == 120
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 100)), max_size=60), st.floats(0, 1e4))
+def test_any_history_gives_a_usable_model(history: list[tuple[int, float]], ms: float) -> None:
+    """Speed and slope stay positive, a pass always has room for a token, and longer passes hold no fewer."""
+    speed = Speed(tokens_per_s=1000, expected_tokens=60)
+    for n_tokens, seconds in history:
+        speed.observe(n_tokens, seconds)
+    assert speed.tokens_per_s > 0
+    assert speed.ms_per_token > 0
+    assert 1 <= speed.tokens_within(ms) <= speed.tokens_within(2 * ms)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([50, 1000, 100_000]),
+    st.floats(0, 30),
+    st.floats(0.005, 0.5),
+    st.floats(0, 30),
+    st.floats(0.005, 0.5),
+)
+def test_passes_come_to_last_as_long_as_asked(
+    assumed_per_s: int, first_ms: float, first_slope: float, then_ms: float, then_slope: float
+) -> None:
+    """Whatever was assumed, and again after the machine changed its speed, full passes take about 60 ms."""
+    speed = Speed(assumed_per_s, assumed_per_s * 60 // 1000)
+    for fixed_ms, slope in [(first_ms, first_slope), (then_ms, then_slope)]:
+        for _ in range(150):
+            n_tokens = speed.tokens_within(60)
+            speed.observe(n_tokens, (fixed_ms + slope * n_tokens) / 1000)
+        assert fixed_ms + slope * speed.tokens_within(60) == pytest.approx(60, rel=0.25)
+
+
+def test_the_token_budget_holds_on_a_fast_machine() -> None:
+    """Milliseconds never raise the budget."""
+    rows = scheduler(token_budget=100, max_batch_ms=60)
+    rows.admit(call(1, *[10] * 500), 0.0)
+    assert max(batch.n_tokens for batch in passes(rows, 40, seconds=lambda n: n * 1e-6)) == 100
+    assert rows.budget_tokens == 100
