@@ -75,9 +75,7 @@ class Front:
 
     async def _index(self, _: Request) -> Response:
         states = await self._fresh()
-        return reply_json(
-            request, [_indexed(entry, states.get(entry.application, "absent")) for entry in self._entries]
-        )
+        return JSONResponse([_indexed(entry, states.get(entry.application, "absent")) for entry in self._entries])
 
     async def _no_model(self, request: Request) -> Response:
         model = request.path_params["model"]

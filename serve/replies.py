@@ -1,6 +1,7 @@
 """HTTP as both applications speak it: v2 errors in JSON, a capped body, paths below a prefix.
 
-Sets no `x-request-id`: Ray Serve gives every request one and puts it on every answer. Knows starlette. Must not know models, rows or Ray.
+Sets no `x-request-id`: Ray Serve gives every request one and puts it on every answer. Knows
+starlette. Must not know models, rows or Ray.
 """
 
 from __future__ import annotations

@@ -1,0 +1,70 @@
+"""The options of every deployment: each bound that Ray would leave open or guess is set here.
+
+Pure values, asserted from the built configuration by tests. Must not know Ray or how a call is answered.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from shared.catalog import Catalog, Model
+
+FRONT = "front"
+MAX_ONGOING = 128  # a replica's own bound is in tokens and refuses first; this one bounds bodies in memory
+MAX_QUEUED = 128  # for each proxy
+RETRY_AFTER_S = 1
+TARGET_ONGOING = 32.0
+HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 10.0, 15.0  # the replica's own probe gives up after 10 s
+DRAIN_S, DRAIN_STEP_S = 40.0, 0.5  # longer than a function may wait for an answer, 25 s
+REQUEST_TIMEOUT_S = 130.0  # the replica refuses to wait longer than 120 s
+KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
+FRONT_CPUS = 0.1
+SPARE_CPUS = 1.0  # logical: what Serve's own actors and a surge may take
+
+
+def replica_options(model: Model) -> dict[str, Any]:
+    """Return every option of a model's deployment."""
+    replicas = model.replicas
+    count: dict[str, Any] = {"num_replicas": replicas.min}
+    if replicas.min != replicas.max:
+        count = {"autoscaling_config": {
+            "min_replicas": replicas.min, "max_replicas": replicas.max, "target_ongoing_requests": TARGET_ONGOING,
+            "upscale_delay_s": 10.0, "downscale_delay_s": 300.0,
+        }}  # fmt: skip
+    return {
+        **_bounds(),
+        **count,
+        "name": "replica",
+        "ray_actor_options": {"num_cpus": replicas.num_cpus, "num_gpus": replicas.num_gpus},
+    }
+
+
+def front_options() -> dict[str, Any]:
+    """Return every option of the front's deployment."""
+    return {**_bounds(), "name": FRONT, "num_replicas": 1, "ray_actor_options": {"num_cpus": FRONT_CPUS}}
+
+
+def _bounds() -> dict[str, Any]:
+    return {
+        "max_ongoing_requests": MAX_ONGOING,
+        "max_queued_requests": MAX_QUEUED,
+        "backpressure_config": {"status_code": 429, "retry_after_s": RETRY_AFTER_S},
+        "health_check_period_s": HEALTH_PERIOD_S,
+        "health_check_timeout_s": HEALTH_TIMEOUT_S,
+        "graceful_shutdown_timeout_s": DRAIN_S,
+        "graceful_shutdown_wait_loop_s": DRAIN_STEP_S,
+        "logging_config": {"encoding": "JSON", "enable_access_log": False},
+    }
+
+
+def n_threads(model: Model) -> int:
+    """Return how many threads a replica's torch may use on a CPU."""
+    return max(1, math.ceil(model.replicas.num_cpus))
+
+
+def total_cpus(catalog: Catalog) -> int:
+    """Return the logical CPUs that all replicas of a catalog ask for together; more than the machine's is fine."""
+    return math.ceil(
+        FRONT_CPUS + SPARE_CPUS + sum(m.replicas.max * m.replicas.num_cpus for m in catalog.models.values())
+    )
