@@ -1,0 +1,5 @@
+"""`python -m glossa`."""
+
+from glossa.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,101 @@
+"""`glossa catalog add` and `refresh`: a checkpoint folder -> what the catalog says of it.
+
+The facts come from `serve.describe`, which reads configuration and tensor headers, no weights.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from functions.pipeline.tokenize import Tokenizer
+from glossa import catalog_file
+from glossa.checkpoints import artifact_of, check_like_reference, folder_of
+from shared.catalog import Head, load_catalog
+
+if TYPE_CHECKING:
+    from serve.describe import CheckpointFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller says about the entry beside the checkpoint; empty means: as found."""
+
+    name: str
+    heads: Sequence[str] = ()
+    defaults: Sequence[str] = ()
+    tokens_per_s: float | None = None
+    lane: str | None = None
+    languages: str | None = None
+
+
+def add(path: Path, reference: str, wish: Wish) -> str:
+    """Describe a checkpoint, append its entry to the catalog at `path` and return the entry.
+
+    Raises ValueError or CheckpointError when it cannot be served exactly, or the name is taken.
+    """
+    from serve.describe import describe  # noqa: PLC0415 - imports torch, which other commands do not need
+
+    remote = reference.startswith(("s3:", "hub:"))
+    folder = folder_of(reference, path.parent if remote else Path())
+    facts = describe(folder)
+    tokenizer = Tokenizer(artifact_of(folder))
+    if tokenizer.vocab_size > facts.vocab_size:
+        raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
+    check_like_reference(tokenizer, folder)
+    checkpoint = reference if remote else _relative(folder, path.parent)
+    entry = catalog_file.entry_text(wish.name, _facts(facts, checkpoint, tokenizer, wish), chosen(facts.heads, wish))
+    catalog_file.append(path, wish.name, entry)
+    return entry
+
+
+def refresh(path: Path, name: str) -> list[str]:
+    """Rewrite a model's two digests from its checkpoint; return the names of those that changed."""
+    from serve.weights import weights_sha256  # noqa: PLC0415 - imports torch, likewise
+
+    model = load_catalog(path).model(name)
+    folder = folder_of(model.checkpoint, path.parent)
+    digests = {"weights_sha256": weights_sha256(folder), "tokenizer_sha256": sha256(artifact_of(folder)).hexdigest()}
+    return catalog_file.rewrite(path, name, digests)
+
+
+def chosen(found: Mapping[str, Head], wish: Wish) -> dict[str, Head]:
+    """Return the heads to serve, by name or by task, each task's default marked: the named one, else the first.
+
+    Raises ValueError for a name that is neither.
+    """
+    known = set(found) | {head.task for head in found.values()}
+    if strange := [name for name in (*wish.heads, *wish.defaults) if name not in known]:
+        raise ValueError(f"got head {strange[0]!r}, expected one of {sorted(found)} or their tasks")
+    kept = {name: head for name, head in found.items() if not wish.heads or {name, head.task} & set(wish.heads)}
+    first = {head.task: name for name, head in reversed(kept.items())}
+    first |= {kept[name].task: name for name in wish.defaults if name in kept}
+    return {name: head.model_copy(update={"default": first[head.task] == name}) for name, head in kept.items()}
+
+
+def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: Wish) -> dict[str, catalog_file.Value]:
+    said: dict[str, catalog_file.Value | None] = {
+        "family": facts.family,
+        "checkpoint": checkpoint,
+        "weights_sha256": facts.weights_sha256,
+        "tokenizer_sha256": tokenizer.fingerprint,
+        "lane": wish.lane,
+        "max_tokens": facts.max_tokens,
+        "vocab_size": facts.vocab_size,
+        "pad_id": facts.pad_id,
+        "mask_id": tokenizer.id_of("<mask>") if facts.mask_id is None else facts.mask_id,
+        "mask_token": facts.mask_token or ("<mask>" if tokenizer.id_of("<mask>") is not None else None),
+        "tokens_per_s": wish.tokens_per_s,
+        "languages": wish.languages,
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _relative(folder: Path, root: Path) -> str:
+    """Return a folder as the catalog writes it: relative where it lies below the catalog, else absolute."""
+    found = os.path.relpath(folder.resolve(), root.resolve())
+    return str(folder.resolve()) if found.startswith("..") else Path(found).as_posix()

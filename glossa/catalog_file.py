@@ -1,0 +1,97 @@
+"""Edits catalog.toml as text, so that its comments and order stay: appends a model, rewrites a digest.
+
+Every edit is parsed by `shared.catalog` before it is written. Must not know checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.catalog import Head, parse_catalog
+
+Value = str | int | float | bool
+
+
+def entry_text(name: str, facts: Mapping[str, Value], heads: Mapping[str, Head]) -> str:
+    """Return the TOML of one model: its facts, then one table for each head."""
+    lines = [f"[models.{_key(name)}]", *(f"{key} = {_toml(value)}" for key, value in facts.items())]
+    for head_name, head in heads.items():
+        lines += ["", f"[models.{_key(name)}.heads.{_key(head_name)}]", f"task = {_toml(head.task)}"]
+        lines += [f"prefix = {_toml(head.prefix)}"] if head.prefix else []
+        lines += _labels(head.labels) if head.labels else []
+        if head.problem_type != "single_label_classification":
+            lines.append(f"problem_type = {_toml(head.problem_type)}")
+        lines += ["default = true"] if head.default else []
+    return "\n".join(lines) + "\n"
+
+
+def append(path: Path, name: str, entry: str) -> None:
+    """Append a model's entry; a catalog that does not exist yet gets it as its default model.
+
+    Raises ValueError when the model is already there or the result is no valid catalog.
+    """
+    before = path.read_text(encoding="utf-8") if path.exists() else f"default_model = {_toml(name)}\n"
+    if name in tomllib.loads(before).get("models", {}):
+        raise ValueError(
+            f"{path} already has a model {name!r}; choose another --name, or: glossa catalog refresh {name}"
+        )
+    _replace(path, f"{before.rstrip()}\n\n{entry}")
+
+
+def rewrite(path: Path, name: str, facts: Mapping[str, Value]) -> list[str]:
+    """Rewrite single-line facts of a model in place; return the names of those that changed.
+
+    Raises ValueError when the model or a fact is not in the file.
+    """
+    text = path.read_text(encoding="utf-8")
+    found = re.search(rf"^\[models\.{re.escape(_key(name))}\][^\n]*\n(?:(?!\[).*\n?)*", text, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{path} has no table [models.{_key(name)}]; models: {sorted(parse_catalog(text).models)}")
+    table = found.group()
+    changed = []
+    for key, value in facts.items():
+        line = re.search(rf"^{key}\s*=.*$", table, re.MULTILINE)
+        if line is None:
+            raise ValueError(f"{path}: [models.{_key(name)}] has no line {key} = …, expected one")
+        after = f"{table[: line.start()]}{key} = {_toml(value)}{table[line.end() :]}"
+        changed += [key] if after != table else []
+        table = after
+    _replace(path, text[: found.start()] + table + text[found.end() :])
+    return changed
+
+
+def _replace(path: Path, text: str) -> None:
+    parse_catalog(text)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(partial).chmod(path.stat().st_mode if path.exists() else 0o644)
+    Path(partial).replace(path)
+
+
+def _labels(labels: tuple[str, ...], width: int = 118) -> list[str]:
+    """Return `labels = […]` on one line where that fits, else filled over several."""
+    items = [_toml(label) for label in labels]
+    if len(line := f"labels = [{', '.join(items)}]") <= width:
+        return [line]
+    lines = ["labels = [", "   "]
+    for item in items:
+        if len(lines[-1]) + len(item) + 2 > width:
+            lines.append("   ")
+        lines[-1] += f" {item},"
+    return [*lines, "]"]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: Value) -> str:
+    """Write a TOML value; a basic string of TOML is a JSON string but for U+007F."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

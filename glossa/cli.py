@@ -1,0 +1,167 @@
+"""The command line: reads arguments, calls one command, says what went wrong in one line.
+
+Exit codes: 0 done, 1 some lines could not be answered, 2 nothing could be done as asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from functions.pipeline.schemas import TASKS
+from glossa import listing
+from glossa.run import Job, parse_pairs, run
+from shared.catalog import Catalog, load_catalog
+from shared.errors import GlossaError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the process's exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return int(asked.command(asked))
+    except BrokenPipeError:  # whoever read our lines has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except GlossaError as error:
+        return _refused(error.message, error.hint)
+    except (ValueError, OSError) as error:
+        return _refused(str(error))
+
+
+def _refused(message: str, hint: str | None = None) -> int:
+    print(f"glossa: {message}", file=sys.stderr)
+    if hint:
+        print(f"glossa: {hint}", file=sys.stderr)
+    return 2
+
+
+def _run(asked: argparse.Namespace) -> int:
+    job = Job(asked.task, asked.model, parse_pairs(asked.param), asked.format)
+    return run(_catalog(asked), asked.catalog.parent, job, _stdin(), _write)
+
+
+def _tokenize(asked: argparse.Namespace) -> int:
+    return listing.tokenize_lines(_catalog(asked), asked.catalog.parent, asked.model, _stdin(), _write)
+
+
+def _models(asked: argparse.Namespace) -> int:
+    catalog = _catalog(asked)
+    print(json.dumps(listing.as_json(catalog)) if asked.json else listing.as_table(catalog))
+    return 0
+
+
+def _artifacts(asked: argparse.Namespace) -> int:
+    from glossa.artifacts import write_artifacts  # noqa: PLC0415 - each command pays for its own imports
+
+    for path in write_artifacts(_catalog(asked), asked.catalog.parent, asked.out):
+        print(path)
+    return 0
+
+
+def _catalog_add(asked: argparse.Namespace) -> int:
+    from glossa.catalog_add import Wish, add  # noqa: PLC0415 - likewise
+
+    wish = Wish(asked.name, asked.head, asked.default, asked.tokens_per_s, asked.lane, asked.languages)
+    print(add(asked.catalog, asked.checkpoint, wish), end="")
+    return 0
+
+
+def _catalog_refresh(asked: argparse.Namespace) -> int:
+    from glossa.catalog_add import refresh  # noqa: PLC0415 - likewise
+
+    changed = refresh(asked.catalog, asked.name)
+    print(f"{asked.name}: {', '.join(changed) or 'nothing'} changed")
+    return 0
+
+
+def _catalog(asked: argparse.Namespace) -> Catalog:
+    if not asked.catalog.is_file():
+        raise ValueError(
+            f"got catalog {str(asked.catalog)!r}, which is no file; make one: glossa catalog add FOLDER --name NAME"
+        )
+    return load_catalog(asked.catalog)
+
+
+def _stdin() -> BinaryIO:
+    if sys.stdin.isatty():
+        print("reading lines from the terminal; end with Ctrl-D", file=sys.stderr)
+    return open(sys.stdin.fileno(), "rb", closefd=False)
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="glossa", description="Cross-lingual NLP with the XLM family of models.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--catalog", type=Path, default=Path("catalog.toml"), metavar="FILE", help="default: %(default)s"
+    )
+    _add_run(commands, shared)
+    tokenize = _add(commands, shared, "tokenize", "print ids, pieces and offsets (code points) of each line", _tokenize)
+    tokenize.add_argument("--model", metavar="MODEL", help="default: the catalog's default model")
+    models = _add(commands, shared, "models", "list the catalog's models and heads", _models)
+    models.add_argument("--json", action="store_true", help="one JSON value instead of a table")
+    artifacts = _add(commands, shared, "artifacts", "write the tokenizer files that the functions carry", _artifacts)
+    artifacts.add_argument(
+        "--out", type=Path, default=Path("build/artifacts"), metavar="FOLDER", help="default: %(default)s"
+    )
+    _add_catalog(commands, shared)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    run_parser = _add(commands, shared, "run", "answer each line of standard input with one JSON line", _run)
+    run_parser.epilog = (
+        'A line is a text, a JSON string, or a JSON object {"text", "text_pair"}. A line that cannot be answered gets '
+        '{"error", "code", "line"}, and the exit code is then 1. Lines may hold 4,000,000 bytes of UTF-8.'
+    )
+    run_parser.add_argument("--task", required=True, metavar="TASK", help=f"one of {', '.join(TASKS)}")
+    run_parser.add_argument("--model", metavar="MODEL[:HEAD]", help="default: the default model, and its default head")
+    run_parser.add_argument(
+        "--param", action="append", default=[], metavar="K=V", help="a parameter of the task; repeatable"
+    )
+    run_parser.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="how lines are read")
+
+
+def _add_catalog(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
+) -> None:
+    inner = commands.add_parser("catalog", help="add a model, or take over its new files").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    add = _add(inner, shared, "add", "append a checkpoint to the catalog", _catalog_add)
+    add.add_argument("checkpoint", metavar="FOLDER", help="a folder, s3://bucket/prefix or hub:name@revision")
+    add.add_argument("--name", required=True, help="how requests will name it: a-z 0-9 . _ -")
+    add.add_argument("--head", action="append", default=[], help="serve only this head or task; repeatable")
+    add.add_argument("--default", action="append", default=[], metavar="HEAD", help="its task's default; repeatable")
+    add.add_argument("--tokens-per-s", type=float, metavar="N", help="tokens one replica answers in a second")
+    add.add_argument("--lane", choices=("base", "large", "xl"), help="default: base")
+    add.add_argument("--languages", help="a line for people: what it was trained on")
+    refresh = _add(inner, shared, "refresh", "rewrite a model's two sha256 from its files", _catalog_refresh)
+    refresh.add_argument("name", help="a model of the catalog")
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    shared: argparse.ArgumentParser,
+    name: str,
+    text: str,
+    command: object,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, parents=[shared])
+    parser.set_defaults(command=command)
+    return parser
