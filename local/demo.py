@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from local.client import ApiClient
@@ -31,7 +39,8 @@ def sentences() -> list[dict[str, str]]:
 def show_requests(api: ApiClient, console: Console) -> None:
     """Classify and tag each sample sentence, one request per task and sentence, and show scores and timings."""
     table = Table(title="POST /v1/text-classification and /v1/token-classification", show_lines=False)
-    for name in ("written in", "language found", "topic", "entities", "tokenize+route+queue+infer+assemble ms"):
+    table.caption = "ms: tokenize, route, queue, infer, assemble (Server-Timing of the topic request)"
+    for name in ("written in", "language found", "topic", "entities", "ms"):
         table.add_column(name)
     for sentence in sentences():
         table.add_row(*_row(api, sentence))
@@ -44,7 +53,7 @@ def _row(api: ApiClient, sentence: dict[str, str]) -> list[str]:
     language = api.post("/v1/text-classification", {"inputs": text, "model": "mini:language"})
     tagged = api.post("/v1/token-classification", {"inputs": text, "parameters": {"aggregation_strategy": "simple"}})
     entities = "  ".join(f"{e['entity_group']} {e['word']} {e['score']:.2f}" for e in tagged.body["results"][0])
-    stages = "+".join(f"{topic.timings_ms.get(s, 0):.1f}" for s in ("tokenize", "route", "queue", "infer", "assemble"))
+    stages = " ".join(f"{topic.timings_ms.get(s, 0):.1f}" for s in ("tokenize", "route", "queue", "infer", "assemble"))
     return [sentence["lang"], _top(language.body), _top(topic.body), entities or "-", stages]
 
 
@@ -55,15 +64,16 @@ def _top(body: dict[str, Any]) -> str:
 
 def run_batch(api: ApiClient, console: Console) -> dict[str, Any]:
     """Run the sample documents as one job, a record per line, with a progress bar; return its manifest."""
-    documents = sorted((SAMPLES / "documents").glob("*.txt"))
-    job = api.post("/v1/jobs", {"task": "text-classification", "model": "mini:topic", "options": {"text": "lines"}}).body
-    for document in documents:
-        api.upload(job["upload"], document.name, document.read_bytes())
-    api.post(f"/v1/jobs/{job['id']}/start")
-    console.print(f"job {job['id']}: {len(documents)} documents uploaded and started")
-    status = follow(api, job["id"], console)
-    results = api.get(f"/v1/jobs/{job['id']}/results").body
-    manifest: dict[str, Any] = json.loads(api.fetch(results["manifest_url"]))
+    documents = {path.name: path.read_bytes() for path in sorted((SAMPLES / "documents").glob("*.txt"))}
+    wish = {"task": "text-classification", "model": "mini:topic", "format": {"text": "lines"}, "files": [*documents]}
+    job = api.post("/v1/jobs", wish).body
+    for name, target in zip(documents, job["uploads"], strict=True):
+        api.upload(target, name, documents[name])
+    api.post(job["start"])
+    console.print(f"job {job['job']}: {len(documents)} documents uploaded, job started")
+    status = follow(api, job["job"], console)
+    results = api.get(f"/v1/jobs/{job['job']}/results").body
+    manifest: dict[str, Any] = json.loads(api.fetch(results["manifest"]["url"]))
     _show_manifest(status, manifest, console)
     _show_first_rows(api.fetch(results["parts"][0]["url"]), console)
     return manifest
@@ -72,17 +82,24 @@ def run_batch(api: ApiClient, console: Console) -> dict[str, Any]:
 def follow(api: ApiClient, job_id: str, console: Console) -> dict[str, Any]:
     """Draw a progress bar until the job ends; return its last status. Raises TimeoutError after 600 s."""
     ends_at = time.monotonic() + JOB_LIMIT_S
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("records", total=None)
+    texts = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}/s")
+    with Progress(*texts, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task("records", total=None, rate="-")
         while time.monotonic() < ends_at:
             status = api.get(f"/v1/jobs/{job_id}").body
-            counts = status["counts"]
-            progress.update(bar, description=status["state"].lower(), total=counts["records"] or None, completed=counts["done"])
+            _draw(progress, bar, status)
             if status["state"] in END_STATES:
                 return status
             time.sleep(POLL_S)
-    raise TimeoutError(f"job {job_id} did not end in {JOB_LIMIT_S:.0f} s; see .local/log")
+    raise TimeoutError(f"job {job_id} did not end in {JOB_LIMIT_S:.0f} s; see the logs")
+
+
+def _draw(progress: Progress, bar: TaskID, status: dict[str, Any]) -> None:
+    counts = status["counts"]
+    answered, rate = counts["succeeded"] + counts["failed"], f"{status['records_per_s']:.0f}"
+    progress.update(
+        bar, description=status["state"].lower(), total=counts["records"] or None, completed=answered, rate=rate
+    )
 
 
 def _show_manifest(status: dict[str, Any], manifest: dict[str, Any], console: Console) -> None:

@@ -1,0 +1,91 @@
+"""`make run`: the whole stack on this machine, then the main job in front of the user, then addresses.
+
+Starts what is not running, reuses what stands, ends nothing. The pieces do the work; this file only orders them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from local import demo, model_server, stack
+from local.client import ApiClient, ApiError
+from local.place import Place, here
+from local.ports import ports
+
+EXAMPLE = "Ο γιατρός βρήκε ένα νέο φάρμακο."  # noqa: RUF001 - Greek letters are Greek on purpose
+
+
+@contextmanager
+def step(console: Console, name: str) -> Iterator[None]:
+    """Say that a step begins, and how many seconds it took."""
+    console.print(f"[bold]{name}[/bold] …")
+    started = time.monotonic()
+    yield
+    console.print(f"[bold]{name}[/bold]: {time.monotonic() - started:.1f} s")
+
+
+def make_artifacts(place: Place) -> None:
+    """Build the tokenizer artifact of each catalog model. Raises RuntimeError with what the command said."""
+    command = [sys.executable, "-m", "glossa", "artifacts", "--out", "build/artifacts"]
+    done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 0:
+        raise RuntimeError(f"glossa artifacts failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def bring_up(place: Place, console: Console) -> stack.Stack:
+    """Start Ray Serve and the AWS side at the same time; return the addresses. Raises RuntimeError."""
+    replica_url = f"http://127.0.0.1:{ports(place).serve}"
+    with step(console, "tokenizer artifacts"):
+        make_artifacts(place)
+    with step(console, "Ray Serve, emulator, sam build, sam deploy"), ThreadPoolExecutor(2) as pool:
+        serving = pool.submit(model_server.start, place)
+        deployed = pool.submit(stack.up, place, replica_url)
+        serving.result()
+        return deployed.result()
+
+
+def say_addresses(place: Place, standing: stack.Stack, console: Console) -> None:
+    """Print where everything listens, and a curl line that works as pasted."""
+    body = json.dumps({"inputs": EXAMPLE, "model": "mini:topic"}, ensure_ascii=False)
+    console.rule("the stack is up; `make stop` ends it")
+    for name, address in (
+        ("API", standing.api_url),
+        ("model server (Open Inference Protocol v2)", standing.replica_url + "/v2"),
+        ("AWS emulator", standing.endpoint_url),
+        ("inbox bucket", f"s3://{standing.input_bucket}/t/local/inbox/<recipe>/"),
+        ("logs", f"{place.log.relative_to(place.root)}/"),
+    ):
+        console.print(f"{name:<42} {address}", soft_wrap=True, highlight=False, markup=False)
+    console.print("\ntry it:")
+    print(f"curl -s {standing.api_url}/v1/text-classification -H 'content-type: application/json' -d '{body}'")
+
+
+def main() -> int:
+    """Do it all; return 0, or 1 with the step that failed and where its log is."""
+    place, started = here(), time.monotonic()
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        standing = bring_up(place, console)
+        api = ApiClient(standing.api_url)
+        with step(console, "requests"):
+            demo.show_requests(api, console)
+        with step(console, "batch job"):
+            demo.run_batch(api, console)
+    except (RuntimeError, OSError, ApiError, TimeoutError) as error:
+        console.print(f"[red]make run stopped:[/red] {error}\nlogs: {place.log}", soft_wrap=True)
+        return 1
+    say_addresses(place, standing, console)
+    console.print(f"\n{time.monotonic() - started:.0f} s in all, environments not counted")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

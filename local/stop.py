@@ -1,0 +1,22 @@
+"""`make stop`: ends what `make run` started from this checkout, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+from local import model_server, stack
+from local.place import here
+from local.ports import release
+
+
+def main() -> int:
+    """End the emulator and Ray Serve of this checkout; return 0."""
+    place = here()
+    ended = [name for name, ran in (("emulator", stack.down(place)), ("Ray Serve", model_server.stop(place))) if ran]
+    release(place)
+    print(f"stopped: {', '.join(ended)}" if ended else "nothing was running")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
