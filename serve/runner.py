@@ -59,7 +59,7 @@ class Runner:
     def submit(self, rows: Sequence[Row], *, deadline_s: float, priority: str, tenant: str) -> Ticket:
         """Admit a call. Raises Overloaded or TooLarge as the scheduler does, Unavailable when draining."""
         now_s = self._clock()
-        ticket = Ticket(deadline_s, priority, tenant, now_s, [None] * len(rows), len(rows))
+        ticket = Ticket(deadline_s, priority, tenant, now_s, len(rows))
         items = [Item(row, index, ticket, row.n_tokens) for index, row in enumerate(rows)]
         with self._changed:
             if self._is_draining:
@@ -176,33 +176,35 @@ class Runner:
         ticket = item.ticket
         if ticket not in self._open:
             return
-        ticket.results[item.index] = result
-        ticket.n_left -= 1
         if isinstance(result, GlossaError):
             self._scheduler.cancel(ticket)
-            ticket.results = [result if r is None else r for r in ticket.results]
-            ticket.n_left = 0
+            self._fail(ticket, _of_row(item.index, result))
+            return
+        ticket.results[item.index] = result
+        ticket.n_left -= 1
         if ticket.n_left == 0:
             self._answer(ticket, ended_s)
 
     def _answer(self, ticket: Ticket, ended_s: float) -> None:
-        """End a call with its rows' results; after a bad row, the rows that did not run hold its error."""
         started_s = ended_s if ticket.started_s is None else ticket.started_s
-        results = tuple(result for result in ticket.results if result is not None)
-        is_bad = any(isinstance(result, GlossaError) for result in results)
-        self.counts.n_failed += is_bad
-        self.counts.n_answered += not is_bad
-        self.counts.queue_s += started_s - ticket.admitted_s
-        self.counts.infer_s += ended_s - started_s
+        queue_s, infer_s = started_s - ticket.admitted_s, ended_s - started_s
+        self.counts.n_answered += 1
+        self.counts.queue_s += queue_s
+        self.counts.infer_s += infer_s
         self._open.remove(ticket)
-        ticket.future.set_result(Answered(results, started_s - ticket.admitted_s, ended_s - started_s))
+        results = tuple(ticket.results[index] for index in range(len(ticket.results)))
+        ticket.future.set_result(Answered(results, queue_s, infer_s))
 
     def _fail(self, ticket: Ticket, error: GlossaError) -> None:
         if ticket not in self._open:
             return
         self._open.remove(ticket)
-        self.counts.n_expired += isinstance(error, DeadlineExceeded)
-        self.counts.n_cancelled += not isinstance(error, DeadlineExceeded)
+        if isinstance(error, DeadlineExceeded):
+            self.counts.n_expired += 1
+        elif isinstance(error, Unavailable):
+            self.counts.n_cancelled += 1
+        else:
+            self.counts.n_failed += 1
         ticket.future.set_exception(error)
 
     def _end(self) -> None:
@@ -214,6 +216,11 @@ class Runner:
             for future in self._probes:
                 future.set_exception(_gone())
             self._probes.clear()
+
+
+def _of_row(index: int, error: GlossaError) -> GlossaError:
+    """Return a row's error as its call's: it names the row."""
+    return type(error)(f"row {index}: {error.message}", hint=error.hint, retry_after_s=error.retry_after_s)
 
 
 def _late() -> DeadlineExceeded:

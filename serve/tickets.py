@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.rows import Row, RowResult
+from serve.rows import Row, RowOutput
 
 
 def running_future() -> Future[Any]:
@@ -21,26 +21,29 @@ def running_future() -> Future[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Results of a call's rows, in order.
+    """What all rows of a call came to, in order.
 
     `queue_s` is from admission to the first pass that held a row, `infer_s` from there to the end of the last.
     """
 
-    results: tuple[RowResult, ...]
+    results: tuple[RowOutput, ...]
     queue_s: float
     infer_s: float
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A call on its way. `future` ends with all its rows' results or with the error that ended it."""
+    """A call on its way: the results of its rows as they come, by index, and how many are still out.
+
+    `future` ends with all of them or with the error that ended the call; no caller can cancel it.
+    """
 
     deadline_s: float
     priority: str
     tenant: str
     admitted_s: float
-    results: list[RowResult | None]
     n_left: int
+    results: dict[int, RowOutput] = field(default_factory=dict)
     started_s: float | None = None
     future: Future[Answered] = field(default_factory=running_future)
 

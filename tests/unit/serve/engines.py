@@ -1,0 +1,60 @@
+"""Fake engines that wait, break and refuse on command."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from serve.fake import FakeEngine
+from serve.rows import Row, RowResult
+from shared.catalog import Model
+from shared.errors import ReplicaError
+
+POISON = 13  # an id that breaks a whole pass
+BAD = 14  # an id that its row alone is refused for
+LIMIT_S = 20.0
+
+
+class GatedEngine(FakeEngine):
+    """Waits in `forward` while `gate` is closed; tells of it through `entered`. Keeps the ids of every pass."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.passes: list[list[list[int]]] = []
+        self.threads: set[str] = set()
+
+    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer as the fake does, when the gate is open."""
+        self.entered.set()
+        assert self.gate.wait(LIMIT_S)
+        self.passes.append([row.input_ids.tolist() for row in rows])
+        self.threads.add(threading.current_thread().name)
+        return super().forward(rows)
+
+    def shut(self) -> None:
+        """Make the next pass wait."""
+        self.entered.clear()
+        self.gate.clear()
+
+
+class FaultyEngine(FakeEngine):
+    """Breaks a pass that holds POISON, refuses a row that holds BAD; `is_dead` breaks every pass."""
+
+    is_dead = False
+
+    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer as the fake does, where nothing is planted."""
+        if self.is_dead or any(POISON in row.input_ids.tolist() for row in rows):
+            raise RuntimeError("planted")
+        answers = super().forward(rows)
+        return [
+            ReplicaError("planted") if BAD in row.input_ids.tolist() else answer
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+
+class GatedFaultyEngine(GatedEngine, FaultyEngine):
+    """Waits as the one does, then breaks and refuses as the other."""
