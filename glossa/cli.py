@@ -20,6 +20,7 @@ from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
 
 INTERRUPTED = 130
+STDIN = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,9 +94,9 @@ def _catalog(asked: argparse.Namespace) -> Catalog:
 
 
 def _stdin() -> BinaryIO:
-    if sys.stdin.isatty():
+    if os.isatty(STDIN):
         print("reading lines from the terminal; end with Ctrl-D", file=sys.stderr)
-    return open(sys.stdin.fileno(), "rb", closefd=False)
+    return open(STDIN, "rb", closefd=False)
 
 
 def _write(data: bytes) -> None:

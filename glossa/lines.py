@@ -96,7 +96,7 @@ def _full(batch: list[Line]) -> bool:
 def _read(stream: BinaryIO, arrived: queue.Queue[Line]) -> None:
     number = 0
     try:
-        while data := stream.readline(MAX_LINE_BYTES + 2):
+        while data := stream.readline(MAX_LINE_BYTES + 1):
             number += 1
             whole = len(data) <= MAX_LINE_BYTES or data.endswith(b"\n")
             while not data.endswith(b"\n") and (rest := stream.readline(MAX_LINE_BYTES)):

@@ -1,0 +1,64 @@
+"""Every command says what it did, or in one line what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from glossa.cli import main
+
+
+def test_models_lists_every_head(catalog_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table for people with a line for each head, and one JSON value for programs."""
+    assert main(["models", "--catalog", str(catalog_path)]) == 0
+    table = capsys.readouterr().out
+    assert "moods:classifier *  text-classification   base  sad, glad, mad" in table
+    assert "O, B-PER, I-PER, B-LOC, … (5)" in table
+    assert main(["models", "--json", "--catalog", str(catalog_path)]) == 0
+    assert [model["name"] for model in json.loads(capsys.readouterr().out)["models"]] == ["moods", "people"]
+
+
+def test_artifacts_and_refresh_say_what_they_did(
+    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands that write name what they wrote."""
+    assert main(["artifacts", "--catalog", str(catalog_path), "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / n / "tokenizer.json") for n in ("moods", "people")]
+    assert main(["catalog", "refresh", "moods", "--catalog", str(catalog_path)]) == 0
+    assert capsys.readouterr().out == "moods: nothing changed\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["models", "--catalog", "nowhere.toml"], "glossa catalog add FOLDER --name NAME"),
+        (["run", "--task", "nope"], "no task 'nope'"),
+        (["run", "--task", "fill-mask", "--model", "nope"], "no model 'nope'; models: ['moods', 'people']"),
+        (["run", "--task", "fill-mask"], "no model does fill-mask"),
+        (["run", "--task", "text-classification", "--param", "x"], "expected key=value"),
+        (["catalog", "add", "nowhere", "--name", "x"], "got checkpoint 'nowhere', expected a folder"),
+        (["catalog", "refresh", "nope"], "no model 'nope'"),
+    ],
+)
+def test_trouble_is_one_line_and_exit_code_two(
+    catalog_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be done as asked is said on standard error, without a traceback."""
+    if "--catalog" not in arguments:
+        arguments = [*arguments, "--catalog", str(catalog_path)]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["tokenize"], ["models"], ["artifacts"], ["catalog", "add"]])
+def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command explains itself."""
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    assert "usage: glossa" in capsys.readouterr().out
