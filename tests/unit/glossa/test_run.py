@@ -93,16 +93,9 @@ def test_pairs_of_the_command_line_are_json_or_strings() -> None:
 def test_the_command_works_as_a_stranger_types_it(catalog_path: Path) -> None:
     """`python -m glossa run` reads a pipe, writes UTF-8 JSON lines, and tells trouble by its exit code."""
     command = [sys.executable, "-m", "glossa", "run", "--task", "token-classification", "--model", "people"]
+    parameters = ["--param", "aggregation_strategy=none", "--param", "ignore_labels=[]"]
     done = subprocess.run(
-        [
-            *command,
-            "--catalog",
-            str(catalog_path),
-            "--param",
-            "aggregation_strategy=none",
-            "--param",
-            "ignore_labels=[]",
-        ],
+        [*command, "--catalog", str(catalog_path), *parameters],
         input="Würde\n\nb",
         capture_output=True,
         encoding="utf-8",
