@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from shared.errors import GlossaError, ReplicaError, TooLarge, Unprocessable, from_problem
+from shared.errors import DecodeError, GlossaError, ReplicaError, TooLarge, Unprocessable, from_problem
 from shared.messages import Inferred, Tensor
 from shared.wire.calls import Asked, Form
 from shared.wire.frame import Body, JsonBounds, brief, read_frame, read_json, write_frame
@@ -50,8 +50,6 @@ def decode_inferred(headers: Mapping[str, str], data: bytes | memoryview[int]) -
     try:
         header, binary = read_frame(headers, data, bounds)
         return Inferred(read_tensors(header.get("outputs"), binary, None), _timings_s(header.get("parameters", {})))
-    except ReplicaError:
-        raise
     except GlossaError as error:
         raise ReplicaError(f"the model server's answer cannot be read: {error.message}") from None
 
@@ -96,7 +94,7 @@ def _chosen(form: Form, outputs: Mapping[str, Tensor]) -> list[tuple[str, Tensor
 
 def _timings_s(parameters: object) -> dict[str, float]:
     if not isinstance(parameters, dict):
-        raise ReplicaError(f"the model server's answer has parameters {brief(parameters)}, expected an object")
+        raise DecodeError(f"got parameters {brief(parameters)}, expected an object")
     return {
         name.removesuffix("_s"): float(value)
         for name, value in parameters.items()

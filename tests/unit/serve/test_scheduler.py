@@ -38,6 +38,10 @@ def test_a_batch_keeps_to_the_token_budget() -> None:
     rows = scheduler(token_budget=100)
     rows.admit(call(1, *[30] * 7), 0.0)
     assert [len(batch.items) for batch in passes(rows, 3)] == [3, 3, 1]
+    rows.admit(call(2, 50, 51), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 2)] == [50, 51]
+    rows.admit(call(3, 50, 50), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 1)] == [100]
 
 
 def test_a_row_over_the_budget_goes_alone() -> None:
@@ -64,6 +68,23 @@ def test_a_long_row_is_not_passed_over_for_ever() -> None:
         if 90 in lengths(batch.items):
             break
     assert number <= 4
+
+
+def test_rows_passed_over_often_enough_go_first() -> None:
+    """After max_passed passes a row is due, and due rows go before any that are nearer in length."""
+    rows = scheduler(token_budget=100, reorder=5, max_passed=1)
+    rows.admit(call(1, 10, 20, 30, 40, *[10] * 9, *[20] * 4, *[30] * 3, *[40] * 2), 0.0)
+    first, second, *_ = passes(rows, 2)
+    assert lengths(first.items) == [10] * 10
+    assert {job.index for job in second.items} == {1, 2, 3}
+
+
+def test_batch_rows_fill_only_what_is_left() -> None:
+    """A batch row that does not fit beside the interactive one waits."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 51, priority="batch"), 0.0)
+    rows.admit(call(2, 50), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 2)] == [50, 51]
 
 
 def test_interactive_leads_and_batch_fills() -> None:

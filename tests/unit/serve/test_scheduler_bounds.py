@@ -60,6 +60,7 @@ class Load:
         """Run one pass and note how long its rows waited."""
         batch = self.rows.next_batch(0.0)
         self.n_passes += 1
+        assert batch.n_tokens <= self.rows.budget_tokens or len(batch.items) == 1
         for job in batch.items:
             wait = self.waits.pop(job)
             self.waited_passes[job] = (self.n_passes - wait.since_pass, wait.ahead_tokens)

@@ -113,6 +113,15 @@ def test_other_outputs_of_a_padded_request_stay(name: str, tensor: Tensor) -> No
     assert decode_inferred(body.headers, body.data).outputs == {name: tensor}
 
 
+def test_rows_of_one_token_are_answered_by_row() -> None:
+    """Where rows and tokens are as many, the first dimension is read as rows."""
+    ids = {"name": "input_ids", "datatype": "INT32", "shape": [2, 3], "data": [5, 1, 1, 6, 1, 1]}
+    body = json.dumps({"inputs": [ids, {**ids, "name": "attention_mask", "data": [1, 0, 0, 1, 0, 0]}]})
+    logits = Tensor.floats([1, 2], (2, 1))
+    answer = encode_inferred(decode_call("mini", {}, body.encode(), LIMITS), "mini", "1", Inferred({"logits": logits}))
+    assert decode_inferred(answer.headers, answer.data).outputs["logits"] == logits
+
+
 def test_an_answer_over_the_limit_is_too_large() -> None:
     """Padded, binary and JSON answers are measured before they are built."""
     wide = Inferred({"logits": Tensor.floats([0.0] * 500, (5, 100))})
