@@ -1,0 +1,200 @@
+"""The applications as built: every bound, asserted from Ray's own configuration objects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from ray.serve.schema import ServeDeploySchema
+
+from serve import options
+from serve.app import (
+    FrontArgs,
+    ModelArgs,
+    build,
+    front_application,
+    model_application,
+    on_loopback,
+)
+from serve.front import Entry, Front
+from serve.replica import Patience
+from serve.serve_config import check_strict
+from shared.catalog import Catalog, Model
+from tests.unit.serve.asgi import Reply, call
+
+FUNCTION_S = 25.0  # the time a function has, the longest that anyone of ours waits
+
+
+@pytest.fixture
+def catalog(model: Model) -> Catalog:
+    """Make a catalog of two models, one that scales."""
+    scaling = {"min": 0, "max": 3, "num_cpus": 2.0}
+    other = Model.model_validate({**model.model_dump(), "name": "other", "replicas": scaling})
+    return Catalog(default_model="toy", models={"toy": model, "other": other})
+
+
+def _config(application: Any) -> Any:
+    return application._bound_deployment._deployment_config
+
+
+def test_one_application_a_model_and_the_front(catalog: Catalog) -> None:
+    """Each model stands at its own prefix, the front at /v2; the replica itself is the ingress."""
+    served = build(catalog, Path(), engine="fake")
+    assert [(app.name, app.route_prefix) for app in served] == [
+        ("toy", "/v2/models/toy"), ("other", "/v2/models/other"), ("front", "/v2"),
+    ]  # fmt: skip
+    assert [app.application._bound_deployment.name for app in served] == ["replica", "replica", "front"]
+    assert all(hasattr(app.application._bound_deployment.func_or_class, "__serve_build_asgi_app__") for app in served)
+
+
+def test_every_bound_is_set(catalog: Catalog) -> None:
+    """Queues are finite, refusals carry Retry-After, health and drain have their times, in each built deployment."""
+    for app in build(catalog, Path(), engine="fake"):
+        config = _config(app.application)
+        assert config.max_ongoing_requests == options.MAX_ONGOING
+        assert 0 < config.max_queued_requests == options.MAX_QUEUED
+        assert (config.backpressure_config.status_code, config.backpressure_config.retry_after_s) == (429, 1)
+        assert (config.health_check_period_s, config.health_check_timeout_s) == (10.0, 15.0)
+        assert (config.graceful_shutdown_timeout_s, config.graceful_shutdown_wait_loop_s) == (40.0, 0.5)
+        assert set(options.front_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
+            config.user_configured_option_names
+        )
+
+
+def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
+    """A fixed count is fixed; a range becomes autoscaling with its delays; CPUs and GPUs are asked for."""
+    toy, other, _ = (app.application for app in build(catalog, Path(), engine="fake"))
+    assert _config(toy).num_replicas == 1
+    assert _config(toy).autoscaling_config is None
+    scaling = _config(other).autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (0, 3, 32.0)
+    assert (scaling.upscale_delay_s, scaling.downscale_delay_s) == (10.0, 300.0)
+    assert other._bound_deployment.ray_actor_options == {"num_cpus": 2.0, "num_gpus": 0.0}
+    assert options.n_threads(catalog.models["other"]) == 2
+    assert options.total_cpus(catalog) >= 1 + 3 * 2
+
+
+def test_times_stand_in_a_ladder() -> None:
+    """Each outer time is longer than what it waits for."""
+    patience = Patience()
+    assert patience.probe_s < options.HEALTH_TIMEOUT_S
+    assert patience.answer_s <= patience.longest_s < options.REQUEST_TIMEOUT_S
+    assert FUNCTION_S <= patience.drain_s < options.DRAIN_S
+    assert options.KEEP_ALIVE_S > 60  # a load balancer's idle timeout
+
+
+def test_options_are_all_known_to_ray(catalog: Catalog) -> None:
+    """Written as a Serve configuration, our options pass the strict reader: no key of them is dropped."""
+    for chosen in (*map(options.replica_options, catalog.models.values()), options.front_options()):
+        schema = {"applications": [{"name": "a", "import_path": "a:b", "deployments": [chosen]}]}
+        read = check_strict(ServeDeploySchema, schema)
+        assert read.applications[0].deployments[0].max_queued_requests == options.MAX_QUEUED
+
+
+def test_a_next_revision_stands_beside_the_one_served(catalog: Catalog) -> None:
+    """A candidate has its own application below versions/{revision}; an old or foreign one is refused."""
+    candidate = catalog.models["toy"].model_copy(update={"revision": "2"})
+    served = build(catalog, Path(), engine="fake", candidates=[candidate])
+    assert ("toy-2", "/v2/models/toy/versions/2") in [(app.name, app.route_prefix) for app in served]
+    for wrong in (catalog.models["toy"], candidate.model_copy(update={"name": "stranger"})):
+        with pytest.raises(ValueError, match="expected a new revision"):
+            build(catalog, Path(), engine="fake", candidates=[wrong])
+
+
+CATALOG = """
+default_model = "toy"
+[models.toy]
+family = "xlm-roberta"
+checkpoint = "nowhere"
+weights_sha256 = "{zeros}"
+tokenizer_sha256 = "{zeros}"
+max_tokens = 32
+vocab_size = 100
+heads = {{ topic = {{ task = "text-classification" }} }}
+""".format(zeros="0" * 64)
+
+
+def test_builders_for_a_cluster_take_strict_arguments(tmp_path: Path) -> None:
+    """`serveConfigV2` names a catalog and a model; an argument it does not know is refused."""
+    path = tmp_path / "catalog.toml"
+    path.write_text(CATALOG, encoding="utf-8")
+    built = model_application(ModelArgs(catalog=path, model="toy", engine="fake"))
+    assert _config(built).max_queued_requests == options.MAX_QUEUED
+    assert front_application(FrontArgs(catalog=path))._bound_deployment.name == "front"
+    with pytest.raises(ValidationError):
+        ModelArgs.model_validate({"catalog": path, "model": "toy", "modle": "toy"})
+
+
+def test_loopback_replaces_what_ray_binds_by_itself() -> None:
+    """A class made for loopback turns Ray's `[::]` into 127.0.0.1, in the process where it is made."""
+    inside: Any = import_module("ray.serve._private.replica")
+
+    class Kind:
+        def __init__(self, word: str) -> None:
+            self.word = word
+
+    kept = inside.add_port_to_grpc_server
+    asked: list[str] = []
+    inside.add_port_to_grpc_server = lambda _, at: asked.append(at)
+    try:
+        assert on_loopback(Kind)("word").word == "word"
+        inside.add_port_to_grpc_server(None, "[::]:0")
+    finally:
+        inside.add_port_to_grpc_server = kept
+    assert asked == ["127.0.0.1:0"]
+
+
+def _front(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> list[Reply]:
+    """Ask a front over states that are known, or cannot be had."""
+
+    def ask() -> Mapping[str, str]:
+        if states is None:
+            raise ConnectionError("planted")
+        return states
+
+    front = Front((Entry("toy", "toy", "1"), Entry("other", "other", "3")), ask)
+    app = front.__serve_build_asgi_app__()
+
+    async def whole() -> list[Reply]:
+        return [await call(app, method, path, prefix="/v2") for method, path in paths]
+
+    return asyncio.run(whole())
+
+
+def test_front_is_ready_when_all_models_are() -> None:
+    """Live always; ready only when each model's application runs, and the answer says which is not."""
+    paths = ("GET", "/health/live"), ("GET", "/health/ready")
+    assert [reply.status for reply in _front({"toy": "RUNNING", "other": "RUNNING"}, *paths)] == [200, 200]
+    live, ready = _front({"toy": "RUNNING", "other": "DEPLOYING"}, *paths)
+    assert (live.status, ready.status) == (200, 503)
+    assert ready.json["error"] == "not ready: other: DEPLOYING"
+    assert _front(None, *paths)[1].status == 503
+
+
+def test_front_tells_of_itself_and_its_models() -> None:
+    """Server metadata names the protocol's extensions; the index says each model's state."""
+    server, index = _front({"toy": "RUNNING"}, ("GET", ""), ("POST", "/repository/index"))
+    assert server.json["name"] == "glossa"
+    assert "binary_tensor_data" in server.json["extensions"]
+    assert [(entry["name"], entry["version"], entry["state"]) for entry in index.json] == [
+        ("toy", "1", "READY"), ("other", "3", "UNAVAILABLE"),
+    ]  # fmt: skip
+
+
+def test_front_answers_for_models_that_are_not_there() -> None:
+    """An unknown model or version is 404 with the names there are, one that is known but not served 503."""
+    unknown, version, known, nothing = _front(
+        {},
+        ("POST", "/models/none/infer"),
+        ("GET", "/models/toy/versions/9"),
+        ("GET", "/models/toy"),
+        ("GET", "/nothing"),
+    )
+    assert [unknown.status, version.status, known.status, nothing.status] == [404, 404, 503, 404]
+    assert unknown.json["error"] == "no model 'none'; models: ['other', 'toy']"
+    assert known.headers["retry-after"] == "1"
