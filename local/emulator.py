@@ -74,6 +74,7 @@ def _environment(place: Place) -> dict[str, str]:
         "LOG_LEVEL": "WARNING",
         "IOT_MTLS_ENABLED": "0",  # else it listens on 8883 of every interface
         "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{state}/no-docker",  # else it removes containers of other MiniStacks at start and end
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "services"),
         "S3_PERSIST": "1",

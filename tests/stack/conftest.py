@@ -1,0 +1,48 @@
+"""One private stack for this folder's tests: own home, own ports, a fake replica; it sees no running stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local import deploy, stack
+from local.client import ApiClient
+from local.place import ROOT, Place
+from local.run import make_artifacts
+from shared.catalog import load_catalog
+from tests.stack.replica import fake_replica
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stack that stands, and clients of it."""
+
+    place: Place
+    stack: stack.Stack
+    api: ApiClient
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of its emulator."""
+        return deploy.client(self.place, service)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Give the checkout a home of its own, tokenizer artifacts made."""
+    found = Place(ROOT, tmp_path_factory.mktemp("stack"))
+    make_artifacts(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def standing(place: Place) -> Iterator[Standing]:
+    """Bring the whole local stack up in front of a fake replica; end it after the last test."""
+    with fake_replica(load_catalog(ROOT / "catalog.toml")) as replica_url:
+        try:
+            up = stack.up(place, replica_url)
+            yield Standing(place, up, ApiClient(up.api_url))
+        finally:
+            stack.down(place, forget=True)

@@ -1,0 +1,55 @@
+"""A model server without a model: Open Inference Protocol v2 over loopback, answered by the fake engine.
+
+Speaks the real wire and refuses as the real one does; needs no Ray and no weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from functions.replica_fake import Sent
+from functions.replica_transport import Reply
+from serve.engine import infer
+from serve.fake import FakeEngine
+from shared.catalog import Catalog
+from shared.errors import GlossaError, NotFound
+from shared.wire import Limits, decode_call, encode_error, encode_inferred
+from tests.loopback import serving
+
+INFER = re.compile(r"/v2/models/([^/]+)/infer")
+
+
+@contextmanager
+def fake_replica(catalog: Catalog) -> Iterator[str]:
+    """Serve every model of a catalog on a free port; yields the base address."""
+
+    def respond(sent: Sent) -> Reply:
+        if sent.method == "GET":
+            return Reply(200, {}, b"{}")
+        try:
+            return _answer(catalog, sent)
+        except GlossaError as error:
+            body = encode_error(error)
+            return Reply(error.status, dict(body.headers), bytes(body.data))
+
+    with serving(respond) as (address, _):
+        yield address
+
+
+def _answer(catalog: Catalog, sent: Sent) -> Reply:
+    path = INFER.fullmatch(sent.path)
+    if path is None:
+        raise NotFound(f"no route {sent.path}")
+    model = catalog.model(path[1])
+    limits = Limits(
+        max_body_bytes=4 * 2**20,
+        max_rows=4096,
+        max_tokens=32_768,
+        max_row_tokens=model.max_tokens,
+        vocab_size=model.vocab_size,
+    )
+    asked = decode_call(model.name, sent.headers, sent.data, limits)
+    body = encode_inferred(asked, model.name, model.revision, infer(FakeEngine(model), asked.call))
+    return Reply(200, dict(body.headers), bytes(body.data))

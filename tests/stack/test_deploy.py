@@ -1,0 +1,80 @@
+"""The stack on the emulator is template.yaml itself: only parameters and package addresses differ."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from local import deploy, stack
+from local.build import architecture
+from local.place import ROOT
+from tests.stack.conftest import Standing
+from tests.unit.template import templates, walk
+
+pytestmark = pytest.mark.stack
+# What `sam build` and `sam deploy` write into a template.
+ADDRESSES = ("CodeUri", "ContentUri")
+
+
+def plain(template: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy without package addresses and SAM's own note on each resource."""
+    copy: dict[str, Any] = json.loads(json.dumps(template))
+    for node in walk(copy):
+        if isinstance(node, dict):
+            for name in ADDRESSES:
+                node.pop(name, None)
+            if node.get("Metadata", {}).pop("SamResourceId", None) and not node["Metadata"]:
+                del node["Metadata"]
+    return copy
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Parse a template, intrinsics in long form, with the parser SAM uses."""
+    program = (
+        "import json, sys; from samtranslator.yaml_helper import yaml_parse as parse\n"
+        "print(json.dumps(parse(sys.stdin.read())))"
+    )
+    python = ROOT / ".venv-sam/bin/python"
+    done = subprocess.run([python, "-I", "-c", program], input=text, capture_output=True, text=True, check=True)
+    read: dict[str, Any] = json.loads(done.stdout)
+    return read
+
+
+def test_the_deployed_template_is_the_written_one(standing: Standing) -> None:
+    """What the emulator was given equals template.yaml, package addresses aside."""
+    given = standing.client("cloudformation").get_template(StackName=deploy.STACK, TemplateStage="Original")[
+        "TemplateBody"
+    ]
+    text = given if isinstance(given, str) else json.dumps(given)
+    assert plain(parsed(text)) == plain(templates()["source"])
+
+
+def test_only_these_parameters_differ_from_the_cloud(standing: Standing) -> None:
+    """A local stack is told four things; every other parameter has the default it has on AWS."""
+    described = standing.client("cloudformation").describe_stacks(StackName=deploy.STACK)["Stacks"][0]
+    written = {name: str(p.get("Default")) for name, p in templates()["source"]["Parameters"].items()}
+    differing = {p["ParameterKey"]: p["ParameterValue"] for p in described["Parameters"]}
+    differing = {name: value for name, value in differing.items() if value != written[name]}
+    wanted = {
+        "Auth": "none",
+        "Environment": "local",
+        "ReplicaUrl": standing.stack.replica_url,
+        "Architecture": architecture(),
+    }
+    assert differing == {name: value for name, value in wanted.items() if value != written[name]}
+
+
+def test_an_unchanged_stack_is_left_alone(standing: Standing) -> None:
+    """Brought up again, a stack that stands is neither built nor deployed, and keeps its addresses."""
+    assert not deploy.deploy(standing.place, standing.stack.replica_url)
+    assert stack.up(standing.place, standing.stack.replica_url) == standing.stack
+    assert stack.standing(standing.place) == standing.stack
+
+
+def test_it_does_not_touch_the_checkouts_own_stack(standing: Standing) -> None:
+    """A private stack keeps everything in its own home."""
+    assert not standing.place.home.is_relative_to(ROOT)
+    assert str(standing.place.home) in (standing.place.run / "emulator.pid").as_posix()

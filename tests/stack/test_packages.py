@@ -1,0 +1,126 @@
+"""What goes to Lambda: the right machine type and ABI, small, and none of the heavy libraries."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.place import ROOT
+from tests.stack.conftest import Standing
+
+pytestmark = pytest.mark.stack
+ELF_MACHINES = {"arm64": 0xB7, "x86_64": 0x3E}
+TRIPLES = {"arm64": "aarch64", "x86_64": "x86_64"}
+MAX_BYTES = 80_000_000
+BANNED = {"torch", "ray", "transformers", "numpy", "boto3", "botocore", "huggingface_hub"}
+# a bare `botocore` is Powertools setting its user agent; its session is what costs 300 ms
+SLOW = BANNED - {"botocore"} | {"botocore.session"}
+DOORS = ("infer", "jobs", "plan", "work", "finalize", "sweep")
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module", params=["arm64", "x86_64"])
+def layer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Build the dependency layer for the Lambda runtime on one machine type."""
+    out = tmp_path_factory.mktemp(f"layer-{request.param}")
+    env = {
+        **os.environ, "GLOSSA_TARGET": "lambda", "GLOSSA_ARCHITECTURE": request.param,
+        "GLOSSA_PYTHON": str(ROOT / ".venv/bin/python"), "ARTIFACTS_DIR": str(out),
+    }  # fmt: skip
+    subprocess.run(
+        ["make", "-C", "functions", "build-DependencyLayer"], cwd=ROOT, env=env, check=True, capture_output=True
+    )
+    return request.param, out / "python"
+
+
+def test_compiled_code_is_of_the_runtimes_machine_and_abi(layer: tuple[str, Path]) -> None:
+    """Every shared library is ELF of the architecture, for CPython 3.13 or the stable ABI."""
+    architecture, folder = layer
+    libraries = sorted(folder.rglob("*.so*"))
+    assert libraries
+    for path in libraries:
+        head = path.read_bytes()[:20]
+        assert head[:5] == b"\x7fELF\x02", path.name
+        assert struct.unpack_from("<H", head, 18)[0] == ELF_MACHINES[architecture], path.name
+        if not path.parent.name.endswith(".libs"):
+            assert path.name.endswith((f".cpython-313-{TRIPLES[architecture]}-linux-gnu.so", ".abi3.so")), path.name
+
+
+def test_wheels_run_on_the_runtimes_libc(layer: tuple[str, Path]) -> None:
+    """No wheel asks for a glibc newer than 2.34, the runtime's."""
+    tags = [
+        line
+        for path in layer[1].glob("*.dist-info/WHEEL")
+        for line in path.read_text().splitlines()
+        if line.startswith("Tag: ")
+    ]
+    needed = {int(tag.split("manylinux_2_")[1].split("_")[0]) for tag in tags if "manylinux_2_" in tag}
+    assert tags
+    assert needed
+    assert max(needed) <= 34
+
+
+def test_the_layer_is_the_list(layer: tuple[str, Path]) -> None:
+    """The layer holds each package of functions/requirements.txt at its version, and no other."""
+    lines = (ROOT / "functions/requirements.txt").read_text().splitlines()
+    wanted = {
+        line.replace("==", "-").replace("_", "-").lower() for line in lines if "==" in line and not line.startswith("#")
+    }
+    held = {path.name.removesuffix(".dist-info").replace("_", "-").lower() for path in layer[1].glob("*.dist-info")}
+    assert held == wanted
+
+
+def test_the_layer_holds_nothing_heavy(layer: tuple[str, Path]) -> None:
+    """No model library, no numpy, nothing the runtime already has."""
+    assert not {path.name for path in layer[1].iterdir()} & BANNED
+
+
+def test_layer_and_code_stay_small(layer: tuple[str, Path], standing: Standing) -> None:
+    """Unzipped, a function with its layer is at most 80 MB."""
+    for package in standing.place.build.glob("*Function"):
+        assert size(package) + size(layer[1]) <= MAX_BYTES, package.name
+
+
+def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(standing: Standing) -> None:
+    """Each package has functions/, shared/, the catalog and the artifacts; nothing of the build, no byte code."""
+    packages = sorted(standing.place.build.glob("*Function"))
+    assert len(packages) == len(DOORS)
+    for package in packages:
+        assert {path.name for path in package.iterdir()} == {"functions", "shared", "catalog.toml", "artifacts"}
+        assert list(package.glob("artifacts/*/tokenizer.json"))
+        assert not list(package.rglob("*.pyc"))
+        assert not (package / "functions" / "Makefile").exists()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_handler_starts_from_package_and_layer_alone(door: str, standing: Standing) -> None:
+    """A handler imports with its package, the layer and boto3 in reach, and loads none of the heavy libraries."""
+    name = f"{door.capitalize()}Function"
+    (function,) = [
+        f for f in standing.client("lambda").list_functions()["Functions"] if f"-{name}-" in f["FunctionName"]
+    ]
+    reach = [str(standing.place.build / folder) for folder in ("DependencyLayer/python", name)]
+    program = (
+        f"import sys; sys.path[:0] = {reach!r}\n"
+        f"import functions.{door}.handler as door\n"
+        f"print(sorted(set(sys.modules) & {SLOW!r}), door.__file__)"
+    )
+    env = {**function["Environment"]["Variables"], "AWS_DEFAULT_REGION": "us-east-1"}
+    done = subprocess.run(
+        [standing.place.python(".venv-local"), "-P", "-c", program],
+        env=env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["[]", str(standing.place.build / name / "functions" / door / "handler.py")]
