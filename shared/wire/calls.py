@@ -2,8 +2,9 @@
 
 Packed form (ours): `input_ids` [tokens], `row_lengths` [rows], optional `lang_ids` [tokens], `positions` [n]
 with `positions_per_row` [rows], `target_ids` [targets]. Padded form (everyone's): `input_ids`, `attention_mask`
-and optional `lang_ids` [rows, width]. All INT32 or INT64 (a mask also BOOL), binary or JSON. The model's name is
-in the URL, the time left in the header `x-request-timeout-seconds`. Must not know heads or tasks.
+and optional `lang_ids` [rows, width], `positions` [n] as row * width + column. All INT32 or INT64 (a mask
+also BOOL), binary or JSON. The model's name is in the URL, the time left in the header
+`x-request-timeout-seconds`. Must not know heads or tasks.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = ["TIMEOUT", "Asked", "Form", "Limits", "decode_call", "encode_call"]
 
 TIMEOUT = "x-request-timeout-seconds"
 MAX_ID_CHARS = 256
+PADDED_DIMENSIONS = 2  # rows, width
 _KEYS = ("id", "model_name", "parameters", "inputs", "outputs")
 _INPUTS: Mapping[str, tuple[str, ...]] = {
     "input_ids": INTEGERS,
@@ -125,9 +127,9 @@ def _rows(tensors: dict[str, Tensor], limits: Limits) -> tuple[dict[str, Tensor]
     if "input_ids" not in tensors:
         raise Unprocessable("got no input_ids, expected them packed [tokens] or padded [rows, width]")
     dimensions = len(tensors["input_ids"].shape)
-    if dimensions == 2:  # noqa: PLR2004  # [rows, width]
+    if dimensions == PADDED_DIMENSIONS:
         return unpad(tensors, limits)
-    if dimensions > 2:  # noqa: PLR2004
+    if dimensions != 1:
         raise Unprocessable(f"got input_ids of {dimensions} dimensions, expected [tokens] or [rows, width]")
     if "attention_mask" in tensors:
         raise Unprocessable("got attention_mask with packed input_ids, expected row_lengths")

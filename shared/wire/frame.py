@@ -13,6 +13,9 @@ from shared.errors import DecodeError, TooLarge, Unprocessable
 
 HEADER_LENGTH = "inference-header-content-length"
 ALIGNMENT_BYTES = 16  # JSON is padded with spaces to this, so that tensors start aligned in memory
+MAX_LENGTH_DIGITS = 15
+MAX_SHOWN_CHARS = 60  # of a value in an error message
+MAX_SHOWN_BITS = 128  # of an integer there: str() of a huge one raises
 JSON_TYPE = "application/json"
 BINARY_TYPE = "application/octet-stream"
 
@@ -38,10 +41,10 @@ class JsonBounds:
 
 def brief(value: object) -> str:
     """Return a value as an error message may show it: at most 60 characters."""
-    if isinstance(value, int) and value.bit_length() > 128:  # noqa: PLR2004  # str() of a huge int raises
+    if isinstance(value, int) and value.bit_length() > MAX_SHOWN_BITS:
         return f"an integer of {value.bit_length()} bits"
     text = repr(value if isinstance(value, str | int | float | None) else type(value).__name__)
-    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  # as documented
+    return text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 3] + "..."
 
 
 def write_frame(header: Mapping[str, object], chunks: Sequence[memoryview[int]]) -> Body:
@@ -91,7 +94,7 @@ def read_json(view: memoryview[int], bounds: JsonBounds) -> dict[str, object]:
 def _header_bytes(declared: str | None, body_bytes: int) -> int:
     if declared is None:
         return body_bytes
-    if not (declared.isascii() and declared.isdigit() and len(declared) < 16):  # noqa: PLR2004  # fits an int64
+    if not (declared.isascii() and declared.isdigit() and len(declared) <= MAX_LENGTH_DIGITS):
         raise DecodeError(f"got {HEADER_LENGTH} {brief(declared)}, expected a number of bytes")
     if int(declared) > body_bytes:
         raise DecodeError(f"got {HEADER_LENGTH} {declared}, but the body has {body_bytes} bytes")

@@ -6,15 +6,17 @@ Must not know JSON, parameters, or what a model does.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from shared.errors import TooLarge, Unprocessable
 from shared.messages import ITEM_BYTES, Tensor
 from shared.wire.limits import Limits
 
 PER_TOKEN = frozenset({"logits", "vectors", "start", "end"})  # outputs whose first dimension may be tokens
-_PACKED_ONLY = ("row_lengths", "positions", "positions_per_row")
+_PACKED_ONLY = ("row_lengths", "positions_per_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,18 @@ class Padding:
 def unpad(tensors: Mapping[str, Tensor], limits: Limits) -> tuple[dict[str, Tensor], Padding]:
     """Take from `input_ids` and `lang_ids` [rows, width] the columns where `attention_mask` is 1.
 
-    Returns packed tensors with `row_lengths`. Raises Unprocessable for a mask that is missing, has another shape,
-    other values than 0 and 1, an empty row or a hole; TooLarge for too many or too wide rows.
+    Returns packed tensors with `row_lengths`. `positions` are row * width + column, row by row; they
+    become positions in the packed stream with `positions_per_row`. Raises Unprocessable for a mask that is
+    missing, has another shape, other values than 0 and 1, an empty row or a hole, and for a position that
+    is no token's; TooLarge for too many or too wide rows.
     """
     n_rows, width = tensors["input_ids"].shape
     mask = _mask(tensors, limits)
     spans = tuple(_span(row, mask[row * width : (row + 1) * width]) for row in range(n_rows))
     packed = {name: _take(tensors[name], width, spans) for name in ("input_ids", "lang_ids") if name in tensors}
     packed["row_lengths"] = Tensor.ints(length for _, length in spans)
+    if "positions" in tensors:
+        packed |= _moved(tensors["positions"], width, spans)
     return packed, Padding(width, spans)
 
 
@@ -91,6 +97,27 @@ def _span(row: int, mask: memoryview[int]) -> tuple[int, int]:
     if sum(values[column : column + length]) != length:
         raise Unprocessable(f"row {row} of attention_mask has a hole, expected its ones side by side")
     return column, length
+
+
+def _moved(positions: Tensor, width: int, spans: tuple[tuple[int, int], ...]) -> dict[str, Tensor]:
+    """Return `positions` in the packed stream and `positions_per_row`."""
+    if len(positions.shape) != 1:
+        raise Unprocessable(f"got positions of shape {list(positions.shape)}, expected [positions]")
+    starts = [0, *accumulate(length for _, length in spans)]
+    moved: list[int] = []
+    rows: list[int] = []
+    for position in positions.int_values():
+        row, column = divmod(position, width)
+        first, length = spans[row] if 0 <= row < len(spans) else (0, 0)
+        if not first <= column < first + length or (rows and row < rows[-1]):
+            raise Unprocessable(f"got position {position}, expected row * {width} + column of a token, row by row")
+        moved.append(starts[row] + column - first)
+        rows.append(row)
+    counts = Counter(rows)
+    return {
+        "positions": Tensor.ints(moved),
+        "positions_per_row": Tensor.ints(counts[row] for row in range(len(spans))),
+    }
 
 
 def _take(tensor: Tensor, width: int, spans: tuple[tuple[int, int], ...]) -> Tensor:

@@ -81,6 +81,24 @@ def test_padded_rows_become_packed(texts: list[list[int]], extra: int, datatype:
     assert asked.form.padding.width == width
 
 
+def test_positions_of_padded_rows_move_to_the_packed_stream() -> None:
+    """Row * width + column becomes the place among the tokens that are there."""
+    body = padded([[1, 0, 9, 2], [0, 9, 9, 1], [0, 2, 1, 1]], [[0, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]])
+    body["inputs"].append({"name": "positions", "datatype": "INT64", "shape": [3], "data": [2, 5, 6]})
+    call = ask(body).call
+    assert call.positions == Tensor.ints([1, 4, 5])
+    assert call.positions_per_row == Tensor.ints([1, 2, 0])
+
+
+@pytest.mark.parametrize("positions", [[0], [4], [-1], [12], [2**31 - 1], [6, 2]])
+def test_a_padded_position_must_be_a_token_row_by_row(positions: list[int]) -> None:
+    """Padding, places outside and rows out of order are refused."""
+    body = padded([[1, 0, 9, 2], [1, 0, 9, 2]], [[0, 1, 1, 1], [0, 1, 1, 1]])
+    body["inputs"].append({"name": "positions", "datatype": "INT32", "shape": [len(positions)], "data": positions})
+    with pytest.raises(Unprocessable, match=r"expected row \* 4 \+ column of a token, row by row"):
+        ask(body)
+
+
 def test_parameters_are_read() -> None:
     """Each parameter lands in its field."""
     given_ = {
