@@ -5,6 +5,7 @@ Bounds, types and well-formed text are checked here, once. Must not know tokeniz
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from shared.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from shared.messages import Priority, TextInput, TextRequest
 
 AS_JOB = "send fewer or shorter texts, or the whole as a batch job: POST /v1/jobs"
+MOST_EXPANDED = 18  # code points that NFKC makes of one, at most: U+FDFA
 BODY_KEYS = ("inputs", "parameters", "model")
 
 
@@ -122,13 +124,26 @@ def _inputs(body: Mapping[str, object], task: str, bounds: Bounds) -> tuple[Text
         raise TooLarge(f"got {len(raw)} inputs, at most {bounds.max_inputs} in one request", hint=AS_JOB)
     if (chars := sum(map(_n_chars, raw))) > bounds.max_chars:
         raise TooLarge(f"got {chars} characters of text, at most {bounds.max_chars} in one request", hint=AS_JOB)
+    if chars * MOST_EXPANDED > bounds.max_chars and (expanded := sum(map(_n_expanded, raw))) > bounds.max_chars:
+        raise TooLarge(
+            f"got {chars} characters of text that stand for {expanded}, at most {bounds.max_chars} in one request",
+            hint=AS_JOB,
+        )
     return tuple(parse_input(value, f"inputs[{i}]", task) for i, value in enumerate(raw))
 
 
 def _n_chars(value: object) -> int:
-    if isinstance(value, Mapping):
-        return sum(len(text) for text in value.values() if isinstance(text, str))
-    return len(value) if isinstance(value, str) else 0
+    return sum(map(len, _strings(value)))
+
+
+def _n_expanded(value: object) -> int:
+    """Count characters as tokenizers see them: a ligature stands for up to 18 letters."""
+    return sum(len(unicodedata.normalize("NFKC", text)) for text in _strings(value))
+
+
+def _strings(value: object) -> Iterable[str]:
+    found = value.values() if isinstance(value, Mapping) else (value,)
+    return [text for text in found if isinstance(text, str)]
 
 
 def _model(value: object) -> str | None:

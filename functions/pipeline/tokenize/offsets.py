@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 Span = tuple[int, int]
+NEAR_CHARS = 32  # how far back a composing letter is looked for; keeps hostile text linear
 
 
 class LeadingControls:
@@ -52,7 +53,7 @@ def whole_characters(text: str, offsets: Sequence[Span]) -> Sequence[Span]:
 
 
 def _reach(text: str, start: int, end: int, stop: int) -> int:
-    while start < end < stop and _composes(text[start:end], text[end]):
+    while start < end < stop and _composes(text[max(start, end - NEAR_CHARS) : end], text[end]):
         end += 1
     return end
 

@@ -87,6 +87,7 @@ def test_bad_bodies_are_named(body: object, error: type[GlossaError], message: s
         (["a"] * 10_000, "got 10000 inputs, at most 512 in one request"),
         ("a" * 10_000_000, "got 10000000 characters of text, at most 1000000"),
         (["a" * 600_000, {"text": "a", "text_pair": "b" * 600_000}], "got 1200001 characters"),
+        ("\ufdfa" * 60_000, "got 60000 characters of text that stand for 1080000, at most 1000000"),
     ],
 )
 def test_too_much_text_is_refused_with_a_way_forward(inputs: object, message: str) -> None:

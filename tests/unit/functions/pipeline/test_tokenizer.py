@@ -25,6 +25,7 @@ AWKWARD = [
     "a" * 2000, "\u0301" * 50, "x\u2028y", "٣٤٥ ①②③ ½", "\U0010ffff\ue000", "Ꮳꮳ ǅ ẞ", "🏳\ufe0f\u200d🌈 🇪🇺",
 ]  # fmt: skip
 
+EXTENDERS = "\u200c\u200d\uff9e\uff9f"  # with marks, all that the library joins to the character before
 DELETED = {chr(c) for c in [*range(1, 9), 0xB, *range(0xE, 0x20), 0x7F, 0x8F, 0x9F]}
 anything = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60)
 mixed = st.lists(
@@ -63,7 +64,7 @@ def assert_offsets_slice(pair: Pair, text: str) -> None:
 
 def _character(text: str, start: int) -> int:
     """Return where the character begins that a span's first code point is part of."""
-    while start and unicodedata.combining(text[start]):
+    while start and (unicodedata.category(text[start])[0] == "M" or text[start] in EXTENDERS):
         start -= 1
     return start
 
