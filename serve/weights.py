@@ -98,7 +98,7 @@ def check_weights(folder: Path, expected_sha256: str) -> None:
     if found != expected_sha256:
         raise CheckpointError(
             f"weights in {folder} have sha256 {found}, the catalog expects {expected_sha256}",
-            hint="the checkpoint changed, or the catalog names another; if it changed on purpose: glossa catalog refresh NAME",
+            hint="the checkpoint changed, or the catalog names another; if on purpose: glossa catalog refresh NAME",
         )
 
 
