@@ -66,10 +66,11 @@ def _from_notification(record: object) -> ObjectCreated | None:
 def _created(bucket: object, thing: object, *, version: str, etag: str) -> ObjectCreated | None:
     if not isinstance(bucket, Mapping) or not isinstance(thing, Mapping) or not thing.get("key"):
         return None
+    size = thing.get("size")
     return ObjectCreated(
         bucket=str(bucket.get("name", "")),
         key=str(thing["key"]),
-        size_bytes=int(thing.get("size") or 0),
+        size_bytes=size if isinstance(size, int) else 0,
         version=_word(thing.get(version)),
         etag=_word(thing.get(etag)),
         sequencer=_word(thing.get("sequencer")),

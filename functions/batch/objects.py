@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -115,7 +116,7 @@ class S3Objects:
             answer = self._client.get_object(Bucket=bucket, Key=key, **which, **span)
         except self._client.exceptions.ClientError as error:
             raise _read_error(error, key) or error from None
-        with answer["Body"] as body:
+        with closing(answer["Body"]) as body:
             yield from body.iter_chunks(CHUNK_BYTES)
 
     def put_new(self, bucket: str, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> bool:
@@ -124,8 +125,8 @@ class S3Objects:
         for _ in range(PUT_TRIES):
             try:
                 self._client.put_object(
-                    Bucket=bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumSHA256=digest,
-                    ContentType=content_type, Metadata=dict(metadata),
+                    Bucket=bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=digest, ContentType=content_type, Metadata=dict(metadata),
                 )  # fmt: skip
             except self._client.exceptions.ClientError as error:
                 if _code(error) in {"PreconditionFailed", "412"}:

@@ -92,5 +92,5 @@ def _join(rows: Iterable[tuple[bytes, bool]]) -> Rows:
 
 def decode_rows(data: bytes) -> Iterator[dict[str, object]]:
     """Yield the rows of a part object."""
-    for line in data.splitlines():
+    for line in data.split(b"\n")[:-1]:
         yield json.loads(line)

@@ -24,12 +24,12 @@ class Bounds:
     max_chars: int = MAX_CHARS
 
 
-def bounds_for(model: Model) -> Bounds:
+def bounds_for(model: Model, max_records: int = MAX_RECORDS) -> Bounds:
     """Return bounds under which a run takes at most a third of the worker's time.
 
     Counts one token a character, which no script of the family exceeds by much.
     """
-    return Bounds(MAX_RECORDS, int(min(MAX_CHARS, max(MIN_CHARS, model.tokens_per_s * WORK_SHARE_S))))
+    return Bounds(max_records, int(min(MAX_CHARS, max(MIN_CHARS, model.tokens_per_s * WORK_SHARE_S))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from functions.batch.formats import Framing, ObjectProblem, Problem
 from functions.batch.items import Input, Job, Plan, Shard, Spec
 from functions.batch.ledger import load_input, load_job, load_plan
 from functions.batch.pointers import Pointer, decode
-from functions.batch.sharding import Run, bounds_for
+from functions.batch.sharding import MAX_RECORDS, Run, bounds_for
 from functions.batch.writes import Refused, Value
 from functions.pipeline.route import route
 from functions.plan.accept import accept
@@ -38,11 +38,16 @@ MAX_RUNS = 8  # that make no progress, before an input is given up
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans one job at a time. `catalog_sha256` names the catalog in the job's manifest."""
+    """Plans one job at a time. `catalog_sha256` names the catalog in the job's manifest.
+
+    A shard holds at most `max_records`; one transaction adds at most `step_shards`.
+    """
 
     doors: Doors
     catalog: Catalog
     catalog_sha256: str
+    max_records: int = MAX_RECORDS
+    step_shards: int = STEP_SHARDS
 
     def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the plan queue (S3's own, or a pointer); returns the partial batch response."""
@@ -86,7 +91,7 @@ class Planner:
             plan = replace(plan, n_inputs=0, n_problems=1, code=error.code, detail=error.message)
         else:
             model = self.catalog.model(routed.model)
-            bounds = bounds_for(model)
+            bounds = bounds_for(model, self.max_records)
             plan = replace(plan, max_records=bounds.max_records, max_chars=bounds.max_chars)
             facts |= {
                 "model": model.name, "head": routed.head, "model_revision": model.revision,
@@ -132,7 +137,7 @@ class Planner:
         try:
             found = read_runs(source, plan, Spec.from_json(job.spec).options, self.doors)
             while plan.input == source.ordinal and time_left_s() >= MARGIN_S:
-                batch = list(islice(found.runs, STEP_SHARDS))
+                batch = list(islice(found.runs, self.step_shards))
                 plan = self._step(job, plan, source, batch, framing=found.framing, staged=found.staged)
         except ObjectProblem as problem:
             plan = self._problem(job, plan, source, problem.problem)
@@ -146,7 +151,7 @@ class Planner:
         after = replace(
             plan, record=plan.record + sum(s.n_records for s in shards), n_shards=plan.n_shards + len(shards)
         )
-        if len(batch) < STEP_SHARDS:
+        if len(batch) < self.step_shards:
             after = replace(after, input=plan.input + 1, offset=0, line=0)
         else:
             after = replace(after, offset=batch[-1].end, line=batch[-1].frames[-1].index + 1)

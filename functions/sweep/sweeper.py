@@ -33,9 +33,10 @@ class Sweeper:
     """Sweeps once per run."""
 
     doors: Doors
+    max_items: int = MAX_ITEMS
 
     def run(self, time_left_s: Callable[[], float]) -> dict[str, int]:
-        """Look at up to 400 due items; return how often each thing was done."""
+        """Look at up to `max_items` due items; return how often each thing was done."""
         done: Counter[str] = Counter()
         for key in self._due():
             if time_left_s() < MARGIN_S:
@@ -50,7 +51,7 @@ class Sweeper:
         until = keys.due_sort(self.doors.now_ms(), "")
         partitions = keys.due_partitions()
         for partition in partitions:
-            yield from self.doors.store.due(partition, until, MAX_ITEMS // len(partitions))
+            yield from self.doors.store.due(partition, until, max(1, self.max_items // len(partitions)))
 
     def _look(self, key: keys.Key) -> str:
         item = self.doors.store.get(key)

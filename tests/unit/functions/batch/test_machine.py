@@ -1,0 +1,236 @@
+"""The state machine: every move is in the table or a Conflict, fences hold, counters count once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.batch import keys, leases, machine
+from functions.batch.items import Input, Job, Listing, Plan, Recipe, Shard, Spec, from_item, iso, to_item
+from functions.batch.leases import Part
+from functions.batch.memory_store import MemoryStore
+from functions.batch.writes import Is, Put, Refused, Update
+from shared.errors import Conflict
+
+NOW = 1_800_000_000_000
+JOB = Job(tenant="a", job="0" * 32, state=machine.RUNNING, source="api", spec="", created_ms=NOW, expires_at=9)
+SHARD = Shard(
+    shard="00000000-0123456789ab", state=machine.PENDING, input=0, key="k", version="v", etag="e", start=0, end=9,
+    line=0, record=0, n_records=3, framing="lines",
+)  # fmt: skip
+PART = Part("d" * 64, 100, 2, 1, "r7")
+STATES = st.sampled_from(sorted(machine.JOB_MOVES))
+
+
+@given(STATES, STATES)
+def test_only_moves_of_the_table_can_be_made(before: str, after: str) -> None:
+    """A move that is not in the table is a Conflict that names both states; one that is, is guarded by the first."""
+    job = replace(JOB, state=before)
+    if after in machine.JOB_MOVES[before]:
+        write = machine.move(job, after, NOW)
+        assert write.set["state"] == after
+        assert Is("state", before) in write.guards
+        assert ("gsi1pk" in write.set) == (after not in machine.ENDED) == (not write.remove)
+        assert ("finished_ms" in write.set) == (after in machine.ENDED)
+    else:
+        with pytest.raises(Conflict, match=f"{before}.*{after}"):
+            machine.move(job, after, NOW)
+
+
+def test_ended_states_are_final() -> None:
+    """Nothing leads out of an ended job or shard."""
+    assert {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"} == machine.ENDED
+    assert not machine.SHARD_MOVES["DONE"]
+    assert not machine.SHARD_MOVES["FAILED"]
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    """From CREATED every job state is reached, from PENDING every shard state."""
+    for table, first in ((machine.JOB_MOVES, machine.CREATED), (machine.SHARD_MOVES, machine.PENDING)):
+        reached, new = {first}, {first}
+        while new:
+            new = {after for state in new for after in table[state]} - reached
+            reached |= new
+        assert reached == set(table)
+
+
+@pytest.mark.parametrize(
+    ("ok", "failed", "problems", "expected"),
+    [(3, 0, 0, "SUCCEEDED"), (3, 1, 0, "PARTIALLY_SUCCEEDED"), (3, 0, 1, "PARTIALLY_SUCCEEDED"), (0, 3, 0, "FAILED"),
+     (0, 0, 1, "FAILED")],
+)  # fmt: skip
+def test_outcome(ok: int, failed: int, problems: int, expected: str) -> None:
+    """All well, some well, none well."""
+    job = replace(JOB, state=machine.FINALIZING, records_ok=ok, records_failed=failed, n_problems=problems)
+    assert machine.outcome(job) == expected
+    assert machine.end(job, "d", NOW).set["state"] == expected
+    assert machine.outcome(replace(job, state=machine.CANCELLING)) == "CANCELLED"
+
+
+def test_a_job_closes_only_with_no_open_shard() -> None:
+    """Open shards, or any state but RUNNING, keep it from closing; the write itself checks again."""
+    for job in (replace(JOB, shards_open=1), replace(JOB, shards_open=-1), replace(JOB, state=machine.PLANNING)):
+        with pytest.raises(Conflict):
+            machine.close(job, NOW)
+    assert Is("shards_open", 0) in machine.close(JOB, NOW).guards
+
+
+@pytest.mark.parametrize("state", sorted(machine.JOB_MOVES))
+def test_cancel(state: str) -> None:
+    """A job is stopped at once before it is started, in two moves while it runs, and not at all when it is closing."""
+    job = replace(JOB, state=state)
+    if state == machine.CREATED:
+        assert machine.cancel(job, NOW).set["state"] == machine.CANCELLED
+    elif state in {machine.SUBMITTED, machine.PLANNING, machine.RUNNING}:
+        assert machine.cancel(job, NOW).set["state"] == machine.CANCELLING
+    else:
+        with pytest.raises(Conflict):
+            machine.cancel(job, NOW)
+
+
+def stored(*shards: Shard, job: Job = JOB) -> MemoryStore:
+    """Put a job and shards into a store."""
+    store = MemoryStore()
+    store.write(Put(keys.job_item(job.tenant, job.job), to_item(job)))
+    for shard in shards:
+        store.write(Put(keys.shard_item(job.tenant, job.job, shard.shard), to_item(shard)))
+    return store
+
+
+def shard_in(store: MemoryStore) -> Shard:
+    """Read the shard back."""
+    return from_item(Shard, store.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
+
+
+def job_in(store: MemoryStore) -> Job:
+    """Read the job back."""
+    return from_item(Job, store.get(keys.job_item(JOB.tenant, JOB.job)) or {})
+
+
+def test_a_claim_leaves_what_it_says() -> None:
+    """The shard in the store is the one the claim returned, leased, fenced and due when the lease ends."""
+    store = stored(SHARD)
+    write, leased = leases.claim(JOB, SHARD, NOW)
+    store.write(write)
+    assert shard_in(store) == leased
+    assert (leased.state, leased.attempt, leased.strikes) == (machine.LEASED, 1, 0)
+    item = store.get(write.key) or {}
+    assert str(item["gsi1sk"]).startswith(f"{NOW + leases.LEASE_MS:014d}/")
+    with pytest.raises(Refused):
+        store.write(write)
+
+
+def test_a_lease_holds_until_it_ends() -> None:
+    """Before its end a lease cannot be taken; after it, taking it moves the fence and leaves a strike."""
+    store = stored(SHARD)
+    write, first = leases.claim(JOB, SHARD, NOW)
+    store.write(write)
+    with pytest.raises(leases.Held) as held:
+        leases.claim(JOB, first, NOW + leases.LEASE_MS - 1)
+    assert held.value.until_ms == NOW + leases.LEASE_MS
+    write, second = leases.claim(JOB, first, NOW + leases.LEASE_MS)
+    store.write(write)
+    assert (second.attempt, second.strikes) == (2, 1)
+    for late in (leases.release(JOB, first, NOW, strike=True, reason="x"), *leases.settle(JOB, first, PART, NOW)[:1]):
+        with pytest.raises(Refused):
+            store.write(late)
+    assert shard_in(store) == second
+
+
+def test_a_released_shard_is_free_again() -> None:
+    """A release without fault leaves no strike; with one it does, and keeps the reason."""
+    store = stored(SHARD)
+    for strike, strikes in ((False, 0), (True, 1), (True, 2)):
+        write, leased = leases.claim(JOB, shard_in(store), NOW)
+        store.write(write)
+        store.write(leases.release(JOB, leased, NOW, strike=strike, reason="why"))
+        found = shard_in(store)
+        assert (found.state, found.strikes, found.reason) == (machine.PENDING, strikes, "why")
+
+
+def test_settling_counts_once() -> None:
+    """Of two settlements of one lease one counts; the shard leaves the index."""
+    store = stored(SHARD, job=replace(JOB, shards_open=1))
+    write, leased = leases.claim(JOB, SHARD, NOW)
+    store.write(write)
+    store.write(*leases.settle(JOB, leased, PART, NOW))
+    with pytest.raises(Refused) as refused:
+        store.write(*leases.settle(JOB, leased, PART, NOW))
+    assert refused.value.failed == (0,)
+    job, shard = job_in(store), shard_in(store)
+    assert (job.shards_open, job.shards_done, job.shards_failed, job.records_ok, job.records_failed) == (0, 1, 0, 2, 1)
+    assert (shard.state, shard.part_sha256, shard.records_ok) == (machine.DONE, PART.sha256, 2)
+    assert "gsi1pk" not in (store.get(write.key) or {})
+    with pytest.raises(Conflict):
+        leases.claim(JOB, shard, NOW + 10**9)
+
+
+@pytest.mark.parametrize("state", ["CANCELLING", "CANCELLED", "FINALIZING", "FAILED"])
+def test_a_job_that_is_over_takes_no_result(state: str) -> None:
+    """A late settlement changes neither shard nor counters, and says that the job refused it."""
+    store = stored(SHARD, job=replace(JOB, state=state))
+    write, leased = leases.claim(JOB, SHARD, NOW)
+    store.write(write)
+    with pytest.raises(Refused) as refused:
+        store.write(*leases.settle(JOB, leased, PART, NOW))
+    assert refused.value.failed == (1,)
+    assert job_in(store).shards_done == 0
+    assert shard_in(store).state == machine.LEASED
+
+
+def test_planning_is_refused_to_the_slower_planner_and_to_a_cancelled_job() -> None:
+    """A step from an old checkpoint adds nothing; nor does one of a job that was cancelled."""
+    planning = replace(JOB, state=machine.PLANNING)
+    store = stored(job=planning)
+    plan = Plan(n_inputs=1)
+    store.write(Put(keys.plan_item("a", JOB.job), to_item(plan)))
+    after = replace(plan, step=1, record=3, n_shards=1, updated_ms=NOW)
+    writes = machine.plan_step(planning, plan, after, (SHARD,), None)
+    store.write(*writes)
+    assert "gsi1pk" in (store.get(keys.shard_item("a", JOB.job, SHARD.shard)) or {})
+    with pytest.raises(Refused):
+        store.write(*writes)
+    store.write(machine.cancel(planning, NOW))
+    other = replace(SHARD, shard="00000001-0123456789ab")
+    with pytest.raises(Refused) as refused:
+        store.write(*machine.plan_step(planning, after, replace(after, step=2), (other,), None))
+    assert refused.value.failed == (1,)
+
+
+def test_a_job_planned_after_its_shards_ended_is_ready_at_once() -> None:
+    """Shards may end while planning goes on: the count of open ones meets at zero."""
+    job = replace(JOB, state=machine.PLANNING, shards_open=-2)
+    store = stored(job=job)
+    plan = Plan(step=4, n_shards=2, record=5)
+    store.write(Put(keys.plan_item("a", JOB.job), to_item(plan)))
+    assert not machine.ready_to_close(job)
+    store.write(*machine.end_planning(job, plan, NOW))
+    assert machine.ready_to_close(job_in(store))
+    assert job_in(store).n_records == 5
+
+
+def test_repair_is_refused_when_the_counters_moved() -> None:
+    """What was counted before a shard ended is not written over it."""
+    store = stored()
+    store.write(Update(keys.job_item("a", JOB.job), add={"shards_done": 1}))
+    with pytest.raises(Refused):
+        store.write(machine.repair_counters(JOB, {"shards_done": 5}))
+
+
+def test_items_come_back() -> None:
+    """Every entity survives its form in the table; specs survive JSON, tuples included."""
+    entities = [JOB, SHARD, Plan(unsent=("a", "b")), Input(ordinal=1, key="ü", etag="e", size_bytes=3)]
+    for entity in [*entities, Listing(job="j", expires_at=1), Recipe(name="r", spec="{}", created_ms=5)]:
+        kind: type[Job] = type(entity)  # type: ignore[assignment] # any of the six
+        assert from_item(kind, {"pk": "p", "sk": "s", "gsi1pk": "x", **to_item(entity)}) == entity
+    spec = Spec("fill-mask", "mini:mlm", {"targets": ("a", "b"), "top_k": 3, "x": 0.5, "none": None})
+    assert Spec.from_json(spec.to_json()) == spec
+
+
+def test_times_are_written_as_iso() -> None:
+    """Milliseconds in UTC; zero is not yet."""
+    assert iso(NOW + 7) == "2027-01-15T08:00:00.007Z"
+    assert iso(0) is None

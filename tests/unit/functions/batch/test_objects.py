@@ -1,0 +1,137 @@
+"""The contract of an object store, run against memory and moto's S3: any difference between them fails here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from functions.batch.doors import Doors
+from functions.batch.memory_objects import MemoryObjects
+from functions.batch.objects import Objects
+from shared.errors import Conflict, NotFound
+from tests.unit.functions.batch.cloud import client
+
+KEYS = [
+    "t/x/a b.txt",
+    "t/x/a+b.txt",
+    "t/x/100%.txt",
+    "t/x/日本語 ü.txt",
+    "t/x/a//b.txt",
+    "t/x/a%2Fb.txt",
+    "t/x/é😀.txt",
+]
+Put = Callable[[str, bytes], None]
+
+
+@pytest.fixture
+def objects(doors: Doors) -> Objects:
+    """Return each object store in turn."""
+    return doors.objects
+
+
+@pytest.fixture
+def put(doors: Doors) -> Put:
+    """Return what puts an object into the input bucket, as someone outside would."""
+
+    def outside(key: str, data: bytes) -> None:
+        if isinstance(doors.objects, MemoryObjects):
+            doors.objects.put(doors.input_bucket, key, data)
+        else:
+            client("s3").put_object(Bucket=doors.input_bucket, Key=key, Body=data)
+
+    return outside
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_key_is_read_as_it_was_written(doors: Doors, put: Put, key: str) -> None:
+    """Spaces, plus, percent and Unicode in keys lead to the same object in every call."""
+    put(key, b"0123456789")
+    found = doors.objects.head(doors.input_bucket, key)
+    assert found is not None
+    assert (found.key, found.size_bytes, found.etag) == (key, 10, "781e5e245d69b566979b86e28d23f2c7")
+    assert found.version
+    assert b"".join(doors.objects.read(doors.input_bucket, key)) == b"0123456789"
+    assert [each.key for each in doors.objects.list(doors.input_bucket, "t/x/").objects] == [key]
+
+
+def test_ranges_are_half_open(doors: Doors, put: Put) -> None:
+    """A range gives exactly its bytes; an empty one none; one past the end is refused."""
+    put("k", b"0123456789")
+    read = doors.objects.read
+    assert b"".join(read(doors.input_bucket, "k", start=2, end=5)) == b"234"
+    assert b"".join(read(doors.input_bucket, "k", start=7)) == b"789"
+    assert b"".join(read(doors.input_bucket, "k", start=7, end=99)) == b"789"
+    assert b"".join(read(doors.input_bucket, "k", start=4, end=4)) == b""
+    with pytest.raises(Conflict, match="shorter"):
+        list(read(doors.input_bucket, "k", start=10, end=12))
+
+
+def test_an_empty_object_is_read_whole(doors: Doors, put: Put) -> None:
+    """Nothing is also content."""
+    put("k", b"")
+    assert b"".join(doors.objects.read(doors.input_bucket, "k")) == b""
+
+
+def test_a_version_is_read_after_it_was_overwritten(doors: Doors, put: Put) -> None:
+    """A version id leads to the old bytes; an etag refuses the new ones."""
+    put("k", b"old")
+    old = doors.objects.head(doors.input_bucket, "k")
+    put("k", b"newer")
+    assert old is not None
+    assert b"".join(doors.objects.read(doors.input_bucket, "k", version=old.version)) == b"old"
+    assert doors.objects.head(doors.input_bucket, "k", old.version) == old
+    with pytest.raises(Conflict, match="overwritten"):
+        list(doors.objects.read(doors.input_bucket, "k", etag=old.etag))
+
+
+def test_a_missing_object_is_told_apart(doors: Doors) -> None:
+    """What is not there has no head, and cannot be read."""
+    assert doors.objects.head(doors.input_bucket, "nowhere") is None
+    with pytest.raises(NotFound):
+        list(doors.objects.read(doors.input_bucket, "nowhere"))
+
+
+def test_put_new_writes_once(doors: Doors) -> None:
+    """The first writer's bytes, digest and metadata stand; the second is told so."""
+    put = doors.objects.put_new
+    assert put(doors.output_bucket, "p", b"first", content_type="text/plain", metadata={"ok": "1"})
+    assert not put(doors.output_bucket, "p", b"second", content_type="text/plain", metadata={"ok": "2"})
+    stored = doors.objects.head(doors.output_bucket, "p")
+    assert stored is not None
+    assert (stored.sha256, dict(stored.metadata)) == (hashlib.sha256(b"first").hexdigest(), {"ok": "1"})
+    assert b"".join(doors.objects.read(doors.output_bucket, "p")) == b"first"
+
+
+def test_of_many_writers_one_wins(doors: Doors) -> None:
+    """Of sixteen parallel writers of one key exactly one writes."""
+    doors.objects.head(doors.output_bucket, "warm")
+
+    def write(i: int) -> bool:
+        return doors.objects.put_new(doors.output_bucket, "p", b"%d" % i, content_type="x/y", metadata={})
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(write, range(16))) == 1
+
+
+def test_listing_in_pages_gives_every_key_once(doors: Doors, put: Put) -> None:
+    """Pages of any size, each after the last key of the one before, give all keys of a prefix in order."""
+    for key in [*KEYS, "t/y/other.txt"]:
+        put(key, b"x")
+    for limit in (1, 3, 100):
+        found: list[str] = []
+        more = True
+        while more:
+            page = doors.objects.list(doors.input_bucket, "t/x/", after=found[-1] if found else "", limit=limit)
+            found += [each.key for each in page.objects]
+            more = page.more
+        assert found == sorted(KEYS)
+
+
+def test_signed_addresses_name_the_object(doors: Doors) -> None:
+    """An upload form fixes its key; a download address names its object."""
+    form = doors.objects.sign_post(doors.input_bucket, "t/x/in.txt", max_bytes=10, expires_s=60)
+    assert form.fields["key"] == "t/x/in.txt"
+    assert "t/x/in.txt" in doors.objects.sign_get(doors.output_bucket, "t/x/in.txt", expires_s=60)

@@ -1,0 +1,181 @@
+"""The contract of a store, run against memory and moto's DynamoDB: any difference between them fails here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from functions.batch.doors import Doors
+from functions.batch.keys import Key
+from functions.batch.memory_store import MemoryStore
+from functions.batch.store import Store
+from functions.batch.writes import AtMost, Check, Delete, Guard, Is, IsIn, Item, Put, Refused, Update, Write
+
+A, B, C = Key("t/x/jobs/1", "job"), Key("t/x/jobs/1", "plan"), Key("t/x/jobs/2", "job")
+
+
+@pytest.fixture
+def store(doors: Doors) -> Store:
+    """Return each store in turn."""
+    return doors.store
+
+
+def test_an_item_comes_back_as_it_was_put(store: Store) -> None:
+    """Text, whole numbers, truth values, lists and maps survive; keys come along."""
+    item: Item = {
+        "text": "ü\x00😀", "empty": "", "number": -(10**18), "yes": True, "no": False,
+        "list": ["a", 1, []], "map": {"k": {"v": 2}}, "state": "RUNNING",
+    }  # fmt: skip
+    store.write(Put(A, item))
+    assert store.get(A) == item | {"pk": A.pk, "sk": A.sk}
+    assert store.get(B) is None
+    assert store.get_many([B, A, C, A]) == [None, store.get(A), None, store.get(A)]
+
+
+def test_a_put_is_refused_when_the_key_is_taken(store: Store) -> None:
+    """The first put wins; the second says which write was refused, and changes nothing."""
+    store.write(Put(A, {"n": 1}))
+    with pytest.raises(Refused) as refused:
+        store.write(Put(B, {"n": 2}), Put(A, {"n": 2}))
+    assert refused.value.failed == (1,)
+    assert store.get(A) == {"n": 1, "pk": A.pk, "sk": A.sk}
+    assert store.get(B) is None
+
+
+def test_an_update_sets_adds_and_removes_at_once(store: Store) -> None:
+    """Absent counters count from zero; reserved words of DynamoDB are ordinary names."""
+    store.write(Put(A, {"state": "PENDING", "name": "x", "n": 2}))
+    store.write(Update(A, set={"state": "DONE", "size": 3}, add={"n": -5, "count": 7}, remove=("name", "missing")))
+    assert store.get(A) == {"pk": A.pk, "sk": A.sk, "state": "DONE", "size": 3, "n": -3, "count": 7}
+
+
+@pytest.mark.parametrize("write", [Update(A, set={"n": 1}), Delete(A), Check(A)])
+def test_what_is_absent_cannot_be_changed(store: Store, write: Write) -> None:
+    """Update, delete and check of a missing item are refused and make nothing."""
+    with pytest.raises(Refused):
+        store.write(write)
+    assert store.get(A) is None
+
+
+GUARDS: list[tuple[Guard, bool]] = [
+    (Is("state", "RUNNING"), True),
+    (Is("state", "DONE"), False),
+    (Is("n", 3), True),
+    (Is("n", "3"), False),
+    (Is("missing", ""), False),
+    (IsIn("state", ("PLANNING", "RUNNING")), True),
+    (IsIn("state", ("DONE",)), False),
+    (IsIn("missing", ("DONE",)), False),
+    (AtMost("n", 3), True),
+    (AtMost("n", 2), False),
+    (AtMost("missing", 2), False),
+]
+
+
+MAKERS: list[Callable[[Guard], Write]] = [
+    lambda guard: Update(A, set={"x": 1}, guards=(guard,)),
+    lambda guard: Check(A, (guard,)),
+    lambda guard: Delete(A, (guard,)),
+]
+
+
+def test_guards(store: Store) -> None:
+    """A guard compares type and value, whatever it guards; on a missing attribute every guard is false."""
+    for guard, holds in GUARDS:
+        store.write(Put(A, {"state": "RUNNING", "n": 3}))
+        for make in MAKERS:
+            try:
+                store.write(make(guard))
+            except Refused:
+                assert not holds, guard
+            else:
+                assert holds, guard
+        if store.get(A) is not None:
+            store.write(Delete(A))
+
+
+def test_a_transaction_is_all_or_nothing(store: Store) -> None:
+    """One false guard among many undoes all; every refused index is named, the others are not."""
+    store.write(Put(A, {"n": 1}), Put(B, {"n": 1}), Put(C, {"n": 1}))
+    with pytest.raises(Refused) as refused:
+        store.write(Update(A, add={"n": 1}), Check(B, (Is("n", 9),)), Update(C, add={"n": 1}, guards=(Is("n", 8),)))
+    assert refused.value.failed == (1, 2)
+    assert [item and item["n"] for item in store.get_many([A, B, C])] == [1, 1, 1]
+    store.write(Update(A, add={"n": 1}), Check(B, (Is("n", 1),)), Delete(C))
+    assert store.get(C) is None
+
+
+def test_a_hundred_writes_are_the_most(store: Store) -> None:
+    """A transaction of 100 is carried out; none and 101 are our own bugs."""
+    store.write(*(Put(Key("p", f"{i:03d}"), {"n": i}) for i in range(100)))
+    for writes in ((), tuple(Put(Key("q", str(i)), {}) for i in range(101))):
+        with pytest.raises(ValueError, match="expected 1 to 100"):
+            store.write(*writes)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_pages_give_every_item_once_in_order(store: Store, *, newest_first: bool) -> None:
+    """Walking pages of any size gives a partition's items under a prefix, sorted, none twice."""
+    for i in range(7):
+        store.write(
+            Put(Key("p", f"shard/{i}"), {"n": i}), Put(Key("p", f"input/{i}"), {}), Put(Key("q", f"shard/{i}"), {})
+        )
+    expected = sorted(range(7), reverse=newest_first)
+    for limit in (1, 3, 7, 50):
+        found, after, pages = [], None, 0
+        while True:
+            page = store.query("p", prefix="shard/", after=after, limit=limit, newest_first=newest_first)
+            found += [item["n"] for item in page.items]
+            pages += 1
+            if page.after is None or pages > 9:
+                break
+            after = page.after
+        assert found == expected
+    assert store.query("nobody").items == ()
+
+
+def test_the_index_is_sparse_and_sorted_by_time(store: Store) -> None:
+    """Only items with index attributes are due, the oldest first, strictly before the given time."""
+    store.write(Put(A, {"gsi1pk": "due/1", "gsi1sk": "0005/a"}), Put(B, {"gsi1pk": "due/1", "gsi1sk": "0003/b"}))
+    store.write(Put(C, {"gsi1pk": "due/2", "gsi1sk": "0001/c"}), Put(Key("p", "none"), {}))
+    assert store.due("due/1", "0006/", 10) == [B, A]
+    assert store.due("due/1", "0006/", 1) == [B]
+    assert store.due("due/1", "0005/", 10) == [B]
+    store.write(Update(B, remove=("gsi1pk", "gsi1sk")))
+    assert store.due("due/1", "9999/", 10) == [A]
+
+
+def test_of_many_racing_claims_one_wins(store: Store) -> None:
+    """Sixteen threads that take the same lease: one is let in, and the fence moved by one."""
+    store.write(Put(A, {"attempt": 0}))
+
+    def claim(_: int) -> bool:
+        try:
+            store.write(Update(A, set={"attempt": 1}, guards=(Is("attempt", 0),)))
+        except Refused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as threads:
+        assert sum(threads.map(claim, range(16))) == 1
+
+
+def test_racing_counts_are_all_counted() -> None:
+    """Transactions that add to one counter lose nothing, each with its own guard.
+
+    In memory only: moto's transactions are not atomic between threads. The stack's tests do this on the emulator.
+    """
+    store = MemoryStore()
+    store.write(Put(A, {"done": 0}), *(Put(Key("s", str(i)), {"state": "LEASED"}) for i in range(24)))
+
+    def settle(i: int) -> None:
+        shard = Update(Key("s", str(i // 2)), set={"state": "DONE"}, guards=(Is("state", "LEASED"),))
+        with suppress(Refused):
+            store.write(shard, Update(A, add={"done": 1}))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(settle, range(48)))
+    assert (store.get(A) or {})["done"] == 24

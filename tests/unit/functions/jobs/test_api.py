@@ -1,0 +1,313 @@
+"""The jobs API: what it makes, refuses and shows, each request a raw proxy event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.batch import keys, machine
+from functions.batch.items import Plan, from_item
+from functions.jobs.bodies import decode_cursor, encode_cursor
+from functions.jobs.views import job_json
+from shared.errors import Unprocessable
+from tests.unit.functions.batch.test_machine import JOB, NOW
+from tests.unit.functions.batch.world import TENANT, World, texts
+
+BODY: dict[str, Any] = {"task": "text-classification"}
+
+
+@pytest.fixture
+def world() -> World:
+    """Return an empty world."""
+    return World()
+
+
+def create(world: World, token: str = "", **changes: Any) -> tuple[int, Any]:
+    """Create a job."""
+    headers = {"Idempotency-Key": token} if token else {}
+    return world.ask("POST", "/v1/jobs", BODY | changes, headers=headers)
+
+
+def upload(world: World, made: dict[str, Any], *contents: bytes) -> None:
+    """Upload a job's files, as the holder of its forms would."""
+    for form, data in zip(made["uploads"], contents, strict=True):
+        world.objects.put(world.doors.input_bucket, form["fields"]["key"], data)
+
+
+def test_a_job_from_creation_to_results(world: World) -> None:
+    """Created, uploaded, started, worked, read: each answer says what comes next."""
+    status, made = create(world, files=["b.txt", "a.jsonl"], format={"text": "lines"})
+    assert (status, made["state"], made["model"]) == (201, "CREATED", "mini:topic")
+    assert [form["fields"]["key"] for form in made["uploads"]] == [
+        f"t/local/jobs/{made['job']}/input/{name}" for name in ("b.txt", "a.jsonl")
+    ]
+    upload(world, made, b"c\nd", b'{"text": "a"}\n{"text": "b", "id": 9}\n')
+    status, started = world.ask("POST", made["start"])
+    assert (status, started["state"]) == (202, "SUBMITTED")
+    world.run()
+    status, shown = world.ask("GET", started["status"])
+    assert (status, shown["state"], shown["progress"], shown["eta_s"]) == (200, "SUCCEEDED", 1.0, 0.0)
+    assert shown["counts"] == {
+        "records": 4, "succeeded": 4, "failed": 0, "shards": 2, "shards_done": 2, "shards_failed": 0,
+        "unreadable_inputs": 0,
+    }  # fmt: skip
+    assert texts(world.rows(made["job"])) == ["a", "b", "c", "d"]
+    status, results = world.ask("GET", f"{started['status']}/results")
+    assert status == 200
+    assert [part["first_index"] for part in results["parts"]] == [0, 2]
+    assert results["manifest"]["url"].startswith("memory://output/t/local/jobs/")
+    assert results["next"] is None
+
+
+def test_results_come_in_pages(world: World) -> None:
+    """Parts of many shards are walked by cursor, in order, none twice."""
+    _, made = create(world, files=[f"{i}.txt" for i in range(5)])
+    upload(world, made, *[b"text"] * 5)
+    world.ask("POST", made["start"])
+    world.run()
+    found, cursor = [], None
+    for _ in range(9):
+        query = {"page_size": "2"} | ({"cursor": cursor} if cursor else {})
+        _, page = world.ask("GET", f"/v1/jobs/{made['job']}/results", queryStringParameters=query)
+        found += [part["first_index"] for part in page["parts"]]
+        if (cursor := page["next"]) is None:
+            break
+    assert found == [0, 1, 2, 3, 4]
+
+
+def test_the_same_token_and_body_is_the_same_job(world: World) -> None:
+    """A repeated request finds its job, with its uploads while it waits; field order does not matter."""
+    first = create(world, "key-1", files=["a.txt"], parameters={"top_k": 2})
+    again = world.ask(
+        "POST",
+        "/v1/jobs",
+        {"parameters": {"top_k": 2}, "files": ["a.txt"], **BODY},
+        headers={"idempotency-key": "key-1"},
+    )
+    assert (first[0], again[0]) == (201, 200)
+    assert again[1] == first[1]
+    other = create(world, "key-2", files=["a.txt"], parameters={"top_k": 2})
+    assert other[1]["job"] != first[1]["job"]
+    upload(world, first[1], b"text")
+    world.ask("POST", first[1]["start"])
+    assert create(world, "key-1", files=["a.txt"], parameters={"top_k": 2})[1]["uploads"] == []
+
+
+@pytest.mark.parametrize("change", [{"parameters": {"top_k": 3}}, {"files": ["b.txt"]}, {"task": "feature-extraction"}])
+def test_the_same_token_with_another_body_is_refused(world: World, change: dict[str, Any]) -> None:
+    """A token stands for one request."""
+    create(world, "key-1", files=["a.txt"])
+    status, problem = create(world, "key-1", **({"files": ["a.txt"]} | change))
+    assert status == 422
+    assert "Idempotency-Key" in problem["detail"]
+
+
+BAD: list[tuple[dict[str, Any], int, str]] = [
+    ({"task": "nosuch"}, 404, "text-classification"),
+    ({"task": 5}, 422, "task"),
+    ({"model": "nosuch"}, 404, "mini"),
+    ({"model": "mini:nosuch"}, 404, "topic"),
+    ({"model": "mini:embed"}, 422, "feature-extraction"),
+    ({"model": ""}, 422, "model"),
+    ({"parameters": {"top_k": 0}}, 422, "top_k"),
+    ({"parameters": {"nosuch": 1}}, 422, "nosuch"),
+    ({"parameters": []}, 422, "parameters"),
+    ({"format": {"text": "words"}}, 422, "format.text"),
+    ({"format": {"nosuch": 1}}, 422, "format.nosuch"),
+    ({"files": []}, 422, "files"),
+    ({"files": ["a.txt", "a.txt"]}, 422, "2 file names"),
+    ({"files": ["../a.txt"]}, 422, "'../a.txt'"),
+    ({"files": ["${filename}.txt"]}, 422, "filename"),
+    ({"files": ["a.pdf"]}, 422, "expected one of .txt"),
+    ({"files": ["a.txt"] * 101}, 422, "files"),
+    ({"files": "a.txt"}, 422, "files"),
+    ({"nosuch": 1}, 422, "nosuch"),
+]
+
+
+@pytest.mark.parametrize(("change", "status", "word"), BAD)
+def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any], status: int, word: str) -> None:
+    """Each is a 4xx that names the value or what was expected, and makes nothing."""
+    got, problem = create(world, **change)
+    assert (got, problem["status"]) == (status, status)
+    assert word in problem["detail"]
+    assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
+
+
+@pytest.mark.parametrize("token", ["a b", "ü", "x" * 256])
+def test_malformed_tokens_are_refused(world: World, token: str) -> None:
+    """A token is up to 255 visible ASCII characters."""
+    assert create(world, token)[0] == 422
+
+
+def test_a_job_does_not_start_without_its_uploads(world: World) -> None:
+    """What is missing is named; after the upload it starts, and starting again changes nothing."""
+    _, made = create(world, files=["a.txt", "b.txt"])
+    status, problem = world.ask("POST", made["start"])
+    assert status == 409
+    assert "got 0 of 2 files uploaded" in problem["detail"]
+    world.objects.put(world.doors.input_bucket, made["uploads"][0]["fields"]["key"], b"a")
+    status, problem = world.ask("POST", made["start"])
+    assert (status, "missing: 'b.txt'" in problem["detail"]) == (409, True)
+    world.objects.put(world.doors.input_bucket, made["uploads"][1]["fields"]["key"], b"b")
+    assert [world.ask("POST", made["start"])[0] for _ in range(3)] == [202, 202, 202]
+    world.run()
+    assert texts(world.rows(made["job"])) == ["a", "b"]
+    assert world.ask("POST", made["start"])[0] == 409
+
+
+def test_uploads_do_not_start_a_job_by_themselves(world: World) -> None:
+    """The event of an upload is acknowledged and nothing more."""
+    _, made = create(world)
+    upload(world, made, b'{"text": "a"}\n')
+    key = made["uploads"][0]["fields"]["key"]
+    stored = world.objects.head(world.doors.input_bucket, key)
+    assert stored is not None
+    world.announce(key, stored.size_bytes, stored.etag, stored.version)
+    world.run()
+    assert world.job(made["job"]).state == machine.CREATED
+
+
+def test_an_upload_after_the_plan_changes_nothing(world: World) -> None:
+    """What was pinned is read, in its version; what comes later is not."""
+    _, made = create(world, files=["a.txt"])
+    upload(world, made, b"before")
+    world.ask("POST", made["start"])
+    world.turn("plan")
+    upload(world, made, b"after")
+    world.objects.put(world.doors.input_bucket, f"t/local/jobs/{made['job']}/input/z.txt", b"late")
+    world.run()
+    assert texts(world.rows(made["job"])) == ["before"]
+
+
+def test_results_wait_for_the_end(world: World) -> None:
+    """A job that goes on answers 409 with its state."""
+    _, made = create(world)
+    status, problem = world.ask("GET", f"/v1/jobs/{made['job']}/results")
+    assert (status, "CREATED" in problem["detail"]) == (409, True)
+
+
+def test_cancel(world: World) -> None:
+    """Before the start it is immediate; cancelling again is no fault; an ended job is a 409."""
+    _, made = create(world)
+    path = f"/v1/jobs/{made['job']}"
+    assert [world.ask("POST", f"{path}/cancel")[1]["state"] for _ in range(2)] == ["CANCELLED", "CANCELLED"]
+    assert world.ask("POST", f"{path}/start")[0] == 409
+    assert world.ask("GET", f"{path}/results")[1]["manifest"] is None
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a"}\n')
+    world.run()
+    status, problem = world.ask("POST", f"/v1/jobs/{job}/cancel")
+    assert (status, "SUCCEEDED" in problem["detail"]) == (409, True)
+
+
+FOREIGN = [("GET", ""), ("GET", "/results"), ("POST", "/start"), ("POST", "/cancel")]
+
+
+@pytest.mark.parametrize(("method", "rest"), FOREIGN)
+@pytest.mark.parametrize("name", ["f" * 32, "x", "..", "%2e%2e", "0" * 33])
+def test_foreign_and_unknown_ids_are_404(world: World, method: str, rest: str, name: str) -> None:
+    """Another tenant's job and no job at all are answered alike."""
+    foreign = replace(JOB, tenant="other", job="f" * 32, state=machine.CREATED)
+    world.doors.store.write(*machine.create(foreign))
+    status, problem = world.ask(method, f"/v1/jobs/{name}{rest}")
+    assert (status, problem["code"]) == (404, "not-found")
+    assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
+
+
+def test_jobs_are_listed_newest_first_in_pages(world: World) -> None:
+    """Every job once, walking by cursor, whatever was made meanwhile."""
+    made = []
+    for _ in range(7):
+        made.append(create(world)[1]["job"])
+        world.clock.pass_s(1)
+    found, cursor = [], ""
+    for _ in range(9):
+        query = {"page_size": "3"} | ({"cursor": cursor} if cursor else {})
+        _, page = world.ask("GET", "/v1/jobs", queryStringParameters=query)
+        found += [job["job"] for job in page["jobs"]]
+        create(world)
+        world.clock.pass_s(1)
+        if (cursor := page["next"]) is None:
+            break
+    assert found == made[::-1]
+
+
+@pytest.mark.parametrize(
+    "query", [{"page_size": "0"}, {"page_size": "101"}, {"page_size": "x"}, {"cursor": "!"}, {"cursor": "YWJj"}]
+)
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/recipes"])
+def test_bad_pages_are_refused(world: World, query: dict[str, str], path: str) -> None:
+    """Sizes out of range and cursors that are not ours are a 422."""
+    assert world.ask("GET", path, queryStringParameters=query)[0] == 422
+
+
+@given(st.from_regex(r"[0-9]{14}/[0-9a-f]{32}", fullmatch=True), st.text(max_size=20))
+def test_cursors_lead_back_and_nothing_else_does(sort_key: str, other: str) -> None:
+    """A cursor is read back; any other text is refused or is such a key."""
+    pattern = r"[0-9]{14}/[0-9a-f]{32}"
+    assert decode_cursor({"cursor": encode_cursor(sort_key) or ""}, pattern) == sort_key
+    assert decode_cursor({}, pattern) is None
+    if other:
+        with pytest.raises(Unprocessable):
+            decode_cursor({"cursor": other}, pattern)
+
+
+def test_recipes(world: World) -> None:
+    """Made once, found again, never changed, listed by name, deleted; an object in the inbox is a job."""
+    recipe = {"name": "news", "task": "text-classification", "format": {"text": "lines"}}
+    status, made = world.ask("POST", "/v1/recipes", recipe)
+    assert (status, made["inbox"]) == (201, "s3://input/t/local/inbox/news/")
+    assert world.ask("POST", "/v1/recipes", recipe)[0] == 200
+    status, problem = world.ask("POST", "/v1/recipes", recipe | {"format": {"text": "document"}})
+    assert (status, "delete it first" in problem["detail"]) == (409, True)
+    assert world.ask("POST", "/v1/recipes", recipe | {"name": "A B"})[0] == 422
+    world.ask("POST", "/v1/recipes", recipe | {"name": "alpha"})
+    assert [each["name"] for each in world.ask("GET", "/v1/recipes")[1]["recipes"]] == ["alpha", "news"]
+    _, page = world.ask("GET", "/v1/recipes", queryStringParameters={"page_size": "1"})
+    _, rest = world.ask("GET", "/v1/recipes", queryStringParameters={"page_size": "1", "cursor": page["next"]})
+    assert [each["name"] for each in rest["recipes"]] == ["news"]
+    job = world.drop("in.txt", b"a\nb\n", recipe="news")
+    world.run()
+    assert texts(world.rows(job)) == ["a", "b"]
+    assert world.ask("DELETE", "/v1/recipes/news")[0] == 200
+    assert world.ask("DELETE", "/v1/recipes/news")[0] == 404
+    assert world.ask("DELETE", "/v1/recipes/A%20B")[0] == 404
+
+
+def test_status_while_planning_counts_what_was_found() -> None:
+    """Before the plan is whole, records and shards are those found so far, and progress is not known."""
+    job = replace(JOB, state=machine.PLANNING, started_ms=NOW, records_ok=10)
+    shown = job_json(job, NOW + 5000, Plan(record=40, n_shards=4))
+    assert shown["counts"] == {
+        "records": 40, "succeeded": 10, "failed": 0, "shards": 4, "shards_done": 0, "shards_failed": 0,
+        "unreadable_inputs": 0,
+    }  # fmt: skip
+    assert (shown["progress"], shown["records_per_s"], shown["eta_s"]) == (None, 2.0, None)
+
+
+def test_status_while_running_has_progress_rate_and_time_left() -> None:
+    """Progress is answered by counted records; time left is what is left at the rate so far."""
+    job = replace(JOB, started_ms=NOW, n_records=100, records_ok=20, records_failed=5, n_shards=4, shards_open=3)
+    shown = job_json(job, NOW + 10_000)
+    assert (shown["progress"], shown["records_per_s"], shown["eta_s"]) == (0.25, 2.5, 30.0)
+    fresh = job_json(replace(job, records_ok=0, records_failed=0), NOW)
+    assert (fresh["progress"], fresh["records_per_s"], fresh["eta_s"]) == (0.0, 0.0, None)
+
+
+def test_status_shows_the_plan_of_a_job_that_is_being_planned(world: World) -> None:
+    """The route reads the checkpoint."""
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a"}\n')
+    event = world.queue.take("plan")
+    assert event is not None
+    world.planner.answer(event, lambda: 1.0)
+    item = world.doors.store.get(keys.plan_item(TENANT, job))
+    assert item is not None
+    assert from_item(Plan, item).n_inputs == 1
+    status, shown = world.ask("GET", f"/v1/jobs/{job}")
+    assert (status, shown["state"], shown["recipe"], shown["files"]) == (200, "PLANNING", "topics", ["in.jsonl"])
