@@ -1,4 +1,4 @@
-"""The doors that contract suites run against: in memory, and AWS as moto plays it."""
+"""The doors that contract suites run against: in memory, AWS as moto plays it, and an emulator if one stands."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from functions.batch.doors import Doors, open_aws, open_memory
-from tests.unit.functions.batch.cloud import cloud
+from tests.unit.functions.batch.cloud import ENDPOINT, cloud
 from tests.unit.functions.batch.world import Clock
 
 
-@pytest.fixture(params=["memory", "moto"])
+@pytest.fixture(params=["memory", "moto", *(["emulator"] if ENDPOINT else [])])
 def doors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
     """Yield each implementation of the doors in turn."""
     if request.param == "memory":
         yield open_memory(Clock())
         return
-    with cloud(monkeypatch) as settings:
+    with cloud(monkeypatch, ENDPOINT if request.param == "emulator" else None) as settings:
         yield open_aws(settings)

@@ -84,7 +84,7 @@ from moto import mock_aws
 from tests.events import FakeContext, request
 from tests.unit.functions.batch import cloud
 with mock_aws():
-    settings = cloud._resources()
+    settings = cloud.resources()
     for name, value in settings.model_dump().items():
         os.environ["GLOSSA_" + name.upper()] = value
     from functions.finalize import handler as finalize

@@ -1,4 +1,4 @@
-"""A whole job on AWS as moto plays it, with the real desks around a replica in this process."""
+"""A whole job on AWS (moto, or an emulator if one stands), with the real desks around a replica in this process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from functions.batch import machine
-from functions.batch.doors import Doors, open_aws
+from functions.batch.doors import open_aws
 from functions.batch.objects import Stored
+from functions.batch.pointers import Step
+from functions.batch.queue import SqsQueue
 from functions.pipeline.journey import Journey
 from functions.replica_fake import FakeReplica
 from shared.errors import GlossaError
 from shared.messages import Result, TextRequest
-from tests.unit.functions.batch.cloud import client, cloud
-from tests.unit.functions.batch.world import JSONL, World
+from tests.unit.functions.batch.cloud import ENDPOINT, client, cloud
+from tests.unit.functions.batch.world import JSONL, STEPS, World
 from tests.unit.functions.infer.world import catalog as mini_catalog
 from tests.unit.functions.infer.world import count_ids, tokenizer
 
@@ -32,40 +34,40 @@ def journey_respond() -> Any:
     return respond
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, Doors]]:
-    """Put a world on moto."""
-    world = World(max_records=7, respond=journey_respond())
-    with cloud(monkeypatch) as settings:
-        doors = replace(open_aws(settings), now_ms=world.clock)
-        world.use(doors)
-        yield world, doors
+@pytest.fixture(params=["moto", *(["emulator"] if ENDPOINT else [])])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Put a world on AWS."""
+    made = World(max_records=7, respond=journey_respond())
+    with cloud(monkeypatch, ENDPOINT if request.param == "emulator" else None) as settings:
+        made.use(replace(open_aws(settings), now_ms=made.clock))
+        yield made
 
 
-def receive(step: str) -> dict[str, Any] | None:
+def receive(world: World, step: Step) -> dict[str, Any] | None:
     """Receive one message of a queue as the runtime does."""
-    sqs = client("sqs")
-    url = sqs.get_queue_url(QueueName=step)["QueueUrl"]
-    found = sqs.receive_message(QueueUrl=url, AttributeNames=["ApproximateReceiveCount"]).get("Messages")
+    assert isinstance(world.doors.queue, SqsQueue)
+    url = world.doors.queue._urls[step]
+    found = client("sqs").receive_message(QueueUrl=url, AttributeNames=["ApproximateReceiveCount"]).get("Messages")
     if not found:
         return None
+    client("sqs").delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
     names = {"messageId": "MessageId", "receiptHandle": "ReceiptHandle", "body": "Body", "attributes": "Attributes"}
     return {"Records": [{ours: found[0][theirs] for ours, theirs in names.items()}]}
 
 
-def test_a_whole_job_on_moto_with_the_real_desks(aws: tuple[World, Doors]) -> None:
-    """Uploaded by the signed form's key, started, planned, answered by the journey, closed, read by the manifest."""
-    world, doors = aws
+def test_a_whole_job_with_the_real_desks(world: World) -> None:
+    """Uploaded under the signed form's key, started, planned, answered by the journey, closed, read by the manifest."""
+    doors = world.doors
     status, made = world.ask("POST", "/v1/jobs", {"task": "text-classification", "files": ["a +%ü.jsonl", "b.txt"]})
     assert status == 201
     for upload, data in zip(made["uploads"], [JSONL + b"broken\n", b"Das ist ein Dokument."], strict=True):
         client("s3").put_object(Bucket=doors.input_bucket, Key=upload["fields"]["key"], Body=data)
     assert world.ask("POST", made["start"])[0] == 202
     for _ in range(40):
-        for step in ("plan", "work", "finalize"):
-            event = receive(step)
+        for step in STEPS:
+            event = receive(world, step)
             if event is not None:
-                assert world.answer(step, event) == {"batchItemFailures": []}  # type: ignore[arg-type] # a step
+                assert world.answer(step, event) == {"batchItemFailures": []}
     job = made["job"]
     assert world.job(job).state == machine.PARTIALLY_SUCCEEDED
     rows = world.rows(job)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from functions.batch.doors import Doors
 from functions.batch.memory_objects import MemoryObjects
-from functions.batch.objects import Objects
+from functions.batch.objects import Objects, _sliced
 from shared.errors import Conflict, NotFound
 from tests.unit.functions.batch.cloud import client
 
@@ -81,7 +83,12 @@ def test_a_version_is_read_after_it_was_overwritten(doors: Doors, put: Put) -> N
     old = doors.objects.head(doors.input_bucket, "k")
     put("k", b"newer")
     assert old is not None
-    assert b"".join(doors.objects.read(doors.input_bucket, "k", version=old.version)) == b"old"
+    read = doors.objects.read
+    assert b"".join(read(doors.input_bucket, "k", version=old.version)) == b"old"
+    assert b"".join(read(doors.input_bucket, "k", version=old.version, start=1)) == b"ld"
+    assert b"".join(read(doors.input_bucket, "k", version=old.version, start=1, end=2)) == b"l"
+    with pytest.raises(Conflict, match="shorter"):
+        list(read(doors.input_bucket, "k", version=old.version, start=3, end=5))
     assert doors.objects.head(doors.input_bucket, "k", old.version) == old
     with pytest.raises(Conflict, match="overwritten"):
         list(doors.objects.read(doors.input_bucket, "k", etag=old.etag))
@@ -135,3 +142,11 @@ def test_signed_addresses_name_the_object(doors: Doors) -> None:
     form = doors.objects.sign_post(doors.input_bucket, "t/x/in.txt", max_bytes=10, expires_s=60)
     assert form.fields["key"] == "t/x/in.txt"
     assert "t/x/in.txt" in doors.objects.sign_get(doors.output_bucket, "t/x/in.txt", expires_s=60)
+
+
+@given(st.lists(st.binary(max_size=5), max_size=6), st.integers(0, 12), st.none() | st.integers(0, 14))
+def test_a_range_can_be_cut_out_of_a_whole_answer(chunks: list[bytes], start: int, end: int | None) -> None:
+    """A server that ignores the range is read as one that does not, whatever its chunks."""
+    whole = b"".join(chunks)
+    assume(start == 0 or start < len(whole))
+    assert b"".join(_sliced(chunks, start, end)) == whole[start:end]
