@@ -10,7 +10,7 @@ import argparse
 import ipaddress
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -171,7 +171,7 @@ def run(served: Sequence[Served], *, host: str, port: int, num_cpus: int, temp_d
         http = HTTPOptions(host=host, port=port, request_timeout_s=REQUEST_TIMEOUT_S, keep_alive_timeout_s=KEEP_ALIVE_S)
         ray_serve.start(proxy_location="HeadOnly", http_options=http)
         targets = [ray_serve.RunTarget(target=a.application, name=a.name, route_prefix=a.route_prefix) for a in served]
-        ray_serve.run_many(targets)
+        _deploy(targets)
         log_event("serving", url_host=f"{host}:{port}", count=len(served))
         stopped.wait()
     finally:
@@ -179,8 +179,25 @@ def run(served: Sequence[Served], *, host: str, port: int, num_cpus: int, temp_d
         ray.shutdown()
 
 
+def _deploy(targets: Sequence[ray_serve.RunTarget]) -> None:
+    """Run the applications and wait for them. Raises RuntimeError with the reason each one that failed gives."""
+    try:
+        ray_serve.run_many(targets)
+    except RuntimeError:
+        said = [f"{name}: {line}" for name, line in _complaints()]
+        raise RuntimeError("; ".join(said) or "the applications did not start") from None
+
+
+def _complaints() -> Iterator[tuple[str, str]]:
+    """Yield each application that does not run, and the last line its deployments say about it."""
+    for name, status in ray_serve.status().applications.items():
+        for deployment in status.deployments.values():
+            if lines := deployment.message.strip().splitlines():
+                yield name, lines[-1]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve a catalog on this machine until SIGTERM."""
+    """Serve a catalog on this machine until SIGTERM; return 1 when it does not start."""
     parser = argparse.ArgumentParser(prog="python -m serve.app", description="Serve the models of a catalog.")
     parser.add_argument("--catalog", type=Path, default=Path("catalog.toml"))
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
@@ -191,7 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     catalog = load_catalog(asked.catalog)
     loopback = ipaddress.ip_address(asked.host).is_loopback
     served = build(catalog, asked.catalog.resolve().parent, engine=asked.engine, loopback=loopback)
-    run(served, host=asked.host, port=asked.port, num_cpus=total_cpus(catalog), temp_dir=asked.temp_dir)
+    try:
+        run(served, host=asked.host, port=asked.port, num_cpus=total_cpus(catalog), temp_dir=asked.temp_dir)
+    except RuntimeError as error:
+        log_event("not-serving", level="error", reason=str(error))
+        return 1
     return 0
 
 

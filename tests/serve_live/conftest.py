@@ -1,0 +1,110 @@
+"""One Ray Serve for this folder's tests: own home, own ports, a small random checkpoint; it sees no running stack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from local import model_server, processes
+from local.place import ROOT, Place
+from serve.engine import Engine, load_engine
+from serve.weights import weights_sha256
+from shared.catalog import Catalog, load_catalog
+from shared.messages import InferCall
+from shared.wire import encode_call
+from tests.checkpoints import draw, write
+from tests.serve_live.tree import descendants
+
+CATALOG = """
+default_model = "small"
+[models.small]
+family = "xlm-roberta"
+checkpoint = "checkpoint"
+weights_sha256 = "{weights}"
+tokenizer_sha256 = "{zeros}"
+max_tokens = 512
+vocab_size = 500
+heads = {{ topic = {{ task = "text-classification", prefix = "classifier", labels = ["a", "b", "c", "d", "e"] }} }}
+[models.narrow]
+family = "xlm-roberta"
+checkpoint = "checkpoint"
+weights_sha256 = "{weights}"
+tokenizer_sha256 = "{zeros}"
+max_tokens = 512
+vocab_size = 500
+max_backlog_tokens = 600
+heads = {{ topic = {{ task = "text-classification", prefix = "classifier", labels = ["a", "b", "c", "d", "e"] }} }}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over HTTP; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A server that stands, what it serves, and a client of it."""
+
+    place: Place
+    url: str
+    catalog: Catalog
+    engine: Engine
+    path: Path
+    pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, maxsize=64))
+
+    @property
+    def pid(self) -> int:
+        """Process that holds the server up."""
+        found = processes.alive(self.place, model_server.NAME)
+        assert found is not None
+        return found
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
+        """Send one request."""
+        reply = self.pool.request(method, self.url + path, body=body, headers=dict(headers or {}), timeout=30.0)
+        return Answer(reply.status, {name.lower(): value for name, value in reply.headers.items()}, reply.data)
+
+    def infer(self, call: InferCall, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send one call to its model."""
+        body = encode_call(call)
+        return self.ask("POST", f"/v2/models/{call.model}/infer", body.data, {**body.headers, **(headers or {})})
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Start the server with two models over one checkpoint; end it after the last test, all of it."""
+    home = tmp_path_factory.mktemp("ray")
+    catalog = _write_catalog(home)
+    place = Place(ROOT, home)
+    try:
+        url = model_server.start(place, catalog)
+        loaded = load_catalog(catalog)
+        up = Standing(place, url, loaded, load_engine(loaded.models["small"], home), catalog)
+        family = descendants(up.pid)
+        yield up
+    finally:
+        model_server.stop(place)
+    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+
+
+def _write_catalog(home: Path) -> Path:
+    folder = write(draw("XLMRobertaForSequenceClassification"), home / "checkpoint")
+    path = home / "catalog.toml"
+    path.write_text(CATALOG.format(weights=weights_sha256(folder), zeros="0" * 64), encoding="utf-8")
+    return path
