@@ -102,6 +102,7 @@ def _client(service: str) -> Any:
     import boto3  # noqa: PLC0415 - 300 ms that only a function in use need pay
     from botocore.config import Config  # noqa: PLC0415 - likewise
 
-    signing = {"signature_version": "s3v4"} if service == "s3" else {}
+    # signed addresses name the region's own endpoint (the global one redirects, which a form cannot follow)
+    signing = {"signature_version": "s3v4", "s3": {"addressing_style": "virtual"}} if service == "s3" else {}
     retries = {"mode": "standard", "total_max_attempts": 4}
     return boto3.client(service, config=Config(retries=retries, connect_timeout=3, read_timeout=30, **signing))

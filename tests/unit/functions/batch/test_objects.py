@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from functions.batch.doors import Doors
+from functions.batch.doors import BatchSettings, Doors, open_aws
 from functions.batch.memory_objects import MemoryObjects
 from functions.batch.objects import Objects, _sliced
 from shared.errors import Conflict, NotFound
@@ -25,6 +25,9 @@ KEYS = [
     "t/x/a%2Fb.txt",
     "t/x/é😀.txt",
 ]
+NAMES = BatchSettings(
+    input_bucket="i", output_bucket="o", jobs_table="t", plan_queue_url="p", work_queue_url="w", finalize_queue_url="f"
+)
 Put = Callable[[str, bytes], None]
 
 
@@ -142,6 +145,25 @@ def test_signed_addresses_name_the_object(doors: Doors) -> None:
     form = doors.objects.sign_post(doors.input_bucket, "t/x/in.txt", max_bytes=10, expires_s=60)
     assert form.fields["key"] == "t/x/in.txt"
     assert "t/x/in.txt" in doors.objects.sign_get(doors.output_bucket, "t/x/in.txt", expires_s=60)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [(None, "https://uploads.s3.eu-central-1.amazonaws.com/"), ("http://127.0.0.1:9", "http://127.0.0.1:9/uploads")],
+)
+def test_signed_addresses_follow_the_endpoint(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str | None, address: str
+) -> None:
+    """On AWS they name the bucket in its region; on another endpoint, that one."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    if endpoint is not None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    objects = open_aws(NAMES).objects
+    assert objects.sign_post("uploads", "k", max_bytes=1, expires_s=60).url == address
+    assert objects.sign_get("uploads", "k", expires_s=60).startswith(address)
 
 
 @given(st.lists(st.binary(max_size=5), max_size=6), st.integers(0, 12), st.none() | st.integers(0, 14))
