@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 
@@ -282,3 +283,22 @@ def test_infer_starts_from_a_snapshot_of_its_published_version() -> None:
     """SnapStart captures the loaded tokenizers; the API calls the alias of the published version."""
     assert properties("AWS::Lambda::Function")["InferFunction"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
     assert properties("AWS::Lambda::Alias")["InferFunctionAliaslive"]["Name"] == "live"
+
+
+def test_a_changed_parameter_publishes_a_new_version_of_infer() -> None:
+    """A version keeps what it was published with, so its description names every parameter that infer is made of."""
+    parameters = set(templates()["source"]["Parameters"])
+    function = properties("AWS::Lambda::Function")["InferFunction"]
+    (version,) = properties("AWS::Lambda::Version").values()
+    assert _parameters_of(function) & parameters <= _parameters_of(version["Description"])
+    source = templates()["source"]["Resources"]
+    assert source["InferFunction"]["Properties"]["AutoPublishAliasAllProperties"] is True
+    assert source["DependencyLayer"]["Properties"]["PublishLambdaVersion"] is True
+
+
+def _parameters_of(value: Any) -> set[str]:
+    """Return every name that a value refers to, through the conditions it asks as well."""
+    nodes = [node for node in walk(value) if isinstance(node, dict)]
+    named = {node["Ref"] for node in nodes if "Ref" in node}
+    asked = {node["Fn::If"][0] for node in nodes if "Fn::If" in node}
+    return named | asked
