@@ -14,10 +14,11 @@ from shared.wire import Limits
 NS = 1e9
 MS = 1e3
 
-# name, datatype, shape (-1: any); what packed calls hold, and the padded form's mask
+# name, datatype, shape (-1: any), optional. Packed calls have row_lengths; padded ones the mask, and ids of its shape
 INPUTS: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
     ("input_ids", "INT32", (-1,), False),
-    ("row_lengths", "INT32", (-1,), False),
+    ("row_lengths", "INT32", (-1,), True),
+    ("attention_mask", "INT32", (-1, -1), True),
     ("positions", "INT32", (-1,), True),
     ("positions_per_row", "INT32", (-1,), True),
     ("target_ids", "INT32", (-1,), True),
