@@ -1,7 +1,7 @@
 """Ports of one stack: a block per home, so that two checkouts, or a test beside `make run`, never meet.
 
 The block follows from the home's path and moves on when something else listens there. It is written to
-run/ports.json and kept until `release`. GLOSSA_PORTS_BASE names a first port outright.
+run/ports.json and kept until `release`. GLOSSA_PORTS_BASE names the first port to try.
 """
 
 from __future__ import annotations
@@ -62,15 +62,17 @@ def release(place: Place) -> None:
 
 
 def _choose(key: str) -> int:
-    if named := os.environ.get("GLOSSA_PORTS_BASE"):
-        return int(named)
     n_blocks = (LAST - FIRST) // BLOCK
-    start = zlib.crc32(key.encode()) % n_blocks
+    first = FIRST + zlib.crc32(key.encode()) % n_blocks * BLOCK
+    if named := os.environ.get("GLOSSA_PORTS_BASE"):
+        first = int(named)
     for step in range(TRIES):
-        base = FIRST + (start + step) % n_blocks * BLOCK
+        base = first + step * BLOCK
+        if base + BLOCK > LAST and not named:
+            base -= n_blocks * BLOCK
         if all(is_free(port) for port in range(base, base + BLOCK)):
             return base
-    raise OSError(f"no {BLOCK} free ports in a row from {FIRST} to {LAST} after {TRIES} tries; set GLOSSA_PORTS_BASE")
+    raise OSError(f"no {BLOCK} free ports in a row after {TRIES} tries from {first} on; set GLOSSA_PORTS_BASE")
 
 
 def is_free(port: int) -> bool:

@@ -42,9 +42,14 @@ def test_a_taken_port_moves_the_block(tmp_path: Path) -> None:
 
 
 def test_a_first_port_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GLOSSA_PORTS_BASE is taken as it is."""
-    monkeypatch.setenv("GLOSSA_PORTS_BASE", "45000")
-    assert ports(place(tmp_path)) == Ports(45_000)
+    """GLOSSA_PORTS_BASE is where the search begins; a second stack with the same wish gets the next block."""
+    monkeypatch.setenv("GLOSSA_PORTS_BASE", "15000")
+    named = ports(place(tmp_path / "one"))
+    assert named == Ports(15_000)
+    with socket.socket() as running:
+        running.bind(("127.0.0.1", named.emulator))
+        running.listen()
+        assert ports(place(tmp_path / "two")) == Ports(15_000 + BLOCK)
 
 
 def test_ports_of_a_block_differ_and_stay_inside() -> None:

@@ -1,0 +1,42 @@
+"""The layer's list is exact, sealed by digests, and what the tests run on."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import requires, version
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.unit.template import ROOT
+
+# Named by a package of the list, but only for features we do not use; with the reason.
+LEFT_OUT = {("tokenizers", "huggingface-hub"): "only Tokenizer.from_pretrained asks the hub"}
+
+
+def pins() -> dict[str, str]:
+    """Return the version of each package on the list."""
+    lines = (ROOT / "functions/requirements.in").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def test_every_package_is_sealed() -> None:
+    """Each pin stands in requirements.txt with digests of its files, and nothing else does."""
+    text = (ROOT / "functions/requirements.txt").read_text(encoding="utf-8")
+    sealed = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, flags=re.MULTILINE))
+    assert sealed == pins()
+    assert len(re.findall("==", text)) == len(sealed)
+
+
+def test_the_list_is_what_the_tests_run_on() -> None:
+    """Tests import the very versions that are shipped."""
+    assert {name: version(name) for name in pins()} == pins()
+
+
+def test_the_list_is_complete() -> None:
+    """Whatever a package of the list needs on Linux and Python 3.13 is on it too."""
+    for name in pins():
+        for wanted in map(Requirement, requires(name) or []):
+            needed = wanted.marker is None or wanted.marker.evaluate({"extra": "", "python_version": "3.13"})
+            if needed and (name, canonicalize_name(wanted.name)) not in LEFT_OUT:
+                assert canonicalize_name(wanted.name) in pins(), f"{name} needs {wanted}"
