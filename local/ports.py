@@ -11,6 +11,7 @@ import socket
 import zlib
 from dataclasses import dataclass
 
+from local import processes
 from local.place import Place, read_json, write_json
 
 BLOCK = 40
@@ -44,9 +45,12 @@ class Ports:
 
 
 def ports(place: Place) -> Ports:
-    """Return the block of this place, choosing and noting one when it has none. Raises OSError when all are taken."""
+    """Return the block of this place, choosing and noting one when it has none, or when it stopped and lost it since.
+
+    Raises OSError when all are taken.
+    """
     noted = read_json(place.run / "ports.json")
-    if noted is not None:
+    if noted is not None and (_runs(place) or is_free(noted["emulator"])):
         return Ports(int(noted["base"]))
     chosen = Ports(_choose(str(place.home)))
     write_json(
@@ -59,6 +63,10 @@ def ports(place: Place) -> Ports:
 def release(place: Place) -> None:
     """Forget the block; called when nothing of the stack runs."""
     (place.run / "ports.json").unlink(missing_ok=True)
+
+
+def _runs(place: Place) -> bool:
+    return any(processes.alive(place, path.stem) is not None for path in place.run.glob("*.pid"))
 
 
 def _choose(key: str) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
+from local import processes
 from local.place import Place
 from local.ports import BLOCK, FIRST, LAST, Ports, is_free, ports, release
 
@@ -39,6 +41,28 @@ def test_a_taken_port_moves_the_block(tmp_path: Path) -> None:
         assert not is_free(first.ray(3))
         moved = ports(place(tmp_path))
     assert abs(moved.base - first.base) >= BLOCK
+
+
+def test_a_block_lost_while_stopped_is_chosen_anew(tmp_path: Path) -> None:
+    """When a stranger took the port of a stack that does not run, the next start goes elsewhere."""
+    first = ports(place(tmp_path))
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", first.emulator))
+        stranger.listen()
+        assert ports(place(tmp_path)) != first
+
+
+def test_a_running_stack_keeps_its_block(tmp_path: Path) -> None:
+    """While something of the stack runs, its own listening port is not taken for a stranger's."""
+    first = ports(place(tmp_path))
+    processes.start(place(tmp_path), "emulator", [sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path)
+    try:
+        with socket.socket() as own:
+            own.bind(("127.0.0.1", first.emulator))
+            own.listen()
+            assert ports(place(tmp_path)) == first
+    finally:
+        processes.stop(place(tmp_path), "emulator")
 
 
 def test_a_first_port_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
