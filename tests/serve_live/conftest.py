@@ -19,7 +19,7 @@ from shared.catalog import Catalog, load_catalog
 from shared.messages import InferCall
 from shared.wire import encode_call
 from tests.checkpoints import draw, write
-from tests.serve_live.tree import descendants
+from tests.serve_live.tree import descendants, running
 
 CATALOG = """
 default_model = "small"
@@ -100,7 +100,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         yield up
     finally:
         model_server.stop(place)
-    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+    assert running(family) == set()
 
 
 def _write_catalog(home: Path) -> Path:

@@ -26,14 +26,23 @@ def pss_bytes(pids: set[int]) -> int:
     return total
 
 
+def running(pids: set[int]) -> set[int]:
+    """Return those that run; a zombie has ended, whoever has yet to collect it."""
+    return {pid for pid in pids if _fields(pid)[:1] not in ([], ["Z"])}
+
+
 def _pids() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def _parent(pid: int) -> int | None:
+    fields = _fields(pid)
+    return int(fields[1]) if fields else None
+
+
+def _fields(pid: int) -> list[str]:
+    """Return what /proc says of a process from its state on; nothing when there is none."""
     try:
-        return int(
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
-        )
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
-        return None
+        return []
