@@ -10,6 +10,7 @@ import binascii
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -111,8 +112,7 @@ def _finite(digits: str) -> float:
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise BadRequest(f"got the key {twice[:_SHOWN_CHARS]!r} twice in one object, expected it once")
     return found
 

@@ -92,6 +92,13 @@ def test_bad_json_is_bad_request(text: str, message: str) -> None:
         json_object(text)
 
 
+def test_a_key_twice_among_many_is_named() -> None:
+    """The doubled key of the widest body that fits is found in one pass, not by comparing each with all."""
+    keys = [f'"{i}":1' for i in range(300_000)]
+    with pytest.raises(BadRequest, match="'299999' twice"):
+        json_object("{" + ",".join([*keys, keys[-1]]) + "}")
+
+
 @pytest.mark.parametrize(("depth", "fits"), [(MAX_JSON_DEPTH, True), (MAX_JSON_DEPTH + 1, False)])
 def test_depth_cap(depth: int, *, fits: bool) -> None:
     """JSON of the permitted depth is read, one level more is refused."""
