@@ -36,6 +36,8 @@ _PRINCIPAL = re.compile(
     r"arn:aws[a-z-]*:(?:iam|sts)::(?P<account>\d{12}):(?P<kind>user|assumed-role|federated-user|root)(?P<path>/.+)?"
 )
 _SHOWN_CHARS = 80
+_MAX_FAULTS = 20  # of one body; with the bound on a detail this keeps every refusal far below the answer's cap
+_MAX_DETAIL_CHARS = 4000
 
 # Powertools formats whole request bodies into debug lines; no setting of the root logger may print them.
 logging.getLogger("aws_lambda_powertools").setLevel(logging.WARNING)
@@ -90,8 +92,11 @@ class Resolver(APIGatewayRestResolver):
             answer = super().resolve({**event, "body": text, "isBase64Encoded": False}, context)
         except Exception as error:  # noqa: BLE001 - the last door: a traceback in the log could hold a caller's text
             answer = _plain(self._known(error) if isinstance(error, GlossaError) else self._internal(error))
-        answer.setdefault("multiValueHeaders", {})["X-Request-Id"] = [str(self._facts.get("request_id", ""))]
-        facts = {"status": answer["statusCode"], "seconds": round(time.perf_counter() - started_s, 4), **self._facts}
+        seconds = time.perf_counter() - started_s
+        headers = answer.setdefault("multiValueHeaders", {})
+        headers["X-Request-Id"] = [str(self._facts.get("request_id", ""))]
+        headers.setdefault("Server-Timing", [server_timing({"total": seconds})])  # where no stage was timed
+        facts = {"status": answer["statusCode"], "seconds": round(seconds, 4), **self._facts}
         log_event("request", function=self._function, **facts)
         return answer
 
@@ -128,6 +133,7 @@ class Resolver(APIGatewayRestResolver):
 
     def _known(self, error: GlossaError, **more: object) -> Response[str]:
         problem = error.to_problem(f"urn:glossa:request:{self._facts.get('request_id', '')}") | more
+        problem["detail"] = _short(error.message, _MAX_DETAIL_CHARS)  # a message may quote what came in
         headers = {"Cache-Control": "no-store", **self._timing_header()}
         if error.retry_after_s is not None and math.isfinite(error.retry_after_s):
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -142,9 +148,12 @@ class Resolver(APIGatewayRestResolver):
         return self._known(GlossaError("the service failed at this request; the fault is ours, not the request's"))
 
     def _invalid(self, error: ValidationError | RequestValidationError) -> Response[str]:
-        faults = [_fault(each) for each in error.errors()]
-        detail = "; ".join(f"{f['field']}: got {f['got']}, expected {f['expected']}" for f in faults)
-        return self._known(Unprocessable(detail), errors=faults)
+        found = error.errors()
+        faults = [_fault(each) for each in found[:_MAX_FAULTS]]
+        said = [f"{f['field']}: got {f['got']}, expected {f['expected']}" for f in faults]
+        if len(found) > _MAX_FAULTS:
+            said.append(f"and {len(found) - _MAX_FAULTS} more")
+        return self._known(Unprocessable("; ".join(said)), errors=faults)
 
     def _service(self, error: ServiceError) -> Response[str]:
         kinds = {kind.status: kind for kind in (GlossaError, Forbidden, NotFound, TooLarge, Unprocessable)}
@@ -228,13 +237,17 @@ def _tenant_name(account: str, kind: str, name: str) -> str:
 
 
 def _fault(error: Mapping[str, Any]) -> dict[str, str]:
-    field = ".".join(str(part) for part in error["loc"] if part != "body") or "body"
+    field = _short(".".join(str(part) for part in error["loc"] if part != "body") or "body", _SHOWN_CHARS)
     if error["type"] in {"missing", "json_invalid"}:
         return {"field": field, "got": "nothing", "expected": "a value"}
     if error["type"] == "extra_forbidden":
         return {"field": field, "got": "an unknown field", "expected": "only the documented ones"}
     expected = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     return {"field": field, "got": repr(error.get("input"))[:_SHOWN_CHARS], "expected": expected}
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _place(error: BaseException) -> str:

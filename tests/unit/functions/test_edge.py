@@ -40,7 +40,8 @@ def _app() -> Resolver:
 
     @api.post("/v1/raise/<code>")
     def fail(code: str) -> object:
-        raise BY_CODE[code](f"got {code}, expected something else", hint="try again", retry_after_s=0.2)
+        quote = str(api.json().get("quote", code))
+        raise BY_CODE[code](f"got {quote}, expected something else", hint="try again", retry_after_s=0.2)
 
     @api.post("/v1/service/<status>")
     def service(status: str) -> object:
@@ -113,6 +114,21 @@ def test_invalid_fields_are_listed(body: dict[str, object], errors: list[dict[st
     assert "expected" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/recipes", {"name": "a"} | dict.fromkeys(map(str, range(50_000)), 1)),
+        ("/v1/recipes", {"name": "a", "ሴ" * 1_000_000: 1}),
+        ("/v1/raise/not-found", {"quote": "ሴ" * 1_000_000}),
+    ],
+)
+def test_no_refusal_grows_with_what_it_refuses(path: str, body: dict[str, object]) -> None:
+    """However many faults a body has, and however long what a message quotes, a function can return the answer."""
+    raw = _app().resolve(request("POST", path, json.dumps(body, ensure_ascii=False)), FakeContext())
+    assert 400 <= raw["statusCode"] < 500
+    assert len(raw["body"]) < 50_000
+
+
 def test_a_crash_is_a_problem_without_internals() -> None:
     """An unforeseen error says nothing of itself, and the next request works."""
     api = _app()
@@ -164,7 +180,13 @@ def test_timings_do_not_leak_into_the_next_request() -> None:
     """Each request starts with no stage times."""
     api = _app()
     _answer(request("GET", "/v1/timed"), api)
-    assert "server-timing" not in _answer(request("POST", "/v1/echo", "{}"), api)[2]
+    assert _answer(request("POST", "/v1/echo", "{}"), api)[2]["server-timing"].startswith("total;dur=")
+
+
+@pytest.mark.parametrize("raw", [request("POST", "/v1/echo", "{"), request("GET", "/v1/nowhere"), {}])
+def test_every_answer_carries_server_timing(raw: dict[str, Any]) -> None:
+    """A request that no stage has seen still says how long it took."""
+    assert _answer(raw)[2]["server-timing"].startswith("total;dur=")
 
 
 @pytest.mark.parametrize(
