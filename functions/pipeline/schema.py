@@ -183,7 +183,7 @@ def _texts(parameters: Common) -> Iterator[tuple[str, str]]:
 
 def _fault(error: ErrorDetails) -> str:
     where = ".".join(map(str, ("parameters", *error["loc"])))
-    expected = error["msg"].removeprefix("Input should be ").removeprefix("Value should be ")
+    expected = error["msg"].removeprefix("Input should be ").removeprefix("String should have ")
     return f"{where}: got {_shown(error['input'])}, expected {expected[0].lower()}{expected[1:]}"
 
 

@@ -12,8 +12,11 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+MAX_STRING_CHARS = 256  # of a label or a target; texts have their own bounds
+
 # One string or a list of them in JSON; always a tuple here.
-Strings = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_listed)]
+String = Annotated[str, Field(max_length=MAX_STRING_CHARS)]
+Strings = Annotated[tuple[String, ...], Strict(strict=False), BeforeValidator(_listed)]
 TopK = Annotated[int, Field(ge=1, le=1000)]
 
 

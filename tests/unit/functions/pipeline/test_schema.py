@@ -112,8 +112,16 @@ def test_pairs_are_refused_where_a_task_reads_single_texts(task: str) -> None:
 
 def test_texts_in_parameters_are_well_formed() -> None:
     """A lone surrogate in a target is refused as it is in a text."""
-    with pytest.raises(Unprocessable, match=r"parameters.targets: got the lone surrogate U\+DC00"):
+    with pytest.raises(Unprocessable, match=r"parameters.targets.0: got 'a.udc00', expected a valid string"):
         parse_parameters("fill-mask", {"targets": ["a\udc00"]})
+
+
+@pytest.mark.parametrize(("task", "name"), [("fill-mask", "targets"), ("token-classification", "ignore_labels")])
+def test_words_in_parameters_are_short(task: str, name: str) -> None:
+    """A parameter is no way around the bound on text: a word of it holds at most 256 characters."""
+    assert parse_parameters(task, {name: ["a" * 256]})
+    with pytest.raises(Unprocessable, match=rf"parameters.{name}.0: got 'a+…, expected at most 256 characters"):
+        parse_parameters(task, {name: ["a" * 257]})
 
 
 def test_nul_bytes_are_text() -> None:
