@@ -6,6 +6,7 @@ and a breaker per model. Must not know tasks, texts or tokenizers; opens nothing
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -25,13 +26,14 @@ from functions.replica_transport import (
     Transport,
     TransportError,
 )
-from shared.errors import DeadlineExceeded, GlossaError, Overloaded, ReplicaError, TooLarge, Unavailable
+from shared.errors import BY_CODE, DeadlineExceeded, GlossaError, Overloaded, ReplicaError, TooLarge, Unavailable
 from shared.log import log_event
 from shared.messages import InferCall, Inferred
 from shared.wire import decode_error, decode_inferred, encode_call
 
 MAX_IN_FLIGHT = 4
 MAX_ANSWER_BYTES = 5_000_000
+MAX_ERROR_BYTES = 65_536
 MAX_ATTEMPT_S = 120.0
 BACKOFF_S = 0.1
 MIN_ATTEMPT_S = 0.05
@@ -204,12 +206,31 @@ def _read(reply: Reply) -> Inferred:
             return decode_inferred(reply.headers, reply.data)
         except ReplicaError as garbage:
             raise _Failed(garbage, retriable=False, down=True) from None
-    error = decode_error(reply.status, reply.data)
-    foreign = type(error) is ReplicaError  # not our envelope: a proxy's words, perhaps for a replica that died
-    error = _named(error, reply)
+    foreign = not _is_ours(reply.data)  # a proxy's words, perhaps for a replica that died
+    error = _named(decode_error(reply.status, reply.data), reply)
     refused_for_now = isinstance(error, Overloaded | Unavailable)
     safe_to_repeat = foreign and reply.status in {500, 502}
-    raise _Failed(error, retriable=refused_for_now or safe_to_repeat, down=reply.status >= 500)  # noqa: PLR2004 - HTTP's 5xx
+    down = _looks_down(error, reply.status, foreign=foreign)
+    raise _Failed(error, retriable=refused_for_now or safe_to_repeat, down=down)
+
+
+def _is_ours(data: bytes) -> bool:
+    """Whether an error is in our own envelope, so that the replica itself wrote it."""
+    try:
+        problem = json.loads(data[:MAX_ERROR_BYTES])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(problem, dict) and problem.get("code") in tuple(BY_CODE)
+
+
+def _looks_down(error: GlossaError, status: int, *, foreign: bool) -> bool | None:
+    """Say what an error tells of the server: below 500 it is up; its own 500, 502 and 504 are about one request.
+
+    So a row at which every pass breaks fails alone, and does not shut the model to all others.
+    """
+    if status < 500:  # noqa: PLR2004 - where HTTP's server errors begin
+        return False
+    return True if foreign or isinstance(error, Unavailable) else None
 
 
 def _named(error: GlossaError, reply: Reply) -> GlossaError:
