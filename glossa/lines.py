@@ -40,9 +40,13 @@ END = Line(0, None)
 
 
 def batches(stream: BinaryIO) -> Iterator[list[Line]]:
-    """Yield the lines of a stream in order, each batch as soon as the one before is done with."""
+    """Yield the lines of a stream in order, each batch as soon as the one before is done with.
+
+    Raises OSError after the last line that could be read, when the stream breaks.
+    """
     arrived: queue.Queue[Line] = queue.Queue(maxsize=2 * MAX_BATCH_LINES)
-    threading.Thread(target=_read, args=(stream, arrived), daemon=True, name="glossa-lines").start()
+    broken: list[OSError] = []
+    threading.Thread(target=_read, args=(stream, arrived, broken), daemon=True, name="glossa-lines").start()
     ended = False
     while not ended:
         batch = [arrived.get()]
@@ -55,6 +59,8 @@ def batches(stream: BinaryIO) -> Iterator[list[Line]]:
             batch.pop()
         if batch:
             yield batch
+    if broken:
+        raise broken[0]
 
 
 def read_line(line: Line, task: str, form: Format = "auto") -> TextInput:
@@ -93,7 +99,7 @@ def _full(batch: list[Line]) -> bool:
     return len(batch) >= MAX_BATCH_LINES or sum(line.n_bytes for line in batch) >= MAX_BATCH_BYTES
 
 
-def _read(stream: BinaryIO, arrived: queue.Queue[Line]) -> None:
+def _read(stream: BinaryIO, arrived: queue.Queue[Line], broken: list[OSError]) -> None:
     number = 0
     try:
         while data := stream.readline(MAX_LINE_BYTES + 1):
@@ -102,5 +108,7 @@ def _read(stream: BinaryIO, arrived: queue.Queue[Line]) -> None:
             while not data.endswith(b"\n") and (rest := stream.readline(MAX_LINE_BYTES)):
                 data = rest  # the rest of a line that is too long
             arrived.put(Line(number, data.removesuffix(b"\n").removesuffix(b"\r") if whole else None))
+    except OSError as error:
+        broken.append(error)
     finally:
         arrived.put(END)

@@ -45,6 +45,23 @@ def test_a_line_that_is_too_long_is_dropped_alone() -> None:
     assert found[1].data is None
 
 
+class _Broken(io.BytesIO):
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Give what there is, then fail as a lost disk does."""
+        data = super().readline(size)
+        if not data:
+            raise OSError(5, "Input/output error")
+        return data
+
+
+def test_a_broken_stream_is_not_the_end_of_it() -> None:
+    """Lines before a read error arrive, and then the error: never half an input with success."""
+    found = []
+    with pytest.raises(OSError, match="Input/output error"):
+        found.extend(line.data for batch in batches(_Broken(b"a\nb\n")) for line in batch)
+    assert found == [b"a", b"b"]
+
+
 def test_a_line_is_given_while_the_pipe_stays_open() -> None:
     """A reader of a pipe gets a line as soon as it was written, not when the pipe ends."""
     out, into = os.pipe()
