@@ -32,8 +32,8 @@ def unpad(tensors: Mapping[str, Tensor], limits: Limits) -> tuple[dict[str, Tens
 
     Returns packed tensors with `row_lengths`. `positions` are row * width + column, row by row; they
     become positions in the packed stream with `positions_per_row`. Raises Unprocessable for a mask that is
-    missing, has another shape, other values than 0 and 1, an empty row or a hole, and for a position that
-    is no token's; TooLarge for too many or too wide rows.
+    missing, has another shape, other values than 0 and 1, an empty row or a hole, for no cells at all, and for a
+    position that is no token's; TooLarge for too many or too wide rows.
     """
     n_rows, width = tensors["input_ids"].shape
     mask = _mask(tensors, limits)
@@ -76,6 +76,8 @@ def _mask(tensors: Mapping[str, Tensor], limits: Limits) -> memoryview[int]:
         raise TooLarge(f"got {shape[0]} rows, at most {limits.max_rows}")
     if shape[1] > limits.max_row_tokens:
         raise TooLarge(f"got rows of width {shape[1]}, at most {limits.max_row_tokens}")
+    if 0 in shape:
+        raise Unprocessable(f"got input_ids of shape {list(shape)}, expected at least one row of one token")
     if "attention_mask" not in tensors:
         raise Unprocessable("got input_ids [rows, width] without attention_mask, expected both")
     for name in ("attention_mask", "lang_ids"):

@@ -56,6 +56,13 @@ def test_a_body_cut_at_every_place_is_refused() -> None:
         refuse(dict(body.headers), body.data[:end])
 
 
+@pytest.mark.parametrize("shape", [[0, 0], [0, 5], [5, 0]])
+def test_a_padded_form_without_cells_is_refused(shape: list[object]) -> None:
+    """No rows, or rows of no width, are the caller's fault, whatever positions they name."""
+    inputs = [entry("input_ids", shape, 0), entry("attention_mask", shape, 0), entry("positions", [1], 4)]
+    refuse(*with_json({"inputs": inputs}, bytes(4)))
+
+
 def test_a_body_with_more_bytes_is_refused() -> None:
     """Bytes nobody declared are not ignored."""
     body = encode_call(CALL)
@@ -128,7 +135,12 @@ DECLARATIONS: list[tuple[str, list[dict[str, object]], bytes, str]] = [
     ("data and size", [entry("input_ids", [1], 4) | {"data": [1]}], b"\0" * 4, "either data or"),
     ("twice", [entry("input_ids", [1], 4), entry("input_ids", [1], 4)], b"\0" * 8, "is there twice"),
     ("int64 too large", [entry("input_ids", [1], 8, "INT64")], b"\xff" * 7 + b"\x7f", "beyond INT32"),
-    ("empty padded rows", [entry("input_ids", [2, 0], 0), entry("attention_mask", [2, 0], 0)], b"", "is all 0"),
+    (
+        "empty padded rows",
+        [entry("input_ids", [2, 0], 0), entry("attention_mask", [2, 0], 0)],
+        b"",
+        "at least one row of one token",
+    ),
     ("many empty rows", [entry("input_ids", [2**31 - 1, 0], 0)], b"", "rows, at most 64"),
     ("wide of no rows", [entry("input_ids", [0, 2**31 - 1], 0)], b"", "at most 128"),
     ("bool ids", [entry("input_ids", [1], 1, "BOOL")], b"\1", "expected INT32 or INT64"),
