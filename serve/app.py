@@ -10,6 +10,7 @@ import argparse
 import ipaddress
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -25,7 +26,17 @@ from ray.serve.schema import ServeDeploySchema
 from serve.engine import load_engine
 from serve.fake import FakeEngine
 from serve.front import Entry, Front
-from serve.options import FRONT, KEEP_ALIVE_S, REQUEST_TIMEOUT_S, front_options, n_threads, replica_options, total_cpus
+from serve.options import (
+    DRAIN_S,
+    DRAIN_STEP_S,
+    FRONT,
+    KEEP_ALIVE_S,
+    REQUEST_TIMEOUT_S,
+    front_options,
+    n_threads,
+    replica_options,
+    total_cpus,
+)
 from serve.replica import Replica
 from serve.serve_config import read_strict
 from shared.catalog import Catalog, Model, load_catalog
@@ -174,6 +185,7 @@ def run(served: Sequence[Served], *, host: str, port: int, num_cpus: int, temp_d
         _deploy(targets)
         log_event("serving", url_host=f"{host}:{port}", count=len(served))
         stopped.wait()
+        _drain()
     finally:
         ray_serve.shutdown()  # type: ignore[no-untyped-call] # Ray annotates most of its functions, not this one
         ray.shutdown()
@@ -186,6 +198,18 @@ def _deploy(targets: Sequence[ray_serve.RunTarget]) -> None:
     except RuntimeError:
         said = [f"{name}: {line}" for name, line in _complaints()]
         raise RuntimeError("; ".join(said) or "the applications did not start") from None
+
+
+def _drain() -> None:
+    """Take all applications down and wait until their calls in flight are answered.
+
+    Serve's own shutdown would end the proxies with the calls still in them.
+    """
+    for name in ray_serve.status().applications:
+        ray_serve.delete(name, _blocking=False)
+    ends_s = time.monotonic() + DRAIN_S
+    while ray_serve.status().applications and time.monotonic() < ends_s:
+        time.sleep(DRAIN_STEP_S)
 
 
 def _complaints() -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from local.place import ROOT, Place
 from serve.engine import Engine, load_engine
 from serve.weights import weights_sha256
 from shared.catalog import Catalog, load_catalog
-from shared.messages import InferCall
+from shared.messages import InferCall, Tensor
 from shared.wire import encode_call
 from tests.checkpoints import draw, write
 from tests.serve_live.tree import descendants, running
@@ -88,7 +89,7 @@ class Standing:
 
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """Start the server with two models over one checkpoint; end it after the last test, all of it."""
+    """Start the server with two models over one checkpoint; end it after the last test, all of it and no call lost."""
     home = tmp_path_factory.mktemp("ray")
     catalog = _write_catalog(home)
     place = Place(ROOT, home)
@@ -98,9 +99,23 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         up = Standing(place, url, loaded, load_engine(loaded.models["small"], home), catalog)
         family = descendants(up.pid)
         yield up
+        answer = _stop_with_a_call_in_flight(up)
     finally:
         model_server.stop(place)
+    assert answer.status == 200
     assert running(family) == set()
+
+
+def _stop_with_a_call_in_flight(up: Standing) -> Answer:
+    """Stop the server as soon as it holds a large call; return what the call was answered."""
+    call = InferCall("small", "topic", Tensor.ints([0] * 16_384), Tensor.ints([512] * 32), timeout_s=20.0)
+    with ThreadPoolExecutor(1) as caller:
+        sent = caller.submit(up.infer, call)
+        while not sent.done():
+            if up.ask("GET", "/v2/models/small/stats").json["model_stats"][0]["glossa"]["backlog_tokens"]:
+                break
+        model_server.stop(up.place)
+        return sent.result()
 
 
 def _write_catalog(home: Path) -> Path:
