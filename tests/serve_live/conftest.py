@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import urllib3
 
 from local import model_server, processes
 from local.place import ROOT, Place
+from local.ray_place import temp_dir
 from serve.engine import Engine, load_engine
 from serve.weights import weights_sha256
 from shared.catalog import Catalog, load_catalog
@@ -102,6 +104,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         answer = _stop_with_a_call_in_flight(up)
     finally:
         model_server.stop(place)
+        shutil.rmtree(temp_dir(place), ignore_errors=True)
     assert answer.status == 200
     assert running(family) == set()
 
