@@ -19,6 +19,7 @@ from local.place import Place, here, write_json
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts")
 BUILD_S = 600.0
+ARTIFACTS_S = 300.0
 
 
 def architecture() -> str:
@@ -36,6 +37,14 @@ def digest(root: Path) -> str:
         total.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
         total.update(path.read_bytes())
     return total.hexdigest()
+
+
+def make_artifacts(place: Place) -> None:
+    """Build the tokenizer artifact of each catalog model. Raises RuntimeError with what the command said."""
+    command = [sys.executable, "-m", "glossa", "artifacts", "--out", "build/artifacts"]
+    done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False, timeout=ARTIFACTS_S)
+    if done.returncode != 0:
+        raise RuntimeError(f"glossa artifacts failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def build(place: Place, target: str, machine: str, out: Path) -> Path:
@@ -86,6 +95,7 @@ def main() -> None:
     place = here()
     target = os.environ.get("GLOSSA_TARGET", "lambda")
     machine = os.environ.get("GLOSSA_ARCHITECTURE", "arm64") if target == "lambda" else architecture()
+    make_artifacts(place)
     built = build(place, target, machine, place.root / ".aws-sam" / "build")
     print(f"built for {target} on {machine}: {built.parent}")
 

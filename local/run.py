@@ -6,7 +6,6 @@ Starts what is not running, reuses what stands, ends nothing. The pieces do the 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from local import demo, model_server, stack
+from local.build import make_artifacts
 from local.client import ApiClient, ApiError
 from local.place import Place, here
 from local.ports import ports
@@ -30,14 +30,6 @@ def step(console: Console, name: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     console.print(f"[bold]{name}[/bold]: {time.monotonic() - started:.1f} s")
-
-
-def make_artifacts(place: Place) -> None:
-    """Build the tokenizer artifact of each catalog model. Raises RuntimeError with what the command said."""
-    command = [sys.executable, "-m", "glossa", "artifacts", "--out", "build/artifacts"]
-    done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode != 0:
-        raise RuntimeError(f"glossa artifacts failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def bring_up(place: Place, console: Console) -> stack.Stack:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from local import build
-from local.place import Place
+from local.place import ROOT, Place
 
 
 @pytest.fixture
@@ -64,3 +65,18 @@ def test_a_failing_tool_is_quoted(tmp_path: Path) -> None:
     sam.chmod(0o755)
     with pytest.raises(RuntimeError, match="sam build failed:\nno such template"):
         build.sam(Place(tmp_path, tmp_path / "home"), ["build"], {}, 10.0)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_package_is_built_without_its_tokenizers(tmp_path: Path, *, there: bool) -> None:
+    """A function that could not start is refused when it is built, not when it is called."""
+    package, built = tmp_path / "package", tmp_path / "build"
+    package.mkdir()
+    if there:
+        (built / "artifacts" / "mini").mkdir(parents=True)
+    names = [f"ARTIFACTS_DIR={package}", f"BUILD={built}", "GLOSSA_TARGET=lambda"]
+    command = ["make", "-s", "-C", str(ROOT / "functions"), "build-InferFunction", *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode == 0) is there
+    assert (package / "artifacts" / "mini").is_dir() is there
+    assert ("no tokenizers" in done.stderr) is not there
