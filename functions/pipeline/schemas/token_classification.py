@@ -17,4 +17,4 @@ class Parameters(Cutting):
     overlap: ClassVar[float] = 0.125
 
     aggregation_strategy: Literal["none", "simple"] = "simple"
-    ignore_labels: Annotated[Strings, Field(max_length=1000)] = ("O",)
+    ignore_labels: Annotated[Strings, Field(max_length=256)] = ("O",)

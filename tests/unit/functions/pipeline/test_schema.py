@@ -118,8 +118,10 @@ def test_texts_in_parameters_are_well_formed() -> None:
 
 @pytest.mark.parametrize(("task", "name"), [("fill-mask", "targets"), ("token-classification", "ignore_labels")])
 def test_words_in_parameters_are_short(task: str, name: str) -> None:
-    """A parameter is no way around the bound on text: a word of it holds at most 256 characters."""
-    assert parse_parameters(task, {name: ["a" * 256]})
+    """A parameter is no way around the bound on text: at most 256 words of at most 256 characters."""
+    assert parse_parameters(task, {name: ["a" * 256] * 256})
+    with pytest.raises(Unprocessable, match="at most 256 items"):
+        parse_parameters(task, {name: ["a"] * 257})
     with pytest.raises(Unprocessable, match=rf"parameters.{name}.0: got 'a+…, expected at most 256 characters"):
         parse_parameters(task, {name: ["a" * 257]})
 
