@@ -100,7 +100,7 @@ class ReplicaClient:
             )
         except TransportError:
             return False
-        return reply.status == 200  # noqa: PLR2004 - HTTP's OK
+        return reply.status == 200  # noqa: PLR2004 - HTTP's word for success
 
     def close(self) -> None:
         """Drop connections and threads, as before a snapshot; the next call makes new ones."""
@@ -201,7 +201,7 @@ def _lost(error: TransportError, timeout_s: float, max_bytes: int) -> _Failed:
 
 def _read(reply: Reply) -> Inferred:
     """Read a whole reply. Raises _Failed with the error it holds, or the one it stands for."""
-    if reply.status == 200:  # noqa: PLR2004 - HTTP's OK
+    if reply.status == 200:  # noqa: PLR2004 - HTTP's word for success
         try:
             return decode_inferred(reply.headers, reply.data)
         except ReplicaError as garbage:
