@@ -56,7 +56,7 @@ class Model(_Frozen):
 
     `max_tokens` counts special tokens (max_position_embeddings - pad_id - 1 for XLM-R). Token
     limits: `token_budget` per forward pass, `max_backlog_tokens` admitted and not yet answered.
-    `tokens_per_s` is the lane's measured speed until the replica has measured its own.
+    `tokens_per_s` is the speed by which the route desk refuses what cannot be done in time; replicas measure their own.
     """
 
     name: str = Field(pattern=MODEL_NAME)
