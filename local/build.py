@@ -30,10 +30,10 @@ def architecture() -> str:
     return MACHINES[machine]
 
 
-def digest(root: Path) -> str:
-    """Return the sha256 of everything a package is made of: names and bytes of template, code, catalog, artifacts."""
+def digest(root: Path, names: Sequence[str] = SOURCES) -> str:
+    """Return the sha256 of names and bytes of files and folders; by default of everything a package is made of."""
     total = hashlib.sha256()
-    for path in sorted(path for name in SOURCES for path in _files(root / name)):
+    for path in sorted(path for name in names for path in _files(root / name)):
         total.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
         total.update(path.read_bytes())
     return total.hexdigest()

@@ -18,12 +18,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local import processes
-from local.place import Place, here
+from local.build import digest
+from local.place import Place, here, read_json, write_json
 from local.ports import ports
 from local.ray_place import Ingress, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
 from shared.catalog import load_catalog
 
 NAME = "serve"
+LOADED = "serve.json"
+CODE = ("serve", "shared")
 START_S = 240.0
 POLL_S = 0.3
 ASK_S = 5.0
@@ -33,13 +36,19 @@ END_S = 10.0
 def start(place: Place, catalog: Path | None = None, *, engine: str = "packed", ingress: Ingress | None = None) -> str:
     """Start Ray Serve unless it runs, wait until every model is ready, say so line by line; return its address.
 
+    One that runs with another catalog (which names the weights by digest), code or choice is ended first.
     Raises RuntimeError with the end of its log when it does not get ready.
     """
     url = address(place)
     path = catalog or place.root / "catalog.toml"
     started_s = time.monotonic()
+    chosen = ingress or default_ingress()
+    loaded = {"code": digest(place.root, CODE), "catalog": path.read_text(), "engine": engine, "ingress": chosen}
+    if processes.alive(place, NAME) is not None and read_json(place.run / LOADED) != loaded:
+        print("Ray Serve: its catalog or code has changed, starting anew", flush=True)
+        stop(place)
     if processes.alive(place, NAME) is None:
-        chosen = ingress or default_ingress()
+        write_json(place.run / LOADED, loaded)
         print(f"Ray Serve: starting ({chosen} ingress)", flush=True)
         end_leftovers(place, 0.0)
         temp = fresh_temp(place)
