@@ -1,6 +1,7 @@
 """`glossa catalog add` and `refresh`: a checkpoint folder -> what the catalog says of it.
 
-The facts come from `serve.describe`, which reads configuration and tensor headers, no weights.
+The facts come from `serve.describe`, which reads configuration and tensor headers, no weights; the speed
+comes from the engine itself, by the pass with which a replica warms up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 from functions.pipeline.tokenize import Tokenizer
 from glossa import catalog_file
 from glossa.checkpoints import artifact_of, check_like_reference, folder_of
-from shared.catalog import Head, load_catalog
+from serve.options import n_threads
+from shared.catalog import Head, Model, load_catalog
 
 if TYPE_CHECKING:
     from serve.describe import CheckpointFacts
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a caller says about the entry beside the checkpoint; empty means: as found."""
+    """What a caller says about the entry beside the checkpoint; empty means: as found, or measured."""
 
     name: str
     heads: Sequence[str] = ()
@@ -36,7 +38,8 @@ class Wish:
 def add(path: Path, reference: str, wish: Wish) -> str:
     """Describe a checkpoint, append its entry to the catalog at `path` and return the entry.
 
-    Raises ValueError or CheckpointError when it cannot be served exactly, or the name is taken.
+    Its `tokens_per_s` is the caller's, else measured here. Raises ValueError or CheckpointError when it cannot be
+    served exactly, or the name is taken.
     """
     from serve.describe import describe  # noqa: PLC0415 - imports torch, which other commands do not need
 
@@ -48,19 +51,45 @@ def add(path: Path, reference: str, wish: Wish) -> str:
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
     check_like_reference(tokenizer, folder)
     checkpoint = reference if remote else _relative(folder, path.parent)
-    entry = catalog_file.entry_text(wish.name, _facts(facts, checkpoint, tokenizer, wish), chosen(facts.heads, wish))
+    said, heads = _facts(facts, checkpoint, tokenizer, wish), chosen(facts.heads, wish)
+    catalog_file.check_free(path, wish.name)
+    model = catalog_file.parse_entry(wish.name, catalog_file.entry_text(wish.name, said, heads))
+    said["tokens_per_s"] = wish.tokens_per_s or measured(model, path.parent)
+    entry = catalog_file.entry_text(wish.name, said, heads)
     catalog_file.append(path, wish.name, entry)
     return entry
 
 
-def refresh(path: Path, name: str) -> list[str]:
-    """Rewrite a model's two digests from its checkpoint; return the names of those that changed."""
+def refresh(path: Path, name: str, tokens_per_s: float | None = None) -> list[str]:
+    """Rewrite a model's two digests and its speed from its checkpoint; return the names of those that changed.
+
+    The speed is `tokens_per_s`, else measured here. Raises CheckpointError when the catalog entry no longer fits.
+    """
     from serve.weights import weights_sha256  # noqa: PLC0415 - imports torch, likewise
 
     model = load_catalog(path).model(name)
     folder = folder_of(model.checkpoint, path.parent)
     digests = {"weights_sha256": weights_sha256(folder), "tokenizer_sha256": sha256(artifact_of(folder)).hexdigest()}
-    return catalog_file.rewrite(path, name, digests)
+    speed = tokens_per_s or measured(model.model_copy(update=digests), path.parent)
+    return catalog_file.rewrite(path, name, {**digests, "tokens_per_s": speed})
+
+
+def measured(model: Model, root: Path) -> float:
+    """Return the tokens per second of one replica on this machine, to two digits; `root` is the catalog's folder.
+
+    Takes the threads that a replica may take. Raises CheckpointError, or the error of a head that does not answer.
+    """
+    import torch  # noqa: PLC0415 - these three load torch, likewise
+
+    from serve.engine import load_engine  # noqa: PLC0415
+    from serve.warm_up import warm_up  # noqa: PLC0415
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads(model))
+    try:
+        return float(f"{warm_up(load_engine(model, root)):.2g}")
+    finally:
+        torch.set_num_threads(before)
 
 
 def chosen(found: Mapping[str, Head], wish: Wish) -> dict[str, Head]:
@@ -89,7 +118,6 @@ def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: 
         "pad_id": facts.pad_id,
         "mask_id": tokenizer.id_of("<mask>") if facts.mask_id is None else facts.mask_id,
         "mask_token": facts.mask_token or ("<mask>" if tokenizer.id_of("<mask>") is not None else None),
-        "tokens_per_s": wish.tokens_per_s,
         "languages": wish.languages,
     }
     return {key: value for key, value in said.items() if value is not None}

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.catalog import Head, parse_catalog
+from shared.catalog import Head, Model, parse_catalog
 
 Value = str | int | float | bool
 
@@ -31,35 +31,50 @@ def entry_text(name: str, facts: Mapping[str, Value], heads: Mapping[str, Head])
     return "\n".join(lines) + "\n"
 
 
+def parse_entry(name: str, entry: str) -> Model:
+    """Return the model that an entry says. Raises ValueError when it is no valid one."""
+    return parse_catalog(f"default_model = {_toml(name)}\n\n{entry}").model(name)
+
+
+def check_free(path: Path, name: str) -> None:
+    """Raise ValueError when the catalog already has a model of this name."""
+    if path.exists() and name in tomllib.loads(path.read_text(encoding="utf-8")).get("models", {}):
+        raise ValueError(
+            f"{path} already has a model {name!r}; choose another --name, or: glossa catalog refresh {name}"
+        )
+
+
 def append(path: Path, name: str, entry: str) -> None:
     """Append a model's entry; a catalog that does not exist yet gets it as its default model.
 
     Raises ValueError when the model is already there or the result is no valid catalog.
     """
+    check_free(path, name)
     before = path.read_text(encoding="utf-8") if path.exists() else f"default_model = {_toml(name)}\n"
-    if name in tomllib.loads(before).get("models", {}):
-        raise ValueError(
-            f"{path} already has a model {name!r}; choose another --name, or: glossa catalog refresh {name}"
-        )
     _replace(path, f"{before.rstrip()}\n\n{entry}")
 
 
 def rewrite(path: Path, name: str, facts: Mapping[str, Value]) -> list[str]:
     """Rewrite single-line facts of a model in place; return the names of those that changed.
 
-    Raises ValueError when the model or a fact is not in the file.
+    A fact without a line gets one below the fact before it. Raises ValueError when the model or the first fact
+    is not in the file.
     """
     text = path.read_text(encoding="utf-8")
     found = re.search(rf"^\[models\.{re.escape(_key(name))}\][^\n]*\n(?:(?!\[).*\n?)*", text, re.MULTILINE)
     if found is None:
         raise ValueError(f"{path} has no table [models.{_key(name)}]; models: {sorted(parse_catalog(text).models)}")
     table = found.group()
-    changed = []
+    changed: list[str] = []
+    end = -1
     for key, value in facts.items():
         line = re.search(rf"^{key}\s*=.*$", table, re.MULTILINE)
-        if line is None:
+        if line is None and end < 0:
             raise ValueError(f"{path}: [models.{_key(name)}] has no line {key} = …, expected one")
-        after = f"{table[: line.start()]}{key} = {_toml(value)}{table[line.end() :]}"
+        said = f"{key} = {_toml(value)}"
+        before, rest = (table[: line.start()], line.end()) if line else (f"{table[:end]}\n", end)
+        after = before + said + table[rest:]
+        end = len(before) + len(said)
         changed += [key] if after != table else []
         table = after
     _replace(path, text[: found.start()] + table + text[found.end() :])

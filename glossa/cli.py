@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from functions.pipeline.schemas import TASKS
 from glossa import listing
@@ -80,7 +81,7 @@ def _catalog_add(asked: argparse.Namespace) -> int:
 def _catalog_refresh(asked: argparse.Namespace) -> int:
     from glossa.catalog_add import refresh  # noqa: PLC0415 - likewise
 
-    changed = refresh(asked.catalog, asked.name)
+    changed = refresh(asked.catalog, asked.name, asked.tokens_per_s)
     print(f"{asked.name}: {', '.join(changed) or 'nothing'} changed")
     return 0
 
@@ -144,16 +145,27 @@ def _add_catalog(
     inner = commands.add_parser("catalog", help="add a model, or take over its new files").add_subparsers(
         required=True, metavar="COMMAND"
     )
+    speed: dict[str, Any] = {
+        "type": _speed, "metavar": "N", "help": "tokens one replica answers in a second; default: measured here",
+    }  # fmt: skip
     add = _add(inner, shared, "add", "append a checkpoint to the catalog", _catalog_add)
     add.add_argument("checkpoint", metavar="FOLDER", help="a folder, s3://bucket/prefix or hub:name@revision")
     add.add_argument("--name", required=True, help="how requests will name it: a-z 0-9 . _ -")
     add.add_argument("--head", action="append", default=[], help="serve only this head or task; repeatable")
     add.add_argument("--default", action="append", default=[], metavar="HEAD", help="its task's default; repeatable")
-    add.add_argument("--tokens-per-s", type=float, metavar="N", help="tokens one replica answers in a second")
+    add.add_argument("--tokens-per-s", **speed)
     add.add_argument("--lane", choices=("base", "large", "xl"), help="default: base")
     add.add_argument("--languages", help="a line for people: what it was trained on")
-    refresh = _add(inner, shared, "refresh", "rewrite a model's two sha256 from its files", _catalog_refresh)
+    refreshed = "rewrite a model's two sha256 from its files, and its tokens_per_s as measured here"
+    refresh = _add(inner, shared, "refresh", refreshed, _catalog_refresh)
     refresh.add_argument("name", help="a model of the catalog")
+    refresh.add_argument("--tokens-per-s", **speed)
+
+
+def _speed(text: str) -> float:
+    if not 0 < (speed := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text}, expected tokens per second above 0")
+    return speed
 
 
 def _add(

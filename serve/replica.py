@@ -19,10 +19,11 @@ from starlette.types import ASGIApp
 from serve import report
 from serve.engine import Engine
 from serve.routes import model_app
-from serve.rows import Row, join, row_of, split
+from serve.rows import join, split
 from serve.runner import Runner
 from serve.scheduler import Scheduler
 from serve.tickets import Answered, Item, Ticket
+from serve.warm_up import probe_row, warm_up
 from shared.catalog import Model
 from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
 from shared.log import log_event
@@ -170,29 +171,6 @@ class Replica:
         timings_s = {"queue": answered.queue_s, "infer": answered.infer_s}
         inferred = Inferred(join(answered.results), timings_s)
         return encode_inferred(asked, self.model.name, self.model.revision, inferred)
-
-
-def probe_row(model: Model, head: str) -> Row:
-    """Return the smallest row a head answers: one token."""
-    return row_of([0], head, positions=(0,) if model.heads[head].task == "fill-mask" else ())
-
-
-def warm_up(engine: Engine) -> float:
-    """Let every head answer, then time a pass over one longest row; return its tokens per second.
-
-    Raises the error of a head that does not answer.
-    """
-    model = engine.model
-    for result in [engine.forward([probe_row(model, head)])[0] for head in model.heads]:
-        if isinstance(result, GlossaError):
-            raise result
-    n_tokens = min(model.max_tokens, model.token_budget)
-    head = next(iter(model.heads))
-    longest = row_of([0] * n_tokens, head, positions=probe_row(model, head).positions)
-    engine.forward([longest])
-    started_s = time.perf_counter()
-    engine.forward([longest])
-    return n_tokens / max(time.perf_counter() - started_s, 1e-6)
 
 
 def _limits(model: Model) -> Limits:

@@ -43,16 +43,40 @@ def test_a_name_is_given_once(catalog_path: Path) -> None:
 
 
 def test_refresh_rewrites_the_digests_and_nothing_else(catalog_path: Path, tmp_path: Path) -> None:
-    """After new weights the two sha256 are taken over in place; comments and order stay."""
+    """After new weights the two sha256 are taken over in place; a speed that is given, comments and order stay."""
     shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
     path = tmp_path / "catalog.toml"
     before = "# ours\n" + catalog_path.read_text(encoding="utf-8")
     path.write_text(before, encoding="utf-8")
-    assert refresh(path, "people") == []
+    speed = load_catalog(path).model("people").tokens_per_s
+    assert refresh(path, "people", speed) == []
     digest = load_catalog(path).model("people").weights_sha256
     path.write_text(before.replace(digest, "0" * 64), encoding="utf-8")
-    assert refresh(path, "people") == ["weights_sha256"]
+    assert refresh(path, "people", speed) == ["weights_sha256"]
     assert path.read_text(encoding="utf-8") == before
+
+
+def test_the_speed_is_measured(catalog_path: Path, tmp_path: Path) -> None:
+    """`add` and `refresh` write what a replica's warm-up measures here, to two digits, also where no line was."""
+    shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
+    path = tmp_path / "catalog.toml"
+    model = load_catalog(catalog_path).model("people")
+    line = f"tokens_per_s = {model.tokens_per_s}\n"
+    assert model.tokens_per_s == float(f"{model.tokens_per_s:.2g}")
+    text = catalog_path.read_text(encoding="utf-8")
+    assert text.count("tokens_per_s = ") == 2
+    for before in ("tokens_per_s = 0.001\n", ""):
+        path.write_text(text.replace(line, before), encoding="utf-8")
+        assert refresh(path, "people") == ["tokens_per_s"]
+        found = load_catalog(path).model("people").tokens_per_s
+        assert found == float(f"{found:.2g}") > 1
+
+
+def test_a_given_speed_is_taken(catalog_path: Path, tmp_path: Path) -> None:
+    """Who knows the machines that will serve says so instead of measuring."""
+    path = tmp_path / "catalog.toml"
+    add(path, str(catalog_path.parent / "models" / "moods"), Wish("moods", tokens_per_s=77.0))
+    assert load_catalog(path).model("moods").tokens_per_s == 77.0
 
 
 def test_a_tokenizer_that_reads_otherwise_than_transformers_is_refused(catalog_path: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message
 
 from serve.engine import Engine, infer
 from serve.fake import FakeEngine
-from serve.replica import MAX_BODY_BYTES, MAX_ROWS, Patience, Replica, probe_row
+from serve.replica import MAX_BODY_BYTES, MAX_ROWS, Patience, Replica
+from serve.warm_up import probe_row
 from shared.catalog import Model
 from shared.errors import GlossaError, ReplicaError
 from shared.messages import InferCall, Tensor
