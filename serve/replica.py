@@ -28,14 +28,16 @@ from shared.catalog import Model
 from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
 from shared.log import log_event
 from shared.messages import InferCall, Inferred
-from shared.wire import Asked, Body, Limits, decode_call, encode_inferred
+from shared.wire import Asked, Body, Form, Limits, decode_call, encode_inferred
 
 V = TypeVar("V")
 
 MAX_BODY_BYTES = 4 * 2**20
 MAX_ROWS = 1024
 MAX_CALL_TOKENS = 16_384
-INLINE_BYTES = 64 * 2**10  # larger bodies, and answers in JSON, are read and written off the event loop
+INLINE_BYTES = (
+    64 * 2**10
+)  # larger bodies, and answers that are larger, padded or JSON, are dealt with off the event loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Replica:
         )
         answered = await self._wait(ticket)
         self.last_answer_s = time.time()
-        return await _run(not asked.form.binary, lambda: self._encode(asked, answered))
+        return await _run(_is_heavy(asked.form, answered), lambda: self._encode(asked, answered))
 
     def _admissible(self, call: InferCall) -> InferCall:
         """Return the call with its head named. Raises FingerprintMismatch, NotFound, Unprocessable."""
@@ -181,6 +183,13 @@ def _limits(model: Model) -> Limits:
         max_row_tokens=model.max_tokens,
         vocab_size=model.vocab_size,
     )
+
+
+def _is_heavy(form: Form, answered: Answered) -> bool:
+    """Say whether writing an answer would hold up the event loop; padding may make any number of bytes of few."""
+    binary = form.binary if form.outputs is None else all(binary for _, binary in form.outputs)
+    n_bytes = sum(tensor.nbytes for output in answered.results for tensor in output.values())
+    return not binary or form.padding is not None or n_bytes > INLINE_BYTES
 
 
 async def _run(is_heavy: bool, work: Callable[[], V]) -> V:  # noqa: FBT001 - reads as a sentence where it is called

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import torch
+
 from serve.fake import FakeEngine
-from serve.rows import Row, RowResult
+from serve.rows import Row, RowOutput, RowResult
 from shared.catalog import Model
 from shared.errors import ReplicaError
 
@@ -38,6 +40,32 @@ class GatedEngine(FakeEngine):
         """Make the next pass wait."""
         self.entered.clear()
         self.gate.clear()
+
+
+class WatchedOutput(dict[str, torch.Tensor]):
+    """A row's output that notes which threads take a tensor out of it by name."""
+
+    def __init__(self, output: RowOutput, readers: set[str]) -> None:
+        super().__init__(output)
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """Note the thread, answer as a dict."""
+        self._readers.add(threading.current_thread().name)
+        return super().__getitem__(name)
+
+
+class WideEngine(FakeEngine):
+    """Answers every row with `n_bytes` of logits; `readers` are the threads that packed them."""
+
+    def __init__(self, model: Model, n_bytes: int) -> None:
+        super().__init__(model)
+        self._n_bytes = n_bytes
+        self.readers: set[str] = set()
+
+    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer each row with zeros."""
+        return [WatchedOutput({"logits": torch.zeros(1, self._n_bytes // 4)}, self.readers) for _ in rows]
 
 
 class FaultyEngine(FakeEngine):

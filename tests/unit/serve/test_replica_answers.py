@@ -1,0 +1,48 @@
+"""Where a replica writes its answers: nobody else waits for the copy of a large one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from serve.replica import INLINE_BYTES, Replica
+from shared.catalog import Model
+from tests.unit.serve.engines import WideEngine
+
+FEW, MANY = 4096, 2 * INLINE_BYTES
+IDS = {"name": "input_ids", "datatype": "INT32", "shape": [1], "data": [5]}
+PACKED = [IDS, {**IDS, "name": "row_lengths", "data": [1]}]
+PADDED = [{**IDS, "shape": [1, 1]}, {**IDS, "name": "attention_mask", "shape": [1, 1], "data": [1]}]
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "inputs", "binary", "outputs", "is_inline"),
+    [
+        (FEW, PACKED, True, None, True),
+        (FEW, PACKED, False, [True], True),
+        (MANY, PACKED, True, None, False),
+        (FEW, PACKED, False, None, False),
+        (FEW, PACKED, True, [False], False),
+        (FEW, PADDED, True, None, False),
+    ],
+    ids=["small", "small by name", "large", "JSON", "JSON by name", "padded"],
+)
+def test_only_small_packed_binary_answers_are_written_on_the_event_loop(
+    model: Model, n_bytes: int, inputs: object, outputs: list[bool] | None, *, binary: bool, is_inline: bool
+) -> None:
+    """Large answers, padded ones and any in JSON, whole or by output, are written by another thread."""
+    engine = WideEngine(model, n_bytes)
+    replica = Replica(model, lambda: engine)
+    asked: dict[str, Any] = {"inputs": inputs, "parameters": {"head": "topic", "binary_data_output": binary}}
+    if outputs:
+        asked["outputs"] = [{"name": "logits", "parameters": {"binary_data": flag}} for flag in outputs]
+
+    async def whole() -> None:
+        await replica.infer({}, json.dumps(asked).encode())
+        await replica.drain()
+
+    asyncio.run(whole())
+    assert (engine.readers == {"MainThread"}) is is_inline
