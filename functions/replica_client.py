@@ -118,11 +118,14 @@ class ReplicaClient:
             pause_s = self._pause_s(failed, deadline_s)
             if pause_s is None or not self._budget.spend():
                 raise failed.error from None
+            first = failed.error
         self._pause(pause_s)
         try:
             return self._attempt(call, deadline_s, request_id)
         except _Failed as failed:
-            raise failed.error from None
+            raise _telling(first, failed.error) from None
+        except (Unavailable, DeadlineExceeded) as error:
+            raise _telling(first, error) from None
 
     def _pause_s(self, failed: _Failed, deadline_s: float) -> float | None:
         """Seconds to wait before the one retry, with full jitter; None when it may not or cannot help."""
@@ -185,6 +188,14 @@ _FOREIGN: Mapping[int, tuple[type[GlossaError], str]] = {
     503: (Unavailable, "the model server takes no requests now"),
     504: (DeadlineExceeded, "the model server ran out of the time that was left"),
 }
+
+
+def _telling(first: GlossaError, second: GlossaError) -> GlossaError:
+    """Return the failure to raise: a call that broke at the server says more than a server then out of reach."""
+    if isinstance(first, ReplicaError) and isinstance(second, Overloaded | Unavailable | DeadlineExceeded):
+        first.retry_after_s = second.retry_after_s
+        return first
+    return second
 
 
 def _lost(error: TransportError, timeout_s: float, max_bytes: int) -> _Failed:

@@ -1,6 +1,6 @@
 """Records -> answers, in the largest calls that work; a record that cannot be answered fails alone.
 
-Pure but for `respond`, which is handed in.
+Pure but for `respond` and the watch, which are handed in.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from functions.batch.items import Spec
 from functions.batch.records import Record
 from functions.batch.rows import Answer
 from functions.pipeline.schema import parse_input
-from shared.errors import BadRequest, GlossaError, ReplicaError, TooLarge, Unprocessable
+from functions.work.watch import Watch
+from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
 from shared.messages import Result, TextInput, TextRequest
 
 Respond = Callable[[TextRequest], tuple[Result, Mapping[int, GlossaError]]]
 OWN_FAULTS = (BadRequest, TooLarge, Unprocessable)  # what a record can be guilty of
+HARMLESS = TextInput("<mask>")  # a text that every task takes, and every model reads as a token or a few
 
 
 def answer_all(
@@ -28,34 +30,55 @@ def answer_all(
     tenant: str,
     deadline_s: float,
     respond: Respond,
-    isolate: bool = False,
+    watch: Watch | None = None,
 ) -> dict[int, Answer | Problem]:
     """Answer records without problems of their own; returns answer or problem by record index.
 
-    A call refused for its content is halved until the guilty record is alone; with `isolate`, so is
-    a call that the model server fails at. Raises what is nobody's fault here: GlossaError of
-    other kinds, and whatever else `respond` raises.
+    A call refused for its content is halved until the guilty record is alone; with a `watch`, so is
+    a call that it blames, and a record alone is convicted when it breaks the server a second time.
+    Raises what is nobody's fault here: GlossaError of other kinds, and whatever else `respond` raises.
     """
     request = TextRequest(
         task=spec.task, inputs=(), parameters=spec.parameters, model=reference, tenant=tenant, priority="batch",
         deadline_s=deadline_s,
     )  # fmt: skip
-    faults = (*OWN_FAULTS, ReplicaError) if isolate else OWN_FAULTS
     inputs, outcomes = _inputs(records, spec.task)
-    waiting = [list(inputs)]
+    waiting = [list(inputs)] if inputs else []
+    suspects: set[int] = set()
+    if watch is not None and inputs:
+        watch.begin()
     while waiting:
         group = waiting.pop()
-        if not group:
-            continue
         try:
             outcomes |= _call(request, {index: inputs[index] for index in group}, respond)
-        except faults as error:
-            if len(group) == 1:
-                outcomes[group[0]] = Problem(error.code, error.message)
-            else:
+        except GlossaError as error:
+            blamed = _is_to_blame(error, watch)
+            if len(group) > 1 and blamed:
                 middle = len(group) // 2
                 waiting += [group[middle:], group[:middle]]
+            elif blamed and (isinstance(error, OWN_FAULTS) or group[0] in suspects):
+                outcomes[group[0]] = Problem(error.code, error.message)
+            else:
+                suspects |= set(group) if blamed else set()
+                waiting.append(group)
     return outcomes
+
+
+def ask_harmless(spec: Spec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
+    """Have one short text answered by the model and head of a job. Raises GlossaError when it is not."""
+    request = TextRequest(spec.task, (HARMLESS,), {}, reference, tenant, "interactive", deadline_s)
+    result, errors = respond(request)
+    if errors or len(result.values) != 1:
+        raise GlossaError(f"got {len(result.values)} answers to a harmless question. This is a bug.")
+
+
+def _is_to_blame(error: GlossaError, watch: Watch | None) -> bool:
+    """Whether a failed call's records are to blame. Raises the error when that is nobody's to say."""
+    if isinstance(error, OWN_FAULTS):
+        return True
+    if watch is None:
+        raise error
+    return watch.blames(error)
 
 
 def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput], dict[int, Answer | Problem]]:

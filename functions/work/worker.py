@@ -7,6 +7,7 @@ leaves a strike, and a shard with too many ends in error rows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from functions.batch.records import Record
 from functions.batch.rows import Answer, encode_rows
 from functions.batch.settling import Settler
 from functions.batch.writes import Refused
-from functions.work.answering import Respond, answer_all
+from functions.work.answering import Respond, answer_all, ask_harmless
 from functions.work.reading import read_records
+from functions.work.watch import Watch
 from shared.errors import Conflict, DeadlineExceeded, GlossaError, NotFound, ReplicaError
 from shared.log import log_event
 
@@ -39,11 +41,15 @@ class SourceGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Answers shards. `respond` runs the three desks around the model server; `clock_s` is its deadlines' clock."""
+    """Answers shards. `respond` runs the three desks around the model server; `clock_s` is its deadlines' clock.
+
+    `pause` lets seconds pass on that clock, while a server that a record broke comes back.
+    """
 
     doors: Doors
     respond: Respond
     clock_s: Callable[[], float]
+    pause: Callable[[float], object] = time.sleep
 
     def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the work queue; returns the partial batch response."""
@@ -93,14 +99,19 @@ class Worker:
         good = [record for record in records if record.problem is None]
         if not good or self._cancelled(job):
             return {}
-        return answer_all(
-            good,
+        spec, reference, deadline_s = (
             Spec.from_json(job.spec),
-            reference=f"{job.model}:{job.head}",
-            tenant=job.tenant,
-            deadline_s=self.clock_s() + left_s - MARGIN_S,
-            respond=self.respond,
-            isolate=shard.strikes >= ISOLATE_STRIKES,
+            f"{job.model}:{job.head}",
+            self.clock_s() + left_s - MARGIN_S,
+        )
+        watch = None
+        if shard.strikes >= ISOLATE_STRIKES:
+            watch = Watch(
+                lambda until_s: ask_harmless(spec, reference, job.tenant, until_s, self.respond),
+                clock_s=self.clock_s, pause=self.pause, deadline_s=deadline_s,
+            )  # fmt: skip
+        return answer_all(
+            good, spec, reference=reference, tenant=job.tenant, deadline_s=deadline_s, respond=self.respond, watch=watch
         )
 
     def _cancelled(self, job: Job) -> bool:

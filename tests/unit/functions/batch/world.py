@@ -115,7 +115,7 @@ class World:
         """Put all functions on these doors."""
         self.doors = doors
         self.planner = Planner(doors, self.catalog, CATALOG_SHA256, self.max_records, self.step_shards)
-        self.worker = Worker(doors, self.respond or self.echo, lambda: self.clock() / 1000)
+        self.worker = Worker(doors, self.respond or self.echo, lambda: self.clock() / 1000, self.clock.pass_s)
         self.finalizer = Finalizer(doors)
         self.sweeper = Sweeper(doors, self.max_items)
         self.api: Resolver = make_api(doors, self.catalog, "none")

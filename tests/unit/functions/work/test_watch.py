@@ -1,0 +1,196 @@
+"""Records that kill the model server, and a server that is down: real desks and client over a server that can die."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from functions.batch import keys, leases, machine
+from functions.batch.items import Spec
+from functions.batch.writes import Update
+from functions.pipeline.schemas import TASKS
+from functions.replica_client import ReplicaClient
+from functions.replica_fake import FakeTransport, Sent
+from functions.replica_transport import NotConnected, Reply, ReplyLost
+from functions.work.answering import ask_harmless
+from shared.errors import GlossaError
+from shared.messages import InferCall, Inferred, Result, TextRequest
+from shared.wire import Limits, decode_call, encode_inferred
+from tests.unit.functions.batch.world import TENANT, Clock, World
+from tests.unit.functions.infer.world import count_ids, journey, tokenizer
+
+LIMITS = Limits(max_body_bytes=2**24, max_rows=4096, max_tokens=16_384, max_row_tokens=512, vocab_size=32_000)
+KILLER = "boom"
+LINES = [f"text {i}" for i in range(16)]
+RESTART_S = 12.0  # longer than the breaker stays open
+REFUSED = NotConnected("refused")
+
+
+@dataclass
+class Mortal:
+    """A model server on the world's clock: a call that holds the killer's ids ends it for `restart_s`.
+
+    While it is dead a call gets `dead`: raised, or a proxy's reply. Calls by number in `lose` are
+    lost by no fault of theirs.
+    """
+
+    clock: Clock
+    restart_s: float = RESTART_S
+    dead: Reply | Exception = REFUSED
+    up_again_s: float = 0.0
+    n_killed: int = 0
+    n_calls: int = 0
+    lose: Sequence[int] = ()
+    ids: tuple[int, ...] = field(default_factory=lambda: tuple(tokenizer().encode(KILLER).ids))
+
+    def __call__(self, sent: Sent) -> Reply:
+        """Answer, die, or be dead."""
+        if self.clock() / 1000 < self.up_again_s:
+            if isinstance(self.dead, Exception):
+                raise self.dead
+            return self.dead
+        self.n_calls += 1
+        asked = decode_call("mini", sent.headers, sent.data, LIMITS)
+        if self._kills(asked.call):
+            self.n_killed += 1
+            self.up_again_s = self.clock() / 1000 + self.restart_s
+            raise ReplyLost("reset")
+        if self.n_calls in self.lose:
+            raise ReplyLost("reset")
+        body = encode_inferred(asked, "mini", "r7", count_ids(asked.call))
+        return Reply(200, body.headers, body.data)
+
+    def _kills(self, call: InferCall) -> bool:
+        ids = call.input_ids.int_values().tolist()
+        return any(tuple(ids[at : at + len(self.ids)]) == self.ids for at in range(len(ids)))
+
+
+@dataclass
+class Setting:
+    """A world whose worker has the real desks and the real client."""
+
+    world: World
+    server: Mortal
+    transport: FakeTransport
+    job: str
+
+    @property
+    def strikes(self) -> int:
+        """Strikes of the only shard."""
+        return self.world.shards(self.job)[0].strikes
+
+    def strike(self, n: int) -> None:
+        """Give the shard strikes."""
+        shard = self.world.shards(self.job)[0].shard
+        self.world.doors.store.write(Update(keys.shard_item(TENANT, self.job, shard), set={"strikes": n}))
+
+
+def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Exception = REFUSED) -> Setting:
+    """Make a setting of one planned shard with these lines."""
+    clock = Clock()
+
+    def now_s() -> float:
+        return clock() / 1000
+
+    server = Mortal(clock, restart_s, dead)
+    transport = FakeTransport(server)
+    client = ReplicaClient(
+        "http://127.0.0.1:9", transport=transport, clock=now_s, pause=clock.pass_s, jitter=lambda: 0.5
+    )
+    desks = replace(journey(), now_s=now_s)
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        return desks.run_each(request, lambda calls: client.infer(calls, request.deadline_s))
+
+    world = World(clock=clock, respond=respond)
+    world.recipe()
+    job = world.drop("in.jsonl", "".join(f'{{"text": "{line}"}}\n' for line in lines).encode())
+    world.turn("plan")
+    return Setting(world, server, transport, job)
+
+
+def lines_with(*places: int) -> list[str]:
+    """Return the lines, the killer at each of `places`."""
+    return [KILLER if i in places else line for i, line in enumerate(LINES)]
+
+
+@pytest.mark.parametrize("place", [0, 9, 15])
+@pytest.mark.parametrize("dead", [REFUSED, Reply(503, {}, b"no replica")], ids=["refused", "proxy"])
+def test_a_record_that_kills_the_server_fails_alone_and_the_job_ends(place: int, dead: Reply | Exception) -> None:
+    """However long the breaker shuts, the killer is found and gets an error row; all others are answered."""
+    setting = make(lines_with(place), dead=dead)
+    setting.world.run()
+    rows = setting.world.rows(setting.job)
+    assert [row["index"] for row in rows if "error" in row] == [place]
+    assert rows[place]["error"]["code"] == "replica-error"
+    assert setting.world.job(setting.job).state == machine.PARTIALLY_SUCCEEDED
+
+
+def test_a_server_that_takes_too_long_to_come_back_still_ends_the_job() -> None:
+    """When a restart outlasts the worker's run each run leaves a strike, so that the shard is given up at last."""
+    setting = make(lines_with(3), restart_s=290.0)
+    setting.world.run()
+    assert setting.world.job(setting.job).state == machine.FAILED
+    assert {row["error"]["code"] for row in setting.world.rows(setting.job)} == {"given-up"}
+    assert setting.server.n_killed <= 2 * leases.MAX_STRIKES
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [REFUSED, Reply(502, {}, b"bad gateway"), Reply(503, {}, b""), Reply(504, {}, b"")],
+    ids=["refused", "502", "503", "504"],
+)
+@pytest.mark.parametrize("strikes", [0, 2, 4])
+def test_a_long_outage_poisons_nothing(strikes: int, dead: Reply | Exception) -> None:
+    """A server that is away for a day, in whatever words, costs a suspect no strike and no shard its answers."""
+    setting = make(LINES, dead=dead)
+    setting.strike(strikes)
+    setting.server.up_again_s = setting.world.clock() / 1000 + 86_400
+    setting.world.run()
+    assert setting.world.job(setting.job).state == machine.SUCCEEDED
+    assert setting.strikes == max(strikes, 2 if dead == Reply(502, {}, b"bad gateway") else 0)
+
+
+def test_an_outage_that_begins_in_a_run_costs_one_strike() -> None:
+    """A server that leaves for a day in the middle of a suspect's call is forgiven from the next run on."""
+    setting = make(lines_with(3), restart_s=86_400.0)
+    setting.strike(2)
+    for _ in range(20):
+        setting.world.turn("work")
+        setting.world.clock.pass_s(1000.0)
+    assert (setting.strikes, setting.server.n_killed) == (3, 1)
+
+
+def test_a_neighbour_that_kills_the_server_once_convicts_nobody() -> None:
+    """A record alone whose call is lost by another's fault is asked again, and answered."""
+    setting = make(["text"])
+    setting.strike(2)
+    setting.server.lose = [2, 3]  # the first call after the harmless one, and the client's retry
+    setting.world.run()
+    assert setting.world.job(setting.job).state == machine.SUCCEEDED
+    assert setting.strikes == 2
+
+
+def test_a_suspect_is_handed_back_at_once_while_the_server_is_away() -> None:
+    """Before anything broke nobody waits in the function for the server."""
+    setting = make(LINES)
+    setting.strike(2)
+    setting.server.up_again_s = setting.world.clock() / 1000 + 600
+    before_ms = setting.world.clock()
+    setting.world.turn("work")
+    assert setting.world.clock() - before_ms < 1000
+    assert setting.world.shards(setting.job)[0].reason == "unavailable"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_harmless_question_is_one_for_every_task(task: str) -> None:
+    """Each task's head answers it."""
+    spec = Spec(task)
+    ask_harmless(spec, "mini", "local", float("inf"), lambda request: journey().run_each(request, count_all))
+
+
+def count_all(calls: Sequence[InferCall]) -> list[Inferred]:
+    """Answer each call."""
+    return [count_ids(call) for call in calls]
