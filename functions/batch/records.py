@@ -152,6 +152,8 @@ def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions
 def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: FormatOptions) -> Record:
     name = value.get(options.id_field)
     own = name if isinstance(name, str | int) and not isinstance(name, bool) else None
+    if isinstance(own, str) and (broken := _check_unicode(own, options.id_field)):
+        return Record(*here, problem=broken)  # without the id: no result row could carry it
     text, pair = value.get(options.text_field), value.get(options.text_pair_field)
     if not isinstance(text, str):
         got = f"a JSON {_kind(text)}" if options.text_field in value else "nothing"
@@ -174,6 +176,10 @@ def _kind(value: object) -> str:
 def _check_text(text: str, name: str) -> Problem | None:
     if not text.strip():
         return Problem("empty-text", f"got an empty {name}, expected at least one character that is not white space")
+    return _check_unicode(text, name)
+
+
+def _check_unicode(text: str, name: str) -> Problem | None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

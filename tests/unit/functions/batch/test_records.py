@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.batch import records
-from functions.batch.formats import Format, FormatOptions, Framing
+from functions.batch.formats import Format, FormatOptions, Framing, Problem
 from functions.batch.records import Cutter, Frame, Place, Record, cut, parse
 from functions.batch.sharding import Bounds, Run, runs
 
@@ -147,6 +147,7 @@ BAD = [
     (b'{"text": " \\n\\t\\u00a0 "}', "empty-text"),
     (b'{"text": "a", "text_pair": " "}', "empty-text"),
     (b'{"text": "a\\ud800"}', "invalid-text"),
+    (b'{"text": "a", "id": "\\ud800"}', "invalid-text"),
     (b'{"text": "\xff"}', "invalid-utf8"),
     (b'{"text": "\xc3"}', "invalid-utf8"),
 ]
@@ -166,6 +167,14 @@ def test_a_bad_line_is_a_record_with_a_problem(line: bytes, code: str) -> None:
 def test_a_bad_record_keeps_its_id() -> None:
     """The caller finds the record that failed by its own id, where that can be read."""
     assert one(b'{"id": "x-9", "text": 5}').id == "x-9"
+
+
+def test_an_id_that_no_row_can_carry_fails_its_record_alone() -> None:
+    """A lone surrogate in an id, which JSON can escape and UTF-8 cannot hold, is a problem and no id."""
+    for line in (b'{"text": "a", "id": "x\\udfff"}', b'{"text": 5, "id": "x\\udfff"}'):
+        record = one(line)
+        assert record.id is None
+        assert record.problem == Problem("invalid-text", "got a lone surrogate in id at character 1, expected Unicode")
 
 
 def test_the_offset_of_a_bad_byte_is_in_the_object() -> None:

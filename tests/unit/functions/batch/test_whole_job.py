@@ -80,6 +80,18 @@ def test_any_key_is_read(name: str) -> None:
     assert world.rows(job)[0]["source"]["key"] == f"t/local/inbox/topics/{name}"
 
 
+def test_an_id_of_broken_unicode_fails_alone() -> None:
+    """An id that no result row can carry costs its own record, not the shard."""
+    world = World(max_records=7)
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a", "id": 1}\n{"text": "b", "id": "\\ud800"}\n{"text": "c", "id": 3}\n')
+    world.run()
+    rows = world.rows(job)
+    assert world.job(job).state == machine.PARTIALLY_SUCCEEDED
+    assert [row.get("id") for row in rows] == [1, None, 3]
+    assert ["error" in row for row in rows] == [False, True, False]
+
+
 def test_a_bad_record_fails_alone() -> None:
     """Broken JSON, bad UTF-8, empty text and a missing field in the middle are error rows; the rest succeeds."""
     world = World(max_records=7)
