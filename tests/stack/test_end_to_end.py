@@ -53,6 +53,15 @@ def test_bad_requests_are_answered_in_problem_details(standing: Standing, path: 
     assert {"type", "detail", "code", "status"} <= set(refused.value.problem)
 
 
+def test_bytes_that_are_no_text_are_refused_not_replaced(standing: Standing) -> None:
+    """Invalid UTF-8 reaches our code as it was sent, and is a 400 that names the byte."""
+    url = standing.api.base_url.rstrip("/") + "/v1/text-classification"
+    headers = {"content-type": "application/json"}
+    reply = standing.api.pool.request("POST", url, body=b'{"inputs": "a \xff"}', headers=headers, timeout=WAIT_S)
+    assert (reply.status, reply.json()["code"]) == (400, "bad-request")
+    assert "got byte 0xff at 14" in reply.json()["detail"]
+
+
 def test_a_document_in_the_inbox_becomes_a_manifest(standing: Standing) -> None:
     """An object with an awkward key goes S3, EventBridge, plan, work, finalize; its manifest counts every line."""
     recipe = {"name": "topics", "task": "text-classification", "model": "mini:topic", "format": {"text": "lines"}}

@@ -83,6 +83,12 @@ def test_time_runs_downhill_from_the_api_to_the_function() -> None:
     assert {functions[name]["Timeout"] for name in ("InferFunction", "JobsFunction")} == {25}
 
 
+def test_bodies_reach_the_functions_as_they_were_sent() -> None:
+    """The API hands on bodies of every type in base64: as text it would turn bytes that are not UTF-8 into U+FFFD."""
+    (api,) = properties("AWS::ApiGateway::RestApi").values()
+    assert api["BinaryMediaTypes"] == ["*/*"]
+
+
 def test_a_message_hides_six_times_as_long_as_its_function_may_run() -> None:
     """A queue shows a message again only when its function is long over: visibility is at least 6 x the timeout."""
     functions, queues = properties("AWS::Lambda::Function"), properties("AWS::SQS::Queue")
