@@ -35,6 +35,7 @@ _TENANT = re.compile(r"[a-z0-9-]{1,63}")
 _PRINCIPAL = re.compile(
     r"arn:aws[a-z-]*:(?:iam|sts)::(?P<account>\d{12}):(?P<kind>user|assumed-role|federated-user|root)(?P<path>/.+)?"
 )
+_SAID_BEFORE = re.compile(r"^(?:Value error, |\w+ should (?:be|have) )")  # what a message says ahead of the expectation
 _SHOWN_CHARS = 80
 _MAX_FAULTS = 20  # of one body; with the bound on a detail this keeps every refusal far below the answer's cap
 _MAX_DETAIL_CHARS = 4000
@@ -242,7 +243,7 @@ def _fault(error: Mapping[str, Any]) -> dict[str, str]:
         return {"field": field, "got": "nothing", "expected": "a value"}
     if error["type"] == "extra_forbidden":
         return {"field": field, "got": "an unknown field", "expected": "only the documented ones"}
-    expected = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    expected = _SAID_BEFORE.sub("", str(error["msg"]))
     return {"field": field, "got": repr(error.get("input"))[:_SHOWN_CHARS], "expected": expected}
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shared.errors import NotFound, Unprocessable
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it
 Lane = Literal["base", "large", "xl"]
 Family = Literal["xlm-roberta", "xlm-roberta-xl", "xlm"]
 Task = Literal["text-classification", "token-classification", "fill-mask", "feature-extraction"]
@@ -99,7 +100,7 @@ class Model(_Frozen):
                 raise Unprocessable(f"model {self.name} has no head for {task}; its tasks: {sorted(self.tasks)}")
             return default[0]
         if head not in self.heads:
-            raise NotFound(f"model {self.name} has no head {head!r}; heads: {sorted(self.heads)}")
+            raise NotFound(f"model {self.name} has no head {head[:SHOWN_CHARS]!r}; heads: {sorted(self.heads)}")
         if head not in able:
             raise Unprocessable(f"head {self.name}:{head} does {self.heads[head].task}, not {task}; try one of {able}")
         return head
@@ -125,7 +126,7 @@ class Catalog(_Frozen):
     def model(self, name: str) -> Model:
         """Return a model. Raises NotFound with the names there are."""
         if name not in self.models:
-            raise NotFound(f"no model {name!r}; models: {sorted(self.models)}")
+            raise NotFound(f"no model {name[:SHOWN_CHARS]!r}; models: {sorted(self.models)}")
         return self.models[name]
 
 

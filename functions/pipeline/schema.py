@@ -5,6 +5,7 @@ Bounds, types and well-formed text are checked here, once. Must not know tokeniz
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from shared.messages import Priority, TextInput, TextRequest
 AS_JOB = "send fewer or shorter texts, or the whole as a batch job: POST /v1/jobs"
 MOST_EXPANDED = 18  # code points that NFKC makes of one, at most: U+FDFA
 BODY_KEYS = ("inputs", "parameters", "model")
+_SAID_BEFORE = re.compile(r"^\w+ should (?:be|have) ")  # what pydantic says ahead of the expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ def _texts(parameters: Common) -> Iterator[tuple[str, str]]:
 
 def _fault(error: ErrorDetails) -> str:
     where = ".".join(map(str, ("parameters", *error["loc"])))
-    expected = error["msg"].removeprefix("Input should be ").removeprefix("String should have ")
+    expected = _SAID_BEFORE.sub("", error["msg"])
     return f"{where}: got {_shown(error['input'])}, expected {expected[0].lower()}{expected[1:]}"
 
 

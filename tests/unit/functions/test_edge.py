@@ -18,7 +18,7 @@ CANARY = "canary-7f3a text that no log may hold"
 
 class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     top_k: Annotated[int, Field(ge=1, le=10)] = 5
 
 
@@ -104,6 +104,7 @@ def test_every_error_of_the_tree_is_one_problem(code: str) -> None:
                 {"field": "colour", "got": "an unknown field", "expected": "only the documented ones"},
             ],
         ),
+        ({"name": ""}, [{"field": "name", "got": "''", "expected": "at least 1 character"}]),
     ],
 )
 def test_invalid_fields_are_listed(body: dict[str, object], errors: list[dict[str, str]]) -> None:

@@ -111,6 +111,10 @@ def test_what_a_model_cannot_do_is_said() -> None:
         model.head_for("feature-extraction", None)
     with pytest.raises(NotFound, match="no model 'x'; models:"):
         catalog().model("x")
+    for refuse in (catalog().model, lambda name: model.head_for("fill-mask", name)):
+        with pytest.raises(NotFound) as refused:
+            refuse("x" * 100_000)
+        assert len(refused.value.message) < 300  # says the beginning of the name only
 
 
 @quick

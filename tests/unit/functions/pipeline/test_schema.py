@@ -114,6 +114,8 @@ def test_texts_in_parameters_are_well_formed() -> None:
     """A lone surrogate in a target is refused as it is in a text."""
     with pytest.raises(Unprocessable, match=r"parameters.targets.0: got 'a.udc00', expected a valid string"):
         parse_parameters("fill-mask", {"targets": ["a\udc00"]})
+    with pytest.raises(Unprocessable, match=r"parameters.targets: got \[\], expected at least 1 item"):
+        parse_parameters("fill-mask", {"targets": []})
 
 
 @pytest.mark.parametrize(("task", "name"), [("fill-mask", "targets"), ("token-classification", "ignore_labels")])
