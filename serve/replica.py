@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from serve import report
 from serve.engine import Engine
 from serve.routes import model_app
-from serve.rows import join, split
+from serve.rows import join, per_token_outputs, split
 from serve.runner import Runner
 from serve.scheduler import Scheduler
 from serve.tickets import Answered, Item, Ticket
@@ -134,7 +134,7 @@ class Replica:
         )
         answered = await self._wait(ticket)
         self.last_answer_s = time.time()
-        return await _run(_is_heavy(asked.form, answered), lambda: self._encode(asked, answered))
+        return await _run(_is_heavy(asked.form, answered), lambda: self._encode(replace(asked, call=call), answered))
 
     def _admissible(self, call: InferCall) -> InferCall:
         """Return the call with its head named. Raises FingerprintMismatch, NotFound, Unprocessable."""
@@ -172,7 +172,8 @@ class Replica:
     def _encode(self, asked: Asked, answered: Answered) -> Body:
         timings_s = {"queue": answered.queue_s, "infer": answered.infer_s}
         inferred = Inferred(join(answered.results), timings_s)
-        return encode_inferred(asked, self.model.name, self.model.revision, inferred)
+        per_token = per_token_outputs(asked.call, self.model)
+        return encode_inferred(asked, self.model.name, self.model.revision, inferred, per_token=per_token)
 
 
 def _limits(model: Model) -> Limits:

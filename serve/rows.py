@@ -93,6 +93,14 @@ def join(results: Sequence[RowResult]) -> dict[str, Tensor]:
     return {name: _message_tensor(torch.cat([output[name] for output in outputs])) for name in outputs[0]}
 
 
+def per_token_outputs(call: InferCall, model: Model) -> frozenset[str]:
+    """Return the names of those outputs of a call's head that have an entry for each token, not for each row."""
+    task = model.heads[call.head].task
+    if task == "token-classification":
+        return frozenset({"logits"})
+    return frozenset({"vectors"}) if task == "feature-extraction" and call.per_token else frozenset()
+
+
 def find_faults(rows: Sequence[Row], model: Model) -> list[GlossaError | None]:
     """Return for each row why the model cannot take it, or None when it can."""
     faults = [_shape_fault(row, model) for row in rows]

@@ -7,7 +7,7 @@ answer is the server's fault, never the caller's: ReplicaError. Must not know he
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from shared.errors import DecodeError, GlossaError, ReplicaError, TooLarge, Unprocessable, from_problem
 from shared.messages import Inferred, Tensor
@@ -21,14 +21,18 @@ MAX_ERROR_BYTES = 65_536
 _MAX_STAGE_S = 1e9
 
 
-def encode_inferred(asked: Asked, model: str, revision: str, inferred: Inferred) -> Body:
+def encode_inferred(
+    asked: Asked, model: str, revision: str, inferred: Inferred, *, per_token: Collection[str] = ()
+) -> Body:
     """Write an answer in the form the caller asked for; `model` and `revision` say who answered.
 
-    Per-token outputs of a padded request are padded alike with zeros. Raises Unprocessable for a requested
-    output there is not, TooLarge for an answer beyond the limit, ReplicaError for NaN that JSON cannot hold.
+    `per_token` names the outputs [tokens, ...]; those of a padded request are padded alike with zeros. Raises
+    Unprocessable for a requested output there is not, TooLarge for an answer beyond the limit, ReplicaError for NaN
+    that JSON cannot hold.
     """
     written = [
-        write_tensor(name, tensor, binary=binary) for name, tensor, binary in _chosen(asked.form, inferred.outputs)
+        write_tensor(name, tensor, binary=binary)
+        for name, tensor, binary in _chosen(asked.form, inferred.outputs, per_token)
     ]
     header: dict[str, object] = {} if asked.form.request_id is None else {"id": asked.form.request_id}
     header |= {
@@ -73,7 +77,7 @@ def decode_error(status: int, data: bytes | memoryview[int]) -> GlossaError:
     return from_problem(status, {"detail": message, **problem} if isinstance(message, str) else problem)
 
 
-def _chosen(form: Form, outputs: Mapping[str, Tensor]) -> list[tuple[str, Tensor, bool]]:
+def _chosen(form: Form, outputs: Mapping[str, Tensor], per_token: Collection[str]) -> list[tuple[str, Tensor, bool]]:
     """Return name, tensor and binary of each output to send, padded and within the limit."""
     wanted = form.outputs if form.outputs is not None else tuple((name, form.binary) for name in outputs)
     left = form.max_answer_bytes
@@ -82,7 +86,9 @@ def _chosen(form: Form, outputs: Mapping[str, Tensor]) -> list[tuple[str, Tensor
         if name not in outputs:
             raise Unprocessable(f"no output {brief(name)}; outputs: {', '.join(outputs)}")
         factor = 1 if binary else JSON_BYTES_PER_BYTE
-        tensor = outputs[name] if form.padding is None else pad(name, outputs[name], form.padding, left // factor)
+        tensor = outputs[name]
+        if form.padding is not None and name in per_token:
+            tensor = pad(name, tensor, form.padding, left // factor)
         left -= factor * len(tensor.data)
         if left < 0:
             raise TooLarge(

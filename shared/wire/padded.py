@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from shared.errors import TooLarge, Unprocessable
+from shared.errors import ReplicaError, TooLarge, Unprocessable
 from shared.messages import ITEM_BYTES, Tensor
 from shared.wire.limits import Limits
 
-PER_TOKEN = frozenset({"logits", "vectors", "start", "end"})  # outputs whose first dimension may be tokens
 _PACKED_ONLY = ("row_lengths", "positions_per_row")
 
 
@@ -46,14 +45,15 @@ def unpad(tensors: Mapping[str, Tensor], limits: Limits) -> tuple[dict[str, Tens
 
 
 def pad(name: str, tensor: Tensor, padding: Padding, max_bytes: int) -> Tensor:
-    """Spread a per-token output over [rows, width, ...] with zeros around it; others are returned as they are.
+    """Spread a per-token output [tokens, ...] over [rows, width, ...] with zeros around it.
 
-    An output is per token when it is one of PER_TOKEN and has a token's, not a row's, first dimension. Raises
-    TooLarge before it allocates more than `max_bytes`.
+    Raises TooLarge before it allocates more than `max_bytes`, ReplicaError for another number of tokens.
     """
     n_rows, n_tokens = len(padding.spans), sum(length for _, length in padding.spans)
-    if name not in PER_TOKEN or n_tokens == n_rows or not tensor.shape or tensor.shape[0] != n_tokens:
-        return tensor
+    if tensor.shape[:1] != (n_tokens,):
+        raise ReplicaError(
+            f"got output {name} of shape {list(tensor.shape)}, expected one entry for each of {n_tokens} tokens"
+        )
     inner = math.prod(tensor.shape[1:]) * ITEM_BYTES[tensor.datatype]
     if (n_bytes := n_rows * padding.width * inner) > max_bytes:
         raise TooLarge(f"the padded output {name} has {n_bytes} bytes, at most {max_bytes}", hint="send packed rows")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serve.fake import FakeEngine
 from serve.replica import INLINE_BYTES, Replica
 from shared.catalog import Model
 from tests.unit.serve.engines import WideEngine
@@ -46,3 +47,29 @@ def test_only_small_packed_binary_answers_are_written_on_the_event_loop(
 
     asyncio.run(whole())
     assert (engine.readers == {"MainThread"}) is is_inline
+
+
+@pytest.mark.parametrize(
+    ("head", "parameters", "dimensions"),
+    [("entities", {}, 3), ("embed", {"per_token": True}, 3), ("embed", {}, 2), ("topic", {}, 2)],
+)
+def test_rows_of_one_token_are_padded_by_what_the_head_answers(
+    model: Model, head: str, parameters: dict[str, Any], dimensions: int
+) -> None:
+    """Where each row has one token, what is per token still comes as [rows, width, ...]."""
+    ids = {**IDS, "shape": [2, 2], "data": [5, 1, 6, 1]}
+    asked = {
+        "inputs": [ids, {**ids, "name": "attention_mask", "data": [1, 0, 1, 0]}],
+        "parameters": {"head": head, **parameters},
+    }
+    replica = Replica(model, lambda: FakeEngine(model))
+
+    async def whole() -> list[int]:
+        body = await replica.infer({}, json.dumps(asked).encode())
+        await replica.drain()
+        shape: list[int] = json.loads(body.data)["outputs"][0]["shape"]
+        return shape
+
+    shape = asyncio.run(whole())
+    assert len(shape) == dimensions
+    assert shape[: dimensions - 1] == [2, 2][: dimensions - 1]

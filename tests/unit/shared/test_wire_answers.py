@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -98,28 +99,36 @@ def test_an_unknown_output_is_refused_by_name() -> None:
 def test_token_logits_of_a_padded_request_are_padded_alike() -> None:
     """Each token's logits stand in its own column, zeros elsewhere."""
     inferred = Inferred({"logits": Tensor.floats([1, 2, 3, 4, 5], (5, 1))})
-    body = encode_inferred(from_padded(), "mini", "1", inferred)
+    body = encode_inferred(from_padded(), "mini", "1", inferred, per_token={"logits"})
     logits = decode_inferred(body.headers, body.data).outputs["logits"]
     assert logits == Tensor.floats([1, 2, 3, 0, 0, 0, 4, 5], (2, 4, 1))
 
 
-@pytest.mark.parametrize(
-    ("name", "tensor"),
-    [("logits", Tensor.floats([1, 2], (2, 1))), ("top_ids", Tensor.ints([1, 2, 3, 4, 5], (5, 1)))],
-)
-def test_other_outputs_of_a_padded_request_stay(name: str, tensor: Tensor) -> None:
-    """What is per row or per mask has nothing to pad."""
-    body = encode_inferred(from_padded(), "mini", "1", Inferred({name: tensor}))
-    assert decode_inferred(body.headers, body.data).outputs == {name: tensor}
+def test_other_outputs_of_a_padded_request_stay() -> None:
+    """What is per row or per mask has nothing to pad, though there be as many as tokens."""
+    outputs = {"logits": Tensor.floats([1, 2], (2, 1)), "top_ids": Tensor.ints([1, 2, 3, 4, 5], (5, 1))}
+    body = encode_inferred(from_padded(), "mini", "1", Inferred(outputs))
+    assert decode_inferred(body.headers, body.data).outputs == outputs
 
 
-def test_rows_of_one_token_are_answered_by_row() -> None:
-    """Where rows and tokens are as many, the first dimension is read as rows."""
+@pytest.mark.parametrize(("per_token", "shape"), [({"logits"}, (2, 3, 1)), ((), (2, 1))])
+def test_rows_of_one_token_are_padded_where_the_output_is_per_token(
+    per_token: Collection[str], shape: tuple[int, ...]
+) -> None:
+    """Where rows and tokens are as many, the shape cannot tell them apart; the caller does."""
     ids = {"name": "input_ids", "datatype": "INT32", "shape": [2, 3], "data": [5, 1, 1, 6, 1, 1]}
     body = json.dumps({"inputs": [ids, {**ids, "name": "attention_mask", "data": [1, 0, 0, 1, 0, 0]}]})
-    logits = Tensor.floats([1, 2], (2, 1))
-    answer = encode_inferred(decode_call("mini", {}, body.encode(), LIMITS), "mini", "1", Inferred({"logits": logits}))
-    assert decode_inferred(answer.headers, answer.data).outputs["logits"] == logits
+    inferred = Inferred({"logits": Tensor.floats([1, 2], (2, 1))})
+    answer = encode_inferred(decode_call("mini", {}, body.encode(), LIMITS), "mini", "1", inferred, per_token=per_token)
+    assert decode_inferred(answer.headers, answer.data).outputs["logits"].shape == shape
+
+
+def test_a_per_token_output_of_another_length_is_the_servers_fault() -> None:
+    """Rows are never cut out of a tensor that has not one entry for each token."""
+    with pytest.raises(ReplicaError, match=r"shape \[2, 1\], expected one entry for each of 5 tokens"):
+        encode_inferred(
+            from_padded(), "mini", "1", Inferred({"logits": Tensor.floats([1, 2], (2, 1))}), per_token={"logits"}
+        )
 
 
 def test_an_answer_over_the_limit_is_too_large() -> None:
@@ -128,7 +137,7 @@ def test_an_answer_over_the_limit_is_too_large() -> None:
     padded = from_padded()
     padded = dataclasses.replace(padded, form=dataclasses.replace(padded.form, max_answer_bytes=2400))
     with pytest.raises(TooLarge, match="padded output logits has 3200 bytes, at most 2400"):
-        encode_inferred(padded, "mini", "1", wide)
+        encode_inferred(padded, "mini", "1", wide, per_token={"logits"})
     with pytest.raises(TooLarge, match="over 1999 bytes"):
         encode_inferred(asked(max_answer_bytes=1999), "mini", "1", wide)
     with pytest.raises(TooLarge, match="over 9999 bytes"):

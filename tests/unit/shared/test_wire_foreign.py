@@ -24,6 +24,6 @@ def test_foreign_requests_are_read_and_answered_as_recorded(exchange: dict[str, 
     asked = decode_call("mini", request["headers"], base64.b64decode(request["body_base64"]), LIMITS)
     assert asked.call.input_ids.int_values().tolist() == [0, 5, 6, 2, 0, 7, 2]
     assert asked.call.row_lengths.int_values().tolist() == [4, 3]
-    body = encode_inferred(asked, "mini", "1", ANSWER)
+    body = encode_inferred(asked, "mini", "1", ANSWER, per_token={"logits"})
     assert body.headers == response["headers"]
     assert body.data == base64.b64decode(response["body_base64"])
