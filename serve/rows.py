@@ -16,12 +16,10 @@ import torch
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Tensor
+from shared.wire import MAX_TARGETS, MAX_TOP_K
 
 RowOutput = Mapping[str, torch.Tensor]
 RowResult = RowOutput | GlossaError
-
-MAX_TOP_K = 1000
-MAX_TARGETS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,8 @@ from shared.errors import TooLarge, Unprocessable
 from shared.messages import ITEM_BYTES, InferCall, Tensor
 from shared.wire.frame import JsonBounds
 
-MAX_TARGETS = 4096
+MAX_TARGETS = 1000
+MAX_TOP_K = 1000
 
 
 @dataclass(frozen=True, slots=True)

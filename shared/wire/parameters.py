@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from shared.errors import DecodeError, Unprocessable
 from shared.messages import InferCall, Priority
 from shared.wire.frame import brief
+from shared.wire.limits import MAX_TOP_K
 
-MAX_TOP_K = 1000
 MAX_NAME_CHARS = 128
 _KNOWN = (
     "head", "top_k", "per_token", "normalize", "priority", "tenant", "tokenizer", "target_ids", "timeout",

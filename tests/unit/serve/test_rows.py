@@ -7,10 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.rows import MAX_TOP_K, find_faults, join, row_of, split
+from serve.rows import find_faults, join, row_of, split
 from shared.catalog import Model
 from shared.errors import NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Tensor
+from shared.wire import MAX_TOP_K
 
 IDS = st.lists(st.lists(st.integers(0, 99), max_size=9), min_size=1, max_size=6)
 

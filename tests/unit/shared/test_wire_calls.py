@@ -168,7 +168,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[GlossaError], str]] = [
     ("priority below", packed(priority=-1), Unprocessable, "got priority -1"),
     ("target text", packed(target_ids=["a"]), Unprocessable, "list of integers"),
     ("target range", packed(target_ids=[1000]), Unprocessable, "got 1000 in target_ids, expected 0 to 999"),
-    ("targets many", packed(target_ids=[1] * 4097), TooLarge, "4097 target_ids, at most 4096"),
+    ("targets many", packed(target_ids=[1] * 1001), TooLarge, "1001 target_ids, at most 1000"),
     ("parameters list", packed() | {"parameters": []}, DecodeError, "expected an object"),
     ("no ids", {"inputs": [LENGTHS]}, Unprocessable, "no input_ids"),
     ("no lengths", {"inputs": [IDS]}, Unprocessable, "without row_lengths"),
