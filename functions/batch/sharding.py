@@ -24,12 +24,13 @@ class Bounds:
     max_chars: int = MAX_CHARS
 
 
-def bounds_for(model: Model, max_records: int = MAX_RECORDS) -> Bounds:
+def bounds_for(model: Model, max_records: int = MAX_RECORDS, *, most_tokens: int = MAX_CHARS) -> Bounds:
     """Return bounds under which a run takes at most a third of the worker's time.
 
-    Counts one token a character, which no script of the family exceeds by much.
+    Counts one token a character, which no script of the family exceeds by much. `most_tokens` is for
+    jobs whose answers are so large that fewer must do.
     """
-    return Bounds(max_records, int(min(MAX_CHARS, max(MIN_CHARS, model.tokens_per_s * WORK_SHARE_S))))
+    return Bounds(max_records, int(min(MAX_CHARS, most_tokens, max(MIN_CHARS, model.tokens_per_s * WORK_SHARE_S))))
 
 
 @dataclass(frozen=True, slots=True)

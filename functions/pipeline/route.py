@@ -19,6 +19,9 @@ from shared.messages import InferCall, Routed, Tensor, TextRequest, Tokenized, W
 
 MAX_CALL_TOKENS = 16_384
 MAX_GUESSES = 100_000  # masks x guesses of one request
+MAX_TOKEN_VECTORS = (
+    8_192  # one a token; at width 1024 that is 32 MiB on the wire, and in Python and JSON twenty times that
+)
 
 
 def route(request: TextRequest, catalog: Catalog) -> Routed:
@@ -56,6 +59,7 @@ def calls(
         timeout_s=timeout_s if math.isfinite(timeout_s) else None,
     )
     _bound_guesses(base, tokenized)
+    _bound_vectors(base, tokenized)
     return tuple(_packed(base, group) for group in _groups(tokenized.windows))
 
 
@@ -117,3 +121,12 @@ def _bound_guesses(base: InferCall, tokenized: Tokenized) -> None:
     n_guesses = n_masks * (base.top_k + len(base.target_ids))
     if n_guesses > MAX_GUESSES:
         raise TooLarge(f"got {n_masks} masks that ask for {n_guesses} guesses, at most {MAX_GUESSES} in one request")
+
+
+def _bound_vectors(base: InferCall, tokenized: Tokenized) -> None:
+    n_tokens = sum(len(window.input_ids) for window in tokenized.windows)
+    if base.per_token and n_tokens > MAX_TOKEN_VECTORS:
+        raise TooLarge(
+            f"got {n_tokens} tokens that ask for a vector each, at most {MAX_TOKEN_VECTORS} in one request",
+            hint="send fewer or shorter texts in one request; a batch job takes any number of texts of that length",
+        )

@@ -20,9 +20,9 @@ from functions.batch.formats import Framing, ObjectProblem, Problem
 from functions.batch.items import Input, Job, Plan, Shard, Spec
 from functions.batch.ledger import load_input, load_job, load_plan
 from functions.batch.pointers import Pointer, decode
-from functions.batch.sharding import MAX_RECORDS, Run, bounds_for
+from functions.batch.sharding import MAX_CHARS, MAX_RECORDS, Run, bounds_for
 from functions.batch.writes import Refused, Value
-from functions.pipeline.route import route
+from functions.pipeline.route import MAX_TOKEN_VECTORS, route
 from functions.plan.accept import accept
 from functions.plan.pinning import pin_inputs
 from functions.plan.reading import read_runs, stage
@@ -91,7 +91,8 @@ class Planner:
             plan = replace(plan, n_inputs=0, n_problems=1, code=error.code, detail=error.message)
         else:
             model = self.catalog.model(routed.model)
-            bounds = bounds_for(model, self.max_records)
+            most_tokens = MAX_TOKEN_VECTORS if spec.parameters.get("per_token") else MAX_CHARS
+            bounds = bounds_for(model, self.max_records, most_tokens=most_tokens)
             plan = replace(plan, max_records=bounds.max_records, max_chars=bounds.max_chars)
             facts |= {
                 "model": model.name, "head": routed.head, "model_revision": model.revision,

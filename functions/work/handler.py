@@ -17,7 +17,7 @@ from functions.batch.doors import BatchSettings, Doors, open_aws
 from functions.pipeline.journey import Journey
 from functions.pipeline.tokenize import load_tokenizers
 from functions.replica_client import ReplicaClient
-from functions.work.worker import Worker
+from functions.work.worker import MAX_ANSWER_BYTES, Worker
 from shared.catalog import load_catalog
 from shared.errors import GlossaError
 from shared.messages import InferCall, Inferred, Result, TextRequest
@@ -59,7 +59,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 settings = read_settings(WorkSettings)
-replica = ReplicaClient(settings.replica_url)
+replica = ReplicaClient(settings.replica_url, max_answer_bytes=MAX_ANSWER_BYTES)
 worker = build(settings, open_aws(settings), replica)
 
 try:  # in the Lambda runtime; elsewhere nobody takes snapshots

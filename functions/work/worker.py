@@ -32,6 +32,7 @@ from shared.log import log_event
 
 MARGIN_S = 15.0  # for the part object and the transaction
 HELD_MARGIN_S = 5.0
+MAX_ANSWER_BYTES = 65 << 20  # of one call: as many token vectors as one may ask for at width 2048, and their frame
 ISOLATE_STRIKES = 2  # from here on, a record that breaks the model server is looked for
 
 

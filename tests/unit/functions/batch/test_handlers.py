@@ -91,7 +91,8 @@ with mock_aws():
     from functions.jobs import handler as jobs
     from functions.plan import handler as plan
     from functions.sweep import handler as sweep
-    from functions.work import handler as work
+    from functions.work import handler as work, worker
+    assert work.replica._max_answer_bytes == worker.MAX_ANSWER_BYTES
     print(json.dumps(sweep.handler({}, FakeContext(remaining_ms=60_000))))
     print(json.dumps(jobs.handler(request("GET", "/v1/jobs"), FakeContext())["body"]))
     for step, door, shard in (("plan", plan, ""), ("work", work, "00000000-0123456789ab"), ("finalize", finalize, "")):

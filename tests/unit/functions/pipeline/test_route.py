@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -122,3 +123,12 @@ def test_guesses_are_bounded() -> None:
     asked = TextRequest("fill-mask", (TextInput("a"),), {"top_k": 1000})
     with pytest.raises(TooLarge, match="got 101 masks that ask for 101000 guesses, at most 100000"):
         packed(Tokenized((window(101, tuple(range(101))),), "", (False,)), asked)
+
+
+def test_vectors_of_tokens_are_bounded() -> None:
+    """A request that asks for a vector for each of too many tokens is a 413; one for each text is not."""
+    tokenized = Tokenized(tuple(window(512) for _ in range(17)), "", (False,))
+    asked = TextRequest("feature-extraction", (TextInput("a"),), {"per_token": True})
+    with pytest.raises(TooLarge, match="got 8704 tokens that ask for a vector each, at most 8192"):
+        packed(tokenized, asked)
+    assert packed(tokenized, replace(asked, parameters={}))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
 from functions.batch import leases, machine
 from functions.batch.deliveries import Delivery, Later
+from functions.batch.items import Spec
 from functions.batch.memory_objects import MemoryObjects
 from functions.batch.records import Record
+from functions.jobs.recipes import Recipes
+from functions.pipeline.route import MAX_TOKEN_VECTORS
+from functions.replica_client import ReplicaClient
+from functions.replica_fake import FakeTransport, Sent
+from functions.replica_transport import Reply
 from functions.work.answering import answer_all
+from functions.work.worker import MAX_ANSWER_BYTES
 from shared.errors import (
     Conflict,
     DeadlineExceeded,
@@ -21,9 +30,14 @@ from shared.errors import (
     Unavailable,
     Unprocessable,
 )
+from shared.messages import Inferred, Result, Tensor, TextRequest
+from shared.wire import Limits, decode_call, encode_inferred
 from tests.unit.functions.batch.world import LONG_S, World, texts
+from tests.unit.functions.infer.world import journey
 
 LINES = [f"text {i}" for i in range(9)]
+WIDTH = 256
+LIMITS = Limits(max_body_bytes=2**24, max_rows=4096, max_tokens=16_384, max_row_tokens=512, vocab_size=32_000)
 DATA = "".join(f'{{"text": "{line}"}}\n' for line in LINES).encode()
 
 
@@ -194,6 +208,40 @@ def test_errors_that_are_nobodys_fault_here_are_raised() -> None:
     record = _records(["a"])
     with pytest.raises(Conflict):
         answer_all(record, spec, reference="mini:topic", tenant="local", deadline_s=1.0, respond=respond)  # type: ignore[arg-type] # never answers
+
+
+def test_a_vector_for_each_token_comes_through() -> None:
+    """A job of vectors per token is answered whole: its shards and calls keep within what one answer carries."""
+    lines = ["x " * 5000, "y " * 2100, "z " * 2100]
+    answer_bytes: list[int] = []
+
+    def reply(sent: Sent) -> Reply:
+        asked = decode_call("mini", sent.headers, sent.data, LIMITS)
+        n_tokens = asked.call.n_tokens
+        vectors = Tensor("FP32", (n_tokens, WIDTH), memoryview(bytes(4 * WIDTH * n_tokens)))
+        body = encode_inferred(asked, "mini", "r7", Inferred({"vectors": vectors}))
+        answer_bytes.append(len(body.data))
+        return Reply(200, body.headers, body.data)
+
+    client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(reply), max_answer_bytes=MAX_ANSWER_BYTES)
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        return desks.run_each(request, lambda calls: client.infer(calls, time.monotonic() + 60.0))
+
+    desks = replace(journey(), now_s=lambda: 0.0)
+    world = World(respond=respond)
+    spec = Spec("feature-extraction", "mini:embed", {"per_token": True})
+    Recipes(world.doors).create("local", "topics", spec)
+    job = world.drop("in.jsonl", "".join(f'{{"text": "{line}"}}\n' for line in lines).encode())
+    world.run()
+    assert world.job(job).state == machine.SUCCEEDED
+    assert world.job(job).n_shards == 3
+    assert max(answer_bytes) > 5_000_000  # what one answer of the synchronous path may have
+
+
+def test_the_largest_answer_of_a_call_fits() -> None:
+    """The worker's cap holds the vectors of the most tokens, up to a width of 2048."""
+    assert MAX_TOKEN_VECTORS * 4 * 2048 < MAX_ANSWER_BYTES
 
 
 def _delivery(body: dict[str, str]) -> Delivery:
