@@ -176,14 +176,6 @@ def test_never_two_retries(outcome: Reply | Exception) -> None:
     assert len(transport.sent) == 2
 
 
-@pytest.mark.parametrize("second", [NotConnected("refused"), Reply(503, {}, b""), ReplyLate("late")], ids=repr)
-def test_a_call_that_broke_the_server_is_said_to_have(second: Reply | Exception) -> None:
-    """A retry that finds no server does not hide that the first try was lost at it."""
-    client, _ = _client(_then_good(ReplyLost("reset"), second))
-    with pytest.raises(ReplicaError, match="broke"):
-        client.infer([_call()], START_S + 20.0)
-
-
 @pytest.mark.parametrize(
     ("reply", "pause_s"),
     [

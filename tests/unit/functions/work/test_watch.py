@@ -184,6 +184,14 @@ def test_a_suspect_is_handed_back_at_once_while_the_server_is_away() -> None:
     assert setting.world.shards(setting.job)[0].reason == "unavailable"
 
 
+@pytest.mark.parametrize("dead", [REFUSED, Reply(503, {}, b""), Reply(504, {}, b"")], ids=["refused", "503", "504"])
+def test_a_retry_that_finds_no_server_does_not_hide_who_broke_it(dead: Reply | Exception) -> None:
+    """A call that was lost at the server, and then met none, leaves the strike of the first."""
+    setting = make(lines_with(3), dead=dead)
+    setting.world.turn("work")
+    assert (setting.strikes, len(setting.transport.sent)) == (1, 2)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_harmless_question_is_one_for_every_task(task: str) -> None:
     """Each task's head answers it."""
