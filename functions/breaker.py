@@ -21,7 +21,8 @@ class Breaker:
     """Closed: all pass. After `threshold` failures in a row open: none passes for `recovery_s`.
 
     Then half-open: one probe passes; its success closes, its failure opens again. Every `admit` is
-    answered by one `success`, `failure` or `release` (nothing learnt).
+    answered, with the generation it returned, by one `success`, `failure` or `release` (nothing learnt). The
+    generation grows whenever the breaker opens or lets a probe pass; what comes of an older one is not heard.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Breaker:
         self._failures = 0
         self._opened_s = 0.0
         self._probing = False
+        self._generation = 0
         self._state: State = "closed"
 
     @property
@@ -47,11 +49,11 @@ class Breaker:
         """The state as of the last event."""
         return self._state
 
-    def admit(self) -> None:
-        """Let one call pass. Raises Unavailable, with the seconds until a probe, when open."""
+    def admit(self) -> int:
+        """Let one call pass; return its generation. Raises Unavailable, with the seconds until a probe, when open."""
         with self._lock:
             if self._state == "closed":
-                return
+                return self._generation
             left_s = self._opened_s + self._recovery_s - self._clock()
             if left_s > 0 or self._probing:
                 raise Unavailable(
@@ -59,26 +61,33 @@ class Breaker:
                     retry_after_s=max(left_s, PROBE_RETRY_AFTER_S),
                 )
             self._probing = True
+            self._generation += 1
             self._become("half-open")
+            return self._generation
 
-    def success(self) -> None:
+    def success(self, generation: int) -> None:
         """Hear that the admitted call was answered."""
         with self._lock:
-            self._failures, self._probing = 0, False
-            self._become("closed")
+            if generation == self._generation:
+                self._failures, self._probing = 0, False
+                self._become("closed")
 
-    def failure(self) -> None:
+    def failure(self, generation: int) -> None:
         """Hear that the admitted call failed in a way that says the server is down."""
         with self._lock:
+            if generation != self._generation:
+                return
             self._failures, self._probing = self._failures + 1, False
             if self._state == "half-open" or self._failures >= self._threshold:
                 self._opened_s = self._clock()
+                self._generation += 1
                 self._become("open")
 
-    def release(self) -> None:
+    def release(self, generation: int) -> None:
         """Hear that the admitted call says nothing about the server; a probe may be tried again."""
         with self._lock:
-            self._probing = False
+            if generation == self._generation:
+                self._probing = False
 
     def _become(self, state: State) -> None:
         if state != self._state:

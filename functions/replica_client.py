@@ -138,7 +138,7 @@ class ReplicaClient:
         if left_s <= 0:
             raise DeadlineExceeded(f"got {-left_s:.2f} s past the deadline, expected time left for the model")
         breaker = self._breaker(call.model)
-        breaker.admit()
+        generation = breaker.admit()
         heard = breaker.release
         try:
             inferred = self._exchange(replace(call, timeout_s=left_s), left_s, request_id)
@@ -147,7 +147,7 @@ class ReplicaClient:
             heard = {True: breaker.failure, False: breaker.success, None: breaker.release}[failed.down]
             raise
         finally:
-            heard()
+            heard(generation)
         return inferred
 
     def _exchange(self, call: InferCall, timeout_s: float, request_id: str) -> Inferred:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +16,7 @@ from shared.errors import Unavailable
 def _opened(clock: FakeClock, changes: list[State] | None = None) -> Breaker:
     breaker = Breaker(5, 10.0, clock=clock, on_change=(changes if changes is not None else []).append)
     for _ in range(5):
-        breaker.admit()
-        breaker.failure()
+        breaker.failure(breaker.admit())
     return breaker
 
 
@@ -33,10 +34,8 @@ def test_a_success_between_failures_keeps_it_closed() -> None:
     """Only failures in a row count."""
     breaker = Breaker(2, 10.0, clock=FakeClock())
     for _ in range(5):
-        breaker.admit()
-        breaker.failure()
-        breaker.admit()
-        breaker.success()
+        breaker.failure(breaker.admit())
+        breaker.success(breaker.admit())
     assert breaker.state == "closed"
 
 
@@ -45,10 +44,10 @@ def test_one_probe_after_recovery() -> None:
     clock, changes = FakeClock(), list[State]()
     breaker = _opened(clock, changes)
     clock.pause(10.0)
-    breaker.admit()
+    probe = breaker.admit()
     with pytest.raises(Unavailable):
         breaker.admit()
-    breaker.success()
+    breaker.success(probe)
     breaker.admit()
     assert changes == ["open", "half-open", "closed"]
 
@@ -58,8 +57,7 @@ def test_a_failed_probe_opens_again() -> None:
     clock = FakeClock()
     breaker = _opened(clock)
     clock.pause(10.0)
-    breaker.admit()
-    breaker.failure()
+    breaker.failure(breaker.admit())
     clock.pause(9.9)
     with pytest.raises(Unavailable):
         breaker.admit()
@@ -70,10 +68,30 @@ def test_a_probe_that_learnt_nothing_may_be_tried_again() -> None:
     clock = FakeClock()
     breaker = _opened(clock)
     clock.pause(10.0)
-    breaker.admit()
-    breaker.release()
+    breaker.release(breaker.admit())
     breaker.admit()
     assert breaker.state == "half-open"
+
+
+@pytest.mark.parametrize("answer", [Breaker.success, Breaker.failure, Breaker.release])
+@pytest.mark.parametrize("after_s", [0.0, 10.0])
+def test_a_call_of_before_says_nothing_of_the_probe(answer: Callable[[Breaker, int], None], after_s: float) -> None:
+    """What was admitted while closed neither shuts an open breaker nor ends the probe of another."""
+    clock = FakeClock()
+    breaker = Breaker(5, 10.0, clock=clock)
+    stale = breaker.admit()
+    for _ in range(5):
+        breaker.failure(breaker.admit())
+    clock.pause(after_s)
+    probe = breaker.admit() if after_s else None
+    before = breaker.state
+    answer(breaker, stale)
+    assert breaker.state == before
+    with pytest.raises(Unavailable):
+        breaker.admit()
+    if probe is not None:
+        breaker.success(probe)
+        assert breaker.state == "closed"
 
 
 @given(st.lists(st.sampled_from(["success", "failure", "release", "later"]), max_size=60))
@@ -86,10 +104,10 @@ def test_never_open_longer_than_its_recovery(events: list[str]) -> None:
             clock.pause(3.0)
             continue
         try:
-            breaker.admit()
+            generation = breaker.admit()
         except Unavailable:
             continue
-        {"success": breaker.success, "failure": breaker.failure, "release": breaker.release}[name]()
+        {"success": breaker.success, "failure": breaker.failure, "release": breaker.release}[name](generation)
     clock.pause(10.0)
     breaker.admit()
 
