@@ -5,6 +5,7 @@ Pure but for `respond` and the watch, which are handed in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from shared.messages import Result, TextInput, TextRequest
 
 Respond = Callable[[TextRequest], tuple[Result, Mapping[int, GlossaError]]]
 OWN_FAULTS = (BadRequest, TooLarge, Unprocessable)  # what a record can be guilty of
+PLACE = re.compile(r"^inputs\[[0-9]+\]")  # an input's place in one call, which the owner of a record never saw
 HARMLESS = TextInput("<mask>")  # a text that every task takes, and every model reads as a token or a few
 
 
@@ -57,7 +59,7 @@ def answer_all(
                 middle = len(group) // 2
                 waiting += [group[middle:], group[:middle]]
             elif blamed and (isinstance(error, OWN_FAULTS) or group[0] in suspects):
-                outcomes[group[0]] = Problem(error.code, error.message)
+                outcomes[group[0]] = _problem(error)
             else:
                 suspects |= set(group) if blamed else set()
                 waiting.append(group)
@@ -81,6 +83,10 @@ def _is_to_blame(error: GlossaError, watch: Watch | None) -> bool:
     return watch.blames(error)
 
 
+def _problem(error: GlossaError) -> Problem:
+    return Problem(error.code, PLACE.sub("record", error.message))
+
+
 def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput], dict[int, Answer | Problem]]:
     inputs: dict[int, TextInput] = {}
     problems: dict[int, Answer | Problem] = {}
@@ -95,7 +101,7 @@ def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput],
 def _call(request: TextRequest, inputs: Mapping[int, TextInput], respond: Respond) -> dict[int, Answer | Problem]:
     result, errors = respond(replace(request, inputs=tuple(inputs.values())))
     indices = list(inputs)
-    outcomes: dict[int, Answer | Problem] = {indices[i]: Problem(e.code, e.message) for i, e in errors.items()}
+    outcomes: dict[int, Answer | Problem] = {indices[i]: _problem(error) for i, error in errors.items()}
     answered = [index for i, index in enumerate(indices) if i not in errors]
     if len(answered) != len(result.values):
         raise GlossaError(f"got {len(result.values)} answers to {len(answered)} records. This is a bug.")
