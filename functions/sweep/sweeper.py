@@ -42,7 +42,7 @@ class Sweeper:
             if time_left_s() < MARGIN_S:
                 done["out-of-time"] += 1
                 break
-            done[self._look(key)] += 1
+            done[self._look_safely(key)] += 1
         for action, count in done.items():
             log_event("swept", function="sweep", operation=action, count=count)
         return dict(done)
@@ -52,6 +52,13 @@ class Sweeper:
         partitions = keys.due_partitions()
         for partition in partitions:
             yield from self.doors.store.due(partition, until, max(1, self.max_items // len(partitions)))
+
+    def _look_safely(self, key: keys.Key) -> str:
+        try:
+            return self._look(key)
+        except Exception as error:  # noqa: BLE001 - one item must not keep the sweeper from all others, run after run
+            log_event("sweep-failed", level="error", function="sweep", error_type=type(error).__name__)
+            return "failed"
 
     def _look(self, key: keys.Key) -> str:
         item = self.doors.store.get(key)
@@ -71,10 +78,13 @@ class Sweeper:
 
     def _look_at_job(self, job: Job) -> str:
         now_ms = self.doors.now_ms()
-        action = {
+        act = {
             machine.SUBMITTED: self._replan, machine.PLANNING: self._replan, machine.RUNNING: self._recount,
             machine.FINALIZING: self._close, machine.CANCELLING: self._close,
-        }[job.state](job)  # fmt: skip
+        }.get(job.state)  # fmt: skip
+        if act is None:
+            return "gone"  # it ended between the two reads
+        action = act(job)
         with suppress(Refused):  # it moved on, which sets its own next date
             self.doors.store.write(machine.postpone_job(job, now_ms + STALL_MS))
         return action

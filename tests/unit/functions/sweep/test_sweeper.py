@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
 
 import pytest
 
 from functions.batch import keys, leases, machine
-from functions.batch.events import parse_event
+from functions.batch.events import ObjectCreated, parse_event
 from functions.batch.records import Record
 from functions.batch.rows import Answer, encode_rows
 from functions.batch.settling import Settler
-from functions.batch.writes import Refused, Update
+from functions.batch.store import Store
+from functions.batch.writes import Item, Refused, Update
 from functions.plan.accept import accept
 from tests.unit.functions.batch.world import TENANT, World, texts
 
@@ -191,3 +194,63 @@ def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
     moving: object = Moving()
     world.use(replace(world.doors, store=moving))  # type: ignore[arg-type] # the same methods
     assert set(world.sweep(after_s=STALL_S + 1)) <= {"overtaken", "running"}
+
+
+@dataclass
+class Between:
+    """The world's store, which lets something happen before each read of a key that ends in `sk`."""
+
+    real: Store
+    sk: str
+    happens: Callable[[keys.Key], object]
+    n_reads: int = 0
+
+    def __getattr__(self, name: str) -> object:
+        """Do all else as the real one."""
+        return getattr(self.real, name)
+
+    def get(self, key: keys.Key) -> Item | None:
+        """Read, after what happens."""
+        if key.sk == self.sk:
+            self.n_reads += 1
+            self.happens(key)
+        return self.real.get(key)
+
+
+def test_a_job_that_ends_between_two_reads_is_gone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job whose item was due, and which has ended when it is read as a job, is nobody's fault."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    lose(world, "work")
+
+    def end(key: keys.Key) -> None:
+        if between.n_reads == 2:
+            real.write(Update(key, set={"state": machine.CANCELLED}))
+
+    real = world.doors.store
+    between = Between(real, "job", end)
+    world.use(replace(world.doors, store=cast("Store", between)))
+    world.doors.store.write(Update(keys.shard_item(TENANT, job, world.shards(job)[0].shard), remove=machine.INDEX))
+    between.n_reads = 0
+    assert world.sweep(after_s=STALL_S + 1) == {"gone": 1}
+    assert "sweep-failed" not in capsys.readouterr().out
+
+
+def test_an_item_that_cannot_be_looked_at_stops_no_other(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """What one item raises is logged by its type, without its words, and counted; the others are looked at."""
+    broken, _ = world.drop("a.jsonl", DATA), world.drop("b.jsonl", DATA)
+    lose(world, "plan")
+    for name in ("a.jsonl", "b.jsonl"):
+        stored = world.doors.objects.head("input", keys.inbox_key(TENANT, "topics", name))
+        assert stored is not None
+        accept(ObjectCreated("input", stored.key, stored.size_bytes, stored.version, stored.etag), world.doors)
+
+    def fail(key: keys.Key) -> None:
+        if broken in key.pk:
+            raise ValueError("secret")
+
+    world.use(replace(world.doors, store=cast("Store", Between(world.doors.store, "job", fail))))
+    assert world.sweep(after_s=STALL_S + 1) == {"failed": 1, "plan-resent": 1}
+    said = capsys.readouterr().out
+    assert "ValueError" in said
+    assert "secret" not in said
