@@ -45,6 +45,7 @@ class Front:
         self._states = states
         self._known: States = {}
         self._asked_s = float("-inf")
+        self._asking: asyncio.Task[States] | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the HTTP side; the hook that `ray.serve.ingress()` looks for."""
@@ -87,14 +88,21 @@ class Front:
         raise Unavailable(f"model {model!r} is not being served now", retry_after_s=1.0)
 
     async def _fresh(self) -> States:
-        """Return the states, at most a second old; none at all when they cannot be had in 5 s."""
-        if time.monotonic() - self._asked_s > KEEP_S:
-            try:
-                self._known = await asyncio.wait_for(asyncio.to_thread(self._states), ASK_S)
-            except Exception:  # noqa: BLE001 - a server that cannot say how it is, is not ready
-                self._known = {}
-            self._asked_s = time.monotonic()
-        return self._known
+        """Return the states, at most a second old; none at all when they cannot be had in 5 s.
+
+        However many wait, and however long the last question hangs, at most one is being asked.
+        """
+        if time.monotonic() - self._asked_s <= KEEP_S:
+            return self._known
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(asyncio.to_thread(self._states))
+        asking = self._asking
+        try:  # shielded: one waiter's end is not the others'
+            known = await asyncio.wait_for(asyncio.shield(asking), ASK_S)
+        except Exception:  # noqa: BLE001 - a server that cannot say how it is, is not ready
+            known = {}
+        self._known, self._asked_s = known, time.monotonic()
+        return known
 
 
 def _indexed(entry: Entry, state: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -174,6 +175,33 @@ def test_front_is_ready_when_all_models_are() -> None:
     assert (live.status, ready.status) == (200, 503)
     assert ready.json["error"] == "not ready: other: DEPLOYING"
     assert _front(None, *paths)[1].status == 503
+
+
+def test_front_asks_once_for_all_who_wait() -> None:
+    """Many stale asks at a time start one question, and one that leaves does not take it from the others."""
+    asked: list[str] = []
+    gate = threading.Event()
+
+    def ask() -> Mapping[str, str]:
+        asked.append("")
+        assert gate.wait(10)
+        return {"toy": "RUNNING"}
+
+    app = Front((Entry("toy", "toy", "1"),), ask).__serve_build_asgi_app__()
+
+    async def whole() -> list[Reply]:
+        first, *others = [asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")) for _ in range(8)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        others.append(asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")))
+        await asyncio.sleep(0)
+        gate.set()
+        return await asyncio.gather(*others)
+
+    assert [reply.status for reply in asyncio.run(whole())] == [200] * 8
+    assert len(asked) == 1
 
 
 def test_front_tells_of_itself_and_its_models() -> None:
