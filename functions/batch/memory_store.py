@@ -27,6 +27,8 @@ from functions.batch.writes import (
     Write,
 )
 
+MAX_PK_BYTES, MAX_SK_BYTES = 2048, 1024  # DynamoDB's
+
 
 class MemoryStore:
     """Items in a dict, changed under one lock."""
@@ -48,6 +50,11 @@ class MemoryStore:
         """Do all of 1 to 100 writes on different items, or none. Raises Refused."""
         if not 1 <= len(writes) <= MAX_WRITES or len({write.key for write in writes}) != len(writes):
             raise ValueError(f"got {len(writes)} writes, expected 1 to {MAX_WRITES} on different items. This is a bug.")
+        for pk, sk in (write.key for write in writes):
+            if len(pk.encode()) > MAX_PK_BYTES or len(sk.encode()) > MAX_SK_BYTES:
+                raise ValueError(
+                    f"got a key of {len(pk)} and {len(sk)} characters, longer than a table's. This is a bug."
+                )
         with self._lock:
             if failed := tuple(i for i, write in enumerate(writes) if not self._holds(write)):
                 raise Refused(failed)

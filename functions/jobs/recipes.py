@@ -42,6 +42,8 @@ class Recipes:
 
     def delete(self, tenant: str, name: str) -> None:
         """Remove a recipe; jobs that it made are not touched. Raises NotFound."""
+        if not keys.RECIPE.fullmatch(name):  # nor could the table take every such name as a key
+            raise NotFound(f"no recipe {name[:64]!r}")
         try:
             self.doors.store.write(Delete(keys.recipe_item(tenant, name)))
         except Refused:

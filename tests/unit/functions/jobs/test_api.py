@@ -279,6 +279,14 @@ def test_recipes(world: World) -> None:
     assert world.ask("DELETE", "/v1/recipes/A%20B")[0] == 404
 
 
+@pytest.mark.parametrize("n_chars", [64, 1100, 5000])
+def test_a_recipe_name_that_no_table_key_can_hold_is_not_found(world: World, n_chars: int) -> None:
+    """Deleting a name that no recipe can have is a 404, however long it is."""
+    status, problem = world.ask("DELETE", "/v1/recipes/" + "a" * n_chars)
+    assert (status, problem["code"]) == (404, "not-found")
+    assert len(problem["detail"]) < 100
+
+
 def test_status_while_planning_counts_what_was_found() -> None:
     """Before the plan is whole, records and shards are those found so far, and progress is not known."""
     job = replace(JOB, state=machine.PLANNING, started_ms=NOW, records_ok=10)
