@@ -33,6 +33,7 @@ from shared.messages import TextInput, TextRequest
 
 STEP_SHARDS = 20
 MARGIN_S = 30.0
+MAX_SHARDS = 50_000  # of one job; see Planner
 MAX_RUNS = 8  # that make no progress, before an input is given up
 
 
@@ -40,7 +41,11 @@ MAX_RUNS = 8  # that make no progress, before an input is given up
 class Planner:
     """Plans one job at a time. `catalog_sha256` names the catalog in the job's manifest.
 
-    A shard holds at most `max_records`; one transaction adds at most `step_shards`.
+    A shard holds at most `max_records`; one transaction adds at most `step_shards`. A job has at most
+    `max_shards`, as one page, the manifest, names them all: 50,000 shards are up to 12.8 million
+    records or 6.5 GB of text. Finalize (512 MB, 300 s) reads them in 250 queries of 200, which takes
+    25 s at a tenth of a second each, and at its peak holds 2.2 KB for each (4.4 KB where keys have
+    the 1,024 bytes that S3 allows): 110 to 220 MB, for a manifest of 20 to 65 MB.
     """
 
     doors: Doors
@@ -48,6 +53,7 @@ class Planner:
     catalog_sha256: str
     max_records: int = MAX_RECORDS
     step_shards: int = STEP_SHARDS
+    max_shards: int = MAX_SHARDS
 
     def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the plan queue (S3's own, or a pointer); returns the partial batch response."""
@@ -139,10 +145,20 @@ class Planner:
             found = read_runs(source, plan, Spec.from_json(job.spec).options, self.doors)
             while plan.input == source.ordinal and time_left_s() >= MARGIN_S:
                 batch = list(islice(found.runs, self.step_shards))
+                self._check_room(plan, batch)
                 plan = self._step(job, plan, source, batch, framing=found.framing, staged=found.staged)
         except ObjectProblem as problem:
             plan = self._problem(job, plan, source, problem.problem)
         return plan
+
+    def _check_room(self, plan: Plan, batch: list[Run]) -> None:
+        if plan.n_shards + len(batch) > self.max_shards:
+            rest = f"what begins at byte {plan.offset} of this object" if plan.offset else "this object"
+            detail = (
+                f"got more than {self.max_shards} shards, at most that many in one job: {rest} is not in it"
+                f" (the {plan.record} records before are); send that as another job"
+            )
+            raise ObjectProblem("too-large", detail)
 
     def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], *, framing: Framing, staged: bool) -> Plan:
         shards = tuple(_shards(plan, source, batch, self.doors.input_bucket, framing, staged=staged))

@@ -103,6 +103,7 @@ class World:
     tokens_per_s: float = 1e6
     max_records: int = 256
     step_shards: int = 20
+    max_shards: int = 50_000
     max_items: int = 400
     respond: Respond | None = None
 
@@ -114,7 +115,7 @@ class World:
     def use(self, doors: Doors) -> None:
         """Put all functions on these doors."""
         self.doors = doors
-        self.planner = Planner(doors, self.catalog, CATALOG_SHA256, self.max_records, self.step_shards)
+        self.planner = Planner(doors, self.catalog, CATALOG_SHA256, self.max_records, self.step_shards, self.max_shards)
         self.worker = Worker(doors, self.respond or self.echo, lambda: self.clock() / 1000, self.clock.pass_s)
         self.finalizer = Finalizer(doors)
         self.sweeper = Sweeper(doors, self.max_items)

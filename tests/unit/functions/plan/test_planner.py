@@ -213,3 +213,19 @@ def test_a_job_that_is_unknown_or_over_is_left_alone() -> None:
         world.planner.run(TENANT, job_id, lambda: LONG_S)
     world.run()
     assert world.job(job) == before
+
+
+def test_a_job_of_too_many_shards_ends_with_what_fits() -> None:
+    """Past the bound an object is a problem that says the limit, the place and a way out; what fits is answered."""
+    world = World(max_records=1, step_shards=2, max_shards=5)
+    world.recipe()
+    job = world.drop("in.jsonl", DATA * 3)
+    world.run()
+    found = world.job(job)
+    assert (found.state, found.n_shards, found.n_problems) == (machine.PARTIALLY_SUCCEEDED, 4, 1)
+    assert texts(world.rows(job)) == ["a", "b", "c", "a"]
+    error = world.manifest(job)["inputs"][0]["error"]
+    assert error["code"] == "too-large"
+    assert "at most that many in one job: what begins at byte 56 of this object" in error["detail"]
+    assert "got more than 5 shards" in error["detail"]
+    assert "another job" in error["detail"]
