@@ -73,7 +73,7 @@ class Objects(Protocol):
         ...
 
     def sign_post(self, bucket: str, key: str, *, max_bytes: int, expires_s: int) -> SignedPost:
-        """Sign the upload of 1 to `max_bytes` bytes to exactly this key."""
+        """Sign the upload of 0 to `max_bytes` bytes to exactly this key."""
         ...
 
     def sign_get(self, bucket: str, key: str, *, expires_s: int) -> str:
@@ -146,7 +146,7 @@ class S3Objects:
         return Listed(found, bool(page.get("IsTruncated")))
 
     def sign_post(self, bucket: str, key: str, *, max_bytes: int, expires_s: int) -> SignedPost:
-        """Sign the upload of 1 to `max_bytes` bytes to exactly this key."""
+        """Sign the upload of 0 to `max_bytes` bytes to exactly this key."""
         conditions = [["content-length-range", 0, max_bytes]]
         made = self._client.generate_presigned_post(bucket, key, Conditions=conditions, ExpiresIn=expires_s)
         return SignedPost(made["url"], made["fields"])

@@ -1,6 +1,6 @@
 """The door that answers shards: settings, catalog and tokenizers are read here, once, at init.
 
-A SnapStart snapshot holds what is loaded; connections are dropped before it and opened after.
+Connections open at first use. Where the runtime takes a snapshot they are dropped before it.
 """
 
 from __future__ import annotations
