@@ -124,8 +124,10 @@ class ReplicaClient:
             return self._attempt(call, deadline_s, request_id)
         except _Failed as failed:
             raise _telling(first, failed.error) from None
-        except (Unavailable, DeadlineExceeded) as error:
-            raise _telling(first, error) from None
+        except (Unavailable, DeadlineExceeded) as error:  # the breaker, or the time: the retry was never sent
+            if error.retry_after_s is not None:
+                first.retry_after_s = error.retry_after_s
+            raise first from None
 
     def _pause_s(self, failed: _Failed, deadline_s: float) -> float | None:
         """Seconds to wait before the one retry, with full jitter; None when it may not or cannot help."""
