@@ -184,4 +184,6 @@ def _check_unicode(text: str, name: str) -> Problem | None:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         return Problem("invalid-text", f"got a lone surrogate in {name} at character {error.start}, expected Unicode")
+    if (at := text.find("\0")) >= 0:
+        return Problem("invalid-text", f"got a NUL (U+0000) in {name} at character {at}, expected text")
     return None

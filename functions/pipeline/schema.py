@@ -173,6 +173,8 @@ def _well_formed(text: str, where: str) -> str:
     except UnicodeEncodeError as error:
         found = f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}"
         raise Unprocessable(f"{where}: got {found}, expected well-formed Unicode") from None
+    if (at := text.find("\0")) >= 0:
+        raise Unprocessable(f"{where}: got a NUL (U+0000) at character {at}, expected text; binary data ends up so")
     return text
 
 

@@ -128,9 +128,10 @@ def test_words_in_parameters_are_short(task: str, name: str) -> None:
         parse_parameters(task, {name: ["a" * 257]})
 
 
-def test_nul_bytes_are_text() -> None:
-    """U+0000 is a character like another: it is kept as received."""
-    assert parse_input("a\x00b", "line 1", CLASSIFY) == TextInput("a\x00b")
+def test_nul_is_no_text() -> None:
+    """U+0000 is refused with its place: it is what binary data looks like."""
+    with pytest.raises(Unprocessable, match=r"line 1: got a NUL \(U\+0000\) at character 1"):
+        parse_input("a\x00b", "line 1", CLASSIFY)
 
 
 def outcome(task: str, body: object) -> TextRequest | GlossaError:
