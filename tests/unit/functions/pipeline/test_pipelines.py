@@ -18,7 +18,7 @@ from shared.messages import Result
 from tests.unit.functions.pipeline import tiny
 
 Ask = Callable[[str, object, dict[str, Any], str], Result]
-SHORT = [*(text for text in tiny.SENTENCES if len(text) < 55), "a", "x </s> y", "\x01b", "cafe\u0301 ﬁn Würde"]
+SHORT = [*(text for text in tiny.SENTENCES if len(text) < 55), "a", "x </s> y", "\ufeffb", "cafe\u0301 ﬁn Würde"]
 
 
 @pytest.fixture(scope="module")
