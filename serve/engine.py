@@ -24,7 +24,7 @@ from serve.pack import pack_rows
 from serve.rows import Row, RowOutput, RowResult, find_faults, join, split
 from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
 from shared.catalog import Model
-from shared.errors import ReplicaError
+from shared.errors import NotFinite
 from shared.messages import InferCall, Inferred
 
 
@@ -77,7 +77,7 @@ class PackedEngine:
         if all(bool(tensor.isfinite().all()) for tensor in output.values()):
             return output
         said = f"got numbers that are not finite from head {self.model.name}:{head}, expected finite ones"
-        return ReplicaError(said, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")
+        return NotFinite(said, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")
 
 
 def load_engine(

@@ -14,6 +14,7 @@ a response in one place. A message states the value, then the expectation. Knows
     ├── Unprocessable 422         valid JSON that the task cannot take
     ├── Overloaded 429            admission is full; carries retry_after_s
     ├── ReplicaError 502          the model server answered something we cannot use
+    ├── NotFinite 502             a row overflows in the model's dtype; a retry overflows again
     ├── Unavailable 503           the model server cannot be reached; carries retry_after_s
     └── DeadlineExceeded 504      the time of the request is over
 """
@@ -126,6 +127,13 @@ class ReplicaError(GlossaError):
     status = 502
     code = "replica-error"
     retryable = True
+
+
+class NotFinite(GlossaError):
+    """The model's numbers for this row are not finite: the same row overflows again, in the same dtype."""
+
+    status = 502
+    code = "not-finite"
 
 
 class Unavailable(GlossaError):

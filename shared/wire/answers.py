@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
-from shared.errors import DecodeError, GlossaError, ReplicaError, TooLarge, Unprocessable, from_problem
+from shared.errors import DecodeError, GlossaError, NotFinite, ReplicaError, TooLarge, Unprocessable, from_problem
 from shared.messages import Inferred, Tensor
 from shared.wire.calls import Asked, Form
 from shared.wire.frame import Body, JsonBounds, brief, read_frame, read_json, write_frame
@@ -27,7 +27,7 @@ def encode_inferred(
     """Write an answer in the form the caller asked for; `model` and `revision` say who answered.
 
     `per_token` names the outputs [tokens, ...]; those of a padded request are padded alike with zeros. Raises
-    Unprocessable for a requested output there is not, TooLarge for an answer beyond the limit, ReplicaError for NaN
+    Unprocessable for a requested output there is not, TooLarge for an answer beyond the limit, NotFinite for NaN
     that JSON cannot hold.
     """
     written = [
@@ -44,7 +44,7 @@ def encode_inferred(
     try:
         return write_frame(header, [chunk for _, chunk in written if chunk is not None])
     except ValueError:
-        raise ReplicaError("the model answered a number that is not finite, which JSON cannot hold") from None
+        raise NotFinite("the model answered a number that is not finite, which JSON cannot hold") from None
 
 
 def decode_inferred(headers: Mapping[str, str], data: bytes | memoryview[int]) -> Inferred:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from functions.pipeline.schemas.parameters import Common
 from functions.pipeline.tokenize.tokenizer import Tokenizer
 from shared.catalog import Head
-from shared.errors import ReplicaError
+from shared.errors import NotFinite, ReplicaError
 from shared.messages import Inferred, Tensor, Window
 
 Vector = list[float]
@@ -81,7 +81,7 @@ def _rows(name: str, inferred: Sequence[Inferred]) -> Iterator[Vector]:
         for start in range(0, len(values), width):
             row: Vector = list(values[start : start + width])
             if not math.isfinite(sum(row)):
-                raise ReplicaError(f"got {name!r} that is not a number from the model server, expected finite values")
+                raise NotFinite(f"got {name!r} that is not a number from the model server, expected finite values")
             yield row
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from serve.engine import PackedEngine, infer, load_engine
 from serve.rows import row_of
 from serve.weights import CheckpointError
-from shared.errors import GlossaError, NotFound, ReplicaError, TooLarge, Unprocessable
+from shared.errors import GlossaError, NotFinite, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Tensor
 from tests.checkpoints import LABELS, catalog_model, draw, draw_ids, write
 from tests.judge import CASES, judge
@@ -107,7 +107,8 @@ def test_an_overflowing_row_fails_alone(tmp_path: Path) -> None:
     loaded = load_engine(catalog_model(write(reference, tmp_path), dtype="float16"), tmp_path, device="cpu")
     rows = [row_of([0, n, 2], "classifier") for n in (76, 77, 78)]
     before, error, after = loaded.forward(rows)
-    assert isinstance(error, ReplicaError)
+    assert isinstance(error, NotFinite)
+    assert not error.retryable  # the same numbers come out again
     assert "toy:classifier" in error.message
     assert "bfloat16" in str(error.hint)
     assert not isinstance(before, GlossaError)

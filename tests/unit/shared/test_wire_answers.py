@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import BY_CODE, GlossaError, Overloaded, ReplicaError, TooLarge, Unprocessable
+from shared.errors import BY_CODE, GlossaError, NotFinite, Overloaded, ReplicaError, TooLarge, Unprocessable
 from shared.messages import InferCall, Inferred, Tensor
 from shared.wire import (
     Asked,
@@ -63,7 +63,7 @@ def test_every_finite_answer_round_trips_in_json(inferred: Inferred) -> None:
 
 def test_nan_has_no_json() -> None:
     """A number JSON cannot hold is the model's failure, not a broken body."""
-    with pytest.raises(ReplicaError, match="not finite"):
+    with pytest.raises(NotFinite, match="not finite"):
         encode_inferred(asked(binary=False), "mini", "1", Inferred({"logits": Tensor.floats([math.nan])}))
 
 

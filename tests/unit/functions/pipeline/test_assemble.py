@@ -17,7 +17,7 @@ from functions.pipeline.journey import Journey
 from functions.pipeline.schemas import TASKS
 from functions.pipeline.tokenize import Tokenizer
 from shared.catalog import Catalog, Model
-from shared.errors import ReplicaError
+from shared.errors import NotFinite, ReplicaError
 from shared.messages import InferCall, Inferred, Parameter, Result, Tensor, TextInput, TextRequest, Window
 from tests.unit.functions.pipeline.tiny import LABELS, SENTENCES, catalog_model
 
@@ -144,7 +144,7 @@ def test_tensors_that_do_not_fit_are_the_servers_fault(
     model: Model, tokenizer: Tokenizer, outputs: dict[str, Tensor], message: str
 ) -> None:
     """A missing, short, long, narrow or broken tensor is a 502, never a wrong answer."""
-    with pytest.raises(ReplicaError, match=message):
+    with pytest.raises((ReplicaError, NotFinite), match=message):
         ask(model, tokenizer, "text-classification", lambda calls: [Inferred(outputs) for _ in calls])
 
 
