@@ -43,8 +43,8 @@ def start(place: Place, catalog: Path | None = None, *, engine: str = "packed", 
     path = catalog or place.root / "catalog.toml"
     started_s = time.monotonic()
     chosen = ingress or default_ingress()
-    loaded = {"code": digest(place.root, CODE), "catalog": path.read_text(), "engine": engine, "ingress": chosen}
-    if processes.alive(place, NAME) is not None and read_json(place.run / LOADED) != loaded:
+    loaded = to_load(place.root, path, engine, chosen)
+    if processes.alive(place, NAME) is not None and is_outdated(place, loaded):
         print("Ray Serve: its catalog or code has changed, starting anew", flush=True)
         stop(place)
     if processes.alive(place, NAME) is None:
@@ -60,6 +60,21 @@ def start(place: Place, catalog: Path | None = None, *, engine: str = "packed", 
     _wait(place, url, sorted(load_catalog(path).models))
     print(f"Ray Serve: {url}/v2 ({time.monotonic() - started_s:.1f} s)", flush=True)
     return url
+
+
+def to_load(root: Path, catalog: Path, engine: str, ingress: Ingress) -> dict[str, str]:
+    """Return what decides how a server answers: the code in `root`, the catalog's text and both choices."""
+    return {
+        "code": digest(root, CODE),
+        "catalog": catalog.read_text(encoding="utf-8"),
+        "engine": engine,
+        "ingress": ingress,
+    }
+
+
+def is_outdated(place: Place, loaded: Mapping[str, str]) -> bool:
+    """Say whether the server started last in this place loaded something else, or nobody knows what."""
+    return bool(read_json(place.run / LOADED) != loaded)
 
 
 def stop(place: Place) -> bool:
