@@ -81,8 +81,8 @@ def measured(model: Model, root: Path) -> float:
     """
     import torch  # noqa: PLC0415 - these three load torch, likewise
 
-    from serve.engine import load_engine  # noqa: PLC0415
-    from serve.warm_up import warm_up  # noqa: PLC0415
+    from serve.engine import load_engine  # noqa: PLC0415 - likewise
+    from serve.warm_up import warm_up  # noqa: PLC0415 - likewise
 
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads(model))
