@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.breaker import Breaker, RetryBudget, State
-from functions.replica_fake import FakeClock
-from shared.errors import Unavailable
+from functions.replica_client import ReplicaClient
+from functions.replica_fake import FakeClock, FakeTransport, in_turn
+from functions.replica_transport import NotConnected, Reply, ReplyLost
+from shared.errors import GlossaError, Unavailable
+from shared.messages import InferCall, Tensor
 
 
 def _opened(clock: FakeClock, changes: list[State] | None = None) -> Breaker:
@@ -92,6 +95,25 @@ def test_a_call_of_before_says_nothing_of_the_probe(answer: Callable[[Breaker, i
     if probe is not None:
         breaker.success(probe)
         assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [(NotConnected("x"), "cannot be reached"), (ReplyLost("x"), "broke"), (Reply(503, {}, b""), "takes no requests")],
+    ids=repr,
+)
+def test_a_retry_that_it_refuses_leaves_the_first_failure(outcome: Reply | Exception, words: str) -> None:
+    """What went wrong at the server is told, with the breaker's seconds, not that nothing more was sent."""
+    clock, transport = FakeClock(), FakeTransport(in_turn([outcome] * 9))
+    client = ReplicaClient("http://x", transport=transport, clock=clock, pause=clock.pause, jitter=lambda: 0.5)
+    call = InferCall("mini", "topic", Tensor.ints([0, 5, 2]), Tensor.ints([3]))
+    for _ in range(4):  # no time for a retry; the fifth failure in a row opens the breaker
+        with pytest.raises(GlossaError):
+            client.infer([call], clock.now_s + 0.05)
+    with pytest.raises(GlossaError, match=words) as raised:
+        client.infer([call], clock.now_s + 20.0)
+    assert len(transport.sent) == 5
+    assert raised.value.retry_after_s == pytest.approx(10.0, abs=1.0)
 
 
 @given(st.lists(st.sampled_from(["success", "failure", "release", "later"]), max_size=60))

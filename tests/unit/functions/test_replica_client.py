@@ -290,23 +290,6 @@ def test_breaker_ignores_what_a_living_replica_says_of_one_request(code: str) ->
     assert len(transport.sent) == 20
 
 
-@pytest.mark.parametrize(
-    ("outcome", "words"),
-    [(NotConnected("x"), "cannot be reached"), (ReplyLost("x"), "broke"), (Reply(503, {}, b""), "takes no requests")],
-    ids=repr,
-)
-def test_a_retry_that_the_breaker_refuses_leaves_the_first_failure(outcome: Reply | Exception, words: str) -> None:
-    """What went wrong at the server is told, with the breaker's seconds, not that nothing more was sent."""
-    client, transport = _client(in_turn([outcome] * 9))
-    for _ in range(4):  # no time for a retry; the fifth failure in a row opens the breaker
-        with pytest.raises(GlossaError):
-            client.infer([_call()], START_S + 0.05)
-    with pytest.raises(GlossaError, match=words) as raised:
-        client.infer([_call()], START_S + 20.0)
-    assert len(transport.sent) == 5
-    assert raised.value.retry_after_s == pytest.approx(10.0, abs=1.0)
-
-
 def test_a_hurried_caller_does_not_open_the_breaker() -> None:
     """A reply that is late after a tenth of a second says nothing about the server."""
     client, transport = _client(in_turn([ReplyLate("late")] * 20))
