@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from functions.replica_client import ReplicaClient
-from functions.replica_fake import FakeClock, FakeTransport, Sent, in_turn
-from functions.replica_transport import HttpTransport, NotConnected, Reply, ReplyLate, ReplyLost
+from functions.replica_fake import FakeClock, Sent, in_turn
+from functions.replica_transport import NotConnected, Reply, ReplyLate, ReplyLost
 from shared.errors import (
     BY_CODE,
     DeadlineExceeded,
@@ -23,61 +20,16 @@ from shared.errors import (
     Unavailable,
     Unprocessable,
 )
-from shared.messages import InferCall, Inferred, Tensor
-from shared.wire import Limits, decode_call, encode_error, encode_inferred
-from tests.loopback import serving
-
-LIMITS = Limits(max_body_bytes=2**20, max_rows=64, max_tokens=4096, max_row_tokens=512, vocab_size=1000)
-START_S = FakeClock().now_s
-
-
-def _call(first_id: int = 0, model: str = "mini") -> InferCall:
-    return InferCall(model, "topic", Tensor.ints([first_id, 5, 2]), Tensor.ints([3]))
-
-
-def _good(sent: Sent) -> Reply:
-    """Answer with the first id of the request as the only logit."""
-    asked = decode_call("mini", sent.headers, sent.data, LIMITS)
-    logits = Tensor.floats([float(asked.call.input_ids.int_values()[0])], (1, 1))
-    body = encode_inferred(asked, "mini", "1", Inferred({"logits": logits}, {"queue": 0.25, "infer": 0.5}))
-    return Reply(200, body.headers, body.data)
-
-
-def _refused(error: GlossaError) -> Reply:
-    body = encode_error(error)
-    return Reply(error.status, body.headers, body.data)
-
-
-def _then_good(*outcomes: Reply | Exception) -> Callable[[Sent], Reply]:
-    first = in_turn(outcomes)
-    left = len(outcomes)
-
-    def respond(sent: Sent) -> Reply:
-        nonlocal left
-        left -= 1
-        return first(sent) if left >= 0 else _good(sent)
-
-    return respond
-
-
-def _client(respond: Callable[[Sent], Reply], clock: FakeClock | None = None) -> tuple[ReplicaClient, FakeTransport]:
-    transport, clock = FakeTransport(respond), clock or FakeClock()
-    client = ReplicaClient(
-        "http://127.0.0.1:9", transport=transport, clock=clock, pause=clock.pause, jitter=lambda: 0.5
-    )
-    return client, transport
-
-
-def _first_ids(answers: Sequence[Inferred]) -> list[float]:
-    return [answer.outputs["logits"].float_values()[0] for answer in answers]
+from shared.wire import decode_call
+from tests.unit.functions.replica_world import LIMITS, START_S, call_of, client_for, first_ids, good, refusal, then_good
 
 
 def test_a_call_travels_and_comes_back() -> None:
     """Tensors and stage seconds return; the time left goes out in its header, to the model's address."""
-    client, transport = _client(_good)
-    (answer,) = client.infer([_call(7)], START_S + 20.0, request_id="r-1")
+    client, transport = client_for(good)
+    (answer,) = client.infer([call_of(7)], START_S + 20.0, request_id="r-1")
     (sent,) = transport.sent
-    assert _first_ids([answer]) == [7.0]
+    assert first_ids([answer]) == [7.0]
     assert answer.timings_s == {"queue": 0.25, "infer": 0.5}
     assert (sent.method, sent.path, sent.timeout_s) == ("POST", "/v2/models/mini/infer", 20.0)
     assert float(sent.headers["x-request-timeout-seconds"]) == 20.0
@@ -86,8 +38,8 @@ def test_a_call_travels_and_comes_back() -> None:
 
 def test_order_is_kept() -> None:
     """Answers stand in the order of the calls, however many are in flight."""
-    client, _ = _client(_good)
-    assert _first_ids(client.infer([_call(i) for i in range(20)], START_S + 20.0)) == list(map(float, range(20)))
+    client, _ = client_for(good)
+    assert first_ids(client.infer([call_of(i) for i in range(20)], START_S + 20.0)) == list(map(float, range(20)))
     assert client.infer([], START_S + 20.0) == []
 
 
@@ -103,10 +55,10 @@ def test_at_most_four_in_flight() -> None:
         together.wait()
         with lock:
             now -= 1
-        return _good(sent)
+        return good(sent)
 
-    client, _ = _client(respond)
-    client.infer([_call(i) for i in range(12)], START_S + 20.0)
+    client, _ = client_for(respond)
+    client.infer([call_of(i) for i in range(12)], START_S + 20.0)
     assert most == 4
 
 
@@ -117,11 +69,11 @@ def test_the_first_failure_ends_all() -> None:
     def respond(sent: Sent) -> Reply:
         first_id = decode_call("mini", sent.headers, sent.data, LIMITS).call.input_ids.int_values()[0]
         refused = first_id == 0 or not over.wait(10.0)
-        return _refused(Unprocessable("got head 'x', expected 'topic'")) if refused else _good(sent)
+        return refusal(Unprocessable("got head 'x', expected 'topic'")) if refused else good(sent)
 
-    client, transport = _client(respond)
+    client, transport = client_for(respond)
     with pytest.raises(Unprocessable, match="got head 'x'"):
-        client.infer([_call(i) for i in range(40)], START_S + 20.0)
+        client.infer([call_of(i) for i in range(40)], START_S + 20.0)
     over.set()
     assert len(transport.sent) <= 5  # four at once, and one in the place of the first
 
@@ -130,9 +82,9 @@ def test_the_first_failure_ends_all() -> None:
 def test_errors_of_the_replica_come_back_as_they_were(code: str) -> None:
     """Each error of our tree is rebuilt with its class, message, hint and seconds to wait."""
     error = BY_CODE[code]("got this, expected that", hint="so", retry_after_s=30.0)
-    client, transport = _client(lambda _: _refused(error))
+    client, transport = client_for(lambda _: refusal(error))
     with pytest.raises(type(error), match="got this") as raised:
-        client.infer([_call()], START_S + 20.0)
+        client.infer([call_of()], START_S + 20.0)
     assert type(raised.value) is type(error)
     assert (raised.value.hint, raised.value.retry_after_s) == ("so", 30.0)
     assert len(transport.sent) == 1  # a wait of 30 s does not fit
@@ -140,9 +92,9 @@ def test_errors_of_the_replica_come_back_as_they_were(code: str) -> None:
 
 def test_internal_error_of_the_replica_is_not_repeated_nor_quoted() -> None:
     """A 500 in our own envelope is a 502 without its words, and is not tried again."""
-    client, transport = _client(lambda _: _refused(GlossaError("secret")))
+    client, transport = client_for(lambda _: refusal(GlossaError("secret")))
     with pytest.raises(ReplicaError, match="failed at this request"):
-        client.infer([_call()], START_S + 20.0)
+        client.infer([call_of()], START_S + 20.0)
     assert len(transport.sent) == 1
 
 
@@ -153,25 +105,25 @@ RETRIED = [
     Reply(502, {}, b"bad gateway"),
     Reply(503, {"retry-after": "2"}, b""),
     Reply(429, {}, b"slow down"),
-    _refused(Overloaded("got 9 tokens more, at most 8", retry_after_s=1.5)),
-    _refused(Unavailable("draining")),
+    refusal(Overloaded("got 9 tokens more, at most 8", retry_after_s=1.5)),
+    refusal(Unavailable("draining")),
 ]
 
 
 @pytest.mark.parametrize("outcome", RETRIED, ids=repr)
 def test_one_retry_where_it_can_help(outcome: Reply | Exception) -> None:
     """No connection, a broken one, a proxy's 5xx, 429 and 503 are tried once more, and then answered."""
-    client, transport = _client(_then_good(outcome))
-    assert _first_ids(client.infer([_call(3)], START_S + 20.0)) == [3.0]
+    client, transport = client_for(then_good(outcome))
+    assert first_ids(client.infer([call_of(3)], START_S + 20.0)) == [3.0]
     assert len(transport.sent) == 2
 
 
 @pytest.mark.parametrize("outcome", RETRIED, ids=repr)
 def test_never_two_retries(outcome: Reply | Exception) -> None:
     """The second failure is the answer."""
-    client, transport = _client(_then_good(outcome, outcome))
+    client, transport = client_for(then_good(outcome, outcome))
     with pytest.raises(GlossaError) as raised:
-        client.infer([_call()], START_S + 20.0)
+        client.infer([call_of()], START_S + 20.0)
     assert 429 <= raised.value.status <= 503
     assert len(transport.sent) == 2
 
@@ -182,41 +134,41 @@ def test_never_two_retries(outcome: Reply | Exception) -> None:
         (Reply(503, {"retry-after": "2"}, b""), 2.05),
         (Reply(503, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, b""), 0.05),
         (Reply(429, {"retry-after": "-1"}, b""), 0.05),
-        (_refused(Overloaded("full", retry_after_s=1.5)), 1.55),
+        (refusal(Overloaded("full", retry_after_s=1.5)), 1.55),
         (NotConnected("refused"), 0.05),
     ],
 )
 def test_retry_waits_as_told_and_a_little_more(reply: Reply | Exception, pause_s: float) -> None:
     """Retry-After is kept, with jitter on top; without one the jitter alone spreads the retries."""
     clock = FakeClock()
-    client, _ = _client(_then_good(reply), clock)
-    client.infer([_call()], START_S + 20.0)
+    client, _ = client_for(then_good(reply), clock)
+    client.infer([call_of()], START_S + 20.0)
     assert clock.pauses_s == [pytest.approx(pause_s)]
 
 
 def test_a_wait_that_does_not_fit_is_not_waited() -> None:
     """When Retry-After passes the deadline the refusal goes out at once, with its seconds."""
     clock = FakeClock()
-    client, transport = _client(_then_good(_refused(Overloaded("full", retry_after_s=5.0))), clock)
+    client, transport = client_for(then_good(refusal(Overloaded("full", retry_after_s=5.0))), clock)
     with pytest.raises(Overloaded) as raised:
-        client.infer([_call()], START_S + 5.0)
+        client.infer([call_of()], START_S + 5.0)
     assert raised.value.retry_after_s == 5.0
     assert (clock.pauses_s, len(transport.sent)) == ([], 1)
 
 
 def test_retry_goes_out_with_the_time_that_is_then_left() -> None:
     """The second attempt carries a shorter time than the first."""
-    client, transport = _client(_then_good(Reply(503, {"retry-after": "2"}, b"")))
-    client.infer([_call()], START_S + 20.0)
+    client, transport = client_for(then_good(Reply(503, {"retry-after": "2"}, b"")))
+    client.infer([call_of()], START_S + 20.0)
     assert [sent.timeout_s for sent in transport.sent] == [20.0, pytest.approx(17.95)]
 
 
 def test_retries_are_a_tenth_of_the_calls() -> None:
     """When everything fails once, only one call in ten is repeated, so that an overload is not doubled."""
-    client, transport = _client(lambda _: _refused(Overloaded("full")))
+    client, transport = client_for(lambda _: refusal(Overloaded("full")))
     for _ in range(100):
         with pytest.raises(Overloaded):
-            client.infer([_call()], START_S + 1e6)
+            client.infer([call_of()], START_S + 1e6)
     assert len(transport.sent) <= 100 + 11
 
 
@@ -238,26 +190,26 @@ def test_retries_are_a_tenth_of_the_calls() -> None:
 )
 def test_other_failures_are_named_and_not_repeated(outcome: Reply | Exception, kind: type[GlossaError]) -> None:
     """Time-outs are 504, garbage is 502, and neither is sent again."""
-    client, transport = _client(_then_good(outcome))
+    client, transport = client_for(then_good(outcome))
     with pytest.raises(kind):
-        client.infer([_call()], START_S + 20.0)
+        client.infer([call_of()], START_S + 20.0)
     assert len(transport.sent) == 1
 
 
 def test_an_answer_too_large_points_to_a_batch_job() -> None:
     """Over the cap the answer is a 413 with the way out, and says nothing bad of the server."""
-    client, _ = _client(lambda _: Reply(200, {}, bytes(5_000_001)))
+    client, _ = client_for(lambda _: Reply(200, {}, bytes(5_000_001)))
     for _ in range(8):  # more than the breaker's threshold
         with pytest.raises(TooLarge) as raised:
-            client.infer([_call()], START_S + 20.0)
+            client.infer([call_of()], START_S + 20.0)
         assert "/v1/jobs" in str(raised.value.hint)
 
 
 def test_past_the_deadline_nothing_is_sent() -> None:
     """No time left: no request."""
-    client, transport = _client(_good)
+    client, transport = client_for(good)
     with pytest.raises(DeadlineExceeded, match="past the deadline"):
-        client.infer([_call()], START_S - 0.5)
+        client.infer([call_of()], START_S - 0.5)
     assert transport.sent == []
 
 
@@ -265,17 +217,17 @@ def test_past_the_deadline_nothing_is_sent() -> None:
 def test_breaker_opens_and_recovers(outcome: Reply | Exception, capsys: Any) -> None:
     """Five failures in a row stop all calls at once with Retry-After; ten seconds later one probe heals it."""
     clock = FakeClock()
-    client, transport = _client(_then_good(*[outcome] * 5), clock)
+    client, transport = client_for(then_good(*[outcome] * 5), clock)
     for _ in range(6):
         with pytest.raises(GlossaError):
-            client.infer([_call()], clock.now_s + 20.0)
+            client.infer([call_of()], clock.now_s + 20.0)
     assert len(transport.sent) == 5
     with pytest.raises(Unavailable) as raised:
-        client.infer([_call()], clock.now_s + 20.0)
+        client.infer([call_of()], clock.now_s + 20.0)
     assert raised.value.retry_after_s == pytest.approx(10.0, abs=1.0)
     assert len(transport.sent) == 5
     clock.pause(10.0)
-    client.infer([_call()], clock.now_s + 20.0)
+    client.infer([call_of()], clock.now_s + 20.0)
     states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
     assert states == ["open", "half-open", "closed"]
 
@@ -283,116 +235,43 @@ def test_breaker_opens_and_recovers(outcome: Reply | Exception, capsys: Any) -> 
 @pytest.mark.parametrize("code", sorted(set(BY_CODE) - {"unavailable"}))
 def test_breaker_ignores_what_a_living_replica_says_of_one_request(code: str) -> None:
     """A refusal below 500, and a replica's own 500, 502 or 504, never open the breaker: a bad row shuts nobody out."""
-    client, transport = _client(lambda _: _refused(BY_CODE[code]("x")))
+    client, transport = client_for(lambda _: refusal(BY_CODE[code]("x")))
     for _ in range(20):
         with pytest.raises(GlossaError):
-            client.infer([_call()], START_S + 0.01)
+            client.infer([call_of()], START_S + 0.01)
     assert len(transport.sent) == 20
 
 
 def test_a_hurried_caller_does_not_open_the_breaker() -> None:
     """A reply that is late after a tenth of a second says nothing about the server."""
-    client, transport = _client(in_turn([ReplyLate("late")] * 20))
+    client, transport = client_for(in_turn([ReplyLate("late")] * 20))
     for _ in range(20):
         with pytest.raises(DeadlineExceeded):
-            client.infer([_call()], START_S + 0.1)
+            client.infer([call_of()], START_S + 0.1)
     assert len(transport.sent) == 20
 
 
 def test_breakers_are_per_model() -> None:
     """A model that is down does not take its neighbour with it."""
-    client, _ = _client(lambda sent: _good(sent) if "/mini/" in sent.path else Reply(500, {}, b""))
+    client, _ = client_for(lambda sent: good(sent) if "/mini/" in sent.path else Reply(500, {}, b""))
     for _ in range(6):
         with pytest.raises(GlossaError):
-            client.infer([_call(model="other")], START_S + 20.0)
-    assert len(client.infer([_call()], START_S + 20.0)) == 1
+            client.infer([call_of(model="other")], START_S + 20.0)
+    assert len(client.infer([call_of()], START_S + 20.0)) == 1
 
 
 @pytest.mark.parametrize(("outcome", "ready"), [(Reply(200), True), (Reply(503), False), (NotConnected("x"), False)])
 def test_ready_asks_the_front(outcome: Reply | Exception, *, ready: bool) -> None:
     """The front's own word decides; no connection is not ready."""
-    client, transport = _client(in_turn([outcome]))
+    client, transport = client_for(in_turn([outcome]))
     assert client.ready() is ready
     assert transport.sent[0].path == "/v2/health/ready"
 
 
 def test_close_drops_everything_and_the_next_call_works() -> None:
     """A closed client, as before a snapshot, opens again by itself."""
-    client, transport = _client(_good)
-    client.infer([_call(), _call()], START_S + 20.0)
+    client, transport = client_for(good)
+    client.infer([call_of(), call_of()], START_S + 20.0)
     client.close()
     assert transport.closed == 1
-    assert len(client.infer([_call(), _call()], START_S + 20.0)) == 2
-
-
-def _soon() -> float:
-    return time.monotonic() + 10.0
-
-
-def test_over_http_the_same_numbers_and_kept_connections() -> None:
-    """Against a real server on loopback calls come back in order over at most four connections."""
-    with serving(_good) as (url, connections):
-        client = ReplicaClient(url)
-        for _ in range(3):
-            assert _first_ids(client.infer([_call(i) for i in range(8)], _soon())) == list(map(float, range(8)))
-        client.close()
-    assert 1 <= len(connections) <= 4
-
-
-def test_over_http_nobody_listens() -> None:
-    """A port nobody listens on is Unavailable, and opens the breaker."""
-    with serving(_good) as (url, _):
-        pass
-    client = ReplicaClient(url, pause=lambda _: None)
-    for _ in range(6):
-        with pytest.raises(Unavailable):
-            client.infer([_call()], _soon())
-    with pytest.raises(Unavailable, match="in a row"):
-        client.infer([_call()], _soon())
-
-
-def test_over_http_a_slow_server_ends_at_the_deadline() -> None:
-    """A server that does not answer in time is a DeadlineExceeded."""
-    done = threading.Event()
-
-    def respond(sent: Sent) -> Reply:
-        done.wait(5.0)
-        return _good(sent)
-
-    with serving(respond) as (url, _):
-        with pytest.raises(DeadlineExceeded):
-            ReplicaClient(url).infer([_call()], time.monotonic() + 0.2)
-        done.set()
-
-
-@pytest.mark.parametrize(
-    ("reply", "kind"),
-    [
-        (Reply(200, {"content-length": "5000001"}, b"{}"), TooLarge),
-        (Reply(200, {}, bytes(5_000_001)), TooLarge),
-        (Reply(200, {"content-length": "100", "connection": "close"}, b"{}"), ReplicaError),
-        (Reply(200, {}, b"\x00\xff"), ReplicaError),
-        (Reply(302, {"location": "http://127.0.0.1:1/"}, b""), ReplicaError),
-        (Reply(500, {"content-length": "nonsense"}, b""), GlossaError),
-    ],
-    ids=["declared too large", "too large", "cut", "garbage", "redirect", "broken length"],
-)
-def test_over_http_bad_answers(reply: Reply, kind: type[GlossaError]) -> None:
-    """Too much, too little or nonsense over a real socket has a name; nothing is followed elsewhere."""
-    with serving(lambda _: reply) as (url, _):
-        client = ReplicaClient(url, pause=lambda _: None)
-        with pytest.raises(kind) as raised:
-            client.infer([_call()], _soon())
-    assert 400 < raised.value.status < 505
-
-
-def test_a_trickle_ends_at_the_deadline() -> None:
-    """A reply that keeps coming in drops is not waited for past its time."""
-    clock = FakeClock()
-
-    def respond(_: Sent) -> Reply:
-        clock.pause(60.0)  # the body takes a minute
-        return Reply(200, {}, b"x" * 10)
-
-    with serving(respond) as (url, _), pytest.raises(ReplyLate):
-        HttpTransport(url, clock=clock).send("POST", "/", {}, b"", timeout_s=5.0, max_bytes=100)
+    assert len(client.infer([call_of(), call_of()], START_S + 20.0)) == 2
