@@ -11,7 +11,7 @@ tokens, one seed.
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,15 @@ def padded(tokenizer: Any, texts: list[str], size: int = 64) -> Iterator[tuple[l
     order = sorted(range(len(texts)), key=lambda n: len(texts[n].encode()))
     for at in range(0, len(order), size):
         part = order[at : at + size]
-        yield part, tokenizer(
-            [texts[n] for n in part], padding=True, truncation=True, return_tensors="pt", return_offsets_mapping=True
+        yield (
+            part,
+            tokenizer(
+                [texts[n] for n in part],
+                padding=True,
+                truncation=True,
+                return_tensors="pt",
+                return_offsets_mapping=True,
+            ),
         )
 
 
@@ -169,7 +176,7 @@ def main() -> int:
     dev = corpus.sib_dev(options.data)
     chosen = sorted(dev)[:: max(1, len(dev) // options.languages)]
     rows = [row for lang in chosen for row in dev[lang]]
-    parts = {
+    parts: dict[str, Callable[[], Any]] = {
         "sib": lambda: sib_scores(options.model, tokenizer, rows, options.least),
         "sentiment": lambda: sentiment_scores(options.model, tokenizer, options.data),
         "entities": lambda: entity_scores(options.model, tokenizer, options.data),

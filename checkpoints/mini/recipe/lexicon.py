@@ -10,9 +10,7 @@ WORDS = {
         "symptoms swollen wound suffering depressed stress body ears foot nose remedy acute weakness tears "
         "head leg pee born weak"
     ),
-    "sports": (
-        "athlete competition football gym fan target jump ran horse"
-    ),
+    "sports": ("athlete competition football gym fan target jump ran horse"),
     "politics": (
         "accused army campaign claim command compliance court debate denied discharge execution exploit "
         "fought government jail justice labor negotiate oath resistance surveillance torture violent war "
