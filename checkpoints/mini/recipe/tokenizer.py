@@ -4,6 +4,7 @@ Method: subword unigram model (Kudo 2018) with `nmt_nfkc`; the layout of the ids
 `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then the pieces in the order of the unigram model, `<mask>` last.
 """
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,10 +16,10 @@ VOCABULARY = 32_000
 
 def fit(texts: Iterable[str], folder: Path, threads: int = 2) -> Path:
     """Train the unigram model on texts and write `sentencepiece.bpe.model` into the folder."""
-    prefix = folder / "sentencepiece.bpe"
+    made = io.BytesIO()  # a file name would be kept in the model
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
-        model_prefix=str(prefix),
+        model_writer=made,
         vocab_size=VOCABULARY - 2,  # <pad> and <mask> are added by the layout
         model_type="unigram",
         character_coverage=0.99995,
@@ -29,8 +30,9 @@ def fit(texts: Iterable[str], folder: Path, threads: int = 2) -> Path:
         max_sentence_length=20_000,
         train_extremely_large_corpus=False,
     )  # fmt: skip
-    Path(f"{prefix}.vocab").unlink(missing_ok=True)
-    return Path(f"{prefix}.model")
+    path = folder / "sentencepiece.bpe.model"
+    path.write_bytes(made.getvalue())
+    return path
 
 
 def convert(folder: Path, limit: int = 512) -> None:
