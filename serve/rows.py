@@ -15,7 +15,7 @@ import torch
 
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
-from shared.messages import InferCall, Tensor
+from shared.messages import InferCall, Pooling, Sampling, Tensor
 from shared.wire import MAX_TARGETS, MAX_TOP_K
 
 RowOutput = Mapping[str, torch.Tensor]
@@ -27,8 +27,9 @@ class Row:
     """One window and what is asked of it.
 
     `input_ids` is int32 [n_tokens], special tokens included; `positions` are indices into this
-    row (fill-mask); `lang_ids` int32 [n_tokens] (XLM only). `top_k`, `target_ids` are read by
-    fill-mask heads, `per_token` and `normalize` by feature-extraction.
+    row (fill-mask); `lang_ids`, `token_type_ids`, `position_ids` int32 [n_tokens] (XLM). `top_k`,
+    `target_ids` are read by fill-mask heads, `per_token`, `normalize`, `pooling`, `layers` and
+    `attentions` by feature-extraction, `sampling` by text-generation.
     """
 
     input_ids: torch.Tensor
@@ -39,6 +40,12 @@ class Row:
     target_ids: tuple[int, ...] = ()
     per_token: bool = False
     normalize: bool = False
+    token_type_ids: torch.Tensor | None = None
+    position_ids: torch.Tensor | None = None
+    pooling: Pooling = "mean"
+    layers: tuple[int, ...] = ()
+    attentions: bool = False
+    sampling: Sampling | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -59,7 +66,8 @@ def split(call: InferCall) -> list[Row]:
     """
     lengths = _lengths(call.row_lengths, call.n_tokens, "row_lengths", "tokens")
     ids = torch.split(_int_tensor(call.input_ids), lengths)
-    langs = torch.split(_int_tensor(call.lang_ids), lengths) if call.lang_ids is not None else [None] * len(lengths)
+    langs = _beside(call.lang_ids, lengths)
+    types, places = _beside(call.token_type_ids, lengths), _beside(call.position_ids, lengths)
     return [
         Row(
             input_ids=row_ids,
@@ -70,8 +78,16 @@ def split(call: InferCall) -> list[Row]:
             target_ids=call.target_ids,
             per_token=call.per_token,
             normalize=call.normalize,
+            token_type_ids=type_ids,
+            position_ids=place_ids,
+            pooling=call.pooling,
+            layers=call.layers,
+            attentions=call.attentions,
+            sampling=call.sampling,
         )
-        for row_ids, positions, lang_ids in zip(ids, _positions(call, lengths), langs, strict=True)
+        for row_ids, positions, lang_ids, type_ids, place_ids in zip(
+            ids, _positions(call, lengths), langs, types, places, strict=True
+        )
     ]
 
 
@@ -176,6 +192,11 @@ def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]
         tuple(p - start for p in flat[first : first + count])
         for start, first, count in zip(starts, firsts, counts, strict=False)
     ]
+
+
+def _beside(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.Tensor | None]:
+    """Cut ids that stand beside the tokens into rows; None for each row where there are none."""
+    return torch.split(_int_tensor(tensor), list(lengths)) if tensor is not None else [None] * len(lengths)
 
 
 def _int_tensor(tensor: Tensor) -> torch.Tensor:

@@ -18,7 +18,16 @@ MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it
 Lane = Literal["base", "large", "xl"]
 Family = Literal["xlm-roberta", "xlm-roberta-xl", "xlm"]
-Task = Literal["text-classification", "token-classification", "fill-mask", "feature-extraction"]
+HeadTask = Literal[
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "multiple-choice",
+    "fill-mask",
+    "text-generation",
+    "feature-extraction",
+]
+Quantization = Literal["none", "bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -31,16 +40,25 @@ class Head(_Frozen):
 
     `prefix` is where its tensors live in the checkpoint (reference names: `classifier`,
     `lm_head`; several heads: `heads.<name>`; empty for feature-extraction, which has none).
-    `labels` are in logit order. `default` marks the head a task takes when none is named.
+    `labels` are in logit order. `default` marks the head a task takes when none is named. `task` says what
+    tensors it answers with; `also` names the other tasks that read the same tensors (zero-shot-classification
+    and rerank read a classifier's). `variant` beam is XLM's question answering with a beam.
     """
 
-    task: Task
+    task: HeadTask
+    also: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z-]{1,62}$")], ...] = ()
+    variant: Literal["", "beam"] = ""
     prefix: str = ""
     labels: tuple[str, ...] = ()
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] = (
         "single_label_classification"
     )
     default: bool = False
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Every task this head can answer."""
+        return (self.task, *self.also)
 
 
 class Replicas(_Frozen):
@@ -58,6 +76,9 @@ class Model(_Frozen):
     `max_tokens` counts special tokens (max_position_embeddings - pad_id - 1 for XLM-R). Token
     limits: `token_budget` per forward pass, `max_backlog_tokens` admitted and not yet answered.
     `tokens_per_s` is the speed by which the route desk refuses what cannot be done in time; replicas measure their own.
+    `dtype` is what the weights are computed in, `quantization` what Linear layers are stored in, `int8_embeddings`
+    stores the rows of the word embeddings in 8 bits. `attn_implementation` takes the reference's names.
+    `causal`: a token sees only those before it. `lang2id`: languages an XLM model reads ids of.
     """
 
     name: str = Field(pattern=MODEL_NAME)
@@ -67,12 +88,19 @@ class Model(_Frozen):
     tokenizer_sha256: Sha256
     revision: str = Field(default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantization: Quantization = "none"
+    int8_embeddings: bool = False
+    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    causal: bool = False
     lane: Lane = "base"
     max_tokens: int = Field(ge=8, le=8192)
     vocab_size: int = Field(ge=8)
     pad_id: int = 1
     mask_id: int | None = None
     mask_token: str | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+    lang2id: Mapping[str, int] = {}
     token_budget: int = Field(default=4096, ge=8)
     max_backlog_tokens: int = Field(default=131_072, ge=8)
     tokens_per_s: float = Field(default=1000.0, gt=0)
@@ -93,7 +121,7 @@ class Model(_Frozen):
 
         Raises NotFound for an unknown head, Unprocessable when the model cannot do the task.
         """
-        able = [name for name, known in self.heads.items() if known.task == task]
+        able = [name for name, known in self.heads.items() if task in known.tasks]
         if head is None:
             default = [name for name in able if self.heads[name].default] or able
             if not default:
@@ -102,13 +130,15 @@ class Model(_Frozen):
         if head not in self.heads:
             raise NotFound(f"model {self.name} has no head {head[:SHOWN_CHARS]!r}; heads: {sorted(self.heads)}")
         if head not in able:
-            raise Unprocessable(f"head {self.name}:{head} does {self.heads[head].task}, not {task}; try one of {able}")
+            raise Unprocessable(
+                f"head {self.name}:{head} does {', '.join(self.heads[head].tasks)}, not {task}; try one of {able}"
+            )
         return head
 
     @property
     def tasks(self) -> frozenset[str]:
         """The tasks any of its heads can do."""
-        return frozenset(head.task for head in self.heads.values())
+        return frozenset(task for head in self.heads.values() for task in head.tasks)
 
 
 class Catalog(_Frozen):

@@ -16,6 +16,7 @@ from typing import Literal
 
 Datatype = Literal["INT32", "FP32"]
 Priority = Literal["interactive", "batch"]
+Pooling = Literal["mean", "cls", "max"]
 Parameter = str | int | float | bool | tuple[str, ...] | None
 
 ITEM_BYTES: Mapping[str, int] = {"INT32": 4, "FP32": 4}
@@ -75,10 +76,18 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """One input of a request: a text, or a pair. `text` is kept exactly as received."""
+    """One input of a request: a text, a pair, or a text with others that are read against it.
+
+    `text` is kept exactly as received. `text_pair` is the context of a question; `texts` are the
+    choices, documents or sentences of tasks that compare. `lang` and `lang_pair` name the language of
+    `text` and of the other side, for models that read language ids (XLM).
+    """
 
     text: str
     text_pair: str | None = None
+    texts: tuple[str, ...] = ()
+    lang: str | None = None
+    lang_pair: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,10 @@ class Window:
     half-open span of token i in Unicode code points of the text as received; special tokens have
     (0, 0) and `special[i]` True. `positions` are indices (into this window) the head reads, for
     fill-mask; `lang_ids` are per token, for XLM. `start` is the place of its first content token
-    among all content tokens of the input, so that overlapping windows can be laid over each other.
+    among all content tokens of the input, so that overlapping windows can be laid over each other; of a
+    pair, of the text that is cut. `part` tells the readings of one input apart: its choices, documents,
+    labels. `sequence_ids[i]` is 0 or 1 for the text of the pair that token i is of, -1 for special
+    tokens; empty for single texts. `token_type_ids` and `position_ids` are there where they are sent.
     """
 
     row: int
@@ -116,6 +128,10 @@ class Window:
     positions: tuple[int, ...] = ()
     lang_ids: tuple[int, ...] | None = None
     start: int = 0
+    part: int = 0
+    sequence_ids: tuple[int, ...] = ()
+    token_type_ids: tuple[int, ...] | None = None
+    position_ids: tuple[int, ...] | None = None
 
     @property
     def n_content_tokens(self) -> int:
@@ -148,14 +164,33 @@ class Routed:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a generating head continues each row, named as `transformers` GenerationConfig names it.
+
+    Greedy unless `do_sample`. `top_k` 0 and `top_p` 1.0 switch those filters off. `seed` makes a row's
+    continuation the same whatever else is in its batches.
+    """
+
+    max_new_tokens: int = 20
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 50
+    top_p: float = 1.0
+    num_return_sequences: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InferCall:
     """One call to a replica: rows packed one after the other, no padding.
 
     Shapes: `input_ids` INT32 [tokens]; `row_lengths` INT32 [rows], sum = tokens; `positions`
-    INT32 [n] indices into the packed stream with `positions_per_row` INT32 [rows]; `lang_ids`
-    INT32 [tokens]. `fingerprint` is "" when the caller does not say (foreign clients).
+    INT32 [n] indices into the packed stream with `positions_per_row` INT32 [rows]; `lang_ids`,
+    `token_type_ids`, `position_ids` INT32 [tokens]. `fingerprint` is "" when the caller does not say (foreign clients).
     `timeout_s` is the time left when sent. `target_ids` are vocabulary ids whose logits a
-    fill-mask caller asks for beside the top k.
+    fill-mask caller asks for beside the top k. An embedding caller says `pooling`, `per_token`, `normalize`,
+    the `layers` it wants (0: embeddings, 1: after the first layer, negative from the end; empty: the
+    last) and whether it wants `attentions`. `sampling` is read by generating heads.
     """
 
     model: str
@@ -169,6 +204,12 @@ class InferCall:
     target_ids: tuple[int, ...] = ()
     per_token: bool = False
     normalize: bool = False
+    token_type_ids: Tensor | None = None
+    position_ids: Tensor | None = None
+    pooling: Pooling = "mean"
+    layers: tuple[int, ...] = ()
+    attentions: bool = False
+    sampling: Sampling | None = None
     priority: Priority = "interactive"
     tenant_hash: str = ""
     fingerprint: str = ""
@@ -192,7 +233,12 @@ class Inferred:
     classify: `logits` FP32 [rows, labels]. tokens: `logits` FP32 [tokens, labels]. fill-mask:
     `top_ids` INT32 and `top_logits` FP32 [masks, k], `log_sum_exp` FP32 [masks], with targets
     also `target_logits` FP32 [masks, targets]. embed: `vectors` FP32 [rows, width], or
-    [tokens, width] per token. `timings_s` has `queue` and `infer`.
+    [tokens, width] per token, with `layers` `hidden_states` FP32 [rows or tokens, layers, width], with
+    `attentions` FP32 [n], each row's [layers, heads, tokens, tokens] flattened. qa: `start`, `end`
+    FP32 [tokens]; beam qa: the reference's `start_top_log_probs`, `start_top_index`, `end_top_log_probs`,
+    `end_top_index`, `cls_logits` [rows, n]. choice: `logits` FP32 [rows, 1]. generate: `ids` INT32
+    [tokens], the new ones alone, and `row_lengths` INT32 [rows * num_return_sequences].
+    `timings_s` has `queue` and `infer`.
     """
 
     outputs: Mapping[str, Tensor]

@@ -7,10 +7,13 @@
 from shared.wire.answers import decode_error, decode_inferred, encode_error, encode_inferred
 from shared.wire.calls import TIMEOUT, Asked, Form, Limits, decode_call, encode_call
 from shared.wire.frame import HEADER_LENGTH, Body
-from shared.wire.limits import MAX_TARGETS, MAX_TOP_K
+from shared.wire.limits import MAX_LAYERS, MAX_NEW_TOKENS, MAX_SEQUENCES, MAX_TARGETS, MAX_TOP_K
 
 __all__ = [
     "HEADER_LENGTH",
+    "MAX_LAYERS",
+    "MAX_NEW_TOKENS",
+    "MAX_SEQUENCES",
     "MAX_TARGETS",
     "MAX_TOP_K",
     "TIMEOUT",

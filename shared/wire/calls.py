@@ -1,10 +1,10 @@
 """InferCall <-> the body of `POST /v2/models/{model}/infer`.
 
-Packed form (ours): `input_ids` [tokens], `row_lengths` [rows], optional `lang_ids` [tokens], `positions` [n]
-with `positions_per_row` [rows], `target_ids` [targets]. Padded form (everyone's): `input_ids`, `attention_mask`
-and optional `lang_ids` [rows, width], `positions` [n] as row * width + column. All INT32 or INT64 (a mask
-also BOOL), binary or JSON. The model's name is in the URL, the time left in the header
-`x-request-timeout-seconds`. Must not know heads or tasks.
+Packed form (ours): `input_ids` [tokens], `row_lengths` [rows], optional `lang_ids`, `token_type_ids` and
+`position_ids` [tokens], `positions` [n] with `positions_per_row` [rows], `target_ids` [targets]. Padded form
+(everyone's): `input_ids`, `attention_mask` and optional `lang_ids`, `token_type_ids`, `position_ids`
+[rows, width], `positions` [n] as row * width + column. All INT32 or INT64 (a mask also BOOL), binary or JSON.
+The model's name is in the URL, the time left in the header `x-request-timeout-seconds`. Must not know heads or tasks.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _INPUTS: Mapping[str, tuple[str, ...]] = {
     "row_lengths": INTEGERS,
     "attention_mask": (*INTEGERS, "BOOL"),
     "lang_ids": INTEGERS,
+    "token_type_ids": INTEGERS,
+    "position_ids": INTEGERS,
     "positions": INTEGERS,
     "positions_per_row": INTEGERS,
     "target_ids": INTEGERS,
@@ -71,6 +73,8 @@ def encode_call(call: InferCall) -> Body:
         "input_ids": call.input_ids,
         "row_lengths": call.row_lengths,
         "lang_ids": call.lang_ids,
+        "token_type_ids": call.token_type_ids,
+        "position_ids": call.position_ids,
         "positions": call.positions,
         "positions_per_row": call.positions_per_row,
         "target_ids": Tensor.ints(call.target_ids) if call.target_ids else None,
@@ -107,6 +111,10 @@ def decode_call(model: str, headers: Mapping[str, str], data: bytes | memoryview
         target_ids=target_ids,
         per_token=parameters.per_token,
         normalize=parameters.normalize,
+        pooling=parameters.pooling,
+        layers=parameters.layers,
+        attentions=parameters.attentions,
+        sampling=parameters.sampling,
         priority=parameters.priority,
         tenant_hash=parameters.tenant_hash,
         fingerprint=parameters.fingerprint,

@@ -14,12 +14,16 @@ from shared.wire.frame import JsonBounds
 
 MAX_TARGETS = 1000
 MAX_TOP_K = 1000
+MAX_LAYERS = 64
+MAX_NEW_TOKENS = 4096
+MAX_SEQUENCES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one call. `max_tokens` counts over all rows, `max_row_tokens` in each (special tokens included).
 
+    `n_langs`, `n_types`, `n_positions` bound the ids of languages, token types and positions.
     `max_answer_bytes` bounds the tensors of one answer; JSON counts five bytes for each.
     """
 
@@ -28,6 +32,9 @@ class Limits:
     max_tokens: int
     max_row_tokens: int
     vocab_size: int
+    n_langs: int = 2**31
+    n_types: int = 2**31
+    n_positions: int = 2**31
     max_answer_bytes: int = 64 * 2**20
 
     @property
@@ -47,10 +54,9 @@ def check_call(call: InferCall, limits: Limits) -> None:
     """Check shapes against each other and values against the limits. Raises TooLarge, Unprocessable."""
     _check_rows(call, limits)
     _check_range("input_ids", call.input_ids, limits.vocab_size)
-    if call.lang_ids is not None:
-        if call.lang_ids.shape != call.input_ids.shape:
-            raise Unprocessable(f"got lang_ids of shape {list(call.lang_ids.shape)}, expected [{call.n_tokens}]")
-        _check_range("lang_ids", call.lang_ids, 2**31)
+    _check_beside("lang_ids", call.lang_ids, call.n_tokens, limits.n_langs)
+    _check_beside("token_type_ids", call.token_type_ids, call.n_tokens, limits.n_types)
+    _check_beside("position_ids", call.position_ids, call.n_tokens, limits.n_positions)
     _check_positions(call)
     _check_fill_mask(call, limits)
 
@@ -72,6 +78,15 @@ def _check_rows(call: InferCall, limits: Limits) -> None:
         raise TooLarge(f"got row {row} of {max(lengths)} tokens, at most {limits.max_row_tokens}")
     if sum(lengths) != call.n_tokens:
         raise Unprocessable(f"got row_lengths that sum to {sum(lengths)}, expected {call.n_tokens} as in input_ids")
+
+
+def _check_beside(name: str, tensor: Tensor | None, n_tokens: int, end: int) -> None:
+    """Check a tensor that has one id for each token."""
+    if tensor is None:
+        return
+    if tensor.shape != (n_tokens,):
+        raise Unprocessable(f"got {name} of shape {list(tensor.shape)}, expected [{n_tokens}]")
+    _check_range(name, tensor, end)
 
 
 def _check_range(name: str, tensor: Tensor, end: int) -> None:

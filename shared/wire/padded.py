@@ -16,6 +16,7 @@ from shared.messages import ITEM_BYTES, Tensor
 from shared.wire.limits import Limits
 
 _PACKED_ONLY = ("row_lengths", "positions_per_row")
+_PER_TOKEN = ("lang_ids", "token_type_ids", "position_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Padding:
 
 
 def unpad(tensors: Mapping[str, Tensor], limits: Limits) -> tuple[dict[str, Tensor], Padding]:
-    """Take from `input_ids` and `lang_ids` [rows, width] the columns where `attention_mask` is 1.
+    """Take from `input_ids` and the other ids [rows, width] the columns where `attention_mask` is 1.
 
     Returns packed tensors with `row_lengths`. `positions` are row * width + column, row by row; they
     become positions in the packed stream with `positions_per_row`. Raises Unprocessable for a mask that is
@@ -37,7 +38,7 @@ def unpad(tensors: Mapping[str, Tensor], limits: Limits) -> tuple[dict[str, Tens
     n_rows, width = tensors["input_ids"].shape
     mask = _mask(tensors, limits)
     spans = tuple(_span(row, mask[row * width : (row + 1) * width]) for row in range(n_rows))
-    packed = {name: _take(tensors[name], width, spans) for name in ("input_ids", "lang_ids") if name in tensors}
+    packed = {name: _take(tensors[name], width, spans) for name in ("input_ids", *_PER_TOKEN) if name in tensors}
     packed["row_lengths"] = Tensor.ints(length for _, length in spans)
     if "positions" in tensors:
         packed |= _moved(tensors["positions"], width, spans)
@@ -80,7 +81,7 @@ def _mask(tensors: Mapping[str, Tensor], limits: Limits) -> memoryview[int]:
         raise Unprocessable(f"got input_ids of shape {list(shape)}, expected at least one row of one token")
     if "attention_mask" not in tensors:
         raise Unprocessable("got input_ids [rows, width] without attention_mask, expected both")
-    for name in ("attention_mask", "lang_ids"):
+    for name in ("attention_mask", *_PER_TOKEN):
         if name in tensors and tensors[name].shape != shape:
             raise Unprocessable(f"got {name} of shape {list(tensors[name].shape)}, expected {list(shape)}")
     return tensors["attention_mask"].int_values()

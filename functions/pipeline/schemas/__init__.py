@@ -1,16 +1,17 @@
 """What each task takes: one file per task, named for it, holding one class `Parameters`.
 
-The list of tasks is the catalog's; a task's file is found by its name. Must not know how a task is done.
+A task is there when its file is: the file's name, with dashes, is the task's. Must not know how a task is done.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import get_args
+from pkgutil import iter_modules
 
 from functions.pipeline.schemas.parameters import Common
-from shared.catalog import Task
 
-TASKS: tuple[str, ...] = get_args(Task)
+TASKS: tuple[str, ...] = tuple(
+    sorted(name.replace("_", "-") for _, name, _ in iter_modules(__path__) if name != "parameters")
+)
 
 
 def _parameters(task: str) -> type[Common]:

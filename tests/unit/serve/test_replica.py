@@ -125,7 +125,7 @@ BAD_BODIES: dict[str, tuple[int, object, dict[str, str]]] = {
     "too many rows": (413, _padded([[1]] * (MAX_ROWS + 1)), {}),
     "unknown head": (404, _padded([[1]], head="no-such"), {}),
     "no head among many": (422, {**_padded([[1]]), "parameters": {}}, {}),
-    "unknown parameter": (422, _padded([[1]], temperature=1), {}),
+    "unknown parameter": (422, _padded([[1]], warmth=1), {}),
     "other tokenizer": (409, _padded([[1]], tokenizer="f" * 64), {}),
     "mask head without positions": (422, _padded([[1]], head="mlm"), {}),
     "wrong model name": (422, {**_padded([[1]]), "model_name": "other"}, {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from shared.messages import InferCall, Inferred, Tensor
+from shared.messages import InferCall, Inferred, Sampling, Tensor
 from shared.wire import Limits
 
 LIMITS = Limits(max_body_bytes=1 << 20, max_rows=64, max_tokens=1024, max_row_tokens=128, vocab_size=1000)
@@ -17,10 +17,23 @@ rows = st.lists(st.lists(ids, min_size=1, max_size=12), min_size=1, max_size=8)
 seconds = st.floats(0, 1e6, allow_nan=False)
 
 
+samplings = st.builds(
+    Sampling,
+    max_new_tokens=st.integers(1, 4096),
+    do_sample=st.booleans(),
+    temperature=st.floats(1e-3, 100),
+    top_k=st.integers(0, 1000),
+    top_p=st.floats(1e-3, 1),
+    num_return_sequences=st.integers(1, 16),
+    seed=st.integers(0, 2**53),
+)
+
+
 @st.composite
 def calls(draw: st.DrawFn) -> InferCall:
     """Any call within LIMITS, in packed form."""
     texts = draw(rows)
+    sampling = draw(st.none() | samplings)
     n_tokens = sum(map(len, texts))
     with_positions = draw(st.booleans())
     chosen = [sorted(draw(st.sets(st.integers(0, len(text) - 1), max_size=3))) for text in texts]
@@ -34,7 +47,13 @@ def calls(draw: st.DrawFn) -> InferCall:
         positions=Tensor.ints(flat) if with_positions else None,
         positions_per_row=Tensor.ints(map(len, chosen)) if with_positions else None,
         lang_ids=draw(st.none() | st.just(Tensor.ints(range(n_tokens)))),
-        top_k=draw(st.integers(1, 1000)),
+        token_type_ids=draw(st.none() | st.just(Tensor.ints([0] * n_tokens))),
+        position_ids=draw(st.none() | st.just(Tensor.ints(range(n_tokens)))),
+        pooling=draw(st.sampled_from(["mean", "cls", "max"])),
+        layers=tuple(draw(st.lists(st.integers(-9, 9), max_size=4))),
+        attentions=draw(st.booleans()),
+        sampling=sampling,
+        top_k=draw(st.integers(1, 1000)) if sampling is None else 5,
         target_ids=tuple(draw(st.lists(ids, max_size=5))),
         per_token=draw(st.booleans()),
         normalize=draw(st.booleans()),

@@ -149,10 +149,17 @@ def test_requested_outputs_and_id_are_kept() -> None:
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[GlossaError], str]] = [
-    ("unknown parameter", packed(temperature=1), Unprocessable, "unknown parameter 'temperature'"),
+    ("unknown parameter", packed(warmth=1), Unprocessable, "unknown parameter 'warmth'"),
+    ("temperature", packed(temperature=0), Unprocessable, "temperature 0, expected a number above 0"),
+    ("top_p", packed(top_p=1.5), Unprocessable, "top_p 1.5"),
+    ("new tokens", packed(max_new_tokens=0), Unprocessable, "max_new_tokens 0, expected an integer from 1"),
+    ("sequences", packed(num_return_sequences=17), Unprocessable, "num_return_sequences 17"),
+    ("pooling", packed(pooling="sum"), Unprocessable, "pooling 'sum', expected mean, cls or max"),
+    ("layers", packed(layers="1,x"), Unprocessable, "layers '1,x'"),
+    ("layers type", packed(layers=[1]), Unprocessable, "expected at most 64 numbers such as"),
     ("unknown key", packed() | {"extra": 1}, Unprocessable, "unknown key 'extra'"),
     ("foreign model", packed() | {"model_name": "other"}, Unprocessable, "'other' at the address of model 'mini'"),
-    ("unknown tensor", {"inputs": [IDS, {**LENGTHS, "name": "token_type_ids"}]}, Unprocessable, "'token_type_ids'"),
+    ("unknown tensor", {"inputs": [IDS, {**LENGTHS, "name": "head_mask"}]}, Unprocessable, "'head_mask'"),
     ("float ids", {"inputs": [{**IDS, "datatype": "FP32"}, LENGTHS]}, Unprocessable, "INT32 or INT64"),
     ("tensor key", {"inputs": [{**IDS, "device": 1}, LENGTHS]}, Unprocessable, "unknown key 'device'"),
     ("tensor parameter", {"inputs": [{**IDS, "parameters": {"shared_memory_region": "x"}}]}, Unprocessable, "shared_"),

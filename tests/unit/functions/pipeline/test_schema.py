@@ -99,7 +99,7 @@ def test_too_much_text_is_refused_with_a_way_forward(inputs: object, message: st
 
 def test_an_unknown_task_is_named_with_the_known() -> None:
     """A task we do not do is a 404 that lists those we do."""
-    with pytest.raises(NotFound, match="no task 'summarize'; tasks: text-classification, token-classification"):
+    with pytest.raises(NotFound, match=r"no task 'summarize'; tasks: .*text-classification, token-classification"):
         parse_request("summarize", {"inputs": "a"})
 
 
