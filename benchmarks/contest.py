@@ -1,0 +1,118 @@
+"""Systems side by side: each in a process of its own, all loaded, asked in turn A B A B.
+
+A process that waits uses no core (passive threads), so that turns do not disturb each other. Must not know what
+a system is or does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import progress
+
+ROOT = Path(__file__).parent.parent
+SYSTEMS = Path(__file__).parent / "systems"
+PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A system to measure: the script, the environment that runs it, its variant, and its share of the rows.
+
+    `every`: of the rows it answers every n-th only, for systems too slow for all; figures are in tokens/s.
+    """
+
+    name: str
+    script: str
+    variant: str
+    environment: str = ".venv"
+    every: int = 1
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return ROOT / self.environment / "bin" / "python"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its environment was made."""
+        return self.python.exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a system did: tokens per second of each round, and its peak memory."""
+
+    tokens_per_s: tuple[float, ...]
+    load_s: float
+    peak_bytes: int
+
+
+def contest(
+    systems: Sequence[System], checkpoint: Path, rows: Sequence[Sequence[int]], *, task: str, n_rounds: int, work: Path
+) -> dict[str, Measured]:
+    """Load all systems, then ask each once a round; return what each did, by name."""
+    rates: dict[str, list[float]] = {system.name: [] for system in systems}
+    peaks: dict[str, int] = {}
+    with ExitStack() as stack:
+        running = {}
+        for system in systems:
+            chosen = [list(row) for row in rows[:: system.every]]
+            process, loaded = stack.enter_context(_started(system, checkpoint, chosen, task, work))
+            running[system.name] = (process, sum(map(len, chosen)), loaded)
+            progress(f"  {system.name}: loaded in {loaded['load_s']:.1f} s")
+        for number in range(n_rounds):
+            for name, (process, n_tokens, _) in running.items():
+                answer = _ask(process)
+                rates[name].append(n_tokens / answer["seconds"])
+                peaks[name] = int(answer["peak_bytes"])
+            progress(f"  round {number + 1} of {n_rounds}")
+        loads = {name: loaded["load_s"] for name, (_, _, loaded) in running.items()}
+    return {name: Measured(tuple(found), loads[name], peaks[name]) for name, found in rates.items()}
+
+
+@contextmanager
+def _started(
+    system: System, checkpoint: Path, rows: list[list[int]], task: str, work: Path
+) -> Iterator[tuple[subprocess.Popen[str], Mapping[str, float]]]:
+    path = work / f"{system.name.replace(' ', '-')}.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    command = [
+        str(system.python), str(SYSTEMS / f"{system.script}.py"), "--checkpoint", str(checkpoint), "--rows", str(path),
+        "--task", task, "--variant", system.variant,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+    with (work / f"{path.stem}.log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        )
+        try:
+            yield process, _answer(process)
+        finally:
+            process.kill()
+            process.wait(timeout=10)
+
+
+def _ask(process: subprocess.Popen[str]) -> Mapping[str, float]:
+    if process.stdin is None:
+        raise RuntimeError("got a process without standard input. This is a bug.")
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return _answer(process)
+
+
+def _answer(process: subprocess.Popen[str]) -> Mapping[str, float]:
+    """Read its next JSON line; whatever else a library prints is passed over."""
+    if process.stdout is None:
+        raise RuntimeError("got a process without standard output. This is a bug.")
+    for line in process.stdout:
+        if line.startswith("{"):
+            answer: dict[str, float] = json.loads(line)
+            return answer
+    raise RuntimeError(f"a system ended with status {process.wait(timeout=10)}; its log lies beside its rows")

@@ -1,0 +1,81 @@
+"""The engine alone against its peers and the limit of the machine, on the same rows in one run.
+
+    python -m benchmarks.engine [--size base|large] [--task classification|entities|qa] [--mix sib-mix|long|short]
+
+Every system gets token ids, so that no tokenizer is measured. Peers run from `.venv-peers` (`make bench-peers`); one
+whose environment is not there is left out and said so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.checkpoints import config_of, make
+from benchmarks.contest import Measured, System, contest
+from benchmarks.limit import tokens_per_s
+from benchmarks.report import Report, Row, at_least, finish, options, progress, row_of
+from benchmarks.workload import MIXES, rows_of
+
+PEERS = ".venv-peers"
+OURS = "glossa bfloat16"
+SYSTEMS = (
+    System(OURS, "ours", "bfloat16"),
+    System("transformers float32 padded 32", "transformers_padded", "float32-padded-32", every=16),
+    System("transformers bfloat16 padded 32", "transformers_padded", "bfloat16-padded-32", every=4),
+    System("transformers bfloat16 sorted 32", "transformers_padded", "bfloat16-sorted-32", every=2),
+    System("transformers bfloat16 one by one", "transformers_padded", "bfloat16-single", every=4),
+    System("openvino bf16 sorted 16", "openvino_padded", "bf16-sorted-16", environment=PEERS),
+)
+TARGETS = {  # at least so many times this peer, on the sib mix
+    "openvino bf16 sorted 16": 1.5,
+    "transformers bfloat16 sorted 32": 2.0,
+    "transformers bfloat16 padded 32": 10.0,
+}
+LIMIT_SHARE = 0.65
+N_ROUNDS, N_QUICK_ROUNDS, N_QUICK_ROWS = 5, 2, 64
+
+
+def main() -> int:
+    """Measure one size, task and mix."""
+    parser = options(__doc__)
+    parser.add_argument("--size", choices=("base", "large"), default="base")
+    parser.add_argument("--task", choices=("classification", "entities", "qa"), default="classification")
+    parser.add_argument("--mix", choices=MIXES, default="sib-mix")
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
+    chosen = parser.parse_args()
+    checkpoint = make(chosen.size, chosen.task, chosen.checkpoints)
+    config = config_of(chosen.size)
+    rows = rows_of(chosen.mix, config.vocab_size)
+    rows = rows[:N_QUICK_ROWS] if chosen.quick else rows
+    present = [system for system in SYSTEMS if system.is_there]
+    for system in set(SYSTEMS) - set(present):
+        progress(f"  left out, no {system.environment}: {system.name}")
+    limits = [tokens_per_s(config)]
+    with tempfile.TemporaryDirectory() as work:
+        n_rounds = N_QUICK_ROUNDS if chosen.quick else N_ROUNDS
+        found = contest(present, checkpoint, rows, task=chosen.task, n_rounds=n_rounds, work=Path(work))
+    limits.append(tokens_per_s(config))
+    report = _report(f"{chosen.size}, {chosen.task}, {chosen.mix}", chosen.mix, found, limits)
+    return finish([report], as_json=chosen.json)
+
+
+def _report(workload: str, mix: str, found: Mapping[str, Measured], limits: list[float]) -> Report:
+    rows: list[Row] = [row_of(name, "tokens/s", measured.tokens_per_s) for name, measured in found.items()]
+    rows.append(row_of("limit: bf16 matmul peak", "tokens/s", limits))
+    rows += [row_of(name, "peak MiB", [measured.peak_bytes / 2**20]) for name, measured in found.items()]
+    rates = {row.system: row.value for row in rows if row.metric == "tokens/s"}
+    ours = rates[OURS]
+    holds = []
+    for name, rate in rates.items():
+        if name.startswith("limit"):
+            holds.append(at_least("share of the limit", ours / rate, LIMIT_SHARE))
+        elif name != OURS:
+            target = TARGETS.get(name, 1.0) if mix == "sib-mix" else 1.0
+            holds.append(at_least(f"times {name}", ours / rate, target))
+    return Report("engine", workload, tuple(rows), tuple(holds))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,36 @@
+"""What machine this is, in one line that may be published: processor, cores, features, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+from pathlib import Path
+
+FEATURES = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
+VERSIONS = ("torch", "transformers")
+
+
+def describe_machine() -> str:
+    """Return the machine in words; no host name, no path."""
+    text = _read("/proc/cpuinfo")
+    name = re.search(r"model name\s*:\s*(.*)", text)
+    flags = set(re.findall(r"\w+", (re.search(r"flags\s*:\s*(.*)", text) or [""])[0]))
+    found = [feature for feature in FEATURES if feature in flags]
+    versions = [f"{package} {importlib.metadata.version(package)}" for package in VERSIONS]
+    processor = name[1].strip() if name else "unknown processor"
+    return f"{n_cores()} cores, {processor}, {' '.join(found)}; {', '.join(versions)}"
+
+
+def n_cores() -> int:
+    """Return the cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def load_average() -> float:
+    """Return the load of the last minute: what else was running."""
+    return os.getloadavg()[0]
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""

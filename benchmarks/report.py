@@ -1,0 +1,96 @@
+"""What a benchmark says: rows of figures and the holds they are put to; as a table or as one JSON object.
+
+Must not know what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from benchmarks.machine import describe_machine
+
+TABLE = "{:<44}{:<30}{:>12}{:>12}{:>12}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure of one system: the median of its rounds, the lowest and the highest."""
+
+    system: str
+    metric: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A promise put to the figures of one run. `ok` is None where the machine could not say."""
+
+    hold: str
+    value: float
+    target: float
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run of one benchmark."""
+
+    benchmark: str
+    workload: str
+    rows: tuple[Row, ...]
+    holds: tuple[Hold, ...]
+
+
+def row_of(system: str, metric: str, rounds: Sequence[float]) -> Row:
+    """Make a row from the figures of several rounds."""
+    return Row(system, metric, statistics.median(rounds), min(rounds), max(rounds))
+
+
+def at_least(hold: str, value: float, target: float) -> Hold:
+    """Hold that a figure is at least its target."""
+    return Hold(hold, value, target, value >= target)
+
+
+def at_most(hold: str, value: float, target: float) -> Hold:
+    """Hold that a figure is at most its target."""
+    return Hold(hold, value, target, value <= target)
+
+
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options every benchmark has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--quick", action="store_true", help="under a minute; figures are rough")
+    return parser
+
+
+def finish(reports: Sequence[Report], *, as_json: bool, show: Callable[[str], object] = print) -> int:
+    """Print the reports and return the exit status: 1 when a hold fails."""
+    machine = describe_machine()
+    for report in reports:
+        if as_json:
+            show(json.dumps({**asdict(report), "machine": machine}))
+        else:
+            _print_table(report, machine, show)
+    return 1 if any(not hold.ok for report in reports for hold in report.holds) else 0
+
+
+def progress(text: str) -> None:
+    """Say what is going on, beside the report."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _print_table(report: Report, machine: str, show: Callable[[str], object]) -> None:
+    show(f"\n{report.benchmark}, {report.workload} ({machine})")
+    show(TABLE.format("system", "metric", "median", "low", "high"))
+    for row in report.rows:
+        show(TABLE.format(row.system, row.metric, *(f"{x:,.4g}" for x in (row.value, row.low, row.high))))
+    for hold in report.holds:
+        show(f"  {'holds' if hold.ok else 'FAILS'}: {hold.hold}: {hold.value:.3g} (target {hold.target:g})")

@@ -1,0 +1,57 @@
+"""OpenVINO over the same model: converted once, rows sorted by length, padded within a batch.
+
+Variants: PRECISION-sorted-N with PRECISION bf16 or f32.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import openvino as ov
+import torch
+import worker
+from transformers_padded import CLASSES
+
+
+class Traced(torch.nn.Module):
+    """The model as a function of ids and mask alone."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the first output."""
+        return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+
+
+def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
+    """Convert, compile for the CPU and return a pass over all rows."""
+    precision, order, size = options.variant.split("-")
+    source = CLASSES[options.task].from_pretrained(options.checkpoint, dtype=torch.float32, attn_implementation="eager")
+    example = {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8, dtype=torch.int64)}
+    converted = ov.convert_model(Traced(source.eval()), example_input=example)
+    del source
+    compiled = ov.Core().compile_model(
+        converted,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": options.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        },
+    )
+    request = compiled.create_infer_request()
+    groups = list(worker.batches(rows, int(size), ordered=order == "sorted"))
+    tensors = [tuple(np.array(part, dtype=np.int64) for part in worker.padded([rows[i] for i in g])) for g in groups]
+
+    def one_pass() -> None:
+        for ids, mask in tensors:
+            request.infer({"input_ids": ids, "attention_mask": mask})
+
+    return one_pass
+
+
+if __name__ == "__main__":
+    worker.serve(load)

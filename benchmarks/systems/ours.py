@@ -1,0 +1,71 @@
+"""Glossa's engine alone: rows by length, as many as the token budget holds in one packed pass."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+import worker
+
+from serve.describe import describe
+from serve.engine import infer, load_engine
+from shared.catalog import Model
+from shared.messages import InferCall, Tensor
+
+HEADS = {
+    "classification": "text-classification",
+    "entities": "token-classification",
+    "qa": "question-answering",
+    "fill-mask": "fill-mask",
+}
+
+
+def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
+    """Load the checkpoint in the dtype the variant names; `float32` or `bfloat16`, with `-BUDGET` tokens a pass."""
+    torch.set_num_threads(options.threads)
+    dtype, _, budget = options.variant.partition("-")
+    model = _catalog_model(options.checkpoint, dtype, int(budget or 4096))
+    head = next(name for name, head in model.heads.items() if head.task == HEADS[options.task])
+    engine = load_engine(model, Path())
+    call = _call(rows, head, masks=options.task == "fill-mask")
+    return lambda: infer(engine, call)
+
+
+def _call(rows: worker.Rows, head: str, *, masks: bool) -> InferCall:
+    """Pack all rows into one call; a fill-mask row reads its middle position."""
+    flat = [token for row in rows for token in row]
+    starts = accumulate(map(len, rows), initial=0)
+    middles = [start + len(row) // 2 for start, row in zip(starts, rows, strict=False)]
+    return InferCall(
+        "bench",
+        head,
+        Tensor.ints(flat),
+        Tensor.ints(map(len, rows)),
+        positions=Tensor.ints(middles) if masks else None,
+        positions_per_row=Tensor.ints([1] * len(rows)) if masks else None,
+    )
+
+
+def _catalog_model(folder: Path, dtype: str, budget: int) -> Model:
+    facts = describe(folder)
+    return Model.model_validate(
+        {
+            "name": "bench",
+            "family": facts.family,
+            "checkpoint": str(folder.resolve()),
+            "weights_sha256": facts.weights_sha256,
+            "tokenizer_sha256": "0" * 64,
+            "dtype": dtype,
+            "max_tokens": facts.max_tokens,
+            "vocab_size": facts.vocab_size,
+            "pad_id": facts.pad_id,
+            "token_budget": budget,
+            "heads": facts.heads,
+        }
+    )
+
+
+if __name__ == "__main__":
+    worker.serve(load)

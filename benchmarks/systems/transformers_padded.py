@@ -1,0 +1,51 @@
+"""transformers as its users batch it: padded to the longest row, in the order given or sorted by length.
+
+Variants: DTYPE-padded-N (N rows a batch, as they come), DTYPE-sorted-N, DTYPE-single.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+import worker
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+CLASSES = {
+    "classification": AutoModelForSequenceClassification,
+    "entities": AutoModelForTokenClassification,
+    "qa": AutoModelForQuestionAnswering,
+    "fill-mask": AutoModelForMaskedLM,
+}
+
+
+def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
+    """Load with scaled-dot-product attention and return a pass over all rows."""
+    torch.set_num_threads(options.threads)
+    dtype, order, *size = options.variant.split("-")
+    model = (
+        CLASSES[options.task]
+        .from_pretrained(options.checkpoint, dtype=getattr(torch, dtype), attn_implementation="sdpa")
+        .eval()
+    )
+    groups = list(worker.batches(rows, int(size[0]) if size else 1, ordered=order == "sorted"))
+    tensors = [tuple(map(torch.tensor, worker.padded([rows[i] for i in group]))) for group in groups]
+
+    @torch.inference_mode()
+    def one_pass() -> None:
+        for ids, mask in tensors:
+            logits = model(input_ids=ids, attention_mask=mask)[0]
+            if options.task == "fill-mask":  # what the pipeline does: all positions, then the masked one
+                places = mask.sum(1) // 2
+                logits[torch.arange(len(ids)), places].float().softmax(-1).topk(5)
+
+    return one_pass
+
+
+if __name__ == "__main__":
+    worker.serve(load)

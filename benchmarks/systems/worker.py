@@ -1,0 +1,74 @@
+"""One system in a process of its own: loads, says so, then makes one pass over the workload for each line it reads.
+
+Runs in any environment that has the system: standard library alone, no import of this repository. Each
+answer is one JSON line: {"seconds": …} and the peak memory so far. The parent decides when.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+Rows = Sequence[Sequence[int]]
+Pass = Callable[[], object]
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line every system takes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--rows", type=Path, required=True, help="JSON: a list of lists of token ids")
+    parser.add_argument("--task", default="classification")
+    parser.add_argument("--variant", required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def serve(load: Callable[[argparse.Namespace, Rows], Pass]) -> None:
+    """Run `load(options, rows) -> one_pass()`; one_pass answers all rows and may return what it answered."""
+    options = arguments()
+    os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+    rows = json.loads(options.rows.read_text())
+    began = time.perf_counter()
+    one_pass = load(options, rows)
+    one_pass()  # warm-up
+    say({"ready": True, "load_s": time.perf_counter() - began, "peak_bytes": peak_bytes()})
+    for line in sys.stdin:
+        if line.strip() == "quit":
+            break
+        began = time.perf_counter()
+        one_pass()
+        say({"seconds": time.perf_counter() - began, "peak_bytes": peak_bytes()})
+
+
+def say(answer: Mapping[str, object]) -> None:
+    """Write one JSON line."""
+    print(json.dumps(answer), flush=True)
+
+
+def batches(rows: Rows, size: int, *, ordered: bool) -> Iterator[list[int]]:
+    """Yield lists of row indices, `size` at a time, by length where ordered."""
+    order = list(range(len(rows)))
+    if ordered:
+        order.sort(key=lambda i: len(rows[i]))
+    for first in range(0, len(order), size):
+        yield order[first : first + size]
+
+
+def padded(rows: Rows, pad_id: int = 1) -> tuple[list[list[int]], list[list[int]]]:
+    """Return (ids, mask) as nested lists, padded to the longest row."""
+    width = max(map(len, rows))
+    ids = [[*row] + [pad_id] * (width - len(row)) for row in rows]
+    return ids, [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+
+
+def peak_bytes() -> int:
+    """Return the most memory this process ever held."""
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0

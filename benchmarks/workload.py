@@ -1,0 +1,34 @@
+"""The committed workloads as rows of token ids, for models with a vocabulary of any size.
+
+Ids are those of `checkpoints/mini`, spread over the model's vocabulary, so that embedding rows are as far
+apart as in the model's own use: weights are random, only lengths and repetition matter.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from functions.pipeline.tokenize import load_tokenizer
+
+HERE = Path(__file__).parent
+TOKENIZER = HERE.parent / "checkpoints" / "mini" / "tokenizer.json"
+MIXES = ("sib-mix", "short", "long")
+FIRST_ID, BOS, EOS = 4, 0, 2  # ids below stand for special tokens
+MAX_TOKENS = 512
+
+
+def texts_of(mix: str) -> list[str]:
+    """Return the texts of a workload, in its order."""
+    lines = (HERE / "workloads" / f"{mix}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def rows_of(mix: str, vocab_size: int) -> list[list[int]]:
+    """Return one row of ids a text, special tokens included, at most 512."""
+    encode = load_tokenizer(TOKENIZER).encode
+    return [[BOS, *(_spread(i, vocab_size) for i in encode(text).ids[: MAX_TOKENS - 2]), EOS] for text in texts_of(mix)]
+
+
+def _spread(token: int, vocab_size: int) -> int:
+    return FIRST_ID + token * 7919 % (vocab_size - FIRST_ID - 1)

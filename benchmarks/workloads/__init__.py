@@ -1,0 +1,1 @@
+"""Texts to measure on, committed, and the script that drew them."""
