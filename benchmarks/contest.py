@@ -54,23 +54,31 @@ class Measured:
     peak_bytes: int
 
 
+class SystemFailed(RuntimeError):
+    """A system that cannot be measured here, with the end of what it said."""
+
+
 def contest(
     systems: Sequence[System], checkpoint: Path, rows: Sequence[Sequence[int]], *, task: str, n_rounds: int, work: Path
 ) -> dict[str, Measured]:
-    """Load all systems, then ask each once a round; return what each did, by name."""
-    rates: dict[str, list[float]] = {system.name: [] for system in systems}
+    """Load all systems, then ask each once a round; return what each did, by name. One that cannot load is left out."""
+    rates: dict[str, list[float]] = {}
     peaks: dict[str, int] = {}
     with ExitStack() as stack:
         running = {}
         for system in systems:
             chosen = [list(row) for row in rows[:: system.every]]
-            process, loaded = stack.enter_context(_started(system, checkpoint, chosen, task, work))
+            try:
+                process, loaded = stack.enter_context(_started(system, checkpoint, chosen, task, work))
+            except SystemFailed as failure:
+                progress(f"  left out: {failure}")
+                continue
             running[system.name] = (process, sum(map(len, chosen)), loaded)
             progress(f"  {system.name}: loaded in {loaded['load_s']:.1f} s")
         for number in range(n_rounds):
             for name, (process, n_tokens, _) in running.items():
                 answer = _ask(process)
-                rates[name].append(n_tokens / answer["seconds"])
+                rates.setdefault(name, []).append(n_tokens / answer["seconds"])
                 peaks[name] = int(answer["peak_bytes"])
             progress(f"  round {number + 1} of {n_rounds}")
         loads = {name: loaded["load_s"] for name, (_, _, loaded) in running.items()}
@@ -93,7 +101,12 @@ def _started(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
         )
         try:
-            yield process, _answer(process)
+            try:
+                loaded = _answer(process)
+            except EOFError:
+                said = Path(log.name).read_text(encoding="utf-8").strip().splitlines()[-1:]
+                raise SystemFailed(f"{system.name}: {' '.join(said)[:200]}") from None
+            yield process, loaded
         finally:
             process.kill()
             process.wait(timeout=10)
@@ -115,4 +128,4 @@ def _answer(process: subprocess.Popen[str]) -> Mapping[str, float]:
         if line.startswith("{"):
             answer: dict[str, float] = json.loads(line)
             return answer
-    raise RuntimeError(f"a system ended with status {process.wait(timeout=10)}; its log lies beside its rows")
+    raise EOFError(f"a system ended with status {process.wait(timeout=10)}")

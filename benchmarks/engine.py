@@ -26,6 +26,8 @@ SYSTEMS = (
     System("transformers bfloat16 padded 32", "transformers_padded", "bfloat16-padded-32", every=4),
     System("transformers bfloat16 sorted 32", "transformers_padded", "bfloat16-sorted-32", every=2),
     System("transformers bfloat16 one by one", "transformers_padded", "bfloat16-single", every=4),
+    System("onnxruntime float32 sorted 16", "onnxruntime_padded", "float32-sorted-16", environment=PEERS, every=4),
+    System("onnxruntime int8 sorted 16", "onnxruntime_padded", "int8-sorted-16", environment=PEERS, every=2),
     System("openvino bf16 sorted 16", "openvino_padded", "bf16-sorted-16", environment=PEERS),
 )
 TARGETS = {  # at least so many times this peer, on the sib mix

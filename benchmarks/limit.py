@@ -43,7 +43,7 @@ def _plain(inputs: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
 def _prepacked(inputs: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call] # torch leaves it untyped
         return _plain(inputs, weight)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.to_mkldnn(), N_ROWS)  # noqa: SLF001 - torch has no public name for it
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, N_ROWS)  # noqa: SLF001 - torch has no public name for it
     return lambda: torch.ops.mkldnn._linear_pointwise(inputs, packed, None, "none", [], "")  # noqa: SLF001 - likewise
 
 
