@@ -7,22 +7,18 @@ engines or devices.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from pydantic import ValidationError
-from transformers import XLMRobertaConfig
-
-from serve import heads
-from serve.families import xlm_roberta
+from serve.families import Family, family_of
+from serve.families.checkpoint_heads import Shapes
+from serve.families.checks import first_id
 from serve.weights import CheckpointError, read_json, tensor_shapes, weights_sha256
-from shared.catalog import Family, Head
+from shared.catalog import Family as FamilyName
+from shared.catalog import Head
 
-HEADS_OF_OTHERS = ("classifier.", "lm_head.", "qa_outputs.", "heads.")
-PREFIX = "roberta."
 SAID = 5  # tensors named in one error
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +26,11 @@ class CheckpointFacts:
     """What `glossa catalog add` writes about a checkpoint.
 
     `max_tokens` counts special tokens. `mask_id`, `mask_token` are None where no tokenizer.json
-    names one. `heads` by name: `classifier`, `mlm`, `embed` for plain checkpoints, the names of
-    `heads.json` otherwise; `embed` is always there.
+    names one. `heads` by name: `classifier`, `qa`, `choice`, `mlm`, `lm`, `embed` for plain checkpoints, the
+    names of `heads.json` otherwise; `embed` is always there. `causal`: a token sees only those before it.
     """
 
-    family: Family
+    family: FamilyName
     weights_sha256: str
     n_parameters: int
     max_tokens: int
@@ -43,103 +39,66 @@ class CheckpointFacts:
     mask_id: int | None
     mask_token: str | None
     heads: Mapping[str, Head]
+    causal: bool = False
+    bos_id: int | None = None
+    eos_id: int | None = None
+    lang2id: Mapping[str, int] = field(default_factory=dict)
 
 
 def describe(folder: Path) -> CheckpointFacts:
     """Return the facts of a checkpoint folder. Raises CheckpointError where we could not serve it."""
-    config = read_config(folder)
+    family, config = read_config(folder)
     shapes = tensor_shapes(folder)
-    found = _find_heads(folder, config, shapes)
-    check_tensors(shapes, config, found.values())
+    found = family.find_heads(folder, config, shapes)
+    check_tensors(shapes, family, config, found.values())
     mask_id, mask_token = _mask(folder)
     return CheckpointFacts(
-        family="xlm-roberta",
+        family=family.FAMILY,
         weights_sha256=weights_sha256(folder),
         n_parameters=sum(_size(shape) for shape in shapes.values()),
-        max_tokens=xlm_roberta.max_tokens(config),
-        vocab_size=config.vocab_size,
-        pad_id=xlm_roberta.pad_id(config),
+        max_tokens=family.max_tokens(config),
+        vocab_size=family.vocab_size(config),
+        pad_id=family.pad_id(config),
         mask_id=mask_id,
         mask_token=mask_token,
         heads=found,
+        causal=family.is_causal(config),
+        bos_id=first_id(config.bos_token_id),
+        eos_id=first_id(config.eos_token_id),
+        lang2id=family.lang2id(config),
     )
 
 
-def read_config(folder: Path) -> XLMRobertaConfig:
-    """Return the folder's configuration. Raises CheckpointError naming what we do not serve."""
-    return xlm_roberta.check_config(read_json(folder / "config.json"))
+def read_config(folder: Path) -> tuple[Family, Any]:
+    """Return a folder's family and its configuration. Raises CheckpointError naming what we do not serve."""
+    raw = read_json(folder / "config.json")
+    family = family_of(raw.get("model_type"))
+    return family, family.check_config(raw)
 
 
 def check_tensors(
-    shapes: heads.Shapes, config: XLMRobertaConfig, wanted: Iterable[Head]
+    shapes: Shapes, family: Family, config: Any, wanted: Iterable[Head]
 ) -> tuple[dict[str, str], frozenset[str]]:
     """Return which tensors to read: backbone names (checkpoint name -> reference name) and head names.
 
     Raises CheckpointError naming the tensors that are missing, misshapen, or not of this family.
-    Heads beside the wanted ones, the pooler and stored index buffers are passed over.
+    Heads beside the wanted ones and what no answer needs (stored index buffers) are passed over.
     """
-    prefix = PREFIX if PREFIX + xlm_roberta.WORDS in shapes else ""
-    backbone = {prefix + name: shape for name, shape in xlm_roberta.expected_shapes(config).items()}
+    prefix = family.PREFIX if family.PREFIX + family.WORDS in shapes else ""
+    backbone = {prefix + name: shape for name, shape in family.expected_shapes(config).items()}
     own: dict[str, tuple[int, ...]] = {}
     for head in wanted:
-        own |= heads.expected_shapes(head, shapes, config)
+        own |= family.head_shapes(head, shapes, config)
     expected = backbone | own
     if missing := sorted(expected.keys() - shapes.keys()):
         raise CheckpointError(f"checkpoint lacks {_named(missing)}")
     if wrong := [name for name in sorted(expected) if shapes[name] != expected[name]]:
         raise CheckpointError(f"tensor {wrong[0]} has shape {shapes[wrong[0]]}, expected {expected[wrong[0]]}")
-    unused = {prefix + name for name in xlm_roberta.UNUSED}
-    strange = [name for name in shapes.keys() - expected.keys() - unused if not name.startswith(HEADS_OF_OTHERS)]
+    unused = {prefix + name for name in family.UNUSED}
+    strange = [name for name in shapes.keys() - expected.keys() - unused if not name.startswith(family.OTHER_HEADS)]
     if strange:
-        raise CheckpointError(f"checkpoint holds {_named(sorted(strange))}, unknown to family {xlm_roberta.FAMILY}")
+        raise CheckpointError(f"checkpoint holds {_named(sorted(strange))}, unknown to family {family.FAMILY}")
     return {name: name.removeprefix(prefix) for name in backbone}, frozenset(own)
-
-
-def _find_heads(folder: Path, config: XLMRobertaConfig, shapes: heads.Shapes) -> dict[str, Head]:
-    found: dict[str, Head] = {}
-    if "classifier.out_proj.weight" in shapes:
-        found["classifier"] = _classifier("text-classification", config, shapes["classifier.out_proj.weight"][0])
-    elif "classifier.weight" in shapes and config.architectures != ["XLMRobertaForMultipleChoice"]:
-        found["classifier"] = _classifier("token-classification", config, shapes["classifier.weight"][0])
-    if (folder / "heads.json").is_file():
-        found |= _listed_heads(read_json(folder / "heads.json"))
-    if "lm_head.dense.weight" in shapes:
-        found["mlm"] = Head(task="fill-mask", prefix="lm_head")
-    return found | {"embed": Head(task="feature-extraction")}
-
-
-def _classifier(
-    task: Literal["text-classification", "token-classification"], config: XLMRobertaConfig, n_labels: int
-) -> Head:
-    """Return a plain checkpoint's head; one output of no stated problem type is a sigmoid, as in its pipeline."""
-    names = {int(index): name for index, name in (config.id2label or {}).items()}
-    if sorted(names) != list(range(n_labels)):
-        raise CheckpointError(f"config.json names {len(names)} labels in id2label, the classifier has {n_labels}")
-    usual: ProblemType = "multi_label_classification" if n_labels == 1 else "single_label_classification"
-    labels = tuple(str(names[index]) for index in range(n_labels))
-    return _head({
-        "task": task, "prefix": "classifier", "labels": labels, "problem_type": config.problem_type or usual
-    })  # fmt: skip
-
-
-def _listed_heads(listed: Mapping[str, object]) -> dict[str, Head]:
-    """Read heads.json: name -> task, labels and, where they differ from the usual, prefix and problem_type."""
-    named: dict[str, Head] = {}
-    for name, facts in listed.items():
-        if not isinstance(facts, Mapping):
-            raise CheckpointError(
-                f"heads.json has {name}: {type(facts).__name__}, expected an object with task and labels"
-            )
-        named[name] = _head({"prefix": f"heads.{name}", **facts})
-    return named
-
-
-def _head(facts: Mapping[str, object]) -> Head:
-    try:
-        return Head.model_validate(facts)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise CheckpointError(f"a head of the checkpoint cannot be read: {faults}") from None
 
 
 def _mask(folder: Path) -> tuple[int | None, str | None]:

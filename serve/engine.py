@@ -10,18 +10,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from transformers import XLMRobertaConfig
 
 from serve.attention import attention_for
+from serve.bounds import Bounds
 from serve.describe import check_tensors, read_config
-from serve.families import xlm_roberta
-from serve.families.xlm_roberta import Encoder, Parts, build_encoder
-from serve.heads import Head, build_head
+from serve.families import FAMILIES, Encoder, Family
+from serve.families.parts import Parts
+from serve.heads import Head
 from serve.pack import pack_rows
 from serve.rows import Row, RowOutput, RowResult, find_faults, join, split
+from serve.trace import trace_of
 from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
 from shared.catalog import Model
 from shared.errors import NotFinite
@@ -29,9 +30,10 @@ from shared.messages import InferCall, Inferred
 
 
 class Engine(Protocol):
-    """What answers rows. `model` is the catalog entry it serves."""
+    """What answers rows. `model` is the catalog entry it serves, `bounds` is what a row may ask of its backbone."""
 
     model: Model
+    bounds: Bounds
 
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows in one pass: same order, same length.
@@ -40,8 +42,10 @@ class Engine(Protocol):
         changes no other row. Outputs are CPU tensors, FP32 or INT32, with a leading dimension of
         1 (classify, pooled vectors), tokens or masks:
         text-classification: `logits` [1, labels]; token-classification: `logits` [tokens, labels];
+        question-answering: `start`, `end` [tokens]; multiple-choice: `logits` [1, 1];
         fill-mask: `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks], with targets also
-        `target_logits` [masks, targets]; feature-extraction: `vectors` [1 or tokens, width].
+        `target_logits` [masks, targets]; feature-extraction: `vectors` [1 or tokens, width], with layers
+        also `hidden_states` [1 or tokens, layers, width], with attentions `attentions` [n].
         Not re-entrant: one forward at a time.
         """
         ...
@@ -50,8 +54,11 @@ class Engine(Protocol):
 class PackedEngine:
     """The engine over real weights: one backbone, any number of heads."""
 
-    def __init__(self, model: Model, encoder: Encoder, heads: Mapping[str, Head], device: torch.device) -> None:
+    def __init__(
+        self, model: Model, encoder: Encoder, heads: Mapping[str, Head], device: torch.device, bounds: Bounds
+    ) -> None:
         self.model = model
+        self.bounds = bounds
         self._encoder = encoder
         self._heads = heads
         self._device = device
@@ -66,11 +73,13 @@ class PackedEngine:
 
     def _answer(self, rows: Mapping[int, Row]) -> dict[int, RowResult]:
         pack = pack_rows(rows, self._device)
-        states = self._encoder(pack.ids, pack.spans)
+        trace = trace_of(pack, self._encoder.n_layers)
+        states = self._encoder(pack, trace)
         answers: dict[int, RowResult] = {}
         for name, members in pack.by_head().items():
-            outputs = self._heads[name](states, pack, members)
-            answers |= {pack.order[m]: self._finite(output, name) for m, output in zip(members, outputs, strict=True)}
+            for member, output in zip(members, self._heads[name](states, pack, members), strict=True):
+                whole = output if trace is None else {**output, **trace.output(member)}
+                answers[pack.order[member]] = self._finite(whole, name)
         return answers
 
     def _finite(self, output: RowOutput, head: str) -> RowResult:
@@ -89,13 +98,11 @@ def load_engine(
     downloads are kept. Raises CheckpointError when the checkpoint is not what the catalog says,
     or not one we can answer exactly for.
     """
-    if model.family != xlm_roberta.FAMILY:
-        raise CheckpointError(f"model {model.name} is of family {model.family}, expected {xlm_roberta.FAMILY}")
     folder = fetch(model.checkpoint, root, cache=cache)
     check_weights(folder, model.weights_sha256)
-    config = read_config(folder)
-    _check_agreement(model, config)
-    backbone, of_heads = check_tensors(tensor_shapes(folder), config, model.heads.values())
+    family, config = read_config(folder)
+    _check_agreement(model, family, config)
+    backbone, of_heads = check_tensors(tensor_shapes(folder), family, config, model.heads.values())
     stored = read_tensors(folder, backbone.keys() | of_heads)
     named = {backbone.get(name, name): tensor for name, tensor in stored.items()}
     return build_engine(model, config, named, device=torch.device(device or _best_device()))
@@ -103,7 +110,7 @@ def load_engine(
 
 def build_engine(
     model: Model,
-    config: XLMRobertaConfig,
+    config: Any,
     tensors: Mapping[str, torch.Tensor],
     *,
     device: torch.device,
@@ -116,11 +123,11 @@ def build_engine(
     dtype = getattr(torch, model.dtype)
     placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
     head_width = config.hidden_size // config.num_attention_heads
+    family = FAMILIES[model.family]
     parts = parts or replace(Parts(), attend=attention_for(device, dtype, head_width))
-    encoder = build_encoder(config, placed, parts)
-    words = placed[xlm_roberta.WORDS]
-    heads = {name: build_head(head, placed, words, config.layer_norm_eps) for name, head in model.heads.items()}
-    return PackedEngine(model, encoder, heads, device)
+    encoder = family.build_encoder(config, placed, parts)
+    heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
+    return PackedEngine(model, encoder, heads, device, family.bounds(config))
 
 
 def infer(engine: Engine, call: InferCall) -> Inferred:
@@ -151,16 +158,22 @@ def _batches(rows: Sequence[Row], budget_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _check_agreement(model: Model, config: XLMRobertaConfig) -> None:
+def _check_agreement(model: Model, family: Family, config: Any) -> None:
     """Raise CheckpointError where catalog and checkpoint disagree about what a row may be."""
-    said = {"vocab_size": model.vocab_size, "pad_id": model.pad_id}
-    found = {"vocab_size": config.vocab_size, "pad_id": config.pad_token_id}
+    if model.family != family.FAMILY:
+        raise CheckpointError(f"the checkpoint of {model.name} is of family {family.FAMILY}, not {model.family}")
+    said = {"vocab_size": model.vocab_size, "pad_id": model.pad_id, "causal": model.causal}
+    found = {
+        "vocab_size": family.vocab_size(config),
+        "pad_id": family.pad_id(config),
+        "causal": family.is_causal(config),
+    }
     if said != found:
         raise CheckpointError(f"the checkpoint of {model.name} has {found}, the catalog says {said}")
-    if model.max_tokens > xlm_roberta.max_tokens(config):
+    if model.max_tokens > family.max_tokens(config):
         raise CheckpointError(
             f"the catalog gives {model.name} {model.max_tokens} tokens a row, "
-            f"the checkpoint takes at most {xlm_roberta.max_tokens(config)}"
+            f"the checkpoint takes at most {family.max_tokens(config)}"
         )
 
 

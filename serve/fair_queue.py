@@ -19,7 +19,17 @@ class Item(Protocol):
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of the row, at least 1."""
+        """Tokens its next pass reads, at least 1."""
+        ...
+
+    @property
+    def most_tokens(self) -> int:
+        """What admission counts: `n_tokens`, or all a row that comes back may come to."""
+        ...
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes it keeps from admission until it is done."""
         ...
 
     @property
@@ -53,16 +63,46 @@ class Entry(Generic[T]):
     item: T
     number: int
     n_tokens: int
+    came_back: bool = False
     is_waiting: bool = True
     staged_at_pass: int | None = None
 
 
 @dataclass(slots=True, eq=False)
 class _Turn(Generic[T]):
-    """One tenant's rows in order, and the tokens it may still move in this round."""
+    """One tenant's rows in order, new ones and those that came back, and the tokens it may still move in this round.
+
+    `lead_tokens` is by how much those that came back have moved more than the new ones; the side with the
+    smaller part goes first, and a side without rows gathers no claim.
+    """
 
     deficit_tokens: int
-    rows: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
+    new: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
+    back: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
+    lead_tokens: int = 0
+
+    def push(self, entry: Entry[T]) -> None:
+        """Add a row behind those of its side."""
+        (self.back if entry.came_back else self.new)[entry.number] = entry
+
+    def first(self) -> Entry[T]:
+        """Return the row that moves next: of the side that has moved less."""
+        side = self.back if self.back and (not self.new or self.lead_tokens <= 0) else self.new
+        return next(iter(side.values()))
+
+    def move(self, entry: Entry[T]) -> None:
+        """Take out a row that moves on and count it."""
+        self.deficit_tokens -= entry.n_tokens
+        self.lead_tokens += entry.n_tokens if entry.came_back else -entry.n_tokens
+        self.remove(entry)
+
+    def remove(self, entry: Entry[T]) -> None:
+        """Take out a row."""
+        del (self.back if entry.came_back else self.new)[entry.number]
+        if not self.back:
+            self.lead_tokens = max(self.lead_tokens, 0)
+        if not self.new:
+            self.lead_tokens = min(self.lead_tokens, 0)
 
 
 class FairQueue(Generic[T]):
@@ -90,13 +130,14 @@ class FairQueue(Generic[T]):
         turn = self._turns.get(entry.item.tenant)
         if turn is None:
             turn = self._turns[entry.item.tenant] = _Turn(self._quantum_tokens)
-        turn.rows[entry.number] = entry
+        turn.push(entry)
         self._n_rows += 1
 
     def remove(self, entry: Entry[T]) -> None:
         """Take a waiting row out, wherever it stands."""
         if entry.staged_at_pass is None:
-            self._unqueue(entry)
+            self._turns[entry.item.tenant].remove(entry)
+            self._end_turn(entry.item.tenant)
         else:
             del self._window[entry.number]
             self._window_tokens -= entry.n_tokens
@@ -117,7 +158,8 @@ class FairQueue(Generic[T]):
         taken = self._first(rows, budget_tokens, is_lead=is_lead)
         left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
         near = rows[0].n_tokens if near_tokens is None else near_tokens
-        for entry in sorted(rows[len(taken) :], key=lambda row: abs(row.n_tokens - near)):  # stable: oldest first
+        by_nearness = sorted(rows[len(taken) :], key=lambda row: 0 if row.came_back else abs(row.n_tokens - near))
+        for entry in by_nearness:  # stable: oldest first
             if entry.n_tokens <= left_tokens:
                 taken.append(entry)
                 left_tokens -= entry.n_tokens
@@ -144,19 +186,19 @@ class FairQueue(Generic[T]):
         """Move rows into the window in the order of the round until it holds `window_tokens`."""
         while self._window_tokens < window_tokens and self._turns:
             tenant, turn = next(iter(self._turns.items()))
-            entry = next(iter(turn.rows.values()))
+            entry = turn.first()
             if entry.n_tokens > turn.deficit_tokens:
                 turn.deficit_tokens += self._quantum_tokens
                 self._turns.move_to_end(tenant)
                 continue
-            turn.deficit_tokens -= entry.n_tokens
-            self._unqueue(entry)
+            turn.move(entry)
+            self._end_turn(tenant)
             entry.staged_at_pass = self._n_passes
             self._window[entry.number] = entry
             self._window_tokens += entry.n_tokens
 
-    def _unqueue(self, entry: Entry[T]) -> None:
-        turn = self._turns[entry.item.tenant]
-        del turn.rows[entry.number]
-        if not turn.rows:
-            del self._turns[entry.item.tenant]
+    def _end_turn(self, tenant: str) -> None:
+        """Forget a tenant without rows."""
+        turn = self._turns[tenant]
+        if not turn.new and not turn.back:
+            del self._turns[tenant]

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from serve.bounds import Bounds
 from serve.rows import Row, RowOutput, RowResult, find_faults
 from shared.catalog import Head, Model
 
 WIDTH = 16
+BOUNDS = Bounds(n_layers=2, n_heads=2, n_types=2, n_positions=1024, n_langs=16)
 LABELS = 2  # of a head whose catalog entry names none
 
 
@@ -25,6 +27,7 @@ class FakeEngine:
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.bounds = BOUNDS
         self.n_forwards = 0
         self.n_tokens = 0
 

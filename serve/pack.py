@@ -13,6 +13,8 @@ import torch
 
 from serve.rows import Row
 
+ABSENT = -1  # the id of a token whose row has no ids of a kind that another row of the pack has
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -41,12 +43,19 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Rows in packed order. `order[i]` is the caller's index of row i; `ids` int32 [tokens] is on the device."""
+    """Rows in packed order. `order[i]` is the caller's index of row i; `ids` int32 [tokens] is on the device.
+
+    `lang_ids`, `token_type_ids`, `position_ids` are int64 [tokens] on the device, ABSENT at the tokens of
+    rows that have none, and None where no row has any.
+    """
 
     rows: tuple[Row, ...]
     order: tuple[int, ...]
     ids: torch.Tensor
     spans: Spans
+    lang_ids: torch.Tensor | None = None
+    token_type_ids: torch.Tensor | None = None
+    position_ids: torch.Tensor | None = None
 
     def by_head(self) -> Mapping[str, list[int]]:
         """Return the packed row indices of each head."""
@@ -68,7 +77,15 @@ def pack_rows(rows: Mapping[int, Row], device: torch.device) -> Pack:
     order = sorted(rows, key=lambda index: rows[index].n_tokens)
     packed = tuple(rows[index] for index in order)
     ids = torch.cat([row.input_ids for row in packed]).to(device)
-    return Pack(packed, tuple(order), ids, lay_out([row.n_tokens for row in packed], device))
+    return Pack(
+        rows=packed,
+        order=tuple(order),
+        ids=ids,
+        spans=lay_out([row.n_tokens for row in packed], device),
+        lang_ids=_beside([row.lang_ids for row in packed], packed, device),
+        token_type_ids=_beside([row.token_type_ids for row in packed], packed, device),
+        position_ids=_beside([row.position_ids for row in packed], packed, device),
+    )
 
 
 def lay_out(lengths: Sequence[int], device: torch.device) -> Spans:
@@ -82,6 +99,14 @@ def lay_out(lengths: Sequence[int], device: torch.device) -> Spans:
         bounds=torch.tensor(bounds, dtype=torch.int32).to(device),
         row_of_token=torch.repeat_interleave(sizes, output_size=bounds[-1]).to(device),
     )
+
+
+def _beside(ids: Sequence[torch.Tensor | None], rows: Sequence[Row], device: torch.device) -> torch.Tensor | None:
+    """Lay ids that stand beside the tokens end to end, ABSENT where a row has none."""
+    if all(own is None for own in ids):
+        return None
+    filled = [torch.full((row.n_tokens,), ABSENT) if own is None else own for own, row in zip(ids, rows, strict=True)]
+    return torch.cat([own.long() for own in filled]).to(device)
 
 
 def _runs(lengths: Sequence[int]) -> Iterator[Run]:

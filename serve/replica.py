@@ -83,6 +83,7 @@ class Replica:
             max_backlog_tokens=model.max_backlog_tokens,
             tokens_per_s=warm_up(engine),
             max_batch_ms=model.max_batch_ms,
+            max_cache_bytes=model.max_cache_bytes,
         )
         self.runner = Runner(engine, scheduler, probe_row(model, next(iter(model.heads))))
         log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)
@@ -118,6 +119,7 @@ class Replica:
             self.runner.counts,
             refused=self.refused,
             backlog_tokens=self.runner.backlog_tokens,
+            cache_bytes=self.runner.cache_bytes,
             tokens_per_s=self.runner.tokens_per_s,
             last_answer_s=self.last_answer_s,
         )

@@ -34,6 +34,7 @@ OUTPUTS: Mapping[str, tuple[tuple[str, str, int], ...]] = {  # by task: name, da
         ("target_logits", "FP32", 2),
     ),
     "feature-extraction": (("vectors", "FP32", 2),),
+    "text-generation": (("ids", "INT32", 1), ("row_lengths", "INT32", 1)),
 }
 
 
@@ -71,6 +72,7 @@ def statistics(
     *,
     refused: Mapping[str, int],
     backlog_tokens: int,
+    cache_bytes: int,
     tokens_per_s: float,
     last_answer_s: float,
 ) -> dict[str, object]:
@@ -92,8 +94,10 @@ def statistics(
                 "inference_stats": {**inference_stats, "fail": {"count": n_failed, "ns": 0}},
                 "glossa": {
                     "backlog_tokens": backlog_tokens,
+                    "cache_bytes": cache_bytes,
                     "tokens_per_s": round(tokens_per_s, 1),
                     "n_tokens": counts.n_tokens,
+                    "n_generated_tokens": counts.n_generated_tokens,
                     "n_batches": counts.n_batches,
                     "forward_s": round(counts.forward_s, 6),
                     "n_answered": counts.n_answered,

@@ -13,13 +13,15 @@ from itertools import accumulate
 
 import torch
 
+from serve.generation import Generation, Rules, Step, begin
+from serve.generation import find_fault as generation_fault
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Pooling, Sampling, Tensor
 from shared.wire import MAX_TARGETS, MAX_TOP_K
 
 RowOutput = Mapping[str, torch.Tensor]
-RowResult = RowOutput | GlossaError
+RowResult = RowOutput | GlossaError | Step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +31,8 @@ class Row:
     `input_ids` is int32 [n_tokens], special tokens included; `positions` are indices into this
     row (fill-mask); `lang_ids`, `token_type_ids`, `position_ids` int32 [n_tokens] (XLM). `top_k`,
     `target_ids` are read by fill-mask heads, `per_token`, `normalize`, `pooling`, `layers` and
-    `attentions` by feature-extraction, `sampling` by text-generation.
+    `attentions` by feature-extraction, `sampling` by text-generation: this row is the `sequence`-th continuation
+    of its prompt, `state` how far it has come (None: not begun; then `input_ids` is the prompt).
     """
 
     input_ids: torch.Tensor
@@ -46,11 +49,23 @@ class Row:
     layers: tuple[int, ...] = ()
     attentions: bool = False
     sampling: Sampling | None = None
+    sequence: int = 0
+    state: Generation | None = None
 
     @property
     def n_tokens(self) -> int:
-        """Number of tokens, special ones included."""
+        """Number of tokens its next pass reads, special ones included."""
         return self.input_ids.shape[0]
+
+    @property
+    def most_tokens(self) -> int:
+        """Number of tokens it may come to: those of its text, and all that may be generated."""
+        return self.n_tokens if self.state is None else self.state.most_tokens
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values it keeps between passes."""
+        return 0 if self.state is None else self.state.cache_bytes
 
 
 def row_of(ids: Iterable[int], head: str, *, positions: Sequence[int] = (), **asked: object) -> Row:
@@ -59,7 +74,7 @@ def row_of(ids: Iterable[int], head: str, *, positions: Sequence[int] = (), **as
 
 
 def split(call: InferCall) -> list[Row]:
-    """Cut a packed call into rows, in order. Ids are views into one buffer.
+    """Cut a packed call into rows, in order; each as often as sequences are asked of it. Ids are views into one buffer.
 
     Raises Unprocessable when the parts of the call do not add up; what is wrong inside one
     row is left to `find_faults`, so that it fails alone.
@@ -84,24 +99,33 @@ def split(call: InferCall) -> list[Row]:
             layers=call.layers,
             attentions=call.attentions,
             sampling=call.sampling,
+            sequence=sequence,
         )
         for row_ids, positions, lang_ids, type_ids, place_ids in zip(
             ids, _positions(call, lengths), langs, types, places, strict=True
         )
+        for sequence in range(1 if call.sampling is None else call.sampling.num_return_sequences)
     ]
 
 
-def join(results: Sequence[RowResult]) -> dict[str, Tensor]:
+def asked_index(row: Row, index: int) -> int:
+    """Return which row of its call the `index`-th one is a sequence of."""
+    return index if row.sampling is None else index // row.sampling.num_return_sequences
+
+
+def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -> dict[str, Tensor]:
     """Pack the results of a call's rows, in order, into its named tensors.
 
     Every row's tensors carry a leading dimension (1, tokens or masks), so packing is one `cat`
-    a name. Raises the first row's error, naming the row: a call is answered whole or not at all.
+    a name. Raises the first row's error, naming the row: a call is answered whole or not at all. `rows` are
+    what was asked, where several may be sequences of one.
     """
     outputs: list[RowOutput] = []
     for index, result in enumerate(results):
         if isinstance(result, GlossaError):
+            number = asked_index(rows[index], index) if rows else index
             raise type(result)(
-                f"row {index}: {result.message}", hint=result.hint, retry_after_s=result.retry_after_s
+                f"row {number}: {result.message}", hint=result.hint, retry_after_s=result.retry_after_s
             ) from result
         outputs.append(result)
     return {name: _message_tensor(torch.cat([output[name] for output in outputs])) for name in outputs[0]}
@@ -115,9 +139,17 @@ def per_token_outputs(call: InferCall, model: Model) -> frozenset[str]:
     return frozenset({"vectors"}) if task == "feature-extraction" and call.per_token else frozenset()
 
 
+def begin_sound(row: Row, model: Model, rules: Rules) -> Row:
+    """Return a generating row that a model can take as its first pass reads it, any other as it is."""
+    head = model.heads.get(row.head)
+    if row.state is not None or head is None or head.task != "text-generation" or find_faults([row], model)[0]:
+        return row
+    return begin(row, rules)
+
+
 def find_faults(rows: Sequence[Row], model: Model) -> list[GlossaError | None]:
-    """Return for each row why the model cannot take it, or None when it can."""
-    faults = [_shape_fault(row, model) for row in rows]
+    """Return for each row why the model cannot take it, or None when it can, as any row that has begun."""
+    faults = [None if row.state is not None else _shape_fault(row, model) for row in rows]
     for index in _out_of_range(rows, model.vocab_size):
         wrong = next(int(i) for i in rows[index].input_ids if not 0 <= i < model.vocab_size)
         faults[index] = faults[index] or Unprocessable(f"got token id {wrong}, expected 0 <= id < {model.vocab_size}")
@@ -133,7 +165,16 @@ def _shape_fault(row: Row, model: Model) -> GlossaError | None:
         return NotFound(f"model {model.name} has no head {row.head!r}; heads: {sorted(model.heads)}")
     if row.lang_ids is not None and model.family != "xlm":
         return Unprocessable(f"got lang_ids, but family {model.family} takes none")
-    return _mask_fault(row, model) if model.heads[row.head].task == "fill-mask" else None
+    return _task_fault(row, model)
+
+
+def _task_fault(row: Row, model: Model) -> GlossaError | None:
+    task = model.heads[row.head].task
+    if task == "text-generation":
+        return generation_fault(row, model)
+    if row.sampling is not None:
+        return Unprocessable(f"got parameters of text-generation, head {row.head} does {task}")
+    return _mask_fault(row, model) if task == "fill-mask" else None
 
 
 def _mask_fault(row: Row, model: Model) -> GlossaError | None:

@@ -11,10 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from threading import Condition, Thread
 
 from serve.engine import Engine
-from serve.rows import Row, RowResult
+from serve.generation import Step
+from serve.rows import Row, RowResult, asked_index
 from serve.scheduler import Batch, Scheduler
 from serve.tickets import Answered, Counts, Item, Ticket, running_future
 from shared.errors import DeadlineExceeded, GlossaError, Unavailable
@@ -47,6 +49,11 @@ class Runner:
         return self._scheduler.backlog_tokens
 
     @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values that admitted rows may keep."""
+        return self._scheduler.cache_bytes
+
+    @property
     def tokens_per_s(self) -> float:
         """Measured speed of forward passes."""
         return self._scheduler.tokens_per_s
@@ -60,7 +67,8 @@ class Runner:
         """Admit a call. Raises Overloaded or TooLarge as the scheduler does, Unavailable when draining."""
         now_s = self._clock()
         ticket = Ticket(deadline_s, priority, tenant, now_s, len(rows))
-        items = [Item(row, index, ticket, row.n_tokens) for index, row in enumerate(rows)]
+        begun = [self._engine.begin(row) for row in rows]
+        items = [Item(row, index, ticket, row.n_tokens) for index, row in enumerate(begun)]
         with self._changed:
             if self._is_draining:
                 raise _gone()
@@ -148,8 +156,8 @@ class Runner:
             self._scheduler.done(batch, ended_s - started_s if is_whole else None)
             self._succeeded_s = ended_s if is_whole else self._succeeded_s
             self._count(batch, ended_s - started_s)
-            for item, result in zip(batch.items, results, strict=True):
-                self._deliver(item, result, ended_s)
+            steps = [self._deliver(*pair, ended_s) for pair in zip(batch.items, results, strict=True)]
+            self._scheduler.reenter([item for item in steps if item is not None and item.ticket in self._open])
 
     def _forward(self, rows: list[Row]) -> list[RowResult]:
         """Run one pass. When the pass itself breaks, each half runs alone, so that a row that breaks it fails alone."""
@@ -168,22 +176,27 @@ class Runner:
 
     def _count(self, batch: Batch[Item], seconds: float) -> None:
         self.counts.n_batches += 1
-        self.counts.n_rows += len(batch.items)
+        self.counts.n_rows += sum(not item.came_back for item in batch.items)
         self.counts.n_tokens += batch.n_tokens
         self.counts.forward_s += seconds
 
-    def _deliver(self, item: Item, result: RowResult, ended_s: float) -> None:
+    def _deliver(self, item: Item, result: RowResult, ended_s: float) -> Item | None:
+        """Note a row's result; return the row as it is to pass again when it is not done."""
         ticket = item.ticket
         if ticket not in self._open:
-            return
+            return None
         if isinstance(result, GlossaError):
             self._scheduler.cancel(ticket)
-            self._fail(ticket, _of_row(item.index, result))
-            return
+            self._fail(ticket, _of_row(item, result))
+            return None
+        self.counts.n_generated_tokens += isinstance(result, Step) or "ids" in result
+        if isinstance(result, Step):
+            return replace(item, row=result.row, n_tokens=result.n_tokens, came_back=True)
         ticket.results[item.index] = result
         ticket.n_left -= 1
         if ticket.n_left == 0:
             self._answer(ticket, ended_s)
+        return None
 
     def _answer(self, ticket: Ticket, ended_s: float) -> None:
         started_s = ended_s if ticket.started_s is None else ticket.started_s
@@ -218,13 +231,14 @@ class Runner:
             self._probes.clear()
 
 
-def _of_row(index: int, error: GlossaError) -> GlossaError:
+def _of_row(item: Item, error: GlossaError) -> GlossaError:
     """Return a row's error as its call's: it names the row."""
-    return type(error)(f"row {index}: {error.message}", hint=error.hint, retry_after_s=error.retry_after_s)
+    said = f"row {asked_index(item.row, item.index)}: {error.message}"
+    return type(error)(said, hint=error.hint, retry_after_s=error.retry_after_s)
 
 
 def _late() -> DeadlineExceeded:
-    return DeadlineExceeded("the time of the request was over before its forward pass, which was not run")
+    return DeadlineExceeded("the time of the request was over before its next forward pass, which was not run")
 
 
 def _gone() -> Unavailable:

@@ -13,20 +13,25 @@ is staged after at most ceil((a + L) / quantum) + 1 rounds of N (quantum + L) to
 leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its class. A class
 leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`:
 that one sends what does not fit to the back, without a bound.
+
+A generating row comes back after each pass (`reenter`), with the tokens its next pass reads: one with a
+cache, all without. Inside a tenant the rows that came back and those that are new take turns by tokens, so
+with both about, a row is staged as if 2 (a + L) tokens were before it, `a` counted on its own side alone and
+however many steps the other side has left. In the window a row that came back is near to every length: it
+joins each pass that has room.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from serve.fair_queue import Entry, FairQueue, Item, T
+from serve.backlog import Backlog
+from serve.fair_queue import Entry, FairQueue, T
 from serve.speed import Speed
-from shared.errors import Overloaded, TooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Batch(Generic[T]):
 class Scheduler(Generic[T]):
     """Admits rows of calls, gives them out in batches, and counts them until they are done.
 
-    Every admitted item comes out exactly once: in a batch's `items` or `expired`, or from `cancel`.
+    Every item that was admitted or came back comes out exactly once: in a batch's `items` or `expired`, or from
+    `cancel`.
     Not thread-safe: one thread or event loop owns it. Any clock will do, as long as it is one.
     """
 
@@ -73,16 +79,16 @@ class Scheduler(Generic[T]):
         max_backlog_tokens: int,
         tokens_per_s: float = 1000.0,
         max_batch_ms: float | None = 60.0,
+        max_cache_bytes: int = 2**30,
         tuning: Tuning | None = None,
     ) -> None:
         """Bound a batch by `token_budget` and `max_batch_ms` (None: by tokens alone).
 
-        `max_backlog_tokens` bounds what is admitted and not done; `tokens_per_s` is the assumed
-        speed until passes are measured.
+        `max_backlog_tokens` and `max_cache_bytes` bound what is admitted and not done; `tokens_per_s` is the
+        assumed speed until passes are measured.
         """
         self._tuning = tuning or Tuning()
         self._token_budget = token_budget
-        self._max_backlog_tokens = max_backlog_tokens
         self._max_batch_ms = max_batch_ms
         expected_tokens = token_budget if max_batch_ms is None else int(tokens_per_s * max_batch_ms / 1e3)
         self._speed = Speed(tokens_per_s, max(1, min(token_budget, expected_tokens)))
@@ -92,8 +98,7 @@ class Scheduler(Generic[T]):
         }
         self._calls: dict[object, dict[int, Entry[T]]] = {}
         self._deadlines: list[tuple[float, int, Entry[T]]] = []
-        self._backlog_tokens = 0
-        self._held_tokens: Counter[tuple[str, str]] = Counter()  # by holder: a tenant, all batch rows
+        self._backlog = Backlog(max_backlog_tokens, max_cache_bytes, self._tuning.most_share)
         self._running: dict[int, list[Entry[T]]] = {}
         self._expired: list[T] = []
         self._n_batches = self._n_admitted = self._n_skipped = 0
@@ -104,8 +109,13 @@ class Scheduler(Generic[T]):
 
     @property
     def backlog_tokens(self) -> int:
-        """Tokens admitted and neither done, expired nor cancelled."""
-        return self._backlog_tokens
+        """Tokens admitted and neither done, expired nor cancelled; of a generating row all it may come to."""
+        return self._backlog.n_tokens
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values that admitted rows may keep."""
+        return self._backlog.cache_bytes
 
     @property
     def tokens_per_s(self) -> float:
@@ -125,16 +135,22 @@ class Scheduler(Generic[T]):
         Raises TooLarge for a call that could never be admitted, Overloaded with the seconds the backlog
         takes at the measured speed when there is no room now.
         """
-        n_tokens = sum(item.n_tokens for item in items)
-        if n_tokens > self._max_backlog_tokens:
-            raise TooLarge(f"got a call of {n_tokens} tokens, at most {self._max_backlog_tokens}")
+        self._backlog.check_size(items)
         if any(item.n_tokens < 1 for item in items):
             raise ValueError("got a row without tokens, expected at least 1. This is a bug.")
         self._expire(now_s)
-        if items and not self._has_room(items[0], n_tokens):
-            raise self._overloaded(n_tokens)
+        if items:
+            self._backlog.check_room(items, self.tokens_per_s)
         for item in items:
             self._enter(item)
+
+    def reenter(self, items: Sequence[T]) -> None:
+        """Queue rows of a batch that was just done and is not finished with them: what admission counted still holds.
+
+        An item is the row as it is now, of the same call. Its deadline and `cancel` hold as before.
+        """
+        for item in items:
+            self._enter(item, came_back=True)
 
     def next_batch(self, now_s: float) -> Batch[T]:
         """Return the rows of the next pass, and all those whose deadline was at or before `now_s`."""
@@ -154,11 +170,14 @@ class Scheduler(Generic[T]):
     def done(self, batch: Batch[T], seconds: float | None) -> None:
         """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
 
-        Raises KeyError for a batch that is not running.
+        A pass mostly of rows that came back says little of how long tokens take: it is measured only where
+        most of its tokens are new. Raises KeyError for a batch that is not running.
         """
-        for entry in self._running.pop(batch.number):
-            self._release(entry)
-        if seconds is not None:
+        entries = self._running.pop(batch.number)
+        for entry in entries:
+            self._backlog.release(entry.item)
+        n_again = sum(entry.n_tokens for entry in entries if entry.came_back)
+        if seconds is not None and 2 * n_again <= batch.n_tokens:
             self._speed.observe(batch.n_tokens, seconds)
 
     def cancel(self, key: object) -> tuple[T, ...]:
@@ -168,50 +187,26 @@ class Scheduler(Generic[T]):
             self._withdraw(entry)
         return tuple(entry.item for entry in entries)
 
-    def _enter(self, item: T) -> None:
+    def _enter(self, item: T, *, came_back: bool = False) -> None:
         self._n_admitted += 1
-        entry = Entry(item, self._n_admitted, item.n_tokens)
+        entry = Entry(item, self._n_admitted, item.n_tokens, came_back)
         self._queues[item.priority].push(entry)
         self._calls.setdefault(item.key, {})[entry.number] = entry
         if math.isfinite(item.deadline_s):
             heapq.heappush(self._deadlines, (item.deadline_s, entry.number, entry))
-        self._hold(entry, entry.n_tokens)
+        self._backlog.hold(item)
 
     def _withdraw(self, entry: Entry[T]) -> None:
         """Take a waiting row out of everything."""
         self._queues[entry.item.priority].remove(entry)
         self._forget(entry)
-        self._release(entry)
+        self._backlog.release(entry.item)
 
     def _forget(self, entry: Entry[T]) -> None:
         rows = self._calls[entry.item.key]
         del rows[entry.number]
         if not rows:
             del self._calls[entry.item.key]
-
-    def _release(self, entry: Entry[T]) -> None:
-        self._hold(entry, -entry.n_tokens)
-
-    def _hold(self, entry: Entry[T], n_tokens: int) -> None:
-        self._backlog_tokens += n_tokens
-        for holder in _holders(entry.item):
-            self._held_tokens[holder] += n_tokens
-            if not self._held_tokens[holder]:
-                del self._held_tokens[holder]
-
-    def _has_room(self, item: T, n_tokens: int) -> bool:
-        share_tokens = self._tuning.most_share * self._max_backlog_tokens
-        return self._backlog_tokens + n_tokens <= self._max_backlog_tokens and all(
-            not held or held + n_tokens <= share_tokens
-            for held in (self._held_tokens[holder] for holder in _holders(item))
-        )
-
-    def _overloaded(self, n_tokens: int) -> Overloaded:
-        retry_after_s = self._backlog_tokens / self.tokens_per_s
-        return Overloaded(
-            f"got a call of {n_tokens} tokens behind {self._backlog_tokens}, at most {self._max_backlog_tokens}",
-            retry_after_s=retry_after_s,
-        )
 
     def _expire(self, now_s: float) -> None:
         """Take out rows past their deadline; the next batch reports them."""
@@ -245,9 +240,3 @@ class Scheduler(Generic[T]):
             return batch, interactive
         self._n_skipped = self._n_skipped + 1 if batch else 0
         return interactive, batch
-
-
-def _holders(item: Item) -> tuple[tuple[str, str], ...]:
-    """Return whose part of the backlog an item counts to."""
-    tenant = ("tenant", item.tenant)
-    return (tenant, ("priority", "batch")) if item.priority == "batch" else (tenant,)

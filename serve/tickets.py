@@ -50,12 +50,23 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
-    """One row of a call, as the scheduler sees it."""
+    """One row of a call, as the scheduler sees it. `came_back`: it was in a pass before and is not done."""
 
     row: Row
     index: int
     ticket: Ticket
     n_tokens: int
+    came_back: bool = False
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens admission counts: those of the row, and all it may generate."""
+        return self.row.most_tokens
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values it keeps between passes."""
+        return self.row.cache_bytes
 
     @property
     def deadline_s(self) -> float:
@@ -80,7 +91,7 @@ class Item:
 
 @dataclass(slots=True)
 class Counts:
-    """What a runner has done. Seconds are sums; calls count once, by how they ended."""
+    """What a runner has done. Seconds are sums; calls count once, by how they ended, rows in their first pass."""
 
     n_answered: int = 0
     n_failed: int = 0
@@ -88,6 +99,7 @@ class Counts:
     n_cancelled: int = 0
     n_rows: int = 0
     n_tokens: int = 0
+    n_generated_tokens: int = 0
     n_batches: int = 0
     n_broken_passes: int = 0
     queue_s: float = 0.0

@@ -86,6 +86,10 @@ def catalog_model(folder: Path, **fields: object) -> Model:
             "max_tokens": facts.max_tokens,
             "vocab_size": facts.vocab_size,
             "pad_id": facts.pad_id,
+            "causal": facts.causal,
+            "bos_id": facts.bos_id,
+            "eos_id": facts.eos_id,
+            "lang2id": facts.lang2id,
             "heads": facts.heads,
             **fields,
         }

@@ -1,103 +1,133 @@
 """XLM-RoBERTa and XLM-V: the packed encoder over the reference's weights.
 
 Follows `transformers` XLMRobertaModel (Conneau et al. 2019; XLM-V: Liang et al. 2023, the same
-architecture with a larger vocabulary). Must not know heads, files or how rows were chosen.
+architecture with a larger vocabulary). Must not know files or how rows were chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig
 
-from serve.attention import Attend, attend_runs
-from serve.pack import Spans
+from serve.attention import Attention
+from serve.bounds import Bounds
+from serve.families.checks import check_sizes, parse_config
+from serve.families.parts import Parts, norm_of
+from serve.families.roberta_heads import build_head, find_heads, head_shapes
+from serve.pack import ABSENT, Pack
+from serve.trace import Trace
 from serve.weights import CheckpointError
+from shared.catalog import Family
 
-FAMILY = "xlm-roberta"
+__all__ = ["build_head", "find_heads", "head_shapes"]  # the heads of this family, as families.Family names them
+
+FAMILY: Family = "xlm-roberta"
+PREFIX = "roberta."
 WORDS = "embeddings.word_embeddings.weight"
+PLACES = "embeddings.position_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
 UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias")
+OTHER_HEADS = ("classifier.", "lm_head.", "qa_outputs.", "heads.")
+ONLY: Mapping[str, object] = {
+    "position_embedding_type": "absolute", "hidden_act": "gelu", "embedding_size": None,
+}  # fmt: skip
+POSITIVE = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings", "type_vocab_size",
+)  # fmt: skip
 
 
-def reference_positions(ids: Tensor, spans: Spans, pad_id: int) -> Tensor:
-    """Return position ids int64 [tokens] as create_position_ids_from_input_ids computes them row by row.
+class Embeddings(nn.Module):
+    """Words, positions and token types, summed in float32 whatever the dtype of the layers.
 
-    Positions count from pad_id + 1; a pad id inside a text has position pad_id and is not counted.
+    Type 0, which every token has that is given none, is folded into the positions; `types` holds what
+    the other types differ from it by, so that type 0 adds exactly nothing.
     """
-    counted = ids.ne(pad_id).long()
-    seen = counted.cumsum(0)
-    before = seen - counted
-    return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id
 
+    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+        super().__init__()
+        self.pad_id = pad_id(config)
+        self.positions = parts.positions
+        self.words = parts.embedding("words", tensors[WORDS])
+        types = tensors[TYPES].float()
+        self.register_buffer("places", tensors[PLACES].float() + types[0])
+        self.register_buffer("types", types - types[0])
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The functions an encoder is made of; tests plant their faults here."""
-
-    attend: Attend = attend_runs
-    positions: Callable[[Tensor, Spans, int], Tensor] = reference_positions
-    activate: Callable[[Tensor], Tensor] = F.gelu
+    def forward(self, pack: Pack) -> Tensor:
+        """Return the sums [tokens, width], float32. Position ids that a row brings replace the counted ones."""
+        counted = self.positions(pack.ids, pack.spans, self.pad_id)
+        given = pack.position_ids
+        places = counted if given is None else torch.where(given == ABSENT, counted, given)
+        sums = self.words(pack.ids) + self.get_buffer("places")[places]
+        if pack.token_type_ids is not None:
+            sums = sums + self.get_buffer("types")[pack.token_type_ids.clamp(min=0)]
+        return torch.as_tensor(sums)
 
 
 class Layer(nn.Module):
     """One post-norm transformer layer on packed states [tokens, width]; queries, keys and values in one product."""
 
-    def __init__(self, config: XLMRobertaConfig, parts: Parts) -> None:
+    def __init__(self, index: int, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
         super().__init__()
-        width, inner = config.hidden_size, config.intermediate_size
+        theirs, eps = f"encoder.layer.{index}", config.layer_norm_eps
+        self.index = index
         self.n_heads = config.num_attention_heads
-        self.scale = float((width // self.n_heads) ** -0.5)
-        self.parts = parts
-        self.qkv = nn.Linear(width, 3 * width)
-        self.mix = nn.Linear(width, width)
-        self.mix_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.up = nn.Linear(width, inner)
-        self.down = nn.Linear(inner, width)
-        self.down_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.activate = parts.activate
+        self.attention = attention(config, parts)
+        self.qkv = parts.linear(f"layers.{index}.qkv", *fused_qkv(theirs, tensors))
+        self.mix = parts.linear(f"layers.{index}.mix", *pair(f"{theirs}.attention.output.dense", tensors))
+        self.mix_norm = norm_of(*pair(f"{theirs}.attention.output.LayerNorm", tensors), eps)
+        self.up = parts.linear(f"layers.{index}.up", *pair(f"{theirs}.intermediate.dense", tensors))
+        self.down = parts.linear(f"layers.{index}.down", *pair(f"{theirs}.output.dense", tensors))
+        self.down_norm = norm_of(*pair(f"{theirs}.output.LayerNorm", tensors), eps)
 
-    def forward(self, states: Tensor, spans: Spans) -> Tensor:
+    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the states after this layer, [tokens, width]."""
         qkv = self.qkv(states).view(states.shape[0], 3, self.n_heads, -1)
-        states = self.mix_norm(states + self.mix(self.parts.attend(qkv, spans, self.scale)))
-        return torch.as_tensor(self.down_norm(states + self.down(self.parts.activate(self.up(states)))))
+        states = self.mix_norm(states + self.mix(self.attention(self.index, qkv, pack, trace)))
+        return torch.as_tensor(self.down_norm(states + self.down(self.activate(self.up(states)))))
 
 
 class Encoder(nn.Module):
-    """The backbone: packed ids [tokens] to states [tokens, width].
+    """The backbone: packed ids [tokens] to states [tokens, width]; embeddings are normalised in float32."""
 
-    Embeddings are summed and normalised in float32 whatever the dtype of the layers; token type
-    0, the only one this family uses, is folded into the positions.
-    """
-
-    def __init__(self, config: XLMRobertaConfig, parts: Parts) -> None:
+    def __init__(self, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
         super().__init__()
-        self.pad_id = pad_id(config)
-        self.parts = parts
-        self.words = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.places = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.layers = nn.ModuleList(Layer(config, parts) for _ in range(config.num_hidden_layers))
+        self.dtype = tensors[WORDS].dtype
+        self.embeddings = Embeddings(config, tensors, parts)
+        scale, shift = pair("embeddings.LayerNorm", tensors)
+        self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
+        self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
 
-    def forward(self, ids: Tensor, spans: Spans) -> Tensor:
+    @property
+    def words(self) -> nn.Module:
+        """The word embedding, to which a decoder may be tied."""
+        return self.embeddings.words
+
+    @property
+    def n_layers(self) -> int:
+        """The number of layers."""
+        return len(self.layers)
+
+    def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's states, in the dtype of the layers."""
-        places = self.places(self.parts.positions(ids, spans, self.pad_id))
-        states = self.norm(self.words(ids) + places).to(self.words.weight.dtype)
-        for layer in self.layers:
-            states = layer(states, spans)
+        states = self.norm(self.embeddings(pack)).to(self.dtype)
+        for number, layer in enumerate(self.layers):
+            if trace is not None:
+                trace.see_states(number, states)
+            states = layer(states, pack, trace)
+        if trace is not None:
+            trace.see_states(self.n_layers, states)
         return torch.as_tensor(states)
 
 
 def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
     """Make an encoder of reference tensors, named as in XLMRobertaModel; it keeps their dtype and device."""
-    with torch.device("meta"):
-        encoder = Encoder(config, parts)
-    encoder.load_state_dict(_ours(config, tensors), assign=True)
-    return encoder.requires_grad_(requires_grad=False).eval()
+    return Encoder(config, tensors, parts).eval()
 
 
 def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
@@ -105,99 +135,107 @@ def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
 
     `raw` is its config.json. Raises CheckpointError naming each setting we would answer wrongly for.
     """
-    if raw.get("model_type") != FAMILY:
-        raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {FAMILY!r}")
-    if "auto_map" in raw:
-        raise CheckpointError("config.json asks for remote code (auto_map), which is never run")
-    for name, only in _ONLY.items():
-        if raw.get(name, only) != only:
-            raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {only!r}")
-    try:
-        config = XLMRobertaConfig.from_dict(dict(raw))
-    except Exception as error:  # noqa: BLE001 - however the library fails to read it, it is refused
-        raise CheckpointError(f"config.json cannot be read: {error}") from None
-    for name in _POSITIVE:
-        if getattr(config, name) < 1:
-            raise CheckpointError(f"config.json has {name} = {getattr(config, name)}, expected at least 1")
-    if config.hidden_size % config.num_attention_heads:
-        raise CheckpointError(f"got {config.num_attention_heads} heads, expected a divisor of {config.hidden_size}")
-    if not 0 <= pad_id(config) < config.vocab_size:
-        raise CheckpointError(f"config.json has pad_token_id = {config.pad_token_id}, expected one of the vocabulary")
+    config = parse_config(XLMRobertaConfig, raw, ONLY)
+    check_roberta(config)
     return config
 
 
-def max_tokens(config: XLMRobertaConfig) -> int:
+def check_roberta(config: Any) -> None:
+    """Raise CheckpointError where sizes or the pad id of a configuration cannot be."""
+    check_sizes(config, POSITIVE)
+    if not 0 <= pad_id(config) < config.vocab_size:
+        raise CheckpointError(f"config.json has pad_token_id = {config.pad_token_id}, expected one of the vocabulary")
+
+
+def max_tokens(config: Any) -> int:
     """Return the longest row, special tokens included: positions start after the pad id's."""
     return int(config.max_position_embeddings - pad_id(config) - 1)
 
 
-def pad_id(config: XLMRobertaConfig) -> int:
+def pad_id(config: Any) -> int:
     """Return the pad id of a checked configuration."""
     if config.pad_token_id is None:
         raise CheckpointError("config.json has no pad_token_id, expected one: positions are counted from it")
-    return config.pad_token_id
+    return int(config.pad_token_id)
+
+
+def vocab_size(config: Any) -> int:
+    """Return the number of word embeddings."""
+    return int(config.vocab_size)
+
+
+def width(config: Any) -> int:
+    """Return the width of a state."""
+    return int(config.hidden_size)
+
+
+def is_causal(config: Any) -> bool:
+    """Say whether a token sees only itself and those before it."""
+    return bool(config.is_decoder)
+
+
+def lang2id(config: Any) -> dict[str, int]:  # noqa: ARG001 - other families have some
+    """Return the ids of languages: this family reads none."""
+    return {}
+
+
+def bounds(config: Any) -> Bounds:
+    """Return what a row may ask of a backbone of this configuration."""
+    return Bounds(
+        n_layers=config.num_hidden_layers,
+        n_heads=config.num_attention_heads,
+        n_types=config.type_vocab_size,
+        n_positions=config.max_position_embeddings,
+    )
 
 
 def expected_shapes(config: XLMRobertaConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of every backbone tensor by its name in XLMRobertaModel."""
-    width, inner = config.hidden_size, config.intermediate_size
-    shapes: dict[str, tuple[int, ...]] = {
-        WORDS: (config.vocab_size, width),
-        "embeddings.position_embeddings.weight": (config.max_position_embeddings, width),
-        "embeddings.token_type_embeddings.weight": (config.type_vocab_size, width),
-        **_norm("embeddings.LayerNorm", width),
-    }
+    shapes = embedding_shapes(config) | norm_shapes("embeddings.LayerNorm", config.hidden_size)
     for index in range(config.num_hidden_layers):
         layer = f"encoder.layer.{index}"
-        for part in ("query", "key", "value"):
-            shapes |= _linear(f"{layer}.attention.self.{part}", width, width)
-        shapes |= _linear(f"{layer}.attention.output.dense", width, width)
-        shapes |= _norm(f"{layer}.attention.output.LayerNorm", width)
-        shapes |= _linear(f"{layer}.intermediate.dense", inner, width)
-        shapes |= _linear(f"{layer}.output.dense", width, inner)
-        shapes |= _norm(f"{layer}.output.LayerNorm", width)
+        shapes |= layer_shapes(layer, config)
+        shapes |= norm_shapes(f"{layer}.attention.output.LayerNorm", config.hidden_size)
+        shapes |= norm_shapes(f"{layer}.output.LayerNorm", config.hidden_size)
     return shapes
 
 
-_ONLY: Mapping[str, object] = {
-    "is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute",
-    "hidden_act": "gelu", "quantization_config": None, "embedding_size": None,
-}  # fmt: skip
-_POSITIVE = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-    "max_position_embeddings", "type_vocab_size",
-)  # fmt: skip
-
-
-def _ours(config: XLMRobertaConfig, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename reference tensors to ours, fusing queries, keys and values."""
-    embeddings = {
-        "words.weight": theirs[WORDS],
-        "places.weight": theirs["embeddings.position_embeddings.weight"].float()
-        + theirs["embeddings.token_type_embeddings.weight"][0].float(),
-        "norm.weight": theirs["embeddings.LayerNorm.weight"].float(),
-        "norm.bias": theirs["embeddings.LayerNorm.bias"].float(),
+def embedding_shapes(config: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the three embedding tables."""
+    return {
+        WORDS: (config.vocab_size, config.hidden_size),
+        PLACES: (config.max_position_embeddings, config.hidden_size),
+        TYPES: (config.type_vocab_size, config.hidden_size),
     }
-    layers = [_our_layer(f"encoder.layer.{i}.", f"layers.{i}.", theirs) for i in range(config.num_hidden_layers)]
-    return {name: tensor for part in (embeddings, *layers) for name, tensor in part.items()}
 
 
-def _our_layer(their_name: str, our_name: str, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = {
-        "mix": "attention.output.dense", "mix_norm": "attention.output.LayerNorm",
-        "up": "intermediate.dense", "down": "output.dense", "down_norm": "output.LayerNorm",
-    }  # fmt: skip
-    layer = {}
-    for kind in ("weight", "bias"):
-        fused = [theirs[f"{their_name}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
-        layer[f"{our_name}qkv.{kind}"] = torch.cat(fused)
-        layer |= {f"{our_name}{ours}.{kind}": theirs[f"{their_name}{name}.{kind}"] for ours, name in names.items()}
-    return layer
+def layer_shapes(layer: str, config: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the Linear tensors of one layer."""
+    wide, inner = config.hidden_size, config.intermediate_size
+    named = {f"{layer}.attention.self.{part}": (wide, wide) for part in ("query", "key", "value")}
+    named |= {f"{layer}.attention.output.dense": (wide, wide)}
+    named |= {f"{layer}.intermediate.dense": (inner, wide), f"{layer}.output.dense": (wide, inner)}
+    weights: dict[str, tuple[int, ...]] = {f"{name}.weight": shape for name, shape in named.items()}
+    return weights | {f"{name}.bias": shape[:1] for name, shape in named.items()}
 
 
-def _linear(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}
+def norm_shapes(name: str, wide: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a LayerNorm's tensors."""
+    return {f"{name}.weight": (wide,), f"{name}.bias": (wide,)}
 
 
-def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+def attention(config: Any, parts: Parts) -> Attention:
+    """Return how the layers of a configuration attend."""
+    head_width = config.hidden_size // config.num_attention_heads
+    return Attention(parts.attend, float(head_width**-0.5), causal=is_causal(config))
+
+
+def fused_qkv(theirs: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return weight [3 * width, width] and bias of the queries, keys and values of one layer."""
+    parts = [pair(f"{theirs}.attention.self.{part}", tensors) for part in ("query", "key", "value")]
+    return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
+
+
+def pair(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a reference module."""
+    return tensors[f"{name}.weight"], tensors[f"{name}.bias"]

@@ -153,7 +153,7 @@ def test_a_call_with_a_bad_row_fails_as_that_row(engine: PackedEngine) -> None:
         ({"vocab_size": 499}, "the catalog says"),
         ({"pad_id": 0}, "the catalog says"),
         ({"max_tokens": 513}, "gives toy 513 tokens a row, the checkpoint takes at most 512"),
-        ({"family": "xlm"}, "of family xlm, expected xlm-roberta"),
+        ({"family": "xlm"}, "is of family xlm-roberta, not xlm"),
         ({"heads": {"x": {"task": "text-classification", "prefix": "heads.x"}}}, r"lacks 4 tensors: heads\.x\.dense"),
         (
             {"heads": {"t": {"task": "text-classification", "prefix": "heads.topic", "labels": ["a"]}}},

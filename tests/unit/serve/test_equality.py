@@ -17,7 +17,8 @@ from transformers import PreTrainedModel, XLMRobertaConfig
 from serve.attention import attend_runs
 from serve.describe import check_tensors
 from serve.engine import PackedEngine, build_engine, load_engine
-from serve.families.xlm_roberta import Parts, reference_positions
+from serve.families import FAMILIES
+from serve.families.parts import Parts, reference_positions
 from serve.pack import Spans, lay_out
 from shared.errors import GlossaError
 from tests.checkpoints import catalog_model, draw, draw_ids, write
@@ -63,14 +64,17 @@ class Build:
 
 def _scaled(build: Build) -> Build:
     return replace(
-        build, parts=replace(build.parts, attend=lambda qkv, spans, scale: attend_runs(qkv, spans, scale * 1.05))
+        build,
+        parts=replace(
+            build.parts, attend=lambda qkv, spans, scale, causal: attend_runs(qkv, spans, scale * 1.05, causal)
+        ),
     )
 
 
 def _leaking(build: Build) -> Build:
-    def attend(qkv: torch.Tensor, spans: Spans, scale: float) -> torch.Tensor:
+    def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - an Attend
         first, second, *others = spans.lengths
-        return attend_runs(qkv, lay_out([first + second, *others], CPU), scale)
+        return attend_runs(qkv, lay_out([first + second, *others], CPU), scale, causal)
 
     return replace(build, parts=replace(build.parts, attend=attend))
 
@@ -129,7 +133,7 @@ def _build(reference: PreTrainedModel, folder: Path) -> tuple[Build, Callable[[B
     model = catalog_model(write(reference, folder))
     stored = {name: tensor.detach() for name, tensor in reference.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
-    backbone, heads = check_tensors(shapes, reference.config, model.heads.values())
+    backbone, heads = check_tensors(shapes, FAMILIES[model.family], reference.config, model.heads.values())
     tensors = {backbone.get(name, name): stored[name] for name in backbone.keys() | heads}
     return Build(reference.config, tensors, Parts()), lambda b: build_engine(
         model, b.config, b.tensors, device=CPU, parts=b.parts

@@ -10,8 +10,8 @@ from torch import nn
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbeddings
 
 from serve.attention import attend_runs, attend_varlen, attention_for
-from serve.families.xlm_roberta import reference_positions
-from serve.heads import MaskedLmHead
+from serve.families.parts import reference_positions
+from serve.heads import Decoder, MaskedLmHead, Transform
 from serve.pack import lay_out, pack_rows
 from serve.rows import row_of
 from shared.errors import GlossaError
@@ -56,7 +56,7 @@ def test_no_row_sees_another(lengths: list[int], seed: int) -> None:
     """Attention over a pack equals softmax(QK)V over each row alone, in any order of lengths."""
     generator = torch.Generator().manual_seed(seed)
     qkv = torch.randn(sum(lengths), 3, 2, 4, generator=generator)
-    packed = attend_runs(qkv, lay_out(lengths, CPU), 0.5)
+    packed = attend_runs(qkv, lay_out(lengths, CPU), 0.5, causal=False)
     alone = []
     for row in torch.split(qkv, lengths):
         query, key, value = row.permute(1, 2, 0, 3)
@@ -75,13 +75,15 @@ def test_variable_length_attention_equals_runs() -> None:
     device = torch.device("cuda")
     spans = lay_out([5, 5, 17, 130], device)
     qkv = torch.randn(157, 3, 4, 64, device=device, dtype=torch.bfloat16)
-    torch.testing.assert_close(attend_varlen(qkv, spans, 0.125), attend_runs(qkv, spans, 0.125), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(
+        attend_varlen(qkv, spans, 0.125, False), attend_runs(qkv, spans, 0.125, False), rtol=2e-2, atol=2e-2
+    )
 
 
 def test_masks_are_read_in_blocks() -> None:
     """Logits made one mask at a time give the answers of all masks at once."""
     generator = torch.Generator().manual_seed(0)
-    parts = (nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 50))
+    parts = (Transform(nn.Linear(8, 8), nn.LayerNorm(8)), Decoder(nn.Linear(8, 50), 50))
     rows = {i: row_of([0, 5, 6], "mlm", positions=(0, 2), top_k=3, target_ids=(7, 8)) for i in range(3)}
     pack, states = pack_rows(rows, CPU), torch.randn(9, 8, generator=generator)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Every sequence of admit, cancel, pass and time: rows end exactly once and the counts are right."""
+"""Every sequence of admit, cancel, pass, return and time: rows end exactly once and the counts are right."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from shared.errors import Overloaded, TooLarge
 from tests.unit.serve.traffic import Job, call
 
 MAX_BACKLOG_TOKENS = 120
+MAX_CACHE_BYTES = 100
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -30,7 +31,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.budget, self.share = budget, share
         tuning = Tuning(reorder=reorder, quantum_tokens=quantum, most_share=share)
         self.rows = Scheduler(
-            token_budget=budget, max_backlog_tokens=MAX_BACKLOG_TOKENS, max_batch_ms=None, tuning=tuning
+            token_budget=budget,
+            max_backlog_tokens=MAX_BACKLOG_TOKENS,
+            max_batch_ms=None,
+            max_cache_bytes=MAX_CACHE_BYTES,
+            tuning=tuning,
         )
         self.now_s = 0.0
         self.n_calls = 0
@@ -43,18 +48,22 @@ class SchedulerMachine(RuleBasedStateMachine):
         tenant=st.sampled_from("abc"),
         priority=st.sampled_from(["interactive", "batch"]),
         left_s=st.integers(1, 5) | st.just(math.inf),
-    )
-    def admit(self, lengths: list[int], tenant: str, priority: str, left_s: float) -> None:
+        more=st.fixed_dictionaries({
+            "n_more": st.integers(0, 4), "step_tokens": st.integers(1, 30), "cache_bytes": st.integers(0, 30),
+        }),
+    )  # fmt: skip
+    def admit(self, lengths: list[int], tenant: str, priority: str, left_s: float, more: dict[str, int]) -> None:
         self.n_calls += 1
-        jobs = call(self.n_calls, *lengths, tenant=tenant, priority=priority, deadline_s=self.now_s + left_s)
-        n_tokens = sum(lengths)
-        if n_tokens <= MAX_BACKLOG_TOKENS:
+        jobs = call(self.n_calls, *lengths, tenant=tenant, priority=priority, deadline_s=self.now_s + left_s, **more)
+        n_tokens, n_bytes = sum(job.most_tokens for job in jobs), sum(job.cache_bytes for job in jobs)
+        could_fit = n_tokens <= MAX_BACKLOG_TOKENS and n_bytes <= MAX_CACHE_BYTES
+        if could_fit:
             self._expire()
-        fits = self._fits(jobs[0], n_tokens)
+        fits = self._fits(jobs[0], n_tokens, n_bytes)
         try:
             self.rows.admit(jobs, self.now_s)
         except TooLarge:
-            assert n_tokens > MAX_BACKLOG_TOKENS
+            assert not could_fit
         except Overloaded as refusal:
             assert not fits
             self.check_wait(refusal.retry_after_s)
@@ -66,13 +75,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert retry_after_s is not None
         assert 0 < retry_after_s <= MAX_BACKLOG_TOKENS / self.rows.tokens_per_s
 
-    def _fits(self, job: Job, n_tokens: int) -> bool:
-        held = [*self.waiting, *(known for batch in self.running for known in batch.items)]
-        shares = [sum(known.n_tokens for known in held if known.tenant == job.tenant)]
+    def _held(self) -> list[Job]:
+        return [*self.waiting, *(known for batch in self.running for known in batch.items)]
+
+    def _fits(self, job: Job, n_tokens: int, n_bytes: int) -> bool:
+        held = self._held()
+        shares = [sum(known.most_tokens for known in held if known.tenant == job.tenant)]
         if job.priority == "batch":
-            shares.append(sum(known.n_tokens for known in held if known.priority == "batch"))
-        return sum(known.n_tokens for known in held) + n_tokens <= MAX_BACKLOG_TOKENS and all(
-            not tokens or tokens + n_tokens <= self.share * MAX_BACKLOG_TOKENS for tokens in shares
+            shares.append(sum(known.most_tokens for known in held if known.priority == "batch"))
+        return (
+            sum(known.most_tokens for known in held) + n_tokens <= MAX_BACKLOG_TOKENS
+            and sum(known.cache_bytes for known in held) + n_bytes <= MAX_CACHE_BYTES
+            and all(not tokens or tokens + n_tokens <= self.share * MAX_BACKLOG_TOKENS for tokens in shares)
         )
 
     def _expire(self) -> None:
@@ -105,6 +119,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     def done(self, data: st.DataObject, failed: bool) -> None:  # noqa: FBT001 - drawn
         batch = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         self.rows.done(batch, None if failed else 0.01)
+        again = [job.again() for job in batch.items if job.n_more and data.draw(st.booleans())]
+        self.rows.reenter(again)
+        self.waiting |= set(again)
 
     @precondition(lambda self: self.n_calls)
     @rule(data=st.data())
@@ -117,9 +134,10 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_right(self) -> None:
-        running = sum(batch.n_tokens for batch in self.running)
-        assert self.rows.backlog_tokens == running + sum(job.n_tokens for job in self.waiting)
+        assert self.rows.backlog_tokens == sum(job.most_tokens for job in self._held())
         assert self.rows.backlog_tokens <= MAX_BACKLOG_TOKENS
+        assert self.rows.cache_bytes == sum(job.cache_bytes for job in self._held())
+        assert self.rows.cache_bytes <= MAX_CACHE_BYTES
         assert len(self.rows) == len(self.waiting) + len(self.expired)
 
     def teardown(self) -> None:
@@ -134,7 +152,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.rows.done(self.running.pop(), 0.01)
         assert (self.waiting, len(self.rows), self.rows.backlog_tokens) == (set(), 0, 0)
         assert not self.rows._calls
-        assert not self.rows._held_tokens
+        assert self.rows._backlog.is_empty
         assert all(not queue._window and not queue._turns for queue in self.rows._queues.values())
 
 

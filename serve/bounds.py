@@ -1,0 +1,29 @@
+"""What a row may ask of a backbone, beyond what the catalog says of it.
+
+Must not know rows or configurations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_ATTENTION_BYTES = 64 * 2**20  # of one row's attention probabilities
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Sizes of a backbone: rows ask for layers 0 to `n_layers`, ids stand below `n_types`, `n_positions`, `n_langs`.
+
+    0 types, positions or languages: the family takes no such ids.
+    """
+
+    n_layers: int
+    n_heads: int
+    n_types: int = 0
+    n_positions: int = 0
+    n_langs: int = 0
+
+    def attention_bytes(self, n_tokens: int) -> int:
+        """Return the bytes of all attention probabilities of one row, float32."""
+        return FLOAT_BYTES * self.n_layers * self.n_heads * n_tokens**2

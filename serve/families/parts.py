@@ -1,0 +1,79 @@
+"""The parts a packed model is made of: how it attends, counts, activates, and holds its weights.
+
+Tests plant their faults here and quantisation hangs here. Must not know any family's layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+from serve.attention import Attend, attend_runs
+from serve.pack import Spans
+
+Activate = Callable[[Tensor], Tensor]
+MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]
+MakeEmbedding = Callable[[str, Tensor], nn.Module]
+MakeTied = Callable[[str, nn.Module, Tensor | None], nn.Module]
+
+
+def reference_positions(ids: Tensor, spans: Spans, pad_id: int) -> Tensor:
+    """Return position ids int64 [tokens] as create_position_ids_from_input_ids computes them row by row.
+
+    Positions count from pad_id + 1; a pad id inside a text has position pad_id and is not counted.
+    """
+    counted = ids.ne(pad_id).long()
+    seen = counted.cumsum(0)
+    before = seen - counted
+    return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id
+
+
+def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # noqa: ARG001 - quantising makers read it
+    """Make a Linear that keeps `weight` [out, in] and `bias` [out] as they are. `name` says where it stands."""
+    with torch.device("meta"):
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}), assign=True)
+    return layer.requires_grad_(requires_grad=False)
+
+
+def embedding_of(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - quantising makers read it
+    """Make an Embedding that keeps `weight` [rows, width] as it is. `name` says where it stands."""
+    with torch.device("meta"):
+        table = nn.Embedding(weight.shape[0], weight.shape[1])
+    table.load_state_dict({"weight": weight}, assign=True)
+    return table.requires_grad_(requires_grad=False)
+
+
+def tied_of(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
+    """Make the decoder of a masked LM that shares its weight with the word embedding `words`."""
+    return linear_of(name, words.get_parameter("weight").detach(), bias)
+
+
+def norm_of(weight: Tensor, bias: Tensor, eps: float) -> nn.LayerNorm:
+    """Make a LayerNorm that keeps `weight` and `bias` [width] as they are."""
+    with torch.device("meta"):
+        norm = nn.LayerNorm(weight.shape[0], eps=eps)
+    norm.load_state_dict({"weight": weight, "bias": bias}, assign=True)
+    return norm.requires_grad_(requires_grad=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What encoders and heads are made with.
+
+    `attend` is the attention within rows, `positions` counts position ids (families that count them
+    from the ids), `activate` is the feed-forward activation of families whose checkpoints have no choice.
+    `linear`, `embedding` and `tied` make every Linear, every word embedding, and every decoder that
+    shares the word embedding's weight.
+    """
+
+    attend: Attend = attend_runs
+    positions: Callable[[Tensor, Spans, int], Tensor] = reference_positions
+    activate: Activate = F.gelu
+    linear: MakeLinear = linear_of
+    embedding: MakeEmbedding = embedding_of
+    tied: MakeTied = tied_of
