@@ -19,13 +19,14 @@ from serve.bounds import Bounds
 from serve.describe import check_tensors, read_config
 from serve.families import FAMILIES, Encoder, Family
 from serve.families.parts import Parts
+from serve.generation import Rules, Step
 from serve.heads import Head
 from serve.pack import pack_rows
-from serve.rows import Row, RowOutput, RowResult, find_faults, join, split
+from serve.rows import Row, RowOutput, RowResult, begin_sound, find_faults, join, split
 from serve.trace import trace_of
 from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
 from shared.catalog import Model
-from shared.errors import NotFinite
+from shared.errors import GlossaError, NotFinite
 from shared.messages import InferCall, Inferred
 
 
@@ -34,6 +35,10 @@ class Engine(Protocol):
 
     model: Model
     bounds: Bounds
+
+    def begin(self, row: Row) -> Row:
+        """Return a generating row as its first pass reads it, with what it will hold; any other as it is."""
+        ...
 
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows in one pass: same order, same length.
@@ -46,7 +51,8 @@ class Engine(Protocol):
         fill-mask: `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks], with targets also
         `target_logits` [masks, targets]; feature-extraction: `vectors` [1 or tokens, width], with layers
         also `hidden_states` [1 or tokens, layers, width], with attentions `attentions` [n].
-        Not re-entrant: one forward at a time.
+        A text-generation row has a Step in its place until it is done: give the step's row to a later pass.
+        Done, `ids` [new tokens], `row_lengths` [1]. Not re-entrant: one forward at a time.
         """
         ...
 
@@ -62,6 +68,11 @@ class PackedEngine:
         self._encoder = encoder
         self._heads = heads
         self._device = device
+        self._rules = Rules(eos_id=model.eos_id)
+
+    def begin(self, row: Row) -> Row:
+        """Return a generating row as its first pass reads it, as Engine.begin says."""
+        return begin_sound(row, self.model, self._rules)
 
     @torch.inference_mode()
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
@@ -137,18 +148,26 @@ def infer(engine: Engine, call: InferCall) -> Inferred:
     """
     started_s = time.perf_counter()
     rows = split(call)
-    results: dict[int, RowResult] = {}
-    for batch in _batches(rows, engine.model.token_budget):
-        results.update(zip(batch, engine.forward([rows[index] for index in batch]), strict=True))
-    outputs = join([results[index] for index in range(len(rows))])
+    results: dict[int, RowOutput | GlossaError] = {}
+    waiting = {index: engine.begin(row) for index, row in enumerate(rows)}
+    while waiting:  # ends: each pass brings every generating row nearer to its max_new_tokens
+        steps: dict[int, Row] = {}
+        for batch in _batches(waiting, engine.model.token_budget):
+            for index, result in zip(batch, engine.forward([waiting[index] for index in batch]), strict=True):
+                if isinstance(result, Step):
+                    steps[index] = result.row
+                else:
+                    results[index] = result
+        waiting = steps
+    outputs = join([results[index] for index in range(len(rows))], rows)
     return Inferred(outputs, {"queue": 0.0, "infer": time.perf_counter() - started_s})
 
 
-def _batches(rows: Sequence[Row], budget_tokens: int) -> Iterator[list[int]]:
+def _batches(rows: Mapping[int, Row], budget_tokens: int) -> Iterator[list[int]]:
     """Yield indices of rows by length, at most `budget_tokens` a batch, at least one row."""
     batch: list[int] = []
     held_tokens = 0
-    for index in sorted(range(len(rows)), key=lambda i: rows[i].n_tokens):
+    for index in sorted(rows, key=lambda i: rows[i].n_tokens):
         if batch and held_tokens + rows[index].n_tokens > budget_tokens:
             yield batch
             batch, held_tokens = [], 0

@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from serve.bounds import Bounds
-from serve.rows import Row, RowOutput, RowResult, find_faults
+from serve.cache import Cache
+from serve.generation import Generation, Rules, Step, advance
+from serve.rows import Row, RowOutput, RowResult, begin_sound, find_faults
+from serve.sampling import choose
 from shared.catalog import Head, Model
 
 WIDTH = 16
@@ -22,25 +25,41 @@ LABELS = 2  # of a head whose catalog entry names none
 class FakeEngine:
     """Answers every row from its own ids alone, whatever else is in the batch.
 
-    `n_forwards` and `n_tokens` count what it was asked to do.
+    `n_forwards` and `n_tokens` count what it was asked to do. With `cache_token_bytes` it reads one token a
+    step, else the text anew; what it says is the same.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, cache_token_bytes: int = 0) -> None:
         self.model = model
         self.bounds = BOUNDS
+        self.rules = Rules(eos_id=model.eos_id, cache_token_bytes=cache_token_bytes)
         self.n_forwards = 0
         self.n_tokens = 0
+
+    def begin(self, row: Row) -> Row:
+        """Return a sound generating row as its first pass reads it, any other as it is."""
+        return begin_sound(row, self.model, self.rules)
 
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows in order; a refused row has its error in its place."""
         self.n_forwards += 1
         self.n_tokens += sum(row.n_tokens for row in rows)
         faults = find_faults(rows, self.model)
-        return [fault or self._answer(row) for row, fault in zip(rows, faults, strict=True)]
+        return [fault or self._answer(self.begin(row)) for row, fault in zip(rows, faults, strict=True)]
 
-    def _answer(self, row: Row) -> RowOutput:
+    def _answer(self, row: Row) -> RowOutput | Step:
         head = self.model.heads[row.head]
+        if row.state is not None:
+            return self._continue(row, row.state)
         return _ANSWERS[head.task](row, head, self.model.vocab_size)
+
+    def _continue(self, row: Row, state: Generation) -> RowOutput | Step:
+        """Return what a row is after one more token, chosen from numbers made of its whole text."""
+        text = int(state.asked.input_ids.sum()) + sum(state.new_ids) * (1 + len(state.new_ids))
+        logits = _numbers(torch.tensor([text]), self.model.vocab_size)[0]
+        token, random = choose(logits, state.sampling, state.random)
+        cache = Cache(1, 1, 1, 0, torch.float32, torch.device("cpu")) if self.rules.cache_token_bytes else None
+        return advance(row, token, random, self.rules, cache)
 
 
 def _numbers(ids: torch.Tensor, width: int) -> torch.Tensor:
