@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.pipeline.tokenize import Tokenizer
+from functions.pipeline.tokenize import Tokenizer, read_tokenizer
 from glossa import catalog_file
 from glossa.checkpoints import artifact_of, check_like_reference, folder_of
 from serve.options import n_threads
@@ -46,7 +46,7 @@ def add(path: Path, reference: str, wish: Wish) -> str:
     remote = reference.startswith(("s3:", "hub:"))
     folder = folder_of(reference, path.parent if remote else Path())
     facts = describe(folder)
-    tokenizer = Tokenizer(artifact_of(folder))
+    tokenizer = read_tokenizer(artifact_of(folder))
     if tokenizer.vocab_size > facts.vocab_size:
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
     check_like_reference(tokenizer, folder)

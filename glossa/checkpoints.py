@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from functions.pipeline.tokenize import Tokenizer
+from functions.pipeline.tokenize import Tokenizer, read_tokenizer
+from glossa.xlm_artifact import FILES, holds_xlm_files, xlm_artifact
 from shared.catalog import Model
 
 TOKENIZER = "tokenizer.json"
@@ -40,21 +42,33 @@ def folder_of(reference: str, root: Path) -> Path:
 def artifact_of(folder: Path) -> bytes:
     """Return the bytes of a checkpoint's tokenizer artifact: its `tokenizer.json` as it is.
 
-    Older checkpoints carry a SentencePiece model instead; transformers converts it. Raises ValueError.
+    Older checkpoints carry a SentencePiece model instead, XLM a vocabulary and merges; transformers reads both.
+    Raises ValueError.
     """
+    if holds_xlm_files(folder) and (found := _xlm_of(folder)) is not None:
+        return found
     if (folder / TOKENIZER).is_file():
         return (folder / TOKENIZER).read_bytes()
     if not (folder / OLDER).is_file():
-        raise ValueError(f"{folder} holds neither {TOKENIZER} nor {OLDER}, expected one of them")
+        kinds = f"{TOKENIZER}, {OLDER}, nor both {' and '.join(FILES)}"
+        raise ValueError(f"{folder} holds neither {kinds}; expected one of the three")
     from transformers import XLMRobertaTokenizer  # noqa: PLC0415 - heavy, and only older checkpoints need it
 
     converted: str = XLMRobertaTokenizer.from_pretrained(str(folder)).backend_tokenizer.to_str()
     return converted.encode()
 
 
+def _xlm_of(folder: Path) -> bytes | None:
+    """Return the artifact of a folder that transformers reads as XLM's, None when it reads it as another's."""
+    from transformers import AutoTokenizer, XLMTokenizer  # noqa: PLC0415 - heavy, and only XLM needs it
+
+    reference: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    return xlm_artifact(reference) if isinstance(reference, XLMTokenizer) else None
+
+
 def tokenizer_of(model: Model, root: Path) -> Tokenizer:
     """Load a catalog model's tokenizer from its checkpoint. Raises ValueError when it is not the catalog's."""
-    tokenizer = Tokenizer(artifact_of(folder_of(model.checkpoint, root)))
+    tokenizer = read_tokenizer(artifact_of(folder_of(model.checkpoint, root)))
     check_digest(model, tokenizer.fingerprint)
     return tokenizer
 
@@ -77,6 +91,6 @@ def check_like_reference(tokenizer: Tokenizer, folder: Path, probes: Sequence[st
         ours = [*tokenizer.layout.first, *tokenizer.encode(probe).ids, *tokenizer.layout.last]
         if ours != (theirs := reference(probe)["input_ids"]):
             raise ValueError(
-                f"{folder}/{TOKENIZER} reads {probe!a} as {ours}, transformers as {theirs}; "
+                f"the tokenizer of {folder} reads {probe!a} as {ours}, transformers as {theirs}; "
                 "save it again with AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
             )

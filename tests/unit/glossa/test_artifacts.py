@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.pipeline.tokenize import Tokenizer, load_tokenizers
+from functions.pipeline.tokenize import load_tokenizers, read_tokenizer
 from glossa.artifacts import write_artifacts
 from glossa.checkpoints import artifact_of, check_like_reference, folder_of
 from shared.catalog import load_catalog
@@ -47,15 +47,15 @@ def test_an_older_checkpoint_is_converted_as_transformers_reads_it(tmp_path: Pat
     made = (tmp_path / "tokenizer.json").read_bytes()
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "config.json").write_text('{"model_type": "xlm-roberta"}', encoding="utf-8")
-    converted = Tokenizer(artifact_of(tmp_path))
+    converted = read_tokenizer(artifact_of(tmp_path))
     check_like_reference(converted, tmp_path)
-    original = Tokenizer(made)
+    original = read_tokenizer(made)
     assert all(converted.encode(text) == original.encode(text) for text in tiny.SENTENCES)
 
 
 def test_what_holds_no_tokenizer_is_named(tmp_path: Path) -> None:
     """A folder without a tokenizer, and a folder that is none, are each said plainly."""
-    with pytest.raises(ValueError, match=r"holds neither tokenizer.json nor sentencepiece.bpe.model"):
+    with pytest.raises(ValueError, match=r"holds neither tokenizer.json, sentencepiece.bpe.model, nor both vocab.json"):
         artifact_of(tmp_path)
     with pytest.raises(ValueError, match="got checkpoint 'nowhere', expected a folder"):
         folder_of("nowhere", tmp_path)
