@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from serve.bounds import Bounds
-from serve.families import xlm_roberta, xlm_roberta_xl
+from serve.families import xlm, xlm_roberta, xlm_roberta_xl
 from serve.families.checkpoint_heads import Shapes
 from serve.families.parts import Parts
+from serve.generation import Rules
 from serve.heads import Head
 from serve.pack import Pack
 from serve.trace import Trace
@@ -75,6 +76,9 @@ class Family(Protocol):
     def lang2id(self, config: Any) -> dict[str, int]:
         """Return the ids of the languages a row may name; empty where it may name none."""
 
+    def rules(self, config: Any) -> Rules:
+        """Return how the model continues texts."""
+
     def bounds(self, config: Any) -> Bounds:
         """Return what a row may ask of the backbone."""
 
@@ -94,7 +98,7 @@ class Family(Protocol):
         """Make a head of checkpoint tensors; `words` is the encoder's word embedding."""
 
 
-FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_roberta, xlm_roberta_xl)}
+FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_roberta, xlm_roberta_xl, xlm)}
 
 
 def family_of(model_type: object) -> Family:
