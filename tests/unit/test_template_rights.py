@@ -117,10 +117,10 @@ def test_each_function_gets_only_what_the_contract_lists() -> None:
     """Infer knows the replicas and who may call; the rest is the batch side's; nothing is set that nobody reads."""
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
     wanted = {
-        "InferFunction": {"GLOSSA_AUTH", "GLOSSA_REPLICA_URL"},
+        "InferFunction": {"GLOSSA_AUTH", "GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY"},
         "JobsFunction": {"GLOSSA_AUTH", *batch},
         "PlanFunction": batch,
-        "WorkFunction": {"GLOSSA_REPLICA_URL", *batch},
+        "WorkFunction": {"GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY", *batch},
         "FinalizeFunction": batch,
         "SweepFunction": batch,
     }

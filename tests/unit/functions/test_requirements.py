@@ -5,32 +5,41 @@ from __future__ import annotations
 import re
 from importlib.metadata import requires, version
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.unit.template import ROOT
 
 # Named by a package of the list, but only for features we do not use; with the reason.
-LEFT_OUT = {("tokenizers", "huggingface-hub"): "only Tokenizer.from_pretrained asks the hub"}
+LEFT_OUT = {
+    ("tokenizers", "huggingface-hub"): "only Tokenizer.from_pretrained asks the hub",
+    ("sacremoses", "click"): "only its command line",
+}
 
 
-def pins() -> dict[str, str]:
-    """Return the version of each package on the list."""
-    lines = (ROOT / "functions/requirements.in").read_text(encoding="utf-8").splitlines()
+LISTS = ("requirements", "requirements-zh", "requirements-th")  # the layer's own, and each segmenter's
+
+
+def pins(name: str = "requirements") -> dict[str, str]:
+    """Return the version of each package on a list."""
+    lines = (ROOT / f"functions/{name}.in").read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
-def test_every_package_is_sealed() -> None:
-    """Each pin stands in requirements.txt with digests of its files, and nothing else does."""
-    text = (ROOT / "functions/requirements.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", LISTS)
+def test_every_package_is_sealed(name: str) -> None:
+    """Each pin stands in the .txt of its list with digests of its files, and nothing else does."""
+    text = (ROOT / f"functions/{name}.txt").read_text(encoding="utf-8")
     sealed = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, flags=re.MULTILINE))
-    assert sealed == pins()
+    assert sealed == pins(name)
     assert len(re.findall("==", text)) == len(sealed)
 
 
-def test_the_list_is_what_the_tests_run_on() -> None:
+@pytest.mark.parametrize("name", LISTS)
+def test_the_list_is_what_the_tests_run_on(name: str) -> None:
     """Tests import the very versions that are shipped."""
-    assert {name: version(name) for name in pins()} == pins()
+    assert {package: version(package) for package in pins(name)} == pins(name)
 
 
 def test_the_list_is_complete() -> None:

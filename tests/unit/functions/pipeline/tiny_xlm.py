@@ -7,6 +7,7 @@ SIB-200, lowercased or as it is, by the textbook's byte pair encoding.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -19,6 +20,7 @@ import transformers
 from functions.pipeline.tokenize.xlm.words import words_of
 from tests.unit.functions.pipeline.tiny import SENTENCES
 
+os.environ.setdefault("PYTHAINLP_READ_ONLY", "1")  # else the segmenter of Thai makes a folder in the home
 ROOT = Path(__file__).parents[4]
 SAMPLE = [
     line.split("\t") for line in (ROOT / "tests/data/sib200/sample.tsv").read_text(encoding="utf-8").splitlines()[1:]
