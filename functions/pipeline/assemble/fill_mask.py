@@ -25,7 +25,8 @@ def value(
     """Return the guesses of the only mask, or a list of guesses for each of several, best first.
 
     A score is the probability over the whole vocabulary: exp(logit - log sum exp). `sequence` is
-    the window's text with the guess in the mask's place.
+    the window's text with the guess in the mask's place. An XLM head with an adaptive softmax answers
+    log-probabilities, whose log sum exp is 0.
     """
     del item
     single = sum(len(window.positions) for window in windows) == 1
@@ -58,5 +59,6 @@ def _guesses(
 
 
 def _sequence(asked: Asked[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:
-    ids = [*window.input_ids[:mask], token, *window.input_ids[mask + 1 :]]
+    pad = asked.tokenizer.id_of("<pad>")
+    ids = [i for i in (*window.input_ids[:mask], token, *window.input_ids[mask + 1 :]) if i != pad]
     return asked.tokenizer.decode(ids, skip_special=single)

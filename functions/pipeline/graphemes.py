@@ -1,0 +1,79 @@
+"""Where a character, as a person sees it, may not be cut: the grapheme clusters of Unicode's annex 29.
+
+By general categories, since Python carries no table of clusters: whatever is one cluster there is
+never cut here; a few sequences that the annex would cut stay whole. Must not know tokens or tasks.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+MARKS = frozenset({"Mn", "Me", "Mc"})
+VIRAMA = 9  # the combining class of signs that bind the next consonant
+ZWJ = "\u200d"
+NEAR_MARKS = 8  # how far back such a sign is looked for
+NEAR_CHARS = 64  # how far a cluster is followed; keeps hostile text linear
+_SPACING = frozenset("\u0e33\u0eb3\uff9e\uff9f\u200c" + ZWJ)
+_BREAKS = frozenset({"Cc", "Zl", "Zp"})
+_PREPENDED = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\u0d4e\U000111c2"
+    "\U000111c3\U000113d1\U0001193f\U00011941\U00011a3a\U00011a84\U00011a85\U00011a86\U00011a87\U00011a88\U00011a89"
+    "\U00011d46\U00011f02"
+)
+
+
+def inside(text: str, at: int) -> bool:
+    """Whether a cut of `text` before code point `at` would divide a grapheme cluster."""
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    if after < "\u0300" and before < "\u0300":
+        return before == "\r" and after == "\n"
+    if unicodedata.category(before) in _BREAKS or unicodedata.category(after) in _BREAKS:
+        return False
+    return _extends(after) or _binds(before, after) or _hangul(before, after) or _conjunct(text, at)
+
+
+def whole(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the smallest span that covers [start, end) and divides no cluster within `NEAR_CHARS` of it."""
+    first = next((at for at in range(start, max(-1, start - NEAR_CHARS), -1) if not inside(text, at)), start)
+    last = next((at for at in range(end, end + NEAR_CHARS) if not inside(text, at)), end)
+    return first, last
+
+
+def _extends(after: str) -> bool:
+    return (
+        unicodedata.category(after) in MARKS
+        or after in _SPACING
+        or "\U0001f3fb" <= after <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= after <= "\U000e007f"  # tags of flags
+    )
+
+
+def _binds(before: str, after: str) -> bool:
+    if before == ZWJ or before in _PREPENDED:
+        return not after.isspace()
+    return _is_flag_letter(before) and _is_flag_letter(after)
+
+
+def _conjunct(text: str, at: int) -> bool:
+    """Whether a consonant follows a sign that binds it to the one before, marks between them passed over."""
+    if unicodedata.category(text[at]) != "Lo":
+        return False
+    for char in reversed(text[max(0, at - NEAR_MARKS) : at]):
+        if unicodedata.combining(char) == VIRAMA:
+            return True
+        if unicodedata.category(char) not in MARKS:
+            return False
+    return False
+
+
+def _is_flag_letter(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def _hangul(before: str, after: str) -> bool:
+    """Whether both are letters of one Korean syllable written out; precomposed ones end in such letters too."""
+    if "\u1100" <= before <= "\u115f" or "\ua960" <= before <= "\ua97f":
+        return "\u1100" <= after <= "\u11ff" or "\uac00" <= after <= "\ud7ff" or "\ua960" <= after <= "\ua97f"
+    return "\u1160" <= after <= "\u11ff" or "\ud7b0" <= after <= "\ud7ff"
