@@ -119,6 +119,7 @@ class Window:
     pair, of the text that is cut. `part` tells the readings of one input apart: its choices, documents,
     labels. `sequence_ids[i]` is 0 or 1 for the text of the pair that token i is of, -1 for special
     tokens; empty for single texts. `token_type_ids` and `position_ids` are there where they are sent.
+    `word_starts[i]` says whether token i begins a word.
     """
 
     row: int
@@ -132,6 +133,7 @@ class Window:
     sequence_ids: tuple[int, ...] = ()
     token_type_ids: tuple[int, ...] | None = None
     position_ids: tuple[int, ...] | None = None
+    word_starts: tuple[bool, ...] = ()
 
     @property
     def n_content_tokens(self) -> int:
@@ -234,7 +236,8 @@ class Inferred:
     `top_ids` INT32 and `top_logits` FP32 [masks, k], `log_sum_exp` FP32 [masks], with targets
     also `target_logits` FP32 [masks, targets]. embed: `vectors` FP32 [rows, width], or
     [tokens, width] per token, with `layers` `hidden_states` FP32 [rows or tokens, layers, width], with
-    `attentions` FP32 [n], each row's [layers, heads, tokens, tokens] flattened. qa: `start`, `end`
+    `attentions` FP32 [n], each row's [layers, heads, tokens, tokens] flattened, and `attention_sizes` INT32
+    [rows, layers], how many of them each layer has. qa: `start`, `end`
     FP32 [tokens]; beam qa: the reference's `start_top_log_probs`, `start_top_index`, `end_top_log_probs`,
     `end_top_index`, `cls_logits` [rows, n]. choice: `logits` FP32 [rows, 1]. generate: `ids` INT32
     [tokens], the new ones alone, and `row_lengths` INT32 [rows * num_return_sequences].

@@ -3,28 +3,20 @@
 The desks check requests, not these classes; tests hold that both agree. Must not know a journey or a model.
 """
 
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from functions.openapi import Operation
+from functions.pipeline.inputs import MAX_LANG_CHARS, MAX_TEXTS
 from functions.pipeline.schema import BOUNDS
 from functions.pipeline.schemas import SCHEMAS
+from functions.pipeline.schemas.parameters import Common, Fields
 
 Text = Annotated[str, Field(min_length=1, max_length=BOUNDS.max_chars)]
-
-
-class Input(BaseModel):
-    """One text."""
-
-    model_config = ConfigDict(extra="forbid")
-    text: Text
-
-
-class Pair(Input):
-    """One text, or a pair of texts read together."""
-
-    text_pair: Text | None = None
+Lang = Annotated[str, Field(min_length=1, max_length=MAX_LANG_CHARS, description="a language of the model")]
+Langs = Lang | Annotated[list[Lang], Field(min_length=2, max_length=2, description="of the text, of what is beside it")]
 
 
 class Usage(BaseModel):
@@ -64,15 +56,36 @@ class TokensAnswer(BaseModel):
     results: list[Tokens]
 
 
-def _task_body(task: str, parameters: Any) -> type[BaseModel]:
-    item = Pair if parameters.takes_pairs else Input
+def _task_body(task: str, parameters: type[Common]) -> type[BaseModel]:
     name = "".join(word.title() for word in task.split("-"))
     renamed = create_model(f"{name}Parameters", __base__=parameters, __doc__=parameters.__doc__)
-    return _body(name, item, parameters=(renamed | None, None))
+    needed = any(field.is_required() for field in parameters.model_fields.values())
+    items = [item for i, fields in enumerate(parameters.spellings) for item in _items(f"{name}Input{i or ''}", fields)]
+    plain = [Text] if parameters.spellings[0].plain else []
+    return _body(name, [*plain, *items], parameters=(renamed, ...) if needed else (renamed | None, None))
 
 
-def _body(name: str, item: type[Input], **more: Any) -> type[BaseModel]:
-    one: Any = Text | item
+def _items(name: str, fields: Fields) -> Iterator[type[BaseModel]]:
+    """Yield the objects that one spelling allows: the text alone where it may be, and with what is read beside it."""
+    if fields.texts is not None:
+        texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+        yield _item(name, {fields.text: (Text, ...), fields.texts: (texts, ...), "lang": (Langs | None, None)})
+        return
+    if fields.pair is not None:
+        pair = {fields.text: (Text, ...), fields.pair: (Text, ...), "lang": (Langs | None, None)}
+        yield _item(f"{name}Pair" if not fields.needs_pair else name, pair)
+    if not fields.needs_pair:
+        yield _item(name, {fields.text: (Text, ...), "lang": (Lang | None, None)})
+
+
+def _item(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    fields = {"text_pair": (None, None)} | fields  # null where a task has none: as records may have it
+    made: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    return made
+
+
+def _body(name: str, items: Sequence[Any], **more: Any) -> type[BaseModel]:
+    one: Any = Union[tuple(items)]  # noqa: UP007 - made of a list
     many: Any = Annotated[list[one], Field(min_length=1, max_length=BOUNDS.max_inputs)]
     model = Annotated[str | None, Field(min_length=1, description="model or model:head; absent: the task's default")]
     fields: Any = {"inputs": (one | many, ...), "model": (model, None), **more}
@@ -85,7 +98,13 @@ OPERATIONS = (
         Operation("POST", f"/v1/{task}", f"Do {task} over texts", _task_body(task, parameters), Answer)
         for task, parameters in SCHEMAS.items()
     ),
-    Operation("POST", "/v1/tokenize", "Tokens of texts, as a model reads them", _body("Tokenize", Pair), TokensAnswer),
+    Operation(
+        "POST",
+        "/v1/tokenize",
+        "Tokens of texts, as a model reads them",
+        _body("Tokenize", [Text, *_items("TokenizeInput", Fields(pair="text_pair"))]),
+        TokensAnswer,
+    ),
     Operation("GET", "/v1/models", "Models there are, their tasks, heads and labels"),
     Operation("GET", "/v1/models/<name>", "One model"),
     Operation("GET", "/v1/health", "Whether the model server takes requests"),

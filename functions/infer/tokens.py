@@ -48,10 +48,10 @@ def _whole(item: TextInput, model: Model, tokenizer: Tokenizer) -> tuple[Window,
     text = tokenizer.encode(item.text)
     if item.text_pair is None:
         room = model.max_tokens - layout.n_special(pair=False)
-        whole = windows.single_window(0, text, (0, len(text.ids)), layout)
+        whole = windows.window(0, 0, [windows.Side(text, (0, len(text.ids)))], layout)
         return whole, len(windows.spans(len(text.ids), room))
     pair = tokenizer.encode(item.text_pair)
     lengths = (len(text.ids), len(pair.ids))
     spans = windows.pair_spans(*lengths, model.max_tokens - layout.n_special(pair=True))
-    whole = windows.pair_window(0, (text, pair), ((0, lengths[0]), (0, lengths[1])), layout)
+    whole = windows.window(0, 0, [windows.Side(text, (0, lengths[0])), windows.Side(pair, (0, lengths[1]))], layout)
     return whole, len(spans) if spans is not None else None

@@ -15,51 +15,54 @@ from itertools import accumulate
 from functions.pipeline.schema import parse_parameters
 from shared.catalog import Catalog, Model, split_reference
 from shared.errors import DeadlineExceeded, TooLarge, Unprocessable
-from shared.messages import InferCall, Routed, Tensor, TextRequest, Tokenized, Window
+from shared.messages import InferCall, Routed, Sampling, Tensor, TextRequest, Tokenized, Window
 
 MAX_CALL_TOKENS = 16_384
 MAX_GUESSES = 100_000  # masks x guesses of one request
-MAX_TOKEN_VECTORS = (
-    8_192  # one a token; at width 1024 that is 32 MiB on the wire, and in Python and JSON twenty times that
-)
+MAX_TOKEN_VECTORS = 8_192  # of tokens or layers; at width 1024 that is 32 MiB on the wire, twenty times that in JSON
+MAX_ATTENTIONS = 2**20  # weights of one layer's one head over a request: one text of 512 tokens, four times
+MAX_NEW_TOKENS = 65_536  # of all continuations of one request
+FEWER = "send fewer or shorter texts in one request; a batch job takes any number of texts of that length"
 
 
 def route(request: TextRequest, catalog: Catalog) -> Routed:
     """Choose model, head and lane. Without a name: the default model, else the first that can do the task.
 
-    Raises NotFound (model, head), Unprocessable when the named model or head cannot do the task.
+    Raises NotFound (model, head), Unprocessable when the named model or head cannot do the task, or not as it is asked.
     """
     name, head = split_reference(request.model) if request.model is not None else (_able(request.task, catalog), None)
     model = catalog.model(name)
-    return Routed(model.name, model.head_for(request.task, head), model.lane)
+    found = model.head_for(request.task, head)
+    parse_parameters(request.task, request.parameters).check_head(f"{model.name}:{found}", model.heads[found])
+    return Routed(model.name, found, model.lane)
 
 
 def calls(
     request: TextRequest, routed: Routed, tokenized: Tokenized, model: Model, *, now_s: float = -math.inf
 ) -> tuple[InferCall, ...]:
-    """Pack the windows, in order, into calls of at most 16k tokens each.
+    """Pack the windows, in order, into calls of at most 16k tokens each; all windows of a call have the same ids.
 
     `now_s` is on the clock of the request's deadline. Raises DeadlineExceeded when that has passed,
     TooLarge when the lane's speed says it will pass, with a batch-job request that would do.
     """
+    parameters = parse_parameters(request.task, request.parameters)
     timeout_s = request.deadline_s - now_s
-    _in_time(request, routed, tokenized, model, timeout_s)
-    wanted = parse_parameters(request.task, request.parameters).model_dump()
     base = InferCall(
         model=routed.model,
         head=routed.head,
         input_ids=Tensor.ints(()),
         row_lengths=Tensor.ints(()),
-        top_k=wanted.get("top_k") or 1,
         target_ids=tokenized.target_ids,
-        per_token=wanted.get("per_token", False),
+        sampling=parameters.sampling,
         priority=request.priority,
         tenant_hash=sha256(request.tenant.encode()).hexdigest()[:16],
         fingerprint=tokenized.fingerprint,
         timeout_s=timeout_s if math.isfinite(timeout_s) else None,
     )
-    _bound_guesses(base, tokenized)
-    _bound_vectors(base, tokenized)
+    base = replace(base, **{name: getattr(parameters, name) for name in parameters.sends})
+    _in_time(request, base, tokenized, model, timeout_s)
+    for check in (_bound_guesses, _bound_vectors, _bound_attentions, _bound_new_tokens):
+        check(base, tokenized)
     return tuple(_packed(base, group) for group in _groups(tokenized.windows))
 
 
@@ -71,13 +74,13 @@ def _able(task: str, catalog: Catalog) -> str:
     raise Unprocessable(f"no model does {task}; models: {sorted(catalog.models)}")
 
 
-def _in_time(request: TextRequest, routed: Routed, tokenized: Tokenized, model: Model, timeout_s: float) -> None:
+def _in_time(request: TextRequest, base: InferCall, tokenized: Tokenized, model: Model, timeout_s: float) -> None:
     if timeout_s <= 0:
         raise DeadlineExceeded(f"got a deadline that passed {-timeout_s:.2f} s ago, expected time left for the model")
-    n_tokens = sum(len(window.input_ids) for window in tokenized.windows)
+    n_tokens = _n_tokens(tokenized) + _n_new(base.sampling, tokenized)
     estimate_s = n_tokens / model.tokens_per_s
     if estimate_s > timeout_s:
-        reference = f"{routed.model}:{routed.head}"
+        reference = f"{base.model}:{base.head}"
         job = {"task": request.task, "model": reference, "parameters": dict(request.parameters)}
         raise TooLarge(
             f"got {n_tokens} tokens, about {estimate_s:.0f} s at {model.tokens_per_s:.0f} tokens/s,"
@@ -90,7 +93,8 @@ def _groups(windows: Sequence[Window]) -> Iterator[list[Window]]:
     group: list[Window] = []
     held_tokens = 0
     for window in windows:
-        if group and held_tokens + len(window.input_ids) > MAX_CALL_TOKENS:
+        full = held_tokens + len(window.input_ids) > MAX_CALL_TOKENS
+        if group and (full or _kind(window) != _kind(group[0])):
             yield group
             group, held_tokens = [], 0
         group.append(window)
@@ -105,15 +109,37 @@ def _packed(base: InferCall, windows: Sequence[Window]) -> InferCall:
         base,
         input_ids=Tensor.ints(token for window in windows for token in window.input_ids),
         row_lengths=Tensor.ints(lengths),
+        lang_ids=_beside([window.lang_ids for window in windows]),
+        token_type_ids=_beside([window.token_type_ids for window in windows]),
+        position_ids=_beside([window.position_ids for window in windows]),
     )
-    if any(window.lang_ids is not None for window in windows):
-        packed = replace(packed, lang_ids=Tensor.ints(lang for window in windows for lang in window.lang_ids or ()))
     if any(window.positions for window in windows):
         starts = accumulate(lengths, initial=0)
         places = [start + place for start, window in zip(starts, windows, strict=False) for place in window.positions]
         counts = [len(window.positions) for window in windows]
         packed = replace(packed, positions=Tensor.ints(places), positions_per_row=Tensor.ints(counts))
     return packed
+
+
+def _beside(ids: Sequence[tuple[int, ...] | None]) -> Tensor | None:
+    """Return the ids that stand beside the tokens; the windows of a call all have them, or none has."""
+    return None if ids[0] is None else Tensor.ints(each for window in ids for each in window or ())
+
+
+def _kind(window: Window) -> tuple[bool, ...]:
+    """Return which ids stand beside a window's tokens."""
+    return tuple(ids is not None for ids in (window.lang_ids, window.token_type_ids, window.position_ids))
+
+
+def _n_tokens(tokenized: Tokenized) -> int:
+    return sum(len(window.input_ids) for window in tokenized.windows)
+
+
+def _n_new(sampling: Sampling | None, tokenized: Tokenized) -> int:
+    """Return how many tokens may be generated."""
+    if sampling is None:
+        return 0
+    return len(tokenized.windows) * sampling.num_return_sequences * sampling.max_new_tokens
 
 
 def _bound_guesses(base: InferCall, tokenized: Tokenized) -> None:
@@ -124,9 +150,23 @@ def _bound_guesses(base: InferCall, tokenized: Tokenized) -> None:
 
 
 def _bound_vectors(base: InferCall, tokenized: Tokenized) -> None:
-    n_tokens = sum(len(window.input_ids) for window in tokenized.windows)
-    if base.per_token and n_tokens > MAX_TOKEN_VECTORS:
-        raise TooLarge(
-            f"got {n_tokens} tokens that ask for a vector each, at most {MAX_TOKEN_VECTORS} in one request",
-            hint="send fewer or shorter texts in one request; a batch job takes any number of texts of that length",
-        )
+    n_rows = _n_tokens(tokenized) if base.per_token else len(tokenized.windows)
+    n_vectors = n_rows * max(1, len(base.layers))
+    if (base.per_token or base.layers) and n_vectors > MAX_TOKEN_VECTORS:
+        found = f"{n_rows} {'tokens' if base.per_token else 'windows'}"
+        each = "a vector" if len(base.layers) < 2 else f"{len(base.layers)} vectors"  # noqa: PLR2004 - a plural
+        raise TooLarge(f"got {found} that ask for {each} each, at most {MAX_TOKEN_VECTORS} in one request", hint=FEWER)
+
+
+def _bound_attentions(base: InferCall, tokenized: Tokenized) -> None:
+    n_weights = sum(len(window.input_ids) ** 2 for window in tokenized.windows)
+    if base.attentions and n_weights > MAX_ATTENTIONS:
+        found = f"got {n_weights} pairs of tokens that ask for attention"
+        raise TooLarge(f"{found}, at most {MAX_ATTENTIONS} in one request", hint=FEWER)
+
+
+def _bound_new_tokens(base: InferCall, tokenized: Tokenized) -> None:
+    n_new = _n_new(base.sampling, tokenized)
+    if n_new > MAX_NEW_TOKENS:
+        found = f"got {len(tokenized.windows)} prompts that ask for up to {n_new} new tokens"
+        raise TooLarge(f"{found}, at most {MAX_NEW_TOKENS} in one request", hint=FEWER)

@@ -1,8 +1,8 @@
 """The third desk: what the model answered -> one JSON-ready value per input.
 
-A task's assembler is the file named for it: `outputs(parameters, target_ids)` says which tensors
-it reads and how many rows of each a window has, `value(asked, item, windows, answers)` makes one
-input's value. Must not know how the tensors came here.
+A task's assembler is the file named for it, and for the head's variant where it has one: `outputs(parameters,
+target_ids)` says which tensors it reads and how many rows of each a window has, `value(asked, item,
+windows, answers)` makes one input's value. Must not know how the tensors came here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from shared.catalog import Model
 from shared.messages import Inferred, Result, Routed, TextRequest, Tokenized
 
 # Modules by task; Any because a module's functions are found by name.
-ASSEMBLERS: dict[str, Any] = {task: import_module(f"{__package__}.{task.replace('-', '_')}") for task in TASKS}
+ASSEMBLERS: dict[str, Any] = {
+    task: import_module(f"{__package__}.{task.replace('-', '_')}") for task in (*TASKS, "question-answering-beam")
+}
 
 
 def assemble(
@@ -36,9 +38,10 @@ def assemble(
     `n_tokens` counts what the model read: special tokens and overlaps included. Raises ReplicaError
     when the tensors do not fit the windows.
     """
-    assembler = ASSEMBLERS[request.task]
+    head = model.heads[routed.head]
+    assembler = ASSEMBLERS[f"{request.task}-{head.variant}" if head.variant else request.task]
     parameters = parse_parameters(request.task, request.parameters)
-    asked = Asked(parameters, model.heads[routed.head], tokenizer, tokenized.target_ids)
+    asked = Asked(parameters, head, tokenizer, tokenized.target_ids)
     outputs = assembler.outputs(parameters, tokenized.target_ids)
     answered = zip(tokenized.windows, answers(outputs, tokenized.windows, inferred), strict=True)
     values, n_windows, n_tokens = [], [], []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import Generic, TypeVar
 
 from functions.pipeline.schemas.parameters import Common
@@ -18,9 +18,18 @@ from shared.errors import NotFinite, ReplicaError
 from shared.messages import Inferred, Tensor, Window
 
 Vector = list[float]
-Unit = Callable[[Window], int]  # how many rows of a tensor belong to one window
 Answer = Mapping[str, list[Vector]]  # what one window got: rows of each named tensor
 P = TypeVar("P", bound=Common)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """As many rows as the ints of the output `name`, read before, sum to in one window."""
+
+    name: str
+
+
+Unit = Callable[[Window], int] | Counted  # how many rows of a tensor belong to one window
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +58,29 @@ def per_mask(window: Window) -> int:
     return len(window.positions)
 
 
+def by_part(
+    windows: Sequence[Window], answers: Sequence[Answer]
+) -> Iterator[tuple[tuple[Window, ...], tuple[Answer, ...]]]:
+    """Yield the windows of each part of an input, in order, with their answers."""
+    for _, pairs in groupby(zip(windows, answers, strict=True), key=lambda pair: pair[0].part):
+        mine, theirs = zip(*pairs, strict=True)
+        yield mine, theirs
+
+
 def answers(
     outputs: Mapping[str, Unit], windows: Sequence[Window], inferred: Sequence[Inferred]
 ) -> Iterator[dict[str, list[Vector]]]:
-    """Yield each window's rows of the named `outputs`, in order.
+    """Yield each window's rows of the named `outputs`, in order; a count stands before what it counts.
 
     Raises ReplicaError when a tensor is missing, of another type, too short, too long or not finite.
     """
     streams = {name: _rows(name, inferred) for name in outputs}
     for window in windows:
-        yield {name: _take(name, streams[name], unit(window)) for name, unit in outputs.items()}
+        taken: dict[str, list[Vector]] = {}
+        for name, unit in outputs.items():
+            n_rows = int(sum(map(sum, taken[unit.name]))) if isinstance(unit, Counted) else unit(window)
+            taken[name] = _take(name, streams[name], n_rows)
+        yield taken
     for name, stream in streams.items():
         if (left := sum(1 for _ in stream)) > 0:
             raise ReplicaError(f"got {left} rows of {name!r} more than asked from the model server")

@@ -1,19 +1,17 @@
 """Parameters of text-classification; knows nothing of models."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from functions.pipeline.schemas.parameters import Cutting, TopK
+from functions.pipeline.schemas.parameters import Cutting, Pairing, TopK
 
 
-class Parameters(Cutting):
+class Parameters(Pairing, Cutting):
     """A text or a pair gets labels with scores.
 
     `top_k` labels are returned, best first (null: all). `function_to_apply` turns logits into
     scores; `default` asks the head: none for regression, sigmoid for several labels at once or a single label,
     softmax else. Long text: touching windows, scores averaged by their content tokens.
     """
-
-    takes_pairs: ClassVar[bool] = True
 
     top_k: TopK | None = 1
     function_to_apply: Literal["default", "none", "sigmoid", "softmax"] = "default"

@@ -1,23 +1,29 @@
 """The first desk: the texts of a request -> windows the model can read, none cut in silence.
 
-Must not know where a request goes or what becomes of it.
+A task says by its parameters how an input is read and which text gives way. Must not know where a
+request goes or what becomes of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from functions.pipeline.schema import parse_parameters
-from functions.pipeline.schemas.parameters import Common
+from functions.pipeline.schema import AS_JOB, parse_parameters
+from functions.pipeline.schemas.parameters import Common, Reading
 from functions.pipeline.tokenize import windows
+from functions.pipeline.tokenize.cutting import Case, Kept, keep
 from functions.pipeline.tokenize.tokenizer import Encoded, Tokenizer
+from functions.pipeline.tokenize.windows import Side
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unprocessable
 from shared.messages import TextInput, TextRequest, Tokenized, Window
 
 ANY_MASK = "<mask>"
 MAX_MASKS = 64
+MAX_READ_TOKENS = 2_000_000  # of all windows of a request; 16 bytes of memory and more for each
 Cut = tuple[list[Window], bool]  # the windows of one input, and whether some of it is in none
+Texts = tuple[Encoded, ...]  # of one reading: a text, or both of a pair
 
 
 def tokenize(request: TextRequest, model: Model, head: str, tokenizer: Tokenizer) -> Tokenized:
@@ -57,67 +63,101 @@ def tokenize_each(
     return Tokenized(tuple(cut), tokenizer.fingerprint, tuple(truncated), targets), errors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Cutter:
+    """Cuts the inputs of one request; a text that is read more than once is tokenized once."""
+
     parameters: Common
     model: Model
     tokenizer: Tokenizer
+    n_tokens: int = 0
+    encoded: dict[tuple[str, str | None], Encoded] = field(default_factory=dict)
 
     def cut(self, row: int, item: TextInput, where: str) -> Cut:
-        text = self._encode(item.text, where)
-        if item.text_pair is not None:
-            return self._cut_pair(row, (text, self._encode(item.text_pair, where)), where)
-        n_tokens, room = len(text.ids), self._room(pair=False)
-        if self.parameters.around_masks:
-            return self._cut_around(row, text, self._masks(text, where))
-        if self.parameters.cuts:
-            kept = [(0, min(n_tokens, room))]
-        else:
-            kept = windows.spans(n_tokens, room, int(room * self.parameters.overlap))
-        layout = self.tokenizer.layout
-        return [windows.single_window(row, text, span, layout) for span in kept], not windows.covers(kept, n_tokens)
+        readings = self.parameters.readings(item)
+        texts = [self._texts(reading, where) for reading in readings]
+        n_beside = max(len(both[-1].ids) if len(both) > 1 else 0 for both in texts)
+        cut: list[Window] = []
+        some_left = False
+        for part, (reading, both) in enumerate(zip(readings, texts, strict=True)):
+            placed = self._placed(both, n_beside, where)
+            self._count([kept for kept, _ in placed], where)
+            langs = [self._lang_id(lang, where) for lang in (reading.lang, reading.lang_pair)]
+            for kept, marks in placed:
+                sides = [Side(*side) for side in zip(both, kept, langs, marks, strict=False)]
+                cut.append(self._window(row, part, sides))
+            for text, spans in zip(both, zip(*(kept for kept, _ in placed), strict=True), strict=True):
+                some_left |= not windows.covers(spans, len(text.ids))
+        return cut, some_left
 
-    def _cut_around(self, row: int, text: Encoded, masks: list[int]) -> Cut:
-        placed = windows.around(masks, len(text.ids), self._room(pair=False))
-        cut = [windows.single_window(row, text, span, self.tokenizer.layout, marks) for span, marks in placed]
-        return cut, not windows.covers([span for span, _ in placed], len(text.ids))
+    def _placed(self, texts: Texts, n_beside: int, where: str) -> list[tuple[Kept, Sequence[tuple[int, ...]]]]:
+        """Return what each window of a reading holds of its texts, and the places of masks in it."""
+        lengths = tuple(len(text.ids) for text in texts)
+        window = self.parameters.window_tokens(self.model.max_tokens)
+        room = window - self.tokenizer.layout.n_special(pair=len(texts) > 1)
+        if room < 1:
+            raise Unprocessable(f"got windows of {window} tokens, expected more than {window - room}, the special ones")
+        marks = self._masks(texts, where) if self.parameters.cut == "masks" else [()] * len(texts)
+        if self.parameters.cut == "masks" and len(texts) == 1:
+            return [((span,), [found]) for span, found in windows.around(marks[0], lengths[0], room)]
+        case = Case(lengths, window, room, n_beside, self.parameters, where)
+        return [(kept, marks) for kept in keep(case)]
 
-    def _cut_pair(self, row: int, texts: tuple[Encoded, Encoded], where: str) -> Cut:
-        lengths = (len(texts[0].ids), len(texts[1].ids))
-        room = self._room(pair=True)
-        if self.parameters.cuts:
-            kept = [windows.longest_first(*lengths, room)]
-        elif (spans := windows.pair_spans(*lengths, room)) is None:
-            found = f"{where}: got a pair of {lengths[0]} and {lengths[1]} tokens"
-            limit = f"at most {room} together, or {room // 2} in the shorter text"
-            raise TooLarge(f"{found}, expected {limit}", hint='shorten one text, or ask for "truncation": true')
-        else:
-            kept = spans
-        some_left = self.parameters.cuts and sum(lengths) > room
-        return [windows.pair_window(row, texts, both, self.tokenizer.layout) for both in kept], some_left
+    def _window(self, row: int, part: int, sides: Sequence[Side]) -> Window:
+        reset = self.parameters.resets_positions and len(sides) > 1
+        if reset and self.model.family != "xlm":
+            raise Unprocessable(
+                f"parameters.position_reset: got true, expected false: model {self.model.name} is of family"
+                f" {self.model.family}; XLM alone was trained on translations side by side"
+            )
+        return windows.window(row, part, sides, self.tokenizer.layout, reset=reset)
 
-    def _room(self, *, pair: bool) -> int:
-        return self.model.max_tokens - self.tokenizer.layout.n_special(pair=pair)
+    def _texts(self, reading: Reading, where: str) -> Texts:
+        text = self._encode(reading.text, reading.lang, where)
+        return (text,) if reading.pair is None else (text, self._encode(reading.pair, reading.lang_pair, where))
 
-    def _encode(self, text: str, where: str) -> Encoded:
+    def _encode(self, text: str, lang: str | None, where: str) -> Encoded:
         own = self.model.mask_token
-        if self.parameters.around_masks and own is not None and own != ANY_MASK:
+        if self.parameters.cut == "masks" and own is not None and own != ANY_MASK:
             text = text.replace(ANY_MASK, own)  # offsets then count in this spelling; fill-mask reports none
-        encoded = self.tokenizer.encode(text)
-        if not encoded.ids:
+        self._lang_id(lang, where)
+        if (found := self.encoded.get((text, lang))) is None:
+            found = self.encoded[text, lang] = self.tokenizer.encode(text, lang)
+        if not found.ids:
             raise Unprocessable(f"{where}: got {len(text)} characters that read as nothing, expected some text")
-        return encoded
+        return found
 
-    def _masks(self, text: Encoded, where: str) -> list[int]:
+    def _lang_id(self, lang: str | None, where: str) -> int | None:
+        known = self.model.lang2id
+        if lang is None:
+            return None
+        if not known:
+            raise Unprocessable(
+                f"{where}.lang: got {lang!a}, expected none: model {self.model.name} reads no languages"
+            )
+        if lang not in known:
+            raise Unprocessable(f"{where}.lang: got {lang!a}, expected one of {', '.join(sorted(known))}")
+        return known[lang]
+
+    def _masks(self, texts: Texts, where: str) -> list[tuple[int, ...]]:
         if self.model.mask_id is None:
             raise Unprocessable(f"model {self.model.name} has no mask token, expected one that has")
-        masks = [place for place, token in enumerate(text.ids) if token == self.model.mask_id]
-        if not masks:
+        masks = [tuple(i for i, token in enumerate(text.ids) if token == self.model.mask_id) for text in texts]
+        n_masks = sum(map(len, masks))
+        if not n_masks:
             mask = self.model.mask_token or ANY_MASK
             raise Unprocessable(f"{where}: got a text without a mask, expected at least one {mask}")
-        if len(masks) > MAX_MASKS:
-            raise Unprocessable(f"{where}: got {len(masks)} masks, expected at most {MAX_MASKS}")
+        if n_masks > MAX_MASKS:
+            raise Unprocessable(f"{where}: got {n_masks} masks, expected at most {MAX_MASKS}")
         return masks
+
+    def _count(self, kept: Sequence[Kept], where: str) -> None:
+        n_special = self.tokenizer.layout.n_special(pair=True)
+        self.n_tokens += sum(n_special + sum(end - start for start, end in spans) for spans in kept)
+        if self.n_tokens > MAX_READ_TOKENS:
+            raise TooLarge(
+                f"{where}: got {self.n_tokens} tokens to read with it, at most {MAX_READ_TOKENS}", hint=AS_JOB
+            )
 
 
 def _target_ids(targets: tuple[str, ...], tokenizer: Tokenizer) -> tuple[int, ...]:

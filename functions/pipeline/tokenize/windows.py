@@ -6,10 +6,47 @@ A text is tokenized once, whole; cutting moves no token border. Must not know to
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import add
+from typing import TypeVar
 
 from functions.pipeline.tokenize.offsets import Span
 from functions.pipeline.tokenize.tokenizer import Encoded, Layout
+from shared.errors import Unprocessable
 from shared.messages import Window
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One text of a window: the part of it that is kept, its language, and places in the text that the head reads."""
+
+    text: Encoded
+    span: Span
+    lang_id: int | None = None
+    places: tuple[int, ...] = ()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the part."""
+        return self.text.ids[slice(*self.span)]
+
+    @property
+    def offsets(self) -> tuple[Span, ...]:
+        """Offsets of the part."""
+        return self.text.offsets[slice(*self.span)]
+
+    @property
+    def word_starts(self) -> tuple[bool, ...]:
+        """Where words begin in the part."""
+        return self.text.word_starts[slice(*self.span)]
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """The places, counted from the part's start."""
+        return tuple(place - self.span[0] for place in self.places)
 
 
 def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
@@ -24,6 +61,17 @@ def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
     n_spans = -(-(n_tokens - overlap) // (room - overlap))
     size = -(-(n_tokens + (n_spans - 1) * overlap) // n_spans)
     return [(start, min(start + size, n_tokens)) for start in range(0, n_tokens - overlap, size - overlap)]
+
+
+def full_spans(n_tokens: int, room: int, shared: int) -> list[Span]:
+    """Return spans of `room` tokens, the last one shorter, that each begin with the last `shared` of the one before.
+
+    They are the reference's own (`return_overflowing_tokens` with a `stride`). Raises Unprocessable.
+    """
+    if shared >= room:
+        raise Unprocessable(f"got a stride of {shared} tokens, expected less than the {room} of a window's text")
+    starts = range(0, max(1, n_tokens - shared), room - shared)
+    return [(start, min(start + room, n_tokens)) for start in starts]
 
 
 def pair_spans(n_first: int, n_second: int, room: int) -> list[tuple[Span, Span]] | None:
@@ -80,28 +128,40 @@ def covers(kept: Sequence[Span], n_tokens: int) -> bool:
     return ends[-1] == n_tokens and all(start <= end for end, (start, _) in zip(ends, kept, strict=False))
 
 
-def single_window(row: int, text: Encoded, span: Span, layout: Layout, marks: Sequence[int] = ()) -> Window:
-    """Build the window of one span of one text; `marks` are places in the text that the head reads."""
-    start, end = span
-    first, last = len(layout.first), len(layout.last)
+def window(row: int, part: int, texts: Sequence[Side], layout: Layout, *, reset: bool = False) -> Window:
+    """Build the window of one span of a text, or of one of each text of a pair.
+
+    Offsets count in the text the token is of. With `reset` positions start again at 0 with the second text.
+    """
+    joints = (layout.first, layout.middle, layout.last) if len(texts) > 1 else (layout.first, layout.last)
+    n_before = [len(layout.first), len(layout.first) + len(texts[0].ids) + len(layout.middle)]
+    border = n_before[1] if len(texts) > 1 else None
+    ids = joints[0] + tuple(chain.from_iterable(map(add, (side.ids for side in texts), joints[1:])))
     return Window(
         row=row,
-        input_ids=layout.first + text.ids[start:end] + layout.last,
-        offsets=((0, 0),) * first + text.offsets[start:end] + ((0, 0),) * last,
-        special=(True,) * first + (False,) * (end - start) + (True,) * last,
-        positions=tuple(first + mark - start for mark in marks),
-        start=start,
+        input_ids=ids,
+        offsets=_woven([side.offsets for side in texts], joints, (0, 0)),
+        special=_woven([(False,) * len(side.ids) for side in texts], joints, True),
+        positions=tuple(n_before[i] + mark for i, side in enumerate(texts) for mark in side.marks),
+        lang_ids=_by_side([side.lang_id for side in texts], border, len(ids)),
+        start=max(side.span[0] for side in texts),
+        part=part,
+        sequence_ids=() if border is None else _woven([(i,) * len(s.ids) for i, s in enumerate(texts)], joints, -1),
+        position_ids=(*range(border), *range(len(ids) - border)) if reset and border is not None else None,
+        word_starts=_woven([side.word_starts for side in texts], joints, False),
     )
 
 
-def pair_window(row: int, texts: tuple[Encoded, Encoded], kept: tuple[Span, Span], layout: Layout) -> Window:
-    """Build the window of one span of each text of a pair; offsets count in the text the token is of."""
-    (a, b), ((a0, a1), (b0, b1)) = texts, kept
-    none = (0, 0)
-    first, middle, last = len(layout.first), len(layout.middle), len(layout.last)
-    return Window(
-        row=row,
-        input_ids=layout.first + a.ids[a0:a1] + layout.middle + b.ids[b0:b1] + layout.last,
-        offsets=(none,) * first + a.offsets[a0:a1] + (none,) * middle + b.offsets[b0:b1] + (none,) * last,
-        special=(True,) * first + (False,) * (a1 - a0) + (True,) * middle + (False,) * (b1 - b0) + (True,) * last,
-    )
+def _woven(parts: Sequence[tuple[T, ...]], joints: Sequence[tuple[int, ...]], filler: T) -> tuple[T, ...]:
+    """Return the parts of a window in order, with a filler for each special token around them."""
+    fillers = [(filler,) * len(joint) for joint in joints]
+    return fillers[0] + tuple(chain.from_iterable(map(add, parts, fillers[1:])))
+
+
+def _by_side(lang_ids: Sequence[int | None], border: int | None, n_tokens: int) -> tuple[int, ...] | None:
+    """Return each token's language: special tokens count to the text before them, the first to the first text."""
+    langs = [lang for lang in lang_ids if lang is not None]
+    if len(langs) < len(lang_ids):
+        return None
+    first = n_tokens if border is None else border
+    return (langs[0],) * first + (langs[-1],) * (n_tokens - first)

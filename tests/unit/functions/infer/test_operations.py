@@ -10,23 +10,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.pipeline.schema import parse_request
-from functions.pipeline.schemas import TASKS
+from functions.pipeline.schemas import SCHEMAS, TASKS
 from functions.whole_api import document
 from shared.errors import GlossaError
+from tests.unit.functions.bodies import good
 from tests.unit.functions.infer.world import make, post
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_answers_fit_the_page(task: str) -> None:
     """A real answer of each route is of the schema the page gives."""
-    _validate(post(make(), task, {"inputs": "a <mask>"})[1], f"/v1/{task}", "200")
+    _validate(post(make(), task, good(task))[1], f"/v1/{task}", "200")
     _validate(post(make(), "tokenize", {"inputs": "a"})[1], "/v1/tokenize", "200")
-    problem = post(make(), task, {"inputs": ""})[1]
+    problem = post(make(), task, good(task, ""))[1]
     jsonschema.validate(problem, {"$ref": "#/components/schemas/Problem", "components": document()["components"]})
 
 
 WORDS = st.sampled_from(["a", "b <mask>"])
-ITEMS = WORDS | st.just(3) | st.dictionaries(st.sampled_from(["text", "text_pair", "x"]), WORDS, max_size=2)
+PARTS = WORDS | st.sampled_from([None, 3, [], ["a"], ["a", "b"], ["a", "b", "c"]])
+SPELLINGS = [
+    ["text", "text_pair", "lang"],
+    ["question", "context", "text"],
+    ["query", "documents", "texts", "lang"],
+    ["source_sentence", "sentences"],
+    ["prompt", "choices", "x"],
+    ["sequence", "sequences"],
+]
+ITEMS = (
+    WORDS
+    | st.just(3)
+    | st.sampled_from(SPELLINGS).flatmap(lambda names: st.dictionaries(st.sampled_from(names), PARTS, max_size=3))
+)
 BODIES = st.fixed_dictionaries(
     {},
     optional={
@@ -34,16 +48,18 @@ BODIES = st.fixed_dictionaries(
         "model": st.sampled_from([None, "mini", "", 3]),
         "parameters": st.none()
         | st.dictionaries(
-            st.sampled_from(["top_k", "truncation", "normalize", "aggregation_strategy", "function_to_apply"]),
-            st.sampled_from([0, 1, 1000, 1001, True, False, None, "simple", "softmax", "no", 1.5]),
-            max_size=2,
+            st.sampled_from([name for schema in SCHEMAS.values() for name in schema.model_fields]),
+            st.sampled_from(
+                [0, 1, 1000, 1001, True, False, None, "simple", "softmax", "a {} b", "{}{}", 1.5, ["a"], []]
+            ),
+            max_size=3,
         ),
         "other": st.just(1),
     },
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(TASKS), BODIES)
 def test_the_page_and_the_door_agree(task: str, body: dict[str, Any]) -> None:
     """What the page's schema takes is taken, what it refuses is refused."""

@@ -19,6 +19,7 @@ from shared.errors import GlossaError, NotFound
 from shared.messages import InferCall, Inferred
 from shared.wire import Limits, decode_call, encode_error, encode_inferred
 from tests.loopback import serving
+from tests.unit.functions.bodies import good, spelled
 from tests.unit.functions.infer.world import catalog, journey, post
 
 LIMITS = Limits(max_body_bytes=4 * 2**20, max_rows=1024, max_tokens=16_384, max_row_tokens=32, vocab_size=40_000)
@@ -28,6 +29,11 @@ PARAMETERS: dict[str, list[dict[str, object]]] = {
     "token-classification": [{}, {"aggregation_strategy": "none", "ignore_labels": []}],
     "fill-mask": [{}, {"top_k": 3}, {"targets": ["Haus", "日"]}],
     "feature-extraction": [{}, {"per_token": True}, {"normalize": True}],
+    "question-answering": [{}, {"top_k": 3, "handle_impossible_answer": True}],
+    "multiple-choice": [{"truncation": True}],
+    "rerank": [{"truncation": True}],
+    "text-generation": [{"truncation": True, "max_new_tokens": 4, "num_return_sequences": 2, "do_sample": True}],
+    "zero-shot-classification": [{}, {"multi_label": True}],
 }
 CASES = [(task, parameters) for task in TASKS for parameters in PARAMETERS.get(task, [{}])]
 
@@ -59,7 +65,8 @@ def _direct(calls: Sequence[InferCall]) -> list[Inferred]:
 @pytest.mark.parametrize(("task", "parameters"), CASES)
 def test_http_and_wire_change_no_number(task: str, parameters: dict[str, object]) -> None:
     """Over loopback HTTP each task answers exactly what the desks answer around the engine itself."""
-    body = {"inputs": TEXTS, "parameters": parameters, "model": "mini"}
+    inputs = [spelled(task, text) for text in TEXTS]
+    body = good(task, inputs, **parameters) | {"model": "mini"}
     expected = journey().run(parse_request(task, body), _direct)
     with serving(_replica) as (url, _):
         client = ReplicaClient(url)

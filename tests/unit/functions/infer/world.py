@@ -15,11 +15,12 @@ from functions.pipeline.journey import Journey
 from functions.pipeline.tokenize import Tokenizer, load_tokenizer
 from functions.replica_fake import FakeReplica
 from shared.catalog import Catalog
-from shared.messages import InferCall, Inferred, Tensor
+from shared.messages import InferCall, Inferred, Sampling, Tensor
 from tests.events import FakeContext, request
 
 ARTIFACT = Path(__file__).parents[4] / "checkpoints" / "mini" / "tokenizer.json"
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+NLI = ("contradiction", "neutral", "entailment")
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 
@@ -38,7 +39,12 @@ def catalog() -> Catalog:
         "sentiment": topic | {"default": False},
         "entities": {"task": "token-classification", "prefix": "classifier", "labels": LABELS},
         "mlm": {"task": "fill-mask", "prefix": "lm_head"},
-        "embed": {"task": "feature-extraction"},
+        "embed": {"task": "feature-extraction", "also": ["sentence-similarity"]},
+        "nli": {"task": "text-classification", "also": ["zero-shot-classification"], "labels": NLI},
+        "relevance": {"task": "text-classification", "also": ["rerank"], "labels": ["LABEL_0"]},
+        "answers": {"task": "question-answering"},
+        "choice": {"task": "multiple-choice"},
+        "lm": {"task": "text-generation"},
     }
     model = {
         "family": "xlm-roberta", "checkpoint": "nowhere", "weights_sha256": "0" * 64, "max_tokens": 32,
@@ -74,8 +80,20 @@ def count_ids(call: InferCall) -> Inferred:
             "log_sum_exp": Tensor.floats([9.0] * len(masks)),
             "target_logits": _floats(masks, len(call.target_ids)),
         },
+        "nli": lambda: {"logits": _floats(sums, 3)},
+        "relevance": lambda: {"logits": _floats(sums, 1)},
+        "answers": lambda: {"start": _floats(tokens, 1), "end": _floats([token * 3 for token in tokens], 1)},
+        "choice": lambda: {"logits": _floats(sums, 1)},
+        "lm": lambda: _continued(sums, call.sampling or Sampling()),
     }[call.head]()
     return Inferred(outputs, {"queue": 0.002, "infer": 0.01})
+
+
+def _continued(seeds: Sequence[int], sampling: Sampling) -> dict[str, Tensor]:
+    """Continue each row by the same id, one token more for each further sequence."""
+    lengths = [1 + i % sampling.max_new_tokens for _ in seeds for i in range(sampling.num_return_sequences)]
+    ids = [1000 + seed % 100 for seed in seeds for _ in range(sum(lengths) // len(seeds))]
+    return {"ids": Tensor.ints(ids), "row_lengths": Tensor.ints(lengths)}
 
 
 def _rows(ids: Tensor, lengths: Tensor) -> list[list[int]]:

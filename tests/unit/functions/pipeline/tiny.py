@@ -23,6 +23,7 @@ SENTENCES = [
     line.split("\t")[1] for line in (Path(__file__).parent / "sentences.tsv").read_text(encoding="utf-8").splitlines()
 ]
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+NLI = ("contradiction", "neutral", "entailment")
 KINDS = {
     "sequence": transformers.XLMRobertaForSequenceClassification,
     "tokens": transformers.XLMRobertaForTokenClassification,
@@ -70,7 +71,13 @@ def catalog_model(vocab_size: int, **changes: object) -> Model:
             "topic": {"task": "text-classification", "prefix": "classifier", "labels": LABELS, "default": True},
             "entities": {"task": "token-classification", "prefix": "classifier", "labels": LABELS},
             "mlm": {"task": "fill-mask", "prefix": "lm_head"},
-            "embed": {"task": "feature-extraction"},
+            "embed": {"task": "feature-extraction", "also": ["sentence-similarity"]},
+            "nli": {"task": "text-classification", "also": ["zero-shot-classification"], "labels": NLI},
+            "relevance": {"task": "text-classification", "also": ["rerank"], "labels": ["LABEL_0"]},
+            "answers": {"task": "question-answering"},
+            "beam": {"task": "question-answering", "variant": "beam"},
+            "choice": {"task": "multiple-choice"},
+            "lm": {"task": "text-generation"},
         },
     }  # fmt: skip
     return Model.model_validate(entry | changes)
