@@ -107,6 +107,7 @@ def chosen(found: Mapping[str, Head], wish: Wish) -> dict[str, Head]:
 
 
 def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: Wish) -> dict[str, catalog_file.Value]:
+    mask = facts.mask_token or tokenizer.mask_token
     said: dict[str, catalog_file.Value | None] = {
         "family": facts.family,
         "checkpoint": checkpoint,
@@ -116,8 +117,12 @@ def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: 
         "max_tokens": facts.max_tokens,
         "vocab_size": facts.vocab_size,
         "pad_id": facts.pad_id,
-        "mask_id": tokenizer.id_of("<mask>") if facts.mask_id is None else facts.mask_id,
-        "mask_token": facts.mask_token or ("<mask>" if tokenizer.id_of("<mask>") is not None else None),
+        "mask_id": tokenizer.id_of(mask) if mask is not None else None,
+        "mask_token": mask,
+        "bos_id": facts.bos_id,
+        "eos_id": facts.eos_id,
+        "causal": facts.causal or None,
+        "lang2id": facts.lang2id or None,
         "languages": wish.languages,
     }
     return {key: value for key, value in said.items() if value is not None}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shared.catalog import Head, Model, parse_catalog
 
-Value = str | int | float | bool
+Value = str | int | float | bool | Mapping[str, int]
 
 
 def entry_text(name: str, facts: Mapping[str, Value], heads: Mapping[str, Head]) -> str:
@@ -109,4 +109,6 @@ def _key(name: str) -> str:
 
 def _toml(value: Value) -> str:
     """Write a TOML value; a basic string of TOML is a JSON string but for U+007F."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_key(key)} = {_toml(item)}' for key, item in value.items())} }}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
