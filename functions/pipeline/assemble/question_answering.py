@@ -50,8 +50,8 @@ def value(
 def probabilities(asked: Asked[Parameters], window: Window, answer: Answer) -> tuple[Vector, Vector, float]:
     """Return each token's probability to begin and to end the answer, and that of no answer.
 
-    What cannot be in an answer has 0: the question, and special tokens but the classifying one, which counts where
-    a text spells it out, too.
+    All that is not of the context has 0. The classifying token, also where a question spells it out, takes its share
+    as in the reference, which would even let an answer begin at the latter.
     """
     classifying = asked.tokenizer.layout.first[0]
     allowed = [
@@ -59,7 +59,9 @@ def probabilities(asked: Asked[Parameters], window: Window, answer: Answer) -> t
     ]
     start, end = (_softmax([row[0] for row in answer[name]], allowed) for name in ("start", "end"))
     none = start[0] * end[0]
-    start[0] = end[0] = 0.0
+    for at, side in enumerate(window.sequence_ids):
+        if side != 1:
+            start[at] = end[at] = 0.0
     return start, end, none
 
 

@@ -41,4 +41,7 @@ class Parameters(Common):
 
     def overlap_tokens(self, window: int, room: int) -> int:
         """Return the same; a stride that nobody asked for leaves the windows room to move."""
-        return min(window // 2, USUAL_STRIDE, room // 2) if self.doc_stride is None else self.doc_stride
+        if self.doc_stride is not None:
+            return self.doc_stride
+        usual = min(window // 2, USUAL_STRIDE)
+        return usual if usual < room else room // 2
