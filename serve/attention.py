@@ -37,7 +37,33 @@ class Attention:
         """
         if trace is not None:
             trace.see_attention(layer, qkv, self.scale, causal=self.causal)
-        return self.attend(qkv, pack.spans, self.scale, self.causal)
+        for row in pack.begun:
+            self._keep(layer, qkv, pack, row)
+        if not pack.n_resumed:
+            return self.attend(qkv, pack.spans, self.scale, self.causal)
+        contexts = [self._resume(layer, qkv, pack, row) for row in range(pack.n_resumed)]
+        if pack.whole is not None:
+            rest = qkv[pack.spans.starts[pack.n_resumed] :]
+            contexts.append(self.attend(rest, pack.whole, self.scale, self.causal))
+        return torch.cat(contexts)
+
+    def _keep(self, layer: int, qkv: Tensor, pack: Pack, row: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Keep the keys and values of a row with a cache; return its new queries, all its keys, all its values."""
+        start, kept = pack.spans.starts[row], pack.rows[row]
+        query, keys, values = qkv[start : start + kept.n_tokens].permute(1, 2, 0, 3)
+        if kept.cache is None:
+            raise ValueError("got a row that resumes without a cache. This is a bug.")
+        return query, *kept.cache.write(layer, kept.n_cached, keys, values)
+
+    def _resume(self, layer: int, qkv: Tensor, pack: Pack, row: int) -> Tensor:
+        """Return the contexts of a row whose text before is in its cache: each token sees that, and up to itself."""
+        query, keys, values = self._keep(layer, qkv, pack, row)
+        n_new, n_known = query.shape[1], keys.shape[1]
+        seen = None
+        if n_new > 1:
+            seen = torch.ones(n_new, n_known, dtype=torch.bool, device=qkv.device).tril(n_known - n_new)
+        context = F.scaled_dot_product_attention(query, keys, values, attn_mask=seen, scale=self.scale)
+        return context.transpose(0, 1).reshape(n_new, -1)
 
 
 def attend_runs(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - Attend passes it in place

@@ -16,12 +16,14 @@ import torch
 
 from serve.attention import attention_for
 from serve.bounds import Bounds
+from serve.cache import Caching
 from serve.describe import check_tensors, read_config
 from serve.families import FAMILIES, Encoder, Family
 from serve.families.parts import Parts
-from serve.generation import Rules, Step
-from serve.heads import Head
-from serve.pack import pack_rows
+from serve.generation import Rules, Step, with_cache
+from serve.heads import Head, NextTokenHead
+from serve.next_token import continue_rows
+from serve.pack import Pack, pack_rows
 from serve.rows import Row, RowOutput, RowResult, begin_sound, find_faults, join, split
 from serve.trace import trace_of
 from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
@@ -61,14 +63,26 @@ class PackedEngine:
     """The engine over real weights: one backbone, any number of heads."""
 
     def __init__(
-        self, model: Model, encoder: Encoder, heads: Mapping[str, Head], device: torch.device, bounds: Bounds
+        self,
+        model: Model,
+        encoder: Encoder,
+        heads: Mapping[str, Head],
+        *,
+        bounds: Bounds,
+        rules: Rules,
+        caching: Caching,
     ) -> None:
+        """Take the parts of a model; `rules` are its family's, `caching` is how it keeps keys and values if causal."""
         self.model = model
         self.bounds = bounds
         self._encoder = encoder
         self._heads = heads
-        self._device = device
-        self._rules = Rules(eos_id=model.eos_id)
+        self._caching = caching
+        self._rules = replace(
+            rules,
+            eos_id=rules.eos_id if model.eos_id is None else model.eos_id,
+            cache_token_bytes=caching.token_bytes if model.causal else 0,
+        )
 
     def begin(self, row: Row) -> Row:
         """Return a generating row as its first pass reads it, as Engine.begin says."""
@@ -83,18 +97,28 @@ class PackedEngine:
         return [fault or answers[index] for index, fault in enumerate(faults)]
 
     def _answer(self, rows: Mapping[int, Row]) -> dict[int, RowResult]:
-        pack = pack_rows(rows, self._device)
+        begun = {index: self._with_cache(self.begin(row)) for index, row in rows.items()}
+        pack = pack_rows(begun, self._caching.device)
         trace = trace_of(pack, self._encoder.n_layers)
         states = self._encoder(pack, trace)
         answers: dict[int, RowResult] = {}
         for name, members in pack.by_head().items():
-            for member, output in zip(members, self._heads[name](states, pack, members), strict=True):
-                whole = output if trace is None else {**output, **trace.output(member)}
+            for member, output in zip(members, self._read(name, states, pack, members), strict=True):
+                whole = output if trace is None or isinstance(output, Step) else {**output, **trace.output(member)}
                 answers[pack.order[member]] = self._finite(whole, name)
         return answers
 
-    def _finite(self, output: RowOutput, head: str) -> RowResult:
-        if all(bool(tensor.isfinite().all()) for tensor in output.values()):
+    def _read(self, name: str, states: torch.Tensor, pack: Pack, members: list[int]) -> Sequence[RowOutput | Step]:
+        head = self._heads[name]
+        if isinstance(head, NextTokenHead):
+            return continue_rows(head, states, pack, members, self._rules)
+        return head(states, pack, members)
+
+    def _with_cache(self, row: Row) -> Row:
+        return with_cache(row, self._caching) if row.cache_bytes else row
+
+    def _finite(self, output: RowOutput | Step, head: str) -> RowResult:
+        if isinstance(output, Step) or all(bool(tensor.isfinite().all()) for tensor in output.values()):
             return output
         said = f"got numbers that are not finite from head {self.model.name}:{head}, expected finite ones"
         return NotFinite(said, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")
@@ -138,7 +162,9 @@ def build_engine(
     parts = parts or replace(Parts(), attend=attention_for(device, dtype, head_width))
     encoder = family.build_encoder(config, placed, parts)
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
-    return PackedEngine(model, encoder, heads, device, family.bounds(config))
+    bounds = family.bounds(config)
+    caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
+    return PackedEngine(model, encoder, heads, bounds=bounds, rules=family.rules(config), caching=caching)
 
 
 def infer(engine: Engine, call: InferCall) -> Inferred:

@@ -58,13 +58,12 @@ T = TypeVar("T", bound=Item)
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[T]):
-    """An item in a queue: its place in the order of admission, and where it stands."""
+    """An item in a queue: its place in the order of arrival, and where it stands."""
 
     item: T
     number: int
     n_tokens: int
     came_back: bool = False
-    is_waiting: bool = True
     staged_at_pass: int | None = None
 
 
@@ -141,7 +140,6 @@ class FairQueue(Generic[T]):
         else:
             del self._window[entry.number]
             self._window_tokens -= entry.n_tokens
-        entry.is_waiting = False
         self._n_rows -= 1
 
     def take(self, budget_tokens: int, window_tokens: int, near_tokens: int | None = None) -> list[Entry[T]]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from serve.bounds import Bounds
-from serve.cache import Cache
 from serve.generation import Generation, Rules, Step, advance
 from serve.rows import Row, RowOutput, RowResult, begin_sound, find_faults
 from serve.sampling import choose
@@ -19,6 +18,7 @@ from shared.catalog import Head, Model
 
 WIDTH = 16
 BOUNDS = Bounds(n_layers=2, n_heads=2, n_types=2, n_positions=1024, n_langs=16)
+BEAM = 3  # starts, and ends for each, of a beam head
 LABELS = 2  # of a head whose catalog entry names none
 
 
@@ -58,8 +58,7 @@ class FakeEngine:
         text = int(state.asked.input_ids.sum()) + sum(state.new_ids) * (1 + len(state.new_ids))
         logits = _numbers(torch.tensor([text]), self.model.vocab_size)[0]
         token, random = choose(logits, state.sampling, state.random)
-        cache = Cache(1, 1, 1, 0, torch.float32, torch.device("cpu")) if self.rules.cache_token_bytes else None
-        return advance(row, token, random, self.rules, cache)
+        return advance(row, token, random, self.rules)
 
 
 def _numbers(ids: torch.Tensor, width: int) -> torch.Tensor:
@@ -96,9 +95,30 @@ def _embed(row: Row, _: Head, __: int) -> RowOutput:
     return {"vectors": torch.nn.functional.normalize(vectors) if row.normalize else vectors}
 
 
+def _span(row: Row, head: Head, _: int) -> RowOutput:
+    if not head.variant:
+        start, end = _numbers(row.input_ids, 2).T
+        return {"start": start, "end": end}
+    places = _numbers(row.input_ids.sum()[None], BEAM * BEAM + BEAM).abs() * (row.n_tokens - 1)
+    ranks = _numbers(row.input_ids.sum()[None], BEAM * BEAM + BEAM + 1).abs()
+    return {
+        "start_top_log_probs": ranks[:, :BEAM],
+        "start_top_index": places[:, :BEAM].to(torch.int32),
+        "end_top_log_probs": ranks[:, BEAM:-1],
+        "end_top_index": places[:, BEAM:].to(torch.int32),
+        "cls_logits": ranks[:, -1:],
+    }
+
+
+def _choose(row: Row, _: Head, __: int) -> RowOutput:
+    return {"logits": _numbers(row.input_ids.sum()[None], 1)}
+
+
 _ANSWERS: Mapping[str, Callable[[Row, Head, int], RowOutput]] = {
     "text-classification": _classify,
     "token-classification": _tag,
     "fill-mask": _fill,
     "feature-extraction": _embed,
+    "question-answering": _span,
+    "multiple-choice": _choose,
 }

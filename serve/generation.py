@@ -18,7 +18,7 @@ from shared.errors import GlossaError, Unprocessable
 from shared.messages import Sampling
 
 if TYPE_CHECKING:
-    from serve.cache import Cache
+    from serve.cache import Cache, Caching
     from serve.rows import Row, RowOutput
     from shared.catalog import Model
 
@@ -89,11 +89,17 @@ def is_blank(row: Row, rules: Rules) -> bool:
     )
 
 
-def advance(row: Row, token: int, random: Tensor | None, rules: Rules, cache: Cache | None = None) -> Step | RowOutput:
+def with_cache(row: Row, caching: Caching) -> Row:
+    """Return a row that has begun with room for its keys and values."""
+    state = state_of(row)
+    return row if state.cache is not None else replace(row, state=replace(state, cache=caching.make(state.most_tokens)))
+
+
+def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step | RowOutput:
     """Return what a row is after `token`: its next pass, or its output when it is done.
 
     The output is `ids` INT32 [new tokens], the end-of-sequence token included as `generate` returns it, and
-    `row_lengths` INT32 [1]. `cache` holds the keys and values of what this pass read.
+    `row_lengths` INT32 [1].
     """
     state = state_of(row)
     new_ids = (*state.new_ids, token)
@@ -103,8 +109,8 @@ def advance(row: Row, token: int, random: Tensor | None, rules: Rules, cache: Ca
             "row_lengths": torch.tensor([len(new_ids)], dtype=torch.int32),
         }
     n_read = state.n_cached + row.n_tokens - (rules.mask_id is not None)
-    state = replace(state, new_ids=new_ids, random=random, cache=cache, n_cached=0 if cache is None else n_read)
-    following = _next_pass(state, rules)
+    n_cached = n_read if rules.cache_token_bytes else 0
+    following = _next_pass(replace(state, new_ids=new_ids, random=random, n_cached=n_cached), rules)
     return Step(following, following.n_tokens)
 
 
@@ -141,8 +147,17 @@ def _range_fault(sampling: Sampling) -> GlossaError | None:
 def _beside_fault(row: Row, model: Model) -> GlossaError | None:
     if row.token_type_ids is not None:
         return Unprocessable("got token_type_ids, generation takes none")
+    if row.layers or row.attentions:
+        return Unprocessable("got layers or attentions, generation answers with tokens alone")
     if row.position_ids is not None and model.family == "xlm":
         return Unprocessable("got position_ids, generation of family xlm counts its own")
+    if row.position_ids is not None and len(row.position_ids):
+        last, more = int(row.position_ids[-1]), (row.sampling or Sampling()).max_new_tokens
+        if last + more > model.max_tokens + model.pad_id:
+            return Unprocessable(
+                f"got position_ids up to {last} and max_new_tokens {more}, model {model.name} has places up to "
+                f"{model.max_tokens + model.pad_id}"
+            )
     if row.lang_ids is not None and len(langs := set(row.lang_ids.tolist())) > 1:
         return Unprocessable(f"got lang_ids {sorted(langs)[:8]} in one row, generation continues in one language")
     return None

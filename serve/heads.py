@@ -132,19 +132,29 @@ class MaskedLmHead:
 
 
 class NextTokenHead:
-    """The LM head of a generating model at the last token of each row."""
+    """The LM head of a generating model at the last token of each row, for `serve.next_token` to choose by.
 
-    def __init__(self, transform: Callable[[Tensor], Tensor], decoder: Decoder) -> None:
+    Logits exist for as many rows at a time as `block_bytes` hold (at least one): `at_once`.
+    """
+
+    def __init__(
+        self, transform: Callable[[Tensor], Tensor], decoder: Decoder, *, block_bytes: int = BLOCK_BYTES
+    ) -> None:
         self.transform, self.decoder = transform, decoder
+        self.at_once = max(1, block_bytes // (FP32_BYTES * decoder.vocab_size))
 
-    def logits(self, states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:
-        """Return the logits of what follows each row, float32 [rows, vocabulary], on the device."""
+    def last_states(self, states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:
+        """Return the state of each row's last token, [rows, width]."""
         last = [pack.spans.starts[m] + pack.spans.lengths[m] - 1 for m in members]
-        return self.decoder(self.transform(states[torch.tensor(last).to(states.device)]))
+        return states[torch.tensor(last).to(states.device)]
+
+    def score(self, last: Tensor) -> Tensor:
+        """Return the logits of what follows states [rows, width], float32 [rows, vocabulary], on the device."""
+        return self.decoder(self.transform(last))
 
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Return `logits` [1, vocabulary] of each row."""
-        return [{"logits": row} for row in torch.split(self.logits(states, pack, members).cpu(), 1)]
+        return [{"logits": row} for row in torch.split(self.score(self.last_states(states, pack, members)).cpu(), 1)]
 
 
 class EmbedHead:

@@ -46,7 +46,9 @@ class Pack:
     """Rows in packed order. `order[i]` is the caller's index of row i; `ids` int32 [tokens] is on the device.
 
     `lang_ids`, `token_type_ids`, `position_ids` are int64 [tokens] on the device, ABSENT at the tokens of
-    rows that have none, and None where no row has any.
+    rows that have none, and None where no row has any. The first `n_resumed` rows read on from a cache;
+    `whole` is where the others lie, counted from the first of them, None where there are no others;
+    `begun` are those of them that keep what they read in a cache.
     """
 
     rows: tuple[Row, ...]
@@ -56,6 +58,9 @@ class Pack:
     lang_ids: torch.Tensor | None = None
     token_type_ids: torch.Tensor | None = None
     position_ids: torch.Tensor | None = None
+    n_resumed: int = 0
+    whole: Spans | None = None
+    begun: tuple[int, ...] = ()
 
     def by_head(self) -> Mapping[str, list[int]]:
         """Return the packed row indices of each head."""
@@ -73,18 +78,27 @@ class Pack:
 
 
 def pack_rows(rows: Mapping[int, Row], device: torch.device) -> Pack:
-    """Pack rows, given by the caller's index, shortest first (equal lengths keep their order)."""
-    order = sorted(rows, key=lambda index: rows[index].n_tokens)
+    """Pack rows, given by the caller's index: those that read on first, then shortest first.
+
+    Equal lengths keep their order.
+    """
+    order = sorted(rows, key=lambda index: (not rows[index].n_cached, rows[index].n_tokens))
     packed = tuple(rows[index] for index in order)
+    lengths = [row.n_tokens for row in packed]
+    n_resumed = sum(row.n_cached > 0 for row in packed)
+    spans = lay_out(lengths, device)
     ids = torch.cat([row.input_ids for row in packed]).to(device)
     return Pack(
         rows=packed,
         order=tuple(order),
         ids=ids,
-        spans=lay_out([row.n_tokens for row in packed], device),
+        spans=spans,
         lang_ids=_beside([row.lang_ids for row in packed], packed, device),
         token_type_ids=_beside([row.token_type_ids for row in packed], packed, device),
         position_ids=_beside([row.position_ids for row in packed], packed, device),
+        n_resumed=n_resumed,
+        whole=_rest(spans, n_resumed, device),
+        begun=tuple(i for i, row in enumerate(packed) if row.cache is not None and not row.n_cached),
     )
 
 
@@ -99,6 +113,13 @@ def lay_out(lengths: Sequence[int], device: torch.device) -> Spans:
         bounds=torch.tensor(bounds, dtype=torch.int32).to(device),
         row_of_token=torch.repeat_interleave(sizes, output_size=bounds[-1]).to(device),
     )
+
+
+def _rest(spans: Spans, n_resumed: int, device: torch.device) -> Spans | None:
+    """Return the spans of the rows behind those that read on, counted from the first of them."""
+    if not n_resumed:
+        return spans
+    return lay_out(spans.lengths[n_resumed:], device) if n_resumed < len(spans.lengths) else None
 
 
 def _beside(ids: Sequence[torch.Tensor | None], rows: Sequence[Row], device: torch.device) -> torch.Tensor | None:

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 import torch
 
+from serve.cache import Cache
 from serve.generation import Generation, Rules, Step, begin
 from serve.generation import find_fault as generation_fault
 from shared.catalog import Model
@@ -61,6 +62,16 @@ class Row:
     def most_tokens(self) -> int:
         """Number of tokens it may come to: those of its text, and all that may be generated."""
         return self.n_tokens if self.state is None else self.state.most_tokens
+
+    @property
+    def n_cached(self) -> int:
+        """Number of tokens of its text that no pass reads again."""
+        return 0 if self.state is None else self.state.n_cached
+
+    @property
+    def cache(self) -> Cache | None:
+        """Keys and values of its text, where it keeps them."""
+        return None if self.state is None else self.state.cache
 
     @property
     def cache_bytes(self) -> int:

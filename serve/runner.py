@@ -112,13 +112,19 @@ class Runner:
 
     def _run(self) -> None:
         try:
-            while (work := self._next()) is not None:
-                if isinstance(work, Future):
-                    self._run_probe(work)
-                else:
-                    self._run_batch(work)
+            while self._work():
+                pass
         finally:
             self._end()
+
+    def _work(self) -> bool:
+        """Run the next probe or batch, and keep no hold on its rows; False once drained."""
+        work = self._next()
+        if isinstance(work, Future):
+            self._run_probe(work)
+        elif work is not None:
+            self._run_batch(work)
+        return work is not None
 
     def _next(self) -> Future[None] | Batch[Item] | None:
         """Wait for the next probe or batch; None once drained."""

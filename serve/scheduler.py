@@ -97,7 +97,8 @@ class Scheduler(Generic[T]):
             for priority in ("interactive", "batch")
         }
         self._calls: dict[object, dict[int, Entry[T]]] = {}
-        self._deadlines: list[tuple[float, int, Entry[T]]] = []
+        self._deadlines: list[tuple[float, int]] = []
+        self._timed: dict[int, Entry[T]] = {}  # waiting rows with a deadline, by number
         self._backlog = Backlog(max_backlog_tokens, max_cache_bytes, self._tuning.most_share)
         self._running: dict[int, list[Entry[T]]] = {}
         self._expired: list[T] = []
@@ -193,7 +194,8 @@ class Scheduler(Generic[T]):
         self._queues[item.priority].push(entry)
         self._calls.setdefault(item.key, {})[entry.number] = entry
         if math.isfinite(item.deadline_s):
-            heapq.heappush(self._deadlines, (item.deadline_s, entry.number, entry))
+            heapq.heappush(self._deadlines, (item.deadline_s, entry.number))
+            self._timed[entry.number] = entry
         self._backlog.hold(item)
 
     def _withdraw(self, entry: Entry[T]) -> None:
@@ -203,6 +205,8 @@ class Scheduler(Generic[T]):
         self._backlog.release(entry.item)
 
     def _forget(self, entry: Entry[T]) -> None:
+        """Keep no hold on a row that waits no more, nor on what it keeps."""
+        self._timed.pop(entry.number, None)
         rows = self._calls[entry.item.key]
         del rows[entry.number]
         if not rows:
@@ -211,12 +215,12 @@ class Scheduler(Generic[T]):
     def _expire(self, now_s: float) -> None:
         """Take out rows past their deadline; the next batch reports them."""
         while self._deadlines and self._deadlines[0][0] <= now_s:
-            entry = heapq.heappop(self._deadlines)[2]
-            if entry.is_waiting:
+            entry = self._timed.get(heapq.heappop(self._deadlines)[1])
+            if entry is not None:
                 self._withdraw(entry)
                 self._expired.append(entry.item)
         if len(self._deadlines) > 2 * len(self) + 64:  # mostly rows that have left already
-            self._deadlines = [known for known in self._deadlines if known[2].is_waiting]
+            self._deadlines = [known for known in self._deadlines if known[1] in self._timed]
             heapq.heapify(self._deadlines)
 
     def _take(self) -> list[Entry[T]]:

@@ -15,9 +15,10 @@ from transformers import XLMRobertaConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
-from serve.families.checks import check_sizes, parse_config
+from serve.families.checks import check_sizes, first_id, parse_config
 from serve.families.parts import Parts, norm_of
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
+from serve.generation import Rules
 from serve.pack import ABSENT, Pack
 from serve.trace import Trace
 from serve.weights import CheckpointError
@@ -177,6 +178,11 @@ def is_causal(config: Any) -> bool:
 def lang2id(config: Any) -> dict[str, int]:  # noqa: ARG001 - other families have some
     """Return the ids of languages: this family reads none."""
     return {}
+
+
+def rules(config: Any) -> Rules:
+    """Return how a model of this configuration continues texts."""
+    return Rules(eos_id=first_id(config.eos_token_id))
 
 
 def bounds(config: Any) -> Bounds:

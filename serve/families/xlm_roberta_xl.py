@@ -35,6 +35,7 @@ from serve.families.xlm_roberta import (
     norm_shapes,
     pad_id,
     pair,
+    rules,
     vocab_size,
     width,
 )  # fmt: skip
@@ -44,7 +45,7 @@ from shared.catalog import Family
 
 __all__ = [  # what this family shares with XLM-RoBERTa, as families.Family names it
     "OTHER_HEADS", "PREFIX", "UNUSED", "WORDS", "bounds", "build_head", "find_heads", "head_shapes", "is_causal",
-    "lang2id", "max_tokens", "pad_id", "vocab_size", "width",
+    "lang2id", "max_tokens", "pad_id", "rules", "vocab_size", "width",
 ]  # fmt: skip
 
 FAMILY: Family = "xlm-roberta-xl"

@@ -152,6 +152,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.rows.done(self.running.pop(), 0.01)
         assert (self.waiting, len(self.rows), self.rows.backlog_tokens) == (set(), 0, 0)
         assert not self.rows._calls
+        assert not self.rows._timed
         assert self.rows._backlog.is_empty
         assert all(not queue._window and not queue._turns for queue in self.rows._queues.values())
 
