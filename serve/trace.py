@@ -49,11 +49,15 @@ class Trace:
             kept.append(scores.softmax(-1).cpu())
 
     def output(self, member: int) -> RowOutput:
-        """Return `hidden_states` [1 or tokens, layers, width] and `attentions` [n], where the row asks for them."""
+        """Return `hidden_states` [1 or tokens, layers, width], and `attentions` [n] with `attention_sizes` [1, layers].
+
+        Where the row asks for them; a layer's size is its heads x tokens x tokens.
+        """
         output: dict[str, Tensor] = {}
         if layers := self._layers.get(member):
             output["hidden_states"] = torch.stack([self._states[member, layer] for layer in layers], dim=1)
         if attentions := self._attentions.get(member):
+            output["attention_sizes"] = torch.tensor([[own.numel() for own in attentions]], dtype=torch.int32)
             output["attentions"] = torch.stack(attentions).flatten()
         return output
 

@@ -1,0 +1,1 @@
+"""Answers recorded from libraries that the environment no longer has, and what replays them."""

@@ -1,0 +1,42 @@
+"""Answers to questions are those of the last transformers with such a pipeline: see `record_question_answering`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.goldens import toy_checkpoint
+from tests.task_judge import Difference, asker
+
+RECORDED: Mapping[str, Any] = json.loads(
+    (Path(__file__).parent / "question_answering.json").read_text(encoding="utf-8")
+)
+ANEW = "record anew: tests/goldens/record_question_answering.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw the checkpoint that was recorded."""
+    model = toy_checkpoint.draw()
+    assert toy_checkpoint.digest(model) == RECORDED["weights_sha256"], ANEW
+    assert toy_checkpoint.tokenizer_digest() == RECORDED["tokenizer_sha256"], ANEW
+    made = tmp_path_factory.mktemp("question-answering")
+    toy_checkpoint.write(model, made)
+    return made
+
+
+def test_answers_are_those_recorded_from_the_reference(folder: Path) -> None:
+    """In sixteen languages, short and long, with every parameter: same spans, scores to four digits."""
+    ask = asker(folder, "question-answering")
+    difference = Difference()
+    for case in RECORDED["cases"]:
+        inputs = {"question": case["question"], "context": case["context"]}
+        [ours] = ask({"inputs": [inputs], "parameters": case["parameters"]}).values
+        difference.compare(ours, case["answer"], f"{case['lang']} {case['parameters']}")
+    assert difference.strange == []
+    assert difference.relative <= 1e-4
+    assert difference.n_values > len(RECORDED["cases"])

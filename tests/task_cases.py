@@ -1,0 +1,177 @@
+"""The questions put to each task and what the reference's pipeline answers: parameters, texts in fifty languages.
+
+A new task gets one entry in `CASES`. Must not know our engine or desks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import regex  # type: ignore[import-untyped]  # it ships no types
+import torch
+
+LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "I-MISC", "X")
+HARD = ("a", "x </s> y", "\ufeffb  c\n d", "ﬁn Würde ½ km²", "New York, Sao Paulo\tRio", "👍🏽 ok 🇩🇪 no", "!?", "  a  ")
+MIN_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request, and what the reference says to it: one value per input."""
+
+    inputs: Sequence[Any]
+    parameters: Mapping[str, Any]
+    theirs: Sequence[Any]
+
+
+Questions = Callable[[Sequence[str], Any], Iterator[Question]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One task on one class of checkpoint; `mini_head` is what mini has for it, empty where it has nothing."""
+
+    task: str
+    kind: str
+    questions: Questions
+    mini_head: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def mini_labels(self, folder: Path) -> Sequence[str]:
+        """Return the labels of mini's head."""
+        heads = json.loads((folder / "heads.json").read_text(encoding="utf-8"))
+        labels: Sequence[str] = heads.get(self.mini_head, {}).get("labels", ())
+        return labels
+
+
+def _question(pipe: Any, inputs: Sequence[Any], **parameters: Any) -> Question:
+    """Ask the pipeline input by input, as transformers does without a batch size: nothing is padded."""
+    return Question(inputs, parameters, [pipe(value, **parameters) for value in inputs])
+
+
+def _classify(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
+    texts = [*sentences, *HARD]
+    yield _question(pipe, texts, top_k=1)
+    yield _question(pipe, texts, top_k=None)
+    for function in ("none", "sigmoid", "softmax"):
+        yield _question(pipe, texts[:12], top_k=3, function_to_apply=function)
+    pairs = [{"text": a, "text_pair": b} for a, b in zip(texts[:12], texts[5:], strict=False)]
+    yield _question(pipe, pairs, top_k=None)
+    long = [" ".join([*sentences, *sentences]), {"text": " ".join(sentences), "text_pair": " ".join(sentences[::-1])}]
+    yield _question(pipe, long, top_k=None, truncation=True)
+
+
+def _tokens(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
+    """Ask for tokens, and for entities where no token divides a letter: there ours are our own."""
+    texts = [text for text in (*sentences, *HARD) if unicodedata.is_normalized("NFC", text)]
+    yield _question(pipe, texts, aggregation_strategy="none", ignore_labels=["O"])
+    yield _question(pipe, texts, aggregation_strategy="none", ignore_labels=[])
+    texts = [text for text in texts if not divided(text, pipe.tokenizer)]
+    for strategy, ignored in (("simple", ["O"]), ("simple", []), ("first", []), ("average", ["O", "X"]), ("max", [])):
+        yield _question(pipe, texts, aggregation_strategy=strategy, ignore_labels=ignored)
+    long = [" ".join(texts), " ".join(texts[10:])]
+    for strategy, stride in (("simple", 0), ("simple", 64), ("first", 128), ("average", 7), ("max", 30)):
+        yield _question(pipe, long, aggregation_strategy=strategy, stride=stride)
+
+
+def divided(text: str, reader: Any) -> bool:
+    """Whether a token of the text begins or ends inside a grapheme cluster."""
+    offsets = reader(text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
+    letters = {match.start() for match in regex.finditer(r"\X", text)} | {len(text)}
+    return not {place for span in offsets for place in span} <= letters
+
+
+def _masks(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
+    texts = [masked(text) for text in sentences]
+    yield _question(pipe, texts)
+    for parameters in ({"top_k": 3}, {"targets": ["Menschen", "▁a", "людей", "qqqq", "的"]}, {"targets": "s"}):
+        yield _question(pipe, texts[:12], **parameters)
+    several = [f"<mask> {text} <mask>." for text in texts[:10]] + ["<mask>", "a<pad> <mask> </s> <mask>"]
+    yield _question(pipe, several, top_k=2)
+
+
+def masked(text: str) -> str:
+    """Return a text with its middle word masked; of a text without spaces, the middle letter."""
+    words = text.split(" ")
+    if len(words) < MIN_WORDS:
+        return f"{text[: len(text) // 2]}<mask>{text[len(text) // 2 + 1 :]}"
+    return " ".join([*words[: len(words) // 2], "<mask>", *words[len(words) // 2 + 1 :]])
+
+
+def _features(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
+    texts = [*sentences, *HARD]
+    tokens = [pipe(text)[0] for text in texts]
+    yield Question(texts, {"per_token": True}, tokens)
+    yield Question(texts, {}, [_mean(vectors) for vectors in tokens])
+    yield Question(texts, {"pooling": "max"}, [[max(column) for column in zip(*own, strict=True)] for own in tokens])
+    yield Question(texts, {"pooling": "cls", "normalize": True}, [_unit(vectors[0]) for vectors in tokens])
+    pipe.model.set_attn_implementation("eager")  # no other has probabilities to give
+    seen = [_seen(pipe, text) for text in texts[:4]]
+    yield Question(texts[:4], {"per_token": True, "layers": [0, 1, -1], "attentions": True}, seen)
+
+
+def _seen(pipe: Any, text: str) -> dict[str, Any]:
+    """Return what the reference's model has inside: states after no, one and all layers, and all attentions."""
+    with torch.no_grad():
+        read = pipe.tokenizer(text, return_tensors="pt")
+        found = pipe.model(**read, output_hidden_states=True, output_attentions=True)
+    return {
+        "vectors": found.last_hidden_state[0].tolist(),
+        "hidden_states": [found.hidden_states[layer][0].tolist() for layer in (0, 1, -1)],
+        "attentions": [layer[0].tolist() for layer in found.attentions],
+    }
+
+
+def _mean(vectors: Sequence[Sequence[float]]) -> list[float]:
+    return [math.fsum(column) / len(vectors) for column in zip(*vectors, strict=True)]
+
+
+def _unit(vector: Sequence[float]) -> list[float]:
+    length = math.sqrt(math.fsum(x * x for x in vector))
+    return [x / length for x in vector]
+
+
+def _zero_shot(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
+    labels = ["rights", "Sport", "политика", "科学"]
+    for parameters in ({}, {"multi_label": True}, {"hypothesis_template": "Thema: {}!"}):
+        yield _question(pipe, [*sentences, *HARD], candidate_labels=labels, **parameters)
+    yield _question(pipe, sentences[:9], candidate_labels="one, other ,third")
+    yield _question(pipe, sentences[:9], candidate_labels=["alone"])
+
+
+def _generate(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
+    texts = [*sentences[:24], *HARD]
+    kept = {"max_new_tokens": 12, "do_sample": False}
+    for full in (True, False):
+        theirs = [pipe(text, return_full_text=full, **kept) for text in texts]
+        yield Question(texts, {**kept, "return_full_text": full}, theirs)
+
+
+SEQUENCE = "XLMRobertaForSequenceClassification"
+TOKENS = "XLMRobertaForTokenClassification"
+CLASSIFY = "text-classification"
+NLI = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
+CASES: Mapping[str, Case] = {
+    "text-classification": Case(CLASSIFY, SEQUENCE, _classify, "topic"),
+    "text-classification (multi-label)": Case(
+        CLASSIFY, SEQUENCE, _classify, config={"problem_type": "multi_label_classification"}
+    ),
+    "text-classification (regression)": Case(CLASSIFY, SEQUENCE, _classify, config={"problem_type": "regression"}),
+    "text-classification (one label)": Case(CLASSIFY, SEQUENCE, _classify, config={"id2label": {0: "LABEL_0"}}),
+    "token-classification": Case(
+        "token-classification", TOKENS, _tokens, "entities", {"id2label": dict(enumerate(LABELS))}
+    ),
+    "fill-mask": Case("fill-mask", "XLMRobertaForMaskedLM", _masks, "lm_head"),
+    "feature-extraction": Case("feature-extraction", "XLMRobertaModel", _features, "embed"),
+    "zero-shot-classification": Case("zero-shot-classification", SEQUENCE, _zero_shot, config=NLI),
+    "zero-shot-classification (entailment first)": Case(
+        "zero-shot-classification", SEQUENCE, _zero_shot, config={"id2label": {0: "entailment", 1: "not"}}
+    ),
+    "text-generation": Case("text-generation", "XLMRobertaForCausalLM", _generate, config={"is_decoder": True}),
+}

@@ -1,0 +1,162 @@
+"""Answers of whole tasks against `transformers` pipelines: same checkpoint, same texts, same parameters.
+
+Ours go through all desks and the real engine; theirs are what the pipeline says. Labels, words and
+places must be the same, numbers within `BOUND` in float32.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import transformers
+from safetensors.torch import load_file, save_file
+
+from functions.pipeline.journey import Journey
+from functions.pipeline.schema import parse_request
+from functions.pipeline.tokenize import load_tokenizer
+from serve.engine import infer, load_engine
+from shared.catalog import Catalog
+from shared.messages import InferCall, Inferred, Result
+from tests.checkpoints import catalog_model, draw, write
+from tests.task_cases import CASES, Case
+
+ROOT = Path(__file__).parents[1]
+MINI = ROOT / "checkpoints" / "mini"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+BOUND = 1e-4
+SOURCES = ("random", "mini")
+Ask = Callable[[Mapping[str, object]], Result]
+
+
+@dataclass
+class Difference:
+    """How far two answers are apart: what is not the same, and the largest distance of numbers.
+
+    `delta` is absolute up to 1 and relative above, `relative` is relative to the reference's number.
+    """
+
+    n_values: int = 0
+    delta: float = 0.0
+    relative: float = 0.0
+    strange: list[str] = field(default_factory=list)
+
+    def compare(self, ours: Any, theirs: Any, where: str) -> None:
+        """Walk both answers at once."""
+        if isinstance(theirs, Mapping) and isinstance(ours, Mapping) and list(ours) == list(theirs):
+            for name in theirs:
+                self.compare(ours[name], theirs[name], f"{where}.{name}")
+        elif isinstance(theirs, list | tuple) and isinstance(ours, list | tuple) and len(ours) == len(theirs):
+            for at, (mine, their) in enumerate(zip(ours, theirs, strict=True)):
+                self.compare(mine, their, f"{where}[{at}]")
+        elif hasattr(theirs, "__float__") and not isinstance(theirs, int) and isinstance(ours, float):
+            self._see(ours, float(theirs))
+        elif ours == theirs and not isinstance(theirs, Mapping | list | tuple):
+            self.n_values += 1
+        else:
+            self.strange.append(f"{where}: got {str(ours)[:120]!a}, the reference says {str(theirs)[:120]!a}")
+
+    def _see(self, ours: float, theirs: float) -> None:
+        self.n_values += 1
+        distance, size = abs(ours - theirs), abs(theirs)
+        self.delta = max(self.delta, distance / max(1.0, size))
+        self.relative = max(self.relative, distance / max(1e-9, size))
+
+
+@dataclass(frozen=True)
+class TaskVerdict:
+    """One row of the table: a task of one checkpoint."""
+
+    task: str
+    source: str
+    n_answers: int
+    difference: Difference
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that is no number is the same, and numbers are within the bound."""
+        return not self.difference.strange and self.difference.delta <= BOUND and self.difference.n_values > 0
+
+
+def trial(name: str, source: str, folder: Path, step: int = 1) -> TaskVerdict:
+    """Judge one case of `task_cases.CASES` on a random or the mini checkpoint, written into `folder`.
+
+    With a `step`, on every so manieth sentence. An answer that is an error of ours is raised.
+    """
+    case = CASES[name]
+    checkpoint(case, source, folder)
+    network = getattr(transformers, case.kind).from_pretrained(folder, dtype="float32").eval()
+    reader = transformers.AutoTokenizer.from_pretrained(folder)
+    make_pipeline: Any = transformers.pipeline  # overloads for every task
+    pipe = make_pipeline(case.task, model=network, tokenizer=reader, device="cpu")
+    ask = asker(folder, case.task)
+    difference, n_answers = Difference(), 0
+    for question in case.questions(sentences()[::step], pipe):
+        ours = ask({"inputs": list(question.inputs), "parameters": dict(question.parameters)}).values
+        n_answers += len(question.theirs)
+        difference.compare(list(ours), list(question.theirs), f"{dict(question.parameters)}")
+    return TaskVerdict(name, source, n_answers, difference)
+
+
+def all_trials() -> list[tuple[str, str]]:
+    """Return case and source of every row of the table."""
+    return [(name, source) for name, case in CASES.items() for source in SOURCES if source != "mini" or case.mini_head]
+
+
+def asker(folder: Path, task: str) -> Ask:
+    """Return what asks a checkpoint folder a task through all desks and the engine, in float32."""
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    facts = {"tokenizer_sha256": tokenizer.fingerprint, "mask_id": tokenizer.id_of("<mask>"), "mask_token": "<mask>"}
+    model = catalog_model(folder, name="judged", tokens_per_s=1e9, **facts)
+    engine = load_engine(model, folder.parent)
+    journey = Journey(Catalog(default_model="judged", models={"judged": model}), {"judged": tokenizer})
+
+    def answer(calls: Sequence[InferCall]) -> list[Inferred]:
+        return [infer(engine, call) for call in calls]
+
+    return lambda body: journey.run(parse_request(task, body), answer)
+
+
+def checkpoint(case: Case, source: str, folder: Path) -> None:
+    """Write the case's checkpoint as its users have it: one head, float32, tokenizer beside it."""
+    folder.mkdir(parents=True)
+    if source == "mini":
+        _plain_mini(case, folder)
+    else:
+        settings = {"vocab_size": 32_000, "type_vocab_size": 1, "bos_token_id": 0, "eos_token_id": 2, **case.config}
+        if "id2label" in settings:
+            settings["label2id"] = {label: index for index, label in settings["id2label"].items()}
+        write(draw(case.kind, **settings), folder)
+    for name in TOKENIZER_FILES:
+        shutil.copy(MINI / name, folder)
+
+
+def _plain_mini(case: Case, folder: Path) -> None:
+    """Write one head of mini under the names its class has."""
+    heads = transformers.AutoConfig.from_pretrained(MINI)
+    labels: Sequence[str] = case.mini_labels(MINI)
+    if labels:
+        heads.id2label = dict(enumerate(labels))
+        heads.label2id = {label: index for index, label in enumerate(labels)}
+    heads.architectures, heads.dtype = [case.kind], "float32"
+    heads.save_pretrained(folder)
+    own = f"heads.{case.mini_head}."
+    tensors = {
+        name.replace(own, "classifier."): tensor.float()
+        for name, tensor in load_file(MINI / "model.safetensors").items()
+        if name.startswith(("roberta.", own)) or (name.startswith("lm_head.") and case.mini_head == "lm_head")
+    }
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+@cache
+def sentences() -> tuple[str, ...]:
+    """Return one sentence in each of more than fifty languages: the Declaration of Human Rights."""
+    path = ROOT / "tests" / "unit" / "functions" / "pipeline" / "sentences.tsv"
+    with path.open(encoding="utf-8", newline="") as lines:
+        return tuple(row[1] for row in csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
