@@ -14,6 +14,7 @@ from torch import Tensor
 
 from serve.pack import Pack, Spans
 from serve.trace import Trace
+from serve.weights import CheckpointError
 
 Attend = Callable[[Tensor, Spans, float, bool], Tensor]
 
@@ -96,13 +97,43 @@ def attend_varlen(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tens
     return torch.as_tensor(context).flatten(1)
 
 
-def attention_for(device: torch.device, dtype: torch.dtype, head_width: int) -> Attend:
-    """Return the fastest attention that this device, dtype and head width can run."""
-    flash = (
-        device.type == "cuda"
-        and dtype in {torch.bfloat16, torch.float16}
-        and head_width <= MAX_VARLEN_HEAD_WIDTH
-        and head_width % 8 == 0
-        and torch.cuda.get_device_capability(device) >= VARLEN_CAPABILITY
-    )
-    return attend_varlen if flash else attend_runs
+def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - likewise
+    """Attend row by row with probabilities spelled out, as the reference's eager path does. Shapes as `attend_runs`."""
+    contexts = []
+    for start, length in zip(spans.starts, spans.lengths, strict=True):
+        query, key, value = qkv[start : start + length].permute(1, 2, 0, 3)
+        scores = query @ key.transpose(1, 2) * scale
+        if causal:
+            unseen = torch.ones(length, length, dtype=torch.bool, device=qkv.device).triu(1)
+            scores = scores.masked_fill(unseen, -torch.inf)
+        contexts.append((scores.softmax(-1) @ value).transpose(0, 1).reshape(length, -1))
+    return torch.cat(contexts)
+
+
+def attention_for(device: torch.device, dtype: torch.dtype, head_width: int, asked: str = "auto") -> Attend:
+    """Return the attention that a catalog entry asks for by its name in the reference.
+
+    `auto` is the fastest that this device, dtype and head width can run. Raises CheckpointError where
+    flash_attention_2 cannot run, naming why.
+    """
+    if asked == "eager":
+        return attend_eager
+    if asked == "sdpa":
+        return attend_runs
+    lacking = flash_lacks(device, dtype, head_width)
+    if asked == "flash_attention_2" and lacking:
+        raise CheckpointError(f"attn_implementation flash_attention_2 cannot run: {lacking}")
+    return attend_runs if lacking else attend_varlen
+
+
+def flash_lacks(device: torch.device, dtype: torch.dtype, head_width: int) -> str:
+    """Return what flash attention lacks here, value and expectation; empty when it can run."""
+    if device.type != "cuda":
+        return f"got device {device.type}, expected cuda"
+    if dtype not in {torch.bfloat16, torch.float16}:
+        return f"got {dtype}, expected torch.bfloat16 or torch.float16"
+    if head_width > MAX_VARLEN_HEAD_WIDTH or head_width % 8:
+        return f"got heads of {head_width}, expected a multiple of 8 up to {MAX_VARLEN_HEAD_WIDTH}"
+    if (found := torch.cuda.get_device_capability(device)) < VARLEN_CAPABILITY:
+        return f"got compute capability {found}, expected at least {VARLEN_CAPABILITY}"
+    return ""

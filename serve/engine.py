@@ -24,6 +24,7 @@ from serve.generation import Rules, Step, with_cache
 from serve.heads import Head, NextTokenHead
 from serve.next_token import continue_rows
 from serve.pack import Pack, pack_rows
+from serve.quantize import quantized
 from serve.rows import Row, RowOutput, RowResult, begin_sound, find_faults, join, split
 from serve.trace import trace_of
 from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
@@ -153,13 +154,15 @@ def build_engine(
 ) -> PackedEngine:
     """Make an engine from reference tensors: the backbone's without prefix, the heads' as in the checkpoint.
 
-    `parts` defaults to the exact ones with the fastest attention this device can run.
+    `parts` defaults to the exact ones with the attention that `model` asks for; either stores its layers as
+    `model` says.
     """
     dtype = getattr(torch, model.dtype)
     placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
     head_width = config.hidden_size // config.num_attention_heads
     family = FAMILIES[model.family]
-    parts = parts or replace(Parts(), attend=attention_for(device, dtype, head_width))
+    attend = attention_for(device, dtype, head_width, model.attn_implementation)
+    parts = quantized(parts or replace(Parts(), attend=attend), model, device)
     encoder = family.build_encoder(config, placed, parts)
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)
