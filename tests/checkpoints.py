@@ -1,7 +1,8 @@
 """Small random checkpoints in the reference's own format, drawn so that faults show.
 
-Every parameter is random with std 0.2, LayerNorm weights around 1, biases, pad rows and position
-rows included: at the default std 0.02 even a doubled attention scale hardly moves a logit.
+Every parameter is random with std 0.2 (at width 48; wider ones less, so that a product grows by as much),
+LayerNorm weights around 1, biases, pad rows and position rows included: at the default std 0.02 even a
+doubled attention scale hardly moves a logit.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import PreTrainedModel, XLMRobertaConfig
+from transformers import PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
 
 from serve.describe import describe
 from shared.catalog import Model
 
 STD = 0.2
+HEAD_STD = 0.3  # of the last products, so that 13 rows with one logit each still differ enough
+HEADS = ("classifier.", "qa_outputs.")
 SMALL: Mapping[str, Any] = {
     "vocab_size": 500,
     "hidden_size": 48,
@@ -32,20 +35,27 @@ SMALL: Mapping[str, Any] = {
 LABELS = ("red", "green", "blue", "grey", "gold")
 
 
-def small_config(**settings: Any) -> XLMRobertaConfig:
+def small_config(config_class: type[PreTrainedConfig] = XLMRobertaConfig, **settings: Any) -> Any:
     """Make a configuration of a few thousand parameters with 5 labels; `settings` override it."""
-    labels = dict(enumerate(LABELS))
-    return XLMRobertaConfig(**{**SMALL, "id2label": labels, **settings})
+    return config_class(**{**SMALL, "id2label": dict(enumerate(LABELS)), **settings})
 
 
 def draw(kind: str, *, seed: int = 0, **settings: Any) -> PreTrainedModel:
-    """Draw a reference model of a public class of transformers, such as XLMRobertaForMaskedLM."""
-    model: PreTrainedModel = getattr(transformers, kind)(small_config(**settings)).eval()
+    """Draw a reference model of a public class of transformers, such as XLMRobertaForMaskedLM.
+
+    A span reader has two outputs and a causal LM is a decoder, unless `settings` say otherwise.
+    """
+    model_class = getattr(transformers, kind)
+    usual = {"ForQuestionAnswering": {"id2label": {0: "start", 1: "end"}}, "ForCausalLM": {"is_decoder": True}}
+    for suffix, said in usual.items():
+        settings = {**said, **settings} if kind.endswith(suffix) else settings
+    model: PreTrainedModel = model_class(small_config(model_class.config_class, **settings)).eval()
     generator = torch.Generator().manual_seed(seed)
+    std = STD * (SMALL["hidden_size"] / model.config.hidden_size) ** 0.5
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             mean = 1.0 if name.endswith(("LayerNorm.weight", "layer_norm.weight")) else 0.0
-            parameter.normal_(mean, STD, generator=generator)
+            parameter.normal_(mean, HEAD_STD if name.startswith(HEADS) else std, generator=generator)
     return model
 
 

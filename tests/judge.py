@@ -1,13 +1,13 @@
 """The judge: our engine against `transformers` on the same weights, row by row.
 
 The reference runs each row alone and unpadded, in float32; the engine runs all rows packed. One
-judge for every class and dtype; it can fail, which the planted faults show.
+judge for every class and dtype; it can fail, which the planted faults show. XLM's rows: tests/judge_xlm.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from serve.engine import load_engine
 from serve.rows import Row, RowOutput, RowResult, row_of
+from shared.catalog import Head, Model
 from shared.errors import GlossaError
 from tests.checkpoints import catalog_model, draw, draw_ids, rounded, write
 
@@ -51,12 +52,20 @@ class Verdict:
 
 def judge(reference: PreTrainedModel, rows: Sequence[Row], results: Sequence[RowResult], dtype: torch.dtype) -> Verdict:
     """Compare the engine's results with the reference's on each row alone."""
+    return verdict_on(CASES[type(reference).__name__].compare, reference, rows, results, dtype)
+
+
+def verdict_on(
+    compare: Compare, reference: PreTrainedModel, rows: Sequence[Row], results: Sequence[RowResult], dtype: torch.dtype
+) -> Verdict:
+    """Compare as `compare` does, row by row, and measure all numbers together."""
     pairs: Pairs = []
     for row, result in zip(rows, results, strict=True):
         if isinstance(result, GlossaError):
             raise result
+        assert isinstance(result, Mapping)
         with torch.no_grad():
-            pairs += CASES[type(reference).__name__].compare(reference, row, result)
+            pairs += compare(reference, row, result)
     ours = torch.cat([mine.flatten() for mine, _ in pairs])
     theirs = torch.cat([their.flatten() for _, their in pairs])
     spread = float(theirs.std())
@@ -65,50 +74,100 @@ def judge(reference: PreTrainedModel, rows: Sequence[Row], results: Sequence[Row
     return Verdict(float((ours - theirs).norm() / theirs.norm()), CLOSE, spread)
 
 
-def trial(kind: str, dtype: str, vocab_size: int, folder: Path, device: str = "cpu") -> Verdict:
-    """Draw a checkpoint of one class into `folder` and judge the engine on it, all rows in one pass."""
-    reference = rounded(draw(kind, vocab_size=vocab_size), getattr(torch, dtype))
-    model = catalog_model(write(reference, folder), dtype=dtype)
-    rows = CASES[kind].asks(draw_ids(LENGTHS, vocab_size=vocab_size))
+def trial(kind: str, like: str, dtype: str, folder: Path, device: str = "cpu") -> Verdict:
+    """Draw a checkpoint of one class, sized like `like`, into `folder` and judge the engine on it, rows in one pass."""
+    reference = rounded(draw(kind, **LIKE[like]), getattr(torch, dtype))
+    model = judged_model(kind, write(reference, folder), dtype=dtype)
+    rows = CASES[kind].rows(draw_ids(LENGTHS, vocab_size=reference.config.vocab_size))
     results = load_engine(model, folder, device=device).forward(rows)
     return judge(reference, rows, results, getattr(torch, dtype))
 
 
+def judged_model(kind: str, folder: Path, **fields: object) -> Model:
+    """Return the catalog entry of a drawn checkpoint, with the head its class is judged by."""
+    case = CASES[kind]
+    model = catalog_model(folder, **fields)
+    return model.model_copy(update={"heads": {**model.heads, **case.heads}}) if case.heads else model
+
+
+Compare = Callable[[PreTrainedModel, Row, RowOutput], Pairs]
+
+
 @dataclass(frozen=True)
 class Case:
-    """How one class of the reference is asked and compared."""
+    """How one class of the reference is asked and compared: its head, what row `i` asks of it besides.
 
-    asks: Callable[[Sequence[Sequence[int]]], list[Row]]
-    compare: Callable[[PreTrainedModel, Row, RowOutput], Pairs]
+    `heads` are heads beside those found in the checkpoint.
+    """
+
+    head: str
+    compare: Compare
+    asks: Callable[[int, int], Mapping[str, Any]] = lambda i, length: {}  # noqa: ARG005 - most rows ask nothing more
+    heads: Mapping[str, Head] = field(default_factory=dict)
+
+    def rows(self, texts: Sequence[Sequence[int]]) -> list[Row]:
+        """Make the rows of texts; by turns with token types and with position ids of their own."""
+        return [
+            row_of(ids, self.head, **{**_beside(i, len(ids)), **self.asks(i, len(ids))}) for i, ids in enumerate(texts)
+        ]
 
 
-def _run(reference: PreTrainedModel, row: Row) -> Any:
+def _beside(i: int, length: int) -> dict[str, Any]:
+    """Give every third row types, one in four positions that start again in the middle and skip some."""
+    beside: dict[str, Any] = {}
+    if i % 3 == 1:
+        beside["token_type_ids"] = (torch.arange(length) >= length // 2).int()
+    if i % 4 == 2:
+        beside["position_ids"] = (2 + (3 * torch.arange(length)) % (length // 2 + 1)).int()
+    return beside
+
+
+def reference_inputs(row: Row) -> dict[str, torch.Tensor]:
+    """Return what the reference is given of a row: a batch of it alone, nothing padded."""
     ids = row.input_ids.long()[None]
-    return reference(input_ids=ids, attention_mask=torch.ones_like(ids))
+    beside = {"langs": row.lang_ids, "token_type_ids": row.token_type_ids, "position_ids": row.position_ids}
+    given = {name: own.long()[None] for name, own in beside.items() if own is not None}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **given}
 
 
-def _ask(head: str) -> Callable[[Sequence[Sequence[int]]], list[Row]]:
-    return lambda rows: [row_of(ids, head) for ids in rows]
+def _run(reference: PreTrainedModel, row: Row, **asked: Any) -> Any:
+    return reference(**reference_inputs(row), **asked)
 
 
-def _ask_masked(rows: Sequence[Sequence[int]]) -> list[Row]:
+def _ask_masked(i: int, length: int) -> dict[str, Any]:
     """Ask at first, middle and last places, for different numbers of ids and targets in one batch."""
-    return [
-        row_of(
-            ids, "mlm", positions=sorted({0, len(ids) // 2, len(ids) - 1}),
-            top_k=1 + i % 5, target_ids=tuple(range(10, 10 + i % 3)),
-        )
-        for i, ids in enumerate(rows)
-    ]  # fmt: skip
+    places = tuple(sorted({0, length // 2, length - 1}))
+    return {"positions": places, "top_k": 1 + i % 5, "target_ids": tuple(range(10, 10 + i % 3))}
 
 
-def _ask_vectors(rows: Sequence[Sequence[int]]) -> list[Row]:
-    """Ask for pooled and per-token vectors, plain and normalised, in one batch."""
-    return [row_of(ids, "embed", per_token=i % 2 == 0, normalize=i % 4 > 1) for i, ids in enumerate(rows)]
+def _ask_everywhere(i: int, length: int) -> dict[str, Any]:
+    """Ask at every place of a text, or at 40 of a long one, for two of its scores each."""
+    return {"positions": tuple(range(0, length, 1 + length // 40)), "top_k": 2, "target_ids": (10 + i, 400)}
+
+
+def _ask_vectors(i: int, length: int) -> dict[str, Any]:
+    """Ask for vectors of every kind in one batch, by turns with the states of some layers and attentions."""
+    return {
+        "per_token": i % 2 == 0,
+        "normalize": i % 4 > 1,
+        "pooling": ("mean", "cls", "max")[i % 3],
+        "layers": ((), (0, -1), (1,))[i % 3],
+        "attentions": length < 20,
+    }
 
 
 def _compare_logits(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
     return [(output["logits"], _run(reference, row).logits.reshape(output["logits"].shape))]
+
+
+def _compare_choice(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
+    choice = {name: own[None] for name, own in reference_inputs(row).items()}  # the one choice of one question
+    return [(output["logits"], reference(**choice).logits)]
+
+
+def _compare_spans(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
+    found = _run(reference, row)
+    return [(output["start"], found.start_logits[0]), (output["end"], found.end_logits[0])]
 
 
 def _compare_masked(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
@@ -124,34 +183,54 @@ def _compare_masked(reference: PreTrainedModel, row: Row, output: RowOutput) -> 
 
 
 def _compare_vectors(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
-    states = _run(reference, row).last_hidden_state[0]
-    vectors = states if row.per_token else states.mean(0, keepdim=True)
+    reference.set_attn_implementation("eager" if row.attentions else "sdpa")  # sdpa has no probabilities to give
+    found = _run(reference, row, output_hidden_states=True, output_attentions=row.attentions)
+    pairs = [_vectors(row, output["vectors"], found.last_hidden_state[0])]
+    for place, layer in enumerate(row.layers):
+        pairs.append(_vectors(row, output["hidden_states"][:, place], found.hidden_states[layer][0]))
+    if row.attentions:
+        pairs.append((output["attentions"], torch.stack(found.attentions).flatten()))
+    return pairs
+
+
+def _vectors(row: Row, ours: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    pooled = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[row.pooling][None]
+    vectors = states if row.per_token else pooled
     if row.normalize:  # unit vectors are small numbers: compare at the scale of the states
         scale = vectors.norm(dim=1, keepdim=True)
-        return [(output["vectors"] * scale, F.normalize(vectors) * scale)]
-    return [(output["vectors"], vectors)]
+        return ours * scale, F.normalize(vectors) * scale
+    return ours, vectors
 
 
 DTYPES = ("float32", "bfloat16", "float16")
-VOCABULARIES: Mapping[str, int] = {"xlm-r": 500, "xlm-v": 9_001}  # XLM-V is XLM-R with a larger vocabulary
+LIKE: Mapping[str, Mapping[str, int]] = {
+    "xlm-r": {},
+    "xlm-v": {"vocab_size": 9_001},  # XLM-V is XLM-R with a larger vocabulary
+    "xl": {"hidden_size": 160, "num_attention_heads": 2, "intermediate_size": 320},  # heads of 80, as XL has
+    "xxl": {"hidden_size": 256, "num_attention_heads": 2, "intermediate_size": 512},  # heads of 128, as XXL has
+}
+_HEADS: Mapping[str, Case] = {
+    "Model": Case("embed", _compare_vectors, _ask_vectors),
+    "ForSequenceClassification": Case("classifier", _compare_logits),
+    "ForTokenClassification": Case("classifier", _compare_logits),
+    "ForQuestionAnswering": Case("qa", _compare_spans),
+    "ForMultipleChoice": Case("choice", _compare_choice),
+    "ForMaskedLM": Case("mlm", _compare_masked, _ask_masked),
+    # the scores of a causal LM at every place; what it writes is judged in tests of generation
+    "ForCausalLM": Case("lm", _compare_masked, _ask_everywhere, {"lm": Head(task="fill-mask", prefix="lm_head")}),
+}
 CASES: Mapping[str, Case] = {
-    "XLMRobertaForSequenceClassification": Case(_ask("classifier"), _compare_logits),
-    "XLMRobertaForTokenClassification": Case(_ask("classifier"), _compare_logits),
-    "XLMRobertaForMaskedLM": Case(_ask_masked, _compare_masked),
-    "XLMRobertaModel": Case(_ask_vectors, _compare_vectors),
+    prefix + suffix: case for prefix in ("XLMRoberta", "XLMRobertaXL") for suffix, case in _HEADS.items()
 }
-NOT_YET: Mapping[str, str] = {
-    "XLMRobertaForCausalLM": "generation",
-    "XLMRobertaForMultipleChoice": "multiple choice",
-    "XLMRobertaForQuestionAnswering": "question answering",
-}
+
+
+def likes_of(kind: str) -> tuple[str, ...]:
+    """Return the sizes a class is judged in."""
+    return ("xl", "xxl") if kind.startswith("XLMRobertaXL") else ("xlm-r", "xlm-v")
 
 
 def public_classes() -> list[str]:
-    """Return every model class that transformers publishes for this family."""
-    named = [
-        name for name in dir(transformers) if name.startswith("XLMRoberta") and not name.startswith("XLMRobertaXL")
-    ]
+    """Return every model class that transformers publishes for the XLM families."""
+    named = [name for name in dir(transformers) if name.startswith("XLM") and not name.endswith("PreTrainedModel")]
     kinds = {name: getattr(transformers, name) for name in named}
-    models = [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, PreTrainedModel)]
-    return [name for name in models if name != "XLMRobertaPreTrainedModel"]
+    return [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, PreTrainedModel)]

@@ -63,7 +63,7 @@ class Embeddings(nn.Module):
         counted = self.positions(pack.ids, pack.spans, self.pad_id)
         given = pack.position_ids
         places = counted if given is None else torch.where(given == ABSENT, counted, given)
-        sums = self.words(pack.ids) + self.get_buffer("places")[places]
+        sums = self.words(pack.ids).float() + self.get_buffer("places")[places]
         if pack.token_type_ids is not None:
             sums = sums + self.get_buffer("types")[pack.token_type_ids.clamp(min=0)]
         return torch.as_tensor(sums)
@@ -100,8 +100,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
-        scale, shift = pair("embeddings.LayerNorm", tensors)
-        self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
+        self.norm = wide_norm("embeddings.LayerNorm", tensors, config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
 
     @property
@@ -240,6 +239,12 @@ def fused_qkv(theirs: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     """Return weight [3 * width, width] and bias of the queries, keys and values of one layer."""
     parts = [pair(f"{theirs}.attention.self.{part}", tensors) for part in ("query", "key", "value")]
     return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
+
+
+def wide_norm(name: str, tensors: Mapping[str, Tensor], eps: float) -> nn.LayerNorm:
+    """Return a reference LayerNorm that works in float32."""
+    weight, bias = pair(name, tensors)
+    return norm_of(weight.float(), bias.float(), eps)
 
 
 def pair(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import XLMRobertaXLConfig
 
 from serve.families.checks import parse_config
-from serve.families.parts import Parts, norm_of
+from serve.families.parts import Parts
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
 from serve.families.xlm_roberta import (
     ONLY,
@@ -37,6 +37,7 @@ from serve.families.xlm_roberta import (
     pair,
     rules,
     vocab_size,
+    wide_norm,
     width,
 )  # fmt: skip
 from serve.pack import Pack
@@ -52,7 +53,11 @@ FAMILY: Family = "xlm-roberta-xl"
 
 
 class Layer(nn.Module):
-    """One pre-norm transformer layer on packed states [tokens, width]; queries, keys and values in one product."""
+    """One pre-norm transformer layer on packed states [tokens, width]; queries, keys and values in one product.
+
+    States stay float32 from layer to layer whatever the dtype of the products: nothing normalises the sum
+    of the blocks before the end, so that in bfloat16 it rounds at every block and in float16 may overflow.
+    """
 
     def __init__(self, index: int, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
         super().__init__()
@@ -61,18 +66,19 @@ class Layer(nn.Module):
         self.n_heads = config.num_attention_heads
         self.activate = parts.activate
         self.attention = attention(config, parts)
-        self.qkv_norm = norm_of(*pair(f"{theirs}.attention.self_attn_layer_norm", tensors), eps)
+        self.dtype = tensors[WORDS].dtype
+        self.qkv_norm = wide_norm(f"{theirs}.attention.self_attn_layer_norm", tensors, eps)
         self.qkv = parts.linear(f"layers.{index}.qkv", *fused_qkv(theirs, tensors))
         self.mix = parts.linear(f"layers.{index}.mix", *pair(f"{theirs}.attention.output.dense", tensors))
-        self.up_norm = norm_of(*pair(f"{theirs}.LayerNorm", tensors), eps)
+        self.up_norm = wide_norm(f"{theirs}.LayerNorm", tensors, eps)
         self.up = parts.linear(f"layers.{index}.up", *pair(f"{theirs}.intermediate.dense", tensors))
         self.down = parts.linear(f"layers.{index}.down", *pair(f"{theirs}.output.dense", tensors))
 
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
-        """Return the states after this layer, [tokens, width]."""
-        qkv = self.qkv(self.qkv_norm(states)).view(states.shape[0], 3, self.n_heads, -1)
+        """Return the states after this layer, float32 [tokens, width]."""
+        qkv = self.qkv(self.qkv_norm(states).to(self.dtype)).view(states.shape[0], 3, self.n_heads, -1)
         states = states + self.mix(self.attention(self.index, qkv, pack, trace))
-        return torch.as_tensor(states + self.down(self.activate(self.up(self.up_norm(states)))))
+        return torch.as_tensor(states + self.down(self.activate(self.up(self.up_norm(states).to(self.dtype)))))
 
 
 class Encoder(nn.Module):
@@ -83,7 +89,7 @@ class Encoder(nn.Module):
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
         self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
-        self.norm = norm_of(*pair("encoder.LayerNorm", tensors), config.layer_norm_eps)
+        self.norm = wide_norm("encoder.LayerNorm", tensors, config.layer_norm_eps)
 
     @property
     def words(self) -> nn.Module:
@@ -97,12 +103,12 @@ class Encoder(nn.Module):
 
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's normalised states, in the dtype of the layers."""
-        states = self.embeddings(pack).to(self.dtype)
+        states = self.embeddings(pack)
         for number, layer in enumerate(self.layers):
             if trace is not None:
                 trace.see_states(number, states)
             states = layer(states, pack, trace)
-        states = self.norm(states)
+        states = self.norm(states).to(self.dtype)
         if trace is not None:
             trace.see_states(self.n_layers, states)
         return torch.as_tensor(states)

@@ -60,7 +60,7 @@ def test_heads_share_one_pass(references: dict[str, PreTrainedModel], shared_bac
     rows = []
     for seed, name in enumerate(references):
         kind = type(references[name]).__name__
-        asked = CASES[kind].asks(draw_ids((9, 40, 3, 9), seed=seed))
+        asked = CASES[kind].rows(draw_ids((9, 40, 3, 9), seed=seed))
         rows += [(name, row_of(row.input_ids.tolist(), name, positions=row.positions)) for row in asked]
     rows = rows[::3] + rows[1::3] + rows[2::3]
     results = engine.forward([row for _, row in rows])
@@ -118,7 +118,7 @@ def test_an_overflowing_row_fails_alone(tmp_path: Path) -> None:
 def test_an_untied_decoder_is_used(tmp_path: Path) -> None:
     """A checkpoint whose decoder differs from its embeddings is answered with its decoder."""
     reference = draw("XLMRobertaForMaskedLM", tie_word_embeddings=False)
-    rows = CASES["XLMRobertaForMaskedLM"].asks(draw_ids((5, 30)))
+    rows = CASES["XLMRobertaForMaskedLM"].rows(draw_ids((5, 30)))
     loaded = load_engine(catalog_model(write(reference, tmp_path)), tmp_path, device="cpu")
     assert judge(reference, rows, loaded.forward(rows), torch.float32).ok
 
