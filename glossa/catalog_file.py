@@ -23,6 +23,8 @@ def entry_text(name: str, facts: Mapping[str, Value], heads: Mapping[str, Head])
     lines = [f"[models.{_key(name)}]", *(f"{key} = {_toml(value)}" for key, value in facts.items())]
     for head_name, head in heads.items():
         lines += ["", f"[models.{_key(name)}.heads.{_key(head_name)}]", f"task = {_toml(head.task)}"]
+        lines += [f"also = [{', '.join(map(_toml, head.also))}]"] if head.also else []
+        lines += [f"variant = {_toml(head.variant)}"] if head.variant else []
         lines += [f"prefix = {_toml(head.prefix)}"] if head.prefix else []
         lines += _labels(head.labels) if head.labels else []
         if head.problem_type != "single_label_classification":

@@ -22,7 +22,10 @@ from shared.errors import GlossaError
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
-BESIDE = ("config.json", "heads.json", "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
+BESIDE = (
+    "config.json", "heads.json", "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model",
+    "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",  # the last four: tokenizers of XLM
+)  # fmt: skip
 WANTED = (SINGLE, INDEX, "model-*-of-*.safetensors", *BESIDE)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 HUB = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")

@@ -26,6 +26,18 @@ def test_any_labels_survive(names: tuple[str, ...]) -> None:
     assert parse_catalog(text).model("a.b").heads == {"h.1": head}
 
 
+def test_nothing_of_a_head_is_lost() -> None:
+    """Other tasks of a head, and the beam of one, are read back as they were."""
+    heads = {
+        "classifier": Head(
+            task="text-classification", also=("zero-shot-classification", "rerank"), prefix="classifier"
+        ),
+        "qa": Head(task="question-answering", variant="beam", prefix="qa_outputs"),
+    }
+    text = "default_model = 'one'\n" + entry_text("one", FACTS, heads)
+    assert parse_catalog(text).model("one").heads == heads
+
+
 def test_a_model_is_appended_and_the_rest_stays(tmp_path: Path) -> None:
     """What people wrote in the file stays above the new entry; the first model becomes the default."""
     path = tmp_path / "catalog.toml"
