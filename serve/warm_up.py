@@ -12,11 +12,12 @@ from serve.engine import Engine
 from serve.rows import Row, row_of
 from shared.catalog import Model
 from shared.errors import GlossaError
+from shared.messages import Sampling
 
 
 def probe_row(model: Model, head: str) -> Row:
-    """Return the smallest row a head answers: one token."""
-    return row_of([0], head, positions=(0,) if model.heads[head].task == "fill-mask" else ())
+    """Return the smallest row a head answers in one pass: one token."""
+    return _row_of(model, head, 1)
 
 
 def warm_up(engine: Engine) -> float:
@@ -28,10 +29,15 @@ def warm_up(engine: Engine) -> float:
     for result in [engine.forward([probe_row(model, head)])[0] for head in model.heads]:
         if isinstance(result, GlossaError):
             raise result
-    n_tokens = min(model.max_tokens, model.token_budget)
-    head = next(iter(model.heads))
-    longest = row_of([0] * n_tokens, head, positions=probe_row(model, head).positions)
+    n_tokens = min(model.max_tokens, model.token_budget) - 1  # one is left for what a generating head adds
+    longest = _row_of(model, next(iter(model.heads)), n_tokens)
     engine.forward([longest])
     started_s = time.perf_counter()
     engine.forward([longest])
     return n_tokens / max(time.perf_counter() - started_s, 1e-6)
+
+
+def _row_of(model: Model, head: str, n_tokens: int) -> Row:
+    task = model.heads[head].task
+    sampling = Sampling(max_new_tokens=1) if task == "text-generation" else None
+    return row_of([0] * n_tokens, head, positions=(0,) if task == "fill-mask" else (), sampling=sampling)

@@ -146,7 +146,8 @@ def _mixed_run(engine: PackedEngine, asked: Sequence[tuple[Row, int]]) -> list[l
                 waiting[index] = result.row
             else:
                 assert isinstance(result, dict), result
-                done[index] = waiting.pop(index) and result["ids"].tolist()
+                del waiting[index]
+                done[index] = result["ids"].tolist()
     return [done[index] for index in range(len(asked))]
 
 

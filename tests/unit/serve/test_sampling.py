@@ -49,7 +49,7 @@ def test_draws_are_those_of_the_reference(sampling: Sampling, seed: int, n_token
     processors = _reference(sampling)
     torch.manual_seed(sampling.seed)
     for step in logits:
-        scores = processors(torch.zeros(1, 1, dtype=torch.long), step[None].clone())
+        scores = processors(torch.zeros(1, 1).long(), step[None].clone())  # type: ignore[arg-type] # a LongTensor it is
         theirs = int(torch.multinomial(scores.softmax(-1), 1))
         ours, state = draw(step, sampling, state)
         assert ours == theirs
