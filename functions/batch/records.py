@@ -11,8 +11,8 @@ text), so record n of a line format is line n + 1, blank lines included.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from functions.batch.formats import Format, FormatOptions, Framing, Problem
 
@@ -49,7 +49,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as read. Either `text` or `problem` is set; `id` is the caller's own, when given."""
+    """One record as read. `text`, `fields` or `problem` is set; `id` is the caller's own, when given.
+
+    `fields` is the object of a JSON line, under the names that a task gives its inputs.
+    """
 
     index: int
     start: int
@@ -58,6 +61,7 @@ class Record:
     text_pair: str | None = None
     id: str | int | None = None
     problem: Problem | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 class Cutter:
@@ -154,6 +158,9 @@ def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: 
     own = name if isinstance(name, str | int) and not isinstance(name, bool) else None
     if isinstance(own, str) and (broken := _check_unicode(own, options.id_field)):
         return Record(*here, problem=broken)  # without the id: no result row could carry it
+    fields = _named(value, options)
+    if options.text_field not in value and any(isinstance(part, str | list) for part in fields.values()):
+        return Record(*here, id=own, fields=fields)  # a question, a query, … : the task knows its names
     text, pair = value.get(options.text_field), value.get(options.text_pair_field)
     if not isinstance(text, str):
         got = f"a JSON {_kind(text)}" if options.text_field in value else "nothing"
@@ -166,7 +173,13 @@ def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: 
     problem = _check_text(text, options.text_field) or (
         _check_text(pair, options.text_pair_field) if pair is not None else None
     )
-    return Record(*here, text=text, text_pair=pair, id=own, problem=problem)
+    return Record(*here, text=text, text_pair=pair, id=own, problem=problem, fields=fields)
+
+
+def _named(value: Mapping[str, object], options: FormatOptions) -> dict[str, object]:
+    """Return a line's fields by the names that tasks know: the job's own names for text and pair are theirs."""
+    names = {options.text_field: "text", options.text_pair_field: "text_pair"}
+    return {names.get(name, name): part for name, part in value.items() if name != options.id_field}
 
 
 def _kind(value: object) -> str:

@@ -13,15 +13,15 @@ from functions.batch.formats import Problem
 from functions.batch.items import Spec
 from functions.batch.records import Record
 from functions.batch.rows import Answer
-from functions.pipeline.schema import parse_input
+from functions.pipeline.schema import parse_input, schema_of
 from functions.work.watch import Watch
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
-from shared.messages import Result, TextInput, TextRequest
+from shared.messages import Parameter, Result, TextInput, TextRequest
 
 Respond = Callable[[TextRequest], tuple[Result, Mapping[int, GlossaError]]]
 OWN_FAULTS = (BadRequest, TooLarge, Unprocessable)  # what a record can be guilty of
 PLACE = re.compile(r"^inputs\[[0-9]+\]")  # an input's place in one call, which the owner of a record never saw
-HARMLESS = TextInput("<mask>")  # a text that every task takes, and every model reads as a token or a few
+HARMLESS = "<mask>"  # a text that every task takes, and every model reads as a token or a few
 
 
 def answer_all(
@@ -67,11 +67,21 @@ def answer_all(
 
 
 def ask_harmless(spec: Spec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
-    """Have one short text answered by the model and head of a job. Raises GlossaError when it is not."""
-    request = TextRequest(spec.task, (HARMLESS,), {}, reference, tenant, "interactive", deadline_s)
+    """Have one short input answered by the model and head of a job. Raises GlossaError when it is not."""
+    item, parameters = _harmless(spec)
+    request = TextRequest(spec.task, (item,), parameters, reference, tenant, "interactive", deadline_s)
     result, errors = respond(request)
     if errors or len(result.values) != 1:
         raise GlossaError(f"got {len(result.values)} answers to a harmless question. This is a bug.")
+
+
+def _harmless(spec: Spec) -> tuple[TextInput, Mapping[str, Parameter]]:
+    """Return an input with all that the task asks for, and those of the job's parameters that it cannot do without."""
+    schema = schema_of(spec.task)
+    usual = schema.spellings[0]
+    item = TextInput(HARMLESS, HARMLESS if usual.needs_pair else None, (HARMLESS,) if usual.texts else ())
+    needed = [name for name, known in schema.model_fields.items() if known.is_required()]
+    return item, {name: spec.parameters[name] for name in needed if name in spec.parameters}
 
 
 def _is_to_blame(error: GlossaError, watch: Watch | None) -> bool:
@@ -92,10 +102,19 @@ def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput],
     problems: dict[int, Answer | Problem] = {}
     for record in records:
         try:
-            inputs[record.index] = parse_input({"text": record.text, "text_pair": record.text_pair}, "record", task)
+            inputs[record.index] = parse_input(_asked(record, task), "record", task)
         except OWN_FAULTS as error:
             problems[record.index] = Problem(error.code, error.message)
     return inputs, problems
+
+
+def _asked(record: Record, task: str) -> object:
+    """Return what a record asks in the task's own names; fields that no input has are passed over."""
+    known = {name for spelling in schema_of(task).spellings for name in spelling.names}
+    asked = {name: part for name, part in record.fields.items() if name in known}
+    if record.text is not None and (not asked or record.text_pair is not None):
+        asked |= {"text": record.text, "text_pair": record.text_pair}
+    return asked
 
 
 def _call(request: TextRequest, inputs: Mapping[int, TextInput], respond: Respond) -> dict[int, Answer | Problem]:

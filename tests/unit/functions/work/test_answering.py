@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from functions.batch.formats import FormatOptions, Problem
+import pytest
+
+from functions.batch.formats import Format, FormatOptions, Problem
 from functions.batch.items import Spec
-from functions.batch.records import Record
+from functions.batch.records import Record, cut, parse
 from functions.work.answering import answer_all
 from shared.errors import GlossaError, Unprocessable
-from shared.messages import Result, TextRequest
+from shared.messages import Result, TextInput, TextRequest
 
 
 def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
@@ -28,3 +30,46 @@ def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
 
     assert details(Record(0, 0, 5, "a"), Record(1, 5, 9, "b")) == ["record: got no mask, expected one"] * 2
     assert details(Record(0, 0, 5, "a")) == ["record: got 65 masks, expected at most 64"]
+
+
+@pytest.mark.parametrize(
+    ("task", "line", "expected"),
+    [
+        (
+            "question-answering",
+            '{"id": 1, "question": "q", "context": "c", "lang": ["de", "en"]}',
+            TextInput("q", "c", (), "de", "en"),
+        ),
+        ("multiple-choice", '{"text": "t", "choices": ["a", "b"], "seen": 3}', TextInput("t", None, ("a", "b"))),
+        ("rerank", '{"query": "q", "documents": ["a"]}', TextInput("q", None, ("a",))),
+        ("text-classification", '{"text": "t", "text_pair": "p", "lang": "sw"}', TextInput("t", "p", (), "sw")),
+        ("text-classification", '{"text": "t", "label": "ignored"}', TextInput("t")),
+        ("text-generation", '{"prompt": "p", "note": null}', TextInput("p")),
+        ("question-answering", '{"text": "only a question"}', "record: got no"),
+        ("text-classification", '{"question": "q"}', "record: got no"),
+    ],
+)
+def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInput | str) -> None:
+    """A JSON line asks under the names of its task, languages included; other fields are passed over."""
+    [frame] = cut([line.encode()], "jsonl")
+    seen: list[TextInput] = []
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        seen.extend(request.inputs)
+        return Result(("answer",), "m", "h", (1,), (False,), (1,)), {}
+
+    record = parse(frame, Format("jsonl", gzip=False, options=FormatOptions()))
+    spec = Spec(task, "m", {}, FormatOptions())
+    [found] = answer_all([record], spec, reference="m", tenant="local", deadline_s=1.0, respond=respond).values()
+    if isinstance(expected, TextInput):
+        assert seen == [expected]
+    else:
+        assert isinstance(found, Problem)
+        assert found.detail.startswith(expected)
+
+
+def test_a_job_may_name_its_text_otherwise() -> None:
+    """The job's own name of the text field holds for every task that has a text."""
+    [frame] = cut([b'{"body": "t", "choices": ["a"]}'], "jsonl")
+    record = parse(frame, Format("jsonl", gzip=False, options=FormatOptions(text_field="body")))
+    assert (record.text, record.fields) == ("t", {"text": "t", "choices": ["a"]})
