@@ -58,11 +58,11 @@ check: .venv/.done .venv-lint/.done .venv-sam/.done ## ruff, mypy, house rules, 
 fmt: .venv-lint/.done ## format and fix
 	@$(LINT)/ruff check --fix -q . ; $(LINT)/ruff format -q .
 
-parity: .venv/.done ## equality with transformers, as a table
-	@$(RUN) benchmarks.parity
+parity: .venv/.done ## equality with transformers, as a table (DATA=folder of more texts, SMALL=1 without real sizes)
+	@$(RUN) benchmarks.parity $(if $(DATA),--data $(DATA)) $(if $(SMALL),--small)
 
 bench: .venv/.done ## the benchmarks there are
-	@$(RUN) benchmarks.parity
+	@$(RUN) benchmarks.parity --small
 
 build: .venv/.done .venv-sam/.done ## the Lambda packages, for the real runtime (GLOSSA_TARGET=host for this machine)
 	@$(RUN) local.build

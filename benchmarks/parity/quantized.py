@@ -1,0 +1,88 @@
+"""Stored small: how far quantised layers and 8-bit embeddings are from float32 with the weights as drawn.
+
+The bound is no promise of quality: it is about twice what was measured when it was set, so that a
+broken kernel shows. What a machine cannot run is S, with the reason that the engine itself gives.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.parity.table import Line, attempt, skipped, within
+from serve.attention import flash_lacks
+from serve.engine import load_engine
+from serve.quantize import check_runnable
+from serve.weights import CheckpointError
+from shared.catalog import Quantization
+from tests import checkpoints_xlm, judge, judge_xlm
+from tests.checkpoints import catalog_model, draw, draw_ids, write
+
+BOUNDS: Mapping[str, float] = {
+    "none": 2e-2, "bnb-nf4": 0.35, "bnb-int8": 0.06, "torchao-int8": 0.04, "torchao-int4": 0.35, "torchao-fp8": 0.15,
+}  # fmt: skip
+LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel takes
+    "XLMRobertaForSequenceClassification": {"hidden_size": 128, "intermediate_size": 256},
+    "XLMRobertaForMaskedLM": {"hidden_size": 128, "intermediate_size": 256},
+    "XLMRobertaXLForMaskedLM": judge.LIKE["xxl"],
+}
+XLM = ("XLMForSequenceClassification", "XLMWithLMHeadModel")
+KINDS: tuple[Quantization, ...] = ("bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8")
+STORED: tuple[tuple[Quantization, bool], ...] = (*((kind, False) for kind in KINDS), ("none", True), ("bnb-nf4", True))
+DTYPES = ("float32", "bfloat16")
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
+
+
+def lines() -> Iterator[Line]:
+    """Judge each way of storing on each family, then each way of attending."""
+    for kind in (*LIKE, *XLM):
+        for stored, int8_embeddings in STORED:
+            for dtype in DTYPES:
+                yield _stored(kind, dtype, stored, int8_embeddings=int8_embeddings)
+    for asked in ATTENTIONS:
+        for dtype in DTYPES:
+            yield _attended(asked, dtype)
+
+
+def _stored(kind: str, dtype: str, stored: Quantization, *, int8_embeddings: bool) -> Line:
+    words = (dtype, *([stored] if stored != "none" else []), *(["int8 rows"] if int8_embeddings else []))
+    precision = " ".join(words)
+    try:
+        check_runnable(stored, getattr(torch, dtype), _device())
+    except CheckpointError as error:
+        return skipped(kind, precision, str(error))
+    bound = max(BOUNDS[stored], 3e-2 if int8_embeddings else 0)
+    fields = {"quantization": stored, "int8_embeddings": int8_embeddings, "dtype": dtype}
+    return attempt(kind, precision, lambda: within(kind, precision, _gap(kind, fields), bound))
+
+
+def _gap(kind: str, fields: Mapping[str, Any]) -> float:
+    """Return |delta| / |reference| of the engine against float32 on the drawn weights."""
+    settings = judge_xlm.settings_of(kind, judge_xlm.choices_for(kind)[0]) if kind in XLM else LIKE[kind]
+    reference = checkpoints_xlm.draw(kind, **settings) if kind in XLM else draw(kind, **settings)
+    with tempfile.TemporaryDirectory() as folder:
+        model = catalog_model(write(reference, Path(folder)), **fields)
+        engine = load_engine(model, Path(folder), device=_device())
+    if kind in XLM:
+        rows = judge_xlm.rows_for(kind, langs=False)
+        return judge_xlm.judge(reference, rows, engine.forward(rows), torch.bfloat16).distance
+    rows = judge.CASES[kind].rows(draw_ids(judge.LENGTHS, vocab_size=reference.config.vocab_size))
+    return judge.judge(reference, rows, engine.forward(rows), torch.bfloat16).distance
+
+
+def _attended(asked: str, dtype: str) -> Line:
+    kind, precision = "XLMRobertaForMaskedLM", f"{dtype} {asked}"
+    device = _device()
+    if asked == "flash_attention_2" and (lacking := flash_lacks(device, getattr(torch, dtype), 32)):
+        return skipped(kind, precision, lacking)
+    fields = {"attn_implementation": asked, "dtype": dtype}
+    bound = 1e-5 if dtype == "float32" else judge.CLOSE
+    return attempt(kind, precision, lambda: within(kind, precision, _gap(kind, fields), bound))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

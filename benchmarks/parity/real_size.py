@@ -1,0 +1,116 @@
+"""Checkpoints of real size with random weights, and the reference over them within the memory of one layer.
+
+Weights are drawn so that a fault shows at any size: products of std near 1, biases and LayerNorms random too. The
+reference reads each module's tensors when the module is called and forgets them when it is done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from benchmarks.checkpoints import config_of
+from serve.weights import INDEX, weight_files
+
+SHARD_BYTES = 2**30
+TIED = {
+    "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
+    "lm_head.decoder.bias": "lm_head.bias",
+}
+
+
+def empty(size: str) -> Any:
+    """Return the reference's masked language model of a size without weights; its index buffers are real."""
+    config = config_of(size)
+    with torch.device("meta"):
+        model = getattr(transformers, type(config).__name__.removesuffix("Config") + "ForMaskedLM")(config)
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            places = torch.arange(buffer.shape[-1]).expand(buffer.shape)
+            module.register_buffer(name, places if name == "position_ids" else torch.zeros_like(places))
+    return model.eval()
+
+
+def draw(size: str, folder: Path) -> int:
+    """Write a checkpoint of a size in bfloat16, shard by shard; return its bytes."""
+    model = empty(size)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if name not in TIED}
+    shards = list(_shards(shapes))
+    generator = torch.Generator().manual_seed(0)
+    places: dict[str, str] = {}
+    for number, names in enumerate(shards, 1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        tensors = {name: _draw(name, shapes[name], model.config.hidden_size, generator) for name in names}
+        save_file(tensors, folder / file, {"format": "pt"})
+        places |= dict.fromkeys(names, file)
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
+    return sum(path.stat().st_size for path in weight_files(folder))
+
+
+def read(size: str, folder: Path, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Return the reference's logits [masks, vocabulary] at the places of each text, one text at a time, in float32."""
+    model = empty(size)
+    files = {name: path for path in weight_files(folder) for name in _names(path)}
+    for name, module in model.named_modules():
+        if own := [key for key, _ in module.named_parameters(recurse=False)]:
+            _stream(module, {key: f"{name}.{key}" for key in own}, files)
+    logits = []
+    with torch.inference_mode():
+        for ids, wanted in zip(texts, places, strict=True):
+            given = torch.tensor([ids])
+            states = model.roberta(input_ids=given, attention_mask=torch.ones_like(given)).last_hidden_state
+            logits.append(model.lm_head(states[0, list(wanted)]))
+    return logits
+
+
+def _stream(module: nn.Module, names: Mapping[str, str], files: Mapping[str, Path]) -> None:
+    hollow = {key: module.get_parameter(key) for key in names}
+
+    def fill(*_: object) -> None:
+        for key, name in names.items():
+            stored = TIED.get(name, name)
+            with safe_open(files[stored], framework="pt") as opened:
+                module.register_parameter(key, nn.Parameter(opened.get_tensor(stored).float(), requires_grad=False))
+
+    def forget(*_: object) -> None:
+        for key, parameter in hollow.items():
+            module.register_parameter(key, parameter)
+
+    module.register_forward_pre_hook(fill)
+    module.register_forward_hook(forget)
+
+
+def _shards(shapes: Mapping[str, Sequence[int]]) -> Iterator[list[str]]:
+    held: list[str] = []
+    held_bytes = 0
+    for name, shape in shapes.items():
+        size_bytes = 2 * torch.Size(shape).numel()
+        if held and held_bytes + size_bytes > SHARD_BYTES:
+            yield held
+            held, held_bytes = [], 0
+        held.append(name)
+        held_bytes += size_bytes
+    yield held
+
+
+def _draw(name: str, shape: Sequence[int], width: int, generator: torch.Generator) -> Tensor:
+    """Draw LayerNorm weights around 1, everything else around 0, so that products of normed states have std 1."""
+    norm = name.endswith(("LayerNorm.weight", "layer_norm.weight"))
+    fan_in = shape[1] if len(shape) > 1 and "embeddings" not in name else width
+    mean, std = (1.0, 0.1) if norm else (0.0, fan_in**-0.5)
+    return torch.empty(shape, dtype=torch.bfloat16).normal_(mean, std, generator=generator)
+
+
+def _names(path: Path) -> list[str]:
+    with safe_open(path, framework="pt") as opened:
+        return list(opened.keys())
