@@ -99,7 +99,7 @@ def test_bounds_count_what_the_model_reads(task: str, inputs: object, parameters
 def test_bounds_are_the_callers_to_set() -> None:
     """A door with other bounds says so."""
     body = {"inputs": {"query": "a", "documents": ["b", "c", "d"]}}
-    assert parse_request("rerank", body, bounds=Bounds(max_texts=3))
+    assert parse_request("rerank", body, bounds=Bounds(max_texts=3)).task == "rerank"
     with pytest.raises(TooLarge, match="got 3 texts to read for 1 inputs, at most 2"):
         parse_request("rerank", body, bounds=Bounds(max_texts=2))
 

@@ -290,8 +290,8 @@ def test_documents_rank_by_their_best_window(model: Model, tokenizer: Tokenizer)
     assert value[0] == {"index": 1, "score": pytest.approx(1 / (1 + math.exp(-2)))}
     assert len(value) == 3
     asked = body | {"parameters": {"top_n": 1, "return_documents": True, "function_to_apply": "none"}}
-    [[best]] = ask(model, tokenizer, asked, "rerank", of_rows(numbers)).values  # type: ignore[misc] # a list of one
-    assert best == {"index": 1, "score": 2.0, "document": LONG + " Menschen"}
+    [best] = ask(model, tokenizer, asked, "rerank", of_rows(numbers)).values
+    assert best == [{"index": 1, "score": 2.0, "document": LONG + " Menschen"}]
 
 
 def test_similarity_is_the_cosine(model: Model, tokenizer: Tokenizer) -> None:
