@@ -1,13 +1,12 @@
-"""Results, models and tokens -> the JSON of each answer. Must not know requests, HTTP or how they were made."""
+"""Results and models -> the JSON of each answer. Must not know requests, HTTP or how they were made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from functions.pipeline.tokenize import Tokenizer
 from shared.catalog import Catalog, Head, Model
-from shared.messages import Result, Window
+from shared.messages import Result
 
 
 def result_json(task: str, result: Result) -> dict[str, Any]:
@@ -51,18 +50,6 @@ def model_json(model: Model) -> dict[str, Any]:
         "tokenizer_sha256": model.tokenizer_sha256,
         "tasks": sorted(model.tasks),
         "heads": {name: _head_json(head) for name, head in model.heads.items()},
-    }
-
-
-def tokens_json(window: Window, n_windows: int | None, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return one input's tokens, special ones included; offsets are in code points of the text they are of."""
-    return {
-        "ids": list(window.input_ids),
-        "tokens": tokenizer.pieces(window.input_ids),
-        "offsets": [list(span) for span in window.offsets],
-        "special_tokens_mask": [int(special) for special in window.special],
-        "count": len(window.input_ids),
-        "n_windows": n_windows,
     }
 
 

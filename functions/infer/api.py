@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from functions.edge import Auth, Resolver, deadline, make_resolver, principal, request_id, tenant_hash
 from functions.infer.answers import model_json, models_json, result_json, timings_ms
-from functions.infer.tokens import tokenize_json
+from functions.infer.tokens import detokenize_json, tokenize_json
 from functions.pipeline.journey import Journey
 from functions.pipeline.schema import parse_request
+from shared.catalog import Model
 from shared.errors import GlossaError, Unavailable
 from shared.messages import InferCall, Inferred, Result
 
@@ -39,6 +40,7 @@ def make_api(
     api = make_resolver("infer")
     _add_tasks(api, journey, replica, auth, clock)
     _add_models(api, journey, auth)
+    _add_tokens(api, journey, auth)
     _add_service(api, replica, auth)
     return api
 
@@ -75,14 +77,23 @@ def _add_models(api: Resolver, journey: Journey, auth: Auth) -> None:
         _tenant(api, auth)
         return api.ok(model_json(journey.catalog.model(name)))
 
-    @api.post("/v1/tokenize")
-    def tokenize() -> object:
+
+def _add_tokens(api: Resolver, journey: Journey, auth: Auth) -> None:
+    def answered(make: Callable[..., tuple[dict[str, Any], Model]]) -> object:
         _tenant(api, auth)
         began_s = time.perf_counter()
-        answer, model = tokenize_json(api.json(), journey.catalog, journey.tokenizers)
+        answer, model = make(api.json(), journey.catalog, journey.tokenizers)
         api.timed(tokenize=time.perf_counter() - began_s)
         api.note(model=model.name, n_rows=len(answer["results"]))
         return api.ok(answer)
+
+    @api.post("/v1/tokenize")
+    def tokenize() -> object:
+        return answered(tokenize_json)
+
+    @api.post("/v1/detokenize")
+    def detokenize() -> object:
+        return answered(detokenize_json)
 
 
 def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:

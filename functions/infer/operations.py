@@ -8,6 +8,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from functions.infer.tokens import MAX_IDS
 from functions.openapi import Operation
 from functions.pipeline.inputs import MAX_LANG_CHARS, MAX_TEXTS
 from functions.pipeline.schema import BOUNDS
@@ -16,6 +17,7 @@ from functions.pipeline.schemas.parameters import Common, Fields
 
 Text = Annotated[str, Field(min_length=1, max_length=BOUNDS.max_chars)]
 Lang = Annotated[str, Field(min_length=1, max_length=MAX_LANG_CHARS, description="a language of the model")]
+ModelName = Annotated[str | None, Field(min_length=1, description="model or model:head; absent: the task's default")]
 Langs = Lang | Annotated[list[Lang], Field(min_length=2, max_length=2, description="of the text, of what is beside it")]
 
 
@@ -39,12 +41,16 @@ class Answer(BaseModel):
 
 
 class Tokens(BaseModel):
-    """The tokens of one input, special ones included; offsets are half-open, in Unicode code points."""
+    """The tokens of one input, special ones included unless left out; offsets are half-open, in code points.
+
+    `n_windows` is how many windows a classifier would read of it, null when it would refuse the pair.
+    """
 
     ids: list[int]
     tokens: list[str]
     offsets: list[tuple[int, int]]
     special_tokens_mask: list[int]
+    token_type_ids: list[int]
     count: int
     n_windows: int | None
 
@@ -54,6 +60,31 @@ class TokensAnswer(BaseModel):
 
     model: str
     results: list[Tokens]
+
+
+Ids = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(max_length=MAX_IDS)]
+
+
+class DetokenizeBody(BaseModel):
+    """Ids of one text, or of several."""
+
+    model_config = ConfigDict(extra="forbid")
+    ids: Ids | Annotated[list[Ids], Field(min_length=1, max_length=BOUNDS.max_inputs)]
+    model: ModelName = None
+    skip_special_tokens: Annotated[bool | None, Field(strict=True, description="absent: false")] = None
+
+
+class OneText(BaseModel):
+    """The text that one list of ids reads as."""
+
+    text: str
+
+
+class TextsAnswer(BaseModel):
+    """The text of each list of ids."""
+
+    model: str
+    results: list[OneText]
 
 
 def _task_body(task: str, parameters: type[Common]) -> type[BaseModel]:
@@ -87,8 +118,7 @@ def _item(name: str, fields: dict[str, Any]) -> type[BaseModel]:
 def _body(name: str, items: Sequence[Any], **more: Any) -> type[BaseModel]:
     one: Any = Union[tuple(items)]  # noqa: UP007 - made of a list
     many: Any = Annotated[list[one], Field(min_length=1, max_length=BOUNDS.max_inputs)]
-    model = Annotated[str | None, Field(min_length=1, description="model or model:head; absent: the task's default")]
-    fields: Any = {"inputs": (one | many, ...), "model": (model, None), **more}
+    fields: Any = {"inputs": (one | many, ...), "model": (ModelName, None), **more}
     made: type[BaseModel] = create_model(f"{name}Body", __config__=ConfigDict(extra="forbid"), **fields)
     return made
 
@@ -102,9 +132,14 @@ OPERATIONS = (
         "POST",
         "/v1/tokenize",
         "Tokens of texts, as a model reads them",
-        _body("Tokenize", [Text, *_items("TokenizeInput", Fields(pair="text_pair"))]),
+        _body(
+            "Tokenize",
+            [Text, *_items("TokenizeInput", Fields(pair="text_pair"))],
+            add_special_tokens=(Annotated[bool | None, Field(strict=True, description="absent: true")], None),
+        ),
         TokensAnswer,
     ),
+    Operation("POST", "/v1/detokenize", "Texts of tokens, as a model writes them", DetokenizeBody, TextsAnswer),
     Operation("GET", "/v1/models", "Models there are, their tasks, heads and labels"),
     Operation("GET", "/v1/models/<name>", "One model"),
     Operation("GET", "/v1/health", "Whether the model server takes requests"),

@@ -1,57 +1,90 @@
-"""Tokens of texts for a person to look at: the body of `/v1/tokenize` -> its answer, by the desks' own rules.
+"""The bodies of `/v1/tokenize` and `/v1/detokenize` -> their answers, by the desks' own rules.
 
 Must not know HTTP or the model server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from functions.infer.answers import tokens_json
-from functions.pipeline.schema import parse_request
-from functions.pipeline.tokenize import Tokenizer, windows
+from functions.pipeline.inputs import kind, shown
+from functions.pipeline.schema import BOUNDS, parse_request
+from functions.pipeline.tokenize import Tokenizer
+from functions.pipeline.tokenize.showing import text_of, tokens_of
 from shared.catalog import Catalog, Model, split_reference
-from shared.errors import NotFound, Unprocessable
-from shared.messages import TextInput, Window
+from shared.errors import NotFound, TooLarge, Unprocessable
 
 READS_LIKE = "text-classification"  # texts and pairs, within the same bounds
-KEYS = ("inputs", "model")
+TOKENIZE_KEYS = ("inputs", "model", "add_special_tokens")
+DETOKENIZE_KEYS = ("ids", "model", "skip_special_tokens")
+MAX_IDS = 1_000_000  # in one request
+Tokenizers = Mapping[str, Tokenizer]
 
 
-def tokenize_json(
-    body: Mapping[str, object], catalog: Catalog, tokenizers: Mapping[str, Tokenizer]
-) -> tuple[dict[str, Any], Model]:
-    """Return the answer and the model whose tokenizer made it.
+def tokenize_json(body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers) -> tuple[dict[str, Any], Model]:
+    """Return the answer of `/v1/tokenize` and the model whose tokenizer made it.
 
     Raises Unprocessable, TooLarge (inputs), NotFound (model, head).
     """
+    fields = _fields(body, TOKENIZE_KEYS)
+    special = _flag(fields, "add_special_tokens", default=True)
+    request = parse_request(READS_LIKE, {key: fields[key] for key in ("inputs", "model") if key in fields})
+    model = _model(request.model, catalog)
+    results = [
+        tokens_of(item, model, tokenizers[model.name], f"inputs[{i}]", special=special)
+        for i, item in enumerate(request.inputs)
+    ]
+    return {"model": model.name, "results": results}, model
+
+
+def detokenize_json(
+    body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers
+) -> tuple[dict[str, Any], Model]:
+    """Return the answer of `/v1/detokenize`: the text of each list of ids. Raises as `tokenize_json`."""
+    fields = _fields(body, DETOKENIZE_KEYS)
+    skip = _flag(fields, "skip_special_tokens", default=False)
+    lists = _lists(fields.get("ids"))
+    name = fields.get("model")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise Unprocessable(f'model: got {shown(name)}, expected "model" or "model:head"')
+    model = _model(name, catalog)
+    tokenizer = tokenizers[model.name]
+    texts = [text_of(ids, tokenizer, where, skip_special=skip) for where, ids in lists]
+    return {"model": model.name, "results": [{"text": text} for text in texts]}, model
+
+
+def _fields(body: Mapping[str, object], keys: Iterable[str]) -> Mapping[str, object]:
     for key in body:
-        if key not in KEYS:
-            raise Unprocessable(f"unknown field {ascii(key)[:80]}, expected {', '.join(KEYS)}")
-    request = parse_request(READS_LIKE, body)
-    name, head = split_reference(request.model or catalog.default_model)
+        if key not in keys:
+            raise Unprocessable(f"unknown field {shown(key)}, expected {', '.join(keys)}")
+    return body
+
+
+def _flag(fields: Mapping[str, object], name: str, *, default: bool) -> bool:
+    found = default if fields.get(name) is None else fields[name]
+    if not isinstance(found, bool):
+        raise Unprocessable(f"{name}: got {shown(found)}, expected true or false")
+    return found
+
+
+def _lists(raw: object) -> list[tuple[str, list[object]]]:
+    """Read `ids`: a list of ids or a list of such lists; each with the name that messages give it."""
+    if not isinstance(raw, list):
+        found = "nothing" if raw is None else kind(raw)
+        raise Unprocessable(f"ids: got {found}, expected a list of ids, or a list of such lists")
+    many = bool(raw) and all(isinstance(ids, list) for ids in raw)
+    lists = [(f"ids[{i}]", ids) for i, ids in enumerate(raw)] if many else [("ids", raw)]
+    if len(lists) > BOUNDS.max_inputs:
+        raise TooLarge(f"got {len(lists)} lists of ids, at most {BOUNDS.max_inputs} in one request")
+    if (n_ids := sum(len(ids) for _, ids in lists)) > MAX_IDS:
+        raise TooLarge(f"got {n_ids} ids, at most {MAX_IDS} in one request")
+    return lists
+
+
+def _model(reference: str | None, catalog: Catalog) -> Model:
+    name, head = split_reference(reference or catalog.default_model)
     model = catalog.model(name)
     if head is not None and head not in model.heads:
-        raise NotFound(f"model {name} has no head {ascii(head)[:80]}; heads: {sorted(model.heads)}")
-    tokenizer = tokenizers[name]
-    results = [tokens_json(*_whole(item, model, tokenizer), tokenizer) for item in request.inputs]
-    return {"model": name, "results": results}, model
-
-
-def _whole(item: TextInput, model: Model, tokenizer: Tokenizer) -> tuple[Window, int | None]:
-    """Return all tokens of an input as one window, however long, and how many windows a model would read.
-
-    None when it would refuse the input: a pair whose shorter text takes more than half of a window.
-    """
-    layout = tokenizer.layout
-    text = tokenizer.encode(item.text)
-    if item.text_pair is None:
-        room = model.max_tokens - layout.n_special(pair=False)
-        whole = windows.window(0, 0, [windows.Side(text, (0, len(text.ids)))], layout)
-        return whole, len(windows.spans(len(text.ids), room))
-    pair = tokenizer.encode(item.text_pair)
-    lengths = (len(text.ids), len(pair.ids))
-    spans = windows.pair_spans(*lengths, model.max_tokens - layout.n_special(pair=True))
-    whole = windows.window(0, 0, [windows.Side(text, (0, lengths[0])), windows.Side(pair, (0, lengths[1]))], layout)
-    return whole, len(spans) if spans is not None else None
+        raise NotFound(f"model {name} has no head {shown(head)}; heads: {sorted(model.heads)}")
+    return model
