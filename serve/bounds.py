@@ -6,8 +6,9 @@ Must not know rows or configurations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 
-MAX_ATTENTION_BYTES = 64 * 2**20  # of one row's attention probabilities
+MAX_SEEN_BYTES = 64 * 2**20  # of the attentions of one row, and of the hidden states of one row
 FLOAT_BYTES = 4
 
 
@@ -15,11 +16,12 @@ FLOAT_BYTES = 4
 class Bounds:
     """Sizes of a backbone: rows ask for layers 0 to `n_layers`, ids stand below `n_types`, `n_positions`, `n_langs`.
 
-    0 types, positions or languages: the family takes no such ids.
+    0 types, positions or languages: the family takes no such ids. `width` is that of a state.
     """
 
     n_layers: int
     n_heads: int
+    width: int
     n_types: int = 0
     n_positions: int = 0
     n_langs: int = 0
@@ -27,3 +29,11 @@ class Bounds:
     def attention_bytes(self, n_tokens: int) -> int:
         """Return the bytes of all attention probabilities of one row, float32."""
         return FLOAT_BYTES * self.n_layers * self.n_heads * n_tokens**2
+
+    def states_bytes(self, n_vectors: int, n_layers: int) -> int:
+        """Return the bytes of the hidden states of some layers, float32."""
+        return FLOAT_BYTES * self.width * n_vectors * n_layers
+
+    def seen_tokens(self, most_bytes: int) -> int:
+        """Return the tokens of the longest row whose attentions fit `most_bytes`."""
+        return isqrt(most_bytes // (FLOAT_BYTES * self.n_layers * self.n_heads))

@@ -20,12 +20,13 @@ from serve.cache import Caching
 from serve.describe import check_tensors, read_config
 from serve.families import FAMILIES, Encoder, Family
 from serve.families.parts import Parts
+from serve.faults import begin_sound, find_faults
 from serve.generation import Rules, Step, with_cache
 from serve.heads import Head, NextTokenHead
 from serve.next_token import continue_rows
 from serve.pack import Pack, pack_rows
 from serve.quantize import quantized
-from serve.rows import Row, RowOutput, RowResult, begin_sound, find_faults, join, split
+from serve.rows import Row, RowOutput, RowResult, join, split
 from serve.trace import trace_of
 from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
 from shared.catalog import Model
@@ -87,12 +88,12 @@ class PackedEngine:
 
     def begin(self, row: Row) -> Row:
         """Return a generating row as its first pass reads it, as Engine.begin says."""
-        return begin_sound(row, self.model, self._rules)
+        return begin_sound(row, self.model, self.bounds, self._rules)
 
     @torch.inference_mode()
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows in one packed pass, as Engine.forward says."""
-        faults = find_faults(rows, self.model)
+        faults = find_faults(rows, self.model, self.bounds)
         sound = {index: row for index, (row, fault) in enumerate(zip(rows, faults, strict=True)) if fault is None}
         answers = self._answer(sound) if sound else {}
         return [fault or answers[index] for index, fault in enumerate(faults)]

@@ -7,17 +7,20 @@ as `serve.engine.PackedEngine`; the numbers mean nothing. Must not know weights 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
 from serve.bounds import Bounds
+from serve.faults import begin_sound, find_faults
 from serve.generation import Generation, Rules, Step, advance
-from serve.rows import Row, RowOutput, RowResult, begin_sound, find_faults
+from serve.rows import Row, RowOutput, RowResult
 from serve.sampling import choose
 from shared.catalog import Head, Model
 
 WIDTH = 16
-BOUNDS = Bounds(n_layers=2, n_heads=2, n_types=2, n_positions=1024, n_langs=16)
+BOUNDS = Bounds(n_layers=2, n_heads=2, width=WIDTH, n_types=2, n_positions=1024)
+N_LANGS = 16  # of an XLM model, whose token types are words
 BEAM = 3  # starts, and ends for each, of a beam head
 LABELS = 2  # of a head whose catalog entry names none
 
@@ -31,20 +34,21 @@ class FakeEngine:
 
     def __init__(self, model: Model, *, cache_token_bytes: int = 0) -> None:
         self.model = model
-        self.bounds = BOUNDS
+        of_xlm = {"n_langs": N_LANGS, "n_types": model.vocab_size}
+        self.bounds = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
         self.rules = Rules(eos_id=model.eos_id, cache_token_bytes=cache_token_bytes)
         self.n_forwards = 0
         self.n_tokens = 0
 
     def begin(self, row: Row) -> Row:
         """Return a sound generating row as its first pass reads it, any other as it is."""
-        return begin_sound(row, self.model, self.rules)
+        return begin_sound(row, self.model, self.bounds, self.rules)
 
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
         """Answer rows in order; a refused row has its error in its place."""
         self.n_forwards += 1
         self.n_tokens += sum(row.n_tokens for row in rows)
-        faults = find_faults(rows, self.model)
+        faults = find_faults(rows, self.model, self.bounds)
         return [fault or self._answer(self.begin(row)) for row, fault in zip(rows, faults, strict=True)]
 
     def _answer(self, row: Row) -> RowOutput | Step:
@@ -89,10 +93,21 @@ def _fill(row: Row, _: Head, vocab_size: int) -> RowOutput:
 
 
 def _embed(row: Row, _: Head, __: int) -> RowOutput:
-    vectors = _numbers(row.input_ids, WIDTH)
-    if not row.per_token:
-        vectors = vectors.mean(0, keepdim=True)
-    return {"vectors": torch.nn.functional.normalize(vectors) if row.normalize else vectors}
+    output = {"vectors": _vectors(row, _numbers(row.input_ids, WIDTH))}
+    if row.layers:
+        states = [_vectors(row, _numbers(row.input_ids + layer % (BOUNDS.n_layers + 1), WIDTH)) for layer in row.layers]
+        output["hidden_states"] = torch.stack(states, dim=1)
+    if row.attentions:
+        n = BOUNDS.n_heads * row.n_tokens**2
+        output["attentions"] = torch.full((BOUNDS.n_layers * n,), 1 / row.n_tokens)
+        output["attention_sizes"] = torch.full((1, BOUNDS.n_layers), n, dtype=torch.int32)
+    return output
+
+
+def _vectors(row: Row, states: torch.Tensor) -> torch.Tensor:
+    pooled = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[row.pooling][None]
+    vectors = states if row.per_token else pooled
+    return torch.nn.functional.normalize(vectors) if row.normalize else vectors
 
 
 def _span(row: Row, head: Head, _: int) -> RowOutput:

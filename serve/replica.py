@@ -17,7 +17,9 @@ import torch
 from starlette.types import ASGIApp
 
 from serve import report
+from serve.bounds import Bounds
 from serve.engine import Engine
+from serve.faults import check_seen
 from serve.routes import model_app
 from serve.rows import join, per_token_outputs, split
 from serve.runner import Runner
@@ -73,11 +75,12 @@ class Replica:
             torch.set_num_threads(n_threads)
         self.model = model
         self.patience = patience or Patience()
-        self.limits = _limits(model)
         self.refused: Counter[str] = Counter()
         self.last_answer_s = 0.0
         started_s = time.perf_counter()
         engine = load()
+        self.bounds = engine.bounds
+        self.limits = _limits(model, engine.bounds)
         scheduler = Scheduler[Item](
             token_budget=model.token_budget,
             max_backlog_tokens=model.max_backlog_tokens,
@@ -131,6 +134,7 @@ class Replica:
     async def _infer(self, headers: Mapping[str, str], data: bytes) -> Body:
         asked = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
         call = self._admissible(asked.call)
+        check_seen(call, self.bounds, self.limits.max_answer_bytes)
         ticket = self.runner.submit(
             split(call), deadline_s=self._deadline_s(call), priority=call.priority, tenant=call.tenant_hash
         )
@@ -178,13 +182,16 @@ class Replica:
         return encode_inferred(asked, self.model.name, self.model.revision, inferred, per_token=per_token)
 
 
-def _limits(model: Model) -> Limits:
+def _limits(model: Model, bounds: Bounds) -> Limits:
     return Limits(
         max_body_bytes=MAX_BODY_BYTES,
         max_rows=MAX_ROWS,
         max_tokens=min(MAX_CALL_TOKENS, model.max_backlog_tokens),
         max_row_tokens=model.max_tokens,
         vocab_size=model.vocab_size,
+        n_langs=bounds.n_langs or 2**31,  # 0: refused row by row, with the family in the message
+        n_types=bounds.n_types,
+        n_positions=bounds.n_positions,
     )
 
 

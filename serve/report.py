@@ -23,6 +23,8 @@ INPUTS: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
     ("positions_per_row", "INT32", (-1,), True),
     ("target_ids", "INT32", (-1,), True),
     ("lang_ids", "INT32", (-1,), True),
+    ("token_type_ids", "INT32", (-1,), True),
+    ("position_ids", "INT32", (-1,), True),
 )
 OUTPUTS: Mapping[str, tuple[tuple[str, str, int], ...]] = {  # by task: name, datatype, dimensions
     "text-classification": (("logits", "FP32", 2),),
@@ -33,14 +35,29 @@ OUTPUTS: Mapping[str, tuple[tuple[str, str, int], ...]] = {  # by task: name, da
         ("log_sum_exp", "FP32", 1),
         ("target_logits", "FP32", 2),
     ),
-    "feature-extraction": (("vectors", "FP32", 2),),
+    "feature-extraction": (
+        ("vectors", "FP32", 2),
+        ("hidden_states", "FP32", 3),
+        ("attentions", "FP32", 1),
+        ("attention_sizes", "INT32", 2),
+    ),
+    "question-answering": (("start", "FP32", 1), ("end", "FP32", 1)),
+    "multiple-choice": (("logits", "FP32", 2),),
     "text-generation": (("ids", "INT32", 1), ("row_lengths", "INT32", 1)),
 }
+
+BEAM_OUTPUTS = (  # of question answering with a beam, as the reference names them
+    ("start_top_log_probs", "FP32", 2),
+    ("start_top_index", "INT32", 2),
+    ("end_top_log_probs", "FP32", 2),
+    ("end_top_index", "INT32", 2),
+    ("cls_logits", "FP32", 2),
+)
 
 
 def metadata(model: Model, limits: Limits) -> dict[str, object]:
     """Return the v2 metadata of a model; heads, limits, fingerprint and revision stand beside the protocol's keys."""
-    outputs = {entry for head in model.heads.values() for entry in OUTPUTS[head.task]}
+    outputs = {entry for head in model.heads.values() for entry in _outputs(head)}
     return {
         "name": model.name,
         "versions": [model.revision],
@@ -62,6 +79,8 @@ def metadata(model: Model, limits: Limits) -> dict[str, object]:
             "max_tokens": limits.max_tokens,
             "max_row_tokens": limits.max_row_tokens,
             "vocab_size": limits.vocab_size,
+            "n_types": limits.n_types,
+            "n_positions": limits.n_positions,
         },
     }
 
@@ -112,6 +131,16 @@ def statistics(
     }
 
 
+def _outputs(head: Head) -> tuple[tuple[str, str, int], ...]:
+    return BEAM_OUTPUTS if head.variant == "beam" else OUTPUTS[head.task]
+
+
 def _head(head: Head) -> dict[str, object]:
-    names = [name for name, _, _ in OUTPUTS[head.task]]
-    return {"task": head.task, "labels": list(head.labels), "outputs": names, "default": head.default}
+    names = [name for name, _, _ in _outputs(head)]
+    return {
+        "task": head.task,
+        "also": list(head.also),
+        "labels": list(head.labels),
+        "outputs": names,
+        "default": head.default,
+    }

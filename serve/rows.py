@@ -1,7 +1,7 @@
 """Rows: what an engine takes and gives, one per window of text.
 
-Cuts a call into rows, finds the rows an engine must refuse, and packs row outputs back into a
-call's tensors. Must not know weights, batches or who runs the forward pass.
+Cuts a call into rows and packs row outputs back into a call's tensors. Must not know weights, batches or who
+runs the forward pass.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from itertools import accumulate
 import torch
 
 from serve.cache import Cache
-from serve.generation import Generation, Rules, Step, begin
-from serve.generation import find_fault as generation_fault
+from serve.generation import Generation, Step
 from shared.catalog import Model
-from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
+from shared.errors import GlossaError, Unprocessable
 from shared.messages import InferCall, Pooling, Sampling, Tensor
-from shared.wire import MAX_TARGETS, MAX_TOP_K
 
 RowOutput = Mapping[str, torch.Tensor]
 RowResult = RowOutput | GlossaError | Step
@@ -88,7 +86,7 @@ def split(call: InferCall) -> list[Row]:
     """Cut a packed call into rows, in order; each as often as sequences are asked of it. Ids are views into one buffer.
 
     Raises Unprocessable when the parts of the call do not add up; what is wrong inside one
-    row is left to `find_faults`, so that it fails alone.
+    row is left to `serve.faults`, so that it fails alone.
     """
     lengths = _lengths(call.row_lengths, call.n_tokens, "row_lengths", "tokens")
     ids = torch.split(_int_tensor(call.input_ids), lengths)
@@ -144,81 +142,14 @@ def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -
 
 def per_token_outputs(call: InferCall, model: Model) -> frozenset[str]:
     """Return the names of those outputs of a call's head that have an entry for each token, not for each row."""
-    task = model.heads[call.head].task
-    if task == "token-classification":
+    head = model.heads[call.head]
+    if head.task == "token-classification":
         return frozenset({"logits"})
-    return frozenset({"vectors"}) if task == "feature-extraction" and call.per_token else frozenset()
-
-
-def begin_sound(row: Row, model: Model, rules: Rules) -> Row:
-    """Return a generating row that a model can take as its first pass reads it, any other as it is."""
-    head = model.heads.get(row.head)
-    if row.state is not None or head is None or head.task != "text-generation" or find_faults([row], model)[0]:
-        return row
-    return begin(row, rules)
-
-
-def find_faults(rows: Sequence[Row], model: Model) -> list[GlossaError | None]:
-    """Return for each row why the model cannot take it, or None when it can, as any row that has begun."""
-    faults = [None if row.state is not None else _shape_fault(row, model) for row in rows]
-    for index in _out_of_range(rows, model.vocab_size):
-        wrong = next(int(i) for i in rows[index].input_ids if not 0 <= i < model.vocab_size)
-        faults[index] = faults[index] or Unprocessable(f"got token id {wrong}, expected 0 <= id < {model.vocab_size}")
-    return faults
-
-
-def _shape_fault(row: Row, model: Model) -> GlossaError | None:
-    if row.n_tokens == 0:
-        return Unprocessable("got a row of 0 tokens, expected at least 1")
-    if row.n_tokens > model.max_tokens:
-        return TooLarge(f"got a row of {row.n_tokens} tokens, model {model.name} takes at most {model.max_tokens}")
-    if row.head not in model.heads:
-        return NotFound(f"model {model.name} has no head {row.head!r}; heads: {sorted(model.heads)}")
-    if row.lang_ids is not None and model.family != "xlm":
-        return Unprocessable(f"got lang_ids, but family {model.family} takes none")
-    return _task_fault(row, model)
-
-
-def _task_fault(row: Row, model: Model) -> GlossaError | None:
-    task = model.heads[row.head].task
-    if task == "text-generation":
-        return generation_fault(row, model)
-    if row.sampling is not None:
-        return Unprocessable(f"got parameters of text-generation, head {row.head} does {task}")
-    return _mask_fault(row, model) if task == "fill-mask" else None
-
-
-def _mask_fault(row: Row, model: Model) -> GlossaError | None:
-    if not row.positions:
-        return Unprocessable(f"got no positions, head {row.head} reads at least 1 masked position")
-    if len(row.positions) > row.n_tokens:
-        return Unprocessable(
-            f"got {len(row.positions)} positions, expected at most one for each of {row.n_tokens} tokens"
-        )
-    if wrong := [p for p in row.positions if not 0 <= p < row.n_tokens]:
-        return Unprocessable(f"got position {wrong[0]}, expected 0 <= position < {row.n_tokens}")
-    return _choice_fault(row, model.vocab_size)
-
-
-def _choice_fault(row: Row, vocab_size: int) -> GlossaError | None:
-    most = min(MAX_TOP_K, vocab_size)
-    if not 1 <= row.top_k <= most:
-        return Unprocessable(f"got top_k {row.top_k}, expected 1 <= top_k <= {most}")
-    if len(row.target_ids) > MAX_TARGETS:
-        return TooLarge(f"got {len(row.target_ids)} target ids, at most {MAX_TARGETS}")
-    if wrong := [t for t in row.target_ids if not 0 <= t < vocab_size]:
-        return Unprocessable(f"got target id {wrong[0]}, expected 0 <= id < {vocab_size}")
-    return None
-
-
-def _out_of_range(rows: Sequence[Row], vocab_size: int) -> list[int]:
-    if not rows:
-        return []
-    ids = torch.cat([row.input_ids for row in rows])
-    wrong = (ids < 0) | (ids >= vocab_size)
-    if not bool(wrong.any()):
-        return []
-    return [index for index, part in enumerate(torch.split(wrong, [row.n_tokens for row in rows])) if bool(part.any())]
+    if head.task == "question-answering" and not head.variant:
+        return frozenset({"start", "end"})
+    if head.task == "feature-extraction" and call.per_token:
+        return frozenset({"vectors", "hidden_states"})
+    return frozenset()
 
 
 def _lengths(parts: Tensor, whole: int, name: str, unit: str) -> list[int]:

@@ -5,8 +5,6 @@ Encoders tell it as they go; the engine takes each row's share. Must not know we
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -66,8 +64,3 @@ def trace_of(pack: Pack, n_layers: int) -> Trace | None:
     """Return a trace of a pass, or None when no row asks to see more than its answer."""
     asked = any(row.layers or row.attentions for row in pack.rows)
     return Trace(pack, n_layers) if asked else None
-
-
-def n_attention_bytes(n_layers: int, n_heads: int, lengths: Sequence[int]) -> int:
-    """Return the bytes of the attentions of rows of these lengths, float32."""
-    return 4 * n_layers * n_heads * sum(length**2 for length in lengths)

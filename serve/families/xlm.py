@@ -173,6 +173,7 @@ def bounds(config: XLMConfig) -> Bounds:
     return Bounds(
         n_layers=config.n_layers,
         n_heads=config.n_heads,
+        width=config.emb_dim,
         n_types=config.vocab_size,
         n_positions=config.max_position_embeddings,
         n_langs=config.n_langs,

@@ -189,6 +189,7 @@ def bounds(config: Any) -> Bounds:
     return Bounds(
         n_layers=config.num_hidden_layers,
         n_heads=config.num_attention_heads,
+        width=config.hidden_size,
         n_types=config.type_vocab_size,
         n_positions=config.max_position_embeddings,
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from serve.engine import PackedEngine, load_engine
 from shared.errors import GlossaError
+from tests import judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write
 from tests.faults import FAULTS, build_of, shows
 from tests.judge import CASES, DTYPES, FAULT_FACTOR, judge, judged_model, likes_of, public_classes, trial
@@ -19,8 +20,8 @@ TRIALS = [(kind, like) for kind in CASES for like in likes_of(kind)]
 
 
 def test_no_class_is_forgotten() -> None:
-    """Every class the installed transformers publishes for XLM-RoBERTa and its XL is judged."""
-    assert sorted(kind for kind in public_classes() if kind.startswith("XLMRoberta")) == sorted(CASES)
+    """Every class the installed transformers publishes for these families is judged."""
+    assert sorted(public_classes()) == sorted([*CASES, *judge_xlm.CASES])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -9,8 +9,9 @@ import pytest
 
 from serve.engine import infer
 from serve.fake import FakeEngine
+from serve.faults import find_faults
 from serve.generation import Rules, Step, advance, begin
-from serve.rows import Row, find_faults, row_of
+from serve.rows import Row, row_of
 from shared.catalog import Model
 from shared.errors import GlossaError, Unprocessable
 from shared.messages import InferCall, Sampling, Tensor
@@ -127,7 +128,7 @@ def test_what_cannot_be_continued_is_refused(generating: Model, name: str) -> No
 def test_mixed_languages_are_refused(generating: Model) -> None:
     """One row is continued in one language."""
     xlm = generating.model_copy(update={"family": "xlm"})
-    [fault] = find_faults([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm)
+    [fault] = find_faults([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm, FakeEngine(xlm).bounds)
     assert fault is not None
     assert "got lang_ids [0, 1] in one row" in fault.message
 

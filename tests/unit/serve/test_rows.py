@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.rows import find_faults, join, row_of, split
+from serve.fake import BOUNDS
+from serve.faults import check_seen, find_faults
+from serve.rows import join, row_of, split
 from shared.catalog import Model
 from shared.errors import NotFound, TooLarge, Unprocessable
-from shared.messages import InferCall, Tensor
+from shared.messages import InferCall, Sampling, Tensor
 from shared.wire import MAX_TOP_K
 
 IDS = st.lists(st.lists(st.integers(0, 99), max_size=9), min_size=1, max_size=6)
@@ -93,8 +97,39 @@ def test_faults_are_found_row_by_row(model: Model) -> None:
         (row_of([5], "mlm", positions=(0, 0)), Unprocessable, "got 2 positions, expected at most one for each of 1"),
         (row_of([5], "mlm", positions=(0,), target_ids=(4,) * 1001), TooLarge, "got 1001 target ids, at most 1000"),
         (row_of([99], "mlm", positions=(0,)), None, ""),
+        (
+            row_of([5], "topic", token_type_ids=torch.tensor([2])),
+            Unprocessable,
+            "got 2 in token_type_ids, expected",
+        ),
+        (row_of([5], "topic", position_ids=torch.tensor([-1])), Unprocessable, "got -1 in position_ids"),
+        (row_of([5, 6], "topic", position_ids=torch.tensor([1])), Unprocessable, "got 1 position_ids for 2 tokens"),
+        (row_of([5], "topic", pooling="cls"), Unprocessable, "got pooling, a parameter of feature-extraction"),
+        (row_of([5], "topic", layers=(0,)), Unprocessable, "got layers, a parameter of feature-extraction"),
+        (row_of([5], "topic", sampling=Sampling()), Unprocessable, "got parameters of text-generation"),
+        (row_of([5], "embed", layers=(0, 3)), Unprocessable, "got layer 3, expected -3 <= layer <= 2"),
+        (row_of([5], "embed", layers=(-4,)), Unprocessable, "got layer -4, expected -3 <= layer <= 2"),
+        (row_of([5], "embed", layers=(-3, 2), attentions=True, pooling="max"), None, ""),
     ]
-    faults = find_faults([row for row, _, _ in cases], model)
+    faults = find_faults([row for row, _, _ in cases], model, BOUNDS)
     assert [type(fault) if fault else None for fault in faults] == [kind for _, kind, _ in cases]
     for fault, (_, _, said) in zip(faults, cases, strict=True):
         assert fault is None or said in fault.message
+
+
+def test_attentions_past_the_cap_are_refused(model: Model) -> None:
+    """A row whose attentions pass the cap is a 422 that names it and the longest row that fits."""
+    wide = replace(BOUNDS, n_layers=1000, n_heads=1000)
+    [fault] = find_faults([row_of(range(20), "embed", attentions=True)], model, wide)
+    assert isinstance(fault, Unprocessable)
+    assert "at most 67108864" in fault.message
+    assert "at most 4 tokens" in str(fault.hint)
+
+
+def test_a_call_that_asks_to_see_too_much_is_refused() -> None:
+    """Layers and attentions of all rows of a call together stay below what an answer may hold."""
+    call = InferCall("toy", "embed", Tensor.ints(range(8)), Tensor.ints([4, 4]), layers=(0, 1), attentions=True)
+    n_bytes = 4 * (2 * 2 * BOUNDS.width + 2 * BOUNDS.n_layers * BOUNDS.n_heads * 16)
+    check_seen(call, BOUNDS, n_bytes)
+    with pytest.raises(TooLarge, match=f"take {n_bytes} bytes, at most {n_bytes - 1}"):
+        check_seen(call, BOUNDS, n_bytes - 1)
