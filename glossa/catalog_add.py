@@ -97,10 +97,10 @@ def chosen(found: Mapping[str, Head], wish: Wish) -> dict[str, Head]:
 
     Raises ValueError for a name that is neither.
     """
-    known = set(found) | {head.task for head in found.values()}
+    known = set(found) | {task for head in found.values() for task in head.tasks}
     if strange := [name for name in (*wish.heads, *wish.defaults) if name not in known]:
         raise ValueError(f"got head {strange[0]!r}, expected one of {sorted(found)} or their tasks")
-    kept = {name: head for name, head in found.items() if not wish.heads or {name, head.task} & set(wish.heads)}
+    kept = {name: head for name, head in found.items() if not wish.heads or {name, *head.tasks} & set(wish.heads)}
     first = {head.task: name for name, head in reversed(kept.items())}
     first |= {kept[name].task: name for name in wish.defaults if name in kept}
     return {name: head.model_copy(update={"default": first[head.task] == name}) for name, head in kept.items()}

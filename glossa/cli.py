@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from functions.pipeline.schemas import TASKS
-from glossa import listing
+from glossa import listing, tokens
 from glossa.run import Job, parse_pairs, run
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
@@ -53,7 +53,15 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _tokenize(asked: argparse.Namespace) -> int:
-    return listing.tokenize_lines(_catalog(asked), asked.catalog.parent, asked.model, _stdin(), _write)
+    special = not asked.no_special_tokens
+    return tokens.tokenize_lines(_catalog(asked), asked.catalog.parent, asked.model, _stdin(), _write, special=special)
+
+
+def _detokenize(asked: argparse.Namespace) -> int:
+    skip = asked.skip_special_tokens
+    return tokens.detokenize_lines(
+        _catalog(asked), asked.catalog.parent, asked.model, _stdin(), _write, skip_special=skip
+    )
 
 
 def _models(asked: argparse.Namespace) -> int:
@@ -113,8 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "--catalog", type=Path, default=Path("catalog.toml"), metavar="FILE", help="default: %(default)s"
     )
     _add_run(commands, shared)
-    tokenize = _add(commands, shared, "tokenize", "print ids, pieces and offsets (code points) of each line", _tokenize)
-    tokenize.add_argument("--model", metavar="MODEL", help="default: the catalog's default model")
+    _add_tokens(commands, shared)
     models = _add(commands, shared, "models", "list the catalog's models and heads", _models)
     models.add_argument("--json", action="store_true", help="one JSON value instead of a table")
     artifacts = _add(commands, shared, "artifacts", "write the tokenizer files that the functions carry", _artifacts)
@@ -128,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
     run_parser = _add(commands, shared, "run", "answer each line of standard input with one JSON line", _run)
     run_parser.epilog = (
-        'A line is a text, a JSON string, or a JSON object {"text", "text_pair"}. A line that cannot be answered gets '
+        'A line is a text, a JSON string, or a JSON object with the names of the task: {"text", "text_pair"}, '
+        '{"question", "context"}, {"text", "choices"}, {"query", "documents"}, {"source_sentence", "sentences"}, each '
+        'also with "lang" for models that read languages. A line that cannot be answered gets '
         '{"error", "code", "line"}, and the exit code is then 1. Lines may hold 4,000,000 bytes of UTF-8.'
     )
     run_parser.add_argument("--task", required=True, metavar="TASK", help=f"one of {', '.join(TASKS)}")
@@ -137,6 +146,15 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shar
         "--param", action="append", default=[], metavar="K=V", help="a parameter of the task; repeatable"
     )
     run_parser.add_argument("--format", choices=("auto", "text", "jsonl"), default="auto", help="how lines are read")
+
+
+def _add_tokens(commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser) -> None:
+    tokenize = _add(commands, shared, "tokenize", "print ids, pieces and offsets (code points) of each line", _tokenize)
+    tokenize.add_argument("--no-special-tokens", action="store_true", help="only the tokens of the text itself")
+    detokenize = _add(commands, shared, "detokenize", "print the text of each line, a JSON list of ids", _detokenize)
+    detokenize.add_argument("--skip-special-tokens", action="store_true", help="leave special tokens out of the text")
+    for command in (tokenize, detokenize):
+        command.add_argument("--model", metavar="MODEL", help="default: the catalog's default model")
 
 
 def _add_catalog(

@@ -40,7 +40,7 @@ def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Out) ->
     """
     parameters = parse_parameters(job.task, job.parameters).model_dump()
     job = replace(job, parameters=parameters)
-    routed = route(TextRequest(job.task, (), model=job.model), catalog)
+    routed = route(TextRequest(job.task, (), parameters, job.model), catalog)
     model = catalog.model(routed.model)
     journey = Journey(catalog, {model.name: tokenizer_of(model, root)})
     answering = _Answering(journey, job, load(model, root))

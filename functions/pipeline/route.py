@@ -159,8 +159,12 @@ def _bound_vectors(base: InferCall, tokenized: Tokenized) -> None:
 
 
 def _bound_attentions(base: InferCall, tokenized: Tokenized) -> None:
+    if not base.attentions:
+        return
+    if len({window.row for window in tokenized.windows}) < len(tokenized.windows):
+        raise Unprocessable("parameters.attentions: got a text of several windows, expected texts that fit in one")
     n_weights = sum(len(window.input_ids) ** 2 for window in tokenized.windows)
-    if base.attentions and n_weights > MAX_ATTENTIONS:
+    if n_weights > MAX_ATTENTIONS:
         found = f"got {n_weights} pairs of tokens that ask for attention"
         raise TooLarge(f"{found}, at most {MAX_ATTENTIONS} in one request", hint=FEWER)
 

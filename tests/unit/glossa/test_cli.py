@@ -15,7 +15,9 @@ def test_models_lists_every_head(catalog_path: Path, capsys: pytest.CaptureFixtu
     """A table for people with a line for each head, and one JSON value for programs."""
     assert main(["models", "--catalog", str(catalog_path)]) == 0
     table = capsys.readouterr().out
-    assert "moods:classifier *  text-classification   base  sad, glad, mad" in table
+    rows = [" ".join(line.split()) for line in table.splitlines()]
+    assert "moods:classifier * text-classification base sad, glad, mad" in rows
+    assert "people:embed feature-extraction, sentence-similarity base" in rows
     assert "O, B-PER, I-PER, B-LOC, … (5)" in table
     assert main(["models", "--json", "--catalog", str(catalog_path)]) == 0
     assert [model["name"] for model in json.loads(capsys.readouterr().out)["models"]] == ["moods", "people"]
