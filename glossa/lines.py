@@ -70,7 +70,7 @@ def read_line(line: Line, task: str, form: Format = "auto") -> TextInput:
     stands. Raises BadRequest (not UTF-8, not JSON), TooLarge, Unprocessable.
     """
     where = f"line {line.number}"
-    text = _decoded(line, where)
+    text = text_of_line(line)
     if form == "text":
         return parse_input(text, where, task)
     value: object = None
@@ -85,7 +85,9 @@ def read_line(line: Line, task: str, form: Format = "auto") -> TextInput:
     return parse_input(text, where, task)
 
 
-def _decoded(line: Line, where: str) -> str:
+def text_of_line(line: Line) -> str:
+    """Return a line as text. Raises BadRequest (not UTF-8), TooLarge."""
+    where = f"line {line.number}"
     if line.data is None:
         raise TooLarge(f"{where}: got more than {MAX_LINE_BYTES} bytes, at most that in one line")
     try:
