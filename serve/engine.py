@@ -140,7 +140,7 @@ def load_engine(
     family, config = read_config(folder)
     _check_agreement(model, family, config)
     backbone, of_heads = check_tensors(tensor_shapes(folder), family, config, model.heads.values())
-    stored = read_tensors(folder, backbone.keys() | of_heads)
+    stored = read_tensors(folder, backbone.keys() | of_heads, getattr(torch, model.dtype))
     named = {backbone.get(name, name): tensor for name, tensor in stored.items()}
     return build_engine(model, config, named, device=torch.device(device or _best_device()))
 

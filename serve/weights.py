@@ -121,12 +121,16 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def read_tensors(folder: Path, names: Collection[str]) -> dict[str, torch.Tensor]:
-    """Return the named tensors as stored, on the CPU; names that the checkpoint lacks are left out."""
+def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+    """Return the named tensors on the CPU, as stored or in `dtype`; names that the checkpoint lacks are left out.
+
+    Each is converted as it is read: of a float32 checkpoint served in bfloat16, one tensor is there twice.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         with _open(path) as opened:
-            tensors.update({name: opened.get_tensor(name) for name in opened.keys() if name in names})  # noqa: SIM118 - the file handle is no mapping
+            found = [name for name in opened.keys() if name in names]  # noqa: SIM118 - the file handle is no mapping
+            tensors.update({name: opened.get_tensor(name).to(dtype=dtype) for name in found})
     return tensors
 
 

@@ -20,6 +20,8 @@ def model() -> Model:
         "topic": {"task": "text-classification", "prefix": "classifier", "labels": ["a", "b", "c"], "default": True},
         "entities": {"task": "token-classification", "prefix": "heads.entities", "labels": ["O", "B-X"]},
         "mlm": {"task": "fill-mask", "prefix": "lm_head"},
+        "qa": {"task": "question-answering", "prefix": "qa_outputs"},
+        "choice": {"task": "multiple-choice", "prefix": "heads.choice"},
         "embed": {"task": "feature-extraction"},
     }
     return Model.model_validate({

@@ -26,28 +26,45 @@ def _edit_tensors(folder: Path, drop: str = "", **add: torch.Tensor) -> None:
     save_file({name: t for name, t in tensors.items() if name != drop} | add, folder / SINGLE)
 
 
+CLASSIFIER = {"prefix": "classifier", "labels": LABELS}
+FOUND: dict[str, dict[str, Head]] = {
+    "ForSequenceClassification": {"classifier": Head(task="text-classification", **CLASSIFIER)},
+    "ForTokenClassification": {"classifier": Head(task="token-classification", **CLASSIFIER)},
+    "ForQuestionAnswering": {"qa": Head(task="question-answering", prefix="qa_outputs")},
+    "ForMultipleChoice": {"choice": Head(task="multiple-choice", prefix="classifier")},
+    "ForMaskedLM": {"mlm": Head(task="fill-mask", prefix="lm_head")},
+    "ForCausalLM": {"lm": Head(task="text-generation", prefix="lm_head")},
+    "Model": {},
+}
+
+
+@pytest.mark.parametrize("family", ["XLMRoberta", "XLMRobertaXL"])
+@pytest.mark.parametrize("suffix", FOUND)
+def test_a_plain_checkpoint_states_its_own_facts(family: str, suffix: str, tmp_path: Path) -> None:
+    """Limits come from the configuration, heads and labels from the tensors, architectures and id2label."""
+    facts = describe(write(draw(family + suffix), tmp_path))
+    assert facts.heads == {**FOUND[suffix], "embed": Head(task="feature-extraction", also=("sentence-similarity",))}
+    assert facts.family == {"XLMRoberta": "xlm-roberta", "XLMRobertaXL": "xlm-roberta-xl"}[family]
+    assert (facts.max_tokens, facts.vocab_size, facts.pad_id) == (512, 500, 1)
+    assert (facts.bos_id, facts.eos_id, facts.causal) == (0, 2, suffix == "ForCausalLM")
+    assert (facts.mask_id, facts.mask_token, facts.lang2id) == (None, None, {})
+    assert facts.weights_sha256 == weights_sha256(tmp_path)
+
+
 @pytest.mark.parametrize(
-    ("kind", "found"),
+    ("labels", "also"),
     [
-        (
-            "XLMRobertaForSequenceClassification",
-            {"classifier": Head(task="text-classification", prefix="classifier", labels=LABELS)},
-        ),
-        (
-            "XLMRobertaForTokenClassification",
-            {"classifier": Head(task="token-classification", prefix="classifier", labels=LABELS)},
-        ),
-        ("XLMRobertaForMaskedLM", {"mlm": Head(task="fill-mask", prefix="lm_head")}),
-        ("XLMRobertaModel", {}),
+        (("contradiction", "neutral", "Entailment"), ("zero-shot-classification",)),
+        (("relevance",), ("rerank",)),
+        (LABELS, ()),
     ],
 )
-def test_a_plain_checkpoint_states_its_own_facts(kind: str, found: dict[str, Head], tmp_path: Path) -> None:
-    """Limits come from the configuration, heads and labels from the tensors and id2label."""
-    facts = describe(write(draw(kind), tmp_path))
-    assert facts.heads == {**found, "embed": Head(task="feature-extraction", also=("sentence-similarity",))}
-    assert (facts.family, facts.max_tokens, facts.vocab_size, facts.pad_id) == ("xlm-roberta", 512, 500, 1)
-    assert (facts.mask_id, facts.mask_token) == (None, None)
-    assert facts.weights_sha256 == weights_sha256(tmp_path)
+def test_a_classifier_names_the_other_tasks_it_answers(
+    labels: tuple[str, ...], also: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A label of entailment makes zero-shot classification, one label alone makes reranking."""
+    facts = describe(write(draw("XLMRobertaForSequenceClassification", id2label=dict(enumerate(labels))), tmp_path))
+    assert facts.heads["classifier"].also == also
 
 
 def test_the_mask_comes_from_the_tokenizer(tmp_path: Path) -> None:
