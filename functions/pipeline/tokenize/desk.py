@@ -21,7 +21,9 @@ from shared.messages import TextInput, TextRequest, Tokenized, Window
 
 ANY_MASK = "<mask>"
 MAX_MASKS = 64
-MAX_READ_TOKENS = 2_000_000  # of all windows of a request; 16 bytes of memory and more for each
+SHORTER = "shorten the text, or what is read beside it, or let windows share fewer tokens"
+MAX_READ_TOKENS = 2_000_000  # of all windows of one input; 16 bytes of memory and more for each
+MAX_REQUEST_TOKENS = 2 * MAX_READ_TOKENS  # of all inputs together
 Cut = tuple[list[Window], bool]  # the windows of one input, and whether some of it is in none
 Texts = tuple[Encoded, ...]  # of one reading: a text, or both of a pair
 
@@ -43,7 +45,7 @@ def tokenize_each(
     """Tokenize the inputs that can be; the others' errors are keyed by their index.
 
     Rows of the windows count the good inputs only. Raises Unprocessable when the parameters are at
-    fault, NotFound for an unknown head.
+    fault, TooLarge when all inputs together are, NotFound for an unknown head.
     """
     model.head_for(request.task, head)
     parameters = parse_parameters(request.task, request.parameters)
@@ -51,6 +53,7 @@ def tokenize_each(
     cut: list[Window] = []
     truncated: list[bool] = []
     errors: dict[int, GlossaError] = {}
+    n_tokens = 0
     for index, item in enumerate(request.inputs):
         try:
             found, some_left = cutter.cut(len(truncated), item, f"inputs[{index}]")
@@ -59,6 +62,10 @@ def tokenize_each(
         else:
             cut += found
             truncated.append(some_left)
+            n_tokens += sum(len(window.input_ids) for window in found)
+        if n_tokens > MAX_REQUEST_TOKENS:
+            most = f"at most {MAX_REQUEST_TOKENS} in one request"
+            raise TooLarge(f"got {n_tokens} tokens to read for {index + 1} inputs, {most}", hint=AS_JOB)
     targets = _target_ids(getattr(parameters, "targets", None) or (), tokenizer)
     return Tokenized(tuple(cut), tokenizer.fingerprint, tuple(truncated), targets), errors
 
@@ -70,7 +77,6 @@ class _Cutter:
     parameters: Common
     model: Model
     tokenizer: Tokenizer
-    n_tokens: int = 0
     encoded: dict[tuple[str, str | None], Encoded] = field(default_factory=dict)
 
     def cut(self, row: int, item: TextInput, where: str) -> Cut:
@@ -78,10 +84,10 @@ class _Cutter:
         texts = [self._texts(reading, where) for reading in readings]
         n_beside = max(len(both[-1].ids) if len(both) > 1 else 0 for both in texts)
         cut: list[Window] = []
-        some_left = False
+        some_left, n_read = False, 0
         for part, (reading, both) in enumerate(zip(readings, texts, strict=True)):
             placed = self._placed(both, n_beside, where)
-            self._count([kept for kept, _ in placed], where)
+            n_read = self._count([kept for kept, _ in placed], n_read, where)
             langs = [self._lang_id(lang, where) for lang in (reading.lang, reading.lang_pair)]
             for kept, marks in placed:
                 sides = [Side(*side) for side in zip(both, kept, langs, marks, strict=False)]
@@ -151,13 +157,13 @@ class _Cutter:
             raise Unprocessable(f"{where}: got {n_masks} masks, expected at most {MAX_MASKS}")
         return masks
 
-    def _count(self, kept: Sequence[Kept], where: str) -> None:
+    def _count(self, kept: Sequence[Kept], n_read: int, where: str) -> int:
+        """Return the tokens read for an input with one more reading; refuse too many before they are made."""
         n_special = self.tokenizer.layout.n_special(pair=True)
-        self.n_tokens += sum(n_special + sum(end - start for start, end in spans) for spans in kept)
-        if self.n_tokens > MAX_READ_TOKENS:
-            raise TooLarge(
-                f"{where}: got {self.n_tokens} tokens to read with it, at most {MAX_READ_TOKENS}", hint=AS_JOB
-            )
+        n_read += sum(n_special + sum(end - start for start, end in spans) for spans in kept)
+        if n_read > MAX_READ_TOKENS:
+            raise TooLarge(f"{where}: got {n_read} tokens to read for it, at most {MAX_READ_TOKENS}", hint=SHORTER)
+        return n_read
 
 
 def _target_ids(targets: tuple[str, ...], tokenizer: Tokenizer) -> tuple[int, ...]:

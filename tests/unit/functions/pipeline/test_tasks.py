@@ -167,6 +167,14 @@ def test_truncation_keeps_what_the_task_needs(model: Model, tokenizer: Tokenizer
     assert found.truncated == (True,)
 
 
+def test_windows_that_share_nearly_all_are_not_made(model: Model, tokenizer: Tokenizer) -> None:
+    """A stride that would read a long context thousands of times is refused before it is."""
+    large = model.model_copy(update={"max_tokens": 4096})
+    inputs = {"question": "a", "context": "a " * 40_000}
+    with pytest.raises(TooLarge, match=r"inputs\[0\]: got \d+ tokens to read for it, at most 2000000"):
+        read(large, tokenizer, "question-answering", inputs, doc_stride=375)
+
+
 # Who may be asked
 
 
