@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from functions.pipeline.assemble.rows import Answer, Asked, Unit, Vector, per_mask
+from functions.pipeline.assemble.rows import Answer, Asked, Unit, Vector, per_mask, read_back
 from functions.pipeline.schemas.fill_mask import Parameters
 from shared.messages import TextInput, Window
 
@@ -51,7 +51,7 @@ def _guesses(
         {
             "score": math.exp(logit - total),
             "token": token,
-            "token_str": asked.tokenizer.decode([token]),
+            "token_str": read_back(asked, [token]),
             "sequence": _sequence(asked, window, mask, token, single=single),
         }
         for token, logit in best
@@ -61,4 +61,4 @@ def _guesses(
 def _sequence(asked: Asked[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:
     pad = asked.tokenizer.id_of("<pad>")
     ids = [i for i in (*window.input_ids[:mask], token, *window.input_ids[mask + 1 :]) if i != pad]
-    return asked.tokenizer.decode(ids, skip_special=single)
+    return read_back(asked, ids, skip_special=single)

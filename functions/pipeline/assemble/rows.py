@@ -58,6 +58,11 @@ def per_mask(window: Window) -> int:
     return len(window.positions)
 
 
+def read_back(asked: Asked[P], ids: Sequence[int], *, skip_special: bool = False) -> str:
+    """Return the text of ids; one past the tokenizer's, which a model's padded rows allow, is left out as elsewhere."""
+    return asked.tokenizer.decode([i for i in ids if i < asked.tokenizer.vocab_size], skip_special=skip_special)
+
+
 def by_part(
     windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Iterator[tuple[tuple[Window, ...], tuple[Answer, ...]]]:

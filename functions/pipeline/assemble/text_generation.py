@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from functions.pipeline.assemble.rows import Answer, Asked, Counted, Unit
+from functions.pipeline.assemble.rows import Answer, Asked, Counted, Unit, read_back
 from functions.pipeline.schemas.text_generation import Parameters
 from shared.messages import TextInput, Window
 
@@ -29,6 +29,6 @@ def value(
     found, start = [], 0
     for [length] in answer["row_lengths"]:
         new = ids[start : start + int(length)]
-        found.append({"generated_text": before + asked.tokenizer.decode(new, skip_special=True)})
+        found.append({"generated_text": before + read_back(asked, new, skip_special=True)})
         start += int(length)
     return found
