@@ -20,6 +20,7 @@ from serve.rows import RowOutput
 
 FP32_BYTES = 4
 BLOCK_BYTES = 64 * 2**20  # of [masks, vocabulary] logits
+EXACT_IDS = 128  # largest logits of each place that half precision takes again in float32
 
 
 class Head(Protocol):
@@ -88,14 +89,22 @@ class Transform(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Logits over the vocabulary: `score` takes [n, width] to [n, vocab_size]."""
+    """Logits over the vocabulary: `score` takes [n, width] to [n, vocab_size].
+
+    In half precision a logit of 20 is rounded to an eighth, so that near ids tie: the products of the largest
+    `EXACT_IDS` are taken again in float32, whatever the size of the vocabulary.
+    """
 
     score: Callable[[Tensor], Tensor]
     vocab_size: int
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Return logits [n, vocab_size], float32."""
-        return self.score(hidden).float()
+        logits = self.score(hidden).float()
+        if hidden.dtype == torch.float32 or not isinstance(self.score, nn.Linear):
+            return logits
+        largest = logits.topk(min(EXACT_IDS, self.vocab_size)).indices
+        return logits.scatter_(1, largest, _exactly(self.score, hidden, largest))
 
 
 class MaskedLmHead:
@@ -163,6 +172,13 @@ class EmbedHead:
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Return `vectors` [1, width] of each row, or [tokens, width] where the row asks per token."""
         return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
+
+
+def _exactly(decoder: nn.Linear, hidden: Tensor, ids: Tensor) -> Tensor:
+    """Return the logits [n, ids] of chosen ids [n, ids], computed in float32."""
+    chosen = decoder.weight[ids].float() @ hidden.float()[:, :, None]
+    logits = chosen[:, :, 0]
+    return torch.as_tensor(logits if decoder.bias is None else logits + decoder.bias[ids].float())
 
 
 def first_states(states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:

@@ -1,8 +1,8 @@
 """Mini on real texts: the same answer in any company, and the same final answer in bfloat16 as in float32.
 
-Company: every row of 500 random batches against its answer alone. Half precision: the final answer of
-each head for each text. Bitwise equality in company fails for one reason: matrix products choose their blocking by
-the number of tokens, so sums are taken in another order.
+Company: every row of 500 random batches against its answer alone. Half precision: the final answer of each head
+for each text. What stands in the way of bitwise equality is the library of matrix products, which may choose its
+blocking, and so the order of a sum, by the number of tokens: float32 differs in the last bits by that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Stored small: how far quantised layers and 8-bit embeddings are from float32 with the weights as drawn.
 
-The bound is no promise of quality: it is about twice what was measured when it was set, so that a
-broken kernel shows. What a machine cannot run is S, with the reason that the engine itself gives.
+The bound is no promise of quality: it lies above what was measured when it was set and below the 1.4 of numbers
+that have nothing to do with the reference's, so that a broken kernel shows. Checkpoints drawn so that faults show
+also show rounding at its worst: layers alone are held closer by tests/unit/serve/test_quantize.py. What a machine
+cannot run is S, with the reason that the engine itself gives.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from tests import checkpoints_xlm, judge, judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write
 
 BOUNDS: Mapping[str, float] = {
-    "none": 2e-2, "bnb-nf4": 0.35, "bnb-int8": 0.06, "torchao-int8": 0.04, "torchao-int4": 0.35, "torchao-fp8": 0.15,
+    "none": 2e-2, "bnb-nf4": 0.8, "bnb-int8": 0.06, "torchao-int8": 0.04, "torchao-int4": 0.8, "torchao-fp8": 0.15,
 }  # fmt: skip
 LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel takes
     "XLMRobertaForSequenceClassification": {"hidden_size": 128, "intermediate_size": 256},

@@ -44,7 +44,8 @@ def draw(size: str, folder: Path) -> int:
     model = empty(size)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if name not in TIED}
+    named = model.named_parameters(remove_duplicate=False)  # else a tied weight may keep its other name alone
+    shapes = {name: tuple(p.shape) for name, p in named if name not in TIED}
     shards = list(_shards(shapes))
     generator = torch.Generator().manual_seed(0)
     places: dict[str, str] = {}
