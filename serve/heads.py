@@ -177,8 +177,7 @@ class EmbedHead:
 def _exactly(decoder: nn.Linear, hidden: Tensor, ids: Tensor) -> Tensor:
     """Return the logits [n, ids] of chosen ids [n, ids], computed in float32."""
     chosen = decoder.weight[ids].float() @ hidden.float()[:, :, None]
-    logits = chosen[:, :, 0]
-    return torch.as_tensor(logits if decoder.bias is None else logits + decoder.bias[ids].float())
+    return torch.as_tensor(chosen[:, :, 0] + decoder.bias[ids].float())
 
 
 def first_states(states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:
