@@ -17,15 +17,20 @@ from functions.pipeline.tokenize import Tokenizer, read_tokenizer
 from glossa import catalog_file
 from glossa.checkpoints import artifact_of, check_like_reference, folder_of
 from serve.options import n_threads
-from shared.catalog import Head, Model, load_catalog
+from shared.catalog import AttnImplementation, Dtype, Head, Model, Quantization, load_catalog
 
 if TYPE_CHECKING:
     from serve.describe import CheckpointFacts
 
+STORED = ("dtype", "quantization", "int8_embeddings", "attn_implementation")  # how the model is kept and computed
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a caller says about the entry beside the checkpoint; empty means: as found, or measured."""
+    """What a caller says about the entry beside the checkpoint; empty means: as found, measured, or the default.
+
+    Of `dtype`, `quantization`, `int8_embeddings` and `attn_implementation` only what is no default is written.
+    """
 
     name: str
     heads: Sequence[str] = ()
@@ -33,6 +38,10 @@ class Wish:
     tokens_per_s: float | None = None
     lane: str | None = None
     languages: str | None = None
+    dtype: Dtype = "float32"
+    quantization: Quantization = "none"
+    int8_embeddings: bool = False
+    attn_implementation: AttnImplementation = "auto"
 
 
 def add(path: Path, reference: str, wish: Wish) -> str:
@@ -54,7 +63,7 @@ def add(path: Path, reference: str, wish: Wish) -> str:
     said, heads = _facts(facts, checkpoint, tokenizer, wish), chosen(facts.heads, wish)
     catalog_file.check_free(path, wish.name)
     model = catalog_file.parse_entry(wish.name, catalog_file.entry_text(wish.name, said, heads))
-    said["tokens_per_s"] = wish.tokens_per_s or measured(model, path.parent)
+    said["tokens_per_s"] = wish.tokens_per_s or _measured_or_hinted(model, path.parent)
     entry = catalog_file.entry_text(wish.name, said, heads)
     catalog_file.append(path, wish.name, entry)
     return entry
@@ -92,6 +101,16 @@ def measured(model: Model, root: Path) -> float:
         torch.set_num_threads(before)
 
 
+def _measured_or_hinted(model: Model, root: Path) -> float:
+    from serve.weights import CheckpointError  # noqa: PLC0415 - imports torch, likewise
+
+    try:
+        return measured(model, root)
+    except CheckpointError as error:
+        hint = "say --tokens-per-s to add what this machine cannot run for machines that can"
+        raise CheckpointError(error.message, hint=error.hint or hint) from error
+
+
 def chosen(found: Mapping[str, Head], wish: Wish) -> dict[str, Head]:
     """Return the heads to serve, by name or by task, each task's default marked: the named one, else the first.
 
@@ -114,6 +133,7 @@ def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: 
         "weights_sha256": facts.weights_sha256,
         "tokenizer_sha256": tokenizer.fingerprint,
         "lane": wish.lane,
+        **{name: value for name in STORED if (value := getattr(wish, name)) != Model.model_fields[name].default},
         "max_tokens": facts.max_tokens,
         "vocab_size": facts.vocab_size,
         "pad_id": facts.pad_id,

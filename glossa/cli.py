@@ -12,12 +12,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 from functions.pipeline.schemas import TASKS
 from glossa import listing, tokens
 from glossa.run import Job, parse_pairs, run
-from shared.catalog import Catalog, load_catalog
+from shared.catalog import AttnImplementation, Catalog, Dtype, Lane, Quantization, load_catalog
 from shared.errors import GlossaError
 
 INTERRUPTED = 130
@@ -81,7 +81,10 @@ def _artifacts(asked: argparse.Namespace) -> int:
 def _catalog_add(asked: argparse.Namespace) -> int:
     from glossa.catalog_add import Wish, add  # noqa: PLC0415 - likewise
 
-    wish = Wish(asked.name, asked.head, asked.default, asked.tokens_per_s, asked.lane, asked.languages)
+    wish = Wish(
+        asked.name, asked.head, asked.default, asked.tokens_per_s, asked.lane, asked.languages,
+        asked.dtype, asked.quantization, asked.int8_embeddings, asked.attn_implementation,
+    )  # fmt: skip
     print(add(asked.catalog, asked.checkpoint, wish), end="")
     return 0
 
@@ -172,12 +175,24 @@ def _add_catalog(
     add.add_argument("--head", action="append", default=[], help="serve only this head or task; repeatable")
     add.add_argument("--default", action="append", default=[], metavar="HEAD", help="its task's default; repeatable")
     add.add_argument("--tokens-per-s", **speed)
-    add.add_argument("--lane", choices=("base", "large", "xl"), help="default: base")
+    add.add_argument("--lane", choices=get_args(Lane), help="default: base")
     add.add_argument("--languages", help="a line for people: what it was trained on")
+    _add_stored(add)
     refreshed = "rewrite a model's two sha256 from its files, and its tokens_per_s as measured here"
     refresh = _add(inner, shared, "refresh", refreshed, _catalog_refresh)
     refresh.add_argument("name", help="a model of the catalog")
     refresh.add_argument("--tokens-per-s", **speed)
+
+
+def _add_stored(add: argparse.ArgumentParser) -> None:
+    for flag, kinds, text in (
+        ("--dtype", Dtype, "what weights are computed in"),
+        ("--quantization", Quantization, "what the layers' weights are stored in"),
+        ("--attn-implementation", AttnImplementation, "by the names of transformers"),
+    ):
+        choices = get_args(kinds)
+        add.add_argument(flag, choices=choices, default=choices[0], help=f"{text}; default: %(default)s")
+    add.add_argument("--int8-embeddings", action="store_true", help="store the rows of the word embeddings in 8 bits")
 
 
 def _speed(text: str) -> float:

@@ -27,7 +27,10 @@ HeadTask = Literal[
     "text-generation",
     "feature-extraction",
 ]
+Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8"]
+AttnImplementation = Literal["auto", "eager", "sdpa", "flash_attention_2"]
+BFLOAT16_ONLY: frozenset[Quantization] = frozenset({"torchao-int4", "torchao-fp8"})  # what their kernels compute in
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -88,10 +91,10 @@ class Model(_Frozen):
     weights_sha256: Sha256
     tokenizer_sha256: Sha256
     revision: str = Field(default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Dtype = "float32"
     quantization: Quantization = "none"
     int8_embeddings: bool = False
-    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    attn_implementation: AttnImplementation = "auto"
     causal: bool = False
     lane: Lane = "base"
     max_tokens: int = Field(ge=8, le=8192)
@@ -116,6 +119,14 @@ class Model(_Frozen):
         tasks = [head.task for head in self.heads.values() if head.default]
         if doubled := {task for task in tasks if tasks.count(task) > 1}:
             raise ValueError(f"model {self.name}: more than one default head for {sorted(doubled)}")
+        return self
+
+    @model_validator(mode="after")
+    def _dtype_fits(self) -> Model:
+        if self.quantization in BFLOAT16_ONLY and self.dtype != "bfloat16":
+            raise ValueError(f"got dtype {self.dtype} with quantization {self.quantization}, expected bfloat16")
+        if self.attn_implementation == "flash_attention_2" and self.dtype == "float32":
+            raise ValueError("got dtype float32 with attn_implementation flash_attention_2, expected a half precision")
         return self
 
     def head_for(self, task: str, head: str | None) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from glossa.catalog_add import Wish, add, chosen, refresh
+from serve.weights import CheckpointError
 from shared.catalog import Head, load_catalog
 
 HEADS = {
@@ -110,3 +113,34 @@ def test_an_unknown_head_is_named() -> None:
     """A head the checkpoint lacks is refused with those it has."""
     with pytest.raises(ValueError, match=r"got head 'z', expected one of \['a', 'b', 'c'\]"):
         chosen(HEADS, Wish("n", heads=["z"]))
+
+
+def test_how_a_model_is_stored_is_written_and_measured_so(catalog_path: Path, tmp_path: Path) -> None:
+    """dtype, quantization, int8 embeddings and attention stand in the entry, and the speed is that of such a model."""
+    path = tmp_path / "catalog.toml"
+    folder = str(catalog_path.parent / "models" / "moods")
+    wish = Wish(
+        "moods", dtype="bfloat16", quantization="torchao-int8", int8_embeddings=True, attn_implementation="eager"
+    )
+    entry = add(path, folder, wish)
+    for line in ('dtype = "bfloat16"', 'quantization = "torchao-int8"', "int8_embeddings = true"):
+        assert f"\n{line}\n" in entry
+    model = load_catalog(path).model("moods")
+    assert (model.dtype, model.quantization, model.int8_embeddings) == ("bfloat16", "torchao-int8", True)
+    assert model.attn_implementation == "eager"
+    plain = catalog_path.read_text(encoding="utf-8")
+    assert not any(name in plain for name in ("dtype", "quantization", "int8_embeddings", "attn_implementation"))
+
+
+def test_a_storage_this_machine_cannot_run_needs_a_speed(catalog_path: Path, tmp_path: Path) -> None:
+    """What is made for another machine is added with the speed it has there; without one it is refused by name."""
+    path = tmp_path / "catalog.toml"
+    folder = str(catalog_path.parent / "models" / "moods")
+    wish = Wish("moods", dtype="bfloat16", attn_implementation="flash_attention_2")
+    if torch.cuda.is_available():
+        pytest.skip("flash attention runs here")
+    with pytest.raises(CheckpointError, match="got device cpu, expected cuda") as refused:
+        add(path, folder, wish)
+    assert "--tokens-per-s" in (refused.value.hint or "")
+    add(path, folder, replace(wish, tokens_per_s=9.0))
+    assert load_catalog(path).model("moods").attn_implementation == "flash_attention_2"

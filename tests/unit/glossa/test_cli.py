@@ -66,3 +66,29 @@ def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -
         main([*command, "--help"])
     assert left.value.code == 0
     assert "usage: glossa" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (["--dtype", "float64"], "invalid choice: float64 (choose from float32, bfloat16, float16)"),
+        (["--quantization", "int4"], "invalid choice: int4 (choose from none, bnb-nf4"),
+        (["--attn-implementation", "flash"], "invalid choice: flash (choose from auto, eager, sdpa"),
+        (["--quantization", "torchao-int4"], "got dtype float32 with quantization torchao-int4, expected bfloat16"),
+        (["--attn-implementation", "flash_attention_2"], "got dtype float32 with attn_implementation flash"),
+    ],
+)
+def test_a_storage_that_is_none_is_refused_with_those_there_are(
+    catalog_path: Path, stored: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong name, or two that cannot go together, is exit code 2 with value and expectation; nothing is written."""
+    before = catalog_path.read_bytes()
+    folder = str(catalog_path.parent / "models" / "moods")
+    arguments = ["catalog", "add", folder, "--name", "other", *stored, "--catalog", str(catalog_path)]
+    try:
+        code: object = main(arguments)
+    except SystemExit as left:  # argparse refuses by itself
+        code = left.code
+    assert code == 2
+    assert message in capsys.readouterr().err.replace("'", "")
+    assert catalog_path.read_bytes() == before
