@@ -18,82 +18,19 @@ from functions.replica_client import ReplicaClient
 from functions.replica_fake import FakeTransport, Sent
 from functions.replica_transport import Reply
 from glossa.artifacts import write_artifacts
-from glossa.catalog_add import Wish, add
 from serve.engine import Engine, infer, load_engine
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
 from shared.wire import Limits, decode_call, encode_error, encode_inferred
-from tests import checkpoints, checkpoints_xlm
+from tests.families import BODIES, PLAIN, make_catalog, write_plain
 from tests.unit.functions.infer.world import post
-from tests.unit.functions.pipeline import tiny, tiny_xlm
 
-NLI = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
-ONE = {"id2label": {0: "good"}}
-CLASSES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("ForSequenceClassification", NLI),
-    ("ForSequenceClassification", ONE),
-    ("ForTokenClassification", {}),
-    ("ForQuestionAnswering", {}),
-    ("ForMultipleChoice", {}),
-    ("ForMaskedLM", {}),
-    ("ForCausalLM", {}),
-    ("Model", {}),
-)
-XLM_CLASSES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("XLMForSequenceClassification", NLI),
-    ("XLMForSequenceClassification", {"num_labels": 1}),
-    ("XLMForTokenClassification", {}),
-    ("XLMForQuestionAnsweringSimple", {}),
-    ("XLMForQuestionAnswering", {}),
-    ("XLMForMultipleChoice", {}),
-    ("XLMWithLMHeadModel", {}),
-)
-BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
-    "text-classification": (["Alle Menschen", {"text": "a", "text_pair": "b"}], {"top_k": None}),
-    "zero-shot-classification": (["Alle Menschen"], {"candidate_labels": ["Recht", "Sport"]}),
-    "token-classification": (["Anna lives in Turku. " * 60], {"aggregation_strategy": "first"}),
-    "question-answering": ([{"question": "Who?", "context": "Anna lives in Turku. " * 60}], {"top_k": 2}),
-    "multiple-choice": ([{"text": "It rains, so", "choices": ["I swim", "I read", "I sleep"]}], {}),
-    "fill-mask": (["All <mask> beings are <mask>."], {"top_k": 3}),
-    "text-generation": (["All human"], {"max_new_tokens": 3}),
-    "feature-extraction": (["All human beings"], {"pooling": "max", "layers": [0, -1], "attentions": True}),
-    "sentence-similarity": ([{"source_sentence": "a", "sentences": ["a", "b c"]}], {"pooling": "cls"}),
-    "rerank": ([{"query": "who", "documents": ["Anna", "nobody"]}], {"return_documents": True}),
-}
 Served = tuple[Catalog, Resolver]
 
 
-def _write_roberta(prefix: str, root: Path) -> None:
-    """Write one checkpoint for each class; the tokenizer is learnt once."""
-    learnt = root / "tokenizer"
-    learnt.mkdir()
-    tiny.write_tokenizer(learnt)
-    for at, (kind, settings) in enumerate(CLASSES):
-        folder = root / f"{at}-{kind.lower()}"
-        folder.mkdir()
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            (folder / name).write_bytes((learnt / name).read_bytes())
-        sizes = {"vocab_size": 1300, "max_position_embeddings": 66, "type_vocab_size": 1}
-        checkpoints.write(checkpoints.draw(prefix + kind, bos_token_id=0, eos_token_id=2, **sizes, **settings), folder)
-
-
-def _write_xlm(root: Path) -> None:
-    for at, (kind, settings) in enumerate(XLM_CLASSES):
-        folder = root / f"{at}-{kind.lower()}"
-        folder.mkdir()
-        tiny_xlm.write_tokenizer(folder)
-        langs = {lang: i for i, lang in enumerate(tiny_xlm.LANGS)}
-        sizes = {"vocab_size": 1300, "max_position_embeddings": 64, "n_langs": len(langs), "lang2id": langs}
-        network = checkpoints_xlm.draw(kind, **sizes, **settings)
-        network.save_pretrained(folder)
-
-
-def _served(root: Path) -> Served:
+def _served(root: Path, folders: list[Path]) -> Served:
     """Add every folder to a catalog, and serve it as the model server does, without its scheduler."""
-    path = root / "catalog.toml"
-    for folder in sorted(root.glob("[0-9]-*")):
-        add(path, str(folder), Wish(folder.name, tokens_per_s=1e6))
-    catalog = load_catalog(path)
+    catalog = load_catalog(make_catalog(root / "catalog.toml", folders))
     write_artifacts(catalog, root, root / "artifacts")
     engines = {name: load_engine(model, root) for name, model in catalog.models.items()}
     journey = Journey(catalog, load_tokenizers(catalog, root / "artifacts"))
@@ -118,16 +55,12 @@ def _replica(engines: dict[str, Any], catalog: Catalog) -> Callable[[Sent], Repl
     return respond
 
 
-@pytest.fixture(scope="module", params=["xlm-roberta", "xlm-roberta-xl", "xlm"])
+@pytest.fixture(scope="module", params=PLAIN)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Served:
     """Serve one family: a tiny checkpoint of every class."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp(request.param)
-    if request.param == "xlm":
-        _write_xlm(root)
-    else:
-        _write_roberta("XLMRoberta" if request.param == "xlm-roberta" else "XLMRobertaXL", root)
-    return _served(root)
+    return _served(root, write_plain(request.param, root))
 
 
 def test_every_task_of_every_head_answers(served: Served) -> None:

@@ -1,0 +1,197 @@
+"""Tiny random checkpoints of every family, a question for each task, and a catalog of folders.
+
+`write_plain` writes one checkpoint for each class of a family, `write_whole` few that hold many heads each.
+Must not know who serves them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from glossa.catalog_add import Wish, add
+from tests import checkpoints, checkpoints_xlm
+from tests.unit.functions.pipeline import tiny, tiny_xlm
+
+MINI = Path(__file__).parents[1] / "checkpoints" / "mini"
+WEIGHTS = "model.safetensors"
+NLI = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
+ONE = {"id2label": {0: "good"}}
+CLASSES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("ForSequenceClassification", NLI),
+    ("ForSequenceClassification", ONE),
+    ("ForTokenClassification", {}),
+    ("ForQuestionAnswering", {}),
+    ("ForMultipleChoice", {}),
+    ("ForMaskedLM", {}),
+    ("ForCausalLM", {}),
+    ("Model", {}),
+)
+XLM_CLASSES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("XLMForSequenceClassification", NLI),
+    ("XLMForSequenceClassification", {"num_labels": 1}),
+    ("XLMForTokenClassification", {}),
+    ("XLMForQuestionAnsweringSimple", {}),
+    ("XLMForQuestionAnswering", {}),
+    ("XLMForMultipleChoice", {}),
+    ("XLMWithLMHeadModel", {}),
+)
+PLAIN = {"xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL", "xlm": "XLM"}
+LONG = "Anna lives in Turku. " * 60
+BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "text-classification": (["Alle Menschen", {"text": "a", "text_pair": "b"}], {"top_k": None}),
+    "zero-shot-classification": (["Alle Menschen"], {"candidate_labels": ["Recht", "Sport"]}),
+    "token-classification": ([LONG], {"aggregation_strategy": "first"}),
+    "question-answering": ([{"question": "Who?", "context": LONG}], {"top_k": 2}),
+    "multiple-choice": ([{"text": "It rains, so", "choices": ["I swim", "I read", "I sleep"]}], {}),
+    "fill-mask": (["All <mask> beings are <mask>."], {"top_k": 3}),
+    "text-generation": (["All human"], {"max_new_tokens": 3}),
+    "feature-extraction": (["All human beings"], {"pooling": "max", "layers": [0, -1], "attentions": True}),
+    "sentence-similarity": ([{"source_sentence": "a", "sentences": ["a", "b c"]}], {"pooling": "cls"}),
+    "rerank": ([{"query": "who", "documents": ["Anna", "nobody"]}], {"return_documents": True}),
+}
+
+ROBERTA = {
+    "vocab_size": 1300,
+    "max_position_embeddings": 66,
+    "type_vocab_size": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
+LANG2ID = {lang: i for i, lang in enumerate(tiny_xlm.LANGS)}
+XLM = {"vocab_size": 1300, "max_position_embeddings": 64, "n_langs": len(LANG2ID), "lang2id": LANG2ID}
+V_VOCABULARY = 33_000  # of an XLM-V: mini's 32,000 pieces, and rows that no piece has
+DECODER = {"base": "ForCausalLM", "is_decoder": True}
+XXL = {"hidden_size": 256, "num_attention_heads": 2}  # heads 128 wide
+ASM = {"asm": True, "asm_cutoffs": [300, 700], "asm_div_value": 2.0, "sinusoidal_embeddings": True}
+
+# A head of a checkpoint that holds many, by name: its class, where its tensors lie there, its entry of heads.json.
+Taken = Mapping[str, tuple[str, str, dict[str, Any]]]
+NLI_FACTS = {"task": "text-classification", "labels": list(NLI["id2label"].values())}
+GOOD_FACTS = {"task": "text-classification", "labels": ["good"]}
+ENTITY_FACTS = {"task": "token-classification", "labels": checkpoints.LABELS}
+SPAN = ("start", "end")
+SPAN_FACTS = {"task": "question-answering"}
+ROBERTA_HEADS: Taken = {
+    "nli": ("ForSequenceClassification", "classifier", NLI_FACTS),
+    "good": ("ForSequenceClassification", "classifier", GOOD_FACTS),
+    "entities": ("ForTokenClassification", "classifier", ENTITY_FACTS),
+    "answers": ("ForQuestionAnswering", "qa_outputs", SPAN_FACTS),
+    "choice": ("ForMultipleChoice", "classifier", {"task": "multiple-choice"}),
+}
+XLM_HEADS: Taken = {
+    "nli": ("ForSequenceClassification", "sequence_summary", NLI_FACTS),
+    "entities": ("ForTokenClassification", "classifier", ENTITY_FACTS),
+    "answers": ("ForQuestionAnsweringSimple", "qa_outputs", SPAN_FACTS),
+}
+BEAM_HEADS: Taken = {
+    "good": ("ForSequenceClassification", "sequence_summary", GOOD_FACTS),
+    "entities": XLM_HEADS["entities"],
+    "answers": ("ForQuestionAnswering", "qa_outputs", {**SPAN_FACTS, "variant": "beam"}),
+}
+
+
+def write_plain(family: str, root: Path) -> list[Path]:
+    """Write one checkpoint for each class of a family; return their folders."""
+    is_xlm = family == "xlm"
+    learnt = _learn(root, tiny_xlm.write_tokenizer if is_xlm else tiny.write_tokenizer)
+    draw, sizes = (checkpoints_xlm.draw, XLM) if is_xlm else (checkpoints.draw, ROBERTA)
+    folders = []
+    for at, (kind, said) in enumerate(XLM_CLASSES if is_xlm else CLASSES):
+        folder = _copy_tokenizer(learnt, root / f"{at}-{kind.lower()}")
+        folders.append(checkpoints.write(draw(kind if is_xlm else PLAIN[family] + kind, **sizes, **said), folder))
+    return folders
+
+
+def write_whole(root: Path) -> list[Path]:
+    """Write a checkpoint of each kind of each family, with all the heads that it can hold; return their folders."""
+    learnt, learnt_xlm = _learn(root, tiny.write_tokenizer), _learn(root, tiny_xlm.write_tokenizer)
+    roberta, xl = (partial(_write_roberta, PLAIN[family]) for family in ("xlm-roberta", "xlm-roberta-xl"))
+    xlm = partial(_write_xlm, learnt_xlm)
+    return [
+        roberta(learnt, root / "xlm-roberta"),
+        roberta(learnt, root / "xlm-roberta-decoder", **DECODER),
+        roberta(MINI, root / "xlm-v", vocab_size=V_VOCABULARY),
+        xl(learnt, root / "xlm-roberta-xl"),
+        xl(learnt, root / "xlm-roberta-xl-decoder", **DECODER),
+        xl(learnt, root / "xlm-roberta-xxl", **XXL),
+        xlm(root / "xlm", XLM_HEADS, num_labels=3, gelu_activation=True),
+        xlm(root / "xlm-beam", BEAM_HEADS, num_labels=1, summary_type="mean"),
+        xlm(root / "xlm-causal", XLM_HEADS, num_labels=3, causal=True),
+        xlm(root / "xlm-asm", XLM_HEADS, num_labels=3, **ASM),
+    ]
+
+
+def make_catalog(path: Path, folders: Iterable[Path], *, num_cpus: float = 1.0) -> Path:
+    """Add each folder to a catalog by its own name, as `glossa catalog add` does; return the catalog's path.
+
+    Each replica takes `num_cpus` of the machine.
+    """
+    for folder in folders:
+        add(path, str(folder), Wish(folder.name, tokens_per_s=1e6))
+    text = path.read_text(encoding="utf-8")
+    speed = "\ntokens_per_s = "
+    path.write_text(text.replace(speed, f"\nreplicas = {{ num_cpus = {num_cpus} }}{speed}"), encoding="utf-8")
+    return path
+
+
+def _write_roberta(prefix: str, tokenizer: Path, folder: Path, *, base: str = "ForMaskedLM", **more: Any) -> Path:
+    """Write a language model, and other heads over it with the pooler that one of them reads."""
+    _copy_tokenizer(tokenizer, folder)
+    draw = partial(checkpoints.draw, **{**ROBERTA, **more})
+    checkpoints.write(draw(prefix + base), folder)
+    tensors: dict[str, Any] = {}
+    for seed, (name, (kind, at, facts)) in enumerate(ROBERTA_HEADS.items(), 1):
+        said = {"num_labels": len(facts["labels"]), "id2label": None} if "labels" in facts else {}
+        drawn = draw(prefix + kind, seed=seed, **said).state_dict()
+        tensors |= _moved(drawn, f"{at}.", f"heads.{name}.") | _moved(drawn, "roberta.pooler.", "roberta.pooler.")
+    return _add_heads(folder, tensors, ROBERTA_HEADS)
+
+
+def _write_xlm(tokenizer: Path, folder: Path, heads: Taken, **more: Any) -> Path:
+    """Write a language model, and other heads over it; that of multiple choice keeps its usual names."""
+    _copy_tokenizer(tokenizer, folder)
+    draw = partial(checkpoints_xlm.draw, **{**XLM, **more})
+    checkpoints.write(draw("XLMWithLMHeadModel"), folder)
+    tensors: dict[str, Any] = {}
+    for seed, (name, (kind, at, facts)) in enumerate(heads.items(), 1):
+        said = {"num_labels": len(facts.get("labels", SPAN))}
+        drawn = draw(f"XLM{kind}", seed=seed, **said).state_dict()
+        tensors |= _moved(drawn, f"{at}.", f"heads.{name}.")
+    drawn = draw("XLMForMultipleChoice", seed=9).state_dict()
+    for name in ("sequence_summary.", "logits_proj."):
+        tensors |= _moved(drawn, name, name)
+    return _add_heads(folder, tensors, heads)
+
+
+def _moved(tensors: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Return the tensors whose names begin with `old`, beginning with `new`."""
+    return {new + name.removeprefix(old): value.clone() for name, value in tensors.items() if name.startswith(old)}
+
+
+def _add_heads(folder: Path, tensors: Mapping[str, Any], heads: Taken) -> Path:
+    stored = load_file(folder / WEIGHTS)
+    save_file({**stored, **tensors}, folder / WEIGHTS, metadata={"format": "pt"})
+    facts = {name: facts for name, (_, _, facts) in heads.items()}
+    (folder / "heads.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder
+
+
+def _learn(root: Path, write: Any) -> Path:
+    learnt = root / f"tokenizer-{write.__module__.rpartition('.')[2]}"
+    learnt.mkdir()
+    write(learnt)
+    return learnt
+
+
+def _copy_tokenizer(source: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
+        if (source / name).is_file():
+            (folder / name).write_bytes((source / name).read_bytes())
+    return folder
