@@ -6,13 +6,18 @@ records belong to `records`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Framing = Literal["document", "lines", "jsonl"]
+Framing = Literal["document", "lines", "jsonl", "csv", "tsv"]
+Output = Literal["jsonl", "csv", "jsonl.gz"]
 SNIFF_BYTES = 4096
-EXTENSIONS: Mapping[str, Framing] = {".txt": "document", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+EXTENSIONS: Mapping[str, Framing] = {
+    ".txt": "document", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv",
+}  # fmt: skip
+DELIMITERS: Mapping[str, str] = {"csv": ",", "tsv": "\t"}
 MAGIC: Mapping[bytes, str] = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "a zip archive or an office document",
@@ -43,21 +48,51 @@ class ObjectProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
-    """A job's options: whether .txt is one document or a record a line, and the JSONL fields."""
+    """A job's options: whether .txt is one document or a record a line, and the fields of JSONL or columns of tables.
+
+    Tables: `delimiter` is one character ("" for the extension's own), and a cell that begins with a
+    double quote ends at the next single one when `quoted`; else quotes are characters like all others.
+    """
 
     text: Literal["document", "lines"] = "document"
     text_field: str = "text"
     text_pair_field: str = "text_pair"
     id_field: str = "id"
+    delimiter: str = ""
+    quoted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the columns that a job reads stand in a table: how many there are in all, and the place of each."""
+
+    width: int
+    places: Mapping[str, int]
+
+    def to_json(self) -> str:
+        """Return the columns as text for a shard's item. Names are the job's own, never the document's."""
+        return json.dumps([self.width, dict(self.places)])
+
+    @classmethod
+    def from_json(cls, text: str) -> Columns:
+        """Rebuild columns from `to_json`."""
+        width, places = json.loads(text)
+        return cls(width, places)
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How one object is read: its framing, whether it is gzip, and the job's options."""
+    """How one object is read: its framing, whether it is gzip, the job's options, and the columns of a table."""
 
     framing: Framing
     gzip: bool
     options: FormatOptions
+    columns: Columns | None = None
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between the cells of a table; "" for what is none."""
+        return (self.options.delimiter or DELIMITERS[self.framing]) if self.framing in DELIMITERS else ""
 
 
 def format_of(name: str, options: FormatOptions) -> Format:
@@ -73,10 +108,10 @@ def format_of(name: str, options: FormatOptions) -> Format:
     return Format(framing, gzip, options)
 
 
-def check_head(head: bytes) -> None:
-    """Check the first decoded bytes of an object. Raises ObjectProblem when it is empty or not text."""
+def check_head(head: bytes, nothing: str = "an object of 0 bytes") -> None:
+    """Check the first decoded bytes of an object. Raises ObjectProblem when it is empty (`nothing`) or not text."""
     if not head:
-        raise ObjectProblem("empty-object", "got an object of 0 bytes, expected at least one record")
+        raise ObjectProblem("empty-object", f"got {nothing}, expected at least one record")
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
             raise ObjectProblem("binary", f"got what looks like {kind}, expected UTF-8 text")

@@ -144,6 +144,7 @@ class Shard:
     Half-open byte range of the decoded object; the first record is number `line` (from 0) of
     its object and `record` of the job. `attempt` is the fence: it grows with every claim.
     `strikes` counts claims that ended badly. `staged` says that the bytes were staged decoded.
+    `columns` says where a table has what is read (`Columns`).
     """
 
     shard: str
@@ -158,6 +159,7 @@ class Shard:
     record: int
     n_records: int
     framing: Framing
+    columns: str = ""
     staged: bool = False
     oversize: bool = False
     attempt: int = 0

@@ -5,7 +5,8 @@ reads the bytes of one (the worker's part). A bad record is a record with a prob
 exception: it fails alone. Must not know shards, keys or tasks.
 
 Every byte of a stream belongs to exactly one record; lines end in LF (a CR before it is not
-text), so record n of a line format is line n + 1, blank lines included.
+text), so record n of a line format is line n + 1, blank lines included. Rows of a table may span
+lines; its header is no record, and is read before.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from functions.batch.formats import Format, FormatOptions, Framing, Problem
+from functions.batch.ends import ends_of
+from functions.batch.formats import Format, FormatOptions, Problem
+from functions.batch.tables import read_row
 
 MAX_RECORD_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -70,9 +73,9 @@ class Cutter:
     Holds at most `max_record_bytes` of an unfinished record; a longer one is measured, not kept.
     """
 
-    def __init__(self, framing: Framing, place: Place = Place(), max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+    def __init__(self, how: Format, place: Place = Place(), max_record_bytes: int = MAX_RECORD_BYTES) -> None:
         """Begin at `place`."""
-        self._whole = framing == "document"
+        self._ends = ends_of(how)
         self._limit = max_record_bytes
         self._start, self._index = place.offset, place.index
         self._length = 0  # bytes seen of the record being built
@@ -81,10 +84,10 @@ class Cutter:
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """Take the next bytes of the stream; yield each frame that they complete."""
         begin = 0
-        while not self._whole and (newline := chunk.find(b"\n", begin)) >= 0:
-            self._hold(chunk[begin : newline + 1])
+        while (end := self._ends.find(chunk, begin)) > 0:
+            self._hold(chunk[begin:end])
             yield self._frame()
-            begin = newline + 1
+            begin = end
         self._hold(chunk[begin:])
 
     def close(self) -> Iterator[Frame]:
@@ -108,9 +111,9 @@ class Cutter:
         return frame
 
 
-def cut(chunks: Iterable[bytes], framing: Framing, place: Place = Place()) -> Iterator[Frame]:
+def cut(chunks: Iterable[bytes], how: Format, place: Place = Place()) -> Iterator[Frame]:
     """Yield the frames of a whole stream that begins at `place`."""
-    cutter = Cutter(framing, place)
+    cutter = Cutter(how, place)
     for chunk in chunks:
         yield from cutter.feed(chunk)
     yield from cutter.close()
@@ -121,7 +124,10 @@ def parse(frame: Frame, how: Format) -> Record:
     here = (frame.index, frame.start, frame.end)
     if frame.raw is None:
         size = frame.end - frame.start
-        return Record(*here, problem=Problem("too-large", f"got {size} bytes, at most {MAX_RECORD_BYTES}"))
+        swallowed = (
+            "; a quote that is never closed takes in all that follows" if how.columns and how.options.quoted else ""
+        )
+        return Record(*here, problem=Problem("too-large", f"got {size} bytes, at most {MAX_RECORD_BYTES}{swallowed}"))
     data = frame.raw.removeprefix(BOM) if frame.start == 0 else frame.raw
     try:
         content = data.decode("utf-8")
@@ -134,12 +140,17 @@ def parse(frame: Frame, how: Format) -> Record:
     content = content.removesuffix("\n").removesuffix("\r")
     if how.framing == "lines":
         return Record(*here, text=content, problem=_check_text(content, "text"))
+    if how.columns is not None:
+        found = read_row(content, how, how.columns)
+        return Record(*here, problem=found) if isinstance(found, Problem) else _read_fields(found, here, how.options)
     return _parse_json(content, here, how.options)
 
 
 def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions) -> Record:
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_unique)
+    except _Twice as twice:
+        return Record(*here, problem=Problem("duplicate-key", f"got {twice}, expected each key once"))
     except RecursionError:
         return Record(
             *here, problem=Problem("broken-json", "got JSON nested too deep, expected one flat object a line")
@@ -174,6 +185,17 @@ def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: 
         _check_text(pair, options.text_pair_field) if pair is not None else None
     )
     return Record(*here, text=text, text_pair=pair, id=own, problem=problem, fields=fields)
+
+
+class _Twice(Exception):
+    """A JSON object has a key twice; says so in words without the key, which is the document's own."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Twice(f"a JSON object with {len(pairs)} keys of which {len(found)} are different")
+    return found
 
 
 def _named(value: Mapping[str, object], options: FormatOptions) -> dict[str, object]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.batch.formats import Problem
+from functions.batch.formats import DELIMITERS, Problem
 from functions.batch.items import Shard
 from functions.batch.records import Record
 
@@ -52,7 +52,9 @@ def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer
 
 def _row(shard: Shard, record: Record, outcome: Answer | Problem) -> tuple[bytes, bool]:
     source: dict[str, object] = {"key": shard.key}
-    if shard.framing != "document":
+    if shard.framing in DELIMITERS:
+        source["row"] = record.index + 1
+    elif shard.framing != "document":
         source["line"] = record.index + 1
     row: dict[str, object] = {"index": shard.record + record.index - shard.line, "source": source}
     if record.id is not None:

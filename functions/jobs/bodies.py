@@ -35,12 +35,14 @@ class _Strict(BaseModel):
 
 
 class FormatBody(_Strict):
-    """How inputs are read: is a .txt one document, or a record a line; which JSONL fields hold what."""
+    """How inputs are read: is a .txt one document, or a record a line; which fields or columns hold what; tables."""
 
     text: Literal["document", "lines"] = "document"
     text_field: FieldName = "text"
     text_pair_field: FieldName = "text_pair"
     id_field: FieldName = "id"
+    delimiter: Literal["", ",", ";", "\t", "|"] = ""
+    quoted: bool = True
 
 
 class SpecBody(_Strict):

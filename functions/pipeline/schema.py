@@ -78,6 +78,11 @@ def schema_of(task: str) -> type[Common]:
     return SCHEMAS[task]
 
 
+def input_names(task: str) -> frozenset[str]:
+    """Return every name that a task has for a part of its inputs. Raises NotFound."""
+    return frozenset(name for spelling in schema_of(task).spellings for name in spelling.names)
+
+
 def parse_parameters(task: str, value: object) -> Common:
     """Read a task's `parameters` (None: all defaults). Raises NotFound (task), Unprocessable."""
     schema = schema_of(task)

@@ -16,16 +16,17 @@ from functions.batch import keys, machine
 from functions.batch.deliveries import Delivery, deliver
 from functions.batch.doors import Doors, is_transient
 from functions.batch.events import is_s3_event, parse_event
-from functions.batch.formats import Framing, ObjectProblem, Problem
+from functions.batch.formats import ObjectProblem, Problem
 from functions.batch.items import Input, Job, Plan, Shard, Spec
 from functions.batch.ledger import load_input, load_job, load_plan
 from functions.batch.pointers import Pointer, decode
 from functions.batch.sharding import MAX_CHARS, MAX_RECORDS, Run, bounds_for
 from functions.batch.writes import Refused, Value
 from functions.pipeline.route import MAX_TOKEN_VECTORS, route
+from functions.pipeline.schema import input_names
 from functions.plan.accept import accept
 from functions.plan.pinning import pin_inputs
-from functions.plan.reading import read_runs, stage
+from functions.plan.reading import Found, read_runs, stage
 from shared.catalog import Catalog
 from shared.errors import GlossaError
 from shared.log import log_event
@@ -142,11 +143,12 @@ class Planner:
             detail = f"planning stopped {plan.runs} times at byte {plan.offset} of this object without getting further"
             return self._problem(job, plan, source, Problem("unreadable", detail))
         try:
-            found = read_runs(source, plan, Spec.from_json(job.spec).options, self.doors)
+            spec = Spec.from_json(job.spec)
+            found = read_runs(source, plan, spec.options, input_names(spec.task), self.doors)
             while plan.input == source.ordinal and time_left_s() >= MARGIN_S:
                 batch = list(islice(found.runs, self.step_shards))
                 self._check_room(plan, batch)
-                plan = self._step(job, plan, source, batch, framing=found.framing, staged=found.staged)
+                plan = self._step(job, plan, source, batch, found)
         except ObjectProblem as problem:
             plan = self._problem(job, plan, source, problem.problem)
         return plan
@@ -160,9 +162,9 @@ class Planner:
             )
             raise ObjectProblem("too-large", detail)
 
-    def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], *, framing: Framing, staged: bool) -> Plan:
-        shards = tuple(_shards(plan, source, batch, self.doors.input_bucket, framing, staged=staged))
-        if staged:
+    def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], found: Found) -> Plan:
+        shards = tuple(_shards(plan, source, batch, self.doors.input_bucket, found))
+        if found.staged:
             for shard, run in zip(shards, batch, strict=True):
                 stage(job, shard, run, self.doors)
         after = replace(
@@ -200,7 +202,7 @@ class Planner:
         return load_job(self.doors.store, job.tenant, job.job) or job
 
 
-def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, framing: Framing, *, staged: bool) -> list[Shard]:
+def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, found: Found) -> list[Shard]:
     shards: list[Shard] = []
     record = plan.record
     for ordinal, run in enumerate(batch, start=plan.n_shards):
@@ -216,8 +218,9 @@ def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, framing: F
             line=run.line,
             record=record,
             n_records=len(run.frames),
-            framing=framing,
-            staged=staged and not run.oversize,
+            framing=found.framing,
+            columns=found.columns.to_json() if found.columns else "",
+            staged=found.staged and not run.oversize,
             oversize=run.oversize,
             expires_at=source.expires_at,
         )

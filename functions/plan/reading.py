@@ -7,17 +7,18 @@ decoded bytes of each shard are staged, because nobody can read a range of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 from functions.batch import keys
 from functions.batch.doors import Doors
-from functions.batch.formats import Format, FormatOptions, Framing, ObjectProblem, check_head, format_of
+from functions.batch.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, check_head, format_of
 from functions.batch.gunzip import gunzip
 from functions.batch.items import Input, Job, Plan, Shard
-from functions.batch.records import Place, cut
+from functions.batch.records import Cutter, Frame, Place, cut
 from functions.batch.sharding import Bounds, Run, runs
+from functions.batch.tables import HEADER_BYTES, find_columns
 from shared.errors import Conflict, NotFound
 
 MAX_OBJECT_BYTES = 5 << 30
@@ -25,23 +26,47 @@ MAX_OBJECT_BYTES = 5 << 30
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The runs of the rest of an input, how its records are framed, and whether they must be staged."""
+    """The runs of the rest of an input, how its records are framed, whether they must be staged, a table's columns."""
 
     runs: Iterator[Run]
     framing: Framing
     staged: bool
+    columns: Columns | None = None
 
 
-def read_runs(source: Input, plan: Plan, options: FormatOptions, doors: Doors) -> Found:
+def read_runs(source: Input, plan: Plan, options: FormatOptions, task_names: Collection[str], doors: Doors) -> Found:
     """Open an input at the checkpoint. Raises ObjectProblem, here or while the runs are taken."""
     if source.size_bytes > MAX_OBJECT_BYTES:
         raise ObjectProblem("too-large", f"got an object of {source.size_bytes} bytes, at most {MAX_OBJECT_BYTES}")
     how = format_of(source.key.rsplit("/", 1)[-1], options)
-    chunks = _translated(_decoded(source, plan.offset, how, doors))
+    start, columns = plan.offset, None
+    if how.delimiter:
+        header = _header(source, how, doors)
+        start, columns = max(start, header.end), find_columns(header.raw or b"", how, task_names)
+    chunks = _translated(_decoded(source, start, how, doors))
     if plan.offset == 0:
-        chunks = _checked(chunks)
-    frames = cut(chunks, how.framing, Place(plan.offset, plan.line))
-    return Found(runs(frames, Bounds(plan.max_records, plan.max_chars)), how.framing, how.gzip)
+        chunks = _checked(chunks, "a header and no row" if columns else "an object of 0 bytes")
+    frames = cut(chunks, how, Place(start, plan.line))
+    return Found(runs(frames, Bounds(plan.max_records, plan.max_chars)), how.framing, how.gzip, columns)
+
+
+def _header(source: Input, how: Format, doors: Doors) -> Frame:
+    """Return the first row of a table. Raises ObjectProblem when there is none, or none of a header's size."""
+    cutter = Cutter(how, max_record_bytes=HEADER_BYTES)
+    n_read = 0
+    for chunk in _checked(_translated(_decoded(source, 0, how, doors, HEADER_BYTES)), "an object of 0 bytes"):
+        if (frame := next(cutter.feed(chunk), None)) is not None:
+            return _whole(frame)
+        if (n_read := n_read + len(chunk)) >= HEADER_BYTES:
+            break
+    frame = next(cutter.close(), None)
+    return _whole(frame if n_read < HEADER_BYTES else None)
+
+
+def _whole(frame: Frame | None) -> Frame:
+    if frame is None or frame.raw is None:
+        raise ObjectProblem("wrong-header", f"got a first row of {HEADER_BYTES} bytes or more, expected a header")
+    return frame
 
 
 def stage(job: Job, shard: Shard, run: Run, doors: Doors) -> None:
@@ -56,10 +81,14 @@ def stage(job: Job, shard: Shard, run: Run, doors: Doors) -> None:
     )
 
 
-def _decoded(source: Input, offset: int, how: Format, doors: Doors) -> Iterator[bytes]:
+def _decoded(source: Input, offset: int, how: Format, doors: Doors, n_bytes: int | None = None) -> Iterator[bytes]:
+    """Yield the decoded bytes from `offset` on; of a plain object, of which that is possible, `n_bytes` at most."""
     bucket = doors.input_bucket
     if not how.gzip:
-        return doors.objects.read(bucket, source.key, version=source.version, etag=source.etag, start=offset)
+        if offset and offset == source.size_bytes:
+            return iter(())  # a range that begins where its object ends is refused
+        end = None if n_bytes is None or source.size_bytes <= offset + n_bytes else offset + n_bytes
+        return doors.objects.read(bucket, source.key, version=source.version, etag=source.etag, start=offset, end=end)
     packed = doors.objects.read(bucket, source.key, version=source.version, etag=source.etag)
     return _skip(gunzip(packed, MAX_OBJECT_BYTES), offset)
 
@@ -71,9 +100,9 @@ def _skip(chunks: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
         n_bytes = max(0, n_bytes - len(chunk))
 
 
-def _checked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _checked(chunks: Iterator[bytes], nothing: str) -> Iterator[bytes]:
     head = next(chunks, b"")
-    check_head(head)
+    check_head(head, nothing)
     return chain((head,), chunks)
 
 

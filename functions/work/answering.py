@@ -13,7 +13,7 @@ from functions.batch.formats import Problem
 from functions.batch.items import Spec
 from functions.batch.records import Record
 from functions.batch.rows import Answer
-from functions.pipeline.schema import parse_input, schema_of
+from functions.pipeline.schema import input_names, parse_input, schema_of
 from functions.work.watch import Watch
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
 from shared.messages import Parameter, Result, TextInput, TextRequest
@@ -110,7 +110,7 @@ def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput],
 
 def _asked(record: Record, task: str) -> object:
     """Return what a record asks in the task's own names; fields that no input has are passed over."""
-    known = {name for spelling in schema_of(task).spellings for name in spelling.names}
+    known = input_names(task)
     asked = {name: part for name, part in record.fields.items() if name in known}
     if record.text is not None and (not asked or record.text_pair is not None):
         asked |= {"text": record.text, "text_pair": record.text_pair}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from functions.batch import keys
 from functions.batch.doors import Doors
-from functions.batch.formats import Format
+from functions.batch.formats import Columns, Format
 from functions.batch.items import Job, Shard, Spec
 from functions.batch.records import Frame, Place, Record, cut, parse
 from shared.errors import Conflict
@@ -14,7 +14,8 @@ from shared.errors import Conflict
 
 def read_records(job: Job, shard: Shard, doors: Doors) -> list[Record]:
     """Read a shard. Raises NotFound or Conflict when its bytes are gone or are not those that were planned."""
-    how = Format(shard.framing, False, Spec.from_json(job.spec).options)
+    columns = Columns.from_json(shard.columns) if shard.columns else None
+    how = Format(shard.framing, False, Spec.from_json(job.spec).options, columns)
     frames = _frames(job, shard, how, doors)
     records = [parse(frame, how) for frame in frames]
     if len(records) != shard.n_records:
@@ -25,7 +26,7 @@ def read_records(job: Job, shard: Shard, doors: Doors) -> list[Record]:
 def _frames(job: Job, shard: Shard, how: Format, doors: Doors) -> Iterator[Frame]:
     if shard.oversize:
         return iter([Frame(shard.line, shard.start, shard.end, None)])
-    return cut(_bytes(job, shard, doors), how.framing, Place(shard.start, shard.line))
+    return cut(_bytes(job, shard, doors), how, Place(shard.start, shard.line))
 
 
 def _bytes(job: Job, shard: Shard, doors: Doors) -> Iterator[bytes]:

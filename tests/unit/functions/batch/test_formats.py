@@ -26,6 +26,8 @@ LINES = FormatOptions(text="lines")
         ("A.TXT.GZ", LINES, ("lines", True)),
         ("a.b.jsonl", LINES, ("jsonl", False)),
         ("a.ndjson.gz", FormatOptions(), ("jsonl", True)),
+        ("a.csv", FormatOptions(), ("csv", False)),
+        ("a.TSV.gz", LINES, ("tsv", True)),
     ],
 )
 def test_names_say_how_an_object_is_read(name: str, options: FormatOptions, expected: tuple[str, bool]) -> None:
@@ -34,7 +36,7 @@ def test_names_say_how_an_object_is_read(name: str, options: FormatOptions, expe
     assert (how.framing, how.gzip) == expected
 
 
-@pytest.mark.parametrize("name", ["a.pdf", "a", "txt", "a.txt.zip", "a.gz", ".gz", "", "a.txt/b", "a.csv"])
+@pytest.mark.parametrize("name", ["a.pdf", "a", "txt", "a.txt.zip", "a.gz", ".gz", "", "a.txt/b", "a.xlsx"])
 def test_other_extensions_are_refused_in_words(name: str) -> None:
     """The problem names the object and what would be read."""
     with pytest.raises(ObjectProblem, match=r"expected one of \.txt, \.jsonl") as refused:

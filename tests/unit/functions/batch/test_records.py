@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.batch import records
-from functions.batch.formats import Format, FormatOptions, Framing, Problem
+from functions.batch.formats import DELIMITERS, Columns, Format, FormatOptions, Framing, Problem
 from functions.batch.records import Cutter, Frame, Place, Record, cut, parse
 from functions.batch.sharding import Bounds, Run, runs
 
-FRAMINGS = st.sampled_from(["document", "lines", "jsonl"])
+FRAMINGS = st.sampled_from(["document", "lines", "jsonl", "csv", "tsv"])
 LINE = st.binary(max_size=12) | st.sampled_from(
     [b'{"text":"a"}', b"\xff\xfe", b"\xef\xbb\xbf", "ü日😀".encode(), b"\r", b""]
 )
-DATA = st.lists(LINE | st.sampled_from([b"\n", b"\r\n"]), max_size=24).map(b"".join)
+DATA = st.lists(LINE | st.sampled_from([b"\n", b"\r\n", b'"', b",", b"\t"]), max_size=24).map(b"".join)
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 
@@ -31,9 +31,15 @@ def chunked(data: bytes, sizes: Sequence[int]) -> list[bytes]:
     return chunks
 
 
+def as_format(framing: Framing, **options: str) -> Format:
+    """Return a format; a table has one column, of texts."""
+    columns = Columns(1, {"text": 0}) if framing in DELIMITERS else None
+    return Format(framing, False, FormatOptions(**options), columns)  # type: ignore[arg-type] # text is not among them
+
+
 def frames_of(data: bytes, framing: Framing, limit: int = 1 << 20, sizes: Sequence[int] = (1 << 20,)) -> list[Frame]:
     """Cut a whole stream."""
-    cutter = Cutter(framing, max_record_bytes=limit)
+    cutter = Cutter(as_format(framing), max_record_bytes=limit)
     return [frame for chunk in chunked(data, sizes) for frame in cutter.feed(chunk)] + list(cutter.close())
 
 
@@ -66,13 +72,13 @@ def test_a_line_is_a_record(data: bytes) -> None:
 @given(DATA, FRAMINGS, st.integers(1, 5), st.integers(1, 30), SIZES)
 def test_shards_do_not_matter(data: bytes, framing: Framing, most: int, chars: int, sizes: list[int]) -> None:
     """Reading each shard's range by itself gives, together, the records of the whole, whatever the bounds."""
-    how = Format(framing, False, FormatOptions())
+    how = as_format(framing)
     whole = [parse(frame, how) for frame in frames_of(data, framing)]
     made = list(runs(frames_of(data, framing), Bounds(most, chars)))
     again: list[Record] = []
     for run in made:
         piece = chunked(data[run.start : run.end], sizes)
-        again += [parse(frame, how) for frame in cut(piece, framing, Place(run.start, run.line))]
+        again += [parse(frame, how) for frame in cut(piece, how, Place(run.start, run.line))]
     assert again == whole
     assert all(len(run.frames) <= most for run in made)
     assert all(len(run.frames) == 1 or sum(frame.n_chars for frame in run.frames) <= chars for run in made)
@@ -84,7 +90,7 @@ def test_planning_resumes_anywhere(data: bytes, framing: Framing, most: int, sto
     whole = list(runs(frames_of(data, framing), Bounds(most, 20)))
     before = whole[:stop]
     place = Place(before[-1].end, before[-1].frames[-1].index + 1) if before else Place()
-    assert list(runs(cut([data[place.offset :]], framing, place), Bounds(most, 20))) == whole[len(before) :]
+    assert list(runs(cut([data[place.offset :]], as_format(framing), place), Bounds(most, 20))) == whole[len(before) :]
 
 
 def test_an_oversize_record_is_a_run_of_its_own_and_is_not_held() -> None:
@@ -92,10 +98,10 @@ def test_an_oversize_record_is_a_run_of_its_own_and_is_not_held() -> None:
     data = b"ok\n" + b"x" * 50 + b"\nalso ok\n"
     made = list(runs(frames_of(data, "lines", 20), Bounds()))
     assert [(run.start, run.end, run.oversize) for run in made] == [(0, 3, False), (3, 54, True), (54, 62, False)]
-    problem = parse(made[1].frames[0], Format("lines", False, FormatOptions())).problem
+    problem = parse(made[1].frames[0], as_format("lines")).problem
     assert problem is not None
     assert problem.code == "too-large"
-    cutter = Cutter("document", max_record_bytes=10)
+    cutter = Cutter(as_format("document"), max_record_bytes=10)
     for _ in range(1000):
         assert list(cutter.feed(b"y" * 1000)) == []
         assert sum(map(len, cutter._held)) <= 10
@@ -104,7 +110,7 @@ def test_an_oversize_record_is_a_run_of_its_own_and_is_not_held() -> None:
 
 def one(line: bytes, framing: Framing = "jsonl", **options: str) -> Record:
     """Read a single record."""
-    return parse(Frame(3, 100, 100 + len(line), line), Format(framing, False, FormatOptions(**options)))  # type: ignore[arg-type] # text is not among them
+    return parse(Frame(3, 100, 100 + len(line), line), as_format(framing, **options))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +144,8 @@ BAD = [
     (b"\n", "broken-json"),
     (b"[" * 20_000, "broken-json"),
     (b'{"text": ' + b"1" * 5000 + b"}", "broken-json"),
+    (b'{"text": "a", "text": "b"}', "duplicate-key"),
+    (b'{"text": "a", "more": {"x": 1, "x": 2}}', "duplicate-key"),
     (b'["a"]', "wrong-type"),
     (b"null", "wrong-type"),
     (b'{"id": "x"}', "wrong-type"),
@@ -187,14 +195,14 @@ def test_the_offset_of_a_bad_byte_is_in_the_object() -> None:
 
 def test_a_byte_order_mark_is_not_text() -> None:
     """The mark at the start of an object is dropped from the text; anywhere else it stays."""
-    how = Format("lines", False, FormatOptions())
+    how = as_format("lines")
     found = [parse(frame, how).text for frame in frames_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", "lines")]
     assert found == ["a", "\ufeffb"]
 
 
 def test_a_document_is_kept_whole() -> None:
     """A .txt document keeps its line ends, also the last."""
-    how = Format("document", False, FormatOptions())
+    how = as_format("document")
     assert [parse(frame, how).text for frame in frames_of(b"a\r\nb\n", "document")] == ["a\r\nb\n"]
 
 
@@ -208,7 +216,7 @@ def test_any_text_survives_json_lines(text: str) -> None:
 
 def test_limits_are_the_same_for_planner_and_worker() -> None:
     """Both cut with the same limit, so that they agree on what is oversize."""
-    assert Cutter("lines")._limit == records.MAX_RECORD_BYTES
+    assert Cutter(as_format("lines"))._limit == records.MAX_RECORD_BYTES
 
 
 def test_a_run_knows_its_range() -> None:

@@ -51,14 +51,15 @@ def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
 )
 def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInput | str) -> None:
     """A JSON line asks under the names of its task, languages included; other fields are passed over."""
-    [frame] = cut([line.encode()], "jsonl")
+    how = Format("jsonl", gzip=False, options=FormatOptions())
+    [frame] = cut([line.encode()], how)
     seen: list[TextInput] = []
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         seen.extend(request.inputs)
         return Result(("answer",), "m", "h", (1,), (False,), (1,)), {}
 
-    record = parse(frame, Format("jsonl", gzip=False, options=FormatOptions()))
+    record = parse(frame, how)
     spec = Spec(task, "m", {}, FormatOptions())
     [found] = answer_all([record], spec, reference="m", tenant="local", deadline_s=1.0, respond=respond).values()
     if isinstance(expected, TextInput):
@@ -70,6 +71,7 @@ def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInpu
 
 def test_a_job_may_name_its_text_otherwise() -> None:
     """The job's own name of the text field holds for every task that has a text."""
-    [frame] = cut([b'{"body": "t", "choices": ["a"]}'], "jsonl")
-    record = parse(frame, Format("jsonl", gzip=False, options=FormatOptions(text_field="body")))
+    how = Format("jsonl", gzip=False, options=FormatOptions(text_field="body"))
+    [frame] = cut([b'{"body": "t", "choices": ["a"]}'], how)
+    record = parse(frame, how)
     assert (record.text, record.fields) == ("t", {"text": "t", "choices": ["a"]})
