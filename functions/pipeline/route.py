@@ -20,7 +20,7 @@ from shared.messages import InferCall, Routed, Sampling, Tensor, TextRequest, To
 MAX_CALL_TOKENS = 16_384
 MAX_GUESSES = 100_000  # masks x guesses of one request
 MAX_TOKEN_VECTORS = 8_192  # of tokens or layers; at width 1024 that is 32 MiB on the wire, twenty times that in JSON
-MAX_ATTENTIONS = 2**20  # weights of one layer's one head over a request: one text of 512 tokens, four times
+MAX_ATTENTIONS = 2**14  # pairs of tokens over a request, each as many weights as layers x heads: one text of 128
 MAX_NEW_TOKENS = 65_536  # of all continuations of one request
 FEWER = "send fewer or shorter texts in one request; a batch job takes any number of texts of that length"
 

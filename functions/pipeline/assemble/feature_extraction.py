@@ -10,6 +10,7 @@ from functions.pipeline.assemble.text_classification import mean
 from functions.pipeline.schemas.feature_extraction import Parameters
 from shared.messages import TextInput, Window
 
+MAX_WEIGHTS = 200_000  # of attention in one request; 24 bytes each in JSON stay below the 5 MB an answer may have
 Value = Vector | list[Vector] | dict[str, object]
 
 
@@ -21,7 +22,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
     if parameters.layers:
         read["hidden_states"] = unit
     if parameters.attentions:
-        read |= {"attention_sizes": per_window, "attentions": Counted("attention_sizes")}
+        read |= {"attention_sizes": per_window, "attentions": Counted("attention_sizes", MAX_WEIGHTS)}
     return read
 
 

@@ -14,19 +14,21 @@ from typing import Generic, TypeVar
 from functions.pipeline.schemas.parameters import Common
 from functions.pipeline.tokenize.tokenizer import Tokenizer
 from shared.catalog import Head
-from shared.errors import NotFinite, ReplicaError
+from shared.errors import NotFinite, ReplicaError, TooLarge
 from shared.messages import Inferred, Tensor, Window
 
 Vector = list[float]
 Answer = Mapping[str, list[Vector]]  # what one window got: rows of each named tensor
 P = TypeVar("P", bound=Common)
+FEWER = "send fewer or shorter texts in one request"
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """As many rows as the ints of the output `name`, read before, sum to in one window."""
+    """As many rows as the ints of the output `name`, read before, sum to in one window; `most` in one request."""
 
     name: str
+    most: float = math.inf
 
 
 Unit = Callable[[Window], int] | Counted  # how many rows of a tensor belong to one window
@@ -77,18 +79,27 @@ def answers(
 ) -> Iterator[dict[str, list[Vector]]]:
     """Yield each window's rows of the named `outputs`, in order; a count stands before what it counts.
 
-    Raises ReplicaError when a tensor is missing, of another type, too short, too long or not finite.
+    Raises ReplicaError when a tensor is missing, of another type, too short, too long or not finite, TooLarge before
+    more of counted rows are made than there may be.
     """
+    n_counted = dict.fromkeys(outputs, 0)
     streams = {name: _rows(name, inferred) for name in outputs}
     for window in windows:
         taken: dict[str, list[Vector]] = {}
         for name, unit in outputs.items():
-            n_rows = int(sum(map(sum, taken[unit.name]))) if isinstance(unit, Counted) else unit(window)
+            n_rows = _counted(unit, taken) if isinstance(unit, Counted) else unit(window)
+            n_counted[name] += n_rows
+            if isinstance(unit, Counted) and n_counted[name] > unit.most:
+                raise TooLarge(f"got {n_counted[name]} {name}, at most {unit.most} in one request", hint=FEWER)
             taken[name] = _take(name, streams[name], n_rows)
         yield taken
     for name, stream in streams.items():
         if (left := sum(1 for _ in stream)) > 0:
             raise ReplicaError(f"got {left} rows of {name!r} more than asked from the model server")
+
+
+def _counted(unit: Counted, taken: Mapping[str, list[Vector]]) -> int:
+    return int(sum(map(sum, taken[unit.name])))
 
 
 def _take(name: str, stream: Iterator[Vector], n_rows: int) -> list[Vector]:

@@ -29,7 +29,8 @@ class Parameters(Cutting):
     first token (cls). `normalize`: scale to length 1, at the end. With `layers` (0: what enters the first, -1: the
     last) or `attentions` the answer is an object: `vectors`, `hidden_states` for each layer asked, `attentions` for
     each layer, head, token and token. Long text: touching windows; means are averaged by the windows' tokens,
-    the largest of all windows counts, cls is the first window's. Attentions are for texts of one window.
+    the largest of all windows counts, cls is the first window's. Attentions are for texts of one window: at most
+    16,384 pairs of tokens (the square of each text's) and 200,000 weights (times layers and heads) in one request.
     """
 
     sends: ClassVar[tuple[str, ...]] = ("per_token", "pooling", "layers", "attentions")

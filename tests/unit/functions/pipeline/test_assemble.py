@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.pipeline.assemble.feature_extraction import unit
+from functions.pipeline.assemble.feature_extraction import MAX_WEIGHTS, outputs, unit
+from functions.pipeline.assemble.rows import answers
 from functions.pipeline.assemble.text_classification import mean, sigmoid, softmax
 from functions.pipeline.assemble.token_classification import borders
 from functions.pipeline.journey import Journey
 from functions.pipeline.schemas import TASKS
+from functions.pipeline.schemas.feature_extraction import Parameters
 from functions.pipeline.tokenize import Tokenizer
 from shared.catalog import Catalog, Model
-from shared.errors import NotFinite, ReplicaError
+from shared.errors import NotFinite, ReplicaError, TooLarge
 from shared.messages import InferCall, Inferred, Parameter, Result, Tensor, TextInput, TextRequest, Window
 from tests.unit.functions.pipeline.tiny import LABELS, SENTENCES, catalog_model
 
@@ -180,3 +182,19 @@ def test_a_unit_vector_has_length_one(vector: list[float]) -> None:
 def test_the_catalogs_tasks_are_all_served(task: str) -> None:
     """A tiny model with a head for each task has one for each task of the catalog: none is forgotten."""
     assert task in catalog_model(1000).tasks
+
+
+def test_attention_weights_are_counted_before_they_are_made() -> None:
+    """Weights past the bound of one request are a 413, said before a window's are made into numbers of Python."""
+    read = outputs(Parameters(attentions=True), ())
+    windows = [Window(row, (0, 1), ((0, 0),) * 2, (True,) * 2) for row in range(3)]
+    sizes = [MAX_WEIGHTS // 2, MAX_WEIGHTS // 2, 1]
+    inferred = Inferred({
+        "vectors": Tensor.floats([0.5] * 3, (3, 1)),
+        "attention_sizes": Tensor.ints(sizes, (3, 1)),
+        "attentions": Tensor("FP32", (sum(sizes),), memoryview(bytes(4 * sum(sizes)))),
+    })  # fmt: skip
+    found = answers(read, windows, [inferred])
+    assert [len(next(found)["attentions"]) for _ in range(2)] == sizes[:2]
+    with pytest.raises(TooLarge, match="got 200001 attentions, at most 200000 in one request"):
+        next(found)

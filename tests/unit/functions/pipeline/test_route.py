@@ -132,3 +132,11 @@ def test_vectors_of_tokens_are_bounded() -> None:
     with pytest.raises(TooLarge, match="got 8704 tokens that ask for a vector each, at most 8192"):
         packed(tokenized, asked)
     assert packed(tokenized, replace(asked, parameters={}))
+
+
+def test_attentions_are_bounded() -> None:
+    """A request that asks for the attention of too many pairs of tokens is a 413; one of 128 tokens is not."""
+    asked = TextRequest("feature-extraction", (TextInput("a"),), {"attentions": True})
+    with pytest.raises(TooLarge, match="got 16641 pairs of tokens that ask for attention, at most 16384"):
+        packed(Tokenized((window(129),), "", (False,)), asked)
+    assert packed(Tokenized((window(128),), "", (False,)), asked)
