@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from functions.batch.formats import FormatOptions, Framing, Problem
+from functions.batch.formats import FormatOptions, Framing, Output, Problem
 from functions.batch.writes import Item, Value
 from shared.messages import Parameter
 
@@ -25,6 +25,7 @@ class Spec:
     model: str | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     options: FormatOptions = field(default_factory=FormatOptions)
+    output: Output = "jsonl"
 
     def to_json(self) -> str:
         """Return canonical JSON: equal specs give equal text."""
@@ -35,7 +36,8 @@ class Spec:
         """Rebuild a spec from `to_json`; lists in parameters become tuples again."""
         raw = json.loads(text)
         parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["parameters"].items()}
-        return cls(raw["task"], raw["model"], parameters, FormatOptions(**raw["options"]))
+        options = FormatOptions(**raw["options"])
+        return cls(raw["task"], raw["model"], parameters, options, raw.get("output", "jsonl"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,10 +95,10 @@ def input_prefix(tenant: str, job: str) -> str:
     return f"{job_prefix(tenant, job)}/input/"
 
 
-def part_key(tenant: str, job: str, shard: str, generation: int = 0) -> str:
-    """Return the S3 key of a shard's result rows; a redriven shard writes a new generation."""
+def part_key(tenant: str, job: str, shard: str, generation: int = 0, output: str = "jsonl") -> str:
+    """Return the S3 key of a shard's rows, in the form `output`; a redriven shard writes a new generation."""
     again = f".r{generation}" if generation else ""
-    return f"{job_prefix(tenant, job)}/parts/{shard}{again}.jsonl"
+    return f"{job_prefix(tenant, job)}/parts/{shard}{again}.{output}"
 
 
 def staged_key(tenant: str, job: str, shard: str) -> str:

@@ -1,4 +1,4 @@
-"""Result rows: one JSON line per record, an answer or an error.
+"""Result rows: one per record, an answer or an error, in the form that the job asks for.
 
 Pure. Every record of a shard becomes exactly one row, in order. Must not know who answered.
 """
@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.batch.formats import DELIMITERS, Problem
+from functions.batch.formats import DELIMITERS, Output, Problem
 from functions.batch.items import Shard
+from functions.batch.outputs import decode, encode
 from functions.batch.records import Record
 
 
@@ -26,22 +27,24 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a shard as bytes of JSON lines, counted."""
+    """The rows of a shard as the bytes of its part, counted."""
 
     data: bytes
     n_ok: int
     n_failed: int
 
 
-def encode_rows(shard: Shard, records: Sequence[Record], outcomes: Mapping[int, Answer | Problem]) -> Rows:
+def encode_rows(
+    shard: Shard, records: Sequence[Record], outcomes: Mapping[int, Answer | Problem], output: Output = "jsonl"
+) -> Rows:
     """Encode a shard's records; `outcomes` by record index, absent where the record has its own problem."""
-    return _join(_row(shard, record, _outcome(record, outcomes)) for record in records)
+    return _join((_row(shard, record, _outcome(record, outcomes)) for record in records), output)
 
 
-def encode_given_up(shard: Shard, problem: Problem) -> Rows:
+def encode_given_up(shard: Shard, problem: Problem, output: Output = "jsonl") -> Rows:
     """Encode one error row per record of a shard that nobody could answer, without reading it."""
     records = (Record(shard.line + i, shard.start, shard.end) for i in range(shard.n_records))
-    return _join(_row(shard, record, problem) for record in records)
+    return _join((_row(shard, record, problem) for record in records), output)
 
 
 def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer | Problem:
@@ -50,7 +53,7 @@ def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer
     return outcomes.get(record.index) or Problem("internal", "no answer came back for this record")
 
 
-def _row(shard: Shard, record: Record, outcome: Answer | Problem) -> tuple[bytes, bool]:
+def _row(shard: Shard, record: Record, outcome: Answer | Problem) -> tuple[dict[str, object], bytes]:
     source: dict[str, object] = {"key": shard.key}
     if shard.framing in DELIMITERS:
         source["row"] = record.index + 1
@@ -60,14 +63,14 @@ def _row(shard: Shard, record: Record, outcome: Answer | Problem) -> tuple[bytes
     if record.id is not None:
         row["id"] = record.id
     if isinstance(outcome, Answer):
-        encoded = _encode(row | _answer(outcome))
-        if encoded is not None:
-            return encoded, True
+        whole = row | _answer(outcome)
+        if (encoded := _encode(whole)) is not None:
+            return whole, encoded
         outcome = Problem("internal", "the answer holds a number that JSON cannot carry")
-    encoded = _encode(row | {"error": {"code": outcome.code, "detail": outcome.detail}})
-    if encoded is None:
+    whole = row | {"error": {"code": outcome.code, "detail": outcome.detail}}
+    if (encoded := _encode(whole)) is None:
         raise ValueError(f"row {row['index']} cannot be encoded. This is a bug.")
-    return encoded, False
+    return whole, encoded
 
 
 def _answer(answer: Answer) -> dict[str, object]:
@@ -86,13 +89,12 @@ def _encode(row: Mapping[str, object]) -> bytes | None:
         return None
 
 
-def _join(rows: Iterable[tuple[bytes, bool]]) -> Rows:
+def _join(rows: Iterable[tuple[dict[str, object], bytes]], output: Output) -> Rows:
     made = list(rows)
-    n_ok = sum(ok for _, ok in made)
-    return Rows(b"".join(line for line, _ in made), n_ok, len(made) - n_ok)
+    n_failed = sum("error" in row for row, _ in made)
+    return Rows(encode(made, output), len(made) - n_failed, n_failed)
 
 
-def decode_rows(data: bytes) -> Iterator[dict[str, object]]:
+def decode_rows(data: bytes, output: Output = "jsonl") -> Iterator[dict[str, object]]:
     """Yield the rows of a part object."""
-    for line in data.split(b"\n")[:-1]:
-        yield json.loads(line)
+    return decode([data], output)

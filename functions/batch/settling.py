@@ -11,17 +11,16 @@ from dataclasses import dataclass
 
 from functions.batch import keys, leases, machine
 from functions.batch.doors import Doors
-from functions.batch.formats import Problem
-from functions.batch.items import Job, Shard
+from functions.batch.formats import Output, Problem
+from functions.batch.items import Job, Shard, Spec
 from functions.batch.leases import Part
 from functions.batch.ledger import load_job
+from functions.batch.outputs import CONTENT_TYPES
 from functions.batch.pointers import Pointer
 from functions.batch.rows import Rows, encode_given_up
 from functions.batch.writes import Refused
 from shared.errors import GlossaError
 from shared.log import log_event
-
-CONTENT_TYPE = "application/x-ndjson"
 
 
 class ForeignPart(GlossaError):
@@ -52,7 +51,7 @@ class Settler:
 
     def give_up(self, job: Job, shard: Shard, problem: Problem) -> None:
         """End a leased shard with an error row for each of its records, unless its result is there after all."""
-        self.settle(job, shard, encode_given_up(shard, problem), given_up=True)
+        self.settle(job, shard, encode_given_up(shard, problem, _output(job)), given_up=True)
 
     def close_if_last(self, job: Job) -> None:
         """Ask for the manifest when no shard of the job is open."""
@@ -62,13 +61,15 @@ class Settler:
 
     def _publish(self, job: Job, shard: Shard, rows: Rows, *, given_up: bool) -> tuple[Part, bool]:
         part = Part(_sha256(rows.data), len(rows.data), rows.n_ok, rows.n_failed, job.model_revision)
-        key = keys.part_key(job.tenant, job.job, shard.shard, shard.generation)
+        key = keys.part_key(job.tenant, job.job, shard.shard, shard.generation, _output(job))
         metadata = {
             "sha256": part.sha256, "ok": str(part.records_ok), "failed": str(part.records_failed),
             "model-revision": part.model_revision, "given-up": str(int(given_up)),
         }  # fmt: skip
         bucket = self.doors.output_bucket
-        if self.doors.objects.put_new(bucket, key, rows.data, content_type=CONTENT_TYPE, metadata=metadata):
+        if self.doors.objects.put_new(
+            bucket, key, rows.data, content_type=CONTENT_TYPES[_output(job)], metadata=metadata
+        ):
             return part, given_up
         return self._adopt(key, shard)
 
@@ -86,6 +87,10 @@ class Settler:
         if ok + failed != shard.n_records or stored.sha256 not in {"", sha256}:
             raise ForeignPart(f"the part of shard {shard.shard} holds {ok + failed} rows, expected {shard.n_records}")
         return Part(sha256, stored.size_bytes, ok, failed, said.get("model-revision", "")), said.get("given-up") == "1"
+
+
+def _output(job: Job) -> Output:
+    return Spec.from_json(job.spec).output if job.spec else "jsonl"
 
 
 def _sha256(data: bytes) -> str:

@@ -16,12 +16,15 @@ FORMAT = 1
 
 def build_manifest(job: Job, inputs: Iterable[Input], shards: Iterable[Shard]) -> bytes:
     """Return the manifest as JSON text: what was asked, what was read, where the rows are, how many of each kind."""
-    parts = [_part(job, shard) for shard in shards if shard.state in {machine.DONE, machine.FAILED}]
+    spec = json.loads(job.spec) if job.spec else {}
+    output = spec.get("output", "jsonl")
+    parts = [_part(job, shard, output) for shard in shards if shard.state in {machine.DONE, machine.FAILED}]
     manifest = {
         "format": FORMAT,
         "job": job.job,
         "state": machine.outcome(job),
-        "spec": json.loads(job.spec) if job.spec else None,
+        "spec": spec or None,
+        "output": output,
         "model": job.model,
         "head": job.head,
         "model_revision": job.model_revision,
@@ -55,9 +58,9 @@ def _input(source: Input) -> dict[str, object]:
     return found | ({"error": {"code": source.code, "detail": source.detail}} if source.code else {})
 
 
-def _part(job: Job, shard: Shard) -> dict[str, object]:
+def _part(job: Job, shard: Shard, output: str) -> dict[str, object]:
     part: dict[str, object] = {
-        "key": keys.part_key(job.tenant, job.job, shard.shard, shard.generation),
+        "key": keys.part_key(job.tenant, job.job, shard.shard, shard.generation, output),
         "sha256": shard.part_sha256,
         "size_bytes": shard.part_bytes,
         "input": shard.key,

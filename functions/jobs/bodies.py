@@ -52,13 +52,14 @@ class SpecBody(_Strict):
     model: Annotated[str, Field(min_length=1)] | None = None
     parameters: dict[str, Any] | None = None
     format: FormatBody = FormatBody()
+    output: Literal["jsonl", "csv", "jsonl.gz"] = "jsonl"
 
     def spec(self, catalog: Catalog) -> Spec:
         """Return the validated spec, all defaults written out. Raises NotFound, Unprocessable."""
         parameters = parse_parameters(self.task, self.parameters).model_dump()
         routed = route(TextRequest(self.task, (TextInput("-"),), parameters, self.model), catalog)
         options = FormatOptions(**self.format.model_dump())
-        return Spec(self.task, f"{routed.model}:{routed.head}", parameters, options)
+        return Spec(self.task, f"{routed.model}:{routed.head}", parameters, options, self.output)
 
 
 class JobBody(SpecBody):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from functions.batch import keys, machine
 from functions.batch.doors import Doors
-from functions.batch.items import Job, Shard, from_item
+from functions.batch.items import Job, Shard, Spec, from_item
 from functions.jobs.bodies import decode_cursor, encode_cursor
 from functions.jobs.views import counts_json
 from shared.errors import Conflict
@@ -21,12 +21,14 @@ def results_json(job: Job, query: Mapping[str, str], size: int, doors: Doors) ->
     after = decode_cursor(query, r"shard/[0-9]{8}-[0-9a-f]{12}")
     page = doors.store.query(keys.job_prefix(job.tenant, job.job), prefix="shard/", after=after, limit=size)
     shards = [from_item(Shard, item) for item in page.items]
+    output = Spec.from_json(job.spec).output if job.spec else "jsonl"
     return {
         "job": job.job,
         "state": job.state,
+        "output": output,
         "counts": counts_json(job),
         "manifest": _manifest(job, doors),
-        "parts": [_part(job, shard, doors) for shard in shards if shard.part_sha256],
+        "parts": [_part(job, shard, output, doors) for shard in shards if shard.part_sha256],
         "next": encode_cursor(page.after),
         "links_expire_in_s": LINK_EXPIRES_S,
         **({"error": {"code": job.code, "detail": job.detail}} if job.code else {}),
@@ -40,8 +42,8 @@ def _manifest(job: Job, doors: Doors) -> dict[str, object] | None:
     return {"key": key, "sha256": job.manifest_sha256, "url": _link(key, doors)}
 
 
-def _part(job: Job, shard: Shard, doors: Doors) -> dict[str, object]:
-    key = keys.part_key(job.tenant, job.job, shard.shard, shard.generation)
+def _part(job: Job, shard: Shard, output: str, doors: Doors) -> dict[str, object]:
+    key = keys.part_key(job.tenant, job.job, shard.shard, shard.generation, output)
     return {
         "key": key, "sha256": shard.part_sha256, "first_index": shard.record, "records": shard.n_records,
         "succeeded": shard.records_ok, "failed": shard.records_failed, "url": _link(key, doors),

@@ -23,6 +23,7 @@ def job_json(job: Job, now_ms: int, plan: Plan | None = None) -> dict[str, objec
         "model": spec.get("model"),
         "parameters": spec.get("parameters"),
         "format": spec.get("options"),
+        "output": spec.get("output", "jsonl"),
         "files": list(job.names),
         "created_at": iso(job.created_ms),
         "started_at": iso(job.started_ms),
@@ -43,6 +44,7 @@ def recipe_json(recipe: Recipe, inbox: str) -> dict[str, object]:
         "model": spec["model"],
         "parameters": spec["parameters"],
         "format": spec["options"],
+        "output": spec.get("output", "jsonl"),
         "created_at": iso(recipe.created_ms),
     }
 

@@ -90,7 +90,8 @@ class Worker:
             outcomes = self._answer(job, shard, records, time_left_s())
             if self._cancelled(job):
                 return
-            settler.settle(job, shard, encode_rows(shard, records, outcomes))
+            output = Spec.from_json(job.spec).output
+            settler.settle(job, shard, encode_rows(shard, records, outcomes, output))
         except SourceGone as gone:
             settler.give_up(job, shard, Problem("source-gone", str(gone)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the lease is given back and the message comes again
