@@ -19,7 +19,7 @@ from shared.messages import Parameter
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to do with each record: a task, its parameters, a model reference, how inputs are read."""
+    """What to do with each record: a task, its parameters, a model reference, how inputs are read, and rows written."""
 
     task: str
     model: str | None = None
@@ -46,6 +46,7 @@ class Job:
 
     `n_records`, `n_shards` and `n_problems` (objects that could not be read) are set when planning
     ends. `shards_open` is planned minus ended shards; below zero while planning goes on.
+    `generation` counts redrives; `replaces_sha256` is the manifest of the generation before.
     """
 
     tenant: str
@@ -76,6 +77,9 @@ class Job:
     tokenizer_sha256: str = ""
     catalog_sha256: str = ""
     manifest_sha256: str = ""
+    generation: int = 0
+    redriven_ms: int = 0
+    replaces_sha256: str = ""
     code: str = ""
     detail: str = ""
 
@@ -146,6 +150,7 @@ class Shard:
     Half-open byte range of the decoded object; the first record is number `line` (from 0) of
     its object and `record` of the job. `attempt` is the fence: it grows with every claim.
     `strikes` counts claims that ended badly. `staged` says that the bytes were staged decoded.
+    `generation` is the job's when the shard was last opened; its part belongs to that generation.
     `columns` says where a table has what is read (`Columns`).
     """
 

@@ -106,9 +106,10 @@ def staged_key(tenant: str, job: str, shard: str) -> str:
     return f"{job_prefix(tenant, job)}/staged/{shard}"
 
 
-def manifest_key(tenant: str, job: str) -> str:
-    """Return the S3 key of a job's manifest."""
-    return f"{job_prefix(tenant, job)}/manifest.json"
+def manifest_key(tenant: str, job: str, generation: int = 0) -> str:
+    """Return the S3 key of a job's manifest; each redrive writes its own, which stands for the job from then on."""
+    again = f".r{generation}" if generation else ""
+    return f"{job_prefix(tenant, job)}/manifest{again}.json"
 
 
 def new_job_id() -> str:

@@ -1,4 +1,4 @@
-"""Leases on shards: claim, release, settle, each as guarded writes.
+"""Leases on shards: claim, release, settle, reopen, each as guarded writes.
 
 Pure, like `machine`, whose shard table it obeys. A lease has an end and a fence (`attempt`);
 whoever holds an older fence can change nothing. Must not know a store or what a shard holds.
@@ -6,12 +6,25 @@ whoever holds an older fence can change nothing. Must not know a store or what a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from functions.batch import keys
 from functions.batch.items import Job, Shard
-from functions.batch.machine import DONE, FAILED, INDEX, LEASED, PENDING, SHARD_MOVES, STALL_MS, WORKABLE, due
+from functions.batch.machine import (
+    DONE,
+    FAILED,
+    INDEX,
+    LEASED,
+    PENDING,
+    REDRIVING,
+    SHARD_ENDED,
+    SHARD_MOVES,
+    STALL_MS,
+    WORKABLE,
+    due,
+)
 from functions.batch.writes import AtMost, Is, IsIn, Update, Value, Write
 from shared.errors import Conflict
 
@@ -87,6 +100,35 @@ def settle(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = Fa
         Update(_shard_key(job, shard), facts, remove=INDEX, guards=_held(shard)),
         Update(keys.job_item(job.tenant, job.job), add=counters, guards=(IsIn("state", WORKABLE),)),
     )
+
+
+def to_redrive(job: Job, shard: Shard) -> bool:
+    """Whether a redriven job has this shard answered again: it ended before this generation with a failed record."""
+    return shard.generation < job.generation and shard.state in SHARD_ENDED and shard.records_failed > 0
+
+
+def reopen(job: Job, shards: Sequence[Shard], now_ms: int) -> tuple[Write, ...]:
+    """Open ended shards of a job that is REDRIVING, and take back what they were counted as, in one transaction.
+
+    The fence stays: who held the shard before holds nothing now, and its next claim moves the fence on.
+    """
+    writes: list[Write] = []
+    for shard in shards:
+        _check_shard_move(shard, PENDING)
+        facts: dict[str, Value] = {
+            "state": PENDING, "generation": job.generation, "strikes": 0, "reason": "", "lease_until_ms": 0,
+            "part_sha256": "", "part_bytes": 0, "records_ok": 0, "records_failed": 0, "model_revision": "",
+            "ended_ms": 0,
+        }  # fmt: skip
+        guards = (*_held(shard), Is("generation", shard.generation))
+        writes.append(Update(_shard_key(job, shard), {**facts, **_index(job, shard, now_ms + STALL_MS)}, guards=guards))
+    n_failed = sum(shard.state == FAILED for shard in shards)
+    counters = {
+        "shards_open": len(shards), "shards_failed": -n_failed, "shards_done": n_failed - len(shards),
+        "records_ok": -sum(s.records_ok for s in shards), "records_failed": -sum(s.records_failed for s in shards),
+    }  # fmt: skip
+    guarded = (Is("state", REDRIVING), Is("generation", job.generation))
+    return (*writes, Update(keys.job_item(job.tenant, job.job), add=counters, guards=guarded))
 
 
 def exhausted(shard: Shard) -> bool:

@@ -4,8 +4,14 @@ Pure: takes items as read and the time, returns writes whose guards hold only wh
 are still true. A move that is not in the tables raises Conflict. Must not know a store.
 
     job    CREATED -> SUBMITTED -> PLANNING -> RUNNING -> FINALIZING -> SUCCEEDED | PARTIALLY_SUCCEEDED | FAILED
-           SUBMITTED, PLANNING, RUNNING -> CANCELLING -> CANCELLED;  CREATED -> CANCELLED
+           PARTIALLY_SUCCEEDED, FAILED -> REDRIVING -> RUNNING (the next generation)
+           SUBMITTED, PLANNING, RUNNING, REDRIVING -> CANCELLING -> CANCELLED;  CREATED -> CANCELLED
+           CREATED, and what has ended -> DELETING -> DELETED
     shard  PENDING -> LEASED -> DONE | FAILED;  LEASED -> PENDING (released) | LEASED (lease expired, taken over)
+           DONE, FAILED -> PENDING (redriven)
+
+A job passes RUNNING and FINALIZING once a generation, so a state alone does not say which time it
+is: guards on a job name its generation too, guards on a shard its fence.
 """
 
 from __future__ import annotations
@@ -20,31 +26,39 @@ from shared.errors import Conflict
 CREATED, SUBMITTED, PLANNING, RUNNING = "CREATED", "SUBMITTED", "PLANNING", "RUNNING"
 FINALIZING, SUCCEEDED, PARTIALLY_SUCCEEDED = "FINALIZING", "SUCCEEDED", "PARTIALLY_SUCCEEDED"
 FAILED, CANCELLING, CANCELLED = "FAILED", "CANCELLING", "CANCELLED"
+REDRIVING, DELETING, DELETED = "REDRIVING", "DELETING", "DELETED"
 PENDING, LEASED, DONE = "PENDING", "LEASED", "DONE"
 
 JOB_MOVES: Mapping[str, frozenset[str]] = {
-    CREATED: frozenset({SUBMITTED, CANCELLED}),
+    CREATED: frozenset({SUBMITTED, CANCELLED, DELETING}),
     SUBMITTED: frozenset({PLANNING, CANCELLING}),
     PLANNING: frozenset({RUNNING, CANCELLING}),
     RUNNING: frozenset({FINALIZING, CANCELLING}),
     FINALIZING: frozenset({SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED}),
     CANCELLING: frozenset({CANCELLED}),
-    SUCCEEDED: frozenset(),
-    PARTIALLY_SUCCEEDED: frozenset(),
-    FAILED: frozenset(),
-    CANCELLED: frozenset(),
+    SUCCEEDED: frozenset({DELETING}),
+    PARTIALLY_SUCCEEDED: frozenset({REDRIVING, DELETING}),
+    FAILED: frozenset({REDRIVING, DELETING}),
+    CANCELLED: frozenset({DELETING}),
+    REDRIVING: frozenset({RUNNING, CANCELLING}),
+    DELETING: frozenset({DELETED}),
+    DELETED: frozenset(),
 }
 SHARD_MOVES: Mapping[str, frozenset[str]] = {
     PENDING: frozenset({LEASED}),
     LEASED: frozenset({LEASED, PENDING, DONE, FAILED}),
-    DONE: frozenset(),
-    FAILED: frozenset(),
+    DONE: frozenset({PENDING}),
+    FAILED: frozenset({PENDING}),
 }
-ENDED = frozenset(state for state, moves in JOB_MOVES.items() if not moves)
-WORKABLE = (PLANNING, RUNNING)
+ENDED = frozenset({SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED, CANCELLED})
+GONE = frozenset({DELETING, DELETED})  # to everyone outside there is no such job
+SHARD_ENDED = frozenset({DONE, FAILED})
+WORKABLE = (PLANNING, RUNNING, REDRIVING)
+_RESTING = ENDED | {DELETED}
 
 STALL_MS = 15 * 60_000  # how long a job or shard may stand still before the sweeper looks
 RETENTION_S = 30 * 86_400  # of everything in the table, from the job's creation on
+REDRIVE_LEAST_S = 86_400  # of that must be left to a job that is to be redriven
 INDEX = ("gsi1pk", "gsi1sk")
 
 
@@ -62,14 +76,19 @@ def move(job: Job, to: str, now_ms: int, **facts: Value) -> Update:
     """Move a job, guarded by the state it was read in. Raises Conflict when that move does not exist."""
     if to not in JOB_MOVES[job.state]:
         raise Conflict(f"job {job.job} is {job.state}; from there it cannot become {to}")
-    index = {} if to in ENDED else due(now_ms + STALL_MS, job.job)
+    index = {} if to in _RESTING else due(now_ms + STALL_MS, job.job)
     ended: dict[str, Value] = {"finished_ms": now_ms} if to in ENDED else {}
     return Update(
         keys.job_item(job.tenant, job.job),
         set={"state": to, **index, **ended, **facts},
-        remove=INDEX if to in ENDED else (),
-        guards=(Is("state", job.state),),
+        remove=INDEX if to in _RESTING else (),
+        guards=standing(job),
     )
+
+
+def standing(job: Job) -> tuple[Is, Is]:
+    """Return the guards under which a job is still where it was read: state and generation."""
+    return Is("state", job.state), Is("generation", job.generation)
 
 
 def cancel(job: Job, now_ms: int) -> Update:
@@ -91,7 +110,8 @@ def plan_run(job: Job, plan: Plan, add: int) -> Update:
 def pin(job: Job, plan: Plan, found: Input) -> tuple[Write, ...]:
     """Pin the next input of a job whose plan is still being prepared."""
     check = Check(keys.plan_item(job.tenant, job.job), (Is("step", plan.step),))
-    return (Put(keys.input_item(job.tenant, job.job, found.ordinal), to_item(found)), check)
+    planning = Check(keys.job_item(job.tenant, job.job), (Is("state", PLANNING),))
+    return (Put(keys.input_item(job.tenant, job.job, found.ordinal), to_item(found)), check, planning)
 
 
 def plan_step(job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> tuple[Write, ...]:
@@ -150,14 +170,48 @@ def end(job: Job, manifest_sha256: str, now_ms: int) -> Update:
     return move(job, outcome(job), now_ms, **facts)
 
 
+def redrive(job: Job, now_ms: int) -> Update:
+    """Move an ended job -> REDRIVING, one generation on. Raises Conflict when nothing of it could come out better."""
+    if job.state in {PARTIALLY_SUCCEEDED, FAILED} and not job.records_failed:
+        wrong = f"{job.n_problems} of its {job.n_inputs} objects could not be read" if job.n_problems else job.detail
+        raise Conflict(f"job {job.job} has no failed record to redrive ({wrong}); send what was not read as a new job")
+    if job.state in {PARTIALLY_SUCCEEDED, FAILED} and job.expires_at - now_ms // 1000 < REDRIVE_LEAST_S:
+        raise Conflict(f"job {job.job} expires within a day, too soon to be redriven; send it as a new job")
+    cleared: dict[str, Value] = {} if job.n_problems else {"code": "", "detail": ""}  # the inputs' problems stay
+    return move(
+        job, REDRIVING, now_ms, generation=job.generation + 1, redriven_ms=now_ms, closing_ms=0, finished_ms=0,
+        manifest_sha256="", replaces_sha256=job.manifest_sha256, **cleared,
+    )  # fmt: skip
+
+
+def repin(job: Job, facts: Mapping[str, Value]) -> Update:
+    """Say what answers a redriven job's shards from now on: the model, tokenizer and catalog of today."""
+    return Update(keys.job_item(job.tenant, job.job), facts, guards=standing(job))
+
+
+def end_redriving(job: Job, now_ms: int) -> Update:
+    """Move REDRIVING -> RUNNING, when every shard that is to be answered again is open."""
+    return move(job, RUNNING, now_ms)
+
+
+def delete(job: Job, now_ms: int) -> Update:
+    """Move a job that was not started, or has ended -> DELETING. Raises Conflict while it goes on."""
+    return move(job, DELETING, now_ms, closing_ms=now_ms, names=[], code="", detail="")
+
+
+def forget_job(job: Job, now_ms: int) -> Update:
+    """Move DELETING -> DELETED: what stays, until it expires, keeps a repeated event from making the job anew."""
+    return move(job, DELETED, now_ms, spec="", recipe="", manifest_sha256="", replaces_sha256="")
+
+
 def postpone_job(job: Job, due_ms: int) -> Update:
     """Let the sweeper look again later."""
-    return Update(keys.job_item(job.tenant, job.job), due(due_ms, job.job), guards=(Is("state", job.state),))
+    return Update(keys.job_item(job.tenant, job.job), due(due_ms, job.job), guards=standing(job))
 
 
 def repair_counters(job: Job, counted: Mapping[str, int]) -> Update:
     """Set a job's counters to what its shards say; refused when they moved since the job was read."""
-    guards = (Is("state", job.state), *(Is(name, getattr(job, name)) for name in counted))
+    guards = (*standing(job), *(Is(name, getattr(job, name)) for name in counted))
     return Update(keys.job_item(job.tenant, job.job), set=dict(counted), guards=guards)
 
 

@@ -78,6 +78,12 @@ class MemoryObjects:
         keys = sorted((s for s in found if s.key.startswith(prefix) and s.key > after), key=lambda s: s.key)
         return Listed(tuple(Stored(s.key, s.size_bytes, s.etag) for s in keys[:limit]), len(keys) > limit)
 
+    def erase(self, bucket: str, prefix: str) -> int:
+        """Remove objects whose key begins with `prefix`, with all their versions; return how many versions."""
+        with self._lock:
+            gone = [place for place in self._versions if place[0] == bucket and place[1].startswith(prefix)]
+            return sum(len(self._versions.pop(place)) for place in gone)
+
     def sign_post(self, bucket: str, key: str, *, max_bytes: int, expires_s: int) -> SignedPost:
         """Return a form that names the upload; it opens nothing."""
         return SignedPost(f"memory://{bucket}", {"key": key, "max_bytes": str(max_bytes), "expires_s": str(expires_s)})

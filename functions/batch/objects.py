@@ -18,6 +18,7 @@ from shared.errors import Conflict, NotFound, Unavailable
 
 CHUNK_BYTES = 1 << 20
 PUT_TRIES = 4
+ERASE_MOST = 1000  # keys that one S3 call takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,10 @@ class Objects(Protocol):
 
     def list(self, bucket: str, prefix: str, *, after: str = "", limit: int = 1000) -> Listed:
         """Return up to `limit` objects whose key begins with `prefix` and is greater than `after`."""
+        ...
+
+    def erase(self, bucket: str, prefix: str) -> int:
+        """Remove up to 1,000 versions of objects whose key begins with `prefix`; return how many (0: none left)."""
         ...
 
     def sign_post(self, bucket: str, key: str, *, max_bytes: int, expires_s: int) -> SignedPost:
@@ -144,6 +149,18 @@ class S3Objects:
         page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **beyond)
         found = tuple(Stored(each["Key"], int(each["Size"]), _etag(each)) for each in page.get("Contents", []))
         return Listed(found, bool(page.get("IsTruncated")))
+
+    def erase(self, bucket: str, prefix: str) -> int:
+        """Remove up to 1,000 versions of objects under a prefix; return how many. Raises Unavailable when some stay."""
+        page = self._client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=ERASE_MOST)
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        gone = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+        if not gone:
+            return 0
+        answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": gone, "Quiet": True})
+        if answer.get("Errors"):
+            raise Unavailable(f"{len(answer['Errors'])} of {len(gone)} objects could not be removed", retry_after_s=1.0)
+        return len(gone)
 
     def sign_post(self, bucket: str, key: str, *, max_bytes: int, expires_s: int) -> SignedPost:
         """Sign the upload of 0 to `max_bytes` bytes to exactly this key."""

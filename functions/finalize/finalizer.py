@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from functions.batch import keys, machine
+from functions.batch.deleting import Eraser
 from functions.batch.deliveries import Delivery, deliver
 from functions.batch.doors import Doors
 from functions.batch.items import Job
@@ -39,8 +40,14 @@ class Finalizer:
         return deliver("finalize", event, handle, self.doors.queue)
 
     def run(self, tenant: str, job_id: str) -> None:
-        """Close a job that is ready, or finish closing one; a job in any other state is left alone."""
+        """Close a job that is ready, finish closing one, or erase one that is deleted; any other is left alone.
+
+        Raises Later when it is to be looked at again.
+        """
         job = load_job(self.doors.store, tenant, job_id)
+        if job is not None and job.state == machine.DELETING:
+            Eraser(self.doors).run(job)
+            return
         if job is not None and machine.ready_to_close(job):
             job = self._win(job)
         if job is None or job.state not in {machine.FINALIZING, machine.CANCELLING}:
@@ -69,7 +76,7 @@ class Finalizer:
         inputs = islice(all_inputs(self.doors.store, job), job.n_inputs or None)
         data = build_manifest(job, inputs, all_shards(self.doors.store, job))
         digest = hashlib.sha256(data).hexdigest()
-        bucket, key = self.doors.output_bucket, keys.manifest_key(job.tenant, job.job)
+        bucket, key = self.doors.output_bucket, keys.manifest_key(job.tenant, job.job, job.generation)
         metadata = {"sha256": digest}
         if self.doors.objects.put_new(bucket, key, data, content_type="application/json", metadata=metadata):
             return digest

@@ -22,6 +22,8 @@ def build_manifest(job: Job, inputs: Iterable[Input], shards: Iterable[Shard]) -
     manifest = {
         "format": FORMAT,
         "job": job.job,
+        "generation": job.generation,
+        **_replaces(job),
         "state": machine.outcome(job),
         "spec": spec or None,
         "output": output,
@@ -38,6 +40,13 @@ def build_manifest(job: Job, inputs: Iterable[Input], shards: Iterable[Shard]) -
         "parts": parts,
     }
     return json.dumps(manifest, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _replaces(job: Job) -> dict[str, object]:
+    if not job.generation:
+        return {}
+    before = keys.manifest_key(job.tenant, job.job, job.generation - 1)
+    return {"replaces": {"key": before, "sha256": job.replaces_sha256}}
 
 
 def _counts(job: Job, parts: list[dict[str, object]]) -> dict[str, object]:
@@ -69,6 +78,8 @@ def _part(job: Job, shard: Shard, output: str) -> dict[str, object]:
         "succeeded": shard.records_ok,
         "failed": shard.records_failed,
     }
+    if shard.generation:
+        part["generation"] = shard.generation
     if shard.model_revision != job.model_revision:
         part["model_revision"] = shard.model_revision
     return part

@@ -38,7 +38,7 @@ def results_json(job: Job, query: Mapping[str, str], size: int, doors: Doors) ->
 def _manifest(job: Job, doors: Doors) -> dict[str, object] | None:
     if not job.manifest_sha256:
         return None
-    key = keys.manifest_key(job.tenant, job.job)
+    key = keys.manifest_key(job.tenant, job.job, job.generation)
     return {"key": key, "sha256": job.manifest_sha256, "url": _link(key, doors)}
 
 

@@ -20,6 +20,7 @@ from functions.batch.formats import ObjectProblem, Problem
 from functions.batch.items import Input, Job, Plan, Shard, Spec
 from functions.batch.ledger import load_input, load_job, load_plan
 from functions.batch.pointers import Pointer, decode
+from functions.batch.redriving import Redriver
 from functions.batch.sharding import MAX_CHARS, MAX_RECORDS, Run, bounds_for
 from functions.batch.writes import Refused, Value
 from functions.pipeline.route import MAX_TOKEN_VECTORS, route
@@ -82,6 +83,9 @@ class Planner:
                 job = self._begin(job)
             if job.state == machine.PLANNING:
                 job = self._plan(job, time_left_s)
+            if job.state == machine.REDRIVING:
+                self.doors.store.write(machine.repin(job, self._pinned(Spec.from_json(job.spec))))
+                job = Redriver(self.doors).run(job, time_left_s)
         except Refused:  # a twin wrote first and goes on with its own message, or the job was cancelled
             log_event("plan-overtaken", function="plan", job_id=job_id)
             return
@@ -107,6 +111,18 @@ class Planner:
             }  # fmt: skip
         self.doors.store.write(*machine.begin_planning(job, plan, self.doors.now_ms(), **facts))
         return self._reload(job)
+
+    def _pinned(self, spec: Spec) -> dict[str, Value]:
+        """Return what answers a redriven job: the catalog of today, unless it cannot answer it at all."""
+        try:
+            routed = route(TextRequest(spec.task, (TextInput("-"),), spec.parameters, spec.model), self.catalog)
+        except GlossaError:
+            return {}
+        model = self.catalog.model(routed.model)
+        return {
+            "model": model.name, "head": routed.head, "model_revision": model.revision,
+            "tokenizer_sha256": model.tokenizer_sha256, "catalog_sha256": self.catalog_sha256,
+        }  # fmt: skip
 
     def _plan(self, job: Job, time_left_s: Callable[[], float]) -> Job:
         plan = load_plan(self.doors.store, job)

@@ -81,6 +81,7 @@ class Sweeper:
         act = {
             machine.SUBMITTED: self._replan, machine.PLANNING: self._replan, machine.RUNNING: self._recount,
             machine.FINALIZING: self._close, machine.CANCELLING: self._close,
+            machine.REDRIVING: self._reopen, machine.DELETING: self._close,
         }.get(job.state)  # fmt: skip
         if act is None:
             return "gone"  # it ended between the two reads
@@ -95,6 +96,10 @@ class Sweeper:
             return "plan-in-progress"
         self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
         return "plan-resent"
+
+    def _reopen(self, job: Job) -> str:
+        self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+        return "redrive-resent"
 
     def _close(self, job: Job) -> str:
         self.doors.queue.send([Pointer("finalize", job.tenant, job.job)])

@@ -63,7 +63,7 @@ class Worker:
         shard = load_shard(self.doors.store, job, pointer.shard) if job else None
         if job is None or shard is None:
             log_event("shard-unknown", level="warning", function="work", job_id=pointer.job, shard=pointer.shard)
-        elif not machine.SHARD_MOVES[shard.state]:
+        elif shard.state in machine.SHARD_ENDED:
             Settler(self.doors).close_if_last(job)
         elif job.state in machine.WORKABLE:
             self._work(job, self._claim(job, shard), delivery.receives, time_left_s)

@@ -33,18 +33,22 @@ def test_only_moves_of_the_table_can_be_made(before: str, after: str) -> None:
         write = machine.move(job, after, NOW)
         assert write.set["state"] == after
         assert Is("state", before) in write.guards
-        assert ("gsi1pk" in write.set) == (after not in machine.ENDED) == (not write.remove)
+        resting = machine.ENDED | {machine.DELETED}
+        assert Is("generation", job.generation) in write.guards
+        assert ("gsi1pk" in write.set) == (after not in resting) == (not write.remove)
         assert ("finished_ms" in write.set) == (after in machine.ENDED)
     else:
         with pytest.raises(Conflict, match=f"{before}.*{after}"):
             machine.move(job, after, NOW)
 
 
-def test_ended_states_are_final() -> None:
-    """Nothing leads out of an ended job or shard."""
+def test_ended_states_are_left_by_an_order_alone() -> None:
+    """Out of an ended job lead a redrive and a delete, out of an ended shard a redrive; out of DELETED nothing."""
     assert {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"} == machine.ENDED
-    assert not machine.SHARD_MOVES["DONE"]
-    assert not machine.SHARD_MOVES["FAILED"]
+    for state in machine.ENDED:
+        assert machine.JOB_MOVES[state] <= {machine.REDRIVING, machine.DELETING}
+    assert not machine.JOB_MOVES[machine.DELETED]
+    assert {machine.SHARD_MOVES[state] for state in machine.SHARD_ENDED} == {frozenset({machine.PENDING})}
 
 
 def test_every_state_can_be_reached_and_left() -> None:
@@ -84,7 +88,7 @@ def test_cancel(state: str) -> None:
     job = replace(JOB, state=state)
     if state == machine.CREATED:
         assert machine.cancel(job, NOW).set["state"] == machine.CANCELLED
-    elif state in {machine.SUBMITTED, machine.PLANNING, machine.RUNNING}:
+    elif state in {machine.SUBMITTED, machine.PLANNING, machine.RUNNING, machine.REDRIVING}:
         assert machine.cancel(job, NOW).set["state"] == machine.CANCELLING
     else:
         with pytest.raises(Conflict):

@@ -212,7 +212,7 @@ class World:
 
     def manifest(self, job_id: str) -> dict[str, Any]:
         """Return a job's manifest."""
-        read: dict[str, Any] = json.loads(self.output(keys.manifest_key(TENANT, job_id)))
+        read: dict[str, Any] = json.loads(self.output(keys.manifest_key(TENANT, job_id, self.job(job_id).generation)))
         return read
 
     def output(self, key: str) -> bytes:
