@@ -73,6 +73,15 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_prefix(prefix: str) -> str:
+    """Return a prefix below a tenant's data as it is ("" for all). Raises Unprocessable when no key can begin so."""
+    if len(prefix.encode("utf-8", "replace")) > MAX_NAME_BYTES or not prefix.isprintable() or prefix.startswith("/"):
+        raise Unprocessable(
+            f"got prefix {prefix[:80]!r}, expected at most {MAX_NAME_BYTES} bytes of printable UTF-8, no '/' first"
+        )
+    return prefix
+
+
 def check_recipe(name: str) -> str:
     """Return a recipe's name as it is. Raises Unprocessable when it is not one."""
     if not RECIPE.fullmatch(name):
@@ -93,6 +102,11 @@ def job_prefix(tenant: str, job: str) -> str:
 def input_prefix(tenant: str, job: str) -> str:
     """Return the S3 prefix of a job's uploads, with the closing slash."""
     return f"{job_prefix(tenant, job)}/input/"
+
+
+def data_prefix(tenant: str) -> str:
+    """Return the S3 prefix under which a tenant keeps objects for jobs over a prefix, with the closing slash."""
+    return f"t/{tenant}/data/"
 
 
 def part_key(tenant: str, job: str, shard: str, generation: int = 0, output: str = "jsonl") -> str:

@@ -45,6 +45,12 @@ def load_recipe(store: Store, tenant: str, name: str) -> Recipe | None:
     return from_item(Recipe, item) if item else None
 
 
+def last_input(store: Store, job: Job) -> Input | None:
+    """Return the input that was pinned last, or None."""
+    page = store.query(keys.job_prefix(job.tenant, job.job), prefix="input/", limit=1, newest_first=True)
+    return from_item(Input, page.items[0]) if page.items else None
+
+
 def all_inputs(store: Store, job: Job) -> Iterator[Input]:
     """Yield a job's pinned inputs in order."""
     return (from_item(Input, item) for item in _all(store, keys.job_prefix(job.tenant, job.job), "input/"))

@@ -29,7 +29,7 @@ def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth) -> None:
         tenant = _tenant(api, auth)
         body = JobBody.model_validate(api.json())
         token = idempotency_token(api.current_event.headers)
-        job, made = jobs.create(tenant, body.spec(catalog), body.names(), token)
+        job, made = jobs.create(tenant, body.spec(catalog), body.names(), token, source=body.source)
         api.note(job_id=job.job, task=body.task)
         answer = {**jobs.status(tenant, job.job), "uploads": jobs.uploads(job), "start": f"/v1/jobs/{job.job}/start"}
         return api.ok(answer, status=201 if made else 200)

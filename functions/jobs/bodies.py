@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.batch.formats import FormatOptions, ObjectProblem, format_of
 from functions.batch.items import Spec
-from functions.batch.keys import check_name, check_recipe
+from functions.batch.keys import check_name, check_prefix, check_recipe
 from functions.pipeline.route import route
 from functions.pipeline.schema import parse_parameters
 from shared.catalog import Catalog
@@ -63,12 +63,25 @@ class SpecBody(_Strict):
 
 
 class JobBody(SpecBody):
-    """A new job: what to do, and the names of the files that will be uploaded."""
+    """A new job: what to do, and the names of the files that will be uploaded, or the prefix of what is there."""
 
     files: Annotated[list[str], Field(min_length=1, max_length=MAX_FILES)] | None = None
+    prefix: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Where the job's objects come from."""
+        return "api" if self.prefix is None else "prefix"
 
     def names(self) -> tuple[str, ...]:
-        """Return the checked file names. Raises Unprocessable for a name that is no key, no format, or doubled."""
+        """Return the checked file names, or the prefix alone.
+
+        Raises Unprocessable for a name that is no key, no format, or doubled, and for both at once.
+        """
+        if self.prefix is not None:
+            if self.files is not None:
+                raise Unprocessable("got files and a prefix, expected one of them")
+            return (check_prefix(self.prefix),)
         names = tuple(check_name(name) for name in self.files or ["input.jsonl"])
         if len(set(names)) != len(names):
             raise Unprocessable(f"got {len(names)} file names of which {len(set(names))} are different, expected all")

@@ -31,18 +31,20 @@ class Jobs:
 
     doors: Doors
 
-    def create(self, tenant: str, spec: Spec, names: tuple[str, ...], token: str) -> tuple[Job, bool]:
+    def create(
+        self, tenant: str, spec: Spec, names: tuple[str, ...], token: str, *, source: str = "api"
+    ) -> tuple[Job, bool]:
         """Make a job, or find the one that this token made; True when made now.
 
         Raises Unprocessable when the token was used for another request.
         """
         now_ms = self.doors.now_ms()
-        digest = request_sha256(spec, names)
+        digest = request_sha256(spec, (source, *names))
         job = Job(
             tenant=tenant,
             job=keys.job_id_of_token(tenant, token) if token else keys.new_job_id(),
             state=machine.CREATED,
-            source="api",
+            source=source,
             spec=spec.to_json(),
             names=names,
             request_sha256=digest,
@@ -63,7 +65,7 @@ class Jobs:
 
     def uploads(self, job: Job) -> list[dict[str, object]]:
         """Return one signed upload per file of a job that waits for them; none later."""
-        if job.state != machine.CREATED:
+        if job.state != machine.CREATED or job.source != "api":
             return []
         return [self._upload(job, name) for name in job.names]
 
@@ -71,7 +73,8 @@ class Jobs:
         """Hand a job's uploads to the planner. Raises Conflict when some are missing or the job has ended."""
         job = self.get(tenant, job_id)
         if job.state == machine.CREATED:
-            self._require_uploads(job)
+            if job.source == "api":
+                self._require_uploads(job)
             job = self._move(job, machine.SUBMITTED)
         if job.state in machine.ENDED or job.state == machine.CANCELLING:
             raise Conflict(f"job {job_id} is {job.state}, expected {machine.CREATED}")

@@ -24,7 +24,7 @@ def job_json(job: Job, now_ms: int, plan: Plan | None = None) -> dict[str, objec
         "parameters": spec.get("parameters"),
         "format": spec.get("options"),
         "output": spec.get("output", "jsonl"),
-        "files": list(job.names),
+        **({"prefix": job.names[0]} if job.source == "prefix" and job.names else {"files": list(job.names)}),
         "created_at": iso(job.created_ms),
         "started_at": iso(job.started_ms),
         "finished_at": iso(job.finished_ms),

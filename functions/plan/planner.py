@@ -18,7 +18,7 @@ from functions.batch.doors import Doors, is_transient
 from functions.batch.events import is_s3_event, parse_event
 from functions.batch.formats import ObjectProblem, Problem
 from functions.batch.items import Input, Job, Plan, Shard, Spec
-from functions.batch.ledger import load_input, load_job, load_plan
+from functions.batch.ledger import last_input, load_input, load_job, load_plan
 from functions.batch.pointers import Pointer, decode
 from functions.batch.redriving import Redriver
 from functions.batch.sharding import MAX_CHARS, MAX_RECORDS, Run, bounds_for
@@ -26,7 +26,7 @@ from functions.batch.writes import Refused, Value
 from functions.pipeline.route import MAX_TOKEN_VECTORS, route
 from functions.pipeline.schema import input_names
 from functions.plan.accept import accept
-from functions.plan.pinning import pin_inputs
+from functions.plan.pinning import MAX_INPUTS, pin_inputs
 from functions.plan.reading import Found, read_runs, stage
 from shared.catalog import Catalog
 from shared.errors import GlossaError
@@ -56,6 +56,7 @@ class Planner:
     max_records: int = MAX_RECORDS
     step_shards: int = STEP_SHARDS
     max_shards: int = MAX_SHARDS
+    max_inputs: int = MAX_INPUTS
 
     def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the plan queue (S3's own, or a pointer); returns the partial batch response."""
@@ -139,7 +140,10 @@ class Planner:
 
     def _plan_on(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Job:
         if plan.n_inputs < 0:
-            plan = self._without_inputs(job, plan) if plan.runs >= MAX_RUNS else pin_inputs(job, plan, self.doors)
+            pinned = self._pin(job, plan, time_left_s)
+            if pinned is None:
+                return job
+            plan = pinned
         self._send(job, plan)
         while plan.input < plan.n_inputs:
             if time_left_s() < MARGIN_S:
@@ -149,6 +153,22 @@ class Planner:
         self.doors.store.write(*machine.end_planning(job, plan, self.doors.now_ms()))
         log_event("planned", function="plan", job_id=job.job, count=plan.n_shards, records=plan.record)
         return self._reload(job)
+
+    def _pin(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan | None:
+        """Pin all inputs; return the plan as it then is, or None when time is up: then a pointer carries on."""
+        if plan.runs >= MAX_RUNS:
+            detail = f"the inputs could not be listed in {plan.runs} tries"
+            return self._without_inputs(job, plan, Problem("unreadable", detail))
+        before = last_input(self.doors.store, job)
+        try:
+            pinned = pin_inputs(job, plan, self.doors, lambda: time_left_s() >= MARGIN_S, self.max_inputs)
+        except ObjectProblem as problem:
+            return self._without_inputs(job, plan, problem.problem)
+        if pinned is None:
+            if last_input(self.doors.store, job) != before:  # a long listing is no planner that dies
+                self.doors.store.write(machine.plan_run(job, plan, -1))
+            self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+        return pinned
 
     def _cut(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan:
         """Cut the rest of one input, or what time allows; return the plan as it then is."""
@@ -199,9 +219,8 @@ class Planner:
             after = replace(after, code=problem.code, detail=problem.detail)
         return self._write(job, plan, after, (), replace(source, code=problem.code, detail=problem.detail))
 
-    def _without_inputs(self, job: Job, plan: Plan) -> Plan:
-        detail = f"the uploads could not be listed in {plan.runs} tries"
-        after = replace(plan, n_inputs=0, n_problems=1, code="unreadable", detail=detail)
+    def _without_inputs(self, job: Job, plan: Plan, problem: Problem) -> Plan:
+        after = replace(plan, n_inputs=0, n_problems=1, code=problem.code, detail=problem.detail)
         return self._write(job, plan, after, (), None)
 
     def _write(self, job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> Plan:
