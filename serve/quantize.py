@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from serve.dense import LAYERS
 from serve.families.parts import Parts
 from serve.weights import CheckpointError
 from shared.catalog import Model, Quantization
@@ -27,7 +28,6 @@ FP8_CAPABILITY = (8, 9)
 INT4_CAPABILITY = (8, 0)
 INT4_GROUPS = (128, 64, 32)  # weights of one scale; the largest that divides the layer's input
 ROWS_AT_ONCE = 32_768  # of an embedding, while it is quantised or multiplied
-LAYERS = "layers."  # where the Linears of a backbone's layers stand, in every family
 
 
 def quantized(parts: Parts, model: Model, device: torch.device) -> Parts:

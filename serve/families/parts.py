@@ -13,9 +13,9 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.attention import Attend, attend_runs
+from serve.dense import Activate, linear_of
 from serve.pack import Spans
 
-Activate = Callable[[Tensor], Tensor]
 MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]
 MakeEmbedding = Callable[[str, Tensor], nn.Module]
 MakeTied = Callable[[str, nn.Module, Tensor | None], nn.Module]
@@ -30,14 +30,6 @@ def reference_positions(ids: Tensor, spans: Spans, pad_id: int) -> Tensor:
     seen = counted.cumsum(0)
     before = seen - counted
     return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id
-
-
-def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # noqa: ARG001 - quantising makers read it
-    """Make a Linear that keeps `weight` [out, in] and `bias` [out] as they are. `name` says where it stands."""
-    with torch.device("meta"):
-        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    layer.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}), assign=True)
-    return layer.requires_grad_(requires_grad=False)
 
 
 def embedding_of(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - quantising makers read it

@@ -16,6 +16,7 @@ from transformers import XLMConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
+from serve.dense import activated, added
 from serve.families.checks import check_sizes, first_id, parse_config
 from serve.families.parts import Parts, embedding_of, norm_of
 from serve.families.xlm_heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
@@ -52,8 +53,9 @@ class Layer(nn.Module):
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the states after this layer, [tokens, width]."""
         qkv = self.qkv(states).view(states.shape[0], 3, self.n_heads, -1)
-        states = self.mix_norm(states + self.mix(self.attention(self.index, qkv, pack, trace)))
-        return torch.as_tensor(self.down_norm(states + self.down(self.activate(self.up(states)))))
+        states = self.mix_norm(added(self.mix, self.attention(self.index, qkv, pack, trace), states))
+        inner = activated(self.up, states, self.activate)
+        return torch.as_tensor(self.down_norm(added(self.down, inner, states)))
 
 
 class Encoder(nn.Module):

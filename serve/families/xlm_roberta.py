@@ -15,6 +15,7 @@ from transformers import XLMRobertaConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
+from serve.dense import activated, added
 from serve.families.checks import check_sizes, first_id, parse_config
 from serve.families.parts import Parts, norm_of
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
@@ -89,8 +90,9 @@ class Layer(nn.Module):
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the states after this layer, [tokens, width]."""
         qkv = self.qkv(states).view(states.shape[0], 3, self.n_heads, -1)
-        states = self.mix_norm(states + self.mix(self.attention(self.index, qkv, pack, trace)))
-        return torch.as_tensor(self.down_norm(states + self.down(self.activate(self.up(states)))))
+        states = self.mix_norm(added(self.mix, self.attention(self.index, qkv, pack, trace), states))
+        inner = activated(self.up, states, self.activate)
+        return torch.as_tensor(self.down_norm(added(self.down, inner, states)))
 
 
 class Encoder(nn.Module):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaXLConfig
 
+from serve.dense import activated
 from serve.families.checks import parse_config
 from serve.families.parts import Parts
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
@@ -78,7 +79,8 @@ class Layer(nn.Module):
         """Return the states after this layer, float32 [tokens, width]."""
         qkv = self.qkv(self.qkv_norm(states).to(self.dtype)).view(states.shape[0], 3, self.n_heads, -1)
         states = states + self.mix(self.attention(self.index, qkv, pack, trace))
-        return torch.as_tensor(states + self.down(self.activate(self.up(self.up_norm(states).to(self.dtype)))))
+        inner = activated(self.up, self.up_norm(states).to(self.dtype), self.activate)
+        return torch.as_tensor(states + self.down(inner))
 
 
 class Encoder(nn.Module):

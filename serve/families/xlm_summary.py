@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from transformers import XLMConfig
-from transformers.activations import get_activation
 
 from serve.pack import Pack
 from serve.rows import RowOutput
@@ -66,6 +65,8 @@ def activation_of(config: XLMConfig) -> Callable[[Tensor], Tensor]:
     name = config.summary_activation
     if not name:
         return nn.Identity()
+    from transformers.activations import get_activation  # noqa: PLC0415 - a second of imports that others do without
+
     try:
         found: Callable[[Tensor], Tensor] = get_activation(name)  # type: ignore[no-untyped-call] # the library states none
     except KeyError:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbeddings
 
-from serve.attention import attend_runs, attend_varlen, attention_for
+from serve.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen, attention_for
 from serve.families.parts import reference_positions
 from serve.heads import Decoder, MaskedLmHead, Transform
 from serve.pack import lay_out, pack_rows
@@ -50,23 +50,46 @@ def test_positions_are_the_references(rows: list[list[int]]) -> None:
     assert ours.tolist() == torch.cat(alone).tolist()
 
 
+@pytest.mark.parametrize("attend", [attend_runs, attend_products, attend_eager])
+@pytest.mark.parametrize("causal", [False, True])
 @settings(deadline=None, max_examples=25)
-@given(LENGTHS, st.integers(0, 99))
-def test_no_row_sees_another(lengths: list[int], seed: int) -> None:
-    """Attention over a pack equals softmax(QK)V over each row alone, in any order of lengths."""
+@given(lengths=LENGTHS, seed=st.integers(0, 99))
+def test_no_row_sees_another(attend: Attend, *, causal: bool, lengths: list[int], seed: int) -> None:
+    """Attention over a pack equals softmax(QK)V over each row alone, both ways or only backwards."""
     generator = torch.Generator().manual_seed(seed)
     qkv = torch.randn(sum(lengths), 3, 2, 4, generator=generator)
-    packed = attend_runs(qkv, lay_out(lengths, CPU), 0.5, causal=False)
+    packed = attend(qkv, lay_out(lengths, CPU), 0.5, causal)
     alone = []
     for row in torch.split(qkv, lengths):
         query, key, value = row.permute(1, 2, 0, 3)
-        alone.append(((query @ key.mT * 0.5).softmax(-1) @ value).transpose(0, 1).flatten(1))
+        scores = query @ key.mT * 0.5
+        if causal:
+            scores = scores.masked_fill(torch.ones(scores.shape[1:], dtype=torch.bool).triu(1), -torch.inf)
+        alone.append((scores.softmax(-1) @ value).transpose(0, 1).flatten(1))
     torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-5)
 
 
-def test_a_cpu_attends_in_runs() -> None:
-    """Variable-length flash attention is for CUDA alone."""
-    assert attention_for(CPU, torch.bfloat16, 64) is attend_runs
+def test_products_come_in_chunks() -> None:
+    """Rows of one length attend alike however few of their scores are made at a time."""
+    qkv = torch.randn(8 * 9, 3, 2, 4, generator=torch.Generator().manual_seed(0))
+    spans = lay_out([9] * 8, CPU)
+    whole = attend_products(qkv, spans, 0.5, False)
+    for most in (1, 2 * 81 * 3):
+        torch.testing.assert_close(attend_products(qkv, spans, 0.5, False, most), whole, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "asked", "attend"),
+    [
+        (torch.bfloat16, "auto", attend_products),
+        (torch.float32, "auto", attend_runs),
+        (torch.bfloat16, "sdpa", attend_runs),
+        (torch.bfloat16, "eager", attend_eager),
+    ],
+)
+def test_what_a_cpu_attends_with(dtype: torch.dtype, asked: str, attend: Attend) -> None:
+    """A CPU attends by products in bfloat16, by the fused call in float32, and as a catalog entry asks."""
+    assert attention_for(CPU, dtype, 64, asked) is attend
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="variable-length attention runs on CUDA alone")

@@ -1,0 +1,82 @@
+"""Linears that carry the pointwise step behind them, and their weights laid out once for the CPU's matrix product.
+
+oneDNN rearranges a bfloat16 weight at every call unless it is kept in its own layout, and can apply GELU or add the
+residual while a block of the product is still in cache (what torch.compile does when it freezes a graph).
+Must not know layers, families or rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+Activate = Callable[[Tensor], Tensor]
+
+LAYERS = "layers."  # where the Linears of a backbone's layers stand, in every family
+USUAL_TOKENS = 512  # the product for which oneDNN chooses the layout; any other number of tokens is answered too
+FUSED: dict[Activate, tuple[str, str]] = {F.gelu: ("gelu", "none"), F.relu: ("relu", "")}
+
+
+class Prepacked(nn.Module):
+    """A Linear whose weight [out, in] lies in oneDNN's layout; it keeps no other copy. CPU, bfloat16, no gradients."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), USUAL_TOKENS)  # noqa: SLF001 - torch has no other name for it
+        self._bias = None if bias is None else bias.detach()
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return [tokens, out] of states [tokens, in]."""
+        return self._product(states, "none", "")
+
+    def activated(self, states: Tensor, activate: Activate) -> Tensor:
+        """Return activate(product) [tokens, out], rounded once."""
+        if activate not in FUSED:
+            return activate(self(states))
+        return self._product(states, *FUSED[activate])
+
+    def added(self, states: Tensor, residual: Tensor) -> Tensor:
+        """Return residual + product [tokens, out], rounded once."""
+        product = torch.ops.mkldnn._linear_pointwise.binary(states, residual, self._weight, self._bias, "add")  # noqa: SLF001 - as above
+        return torch.as_tensor(product)
+
+    def _product(self, states: Tensor, step: str, variant: str) -> Tensor:
+        product = torch.ops.mkldnn._linear_pointwise(states, self._weight, self._bias, step, [], variant)  # noqa: SLF001 - as above
+        return torch.as_tensor(product)
+
+
+def activated(layer: nn.Module, states: Tensor, activate: Activate) -> Tensor:
+    """Return activate(layer(states)), in one step where the layer can."""
+    if isinstance(layer, Prepacked):
+        return layer.activated(states, activate)
+    return activate(layer(states))
+
+
+def added(layer: nn.Module, states: Tensor, residual: Tensor) -> Tensor:
+    """Return residual + layer(states), in one step where the layer can."""
+    if isinstance(layer, Prepacked) and residual.dtype == states.dtype:
+        return layer.added(states, residual)
+    return torch.as_tensor(residual + layer(states))
+
+
+def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # noqa: ARG001 - other makers read it
+    """Make a Linear that keeps `weight` [out, in] and `bias` [out] as they are. `name` says where it stands."""
+    with torch.device("meta"):
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}), assign=True)
+    return layer.requires_grad_(requires_grad=False)
+
+
+def prepacked_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """Make a Prepacked of a backbone layer's weights; heads, which may be read as plain tensors, stay Linears."""
+    return Prepacked(weight, bias) if name.startswith(LAYERS) else linear_of(name, weight, bias)
+
+
+def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this machine's oneDNN takes bfloat16."""
+    if device.type != "cpu" or dtype != torch.bfloat16 or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - as above
