@@ -19,7 +19,7 @@ from serve.pooling import read_vectors
 from serve.rows import RowOutput
 
 FP32_BYTES = 4
-BLOCK_BYTES = 64 * 2**20  # of [masks, vocabulary] logits
+BLOCK_BYTES = 64 * 2**20  # of [masks, vocabulary] logits, or of [masks, ids, width] decoder rows
 EXACT_IDS = 128  # largest logits of each place that half precision takes again in float32
 
 
@@ -104,7 +104,7 @@ class Decoder:
         if hidden.dtype == torch.float32 or not isinstance(self.score, nn.Linear):
             return logits
         largest = logits.topk(min(EXACT_IDS, self.vocab_size)).indices
-        return logits.scatter_(1, largest, _exactly(self.score, hidden, largest))
+        return logits.scatter_(1, largest, exactly(self.score, hidden, largest))
 
 
 class MaskedLmHead:
@@ -174,9 +174,15 @@ class EmbedHead:
         return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
 
 
-def _exactly(decoder: nn.Linear, hidden: Tensor, ids: Tensor) -> Tensor:
-    """Return the logits [n, ids] of chosen ids [n, ids], computed in float32."""
-    chosen = decoder.weight[ids].float() @ hidden.float()[:, :, None]
+def exactly(decoder: nn.Linear, hidden: Tensor, ids: Tensor, block_bytes: int = BLOCK_BYTES) -> Tensor:
+    """Return the logits [n, ids] of chosen ids [n, ids], computed in float32.
+
+    Rows of the decoder are gathered, [n, ids, width] in float32, for as many places at a time as `block_bytes` hold
+    (at least one).
+    """
+    at_once = max(1, block_bytes // (FP32_BYTES * ids.shape[1] * hidden.shape[1]))
+    blocks = zip(torch.split(hidden, at_once), torch.split(ids, at_once), strict=True)
+    chosen = torch.cat([decoder.weight[some].float() @ own.float()[:, :, None] for own, some in blocks])
     return torch.as_tensor(chosen[:, :, 0] + decoder.bias[ids].float())
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from serve.engine import PackedEngine, infer, load_engine
+from serve.heads import exactly
 from serve.rows import row_of
 from serve.weights import CheckpointError
 from shared.errors import GlossaError, NotFinite, NotFound, TooLarge, Unprocessable
@@ -167,3 +169,28 @@ def test_catalog_and_checkpoint_agree_or_nothing_loads(
     """A catalog that says something else than the checkpoint stops the load, with both values."""
     with pytest.raises(CheckpointError, match=said):
         load_engine(catalog_model(shared_backbone, **fields), shared_backbone, device="cpu")
+
+
+def test_the_largest_logits_are_taken_again_within_a_bound() -> None:
+    """However many places ask, rows of the decoder are gathered for as many at a time as the bound holds."""
+    width, n_ids, n_places = 16, 8, 40
+    drawn = torch.Generator().manual_seed(0)
+    decoder = torch.nn.Linear(width, 64).bfloat16().requires_grad_(requires_grad=False)
+    hidden = torch.randn(n_places, width, generator=drawn).bfloat16()
+    ids = torch.randint(64, (n_places, n_ids), generator=drawn)
+    gathered: list[int] = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and made.dim() == 3 and made.shape[1:] == (n_ids, width):
+                gathered.append(made.shape[0])
+            return made
+
+    expected = (decoder.weight.float() @ hidden.float().T).T.gather(1, ids) + decoder.bias.float()[ids]
+    for block_bytes, most in ((3 * n_ids * width * 4, 3), (1, 1), (2**20, n_places)):
+        gathered.clear()
+        with Watch():
+            found = exactly(decoder, hidden, ids, block_bytes)
+        assert max(gathered) == most
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
