@@ -34,11 +34,26 @@ def inside(text: str, at: int) -> bool:
     return _extends(after) or _binds(before, after) or _hangul(before, after) or _conjunct(text, at)
 
 
-def whole(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the smallest span that covers [start, end) and divides no cluster within `NEAR_CHARS` of it."""
-    first = next((at for at in range(start, max(-1, start - NEAR_CHARS), -1) if not inside(text, at)), start)
-    last = next((at for at in range(end, end + NEAR_CHARS) if not inside(text, at)), end)
-    return first, last
+class Clusters:
+    """The clusters of one text, found once however many spans are asked for.
+
+    Spans that already end between clusters, as nearly all do, cost a look at both ends; the first that does not has
+    every place of the text looked at, once.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._places = b""  # of every place of the text: 1 inside a cluster, 0 between two
+
+    def whole(self, start: int, end: int) -> tuple[int, int]:
+        """Return the smallest span that covers [start, end) and divides no cluster within `NEAR_CHARS` of it."""
+        if not (inside(self.text, start) or inside(self.text, end)):
+            return start, end
+        if not self._places:
+            self._places = bytes(inside(self.text, at) for at in range(len(self.text) + 1))
+        first = self._places.rfind(0, max(0, start - NEAR_CHARS + 1), start + 1)
+        last = self._places.find(0, end, end + NEAR_CHARS)
+        return (start if first < 0 else first), (end if last < 0 else last)
 
 
 def _extends(after: str) -> bool:

@@ -37,7 +37,8 @@ def value(
     if strategy == "none":
         judged = (_token(labels, token) for run in runs for token in run)
         return [token for token in judged if token["entity"] not in ignored]
-    found = [entity for run in runs for entity in entities(text, run, labels, strategy, asked.tokenizer.join)]
+    clusters = graphemes.Clusters(text)
+    found = [entity for run in runs for entity in entities(clusters, run, labels, strategy, asked.tokenizer.join)]
     kept = [entity for entity in found if entity.label not in ignored]
     return [_entity(entity) for entity in (without_overlaps(kept) if len(runs) > 1 else kept)]
 

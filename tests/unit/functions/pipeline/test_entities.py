@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from functions.pipeline import graphemes
 from functions.pipeline.assemble.entities import Tagged as Entity
 from functions.pipeline.assemble.entities import Token, entities, without_overlaps
+from functions.pipeline.graphemes import Clusters
 from functions.pipeline.schema import parse_parameters
 from shared.errors import Unprocessable
 
@@ -32,7 +36,7 @@ def grouped(text: str, cuts: str, scores: Sequence[Sequence[float]], strategy: s
     ends = [match.start() - i for i, match in enumerate(re.finditer(r"\||$", cuts))]
     starts = [0, *ends]
     tokens = [token(text, a, b, s) for a, b, s in zip(starts, ends, scores, strict=False)]
-    return [(e.label, text[e.start : e.end]) for e in entities(text, tokens, LABELS, strategy, "".join)]
+    return [(e.label, text[e.start : e.end]) for e in entities(Clusters(text), tokens, LABELS, strategy, "".join)]
 
 
 PER, INSIDE, PLACE, NONE = (0.1, 0.7, 0.1, 0.1), (0.1, 0.1, 0.7, 0.1), (0.1, 0.0, 0.0, 0.9), (0.6, 0.2, 0.1, 0.1)
@@ -56,7 +60,7 @@ def test_a_letter_of_several_tokens_is_never_divided() -> None:
     """Where a token begins inside a letter, the entity goes on, at the score of the label it goes on with."""
     text = "กำแพง"
     assert grouped(text, "ก|ำ|แพง", [PER, PLACE, INSIDE], "simple") == [("PER", text)]
-    found = entities(text, [token(text, 0, 1, PER), token(text, 1, 2, PLACE)], LABELS, "simple", "".join)
+    found = entities(Clusters(text), [token(text, 0, 1, PER), token(text, 1, 2, PLACE)], LABELS, "simple", "".join)
     assert found[0].score == pytest.approx((0.7 + 0.0) / 2)
 
 
@@ -70,11 +74,44 @@ def test_entities_stand_in_order_and_divide_no_letter(text: str, data: st.DataOb
     cuts = sorted({0, len(text), *data.draw(st.lists(st.integers(0, len(text)), max_size=8))})
     score = st.lists(st.integers(1, 9), min_size=4, max_size=4).map(lambda parts: [p / sum(parts) for p in parts])
     tokens = [token(text, a, b, data.draw(score)) for a, b in pairwise(cuts)]
-    found = entities(text, tokens, LABELS, strategy, "".join)
+    found = entities(Clusters(text), tokens, LABELS, strategy, "".join)
     places = [place for entity in found for place in (entity.start, entity.end)]
     assert places == sorted(places)
     assert not any(graphemes.inside(text, place) for place in places)
     assert all(0 <= entity.score <= 1 for entity in found)
+
+
+def n_calls(work: Callable[[], object]) -> int:
+    """Count the calls of Python functions, steps of generators among them, that some work takes."""
+    count = 0
+
+    def see(frame: object, event: str, arg: object) -> None:
+        nonlocal count
+        del frame, arg
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("char", ["\u200d", "\u0301", "\U0001f1e9", "\ufdfa\u0301", "a\u0301", "a b"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_steps_are_linear_in_text_and_tokens(char: str, strategy: str) -> None:
+    """Long runs in one letter, many tokens of one letter: twice the text takes at most about twice the steps."""
+    found = []
+    for n in (500, 1_000, 2_000):
+        text = char * (n // len(char))
+        each = [token(text, at, at + 1, (PER, PLACE)[at % 2]) for at in range(len(text)) for _ in range(3)]
+        unbound = [replace(one, bound=False, subword=False) for one in each]  # as if each could be an entity
+        clusters = Clusters(text)
+        found.append(n_calls(partial(entities, clusters, unbound, LABELS, strategy, "".join)))
+    assert found[2] <= 2.1 * found[1] <= 4.5 * found[0]
+    assert found[2] <= 30 * 3 * 2_000  # a walk to the end of a letter at each token would take over 100
 
 
 def test_of_entities_that_overlap_the_longest_is_kept() -> None:

@@ -6,7 +6,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.pipeline.graphemes import inside, whole
+from functions.pipeline.graphemes import NEAR_CHARS, Clusters, inside
 
 KOREAN_AND_INDIC = "aé \r\n\u0301\u0e33\u0e31\u200d\u200c\u094d\u0915\u0937\u093f\u1100\u1161\u11a8가각"
 EMOJI_AND_MORE = "🇩🇪👩🏽❤\ufe0f\u0600\u17d2ក\u1039က"
@@ -36,7 +36,7 @@ def test_a_span_is_widened_to_whole_letters(text: str, data: st.DataObject) -> N
     """A widened span covers the span, and neither end divides a letter."""
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    first, last = whole(text, start, end)
+    first, last = Clusters(text).whole(start, end)
     assert first <= start <= end <= last <= len(text)
     assert not inside(text, first)
     assert not inside(text, last)
@@ -45,4 +45,27 @@ def test_a_span_is_widened_to_whole_letters(text: str, data: st.DataObject) -> N
 def test_a_letter_with_a_million_marks_is_left_as_it_is() -> None:
     """Hostile text costs a bounded look: past that a span is not widened."""
     text = "a" + "\u0301" * 1_000_000
-    assert whole(text, 500_000, 500_001) == (500_000, 500_001)
+    assert Clusters(text).whole(500_000, 500_001) == (500_000, 500_001)
+
+
+def stepwise(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen a span by looking at place after place."""
+    first = next((at for at in range(start, max(-1, start - NEAR_CHARS), -1) if not inside(text, at)), start)
+    last = next((at for at in range(end, end + NEAR_CHARS) if not inside(text, at)), end)
+    return first, last
+
+
+@given(
+    parts=st.lists(st.tuples(HOSTILE, st.sampled_from([1, 2, 62, 63, 64, 65, 130])), min_size=1, max_size=5),
+    data=st.data(),
+)
+def test_spans_of_one_text_are_those_of_a_look_place_by_place(
+    parts: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    """Looking at a text once gives every span the ends that walking from it gives, near and beyond the bound."""
+    text = "".join(char * n for char, n in parts)
+    clusters = Clusters(text)
+    for _ in range(8):
+        start = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(start, len(text)))
+        assert clusters.whole(start, end) == stepwise(text, start, end)
