@@ -5,9 +5,12 @@ Must not know the environment, DynamoDB, S3 or SQS.
 
 from __future__ import annotations
 
+from functions.batch.deleting import delete
 from functions.batch.doors import Doors
+from functions.batch.redriving import redrive
 from functions.edge import Auth, Resolver, make_resolver, principal, tenant_hash
-from functions.jobs.bodies import JobBody, RecipeBody, idempotency_token, page_size
+from functions.jobs.bodies import JobBody, RecipeBody, RedriveBody, idempotency_token, page_size
+from functions.jobs.errors import errors_json
 from functions.jobs.recipes import Recipes
 from functions.jobs.results import results_json
 from functions.jobs.service import Jobs
@@ -56,6 +59,25 @@ def _add_job(api: Resolver, jobs: Jobs, auth: Auth) -> None:
         stopped = jobs.cancel(_tenant(api, auth), job)
         api.note(job_id=stopped.job, state=stopped.state)
         return api.ok({"job": stopped.job, "state": stopped.state, "status": f"/v1/jobs/{stopped.job}"}, status=202)
+
+    @api.post("/v1/jobs/<job>/redrive")
+    def again(job: str) -> object:
+        body = RedriveBody.model_validate(api.json() if api.current_event.body else {})
+        redriven, begun = redrive(jobs.doors, _tenant(api, auth), job, generation=body.generation)
+        api.note(job_id=redriven.job, state=redriven.state)
+        answer = {"job": redriven.job, "state": redriven.state, "generation": redriven.generation, "begun": begun}
+        return api.ok({**answer, "status": f"/v1/jobs/{redriven.job}"}, status=202)
+
+    @api.delete("/v1/jobs/<job>")
+    def remove(job: str) -> object:
+        removed = delete(jobs.doors, _tenant(api, auth), job)
+        api.note(job_id=removed.job, state=removed.state)
+        return api.ok({"job": removed.job, "deleted": True})
+
+    @api.get("/v1/jobs/<job>/errors")
+    def errors(job: str) -> object:
+        tenant, query = _tenant(api, auth), _query(api)
+        return api.ok(errors_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
 
     @api.get("/v1/jobs/<job>/results")
     def results(job: str) -> object:

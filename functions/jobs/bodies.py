@@ -103,6 +103,12 @@ class RecipeBody(SpecBody):
         return check_recipe(self.name)
 
 
+class RedriveBody(_Strict):
+    """Which end of a job is to be redriven: the `generation` that the caller saw; by default the latest."""
+
+    generation: Annotated[int, Field(ge=0)] | None = None
+
+
 def request_sha256(spec: Spec, names: tuple[str, ...]) -> str:
     """Return what tells one request body from another, whatever the order of its fields."""
     return hashlib.sha256("\n".join((spec.to_json(), *names)).encode()).hexdigest()

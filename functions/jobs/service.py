@@ -102,7 +102,7 @@ class Jobs:
     def get(self, tenant: str, job_id: str) -> Job:
         """Return a tenant's job. Raises NotFound, for every other id alike."""
         job = load_job(self.doors.store, tenant, job_id) if keys.JOB.fullmatch(job_id) else None
-        if job is None:
+        if job is None or job.state in machine.GONE:
             raise NotFound(f"no job {job_id[:40]!r}")
         return job
 
@@ -119,7 +119,8 @@ class Jobs:
         ids = [from_item(Listing, item).job for item in page.items]
         found = self.doors.store.get_many([keys.job_item(tenant, job) for job in ids]) if ids else []
         now_ms = self.doors.now_ms()
-        jobs = [job_json(from_item(Job, item), now_ms) for item in found if item is not None]
+        there = [from_item(Job, item) for item in found if item is not None]
+        jobs = [job_json(job, now_ms) for job in there if job.state not in machine.GONE]
         return {"jobs": jobs, "next": encode_cursor(page.after)}
 
     def _upload(self, job: Job, name: str) -> dict[str, object]:

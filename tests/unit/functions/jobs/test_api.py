@@ -205,7 +205,10 @@ def test_cancel(world: World) -> None:
     assert (status, "SUCCEEDED" in problem["detail"]) == (409, True)
 
 
-FOREIGN = [("GET", ""), ("GET", "/results"), ("POST", "/start"), ("POST", "/cancel")]
+FOREIGN = [
+    ("GET", ""), ("GET", "/results"), ("GET", "/errors"), ("POST", "/start"), ("POST", "/cancel"), ("POST", "/redrive"),
+    ("DELETE", ""),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("method", "rest"), FOREIGN)
@@ -285,6 +288,66 @@ def test_a_recipe_name_that_no_table_key_can_hold_is_not_found(world: World, n_c
     status, problem = world.ask("DELETE", "/v1/recipes/" + "a" * n_chars)
     assert (status, problem["code"]) == (404, "not-found")
     assert len(problem["detail"]) < 100
+
+
+@pytest.mark.parametrize("output", ["jsonl", "csv", "jsonl.gz"])
+def test_errors_come_in_pages(output: str) -> None:
+    """Every error row once, by cursor, whatever form the parts have; parts without errors are not read."""
+    world = World(max_records=2)
+    _, made = create(world, files=["in.csv"], output=output)
+    upload(world, made, b"id,text\n" + b"1,good\n2,\n3,good\n4,good\n5,\n6,\n" * 3)
+    path = f"/v1/jobs/{made['job']}/errors"
+    assert world.ask("GET", path)[0] == 409
+    world.ask("POST", made["start"])
+    world.run()
+    found, cursor = [], ""
+    for _ in range(20):
+        query = {"page_size": "2"} | ({"cursor": cursor} if cursor else {})
+        status, page = world.ask("GET", path, queryStringParameters=query)
+        assert (status, len(page["errors"]) <= 3) == (200, True)
+        found += [(row["index"], row["id"], row["error"]["code"]) for row in page["errors"]]
+        if (cursor := page["next"]) is None:
+            break
+    wanted = [(i, name) for base in (0, 6, 12) for i, name in ((base + 1, "2"), (base + 4, "5"), (base + 5, "6"))]
+    assert found == [(i, name, "empty-text") for i, name in wanted]
+    assert world.ask("GET", path, queryStringParameters={"cursor": "YWJj"})[0] == 422
+
+
+def test_redrive(world: World) -> None:
+    """What failed is answered again once, however often it is asked for, and a generation names which end was meant."""
+    world.recipe()
+    world.echo.poison, world.echo.poison_error = "bad", lambda: Unprocessable("no")
+    job = world.drop("in.jsonl", b'{"text": "good"}\n{"text": "bad"}\n')
+    world.run()
+    assert world.job(job).state == machine.PARTIALLY_SUCCEEDED
+    world.echo.poison_error = None
+    answers = [world.ask("POST", f"/v1/jobs/{job}/redrive", {"generation": 0}) for _ in range(2)]
+    assert [(status, answer["begun"], answer["generation"]) for status, answer in answers] == [
+        (202, True, 1), (202, False, 1),
+    ]  # fmt: skip
+    world.run()
+    assert world.ask("POST", f"/v1/jobs/{job}/redrive", {"generation": 0})[1]["begun"] is False
+    assert world.ask("POST", f"/v1/jobs/{job}/redrive")[1]["begun"] is False
+    status, shown = world.ask("GET", f"/v1/jobs/{job}")
+    assert (status, shown["state"], shown["counts"]["succeeded"]) == (200, "SUCCEEDED", 2)
+    assert world.ask("POST", f"/v1/jobs/{job}/redrive", {"generation": "x"})[0] == 422
+
+
+def test_a_deleted_job_is_unknown_at_once(world: World) -> None:
+    """From the answer on it is a 404 and in no list; its results go; a job that goes on is a 409."""
+    _, made = create(world, files=["a.txt"])
+    upload(world, made, b"text")
+    path = f"/v1/jobs/{made['job']}"
+    world.ask("POST", made["start"])
+    assert world.ask("DELETE", path)[0] == 409
+    world.run()
+    part = world.ask("GET", f"{path}/results")[1]["parts"][0]["key"]
+    assert world.ask("DELETE", path)[0] == 200
+    assert [world.ask("GET", path + rest)[0] for rest in ("", "/results", "/errors")] == [404] * 3
+    assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
+    world.run()
+    assert world.doors.objects.head("output", part) is None
+    assert world.doors.objects.head("input", made["uploads"][0]["fields"]["key"]) is None
 
 
 def test_status_while_planning_counts_what_was_found() -> None:
