@@ -20,6 +20,7 @@ from serve import report
 from serve.bounds import Bounds
 from serve.engine import Engine
 from serve.faults import check_seen
+from serve.response_cache import ResponseCache
 from serve.routes import model_app
 from serve.rows import join, per_token_outputs, split
 from serve.runner import Runner
@@ -81,6 +82,7 @@ class Replica:
         engine = load()
         self.bounds = engine.bounds
         self.limits = _limits(model, engine.bounds)
+        self.cache = ResponseCache(model.response_cache_bytes)
         scheduler = Scheduler[Item](
             token_budget=model.token_budget,
             max_backlog_tokens=model.max_backlog_tokens,
@@ -120,6 +122,7 @@ class Replica:
         return report.statistics(
             self.model,
             self.runner.counts,
+            self.cache,
             refused=self.refused,
             backlog_tokens=self.runner.backlog_tokens,
             cache_bytes=self.runner.cache_bytes,
@@ -135,12 +138,28 @@ class Replica:
         asked = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
         call = self._admissible(asked.call)
         check_seen(call, self.bounds, self.limits.max_answer_bytes)
-        ticket = self.runner.submit(
-            split(call), deadline_s=self._deadline_s(call), priority=call.priority, tenant=call.tenant_hash
-        )
-        answered = await self._wait(ticket)
+        answered = await self._answer(call)
         self.last_answer_s = time.time()
         return await _run(_is_heavy(asked.form, answered), lambda: self._encode(replace(asked, call=call), answered))
+
+    async def _answer(self, call: InferCall) -> Answered:
+        """Return what all rows of a call came to; those that the response cache knows run no pass."""
+        rows = split(call)
+        recalled = self.cache.recall(rows, call.tenant_hash)
+        missing = [index for index in range(len(rows)) if index not in recalled.outputs]
+        if not missing:
+            return Answered(recalled.merged((), ()), queue_s=0.0, infer_s=0.0)
+        ticket = self.runner.submit(
+            [rows[index] for index in missing],
+            places=missing,
+            deadline_s=self._deadline_s(call),
+            priority=call.priority,
+            tenant=call.tenant_hash,
+        )
+        computed = await self._wait(ticket)
+        answered = replace(computed, results=recalled.merged(missing, computed.results))
+        self.cache.hold(recalled, answered.results)
+        return answered
 
     def _admissible(self, call: InferCall) -> InferCall:
         """Return the call with its head named. Raises FingerprintMismatch, NotFound, Unprocessable."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from serve.response_cache import ResponseCache
 from serve.tickets import Counts
 from shared.catalog import Head, Model
 from shared.wire import Limits
@@ -88,6 +89,7 @@ def metadata(model: Model, limits: Limits) -> dict[str, object]:
 def statistics(
     model: Model,
     counts: Counts,
+    cache: ResponseCache,
     *,
     refused: Mapping[str, int],
     backlog_tokens: int,
@@ -97,7 +99,8 @@ def statistics(
 ) -> dict[str, object]:
     """Return the v2 statistics of a model; times are sums in nanoseconds, `last_inference` is epoch ms.
 
-    `glossa` holds what the protocol has no name for: tokens, the backlog, measured speed, refusals by code.
+    `glossa` holds what the protocol has no name for: tokens, the backlog, measured speed, refusals by code,
+    and of the response cache the rows found and not found, and the bytes it holds.
     """
     stages_s = {"success": counts.queue_s + counts.infer_s, "queue": counts.queue_s, "compute_infer": counts.infer_s}
     inference_stats = {name: {"count": counts.n_answered, "ns": int(s * NS)} for name, s in stages_s.items()}
@@ -114,6 +117,7 @@ def statistics(
                 "glossa": {
                     "backlog_tokens": backlog_tokens,
                     "cache_bytes": cache_bytes,
+                    "response_cache": {"n_hits": cache.n_hits, "n_misses": cache.n_misses, "n_bytes": cache.n_bytes},
                     "tokens_per_s": round(tokens_per_s, 1),
                     "n_tokens": counts.n_tokens,
                     "n_generated_tokens": counts.n_generated_tokens,

@@ -1,14 +1,16 @@
 """Answers of rows seen before, bounded in bytes, the longest unused first to go; off unless a model asks for it.
 
-A row's answer depends on its own ids and on what is asked of it, never on its batch company, so it may be
-given again to the same row of the same model revision. Must not know HTTP, batches or tenants' names.
+A row's answer depends on its own ids and on what is asked of it, never on its batch company, so it may be given again
+to the same row of the same tenant (another's could learn by the clock what was asked). A replica, and so its cache,
+serves one revision of one model. Must not know HTTP, batches or tenants' names.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -17,9 +19,9 @@ from serve.rows import Row, RowOutput
 ENTRY_BYTES = 512  # what an entry costs beside its tensors: key, dict slots, tensor headers
 
 
-def key_of(row: Row) -> bytes:
-    """Return the digest of everything that an answer depends on: ids, what stands beside them, and what is asked."""
-    digest = hashlib.blake2b(digest_size=16)
+def key_of(row: Row, tenant: str) -> bytes:
+    """Return the digest of whose row it is and of all its answer depends on: ids, what stands beside, what is asked."""
+    digest = hashlib.blake2b(repr(tenant).encode(), digest_size=16)
     for field in fields(row):
         value = getattr(row, field.name)
         if isinstance(value, torch.Tensor):
@@ -29,6 +31,19 @@ def key_of(row: Row) -> bytes:
             digest.update(repr(value).encode())
         digest.update(b";")
     return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a cache knew of a call's rows: `outputs` by index, and the keys under which the others will be held."""
+
+    outputs: Mapping[int, RowOutput]
+    keys: Mapping[int, bytes]
+
+    def merged(self, missing: Sequence[int], results: Sequence[RowOutput]) -> tuple[RowOutput, ...]:
+        """Return the outputs of all rows, in order, given those that had to be computed."""
+        whole = {**self.outputs, **dict(zip(missing, results, strict=True))}
+        return tuple(whole[index] for index in sorted(whole))
 
 
 def is_repeatable(row: Row) -> bool:
@@ -65,6 +80,18 @@ class ResponseCache:
         self._held.move_to_end(key)
         self.n_hits += 1
         return found
+
+    def recall(self, rows: Sequence[Row], tenant: str) -> Recalled:
+        """Look all repeatable rows of a call up."""
+        keys = {index: key_of(row, tenant) for index, row in enumerate(rows) if self.is_on and is_repeatable(row)}
+        found = {index: self.get(key) for index, key in keys.items()}
+        outputs = {index: output for index, output in found.items() if output is not None}
+        return Recalled(outputs, {index: key for index, key in keys.items() if index not in outputs})
+
+    def hold(self, recalled: Recalled, results: Sequence[RowOutput]) -> None:
+        """Hold the outputs of a call's rows that were not known, given the outputs of all its rows."""
+        for index, key in recalled.keys.items():
+            self.put(key, results[index])
 
     def put(self, key: bytes, output: RowOutput) -> None:
         """Hold an answer; one larger than an eighth of the cache is not worth the others it would push out."""

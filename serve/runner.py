@@ -63,12 +63,18 @@ class Runner:
         """Whether new calls are refused."""
         return self._is_draining
 
-    def submit(self, rows: Sequence[Row], *, deadline_s: float, priority: str, tenant: str) -> Ticket:
-        """Admit a call. Raises Overloaded or TooLarge as the scheduler does, Unavailable when draining."""
+    def submit(
+        self, rows: Sequence[Row], *, deadline_s: float, priority: str, tenant: str, places: Sequence[int] | None = None
+    ) -> Ticket:
+        """Admit a call, or those of its rows that stand at `places` in it; results are in the order of `rows`.
+
+        Raises Overloaded or TooLarge as the scheduler does, Unavailable when draining.
+        """
         now_s = self._clock()
         ticket = Ticket(deadline_s, priority, tenant, now_s, len(rows))
         begun = [self._engine.begin(row) for row in rows]
-        items = [Item(row, index, ticket, row.n_tokens) for index, row in enumerate(begun)]
+        places = range(len(rows)) if places is None else places
+        items = [Item(row, place, ticket, row.n_tokens) for place, row in zip(places, begun, strict=True)]
         with self._changed:
             if self._is_draining:
                 raise _gone()
@@ -211,7 +217,7 @@ class Runner:
         self.counts.queue_s += queue_s
         self.counts.infer_s += infer_s
         self._open.remove(ticket)
-        results = tuple(ticket.results[index] for index in range(len(ticket.results)))
+        results = tuple(ticket.results[place] for place in sorted(ticket.results))
         ticket.future.set_result(Answered(results, queue_s, infer_s))
 
     def _fail(self, ticket: Ticket, error: GlossaError) -> None:

@@ -79,6 +79,7 @@ class Model(_Frozen):
     `max_tokens` counts special tokens (max_position_embeddings - pad_id - 1 for XLM-R). Token
     limits: `token_budget` per forward pass, `max_backlog_tokens` admitted and not yet answered;
     `max_cache_bytes` of keys and values that generating rows may keep at a time.
+    `response_cache_bytes` of answers each replica keeps for rows that come again; 0 keeps none.
     `tokens_per_s` is the speed by which the route desk refuses what cannot be done in time; replicas measure their own.
     `dtype` is what the weights are computed in, `quantization` what Linear layers are stored in, `int8_embeddings`
     stores the rows of the word embeddings in 8 bits. `attn_implementation` takes the reference's names.
@@ -108,6 +109,7 @@ class Model(_Frozen):
     token_budget: int = Field(default=4096, ge=8)
     max_backlog_tokens: int = Field(default=131_072, ge=8)
     max_cache_bytes: int = Field(default=2**30, ge=0)
+    response_cache_bytes: int = Field(default=0, ge=0)
     tokens_per_s: float = Field(default=1000.0, gt=0)
     max_batch_ms: float = Field(default=60.0, gt=0)
     languages: str = ""

@@ -30,13 +30,13 @@ OTHERS: dict[str, Row] = {
 
 def test_the_same_row_has_the_same_key() -> None:
     """Two rows that ask the same of the same ids share an answer."""
-    assert key_of(ROW) == key_of(row_of([0, 5, 6, 2], "mlm", positions=(1,), target_ids=(7,)))
+    assert key_of(ROW, "t") == key_of(row_of([0, 5, 6, 2], "mlm", positions=(1,), target_ids=(7,)), "t")
 
 
 @pytest.mark.parametrize("what", OTHERS)
 def test_whatever_differs_changes_the_key(what: str) -> None:
     """No row is given the answer of one that asks for something else."""
-    assert key_of(OTHERS[what]) != key_of(ROW)
+    assert key_of(OTHERS[what], "t") != key_of(ROW, "t")
 
 
 def test_generation_is_never_cached() -> None:
