@@ -65,11 +65,6 @@ ROBERTA = {
 }
 LANG2ID = {lang: i for i, lang in enumerate(tiny_xlm.LANGS)}
 XLM = {"vocab_size": 1300, "max_position_embeddings": 64, "n_langs": len(LANG2ID), "lang2id": LANG2ID}
-V_VOCABULARY = 33_000  # of an XLM-V: mini's 32,000 pieces, and rows that no piece has
-DECODER = {"base": "ForCausalLM", "is_decoder": True}
-XXL = {"hidden_size": 256, "num_attention_heads": 2}  # heads 128 wide
-ASM = {"asm": True, "asm_cutoffs": [300, 700], "asm_div_value": 2.0, "sinusoidal_embeddings": True}
-
 # A head of a checkpoint that holds many, by name: its class, where its tensors lie there, its entry of heads.json.
 Taken = Mapping[str, tuple[str, str, dict[str, Any]]]
 NLI_FACTS = {"task": "text-classification", "labels": list(NLI["id2label"].values())}
@@ -95,6 +90,20 @@ BEAM_HEADS: Taken = {
     "answers": ("ForQuestionAnswering", "qa_outputs", {**SPAN_FACTS, "variant": "beam"}),
 }
 
+DECODER = {"base": "ForCausalLM", "is_decoder": True}
+ASM = {"asm": True, "asm_cutoffs": [300, 700], "asm_div_value": 2.0, "sinusoidal_embeddings": True}
+# A checkpoint of each kind of each family: its model_type, and what is unusual about it.
+WHOLE: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "xlm-roberta": ("xlm-roberta", {}),
+    "xlm-roberta-decoder": ("xlm-roberta", DECODER),
+    "xlm-v": ("xlm-roberta", {"tokenizer": MINI, "vocab_size": 33_000}),  # mini's 32,000, and rows that no piece has
+    "xlm-roberta-xl": ("xlm-roberta-xl", {}),
+    "xlm-roberta-xxl": ("xlm-roberta-xl", {**DECODER, "hidden_size": 256, "num_attention_heads": 2}),  # heads 128 wide
+    "xlm": ("xlm", {"gelu_activation": True}),
+    "xlm-causal": ("xlm", {"causal": True, "summary_type": "mean"}),
+    "xlm-asm": ("xlm", {**ASM, "heads": BEAM_HEADS, "num_labels": 1}),
+}
+
 
 def write_plain(family: str, root: Path) -> list[Path]:
     """Write one checkpoint for each class of a family; return their folders."""
@@ -109,21 +118,13 @@ def write_plain(family: str, root: Path) -> list[Path]:
 
 
 def write_whole(root: Path) -> list[Path]:
-    """Write a checkpoint of each kind of each family, with all the heads that it can hold; return their folders."""
+    """Write every checkpoint of `WHOLE`, each with all the heads that it can hold; return their folders."""
     learnt, learnt_xlm = _learn(root, tiny.write_tokenizer), _learn(root, tiny_xlm.write_tokenizer)
-    roberta, xl = (partial(_write_roberta, PLAIN[family]) for family in ("xlm-roberta", "xlm-roberta-xl"))
-    xlm = partial(_write_xlm, learnt_xlm)
     return [
-        roberta(learnt, root / "xlm-roberta"),
-        roberta(learnt, root / "xlm-roberta-decoder", **DECODER),
-        roberta(MINI, root / "xlm-v", vocab_size=V_VOCABULARY),
-        xl(learnt, root / "xlm-roberta-xl"),
-        xl(learnt, root / "xlm-roberta-xl-decoder", **DECODER),
-        xl(learnt, root / "xlm-roberta-xxl", **XXL),
-        xlm(root / "xlm", XLM_HEADS, num_labels=3, gelu_activation=True),
-        xlm(root / "xlm-beam", BEAM_HEADS, num_labels=1, summary_type="mean"),
-        xlm(root / "xlm-causal", XLM_HEADS, num_labels=3, causal=True),
-        xlm(root / "xlm-asm", XLM_HEADS, num_labels=3, **ASM),
+        _write_xlm(root / name, learnt_xlm, **settings)
+        if family == "xlm"
+        else _write_roberta(root / name, **{"prefix": PLAIN[family], "tokenizer": learnt, **settings})
+        for name, (family, settings) in WHOLE.items()
     ]
 
 
@@ -140,7 +141,7 @@ def make_catalog(path: Path, folders: Iterable[Path], *, num_cpus: float = 1.0) 
     return path
 
 
-def _write_roberta(prefix: str, tokenizer: Path, folder: Path, *, base: str = "ForMaskedLM", **more: Any) -> Path:
+def _write_roberta(folder: Path, *, prefix: str, tokenizer: Path, base: str = "ForMaskedLM", **more: Any) -> Path:
     """Write a language model, and other heads over it with the pooler that one of them reads."""
     _copy_tokenizer(tokenizer, folder)
     draw = partial(checkpoints.draw, **{**ROBERTA, **more})
@@ -153,10 +154,10 @@ def _write_roberta(prefix: str, tokenizer: Path, folder: Path, *, base: str = "F
     return _add_heads(folder, tensors, ROBERTA_HEADS)
 
 
-def _write_xlm(tokenizer: Path, folder: Path, heads: Taken, **more: Any) -> Path:
+def _write_xlm(folder: Path, tokenizer: Path, heads: Taken = XLM_HEADS, **more: Any) -> Path:
     """Write a language model, and other heads over it; that of multiple choice keeps its usual names."""
     _copy_tokenizer(tokenizer, folder)
-    draw = partial(checkpoints_xlm.draw, **{**XLM, **more})
+    draw = partial(checkpoints_xlm.draw, **{**XLM, "num_labels": len(NLI["id2label"]), **more})
     checkpoints.write(draw("XLMWithLMHeadModel"), folder)
     tensors: dict[str, Any] = {}
     for seed, (name, (kind, at, facts)) in enumerate(heads.items(), 1):

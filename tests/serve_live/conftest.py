@@ -1,4 +1,7 @@
-"""One Ray Serve for this folder's tests: own home, own ports, a small random checkpoint; it sees no running stack."""
+"""One Ray Serve for this folder's tests: own home, own ports, small random checkpoints; it sees no running stack.
+
+It serves one checkpoint of each kind of each family, and two models over one classifier.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import urllib3
 
+from glossa.artifacts import write_artifacts
 from local import model_server, processes
 from local.place import ROOT, Place
 from local.ray_place import temp_dir
@@ -22,10 +27,11 @@ from shared.catalog import Catalog, load_catalog
 from shared.messages import InferCall, Tensor
 from shared.wire import encode_call
 from tests.checkpoints import draw, write
+from tests.families import make_catalog, write_whole
+from tests.serve_live.door import Door, opened
 from tests.serve_live.tree import descendants, running
 
-CATALOG = """
-default_model = "small"
+CLASSIFIERS = """
 [models.small]
 family = "xlm-roberta"
 checkpoint = "checkpoint"
@@ -33,6 +39,7 @@ weights_sha256 = "{weights}"
 tokenizer_sha256 = "{zeros}"
 max_tokens = 512
 vocab_size = 500
+replicas = {{ num_cpus = 0.2 }}
 heads = {{ topic = {{ task = "text-classification", prefix = "classifier", labels = ["a", "b", "c", "d", "e"] }} }}
 [models.narrow]
 family = "xlm-roberta"
@@ -41,6 +48,7 @@ weights_sha256 = "{weights}"
 tokenizer_sha256 = "{zeros}"
 max_tokens = 512
 vocab_size = 500
+replicas = {{ num_cpus = 0.2 }}
 max_backlog_tokens = 600
 heads = {{ topic = {{ task = "text-classification", prefix = "classifier", labels = ["a", "b", "c", "d", "e"] }} }}
 """
@@ -62,13 +70,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Standing:
-    """A server that stands, what it serves, and a client of it."""
+    """A server that stands, what it serves, and a client of it.
+
+    `families` is the catalog of those models that have tokenizers, as the functions read it; it lies where `path` does.
+    """
 
     place: Place
     url: str
     catalog: Catalog
     engine: Engine
     path: Path
+    families: Path
     pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, maxsize=64))
 
     @property
@@ -90,15 +102,31 @@ class Standing:
 
 
 @pytest.fixture(scope="session")
+def door(standing: Standing) -> Iterator[Door]:
+    """Start the infer function before the families' models."""
+    artifacts = standing.path.parent / "artifacts"
+    write_artifacts(load_catalog(standing.families), standing.path.parent, artifacts)
+    settings = {
+        "GLOSSA_REPLICA_URL": standing.url,
+        "GLOSSA_CATALOG": str(standing.families),
+        "GLOSSA_ARTIFACTS": str(artifacts),
+    }
+    with opened(settings, standing.path.parent / "infer.log") as door:
+        yield door
+
+
+@pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """Start the server with two models over one checkpoint; end it after the last test, all of it and no call lost."""
+    """Start the server; end it after the last test, all of it and no call lost."""
     home = tmp_path_factory.mktemp("ray")
-    catalog = _write_catalog(home)
+    torch.set_num_threads(1)
+    families = make_catalog(home / "families.toml", write_whole(home), num_cpus=0.2)
+    catalog = _write_catalog(home, families)
     place = Place(ROOT, home)
     try:
         url = model_server.start(place, catalog)
         loaded = load_catalog(catalog)
-        up = Standing(place, url, loaded, load_engine(loaded.models["small"], home), catalog)
+        up = Standing(place, url, loaded, load_engine(loaded.models["small"], home), catalog, families)
         family = descendants(up.pid)
         yield up
         answer = _stop_with_a_call_in_flight(up)
@@ -121,8 +149,10 @@ def _stop_with_a_call_in_flight(up: Standing) -> Answer:
         return sent.result()
 
 
-def _write_catalog(home: Path) -> Path:
+def _write_catalog(home: Path, families: Path) -> Path:
+    """Write a catalog of the classifiers after what the other has."""
     folder = write(draw("XLMRobertaForSequenceClassification"), home / "checkpoint")
     path = home / "catalog.toml"
-    path.write_text(CATALOG.format(weights=weights_sha256(folder), zeros="0" * 64), encoding="utf-8")
+    ours = CLASSIFIERS.format(weights=weights_sha256(folder), zeros="0" * 64)
+    path.write_text(families.read_text(encoding="utf-8") + ours, encoding="utf-8")
     return path

@@ -1,0 +1,243 @@
+"""Every task of every family through the parts that serve it: the infer function, HTTP, Ray Serve, the engine.
+
+The function has a process of its own and is handed API Gateway events. Answers are held against those of
+`glossa run`'s path in this process, over the same checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from functions.pipeline.journey import Infer, Journey
+from functions.pipeline.schema import parse_request
+from functions.pipeline.schemas import TASKS
+from glossa.checkpoints import tokenizer_of
+from glossa.run import load
+from shared.catalog import Catalog, Model, load_catalog
+from tests.families import BODIES, LONG, WHOLE
+from tests.serve_live.conftest import Standing
+from tests.serve_live.door import Door
+from tests.serve_live.sanity import is_sane
+from tests.task_judge import Difference
+
+pytestmark = pytest.mark.ray
+
+BOUND = 1e-5
+TEXT = "Alle Menschen sind frei."
+PAIR = {"text": TEXT, "text_pair": "All human beings are free.", "lang": ["de", "en"]}
+# Of each task a parameter out of its range, and what a refusal says to expect.
+OUT_OF_RANGE: tuple[tuple[str, Mapping[str, Any], str], ...] = (
+    ("text-classification", {"top_k": 0}, "greater than or equal to 1"),
+    ("text-classification", {"function_to_apply": "tanh"}, "'none', 'sigmoid' or 'softmax'"),
+    ("zero-shot-classification", {"hypothesis_template": "no place"}, "pattern"),
+    ("token-classification", {"aggregation_strategy": "last"}, "'simple', 'first'"),
+    ("token-classification", {"stride": 999}, "stride of 999 tokens, expected less than"),
+    ("question-answering", {"max_answer_len": 0}, "greater than or equal to 1"),
+    ("question-answering", {"doc_stride": 999}, "stride of 999 tokens, expected less than"),
+    ("multiple-choice", {"truncation": "yes"}, "boolean"),
+    ("fill-mask", {"top_k": 1001}, "less than or equal to 1000"),
+    ("text-generation", {"temperature": 0.0}, "greater than 0"),
+    ("text-generation", {"top_p": 1.5}, "less than or equal to 1"),
+    ("text-generation", {"max_new_tokens": 4000}, "expected less than the"),
+    ("text-generation", {"num_return_sequences": 2}, "expected 1"),
+    ("feature-extraction", {"layers": [99]}, "expected"),
+    ("feature-extraction", {"pooling": "median"}, "'mean'"),
+    ("sentence-similarity", {"pooling": "median"}, "'mean'"),
+    ("rerank", {"top_n": 0}, "greater than or equal to 1"),
+)
+
+
+class Here:
+    """`glossa run`'s path in this process: the desks around the engine, without Ray and HTTP."""
+
+    def __init__(self, standing: Standing) -> None:
+        self.root = standing.path.parent
+        self.catalog: Catalog = load_catalog(standing.families)
+        self.loaded: dict[str, tuple[Journey, Infer]] = {}
+
+    def able(self, task: str) -> list[Model]:
+        """Return the models that do a task."""
+        return [model for model in self.catalog.models.values() if task in model.tasks]
+
+    def answer(self, task: str, body: Mapping[str, Any]) -> Any:
+        """Return the results of a request as JSON has them."""
+        model = self.catalog.model(body["model"].partition(":")[0])
+        if model.name not in self.loaded:
+            journey = Journey(self.catalog, {model.name: tokenizer_of(model, self.root)})
+            self.loaded[model.name] = journey, load(model, self.root)
+        journey, infer = self.loaded[model.name]
+        return json.loads(json.dumps(journey.run(parse_request(task, body), infer).values))
+
+
+@pytest.fixture(scope="module")
+def here(standing: Standing) -> Here:
+    """Answer in this process what the server answers."""
+    return Here(standing)
+
+
+@pytest.fixture(params=WHOLE)
+def model(request: pytest.FixtureRequest, here: Here) -> Model:
+    """Return each model in turn."""
+    return here.catalog.model(request.param)
+
+
+def _asked(model: Model, task: str, head: str = "", **changes: Any) -> dict[str, Any]:
+    inputs, parameters = BODIES[task]
+    reference = f"{model.name}:{head}" if head else model.name
+    return {"inputs": inputs, "parameters": parameters, "model": reference, **changes}
+
+
+def _agree(door: Door, here: Here, task: str, body: Mapping[str, Any]) -> list[Any]:
+    """Ask for an answer that is 200 and the same as here, scores within the bound; return its results."""
+    status, answer = door.post(task, body)
+    assert status == 200, (task, answer)
+    difference = Difference()
+    difference.compare(answer["results"], here.answer(task, body), f"{body['model']} {task}")
+    assert difference.strange == []
+    assert difference.delta <= BOUND, (task, body["model"])
+    assert len(answer["results"]) == len(body["inputs"]) == len(answer["usage"]["n_tokens"])
+    results: list[Any] = answer["results"]
+    return results
+
+
+def _refused(door: Door, task: str, body: Mapping[str, Any], said: Sequence[str]) -> None:
+    """Ask for a 422 whose sentence has all the words."""
+    status, problem = door.post(task, body)
+    assert (status, problem["code"]) == (422, "unprocessable"), (task, body, problem)
+    assert [words for words in said if words not in problem["detail"]] == [], (task, problem["detail"])
+
+
+def test_every_task_of_every_head_answers_as_in_one_process(model: Model, door: Door, here: Here) -> None:
+    """Each head is asked each of its tasks: 200, something sane for each input, and the same as without a server."""
+    for name, head in model.heads.items():
+        for task in head.tasks:
+            body = _asked(model, task, name)
+            results = _agree(door, here, task, body)
+            for item, value in zip(body["inputs"], results, strict=True):
+                assert is_sane(task, item, body["parameters"], head, value), (model.name, name, task, value)
+
+
+def test_the_families_have_every_task_between_them(here: Here) -> None:
+    """No task of the API is left out, nor a variant of a head."""
+    models = here.catalog.models
+    assert list(models) == list(WHOLE)
+    assert {task for model in models.values() for task in model.tasks} == set(TASKS)
+    assert {head.variant for model in models.values() for head in model.heads.values()} == {"", "beam"}
+
+
+def test_languages_reach_the_model(model: Model, door: Door, here: Here) -> None:
+    """A language of each side goes to models that read languages, and changes the answer; others refuse it by name."""
+    body = _asked(model, "feature-extraction", inputs=[{"text": TEXT, "lang": "de"}], parameters={})
+    pair = _asked(model, "text-classification", inputs=[PAIR], parameters={"position_reset": bool(model.lang2id)})
+    if not model.lang2id:
+        _refused(door, "feature-extraction", body, ["'de'", "reads no languages"])
+        _refused(door, "text-classification", pair, ["'de'", "reads no languages"])
+        return
+    _agree(door, here, "text-classification", pair)
+    found = _agree(door, here, "feature-extraction", body)
+    assert found != _agree(door, here, "feature-extraction", body | {"inputs": [{"text": TEXT, "lang": "fr"}]})
+    _refused(
+        door, "feature-extraction", body | {"inputs": [{"text": TEXT, "lang": "xx"}]}, ["got 'xx'", "expected", "de"]
+    )
+
+
+def test_a_model_s_own_mask_is_a_mask(door: Door, here: Here) -> None:
+    """Beside `<mask>` a masked language model reads the token that its checkpoint names."""
+    for model in here.able("fill-mask"):
+        usual, mask = _asked(model, "fill-mask"), str(model.mask_token)
+        own = usual | {"inputs": [text.replace("<mask>", mask) for text in usual["inputs"]]}
+        assert _agree(door, here, "fill-mask", own) == _agree(door, here, "fill-mask", usual)
+    assert {model.mask_token for model in here.able("fill-mask")} == {"<mask>", "<special1>"}
+
+
+def test_drawn_texts_are_drawn_from_their_seed(door: Door, here: Here) -> None:
+    """Sampled sequences come back as the same seed draws them in one process."""
+    drawn = {"max_new_tokens": 8, "do_sample": True, "num_return_sequences": 3, "temperature": 3.0, "seed": 7}
+    for model in here.able("text-generation"):
+        [texts] = _agree(door, here, "text-generation", _asked(model, "text-generation", parameters=drawn))
+        assert len({found["generated_text"] for found in texts}) > 1
+
+
+def test_tokens_come_and_go(model: Model, door: Door) -> None:
+    """Tokens have ids of the model and places in the text; their ids read as the text again."""
+    inputs = [TEXT, {"text": TEXT, "text_pair": "Wir."}]
+    status, answer = door.post("tokenize", {"inputs": inputs, "model": model.name})
+    assert status == 200, answer
+    for tokens, (text, pair) in zip(answer["results"], ((TEXT, ""), (TEXT, "Wir.")), strict=True):
+        assert {len(part) for name, part in tokens.items() if isinstance(part, list)} == {tokens["count"]}
+        assert all(0 <= token < model.vocab_size for token in tokens["ids"])
+        assert all(0 <= start <= end <= max(len(text), len(pair)) for start, end in tokens["offsets"])
+        assert sum(tokens["special_tokens_mask"]) == {"": 2}.get(pair, 3 if model.family == "xlm" else 4)
+    asked = {"ids": [tokens["ids"] for tokens in answer["results"]], "model": model.name, "skip_special_tokens": True}
+    status, answer = door.post("detokenize", asked)
+    expected = TEXT if model.family != "xlm" else TEXT.lower()
+    assert (status, answer["results"][0]["text"].replace(" .", ".")) == (200, expected)
+
+
+@pytest.mark.parametrize(("task", "changes", "expectation"), OUT_OF_RANGE)
+def test_a_parameter_out_of_range_is_refused(
+    door: Door, here: Here, task: str, changes: Mapping[str, Any], expectation: str
+) -> None:
+    """Wherever it is found, in the function or at the model, it is a 422 that names the value and what is expected."""
+    [value] = (str(given).strip("[]") for given in changes.values())
+    for model in here.able(task):
+        _refused(door, task, _asked(model, task, parameters=BODIES[task][1] | changes), [value, expectation])
+
+
+def test_a_task_without_a_head_is_refused(model: Model, door: Door) -> None:
+    """A model says which tasks it has when asked for one it has not; a head, when asked for another's."""
+    missing = set(TASKS) - model.tasks
+    assert missing
+    for task in missing:
+        _refused(door, task, _asked(model, task), [f"model {model.name} has no head for {task}", *model.tasks])
+    body = _asked(model, "text-classification", "embed")
+    _refused(
+        door, "text-classification", body, [f"{model.name}:embed does feature-extraction", "not text-classification"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "said"),
+    [
+        ("fill-mask", {"inputs": ["All human beings are free."]}, ["inputs[0]", "mask", "expected"]),
+        ("zero-shot-classification", {"parameters": {}}, ["candidate_labels"]),
+        ("zero-shot-classification", {"parameters": {"candidate_labels": []}}, ["candidate_labels", "at least 1"]),
+        ("question-answering", {"inputs": [{"question": "Who?", "context": ""}]}, ["context: got an empty text"]),
+        ("question-answering", {"inputs": [{"question": "Who?"}]}, ['no "context"', "expected one"]),
+        ("multiple-choice", {"inputs": [{"text": "a", "choices": []}]}, ["choices: got an empty list", "expected"]),
+        ("feature-extraction", {"inputs": [LONG]}, ["attentions: got a text of several windows", "expected"]),
+        ("multiple-choice", {"parameters": {"top_k": 1}}, ["unknown parameter 'top_k'", "parameters: truncation"]),
+    ],
+)
+def test_what_a_task_cannot_read_is_refused(
+    door: Door, here: Here, task: str, changes: Mapping[str, Any], said: Sequence[str]
+) -> None:
+    """No mask, no labels, no context, nothing to choose from, attentions of windows: 422 with what is expected."""
+    for model in here.able(task):
+        _refused(door, task, _asked(model, task, **changes), said)
+
+
+@pytest.mark.parametrize(
+    ("task", "item"), [("multiple-choice", {"text": LONG, "choices": ["a"]}), ("text-generation", LONG)]
+)
+def test_a_text_that_cannot_be_cut_is_too_large(door: Door, here: Here, task: str, item: object) -> None:
+    """Where no window may be laid, a long text is a 413 that says how many tokens there may be."""
+    for model in here.able(task):
+        status, problem = door.post(task, _asked(model, task, inputs=[item]))
+        assert (status, problem["code"]) == (413, "too-large"), problem
+        assert "inputs[0]: got" in problem["detail"]
+        assert "expected at most" in problem["detail"]
+
+
+def test_the_function_tells_what_it_serves(door: Door, here: Here) -> None:
+    """It is ready, and lists every model with its family, tasks and mask."""
+    assert door.ask("GET", "/v1/health") == (200, {"status": "ready"})
+    status, answer = door.ask("GET", "/v1/models")
+    assert status == 200
+    told = {model["name"]: (model["family"], set(model["tasks"]), model["mask_token"]) for model in answer["models"]}
+    known = here.catalog.models.values()
+    assert told == {model.name: (WHOLE[model.name][0], model.tasks, model.mask_token) for model in known}
