@@ -7,10 +7,11 @@ five functions do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from functions.batch.bus import Bus, EventBridgeBus, MemoryBus
 from functions.batch.memory_objects import MemoryObjects
 from functions.batch.memory_queue import MemoryQueue
 from functions.batch.memory_store import MemoryStore
@@ -46,26 +47,38 @@ class Doors:
     store: Store
     objects: Objects
     queue: Queue
+    bus: Bus
     input_bucket: str
     output_bucket: str
     now_ms: Callable[[], int]
 
 
 def open_aws(settings: BatchSettings) -> Doors:
-    """Open DynamoDB, S3 and SQS; endpoint, region and credentials are boto3's own business."""
+    """Open DynamoDB, S3, SQS and EventBridge; endpoint, region and credentials are boto3's own business."""
     urls: dict[Step, str] = {
         "plan": settings.plan_queue_url,
         "work": settings.work_queue_url,
         "finalize": settings.finalize_queue_url,
     }
     return Doors(
-        store=DynamoStore(settings.jobs_table, lambda: _client("dynamodb")),
+        store=open_store(settings.jobs_table),
         objects=S3Objects(lambda: _client("s3")),
-        queue=SqsQueue(urls, lambda: _client("sqs")),
+        queue=open_queue(urls),
+        bus=EventBridgeBus(lambda: _client("events")),
         input_bucket=settings.input_bucket,
         output_bucket=settings.output_bucket,
         now_ms=wall_clock_ms,
     )
+
+
+def open_store(table: str) -> Store:
+    """Open a table of DynamoDB."""
+    return DynamoStore(table, lambda: _client("dynamodb"))
+
+
+def open_queue(urls: Mapping[Step, str]) -> Queue:
+    """Open the queues of SQS at these addresses."""
+    return SqsQueue(urls, lambda: _client("sqs"))
 
 
 def open_memory(now_ms: Callable[[], int], *, versioned: bool = True) -> Doors:
@@ -74,6 +87,7 @@ def open_memory(now_ms: Callable[[], int], *, versioned: bool = True) -> Doors:
         store=MemoryStore(),
         objects=MemoryObjects(versioned=versioned),
         queue=MemoryQueue(now_ms),
+        bus=MemoryBus(),
         input_bucket="input",
         output_bucket="output",
         now_ms=now_ms,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from functions.batch.formats import FormatOptions, Framing, Output, Problem
+from functions.batch.webhooks import Webhook
 from functions.batch.writes import Item, Value
 from shared.messages import Parameter
 
@@ -44,6 +45,7 @@ class Spec:
 class Job:
     """A job and its counters. Times are epoch milliseconds (`expires_at`: seconds, for the table's TTL).
 
+    `announced`: of how many generations the end was said.
     `n_records`, `n_shards` and `n_problems` (objects that could not be read) are set when planning
     ends. `shards_open` is planned minus ended shards; below zero while planning goes on.
     `generation` counts redrives; `replaces_sha256` is the manifest of the generation before.
@@ -82,6 +84,7 @@ class Job:
     replaces_sha256: str = ""
     code: str = ""
     detail: str = ""
+    announced: int = 0
 
     @property
     def problem(self) -> Problem | None:
@@ -192,8 +195,8 @@ class Recipe:
     created_ms: int
 
 
-Entity = Job | Listing | Plan | Input | Shard | Recipe
-E = TypeVar("E", Job, Listing, Plan, Input, Shard, Recipe)
+Entity = Job | Listing | Plan | Input | Shard | Recipe | Webhook
+E = TypeVar("E", Job, Listing, Plan, Input, Shard, Recipe, Webhook)
 
 
 def to_item(entity: Entity) -> Item:

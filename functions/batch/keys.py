@@ -156,6 +156,11 @@ def plan_item(tenant: str, job: str) -> Key:
     return Key(job_prefix(tenant, job), "plan")
 
 
+def webhook_item(tenant: str, job: str) -> Key:
+    """Return the key of a job's webhook."""
+    return Key(job_prefix(tenant, job), "webhook")
+
+
 def input_item(tenant: str, job: str, ordinal: int) -> Key:
     """Return the key of a pinned input."""
     return Key(job_prefix(tenant, job), f"input/{ordinal:06d}")

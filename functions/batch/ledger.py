@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functions.batch import keys
 from functions.batch.items import Input, Job, Plan, Recipe, Shard, from_item
 from functions.batch.store import Store
+from functions.batch.webhooks import Webhook
 from functions.batch.writes import Item
 
 PAGE = 200
@@ -37,6 +38,12 @@ def load_shard(store: Store, job: Job, shard: str) -> Shard | None:
     """Return a shard, or None."""
     item = store.get(keys.shard_item(job.tenant, job.job, shard))
     return from_item(Shard, item) if item else None
+
+
+def load_webhook(store: Store, tenant: str, job: str) -> Webhook | None:
+    """Return a job's webhook, or None."""
+    item = store.get(keys.webhook_item(tenant, job))
+    return from_item(Webhook, item) if item else None
 
 
 def load_recipe(store: Store, tenant: str, name: str) -> Recipe | None:

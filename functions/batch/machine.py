@@ -204,6 +204,16 @@ def forget_job(job: Job, now_ms: int) -> Update:
     return move(job, DELETED, now_ms, spec="", recipe="", manifest_sha256="", replaces_sha256="")
 
 
+def to_announce(job: Job) -> bool:
+    """Whether a job has ended and nobody was told of this generation's end."""
+    return job.state in ENDED and job.announced <= job.generation
+
+
+def announced(job: Job) -> Update:
+    """Note that the end of this generation was told."""
+    return Update(keys.job_item(job.tenant, job.job), {"announced": job.generation + 1}, guards=standing(job))
+
+
 def postpone_job(job: Job, due_ms: int) -> Update:
     """Let the sweeper look again later."""
     return Update(keys.job_item(job.tenant, job.job), due(due_ms, job.job), guards=standing(job))

@@ -30,7 +30,7 @@ class MemoryQueue:
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
-        self._messages: dict[Step, dict[str, Message]] = {"plan": {}, "work": {}, "finalize": {}}
+        self._messages: dict[Step, dict[str, Message]] = {"plan": {}, "work": {}, "finalize": {}, "notify": {}}
         self._sent = 0
 
     def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
@@ -57,10 +57,18 @@ class MemoryQueue:
         """Return when the next message of any queue can be taken, or None when all are empty."""
         return min((m.visible_ms for queue in self._messages.values() for m in queue.values()), default=None)
 
-    def take(self, step: Step, most: int = 1) -> dict[str, Any] | None:
-        """Return the event of up to `most` visible messages, which are then hidden; None when there is none."""
+    def visible(self) -> list[tuple[Step, Message]]:
+        """Return the messages that can be taken now, by queue and in the order they were sent."""
+        now_ms = self._now_ms()
+        return [(step, m) for step, queue in self._messages.items() for m in queue.values() if m.visible_ms <= now_ms]
+
+    def take(self, step: Step, most: int = 1, *, only: str = "") -> dict[str, Any] | None:
+        """Return the event of up to `most` visible messages, which are then hidden; None when there is none.
+
+        `only` names the one that is wanted.
+        """
         queue = self._messages[step]
-        seen = [m for m in queue.values() if m.visible_ms <= self._now_ms()][:most]
+        seen = [m for m in queue.values() if m.visible_ms <= self._now_ms() and only in {"", m.id}][:most]
         for message in seen:
             hidden_ms = self._now_ms() + VISIBILITY_S * 1000
             queue[message.id] = replace(message, visible_ms=hidden_ms, receives=message.receives + 1)

@@ -12,7 +12,7 @@ from typing import Literal
 from functions.batch.keys import JOB, SHARD, TENANT
 from shared.errors import DecodeError
 
-Step = Literal["plan", "work", "finalize"]
+Step = Literal["plan", "work", "finalize", "notify"]
 
 
 @dataclass(frozen=True, slots=True)

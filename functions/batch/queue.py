@@ -21,7 +21,7 @@ MAX_VISIBILITY_S = 43_200
 
 
 class Queue(Protocol):
-    """The three queues, by step. Delivery is at least once and in no order."""
+    """The queues, by step. Delivery is at least once and in no order."""
 
     def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
         """Send all pointers, each to its step's queue. Raises Unavailable when some were not taken."""

@@ -20,6 +20,7 @@ from functions.batch.items import Job
 from functions.batch.ledger import all_inputs, all_shards, load_job
 from functions.batch.pointers import decode
 from functions.batch.writes import Refused
+from functions.finalize.announcing import Announcer
 from functions.finalize.manifest import build_manifest
 from shared.log import log_event
 
@@ -40,7 +41,7 @@ class Finalizer:
         return deliver("finalize", event, handle, self.doors.queue)
 
     def run(self, tenant: str, job_id: str) -> None:
-        """Close a job that is ready, finish closing one, or erase one that is deleted; any other is left alone.
+        """Close a job that is ready, finish closing one, say that one has ended, or erase one that is deleted.
 
         Raises Later when it is to be looked at again.
         """
@@ -50,6 +51,9 @@ class Finalizer:
             return
         if job is not None and machine.ready_to_close(job):
             job = self._win(job)
+        if job is not None and machine.to_announce(job):
+            Announcer(self.doors).announce(job)
+            return
         if job is None or job.state not in {machine.FINALIZING, machine.CANCELLING}:
             log_event("not-to-close", function="finalize", job_id=job_id, state=job.state if job else "unknown")
             return
@@ -63,6 +67,8 @@ class Finalizer:
                 "ended", function="finalize", job_id=job_id, state=machine.outcome(job),
                 records=job.records_ok, failed=job.records_failed,
             )  # fmt: skip
+        if (ended := load_job(self.doors.store, tenant, job_id)) is not None:
+            Announcer(self.doors).announce(ended)
 
     def _win(self, job: Job) -> Job | None:
         try:

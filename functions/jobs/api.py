@@ -8,6 +8,7 @@ from __future__ import annotations
 from functions.batch.deleting import delete
 from functions.batch.doors import Doors
 from functions.batch.redriving import redrive
+from functions.batch.webhooks import Reach
 from functions.edge import Auth, Resolver, make_resolver, principal, tenant_hash
 from functions.jobs.bodies import JobBody, RecipeBody, RedriveBody, idempotency_token, page_size
 from functions.jobs.errors import errors_json
@@ -17,22 +18,23 @@ from functions.jobs.service import Jobs
 from shared.catalog import Catalog
 
 
-def make_api(doors: Doors, catalog: Catalog, auth: Auth) -> Resolver:
-    """Put the routes on a resolver."""
+def make_api(doors: Doors, catalog: Catalog, auth: Auth, reach: Reach = "public") -> Resolver:
+    """Put the routes on a resolver; `reach` says where webhooks may lead."""
     api = make_resolver("jobs")
-    _add_jobs(api, Jobs(doors), catalog, auth)
+    _add_jobs(api, Jobs(doors), catalog, auth, reach)
     _add_job(api, Jobs(doors), auth)
     _add_recipes(api, Recipes(doors), catalog, auth)
     return api
 
 
-def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth) -> None:
+def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth, reach: Reach) -> None:
     @api.post("/v1/jobs")
     def create() -> object:
         tenant = _tenant(api, auth)
         body = JobBody.model_validate(api.json())
         token = idempotency_token(api.current_event.headers)
-        job, made = jobs.create(tenant, body.spec(catalog), body.names(), token, source=body.source)
+        wanted = body.spec(catalog), body.names(), token
+        job, made = jobs.create(tenant, *wanted, source=body.source, webhook=body.hook(reach))
         api.note(job_id=job.job, task=body.task)
         answer = {**jobs.status(tenant, job.job), "uploads": jobs.uploads(job), "start": f"/v1/jobs/{job.job}/start"}
         return api.ok(answer, status=201 if made else 200)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.batch.formats import FormatOptions, ObjectProblem, format_of
 from functions.batch.items import Spec
 from functions.batch.keys import check_name, check_prefix, check_recipe
+from functions.batch.webhooks import Reach, Webhook, check_url
 from functions.pipeline.route import route
 from functions.pipeline.schema import parse_parameters
 from shared.catalog import Catalog
@@ -26,6 +27,7 @@ from shared.messages import TextInput, TextRequest
 MAX_FILES = 100
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
+_SECRET = re.compile(r"[\x21-\x7e]{16,256}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -67,11 +69,28 @@ class JobBody(SpecBody):
 
     files: Annotated[list[str], Field(min_length=1, max_length=MAX_FILES)] | None = None
     prefix: str | None = None
+    webhook: object = None
 
     @property
     def source(self) -> str:
         """Where the job's objects come from."""
         return "api" if self.prefix is None else "prefix"
+
+    def hook(self, reach: Reach) -> Webhook | None:
+        """Return the webhook, if one is asked for: url and secret, and no more.
+
+        Raises Unprocessable; read by hand, as pydantic's errors hold what they were given, and this is secret.
+        """
+        if self.webhook is None:
+            return None
+        if not isinstance(self.webhook, dict) or set(self.webhook) != {"url", "secret"}:
+            raise Unprocessable("webhook: got no object of url and secret, expected both and no more")
+        url, secret = self.webhook["url"], self.webhook["secret"]
+        if not isinstance(url, str):
+            raise Unprocessable("webhook.url: got no text, expected https://host/path")
+        if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+            raise Unprocessable("webhook.secret: got no such text, expected 16 to 256 visible ASCII characters")
+        return Webhook(url=check_url(url, reach), secret=secret, expires_at=0)
 
     def names(self) -> tuple[str, ...]:
         """Return the checked file names, or the prefix alone.

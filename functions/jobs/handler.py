@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.batch.doors import BatchSettings, Doors, open_aws
+from functions.batch.webhooks import Reach
 from functions.edge import Auth, Resolver
 from functions.jobs.api import make_api
 from shared.catalog import load_catalog
@@ -15,15 +16,16 @@ CODE_ROOT = Path(__file__).parents[2]
 
 
 class JobsSettings(BatchSettings):
-    """`catalog`: beside the code unless said."""
+    """`webhook_reach`: which addresses may be called; `catalog`: beside the code unless said."""
 
     auth: Auth = "iam"
+    webhook_reach: Reach = "public"
     catalog: Path = CODE_ROOT / "catalog.toml"
 
 
 def build(settings: JobsSettings, doors: Doors) -> Resolver:
     """Read the catalog and make the routes. Raises ValueError, OSError when it cannot be read."""
-    return make_api(doors, load_catalog(settings.catalog), settings.auth)
+    return make_api(doors, load_catalog(settings.catalog), settings.auth, settings.webhook_reach)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from functions.batch import keys, machine
 from functions.batch.doors import Doors
-from functions.batch.items import Job, Listing, Spec, from_item
+from functions.batch.items import Job, Listing, Spec, from_item, to_item
 from functions.batch.ledger import load_job, load_plan
 from functions.batch.pointers import Pointer
-from functions.batch.writes import Refused
+from functions.batch.webhooks import Webhook
+from functions.batch.writes import Put, Refused, Write
 from functions.jobs.bodies import decode_cursor, encode_cursor, request_sha256
 from functions.jobs.views import job_json
 from shared.errors import Conflict, NotFound, Unprocessable
@@ -32,14 +33,22 @@ class Jobs:
     doors: Doors
 
     def create(
-        self, tenant: str, spec: Spec, names: tuple[str, ...], token: str, *, source: str = "api"
+        self,
+        tenant: str,
+        spec: Spec,
+        names: tuple[str, ...],
+        token: str,
+        *,
+        source: str = "api",
+        webhook: Webhook | None = None,
     ) -> tuple[Job, bool]:
         """Make a job, or find the one that this token made; True when made now.
 
         Raises Unprocessable when the token was used for another request.
         """
         now_ms = self.doors.now_ms()
-        digest = request_sha256(spec, (source, *names))
+        told = (webhook.url, webhook.secret) if webhook else ()
+        digest = request_sha256(spec, (source, *names, *told))
         job = Job(
             tenant=tenant,
             job=keys.job_id_of_token(tenant, token) if token else keys.new_job_id(),
@@ -52,7 +61,7 @@ class Jobs:
             expires_at=now_ms // 1000 + machine.RETENTION_S,
         )
         try:
-            self.doors.store.write(*machine.create(job))
+            self.doors.store.write(*machine.create(job), *_webhook(job, webhook))
         except Refused:
             known = self.get(tenant, job.job)
         else:
@@ -91,9 +100,9 @@ class Jobs:
             with suppress(Refused):
                 self.doors.store.write(machine.cancel(job, self.doors.now_ms()))
             job = self.get(tenant, job_id)
-        if job.state == machine.CANCELLING:
+        if job.state == machine.CANCELLING or machine.to_announce(job):
             self.doors.queue.send([Pointer("finalize", tenant, job_id)])
-        elif job.state != machine.CANCELLED:
+        if job.state not in {machine.CANCELLING, machine.CANCELLED}:
             raise Conflict(
                 f"job {job_id} moved on {MOVES} times while it was being cancelled, expected it to stand still"
             )
@@ -145,3 +154,10 @@ class Jobs:
         with suppress(Refused):  # a twin of this request was first, or a cancel: what is there now tells
             self.doors.store.write(machine.move(job, to, self.doors.now_ms()))
         return self.get(job.tenant, job.job)
+
+
+def _webhook(job: Job, webhook: Webhook | None) -> tuple[Write, ...]:
+    if webhook is None:
+        return ()
+    kept = replace(webhook, expires_at=job.expires_at)
+    return (Put(keys.webhook_item(job.tenant, job.job), to_item(kept)),)

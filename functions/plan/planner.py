@@ -90,7 +90,7 @@ class Planner:
         except Refused:  # a twin wrote first and goes on with its own message, or the job was cancelled
             log_event("plan-overtaken", function="plan", job_id=job_id)
             return
-        if machine.ready_to_close(job):
+        if machine.ready_to_close(job) or machine.to_announce(job):
             self.doors.queue.send([Pointer("finalize", tenant, job_id)])
 
     def _begin(self, job: Job) -> Job:

@@ -24,7 +24,7 @@ RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], set[str]], ...] = (
 )
 PYDANTIC_IN_SHARED = {"shared/settings.py", "shared/catalog.py"}
 PURE_BATCH = ("machine.py", "records.py", "keys.py", "events.py")
-DOORS = ("infer", "jobs", "plan", "work", "finalize", "sweep")
+DOORS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")
 ENVIRONMENT_READERS = {"shared/settings.py"}
 
 

@@ -19,7 +19,7 @@ MAX_BYTES = 80_000_000
 BANNED = {"torch", "ray", "transformers", "numpy", "boto3", "botocore", "huggingface_hub"}
 # a bare `botocore` is Powertools setting its user agent; its session is what costs 300 ms
 SLOW = BANNED - {"botocore"} | {"botocore.session"}
-DOORS = ("infer", "jobs", "plan", "work", "finalize", "sweep")
+DOORS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")
 
 
 def size(folder: Path) -> int:

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
+from functions.batch.bus import SOURCE
+from functions.finalize.announcing import JOB_ENDED
 from tests.unit.template import condition, listed, properties, resources, target, templates, walk
 
-DOORS = ("Infer", "Jobs", "Plan", "Work", "Finalize", "Sweep")
+DOORS = ("Infer", "Jobs", "Plan", "Work", "Finalize", "Sweep", "Notify")
 FUNCTIONS = tuple(f"{door}Function" for door in DOORS)
-QUEUES = ("PlanQueue", "WorkQueue", "FinalizeQueue")
+QUEUES = ("PlanQueue", "WorkQueue", "FinalizeQueue", "NotifyQueue")
 API_TIMEOUT_S = 29
 TIME_VISIBLE = 6
 
 
-def test_there_are_six_functions_with_their_handlers() -> None:
+def test_there_are_seven_functions_with_their_handlers() -> None:
     """Each door is one function, run by the handler of its folder, on Python 3.13 and the parameter's architecture."""
     functions = properties("AWS::Lambda::Function")
     assert sorted(functions) == sorted(FUNCTIONS)
@@ -203,15 +205,23 @@ def test_only_inbox_objects_start_a_job(key: str, *, starts: bool) -> None:
     }
 
 
-def test_a_lost_event_is_kept() -> None:
-    """An event that cannot reach the plan queue goes to its dead-letter queue, and the rule alone may send."""
-    (aim,) = properties("AWS::Events::Rule")["ObjectCreatedRule"]["Targets"]
-    assert target(aim["Arn"]) == "PlanQueue"
-    assert target(aim["DeadLetterConfig"]["Arn"]) == "PlanDeadLetterQueue"
-    for policy in ("PlanQueuePolicy", "PlanDeadLetterQueuePolicy"):
+@pytest.mark.parametrize(("source", "step"), [("ObjectCreatedRule", "Plan"), ("JobEndedRule", "Notify")])
+def test_a_lost_event_is_kept(source: str, step: str) -> None:
+    """An event that cannot reach its queue goes to the dead-letter queue, and the rule alone may send."""
+    (aim,) = properties("AWS::Events::Rule")[source]["Targets"]
+    assert target(aim["Arn"]) == f"{step}Queue"
+    assert target(aim["DeadLetterConfig"]["Arn"]) == f"{step}DeadLetterQueue"
+    for policy in (f"{step}QueuePolicy", f"{step}DeadLetterQueuePolicy"):
         written = properties("AWS::SQS::QueuePolicy")[policy]["PolicyDocument"]["Statement"]
         (grant,) = [s for s in written if s["Effect"] == "Allow"]
-        assert grant["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ObjectCreatedRule", "Arn"]}}}
+        assert grant["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [source, "Arn"]}}}
+
+
+def test_ends_of_jobs_of_this_stack_alone_reach_its_webhooks() -> None:
+    """The rule takes the events that finalize sends, and of two stacks in an account only its own."""
+    pattern = properties("AWS::Events::Rule")["JobEndedRule"]["EventPattern"]
+    assert (pattern["source"], pattern["detail-type"]) == ([SOURCE], [JOB_ENDED])
+    assert pattern["detail"] == {"bucket": [{"Ref": "OutputBucket"}]}
 
 
 def test_the_sweeper_comes_every_minute() -> None:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from functions.batch.bus import SOURCE
 from functions.batch.doors import BatchSettings
 from shared.settings import PREFIX
 from tests.unit.template import ROOT, condition, holds, listed, properties, statements, templates, walk
@@ -102,6 +103,28 @@ def test_an_exemption_from_the_linter_stands_beside_its_reason() -> None:
         assert re.search(rf"- {check} # \w+ .{{20,}}", text), check
 
 
+def test_webhooks_are_called_from_where_nothing_else_can_be_reached() -> None:
+    """Notify reads items, and its own queue; on the cloud it calls public addresses only, and stands in no VPC."""
+    granted = {action for s in statements(properties("AWS::IAM::Role")["NotifyRole"]) for action in listed(s["Action"])}
+    assert {action for action in granted if not action.startswith(("logs:", "sqs:"))} == {"dynamodb:GetItem"}
+    assert "sqs:SendMessage" not in granted
+    for name in ("NotifyFunction", "JobsFunction"):
+        function = properties("AWS::Lambda::Function")[name]
+        reach = {"Fn::If": ["IsCloud", "public", "any"]}
+        assert function["Environment"]["Variables"]["GLOSSA_WEBHOOK_REACH"] == reach
+        assert "VpcConfig" not in function
+
+
+def test_finalize_alone_may_speak_on_the_bus_and_only_as_us() -> None:
+    """One role may put events, under our name."""
+    found = [
+        (name, s) for name, role in properties("AWS::IAM::Role").items() for s in statements(role)
+        if "events:PutEvents" in listed(s["Action"])
+    ]  # fmt: skip
+    assert [name for name, _ in found] == ["FinalizeRole"]
+    assert found[0][1]["Condition"] == {"StringEquals": {"events:source": SOURCE}}
+
+
 def _environment(function: str) -> set[str]:
     return set(properties("AWS::Lambda::Function")[function]["Environment"]["Variables"])
 
@@ -118,10 +141,11 @@ def test_each_function_gets_only_what_the_contract_lists() -> None:
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
     wanted = {
         "InferFunction": {"GLOSSA_AUTH", "GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY"},
-        "JobsFunction": {"GLOSSA_AUTH", *batch},
+        "JobsFunction": {"GLOSSA_AUTH", "GLOSSA_WEBHOOK_REACH", *batch},
         "PlanFunction": batch,
         "WorkFunction": {"GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY", *batch},
         "FinalizeFunction": batch,
         "SweepFunction": batch,
+        "NotifyFunction": {"GLOSSA_JOBS_TABLE", "GLOSSA_NOTIFY_QUEUE_URL", "GLOSSA_WEBHOOK_REACH"},
     }
     assert {function: _environment(function) for function in wanted} == wanted

@@ -23,7 +23,11 @@ class DyingDoors:
     def __init__(self, doors: Doors, at: int, *, after: bool) -> None:
         self.left, self.after = at, after
         self.doors = replace(
-            doors, store=_Dying(doors.store, self), objects=_Dying(doors.objects, self), queue=_Dying(doors.queue, self)
+            doors,
+            store=_Dying(doors.store, self),
+            objects=_Dying(doors.objects, self),
+            queue=_Dying(doors.queue, self),
+            bus=_Dying(doors.bus, self),
         )  # type: ignore[arg-type] # the same methods
 
     def effect(self, do: Any) -> Any:
@@ -44,7 +48,7 @@ class _Dying:
     def __getattr__(self, name: str) -> Any:
         """Pass all else on."""
         real = getattr(self._real, name)
-        if name not in {"write", "put_new", "send", "hand_back"}:
+        if name not in {"write", "put_new", "send", "hand_back", "put"}:
             return real
         return lambda *args, **kwargs: self._doors.effect(lambda: real(*args, **kwargs))
 
@@ -56,7 +60,7 @@ def crash_run(at: int, *, after: bool) -> tuple[World, str, bool]:
     whole = world.doors
     dying = DyingDoors(whole, at, after=after)
     world.use(dying.doors)
-    world.doors = replace(dying.doors, store=whole.store, objects=whole.objects, queue=whole.queue)
+    world.doors = replace(dying.doors, store=whole.store, objects=whole.objects, queue=whole.queue, bus=whole.bus)
     job = world.drop("in.jsonl", b"".join(JSONL.splitlines(keepends=True)[:20]))
     died = False
     for _ in range(60):
@@ -66,6 +70,7 @@ def crash_run(at: int, *, after: bool) -> tuple[World, str, bool]:
             died = True
             continue
         if world.job(job).state in machine.ENDED:
+            world.run()  # what was delivered when it died comes again
             break
         world.sweep(after_s=1000)
     return world, job, died
@@ -80,6 +85,7 @@ def test_a_crash_at_any_effect_loses_and_doubles_nothing(*, after: bool) -> None
         world, job, died = crash_run(at, after=after)
         assert world.job(job).state == machine.SUCCEEDED, at
         assert_whole(world, job, LINES[:20])
+        assert {event["detail"]["id"] for event in world.bus.events} == {f"{job}.0"}, at
     assert at > 20
 
 

@@ -14,7 +14,7 @@ from tests.unit.functions.infer.world import ARTIFACT, tokenizer
 
 ROOT = Path(__file__).parents[4]
 HEAVY = ["torch", "ray", "transformers", "numpy", "boto3", "botocore.session", "serve", "sentencepiece"]
-DOORS = ["jobs", "plan", "work", "finalize", "sweep"]
+DOORS = ["jobs", "plan", "work", "finalize", "sweep", "notify"]
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "GLOSSA_PLAN_QUEUE_URL": "http://127.0.0.1:9/plan",
         "GLOSSA_WORK_QUEUE_URL": "http://127.0.0.1:9/work",
         "GLOSSA_FINALIZE_QUEUE_URL": "http://127.0.0.1:9/finalize",
+        "GLOSSA_NOTIFY_QUEUE_URL": "http://127.0.0.1:9/notify",
     }
 
 
@@ -62,7 +63,7 @@ def test_imports_bring_nothing_heavy(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("door", "variable"),
     [("jobs", "GLOSSA_JOBS_TABLE"), ("plan", "GLOSSA_CATALOG"), ("work", "GLOSSA_REPLICA_URL"),
-     ("finalize", "GLOSSA_OUTPUT_BUCKET"), ("sweep", "GLOSSA_WORK_QUEUE_URL")],
+     ("finalize", "GLOSSA_OUTPUT_BUCKET"), ("sweep", "GLOSSA_WORK_QUEUE_URL"), ("notify", "GLOSSA_NOTIFY_QUEUE_URL")],
 )  # fmt: skip
 def test_a_bad_environment_stops_the_start(environment: dict[str, str], door: str, variable: str) -> None:
     """A variable that is missing is named before any event is taken."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from functions.batch import keys
+from functions.batch.bus import MemoryBus
 from functions.batch.doors import Doors, open_memory
 from functions.batch.formats import FormatOptions
 from functions.batch.items import Job, Shard, Spec
@@ -76,6 +77,7 @@ class Echo:
     calls: list[int] = field(default_factory=list)
     fail: list[Exception] = field(default_factory=list)
     poison: str = ""
+    poisons: Collection[str] = ()
     poison_error: Callable[[], GlossaError] | None = None
     before: Callable[[], None] | None = None
 
@@ -86,7 +88,8 @@ class Echo:
             self.before()
         if self.fail:
             raise self.fail.pop(0)
-        if self.poison_error is not None and any(each.text == self.poison for each in request.inputs):
+        bad = {self.poison, *self.poisons}
+        if self.poison_error is not None and any(each.text in bad for each in request.inputs):
             raise self.poison_error()
         values = tuple({"n": len(each.text), "text": each.text[::-1]} for each in request.inputs)
         n = len(values)
@@ -134,6 +137,12 @@ class World:
         """The objects, as the memory ones they are."""
         assert isinstance(self.doors.objects, MemoryObjects)
         return self.doors.objects
+
+    @property
+    def bus(self) -> MemoryBus:
+        """The bus, as the memory one it is."""
+        assert isinstance(self.doors.bus, MemoryBus)
+        return self.doors.bus
 
     def ask(self, method: str, path: str, body: object = None, **changes: Any) -> tuple[int, Any]:
         """Send one API event; return status and JSON body."""

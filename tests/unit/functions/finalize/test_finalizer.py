@@ -52,12 +52,18 @@ class Spy:
 
 
 def test_the_manifest_comes_before_the_end_and_after_the_close(world: World) -> None:
-    """Close, manifest, end: in that order, three effects."""
+    """Close, manifest, end, and then the word of it: in that order, five effects."""
     seen: list[tuple[str, str]] = []
+    bus: Any = Spy(world.doors.bus, "put", world, seen)
     store: Any = Spy(world.doors.store, "write", world, seen)
     objects: Any = Spy(world.doors.objects, "put_new", world, seen)
-    replace(world.finalizer, doors=replace(world.doors, store=store, objects=objects)).run(TENANT, job_of(world))
-    assert seen == [("write", machine.RUNNING), ("put_new", machine.FINALIZING), ("write", machine.FINALIZING)]
+    replace(world.finalizer, doors=replace(world.doors, store=store, objects=objects, bus=bus)).run(
+        TENANT, job_of(world)
+    )
+    assert seen == [
+        ("write", machine.RUNNING), ("put_new", machine.FINALIZING), ("write", machine.FINALIZING),
+        ("put", machine.SUCCEEDED), ("write", machine.SUCCEEDED),
+    ]  # fmt: skip
     assert world.job(job_of(world)).state == machine.SUCCEEDED
 
 
@@ -77,7 +83,7 @@ def test_a_finalizer_that_died_is_finished_with_the_same_bytes(world: World) -> 
 def test_a_job_in_another_state_is_left_alone(state: str) -> None:
     """A finalize message that came too early or too late does nothing."""
     world = World()
-    job = replace(JOB, tenant=TENANT, state=state)
+    job = replace(JOB, tenant=TENANT, state=state, announced=1)
     world.doors.store.write(*machine.create(job))
     world.finalizer.run(TENANT, job.job)
     world.finalizer.run(TENANT, "1" * 32)

@@ -1,0 +1,78 @@
+"""A job's webhook: the address and secret that its owner gave, which addresses may be called, and signatures.
+
+Pure. A webhook is an item of its own beside the job's, so that its secret is read by nobody but
+who signs with it. Must not know HTTP or the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from shared.errors import Unprocessable
+
+Reach = Literal["public", "any"]
+MAX_URL_CHARS = 2048
+HTTP_PORTS = {"https": 443, "http": 80}
+MIN_PORT = 1
+# translated addresses hide an IPv4 one, which may be private
+_TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where to say that a job has ended, and the key that signs it."""
+
+    url: str
+    secret: str = field(repr=False)
+    expires_at: int
+
+
+def check_url(url: str, reach: Reach) -> str:
+    """Return a webhook's address as it is.
+
+    Raises Unprocessable unless it is https to a host that is no private address; with reach `any`, as
+    on the emulator, http and every host will do.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise Unprocessable(f"got webhook url {_shown(url)}, expected https://host/path") from None
+    schemes = {"https"} if reach == "public" else {"https", "http"}
+    plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= MAX_URL_CHARS
+    if not plain or parts.scheme not in schemes or not host or parts.username is not None or parts.fragment:
+        raise Unprocessable(f"got webhook url {_shown(url)}, expected https://host/path, without user or fragment")
+    if port is not None and port < MIN_PORT:
+        raise Unprocessable(f"got port {port} in a webhook url, expected 1 to 65535")
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        return url
+    if reach == "public" and not is_public(literal):
+        raise Unprocessable(f"got webhook host {host}, expected an address of the public internet")
+    return url
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is of the public internet: not private, local, shared, reserved, multicast or translated."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if any(address in network for network in _TRANSLATED):
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def sign(secret: str, body: bytes, now_s: int) -> str:
+    """Return the value of `glossa-signature`: `t=<epoch seconds>,v1=<hex HMAC-SHA256 of "t.body">`."""
+    digest = hmac.new(secret.encode(), f"{now_s}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={now_s},v1={digest}"
+
+
+def _shown(url: str) -> str:
+    return ascii(url[:80])

@@ -1,0 +1,1 @@
+"""Door that calls the webhooks of jobs that have ended."""
