@@ -21,7 +21,7 @@ from local import processes
 from local.build import digest
 from local.place import Place, here, read_json, write_json
 from local.ports import ports
-from local.ray_place import Ingress, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
+from local.ray_place import Ingress, check_fits, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
 from shared.catalog import load_catalog
 
 NAME = "serve"
@@ -37,12 +37,14 @@ def start(place: Place, catalog: Path | None = None, *, engine: str = "packed", 
     """Start Ray Serve unless it runs, wait until every model is ready, say so line by line; return its address.
 
     One that runs with another catalog (which names the weights by digest), code or choice is ended first.
-    Raises RuntimeError with the end of its log when it does not get ready.
+    Raises RuntimeError with the end of its log when it does not get ready, and for more replicas than there are ports.
     """
     url = address(place)
     path = catalog or place.root / "catalog.toml"
     started_s = time.monotonic()
     chosen = ingress or default_ingress()
+    models = load_catalog(path).models
+    check_fits(1 + sum(model.replicas.min for model in models.values()), chosen)
     loaded = to_load(place.root, path, engine, chosen)
     if processes.alive(place, NAME) is not None and is_outdated(place, loaded):
         print("Ray Serve: its catalog or code has changed, starting anew", flush=True)
@@ -57,7 +59,7 @@ def start(place: Place, catalog: Path | None = None, *, engine: str = "packed", 
             "--engine", engine, "--temp-dir", temp,
         ]  # fmt: skip
         processes.start(place, NAME, command, environment(place, chosen), place.root)
-    _wait(place, url, sorted(load_catalog(path).models))
+    _wait(place, url, sorted(models))
     print(f"Ray Serve: {url}/v2 ({time.monotonic() - started_s:.1f} s)", flush=True)
     return url
 

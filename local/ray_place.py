@@ -22,6 +22,7 @@ from local.ports import Ports, ports
 INGRESS = "GLOSSA_INGRESS"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the name of a variable
 Ingress = Literal["haproxy", "python"]
+REPLICA_PORTS = range(5, 29)  # of Ray's: each replica listens on one of its own behind HAProxy
 
 # Ray's file is written for any address; these lines keep it on the loopback address and let HAProxy's own
 # 502, 503 and 504 stand, which Ray would rewrite to 500.
@@ -45,6 +46,13 @@ def default_ingress() -> Ingress:
     if named in {"", "haproxy"}:
         return "haproxy"
     raise RuntimeError(f"got {INGRESS}={named!r}, expected haproxy or python")
+
+
+def check_fits(n_replicas: int, ingress: Ingress) -> None:
+    """Raise RuntimeError when more replicas, the front's included, are wanted than one place has ports for."""
+    if ingress == "haproxy" and n_replicas > len(REPLICA_PORTS):
+        expected = f"at most {len(REPLICA_PORTS)} behind HAProxy: take models out, or say --ingress python"
+        raise RuntimeError(f"got a catalog of {n_replicas} replicas, the front's included, expected {expected}")
 
 
 def environment(place: Place, ingress: Ingress) -> dict[str, str]:
@@ -91,8 +99,8 @@ def _haproxy(place: Place, chosen: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(chosen.ray(2)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(chosen.ray(3)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(chosen.ray(4)),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(chosen.ray(10)),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(chosen.ray(29)),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(chosen.ray(REPLICA_PORTS.start)),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(chosen.ray(REPLICA_PORTS.stop)),  # Ray stops before it
     }
 
 

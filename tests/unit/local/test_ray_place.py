@@ -14,7 +14,9 @@ from local import processes
 from local.place import ROOT, Place
 from local.ray_place import (
     HAPROXY_WRAPPER,
+    REPLICA_PORTS,
     TOKEN_PATH,
+    check_fits,
     default_ingress,
     end_leftovers,
     environment,
@@ -79,6 +81,14 @@ def test_ingress_is_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOSSA_INGRESS", "nginx")
     with pytest.raises(RuntimeError, match="expected haproxy or python"):
         default_ingress()
+
+
+def test_more_replicas_than_ports_are_refused() -> None:
+    """HAProxy needs a port for each replica; a catalog of more is refused with the bound and a way forward."""
+    check_fits(len(REPLICA_PORTS), "haproxy")
+    check_fits(len(REPLICA_PORTS) + 1, "python")
+    with pytest.raises(RuntimeError, match=r"got a catalog of 25 replicas.*expected at most 24.*--ingress python"):
+        check_fits(len(REPLICA_PORTS) + 1, "haproxy")
 
 
 def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
