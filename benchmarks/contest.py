@@ -47,11 +47,17 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a system did: tokens per second of each round, and its peak memory."""
+    """Tokens per second of each round, bytes of libraries and weights, and the peak of passes."""
 
     tokens_per_s: tuple[float, ...]
     load_s: float
+    loaded_bytes: int
     peak_bytes: int
+
+    @property
+    def extra_bytes(self) -> int:
+        """What it held at most beside its libraries and one copy of its weights."""
+        return self.peak_bytes - self.loaded_bytes
 
 
 class SystemFailed(RuntimeError):
@@ -81,8 +87,11 @@ def contest(
                 rates.setdefault(name, []).append(n_tokens / answer["seconds"])
                 peaks[name] = int(answer["peak_bytes"])
             progress(f"  round {number + 1} of {n_rounds}")
-        loads = {name: loaded["load_s"] for name, (_, _, loaded) in running.items()}
-    return {name: Measured(tuple(found), loads[name], peaks[name]) for name, found in rates.items()}
+        loads = {name: loaded for name, (_, _, loaded) in running.items()}
+    return {
+        name: Measured(tuple(found), loads[name]["load_s"], int(loads[name]["loaded_bytes"]), peaks[name])
+        for name, found in rates.items()
+    }
 
 
 @contextmanager

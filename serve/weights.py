@@ -124,13 +124,14 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
     """Return the named tensors on the CPU, as stored or in `dtype`; names that the checkpoint lacks are left out.
 
-    Each is converted as it is read: of a float32 checkpoint served in bfloat16, one tensor is there twice.
+    Each is converted as it is read: of a float32 checkpoint served in bfloat16, one tensor is there twice. Each is a
+    mapping of its own, so that one which is stored anew by its layer gives its pages back while others keep theirs.
     """
     tensors: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         with _open(path) as opened:
             found = [name for name in opened.keys() if name in names]  # noqa: SIM118 - the file handle is no mapping
-            tensors.update({name: opened.get_tensor(name).to(dtype=dtype) for name in found})
+        tensors.update({name: _read(path, name).to(dtype=dtype) for name in found})
     return tensors
 
 
@@ -150,6 +151,11 @@ def _open(path: Path) -> safe_open:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
+
+
+def _read(path: Path, name: str) -> torch.Tensor:
+    with _open(path) as opened:
+        return torch.as_tensor(opened.get_tensor(name))
 
 
 def _sha256(path: Path) -> str:

@@ -35,10 +35,14 @@ def serve(load: Callable[[argparse.Namespace, Rows], Pass]) -> None:
     options = arguments()
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     rows = json.loads(options.rows.read_text())
+    weights_bytes = sum(path.stat().st_size for path in options.checkpoint.glob("*.safetensors"))
+    loaded_bytes = weights_bytes + forget_peak()
     began = time.perf_counter()
     one_pass = load(options, rows)
+    forget_peak()
     one_pass()  # warm-up
-    say({"ready": True, "load_s": time.perf_counter() - began, "peak_bytes": peak_bytes()})
+    load_s = time.perf_counter() - began
+    say({"ready": True, "load_s": load_s, "loaded_bytes": loaded_bytes, "peak_bytes": peak_bytes()})
     for line in sys.stdin:
         if line.strip() == "quit":
             break
@@ -68,7 +72,17 @@ def padded(rows: Rows, pad_id: int = 1) -> tuple[list[list[int]], list[list[int]
     return ids, [[1] * len(row) + [0] * (width - len(row)) for row in rows]
 
 
+def forget_peak() -> int:
+    """Count peak memory anew from here (proc(5), clear_refs: 5) and return what is held now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status_bytes("VmRSS")
+
+
 def peak_bytes() -> int:
-    """Return the most memory this process ever held."""
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    """Return the most memory held since `forget_peak`."""
+    return _status_bytes("VmHWM")
+
+
+def _status_bytes(field: str) -> int:
+    found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
     return int(found[1]) * 1024 if found else 0

@@ -1,0 +1,62 @@
+"""Fill-mask against transformers: one mask a text, 32 texts a batch; speed, and the memory that passes take.
+
+    python -m benchmarks.fill_mask [--size base|xlm-v] [--mix sib-mix|long|short]
+
+transformers computes logits of the whole vocabulary at every position; that is the job its users run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.checkpoints import config_of, make
+from benchmarks.contest import Measured, System, contest
+from benchmarks.report import Report, at_least, at_most, finish, options, row_of
+from benchmarks.workload import MIXES, rows_of
+
+OURS = "glossa bfloat16"
+THEIRS = "transformers bfloat16 sorted 32"
+SYSTEMS = (
+    System(OURS, "ours", "bfloat16"),
+    System("transformers bfloat16 padded 32", "transformers_padded", "bfloat16-padded-32"),
+    System(THEIRS, "transformers_padded", "bfloat16-sorted-32"),
+)
+TIMES = {"base": 5.0, "xlm-v": 15.0}
+MEMORY_SHARE = 0.1
+N_TEXTS, N_QUICK_TEXTS = 64, 32
+N_ROUNDS, N_QUICK_ROUNDS = 5, 1
+
+
+def main() -> int:
+    """Measure one size."""
+    parser = options(__doc__)
+    parser.add_argument("--size", choices=TIMES, default="base")
+    parser.add_argument("--mix", choices=MIXES, default="sib-mix")
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
+    chosen = parser.parse_args()
+    checkpoint = make(chosen.size, "fill-mask", chosen.checkpoints)
+    rows = rows_of(chosen.mix, config_of(chosen.size).vocab_size)[: N_QUICK_TEXTS if chosen.quick else N_TEXTS]
+    with tempfile.TemporaryDirectory() as work:
+        n_rounds = N_QUICK_ROUNDS if chosen.quick else N_ROUNDS
+        found = contest(SYSTEMS, checkpoint, rows, task="fill-mask", n_rounds=n_rounds, work=Path(work))
+    return finish([_report(f"{chosen.size}, {chosen.mix}", chosen.size, found)], as_json=chosen.json)
+
+
+def _report(workload: str, size: str, found: Mapping[str, Measured]) -> Report:
+    rows = [row_of(name, "tokens/s", measured.tokens_per_s) for name, measured in found.items()]
+    rates = {row.system: row.value for row in rows}
+    rows += [
+        row_of(name, "libraries + weights MiB", [measured.loaded_bytes / 2**20]) for name, measured in found.items()
+    ]
+    rows += [row_of(name, "MiB beside them", [measured.extra_bytes / 2**20]) for name, measured in found.items()]
+    holds = [
+        at_least(f"times {THEIRS}", rates[OURS] / rates[THEIRS], TIMES[size]),
+        at_most(f"share of its memory: {THEIRS}", found[OURS].extra_bytes / found[THEIRS].extra_bytes, MEMORY_SHARE),
+    ]
+    return Report("fill_mask", workload, tuple(rows), tuple(holds))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
