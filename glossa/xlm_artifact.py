@@ -31,6 +31,7 @@ def xlm_artifact(reference: Any) -> bytes:
         format=FORMAT,
         bos=reference.bos_token_id,
         sep=reference.sep_token_id,
+        cls=None if reference.cls_token_id == reference.sep_token_id else reference.cls_token_id,
         unk=reference.unk_token,
         mask=reference.mask_token,
         special=tuple(sorted(set(reference.all_special_ids))),

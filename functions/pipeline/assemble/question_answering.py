@@ -28,7 +28,7 @@ def value(
 ) -> Found | list[Found]:
     """Return the best answer, or with `top_k` above 1 a list of them where there are several.
 
-    In each window start and end are a softmax over the tokens of the context and the first special token, whose
+    In each window start and end are a softmax over the tokens of the context and the classifying token, whose
     product is the score of no answer. Equal answers, by lower case, add up their scores across windows.
     """
     parameters, context = asked.parameters, item.text_pair or ""
@@ -50,15 +50,23 @@ def value(
 def probabilities(asked: Asked[Parameters], window: Window, answer: Answer) -> tuple[Vector, Vector, float]:
     """Return each token's probability to begin and to end the answer, and that of no answer.
 
-    All that is not of the context has 0. The classifying token, also where a question spells it out, takes its share
-    as in the reference, which would even let an answer begin at the latter.
+    All that is not of the context has 0. `<s>`, also where a question spells it out, takes its share as in the
+    reference, which would even let an answer begin at the latter. XLM's classifying token is `</s>`, where it first
+    stands: so the reference trains and shares, while its pipeline reads no answer at `<s>`, which it has left out
+    itself, so that it scores 0, and ends in a KeyError where `</s>` is likely. There no answer begins or ends at a
+    special token, unknown characters among them.
     """
-    classifying = asked.tokenizer.layout.first[0]
+    layout = asked.tokenizer.layout
+    if layout.classifying is None:
+        classifying = {at for at, token in enumerate(window.input_ids) if token == layout.first[0]}
+    else:
+        classifying = {window.input_ids.index(layout.classifying)}
     allowed = [
-        side == 1 or token == classifying for side, token in zip(window.sequence_ids, window.input_ids, strict=True)
+        at in classifying or (side == 1 and token not in layout.unanswering)
+        for at, (side, token) in enumerate(zip(window.sequence_ids, window.input_ids, strict=True))
     ]
     start, end = (_softmax([row[0] for row in answer[name]], allowed) for name in ("start", "end"))
-    none = start[0] * end[0]
+    none = start[min(classifying)] * end[min(classifying)]
     for at, side in enumerate(window.sequence_ids):
         if side != 1:
             start[at] = end[at] = 0.0

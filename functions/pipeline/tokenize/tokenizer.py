@@ -29,13 +29,17 @@ class Encoded:
 class Layout:
     """The special ids around one text, `first A last`, and around a pair, `first A middle B last`.
 
-    `pair_type` is the token type of B and the special ids after it; all else has type 0.
+    `pair_type` is the token type of B and the special ids after it; all else has type 0. `classifying` is the id that
+    stands for a question without an answer; None: the first of `first`. At ids of `unanswering` no answer begins or
+    ends.
     """
 
     first: tuple[int, ...]
     middle: tuple[int, ...]
     last: tuple[int, ...]
     pair_type: int = 0
+    classifying: int | None = None
+    unanswering: frozenset[int] = frozenset()
 
     def n_special(self, *, pair: bool) -> int:
         """Return how many ids of a window are special."""

@@ -32,13 +32,15 @@ class Added(_Frozen):
 class Artifact(_Frozen):
     """The whole tokenizer. `merges` are pairs `left right`, best first; `added` stands in the reference's order.
 
-    `bos` and `sep` are the ids around texts. `unk` and `mask` are pieces. `special` are the ids left out of a text
-    on request. `lowercase` also removes accents. `tidy` removes spaces before punctuation from a text made of ids.
+    `bos` and `sep` are the ids around texts, `cls` that of the classifying token where it is not `sep`. `unk` and
+    `mask` are pieces. `special` are the ids left out of a text on request. `lowercase` also removes accents. `tidy`
+    removes spaces before punctuation from a text made of ids.
     """
 
     format: Literal["glossa-xlm-1"]
     bos: int
     sep: int
+    cls: int | None = None
     unk: str
     mask: str | None = None
     special: tuple[int, ...] = ()
@@ -51,7 +53,7 @@ class Artifact(_Frozen):
 
     def to_bytes(self) -> bytes:
         """Return the one spelling of this tokenizer: fields in order, the vocabulary by id."""
-        fields = self.model_dump()
+        fields = self.model_dump(exclude={"cls"} if self.cls is None else None)
         fields["vocab"] = dict(sorted(self.vocab.items(), key=lambda item: (item[1], item[0])))
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 

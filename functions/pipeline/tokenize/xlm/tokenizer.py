@@ -36,8 +36,9 @@ class XlmTokenizer:
         self._piece |= {token.id: token.content for token in facts.added}
         self.vocab_size = max(self._piece) + 1
         self.mask_token = facts.mask
-        self.layout = Layout((facts.bos,), (facts.sep,), (facts.sep,), pair_type=1)
+        classifying = facts.sep if facts.cls is None else facts.cls
         self._special = frozenset(facts.special)
+        self.layout = Layout((facts.bos,), (facts.sep,), (facts.sep,), 1, classifying, self._special)
         self._lowercase, self._tidy = facts.lowercase, facts.tidy
         self._cutter = AddedTokens(facts.added if facts.split_added else ())
         self._bpe = Bpe(facts.merges)
