@@ -27,7 +27,7 @@ from shared.catalog import load_catalog
 NAME = "serve"
 LOADED = "serve.json"
 CODE = ("serve", "shared")
-START_S = 240.0
+START_S, MODEL_S = 240.0, 15.0  # waited at most, and more for each model: they start beside each other
 POLL_S = 0.3
 ASK_S = 5.0
 END_S = 10.0
@@ -99,7 +99,8 @@ def address(place: Place) -> str:
 
 def _wait(place: Place, url: str, models: list[str]) -> None:
     said = ""
-    ends_s = time.monotonic() + START_S
+    within_s = START_S + MODEL_S * len(models)
+    ends_s = time.monotonic() + within_s
     pages = [f"{url}/v2/health/ready", *(f"{url}/v2/models/{model}/ready" for model in models)]
     while time.monotonic() < ends_s:
         if processes.alive(place, NAME) is None:
@@ -112,7 +113,7 @@ def _wait(place: Place, url: str, models: list[str]) -> None:
             said = waiting
             print(f"Ray Serve: {said}", flush=True)
         time.sleep(POLL_S)
-    raise RuntimeError(f"Ray Serve is not ready after {START_S:.0f} s ({said}); see {place.log}")
+    raise RuntimeError(f"Ray Serve is not ready after {within_s:.0f} s ({said}); see {place.log}")
 
 
 def _ask(page: str) -> tuple[bool, str]:
