@@ -10,7 +10,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test run stop test check fmt bench parity build deploy clean lock preflight
+.PHONY: help setup setup-test run stop test check fmt bench bench-peers parity build deploy clean lock preflight
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,7 @@ setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.
 .venv-%/.done: requirements/venv-%.txt
 	@echo "setup: .venv-$*"
 	@$(PYTHON) -m venv .venv-$*
+	@if grep -qE '^torch==' $<; then .venv-$*/bin/pip install $(PIP_QUIET) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' $<); fi
 	@.venv-$*/bin/pip install $(PIP_QUIET) -r $<
 	@touch $@
 
@@ -58,11 +59,16 @@ check: .venv/.done .venv-lint/.done .venv-sam/.done ## ruff, mypy, house rules, 
 fmt: .venv-lint/.done ## format and fix
 	@$(LINT)/ruff check --fix -q . ; $(LINT)/ruff format -q .
 
+prove: .venv/.done ## the whole proof of batch jobs: every fault, seeds, planted bugs
+	@$(RUN) tests.prove
+
 parity: .venv/.done ## equality with transformers, as a table (DATA=folder of more texts, SMALL=1 without real sizes)
 	@$(RUN) benchmarks.parity $(if $(DATA),--data $(DATA)) $(if $(SMALL),--small)
 
-bench: .venv/.done ## the benchmarks there are
-	@$(RUN) benchmarks.parity --small
+bench: .venv/.done bench-peers ## every benchmark at its default size, then the tables and plots of benchmarks/RESULTS.md
+	@$(RUN) benchmarks
+
+bench-peers: .venv-peers/.done .venv-infinity/.done ## the environments of what the benchmarks compare with
 
 build: .venv/.done .venv-sam/.done ## the Lambda packages, for the real runtime (GLOSSA_TARGET=host for this machine)
 	@$(RUN) local.build
@@ -74,6 +80,6 @@ clean: stop ## remove what was built (environments stay)
 	@rm -rf build .aws-sam .local .mypy_cache .ruff_cache .hypothesis
 
 lock: ## remake requirements/*.txt from the environments
-	@for name in venv venv-local venv-sam venv-lint; do \
+	@for name in venv venv-local venv-sam venv-lint venv-peers venv-infinity; do [ -x .$$name/bin/pip ] || continue; \
 	  { head -1 requirements/$$name.txt; grep -E '^torch==' requirements/$$name.in || true; \
 	    .$$name/bin/pip freeze --exclude torch --exclude setuptools --exclude wheel; } > .lock && mv .lock requirements/$$name.txt; done

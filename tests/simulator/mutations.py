@@ -1,0 +1,304 @@
+"""Planted bugs: each breaks one promise of the job machine, and the simulator must see it.
+
+They are wrapped around doors, or are functions of our own in place of the true ones; nothing is patched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from functions.batch import keys, machine
+from functions.batch.deleting import Eraser
+from functions.batch.deliveries import Delivery, Later
+from functions.batch.doors import Doors
+from functions.batch.events import ObjectCreated, is_s3_event, parse_event
+from functions.batch.items import Job, Shard
+from functions.batch.leases import reopen
+from functions.batch.ledger import all_shards, load_job
+from functions.batch.pointers import Pointer
+from functions.batch.writes import Put, Refused, Update, Write
+from functions.finalize.finalizer import Finalizer
+from functions.finalize.manifest import build_manifest
+from functions.plan.accept import accept
+from functions.plan.planner import Planner
+from functions.sweep.sweeper import Sweeper
+from functions.work.worker import Worker
+from shared.errors import GlossaError
+from tests.simulator.doors import Through
+from tests.unit.functions.batch.world import World
+
+FAR_MS = 10**15
+Rewrite = Callable[[Sequence[Write]], Sequence[Sequence[Write]]]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A planted bug: other doors, other functions, or both. `scenarios` are those that can show it, by name."""
+
+    name: str
+    scenarios: tuple[str, ...] = ("three shards",)
+    doors: Callable[[Doors, World], Doors] = lambda doors, _: doors
+    functions: Callable[[World], object] = lambda _: None
+
+
+# ---- bugs in what is written
+
+
+class _Rewriting(Through):
+    def __init__(self, real: Any, rewrite: Rewrite) -> None:
+        super().__init__(real)
+        self._rewrite = rewrite
+
+    def write(self, *writes: Write) -> None:
+        for group in self._rewrite(writes):
+            self.real.write(*group)
+
+
+def _writes(rewrite: Rewrite) -> Callable[[Doors, World], Doors]:
+    return lambda doors, _: replace(doors, store=_Rewriting(doors.store, rewrite))  # type: ignore[arg-type] # the same methods
+
+
+def _each(change: Callable[[Write], Write]) -> Callable[[Doors, World], Doors]:
+    return _writes(lambda writes: [[change(write) for write in writes]])
+
+
+def _of_shard(write: Write) -> bool:
+    return write.key.sk.startswith("shard/")
+
+
+def _of_job(write: Write) -> bool:
+    return write.key.sk == "job"
+
+
+def _ends_shard(write: Write) -> bool:
+    return isinstance(write, Update) and _of_shard(write) and write.set.get("state") in {"DONE", "FAILED"}
+
+
+def _unguarded(*names: str, where: Callable[[Write], bool]) -> Callable[[Write], Write]:
+    def change(write: Write) -> Write:
+        if isinstance(write, Update) and where(write):
+            return replace(write, guards=tuple(guard for guard in write.guards if guard.name not in names))
+        return write
+
+    return change
+
+
+def _split(*, job_first: bool) -> Rewrite:
+    def rewrite(writes: Sequence[Write]) -> Sequence[Sequence[Write]]:
+        if len(writes) != 2 or not _ends_shard(writes[0]):
+            return [writes]
+        return [writes[1:], writes[:1]] if job_first else [writes[:1], writes[1:]]
+
+    return rewrite
+
+
+def _checkpoint_first(writes: Sequence[Write]) -> Sequence[Sequence[Write]]:
+    shards = [write for write in writes if isinstance(write, Put) and _of_shard(write)]
+    return [[write for write in writes if write not in shards], shards] if shards else [writes]
+
+
+def _endless(write: Write) -> Write:
+    if isinstance(write, Update) and write.set.get("state") == "LEASED":
+        return replace(write, set={**write.set, "lease_until_ms": FAR_MS})
+    return write
+
+
+def _unindexed(write: Write) -> Write:
+    if isinstance(write, Put) and _of_shard(write):
+        return replace(write, item={k: v for k, v in write.item.items() if not k.startswith("gsi1")})
+    if isinstance(write, Update) and _of_shard(write):
+        return replace(write, set={k: v for k, v in write.set.items() if not k.startswith("gsi1")})
+    return write
+
+
+def _keep_counts(write: Write) -> Write:
+    if isinstance(write, Update) and _of_job(write) and write.add.get("shards_open", 0) > 0 and not write.set:
+        return replace(write, add={"shards_open": write.add["shards_open"]})
+    return write
+
+
+# ---- bugs in what is stored
+
+
+class _Failing412(Through):
+    def put_new(self, bucket: str, key: str, data: bytes, **facts: Any) -> bool:
+        if not self.real.put_new(bucket, key, data, **facts):
+            raise GlossaError("the key is taken")
+        return True
+
+
+class _Overwriting(Through):
+    def __init__(self, real: Any, world: World) -> None:
+        super().__init__(real)
+        self._plain = world.objects
+
+    def put_new(self, bucket: str, key: str, data: bytes, *, metadata: Mapping[str, str], **facts: Any) -> bool:
+        if not self.real.put_new(bucket, key, data, metadata=metadata, **facts):
+            self._plain.put(bucket, key, data, metadata)
+        return True
+
+
+class _Unpinned(Through):
+    def read(self, bucket: str, key: str, **how: Any) -> Iterator[bytes]:
+        found: Iterator[bytes] = self.real.read(bucket, key, start=how.get("start", 0), end=how.get("end"))
+        return found
+
+
+class _OneKey(Through):
+    def head(self, bucket: str, key: str, version: str = "") -> Any:
+        return self.real.head(bucket, re.sub(r"\.r\d+\.jsonl$", ".jsonl", key), version)
+
+    def put_new(self, bucket: str, key: str, data: bytes, **facts: Any) -> Any:
+        return self.real.put_new(bucket, re.sub(r"\.r\d+\.jsonl$", ".jsonl", key), data, **facts)
+
+
+def _objects(kind: Callable[..., Any], *, plain: bool = False) -> Callable[[Doors, World], Doors]:
+    return lambda doors, world: replace(doors, objects=kind(doors.objects, *([world] if plain else [])))
+
+
+def _part_after_the_count(doors: Doors, _: World) -> Doors:
+    waiting: list[Callable[[], object]] = []
+
+    class Objects(Through):
+        def put_new(self, bucket: str, key: str, data: bytes, **facts: Any) -> Any:
+            if "/parts/" not in key:
+                return self.real.put_new(bucket, key, data, **facts)
+            waiting.append(lambda: self.real.put_new(bucket, key, data, **facts))
+            return True
+
+    class Store(Through):
+        def write(self, *writes: Write) -> None:
+            self.real.write(*writes)
+            if any(map(_ends_shard, writes)) and waiting:
+                waiting.pop()()
+
+    return replace(doors, objects=Objects(doors.objects), store=Store(doors.store))  # type: ignore[arg-type] # the same methods
+
+
+# ---- bugs in what functions do
+
+
+class _ManifestFirst(Finalizer):
+    def run(self, tenant: str, job_id: str) -> None:
+        job = load_job(self.doors.store, tenant, job_id)
+        if job is not None and machine.ready_to_close(job):
+            self._publish(replace(job, state=machine.FINALIZING))
+        Finalizer.run(self, tenant, job_id)
+
+
+class _EndFirst(Finalizer):
+    def _publish(self, job: Job) -> str:
+        import hashlib  # noqa: PLC0415 - of this bug alone
+
+        data = build_manifest(job, (), all_shards(self.doors.store, job))
+        digest = hashlib.sha256(data).hexdigest()
+        with suppress(Refused):
+            self.doors.store.write(machine.end(job, digest, self.doors.now_ms()))
+        return Finalizer._publish(self, job)
+
+
+class _Unconditional(Finalizer):
+    def run(self, tenant: str, job_id: str) -> None:
+        job = load_job(self.doors.store, tenant, job_id)
+        if job is not None and job.state == machine.RUNNING:
+            with suppress(Refused):
+                self.doors.store.write(machine.move(job, machine.FINALIZING, self.doors.now_ms(), closing_ms=1))
+        Finalizer.run(self, tenant, job_id)
+
+
+class _ErasesOnce(Finalizer):
+    def run(self, tenant: str, job_id: str) -> None:
+        job = load_job(self.doors.store, tenant, job_id)
+        if job is not None and job.state == machine.DELETING:
+            with suppress(Later):
+                Eraser(self.doors).run(job)
+            with suppress(Refused):
+                self.doors.store.write(machine.forget_job(job, self.doors.now_ms()))
+            return
+        Finalizer.run(self, tenant, job_id)
+
+
+class _DeafWorker(Worker):
+    def _cancelled(self, job: Job) -> bool:
+        return False
+
+
+class _IdleSweeper(Sweeper):
+    def run(self, time_left_s: Callable[[], float]) -> dict[str, int]:
+        return {}
+
+
+class _EagerRedriver(Planner):
+    def run(self, tenant: str, job_id: str, time_left_s: Callable[[], float]) -> None:
+        job = load_job(self.doors.store, tenant, job_id)
+        if job is None or job.state != machine.REDRIVING:
+            Planner.run(self, tenant, job_id, time_left_s)
+            return
+        with suppress(Refused):
+            for shard in list(all_shards(self.doors.store, job)):
+                if shard.state in machine.SHARD_ENDED and shard.generation < job.generation:
+                    self._reopen(job, shard)
+            self.doors.store.write(machine.end_redriving(job, self.doors.now_ms()))
+
+    def _reopen(self, job: Job, shard: Shard) -> None:
+        self.doors.store.write(*reopen(job, [shard], self.doors.now_ms()))
+        self.doors.queue.send([Pointer("work", job.tenant, job.job, shard.shard)])
+
+
+class _Undeduplicated(Planner):
+    def handle(self, delivery: Delivery, time_left_s: Callable[[], float]) -> None:
+        if not is_s3_event(delivery.body):
+            Planner.handle(self, delivery, time_left_s)
+            return
+        for created in parse_event(delivery.body):
+            job = accept(_ever_new(created, self.doors), self.doors)
+            if job is not None:
+                self.run(job.tenant, job.job, time_left_s)
+
+
+def _ever_new(created: ObjectCreated, doors: Doors) -> ObjectCreated:
+    n_jobs = len(doors.store.query(keys.jobs_partition("local")).items)
+    return replace(created, version=created.version if not n_jobs else f"w{n_jobs}")
+
+
+def _in_place(name: str, kind: Callable[..., Any]) -> Callable[[World], object]:
+    def put(world: World) -> None:
+        true = getattr(world, name)
+        setattr(world, name, kind(*(getattr(true, field) for field in true.__dataclass_fields__)))
+
+    return put
+
+
+REDRIVEN = ("poison, fix, redrive, redrive again", "redrive without a fix", "redriven at any point")
+CANCELLED = ("cancelled at any point",)
+MUTATIONS = (
+    Mutation("drop the fence", doors=_each(_unguarded("attempt", "state", where=_ends_shard))),
+    Mutation("a fence without its number", REDRIVEN, _each(_unguarded("attempt", where=_of_shard))),
+    Mutation("count outside the transaction, after it", doors=_writes(_split(job_first=False))),
+    Mutation("count outside the transaction, before it", doors=_writes(_split(job_first=True))),
+    Mutation(
+        "manifest before the close", (*CANCELLED, "three shards"), functions=_in_place("finalizer", _ManifestFirst)
+    ),
+    Mutation("end before the manifest", functions=_in_place("finalizer", _EndFirst)),
+    Mutation("a taken key is a failure", doors=_objects(_Failing412)),
+    Mutation("a taken key is written over", doors=_objects(_Overwriting, plain=True)),
+    Mutation("count before the part", doors=_part_after_the_count),
+    Mutation("leases never end", doors=_each(_endless)),
+    Mutation("close without a condition", REDRIVEN, functions=_in_place("finalizer", _Unconditional)),
+    Mutation("checkpoint before its shards", doors=_writes(_checkpoint_first)),
+    Mutation("shards not in the index", doors=_each(_unindexed)),
+    Mutation("a sweeper that does nothing", functions=_in_place("sweeper", _IdleSweeper)),
+    Mutation("cancel ignored by the count", CANCELLED, _each(_unguarded("state", where=_of_job))),
+    Mutation("cancel ignored by the worker", CANCELLED, functions=_in_place("worker", _DeafWorker)),
+    Mutation("redrive reopens good shards", REDRIVEN, functions=_in_place("planner", _EagerRedriver)),
+    Mutation("redrive keeps the old counts", REDRIVEN, _each(_keep_counts)),
+    Mutation("redriven parts under the old key", REDRIVEN, _objects(_OneKey)),
+    Mutation("moves that ignore the generation", REDRIVEN, _each(_unguarded("generation", where=_of_job))),
+    Mutation("inputs read in their newest version", ("overwritten at any point",), _objects(_Unpinned)),
+    Mutation("each event a job of its own", functions=_in_place("planner", _Undeduplicated)),
+    Mutation("delete looks once", ("deleted at the end",), functions=_in_place("finalizer", _ErasesOnce)),
+)

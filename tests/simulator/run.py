@@ -1,0 +1,303 @@
+"""One run of a scenario under a schedule: a runtime that may do to its functions whatever the cloud may do to ours.
+
+At each effect of a task, and at each delivery, the schedule decides. After its last decision all
+goes well, the sweeper sweeps, and what was frozen thaws; then the job must stand as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+from functions.batch.bus import MemoryBus
+from functions.batch.deleting import delete
+from functions.batch.memory_queue import Message
+from functions.batch.memory_store import MemoryStore
+from functions.batch.pointers import Step
+from functions.batch.redriving import redrive
+from functions.jobs.service import Jobs
+from shared.errors import Conflict, NotFound
+from tests.simulator.doors import stopping, watched
+from tests.simulator.invariants import Invariants, Violation, must
+from tests.simulator.mutations import Mutation
+from tests.simulator.scenarios import Scenario
+from tests.simulator.schedule import GO, Schedule
+from tests.simulator.tasks import Point, Task, effect
+from tests.unit.functions.batch.world import LONG_S, STEPS, TENANT, World
+
+JUMP_S = 1000.0  # more than a shard or job may stand still
+WAIT_S = 400.0  # more than a lease lasts
+LIFE_S = 300.0  # of a function; only where the scenario says so: a machine may freeze for longer
+MAX_JUMPS = 60
+MAX_DECISIONS = 60_000
+
+
+@dataclass
+class Told:
+    """What a run came to: its decisions, in words where they were not default, and what was broken (None: nothing)."""
+
+    n_decisions: int
+    points: list[Point]
+    story: list[str]
+    broken: Violation | None
+
+
+@dataclass
+class Invocation:
+    """A task, the message that it handles (None: the sweeper or an order) and when it began."""
+
+    task: Task
+    step: Step | None
+    event: dict[str, Any] | None
+    began_ms: int
+    spawn: Callable[[], Invocation] | None = None
+
+
+class Run:
+    """Runs a scenario once. `mutation` plants a bug."""
+
+    def __init__(self, scenario: Scenario, schedule: Schedule, mutation: Mutation | None = None) -> None:
+        self.scenario, self.schedule = scenario, schedule
+        self.world = World(max_records=scenario.max_records, step_shards=scenario.step_shards)
+        self.world.recipe()
+        self._fixed = False
+        scenario.poison(self.world)
+        self.job = scenario.drop(self.world)
+        plain = self.world.doors
+        assert isinstance(plain.store, MemoryStore)
+        self.invariants = Invariants(plain.store, self.world.objects, TENANT, self.job)
+        mutant = mutation or Mutation("none")
+        doors = mutant.doors(stopping(watched(plain, self.invariants)), self.world)
+        self.world.respond = self._model
+        self.world.use(doors)
+        mutant.functions(self.world)
+        self.world.doors = plain  # for looking at it
+        self.doors = doors
+        self.running: list[Invocation] = []
+        self.frozen: list[Invocation] = []
+        self.told = Told(0, [], [], None)
+        self._n_named = 0
+        self._calm = False
+
+    def play(self) -> Told:
+        """Play it to the end."""
+        random.seed(0)  # the jitter of back-offs
+        try:
+            with redirect_stdout(io.StringIO()):
+                self._play()
+        except Violation as violation:
+            self.told.broken = violation
+        finally:
+            for left in [*self.running, *self.frozen]:
+                left.task.kill()
+        return self.told
+
+    def _play(self) -> None:
+        self._settle()
+        for order in self.scenario.orders:
+            if order == "fix":
+                self.world.echo.poison_error = None
+                self._fixed = True
+            else:
+                self._order(order)
+                self._settle()
+        while self.frozen:
+            self._thaw()
+            self._settle()
+        self._calm = True
+        for _ in range(2):  # what a cancelled job left in the index
+            self._sweep()
+            self._settle()
+        self.invariants.judge_end(self._expected, self.scenario.states(self.story_has), len(self.scenario.texts))
+        if not self.story_has(" drop "):
+            self._judge_announced()
+
+    def _judge_announced(self) -> None:
+        """Whoever listens was told of the end, unless the last message that could tell it was lost."""
+        bus, job = self.world.doors.bus, self.invariants.job()
+        assert isinstance(bus, MemoryBus)
+        told = {event["detail"]["id"] for event in bus.events}
+        must(job["state"] == "DELETED" or f"{self.job}.{job['generation']}" in told, "nobody was told of the end")
+
+    def story_has(self, order: str) -> bool:
+        """Whether an order came in this run."""
+        return any(order in line for line in self.told.story) or order in self.scenario.orders
+
+    def _expected(self, index: int) -> object:
+        text = self.scenario.texts[index]
+        return None if text in self.scenario.bad and not self._fixed else text[::-1]
+
+    # ---- the loop
+
+    def _settle(self) -> None:
+        """Run until the job rests and nothing is on its way."""
+        jumps = 0
+        while True:
+            if self.running:
+                self._step(self.running[-1])
+            elif not self._deliver():
+                if self.invariants.resting() and not any(self.world.queue.waiting(step) for step in STEPS):
+                    return
+                jumps += 1
+                must(
+                    jumps <= MAX_JUMPS,
+                    f"the job still is {self.invariants.job().get('state')} after {MAX_JUMPS} sweeps",
+                )
+                self._pass_time()
+            if self.invariants.broken is not None:
+                raise self.invariants.broken
+            must(self.told.n_decisions < MAX_DECISIONS, "the run does not end")
+
+    def _decide(self, point: Point) -> str:
+        number = self.told.n_decisions
+        self.told.n_decisions += 1
+        self.told.points.append(point)
+        action = GO if self._calm else self.schedule.decide(number, point)
+        if action != GO:
+            self.told.story.append(f"{number:5d} {action:13s} {point.what}")
+        return action
+
+    def _step(self, invocation: Invocation) -> None:
+        task = invocation.task
+        if self.scenario.mortal and self.world.clock() - invocation.began_ms > LIFE_S * 1000:
+            task.kill()
+        if task.over:
+            self._end(invocation)
+            return
+        action = self._decide(Point(task.point.kind, f"{task.name}: {task.point.what}"))
+        if action == "crash before":
+            task.kill()
+        elif action == "crash after":
+            task.go(die=True)
+        elif action == "freeze":
+            self.running.remove(invocation)
+            self.frozen.append(invocation)
+        elif action != GO:
+            self._meanwhile(action, invocation)
+        else:
+            task.go()
+
+    def _meanwhile(self, action: str, invocation: Invocation) -> None:
+        """Let something else happen while a task waits."""
+        if action == "twin" and invocation.spawn is not None:
+            self.running.append(invocation.spawn())
+        elif action == "next":
+            self._deliver()
+        elif action == "thaw":
+            self._thaw()
+        elif action == "wait":
+            self.world.clock.pass_s(WAIT_S)
+        elif action == "sweep":
+            self._sweep()
+        elif action == "overwrite":
+            self.scenario.overwrite(self.world)
+        elif action in {"cancel", "redrive", "delete"}:
+            self._order(action, wait=False)
+
+    def _thaw(self) -> None:
+        if self.frozen:
+            self.running.append(self.frozen.pop(0))
+
+    def _pass_time(self) -> None:
+        visible_ms = self.world.queue.next_visible_ms()
+        now_ms = self.world.clock()
+        if visible_ms is not None and visible_ms < now_ms + JUMP_S * 1000:
+            self.world.clock.now_ms = max(now_ms + 1, visible_ms)
+            return
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self.world.clock.pass_s(JUMP_S)
+        self._spawn("sweep", lambda: self.world.sweeper.run(lambda: LONG_S))
+
+    # ---- deliveries
+
+    def _deliver(self) -> bool:
+        """Take a message that is visible, or let it suffer; False when there is none."""
+        seen = self.world.queue.visible()
+        if not seen:
+            return False
+        action, _, which = self._decide(Point("pick", f"{len(seen)} messages")).partition(" ")
+        step, message = seen[int(which) % len(seen) if which.isdigit() else 0]
+        first = "aws.s3" in message.body
+        if action == "drop" and not first:  # S3's own event is not lost: whoever loses it has no job
+            self.world.queue.settle(step, {"Records": [{"messageId": message.id}]}, {"batchItemFailures": []})
+        elif action == "delay":
+            self.world.queue.hand_back(step, message.id, int(JUMP_S))
+        else:
+            if action == "dup":
+                self.world.queue.put(step, message.body)
+            self._invoke(step, message)
+        return True
+
+    def _invoke(self, step: Step, message: Message) -> None:
+        event = self.world.queue.take(step, only=message.id)
+        assert event is not None
+
+        def spawn() -> Invocation:
+            self._n_named += 1
+            task = Task(f"{step}#{self._n_named}", lambda: self.world.answer(step, event))
+            return self._new(Invocation(task, step, event, self.world.clock(), spawn))
+
+        self.running.append(spawn())
+
+    def _spawn(self, name: str, run: Callable[[], Any]) -> Task:
+        self._n_named += 1
+        task = Task(f"{name}#{self._n_named}", run)
+        self.running.append(self._new(Invocation(task, None, None, self.world.clock())))
+        return task
+
+    def _new(self, invocation: Invocation) -> Invocation:
+        invocation.task.knows = self.invariants.acknowledged
+        return invocation
+
+    def _end(self, invocation: Invocation) -> None:
+        self.running.remove(invocation)
+        task = invocation.task
+        if task.error is not None and not isinstance(task.error, Conflict | NotFound):
+            raise Violation(f"{task.name} raised {type(task.error).__name__}: {task.error}")
+        if task.killed or invocation.step is None or invocation.event is None:
+            return
+        if self._decide(Point("ack", f"{task.name}: acknowledge")) != "crash before":
+            self.world.queue.settle(invocation.step, invocation.event, task.answer)
+
+    # ---- orders
+
+    def _order(self, order: str, *, wait: bool = True) -> None:
+        """Have the API do what a person asks; the person repeats it when there was no answer."""
+
+        def ask() -> None:
+            if order == "cancel":
+                Jobs(self.doors).cancel(TENANT, self.job)
+                self.invariants.acknowledged = True
+            elif order == "redrive":
+                redrive(self.doors, TENANT, self.job)
+            else:
+                delete(self.doors, TENANT, self.job)
+
+        for _ in range(20):
+            task = self._spawn(order, ask)
+            if not wait:
+                return
+            while not task.over or any(each.task is task for each in self.running):
+                if all(each.task is not task for each in self.running):
+                    break  # frozen: as good as no answer
+                self._step(self.running[-1])
+            if not task.killed and task.over:
+                return
+
+    def _model(self, request: Any) -> Any:
+        def call() -> Any:
+            self.invariants.called_model()
+            return self.world.echo(request)
+
+        return effect(Point("model", f"{len(request.inputs)} texts"), call)
+
+
+def play(scenario: Scenario, schedule: Schedule, mutation: Mutation | None = None) -> Told:
+    """Run a scenario once under a schedule."""
+    return Run(scenario, schedule, mutation).play()

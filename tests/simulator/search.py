@@ -1,0 +1,117 @@
+"""Looks for schedules that break a promise: one fault anywhere, two that go together, or many drawn from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tests.simulator.mutations import Mutation
+from tests.simulator.run import Told, play
+from tests.simulator.scenarios import SMALL, Scenario
+from tests.simulator.schedule import TRACES, Schedule, Seeded, shrink
+
+PICKS = ("drop 0", "dup 0", "delay 0", "take 1")
+CRASHES = ("crash before", "crash after")
+OTHERS = ("freeze", "twin", "sweep", "wait")
+NEAR = 30  # decisions between two faults that go together
+SEEDS = 400
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A schedule that breaks a promise: how it was found, after how many runs, and its shortest form."""
+
+    scenario: str
+    how: str
+    n_runs: int
+    actions: dict[int, str]
+    told: Told
+
+    def __str__(self) -> str:
+        """Tell the whole story."""
+        story = "\n".join(["", *self.told.story]) if self.told.story else " without any fault"
+        return f"{self.scenario}, {self.how}:{story}\n  -> {self.told.broken}"
+
+
+def crashes(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
+    """Yield each run in which a process dies once, before or after each effect that leaves a trace."""
+    for number, point in enumerate(play(scenario, Schedule(), mutation).points):
+        if point.kind in TRACES:
+            yield from ({number: action} for action in CRASHES)
+
+
+def singles(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
+    """Yield each run with one fault: of any kind, at any effect or delivery; crashes first."""
+    yield from crashes(scenario, mutation)
+    for number, point in enumerate(play(scenario, Schedule(), mutation).points):
+        if point.kind == "pick":
+            yield from ({number: action} for action in PICKS)
+            continue
+        actions = (*OTHERS, *scenario.anytime) + (CRASHES[:1] if point.kind not in TRACES else ())
+        yield from ({number: action} for action in actions)
+
+
+def pairs(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
+    """Yield runs with two faults: a planner or finalizer that has a twin, and soon after one that freezes or dies."""
+    for number, point in enumerate(play(scenario, Schedule(), mutation).points):
+        if point.kind != "pick" and point.what.startswith(("finalize", "plan")):
+            for later in range(number + 1, number + NEAR):
+                yield from ({number: "twin", later: action} for action in ("freeze", "crash after"))
+
+
+def all_pairs(scenario: Scenario) -> Iterator[dict[int, str]]:
+    """Yield runs with any two faults that leave a trace; for the smallest jobs."""
+    points = play(scenario, Schedule()).points
+    ones = [
+        (n, action) for n, p in enumerate(points) if p.kind in TRACES for action in ("crash after", "freeze", "twin")
+    ]
+    yield from ({n: a, later: b} for n, a in ones for later, b in ones if later > n)
+
+
+def broken(
+    scenario: Scenario, runs: Iterable[dict[int, str]], how: str, mutation: Mutation | None = None
+) -> Finding | int:
+    """Return the first finding among runs, or how many there were."""
+    n_runs = 0
+    for actions in runs:
+        n_runs += 1
+        told = play(scenario, Schedule(actions), mutation)
+        if told.broken is not None:
+            return Finding(scenario.name, how, n_runs, actions, told)
+    return n_runs
+
+
+def sampled(scenario: Scenario, seeds: Iterable[int], mutation: Mutation | None = None) -> Finding | int:
+    """Return the first finding among seeds, shrunk, or how many there were."""
+    n_runs = 0
+    for seed in seeds:
+        n_runs += 1
+        schedule = Seeded(seed, scenario.anytime)
+        if play(scenario, schedule, mutation).broken is not None:
+            least = shrink(schedule.actions, lambda fewer: play(scenario, fewer, mutation).broken is not None)
+            told = play(scenario, Schedule(least), mutation)
+            return Finding(scenario.name, f"seed {seed}", n_runs, least, told)
+    return n_runs
+
+
+def catch(mutation: Mutation, *, n_seeds: int = SEEDS) -> Finding | int:
+    """Return how a planted bug shows, or how many runs did not show it."""
+    scenarios = [scenario for scenario in SMALL if scenario.name in mutation.scenarios]
+    n_runs = 0
+    for way in (plain, singles, pairs):
+        for scenario in scenarios:
+            found = broken(scenario, way(scenario, mutation), way.__name__, mutation)
+            if isinstance(found, Finding):
+                return found
+            n_runs += found
+    for scenario in scenarios:
+        found = sampled(scenario, range(n_seeds), mutation)
+        if isinstance(found, Finding):
+            return found
+        n_runs += found
+    return n_runs
+
+
+def plain(_scenario: Scenario, _mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
+    """Yield the run without any fault."""
+    yield {}
