@@ -10,7 +10,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test run stop test check fmt bench bench-peers parity build deploy clean lock preflight
+.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity build deploy clean lock preflight
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
