@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shared.catalog import Head, Model, parse_catalog
 
-Value = str | int | float | bool | Mapping[str, int]
+Value = str | int | float | bool | tuple[int, ...] | Mapping[str, int]
 
 
 def entry_text(name: str, facts: Mapping[str, Value], heads: Mapping[str, Head]) -> str:

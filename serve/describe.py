@@ -13,7 +13,7 @@ from typing import Any
 
 from serve.families import Family, family_of
 from serve.families.checkpoint_heads import Shapes
-from serve.families.checks import first_id
+from serve.families.checks import first_id, listed_ids
 from serve.weights import CheckpointError, read_json, tensor_shapes, weights_sha256
 from shared.catalog import Family as FamilyName
 from shared.catalog import Head
@@ -41,7 +41,7 @@ class CheckpointFacts:
     heads: Mapping[str, Head]
     causal: bool = False
     bos_id: int | None = None
-    eos_id: int | None = None
+    eos_id: int | tuple[int, ...] | None = None
     lang2id: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -64,7 +64,7 @@ def describe(folder: Path) -> CheckpointFacts:
         heads=found,
         causal=family.is_causal(config),
         bos_id=first_id(config.bos_token_id),
-        eos_id=first_id(config.eos_token_id),
+        eos_id=_one_or_several(listed_ids(config.eos_token_id)),
         lang2id=family.lang2id(config),
     )
 
@@ -99,6 +99,10 @@ def check_tensors(
     if strange:
         raise CheckpointError(f"checkpoint holds {_named(sorted(strange))}, unknown to family {family.FAMILY}")
     return {name: name.removeprefix(prefix) for name in backbone}, frozenset(own)
+
+
+def _one_or_several(ids: tuple[int, ...]) -> int | tuple[int, ...] | None:
+    return (ids[0] if len(ids) == 1 else ids) if ids else None
 
 
 def _mask(folder: Path) -> tuple[int | None, str | None]:

@@ -83,7 +83,7 @@ class PackedEngine:
         self._caching = caching
         self._rules = replace(
             rules,
-            eos_id=rules.eos_id if model.eos_id is None else model.eos_id,
+            eos_ids=rules.eos_ids if model.eos_id is None else model.eos_ids,
             cache_token_bytes=caching.token_bytes if model.causal else 0,
         )
 

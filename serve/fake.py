@@ -36,7 +36,7 @@ class FakeEngine:
         self.model = model
         of_xlm = {"n_langs": N_LANGS, "n_types": model.vocab_size}
         self.bounds = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
-        self.rules = Rules(eos_id=model.eos_id, cache_token_bytes=cache_token_bytes)
+        self.rules = Rules(eos_ids=model.eos_ids, cache_token_bytes=cache_token_bytes)
         self.n_forwards = 0
         self.n_tokens = 0
 

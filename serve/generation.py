@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 class Rules:
     """How a model continues texts.
 
-    `eos_id` ends a sequence (None: only its length does). `mask_id` is what XLM puts behind the text, `lang_id`
+    Any of `eos_ids` ends a sequence (none: only its length does). `mask_id` is what XLM puts behind the text, `lang_id`
     its language where a row names none. `cache_token_bytes` is what one token's keys and values take; 0 for
     models that read everything anew, because every token sees the new one. `blank_id`: XLM takes as many tokens
     from the end of a text as the text has of this id (its padding) for padding, the mask first, whose state
     is then zero.
     """
 
-    eos_id: int | None = None
+    eos_ids: frozenset[int] = frozenset()
     mask_id: int | None = None
     lang_id: int | None = None
     cache_token_bytes: int = 0
@@ -103,7 +103,7 @@ def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step |
     """
     state = state_of(row)
     new_ids = (*state.new_ids, token)
-    if token == rules.eos_id or len(new_ids) >= state.sampling.max_new_tokens:
+    if token in rules.eos_ids or len(new_ids) >= state.sampling.max_new_tokens:
         return {
             "ids": torch.tensor(new_ids, dtype=torch.int32),
             "row_lengths": torch.tensor([len(new_ids)], dtype=torch.int32),

@@ -83,6 +83,7 @@ class Model(_Frozen):
     `tokens_per_s` is the speed by which the route desk refuses what cannot be done in time; replicas measure their own.
     `dtype` is what the weights are computed in, `quantization` what Linear layers are stored in, `int8_embeddings`
     stores the rows of the word embeddings in 8 bits. `attn_implementation` takes the reference's names.
+    Any of several `eos_id` ends a generated text.
     `causal`: a token sees only those before it. `lang2id`: languages an XLM model reads ids of.
     """
 
@@ -104,7 +105,7 @@ class Model(_Frozen):
     mask_id: int | None = None
     mask_token: str | None = None
     bos_id: int | None = None
-    eos_id: int | None = None
+    eos_id: int | tuple[int, ...] | None = None
     lang2id: Mapping[str, int] = {}
     token_budget: int = Field(default=4096, ge=8)
     max_backlog_tokens: int = Field(default=131_072, ge=8)
@@ -149,6 +150,12 @@ class Model(_Frozen):
                 f"head {self.name}:{head} does {', '.join(self.heads[head].tasks)}, not {task}; try one of {able}"
             )
         return head
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """The ids that end a generated text, none where the catalog names none."""
+        named = self.eos_id
+        return frozenset(() if named is None else (named,) if isinstance(named, int) else named)
 
     @property
     def tasks(self) -> frozenset[str]:

@@ -46,5 +46,10 @@ def check_sizes(config: PretrainedConfig, positive: Iterable[str]) -> None:
 
 def first_id(ids: object) -> int | None:
     """Return the one id of a special token; the first where a configuration lists several."""
-    one = ids[0] if isinstance(ids, list) and ids else ids
-    return one if isinstance(one, int) else None
+    return next(iter(listed_ids(ids)), None)
+
+
+def listed_ids(ids: object) -> tuple[int, ...]:
+    """Return the ids that a configuration has for a special token: none, one or several, in its order."""
+    each = ids if isinstance(ids, list) else [ids]
+    return tuple(one for one in each if isinstance(one, int))

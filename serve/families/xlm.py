@@ -17,7 +17,7 @@ from transformers import XLMConfig
 from serve.attention import Attention
 from serve.bounds import Bounds
 from serve.dense import activated, added
-from serve.families.checks import check_sizes, first_id, parse_config
+from serve.families.checks import check_sizes, listed_ids, parse_config
 from serve.families.parts import Parts, embedding_of, norm_of
 from serve.families.xlm_heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
 from serve.generation import Rules
@@ -163,7 +163,7 @@ def lang2id(config: XLMConfig) -> dict[str, int]:
 def rules(config: XLMConfig) -> Rules:
     """Return how a model continues texts: by the token at a mask of its own, in the language of the configuration."""
     return Rules(
-        eos_id=first_id(config.eos_token_id),
+        eos_ids=frozenset(listed_ids(config.eos_token_id)),
         mask_id=config.mask_token_id,
         lang_id=config.lang_id,
         blank_id=config.pad_token_id,

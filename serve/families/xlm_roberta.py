@@ -16,7 +16,7 @@ from transformers import XLMRobertaConfig
 from serve.attention import Attention
 from serve.bounds import Bounds
 from serve.dense import activated, added
-from serve.families.checks import check_sizes, first_id, parse_config
+from serve.families.checks import check_sizes, listed_ids, parse_config
 from serve.families.parts import Parts, norm_of
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
 from serve.generation import Rules
@@ -183,7 +183,7 @@ def lang2id(config: Any) -> dict[str, int]:  # noqa: ARG001 - other families hav
 
 def rules(config: Any) -> Rules:
     """Return how a model of this configuration continues texts."""
-    return Rules(eos_id=first_id(config.eos_token_id))
+    return Rules(eos_ids=frozenset(listed_ids(config.eos_token_id)))
 
 
 def bounds(config: Any) -> Bounds:

@@ -80,7 +80,7 @@ def test_a_causal_xlm_keeps_the_text_and_not_the_mask() -> None:
 )
 def test_a_row_ends_with_its_last_token(tokens: list[int], ids: list[int]) -> None:
     """At the end-of-sequence token, which is part of the answer, or at max_new_tokens."""
-    _, output = _passes(Rules(eos_id=2), tokens)
+    _, output = _passes(Rules(eos_ids=frozenset({2})), tokens)
     assert (output["ids"].tolist(), output["row_lengths"].tolist()) == (ids, [len(ids)])
 
 

@@ -100,6 +100,26 @@ def test_ids_are_those_of_generate(both: Both, name: str) -> None:
     assert len({token for ids in ours for token in ids}) > 3
 
 
+@pytest.mark.parametrize("name", DRAWS)
+def test_any_of_several_ids_ends_a_text(name: str, tmp_path: Path) -> None:
+    """A checkpoint that lists several end-of-sequence ids ends at the first of any, as `generate` does."""
+    reference = DRAWS[name]()
+    plain = _generate(reference, [7, 8, 9], ASKED["greedy"])
+    ends = [1, next(token for token in plain[2:] if token != 1)]
+    reference.config.eos_token_id = ends
+    generation: Any = reference.generation_config
+    generation.eos_token_id = ends
+    checkpoints.write(reference, tmp_path)
+    model = checkpoints.catalog_model(tmp_path)
+    assert (model.eos_id, model.eos_ids) == (tuple(ends), frozenset(ends))
+    prompts = [[7, 8, 9], *_prompts(4, 6)]
+    ours = _run(
+        load_engine(model, tmp_path, device="cpu"), [row_of(ids, "lm", sampling=ASKED["greedy"]) for ids in prompts]
+    )
+    assert ours == [_generate(reference, ids, ASKED["greedy"]) for ids in prompts]
+    assert any(ids[-1] == ends[1] for ids in ours)
+
+
 def test_a_rows_own_language_is_continued(tmp_path: Path) -> None:
     """XLM continues in the language the row names, as the reference does when its configuration names it."""
     reference = DRAWS["xlm"]()

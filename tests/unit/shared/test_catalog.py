@@ -123,3 +123,9 @@ def test_a_reference_is_name_and_head(name: str, head: str) -> None:
     """`model:head` splits at the first colon; nothing behind it is no head."""
     assert split_reference(f"{name}:{head}") == (name, head or None)
     assert split_reference(name) == (name, None)
+
+
+@pytest.mark.parametrize(("said", "ids"), [("", set()), ("eos_id = 2", {2}), ("eos_id = [2, 9]", {2, 9})])
+def test_one_or_several_ids_end_a_text(said: str, ids: set[int]) -> None:
+    """A catalog names one end-of-sequence id, several, or none."""
+    assert parse_catalog(f"{HEADER}{MODEL}{said}\n{HEADS}").model("mini").eos_ids == ids
