@@ -1,80 +1,115 @@
 """Token ids of our tokenizers against the reference's, on hostile strings and on real text.
 
-Mini's tokenizer.json against `AutoTokenizer`, and an XLM tokenizer learnt from the committed sample against
-`XLMTokenizer`, in each language that its segmenters know. Japanese is S where its segmenter is not installed.
+Mini's `tokenizer.json` and its `sentencepiece.bpe.model` against `AutoTokenizer`, and XLM tokenizers learnt from the
+committed sample, with and without lowercasing, against `XLMTokenizer`: in each language that its segmenters know, and
+on every text of a folder in the language that the folder names. Japanese is S where its segmenter is not installed.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import transformers
 
 from benchmarks.parity.company import ROOT, model, read_texts
 from benchmarks.parity.table import Line, attempt, skipped, within
-from functions.pipeline.tokenize import load_tokenizer
+from benchmarks.parity.texts import Text, texts_under
 from functions.pipeline.tokenize.load import read_tokenizer
 from functions.pipeline.tokenize.xlm.segmenters import japanese
-from functions.pipeline.tokenize.xlm.tokenizer import XlmTokenizer
 from glossa.checkpoints import artifact_of
 from shared.errors import GlossaError
 from tests.unit.functions.pipeline import tiny_xlm
 from tests.unit.functions.pipeline.hostile import AWKWARD, BLOCKS
 
+MINI_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
 XLM_LANGS = (None, "en", "zh", "th", "ro", "fr", "ru")
 N_XLM_TEXTS = 600
-Ids = Callable[[str], Sequence[int]]
+BATCH_TEXTS = 256
+SHOWN_CHARS = 40  # of the first text that has other ids
+Ids = Callable[[Sequence[Text]], list[list[int]]]  # without special tokens
+Kind = Callable[[Path], tuple[Ids, Ids]]  # an empty folder -> ours and the reference's
 
 
 def lines(data: Path | None) -> Iterator[Line]:
     """Judge ids text by text: the distance is how many texts have other ids, the bound is none."""
-    real = list(read_texts(data))
-    hostile = [*AWKWARD, *BLOCKS]
-    for name, texts in (("hostile strings", hostile), ("real texts", real)):
-        what = f"ids of {model().name}, {len(texts)} {name}"
-        yield attempt(what, "-", partial(_mini, what, texts))
+    hostile, real = [*AWKWARD, *BLOCKS], list(read_texts(None))
+    kinds = _kinds()
+    for name in MINI_FILES:
+        yield _row(name, kinds[name], f"{len(hostile)} hostile strings", _spoken(hostile))
+        yield _row(name, kinds[name], f"{len(real)} real texts", _spoken(real))
+    texts = [*hostile, *islice(real, N_XLM_TEXTS)]
     for lang in XLM_LANGS:
-        texts = [*hostile, *islice(real, N_XLM_TEXTS)]
-        what = f"ids of XLM, lang {lang}, {len(texts)} texts"
-        yield attempt(what, "-", partial(_xlm, what, lang, texts))
-    yield _japanese(hostile)
+        yield _row("XLM lowercase", kinds["XLM lowercase"], f"lang {lang}, {len(texts)} texts", _spoken(texts, lang))
+    yield _japanese(kinds["XLM lowercase"], hostile)
+    if data is not None:
+        yield from (_row(name, kind, f"all of {data.name}/", texts_under(data)) for name, kind in kinds.items())
 
 
-def _japanese(texts: Sequence[str]) -> Line:
-    what = f"ids of XLM, lang ja, {len(texts)} texts"
+def _kinds() -> dict[str, Kind]:
+    made: dict[str, Kind] = {name: partial(_mini, name) for name in MINI_FILES}
+    return made | {"XLM lowercase": partial(_xlm, lowercase=True), "XLM as it is": partial(_xlm, lowercase=False)}
+
+
+def _row(name: str, kind: Kind, said: str, texts: Iterable[Text]) -> Line:
+    read = f"{model().name} {name}" if name in MINI_FILES else name
+    what = f"ids of {read}, {said}"
+    return attempt(what, "-", partial(_judge, what, kind, texts))
+
+
+def _japanese(kind: Kind, texts: Sequence[str]) -> Line:
     try:
         japanese()
     except GlossaError as error:
-        return skipped(what, "-", str(error))
-    return attempt(what, "-", partial(_xlm, what, "ja", texts))
+        return skipped(f"ids of XLM lowercase, lang ja, {len(texts)} texts", "-", str(error))
+    return _row("XLM lowercase", kind, f"lang ja, {len(texts)} texts", _spoken(texts, "ja"))
 
 
-def _mini(what: str, texts: Sequence[str]) -> Line:
-    folder = ROOT / model().checkpoint
-    ours, theirs = load_tokenizer(folder / "tokenizer.json"), transformers.AutoTokenizer.from_pretrained(folder)
-    return _count(what, texts, lambda text: ours.encode(text).ids, lambda text: _plain(theirs, text))
-
-
-def _plain(reference: transformers.PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(reference(text, add_special_tokens=False)["input_ids"])
-
-
-def _xlm(what: str, lang: str | None, texts: Sequence[str]) -> Line:
+def _judge(what: str, kind: Kind, texts: Iterable[Text]) -> Line:
+    """Read the texts with both tokenizers, in batches; none at all is a failure."""
+    stream, n_texts, n_chars, other = iter(texts), 0, 0, []
     with tempfile.TemporaryDirectory() as folder:
-        tiny_xlm.write_tokenizer(Path(folder))
-        ours, reference = read_tokenizer(artifact_of(Path(folder))), tiny_xlm.load_reference(Path(folder))
-        if not isinstance(ours, XlmTokenizer):
-            raise TypeError(f"got {type(ours).__name__}, expected an XLM tokenizer")
-        return _count(
-            what, texts, lambda text: ours.encode(text, lang).ids,
-            lambda text: tiny_xlm.reference_ids(reference, text, lang),
-        )  # fmt: skip
+        ours, theirs = kind(Path(folder))
+        while batch := list(islice(stream, BATCH_TEXTS)):
+            n_texts += len(batch)
+            n_chars += sum(len(text) for text, _ in batch)
+            pairs = zip(batch, ours(batch), theirs(batch), strict=True)
+            other += [text for text, mine, wanted in pairs if mine != wanted]
+    if not n_texts:
+        raise ValueError("got no texts, expected some")
+    first = f"; first: {other[0][0][:SHOWN_CHARS]!a} ({other[0][1]})" if other else ""
+    return within(what, "-", float(len(other)), 0.0, f"{n_texts} texts, {n_chars} characters{first}")
 
 
-def _count(what: str, texts: Sequence[str], ours: Ids, theirs: Ids) -> Line:
-    other = [text for text in texts if list(ours(text)) != list(theirs(text))]
-    return within(what, "-", float(len(other)), 0.0, f"first: {other[0][:40]!a}" if other else "")
+def _spoken(texts: Iterable[str], lang: str | None = None) -> list[Text]:
+    return [(text, lang) for text in texts]
+
+
+def _mini(name: str, folder: Path) -> tuple[Ids, Ids]:
+    shutil.copy(ROOT / model().checkpoint / name, folder)
+    (folder / "config.json").write_text('{"model_type": "xlm-roberta"}', encoding="utf-8")
+    reference = transformers.AutoTokenizer.from_pretrained(str(folder))
+    return _ours(folder), partial(_batched, reference)
+
+
+def _xlm(folder: Path, *, lowercase: bool) -> tuple[Ids, Ids]:
+    tiny_xlm.write_tokenizer(folder, lowercase=lowercase)
+    return _ours(folder), partial(_one_by_one, tiny_xlm.load_reference(folder))
+
+
+def _ours(folder: Path) -> Ids:
+    tokenizer = read_tokenizer(artifact_of(folder))
+    return lambda texts: [list(tokenizer.encode(text, lang).ids) for text, lang in texts]
+
+
+def _batched(reference: Any, texts: Sequence[Text]) -> list[list[int]]:
+    return list(reference([text for text, _ in texts], add_special_tokens=False)["input_ids"])
+
+
+def _one_by_one(reference: Any, texts: Sequence[Text]) -> list[list[int]]:
+    return [tiny_xlm.reference_ids(reference, text, lang) for text, lang in texts]
