@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, get_args
 
 from functions.pipeline.schemas import TASKS
 from glossa import listing, tokens
+from glossa.batch_arguments import add_batch
 from glossa.run import Job, parse_pairs, run
 from shared.catalog import AttnImplementation, Catalog, Dtype, Lane, Quantization, load_catalog
 from shared.errors import GlossaError
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("build/artifacts"), metavar="FOLDER", help="default: %(default)s"
     )
     _add_catalog(commands, shared)
+    add_batch(commands)
     return parser
 
 
