@@ -109,3 +109,17 @@ def test_the_command_works_as_a_stranger_types_it(catalog_path: Path) -> None:
     assert "ü" in "".join(token["word"] for token in values[0])
     assert values[1]["line"] == 2
     assert values[2]
+
+
+def test_plain_models_are_served_in_silence(catalog_path: Path) -> None:
+    """Without quantization neither of its libraries is imported, and nothing is said but the answers."""
+    program = (
+        "import sys; from glossa.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or sum(name.partition('.')[0] in {'torchao', 'bitsandbytes'} for name in sys.modules))"
+    )
+    asked = ["run", "--task", "text-classification", "--model", "moods", "--catalog", str(catalog_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *asked], input=b"All human beings\n", capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["label"]
