@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from functions.batch.keys import Key
-from functions.batch.store import MAX_WRITES
+from functions.batch.store import check_writes
 from functions.batch.writes import (
     AtMost,
     Check,
@@ -28,6 +28,7 @@ from functions.batch.writes import (
 )
 
 MAX_PK_BYTES, MAX_SK_BYTES = 2048, 1024  # DynamoDB's
+MAX_ITEM_BYTES = 400 * 1024  # likewise
 
 
 class MemoryStore:
@@ -48,8 +49,7 @@ class MemoryStore:
 
     def write(self, *writes: Write) -> None:
         """Do all of 1 to 100 writes on different items, or none. Raises Refused."""
-        if not 1 <= len(writes) <= MAX_WRITES or len({write.key for write in writes}) != len(writes):
-            raise ValueError(f"got {len(writes)} writes, expected 1 to {MAX_WRITES} on different items. This is a bug.")
+        check_writes(writes)
         for pk, sk in (write.key for write in writes):
             if len(pk.encode()) > MAX_PK_BYTES or len(sk.encode()) > MAX_SK_BYTES:
                 raise ValueError(
@@ -58,8 +58,14 @@ class MemoryStore:
         with self._lock:
             if failed := tuple(i for i, write in enumerate(writes) if not self._holds(write)):
                 raise Refused(failed)
-            for write in writes:
-                self._apply(write)
+            after = {write.key: self._after(write) for write in writes}
+            if any(item is not None and _n_bytes(item) > MAX_ITEM_BYTES for item in after.values()):
+                raise ValueError(f"got an item over {MAX_ITEM_BYTES} bytes, more than a table takes. This is a bug.")
+            for key, item in after.items():
+                if item is None:
+                    self._items.pop(key, None)
+                else:
+                    self._items[key] = item
 
     def query(
         self, pk: str, *, prefix: str = "", after: str | None = None, limit: int = 100, newest_first: bool = False
@@ -90,16 +96,30 @@ class MemoryStore:
             return item is None
         return item is not None and all(_true(guard, item) for guard in write.guards)
 
-    def _apply(self, write: Write) -> None:
+    def _after(self, write: Write) -> Item | None:
+        """Return the item as a write leaves it, or None where it leaves none."""
         match write:
             case Put():
-                self._items[write.key] = copy.deepcopy({"pk": write.key.pk, "sk": write.key.sk, **write.item})
+                return copy.deepcopy({"pk": write.key.pk, "sk": write.key.sk, **write.item})
             case Update():
-                self._items[write.key] = _updated(self._items[write.key], write)
+                return _updated(self._items[write.key], write)
             case Delete():
-                del self._items[write.key]
+                return None
             case Check():
-                pass
+                return self._items[write.key]
+
+
+def _n_bytes(value: Value) -> int:
+    """Return about the size that DynamoDB counts: names and text in UTF-8, 21 bytes at most for a number."""
+    match value:
+        case str():
+            return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        case list():
+            return 3 + sum(1 + _n_bytes(each) for each in value)
+        case dict():
+            return sum(len(name) + _n_bytes(each) for name, each in value.items())
+        case _:
+            return 8
 
 
 def _true(guard: Guard, item: Mapping[str, Value]) -> bool:

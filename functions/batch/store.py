@@ -86,8 +86,7 @@ class DynamoStore:
 
     def write(self, *writes: Write) -> None:
         """Do all of 1 to 100 writes on different items, or none. Raises Refused, Unavailable."""
-        if not 1 <= len(writes) <= MAX_WRITES:
-            raise ValueError(f"got {len(writes)} writes, expected 1 to {MAX_WRITES}. This is a bug.")
+        check_writes(writes)
         statements = [_statement(self._table, write) for write in writes]
         for tries in range(CONTENTION_TRIES):
             reasons = self._transact(statements)
@@ -142,6 +141,12 @@ class DynamoStore:
             ExpressionAttributeValues={":pk": {"S": partition}, ":until": {"S": until}},
         )  # fmt: skip
         return [Key(raw["pk"]["S"], raw["sk"]["S"]) for raw in answer["Items"]]
+
+
+def check_writes(writes: Sequence[Write]) -> None:
+    """Raise ValueError for a transaction that no table would take."""
+    if not 1 <= len(writes) <= MAX_WRITES or len({write.key for write in writes}) != len(writes):
+        raise ValueError(f"got {len(writes)} writes, expected 1 to {MAX_WRITES} on different items. This is a bug.")
 
 
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}

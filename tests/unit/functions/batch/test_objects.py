@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from functions.batch.doors import BatchSettings, Doors, open_aws
 from functions.batch.memory_objects import MemoryObjects
-from functions.batch.objects import Objects, _sliced
-from shared.errors import Conflict, NotFound
+from functions.batch.objects import PUT_TRIES, Objects, S3Objects, _sliced
+from shared.errors import Conflict, NotFound, Unavailable
 from tests.unit.functions.batch.cloud import client
 
 KEYS = [
@@ -138,6 +138,64 @@ def test_listing_in_pages_gives_every_key_once(doors: Doors, put: Put) -> None:
             found += [each.key for each in page.objects]
             more = page.more
         assert found == sorted(KEYS)
+
+
+def test_erasing_takes_every_version_under_a_prefix(doors: Doors, put: Put) -> None:
+    """All versions of all objects under it go, and nothing beside it; what is not there is no fault."""
+    for key in ("t/x/jobs/1/a", "t/x/jobs/1/a", "t/x/jobs/1/b +%ü", "t/x/jobs/10/a", "t/x/jobs/1"):
+        put(key, b"x")
+    old = doors.objects.head(doors.input_bucket, "t/x/jobs/1/a")
+    assert old is not None
+    removed = 0
+    while n_removed := doors.objects.erase(doors.input_bucket, "t/x/jobs/1/"):
+        removed += n_removed
+    assert removed == 3
+    assert [each.key for each in doors.objects.list(doors.input_bucket, "t/").objects] == [
+        "t/x/jobs/1",
+        "t/x/jobs/10/a",
+    ]
+    assert doors.objects.head(doors.input_bucket, "t/x/jobs/1/a", old.version) is None
+    assert doors.objects.put_new(doors.input_bucket, "t/x/jobs/1/a", b"new", content_type="x/y", metadata={})
+
+
+class Racing:
+    """An S3 that answers as a table of codes says, one a call; None: taken."""
+
+    class exceptions:  # noqa: N801 - boto3's name
+        """As a client has them."""
+
+        class ClientError(Exception):
+            """Carries its response, as botocore's does."""
+
+            def __init__(self, code: str) -> None:
+                self.response = {"Error": {"Code": code}}
+
+    def __init__(self, *codes: str | None) -> None:
+        self.codes = list(codes)
+
+    def put_object(self, **_: object) -> None:
+        """Answer."""
+        code = self.codes.pop(0)
+        if code is not None:
+            raise self.exceptions.ClientError(code)
+
+
+def test_a_race_for_a_key_is_run_again_and_a_taken_key_is_no_error() -> None:
+    """409: another write is under way, ask again; 412: the key is taken; anything else is raised."""
+
+    def put() -> bool:
+        return S3Objects(lambda: racing).put_new("b", "k", b"", content_type="x/y", metadata={})
+
+    for codes, expected in (((None,), True), (("409", None), True), (("ConditionalRequestConflict", "412"), False)):
+        racing = Racing(*codes)
+        assert put() is expected
+        assert not racing.codes
+    racing = Racing(*["409"] * PUT_TRIES)
+    with pytest.raises(Unavailable):
+        put()
+    racing = Racing("AccessDenied")
+    with pytest.raises(Racing.exceptions.ClientError):
+        put()
 
 
 def test_signed_addresses_name_the_object(doors: Doors) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from functions.batch import keys
 from functions.batch.deliveries import Delivery, Later, backoff_s, deliver, time_left
 from functions.batch.doors import Doors
 from functions.batch.memory_queue import MemoryQueue
-from functions.batch.pointers import Pointer, decode
+from functions.batch.pointers import Pointer, Step, decode
 from functions.batch.queue import SqsQueue
 from shared.errors import BadRequest, DecodeError, Unavailable
 from tests.events import FakeContext
@@ -59,6 +60,53 @@ def test_handing_back_makes_a_message_visible_again(doors: Doors) -> None:
     doors.queue.hand_back("plan", held, 0)
     assert len(bodies(doors, "plan")) == 1
     doors.queue.hand_back("plan", "AQEB-no-such-receipt", 0)
+
+
+def taken(doors: Doors, step: Step, hide_s: int = 600) -> dict[str, Any] | None:
+    """Take one message of a queue as the runtime does: its body, receipt, and how often it was taken."""
+    if isinstance(doors.queue, MemoryQueue):
+        event = doors.queue.take(step)
+        return None if event is None else dict(event["Records"][0])
+    assert isinstance(doors.queue, SqsQueue)
+    found = client("sqs").receive_message(
+        QueueUrl=doors.queue._urls[step], VisibilityTimeout=hide_s, AttributeNames=["ApproximateReceiveCount"]
+    )
+    if not found.get("Messages"):
+        return None
+    message = found["Messages"][0]
+    return {"body": message["Body"], "receiptHandle": message["ReceiptHandle"], "attributes": message["Attributes"]}
+
+
+def comes(doors: Doors, step: Step) -> dict[str, Any]:
+    """Wait until a message can be taken; the memory's clock is moved."""
+    for _ in range(60):
+        if (message := taken(doors, step)) is not None:
+            return message
+        if isinstance(doors.now_ms, Clock):
+            doors.now_ms.pass_s(0.5)
+        else:
+            time.sleep(0.1)
+    pytest.fail("the message did not come")
+
+
+def test_a_taken_message_is_hidden_and_counts_its_receives(doors: Doors) -> None:
+    """Nobody else gets it meanwhile; handed back, it comes again with one receive more."""
+    doors.queue.send([Pointer("finalize", "local", JOB)])
+    for receives in (1, 2, 3):
+        message = comes(doors, "finalize")
+        assert message["attributes"]["ApproximateReceiveCount"] == str(receives)
+        assert taken(doors, "finalize") is None
+        doors.queue.hand_back("finalize", message["receiptHandle"], 0)
+
+
+def test_a_delay_hides_a_message_from_everyone(doors: Doors) -> None:
+    """Sent, or handed back, with a delay it is not there at once, and then it is."""
+    doors.queue.send([Pointer("finalize", "local", JOB)], delay_s=2)
+    assert taken(doors, "finalize") is None
+    message = comes(doors, "finalize")
+    doors.queue.hand_back("finalize", message["receiptHandle"], 2)
+    assert taken(doors, "finalize") is None
+    assert json.loads(comes(doors, "finalize")["body"]) == json.loads(message["body"])
 
 
 class HalfClient:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
+from functions.batch import keys, leases
 from functions.batch.doors import Doors
+from functions.batch.items import Shard, from_item, to_item
 from functions.batch.keys import Key
 from functions.batch.store import Store
 from functions.batch.writes import AtMost, Check, Delete, Guard, Is, IsIn, Item, Put, Refused, Update, Write
+from tests.unit.functions.batch.test_machine import JOB, NOW, SHARD
 
 A, B, C = Key("t/x/jobs/1", "job"), Key("t/x/jobs/1", "plan"), Key("t/x/jobs/2", "job")
 
@@ -108,9 +112,10 @@ def test_a_transaction_is_all_or_nothing(store: Store) -> None:
 
 
 def test_a_hundred_writes_are_the_most(store: Store) -> None:
-    """A transaction of 100 is carried out; none and 101 are our own bugs."""
+    """A transaction of 100 is carried out; none, 101, and two on one item are our own bugs."""
     store.write(*(Put(Key("p", f"{i:03d}"), {"n": i}) for i in range(100)))
-    for writes in ((), tuple(Put(Key("q", str(i)), {}) for i in range(101))):
+    twice = (Update(Key("p", "000"), set={"n": 1}), Check(Key("p", "000")))
+    for writes in ((), tuple(Put(Key("q", str(i)), {}) for i in range(101)), twice):
         with pytest.raises(ValueError, match="expected 1 to 100"):
             store.write(*writes)
 
@@ -162,10 +167,61 @@ def test_of_many_racing_claims_one_wins(store: Store) -> None:
         assert sum(threads.map(claim, range(16))) == 1
 
 
-def test_racing_counts_are_all_counted(store: Store, request: pytest.FixtureRequest) -> None:
+def test_every_reason_is_named(store: Store) -> None:
+    """A taken key, a false guard, an absent item and a sound write in one transaction: the first three are named."""
+    store.write(Put(A, {"n": 1}), Put(B, {"n": 1}))
+    d, e = Key("t/x/jobs/3", "job"), Key("t/x/jobs/4", "job")
+    with pytest.raises(Refused) as refused:
+        store.write(Put(A, {}), Update(B, set={"n": 2}, guards=(Is("n", 2),)), Delete(C), Put(d, {}), Check(e))
+    assert refused.value.failed == (0, 1, 2, 4)
+    assert [item and item["n"] for item in store.get_many([A, B, C, d])] == [1, 1, None, None]
+
+
+def test_an_item_over_400_kb_is_refused(store: Store) -> None:
+    """Put whole or grown by an update: nothing is written."""
+    store.write(Put(A, {"text": "x" * 300_000}))
+    for write in (Put(B, {"text": "ü" * 205_000}), Update(A, set={"more": "x" * 110_000})):
+        with pytest.raises(Exception, match=r"(?i)size|over 409600 bytes|ValidationError"):
+            store.write(write)
+    assert store.get(B) is None
+    assert "more" not in (store.get(A) or {})
+
+
+def test_big_items_come_in_pages_too(store: Store) -> None:
+    """A page may hold fewer items than asked for, as DynamoDB's end at 1 MB; walking them gives each once."""
+    for i in range(7):
+        store.write(Put(Key("p", f"shard/{i}"), {"n": i, "text": "x" * 300_000}))
+    found, after = [], None
+    for _ in range(9):
+        page = store.query("p", prefix="shard/", after=after, limit=100)
+        found += [item["n"] for item in page.items]
+        if (after := page.after) is None:
+            break
+    assert found == list(range(7))
+
+
+def test_of_many_racing_workers_one_holds_the_lease(store: Store) -> None:
+    """Claims of one free shard, then of its expired lease: one wins each time, and the fence counts the wins."""
+    free = replace(SHARD, lease_until_ms=0)
+    store.write(Put(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard), to_item(free)))
+    for turn, now_ms in enumerate((NOW, NOW + leases.LEASE_MS), start=1):
+        seen = from_item(Shard, store.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
+
+        def claim(_: int, seen: Shard = seen, now_ms: int = now_ms) -> bool:
+            try:
+                store.write(leases.claim(JOB, seen, now_ms)[0])
+            except Refused:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as threads:
+            assert sum(threads.map(claim, range(8))) == 1
+        left = from_item(Shard, store.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
+        assert (left.state, left.attempt, left.strikes) == ("LEASED", turn, turn - 1)
+
+
+def test_racing_counts_are_all_counted(store: Store) -> None:
     """Transactions that add to one counter lose nothing, each with its own guard."""
-    if request.node.callspec.params["doors"] == "moto":
-        pytest.skip("moto's transactions are not atomic between threads")
     store.write(Put(A, {"done": 0}), *(Put(Key("s", str(i)), {"state": "LEASED"}) for i in range(24)))
 
     def settle(i: int) -> None:
