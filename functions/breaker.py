@@ -49,6 +49,14 @@ class Breaker:
         """The state as of the last event."""
         return self._state
 
+    def blocked_s(self) -> float:
+        """Return the seconds until a call may pass; 0 when one may now."""
+        with self._lock:
+            if self._state == "closed":
+                return 0.0
+            left_s = self._opened_s + self._recovery_s - self._clock()
+            return max(left_s, PROBE_RETRY_AFTER_S if self._probing else 0.0)
+
     def admit(self) -> int:
         """Let one call pass; return its generation. Raises Unavailable, with the seconds until a probe, when open."""
         with self._lock:

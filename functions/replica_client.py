@@ -38,10 +38,22 @@ MAX_ATTEMPT_S = 120.0
 BACKOFF_S = 0.1
 MIN_ATTEMPT_S = 0.05
 HEALTH_TIMEOUT_S = 1.0
+GRACE_S = (
+    2.0  # that we wait longer than we tell the server to: so a server that is late says so, and one that hangs does not
+)
 SLOW_S = 1.0  # a reply that is late after less than this blames the caller's deadline, not the server
 
 
 _system_random = random.SystemRandom()  # holds no state that a snapshot could repeat
+
+
+class NoReply(DeadlineExceeded):
+    """The server said nothing in `waited_s`, though it was told less: it hangs at this call, or is cut off."""
+
+    def __init__(self, waited_s: float) -> None:
+        """Keep how long nothing was heard."""
+        super().__init__(f"the model server did not answer within {waited_s:.1f} s, the time that was left")
+        self.waited_s = waited_s
 
 
 @dataclass(eq=False)
@@ -102,6 +114,10 @@ class ReplicaClient:
             return False
         return reply.status == 200  # noqa: PLR2004 - HTTP's word for success
 
+    def blocked_s(self, model: str) -> float:
+        """Return the seconds until the breaker lets a call for this model pass; 0 when one may now."""
+        return self._breaker(model).blocked_s()
+
     def close(self) -> None:
         """Drop connections and threads, as before a snapshot; the next call makes new ones."""
         with self._lock:
@@ -143,7 +159,8 @@ class ReplicaClient:
         generation = breaker.admit()
         heard = breaker.release
         try:
-            inferred = self._exchange(replace(call, timeout_s=left_s), left_s, request_id)
+            told = replace(call, timeout_s=left_s - min(GRACE_S, left_s / 10))
+            inferred = self._exchange(told, left_s, request_id)
             heard = breaker.success
         except _Failed as failed:
             heard = {True: breaker.failure, False: breaker.success, None: breaker.release}[failed.down]
@@ -207,8 +224,7 @@ def _lost(error: TransportError, timeout_s: float, max_bytes: int) -> _Failed:
     if isinstance(error, ReplyTooLarge):
         return _Failed(_too_large(max_bytes), retriable=False, down=False)
     if isinstance(error, ReplyLate):
-        late = DeadlineExceeded(f"the model server did not answer within {timeout_s:.1f} s, the time that was left")
-        return _Failed(late, retriable=False, down=True if timeout_s >= SLOW_S else None)
+        return _Failed(NoReply(timeout_s), retriable=False, down=True if timeout_s >= SLOW_S else None)
     return _Failed(ReplicaError("the connection to the model server broke"), retriable=True, down=True)
 
 

@@ -88,6 +88,10 @@ class FakeReplica:
         """Answer the calls in order."""
         return [self.answer(call) for call in calls]
 
+    def blocked_s(self, model: str) -> float:  # noqa: ARG002 - the client's signature
+        """Say 0 while up."""
+        return 0.0 if self.up else 10.0
+
     def ready(self) -> bool:
         """Say what `up` says."""
         return self.up

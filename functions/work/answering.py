@@ -33,11 +33,13 @@ def answer_all(
     deadline_s: float,
     respond: Respond,
     watch: Watch | None = None,
+    halved: bool = False,
 ) -> dict[int, Answer | Problem]:
     """Answer records without problems of their own; returns answer or problem by record index.
 
     A call refused for its content is halved until the guilty record is alone; with a `watch`, so is
-    a call that it blames, and a record alone is convicted when it breaks the server a second time.
+    a call that it blames, and a record alone is convicted when it breaks the server a second time. With
+    `halved` the first call is halved before it is made: of the whole it is known what becomes.
     Raises what is nobody's fault here: GlossaError of other kinds, and whatever else `respond` raises.
     """
     request = TextRequest(
@@ -45,25 +47,35 @@ def answer_all(
         deadline_s=deadline_s,
     )  # fmt: skip
     inputs, outcomes = _inputs(records, spec.task)
-    waiting = [list(inputs)] if inputs else []
+    size = {record.index: record.end - record.start for record in records}
+    whole = sum(size[index] for index in inputs) or 1
+    waiting = _groups(list(inputs), halved=halved)
     suspects: set[int] = set()
     if watch is not None and inputs:
         watch.begin()
     while waiting:
         group = waiting.pop()
         try:
-            outcomes |= _call(request, {index: inputs[index] for index in group}, respond)
+            until_s = watch.until(sum(size[index] for index in group) / whole) if watch else deadline_s
+            timed = replace(request, deadline_s=until_s)
+            outcomes |= _call(timed, {index: inputs[index] for index in group}, respond)
         except GlossaError as error:
             blamed = _is_to_blame(error, watch)
             if len(group) > 1 and blamed:
-                middle = len(group) // 2
-                waiting += [group[middle:], group[:middle]]
+                waiting += _groups(group, halved=True)
             elif blamed and (isinstance(error, OWN_FAULTS) or group[0] in suspects):
                 outcomes[group[0]] = _problem(error)
             else:
                 suspects |= set(group) if blamed else set()
                 waiting.append(group)
     return outcomes
+
+
+def _groups(indices: list[int], *, halved: bool) -> list[list[int]]:
+    """Return records as one call, or as two halves of which the first is last, as it is taken first."""
+    middle = len(indices) // 2
+    groups = [indices[middle:], indices[:middle]] if halved else [indices]
+    return [group for group in groups if group]
 
 
 def ask_harmless(spec: Spec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:

@@ -41,6 +41,10 @@ class Replica(Protocol):
         """Answer the calls in order."""
         ...
 
+    def blocked_s(self, model: str) -> float:
+        """Return the seconds until a call for this model may pass."""
+        ...
+
 
 def build(settings: WorkSettings, doors: Doors, replica: Replica) -> Worker:
     """Load what the desks need and make the worker. Raises ValueError, OSError when it cannot be loaded."""
@@ -50,7 +54,7 @@ def build(settings: WorkSettings, doors: Doors, replica: Replica) -> Worker:
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
 
-    return Worker(doors, respond, time.monotonic)
+    return Worker(doors, respond, time.monotonic, blocked_s=replica.blocked_s)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

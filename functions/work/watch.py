@@ -1,6 +1,6 @@
 """Tells a shard that breaks the model server from a model server that is down, by a harmless question.
 
-Is handed the question, the clock and the pause. Must not know records, breakers or HTTP.
+Is handed the question, the clock and the pause. Must not know records or HTTP.
 """
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from functions.batch.sharding import WORK_SHARE_S
+from functions.replica_client import NoReply
 from shared.errors import GlossaError, Overloaded, ReplicaError, Unavailable
 
 QUESTION_S = 30.0  # the most that one harmless question waits for its answer
+QUICK_S = 10.0  # that every call gets, however small
+SLACK = 1.2  # times the seconds that a shard's worth of records may take
+HANGS_S = 9.0  # of silence: less is our own time that was over
 PAUSE_S = 2.0  # between questions, where the server does not say how long
 
 
@@ -19,6 +23,8 @@ class Watch:
 
     `ask(deadline_s)` puts a question that breaks nobody, and raises when it is not answered. The rule:
 
+    - A server that says nothing within the time that a call's share of the shard gets hangs at it: that is a
+      break like others.
     - A server that does not answer it at the beginning is down, and the run ends without a mark:
       however long it stays away, and whatever a proxy says in its name, that costs no strike.
     - So a call that then breaks (ReplicaError) broke a server that had just been up. It is blamed once
@@ -44,6 +50,10 @@ class Watch:
         self._deadline_s = deadline_s
         self._broke: GlossaError | None = None
 
+    def until(self, share: float) -> float:
+        """Return when a call that is this share of the shard must be over, so that what hangs is found in one run."""
+        return min(self._deadline_s, self._clock_s() + QUICK_S + SLACK * WORK_SHARE_S * share)
+
     def begin(self) -> None:
         """Ask once. Raises Overloaded or Unavailable when there is no answer: then nobody here is to blame."""
         silence = self._silence()
@@ -58,7 +68,7 @@ class Watch:
 
         Raises the first break when time is up, and `error` itself where waiting cannot help.
         """
-        guilty = isinstance(error, ReplicaError)
+        guilty = isinstance(error, ReplicaError) or (isinstance(error, NoReply) and error.waited_s >= HANGS_S)
         if guilty:
             self._broke = self._broke or error
         if self._broke is None or not error.retryable:

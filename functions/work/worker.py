@@ -23,7 +23,9 @@ from functions.batch.pointers import decode
 from functions.batch.records import Record
 from functions.batch.rows import Answer, encode_rows
 from functions.batch.settling import Settler
+from functions.batch.sharding import WORK_SHARE_S
 from functions.batch.writes import Refused
+from functions.replica_client import NoReply
 from functions.work.answering import Respond, answer_all, ask_harmless
 from functions.work.reading import read_records
 from functions.work.watch import Watch
@@ -33,6 +35,9 @@ from shared.log import log_event
 MARGIN_S = 15.0  # for the part object and the transaction
 HELD_MARGIN_S = 5.0
 MAX_ANSWER_BYTES = 65 << 20  # of one call: as many token vectors as one may ask for at width 2048, and their frame
+MAX_WAITS = 30
+HUNG_S = 60.0  # of silence from a server that was told to be done by then
+NO_REPLY = "no-reply"
 ISOLATE_STRIKES = 2  # from here on, a record that breaks the model server is looked for
 
 
@@ -44,13 +49,15 @@ class SourceGone(Exception):
 class Worker:
     """Answers shards. `respond` runs the three desks around the model server; `clock_s` is its deadlines' clock.
 
-    `pause` lets seconds pass on that clock, while a server that a record broke comes back.
+    `pause` lets seconds pass on that clock, while a server that a record broke comes back. `blocked_s`
+    says for how long no call for a model will be let pass.
     """
 
     doors: Doors
     respond: Respond
     clock_s: Callable[[], float]
     pause: Callable[[float], object] = time.sleep
+    blocked_s: Callable[[str], float] = lambda _: 0.0
 
     def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the work queue; returns the partial batch response."""
@@ -66,7 +73,22 @@ class Worker:
         elif shard.state in machine.SHARD_ENDED:
             Settler(self.doors).close_if_last(job)
         elif job.state in machine.WORKABLE:
-            self._work(job, self._claim(job, shard), delivery.receives, time_left_s)
+            if self._server_takes_calls(job, time_left_s):
+                self._work(job, self._claim(job, shard), delivery.receives, time_left_s)
+            else:  # a new message, as this one's receives are not for a server that is away
+                self.doors.queue.send([pointer], delay_s=int(backoff_s(1)))
+
+    def _server_takes_calls(self, job: Job, time_left_s: Callable[[], float]) -> bool:
+        """Wait while the breaker is open, with nothing claimed: all messages behind this one stay where they are."""
+        for _ in range(MAX_WAITS):
+            wait_s = self.blocked_s(job.model)
+            if wait_s <= 0:
+                return True
+            if time_left_s() < wait_s + WORK_SHARE_S + 2 * MARGIN_S:
+                break
+            self.pause(wait_s)
+        log_event("blocked", function="work", job_id=job.job, model=job.model)
+        return False
 
     def _claim(self, job: Job, shard: Shard) -> Shard:
         now_ms = self.doors.now_ms()
@@ -113,8 +135,9 @@ class Worker:
                 clock_s=self.clock_s, pause=self.pause, deadline_s=deadline_s,
             )  # fmt: skip
         return answer_all(
-            good, spec, reference=reference, tenant=job.tenant, deadline_s=deadline_s, respond=self.respond, watch=watch
-        )
+            good, spec, reference=reference, tenant=job.tenant, deadline_s=deadline_s, respond=self.respond,
+            watch=watch, halved=watch is not None and shard.reason == NO_REPLY,
+        )  # fmt: skip
 
     def _cancelled(self, job: Job) -> bool:
         now = load_job(self.doors.store, job.tenant, job.job)
@@ -123,8 +146,10 @@ class Worker:
     def _hand_back(self, job: Job, shard: Shard, error: Exception, receives: int, left_s: float) -> Exception:
         """Release the lease and return what is to be raised: Later for what may pass, else the error."""
         late = isinstance(error, DeadlineExceeded) and left_s <= MARGIN_S
-        passing = is_transient(error) and not late and not isinstance(error, ReplicaError)
+        hung = isinstance(error, NoReply) and error.waited_s >= HUNG_S
+        passing = is_transient(error) and not late and not hung and not isinstance(error, ReplicaError)
         reason = error.code if isinstance(error, GlossaError) else type(error).__name__
+        reason = NO_REPLY if hung else reason
         with suppress(Refused):  # the lease is another's by now
             write = leases.release(job, shard, self.doors.now_ms(), strike=not passing, reason=reason)
             self.doors.store.write(write)

@@ -32,7 +32,7 @@ def test_a_call_travels_and_comes_back() -> None:
     assert first_ids([answer]) == [7.0]
     assert answer.timings_s == {"queue": 0.25, "infer": 0.5}
     assert (sent.method, sent.path, sent.timeout_s) == ("POST", "/v2/models/mini/infer", 20.0)
-    assert float(sent.headers["x-request-timeout-seconds"]) == 20.0
+    assert float(sent.headers["x-request-timeout-seconds"]) == 18.0  # so that what is late can say so
     assert sent.headers["x-request-id"] == "r-1"
 
 

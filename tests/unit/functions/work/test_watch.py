@@ -13,7 +13,7 @@ from functions.batch.writes import Update
 from functions.pipeline.schemas import TASKS
 from functions.replica_client import ReplicaClient
 from functions.replica_fake import FakeTransport, Sent
-from functions.replica_transport import NotConnected, Reply, ReplyLost
+from functions.replica_transport import NotConnected, Reply, ReplyLate, ReplyLost
 from functions.work.answering import ask_harmless
 from shared.errors import GlossaError
 from shared.messages import InferCall, Inferred, Result, TextRequest
@@ -32,6 +32,8 @@ REFUSED = NotConnected("refused")
 class Mortal:
     """A model server on the world's clock: a call that holds the killer's ids ends it for `restart_s`.
 
+    With `hangs` it does not die of it, but says nothing for as long as the caller waits.
+
     While it is dead a call gets `dead`: raised, or a proxy's reply. Calls by number in `lose` are
     lost by no fault of theirs.
     """
@@ -40,6 +42,7 @@ class Mortal:
     restart_s: float = RESTART_S
     dead: Reply | Exception = REFUSED
     up_again_s: float = 0.0
+    hangs: bool = False
     n_killed: int = 0
     n_calls: int = 0
     lose: Sequence[int] = ()
@@ -55,6 +58,9 @@ class Mortal:
         asked = decode_call("mini", sent.headers, sent.data, LIMITS)
         if self._kills(asked.call):
             self.n_killed += 1
+            if self.hangs:
+                self.clock.pass_s(sent.timeout_s)
+                raise ReplyLate("no reply")
             self.up_again_s = self.clock() / 1000 + self.restart_s
             raise ReplyLost("reset")
         if self.n_calls in self.lose:
@@ -126,6 +132,42 @@ def test_a_record_that_kills_the_server_fails_alone_and_the_job_ends(place: int,
     assert [row["index"] for row in rows if "error" in row] == [place]
     assert rows[place]["error"]["code"] == "replica-error"
     assert setting.world.job(setting.job).state == machine.PARTIALLY_SUCCEEDED
+
+
+@pytest.mark.parametrize("place", [0, 9, 15])
+def test_a_record_at_which_the_server_hangs_fails_alone_and_the_job_ends(place: int) -> None:
+    """A call that is never answered strikes; then the record is found by halves, in one run; all others are answered."""
+    setting = make(lines_with(place))
+    setting.server.hangs = True
+    setting.world.run()
+    rows = setting.world.rows(setting.job)
+    assert [(row["index"], row["error"]["code"]) for row in rows if "error" in row] == [(place, "deadline-exceeded")]
+    assert setting.world.job(setting.job).state == machine.PARTIALLY_SUCCEEDED
+    assert setting.world.shards(setting.job)[0].attempt == leases.MAX_STRIKES - 2
+
+
+def test_a_server_that_is_late_and_says_so_costs_no_strike() -> None:
+    """An overloaded server drops what it cannot do in time before the caller stops waiting: nobody is to blame."""
+    setting = make(LINES, dead=Reply(504, {}, b"late"))
+    setting.server.up_again_s = setting.world.clock() / 1000 + 86_400
+    setting.world.run(turns=2000)
+    assert setting.strikes == 0
+    assert setting.world.job(setting.job).state == machine.SUCCEEDED
+
+
+def test_while_the_breaker_is_open_nothing_is_claimed_and_no_receive_is_lost() -> None:
+    """A worker waits with its one message; when its time is up, a new message stands for it."""
+    setting = make(LINES)
+    world, waits = setting.world, [10.0] * 40
+    world.worker = replace(world.worker, blocked_s=lambda _: waits.pop() if waits else 0.0)
+    before = world.clock()
+    assert world.turn("work")
+    assert world.clock() - before == 300_000
+    assert (setting.server.n_calls, world.shards(setting.job)[0].attempt) == (0, 0)
+    assert world.queue.waiting("work") == 1
+    world.run()
+    assert world.job(setting.job).state == machine.SUCCEEDED
+    assert world.shards(setting.job)[0].attempt == 1
 
 
 def test_a_server_that_takes_too_long_to_come_back_still_ends_the_job() -> None:
