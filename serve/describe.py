@@ -85,7 +85,9 @@ def check_tensors(
     Heads beside the wanted ones and what no answer needs (stored index buffers) are passed over.
     """
     prefix = family.PREFIX if family.PREFIX + family.WORDS in shapes else ""
+    made = {prefix + name for name in family.computed(config)} - shapes.keys()
     backbone = {prefix + name: shape for name, shape in family.expected_shapes(config).items()}
+    backbone = {name: shape for name, shape in backbone.items() if name not in made}
     own: dict[str, tuple[int, ...]] = {}
     for head in wanted:
         own |= family.head_shapes(head, shapes, config)

@@ -85,6 +85,9 @@ class Family(Protocol):
     def expected_shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
         """Return the shape of every backbone tensor by its reference name, without prefix."""
 
+    def computed(self, config: Any) -> tuple[str, ...]:
+        """Return the backbone tensors that a checkpoint may lack: `build_encoder` makes them of the configuration."""
+
     def find_heads(self, folder: Path, config: Any, shapes: Shapes) -> dict[str, CatalogHead]:
         """Return the heads that a checkpoint holds; `embed` is always there."""
 

@@ -70,7 +70,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.dtype = theirs[WORDS].dtype
         self.words = parts.embedding("words", theirs[WORDS])
-        self.places = embedding_of("places", theirs[PLACES].float())
+        places = theirs[PLACES] if PLACES in theirs else sinusoids(config).to(self.dtype).to(theirs[WORDS].device)
+        self.places = embedding_of("places", places.float())
         self.langs = embedding_of("langs", theirs[LANGS].float()) if reads_langs(config) else None
         scale, shift = _pair("layer_norm_emb", theirs)
         self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
@@ -115,6 +116,23 @@ def check_config(raw: Mapping[str, Any]) -> XLMConfig:
         raise CheckpointError(f"config.json has pad_index = {config.pad_token_id}, expected one of the vocabulary")
     lang2id(config)
     return config
+
+
+def computed(config: XLMConfig) -> tuple[str, ...]:
+    """Return the backbone tensors that a checkpoint may lack, because the configuration says what they are."""
+    return (PLACES,) if config.sinusoidal_embeddings else ()
+
+
+def sinusoids(config: XLMConfig) -> Tensor:
+    """Return the positions float32 [positions, width] of Vaswani et al. 2017, as the reference makes them.
+
+    Column 2i is the sine of position / 10000^(2i / width), column 2i + 1 its cosine.
+    """
+    columns = torch.arange(config.emb_dim, dtype=torch.float64) // 2 * 2 / config.emb_dim
+    angles = torch.arange(config.max_position_embeddings, dtype=torch.float64)[:, None] / 10_000**columns
+    table = angles.sin()
+    table[:, 1::2] = angles[:, 1::2].cos()
+    return table.float()
 
 
 def max_tokens(config: XLMConfig) -> int:

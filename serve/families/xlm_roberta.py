@@ -181,6 +181,11 @@ def lang2id(config: Any) -> dict[str, int]:  # noqa: ARG001 - other families hav
     return {}
 
 
+def computed(config: Any) -> tuple[str, ...]:  # noqa: ARG001 - other families have some
+    """Return the backbone tensors that a checkpoint may lack: this family stores all."""
+    return ()
+
+
 def rules(config: Any) -> Rules:
     """Return how a model of this configuration continues texts."""
     return Rules(eos_ids=frozenset(listed_ids(config.eos_token_id)))

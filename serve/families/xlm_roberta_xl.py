@@ -27,6 +27,7 @@ from serve.families.xlm_roberta import (
     attention,
     bounds,
     check_roberta,
+    computed,
     embedding_shapes,
     fused_qkv,
     is_causal,
@@ -46,8 +47,8 @@ from serve.trace import Trace
 from shared.catalog import Family
 
 __all__ = [  # what this family shares with XLM-RoBERTa, as families.Family names it
-    "OTHER_HEADS", "PREFIX", "UNUSED", "WORDS", "bounds", "build_head", "find_heads", "head_shapes", "is_causal",
-    "lang2id", "max_tokens", "pad_id", "rules", "vocab_size", "width",
+    "OTHER_HEADS", "PREFIX", "UNUSED", "WORDS", "bounds", "build_head", "computed", "find_heads", "head_shapes",
+    "is_causal", "lang2id", "max_tokens", "pad_id", "rules", "vocab_size", "width",
 ]  # fmt: skip
 
 FAMILY: Family = "xlm-roberta-xl"

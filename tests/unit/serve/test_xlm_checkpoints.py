@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from serve.describe import describe
 from serve.engine import load_engine
+from serve.families.xlm import PLACES, sinusoids
 from serve.pack import pack_rows
 from serve.rows import row_of
 from serve.weights import SINGLE, CheckpointError
@@ -168,3 +169,27 @@ def test_the_next_token_is_scored_as_the_reference_scores_it(prediction: str, tm
             last = reference.transformer(**reference_inputs(row)).last_hidden_state[:, -1]
             proj = reference.pred_layer.proj
             torch.testing.assert_close(own, getattr(proj, "log_prob", proj)(last)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_sinusoidal_table_that_is_not_stored_is_computed(dtype: str, tmp_path: Path) -> None:
+    """The configuration says what it is, as for the reference; a learnt table that lacks is still refused."""
+    stored = draw("XLMModel", sinusoidal_embeddings=True)
+    write(stored, tmp_path / "stored")
+    write(stored, tmp_path / "computed")
+    tensors = load_file(tmp_path / "computed" / SINGLE)
+    table = tensors.pop(PLACES)
+    save_file(tensors, tmp_path / "computed" / SINGLE)
+    torch.testing.assert_close(sinusoids(stored.config), table, rtol=0, atol=1e-7)
+    rows = [row_of([5, 6, 7, 8], "embed"), row_of(list(range(3, 300)), "embed")]
+    answers = [
+        load_engine(catalog_model(tmp_path / name, dtype=dtype), tmp_path, device="cpu").forward(rows)
+        for name in ("stored", "computed")
+    ]
+    for one, other in zip(*answers, strict=True):
+        assert isinstance(one, dict)
+        assert isinstance(other, dict)
+        torch.testing.assert_close(other["vectors"], one["vectors"], rtol=1e-5, atol=1e-6)
+    _edit_config(tmp_path / "computed", sinusoidal_embeddings=False)
+    with pytest.raises(CheckpointError, match="checkpoint lacks 1 tensors: position_embeddings"):
+        describe(tmp_path / "computed")
