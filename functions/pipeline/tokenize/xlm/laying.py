@@ -9,7 +9,7 @@ reads as its piece. Works on what comes out of the word rules; must not know whi
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from functions.pipeline.tokenize.offsets import Span
@@ -23,7 +23,6 @@ ALIKE = PUNCTUATION | str.maketrans({
     "Ş": "S", "ş": "s", "Ţ": "T", "ţ": "t", "Ș": "S", "ș": "s", "Ț": "T", "ț": "t",
     "Ă": "A", "ă": "a", "Â": "A", "â": "a", "Î": "I", "î": "i",
 })  # fmt: skip
-Fold = Callable[[str], str]
 
 
 def lay(words: Sequence[str], text: str, *, lowercase: bool) -> list[Span]:
