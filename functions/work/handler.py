@@ -6,21 +6,17 @@ Connections open at first use. Where the runtime takes a snapshot they are dropp
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from functions.batch.deliveries import time_left
 from functions.batch.doors import BatchSettings, Doors, open_aws
-from functions.pipeline.journey import Journey
-from functions.pipeline.tokenize import load_tokenizers
 from functions.replica_client import ReplicaClient
+from functions.work.desks import Replica, respond_with
 from functions.work.worker import MAX_ANSWER_BYTES, Worker
 from shared.catalog import load_catalog
-from shared.errors import GlossaError
-from shared.messages import InferCall, Inferred, Result, TextRequest
 from shared.settings import read_settings
 
 CODE_ROOT = Path(__file__).parents[2]
@@ -34,26 +30,9 @@ class WorkSettings(BatchSettings):
     artifacts: Path = CODE_ROOT / "artifacts"
 
 
-class Replica(Protocol):
-    """The model server as this function needs it: a ReplicaClient, or a FakeReplica."""
-
-    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:
-        """Answer the calls in order."""
-        ...
-
-    def blocked_s(self, model: str) -> float:
-        """Return the seconds until a call for this model may pass."""
-        ...
-
-
 def build(settings: WorkSettings, doors: Doors, replica: Replica) -> Worker:
     """Load what the desks need and make the worker. Raises ValueError, OSError when it cannot be loaded."""
-    catalog = load_catalog(settings.catalog)
-    journey = Journey(catalog, load_tokenizers(catalog, settings.artifacts))
-
-    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
-
+    respond = respond_with(load_catalog(settings.catalog), settings.artifacts, replica)
     return Worker(doors, respond, time.monotonic, blocked_s=replica.blocked_s)
 
 

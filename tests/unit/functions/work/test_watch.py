@@ -136,7 +136,7 @@ def test_a_record_that_kills_the_server_fails_alone_and_the_job_ends(place: int,
 
 @pytest.mark.parametrize("place", [0, 9, 15])
 def test_a_record_at_which_the_server_hangs_fails_alone_and_the_job_ends(place: int) -> None:
-    """A call that is never answered strikes; then the record is found by halves, in one run; all others are answered."""
+    """A call that is never answered strikes; then the record is found by halves, in one run; the rest is answered."""
     setting = make(lines_with(place))
     setting.server.hangs = True
     setting.world.run()
