@@ -35,14 +35,14 @@ class JsonTokenizer:
         self.layout = self._read_layout()
         self._leading = LeadingControls(self._normalize, self._added_tokens())
 
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The library's tokenizer."""
+        return self._backend
+
     def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - one set of rules for all
         """Return the ids of the whole text and where each stands; special tokens are not added."""
-        audible, places = self._leading.drop(text)
-        encoding = self._backend.encode(audible, add_special_tokens=False)
-        offsets = encoding.offsets if places is None else laid_back(encoding.offsets, places)
-        words = encoding.word_ids
-        starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
-        return Encoded(tuple(encoding.ids), tuple(whole_characters(text, offsets)), starts)
+        return read(self._backend, self._leading, text)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Return the vocabulary's piece of each id. Raises ValueError for an id outside of the vocabulary."""
@@ -79,3 +79,13 @@ class JsonTokenizer:
         inside = [i for i in range(first_a, last_a) if special[i]]
         middle = tuple(ids[i] for i in inside)
         return Layout(tuple(ids[:first_a]), middle, tuple(ids[last_a + 1 :]), encoding.type_ids[-1])
+
+
+def read(backend: tokenizers.Tokenizer, leading: LeadingControls, text: str) -> Encoded:
+    """Return the library's ids of a text, and its spans where `offsets` repaired them."""
+    audible, places = leading.drop(text)
+    encoding = backend.encode(audible, add_special_tokens=False)
+    offsets = encoding.offsets if places is None else laid_back(encoding.offsets, places)
+    words = encoding.word_ids
+    starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
+    return Encoded(tuple(encoding.ids), tuple(whole_characters(text, offsets)), starts)

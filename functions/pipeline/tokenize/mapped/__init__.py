@@ -1,0 +1,1 @@
+"""Unigram tokenizing over a prebuilt file that is mapped into memory, never parsed."""
