@@ -7,16 +7,23 @@ bug caught; and the real thing, with workers killed. Exits 1 when a promise is b
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from local import emulator
+from local.place import ROOT, Place
+from tests.killed.run import compare
 from tests.simulator.mutations import MUTATIONS
 from tests.simulator.scenarios import LARGE, SMALL
 from tests.simulator.search import Finding, all_pairs, broken, catch, pairs, sampled, singles
+from tests.unit.functions.batch.cloud import REGION
 
 LARGE_SEEDS, SMALL_SEEDS = 50, 60  # of each scenario
 PAIRED = (0, 2, 4, 7, 8)  # small scenarios in which two faults are tried together
@@ -61,6 +68,21 @@ def timed(do: Callable[[], Finding | int]) -> tuple[Finding | int, float]:
     return do(), time.monotonic() - begun_s
 
 
+def kill(n_records: int) -> bool:
+    """Run a job through processes that are killed, on an emulator of its own; return whether it came out the same."""
+    with TemporaryDirectory(prefix="glossa-prove-") as home:
+        place = Place(ROOT, Path(home))
+        try:
+            os.environ.update(emulator.CREDENTIALS, AWS_DEFAULT_REGION=REGION, AWS_ENDPOINT_URL=emulator.start(place))
+            calm, killed, differing = compare(n_records)
+        finally:
+            emulator.stop(place)
+    print(f"left alone: {calm}\nkilled:     {killed}", flush=True)
+    for difference in differing:
+        print(f"BROKEN    {difference}", flush=True)
+    return not differing
+
+
 def simulate(n_processes: int) -> bool:
     """Try everything, two or more things at a time; return whether all holds."""
     sound, n_runs, n_caught = True, 0, 0
@@ -88,9 +110,13 @@ def main() -> int:
     """Run the parts that are asked for (all, unless said)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--records", type=int, default=10_000, help="of the job whose workers are killed; 0: none")
+    parser.add_argument("--only-kill", action="store_true", help="leave the simulator out")
     asked = parser.parse_args()
     begun_s = time.monotonic()
-    sound = simulate(asked.processes)
+    sound = asked.only_kill or simulate(asked.processes)
+    if asked.records:
+        sound &= kill(asked.records)
     print(f"{'all holds' if sound else 'A PROMISE IS BROKEN'} ({time.monotonic() - begun_s:.0f} s)")
     return 0 if sound else 1
 

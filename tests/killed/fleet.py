@@ -1,0 +1,142 @@
+"""The processes of a batch side: each polls one queue as the Lambda runtime does, and may be killed at any moment.
+
+Time runs faster for them, so that a lease of five and a half minutes ends in seconds. The functions
+themselves are the true ones, over boto3 and HTTP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from functions.batch.doors import BatchSettings, Doors, open_aws, wall_clock_ms
+from functions.batch.pointers import Pointer, Step
+from functions.finalize.finalizer import Finalizer
+from functions.pipeline.journey import Journey
+from functions.plan.planner import Planner
+from functions.replica_client import ReplicaClient
+from functions.sweep.sweeper import Sweeper
+from functions.work.worker import Worker
+from shared.errors import GlossaError
+from shared.messages import Result, TextRequest
+from tests.simulator.doors import Through
+from tests.stack.replica import fake_replica
+from tests.unit.functions.batch.cloud import client
+from tests.unit.functions.infer.world import catalog as mini_catalog
+from tests.unit.functions.infer.world import tokenizer
+
+LIFE_S = 300.0
+POLL_S = 1
+SWEEP_S = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a fleet works and how: `speed` seconds of its clock pass in one, from `begun_ms` on.
+
+    Every message is sent twice with probability `doubled`.
+    """
+
+    settings: BatchSettings
+    replica_url: str
+    begun_ms: int
+    speed: float
+    doubled: float
+    max_records: int
+
+    def now_ms(self) -> int:
+        """Return the fleet's time."""
+        return self.begun_ms + int((wall_clock_ms() - self.begun_ms) * self.speed)
+
+    def doors(self) -> Doors:
+        """Open the true doors, on the fleet's time."""
+        doors = open_aws(self.settings)
+        return replace(doors, now_ms=self.now_ms, queue=_Hurried(doors.queue, self.speed, self.doubled))  # type: ignore[arg-type] # the same methods
+
+
+class _Hurried(Through):
+    """A queue whose delays pass on the fleet's time, and that sends some messages twice."""
+
+    def __init__(self, real: Any, speed: float, doubled: float) -> None:
+        super().__init__(real)
+        self._speed, self._doubled = speed, doubled
+
+    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
+        twice = [pointer for pointer in pointers if random.random() < self._doubled]
+        self.real.send([*pointers, *twice], delay_s=int(delay_s / self._speed))
+
+    def hand_back(self, step: Step, receipt: str, delay_s: int) -> None:
+        self.real.hand_back(step, receipt, int(delay_s / self._speed))
+
+
+def serve_model(said: Connection) -> None:
+    """Serve the fake engine over HTTP until killed; says its address."""
+    with fake_replica(mini_catalog()) as url:
+        said.send(url)
+        while os.getppid() > 1:
+            time.sleep(1)
+
+
+def serve(step: str, place: Place, said: Connection, seed: int) -> None:
+    """Handle the messages of one queue, or sweep, until killed; says when each begins and ends."""
+    random.seed(seed)
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    doors = place.doors()
+    if step == "sweep":
+        sweeper = Sweeper(doors)
+        while os.getppid() > 1:
+            time.sleep(SWEEP_S)
+            with _reported(said, "sweep"):
+                sweeper.run(lambda: LIFE_S)
+    else:
+        _poll(step, place, said, _handler(step, place, doors))  # type: ignore[arg-type] # a step
+
+
+def _handler(step: str, place: Place, doors: Doors) -> Any:
+    if step == "plan":
+        planner = Planner(doors, mini_catalog(), "c" * 64, max_records=place.max_records)
+        return lambda event: planner.answer(event, lambda: LIFE_S)
+    if step == "finalize":
+        return Finalizer(doors).answer
+    journey = Journey(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
+    replica = ReplicaClient(place.replica_url)
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
+
+    worker = Worker(doors, respond, time.monotonic)
+    return lambda event: worker.answer(event, lambda: LIFE_S)
+
+
+def _poll(step: Step, place: Place, said: Connection, handle: Any) -> None:
+    sqs = client("sqs")
+    url = getattr(place.settings, f"{step}_queue_url")
+    while os.getppid() > 1:
+        found = sqs.receive_message(
+            QueueUrl=url, WaitTimeSeconds=POLL_S, AttributeNames=["ApproximateReceiveCount"]
+        ).get("Messages", [])
+        for message in found:
+            with _reported(said, message["MessageId"]):
+                answer = handle({"Records": [_record(message)]})
+                if not answer["batchItemFailures"]:
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _record(message: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"messageId": "MessageId", "receiptHandle": "ReceiptHandle", "body": "Body", "attributes": "Attributes"}
+    return {ours: message[theirs] for ours, theirs in names.items()}
+
+
+@contextlib.contextmanager
+def _reported(said: Connection, name: str) -> Any:
+    said.send(("begun", name))
+    yield
+    said.send(("done", name))

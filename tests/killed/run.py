@@ -1,0 +1,235 @@
+"""Ten thousand records through a fleet whose workers are killed, and the same through one that is left alone.
+
+Every tenth handling of a shard ends in SIGKILL while it runs, planners and finalizers die too, and a
+fifth of all messages is sent twice. The results must be the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from typing import Any
+
+from functions.batch import keys, machine
+from functions.batch.doors import BatchSettings, Doors, wall_clock_ms
+from functions.batch.formats import FormatOptions
+from functions.batch.items import Job, Spec
+from functions.batch.ledger import load_job
+from functions.batch.outputs import decode
+from functions.jobs.service import Jobs
+from tests.killed.fleet import Place, serve, serve_model
+from tests.unit.functions.batch.cloud import client, resources
+
+TENANT = "local"
+FILES, WORKERS = 10, 3
+SPEED = 30.0  # of the fleet's time
+VISIBLE_S = 1200.0  # of the fleet's time until a message comes again: longer than any function lives
+KILLED, DOUBLED = 0.10, 0.20
+MOST_S = 420.0  # of one job
+FORK = get_context("fork")
+
+
+@dataclass
+class Ended:
+    """What became of a job: its rows without what names the job, its counters, and what was done to its fleet."""
+
+    state: str
+    rows: list[dict[str, Any]]
+    counts: tuple[int, ...]
+    n_manifests: int
+    seconds: float
+    deaths: Counter[str] = field(default_factory=Counter)
+    handled: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        killed = ", ".join(f"{n} {step}" for step, n in sorted(self.deaths.items())) or "none"
+        return (
+            f"{self.state}, {len(self.rows)} rows, {self.n_manifests} manifest, {self.handled['work']} handlings of"
+            f" shards, killed in the middle: {killed} ({self.seconds:.0f} s)"
+        )
+
+
+class Member:
+    """One process of the fleet, started again whenever it dies. `doomed_s` is when its kill is due."""
+
+    def __init__(self, step: str, place: Place, seed: int) -> None:
+        self.step, self._place, self._seed = step, place, seed
+        self.doomed_s, self.busy = 0.0, False
+        self.start()
+
+    def start(self) -> None:
+        """Start it."""
+        self._seed += 1
+        self.hears, said = FORK.Pipe(duplex=False)
+        self.process = FORK.Process(target=serve, args=(self.step, self._place, said, self._seed), daemon=True)
+        self.process.start()
+        said.close()
+        self.busy = False
+
+    def kill(self) -> None:
+        """Kill it where it stands."""
+        pid = self.process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        self.process.join()
+        self.hears.close()
+
+
+class Fleet:
+    """Members at work, watched; some are killed when they have begun something."""
+
+    def __init__(self, place: Place, n_workers: int, killed: float, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._killed = killed
+        self.deaths: Counter[str] = Counter()
+        self.handled: Counter[str] = Counter()
+        steps = ["plan", "finalize", "sweep", *["work"] * n_workers]
+        self.members = [Member(step, place, seed * 1000 + 100 * i) for i, step in enumerate(steps)]
+
+    def watch(self, seconds: float) -> None:
+        """Let them work for a while."""
+        ends_s = time.monotonic() + seconds
+        while (now_s := time.monotonic()) < ends_s:
+            for member in self.members:
+                if member.busy and 0 < member.doomed_s <= now_s:
+                    self._kill(member)
+            for heard in wait([member.hears for member in self.members], timeout=0.005):
+                self._hear(next(member for member in self.members if member.hears is heard))
+
+    def end(self) -> None:
+        """Kill them all."""
+        for member in self.members:
+            member.kill()
+
+    def _hear(self, member: Member) -> None:
+        try:
+            what, _ = member.hears.recv()
+        except EOFError:
+            member.process.join()
+            raise RuntimeError(f"a {member.step} process ended by itself ({member.process.exitcode})") from None
+        member.busy = what == "begun"
+        if member.busy:
+            self.handled[member.step] += 1
+            doomed = self._random.random() < self._killed * (1 if member.step == "work" else 0.5)
+            member.doomed_s = time.monotonic() + self._random.random() * 0.15 if doomed else 0.0
+
+    def _kill(self, member: Member) -> None:
+        self.deaths[member.step] += 1
+        member.kill()
+        member.start()
+
+
+def texts(n_records: int) -> list[str]:
+    """Return the records: short texts of several scripts, all different."""
+    words = ("rain", "Wahl", "élection", "война", "天气", "mvua", "चुनाव", "ಮಳೆ")
+    return [f"{words[i % 8]} {i} {words[i // 8 % 8]}" for i in range(n_records)]
+
+
+def run_job(url: str, n_records: int, *, faults: bool, seed: int, speed: float) -> Ended:
+    """Run one job of `n_records` in FILES uploads; return what became of it. Raises TimeoutError."""
+    settings = make_resources(f"-{'killed' if faults else 'calm'}-{seed}-{os.getpid()}", speed)
+    place = Place(settings, url, wall_clock_ms(), speed, DOUBLED if faults else 0.0, max(5, n_records // 400))
+    doors = place.doors()
+    random.seed(seed)
+    job = _submit(doors, n_records)
+    begun_s = time.monotonic()
+    fleet = Fleet(place, WORKERS, KILLED if faults else 0.0, seed)
+    try:
+        while _job(doors, job).state not in machine.ENDED:
+            fleet.watch(0.5)
+            if time.monotonic() - begun_s > MOST_S:
+                raise TimeoutError(f"after {MOST_S} s the job is {_job(doors, job)}; fleet: {fleet.deaths}")
+        seconds = time.monotonic() - begun_s
+        fleet.watch(2.0 if faults else 0.0)  # what is late comes now
+    finally:
+        fleet.end()
+    ended = _read(doors, _job(doors, job))
+    ended.seconds, ended.deaths, ended.handled = seconds, fleet.deaths, fleet.handled
+    return ended
+
+
+def _submit(doors: Doors, n_records: int) -> str:
+    jobs, records = Jobs(doors), texts(n_records)
+    names = tuple(f"{i:02d}.jsonl" for i in range(FILES))
+    job, _ = jobs.create(TENANT, Spec("text-classification", "mini:topic", {}, FormatOptions()), names, "")
+    size = -(-n_records // FILES)
+    for i, name in enumerate(names):
+        lines = (json.dumps({"text": text, "id": text.split()[1]}) for text in records[i * size : (i + 1) * size])
+        key = keys.input_prefix(TENANT, job.job) + name
+        client("s3").put_object(Bucket=doors.input_bucket, Key=key, Body="\n".join(lines).encode())
+    for _ in range(2):  # the order comes twice as well
+        jobs.start(TENANT, job.job)
+    return job.job
+
+
+def _job(doors: Doors, job: str) -> Job:
+    found = load_job(doors.store, TENANT, job)
+    assert found is not None
+    return found
+
+
+def _read(doors: Doors, job: Job) -> Ended:
+    bucket = doors.output_bucket
+    manifest = json.loads(b"".join(doors.objects.read(bucket, keys.manifest_key(TENANT, job.job))))
+    rows: list[dict[str, Any]] = []
+    for part in manifest["parts"]:
+        rows += decode(doors.objects.read(bucket, part["key"]), "jsonl")
+    for row in rows:
+        row["source"]["key"] = row["source"]["key"].rsplit("/", 1)[-1]
+    counts = (job.n_records, job.records_ok, job.records_failed, job.shards_open, job.shards_done, job.n_shards)
+    listed = doors.objects.list(bucket, keys.job_prefix(TENANT, job.job) + "/manifest").objects
+    return Ended(job.state, rows, counts, len(listed), 0.0)
+
+
+def differences(calm: Ended, killed: Ended, n_records: int) -> list[str]:
+    """Return what is wrong with a job whose fleet was killed, compared with one that was left alone."""
+    shards = calm.counts[-1]
+    expected: Sequence[tuple[str, object, object]] = [
+        ("state", killed.state, machine.SUCCEEDED),
+        ("records", [row["index"] for row in killed.rows], list(range(n_records))),
+        ("ids", [row["id"] for row in killed.rows], [text.split()[1] for text in texts(n_records)]),
+        ("counters", killed.counts, (n_records, n_records, 0, 0, shards, shards)),
+        ("manifests", killed.n_manifests, 1),
+        ("rows", killed.rows, calm.rows),
+    ]
+    return [f"{name} differ: {str(got)[:200]}" for name, got, want in expected if got != want]
+
+
+@contextmanager
+def model_server() -> Iterator[str]:
+    """Serve the fake engine in a process of its own; yields its address."""
+    hears, said = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=serve_model, args=(said,), daemon=True)
+    process.start()
+    try:
+        yield hears.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def make_resources(suffix: str, speed: float) -> BatchSettings:
+    """Make table, buckets and queues on the emulator that the environment names, visibility on the fleet's time."""
+    settings = resources(suffix)
+    for step in ("plan", "work", "finalize"):
+        url = getattr(settings, f"{step}_queue_url")
+        client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(int(VISIBLE_S / speed))})
+    return settings
+
+
+def compare(n_records: int, *, seed: int = 1, speed: float = SPEED) -> tuple[Ended, Ended, list[str]]:
+    """Run a job twice, without and with faults; return both and what differs."""
+    with model_server() as url:
+        calm = run_job(url, n_records, faults=False, seed=seed, speed=speed)
+        killed = run_job(url, n_records, faults=True, seed=seed, speed=speed)
+    return calm, killed, differences(calm, killed, n_records)

@@ -1,0 +1,36 @@
+"""A small job through a fleet whose workers are killed; `make prove` runs ten thousand records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local import emulator
+from local.place import ROOT, Place
+from tests.killed.run import compare
+from tests.unit.functions.batch.cloud import REGION
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def endpoint(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Start an emulator of its own, named by the environment."""
+    place = Place(ROOT, tmp_path_factory.mktemp("killed"))
+    try:
+        address = emulator.start(place)
+        for name, value in emulator.CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        yield address
+    finally:
+        emulator.stop(place)
+
+
+def test_a_job_whose_workers_are_killed_ends_as_one_left_alone(endpoint: str) -> None:
+    """Same records, order, labels and scores; counters exact, one manifest."""
+    calm, killed, differing = compare(60, seed=3, speed=60.0)
+    assert not differing, f"{differing}\n{calm}\n{killed}"
+    assert sum(killed.deaths.values()) > 0
