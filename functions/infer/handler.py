@@ -1,26 +1,34 @@
 """The door of the synchronous path: settings, catalog and tokenizers are read here, once, at init.
 
-A SnapStart snapshot holds what is loaded; connections are dropped before it and opened after.
+A SnapStart snapshot holds what is loaded and warm; connections are dropped before it and opened after.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from functions.edge import Resolver
-from functions.infer.api import Replica, make_api
+from functions.infer.api import make_api
 from functions.infer.settings import InferSettings
 from functions.pipeline.journey import Journey
-from functions.pipeline.tokenize import load_tokenizers
+from functions.pipeline.tokenize import Tokenizer, load_tokenizers
 from functions.replica_client import ReplicaClient
 from shared.catalog import load_catalog
 from shared.settings import read_settings
 
+WARM_TEXT = "Warm 暖かい ตัวอย่าง, ½ “quoted” é\u0301 <mask>"  # letters, words without spaces, what is normalized, a cut
 
-def build(settings: InferSettings, replica: Replica) -> Resolver:
-    """Load what the routes need and make them. Raises ValueError, OSError when it cannot be loaded."""
+
+def load(settings: InferSettings) -> Journey:
+    """Load what the routes need. Raises ValueError, OSError when it cannot be loaded."""
     catalog = load_catalog(settings.catalog)
-    return make_api(Journey(catalog, load_tokenizers(catalog, settings.artifacts)), replica, settings.auth)
+    return Journey(catalog, load_tokenizers(catalog, settings.artifacts))
+
+
+def warm(tokenizers: Mapping[str, Tokenizer]) -> None:
+    """Read a text with each tokenizer, so that a snapshot holds what a first request would make."""
+    for tokenizer in tokenizers.values():
+        tokenizer.decode(tokenizer.encode(WARM_TEXT).ids)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -30,11 +38,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 settings = read_settings(InferSettings)
 replica = ReplicaClient(settings.replica_url)
-api = build(settings, replica)
+journey = load(settings)
+api = make_api(journey, replica, settings.auth)
 
 try:  # in the Lambda runtime; elsewhere nobody takes snapshots
-    from snapshot_restore_py import register_before_snapshot
+    from snapshot_restore_py import register_after_restore, register_before_snapshot
 except ImportError:
     pass
 else:
+    register_before_snapshot(warm, journey.tokenizers)
     register_before_snapshot(replica.close)
+    register_after_restore(replica.ready)  # connects; it says false, and raises nothing, where nobody answers

@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from functions.pipeline.tokenize.mapped.file import map_file
 from functions.pipeline.tokenize.mapped.kernel import UNIT_BYTES, Kernel, Model
-from functions.pipeline.tokenize.mapped.library import Library
 from functions.pipeline.tokenize.offsets import Span, whole_characters
 from functions.pipeline.tokenize.tokenizer import Encoded, Layout
+
+if TYPE_CHECKING:
+    from functions.pipeline.tokenize.mapped.library import Library
 
 WORD_MARK = "\u2581"
 SPACES = frozenset(  # White_Space of Unicode, as in Rust
@@ -136,6 +139,8 @@ class MappedTokenizer:
 
     @cached_property
     def _library(self) -> Library:
+        from functions.pipeline.tokenize.mapped.library import Library  # noqa: PLC0415 - few texts need it
+
         return Library(self._mapped, self._kernel, self._model, self.pieces)
 
 

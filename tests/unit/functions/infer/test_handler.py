@@ -82,14 +82,35 @@ for raw in json.load(sys.stdin):
     assert json.loads(answers[1]["body"])["default_model"] == "mini"
 
 
-def test_connections_are_dropped_before_a_snapshot(environment: dict[str, str]) -> None:
-    """Where the runtime takes snapshots, the client's close is called before one."""
+def test_a_snapshot_is_warm_and_without_connections(environment: dict[str, str]) -> None:
+    """Before a snapshot each tokenizer reads a text, and connections are dropped."""
     program = """
 import snapshot_restore_py
 from functions.infer import handler
-print([hook == handler.replica.close for hook, _, _ in snapshot_restore_py.get_before_snapshot()])
+read = []
+def encode(text, encode=handler.journey.tokenizers["mini"].encode):
+    read.append(text)
+    return encode(text)
+handler.journey.tokenizers["mini"].encode = encode
+hooks = snapshot_restore_py.get_before_snapshot()
+for hook, arguments, named in hooks:
+    hook(*arguments, **named)
+print(read == [handler.WARM_TEXT], hooks[-1][0] == handler.replica.close)
 """
-    assert _run(program, environment).stdout == "[True]\n"
+    assert _run(program, environment).stdout == "True True\n"
+
+
+def test_a_restored_function_connects_before_its_first_request(environment: dict[str, str]) -> None:
+    """After a restore the model server is asked once; that nobody answers does no harm."""
+    program = """
+import snapshot_restore_py, sys
+from functions.infer import handler
+asked = []
+sys.addaudithook(lambda name, _: name == "socket.connect" and asked.append(name))
+[(hook, arguments, named)] = snapshot_restore_py.get_after_restore()
+print(hook(*arguments, **named), bool(asked))
+"""
+    assert _run(program, environment).stdout == "False True\n"
 
 
 @pytest.mark.parametrize(
