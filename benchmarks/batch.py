@@ -1,0 +1,149 @@
+"""A batch job against the engine alone on the same texts: what planning, leases, parts and counting cost.
+
+    python -m benchmarks.batch [--in-flight 2] [--quick] [--json]
+
+The work handler is invoked directly, as Lambda would invoke it, `--in-flight` at once, as the gate would let it; the
+model server is the engine in this process, one pass at a time. Table, buckets and queue are in memory: the network
+of a real account is not measured, and is hidden by the shards in flight. The engine alone gets token ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
+
+from benchmarks.report import Report, at_least, finish, options, progress, row_of
+from benchmarks.workload import texts_of
+from functions.batch import keys
+from functions.batch.doors import Doors, open_memory, wall_clock_ms
+from functions.batch.ledger import load_job
+from functions.batch.memory_objects import MemoryObjects
+from functions.batch.memory_queue import MemoryQueue
+from functions.finalize.finalizer import Finalizer
+from functions.jobs.bodies import JobBody
+from functions.jobs.service import Jobs
+from functions.pipeline.journey import Journey
+from functions.pipeline.route import calls, route
+from functions.pipeline.tokenize import tokenize
+from functions.plan.planner import Planner
+from functions.work.worker import Worker
+from glossa.checkpoints import tokenizer_of
+from serve.engine import infer, load_engine
+from shared.catalog import Catalog, load_catalog
+from shared.errors import GlossaError
+from shared.messages import InferCall, Inferred, Result, TextInput, TextRequest
+
+ROOT = Path(__file__).parents[1]
+TASK, TENANT, NAME = "text-classification", "local", "in.jsonl"
+TIME_LEFT_S = 300.0
+MODEL, HEAD = "mini", "topic"
+TARGET = 0.85
+N_ROUNDS, N_QUICK_ROUNDS = 5, 2
+N_RECORDS, N_QUICK_RECORDS = 4096, 256
+
+
+class OnePass:
+    """The engine as a model server has it: one pass at a time, whoever asks."""
+
+    def __init__(self, catalog: Catalog, model: str, root: Path) -> None:
+        self._engine = load_engine(catalog.model(model), root)
+        self._lock = threading.Lock()
+
+    def infer(self, asked: Sequence[InferCall]) -> list[Inferred]:
+        """Answer calls in order."""
+        found = []
+        for call in asked:
+            with self._lock:
+                found.append(infer(self._engine, call))
+        return found
+
+
+def main() -> int:
+    """Measure both in turn, round by round, after one round that is not counted."""
+    parser = options(__doc__)
+    parser.add_argument("--mix", choices=("sib-mix", "short", "long"), default="sib-mix")
+    parser.add_argument("--in-flight", type=int, default=2, help="shards worked on at once")
+    chosen = parser.parse_args()
+    n_records, n_rounds = (N_QUICK_RECORDS, N_QUICK_ROUNDS) if chosen.quick else (N_RECORDS, N_ROUNDS)
+    texts = list(itertools.islice(itertools.cycle(texts_of(chosen.mix)), n_records))
+    catalog, root, model = load_catalog(ROOT / "catalog.toml"), ROOT, MODEL
+    journey = Journey(catalog, {model: tokenizer_of(catalog.model(model), root)})
+    engine = OnePass(catalog, model, root)
+    packed = _packed(journey, texts, f"{model}:{HEAD}")
+    alone: list[float] = []
+    as_job: list[float] = []
+    for round_ in range(n_rounds + 1):
+        found = _engine_alone(engine, packed, n_records), _job(journey, engine, texts, chosen.in_flight)
+        if round_:
+            alone.append(found[0])
+            as_job.append(found[1])
+            progress(f"  round {round_}: {found[0]:.0f} and {found[1]:.0f} records/s")
+    name = f"batch job, {chosen.in_flight} in flight"
+    rows = (row_of("engine alone", "records/s", alone), row_of(name, "records/s", as_job))
+    hold = at_least("share of the engine alone", rows[1].value / rows[0].value, TARGET)
+    return finish([Report("batch", f"{model}, {chosen.mix}, {n_records} records", rows, (hold,))], as_json=chosen.json)
+
+
+def _packed(journey: Journey, texts: Sequence[str], reference: str) -> list[InferCall]:
+    """Return the calls of all texts, as large as they may be."""
+    request = TextRequest(TASK, tuple(map(TextInput, texts)), {"top_k": 1}, reference)
+    routed = route(request, journey.catalog)
+    model = journey.catalog.model(routed.model)
+    tokenized = tokenize(request, model, routed.head, journey.tokenizers[routed.model])
+    return list(calls(request, routed, tokenized, model))
+
+
+def _engine_alone(engine: OnePass, packed: Sequence[InferCall], n_records: int) -> float:
+    began_s = time.perf_counter()
+    engine.infer(packed)
+    return n_records / (time.perf_counter() - began_s)
+
+
+def _job(journey: Journey, engine: OnePass, texts: Sequence[str], in_flight: int) -> float:
+    """Run a job from its start to its manifest; return records per second."""
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        return journey.run_each(request, engine.infer)
+
+    doors = open_memory(wall_clock_ms)
+    model = next(iter(journey.tokenizers))
+    job = _submitted(doors, journey.catalog, f"{model}:{HEAD}", texts)
+    worker = Worker(doors, respond, time.monotonic)
+    began_s = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        Planner(doors, journey.catalog, "0" * 64).run(TENANT, job, lambda: TIME_LEFT_S)
+        with ThreadPoolExecutor(in_flight) as gate:
+            list(gate.map(lambda event: worker.answer(event, lambda: TIME_LEFT_S), _events(doors)))
+        Finalizer(doors).run(TENANT, job)
+    seconds = time.perf_counter() - began_s
+    ended = load_job(doors.store, TENANT, job)
+    if ended is None or ended.records_ok != len(texts):
+        raise RuntimeError(f"got {ended.records_ok if ended else 0} answers, expected {len(texts)}")
+    return len(texts) / seconds
+
+
+def _submitted(doors: Doors, catalog: Catalog, reference: str, texts: Sequence[str]) -> str:
+    spec = JobBody(task=TASK, model=reference, parameters={"top_k": 1}, files=[NAME]).spec(catalog)
+    job, _ = Jobs(doors).create(TENANT, spec, (NAME,), "")
+    data = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+    cast("MemoryObjects", doors.objects).put(doors.input_bucket, keys.input_prefix(TENANT, job.job) + NAME, data)
+    Jobs(doors).start(TENANT, job.job)
+    return job.job
+
+
+def _events(doors: Doors) -> list[dict[str, object]]:
+    """Take all messages that plan sent, each an event of its own."""
+    queue = cast("MemoryQueue", doors.queue)
+    return list(iter(lambda: queue.take("work"), None))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
