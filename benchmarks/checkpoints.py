@@ -7,6 +7,7 @@ holds one already is left as it is.
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,15 @@ XL: Mapping[str, Any] = {
     "vocab_size": 250_880, "hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 32,
     "intermediate_size": 10_240, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
 }  # fmt: skip
+MINI: Mapping[str, Any] = {  # checkpoints/mini, with one head
+    **BASE, "vocab_size": 32_000, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "intermediate_size": 1024,
+}  # fmt: skip
 LABELS = 7
+TOKENIZER = Path(__file__).parent.parent / "checkpoints" / "mini"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SIZES: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
+    "mini": (XLMRobertaConfig, MINI),
     "base": (XLMRobertaConfig, BASE),
     "large": (XLMRobertaConfig, LARGE),
     "xlm-v": (XLMRobertaConfig, {**BASE, "vocab_size": 901_629}),
@@ -66,6 +74,14 @@ def make(size: str, task: str, folder: Path) -> Path:
         torch.set_default_dtype(torch.float32)
     model.save_pretrained(target)
     return target
+
+
+def add_tokenizer(checkpoint: Path) -> Path:
+    """Put mini's tokenizer beside the weights, for systems that are sent texts; return the folder."""
+    for name in TOKENIZER_FILES:
+        if not (checkpoint / name).exists():
+            shutil.copyfile(TOKENIZER / name, checkpoint / name)
+    return checkpoint
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ Variants: PRECISION-sorted-N with PRECISION bf16 or f32.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -26,22 +27,24 @@ class Traced(torch.nn.Module):
         return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
 
 
-def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
-    """Convert, compile for the CPU and return a pass over all rows."""
-    precision, order, size = options.variant.split("-")
-    source = CLASSES[options.task].from_pretrained(options.checkpoint, dtype=torch.float32, attn_implementation="eager")
+def compile_model(checkpoint: Path, task: str, precision: str, threads: int) -> ov.CompiledModel:
+    """Convert the checkpoint and compile it for the CPU."""
+    source = CLASSES[task].from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager")
     example = {"input_ids": torch.ones(2, 8, dtype=torch.int64), "attention_mask": torch.ones(2, 8, dtype=torch.int64)}
     converted = ov.convert_model(Traced(source.eval()), example_input=example)
     del source
-    compiled = ov.Core().compile_model(
-        converted,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": options.threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        },
-    )
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    return ov.Core().compile_model(converted, "CPU", settings)
+
+
+def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
+    """Convert, compile for the CPU and return a pass over all rows."""
+    precision, order, size = options.variant.split("-")
+    compiled = compile_model(options.checkpoint, options.task, precision, options.threads)
     request = compiled.create_infer_request()
     groups = list(worker.batches(rows, int(size), ordered=order == "sorted"))
     tensors = [tuple(np.array(part, dtype=np.int64) for part in worker.padded([rows[i] for i in g])) for g in groups]

@@ -1,0 +1,50 @@
+"""A catalog of one made checkpoint, as the model server and the infer function read it. Must not know a server."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+from glossa.checkpoints import artifact_of
+from serve.describe import describe
+
+MODEL, HEAD = "bench", "topic"
+LABELS = ("a", "b", "c", "d", "e", "f", "g")
+ENTRY = """default_model = "{model}"
+[models.{model}]
+family = "{family}"
+checkpoint = "{checkpoint}"
+weights_sha256 = "{weights}"
+tokenizer_sha256 = "{tokenizer}"
+dtype = "{dtype}"
+max_tokens = {max_tokens}
+vocab_size = {vocab_size}
+pad_id = 1
+tokens_per_s = {tokens_per_s}
+replicas = {{ num_cpus = 2.0 }}
+[models.{model}.heads.{head}]
+task = "text-classification"
+prefix = "classifier"
+labels = [{labels}]
+default = true
+"""
+
+
+def write_catalog(path: Path, checkpoint: Path, *, dtype: str, tokens_per_s: float = 2000.0) -> Path:
+    """Write a catalog of a checkpoint with a classifier and mini's tokenizer beside it; return its path."""
+    facts = describe(checkpoint)
+    entry = ENTRY.format(
+        model=MODEL,
+        head=HEAD,
+        family=facts.family,
+        checkpoint=checkpoint.resolve(),
+        weights=facts.weights_sha256,
+        tokenizer=sha256(artifact_of(checkpoint)).hexdigest(),
+        dtype=dtype,
+        max_tokens=facts.max_tokens,
+        vocab_size=facts.vocab_size,
+        tokens_per_s=tokens_per_s,
+        labels=", ".join(f'"{label}"' for label in LABELS),
+    )
+    path.write_text(entry, encoding="utf-8")
+    return path

@@ -1,0 +1,173 @@
+"""Mixed lengths under load on our own server: throughput, waiting by length, and the longest wait against its bound.
+
+    python -m benchmarks.scheduler [--size base|mini] [--rounds N] [--seconds S]
+
+Each class of length (short: at most 128 tokens, middle, long: over 256) comes from a client of its own, so that its
+latency is seen apart; a class's share of the requests is its share of the mix. First the capacity: 64 connections, all
+rows mixed. Then, at 70 % of it with exponential pauses: the short class alone at its own rate, and all classes
+together. A lone request is one connection with one class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.checkpoints import add_tokenizer, config_of, make
+from benchmarks.load import Loaded, client_note, drive, say_client
+from benchmarks.report import Hold, Report, at_most, finish, options, progress
+from benchmarks.servers import Question, Served, request_of, standing
+from benchmarks.serving import Figures, questions_of, tokens_answered
+from benchmarks.workload import rows_of, texts_of
+from serve.scheduler import Tuning
+
+OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
+MIX = "sib-mix"
+SHORT_TOKENS, LONG_TOKENS = 128, 256
+BUSY_CONNECTIONS, LOAD = 64, 0.7
+CONNECTIONS_A_CLASS = 128  # many, so that pauses are long beside answers and the rate is kept
+MOST_TIMES_LONE, MOST_TIMES_WITHOUT = 4.0, 3.0
+N_ROUNDS, SECONDS, QUICK_S = 3, 30.0, 2.0
+LONE_S, BUSY_S = 10.0, 15.0
+MAX_BATCH_MS, TOKEN_BUDGET = 60.0, 4096  # the catalog's defaults, which the server here has
+
+
+def main() -> int:
+    """Measure one size."""
+    parser = options(__doc__)
+    parser.add_argument("--size", choices=("base", "mini"), default="base")
+    parser.add_argument("--rounds", type=int, help=f"how often the server is started and measured ({N_ROUNDS})")
+    parser.add_argument("--seconds", type=float, help=f"how long the load at 70 % lasts ({SECONDS:g})")
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
+    chosen = parser.parse_args()
+    say_client()
+    checkpoint = add_tokenizer(make(chosen.size, "classification", chosen.checkpoints))
+    questions = questions_of(rows_of(MIX, config_of(chosen.size).vocab_size), texts_of(MIX), 1)
+    figures = Figures()
+    with tempfile.TemporaryDirectory() as work, standing(OURS, checkpoint) as port:
+        load = _Loads(questions, port, Path(work), chosen)
+        for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
+            progress(f"round {number + 1}")
+            load.measure(figures)
+    rows = tuple(figures.rows(client_note()))
+    return finish([Report("scheduler", f"{chosen.size}, {MIX}", rows, tuple(_holds(figures)))], as_json=chosen.json)
+
+
+def class_of(question: Question) -> str:
+    """Return the length class of a request of one row."""
+    return "short" if question.n_tokens <= SHORT_TOKENS else "long" if question.n_tokens > LONG_TOKENS else "middle"
+
+
+def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, tokens_per_s: float) -> float:
+    """Return how long a row may wait in the queue, by serve.scheduler's own bound, for one tenant and one class.
+
+    It is staged after ceil((before + L) / quantum) + 1 rounds of (quantum + L) tokens, and leaves the window within
+    `max_passed` + 2 (reorder T + L) / T + 2 further passes of at most max(T, L) tokens; before it, one pass runs.
+    """
+    tuning = Tuning()
+    n_rounds = math.ceil((n_tokens_before + longest_tokens) / tuning.quantum_tokens) + 1
+    staged_tokens = min(n_tokens_before, n_rounds * (tuning.quantum_tokens + longest_tokens))
+    n_passes = tuning.max_passed + 2 * (tuning.reorder * budget_tokens + longest_tokens) / budget_tokens + 2
+    return (staged_tokens + (n_passes + 1) * max(budget_tokens, longest_tokens)) / tokens_per_s
+
+
+class _Loads:
+    """The loads of one round, on a server that stands."""
+
+    def __init__(self, questions: Sequence[Question], port: int, work: Path, chosen: argparse.Namespace) -> None:
+        self._port, self._work, self._quick = port, work, chosen.quick
+        self._seconds = chosen.seconds or (QUICK_S if chosen.quick else SECONDS)
+        self._all = questions
+        self._classes: dict[str, list[Question]] = {}
+        for question in questions:
+            self._classes.setdefault(class_of(question), []).append(question)
+
+    def measure(self, figures: Figures) -> None:
+        """Measure everything once."""
+        self._drive("warm", self._all, BUSY_CONNECTIONS, QUICK_S)
+        for name in ("short", "long"):
+            alone = self._drive(name, self._classes[name], 1, QUICK_S if self._quick else LONE_S)
+            self._note(figures, f"lone {name}", alone)
+        busy = self._drive("busy", self._all, BUSY_CONNECTIONS, QUICK_S if self._quick else BUSY_S, waits=True)
+        tokens_per_s = tokens_answered(self._all, busy.n_good) / busy.seconds
+        figures.note("tokens/s", "all, 64 connections", tokens_per_s)
+        self._note(figures, "all, 64 connections", busy)
+        self._note_wait(figures, busy, tokens_per_s)
+        rate = LOAD * busy.n_good / busy.seconds
+        alone = self._together(rate, ["short"])["short"]
+        self._note(figures, "short, without the others", alone)
+        for name, loaded in self._together(rate, list(self._classes)).items():
+            self._note(figures, f"{name}, at 70 %", loaded)
+            figures.note("requests/s", f"{name}, at 70 %", loaded.n_good / loaded.seconds)
+
+    def _together(self, rate: float, names: Sequence[str]) -> dict[str, Loaded]:
+        """Load with several classes at a time, each at its share of `rate` requests/s."""
+        with ThreadPoolExecutor(len(names)) as clients:
+            sent = {name: clients.submit(self._class_load, name, rate) for name in names}
+            return {name: future.result() for name, future in sent.items()}
+
+    def _class_load(self, name: str, rate: float) -> Loaded:
+        """Load with one class: so many connections with such pauses that together they ask at the class's rate."""
+        share = len(self._classes[name]) / len(self._all)
+        pause_ms = CONNECTIONS_A_CLASS / max(rate * share, 1e-3) * 1e3
+        return self._drive(name, self._classes[name], CONNECTIONS_A_CLASS, self._seconds, pause_ms)
+
+    def _drive(
+        self,
+        name: str,
+        questions: Sequence[Question],
+        connections: int,
+        seconds: float,
+        pause_ms: float = 0.0,
+        *,
+        waits: bool = False,
+    ) -> Loaded:
+        requests = [request_of(OURS, question, self._port) for question in questions]
+        return drive(
+            requests, self._port, self._work,
+            connections=connections, seconds=seconds, pause_ms=pause_ms, waits=waits, name=name,
+        )  # fmt: skip
+
+    def _note(self, figures: Figures, system: str, loaded: Loaded) -> None:
+        progress(f"  {system}: {loaded.n_good} answered in {loaded.seconds:.1f} s")
+        figures.note("p50 ms", system, loaded.p50_ms)
+        figures.note("p99 ms", system, loaded.p99_ms)
+        if loaded.n_refused or loaded.n_broken:
+            figures.note("refused", system, loaded.n_refused)
+            figures.note("broken", system, loaded.n_broken)
+
+    def _note_wait(self, figures: Figures, busy: Loaded, tokens_per_s: float) -> None:
+        """Note the longest wait of closed-loop load, and its bound: before a row lies at most what all others sent."""
+        sizes = sorted((question.n_tokens for question in self._all), reverse=True)
+        budget_tokens = max(1, min(TOKEN_BUDGET, int(tokens_per_s * MAX_BATCH_MS / 1e3)))
+        bound_s = wait_bound_s(sum(sizes[: BUSY_CONNECTIONS - 1]), sizes[0], budget_tokens, tokens_per_s)
+        figures.note("longest wait ms", "all, 64 connections", busy.longest_wait_s * 1e3)
+        figures.note("bound of the wait ms", "all, 64 connections", bound_s * 1e3)
+
+
+def _holds(figures: Figures) -> Iterator[Hold]:
+    p50: Mapping[str, float] = figures.median("p50 ms")
+    p99: Mapping[str, float] = figures.median("p99 ms")
+    waits, bounds = figures.found["longest wait ms"], figures.found["bound of the wait ms"]
+    shares = [
+        wait / bound
+        for system in waits
+        for wait, bound in zip(waits[system], bounds[system], strict=True)
+    ]  # fmt: skip
+    yield at_most("longest wait as a share of its bound", max(shares), 1.0)
+    without = p99["short, without the others"]
+    yield at_most(
+        "p99 of short rows over theirs without the others", p99["short, at 70 %"] / without, MOST_TIMES_WITHOUT
+    )
+    for name in ("short", "long"):
+        yield at_most(
+            f"p99 of {name} at 70 % over a lone one", p99[f"{name}, at 70 %"] / p50[f"lone {name}"], MOST_TIMES_LONE
+        )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,225 @@
+"""Systems that answer over HTTP: started on 127.0.0.1, asked once to see that they answer, ended with all they started.
+
+Ours stands as users start it (`local.model_server`: Ray Serve behind HAProxy); peers stand in their own environments.
+Says how each is asked: texts or ids. Must not know load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.catalogs import HEAD, MODEL, write_catalog
+from benchmarks.contest import ROOT, SYSTEMS, SystemFailed
+from benchmarks.load import HOST, http_request
+from local import model_server
+from local.place import Place
+from local.ports import ports
+from local.processes import listeners
+from local.ray_place import end_leftovers, environment, fresh_temp, temp_dir
+from shared.messages import InferCall, Tensor
+from shared.wire import decode_inferred, encode_call
+from tests.serve_live.tree import descendants
+
+Kind = Literal["ours", "litserve", "ray", "infinity"]
+START_S, STOP_S, POLL_S = 300.0, 20.0, 0.5
+MOST_FAULTS = 10  # a system that says 500 so often will not get better
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`."""
+
+    name: str
+    kind: Kind
+    variant: str = ""
+    environment: str = ".venv"
+    sent: Literal["ids", "texts"] = "ids"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return ROOT / self.environment / "bin" / "python"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its environment was made."""
+        return self.python.exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Rows that go in one request, as ids and as the texts they come from."""
+
+    rows: tuple[tuple[int, ...], ...]
+    texts: tuple[str, ...]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all rows."""
+        return sum(map(len, self.rows))
+
+
+def request_of(served: Served, question: Question, port: int) -> bytes:
+    """Return the HTTP request that asks a system a question."""
+    if served.kind == "ours":
+        flat = [token for row in question.rows for token in row]
+        body = encode_call(InferCall(MODEL, HEAD, Tensor.ints(flat), Tensor.ints(map(len, question.rows))))
+        return http_request(f"/v2/models/{MODEL}/infer", body.headers, body.data, port)
+    paths = {"litserve": "/predict", "ray": "/", "infinity": "/classify"}
+    asked: dict[str, Any] = {"rows": question.rows}
+    if served.sent == "texts":
+        asked = {"model": MODEL, "input": question.texts, "raw_scores": False}
+    data = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return http_request(paths[served.kind], {"content-type": "application/json"}, data, port)
+
+
+@contextmanager
+def standing(served: Served, checkpoint: Path) -> Iterator[int]:
+    """Start a system over a checkpoint and yield its port, once it answers; end it afterwards.
+
+    Raises SystemFailed when it does not answer, answers something else than it was asked, or listens on other
+    addresses than this machine's own.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        place = Place(ROOT, Path(home))
+        start = _standing_ours if served.kind == "ours" else _standing_peer
+        with start(served, checkpoint, place) as (port, pid):
+            _check_loopback(served, pid)
+            yield port
+
+
+@contextmanager
+def _standing_ours(served: Served, checkpoint: Path, place: Place) -> Iterator[tuple[int, int]]:
+    catalog = write_catalog(place.home / "catalog.toml", checkpoint, dtype=served.variant or "bfloat16")
+    try:
+        try:
+            model_server.start(place, catalog)
+        except (RuntimeError, OSError) as error:
+            raise SystemFailed(f"{served.name}: {str(error)[-300:]}") from None
+        port = ports(place).serve
+        _check_answer(served, port)
+        yield port, int(json.loads((place.run / f"{model_server.NAME}.pid").read_text())["pid"])
+    finally:
+        model_server.stop(place)
+        shutil.rmtree(temp_dir(place), ignore_errors=True)
+
+
+@contextmanager
+def _standing_peer(served: Served, checkpoint: Path, place: Place) -> Iterator[tuple[int, int]]:
+    port = ports(place).serve
+    command, settings = _peer_command(served, checkpoint.resolve(), port, place)
+    with (place.log / "peer.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(word) for word in command], env=settings, cwd=place.home, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        _wait(served, process, port, place.log / "peer.log")
+        yield port, process.pid
+    finally:
+        _end(process)
+        if served.kind == "ray":
+            end_leftovers(place, STOP_S)
+            shutil.rmtree(temp_dir(place), ignore_errors=True)
+
+
+def _peer_command(
+    served: Served, checkpoint: Path, port: int, place: Place
+) -> tuple[list[str | Path], Mapping[str, str]]:
+    settings = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "HF_HUB_OFFLINE": "1"}
+    settings |= {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "PYTHONPATH": ""}
+    if served.kind == "infinity":
+        return [
+            served.python.parent / "infinity_emb", "v2", "--model-id", checkpoint, "--served-model-name", MODEL,
+            "--engine", "torch", "--device", "cpu", "--dtype", served.variant, "--host", HOST, "--port", str(port),
+            "--batch-size", "32", "--log-level", "error",
+        ], settings  # fmt: skip
+    script = SYSTEMS / ("serve_ray_batch.py" if served.kind == "ray" else "serve_litserve.py")
+    command: list[str | Path] = [
+        served.python, script, "--checkpoint", checkpoint, "--variant", served.variant, "--port", str(port),
+    ]  # fmt: skip
+    if served.kind == "ray":
+        command += ["--temp-dir", fresh_temp(place)]
+        settings |= {**environment(place, "haproxy"), "PYTHONPATH": str(SYSTEMS)}
+    return command, settings
+
+
+def _wait(served: Served, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until a peer answers a question."""
+    ends_s = time.monotonic() + START_S
+    failure, n_faults = "it never listened", 0
+    while time.monotonic() < ends_s and process.poll() is None and n_faults < MOST_FAULTS:
+        try:
+            _check_answer(served, port)
+        except SystemFailed as failed:
+            failure = str(failed)
+            n_faults += "HTTP Error 500" in failure
+            time.sleep(POLL_S)
+        else:
+            return
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    raise SystemFailed(f"{served.name}: {failure}; its log ends: {' '.join(said)[:300]}")
+
+
+def _check_answer(served: Served, port: int) -> None:
+    """Ask about two texts. Raises SystemFailed for anything else than two answers."""
+    question = Question(((0, 5, 6, 2), (0, 7, 2)), ("one text", "another"))
+    head, _, data = request_of(served, question, port).partition(b"\r\n\r\n")
+    first, *lines = head.decode("ascii").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    asked = urllib.request.Request(f"http://{HOST}:{port}{first.split()[1]}", data, headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=30.0) as answer:  # noqa: S310 - likewise
+            said, about = answer.read(), dict(answer.headers.items())
+    except (OSError, urllib.error.URLError) as error:
+        raise SystemFailed(f"{served.name}: {error}") from None
+    if served.kind == "ours":
+        n_answers = decode_inferred(about, said).outputs["logits"].shape[0]
+    else:
+        found = json.loads(said)
+        n_answers = len(found.get("data") or found["answers"])
+    if n_answers != len(question.rows):
+        raise SystemFailed(f"{served.name}: got {n_answers} answers to {len(question.rows)} texts")
+
+
+def _check_loopback(served: Served, pid: int) -> None:
+    """Raise SystemFailed where any of a system's processes listens beyond this machine."""
+    found: set[tuple[str, int]] = set()
+    for member in descendants(pid):
+        try:
+            found |= listeners(member)
+        except OSError:
+            continue  # it has ended
+    if outside := sorted(port for address, port in found if address not in LOOPBACK):
+        raise SystemFailed(f"{served.name}: listens beyond 127.0.0.1, on ports {outside}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a peer and what it started: it leads a session of its own."""
+    for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
+        try:
+            if number == signal.SIGTERM:
+                process.send_signal(number)
+            else:
+                os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,226 @@
+"""Served over HTTP, against the engine alone and against served peers, under load from a compiled client.
+
+    python -m benchmarks.serving [--size base|mini] [--only NAME ...] [--rounds N] [--seconds S]
+
+Requests of one text with 1, 64 and 256 connections, requests of 32 texts with 1 and 8 (as many texts at a time as 32
+and 256 connections of one). Ours stands as users start it, behind HAProxy, and is sent ids in the packed binary form;
+LitServe and Ray are sent the same ids as JSON (no tokenizer runs in them), infinity is sent the texts and runs mini's
+tokenizer, which makes as many tokens. Systems stand one at a time, in turn A B A B, so that none takes cores from
+another; tokens/s counts the tokens of the requests that were answered with 200.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.catalogs import MODEL
+from benchmarks.checkpoints import add_tokenizer, config_of, make
+from benchmarks.contest import System, SystemFailed, contest
+from benchmarks.limit import tokens_per_s
+from benchmarks.load import HOST, Loaded, client_note, drive, say_client
+from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
+from benchmarks.servers import Question, Served, request_of, standing
+from benchmarks.workload import rows_of, texts_of
+
+PEERS, INFINITY = ".venv-peers", ".venv-infinity"
+OURS = "glossa, Ray Serve, HAProxy"
+ENGINE = "glossa engine alone"
+INFINITY_NAME = "infinity bf16 (texts)"
+SYSTEMS = (
+    Served(OURS, "ours", "bfloat16"),
+    Served("LitServe, OpenVINO bf16, 64 sorted 16", "litserve", "openvino-16-64", PEERS),
+    Served("LitServe, OpenVINO bf16, one by one", "litserve", "openvino-1-1", PEERS),
+    Served("LitServe, transformers bf16, 32", "litserve", "transformers-32-32", PEERS),
+    Served("Ray @serve.batch, OpenVINO bf16, 64 sorted 16", "ray", "openvino-16-64", PEERS),
+    Served("Ray @serve.batch, transformers bf16, 32", "ray", "transformers-32-32", PEERS),
+    Served(INFINITY_NAME, "infinity", "bfloat16", INFINITY, sent="texts"),
+)
+SINGLES, OF_32 = (1, 64, 256), (1, 8)
+TEXTS_A_REQUEST = 32
+SHARE_OF_ENGINE = {"base": 0.9, "mini": 0.4}
+TIMES_BEST_PEER, TIMES_INFINITY, LONE_MS = 1.5, 6.0, 3.0
+N_ROUNDS, SECONDS, WARM_UP_S, QUICK_S = 2, 10.0, 3.0, 1.0
+QUICK_SYSTEMS = (OURS, "LitServe, OpenVINO bf16, 64 sorted 16")
+ENGINE_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How load comes: texts a request, connections."""
+
+    n_texts: int
+    connections: int
+
+    @property
+    def name(self) -> str:
+        """What the shape is called in a row."""
+        return f"{self.n_texts} x {self.connections}"
+
+
+SHAPES = (*(Shape(1, n) for n in SINGLES), *(Shape(TEXTS_A_REQUEST, n) for n in OF_32))
+LONE, BUSY = Shape(1, 1), Shape(1, 64)
+
+
+@dataclass(slots=True)
+class Figures:
+    """What all rounds came to: metric -> system -> figures."""
+
+    found: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+
+    def note(self, metric: str, system: str, value: float) -> None:
+        """Keep one figure."""
+        self.found[metric][system].append(value)
+
+    def median(self, metric: str) -> dict[str, float]:
+        """Return the median of each system that has the metric."""
+        return {system: row_of(system, metric, values).value for system, values in self.found.get(metric, {}).items()}
+
+    def rows(self, note: str) -> Iterator[Row]:
+        """Yield a row of each metric and system; `note` says what is special about the client."""
+        for metric, systems in self.found.items():
+            yield from (row_of(system + note, metric, values) for system, values in systems.items())
+
+
+def main() -> int:
+    """Measure one size."""
+    parser = options(__doc__)
+    parser.add_argument("--size", choices=SHARE_OF_ENGINE, default="base")
+    parser.add_argument("--mix", choices=("sib-mix", "short"), default="sib-mix")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="peers whose name holds one of these; ours always")
+    parser.add_argument("--rounds", type=int, help=f"how often each system is started and measured ({N_ROUNDS})")
+    parser.add_argument("--seconds", type=float, help=f"how long each load lasts ({SECONDS:g})")
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
+    chosen = parser.parse_args()
+    say_client()
+    checkpoint = add_tokenizer(make(chosen.size, "classification", chosen.checkpoints))
+    rows, texts = rows_of(chosen.mix, config_of(chosen.size).vocab_size), texts_of(chosen.mix)
+    figures = Figures()
+    with tempfile.TemporaryDirectory() as work:
+        for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
+            progress(f"round {number + 1}")
+            _round(chosen, checkpoint, (rows, texts), Path(work), figures)
+    workload = f"{chosen.size}, {chosen.mix}"
+    report = Report("serving", workload, tuple(figures.rows(client_note())), tuple(_holds(figures, chosen.size)))
+    return finish([report], as_json=chosen.json)
+
+
+def questions_of(rows: Sequence[Sequence[int]], texts: Sequence[str], n_texts: int) -> list[Question]:
+    """Return requests of `n_texts` texts each, in one fixed order without pattern."""
+    order = list(range(len(rows)))
+    random.Random(7).shuffle(order)
+    groups = [order[first : first + n_texts] for first in range(0, len(order), n_texts)]
+    return [Question(tuple(tuple(rows[i]) for i in group), tuple(texts[i] for i in group)) for group in groups]
+
+
+def tokens_answered(questions: Sequence[Question], n_good: int) -> int:
+    """Return the tokens of the first `n_good` requests, which were sent in turn, over and over."""
+    sizes = [question.n_tokens for question in questions]
+    n_times, n_left = divmod(n_good, len(sizes))
+    return n_times * sum(sizes) + sum(sizes[:n_left])
+
+
+def forward_s(port: int) -> tuple[float, int]:
+    """Return our server's seconds in forward passes so far, and how many calls it answered."""
+    with urllib.request.urlopen(f"http://{HOST}:{port}/v2/models/{MODEL}/stats", timeout=30.0) as answer:
+        facts = json.loads(answer.read())["model_stats"][0]["glossa"]
+    return float(facts["forward_s"]), int(facts["n_answered"])
+
+
+def _round(
+    chosen: argparse.Namespace,
+    checkpoint: Path,
+    workload: tuple[list[list[int]], list[str]],
+    work: Path,
+    figures: Figures,
+) -> None:
+    """Measure the limit, the engine alone, and each system, one after the other."""
+    config = config_of(chosen.size)
+    figures.note("tokens/s", "limit: bf16 matmul peak", tokens_per_s(config))
+    rows = workload[0][: 64 if chosen.quick else None]
+    alone = contest(
+        [System(ENGINE, "ours", "bfloat16")], checkpoint, rows, task="classification", n_rounds=ENGINE_PASSES, work=work
+    )
+    for rate in alone[ENGINE].tokens_per_s:
+        figures.note("tokens/s", ENGINE, rate)
+    for served in SYSTEMS:
+        if not _is_asked(served, chosen):
+            continue
+        if not served.is_there:
+            progress(f"  left out, no {served.environment} (make bench-peers): {served.name}")
+            continue
+        try:
+            with standing(served, checkpoint) as port:
+                _measure(served, port, workload, work, figures, chosen)
+        except SystemFailed as failure:
+            progress(f"  left out: {failure}")
+
+
+def _is_asked(served: Served, chosen: argparse.Namespace) -> bool:
+    if served.name == OURS:
+        return True
+    if chosen.only is not None:
+        return any(part.lower() in served.name.lower() for part in chosen.only)
+    return not chosen.quick or served.name in QUICK_SYSTEMS
+
+
+def _measure(
+    served: Served,
+    port: int,
+    workload: tuple[list[list[int]], list[str]],
+    work: Path,
+    figures: Figures,
+    chosen: argparse.Namespace,
+) -> None:
+    """Put every shape of load on a system that stands."""
+    seconds = chosen.seconds or (QUICK_S if chosen.quick else SECONDS)
+    for shape in SHAPES:
+        questions = questions_of(*workload, shape.n_texts)
+        requests = [request_of(served, question, port) for question in questions]
+        drive(requests, port, work, connections=shape.connections, seconds=min(seconds, WARM_UP_S))
+        before = forward_s(port) if served.kind == "ours" and shape == LONE else None
+        loaded = drive(requests, port, work, connections=shape.connections, seconds=seconds)
+        if before is not None:
+            after = forward_s(port)
+            passes_ms = (after[0] - before[0]) / max(1, after[1] - before[1]) * 1e3
+            figures.note("ms a lone request costs over its pass", served.name, loaded.mean_ms - passes_ms)
+        _note(served.name, shape, loaded, tokens_answered(questions, loaded.n_good), figures)
+
+
+def _note(name: str, shape: Shape, loaded: Loaded, n_tokens: int, figures: Figures) -> None:
+    figures.note(f"{shape.name}: tokens/s", name, n_tokens / loaded.seconds)
+    figures.note(f"{shape.name}: requests/s", name, loaded.n_good / loaded.seconds)
+    figures.note(f"{shape.name}: p50 ms", name, loaded.p50_ms)
+    figures.note(f"{shape.name}: p99 ms", name, loaded.p99_ms)
+    if loaded.n_refused or loaded.n_broken:
+        figures.note(f"{shape.name}: refused", name, loaded.n_refused)
+        figures.note(f"{shape.name}: broken", name, loaded.n_broken)
+    progress(f"  {name}: {shape.name}: {loaded.n_good} answered in {loaded.seconds:.1f} s")
+
+
+def _holds(figures: Figures, size: str) -> Iterator[Hold]:
+    """Yield the promises; those about a system that did not stand are left out."""
+    busy = figures.median(f"{BUSY.name}: tokens/s")
+    if OURS not in busy:
+        raise RuntimeError("our own server did not stand; nothing can be held")
+    alone = figures.median("tokens/s")[ENGINE]
+    yield at_least("share of the engine alone, 64 connections", busy[OURS] / alone, SHARE_OF_ENGINE[size])
+    peers = {name: rate for name, rate in busy.items() if name not in {OURS, INFINITY_NAME} and rate}
+    if peers:
+        best = max(peers, key=lambda name: peers[name])
+        yield at_least(f"times the best served peer ({best})", busy[OURS] / peers[best], TIMES_BEST_PEER)
+    if busy.get(INFINITY_NAME):
+        yield at_least("times infinity", busy[OURS] / busy[INFINITY_NAME], TIMES_INFINITY)
+    lone: Mapping[str, float] = figures.median("ms a lone request costs over its pass")
+    yield at_most("ms a lone request costs over its pass", lone[OURS], LONE_MS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,64 @@
+"""The infer function in a process of its own, as the Lambda runtime keeps it, asking one event after the other.
+
+Settings come from the environment. For each line `{"events": FILE, "first": N, "seconds": S}` on standard input it
+handles the events in turn from the Nth on and writes one JSON line: tokens, answers, and milliseconds of each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+OK = 200
+
+
+def main() -> None:
+    """Load the function, say so, then work for each line."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # what the function logs is no answer
+    from functions.infer.handler import handler  # noqa: PLC0415 - logs while it loads
+    from tests.events import FakeContext, request  # noqa: PLC0415 - likewise
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    say({"ready": True})
+    for line in sys.stdin:
+        asked = json.loads(line)
+        bodies = json.loads(Path(asked["events"]).read_text(encoding="utf-8"))
+        events = [request("POST", "/v1/text-classification", json.dumps(body)) for body in bodies]
+        say(work(handler, FakeContext(), events, asked["first"], asked["seconds"]))
+
+
+def work(handler: Any, context: Any, events: list[Any], first: int, seconds: float) -> dict[str, Any]:
+    """Handle events in turn for so many seconds; `own_ms` is what a call took beside its time with the server."""
+    began = time.perf_counter()
+    took_ms, own_ms = [], []
+    n_tokens = n_failed = 0
+    number = first
+    while time.perf_counter() - began < seconds:
+        called = time.perf_counter()
+        answer = handler(events[number % len(events)], context)
+        took = (time.perf_counter() - called) * 1e3
+        number += 1
+        if answer["statusCode"] != OK:
+            n_failed += 1
+            continue
+        body = json.loads(answer["body"])
+        took_ms.append(took)
+        own_ms.append(took - body["timings_ms"]["queue"] - body["timings_ms"]["infer"])
+        n_tokens += sum(body["usage"]["n_tokens"])
+    return {
+        "seconds": time.perf_counter() - began,
+        "n_tokens": n_tokens,
+        "n_failed": n_failed,
+        "took_ms": took_ms,
+        "own_ms": own_ms,
+    }
+
+
+if __name__ == "__main__":
+    main()
