@@ -29,8 +29,11 @@ typedef struct {
 
 typedef struct { double score; int32_t length, unit; } Node; /* the best path to a byte: its last piece */
 
+typedef struct { int32_t start, end; } Span; /* half-open, in code points of the text */
+
 typedef struct { /* buffers and their sizes come from the caller, the rest is set here */
-    int32_t *ids, *starts, *ends;
+    int32_t *ids;
+    Span *spans;
     uint8_t *word_starts;
     uint8_t *word;   /* the word being read, normalized */
     int32_t *places; /* of each byte of it: the code point of the text that it stands for */
@@ -102,17 +105,18 @@ static int segment(const Model *m, State *s, const uint8_t *word, const int32_t 
             if (s->n_tokens >= s->capacity)
                 return FULL;
             s->ids[s->n_tokens] = id;
-            s->ends[s->n_tokens] = places[at - 1] + 1;
+            s->spans[s->n_tokens].end = places[at - 1] + 1;
             s->word_starts[s->n_tokens] = 0;
             s->n_tokens++;
         }
         run_end = id == m->unk_id ? end : 0;
-        s->starts[s->n_tokens - 1] = places[end];
+        s->spans[s->n_tokens - 1].start = places[end];
     }
     for (int64_t i = first, j = s->n_tokens - 1; i < j; i++, j--) {
-        int32_t id = s->ids[i], from = s->starts[i], to = s->ends[i];
-        s->ids[i] = s->ids[j], s->starts[i] = s->starts[j], s->ends[i] = s->ends[j];
-        s->ids[j] = id, s->starts[j] = from, s->ends[j] = to;
+        int32_t id = s->ids[i];
+        Span span = s->spans[i];
+        s->ids[i] = s->ids[j], s->spans[i] = s->spans[j];
+        s->ids[j] = id, s->spans[j] = span;
     }
     s->word_starts[first] = 1;
     return 0;

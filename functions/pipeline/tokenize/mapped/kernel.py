@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import struct
 import threading
 from pathlib import Path
 from typing import Any, Final
+
+from functions.pipeline.tokenize.tokenizer import Encoded
 
 UNSURE: Final = -1  # text whose clusters the kernel does not judge
 FULL: Final = -2
@@ -17,7 +20,7 @@ MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64"
 KEPT_BYTES = 1 << 16  # buffers for longer words are not kept
 UNIT_BYTES = 16
 NODE_BYTES = 16
-Tokens = tuple[list[int], list[int], list[int], list[bool], bool]  # ids, starts, ends, word starts, merged
+SPAN = struct.Struct("=ii")
 
 
 class Model(ctypes.Structure):
@@ -35,7 +38,7 @@ class _State(ctypes.Structure):
     """`State` of the kernel: where it writes, and what it keeps while it reads a text."""
 
     _fields_ = [
-        *[(name, ctypes.c_void_p) for name in ("ids", "starts", "ends", "word_starts", "word", "places", "nodes")],
+        *[(name, ctypes.c_void_p) for name in ("ids", "spans", "word_starts", "word", "places", "nodes")],
         *[(name, ctypes.c_int64) for name in ("capacity", "word_capacity", "n_tokens", "n_word")],
         *[(name, ctypes.c_int32) for name in ("cursor", "is_inserted", "has_output")],
         ("flags", ctypes.c_uint32),
@@ -47,13 +50,13 @@ class _Buffers:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        sizes = (4 * n, 4 * n, 4 * n, n, n, 4 * n, NODE_BYTES * (n + 1))
+        sizes = (4 * n, SPAN.size * n, n, n, 4 * n, NODE_BYTES * (n + 1))
         self.memory = tuple((ctypes.c_uint8 * size)() for size in sizes)
         self.state = _State(*map(ctypes.addressof, self.memory), n, n)
         self.address = ctypes.addressof(self.state)
-        whole = [memoryview(array).cast("B") for array in self.memory]
-        self.ids, self.starts, self.ends = (view.cast("i") for view in whole[:3])
-        self.word_starts: Any = whole[3].cast("?")
+        ids, self.spans, word_starts = (memoryview(array).cast("B") for array in self.memory[:3])
+        self.ids: Any = ids.cast("i")
+        self.word_starts: Any = word_starts.cast("?")
 
 
 class Kernel:
@@ -76,14 +79,17 @@ class Kernel:
         self.build.restype = ctypes.c_int64
         self._kept = threading.local()
 
-    def encode(self, model: Model, text: bytes, place: int = 0) -> Tokens | None:
-        """Return the tokens of UTF-8 text whose first code point is at `place`; None where the kernel is unsure."""
+    def encode(self, model: Model, text: bytes, place: int = 0) -> tuple[Encoded, bool] | None:
+        """Return the tokens of UTF-8 text whose first code point is at `place`, and whether spans may lack code points.
+
+        None where the kernel is unsure.
+        """
         found, buffers = self._read(model, text, place)
         if found == UNSURE:
             return None
-        columns = (buffers.ids, buffers.starts, buffers.ends)
-        ids, starts, ends = (column[:found].tolist() for column in columns)
-        return ids, starts, ends, buffers.word_starts[:found].tolist(), bool(buffers.state.flags)
+        spans: tuple[Any, ...] = tuple(SPAN.iter_unpack(buffers.spans[: SPAN.size * found]))
+        ids, word_starts = tuple(buffers.ids[:found].tolist()), tuple(buffers.word_starts[:found].tolist())
+        return Encoded(ids, spans, word_starts), bool(buffers.state.flags)
 
     def ids(self, model: Model, text: bytes) -> list[int] | None:
         """Return the ids alone; None where the kernel is unsure."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,14 +54,16 @@ class MappedTokenizer:
 
     def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - one set of rules for all
         """Return the ids of the whole text and where each stands; special tokens are not added."""
-        if any(char in text for char in self._opening) and self._cuts.search(text):
-            return self._encode_cut(text)
+        for char in self._opening:
+            if char in text and self._cuts.search(text):
+                return self._encode_cut(text)
         found = self._kernel.encode(self._model, text.encode())
         if found is None:
             return self._library.encode(text)
-        ids, starts, ends, word_starts, merged = found
-        spans = tuple(zip(starts, ends, strict=True))
-        return Encoded(tuple(ids), tuple(whole_characters(text, spans)) if merged else spans, tuple(word_starts))
+        encoded, some_merged = found
+        if some_merged:
+            return replace(encoded, offsets=tuple(whole_characters(text, encoded.offsets)))
+        return encoded
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Return the ids alone."""
@@ -111,10 +114,10 @@ class MappedTokenizer:
             found = self._kernel.encode(self._model, text[start:end].encode(), start)
             if found is None:
                 return self._library.encode(text)
-            ids += found[0]
-            spans += zip(found[1], found[2], strict=True)
-            word_starts += found[3]
-            some_merged |= found[4]
+            ids += found[0].ids
+            spans += found[0].offsets
+            word_starts += found[0].word_starts
+            some_merged |= found[1]
         return Encoded(tuple(ids), tuple(whole_characters(text, spans) if some_merged else spans), tuple(word_starts))
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, int | None]]:

@@ -1,0 +1,80 @@
+"""One tokenizer in a process of its own: loads, says time and memory, then reads the texts when asked.
+
+Takes `--system glossa|tokenizers|sentencepiece --folder F --texts FILE`; a line "ids" or "spans" on standard input is a
+round, answered by its seconds. Texts are read one by one, as the desks read them; where a library has a faster way for
+many (`tokenizers`, ids alone), that is what is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Round = Callable[[list[str]], object]
+KIBIBYTE = 1024
+
+
+def glossa(folder: Path) -> tuple[dict[str, Round], float]:
+    """Map the prebuilt form, sha256 checked, as functions do."""
+    from functions.pipeline.tokenize.load import load_tokenizers  # noqa: PLC0415 - each process pays for its own system
+    from shared.catalog import load_catalog  # noqa: PLC0415 - likewise
+
+    began_s = time.perf_counter()
+    [tokenizer] = load_tokenizers(load_catalog(folder / "catalog.toml"), folder / "artifacts").values()
+    found: Any = tokenizer
+    found.encode("a")
+    load_s = time.perf_counter() - began_s
+    return {
+        "ids": lambda texts: [found.ids(text) for text in texts],
+        "spans": lambda texts: [found.encode(text) for text in texts],
+    }, load_s
+
+
+def tokenizers(folder: Path) -> tuple[dict[str, Round], float]:
+    """Load tokenizer.json by the reference's library."""
+    from tokenizers import Tokenizer  # noqa: PLC0415 - likewise
+
+    began_s = time.perf_counter()
+    found = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    found.encode("a")
+    load_s = time.perf_counter() - began_s
+
+    def spans(texts: list[str]) -> object:
+        return [(e.ids, e.offsets) for e in (found.encode(text, add_special_tokens=False) for text in texts)]
+
+    return {
+        "ids": lambda texts: [e.ids for e in found.encode_batch_fast(texts, add_special_tokens=False)],
+        "spans": spans,
+    }, load_s
+
+
+def main() -> None:
+    """Load, then answer rounds until the input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--system", choices=("glossa", "tokenizers"))
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--texts", type=Path)
+    asked = parser.parse_args()
+    texts = json.loads(asked.texts.read_text(encoding="utf-8"))
+    rounds, load_s = {"glossa": glossa, "tokenizers": tokenizers}[asked.system](asked.folder)
+    print(json.dumps({"load_s": load_s, "peak_bytes": _peak_bytes()}), flush=True)
+    for line in sys.stdin:
+        read = rounds[line.strip()]
+        began_s = time.perf_counter()
+        read(texts)
+        print(json.dumps({"seconds": time.perf_counter() - began_s, "peak_bytes": _peak_bytes()}), flush=True)
+
+
+def _peak_bytes() -> int:
+    """Return the most memory since this program began; `ru_maxrss` would count what its parent held."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * KIBIBYTE
+
+
+if __name__ == "__main__":
+    main()
