@@ -19,13 +19,14 @@ from tempfile import TemporaryDirectory
 
 from local import emulator
 from local.place import ROOT, Place
-from tests.killed.run import compare
+from tests.killed.run import cancel_job, compare, model_server
 from tests.simulator.mutations import MUTATIONS
 from tests.simulator.scenarios import LARGE, SMALL
 from tests.simulator.search import Finding, all_pairs, broken, catch, pairs, sampled, singles
 from tests.unit.functions.batch.cloud import REGION
 
 LARGE_SEEDS, SMALL_SEEDS = 50, 60  # of each scenario
+CANCEL_S = 2.0
 PAIRED = (0, 2, 4, 7, 8)  # small scenarios in which two faults are tried together
 Step = tuple[str, Callable[[], Finding | int]]
 
@@ -74,13 +75,18 @@ def kill(n_records: int) -> bool:
         place = Place(ROOT, Path(home))
         try:
             os.environ.update(emulator.CREDENTIALS, AWS_DEFAULT_REGION=REGION, AWS_ENDPOINT_URL=emulator.start(place))
-            calm, killed, differing = compare(n_records)
+            calm, killed, wrong = compare(n_records)
+            with model_server() as url:
+                late_s, wrong_too = cancel_job(url, n_records // 2)
         finally:
             emulator.stop(place)
     print(f"left alone: {calm}\nkilled:     {killed}", flush=True)
-    for difference in differing:
-        print(f"BROKEN    {difference}", flush=True)
-    return not differing
+    print(f"cancelled:  the model was asked last {late_s:.2f} s after the answer (at most {CANCEL_S})", flush=True)
+    if late_s > CANCEL_S:
+        wrong_too.append("a shard was begun too late")
+    for each in (*wrong, *wrong_too):
+        print(f"BROKEN    {each}", flush=True)
+    return not wrong and not wrong_too
 
 
 def simulate(n_processes: int) -> bool:

@@ -86,7 +86,7 @@ def serve_model(said: Connection) -> None:
 
 
 def serve(step: str, place: Place, said: Connection, seed: int) -> None:
-    """Handle the messages of one queue, or sweep, until killed; says when each begins and ends."""
+    """Handle the messages of one queue, or sweep, until killed; says when it begins, asks the model and ends."""
     random.seed(seed)
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     doors = place.doors()
@@ -97,10 +97,10 @@ def serve(step: str, place: Place, said: Connection, seed: int) -> None:
             with _reported(said, "sweep"):
                 sweeper.run(lambda: LIFE_S)
     else:
-        _poll(step, place, said, _handler(step, place, doors))  # type: ignore[arg-type] # a step
+        _poll(step, place, said, _handler(step, place, doors, said))  # type: ignore[arg-type] # a step
 
 
-def _handler(step: str, place: Place, doors: Doors) -> Any:
+def _handler(step: str, place: Place, doors: Doors, said: Connection) -> Any:
     if step == "plan":
         planner = Planner(doors, mini_catalog(), "c" * 64, max_records=place.max_records)
         return lambda event: planner.answer(event, lambda: LIFE_S)
@@ -110,6 +110,7 @@ def _handler(step: str, place: Place, doors: Doors) -> Any:
     replica = ReplicaClient(place.replica_url)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        said.send(("model", time.monotonic()))
         return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
 
     worker = Worker(doors, respond, time.monotonic)

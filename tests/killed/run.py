@@ -34,6 +34,7 @@ FILES, WORKERS = 10, 3
 SPEED = 30.0  # of the fleet's time
 VISIBLE_S = 1200.0  # of the fleet's time until a message comes again: longer than any function lives
 KILLED, DOUBLED = 0.10, 0.20
+OTHERS = {"plan": 5.0, "finalize": 5.0, "sweep": 0.3}  # times as often: they have few messages
 MOST_S = 420.0  # of one job
 FORK = get_context("fork")
 
@@ -91,6 +92,7 @@ class Fleet:
     def __init__(self, place: Place, n_workers: int, killed: float, seed: int) -> None:
         self._random = random.Random(seed)
         self._killed = killed
+        self.last_asked_s = 0.0  # on the monotonic clock, which all processes share
         self.deaths: Counter[str] = Counter()
         self.handled: Counter[str] = Counter()
         steps = ["plan", "finalize", "sweep", *["work"] * n_workers]
@@ -113,14 +115,17 @@ class Fleet:
 
     def _hear(self, member: Member) -> None:
         try:
-            what, _ = member.hears.recv()
+            what, told = member.hears.recv()
         except EOFError:
             member.process.join()
             raise RuntimeError(f"a {member.step} process ended by itself ({member.process.exitcode})") from None
+        if what == "model":
+            self.last_asked_s = told
+            return
         member.busy = what == "begun"
         if member.busy:
             self.handled[member.step] += 1
-            doomed = self._random.random() < self._killed * (1 if member.step == "work" else 0.5)
+            doomed = self._random.random() < self._killed * OTHERS.get(member.step, 1.0)
             member.doomed_s = time.monotonic() + self._random.random() * 0.15 if doomed else 0.0
 
     def _kill(self, member: Member) -> None:
@@ -156,6 +161,37 @@ def run_job(url: str, n_records: int, *, faults: bool, seed: int, speed: float) 
     ended = _read(doors, _job(doors, job))
     ended.seconds, ended.deaths, ended.handled = seconds, fleet.deaths, fleet.handled
     return ended
+
+
+def cancel_job(url: str, n_records: int, *, speed: float = SPEED) -> tuple[float, list[str]]:
+    """Cancel a job when a quarter of its shards has ended, and watch it for long.
+
+    Returns how many seconds after the answer the model was asked last (below 0: before it), and what is wrong.
+    """
+    settings = make_resources(f"-cancelled-{os.getpid()}", speed)
+    place = Place(settings, url, wall_clock_ms(), speed, DOUBLED, max(5, n_records // 400))
+    doors = place.doors()
+    job = _submit(doors, n_records)
+    fleet = Fleet(place, WORKERS, KILLED, seed=2)
+    ends_s = time.monotonic() + MOST_S
+    try:
+        while not (now := _job(doors, job)).n_shards or now.shards_done < now.n_shards / 4:
+            fleet.watch(0.1)
+            if time.monotonic() > ends_s:
+                raise TimeoutError(f"the job is {now}")
+        Jobs(doors).cancel(TENANT, job)
+        answered_s = time.monotonic()
+        while _job(doors, job).state != machine.CANCELLED and time.monotonic() < ends_s:
+            fleet.watch(0.1)
+        ended = _job(doors, job)
+        fleet.watch(2 * VISIBLE_S / speed)  # every message that is left comes again
+    finally:
+        fleet.end()
+    after, counts = _job(doors, job), _read(doors, ended)
+    wrong = [f"the job changed after its end: {ended} {after}"] if after != ended else []
+    if (ended.state, counts.n_manifests) != (machine.CANCELLED, 1) or len(counts.rows) != ended.records_ok:
+        wrong.append(f"the job is {ended.state} with {counts.n_manifests} manifests and {len(counts.rows)} rows")
+    return fleet.last_asked_s - answered_s, wrong
 
 
 def _submit(doors: Doors, n_records: int) -> str:

@@ -54,7 +54,12 @@ class Scenario:
         """Let the model refuse the bad records."""
         if self.poisoned:
             world.echo.poisons = self.bad
-            world.echo.poison_error = _refused
+            world.echo.poison_error = self.refusal
+
+    @staticmethod
+    def refusal() -> GlossaError:
+        """Return what the model says of a bad record."""
+        return Unprocessable("got a text that is refused")
 
     def drop(self, world: World) -> str:
         """Put the object into the inbox; return its job."""
@@ -79,10 +84,6 @@ class Scenario:
     def _data(self, texts: list[str]) -> bytes:
         data = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
         return gzip.compress(data, mtime=0) if self.packed else data
-
-
-def _refused() -> GlossaError:
-    return Unprocessable("got a text that is refused")
 
 
 SMALL = (

@@ -59,6 +59,32 @@ def test_poison_is_redriven_after_the_fix_exactly_once() -> None:
     assert before["parts"][:6] == stored["parts"][:6]
 
 
+def test_one_record_in_a_hundred_is_bad_and_only_those_fail() -> None:
+    """Broken lines and texts that the model refuses: exactly their rows are errors; the fix mends what it can, once."""
+    world = World(max_records=64)
+    world.recipe()
+    lines = [json.dumps({"text": f"text {i}"}).encode() for i in range(1000)]
+    broken = {7: b"{", 250: b'{"text": "\xff"}', 511: b"", 512: b'{"text": " "}', 999: b'{"id": 3}'}
+    refused = {100, 101, 640, 700, 998}
+    for i, line in broken.items():
+        lines[i] = line
+    world.echo.poisons = {f"text {i}" for i in refused}
+    world.echo.poison_error = lambda: Unprocessable("got a text that breaks")
+    job = world.drop("in.jsonl", b"\n".join(lines) + b"\n")
+    world.run(copies=2)
+    assert_whole(world, job, [None if i in {*broken, *refused} else f"text {i}" for i in range(1000)])
+    assert (world.job(job).state, world.job(job).records_failed) == (machine.PARTIALLY_SUCCEEDED, 10)
+    world.echo.poison_error = None
+    n_calls = len(world.echo.calls)
+    assert redrive(world.doors, TENANT, job)[1]
+    assert not redrive(world.doors, TENANT, job)[1]
+    world.run(copies=2)
+    assert_whole(world, job, [None if i in broken else f"text {i}" for i in range(1000)])
+    touched = {i // 64 for i in (*broken, *refused)}
+    assert len(world.echo.calls) - n_calls == len(touched)
+    assert {shard.record // 64 for shard in world.shards(job) if shard.generation} == touched
+
+
 def test_each_redrive_has_one_manifest_that_names_the_one_before() -> None:
     """A redrive that mends nothing ends as before, in a manifest of its own; the old one stays as it was."""
     world, job = poisoned()
