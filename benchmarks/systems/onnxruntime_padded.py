@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 import worker
@@ -24,6 +25,7 @@ def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
     _export(options, path)
     if precision == "int8":
         whole, path = path, path.with_suffix(".int8.onnx")
+        _forget_shapes(whole)
         quantize_dynamic(whole, path, weight_type=QuantType.QInt8, use_external_data_format=True)
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
@@ -37,6 +39,13 @@ def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
             session.run(None, {"input_ids": ids, "attention_mask": mask})
 
     return one_pass
+
+
+def _forget_shapes(path: Path) -> None:
+    """Drop the shapes the exporter noted between operators: folding made some wrong, and the quantizer minds."""
+    graph = onnx.load(path, load_external_data=False)
+    del graph.graph.value_info[:]
+    onnx.save(graph, path)
 
 
 def _export(options: argparse.Namespace, path: Path) -> None:
