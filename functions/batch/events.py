@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+SEQUENCER_CHARS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
@@ -28,14 +30,22 @@ class ObjectCreated:
         """What tells this content of the key from another: version id, else etag, else sequencer."""
         return self.version or self.etag or self.sequencer or ""
 
+    def order(self) -> tuple[str, str, str]:
+        """Return what sorts the writes of a key by time; sequencers are hexadecimal numbers of any length."""
+        return self.bucket, self.key, (self.sequencer or "").lower().rjust(SEQUENCER_CHARS, "0")
+
 
 def parse_event(event: Mapping[str, Any]) -> tuple[ObjectCreated, ...]:
-    """Return the objects an S3 event speaks of; empty for every event that makes no object."""
+    """Return the objects an S3 event speaks of, those of one key in the order they were written.
+
+    Empty for every event that makes no object.
+    """
     if event.get("source") == "aws.s3":
         return tuple(_from_eventbridge(event))
     records = event.get("Records")
     if isinstance(records, list):
-        return tuple(found for record in records if (found := _from_notification(record)) is not None)
+        found = (made for record in records if (made := _from_notification(record)) is not None)
+        return tuple(sorted(found, key=ObjectCreated.order))
     return ()
 
 

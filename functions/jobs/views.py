@@ -20,7 +20,7 @@ def job_json(job: Job, now_ms: int, plan: Plan | None = None) -> dict[str, objec
         "source": job.source,
         **({"recipe": job.recipe} if job.recipe else {}),
         "task": spec.get("task"),
-        "model": spec.get("model"),
+        "model": spec.get("model") or (f"{job.model}:{job.head}" if job.model else None),
         "parameters": spec.get("parameters"),
         "format": spec.get("options"),
         "output": spec.get("output", "jsonl"),

@@ -9,10 +9,12 @@ from functions.batch import keys, machine
 from functions.batch.doors import Doors
 from functions.batch.events import ObjectCreated
 from functions.batch.formats import Problem
-from functions.batch.items import Input, Job, Recipe, to_item
+from functions.batch.items import Input, Job, Recipe, Spec, to_item
 from functions.batch.ledger import load_job, load_recipe
 from functions.batch.machine import RETENTION_S
 from functions.batch.writes import Put, Refused, Write
+from functions.pipeline.schema import parse_parameters
+from shared.errors import GlossaError
 from shared.log import log_event
 
 
@@ -25,12 +27,21 @@ def accept(created: ObjectCreated, doors: Doors) -> Job | None:
     job_id = keys.job_id_of_object(created.bucket, created.key, created.identity, place.recipe)
     if (known := load_job(doors.store, place.tenant, job_id)) is not None:
         return known
-    recipe = load_recipe(doors.store, place.tenant, place.recipe)
+    recipe = load_recipe(doors.store, place.tenant, place.recipe) or default_recipe(place.recipe)
     try:
         doors.store.write(*_writes(created, place, job_id, recipe, doors.now_ms()))
     except Refused:
         log_event("job-known", function="plan", job_id=job_id)
     return load_job(doors.store, place.tenant, job_id)
+
+
+def default_recipe(name: str) -> Recipe | None:
+    """Return the recipe that everyone has: one named like a task, doing what the task does by default."""
+    try:
+        parameters = parse_parameters(name, None).model_dump()
+    except GlossaError:  # no task, or one that must be told something
+        return None
+    return Recipe(name=name, spec=Spec(name, None, parameters).to_json(), created_ms=0)
 
 
 def _with_version(created: ObjectCreated, doors: Doors) -> ObjectCreated:

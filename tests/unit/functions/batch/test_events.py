@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import permutations
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -39,6 +41,22 @@ def test_what_makes_no_object_gives_nothing(name: str) -> None:
     """Tags, delete markers and test events are S3's, and are no objects."""
     assert is_s3_event(recorded(name))
     assert parse_event(recorded(name)) == ()
+
+
+@pytest.mark.parametrize("name", ["eventbridge_unversioned", "notification_unversioned"])
+def test_an_event_without_version_names_its_etag(name: str) -> None:
+    """As a bucket without versions sends it."""
+    [found] = parse_event(recorded(name))
+    assert found == replace(CREATED, version=None)
+    assert found.identity == CREATED.etag
+
+
+def test_writes_of_one_key_come_in_their_order() -> None:
+    """Sequencers are numbers, whatever their length and case; the records of a message stand in any order."""
+    raw = recorded("notification_three_versions")
+    for records in permutations(raw["Records"]):
+        found = parse_event({"Records": list(records)})
+        assert [(each.version, each.size_bytes) for each in found] == [("first", 5), ("second", 6), ("third", 7)]
 
 
 @given(KEY)

@@ -106,6 +106,29 @@ def test_a_recipe_whose_model_is_gone_fails_in_words() -> None:
     assert "retired" in world.job(job).detail
 
 
+@pytest.mark.parametrize(
+    ("recipe", "state"),
+    [("text-classification", "SUCCEEDED"), ("feature-extraction", "SUCCEEDED"), ("zero-shot-classification", "FAILED")],
+)
+def test_an_inbox_named_like_a_task_has_a_recipe(recipe: str, state: str) -> None:
+    """Unless the task must be told something; the job names the model that answered it."""
+    world = World()
+    job = world.drop("a.jsonl", DATA, recipe=recipe)
+    world.run()
+    assert world.job(job).state == state
+    shown = world.ask("GET", f"/v1/jobs/{job}")[1]
+    assert (shown["model"] or "none").startswith("mini:" if state == "SUCCEEDED" else "none")
+
+
+def test_a_recipe_of_ones_own_comes_before_the_default() -> None:
+    """Also where it is named like a task."""
+    world = World()
+    world.recipe("feature-extraction")
+    job = world.drop("a.jsonl", DATA, recipe="feature-extraction")
+    world.run()
+    assert world.job(job).head == "topic"
+
+
 def test_shards_end_where_records_do_and_carry_no_text() -> None:
     """Ranges follow each other over the object; neither table nor queue holds a word of it."""
     world = World(max_records=2)
