@@ -47,9 +47,17 @@ def draw(logits: Tensor, sampling: Sampling, state: Tensor) -> tuple[int, Tensor
     """Draw a token from `logits` FP32 [vocabulary] on the CPU; return it with the generator's next state."""
     generator = torch.Generator()
     generator.set_state(state)
-    scores = _nucleus(_best(logits / sampling.temperature, sampling.top_k), sampling.top_p)
+    scores = _nucleus(_best(_cooled(logits, sampling.temperature), sampling.top_k), sampling.top_p)
     token = torch.multinomial(scores.softmax(-1), 1, generator=generator)
     return int(token), generator.get_state()
+
+
+def _cooled(logits: Tensor, temperature: float) -> Tensor:
+    """Return logits at a temperature; so near 0 that they overflow, where the reference fails, the limit of that."""
+    scores = logits / temperature
+    if bool(scores.isfinite().all()):
+        return scores
+    return torch.zeros_like(logits).masked_fill(logits < logits.max(), DROPPED)
 
 
 def _best(scores: Tensor, top_k: int) -> Tensor:

@@ -68,6 +68,15 @@ def test_equal_logits_at_the_last_rank_are_all_kept() -> None:
     assert drawn == {1, 2}
 
 
+@pytest.mark.parametrize("temperature", [1e-40, 1e-320])
+def test_a_temperature_at_which_scores_overflow_draws_among_the_largest(temperature: float) -> None:
+    """The colder, the likelier the largest logit: where the quotient is infinite, nothing else is drawn."""
+    sampling = Sampling(do_sample=True, temperature=temperature)
+    states = [torch.Generator().manual_seed(seed).get_state() for seed in range(20)]
+    assert {draw(torch.tensor([0.0, -3.0, 2.0, 1.9]), sampling, state)[0] for state in states} == {2}
+    assert {draw(torch.tensor([-1.0, -1.0, -9.0]), sampling, state)[0] for state in states} == {0, 1}
+
+
 def test_a_draw_leaves_the_state_it_began_with() -> None:
     """The same state gives the same token again, so that a pass that broke can run again."""
     sampling = Sampling(do_sample=True)
