@@ -13,11 +13,13 @@ from hashlib import sha256
 from itertools import accumulate
 
 from functions.pipeline.schema import parse_parameters
-from shared.catalog import Catalog, Model, split_reference
+from shared.catalog import Catalog, Head, Model, split_reference
 from shared.errors import DeadlineExceeded, TooLarge, Unprocessable
 from shared.messages import InferCall, Routed, Sampling, Tensor, TextRequest, Tokenized, Window
 
 MAX_CALL_TOKENS = 16_384
+MAX_CALL_ROWS = 1_024  # each counted as often as it is continued; more a replica refuses
+MAX_CALL_NUMBERS = 1_000_000  # that a call answers with for its tokens: 4 MB of the 5 that a caller takes
 MAX_GUESSES = 100_000  # masks x guesses of one request
 MAX_TOKEN_VECTORS = 8_192  # of tokens or layers; at width 1024 that is 32 MiB on the wire, twenty times that in JSON
 MAX_ATTENTIONS = 2**14  # pairs of tokens over a request, each as many weights as layers x heads: one text of 128
@@ -40,7 +42,9 @@ def route(request: TextRequest, catalog: Catalog) -> Routed:
 def calls(
     request: TextRequest, routed: Routed, tokenized: Tokenized, model: Model, *, now_s: float = -math.inf
 ) -> tuple[InferCall, ...]:
-    """Pack the windows, in order, into calls of at most 16k tokens each; all windows of a call have the same ids.
+    """Pack the windows, in order, into calls that a replica takes; all windows of a call have the same kinds of ids.
+
+    A call has at most 16k tokens (fewer where each is answered with many labels) and 1,024 rows.
 
     `now_s` is on the clock of the request's deadline. Raises DeadlineExceeded when that has passed,
     TooLarge when the lane's speed says it will pass, with a batch-job request that would do.
@@ -63,7 +67,8 @@ def calls(
     _in_time(request, base, tokenized, model, timeout_s)
     for check in (_bound_guesses, _bound_vectors, _bound_attentions, _bound_new_tokens):
         check(base, tokenized)
-    return tuple(_packed(base, group) for group in _groups(tokenized.windows))
+    groups = _groups(tokenized.windows, _most_tokens(model.heads[routed.head]), _most_rows(base.sampling))
+    return tuple(_packed(base, group) for group in groups)
 
 
 def _able(task: str, catalog: Catalog) -> str:
@@ -89,11 +94,20 @@ def _in_time(request: TextRequest, base: InferCall, tokenized: Tokenized, model:
         )
 
 
-def _groups(windows: Sequence[Window]) -> Iterator[list[Window]]:
+def _most_tokens(head: Head) -> int:
+    n_numbers = len(head.labels) if head.task == "token-classification" else 1
+    return min(MAX_CALL_TOKENS, MAX_CALL_NUMBERS // max(1, n_numbers))
+
+
+def _most_rows(sampling: Sampling | None) -> int:
+    return MAX_CALL_ROWS // (1 if sampling is None else sampling.num_return_sequences)
+
+
+def _groups(windows: Sequence[Window], most_tokens: int, most_rows: int) -> Iterator[list[Window]]:
     group: list[Window] = []
     held_tokens = 0
     for window in windows:
-        full = held_tokens + len(window.input_ids) > MAX_CALL_TOKENS
+        full = held_tokens + len(window.input_ids) > most_tokens or len(group) == most_rows
         if group and (full or _kind(window) != _kind(group[0])):
             yield group
             group, held_tokens = [], 0

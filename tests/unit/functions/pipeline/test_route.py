@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.pipeline.route import MAX_CALL_TOKENS, calls, route
-from shared.catalog import Catalog
+from shared.catalog import Catalog, Head
 from shared.errors import DeadlineExceeded, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Parameter, Routed, TextInput, TextRequest, Tokenized, Window
 from tests.unit.functions.pipeline.tiny import catalog_model
@@ -86,6 +86,27 @@ def test_calls_hold_all_windows_in_order(lengths: list[int]) -> None:
         ends = [sum(call.row_lengths.int_values()[: i + 1]) - 1 for i in range(call.n_rows)]
         assert call.positions.int_values().tolist() == ends
         assert call.positions_per_row.int_values().tolist() == [1] * call.n_rows
+
+
+@pytest.mark.parametrize(("n_sequences", "n_rows"), [(1, 1024), (16, 64)])
+def test_calls_hold_no_more_rows_than_a_replica_takes(n_sequences: int, n_rows: int) -> None:
+    """However short, rows beyond the replica's bound travel in a further call; a row counts once a continuation."""
+    parameters: dict[str, Parameter] = {"do_sample": True, "num_return_sequences": n_sequences, "max_new_tokens": 1}
+    task, head = ("text-classification", "topic") if n_sequences == 1 else ("text-generation", "mlm")
+    asked = TextRequest(task, (TextInput("a"),), {} if n_sequences == 1 else parameters)
+    tokenized = Tokenized(tuple(window(3) for _ in range(n_rows + 1)), "", (False,))
+    found = calls(asked, Routed("tiny", head, "base"), tokenized, MODEL, now_s=0.0)
+    assert [call.n_rows for call in found] == [n_rows, 1]
+
+
+def test_calls_whose_tokens_have_many_labels_are_shorter() -> None:
+    """Numbers of all tokens of a call stay below what a caller takes back; a window that passes that goes alone."""
+    head = Head(task="token-classification", labels=tuple(map(str, range(2000))))
+    model = MODEL.model_copy(update={"heads": {"entities": head}})
+    tokenized = Tokenized((window(300), window(200), window(200), window(512)), "", (False,))
+    asked = request("token-classification")
+    found = calls(asked, Routed("tiny", "entities", "base"), tokenized, model, now_s=0.0)
+    assert [call.n_tokens for call in found] == [500, 200, 512]
 
 
 def test_a_call_carries_what_the_replica_needs() -> None:
