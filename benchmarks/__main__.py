@@ -1,0 +1,123 @@
+"""Every benchmark at its default size, then the tables and plots: `python -m benchmarks [NAME ...] [--quick]`.
+
+Keeps what each run said in benchmarks/results/NAME.json, the source of the speed tables in RESULTS.md and of the plots
+beside them. A hold that fails does not stop the others; the exit status says so at the end. `--quick` only shows that
+everything runs: its figures go to build/bench/quick and into no table. Must not know what a benchmark measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from benchmarks import tables
+from benchmarks.contest import ROOT
+from benchmarks.machine import load_average
+from benchmarks.report import progress
+
+PLOTTER = ROOT / ".venv-peers" / "bin" / "python"
+QUICK = ROOT / "build" / "bench" / "quick"
+MOST_S = 3600.0
+FAILED_HOLD = 1
+
+
+class Run(NamedTuple):
+    """A benchmark as it is run, under the name its results have."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    needs_gpu: bool = False
+
+
+RUNS = (
+    Run("engine-base", "engine"),
+    Run("engine-base-long", "engine", ("--mix", "long")),
+    Run("engine-base-short", "engine", ("--mix", "short")),
+    Run("engine-base-entities", "engine", ("--task", "entities")),
+    Run("engine-base-qa", "engine", ("--task", "qa")),
+    Run("engine-large", "engine", ("--size", "large")),
+    Run("fill-mask-base", "fill_mask"),
+    Run("fill-mask-xlm-v", "fill_mask", ("--size", "xlm-v")),
+    Run("serving-base", "serving"),
+    Run("serving-mini", "serving", ("--size", "mini")),
+    Run("scheduler-base", "scheduler"),
+    Run("end-to-end-base", "end_to_end"),
+    Run("tokenize", "tokenize"),
+    Run("cold-start", "cold_start"),
+    Run("gpu", "gpu", needs_gpu=True),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for, all by default; return 1 when a hold or a benchmark fails."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(run.name for run in RUNS)}")
+    parser.add_argument("--quick", action="store_true", help="only see that everything runs")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.names) - {run.name for run in RUNS}:
+        parser.error(f"got {', '.join(sorted(unknown))}, expected of {', '.join(run.name for run in RUNS)}")
+    folder = QUICK if chosen.quick else tables.FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = [run for run in RUNS if not chosen.names or run.name in chosen.names]
+    statuses = [_run(run, folder, quick=chosen.quick) for run in asked]
+    if not chosen.quick:
+        tables.main()
+    _plot(folder)
+    return int(any(statuses))
+
+
+def _run(run: Run, folder: Path, *, quick: bool) -> int:
+    """Run one benchmark and keep what it said; return its exit status."""
+    if find_spec(f"benchmarks.{run.module}") is None:
+        progress(f"{run.name}: left out, there is no benchmark {run.module}")
+        return 0
+    if run.needs_gpu and not torch.cuda.is_available():
+        progress(f"{run.name}: left out, this machine has no GPU")
+        return 0
+    progress(f"{run.name}: starts, load average {load_average():.2f}")
+    words = ["-m", f"benchmarks.{run.module}", *run.arguments, *(["--quick"] if quick else [])]
+    try:
+        done = subprocess.run(
+            [sys.executable, *words, "--json"],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, timeout=MOST_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        progress(f"{run.name}: FAILED, still running after {MOST_S:.0f} s")
+        return 1
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode not in {0, FAILED_HOLD} or not reports:
+        progress(f"{run.name}: FAILED with status {done.returncode}")
+        return 1
+    kept = {
+        "command": " ".join(["python", *words]),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "load_average": round(load_average(), 2),
+        "reports": reports,
+    }
+    (folder / f"{run.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    progress(f"{run.name}: {'all holds hold' if done.returncode == 0 else 'a hold FAILS'}")
+    return done.returncode
+
+
+def _plot(folder: Path) -> None:
+    """Draw every kept result; matplotlib lives in the peers' environment."""
+    if not PLOTTER.exists():
+        progress("no plots: make bench-peers")
+        return
+    paths = [str(path) for path in sorted(folder.glob("*.json"))]
+    if paths:
+        subprocess.run([PLOTTER, "-m", "benchmarks.plot", *paths], cwd=ROOT, check=True, timeout=300.0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

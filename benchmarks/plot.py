@@ -1,0 +1,73 @@
+"""Bars of what the benchmarks kept, one PNG beside each file: `python -m benchmarks.plot RESULT.json ...`.
+
+Runs in the peers' environment, which has matplotlib. A panel for each metric in tokens/s, or else for each metric.
+Must not know what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl  # type: ignore[import-not-found] # only the peers' environment has it
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+OURS, PEER, LIMIT = "#1f6f8b", "#b8c4cc", "#555555"
+MOST_PANELS = 8
+WIDTH, BAR, FRAME = 9.0, 0.32, 0.9  # inches
+
+
+def main(paths: Sequence[str]) -> int:
+    """Draw each file."""
+    for path in map(Path, paths):
+        draw(json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".png"))
+    return 0
+
+
+def draw(run: Mapping[str, Any], target: Path) -> None:
+    """Draw all reports of a run into one picture."""
+    panels = [
+        (f"{report['benchmark']}, {report['workload']}: {metric}", rows)
+        for report in run["reports"]
+        for metric, rows in panels_of(report["rows"]).items()
+    ][:MOST_PANELS]
+    heights = [FRAME + BAR * len(rows) for _, rows in panels]
+    figure, places = plt.subplots(
+        len(panels), 1, figsize=(WIDTH, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
+    )
+    for place, (title, rows) in zip(places[:, 0], panels, strict=True):
+        bars(place, title, rows)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+
+
+def panels_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the rows of each metric that is drawn."""
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    chosen = [metric for metric in metrics if metric.endswith("tokens/s")] or metrics
+    return {metric: [row for row in rows if row["metric"] == metric] for metric in chosen}
+
+
+def bars(place: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw one panel: a bar a system with its spread; the limit is a line."""
+    shown = [row for row in rows if not row["system"].startswith("limit")]
+    values = [row["value"] for row in shown]
+    spread = [[row["value"] - row["low"] for row in shown], [row["high"] - row["value"] for row in shown]]
+    colors = [OURS if row["system"].startswith("glossa") else PEER for row in shown]
+    place.barh([row["system"] for row in shown], values, xerr=spread, color=colors, ecolor=LIMIT, height=0.7)
+    for row in rows:
+        if row["system"].startswith("limit"):
+            place.axvline(row["value"], color=LIMIT, linestyle="--", linewidth=1)
+    place.invert_yaxis()
+    place.set_title(title, fontsize=9, loc="left")
+    place.tick_params(labelsize=8)
+    place.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
