@@ -23,8 +23,9 @@ MAX_SEQUENCES = 16
 class Limits:
     """Bounds of one call. `max_tokens` counts over all rows, `max_row_tokens` in each (special tokens included).
 
-    `n_langs`, `n_types`, `n_positions` bound the ids of languages, token types and positions.
-    `max_answer_bytes` bounds the tensors of one answer; JSON counts five bytes for each.
+    `max_rows` counts a row as often as it is to be continued. `n_langs`, `n_types`, `n_positions` bound the ids of
+    languages, token types and positions. `max_answer_bytes` bounds the tensors of one answer; JSON counts five bytes
+    for each.
     """
 
     max_body_bytes: int
@@ -69,6 +70,9 @@ def _check_rows(call: InferCall, limits: Limits) -> None:
         raise Unprocessable("got 0 rows, expected at least 1")
     if len(lengths) > limits.max_rows:
         raise TooLarge(f"got {len(lengths)} rows, at most {limits.max_rows}")
+    n_sequences = 1 if call.sampling is None else call.sampling.num_return_sequences
+    if len(lengths) * n_sequences > limits.max_rows:
+        raise TooLarge(f"got {len(lengths)} rows of {n_sequences} sequences each, at most {limits.max_rows} together")
     if call.n_tokens > limits.max_tokens:
         raise TooLarge(f"got {call.n_tokens} tokens, at most {limits.max_tokens}")
     if min(lengths) < 1:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import DeadlineExceeded, DecodeError, GlossaError, TooLarge, Unprocessable
-from shared.messages import InferCall, Tensor
+from shared.messages import InferCall, Sampling, Tensor
 from shared.wire import TIMEOUT, Asked, decode_call, encode_call
 from tests.unit.shared.strategies import LIMITS, calls, quick, rows
 
@@ -272,6 +272,15 @@ def test_limits_hold(lengths: list[int], limits: Any, words: str) -> None:
     with pytest.raises(TooLarge) as caught:
         decode_call("mini", body.headers, body.data, limits)
     assert words in caught.value.message
+
+
+def test_rows_to_continue_count_once_a_sequence() -> None:
+    """Each continuation is a row of its own to whoever answers: together they keep to the bound of rows."""
+    body = encode_call(
+        InferCall("mini", "", Tensor.ints([5] * 5), Tensor.ints([1] * 5), sampling=Sampling(num_return_sequences=13))
+    )
+    with pytest.raises(TooLarge, match="got 5 rows of 13 sequences each, at most 64 together"):
+        decode_call("mini", body.headers, body.data, LIMITS)
 
 
 def test_an_answer_too_large_to_send_is_refused_before_the_pass() -> None:
