@@ -17,16 +17,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
 from local import emulator
 from local.place import ROOT, Place
 from tests.killed.run import cancel_job, compare, model_server
 from tests.simulator.mutations import MUTATIONS
 from tests.simulator.scenarios import LARGE, SMALL
 from tests.simulator.search import Finding, all_pairs, broken, catch, pairs, sampled, singles
+from tests.simulator.test_reference import JobMachine, TestJobMachine
 from tests.unit.functions.batch.cloud import REGION
 
 LARGE_SEEDS, SMALL_SEEDS = 50, 60  # of each scenario
 CANCEL_S = 2.0
+EXAMPLES = 500  # of sequences held against the reference
 PAIRED = (0, 2, 4, 7, 8)  # small scenarios in which two faults are tried together
 Step = tuple[str, Callable[[], Finding | int]]
 
@@ -67,6 +72,18 @@ def timed(do: Callable[[], Finding | int]) -> tuple[Finding | int, float]:
     """Return what a step found and how many seconds it took."""
     begun_s = time.monotonic()
     return do(), time.monotonic() - begun_s
+
+
+def refer(n_examples: int) -> bool:
+    """Hold the job against its reference under drawn sequences; return whether they agree."""
+    begun_s = time.monotonic()
+    try:
+        run_state_machine_as_test(JobMachine, settings=settings(TestJobMachine.settings, max_examples=n_examples))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the report
+        print("BROKEN    the reference: " + "\n".join([str(error), *getattr(error, "__notes__", [])]), flush=True)
+        return False
+    print(f"{n_examples} runs  of up to 40 steps, as the reference ({time.monotonic() - begun_s:.0f} s)", flush=True)
+    return True
 
 
 def kill(n_records: int) -> bool:
@@ -120,7 +137,7 @@ def main() -> int:
     parser.add_argument("--only-kill", action="store_true", help="leave the simulator out")
     asked = parser.parse_args()
     begun_s = time.monotonic()
-    sound = asked.only_kill or simulate(asked.processes)
+    sound = asked.only_kill or (simulate(asked.processes) & refer(EXAMPLES))
     if asked.records:
         sound &= kill(asked.records)
     print(f"{'all holds' if sound else 'A PROMISE IS BROKEN'} ({time.monotonic() - begun_s:.0f} s)")
