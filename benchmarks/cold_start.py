@@ -1,0 +1,196 @@
+"""Each function's package under `awslambdaric`: init, first and warm invocation, peak memory.
+
+    python -m benchmarks.cold_start [--rounds N]
+
+The package and its layer are what `GLOSSA_TARGET=host` builds; the runtime is started as Lambda starts it, against a
+Runtime API of ours, and the model server is a stand-in on loopback that answers at once. Init is from the start of the
+process to its first question for an event; `nothing` is a function that does nothing, so that the interpreter and the
+runtime client can be seen apart. Sizes are vocabularies of mini, XLM-R and XLM-V. In each round every function starts
+anew, in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import vocabularies
+from benchmarks.contest import ROOT
+from benchmarks.report import Hold, Report, Row, at_most, finish, options, progress, row_of
+from benchmarks.runtime_api import RuntimeApi, StandIn, model_server, runtime_api
+from benchmarks.tokenize import lay_out
+
+BATCH_DOORS = ("jobs", "plan", "work", "finalize", "sweep", "notify")
+NO_RECORDS = {"plan", "work", "finalize", "notify"}  # a delivery without records touches nothing
+N_LABELS, N_WARM = 2, 200
+N_ROUNDS, N_QUICK_ROUNDS = 5, 1
+READY_S = 60.0
+MIB, KIB = 2**20, 2**10
+PEAK_MIB = {"250k": 220.0, "902k": 450.0}
+INIT_S = {"250k": 0.7, "902k": 1.5}
+WARM_MS = 3.0
+TEXT = "The committee will meet again on Thursday to decide whether the bridge can be opened to traffic before winter."
+NOTHING = "def handler(event, context):\n    return {}\n"
+SETTINGS = {
+    "GLOSSA_AUTH": "none", "GLOSSA_INPUT_BUCKET": "in", "GLOSSA_OUTPUT_BUCKET": "out", "GLOSSA_JOBS_TABLE": "jobs",
+    **{f"GLOSSA_{name}_QUEUE_URL": "http://127.0.0.1:9/queue" for name in ("PLAN", "WORK", "FINALIZE", "NOTIFY")},
+    "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_LAMBDA_FUNCTION_NAME": "measured",
+    "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand", "POWERTOOLS_TRACE_DISABLED": "true", "AWS_XRAY_CONTEXT_MISSING": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function to start: its package and handler, and the event it is asked with (None: it is only started)."""
+
+    name: str
+    package: Path
+    handler: str
+    event: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class Starts:
+    """What was seen of one function, a value for each start."""
+
+    init_s: list[float] = field(default_factory=list)
+    first_ms: list[float] = field(default_factory=list)
+    warm_ms: list[float] = field(default_factory=list)
+    peak_mib: list[float] = field(default_factory=list)
+
+
+def main() -> int:
+    """Start every function some times."""
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--folder", type=Path, default=Path("build/bench/vocabularies"), help="where they are kept")
+    chosen = parser.parse_args()
+    sizes = list(vocabularies.SIZES)[:2] if chosen.quick else list(vocabularies.SIZES)
+    n_rounds = chosen.rounds or (N_QUICK_ROUNDS if chosen.quick else N_ROUNDS)
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        replica = stack.enter_context(model_server(N_LABELS))
+        layer = _make(work / "layer", "DependencyLayer") / "python"
+        functions = _functions(work, sizes, chosen.folder)
+        seen = {function.name: Starts() for function in functions}
+        for number in range(n_rounds):
+            for function in functions:
+                _start(function, layer, replica, seen[function.name])
+            progress(f"  round {number + 1} of {n_rounds}")
+    report = Report("cold_start", "awslambdaric, host packages", tuple(_rows(seen)), tuple(_holds(seen, sizes)))
+    return finish([report], as_json=chosen.json)
+
+
+def _functions(work: Path, sizes: Sequence[str], folder: Path) -> list[Function]:
+    """Return the functions in their packages: infer at each size, the batch side with mini's."""
+    (work / "nothing").mkdir()
+    (work / "nothing" / "nothing.py").write_text(NOTHING, encoding="utf-8")
+    package = _make(work / "package", "InferFunction")
+    made = [Function("nothing", work / "nothing", "nothing.handler", {})]
+    for size in sizes:
+        sized = work / size
+        shutil.copytree(package, sized)
+        laid_out = lay_out(size, folder)
+        shutil.copy(laid_out / "catalog.toml", sized / "catalog.toml")
+        shutil.rmtree(sized / "artifacts")
+        shutil.copytree(laid_out / "artifacts", sized / "artifacts")
+        made.append(Function(f"infer {size}", sized, "functions.infer.handler.handler", _request()))
+    for door in BATCH_DOORS:
+        event = {"Records": []} if door in NO_RECORDS else None
+        made.append(Function(door, package, f"functions.{door}.handler.handler", event))
+    return made
+
+
+def _make(out: Path, target: str) -> Path:
+    """Build a package as `make build` does for this machine."""
+    out.mkdir()
+    environment = {
+        **os.environ, "GLOSSA_TARGET": "host", "GLOSSA_PYTHON": sys.executable, "ARTIFACTS_DIR": str(out.resolve()),
+    }  # fmt: skip
+    subprocess.run(
+        ["make", "-s", "-C", str(ROOT / "functions"), f"build-{target}"], env=environment, check=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return out
+
+
+def _request() -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((ROOT / "tests" / "events" / "rest_post.json").read_text(encoding="utf-8"))
+    return event | {"body": json.dumps({"inputs": TEXT}), "isBase64Encoded": False}
+
+
+def _start(function: Function, layer: Path, replica: StandIn, seen: Starts) -> None:
+    with runtime_api() as api, _running(function, layer, api, replica) as process:
+        began_s = time.perf_counter()
+        seen.init_s.append(api.wait_ready(READY_S) - began_s)
+        if function.event is not None:
+            seen.first_ms.append(_ask(function, api, replica))
+            if function.name.startswith(("infer", "nothing")):
+                seen.warm_ms.append(statistics.median(_ask(function, api, replica) for _ in range(N_WARM)))
+        seen.peak_mib.append(_peak_mib(process.pid))
+
+
+def _ask(function: Function, api: RuntimeApi, replica: StandIn) -> float:
+    """Return the milliseconds of one invocation, without those in the model server."""
+    replica.seconds.clear()
+    answered = api.invoke(function.event or {})
+    if answered.error or b'"statusCode": 5' in answered.body or b'"statusCode": 4' in answered.body:
+        raise RuntimeError(f"{function.name} answered {answered.error or answered.body[:400].decode()}")
+    return (answered.seconds - sum(replica.seconds)) * 1000
+
+
+@contextmanager
+def _running(function: Function, layer: Path, api: RuntimeApi, replica: StandIn) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        "PATH": os.environ["PATH"], **SETTINGS, "GLOSSA_REPLICA_URL": f"http://127.0.0.1:{replica.port}",
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}", "LAMBDA_TASK_ROOT": str(function.package),
+        "PYTHONPATH": f"{function.package}:{layer}", "PYTHONDONTWRITEBYTECODE": "",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "awslambdaric", function.handler],
+        cwd=function.package, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(timeout=10)
+
+
+def _peak_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * KIB / MIB
+
+
+def _rows(seen: dict[str, Starts]) -> Iterator[Row]:
+    for name, starts in seen.items():
+        figures = {
+            "init s": starts.init_s, "first ms": starts.first_ms, "warm ms, p50": starts.warm_ms,
+            "peak MiB": starts.peak_mib,
+        }  # fmt: skip
+        yield from (row_of(name, metric, values) for metric, values in figures.items() if values)
+
+
+def _holds(seen: dict[str, Starts], sizes: Sequence[str]) -> Iterator[Hold]:
+    for size in sizes:
+        starts = seen[f"infer {size}"]
+        if size in INIT_S:
+            yield at_most(f"infer {size}: peak MiB", max(starts.peak_mib), PEAK_MIB[size])
+            yield at_most(f"infer {size}: init s", statistics.median(starts.init_s), INIT_S[size])
+        yield at_most(f"infer {size}: warm ms, p50", statistics.median(starts.warm_ms), WARM_MS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
