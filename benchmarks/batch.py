@@ -1,6 +1,6 @@
 """A batch job against the engine alone on the same texts: what planning, leases, parts and counting cost.
 
-    python -m benchmarks.batch [--in-flight 2] [--quick] [--json]
+    python -m benchmarks.batch [--size mini|base] [--in-flight 2] [--quick] [--json]
 
 The work handler is invoked directly, as Lambda would invoke it, `--in-flight` at once, as the gate would let it; the
 model server is the engine in this process, one pass at a time. Table, buckets and queue are in memory: the network
@@ -13,6 +13,7 @@ import contextlib
 import io
 import itertools
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
+from benchmarks.catalogs import HEAD, MODEL, write_catalog
+from benchmarks.checkpoints import add_tokenizer, make
 from benchmarks.report import Report, at_least, finish, options, progress, row_of
 from benchmarks.workload import texts_of
 from functions.batch import keys
@@ -44,7 +47,6 @@ from shared.messages import InferCall, Inferred, Result, TextInput, TextRequest
 ROOT = Path(__file__).parents[1]
 TASK, TENANT, NAME = "text-classification", "local", "in.jsonl"
 TIME_LEFT_S = 300.0
-MODEL, HEAD = "mini", "topic"
 TARGET = 0.85
 N_ROUNDS, N_QUICK_ROUNDS = 5, 2
 N_RECORDS, N_QUICK_RECORDS = 4096, 256
@@ -69,12 +71,14 @@ class OnePass:
 def main() -> int:
     """Measure both in turn, round by round, after one round that is not counted."""
     parser = options(__doc__)
+    parser.add_argument("--size", choices=("mini", "base"), default="mini")
     parser.add_argument("--mix", choices=("sib-mix", "short", "long"), default="sib-mix")
     parser.add_argument("--in-flight", type=int, default=2, help="shards worked on at once")
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
     chosen = parser.parse_args()
     n_records, n_rounds = (N_QUICK_RECORDS, N_QUICK_ROUNDS) if chosen.quick else (N_RECORDS, N_ROUNDS)
     texts = list(itertools.islice(itertools.cycle(texts_of(chosen.mix)), n_records))
-    catalog, root, model = load_catalog(ROOT / "catalog.toml"), ROOT, MODEL
+    catalog, root, model = _served(chosen.size, chosen.checkpoints)
     journey = Journey(catalog, {model: tokenizer_of(catalog.model(model), root)})
     engine = OnePass(catalog, model, root)
     packed = _packed(journey, texts, f"{model}:{HEAD}")
@@ -89,7 +93,19 @@ def main() -> int:
     name = f"batch job, {chosen.in_flight} in flight"
     rows = (row_of("engine alone", "records/s", alone), row_of(name, "records/s", as_job))
     hold = at_least("share of the engine alone", rows[1].value / rows[0].value, TARGET)
-    return finish([Report("batch", f"{model}, {chosen.mix}, {n_records} records", rows, (hold,))], as_json=chosen.json)
+    return finish(
+        [Report("batch", f"{chosen.size}, {chosen.mix}, {n_records} records", rows, (hold,))], as_json=chosen.json
+    )
+
+
+def _served(size: str, folder: Path) -> tuple[Catalog, Path, str]:
+    """Return a catalog, its folder, and the model of a size."""
+    if size == "mini":
+        return load_catalog(ROOT / "catalog.toml"), ROOT, "mini"
+    checkpoint = add_tokenizer(make(size, "classification", folder))
+    with tempfile.TemporaryDirectory() as work:
+        path = write_catalog(Path(work) / "catalog.toml", checkpoint, dtype="bfloat16")
+        return load_catalog(path), folder, MODEL
 
 
 def _packed(journey: Journey, texts: Sequence[str], reference: str) -> list[InferCall]:

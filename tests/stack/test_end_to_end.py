@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from functions.batch.outputs import decode
+from functions.batch.webhooks import sign
+from functions.replica_fake import Sent
+from functions.replica_transport import Reply
+from glossa.batch_client import BatchClient
 from local import processes, stack
 from local.client import ApiError
 from local.place import ROOT
 from shared.catalog import load_catalog
+from tests.loopback import serving
 from tests.stack.conftest import Standing
 
 pytestmark = pytest.mark.stack
@@ -88,6 +95,37 @@ def test_an_uploaded_job_is_started_followed_and_read(standing: Standing) -> Non
     assert json.loads(api.fetch(results["manifest"]["url"]))["counts"]["records"] == len(TEXTS)
     answers = [json.loads(line) for part in results["parts"] for line in api.fetch(part["url"]).splitlines()]
     assert [answer["id"] for answer in answers] == [str(n) for n in range(len(TEXTS))]
+
+
+def test_the_command_line_runs_a_job_and_its_webhook_is_called(standing: Standing, tmp_path: Path) -> None:
+    """A table goes up in a streamed form and comes back in order; the end travels bus, queue, function, signed POST."""
+    (tmp_path / "in.csv").write_text("id,text\n" + "".join(f'{n},"{text}"\n' for n, text in enumerate(TEXTS)), "utf-8")
+    client, seen = BatchClient(standing.api.base_url), []
+
+    def receive(sent: Sent) -> Reply:
+        seen.append(sent)
+        return Reply(204)
+
+    with serving(receive) as (address, _):
+        hook = {"url": f"{address}/ended", "secret": "a-secret-of-the-tests"}
+        body = {
+            "task": "text-classification",
+            "model": "mini:topic",
+            "output": "csv",
+            "files": ["in.csv"],
+            "webhook": hook,
+        }
+        job = client.submit(body, {"in.csv": tmp_path / "in.csv"})["job"]
+        ends_at = time.monotonic() + WAIT_S
+        while not seen and time.monotonic() < ends_at:
+            time.sleep(0.1)
+    detail = json.loads(seen[0].data)
+    assert (detail["job"], detail["state"], detail["counts"]["succeeded"]) == (job, "SUCCEEDED", len(TEXTS))
+    date = seen[0].headers["glossa-signature"].partition(",")[0].removeprefix("t=")
+    assert seen[0].headers["glossa-signature"] == sign(hook["secret"], seen[0].data, int(date))
+    parts = list(client.pages(f"/v1/jobs/{job}/results", "parts"))
+    rows = [row for part in parts for row in decode(client.download(part), "csv")]
+    assert [row["id"] for row in rows] == [str(n) for n in range(len(TEXTS))]
 
 
 def test_a_stopped_stack_comes_back_with_what_it_kept(standing: Standing) -> None:
