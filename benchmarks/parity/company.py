@@ -34,6 +34,7 @@ N_COMPANIES = 500
 MAX_COMPANY = 24
 MAX_DELTA: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 5e-3}
 SAME = 0.005  # of final answers, at most, may differ in half precision
+NEAR = 2e-2  # of a vector, which is no final answer: as far as half precision may be from float32 elsewhere
 BATCH = 64
 
 
@@ -44,7 +45,8 @@ def lines(data: Path | None) -> Iterator[Line]:
         yield attempt(what, dtype, partial(_company, what, dtype, bound))
     texts = tuple(islice(read_texts(data), N_TEXTS))
     for name, head in model().heads.items():
-        what = f"{MODEL}:{name}, {len(texts)} texts answered otherwise"
+        judged = "vectors, max |delta|/|vector|" if head.task == "feature-extraction" else "texts answered otherwise"
+        what = f"{MODEL}:{name}, {len(texts)} {judged}"
         yield attempt(what, "bfloat16 to float32", partial(_agreement, what, name, head, texts))
 
 
@@ -67,7 +69,7 @@ def model() -> Model:
 
 
 def final(head: Head, output: RowOutput) -> Tensor:
-    """Return what a caller is told at last: labels, the best id of each mask; of vectors nothing."""
+    """Return what a caller is told at last: labels, the best id of each mask."""
     if head.task == "fill-mask":
         return output["top_ids"][:, 0]
     return output["logits"].argmax(-1)
@@ -105,11 +107,11 @@ def _company(what: str, dtype: str, bound: float) -> Line:
 def _agreement(what: str, name: str, head: Head, texts: tuple[str, ...]) -> Line:
     half, full = (_all_answers(dtype, name, texts) for dtype in ("bfloat16", "float32"))
     pairs = list(zip(half, full, strict=True))
-    apart = max(float((scores(head, a) - scores(head, b)).abs().max()) for a, b in pairs)
-    note = f"max |delta score| {apart:.1e}"
     precision = "bfloat16 to float32"
     if head.task == "feature-extraction":
-        return within(what, precision, 0.0, SAME, f"a vector has no final answer; {note}")
+        return within(what, precision, max(float((a["vectors"] - b["vectors"]).norm()) for a, b in pairs), NEAR)
+    apart = max(float((scores(head, a) - scores(head, b)).abs().max()) for a, b in pairs)
+    note = f"max |delta score| {apart:.1e}"
     other = [final(head, a) != final(head, b) for a, b in pairs]
     if head.task == "token-classification":
         n_tokens = sum(differs.numel() for differs in other)
