@@ -53,11 +53,19 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _table(rows: Iterable[Row]) -> bytes:
-    page = io.StringIO(newline="")
-    writer = csv.DictWriter(page, CELLS, lineterminator="\n", restval="")
+    page = _Page(newline="")
+    writer = csv.DictWriter(page, CELLS, lineterminator="\r\n", restval="")
     writer.writeheader()
     writer.writerows(map(_cells, rows))
     return page.getvalue().encode()
+
+
+class _Page(io.StringIO):
+    """Ends rows in LF that come with CR LF: before 3.13 only a writer that ends them so quotes a lone CR."""
+
+    def write(self, row: str) -> int:
+        """Write one row."""
+        return super().write(row.removesuffix("\r\n") + "\n")
 
 
 def _cells(row: Row) -> dict[str, object]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions.batch.formats import Output, Problem
@@ -25,7 +25,9 @@ VALUE = st.lists(st.fixed_dictionaries({"label": TEXT, "score": st.floats(0, 1)}
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
+@settings(deadline=None)
 @given(values=st.lists(VALUE | st.none(), min_size=1, max_size=6), name=TEXT.filter(bool), size=st.integers(1, 50))
+@example(values=[None, "\r"], name="\r", size=1)
 def test_rows_come_out_as_they_went_in(output: Output, values: list[Any], name: str, size: int) -> None:
     """Answers and errors, any text in them, read in chunks of any size, are what JSON lines would hold."""
     shard = replace(SHARD, n_records=len(values))
