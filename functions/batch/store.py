@@ -147,6 +147,8 @@ def check_writes(writes: Sequence[Write]) -> None:
     """Raise ValueError for a transaction that no table would take."""
     if not 1 <= len(writes) <= MAX_WRITES or len({write.key for write in writes}) != len(writes):
         raise ValueError(f"got {len(writes)} writes, expected 1 to {MAX_WRITES} on different items. This is a bug.")
+    if any(isinstance(write, Update) and not (write.set or write.add or write.remove) for write in writes):
+        raise ValueError("got an update of nothing, expected a Check. This is a bug.")
 
 
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}

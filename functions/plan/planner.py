@@ -85,7 +85,8 @@ class Planner:
             if job.state == machine.PLANNING:
                 job = self._plan(job, time_left_s)
             if job.state == machine.REDRIVING:
-                self.doors.store.write(machine.repin(job, self._pinned(Spec.from_json(job.spec))))
+                if facts := self._pinned(Spec.from_json(job.spec)):
+                    self.doors.store.write(machine.repin(job, facts))
                 job = Redriver(self.doors).run(job, time_left_s)
         except Refused:  # a twin wrote first and goes on with its own message, or the job was cancelled
             log_event("plan-overtaken", function="plan", job_id=job_id)

@@ -203,6 +203,7 @@ class Invariants:
         indices = [row["index"] for row in rows]
         must(len(set(indices)) == len(indices), "a record has two rows")
         if job["state"] != "CANCELLED":
+            self._judge_outcome(job)
             must(indices == list(range(n_records)), f"{n_records - len(indices)} records have no row")
         n_failed = sum("error" in row for row in rows)
         counts = (job["records_ok"], job["records_failed"])
@@ -212,6 +213,11 @@ class Invariants:
         )
         said = (manifest["counts"]["succeeded"], manifest["counts"]["failed"], manifest["state"])
         must(said == (*counts, job["state"]), f"the manifest says {said}, the job {counts} {job['state']}")
+
+    def _judge_outcome(self, job: Mapping[str, Any]) -> None:
+        failed = job["records_failed"] or job["n_problems"]
+        outcome = ("PARTIALLY_SUCCEEDED" if job["records_ok"] else "FAILED") if failed else "SUCCEEDED"
+        must(job["state"] == outcome, f"job is {job['state']}, its counters say {outcome}")
 
     def _judge_rows(self, rows: Sequence[Mapping[str, Any]], expected: Callable[[int], object]) -> None:
         tired = {

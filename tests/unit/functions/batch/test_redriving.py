@@ -128,6 +128,17 @@ def test_a_redrive_is_answered_by_the_catalog_of_its_day() -> None:
     assert [part.get("model_revision") for part in manifest["parts"]] == ["r7"] * 6 + [None] + ["r7"] * 8
 
 
+def test_a_redrive_keeps_its_catalog_when_todays_cannot_answer_it() -> None:
+    """A model that is not in the catalog any more leaves the job with the one that it had."""
+    world, job = poisoned()
+    world.echo.poison_error = None
+    world.planner = replace(world.planner, catalog=catalog().model_copy(update={"models": {}}), catalog_sha256="d" * 64)
+    redrive(world.doors, TENANT, job)
+    world.run()
+    assert_whole(world, job, expected(fixed=True))
+    assert (world.manifest(job)["model_revision"], world.manifest(job)["catalog_sha256"]) == ("r7", "c" * 64)
+
+
 def test_redriving_stops_in_time_and_goes_on() -> None:
     """A planner without time hands on; shards opened so far are worked at once, and none is opened twice."""
     world = World(max_records=1)

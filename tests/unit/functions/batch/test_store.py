@@ -118,6 +118,8 @@ def test_a_hundred_writes_are_the_most(store: Store) -> None:
     for writes in ((), tuple(Put(Key("q", str(i)), {}) for i in range(101)), twice):
         with pytest.raises(ValueError, match="expected 1 to 100"):
             store.write(*writes)
+    with pytest.raises(ValueError, match="expected a Check"):
+        store.write(Update(Key("p", "000"), guards=(Is("n", 0),)))
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
