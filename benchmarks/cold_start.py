@@ -108,7 +108,7 @@ def _functions(work: Path, sizes: Sequence[str], folder: Path) -> list[Function]
         shutil.copytree(laid_out / "artifacts", sized / "artifacts")
         made.append(Function(f"infer {size}", sized, "functions.infer.handler.handler", _request()))
     for door in BATCH_DOORS:
-        event = {"Records": []} if door in NO_RECORDS else None
+        event: dict[str, Any] | None = {"Records": []} if door in NO_RECORDS else None
         made.append(Function(door, package, f"functions.{door}.handler.handler", event))
     return made
 

@@ -1,8 +1,9 @@
 """Token ids of our tokenizers against the reference's, on hostile strings and on real text.
 
-Mini's `tokenizer.json` and its `sentencepiece.bpe.model` against `AutoTokenizer`, and XLM tokenizers learnt from the
-committed sample, with and without lowercasing, against `XLMTokenizer`: in each language that its segmenters know, and
-on every text of a folder in the language that the folder names. Japanese is S where its segmenter is not installed.
+Mini's `tokenizer.json` and its `sentencepiece.bpe.model`, in the prebuilt form that functions read, against
+`AutoTokenizer`, and XLM tokenizers learnt from the committed sample, with and without lowercasing, against
+`XLMTokenizer`: in each language that its segmenters know, and on every text of a folder in the language that the folder
+names. Japanese is S where its segmenter is not installed.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ from benchmarks.parity.company import ROOT, model, read_texts
 from benchmarks.parity.table import Line, attempt, skipped, within
 from benchmarks.parity.texts import Text, texts_under
 from functions.pipeline.tokenize.load import read_tokenizer
+from functions.pipeline.tokenize.mapped import file
+from functions.pipeline.tokenize.mapped.kernel import Kernel, kernel_name
+from functions.pipeline.tokenize.mapped.tokenizer import MappedTokenizer
 from functions.pipeline.tokenize.xlm.segmenters import japanese
 from glossa.checkpoints import artifact_of
+from glossa.kernel import compile_kernels
+from glossa.prebuilt import prebuild
 from shared.errors import GlossaError
 from tests.unit.functions.pipeline import tiny_xlm
 from tests.unit.functions.pipeline.hostile import AWKWARD, BLOCKS
@@ -94,7 +100,7 @@ def _mini(name: str, folder: Path) -> tuple[Ids, Ids]:
     shutil.copy(ROOT / model().checkpoint / name, folder)
     (folder / "config.json").write_text('{"model_type": "xlm-roberta"}', encoding="utf-8")
     reference = transformers.AutoTokenizer.from_pretrained(str(folder))
-    return _ours(folder), partial(_batched, reference)
+    return _prebuilt(folder), partial(_batched, reference)
 
 
 def _xlm(folder: Path, *, lowercase: bool) -> tuple[Ids, Ids]:
@@ -105,6 +111,14 @@ def _xlm(folder: Path, *, lowercase: bool) -> tuple[Ids, Ids]:
 def _ours(folder: Path) -> Ids:
     tokenizer = read_tokenizer(artifact_of(folder))
     return lambda texts: [list(tokenizer.encode(text, lang).ids) for text, lang in texts]
+
+
+def _prebuilt(folder: Path) -> Ids:
+    """Return ids as functions read them: from the prebuilt form of the artifact."""
+    kernel = Kernel(next(path for path in compile_kernels(folder) if path.name == kernel_name()))
+    (folder / file.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
+    tokenizer = MappedTokenizer(folder / file.NAME, kernel)
+    return lambda texts: [list(tokenizer.encode(text).ids) for text, _ in texts]
 
 
 def _batched(reference: Any, texts: Sequence[Text]) -> list[list[int]]:
