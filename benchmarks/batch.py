@@ -118,9 +118,11 @@ def _packed(journey: Journey, texts: Sequence[str], reference: str) -> list[Infe
 
 
 def _engine_alone(engine: OnePass, packed: Sequence[InferCall], n_records: int) -> float:
-    began_s = time.perf_counter()
-    engine.infer(packed)
-    return n_records / (time.perf_counter() - began_s)
+    """Answer all in a thread, as the job does: in the main one torch's own threads are others."""
+    with ThreadPoolExecutor(1) as alone:
+        began_s = time.perf_counter()
+        alone.submit(engine.infer, packed).result()
+        return n_records / (time.perf_counter() - began_s)
 
 
 def _job(journey: Journey, engine: OnePass, texts: Sequence[str], in_flight: int) -> float:

@@ -49,7 +49,8 @@ class Generated(MemoryObjects):
         super().__init__(versioned=False)
         self._name, self._packed = name, kind.endswith(".gz")
         self._kind = kind.removesuffix(".gz")
-        self._size = n_bytes // LINE_BYTES * LINE_BYTES + len(HEADERS[self._kind])
+        header = len(HEADERS[self._kind])
+        self._size = (n_bytes - header) // LINE_BYTES * LINE_BYTES + header
         self.n_written = 0
 
     def head(self, bucket: str, key: str, version: str = "") -> Stored | None:
