@@ -1,7 +1,7 @@
 """Mini on real texts: the same answer in any company, and the same final answer in bfloat16 as in float32.
 
-Company: every row of 500 random batches against its answer alone. Half precision: the final answer of each head
-for each text. What stands in the way of bitwise equality is the library of matrix products, which may choose its
+Company: every row of 500 random batches against its answer alone. Half precision: the final answers of all heads
+to all texts. What stands in the way of bitwise equality is the library of matrix products, which may choose its
 blocking, and so the order of a sum, by the number of tokens: float32 differs in the last bits by that.
 """
 
@@ -36,18 +36,21 @@ MAX_DELTA: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 5e-3}
 SAME = 0.005  # of final answers, at most, may differ in half precision
 NEAR = 2e-2  # of a vector, which is no final answer: as far as half precision may be from float32 elsewhere
 BATCH = 64
+HALF = "bfloat16 to float32"
 
 
 def lines(data: Path | None) -> Iterator[Line]:
-    """Judge company in both dtypes, then half precision head by head."""
+    """Judge company in both dtypes, then half precision."""
     for dtype, bound in MAX_DELTA.items():
         what = f"{MODEL}: {N_COMPANIES} random companies, max |delta score|"
         yield attempt(what, dtype, partial(_company, what, dtype, bound))
     texts = tuple(islice(read_texts(data), N_TEXTS))
-    for name, head in model().heads.items():
-        judged = "vectors, max |delta|/|vector|" if head.task == "feature-extraction" else "texts answered otherwise"
-        what = f"{MODEL}:{name}, {len(texts)} {judged}"
-        yield attempt(what, "bfloat16 to float32", partial(_agreement, what, name, head, texts))
+    answering = {name: head for name, head in model().heads.items() if head.task != "feature-extraction"}
+    what = f"{MODEL}: {len(texts)} texts x {len(answering)} heads, answered otherwise"
+    yield attempt(what, HALF, partial(_agreement, what, answering, texts))
+    for name in model().heads.keys() - answering.keys():
+        what = f"{MODEL}:{name}, {len(texts)} vectors, max |delta|/|vector|"
+        yield attempt(what, HALF, partial(_vectors, what, name, texts))
 
 
 def read_texts(data: Path | None) -> Iterator[str]:
@@ -104,20 +107,29 @@ def _company(what: str, dtype: str, bound: float) -> Line:
     return Line(what, dtype, furthest, bound, ok, f"{n_other} of {n_met} answers have other labels")
 
 
-def _agreement(what: str, name: str, head: Head, texts: tuple[str, ...]) -> Line:
+def _agreement(what: str, heads: Mapping[str, Head], texts: tuple[str, ...]) -> Line:
+    """Judge the final answers of all heads to all texts together; the note has each head's own."""
+    others = {name: _answered_otherwise(name, head, texts) for name, head in heads.items()}
+    share = sum(n_texts for n_texts, _ in others.values()) / (len(texts) * len(heads))
+    notes = (f"{name} {100 * n_texts / len(texts):.2f} %{said}" for name, (n_texts, said) in others.items())
+    return within(what, HALF, share, SAME, ", ".join(notes))
+
+
+def _answered_otherwise(name: str, head: Head, texts: tuple[str, ...]) -> tuple[int, str]:
+    """Return the texts that a head answers otherwise, and for a tagger the tags that make the difference."""
     half, full = (_all_answers(dtype, name, texts) for dtype in ("bfloat16", "float32"))
-    pairs = list(zip(half, full, strict=True))
-    precision = "bfloat16 to float32"
-    if head.task == "feature-extraction":
-        return within(what, precision, max(float((a["vectors"] - b["vectors"]).norm()) for a, b in pairs), NEAR)
-    apart = max(float((scores(head, a) - scores(head, b)).abs().max()) for a, b in pairs)
-    note = f"max |delta score| {apart:.1e}"
-    other = [final(head, a) != final(head, b) for a, b in pairs]
-    if head.task == "token-classification":
-        n_tokens = sum(differs.numel() for differs in other)
-        note = f"{int(sum(differs.sum() for differs in other))} of {n_tokens} tokens; {note}"
-    n_other = sum(bool(differs.any()) for differs in other)
-    return within(what, precision, n_other / len(texts), SAME, f"{n_other} texts; {note}")
+    other = [final(head, a) != final(head, b) for a, b in zip(half, full, strict=True)]
+    n_texts = sum(bool(differs.any()) for differs in other)
+    if head.task != "token-classification":
+        return n_texts, ""
+    n_tags = int(sum(differs.sum() for differs in other))
+    return n_texts, f" ({n_tags} of {sum(differs.numel() for differs in other)} tags)"
+
+
+def _vectors(what: str, name: str, texts: tuple[str, ...]) -> Line:
+    half, full = (_all_answers(dtype, name, texts) for dtype in ("bfloat16", "float32"))
+    apart = max(float((a["vectors"] - b["vectors"]).norm()) for a, b in zip(half, full, strict=True))
+    return within(what, HALF, apart, NEAR)
 
 
 @cache
