@@ -21,6 +21,7 @@ MAX_CALL_TOKENS = 16_384
 MAX_CALL_ROWS = 1_024  # each counted as often as it is continued; more a replica refuses
 MAX_CALL_NUMBERS = 1_000_000  # that a call answers with for its tokens: 4 MB of the 5 that a caller takes
 MAX_GUESSES = 100_000  # masks x guesses of one request
+MAX_READ_BACK_TOKENS = 5_000_000  # of the text with each guess in it; a token is a byte or more of an answer's 5 MB
 MAX_TOKEN_VECTORS = 8_192  # of tokens or layers; at width 1024 that is 32 MiB on the wire, twenty times that in JSON
 MAX_ATTENTIONS = 2**14  # pairs of tokens over a request, each as many weights as layers x heads: one text of 128
 MAX_NEW_TOKENS = 65_536  # of all continuations of one request
@@ -161,6 +162,11 @@ def _bound_guesses(base: InferCall, tokenized: Tokenized) -> None:
     n_guesses = n_masks * (base.top_k + len(base.target_ids))
     if n_guesses > MAX_GUESSES:
         raise TooLarge(f"got {n_masks} masks that ask for {n_guesses} guesses, at most {MAX_GUESSES} in one request")
+    n_each = min(base.top_k, len(base.target_ids) or base.top_k)
+    n_tokens = sum(len(window.positions) * n_each * len(window.input_ids) for window in tokenized.windows)
+    if n_tokens > MAX_READ_BACK_TOKENS:
+        found = f"got {n_masks} masks whose guesses stand in texts of {n_tokens} tokens together"
+        raise TooLarge(f"{found}, at most {MAX_READ_BACK_TOKENS} in one request", hint="ask for fewer guesses or masks")
 
 
 def _bound_vectors(base: InferCall, tokenized: Tokenized) -> None:

@@ -146,6 +146,15 @@ def test_guesses_are_bounded() -> None:
         packed(Tokenized((window(101, tuple(range(101))),), "", (False,)), asked)
 
 
+def test_texts_with_guesses_in_them_are_bounded() -> None:
+    """Each guess comes with its whole text: many of long texts, which no answer could hold, are a 413."""
+    asked = TextRequest("fill-mask", (TextInput("a"),), {"top_k": 1000})
+    with pytest.raises(TooLarge, match="texts of 5120000 tokens together, at most 5000000"):
+        packed(Tokenized((window(512, tuple(range(10))),), "", (False,)), asked)
+    few = Tokenized((window(512, tuple(range(10))),), "", (False,), target_ids=(1, 2))
+    assert packed(few, asked)
+
+
 def test_vectors_of_tokens_are_bounded() -> None:
     """A request that asks for a vector for each of too many tokens is a 413; one for each text is not."""
     tokenized = Tokenized(tuple(window(512) for _ in range(17)), "", (False,))
