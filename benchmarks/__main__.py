@@ -54,6 +54,8 @@ RUNS = (
     Run("end-to-end-base", "end_to_end"),
     Run("tokenize", "tokenize"),
     Run("cold-start", "cold_start"),
+    Run("batch", "batch"),
+    Run("batch-memory", "batch_memory"),
     Run("gpu", "gpu", needs_gpu=True),
 )
 

@@ -106,7 +106,10 @@ def drive(
         "--timeout", f"{ANSWER_S:.0f}s", "--script", str(SCRIPT), f"http://{HOST}:{port}/", "--", str(path),
         f"{pause_ms:.3f}", "waits" if waits else "none",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 2 * ANSWER_S)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 2 * ANSWER_S)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"wrk has not ended after {seconds + 2 * ANSWER_S:.0f} s") from None
     said = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not said:
         raise RuntimeError(f"wrk ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
