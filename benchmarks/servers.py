@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from benchmarks.catalogs import HEAD, MODEL, write_catalog
 from benchmarks.contest import ROOT, SYSTEMS, SystemFailed
-from benchmarks.load import HOST, http_request
+from benchmarks.load import ANSWER_S, HOST, http_request
 from local import model_server
 from local.place import Place
 from local.ports import ports
@@ -112,7 +112,7 @@ def _standing_ours(served: Served, checkpoint: Path, place: Place) -> Iterator[t
         except (RuntimeError, OSError) as error:
             raise SystemFailed(f"{served.name}: {str(error)[-300:]}") from None
         port = ports(place).serve
-        _check_answer(served, port)
+        check_answer(served, port)
         yield port, int(json.loads((place.run / f"{model_server.NAME}.pid").read_text())["pid"])
     finally:
         model_server.stop(place)
@@ -165,7 +165,7 @@ def _wait(served: Served, process: subprocess.Popen[bytes], port: int, log: Path
     failure, n_faults = "it never listened", 0
     while time.monotonic() < ends_s and process.poll() is None and n_faults < MOST_FAULTS:
         try:
-            _check_answer(served, port)
+            check_answer(served, port)
         except SystemFailed as failed:
             failure = str(failed)
             n_faults += "HTTP Error 500" in failure
@@ -176,15 +176,18 @@ def _wait(served: Served, process: subprocess.Popen[bytes], port: int, log: Path
     raise SystemFailed(f"{served.name}: {failure}; its log ends: {' '.join(said)[:300]}")
 
 
-def _check_answer(served: Served, port: int) -> None:
-    """Ask about two texts. Raises SystemFailed for anything else than two answers."""
+def check_answer(served: Served, port: int) -> None:
+    """Ask about two texts. Raises SystemFailed for anything else than two answers.
+
+    Between loads this also waits for what a system still computes of a load whose client has gone: it answers in turn.
+    """
     question = Question(((0, 5, 6, 2), (0, 7, 2)), ("one text", "another"))
     head, _, data = request_of(served, question, port).partition(b"\r\n\r\n")
     first, *lines = head.decode("ascii").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
     asked = urllib.request.Request(f"http://{HOST}:{port}{first.split()[1]}", data, headers)
     try:
-        with urllib.request.urlopen(asked, timeout=30.0) as answer:  # noqa: S310 - likewise
+        with urllib.request.urlopen(asked, timeout=ANSWER_S) as answer:  # noqa: S310 - likewise
             said, about = answer.read(), dict(answer.headers.items())
     except (OSError, urllib.error.URLError) as error:
         raise SystemFailed(f"{served.name}: {error}") from None

@@ -27,7 +27,7 @@ from benchmarks.contest import System, contest
 from benchmarks.limit import tokens_per_s
 from benchmarks.load import HOST, Loaded, client_note, drive, say_client
 from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
-from benchmarks.servers import Question, Served, request_of, standing
+from benchmarks.servers import Question, Served, check_answer, request_of, standing
 from benchmarks.workload import rows_of, texts_of
 
 PEERS, INFINITY = ".venv-peers", ".venv-infinity"
@@ -189,6 +189,7 @@ def _measure(
         questions = questions_of(*workload, shape.n_texts)
         requests = [request_of(served, question, port) for question in questions]
         drive(requests, port, work, connections=shape.connections, seconds=min(seconds, WARM_UP_S))
+        check_answer(served, port)
         before = forward_s(port) if served.kind == "ours" and shape == LONE else None
         loaded = drive(requests, port, work, connections=shape.connections, seconds=seconds)
         if before is not None:
@@ -196,6 +197,7 @@ def _measure(
             passes_ms = (after[0] - before[0]) / max(1, after[1] - before[1]) * 1e3
             figures.note("ms a lone request costs over its pass", served.name, loaded.mean_ms - passes_ms)
         _note(served.name, shape, loaded, tokens_answered(questions, loaded.n_good), figures)
+        check_answer(served, port)
 
 
 def _note(name: str, shape: Shape, loaded: Loaded, n_tokens: int, figures: Figures) -> None:
