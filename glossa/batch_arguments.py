@@ -71,7 +71,9 @@ def _add_submit(
     submit.add_argument("--lines", action="store_true", help="a .txt is a record a line, not one document")
     submit.add_argument("--text-field", metavar="NAME", help="field or column of the text; default: text")
     submit.add_argument("--id-field", metavar="NAME", help="field or column of your own id; default: id")
-    submit.add_argument("--delimiter", choices=(",", ";", "\t", "|"), help="of tables; default: the extension's own")
+    submit.add_argument(
+        "--delimiter", metavar="CHARACTER", help="of tables, one of , ; | or a tab; default: the extension's own"
+    )
     submit.add_argument("--no-quotes", action="store_true", help="in tables a quote is a character like all others")
     submit.add_argument("--output", choices=("jsonl", "csv", "jsonl.gz"), help="default: jsonl")
     submit.add_argument("--key", metavar="TEXT", help="an Idempotency-Key: the same command again finds the same job")
