@@ -66,6 +66,7 @@ class Starts:
     """What was seen of one function, a value for each start."""
 
     init_s: list[float] = field(default_factory=list)
+    init_cpu_s: list[float] = field(default_factory=list)  # tells a slow machine from a busy one
     first_ms: list[float] = field(default_factory=list)
     warm_ms: list[float] = field(default_factory=list)
     peak_mib: list[float] = field(default_factory=list)
@@ -135,6 +136,7 @@ def _start(function: Function, layer: Path, replica: StandIn, seen: Starts) -> N
     with runtime_api() as api, _running(function, layer, api, replica) as process:
         began_s = time.perf_counter()
         seen.init_s.append(api.wait_ready(READY_S) - began_s)
+        seen.init_cpu_s.append(_cpu_s(process.pid))
         if function.event is not None:
             seen.first_ms.append(_ask(function, api, replica))
             if function.name.startswith(("infer", "nothing")):
@@ -174,10 +176,17 @@ def _peak_mib(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * KIB / MIB
 
 
+def _cpu_s(pid: int) -> float:
+    """Return the processor time of a process so far, of user and system."""
+    after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _rows(seen: dict[str, Starts]) -> Iterator[Row]:
     for name, starts in seen.items():
         figures = {
-            "init s": starts.init_s, "first ms": starts.first_ms, "warm ms, p50": starts.warm_ms,
+            "init s": starts.init_s, "init CPU s": starts.init_cpu_s,
+            "first ms": starts.first_ms, "warm ms, p50": starts.warm_ms,
             "peak MiB": starts.peak_mib,
         }  # fmt: skip
         yield from (row_of(name, metric, values) for metric, values in figures.items() if values)
