@@ -39,14 +39,14 @@ def find_faults(rows: Sequence[Row], model: Model, bounds: Bounds) -> list[Gloss
 
 
 def check_seen(call: InferCall, bounds: Bounds, most_bytes: int) -> None:
-    """Raise TooLarge where the hidden states and attentions that a call asks for pass `most_bytes` together."""
+    """Raise TooLarge where vectors of tokens, hidden states and attentions of a call pass `most_bytes` together."""
     lengths = call.row_lengths.int_values()
     n_vectors = sum(lengths) if call.per_token else len(lengths)
-    n_bytes = bounds.states_bytes(n_vectors, len(call.layers))
+    n_bytes = bounds.states_bytes(n_vectors, len(call.layers) + call.per_token)
     n_bytes += sum(map(bounds.attention_bytes, lengths)) if call.attentions else 0
     if n_bytes > most_bytes:
         raise TooLarge(
-            f"got layers or attentions of {call.n_tokens} tokens that take {n_bytes} bytes, at most {most_bytes}",
+            f"got vectors or attentions of {call.n_tokens} tokens that take {n_bytes} bytes, at most {most_bytes}",
             hint="send fewer rows in a call",
         )
 

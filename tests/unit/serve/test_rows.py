@@ -126,6 +126,15 @@ def test_attentions_past_the_cap_are_refused(model: Model) -> None:
     assert "at most 4 tokens" in str(fault.hint)
 
 
+def test_a_call_that_asks_for_too_many_vectors_is_refused_before_its_pass() -> None:
+    """Vectors of all tokens of a call stay below what an answer may hold, layers or none."""
+    call = InferCall("toy", "embed", Tensor.ints(range(8)), Tensor.ints([4, 4]), per_token=True)
+    n_bytes = 4 * 8 * BOUNDS.width
+    check_seen(call, BOUNDS, n_bytes)
+    with pytest.raises(TooLarge, match=f"vectors or attentions of 8 tokens that take {n_bytes} bytes"):
+        check_seen(call, BOUNDS, n_bytes - 1)
+
+
 def test_a_call_that_asks_to_see_too_much_is_refused() -> None:
     """Layers and attentions of all rows of a call together stay below what an answer may hold."""
     call = InferCall("toy", "embed", Tensor.ints(range(8)), Tensor.ints([4, 4]), layers=(0, 1), attentions=True)
