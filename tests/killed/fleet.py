@@ -79,6 +79,7 @@ class _Hurried(Through):
 
 def serve_model(said: Connection) -> None:
     """Serve the fake engine over HTTP until killed; says its address."""
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - else each killed client is reported
     with fake_replica(mini_catalog()) as url:
         said.send(url)
         while os.getppid() > 1:
