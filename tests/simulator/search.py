@@ -14,7 +14,7 @@ PICKS = ("drop 0", "dup 0", "delay 0", "take 1")
 CRASHES = ("crash before", "crash after")
 OTHERS = ("freeze", "twin", "sweep", "wait")
 NEAR = 20  # decisions between two faults that go together
-SEEDS = 250
+SEEDS = 600
 
 
 @dataclass(frozen=True)
