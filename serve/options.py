@@ -20,6 +20,9 @@ DRAIN_S, DRAIN_STEP_S = 40.0, 0.5  # longer than a function may wait for an answ
 REQUEST_TIMEOUT_S = 130.0  # the replica refuses to wait longer than 120 s
 KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
 FRONT_CPUS = 0.1
+PASSIVE = {
+    "OMP_WAIT_POLICY": "PASSIVE"
+}  # torch's threads sleep between products: the event loop and HAProxy need the core
 SPARE_CPUS = 1.0  # logical: what Serve's own actors and a surge may take
 
 
@@ -36,7 +39,11 @@ def replica_options(model: Model) -> dict[str, Any]:
         **_bounds(),
         **count,
         "name": "replica",
-        "ray_actor_options": {"num_cpus": replicas.num_cpus, "num_gpus": replicas.num_gpus},
+        "ray_actor_options": {
+            "num_cpus": replicas.num_cpus,
+            "num_gpus": replicas.num_gpus,
+            "runtime_env": {"env_vars": dict(PASSIVE)},
+        },
     }
 
 
@@ -54,7 +61,7 @@ def _bounds() -> dict[str, Any]:
         "health_check_timeout_s": HEALTH_TIMEOUT_S,
         "graceful_shutdown_timeout_s": DRAIN_S,
         "graceful_shutdown_wait_loop_s": DRAIN_STEP_S,
-        "logging_config": {"encoding": "JSON", "enable_access_log": False},
+        "logging_config": {"encoding": "JSON", "log_level": "WARNING", "enable_access_log": False},
     }
 
 
