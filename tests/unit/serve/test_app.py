@@ -75,7 +75,11 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
     scaling = _config(other).autoscaling_config
     assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (0, 3, 32.0)
     assert (scaling.upscale_delay_s, scaling.downscale_delay_s) == (10.0, 300.0)
-    assert other._bound_deployment.ray_actor_options == {"num_cpus": 2.0, "num_gpus": 0.0}
+    assert other._bound_deployment.ray_actor_options == {
+        "num_cpus": 2.0,
+        "num_gpus": 0.0,
+        "runtime_env": {"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
+    }
     assert options.n_threads(catalog.models["other"]) == 2
     assert options.total_cpus(catalog) >= 1 + 3 * 2
 
