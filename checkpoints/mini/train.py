@@ -1,6 +1,6 @@
 """Trains `checkpoints/mini` from public data: tokenizer, masked language model and four task heads in one run.
 
-    python checkpoints/mini/train.py --data DATA --out checkpoints/mini --work WORK --minutes 85 [--resume]
+    python checkpoints/mini/train.py --data DATA --out OUT --work WORK --minutes 60 [--start LAST] [--resume]
 
 DATA has one sub-folder per public set (each with its SOURCE.md: repository, commit, licence):
   sib200       github dadelani/sib-200                 topic, 205 languages (train + dev)
@@ -15,8 +15,9 @@ DATA has one sub-folder per public set (each with its SOURCE.md: repository, com
   xcopa        github cambridgeltl/xcopa               plain text, 11 languages
   indonli      github ir-nlp-csui/indonli              plain text, Indonesian
 
-In the last --finish-minutes most sentences come as they are, the topic weighs more and the rate starts anew: crops and
-mixtures keep the 701 distinct sentences from being learnt by heart, but the heads answer for whole sentences.
+The topic head is taught by linear teachers (`recipe/teacher.py`): what every token and every shuffled mixture of
+parts of sentences speaks for. That is a gradient far smaller than the masked-token loss has, hence the weights below.
+--start takes the weights of an earlier run's `last.pt` (names that no longer exist are passed over).
 The learning rate follows the clock: warm-up, level, then linear decay to --minutes, whatever else the machine does.
 A file named PAUSE in the work folder or the one above stops the loop until it is gone. On a CPU set
 `MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000` (large buffers are kept: a third less time).
@@ -35,9 +36,9 @@ from recipe.batches import Batches, Pool
 from recipe.model import Mini
 
 WEIGHTS = {
-    "mlm": 1.2, "topic": 0.8, "mean_topic": 0.5, "language": 0.4, "sentiment": 0.6, "entities": 1.5, "contrast": 0.3,
+    "mlm": 0.15, "topic": 1.0, "mean_topic": 1.0, "vote": 40.0, "language": 0.15, "sentiment": 0.2, "entities": 0.5,
 }  # fmt: skip
-FINISH_WEIGHTS = WEIGHTS | {"mlm": 0.8, "topic": 1.6}
+FACTORS = (1.3, 2.0)  # of the rate: AdamW (embeddings, heads, biases, norms) and Muon (matrices of the layers)
 
 
 @dataclass
@@ -45,16 +46,13 @@ class Plan:
     """How to train: rates per step, budget in tokens, times in seconds."""
 
     peak: float = 1e-3
-    warm: int = 300
+    warm: int = 30
     fall: float = 0.55  # the share of the clock over which the rate falls to zero
     decay: float = 0.05
     average: float = 0.998
-    budget: int = 4_200
+    budget: int = 2_800
     every: float = 180.0
-    seconds: float = 85 * 60
-    finish_s: float = 0.0  # the end of the clock, with mostly plain sentences and a rate of its own
-    finish_peak: float = 6e-4
-    finish_plain: float = 0.65
+    seconds: float = 60 * 60
 
 
 def arguments() -> argparse.Namespace:
@@ -63,8 +61,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the public data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder to export to")
     parser.add_argument("--work", type=Path, required=True, help="folder for training checkpoints")
-    parser.add_argument("--minutes", type=float, default=85, help="length of the whole run")
-    parser.add_argument("--finish-minutes", type=float, default=24, help="the part at the end with plain sentences")
+    parser.add_argument("--minutes", type=float, default=60, help="length of the whole run")
+    parser.add_argument("--start", type=Path, help="take the weights of this checkpoint first")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --work")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
@@ -92,40 +90,37 @@ class Training:
         self.plan, self.languages, self.work, self.seed = plan, languages, work, seed
         self.model = Mini(len(languages)).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(requires_grad=False)
-        self.optimizer = torch.optim.AdamW(self.groups(), lr=plan.peak, betas=(0.9, 0.98), eps=1e-6, fused=True)
+        layers = [p for p in self.model.reference.roberta.encoder.layer.parameters() if p.ndim > 1]
+        self.optimizers = [
+            torch.optim.AdamW(self.groups(layers), lr=plan.peak, betas=(0.9, 0.98), eps=1e-6, fused=True),
+            torch.optim.Muon(layers, lr=plan.peak, weight_decay=plan.decay, adjust_lr_fn="match_rms_adamw"),
+        ]
         self.step, self.spent = 0, 0.0
         self.texts = texts
         self.means: dict[str, float] = {}
 
-    def groups(self) -> list[dict[str, object]]:
-        """Parameters with weight decay (matrices) and without (biases, norms)."""
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+    def groups(self, layers: list[torch.Tensor]) -> list[dict[str, object]]:
+        """Other parameters with weight decay (matrices) and without (biases, norms)."""
+        taken = {id(p) for p in layers}
+        matrices = [p for p in self.model.parameters() if p.ndim > 1 and id(p) not in taken]
         others = [p for p in self.model.parameters() if p.ndim < 2]
         return [{"params": matrices, "weight_decay": self.plan.decay}, {"params": others, "weight_decay": 0.0}]
 
     def rate(self) -> float:
         """Return the learning rate now: warm-up by steps, then level, then linear decay by the clock."""
-        if self.is_finishing:
-            return self.plan.finish_peak * max(0.0, (self.plan.seconds - self.spent) / self.plan.finish_s)
-        left = max(0.0, 1 - self.spent / (self.plan.seconds - self.plan.finish_s))
+        left = max(0.0, 1 - self.spent / self.plan.seconds)
         return self.plan.peak * min(1.0, (self.step + 1) / self.plan.warm, left / self.plan.fall)
-
-    @property
-    def is_finishing(self) -> bool:
-        """Whether the finishing phase has begun."""
-        return self.plan.finish_s > 0 and self.spent >= self.plan.seconds - self.plan.finish_s
 
     def advance(self, batches: Batches) -> None:
         """One step on one batch."""
-        weights = FINISH_WEIGHTS if self.is_finishing else WEIGHTS
-        batches.plain = self.plan.finish_plain if self.is_finishing else batches.plain
         losses = self.model.losses(batches.next(long=self.step % 40 == 39))
-        torch.stack([weights[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer, factor in zip(self.optimizers, FACTORS, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate() * factor
+            optimizer.step()
+            optimizer.zero_grad()
         self.step += 1
         for name, loss in losses.items():
             self.means[name] = 0.98 * self.means.get(name, loss.item()) + 0.02 * loss.item()
@@ -142,7 +137,7 @@ class Training:
         """Write the checkpoint, atomically."""
         state = {
             "model": self.model.state_dict(), "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "step": self.step, "spent": self.spent,
+            "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "spent": self.spent,
         }  # fmt: skip
         partial = self.work / "last.pt.partial"
         torch.save(state, partial)
@@ -153,8 +148,14 @@ class Training:
         state = torch.load(self.work / "last.pt", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, mine in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(mine)
         self.step, self.spent = state["step"], state["spent"]
+
+    def begin(self, path: Path) -> None:
+        """Take over the weights of another run, not its optimizers or clock."""
+        self.model.load_state_dict(torch.load(path, weights_only=True)["model"], strict=False)
+        self.average.load_state_dict(self.model.state_dict())
 
     def run(self, out: Path) -> None:
         """Train to the end of the clock, with a checkpoint and an export every few minutes."""
@@ -187,10 +188,12 @@ def main() -> int:
         tokenizer.fit(tokenizer_texts(options.data), options.out, options.threads)
         tokenizer.convert(options.out)
     texts, languages = pool.build(options.data, options.out)
-    plan = Plan(seconds=options.minutes * 60, finish_s=options.finish_minutes * 60)
+    plan = Plan(seconds=options.minutes * 60)
     training = Training(plan, texts, languages, options.work, options.seed)
     if options.resume and (options.work / "last.pt").exists():
         training.load()
+    elif options.start:
+        training.begin(options.start)
     training.run(options.out)
     return 0
 

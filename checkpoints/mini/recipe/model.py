@@ -6,7 +6,6 @@ several texts in one row (block-diagonal attention, positions restarted), which 
 between translations (Khosla et al. 2020). Losses are in nats.
 """
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 MATH = torch.bfloat16
 IGNORED = -100
+SHARPNESS = 8.0  # teacher scores times this are logits
 
 
 def config() -> XLMRobertaConfig:
@@ -33,7 +33,7 @@ class Batch:
     """Packed texts: `[rows, width]` ids, positions, segments (0 pads); `[texts]` starts (flat `<s>` index), labels.
 
     `masked` are flat indices of masked tokens with `targets`; `topics` are label distributions, all zero where there is
-    none; `tags` are per flat token; missing labels are IGNORED; `groups` is equal for translations of one sentence.
+    none; `tags` are per flat token; missing labels are IGNORED.
     """
 
     ids: Tensor
@@ -47,7 +47,8 @@ class Batch:
     languages: Tensor
     sentiments: Tensor
     tags: Tensor
-    groups: Tensor
+    votes: Tensor  # [rows * width, 7], what the language's teacher says that a token speaks for
+    voting: Tensor  # [rows * width], whether it says anything
 
 
 class Head(nn.Module):
@@ -65,7 +66,7 @@ class Head(nn.Module):
 
 
 class Mini(nn.Module):
-    """Backbone, task heads, and two aids that are not shipped: a mean-pooled topic head and a contrast projection."""
+    """Backbone, task heads, and an aid that is not shipped: the topic votes of tokens."""
 
     def __init__(self, languages: int, drop: float = 0.1) -> None:
         super().__init__()
@@ -76,36 +77,36 @@ class Mini(nn.Module):
             "topic": Head(width, 7), "language": Head(width, languages), "sentiment": Head(width, 3),
             "entities": nn.Linear(width, 7),
         })  # fmt: skip
-        self.mean_topic = nn.Linear(width, 7)
-        self.contrast = nn.Linear(width, 128)
+        self.vote = nn.Linear(width, 7)
         self.drop = drop
 
-    def encode(self, batch: Batch) -> Tensor:
-        """States of every token, `[rows * width, hidden]`, bf16."""
-        embeddings, drop = self.reference.roberta.embeddings, self.drop
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States of every token after the last layer and before it, `[rows * width, hidden]`, bf16."""
+        embeddings = self.reference.roberta.embeddings
         hidden = F.embedding(batch.ids, embeddings.word_embeddings.weight, padding_idx=1)
         hidden = hidden + F.embedding(batch.positions, embeddings.position_embeddings.weight, padding_idx=1)
         hidden = (hidden + embeddings.token_type_embeddings.weight[0]).to(MATH)
-        drop = drop if self.training else 0.0
-        hidden = thinned(normal(hidden, embeddings.LayerNorm), drop)
+        hidden = normal(hidden, embeddings.LayerNorm)
         mask = (batch.segments[:, None, :, None] == batch.segments[:, None, None, :]).to(MATH)
         bias = (1.0 - mask) * -1e4
+        before = hidden
         for layer in self.reference.roberta.encoder.layer:
-            hidden = block(hidden, layer, bias, drop)
-        return hidden.reshape(-1, hidden.shape[-1])
+            before, hidden = hidden, block(hidden, layer, bias)
+        return hidden.reshape(-1, hidden.shape[-1]), before.reshape(-1, hidden.shape[-1])
 
     def losses(self, batch: Batch, smoothing: float = 0.1) -> dict[str, Tensor]:
         """Mean loss of each objective that the batch holds."""
-        states = self.encode(batch)
+        states, before = self.encode(batch)
         first = states[batch.starts].float()
         found = {"mlm": self.masked(states[batch.masked], batch.targets)}
-        mean = pooled(states, batch.texts, len(batch.starts))
         has = batch.topics.sum(1) > 0
         if has.any():
-            wanted = batch.topics[has] * (1 - smoothing) + smoothing / batch.topics.shape[1]
+            wanted = batch.topics[has]
             found["topic"] = F.cross_entropy(self.heads["topic"](first[has], self.drop), wanted)
-            thin = F.dropout(mean[has], self.drop, self.training)
-            found["mean_topic"] = F.cross_entropy(self.mean_topic(thin), wanted)
+            votes = self.vote(before.float())
+            found["vote"] = F.mse_loss(votes[batch.voting], batch.votes[batch.voting])
+            total = SHARPNESS * pooled(votes, batch.texts, len(batch.starts))[has]
+            found["mean_topic"] = F.cross_entropy(total, wanted)
         for name, labels in (("language", batch.languages), ("sentiment", batch.sentiments)):
             at = labels != IGNORED
             if at.any():
@@ -115,7 +116,6 @@ class Mini(nn.Module):
         if tagged.any():
             logits = self.heads["entities"](F.dropout(states[tagged].float(), self.drop, self.training))
             found["entities"] = F.cross_entropy(logits, batch.tags[tagged])
-        found["contrast"] = contrast(self.contrast(mean), batch.groups)
         return found
 
     def masked(self, states: Tensor, targets: Tensor) -> Tensor:
@@ -124,21 +124,6 @@ class Mini(nn.Module):
         hidden = normal(F.gelu(linear(states, head.dense)), head.layer_norm)
         weight = self.reference.roberta.embeddings.word_embeddings.weight.to(MATH)
         return F.cross_entropy(F.linear(hidden, weight, head.bias.to(MATH)), targets).float()
-
-
-@functools.cache
-def noise(drop: float, size: int = 1 << 23) -> Tensor:
-    """Draw the fixed pool of dropout factors: drawing them anew for every state took a sixth of a step on a CPU."""
-    return (torch.rand(size) >= drop).to(MATH) / (1 - drop)
-
-
-def thinned(hidden: Tensor, drop: float) -> Tensor:
-    """Apply dropout with factors from a random place of the pool."""
-    if not drop:
-        return hidden
-    pool = noise(drop)
-    at = int(torch.randint(len(pool) - hidden.numel(), ()))
-    return hidden * pool[at : at + hidden.numel()].view_as(hidden)
 
 
 def linear(hidden: Tensor, layer: nn.Linear) -> Tensor:
@@ -151,7 +136,7 @@ def normal(hidden: Tensor, layer: nn.LayerNorm) -> Tensor:
     return F.layer_norm(hidden, layer.normalized_shape, layer.weight.to(MATH), layer.bias.to(MATH), layer.eps)
 
 
-def block(hidden: Tensor, layer: Any, bias: Tensor, drop: float) -> Tensor:
+def block(hidden: Tensor, layer: Any, bias: Tensor) -> Tensor:
     """One post-norm transformer layer of the reference on `[rows, width, hidden]`."""
     own, rows, width = layer.attention.self, hidden.shape[0], hidden.shape[1]
     weight = torch.cat([own.query.weight, own.key.weight, own.value.weight]).to(MATH)
@@ -160,9 +145,9 @@ def block(hidden: Tensor, layer: Any, bias: Tensor, drop: float) -> Tensor:
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias  # on a CPU faster than the fused kernel
     context = torch.softmax(scores, -1) @ value
     context = linear(context.transpose(1, 2).reshape(rows, width, -1), layer.attention.output.dense)
-    hidden = normal(hidden + thinned(context, drop), layer.attention.output.LayerNorm)
+    hidden = normal(hidden + context, layer.attention.output.LayerNorm)
     inner = linear(F.gelu(linear(hidden, layer.intermediate.dense)), layer.output.dense)
-    return normal(hidden + thinned(inner, drop), layer.output.LayerNorm)
+    return normal(hidden + inner, layer.output.LayerNorm)
 
 
 def pooled(states: Tensor, texts: Tensor, count: int) -> Tensor:
@@ -170,15 +155,3 @@ def pooled(states: Tensor, texts: Tensor, count: int) -> Tensor:
     total = torch.zeros(count + 1, states.shape[1]).index_add(0, texts, states.float())
     sizes = torch.bincount(texts, minlength=count + 1).clamp(min=1)
     return (total / sizes[:, None])[:count]
-
-
-def contrast(vectors: Tensor, groups: Tensor, temperature: float = 0.1) -> Tensor:
-    """Supervised contrast: texts of one group attract, all others in the batch repel."""
-    at = groups != IGNORED
-    unit, groups = F.normalize(vectors[at], dim=1), groups[at]
-    scores = unit @ unit.T / temperature
-    scores = scores.masked_fill(torch.eye(len(unit), dtype=torch.bool), -1e4)
-    same = (groups[:, None] == groups[None, :]).float().fill_diagonal_(0)
-    partners = same.sum(1)
-    each = -(F.log_softmax(scores, 1) * same).sum(1) / partners.clamp(min=1)
-    return each[partners > 0].mean() if bool((partners > 0).any()) else vectors.sum() * 0

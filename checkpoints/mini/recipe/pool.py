@@ -1,29 +1,67 @@
-"""Segments the whole corpus once and keeps it as a `Pool`; knows nothing of models."""
+"""Segments the whole corpus once, has the teachers mark it, and keeps it as a `Pool`; knows nothing of models."""
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recipe import corpus, lexicon
-from recipe.batches import Ids, Pool, Segmenter, Text, one_hot, tags
+from recipe import corpus, lexicon, teacher
+from recipe.batches import Pool, Text, Votes
+from recipe.segment import BLANK, Ids, Segmenter, one_hot, tags
+
+SOFTENED = 0.3  # the share of the consensus in a sentence's label
 
 
 def build(data: Path, folder: Path, copies: int = 3) -> tuple[Pool, list[str]]:
     """Build the training pool, with `copies` sampled segmentations per sentence; also the codes in label order."""
     segment = Segmenter(str(folder))
-    rows = corpus.sib_train(data)
-    codes = sorted({r.lang for r in rows})
+    by_lang: dict[str, list[corpus.Sentence]] = {}
+    for row in corpus.sib_train(data):
+        by_lang.setdefault(row.lang, []).append(row)
+    codes = sorted(by_lang)
     number = {code: n for n, code in enumerate(codes)}
-    texts = [r.text for r in rows]
-    forms = [segment(texts), *(segment.sampled(texts) for _ in range(copies))]
-    sib: dict[int, dict[int, list[Ids]]] = {}
-    for n, row in enumerate(rows):
-        sib.setdefault(row.index, {})[number[row.lang]] = [form[n] for form in forms]
-    opinions = sentiment(data, segment, number)
-    plain = passages(data, segment, number)
-    tagged = entities(data, segment, number)
+    texts = [[r.text for r in sorted(by_lang[code], key=lambda r: r.index)] for code in codes]
+    topics = np.array([r.topic for r in sorted(by_lang[codes[0]], key=lambda r: r.index)])
+    labels, wanted = targets(segment, texts, topics)
+    sib = [marked(segment, rows, wanted, copies) for rows in texts]
     words, by_topic = lexemes(data, segment)
-    return Pool(sib, {r.index: r.topic for r in rows}, opinions, tagged, plain, words, by_topic), codes
+    others = (sentiment(data, segment, number), entities(data, segment, number), passages(data, segment, number))
+    return Pool(sib, labels, segment.opens(), *others, words, by_topic), codes
+
+
+def written(pieces: list[str]) -> str:
+    """Join pieces to the normalised text, a space at both ends."""
+    return "".join(pieces).replace(BLANK, " ") + " "
+
+
+def targets(
+    segment: Segmenter, texts: list[list[str]], topics: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], teacher.Floats]:
+    """Soften the labels by the consensus of every fifth language: as distributions, and centred for the teachers."""
+    count = len(corpus.TOPICS)
+    said = teacher.consensus([[written(p) for p in segment.spelled(rows)] for rows in texts[::5]], topics, count)
+    chances = np.exp(6 * said)
+    chances /= chances.sum(1, keepdims=True)
+    labels = (1 - SOFTENED) * np.eye(count)[topics] + SOFTENED * chances
+    wanted = (1 - teacher.MIXED) * teacher.centred(topics, count) + teacher.MIXED * said
+    return labels.astype(np.float32), wanted.astype(np.float32)
+
+
+def marked(segment: Segmenter, texts: list[str], wanted: teacher.Floats, copies: int) -> list[list[tuple[Ids, Votes]]]:
+    """Segment a language's sentences and mark each token with its votes, whose mean is about the sentence's score."""
+    forms = [segment.spelled(texts), *(segment.spelled(texts, sampled=True) for _ in range(copies))]
+    judge = teacher.Teacher([written(p) for p in forms[0]], wanted)
+    found: list[list[tuple[Ids, teacher.Floats]]] = []
+    for n, exact in enumerate(forms[0]):
+        running = judge(written(exact))
+        found.append([])
+        for form in forms:
+            ends = np.cumsum([len(p) for p in form[n]])
+            starts = np.concatenate([[0], ends[:-1]])
+            found[-1].append((segment.numbers(form[n]), running[ends] - running[starts]))
+    ratio = np.mean([len(row[0][0]) / np.sqrt(row[0][1][:, -1].sum()) for row in found])
+    scale = np.array([ratio] * wanted.shape[1] + [ratio**2], np.float32)
+    return [[(ids, (votes * scale).astype(np.float16)) for ids, votes in row] for row in found]
 
 
 def sentiment(data: Path, segment: Segmenter, number: dict[str, int]) -> list[Text]:

@@ -1,0 +1,129 @@
+"""Linear topic teachers, one per language, on character n-grams; knows nothing of the transformer.
+
+A kernel ridge regression on tf-idf weighted n-grams of 1 to 5 characters within words reaches about 70 % on languages
+where a small transformer trained on the same 701 sentences reached 53 %. Its score of a text is a sum over n-grams, so
+it also says what every single token speaks for. Those token scores, and the scores of shuffled parts of sentences, are
+what the transformer is taught (distillation: Hinton et al. 2015). The labels are smoothed by the cross-fitted mean of
+several languages' teachers on the same sentence.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Codes = NDArray[np.uint64]
+LONGEST, RIDGE, MIXED, FOLDS = 5, 0.5, 0.3, 10
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+def grams(text: str) -> tuple[Codes, NDArray[np.int64], NDArray[np.int64]]:
+    """Hashes, starts and lengths of the n-grams of a text that starts and ends with a space; spaces only at an edge."""
+    lower = "".join((c.lower() or c)[0] for c in text)
+    letters = np.frombuffer(lower.encode("utf-32-le"), np.uint32).astype(np.uint64)
+    blank = letters == ord(" ")
+    before = np.concatenate([[0], np.cumsum(blank)])
+    hashes = np.zeros(len(letters), np.uint64)
+    found: list[Codes] = []
+    starts: list[NDArray[np.int64]] = []
+    for n in range(1, min(LONGEST, len(letters)) + 1):
+        count = len(letters) - n + 1
+        hashes = hashes[:count] * MULTIPLIER + letters[n - 1 :] + np.uint64(17)
+        hashes ^= hashes >> np.uint64(29)
+        inner = before[n - 1 : n - 1 + count] - before[1 : 1 + count] if n > 2 else np.zeros(count, np.int64)
+        whole = (inner == 0) & ~(blank[:count] & blank[n - 1 :]) if n <= 2 else inner == 0
+        starts.append(np.flatnonzero(whole))
+        found.append(hashes[:count][starts[-1]])
+    sizes = np.repeat(np.arange(1, len(starts) + 1), [len(s) for s in starts])
+    return np.concatenate(found), np.concatenate(starts), sizes
+
+
+@dataclass
+class Features:
+    """The n-grams that at least two sentences of a language share: sorted hashes and inverse document frequencies."""
+
+    known: Codes
+    idf: Floats
+    rows: Floats  # [sentences, n-grams], unit length
+
+
+def features(texts: list[str]) -> Features:
+    """Count and weigh the n-grams of a language's sentences."""
+    coded = [grams(text)[0] for text in texts]
+    unique = np.unique(np.concatenate(coded))
+    frequency = np.zeros(len(unique), np.int64)
+    for codes in coded:
+        frequency[np.searchsorted(unique, np.unique(codes))] += 1
+    shared = frequency >= 2
+    idf = (np.log((1 + len(texts)) / (1 + frequency[shared])) + 1).astype(np.float32)
+    found = Features(unique[shared], idf, np.zeros((0, 0), np.float32))
+    rows = np.zeros((len(texts), len(idf)), np.float32)
+    for row, codes in zip(rows, coded, strict=True):
+        at, has = locate(found, codes)
+        np.add.at(row, at[has], 1)
+    rows *= idf
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return Features(found.known, idf, rows)
+
+
+def locate(known: Features, codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the place of each n-gram, and whether it is known."""
+    at = np.searchsorted(known.known, codes).clip(max=len(known.known) - 1)
+    return at, known.known[at] == codes
+
+
+def solve(kernel: Floats, wanted: Floats) -> Floats:
+    """Dual weights of the ridge regression."""
+    return np.linalg.solve(kernel + RIDGE * np.eye(len(kernel), dtype=np.float32), wanted)
+
+
+def cross_fitted(kernel: Floats, wanted: Floats, folds: NDArray[np.int64]) -> Floats:
+    """Score each sentence by a regression that has not seen it."""
+    scores = np.zeros_like(wanted)
+    for fold in range(FOLDS):
+        rest, held = folds != fold, folds == fold
+        scores[held] = kernel[np.ix_(held, rest)] @ solve(kernel[np.ix_(rest, rest)], wanted[rest])
+    return scores
+
+
+def consensus(languages: list[list[str]], topics: NDArray[np.int64], count: int, seed: int = 0) -> Floats:
+    """Cross-fitted mean scores `[sentences, topics]` over languages, scaled to the spread of the labels."""
+    wanted = centred(topics, count)
+    folds = np.random.default_rng(seed).permutation(len(topics)) % FOLDS
+    total = np.zeros_like(wanted)
+    for texts in languages:
+        rows = features(texts).rows
+        total += cross_fitted(rows @ rows.T, wanted, folds)
+    return np.asarray(total * np.sqrt((wanted**2).mean() / (total**2).mean()))
+
+
+def centred(topics: NDArray[np.int64], count: int) -> Floats:
+    """One-hot labels less their mean."""
+    labels = np.eye(count, dtype=np.float32)[topics]
+    return np.asarray(labels - labels.mean(0), np.float32)
+
+
+class Teacher:
+    """The teacher of one language."""
+
+    def __init__(self, texts: list[str], wanted: Floats) -> None:
+        """Fit on normalised texts (each starts and ends with a space) and centred labels `[texts, topics]`."""
+        self.features = features(texts)
+        rows = self.features.rows
+        self.weights = rows.T @ solve(rows @ rows.T, wanted)
+        self.votes = self.weights * self.features.idf[:, None]
+        self.votes = np.concatenate([self.votes, self.features.idf[:, None] ** 2], 1)
+
+    def __call__(self, text: str) -> Floats:
+        """Return running totals `[letters + 1, topics + 1]` of what the letters speak for.
+
+        The last column is squared weight: letters a to b score `difference[:-1] / sqrt(difference[-1])`.
+        """
+        codes, starts, sizes = grams(text)
+        at, has = locate(self.features, codes)
+        shares = self.votes[at[has]] / sizes[has, None]
+        slope = np.zeros((len(text) + 2, shares.shape[1]), np.float32)
+        np.add.at(slope, starts[has] + 1, shares)
+        np.add.at(slope, starts[has] + 1 + sizes[has], -shares)
+        return np.cumsum(np.cumsum(slope, 0), 0)[: len(text) + 1]
