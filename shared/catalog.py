@@ -146,9 +146,8 @@ class Model(_Frozen):
         if head not in self.heads:
             raise NotFound(f"model {self.name} has no head {head[:SHOWN_CHARS]!r}; heads: {sorted(self.heads)}")
         if head not in able:
-            raise Unprocessable(
-                f"head {self.name}:{head} does {', '.join(self.heads[head].tasks)}, not {task}; try one of {able}"
-            )
+            found = f"head {self.name}:{head} does {', '.join(self.heads[head].tasks)}, not {task}"
+            raise Unprocessable(f"{found}; {f'try one of {able}' if able else 'no head of the model does'}")
         return head
 
     @property

@@ -44,7 +44,7 @@ class Jobs:
     ) -> tuple[Job, bool]:
         """Make a job, or find the one that this token made; True when made now.
 
-        Raises Unprocessable when the token was used for another request.
+        Raises Unprocessable when the token was used for another request, Conflict when its job was deleted.
         """
         now_ms = self.doors.now_ms()
         told = (webhook.url, webhook.secret) if webhook else ()
@@ -63,9 +63,11 @@ class Jobs:
         try:
             self.doors.store.write(*machine.create(job), *_webhook(job, webhook))
         except Refused:
-            known = self.get(tenant, job.job)
+            known = load_job(self.doors.store, tenant, job.job)
         else:
             return job, True
+        if known is None or known.state in machine.GONE:
+            raise Conflict("got an Idempotency-Key whose job was deleted, expected a new key")
         if known.request_sha256 != digest:
             raise Unprocessable(
                 "got an Idempotency-Key that was used with another body, expected a new key or that body"

@@ -106,6 +106,15 @@ def test_the_same_token_with_another_body_is_refused(world: World, change: dict[
     assert "Idempotency-Key" in problem["detail"]
 
 
+def test_a_token_of_a_deleted_job_makes_no_other(world: World) -> None:
+    """Whatever the body, the answer is a conflict that says to take a new key, not that a job is unknown."""
+    _, made = create(world, "key-1", files=["a.txt"])
+    assert world.ask("DELETE", f"/v1/jobs/{made['job']}")[0] == 200
+    for files in (["a.txt"], ["b.txt"]):
+        status, problem = create(world, "key-1", files=files)
+        assert (status, "expected a new key" in problem["detail"]) == (409, True)
+
+
 BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"task": "nosuch"}, 404, "text-classification"),
     ({"task": 5}, 422, "task"),

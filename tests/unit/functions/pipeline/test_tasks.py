@@ -185,7 +185,7 @@ def test_a_task_without_its_head_is_refused(task: str, model: Model) -> None:
     catalog = Catalog(default_model="tiny", models={"tiny": model.model_copy(update={"heads": able})})
     for name, error, message in [
         ("tiny", Unprocessable, f"model tiny has no head for {task}; its tasks"),
-        (f"tiny:{next(iter(able))}", Unprocessable, f"not {task}; try one of"),
+        (f"tiny:{next(iter(able))}", Unprocessable, f"not {task}; no head of the model does"),
         ("tiny:nope", NotFound, "has no head 'nope'"),
         ("none", NotFound, "no model 'none'"),
     ]:
