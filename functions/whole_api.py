@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 
 from functions.infer import operations as infer
-from functions.jobs.bodies import MAX_PAGE, JobBody, RecipeBody
+from functions.jobs.bodies import MAX_PAGE, JobBody, RecipeBody, RedriveBody
 from functions.openapi import Operation, page
 
 PAGED = {
@@ -28,6 +28,9 @@ JOBS = (
     Operation("GET", "/v1/jobs/<job>", "One job: state, counts, progress"),
     Operation("POST", "/v1/jobs/<job>/start", "Start a job whose files are uploaded", status=202),
     Operation("POST", "/v1/jobs/<job>/cancel", "Stop a job", status=202),
+    Operation("POST", "/v1/jobs/<job>/redrive", "Work on what failed of a job again", RedriveBody, status=202),
+    Operation("DELETE", "/v1/jobs/<job>", "Delete a job that has ended, and all it left"),
+    Operation("GET", "/v1/jobs/<job>/errors", "Error rows of a job that has ended", query=PAGED),
     Operation("GET", "/v1/jobs/<job>/results", "Manifest and ordered parts of a job's results", query=PAGED),
     Operation("POST", "/v1/recipes", "Make a recipe: each object in its inbox becomes a job", RecipeBody, status=201),
     Operation("GET", "/v1/recipes", "Recipes", query=PAGED),
