@@ -104,14 +104,15 @@ def _usual_eps(build: Build) -> Build:
     return replace(build, config=type(build.config)(**{**build.config.to_dict(), "layer_norm_eps": 1e-5}))
 
 
-def _swapped(build: Build) -> Build:
-    places = {"query": "key", "key": "query"}
+def swapped(one: str, other: str) -> Callable[[Build], Build]:
+    """Return the fault of two projections that change places, by the names they have in a checkpoint."""
+    places = {one: other, other: one}
 
     def swap(name: str) -> str:
         part = name.split(".")[-2]
         return name.replace(f".{part}.", f".{places.get(part, part)}.")
 
-    return replace(build, tensors={swap(name): tensor for name, tensor in build.tensors.items()})
+    return lambda build: replace(build, tensors={swap(name): tensor for name, tensor in build.tensors.items()})
 
 
 def _without_bias(build: Build) -> Build:
@@ -136,7 +137,7 @@ FAULTS: Mapping[str, Callable[[Build], Build]] = {
     "pad ids counted": _counting_pads,
     "tanh GELU": _tanh_gelu,
     "LayerNorm eps": _usual_eps,
-    "Q and K swapped": _swapped,
+    "Q and K swapped": swapped("query", "key"),
     "missing head bias": _without_bias,
     "token types unread": _without("token_type_ids"),
     "given positions unread": _without("position_ids"),

@@ -185,15 +185,16 @@ def _compare_masked(reference: PreTrainedModel, row: Row, output: RowOutput) -> 
 def _compare_vectors(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
     reference.set_attn_implementation("eager" if row.attentions else "sdpa")  # sdpa has no probabilities to give
     found = _run(reference, row, output_hidden_states=True, output_attentions=row.attentions)
-    pairs = [_vectors(row, output["vectors"], found.last_hidden_state[0])]
+    pairs = [vectors_beside(row, output["vectors"], found.last_hidden_state[0])]
     for place, layer in enumerate(row.layers):
-        pairs.append(_vectors(row, output["hidden_states"][:, place], found.hidden_states[layer][0]))
+        pairs.append(vectors_beside(row, output["hidden_states"][:, place], found.hidden_states[layer][0]))
     if row.attentions:
         pairs.append((output["attentions"], torch.stack(found.attentions).flatten()))
     return pairs
 
 
-def _vectors(row: Row, ours: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def vectors_beside(row: Row, ours: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return our vectors and those that a row asks for of the reference's states [tokens, width], at one scale."""
     pooled = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[row.pooling][None]
     vectors = states if row.per_token else pooled
     if row.normalize:  # unit vectors are small numbers: compare at the scale of the states

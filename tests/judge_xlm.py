@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 import transformers
 from transformers import PreTrainedModel
 
@@ -20,7 +19,7 @@ from serve.engine import load_engine
 from serve.rows import Row, RowOutput, RowResult
 from tests.checkpoints import catalog_model, rounded, write
 from tests.checkpoints_xlm import LANGS, LENGTHS, SMALL, draw, draw_rows, pairwise_choices
-from tests.judge import Compare, Pairs, Verdict, reference_inputs, verdict_on
+from tests.judge import Compare, Pairs, Verdict, reference_inputs, vectors_beside, verdict_on
 
 Settings = Mapping[str, Any]
 Switches = Mapping[str, str]
@@ -142,19 +141,10 @@ def _compare_masked(reference: PreTrainedModel, row: Row, output: RowOutput) -> 
 
 def _compare_vectors(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
     found = reference(**reference_inputs(row), output_hidden_states=True)
-    pairs = [_vectors(row, output["vectors"], found.last_hidden_state[0])]
+    pairs = [vectors_beside(row, output["vectors"], found.last_hidden_state[0])]
     for place, layer in enumerate(row.layers):
-        pairs.append(_vectors(row, output["hidden_states"][:, place], found.hidden_states[layer][0]))
+        pairs.append(vectors_beside(row, output["hidden_states"][:, place], found.hidden_states[layer][0]))
     return pairs
-
-
-def _vectors(row: Row, ours: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    pooled = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[row.pooling][None]
-    vectors = states if row.per_token else pooled
-    if row.normalize:  # unit vectors are small numbers: compare at the scale of the states
-        scale = vectors.norm(dim=1, keepdim=True)
-        return ours * scale, F.normalize(vectors) * scale
-    return ours, vectors
 
 
 DTYPES = ("float32", "bfloat16", "float16")

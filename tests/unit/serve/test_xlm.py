@@ -16,7 +16,7 @@ from serve.engine import load_engine
 from serve.families import xlm
 from tests.checkpoints import catalog_model, write
 from tests.checkpoints_xlm import LANGS, draw
-from tests.faults import FAULTS, Build, build_of
+from tests.faults import FAULTS, Build, build_of, swapped
 from tests.judge import FAULT_FACTOR, reference_inputs
 from tests.judge_xlm import CASES, Switches, choices_for, judge, public_classes, rows_for, trial
 
@@ -73,16 +73,6 @@ def _configured(**settings: object) -> Callable[[Build], Build]:
     return lambda build: replace(build, config=XLMConfig(**{**build.config.to_dict(), **settings}))
 
 
-def _swapped(build: Build) -> Build:
-    places = {"q_lin": "k_lin", "k_lin": "q_lin"}
-
-    def swap(name: str) -> str:
-        part = name.split(".")[-2]
-        return name.replace(f".{part}.", f".{places.get(part, part)}.")
-
-    return replace(build, tensors={swap(name): tensor for name, tensor in build.tensors.items()})
-
-
 def _without_langs(build: Build) -> Build:
     return replace(build, rows=[replace(row, lang_ids=None) for row in build.rows])
 
@@ -102,7 +92,7 @@ PLANTED: Mapping[str, Callable[[Build], Build]] = {
     **{name: FAULTS[name] for name in SHARED},
     "position off by one": _changed(xlm.PLACES, partial(torch.roll, shifts=1, dims=0)),
     "ReLU for GELU": _configured(gelu_activation=False),
-    "Q and K swapped": _swapped,
+    "Q and K swapped": swapped("q_lin", "k_lin"),
     "missing head bias": _without_bias,
     "languages unread": _without_langs,
     "languages off by one": _changed(xlm.LANGS, partial(torch.roll, shifts=1, dims=0)),
