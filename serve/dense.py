@@ -1,7 +1,8 @@
 """Linears that carry the pointwise step behind them, and their weights laid out once for the CPU's matrix product.
 
-oneDNN rearranges a bfloat16 weight at every call unless it is kept in its own layout, and can apply GELU or add the
-residual while a block of the product is still in cache (what torch.compile does when it freezes a graph).
+oneDNN rearranges a weight at every call unless it is kept in its own layout, and can apply GELU or add the residual
+while a block of the product is still in cache (what torch.compile does when it freezes a graph). In float32 torch would
+else call MKL, which leaves half of the width of an AMD processor's registers unused.
 Must not know layers, families or rows.
 """
 
@@ -17,11 +18,12 @@ Activate = Callable[[Tensor], Tensor]
 
 LAYERS = "layers."  # where the Linears of a backbone's layers stand, in every family
 USUAL_TOKENS = 512  # the product for which oneDNN chooses the layout; any other number of tokens is answered too
+PACKED = (torch.float32, torch.bfloat16)
 FUSED: dict[Activate, tuple[str, str]] = {F.gelu: ("gelu", "none"), F.relu: ("relu", "")}
 
 
 class Prepacked(nn.Module):
-    """A Linear whose weight [out, in] lies in oneDNN's layout; it keeps no other copy. CPU, bfloat16, no gradients."""
+    """A Linear whose weight [out, in] lies in oneDNN's layout; it keeps no other copy. CPU, no gradients."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
@@ -76,7 +78,7 @@ def prepacked_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
 
 
 def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this machine's oneDNN takes bfloat16."""
-    if device.type != "cpu" or dtype != torch.bfloat16 or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
+    """Whether this machine's oneDNN takes the dtype."""
+    if device.type != "cpu" or dtype not in PACKED or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
         return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - as above
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - as above
