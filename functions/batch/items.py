@@ -48,7 +48,9 @@ class Job:
     `announced`: of how many generations the end was said.
     `n_records`, `n_shards` and `n_problems` (objects that could not be read) are set when planning
     ends. `shards_open` is planned minus ended shards; below zero while planning goes on.
-    `generation` counts redrives; `replaces_sha256` is the manifest of the generation before.
+    `generation` counts redrives; `replaces_sha256` is the manifest of the generation before. Of this
+    generation: `records_run` counts the records answered in it, `begun_ms` is when the first of their shards
+    was claimed, `settled_ms` when the last was counted; 0 while none was.
     """
 
     tenant: str
@@ -85,6 +87,9 @@ class Job:
     code: str = ""
     detail: str = ""
     announced: int = 0
+    begun_ms: int = 0
+    settled_ms: int = 0
+    records_run: int = 0
 
     @property
     def problem(self) -> Problem | None:

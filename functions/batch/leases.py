@@ -1,7 +1,8 @@
 """Leases on shards: claim, release, settle, reopen, each as guarded writes.
 
 Pure, like `machine`, whose shard table it obeys. A lease has an end and a fence (`attempt`);
-whoever holds an older fence can change nothing. Must not know a store or what a shard holds.
+whoever holds an older fence can change nothing. While it is leased a shard is due when its lease ends;
+one that waits is its job's to look after. Must not know a store or what a shard holds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from functions.batch.machine import (
     REDRIVING,
     SHARD_ENDED,
     SHARD_MOVES,
-    STALL_MS,
     WORKABLE,
     due,
 )
@@ -71,14 +71,13 @@ def claim(job: Job, shard: Shard, now_ms: int) -> tuple[Update, Shard]:
     return write, replace(shard, **cast("Any", facts))  # the same facts, as the write will leave them
 
 
-def release(job: Job, shard: Shard, now_ms: int, *, strike: bool, reason: str) -> Update:
+def release(job: Job, shard: Shard, *, strike: bool, reason: str) -> Update:
     """Give a lease back: LEASED -> PENDING. A strike says that the fault may be the shard's own."""
     _check_shard_move(shard, PENDING)
     facts: dict[str, Value] = {
         "state": PENDING, "lease_until_ms": 0, "strikes": shard.strikes + int(strike), "reason": reason[:200],
     }  # fmt: skip
-    index = _index(job, shard, now_ms + STALL_MS)
-    return Update(_shard_key(job, shard), {**facts, **index}, guards=_held(shard))
+    return Update(_shard_key(job, shard), facts, remove=INDEX, guards=_held(shard))
 
 
 def settle(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = False) -> tuple[Write, ...]:
@@ -95,10 +94,14 @@ def settle(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = Fa
     counters = {
         "shards_open": -1, "shards_failed" if failed else "shards_done": 1,
         "records_ok": part.records_ok, "records_failed": part.records_failed,
+        "records_run": part.records_ok + part.records_failed,
     }  # fmt: skip
+    times: dict[str, Value] = {"settled_ms": now_ms}
+    if not job.begun_ms:  # of two first shards the later one's time may stand: both are true enough for a rate
+        times["begun_ms"] = shard.lease_until_ms - LEASE_MS
     return (
         Update(_shard_key(job, shard), facts, remove=INDEX, guards=_held(shard)),
-        Update(keys.job_item(job.tenant, job.job), add=counters, guards=(IsIn("state", WORKABLE),)),
+        Update(keys.job_item(job.tenant, job.job), times, counters, guards=(IsIn("state", WORKABLE),)),
     )
 
 
@@ -107,7 +110,7 @@ def to_redrive(job: Job, shard: Shard) -> bool:
     return shard.generation < job.generation and shard.state in SHARD_ENDED and shard.records_failed > 0
 
 
-def reopen(job: Job, shards: Sequence[Shard], now_ms: int) -> tuple[Write, ...]:
+def reopen(job: Job, shards: Sequence[Shard]) -> tuple[Write, ...]:
     """Open ended shards of a job that is REDRIVING, and take back what they were counted as, in one transaction.
 
     The fence stays: who held the shard before holds nothing now, and its next claim moves the fence on.
@@ -121,7 +124,7 @@ def reopen(job: Job, shards: Sequence[Shard], now_ms: int) -> tuple[Write, ...]:
             "ended_ms": 0,
         }  # fmt: skip
         guards = (*_held(shard), Is("generation", shard.generation))
-        writes.append(Update(_shard_key(job, shard), {**facts, **_index(job, shard, now_ms + STALL_MS)}, guards=guards))
+        writes.append(Update(_shard_key(job, shard), facts, guards=guards))
     n_failed = sum(shard.state == FAILED for shard in shards)
     counters = {
         "shards_open": len(shards), "shards_failed": -n_failed, "shards_done": n_failed - len(shards),
@@ -142,7 +145,7 @@ def postpone(job: Job, shard: Shard, due_ms: int) -> Update:
 
 
 def forget(job: Job, shard: Shard) -> Update:
-    """Take a shard out of the index, when its job takes no more results."""
+    """Take a shard out of the index, when nobody holds it or its job takes no more results."""
     return Update(_shard_key(job, shard), remove=INDEX, guards=_held(shard))
 
 

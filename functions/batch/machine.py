@@ -52,10 +52,9 @@ SHARD_MOVES: Mapping[str, frozenset[str]] = {
 }
 ENDED = frozenset({SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED, CANCELLED})
 GONE = frozenset({DELETING, DELETED})  # to everyone outside there is no such job
+STOPPED = frozenset({CANCELLING, CANCELLED}) | GONE  # no shard of it is ever answered again
 SHARD_ENDED = frozenset({DONE, FAILED})
 WORKABLE = (PLANNING, RUNNING, REDRIVING)
-_RESTING = ENDED | {DELETED}
-
 STALL_MS = 15 * 60_000  # how long a job or shard may stand still before the sweeper looks
 RETENTION_S = 30 * 86_400  # of everything in the table, from the job's creation on
 REDRIVE_LEAST_S = 86_400  # of that must be left to a job that is to be redriven
@@ -65,7 +64,7 @@ INDEX = ("gsi1pk", "gsi1sk")
 def create(job: Job) -> tuple[Write, ...]:
     """Write a new job and its line in the tenant's list; refused (index 0) when the id exists."""
     listing = Listing(job=job.job, expires_at=job.expires_at)
-    item = to_item(job) | (due(job.created_ms + STALL_MS, job.job) if job.state == SUBMITTED else {})
+    item = to_item(job) | (due(job.created_ms + STALL_MS, job.job) if job.state != CREATED else {})
     return (
         Put(keys.job_item(job.tenant, job.job), item),
         Put(keys.listing_item(job.tenant, job.created_ms, job.job), to_item(listing)),
@@ -73,15 +72,18 @@ def create(job: Job) -> tuple[Write, ...]:
 
 
 def move(job: Job, to: str, now_ms: int, **facts: Value) -> Update:
-    """Move a job, guarded by the state it was read in. Raises Conflict when that move does not exist."""
+    """Move a job, guarded by the state it was read in. Raises Conflict when that move does not exist.
+
+    It is due until it is DELETED; one that has ended, until its end was announced.
+    """
     if to not in JOB_MOVES[job.state]:
         raise Conflict(f"job {job.job} is {job.state}; from there it cannot become {to}")
-    index = {} if to in _RESTING else due(now_ms + STALL_MS, job.job)
+    index = {} if to == DELETED else due(now_ms + STALL_MS, job.job)
     ended: dict[str, Value] = {"finished_ms": now_ms} if to in ENDED else {}
     return Update(
         keys.job_item(job.tenant, job.job),
         set={"state": to, **index, **ended, **facts},
-        remove=INDEX if to in _RESTING else (),
+        remove=INDEX if to == DELETED else (),
         guards=standing(job),
     )
 
@@ -116,11 +118,7 @@ def pin(job: Job, plan: Plan, found: Input) -> tuple[Write, ...]:
 
 def plan_step(job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> tuple[Write, ...]:
     """Add shards (or an input's problem) and move the checkpoint; refused when another planner was first."""
-    put = (
-        Put(keys.shard_item(job.tenant, job.job, shard.shard), to_item(shard) | due(after.updated_ms + STALL_MS, name))
-        for shard in shards
-        for name in [f"{job.job}/{shard.shard}"]
-    )
+    put = (Put(keys.shard_item(job.tenant, job.job, shard.shard), to_item(shard)) for shard in shards)
     update = Update(keys.plan_item(job.tenant, job.job), set=to_item(after), guards=(Is("step", plan.step),))
     check = Check(keys.job_item(job.tenant, job.job), (Is("state", PLANNING),))
     if problem is None:
@@ -180,7 +178,7 @@ def redrive(job: Job, now_ms: int) -> Update:
     cleared: dict[str, Value] = {} if job.n_problems else {"code": "", "detail": ""}  # the inputs' problems stay
     return move(
         job, REDRIVING, now_ms, generation=job.generation + 1, redriven_ms=now_ms, closing_ms=0, finished_ms=0,
-        manifest_sha256="", replaces_sha256=job.manifest_sha256, **cleared,
+        manifest_sha256="", replaces_sha256=job.manifest_sha256, begun_ms=0, settled_ms=0, records_run=0, **cleared,
     )  # fmt: skip
 
 
@@ -210,8 +208,19 @@ def to_announce(job: Job) -> bool:
 
 
 def announced(job: Job) -> Update:
-    """Note that the end of this generation was told."""
-    return Update(keys.job_item(job.tenant, job.job), {"announced": job.generation + 1}, guards=standing(job))
+    """Note that the end of this generation was told: then nothing is due any more."""
+    facts: dict[str, Value] = {"announced": job.generation + 1}
+    return Update(keys.job_item(job.tenant, job.job), facts, remove=INDEX, guards=standing(job))
+
+
+def rest(job: Job) -> Update:
+    """Take a job out of the index, when nothing of it is due."""
+    return Update(keys.job_item(job.tenant, job.job), remove=INDEX, guards=standing(job))
+
+
+def stands_still(job: Job, now_ms: int) -> bool:
+    """Whether none of a job's shards has ended for so long that a message may be lost."""
+    return now_ms - max(job.settled_ms, job.redriven_ms, job.started_ms) >= STALL_MS
 
 
 def postpone_job(job: Job, due_ms: int) -> Update:

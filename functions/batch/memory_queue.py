@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.batch.pointers import Pointer, Step
+from functions.batch.queue import SEND_MOST
 
 VISIBILITY_S = 1800
 
@@ -48,6 +49,21 @@ class MemoryQueue:
         """Let a message that we hold appear again after `delay_s` seconds; too late is no fault."""
         if (message := self._messages[step].get(receipt)) is not None:
             self._messages[step][receipt] = replace(message, visible_ms=self._now_ms() + delay_s * 1000)
+
+    def discard(self, step: Step, is_dead: Callable[[str], bool]) -> tuple[int, int]:
+        """Take up to ten messages that wait, delete those whose body is dead, hand back the others at once.
+
+        Returns how many were deleted, and how many handed back.
+        """
+        now_ms, queue = self._now_ms(), self._messages[step]
+        seen = [message for message in queue.values() if message.visible_ms <= now_ms][:SEND_MOST]
+        dead = [message for message in seen if is_dead(message.body)]
+        for message in dead:
+            del queue[message.id]
+        for message in seen:
+            if message.id in queue:
+                queue[message.id] = replace(message, receives=message.receives + 1)
+        return len(dead), len(seen) - len(dead)
 
     def waiting(self, step: Step) -> int:
         """Return how many messages are there, visible or not."""

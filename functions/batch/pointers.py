@@ -29,6 +29,15 @@ class Pointer:
         return json.dumps({"glossa": self.step, "tenant": self.tenant, "job": self.job, "shard": self.shard})
 
 
+def leads_to(body: str, job: str) -> bool:
+    """Whether a message body is a pointer to a job, or to a part of it."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "glossa" in found and found.get("job") == job
+
+
 def decode(body: object, step: Step) -> Pointer:
     """Read the parsed JSON of a message body. Raises DecodeError when it is no pointer to this step."""
     if not isinstance(body, dict) or body.get("glossa") != step:

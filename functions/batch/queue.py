@@ -1,7 +1,7 @@
 """The door to SQS, and the contract of every queue.
 
-Sends pointers and hands messages back with a delay. Receiving is the runtime's. Must not know
-what a pointer leads to.
+Sends pointers, hands messages back with a delay, throws dead ones away. All other receiving is the
+runtime's. Must not know what a pointer leads to.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ SEND_MOST = 10  # entries that one SQS call takes
 SEND_TRIES = 4
 MAX_DELAY_S = 900
 MAX_VISIBILITY_S = 43_200
+GLANCE_S = 30  # for which a message is hidden whose body is looked at
 
 
 class Queue(Protocol):
@@ -31,11 +32,18 @@ class Queue(Protocol):
         """Let a message that we hold appear again after `delay_s` seconds."""
         ...
 
+    def discard(self, step: Step, is_dead: Callable[[str], bool]) -> tuple[int, int]:
+        """Take up to ten messages that wait, delete those whose body is dead, hand back the others at once.
+
+        Returns how many were deleted, and how many handed back.
+        """
+        ...
+
 
 class SqsQueue:
     """The contract over SQS; `urls` per step, `client` made at first use.
 
-    Messages carry their tenant as group, so that SQS keeps waiting times fair between tenants.
+    Messages carry their job as group, so that SQS keeps waiting times fair between jobs.
     """
 
     def __init__(
@@ -68,9 +76,31 @@ class SqsQueue:
         except (client.exceptions.MessageNotInflight, client.exceptions.ReceiptHandleIsInvalid):
             return
 
+    def discard(self, step: Step, is_dead: Callable[[str], bool]) -> tuple[int, int]:
+        """Take up to ten messages that wait, delete those whose body is dead, hand back the others at once.
+
+        Returns how many were deleted, and how many handed back.
+        """
+        url, client = self._urls[step], self._client
+        found = client.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=SEND_MOST, VisibilityTimeout=GLANCE_S, WaitTimeSeconds=1
+        ).get("Messages", [])
+        dead: list[dict[str, Any]] = []
+        alive: list[dict[str, Any]] = []
+        for i, message in enumerate(found):
+            (dead if is_dead(message["Body"]) else alive).append(
+                {"Id": str(i), "ReceiptHandle": message["ReceiptHandle"]}
+            )
+        if alive:
+            entries = [{**entry, "VisibilityTimeout": 0} for entry in alive]
+            client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+        if dead:  # one that is not deleted comes again
+            client.delete_message_batch(QueueUrl=url, Entries=dead)
+        return len(dead), len(alive)
+
     def _send(self, step: Step, pointers: Sequence[Pointer], delay_s: int) -> None:
         entries = [
-            {"Id": str(i), "MessageBody": p.encode(), "DelaySeconds": delay_s, "MessageGroupId": p.tenant}
+            {"Id": str(i), "MessageBody": p.encode(), "DelaySeconds": delay_s, "MessageGroupId": p.job}
             for i, p in enumerate(pointers)
         ]
         for tries in range(SEND_TRIES):

@@ -79,7 +79,7 @@ class Redriver:
             if time_left_s() < MARGIN_S:
                 self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
                 return job
-            self.doors.store.write(*leases.reopen(job, batch, self.doors.now_ms()))
+            self.doors.store.write(*leases.reopen(job, batch))
             self.doors.queue.send([Pointer("work", job.tenant, job.job, shard.shard) for shard in batch])
         self.doors.store.write(machine.end_redriving(job, self.doors.now_ms()))
         log_event("redriven", function="plan", job_id=job.job, attempt=job.generation)

@@ -67,11 +67,15 @@ def _counts(job: Job, plan: Plan | None) -> dict[str, int]:
 
 
 def _progress(job: Job, now_ms: int) -> dict[str, object]:
-    """Return progress in 0..1 (None until the records are counted), records/s, and seconds left (None: unknown)."""
+    """Return progress in 0..1 (None until the records are counted), records/s, and seconds left (None: unknown).
+
+    The rate is that of this generation, from the claim of the first shard that was counted on: time in the queue
+    before is not in it, and until then there is none.
+    """
     answered = job.records_ok + job.records_failed
-    until_ms = job.closing_ms or job.finished_ms or now_ms
-    seconds = (until_ms - job.started_ms) / 1000 if job.started_ms else 0.0
-    rate = answered / seconds if seconds > 0 else 0.0
+    until_ms = now_ms if job.state in machine.WORKABLE else job.settled_ms
+    seconds = (until_ms - job.begun_ms) / 1000 if job.begun_ms else 0.0
+    rate = job.records_run / seconds if seconds > 0 else 0.0
     if job.state in machine.ENDED:
         return {"progress": 1.0, "records_per_s": round(rate, 1), "eta_s": 0.0}
     counted = job.state in {machine.RUNNING, machine.FINALIZING}

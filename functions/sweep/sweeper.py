@@ -1,7 +1,9 @@
 """Looks at what is due in the index and sets it going again; ends shards that had their chances.
 
-Bounded per run. Sends first and postpones after, so that a crash in between repeats a message,
-which is harmless, and forgets none. Must not know how shards are answered.
+Due are jobs, until their end was announced, and shards whose lease has ended. Shards that wait are
+looked for in their job, and only when none of it has ended for long. Bounded per run. Sends first and
+postpones after, so that a crash in between repeats a message, which is harmless, and forgets none.
+Must not know how shards are answered.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from functions.batch.doors import Doors
 from functions.batch.formats import Problem
 from functions.batch.items import Job, Shard, from_item
 from functions.batch.ledger import all_shards, load_job, load_plan
-from functions.batch.machine import DONE, FAILED, STALL_MS
+from functions.batch.machine import DONE, FAILED, PENDING, STALL_MS
 from functions.batch.pointers import Pointer
 from functions.batch.settling import Settler
 from functions.batch.writes import Refused
@@ -25,7 +27,7 @@ from shared.log import log_event
 
 MAX_ITEMS = 400
 MARGIN_S = 10.0
-MAX_RECOUNT_SHARDS = 20_000
+MAX_RESENT = 1000  # pointers of one job that one look sends again
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Sweeper:
             if time_left_s() < MARGIN_S:
                 done["out-of-time"] += 1
                 break
-            done[self._look_safely(key)] += 1
+            done[self._look_safely(key, time_left_s)] += 1
         for action, count in done.items():
             log_event("swept", function="sweep", operation=action, count=count)
         return dict(done)
@@ -53,21 +55,23 @@ class Sweeper:
         for partition in partitions:
             yield from self.doors.store.due(partition, until, max(1, self.max_items // len(partitions)))
 
-    def _look_safely(self, key: keys.Key) -> str:
+    def _look_safely(self, key: keys.Key, time_left_s: Callable[[], float]) -> str:
         try:
-            return self._look(key)
+            return self._look(key, time_left_s)
         except Exception as error:  # noqa: BLE001 - one item must not keep the sweeper from all others, run after run
             log_event("sweep-failed", level="error", function="sweep", error_type=type(error).__name__)
             return "failed"
 
-    def _look(self, key: keys.Key) -> str:
+    def _look(self, key: keys.Key, time_left_s: Callable[[], float]) -> str:
         item = self.doors.store.get(key)
         _, tenant, _, job_id = key.pk.split("/")
         job = load_job(self.doors.store, tenant, job_id)
         if item is None or job is None or not self._still_due(item.get("gsi1sk")):
             return "gone"  # the index lags behind
         try:
-            return self._look_at_job(job) if key.sk == "job" else self._look_at_shard(job, from_item(Shard, item))
+            if key.sk == "job":
+                return self._look_at_job(job, time_left_s)
+            return self._look_at_shard(job, from_item(Shard, item))
         except (Refused, Conflict):
             return "overtaken"  # it moved by itself
 
@@ -76,16 +80,22 @@ class Sweeper:
 
     # ---- jobs
 
-    def _look_at_job(self, job: Job) -> str:
+    def _look_at_job(self, job: Job, time_left_s: Callable[[], float]) -> str:
         now_ms = self.doors.now_ms()
-        act = {
-            machine.SUBMITTED: self._replan, machine.PLANNING: self._replan, machine.RUNNING: self._recount,
-            machine.FINALIZING: self._close, machine.CANCELLING: self._close,
-            machine.REDRIVING: self._reopen, machine.DELETING: self._close,
-        }.get(job.state)  # fmt: skip
-        if act is None:
-            return "gone"  # it ended between the two reads
-        action = act(job)
+        if job.state == machine.RUNNING:
+            action = self._recount(job, time_left_s)
+        elif job.state in machine.ENDED and not machine.to_announce(job):
+            self.doors.store.write(machine.rest(job))
+            return "job-rests"
+        else:
+            act = {
+                machine.SUBMITTED: self._replan, machine.PLANNING: self._replan, machine.REDRIVING: self._reopen,
+                machine.FINALIZING: self._close, machine.CANCELLING: self._close, machine.DELETING: self._close,
+                **dict.fromkeys(machine.ENDED, self._close),  # nobody was told of its end
+            }.get(job.state)  # fmt: skip
+            if act is None:
+                return "gone"  # it was erased between the two reads
+            action = act(job)
         with suppress(Refused):  # it moved on, which sets its own next date
             self.doors.store.write(machine.postpone_job(job, now_ms + STALL_MS))
         return action
@@ -105,26 +115,41 @@ class Sweeper:
         self.doors.queue.send([Pointer("finalize", job.tenant, job.job)])
         return "finalize-resent"
 
-    def _recount(self, job: Job) -> str:
-        """Compare the counters of a running job with its shards; they can differ only by a fault of ours."""
-        if job.n_shards > MAX_RECOUNT_SHARDS:
-            return self._close(job) if machine.ready_to_close(job) else "running"
-        counted = _count(job, all_shards(self.doors.store, job))
-        if load_job(self.doors.store, job.tenant, job.job) != job:
-            return "running"  # shards ended while we counted
-        if any(getattr(job, name) != value for name, value in counted.items()):
+    def _recount(self, job: Job, time_left_s: Callable[[], float]) -> str:
+        """Look through a running job that stands still: ask again for shards that wait, or for its end.
+
+        Its counters can differ from its shards only by a fault of ours; then they are set right.
+        """
+        if not machine.stands_still(job, self.doors.now_ms()):
+            return self._close(job) if machine.ready_to_close(job) else "running"  # what waits, waits in the queue
+        counts, waiting = _no_counts(), list[Pointer]()
+        for shard in all_shards(self.doors.store, job):
+            _count(counts, shard)
+            if shard.state == PENDING and len(waiting) < MAX_RESENT:
+                waiting.append(Pointer("work", job.tenant, job.job, shard.shard))
+            if time_left_s() < MARGIN_S:
+                break
+        self.doors.queue.send(waiting)
+        counts["shards_open"] = job.n_shards - counts["shards_done"] - counts["shards_failed"]
+        if time_left_s() >= MARGIN_S and load_job(self.doors.store, job.tenant, job.job) == job:
+            self._repair(job, counts)
+            if counts["shards_open"] == 0:
+                return self._close(job)
+        return "shards-resent" if waiting else "running"
+
+    def _repair(self, job: Job, counts: dict[str, int]) -> None:
+        if any(getattr(job, name) != value for name, value in counts.items()):
             log_event("counters-repaired", level="error", function="sweep", job_id=job.job)
-            self.doors.store.write(machine.repair_counters(job, counted))
-        return self._close(job) if counted["shards_open"] == 0 else "running"
+            self.doors.store.write(machine.repair_counters(job, counts))
 
     # ---- shards
 
     def _look_at_shard(self, job: Job, shard: Shard) -> str:
         now_ms = self.doors.now_ms()
-        if job.state not in machine.WORKABLE:
+        if job.state not in machine.WORKABLE or shard.state != machine.LEASED:
             self.doors.store.write(leases.forget(job, shard))
             return "shard-forgotten"
-        if leases.exhausted(shard) or (shard.state == machine.LEASED and shard.strikes + 1 >= leases.MAX_STRIKES):
+        if shard.strikes + 1 >= leases.MAX_STRIKES:
             return self._give_up(job, shard)
         self.doors.queue.send([Pointer("work", job.tenant, job.job, shard.shard)])
         self.doors.store.write(leases.postpone(job, shard, now_ms + STALL_MS))
@@ -139,11 +164,12 @@ class Sweeper:
         return "shard-given-up"
 
 
-def _count(job: Job, shards: Iterator[Shard]) -> dict[str, int]:
-    counts = dict.fromkeys(("shards_done", "shards_failed", "records_ok", "records_failed"), 0)
-    for shard in shards:
-        counts["shards_done"] += shard.state == DONE
-        counts["shards_failed"] += shard.state == FAILED
-        counts["records_ok"] += shard.records_ok
-        counts["records_failed"] += shard.records_failed
-    return counts | {"shards_open": job.n_shards - counts["shards_done"] - counts["shards_failed"]}
+def _no_counts() -> dict[str, int]:
+    return dict.fromkeys(("shards_done", "shards_failed", "records_ok", "records_failed"), 0)
+
+
+def _count(counts: dict[str, int], shard: Shard) -> None:
+    counts["shards_done"] += shard.state == DONE
+    counts["shards_failed"] += shard.state == FAILED
+    counts["records_ok"] += shard.records_ok
+    counts["records_failed"] += shard.records_failed

@@ -19,7 +19,7 @@ from functions.batch.doors import Doors, is_transient
 from functions.batch.formats import Problem
 from functions.batch.items import Job, Shard, Spec
 from functions.batch.ledger import load_job, load_shard
-from functions.batch.pointers import decode
+from functions.batch.pointers import decode, leads_to
 from functions.batch.records import Record
 from functions.batch.rows import Answer, encode_rows
 from functions.batch.settling import Settler
@@ -36,6 +36,7 @@ MARGIN_S = 15.0  # for the part object and the transaction
 HELD_MARGIN_S = 5.0
 MAX_ANSWER_BYTES = 65 << 20  # of one call: as many token vectors as one may ask for at width 2048, and their frame
 MAX_WAITS = 30
+MAX_ROUNDS = 500  # of throwing away, in one run
 HUNG_S = 60.0  # of silence from a server that was told to be done by then
 NO_REPLY = "no-reply"
 ISOLATE_STRIKES = 2  # from here on, a record that breaks the model server is looked for
@@ -67,6 +68,9 @@ class Worker:
         """Answer the shard that a message points to. Raises Later when it is to be delivered again."""
         pointer = decode(delivery.body, "work")
         job = load_job(self.doors.store, pointer.tenant, pointer.job)
+        if job is not None and job.state in machine.STOPPED:
+            self._discard(job, time_left_s)
+            return
         shard = load_shard(self.doors.store, job, pointer.shard) if job else None
         if job is None or shard is None:
             log_event("shard-unknown", level="warning", function="work", job_id=pointer.job, shard=pointer.shard)
@@ -77,6 +81,16 @@ class Worker:
                 self._work(job, self._claim(job, shard), delivery.receives, time_left_s)
             else:  # a new message, as this one's receives are not for a server that is away
                 self.doors.queue.send([pointer], delay_s=int(backoff_s(1)))
+
+    def _discard(self, job: Job, time_left_s: Callable[[], float]) -> None:
+        """Throw away what else waits of a stopped job, ten messages a round, until most of what comes is another's."""
+        n_gone = 0
+        for _ in range(MAX_ROUNDS):
+            n_dead, n_alive = self.doors.queue.discard("work", lambda body: leads_to(body, job.job))
+            n_gone += n_dead
+            if n_dead <= n_alive or time_left_s() < MARGIN_S:
+                break
+        log_event("discarded", function="work", job_id=job.job, state=job.state, count=n_gone)
 
     def _server_takes_calls(self, job: Job, time_left_s: Callable[[], float]) -> bool:
         """Wait while the breaker is open, with nothing claimed: all messages behind this one stay where they are."""
@@ -151,7 +165,7 @@ class Worker:
         reason = error.code if isinstance(error, GlossaError) else type(error).__name__
         reason = NO_REPLY if hung else reason
         with suppress(Refused):  # the lease is another's by now
-            write = leases.release(job, shard, self.doors.now_ms(), strike=not passing, reason=reason)
+            write = leases.release(job, shard, strike=not passing, reason=reason)
             self.doors.store.write(write)
         if not passing:
             return error

@@ -123,6 +123,9 @@ class _StoppingQueue(Through):
             what = f"send {pointer.step} {pointer.shard[:8]}"
             _stop("send", what, lambda pointer=pointer: self.real.send([pointer], delay_s=delay_s))
 
+    def discard(self, step: Any, is_dead: Callable[[str], bool]) -> Any:
+        return _stop("send", f"discard {step}", lambda: self.real.discard(step, is_dead))
+
     def hand_back(self, step: Any, receipt: str, delay_s: int) -> None:
         _stop("send", f"hand back {step}", lambda: self.real.hand_back(step, receipt, delay_s))
 

@@ -107,12 +107,18 @@ def _endless(write: Write) -> Write:
     return write
 
 
-def _unindexed(write: Write) -> Write:
-    if isinstance(write, Put) and _of_shard(write):
-        return replace(write, item={k: v for k, v in write.item.items() if not k.startswith("gsi1")})
-    if isinstance(write, Update) and _of_shard(write):
-        return replace(write, set={k: v for k, v in write.set.items() if not k.startswith("gsi1")})
-    return write
+def _unindexed(where: Callable[[Write], bool]) -> Callable[[Write], Write]:
+    def change(write: Write) -> Write:
+        if isinstance(write, Update) and where(write):
+            kept = {name: value for name, value in write.set.items() if name not in machine.INDEX}
+            return replace(write, set=kept, remove=machine.INDEX)
+        return write
+
+    return change
+
+
+def _ends_job(write: Write) -> bool:
+    return isinstance(write, Update) and _of_job(write) and write.set.get("state") in machine.ENDED
 
 
 def _keep_counts(write: Write) -> Write:
@@ -232,6 +238,11 @@ class _IdleSweeper(Sweeper):
         return {}
 
 
+class _HastySweeper(Sweeper):
+    def _recount(self, job: Job, time_left_s: Callable[[], float]) -> str:
+        return self._close(job) if machine.ready_to_close(job) else "running"
+
+
 class _EagerRedriver(Planner):
     def run(self, tenant: str, job_id: str, time_left_s: Callable[[], float]) -> None:
         job = load_job(self.doors.store, tenant, job_id)
@@ -245,7 +256,7 @@ class _EagerRedriver(Planner):
             self.doors.store.write(machine.end_redriving(job, self.doors.now_ms()))
 
     def _reopen(self, job: Job, shard: Shard) -> None:
-        self.doors.store.write(*reopen(job, [shard], self.doors.now_ms()))
+        self.doors.store.write(*reopen(job, [shard]))
         self.doors.queue.send([Pointer("work", job.tenant, job.job, shard.shard)])
 
 
@@ -290,7 +301,9 @@ MUTATIONS = (
     Mutation("leases never end", doors=_each(_endless)),
     Mutation("close without a condition", REDRIVEN, functions=_in_place("finalizer", _Unconditional)),
     Mutation("checkpoint before its shards", doors=_writes(_checkpoint_first)),
-    Mutation("shards not in the index", doors=_each(_unindexed)),
+    Mutation("leases not in the index", doors=_each(_unindexed(_of_shard))),
+    Mutation("ended jobs not in the index", doors=_each(_unindexed(_ends_job))),
+    Mutation("a sweeper that leaves what waits", functions=_in_place("sweeper", _HastySweeper)),
     Mutation("a sweeper that does nothing", functions=_in_place("sweeper", _IdleSweeper)),
     Mutation("cancel ignored by the count", CANCELLED, _each(_unguarded("state", where=_of_job))),
     Mutation("cancel ignored by the worker", CANCELLED, functions=_in_place("worker", _DeafWorker)),

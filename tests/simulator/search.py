@@ -52,11 +52,16 @@ def singles(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[di
 
 
 def pairs(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
-    """Yield runs with two faults: a planner or finalizer that has a twin, and soon after one that freezes or dies."""
+    """Yield runs with two faults: a planner or finalizer that has a twin, and soon after one that freezes or dies.
+
+    Or it dies itself, and its message is lost when it comes again.
+    """
     for number, point in enumerate(play(scenario, Schedule(), mutation).points):
         if point.kind != "pick" and point.what.startswith(("finalize", "plan")):
             for later in range(number + 1, number + NEAR):
                 yield from ({number: "twin", later: action} for action in ("freeze", "crash after"))
+                if point.kind in TRACES:
+                    yield {number: "crash after", later: "drop 0"}
 
 
 def all_pairs(scenario: Scenario) -> Iterator[dict[int, str]]:

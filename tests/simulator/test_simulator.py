@@ -14,7 +14,8 @@ BY_NAME = {scenario.name: scenario for scenario in SMALL}
 CRASHED = ("one shard", "three staged shards", "poison, fix, redrive, redrive again", "deleted at the end")
 SLOW = {  # seen by `make prove`, after hundreds of runs
     "drop the fence", "a fence without its number", "close without a condition", "moves that ignore the generation",
-    "delete looks once", "a taken key is written over", "shards not in the index", "a sweeper that does nothing",
+    "delete looks once", "a taken key is written over", "leases not in the index", "ended jobs not in the index",
+    "a sweeper that leaves what waits", "a sweeper that does nothing",
     "cancel ignored by the worker", "inputs read in their newest version", "cancel ignored by the count",
 }  # fmt: skip
 FAST = [mutation for mutation in MUTATIONS if mutation.name not in SLOW]

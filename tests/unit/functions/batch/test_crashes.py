@@ -111,6 +111,23 @@ def test_a_worker_that_dies_after_its_part_is_finished_by_the_next() -> None:
     assert world.shards(job)[0].attempt == 2
 
 
+def test_one_delivery_of_a_cancelled_job_throws_away_what_else_waits_of_it() -> None:
+    """Its other messages go in rounds of ten, without a read of their shards; another job's stay and are answered."""
+    world = World(max_records=1)
+    world.recipe()
+    big = world.drop("big.jsonl", b'{"text": "a"}\n' * 95)
+    world.turn("plan")
+    world.ask("POST", f"/v1/jobs/{big}/cancel")
+    small = world.drop("small.jsonl", b'{"text": "b"}\n')
+    world.turn("plan")
+    assert world.queue.waiting("work") == 96
+    world.turn("work")
+    assert world.queue.waiting("work") == 1
+    world.run()
+    assert (world.job(big).state, world.job(small).state) == (machine.CANCELLED, machine.SUCCEEDED)
+    assert texts(world.rows(small)) == ["b"]
+
+
 def test_cancel_stops_before_the_model_and_before_the_count() -> None:
     """A cancel that comes while a shard is inferred wins: the shard is not counted, the manifest holds what was."""
     world = World(max_records=7)

@@ -33,9 +33,8 @@ def test_only_moves_of_the_table_can_be_made(before: str, after: str) -> None:
         write = machine.move(job, after, NOW)
         assert write.set["state"] == after
         assert Is("state", before) in write.guards
-        resting = machine.ENDED | {machine.DELETED}
         assert Is("generation", job.generation) in write.guards
-        assert ("gsi1pk" in write.set) == (after not in resting) == (not write.remove)
+        assert ("gsi1pk" in write.set) == (after != machine.DELETED) == (not write.remove)
         assert ("finished_ms" in write.set) == (after in machine.ENDED)
     else:
         with pytest.raises(Conflict, match=f"{before}.*{after}"):
@@ -138,21 +137,22 @@ def test_a_lease_holds_until_it_ends() -> None:
     write, second = leases.claim(JOB, first, NOW + leases.LEASE_MS)
     store.write(write)
     assert (second.attempt, second.strikes) == (2, 1)
-    for late in (leases.release(JOB, first, NOW, strike=True, reason="x"), *leases.settle(JOB, first, PART, NOW)[:1]):
+    for late in (leases.release(JOB, first, strike=True, reason="x"), *leases.settle(JOB, first, PART, NOW)[:1]):
         with pytest.raises(Refused):
             store.write(late)
     assert shard_in(store) == second
 
 
 def test_a_released_shard_is_free_again() -> None:
-    """A release without fault leaves no strike; with one it does, and keeps the reason."""
+    """A release without fault leaves no strike; with one it does, and keeps the reason; neither leaves it due."""
     store = stored(SHARD)
     for strike, strikes in ((False, 0), (True, 1), (True, 2)):
         write, leased = leases.claim(JOB, shard_in(store), NOW)
         store.write(write)
-        store.write(leases.release(JOB, leased, NOW, strike=strike, reason="why"))
+        store.write(leases.release(JOB, leased, strike=strike, reason="why"))
         found = shard_in(store)
         assert (found.state, found.strikes, found.reason) == (machine.PENDING, strikes, "why")
+        assert "gsi1pk" not in (store.get(write.key) or {})
 
 
 def test_settling_counts_once() -> None:
@@ -170,6 +170,30 @@ def test_settling_counts_once() -> None:
     assert "gsi1pk" not in (store.get(write.key) or {})
     with pytest.raises(Conflict):
         leases.claim(JOB, shard, NOW + 10**9)
+
+
+def test_settling_says_since_when_and_how_much() -> None:
+    """The job knows when its first counted shard was claimed, when the last was counted, and how many records."""
+    store = stored(SHARD, replace(SHARD, shard="00000001-0123456789ab"))
+    for name, at_s in ((SHARD.shard, 0), ("00000001-0123456789ab", 50)):
+        begun = replace(SHARD, shard=name)
+        write, leased = leases.claim(JOB, begun, NOW + at_s * 1000)
+        store.write(write)
+        store.write(*leases.settle(job_in(store), leased, PART, NOW + at_s * 1000 + 9))
+    job = job_in(store)
+    assert (job.begun_ms, job.settled_ms, job.records_run) == (NOW, NOW + 50_009, 6)
+    again = machine.redrive(replace(job, state=machine.PARTIALLY_SUCCEEDED, expires_at=NOW), NOW)
+    assert [again.set[name] for name in ("begun_ms", "settled_ms", "records_run")] == [0, 0, 0]
+
+
+def test_the_end_of_a_job_is_due_until_it_was_told() -> None:
+    """A job stays in the index when it ends, and leaves it with the note that its end was announced."""
+    store = stored(job=replace(JOB, state=machine.FINALIZING, records_ok=1))
+    store.write(machine.end(job_in(store), "d", NOW))
+    key = keys.job_item("a", JOB.job)
+    assert "gsi1pk" in (store.get(key) or {})
+    store.write(machine.announced(job_in(store)))
+    assert "gsi1pk" not in (store.get(key) or {"gsi1pk": 1})
 
 
 @pytest.mark.parametrize("state", ["CANCELLING", "CANCELLED", "FINALIZING", "FAILED"])
@@ -194,7 +218,7 @@ def test_planning_is_refused_to_the_slower_planner_and_to_a_cancelled_job() -> N
     after = replace(plan, step=1, record=3, n_shards=1, updated_ms=NOW)
     writes = machine.plan_step(planning, plan, after, (SHARD,), None)
     store.write(*writes)
-    assert "gsi1pk" in (store.get(keys.shard_item("a", JOB.job, SHARD.shard)) or {})
+    assert "gsi1pk" not in (store.get(keys.shard_item("a", JOB.job, SHARD.shard)) or {"gsi1pk": 1})
     with pytest.raises(Refused):
         store.write(*writes)
     store.write(machine.cancel(planning, NOW))

@@ -14,14 +14,14 @@ from functions.batch import keys
 from functions.batch.deliveries import Delivery, Later, backoff_s, deliver, time_left
 from functions.batch.doors import Doors
 from functions.batch.memory_queue import MemoryQueue
-from functions.batch.pointers import Pointer, Step, decode
+from functions.batch.pointers import Pointer, Step, decode, leads_to
 from functions.batch.queue import SqsQueue
 from shared.errors import BadRequest, DecodeError, Unavailable
 from tests.events import FakeContext
 from tests.unit.functions.batch.cloud import client
 from tests.unit.functions.batch.world import Clock
 
-JOB = "0" * 32
+JOB, OTHER = "0" * 32, "1" * 32
 
 
 def bodies(doors: Doors, step: str) -> list[dict[str, Any]]:
@@ -107,6 +107,44 @@ def test_a_delay_hides_a_message_from_everyone(doors: Doors) -> None:
     doors.queue.hand_back("finalize", message["receiptHandle"], 2)
     assert taken(doors, "finalize") is None
     assert json.loads(comes(doors, "finalize")["body"]) == json.loads(message["body"])
+
+
+def test_dead_messages_are_thrown_away_ten_a_round(doors: Doors) -> None:
+    """What is dead of up to ten that wait is deleted, the others can be taken at once; nothing is left when none is."""
+    shards = [keys.shard_id(i, "b", "k", "v", i, i + 1) for i in range(12)]
+    doors.queue.send([Pointer("work", "local", JOB, shard) for shard in shards])
+    doors.queue.send([Pointer("work", "local", OTHER, shards[0])])
+    found = [doors.queue.discard("work", lambda body: leads_to(body, JOB)) for _ in range(6)]
+    assert sum(n_dead for n_dead, _ in found) == 12
+    assert all(n_dead + n_alive <= 10 for n_dead, n_alive in found)
+    assert [body["job"] for body in bodies(doors, "work")] == [OTHER]
+    assert doors.queue.discard("work", lambda _: True) == (0, 0)
+
+
+@pytest.mark.parametrize("body", ["[", "3", "[" * 9999, "{}", f'{{"job": "{JOB}"}}'])
+def test_a_message_that_is_no_pointer_leads_nowhere(body: str) -> None:
+    """Only a pointer leads to a job, and only to its own."""
+    assert not leads_to(body, JOB)
+    assert leads_to(Pointer("work", "local", JOB).encode(), JOB)
+    assert not leads_to(Pointer("work", "local", OTHER).encode(), JOB)
+
+
+class Listener:
+    """An SQS that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        self.entries += Entries
+        return {}
+
+
+def test_jobs_wait_in_groups_of_their_own() -> None:
+    """SQS shares its deliveries between groups: one job's shards do not stand before another's, of any tenant."""
+    sqs = Listener()
+    SqsQueue({"work": "w"}, lambda: sqs).send([Pointer("work", "local", job) for job in (JOB, JOB, OTHER)])
+    assert [entry["MessageGroupId"] for entry in sqs.entries] == [JOB, JOB, OTHER]
 
 
 class HalfClient:

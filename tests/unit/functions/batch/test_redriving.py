@@ -201,7 +201,7 @@ def test_a_worker_of_the_generation_before_holds_nothing() -> None:
     now = world.job(job)
     part = leases.Part("0" * 64, 1, 7, 0)
     for late in (
-        leases.release(now, held, world.clock(), strike=True, reason="x"),
+        leases.release(now, held, strike=True, reason="x"),
         *leases.settle(now, held, part, 1)[:1],
     ):
         with pytest.raises(Conflict):

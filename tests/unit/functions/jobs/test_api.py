@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.batch import keys, machine
-from functions.batch.items import Plan, from_item
+from functions.batch import machine
 from functions.jobs.bodies import decode_cursor, encode_cursor
-from functions.jobs.views import job_json
 from shared.errors import Unprocessable
-from tests.unit.functions.batch.test_machine import JOB, NOW
-from tests.unit.functions.batch.world import TENANT, World, texts
+from tests.unit.functions.batch.test_machine import JOB
+from tests.unit.functions.batch.world import World, texts
 
 BODY: dict[str, Any] = {"task": "text-classification"}
 
@@ -357,37 +355,3 @@ def test_a_deleted_job_is_unknown_at_once(world: World) -> None:
     world.run()
     assert world.doors.objects.head("output", part) is None
     assert world.doors.objects.head("input", made["uploads"][0]["fields"]["key"]) is None
-
-
-def test_status_while_planning_counts_what_was_found() -> None:
-    """Before the plan is whole, records and shards are those found so far, and progress is not known."""
-    job = replace(JOB, state=machine.PLANNING, started_ms=NOW, records_ok=10)
-    shown = job_json(job, NOW + 5000, Plan(record=40, n_shards=4))
-    assert shown["counts"] == {
-        "records": 40, "succeeded": 10, "failed": 0, "shards": 4, "shards_done": 0, "shards_failed": 0,
-        "unreadable_inputs": 0,
-    }  # fmt: skip
-    assert (shown["progress"], shown["records_per_s"], shown["eta_s"]) == (None, 2.0, None)
-
-
-def test_status_while_running_has_progress_rate_and_time_left() -> None:
-    """Progress is answered by counted records; time left is what is left at the rate so far."""
-    job = replace(JOB, started_ms=NOW, n_records=100, records_ok=20, records_failed=5, n_shards=4, shards_open=3)
-    shown = job_json(job, NOW + 10_000)
-    assert (shown["progress"], shown["records_per_s"], shown["eta_s"]) == (0.25, 2.5, 30.0)
-    fresh = job_json(replace(job, records_ok=0, records_failed=0), NOW)
-    assert (fresh["progress"], fresh["records_per_s"], fresh["eta_s"]) == (0.0, 0.0, None)
-
-
-def test_status_shows_the_plan_of_a_job_that_is_being_planned(world: World) -> None:
-    """The route reads the checkpoint."""
-    world.recipe()
-    job = world.drop("in.jsonl", b'{"text": "a"}\n')
-    event = world.queue.take("plan")
-    assert event is not None
-    world.planner.answer(event, lambda: 1.0)
-    item = world.doors.store.get(keys.plan_item(TENANT, job))
-    assert item is not None
-    assert from_item(Plan, item).n_inputs == 1
-    status, shown = world.ask("GET", f"/v1/jobs/{job}")
-    assert (status, shown["state"], shown["recipe"], shown["files"]) == (200, "PLANNING", "topics", ["in.jsonl"])

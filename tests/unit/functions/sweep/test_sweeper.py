@@ -44,6 +44,58 @@ def test_nothing_is_done_when_nothing_is_due(world: World) -> None:
     assert world.sweep(after_s=STALL_S - 1) == {}
 
 
+def test_shards_that_wait_are_not_sent_again_while_their_job_goes_on(world: World) -> None:
+    """Only when none of a job's shards has ended for a quarter of an hour are those that wait asked for again."""
+    world = World(max_records=1)
+    world.recipe()
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    world.clock.pass_s(STALL_S - 60)
+    world.turn("work")
+    assert world.sweep(after_s=61) == {"running": 1}
+    assert world.queue.waiting("work") == 1
+    assert world.sweep(after_s=STALL_S + 1) == {"shards-resent": 1}
+    assert world.queue.waiting("work") == 2
+    world.run()
+    assert texts(world.rows(job)) == ["a", "b"]
+
+
+def test_stuck_leases_are_found_however_many_shards_wait() -> None:
+    """Waiting shards are not due: a lease that has ended is looked at by the next sweep."""
+    world = World(max_records=1, max_items=16)
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a"}\n' * 300)
+    world.turn("plan")
+    die(world, job)
+    due = [key for p in keys.due_partitions() for key in world.doors.store.due(p, "9", 1000)]
+    assert sorted(key.sk.partition("/")[0] for key in due) == ["job", "shard"]
+    assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-resent": 1}
+
+
+def test_an_end_that_nobody_was_told_of_is_announced(world: World) -> None:
+    """The finalizer dies after the end, its message is lost: the sweeper asks again, and then nothing is due."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    world.turn("work")
+    world.doors.store.write(machine.close(world.job(job), world.clock()))
+    world.doors.store.write(machine.end(world.job(job), "d" * 64, world.clock()))
+    lose(world, "finalize")
+    assert world.bus.events == []
+    assert world.sweep(after_s=STALL_S + 1) == {"finalize-resent": 1}
+    world.run()
+    assert [event["detail"]["job"] for event in world.bus.events] == [job]
+    assert world.sweep(after_s=10 * STALL_S) == {}
+
+
+def test_an_ended_job_that_is_due_no_more_leaves_the_index(world: World) -> None:
+    """What a sweep that was overtaken put back is taken out by the next."""
+    job = world.drop("in.jsonl", DATA)
+    world.run()
+    world.doors.store.write(machine.postpone_job(world.job(job), world.clock()))
+    assert world.sweep(after_s=1) == {"job-rests": 1}
+    assert world.sweep(after_s=10 * STALL_S) == {}
+
+
 @pytest.mark.parametrize("step", ["plan", "work", "finalize"])
 def test_a_lost_message_is_sent_again(world: World, step: str) -> None:
     """Whichever message vanished, the job ends after some sweeps, with every record answered once."""
@@ -156,6 +208,7 @@ def test_a_cancel_that_crashed_is_finished(world: World) -> None:
     world.turn("plan")
     world.doors.store.write(machine.cancel(world.job(job), world.clock()))
     lose(world, "work")
+    die(world, job)
     done = world.sweep(after_s=STALL_S + 1)
     assert done == {"finalize-resent": 1, "shard-forgotten": 1}
     world.run()
@@ -177,9 +230,10 @@ def test_a_sweep_is_bounded() -> None:
 
 def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
     """A write that another overtook is counted as such, and changes nothing."""
-    world.drop("in.jsonl", DATA)
+    job = world.drop("in.jsonl", DATA)
     world.turn("plan")
     lose(world, "work")
+    die(world, job)
 
     class Moving:
         def __init__(self) -> None:
@@ -193,7 +247,7 @@ def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
 
     moving: object = Moving()
     world.use(replace(world.doors, store=moving))  # type: ignore[arg-type] # the same methods
-    assert set(world.sweep(after_s=STALL_S + 1)) <= {"overtaken", "running"}
+    assert world.sweep(after_s=STALL_S + 1) == {"overtaken": 1, "running": 1}
 
 
 @dataclass
@@ -217,20 +271,20 @@ class Between:
         return self.real.get(key)
 
 
-def test_a_job_that_ends_between_two_reads_is_gone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """A job whose item was due, and which has ended when it is read as a job, is nobody's fault."""
+def test_a_job_that_is_deleted_between_two_reads_is_gone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job whose item was due, and which was deleted when it is read as a job, is nobody's fault."""
     job = world.drop("in.jsonl", DATA)
     world.turn("plan")
     lose(world, "work")
 
     def end(key: keys.Key) -> None:
         if between.n_reads == 2:
-            real.write(Update(key, set={"state": machine.CANCELLED}))
+            real.write(Update(key, set={"state": machine.DELETED}))
 
     real = world.doors.store
     between = Between(real, "job", end)
     world.use(replace(world.doors, store=cast("Store", between)))
-    world.doors.store.write(Update(keys.shard_item(TENANT, job, world.shards(job)[0].shard), remove=machine.INDEX))
+    assert world.job(job).state == machine.RUNNING
     between.n_reads = 0
     assert world.sweep(after_s=STALL_S + 1) == {"gone": 1}
     assert "sweep-failed" not in capsys.readouterr().out
