@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from functions.batch.formats import Output
@@ -39,7 +40,7 @@ def decode(chunks: Iterable[bytes], output: Output) -> Iterator[dict[str, object
     if output == "csv":
         yield from (_row(cells) for cells in csv.DictReader(_lines(chunks)))
     else:
-        plain = gunzip(chunks, MAX_PART_BYTES) if output == "jsonl.gz" else chunks
+        plain = gunzip(chunks, MAX_PART_BYTES, math.inf) if output == "jsonl.gz" else chunks
         yield from (json.loads(line) for line in _lines(plain))
 
 

@@ -36,6 +36,7 @@ from shared.messages import TextInput, TextRequest
 STEP_SHARDS = 20
 MARGIN_S = 30.0
 MAX_SHARDS = 50_000  # of one job; see Planner
+MAX_OBJECT_RECORDS = 12_000_000  # of one object; one of 5 GiB has as many of 447 bytes
 MAX_RUNS = 8  # that make no progress, before an input is given up
 
 
@@ -45,9 +46,10 @@ class Planner:
 
     A shard holds at most `max_records`; one transaction adds at most `step_shards`. A job has at most
     `max_shards`, as one page, the manifest, names them all: 50,000 shards are up to 12.8 million
-    records or 6.5 GB of text. Finalize (512 MB, 300 s) reads them in 250 queries of 200, which takes
-    25 s at a tenth of a second each, and at its peak holds 2.2 KB for each (4.4 KB where keys have
-    the 1,024 bytes that S3 allows): 110 to 220 MB, for a manifest of 20 to 65 MB.
+    records or 6.5 GB of text; one object at most `max_object_records`. Finalize (512 MB, 300 s) reads
+    them in 250 queries of 200, which takes 25 s at a tenth of a second each, and at its peak holds
+    2.2 KB for each (4.4 KB where keys have the 1,024 bytes that S3 allows): 110 to 220 MB, for a
+    manifest of 20 to 65 MB.
     """
 
     doors: Doors
@@ -57,6 +59,7 @@ class Planner:
     step_shards: int = STEP_SHARDS
     max_shards: int = MAX_SHARDS
     max_inputs: int = MAX_INPUTS
+    max_object_records: int = MAX_OBJECT_RECORDS
 
     def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the plan queue (S3's own, or a pointer); returns the partial batch response."""
@@ -191,13 +194,17 @@ class Planner:
         return plan
 
     def _check_room(self, plan: Plan, batch: list[Run]) -> None:
-        if plan.n_shards + len(batch) > self.max_shards:
-            rest = f"what begins at byte {plan.offset} of this object" if plan.offset else "this object"
-            detail = (
-                f"got more than {self.max_shards} shards, at most that many in one job: {rest} is not in it"
-                f" (the {plan.record} records before are); send that as another job"
-            )
-            raise ObjectProblem("too-large", detail)
+        n_records = batch[-1].frames[-1].index + 1 if batch else 0
+        if n_records > self.max_object_records:
+            limit = f"got more than {self.max_object_records} records, at most that many in one object"
+        elif plan.n_shards + len(batch) > self.max_shards:
+            limit = f"got more than {self.max_shards} shards, at most that many in one job"
+        else:
+            return
+        rest = f"what begins at byte {plan.offset} of this object" if plan.offset else "this object"
+        before = plan.line if n_records > self.max_object_records else plan.record
+        detail = f"{limit}: {rest} is not in it (the {before} records before are); send that as another job"
+        raise ObjectProblem("too-large", detail)
 
     def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], found: Found) -> Plan:
         shards = tuple(_shards(plan, source, batch, self.doors.input_bucket, found))

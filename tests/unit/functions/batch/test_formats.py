@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 
 import pytest
@@ -74,7 +75,7 @@ def test_gzip_of_any_members_and_chunks(members: list[bytes], size: int) -> None
 
 def test_decoded_chunks_are_small() -> None:
     """However well data is packed, no chunk is larger than a mebibyte."""
-    sizes = [len(chunk) for chunk in gunzip([gzip.compress(bytes(5 << 20))], 1 << 30)]
+    sizes = [len(chunk) for chunk in gunzip([gzip.compress(bytes(5 << 20))], 1 << 30, math.inf)]
     assert sum(sizes) == 5 << 20
     assert max(sizes) <= 1 << 20
 
@@ -98,14 +99,18 @@ def test_broken_gzip_is_a_problem(data: bytes) -> None:
 
 
 def test_a_bomb_ends_early() -> None:
-    """Past the ratio or the absolute limit decoding stops, long before the end."""
+    """Nothing of a bomb is given out, however its bytes come; text that grows ten times ends at the absolute limit."""
     packer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
-    for limit, message in ((1 << 22, "at most"), (1 << 40, "grows more than 200 times")):
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(20)) + packer.flush()
+    for chunks in ([bomb], [bomb[i : i + 100] for i in range(0, len(bomb), 100)]):
         sizes: list[int] = []
-        with pytest.raises(ObjectProblem, match=message):
-            sizes.extend(len(chunk) for chunk in gunzip([bomb], limit))
-        assert sum(sizes) <= module.RATIO_FROM_BYTES + (1 << 20)
+        with pytest.raises(ObjectProblem, match=r"grow to \d+, at most 200 times as many"):
+            sizes.extend(len(chunk) for chunk in gunzip(chunks, 1 << 40))
+        assert sum(sizes) < module.RATIO_FROM_BYTES
+    text = b"".join(b"%d: some text\n" % i for i in range(200_000))
+    with pytest.raises(ObjectProblem, match="at most 2097152"):
+        list(gunzip([gzip.compress(text)], 1 << 21))
+    assert b"".join(gunzip([gzip.compress(bytes(5 << 20))], 1 << 30, math.inf)) == bytes(5 << 20)
 
 
 def test_shards_are_bounded_by_the_models_speed() -> None:

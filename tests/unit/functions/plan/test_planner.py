@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from typing import Any
@@ -236,6 +237,37 @@ def test_a_job_that_is_unknown_or_over_is_left_alone() -> None:
         world.planner.run(TENANT, job_id, lambda: LONG_S)
     world.run()
     assert world.job(job) == before
+
+
+def test_an_object_of_too_many_records_ends_with_what_fits() -> None:
+    """Past the bound it is a problem that says the limit, the place and a way out; the job's other objects go on."""
+    world = World(max_records=1, step_shards=2)
+    world.planner = replace(world.planner, max_object_records=5)
+    body = {"task": "text-classification", "files": ["a.jsonl", "b.jsonl"]}
+    made = world.ask("POST", "/v1/jobs", body)[1]
+    for form, data in zip(made["uploads"], (DATA * 3, DATA), strict=True):
+        world.objects.put("input", form["fields"]["key"], data)
+    world.ask("POST", made["start"])
+    world.run()
+    assert texts(world.rows(made["job"])) == ["a", "b", "c", "a", "a", "b", "c"]
+    first, second = world.manifest(made["job"])["inputs"]
+    assert first["error"]["code"] == "too-large"
+    assert first["error"]["detail"].startswith(
+        "got more than 5 records, at most that many in one object: what begins at byte 56 of this object is not in it"
+        " (the 4 records before are)"
+    )
+    assert "error" not in second
+
+
+def test_a_bomb_makes_no_shard() -> None:
+    """Packed data that grows more than 200 times is refused before any of it is planned."""
+    world = World()
+    world.recipe()
+    job = world.drop("in.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 400_000))
+    world.run()
+    found = world.job(job)
+    assert (found.state, found.n_shards, found.code) == (machine.FAILED, 0, "too-large")
+    assert "at most 200 times as many" in found.detail
 
 
 def test_a_job_of_too_many_shards_ends_with_what_fits() -> None:
