@@ -114,6 +114,19 @@ class ReplicaClient:
             return False
         return reply.status == 200  # noqa: PLR2004 - HTTP's word for success
 
+    def tokens_per_s(self, model: str) -> float | None:
+        """Return the speed that the model server measures, asked now; None when it does not say at once."""
+        if self.blocked_s(model) > 0:
+            return None
+        try:
+            reply = self._transport.send(
+                "GET", f"/v2/models/{model}/stats", {}, b"", timeout_s=HEALTH_TIMEOUT_S, max_bytes=MAX_ERROR_BYTES
+            )
+            measured = float(json.loads(reply.data)["model_stats"][0]["glossa"]["tokens_per_s"])
+        except (TransportError, ValueError, LookupError, TypeError, RecursionError):
+            return None
+        return measured if math.isfinite(measured) and measured > 0 else None
+
     def blocked_s(self, model: str) -> float:
         """Return the seconds until the breaker lets a call for this model pass; 0 when one may now."""
         return self._breaker(model).blocked_s()

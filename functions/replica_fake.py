@@ -83,6 +83,7 @@ class FakeReplica:
 
     answer: Callable[[InferCall], Inferred]
     up: bool = True
+    measured_tokens_per_s: float | None = None
 
     def infer(self, calls: Iterable[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:  # noqa: ARG002 - the client's signature
         """Answer the calls in order."""
@@ -91,6 +92,10 @@ class FakeReplica:
     def blocked_s(self, model: str) -> float:  # noqa: ARG002 - the client's signature
         """Say 0 while up."""
         return 0.0 if self.up else 10.0
+
+    def tokens_per_s(self, model: str) -> float | None:  # noqa: ARG002 - the client's signature
+        """Say what was set."""
+        return self.measured_tokens_per_s
 
     def ready(self) -> bool:
         """Say what `up` says."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from functions.edge import Auth, Resolver, deadline, make_resolver, principal, request_id, tenant_hash
@@ -32,12 +33,17 @@ class Replica(Protocol):
         """Whether it takes calls."""
         ...
 
+    def tokens_per_s(self, model: str) -> float | None:
+        """Return the speed that it measures at a model; None when it does not say."""
+        ...
+
 
 def make_api(
     journey: Journey, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
 ) -> Resolver:
     """Put the routes on a resolver. `clock` is the one of the journey's deadlines."""
     api = make_resolver("infer")
+    journey = replace(journey, speed=replica.tokens_per_s)
     _add_tasks(api, journey, replica, auth, clock)
     _add_models(api, journey, auth)
     _add_tokens(api, journey, auth)

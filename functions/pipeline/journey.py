@@ -23,13 +23,14 @@ Infer = Callable[[Sequence[InferCall]], list[Inferred]]
 class Journey:
     """All desks over one catalog and the tokenizers of its models.
 
-    `now_s` is the clock of the requests' deadlines. Raises ValueError when a tokenizer has ids
-    that its model has not.
+    `now_s` is the clock of the requests' deadlines. `speed` says how many tokens per second the server of a model
+    measures, None where nobody knows. Raises ValueError when a tokenizer has ids that its model has not.
     """
 
     catalog: Catalog
     tokenizers: Mapping[str, Tokenizer]
     now_s: Callable[[], float] = field(default=time.monotonic)
+    speed: Callable[[str], float | None] = field(default=lambda _: None)
 
     def __post_init__(self) -> None:
         """Check each tokenizer against its model."""
@@ -72,7 +73,7 @@ class Journey:
     ) -> Result:
         began_s, routed_s, tokenized_s = marks
         model, tokenizer = self._held(routed)
-        asked = calls(request, routed, tokenized, model, now_s=tokenized_s)
+        asked = calls(request, routed, tokenized, model, now_s=tokenized_s, speed=lambda: self.speed(model.name))
         asked_s = self.now_s()
         inferred = infer(asked) if asked else []
         inferred_s = self.now_s()

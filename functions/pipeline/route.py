@@ -1,13 +1,14 @@
 """The second desk: which model, head and lane answer a request, and the calls that carry its windows there.
 
-A table and some arithmetic; is handed the time. Must not know tokenizers or the network.
+A table and some arithmetic; is handed the time, and who knows the server's speed. Must not know
+tokenizers or the network.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from itertools import accumulate
@@ -25,6 +26,9 @@ MAX_READ_BACK_TOKENS = 5_000_000  # of the text with each guess in it; a token i
 MAX_TOKEN_VECTORS = 8_192  # of tokens or layers; at width 1024 that is 32 MiB on the wire, twenty times that in JSON
 MAX_ATTENTIONS = 2**14  # pairs of tokens over a request, each as many weights as layers x heads: one text of 128
 MAX_NEW_TOKENS = 65_536  # of all continuations of one request
+INTERACTIVE_SHARE = 0.6  # of the time left that an estimate may take: other requests' passes come between
+ASK_SHARE = 0.02  # of the time left; work that the catalog says takes less is not worth a question
+Speed = Callable[[], float | None]
 FEWER = "send fewer or shorter texts in one request; a batch job takes any number of texts of that length"
 
 
@@ -41,14 +45,22 @@ def route(request: TextRequest, catalog: Catalog) -> Routed:
 
 
 def calls(
-    request: TextRequest, routed: Routed, tokenized: Tokenized, model: Model, *, now_s: float = -math.inf
+    request: TextRequest,
+    routed: Routed,
+    tokenized: Tokenized,
+    model: Model,
+    *,
+    now_s: float = -math.inf,
+    speed: Speed = lambda: None,
 ) -> tuple[InferCall, ...]:
     """Pack the windows, in order, into calls that a replica takes; all windows of a call have the same kinds of ids.
 
     A call has at most 16k tokens (fewer where each is answered with many labels) and 1,024 rows.
 
-    `now_s` is on the clock of the request's deadline. Raises DeadlineExceeded when that has passed,
-    TooLarge when the lane's speed says it will pass, with a batch-job request that would do.
+    `now_s` is on the clock of the request's deadline. `speed` says how many tokens per second the server measures
+    (None: unknown); it is asked for large interactive requests alone, else the catalog's figure counts. Raises
+    DeadlineExceeded when the deadline has passed, TooLarge when the speed says it will pass, with a batch-job
+    request that would do.
     """
     parameters = parse_parameters(request.task, request.parameters)
     timeout_s = request.deadline_s - now_s
@@ -65,7 +77,7 @@ def calls(
         timeout_s=timeout_s if math.isfinite(timeout_s) else None,
     )
     base = replace(base, **{name: getattr(parameters, name) for name in parameters.sends})
-    _in_time(request, base, tokenized, model, timeout_s)
+    _in_time(request, base, tokenized, model, timeout_s, speed)
     for check in (_bound_guesses, _bound_vectors, _bound_attentions, _bound_new_tokens):
         check(base, tokenized)
     groups = _groups(tokenized.windows, _most_tokens(model.heads[routed.head]), _most_rows(base.sampling))
@@ -80,17 +92,23 @@ def _able(task: str, catalog: Catalog) -> str:
     raise Unprocessable(f"no model does {task}; models: {sorted(catalog.models)}")
 
 
-def _in_time(request: TextRequest, base: InferCall, tokenized: Tokenized, model: Model, timeout_s: float) -> None:
+def _in_time(
+    request: TextRequest, base: InferCall, tokenized: Tokenized, model: Model, timeout_s: float, speed: Speed
+) -> None:
     if timeout_s <= 0:
         raise DeadlineExceeded(f"got a deadline that passed {-timeout_s:.2f} s ago, expected time left for the model")
     n_tokens = _n_tokens(tokenized) + _n_new(base.sampling, tokenized)
-    estimate_s = n_tokens / model.tokens_per_s
-    if estimate_s > timeout_s:
+    tokens_per_s, allowed_s = model.tokens_per_s, timeout_s
+    if request.priority == "interactive":
+        allowed_s = timeout_s * INTERACTIVE_SHARE
+        if n_tokens / tokens_per_s > timeout_s * ASK_SHARE:
+            tokens_per_s = speed() or tokens_per_s
+    if (estimate_s := n_tokens / tokens_per_s) > allowed_s:
         reference = f"{base.model}:{base.head}"
         job = {"task": request.task, "model": reference, "parameters": dict(request.parameters)}
         raise TooLarge(
-            f"got {n_tokens} tokens, about {estimate_s:.0f} s at {model.tokens_per_s:.0f} tokens/s,"
-            f" expected at most {timeout_s:.1f} s",
+            f"got {n_tokens} tokens, about {estimate_s:.0f} s at {tokens_per_s:.0f} tokens/s,"
+            f" expected at most {allowed_s:.1f} s",
             hint=f"send it as a batch job: POST /v1/jobs {json.dumps(job)}",
         )
 

@@ -268,6 +268,21 @@ def test_ready_asks_the_front(outcome: Reply | Exception, *, ready: bool) -> Non
     assert transport.sent[0].path == "/v2/health/ready"
 
 
+STATS = b'{"model_stats": [{"glossa": {"tokens_per_s": 1234.5}}]}'
+
+
+@pytest.mark.parametrize(
+    ("outcome", "measured"),
+    [(Reply(200, {}, STATS), 1234.5), (Reply(200, {}, STATS.replace(b"1234.5", b"0.0")), None), (Reply(500), None),
+     (Reply(200, {}, STATS.replace(b"1234.5", b"NaN")), None), (Reply(503, {}, b"[]"), None), (NotConnected("x"), None)],
+)  # fmt: skip
+def test_the_measured_speed_is_asked_for(outcome: Reply | Exception, measured: float | None) -> None:
+    """The replica's statistics say it; whatever else comes is no answer and no error."""
+    client, transport = client_for(in_turn([outcome]))
+    assert client.tokens_per_s("mini") == measured
+    assert (transport.sent[0].method, transport.sent[0].path) == ("GET", "/v2/models/mini/stats")
+
+
 def test_close_drops_everything_and_the_next_call_works() -> None:
     """A closed client, as before a snapshot, opens again by itself."""
     client, transport = client_for(good)

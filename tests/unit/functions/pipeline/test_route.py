@@ -125,12 +125,33 @@ def test_work_that_cannot_be_done_in_time_becomes_a_job() -> None:
     """Past the lane's speed the answer is a 413 with the estimate and a job request that is valid JSON."""
     tokenized = Tokenized(tuple(window(500) for _ in range(60)), "", (False,))
     with pytest.raises(
-        TooLarge, match=r"got 30000 tokens, about 30 s at 1000 tokens/s, expected at most 20.0 s"
+        TooLarge, match=r"got 30000 tokens, about 30 s at 1000 tokens/s, expected at most 24\.0 s"
     ) as caught:
-        packed(tokenized, request(deadline_s=120.0), now_s=100.0)
+        packed(tokenized, request(deadline_s=140.0), now_s=100.0)
     hint = str(caught.value.hint)
     assert json.loads(hint[hint.index("{") :])["model"] == "tiny:topic"
-    assert len(packed(tokenized, request(deadline_s=131.0), now_s=100.0)) == 2
+    assert len(packed(tokenized, request(deadline_s=151.0), now_s=100.0)) == 2
+    shard = replace(request(deadline_s=131.0), priority="batch")
+    assert len(packed(tokenized, shard, now_s=100.0)) == 2
+
+
+def test_the_measured_speed_decides_where_it_matters() -> None:
+    """A large request asks the server how fast it is; a small one, and a job's, go by the catalog unasked."""
+    asked: list[float] = []
+
+    def slow() -> float:
+        asked.append(1.0)
+        return 100.0
+
+    large, small = (Tokenized(tuple(window(500) for _ in range(n)), "", (False,)) for n in (20, 1))
+    routed, interactive = Routed("tiny", "topic", "base"), request(deadline_s=120.0)
+    with pytest.raises(TooLarge, match="about 100 s at 100 tokens/s"):
+        calls(interactive, routed, large, MODEL, now_s=0.0, speed=slow)
+    assert len(calls(interactive, routed, large, MODEL, now_s=0.0, speed=lambda: None)) == 1
+    assert len(asked) == 1
+    assert len(calls(interactive, routed, small, MODEL, now_s=0.0, speed=slow)) == 1
+    assert len(calls(replace(interactive, priority="batch"), routed, large, MODEL, now_s=0.0, speed=slow)) == 1
+    assert len(asked) == 1
 
 
 def test_a_deadline_that_has_passed_is_said() -> None:
