@@ -59,7 +59,7 @@ def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:
         raise BadRequest("got a number of too many digits, expected at most 4300") from None
     _refuse_deep(value, max_depth)
     if _SURROGATE_ESCAPE.search(text):
-        _refuse_surrogates(value)
+        _refuse_surrogates(value, "")
     return value
 
 
@@ -126,8 +126,18 @@ def _refuse_deep(value: object, max_depth: int) -> None:
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
 
 
-def _refuse_surrogates(value: object) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise Unprocessable("got a lone surrogate (\\ud800 to \\udfff) in a text, expected whole characters") from None
+def _refuse_surrogates(value: object, where: str) -> None:
+    """Refuse a lone surrogate in any text, with its place; the depth is bounded by now."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            found = f"the lone surrogate U+{ord(value[error.start]):04X} at character {error.start}"
+            raise Unprocessable(f"{where or 'body'}: got {found}, expected well-formed Unicode") from None
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            _refuse_surrogates(part, f"{where}[{i}]")
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_surrogates(name, f"a key of {where or 'the body'}")
+            _refuse_surrogates(part, f"{where}.{name[:_SHOWN_CHARS]}" if where else name[:_SHOWN_CHARS])

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from functions.bodies import body_text, json_object, parse_json
 from shared.errors import BadRequest, Forbidden, GlossaError, NotFound, TooLarge, Unprocessable
 from shared.log import log_event
+from shared.wording import expected, got, visible
 
 Auth = Literal["iam", "none"]
 Json = Callable[[object], str]
@@ -35,7 +36,6 @@ _TENANT = re.compile(r"[a-z0-9-]{1,63}")
 _PRINCIPAL = re.compile(
     r"arn:aws[a-z-]*:(?:iam|sts)::(?P<account>\d{12}):(?P<kind>user|assumed-role|federated-user|root)(?P<path>/.+)?"
 )
-_SAID_BEFORE = re.compile(r"^(?:Value error, |\w+ should (?:be|have) )")  # what a message says ahead of the expectation
 _SHOWN_CHARS = 80
 _MAX_FAULTS = 20  # of one body; with the bound on a detail this keeps every refusal far below the answer's cap
 _MAX_DETAIL_CHARS = 4000
@@ -169,9 +169,9 @@ class Resolver(APIGatewayRestResolver):
         routes = [*self._static_routes, *self._dynamic_routes]
         allow = sorted({route.method for route in routes if route.rule.match(path)})
         if allow:
-            message = f"got {method} on {path[:_SHOWN_CHARS]}, expected {' or '.join(allow)}"
+            message = f"got {method} on {visible(path)}, expected {' or '.join(allow)}"
             return self._known(MethodNotAllowed(message, allow))
-        return self._known(NotFound(f"no route {method} {path[:_SHOWN_CHARS]}", hint="see GET /v1/openapi.json"))
+        return self._known(NotFound(f"no route {method} {visible(path)}", hint="see GET /v1/openapi.json"))
 
 
 def make_resolver(function: str) -> Resolver:
@@ -239,12 +239,7 @@ def _tenant_name(account: str, kind: str, name: str) -> str:
 
 def _fault(error: Mapping[str, Any]) -> dict[str, str]:
     field = _short(".".join(str(part) for part in error["loc"] if part != "body") or "body", _SHOWN_CHARS)
-    if error["type"] in {"missing", "json_invalid"}:
-        return {"field": field, "got": "nothing", "expected": "a value"}
-    if error["type"] == "extra_forbidden":
-        return {"field": field, "got": "an unknown field", "expected": "only the documented ones"}
-    expected = _SAID_BEFORE.sub("", str(error["msg"]))
-    return {"field": field, "got": repr(error.get("input"))[:_SHOWN_CHARS], "expected": expected}
+    return {"field": field, "got": got(error), "expected": expected(error)}
 
 
 def _short(text: str, most: int) -> str:

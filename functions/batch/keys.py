@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.errors import Unprocessable
+from shared.wording import count
 
 TENANT = re.compile(r"[a-z0-9-]{1,63}")
 JOB = re.compile(r"[0-9a-f]{32}")
@@ -65,7 +66,8 @@ def parse_object_key(key: str) -> Inbox | Upload | None:
 def check_name(name: str) -> str:
     """Return an upload's file name as it is. Raises Unprocessable when it cannot be part of a key."""
     if not name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-        raise Unprocessable(f"got a file name of {len(name)} characters, expected 1 to {MAX_NAME_BYTES} bytes of UTF-8")
+        found = count(len(name), "character")
+        raise Unprocessable(f"got a file name of {found}, expected 1 to {MAX_NAME_BYTES} bytes of UTF-8")
     if "/" in name or "${" in name or name in {".", ".."} or not name.isprintable():
         raise Unprocessable(
             f"got file name {name!r}, expected printable characters without '/' and '${{', and not '.' or '..'"

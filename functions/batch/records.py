@@ -123,11 +123,7 @@ def parse(frame: Frame, how: Format) -> Record:
     """Read one frame. Never raises on content: what is wrong becomes the record's problem."""
     here = (frame.index, frame.start, frame.end)
     if frame.raw is None:
-        size = frame.end - frame.start
-        swallowed = (
-            "; a quote that is never closed takes in all that follows" if how.columns and how.options.quoted else ""
-        )
-        return Record(*here, problem=Problem("too-large", f"got {size} bytes, at most {MAX_RECORD_BYTES}{swallowed}"))
+        return Record(*here, problem=_too_large(frame.end - frame.start, how))
     data = frame.raw.removeprefix(BOM) if frame.start == 0 else frame.raw
     try:
         content = data.decode("utf-8")
@@ -144,6 +140,14 @@ def parse(frame: Frame, how: Format) -> Record:
         found = read_row(content, how, how.columns)
         return Record(*here, problem=found) if isinstance(found, Problem) else _read_fields(found, here, how.options)
     return _parse_json(content, here, how.options)
+
+
+def _too_large(n_bytes: int, how: Format) -> Problem:
+    what = {"document": "document", "lines": "line", "jsonl": "line"}.get(how.framing, "row")
+    detail = f"got a {what} of {n_bytes} bytes, at most {MAX_RECORD_BYTES}"
+    if how.delimiter and how.options.quoted:
+        detail += "; one with a quote that is never closed takes in all that follows"
+    return Problem("too-large", detail)
 
 
 def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions) -> Record:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from functions.batch.formats import Columns, Format, ObjectProblem, Problem
+from shared.wording import count
 
 HEADER_BYTES = 1 << 16
 csv.field_size_limit(1 << 21)  # of the module, for all readers: records are bounded before they come here
@@ -34,9 +35,8 @@ def find_columns(header: bytes, how: Format, task_names: Collection[str]) -> Col
         if counted[name] > 1:
             raise ObjectProblem("wrong-header", f"got {counted[name]} columns named {name!r}, expected one")
     if not (wanted - {"lang", options.text_pair_field}) & set(names):
-        detail = (
-            f"got a header of {len(names)} columns, expected one named {options.text_field!r}; see format.text_field"
-        )
+        found = count(len(names), "column")
+        detail = f"got a header of {found}, expected one named {options.text_field!r}; see format.text_field"
         raise ObjectProblem("missing-column", detail)
     return Columns(len(names), {name: i for i, name in enumerate(names) if name in wanted or name == options.id_field})
 
@@ -51,7 +51,9 @@ def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] |
     except csv.Error as error:
         return Problem("broken-row", f"got a row that cannot be read: {_reason(error)}")
     if len(cells) != columns.width and content:
-        return Problem("wrong-columns", f"got a row of {len(cells)} cells, expected {columns.width} as in the header")
+        return Problem(
+            "wrong-columns", f"got a row of {count(len(cells), 'cell')}, expected {columns.width} as in the header"
+        )
     options = how.options
     own = {options.text_field, options.text_pair_field, options.id_field}
     row: dict[str, object] = {}

@@ -16,10 +16,11 @@ from functions.infer.tokens import detokenize_json, tokenize_json
 from functions.pipeline.journey import Journey
 from functions.pipeline.schema import parse_request
 from shared.catalog import Model
-from shared.errors import GlossaError, Unavailable
+from shared.errors import GlossaError, TooLarge, Unavailable
 from shared.messages import InferCall, Inferred, Result
 
 READY_RETRY_AFTER_S = 5.0
+FEWER = "send less in one request, and the rest in others"
 
 
 class Replica(Protocol):
@@ -88,10 +89,14 @@ def _add_tokens(api: Resolver, journey: Journey, auth: Auth) -> None:
     def answered(make: Callable[..., tuple[dict[str, Any], Model]]) -> object:
         _tenant(api, auth)
         began_s = time.perf_counter()
-        answer, model = make(api.json(), journey.catalog, journey.tokenizers)
-        api.timed(tokenize=time.perf_counter() - began_s)
-        api.note(model=model.name, n_rows=len(answer["results"]))
-        return api.ok(answer)
+        try:
+            answer, model = make(api.json(), journey.catalog, journey.tokenizers)
+            api.timed(tokenize=time.perf_counter() - began_s)
+            api.note(model=model.name, n_rows=len(answer["results"]))
+            return api.ok(answer)
+        except TooLarge as error:
+            error.hint = FEWER  # no job makes tokens
+            raise
 
     @api.post("/v1/tokenize")
     def tokenize() -> object:

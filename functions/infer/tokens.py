@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from functions.pipeline.inputs import kind, shown
+from functions.pipeline.inputs import kind
 from functions.pipeline.schema import BOUNDS, parse_request
 from functions.pipeline.tokenize import Tokenizer
 from functions.pipeline.tokenize.showing import text_of, tokens_of
 from shared.catalog import Catalog, Model, split_reference
 from shared.errors import NotFound, TooLarge, Unprocessable
+from shared.wording import shown
 
 READS_LIKE = "text-classification"  # texts and pairs, within the same bounds
 TOKENIZE_KEYS = ("inputs", "model", "add_special_tokens")

@@ -23,6 +23,7 @@ from functions.pipeline.schema import parse_parameters
 from shared.catalog import Catalog
 from shared.errors import Unprocessable
 from shared.messages import TextInput, TextRequest
+from shared.wording import count
 
 MAX_FILES = 100
 MAX_PAGE = 100
@@ -137,7 +138,9 @@ def idempotency_token(headers: Mapping[str, str]) -> str:
     """Return the Idempotency-Key, or "". Raises Unprocessable when it is malformed."""
     token = next((value for name, value in headers.items() if name.lower() == "idempotency-key"), "")
     if token and not _TOKEN.fullmatch(token):
-        raise Unprocessable(f"got an Idempotency-Key of {len(token)} characters, expected 1 to 255 visible ASCII ones")
+        raise Unprocessable(
+            f"got an Idempotency-Key of {count(len(token), 'character')}, expected 1 to 255 visible ASCII ones"
+        )
     return token
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functions.pipeline.schemas.parameters import Common, Fields
 from shared.errors import TooLarge, Unprocessable
 from shared.messages import TextInput
+from shared.wording import shown
 
 MAX_TEXTS = 1000  # choices, documents or sentences of one input
 MAX_LANG_CHARS = 32
@@ -81,12 +82,6 @@ def well_formed(text: str, where: str) -> str:
     if (at := text.find("\0")) >= 0:
         raise Unprocessable(f"{where}: got a NUL (U+0000) at character {at}, expected text; binary data ends up so")
     return text
-
-
-def shown(value: object, most: int = 80) -> str:
-    """Return a value as a message may show it: ASCII, short."""
-    text = ascii(value)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def kind(value: object) -> str:

@@ -5,22 +5,21 @@ Bounds, types and well-formed text are checked here, once. Must not know tokeniz
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from functions.pipeline.inputs import expectation, kind, n_characters, read_input, shown, well_formed
+from functions.pipeline.inputs import expectation, kind, n_characters, read_input, well_formed
 from functions.pipeline.schemas import SCHEMAS, TASKS
 from functions.pipeline.schemas.parameters import Common
 from shared.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from shared.messages import Priority, TextInput, TextRequest
+from shared.wording import expected, got, shown
 
 AS_JOB = "send fewer or shorter texts, or the whole as a batch job: POST /v1/jobs"
 BODY_KEYS = ("inputs", "parameters", "model")
-_SAID_BEFORE = re.compile(r"^\w+ should (?:be |have )?")  # what pydantic says ahead of the expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +152,7 @@ def _fault(error: ErrorDetails) -> str:
     where = ".".join(map(str, ("parameters", *error["loc"])))
     if error["type"] == "missing":
         return f"got no {where}, expected some"
-    expected = _SAID_BEFORE.sub("", error["msg"])
-    return f"{where}: got {shown(error['input'])}, expected {expected[0].lower()}{expected[1:]}"
+    return f"{where}: got {got(error)}, expected {expected(error)}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from functions.pipeline.tokenize.windows import Side
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unprocessable
 from shared.messages import TextInput, TextRequest, Tokenized, Window
+from shared.wording import count
 
 ANY_MASK = "<mask>"
 MAX_MASKS = 64
@@ -130,7 +131,8 @@ class _Cutter:
         if (found := self.encoded.get((text, lang))) is None:
             found = self.encoded[text, lang] = self.tokenizer.encode(text, lang)
         if not found.ids:
-            raise Unprocessable(f"{where}: got {len(text)} characters that read as nothing, expected some text")
+            found_text = f"got a text of {count(len(text), 'character')} that reads as nothing"
+            raise Unprocessable(f"{where}: {found_text}, expected some text")
         return found
 
     def _lang_id(self, lang: str | None, where: str) -> int | None:

@@ -13,6 +13,7 @@ from functions.pipeline.tokenize.tokenizer import Encoded, Tokenizer
 from shared.catalog import Model
 from shared.errors import Unprocessable
 from shared.messages import TextInput
+from shared.wording import shown
 
 
 def tokens_of(
@@ -53,7 +54,7 @@ def text_of(ids: Sequence[object], tokenizer: Tokenizer, where: str, *, skip_spe
     good = []
     for place, i in enumerate(ids):
         if not isinstance(i, int) or isinstance(i, bool) or not 0 <= i <= last:
-            raise Unprocessable(f"{where}[{place}]: got {ascii(i)[:40]}, expected an id from 0 to {last}")
+            raise Unprocessable(f"{where}[{place}]: got {shown(i, 40)}, expected an id from 0 to {last}")
         good.append(i)
     return tokenizer.decode(good, skip_special=skip_special)
 

@@ -100,7 +100,7 @@ def test_every_error_of_the_tree_is_one_problem(code: str) -> None:
         (
             {"name": 3, "colour": 1},
             [
-                {"field": "name", "got": "3", "expected": "a valid string"},
+                {"field": "name", "got": "3", "expected": "a string"},
                 {"field": "colour", "got": "an unknown field", "expected": "only the documented ones"},
             ],
         ),
@@ -301,3 +301,11 @@ def test_retry_after_of_a_broken_peer_is_dropped() -> None:
 
 def _identity(arn: str) -> dict[str, Any]:
     return {"requestContext": {"identity": {"userArn": arn, "accountId": "123456789012"}}}
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_path_is_quoted_as_it_can_be_printed(method: str) -> None:
+    """Control characters and halves of characters are escaped in the detail of a 404 or 405."""
+    status, problem, _ = _answer(request(method, "/v1/no\x00pe\ud800"))
+    assert status == 404
+    assert f"no route {method} /v1/no\\x00pe\\ud800" in problem["detail"]

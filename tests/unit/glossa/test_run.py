@@ -57,7 +57,7 @@ def test_a_bad_line_is_an_error_line_and_the_others_are_answered(catalog_path: P
     assert code == 1
     assert [value.get("line") for value in values] == [None, 2, 3, 4, None]
     assert [value.get("code") for value in values[1:4]] == ["unprocessable", "bad-request", "unprocessable"]
-    assert values[3]["error"] == "got 1 characters that read as nothing, expected some text"
+    assert values[3]["error"] == "got a text of 1 character that reads as nothing, expected some text"
     assert {"label", "score"} == set(values[0]) == set(values[4])
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.batch import records
-from functions.batch.formats import DELIMITERS, Columns, Format, FormatOptions, Framing, Problem
+from functions.batch.formats import DELIMITERS, Columns, Format, FormatOptions, Framing, Problem, format_of
 from functions.batch.records import Cutter, Frame, Place, Record, cut, parse
 from functions.batch.sharding import Bounds, Run, runs
 
@@ -223,3 +223,22 @@ def test_a_run_knows_its_range() -> None:
     """Start, end and first line come from its frames."""
     run = Run(tuple(frames_of(b"a\nbb\n", "lines")))
     assert (run.start, run.end, run.line, run.oversize) == (0, 5, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.jsonl", "got a line of 1048577 bytes, at most 1048576"),
+        ("a.txt", "got a document of 1048577 bytes, at most 1048576"),
+        (
+            "a.csv",
+            "got a row of 1048577 bytes, at most 1048576; one with a quote that is never closed takes in all that",
+        ),
+    ],
+)
+def test_a_record_that_is_too_long_is_named_as_what_it_is(name: str, said: str) -> None:
+    """A line, a document or a row; only of a row that may hold quotes is said what an open one does."""
+    problem = parse(Frame(0, 0, records.MAX_RECORD_BYTES + 1, None), format_of(name, FormatOptions())).problem
+    assert problem is not None
+    assert problem.detail.startswith(said)
+    assert (";" in problem.detail) == name.endswith(".csv")

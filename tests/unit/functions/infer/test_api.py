@@ -110,7 +110,7 @@ BAD = {
     "unknown_parameter": (422, "top_k"),
     "parameters_list": (422, "got a list"),
     "parameter_text": (422, "parameters.top_k: got '3'"),
-    "parameter_bool": (422, "parameters.top_k: got True"),
+    "parameter_bool": (422, "parameters.top_k: got true"),
     "parameter_zero": (422, "parameters.top_k: got 0"),
     "parameter_huge": (422, "parameters.top_k"),
     "parameter_float": (422, "parameters.top_k: got 2.5"),

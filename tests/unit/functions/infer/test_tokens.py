@@ -102,7 +102,7 @@ def test_ids_read_as_text_again() -> None:
         ("detokenize", {"ids": [3, N_IDS]}, 422, f"ids[1]: got {N_IDS}, expected an id from 0 to {N_IDS - 1}"),
         ("detokenize", {"ids": [[3], [3, -1]]}, 422, "ids[1][1]: got -1, expected an id from 0 to"),
         ("detokenize", {"ids": [3.5]}, 422, "ids[0]: got 3.5, expected an id"),
-        ("detokenize", {"ids": [True]}, 422, "ids[0]: got True, expected an id"),
+        ("detokenize", {"ids": [True]}, 422, "ids[0]: got true, expected an id"),
         ("detokenize", {"ids": [[3], 4]}, 422, "ids[0]: got [3], expected an id"),
         ("detokenize", {"ids": "3"}, 422, "ids: got a string, expected a list of ids"),
         ("detokenize", {}, 422, "ids: got nothing, expected a list of ids"),
@@ -156,3 +156,14 @@ def test_the_page_and_the_door_agree(path: str, body: dict[str, Any]) -> None:
         assert fits
         said = operation["responses"]["200"]["content"]["application/json"]["schema"]
         jsonschema.validate(answer, {**said, **parts})
+
+
+def test_what_is_too_large_is_pointed_to_no_job() -> None:
+    """No batch job makes tokens: more requests do, whether the question or the answer is too large."""
+    for path, body in (
+        ("tokenize", {"inputs": ["a"] * 513}),
+        ("tokenize", {"inputs": "word " * 180_000}),
+        ("detokenize", {"ids": [[1]] * 513}),
+    ):
+        status, problem, _ = post(make(), path, body)
+        assert (status, problem["hint"]) == (413, "send less in one request, and the rest in others")

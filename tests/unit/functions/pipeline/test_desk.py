@@ -99,7 +99,7 @@ def test_what_a_task_cannot_take_is_named(model: Model, tokenizer: Tokenizer) ->
     for text, message in [
         ("no mask", r"inputs\[0\]: got a text without a mask, expected at least one <mask>"),
         ("<mask>" * 65, "got 65 masks, expected at most 64"),
-        ("\u200b", r"inputs\[0\]: got 1 characters that read as nothing"),
+        ("\u200b", r"inputs\[0\]: got a text of 1 character that reads as nothing"),
     ]:
         with pytest.raises(Unprocessable, match=message):
             cut("fill-mask", TextInput(text), model=model, tokenizer=tokenizer)
