@@ -17,7 +17,9 @@ DATA has one sub-folder per public set (each with its SOURCE.md: repository, com
 
 The topic head is taught by linear teachers (`recipe/teacher.py`): what every token and every shuffled mixture of
 parts of sentences speaks for. That is a gradient far smaller than the masked-token loss has, hence the weights below.
---start takes the weights of an earlier run's `last.pt` (names that no longer exist are passed over).
+Late in the run masked tokens, sentiment and entities weigh more, and every step predicts masked tokens, not one in
+three. --start takes the weights and the momentum of the layers' matrices from an earlier run's `last.pt` (names that
+no longer exist are passed over).
 The learning rate follows the clock: warm-up, level, then linear decay to --minutes, whatever else the machine does.
 A file named PAUSE in the work folder or the one above stops the loop until it is gone. On a CPU set
 `MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000` (large buffers are kept: a third less time).
@@ -34,10 +36,13 @@ import torch
 from recipe import corpus, export, pool, tokenizer
 from recipe.batches import Batches, Pool
 from recipe.model import Mini
+from recipe.muon import Muon
 
 WEIGHTS = {
-    "mlm": 0.15, "topic": 1.0, "mean_topic": 1.0, "vote": 40.0, "language": 0.15, "sentiment": 0.2, "entities": 0.5,
+    "mlm": 0.2, "topic": 1.0, "mean_topic": 1.0, "vote": 40.0, "language": 0.15, "sentiment": 0.3, "entities": 0.5,
 }  # fmt: skip
+LATE_WEIGHTS = WEIGHTS | {"mlm": 0.5, "sentiment": 0.5, "entities": 0.8}
+LATE = 0.6  # the share of the clock after which they count
 FACTORS = (1.3, 2.0)  # of the rate: AdamW (embeddings, heads, biases, norms) and Muon (matrices of the layers)
 
 
@@ -46,12 +51,12 @@ class Plan:
     """How to train: rates per step, budget in tokens, times in seconds."""
 
     peak: float = 1e-3
-    warm: int = 30
-    fall: float = 0.55  # the share of the clock over which the rate falls to zero
+    warm: int = 200
+    fall: float = 0.8  # the share of the clock over which the rate falls to zero
     decay: float = 0.05
     average: float = 0.998
-    budget: int = 2_800
-    every: float = 180.0
+    budget: int = 2_740
+    every: float = 240.0
     seconds: float = 60 * 60
 
 
@@ -93,7 +98,7 @@ class Training:
         layers = [p for p in self.model.reference.roberta.encoder.layer.parameters() if p.ndim > 1]
         self.optimizers = [
             torch.optim.AdamW(self.groups(layers), lr=plan.peak, betas=(0.9, 0.98), eps=1e-6, fused=True),
-            torch.optim.Muon(layers, lr=plan.peak, weight_decay=plan.decay, adjust_lr_fn="match_rms_adamw"),
+            Muon(layers, lr=plan.peak, weight_decay=plan.decay),
         ]
         self.step, self.spent = 0, 0.0
         self.texts = texts
@@ -113,8 +118,10 @@ class Training:
 
     def advance(self, batches: Batches) -> None:
         """One step on one batch."""
-        losses = self.model.losses(batches.next(long=self.step % 40 == 39))
-        torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        late = self.spent > LATE * self.plan.seconds
+        weights = LATE_WEIGHTS if late else WEIGHTS
+        losses = self.model.losses(batches.next(long=self.step % 40 == 39), masked=late or self.step % 3 == 0)
+        torch.stack([weights[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer, factor in zip(self.optimizers, FACTORS, strict=True):
             for group in optimizer.param_groups:
@@ -153,8 +160,10 @@ class Training:
         self.step, self.spent = state["step"], state["spent"]
 
     def begin(self, path: Path) -> None:
-        """Take over the weights of another run, not its optimizers or clock."""
-        self.model.load_state_dict(torch.load(path, weights_only=True)["model"], strict=False)
+        """Take over the weights of another run and the momentum of the matrices, not AdamW's state or the clock."""
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"], strict=False)
+        self.optimizers[1].load_state_dict(state["optimizers"][1])
         self.average.load_state_dict(self.model.state_dict())
 
     def run(self, out: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from recipe import corpus
-from recipe.model import IGNORED, SHARPNESS, Batch
+from recipe.model import IGNORED, SHARPNESS, STEADY, Batch
 from recipe.segment import Ids, one_hot
 
 Votes = NDArray[np.float16]  # [tokens, topics + 1], the last column is the squared weight
@@ -164,7 +164,7 @@ class Batches:
         return [Text(p[:100], label_or_none) for p in parts]
 
     def pack(self, texts: list[Text], width: int) -> Batch:
-        """Mask each text and pack all of them first-fit, longest first, into rows of `width`."""
+        """Mask each text and pack all first-fit, longest first, into rows of `width`; empty rows make it steady."""
         texts = [t for t in texts if len(t.ids)]
         for text in texts:
             text.ids = text.ids[: width - 2]
@@ -181,6 +181,8 @@ class Batches:
                 free.append(width)
             rows[row].append(number)
             free[row] -= size
+        if width == STEADY[1]:
+            rows += [[] for _ in range(STEADY[0] - len(rows))]
         return self.tensors(texts, rows, width)
 
     def tensors(self, texts: list[Text], rows: list[list[int]], width: int) -> Batch:

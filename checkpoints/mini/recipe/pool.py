@@ -1,15 +1,17 @@
 """Segments the whole corpus once, has the teachers mark it, and keeps it as a `Pool`; knows nothing of models."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe import corpus, lexicon, teacher
+from recipe import corpus, lexicon, neighbours, teacher
 from recipe.batches import Pool, Text, Votes
 from recipe.segment import BLANK, Ids, Segmenter, one_hot, tags
 
 SOFTENED = 0.3  # the share of the consensus in a sentence's label
+NEIGHBOURS = 5  # languages that share a teacher's n-grams
 
 
 def build(data: Path, folder: Path, copies: int = 3) -> tuple[Pool, list[str]]:
@@ -23,7 +25,8 @@ def build(data: Path, folder: Path, copies: int = 3) -> tuple[Pool, list[str]]:
     texts = [[r.text for r in sorted(by_lang[code], key=lambda r: r.index)] for code in codes]
     topics = np.array([r.topic for r in sorted(by_lang[codes[0]], key=lambda r: r.index)])
     labels, wanted = targets(segment, texts, topics)
-    sib = [marked(segment, rows, wanted, copies) for rows in texts]
+    judges = teachers(segment, texts, wanted)
+    sib = [marked(segment, rows, judge, copies) for rows, judge in zip(texts, judges, strict=True)]
     words, by_topic = lexemes(data, segment)
     others = (sentiment(data, segment, number), entities(data, segment, number), passages(data, segment, number))
     return Pool(sib, labels, segment.opens(), *others, words, by_topic), codes
@@ -47,10 +50,18 @@ def targets(
     return labels.astype(np.float32), wanted.astype(np.float32)
 
 
-def marked(segment: Segmenter, texts: list[str], wanted: teacher.Floats, copies: int) -> list[list[tuple[Ids, Votes]]]:
+def teachers(segment: Segmenter, texts: list[list[str]], wanted: teacher.Floats) -> Iterator[teacher.Teacher]:
+    """Fit the teacher of each language in turn."""
+    spelled = [segment.spelled(rows) for rows in texts]
+    counts = [neighbours.counted([teacher.grams(written(p))[0] for p in rows]) for rows in spelled]
+    pieces = [np.concatenate([segment.numbers(p) for p in rows]).astype(np.int64) for rows in spelled]
+    for own, others in zip(counts, neighbours.nearest(pieces, len(segment.opens()), NEIGHBOURS), strict=True):
+        yield teacher.Teacher([own, *(counts[n] for n in others)], wanted)
+
+
+def marked(segment: Segmenter, texts: list[str], judge: teacher.Teacher, copies: int) -> list[list[tuple[Ids, Votes]]]:
     """Segment a language's sentences and mark each token with its votes, whose mean is about the sentence's score."""
     forms = [segment.spelled(texts), *(segment.spelled(texts, sampled=True) for _ in range(copies))]
-    judge = teacher.Teacher([written(p) for p in forms[0]], wanted)
     found: list[list[tuple[Ids, teacher.Floats]]] = []
     for n, exact in enumerate(forms[0]):
         running = judge(written(exact))
@@ -60,7 +71,7 @@ def marked(segment: Segmenter, texts: list[str], wanted: teacher.Floats, copies:
             starts = np.concatenate([[0], ends[:-1]])
             found[-1].append((segment.numbers(form[n]), running[ends] - running[starts]))
     ratio = np.mean([len(row[0][0]) / np.sqrt(row[0][1][:, -1].sum()) for row in found])
-    scale = np.array([ratio] * wanted.shape[1] + [ratio**2], np.float32)
+    scale = np.array([ratio] * len(corpus.TOPICS) + [ratio**2], np.float32)
     return [[(ids, (votes * scale).astype(np.float16)) for ids, votes in row] for row in found]
 
 
