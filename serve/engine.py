@@ -24,6 +24,7 @@ from serve.families.parts import Parts
 from serve.faults import begin_sound, find_faults
 from serve.generation import Rules, Step, with_cache
 from serve.heads import Head, NextTokenHead
+from serve.lanes import Lanes
 from serve.next_token import continue_rows
 from serve.pack import Pack, pack_rows
 from serve.quantize import quantized
@@ -74,6 +75,7 @@ class PackedEngine:
         bounds: Bounds,
         rules: Rules,
         caching: Caching,
+        lanes: Lanes,
     ) -> None:
         """Take the parts of a model; `rules` are its family's, `caching` is how it keeps keys and values if causal."""
         self.model = model
@@ -81,6 +83,7 @@ class PackedEngine:
         self._encoder = encoder
         self._heads = heads
         self._caching = caching
+        self._lanes = lanes
         self._rules = replace(
             rules,
             eos_ids=rules.eos_ids if model.eos_id is None else model.eos_ids,
@@ -91,14 +94,14 @@ class PackedEngine:
         """Return a generating row as its first pass reads it, as Engine.begin says."""
         return begin_sound(row, self.model, self.bounds, self._rules)
 
-    @torch.inference_mode()
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Answer rows in one packed pass, as Engine.forward says."""
+        """Answer rows in one packed pass a lane, as Engine.forward says."""
         faults = find_faults(rows, self.model, self.bounds)
         sound = {index: row for index, (row, fault) in enumerate(zip(rows, faults, strict=True)) if fault is None}
-        answers = self._answer(sound) if sound else {}
+        answers = self._lanes.run(sound, self._answer) if sound else {}
         return [fault or answers[index] for index, fault in enumerate(faults)]
 
+    @torch.inference_mode()
     def _answer(self, rows: Mapping[int, Row]) -> dict[int, RowResult]:
         begun = {index: self._with_cache(self.begin(row)) for index, row in rows.items()}
         pack = pack_rows(begun, self._caching.device)
@@ -170,7 +173,8 @@ def build_engine(
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)
     caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
-    return PackedEngine(model, encoder, heads, bounds=bounds, rules=family.rules(config), caching=caching)
+    lanes = Lanes(torch.get_num_threads() if device.type == "cpu" else 1)
+    return PackedEngine(model, encoder, heads, bounds=bounds, rules=family.rules(config), caching=caching, lanes=lanes)
 
 
 def infer(engine: Engine, call: InferCall) -> Inferred:

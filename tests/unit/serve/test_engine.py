@@ -194,3 +194,20 @@ def test_the_largest_logits_are_taken_again_within_a_bound() -> None:
             found = exactly(decoder, hidden, ids, block_bytes)
         assert max(gathered) == most
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_two_lanes_answer_as_one(shared_backbone: Path) -> None:
+    """A pass shared out over two cores gives each row what it gets in a pass on one."""
+    model = catalog_model(shared_backbone)
+    ids = draw_ids([30, 9, 30, 23, 30, 30, 12, 29, 30, 24, 30, 27])
+    rows = [row_of(row, "topic" if len(row) % 2 else "entities") for row in ids]
+    alone = load_engine(model, shared_backbone, device="cpu").forward(rows)
+    torch.set_num_threads(2)
+    try:
+        divided = load_engine(model, shared_backbone, device="cpu").forward(rows)
+    finally:
+        torch.set_num_threads(1)
+    for one, other in zip(alone, divided, strict=True):
+        assert not isinstance(one, GlossaError)
+        assert not isinstance(other, GlossaError)
+        torch.testing.assert_close(one["logits"], other["logits"], rtol=0, atol=2e-5)
