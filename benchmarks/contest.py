@@ -1,7 +1,7 @@
 """Systems side by side: each in a process of its own, all loaded, asked in turn A B A B.
 
-A process that waits uses no core (passive threads), so that turns do not disturb each other. Must not know what
-a system is or does.
+A process that waits uses no core (its threads spin for 0.1 ms, then sleep), so that turns do not disturb each other.
+Must not know what a system is or does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import progress
+from serve.options import ENVIRONMENT
 
 ROOT = Path(__file__).parent.parent
 SYSTEMS = Path(__file__).parent / "systems"
@@ -104,7 +105,7 @@ def _started(
         str(system.python), str(SYSTEMS / f"{system.script}.py"), "--checkpoint", str(checkpoint), "--rows", str(path),
         "--task", task, "--variant", system.variant,
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **ENVIRONMENT, "KMP_BLOCKTIME": "0"}
     with (work / f"{path.stem}.log").open("w") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment

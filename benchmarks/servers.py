@@ -29,6 +29,7 @@ from local.place import Place
 from local.ports import ports
 from local.processes import listeners
 from local.ray_place import end_leftovers, environment, fresh_temp, temp_dir
+from serve.options import ENVIRONMENT
 from shared.messages import InferCall, Tensor
 from shared.wire import decode_inferred, encode_call
 from tests.serve_live.tree import descendants
@@ -141,7 +142,7 @@ def _standing_peer(served: Served, checkpoint: Path, place: Place) -> Iterator[t
 def _peer_command(
     served: Served, checkpoint: Path, port: int, place: Place
 ) -> tuple[list[str | Path], Mapping[str, str]]:
-    settings = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "HF_HUB_OFFLINE": "1"}
+    settings = {**os.environ, **ENVIRONMENT, "KMP_BLOCKTIME": "0", "HF_HUB_OFFLINE": "1"}
     settings |= {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "PYTHONPATH": ""}
     if served.kind == "infinity":
         return [

@@ -119,6 +119,7 @@ class FairQueue(Generic[T]):
         self._window_tokens = 0
         self._n_passes = 0
         self._n_rows = 0
+        self.n_tokens = 0  # of all waiting rows
 
     def __len__(self) -> int:
         """Return the number of waiting rows."""
@@ -131,6 +132,7 @@ class FairQueue(Generic[T]):
             turn = self._turns[entry.item.tenant] = _Turn(self._quantum_tokens)
         turn.push(entry)
         self._n_rows += 1
+        self.n_tokens += entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
         """Take a waiting row out, wherever it stands."""
@@ -141,6 +143,7 @@ class FairQueue(Generic[T]):
             del self._window[entry.number]
             self._window_tokens -= entry.n_tokens
         self._n_rows -= 1
+        self.n_tokens -= entry.n_tokens
 
     def take(self, budget_tokens: int, window_tokens: int, near_tokens: int | None = None) -> list[Entry[T]]:
         """Take rows of at most `budget_tokens` out of a window of about `window_tokens`.

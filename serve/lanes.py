@@ -14,12 +14,13 @@ from typing import TypeVar
 
 import torch
 
+from serve.cores import take_cores
 from serve.rows import Row
 
 V = TypeVar("V")
 Part = Mapping[int, Row]
 
-MIN_LANE_TOKENS = 48  # fewer tokens a lane: reading the weights costs more than the meetings
+MIN_LANE_TOKENS = 128  # fewer tokens a lane: each reading all weights costs more than the meetings
 MAX_LEAN = 1.4  # times the mean that a lane may hold: a longer one is done sooner by all cores together
 
 
@@ -62,14 +63,9 @@ def _started(n_lanes: int) -> ThreadPoolExecutor:
     """Start the threads; the number of threads that torch uses in the caller's and in later ones stays."""
     before = torch.get_num_threads()
     together = Barrier(n_lanes + 1)
-    threads = ThreadPoolExecutor(n_lanes, thread_name_prefix="lane", initializer=_take_one_core)
+    threads = ThreadPoolExecutor(n_lanes, thread_name_prefix="lane", initializer=take_cores, initargs=(1,))
     for _ in range(n_lanes):
         threads.submit(together.wait)
     together.wait()
     torch.set_num_threads(before)
     return threads
-
-
-def _take_one_core() -> None:
-    torch.get_num_threads()  # first asked, a thread takes over the process's number: not to be asked later
-    torch.set_num_threads(1)

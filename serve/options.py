@@ -20,9 +20,12 @@ DRAIN_S, DRAIN_STEP_S = 40.0, 0.5  # longer than a function may wait for an answ
 REQUEST_TIMEOUT_S = 130.0  # the replica refuses to wait longer than 120 s
 KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
 FRONT_CPUS = 0.1
-PASSIVE = {
-    "OMP_WAIT_POLICY": "PASSIVE"
-}  # torch's threads sleep between products: the event loop and HAProxy need the core
+ENVIRONMENT = {  # read when the process starts, by libgomp and by glibc
+    "GOMP_SPINCOUNT": "10000",  # torch's threads spin about 0.1 ms for the next product, then sleep
+    "MALLOC_ARENA_MAX": "1",  # the engine's thread keeps the pages of its states from pass to pass
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+}
 SPARE_CPUS = 1.0  # logical: what Serve's own actors and a surge may take
 
 
@@ -42,7 +45,7 @@ def replica_options(model: Model) -> dict[str, Any]:
         "ray_actor_options": {
             "num_cpus": replicas.num_cpus,
             "num_gpus": replicas.num_gpus,
-            "runtime_env": {"env_vars": dict(PASSIVE)},
+            "runtime_env": {"env_vars": dict(ENVIRONMENT)},
         },
     }
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 
 from serve import report
 from serve.bounds import Bounds
+from serve.cores import leave_cores, on_cores, take_cores
 from serve.engine import Engine
 from serve.faults import check_seen
 from serve.response_cache import ResponseCache
@@ -72,25 +74,27 @@ class Replica:
         patience: Patience | None = None,
     ) -> None:
         """Load the engine and warm it up. `n_threads` are for torch on a CPU; None leaves torch's choice."""
-        if n_threads is not None:
-            torch.set_num_threads(n_threads)
+        n_threads = n_threads or torch.get_num_threads()
         self.model = model
         self.patience = patience or Patience()
         self.refused: Counter[str] = Counter()
         self.last_answer_s = 0.0
         started_s = time.perf_counter()
-        engine = load()
+        engine, tokens_per_s = on_cores(n_threads, lambda: _warm(load()))
         self.bounds = engine.bounds
         self.limits = _limits(model, engine.bounds)
         self.cache = ResponseCache(model.response_cache_bytes)
         scheduler = Scheduler[Item](
             token_budget=model.token_budget,
             max_backlog_tokens=model.max_backlog_tokens,
-            tokens_per_s=warm_up(engine),
+            tokens_per_s=tokens_per_s,
             max_batch_ms=model.max_batch_ms,
             max_cache_bytes=model.max_cache_bytes,
         )
-        self.runner = Runner(engine, scheduler, probe_row(model, next(iter(model.heads))))
+        probe = probe_row(model, next(iter(model.heads)))
+        self.runner = Runner(engine, scheduler, probe, prepare=partial(take_cores, n_threads))
+        self.runner.probe().result(self.patience.probe_s)
+        leave_cores()
         log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -199,6 +203,11 @@ class Replica:
         inferred = Inferred(join(answered.results), timings_s)
         per_token = per_token_outputs(asked.call, self.model)
         return encode_inferred(asked, self.model.name, self.model.revision, inferred, per_token=per_token)
+
+
+def _warm(engine: Engine) -> tuple[Engine, float]:
+    """Return the engine when every head has answered once, and its tokens per second."""
+    return engine, warm_up(engine)
 
 
 def _limits(model: Model, bounds: Bounds) -> Limits:

@@ -27,13 +27,19 @@ class Runner:
     """Runs an engine on a thread of its own. All public methods may be called from any thread."""
 
     def __init__(
-        self, engine: Engine, scheduler: Scheduler[Item], probe: Row, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        scheduler: Scheduler[Item],
+        probe: Row,
+        clock: Callable[[], float] = time.monotonic,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """`probe` is the row that `probe()` runs to see that the engine answers."""
+        """`probe` is the row that `probe()` runs; `prepare` is called first on the thread."""
         self._engine = engine
         self._scheduler = scheduler
         self._probe_row = probe
         self._clock = clock
+        self._prepare = prepare
         self._changed = Condition()
         self._probes: deque[Future[None]] = deque()
         self._is_draining = False
@@ -118,6 +124,7 @@ class Runner:
 
     def _run(self) -> None:
         try:
+            self._prepare()
             while self._work():
                 pass
         finally:

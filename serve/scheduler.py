@@ -3,9 +3,11 @@
 No waiting window: the engine asks for a batch when it is free, and gets what there is, so that a
 lone row never waits and batches grow with the load (text-embeddings-inference's queue). A batch is
 bounded by tokens and, with `max_batch_ms`, by the expected milliseconds of its pass (serve.speed);
-a row larger than the bound goes alone. Interactive rows lead and batch rows fill what is left, but
-every `batch_every`-th pass is led by batch rows. Inside a class tenants share by deficit round robin
-in tokens, and rows of near length go together within a window of `reorder` batches (serve.fair_queue).
+a row larger than the bound goes alone. Where interactive rows wait that take far longer than that, a pass
+may be longer too: short passes read the weights more often, so that all of them would wait longer.
+Interactive rows lead and batch rows fill what is left, but every `batch_every`-th pass is led by batch
+rows. Inside a class tenants share by deficit round robin in tokens, and rows of near length go together
+within a window of `reorder` batches (serve.fair_queue).
 
 Wait bound. Let T be the batch bound and L the longest row. Any two passes a class leads take more
 than T/2 of its tokens or all it has. A row with `a` tokens of its own tenant before it, among N tenants,
@@ -41,7 +43,8 @@ class Tuning:
     `reorder`: batches the window of near lengths spans. `max_passed`: how often a row in it may be
     passed over. `quantum_tokens`: what a tenant moves in one round. `batch_every`: each such pass is
     led by batch rows. `most_share`: what part of the backlog one tenant, or all batch rows together,
-    may hold once they hold any; the rest stays open to others.
+    may hold once they hold any; the rest stays open to others. Where interactive rows wait that take longer
+    than `max_batch_ms`, a pass may take `deep_share` of their time, at most `deepest` times that bound.
     """
 
     reorder: int = 2
@@ -49,6 +52,8 @@ class Tuning:
     quantum_tokens: int = 512
     batch_every: int = 8
     most_share: float = 0.75
+    deep_share: float = 0.5
+    deepest: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,9 @@ class Scheduler(Generic[T]):
         """What the next batch may hold: the token budget, or less where its pass would be too long."""
         if self._max_batch_ms is None:
             return self._token_budget
-        return min(self._token_budget, self._speed.tokens_within(self._max_batch_ms))
+        waiting_ms = self._speed.forward_ms(self._queues["interactive"].n_tokens)
+        deep_ms = min(self._tuning.deep_share * waiting_ms, self._tuning.deepest * self._max_batch_ms)
+        return min(self._token_budget, self._speed.tokens_within(max(self._max_batch_ms, deep_ms)))
 
     def admit(self, items: Sequence[T], now_s: float) -> None:
         """Queue all rows of one call (same key, tenant and priority), or none; expired rows make room first.

@@ -78,7 +78,7 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
     assert other._bound_deployment.ray_actor_options == {
         "num_cpus": 2.0,
         "num_gpus": 0.0,
-        "runtime_env": {"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
+        "runtime_env": {"env_vars": options.ENVIRONMENT},
     }
     assert options.n_threads(catalog.models["other"]) == 2
     assert options.total_cpus(catalog) >= 1 + 3 * 2

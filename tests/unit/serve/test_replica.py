@@ -279,7 +279,7 @@ def test_the_event_loop_is_free_during_a_pass(model: Model) -> None:
         assert (await _post(app, b"{")).status == 400
         engine.gate.set()
         assert (await first).status == 200
-        assert engine.threads == {"MainThread", "engine"}  # the main one warmed up
+        assert engine.threads == {"loading_0", "engine"}  # the first warmed up
 
     _serve(model, test, lambda: engine)
 

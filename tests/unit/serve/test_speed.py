@@ -66,3 +66,28 @@ def test_the_token_budget_holds_on_a_fast_machine() -> None:
     rows.admit(call(1, *[10] * 500), 0.0)
     assert max(batch.n_tokens for batch in passes(rows, 40, seconds=lambda n: n * 1e-6)) == 100
     assert rows.budget_tokens == 100
+
+
+@pytest.mark.parametrize(("waiting", "expected"), [(50, 60), (200, 100), (5000, 480)])
+def test_a_long_queue_of_interactive_rows_makes_longer_passes(waiting: int, expected: int) -> None:
+    """At a token a millisecond: the bound, half of what waits, at most eight times the bound."""
+    rows = scheduler(token_budget=4096, max_batch_ms=60)
+    rows.admit(call(1, *[1] * waiting), 0.0)
+    assert rows.budget_tokens == expected
+
+
+def test_a_long_queue_of_batch_rows_does_not() -> None:
+    """An interactive row that comes next waits for a pass within the bound."""
+    rows = scheduler(token_budget=4096, max_batch_ms=60)
+    rows.admit(call(1, *[1] * 5000, priority="batch"), 0.0)
+    assert rows.budget_tokens == 60
+
+
+def test_a_queue_that_was_left_makes_no_longer_passes() -> None:
+    """Rows that were cancelled, or taken, count as waiting no more."""
+    rows = scheduler(token_budget=4096, max_batch_ms=60)
+    rows.admit(call(1, *[1] * 5000), 0.0)
+    rows.cancel(1)
+    assert rows.budget_tokens == 60
+    rows.admit(call(2, *[1] * 300), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 4)] == [150, 75, 60, 15]

@@ -1,0 +1,63 @@
+"""Cores: one thread has them, all others have one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from serve.cores import leave_cores, on_cores, take_cores
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def later_threads() -> int:
+    """Return how many threads the products of a new thread use."""
+    seen = []
+
+    def work() -> None:
+        torch.ones(256, 256) @ torch.ones(256, 256)
+        seen.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return seen[0]
+
+
+def test_a_thread_that_took_cores_keeps_them() -> None:
+    """Others that leave theirs do not change its number, and later threads have one."""
+    taken, left = threading.Event(), threading.Event()
+    seen = []
+
+    def engine() -> None:
+        take_cores(2)
+        taken.set()
+        left.wait(10)
+        seen.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=engine)
+    thread.start()
+    taken.wait(10)
+    leave_cores()
+    left.set()
+    thread.join()
+    assert seen == [2]
+    assert torch.get_num_threads() == 1
+    assert later_threads() == 1
+
+
+def test_work_on_cores_is_done_on_a_thread_that_ends() -> None:
+    """Its value comes back, its error too, and no thread of it is left."""
+    names = []
+    assert on_cores(2, lambda: names.append(threading.current_thread().name) or torch.get_num_threads()) == 2
+    assert names[0] not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(ValueError, match="planted"):
+        on_cores(2, lambda: int("planted"))
