@@ -6,7 +6,7 @@ into a window; batches are taken from the window. Must not know budgets' reasons
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -119,11 +119,16 @@ class FairQueue(Generic[T]):
         self._window_tokens = 0
         self._n_passes = 0
         self._n_rows = 0
-        self.n_tokens = 0  # of all waiting rows
+        self._held = Counter[str]()  # tokens of each tenant's waiting rows
 
     def __len__(self) -> int:
         """Return the number of waiting rows."""
         return self._n_rows
+
+    @property
+    def least_tokens(self) -> int:
+        """Tokens that the tenant with the fewest waits for; 0 when none waits."""
+        return min(self._held.values(), default=0)
 
     def push(self, entry: Entry[T]) -> None:
         """Add a row behind its tenant's; a tenant without rows joins the end of the round."""
@@ -132,7 +137,7 @@ class FairQueue(Generic[T]):
             turn = self._turns[entry.item.tenant] = _Turn(self._quantum_tokens)
         turn.push(entry)
         self._n_rows += 1
-        self.n_tokens += entry.n_tokens
+        self._held[entry.item.tenant] += entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
         """Take a waiting row out, wherever it stands."""
@@ -143,7 +148,9 @@ class FairQueue(Generic[T]):
             del self._window[entry.number]
             self._window_tokens -= entry.n_tokens
         self._n_rows -= 1
-        self.n_tokens -= entry.n_tokens
+        self._held[entry.item.tenant] -= entry.n_tokens
+        if not self._held[entry.item.tenant]:
+            del self._held[entry.item.tenant]
 
     def take(self, budget_tokens: int, window_tokens: int, near_tokens: int | None = None) -> list[Entry[T]]:
         """Take rows of at most `budget_tokens` out of a window of about `window_tokens`.

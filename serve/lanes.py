@@ -8,7 +8,7 @@ Must not know weights, heads or what rows ask.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
 from typing import TypeVar
 
@@ -40,8 +40,10 @@ class Lanes:
         if self._threads is None or len(parts) == 1:
             return dict(work(rows))
         answers: dict[int, V] = {}
-        for answer in self._threads.map(work, parts):
-            answers.update(answer)
+        futures = [self._threads.submit(work, part) for part in parts]
+        wait(futures)  # all of them: the engine is not asked again while a lane still works
+        for future in futures:
+            answers.update(future.result())
         return answers
 
 

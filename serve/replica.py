@@ -93,7 +93,7 @@ class Replica:
         )
         probe = probe_row(model, next(iter(model.heads)))
         self.runner = Runner(engine, scheduler, probe, prepare=partial(take_cores, n_threads))
-        self.runner.probe().result(self.patience.probe_s)
+        self.runner.probe().result()  # its thread has taken the cores; Ray bounds how long a start may take
         leave_cores()
         log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)
 

@@ -3,7 +3,7 @@
 No waiting window: the engine asks for a batch when it is free, and gets what there is, so that a
 lone row never waits and batches grow with the load (text-embeddings-inference's queue). A batch is
 bounded by tokens and, with `max_batch_ms`, by the expected milliseconds of its pass (serve.speed);
-a row larger than the bound goes alone. Where interactive rows wait that take far longer than that, a pass
+a row larger than the bound goes alone. Where every tenant's interactive rows wait far longer than that, a pass
 may be longer too: short passes read the weights more often, so that all of them would wait longer.
 Interactive rows lead and batch rows fill what is left, but every `batch_every`-th pass is led by batch
 rows. Inside a class tenants share by deficit round robin in tokens, and rows of near length go together
@@ -12,7 +12,8 @@ within a window of `reorder` batches (serve.fair_queue).
 Wait bound. Let T be the batch bound and L the longest row. Any two passes a class leads take more
 than T/2 of its tokens or all it has. A row with `a` tokens of its own tenant before it, among N tenants,
 is staged after at most ceil((a + L) / quantum) + 1 rounds of N (quantum + L) tokens, and
-leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its class. A class
+leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its class, where the first
+T may be `deepest` times the second once a long queue has become short. A class
 leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`:
 that one sends what does not fit to the back, without a bound.
 
@@ -43,8 +44,9 @@ class Tuning:
     `reorder`: batches the window of near lengths spans. `max_passed`: how often a row in it may be
     passed over. `quantum_tokens`: what a tenant moves in one round. `batch_every`: each such pass is
     led by batch rows. `most_share`: what part of the backlog one tenant, or all batch rows together,
-    may hold once they hold any; the rest stays open to others. Where interactive rows wait that take longer
-    than `max_batch_ms`, a pass may take `deep_share` of their time, at most `deepest` times that bound.
+    may hold once they hold any; the rest stays open to others. Where interactive rows of every tenant that waits
+    take longer than `max_batch_ms`, a pass they lead may take `deep_share` of the shortest of these times, at
+    most `deepest` times that bound.
     """
 
     reorder: int = 2
@@ -125,17 +127,13 @@ class Scheduler(Generic[T]):
 
     @property
     def tokens_per_s(self) -> float:
-        """Measured speed of forward passes."""
-        return self._speed.tokens_per_s
+        """Expected speed of full passes, from those measured."""
+        return 1e3 * self._token_budget / self._speed.forward_ms(self._token_budget)
 
     @property
     def budget_tokens(self) -> int:
-        """What the next batch may hold: the token budget, or less where its pass would be too long."""
-        if self._max_batch_ms is None:
-            return self._token_budget
-        waiting_ms = self._speed.forward_ms(self._queues["interactive"].n_tokens)
-        deep_ms = min(self._tuning.deep_share * waiting_ms, self._tuning.deepest * self._max_batch_ms)
-        return min(self._token_budget, self._speed.tokens_within(max(self._max_batch_ms, deep_ms)))
+        """What a batch led by interactive rows may hold: the token budget, or less where its pass would be too long."""
+        return self._bound_tokens(self._queues["interactive"].least_tokens)
 
     def admit(self, items: Sequence[T], now_s: float) -> None:
         """Queue all rows of one call (same key, tenant and priority), or none; expired rows make room first.
@@ -233,15 +231,24 @@ class Scheduler(Generic[T]):
     def _take(self) -> list[Entry[T]]:
         """Take the rows of one pass: the leading class first, the other where tokens are left."""
         leader, follower = self._order()
-        budget_tokens = self.budget_tokens
-        window_tokens = self._tuning.reorder * budget_tokens
-        taken = leader.take(budget_tokens, window_tokens)
+        plain_tokens = self._bound_tokens(0)
+        budget_tokens = self.budget_tokens if leader is self._queues["interactive"] else plain_tokens
+        taken = leader.take(budget_tokens, self._tuning.reorder * budget_tokens)
         left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
         if taken and left_tokens > 0:
+            window_tokens = self._tuning.reorder * plain_tokens
             taken += follower.take(left_tokens, window_tokens, near_tokens=taken[0].n_tokens)
         for entry in taken:
             self._forget(entry)
         return taken
+
+    def _bound_tokens(self, waiting_tokens: int) -> int:
+        """Return what a pass may hold while every tenant has at least so many tokens waiting."""
+        if self._max_batch_ms is None:
+            return self._token_budget
+        deep_ms = self._tuning.deep_share * self._speed.forward_ms(waiting_tokens)
+        longest_ms = self._tuning.deepest * self._max_batch_ms
+        return min(self._token_budget, self._speed.tokens_within(max(self._max_batch_ms, min(deep_ms, longest_ms))))
 
     def _order(self) -> tuple[FairQueue[T], FairQueue[T]]:
         """Return who leads this pass and who follows; count how often waiting batch rows did not lead."""

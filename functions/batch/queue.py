@@ -7,6 +7,7 @@ runtime's. Must not know what a pointer leads to.
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from functions.batch.pointers import Pointer, Step
 from shared.errors import Unavailable
 
+GROUPS_A_TENANT = 4
 SEND_MOST = 10  # entries that one SQS call takes
 SEND_TRIES = 4
 MAX_DELAY_S = 900
@@ -43,7 +45,7 @@ class Queue(Protocol):
 class SqsQueue:
     """The contract over SQS; `urls` per step, `client` made at first use.
 
-    Messages carry their job as group, so that SQS keeps waiting times fair between jobs.
+    Messages carry their tenant and one of a few shares of its jobs as group: SQS is fair between groups.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class SqsQueue:
 
     def _send(self, step: Step, pointers: Sequence[Pointer], delay_s: int) -> None:
         entries = [
-            {"Id": str(i), "MessageBody": p.encode(), "DelaySeconds": delay_s, "MessageGroupId": p.job}
+            {"Id": str(i), "MessageBody": p.encode(), "DelaySeconds": delay_s, "MessageGroupId": _group(p)}
             for i, p in enumerate(pointers)
         ]
         for tries in range(SEND_TRIES):
@@ -111,3 +113,8 @@ class SqsQueue:
                 return
             self._sleep(0.1 * 2**tries)
         raise Unavailable(f"the {step} queue did not take {len(entries)} messages", retry_after_s=1.0)
+
+
+def _group(pointer: Pointer) -> str:
+    """Return the group of a job's messages: no tenant has more than a few, and few of its jobs stand behind one."""
+    return f"{pointer.tenant}-{zlib.crc32(pointer.job.encode()) % GROUPS_A_TENANT}"

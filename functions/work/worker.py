@@ -83,12 +83,12 @@ class Worker:
                 self.doors.queue.send([pointer], delay_s=int(backoff_s(1)))
 
     def _discard(self, job: Job, time_left_s: Callable[[], float]) -> None:
-        """Throw away what else waits of a stopped job, ten messages a round, until most of what comes is another's."""
+        """Throw away what else waits of a stopped job, ten messages a round, until one of another job comes."""
         n_gone = 0
         for _ in range(MAX_ROUNDS):
             n_dead, n_alive = self.doors.queue.discard("work", lambda body: leads_to(body, job.job))
             n_gone += n_dead
-            if n_dead <= n_alive or time_left_s() < MARGIN_S:
+            if not n_dead or n_alive or time_left_s() < MARGIN_S:
                 break
         log_event("discarded", function="work", job_id=job.job, state=job.state, count=n_gone)
 

@@ -39,7 +39,7 @@ OUT_OF_RANGE: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("token-classification", {"stride": 999}, "stride of 999 tokens, expected less than"),
     ("question-answering", {"max_answer_len": 0}, "greater than or equal to 1"),
     ("question-answering", {"doc_stride": 999}, "stride of 999 tokens, expected less than"),
-    ("multiple-choice", {"truncation": "yes"}, "boolean"),
+    ("multiple-choice", {"truncation": "yes"}, "true or false"),
     ("fill-mask", {"top_k": 1001}, "less than or equal to 1000"),
     ("text-generation", {"temperature": 0.0}, "greater than 0"),
     ("text-generation", {"top_p": 1.5}, "less than or equal to 1"),

@@ -83,6 +83,22 @@ def test_a_long_queue_of_batch_rows_does_not() -> None:
     assert rows.budget_tokens == 60
 
 
+def test_a_tenant_that_waits_little_keeps_passes_short() -> None:
+    """One tenant's long queue lengthens no pass that another's lone row would wait for."""
+    rows = scheduler(token_budget=4096, max_batch_ms=60)
+    rows.admit(call(1, *[1] * 5000), 0.0)
+    rows.admit(call(2, 1, tenant="light"), 0.0)
+    assert rows.budget_tokens == 60
+
+
+def test_a_pass_that_batch_rows_lead_is_not_longer() -> None:
+    """However many interactive rows wait, those passes stay within the bound."""
+    rows = scheduler(token_budget=4096, max_batch_ms=60, batch_every=2)
+    rows.admit(call(1, *[1] * 4000), 0.0)
+    rows.admit(call(2, *[1] * 2000, priority="batch"), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 4)] == [480, 60, 480, 60]
+
+
 def test_a_queue_that_was_left_makes_no_longer_passes() -> None:
     """Rows that were cancelled, or taken, count as waiting no more."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)

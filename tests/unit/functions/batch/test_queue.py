@@ -140,11 +140,15 @@ class Listener:
         return {}
 
 
-def test_jobs_wait_in_groups_of_their_own() -> None:
-    """SQS shares its deliveries between groups: one job's shards do not stand before another's, of any tenant."""
+def test_a_tenant_has_a_few_groups() -> None:
+    """SQS shares deliveries between groups: a job has one, a tenant a few, and no two tenants have one in common."""
     sqs = Listener()
-    SqsQueue({"work": "w"}, lambda: sqs).send([Pointer("work", "local", job) for job in (JOB, JOB, OTHER)])
-    assert [entry["MessageGroupId"] for entry in sqs.entries] == [JOB, JOB, OTHER]
+    pointers = [Pointer("work", tenant, f"job{n}") for tenant in ("one", "two") for n in range(40) for _ in range(2)]
+    SqsQueue({"work": "w"}, lambda: sqs).send(pointers)
+    groups = [entry["MessageGroupId"] for entry in sqs.entries]
+    assert groups[::2] == groups[1::2]
+    assert len(set(groups[:80])) == len(set(groups[80:])) == 4
+    assert not set(groups[:80]) & set(groups[80:])
 
 
 class HalfClient:
