@@ -1,6 +1,6 @@
 """Systems side by side: each in a process of its own, all loaded, asked in turn A B A B.
 
-A process that waits uses no core (its threads spin for 0.1 ms, then sleep), so that turns do not disturb each other.
+A process that waits uses no core (its threads spin briefly, then sleep), so that turns do not disturb each other.
 Must not know what a system is or does.
 """
 

@@ -36,7 +36,6 @@ class Loaded:
     n_answered: int
     n_refused: int
     n_broken: int
-    mean_ms: float
     p50_ms: float
     p99_ms: float
     max_ms: float

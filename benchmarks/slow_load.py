@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,7 +50,6 @@ async def _drive(
         "n_answered": len(seen.latencies_ms),
         "n_refused": seen.n_refused,
         "n_broken": seen.n_broken,
-        "mean_ms": statistics.fmean(latencies),
         "p50_ms": latencies[len(latencies) // 2],
         "p99_ms": latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)],
         "max_ms": latencies[-1],

@@ -43,8 +43,8 @@ function done(summary, latency, _)
   for _, thread in ipairs(threads) do longest = math.max(longest, thread:get("longest_wait_s")) end
   local errors = summary.errors
   io.write(string.format(
-    '{"seconds":%.6f,"n_answered":%d,"n_refused":%d,"n_broken":%d,"mean_ms":%.4f,"p50_ms":%.4f,"p99_ms":%.4f,' ..
+    '{"seconds":%.6f,"n_answered":%d,"n_refused":%d,"n_broken":%d,"p50_ms":%.4f,"p99_ms":%.4f,' ..
     '"max_ms":%.4f,"longest_wait_s":%.6f}\n',
     summary.duration / 1e6, summary.requests, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
-    latency.mean / 1e3, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3, longest))
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3, longest))
 end

@@ -128,7 +128,7 @@ class Scheduler(Generic[T]):
     @property
     def tokens_per_s(self) -> float:
         """Expected speed of full passes, from those measured."""
-        return 1e3 * self._token_budget / self._speed.forward_ms(self._token_budget)
+        return self._speed.tokens_per_s(self._token_budget)
 
     @property
     def budget_tokens(self) -> int:

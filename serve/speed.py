@@ -44,11 +44,6 @@ class Speed:
         self._joint = self._joint * fade + off_tokens * (ms - self._ms)
 
     @property
-    def tokens_per_s(self) -> float:
-        """Tokens per second of forward time over the remembered passes."""
-        return 1e3 * self._tokens / self._ms
-
-    @property
     def ms_per_token(self) -> float:
         """The slope b."""
         ratio = self._ms / self._tokens
@@ -59,6 +54,10 @@ class Speed:
     def forward_ms(self, n_tokens: int) -> float:
         """Return the expected milliseconds of a pass of `n_tokens`."""
         return self._ms + (n_tokens - self._tokens) * self.ms_per_token
+
+    def tokens_per_s(self, n_tokens: int) -> float:
+        """Return the expected tokens per second of passes of `n_tokens`."""
+        return 1e3 * n_tokens / self.forward_ms(n_tokens)
 
     def tokens_within(self, ms: float) -> int:
         """Return how many tokens a pass of `ms` milliseconds can hold; at least 1."""

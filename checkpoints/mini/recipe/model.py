@@ -1,9 +1,9 @@
 """The model as it is trained: reference weights, a packed bf16 forward pass, the losses; knows nothing of data sets.
 
 Weights live in `transformers.XLMRobertaForMaskedLM` (names, initialisation, tied decoder); the forward pass here runs
-several texts in one row (block-diagonal attention, positions restarted), which saves the padding. Losses: masked tokens
-(Devlin et al. 2019), also over translation pairs (TLM, Conneau & Lample 2019); the task heads; and supervised contrast
-between translations (Khosla et al. 2020). Losses are in nats.
+several texts in one row (block-diagonal attention, positions restarted), which saves the padding; blocks of steady
+shape are compiled, which takes a C++ compiler. Losses, in nats: masked tokens (Devlin et al. 2019), the task heads, and
+what a teacher says that each token speaks for (distillation: Hinton et al. 2015).
 """
 
 from dataclasses import dataclass

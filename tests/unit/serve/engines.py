@@ -86,3 +86,16 @@ class FaultyEngine(FakeEngine):
 
 class GatedFaultyEngine(GatedEngine, FaultyEngine):
     """Waits as the one does, then breaks and refuses as the other."""
+
+
+class CountingEngine(FakeEngine):
+    """Notes how many cores each thread that runs a pass has."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.cores: dict[str, int] = {}
+
+    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer as the fake does."""
+        self.cores[threading.current_thread().name] = torch.get_num_threads()
+        return super().forward(rows)

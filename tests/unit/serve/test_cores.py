@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from serve.cores import leave_cores, on_cores, take_cores
+from serve.replica import Replica
+from shared.catalog import Model
+from tests.unit.serve.engines import LIMIT_S, CountingEngine
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +64,12 @@ def test_work_on_cores_is_done_on_a_thread_that_ends() -> None:
     assert names[0] not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(ValueError, match="planted"):
         on_cores(2, lambda: int("planted"))
+
+
+def test_in_a_replica_the_engines_thread_alone_has_the_cores(model: Model) -> None:
+    """Warming up and passes use all of a replica's cores, the event loop's thread one."""
+    engine = CountingEngine(model)
+    replica = Replica(model, lambda: engine, n_threads=2)
+    assert engine.cores == {"loading_0": 2, "engine": 2}
+    assert torch.get_num_threads() == 1
+    assert replica.runner.drain(LIMIT_S)

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from serve.engine import PackedEngine, infer, load_engine
 from serve.heads import exactly
+from serve.lanes import share
 from serve.rows import row_of
 from serve.weights import CheckpointError
 from shared.errors import GlossaError, NotFinite, NotFound, TooLarge, Unprocessable
@@ -201,6 +202,7 @@ def test_two_lanes_answer_as_one(shared_backbone: Path) -> None:
     model = catalog_model(shared_backbone)
     ids = draw_ids([30, 9, 30, 23, 30, 30, 12, 29, 30, 24, 30, 27])
     rows = [row_of(row, "topic" if len(row) % 2 else "entities") for row in ids]
+    assert len(share(dict(enumerate(rows)), 2)) == 2
     alone = load_engine(model, shared_backbone, device="cpu").forward(rows)
     torch.set_num_threads(2)
     try:
