@@ -27,6 +27,7 @@ class System:
     """A system to measure: the script, the environment that runs it, its variant, and its share of the rows.
 
     `every`: of the rows it answers every n-th only, for systems too slow for all; figures are in tokens/s.
+    `tuned`: whether it runs with the malloc and thread settings of our replicas, or as its package comes.
     """
 
     name: str
@@ -34,6 +35,7 @@ class System:
     variant: str
     environment: str = ".venv"
     every: int = 1
+    tuned: bool = False
 
     @property
     def python(self) -> Path:
@@ -105,7 +107,7 @@ def _started(
         str(system.python), str(SYSTEMS / f"{system.script}.py"), "--checkpoint", str(checkpoint), "--rows", str(path),
         "--task", task, "--variant", system.variant,
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **ENVIRONMENT, "KMP_BLOCKTIME": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KMP_BLOCKTIME": "0", **(ENVIRONMENT if system.tuned else {})}
     with (work / f"{path.stem}.log").open("w") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment

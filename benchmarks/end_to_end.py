@@ -66,7 +66,7 @@ def _measure(chosen: argparse.Namespace, checkpoint: Path, work: Path, figures: 
     sample = rows[: 64 if chosen.quick else None]
     for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
         progress(f"round {number + 1}")
-        system = System(ENGINE, "ours", "bfloat16")
+        system = System(ENGINE, "ours", "bfloat16", tuned=True)
         alone = contest([system], checkpoint, sample, task="classification", n_rounds=2, work=work)
         for rate in alone[ENGINE].tokens_per_s:
             figures.note("tokens/s", ENGINE, rate)

@@ -7,8 +7,10 @@ cores and short passes costs a third of the throughput (D60). Must not know engi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
 from typing import TypeVar
 
 import torch
@@ -31,3 +33,16 @@ def on_cores(n_threads: int, work: Callable[[], V]) -> V:
     """Return what `work` returns, done on `n_threads` cores by a thread that ends and takes its team with it."""
     with ThreadPoolExecutor(1, "loading", initializer=take_cores, initargs=(n_threads,)) as passing:
         return passing.submit(work).result()
+
+
+@contextmanager
+def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads of one core each; the number that the caller's thread and later ones use stays."""
+    before = torch.get_num_threads()
+    together = Barrier(n_threads + 1)
+    with ThreadPoolExecutor(n_threads, "lane", initializer=take_cores, initargs=(1,)) as threads:
+        for _ in range(n_threads):
+            threads.submit(together.wait)
+        together.wait()
+        torch.set_num_threads(before)
+        yield threads

@@ -17,6 +17,7 @@ import torch
 from serve.attention import attention_for
 from serve.bounds import Bounds
 from serve.cache import Caching
+from serve.cores import one_core_each
 from serve.dense import can_prepack, linear_of, prepacked_of
 from serve.describe import check_tensors, read_config
 from serve.families import FAMILIES, Encoder, Family
@@ -24,7 +25,7 @@ from serve.families.parts import Parts
 from serve.faults import begin_sound, find_faults
 from serve.generation import Rules, Step, with_cache
 from serve.heads import Head, NextTokenHead
-from serve.lanes import Lanes
+from serve.lanes import divides, parts_of
 from serve.next_token import continue_rows
 from serve.pack import Pack, pack_rows
 from serve.quantize import quantized
@@ -37,10 +38,14 @@ from shared.messages import InferCall, Inferred
 
 
 class Engine(Protocol):
-    """What answers rows. `model` is the catalog entry it serves, `bounds` is what a row may ask of its backbone."""
+    """What answers rows. `model` is the catalog entry it serves, `bounds` is what a row may ask of its backbone.
+
+    `n_lanes` passes may run side by side, each on a thread with one core (serve.lanes); with 1 none may.
+    """
 
     model: Model
     bounds: Bounds
+    n_lanes: int
 
     def begin(self, row: Row) -> Row:
         """Return a generating row as its first pass reads it, with what it will hold; any other as it is."""
@@ -58,7 +63,7 @@ class Engine(Protocol):
         `target_logits` [masks, targets]; feature-extraction: `vectors` [1 or tokens, width], with layers
         also `hidden_states` [1 or tokens, layers, width], with attentions `attentions` [n].
         A text-generation row has a Step in its place until it is done: give the step's row to a later pass.
-        Done, `ids` [new tokens], `row_lengths` [1]. Not re-entrant: one forward at a time.
+        Done, `ids` [new tokens], `row_lengths` [1]. At most `n_lanes` at a time.
         """
         ...
 
@@ -75,15 +80,15 @@ class PackedEngine:
         bounds: Bounds,
         rules: Rules,
         caching: Caching,
-        lanes: Lanes,
+        n_lanes: int,
     ) -> None:
         """Take the parts of a model; `rules` are its family's, `caching` is how it keeps keys and values if causal."""
         self.model = model
         self.bounds = bounds
+        self.n_lanes = n_lanes
         self._encoder = encoder
         self._heads = heads
         self._caching = caching
-        self._lanes = lanes
         self._rules = replace(
             rules,
             eos_ids=rules.eos_ids if model.eos_id is None else model.eos_ids,
@@ -95,10 +100,10 @@ class PackedEngine:
         return begin_sound(row, self.model, self.bounds, self._rules)
 
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Answer rows in one packed pass a lane, as Engine.forward says."""
+        """Answer rows in one packed pass, as Engine.forward says."""
         faults = find_faults(rows, self.model, self.bounds)
         sound = {index: row for index, (row, fault) in enumerate(zip(rows, faults, strict=True)) if fault is None}
-        answers = self._lanes.run(sound, self._answer) if sound else {}
+        answers = self._answer(sound) if sound else {}
         return [fault or answers[index] for index, fault in enumerate(faults)]
 
     @torch.inference_mode()
@@ -173,8 +178,9 @@ def build_engine(
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)
     caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
-    lanes = Lanes(torch.get_num_threads() if device.type == "cpu" else 1)
-    return PackedEngine(model, encoder, heads, bounds=bounds, rules=family.rules(config), caching=caching, lanes=lanes)
+    n_lanes = torch.get_num_threads() if device.type == "cpu" else 1
+    rules = family.rules(config)
+    return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_lanes=n_lanes)
 
 
 def infer(engine: Engine, call: InferCall) -> Inferred:
@@ -188,15 +194,29 @@ def infer(engine: Engine, call: InferCall) -> Inferred:
     waiting = {index: engine.begin(row) for index, row in enumerate(rows)}
     while waiting:  # ends: each pass brings every generating row nearer to its max_new_tokens
         steps: dict[int, Row] = {}
-        for batch in _batches(waiting, engine.model.token_budget):
-            for index, result in zip(batch, engine.forward([waiting[index] for index in batch]), strict=True):
-                if isinstance(result, Step):
-                    steps[index] = result.row
-                else:
-                    results[index] = result
+        for index, result in _round(engine, waiting):
+            if isinstance(result, Step):
+                steps[index] = result.row
+            else:
+                results[index] = result
         waiting = steps
     outputs = join([results[index] for index in range(len(rows))], rows)
     return Inferred(outputs, {"queue": 0.0, "infer": time.perf_counter() - started_s})
+
+
+def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowResult]]:
+    """Put all rows through one pass each, in lanes where that is sooner; yield their results by index."""
+    sizes = {index: row.n_tokens for index, row in rows.items()}
+    budget_tokens = engine.model.token_budget
+    if not divides(sum(sizes.values()), max(sizes.values()), engine.n_lanes):
+        for batch in _batches(rows, budget_tokens):
+            yield from zip(batch, engine.forward([rows[index] for index in batch]), strict=True)
+        return
+    parts = parts_of(sizes, engine.n_lanes, max(1, budget_tokens // engine.n_lanes))
+    with one_core_each(engine.n_lanes) as lanes:
+        answers = lanes.map(lambda part: engine.forward([rows[index] for index in part]), parts)
+        for part, results in zip(parts, answers, strict=True):
+            yield from zip(part, results, strict=True)
 
 
 def _batches(rows: Mapping[int, Row], budget_tokens: int) -> Iterator[list[int]]:

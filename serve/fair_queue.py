@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 
@@ -129,6 +130,18 @@ class FairQueue(Generic[T]):
     def least_tokens(self) -> int:
         """Tokens that the tenant with the fewest waits for; 0 when none waits."""
         return min(self._held.values(), default=0)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all waiting rows."""
+        return self._held.total()
+
+    @property
+    def longest_tokens(self) -> int:
+        """Tokens of the longest waiting row, 0 when none waits; costs O(rows)."""
+        staged = (entry.n_tokens for entry in self._window.values())
+        sides = (side for turn in self._turns.values() for side in (turn.new, turn.back))
+        return max(chain(staged, (entry.n_tokens for side in sides for entry in side.values())), default=0)
 
     def push(self, entry: Entry[T]) -> None:
         """Add a row behind its tenant's; a tenant without rows joins the end of the round."""

@@ -32,8 +32,9 @@ class FakeEngine:
     step, else the text anew; what it says is the same.
     """
 
-    def __init__(self, model: Model, *, cache_token_bytes: int = 0) -> None:
+    def __init__(self, model: Model, *, cache_token_bytes: int = 0, n_lanes: int = 1) -> None:
         self.model = model
+        self.n_lanes = n_lanes
         of_xlm = {"n_langs": N_LANGS, "n_types": model.vocab_size}
         self.bounds = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
         self.rules = Rules(eos_ids=model.eos_ids, cache_token_bytes=cache_token_bytes)

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -92,7 +91,7 @@ class Replica:
             max_cache_bytes=model.max_cache_bytes,
         )
         probe = probe_row(model, next(iter(model.heads)))
-        self.runner = Runner(engine, scheduler, probe, prepare=partial(take_cores, n_threads))
+        self.runner = Runner(engine, scheduler, probe, prepare=take_cores, n_cores=n_threads)
         self.runner.probe().result()  # its thread has taken the cores; Ray bounds how long a start may take
         leave_cores()
         log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)

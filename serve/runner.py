@@ -1,5 +1,7 @@
-"""One thread that owns the engine: when free it pulls a batch, runs it, and gives each call its rows' answers.
+"""Threads that own the engine: when free they pull a batch, run it, and give each call its rows' answers.
 
+One thread runs passes on all cores. Where more waits than that is good for, lanes take over: threads of one core each
+that pull batches of their own, one after the other, until there is too little for them (serve.lanes).
 The only place where threads meet the scheduler. No batch is formed ahead: forming one takes
 microseconds, and a batch held ready would make a row that arrives next wait for two passes.
 Must not know HTTP, the wire or Ray.
@@ -12,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 
 from serve.engine import Engine
 from serve.generation import Step
@@ -24,7 +26,7 @@ from shared.log import log_event
 
 
 class Runner:
-    """Runs an engine on a thread of its own. All public methods may be called from any thread."""
+    """Runs an engine on threads of its own. All public methods may be called from any thread."""
 
     def __init__(
         self,
@@ -32,22 +34,34 @@ class Runner:
         scheduler: Scheduler[Item],
         probe: Row,
         clock: Callable[[], float] = time.monotonic,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[int], None] = lambda _: None,
+        n_cores: int = 1,
     ) -> None:
-        """`probe` is the row that `probe()` runs; `prepare` is called first on the thread."""
+        """`probe` is the row that `probe()` runs; `prepare` is called first on each thread, with its number of cores.
+
+        `n_cores` are for passes that all share; an engine with lanes has one thread more for each.
+        """
         self._engine = engine
         self._scheduler = scheduler
         self._probe_row = probe
         self._clock = clock
         self._prepare = prepare
-        self._changed = Condition()
+        self._lock = Lock()
+        self._whole_turn, self._lane_turn = Condition(self._lock), Condition(self._lock)
+        self._n_whole = self._n_lane = 0  # passes that run now, on all cores and on lanes
         self._probes: deque[Future[None]] = deque()
         self._is_draining = False
         self._succeeded_s = float("-inf")
         self._open: set[Ticket] = set()
         self.counts = Counts()
-        self._thread = Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._n_lanes = engine.n_lanes
+        names = [f"lane-{number}" for number in range(self._n_lanes)] if self._n_lanes > 1 else []
+        self._threads = [
+            Thread(target=self._run, args=(1, self._n_lanes), name=name, daemon=True) for name in names
+        ] + [Thread(target=self._run, args=(n_cores, 1), name="engine", daemon=True)]
+        self._n_left = len(self._threads)
+        for thread in self._threads:
+            thread.start()
 
     @property
     def backlog_tokens(self) -> int:
@@ -81,12 +95,12 @@ class Runner:
         begun = [self._engine.begin(row) for row in rows]
         places = range(len(rows)) if places is None else places
         items = [Item(row, place, ticket, row.n_tokens) for place, row in zip(places, begun, strict=True)]
-        with self._changed:
+        with self._lock:
             if self._is_draining:
                 raise _gone()
             self._scheduler.admit(items, now_s)
             self._open.add(ticket)
-            self._changed.notify()
+            self._wake()
         return ticket
 
     def cancel(self, ticket: Ticket, reason: GlossaError) -> None:
@@ -94,7 +108,7 @@ class Runner:
 
         Nothing happens to a call that has ended.
         """
-        with self._changed:
+        with self._lock:
             if ticket in self._open:
                 self._scheduler.cancel(ticket)
                 self._fail(ticket, reason)
@@ -106,53 +120,96 @@ class Runner:
     def probe(self) -> Future[None]:
         """Run the probe row before the next batch; the future fails when the engine does."""
         future: Future[None] = running_future()
-        with self._changed:
+        with self._lock:
             if self._is_draining:
                 future.set_exception(_gone())
             else:
                 self._probes.append(future)
-                self._changed.notify()
+                self._wake()
         return future
 
     def drain(self, timeout_s: float) -> bool:
         """Refuse new calls and wait until the admitted ones are answered; say whether all were."""
-        with self._changed:
+        with self._lock:
             self._is_draining = True
-            self._changed.notify()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+            self._wake()
+        ends_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, ends_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self) -> None:
+    def _run(self, n_cores: int, n_lanes: int) -> None:
+        """Work until drained: as one of `n_lanes`, or with 1 on all cores."""
+        is_drained = False
         try:
-            self._prepare()
-            while self._work():
+            self._prepare(n_cores)
+            while self._work(n_lanes):
                 pass
+            is_drained = True
         finally:
-            self._end()
+            self._end(is_drained=is_drained)
 
-    def _work(self) -> bool:
+    def _work(self, n_lanes: int) -> bool:
         """Run the next probe or batch, and keep no hold on its rows; False once drained."""
-        work = self._next()
-        if isinstance(work, Future):
-            self._run_probe(work)
-        elif work is not None:
-            self._run_batch(work)
-        return work is not None
+        work = self._next(n_lanes)
+        if work is None:
+            return False
+        try:
+            if isinstance(work, Future):
+                self._run_probe(work)
+            else:
+                self._run_batch(work)
+        finally:
+            with self._lock:
+                self._note_pass(n_lanes, -1)
+                self._wake()
+        return True
 
-    def _next(self) -> Future[None] | Batch[Item] | None:
+    def _next(self, n_lanes: int) -> Future[None] | Batch[Item] | None:
         """Wait for the next probe or batch; None once drained."""
-        with self._changed:
+        turn = self._lane_turn if n_lanes > 1 else self._whole_turn
+        with self._lock:
             while True:
-                if self._probes:
-                    return self._probes.popleft()
-                batch = self._scheduler.next_batch(self._clock())
-                for item in batch.expired:
-                    self._fail(item.ticket, _late())
-                if batch.items:
-                    return batch
-                if self._is_draining:
+                work = self._take(n_lanes) if self._may_start(n_lanes) else None
+                if work is not None:
+                    self._note_pass(n_lanes, +1)
+                    return work
+                if self._is_draining and not (self._n_whole or self._n_lane or self._scheduler):
                     return None
-                self._changed.wait()
+                turn.wait()
+
+    def _may_start(self, n_lanes: int) -> bool:
+        """Say whether a thread's turn has come: lanes and passes on all cores do not run at the same time."""
+        if self._n_whole:
+            return False
+        if n_lanes == 1:
+            return not self._n_lane and not self._scheduler.divides(self._n_lanes)
+        n_free = n_lanes - self._n_lane
+        return bool(n_free) and (2 * self._n_lane >= n_lanes or self._scheduler.divides(n_free))
+
+    def _take(self, n_lanes: int) -> Future[None] | Batch[Item] | None:
+        if self._probes:
+            return self._probes.popleft()
+        batch = self._scheduler.next_batch(self._clock(), n_lanes=n_lanes, n_free=max(1, n_lanes - self._n_lane))
+        for item in batch.expired:
+            self._fail(item.ticket, _late())
+        return batch if batch.items else None
+
+    def _note_pass(self, n_lanes: int, change: int) -> None:
+        if n_lanes > 1:
+            self._n_lane += change
+        else:
+            self._n_whole += change
+
+    def _wake(self) -> None:
+        """Let those threads look for work that may have some."""
+        if self._is_draining:
+            self._whole_turn.notify_all()
+            self._lane_turn.notify_all()
+        elif self._n_lanes > 1 and self._may_start(self._n_lanes):
+            self._lane_turn.notify_all()
+        elif self._may_start(1):
+            self._whole_turn.notify()
 
     def _run_probe(self, future: Future[None]) -> None:
         result = self._forward([self._probe_row])[0]
@@ -167,37 +224,43 @@ class Runner:
         for item in batch.items:
             if item.ticket.started_s is None:
                 item.ticket.started_s = started_s
-        n_broken = self.counts.n_broken_passes
-        results = self._forward([item.row for item in batch.items])
+        passes: list[bool] = []
+        results = self._forward([item.row for item in batch.items], passes)
         ended_s = self._clock()
-        with self._changed:
-            is_whole = self.counts.n_broken_passes == n_broken
+        with self._lock:
+            is_whole = all(passes)
             self._scheduler.done(batch, ended_s - started_s if is_whole else None)
             self._succeeded_s = ended_s if is_whole else self._succeeded_s
             self._count(batch, ended_s - started_s)
+            self.counts.n_broken_passes += passes.count(False)
             steps = [self._deliver(*pair, ended_s) for pair in zip(batch.items, results, strict=True)]
             self._scheduler.reenter([item for item in steps if item is not None and item.ticket in self._open])
 
-    def _forward(self, rows: list[Row]) -> list[RowResult]:
-        """Run one pass. When the pass itself breaks, each half runs alone, so that a row that breaks it fails alone."""
+    def _forward(self, rows: list[Row], passes: list[bool] | None = None) -> list[RowResult]:
+        """Run one pass, and note in `passes` whether it was whole.
+
+        When the pass itself breaks, each half runs alone, so that a row that breaks it fails alone.
+        """
+        passes = [] if passes is None else passes
         try:
             results = self._engine.forward(rows)
             if len(results) != len(rows):
                 raise RuntimeError(f"got {len(results)} results for {len(rows)} rows")  # noqa: TRY301 - handled alike
         except Exception as error:  # noqa: BLE001 - whatever breaks a pass must not end the thread
-            self.counts.n_broken_passes += 1
+            passes.append(False)
             log_event("pass-broken", level="error", error_type=type(error).__name__, n_rows=len(rows))
             if len(rows) == 1:
                 return [GlossaError(f"the forward pass failed with {type(error).__name__}")]
             half = len(rows) // 2
-            return self._forward(rows[:half]) + self._forward(rows[half:])
+            return self._forward(rows[:half], passes) + self._forward(rows[half:], passes)
+        passes.append(True)
         return results
 
     def _count(self, batch: Batch[Item], seconds: float) -> None:
         self.counts.n_batches += 1
         self.counts.n_rows += sum(not item.came_back for item in batch.items)
         self.counts.n_tokens += batch.n_tokens
-        self.counts.forward_s += seconds
+        self.counts.forward_s += seconds / batch.n_lanes  # lanes that run side by side share a second
 
     def _deliver(self, item: Item, result: RowResult, ended_s: float) -> Item | None:
         """Note a row's result; return the row as it is to pass again when it is not done."""
@@ -239,15 +302,20 @@ class Runner:
             self.counts.n_failed += 1
         ticket.future.set_exception(error)
 
-    def _end(self) -> None:
-        """Leave nobody waiting when the thread ends, drained or by a fault of its own."""
-        with self._changed:
+    def _end(self, *, is_drained: bool) -> None:
+        """Leave nobody waiting when the last thread ends, or one by a fault of its own."""
+        with self._lock:
+            self._n_left -= 1
             self._is_draining = True
-            for ticket in tuple(self._open):
-                self._fail(ticket, _gone())
-            for future in self._probes:
-                future.set_exception(_gone())
-            self._probes.clear()
+            if not is_drained or not self._n_left:
+                for ticket in tuple(self._open):
+                    if self._n_left:
+                        self._scheduler.cancel(ticket)  # the other threads then find nothing and end
+                    self._fail(ticket, _gone())
+                for future in self._probes:
+                    future.set_exception(_gone())
+                self._probes.clear()
+            self._wake()
 
 
 def _of_row(item: Item, error: GlossaError) -> GlossaError:

@@ -34,6 +34,7 @@ from typing import Generic
 
 from serve.backlog import Backlog
 from serve.fair_queue import Entry, FairQueue, T
+from serve.lanes import divides
 from serve.speed import Speed
 
 
@@ -62,13 +63,15 @@ class Tuning:
 class Batch(Generic[T]):
     """Items for one forward pass, in no promised order, and those that expired instead.
 
-    Give it back to `done` after the pass when `items` is not empty.
+    Give it back to `done` after the pass when `items` is not empty. The pass runs on one of `n_lanes` parts of the
+    cores, or on all of them.
     """
 
     number: int
     items: tuple[T, ...]
     expired: tuple[T, ...]
     n_tokens: int
+    n_lanes: int = 1
 
 
 class Scheduler(Generic[T]):
@@ -158,11 +161,22 @@ class Scheduler(Generic[T]):
         for item in items:
             self._enter(item, came_back=True)
 
-    def next_batch(self, now_s: float) -> Batch[T]:
-        """Return the rows of the next pass, and all those whose deadline was at or before `now_s`."""
+    def divides(self, n_lanes: int) -> bool:
+        """Whether what waits is done sooner by `n_lanes` passes side by side than by one (serve.lanes)."""
+        n_tokens = sum(queue.n_tokens for queue in self._queues.values())
+        if not divides(n_tokens, 1, n_lanes):  # too few for any rows
+            return False
+        return divides(n_tokens, max(queue.longest_tokens for queue in self._queues.values()), n_lanes)
+
+    def next_batch(self, now_s: float, *, n_lanes: int = 1, n_free: int = 1) -> Batch[T]:
+        """Return the rows of the next pass, and all those whose deadline was at or before `now_s`.
+
+        With `n_lanes` the pass is one of so many side by side, each on its part of the cores: it takes its part of
+        the batch bound, and leaves to the lanes that are free as well, `n_free` with its own, their part of what waits.
+        """
         self._expire(now_s)
         expired, self._expired = self._expired, []
-        taken = self._take()
+        taken = self._take(n_lanes, n_free)
         self._n_batches += 1
         if taken:
             self._running[self._n_batches] = taken
@@ -171,20 +185,22 @@ class Scheduler(Generic[T]):
             items=tuple(entry.item for entry in taken),
             expired=tuple(expired),
             n_tokens=sum(entry.n_tokens for entry in taken),
+            n_lanes=n_lanes,
         )
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:
         """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
 
         A pass mostly of rows that came back says little of how long tokens take: it is measured only where
-        most of its tokens are new. Raises KeyError for a batch that is not running.
+        most of its tokens are new. In the time of a pass on a lane all cores do `n_lanes` of them. Raises KeyError
+        for a batch that is not running.
         """
         entries = self._running.pop(batch.number)
         for entry in entries:
             self._backlog.release(entry.item)
         n_again = sum(entry.n_tokens for entry in entries if entry.came_back)
         if seconds is not None and 2 * n_again <= batch.n_tokens:
-            self._speed.observe(batch.n_tokens, seconds)
+            self._speed.observe(batch.n_tokens * batch.n_lanes, seconds)
 
     def cancel(self, key: object) -> tuple[T, ...]:
         """Take out and return the rows of a call that wait; those in a pass run to its end."""
@@ -228,11 +244,15 @@ class Scheduler(Generic[T]):
             self._deadlines = [known for known in self._deadlines if known[1] in self._timed]
             heapq.heapify(self._deadlines)
 
-    def _take(self) -> list[Entry[T]]:
+    def _take(self, n_lanes: int, n_free: int) -> list[Entry[T]]:
         """Take the rows of one pass: the leading class first, the other where tokens are left."""
         leader, follower = self._order()
-        plain_tokens = self._bound_tokens(0)
-        budget_tokens = self.budget_tokens if leader is self._queues["interactive"] else plain_tokens
+        part_tokens = math.ceil(sum(queue.n_tokens for queue in self._queues.values()) / n_free)
+        plain_tokens = max(1, self._bound_tokens(0) // n_lanes)
+        budget_tokens = plain_tokens
+        if leader is self._queues["interactive"]:
+            budget_tokens = max(1, self.budget_tokens // n_lanes)
+        budget_tokens = max(1, min(budget_tokens, part_tokens))
         taken = leader.take(budget_tokens, self._tuning.reorder * budget_tokens)
         left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
         if taken and left_tokens > 0:

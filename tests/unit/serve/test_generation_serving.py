@@ -151,7 +151,7 @@ def test_caches_are_freed_when_a_call_ends(tmp_path: Path) -> None:
     tickets: list[Ticket] = []
     scheduler = Scheduler[Item](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
     box.append(Runner(engine, scheduler, row_of([0], "embed")))
-    with box[0]._changed:  # the thread waits until the ticket is known
+    with box[0]._lock:  # the thread waits until the ticket is known
         tickets.append(_submit(box[0], [4, 5], sampling=Sampling(max_new_tokens=200)))
     assert isinstance(tickets[0].future.exception(LIMIT_S), Unavailable)
     box[0].probe().result(LIMIT_S)  # the pass is over
