@@ -64,6 +64,7 @@ def environment(place: Place, ingress: Ingress) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         TOKEN_PATH: str(_token(place)),
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # Ray's 0.1 takes 4 % of a core when nothing happens
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no load balancer here that has to take notice
         "AUTOSCALER_METRIC_PORT": str(chosen.ray(0)),
         "DASHBOARD_METRIC_PORT": str(chosen.ray(1)),

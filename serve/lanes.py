@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-MIN_LANE_TOKENS = 128  # fewer tokens a lane: each reading all weights costs more than the meetings
+MIN_LANE_TOKENS = 32  # fewer tokens a lane: each reading all weights costs more than the meetings
 MAX_LEAN = 1.4  # times the mean of a lane that one row may be: a longer one is done sooner by all cores together
 
 

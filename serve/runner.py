@@ -14,13 +14,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from threading import Condition, Lock, Thread
+from threading import Condition, RLock, Thread
 
 from serve.engine import Engine
 from serve.generation import Step
 from serve.rows import Row, RowResult, asked_index
 from serve.scheduler import Batch, Scheduler
 from serve.tickets import Answered, Counts, Item, Ticket, running_future
+from serve.turns import Turns
 from shared.errors import DeadlineExceeded, GlossaError, Unavailable
 from shared.log import log_event
 
@@ -46,19 +47,17 @@ class Runner:
         self._probe_row = probe
         self._clock = clock
         self._prepare = prepare
-        self._lock = Lock()
+        self._lock = RLock()
         self._whole_turn, self._lane_turn = Condition(self._lock), Condition(self._lock)
-        self._n_whole = self._n_lane = 0  # passes that run now, on all cores and on lanes
+        self._turns = Turns(engine.n_lanes, scheduler)
         self._probes: deque[Future[None]] = deque()
         self._is_draining = False
         self._succeeded_s = float("-inf")
         self._open: set[Ticket] = set()
         self.counts = Counts()
-        self._n_lanes = engine.n_lanes
-        names = [f"lane-{number}" for number in range(self._n_lanes)] if self._n_lanes > 1 else []
-        self._threads = [
-            Thread(target=self._run, args=(1, self._n_lanes), name=name, daemon=True) for name in names
-        ] + [Thread(target=self._run, args=(n_cores, 1), name="engine", daemon=True)]
+        lanes = [f"lane-{number}" for number in range(engine.n_lanes)] if engine.n_lanes > 1 else []
+        self._threads = [Thread(target=self._run, args=(1, True), name=name, daemon=True) for name in lanes]
+        self._threads.append(Thread(target=self._run, args=(n_cores, False), name="engine", daemon=True))
         self._n_left = len(self._threads)
         for thread in self._threads:
             thread.start()
@@ -100,6 +99,7 @@ class Runner:
                 raise _gone()
             self._scheduler.admit(items, now_s)
             self._open.add(ticket)
+            self._turns.see(len(self._open), now_s)
             self._wake()
         return ticket
 
@@ -138,20 +138,20 @@ class Runner:
             thread.join(max(0.0, ends_s - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self, n_cores: int, n_lanes: int) -> None:
-        """Work until drained: as one of `n_lanes`, or with 1 on all cores."""
+    def _run(self, n_cores: int, is_lane: bool) -> None:  # noqa: FBT001 - a thread's arguments
+        """Work until drained."""
         is_drained = False
         try:
             self._prepare(n_cores)
-            while self._work(n_lanes):
+            while self._work(is_lane=is_lane):
                 pass
             is_drained = True
         finally:
             self._end(is_drained=is_drained)
 
-    def _work(self, n_lanes: int) -> bool:
+    def _work(self, *, is_lane: bool) -> bool:
         """Run the next probe or batch, and keep no hold on its rows; False once drained."""
-        work = self._next(n_lanes)
+        work = self._next(is_lane=is_lane)
         if work is None:
             return False
         try:
@@ -161,55 +161,38 @@ class Runner:
                 self._run_batch(work)
         finally:
             with self._lock:
-                self._note_pass(n_lanes, -1)
+                self._turns.end(self._clock(), is_lane=is_lane)
                 self._wake()
         return True
 
-    def _next(self, n_lanes: int) -> Future[None] | Batch[Item] | None:
+    def _next(self, *, is_lane: bool) -> Future[None] | Batch[Item] | None:
         """Wait for the next probe or batch; None once drained."""
-        turn = self._lane_turn if n_lanes > 1 else self._whole_turn
         with self._lock:
             while True:
-                work = self._take(n_lanes) if self._may_start(n_lanes) else None
+                may_start = self._turns.may_start(is_lane=is_lane)
+                work = self._take(is_lane=is_lane) if may_start else None
                 if work is not None:
-                    self._note_pass(n_lanes, +1)
+                    self._turns.begin(is_lane=is_lane)
                     return work
-                if self._is_draining and not (self._n_whole or self._n_lane or self._scheduler):
+                if self._is_draining and not (self._turns.n_running or self._scheduler):
                     return None
-                turn.wait()
+                (self._lane_turn if is_lane else self._whole_turn).wait()
 
-    def _may_start(self, n_lanes: int) -> bool:
-        """Say whether a thread's turn has come: lanes and passes on all cores do not run at the same time."""
-        if self._n_whole:
-            return False
-        if n_lanes == 1:
-            return not self._n_lane and not self._scheduler.divides(self._n_lanes)
-        n_free = n_lanes - self._n_lane
-        return bool(n_free) and (2 * self._n_lane >= n_lanes or self._scheduler.divides(n_free))
-
-    def _take(self, n_lanes: int) -> Future[None] | Batch[Item] | None:
+    def _take(self, *, is_lane: bool) -> Future[None] | Batch[Item] | None:
         if self._probes:
             return self._probes.popleft()
-        batch = self._scheduler.next_batch(self._clock(), n_lanes=n_lanes, n_free=max(1, n_lanes - self._n_lane))
+        shares = {"n_lanes": self._engine.n_lanes, "n_free": self._turns.n_free} if is_lane else {}
+        batch = self._scheduler.next_batch(self._clock(), **shares)
         for item in batch.expired:
             self._fail(item.ticket, _late())
         return batch if batch.items else None
 
-    def _note_pass(self, n_lanes: int, change: int) -> None:
-        if n_lanes > 1:
-            self._n_lane += change
-        else:
-            self._n_whole += change
-
     def _wake(self) -> None:
         """Let those threads look for work that may have some."""
-        if self._is_draining:
+        if self._is_draining or self._turns.may_start(is_lane=True):
+            self._lane_turn.notify_all()
+        if self._is_draining or self._turns.may_start(is_lane=False):
             self._whole_turn.notify_all()
-            self._lane_turn.notify_all()
-        elif self._n_lanes > 1 and self._may_start(self._n_lanes):
-            self._lane_turn.notify_all()
-        elif self._may_start(1):
-            self._whole_turn.notify()
 
     def _run_probe(self, future: Future[None]) -> None:
         result = self._forward([self._probe_row])[0]

@@ -13,9 +13,10 @@ Wait bound. Let T be the batch bound and L the longest row. Any two passes a cla
 than T/2 of its tokens or all it has. A row with `a` tokens of its own tenant before it, among N tenants,
 is staged after at most ceil((a + L) / quantum) + 1 rounds of N (quantum + L) tokens, and
 leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its class, where the first
-T may be `deepest` times the second once a long queue has become short. A class
-leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`:
-that one sends what does not fit to the back, without a bound.
+T may be `deepest` times the second once a long queue has become short. With lanes T is a lane's part of the bound,
+the passes of all lanes count, and lanes that are free together share what there is. A class leads at least every
+second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`: that one sends what does not fit to
+the back, without a bound.
 
 A generating row comes back after each pass (`reenter`), with the tokens its next pass reads: one with a
 cache, all without. Inside a tenant the rows that came back and those that are new take turns by tokens, so
@@ -161,9 +162,14 @@ class Scheduler(Generic[T]):
         for item in items:
             self._enter(item, came_back=True)
 
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens that the next passes of all waiting rows read."""
+        return sum(queue.n_tokens for queue in self._queues.values())
+
     def divides(self, n_lanes: int) -> bool:
         """Whether what waits is done sooner by `n_lanes` passes side by side than by one (serve.lanes)."""
-        n_tokens = sum(queue.n_tokens for queue in self._queues.values())
+        n_tokens = self.waiting_tokens
         if not divides(n_tokens, 1, n_lanes):  # too few for any rows
             return False
         return divides(n_tokens, max(queue.longest_tokens for queue in self._queues.values()), n_lanes)
@@ -247,7 +253,7 @@ class Scheduler(Generic[T]):
     def _take(self, n_lanes: int, n_free: int) -> list[Entry[T]]:
         """Take the rows of one pass: the leading class first, the other where tokens are left."""
         leader, follower = self._order()
-        part_tokens = math.ceil(sum(queue.n_tokens for queue in self._queues.values()) / n_free)
+        part_tokens = math.ceil(self.waiting_tokens / n_free)
         plain_tokens = max(1, self._bound_tokens(0) // n_lanes)
         budget_tokens = plain_tokens
         if leader is self._queues["interactive"]:

@@ -20,8 +20,8 @@ LIMIT_S = 20.0
 class GatedEngine(FakeEngine):
     """Waits in `forward` while `gate` is closed; tells of it through `entered`. Keeps the ids of every pass."""
 
-    def __init__(self, model: Model) -> None:
-        super().__init__(model)
+    def __init__(self, model: Model, *, n_lanes: int = 1) -> None:
+        super().__init__(model, n_lanes=n_lanes)
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -88,11 +88,33 @@ class GatedFaultyEngine(GatedEngine, FaultyEngine):
     """Waits as the one does, then breaks and refuses as the other."""
 
 
+class LaneEngine(FaultyEngine):
+    """Two lanes; notes the threads that run passes at the same time as each pass, its own included."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model, n_lanes=2)
+        self.together: list[frozenset[str]] = []
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+
+    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Answer as the fake does, or fail as the faulty one."""
+        name = threading.current_thread().name
+        with self._lock:
+            self._running.add(name)
+            self.together.append(frozenset(self._running))
+        try:
+            return super().forward(rows)
+        finally:
+            with self._lock:
+                self._running.remove(name)
+
+
 class CountingEngine(FakeEngine):
     """Notes how many cores each thread that runs a pass has."""
 
-    def __init__(self, model: Model) -> None:
-        super().__init__(model)
+    def __init__(self, model: Model, *, n_lanes: int = 1) -> None:
+        super().__init__(model, n_lanes=n_lanes)
         self.cores: dict[str, int] = {}
 
     def forward(self, rows: Sequence[Row]) -> list[RowResult]:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from serve.cores import leave_cores, on_cores, take_cores
+from serve.cores import leave_cores, on_cores, one_core_each, take_cores
+from serve.lanes import MIN_LANE_TOKENS
 from serve.replica import Replica
+from serve.rows import row_of
 from shared.catalog import Model
 from tests.unit.serve.engines import LIMIT_S, CountingEngine
 
@@ -64,6 +66,35 @@ def test_work_on_cores_is_done_on_a_thread_that_ends() -> None:
     assert names[0] not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(ValueError, match="planted"):
         on_cores(2, lambda: int("planted"))
+
+
+def test_lanes_have_one_core_and_the_caller_keeps_its_own() -> None:
+    """A lane works with one thread; the caller's thread and a later thread still have the process's number."""
+    torch.set_num_threads(2)
+
+    def work(_: int) -> int:
+        torch.ones(256, 256) @ torch.ones(256, 256)  # a product: what torch asks its number of threads for
+        return torch.get_num_threads()
+
+    with one_core_each(2) as lanes:
+        assert list(lanes.map(work, range(8))) == [1] * 8
+        assert torch.get_num_threads() == 2
+        assert later_threads() == 2
+    assert torch.get_num_threads() == 2
+
+
+def test_a_replicas_lanes_have_one_core_each(model: Model) -> None:
+    """Where calls come side by side they are answered on lanes, of one core each; a lone one on all cores."""
+    engine = CountingEngine(model, n_lanes=2)
+    replica = Replica(model, lambda: engine, n_threads=2)
+    rows = [row_of([5] * MIN_LANE_TOKENS, "topic")] * 8
+    ticket = replica.runner.submit(rows, deadline_s=1e9, priority="interactive", tenant="t")
+    ticket.future.result(LIMIT_S)
+    assert replica.runner.drain(LIMIT_S)
+    lanes = {name: n_cores for name, n_cores in engine.cores.items() if name.startswith("lane")}
+    assert lanes
+    assert set(lanes.values()) == {1}
+    assert engine.cores["engine"] == 2
 
 
 def test_in_a_replica_the_engines_thread_alone_has_the_cores(model: Model) -> None:

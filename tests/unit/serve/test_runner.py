@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.fake import FakeEngine
+from serve.lanes import MIN_LANE_TOKENS
 from serve.rows import row_of
 from serve.runner import Runner
 from serve.scheduler import Scheduler
 from serve.tickets import Item, Ticket
 from shared.catalog import Model
 from shared.errors import DeadlineExceeded, GlossaError, Overloaded, ReplicaError, Unavailable
-from tests.unit.serve.engines import BAD, LIMIT_S, POISON, FaultyEngine, GatedEngine, GatedFaultyEngine
+from tests.unit.serve.engines import BAD, LIMIT_S, POISON, FaultyEngine, GatedEngine, GatedFaultyEngine, LaneEngine
 
 FOREVER_S = 1e6
 
@@ -51,6 +52,24 @@ def test_forward_runs_on_the_engine_thread_alone(model: Model) -> None:
     _submit(runner, [1]).future.result(LIMIT_S)
     runner.probe().result(LIMIT_S)
     assert engine.threads == {"engine"}
+    assert runner.drain(LIMIT_S)
+
+
+def test_lanes_run_beside_each_other(model: Model) -> None:
+    """While one lane is held up in a pass, a second call is answered on the other; a lone call runs on all cores."""
+    engine = GatedEngine(model, n_lanes=2)
+    runner = _runner(engine, token_budget=1000)
+    _submit(runner, [1]).future.result(LIMIT_S)
+    assert engine.threads == {"engine"}
+    engine.shut()
+    long = [5] * MIN_LANE_TOKENS
+    tickets = [_submit(runner, long, long), _submit(runner, long)]
+    assert engine.entered.wait(LIMIT_S)
+    engine.gate.set()
+    for ticket in tickets:
+        ticket.future.result(LIMIT_S)
+    assert engine.threads <= {"engine", "lane-0", "lane-1"}
+    assert engine.threads & {"lane-0", "lane-1"}
     assert runner.drain(LIMIT_S)
 
 
@@ -207,6 +226,31 @@ def test_nobody_waits_for_a_thread_that_is_gone(model: Model) -> None:
         runner.probe().result(LIMIT_S)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
+    """When one of several threads ends by a fault, no call waits for the rest, and all of them end."""
+    scheduler = _BrokenScheduler(token_budget=64, max_backlog_tokens=9999)
+    runner = Runner(FakeEngine(model, n_lanes=3), scheduler, row_of([0], "topic"))
+    tickets = [_submit(runner, *[[5] * MIN_LANE_TOKENS] * 9) for _ in range(5)]
+    for ticket in tickets:
+        with pytest.raises(Unavailable):
+            ticket.future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(1, MIN_LANE_TOKENS), min_size=1, max_size=8), min_size=1, max_size=12))
+def test_lanes_and_all_cores_take_turns(model: Model, calls: list[list[int]]) -> None:
+    """At no time does a lane run beside the thread of all cores, whatever comes; and all is answered."""
+    engine = LaneEngine(model)
+    runner = _runner(engine, token_budget=200, max_backlog_tokens=10_000)
+    tickets = [_submit(runner, *([5] * length for length in lengths)) for lengths in calls]
+    for ticket, lengths in zip(tickets, calls, strict=True):
+        assert len(ticket.future.result(LIMIT_S).results) == len(lengths)
+    assert runner.drain(LIMIT_S)
+    assert all(names == {"engine"} or "engine" not in names for names in engine.together)
+
+
 CALLS = st.lists(
     st.tuples(
         st.lists(st.lists(st.sampled_from([1, 2, 3, BAD, POISON]), min_size=1, max_size=8), min_size=1, max_size=5),
@@ -219,10 +263,12 @@ CALLS = st.lists(
 
 
 @settings(max_examples=30, deadline=None)
-@given(CALLS)
-def test_every_admitted_call_ends_once(model: Model, calls: list[tuple[list[list[int]], str, str, bool]]) -> None:
-    """Whatever is mixed (faults, cancels, classes, tenants): each call ends, counts add up, no token stays held."""
-    runner = _runner(FaultyEngine(model), token_budget=16)
+@given(CALLS, st.sampled_from([1, 2, 3]))
+def test_every_admitted_call_ends_once(
+    model: Model, calls: list[tuple[list[list[int]], str, str, bool]], n_lanes: int
+) -> None:
+    """Whatever is mixed (faults, cancels, classes, tenants, lanes): each call ends, counts add up, no token stays."""
+    runner = _runner(FaultyEngine(model, n_lanes=n_lanes), token_budget=16)
     tickets = []
     for rows, priority, tenant, is_cancelled in calls:
         try:

@@ -98,9 +98,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now_s += seconds
 
-    @rule()
-    def next_batch(self) -> None:
-        batch = self.rows.next_batch(self.now_s)
+    @rule(lanes=st.integers(1, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
+    def next_batch(self, lanes: tuple[int, int] = (1, 1)) -> None:
+        n_lanes, n_free = lanes
+        batch = self.rows.next_batch(self.now_s, n_lanes=n_lanes, n_free=n_free)
         self._expire()
         assert set(batch.expired) == self.expired
         assert len(batch.expired) == len(self.expired)
@@ -109,7 +110,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert set(batch.items) <= self.waiting
         assert bool(batch.items) == bool(self.waiting)
         assert batch.n_tokens == sum(job.n_tokens for job in batch.items)
-        assert batch.n_tokens <= self.budget or len(batch.items) == 1
+        assert batch.n_tokens <= max(1, self.budget // n_lanes) or len(batch.items) == 1
+        part_tokens = math.ceil(sum(job.n_tokens for job in self.waiting) / n_free)
+        assert batch.n_tokens <= part_tokens or len(batch.items) == 1
         self.waiting -= set(batch.items)
         if batch.items:
             self.running.append(batch)
