@@ -107,7 +107,7 @@ def _started(
         str(system.python), str(SYSTEMS / f"{system.script}.py"), "--checkpoint", str(checkpoint), "--rows", str(path),
         "--task", task, "--variant", system.variant,
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KMP_BLOCKTIME": "0", **(ENVIRONMENT if system.tuned else {})}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(ENVIRONMENT if system.tuned else {})}
     with (work / f"{path.stem}.log").open("w") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment

@@ -29,7 +29,6 @@ from local.place import Place
 from local.ports import ports
 from local.processes import listeners
 from local.ray_place import end_leftovers, environment, fresh_temp, temp_dir
-from serve.options import ENVIRONMENT
 from shared.messages import InferCall, Tensor
 from shared.wire import decode_inferred, encode_call
 from tests.serve_live.tree import descendants
@@ -43,17 +42,13 @@ OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`.
-
-    `tuned`: whether a peer runs with the malloc and thread settings of our replicas, or as its package comes.
-    """
+    """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`."""
 
     name: str
     kind: Kind
     variant: str = ""
     environment: str = ".venv"
     sent: Literal["ids", "texts"] = "ids"
-    tuned: bool = False
 
     @property
     def python(self) -> Path:
@@ -146,7 +141,7 @@ def _standing_peer(served: Served, checkpoint: Path, place: Place) -> Iterator[t
 def _peer_command(
     served: Served, checkpoint: Path, port: int, place: Place
 ) -> tuple[list[str | Path], Mapping[str, str]]:
-    settings = {**os.environ, **(ENVIRONMENT if served.tuned else {}), "HF_HUB_OFFLINE": "1"}
+    settings = {**os.environ, "HF_HUB_OFFLINE": "1"}
     settings |= {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "PYTHONPATH": ""}
     if served.kind == "infinity":
         return [

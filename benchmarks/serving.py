@@ -3,11 +3,10 @@
     python -m benchmarks.serving [--size base|mini] [--only NAME ...] [--rounds N] [--seconds S]
 
 Requests of one text with 1, 64 and 256 connections, requests of 32 texts with 1 and 8 (as many texts at a time as 32
-and 256 connections of one). Peers run as their packages come, the best of them also with the malloc and thread
-settings of our replicas. Ours stands as users start it, behind HAProxy, and is sent ids in the packed binary form;
-LitServe and Ray are sent the same ids as JSON (no tokenizer runs in them), infinity is sent the texts and runs mini's
-tokenizer, which makes as many tokens. Systems stand one at a time, in turn A B A B, so that none takes cores from
-another; tokens/s counts the tokens of the requests that were answered with 200.
+and 256 connections of one). Ours stands as users start it, behind HAProxy, and is sent ids in the packed binary form;
+peers run as their packages come: LitServe and Ray are sent the same ids as JSON (no tokenizer runs in them), infinity
+is sent the texts and runs mini's tokenizer, which makes as many tokens. Systems stand one at a time, in turn A B A B,
+so that none takes cores from another; tokens/s counts the tokens of the requests that were answered with 200.
 """
 
 from __future__ import annotations
@@ -38,9 +37,6 @@ INFINITY_NAME = "infinity bf16 (texts)"
 SYSTEMS = (
     Served(OURS, "ours", "bfloat16"),
     Served("LitServe, OpenVINO bf16, 64 sorted 16", "litserve", "openvino-16-64", PEERS),
-    Served(
-        "LitServe, OpenVINO bf16, 64 sorted 16, our malloc and threads", "litserve", "openvino-16-64", PEERS, tuned=True
-    ),
     Served("LitServe, OpenVINO bf16, one by one", "litserve", "openvino-1-1", PEERS),
     Served("LitServe, transformers bf16, 32", "litserve", "transformers-32-32", PEERS),
     Served("Ray @serve.batch, OpenVINO bf16, 64 sorted 16", "ray", "openvino-16-64", PEERS),

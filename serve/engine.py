@@ -178,7 +178,8 @@ def build_engine(
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)
     caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
-    n_lanes = torch.get_num_threads() if device.type == "cpu" else 1
+    has_lanes = device.type == "cpu" and model.quantization == "none"  # bitsandbytes' layers change in their first pass
+    n_lanes = torch.get_num_threads() if has_lanes else 1
     rules = family.rules(config)
     return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_lanes=n_lanes)
 

@@ -119,7 +119,7 @@ class FairQueue(Generic[T]):
         self._window: OrderedDict[int, Entry[T]] = OrderedDict()
         self._window_tokens = 0
         self._n_passes = 0
-        self._n_rows = 0
+        self._n_rows = self._n_new = 0
         self._held = Counter[str]()  # tokens of each tenant's waiting rows
 
     def __len__(self) -> int:
@@ -130,6 +130,11 @@ class FairQueue(Generic[T]):
     def least_tokens(self) -> int:
         """Tokens that the tenant with the fewest waits for; 0 when none waits."""
         return min(self._held.values(), default=0)
+
+    @property
+    def has_new(self) -> bool:
+        """Whether a row waits that did not come back."""
+        return self._n_new > 0
 
     @property
     def n_tokens(self) -> int:
@@ -150,6 +155,7 @@ class FairQueue(Generic[T]):
             turn = self._turns[entry.item.tenant] = _Turn(self._quantum_tokens)
         turn.push(entry)
         self._n_rows += 1
+        self._n_new += not entry.came_back
         self._held[entry.item.tenant] += entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
@@ -161,6 +167,7 @@ class FairQueue(Generic[T]):
             del self._window[entry.number]
             self._window_tokens -= entry.n_tokens
         self._n_rows -= 1
+        self._n_new -= not entry.came_back
         self._held[entry.item.tenant] -= entry.n_tokens
         if not self._held[entry.item.tenant]:
             del self._held[entry.item.tenant]

@@ -24,7 +24,8 @@ def divides(n_tokens: int, longest_tokens: int, n_lanes: int) -> bool:
 def parts_of(sizes: Mapping[int, int], n_lanes: int, most_tokens: int) -> list[list[int]]:
     """Divide rows, by index their tokens, into parts of near equal tokens; each of about `most_tokens`, or a row.
 
-    Rows of near length go together, the longest first; there are as many parts as lanes, or a multiple.
+    Rows of near length go together, the longest first; there are as many parts as lanes, or a multiple, fewer where
+    rows are few.
     """
     total = sum(sizes.values())
     n_parts = n_lanes * math.ceil(total / (n_lanes * most_tokens))
@@ -32,6 +33,6 @@ def parts_of(sizes: Mapping[int, int], n_lanes: int, most_tokens: int) -> list[l
     before = 0
     for index in sorted(sizes, key=lambda index: -sizes[index]):
         middle = before + sizes[index] // 2
-        parts[middle * n_parts // total].append(index)
+        parts[min(n_parts - 1, middle * n_parts // total)].append(index)  # a row without tokens is refused later
         before += sizes[index]
     return [part for part in parts if part]

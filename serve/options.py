@@ -22,7 +22,7 @@ KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
 FRONT_CPUS = 0.1
 ENVIRONMENT = {  # read when the process starts, by libgomp and by glibc
     "GOMP_SPINCOUNT": "10000",  # torch's threads spin so many turns for the next product, then sleep
-    "MALLOC_ARENA_MAX": "1",  # the engine's thread keeps the pages of its states from pass to pass
+    "MALLOC_ARENA_MAX": "1",  # the engine's threads keep the pages of their states from pass to pass
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
 }

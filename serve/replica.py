@@ -48,7 +48,8 @@ INLINE_BYTES = (
 class Patience:
     """Seconds a replica waits. `answer_s` bounds a call that names no time, `longest_s` one that names much.
 
-    `probe_s` bounds the health check's forward pass; a pass within the last `fresh_s` counts as one.
+    `probe_s` bounds the health check's forward pass; a pass within the last `fresh_s` counts as one, unless another
+    runs for longer than `stuck_s`.
     `drain_s` bounds the wait for admitted calls on the way out. Of the time a caller names, the
     answer leaves `margin_s` (at most a tenth), so that it arrives before the proxy's own timeout.
     """
@@ -57,6 +58,7 @@ class Patience:
     longest_s: float = 120.0
     probe_s: float = 10.0
     fresh_s: float = 10.0
+    stuck_s: float = 60.0
     drain_s: float = 25.0
     margin_s: float = 0.05
 
@@ -103,8 +105,10 @@ class Replica:
     async def check_health(self) -> None:
         """Return when the engine answers; called by Ray. Raises when it does not within `probe_s`.
 
-        The probe runs between batches on the engine's thread, so load does not starve it.
+        The probe runs between batches on one of the engine's threads, so load does not starve it.
         """
+        if self.runner.is_stuck(self.patience.stuck_s):
+            raise TimeoutError(f"a forward pass runs for over {self.patience.stuck_s:g} s")
         if not self.runner.is_fresh(self.patience.fresh_s) or self.runner.is_draining:
             await asyncio.wait_for(asyncio.wrap_future(self.runner.probe()), self.patience.probe_s)
 

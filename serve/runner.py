@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from threading import Condition, RLock, Thread
+from threading import Condition, RLock, Thread, current_thread
 
 from serve.engine import Engine
 from serve.generation import Step
@@ -51,6 +51,7 @@ class Runner:
         self._whole_turn, self._lane_turn = Condition(self._lock), Condition(self._lock)
         self._turns = Turns(engine.n_lanes, scheduler)
         self._probes: deque[Future[None]] = deque()
+        self._began_s: dict[str, float] = {}  # passes that run, by the name of their thread
         self._is_draining = False
         self._succeeded_s = float("-inf")
         self._open: set[Ticket] = set()
@@ -97,10 +98,12 @@ class Runner:
         with self._lock:
             if self._is_draining:
                 raise _gone()
-            self._scheduler.admit(items, now_s)
-            self._open.add(ticket)
-            self._turns.see(len(self._open), now_s)
-            self._wake()
+            try:
+                self._scheduler.admit(items, now_s)
+                self._open.add(ticket)
+                self._turns.see(len(self._open), now_s)
+            finally:
+                self._wake()  # rows may have expired that decided whose turn it is
         return ticket
 
     def cancel(self, ticket: Ticket, reason: GlossaError) -> None:
@@ -112,10 +115,16 @@ class Runner:
             if ticket in self._open:
                 self._scheduler.cancel(ticket)
                 self._fail(ticket, reason)
+                self._wake()  # what is left may be for others
 
     def is_fresh(self, seconds: float) -> bool:
         """Whether a pass succeeded within the last `seconds`."""
         return self._clock() - self._succeeded_s <= seconds
+
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether a pass runs for longer than `seconds`: other lanes would answer probes all the same."""
+        with self._lock:
+            return any(self._clock() - began_s > seconds for began_s in self._began_s.values())
 
     def probe(self) -> Future[None]:
         """Run the probe row before the next batch; the future fails when the engine does."""
@@ -161,6 +170,7 @@ class Runner:
                 self._run_batch(work)
         finally:
             with self._lock:
+                del self._began_s[current_thread().name]
                 self._turns.end(self._clock(), is_lane=is_lane)
                 self._wake()
         return True
@@ -173,6 +183,7 @@ class Runner:
                 work = self._take(is_lane=is_lane) if may_start else None
                 if work is not None:
                     self._turns.begin(is_lane=is_lane)
+                    self._began_s[current_thread().name] = self._clock()
                     return work
                 if self._is_draining and not (self._turns.n_running or self._scheduler):
                     return None
@@ -195,7 +206,10 @@ class Runner:
             self._whole_turn.notify_all()
 
     def _run_probe(self, future: Future[None]) -> None:
-        result = self._forward([self._probe_row])[0]
+        passes: list[bool] = []
+        result = self._forward([self._probe_row], passes)[0]
+        with self._lock:
+            self.counts.n_broken_passes += passes.count(False)
         if isinstance(result, GlossaError):
             future.set_exception(result)
             return
@@ -219,12 +233,11 @@ class Runner:
             steps = [self._deliver(*pair, ended_s) for pair in zip(batch.items, results, strict=True)]
             self._scheduler.reenter([item for item in steps if item is not None and item.ticket in self._open])
 
-    def _forward(self, rows: list[Row], passes: list[bool] | None = None) -> list[RowResult]:
+    def _forward(self, rows: list[Row], passes: list[bool]) -> list[RowResult]:
         """Run one pass, and note in `passes` whether it was whole.
 
         When the pass itself breaks, each half runs alone, so that a row that breaks it fails alone.
         """
-        passes = [] if passes is None else passes
         try:
             results = self._engine.forward(rows)
             if len(results) != len(rows):
@@ -291,13 +304,15 @@ class Runner:
             self._n_left -= 1
             self._is_draining = True
             if not is_drained or not self._n_left:
-                for ticket in tuple(self._open):
-                    if self._n_left:
-                        self._scheduler.cancel(ticket)  # the other threads then find nothing and end
+                open_still = tuple(self._open)
+                for ticket in open_still:
                     self._fail(ticket, _gone())
                 for future in self._probes:
                     future.set_exception(_gone())
                 self._probes.clear()
+                self._wake()
+                for ticket in open_still if self._n_left else ():
+                    self._scheduler.cancel(ticket)  # the other threads find nothing then, and end
             self._wake()
 
 

@@ -10,13 +10,12 @@ rows. Inside a class tenants share by deficit round robin in tokens, and rows of
 within a window of `reorder` batches (serve.fair_queue).
 
 Wait bound. Let T be the batch bound and L the longest row. Any two passes a class leads take more
-than T/2 of its tokens or all it has. A row with `a` tokens of its own tenant before it, among N tenants,
-is staged after at most ceil((a + L) / quantum) + 1 rounds of N (quantum + L) tokens, and
-leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its class, where the first
-T may be `deepest` times the second once a long queue has become short. With lanes T is a lane's part of the bound,
-the passes of all lanes count, and lanes that are free together share what there is. A class leads at least every
-second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`: that one sends what does not fit to
-the back, without a bound.
+than T/2 of its tokens or all it has; so do any two rounds of lanes that are free together. A row with `a` tokens of
+its own tenant before it, among N tenants, is staged after at most ceil((a + L) / quantum) + 1 rounds of
+N (quantum + L) tokens, and leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its
+class, where the first T may be `deepest` times the second once a long queue has become short. With lanes T is a lane's
+part of the bound, and the passes of all lanes count. A class leads at least every second (interactive) or
+`batch_every`-th (batch) pass. Not Ray's `@serve.batch`: that one sends what does not fit to the back, without a bound.
 
 A generating row comes back after each pass (`reenter`), with the tokens its next pass reads: one with a
 cache, all without. Inside a tenant the rows that came back and those that are new take turns by tokens, so
@@ -167,6 +166,11 @@ class Scheduler(Generic[T]):
         """Tokens that the next passes of all waiting rows read."""
         return sum(queue.n_tokens for queue in self._queues.values())
 
+    @property
+    def has_new(self) -> bool:
+        """Whether a row waits that was in no pass yet."""
+        return any(queue.has_new for queue in self._queues.values())
+
     def divides(self, n_lanes: int) -> bool:
         """Whether what waits is done sooner by `n_lanes` passes side by side than by one (serve.lanes)."""
         n_tokens = self.waiting_tokens
@@ -198,8 +202,8 @@ class Scheduler(Generic[T]):
         """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
 
         A pass mostly of rows that came back says little of how long tokens take: it is measured only where
-        most of its tokens are new. In the time of a pass on a lane all cores do `n_lanes` of them. Raises KeyError
-        for a batch that is not running.
+        most of its tokens are new. In the time of a pass on a lane all cores are taken to do `n_lanes` of them, which
+        is a little too fast while other lanes stand still. Raises KeyError for a batch that is not running.
         """
         entries = self._running.pop(batch.number)
         for entry in entries:

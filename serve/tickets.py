@@ -91,7 +91,10 @@ class Item:
 
 @dataclass(slots=True)
 class Counts:
-    """What a runner has done. Seconds are sums; calls count once, by how they ended, rows in their first pass."""
+    """What a runner has done. Seconds are sums, of a pass on a lane its part of the cores.
+
+    Calls count once, by how they ended, rows in their first pass.
+    """
 
     n_answered: int = 0
     n_failed: int = 0

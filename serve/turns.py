@@ -22,6 +22,11 @@ class Waiting(Protocol):
         """Tokens of all of them."""
         ...
 
+    @property
+    def has_new(self) -> bool:
+        """Whether a row waits that was in no pass yet."""
+        ...
+
     def divides(self, n_lanes: int) -> bool:
         """Whether so many lanes are done with them sooner than all cores together."""
         ...
@@ -65,13 +70,15 @@ class Turns:
     def may_start(self, *, is_lane: bool) -> bool:
         """Say whether a lane's thread, or the one of all cores, may start a pass.
 
-        Lanes that run are joined by others while at least half of them run, or what waits is enough for the rest.
+        A lane that runs is joined by others as soon as a new row waits; a few next tokens of generating rows wait for
+        all cores.
         """
         if self._n_whole:
             return False
         if not is_lane:
             return not self._n_lane and not self._is_for_lanes()
-        return bool(self.n_free) and (2 * self._n_lane >= self._n_lanes or self._is_for_lanes())
+        is_joined = bool(self._n_lane) and (self._waiting.has_new or self._waiting.waiting_tokens >= MIN_LANE_TOKENS)
+        return bool(self.n_free) and (is_joined or self._is_for_lanes())
 
     def _is_for_lanes(self) -> bool:
         """Say whether there is enough for all free lanes, or for one while calls come side by side."""

@@ -13,6 +13,7 @@ from shared.catalog import Model
 from shared.errors import ReplicaError
 
 POISON = 13  # an id that breaks a whole pass
+HELD = 15  # an id that a whole pass is held up for
 BAD = 14  # an id that its row alone is refused for
 LIMIT_S = 20.0
 
@@ -104,10 +105,26 @@ class LaneEngine(FaultyEngine):
             self._running.add(name)
             self.together.append(frozenset(self._running))
         try:
-            return super().forward(rows)
+            return self._pass(rows)
         finally:
             with self._lock:
                 self._running.remove(name)
+
+    def _pass(self, rows: Sequence[Row]) -> list[RowResult]:
+        return super().forward(rows)
+
+
+class HoldingEngine(LaneEngine):
+    """Holds a pass with a row of HELD until `gate` is opened."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.gate = threading.Event()
+
+    def _pass(self, rows: Sequence[Row]) -> list[RowResult]:
+        if any(HELD in row.input_ids.tolist() for row in rows):
+            assert self.gate.wait(LIMIT_S)
+        return super()._pass(rows)
 
 
 class CountingEngine(FakeEngine):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from serve.lanes import MAX_LEAN, MIN_LANE_TOKENS, divides, parts_of
 
-SIZES = st.lists(st.integers(1, 512), min_size=1, max_size=80).map(lambda sizes: dict(enumerate(sizes)))
+SIZES = st.lists(st.integers(0, 512), min_size=1, max_size=80).filter(any).map(lambda sizes: dict(enumerate(sizes)))
 
 
 @given(SIZES, st.integers(1, 8), st.integers(1, 4096))

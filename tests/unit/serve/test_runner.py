@@ -19,7 +19,17 @@ from serve.scheduler import Scheduler
 from serve.tickets import Item, Ticket
 from shared.catalog import Model
 from shared.errors import DeadlineExceeded, GlossaError, Overloaded, ReplicaError, Unavailable
-from tests.unit.serve.engines import BAD, LIMIT_S, POISON, FaultyEngine, GatedEngine, GatedFaultyEngine, LaneEngine
+from tests.unit.serve.engines import (
+    BAD,
+    HELD,
+    LIMIT_S,
+    POISON,
+    FaultyEngine,
+    GatedEngine,
+    GatedFaultyEngine,
+    HoldingEngine,
+    LaneEngine,
+)
 
 FOREVER_S = 1e6
 
@@ -56,20 +66,30 @@ def test_forward_runs_on_the_engine_thread_alone(model: Model) -> None:
 
 
 def test_lanes_run_beside_each_other(model: Model) -> None:
-    """While one lane is held up in a pass, a second call is answered on the other; a lone call runs on all cores."""
-    engine = GatedEngine(model, n_lanes=2)
+    """While one lane is held up in a pass, other calls are answered on the other; a lone call runs on all cores."""
+    engine = HoldingEngine(model)
     runner = _runner(engine, token_budget=1000)
     _submit(runner, [1]).future.result(LIMIT_S)
-    assert engine.threads == {"engine"}
-    engine.shut()
-    long = [5] * MIN_LANE_TOKENS
-    tickets = [_submit(runner, long, long), _submit(runner, long)]
-    assert engine.entered.wait(LIMIT_S)
+    assert [*engine.together] == [{"engine"}]
+    row = [5] * MIN_LANE_TOKENS
+    with runner._lock:  # both wait before a thread looks
+        held, other = _submit(runner, [HELD] * MIN_LANE_TOKENS), _submit(runner, row)
+    other.future.result(LIMIT_S)
+    _submit(runner, row).future.result(LIMIT_S)
+    assert not held.future.done()
     engine.gate.set()
-    for ticket in tickets:
-        ticket.future.result(LIMIT_S)
-    assert engine.threads <= {"engine", "lane-0", "lane-1"}
-    assert engine.threads & {"lane-0", "lane-1"}
+    held.future.result(LIMIT_S)
+    assert {"lane-0", "lane-1"} in engine.together
+    assert runner.drain(LIMIT_S)
+
+
+def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None:
+    """What waited was for lanes; a cancel leaves too little for them, and all cores take it."""
+    runner = _runner(FakeEngine(model, n_lanes=2))
+    with runner._lock:  # no thread looks before the cancel
+        gone, left = _submit(runner, [5] * MIN_LANE_TOKENS), _submit(runner, [5])
+        runner.cancel(gone, Unavailable("gone"))
+    left.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
 
 
@@ -231,7 +251,8 @@ def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
     """When one of several threads ends by a fault, no call waits for the rest, and all of them end."""
     scheduler = _BrokenScheduler(token_budget=64, max_backlog_tokens=9999)
     runner = Runner(FakeEngine(model, n_lanes=3), scheduler, row_of([0], "topic"))
-    tickets = [_submit(runner, *[[5] * MIN_LANE_TOKENS] * 9) for _ in range(5)]
+    with runner._lock:  # no lane ends before all calls are known
+        tickets = [_submit(runner, *[[5] * MIN_LANE_TOKENS] * 9) for _ in range(5)]
     for ticket in tickets:
         with pytest.raises(Unavailable):
             ticket.future.result(LIMIT_S)

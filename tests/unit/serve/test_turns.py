@@ -17,6 +17,7 @@ class Rows:
 
     waiting_tokens: int = 0
     longest: int = 1
+    has_new: bool = True
 
     def divides(self, n_lanes: int) -> bool:
         """As the scheduler says."""
@@ -39,7 +40,7 @@ def test_all_cores_and_lanes_never_run_together_and_none_is_stuck(
     for number, (event, tokens, longest) in enumerate(events):
         now_s = number / 10
         if event == "call":
-            rows.waiting_tokens, rows.longest = tokens, longest
+            rows.waiting_tokens, rows.longest, rows.has_new = tokens, longest, tokens % 3 > 0
             turns.see(1 + tokens % 7, now_s)
         elif event == "end" and running:
             turns.end(now_s, is_lane=running.pop())
@@ -76,13 +77,17 @@ def test_a_row_that_is_alone_for_a_moment_leaves_a_core_to_the_next() -> None:
 
 def test_next_tokens_of_generating_rows_share_a_pass() -> None:
     """A few tokens read all weights for next to nothing: all rows together, on all cores, crowded or not."""
-    turns = Turns(2, Rows(MIN_LANE_TOKENS - 1, 1))
+    turns = Turns(2, Rows(MIN_LANE_TOKENS - 1, 1, has_new=False))
     turns.see(9, 0.0)
+    assert turns.may_start(is_lane=False)
+    turns.begin(is_lane=True)
+    assert not turns.may_start(is_lane=True)
+    turns.end(0.0, is_lane=True)
     assert turns.may_start(is_lane=False)
 
 
 def test_a_free_lane_takes_whatever_comes_beside_one_that_runs() -> None:
-    """Half of the lanes run: the next row waits for no pass."""
+    """The next row waits for no pass."""
     rows = Rows(100, 50)
     turns = Turns(2, rows)
     turns.begin(is_lane=True)
