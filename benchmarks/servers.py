@@ -42,13 +42,17 @@ OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`."""
+    """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`.
+
+    `slow`: it is loaded in the first round only, and with single texts by at most 64 connections.
+    """
 
     name: str
     kind: Kind
     variant: str = ""
     environment: str = ".venv"
     sent: Literal["ids", "texts"] = "ids"
+    slow: bool = False
 
     @property
     def python(self) -> Path:
