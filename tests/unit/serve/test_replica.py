@@ -24,7 +24,6 @@ from tests.unit.serve.engines import LIMIT_S, FaultyEngine, GatedEngine
 
 PREFIX = "/v2/models/toy"
 SHORT = Patience(answer_s=LIMIT_S, probe_s=0.05, fresh_s=-1.0)
-STUCK_S = 0.2
 
 Test = Callable[[Replica, ASGIApp], Coroutine[Any, Any, None]]
 
@@ -338,41 +337,6 @@ def test_health_is_a_forward_pass(model: Model) -> None:
     _serve(model, hangs, lambda: engine, SHORT)
     faulty = FaultyEngine(model)
     _serve(model, breaks, lambda: faulty, SHORT)
-
-
-def test_a_recent_answer_counts_as_health(model: Model) -> None:
-    """Under load no probe is needed: a pass that just succeeded is one, even while the next one takes long."""
-    engine = GatedEngine(model)
-
-    async def test(replica: Replica, app: ASGIApp) -> None:
-        assert (await _send(app, _packed([[1]]))).status == 200
-        engine.shut()
-        slow = asyncio.create_task(_send(app, _packed([[2]])))
-        await asyncio.to_thread(engine.entered.wait, LIMIT_S)
-        await replica.check_health()
-        engine.gate.set()
-        assert (await slow).status == 200
-
-    _serve(model, test, lambda: engine, Patience(probe_s=0.01, fresh_s=1e6))
-
-
-def test_a_pass_that_does_not_end_is_no_health(model: Model) -> None:
-    """However fresh the last answer is, which another lane may have given."""
-    engine = GatedEngine(model)
-
-    async def test(replica: Replica, app: ASGIApp) -> None:
-        assert (await _send(app, _packed([[1]]))).status == 200
-        await replica.check_health()
-        engine.shut()
-        slow = asyncio.create_task(_send(app, _packed([[2]])))
-        await asyncio.to_thread(engine.entered.wait, LIMIT_S)
-        await asyncio.sleep(2 * STUCK_S)
-        with pytest.raises(TimeoutError, match="a forward pass runs for over"):
-            await replica.check_health()
-        engine.gate.set()
-        assert (await slow).status == 200
-
-    _serve(model, test, lambda: engine, Patience(fresh_s=1e6, stuck_s=STUCK_S))
 
 
 def test_a_fault_of_our_own_is_500_without_its_message(model: Model) -> None:

@@ -1,0 +1,60 @@
+"""When a replica is healthy without a probe, and when it is not although it answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from serve.replica import Patience, Replica
+from shared.catalog import Model
+from shared.messages import InferCall, Tensor
+from shared.wire import Body, encode_call
+from tests.unit.serve.engines import LIMIT_S, GatedEngine
+
+STUCK_S = 0.2
+FOREVER_S = 1e6
+
+
+async def _ask(replica: Replica, *ids: int) -> Body:
+    body = encode_call(InferCall("toy", "topic", Tensor.ints(ids), Tensor.ints([len(ids)])))
+    return await replica.infer(dict(body.headers), bytes(body.data))
+
+
+def test_a_recent_answer_counts_as_health(model: Model) -> None:
+    """Under load no probe is needed: a pass that just succeeded is one, even while the next one takes long."""
+    engine = GatedEngine(model)
+    replica = Replica(model, lambda: engine, patience=Patience(probe_s=0.01, fresh_s=FOREVER_S))
+
+    async def test() -> None:
+        await _ask(replica, 1)
+        engine.shut()
+        slow = asyncio.create_task(_ask(replica, 2))
+        await asyncio.to_thread(engine.entered.wait, LIMIT_S)
+        await replica.check_health()
+        engine.gate.set()
+        await slow
+        await replica.drain()
+
+    asyncio.run(test())
+
+
+def test_a_pass_that_does_not_end_is_no_health(model: Model) -> None:
+    """However fresh the last answer is, which another lane may have given."""
+    engine = GatedEngine(model)
+    replica = Replica(model, lambda: engine, patience=Patience(fresh_s=FOREVER_S, stuck_s=STUCK_S))
+
+    async def test() -> None:
+        await _ask(replica, 1)
+        await replica.check_health()
+        engine.shut()
+        slow = asyncio.create_task(_ask(replica, 2))
+        await asyncio.to_thread(engine.entered.wait, LIMIT_S)
+        await asyncio.sleep(2 * STUCK_S)
+        with pytest.raises(TimeoutError, match="a forward pass runs for over"):
+            await replica.check_health()
+        engine.gate.set()
+        await slow
+        await replica.drain()
+
+    asyncio.run(test())
