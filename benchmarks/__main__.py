@@ -47,7 +47,7 @@ RUNS = (
     Run("engine-base-qa", "engine", ("--task", "qa")),
     Run("engine-large", "engine", ("--size", "large")),
     Run("fill-mask-base", "fill_mask"),
-    Run("fill-mask-xlm-v", "fill_mask", ("--size", "xlm-v", "--mix", "short")),  # the peer's logits of long ones: 30 GB
+    Run("fill-mask-xlm-v", "fill_mask", ("--size", "xlm-v")),
     Run("serving-base", "serving"),
     Run("serving-mini", "serving", ("--size", "mini")),
     Run("scheduler-base", "scheduler"),
