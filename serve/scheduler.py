@@ -257,16 +257,13 @@ class Scheduler(Generic[T]):
     def _take(self, n_lanes: int, n_free: int) -> list[Entry[T]]:
         """Take the rows of one pass: the leading class first, the other where tokens are left."""
         leader, follower = self._order()
-        part_tokens = math.ceil(self.waiting_tokens / n_free)
-        plain_tokens = max(1, self._bound_tokens(0) // n_lanes)
-        budget_tokens = plain_tokens
-        if leader is self._queues["interactive"]:
-            budget_tokens = max(1, self.budget_tokens // n_lanes)
-        budget_tokens = max(1, min(budget_tokens, part_tokens))
+        plain_tokens = self._bound_tokens(0)
+        bound_tokens = self.budget_tokens if leader is self._queues["interactive"] else plain_tokens
+        budget_tokens = max(1, min(bound_tokens // n_lanes, math.ceil(self.waiting_tokens / n_free)))
         taken = leader.take(budget_tokens, self._tuning.reorder * budget_tokens)
         left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
         if taken and left_tokens > 0:
-            window_tokens = self._tuning.reorder * plain_tokens
+            window_tokens = self._tuning.reorder * max(1, plain_tokens // n_lanes)
             taken += follower.take(left_tokens, window_tokens, near_tokens=taken[0].n_tokens)
         for entry in taken:
             self._forget(entry)

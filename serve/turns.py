@@ -60,11 +60,13 @@ class Turns:
 
     def begin(self, *, is_lane: bool) -> None:
         """Count a pass that starts."""
-        self._count(+1, is_lane=is_lane)
+        self._n_lane += is_lane
+        self._n_whole += not is_lane
 
     def end(self, now_s: float, *, is_lane: bool) -> None:
         """Count a pass as over."""
-        self._count(-1, is_lane=is_lane)
+        self._n_lane -= is_lane
+        self._n_whole -= not is_lane
         self._is_crowded = now_s < self._crowded_until_s
 
     def may_start(self, *, is_lane: bool) -> bool:
@@ -86,9 +88,3 @@ class Turns:
             return False
         enough = self._is_crowded and self._waiting.waiting_tokens >= MIN_LANE_TOKENS
         return enough or self._waiting.divides(self.n_free)
-
-    def _count(self, change: int, *, is_lane: bool) -> None:
-        if is_lane:
-            self._n_lane += change
-        else:
-            self._n_whole += change

@@ -115,14 +115,16 @@ class LaneEngine(FaultyEngine):
 
 
 class HoldingEngine(LaneEngine):
-    """Holds a pass with a row of HELD until `gate` is opened."""
+    """Holds a pass with a row of HELD until `gate` is opened; tells of it through `entered`."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         self.gate = threading.Event()
+        self.entered = threading.Event()
 
     def _pass(self, rows: Sequence[Row]) -> list[RowResult]:
         if any(HELD in row.input_ids.tolist() for row in rows):
+            self.entered.set()
             assert self.gate.wait(LIMIT_S)
         return super()._pass(rows)
 

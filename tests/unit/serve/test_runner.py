@@ -75,6 +75,7 @@ def test_lanes_run_beside_each_other(model: Model) -> None:
     with runner._lock:  # both wait before a thread looks
         held, other = _submit(runner, [HELD] * MIN_LANE_TOKENS), _submit(runner, row)
     other.future.result(LIMIT_S)
+    assert engine.entered.wait(LIMIT_S)
     _submit(runner, row).future.result(LIMIT_S)
     assert not held.future.done()
     engine.gate.set()
@@ -85,7 +86,17 @@ def test_lanes_run_beside_each_other(model: Model) -> None:
 
 def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None:
     """What waited was for lanes; a cancel leaves too little for them, and all cores take it."""
-    runner = _runner(FakeEngine(model, n_lanes=2))
+    scheduler = Scheduler[Item](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
+    runner = Runner(FakeEngine(model, n_lanes=2), scheduler, row_of([0], "topic"), clock=lambda: 0.0)
+    with runner._lock:
+        crowd = [
+            _submit(runner, [1]),
+            _submit(runner, [1]),
+        ]  # from here on, and the clock stands, lone rows are for lanes
+    for ticket in crowd:
+        ticket.future.result(LIMIT_S)
+    while runner._turns.n_running:
+        time.sleep(0.001)
     with runner._lock:  # no thread looks before the cancel
         gone, left = _submit(runner, [5] * MIN_LANE_TOKENS), _submit(runner, [5])
         runner.cancel(gone, Unavailable("gone"))
