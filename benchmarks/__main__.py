@@ -49,6 +49,18 @@ RUNS = (
     Run("fill-mask-base", "fill_mask"),
     Run("fill-mask-xlm-v", "fill_mask", ("--size", "xlm-v")),
     Run("serving-base", "serving"),
+    Run(
+        "serving-base-int8",
+        "serving",
+        (
+            "--precision",
+            "int8",
+            "--only",
+            "LitServe, OpenVINO bf16, one by one",
+            "Ray @serve.batch, OpenVINO",
+            "infinity",
+        ),
+    ),
     Run("serving-mini", "serving", ("--size", "mini")),
     Run("scheduler-base", "scheduler"),
     Run("end-to-end-base", "end_to_end"),

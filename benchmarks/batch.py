@@ -104,7 +104,7 @@ def _served(size: str, folder: Path) -> tuple[Catalog, Path, str]:
         return load_catalog(ROOT / "catalog.toml"), ROOT, "mini"
     checkpoint = add_tokenizer(make(size, "classification", folder))
     with tempfile.TemporaryDirectory() as work:
-        path = write_catalog(Path(work) / "catalog.toml", checkpoint, dtype="bfloat16")
+        path = write_catalog(Path(work) / "catalog.toml", checkpoint, precision="bfloat16")
         return load_catalog(path), folder, MODEL
 
 

@@ -9,6 +9,7 @@ from glossa.checkpoints import artifact_of
 from serve.describe import describe
 
 MODEL, HEAD = "bench", "topic"
+INT8 = "int8"  # the precision of a model that is quantized in place of being kept in a dtype
 LABELS = ("a", "b", "c", "d", "e", "f", "g")
 ENTRY = """default_model = "{model}"
 [models.{model}]
@@ -17,6 +18,7 @@ checkpoint = "{checkpoint}"
 weights_sha256 = "{weights}"
 tokenizer_sha256 = "{tokenizer}"
 dtype = "{dtype}"
+quantization = "{quantization}"
 max_tokens = {max_tokens}
 vocab_size = {vocab_size}
 pad_id = 1
@@ -30,8 +32,11 @@ default = true
 """
 
 
-def write_catalog(path: Path, checkpoint: Path, *, dtype: str, tokens_per_s: float = 2000.0) -> Path:
-    """Write a catalog of a checkpoint with a classifier and mini's tokenizer beside it; return its path."""
+def write_catalog(path: Path, checkpoint: Path, *, precision: str, tokens_per_s: float = 2000.0) -> Path:
+    """Write a catalog of a checkpoint with a classifier and mini's tokenizer beside it; return its path.
+
+    `precision` is a dtype, or INT8 for products of bytes.
+    """
     facts = describe(checkpoint)
     entry = ENTRY.format(
         model=MODEL,
@@ -40,7 +45,7 @@ def write_catalog(path: Path, checkpoint: Path, *, dtype: str, tokens_per_s: flo
         checkpoint=checkpoint.resolve(),
         weights=facts.weights_sha256,
         tokenizer=sha256(artifact_of(checkpoint)).hexdigest(),
-        dtype=dtype,
+        **stored(precision),
         max_tokens=facts.max_tokens,
         vocab_size=facts.vocab_size,
         tokens_per_s=tokens_per_s,
@@ -48,3 +53,10 @@ def write_catalog(path: Path, checkpoint: Path, *, dtype: str, tokens_per_s: flo
     )
     path.write_text(entry, encoding="utf-8")
     return path
+
+
+def stored(precision: str) -> dict[str, str]:
+    """Return the catalog's `dtype` and `quantization` of a precision."""
+    if precision == INT8:
+        return {"dtype": "bfloat16", "quantization": "onednn-int8"}
+    return {"dtype": precision, "quantization": "none"}

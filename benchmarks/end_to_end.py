@@ -93,7 +93,7 @@ def _write_events(rows: Sequence[Sequence[int]], n_texts: int, work: Path) -> Pa
 
 
 def _settings(checkpoint: Path, port: int, work: Path) -> Mapping[str, str]:
-    catalog = write_catalog(work / "catalog.toml", checkpoint, dtype=OURS.variant)
+    catalog = write_catalog(work / "catalog.toml", checkpoint, precision=OURS.variant)
     artifacts = work / "artifacts"
     write_artifacts(load_catalog(catalog), work, artifacts)
     return {

@@ -109,7 +109,7 @@ def standing(served: Served, checkpoint: Path) -> Iterator[int]:
 
 @contextmanager
 def _standing_ours(served: Served, checkpoint: Path, place: Place) -> Iterator[tuple[int, int]]:
-    catalog = write_catalog(place.home / "catalog.toml", checkpoint, dtype=served.variant or "bfloat16")
+    catalog = write_catalog(place.home / "catalog.toml", checkpoint, precision=served.variant or "bfloat16")
     try:
         try:
             model_server.start(place, catalog)

@@ -1,6 +1,7 @@
 """Served over HTTP, against the engine alone and against served peers, under load from a compiled client.
 
-    python -m benchmarks.serving [--size base|mini] [--only NAME ...] [--rounds N] [--seconds S]
+    python -m benchmarks.serving [--size base|mini] [--precision bfloat16|int8] [--only NAME ...] [--rounds N]
+        [--seconds S]
 
 Requests of one text with 1, 64 and 256 connections, requests of 32 texts with 1 and 8 (as many texts at a time as 32
 and 256 connections of one). Ours stands as users start it, behind HAProxy, and is sent ids in the packed binary form;
@@ -19,7 +20,7 @@ import tempfile
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.catalogs import MODEL
@@ -32,6 +33,7 @@ from benchmarks.servers import Question, Served, check_answer, request_of, stand
 from benchmarks.workload import rows_of, texts_of
 
 PEERS, INFINITY = ".venv-peers", ".venv-infinity"
+PRECISIONS = ("bfloat16", "int8")  # of ours; peers stay as they are
 OURS = "glossa, Ray Serve, HAProxy"
 ENGINE = "glossa engine alone"
 INFINITY_NAME = "infinity bf16 (texts)"
@@ -96,6 +98,7 @@ def main() -> int:
     """Measure one size."""
     parser = options(__doc__)
     parser.add_argument("--size", choices=SHARE_OF_ENGINE, default="base")
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     parser.add_argument("--mix", choices=("sib-mix", "short"), default="sib-mix")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="peers whose name holds one of these; ours always")
     parser.add_argument("--rounds", type=int, help=f"how often each system is started and measured ({N_ROUNDS})")
@@ -109,9 +112,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
             progress(f"round {number + 1}")
-            systems = [served for served in SYSTEMS if number == 0 or not served.slow]
+            systems = [served for served in _systems(chosen.precision) if number == 0 or not served.slow]
             _round(systems, chosen, checkpoint, (rows, texts), Path(work), figures)
-    workload = f"{chosen.size}, {chosen.mix}"
+    workload = f"{chosen.size}, {chosen.mix}" + (", ours in int8" if chosen.precision == "int8" else "")
     report = Report("serving", workload, tuple(figures.rows(client_note())), tuple(_holds(figures, chosen.size)))
     return finish([report], as_json=chosen.json)
 
@@ -150,7 +153,7 @@ def _round(
     config = config_of(chosen.size)
     figures.note("tokens/s", "limit: bf16 matmul peak", tokens_per_s(config))
     rows = workload[0][: 64 if chosen.quick else None]
-    engine = System(ENGINE, "ours", "bfloat16", tuned=True)
+    engine = System(ENGINE, "ours", chosen.precision, tuned=True)
     alone = contest([engine], checkpoint, rows, task="classification", n_rounds=ENGINE_PASSES, work=work)
     for rate in alone[ENGINE].tokens_per_s:
         figures.note("tokens/s", ENGINE, rate)
@@ -168,6 +171,11 @@ def _round(
                 progress(f"  left out: {failure}")
             else:
                 break
+
+
+def _systems(precision: str) -> list[Served]:
+    """Return what may stand, ours in a precision."""
+    return [replace(served, variant=precision) if served.name == OURS else served for served in SYSTEMS]
 
 
 def _is_asked(served: Served, chosen: argparse.Namespace) -> bool:

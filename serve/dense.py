@@ -8,6 +8,7 @@ Must not know layers, families or rows.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -22,7 +23,19 @@ PACKED = (torch.float32, torch.bfloat16)
 FUSED: dict[Activate, tuple[str, str]] = {F.gelu: ("gelu", "none"), F.relu: ("relu", "")}
 
 
-class Prepacked(nn.Module):
+class Fused(nn.Module, ABC):
+    """A Linear that does the step behind its product in one with it."""
+
+    @abstractmethod
+    def activated(self, states: Tensor, activate: Activate) -> Tensor:
+        """Return activate(product) [tokens, out] of states [tokens, in]."""
+
+    @abstractmethod
+    def added(self, states: Tensor, residual: Tensor) -> Tensor:
+        """Return residual + product [tokens, out]; the residual has the dtype of states."""
+
+
+class Prepacked(Fused):
     """A Linear whose weight [out, in] lies in oneDNN's layout; it keeps no other copy. CPU, no gradients."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -52,14 +65,14 @@ class Prepacked(nn.Module):
 
 def activated(layer: nn.Module, states: Tensor, activate: Activate) -> Tensor:
     """Return activate(layer(states)), in one step where the layer can."""
-    if isinstance(layer, Prepacked):
+    if isinstance(layer, Fused):
         return layer.activated(states, activate)
     return activate(layer(states))
 
 
 def added(layer: nn.Module, states: Tensor, residual: Tensor) -> Tensor:
     """Return residual + layer(states), in one step where the layer can."""
-    if isinstance(layer, Prepacked) and residual.dtype == states.dtype:
+    if isinstance(layer, Fused) and residual.dtype == states.dtype:
         return layer.added(states, residual)
     return torch.as_tensor(residual + layer(states))
 

@@ -28,7 +28,7 @@ from serve.heads import Head, NextTokenHead
 from serve.lanes import divides, parts_of
 from serve.next_token import continue_rows
 from serve.pack import Pack, pack_rows
-from serve.quantize import quantized
+from serve.quantize import SIDE_BY_SIDE, quantized
 from serve.rows import Row, RowOutput, RowResult, join, split
 from serve.trace import trace_of
 from serve.weights import CheckpointError, check_weights, fetch, read_tensors, tensor_shapes
@@ -178,7 +178,7 @@ def build_engine(
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)
     caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
-    has_lanes = device.type == "cpu" and model.quantization == "none"  # bitsandbytes' layers change in their first pass
+    has_lanes = device.type == "cpu" and model.quantization in SIDE_BY_SIDE
     n_lanes = torch.get_num_threads() if has_lanes else 1
     rules = family.rules(config)
     return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_lanes=n_lanes)

@@ -1,4 +1,4 @@
-"""Stored small: Linears in 4 or 8 bits by bitsandbytes and torchao, word embeddings in 8 bits by row.
+"""Stored small: Linears in 4 or 8 bits by oneDNN, bitsandbytes and torchao, word embeddings in 8 bits by row.
 
 Makes the layers that a catalog entry's `quantization` and `int8_embeddings` ask for; they keep no
 full-precision copy. Must not know families, files or rows. The libraries are imported when first asked for.
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from serve.dense import LAYERS
 from serve.families.parts import Parts
+from serve.int8 import int8_lacks, onednn_int8
 from serve.weights import CheckpointError
 from shared.catalog import Model, Quantization
 
@@ -27,6 +28,9 @@ Quantize = Callable[[nn.Linear], nn.Module]
 FP8_CAPABILITY = (8, 9)
 INT4_CAPABILITY = (8, 0)
 INT4_GROUPS = (128, 64, 32)  # weights of one scale; the largest that divides the layer's input
+SIDE_BY_SIDE: frozenset[Quantization] = frozenset(
+    {"none", "onednn-int8"}
+)  # bitsandbytes' layers change in their first pass
 ROWS_AT_ONCE = 32_768  # of an embedding, while it is quantised or multiplied
 
 
@@ -53,6 +57,11 @@ def quantized(parts: Parts, model: Model, device: torch.device) -> Parts:
 
 def check_runnable(kind: Quantization, dtype: torch.dtype, device: torch.device) -> None:
     """Raise CheckpointError when this device, dtype or installation cannot run a quantisation."""
+    if kind == "onednn-int8":
+        if lacking := int8_lacks(device):
+            raise CheckpointError(f"quantization {kind} {lacking}")
+        _check_bfloat16(kind, dtype)
+        return
     package = "bitsandbytes" if kind.startswith("bnb") else "torchao"
     if find_spec(package) is None:
         raise CheckpointError(f"quantization {kind} needs the package {package}, which is not installed")
@@ -64,6 +73,10 @@ def check_runnable(kind: Quantization, dtype: torch.dtype, device: torch.device)
     found = torch.cuda.get_device_capability(device)
     if found < needed:
         raise CheckpointError(f"quantization {kind} got compute capability {found}, expected at least {needed}")
+    _check_bfloat16(kind, dtype)
+
+
+def _check_bfloat16(kind: Quantization, dtype: torch.dtype) -> None:
     if dtype != torch.bfloat16:
         raise CheckpointError(f"quantization {kind} got dtype {dtype}, expected torch.bfloat16")
 
@@ -129,6 +142,7 @@ LINEARS: dict[Quantization, Quantize] = {
     "torchao-int8": torchao_int8,
     "torchao-int4": torchao_int4,
     "torchao-fp8": torchao_fp8,
+    "onednn-int8": onednn_int8,
 }
 
 

@@ -26,6 +26,7 @@ from tests.checkpoints import catalog_model, draw, draw_ids, write
 
 BOUNDS: Mapping[str, float] = {
     "none": 2e-2, "bnb-nf4": 0.8, "bnb-int8": 0.06, "torchao-int8": 0.04, "torchao-int4": 0.8, "torchao-fp8": 0.15,
+    "onednn-int8": 0.06,
 }  # fmt: skip
 LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel takes
     "XLMRobertaForSequenceClassification": {"hidden_size": 128, "intermediate_size": 256},
@@ -33,7 +34,7 @@ LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel takes
     "XLMRobertaXLForMaskedLM": judge.LIKE["xxl"],
 }
 XLM = ("XLMForSequenceClassification", "XLMWithLMHeadModel")
-KINDS: tuple[Quantization, ...] = ("bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8")
+KINDS: tuple[Quantization, ...] = ("bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8", "onednn-int8")
 STORED: tuple[tuple[Quantization, bool], ...] = (*((kind, False) for kind in KINDS), ("none", True), ("bnb-nf4", True))
 DTYPES = ("float32", "bfloat16")
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import worker
 
+from benchmarks.catalogs import stored
 from serve.describe import describe
 from serve.engine import infer, load_engine
 from shared.catalog import Model
@@ -23,10 +24,10 @@ HEADS = {
 
 
 def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
-    """Load the checkpoint in the dtype the variant names; `float32` or `bfloat16`, with `-BUDGET` tokens a pass."""
+    """Load the checkpoint as the variant names; `float32`, `bfloat16` or `int8`, with `-BUDGET` tokens a pass."""
     torch.set_num_threads(options.threads)
-    dtype, _, budget = options.variant.partition("-")
-    model = _catalog_model(options.checkpoint, dtype, int(budget or 4096))
+    precision, _, budget = options.variant.partition("-")
+    model = _catalog_model(options.checkpoint, precision, int(budget or 4096))
     head = next(name for name, head in model.heads.items() if head.task == HEADS[options.task])
     engine = load_engine(model, Path())
     call = _call(rows, head, masks=options.task == "fill-mask")
@@ -48,7 +49,7 @@ def _call(rows: worker.Rows, head: str, *, masks: bool) -> InferCall:
     )
 
 
-def _catalog_model(folder: Path, dtype: str, budget: int) -> Model:
+def _catalog_model(folder: Path, precision: str, budget: int) -> Model:
     facts = describe(folder)
     return Model.model_validate(
         {
@@ -57,7 +58,7 @@ def _catalog_model(folder: Path, dtype: str, budget: int) -> Model:
             "checkpoint": str(folder.resolve()),
             "weights_sha256": facts.weights_sha256,
             "tokenizer_sha256": "0" * 64,
-            "dtype": dtype,
+            **stored(precision),
             "max_tokens": facts.max_tokens,
             "vocab_size": facts.vocab_size,
             "pad_id": facts.pad_id,

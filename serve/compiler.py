@@ -1,0 +1,51 @@
+"""Compiles C for a Linux machine type: by Zig, whose wheel is a compiler for all, else by this machine's own compiler.
+
+What it makes needs no other library, not even libc, so that one file serves every Linux of its machine type.
+Must not know what it compiles.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-ffreestanding", "-nostdlib", "-s", "-fno-stack-protector")
+ALIASES = {"amd64": "x86_64", "arm64": "aarch64"}
+COMPILE_S = 120.0
+
+
+def compile_library(source: Path, out: Path, machine: str, flags: Iterable[str] = ()) -> bool:
+    """Compile one C source into the shared library `out` for `machine` (x86_64, aarch64); False without a compiler.
+
+    Raises RuntimeError with what the compiler said.
+    """
+    compiler = _compiler(machine)
+    if compiler is None:
+        return False
+    with tempfile.TemporaryDirectory() as cache:
+        caches = [f"{name}={cache}" for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")]
+        command = ["env", *caches, *compiler, *FLAGS, *flags, "-o", str(out), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMPILE_S)
+    if done.returncode != 0:
+        raise RuntimeError(f"{source.name} could not be compiled:\n{done.stderr.strip()}")
+    return True
+
+
+def this_machine() -> str:
+    """Return the type of this machine as compilers name it."""
+    found = platform.machine().lower()
+    return ALIASES.get(found, found)
+
+
+def _compiler(machine: str) -> list[str] | None:
+    zig = find_spec("ziglang")
+    if zig is not None and zig.origin is not None:
+        return [str(Path(zig.origin).with_name("zig")), "cc", "-target", f"{machine}-linux-gnu.2.28"]
+    own = this_machine() == machine and platform.system() == "Linux"
+    found = shutil.which("cc") if own else None
+    return [found] if found else None

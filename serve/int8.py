@@ -1,0 +1,124 @@
+"""Linears in 8-bit integers on a CPU: oneDNN's product of bytes, one scale a token and one an output.
+
+VNNI multiplies bytes at about twice the rate of bfloat16. Weights are rounded once, states at every product, each token
+by its own largest magnitude, so that a token's numbers do not depend on its company (Dettmers et al. 2022, section 2.1,
+vector-wise quantization, without taking outliers out). oneDNN has no scale a token on CPUs; a kernel of our own
+(native/int8.c) rounds before the product and scales behind it, with bias, GELU or residual in the same step.
+Must not know layers, families or rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+from serve.compiler import compile_library, this_machine
+from serve.dense import USUAL_TOKENS, Activate, Fused
+from serve.weights import CheckpointError
+
+SOURCE = Path(__file__).parent / "native" / "int8.c"
+MACHINE = "x86_64"
+LEVELS, ZERO_POINT = 127, 128  # oneDNN is quickest with unsigned states and signed weights
+FLAGS = (
+    "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
+    "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
+)  # fmt: skip
+
+Step = Callable[..., None]
+
+
+class Kernel:
+    """The functions of native/int8.c by ctypes; calls run without the interpreter's lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Load a shared library. Raises OSError when it is not this machine's."""
+        library = ctypes.CDLL(str(path))
+        self.quantize = _step(library, "glossa_quantize", n_arrays=3)
+        self.finish = _step(library, "glossa_finish", n_arrays=3)
+        self.finish_gelu = _step(library, "glossa_finish_gelu", n_arrays=3)
+        self.finish_added = _step(library, "glossa_finish_added", n_arrays=4)
+
+
+class Int8Linear(Fused):
+    """A Linear whose weight [out, in] lies in 8 bits in oneDNN's layout; it keeps no other copy. bfloat16, CPU."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self._kernel = load_kernel()
+        values = weight.detach().float()
+        self.n_out, self.n_in = values.shape
+        largest = values.abs().amax(1)
+        self._scales = torch.where(largest > 0, largest / LEVELS, 1.0)
+        rounded = (values / self._scales[:, None]).round().to(torch.int8)
+        self._weight = torch.ops.onednn.qlinear_prepack(rounded, [USUAL_TOKENS, self.n_in])
+        self._zero_points = torch.zeros(self.n_out, dtype=torch.int64)
+        self._bias = torch.zeros(self.n_out) if bias is None else bias.detach().float()
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return [tokens, out] of states [tokens, in]."""
+        return self._finished(self._kernel.finish, states)
+
+    def activated(self, states: Tensor, activate: Activate) -> Tensor:
+        """Return activate(product) [tokens, out]."""
+        if activate is not F.gelu:
+            return activate(self(states))
+        return self._finished(self._kernel.finish_gelu, states)
+
+    def added(self, states: Tensor, residual: Tensor) -> Tensor:
+        """Return residual + product [tokens, out], rounded once behind the product."""
+        return self._finished(self._kernel.finish_added, states, residual.contiguous())
+
+    def _finished(self, step: Step, states: Tensor, *beside: Tensor) -> Tensor:
+        states = states.contiguous()
+        n_tokens = states.shape[0]
+        levels = torch.empty(n_tokens, self.n_in, dtype=torch.uint8)
+        scales = torch.empty(n_tokens)
+        self._kernel.quantize(states.data_ptr(), levels.data_ptr(), scales.data_ptr(), n_tokens, self.n_in)
+        product = torch.ops.onednn.qlinear_pointwise(
+            levels, 1.0, ZERO_POINT, self._weight, self._scales, self._zero_points,
+            None, 1.0, 0, torch.bfloat16, "none", [], "",
+        )  # fmt: skip
+        others = (tensor.data_ptr() for tensor in beside)
+        step(product.data_ptr(), scales.data_ptr(), self._bias.data_ptr(), *others, n_tokens, self.n_out)
+        return torch.as_tensor(product)
+
+
+def int8_lacks(device: torch.device) -> str:
+    """Return what this machine lacks for products of bytes, value and expectation; empty when it can run them."""
+    if device.type != "cpu":
+        return f"got device {device.type}, expected cpu: its kernels are oneDNN's"
+    if this_machine() != MACHINE or not torch.cpu._is_vnni_supported():  # noqa: SLF001 - torch has no other name for it
+        return f"got a processor ({this_machine()}) without AVX-512 VNNI, expected one with it"
+    return ""
+
+
+def onednn_int8(layer: nn.Linear) -> nn.Module:
+    """Return the layer in 8-bit integers, for products of bytes. Raises CheckpointError without a C compiler."""
+    return Int8Linear(layer.weight, layer.bias)
+
+
+@cache
+def load_kernel() -> Kernel:
+    """Compile native/int8.c for this process, under a second, and load it; CheckpointError without a compiler."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.so"
+        if not compile_library(SOURCE, path, MACHINE, FLAGS):
+            raise CheckpointError(
+                "onednn-int8 found no C compiler, expected one: pip install ziglang, or cc on the path"
+            )
+        return Kernel(path)  # stays loaded when its file is gone
+
+
+def _step(library: ctypes.CDLL, name: str, *, n_arrays: int) -> Step:
+    function = getattr(library, name)
+    function.argtypes = [ctypes.c_void_p] * n_arrays + [ctypes.c_int64] * 2
+    function.restype = None
+    made: Step = function
+    return made
