@@ -21,7 +21,7 @@ from benchmarks.workload import MIXES, rows_of
 
 PEERS = ".venv-peers"
 OURS = "glossa bfloat16"
-OURS_INT8 = "glossa int8"  # another row of answers: products of bytes; README says how many answers differ
+OURS_INT8 = "glossa int8"  # products of bytes: not the same answers (D70), so that its ratios are said apart
 OPENVINO = "openvino bf16 sorted 16"
 SYSTEMS = (
     System(OURS, "ours", "bfloat16", tuned=True),

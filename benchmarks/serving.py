@@ -114,8 +114,9 @@ def main() -> int:
             progress(f"round {number + 1}")
             systems = [served for served in _systems(chosen.precision) if number == 0 or not served.slow]
             _round(systems, chosen, checkpoint, (rows, texts), Path(work), figures)
-    workload = f"{chosen.size}, {chosen.mix}" + (", ours in int8" if chosen.precision == "int8" else "")
-    report = Report("serving", workload, tuple(figures.rows(client_note())), tuple(_holds(figures, chosen.size)))
+    said = "" if chosen.precision == PRECISIONS[0] else f"ours in {chosen.precision}, "
+    workload = f"{said}{chosen.size}, {chosen.mix}"
+    report = Report("serving", workload, tuple(figures.rows(client_note())), tuple(_holds(figures, chosen.size, said)))
     return finish([report], as_json=chosen.json)
 
 
@@ -225,21 +226,21 @@ def _note(name: str, shape: Shape, loaded: Loaded, n_tokens: int, figures: Figur
     progress(f"  {name}: {shape.name}: {loaded.n_good} answered in {loaded.seconds:.1f} s")
 
 
-def _holds(figures: Figures, size: str) -> Iterator[Hold]:
-    """Yield the promises; those about a system that did not stand are left out."""
+def _holds(figures: Figures, size: str, said: str) -> Iterator[Hold]:
+    """Yield the promises, `said` before each; those about a system that did not stand are left out."""
     busy = figures.median(f"{BUSY.name}: tokens/s")
     if OURS not in busy:
         raise RuntimeError("our own server did not stand; nothing can be held")
     alone = figures.median("tokens/s")[ENGINE]
-    yield at_least("share of the engine alone, 64 connections", busy[OURS] / alone, SHARE_OF_ENGINE[size])
+    yield at_least(f"{said}share of the engine alone, 64 connections", busy[OURS] / alone, SHARE_OF_ENGINE[size])
     peers = {name: rate for name, rate in busy.items() if name not in {OURS, INFINITY_NAME} and rate}
     if peers:
         best = max(peers, key=lambda name: peers[name])
-        yield at_least(f"times the best served peer ({best})", busy[OURS] / peers[best], TIMES_BEST_PEER)
+        yield at_least(f"{said}times the best served peer ({best})", busy[OURS] / peers[best], TIMES_BEST_PEER)
     if busy.get(INFINITY_NAME):
-        yield at_least("times infinity", busy[OURS] / busy[INFINITY_NAME], TIMES_INFINITY)
+        yield at_least(f"{said}times infinity", busy[OURS] / busy[INFINITY_NAME], TIMES_INFINITY)
     lone: Mapping[str, float] = figures.median("ms a lone request costs over its pass")
-    yield at_most("ms a lone request costs over its pass", lone[OURS], LONE_MS)
+    yield at_most(f"{said}ms a lone request costs over its pass", lone[OURS], LONE_MS)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Must not know tokenizers or catalogs.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from functions.pipeline.tokenize.mapped.kernel import MACHINES, kernel_name
@@ -23,6 +24,6 @@ def compile_kernels(folder: Path) -> list[Path]:
     made = []
     for machine in sorted(set(MACHINES.values())):
         name = kernel_name(machine)
-        if name and compile_library(SOURCE, folder / name, machine, FLAGS):
+        if name and compile_library(SOURCE, folder / name, machine, FLAGS, own=os.environ.get("CC", "cc")):
             made.append(folder / name)
     return made

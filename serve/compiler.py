@@ -1,7 +1,7 @@
 """Compiles C for a Linux machine type: by Zig, whose wheel is a compiler for all, else by this machine's own compiler.
 
-What it makes needs no other library, not even libc, so that one file serves every Linux of its machine type.
-Must not know what it compiles.
+What it makes needs no other library, not even libc: one file serves every Linux whose processor has what the flags ask
+for. Must not know what it compiles.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ ALIASES = {"amd64": "x86_64", "arm64": "aarch64"}
 COMPILE_S = 120.0
 
 
-def compile_library(source: Path, out: Path, machine: str, flags: Iterable[str] = ()) -> bool:
+def compile_library(source: Path, out: Path, machine: str, flags: Iterable[str] = (), *, own: str = "cc") -> bool:
     """Compile one C source into the shared library `out` for `machine` (x86_64, aarch64); False without a compiler.
 
-    Raises RuntimeError with what the compiler said.
+    `own` is this machine's compiler. Raises RuntimeError with what the compiler said, or that it did not end.
     """
-    compiler = _compiler(machine)
+    compiler = _compiler(machine, own)
     if compiler is None:
         return False
     with tempfile.TemporaryDirectory() as cache:
+        # by the program `env`, as only shared/settings.py reads our environment
         caches = [f"{name}={cache}" for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")]
         command = ["env", *caches, *compiler, *FLAGS, *flags, "-o", str(out), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMPILE_S)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMPILE_S)
+        except subprocess.TimeoutExpired as late:
+            raise RuntimeError(f"{source.name} was not compiled in {COMPILE_S:g} s by {compiler[0]}") from late
     if done.returncode != 0:
         raise RuntimeError(f"{source.name} could not be compiled:\n{done.stderr.strip()}")
     return True
@@ -42,10 +46,10 @@ def this_machine() -> str:
     return ALIASES.get(found, found)
 
 
-def _compiler(machine: str) -> list[str] | None:
+def _compiler(machine: str, own: str) -> list[str] | None:
     zig = find_spec("ziglang")
     if zig is not None and zig.origin is not None:
         return [str(Path(zig.origin).with_name("zig")), "cc", "-target", f"{machine}-linux-gnu.2.28"]
-    own = this_machine() == machine and platform.system() == "Linux"
-    found = shutil.which("cc") if own else None
+    is_ours = this_machine() == machine and platform.system() == "Linux"
+    found = shutil.which(own) if is_ours else None
     return [found] if found else None

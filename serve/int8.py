@@ -1,8 +1,8 @@
 """Linears in 8-bit integers on a CPU: oneDNN's product of bytes, one scale a token and one an output.
 
 VNNI multiplies bytes at about twice the rate of bfloat16. Weights are rounded once, states at every product, each token
-by its own largest magnitude, so that a token's numbers do not depend on its company (Dettmers et al. 2022, section 2.1,
-vector-wise quantization, without taking outliers out). oneDNN has no scale a token on CPUs; a kernel of our own
+by its own largest magnitude, so that a token's product does not depend on its company (Dettmers et al. 2022, section
+3.1, vector-wise quantization; no outliers are taken out). oneDNN has no scale a token on CPUs; a kernel of our own
 (native/int8.c) rounds before the product and scales behind it, with bias, GELU or residual in the same step.
 Must not know layers, families or rows.
 """
@@ -10,6 +10,7 @@ Must not know layers, families or rows.
 from __future__ import annotations
 
 import ctypes
+import platform
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -28,7 +29,7 @@ MACHINE = "x86_64"
 LEVELS, ZERO_POINT = 127, 128  # oneDNN is quickest with unsigned states and signed weights
 FLAGS = (
     "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
-    "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
+    "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
 )  # fmt: skip
 
 Step = Callable[..., None]
@@ -52,9 +53,13 @@ class Int8Linear(Fused):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self._kernel = load_kernel()
-        values = weight.detach().float()
+        values = weight.detach().float().contiguous()  # prepacking reads memory, not strides
         self.n_out, self.n_in = values.shape
         largest = values.abs().amax(1)
+        if not bool(largest.isfinite().all()):
+            raise CheckpointError(
+                f"onednn-int8 got a weight {tuple(values.shape)} that is not finite, expected numbers"
+            )
         self._scales = torch.where(largest > 0, largest / LEVELS, 1.0)
         rounded = (values / self._scales[:, None]).round().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, [USUAL_TOKENS, self.n_in])
@@ -73,11 +78,21 @@ class Int8Linear(Fused):
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
         """Return residual + product [tokens, out], rounded once behind the product."""
+        if residual.dtype != torch.bfloat16 or residual.shape != (states.shape[0], self.n_out):
+            raise ValueError(
+                f"got a residual {residual.dtype} {tuple(residual.shape)}, expected bfloat16 like the product"
+            )
         return self._finished(self._kernel.finish_added, states, residual.contiguous())
 
     def _finished(self, step: Step, states: Tensor, *beside: Tensor) -> Tensor:
-        states = states.contiguous()
-        n_tokens = states.shape[0]
+        if states.dtype != torch.bfloat16 or states.shape != (
+            len(states),
+            self.n_in,
+        ):  # the kernel reads memory unasked
+            raise ValueError(
+                f"got states {states.dtype} {tuple(states.shape)}, expected bfloat16 [tokens, {self.n_in}]"
+            )
+        states, n_tokens = states.contiguous(), len(states)
         levels = torch.empty(n_tokens, self.n_in, dtype=torch.uint8)
         scales = torch.empty(n_tokens)
         self._kernel.quantize(states.data_ptr(), levels.data_ptr(), scales.data_ptr(), n_tokens, self.n_in)
@@ -93,7 +108,9 @@ class Int8Linear(Fused):
 def int8_lacks(device: torch.device) -> str:
     """Return what this machine lacks for products of bytes, value and expectation; empty when it can run them."""
     if device.type != "cpu":
-        return f"got device {device.type}, expected cpu: its kernels are oneDNN's"
+        return f"got device {device.type}, expected cpu: hide the others (CUDA_VISIBLE_DEVICES=)"
+    if platform.system() != "Linux" or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
+        return f"got {platform.system()} or a torch without oneDNN, expected Linux and oneDNN"
     if this_machine() != MACHINE or not torch.cpu._is_vnni_supported():  # noqa: SLF001 - torch has no other name for it
         return f"got a processor ({this_machine()}) without AVX-512 VNNI, expected one with it"
     return ""
@@ -106,14 +123,17 @@ def onednn_int8(layer: nn.Linear) -> nn.Module:
 
 @cache
 def load_kernel() -> Kernel:
-    """Compile native/int8.c for this process, under a second, and load it; CheckpointError without a compiler."""
+    """Compile native/int8.c for this process, under a second, and load it. Raises CheckpointError where it cannot."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.so"
-        if not compile_library(SOURCE, path, MACHINE, FLAGS):
-            raise CheckpointError(
-                "onednn-int8 found no C compiler, expected one: pip install ziglang, or cc on the path"
-            )
-        return Kernel(path)  # stays loaded when its file is gone
+        try:
+            if not compile_library(SOURCE, path, MACHINE, FLAGS):
+                raise CheckpointError(
+                    "onednn-int8 found no C compiler, expected ziglang (pip install) or cc on the path"
+                )
+            return Kernel(path)  # stays loaded when its file is gone
+        except (RuntimeError, OSError) as failure:
+            raise CheckpointError(f"onednn-int8 has no kernel: {failure}") from failure
 
 
 def _step(library: ctypes.CDLL, name: str, *, n_arrays: int) -> Step:

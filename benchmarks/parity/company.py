@@ -1,7 +1,8 @@
 """Mini on real texts: the same answer in any company, and the same final answer in bfloat16 as in float32.
 
-Company: every row of 500 random batches against its answer alone. Half precision: the final answers of all heads
-to all texts. What stands in the way of bitwise equality is the library of matrix products, which may choose its
+Company: every row of 500 random batches against its answer alone. Half precision and bytes: the final answers of all
+heads to all texts; in bytes they are not held equal, only as near as bytes were measured to be. What stands in the way
+of bitwise equality in company is the library of matrix products, which may choose its
 blocking, and so the order of a sum, by the number of tokens: float32 differs in the last bits by that.
 """
 
@@ -19,8 +20,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from benchmarks.parity.table import Line, attempt, within
+from benchmarks.catalogs import INT8, stored
+from benchmarks.parity.table import Line, attempt, skipped, within
 from serve.engine import PackedEngine, load_engine
+from serve.int8 import int8_lacks
 from serve.rows import Row, RowOutput, row_of
 from shared.catalog import Head, Model, load_catalog
 
@@ -32,25 +35,37 @@ N_TEXTS = 2_000
 N_POOL = 300  # rows that meet in companies
 N_COMPANIES = 500
 MAX_COMPANY = 24
-MAX_DELTA: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 5e-3}
-SAME = 0.005  # of final answers, at most, may differ in half precision
-NEAR = 2e-2  # of a vector, which is no final answer: as far as half precision may be from float32 elsewhere
+MAX_DELTA: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 5e-3, INT8: 5e-3}
+SAME: Mapping[str, float] = {"bfloat16": 0.005, INT8: 0.03}  # of final answers, at most, may differ from float32's
+NEAR: Mapping[str, float] = {"bfloat16": 2e-2, INT8: 0.2}  # of a vector, which is no final answer
 BATCH = 64
-HALF = "bfloat16 to float32"
+FULL = "float32"
 
 
 def lines(data: Path | None) -> Iterator[Line]:
-    """Judge company in both dtypes, then half precision."""
+    """Judge company in every precision, then half precision and bytes against float32."""
     for dtype, bound in MAX_DELTA.items():
         what = f"{MODEL}: {N_COMPANIES} random companies, max |delta score|"
+        if lacking := _lacks(dtype):
+            yield skipped(what, dtype, lacking)
+            continue
         yield attempt(what, dtype, partial(_company, what, dtype, bound))
     texts = tuple(islice(read_texts(data), N_TEXTS))
     answering = {name: head for name, head in model().heads.items() if head.task != "feature-extraction"}
-    what = f"{MODEL}: {len(texts)} texts x {len(answering)} heads, answered otherwise"
-    yield attempt(what, HALF, partial(_agreement, what, answering, texts))
-    for name in model().heads.keys() - answering.keys():
-        what = f"{MODEL}:{name}, {len(texts)} vectors, max |delta|/|vector|"
-        yield attempt(what, HALF, partial(_vectors, what, name, texts))
+    for precision in SAME:
+        against = f"{precision} to {FULL}"
+        what = f"{MODEL}: {len(texts)} texts x {len(answering)} heads, answered otherwise"
+        if lacking := _lacks(precision):
+            yield skipped(what, against, lacking)
+            continue
+        yield attempt(what, against, partial(_agreement, what, precision, answering, texts))
+        for name in model().heads.keys() - answering.keys():
+            what = f"{MODEL}:{name}, {len(texts)} vectors, max |delta|/|vector|"
+            yield attempt(what, against, partial(_vectors, what, precision, name, texts))
+
+
+def _lacks(precision: str) -> str:
+    return int8_lacks(torch.device("cpu")) if precision == INT8 else ""
 
 
 def read_texts(data: Path | None) -> Iterator[str]:
@@ -107,17 +122,17 @@ def _company(what: str, dtype: str, bound: float) -> Line:
     return Line(what, dtype, furthest, bound, ok, f"{n_other} of {n_met} answers have other labels")
 
 
-def _agreement(what: str, heads: Mapping[str, Head], texts: tuple[str, ...]) -> Line:
+def _agreement(what: str, precision: str, heads: Mapping[str, Head], texts: tuple[str, ...]) -> Line:
     """Judge the final answers of all heads to all texts together; the note has each head's own."""
-    others = {name: _answered_otherwise(name, head, texts) for name, head in heads.items()}
+    others = {name: _answered_otherwise(precision, name, head, texts) for name, head in heads.items()}
     share = sum(n_texts for n_texts, _ in others.values()) / (len(texts) * len(heads))
     notes = (f"{name} {100 * n_texts / len(texts):.2f} %{said}" for name, (n_texts, said) in others.items())
-    return within(what, HALF, share, SAME, ", ".join(notes))
+    return within(what, f"{precision} to {FULL}", share, SAME[precision], ", ".join(notes))
 
 
-def _answered_otherwise(name: str, head: Head, texts: tuple[str, ...]) -> tuple[int, str]:
+def _answered_otherwise(precision: str, name: str, head: Head, texts: tuple[str, ...]) -> tuple[int, str]:
     """Return the texts that a head answers otherwise, and for a tagger the tags that make the difference."""
-    half, full = (_all_answers(dtype, name, texts) for dtype in ("bfloat16", "float32"))
+    half, full = (_all_answers(each, name, texts) for each in (precision, FULL))
     other = [final(head, a) != final(head, b) for a, b in zip(half, full, strict=True)]
     n_texts = sum(bool(differs.any()) for differs in other)
     if head.task != "token-classification":
@@ -126,26 +141,26 @@ def _answered_otherwise(name: str, head: Head, texts: tuple[str, ...]) -> tuple[
     return n_texts, f" ({n_tags} of {sum(differs.numel() for differs in other)} tags)"
 
 
-def _vectors(what: str, name: str, texts: tuple[str, ...]) -> Line:
-    half, full = (_all_answers(dtype, name, texts) for dtype in ("bfloat16", "float32"))
+def _vectors(what: str, precision: str, name: str, texts: tuple[str, ...]) -> Line:
+    half, full = (_all_answers(each, name, texts) for each in (precision, FULL))
     apart = max(float((a["vectors"] - b["vectors"]).norm()) for a, b in zip(half, full, strict=True))
-    return within(what, HALF, apart, NEAR)
+    return within(what, f"{precision} to {FULL}", apart, NEAR[precision])
 
 
 @cache
-def _all_answers(dtype: str, name: str, texts: tuple[str, ...]) -> Sequence[RowOutput]:
+def _all_answers(precision: str, name: str, texts: tuple[str, ...]) -> Sequence[RowOutput]:
     rows = [_row(name, ids) for ids in _ids(texts)]
     order = sorted(range(len(rows)), key=lambda i: rows[i].n_tokens)
     answers: dict[int, RowOutput] = {}
     for first in range(0, len(order), BATCH):
         batch = order[first : first + BATCH]
-        answers.update(zip(batch, _answers(_engine(dtype), [rows[i] for i in batch]), strict=True))
+        answers.update(zip(batch, _answers(_engine(precision), [rows[i] for i in batch]), strict=True))
     return [answers[i] for i in range(len(rows))]
 
 
 @cache
-def _engine(dtype: str) -> PackedEngine:
-    return load_engine(model().model_copy(update={"dtype": dtype}), ROOT, device="cpu")
+def _engine(precision: str) -> PackedEngine:
+    return load_engine(model().model_copy(update=stored(precision)), ROOT, device="cpu")
 
 
 def _answers(engine: PackedEngine, rows: Sequence[Row]) -> list[RowOutput]:

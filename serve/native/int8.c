@@ -3,7 +3,6 @@
  * bfloat16 in and out, sums in float32. Each function is told of `rows` rows of contiguous arrays. Rows share nothing, so
  * that a token's numbers never depend on its company. Needs no library, not even libc. Must not know the product.
  */
-#include <stddef.h>
 #include <stdint.h>
 
 typedef uint16_t bf16;
