@@ -20,6 +20,7 @@ Attend = Callable[[Tensor, Spans, float, bool], Tensor]
 
 MAX_VARLEN_HEAD_WIDTH = 256
 VARLEN_CAPABILITY = (8, 0)
+LONG_TOKENS = 224  # of a row, from which one softmax in bfloat16 is quicker than one in float32 and its rounding
 MAX_SCORES = 2**21  # attention scores of one product: they stay in the cache of a core or near it
 
 
@@ -105,9 +106,20 @@ def attend_products(
         scores = torch.baddbmm(query.new_empty(1), query, key.transpose(1, 2), beta=0, alpha=scale)
         if causal:
             scores = scores.masked_fill(_unseen(length, qkv.device), -torch.inf)
-        context = scores.softmax(-1, dtype=torch.float32).to(qkv.dtype) @ value
+        context = _probabilities(scores) @ value
         contexts.append(context.view(n_rows, -1, length, qkv.shape[3]).transpose(1, 2).reshape(last - first, -1))
     return torch.cat(contexts)
+
+
+def _probabilities(scores: Tensor) -> Tensor:
+    """Return the softmax of scores [..., length, length] in their dtype, computed in float32 and rounded once.
+
+    In one step where rows are long, in two where they are short: torch's own is slower by half on 55 scores in bfloat16
+    and faster by a quarter on 384, where the float32 numbers no longer fit into the cache.
+    """
+    if scores.shape[-1] >= LONG_TOKENS:
+        return scores.softmax(-1)
+    return scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
 
 
 def _chunks(spans: Spans, max_scores: int) -> Iterator[tuple[int, int, int]]:
