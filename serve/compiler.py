@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-ffreestanding", "-nostdlib", "-s", "-fno-stack-protector")
-ALIASES = {"amd64": "x86_64", "arm64": "aarch64"}
 COMPILE_S = 120.0
 
 
@@ -41,9 +40,8 @@ def compile_library(source: Path, out: Path, machine: str, flags: Iterable[str] 
 
 
 def this_machine() -> str:
-    """Return the type of this machine as compilers name it."""
-    found = platform.machine().lower()
-    return ALIASES.get(found, found)
+    """Return the type of this machine as Linux and compilers name it."""
+    return platform.machine().lower()
 
 
 def _compiler(machine: str, own: str) -> list[str] | None:

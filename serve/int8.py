@@ -85,10 +85,7 @@ class Int8Linear(Fused):
         return self._finished(self._kernel.finish_added, states, residual.contiguous())
 
     def _finished(self, step: Step, states: Tensor, *beside: Tensor) -> Tensor:
-        if states.dtype != torch.bfloat16 or states.shape != (
-            len(states),
-            self.n_in,
-        ):  # the kernel reads memory unasked
+        if states.dtype != torch.bfloat16 or states.shape != (len(states), self.n_in):  # the kernel does not look
             raise ValueError(
                 f"got states {states.dtype} {tuple(states.shape)}, expected bfloat16 [tokens, {self.n_in}]"
             )

@@ -28,9 +28,7 @@ Quantize = Callable[[nn.Linear], nn.Module]
 FP8_CAPABILITY = (8, 9)
 INT4_CAPABILITY = (8, 0)
 INT4_GROUPS = (128, 64, 32)  # weights of one scale; the largest that divides the layer's input
-SIDE_BY_SIDE: frozenset[Quantization] = frozenset(
-    {"none", "onednn-int8"}
-)  # bitsandbytes' layers change in their first pass
+SIDE_BY_SIDE: frozenset[Quantization] = frozenset({"none", "onednn-int8"})  # others may change in their first pass
 ROWS_AT_ONCE = 32_768  # of an embedding, while it is quantised or multiplied
 
 
@@ -58,9 +56,9 @@ def quantized(parts: Parts, model: Model, device: torch.device) -> Parts:
 def check_runnable(kind: Quantization, dtype: torch.dtype, device: torch.device) -> None:
     """Raise CheckpointError when this device, dtype or installation cannot run a quantisation."""
     if kind == "onednn-int8":
+        _check_bfloat16(kind, dtype)
         if lacking := int8_lacks(device):
             raise CheckpointError(f"quantization {kind} {lacking}")
-        _check_bfloat16(kind, dtype)
         return
     package = "bitsandbytes" if kind.startswith("bnb") else "torchao"
     if find_spec(package) is None:

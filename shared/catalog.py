@@ -30,9 +30,8 @@ HeadTask = Literal[
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8", "onednn-int8"]
 AttnImplementation = Literal["auto", "eager", "sdpa", "flash_attention_2"]
-BFLOAT16_ONLY: frozenset[Quantization] = frozenset(
-    {"torchao-int4", "torchao-fp8", "onednn-int8"}
-)  # what their kernels compute in
+# what their kernels compute in
+BFLOAT16_ONLY: frozenset[Quantization] = frozenset({"torchao-int4", "torchao-fp8", "onednn-int8"})
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
