@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor
 
+from serve.cpu_attention import kernel_attention
 from serve.pack import Pack, Spans
 from serve.trace import Trace
 from serve.weights import CheckpointError
@@ -175,7 +176,9 @@ def attention_for(device: torch.device, dtype: torch.dtype, head_width: int, ask
         raise CheckpointError(f"attn_implementation flash_attention_2 cannot run: {lacking}")
     if not lacking:
         return attend_varlen
-    return attend_products if device.type == "cpu" and dtype == torch.bfloat16 else attend_runs
+    if device.type != "cpu" or dtype != torch.bfloat16:
+        return attend_runs
+    return kernel_attention(head_width) or attend_products
 
 
 def flash_lacks(device: torch.device, dtype: torch.dtype, head_width: int) -> str:

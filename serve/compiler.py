@@ -6,6 +6,7 @@ for. Must not know what it compiles.
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import shutil
 import subprocess
@@ -37,6 +38,16 @@ def compile_library(source: Path, out: Path, machine: str, flags: Iterable[str] 
     if done.returncode != 0:
         raise RuntimeError(f"{source.name} could not be compiled:\n{done.stderr.strip()}")
     return True
+
+
+def load_compiled(source: Path, machine: str, flags: Iterable[str]) -> ctypes.CDLL | None:
+    """Compile one C source for this process alone, under a second, and load it; None without a compiler.
+
+    Raises RuntimeError as `compile_library` does, OSError where what was made does not load.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{source.stem}.so"
+        return ctypes.CDLL(str(path)) if compile_library(source, path, machine, flags) else None  # outlives its file
 
 
 def this_machine() -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from serve.compiler import compile_library, this_machine
+from serve.compiler import load_compiled, this_machine
 from serve.dense import USUAL_TOKENS, Activate, Fused
 from serve.weights import CheckpointError
 
@@ -38,9 +37,7 @@ Step = Callable[..., None]
 class Kernel:
     """The functions of native/int8.c by ctypes; calls run without the interpreter's lock."""
 
-    def __init__(self, path: Path) -> None:
-        """Load a shared library. Raises OSError when it is not this machine's."""
-        library = ctypes.CDLL(str(path))
+    def __init__(self, library: ctypes.CDLL) -> None:
         self.quantize = _step(library, "glossa_quantize", n_arrays=3)
         self.finish = _step(library, "glossa_finish", n_arrays=3)
         self.finish_gelu = _step(library, "glossa_finish_gelu", n_arrays=3)
@@ -121,16 +118,13 @@ def onednn_int8(layer: nn.Linear) -> nn.Module:
 @cache
 def load_kernel() -> Kernel:
     """Compile native/int8.c for this process, under a second, and load it. Raises CheckpointError where it cannot."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "int8.so"
-        try:
-            if not compile_library(SOURCE, path, MACHINE, FLAGS):
-                raise CheckpointError(
-                    "onednn-int8 found no C compiler, expected ziglang (pip install) or cc on the path"
-                )
-            return Kernel(path)  # stays loaded when its file is gone
-        except (RuntimeError, OSError) as failure:
-            raise CheckpointError(f"onednn-int8 has no kernel: {failure}") from failure
+    try:
+        library = load_compiled(SOURCE, MACHINE, FLAGS)
+    except (RuntimeError, OSError) as failure:
+        raise CheckpointError(f"onednn-int8 has no kernel: {failure}") from failure
+    if library is None:
+        raise CheckpointError("onednn-int8 found no C compiler, expected ziglang (pip install) or cc on the path")
+    return Kernel(library)
 
 
 def _step(library: ctypes.CDLL, name: str, *, n_arrays: int) -> Step:

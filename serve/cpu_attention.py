@@ -1,0 +1,95 @@
+"""Attention of packed rows in bfloat16 on a CPU, by one call of a kernel of our own (native/attention.c).
+
+A row and a head at a time: its keys and values are laid out once as the processor multiplies them (AVX512-BF16), then
+a few queries meet all keys, take their softmax while the scores are in the nearest cache, and meet all values. torch's
+products would copy queries, keys, values and contexts, and write and read every score four times over.
+Where the kernel cannot run, serve.attention.attend_products does the same in torch. Must not know layers or weights.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from serve.compiler import load_compiled, this_machine
+from serve.pack import Spans
+
+SOURCE = Path(__file__).parent / "native" / "attention.c"
+MACHINE = "x86_64"
+FLAGS = (
+    "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma", "-mprefer-vector-width=512",
+    "-ffp-contract=fast",
+)  # fmt: skip
+WIDTH_STEP = 16  # the kernel takes heads of multiples of it
+ALIGN_BYTES = 64
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelAttention:
+    """The kernel as a serve.attention.Attend. `team`: libgomp's function that runs work on torch's threads, or None."""
+
+    attend: Callable[..., None]
+    scratch_of: Callable[[int, int], int]
+    team: int | None
+
+    def __call__(self, qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - Attend passes it in place
+        """Return the contexts [tokens, heads * head_width] of `qkv` [tokens, 3, heads, head_width], bfloat16."""
+        n_tokens, _, heads, width = qkv.shape
+        if qkv.dtype != torch.bfloat16 or width % WIDTH_STEP or sum(spans.lengths) != n_tokens:
+            raise ValueError(
+                f"got states {qkv.dtype} {tuple(qkv.shape)} of {sum(spans.lengths)} tokens,"
+                f" expected bfloat16 and heads of a multiple of {WIDTH_STEP}"
+            )
+        qkv, contexts = qkv.contiguous(), qkv.new_empty(n_tokens, heads * width)
+        n_threads = torch.get_num_threads() if self.team else 1
+        scratch_bytes = self.scratch_of(max(spans.lengths), width)
+        scratch = torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
+        aligned = -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES
+        self.attend(
+            qkv.data_ptr(), contexts.data_ptr(), spans.bounds.data_ptr(), aligned, self.team,
+            len(spans.lengths), heads, width, scratch_bytes, int(causal), n_threads, scale,
+        )  # fmt: skip
+        return contexts
+
+
+def kernel_attention(head_width: int, source: Path = SOURCE) -> KernelAttention | None:
+    """Return the kernel for heads of this width in bfloat16; None where this machine or its compiler cannot have it."""
+    return _load(source) if head_width % WIDTH_STEP == 0 and _is_bfloat16_processor() else None
+
+
+def _is_bfloat16_processor() -> bool:
+    has = torch.cpu._is_avx512_bf16_supported  # noqa: SLF001 - torch has no other name for it
+    return platform.system() == "Linux" and this_machine() == MACHINE and bool(has())
+
+
+@cache
+def _load(source: Path) -> KernelAttention | None:
+    """Compile the kernel for this process, under a second; None, and a warning that says why, where that fails."""
+    try:
+        library = load_compiled(source, MACHINE, FLAGS)
+    except (RuntimeError, OSError) as failure:
+        logger.warning("attention runs in torch, slower: its kernel could not be made: %s", failure)
+        return None
+    if library is None:
+        logger.warning("attention runs in torch, slower: found no C compiler, expected ziglang (pip install) or cc")
+        return None
+    attend, scratch_of = library.glossa_attend, library.glossa_attend_scratch
+    attend.argtypes, attend.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 6 + [ctypes.c_float], None
+    scratch_of.argtypes, scratch_of.restype = [ctypes.c_int64] * 2, ctypes.c_int64
+    return KernelAttention(attend, scratch_of, _torch_team())
+
+
+def _torch_team() -> int | None:
+    """Return the address of GOMP_parallel in the OpenMP library that torch brought; None where it brought another."""
+    process = ctypes.CDLL(None)
+    return ctypes.cast(process.GOMP_parallel, ctypes.c_void_p).value if hasattr(process, "GOMP_parallel") else None
