@@ -7,6 +7,7 @@ cores and short passes costs a third of the throughput (D60). Must not know engi
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,3 +47,14 @@ def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
         together.wait()
         torch.set_num_threads(before)
         yield threads
+
+
+def team_address() -> int:
+    """Return where this process's GOMP_parallel is, by which C runs work on the calling thread's team; 0 without one.
+
+    torch loads its libgomp for all; another OpenMP library before it would only lend threads of its own.
+    """
+    process = ctypes.CDLL(None)
+    if not hasattr(process, "GOMP_parallel"):
+        return 0
+    return ctypes.cast(process.GOMP_parallel, ctypes.c_void_p).value or 0

@@ -9,7 +9,6 @@ Where the kernel cannot run, serve.attention.attend_products does the same in to
 from __future__ import annotations
 
 import ctypes
-import logging
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ import torch
 from torch import Tensor
 
 from serve.compiler import load_compiled, this_machine
+from serve.cores import team_address
 from serve.pack import Spans
+from shared.log import log_event
 
 SOURCE = Path(__file__).parent / "native" / "attention.c"
 MACHINE = "x86_64"
@@ -30,25 +31,30 @@ FLAGS = (
 )  # fmt: skip
 WIDTH_STEP = 16  # the kernel takes heads of multiples of it
 ALIGN_BYTES = 64
-
-logger = logging.getLogger(__name__)
+FEATURES = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "fma3")  # torch's names of FLAGS
 
 
 @dataclass(frozen=True, slots=True)
 class KernelAttention:
-    """The kernel as a serve.attention.Attend. `team`: libgomp's function that runs work on torch's threads, or None."""
+    """The kernel as a serve.attention.Attend. `team`: see `serve.cores.team_address`."""
 
     attend: Callable[..., None]
     scratch_of: Callable[[int, int], int]
-    team: int | None
+    team: int
 
     def __call__(self, qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - Attend passes it in place
         """Return the contexts [tokens, heads * head_width] of `qkv` [tokens, 3, heads, head_width], bfloat16."""
         n_tokens, _, heads, width = qkv.shape
-        if qkv.dtype != torch.bfloat16 or width % WIDTH_STEP or sum(spans.lengths) != n_tokens:
-            raise ValueError(
-                f"got states {qkv.dtype} {tuple(qkv.shape)} of {sum(spans.lengths)} tokens,"
-                f" expected bfloat16 and heads of a multiple of {WIDTH_STEP}"
+        n_spanned = sum(spans.lengths)
+        if (
+            qkv.dtype != torch.bfloat16
+            or not qkv.is_cpu
+            or qkv.shape != (n_spanned, 3, heads, width)
+            or width % WIDTH_STEP
+        ):
+            raise ValueError(  # the kernel does not look
+                f"got states {qkv.dtype} {tuple(qkv.shape)} on {qkv.device}, expected bfloat16 [{n_spanned}, 3, heads,"
+                f" multiple of {WIDTH_STEP}] on cpu"
             )
         qkv, contexts = qkv.contiguous(), qkv.new_empty(n_tokens, heads * width)
         n_threads = torch.get_num_threads() if self.team else 1
@@ -64,12 +70,18 @@ class KernelAttention:
 
 def kernel_attention(head_width: int, source: Path = SOURCE) -> KernelAttention | None:
     """Return the kernel for heads of this width in bfloat16; None where this machine or its compiler cannot have it."""
-    return _load(source) if head_width % WIDTH_STEP == 0 and _is_bfloat16_processor() else None
+    return _load(source) if head_width % WIDTH_STEP == 0 and is_for_this_machine() else None
 
 
-def _is_bfloat16_processor() -> bool:
-    has = torch.cpu._is_avx512_bf16_supported  # noqa: SLF001 - torch has no other name for it
-    return platform.system() == "Linux" and this_machine() == MACHINE and bool(has())
+def is_for_this_machine() -> bool:
+    """Whether this processor can run the kernel and has no AMX, by which torch's products may be quicker (untried)."""
+    has = torch.cpu.get_capabilities()
+    return (
+        platform.system() == "Linux"
+        and this_machine() == MACHINE
+        and all(has.get(feature) for feature in FEATURES)
+        and not has.get("amx_bf16")
+    )
 
 
 @cache
@@ -78,18 +90,12 @@ def _load(source: Path) -> KernelAttention | None:
     try:
         library = load_compiled(source, MACHINE, FLAGS)
     except (RuntimeError, OSError) as failure:
-        logger.warning("attention runs in torch, slower: its kernel could not be made: %s", failure)
+        log_event("attention-in-torch", level="warning", reason=str(failure))
         return None
     if library is None:
-        logger.warning("attention runs in torch, slower: found no C compiler, expected ziglang (pip install) or cc")
+        log_event("attention-in-torch", level="warning", reason="no C compiler, expected ziglang (pip install) or cc")
         return None
     attend, scratch_of = library.glossa_attend, library.glossa_attend_scratch
     attend.argtypes, attend.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 6 + [ctypes.c_float], None
     scratch_of.argtypes, scratch_of.restype = [ctypes.c_int64] * 2, ctypes.c_int64
-    return KernelAttention(attend, scratch_of, _torch_team())
-
-
-def _torch_team() -> int | None:
-    """Return the address of GOMP_parallel in the OpenMP library that torch brought; None where it brought another."""
-    process = ctypes.CDLL(None)
-    return ctypes.cast(process.GOMP_parallel, ctypes.c_void_p).value if hasattr(process, "GOMP_parallel") else None
+    return KernelAttention(attend, scratch_of, team_address())

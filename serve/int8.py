@@ -20,6 +20,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.compiler import load_compiled, this_machine
+from serve.cores import team_address
 from serve.dense import USUAL_TOKENS, Activate, Fused
 from serve.weights import CheckpointError
 
@@ -31,7 +32,7 @@ FLAGS = (
     "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
 )  # fmt: skip
 
-Step = Callable[..., None]
+Step = Callable[..., None]  # of addresses, rows and width
 
 
 class Kernel:
@@ -128,8 +129,12 @@ def load_kernel() -> Kernel:
 
 
 def _step(library: ctypes.CDLL, name: str, *, n_arrays: int) -> Step:
-    function = getattr(library, name)
-    function.argtypes = [ctypes.c_void_p] * n_arrays + [ctypes.c_int64] * 2
-    function.restype = None
-    made: Step = function
-    return made
+    """Return a function of so many addresses, rows and width, whose work the caller's team shares."""
+    function, team = getattr(library, name), team_address()
+    function.argtypes, function.restype = [ctypes.c_void_p] * (n_arrays + 1) + [ctypes.c_int64] * 3, None
+
+    def step(*given: int) -> None:
+        *arrays, n_rows, width = given
+        function(*arrays, team, n_rows, width, torch.get_num_threads())
+
+    return step

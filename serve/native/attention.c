@@ -3,10 +3,12 @@
  * For each row and head: keys and values are laid out once, then a block of queries meets all keys, takes its softmax
  * while the scores are in cache, and meets all values. States are read where they lie and contexts written where they
  * belong; nothing is copied but keys and values. Scores, sums and contexts are float32, probabilities rounded to bfloat16.
- * A row sees only itself, in an order that its length alone decides. Needs no library, not even libc.
+ * A row sees only itself, in an order that its length alone decides; of a causal row a value that is no number may reach
+ * the few tokens before it that share its block. Needs no library, not even libc.
  */
 #include <immintrin.h>
-#include <stdint.h>
+
+#include "team.h"
 
 #define LANES 16 /* float32 numbers, or pairs of bfloat16, in a register */
 #define PANEL 32 /* columns of a product that are done at a time */
@@ -15,8 +17,6 @@
 
 typedef uint16_t bf16;
 typedef uint32_t pair __attribute__((may_alias)); /* two neighbouring bfloat16 numbers */
-typedef void (*work)(void *);
-typedef void (*parallel)(work, void *, unsigned, unsigned); /* GOMP_parallel */
 
 typedef struct {
     const bf16 *qkv; /* [tokens, 3, heads, width] */
@@ -78,13 +78,14 @@ static inline __attribute__((always_inline)) void mix(int n, const pair *chances
     }
 }
 
-/* 2^x for x <= 0, off by less than 4e-6 of it: 2^whole times a polynomial of the rest, in -1/2 to 1/2. */
+/* 2^x for x <= 0, off by less than 3e-6 of it, 1 at 0: 2^whole times a polynomial of the rest, in -1/2 to 1/2, fitted to
+ * an even error. Of -infinity the rest is NaN and the answer 0, by scalef's own rule. */
 static inline __m512 power_of_2(__m512 x) {
     __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), rest = _mm512_sub_ps(x, whole);
-    __m512 series = _mm512_set1_ps(0.00961812911f);
-    series = _mm512_fmadd_ps(series, rest, _mm512_set1_ps(0.0555041087f));
-    series = _mm512_fmadd_ps(series, rest, _mm512_set1_ps(0.240226507f));
-    series = _mm512_fmadd_ps(series, rest, _mm512_set1_ps(0.693147181f));
+    __m512 series = _mm512_set1_ps(0.00958285f);
+    series = _mm512_fmadd_ps(series, rest, _mm512_set1_ps(0.05590643f));
+    series = _mm512_fmadd_ps(series, rest, _mm512_set1_ps(0.24024099f));
+    series = _mm512_fmadd_ps(series, rest, _mm512_set1_ps(0.69312419f));
     series = _mm512_fmadd_ps(series, rest, _mm512_set1_ps(1.0f));
     return _mm512_scalef_ps(series, whole);
 }
@@ -96,9 +97,9 @@ static inline float soften(const float *scores, bf16 *chances, int64_t n_seen, i
     __m512 highest = _mm512_set1_ps(-__builtin_inff()), sum = _mm512_setzero_ps(), factor = _mm512_set1_ps(scale);
     for (int64_t k = 0; k < n_seen; k += LANES)
         highest = _mm512_mask_max_ps(highest, first_of(n_seen - k), highest, _mm512_load_ps(scores + k));
-    __m512 base = _mm512_mul_ps(_mm512_set1_ps(_mm512_reduce_max_ps(highest)), factor);
+    highest = _mm512_set1_ps(_mm512_reduce_max_ps(highest));
     for (int64_t k = 0; k < n_padded; k += LANES) {
-        __m512 chance = power_of_2(_mm512_fmsub_ps(_mm512_load_ps(scores + k), factor, base));
+        __m512 chance = power_of_2(_mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(scores + k), highest), factor));
         chance = _mm512_maskz_mov_ps(first_of(n_seen - k), chance);
         sum = _mm512_add_ps(sum, chance);
         _mm256_store_si256((__m256i *)(chances + k), (__m256i)_mm512_cvtneps_pbh(chance));
@@ -106,7 +107,7 @@ static inline float soften(const float *scores, bf16 *chances, int64_t n_seen, i
     return 1.0f / _mm512_reduce_add_ps(sum);
 }
 
-/* Turn LANES rows of LANES pairs: columns[j] holds pair j of every row. */
+/* Turn LANES rows of LANES pairs: rows[j] becomes pair j of every row. */
 static inline void turned(__m512i rows[LANES]) {
     __m512i two[LANES], four[LANES];
     for (int i = 0; i < LANES; i += 2) {
@@ -199,9 +200,9 @@ static void attend_head(const job *all, int64_t row, int64_t head, char *scratch
 
 static void attend_some(void *given) {
     job *all = given;
-    char *scratch = all->scratch + __atomic_fetch_add(&all->n_workers, 1, __ATOMIC_RELAXED) * all->scratch_bytes;
+    char *scratch = all->scratch + next_of(&all->n_workers) * all->scratch_bytes;
     int64_t n_parts = all->rows * all->heads, part;
-    while ((part = __atomic_fetch_add(&all->n_begun, 1, __ATOMIC_RELAXED)) < n_parts) {
+    while ((part = next_of(&all->n_begun)) < n_parts) {
         part = n_parts - 1 - part; /* the longest rows come last: begin with them */
         attend_head(all, part / all->heads, part % all->heads, scratch);
     }
@@ -217,8 +218,5 @@ int64_t glossa_attend_scratch(int64_t longest, int64_t width) {
 void glossa_attend(const bf16 *qkv, bf16 *contexts, const int32_t *bounds, char *scratch, parallel team, int64_t rows,
                    int64_t heads, int64_t width, int64_t scratch_bytes, int64_t causal, int64_t n_threads, float scale) {
     job all = {qkv, contexts, bounds, rows, heads, width, scale * 1.44269504f, causal, scratch, scratch_bytes, 0, 0};
-    if (team && n_threads > 1)
-        team(attend_some, &all, (unsigned)n_threads, 0);
-    else
-        attend_some(&all);
+    together(team, n_threads, attend_some, &all);
 }

@@ -1,9 +1,9 @@
 /* The steps around an 8-bit matrix product of Linears, row by row; serve/int8.py says what they are for.
  *
- * bfloat16 in and out, sums in float32. Each function is told of `rows` rows of contiguous arrays. Rows share nothing, so
- * that a token's numbers never depend on its company. Needs no library, not even libc. Must not know the product.
+ * bfloat16 in and out, sums in float32. Each function is told of `rows` rows of contiguous arrays and of the
+ * threads that share them. Rows share nothing else: a token's numbers never depend on its company. Needs no library, not even libc. Must not know the product.
  */
-#include <stdint.h>
+#include "team.h"
 
 typedef uint16_t bf16;
 typedef union {
@@ -38,48 +38,94 @@ static inline float gelu(float x) {
     return x * (0.5f + z * series);
 }
 
-/* `levels` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. */
-void glossa_quantize(const bf16 *restrict states, uint8_t *restrict levels, float *restrict scales,
-                     int64_t rows, int64_t width) {
-    for (int64_t row = 0; row < rows; row++, states += width, levels += width) {
-        uint16_t largest = 0; /* without their signs, bfloat16 numbers stand in the order of their bits */
-        for (int64_t i = 0; i < width; i++) {
-            uint16_t size = states[i] & 0x7fff;
-            largest = size > largest ? size : largest;
-        }
-        float top = widened(largest), scale = top < SMALLEST ? 1.0f : top / LEVELS, inverse = 1.0f / scale;
-        scales[row] = scale;
-        for (int64_t i = 0; i < width; i++)
-            levels[i] = (uint8_t)(int32_t)(widened(states[i]) * inverse + (ZERO_POINT + 0.5f));
+#define ROWS_EACH 8 /* of a part */
+
+typedef struct job job;
+struct job {
+    void (*step)(const job *, int64_t row);
+    bf16 *states; /* [rows, width]: read, or a product that is finished in place */
+    uint8_t *levels; /* [rows, width] */
+    float *scales; /* [rows] */
+    const float *bias; /* [width] */
+    const bf16 *residual; /* [rows, width] */
+    int64_t rows, width, n_begun;
+};
+
+static void quantize_row(const job *all, int64_t row) {
+    const bf16 *restrict states = all->states + row * all->width;
+    uint8_t *restrict levels = all->levels + row * all->width;
+    uint16_t largest = 0; /* without their signs, bfloat16 numbers stand in the order of their bits */
+    for (int64_t i = 0; i < all->width; i++) {
+        uint16_t size = states[i] & 0x7fff;
+        largest = size > largest ? size : largest;
     }
+    float top = widened(largest), scale = top < SMALLEST ? 1.0f : top / LEVELS, inverse = 1.0f / scale;
+    all->scales[row] = scale;
+    for (int64_t i = 0; i < all->width; i++)
+        levels[i] = (uint8_t)(int32_t)(widened(states[i]) * inverse + (ZERO_POINT + 0.5f));
+}
+
+static void finish_row(const job *all, int64_t row) {
+    bf16 *restrict product = all->states + row * all->width;
+    const float *restrict bias = all->bias;
+    float scale = all->scales[row];
+    for (int64_t i = 0; i < all->width; i++)
+        product[i] = rounded(widened(product[i]) * scale + bias[i]);
+}
+
+static void finish_row_gelu(const job *all, int64_t row) {
+    bf16 *restrict product = all->states + row * all->width;
+    const float *restrict bias = all->bias;
+    float scale = all->scales[row];
+    for (int64_t i = 0; i < all->width; i++)
+        product[i] = rounded(gelu(widened(product[i]) * scale + bias[i]));
+}
+
+static void finish_row_added(const job *all, int64_t row) {
+    bf16 *restrict product = all->states + row * all->width;
+    const bf16 *restrict residual = all->residual + row * all->width;
+    const float *restrict bias = all->bias;
+    float scale = all->scales[row];
+    for (int64_t i = 0; i < all->width; i++)
+        product[i] = rounded(widened(product[i]) * scale + bias[i] + widened(residual[i]));
+}
+
+static void step_some(void *given) {
+    job *all = given;
+    for (int64_t first; (first = next_of(&all->n_begun) * ROWS_EACH) < all->rows;)
+        for (int64_t row = first; row < first + ROWS_EACH && row < all->rows; row++)
+            all->step(all, row);
+}
+
+static void run(job all, parallel team, int64_t n_threads) {
+    int64_t n_parts = (all.rows + ROWS_EACH - 1) / ROWS_EACH;
+    together(team, n_threads < n_parts ? n_threads : n_parts, step_some, &all);
+}
+
+/* `levels` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. */
+void glossa_quantize(bf16 *states, uint8_t *levels, float *scales, parallel team, int64_t rows, int64_t width,
+                     int64_t n_threads) {
+    run((job){.step = quantize_row, .states = states, .levels = levels, .scales = scales, .rows = rows, .width = width},
+        team, n_threads);
 }
 
 /* product = product * scale of its row + bias. */
-void glossa_finish(bf16 *restrict product, const float *restrict scales, const float *restrict bias,
-                   int64_t rows, int64_t width) {
-    for (int64_t row = 0; row < rows; row++, product += width) {
-        float scale = scales[row];
-        for (int64_t i = 0; i < width; i++)
-            product[i] = rounded(widened(product[i]) * scale + bias[i]);
-    }
+void glossa_finish(bf16 *product, float *scales, const float *bias, parallel team, int64_t rows, int64_t width,
+                   int64_t n_threads) {
+    run((job){.step = finish_row, .states = product, .scales = scales, .bias = bias, .rows = rows, .width = width}, team,
+        n_threads);
 }
 
 /* product = gelu(product * scale of its row + bias). */
-void glossa_finish_gelu(bf16 *restrict product, const float *restrict scales, const float *restrict bias,
-                        int64_t rows, int64_t width) {
-    for (int64_t row = 0; row < rows; row++, product += width) {
-        float scale = scales[row];
-        for (int64_t i = 0; i < width; i++)
-            product[i] = rounded(gelu(widened(product[i]) * scale + bias[i]));
-    }
+void glossa_finish_gelu(bf16 *product, float *scales, const float *bias, parallel team, int64_t rows, int64_t width,
+                        int64_t n_threads) {
+    run((job){.step = finish_row_gelu, .states = product, .scales = scales, .bias = bias, .rows = rows, .width = width},
+        team, n_threads);
 }
 
 /* product = product * scale of its row + bias + residual. */
-void glossa_finish_added(bf16 *restrict product, const float *restrict scales, const float *restrict bias,
-                         const bf16 *restrict residual, int64_t rows, int64_t width) {
-    for (int64_t row = 0; row < rows; row++, product += width, residual += width) {
-        float scale = scales[row];
-        for (int64_t i = 0; i < width; i++)
-            product[i] = rounded(widened(product[i]) * scale + bias[i] + widened(residual[i]));
-    }
+void glossa_finish_added(bf16 *product, float *scales, const float *bias, const bf16 *residual, parallel team,
+                         int64_t rows, int64_t width, int64_t n_threads) {
+    run((job){.step = finish_row_added, .states = product, .scales = scales, .bias = bias, .residual = residual,
+              .rows = rows, .width = width}, team, n_threads);
 }

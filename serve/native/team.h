@@ -1,0 +1,16 @@
+/* Work that threads share: each comes back for the next part until none is left. */
+#include <stdint.h>
+
+typedef void (*work)(void *);
+typedef void (*parallel)(work, void *, unsigned, unsigned); /* GOMP_parallel: all threads of the caller's team do the work */
+
+/* Run `each` on `n_threads` of the caller's team, or on the caller alone where there is none. */
+static inline void together(parallel team, int64_t n_threads, work each, void *job) {
+    if (team && n_threads > 1)
+        team(each, job, (unsigned)n_threads, 0);
+    else
+        each(job);
+}
+
+/* Which part comes next, of the counter that all threads share. */
+static inline int64_t next_of(int64_t *counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
