@@ -1,4 +1,4 @@
-"""Systems side by side: each in a process of its own, all loaded, asked in turn A B A B.
+"""Systems side by side: each in a process of its own, all loaded, asked in turn A B A B, each round from the next on.
 
 A process that waits uses no core (its threads spin briefly, then sleep), so that turns do not disturb each other.
 Must not know what a system is or does.
@@ -70,7 +70,10 @@ class SystemFailed(RuntimeError):
 def contest(
     systems: Sequence[System], checkpoint: Path, rows: Sequence[Sequence[int]], *, task: str, n_rounds: int, work: Path
 ) -> dict[str, Measured]:
-    """Load all systems, then ask each once a round; return what each did, by name. One that cannot load is left out."""
+    """Load all systems, then ask each once a round; return what each did, by name. One that cannot load is left out.
+
+    Whoever comes first finds the cores as the last left them, so a round begins with the one after the former's first.
+    """
     rates: dict[str, list[float]] = {}
     peaks: dict[str, int] = {}
     with ExitStack() as stack:
@@ -85,7 +88,9 @@ def contest(
             running[system.name] = (process, sum(map(len, chosen)), loaded)
             progress(f"  {system.name}: loaded in {loaded['load_s']:.1f} s")
         for number in range(n_rounds):
-            for name, (process, n_tokens, _) in running.items():
+            names = [*running][number % len(running) :] + [*running][: number % len(running)]
+            for name in names:
+                process, n_tokens, _ = running[name]
                 answer = _ask(process)
                 rates.setdefault(name, []).append(n_tokens / answer["seconds"])
                 peaks[name] = int(answer["peak_bytes"])
