@@ -36,9 +36,15 @@ class Attention:
     def __call__(self, layer: int, qkv: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the contexts [tokens, heads * head_width] of layer `layer` (from 0).
 
-        `qkv` is [tokens, 3, heads, head_width]. The probabilities of rows that ask for them are
-        computed beside the contexts, which stay what they are without.
+        `qkv` is [tokens, 3, heads, head_width]; behind the pack's own tokens may be spare ones, whose contexts are
+        zeros. The probabilities of rows that ask for them are computed beside the contexts, which stay what they are
+        without.
         """
+        n_spare = len(qkv) - len(pack.ids)
+        contexts = self._contexts(layer, qkv[: len(pack.ids)], pack, trace)
+        return F.pad(contexts, (0, 0, 0, n_spare)) if n_spare else contexts
+
+    def _contexts(self, layer: int, qkv: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         if trace is not None:
             trace.see_attention(layer, qkv, self.scale, causal=self.causal)
         for row in pack.begun:

@@ -19,6 +19,7 @@ Activate = Callable[[Tensor], Tensor]
 
 LAYERS = "layers."  # where the Linears of a backbone's layers stand, in every family
 USUAL_TOKENS = 512  # the product for which oneDNN chooses the layout; any other number of tokens is answered too
+MOST_STEP_TOKENS = 16
 PACKED = (torch.float32, torch.bfloat16)
 FUSED: dict[Activate, tuple[str, str]] = {F.gelu: ("gelu", "none"), F.relu: ("relu", "")}
 
@@ -75,6 +76,22 @@ def added(layer: nn.Module, states: Tensor, residual: Tensor) -> Tensor:
     if isinstance(layer, Fused) and residual.dtype == states.dtype:
         return layer.added(states, residual)
     return torch.as_tensor(residual + layer(states))
+
+
+def with_spare(states: Tensor) -> Tensor:
+    """Return states [tokens, width] with rows of zeros behind them on a CPU, up to a number of tokens that comes often.
+
+    oneDNN compiles every product anew for a number of tokens that it has not met lately: 4 ms of any pass of base or
+    mini (D72).
+    """
+    n_spare = often(len(states)) - len(states) if states.is_cpu else 0
+    return F.pad(states, (0, 0, 0, n_spare)) if n_spare else states
+
+
+def often(n_tokens: int) -> int:
+    """Return the next of the numbers of tokens that products are made for: at most a sixteenth more, and at most 15."""
+    step = min(MOST_STEP_TOKENS, max(1, 1 << n_tokens.bit_length() >> 5))
+    return -(-n_tokens // step) * step
 
 
 def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # noqa: ARG001 - other makers read it

@@ -16,7 +16,7 @@ from transformers import XLMConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
-from serve.dense import activated, added
+from serve.dense import activated, added, with_spare
 from serve.families.checks import check_sizes, listed_ids, parse_config
 from serve.families.parts import Parts, embedding_of, norm_of
 from serve.families.xlm_heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
@@ -90,13 +90,14 @@ class Encoder(nn.Module):
         if pack.token_type_ids is not None:
             summed = summed + _where_given(self.words, pack.token_type_ids)
         states = self.norm(summed).to(self.dtype)
+        states = with_spare(states) if trace is None else states
         for number, layer in enumerate(self.layers):
             if trace is not None:
                 trace.see_states(number, states)
             states = layer(states, pack, trace)
         if trace is not None:
             trace.see_states(self.n_layers, states)
-        return torch.as_tensor(states)
+        return torch.as_tensor(states[: len(pack.ids)])
 
 
 def build_encoder(config: XLMConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:

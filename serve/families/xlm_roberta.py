@@ -15,7 +15,7 @@ from transformers import XLMRobertaConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
-from serve.dense import activated, added
+from serve.dense import activated, added, with_spare
 from serve.families.checks import check_sizes, listed_ids, parse_config
 from serve.families.parts import Parts, norm_of
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
@@ -118,13 +118,14 @@ class Encoder(nn.Module):
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's states, in the dtype of the layers."""
         states = self.norm(self.embeddings(pack)).to(self.dtype)
+        states = with_spare(states) if trace is None else states
         for number, layer in enumerate(self.layers):
             if trace is not None:
                 trace.see_states(number, states)
             states = layer(states, pack, trace)
         if trace is not None:
             trace.see_states(self.n_layers, states)
-        return torch.as_tensor(states)
+        return torch.as_tensor(states[: len(pack.ids)])
 
 
 def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaXLConfig
 
-from serve.dense import activated
+from serve.dense import activated, with_spare
 from serve.families.checks import parse_config
 from serve.families.parts import Parts
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
@@ -107,6 +107,7 @@ class Encoder(nn.Module):
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's normalised states, in the dtype of the layers."""
         states = self.embeddings(pack)
+        states = with_spare(states) if trace is None else states
         for number, layer in enumerate(self.layers):
             if trace is not None:
                 trace.see_states(number, states)
@@ -114,7 +115,7 @@ class Encoder(nn.Module):
         states = self.norm(states).to(self.dtype)
         if trace is not None:
             trace.see_states(self.n_layers, states)
-        return torch.as_tensor(states)
+        return torch.as_tensor(states[: len(pack.ids)])
 
 
 def build_encoder(config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:

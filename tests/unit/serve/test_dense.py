@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from serve.dense import Activate, Prepacked, activated, added, can_prepack, linear_of, prepacked_of
+from serve.dense import (
+    Activate,
+    Prepacked,
+    activated,
+    added,
+    can_prepack,
+    linear_of,
+    often,
+    prepacked_of,
+    with_spare,
+)
 
 CPU = torch.device("cpu")
 ROUNDING = {torch.bfloat16: 2**-7, torch.float32: 1e-5}  # relative: two roundings; sums of float32
@@ -93,3 +103,22 @@ def test_float16_and_cuda_are_not_prepacked() -> None:
     """Only float32 and bfloat16 on a CPU lie in oneDNN's layout."""
     assert not can_prepack(CPU, torch.float16)
     assert not can_prepack(torch.device("cuda"), torch.bfloat16)
+
+
+@given(st.integers(1, 5000))
+def test_numbers_of_tokens_come_again(n_tokens: int) -> None:
+    """A pass is made for at most a sixteenth more tokens than it has, of few numbers, sixteen to an octave."""
+    whole = often(n_tokens)
+    assert n_tokens <= whole <= n_tokens + min(15, n_tokens / 16)
+    assert often(whole) == whole
+    assert len({often(n) for n in range(1, 513)}) <= 32 + 16 * 4
+
+
+def test_spare_tokens_are_zeros_behind_the_others() -> None:
+    """States keep their numbers; what is added is zero, and nothing is added to a number that comes often."""
+    states = torch.randn(67, 5)
+    spared = with_spare(states)
+    assert spared.shape == (68, 5)
+    assert torch.equal(spared[:67], states)
+    assert not spared[67:].any()
+    assert with_spare(spared) is spared
