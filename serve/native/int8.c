@@ -1,7 +1,8 @@
 /* The steps around an 8-bit matrix product of Linears, row by row; serve/int8.py says what they are for.
  *
- * bfloat16 in and out, sums in float32. Each function is told of `rows` rows of contiguous arrays and of the
- * threads that share them. Rows share nothing else: a token's numbers never depend on its company. Needs no library, not even libc. Must not know the product.
+ * bfloat16 in and out, sums in float32. Each function is told of `rows` rows of contiguous arrays and of the threads
+ * that share them. Rows share nothing else: a token's numbers never depend on its company. Needs no library, not even
+ * libc. Must not know the product.
  */
 #include "team.h"
 
