@@ -29,7 +29,8 @@ class Loaded:
     """What came of a load. `n_answered` counts every answer, `n_refused` those that are no 200s.
 
     `n_broken` counts connections that failed and answers that took over a minute. `longest_wait_s` is the longest
-    time in the queue that our own answers tell of, -1 where nobody looked.
+    time in the queue that our own answers tell of, -1 where nobody looked. After a lead, `seconds` and `n_answered`
+    are of the time after it, all else of the whole load.
     """
 
     seconds: float
@@ -83,32 +84,40 @@ def drive(
     seconds: float,
     pause_ms: float = 0.0,
     waits: bool = False,
+    lead_s: float = 0.0,
     name: str = "load",
 ) -> Loaded:
     """Send `requests` in turn, over and over, and return what came back.
 
     Each of `connections` sends its next request when it has its answer and a pause of `pause_ms` in the mean
-    (exponential) is over. `waits` reads the queue time out of our own answers. Raises ValueError for a load without
-    bounds, RuntimeError where the client fails.
+    (exponential) is over. `waits` reads the queue time out of our own answers. With `lead_s` the load runs so long
+    before `seconds` begin: from an empty queue, answers of long queues come late, and a batch of 64 in one go.
+    Raises ValueError for a load without bounds or a lead with pauses, RuntimeError where the client fails.
     """
+    if lead_s and pause_ms:
+        raise ValueError(f"got a lead of {lead_s} s and pauses of {pause_ms} ms, at most one of both")
     if not (1 <= connections <= MOST_CONNECTIONS and 0 < seconds <= MOST_SECONDS):
         raise ValueError(f"got {connections} connections for {seconds} s, at most {MOST_CONNECTIONS}, {MOST_SECONDS} s")
     if not is_compiled():
-        figures: dict[str, Any] = slow_load.drive(requests, port, connections, seconds, pause_ms, waits=waits)
+        figures: dict[str, Any] = slow_load.drive(
+            requests, port, connections, seconds, pause_ms, waits=waits, lead_s=lead_s
+        )
         return Loaded(**figures)
     path = work / f"{name}.requests"
     with path.open("wb") as file:
         for request in requests:
             file.write(b"%d\n" % len(request) + request)
     command = [
-        "wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s",
+        "wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds + lead_s))}s",
         "--timeout", f"{ANSWER_S:.0f}s", "--script", str(SCRIPT), f"http://{HOST}:{port}/", "--", str(path),
-        f"{pause_ms:.3f}", "waits" if waits else "none",
+        f"{pause_ms:.3f}", "waits" if waits else "none", f"{lead_s:.3f}",
     ]  # fmt: skip
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 2 * ANSWER_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=lead_s + seconds + 2 * ANSWER_S
+        )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"wrk has not ended after {seconds + 2 * ANSWER_S:.0f} s") from None
+        raise RuntimeError(f"wrk has not ended after {lead_s + seconds + 2 * ANSWER_S:.0f} s") from None
     said = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not said:
         raise RuntimeError(f"wrk ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")

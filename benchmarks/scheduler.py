@@ -94,7 +94,8 @@ class _Loads:
         for name in ("short", "long"):
             alone = self._drive(name, self._classes[name], 1, QUICK_S if self._quick else LONE_S)
             self._note(figures, f"lone {name}", alone)
-        busy = self._drive("busy", self._all, BUSY_CONNECTIONS, QUICK_S if self._quick else BUSY_S, waits=True)
+        busy_s = QUICK_S if self._quick else BUSY_S
+        busy = self._drive("busy", self._all, BUSY_CONNECTIONS, busy_s, waits=True, lead_s=QUICK_S)
         tokens_per_s = tokens_answered(self._all, busy.n_good) / busy.seconds
         figures.note("tokens/s", "all, 64 connections", tokens_per_s)
         self._note(figures, "all, 64 connections", busy)
@@ -127,11 +128,12 @@ class _Loads:
         pause_ms: float = 0.0,
         *,
         waits: bool = False,
+        lead_s: float = 0.0,
     ) -> Loaded:
         requests = [request_of(OURS, question, self._port) for question in questions]
         return drive(
             requests, self._port, self._work,
-            connections=connections, seconds=seconds, pause_ms=pause_ms, waits=waits, name=name,
+            connections=connections, seconds=seconds, pause_ms=pause_ms, waits=waits, lead_s=lead_s, name=name,
         )  # fmt: skip
 
     def _note(self, figures: Figures, system: str, loaded: Loaded) -> None:

@@ -205,7 +205,8 @@ def _measure(
         before = forward_s(port) if served.kind == "ours" and shape == LONE else None
         is_slow = not chosen.quick and (warm.n_good == 0 or warm.p50_ms > SLOW_MS)
         lasting_s = seconds * SLOW_TIMES if is_slow else seconds
-        loaded = drive(requests, port, work, connections=shape.connections, seconds=lasting_s)
+        lead_s = 0.0 if shape.connections == 1 else min(seconds, WARM_UP_S)
+        loaded = drive(requests, port, work, connections=shape.connections, seconds=lasting_s, lead_s=lead_s)
         if before is not None:
             after = forward_s(port)
             passes_ms = (after[0] - before[0]) / max(1, after[1] - before[1]) * 1e3

@@ -24,30 +24,46 @@ class _Seen:
     n_sent: int = 0
     n_refused: int = 0
     n_broken: int = 0
+    n_counted: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     longest_wait_s: float = -1.0
 
 
 def drive(
-    requests: Sequence[bytes], port: int, connections: int, seconds: float, pause_ms: float, *, waits: bool
+    requests: Sequence[bytes],
+    port: int,
+    connections: int,
+    seconds: float,
+    pause_ms: float,
+    *,
+    waits: bool,
+    lead_s: float = 0.0,
 ) -> dict[str, float]:
     """Send requests as `benchmarks.load.drive` does; return the fields of its Loaded."""
-    return asyncio.run(_drive(requests, port, connections, seconds, pause_ms, waits=waits))
+    return asyncio.run(_drive(requests, port, connections, seconds, pause_ms, waits=waits, lead_s=lead_s))
 
 
 async def _drive(
-    requests: Sequence[bytes], port: int, connections: int, seconds: float, pause_ms: float, *, waits: bool
+    requests: Sequence[bytes],
+    port: int,
+    connections: int,
+    seconds: float,
+    pause_ms: float,
+    *,
+    waits: bool,
+    lead_s: float = 0.0,
 ) -> dict[str, float]:
     seen = _Seen()
     began_s = time.perf_counter()
-    ends_s = began_s + seconds
+    counts_from_s = began_s + lead_s
+    ends_s = counts_from_s + seconds
     await asyncio.gather(
-        *(_connection(requests, port, ends_s, pause_ms, seen, waits=waits) for _ in range(connections))
+        *(_connection(requests, port, counts_from_s, ends_s, pause_ms, seen, waits=waits) for _ in range(connections))
     )
     latencies = sorted(seen.latencies_ms) or [0.0]
     return {
-        "seconds": time.perf_counter() - began_s,
-        "n_answered": len(seen.latencies_ms),
+        "seconds": time.perf_counter() - counts_from_s,
+        "n_answered": seen.n_counted,
         "n_refused": seen.n_refused,
         "n_broken": seen.n_broken,
         "p50_ms": latencies[len(latencies) // 2],
@@ -58,7 +74,14 @@ async def _drive(
 
 
 async def _connection(
-    requests: Sequence[bytes], port: int, ends_s: float, pause_ms: float, seen: _Seen, *, waits: bool
+    requests: Sequence[bytes],
+    port: int,
+    counts_from_s: float,
+    ends_s: float,
+    pause_ms: float,
+    seen: _Seen,
+    *,
+    waits: bool,
 ) -> None:
     """Ask one after the other until the time is over."""
     try:
@@ -74,6 +97,7 @@ async def _connection(
             writer.write(requests[seen.n_sent % len(requests)])
             seen.n_sent += 1
             status, body = await asyncio.wait_for(_answer(reader), min(ANSWER_S, max(0.01, ends_s - began_s)))
+            seen.n_counted += time.perf_counter() >= counts_from_s
             seen.latencies_ms.append((time.perf_counter() - began_s) * 1e3)
             seen.n_refused += status != OK
             if waits and (found := re.search(rb'"queue_s":([\d.e-]+)', body)):

@@ -1,9 +1,19 @@
 -- Sends prepared HTTP requests in turn and says in one JSON line what came back.
 -- Arguments: the file of requests ("LENGTH\n" and that many bytes, each), mean milliseconds between an answer and
--- the next request of a connection (0: none), and "waits" to read the longest queue wait out of our answers.
+-- the next request of a connection (0: none), "waits" to read the longest queue wait out of our answers, and the
+-- seconds at the start that do not count. Without pauses each request that is sent after them says that an answer came.
+local ffi = require("ffi")
+ffi.cdef[[ typedef struct { long s; long ns; } glossa_time; int clock_gettime(int clock, glossa_time *time); ]]
+local time = ffi.new("glossa_time")
 local requests, n_sent, pause_ms = {}, 0, 0
+lead_s, counts_from_s, n_counted = 0, 0, 0  -- a thread's own; done() runs in a state that knows none of them
 longest_wait_s = -1
 local threads = {}
+
+local function now_s()
+  ffi.C.clock_gettime(1, time)  -- CLOCK_MONOTONIC
+  return tonumber(time.s) + tonumber(time.ns) / 1e9
+end
 
 function setup(thread)
   table.insert(threads, thread)
@@ -21,11 +31,14 @@ function init(args)
   math.randomseed(7)
   if pause_ms == 0 then delay = nil end
   if args[3] ~= "waits" then response = nil end
+  lead_s = tonumber(args[4])
+  counts_from_s = now_s() + lead_s
 end
 
 function request()
   local chosen = requests[n_sent % #requests + 1]
   n_sent = n_sent + 1
+  if lead_s > 0 and now_s() >= counts_from_s then n_counted = n_counted + 1 end
   return chosen
 end
 
@@ -41,10 +54,14 @@ end
 function done(summary, latency, _)
   local longest = -1
   for _, thread in ipairs(threads) do longest = math.max(longest, thread:get("longest_wait_s")) end
-  local errors = summary.errors
+  local errors, seconds, n_answered = summary.errors, summary.duration / 1e6, summary.requests
+  local thread = threads[1]
+  if thread:get("lead_s") > 0 then
+    seconds, n_answered = now_s() - thread:get("counts_from_s"), thread:get("n_counted")
+  end
   io.write(string.format(
     '{"seconds":%.6f,"n_answered":%d,"n_refused":%d,"n_broken":%d,"p50_ms":%.4f,"p99_ms":%.4f,' ..
     '"max_ms":%.4f,"longest_wait_s":%.6f}\n',
-    summary.duration / 1e6, summary.requests, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
+    seconds, n_answered, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3, longest))
 end

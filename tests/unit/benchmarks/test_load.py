@@ -19,8 +19,10 @@ class _Server(BaseHTTPRequestHandler):
     """Answers 200, or 429 to `bad`; says how long a call waited, as our server does."""
 
     protocol_version = "HTTP/1.1"
+    n_seen = 0
 
     def do_POST(self) -> None:
+        _Server.n_seen += 1
         body = self.rfile.read(int(self.headers["content-length"]))
         self.send_response(429 if body == b"bad" else 200)
         self.send_header("content-length", str(len(ANSWER)))
@@ -61,6 +63,28 @@ def test_the_compiled_client_counts_what_came_back(port: int, tmp_path: Path) ->
     assert loaded.n_broken == 0
     assert abs(loaded.n_answered - 2 * loaded.n_refused) <= 2
     assert loaded.longest_wait_s == 0.25
+
+
+@pytest.mark.parametrize("is_compiled_client", [True, False])
+def test_a_lead_does_not_count(port: int, tmp_path: Path, *, is_compiled_client: bool) -> None:
+    """Of a load of three seconds with a lead of two a third counts."""
+    if is_compiled_client and not is_compiled():
+        pytest.skip("wrk is not installed")
+    requests, before = [http_request("/x", {"a": "b"}, b"good", port)], _Server.n_seen
+    if is_compiled_client:
+        loaded = drive(requests, port, tmp_path, connections=1, seconds=1, lead_s=2.0)
+        seconds, n_counted = loaded.seconds, loaded.n_answered
+    else:
+        seen = slow_load.drive(requests, port, 1, 1.0, 0.0, waits=False, lead_s=2.0)
+        seconds, n_counted = seen["seconds"], seen["n_answered"]
+    assert 0 < n_counted < 0.7 * (_Server.n_seen - before)
+    assert 0 < seconds < 2.0
+
+
+def test_a_lead_has_no_pauses(tmp_path: Path) -> None:
+    """With pauses a request that is sent does not say that an answer has just come."""
+    with pytest.raises(ValueError, match="lead"):
+        drive([b""], 1, tmp_path, connections=1, seconds=1, lead_s=1.0, pause_ms=1.0)
 
 
 @pytest.mark.parametrize(
