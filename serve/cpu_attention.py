@@ -9,7 +9,6 @@ Where the kernel cannot run, serve.attention.attend_products does the same in to
 from __future__ import annotations
 
 import ctypes
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,20 +17,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from serve.compiler import load_compiled, this_machine
+from serve.bf16_kernels import NATIVE, load_kernel
 from serve.cores import team_address
 from serve.pack import Spans
-from shared.log import log_event
 
-SOURCE = Path(__file__).parent / "native" / "attention.c"
-MACHINE = "x86_64"
-FLAGS = (
-    "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma", "-mprefer-vector-width=512",
-    "-ffp-contract=fast",
-)  # fmt: skip
+SOURCE = NATIVE / "attention.c"
 WIDTH_STEP = 16  # the kernel takes heads of multiples of it
 ALIGN_BYTES = 64
-FEATURES = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "fma3")  # torch's names of FLAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +62,13 @@ class KernelAttention:
 
 def kernel_attention(head_width: int, source: Path = SOURCE) -> KernelAttention | None:
     """Return the kernel for heads of this width in bfloat16; None where this machine or its compiler cannot have it."""
-    return _load(source) if head_width % WIDTH_STEP == 0 and is_for_this_machine() else None
-
-
-def is_for_this_machine() -> bool:
-    """Whether this processor can run the kernel and has no AMX, by which torch's products may be quicker (untried)."""
-    has = torch.cpu.get_capabilities()
-    return (
-        platform.system() == "Linux"
-        and this_machine() == MACHINE
-        and all(has.get(feature) for feature in FEATURES)
-        and not has.get("amx_bf16")
-    )
+    return _load(source) if head_width % WIDTH_STEP == 0 else None
 
 
 @cache
 def _load(source: Path) -> KernelAttention | None:
-    """Compile the kernel for this process, under a second; None, and a warning that says why, where that fails."""
-    try:
-        library = load_compiled(source, MACHINE, FLAGS)
-    except (RuntimeError, OSError) as failure:
-        log_event("attention-in-torch", level="warning", reason=str(failure))
-        return None
+    library = load_kernel(source)
     if library is None:
-        log_event("attention-in-torch", level="warning", reason="no C compiler, expected ziglang (pip install) or cc")
         return None
     attend, scratch_of = library.glossa_attend, library.glossa_attend_scratch
     attend.argtypes, attend.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 6 + [ctypes.c_float], None

@@ -25,7 +25,12 @@ FUSED: dict[Activate, tuple[str, str]] = {F.gelu: ("gelu", "none"), F.relu: ("re
 
 
 class Fused(nn.Module, ABC):
-    """A Linear that does the step behind its product in one with it."""
+    """A Linear that does the step behind its product in one with it.
+
+    `any_tokens`: any number of tokens is as good as another; nothing is compiled for it.
+    """
+
+    any_tokens = False
 
     @abstractmethod
     def activated(self, states: Tensor, activate: Activate) -> Tensor:
@@ -82,10 +87,16 @@ def with_spare(states: Tensor) -> Tensor:
     """Return states [tokens, width] with rows of zeros behind them on a CPU, up to a number of tokens that comes often.
 
     oneDNN compiles every product anew for a number of tokens that it has not met lately: 4 ms of any pass of base or
-    mini (D72).
+    mini (D72). For layers of which some product is so compiled (`compiles`).
     """
     n_spare = often(len(states)) - len(states) if states.is_cpu else 0
     return F.pad(states, (0, 0, 0, n_spare)) if n_spare else states
+
+
+def compiles(layers: nn.Module) -> bool:
+    """Whether a product of some Linear in `layers` may be compiled for its number of tokens."""
+    linears = (layer for layer in layers.modules() if isinstance(layer, nn.Linear | Fused))
+    return any(not (isinstance(layer, Fused) and layer.any_tokens) for layer in linears)
 
 
 def often(n_tokens: int) -> int:

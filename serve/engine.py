@@ -18,7 +18,8 @@ from serve.attention import attention_for
 from serve.bounds import Bounds
 from serve.cache import Caching
 from serve.cores import one_core_each
-from serve.dense import can_prepack, linear_of, prepacked_of
+from serve.cpu_products import linear_for
+from serve.dense import linear_of
 from serve.describe import check_tensors, read_config
 from serve.families import FAMILIES, Encoder, Family
 from serve.families.parts import Parts
@@ -172,7 +173,7 @@ def build_engine(
     head_width = config.hidden_size // config.num_attention_heads
     family = FAMILIES[model.family]
     attend = attention_for(device, dtype, head_width, model.attn_implementation)
-    linear = prepacked_of if model.quantization == "none" and can_prepack(device, dtype) else linear_of
+    linear = linear_for(device, dtype) if model.quantization == "none" else linear_of
     parts = quantized(parts or Parts(attend=attend, linear=linear), model, device)
     encoder = family.build_encoder(config, placed, parts)
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}

@@ -16,7 +16,7 @@ from transformers import XLMConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
-from serve.dense import activated, added, with_spare
+from serve.dense import activated, added, compiles, with_spare
 from serve.families.checks import check_sizes, listed_ids, parse_config
 from serve.families.parts import Parts, embedding_of, norm_of
 from serve.families.xlm_heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
@@ -76,6 +76,7 @@ class Encoder(nn.Module):
         scale, shift = _pair("layer_norm_emb", theirs)
         self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(i, config, theirs, parts) for i in range(config.n_layers))
+        self.compiles = compiles(self.layers)
 
     @property
     def n_layers(self) -> int:
@@ -90,7 +91,7 @@ class Encoder(nn.Module):
         if pack.token_type_ids is not None:
             summed = summed + _where_given(self.words, pack.token_type_ids)
         states = self.norm(summed).to(self.dtype)
-        states = with_spare(states) if trace is None else states
+        states = with_spare(states) if self.compiles and trace is None else states
         for number, layer in enumerate(self.layers):
             if trace is not None:
                 trace.see_states(number, states)

@@ -15,7 +15,7 @@ from transformers import XLMRobertaConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
-from serve.dense import activated, added, with_spare
+from serve.dense import activated, added, compiles, with_spare
 from serve.families.checks import check_sizes, listed_ids, parse_config
 from serve.families.parts import Parts, norm_of
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
@@ -104,6 +104,7 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config, tensors, parts)
         self.norm = wide_norm("embeddings.LayerNorm", tensors, config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
+        self.compiles = compiles(self.layers)
 
     @property
     def words(self) -> nn.Module:
@@ -118,7 +119,7 @@ class Encoder(nn.Module):
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's states, in the dtype of the layers."""
         states = self.norm(self.embeddings(pack)).to(self.dtype)
-        states = with_spare(states) if trace is None else states
+        states = with_spare(states) if self.compiles and trace is None else states
         for number, layer in enumerate(self.layers):
             if trace is not None:
                 trace.see_states(number, states)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaXLConfig
 
-from serve.dense import activated, with_spare
+from serve.dense import activated, compiles, with_spare
 from serve.families.checks import parse_config
 from serve.families.parts import Parts
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
@@ -92,6 +92,7 @@ class Encoder(nn.Module):
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
         self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
+        self.compiles = compiles(self.layers)
         self.norm = wide_norm("encoder.LayerNorm", tensors, config.layer_norm_eps)
 
     @property
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's normalised states, in the dtype of the layers."""
         states = self.embeddings(pack)
-        states = with_spare(states) if trace is None else states
+        states = with_spare(states) if self.compiles and trace is None else states
         for number, layer in enumerate(self.layers):
             if trace is not None:
                 trace.see_states(number, states)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from serve.attention import attend_products, attend_runs, attention_for
-from serve.cpu_attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention, is_for_this_machine, kernel_attention
+from serve.bf16_kernels import is_for_this_machine
+from serve.cpu_attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention, kernel_attention
 from serve.pack import lay_out
 
 CPU = torch.device("cpu")
@@ -179,5 +180,5 @@ def test_a_kernel_that_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytes
     assert kernel_attention(64, source) is None
     assert kernel_attention(64, source) is None
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["level"], line["event"]) == ("warning", "attention-in-torch")
+    assert (line["level"], line["event"]) == ("warning", "broken-in-torch")
     assert "broken.c could not be compiled" in line["reason"]

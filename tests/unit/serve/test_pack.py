@@ -10,7 +10,8 @@ from torch import nn
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbeddings
 
 from serve.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen, attention_for
-from serve.cpu_attention import is_for_this_machine, kernel_attention
+from serve.bf16_kernels import is_for_this_machine
+from serve.cpu_attention import kernel_attention
 from serve.families.parts import reference_positions
 from serve.heads import Decoder, MaskedLmHead, Transform
 from serve.pack import lay_out, pack_rows
