@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import torch
 
 from serve.cache import Cache
@@ -89,7 +90,7 @@ def split(call: InferCall) -> list[Row]:
     row is left to `serve.faults`, so that it fails alone.
     """
     lengths = _lengths(call.row_lengths, call.n_tokens, "row_lengths", "tokens")
-    ids = torch.split(_int_tensor(call.input_ids), lengths)
+    ids = _cut(call.input_ids, lengths)
     langs = _beside(call.lang_ids, lengths)
     types, places = _beside(call.token_type_ids, lengths), _beside(call.position_ids, lengths)
     return [
@@ -126,8 +127,8 @@ def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -
     """Pack the results of a call's rows, in order, into its named tensors.
 
     Every row's tensors carry a leading dimension (1, tokens or masks), so packing is one `cat`
-    a name. Raises the first row's error, naming the row: a call is answered whole or not at all. `rows` are
-    what was asked, where several may be sequences of one.
+    a name, and none for a row alone. Raises the first row's error, naming the row: a call is answered whole or not at
+    all. `rows` are what was asked, where several may be sequences of one.
     """
     outputs: list[RowOutput] = []
     for index, result in enumerate(results):
@@ -137,6 +138,8 @@ def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -
                 f"row {number}: {result.message}", hint=result.hint, retry_after_s=result.retry_after_s
             ) from result
         outputs.append(result)
+    if len(outputs) == 1:
+        return {name: _message_tensor(tensor) for name, tensor in outputs[0].items()}
     return {name: _message_tensor(torch.cat([output[name] for output in outputs])) for name in outputs[0]}
 
 
@@ -179,18 +182,26 @@ def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]
 
 def _beside(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.Tensor | None]:
     """Cut ids that stand beside the tokens into rows; None for each row where there are none."""
-    return torch.split(_int_tensor(tensor), list(lengths)) if tensor is not None else [None] * len(lengths)
+    return [None] * len(lengths) if tensor is None else _cut(tensor, lengths)
 
 
-def _int_tensor(tensor: Tensor) -> torch.Tensor:
+def _cut(tensor: Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
+    """Return the ids of each row, views into one buffer. Runs no operator of torch (see `_message_tensor`)."""
     if sys.byteorder != "little":
         raise RuntimeError(f"got a {sys.byteorder}-endian machine, an engine expects a little-endian one")
-    if not tensor.data:
-        return torch.empty(0, dtype=torch.int32)
-    return torch.frombuffer(bytearray(tensor.data), dtype=torch.int32)  # torch refuses read-only buffers
+    ids = np.frombuffer(bytearray(tensor.data), np.int32)  # torch refuses read-only buffers
+    return [
+        torch.from_numpy(ids[start : start + length])
+        for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)
+    ]
 
 
 def _message_tensor(tensor: torch.Tensor) -> Tensor:
+    """Return a tensor as a message has it.
+
+    By numpy: on the event loop each operator of torch lets go of the interpreter's lock and waits behind the lanes.
+    """
     datatype, dtype = ("FP32", torch.float32) if tensor.is_floating_point() else ("INT32", torch.int32)
-    flat = tensor.to(dtype).contiguous().view(-1).view(torch.uint8).numpy()
-    return Tensor(datatype, tuple(tensor.shape), memoryview(flat).toreadonly())  # type: ignore[arg-type] # Literal of two strings
+    values = (tensor if tensor.dtype == dtype else tensor.to(dtype)).numpy()
+    flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return Tensor(datatype, tuple(values.shape), memoryview(flat).toreadonly())  # type: ignore[arg-type] # Literal of two strings
