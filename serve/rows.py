@@ -138,9 +138,8 @@ def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -
                 f"row {number}: {result.message}", hint=result.hint, retry_after_s=result.retry_after_s
             ) from result
         outputs.append(result)
-    if len(outputs) == 1:
-        return {name: _message_tensor(tensor) for name, tensor in outputs[0].items()}
-    return {name: _message_tensor(torch.cat([output[name] for output in outputs])) for name in outputs[0]}
+    of_name = {name: [output[name] for output in outputs] for name in outputs[0]}
+    return {name: _message_tensor(torch.cat(parts) if len(parts) > 1 else parts[0]) for name, parts in of_name.items()}
 
 
 def per_token_outputs(call: InferCall, model: Model) -> frozenset[str]:
