@@ -74,7 +74,7 @@ class KernelLinear(Fused):
         self._multiply(
             states.data_ptr(), self._weight.data_ptr(), self._bias.data_ptr(),
             0 if residual is None else residual.data_ptr(), product.data_ptr(), self._team,
-            len(states), self.n_out, self.n_in, step, torch.get_num_threads() if self._team else 1,
+            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
         )  # fmt: skip
         return product
 
@@ -88,8 +88,11 @@ def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:
 
 
 def product_kernel(source: Path = SOURCE) -> Multiply | None:
-    """Return the product of this machine; None where it or its compiler cannot have it."""
-    library = load_kernel(source)
+    """Return the product of this machine; None where it, its compiler or its OpenMP library cannot have it.
+
+    Without torch's own threads it would use one core where oneDNN uses all.
+    """
+    library = load_kernel(source) if team_address() else None
     if library is None:
         return None
     multiply = library.glossa_multiply

@@ -15,6 +15,8 @@
 #define STRIDE 8 /* pairs between two looks at what to fetch next */
 #define LINE_BYTES 64
 #define CHUNK_BYTES (1 << 20) /* of states that meet all weights before the next ones do: they stay in a core's cache */
+#define CHUNK_ROWS 48 /* at least, where chunks are made for threads alone */
+#define PARTS 4 /* at least, for each thread: the last to end keeps the others waiting a fourth at most */
 
 typedef uint16_t bf16;
 typedef uint32_t pair __attribute__((may_alias)); /* two neighbouring bfloat16 numbers */
@@ -93,8 +95,9 @@ static inline __attribute__((always_inline)) void block(int n, const job *all, i
 #pragma GCC unroll 12
     for (int i = 0; i < n; i++) {
         int64_t at = (row + i) * width + panel * PANEL;
-        finish(sums[i][0], all->step, all->residual + at, all->out + at);
-        finish(sums[i][1], all->step, all->residual + at + LANES, all->out + at + LANES);
+        const bf16 *residual = all->step == ADDED ? all->residual + at : all->out;
+        finish(sums[i][0], all->step, residual, all->out + at);
+        finish(sums[i][1], all->step, residual + LANES, all->out + at + LANES);
     }
 }
 
@@ -130,7 +133,10 @@ static void multiply_some(void *given) {
  * `team` runs the work on `n_threads`, or is null. */
 void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, bf16 *out,
                      parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
-    int64_t n_chunks = (rows * n_in * (int64_t)sizeof(bf16) + CHUNK_BYTES - 1) / CHUNK_BYTES;
-    job all = {states, weight, bias, residual, out, rows, n_out / PANEL, n_in / 2, step, n_chunks > rows ? rows : n_chunks, n_threads, 0};
+    int64_t n_panels = n_out / PANEL, n_chunks = (rows * n_in * (int64_t)sizeof(bf16) + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    int64_t n_wanted = (PARTS * n_threads + n_panels - 1) / n_panels, n_most = rows / CHUNK_ROWS;
+    n_wanted = n_wanted < n_most ? n_wanted : n_most;
+    n_chunks = n_chunks > rows ? rows : n_chunks > n_wanted ? n_chunks : n_wanted;
+    job all = {states, weight, bias, residual, out, rows, n_panels, n_in / 2, step, n_chunks, n_threads, 0};
     together(team, n_threads, multiply_some, &all);
 }

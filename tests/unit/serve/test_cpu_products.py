@@ -60,9 +60,15 @@ def test_a_product_is_the_product(n_tokens: int, n_in: int, n_out: int, seed: in
 
 @kernel_runs_here
 def test_many_tokens_too() -> None:
-    """More states than a core's cache holds meet the weights in several turns."""
-    weight, states = drawn(32, 1024), drawn(2000, 1024, seed=1)
-    assert_near(linear(weight)(states), F.linear(states.double(), weight.double()))
+    """More states than a core's cache holds, or than one thread is to have, meet the weights in several turns."""
+    weight, states, before = drawn(32, 1024), drawn(2000, 1024, seed=1), torch.get_num_threads()
+    found = linear(weight)(states)
+    assert_near(found, F.linear(states.double(), weight.double()))
+    torch.set_num_threads(4)
+    try:
+        assert torch.equal(linear(weight)(states), found)
+    finally:
+        torch.set_num_threads(before)
 
 
 @kernel_runs_here
