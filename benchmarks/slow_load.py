@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 HOST = "127.0.0.1"
 OK = 200
@@ -40,26 +41,15 @@ def drive(
     lead_s: float = 0.0,
 ) -> dict[str, float]:
     """Send requests as `benchmarks.load.drive` does; return the fields of its Loaded."""
-    return asyncio.run(_drive(requests, port, connections, seconds, pause_ms, waits=waits, lead_s=lead_s))
-
-
-async def _drive(
-    requests: Sequence[bytes],
-    port: int,
-    connections: int,
-    seconds: float,
-    pause_ms: float,
-    *,
-    waits: bool,
-    lead_s: float = 0.0,
-) -> dict[str, float]:
     seen = _Seen()
-    began_s = time.perf_counter()
-    counts_from_s = began_s + lead_s
+    counts_from_s = time.perf_counter() + lead_s
     ends_s = counts_from_s + seconds
-    await asyncio.gather(
-        *(_connection(requests, port, counts_from_s, ends_s, pause_ms, seen, waits=waits) for _ in range(connections))
-    )
+
+    async def all_connections() -> None:
+        one = partial(_connection, requests, port, counts_from_s, ends_s, pause_ms, seen, waits=waits)
+        await asyncio.gather(*(one() for _ in range(connections)))
+
+    asyncio.run(all_connections())
     latencies = sorted(seen.latencies_ms) or [0.0]
     return {
         "seconds": time.perf_counter() - counts_from_s,

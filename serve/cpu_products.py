@@ -19,14 +19,13 @@ from torch import Tensor, nn
 
 from serve.bf16_kernels import NATIVE, load_kernel
 from serve.cores import team_address
-from serve.dense import LAYERS, Activate, Fused, can_prepack, linear_of, prepacked_of
+from serve.dense import LAYERS, Activate, Fused, MakeLinear, can_prepack, linear_of, prepacked_of
 
 SOURCE = NATIVE / "products.c"
 PANEL, INPUTS = 32, 16  # outputs are a multiple of one, inputs of the other
 PLAIN, GELU, RELU, ADDED = range(4)  # the steps, as products.c numbers them
 STEPS: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
 
-MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]
 Multiply = Callable[..., None]
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 Activate = Callable[[Tensor], Tensor]
+MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]  # of a name, a weight [out, in] and a bias [out]
 
 LAYERS = "layers."  # where the Linears of a backbone's layers stand, in every family
 USUAL_TOKENS = 512  # the product for which oneDNN chooses the layout; any other number of tokens is answered too

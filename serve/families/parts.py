@@ -13,10 +13,9 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.attention import Attend, attend_runs
-from serve.dense import Activate, linear_of
+from serve.dense import Activate, MakeLinear, linear_of
 from serve.pack import Spans
 
-MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]
 MakeEmbedding = Callable[[str, Tensor], nn.Module]
 MakeTied = Callable[[str, nn.Module, Tensor | None], nn.Module]
 
