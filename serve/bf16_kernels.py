@@ -1,12 +1,15 @@
-"""What our kernels for bfloat16 on CPUs need (AVX512-BF16), and how a replica comes to them.
+"""What our kernels for bfloat16 on CPUs need of a processor, and how a replica comes to them.
 
-Where one cannot be, torch does the same, more slowly. Must not know what a kernel does.
+They are written for sixteen numbers at a time (native/wide.h): by AVX512-BF16, or by AVX2 on processors of which torch
+has no product of bfloat16 but one a hundred times slower. Where none can be, torch does the same.
+Must not know what a kernel does.
 """
 
 from __future__ import annotations
 
 import ctypes
 import platform
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,35 +20,58 @@ from shared.log import log_event
 
 NATIVE = Path(__file__).parent / "native"
 MACHINE = "x86_64"
-FLAGS = (
-    "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma", "-mprefer-vector-width=512",
-    "-ffp-contract=fast",
-)  # fmt: skip
-FEATURES = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "fma3")  # torch's names of FLAGS
 
 
-def is_for_this_machine() -> bool:
-    """Whether this processor can run the kernels and has no AMX, by which torch's products may be quicker (untried)."""
-    has = torch.cpu.get_capabilities()
-    return (
-        platform.system() == "Linux"
-        and this_machine() == MACHINE
-        and all(has.get(feature) for feature in FEATURES)
-        and not has.get("amx_bf16")
-    )
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to compile the kernels: `flags` for the compiler, `features` as torch names what they ask for."""
+
+    name: str
+    flags: tuple[str, ...]
+    features: frozenset[str]
+
+    def runs_here(self) -> bool:
+        """Whether this processor has what it needs."""
+        has = torch.cpu.get_capabilities()
+        is_x86 = platform.system() == "Linux" and this_machine() == MACHINE
+        return is_x86 and all(has.get(feature) for feature in self.features)
+
+
+WIDE = Variant(
+    "avx512-bf16",
+    ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma", "-mprefer-vector-width=512"),
+    frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "fma3"}),
+)
+HALVES = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
+VARIANTS = (WIDE, HALVES)
+CONTRACT = "-ffp-contract=fast"
+
+
+def variant_here() -> Variant | None:
+    """Return the variant that is quicker here than torch; None where torch's products are, or none can run.
+
+    With AMX torch's may be (untried), and with AVX512 alone oneDNN has its own.
+    """
+    if WIDE.runs_here():
+        return None if torch.cpu.get_capabilities().get("amx_bf16") else WIDE
+    return HALVES if HALVES.runs_here() and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else None  # noqa: SLF001 - torch has no other name for it
+
+
+def kernel_here(source: Path) -> ctypes.CDLL | None:
+    """Return a kernel in the variant that is quicker here than torch, compiled for this process; None without one."""
+    variant = variant_here()
+    return None if variant is None else load_kernel(source, variant)
 
 
 @cache
-def load_kernel(source: Path) -> ctypes.CDLL | None:
-    """Compile a kernel for this process, under a second; None where the machine cannot run it or a compiler fails.
+def load_kernel(source: Path, variant: Variant) -> ctypes.CDLL | None:
+    """Compile a kernel for this process, about a second; None where the compiler fails.
 
-    The log says which and why where the compiler fails: `attention-in-torch` of attention.c.
+    The log says which and why: `attention-in-torch` of attention.c.
     """
-    if not is_for_this_machine():
-        return None
     event = f"{source.stem}-in-torch"
     try:
-        library = load_compiled(source, MACHINE, FLAGS)
+        library = load_compiled(source, MACHINE, (*variant.flags, CONTRACT))
     except (RuntimeError, OSError) as failure:
         log_event(event, level="warning", reason=str(failure))
         return None

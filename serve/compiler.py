@@ -32,7 +32,9 @@ def compile_library(source: Path, out: Path, machine: str, flags: Iterable[str] 
         caches = [f"{name}={cache}" for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")]
         command = ["env", *caches, *compiler, *FLAGS, *flags, "-o", str(out), str(source)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMPILE_S)
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=COMPILE_S
+            )
         except subprocess.TimeoutExpired as late:
             raise RuntimeError(f"{source.name} was not compiled in {COMPILE_S:g} s by {compiler[0]}") from late
     if done.returncode != 0:

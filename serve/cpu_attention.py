@@ -1,6 +1,6 @@
 """Attention of packed rows in bfloat16 on a CPU, by one call of a kernel of our own (native/attention.c).
 
-A row and a head at a time: its keys and values are laid out once as the processor multiplies them (AVX512-BF16), then
+A row and a head at a time: its keys and values are laid out once as the processor multiplies them, then
 a few queries meet all keys, take their softmax while the scores are in the nearest cache, and meet all values. torch's
 products would copy queries, keys, values and contexts, and write and read every score four times over.
 Where the kernel cannot run, serve.attention.attend_products does the same in torch. Must not know layers or weights.
@@ -12,12 +12,11 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from serve.bf16_kernels import NATIVE, load_kernel
+from serve.bf16_kernels import NATIVE, kernel_here
 from serve.cores import team_address
 from serve.pack import Spans
 
@@ -60,16 +59,15 @@ class KernelAttention:
         return contexts
 
 
-def kernel_attention(head_width: int, source: Path = SOURCE) -> KernelAttention | None:
+def kernel_attention(head_width: int) -> KernelAttention | None:
     """Return the kernel for heads of this width in bfloat16; None where this machine or its compiler cannot have it."""
-    return _load(source) if head_width % WIDTH_STEP == 0 else None
+    library = kernel_here(SOURCE) if head_width % WIDTH_STEP == 0 else None
+    return None if library is None else attention_of(library)
 
 
 @cache
-def _load(source: Path) -> KernelAttention | None:
-    library = load_kernel(source)
-    if library is None:
-        return None
+def attention_of(library: ctypes.CDLL) -> KernelAttention:
+    """Return the attention of the compiled kernel."""
     attend, scratch_of = library.glossa_attend, library.glossa_attend_scratch
     attend.argtypes, attend.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 6 + [ctypes.c_float], None
     scratch_of.argtypes, scratch_of.restype = [ctypes.c_int64] * 2, ctypes.c_int64

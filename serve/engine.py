@@ -28,6 +28,7 @@ from serve.generation import Rules, Step, with_cache
 from serve.heads import Head, NextTokenHead
 from serve.lanes import divides, parts_of
 from serve.next_token import continue_rows
+from serve.norms import norm_for
 from serve.pack import Pack, pack_rows
 from serve.quantize import SIDE_BY_SIDE, quantized
 from serve.rows import Row, RowOutput, RowResult, join, split
@@ -174,7 +175,7 @@ def build_engine(
     family = FAMILIES[model.family]
     attend = attention_for(device, dtype, head_width, model.attn_implementation)
     linear = linear_for(device, dtype) if model.quantization == "none" else linear_of
-    parts = quantized(parts or Parts(attend=attend, linear=linear), model, device)
+    parts = quantized(parts or Parts(attend=attend, linear=linear, norm=norm_for(device, dtype)), model, device)
     encoder = family.build_encoder(config, placed, parts)
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)

@@ -6,6 +6,7 @@ runs the forward pass.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -181,7 +182,11 @@ def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]
 
 def _beside(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.Tensor | None]:
     """Cut ids that stand beside the tokens into rows; None for each row where there are none."""
-    return [None] * len(lengths) if tensor is None else _cut(tensor, lengths)
+    if tensor is None:
+        return [None] * len(lengths)
+    if (n_ids := math.prod(tensor.shape)) != sum(lengths):
+        raise Unprocessable(f"got {n_ids} ids beside {sum(lengths)} tokens, expected one for each")
+    return _cut(tensor, lengths)
 
 
 def _cut(tensor: Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:

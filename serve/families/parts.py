@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from serve.attention import Attend, attend_runs
 from serve.dense import Activate, MakeLinear, linear_of
+from serve.norms import MakeNorm, norm_of
 from serve.pack import Spans
 
 MakeEmbedding = Callable[[str, Tensor], nn.Module]
@@ -44,14 +45,6 @@ def tied_of(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
     return linear_of(name, words.get_parameter("weight").detach(), bias)
 
 
-def norm_of(weight: Tensor, bias: Tensor, eps: float) -> nn.LayerNorm:
-    """Make a LayerNorm that keeps `weight` and `bias` [width] as they are."""
-    with torch.device("meta"):
-        norm = nn.LayerNorm(weight.shape[0], eps=eps)
-    norm.load_state_dict({"weight": weight, "bias": bias}, assign=True)
-    return norm.requires_grad_(requires_grad=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What encoders and heads are made with.
@@ -59,7 +52,7 @@ class Parts:
     `attend` is the attention within rows, `positions` counts position ids (families that count them
     from the ids), `activate` is the feed-forward activation of families whose checkpoints have no choice.
     `linear`, `embedding` and `tied` make every Linear, every word embedding, and every decoder that
-    shares the word embedding's weight.
+    shares the word embedding's weight; `norm` makes the LayerNorms of post-norm layers.
     """
 
     attend: Attend = attend_runs
@@ -68,3 +61,4 @@ class Parts:
     linear: MakeLinear = linear_of
     embedding: MakeEmbedding = embedding_of
     tied: MakeTied = tied_of
+    norm: MakeNorm = norm_of

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from serve import heads
 from serve.families.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
-from serve.families.parts import Parts, norm_of
+from serve.families.parts import Parts
+from serve.norms import norm_of
 from shared.catalog import Head
 
 BACKBONE = "roberta."

@@ -16,11 +16,12 @@ from transformers import XLMConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
-from serve.dense import activated, added, compiles, with_spare
 from serve.families.checks import check_sizes, listed_ids, parse_config
-from serve.families.parts import Parts, embedding_of, norm_of
+from serve.families.parts import Parts, embedding_of
+from serve.families.post_norm import PostNormLayers, PostNormShape, PostNormTensors
 from serve.families.xlm_heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
 from serve.generation import Rules
+from serve.norms import norm_of
 from serve.pack import ABSENT, Pack
 from serve.trace import Trace
 from serve.weights import CheckpointError
@@ -33,29 +34,6 @@ PREFIX = "transformer."
 PLACES = "position_embeddings.weight"
 LANGS = "lang_embeddings.weight"
 UNUSED = ("position_ids", LANGS)  # a language table that the configuration says not to read
-
-
-class Layer(nn.Module):
-    """One post-norm transformer layer on packed states [tokens, width]; queries, keys and values in one product."""
-
-    def __init__(self, index: int, config: XLMConfig, theirs: Mapping[str, Tensor], parts: Parts) -> None:
-        super().__init__()
-        self.index, self.n_heads = index, config.n_heads
-        self.attention = Attention(parts.attend, float((config.emb_dim // config.n_heads) ** -0.5), config.causal)
-        self.activate = parts.activate if config.gelu_activation else F.relu
-        self.qkv = parts.linear(f"layers.{index}.qkv", *_fused_qkv(index, theirs))
-        self.mix = parts.linear(f"layers.{index}.mix", *_pair(f"attentions.{index}.out_lin", theirs))
-        self.mix_norm = norm_of(*_pair(f"layer_norm1.{index}", theirs), config.layer_norm_eps)
-        self.up = parts.linear(f"layers.{index}.up", *_pair(f"ffns.{index}.lin1", theirs))
-        self.down = parts.linear(f"layers.{index}.down", *_pair(f"ffns.{index}.lin2", theirs))
-        self.down_norm = norm_of(*_pair(f"layer_norm2.{index}", theirs), config.layer_norm_eps)
-
-    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
-        """Return the states after this layer, [tokens, width]."""
-        qkv = self.qkv(states).view(states.shape[0], 3, self.n_heads, -1)
-        states = self.mix_norm(added(self.mix, self.attention(self.index, qkv, pack, trace), states))
-        inner = activated(self.up, states, self.activate)
-        return torch.as_tensor(self.down_norm(added(self.down, inner, states)))
 
 
 class Encoder(nn.Module):
@@ -75,8 +53,13 @@ class Encoder(nn.Module):
         self.langs = embedding_of("langs", theirs[LANGS].float()) if reads_langs(config) else None
         scale, shift = _pair("layer_norm_emb", theirs)
         self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
-        self.layers = nn.ModuleList(Layer(i, config, theirs, parts) for i in range(config.n_layers))
-        self.compiles = compiles(self.layers)
+        shape = PostNormShape(
+            Attention(parts.attend, float((config.emb_dim // config.n_heads) ** -0.5), config.causal),
+            config.n_heads,
+            parts.activate if config.gelu_activation else F.relu,
+            config.layer_norm_eps,
+        )
+        self.layers = PostNormLayers(shape, [_layer_tensors(i, theirs) for i in range(config.n_layers)], parts)
 
     @property
     def n_layers(self) -> int:
@@ -91,14 +74,7 @@ class Encoder(nn.Module):
         if pack.token_type_ids is not None:
             summed = summed + _where_given(self.words, pack.token_type_ids)
         states = self.norm(summed).to(self.dtype)
-        states = with_spare(states) if self.compiles and trace is None else states
-        for number, layer in enumerate(self.layers):
-            if trace is not None:
-                trace.see_states(number, states)
-            states = layer(states, pack, trace)
-        if trace is not None:
-            trace.see_states(self.n_layers, states)
-        return torch.as_tensor(states[: len(pack.ids)])
+        return torch.as_tensor(self.layers(states, pack, trace))
 
 
 def build_encoder(config: XLMConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
@@ -240,6 +216,18 @@ def _positions(pack: Pack) -> Tensor:
 def _where_given(table: nn.Module, ids: Tensor) -> Tensor:
     """Return the rows float32 [tokens, width] of a table, zeros where the id is ABSENT."""
     return torch.as_tensor(table(ids.clamp(min=0))).float() * (ids != ABSENT)[:, None]
+
+
+def _layer_tensors(index: int, theirs: Mapping[str, Tensor]) -> PostNormTensors:
+    """Return the tensors of one layer."""
+    return PostNormTensors(
+        qkv=_fused_qkv(index, theirs),
+        mix=_pair(f"attentions.{index}.out_lin", theirs),
+        mix_norm=_pair(f"layer_norm1.{index}", theirs),
+        up=_pair(f"ffns.{index}.lin1", theirs),
+        down=_pair(f"ffns.{index}.lin2", theirs),
+        down_norm=_pair(f"layer_norm2.{index}", theirs),
+    )
 
 
 def _fused_qkv(index: int, theirs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMConfig
 
-from serve.families.parts import Parts, norm_of
+from serve.families.parts import Parts
+from serve.norms import norm_of
 from serve.pack import Pack
 from serve.rows import RowOutput
 

@@ -15,11 +15,12 @@ from transformers import XLMRobertaConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
-from serve.dense import activated, added, compiles, with_spare
 from serve.families.checks import check_sizes, listed_ids, parse_config
-from serve.families.parts import Parts, norm_of
+from serve.families.parts import Parts
+from serve.families.post_norm import PostNormLayers, PostNormShape, PostNormTensors
 from serve.families.roberta_heads import build_head, find_heads, head_shapes
 from serve.generation import Rules
+from serve.norms import norm_of
 from serve.pack import ABSENT, Pack
 from serve.trace import Trace
 from serve.weights import CheckpointError
@@ -70,31 +71,6 @@ class Embeddings(nn.Module):
         return torch.as_tensor(sums)
 
 
-class Layer(nn.Module):
-    """One post-norm transformer layer on packed states [tokens, width]; queries, keys and values in one product."""
-
-    def __init__(self, index: int, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
-        super().__init__()
-        theirs, eps = f"encoder.layer.{index}", config.layer_norm_eps
-        self.index = index
-        self.n_heads = config.num_attention_heads
-        self.activate = parts.activate
-        self.attention = attention(config, parts)
-        self.qkv = parts.linear(f"layers.{index}.qkv", *fused_qkv(theirs, tensors))
-        self.mix = parts.linear(f"layers.{index}.mix", *pair(f"{theirs}.attention.output.dense", tensors))
-        self.mix_norm = norm_of(*pair(f"{theirs}.attention.output.LayerNorm", tensors), eps)
-        self.up = parts.linear(f"layers.{index}.up", *pair(f"{theirs}.intermediate.dense", tensors))
-        self.down = parts.linear(f"layers.{index}.down", *pair(f"{theirs}.output.dense", tensors))
-        self.down_norm = norm_of(*pair(f"{theirs}.output.LayerNorm", tensors), eps)
-
-    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
-        """Return the states after this layer, [tokens, width]."""
-        qkv = self.qkv(states).view(states.shape[0], 3, self.n_heads, -1)
-        states = self.mix_norm(added(self.mix, self.attention(self.index, qkv, pack, trace), states))
-        inner = activated(self.up, states, self.activate)
-        return torch.as_tensor(self.down_norm(added(self.down, inner, states)))
-
-
 class Encoder(nn.Module):
     """The backbone: packed ids [tokens] to states [tokens, width]; embeddings are normalised in float32."""
 
@@ -103,8 +79,11 @@ class Encoder(nn.Module):
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
         self.norm = wide_norm("embeddings.LayerNorm", tensors, config.layer_norm_eps)
-        self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
-        self.compiles = compiles(self.layers)
+        shape = PostNormShape(
+            attention(config, parts), config.num_attention_heads, parts.activate, config.layer_norm_eps
+        )
+        layers = [layer_tensors(index, tensors) for index in range(config.num_hidden_layers)]
+        self.layers = PostNormLayers(shape, layers, parts)
 
     @property
     def words(self) -> nn.Module:
@@ -119,14 +98,7 @@ class Encoder(nn.Module):
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's states, in the dtype of the layers."""
         states = self.norm(self.embeddings(pack)).to(self.dtype)
-        states = with_spare(states) if self.compiles and trace is None else states
-        for number, layer in enumerate(self.layers):
-            if trace is not None:
-                trace.see_states(number, states)
-            states = layer(states, pack, trace)
-        if trace is not None:
-            trace.see_states(self.n_layers, states)
-        return torch.as_tensor(states[: len(pack.ids)])
+        return torch.as_tensor(self.layers(states, pack, trace))
 
 
 def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
@@ -222,6 +194,19 @@ def embedding_shapes(config: Any) -> dict[str, tuple[int, ...]]:
         PLACES: (config.max_position_embeddings, config.hidden_size),
         TYPES: (config.type_vocab_size, config.hidden_size),
     }
+
+
+def layer_tensors(index: int, tensors: Mapping[str, Tensor]) -> PostNormTensors:
+    """Return the tensors of one layer."""
+    theirs = f"encoder.layer.{index}"
+    return PostNormTensors(
+        qkv=fused_qkv(theirs, tensors),
+        mix=pair(f"{theirs}.attention.output.dense", tensors),
+        mix_norm=pair(f"{theirs}.attention.output.LayerNorm", tensors),
+        up=pair(f"{theirs}.intermediate.dense", tensors),
+        down=pair(f"{theirs}.output.dense", tensors),
+        down_norm=pair(f"{theirs}.output.LayerNorm", tensors),
+    )
 
 
 def layer_shapes(layer: str, config: Any) -> dict[str, tuple[int, ...]]:

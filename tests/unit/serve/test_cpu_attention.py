@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,17 +12,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from serve.attention import attend_products, attend_runs, attention_for
-from serve.bf16_kernels import is_for_this_machine
-from serve.cpu_attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention, kernel_attention
+from serve.bf16_kernels import Variant
+from serve.cpu_attention import ALIGN_BYTES, SOURCE, WIDTH_STEP, KernelAttention, attention_of, kernel_attention
 from serve.pack import lay_out
+from tests.unit.serve.kernels import each_variant, library_of
 
 CPU = torch.device("cpu")
 ROUNDING = 2**-7  # of bfloat16: states come rounded, probabilities and contexts are rounded once each
 WIDTHS = st.sampled_from((16, 32, 48, 64, 80, 96, 112, 128, 256))
 LENGTHS = st.lists(st.integers(1, 70), min_size=1, max_size=6)
 POISON, GUARD = 0xFF, 64  # bytes of 0xFF are NaN in float32 and bfloat16
-
-kernel_runs_here = pytest.mark.skipif(not is_for_this_machine(), reason="needs AVX512-BF16")
 
 
 def states(lengths: Sequence[int], heads: int, width: int, seed: int = 0) -> Tensor:
@@ -34,78 +31,89 @@ def states(lengths: Sequence[int], heads: int, width: int, seed: int = 0) -> Ten
     return drawn.bfloat16()
 
 
-def kernel() -> KernelAttention:
-    """Return the kernel of this machine, which must have one."""
-    found = kernel_attention(WIDTH_STEP)
-    assert found is not None
-    return found
+def kernel(variant: Variant) -> KernelAttention:
+    """Return the kernel in a variant."""
+    return attention_of(library_of(SOURCE, variant))
 
 
-def assert_exact(qkv: Tensor, lengths: Sequence[int], scale: float, *, causal: bool) -> None:
+def assert_exact(variant: Variant, qkv: Tensor, lengths: Sequence[int], scale: float, *, causal: bool) -> None:
     """Compare the kernel's contexts to float32's: each within the rounding of its values, all within half of theirs."""
     spans = lay_out(lengths, CPU)
-    found, exact = kernel()(qkv, spans, scale, causal).float(), attend_runs(qkv.float(), spans, scale, causal)
+    found, exact = kernel(variant)(qkv, spans, scale, causal).float(), attend_runs(qkv.float(), spans, scale, causal)
     assert float((found - exact).abs().max()) <= ROUNDING * float(qkv[:, 2].abs().max())
     assert float((found - exact).norm() / exact.norm()) < ROUNDING / 2
 
 
-@kernel_runs_here
+@each_variant
 @settings(deadline=None, max_examples=80)
 @given(LENGTHS, st.integers(1, 3), WIDTHS, st.booleans(), st.integers(0, 99))
-def test_contexts_are_those_of_float32(lengths: list[int], heads: int, width: int, causal: bool, seed: int) -> None:  # noqa: FBT001 - hypothesis passes it by place
+def test_contexts_are_those_of_float32(
+    variant: Variant,
+    lengths: list[int],
+    heads: int,
+    width: int,
+    causal: bool,
+    seed: int,  # noqa: FBT001 - hypothesis passes it by place
+) -> None:
     """Each row's contexts are softmax(QK)V in float32 within rounding, both ways or only backwards."""
-    assert_exact(states(lengths, heads, width, seed), lengths, width**-0.5, causal=causal)
+    assert_exact(variant, states(lengths, heads, width, seed), lengths, width**-0.5, causal=causal)
 
 
-@kernel_runs_here
+@each_variant
 @pytest.mark.parametrize("length", [511, 512, 1030])
 @pytest.mark.parametrize("causal", [False, True])
-def test_long_rows_too(length: int, causal: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+def test_long_rows_too(variant: Variant, length: int, causal: bool) -> None:  # noqa: FBT001 - pytest passes it by name
     """Rows as long as a model reads, and longer, stay within rounding."""
-    assert_exact(states([length], 2, 64), [length], 0.125, causal=causal)
+    assert_exact(variant, states([length], 2, 64), [length], 0.125, causal=causal)
 
 
-@kernel_runs_here
-def test_a_token_alone_is_its_value() -> None:
+@each_variant
+def test_a_token_alone_is_its_value(variant: Variant) -> None:
     """The probability of a single key is 1: its value comes through bit for bit."""
     qkv = states([1] * 50, 2, 48) * 37
-    assert torch.equal(kernel()(qkv, lay_out([1] * 50, CPU), 3.0, False), qkv[:, 2].flatten(1))
+    assert torch.equal(kernel(variant)(qkv, lay_out([1] * 50, CPU), 3.0, False), qkv[:, 2].flatten(1))
 
 
-@kernel_runs_here
+@each_variant
 @settings(deadline=None, max_examples=40)
 @given(LENGTHS, WIDTHS, st.booleans(), st.integers(1, 4))
-def test_a_row_has_the_same_bits_in_any_company(lengths: list[int], width: int, causal: bool, n_threads: int) -> None:  # noqa: FBT001 - likewise
+def test_a_row_has_the_same_bits_in_any_company(
+    variant: Variant,
+    lengths: list[int],
+    width: int,
+    causal: bool,
+    n_threads: int,  # noqa: FBT001 - likewise
+) -> None:
     """A row alone and among others, on one thread or several, gets one and the same contexts."""
     qkv, before = states(lengths, 2, width), torch.get_num_threads()
-    alone = [kernel()(row, lay_out([len(row)], CPU), 0.2, causal) for row in torch.split(qkv, lengths)]
+    alone = [kernel(variant)(row, lay_out([len(row)], CPU), 0.2, causal) for row in torch.split(qkv, lengths)]
     torch.set_num_threads(n_threads)
     try:
-        together = kernel()(qkv, lay_out(lengths, CPU), 0.2, causal)
+        together = kernel(variant)(qkv, lay_out(lengths, CPU), 0.2, causal)
     finally:
         torch.set_num_threads(before)
     assert torch.equal(together, torch.cat(alone))
 
 
-@kernel_runs_here
-def test_lanes_attend_side_by_side() -> None:
+@each_variant
+def test_lanes_attend_side_by_side(variant: Variant) -> None:
     """Calls of several threads at once give what each gives alone."""
     lengths = [3, 17, 60]
     asked = [states(lengths, 4, 32, seed) for seed in range(16)]
     spans = lay_out(lengths, CPU)
-    alone = [kernel()(qkv, spans, 0.2, False) for qkv in asked]
+    alone = [kernel(variant)(qkv, spans, 0.2, False) for qkv in asked]
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda qkv: kernel()(qkv, spans, 0.2, False), asked))
+        found = list(threads.map(lambda qkv: kernel(variant)(qkv, spans, 0.2, False), asked))
     assert all(torch.equal(one, other) for one, other in zip(found, alone, strict=True))
 
 
-@kernel_runs_here
+@each_variant
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), WIDTHS, st.booleans())
-def test_it_stays_in_its_memory(lengths: list[int], width: int, causal: bool) -> None:  # noqa: FBT001 - likewise
+def test_it_stays_in_its_memory(variant: Variant, lengths: list[int], width: int, causal: bool) -> None:  # noqa: FBT001 - likewise
     """What lay in the scratch memory does not reach the contexts; behind scratch and contexts nothing is written."""
     qkv, spans, heads = states(lengths, 2, width), lay_out(lengths, CPU), 2
-    own = kernel()
+    own = kernel(variant)
     n_bytes = own.scratch_of(max(lengths), width)
     scratch = torch.full((ALIGN_BYTES + n_bytes + GUARD,), POISON, dtype=torch.uint8)
     offset = -scratch.data_ptr() % ALIGN_BYTES
@@ -121,35 +129,37 @@ def test_it_stays_in_its_memory(lengths: list[int], width: int, causal: bool) ->
     assert (contexts[-GUARD:] == POISON).all()
 
 
-@kernel_runs_here
-def test_a_row_that_is_not_numbers_stays_alone() -> None:
+@each_variant
+def test_a_row_that_is_not_numbers_stays_alone(variant: Variant) -> None:
     """NaN in a row comes out as NaN in that row, and in no other."""
     lengths = [13, 20, 33]
     qkv = states(lengths, 2, 16)
     qkv[14] = torch.nan
-    first, second, third = torch.split(kernel()(qkv, lay_out(lengths, CPU), 0.25, False), lengths)
+    first, second, third = torch.split(kernel(variant)(qkv, lay_out(lengths, CPU), 0.25, False), lengths)
     assert first.isfinite().all()
     assert second.isnan().all()
     assert third.isfinite().all()
 
 
-@kernel_runs_here
+@each_variant
 @pytest.mark.parametrize("size", [0.0, 1e-3, 100.0, 1e4, 1e5, 1e8])
-def test_scores_of_any_size(size: float) -> None:
+def test_scores_of_any_size(variant: Variant, size: float) -> None:
     """Probabilities from equal to all on one key neither overflow nor vanish."""
     qkv = states([40], 2, 16)
     qkv[:, :2] *= size
-    assert_exact(qkv, [40], 0.25, causal=False)
+    assert_exact(variant, qkv, [40], 0.25, causal=False)
 
 
-@kernel_runs_here
-def test_states_of_any_strides_are_read() -> None:
+@each_variant
+def test_states_of_any_strides_are_read(variant: Variant) -> None:
     """A view that skips tokens gives what its copy gives."""
     wide, spans = states([50], 2, 16)[::2], lay_out([25], CPU)
-    assert torch.equal(kernel()(wide, spans, 0.25, False), kernel()(wide.contiguous(), spans, 0.25, False))
+    assert torch.equal(
+        kernel(variant)(wide, spans, 0.25, False), kernel(variant)(wide.contiguous(), spans, 0.25, False)
+    )
 
 
-@kernel_runs_here
+@each_variant
 @pytest.mark.parametrize(
     "qkv",
     [
@@ -160,25 +170,13 @@ def test_states_of_any_strides_are_read() -> None:
         torch.zeros(9, 3, 2, 16, device="meta").bfloat16(),
     ],
 )
-def test_what_it_cannot_read_is_refused(qkv: Tensor) -> None:
+def test_what_it_cannot_read_is_refused(variant: Variant, qkv: Tensor) -> None:
     """Another dtype, width of heads, number of tokens, shape or device is an error before memory is read."""
     with pytest.raises(ValueError, match=r"expected bfloat16 \[9, 3, heads, multiple of 16\] on cpu"):
-        kernel()(qkv, lay_out([9], CPU), 0.25, False)
+        kernel(variant)(qkv, lay_out([9], CPU), 0.25, False)
 
 
 def test_other_heads_attend_in_torch() -> None:
     """Heads of a width that the kernel does not have attend by torch's products."""
     assert kernel_attention(WIDTH_STEP + 4) is None
     assert attention_for(CPU, torch.bfloat16, WIDTH_STEP + 4) is attend_products
-
-
-@kernel_runs_here
-def test_a_kernel_that_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the compiler fails a replica's log says so once, and it attends in torch."""
-    source = tmp_path / "broken.c"
-    source.write_text("not C")
-    assert kernel_attention(64, source) is None
-    assert kernel_attention(64, source) is None
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["level"], line["event"]) == ("warning", "broken-in-torch")
-    assert "broken.c could not be compiled" in line["reason"]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from serve.bf16_kernels import is_for_this_machine
-from serve.cpu_products import ADDED, GELU, PLAIN, KernelLinear, linear_for, product_kernel
+from serve.bf16_kernels import Variant, variant_here
+from serve.cpu_products import ADDED, GELU, PLAIN, SOURCE, KernelLinear, linear_for, product_of
 from serve.dense import Activate, Prepacked, activated, added, can_prepack, compiles, linear_of, prepacked_of
+from tests.unit.serve.kernels import each_variant, library_of
 
 CPU = torch.device("cpu")
 ROUNDING = 2**-8  # of bfloat16, to the nearest
@@ -26,8 +25,6 @@ INPUTS, OUTPUTS = st.sampled_from((16, 48, 64, 272, 1024)), st.sampled_from((32,
 TANH_GELU = partial(F.gelu, approximate="tanh")
 STEPS: list[Activate] = [F.gelu, F.relu, TANH_GELU]
 
-kernel_runs_here = pytest.mark.skipif(not is_for_this_machine(), reason="needs AVX512-BF16")
-
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
     """Draw numbers whose products over the last dimension are near 1."""
@@ -35,11 +32,9 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return (numbers / shape[-1] ** 0.25).bfloat16()
 
 
-def linear(weight: Tensor, bias: Tensor | None = None) -> KernelLinear:
-    """Return the kernel's Linear on this machine, which must have one."""
-    found = product_kernel()
-    assert found is not None
-    return KernelLinear(found, weight, bias)
+def linear(variant: Variant, weight: Tensor, bias: Tensor | None = None) -> KernelLinear:
+    """Return the kernel's Linear in a variant."""
+    return KernelLinear(product_of(library_of(SOURCE, variant)), weight, bias)
 
 
 def assert_near(found: Tensor, exact: Tensor) -> None:
@@ -47,70 +42,76 @@ def assert_near(found: Tensor, exact: Tensor) -> None:
     torch.testing.assert_close(found.double(), exact, rtol=ROUNDING, atol=SUMS)
 
 
-@kernel_runs_here
+@each_variant
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 60), INPUTS, OUTPUTS, st.integers(0, 99))
-def test_a_product_is_the_product(n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
+def test_a_product_is_the_product(variant: Variant, n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
     """Any number of tokens, none too, with bias or without, comes as the float64 product rounded once."""
     weight, bias, states = drawn(n_out, n_in, seed=seed), drawn(n_out), drawn(n_tokens, n_in, seed=seed + 1)
     for own in (bias, None):
         exact = F.linear(states.double(), weight.double(), None if own is None else own.double())
-        assert_near(linear(weight, own)(states), exact)
+        assert_near(linear(variant, weight, own)(states), exact)
 
 
-@kernel_runs_here
-def test_many_tokens_too() -> None:
+@each_variant
+def test_many_tokens_too(variant: Variant) -> None:
     """More states than a core's cache holds, or than one thread is to have, meet the weights in several turns."""
-    weight, states, before = drawn(32, 1024), drawn(2000, 1024, seed=1), torch.get_num_threads()
-    found = linear(weight)(states)
+    weight, states, before = drawn(32, 1024), drawn(2003, 1024, seed=1), torch.get_num_threads()
+    found = linear(variant, weight)(states)
     assert_near(found, F.linear(states.double(), weight.double()))
-    torch.set_num_threads(4)
     try:
-        assert torch.equal(linear(weight)(states), found)
+        for n_threads in (2, 3, 4):
+            torch.set_num_threads(n_threads)
+            assert torch.equal(linear(variant, weight)(states), found)
     finally:
         torch.set_num_threads(before)
 
 
-@kernel_runs_here
+@each_variant
 @pytest.mark.parametrize("activate", STEPS)
-def test_a_step_behind_a_product_is_that_step(activate: Activate) -> None:
+def test_a_step_behind_a_product_is_that_step(variant: Variant, activate: Activate) -> None:
     """GELU, ReLU and one that the kernel does not have come within rounding of the step taken in float64."""
     weight, bias, states = drawn(96, 64), drawn(96), drawn(33, 64, seed=1)
     exact = activate(F.linear(states.double(), weight.double(), bias.double()))
-    found = activated(linear(weight, bias), states, activate)
+    found = activated(linear(variant, weight, bias), states, activate)
     torch.testing.assert_close(found.double(), exact, rtol=2 * ROUNDING, atol=2 * ROUNDING)
 
 
-@kernel_runs_here
-def test_gelu_of_any_size() -> None:
+@each_variant
+def test_gelu_of_any_size(variant: Variant) -> None:
     """GELU is exact within rounding and a millionth from the far left to the far right, and stays finite."""
     sizes = torch.cat([torch.linspace(-12, 12, 4001), torch.tensor([-3e38, -1e30, -200.0, 0.0, 200.0, 1e30, 3e38])])
     states = torch.zeros(len(sizes), 16).bfloat16()
     states[:, 3] = sizes.bfloat16()
     weight = torch.zeros(32, 16).bfloat16()
     weight[5, 3] = 1
-    found, exact = linear(weight).activated(states, F.gelu)[:, 5].double(), F.gelu(states[:, 3].double())
+    found, exact = linear(variant, weight).activated(states, F.gelu)[:, 5].double(), F.gelu(states[:, 3].double())
     torch.testing.assert_close(found, exact, rtol=ROUNDING, atol=1e-6)
 
 
-@kernel_runs_here
-def test_a_residual_is_added_and_stays() -> None:
+@each_variant
+def test_a_residual_is_added_and_stays(variant: Variant) -> None:
     """A residual is added before the one rounding; one of float32 gives a float32 sum."""
     weight, bias, states, before = drawn(64, 48), drawn(64), drawn(33, 48, seed=1), drawn(33, 64, seed=2)
     exact, kept = before.double() + F.linear(states.double(), weight.double(), bias.double()), before.clone()
-    assert_near(added(linear(weight, bias), states, before), exact)
+    found = added(linear(variant, weight, bias), states, before)
+    assert_near(found, exact)
     assert torch.equal(before, kept)
-    wide = added(linear(weight, bias), states, before.float())
+    every_second = torch.stack([before, before], 1).flatten(0, 1)[::2]
+    assert torch.equal(added(linear(variant, weight, bias), states, every_second), found)
+    wide = added(linear(variant, weight, bias), states, before.float())
     assert wide.dtype == torch.float32
     torch.testing.assert_close(wide.double(), exact, rtol=2 * ROUNDING, atol=2 * ROUNDING)
 
 
-@kernel_runs_here
+@each_variant
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 70), INPUTS, OUTPUTS, st.integers(1, 4))
-def test_a_token_has_the_same_bits_in_any_company(n_tokens: int, n_in: int, n_out: int, n_threads: int) -> None:
+def test_a_token_has_the_same_bits_in_any_company(
+    variant: Variant, n_tokens: int, n_in: int, n_out: int, n_threads: int
+) -> None:
     """A token alone and among others, on one thread or several, gets one and the same numbers."""
-    layer, states, before = linear(drawn(n_out, n_in)), drawn(n_tokens, n_in, seed=1), torch.get_num_threads()
+    layer, states, before = linear(variant, drawn(n_out, n_in)), drawn(n_tokens, n_in, seed=1), torch.get_num_threads()
     alone = torch.cat([layer.activated(state, F.gelu) for state in states.split(1)])
     torch.set_num_threads(n_threads)
     try:
@@ -120,23 +121,22 @@ def test_a_token_has_the_same_bits_in_any_company(n_tokens: int, n_in: int, n_ou
     assert torch.equal(together, alone)
 
 
-@kernel_runs_here
-def test_lanes_multiply_side_by_side() -> None:
+@each_variant
+def test_lanes_multiply_side_by_side(variant: Variant) -> None:
     """Calls of several threads at once give what each gives alone."""
-    layer, asked = linear(drawn(96, 64)), [drawn(n, 64, seed=n) for n in range(1, 17)]
+    layer, asked = linear(variant, drawn(96, 64)), [drawn(n, 64, seed=n) for n in range(1, 17)]
     alone = [layer(states) for states in asked]
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(layer, asked))
     assert all(torch.equal(one, other) for one, other in zip(found, alone, strict=True))
 
 
-@kernel_runs_here
+@each_variant
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 40), INPUTS, OUTPUTS, st.sampled_from((PLAIN, GELU, ADDED)))
-def test_it_writes_its_product_alone(n_tokens: int, n_in: int, n_out: int, step: int) -> None:
+def test_it_writes_its_product_alone(variant: Variant, n_tokens: int, n_in: int, n_out: int, step: int) -> None:
     """Every number of the product is written, and none behind it."""
-    multiply = product_kernel()
-    assert multiply is not None
+    multiply = product_of(library_of(SOURCE, variant))
     states, bias, before = drawn(n_tokens, n_in), torch.zeros(n_out), drawn(n_tokens, n_out)
     weight = torch.zeros(n_out // 32, n_in // 2, 32, 2).bfloat16()
     out = torch.full((n_tokens * n_out * 2 + GUARD,), POISON, dtype=torch.uint8)
@@ -149,25 +149,25 @@ def test_it_writes_its_product_alone(n_tokens: int, n_in: int, n_out: int, step:
     assert (out[-GUARD:] == POISON).all()
 
 
-@kernel_runs_here
+@each_variant
 @pytest.mark.parametrize("activate", [F.gelu, F.relu])
-def test_a_token_that_is_not_numbers_stays_alone(activate: Activate) -> None:
+def test_a_token_that_is_not_numbers_stays_alone(variant: Variant, activate: Activate) -> None:
     """NaN in a token comes out as NaN in that token, and in no other."""
     states = drawn(30, 64)
     states[14] = torch.nan
-    found = linear(drawn(32, 64)).activated(states, activate)
+    found = linear(variant, drawn(32, 64)).activated(states, activate)
     assert found[14].isnan().all()
     assert torch.cat([found[:14], found[15:]]).isfinite().all()
 
 
-@kernel_runs_here
-def test_states_of_any_strides_are_read() -> None:
+@each_variant
+def test_states_of_any_strides_are_read(variant: Variant) -> None:
     """A view that skips tokens gives what its copy gives; a weight that is a view too."""
     states, weight = drawn(50, 64)[::2], drawn(64, 32).T
-    assert torch.equal(linear(weight)(states), linear(weight.contiguous())(states.contiguous()))
+    assert torch.equal(linear(variant, weight)(states), linear(variant, weight.contiguous())(states.contiguous()))
 
 
-@kernel_runs_here
+@each_variant
 @pytest.mark.parametrize(
     "states",
     [
@@ -177,26 +177,56 @@ def test_states_of_any_strides_are_read() -> None:
         torch.zeros(9, 64, device="meta").bfloat16(),
     ],
 )
-def test_what_it_cannot_read_is_refused(states: Tensor) -> None:
+def test_what_it_cannot_read_is_refused(variant: Variant, states: Tensor) -> None:
     """Another dtype, width, shape or device is an error before memory is read."""
     with pytest.raises(ValueError, match=r"expected bfloat16 \[tokens, 64\] on cpu"):
-        linear(drawn(32, 64))(states)
+        linear(variant, drawn(32, 64))(states)
 
 
-@kernel_runs_here
-def test_a_residual_of_another_shape_is_refused() -> None:
+@each_variant
+def test_a_residual_of_another_shape_is_refused(variant: Variant) -> None:
     """A residual that is no product's size is an error before memory is read."""
     with pytest.raises(ValueError, match=r"expected bfloat16 \[9, 32\]"):
-        linear(drawn(32, 64)).added(drawn(9, 64), drawn(8, 32))
+        linear(variant, drawn(32, 64)).added(drawn(9, 64), drawn(8, 32))
 
 
-@kernel_runs_here
+@each_variant
+@pytest.mark.parametrize(
+    ("weight", "bias", "said"),
+    [
+        (torch.zeros(32, 16), None, "got a weight torch.float32"),
+        (torch.zeros(48, 16).bfloat16(), None, r"got a weight torch.bfloat16 \(48, 16\)"),
+        (torch.zeros(32, 24).bfloat16(), None, r"got a weight torch.bfloat16 \(32, 24\)"),
+        (torch.zeros(0, 16).bfloat16(), None, r"got a weight torch.bfloat16 \(0, 16\)"),
+        (torch.zeros(32, 16, 1).bfloat16(), None, "got a weight"),
+        (torch.zeros(32, 16).bfloat16(), torch.zeros(5), r"got a bias \(5,\), expected \[32\]"),
+    ],
+)
+def test_weights_that_it_cannot_read_are_refused(
+    variant: Variant, weight: Tensor, bias: Tensor | None, said: str
+) -> None:
+    """A weight of another dtype or size, and a bias of another size, are errors when they are given."""
+    with pytest.raises(ValueError, match=said):
+        linear(variant, weight, bias)
+
+
+@each_variant
+def test_a_linear_keeps_its_own_numbers(variant: Variant) -> None:
+    """A bias and a weight that change afterwards, or are views, change nothing."""
+    weight, bias, states = drawn(32, 16), torch.arange(64.0)[::2], drawn(3, 16)
+    layer = linear(variant, weight, bias)
+    exact = F.linear(states.double(), weight.double(), bias.double())
+    weight.zero_(), bias.zero_()
+    assert_near(layer(states), exact)
+
+
+@pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
 def test_layers_that_fit_are_multiplied_by_the_kernel() -> None:
     """Layers of other sizes, and heads, whose weights others read, are made as without the kernel."""
-    make = linear_for(CPU, torch.bfloat16)
+    make, other = linear_for(CPU, torch.bfloat16), Prepacked if can_prepack(CPU, torch.bfloat16) else nn.Linear
     assert isinstance(make("layers.3.up", drawn(64, 48), None), KernelLinear)
-    assert isinstance(make("layers.3.up", drawn(40, 48), None), Prepacked)
-    assert isinstance(make("layers.3.up", drawn(64, 40), None), Prepacked)
+    assert isinstance(make("layers.3.up", drawn(40, 48), None), other)
+    assert isinstance(make("layers.3.up", drawn(64, 40), None), other)
     assert isinstance(make("heads.topic.dense", drawn(64, 48), None), nn.Linear)
 
 
@@ -207,19 +237,9 @@ def test_other_dtypes_and_devices_are_not_the_kernels() -> None:
     assert linear_for(torch.device("cuda"), torch.bfloat16) is linear_of
 
 
-@kernel_runs_here
-def test_only_other_products_are_compiled_for_their_tokens() -> None:
+@each_variant
+def test_only_other_products_are_compiled_for_their_tokens(variant: Variant) -> None:
     """A backbone of the kernel's Linears needs no usual number of tokens; one other Linear among them does."""
-    own, other = linear(drawn(32, 32)), linear_of("layers.0.up", drawn(32, 32), None)
+    own, other = linear(variant, drawn(32, 32)), linear_of("layers.0.up", drawn(32, 32), None)
     assert not compiles(nn.ModuleList([own, nn.LayerNorm(32)]))
     assert compiles(nn.ModuleList([own, other]))
-
-
-@kernel_runs_here
-def test_a_kernel_that_cannot_be_made_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the compiler fails a replica's log says so, and oneDNN multiplies."""
-    source = tmp_path / "broken.c"
-    source.write_text("not C")
-    assert product_kernel(source) is None
-    line = json.loads(capsys.readouterr().out)
-    assert (line["level"], line["event"]) == ("warning", "broken-in-torch")

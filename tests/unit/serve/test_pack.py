@@ -10,7 +10,6 @@ from torch import nn
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbeddings
 
 from serve.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen, attention_for
-from serve.bf16_kernels import is_for_this_machine
 from serve.cpu_attention import kernel_attention
 from serve.families.parts import reference_positions
 from serve.heads import Decoder, MaskedLmHead, Transform
@@ -83,7 +82,7 @@ def test_products_come_in_chunks() -> None:
 @pytest.mark.parametrize(
     ("dtype", "asked", "attend"),
     [
-        (torch.bfloat16, "auto", kernel_attention(64) if is_for_this_machine() else attend_products),
+        (torch.bfloat16, "auto", kernel_attention(64) or attend_products),
         (torch.float32, "auto", attend_runs),
         (torch.bfloat16, "sdpa", attend_runs),
         (torch.bfloat16, "eager", attend_eager),

@@ -1,0 +1,118 @@
+"""All post-norm layers of a pass by one call of C (native/layers.c).
+
+Between kernels called from Python a lane waits for the interpreter's lock, which other lanes and the event loop hold
+in turn: seven times a layer. In one call it waits once a pass. The same kernels do the same work in the same order, so
+that a pass that must be seen layer by layer (hidden states, attentions, a decoder's cache) gives the same bits.
+Must not know families, names of weights or rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from serve.attention import Attention
+from serve.bf16_kernels import NATIVE, kernel_here
+from serve.cores import team_address
+from serve.cpu_attention import ALIGN_BYTES, KernelAttention
+from serve.cpu_products import STEPS, KernelLinear
+from serve.dense import Activate
+from serve.norms import KernelNorm
+from serve.pack import Spans
+
+SOURCE = NATIVE / "layers.c"
+
+
+class PostNormParts(Protocol):
+    """What a layer consists of."""
+
+    qkv: nn.Module
+    mix: nn.Module
+    mix_norm: nn.Module
+    up: nn.Module
+    down: nn.Module
+    down_norm: nn.Module
+
+
+class _Backbone(ctypes.Structure):
+    """`backbone` of layers.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("multiply", "attend", "norm", "team", "layers")),
+        *((name, ctypes.c_int64) for name in ("n_layers", "heads", "head_width", "inner", "step", "causal")),
+        *((name, ctypes.c_float) for name in ("scale", "eps")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LayersInOne:
+    """The layers of a backbone as one function of its packed states. Keeps hold of all that C reads."""
+
+    layers: Sequence[PostNormParts]
+    attention: KernelAttention
+    call: Callable[..., None]
+    backbone: _Backbone
+    addresses: ctypes.Array[ctypes.c_void_p]
+
+    def __call__(self, states: Tensor, spans: Spans) -> Tensor:
+        """Return the last layer's states [tokens, width] of those that enter the first, bfloat16."""
+        heads, head_width = self.backbone.heads, self.backbone.head_width
+        n_tokens, width = len(states), heads * head_width
+        if states.dtype != torch.bfloat16 or not states.is_cpu or states.shape != (sum(spans.lengths), width):
+            raise ValueError(  # the kernels do not look
+                f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected bfloat16"
+                f" [{sum(spans.lengths)}, {width}] on cpu"
+            )
+        n_threads = torch.get_num_threads() if self.backbone.team else 1
+        scratch_bytes = self.attention.scratch_of(max(spans.lengths), head_width)
+        states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
+        out, contexts = torch.empty_like(states), torch.empty_like(states)
+        room = states.new_empty(n_tokens, max(3 * width, self.backbone.inner))
+        self.call(
+            ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(), room.data_ptr(),
+            contexts.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
+            n_tokens, len(spans.lengths), scratch_bytes, n_threads,
+        )  # fmt: skip
+        return out
+
+
+def layers_in_one(
+    layers: Sequence[PostNormParts], how: Attention, n_heads: int, activate: Activate
+) -> LayersInOne | None:
+    """Return layers of one shape as one function; None where this machine or a part of them cannot have it."""
+    parts = [own for layer in layers if (own := _kernels_of(layer)) is not None]
+    library = kernel_here(SOURCE) if len(parts) == len(layers) and activate in STEPS else None
+    if not parts or library is None or not isinstance(how.attend, KernelAttention):
+        return None
+    call = library.glossa_layers
+    call.argtypes, call.restype = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 4, None
+    flat: list[int] = []
+    for linears, norms in parts:
+        flat += chain(*(linear.addresses for linear in linears), *(norm.addresses for norm in norms))
+    addresses = (ctypes.c_void_p * len(flat))(*flat)
+    (_, _, up, _), (first_norm, _) = parts[0]
+    backbone = _Backbone(
+        multiply=_address(up.multiply), attend=_address(how.attend.attend), norm=_address(first_norm.call),
+        team=team_address(), layers=ctypes.addressof(addresses), n_layers=len(layers), heads=n_heads,
+        head_width=up.n_in // n_heads, inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale,
+        eps=first_norm.eps,
+    )  # fmt: skip
+    return LayersInOne(layers, how.attend, call, backbone, addresses)
+
+
+def _kernels_of(layer: PostNormParts) -> tuple[list[KernelLinear], list[KernelNorm]] | None:
+    """Return Linears and norms of a layer as `layer` of layers.c orders them; None where one is no kernel's."""
+    asked = (layer.qkv, layer.mix, layer.up, layer.down), (layer.mix_norm, layer.down_norm)
+    linears = [part for part in asked[0] if isinstance(part, KernelLinear)]
+    norms = [part for part in asked[1] if isinstance(part, KernelNorm)]
+    return (linears, norms) if (len(linears), len(norms)) == (len(asked[0]), len(asked[1])) else None
+
+
+def _address(function: Callable[..., None]) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]  # of ctypes, which has no type of its own for them

@@ -1,0 +1,93 @@
+"""The layers of XLM and XLM-RoBERTa: attention, then feed-forward, each with its residual and the LayerNorm behind it.
+
+Must not know names of checkpoints, embeddings or how rows were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from serve.attention import Attention
+from serve.cpu_layers import LayersInOne, layers_in_one
+from serve.dense import Activate, activated, added, compiles, with_spare
+from serve.families.parts import Parts
+from serve.pack import Pack
+from serve.trace import Trace
+
+Pair = tuple[Tensor, Tensor]  # a weight and a bias
+
+
+@dataclass(frozen=True, slots=True)
+class PostNormTensors:
+    """The tensors of one layer: Linears' weights [out, in] and norms' [width], each with its bias."""
+
+    qkv: Pair
+    mix: Pair
+    mix_norm: Pair
+    up: Pair
+    down: Pair
+    down_norm: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class PostNormShape:
+    """What all layers of a backbone share beside sizes."""
+
+    attention: Attention
+    n_heads: int
+    activate: Activate
+    eps: float
+
+
+class PostNorm(nn.Module):
+    """One layer on packed states [tokens, width]; queries, keys and values in one product."""
+
+    def __init__(self, index: int, shape: PostNormShape, tensors: PostNormTensors, parts: Parts) -> None:
+        super().__init__()
+        self.index, self.shape = index, shape
+        self.qkv = parts.linear(f"layers.{index}.qkv", *tensors.qkv)
+        self.mix = parts.linear(f"layers.{index}.mix", *tensors.mix)
+        self.mix_norm = parts.norm(*tensors.mix_norm, shape.eps)
+        self.up = parts.linear(f"layers.{index}.up", *tensors.up)
+        self.down = parts.linear(f"layers.{index}.down", *tensors.down)
+        self.down_norm = parts.norm(*tensors.down_norm, shape.eps)
+
+    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
+        """Return the states after this layer, [tokens, width]."""
+        qkv = self.qkv(states).view(states.shape[0], 3, self.shape.n_heads, -1)
+        contexts = self.shape.attention(self.index, qkv, pack, trace)
+        states = self.mix_norm(added(self.mix, contexts, states))
+        inner = activated(self.up, states, self.shape.activate)
+        return torch.as_tensor(self.down_norm(added(self.down, inner, states)))
+
+
+class PostNormLayers(nn.Module):
+    """All layers of a backbone; by one call of C where this machine can and no row wants more than its last states."""
+
+    def __init__(self, shape: PostNormShape, tensors: Sequence[PostNormTensors], parts: Parts) -> None:
+        super().__init__()
+        layers = [PostNorm(index, shape, own, parts) for index, own in enumerate(tensors)]
+        self.layers = nn.ModuleList(layers)
+        self._compiles = compiles(self.layers)
+        self._in_one: LayersInOne | None = layers_in_one(layers, shape.attention, shape.n_heads, shape.activate)
+
+    def __len__(self) -> int:
+        """Return the number of layers."""
+        return len(self.layers)
+
+    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
+        """Return the last layer's states [tokens, width] of those that enter the first; tell `trace` all between."""
+        if self._in_one is not None and trace is None and not (pack.n_resumed or pack.begun):
+            return self._in_one(states, pack.spans)
+        states = with_spare(states) if self._compiles and trace is None else states
+        for number, layer in enumerate(self.layers):
+            if trace is not None:
+                trace.see_states(number, states)
+            states = layer(states, pack, trace)
+        if trace is not None:
+            trace.see_states(len(self), states)
+        return states[: len(pack.ids)]

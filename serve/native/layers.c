@@ -1,0 +1,48 @@
+/* All post-norm layers of a pass in one call; serve/cpu_layers.py says what for.
+ *
+ * Calls the kernels of products.c, attention.c and norms.c, one after the other, where they are loaded.
+ */
+#include "kernels.h"
+
+typedef struct {
+    const pair *weight;
+    const float *bias;
+} linear;
+
+typedef struct {
+    const float *scale, *shift;
+} factors;
+
+typedef struct {
+    linear qkv, mix, up, down;
+    factors mix_norm, down_norm;
+} layer;
+
+typedef struct {
+    multiply *multiply;
+    attend *attend;
+    norm *norm;
+    parallel team; /* or null */
+    const layer *layers;
+    int64_t n_layers, heads, head_width, inner, step, causal;
+    float scale, eps;
+} backbone;
+
+/* `out` [tokens, heads * head_width] = all layers of `states`. `room` [tokens, 3 * width or inner, whichever is more],
+ * `contexts` [tokens, width] and `scratch` (glossa_attend's) are room to work in. */
+void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *room, bf16 *contexts,
+                   char *scratch, int64_t tokens, int64_t rows, int64_t scratch_bytes, int64_t n_threads) {
+    int64_t width = all->heads * all->head_width;
+    for (int64_t i = 0; i < all->n_layers; i++) {
+        const layer *own = all->layers + i;
+        const bf16 *before = i ? out : states;
+        all->multiply(before, own->qkv.weight, own->qkv.bias, 0, room, all->team, tokens, 3 * width, width, PLAIN, n_threads);
+        all->attend(room, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
+                    all->causal, n_threads, all->scale);
+        all->multiply(contexts, own->mix.weight, own->mix.bias, before, out, all->team, tokens, width, width, ADDED, n_threads);
+        all->norm(out, own->mix_norm.scale, own->mix_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
+        all->multiply(out, own->up.weight, own->up.bias, 0, room, all->team, tokens, all->inner, width, all->step, n_threads);
+        all->multiply(room, own->down.weight, own->down.bias, out, out, all->team, tokens, width, all->inner, ADDED, n_threads);
+        all->norm(out, own->down_norm.scale, own->down_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
+    }
+}

@@ -1,0 +1,242 @@
+/* Sixteen numbers at a time, as the kernels for bfloat16 compute: by AVX512-BF16, or in halves by AVX2 and FMA.
+ *
+ * There a product of bfloat16 pairs is two of float32, exact where AVX512-BF16 takes numbers below 2^-126 for 0.
+ */
+#ifndef GLOSSA_WIDE_H
+#define GLOSSA_WIDE_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define LANES 16 /* float32 numbers, or pairs of bfloat16, in a register */
+#define PANEL 32 /* columns of a product that are done at a time */
+#define INLINE static inline __attribute__((always_inline))
+
+typedef uint16_t bf16;
+typedef uint32_t pair __attribute__((may_alias)); /* two neighbouring bfloat16 numbers */
+
+#ifdef __AVX512BF16__
+
+#define TALL 12 /* rows of a product that are done at a time, or one less, */
+#define ACROSS 2 /* by so many registers of columns: 24 of the 32 registers hold sums */
+
+typedef __m512 floats;
+typedef __m512bh pairs;
+
+INLINE floats all_of(float x) { return _mm512_set1_ps(x); }
+INLINE floats floats_at(const float *from) { return _mm512_loadu_ps(from); }
+INLINE void put_floats(float *to, floats a) { _mm512_storeu_ps(to, a); }
+INLINE floats add(floats a, floats b) { return _mm512_add_ps(a, b); }
+INLINE floats subtract(floats a, floats b) { return _mm512_sub_ps(a, b); }
+INLINE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
+INLINE floats over(floats a, floats b) { return _mm512_div_ps(a, b); }
+INLINE floats times_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE floats size_of(floats a) { return _mm512_abs_ps(a); }
+/* The greater of each; `b` where one of them is NaN. */
+INLINE floats greater(floats a, floats b) { return _mm512_max_ps(a, b); }
+INLINE floats whole_of(floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/* a * 2^whole for whole <= 0; 0 where that is -infinity. */
+INLINE floats halved(floats a, floats whole) { return _mm512_scalef_ps(a, whole); }
+/* `a` where x >= 0, else `b`. */
+INLINE floats by_sign(floats x, floats a, floats b) {
+    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GE_OQ), a);
+}
+/* The first `n` of `a`, then of `b`. */
+INLINE floats first_of(int64_t n, floats a, floats b) {
+    return _mm512_mask_mov_ps(b, n >= LANES ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1), a);
+}
+INLINE float greatest(floats a) { return _mm512_reduce_max_ps(a); }
+INLINE float sum_of(floats a) { return _mm512_reduce_add_ps(a); }
+INLINE floats widened(const bf16 *from) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from)), 16));
+}
+INLINE void put_rounded(bf16 *to, floats a) { _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(a)); }
+INLINE pairs pairs_at(const pair *from) { return (pairs)_mm512_load_si512(from); }
+/* `sums` [n, ACROSS] += rows of pairs [n, n_pairs], `stride` apart, * columns of pairs [n_pairs, PANEL]. Of a row eight
+ * pairs may be read where some of them are asked for. */
+INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
+    for (int64_t k = 0; k < n_pairs; k++) {
+        pairs left = pairs_at(columns + k * PANEL), right = pairs_at(columns + k * PANEL + LANES);
+#pragma GCC unroll 12
+        for (int i = 0; i < n; i++) {
+            pairs each = (pairs)_mm512_set1_epi32((int)rows[i * stride + k]);
+            sums[i][0] = _mm512_dpbf16_ps(sums[i][0], each, left);
+            sums[i][1] = _mm512_dpbf16_ps(sums[i][1], each, right);
+        }
+    }
+}
+/* `to` = pairs of a number of `low` and one of `high` */
+INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
+    __m512i first = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)low)), second = _mm512_setzero_si512();
+    if (high)
+        second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)high)), 16);
+    _mm512_store_si512(to, _mm512_or_si512(first, second));
+}
+
+/* Turn LANES rows of LANES pairs: rows[j] becomes pair j of every row. */
+INLINE void turned(__m512i rows[LANES]) {
+    __m512i two[LANES], four[LANES];
+    for (int i = 0; i < LANES; i += 2) {
+        two[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        two[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < LANES; i += 4)
+        for (int j = 0; j < 2; j++) {
+            four[i + 2 * j] = _mm512_unpacklo_epi64(two[i + j], two[i + j + 2]);
+            four[i + 2 * j + 1] = _mm512_unpackhi_epi64(two[i + j], two[i + j + 2]);
+        }
+    for (int j = 0; j < 4; j++) { /* four[4 r + j]: rows 4 r to 4 r + 3, pairs j, j + 4, j + 8, j + 12 */
+        __m512i low = _mm512_shuffle_i32x4(four[j], four[4 + j], 0x88), high = _mm512_shuffle_i32x4(four[8 + j], four[12 + j], 0x88);
+        rows[j] = _mm512_shuffle_i32x4(low, high, 0x88);
+        rows[j + 8] = _mm512_shuffle_i32x4(low, high, 0xdd);
+        low = _mm512_shuffle_i32x4(four[j], four[4 + j], 0xdd), high = _mm512_shuffle_i32x4(four[8 + j], four[12 + j], 0xdd);
+        rows[j + 4] = _mm512_shuffle_i32x4(low, high, 0x88);
+        rows[j + 12] = _mm512_shuffle_i32x4(low, high, 0xdd);
+    }
+}
+
+/* `to` [n_pairs, PANEL], LANES columns of it: column i is row i of `from`, zeros where i >= n_rows. At most LANES pairs. */
+INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
+    __m512i rows[LANES];
+    __mmask16 there = n_pairs >= LANES ? 0xffff : (__mmask16)((1u << n_pairs) - 1);
+    for (int i = 0; i < LANES; i++)
+        rows[i] = i < n_rows ? _mm512_maskz_loadu_epi32(there, from + i * stride) : _mm512_setzero_si512();
+    turned(rows);
+    for (int i = 0; i < LANES && i < n_pairs; i++)
+        _mm512_store_si512(to + i * PANEL, rows[i]);
+}
+
+#else
+
+#define TALL 6
+#define ACROSS 1 /* of two halves: 12 of the 16 registers hold sums */
+
+typedef struct {
+    __m256 low, high;
+} floats;
+typedef struct {
+    __m256i low, high;
+} pairs;
+
+#define EACH(CALL) (floats){CALL(low), CALL(high)}
+
+INLINE floats all_of(float x) { return (floats){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+INLINE floats floats_at(const float *from) { return (floats){_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
+INLINE void put_floats(float *to, floats a) { _mm256_storeu_ps(to, a.low), _mm256_storeu_ps(to + 8, a.high); }
+#define HALF(H) _mm256_add_ps(a.H, b.H)
+INLINE floats add(floats a, floats b) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_sub_ps(a.H, b.H)
+INLINE floats subtract(floats a, floats b) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_mul_ps(a.H, b.H)
+INLINE floats times(floats a, floats b) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_div_ps(a.H, b.H)
+INLINE floats over(floats a, floats b) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_fmadd_ps(a.H, b.H, c.H)
+INLINE floats times_add(floats a, floats b, floats c) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.H)
+INLINE floats size_of(floats a) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_max_ps(a.H, b.H)
+INLINE floats greater(floats a, floats b) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_round_ps(a.H, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+INLINE floats whole_of(floats a) { return EACH(HALF); }
+#undef HALF
+INLINE __m256 halved_half(__m256 a, __m256 whole) { /* below 2^-126 it is 0 */
+    __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23);
+    __m256 gone = _mm256_cmp_ps(whole, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
+    return _mm256_andnot_ps(gone, _mm256_mul_ps(a, _mm256_castsi256_ps(power)));
+}
+#define HALF(H) halved_half(a.H, whole.H)
+INLINE floats halved(floats a, floats whole) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_blendv_ps(b.H, a.H, _mm256_cmp_ps(x.H, _mm256_setzero_ps(), _CMP_GE_OQ))
+INLINE floats by_sign(floats x, floats a, floats b) { return EACH(HALF); }
+#undef HALF
+INLINE floats first_of(int64_t n, floats a, floats b) {
+    __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), end = _mm256_set1_epi32(n > LANES ? LANES : n < 0 ? 0 : (int)n);
+    __m256i low = _mm256_cmpgt_epi32(end, place), high = _mm256_cmpgt_epi32(end, _mm256_add_epi32(place, _mm256_set1_epi32(8)));
+    return (floats){_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(low)),
+                    _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(high))};
+}
+INLINE float greatest(floats a) {
+    __m256 eight = _mm256_max_ps(a.low, a.high);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+INLINE float sum_of(floats a) {
+    __m256 eight = _mm256_add_ps(a.low, a.high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+INLINE __m256 widened_half(const bf16 *from) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from)), 16));
+}
+INLINE floats widened(const bf16 *from) { return (floats){widened_half(from), widened_half(from + 8)}; }
+INLINE __m256i rounded(__m256 a) { /* to the nearest, to even between two; NaN stays */
+    __m256i bits = _mm256_castps_si256(a), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i near = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+    __m256i nan = _mm256_or_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(0x40));
+    return _mm256_blendv_epi8(near, nan, _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)));
+}
+INLINE void put_rounded(bf16 *to, floats a) {
+    __m256i packed = _mm256_packus_epi32(rounded(a.low), rounded(a.high));
+    _mm256_storeu_si256((__m256i *)to, _mm256_permute4x64_epi64(packed, 0xd8));
+}
+INLINE pairs pairs_at(const pair *from) {
+    return (pairs){_mm256_load_si256((const __m256i *)from), _mm256_load_si256((const __m256i *)from + 1)};
+}
+INLINE __m256 first_numbers(__m256i of) { return _mm256_castsi256_ps(_mm256_slli_epi32(of, 16)); }
+INLINE __m256 second_numbers(__m256i of) {
+    return _mm256_castsi256_ps(_mm256_and_si256(of, _mm256_set1_epi32((int)0xffff0000)));
+}
+INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
+    float numbers[TALL][LANES]; /* of eight pairs: one load then lays a number into all places of a register */
+    for (int64_t begun = 0; begun < n_pairs; begun += LANES / 2) {
+        int64_t n_here = n_pairs - begun < LANES / 2 ? n_pairs - begun : LANES / 2;
+#pragma GCC unroll 12
+        for (int i = 0; i < n; i++)
+            put_floats(numbers[i], widened((const bf16 *)(rows + i * stride + begun)));
+        for (int64_t k = 0; k < n_here; k++) {
+            pairs both = pairs_at(columns + (begun + k) * PANEL);
+            floats first = {first_numbers(both.low), first_numbers(both.high)};
+#pragma GCC unroll 12
+            for (int i = 0; i < n; i++)
+                sums[i][0] = times_add(all_of(numbers[i][2 * k]), first, sums[i][0]);
+            floats second = {second_numbers(both.low), second_numbers(both.high)};
+#pragma GCC unroll 12
+            for (int i = 0; i < n; i++)
+                sums[i][0] = times_add(all_of(numbers[i][2 * k + 1]), second, sums[i][0]);
+        }
+    }
+}
+INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
+    for (int i = 0; i < LANES; i++)
+        to[i] = low[i] | (high ? (pair)high[i] << 16 : 0);
+}
+INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
+    for (int64_t k = 0; k < LANES && k < n_pairs; k++)
+        for (int64_t i = 0; i < LANES; i++)
+            to[k * PANEL + i] = i < n_rows ? from[i * stride + k] : 0;
+}
+
+#endif
+
+/* 2^x for x <= 0, off by less than 3e-6 of it, 1 at 0: 2^whole times a polynomial of the rest, in -1/2 to 1/2, fitted to
+ * an even error. 0 for -infinity. */
+INLINE floats power_of_2(floats x) {
+    floats whole = whole_of(x), rest = subtract(x, whole), series = all_of(0.00958285f);
+    series = times_add(series, rest, all_of(0.05590643f));
+    series = times_add(series, rest, all_of(0.24024099f));
+    series = times_add(series, rest, all_of(0.69312419f));
+    return halved(times_add(series, rest, all_of(1.0f)), whole);
+}
+
+#endif

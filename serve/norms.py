@@ -1,0 +1,79 @@
+"""The LayerNorms of layers: torch's, or in bfloat16 on a CPU by a kernel of our own (native/norms.c).
+
+The kernel's are those that serve.cpu_layers runs between products, so that a pass has the same bits however it is run.
+Must not know layers, families or rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from serve.bf16_kernels import NATIVE, kernel_here
+from serve.cores import team_address
+
+SOURCE = NATIVE / "norms.c"
+WIDTH_STEP = 16  # the kernel takes widths that are a multiple of it
+
+MakeNorm = Callable[[Tensor, Tensor, float], nn.Module]  # of weight and bias [width], and epsilon
+
+
+class KernelNorm(nn.Module):
+    """A LayerNorm of bfloat16 states in float32, rounded once. CPU, no gradients."""
+
+    def __init__(self, call: Callable[..., None], weight: Tensor, bias: Tensor, eps: float) -> None:
+        super().__init__()
+        self.call, self.eps, self._team = call, eps, team_address()
+        self._scale, self._shift = (own.detach().float().contiguous() for own in (weight, bias))
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Where weight and bias lie, float32."""
+        return self._scale.data_ptr(), self._shift.data_ptr()
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return [tokens, width] of states [tokens, width]."""
+        width = len(self._scale)
+        if states.dtype != torch.bfloat16 or not states.is_cpu or states.shape != (len(states), width):
+            raise ValueError(  # the kernel does not look
+                f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected bfloat16"
+                f" [tokens, {width}] on cpu"
+            )
+        states = states.contiguous()
+        normed = torch.empty_like(states)
+        self.call(
+            states.data_ptr(), *self.addresses, normed.data_ptr(), self._team,
+            len(states), width, torch.get_num_threads(), self.eps,
+        )  # fmt: skip
+        return normed
+
+
+def norm_of(weight: Tensor, bias: Tensor, eps: float) -> nn.LayerNorm:
+    """Make a LayerNorm that keeps `weight` and `bias` [width] as they are."""
+    with torch.device("meta"):
+        norm = nn.LayerNorm(weight.shape[0], eps=eps)
+    norm.load_state_dict({"weight": weight, "bias": bias}, assign=True)
+    return norm.requires_grad_(requires_grad=False)
+
+
+def norm_for(device: torch.device, dtype: torch.dtype) -> MakeNorm:
+    """Return what makes the norms of a model's layers: the kernel's where this machine can have it, else torch's."""
+    library = kernel_here(SOURCE) if device.type == "cpu" and dtype == torch.bfloat16 else None
+    if library is None:
+        return norm_of
+    return partial(_kernel_norm_of, norm_call(library))
+
+
+def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
+    """Return the LayerNorm of the compiled kernel."""
+    call = library.glossa_norm
+    call.argtypes, call.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 3 + [ctypes.c_float], None
+    return call
+
+
+def _kernel_norm_of(call: Callable[..., None], weight: Tensor, bias: Tensor, eps: float) -> nn.Module:
+    return norm_of(weight, bias, eps) if len(weight) % WIDTH_STEP else KernelNorm(call, weight, bias, eps)

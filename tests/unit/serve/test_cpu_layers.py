@@ -1,0 +1,187 @@
+"""Layers in one call: bit for bit what the same layers give one by one, whatever a pass is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from serve import cpu_attention, cpu_products, norms
+from serve.attention import Attention, attend_products
+from serve.bf16_kernels import Variant, variant_here
+from serve.cpu_attention import attention_of
+from serve.cpu_layers import LayersInOne, layers_in_one
+from serve.cpu_products import KernelLinear, product_of
+from serve.dense import Activate
+from serve.engine import load_engine
+from serve.families.parts import Parts
+from serve.families.post_norm import PostNorm, PostNormShape, PostNormTensors
+from serve.norms import KernelNorm, norm_call
+from serve.pack import Pack, pack_rows
+from serve.rows import Row
+from tests.checkpoints import catalog_model, draw, draw_ids, rounded, write
+from tests.judge import CASES, LENGTHS, judge, judged_model
+from tests.unit.serve.kernels import each_variant, library_of
+
+CPU = torch.device("cpu")
+WIDTH, INNER, HEADS, EPS = 64, 96, 2, 1e-5
+ROWS = st.lists(st.integers(1, 40), min_size=1, max_size=5)
+
+
+def drawn(*shape: int) -> Tensor:
+    """Draw a tensor whose products keep their size."""
+    return (torch.randn(*shape) / shape[-1] ** 0.5).bfloat16()
+
+
+def parts_of(variant: Variant) -> Parts:
+    """Return what makes kernels of every part of a layer."""
+    multiply = product_of(library_of(cpu_products.SOURCE, variant))
+    return Parts(
+        attend=attention_of(library_of(cpu_attention.SOURCE, variant)),
+        linear=lambda _, weight, bias: KernelLinear(multiply, weight, bias),
+        norm=partial(KernelNorm, norm_call(library_of(norms.SOURCE, variant))),
+    )
+
+
+def layers_of(parts: Parts, *, n_layers: int = 3, causal: bool = False, activate: Activate = F.gelu) -> list[PostNorm]:
+    """Draw layers."""
+    torch.manual_seed(0)
+    shape = PostNormShape(Attention(parts.attend, 0.18, causal), HEADS, activate, EPS)
+
+    def pair(n_out: int, n_in: int) -> tuple[Tensor, Tensor]:
+        return drawn(n_out, n_in), drawn(n_out)
+
+    def norm() -> tuple[Tensor, Tensor]:
+        return 1 + drawn(WIDTH), drawn(WIDTH)
+
+    return [
+        PostNorm(
+            index,
+            shape,
+            PostNormTensors(
+                qkv=pair(3 * WIDTH, WIDTH), mix=pair(WIDTH, WIDTH), mix_norm=norm(),
+                up=pair(INNER, WIDTH), down=pair(WIDTH, INNER), down_norm=norm(),
+            ),
+            parts,
+        )
+        for index in range(n_layers)
+    ]  # fmt: skip
+
+
+def in_one(layers: Sequence[PostNorm]) -> LayersInOne:
+    """Return the layers as one function, which they must be."""
+    shape = layers[0].shape
+    found = layers_in_one(layers, shape.attention, shape.n_heads, shape.activate)
+    assert found is not None
+    return found
+
+
+def pack_of(lengths: Sequence[int]) -> Pack:
+    """Return a pack of rows of these lengths."""
+    rows = [Row(torch.zeros(length, dtype=torch.int32), "topic") for length in lengths]
+    return pack_rows(dict(enumerate(rows)), CPU)
+
+
+def one_by_one(layers: Sequence[PostNorm], states: Tensor, pack: Pack) -> Tensor:
+    """Return the states after each layer in turn."""
+    for layer in layers:
+        states = layer(states, pack, None)
+    return states
+
+
+needs_kernels = pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
+
+
+@needs_kernels
+@settings(deadline=None, max_examples=40)
+@given(ROWS, st.booleans(), st.sampled_from((F.gelu, F.relu)), st.integers(1, 3))
+def test_one_call_gives_the_bits_of_many(lengths: list[int], causal: bool, activate: Activate, n_threads: int) -> None:  # noqa: FBT001 - hypothesis passes it by place
+    """Rows of any lengths, causal or not, on any number of threads; the states given stay what they were."""
+    variant = variant_here()
+    assert variant is not None
+    layers, pack = layers_of(parts_of(variant), causal=causal, activate=activate), pack_of(lengths)
+    states, before = drawn(sum(lengths), WIDTH), torch.get_num_threads()
+    kept = states.clone()
+    torch.set_num_threads(n_threads)
+    try:
+        found = in_one(layers)(states, pack.spans)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found, one_by_one(layers, states, pack))
+    assert torch.equal(states, kept)
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    "states", [torch.zeros(9, WIDTH), torch.zeros(8, WIDTH).bfloat16(), torch.zeros(9, 32).bfloat16()]
+)
+def test_what_it_cannot_read_is_refused(states: Tensor) -> None:
+    """Another dtype, number of tokens or width is an error before memory is read."""
+    variant = variant_here()
+    assert variant is not None
+    with pytest.raises(ValueError, match=r"expected bfloat16 \[9, 64\] on cpu"):
+        in_one(layers_of(parts_of(variant)))(states, pack_of([4, 5]).spans)
+
+
+def plain_linear(_: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """Make a part that is no kernel's."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    return layer.bfloat16()
+
+
+@each_variant
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: replace(parts, linear=plain_linear),
+        lambda parts: replace(parts, norm=lambda weight, _, eps: nn.LayerNorm(len(weight), eps)),
+        lambda parts: replace(parts, attend=attend_products),
+    ],
+)
+def test_one_part_that_is_no_kernels_is_enough(variant: Variant, change: Callable[[Parts], Parts]) -> None:
+    """Where some Linear, norm or the attention is torch's, layers stay apart."""
+    layers = layers_of(change(parts_of(variant)))
+    assert layers_in_one(layers, layers[0].shape.attention, HEADS, F.gelu) is None
+
+
+@each_variant
+def test_another_activation_stays_apart(variant: Variant) -> None:
+    """An activation that the kernel does not have keeps layers apart."""
+    layers = layers_of(parts_of(variant), activate=torch.tanh)
+    assert layers_in_one(layers, layers[0].shape.attention, HEADS, torch.tanh) is None
+
+
+FITS: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", ["XLMRobertaForTokenClassification", "XLMRobertaForMaskedLM", "XLMRobertaForCausalLM"])
+def test_models_that_fit_equal_the_reference(kind: str, tmp_path: Path) -> None:
+    """Of a model whose sizes the kernels take, rows of 1 to 512 tokens equal the reference, whose rows are alone."""
+    reference = rounded(draw(kind, **FITS), torch.bfloat16)
+    model = judged_model(kind, write(reference, tmp_path), dtype="bfloat16")
+    rows = CASES[kind].rows(draw_ids(LENGTHS))
+    verdict = judge(reference, rows, load_engine(model, tmp_path, device="cpu").forward(rows), torch.bfloat16)
+    assert verdict.ok, verdict
+
+
+@needs_kernels
+def test_a_row_that_shows_its_layers_changes_no_other(tmp_path: Path) -> None:
+    """A pass that is run layer by layer for one row's sake gives the others the bits of a pass in one call."""
+    model = catalog_model(write(draw("XLMRobertaModel", **FITS), tmp_path), dtype="bfloat16")
+    engine, head = load_engine(model, tmp_path, device="cpu"), next(iter(model.heads))
+    rows = [Row(torch.tensor(ids, dtype=torch.int32), head, per_token=True) for ids in draw_ids([5, 30, 12])]
+    alone, beside = engine.forward(rows), engine.forward([*rows, replace(rows[1], layers=(0, 1, 2), attentions=True)])
+    for one, other in zip(alone, beside, strict=False):
+        assert isinstance(one, dict)
+        assert isinstance(other, dict)
+        assert torch.equal(one["vectors"], other["vectors"])

@@ -1,0 +1,139 @@
+"""What all kernels for bfloat16 share: that they compile, are chosen by the processor, and share work over threads."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Callable
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+import torch
+
+from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, NATIVE, VARIANTS, WIDE, Variant, load_kernel, variant_here
+from serve.compiler import compile_library
+from serve.cores import team_address
+from serve.cpu_attention import attention_of
+from serve.cpu_products import PLAIN, product_of
+from serve.norms import norm_call
+from serve.pack import lay_out
+from tests.unit.serve.kernels import each_variant, library_of
+
+SOURCES = ("attention.c", "layers.c", "norms.c", "products.c")
+N_THREADS = 3
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_kernel_compiles_anywhere(name: str, variant: Variant, tmp_path: Path) -> None:
+    """Each source compiles without a warning for each variant, whatever this processor is."""
+    flags = (*variant.flags, CONTRACT, "-Wall", "-Wextra", "-Werror")
+    assert compile_library(NATIVE / name, tmp_path / "kernel.so", MACHINE, flags)
+
+
+@pytest.mark.skipif(not HALVES.runs_here(), reason="needs AVX2")
+def test_a_kernel_that_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the compiler fails a replica's log says so once, and torch does the same."""
+    source = tmp_path / "broken.c"
+    source.write_text("not C")
+    assert load_kernel(source, HALVES) is None
+    assert load_kernel(source, HALVES) is None
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["level"], line["event"]) == ("warning", "broken-in-torch")
+    assert "broken.c could not be compiled" in line["reason"]
+
+
+@pytest.mark.parametrize(
+    ("has", "chosen"),
+    [
+        (WIDE.features | HALVES.features, WIDE),
+        (WIDE.features | HALVES.features | {"amx_bf16"}, None),
+        (HALVES.features, HALVES),
+        (frozenset({"avx2"}), None),
+    ],
+)
+def test_the_processor_chooses(monkeypatch: pytest.MonkeyPatch, has: frozenset[str], chosen: Variant | None) -> None:
+    """AVX512-BF16 is taken where it is, unless there is AMX; AVX2 where torch has no bfloat16 of its own."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(has, True))
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has != HALVES.features)
+    assert variant_here() is chosen
+
+
+def test_the_team_is_torchs() -> None:
+    """Work is shared over the threads of the OpenMP library that torch brought."""
+    mapped = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line]
+    ranges = [tuple(int(end, 16) for end in line[0].split("-")) for line in mapped]
+    assert any(begin <= team_address() < end for begin, end in ranges)
+    assert all(str(Path(torch.__file__).parent) in line[-1] or "torch.libs" in line[-1] for line in mapped)
+
+
+class CountedTeam:
+    """A team of Python's threads, which all begin together; counts how often it was asked, and for how many."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        self._callback = kind(self._run)
+        self.address = ctypes.cast(self._callback, ctypes.c_void_p).value
+
+    def _run(self, work: int, job: int, n_threads: int, _: int) -> None:
+        self.asked.append(n_threads)
+        each = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(work)
+        together = Barrier(n_threads)
+
+        def one() -> None:
+            together.wait()
+            each(job)
+
+        threads = [Thread(target=one) for _ in range(n_threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def multiplied(variant: Variant, team: int | None) -> torch.Tensor:
+    """Return a product of 203 rows by a team."""
+    states, weight, bias = torch.randn(203, 64).bfloat16(), torch.randn(5, 32, 32, 2).bfloat16(), torch.randn(160)
+    out = torch.zeros(203, 160).bfloat16()
+    product_of(library_of(NATIVE / "products.c", variant))(
+        states.data_ptr(), weight.data_ptr(), bias.data_ptr(), 0, out.data_ptr(), team, 203, 160, 64, PLAIN, N_THREADS
+    )
+    return out
+
+
+def attended(variant: Variant, team: int | None) -> torch.Tensor:
+    """Return contexts of five rows by a team."""
+    own, lengths = attention_of(library_of(NATIVE / "attention.c", variant)), [3, 17, 17, 40, 61]
+    qkv, spans = torch.randn(sum(lengths), 3, 2, 32).bfloat16(), lay_out(lengths, torch.device("cpu"))
+    out, n_bytes = torch.zeros(sum(lengths), 64).bfloat16(), own.scratch_of(61, 32)
+    scratch = torch.zeros(N_THREADS * n_bytes + 64, dtype=torch.uint8)
+    own.attend(
+        qkv.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(), -(-scratch.data_ptr() // 64) * 64, team, len(lengths),
+        2, 32, n_bytes, 0, N_THREADS, 0.2,
+    )  # fmt: skip
+    return out
+
+
+def normed(variant: Variant, team: int | None) -> torch.Tensor:
+    """Return the norms of 203 rows by a team."""
+    states, scale, shift = torch.randn(203, 48).bfloat16(), torch.randn(48), torch.randn(48)
+    out = torch.zeros_like(states)
+    norm_call(library_of(NATIVE / "norms.c", variant))(
+        states.data_ptr(), scale.data_ptr(), shift.data_ptr(), out.data_ptr(), team, 203, 48, N_THREADS, 1e-5
+    )
+    return out
+
+
+@each_variant
+@pytest.mark.parametrize("work", [multiplied, attended, normed])
+def test_a_team_does_the_work_once(variant: Variant, work: Callable[[Variant, int | None], torch.Tensor]) -> None:
+    """A team is asked once, for as many threads as are given, and together they write what one thread writes."""
+    torch.manual_seed(0)
+    alone = work(variant, None)
+    for _ in range(20):
+        team = CountedTeam()
+        torch.manual_seed(0)
+        assert torch.equal(work(variant, team.address), alone)
+        assert team.asked == [N_THREADS]
