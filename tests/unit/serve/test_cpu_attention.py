@@ -52,8 +52,8 @@ def test_contexts_are_those_of_float32(
     lengths: list[int],
     heads: int,
     width: int,
-    causal: bool,
-    seed: int,  # noqa: FBT001 - hypothesis passes it by place
+    causal: bool,  # noqa: FBT001 - hypothesis passes it by place
+    seed: int,
 ) -> None:
     """Each row's contexts are softmax(QK)V in float32 within rounding, both ways or only backwards."""
     assert_exact(variant, states(lengths, heads, width, seed), lengths, width**-0.5, causal=causal)
@@ -81,8 +81,8 @@ def test_a_row_has_the_same_bits_in_any_company(
     variant: Variant,
     lengths: list[int],
     width: int,
-    causal: bool,
-    n_threads: int,  # noqa: FBT001 - likewise
+    causal: bool,  # noqa: FBT001 - likewise
+    n_threads: int,
 ) -> None:
     """A row alone and among others, on one thread or several, gets one and the same contexts."""
     qkv, before = states(lengths, 2, width), torch.get_num_threads()
