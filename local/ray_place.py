@@ -24,6 +24,32 @@ TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the name of a variable
 Ingress = Literal["haproxy", "python"]
 REPLICA_PORTS = range(5, 29)  # of Ray's: each replica listens on one of its own behind HAProxy
 
+# What Ray's own processes do while nothing happens took an eighth of a core, which forward passes need (D78). Nobody
+# here reads Ray's metrics, events, task history or logs on a driver, and nodes do not come and go.
+QUIET = {
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",  # else it lists its folder ten times a second, whatever log_to_driver
+    "LOG_NAME_UPDATE_INTERVAL_S": "86400",
+    "RAY_enable_metrics_collection": "0",
+    "REPORTER_UPDATE_INTERVAL_MS": "600000",  # of the node's statistics
+    "EVENT_AGENT_REPORT_INTERVAL_SECONDS": "60",
+    "SCAN_EVENT_DIR_INTERVAL_SECONDS": "600",
+    "RAY_event_stats": "0",
+    "RAY_task_events_report_interval_ms": "0",  # none
+    "RAY_ray_events_report_interval_ms": "0",
+    "RAY_raylet_report_resources_period_milliseconds": "1000",
+    "RAY_raylet_check_gc_period_milliseconds": "10000",
+    "RAY_object_manager_timer_freq_ms": "10000",
+    "RAY_kill_idle_workers_interval_ms": "10000",
+    "RAY_local_fs_monitor_interval_ms": "10000",
+    "RAY_debug_dump_period_milliseconds": "0",  # none
+    "RAY_gcs_pull_resource_loads_period_milliseconds": "10000",
+    "RAY_io_context_monitor_probe_interval_ms": "10000",
+    "RAY_core_worker_internal_heartbeat_ms": "5000",
+    "RAY_report_worker_backlog_interval_ms": "10000",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",  # 0 would export at each request
+    "AUTOSCALER_UPDATE_INTERVAL_S": "60",
+}
+
 # Ray's file is written for any address; these lines keep it on the loopback address and let HAProxy's own
 # 502, 503 and 504 stand, which Ray would rewrite to 500.
 HAPROXY_WRAPPER = """#!/bin/sh
@@ -58,7 +84,7 @@ def check_fits(n_replicas: int, ingress: Ingress) -> None:
 def environment(place: Place, ingress: Ingress) -> dict[str, str]:
     """Return the environment of the server: Ray on loopback, own ports, own token, nothing phoned home."""
     chosen = ports(place)
-    ours = {
+    ours = QUIET | {
         "PYTHONPATH": str(place.root),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # in effect: the node's address is 127.0.0.1, and so all listen there
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -1,0 +1,40 @@
+"""Lanes without overhead: what the theory of queues says of them."""
+
+from __future__ import annotations
+
+from statistics import mean, median
+
+import pytest
+
+from benchmarks.ideal import latencies
+
+LENGTHS = (20, 20, 20, 50, 400)
+
+
+def test_a_lane_of_equal_rows_is_the_m_d_1_queue() -> None:
+    """Rows of one length on one lane wait rho / (2 (1 - rho)) of their length in the mean (Pollaczek-Khinchine)."""
+    found = [latency for _, latency in latencies([10], n_lanes=1, load=0.7, order="arrival", n_rows=200_000)]
+    assert mean(found) == pytest.approx(10 * (1 + 0.7 / (2 * 0.3)), rel=0.03)
+
+
+@pytest.mark.parametrize("order", ["arrival", "least left"])
+def test_a_row_alone_takes_its_own_time(order: str) -> None:
+    """Where hardly anything comes each row takes as long as it has tokens."""
+    found = list(latencies(LENGTHS, n_lanes=2, load=1e-4, order=order, n_rows=500))  # type: ignore[arg-type] # drawn
+    assert median(latency / n_tokens for n_tokens, latency in found) == pytest.approx(1)
+
+
+def test_every_row_ends_and_none_before_its_time() -> None:
+    """As many rows end as came, none sooner than a lane alone could do it."""
+    found = list(latencies(LENGTHS, n_lanes=2, load=0.9, order="least left", n_rows=5000))
+    assert len(found) == 5000
+    assert all(latency >= n_tokens * (1 - 1e-9) - 1e-6 for n_tokens, latency in found)
+
+
+def test_short_rows_gain_by_going_first() -> None:
+    """By what is left, short rows end sooner and the mean of all is lower than in order of arrival."""
+    by_arrival, by_least = (
+        list(latencies(LENGTHS, n_lanes=2, load=0.7, order=order, n_rows=20_000)) for order in ("arrival", "least left")
+    )
+    assert mean(latency for n, latency in by_least if n == 20) < mean(latency for n, latency in by_arrival if n == 20)
+    assert mean(latency for _, latency in by_least) < mean(latency for _, latency in by_arrival)
