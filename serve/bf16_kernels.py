@@ -32,9 +32,7 @@ class Variant:
 
     def runs_here(self) -> bool:
         """Whether this processor has what it needs."""
-        has = torch.cpu.get_capabilities()
-        is_x86 = platform.system() == "Linux" and this_machine() == MACHINE
-        return is_x86 and all(has.get(feature) for feature in self.features)
+        return self.features <= features_here()
 
 
 WIDE = Variant(
@@ -47,14 +45,26 @@ VARIANTS = (WIDE, HALVES)
 CONTRACT = "-ffp-contract=fast"
 
 
-def variant_here() -> Variant | None:
-    """Return the variant that is quicker here than torch; None where torch's products are, or none can run.
+def features_here() -> frozenset[str]:
+    """Return what this processor can, as torch names it; nothing on machines that the kernels are not compiled for."""
+    if platform.system() != "Linux" or this_machine() != MACHINE:
+        return frozenset()
+    return frozenset(name for name, has in torch.cpu.get_capabilities().items() if has is True)
 
-    With AMX torch's may be (untried), and with AVX512 alone oneDNN has its own.
+
+def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | None:
+    """Return the variant that is quicker than torch on a processor; None where torch's products are, or none can run.
+
+    With AMX torch's may be (untried). `torch_has_bf16`: oneDNN has products of bfloat16 there, as with AVX512 alone.
     """
-    if WIDE.runs_here():
-        return None if torch.cpu.get_capabilities().get("amx_bf16") else WIDE
-    return HALVES if HALVES.runs_here() and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else None  # noqa: SLF001 - torch has no other name for it
+    if features >= WIDE.features:
+        return None if "amx_bf16" in features else WIDE
+    return HALVES if features >= HALVES.features and not torch_has_bf16 else None
+
+
+def variant_here() -> Variant | None:
+    """Return the variant that is quicker here than torch."""
+    return variant_of(features_here(), torch_has_bf16=bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))  # noqa: SLF001 - torch has no other name for it
 
 
 def kernel_here(source: Path) -> ctypes.CDLL | None:

@@ -11,7 +11,7 @@ from threading import Barrier, Thread
 import pytest
 import torch
 
-from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, NATIVE, VARIANTS, WIDE, Variant, load_kernel, variant_here
+from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, NATIVE, VARIANTS, WIDE, Variant, load_kernel, variant_of
 from serve.compiler import compile_library
 from serve.cores import team_address
 from serve.cpu_attention import attention_of
@@ -45,19 +45,18 @@ def test_a_kernel_that_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize(
-    ("has", "chosen"),
+    ("features", "torch_has_bf16", "chosen"),
     [
-        (WIDE.features | HALVES.features, WIDE),
-        (WIDE.features | HALVES.features | {"amx_bf16"}, None),
-        (HALVES.features, HALVES),
-        (frozenset({"avx2"}), None),
+        (WIDE.features | HALVES.features, True, WIDE),
+        (WIDE.features | HALVES.features | {"amx_bf16"}, True, None),
+        (HALVES.features, False, HALVES),
+        (HALVES.features | {"avx512_f"}, True, None),
+        (frozenset({"avx2"}), False, None),
     ],
 )
-def test_the_processor_chooses(monkeypatch: pytest.MonkeyPatch, has: frozenset[str], chosen: Variant | None) -> None:
+def test_the_processor_chooses(features: frozenset[str], torch_has_bf16: bool, chosen: Variant | None) -> None:  # noqa: FBT001 - pytest passes it by name
     """AVX512-BF16 is taken where it is, unless there is AMX; AVX2 where torch has no bfloat16 of its own."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(has, True))
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has != HALVES.features)
-    assert variant_here() is chosen
+    assert variant_of(features, torch_has_bf16=torch_has_bf16) is chosen
 
 
 def test_the_team_is_torchs() -> None:
