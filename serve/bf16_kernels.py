@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from serve.compiler import load_compiled, this_machine
+from serve.dense import can_prepack
 from shared.log import log_event
 
 NATIVE = Path(__file__).parent / "native"
@@ -64,7 +65,7 @@ def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | N
 
 def variant_here() -> Variant | None:
     """Return the variant that is quicker here than torch."""
-    return variant_of(features_here(), torch_has_bf16=bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))  # noqa: SLF001 - torch has no other name for it
+    return variant_of(features_here(), torch_has_bf16=can_prepack(torch.device("cpu"), torch.bfloat16))
 
 
 def kernel_here(source: Path) -> ctypes.CDLL | None:
