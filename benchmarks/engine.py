@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.checkpoints import config_of, make
 from benchmarks.contest import Measured, System, contest
-from benchmarks.limit import tokens_per_s
+from benchmarks.limit import limit_name, tokens_per_s
 from benchmarks.report import Hold, Report, Row, at_least, finish, options, progress, row_of
 from benchmarks.workload import MIXES, rows_of
 
@@ -78,7 +78,7 @@ def main() -> int:
 
 def _report(workload: str, mix: str, found: Mapping[str, Measured], limits: list[float]) -> Report:
     rows: list[Row] = [row_of(name, "tokens/s", measured.tokens_per_s) for name, measured in found.items()]
-    rows.append(row_of("limit: bf16 matmul peak", "tokens/s", limits))
+    rows.append(row_of(limit_name(), "tokens/s", limits))
     rows += [row_of(name, "peak MiB", [measured.peak_bytes / 2**20]) for name, measured in found.items()]
     rates = {row.system: row.value for row in rows if row.metric == "tokens/s"}
     holds = [

@@ -1,4 +1,4 @@
-"""The limit of this machine: the best bf16 matrix product it makes, in the widths of a model.
+"""The limit of this machine: the best bf16 matrix product it makes, in the widths of a model (float32 where it has none).
 
 The best of 20 products `[4096, width] x [width, inner]` and back, plain and prepacked, as FLOP/s; tokens/s is
 that over the FLOP a token costs in the model's Linear layers (2 per weight; attention and the rest count as
@@ -13,11 +13,24 @@ from collections.abc import Callable
 import torch
 from transformers import PretrainedConfig
 
+from serve.dense import can_prepack
+
 N_ROWS, N_TRIES = 4096, 20
 
 
-def peak_flops(config: PretrainedConfig, dtype: torch.dtype = torch.bfloat16) -> float:
+def limit_dtype() -> torch.dtype:
+    """Return bfloat16, or float32 on a processor of which oneDNN has no products of bfloat16."""
+    return torch.bfloat16 if can_prepack(torch.device("cpu"), torch.bfloat16) else torch.float32
+
+
+def limit_name() -> str:
+    """Return what the limit is called in tables."""
+    return f"limit: {'bf16' if limit_dtype() == torch.bfloat16 else 'float32'} matmul peak"
+
+
+def peak_flops(config: PretrainedConfig) -> float:
     """Return the best FLOP/s of this machine at the widths of a model."""
+    dtype = limit_dtype()
     width, inner = config.hidden_size, config.intermediate_size
     up = torch.randn(N_ROWS, width).to(dtype), torch.randn(inner, width).to(dtype)
     down = torch.randn(N_ROWS, inner).to(dtype), torch.randn(width, inner).to(dtype)

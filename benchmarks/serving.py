@@ -26,7 +26,7 @@ from pathlib import Path
 from benchmarks.catalogs import MODEL
 from benchmarks.checkpoints import add_tokenizer, config_of, make
 from benchmarks.contest import System, contest
-from benchmarks.limit import tokens_per_s
+from benchmarks.limit import limit_name, tokens_per_s
 from benchmarks.load import HOST, Loaded, client_note, drive, say_client
 from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
 from benchmarks.servers import Question, Served, check_answer, request_of, standing
@@ -152,7 +152,7 @@ def _round(
 ) -> None:
     """Measure the limit, the engine alone, and each system, one after the other."""
     config = config_of(chosen.size)
-    figures.note("tokens/s", "limit: bf16 matmul peak", tokens_per_s(config))
+    figures.note("tokens/s", limit_name(), tokens_per_s(config))
     rows = workload[0][: 64 if chosen.quick else None]
     engine = System(ENGINE, "ours", chosen.precision, tuned=True)
     alone = contest([engine], checkpoint, rows, task="classification", n_rounds=ENGINE_PASSES, work=work)
