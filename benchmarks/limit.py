@@ -1,8 +1,8 @@
-"""The limit of this machine: the best bf16 matrix product it makes, in the widths of a model (float32 where it has none).
+"""The limit of this machine: the best bf16 matrix product it makes, in the widths of a model.
 
-The best of 20 products `[4096, width] x [width, inner]` and back, plain and prepacked, as FLOP/s; tokens/s is
-that over the FLOP a token costs in the model's Linear layers (2 per weight; attention and the rest count as
-nothing, so no engine reaches it).
+float32's where the processor has none of bf16. The best of 20 products `[4096, width] x [width, inner]` and back, plain
+and prepacked, as FLOP/s; tokens/s is that over the FLOP a token costs in the model's Linear layers (2 per weight;
+attention and the rest count as nothing, so no engine reaches it).
 """
 
 from __future__ import annotations

@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from serve.attention import attention_for
 from serve.bounds import Bounds
 from serve.cache import Caching
 from serve.cores import one_core_each
+from serve.cpu_embeddings import embed_for
 from serve.cpu_products import linear_for
 from serve.dense import linear_of
 from serve.describe import check_tensors, read_config
@@ -131,7 +133,7 @@ class PackedEngine:
         return with_cache(row, self._caching) if row.cache_bytes else row
 
     def _finite(self, output: RowOutput | Step, head: str) -> RowResult:
-        if isinstance(output, Step) or all(bool(tensor.isfinite().all()) for tensor in output.values()):
+        if isinstance(output, Step) or all(bool(np.isfinite(tensor.numpy()).all()) for tensor in output.values()):
             return output
         said = f"got numbers that are not finite from head {self.model.name}:{head}, expected finite ones"
         return NotFinite(said, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")
@@ -175,7 +177,8 @@ def build_engine(
     family = FAMILIES[model.family]
     attend = attention_for(device, dtype, head_width, model.attn_implementation)
     linear = linear_for(device, dtype) if model.quantization == "none" else linear_of
-    parts = quantized(parts or Parts(attend=attend, linear=linear, norm=norm_for(device, dtype)), model, device)
+    exact = Parts(attend=attend, linear=linear, norm=norm_for(device, dtype), embed=embed_for(device, dtype))
+    parts = quantized(parts or exact, model, device)
     encoder = family.build_encoder(config, placed, parts)
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)

@@ -1,6 +1,7 @@
 """A pack: rows laid end to end, with every index a forward pass needs, computed once.
 
-Rows lie by length, so that equal lengths are one contiguous run. Must not know weights or heads.
+Rows lie by length, so that equal lengths are one contiguous run. Made by numpy: on a CPU each operator of torch lets go
+of the interpreter's lock and waits to have it again. Must not know weights or heads.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
+import numpy as np
 import torch
 
 from serve.rows import Row
@@ -87,7 +89,7 @@ def pack_rows(rows: Mapping[int, Row], device: torch.device) -> Pack:
     lengths = [row.n_tokens for row in packed]
     n_resumed = sum(row.n_cached > 0 for row in packed)
     spans = lay_out(lengths, device)
-    ids = torch.cat([row.input_ids for row in packed]).to(device)
+    ids = torch.from_numpy(np.concatenate([row.input_ids.numpy() for row in packed])).to(device)
     return Pack(
         rows=packed,
         order=tuple(order),
@@ -105,13 +107,12 @@ def pack_rows(rows: Mapping[int, Row], device: torch.device) -> Pack:
 def lay_out(lengths: Sequence[int], device: torch.device) -> Spans:
     """Return the spans of rows of these lengths, laid end to end in this order."""
     bounds = [0, *accumulate(lengths)]
-    sizes = torch.tensor(lengths)
     return Spans(
         lengths=tuple(lengths),
         starts=tuple(bounds[:-1]),
         runs=tuple(_runs(lengths)),
-        bounds=torch.tensor(bounds, dtype=torch.int32).to(device),
-        row_of_token=torch.repeat_interleave(sizes, output_size=bounds[-1]).to(device),
+        bounds=torch.from_numpy(np.array(bounds, np.int32)).to(device),
+        row_of_token=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)).to(device),
     )
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.attention import Attend, attend_runs
+from serve.cpu_embeddings import MakeEmbed, no_embed
 from serve.dense import Activate, MakeLinear, linear_of
 from serve.norms import MakeNorm, norm_of
 from serve.pack import Spans
@@ -52,7 +53,8 @@ class Parts:
     `attend` is the attention within rows, `positions` counts position ids (families that count them
     from the ids), `activate` is the feed-forward activation of families whose checkpoints have no choice.
     `linear`, `embedding` and `tied` make every Linear, every word embedding, and every decoder that
-    shares the word embedding's weight; `norm` makes the LayerNorms of post-norm layers.
+    shares the word embedding's weight; `norm` makes the LayerNorms of post-norm layers,
+    `embed` all that comes before the first of them in one where it can.
     """
 
     attend: Attend = attend_runs
@@ -62,3 +64,4 @@ class Parts:
     embedding: MakeEmbedding = embedding_of
     tied: MakeTied = tied_of
     norm: MakeNorm = norm_of
+    embed: MakeEmbed = no_embed

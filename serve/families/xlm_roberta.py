@@ -15,6 +15,7 @@ from transformers import XLMRobertaConfig
 
 from serve.attention import Attention
 from serve.bounds import Bounds
+from serve.cpu_embeddings import EmbeddingTables
 from serve.families.checks import check_sizes, listed_ids, parse_config
 from serve.families.parts import Parts
 from serve.families.post_norm import PostNormLayers, PostNormShape, PostNormTensors
@@ -79,11 +80,18 @@ class Encoder(nn.Module):
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
         self.norm = wide_norm("embeddings.LayerNorm", tensors, config.layer_norm_eps)
+        self._embed = parts.embed(self._tables(config.layer_norm_eps))
         shape = PostNormShape(
             attention(config, parts), config.num_attention_heads, parts.activate, config.layer_norm_eps
         )
         layers = [layer_tensors(index, tensors) for index in range(config.num_hidden_layers)]
         self.layers = PostNormLayers(shape, layers, parts)
+
+    def _tables(self, eps: float) -> EmbeddingTables:
+        """Return what the states that enter the first layer are made of."""
+        own = self.embeddings
+        places, types = own.get_buffer("places"), own.get_buffer("types")
+        return EmbeddingTables(own.words, places, types, self.norm.weight, self.norm.bias, eps, own.pad_id)
 
     @property
     def words(self) -> nn.Module:
@@ -97,7 +105,7 @@ class Encoder(nn.Module):
 
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's states, in the dtype of the layers."""
-        states = self.norm(self.embeddings(pack)).to(self.dtype)
+        states = self._embed(pack) if self._embed else self.norm(self.embeddings(pack)).to(self.dtype)
         return torch.as_tensor(self.layers(states, pack, trace))
 
 

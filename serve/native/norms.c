@@ -27,8 +27,7 @@ static void norm_row(const job *all, int64_t row) {
         floats rest = subtract(widened(states + k), mean);
         squares = times_add(rest, rest, squares);
     }
-    __m128 variance = _mm_set_ss(sum_of(squares) / (float)all->width + all->eps);
-    floats factor = all_of(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(variance)));
+    floats factor = all_of(one_over_root(sum_of(squares) / (float)all->width + all->eps));
     for (int64_t k = 0; k < all->width; k += LANES) {
         floats rest = times(subtract(widened(states + k), mean), factor);
         put_rounded(out + k, times_add(rest, floats_at(all->scale + k), floats_at(all->shift + k)));

@@ -229,6 +229,8 @@ INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_row
 
 #endif
 
+INLINE float one_over_root(float x) { return 1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
+
 /* 2^x for x <= 0, off by less than 3e-6 of it, 1 at 0: 2^whole times a polynomial of the rest, in -1/2 to 1/2, fitted to
  * an even error. 0 for -infinity. */
 INLINE floats power_of_2(floats x) {

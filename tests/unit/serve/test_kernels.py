@@ -20,7 +20,7 @@ from serve.norms import norm_call
 from serve.pack import lay_out
 from tests.unit.serve.kernels import each_variant, library_of
 
-SOURCES = ("attention.c", "layers.c", "norms.c", "products.c")
+SOURCES = ("attention.c", "embeddings.c", "layers.c", "norms.c", "products.c")
 N_THREADS = 3
 
 
