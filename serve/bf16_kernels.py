@@ -1,7 +1,7 @@
 """What our kernels for bfloat16 on CPUs need of a processor, and how a replica comes to them.
 
 They are written for sixteen numbers at a time (native/wide.h): by AVX512-BF16, or by AVX2 on processors of which torch
-has no product of bfloat16 but one a hundred times slower. Where none can be, torch does the same.
+has no product of bfloat16 but one eight times slower. Where none can be, torch does the same.
 Must not know what a kernel does.
 """
 
