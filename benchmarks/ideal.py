@@ -2,8 +2,8 @@
 
 A row takes as long as it has tokens, in any company, and nothing else takes time. Rows come at random moments (Poisson)
 and go in order of arrival, or whichever has the least left to do goes first and may take a lane from another at no
-cost: on one lane no order has lower mean latencies (Schrage 1968, shortest remaining processing time). Time is counted
-in tokens of a lane's work. Must not know models or servers.
+cost: on one lane no order has a lower mean latency (Schrage 1968, shortest remaining processing time); the p99 of one
+class of rows may be lower in another. Time is counted in tokens of a lane's work. Must not know models or servers.
 """
 
 from __future__ import annotations

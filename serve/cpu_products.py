@@ -44,7 +44,7 @@ class KernelLinear(Fused):
         self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes
         self._bias = torch.zeros(self.n_out)
         if bias is not None:
-            self._bias.copy_(bias)
+            self._bias.copy_(bias.detach())
 
     @property
     def addresses(self) -> tuple[int, int]:

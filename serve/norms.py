@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +61,7 @@ def norm_of(weight: Tensor, bias: Tensor, eps: float) -> nn.LayerNorm:
 
 def norm_for(device: torch.device, dtype: torch.dtype) -> MakeNorm:
     """Return what makes the norms of a model's layers: the kernel's where this machine can have it, else torch's."""
-    library = kernel_here(SOURCE) if device.type == "cpu" and dtype == torch.bfloat16 else None
-    if library is None:
-        return norm_of
-    return partial(_kernel_norm_of, norm_call(library))
+    return _norm_here if device.type == "cpu" and dtype == torch.bfloat16 else norm_of
 
 
 def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
@@ -75,5 +71,6 @@ def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
     return call
 
 
-def _kernel_norm_of(call: Callable[..., None], weight: Tensor, bias: Tensor, eps: float) -> nn.Module:
-    return norm_of(weight, bias, eps) if len(weight) % WIDTH_STEP else KernelNorm(call, weight, bias, eps)
+def _norm_here(weight: Tensor, bias: Tensor, eps: float) -> nn.Module:
+    library = None if len(weight) % WIDTH_STEP else kernel_here(SOURCE)
+    return norm_of(weight, bias, eps) if library is None else KernelNorm(norm_call(library), weight, bias, eps)

@@ -1,7 +1,7 @@
 """A pack: rows laid end to end, with every index a forward pass needs, computed once.
 
-Rows lie by length, so that equal lengths are one contiguous run. Made by numpy: on a CPU each operator of torch lets go
-of the interpreter's lock and waits to have it again. Must not know weights or heads.
+Rows lie by length, so that equal lengths are one contiguous run. Ids and spans are made by numpy: each operator of
+torch lets go of the interpreter's lock and waits to have it again. Must not know weights or heads.
 """
 
 from __future__ import annotations

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig
 
-from serve.bf16_kernels import Variant
+from serve.bf16_kernels import Variant, variant_here
 from serve.cpu_embeddings import SOURCE, Embed, EmbeddingTables, embed_call, embed_for, kernel_embed, no_embed
 from serve.families.parts import Parts
 from serve.families.xlm_roberta import PLACES, TYPES, WORDS, Embeddings
@@ -93,6 +94,31 @@ def test_a_row_has_the_same_bits_in_any_company(variant: Variant, rows: list[lis
 
 
 @each_variant
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (Row(torch.tensor([N_WORDS]), "topic"), "got token id 50, expected 0 <= id < 50"),
+        (Row(torch.tensor([-1]), "topic"), "got token id -1"),
+        (Row(torch.tensor([5] * N_PLACES), "topic"), "got a row of 64 tokens, expected at most 62"),
+        (Row(torch.tensor([5]), "topic", position_ids=torch.tensor([N_PLACES])), "got position id 64"),
+        (Row(torch.tensor([5]), "topic", token_type_ids=torch.tensor([N_TYPES])), "got token type id 3"),
+    ],
+)
+def test_ids_that_no_table_has_are_refused(variant: Variant, row: Row, said: str) -> None:
+    """An id or a row beyond a table is an error before memory is read."""
+    with pytest.raises(ValueError, match=said):
+        kernel(variant, tables()[1])(pack_rows({0: row}, CPU))
+
+
+@each_variant
+def test_tables_of_any_strides_are_read(variant: Variant) -> None:
+    """A table that lies column by column gives what its copy gives."""
+    own, pack = tables()[1], pack_of([[3, 4, 1, 5]])
+    turned = replace(own, places=own.places.T.contiguous().T, scale=torch.stack([own.scale, own.scale], 1)[:, 0])
+    assert torch.equal(kernel(variant, turned)(pack), kernel(variant, own)(pack))
+
+
+@each_variant
 def test_tables_that_it_cannot_read_are_left(variant: Variant) -> None:
     """Words in float32, in a table of another kind, or of a width that does not fit stay with torch."""
     call, own = embed_call(library_of(SOURCE, variant)), tables()[1]
@@ -104,5 +130,6 @@ def test_tables_that_it_cannot_read_are_left(variant: Variant) -> None:
 def test_other_dtypes_and_devices_are_not_the_kernels() -> None:
     """float32, and what is on another device, is the family's own."""
     assert embed_for(CPU, torch.float32) is no_embed
+    assert embed_for(CPU, torch.bfloat16)(tables()[1]) is None or variant_here() is not None
     assert embed_for(torch.device("cuda"), torch.bfloat16) is no_embed
     assert no_embed(tables()[1]) is None
