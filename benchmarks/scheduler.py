@@ -172,7 +172,7 @@ def _note_times_lone(figures: Figures, questions: Sequence[Question]) -> None:
         for name in ("short", "long"):
             lone = median(n_tokens for n_tokens in sizes if class_of(n_tokens) == name)
             p99 = quantiles(found[name], n=100)[-1]
-            figures.note(TIMES_LONE, f"{name}, lanes without overhead, by {order}", p99 / lone)
+            figures.note(TIMES_LONE, f"{name}, lanes without overhead, {order}", p99 / lone)
 
 
 def _holds(figures: Figures) -> Iterator[Hold]:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from serve.compiler import load_compiled, this_machine
 from serve.dense import can_prepack
@@ -21,6 +22,7 @@ from shared.log import log_event
 
 NATIVE = Path(__file__).parent / "native"
 MACHINE = "x86_64"
+LANES = 16  # numbers at a time: widths that a kernel reads are a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,19 @@ def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | N
 def variant_here() -> Variant | None:
     """Return the variant that is quicker here than torch."""
     return variant_of(features_here(), torch_has_bf16=can_prepack(torch.device("cpu"), torch.bfloat16))
+
+
+def check_states(states: Tensor, n_tokens: str | int, width: int) -> None:
+    """Raise ValueError unless states are bfloat16 [n_tokens, width] on a CPU: the kernels do not look.
+
+    A word in place of `n_tokens` is any number.
+    """
+    shape = (len(states) if isinstance(n_tokens, str) else n_tokens, width)
+    if states.dtype != torch.bfloat16 or not states.is_cpu or states.shape != shape:
+        raise ValueError(
+            f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected bfloat16"
+            f" [{n_tokens}, {width}] on cpu"
+        )
 
 
 def kernel_here(source: Path) -> ctypes.CDLL | None:

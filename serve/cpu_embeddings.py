@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from serve.bf16_kernels import NATIVE, kernel_here
+from serve.bf16_kernels import LANES, NATIVE, kernel_here
 from serve.cores import team_address
 from serve.pack import ABSENT, Pack
 
 SOURCE = NATIVE / "embeddings.c"
-WIDTH_STEP = 16  # the kernel takes widths that are a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +118,6 @@ def kernel_embed(call: Callable[..., None], tables: EmbeddingTables) -> Embed | 
 def words_of(tables: EmbeddingTables) -> Tensor | None:
     """Return the words where the kernel can read them: bfloat16, as they are, of a width that fits."""
     words = tables.words.weight.detach() if isinstance(tables.words, nn.Embedding) else None
-    if words is None or words.dtype != torch.bfloat16 or words.shape[1] % WIDTH_STEP:
+    if words is None or words.dtype != torch.bfloat16 or words.shape[1] % LANES:
         return None
     return words

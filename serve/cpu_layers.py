@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from serve.attention import Attention
-from serve.bf16_kernels import NATIVE, kernel_here
+from serve.bf16_kernels import NATIVE, check_states, kernel_here
 from serve.cores import team_address
 from serve.cpu_attention import ALIGN_BYTES, KernelAttention
 from serve.cpu_products import STEPS, KernelLinear
@@ -64,11 +64,7 @@ class LayersInOne:
         """Return the last layer's states [tokens, width] of those that enter the first, bfloat16."""
         heads, head_width = self.backbone.heads, self.backbone.head_width
         n_tokens, width = len(states), heads * head_width
-        if states.dtype != torch.bfloat16 or not states.is_cpu or states.shape != (sum(spans.lengths), width):
-            raise ValueError(  # the kernels do not look
-                f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected bfloat16"
-                f" [{sum(spans.lengths)}, {width}] on cpu"
-            )
+        check_states(states, sum(spans.lengths), width)
         n_threads = torch.get_num_threads() if self.backbone.team else 1
         scratch_bytes = self.attention.scratch_of(max(spans.lengths), head_width)
         states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from serve.bf16_kernels import NATIVE, kernel_here
+from serve.bf16_kernels import NATIVE, check_states, kernel_here
 from serve.cores import team_address
 from serve.dense import LAYERS, Activate, Fused, MakeLinear, can_prepack, linear_of, prepacked_of
 
@@ -71,11 +71,7 @@ class KernelLinear(Fused):
         return self._product(states, ADDED, residual.contiguous())
 
     def _product(self, states: Tensor, step: int, residual: Tensor | None) -> Tensor:
-        if states.dtype != torch.bfloat16 or not states.is_cpu or states.shape != (len(states), self.n_in):
-            raise ValueError(  # the kernel does not look
-                f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected bfloat16"
-                f" [tokens, {self.n_in}] on cpu"
-            )
+        check_states(states, "tokens", self.n_in)
         states = states.contiguous()
         product = states.new_empty(len(states), self.n_out)
         self.multiply(

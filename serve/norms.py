@@ -12,11 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from serve.bf16_kernels import NATIVE, kernel_here
+from serve.bf16_kernels import LANES, NATIVE, check_states, kernel_here
 from serve.cores import team_address
 
 SOURCE = NATIVE / "norms.c"
-WIDTH_STEP = 16  # the kernel takes widths that are a multiple of it
 
 MakeNorm = Callable[[Tensor, Tensor, float], nn.Module]  # of weight and bias [width], and epsilon
 
@@ -37,11 +36,7 @@ class KernelNorm(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Return [tokens, width] of states [tokens, width]."""
         width = len(self._scale)
-        if states.dtype != torch.bfloat16 or not states.is_cpu or states.shape != (len(states), width):
-            raise ValueError(  # the kernel does not look
-                f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected bfloat16"
-                f" [tokens, {width}] on cpu"
-            )
+        check_states(states, "tokens", width)
         states = states.contiguous()
         normed = torch.empty_like(states)
         self.call(
@@ -72,5 +67,5 @@ def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
 
 
 def _norm_here(weight: Tensor, bias: Tensor, eps: float) -> nn.Module:
-    library = None if len(weight) % WIDTH_STEP else kernel_here(SOURCE)
+    library = None if len(weight) % LANES else kernel_here(SOURCE)
     return norm_of(weight, bias, eps) if library is None else KernelNorm(norm_call(library), weight, bias, eps)

@@ -15,6 +15,7 @@ from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, NATIVE, VARIANTS, WIDE
 from serve.compiler import compile_library
 from serve.cores import team_address
 from serve.cpu_attention import attention_of
+from serve.cpu_embeddings import embed_call
 from serve.cpu_products import PLAIN, product_of
 from serve.norms import norm_call
 from serve.pack import lay_out
@@ -131,8 +132,21 @@ def normed(variant: Variant, team: int | None) -> torch.Tensor:
     return out
 
 
+def embedded(variant: Variant, team: int | None) -> torch.Tensor:
+    """Return the embeddings of five rows by a team."""
+    lengths = [3, 17, 17, 40, 61]
+    ids, spans = torch.randint(0, 50, (sum(lengths),), dtype=torch.int32), lay_out(lengths, torch.device("cpu"))
+    words, places, scale = torch.randn(50, 48).bfloat16(), torch.randn(70, 48), torch.randn(48)
+    out = torch.zeros(sum(lengths), 48).bfloat16()
+    embed_call(library_of(NATIVE / "embeddings.c", variant))(
+        ids.data_ptr(), 0, 0, spans.bounds.data_ptr(), words.data_ptr(), places.data_ptr(), 0, scale.data_ptr(),
+        scale.data_ptr(), out.data_ptr(), team, len(lengths), 48, 1, N_THREADS, 1e-5,
+    )  # fmt: skip
+    return out
+
+
 @each_variant
-@pytest.mark.parametrize("work", [multiplied, attended, normed])
+@pytest.mark.parametrize("work", [multiplied, attended, normed, embedded])
 def test_a_team_does_the_work_once(variant: Variant, work: Callable[[Variant, int | None], torch.Tensor]) -> None:
     """A team is asked once, for as many threads as are given, and together they write what one thread writes."""
     torch.manual_seed(0)
