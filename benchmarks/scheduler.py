@@ -5,14 +5,13 @@
 Each class of length (short: at most 128 tokens, middle, long: over 256) comes from a client of its own, so that its
 latency is seen apart; a class's share of the requests is its share of the mix. First the capacity: 64 connections, all
 rows mixed. Then, at 70 % of it with exponential pauses: the short class alone at its own rate, and all classes
-together. A lone request is one connection with one class. Beside ours stand two servers that cannot be built: lanes
+together. A lone request is one connection with one class. Beside ours stand servers that cannot be built: lanes
 without any overhead (benchmarks.ideal), whose latencies are what queueing alone costs.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +38,7 @@ N_ROUNDS, SECONDS, QUICK_S = 3, 30.0, 2.0
 LONE_S, BUSY_S = 10.0, 15.0
 MAX_BATCH_MS, TOKEN_BUDGET = 60.0, 4096  # the catalog's defaults, which the server here has
 N_LANES = 2  # of its two cores
-IDEALS: tuple[Order, ...] = ("arrival", "least left")
+IDEALS: tuple[Order, ...] = ("arrival", "least left", "due")
 
 
 def main() -> int:
@@ -72,15 +71,11 @@ def class_of(n_tokens: int) -> str:
 def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, tokens_per_s: float) -> float:
     """Return how long a row may wait in the queue, by serve.scheduler's own bound, for one tenant and one class.
 
-    It is staged after ceil((before + L) / quantum) + 1 rounds of (quantum + L) tokens, and leaves the window within
-    `max_passed` + 2 (reorder T + L) / T + 2 further passes of at most max(T, L) tokens; before it, one pass runs.
-    T is a lane's part of the batch bound, and as many passes as lanes run side by side, each as much slower.
+    It goes within the tokens before it, `slack` times its own that come later, and T + L, where L is the longest row
+    and T a lane's part of the batch bound.
     """
-    tuning = Tuning()
-    n_rounds = math.ceil((n_tokens_before + longest_tokens) / tuning.quantum_tokens) + 1
-    staged_tokens = min(n_tokens_before, n_rounds * (tuning.quantum_tokens + longest_tokens))
-    n_passes = tuning.max_passed + 2 * (tuning.reorder * budget_tokens + longest_tokens) / budget_tokens + 2
-    return (staged_tokens + (n_passes + 1) * max(budget_tokens, longest_tokens)) / tokens_per_s
+    last_tokens = budget_tokens + longest_tokens
+    return (n_tokens_before + Tuning().slack * longest_tokens + last_tokens) / tokens_per_s
 
 
 class _Loads:

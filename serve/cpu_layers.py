@@ -24,7 +24,7 @@ from serve.cpu_attention import ALIGN_BYTES, KernelAttention
 from serve.cpu_products import STEPS, KernelLinear
 from serve.dense import Activate
 from serve.norms import KernelNorm
-from serve.pack import Spans
+from serve.pack import Between, Spans
 
 SOURCE = NATIVE / "layers.c"
 
@@ -45,7 +45,7 @@ class _Backbone(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("multiply", "attend", "norm", "team", "layers")),
-        *((name, ctypes.c_int64) for name in ("n_layers", "heads", "head_width", "inner", "step", "causal")),
+        *((name, ctypes.c_int64) for name in ("heads", "head_width", "inner", "step", "causal")),
         *((name, ctypes.c_float) for name in ("scale", "eps")),
     )
 
@@ -60,8 +60,11 @@ class LayersInOne:
     backbone: _Backbone
     addresses: ctypes.Array[ctypes.c_void_p]
 
-    def __call__(self, states: Tensor, spans: Spans) -> Tensor:
-        """Return the last layer's states [tokens, width] of those that enter the first, bfloat16."""
+    def __call__(self, states: Tensor, spans: Spans, between: Between | None = None) -> Tensor:
+        """Return the last layer's states [tokens, width] of those that enter the first, bfloat16.
+
+        With `between` each layer is a call of its own, and this is done before each but the first.
+        """
         heads, head_width = self.backbone.heads, self.backbone.head_width
         n_tokens, width = len(states), heads * head_width
         check_states(states, sum(spans.lengths), width)
@@ -70,11 +73,15 @@ class LayersInOne:
         states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
         out, contexts = torch.empty_like(states), torch.empty_like(states)
         room = states.new_empty(n_tokens, max(3 * width, self.backbone.inner))
-        self.call(
-            ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(), room.data_ptr(),
-            contexts.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
-            n_tokens, len(spans.lengths), scratch_bytes, n_threads,
-        )  # fmt: skip
+        step = len(self.layers) if between is None else 1
+        for first in range(0, len(self.layers), step):
+            if between is not None and first:
+                between()
+            self.call(
+                ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(),
+                room.data_ptr(), contexts.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
+                first, first + step, n_tokens, len(spans.lengths), scratch_bytes, n_threads,
+            )  # fmt: skip
         return out
 
 
@@ -87,7 +94,7 @@ def layers_in_one(
     if not parts or library is None or not isinstance(how.attend, KernelAttention):
         return None
     call = library.glossa_layers
-    call.argtypes, call.restype = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 4, None
+    call.argtypes, call.restype = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 6, None
     flat: list[int] = []
     for linears, norms in parts:
         flat += chain(*(linear.addresses for linear in linears), *(norm.addresses for norm in norms))
@@ -95,7 +102,7 @@ def layers_in_one(
     (_, _, up, _), (first_norm, _) = parts[0]
     backbone = _Backbone(
         multiply=_address(up.multiply), attend=_address(how.attend.attend), norm=_address(first_norm.call),
-        team=team_address(), layers=ctypes.addressof(addresses), n_layers=len(layers), heads=n_heads,
+        team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads,
         head_width=up.n_in // n_heads, inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale,
         eps=first_norm.eps,
     )  # fmt: skip

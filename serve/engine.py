@@ -31,7 +31,7 @@ from serve.heads import Head, NextTokenHead
 from serve.lanes import divides, parts_of
 from serve.next_token import continue_rows
 from serve.norms import norm_for
-from serve.pack import Pack, pack_rows
+from serve.pack import Between, Pack, pack_rows
 from serve.quantize import SIDE_BY_SIDE, quantized
 from serve.rows import Row, RowOutput, RowResult, join, split
 from serve.trace import trace_of
@@ -55,8 +55,8 @@ class Engine(Protocol):
         """Return a generating row as its first pass reads it, with what it will hold; any other as it is."""
         ...
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Answer rows in one pass: same order, same length.
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+        """Answer rows in one pass: same order, same length. Between two layers `between` is done, on the same thread.
 
         A row that cannot be answered has an instance of a `shared.errors` class in its place and
         changes no other row. Outputs are CPU tensors, FP32 or INT32, with a leading dimension of
@@ -67,7 +67,7 @@ class Engine(Protocol):
         `target_logits` [masks, targets]; feature-extraction: `vectors` [1 or tokens, width], with layers
         also `hidden_states` [1 or tokens, layers, width], with attentions `attentions` [n].
         A text-generation row has a Step in its place until it is done: give the step's row to a later pass.
-        Done, `ids` [new tokens], `row_lengths` [1]. At most `n_lanes` at a time.
+        Done, `ids` [new tokens], `row_lengths` [1]. At most `n_lanes` at a time; `between` may run others.
         """
         ...
 
@@ -103,17 +103,17 @@ class PackedEngine:
         """Return a generating row as its first pass reads it, as Engine.begin says."""
         return begin_sound(row, self.model, self.bounds, self._rules)
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer rows in one packed pass, as Engine.forward says."""
         faults = find_faults(rows, self.model, self.bounds)
         sound = {index: row for index, (row, fault) in enumerate(zip(rows, faults, strict=True)) if fault is None}
-        answers = self._answer(sound) if sound else {}
+        answers = self._answer(sound, between) if sound else {}
         return [fault or answers[index] for index, fault in enumerate(faults)]
 
     @torch.inference_mode()
-    def _answer(self, rows: Mapping[int, Row]) -> dict[int, RowResult]:
+    def _answer(self, rows: Mapping[int, Row], between: Between | None) -> dict[int, RowResult]:
         begun = {index: self._with_cache(self.begin(row)) for index, row in rows.items()}
-        pack = pack_rows(begun, self._caching.device)
+        pack = pack_rows(begun, self._caching.device, between)
         trace = trace_of(pack, self._encoder.n_layers)
         states = self._encoder(pack, trace)
         answers: dict[int, RowResult] = {}

@@ -1,15 +1,24 @@
-"""The rows of one priority class: fair between tenants, near lengths together, bounded waits.
+"""The rows of one priority class: fair between tenants, short rows sooner, bounded waits.
 
-Deficit round robin (Shreedhar and Varghese, SIGCOMM 1995) moves rows from the tenants' queues
-into a window; batches are taken from the window. Must not know budgets' reasons, clocks or keys.
+Between tenants start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), where a pass is charged by its tokens.
+Inside a tenant the earliest deadline first (Liu and Layland 1973), where a row's deadline is its arrival and some times
+its own size, so that a row waits in proportion to what it asks for, on a clock of tokens that came: it counts what may
+go before a row, whatever the speed. Must not know budgets' reasons, time or keys.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from dataclasses import dataclass, field
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, Protocol, TypeVar
+
+from serve.keyed_heap import KeyedHeap
+
+MOST_PASSED = 8  # so many rows that do not fit what is left of a pass are passed over for smaller ones
+AT_ONCE = -math.inf
 
 
 class Item(Protocol):
@@ -59,66 +68,98 @@ T = TypeVar("T", bound=Item)
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[T]):
-    """An item in a queue: its place in the order of arrival, and where it stands."""
+    """An item in a queue: its place in the order of arrival, and when it is due on the clock of its side.
+
+    `is_next`: it did not fit a pass and goes before all that are due. `slack_tokens`, once it was taken: how much more
+    might have gone before it.
+    """
 
     item: T
     number: int
     n_tokens: int
     came_back: bool = False
-    staged_at_pass: int | None = None
+    due_tokens: float = 0.0
+    is_next: bool = False
+    slack_tokens: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class _Turn(Generic[T]):
-    """One tenant's rows in order, new ones and those that came back, and the tokens it may still move in this round.
+class _Side(Generic[T]):
+    """Rows of a tenant that are new, or those that came back, by when they are due. Its clock counts their tokens."""
 
-    `lead_tokens` is by how much those that came back have moved more than the new ones; the side with the
+    def __init__(self) -> None:
+        self._clock_tokens = 0
+        self.rows = KeyedHeap[int, Entry[T]]()
+
+    def enter(self, entry: Entry[T], slack: float) -> None:
+        """Add a row, due when `slack` times its tokens have come after it."""
+        self._clock_tokens += entry.n_tokens
+        entry.due_tokens = self._clock_tokens + slack * entry.n_tokens
+        self.put(entry)
+
+    def put(self, entry: Entry[T]) -> None:
+        """Put a row at its place."""
+        self.rows.put(entry.number, AT_ONCE if entry.is_next else entry.due_tokens, entry)
+
+    def slack_tokens(self, entry: Entry[T]) -> int:
+        """Return how many tokens might still come and go before a row."""
+        return int(max(0.0, entry.due_tokens - self._clock_tokens))
+
+
+class _Tenant(Generic[T]):
+    """One tenant's waiting rows, new ones and those that came back, and the tokens it had in passes.
+
+    `_lead_tokens` is by how much those that came back have had more than the new ones; the side with the
     smaller part goes first, and a side without rows gathers no claim.
     """
 
-    deficit_tokens: int
-    new: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
-    back: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
-    lead_tokens: int = 0
+    def __init__(self, name: str, had_tokens: int) -> None:
+        self.name, self.had_tokens = name, had_tokens
+        self._new, self._back = _Side[T](), _Side[T]()
+        self._lead_tokens = 0
 
-    def push(self, entry: Entry[T]) -> None:
-        """Add a row behind those of its side."""
-        (self.back if entry.came_back else self.new)[entry.number] = entry
+    def __len__(self) -> int:
+        """Return the number of waiting rows."""
+        return len(self._new.rows) + len(self._back.rows)
+
+    def side_of(self, entry: Entry[T]) -> _Side[T]:
+        """Return where a row stands."""
+        return self._back if entry.came_back else self._new
+
+    def rows(self) -> Iterator[Entry[T]]:
+        """Yield all waiting rows."""
+        return chain(self._new.rows.values(), self._back.rows.values())
 
     def first(self) -> Entry[T]:
-        """Return the row that moves next: of the side that has moved less."""
-        side = self.back if self.back and (not self.new or self.lead_tokens <= 0) else self.new
-        return next(iter(side.values()))
+        """Return the row that goes next: of the side that has had less, the one due first."""
+        goes_back = len(self._back.rows) and (not len(self._new.rows) or self._lead_tokens <= 0)
+        return (self._back if goes_back else self._new).rows.first()
 
-    def move(self, entry: Entry[T]) -> None:
-        """Take out a row that moves on and count it."""
-        self.deficit_tokens -= entry.n_tokens
-        self.lead_tokens += entry.n_tokens if entry.came_back else -entry.n_tokens
-        self.remove(entry)
+    def count(self, entry: Entry[T]) -> None:
+        """Count a row that goes into a pass."""
+        self.had_tokens += entry.n_tokens
+        self._lead_tokens += entry.n_tokens if entry.came_back else -entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
         """Take out a row."""
-        del (self.back if entry.came_back else self.new)[entry.number]
-        if not self.back:
-            self.lead_tokens = max(self.lead_tokens, 0)
-        if not self.new:
-            self.lead_tokens = min(self.lead_tokens, 0)
+        self.side_of(entry).rows.remove(entry.number)
+        if not len(self._back.rows):
+            self._lead_tokens = max(self._lead_tokens, 0)
+        if not len(self._new.rows):
+            self._lead_tokens = min(self._lead_tokens, 0)
 
 
 class FairQueue(Generic[T]):
-    """Rows of one class. `push`, `remove` and each moved row cost O(1); `take` O(window log window).
+    """Rows of one class. An operation on a row costs O(log rows); `least_tokens` O(tenants), `longest_tokens` O(rows).
 
-    A row in the window is passed over at most `max_passed` times by passes this class leads;
-    then it is due, and due rows go first, oldest first.
+    The tenant that has had the fewest tokens goes next, and of its rows the one due first. A tenant that comes begins
+    with what the one has had that had most: idle tenants gather no claim, nor do many new ones keep an old one waiting.
     """
 
-    def __init__(self, quantum_tokens: int, max_passed: int) -> None:
-        self._quantum_tokens = quantum_tokens
-        self._max_passed = max_passed
-        self._turns: OrderedDict[str, _Turn[T]] = OrderedDict()
-        self._window: OrderedDict[int, Entry[T]] = OrderedDict()
-        self._window_tokens = 0
-        self._n_passes = 0
+    def __init__(self, slack: float) -> None:
+        """Let a row go after what comes later, as long as less than `slack` times its own tokens have come."""
+        self._slack = slack
+        self._tenants = KeyedHeap[str, _Tenant[T]]()
+        self._most_had_tokens = 0  # of any tenant, ever
         self._n_rows = self._n_new = 0
         self._held = Counter[str]()  # tokens of each tenant's waiting rows
 
@@ -143,90 +184,75 @@ class FairQueue(Generic[T]):
 
     @property
     def longest_tokens(self) -> int:
-        """Tokens of the longest waiting row, 0 when none waits; costs O(rows)."""
-        staged = (entry.n_tokens for entry in self._window.values())
-        sides = (side for turn in self._turns.values() for side in (turn.new, turn.back))
-        return max(chain(staged, (entry.n_tokens for side in sides for entry in side.values())), default=0)
+        """Tokens of the longest waiting row, 0 when none waits."""
+        rows = (entry for tenant in self._tenants.values() for entry in tenant.rows())
+        return max((entry.n_tokens for entry in rows), default=0)
 
     def push(self, entry: Entry[T]) -> None:
-        """Add a row behind its tenant's; a tenant without rows joins the end of the round."""
-        turn = self._turns.get(entry.item.tenant)
-        if turn is None:
-            turn = self._turns[entry.item.tenant] = _Turn(self._quantum_tokens)
-        turn.push(entry)
+        """Add a row."""
+        name = entry.item.tenant
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            tenant = _Tenant(name, self._most_had_tokens)
+            self._place(tenant)
+        tenant.side_of(entry).enter(entry, self._slack)
         self._n_rows += 1
         self._n_new += not entry.came_back
-        self._held[entry.item.tenant] += entry.n_tokens
+        self._held[name] += entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
-        """Take a waiting row out, wherever it stands."""
-        if entry.staged_at_pass is None:
-            self._turns[entry.item.tenant].remove(entry)
-            self._end_turn(entry.item.tenant)
-        else:
-            del self._window[entry.number]
-            self._window_tokens -= entry.n_tokens
+        """Take a waiting row out."""
+        tenant = self._of(entry)
+        tenant.remove(entry)
         self._n_rows -= 1
         self._n_new -= not entry.came_back
-        self._held[entry.item.tenant] -= entry.n_tokens
-        if not self._held[entry.item.tenant]:
-            del self._held[entry.item.tenant]
+        self._held[tenant.name] -= entry.n_tokens
+        if not len(tenant):
+            self._tenants.remove(tenant.name)
+            del self._held[tenant.name]
 
-    def take(self, budget_tokens: int, window_tokens: int, near_tokens: int | None = None) -> list[Entry[T]]:
-        """Take rows of at most `budget_tokens` out of a window of about `window_tokens`.
+    def take(self, budget_tokens: int, *, leads: bool, most_passed: int = MOST_PASSED) -> list[Entry[T]]:
+        """Take the rows that go next, of at most `budget_tokens`, until `most_passed` did not fit.
 
-        With `near_tokens` None this class leads the pass: its oldest row goes whatever its size,
-        and lengths near that row's follow. Else lengths near `near_tokens` go, as far as they fit.
+        Where this class leads the pass the very next row goes whatever its size, and the first one that does not fit
+        goes before all that come after it.
         """
-        self._stage(window_tokens)
-        rows = list(self._window.values())
-        if not rows:
-            return []
-        is_lead = near_tokens is None
-        taken = self._first(rows, budget_tokens, is_lead=is_lead)
-        left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
-        near = rows[0].n_tokens if near_tokens is None else near_tokens
-        by_nearness = sorted(rows[len(taken) :], key=lambda row: 0 if row.came_back else abs(row.n_tokens - near))
-        for entry in by_nearness:  # stable: oldest first
-            if entry.n_tokens <= left_tokens:
+        taken: list[Entry[T]] = []
+        passed: list[tuple[_Tenant[T], Entry[T]]] = []
+        left_tokens = budget_tokens
+        while len(self._tenants) and left_tokens > 0:
+            tenant = self._tenants.first()
+            entry = tenant.first()
+            if entry.n_tokens <= left_tokens or (leads and not taken):
+                self._count(tenant, entry)
                 taken.append(entry)
                 left_tokens -= entry.n_tokens
-        for entry in taken:
-            self.remove(entry)
-        self._n_passes += is_lead
+            else:
+                entry.is_next |= leads and not passed
+                if len(passed) == most_passed:
+                    break
+                passed.append((tenant, entry))
+                tenant.side_of(entry).rows.remove(entry.number)
+                if not len(tenant):
+                    self._tenants.remove(tenant.name)
+        for tenant, entry in passed:
+            tenant.side_of(entry).put(entry)
+            self._place(tenant)
         return taken
 
-    def _first(self, rows: list[Entry[T]], budget_tokens: int, *, is_lead: bool) -> list[Entry[T]]:
-        """Return the rows that go before any choice: due ones as far as they fit, the oldest when leading."""
-        taken = rows[:1] if is_lead else []
-        left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
-        for entry in rows[len(taken) :]:
-            if not self._is_due(entry) or entry.n_tokens > left_tokens:
-                break
-            taken.append(entry)
-            left_tokens -= entry.n_tokens
-        return taken
+    def _count(self, tenant: _Tenant[T], entry: Entry[T]) -> None:
+        """Take a row into a pass."""
+        entry.slack_tokens = tenant.side_of(entry).slack_tokens(entry)
+        tenant.count(entry)
+        self._most_had_tokens = max(self._most_had_tokens, tenant.had_tokens)
+        self._place(tenant)
+        self.remove(entry)
 
-    def _is_due(self, entry: Entry[T]) -> bool:
-        return entry.staged_at_pass is not None and self._n_passes - entry.staged_at_pass >= self._max_passed
+    def _of(self, entry: Entry[T]) -> _Tenant[T]:
+        tenant = self._tenants.get(entry.item.tenant)
+        if tenant is None:
+            raise KeyError(f"got a row of tenant {entry.item.tenant!r}, which has none waiting. This is a bug.")
+        return tenant
 
-    def _stage(self, window_tokens: int) -> None:
-        """Move rows into the window in the order of the round until it holds `window_tokens`."""
-        while self._window_tokens < window_tokens and self._turns:
-            tenant, turn = next(iter(self._turns.items()))
-            entry = turn.first()
-            if entry.n_tokens > turn.deficit_tokens:
-                turn.deficit_tokens += self._quantum_tokens
-                self._turns.move_to_end(tenant)
-                continue
-            turn.move(entry)
-            self._end_turn(tenant)
-            entry.staged_at_pass = self._n_passes
-            self._window[entry.number] = entry
-            self._window_tokens += entry.n_tokens
-
-    def _end_turn(self, tenant: str) -> None:
-        """Forget a tenant without rows."""
-        turn = self._turns[tenant]
-        if not turn.new and not turn.back:
-            del self._turns[tenant]
+    def _place(self, tenant: _Tenant[T]) -> None:
+        self._tenants.put(tenant.name, tenant.had_tokens, tenant)

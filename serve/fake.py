@@ -14,6 +14,7 @@ import torch
 from serve.bounds import Bounds
 from serve.faults import begin_sound, find_faults
 from serve.generation import Generation, Rules, Step, advance
+from serve.pack import Between
 from serve.rows import Row, RowOutput, RowResult
 from serve.sampling import choose
 from shared.catalog import Head, Model
@@ -45,11 +46,13 @@ class FakeEngine:
         """Return a sound generating row as its first pass reads it, any other as it is."""
         return begin_sound(row, self.model, self.bounds, self.rules)
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Answer rows in order; a refused row has its error in its place."""
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+        """Answer rows in order; a refused row has its error in its place. It has two layers."""
         self.n_forwards += 1
         self.n_tokens += sum(row.n_tokens for row in rows)
         faults = find_faults(rows, self.model, self.bounds)
+        if between is not None:
+            between()
         return [fault or self._answer(self.begin(row)) for row, fault in zip(rows, faults, strict=True)]
 
     def _answer(self, row: Row) -> RowOutput | Step:

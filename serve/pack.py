@@ -6,7 +6,7 @@ torch lets go of the interpreter's lock and waits to have it again. Must not kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from serve.rows import Row
+
+Between = Callable[[], None]  # what is done between two layers of a pass
 
 ABSENT = -1  # the id of a token whose row has no ids of a kind that another row of the pack has
 
@@ -50,7 +52,7 @@ class Pack:
     `lang_ids`, `token_type_ids`, `position_ids` are int64 [tokens] on the device, ABSENT at the tokens of
     rows that have none, and None where no row has any. The first `n_resumed` rows read on from a cache;
     `whole` is where the others lie, counted from the first of them, None where there are no others;
-    `begun` are those of them that keep what they read in a cache.
+    `begun` are those of them that keep what they read in a cache. `between` is what a pass does between two layers.
     """
 
     rows: tuple[Row, ...]
@@ -63,6 +65,12 @@ class Pack:
     n_resumed: int = 0
     whole: Spans | None = None
     begun: tuple[int, ...] = ()
+    between: Between | None = None
+
+    def pause(self, number: int) -> None:
+        """Do what is to be done before layer `number`: nothing before the first."""
+        if self.between is not None and number:
+            self.between()
 
     def by_head(self) -> Mapping[str, list[int]]:
         """Return the packed row indices of each head."""
@@ -79,7 +87,7 @@ class Pack:
         return states[torch.cat(wanted).to(states.device)]
 
 
-def pack_rows(rows: Mapping[int, Row], device: torch.device) -> Pack:
+def pack_rows(rows: Mapping[int, Row], device: torch.device, between: Between | None = None) -> Pack:
     """Pack rows, given by the caller's index: those that read on first, then shortest first.
 
     Equal lengths keep their order.
@@ -101,6 +109,7 @@ def pack_rows(rows: Mapping[int, Row], device: torch.device) -> Pack:
         n_resumed=n_resumed,
         whole=_rest(spans, n_resumed, device),
         begun=tuple(i for i, row in enumerate(packed) if row.cache is not None and not row.n_cached),
+        between=between,
     )
 
 

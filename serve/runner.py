@@ -13,11 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Condition, RLock, Thread, current_thread
 
 from serve.engine import Engine
 from serve.generation import Step
+from serve.pack import Between
 from serve.rows import Row, RowResult, asked_index
 from serve.scheduler import Batch, Scheduler
 from serve.tickets import Answered, Counts, Item, Ticket, running_future
@@ -216,30 +218,54 @@ class Runner:
         self._succeeded_s = self._clock()
         future.set_result(None)
 
-    def _run_batch(self, batch: Batch[Item]) -> None:
+    def _run_batch(self, batch: Batch[Item]) -> float:
+        """Run a batch and give its rows their answers; return its seconds, without those of the batches it let in."""
         started_s = self._clock()
         for item in batch.items:
             if item.ticket.started_s is None:
                 item.ticket.started_s = started_s
         passes: list[bool] = []
-        results = self._forward([item.row for item in batch.items], passes)
+        guests = _Guests(batch)
+        between = partial(self._let_in, guests) if batch.guest_tokens else None
+        results = self._forward([item.row for item in batch.items], passes, between)
+        if guests.error is not None:
+            raise guests.error
         ended_s = self._clock()
+        seconds = ended_s - started_s - guests.seconds
         with self._lock:
             is_whole = all(passes)
-            self._scheduler.done(batch, ended_s - started_s if is_whole else None)
+            self._scheduler.done(batch, seconds if is_whole else None)
             self._succeeded_s = ended_s if is_whole else self._succeeded_s
-            self._count(batch, ended_s - started_s)
+            self._count(batch, seconds)
             self.counts.n_broken_passes += passes.count(False)
             steps = [self._deliver(*pair, ended_s) for pair in zip(batch.items, results, strict=True)]
             self._scheduler.reenter([item for item in steps if item is not None and item.ticket in self._open])
+        return ended_s - started_s
 
-    def _forward(self, rows: list[Row], passes: list[bool]) -> list[RowResult]:
+    def _let_in(self, guests: _Guests) -> None:
+        """Run what waits and is short between two layers of a long pass, as far as that lets it."""
+        now_s = self._clock()
+        with self._lock:
+            self._began_s[current_thread().name] = now_s  # a pass that gets on is not stuck
+            batch = self._scheduler.next_between(guests.host, now_s)
+            for item in batch.expired:
+                self._fail(item.ticket, _late())
+        if not batch.items:
+            return
+        guests.host = replace(guests.host, guest_tokens=guests.host.guest_tokens - batch.n_tokens)
+        try:
+            guests.seconds += self._run_batch(batch)
+        except Exception as error:
+            guests.error = error  # our own fault, not the host's, whose pass would be taken for broken
+            raise
+
+    def _forward(self, rows: list[Row], passes: list[bool], between: Between | None = None) -> list[RowResult]:
         """Run one pass, and note in `passes` whether it was whole.
 
         When the pass itself breaks, each half runs alone, so that a row that breaks it fails alone.
         """
         try:
-            results = self._engine.forward(rows)
+            results = self._engine.forward(rows, between)
             if len(results) != len(rows):
                 raise RuntimeError(f"got {len(results)} results for {len(rows)} rows")  # noqa: TRY301 - handled alike
         except Exception as error:  # noqa: BLE001 - whatever breaks a pass must not end the thread
@@ -314,6 +340,15 @@ class Runner:
                 for ticket in open_still if self._n_left else ():
                     self._scheduler.cancel(ticket)  # the other threads find nothing then, and end
             self._wake()
+
+
+@dataclass(slots=True)
+class _Guests:
+    """The batches let in between the layers of `host`, which has as many `guest_tokens` left."""
+
+    host: Batch[Item]
+    seconds: float = 0.0
+    error: Exception | None = None
 
 
 def _of_row(item: Item, error: GlossaError) -> GlossaError:

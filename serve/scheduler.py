@@ -6,27 +6,27 @@ bounded by tokens and, with `max_batch_ms`, by the expected milliseconds of its 
 a row larger than the bound goes alone. Where every tenant's interactive rows wait far longer than that, a pass
 may be longer too: short passes read the weights more often, so that all of them would wait longer.
 Interactive rows lead and batch rows fill what is left, but every `batch_every`-th pass is led by batch
-rows. Inside a class tenants share by deficit round robin in tokens, and rows of near length go together
-within a window of `reorder` batches (serve.fair_queue).
+rows. Inside a class tenants have equal tokens, and of a tenant's rows those go first that are due first: a row is due
+when `slack` times its own tokens have come after it, so that short rows need not wait for long ones, nor these for more
+than their part (serve.fair_queue). The pass of a row that is larger than the bound lets others in between two layers
+(`next_between`), until its slack is used up.
 
-Wait bound. Let T be the batch bound and L the longest row. Any two passes a class leads take more
-than T/2 of its tokens or all it has; so do any two rounds of lanes that are free together. A row with `a` tokens of
-its own tenant before it, among N tenants, is staged after at most ceil((a + L) / quantum) + 1 rounds of
-N (quantum + L) tokens, and leaves the window within `max_passed` + 2 (reorder T + L) / T + 2 further passes of its
-class, where the first T may be `deepest` times the second once a long queue has become short. With lanes T is a lane's
-part of the bound, and the passes of all lanes count. A class leads at least every second (interactive) or
-`batch_every`-th (batch) pass. Not Ray's `@serve.batch`: that one sends what does not fit to the back, without a bound.
+Wait bound. Let T be the batch bound, L the longest row and s the slack. Any two passes a class leads take more than T/2
+of its tokens or all it has: what did not fit leads the next. Of a row's own tenant, at most the `a` tokens that were
+before it and s L that come later go before it, in passes or between their layers; and each of N tenants has at most
+T + L more than another that waits. So it goes within N (a + (s + 1) L + T) tokens of its class. With lanes T is a
+lane's part of the bound, `deepest` times that once a long queue has become short, and the passes of all lanes count. A
+class leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`: that one
+sends what does not fit to the back, without a bound.
 
 A generating row comes back after each pass (`reenter`), with the tokens its next pass reads: one with a
 cache, all without. Inside a tenant the rows that came back and those that are new take turns by tokens, so
-with both about, a row is staged as if 2 (a + L) tokens were before it, `a` counted on its own side alone and
-however many steps the other side has left. In the window a row that came back is near to every length: it
-joins each pass that has room.
+with both about, a row waits as if 2 (a + (s + 1) L) tokens went before it, `a` counted on its own side alone and
+however many steps the other side has left.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,25 +34,23 @@ from typing import Generic
 
 from serve.backlog import Backlog
 from serve.fair_queue import Entry, FairQueue, T
+from serve.keyed_heap import KeyedHeap
 from serve.lanes import divides
 from serve.speed import Speed
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How rows are chosen. The defaults suit rows of up to 512 tokens.
+    """How rows are chosen.
 
-    `reorder`: batches the window of near lengths spans. `max_passed`: how often a row in it may be
-    passed over. `quantum_tokens`: what a tenant moves in one round. `batch_every`: each such pass is
-    led by batch rows. `most_share`: what part of the backlog one tenant, or all batch rows together,
-    may hold once they hold any; the rest stays open to others. Where interactive rows of every tenant that waits
-    take longer than `max_batch_ms`, a pass they lead may take `deep_share` of the shortest of these times, at
-    most `deepest` times that bound.
+    `slack`: a row lets go first what comes later, as long as less than so many times its own tokens have come.
+    `batch_every`: each such pass is led by batch rows. `most_share`: what part of the backlog one tenant, or all batch
+    rows together, may hold once they hold any; the rest stays open to others. Where interactive rows of every tenant
+    that waits take longer than `max_batch_ms`, a pass they lead may take `deep_share` of the shortest of these times,
+    at most `deepest` times that bound.
     """
 
-    reorder: int = 2
-    max_passed: int = 4
-    quantum_tokens: int = 512
+    slack: float = 4.0
     batch_every: int = 8
     most_share: float = 0.75
     deep_share: float = 0.5
@@ -64,7 +62,7 @@ class Batch(Generic[T]):
     """Items for one forward pass, in no promised order, and those that expired instead.
 
     Give it back to `done` after the pass when `items` is not empty. The pass runs on one of `n_lanes` parts of the
-    cores, or on all of them.
+    cores, or on all of them. `guest_tokens` of other rows may run between its layers (`next_between`).
     """
 
     number: int
@@ -72,6 +70,7 @@ class Batch(Generic[T]):
     expired: tuple[T, ...]
     n_tokens: int
     n_lanes: int = 1
+    guest_tokens: int = 0
 
 
 class Scheduler(Generic[T]):
@@ -102,13 +101,9 @@ class Scheduler(Generic[T]):
         self._max_batch_ms = max_batch_ms
         expected_tokens = token_budget if max_batch_ms is None else int(tokens_per_s * max_batch_ms / 1e3)
         self._speed = Speed(tokens_per_s, max(1, min(token_budget, expected_tokens)))
-        self._queues = {
-            priority: FairQueue[T](self._tuning.quantum_tokens, self._tuning.max_passed)
-            for priority in ("interactive", "batch")
-        }
+        self._queues = {priority: FairQueue[T](self._tuning.slack) for priority in ("interactive", "batch")}
         self._calls: dict[object, dict[int, Entry[T]]] = {}
-        self._deadlines: list[tuple[float, int]] = []
-        self._timed: dict[int, Entry[T]] = {}  # waiting rows with a deadline, by number
+        self._timed = KeyedHeap[int, Entry[T]]()  # waiting rows with a deadline, by number
         self._backlog = Backlog(max_backlog_tokens, max_cache_bytes, self._tuning.most_share)
         self._running: dict[int, list[Entry[T]]] = {}
         self._expired: list[T] = []
@@ -185,18 +180,17 @@ class Scheduler(Generic[T]):
         the batch bound, and leaves to the lanes that are free as well, `n_free` with its own, their part of what waits.
         """
         self._expire(now_s)
-        expired, self._expired = self._expired, []
-        taken = self._take(n_lanes, n_free)
-        self._n_batches += 1
-        if taken:
-            self._running[self._n_batches] = taken
-        return Batch(
-            number=self._n_batches,
-            items=tuple(entry.item for entry in taken),
-            expired=tuple(expired),
-            n_tokens=sum(entry.n_tokens for entry in taken),
-            n_lanes=n_lanes,
-        )
+        return self._batch(self._take(n_lanes, n_free), n_lanes)
+
+    def next_between(self, batch: Batch[T], now_s: float) -> Batch[T]:
+        """Return interactive rows to run between two layers of a batch that runs, in its `guest_tokens` and its place.
+
+        They are those that would go next, as far as they fit the batch bound; and all that expired.
+        """
+        self._expire(now_s)
+        budget_tokens = min(self._bound_tokens(0) // batch.n_lanes, batch.guest_tokens)
+        taken = self._queues["interactive"].take(budget_tokens, leads=False, most_passed=0)
+        return self._batch(taken, batch.n_lanes)
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:
         """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
@@ -225,8 +219,7 @@ class Scheduler(Generic[T]):
         self._queues[item.priority].push(entry)
         self._calls.setdefault(item.key, {})[entry.number] = entry
         if math.isfinite(item.deadline_s):
-            heapq.heappush(self._deadlines, (item.deadline_s, entry.number))
-            self._timed[entry.number] = entry
+            self._timed.put(entry.number, item.deadline_s, entry)
         self._backlog.hold(item)
 
     def _withdraw(self, entry: Entry[T]) -> None:
@@ -237,7 +230,8 @@ class Scheduler(Generic[T]):
 
     def _forget(self, entry: Entry[T]) -> None:
         """Keep no hold on a row that waits no more, nor on what it keeps."""
-        self._timed.pop(entry.number, None)
+        if entry.number in self._timed:
+            self._timed.remove(entry.number)
         rows = self._calls[entry.item.key]
         del rows[entry.number]
         if not rows:
@@ -245,14 +239,9 @@ class Scheduler(Generic[T]):
 
     def _expire(self, now_s: float) -> None:
         """Take out rows past their deadline; the next batch reports them."""
-        while self._deadlines and self._deadlines[0][0] <= now_s:
-            entry = self._timed.get(heapq.heappop(self._deadlines)[1])
-            if entry is not None:
-                self._withdraw(entry)
-                self._expired.append(entry.item)
-        if len(self._deadlines) > 2 * len(self) + 64:  # mostly rows that have left already
-            self._deadlines = [known for known in self._deadlines if known[1] in self._timed]
-            heapq.heapify(self._deadlines)
+        while len(self._timed) and (entry := self._timed.first()).item.deadline_s <= now_s:
+            self._withdraw(entry)
+            self._expired.append(entry.item)
 
     def _take(self, n_lanes: int, n_free: int) -> list[Entry[T]]:
         """Take the rows of one pass: the leading class first, the other where tokens are left."""
@@ -260,14 +249,30 @@ class Scheduler(Generic[T]):
         plain_tokens = self._bound_tokens(0)
         bound_tokens = self.budget_tokens if leader is self._queues["interactive"] else plain_tokens
         budget_tokens = max(1, min(bound_tokens // n_lanes, math.ceil(self.waiting_tokens / n_free)))
-        taken = leader.take(budget_tokens, self._tuning.reorder * budget_tokens)
+        taken = leader.take(budget_tokens, leads=True)
         left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
         if taken and left_tokens > 0:
-            window_tokens = self._tuning.reorder * max(1, plain_tokens // n_lanes)
-            taken += follower.take(left_tokens, window_tokens, near_tokens=taken[0].n_tokens)
+            taken += follower.take(left_tokens, leads=False)
+        return taken
+
+    def _batch(self, taken: list[Entry[T]], n_lanes: int) -> Batch[T]:
+        """Return rows that leave the queues, and those that have expired, as a batch."""
+        expired, self._expired = self._expired, []
+        self._n_batches += 1
         for entry in taken:
             self._forget(entry)
-        return taken
+        if taken:
+            self._running[self._n_batches] = taken
+        n_tokens = sum(entry.n_tokens for entry in taken)
+        is_long = len(taken) == 1 and n_tokens > self._bound_tokens(0) // n_lanes
+        return Batch(
+            number=self._n_batches,
+            items=tuple(entry.item for entry in taken),
+            expired=tuple(expired),
+            n_tokens=n_tokens,
+            n_lanes=n_lanes,
+            guest_tokens=taken[0].slack_tokens if is_long else 0,
+        )
 
     def _bound_tokens(self, waiting_tokens: int) -> int:
         """Return what a pass may hold while every tenant has at least so many tokens waiting."""

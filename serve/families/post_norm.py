@@ -82,9 +82,10 @@ class PostNormLayers(nn.Module):
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the last layer's states [tokens, width] of those that enter the first; tell `trace` all between."""
         if self._in_one is not None and trace is None and not (pack.n_resumed or pack.begun):
-            return self._in_one(states, pack.spans)
+            return self._in_one(states, pack.spans, pack.between)
         states = with_spare(states) if self._compiles and trace is None else states
         for number, layer in enumerate(self.layers):
+            pack.pause(number)
             if trace is not None:
                 trace.see_states(number, states)
             states = layer(states, pack, trace)

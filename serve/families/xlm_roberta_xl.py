@@ -110,6 +110,7 @@ class Encoder(nn.Module):
         states = self.embeddings(pack)
         states = with_spare(states) if self.compiles and trace is None else states
         for number, layer in enumerate(self.layers):
+            pack.pause(number)
             if trace is not None:
                 trace.see_states(number, states)
             states = layer(states, pack, trace)

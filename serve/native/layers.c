@@ -24,16 +24,17 @@ typedef struct {
     norm *norm;
     parallel team; /* or null */
     const layer *layers;
-    int64_t n_layers, heads, head_width, inner, step, causal;
+    int64_t heads, head_width, inner, step, causal;
     float scale, eps;
 } backbone;
 
-/* `out` [tokens, heads * head_width] = all layers of `states`. `room` [tokens, 3 * width or inner, whichever is more],
+/* `out` [tokens, heads * head_width] = the layers from `first` to `last` of `states`, or of `out` from the second on. `room` [tokens, 3 * width or inner, whichever is more],
  * `contexts` [tokens, width] and `scratch` (glossa_attend's) are room to work in. */
 void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *room, bf16 *contexts,
-                   char *scratch, int64_t tokens, int64_t rows, int64_t scratch_bytes, int64_t n_threads) {
+                   char *scratch, int64_t first, int64_t last, int64_t tokens, int64_t rows, int64_t scratch_bytes,
+                   int64_t n_threads) {
     int64_t width = all->heads * all->head_width;
-    for (int64_t i = 0; i < all->n_layers; i++) {
+    for (int64_t i = first; i < last; i++) {
         const layer *own = all->layers + i;
         const bf16 *before = i ? out : states;
         all->multiply(before, own->qkv.weight, own->qkv.bias, 0, room, all->team, tokens, 3 * width, width, PLAIN, n_threads);

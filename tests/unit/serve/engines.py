@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from serve.fake import FakeEngine
+from serve.pack import Between
 from serve.rows import Row, RowOutput, RowResult
 from shared.catalog import Model
 from shared.errors import ReplicaError
@@ -29,13 +30,13 @@ class GatedEngine(FakeEngine):
         self.passes: list[list[list[int]]] = []
         self.threads: set[str] = set()
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer as the fake does, when the gate is open."""
         self.entered.set()
         assert self.gate.wait(LIMIT_S)
         self.passes.append([row.input_ids.tolist() for row in rows])
         self.threads.add(threading.current_thread().name)
-        return super().forward(rows)
+        return super().forward(rows, between)
 
     def shut(self) -> None:
         """Make the next pass wait."""
@@ -64,7 +65,7 @@ class WideEngine(FakeEngine):
         self._n_bytes = n_bytes
         self.readers: set[str] = set()
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer each row with zeros."""
         return [WatchedOutput({"logits": torch.zeros(1, self._n_bytes // 4)}, self.readers) for _ in rows]
 
@@ -74,11 +75,11 @@ class FaultyEngine(FakeEngine):
 
     is_dead = False
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer as the fake does, where nothing is planted."""
         if self.is_dead or any(POISON in row.input_ids.tolist() for row in rows):
             raise RuntimeError("planted")
-        answers = super().forward(rows)
+        answers = super().forward(rows, between)
         return [
             ReplicaError("planted") if BAD in row.input_ids.tolist() else answer
             for row, answer in zip(rows, answers, strict=True)
@@ -98,20 +99,20 @@ class LaneEngine(FaultyEngine):
         self._running: set[str] = set()
         self._lock = threading.Lock()
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer as the fake does, or fail as the faulty one."""
         name = threading.current_thread().name
         with self._lock:
             self._running.add(name)
             self.together.append(frozenset(self._running))
         try:
-            return self._pass(rows)
+            return self._pass(rows, between)
         finally:
             with self._lock:
                 self._running.remove(name)
 
-    def _pass(self, rows: Sequence[Row]) -> list[RowResult]:
-        return super().forward(rows)
+    def _pass(self, rows: Sequence[Row], between: Between | None) -> list[RowResult]:
+        return super().forward(rows, between)
 
 
 class HoldingEngine(LaneEngine):
@@ -122,11 +123,11 @@ class HoldingEngine(LaneEngine):
         self.gate = threading.Event()
         self.entered = threading.Event()
 
-    def _pass(self, rows: Sequence[Row]) -> list[RowResult]:
+    def _pass(self, rows: Sequence[Row], between: Between | None) -> list[RowResult]:
         if any(HELD in row.input_ids.tolist() for row in rows):
             self.entered.set()
             assert self.gate.wait(LIMIT_S)
-        return super()._pass(rows)
+        return super()._pass(rows, between)
 
 
 class CountingEngine(FakeEngine):
@@ -136,7 +137,7 @@ class CountingEngine(FakeEngine):
         super().__init__(model, n_lanes=n_lanes)
         self.cores: dict[str, int] = {}
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer as the fake does."""
         self.cores[threading.current_thread().name] = torch.get_num_threads()
-        return super().forward(rows)
+        return super().forward(rows, between)

@@ -115,13 +115,16 @@ def test_one_call_gives_the_bits_of_many(lengths: list[int], causal: bool, activ
     assert variant is not None
     layers, pack = layers_of(parts_of(variant), causal=causal, activate=activate), pack_of(lengths)
     states, before = drawn(sum(lengths), WIDTH), torch.get_num_threads()
-    kept = states.clone()
+    kept, stops = states.clone(), list[None]()
     torch.set_num_threads(n_threads)
     try:
         found = in_one(layers)(states, pack.spans)
+        halted = in_one(layers)(states, pack.spans, lambda: stops.append(None))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found, one_by_one(layers, states, pack))
+    assert torch.equal(found, halted)
+    assert len(stops) == len(layers) - 1
     assert torch.equal(states, kept)
 
 

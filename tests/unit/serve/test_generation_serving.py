@@ -15,6 +15,7 @@ import pytest
 from serve.engine import infer, load_engine
 from serve.fake import FakeEngine
 from serve.generation import Step
+from serve.pack import Between
 from serve.replica import Replica
 from serve.rows import Row, RowResult, row_of
 from serve.runner import Runner
@@ -46,13 +47,13 @@ class StepGate(GatedEngine):
         super().__init__(model)
         self.n_open, self.breaks = n_open, breaks
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer as the fake does, where it may."""
         if self.n_forwards == self.n_open:
             self.shut()
         if self.breaks and len(rows) > 1:
             raise RuntimeError("planted")
-        return super().forward(rows)
+        return super().forward(rows, between)
 
 
 def _until(is_so: Callable[[], bool]) -> None:
@@ -140,8 +141,8 @@ def test_caches_are_freed_when_a_call_ends(tmp_path: Path) -> None:
     caches: list[weakref.ref[object]] = []
     forward, box = engine.forward, list[Runner]()
 
-    def watched(rows: Sequence[Row]) -> list[RowResult]:
-        results = forward(rows)
+    def watched(rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+        results = forward(rows, between)
         caches.extend(weakref.ref(r.row.cache) for r in results if isinstance(r, Step) and r.row.cache is not None)
         if len(caches) == 4:
             box[0].cancel(tickets[0], Unavailable("gone"))
@@ -285,8 +286,8 @@ def test_warm_up_of_a_generating_model_times_a_real_pass(generating: Model) -> N
         assert (await send(_call([[4]]))).status == 200
 
     class Strict(FakeEngine):
-        def forward(self, rows: Sequence[Row]) -> list[RowResult]:
-            results = super().forward(rows)
+        def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+            results = super().forward(rows, between)
             assert not [error for error in results if isinstance(error, GlossaError)]
             return results
 

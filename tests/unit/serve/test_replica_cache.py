@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from serve.fake import FakeEngine
+from serve.pack import Between
 from serve.replica import Replica
 from serve.rows import Row, RowResult
 from shared.catalog import Model
@@ -23,9 +24,9 @@ BROKEN = 13
 class Breaking(FakeEngine):
     """A FakeEngine that cannot answer rows with the id BROKEN."""
 
-    def forward(self, rows: Sequence[Row]) -> list[RowResult]:
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer the other rows."""
-        answers = super().forward(rows)
+        answers = super().forward(rows, between)
         return [
             NotFinite("got numbers that are not finite, expected finite ones") if BROKEN in row.input_ids else answer
             for row, answer in zip(rows, answers, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -48,35 +49,112 @@ def test_a_row_over_the_budget_goes_alone() -> None:
     """At least one row goes, whatever the bound."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 300, 5, 5), 0.0)
-    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[300], [5, 5]]
+    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[5, 5], [300]]
 
 
-def test_near_lengths_go_together() -> None:
-    """Of two budgets of rows the batch takes those nearest to its oldest row."""
+def test_short_rows_overtake_long_ones() -> None:
+    """Those that come after a long row go first while less than `slack` times its tokens have come."""
+    rows = scheduler(token_budget=100, slack=2.0)
+    rows.admit(call(1, 90), 0.0)
+    rows.admit(call(2, *[30] * 9), 0.0)
+    assert [lengths(batch.items) for batch in passes(rows, 4)] == [[30] * 3, [90], [30] * 3, [30] * 3]
+
+
+def test_without_slack_rows_go_as_they_come() -> None:
+    """Then no size is due before another."""
+    rows = scheduler(token_budget=100, slack=0.0)
+    rows.admit(call(1, 90), 0.0)
+    rows.admit(call(2, 30, 60, 30), 0.0)
+    assert [lengths(batch.items) for batch in passes(rows, 3)] == [[90], [30, 60], [30]]
+
+
+def test_of_equal_rows_the_older_one_goes_first() -> None:
+    """Slack is for rows of other sizes."""
     rows = scheduler(token_budget=100)
-    rows.admit(call(1, 10, 50, 12, 40, 11, 45), 0.0)
-    assert [lengths(batch.items) for batch in passes(rows, 3)] == [[10, 11, 12, 40], [45, 50], []]
+    rows.admit(call(1, *[50] * 6), 0.0)
+    assert [[job.index for job in batch.items] for batch in passes(rows, 3)] == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_a_long_row_is_not_passed_over_for_ever() -> None:
-    """Short rows keep coming and fit better, yet the long one goes within max_passed passes."""
-    rows = scheduler(token_budget=100, max_passed=3)
-    rows.admit(call(0, *[10] * 10, 90), 0.0)
-    for number in range(1, 9):
-        rows.admit(call(number, *[10] * 10), 0.0)
-        batch = rows.next_batch(0.0)
-        if 90 in lengths(batch.items):
-            break
-    assert number <= 4
+def test_a_row_that_did_not_fit_leads_the_next_pass() -> None:
+    """However many smaller ones come meanwhile that are due before it."""
+    rows = scheduler(token_budget=100, slack=1.0)
+    rows.admit(call(1, 60, 70, 20), 0.0)
+    first = rows.next_batch(0.0)
+    rows.admit(call(2, *[1] * 50), 0.0)
+    second = rows.next_batch(0.0)
+    assert (lengths(first.items), lengths(second.items)) == ([20, 60], [1] * 30 + [70])
 
 
-def test_rows_passed_over_often_enough_go_first() -> None:
-    """After max_passed passes a row is due, and due rows go before any that are nearer in length."""
-    rows = scheduler(token_budget=100, reorder=5, max_passed=1)
-    rows.admit(call(1, 10, 20, 30, 40, *[10] * 9, *[20] * 4, *[30] * 3, *[40] * 2), 0.0)
-    first, second, *_ = passes(rows, 2)
-    assert lengths(first.items) == [10] * 10
-    assert {job.index for job in second.items} == {1, 2, 3}
+def test_a_pass_looks_past_a_few_rows_that_do_not_fit() -> None:
+    """Not past all: forming a batch must not cost the whole queue."""
+    rows = scheduler(token_budget=100, slack=0.0)
+    rows.admit(call(1, 60, *[70] * 8, 20), 0.0)
+    assert lengths(rows.next_batch(0.0).items) == [20, 60]
+    rows = scheduler(token_budget=100, slack=0.0)
+    rows.admit(call(1, 60, *[70] * 9, 20), 0.0)
+    assert lengths(rows.next_batch(0.0).items) == [60]
+
+
+def test_a_long_pass_lets_short_rows_in() -> None:
+    """Between its layers, at most the batch bound at a time, until they have had what it had left to wait."""
+    rows = scheduler(token_budget=100, slack=0.5)
+    rows.admit(call(1, 300), 0.0)
+    host = rows.next_batch(0.0)
+    assert host.guest_tokens == 150
+    rows.admit(call(2, 40, 40, 40, 40, 40), 0.0)
+    found = []
+    while (guests := rows.next_between(host, 0.0)).items:
+        found.append(lengths(guests.items))
+        host = replace(host, guest_tokens=host.guest_tokens - guests.n_tokens)
+    assert (found, len(rows)) == ([[40, 40], [40]], 2)
+
+
+def test_what_has_waited_for_its_slack_lets_nobody_in() -> None:
+    """Of the tokens that may go before a long row, those that came while it waited are gone."""
+    rows = scheduler(token_budget=100, slack=0.5)
+    rows.admit(call(1, 100, 300), 0.0)
+    rows.admit(call(2, 100, 20), 0.0)
+    hosts = [batch for batch in passes(rows, 4) if batch.n_tokens == 300]
+    assert [host.guest_tokens for host in hosts] == [30]
+
+
+def test_nobody_is_let_in_before_who_is_next() -> None:
+    """A long row that is next, here of a tenant that has had less, is not overtaken by way of another's pass."""
+    rows = scheduler(token_budget=100, slack=0.5)
+    rows.admit(call(1, 300), 0.0)
+    host = rows.next_batch(0.0)
+    rows.admit(call(2, 101, tenant="b"), 0.0)
+    rows.admit(call(3, 5), 0.0)
+    assert rows.next_between(host, 0.0).items == ()
+    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[101], [5]]
+
+
+def test_batch_rows_are_not_let_in() -> None:
+    """They are in no hurry."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 300), 0.0)
+    host = rows.next_batch(0.0)
+    rows.admit(call(2, 5, priority="batch"), 0.0)
+    assert rows.next_between(host, 0.0).items == ()
+
+
+def test_what_is_let_in_reports_what_expired() -> None:
+    """A row whose time is over while a long pass runs is not let in."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 300), 0.0)
+    host = rows.next_batch(0.0)
+    rows.admit(call(2, 5, deadline_s=1.0), 0.0)
+    guests = rows.next_between(host, 1.0)
+    assert (guests.items, [job.key for job in guests.expired]) == ((), [2])
+
+
+def test_only_a_row_over_the_bound_lets_others_in() -> None:
+    """A pass within the bound is over soon enough."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 100), 0.0)
+    assert rows.next_batch(0.0).guest_tokens == 0
+    rows.admit(call(2, 60, 60, 60), 0.0)
+    assert rows.next_batch(0.0).guest_tokens == 0
 
 
 def test_batch_rows_fill_only_what_is_left() -> None:
@@ -142,8 +220,8 @@ def test_cancelled_rows_leave() -> None:
     assert [batch.items for batch in passes(rows, 2)] == [(Job(10, 2),), ()]
 
 
-def test_cancelling_a_staged_row_frees_the_window() -> None:
-    """Rows already drawn for near lengths can still be cancelled."""
+def test_a_row_that_did_not_fit_can_be_cancelled() -> None:
+    """It keeps no place for others."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 60), 0.0)
     rows.admit(call(2, 60), 0.0)
@@ -278,4 +356,4 @@ def test_rows_that_left_do_not_pile_up_behind_far_deadlines() -> None:
     for key in range(1000):
         rows.admit(call(key, 10, deadline_s=1e9), 0.0)
         rows.cancel(key)
-    assert len(rows._deadlines) < 100
+    assert len(rows._timed._places) < 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from contextlib import suppress
@@ -86,14 +85,11 @@ class Load:
         return batch.items
 
 
-def bound_passes(job: Job, ahead_tokens: int, longest: int, n_tenants: int, budget: int, tuning: Tuning) -> float:
+def bound_passes(job: Job, ahead_tokens: float, longest: int, n_tenants: int, budget: int, tuning: Tuning) -> float:
     """Return the docstring's bound on the passes a row waits."""
-    quantum = tuning.quantum_tokens
-    rounds = math.ceil((ahead_tokens + longest) / quantum) + 1
-    staged = 4 * (rounds * n_tenants * (quantum + longest)) / budget + 2
-    window = tuning.max_passed + 2 * (tuning.reorder * budget + longest) / budget + 2
+    before_tokens = n_tenants * (ahead_tokens + (tuning.slack + 1) * longest + budget)
     every = tuning.batch_every if job.priority == "batch" else 2
-    return (staged + window) * every
+    return (4 * before_tokens / budget + 2) * every
 
 
 @modest
@@ -101,9 +97,7 @@ def bound_passes(job: Job, ahead_tokens: int, longest: int, n_tenants: int, budg
     seed=st.integers(0, 2**32),
     budget=st.integers(10, 80),
     longest=st.integers(1, 100),
-    tuning=st.builds(
-        Tuning, st.integers(1, 4), st.integers(1, 6), st.integers(5, 100), st.integers(2, 9), most_share=st.just(1.0)
-    ),
+    tuning=st.builds(Tuning, st.sampled_from([0.0, 1.0, 4.0, 10.0]), st.integers(2, 9), most_share=st.just(1.0)),
     most_more=st.sampled_from([0, 0, 3, 12]),
     mix=st.lists(
         st.tuples(st.sampled_from("abcd"), st.sampled_from(["interactive", "batch"])),
@@ -131,7 +125,9 @@ def test_every_row_runs_within_the_bound(
     assert (load.waits, len(rows), rows.backlog_tokens) == ({}, 0, 0)
     n_tenants = len({tenant for tenant, _ in mix})
     for job, (waited, own_side_tokens) in load.waited_passes.items():
-        ahead_tokens = 2 * (own_side_tokens + longest) if most_more else own_side_tokens
+        ahead_tokens = float(own_side_tokens)
+        if most_more:
+            ahead_tokens += own_side_tokens + (tuning.slack + 2) * longest
         assert waited <= bound_passes(job, ahead_tokens, longest, n_tenants, budget, tuning)
 
 
@@ -139,7 +135,7 @@ def test_every_row_runs_within_the_bound(
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 60), st.integers(2, 4))
 def test_tenants_with_backlog_get_equal_tokens(seed: int, short: int, long: int, n_tenants: int) -> None:
     """Whatever the lengths of their rows, and however many calls each sends, tokens served stay near each other."""
-    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, quantum_tokens=60)
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     chance = random.Random(seed)
     for tenant in range(n_tenants):
         low, high = (1, short) if tenant % 2 else (long, long + 10)
@@ -151,16 +147,16 @@ def test_tenants_with_backlog_get_equal_tokens(seed: int, short: int, long: int,
         rows.done(batch, 0.05)
         for job in batch.items:
             served[job.tenant] += job.n_tokens
-        if len(rows._queues["interactive"]._turns) < n_tenants:
+        if len(rows._queues["interactive"]._tenants) < n_tenants:
             break  # one has sent all it had
-        allowed = 2 * 100 + 2 * (60 + 70)  # the window, and a round's quantum and row on each side
+        allowed = 100 + 70  # what fills a pass, and a row
         assert max(served.values()) - min(served[str(tenant)] for tenant in range(n_tenants)) <= allowed
 
 
 @pytest.mark.parametrize("step_tokens", [1, 50])
 def test_a_new_row_does_not_wait_for_the_end_of_what_generates(step_tokens: int) -> None:
     """Behind forty rows that come back a thousand times each, of its own tenant, it goes within a few passes."""
-    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, quantum_tokens=100)
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     load = Load(rows, random.Random(0), [])
     load.send(*[50] * 40, tenant="a", priority="interactive", n_more=1000, step_tokens=step_tokens)
     for _ in range(40):
@@ -172,7 +168,7 @@ def test_a_new_row_does_not_wait_for_the_end_of_what_generates(step_tokens: int)
 
 def test_a_row_that_came_back_does_not_wait_for_the_new_ones() -> None:
     """With 10,000 new tokens of its own tenant queued, a generating row still passes as often as not."""
-    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, quantum_tokens=100)
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     load = Load(rows, random.Random(0), [])
     load.send(10, tenant="a", priority="interactive", n_more=1000)
     load.run_pass()
@@ -185,7 +181,7 @@ def test_a_row_that_came_back_does_not_wait_for_the_new_ones() -> None:
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 60))
 def test_a_tenant_that_generates_gets_no_more_than_another(seed: int, step: int, length: int) -> None:
     """Tokens of a tenant whose rows come back stay near those of one whose rows come once."""
-    rows = scheduler(token_budget=100, max_backlog_tokens=10_000_000, quantum_tokens=60)
+    rows = scheduler(token_budget=100, max_backlog_tokens=10_000_000)
     load = Load(rows, random.Random(seed), [])
     load.send(*[length] * 60, tenant="a", priority="interactive", n_more=10_000, step_tokens=step)
     load.send(*[30] * 2000, tenant="b", priority="interactive")
@@ -193,12 +189,12 @@ def test_a_tenant_that_generates_gets_no_more_than_another(seed: int, step: int,
     for _ in range(200):
         for job in load.run_pass():
             served[job.tenant] += job.n_tokens
-        assert served["a"] - served["b"] <= 2 * 100 + 2 * (60 + 60) + 60
+        assert abs(served["a"] - served["b"]) <= 100 + 60  # what fills a pass, and a row
 
 
 def test_a_light_tenant_waits_for_rounds_not_for_the_backlog() -> None:
     """One row of another tenant does not stand behind 10,000 tokens of the first."""
-    rows = scheduler(token_budget=100, max_backlog_tokens=100_000, quantum_tokens=100)
+    rows = scheduler(token_budget=100, max_backlog_tokens=100_000)
     rows.admit(call(1, *[50] * 200), 0.0)
     rows.done(rows.next_batch(0.0), 0.05)
     rows.admit(call(2, 50, tenant="b"), 0.0)

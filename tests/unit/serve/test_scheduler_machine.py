@@ -23,13 +23,12 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @initialize(
         budget=st.integers(1, 40),
-        reorder=st.integers(1, 3),
-        quantum=st.integers(1, 30),
+        slack=st.sampled_from([0.0, 0.5, 4.0]),
         share=st.sampled_from([0.5, 1.0]),
     )
-    def start(self, budget: int, reorder: int, quantum: int, share: float) -> None:
+    def start(self, budget: int, slack: float, share: float) -> None:
         self.budget, self.share = budget, share
-        tuning = Tuning(reorder=reorder, quantum_tokens=quantum, most_share=share)
+        tuning = Tuning(slack=slack, most_share=share)
         self.rows = Scheduler(
             token_budget=budget,
             max_backlog_tokens=MAX_BACKLOG_TOKENS,
@@ -117,6 +116,24 @@ class SchedulerMachine(RuleBasedStateMachine):
         if batch.items:
             self.running.append(batch)
 
+    @precondition(lambda self: any(batch.guest_tokens for batch in self.running))
+    @rule(data=st.data())
+    def next_between(self, data: st.DataObject) -> None:
+        host = data.draw(st.sampled_from([batch for batch in self.running if batch.guest_tokens]))
+        assert len(host.items) == 1
+        assert host.n_tokens > self.budget // host.n_lanes
+        guests = self.rows.next_between(host, self.now_s)
+        self._expire()
+        assert set(guests.expired) == self.expired
+        self.expired = set()
+        assert set(guests.items) <= {job for job in self.waiting if job.priority == "interactive"}
+        assert guests.n_tokens == sum(job.n_tokens for job in guests.items)
+        assert guests.n_tokens <= min(host.guest_tokens, self.budget // host.n_lanes)
+        assert (guests.n_lanes, guests.guest_tokens) == (host.n_lanes, 0)
+        self.waiting -= set(guests.items)
+        if guests.items:
+            self.running.append(guests)
+
     @precondition(lambda self: self.running)
     @rule(data=st.data(), failed=st.booleans())
     def done(self, data: st.DataObject, failed: bool) -> None:  # noqa: FBT001 - drawn
@@ -155,9 +172,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.rows.done(self.running.pop(), 0.01)
         assert (self.waiting, len(self.rows), self.rows.backlog_tokens) == (set(), 0, 0)
         assert not self.rows._calls
-        assert not self.rows._timed
+        assert not len(self.rows._timed)
         assert self.rows._backlog.is_empty
-        assert all(not queue._window and not queue._turns for queue in self.rows._queues.values())
+        assert all(not len(queue._tenants) and not queue._held for queue in self.rows._queues.values())
 
 
 TestScheduler = SchedulerMachine.TestCase

@@ -1,0 +1,167 @@
+"""Short rows between the layers of a long pass: answered meanwhile, changing nothing of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from serve.engine import load_engine
+from serve.fake import FakeEngine
+from serve.pack import Between
+from serve.rows import Row, RowResult, row_of
+from serve.runner import Runner
+from serve.scheduler import Batch, Scheduler
+from serve.tickets import Item, Ticket
+from shared.catalog import Model
+from shared.errors import DeadlineExceeded, GlossaError, Unavailable
+from tests.checkpoints import catalog_model, draw, draw_ids, write
+from tests.unit.serve.engines import LIMIT_S, POISON, FaultyEngine
+
+BUDGET_TOKENS = 10
+LONG = [1] * (2 * BUDGET_TOKENS)
+
+
+class PausingEngine(FaultyEngine):
+    """Waits for `gate` before it lets others in and for `end` after it; `began` is told of such passes."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.began, self.gate, self.end = threading.Event(), threading.Event(), threading.Event()
+
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+        """Answer as the faulty one does."""
+        if between is None:
+            return super().forward(rows)
+        self.began.set()
+        assert self.gate.wait(LIMIT_S)
+        between()
+        assert self.end.wait(LIMIT_S)
+        return super().forward(rows)
+
+
+class BrokenScheduler(Scheduler[Item]):
+    """Cannot count a batch of one token as done."""
+
+    def done(self, batch: Batch[Item], seconds: float | None) -> None:
+        """Count as the other does, but for that."""
+        if batch.n_tokens == 1:
+            raise LookupError("planted")
+        super().done(batch, seconds)
+
+
+class Clock:
+    """Stands until it is told a time."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def _submit(runner: Runner, ids: list[int], deadline_s: float = 1e6) -> Ticket:
+    return runner.submit([row_of(ids, "topic")], deadline_s=deadline_s, priority="interactive", tenant="t")
+
+
+def _running(
+    model: Model, kind: type[Scheduler[Item]] = Scheduler, **named: Any
+) -> tuple[PausingEngine, Runner, Ticket]:
+    """Return a runner in the midst of a long pass."""
+    engine = PausingEngine(model)
+    scheduler = kind(token_budget=BUDGET_TOKENS, max_backlog_tokens=1000, max_batch_ms=None)
+    runner = Runner(engine, scheduler, row_of([0], "topic"), **named)
+    host = _submit(runner, LONG)
+    assert engine.began.wait(LIMIT_S)
+    return engine, runner, host
+
+
+def test_a_short_row_is_answered_while_a_long_pass_runs(model: Model) -> None:
+    """It need not wait for the end; both have the answers they have alone."""
+    engine, runner, host = _running(model)
+    guest = _submit(runner, [2])
+    engine.gate.set()
+    answered = guest.future.result(LIMIT_S)
+    assert not host.future.done()
+    engine.end.set()
+    found = [answered.results[0], host.future.result(LIMIT_S).results[0]]
+    alone: Any = FakeEngine(model).forward([row_of([2], "topic"), row_of(LONG, "topic")])
+    assert all(torch.equal(one["logits"], other["logits"]) for one, other in zip(found, alone, strict=True))
+    assert runner.drain(LIMIT_S)
+    assert (runner.counts.n_batches, runner.counts.n_rows, runner.backlog_tokens) == (2, 2, 0)
+
+
+def test_a_guest_that_breaks_its_pass_fails_alone(model: Model) -> None:
+    """The host is answered as if nobody had come."""
+    engine, runner, host = _running(model)
+    guest = _submit(runner, [POISON])
+    engine.gate.set()
+    engine.end.set()
+    with pytest.raises(GlossaError, match="the forward pass failed with RuntimeError"):
+        guest.future.result(LIMIT_S)
+    assert host.future.result(LIMIT_S).results
+    assert (runner.drain(LIMIT_S), runner.counts.n_broken_passes) == (True, 1)
+
+
+def test_a_row_that_expires_meanwhile_is_told_so(model: Model) -> None:
+    """Its deadline is looked at between layers, not only at the end of the pass."""
+    clock = Clock()
+    engine, runner, host = _running(model, clock=clock)
+    late = _submit(runner, [2], deadline_s=1.0)
+    clock.now_s = 1.0
+    engine.gate.set()
+    with pytest.raises(DeadlineExceeded):
+        late.future.result(LIMIT_S)
+    assert not host.future.done()
+    engine.end.set()
+    assert host.future.result(LIMIT_S).results
+    assert runner.drain(LIMIT_S)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the thread ends by it, as said
+def test_a_fault_of_our_own_leaves_nobody_waiting(model: Model) -> None:
+    """It ends the thread as at any other time; neither guest nor host is left without an end."""
+    engine, runner, host = _running(model, BrokenScheduler)
+    guest = _submit(runner, [2])
+    engine.gate.set()
+    engine.end.set()
+    for ticket in (guest, host):
+        with pytest.raises(Unavailable):
+            ticket.future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+
+
+def test_a_pass_that_gets_on_is_not_stuck(model: Model) -> None:
+    """What counts is when it last came to a layer; its guests' seconds are not its own."""
+    clock = Clock()
+    engine, runner, host = _running(model, clock=clock)
+    clock.now_s = 5.0
+    assert runner.is_stuck(4.0)
+    guest = _submit(runner, [2])
+    engine.gate.set()
+    guest.future.result(LIMIT_S)
+    assert not runner.is_stuck(4.0)
+    engine.end.set()
+    host.future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["XLMRobertaForSequenceClassification", "XLMRobertaXLForSequenceClassification", "XLMForSequenceClassification"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_passes_between_layers_change_no_bit(kind: str, dtype: str, tmp_path: Path) -> None:
+    """Of every family: another pass before each layer but the first, each with its own answers and the host's."""
+    engine = load_engine(catalog_model(write(draw(kind), tmp_path), dtype=dtype), tmp_path, device="cpu")
+    head = next(name for name in engine.model.heads if name != "embed")
+    host, guest = (row_of(ids, head) for ids in draw_ids([60, 7]))
+    alone: Any = [engine.forward([row])[0] for row in (host, guest)]
+    met: list[Any] = []
+    found: Any = engine.forward([host], lambda: met.extend(engine.forward([guest])))
+    assert len(met) == engine.bounds.n_layers - 1 > 0
+    assert torch.equal(found[0]["logits"], alone[0]["logits"])
+    assert all(torch.equal(output["logits"], alone[1]["logits"]) for output in met)
