@@ -15,10 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from serve.scheduler import Tuning
-
 Order = Literal["arrival", "least left", "due"]
-SLACK = Tuning().slack
 N_ROWS = 100_000
 
 
@@ -34,9 +31,19 @@ class _Work:
 
 
 def latencies(
-    lengths: Sequence[int], *, n_lanes: int, load: float, order: Order, n_rows: int = N_ROWS, seed: int = 0
+    lengths: Sequence[int],
+    *,
+    n_lanes: int,
+    load: float,
+    order: Order,
+    slack: float = 0.0,
+    n_rows: int = N_ROWS,
+    seed: int = 0,
 ) -> Iterator[tuple[int, float]]:
-    """Yield tokens and latency of each of `n_rows` rows drawn from `lengths`, at `load` of what the lanes can do."""
+    """Yield tokens and latency of each of `n_rows` rows drawn from `lengths`, at `load` of what the lanes can do.
+
+    In the order "due" a row is due when `slack` times its own tokens have come after it.
+    """
     chance = random.Random(seed)
     rate = load * n_lanes * len(lengths) / sum(lengths)
     waiting: list[tuple[float, int, _Work]] = []  # the next to do first
@@ -56,7 +63,7 @@ def latencies(
         else:
             n_tokens = chance.choice(lengths)
             tokens_come += n_tokens
-            work = _Work(n_come, now, n_tokens, n_tokens, tokens_come + SLACK * n_tokens)
+            work = _Work(n_come, now, n_tokens, n_tokens, tokens_come + slack * n_tokens)
             heapq.heappush(waiting, _queued(work, order))
             n_come += 1
             next_arrival = now + chance.expovariate(rate) if n_come < n_rows else float("inf")

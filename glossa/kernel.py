@@ -24,6 +24,6 @@ def compile_kernels(folder: Path) -> list[Path]:
     made = []
     for machine in sorted(set(MACHINES.values())):
         name = kernel_name(machine)
-        if name and compile_library(SOURCE, folder / name, machine, FLAGS, own=os.environ.get("CC", "cc")):
+        if name and compile_library([SOURCE], folder / name, machine, FLAGS, own=os.environ.get("CC", "cc")):
             made.append(folder / name)
     return made

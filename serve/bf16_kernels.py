@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from serve.dense import can_prepack
 from shared.log import log_event
 
 NATIVE = Path(__file__).parent / "native"
+SOURCES = tuple(NATIVE / f"{name}.c" for name in ("attention", "embeddings", "layers", "norms", "products"))
 MACHINE = "x86_64"
 LANES = 16  # numbers at a time: widths that a kernel reads are a multiple of it
 
@@ -46,6 +48,7 @@ WIDE = Variant(
 HALVES = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
 VARIANTS = (WIDE, HALVES)
 CONTRACT = "-ffp-contract=fast"
+EVENT = "kernels-in-torch"  # what the log says where torch has to do their work
 
 
 def features_here() -> frozenset[str]:
@@ -83,24 +86,20 @@ def check_states(states: Tensor, n_tokens: str | int, width: int) -> None:
         )
 
 
-def kernel_here(source: Path) -> ctypes.CDLL | None:
-    """Return a kernel in the variant that is quicker here than torch, compiled for this process; None without one."""
+def kernels_here() -> ctypes.CDLL | None:
+    """Return the kernels in the variant that is quicker here than torch, compiled for this process; None without."""
     variant = variant_here()
-    return None if variant is None else load_kernel(source, variant)
+    return None if variant is None else load_kernels(variant)
 
 
 @cache
-def load_kernel(source: Path, variant: Variant) -> ctypes.CDLL | None:
-    """Compile a kernel for this process, about a second; None where the compiler fails.
-
-    The log says which and why: `attention-in-torch` of attention.c.
-    """
-    event = f"{source.stem}-in-torch"
+def load_kernels(variant: Variant, sources: Sequence[Path] = SOURCES) -> ctypes.CDLL | None:
+    """Compile the kernels for this process, a second or two; None where the compiler fails, and the log says why."""
     try:
-        library = load_compiled(source, MACHINE, (*variant.flags, CONTRACT))
+        library = load_compiled(sources, MACHINE, (*variant.flags, CONTRACT))
     except (RuntimeError, OSError) as failure:
-        log_event(event, level="warning", reason=str(failure))
+        log_event(EVENT, level="warning", reason=str(failure))
         return None
     if library is None:
-        log_event(event, level="warning", reason="no C compiler, expected ziglang (pip install) or cc")
+        log_event(EVENT, level="warning", reason="no C compiler, expected ziglang (pip install) or cc")
     return library

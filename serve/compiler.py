@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,37 +19,40 @@ FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-ffreestanding", "-nostdlib", "
 COMPILE_S = 120.0
 
 
-def compile_library(source: Path, out: Path, machine: str, flags: Iterable[str] = (), *, own: str = "cc") -> bool:
-    """Compile one C source into the shared library `out` for `machine` (x86_64, aarch64); False without a compiler.
+def compile_library(
+    sources: Sequence[Path], out: Path, machine: str, flags: Iterable[str] = (), *, own: str = "cc"
+) -> bool:
+    """Compile C sources into the shared library `out` for `machine` (x86_64, aarch64); False without a compiler.
 
     `own` is this machine's compiler. Raises RuntimeError with what the compiler said, or that it did not end.
     """
     compiler = _compiler(machine, own)
     if compiler is None:
         return False
+    names = ", ".join(source.name for source in sources)
     with tempfile.TemporaryDirectory() as cache:
         # by the program `env`, as only shared/settings.py reads our environment
         caches = [f"{name}={cache}" for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")]
-        command = ["env", *caches, *compiler, *FLAGS, *flags, "-o", str(out), str(source)]
+        command = ["env", *caches, *compiler, *FLAGS, *flags, "-o", str(out), *map(str, sources)]
         try:
             done = subprocess.run(
                 command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=COMPILE_S
             )
         except subprocess.TimeoutExpired as late:
-            raise RuntimeError(f"{source.name} was not compiled in {COMPILE_S:g} s by {compiler[0]}") from late
+            raise RuntimeError(f"{names}: not compiled in {COMPILE_S:g} s by {compiler[0]}") from late
     if done.returncode != 0:
-        raise RuntimeError(f"{source.name} could not be compiled:\n{done.stderr.strip()}")
+        raise RuntimeError(f"{names} could not be compiled:\n{done.stderr.strip()}")
     return True
 
 
-def load_compiled(source: Path, machine: str, flags: Iterable[str]) -> ctypes.CDLL | None:
-    """Compile one C source for this process alone, under a second, and load it; None without a compiler.
+def load_compiled(sources: Sequence[Path], machine: str, flags: Iterable[str]) -> ctypes.CDLL | None:
+    """Compile C sources for this process alone, into one library, and load it; None without a compiler.
 
     Raises RuntimeError as `compile_library` does, OSError where what was made does not load.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{source.stem}.so"
-        return ctypes.CDLL(str(path)) if compile_library(source, path, machine, flags) else None  # outlives its file
+        path = Path(folder) / "kernels.so"
+        return ctypes.CDLL(str(path)) if compile_library(sources, path, machine, flags) else None  # outlives its file
 
 
 def this_machine() -> str:

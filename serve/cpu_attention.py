@@ -16,11 +16,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from serve.bf16_kernels import NATIVE, kernel_here
+from serve.bf16_kernels import kernels_here
 from serve.cores import team_address
 from serve.pack import Spans
 
-SOURCE = NATIVE / "attention.c"
 WIDTH_STEP = 16  # the kernel takes heads of multiples of it
 ALIGN_BYTES = 64
 
@@ -61,7 +60,7 @@ class KernelAttention:
 
 def kernel_attention(head_width: int) -> KernelAttention | None:
     """Return the kernel for heads of this width in bfloat16; None where this machine or its compiler cannot have it."""
-    library = kernel_here(SOURCE) if head_width % WIDTH_STEP == 0 else None
+    library = kernels_here() if head_width % WIDTH_STEP == 0 else None
     return None if library is None else attention_of(library)
 
 

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from serve.bf16_kernels import LANES, NATIVE, kernel_here
+from serve.bf16_kernels import LANES, kernels_here
 from serve.cores import team_address
 from serve.pack import ABSENT, Pack
-
-SOURCE = NATIVE / "embeddings.c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def embed_for(device: torch.device, dtype: torch.dtype) -> MakeEmbed:
 
 
 def _embed_here(tables: EmbeddingTables) -> Embed | None:
-    library = kernel_here(SOURCE) if words_of(tables) is not None else None
+    library = kernels_here() if words_of(tables) is not None else None
     return None if library is None else kernel_embed(embed_call(library), tables)
 
 

@@ -18,15 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from serve.attention import Attention
-from serve.bf16_kernels import NATIVE, check_states, kernel_here
+from serve.bf16_kernels import check_states, kernels_here
 from serve.cores import team_address
 from serve.cpu_attention import ALIGN_BYTES, KernelAttention
 from serve.cpu_products import STEPS, KernelLinear
 from serve.dense import Activate
 from serve.norms import KernelNorm
 from serve.pack import Between, Spans
-
-SOURCE = NATIVE / "layers.c"
 
 
 class PostNormParts(Protocol):
@@ -44,7 +42,8 @@ class _Backbone(ctypes.Structure):
     """`backbone` of layers.c."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("multiply", "attend", "norm", "team", "layers")),
+        ("team", ctypes.c_void_p),
+        ("layers", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("heads", "head_width", "inner", "step", "causal")),
         *((name, ctypes.c_float) for name in ("scale", "eps")),
     )
@@ -90,7 +89,7 @@ def layers_in_one(
 ) -> LayersInOne | None:
     """Return layers of one shape as one function; None where this machine or a part of them cannot have it."""
     parts = [own for layer in layers if (own := _kernels_of(layer)) is not None]
-    library = kernel_here(SOURCE) if len(parts) == len(layers) and activate in STEPS else None
+    library = kernels_here() if len(parts) == len(layers) and activate in STEPS else None
     if not parts or library is None or not isinstance(how.attend, KernelAttention):
         return None
     call = library.glossa_layers
@@ -101,10 +100,8 @@ def layers_in_one(
     addresses = (ctypes.c_void_p * len(flat))(*flat)
     (_, _, up, _), (first_norm, _) = parts[0]
     backbone = _Backbone(
-        multiply=_address(up.multiply), attend=_address(how.attend.attend), norm=_address(first_norm.call),
-        team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads,
-        head_width=up.n_in // n_heads, inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale,
-        eps=first_norm.eps,
+        team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads, head_width=up.n_in // n_heads,
+        inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale, eps=first_norm.eps,
     )  # fmt: skip
     return LayersInOne(layers, how.attend, call, backbone, addresses)
 
@@ -115,7 +112,3 @@ def _kernels_of(layer: PostNormParts) -> tuple[list[KernelLinear], list[KernelNo
     linears = [part for part in asked[0] if isinstance(part, KernelLinear)]
     norms = [part for part in asked[1] if isinstance(part, KernelNorm)]
     return (linears, norms) if (len(linears), len(norms)) == (len(asked[0]), len(asked[1])) else None
-
-
-def _address(function: Callable[..., None]) -> int:
-    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]  # of ctypes, which has no type of its own for them

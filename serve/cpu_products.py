@@ -17,11 +17,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from serve.bf16_kernels import NATIVE, check_states, kernel_here
+from serve.bf16_kernels import check_states, kernels_here
 from serve.cores import team_address
 from serve.dense import LAYERS, Activate, Fused, MakeLinear, can_prepack, linear_of, prepacked_of
 
-SOURCE = NATIVE / "products.c"
 PANEL, INPUTS = 32, 16  # outputs are a multiple of one, inputs of the other
 PLAIN, GELU, RELU, ADDED = range(4)  # the steps, as products.c numbers them
 STEPS: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
@@ -101,7 +100,7 @@ def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:
     """
     other = prepacked_of if can_prepack(device, dtype) else linear_of
     is_ours = device.type == "cpu" and dtype == torch.bfloat16 and team_address()
-    library = kernel_here(SOURCE) if is_ours else None
+    library = kernels_here() if is_ours else None
     return other if library is None else partial(_kernel_linear_of, product_of(library), other)
 
 

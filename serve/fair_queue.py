@@ -8,7 +8,6 @@ go before a row, whatever the speed. Must not know budgets' reasons, time or key
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from serve.keyed_heap import KeyedHeap
-
-MOST_PASSED = 8  # so many rows that do not fit what is left of a pass are passed over for smaller ones
-AT_ONCE = -math.inf
 
 
 class Item(Protocol):
@@ -70,8 +66,7 @@ T = TypeVar("T", bound=Item)
 class Entry(Generic[T]):
     """An item in a queue: its place in the order of arrival, and when it is due on the clock of its side.
 
-    `is_next`: it did not fit a pass and goes before all that are due. `slack_tokens`, once it was taken: how much more
-    might have gone before it.
+    `slack_tokens`, once it was taken: how much more might have gone before it.
     """
 
     item: T
@@ -79,7 +74,6 @@ class Entry(Generic[T]):
     n_tokens: int
     came_back: bool = False
     due_tokens: float = 0.0
-    is_next: bool = False
     slack_tokens: int = 0
 
 
@@ -94,11 +88,7 @@ class _Side(Generic[T]):
         """Add a row, due when `slack` times its tokens have come after it."""
         self._clock_tokens += entry.n_tokens
         entry.due_tokens = self._clock_tokens + slack * entry.n_tokens
-        self.put(entry)
-
-    def put(self, entry: Entry[T]) -> None:
-        """Put a row at its place."""
-        self.rows.put(entry.number, AT_ONCE if entry.is_next else entry.due_tokens, entry)
+        self.rows.put(entry.number, entry.due_tokens, entry)
 
     def slack_tokens(self, entry: Entry[T]) -> int:
         """Return how many tokens might still come and go before a row."""
@@ -109,13 +99,14 @@ class _Tenant(Generic[T]):
     """One tenant's waiting rows, new ones and those that came back, and the tokens it had in passes.
 
     `_lead_tokens` is by how much those that came back have had more than the new ones; the side with the
-    smaller part goes first, and a side without rows gathers no claim.
+    smaller part goes first, and a side without rows gathers no claim. `next` is a row that did not fit its pass.
     """
 
     def __init__(self, name: str, had_tokens: int) -> None:
         self.name, self.had_tokens = name, had_tokens
         self._new, self._back = _Side[T](), _Side[T]()
         self._lead_tokens = 0
+        self.next: Entry[T] | None = None
 
     def __len__(self) -> int:
         """Return the number of waiting rows."""
@@ -130,7 +121,9 @@ class _Tenant(Generic[T]):
         return chain(self._new.rows.values(), self._back.rows.values())
 
     def first(self) -> Entry[T]:
-        """Return the row that goes next: of the side that has had less, the one due first."""
+        """Return the row that goes next: one that did not fit, or of the side that has had less the one due first."""
+        if self.next is not None:
+            return self.next
         goes_back = len(self._back.rows) and (not len(self._new.rows) or self._lead_tokens <= 0)
         return (self._back if goes_back else self._new).rows.first()
 
@@ -142,6 +135,7 @@ class _Tenant(Generic[T]):
     def remove(self, entry: Entry[T]) -> None:
         """Take out a row."""
         self.side_of(entry).rows.remove(entry.number)
+        self.next = None if self.next is entry else self.next
         if not len(self._back.rows):
             self._lead_tokens = max(self._lead_tokens, 0)
         if not len(self._new.rows):
@@ -149,10 +143,11 @@ class _Tenant(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Rows of one class. An operation on a row costs O(log rows); `least_tokens` O(tenants), `longest_tokens` O(rows).
+    """Rows of one class. An operation on a row costs O(log rows), a sum O(tenants), `longest_tokens` O(rows).
 
     The tenant that has had the fewest tokens goes next, and of its rows the one due first. A tenant that comes begins
     with what the one has had that had most: idle tenants gather no claim, nor do many new ones keep an old one waiting.
+    Of those that wait none has had more than another by over a pass and a row: then its rows fill no pass.
     """
 
     def __init__(self, slack: float) -> None:
@@ -211,32 +206,28 @@ class FairQueue(Generic[T]):
             self._tenants.remove(tenant.name)
             del self._held[tenant.name]
 
-    def take(self, budget_tokens: int, *, leads: bool, most_passed: int = MOST_PASSED) -> list[Entry[T]]:
-        """Take the rows that go next, of at most `budget_tokens`, until `most_passed` did not fit.
+    def take(self, budget_tokens: int, *, leads: bool) -> list[Entry[T]]:
+        """Take the rows that go next, of at most `budget_tokens`; of a tenant none behind one that does not fit.
 
-        Where this class leads the pass the very next row goes whatever its size, and the first one that does not fit
-        goes before all that come after it.
+        Where this class leads the pass the very next row goes whatever its size, and what did not fit is the next of
+        its tenant, whatever comes.
         """
         taken: list[Entry[T]] = []
-        passed: list[tuple[_Tenant[T], Entry[T]]] = []
+        aside: list[_Tenant[T]] = []
         left_tokens = budget_tokens
         while len(self._tenants) and left_tokens > 0:
             tenant = self._tenants.first()
+            if aside and tenant.had_tokens > aside[0].had_tokens + budget_tokens:
+                break
             entry = tenant.first()
             if entry.n_tokens <= left_tokens or (leads and not taken):
                 self._count(tenant, entry)
                 taken.append(entry)
                 left_tokens -= entry.n_tokens
             else:
-                entry.is_next |= leads and not passed
-                if len(passed) == most_passed:
-                    break
-                passed.append((tenant, entry))
-                tenant.side_of(entry).rows.remove(entry.number)
-                if not len(tenant):
-                    self._tenants.remove(tenant.name)
-        for tenant, entry in passed:
-            tenant.side_of(entry).put(entry)
+                tenant.next = entry if leads else tenant.next
+                aside.append(self._tenants.remove(tenant.name))
+        for tenant in aside:
             self._place(tenant)
         return taken
 

@@ -120,7 +120,7 @@ def onednn_int8(layer: nn.Linear) -> nn.Module:
 def load_kernel() -> Kernel:
     """Compile native/int8.c for this process, under a second, and load it. Raises CheckpointError where it cannot."""
     try:
-        library = load_compiled(SOURCE, MACHINE, FLAGS)
+        library = load_compiled([SOURCE], MACHINE, FLAGS)
     except (RuntimeError, OSError) as failure:
         raise CheckpointError(f"onednn-int8 has no kernel: {failure}") from failure
     if library is None:

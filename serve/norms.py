@@ -12,10 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from serve.bf16_kernels import LANES, NATIVE, check_states, kernel_here
+from serve.bf16_kernels import LANES, check_states, kernels_here
 from serve.cores import team_address
-
-SOURCE = NATIVE / "norms.c"
 
 MakeNorm = Callable[[Tensor, Tensor, float], nn.Module]  # of weight and bias [width], and epsilon
 
@@ -67,5 +65,5 @@ def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
 
 
 def _norm_here(weight: Tensor, bias: Tensor, eps: float) -> nn.Module:
-    library = None if len(weight) % LANES else kernel_here(SOURCE)
+    library = None if len(weight) % LANES else kernels_here()
     return norm_of(weight, bias, eps) if library is None else KernelNorm(norm_call(library), weight, bias, eps)

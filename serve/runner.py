@@ -225,8 +225,8 @@ class Runner:
             if item.ticket.started_s is None:
                 item.ticket.started_s = started_s
         passes: list[bool] = []
-        guests = _Guests(batch)
-        between = partial(self._let_in, guests) if batch.guest_tokens else None
+        guests = _Guests()
+        between = partial(self._let_in, batch, guests) if batch.guest_tokens else None
         results = self._forward([item.row for item in batch.items], passes, between)
         if guests.error is not None:
             raise guests.error
@@ -242,19 +242,22 @@ class Runner:
             self._scheduler.reenter([item for item in steps if item is not None and item.ticket in self._open])
         return ended_s - started_s
 
-    def _let_in(self, guests: _Guests) -> None:
-        """Run what waits and is short between two layers of a long pass, as far as that lets it."""
+    def _let_in(self, host: Batch[Item], guests: _Guests) -> None:
+        """Run what waits and is short between two layers of a long pass, as far as that lets it.
+
+        A probe that waits is not kept waiting longer.
+        """
         now_s = self._clock()
-        with self._lock:
-            self._began_s[current_thread().name] = now_s  # a pass that gets on is not stuck
-            batch = self._scheduler.next_between(guests.host, now_s)
-            for item in batch.expired:
-                self._fail(item.ticket, _late())
-        if not batch.items:
-            return
-        guests.host = replace(guests.host, guest_tokens=guests.host.guest_tokens - batch.n_tokens)
         try:
-            guests.seconds += self._run_batch(batch)
+            with self._lock:
+                self._began_s[current_thread().name] = now_s  # a pass that gets on is not stuck
+                if self._probes:
+                    return
+                batch = self._scheduler.next_between(host, now_s)
+                for item in batch.expired:
+                    self._fail(item.ticket, _late())
+            if batch.items:
+                guests.seconds += self._run_batch(batch)
         except Exception as error:
             guests.error = error  # our own fault, not the host's, whose pass would be taken for broken
             raise
@@ -344,9 +347,8 @@ class Runner:
 
 @dataclass(slots=True)
 class _Guests:
-    """The batches let in between the layers of `host`, which has as many `guest_tokens` left."""
+    """What the batches let in between the layers of another took, and the fault that one ended with."""
 
-    host: Batch[Item]
     seconds: float = 0.0
     error: Exception | None = None
 

@@ -12,12 +12,12 @@ than their part (serve.fair_queue). The pass of a row that is larger than the bo
 (`next_between`), until its slack is used up.
 
 Wait bound. Let T be the batch bound, L the longest row and s the slack. Any two passes a class leads take more than T/2
-of its tokens or all it has: what did not fit leads the next. Of a row's own tenant, at most the `a` tokens that were
-before it and s L that come later go before it, in passes or between their layers; and each of N tenants has at most
-T + L more than another that waits. So it goes within N (a + (s + 1) L + T) tokens of its class. With lanes T is a
-lane's part of the bound, `deepest` times that once a long queue has become short, and the passes of all lanes count. A
-class leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's `@serve.batch`: that one
-sends what does not fit to the back, without a bound.
+of its tokens or all it has: what did not fit is next. Of its own tenant, at most the `a` tokens that were before a row
+and s L that come later go before it; and of those that wait each of N tenants has had at most T + L more than another.
+So a row goes within N (a + s L + T + 2 L) tokens of its class, and s L for each pass that lets others in when it is
+next. With lanes T is a lane's part of the bound, `deepest` times that while a queue is long, and the passes of all
+lanes count. A class leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's
+`@serve.batch`: that one sends what does not fit to the back, without a bound.
 
 A generating row comes back after each pass (`reenter`), with the tokens its next pass reads: one with a
 cache, all without. Inside a tenant the rows that came back and those that are new take turns by tokens, so
@@ -37,6 +37,8 @@ from serve.fair_queue import Entry, FairQueue, T
 from serve.keyed_heap import KeyedHeap
 from serve.lanes import divides
 from serve.speed import Speed
+
+SAFE_PASSES = 2.0  # a batch lets others in while so many of its passes would end before its deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Scheduler(Generic[T]):
         self._timed = KeyedHeap[int, Entry[T]]()  # waiting rows with a deadline, by number
         self._backlog = Backlog(max_backlog_tokens, max_cache_bytes, self._tuning.most_share)
         self._running: dict[int, list[Entry[T]]] = {}
+        self._guest_tokens: dict[int, int] = {}  # of batches that run, what may still run between their layers
         self._expired: list[T] = []
         self._n_batches = self._n_admitted = self._n_skipped = 0
 
@@ -183,14 +186,19 @@ class Scheduler(Generic[T]):
         return self._batch(self._take(n_lanes, n_free), n_lanes)
 
     def next_between(self, batch: Batch[T], now_s: float) -> Batch[T]:
-        """Return interactive rows to run between two layers of a batch that runs, in its `guest_tokens` and its place.
+        """Return interactive rows to run between two layers of a batch that runs, in its place, and all that expired.
 
-        They are those that would go next, as far as they fit the batch bound; and all that expired.
+        They are those that would go next, as far as they fit the batch bound and what is left of `guest_tokens`; none
+        where the batch itself may then be too late.
         """
         self._expire(now_s)
-        budget_tokens = min(self._bound_tokens(0) // batch.n_lanes, batch.guest_tokens)
-        taken = self._queues["interactive"].take(budget_tokens, leads=False, most_passed=0)
-        return self._batch(taken, batch.n_lanes)
+        has_time = all(now_s + self._pass_s(batch) * SAFE_PASSES < item.deadline_s for item in batch.items)
+        left_tokens = self._guest_tokens.get(batch.number, 0) if has_time else 0
+        taken = self._queues["interactive"].take(min(self._bound_tokens(0) // batch.n_lanes, left_tokens), leads=False)
+        guests = self._batch(taken, batch.n_lanes)
+        if taken:
+            self._guest_tokens[batch.number] -= guests.n_tokens
+        return guests
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:
         """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
@@ -200,6 +208,7 @@ class Scheduler(Generic[T]):
         is a little too fast while other lanes stand still. Raises KeyError for a batch that is not running.
         """
         entries = self._running.pop(batch.number)
+        self._guest_tokens.pop(batch.number, None)
         for entry in entries:
             self._backlog.release(entry.item)
         n_again = sum(entry.n_tokens for entry in entries if entry.came_back)
@@ -265,14 +274,21 @@ class Scheduler(Generic[T]):
             self._running[self._n_batches] = taken
         n_tokens = sum(entry.n_tokens for entry in taken)
         is_long = len(taken) == 1 and n_tokens > self._bound_tokens(0) // n_lanes
+        guest_tokens = taken[0].slack_tokens if is_long else 0
+        if guest_tokens:
+            self._guest_tokens[self._n_batches] = guest_tokens
         return Batch(
             number=self._n_batches,
             items=tuple(entry.item for entry in taken),
             expired=tuple(expired),
             n_tokens=n_tokens,
             n_lanes=n_lanes,
-            guest_tokens=taken[0].slack_tokens if is_long else 0,
+            guest_tokens=guest_tokens,
         )
+
+    def _pass_s(self, batch: Batch[T]) -> float:
+        """Return the expected seconds of a pass without guests."""
+        return self._speed.forward_ms(batch.n_tokens * batch.n_lanes) / 1e3
 
     def _bound_tokens(self, waiting_tokens: int) -> int:
         """Return what a pass may hold while every tenant has at least so many tokens waiting."""

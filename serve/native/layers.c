@@ -1,6 +1,6 @@
 /* All post-norm layers of a pass in one call; serve/cpu_layers.py says what for.
  *
- * Calls the kernels of products.c, attention.c and norms.c, one after the other, where they are loaded.
+ * Calls the kernels of products.c, attention.c and norms.c, one after the other.
  */
 #include "kernels.h"
 
@@ -19,9 +19,6 @@ typedef struct {
 } layer;
 
 typedef struct {
-    multiply *multiply;
-    attend *attend;
-    norm *norm;
     parallel team; /* or null */
     const layer *layers;
     int64_t heads, head_width, inner, step, causal;
@@ -37,13 +34,17 @@ void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int
     for (int64_t i = first; i < last; i++) {
         const layer *own = all->layers + i;
         const bf16 *before = i ? out : states;
-        all->multiply(before, own->qkv.weight, own->qkv.bias, 0, room, all->team, tokens, 3 * width, width, PLAIN, n_threads);
-        all->attend(room, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
-                    all->causal, n_threads, all->scale);
-        all->multiply(contexts, own->mix.weight, own->mix.bias, before, out, all->team, tokens, width, width, ADDED, n_threads);
-        all->norm(out, own->mix_norm.scale, own->mix_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
-        all->multiply(out, own->up.weight, own->up.bias, 0, room, all->team, tokens, all->inner, width, all->step, n_threads);
-        all->multiply(room, own->down.weight, own->down.bias, out, out, all->team, tokens, width, all->inner, ADDED, n_threads);
-        all->norm(out, own->down_norm.scale, own->down_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
+        glossa_multiply(before, own->qkv.weight, own->qkv.bias, 0, room, all->team, tokens, 3 * width, width, PLAIN,
+                        n_threads);
+        glossa_attend(room, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
+                      all->causal, n_threads, all->scale);
+        glossa_multiply(contexts, own->mix.weight, own->mix.bias, before, out, all->team, tokens, width, width, ADDED,
+                        n_threads);
+        glossa_norm(out, own->mix_norm.scale, own->mix_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
+        glossa_multiply(out, own->up.weight, own->up.bias, 0, room, all->team, tokens, all->inner, width, all->step,
+                        n_threads);
+        glossa_multiply(room, own->down.weight, own->down.bias, out, out, all->team, tokens, width, all->inner, ADDED,
+                        n_threads);
+        glossa_norm(out, own->down_norm.scale, own->down_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
     }
 }

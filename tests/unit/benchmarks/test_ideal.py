@@ -20,7 +20,7 @@ def test_a_lane_of_equal_rows_is_the_m_d_1_queue() -> None:
 @pytest.mark.parametrize("order", ["arrival", "least left", "due"])
 def test_a_row_alone_takes_its_own_time(order: str) -> None:
     """Where hardly anything comes each row takes as long as it has tokens."""
-    found = list(latencies(LENGTHS, n_lanes=2, load=1e-4, order=order, n_rows=500))  # type: ignore[arg-type] # drawn
+    found = list(latencies(LENGTHS, n_lanes=2, load=1e-4, order=order, slack=4.0, n_rows=500))  # type: ignore[arg-type] # drawn
     assert median(latency / n_tokens for n_tokens, latency in found) == pytest.approx(1)
 
 
@@ -34,7 +34,7 @@ def test_every_row_ends_and_none_before_its_time() -> None:
 def test_short_rows_gain_by_going_first() -> None:
     """By what is left, short rows end sooner and the mean of all is lower than in order of arrival."""
     found = {
-        order: list(latencies(LENGTHS, n_lanes=2, load=0.7, order=order, n_rows=20_000))
+        order: list(latencies(LENGTHS, n_lanes=2, load=0.7, order=order, slack=4.0, n_rows=20_000))
         for order in ("arrival", "least left", "due")
     }
     short = {order: mean(latency for n, latency in rows if n == 20) for order, rows in found.items()}
@@ -46,7 +46,11 @@ def test_short_rows_gain_by_going_first() -> None:
 def test_no_row_waits_for_much_more_than_its_part_when_the_due_go_first() -> None:
     """The longest rows lose less to short ones than where the least left goes first."""
     by_least, by_due = (
-        max(latency for n, latency in latencies(LENGTHS, n_lanes=2, load=0.9, order=order, n_rows=20_000) if n == 400)
+        max(
+            latency
+            for n, latency in latencies(LENGTHS, n_lanes=2, load=0.9, order=order, slack=4.0, n_rows=20_000)
+            if n == 400
+        )
         for order in ("least left", "due")
     )
     assert by_due < by_least

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from serve.attention import attend_products, attend_runs, attention_for
 from serve.bf16_kernels import Variant
-from serve.cpu_attention import ALIGN_BYTES, SOURCE, WIDTH_STEP, KernelAttention, attention_of, kernel_attention
+from serve.cpu_attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention, attention_of, kernel_attention
 from serve.pack import lay_out
 from tests.unit.serve.kernels import each_variant, library_of
 
@@ -33,7 +33,7 @@ def states(lengths: Sequence[int], heads: int, width: int, seed: int = 0) -> Ten
 
 def kernel(variant: Variant) -> KernelAttention:
     """Return the kernel in a variant."""
-    return attention_of(library_of(SOURCE, variant))
+    return attention_of(library_of(variant))
 
 
 def assert_exact(variant: Variant, qkv: Tensor, lengths: Sequence[int], scale: float, *, causal: bool) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig
 
 from serve.bf16_kernels import Variant, variant_here
-from serve.cpu_embeddings import SOURCE, Embed, EmbeddingTables, embed_call, embed_for, kernel_embed, no_embed
+from serve.cpu_embeddings import Embed, EmbeddingTables, embed_call, embed_for, kernel_embed, no_embed
 from serve.families.parts import Parts
 from serve.families.xlm_roberta import PLACES, TYPES, WORDS, Embeddings
 from serve.pack import Pack, pack_rows
@@ -47,7 +47,7 @@ def tables() -> tuple[Embeddings, EmbeddingTables]:
 
 def kernel(variant: Variant, given: EmbeddingTables) -> Embed:
     """Return the kernel over tables, which it must take."""
-    found = kernel_embed(embed_call(library_of(SOURCE, variant)), given)
+    found = kernel_embed(embed_call(library_of(variant)), given)
     assert found is not None
     return found
 
@@ -121,7 +121,7 @@ def test_tables_of_any_strides_are_read(variant: Variant) -> None:
 @each_variant
 def test_tables_that_it_cannot_read_are_left(variant: Variant) -> None:
     """Words in float32, in a table of another kind, or of a width that does not fit stay with torch."""
-    call, own = embed_call(library_of(SOURCE, variant)), tables()[1]
+    call, own = embed_call(library_of(variant)), tables()[1]
     assert kernel_embed(call, replace(own, words=nn.Embedding(N_WORDS, WIDTH))) is None
     assert kernel_embed(call, replace(own, words=nn.Linear(WIDTH, N_WORDS).bfloat16())) is None
     assert kernel_embed(call, replace(own, words=nn.Embedding(N_WORDS, 24).bfloat16())) is None

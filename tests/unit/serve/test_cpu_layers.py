@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from serve import cpu_attention, cpu_products, norms
 from serve.attention import Attention, attend_products
 from serve.bf16_kernels import Variant, variant_here
 from serve.cpu_attention import attention_of
@@ -49,11 +48,11 @@ def drawn(*shape: int) -> Tensor:
 
 def parts_of(variant: Variant) -> Parts:
     """Return what makes kernels of every part of a layer."""
-    multiply = product_of(library_of(cpu_products.SOURCE, variant))
+    multiply = product_of(library_of(variant))
     return Parts(
-        attend=attention_of(library_of(cpu_attention.SOURCE, variant)),
+        attend=attention_of(library_of(variant)),
         linear=lambda _, weight, bias: KernelLinear(multiply, weight, bias),
-        norm=partial(KernelNorm, norm_call(library_of(norms.SOURCE, variant))),
+        norm=partial(KernelNorm, norm_call(library_of(variant))),
     )
 
 

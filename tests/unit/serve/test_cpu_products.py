@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from serve.bf16_kernels import Variant, variant_here
-from serve.cpu_products import ADDED, GELU, PLAIN, SOURCE, KernelLinear, linear_for, product_of
+from serve.cpu_products import ADDED, GELU, PLAIN, KernelLinear, linear_for, product_of
 from serve.dense import Activate, Prepacked, activated, added, can_prepack, compiles, linear_of, prepacked_of
 from tests.unit.serve.kernels import each_variant, library_of
 
@@ -34,7 +34,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 def linear(variant: Variant, weight: Tensor, bias: Tensor | None = None) -> KernelLinear:
     """Return the kernel's Linear in a variant."""
-    return KernelLinear(product_of(library_of(SOURCE, variant)), weight, bias)
+    return KernelLinear(product_of(library_of(variant)), weight, bias)
 
 
 def assert_near(found: Tensor, exact: Tensor) -> None:
@@ -136,7 +136,7 @@ def test_lanes_multiply_side_by_side(variant: Variant) -> None:
 @given(st.integers(1, 40), INPUTS, OUTPUTS, st.sampled_from((PLAIN, GELU, ADDED)))
 def test_it_writes_its_product_alone(variant: Variant, n_tokens: int, n_in: int, n_out: int, step: int) -> None:
     """Every number of the product is written, and none behind it."""
-    multiply = product_of(library_of(SOURCE, variant))
+    multiply = product_of(library_of(variant))
     states, bias, before = drawn(n_tokens, n_in), torch.zeros(n_out), drawn(n_tokens, n_out)
     weight = torch.zeros(n_out // 32, n_in // 2, 32, 2).bfloat16()
     out = torch.full((n_tokens * n_out * 2 + GUARD,), POISON, dtype=torch.uint8)

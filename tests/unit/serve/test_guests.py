@@ -44,7 +44,7 @@ class PausingEngine(FaultyEngine):
         return super().forward(rows)
 
 
-class BrokenScheduler(Scheduler[Item]):
+class BrokenInPass(Scheduler[Item]):
     """Cannot count a batch of one token as done."""
 
     def done(self, batch: Batch[Item], seconds: float | None) -> None:
@@ -52,6 +52,14 @@ class BrokenScheduler(Scheduler[Item]):
         if batch.n_tokens == 1:
             raise LookupError("planted")
         super().done(batch, seconds)
+
+
+class BrokenBetween(Scheduler[Item]):
+    """Cannot say what may run between layers."""
+
+    def next_between(self, batch: Batch[Item], now_s: float) -> Batch[Item]:
+        """Fail."""
+        raise LookupError("planted")
 
 
 class Clock:
@@ -63,8 +71,28 @@ class Clock:
         return self.now_s
 
 
-def _submit(runner: Runner, ids: list[int], deadline_s: float = 1e6) -> Ticket:
-    return runner.submit([row_of(ids, "topic")], deadline_s=deadline_s, priority="interactive", tenant="t")
+class TimedEngine(FakeEngine):
+    """Takes a second for each token, between which others run; tells of a pass through `began` and waits for `gate`."""
+
+    def __init__(self, model: Model, clock: Clock) -> None:
+        super().__init__(model)
+        self.clock, self.began, self.gate = clock, threading.Event(), threading.Event()
+
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+        """Answer as the fake does."""
+        n_tokens = sum(row.n_tokens for row in rows)
+        if between is not None:
+            self.began.set()
+            assert self.gate.wait(LIMIT_S)
+            self.clock.now_s += n_tokens / 2
+            between()
+            n_tokens /= 2
+        self.clock.now_s += n_tokens
+        return super().forward(rows)
+
+
+def _submit(runner: Runner, ids: list[int], deadline_s: float = 1e6, priority: str = "interactive") -> Ticket:
+    return runner.submit([row_of(ids, "topic")], deadline_s=deadline_s, priority=priority, tenant="t")
 
 
 def _running(
@@ -122,9 +150,10 @@ def test_a_row_that_expires_meanwhile_is_told_so(model: Model) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the thread ends by it, as said
-def test_a_fault_of_our_own_leaves_nobody_waiting(model: Model) -> None:
+@pytest.mark.parametrize("kind", [BrokenInPass, BrokenBetween])
+def test_a_fault_of_our_own_leaves_nobody_waiting(model: Model, kind: type[Scheduler[Item]]) -> None:
     """It ends the thread as at any other time; neither guest nor host is left without an end."""
-    engine, runner, host = _running(model, BrokenScheduler)
+    engine, runner, host = _running(model, kind)
     guest = _submit(runner, [2])
     engine.gate.set()
     engine.end.set()
@@ -135,7 +164,7 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(model: Model) -> None:
 
 
 def test_a_pass_that_gets_on_is_not_stuck(model: Model) -> None:
-    """What counts is when it last came to a layer; its guests' seconds are not its own."""
+    """What counts is when it last came to a layer."""
     clock = Clock()
     engine, runner, host = _running(model, clock=clock)
     clock.now_s = 5.0
@@ -147,6 +176,65 @@ def test_a_pass_that_gets_on_is_not_stuck(model: Model) -> None:
     engine.end.set()
     host.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
+
+
+def test_a_guests_seconds_are_its_own(model: Model) -> None:
+    """Host and guest each count for as long as they took alone, in what is counted and in what is learned."""
+    clock = Clock()
+    engine = TimedEngine(model, clock)
+    scheduler = Scheduler[Item](
+        token_budget=BUDGET_TOKENS, max_backlog_tokens=1000, max_batch_ms=None, tokens_per_s=1.0
+    )
+    runner = Runner(engine, scheduler, row_of([0], "topic"), clock=clock)
+    host = _submit(runner, LONG)
+    assert engine.began.wait(LIMIT_S)
+    guest = _submit(runner, [2] * 5)
+    engine.gate.set()
+    for ticket in (guest, host):
+        ticket.future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+    assert runner.counts.forward_s == pytest.approx(len(LONG) + 5)
+    assert runner.tokens_per_s == pytest.approx(1.0)
+    assert guest.started_s == pytest.approx(len(LONG) / 2)
+
+
+def test_a_host_that_is_cancelled_goes_on_for_its_guests(model: Model) -> None:
+    """Its own answer is dropped; what it lets in is answered."""
+    engine, runner, host = _running(model)
+    runner.cancel(host, Unavailable("gone"))
+    gone, guest = _submit(runner, [2]), _submit(runner, [3])
+    runner.cancel(gone, Unavailable("gone"))
+    engine.gate.set()
+    engine.end.set()
+    assert guest.future.result(LIMIT_S).results
+    assert runner.drain(LIMIT_S)
+    for ticket in (host, gone):
+        assert isinstance(ticket.future.exception(0), Unavailable)
+    assert runner.backlog_tokens == 0
+
+
+def test_a_drain_waits_for_host_and_guests(model: Model) -> None:
+    """All that was admitted is answered."""
+    engine, runner, host = _running(model)
+    guest = _submit(runner, [2])
+    assert not runner.drain(0.01)
+    engine.gate.set()
+    engine.end.set()
+    assert runner.drain(LIMIT_S)
+    assert all(ticket.future.result(0).results for ticket in (host, guest))
+
+
+def test_a_probe_is_not_kept_waiting_by_guests(model: Model) -> None:
+    """While one waits nobody is let in; it goes before all batches."""
+    engine, runner, host = _running(model)
+    probe, guest = runner.probe(), _submit(runner, [2])
+    engine.gate.set()
+    assert not host.future.done()
+    engine.end.set()
+    probe.result(LIMIT_S)
+    assert all(ticket.future.result(LIMIT_S).results for ticket in (host, guest))
+    assert runner.drain(LIMIT_S)
+    assert runner.counts.n_batches == 2
 
 
 @pytest.mark.parametrize(

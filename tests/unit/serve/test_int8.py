@@ -222,4 +222,4 @@ def test_c_that_is_none_is_refused_with_what_the_compiler_said(tmp_path: Path) -
     source = tmp_path / "broken.c"
     source.write_text("int answer(void) { return nowhere; }\n", encoding="utf-8")
     with pytest.raises(RuntimeError, match=r"broken\.c could not be compiled:\n.*nowhere"):
-        compile_library(source, tmp_path / "broken.so", this_machine())
+        compile_library([source], tmp_path / "broken.so", this_machine())

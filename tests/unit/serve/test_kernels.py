@@ -11,7 +11,7 @@ from threading import Barrier, Thread
 import pytest
 import torch
 
-from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, NATIVE, VARIANTS, WIDE, Variant, load_kernel, variant_of
+from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, SOURCES, VARIANTS, WIDE, Variant, load_kernels, variant_of
 from serve.compiler import compile_library
 from serve.cores import team_address
 from serve.cpu_attention import attention_of
@@ -21,27 +21,25 @@ from serve.norms import norm_call
 from serve.pack import lay_out
 from tests.unit.serve.kernels import each_variant, library_of
 
-SOURCES = ("attention.c", "embeddings.c", "layers.c", "norms.c", "products.c")
 N_THREADS = 3
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-@pytest.mark.parametrize("name", SOURCES)
-def test_every_kernel_compiles_anywhere(name: str, variant: Variant, tmp_path: Path) -> None:
-    """Each source compiles without a warning for each variant, whatever this processor is."""
+def test_the_kernels_compile_anywhere(variant: Variant, tmp_path: Path) -> None:
+    """They compile without a warning for each variant, whatever this processor is."""
     flags = (*variant.flags, CONTRACT, "-Wall", "-Wextra", "-Werror")
-    assert compile_library(NATIVE / name, tmp_path / "kernel.so", MACHINE, flags)
+    assert compile_library(SOURCES, tmp_path / "kernels.so", MACHINE, flags)
 
 
 @pytest.mark.skipif(not HALVES.runs_here(), reason="needs AVX2")
-def test_a_kernel_that_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_that_kernels_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the compiler fails a replica's log says so once, and torch does the same."""
     source = tmp_path / "broken.c"
     source.write_text("not C")
-    assert load_kernel(source, HALVES) is None
-    assert load_kernel(source, HALVES) is None
+    assert load_kernels(HALVES, (source,)) is None
+    assert load_kernels(HALVES, (source,)) is None
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["level"], line["event"]) == ("warning", "broken-in-torch")
+    assert (line["level"], line["event"]) == ("warning", "kernels-in-torch")
     assert "broken.c could not be compiled" in line["reason"]
 
 
@@ -103,7 +101,7 @@ def multiplied(variant: Variant, team: int | None) -> torch.Tensor:
     """Return a product of 203 rows by a team."""
     states, weight, bias = torch.randn(203, 64).bfloat16(), torch.randn(5, 32, 32, 2).bfloat16(), torch.randn(160)
     out = torch.zeros(203, 160).bfloat16()
-    product_of(library_of(NATIVE / "products.c", variant))(
+    product_of(library_of(variant))(
         states.data_ptr(), weight.data_ptr(), bias.data_ptr(), 0, out.data_ptr(), team, 203, 160, 64, PLAIN, N_THREADS
     )
     return out
@@ -111,7 +109,7 @@ def multiplied(variant: Variant, team: int | None) -> torch.Tensor:
 
 def attended(variant: Variant, team: int | None) -> torch.Tensor:
     """Return contexts of five rows by a team."""
-    own, lengths = attention_of(library_of(NATIVE / "attention.c", variant)), [3, 17, 17, 40, 61]
+    own, lengths = attention_of(library_of(variant)), [3, 17, 17, 40, 61]
     qkv, spans = torch.randn(sum(lengths), 3, 2, 32).bfloat16(), lay_out(lengths, torch.device("cpu"))
     out, n_bytes = torch.zeros(sum(lengths), 64).bfloat16(), own.scratch_of(61, 32)
     scratch = torch.zeros(N_THREADS * n_bytes + 64, dtype=torch.uint8)
@@ -126,7 +124,7 @@ def normed(variant: Variant, team: int | None) -> torch.Tensor:
     """Return the norms of 203 rows by a team."""
     states, scale, shift = torch.randn(203, 48).bfloat16(), torch.randn(48), torch.randn(48)
     out = torch.zeros_like(states)
-    norm_call(library_of(NATIVE / "norms.c", variant))(
+    norm_call(library_of(variant))(
         states.data_ptr(), scale.data_ptr(), shift.data_ptr(), out.data_ptr(), team, 203, 48, N_THREADS, 1e-5
     )
     return out
@@ -138,7 +136,7 @@ def embedded(variant: Variant, team: int | None) -> torch.Tensor:
     ids, spans = torch.randint(0, 50, (sum(lengths),), dtype=torch.int32), lay_out(lengths, torch.device("cpu"))
     words, places, scale = torch.randn(50, 48).bfloat16(), torch.randn(70, 48), torch.randn(48)
     out = torch.zeros(sum(lengths), 48).bfloat16()
-    embed_call(library_of(NATIVE / "embeddings.c", variant))(
+    embed_call(library_of(variant))(
         ids.data_ptr(), 0, 0, spans.bounds.data_ptr(), words.data_ptr(), places.data_ptr(), 0, scale.data_ptr(),
         scale.data_ptr(), out.data_ptr(), team, len(lengths), 48, 1, N_THREADS, 1e-5,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from serve.bf16_kernels import Variant, variant_here
-from serve.norms import SOURCE, KernelNorm, norm_call, norm_for, norm_of
+from serve.norms import KernelNorm, norm_call, norm_for, norm_of
 from tests.unit.serve.kernels import each_variant, library_of
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ def norm(variant: Variant, width: int) -> tuple[KernelNorm, Tensor, Tensor]:
     """Return the kernel's norm in a variant, with its weight and bias."""
     generator = torch.Generator().manual_seed(width)
     weight, bias = (torch.randn(width, generator=generator).bfloat16() for _ in range(2))
-    return KernelNorm(norm_call(library_of(SOURCE, variant)), weight, bias, EPS), weight, bias
+    return KernelNorm(norm_call(library_of(variant)), weight, bias, EPS), weight, bias
 
 
 @each_variant

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -85,14 +84,35 @@ def test_a_row_that_did_not_fit_leads_the_next_pass() -> None:
     assert (lengths(first.items), lengths(second.items)) == ([20, 60], [1] * 30 + [70])
 
 
-def test_a_pass_looks_past_a_few_rows_that_do_not_fit() -> None:
-    """Not past all: forming a batch must not cost the whole queue."""
+def test_what_is_left_of_a_pass_goes_to_other_tenants() -> None:
+    """Behind a row that does not fit those of its tenant wait: they would else go before it for ever."""
     rows = scheduler(token_budget=100, slack=0.0)
-    rows.admit(call(1, 60, *[70] * 8, 20), 0.0)
-    assert lengths(rows.next_batch(0.0).items) == [20, 60]
-    rows = scheduler(token_budget=100, slack=0.0)
-    rows.admit(call(1, 60, *[70] * 9, 20), 0.0)
+    rows.admit(call(1, 60, 70, 20), 0.0)
+    rows.admit(call(2, 30, tenant="b"), 0.0)
+    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[30, 60], [20, 70]]
+
+
+def test_what_does_not_fit_waits_with_all_its_tokens() -> None:
+    """A pass that leaves rows of a tenant behind leaves their tokens too: they decide on lanes and bounds."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 60, 60, 45, 40), 0.0)
+    found = []
+    while rows.waiting_tokens:
+        batch = rows.next_batch(0.0)
+        rows.done(batch, 0.1)
+        found.append((lengths(batch.items), rows.waiting_tokens))
+    assert found == [([60], 145), ([45], 100), ([40, 60], 0)]
+
+
+def test_a_following_class_does_not_choose_its_next() -> None:
+    """What did not fit behind the rows of another class goes by when it is due, as before."""
+    rows = scheduler(token_budget=100, slack=1.0)
+    rows.admit(call(1, 60), 0.0)
+    rows.admit(call(2, 50, priority="batch"), 0.0)
     assert lengths(rows.next_batch(0.0).items) == [60]
+    rows.admit(call(3, 5, priority="batch"), 0.0)
+    rows.admit(call(4, 60), 0.0)
+    assert lengths(rows.next_batch(0.0).items) == [5, 60]
 
 
 def test_a_long_pass_lets_short_rows_in() -> None:
@@ -102,11 +122,10 @@ def test_a_long_pass_lets_short_rows_in() -> None:
     host = rows.next_batch(0.0)
     assert host.guest_tokens == 150
     rows.admit(call(2, 40, 40, 40, 40, 40), 0.0)
-    found = []
-    while (guests := rows.next_between(host, 0.0)).items:
-        found.append(lengths(guests.items))
-        host = replace(host, guest_tokens=host.guest_tokens - guests.n_tokens)
-    assert (found, len(rows)) == ([[40, 40], [40]], 2)
+    found = [lengths(rows.next_between(host, 0.0).items) for _ in range(4)]
+    assert (found, len(rows)) == ([[40, 40], [40], [], []], 2)
+    rows.done(host, 0.1)
+    assert rows.next_between(host, 0.0).items == ()
 
 
 def test_what_has_waited_for_its_slack_lets_nobody_in() -> None:
@@ -119,14 +138,27 @@ def test_what_has_waited_for_its_slack_lets_nobody_in() -> None:
 
 
 def test_nobody_is_let_in_before_who_is_next() -> None:
-    """A long row that is next, here of a tenant that has had less, is not overtaken by way of another's pass."""
+    """A long row that is next is not overtaken by another of its tenant by way of a pass that runs."""
     rows = scheduler(token_budget=100, slack=0.5)
     rows.admit(call(1, 300), 0.0)
     host = rows.next_batch(0.0)
-    rows.admit(call(2, 101, tenant="b"), 0.0)
-    rows.admit(call(3, 5), 0.0)
+    rows.admit(call(2, 101), 0.0)
+    rows.admit(call(3, 100), 0.0)
     assert rows.next_between(host, 0.0).items == ()
-    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[101], [5]]
+    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[101], [100]]
+
+
+@pytest.mark.parametrize(("deadline_s", "n_guests"), [(1.9, 0), (2.2, 1)])
+def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_guests: int) -> None:
+    """A row's answer is of no use behind its deadline: it keeps the time of two passes."""
+    rows = scheduler(token_budget=100)
+    for _ in range(50):
+        rows.admit(call(1, 100), 0.0)
+        rows.done(rows.next_batch(0.0), 0.1)
+    rows.admit(call(2, 1000, deadline_s=deadline_s), 0.0)
+    host = rows.next_batch(0.0)
+    rows.admit(call(3, 5), 0.0)
+    assert len(rows.next_between(host, 0.0).items) == n_guests
 
 
 def test_batch_rows_are_not_let_in() -> None:

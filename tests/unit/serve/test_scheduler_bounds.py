@@ -87,7 +87,7 @@ class Load:
 
 def bound_passes(job: Job, ahead_tokens: float, longest: int, n_tenants: int, budget: int, tuning: Tuning) -> float:
     """Return the docstring's bound on the passes a row waits."""
-    before_tokens = n_tenants * (ahead_tokens + (tuning.slack + 1) * longest + budget)
+    before_tokens = n_tenants * (ahead_tokens + (tuning.slack + 2) * longest + budget)
     every = tuning.batch_every if job.priority == "batch" else 2
     return (4 * before_tokens / budget + 2) * every
 
@@ -127,7 +127,7 @@ def test_every_row_runs_within_the_bound(
     for job, (waited, own_side_tokens) in load.waited_passes.items():
         ahead_tokens = float(own_side_tokens)
         if most_more:
-            ahead_tokens += own_side_tokens + (tuning.slack + 2) * longest
+            ahead_tokens += own_side_tokens + (tuning.slack + 2) * longest  # twice (a + (s + 1) L), less s L
         assert waited <= bound_passes(job, ahead_tokens, longest, n_tenants, budget, tuning)
 
 
@@ -190,6 +190,44 @@ def test_a_tenant_that_generates_gets_no_more_than_another(seed: int, step: int,
         for job in load.run_pass():
             served[job.tenant] += job.n_tokens
         assert abs(served["a"] - served["b"]) <= 100 + 60  # what fills a pass, and a row
+
+
+@pytest.mark.parametrize("long", [100, 300])
+def test_a_long_row_does_not_wait_for_the_end_of_what_generates(long: int) -> None:
+    """Nor does one that fits no pass beside the next tokens of generating rows."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
+    load = Load(rows, random.Random(0), [])
+    load.send(10, 10, tenant="a", priority="interactive", n_more=10_000)
+    load.run_pass()
+    load.send(long, tenant="a", priority="interactive")
+    late = next(number for number in range(1, 100) if any(job.key == 2 for job in load.run_pass()))
+    assert late <= 3
+
+
+def test_a_long_row_does_not_wait_for_what_fits_better() -> None:
+    """Two tenants whose other rows fill every pass: the row of 60 that never fits beside one goes all the same."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0)
+    rows.admit(call(1, *[50] * 100, tenant="b"), 0.0)
+    rows.admit(call(2, 60, *[50] * 100), 0.0)
+    late = next(number for number in range(1, 100) if any(job.n_tokens == 60 for job in rows.next_batch(0.0).items))
+    assert late <= 3
+
+
+def test_a_newcomer_waits_for_no_debt_of_others() -> None:
+    """A tenant whose rows fill what is left of others' passes gets no claim against itself that others inherit."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, batch_every=8)
+    rows.admit(call(1, *[50] * 2000), 0.0)  # interactive: beside them only rows up to 50 fit
+    rows.admit(call(2, *[40] * 2000, tenant="fits", priority="batch"), 0.0)
+    rows.admit(call(3, *[90] * 200, tenant="large", priority="batch"), 0.0)
+    for _ in range(400):
+        rows.done(rows.next_batch(0.0), 0.01)
+    rows.admit(call(4, 90, tenant="new", priority="batch"), 0.0)
+    served: list[int] = []
+    while 4 not in served:
+        batch = rows.next_batch(0.0)
+        rows.done(batch, 0.01)
+        served += [job.key for job in batch.items if job.priority == "batch"]
+    assert served.count(3) <= 5
 
 
 def test_a_light_tenant_waits_for_rounds_not_for_the_backlog() -> None:

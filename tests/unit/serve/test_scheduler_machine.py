@@ -41,6 +41,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.waiting: set[Job] = set()
         self.expired: set[Job] = set()  # taken out, not yet reported
         self.running: list[Batch[Job]] = []
+        self.guest_tokens: dict[int, int] = {}  # of all guests of a batch
 
     @rule(
         lengths=st.lists(st.integers(1, 50), min_size=1, max_size=5),
@@ -128,7 +129,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.expired = set()
         assert set(guests.items) <= {job for job in self.waiting if job.priority == "interactive"}
         assert guests.n_tokens == sum(job.n_tokens for job in guests.items)
-        assert guests.n_tokens <= min(host.guest_tokens, self.budget // host.n_lanes)
+        assert guests.n_tokens <= self.budget // host.n_lanes
+        self.guest_tokens[host.number] = self.guest_tokens.get(host.number, 0) + guests.n_tokens
+        assert self.guest_tokens[host.number] <= host.guest_tokens
         assert (guests.n_lanes, guests.guest_tokens) == (host.n_lanes, 0)
         self.waiting -= set(guests.items)
         if guests.items:
@@ -159,6 +162,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert self.rows.cache_bytes == sum(job.cache_bytes for job in self._held())
         assert self.rows.cache_bytes <= MAX_CACHE_BYTES
         assert len(self.rows) == len(self.waiting) + len(self.expired)
+        assert self.rows.waiting_tokens == sum(job.n_tokens for job in self.waiting)
+        assert self.rows.has_new == any(not job.n_came for job in self.waiting)
 
     def teardown(self) -> None:
         if not hasattr(self, "now_s"):
@@ -173,6 +178,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert (self.waiting, len(self.rows), self.rows.backlog_tokens) == (set(), 0, 0)
         assert not self.rows._calls
         assert not len(self.rows._timed)
+        assert not self.rows._guest_tokens
         assert self.rows._backlog.is_empty
         assert all(not len(queue._tenants) and not queue._held for queue in self.rows._queues.values())
 
