@@ -1,7 +1,7 @@
 """Named values in the order of a key, any of which can be taken out or moved.
 
-A heap that forgets late: what was taken out or moved leaves its old place when it comes to the top, or when old places
-are more than half. Pure; must not know what the values are.
+A heap that forgets late: what was taken out or moved leaves its old place when that comes to the top, or when something
+is put there and old places are more than half. Pure; must not know what the values are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SPARE_PLACES = 64
 class KeyedHeap(Generic[N, V]):
     """Values by name; the one of the smallest key is first, of equal keys the one that was put there first.
 
-    Every operation costs O(log n) in the mean, n being what it holds.
+    An operation costs O(log n) in the mean, n being the most it held since something was put there.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-/* All post-norm layers of a pass in one call; serve/cpu_layers.py says what for.
+/* Post-norm layers of a pass, all in one call or some; serve/cpu_layers.py says what for.
  *
  * Calls the kernels of products.c, attention.c and norms.c, one after the other.
  */

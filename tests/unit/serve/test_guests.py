@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from serve.engine import load_engine
 from serve.fake import FakeEngine
+from serve.generation import Step
 from serve.pack import Between
 from serve.rows import Row, RowResult, row_of
 from serve.runner import Runner
@@ -19,6 +20,7 @@ from serve.scheduler import Batch, Scheduler
 from serve.tickets import Item, Ticket
 from shared.catalog import Model
 from shared.errors import DeadlineExceeded, GlossaError, Unavailable
+from shared.messages import Sampling
 from tests.checkpoints import catalog_model, draw, draw_ids, write
 from tests.unit.serve.engines import LIMIT_S, POISON, FaultyEngine
 
@@ -96,20 +98,21 @@ def _submit(runner: Runner, ids: list[int], deadline_s: float = 1e6, priority: s
 
 
 def _running(
-    model: Model, kind: type[Scheduler[Item]] = Scheduler, **named: Any
+    model: Model, kind: type[Scheduler[Item]] = Scheduler, priority: str = "interactive", **named: Any
 ) -> tuple[PausingEngine, Runner, Ticket]:
     """Return a runner in the midst of a long pass."""
     engine = PausingEngine(model)
     scheduler = kind(token_budget=BUDGET_TOKENS, max_backlog_tokens=1000, max_batch_ms=None)
     runner = Runner(engine, scheduler, row_of([0], "topic"), **named)
-    host = _submit(runner, LONG)
+    host = _submit(runner, LONG, priority=priority)
     assert engine.began.wait(LIMIT_S)
     return engine, runner, host
 
 
-def test_a_short_row_is_answered_while_a_long_pass_runs(model: Model) -> None:
-    """It need not wait for the end; both have the answers they have alone."""
-    engine, runner, host = _running(model)
+@pytest.mark.parametrize("priority", ["interactive", "batch"])
+def test_a_short_row_is_answered_while_a_long_pass_runs(model: Model, priority: str) -> None:
+    """It need not wait for the end, whatever class that has; both have the answers they have alone."""
+    engine, runner, host = _running(model, priority=priority)
     guest = _submit(runner, [2])
     engine.gate.set()
     answered = guest.future.result(LIMIT_S)
@@ -253,3 +256,24 @@ def test_passes_between_layers_change_no_bit(kind: str, dtype: str, tmp_path: Pa
     assert len(met) == engine.bounds.n_layers - 1 > 0
     assert torch.equal(found[0]["logits"], alone[0]["logits"])
     assert all(torch.equal(output["logits"], alone[1]["logits"]) for output in met)
+
+
+def test_host_and_guest_may_both_generate(tmp_path: Path) -> None:
+    """Each keeps its own keys and values: the tokens they choose are those they choose alone."""
+    folder = write(draw("XLMRobertaForCausalLM"), tmp_path)
+    engine = load_engine(catalog_model(folder, eos_id=500), folder, device="cpu")
+    rows = [row_of(ids, "lm", sampling=Sampling(max_new_tokens=6)) for ids in draw_ids([40, 5])]
+
+    def written(between: Callable[[], None] | None = None, row: Row = rows[0]) -> list[int]:
+        """Return the tokens that a row writes, step by step."""
+        [result] = engine.forward([engine.begin(row)], between)
+        while isinstance(result, Step):
+            [result] = engine.forward([result.row], between)
+        assert isinstance(result, dict)
+        return [int(token) for token in result["ids"]]
+
+    met: list[list[int]] = []
+    together = written(lambda: met.append(written(row=rows[1])))
+    assert together == written()
+    assert met
+    assert all(one == written(row=rows[1]) for one in met)
