@@ -69,7 +69,7 @@ def class_of(n_tokens: int) -> str:
 
 
 def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, tokens_per_s: float) -> float:
-    """Return how long a row may wait in the queue, as serve.scheduler bounds it for one tenant and one class.
+    """Return how long a row of the only tenant and class may wait, more strictly than serve.scheduler bounds it.
 
     It goes within the tokens before it, `slack` times its own that come later, and T + L, where L is the longest row
     and T a lane's part of the batch bound.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,7 +92,7 @@ def kernels_here() -> ctypes.CDLL | None:
 
 
 @cache
-def load_kernels(variant: Variant, sources: Sequence[Path] = SOURCES) -> ctypes.CDLL | None:
+def load_kernels(variant: Variant, sources: tuple[Path, ...] = SOURCES) -> ctypes.CDLL | None:
     """Compile the kernels for this process, a second or two; None where the compiler fails, and the log says why."""
     try:
         library = load_compiled(sources, MACHINE, (*variant.flags, CONTRACT))

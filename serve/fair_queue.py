@@ -16,6 +16,8 @@ from typing import Generic, Protocol, TypeVar
 
 from serve.keyed_heap import KeyedHeap
 
+MOST_ASIDE = 8  # tenants whose next row does not fit a pass: others do not fill it either
+
 
 class Item(Protocol):
     """What is scheduled: one row of a call. All rows of a call share its `key`.
@@ -209,15 +211,15 @@ class FairQueue(Generic[T]):
     def take(self, budget_tokens: int, *, leads: bool) -> list[Entry[T]]:
         """Take the rows that go next, of at most `budget_tokens`; of a tenant none behind one that does not fit.
 
-        Where this class leads the pass the very next row goes whatever its size, and what did not fit is the next of
-        its tenant, whatever comes.
+        Where this class leads the pass the very next row goes whatever its size, and the first one that does not fit
+        is the next of its tenant, whatever comes.
         """
         taken: list[Entry[T]] = []
         aside: list[_Tenant[T]] = []
         left_tokens = budget_tokens
         while len(self._tenants) and left_tokens > 0:
             tenant = self._tenants.first()
-            if aside and tenant.had_tokens > aside[0].had_tokens + budget_tokens:
+            if len(aside) == MOST_ASIDE or (aside and tenant.had_tokens > aside[0].had_tokens + budget_tokens):
                 break
             entry = tenant.first()
             if entry.n_tokens <= left_tokens or (leads and not taken):
@@ -225,7 +227,7 @@ class FairQueue(Generic[T]):
                 taken.append(entry)
                 left_tokens -= entry.n_tokens
             else:
-                tenant.next = entry if leads else tenant.next
+                tenant.next = entry if leads and not aside else tenant.next
                 aside.append(self._tenants.remove(tenant.name))
         for tenant in aside:
             self._place(tenant)

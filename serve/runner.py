@@ -240,7 +240,7 @@ class Runner:
             self.counts.n_broken_passes += passes.count(False)
             steps = [self._deliver(*pair, ended_s) for pair in zip(batch.items, results, strict=True)]
             self._scheduler.reenter([item for item in steps if item is not None and item.ticket in self._open])
-        return ended_s - started_s
+        return seconds
 
     def _let_in(self, host: Batch[Item], guests: _Guests) -> None:
         """Run what waits and is short between two layers of a long pass, as far as that lets it.
@@ -258,6 +258,8 @@ class Runner:
                     self._fail(item.ticket, _late())
             if batch.items:
                 guests.seconds += self._run_batch(batch)
+                with self._lock:
+                    self._wake()  # rows may have come back that are for other lanes
         except Exception as error:
             guests.error = error  # our own fault, not the host's, whose pass would be taken for broken
             raise

@@ -12,12 +12,12 @@ than their part (serve.fair_queue). The pass of a row that is larger than the bo
 (`next_between`), until its slack is used up.
 
 Wait bound. Let T be the batch bound, L the longest row and s the slack. Any two passes a class leads take more than T/2
-of its tokens or all it has: what did not fit is next. Of its own tenant, at most the `a` tokens that were before a row
-and s L that come later go before it; and of those that wait each of N tenants has had at most T + L more than another.
-So a row goes within N (a + s L + T + 2 L) tokens of its class, and s L for each pass that lets others in when it is
-next. With lanes T is a lane's part of the bound, `deepest` times that while a queue is long, and the passes of all
-lanes count. A class leads at least every second (interactive) or `batch_every`-th (batch) pass. Not Ray's
-`@serve.batch`: that one sends what does not fit to the back, without a bound.
+of its tokens, or of a short queue each free lane's share: what did not fit is next. Of its own tenant, at most the `a`
+tokens that were before a row and s L that come later go before it; and of those that wait each of N tenants has had at
+most T + L more than another. So a row goes within N (a + s L + T + 2 L) tokens of its class, and s L for each pass that
+lets others in when it is next. With lanes T is a lane's part of the bound, `deepest` times that while a queue is long,
+and the passes of all lanes count. A class leads at least every second (interactive) or `batch_every`-th (batch) pass.
+Not Ray's `@serve.batch`: that one sends what does not fit to the back, without a bound.
 
 A generating row comes back after each pass (`reenter`), with the tokens its next pass reads: one with a
 cache, all without. Inside a tenant the rows that came back and those that are new take turns by tokens, so
@@ -35,7 +35,7 @@ from typing import Generic
 from serve.backlog import Backlog
 from serve.fair_queue import Entry, FairQueue, T
 from serve.keyed_heap import KeyedHeap
-from serve.lanes import divides
+from serve.lanes import MIN_LANE_TOKENS, divides
 from serve.speed import Speed
 
 SAFE_PASSES = 2.0  # a batch lets others in while so many of its passes would end before its deadline
@@ -196,8 +196,8 @@ class Scheduler(Generic[T]):
         left_tokens = self._guest_tokens.get(batch.number, 0) if has_time else 0
         taken = self._queues["interactive"].take(min(self._bound_tokens(0) // batch.n_lanes, left_tokens), leads=False)
         guests = self._batch(taken, batch.n_lanes)
-        if taken:
-            self._guest_tokens[batch.number] -= guests.n_tokens
+        if taken:  # a pass of few tokens takes as long: it reads all weights
+            self._guest_tokens[batch.number] -= max(guests.n_tokens, MIN_LANE_TOKENS)
         return guests
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:

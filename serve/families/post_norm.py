@@ -66,7 +66,7 @@ class PostNorm(nn.Module):
 
 
 class PostNormLayers(nn.Module):
-    """All layers of a backbone; by serve.cpu_layers where this machine can and no row wants more than its last states."""
+    """All layers of a backbone; by serve.cpu_layers where it can and no row wants more than its last states."""
 
     def __init__(self, shape: PostNormShape, tensors: Sequence[PostNormTensors], parts: Parts) -> None:
         super().__init__()

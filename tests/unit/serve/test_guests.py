@@ -29,11 +29,11 @@ LONG = [1] * (2 * BUDGET_TOKENS)
 
 
 class PausingEngine(FaultyEngine):
-    """Waits for `gate` before it lets others in and for `end` after it; `began` is told of such passes."""
+    """Waits for `gate` before it lets others in and for `end` after it; says so by `began` and `past`."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self.began, self.gate, self.end = threading.Event(), threading.Event(), threading.Event()
+        self.began, self.gate, self.past, self.end = (threading.Event() for _ in range(4))
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer as the faulty one does."""
@@ -42,6 +42,7 @@ class PausingEngine(FaultyEngine):
         self.began.set()
         assert self.gate.wait(LIMIT_S)
         between()
+        self.past.set()
         assert self.end.wait(LIMIT_S)
         return super().forward(rows)
 
@@ -208,8 +209,8 @@ def test_a_host_that_is_cancelled_goes_on_for_its_guests(model: Model) -> None:
     gone, guest = _submit(runner, [2]), _submit(runner, [3])
     runner.cancel(gone, Unavailable("gone"))
     engine.gate.set()
-    engine.end.set()
     assert guest.future.result(LIMIT_S).results
+    engine.end.set()
     assert runner.drain(LIMIT_S)
     for ticket in (host, gone):
         assert isinstance(ticket.future.exception(0), Unavailable)
@@ -232,7 +233,8 @@ def test_a_probe_is_not_kept_waiting_by_guests(model: Model) -> None:
     engine, runner, host = _running(model)
     probe, guest = runner.probe(), _submit(runner, [2])
     engine.gate.set()
-    assert not host.future.done()
+    assert engine.past.wait(LIMIT_S)
+    assert not guest.future.done()
     engine.end.set()
     probe.result(LIMIT_S)
     assert all(ticket.future.result(LIMIT_S).results for ticket in (host, guest))

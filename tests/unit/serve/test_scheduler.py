@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from serve.lanes import MIN_LANE_TOKENS
 from serve.scheduler import Scheduler
 from shared.errors import Overloaded, TooLarge
 from tests.unit.serve.traffic import Job, call, passes, scheduler
@@ -148,17 +149,62 @@ def test_nobody_is_let_in_before_who_is_next() -> None:
     assert [lengths(batch.items) for batch in passes(rows, 2)] == [[101], [100]]
 
 
-@pytest.mark.parametrize(("deadline_s", "n_guests"), [(1.9, 0), (2.2, 1)])
-def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_guests: int) -> None:
-    """A row's answer is of no use behind its deadline: it keeps the time of two passes."""
+@pytest.mark.parametrize(("deadline_s", "n_lanes", "n_guests"), [(1.9, 1, 0), (2.2, 1, 1), (3.9, 2, 0), (4.2, 2, 1)])
+def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_lanes: int, n_guests: int) -> None:
+    """A row's answer is of no use behind its deadline: it keeps the time of two passes, longer ones on a lane."""
     rows = scheduler(token_budget=100)
     for _ in range(50):
         rows.admit(call(1, 100), 0.0)
         rows.done(rows.next_batch(0.0), 0.1)
     rows.admit(call(2, 1000, deadline_s=deadline_s), 0.0)
-    host = rows.next_batch(0.0)
+    host = rows.next_batch(0.0, n_lanes=n_lanes)
     rows.admit(call(3, 5), 0.0)
     assert len(rows.next_between(host, 0.0).items) == n_guests
+
+
+def test_small_passes_between_layers_cost_what_they_take() -> None:
+    """One token at a time reads all weights each time: it counts as the fewest tokens that are worth a pass."""
+    rows = scheduler(token_budget=100, slack=0.5)
+    rows.admit(call(1, 3 * 2 * MIN_LANE_TOKENS), 0.0)
+    host = rows.next_batch(0.0)
+    n_guests = 0
+    for key in range(9):
+        rows.admit(call(2 + key, 1), 0.0)
+        n_guests += len(rows.next_between(host, 0.0).items)
+    assert (host.guest_tokens, n_guests) == (3 * MIN_LANE_TOKENS, 3)
+
+
+def test_what_is_long_is_a_matter_of_milliseconds() -> None:
+    """However deep a long queue makes passes, a row over the plain bound lets in passes within it."""
+    rows = scheduler(token_budget=4096, max_batch_ms=60.0)  # 1,000 tokens a second are assumed: 60 a pass
+    rows.admit(call(1, 400), 0.0)
+    host = rows.next_batch(0.0)
+    rows.admit(call(2, *[20] * 40), 0.0)
+    assert rows.budget_tokens > 100
+    assert host.guest_tokens == 1600
+    assert lengths(rows.next_between(host, 0.0).items) == [20] * 3
+
+
+def test_the_longest_queue_is_not_searched_for_what_fits() -> None:
+    """A pass with room left looks at a few tenants' next rows, not at all of them."""
+    few, many = (scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0) for _ in range(2))
+    for rows, n_tenants in ((few, 50), (many, 2000)):
+        for number in range(n_tenants):
+            rows.admit(call(number, 60, tenant=str(number)), 0.0)
+    steps = [_count_calls(partial(rows.next_batch, 0.0)) for rows in (few, many)]
+    assert steps[1] <= 1.2 * steps[0]
+
+
+def test_only_the_first_that_does_not_fit_is_next() -> None:
+    """A row of another tenant that fits no better keeps its place: short ones of its tenant still go before it."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 60, 300), 0.0)
+    rows.admit(call(2, 300, tenant="b"), 0.0)
+    assert lengths(rows.next_batch(0.0).items) == [60]
+    host = rows.next_batch(0.0)
+    assert host.items[0].tenant == "b"
+    rows.admit(call(3, 5), 0.0)
+    assert lengths(rows.next_between(host, 0.0).items) == [5]
 
 
 def test_batch_rows_are_not_let_in() -> None:
@@ -253,13 +299,13 @@ def test_cancelled_rows_leave() -> None:
 
 
 def test_a_row_that_did_not_fit_can_be_cancelled() -> None:
-    """It keeps no place for others."""
+    """It keeps no place: what waits behind it goes."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 60), 0.0)
     rows.admit(call(2, 60), 0.0)
+    rows.admit(call(3, 90, 90), 0.0)
     rows.done(rows.next_batch(0.0), 0.1)
     assert [job.key for job in rows.cancel(2)] == [2]
-    rows.admit(call(3, 90, 90), 0.0)
     assert [lengths(batch.items) for batch in passes(rows, 3)] == [[90], [90], []]
 
 

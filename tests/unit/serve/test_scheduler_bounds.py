@@ -192,6 +192,22 @@ def test_a_tenant_that_generates_gets_no_more_than_another(seed: int, step: int,
         assert abs(served["a"] - served["b"]) <= 100 + 60  # what fills a pass, and a row
 
 
+def test_a_side_without_rows_gathers_no_claim() -> None:
+    """After a long time of new rows alone, those that come back get half and not all."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
+    load = Load(rows, random.Random(0), [])
+    for _ in range(100):
+        load.send(50, tenant="a", priority="interactive")
+        load.run_pass()
+    load.send(*[50] * 40, tenant="a", priority="interactive", n_more=1000, step_tokens=50)
+    for _ in range(40):
+        load.run_pass()
+    load.send(50, tenant="a", priority="interactive")
+    last = load.n_calls
+    late = next(number for number in range(1, 100) if any(job.key == last for job in load.run_pass()))
+    assert late <= 8
+
+
 @pytest.mark.parametrize("long", [100, 300])
 def test_a_long_row_does_not_wait_for_the_end_of_what_generates(long: int) -> None:
     """Nor does one that fits no pass beside the next tokens of generating rows."""
