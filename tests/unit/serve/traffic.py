@@ -81,3 +81,8 @@ def passes(
             now_s += seconds(batch.n_tokens)
             under_test.done(batch, seconds(batch.n_tokens))
         yield batch
+
+
+def lengths(jobs: tuple[Job, ...]) -> list[int]:
+    """Return the sorted lengths of a batch."""
+    return sorted(job.n_tokens for job in jobs)
