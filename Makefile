@@ -65,7 +65,7 @@ prove: .venv/.done ## the whole proof of batch jobs: every fault, seeds, planted
 parity: .venv/.done ## equality with transformers, as a table (DATA=folder of more texts, SMALL=1 without real sizes)
 	@$(RUN) benchmarks.parity $(if $(DATA),--data $(DATA)) $(if $(SMALL),--small)
 
-bench: .venv/.done bench-peers ## every benchmark, then the tables and plots of benchmarks/RESULTS.md (takes hours)
+bench: .venv/.done bench-peers build ## every benchmark, then the tables and plots of benchmarks/RESULTS.md (takes hours)
 	@$(RUN) benchmarks
 
 bench-peers: .venv-peers/.done .venv-infinity/.done ## the environments of what the benchmarks compare with
