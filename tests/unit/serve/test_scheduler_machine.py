@@ -131,7 +131,6 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert guests.n_tokens == sum(job.n_tokens for job in guests.items)
         assert guests.n_tokens <= self.budget // host.n_lanes
         self.guest_tokens[host.number] = self.guest_tokens.get(host.number, 0) + guests.n_tokens
-        assert not guests.items or self.guest_tokens[host.number] - guests.n_tokens < host.guest_tokens
         assert self.guest_tokens[host.number] <= host.guest_tokens
         assert (guests.n_lanes, guests.guest_tokens) == (host.n_lanes, 0)
         self.waiting -= set(guests.items)
