@@ -21,7 +21,7 @@ from serve.dense import can_prepack
 from shared.log import log_event
 
 NATIVE = Path(__file__).parent / "native"
-SOURCES = tuple(NATIVE / f"{name}.c" for name in ("attention", "embeddings", "layers", "norms", "products"))
+SOURCES = tuple(NATIVE / f"{name}.c" for name in ("attention", "decoder", "embeddings", "layers", "norms", "products"))
 MACHINE = "x86_64"
 LANES = 16  # numbers at a time: widths that a kernel reads are a multiple of it
 
@@ -72,15 +72,17 @@ def variant_here() -> Variant | None:
     return variant_of(features_here(), torch_has_bf16=can_prepack(torch.device("cpu"), torch.bfloat16))
 
 
-def check_states(states: Tensor, n_tokens: str | int, width: int) -> None:
+def check_states(states: Tensor, n_tokens: str | int, width: int, *dtypes: torch.dtype) -> None:
     """Raise ValueError unless states are bfloat16 [n_tokens, width] on a CPU: the kernels do not look.
 
-    A word in place of `n_tokens` is any number.
+    A word in place of `n_tokens` is any number; `dtypes`, where given, stand in place of bfloat16.
     """
+    dtypes = dtypes or (torch.bfloat16,)
     shape = (len(states) if isinstance(n_tokens, str) else n_tokens, width)
-    if states.dtype != torch.bfloat16 or not states.is_cpu or states.shape != shape:
+    if states.dtype not in dtypes or not states.is_cpu or states.shape != shape:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
         raise ValueError(
-            f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected bfloat16"
+            f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected {names}"
             f" [{n_tokens}, {width}] on cpu"
         )
 

@@ -53,6 +53,7 @@ class KernelEmbeddings:
         """Return the normalised sums [tokens, width], bfloat16. Raises ValueError for ids that no table has."""
         ids = pack.ids.to(torch.int32).contiguous()
         states = self._words.new_empty(len(ids), self._words.shape[1])
+        sums = torch.empty(states.shape)
         positions, types = (
             None if own is None else own.to(torch.int64).contiguous()
             for own in (pack.position_ids, pack.token_type_ids)
@@ -65,7 +66,7 @@ class KernelEmbeddings:
         self._call(
             ids.data_ptr(), _address(positions), _address(types), pack.spans.bounds.data_ptr(),
             self._words.data_ptr(), self._places.data_ptr(), self._types.data_ptr(), self._scale.data_ptr(),
-            self._shift.data_ptr(), states.data_ptr(), self._team,
+            self._shift.data_ptr(), sums.data_ptr(), states.data_ptr(), self._team,
             len(pack.spans.lengths), self._words.shape[1], self._pad_id, torch.get_num_threads(), self._eps,
         )  # fmt: skip
         return states
@@ -102,7 +103,7 @@ def _embed_here(tables: EmbeddingTables) -> Embed | None:
 def embed_call(library: ctypes.CDLL) -> Callable[..., None]:
     """Return the embeddings of the compiled kernel."""
     call: Callable[..., None] = library.glossa_embed
-    library.glossa_embed.argtypes = [ctypes.c_void_p] * 11 + [ctypes.c_int64] * 4 + [ctypes.c_float]
+    library.glossa_embed.argtypes = [ctypes.c_void_p] * 12 + [ctypes.c_int64] * 4 + [ctypes.c_float]
     library.glossa_embed.restype = None
     return call
 

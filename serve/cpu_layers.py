@@ -71,15 +71,15 @@ class LayersInOne:
         n_threads = torch.get_num_threads() if self.backbone.team else 1
         scratch_bytes = self.attention.scratch_of(max(spans.lengths), head_width)
         states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
-        out, contexts = torch.empty_like(states), torch.empty_like(states)
-        room = states.new_empty(n_tokens, max(3 * width, self.backbone.inner))
+        out, narrow = torch.empty_like(states), torch.empty(states.shape)
+        wide = states.new_empty(n_tokens, max(3 * width, self.backbone.inner))
         step = len(self.layers) if between is None else 1
         for first in range(0, len(self.layers), step):
             if between is not None and first:
                 between()
             self.call(
                 ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(),
-                room.data_ptr(), contexts.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
+                wide.data_ptr(), narrow.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
                 first, first + step, n_tokens, len(spans.lengths), scratch_bytes, n_threads,
             )  # fmt: skip
         return out

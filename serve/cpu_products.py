@@ -61,7 +61,7 @@ class KernelLinear(Fused):
         return self._product(states, STEPS[activate], None)
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
-        """Return residual + product [tokens, out], rounded once."""
+        """Return residual + product [tokens, out], float32."""
         if residual.dtype != torch.bfloat16 or not residual.is_cpu or residual.shape != (len(states), self.n_out):
             raise ValueError(
                 f"got a residual {residual.dtype} {tuple(residual.shape)} on {residual.device}, expected bfloat16"
@@ -72,7 +72,7 @@ class KernelLinear(Fused):
     def _product(self, states: Tensor, step: int, residual: Tensor | None) -> Tensor:
         check_states(states, "tokens", self.n_in)
         states = states.contiguous()
-        product = states.new_empty(len(states), self.n_out)
+        product = torch.empty(len(states), self.n_out, dtype=torch.float32 if step == ADDED else torch.bfloat16)
         self.multiply(
             states.data_ptr(), *self.addresses,
             0 if residual is None else residual.data_ptr(), product.data_ptr(), self._team,

@@ -39,7 +39,7 @@ class Fused(nn.Module, ABC):
 
     @abstractmethod
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
-        """Return residual + product [tokens, out]; the residual has the dtype of states."""
+        """Return residual + product [tokens, out], for a norm, in a dtype as wide as states' or wider."""
 
 
 class Prepacked(Fused):
@@ -78,7 +78,7 @@ def activated(layer: nn.Module, states: Tensor, activate: Activate) -> Tensor:
 
 
 def added(layer: nn.Module, states: Tensor, residual: Tensor) -> Tensor:
-    """Return residual + layer(states), in one step where the layer can."""
+    """Return residual + layer(states), for a norm, in one step where the layer can."""
     if isinstance(layer, Fused) and residual.dtype == states.dtype:
         return layer.added(states, residual)
     return torch.as_tensor(residual + layer(states))

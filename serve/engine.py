@@ -19,6 +19,7 @@ from serve.attention import attention_for
 from serve.bounds import Bounds
 from serve.cache import Caching
 from serve.cores import one_core_each
+from serve.cpu_decoder import decoder_for
 from serve.cpu_embeddings import embed_for
 from serve.cpu_products import linear_for
 from serve.dense import linear_of
@@ -177,7 +178,10 @@ def build_engine(
     family = FAMILIES[model.family]
     attend = attention_for(device, dtype, head_width, model.attn_implementation)
     linear = linear_for(device, dtype) if model.quantization == "none" else linear_of
-    exact = Parts(attend=attend, linear=linear, norm=norm_for(device, dtype), embed=embed_for(device, dtype))
+    exact = Parts(
+        attend=attend, linear=linear, norm=norm_for(device, dtype), embed=embed_for(device, dtype),
+        decoder=decoder_for(device, dtype),
+    )  # fmt: skip
     parts = quantized(parts or exact, model, device)
     encoder = family.build_encoder(config, placed, parts)
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}

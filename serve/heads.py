@@ -87,16 +87,29 @@ class Transform(nn.Module):
         return torch.as_tensor(self.norm(F.gelu(self.dense(states))))
 
 
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """Return the logarithm of the sum of e to each of logits [n, vocab_size], [n]."""
+    return logits.logsumexp(-1)
+
+
 @dataclass(frozen=True, slots=True)
 class Decoder:
     """Logits over the vocabulary: `score` takes [n, width] to [n, vocab_size].
 
     In half precision a logit of 20 is rounded to an eighth, so that near ids tie: the products of the largest
-    `EXACT_IDS` are taken again in float32, whatever the size of the vocabulary.
+    `EXACT_IDS` of a Linear are taken again in float32, whatever the size of the vocabulary.
+    `log_sum_exp` takes logits to [n]; `step`: scores of so many states cost as much as those of fewer.
     """
 
     score: Callable[[Tensor], Tensor]
     vocab_size: int
+    log_sum_exp: Callable[[Tensor], Tensor] = log_sum_exp
+    step: int = 1
+
+    def at_once(self, block_bytes: int) -> int:
+        """Return for how many states `block_bytes` hold the logits, in whole steps; at least one step."""
+        n_steps = block_bytes // (FP32_BYTES * self.vocab_size * self.step)
+        return max(1, n_steps) * self.step
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Return logits [n, vocab_size], float32."""
@@ -107,17 +120,25 @@ class Decoder:
         return logits.scatter_(1, largest, exactly(self.score, hidden, largest))
 
 
+MakeDecoder = Callable[[nn.Module, int], Decoder]  # of what scores, and the size of the vocabulary
+
+
+def decoder_of(score: nn.Module, vocab_size: int) -> Decoder:
+    """Make a decoder of a product by torch."""
+    return Decoder(score, vocab_size)
+
+
 class MaskedLmHead:
     """XLMRobertaLMHead at masked positions only, reduced to its best ids where it ran.
 
-    Logits exist for as many masks at a time as `block_bytes` hold (at least one), never for all tokens.
+    Logits exist for as many masks at a time as `block_bytes` hold (at least a step), never for all tokens.
     """
 
     def __init__(
         self, transform: Callable[[Tensor], Tensor], decoder: Decoder, *, block_bytes: int = BLOCK_BYTES
     ) -> None:
         self.transform, self.decoder = transform, decoder
-        self.at_once = max(1, block_bytes // (FP32_BYTES * decoder.vocab_size))
+        self.at_once = decoder.at_once(block_bytes)
 
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Return `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks] and any `target_logits` of each row."""
@@ -137,20 +158,20 @@ class MaskedLmHead:
     def _read(self, hidden: Tensor, targets: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         logits = self.decoder(hidden)
         top_logits, top_ids = logits.topk(top_k)
-        return top_ids.int(), top_logits, logits.logsumexp(-1), logits.gather(1, targets)
+        return top_ids.int(), top_logits, self.decoder.log_sum_exp(logits), logits.gather(1, targets)
 
 
 class NextTokenHead:
     """The LM head of a generating model at the last token of each row, for `serve.next_token` to choose by.
 
-    Logits exist for as many rows at a time as `block_bytes` hold (at least one): `at_once`.
+    Logits exist for as many rows at a time as `block_bytes` hold (at least a step): `at_once`.
     """
 
     def __init__(
         self, transform: Callable[[Tensor], Tensor], decoder: Decoder, *, block_bytes: int = BLOCK_BYTES
     ) -> None:
         self.transform, self.decoder = transform, decoder
-        self.at_once = max(1, block_bytes // (FP32_BYTES * decoder.vocab_size))
+        self.at_once = decoder.at_once(block_bytes)
 
     def last_states(self, states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:
         """Return the state of each row's last token, [rows, width]."""

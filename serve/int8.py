@@ -42,7 +42,7 @@ class Kernel:
         self.quantize = _step(library, "glossa_quantize", n_arrays=3)
         self.finish = _step(library, "glossa_finish", n_arrays=3)
         self.finish_gelu = _step(library, "glossa_finish_gelu", n_arrays=3)
-        self.finish_added = _step(library, "glossa_finish_added", n_arrays=4)
+        self.finish_added = _step(library, "glossa_finish_added", n_arrays=5)
 
 
 class Int8Linear(Fused):
@@ -75,12 +75,14 @@ class Int8Linear(Fused):
         return self._finished(self._kernel.finish_gelu, states)
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
-        """Return residual + product [tokens, out], rounded once behind the product."""
+        """Return residual + product [tokens, out], float32, of a product that oneDNN rounded."""
         if residual.dtype != torch.bfloat16 or residual.shape != (states.shape[0], self.n_out):
             raise ValueError(
                 f"got a residual {residual.dtype} {tuple(residual.shape)}, expected bfloat16 like the product"
             )
-        return self._finished(self._kernel.finish_added, states, residual.contiguous())
+        sums, residual = torch.empty(residual.shape), residual.contiguous()
+        self._finished(self._kernel.finish_added, states, residual, sums)
+        return sums
 
     def _finished(self, step: Step, states: Tensor, *beside: Tensor) -> Tensor:
         if states.dtype != torch.bfloat16 or states.shape != (len(states), self.n_in):  # the kernel does not look

@@ -19,7 +19,7 @@ MakeNorm = Callable[[Tensor, Tensor, float], nn.Module]  # of weight and bias [w
 
 
 class KernelNorm(nn.Module):
-    """A LayerNorm of bfloat16 states in float32, rounded once. CPU, no gradients."""
+    """A LayerNorm of sums in float32, rounded once, to bfloat16. CPU, no gradients."""
 
     def __init__(self, call: Callable[..., None], weight: Tensor, bias: Tensor, eps: float) -> None:
         super().__init__()
@@ -31,17 +31,22 @@ class KernelNorm(nn.Module):
         """Where weight and bias lie, float32."""
         return self._scale.data_ptr(), self._shift.data_ptr()
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Return [tokens, width] of states [tokens, width]."""
+    def forward(self, sums: Tensor) -> Tensor:
+        """Return bfloat16 [tokens, width] of sums [tokens, width], which may be bfloat16 where torch took them."""
         width = len(self._scale)
-        check_states(states, "tokens", width)
-        states = states.contiguous()
-        normed = torch.empty_like(states)
+        check_states(sums, "tokens", width, torch.float32, torch.bfloat16)
+        sums = sums.float().contiguous()
+        normed = torch.empty(sums.shape, dtype=torch.bfloat16)
         self.call(
-            states.data_ptr(), *self.addresses, normed.data_ptr(), self._team,
-            len(states), width, torch.get_num_threads(), self.eps,
+            sums.data_ptr(), *self.addresses, normed.data_ptr(), self._team,
+            len(sums), width, torch.get_num_threads(), self.eps,
         )  # fmt: skip
         return normed
+
+
+def normed(norm: nn.Module, sums: Tensor) -> Tensor:
+    """Return norm(sums) [tokens, width] in the norm's dtype: torch's, unlike ours, reads no wider sums."""
+    return torch.as_tensor(norm(sums.to(norm.weight.dtype) if isinstance(norm, nn.LayerNorm) else sums))
 
 
 def norm_of(weight: Tensor, bias: Tensor, eps: float) -> nn.LayerNorm:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from serve.attention import Attend, attend_runs
 from serve.cpu_embeddings import MakeEmbed, no_embed
 from serve.dense import Activate, MakeLinear, linear_of
+from serve.heads import MakeDecoder, decoder_of
 from serve.norms import MakeNorm, norm_of
 from serve.pack import Spans
 
@@ -53,8 +54,9 @@ class Parts:
     `attend` is the attention within rows, `positions` counts position ids (families that count them
     from the ids), `activate` is the feed-forward activation of families whose checkpoints have no choice.
     `linear`, `embedding` and `tied` make every Linear, every word embedding, and every decoder that
-    shares the word embedding's weight; `norm` makes the LayerNorms of post-norm layers,
-    `embed` all that comes before the first of them in one where it can.
+    shares the word embedding's weight; `decoder` makes the scores over the vocabulary of any decoder;
+    `norm` makes the LayerNorms of post-norm layers, `embed` all that comes before the first of them in one
+    where it can.
     """
 
     attend: Attend = attend_runs
@@ -63,5 +65,6 @@ class Parts:
     linear: MakeLinear = linear_of
     embedding: MakeEmbedding = embedding_of
     tied: MakeTied = tied_of
+    decoder: MakeDecoder = decoder_of
     norm: MakeNorm = norm_of
     embed: MakeEmbed = no_embed

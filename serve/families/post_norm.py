@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from serve.attention import Attention
 from serve.cpu_layers import LayersInOne, layers_in_one
 from serve.dense import Activate, activated, added, compiles, with_spare
 from serve.families.parts import Parts
+from serve.norms import normed
 from serve.pack import Pack
 from serve.trace import Trace
 
@@ -60,9 +60,9 @@ class PostNorm(nn.Module):
         """Return the states after this layer, [tokens, width]."""
         qkv = self.qkv(states).view(states.shape[0], 3, self.shape.n_heads, -1)
         contexts = self.shape.attention(self.index, qkv, pack, trace)
-        states = self.mix_norm(added(self.mix, contexts, states))
+        states = normed(self.mix_norm, added(self.mix, contexts, states))
         inner = activated(self.up, states, self.shape.activate)
-        return torch.as_tensor(self.down_norm(added(self.down, inner, states)))
+        return normed(self.down_norm, added(self.down, inner, states))
 
 
 class PostNormLayers(nn.Module):

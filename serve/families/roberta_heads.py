@@ -94,8 +94,8 @@ def _make_decoder(at: str, tensors: Mapping[str, Tensor], words: nn.Module, part
     bias = tensors[f"{name}.bias" if f"{name}.bias" in tensors else f"{at}.bias"]
     stored = tensors.get(f"{name}.weight")
     if stored is None or torch.equal(stored, tensors[WORDS]):
-        return heads.Decoder(parts.tied(name, words, bias), bias.shape[0])
-    return heads.Decoder(parts.linear(name, stored, bias), bias.shape[0])
+        return parts.decoder(parts.tied(name, words, bias), bias.shape[0])
+    return parts.decoder(parts.linear(name, stored, bias), bias.shape[0])
 
 
 def _decoder(at: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:

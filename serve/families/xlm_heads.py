@@ -105,11 +105,11 @@ def _decoder(
 ) -> heads.Decoder:
     """Make the scores over the vocabulary: adaptive, or a product, tied where no weight of its own is stored."""
     if config.asm:
-        return heads.Decoder(xlm_lm.adaptive_of(at, tensors, config, parts), config.vocab_size)
+        return parts.decoder(xlm_lm.adaptive_of(at, tensors, config, parts), config.vocab_size)
     bias, stored = tensors[f"{at}.bias"], tensors.get(f"{at}.weight")
     if stored is None or torch.equal(stored, tensors[WORDS]):
-        return heads.Decoder(parts.tied(at, words, bias), config.vocab_size)
-    return heads.Decoder(parts.linear(at, stored, bias), config.vocab_size)
+        return parts.decoder(parts.tied(at, words, bias), config.vocab_size)
+    return parts.decoder(parts.linear(at, stored, bias), config.vocab_size)
 
 
 def _linear(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:

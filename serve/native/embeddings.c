@@ -1,6 +1,6 @@
 /* The states that enter the first layer: sums of word, position and type, normalised; serve/cpu_embeddings.py says what for.
  *
- * Sums and LayerNorm are float32, rounded once. Needs no library, not even libc.
+ * Sums and LayerNorm (norms.c) are float32, rounded once. Needs no library, not even libc.
  */
 #include "kernels.h"
 
@@ -11,11 +11,8 @@ typedef struct {
     const int32_t *bounds; /* [rows + 1] */
     const bf16 *words; /* [vocabulary, width] */
     const float *places, *kinds; /* [positions, width], [types, width] */
-    const float *scale, *shift; /* [width] */
-    bf16 *out; /* [tokens, width] */
-    int64_t rows, width, pad_id;
-    float eps;
-    int64_t n_begun;
+    float *sums; /* [tokens, width] */
+    int64_t rows, width, pad_id, n_begun;
 } job;
 
 static void embed(const job *all, int64_t token, int64_t position) {
@@ -23,19 +20,9 @@ static void embed(const job *all, int64_t token, int64_t position) {
     const float *place = all->places + position * all->width, *kind = 0;
     if (all->types && all->types[token] > 0)
         kind = all->kinds + all->types[token] * all->width;
-#define SUM(K) (kind ? add(add(widened(word + K), floats_at(place + K)), floats_at(kind + K)) : add(widened(word + K), floats_at(place + K)))
-    floats sum = all_of(0.0f), squares = all_of(0.0f);
-    for (int64_t k = 0; k < all->width; k += LANES)
-        sum = add(sum, SUM(k));
-    floats mean = all_of(sum_of(sum) / (float)all->width);
     for (int64_t k = 0; k < all->width; k += LANES) {
-        floats rest = subtract(SUM(k), mean);
-        squares = times_add(rest, rest, squares);
-    }
-    floats factor = all_of(one_over_root(sum_of(squares) / (float)all->width + all->eps));
-    for (int64_t k = 0; k < all->width; k += LANES) {
-        floats rest = times(subtract(SUM(k), mean), factor);
-        put_rounded(all->out + token * all->width + k, times_add(rest, floats_at(all->scale + k), floats_at(all->shift + k)));
+        floats sum = add(widened(word + k), floats_at(place + k));
+        put_floats(all->sums + token * all->width + k, kind ? add(sum, floats_at(kind + k)) : sum);
     }
 }
 
@@ -51,10 +38,12 @@ static void embed_some(void *given) {
     }
 }
 
-/* `out` [tokens, width] of `ids`. `width`: a multiple of 16. `team` runs the work on `n_threads`, or is null. */
+/* `out` [tokens, width] of `ids`; `sums` [tokens, width] is room to work in. `width`: a multiple of 16. `team` runs the
+ * work on `n_threads`, or is null. */
 void glossa_embed(const int32_t *ids, const int64_t *positions, const int64_t *types, const int32_t *bounds, const bf16 *words,
-                  const float *places, const float *kinds, const float *scale, const float *shift, bf16 *out, parallel team,
-                  int64_t rows, int64_t width, int64_t pad_id, int64_t n_threads, float eps) {
-    job all = {ids, positions, types, bounds, words, places, kinds, scale, shift, out, rows, width, pad_id, eps, 0};
+                  const float *places, const float *kinds, const float *scale, const float *shift, float *sums, bf16 *out,
+                  parallel team, int64_t rows, int64_t width, int64_t pad_id, int64_t n_threads, float eps) {
+    job all = {ids, positions, types, bounds, words, places, kinds, sums, rows, width, pad_id, 0};
     together(team, n_threads, embed_some, &all);
+    glossa_norm(sums, scale, shift, out, team, bounds[rows], width, n_threads, eps);
 }

@@ -44,11 +44,12 @@ static inline float gelu(float x) {
 typedef struct job job;
 struct job {
     void (*step)(const job *, int64_t row);
-    bf16 *states; /* [rows, width]: read, or a product that is finished in place */
+    bf16 *states; /* [rows, width]: read, or a product that is finished, in place but for a residual */
     uint8_t *levels; /* [rows, width] */
     float *scales; /* [rows] */
     const float *bias; /* [width] */
     const bf16 *residual; /* [rows, width] */
+    float *sums; /* [rows, width] */
     int64_t rows, width, n_begun;
 };
 
@@ -83,12 +84,13 @@ static void finish_row_gelu(const job *all, int64_t row) {
 }
 
 static void finish_row_added(const job *all, int64_t row) {
-    bf16 *restrict product = all->states + row * all->width;
+    const bf16 *restrict product = all->states + row * all->width;
+    float *restrict sums = all->sums + row * all->width;
     const bf16 *restrict residual = all->residual + row * all->width;
     const float *restrict bias = all->bias;
     float scale = all->scales[row];
     for (int64_t i = 0; i < all->width; i++)
-        product[i] = rounded(widened(product[i]) * scale + bias[i] + widened(residual[i]));
+        sums[i] = widened(product[i]) * scale + bias[i] + widened(residual[i]);
 }
 
 static void step_some(void *given) {
@@ -124,9 +126,9 @@ void glossa_finish_gelu(bf16 *product, float *scales, const float *bias, paralle
         team, n_threads);
 }
 
-/* product = product * scale of its row + bias + residual. */
-void glossa_finish_added(bf16 *product, float *scales, const float *bias, const bf16 *residual, parallel team,
-                         int64_t rows, int64_t width, int64_t n_threads) {
+/* sums = product * scale of its row + bias + residual. */
+void glossa_finish_added(bf16 *product, float *scales, const float *bias, const bf16 *residual, float *sums,
+                         parallel team, int64_t rows, int64_t width, int64_t n_threads) {
     run((job){.step = finish_row_added, .states = product, .scales = scales, .bias = bias, .residual = residual,
-              .rows = rows, .width = width}, team, n_threads);
+              .sums = sums, .rows = rows, .width = width}, team, n_threads);
 }

@@ -5,16 +5,16 @@
 #include "team.h"
 #include "wide.h"
 
-enum { PLAIN, GELU, RELU, ADDED }; /* steps behind a product */
+enum { PLAIN, GELU, RELU, ADDED }; /* steps behind a product; ADDED leaves float32 for the LayerNorm behind it */
 
 /* products.c */
-void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, bf16 *out,
+void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
                      parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
 /* attention.c */
 void glossa_attend(const bf16 *qkv, bf16 *contexts, const int32_t *bounds, char *scratch, parallel team, int64_t rows,
                    int64_t heads, int64_t width, int64_t scratch_bytes, int64_t causal, int64_t n_threads, float scale);
 /* norms.c */
-void glossa_norm(const bf16 *states, const float *scale, const float *shift, bf16 *out, parallel team, int64_t rows,
+void glossa_norm(const float *sums, const float *scale, const float *shift, bf16 *out, parallel team, int64_t rows,
                  int64_t width, int64_t n_threads, float eps);
 
 #endif

@@ -25,26 +25,29 @@ typedef struct {
     float scale, eps;
 } backbone;
 
-/* `out` [tokens, heads * head_width] = the layers from `first` to `last` of `states`, or of `out` from the second on. `room` [tokens, 3 * width or inner, whichever is more],
- * `contexts` [tokens, width] and `scratch` (glossa_attend's) are room to work in. */
-void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *room, bf16 *contexts,
+/* `out` [tokens, heads * head_width] = the layers from `first` to `last` of `states`, or of `out` from the second on.
+ * `wide` [tokens, 3 * width or inner, whichever is more] of bfloat16, `narrow` [tokens, width] of float32 and `scratch`
+ * (glossa_attend's) are room to work in. */
+void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *wide, float *narrow,
                    char *scratch, int64_t first, int64_t last, int64_t tokens, int64_t rows, int64_t scratch_bytes,
                    int64_t n_threads) {
     int64_t width = all->heads * all->head_width;
+    bf16 *contexts = (bf16 *)narrow;
+    float *sums = (float *)wide; /* of attention, for which queries, keys and values make room */
     for (int64_t i = first; i < last; i++) {
         const layer *own = all->layers + i;
         const bf16 *before = i ? out : states;
-        glossa_multiply(before, own->qkv.weight, own->qkv.bias, 0, room, all->team, tokens, 3 * width, width, PLAIN,
+        glossa_multiply(before, own->qkv.weight, own->qkv.bias, 0, wide, all->team, tokens, 3 * width, width, PLAIN,
                         n_threads);
-        glossa_attend(room, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
+        glossa_attend(wide, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
                       all->causal, n_threads, all->scale);
-        glossa_multiply(contexts, own->mix.weight, own->mix.bias, before, out, all->team, tokens, width, width, ADDED,
+        glossa_multiply(contexts, own->mix.weight, own->mix.bias, before, sums, all->team, tokens, width, width, ADDED,
                         n_threads);
-        glossa_norm(out, own->mix_norm.scale, own->mix_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
-        glossa_multiply(out, own->up.weight, own->up.bias, 0, room, all->team, tokens, all->inner, width, all->step,
+        glossa_norm(sums, own->mix_norm.scale, own->mix_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
+        glossa_multiply(out, own->up.weight, own->up.bias, 0, wide, all->team, tokens, all->inner, width, all->step,
                         n_threads);
-        glossa_multiply(room, own->down.weight, own->down.bias, out, out, all->team, tokens, width, all->inner, ADDED,
+        glossa_multiply(wide, own->down.weight, own->down.bias, out, narrow, all->team, tokens, width, all->inner, ADDED,
                         n_threads);
-        glossa_norm(out, own->down_norm.scale, own->down_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
+        glossa_norm(narrow, own->down_norm.scale, own->down_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
     }
 }

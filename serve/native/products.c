@@ -2,8 +2,9 @@
  *
  * Weights lie in panels of 32 outputs, as the processor multiplies them. A block of rows of states meets a panel while
  * its sums stay in registers; while a panel is used, the next one is fetched into the core's own cache: with few rows
- * the weights' way from memory is what a product waits for. Sums are float32, rounded once, behind bias and step. Each
- * row's sums are taken in one order, whatever rows stand beside it. Needs no library, not even libc.
+ * the weights' way from memory is what a product waits for. Sums are float32, rounded once, behind bias and step; not at
+ * all where a LayerNorm comes next. Each row's sums are taken in one order, whatever rows stand beside it. Needs no library,
+ * not even libc.
  */
 #include "kernels.h"
 
@@ -18,7 +19,7 @@ typedef struct {
     const pair *weight; /* [n_panels, n_pairs, PANEL] */
     const float *bias; /* [n_panels * PANEL] */
     const bf16 *residual; /* [rows, n_panels * PANEL] where the step is ADDED */
-    bf16 *out; /* [rows, n_panels * PANEL] */
+    void *out; /* [rows, n_panels * PANEL], float where the step is ADDED, else bf16 */
     int64_t rows, n_panels, n_pairs, step, n_chunks, n_threads, n_begun;
 } job;
 
@@ -34,14 +35,16 @@ INLINE floats gelu(floats x) {
     return times(x, by_sign(x, subtract(one, tail), tail));
 }
 
-INLINE void finish(floats sums, int64_t step, const bf16 *residual, bf16 *out) {
-    if (step == GELU)
+INLINE void finish(floats sums, const job *all, int64_t at) {
+    if (all->step == ADDED) {
+        put_floats((float *)all->out + at, add(sums, widened(all->residual + at)));
+        return;
+    }
+    if (all->step == GELU)
         sums = gelu(sums);
-    else if (step == RELU)
+    else if (all->step == RELU)
         sums = greater(all_of(0.0f), sums); /* NaN, the second, stays */
-    else if (step == ADDED)
-        sums = add(sums, widened(residual));
-    put_rounded(out, sums);
+    put_rounded((bf16 *)all->out + at, sums);
 }
 
 /* `n` rows of states meet a panel; meanwhile the lines from `ahead` to `until` are fetched. */
@@ -62,10 +65,8 @@ INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char 
         }
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
-            for (int c = 0; c < ACROSS; c++) {
-                int64_t at = (row + i) * width + panel * PANEL + first + c * LANES;
-                finish(sums[i][c], all->step, all->step == ADDED ? all->residual + at : 0, all->out + at);
-            }
+            for (int c = 0; c < ACROSS; c++)
+                finish(sums[i][c], all, (row + i) * width + panel * PANEL + first + c * LANES);
     }
 }
 
@@ -100,9 +101,9 @@ static void multiply_some(void *given) {
     }
 }
 
-/* `out` = step(states * weight + bias). Outputs: a multiple of 32, inputs (2 n_pairs) of 16; `weight` aligned to 64 bytes.
+/* `out` = step(states * weight + bias), in float32 where the step is ADDED. Outputs: a multiple of 32, inputs (2 n_pairs) of 16; `weight` aligned to 64 bytes.
  * `team` runs the work on `n_threads`, or is null. */
-void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, bf16 *out,
+void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
                      parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
     int64_t n_panels = n_out / PANEL, n_chunks = (rows * n_in * (int64_t)sizeof(bf16) + CHUNK_BYTES - 1) / CHUNK_BYTES;
     int64_t n_wanted = (PARTS * n_threads + n_panels - 1) / n_panels, n_most = rows / CHUNK_ROWS;

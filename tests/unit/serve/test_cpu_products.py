@@ -91,11 +91,11 @@ def test_gelu_of_any_size(variant: Variant) -> None:
 
 @each_variant
 def test_a_residual_is_added_and_stays(variant: Variant) -> None:
-    """A residual is added before the one rounding; one of float32 gives a float32 sum."""
+    """The sum with a residual comes in float32, unrounded, for the LayerNorm behind it."""
     weight, bias, states, before = drawn(64, 48), drawn(64), drawn(33, 48, seed=1), drawn(33, 64, seed=2)
     exact, kept = before.double() + F.linear(states.double(), weight.double(), bias.double()), before.clone()
     found = added(linear(variant, weight, bias), states, before)
-    assert_near(found, exact)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
     assert torch.equal(before, kept)
     every_second = torch.stack([before, before], 1).flatten(0, 1)[::2]
     assert torch.equal(added(linear(variant, weight, bias), states, every_second), found)
@@ -139,13 +139,14 @@ def test_it_writes_its_product_alone(variant: Variant, n_tokens: int, n_in: int,
     multiply = product_of(library_of(variant))
     states, bias, before = drawn(n_tokens, n_in), torch.zeros(n_out), drawn(n_tokens, n_out)
     weight = torch.zeros(n_out // 32, n_in // 2, 32, 2).bfloat16()
-    out = torch.full((n_tokens * n_out * 2 + GUARD,), POISON, dtype=torch.uint8)
+    dtype = torch.float32 if step == ADDED else torch.bfloat16
+    out = torch.full((n_tokens * n_out * dtype.itemsize + GUARD,), POISON, dtype=torch.uint8)
     multiply(
         states.data_ptr(), weight.data_ptr(), bias.data_ptr(), before.data_ptr(), out.data_ptr(), 0,
         n_tokens, n_out, n_in, step, 1,
     )  # fmt: skip
-    found = out[:-GUARD].view(torch.bfloat16).view(n_tokens, n_out)
-    assert torch.equal(found, before if step == ADDED else torch.zeros_like(found))
+    found = out[:-GUARD].view(dtype).view(n_tokens, n_out)
+    assert torch.equal(found, before.float() if step == ADDED else torch.zeros_like(found))
     assert (out[-GUARD:] == POISON).all()
 
 

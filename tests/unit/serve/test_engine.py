@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
+from serve.bf16_kernels import variant_here
 from serve.engine import PackedEngine, infer, load_engine
 from serve.heads import exactly
 from serve.lanes import divides
@@ -195,6 +196,26 @@ def test_the_largest_logits_are_taken_again_within_a_bound() -> None:
             found = exactly(decoder, hidden, ids, block_bytes)
         assert max(gathered) == most
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
+def test_masked_words_in_bfloat16_are_scored_by_the_kernel(shared_backbone: Path) -> None:
+    """No operator of torch makes or sums up the scores of a vocabulary."""
+    model = catalog_model(shared_backbone, dtype="bfloat16")
+    engine = load_engine(model, shared_backbone, device="cpu")
+    asked: list[str] = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor) and model.vocab_size in made.shape:
+                asked.append(func.__name__)
+            return made
+
+    with Watch():
+        (found,) = engine.forward([row_of([0, 5, 6, 2], "mlm", positions=(1,), top_k=3)])
+    assert not isinstance(found, GlossaError)
+    assert set(asked) <= {"empty", "contiguous", "float"}  # the last two of what is so already
 
 
 def test_two_lanes_answer_as_one(shared_backbone: Path) -> None:

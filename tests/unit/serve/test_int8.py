@@ -94,11 +94,13 @@ def test_a_step_behind_a_product_is_that_step(activate: object) -> None:
 
 @bytes_run_here
 def test_a_residual_is_added() -> None:
-    """The residual comes on top of product and bias, whatever its strides."""
+    """The residual comes on top of product and bias, whatever its strides, in float32 for the LayerNorm behind it."""
     layer, states = Int8Linear(normal(96, 64), normal(96, seed=1)), normal(33, 64, seed=2)
     residual = normal(96, 33, seed=3).T
     exact = layer(states).double() + residual.double()
-    torch.testing.assert_close(added(layer, states, residual).double(), exact, rtol=ROUNDING, atol=2 * ROUNDING)
+    found = added(layer, states, residual)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=ROUNDING, atol=2 * ROUNDING)
 
 
 @bytes_run_here

@@ -15,6 +15,7 @@ from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, SOURCES, VARIANTS, WID
 from serve.compiler import compile_library
 from serve.cores import team_address
 from serve.cpu_attention import attention_of
+from serve.cpu_decoder import score_call, sum_up_call
 from serve.cpu_embeddings import embed_call
 from serve.cpu_products import PLAIN, product_of
 from serve.norms import norm_call
@@ -122,10 +123,10 @@ def attended(variant: Variant, team: int | None) -> torch.Tensor:
 
 def normed(variant: Variant, team: int | None) -> torch.Tensor:
     """Return the norms of 203 rows by a team."""
-    states, scale, shift = torch.randn(203, 48).bfloat16(), torch.randn(48), torch.randn(48)
-    out = torch.zeros_like(states)
+    sums, scale, shift = torch.randn(203, 48), torch.randn(48), torch.randn(48)
+    out = torch.zeros(203, 48).bfloat16()
     norm_call(library_of(variant))(
-        states.data_ptr(), scale.data_ptr(), shift.data_ptr(), out.data_ptr(), team, 203, 48, N_THREADS, 1e-5
+        sums.data_ptr(), scale.data_ptr(), shift.data_ptr(), out.data_ptr(), team, 203, 48, N_THREADS, 1e-5
     )
     return out
 
@@ -135,22 +136,43 @@ def embedded(variant: Variant, team: int | None) -> torch.Tensor:
     lengths = [3, 17, 17, 40, 61]
     ids, spans = torch.randint(0, 50, (sum(lengths),), dtype=torch.int32), lay_out(lengths, torch.device("cpu"))
     words, places, scale = torch.randn(50, 48).bfloat16(), torch.randn(70, 48), torch.randn(48)
-    out = torch.zeros(sum(lengths), 48).bfloat16()
+    out, sums = torch.zeros(sum(lengths), 48).bfloat16(), torch.zeros(sum(lengths), 48)
     embed_call(library_of(variant))(
         ids.data_ptr(), 0, 0, spans.bounds.data_ptr(), words.data_ptr(), places.data_ptr(), 0, scale.data_ptr(),
-        scale.data_ptr(), out.data_ptr(), team, len(lengths), 48, 1, N_THREADS, 1e-5,
+        scale.data_ptr(), sums.data_ptr(), out.data_ptr(), team, len(lengths), 48, 1, N_THREADS, 1e-5,
     )  # fmt: skip
     return out
 
 
+def scored(variant: Variant, team: int | None) -> torch.Tensor:
+    """Return the scores of 40 states over 1,000 words by a team."""
+    words, bias, states = torch.randn(1000, 64).bfloat16(), torch.randn(1000), torch.randn(2, 32, 32, 2).bfloat16()
+    out = torch.zeros(40, 1000)
+    score_call(library_of(variant))(
+        words.data_ptr(), bias.data_ptr(), states.data_ptr(), out.data_ptr(), team, 1000, 64, 40, N_THREADS
+    )
+    return out
+
+
+def summed_up(variant: Variant, team: int | None) -> torch.Tensor:
+    """Return what the scores of 40 states sum up to by a team."""
+    logits, out = torch.randn(40, 1000), torch.zeros(2, 40)
+    sum_up_call(library_of(variant))(logits.data_ptr(), out[0].data_ptr(), out[1].data_ptr(), team, 1000, 40, N_THREADS)
+    return out
+
+
 @each_variant
-@pytest.mark.parametrize("work", [multiplied, attended, normed, embedded])
-def test_a_team_does_the_work_once(variant: Variant, work: Callable[[Variant, int | None], torch.Tensor]) -> None:
-    """A team is asked once, for as many threads as are given, and together they write what one thread writes."""
+@pytest.mark.parametrize(
+    ("work", "n_kernels"), [(multiplied, 1), (attended, 1), (normed, 1), (embedded, 2), (scored, 1), (summed_up, 1)]
+)
+def test_a_team_does_the_work_once(
+    variant: Variant, work: Callable[[Variant, int | None], torch.Tensor], n_kernels: int
+) -> None:
+    """A team is asked once a kernel, for as many threads as are given; together they write what one thread writes."""
     torch.manual_seed(0)
     alone = work(variant, None)
     for _ in range(20):
         team = CountedTeam()
         torch.manual_seed(0)
         assert torch.equal(work(variant, team.address), alone)
-        assert team.asked == [N_THREADS]
+        assert team.asked == [N_THREADS] * n_kernels
