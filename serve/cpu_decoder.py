@@ -31,7 +31,8 @@ class KernelScores:
         self._score, self._sum_up = score_call(library), sum_up_call(library)
         self._team, self._weight = team_address(), decoder.weight.detach()
         self.n_words, self.width = self._weight.shape
-        self._bias = torch.zeros(self.n_words) if decoder.bias is None else decoder.bias.detach().float()
+        bias = dict(decoder.named_parameters()).get("bias")
+        self._bias = torch.zeros(self.n_words) if bias is None else bias.detach().float().contiguous()
 
     def __call__(self, states: Tensor) -> Tensor:
         """Return float32 [n, vocabulary] of states [n, width]. Raises ValueError for what the kernel would misread."""
