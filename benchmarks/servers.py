@@ -44,7 +44,7 @@ OK = 200
 class Served:
     """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`.
 
-    `slow`: it is loaded in the first round only, and with single texts by at most 64 connections.
+    `slow`: it is loaded with single texts by at most 64 connections, and seldom in more than one round.
     """
 
     name: str

@@ -8,7 +8,8 @@ and 256 connections of one). Ours stands as users start it, behind HAProxy, and 
 peers run as their packages come: LitServe and Ray are sent the same ids as JSON (no tokenizer runs in them), infinity
 is sent the texts and runs mini's tokenizer, which makes as many tokens. Systems stand one at a time, in turn A B A B,
 so that none takes cores from another; tokens/s counts the tokens of the requests that were answered with 200.
-Systems that are far slower stand once, and under single texts by 1 and 64 connections only.
+Systems that are far slower stand once, and under single texts by 1 and 64 connections only; infinity, of which a promise
+speaks, stands in every round.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
             progress(f"round {number + 1}")
-            systems = [served for served in _systems(chosen.precision) if number == 0 or not served.slow]
+            systems = [served for served in _systems(chosen.precision) if number == 0 or _stands_again(served)]
             _round(systems, chosen, checkpoint, (rows, texts), Path(work), figures)
     said = "" if chosen.precision == PRECISIONS[0] else f"ours in {chosen.precision}, "
     workload = f"{said}{chosen.size}, {chosen.mix}"
@@ -177,6 +178,11 @@ def _round(
 def _systems(precision: str) -> list[Served]:
     """Return what may stand, ours in a precision."""
     return [replace(served, variant=precision) if served.name == OURS else served for served in SYSTEMS]
+
+
+def _stands_again(served: Served) -> bool:
+    """Whether a system stands in rounds behind the first, too."""
+    return not served.slow or served.name == INFINITY_NAME
 
 
 def _is_asked(served: Served, chosen: argparse.Namespace) -> bool:
