@@ -8,8 +8,8 @@ and 256 connections of one). Ours stands as users start it, behind HAProxy, and 
 peers run as their packages come: LitServe and Ray are sent the same ids as JSON (no tokenizer runs in them), infinity
 is sent the texts and runs mini's tokenizer, which makes as many tokens. Systems stand one at a time, in turn A B A B,
 so that none takes cores from another; tokens/s counts the tokens of the requests that were answered with 200.
-Systems that are far slower stand once, and under single texts by 1 and 64 connections only; infinity, of which a promise
-speaks, stands in every round.
+Systems that are far slower stand once, and under single texts by 1 and 64 connections only; infinity, of which a
+promise speaks, stands in every round.
 """
 
 from __future__ import annotations
