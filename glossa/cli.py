@@ -87,6 +87,7 @@ def _catalog_add(asked: argparse.Namespace) -> int:
         asked.dtype, asked.quantization, asked.int8_embeddings, asked.attn_implementation,
     )  # fmt: skip
     print(add(asked.catalog, asked.checkpoint, wish), end="")
+    print(f"{asked.catalog} has {asked.name} now; `make run` serves it here, a deployment elsewhere", file=sys.stderr)
     return 0
 
 
