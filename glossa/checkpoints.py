@@ -34,7 +34,7 @@ def folder_of(reference: str, root: Path) -> Path:
     folder = root / reference
     if not folder.is_dir():
         raise ValueError(
-            f"got checkpoint {reference!r}, expected a folder, by its path or as it lies under {root.resolve()}, s3://… or hub:name@…"
+            f"got checkpoint {reference!r}, expected a folder (also below {root.resolve()}), s3://… or hub:name@…"
         )
     return folder
 

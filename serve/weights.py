@@ -56,7 +56,9 @@ def fetch(reference: str, root: Path, *, cache: Path | None = None) -> Path:
         return _fetch_hub(reference, cache)
     folder = root / reference
     if not folder.is_dir():
-        raise CheckpointError(f"got checkpoint {reference!r}, expected a folder, by its path or as it lies under {root}, s3://… or hub:name@…")
+        raise CheckpointError(
+            f"got checkpoint {reference!r}, expected a folder (also below {root}), s3://… or hub:name@…"
+        )
     return folder
 
 
