@@ -126,7 +126,7 @@ def test_integers_are_no_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("nowhere", "expected a folder (also below"),
+        ("nowhere", r"expected a folder \(also below"),
         ("hub:org/name@main", "expected hub:name@revision with a commit of 40 hex digits"),
         ("hub:org/name", "40 hex digits"),
         ("hub:../../etc@" + "a" * 40, "expected hub:name@revision"),
