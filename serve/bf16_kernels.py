@@ -21,7 +21,9 @@ from serve.dense import can_prepack
 from shared.log import log_event
 
 NATIVE = Path(__file__).parent / "native"
-SOURCES = tuple(NATIVE / f"{name}.c" for name in ("attention", "decoder", "embeddings", "layers", "norms", "products"))
+SOURCES = tuple(
+    NATIVE / f"{name}.c" for name in ("attention", "bytes", "decoder", "embeddings", "layers", "norms", "products")
+)
 MACHINE = "x86_64"
 LANES = 16  # numbers at a time: widths that a kernel reads are a multiple of it
 
@@ -41,9 +43,18 @@ class Variant:
 
 WIDE = Variant(
     "avx512-bf16",
-    ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma", "-mprefer-vector-width=512"),
-    frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "fma3"}),
-)
+    (
+        "-mavx512f",
+        "-mavx512bw",
+        "-mavx512vl",
+        "-mavx512dq",
+        "-mavx512bf16",
+        "-mavx512vnni",
+        "-mfma",
+        "-mprefer-vector-width=512",
+    ),
+    frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "avx512_vnni", "fma3"}),
+)  # fmt: skip
 HALVES = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
 VARIANTS = (WIDE, HALVES)
 CONTRACT = "-ffp-contract=fast"

@@ -22,6 +22,7 @@ from serve.attention import Attention
 from serve.bf16_kernels import check_states, kernels_here
 from serve.cores import team_address
 from serve.cpu_attention import ALIGN_BYTES, KernelAttention
+from serve.cpu_bytes import KernelBytes, room_bytes
 from serve.cpu_products import STEPS, KernelLinear
 from serve.dense import Activate
 from serve.norms import KernelNorm
@@ -59,6 +60,7 @@ class LayersInOne:
     call: Callable[..., None]
     backbone: _Backbone
     addresses: ctypes.Array[ctypes.c_void_p]
+    has_bytes: bool
 
     def __call__(self, states: Tensor, spans: Spans, between: Between | None = None) -> Tensor:
         """Return the last layer's states [tokens, width] of those that enter the first, bfloat16.
@@ -73,6 +75,7 @@ class LayersInOne:
         states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
         out, narrow = torch.empty_like(states), torch.empty(states.shape)
         wide = states.new_empty(n_tokens, max(3 * width, self.backbone.inner))
+        levels = torch.empty(self.has_bytes * room_bytes(n_tokens, max(width, self.backbone.inner)), dtype=torch.uint8)
         step = len(self.layers) if between is None else 1
         for first in range(0, len(self.layers), step):
             if between is not None and first:
@@ -80,6 +83,7 @@ class LayersInOne:
             self.call(
                 ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(),
                 wide.data_ptr(), narrow.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
+                levels.data_ptr(),
                 first, first + step, n_tokens, len(spans.lengths), scratch_bytes, n_threads,
             )  # fmt: skip
         return out
@@ -94,7 +98,7 @@ def layers_in_one(
     if not parts or library is None or not isinstance(how.attend, KernelAttention):
         return None
     call = library.glossa_layers
-    call.argtypes, call.restype = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 6, None
+    call.argtypes, call.restype = [ctypes.c_void_p] * 8 + [ctypes.c_int64] * 6, None
     flat: list[int] = []
     for linears, norms in parts:
         flat += chain(*(linear.addresses for linear in linears), *(norm.addresses for norm in norms))
@@ -104,12 +108,13 @@ def layers_in_one(
         team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads, head_width=up.n_in // n_heads,
         inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale, eps=first_norm.eps,
     )  # fmt: skip
-    return LayersInOne(layers, how.attend, call, backbone, addresses)
+    has_bytes = any(isinstance(linear, KernelBytes) for linears, _ in parts for linear in linears)
+    return LayersInOne(layers, how.attend, call, backbone, addresses, has_bytes)
 
 
-def _kernels_of(layer: PostNormParts) -> tuple[list[KernelLinear], list[KernelNorm]] | None:
+def _kernels_of(layer: PostNormParts) -> tuple[list[KernelLinear | KernelBytes], list[KernelNorm]] | None:
     """Return Linears and norms of a layer as `layer` of layers.c orders them; None where one is no kernel's."""
     asked = (layer.qkv, layer.mix, layer.up, layer.down), (layer.mix_norm, layer.down_norm)
-    linears = [part for part in asked[0] if isinstance(part, KernelLinear)]
+    linears = [part for part in asked[0] if isinstance(part, KernelLinear | KernelBytes)]
     norms = [part for part in asked[1] if isinstance(part, KernelNorm)]
     return (linears, norms) if (len(linears), len(norms)) == (len(asked[0]), len(asked[1])) else None

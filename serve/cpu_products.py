@@ -46,9 +46,9 @@ class KernelLinear(Fused):
             self._bias.copy_(bias.detach())
 
     @property
-    def addresses(self) -> tuple[int, int]:
-        """Where the panels of the weight and the bias lie, bfloat16 and float32."""
-        return self._weight.data_ptr(), self._bias.data_ptr()
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where the panels of the weight and the bias lie, bfloat16 and float32, and nowhere scales and offsets."""
+        return self._weight.data_ptr(), self._bias.data_ptr(), 0, 0
 
     def forward(self, states: Tensor) -> Tensor:
         """Return [tokens, out] of states [tokens, in]."""
@@ -74,7 +74,7 @@ class KernelLinear(Fused):
         states = states.contiguous()
         product = torch.empty(len(states), self.n_out, dtype=torch.float32 if step == ADDED else torch.bfloat16)
         self.multiply(
-            states.data_ptr(), *self.addresses,
+            states.data_ptr(), self._weight.data_ptr(), self._bias.data_ptr(),
             0 if residual is None else residual.data_ptr(), product.data_ptr(), self._team,
             len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
         )  # fmt: skip

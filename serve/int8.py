@@ -3,7 +3,8 @@
 VNNI multiplies bytes at about twice the rate of bfloat16. Weights are rounded once, states at every product, each token
 by its own largest magnitude, so that a token's product does not depend on its company (Dettmers et al. 2022, section
 3.1, vector-wise quantization; no outliers are taken out). oneDNN has no scale a token on CPUs; a kernel of our own
-(native/int8.c) rounds before the product and scales behind it, with bias, GELU or residual in the same step.
+(native/int8.c) rounds before the product and scales behind it, with bias, GELU or residual in the same step. Where
+serve.cpu_bytes has a product of its own, it is taken instead.
 Must not know layers, families or rows.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
-from torch import Tensor, nn
+from torch import Tensor
 
 from serve.compiler import load_compiled, this_machine
 from serve.cores import team_address
@@ -51,15 +52,8 @@ class Int8Linear(Fused):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self._kernel = load_kernel()
-        values = weight.detach().float().contiguous()  # prepacking reads memory, not strides
-        self.n_out, self.n_in = values.shape
-        largest = values.abs().amax(1)
-        if not bool(largest.isfinite().all()):
-            raise CheckpointError(
-                f"onednn-int8 got a weight {tuple(values.shape)} that is not finite, expected numbers"
-            )
-        self._scales = torch.where(largest > 0, largest / LEVELS, 1.0)
-        rounded = (values / self._scales[:, None]).round().to(torch.int8)
+        self.n_out, self.n_in = weight.shape
+        rounded, self._scales = in_levels(weight)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, [USUAL_TOKENS, self.n_in])
         self._zero_points = torch.zeros(self.n_out, dtype=torch.int64)
         self._bias = torch.zeros(self.n_out) if bias is None else bias.detach().float()
@@ -102,6 +96,19 @@ class Int8Linear(Fused):
         return torch.as_tensor(product)
 
 
+def in_levels(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a weight [out, in] as int8 levels and the float32 scale [out] of each output's.
+
+    Raises CheckpointError unless it is finite.
+    """
+    values = weight.detach().float().contiguous()  # what reads the levels reads memory, not strides
+    largest = values.abs().amax(1)
+    if not bool(largest.isfinite().all()):
+        raise CheckpointError(f"onednn-int8 got a weight {tuple(values.shape)} that is not finite, expected numbers")
+    scales = torch.where(largest > 0, largest / LEVELS, 1.0)
+    return (values / scales[:, None]).round().to(torch.int8), scales
+
+
 def int8_lacks(device: torch.device) -> str:
     """Return what this machine lacks for products of bytes, value and expectation; empty when it can run them."""
     if device.type != "cpu":
@@ -111,11 +118,6 @@ def int8_lacks(device: torch.device) -> str:
     if this_machine() != MACHINE or not torch.cpu._is_vnni_supported():  # noqa: SLF001 - torch has no other name for it
         return f"got a processor ({this_machine()}) without AVX-512 VNNI, expected one with it"
     return ""
-
-
-def onednn_int8(layer: nn.Linear) -> nn.Module:
-    """Return the layer in 8-bit integers, for products of bytes. Raises CheckpointError without a C compiler."""
-    return Int8Linear(layer.weight, layer.bias)
 
 
 @cache

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from serve.cpu_bytes import int8_linear
 from serve.dense import LAYERS
 from serve.families.parts import Parts
-from serve.int8 import int8_lacks, onednn_int8
+from serve.int8 import int8_lacks
 from serve.weights import CheckpointError
 from shared.catalog import Model, Quantization
 
@@ -140,7 +141,7 @@ LINEARS: dict[Quantization, Quantize] = {
     "torchao-int8": torchao_int8,
     "torchao-int4": torchao_int4,
     "torchao-fp8": torchao_fp8,
-    "onednn-int8": onednn_int8,
+    "onednn-int8": int8_linear,
 }
 
 

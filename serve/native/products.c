@@ -1,4 +1,5 @@
-/* The products of Linears in bfloat16 with the step behind them; serve/cpu_products.py says what for.
+/* The products of Linears with the step behind them, of bfloat16 or of bytes; serve/cpu_products.py and serve/cpu_bytes.py
+ * say what for.
  *
  * Weights lie in panels of 32 outputs, as the processor multiplies them. A block of rows of states meets a panel while
  * its sums stay in registers; while a panel is used, the next one is fetched into the core's own cache: with few rows
@@ -15,13 +16,25 @@
 #define PARTS 4 /* at least, for each thread: the last to end keeps the others waiting a fourth at most */
 
 typedef struct {
-    const bf16 *states; /* [rows, 2 n_pairs] */
-    const pair *weight; /* [n_panels, n_pairs, PANEL] */
+    const pair *states; /* [rows, n_groups], of two numbers or four levels */
+    const pair *weight; /* [n_panels, n_groups, PANEL], likewise */
+    const float *row_scales, *scales; /* of levels: [rows], [n_panels * PANEL]; null of numbers */
+    const int32_t *offsets; /* [n_panels * PANEL], of levels: what their zero point adds to the sums, taken away */
     const float *bias; /* [n_panels * PANEL] */
     const bf16 *residual; /* [rows, n_panels * PANEL] where the step is ADDED */
     void *out; /* [rows, n_panels * PANEL], float where the step is ADDED, else bf16 */
-    int64_t rows, n_panels, n_pairs, step, n_chunks, n_threads, n_begun;
+    int64_t rows, n_panels, n_groups, step, n_chunks, n_threads, n_begun;
 } job;
+
+typedef struct {
+    const char *next, *until;
+    int64_t each; /* lines at a time */
+} fetching;
+
+INLINE void fetch(fetching *lines) {
+    for (int64_t line = 0; line < lines->each && lines->next < lines->until; line++, lines->next += LINE_BYTES)
+        _mm_prefetch(lines->next, _MM_HINT_T1);
+}
 
 /* x * Phi(x). Phi of -|x| is half of erfc(|x| / sqrt 2), by Abramowitz and Stegun 7.1.26, whose error is 1.5e-7. */
 INLINE floats gelu(floats x) {
@@ -47,26 +60,58 @@ INLINE void finish(floats sums, const job *all, int64_t at) {
     put_rounded((bf16 *)all->out + at, sums);
 }
 
+/* `sums` [n, ACROSS] of `n` rows of states and some columns of a panel, from output `first` on, in bfloat16. */
+INLINE void sum_numbers(int n, const job *all, const pair *states, const pair *weight, int64_t first, fetching *lines,
+                        floats sums[][ACROSS]) {
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < ACROSS; c++)
+            sums[i][c] = floats_at(all->bias + first + c * LANES);
+    for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
+        fetch(lines);
+        add_products(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, sums);
+    }
+}
+
+#ifdef HAS_BYTES
+/* Likewise of levels, whose sums are whole numbers until a row's scale and an output's make them what they stand for. */
+INLINE void sum_levels(int n, const job *all, const pair *states, const pair *weight, int64_t first, int64_t row,
+                       fetching *lines, floats sums[][ACROSS]) {
+    wholes counts[TALL][ACROSS];
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < ACROSS; c++)
+            counts[i][c] = wholes_at(all->offsets + first + c * LANES);
+    for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
+        fetch(lines);
+        add_levels(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, counts);
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < ACROSS; c++) {
+            floats scale = times(all_of(all->row_scales[row + i]), floats_at(all->scales + first + c * LANES));
+            sums[i][c] = times_add(floats_of(counts[i][c]), scale, floats_at(all->bias + first + c * LANES));
+        }
+}
+#endif
+
 /* `n` rows of states meet a panel; meanwhile the lines from `ahead` to `until` are fetched. */
 INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char *ahead, const char *until) {
-    int64_t n_pairs = all->n_pairs, width = all->n_panels * PANEL;
-    int64_t each = ((until - ahead) / LINE_BYTES * STRIDE + n_pairs - 1) / n_pairs;
-    const pair *states = (const pair *)all->states + row * n_pairs;
-    for (int64_t first = 0; first < PANEL; first += ACROSS * LANES) {
-        const pair *weight = all->weight + panel * n_pairs * PANEL + first;
+    int64_t width = all->n_panels * PANEL;
+    fetching lines = {ahead, until, ((until - ahead) / LINE_BYTES * STRIDE + all->n_groups - 1) / all->n_groups};
+    const pair *states = all->states + row * all->n_groups;
+    for (int64_t across = 0; across < PANEL; across += ACROSS * LANES) {
+        const pair *weight = all->weight + panel * all->n_groups * PANEL + across;
+        int64_t first = panel * PANEL + across;
         floats sums[TALL][ACROSS];
-        for (int i = 0; i < n; i++)
-            for (int c = 0; c < ACROSS; c++)
-                sums[i][c] = floats_at(all->bias + panel * PANEL + first + c * LANES);
-        for (int64_t k = 0; k < n_pairs; k += STRIDE) {
-            for (int64_t line = 0; line < each && ahead < until; line++, ahead += LINE_BYTES)
-                _mm_prefetch(ahead, _MM_HINT_T1);
-            add_products(n, states + k, n_pairs, weight + k * PANEL, STRIDE, sums);
-        }
+#ifdef HAS_BYTES
+        if (all->scales)
+            sum_levels(n, all, states, weight, first, row, &lines, sums);
+        else
+#endif
+            sum_numbers(n, all, states, weight, first, &lines, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
             for (int c = 0; c < ACROSS; c++)
-                finish(sums[i][c], all, (row + i) * width + panel * PANEL + first + c * LANES);
+                finish(sums[i][c], all, (row + i) * width + first + c * LANES);
     }
 }
 
@@ -83,8 +128,8 @@ static void any_block(int64_t n, const job *all, int64_t row, int64_t panel, con
 /* The rows from `first` to `last` meet a panel, in blocks of near equal size. */
 static void chunk(const job *all, int64_t first, int64_t last, int64_t panel) {
     int64_t n_blocks = (last - first + TALL - 1) / TALL, next = panel + all->n_threads; /* about whose turn it is then */
-    int64_t n_lines = next < all->n_panels ? all->n_pairs * PANEL * (int64_t)sizeof(pair) / LINE_BYTES : 0;
-    const char *ahead = (const char *)(all->weight + (n_lines ? next : 0) * all->n_pairs * PANEL);
+    int64_t n_lines = next < all->n_panels ? all->n_groups * PANEL * (int64_t)sizeof(pair) / LINE_BYTES : 0;
+    const char *ahead = (const char *)(all->weight + (n_lines ? next : 0) * all->n_groups * PANEL);
     for (int64_t i = 0; i < n_blocks; i++) {
         int64_t begin = first + (last - first) * i / n_blocks, end = first + (last - first) * (i + 1) / n_blocks;
         any_block(end - begin, all, begin, panel, ahead + n_lines * i / n_blocks * LINE_BYTES,
@@ -101,14 +146,34 @@ static void multiply_some(void *given) {
     }
 }
 
-/* `out` = step(states * weight + bias), in float32 where the step is ADDED. Outputs: a multiple of 32, inputs (2 n_pairs) of 16; `weight` aligned to 64 bytes.
- * `team` runs the work on `n_threads`, or is null. */
+static void multiply(job all, parallel team) {
+    int64_t n_chunks = (all.rows * all.n_groups * (int64_t)sizeof(pair) + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    int64_t n_wanted = (PARTS * all.n_threads + all.n_panels - 1) / all.n_panels, n_most = all.rows / CHUNK_ROWS;
+    n_wanted = n_wanted < n_most ? n_wanted : n_most;
+    all.n_chunks = n_chunks > all.rows ? all.rows : n_chunks > n_wanted ? n_chunks : n_wanted;
+    together(team, all.n_threads, multiply_some, &all);
+}
+
+/* `out` = step(states * weight + bias), in float32 where the step is ADDED. Outputs: a multiple of 32, inputs of 16; `weight`
+ * aligned to 64 bytes. `team` runs the work on `n_threads`, or is null. */
 void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
                      parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
-    int64_t n_panels = n_out / PANEL, n_chunks = (rows * n_in * (int64_t)sizeof(bf16) + CHUNK_BYTES - 1) / CHUNK_BYTES;
-    int64_t n_wanted = (PARTS * n_threads + n_panels - 1) / n_panels, n_most = rows / CHUNK_ROWS;
-    n_wanted = n_wanted < n_most ? n_wanted : n_most;
-    n_chunks = n_chunks > rows ? rows : n_chunks > n_wanted ? n_chunks : n_wanted;
-    job all = {states, weight, bias, residual, out, rows, n_panels, n_in / 2, step, n_chunks, n_threads, 0};
-    together(team, n_threads, multiply_some, &all);
+    multiply((job){.states = (const pair *)states, .weight = weight, .bias = bias, .residual = residual, .out = out,
+                   .rows = rows, .n_panels = n_out / PANEL, .n_groups = n_in / 2, .step = step, .n_threads = n_threads},
+             team);
 }
+
+#ifdef HAS_BYTES
+/* Likewise with the states in 8 bits, each row by its own scale (bytes.c), and a weight of bytes, each output by its own.
+ * Inputs: a multiple of 32. `room` [rows, n_in + 4] bytes, aligned to 4, is for the levels and their scales. */
+void glossa_multiply_bytes(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
+                           const float *bias, const bf16 *residual, void *out, char *room, parallel team, int64_t rows,
+                           int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
+    float *row_scales = (float *)(room + rows * n_in);
+    glossa_levels(states, (uint8_t *)room, row_scales, team, rows, n_in, n_threads);
+    multiply((job){.states = (const pair *)room, .weight = weight, .row_scales = row_scales, .scales = scales,
+                   .offsets = offsets, .bias = bias, .residual = residual, .out = out, .rows = rows,
+                   .n_panels = n_out / PANEL, .n_groups = n_in / 4, .step = step, .n_threads = n_threads},
+             team);
+}
+#endif

@@ -52,6 +52,41 @@ INLINE floats widened(const bf16 *from) {
 }
 INLINE void put_rounded(bf16 *to, floats a) { _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(a)); }
 INLINE pairs pairs_at(const pair *from) { return (pairs)_mm512_load_si512(from); }
+
+#ifdef __AVX512VNNI__
+#define HAS_BYTES /* products of bytes: where it is not defined there are none */
+typedef __m512i wholes; /* whole numbers */
+INLINE wholes wholes_at(const int32_t *from) { return _mm512_loadu_si512(from); }
+INLINE floats floats_of(wholes a) { return _mm512_cvtepi32_ps(a); }
+/* `counts` [n, ACROSS] += rows of four unsigned levels [n, n_groups], `stride` apart, * columns of four signed ones. */
+INLINE void add_levels(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_groups, wholes counts[][ACROSS]) {
+    for (int64_t k = 0; k < n_groups; k++) {
+        wholes left = _mm512_load_si512(columns + k * PANEL), right = _mm512_load_si512(columns + k * PANEL + LANES);
+#pragma GCC unroll 12
+        for (int i = 0; i < n; i++) {
+            wholes each = _mm512_set1_epi32((int)rows[i * stride + k]);
+            counts[i][0] = _mm512_dpbusd_epi32(counts[i][0], each, left);
+            counts[i][1] = _mm512_dpbusd_epi32(counts[i][1], each, right);
+        }
+    }
+}
+/* The greatest magnitude among numbers, as their bits without the sign: that of a NaN is greater than any number's. */
+INLINE wholes greatest_bits(wholes most, const bf16 *from) {
+    wholes sizes = _mm512_and_si512((wholes)widened(from), _mm512_set1_epi32(0x7fffffff));
+    return _mm512_max_epu32(most, sizes);
+}
+INLINE float greatest_of(wholes most) {
+    union {
+        uint32_t bits;
+        float number;
+    } found = {.bits = _mm512_reduce_max_epu32(most)};
+    return found.number;
+}
+/* To the nearest whole number from 0 to 255. */
+INLINE void put_levels(uint8_t *to, floats a) {
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(greater(a, all_of(0.0f)))));
+}
+#endif
 /* `sums` [n, ACROSS] += rows of pairs [n, n_pairs], `stride` apart, * columns of pairs [n_pairs, PANEL]. Of a row eight
  * pairs may be read where some of them are asked for. */
 INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from serve.attention import Attention, attend_products
 from serve.bf16_kernels import Variant, variant_here
 from serve.cpu_attention import attention_of
+from serve.cpu_bytes import KernelBytes, bytes_of
 from serve.cpu_layers import LayersInOne, layers_in_one
 from serve.cpu_products import KernelLinear, product_of
 from serve.dense import Activate
@@ -54,6 +55,13 @@ def parts_of(variant: Variant) -> Parts:
         linear=lambda _, weight, bias: KernelLinear(multiply, weight, bias),
         norm=partial(KernelNorm, norm_call(library_of(variant))),
     )
+
+
+def byte_parts_of(variant: Variant) -> Parts:
+    """Return what makes Linears in bytes and all else as `parts_of`; those alone where the variant has no bytes."""
+    multiply = bytes_of(library_of(variant))
+    parts = parts_of(variant)
+    return parts if multiply is None else replace(parts, linear=lambda _, *own: KernelBytes(multiply, *own))
 
 
 def layers_of(parts: Parts, *, n_layers: int = 3, causal: bool = False, activate: Activate = F.gelu) -> list[PostNorm]:
@@ -107,12 +115,24 @@ needs_kernels = pytest.mark.skipif(variant_here() is None, reason="torch's own p
 
 @needs_kernels
 @settings(deadline=None, max_examples=40)
-@given(ROWS, st.booleans(), st.sampled_from((F.gelu, F.relu)), st.integers(1, 3))
-def test_one_call_gives_the_bits_of_many(lengths: list[int], causal: bool, activate: Activate, n_threads: int) -> None:  # noqa: FBT001 - hypothesis passes it by place
-    """Rows of any lengths, causal or not, on any number of threads; the states given stay what they were."""
+@given(
+    st.sampled_from((parts_of, byte_parts_of)),
+    ROWS,
+    st.booleans(),
+    st.sampled_from((F.gelu, F.relu)),
+    st.integers(1, 3),
+)
+def test_one_call_gives_the_bits_of_many(
+    make: Callable[[Variant], Parts],
+    lengths: list[int],
+    causal: bool,  # noqa: FBT001 - hypothesis passes it by place
+    activate: Activate,
+    n_threads: int,
+) -> None:
+    """Rows of any lengths, in bfloat16 and in bytes, causal or not, on any number of threads; states given stay."""
     variant = variant_here()
     assert variant is not None
-    layers, pack = layers_of(parts_of(variant), causal=causal, activate=activate), pack_of(lengths)
+    layers, pack = layers_of(make(variant), causal=causal, activate=activate), pack_of(lengths)
     states, before = drawn(sum(lengths), WIDTH), torch.get_num_threads()
     kept, stops = states.clone(), list[None]()
     torch.set_num_threads(n_threads)

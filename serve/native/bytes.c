@@ -1,0 +1,52 @@
+/* bfloat16 states in 8 bits, each row by its own largest magnitude; serve/cpu_bytes.py says what for.
+ *
+ * A row sees only itself. Needs no library, not even libc.
+ */
+#include "kernels.h"
+
+#ifdef HAS_BYTES
+
+#define PART_ROWS 16 /* that a thread takes at a time */
+#define ZERO_POINT 128.0f
+#define LEVELS 127.0f
+#define SMALLEST 1e-30f /* a row of smaller numbers is a row of zeros: 127 over it would overflow */
+
+typedef struct {
+    const bf16 *states; /* [rows, width] */
+    uint8_t *levels; /* [rows, width] */
+    float *scales; /* [rows] */
+    int64_t rows, width, n_begun;
+} job;
+
+static void level_row(const job *all, int64_t row) {
+    const bf16 *states = all->states + row * all->width;
+    uint8_t *levels = all->levels + row * all->width;
+    wholes most = (wholes)all_of(0.0f);
+    for (int64_t k = 0; k < all->width; k += LANES)
+        most = greatest_bits(most, states + k);
+    float top = greatest_of(most), scale = top < SMALLEST ? 1.0f : top / LEVELS;
+    floats inverse = all_of(1.0f / scale);
+    all->scales[row] = scale; /* not a number, or infinite, where a state is: so is all that is made of the row */
+    for (int64_t k = 0; k < all->width; k += LANES)
+        put_levels(levels + k, times_add(widened(states + k), inverse, all_of(ZERO_POINT)));
+}
+
+static void level_some(void *given) {
+    job *all = given;
+    int64_t n_parts = (all->rows + PART_ROWS - 1) / PART_ROWS, part;
+    while ((part = next_of(&all->n_begun)) < n_parts) {
+        int64_t last = (part + 1) * PART_ROWS < all->rows ? (part + 1) * PART_ROWS : all->rows;
+        for (int64_t row = part * PART_ROWS; row < last; row++)
+            level_row(all, row);
+    }
+}
+
+/* `levels` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. `width`: a multiple
+ * of 16. `team` runs the work on `n_threads`, or is null. */
+void glossa_levels(const bf16 *states, uint8_t *levels, float *scales, parallel team, int64_t rows, int64_t width,
+                   int64_t n_threads) {
+    job all = {states, levels, scales, rows, width, 0};
+    together(team, n_threads, level_some, &all);
+}
+
+#endif
