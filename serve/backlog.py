@@ -21,7 +21,7 @@ class Backlog:
     def __init__(self, max_tokens: int, max_cache_bytes: int, most_share: float) -> None:
         self._max_tokens = max_tokens
         self._max_cache_bytes = max_cache_bytes
-        self._share_tokens = most_share * max_tokens
+        self._share_tokens = int(most_share * max_tokens)
         self._tokens_of: Counter[tuple[str, str]] = Counter()
         self.n_tokens = 0
         self.cache_bytes = 0
@@ -46,9 +46,15 @@ class Backlog:
         """Refuse a call (rows of one tenant and class) while there is no room. Raises Overloaded with when to retry."""
         n_tokens, n_bytes = _tokens(items), _bytes(items)
         retry_after_s = self.n_tokens / tokens_per_s
-        if not all(self._fits(holder, n_tokens) for holder in _holders(items[0])) or (
-            self.n_tokens + n_tokens > self._max_tokens
-        ):
+        for holder in _holders(items[0]):
+            if not self._fits(holder, n_tokens):
+                raise Overloaded(
+                    f"got a call of {n_tokens} tokens behind {self._tokens_of[holder]} of {_name(holder)}, "
+                    f"which may hold at most {self._share_tokens}",
+                    hint="send it again when calls sent before it have been answered",
+                    retry_after_s=retry_after_s,
+                )
+        if self.n_tokens + n_tokens > self._max_tokens:
             raise Overloaded(
                 f"got a call of {n_tokens} tokens behind {self.n_tokens}, at most {self._max_tokens}",
                 retry_after_s=retry_after_s,
@@ -93,3 +99,8 @@ def _holders(item: Item) -> tuple[tuple[str, str], ...]:
     """Return whose part of the backlog an item counts to."""
     tenant = ("tenant", item.tenant)
     return (tenant, ("priority", "batch")) if item.priority == "batch" else (tenant,)
+
+
+def _name(holder: tuple[str, str]) -> str:
+    """Return a holder as a message names it: the caller knows its own tenant."""
+    return "the same tenant" if holder[0] == "tenant" else "all batch calls"

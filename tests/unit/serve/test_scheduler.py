@@ -244,6 +244,23 @@ def test_nobody_holds_the_whole_backlog(holding: list[Job], refused: list[Job], 
     rows.admit(taken, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("priority", "tenant", "message"),
+    [
+        ("interactive", "a", "got a call of 10 tokens behind 70 of the same tenant, which may hold at most 75"),
+        ("batch", "b", "got a call of 10 tokens behind 70 of all batch calls, which may hold at most 75"),
+    ],
+)
+def test_a_full_share_says_its_own_bound(priority: str, tenant: str, message: str) -> None:
+    """A refusal names what its holder holds and may hold, not what others hold or the whole backlog."""
+    rows = scheduler(max_backlog_tokens=100)
+    rows.admit(call(1, *[10] * 7, priority=priority), 0.0)
+    rows.admit(call(2, 5, tenant="c"), 0.0)
+    with pytest.raises(Overloaded) as caught:
+        rows.admit(call(3, 10, tenant=tenant, priority=priority), 0.0)
+    assert caught.value.message == message
+
+
 def test_a_failed_pass_frees_its_tokens_and_teaches_nothing() -> None:
     """None instead of seconds leaves the speed as it was."""
     rows = scheduler()
