@@ -20,12 +20,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared.errors import BadRequest, GlossaError, NotFound, TooLarge
 from shared.log import log_event
 from shared.wire import Body, encode_error
+from shared.wording import visible
 
 REQUEST_ID = "x-request-id"
 MAX_DIGITS = 18
-OK, UNKNOWN, GONE, BUG = 200, 404, 499, 500  # 499: the caller went away (nginx's number), nobody reads it
+MAX_PATH_CHARS = 200
+OK, UNKNOWN, NO_METHOD, BUG = 200, 404, 405, 500
+GONE = 499  # the caller went away (nginx's number), nobody reads it
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+class MethodNotAllowed(GlossaError):
+    """The route exists, but not for this method."""
+
+    status = NO_METHOD
+    code = "method-not-allowed"
 
 
 def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIApp:
@@ -55,9 +65,9 @@ def reply(body: Body, status: int = OK) -> Response:
     return Response(body.data, status, headers=dict(body.headers))
 
 
-def reply_error(error: GlossaError, status: int | None = None) -> Response:
-    """Make the response of an error: v2 JSON, Retry-After where known; `status` where it is not the error's own."""
-    return reply(encode_error(error), error.status if status is None else status)
+def reply_error(error: GlossaError) -> Response:
+    """Make the response of an error: v2 JSON, Retry-After where known."""
+    return reply(encode_error(error), error.status)
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -87,11 +97,17 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     """Answer what the router refused: an unknown path, or a method that a path does not take."""
-    status = error.status_code if isinstance(error, HTTPException) else BUG
-    said = f"{request.method} {request.url.path[:200]}"
-    if status == UNKNOWN:
-        return reply_error(NotFound(f"no route {said}"))
-    return reply_error(BadRequest(f"{said} is not possible"), status)
+    if not isinstance(error, HTTPException):
+        raise TypeError(f"got {type(error).__name__}, expected a refusal of the router. This is a bug.")
+    path = visible(request.url.path, MAX_PATH_CHARS)
+    if error.status_code == UNKNOWN:
+        return reply_error(NotFound(f"no route {request.method} {path}"))
+    if error.status_code != NO_METHOD:
+        return reply_error(BadRequest(f"{request.method} {path} is not possible"))
+    allowed = sorted((error.headers or {}).get("Allow", "").split(", "))
+    response = reply_error(MethodNotAllowed(f"got {request.method} on {path}, expected {' or '.join(allowed)}"))
+    response.headers["allow"] = ", ".join(allowed)
+    return response
 
 
 async def _on_gone(_: Request, __: Exception) -> Response:

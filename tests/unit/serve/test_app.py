@@ -218,6 +218,14 @@ def test_front_tells_of_itself_and_its_models() -> None:
     ]  # fmt: skip
 
 
+def test_front_names_the_methods_there_are() -> None:
+    """A method that a path does not take is 405 in the body too, with those it takes in `Allow`."""
+    (reply,) = _front({}, ("PUT", "/health/live"))
+    assert (reply.status, reply.json["status"], reply.json["code"]) == (405, 405, "method-not-allowed")
+    assert reply.json["error"] == "got PUT on /v2/health/live, expected GET or HEAD"
+    assert reply.headers["allow"] == "GET, HEAD"
+
+
 def test_front_answers_for_models_that_are_not_there() -> None:
     """An unknown model or version is 404 with the names there are, one that is known but not served 503."""
     unknown, version, known, nothing = _front(

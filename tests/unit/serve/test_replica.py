@@ -205,7 +205,9 @@ def test_paths_that_are_not_ours(model: Model) -> None:
             await call(app, "GET", "/infer", prefix=PREFIX),
         ]
         assert [reply.status for reply in replies] == [404, 404, 405]
-        assert all(reply.json["error"] for reply in replies)
+        assert [reply.json["status"] for reply in replies] == [404, 404, 405]
+        assert replies[2].json["error"] == "got GET on /v2/models/toy/infer, expected POST"
+        assert replies[2].headers["allow"] == "POST"
 
     _serve(model, test)
 
