@@ -33,6 +33,7 @@ from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, No
 from shared.log import log_event
 from shared.messages import InferCall, Inferred
 from shared.wire import Asked, Body, Form, Limits, decode_call, encode_inferred
+from shared.wording import count
 
 V = TypeVar("V")
 
@@ -163,7 +164,7 @@ class Replica:
             priority=call.priority,
             tenant=call.tenant_hash,
         )
-        computed = await self._wait(ticket)
+        computed = await self._wait(ticket, call)
         answered = replace(computed, results=recalled.merged(missing, computed.results))
         self.cache.hold(recalled, answered.results)
         return answered
@@ -182,19 +183,31 @@ class Replica:
             raise Unprocessable(f"got no parameter head, expected one of {sorted(self.model.heads)}")
         return call if call.head else replace(call, head=next(iter(self.model.heads)))
 
-    def _deadline_s(self, call: InferCall) -> float:
-        if call.timeout_s is None:
-            return time.monotonic() + self.patience.answer_s
-        left_s = min(call.timeout_s, self.patience.longest_s)
-        return time.monotonic() + left_s - min(self.patience.margin_s, left_s / 10)
+    def _time_s(self, call: InferCall) -> float:
+        """Return the seconds that a call has: those it names, or ours when it names none."""
+        return self.patience.answer_s if call.timeout_s is None else min(call.timeout_s, self.patience.longest_s)
 
-    async def _wait(self, ticket: Ticket) -> Answered:
+    def _deadline_s(self, call: InferCall) -> float:
+        left_s = self._time_s(call)
+        margin_s = 0.0 if call.timeout_s is None else min(self.patience.margin_s, left_s / 10)
+        return time.monotonic() + left_s - margin_s
+
+    def _late(self, call: InferCall) -> DeadlineExceeded:
+        rows = f"{count(call.n_rows, 'row')} of {count(call.n_tokens, 'token')}"
+        return DeadlineExceeded(
+            f"got {self._time_s(call):g} s to answer {rows} in, expected more: the rows were dropped",
+            hint="allow more time, or send less at a time",
+        )
+
+    async def _wait(self, ticket: Ticket, call: InferCall) -> Answered:
         """Wait for the answer until the deadline; a call that nobody waits for any more leaves the queue."""
         try:
             left_s = ticket.deadline_s - time.monotonic()
             return await asyncio.wait_for(asyncio.wrap_future(ticket.future), left_s)
+        except DeadlineExceeded:
+            raise self._late(call) from None
         except TimeoutError:
-            late = DeadlineExceeded("the time of the request is over, its rows were dropped")
+            late = self._late(call)
             self.runner.cancel(ticket, late)
             raise late from None
         except asyncio.CancelledError:

@@ -240,10 +240,25 @@ def test_time_over_is_504_and_nothing_runs(model: Model) -> None:
         await asyncio.to_thread(engine.entered.wait, LIMIT_S)
         reply = await _send(app, _packed([[77]]), {"x-request-timeout-seconds": "0.02"})
         assert (reply.status, reply.json["code"]) == (504, "deadline-exceeded")
+        assert reply.json["error"] == "got 0.02 s to answer 1 row of 1 token in, expected more: the rows were dropped"
         engine.gate.set()
         assert (await first).status == 200
         assert [77] not in [ids for rows in engine.passes for ids in rows]
         assert replica.runner.counts.n_expired == 1
+
+    _serve(model, test, lambda: engine)
+
+
+def test_the_shortest_time_is_over_at_once(model: Model) -> None:
+    """A microsecond, the least that a v2 client can name, is said in the 504, whoever notices that it is over."""
+    engine = GatedEngine(model)
+
+    async def test(_: Replica, app: ASGIApp) -> None:
+        engine.shut()
+        reply = await _post(app, _padded([[1, 2], [3, 4]], timeout=1))
+        assert reply.status == 504
+        assert reply.json["error"].startswith("got 1e-06 s to answer 2 rows of 4 tokens in, expected more")
+        engine.gate.set()
 
     _serve(model, test, lambda: engine)
 
