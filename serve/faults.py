@@ -18,7 +18,12 @@ from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall
 from shared.wire import MAX_TARGETS, MAX_TOP_K
 
-EMBEDS = {"per_token": False, "normalize": False, "pooling": "mean", "layers": (), "attentions": False}  # when unasked
+OWNED = {  # parameters that one task alone reads, as they are when unasked
+    "feature-extraction": {
+        "per_token": False, "normalize": False, "pooling": "mean", "layers": (), "attentions": False,
+    },
+    "fill-mask": {"positions": (), "target_ids": (), "top_k": 5},
+}  # fmt: skip
 
 
 def begin_sound(row: Row, model: Model, bounds: Bounds, rules: Rules) -> Row:
@@ -83,14 +88,26 @@ def _beside_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
 def _task_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
     task = model.heads[row.head].task
     if task == "text-generation":
-        return generation_fault(row, model)
+        return generation_fault(row, model) or _foreign_fault(row, task)
     if row.sampling is not None:
         return Unprocessable(f"got parameters of text-generation, head {row.head} does {task}")
+    if fault := _foreign_fault(row, task):
+        return fault
     if task == "feature-extraction":
         return _sight_fault(row, bounds)
-    if asked := [name for name, usual in EMBEDS.items() if getattr(row, name) != usual]:
-        return Unprocessable(f"got {asked[0]}, a parameter of feature-extraction, head {row.head} does {task}")
     return _mask_fault(row, model) if task == "fill-mask" else None
+
+
+def _foreign_fault(row: Row, task: str) -> GlossaError | None:
+    """Check that a row asks for nothing that its task would ignore. The top_k of greedy generation changes nothing."""
+    for owner, unasked in OWNED.items():
+        if owner == task:
+            continue
+        for name, value in unasked.items():
+            if getattr(row, name) != value and not (name == "top_k" and task == "text-generation"):
+                said = f"got {name}, a parameter of {owner}, head {row.head} does {task}"
+                return Unprocessable(said, hint=f"leave {name} out, or name a head that does {owner}")
+    return None
 
 
 def _sight_fault(row: Row, bounds: Bounds) -> GlossaError | None:

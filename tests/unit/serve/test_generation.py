@@ -108,6 +108,7 @@ REFUSED: dict[str, tuple[Row, str]] = {
     "seed": (_prompt(sampling={"seed": -1}), "got seed -1, expected 0 <= seed"),
     "types": (_prompt(token_type_ids=row_of([0, 0, 0], "lm").input_ids), "generation takes none"),
     "layers": (_prompt(layers=(1,)), "generation answers with tokens alone"),
+    "targets": (_prompt(target_ids=(5,)), "got target_ids, a parameter of fill-mask, head lm does text-generation"),
     "places": (_prompt(position_ids=row_of([0, 1, 30], "lm").input_ids), "has places up to 33"),
     "another head": (row_of(PROMPT, "topic", sampling=Sampling()), "head topic does text-classification"),
 }  # fmt: skip
