@@ -163,14 +163,26 @@ def _form(header: Mapping[str, object], parameters: Parameters, padding: Padding
     request_id = header.get("id")
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= MAX_ID_CHARS):
         raise DecodeError(f"got id {brief(request_id)}, expected a string of at most {MAX_ID_CHARS} characters")
+    if request_id is not None:
+        _check_unicode(request_id)
     binary = parameters.binary_data_output
-    outputs = _outputs(header["outputs"], default=binary) if header.get("outputs") else None
+    wanted = header.get("outputs")
+    outputs = None if wanted is None or wanted == [] else _outputs(wanted, default=binary)
     return Form(request_id, binary, outputs, padding, limits.max_answer_bytes)
+
+
+def _check_unicode(request_id: str) -> None:
+    """Refuse an id that its sender, as any who reads the answer, may be unable to write as UTF-8."""
+    try:
+        request_id.encode()
+    except UnicodeEncodeError as error:
+        found = f"the lone surrogate U+{ord(request_id[error.start]):04X} at character {error.start} of id"
+        raise Unprocessable(f"got {found}, expected well-formed Unicode") from None
 
 
 def _outputs(raw: object, *, default: bool) -> tuple[tuple[str, bool], ...]:
     if not isinstance(raw, list):
-        raise DecodeError(f"got outputs {brief(raw)}, expected a list")
+        raise DecodeError(f"got outputs {brief(raw)}, expected a list of objects with name, or none for all")
     wanted: dict[str, bool] = {}
     for entry in raw:
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):

@@ -143,9 +143,15 @@ def test_a_timeout_must_be_positive_seconds(value: str) -> None:
 def test_requested_outputs_and_id_are_kept() -> None:
     """The form remembers names, their binary flags and the request id."""
     outputs = [{"name": "logits", "parameters": {"binary_data": True}}, {"name": "x"}]
-    form = ask(packed() | {"id": "r\ud800-1", "outputs": outputs}).form
+    form = ask(packed() | {"id": "ré-1", "outputs": outputs}).form
     assert form.outputs == (("logits", True), ("x", False))
-    assert form.request_id == "r\ud800-1"
+    assert form.request_id == "ré-1"
+
+
+@pytest.mark.parametrize("outputs", [None, []])
+def test_no_requested_outputs_ask_for_all(outputs: object) -> None:
+    """None and an empty list are as good as leaving `outputs` out."""
+    assert ask(packed() | {"outputs": outputs}).form.outputs is None
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[GlossaError], str]] = [
@@ -218,6 +224,12 @@ REFUSED: list[tuple[str, dict[str, Any], type[GlossaError], str]] = [
     ("output flag", packed() | {"outputs": [{"name": "x", "parameters": {"binary_data": 1}}]}, Unprocessable,
      "not true or false"),
     ("output nameless", packed() | {"outputs": [{}]}, DecodeError, "without a name"),
+    *(
+        ("outputs falsy", packed() | {"outputs": wrong}, DecodeError, "expected a list of objects")
+        for wrong in ({}, "", 0, False)
+    ),
+    ("lone surrogate", packed() | {"id": "r\ud800-1"}, Unprocessable,
+     "got the lone surrogate U+D800 at character 1 of id, expected well-formed Unicode"),
     ("outputs object", packed() | {"outputs": {"name": "x"}}, DecodeError, "expected a list"),
     ("id number", packed() | {"id": 7}, DecodeError, "got id 7"),
     ("id long", packed() | {"id": "x" * 257}, DecodeError, "at most 256"),
