@@ -91,8 +91,11 @@ def _chosen(form: Form, outputs: Mapping[str, Tensor], per_token: Collection[str
             tensor = pad(name, tensor, form.padding, left // factor)
         left -= factor * len(tensor.data)
         if left < 0:
+            n_bytes = form.max_answer_bytes - left
+            counted = "" if binary else f", JSON as {JSON_BYTES_PER_BYTE} for one"
             raise TooLarge(
-                f"the answer with output {name} is over {form.max_answer_bytes} bytes", hint="send fewer rows per call"
+                f"got an answer of {n_bytes} bytes up to output {name}{counted}, at most {form.max_answer_bytes}",
+                hint="send fewer rows per call" if binary else "send fewer rows per call, or ask for binary outputs",
             )
         chosen.append((name, tensor, binary))
     return chosen

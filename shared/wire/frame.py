@@ -77,6 +77,8 @@ def read_frame(
 def read_json(view: memoryview[int], bounds: JsonBounds) -> dict[str, object]:
     """Parse strict JSON (UTF-8, no NaN, no repeated keys) to a dict. Raises DecodeError, TooLarge."""
     text = view.tobytes()
+    if not text or text.isspace():
+        raise DecodeError("got no JSON, expected one object as the body or its beginning")
     _check_bounds(text, bounds)
     try:
         value = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
@@ -85,7 +87,7 @@ def read_json(view: memoryview[int], bounds: JsonBounds) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise DecodeError(f"the JSON is not UTF-8 at byte {error.start}") from None
     except ValueError as error:  # JSONDecodeError, and an integer of more than 4,300 digits
-        raise DecodeError(f"the JSON cannot be read: {brief(str(error))}") from None
+        raise DecodeError(f"the JSON cannot be read: {brief(str(error))}, expected one object of strict JSON") from None
     if not isinstance(value, dict):
         raise DecodeError(f"got {type(value).__name__} as the JSON of the body, expected an object")
     return value

@@ -138,9 +138,9 @@ def test_an_answer_over_the_limit_is_too_large() -> None:
     padded = dataclasses.replace(padded, form=dataclasses.replace(padded.form, max_answer_bytes=2400))
     with pytest.raises(TooLarge, match="padded output logits has 3200 bytes, at most 2400"):
         encode_inferred(padded, "mini", "1", wide, per_token={"logits"})
-    with pytest.raises(TooLarge, match="over 1999 bytes"):
+    with pytest.raises(TooLarge, match="got an answer of 2000 bytes up to output logits, at most 1999"):
         encode_inferred(asked(max_answer_bytes=1999), "mini", "1", wide)
-    with pytest.raises(TooLarge, match="over 9999 bytes"):
+    with pytest.raises(TooLarge, match="10000 bytes up to output logits, JSON as 5 for one, at most 9999"):
         encode_inferred(asked(binary=False, max_answer_bytes=9999), "mini", "1", wide)
 
 

@@ -156,7 +156,9 @@ def test_what_a_tensor_declares_is_not_believed(entries: list[dict[str, object]]
 
 
 DOCUMENTS: list[tuple[str, bytes, str]] = [
-    ("empty", b"", "cannot be read"),
+    ("empty", b"", "got no JSON, expected one object"),
+    ("blank", b" \n", "got no JSON, expected one object"),
+    ("cut", b'{"id"', ", expected one object of strict JSON"),
     ("list", b"[]", "got list as the JSON"),
     ("utf-8", b'{"id": "\xff"}', "not UTF-8 at byte 8"),
     ("utf-16", '{"id": "a"}'.encode("utf-16"), "not UTF-8"),
