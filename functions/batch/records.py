@@ -152,7 +152,7 @@ def _too_large(n_bytes: int, how: Format) -> Problem:
 
 def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions) -> Record:
     try:
-        value = json.loads(content, object_pairs_hook=_unique)
+        value = json.loads(content, object_pairs_hook=_unique, parse_int=_whole)
     except _Twice as twice:
         return Record(*here, problem=Problem("duplicate-key", f"got {twice}, expected each key once"))
     except RecursionError:
@@ -169,8 +169,9 @@ def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions
 
 
 def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: FormatOptions) -> Record:
-    name = value.get(options.id_field)
-    own = name if isinstance(name, str | int) and not isinstance(name, bool) else None
+    own = value.get(options.id_field)
+    if isinstance(own, bool) or not isinstance(own, str | int | None):
+        return Record(*here, problem=_lost(own, options.id_field))
     if isinstance(own, str) and (broken := _check_unicode(own, options.id_field)):
         return Record(*here, problem=broken)  # without the id: no result row could carry it
     fields = _named(value, options)
@@ -200,6 +201,17 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise _Twice(f"a JSON object with {len(pairs)} keys of which {len(found)} are different")
     return found
+
+
+def _whole(digits: str) -> int | float:
+    """Return a JSON integer; -0 as the number that is told from 0, as no integer of Python is."""
+    return -0.0 if digits == "-0" else int(digits)
+
+
+def _lost(own: object, name: str) -> Problem:
+    """Return the problem of an id that a result row would not give back as it was written."""
+    said = f"a JSON {_kind(own)}" + (" that is not a plain integer" if isinstance(own, float) else "")
+    return Problem("wrong-type", f"got {said} in {name!r}, expected a string or an integer; write the id as a string")
 
 
 def _named(value: Mapping[str, object], options: FormatOptions) -> dict[str, object]:

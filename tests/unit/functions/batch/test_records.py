@@ -118,9 +118,10 @@ def one(line: bytes, framing: Framing = "jsonl", **options: str) -> Record:
     [
         (b'{"text": "a", "id": "x"}\n', ("a", None, "x")),
         (b'{"text": " a ", "id": 7, "more": [1]}\r\n', (" a ", None, 7)),
-        (b'{"text": "a", "text_pair": "b", "id": true}', ("a", "b", None)),
+        (b'{"text": "a", "text_pair": "b", "id": ""}', ("a", "b", "")),
         ('{"text": "ü\\ud83d\\ude00"}'.encode(), ("ü😀", None, None)),
-        (b'{"text": "a", "text_pair": null, "id": [1]}', ("a", None, None)),
+        (b'{"text": "a", "text_pair": null, "id": null}', ("a", None, None)),
+        (b'{"text": "a", "id": -12345678901234567890123}', ("a", None, -12345678901234567890123)),
     ],
 )
 def test_good_json_lines(line: bytes, expected: tuple[str, str | None, str | int | None]) -> None:
@@ -184,6 +185,22 @@ def test_an_id_that_no_row_can_carry_fails_its_record_alone() -> None:
         record = one(line)
         assert record.id is None
         assert record.problem == Problem("invalid-text", "got a lone surrogate in id at character 1, expected Unicode")
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        *((number, "number that is not a plain integer") for number in ("1.5", "1.10", "1E2", "1e999", "NaN", "-0")),
+        ("true", "boolean"),
+        ("[1]", "array"),
+        ('{"a": 1}', "object"),
+    ],
+)
+def test_an_id_that_would_not_come_back_as_it_was_is_an_error(own: str, said: str) -> None:
+    """No id is lost or changed in silence: its record fails and says which ids are taken."""
+    record = one(f'{{"text": "a b", "id": {own}}}'.encode())
+    detail = f"got a JSON {said} in 'id', expected a string or an integer; write the id as a string"
+    assert (record.id, record.problem) == (None, Problem("wrong-type", detail))
 
 
 def test_the_offset_of_a_bad_byte_is_in_the_object() -> None:
