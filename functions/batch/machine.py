@@ -163,9 +163,20 @@ def end(job: Job, manifest_sha256: str, now_ms: int) -> Update:
     """Move FINALIZING or CANCELLING -> the end, after the manifest is in the store."""
     facts: dict[str, Value] = {"manifest_sha256": manifest_sha256}
     if outcome(job) == FAILED and not job.code:
-        detail = f"none of {job.records_failed} records could be answered; the errors are in the results"
-        facts |= {"code": "no-record-succeeded", "detail": detail}
+        facts |= _why_failed(job)
     return move(job, outcome(job), now_ms, **facts)
+
+
+def _why_failed(job: Job) -> dict[str, Value]:
+    if job.n_inputs:
+        detail = f"none of {job.records_failed} records could be answered; the errors are in the results"
+        return {"code": "no-record-succeeded", "detail": detail}
+    if job.source != "prefix":
+        detail = "got no file: what was uploaded was gone before it was read, expected one at least; make a new job"
+        return {"code": "no-object", "detail": detail}
+    place = keys.data_prefix(job.tenant) + job.names[0]
+    detail = f"got no object under {place}, expected one at least; put some there, or name another prefix, in a new job"
+    return {"code": "no-object", "detail": detail}
 
 
 def redrive(job: Job, now_ms: int) -> Update:

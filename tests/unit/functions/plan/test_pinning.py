@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from functions.batch import keys
 from functions.batch.ledger import all_inputs, load_plan
 from functions.plan.planner import MAX_RUNS
 from tests.unit.functions.batch.world import TENANT, World, texts
@@ -86,11 +87,14 @@ def test_too_many_objects_end_the_job_in_words() -> None:
 
 
 def test_a_prefix_without_objects_ends_at_once() -> None:
-    """There is nothing to answer, which is no success."""
+    """There is nothing to answer, which is no success; the job says where it looked, and what to do."""
     world = World()
     job = prefix_job(world, 0)
     world.run()
-    assert world.job(job).state == "FAILED"
+    ended = world.job(job)
+    assert (ended.state, ended.code) == ("FAILED", "no-object")
+    assert ended.detail.startswith(f"got no object under {keys.data_prefix(ended.tenant)}2026/, expected one at least;")
+    assert "name another prefix" in ended.detail
 
 
 @pytest.mark.parametrize("body", [{"prefix": "/a"}, {"prefix": "a\nb"}, {"prefix": "x" * 600}, {"prefix": 5}])
