@@ -14,7 +14,7 @@ import math
 import re
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -29,6 +29,7 @@ from shared.wording import expected, got, visible
 
 Auth = Literal["iam", "none"]
 Json = Callable[[object], str]
+Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
 
 MAX_ANSWER_BYTES = 5_000_000
 DEADLINE_MARGIN_S = 1.5
@@ -71,9 +72,10 @@ class Context(Protocol):
 class Resolver(APIGatewayRestResolver):
     """Powertools' REST resolver with our bodies, errors and log line. Make one with `make_resolver`."""
 
-    def __init__(self, function: str) -> None:
+    def __init__(self, function: str, routes: Routes | None = None) -> None:
         super().__init__(json_body_deserializer=_any_json, serializer=to_json, debug=False)
         self._function = function
+        self._routes = routes
         self._facts: dict[str, Any] = {}
         self._timings_s: dict[str, float] = {}
         self.exception_handler(Exception)(self._internal)
@@ -104,6 +106,13 @@ class Resolver(APIGatewayRestResolver):
     def json(self) -> dict[str, object]:
         """Return the body of the request in hand as a JSON object. Raises BadRequest, Unprocessable."""
         return json_object(self.current_event.body or "")
+
+    def refuse_other_methods(self) -> None:
+        """Raise MethodNotAllowed when the path of the request in hand is served, but not by its method."""
+        path, method = self.current_event.path, self.current_event.http_method
+        allow = sorted({served for served, rule in self._served() if rule.match(path)})
+        if allow and method not in allow:
+            raise MethodNotAllowed(f"got {method} on {visible(path)}, expected {' or '.join(allow)}", allow)
 
     def note(self, **facts: object) -> None:
         """Add fields to this request's log line (allow-listed by shared.log; never text)."""
@@ -166,17 +175,24 @@ class Resolver(APIGatewayRestResolver):
     def _unmatched(self, _: NotFoundError) -> Response[str]:
         self.note(route="unmatched")
         path, method = self.current_event.path, self.current_event.http_method
-        routes = [*self._static_routes, *self._dynamic_routes]
-        allow = sorted({route.method for route in routes if route.rule.match(path)})
-        if allow:
-            message = f"got {method} on {visible(path)}, expected {' or '.join(allow)}"
-            return self._known(MethodNotAllowed(message, allow))
+        try:
+            self.refuse_other_methods()
+        except MethodNotAllowed as error:
+            return self._known(error)
         return self._known(NotFound(f"no route {method} {visible(path)}", hint="see GET /v1/openapi.json"))
 
+    def _served(self) -> Iterable[tuple[str, re.Pattern[str]]]:
+        if self._routes is not None:
+            return ((method, self._compile_regex(path)) for method, path in self._routes())
+        return ((route.method, route.rule) for route in (*self._static_routes, *self._dynamic_routes))
 
-def make_resolver(function: str) -> Resolver:
-    """Make the resolver of one API function; `function` names it in the log."""
-    return Resolver(function)
+
+def make_resolver(function: str, routes: Routes | None = None) -> Resolver:
+    """Make the resolver of one API function; `function` names it in the log.
+
+    `routes` are those of the whole API, for the function that answers for what no other takes; else its own.
+    """
+    return Resolver(function, routes)
 
 
 def principal(event: Mapping[str, Any], auth: Auth) -> str:

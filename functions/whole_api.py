@@ -5,6 +5,7 @@ The one place that reads the tables of several doors. Must not answer requests.
 
 import json
 import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any
 
@@ -36,12 +37,18 @@ JOBS = (
     Operation("GET", "/v1/recipes", "Recipes", query=PAGED),
     Operation("DELETE", "/v1/recipes/<name>", "Remove a recipe"),
 )
+OPERATIONS = (*infer.OPERATIONS, *JOBS)
 
 
 @cache
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of every route."""
-    return page((*infer.OPERATIONS, *JOBS))
+    return page(OPERATIONS)
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Yield method and path of every route."""
+    return ((operation.method, operation.path) for operation in OPERATIONS)
 
 
 if __name__ == "__main__":  # python -m functions.whole_api > docs/openapi.json

@@ -6,7 +6,7 @@ Must not know the environment, files or how the model server is reached.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from functions.infer.answers import model_json, models_json, result_json, timing
 from functions.infer.tokens import detokenize_json, tokenize_json
 from functions.pipeline.journey import Journey
 from functions.pipeline.schema import parse_request
+from functions.pipeline.schemas import TASKS
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unavailable
 from shared.messages import InferCall, Inferred, Result
@@ -43,7 +44,7 @@ def make_api(
     journey: Journey, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
 ) -> Resolver:
     """Put the routes on a resolver. `clock` is the one of the journey's deadlines."""
-    api = make_resolver("infer")
+    api = make_resolver("infer", _whole_api)
     journey = replace(journey, speed=replica.tokens_per_s)
     _add_tasks(api, journey, replica, auth, clock)
     _add_models(api, journey, auth)
@@ -64,6 +65,8 @@ def _add_tasks(api: Resolver, journey: Journey, replica: Replica, auth: Auth, cl
     @api.post("/v1/<task>")
     def answer(task: str) -> object:
         tenant = _tenant(api, auth)
+        if task not in TASKS:  # `models`, which is no task but may be read
+            api.refuse_other_methods()
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
         api.note(task=task, n_rows=len(request.inputs))
@@ -121,6 +124,13 @@ def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
 
         _tenant(api, auth)
         return api.ok(document())
+
+
+def _whole_api() -> Iterable[tuple[str, str]]:
+    """Return all routes, those of the jobs API too: the gateway sends here what no route of another function takes."""
+    from functions.whole_api import routes  # noqa: PLC0415 - only a refusal needs it, and init is paid for
+
+    return routes()
 
 
 def _tenant(api: Resolver, auth: Auth) -> str:

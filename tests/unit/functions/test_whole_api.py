@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from functions.edge import Resolver
 from functions.jobs.api import make_api as make_jobs
 from functions.pipeline.schemas import TASKS
@@ -39,6 +41,33 @@ def test_every_route_is_on_the_page_and_every_entry_is_a_route() -> None:
         for method in operations
     }
     assert said == (served - {("POST", "/v1/<task>")}) | tasks
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/v1/jobs", "GET, POST"),
+        ("PUT", "/v1/recipes", "GET, POST"),
+        ("PATCH", f"/v1/jobs/{'0' * 32}", "DELETE, GET"),
+        ("PUT", "/v1/recipes/mine", "DELETE"),
+        ("PUT", "/v1/models", "GET"),
+        ("POST", "/v1/models", "GET"),
+        ("POST", "/v1/health", "GET"),
+        ("DELETE", "/v1/openapi.json", "GET"),
+        ("GET", "/v1/text-classification", "POST"),
+    ],
+)
+def test_a_method_that_a_path_lacks_is_a_405_that_names_those_it_has(method: str, path: str, allow: str) -> None:
+    """The function that gets what no other takes knows the routes of the whole API, and that no path is each task's."""
+    status, problem, headers = ask(make(), request(method, path))
+    assert (status, headers["allow"]) == (405, allow)
+    assert problem["detail"] == f"got {method} on {path}, expected {allow.replace(', ', ' or ')}"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_a_path_that_nobody_serves_is_a_404_by_every_method(method: str) -> None:
+    """A name that is no task's is not answered as if another method would find it."""
+    assert ask(make(), request(method, "/v1/nope", "{}"))[0] == 404
 
 
 def _routes(api: Resolver) -> set[tuple[str, str]]:
