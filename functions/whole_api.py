@@ -19,7 +19,7 @@ PAGED = {
     "page_size": Annotated[int | None, Query(ge=1, le=MAX_PAGE)],
     "cursor": Annotated[str | None, Query(description="the `next` of an earlier page")],
 }
-IDEMPOTENT = {"idempotency_key": Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]}
+IDEMPOTENT = {"idempotency_key": Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]}
 
 JOBS = (
     Operation(

@@ -135,9 +135,11 @@ def request_sha256(spec: Spec, names: tuple[str, ...]) -> str:
 
 
 def idempotency_token(headers: Mapping[str, str]) -> str:
-    """Return the Idempotency-Key, or "". Raises Unprocessable when it is malformed."""
-    token = next((value for name, value in headers.items() if name.lower() == "idempotency-key"), "")
-    if token and not _TOKEN.fullmatch(token):
+    """Return the Idempotency-Key, or "" when there is none. Raises Unprocessable when it is malformed, or empty."""
+    token = next((value for name, value in headers.items() if name.lower() == "idempotency-key"), None)
+    if token is None:
+        return ""
+    if not _TOKEN.fullmatch(token):
         raise Unprocessable(
             f"got an Idempotency-Key of {count(len(token), 'character')}, expected 1 to 255 visible ASCII ones"
         )
