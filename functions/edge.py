@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from functions.bodies import body_text, json_object, parse_json
 from shared.errors import BadRequest, Forbidden, GlossaError, NotFound, TooLarge, Unprocessable
 from shared.log import log_event
-from shared.wording import expected, got, visible
+from shared.wording import expected, got, shown, visible
 
 Auth = Literal["iam", "none"]
 Json = Callable[[object], str]
@@ -106,6 +106,19 @@ class Resolver(APIGatewayRestResolver):
     def json(self) -> dict[str, object]:
         """Return the body of the request in hand as a JSON object. Raises BadRequest, Unprocessable."""
         return json_object(self.current_event.body or "")
+
+    def query(self, *known: str) -> dict[str, str]:
+        """Return the query parameters of the request in hand. Raises Unprocessable for one that is not `known`.
+
+        Those that carry a signature (`X-Amz-…`) are the gateway's.
+        """
+        given = dict(self.current_event.query_string_parameters or {})
+        query = {name: value for name, value in given.items() if not name.lower().startswith("x-amz-")}
+        if unknown := sorted(set(query) - set(known)):
+            raise Unprocessable(
+                f"got the query parameter {shown(unknown[0])}, expected {' or '.join(known) or 'none here'}"
+            )
+        return query
 
     def refuse_other_methods(self) -> None:
         """Raise MethodNotAllowed when the path of the request in hand is served, but not by its method."""

@@ -136,6 +136,7 @@ def _whole_api() -> Iterable[tuple[str, str]]:
 def _tenant(api: Resolver, auth: Auth) -> str:
     tenant = principal(api.current_event.raw_event, auth)
     api.note(tenant_hash=tenant_hash(tenant))
+    api.query()  # no route here reads any: one that is sent is a mistake
     return tenant
 
 

@@ -10,7 +10,7 @@ from functions.batch.doors import Doors
 from functions.batch.redriving import redrive
 from functions.batch.webhooks import Reach
 from functions.edge import Auth, Resolver, make_resolver, principal, tenant_hash
-from functions.jobs.bodies import JobBody, RecipeBody, RedriveBody, idempotency_token, page_size
+from functions.jobs.bodies import PAGED, JobBody, RecipeBody, RedriveBody, idempotency_token, page_size
 from functions.jobs.errors import errors_json
 from functions.jobs.recipes import Recipes
 from functions.jobs.results import results_json
@@ -41,7 +41,7 @@ def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth, reach: Re
 
     @api.get("/v1/jobs")
     def page() -> object:
-        tenant, query = _tenant(api, auth), _query(api)
+        tenant, query = _paged(api, auth)
         return api.ok(jobs.page(tenant, query, page_size(query)))
 
 
@@ -78,12 +78,12 @@ def _add_job(api: Resolver, jobs: Jobs, auth: Auth) -> None:
 
     @api.get("/v1/jobs/<job>/errors")
     def errors(job: str) -> object:
-        tenant, query = _tenant(api, auth), _query(api)
+        tenant, query = _paged(api, auth)
         return api.ok(errors_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
 
     @api.get("/v1/jobs/<job>/results")
     def results(job: str) -> object:
-        tenant, query = _tenant(api, auth), _query(api)
+        tenant, query = _paged(api, auth)
         return api.ok(results_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
 
 
@@ -97,7 +97,7 @@ def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) 
 
     @api.get("/v1/recipes")
     def page() -> object:
-        tenant, query = _tenant(api, auth), _query(api)
+        tenant, query = _paged(api, auth)
         return api.ok(recipes.page(tenant, query, page_size(query)))
 
     @api.delete("/v1/recipes/<name>")
@@ -107,10 +107,18 @@ def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) 
 
 
 def _tenant(api: Resolver, auth: Auth) -> str:
-    tenant = principal(api.current_event.raw_event, auth)
-    api.note(tenant_hash=tenant_hash(tenant))
+    """Return who asks, on a route that reads nothing of the query."""
+    tenant = _principal(api, auth)
+    api.query()
     return tenant
 
 
-def _query(api: Resolver) -> dict[str, str]:
-    return dict(api.current_event.query_string_parameters or {})
+def _paged(api: Resolver, auth: Auth) -> tuple[str, dict[str, str]]:
+    """Return who asks, and for which page."""
+    return _principal(api, auth), api.query(*PAGED)
+
+
+def _principal(api: Resolver, auth: Auth) -> str:
+    tenant = principal(api.current_event.raw_event, auth)
+    api.note(tenant_hash=tenant_hash(tenant))
+    return tenant

@@ -28,6 +28,7 @@ from shared.wording import count
 MAX_FILES = 100
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
+PAGED = ("page_size", "cursor")  # the query parameters of every route that answers in pages
 _SECRET = re.compile(r"[\x21-\x7e]{16,256}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]

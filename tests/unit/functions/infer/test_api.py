@@ -254,6 +254,14 @@ def test_models_are_listed() -> None:
     assert "nowhere" not in json.dumps(body)
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/text-classification"), ("GET", "/v1/models")])
+def test_a_query_that_nobody_reads_is_refused(method: str, path: str) -> None:
+    """What a caller asks for in the query is not passed over in silence."""
+    raw = request(method, path, '{"inputs": "a"}', queryStringParameters={"top_k": "2"})
+    status, problem, _ = ask(make(), raw)
+    assert (status, problem["detail"]) == (422, "got the query parameter 'top_k', expected none here")
+
+
 def test_one_model() -> None:
     """A model has its own address; an unknown one is a 404 that names the models."""
     assert ask(make(), request("GET", "/v1/models/plain"))[1]["name"] == "plain"

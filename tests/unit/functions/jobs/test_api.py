@@ -257,6 +257,20 @@ def test_bad_pages_are_refused(world: World, query: dict[str, str], path: str) -
     assert world.ask("GET", path, queryStringParameters=query)[0] == 422
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs", "/v1/recipes", f"/v1/jobs/{'0' * 32}/results", f"/v1/jobs/{'0' * 32}/errors"]
+)
+def test_a_page_is_asked_for_by_two_names_and_no_other(world: World, path: str) -> None:
+    """A parameter that would be ignored is refused, with those that are known."""
+    status, problem = world.ask("GET", path, queryStringParameters={"page_size": "2", "limit": "2"})
+    assert (status, problem["detail"]) == (422, "got the query parameter 'limit', expected page_size or cursor")
+
+
+def test_a_signature_in_the_query_is_the_gateways(world: World) -> None:
+    """A request may be signed there, and is answered as if it were signed in a header."""
+    assert world.ask("GET", "/v1/jobs", queryStringParameters={"X-Amz-Signature": "ab"})[0] == 200
+
+
 @given(st.from_regex(r"[0-9]{14}/[0-9a-f]{32}", fullmatch=True), st.text(max_size=20))
 def test_cursors_lead_back_and_nothing_else_does(sort_key: str, other: str) -> None:
     """A cursor is read back; any other text is refused or is such a key."""
