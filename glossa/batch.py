@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from functions.batch.keys import name_of
 from glossa.batch_client import BatchClient
 from glossa.progress import watch
 from shared.errors import Unprocessable
 from shared.settings import Settings, read_settings
+from shared.wording import count, visible
 
 HELD_BYTES = 8 << 20  # of a part in memory, while its digest is not checked
+SHOWN_FILES = 10  # of those that could not be read
 DONE, SOME_FAILED = 0, 1
 MIN_SECRET_CHARS = 16
 
@@ -72,12 +75,14 @@ def results(asked: argparse.Namespace, client: BatchClient) -> int:
         if asked.errors:
             for row in client.pages(f"{path}/errors", "errors"):
                 out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            _say_unreadable(client, asked.job)
             return DONE
         first = True
         for part in client.pages(f"{path}/results", "parts"):
             for chunk in _checked(client, part, header=first or not part["key"].endswith(".csv")):
                 out.write(chunk)
             first = False
+    _say_unreadable(client, asked.job)
     return DONE
 
 
@@ -140,9 +145,23 @@ def _webhook(url: str) -> dict[str, str]:
 
 def _watched(client: BatchClient, job: str) -> int:
     shown: Mapping[str, Any] = watch(lambda: client.status(job), sys.stderr, time.sleep)
-    if "error" in shown:
+    if not (shown["counts"]["unreadable_inputs"] and _say_unreadable(client, job)) and "error" in shown:
         print(f"glossa: {shown['error']['detail']}", file=sys.stderr)
     return DONE if shown["state"] == "SUCCEEDED" else SOME_FAILED
+
+
+def _say_unreadable(client: BatchClient, job: str) -> bool:
+    """Name the files of an ended job that could not be read, and why, beside the rows; whether there are any."""
+    page = client.call("GET", f"/v1/jobs/{job}/results", query={"page_size": "1"})
+    if not page["counts"]["unreadable_inputs"] or page["manifest"] is None:
+        return False
+    inputs = json.loads(b"".join(client.download(page["manifest"])))["inputs"]
+    found = [(name_of(each["key"]), each["error"]["detail"]) for each in inputs if "error" in each]
+    for name, detail in found[:SHOWN_FILES]:
+        print(f"glossa: {visible(name)}: {detail}", file=sys.stderr)
+    if (more := len(found) - SHOWN_FILES) > 0:
+        print(f"glossa: and {count(more, 'more file')} that could not be read; see the job's manifest", file=sys.stderr)
+    return bool(found)
 
 
 def _checked(client: BatchClient, part: Mapping[str, Any], *, header: bool) -> Iterator[bytes]:

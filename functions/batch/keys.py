@@ -63,6 +63,12 @@ def parse_object_key(key: str) -> Inbox | Upload | None:
     return None
 
 
+def name_of(key: str) -> str:
+    """Return what the owner of an object calls it: its key without the room that it lies in."""
+    place = parse_object_key(key)
+    return place.name if place else key.partition("/data/")[2] or key
+
+
 def check_name(name: str) -> str:
     """Return an upload's file name as it is. Raises Unprocessable when it cannot be part of a key."""
     if not name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:

@@ -32,6 +32,7 @@ from shared.catalog import Catalog
 from shared.errors import GlossaError
 from shared.log import log_event
 from shared.messages import TextInput, TextRequest
+from shared.wording import visible
 
 STEP_SHARDS = 20
 MARGIN_S = 30.0
@@ -224,7 +225,7 @@ class Planner:
         log_event("input-problem", level="warning", function="plan", job_id=job.job, code=problem.code)
         after = replace(plan, input=plan.input + 1, offset=0, line=0, n_problems=plan.n_problems + 1, unsent=())
         if not plan.code:
-            after = replace(after, code=problem.code, detail=problem.detail)
+            after = replace(after, code=problem.code, detail=f"{visible(keys.name_of(source.key))}: {problem.detail}")
         return self._write(job, plan, after, (), replace(source, code=problem.code, detail=problem.detail))
 
     def _without_inputs(self, job: Job, plan: Plan, problem: Problem) -> Plan:

@@ -169,6 +169,22 @@ def test_a_prefix(web: MemoryWeb, capsys: pytest.CaptureFixture[str]) -> None:
     assert texts(web.world.rows(job)) == ["text"]
 
 
+def test_files_that_could_not_be_read_are_named(web: MemoryWeb, capsys: pytest.CaptureFixture[str]) -> None:
+    """Watching, rows and error rows name the first ten with their reason, and say how many more there are."""
+    for i in range(12):
+        web.world.objects.put("input", f"t/local/data/x/{i:02}.csv", b"")
+    web.world.objects.put("input", "t/local/data/x/a.txt", b"text")
+    assert run(web, "submit", *TASK, "--prefix", "x/", "--watch") == 1
+    watched = capsys.readouterr()
+    job = watched.out.split()[-1]
+    said = [line for line in watched.err.splitlines() if line.startswith("glossa: ")]
+    assert [line.partition(": got ")[0] for line in said[:10]] == [f"glossa: x/{i:02}.csv" for i in range(10)]
+    assert said[10:] == ["glossa: and 2 more files that could not be read; see the job's manifest"]
+    for more in (["--errors"], []):
+        assert run(web, "results", job, *more) == 0
+        assert capsys.readouterr().err.splitlines() == said
+
+
 def test_cancel_redrive_and_delete(web: MemoryWeb, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each says what the job became; watching one that failed in part is exit code 1."""
     (tmp_path / "in.jsonl").write_text('{"text": "good"}\n{"text": "bad"}\n', encoding="utf-8")

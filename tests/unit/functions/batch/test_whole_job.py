@@ -128,14 +128,14 @@ def test_a_bad_record_fails_alone() -> None:
     ],
 )
 def test_an_object_that_cannot_be_read_fails_its_job_in_words(name: str, data: bytes, code: str) -> None:
-    """Empty, binary, broken and foreign objects end FAILED with the reason, and with a manifest; nothing hangs."""
+    """Empty, binary, broken and foreign objects end FAILED with name and reason, and with a manifest; nothing hangs."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop(name, data)
     world.run(copies=2)
     status, body = world.ask("GET", f"/v1/jobs/{job}")
     assert (status, body["state"], body["error"]["code"]) == (200, machine.FAILED, code)
-    assert body["error"]["detail"].startswith("got ")
+    assert body["error"]["detail"].startswith(f"{name}: got ")
     assert world.manifest(job)["inputs"][0]["error"]["code"] == code
     assert world.ask("GET", f"/v1/jobs/{job}/results")[1]["parts"] == []
 
