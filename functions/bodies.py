@@ -1,6 +1,6 @@
 """Request body -> JSON object, refusing what cannot be read safely before anything is built on it.
 
-Knows one event field pair (`body`, `isBase64Encoded`) and JSON. Must not know routes or tasks.
+Knows three event fields (`body`, `isBase64Encoded`, `headers`) and JSON. Must not know routes or tasks.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NoReturn
 
-from shared.errors import BadRequest, TooLarge, Unprocessable
+from shared.errors import BadRequest, TooLarge, Unprocessable, UnsupportedMedia
+from shared.wording import shown
 
 MAX_BODY_BYTES = 4 * 2**20
 MAX_JSON_DEPTH = 32
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN_CHARS = 40
+_JSON_TYPE = re.compile(r"(?:application|text)/(?:[!-~]+\+)?json")
+_CURLS_OWN = "application/x-www-form-urlencoded"  # what curl says of every body, unless it is told better
+_UTF8 = {"utf-8", "utf8", "us-ascii", "ascii"}
 
 
 def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> str:
@@ -40,6 +44,27 @@ def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> s
     except UnicodeEncodeError as error:
         raise BadRequest(f"got a body that is not UTF-8 at character {error.start}, expected UTF-8") from None
     return body
+
+
+def refuse_foreign(event: Mapping[str, object]) -> None:
+    """Raise UnsupportedMedia when a proxy event's headers say that its body, if it has one, is not plain UTF-8 JSON."""
+    if not event.get("body"):
+        return
+    encoding = _header(event, "content-encoding")
+    if encoding.lower() not in {"", "identity"}:
+        raise UnsupportedMedia(f"got content-encoding {shown(encoding)}, expected none: send the body uncompressed")
+    kind, *parameters = (part.strip() for part in _header(event, "content-type").lower().split(";"))
+    if kind and kind != _CURLS_OWN and not _JSON_TYPE.fullmatch(kind):
+        raise UnsupportedMedia(f"got content-type {shown(kind)}, expected application/json: send a JSON object")
+    for name, _, value in (parameter.partition("=") for parameter in parameters):
+        if name.strip() == "charset" and (charset := value.strip(' "')) not in _UTF8:
+            raise UnsupportedMedia(f"got charset {shown(charset)}, expected utf-8: send the body in UTF-8")
+
+
+def _header(event: Mapping[str, object], name: str) -> str:
+    headers = event.get("headers")
+    known = headers if isinstance(headers, Mapping) else {}
+    return next((str(value).strip() for key, value in known.items() if str(key).lower() == name), "")
 
 
 def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:

@@ -22,8 +22,8 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
 from pydantic import ValidationError
 
-from functions.bodies import body_text, json_object, parse_json
-from shared.errors import BadRequest, Forbidden, GlossaError, NotFound, TooLarge, Unprocessable
+from functions.bodies import body_text, json_object, parse_json, refuse_foreign
+from shared.errors import BadRequest, Forbidden, GlossaError, NotFound, TooLarge, Unprocessable, UnsupportedMedia
 from shared.log import log_event
 from shared.wording import expected, got, shown, visible
 
@@ -91,6 +91,7 @@ class Resolver(APIGatewayRestResolver):
         self._facts, self._timings_s = {}, {}
         try:
             self._facts["request_id"] = request_id(event, context)
+            refuse_foreign(event)
             text = body_text(event)
             answer = super().resolve({**event, "body": text, "isBase64Encoded": False}, context)
         except Exception as error:  # noqa: BLE001 - the last door: a traceback in the log could hold a caller's text
@@ -183,7 +184,7 @@ class Resolver(APIGatewayRestResolver):
         return self._known(kinds.get(error.status_code, BadRequest)(str(error.msg)))
 
     def _foreign_type(self, _: RequestUnsupportedContentType) -> Response[str]:
-        return self._known(BadRequest("got a body of another type, expected application/json"))
+        return self._known(UnsupportedMedia("got a body of another type, expected application/json"))
 
     def _unmatched(self, _: NotFoundError) -> Response[str]:
         self.note(route="unmatched")

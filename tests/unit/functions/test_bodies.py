@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.bodies import MAX_BODY_BYTES, MAX_JSON_DEPTH, body_text, json_object, parse_json
-from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
+from functions.bodies import MAX_BODY_BYTES, MAX_JSON_DEPTH, body_text, json_object, parse_json, refuse_foreign
+from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable, UnsupportedMedia
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -41,6 +41,35 @@ def test_cap_counts_bytes_not_characters() -> None:
     """A text of two-byte letters reaches the cap at half its length."""
     with pytest.raises(TooLarge):
         body_text({"body": "é" * (MAX_BODY_BYTES // 2 + 1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("content-encoding", "gzip", "got content-encoding 'gzip', expected none: send the body uncompressed"),
+        ("Content-Type", "text/plain;charset=UTF-8", "got content-type 'text/plain', expected application/json"),
+        ("content-type", "application/xml", "got content-type 'application/xml', expected application/json"),
+        ("content-type", "multipart/form-data; boundary=x", "got content-type 'multipart/form-data', expected appl"),
+        ("content-type", "application/x-ndjson", "got content-type 'application/x-ndjson', expected application/json"),
+        ("content-type", 'application/json; charset="latin1"', "got charset 'latin1', expected utf-8"),
+    ],
+)
+def test_a_body_that_is_no_plain_json_by_its_headers_is_refused_by_them(name: str, value: str, said: str) -> None:
+    """The header is named, not the first byte that does not fit; without a body nothing is said of it."""
+    with pytest.raises(UnsupportedMedia, match=said):
+        refuse_foreign({"body": "{}", "headers": {name: value}})
+    refuse_foreign({"body": None, "headers": {name: value}})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "application/json", "Application/JSON; Charset=UTF-8", "application/vnd.x+json", "text/json",
+     "application/x-www-form-urlencoded"],
+)  # fmt: skip
+def test_json_is_taken_under_its_names_and_under_curls_own(value: str) -> None:
+    """Curl calls every body a form, and a client may call it nothing at all."""
+    refuse_foreign({"body": "{}", "headers": {"content-type": value, "Content-Encoding": "identity"}})
+    refuse_foreign({"body": "{}", "headers": None})
 
 
 @pytest.mark.parametrize("event", [{}, {"body": None}, {"body": ""}])

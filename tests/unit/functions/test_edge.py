@@ -158,6 +158,14 @@ def test_errors_of_the_resolver_library_are_problems_too(route: str, status: int
     assert _answer(request("POST", f"/v1/service/{route}", "{}"))[1]["status"] == status
 
 
+def test_a_packed_body_is_a_415_that_names_the_encoding() -> None:
+    """What the header says is told before the bytes are found to be no text."""
+    packed = {"isBase64Encoded": True, "headers": {"Content-Encoding": "gzip"}}
+    status, problem, _ = _answer(request("POST", "/v1/echo", "H4sI", **packed))
+    assert (status, problem["code"]) == (415, "unsupported-media")
+    assert "'gzip'" in problem["detail"]
+
+
 def test_an_answer_no_function_can_return_points_to_a_job() -> None:
     """Over 5 MB the answer is a 413 that names the batch route."""
     status, problem, _ = _answer(request("GET", "/v1/large"))
