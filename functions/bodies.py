@@ -79,7 +79,9 @@ def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:
     except RecursionError:
         raise BadRequest(f"got JSON nested too deep to read, expected at most {max_depth} levels") from None
     except json.JSONDecodeError as error:
-        raise BadRequest(f"got a body that is not JSON: {error.msg} at character {error.pos}") from None
+        said = error.msg.removesuffix(" starting at").removesuffix(" at").strip(": ").lower()
+        detail = f"got a body that is not JSON at character {error.pos} ({said}), expected one whole JSON value"
+        raise BadRequest(detail) from None
     except ValueError:  # an integer of thousands of digits
         raise BadRequest("got a number of too many digits, expected at most 4300") from None
     _refuse_deep(value, max_depth)

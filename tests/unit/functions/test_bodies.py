@@ -111,6 +111,11 @@ def test_unreadable_body_is_bad_request(event: dict[str, object], message: str) 
         ('{"a": 1e999}', "got 1e999"),
         ('{"a": ' + "9" * 5000 + "}", "too many digits"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "'c' twice"),
+        (
+            '{"inputs": "a',
+            r"^got a body that is not JSON at character 11 \(unterminated string\), expected one whole JSON",
+        ),
+        ('{"a": 1}}', r"at character 8 \(extra data\), expected one whole JSON value$"),
         ("[" * 200_000, "nested too deep"),
         ('{"a":' * 200_000, "nested too deep"),
     ],
