@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
 
 from functions.pipeline.schemas.parameters import MAX_STRING_CHARS, Cut, Cutting, Fields, Reading
 from shared.catalog import Head
@@ -16,11 +16,33 @@ def _split(value: object) -> object:
     return [label.strip() for label in value.split(",") if label.strip()] if isinstance(value, str) else value
 
 
-Label = Annotated[str, StringConstraints(max_length=MAX_STRING_CHARS, pattern=r"\S")]
+def _template(value: str) -> str:
+    if (value.count("{"), value.count("{}"), value.count("}")) != (1, 1, 1):
+        raise ValueError("a template with exactly one {}, in which each label is put, and no other brace")
+    return value
+
+
+def _label(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a label of at least one character that is not white space")
+    return value
+
+
+Label = Annotated[
+    str,
+    StringConstraints(max_length=MAX_STRING_CHARS),
+    AfterValidator(_label),
+    WithJsonSchema({"type": "string", "maxLength": MAX_STRING_CHARS, "pattern": r"\S"}),
+]
 Labels = Annotated[
     tuple[Label, ...], Strict(strict=False), BeforeValidator(_split), Field(min_length=1, max_length=256)
 ]
-Template = Annotated[str, StringConstraints(max_length=MAX_STRING_CHARS, pattern=r"^[^{}]*\{\}[^{}]*$")]
+Template = Annotated[
+    str,
+    StringConstraints(max_length=MAX_STRING_CHARS),
+    AfterValidator(_template),
+    WithJsonSchema({"type": "string", "maxLength": MAX_STRING_CHARS, "pattern": r"^[^{}]*\{\}[^{}]*$"}),
+]
 
 
 class Parameters(Cutting):

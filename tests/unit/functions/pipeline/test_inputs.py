@@ -122,12 +122,16 @@ RANGES = [
     (
         "zero-shot-classification",
         {"candidate_labels": ["a", " "]},
-        "candidate_labels.1: got ' ', expected match pattern",
+        "candidate_labels.1: got ' ', expected a label of at least one character that is not white space",
     ),
     ("zero-shot-classification", {"candidate_labels": [3]}, "candidate_labels.0: got 3, expected a string"),
     ("zero-shot-classification", {"candidate_labels": ["a"] * 257}, "at most 256 items"),
     ("zero-shot-classification", {"candidate_labels": "a", "hypothesis_template": "b"}, "hypothesis_template: got 'b'"),
-    ("zero-shot-classification", {"candidate_labels": "a", "hypothesis_template": "{}{}"}, "hypothesis_template: got"),
+    (
+        "zero-shot-classification",
+        {"candidate_labels": "a", "hypothesis_template": "{}{}"},
+        "expected a template with exactly one {}",
+    ),
     ("zero-shot-classification", {"candidate_labels": "a", "hypothesis_template": "{0}"}, "hypothesis_template: got"),
     (
         "zero-shot-classification",
