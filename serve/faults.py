@@ -114,7 +114,9 @@ def _sight_fault(row: Row, bounds: Bounds) -> GlossaError | None:
     """Check what a row asks to see of the layers."""
     n_states = bounds.n_layers + 1
     if wrong := [layer for layer in row.layers if not -n_states <= layer < n_states]:
-        return Unprocessable(f"got layer {wrong[0]}, expected {-n_states} <= layer <= {bounds.n_layers}")
+        return Unprocessable(
+            f"parameters.layers: got layer {wrong[0]}, expected {-n_states} <= layer <= {bounds.n_layers}"
+        )
     n_bytes = bounds.attention_bytes(row.n_tokens) if row.attentions else 0
     if n_bytes > MAX_SEEN_BYTES:
         return Unprocessable(

@@ -112,7 +112,11 @@ def test_faults_are_found_row_by_row(model: Model) -> None:
         (row_of([5], "entities", target_ids=(5,)), Unprocessable, "got target_ids, a parameter of fill-mask"),
         (row_of([5], "embed", positions=(0,)), Unprocessable, "got positions, a parameter of fill-mask, head embed"),
         (row_of([5], "topic", sampling=Sampling()), Unprocessable, "got parameters of text-generation"),
-        (row_of([5], "embed", layers=(0, 3)), Unprocessable, "got layer 3, expected -3 <= layer <= 2"),
+        (
+            row_of([5], "embed", layers=(0, 3)),
+            Unprocessable,
+            "parameters.layers: got layer 3, expected -3 <= layer <= 2",
+        ),
         (row_of([5], "embed", layers=(-4,)), Unprocessable, "got layer -4, expected -3 <= layer <= 2"),
         (row_of([5], "embed", layers=(-3, 2), attentions=True, pooling="max"), None, ""),
     ]
