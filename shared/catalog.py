@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import NotFound, Unprocessable
+from shared.wording import shown
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it
@@ -183,8 +184,10 @@ class Catalog(_Frozen):
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
-    """Split `model[:head]`; the head is None when absent or empty."""
-    name, _, head = reference.partition(":")
+    """Split `model[:head]`; the head is None when absent. Raises Unprocessable when nothing is behind the colon."""
+    name, colon, head = reference.partition(":")
+    if colon and not head:
+        raise Unprocessable(f'model: got {shown(reference)}, expected "model" or "model:head"; leave out the colon')
     return name, head or None
 
 

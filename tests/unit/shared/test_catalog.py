@@ -118,11 +118,17 @@ def test_what_a_model_cannot_do_is_said() -> None:
 
 
 @quick
-@given(st.text(alphabet="abc.-", max_size=5), st.text(max_size=5))
+@given(st.text(alphabet="abc.-", max_size=5), st.text(min_size=1, max_size=5))
 def test_a_reference_is_name_and_head(name: str, head: str) -> None:
-    """`model:head` splits at the first colon; nothing behind it is no head."""
-    assert split_reference(f"{name}:{head}") == (name, head or None)
+    """`model:head` splits at the first colon; without one there is no head."""
+    assert split_reference(f"{name}:{head}") == (name, head)
     assert split_reference(name) == (name, None)
+
+
+def test_a_colon_asks_for_a_head() -> None:
+    """An empty one is refused, and not taken for the default head."""
+    with pytest.raises(Unprocessable, match="got 'mini:', expected"):
+        split_reference("mini:")
 
 
 @pytest.mark.parametrize(("said", "ids"), [("", set()), ("eos_id = 2", {2}), ("eos_id = [2, 9]", {2, 9})])
