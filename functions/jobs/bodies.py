@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from functions.batch.formats import FormatOptions, ObjectProblem, format_of
 from functions.batch.items import Spec
@@ -20,6 +20,7 @@ from functions.batch.keys import check_name, check_prefix, check_recipe
 from functions.batch.webhooks import Reach, Webhook, check_url
 from functions.pipeline.route import route
 from functions.pipeline.schema import parse_parameters
+from functions.pipeline.schemas import TASKS
 from shared.catalog import Catalog
 from shared.errors import Unprocessable
 from shared.messages import TextInput, TextRequest
@@ -57,6 +58,13 @@ class SpecBody(_Strict):
     parameters: dict[str, Any] | None = None
     format: FormatBody = FormatBody()
     output: Literal["jsonl", "csv", "jsonl.gz"] = "jsonl"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_task(cls, body: object) -> object:
+        if isinstance(body, dict) and "task" not in body:
+            raise Unprocessable(f"task: got nothing, expected one of {', '.join(TASKS)}")
+        return body
 
     def spec(self, catalog: Catalog) -> Spec:
         """Return the validated spec, all defaults written out. Raises NotFound, Unprocessable."""

@@ -120,6 +120,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"model": "mini:nosuch"}, 404, "topic"),
     ({"model": "mini:embed"}, 422, "feature-extraction"),
     ({"model": ""}, 422, "model"),
+    ({"model": "mini:"}, 422, "'mini:', expected"),
     ({"parameters": {"top_k": 0}}, 422, "top_k"),
     ({"parameters": {"nosuch": 1}}, 422, "nosuch"),
     ({"parameters": []}, 422, "parameters"),
@@ -143,6 +144,12 @@ def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any],
     assert (got, problem["status"]) == (status, status)
     assert word in problem["detail"]
     assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
+
+
+def test_a_body_without_a_task_is_told_the_tasks(world: World) -> None:
+    """What is missing is said with what it may be."""
+    status, problem = world.ask("POST", "/v1/jobs", {"files": ["a.txt"]})
+    assert (status, "task: got nothing, expected one of feature-extraction, " in problem["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "ü", "x" * 256])
