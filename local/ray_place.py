@@ -52,7 +52,7 @@ QUIET = {
 
 # Ray's file is written for any address; these lines keep it on the loopback address, let HAProxy's own 502, 503 and 504
 # stand, which Ray would rewrite to 500, and keep requests that do not come to their end from the replicas: heads, and
-# bodies up to HAProxy's buffer of 16 KiB, are handed on when they are whole.
+# bodies that HAProxy's buffer holds beside them (about 15 KiB), are handed on when they are whole.
 HAPROXY_WRAPPER = """#!/bin/sh
 last=
 for word; do
@@ -60,13 +60,14 @@ for word; do
     sed -i -e 's/^\\( *bind \\)\\**:/\\1127.0.0.1:/' -e '/^ *errorfile 50[234] /d' \\
       -e '/^ *timeout http-/d' -e '/^ *option http-buffer-request/d' \\
       -e 's/^\\( *\\)timeout client .*/&\\n\\1{patience}/' "$word" || exit 1
+    grep -q 'timeout http-request' "$word" || exit 1
   fi
   last=$word
 done
 exec '{binary}' "$@"
 """
 SILENT_S = 30  # a client that sends nothing more of a body, or reads nothing of its answer, is let go
-WHOLE_S, KEPT_S = 10, 3600  # until a request's head, or its small body, is whole; between two requests
+WHOLE_S, KEPT_S = 10, 90  # until a request's head, or its small body, is whole; between two requests
 PATIENCE = f"timeout http-request {WHOLE_S}s\\n\\1timeout http-keep-alive {KEPT_S}s\\n\\1option http-buffer-request"
 
 

@@ -15,67 +15,45 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from serve.bf16_kernels import check_states, kernels_here
+from serve.bf16_kernels import kernels_here
 from serve.cores import team_address
-from serve.cpu_products import ADDED, PANEL, PLAIN, STEPS
-from serve.dense import Activate, Fused
+from serve.cpu_products import PANEL, PanelLinear, check_weight
 from serve.int8 import ZERO_POINT, Int8Linear, in_levels
 
 INPUTS = 32  # they are a multiple of it
+MOST_INPUTS = 2**17  # whose whole sums are below 2^31
 GROUP = 4  # levels that are multiplied at a time
 SCALE_BYTES = 4
 
 MultiplyBytes = Callable[..., None]
 
 
-class KernelBytes(Fused):
-    """A Linear whose weight lies in panels of bytes; it keeps no other copy. bfloat16 states, CPU, no gradients."""
-
-    any_tokens = True
+class KernelBytes(PanelLinear):
+    """One in bytes."""
 
     def __init__(self, multiply: MultiplyBytes, weight: Tensor, bias: Tensor | None) -> None:
-        """Lay out `weight` [out, in], for which `fits` holds; `bias` is [out]. Raises CheckpointError unless finite."""
-        super().__init__()
-        self.multiply, self._team = multiply, team_address()
-        self.n_out, self.n_in = weight.shape
+        """Lay out `weight` [out, in]: multiples of 32. Raises ValueError, CheckpointError unless it is finite."""
+        check_weight(weight, PANEL, INPUTS, torch.float32, torch.bfloat16)
+        super().__init__(weight.shape[0], weight.shape[1], bias)
+        self.multiply = multiply
         levels, self._scales = in_levels(weight)
         self._offsets = -ZERO_POINT * levels.sum(1, dtype=torch.int32)
         panels = levels.view(self.n_out // PANEL, PANEL, self.n_in // GROUP, GROUP).transpose(1, 2)
         self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes
-        self._bias = torch.zeros(self.n_out) if bias is None else bias.detach().float().contiguous()
 
     @property
     def addresses(self) -> tuple[int, int, int, int]:
-        """Where the panels of the weight, the bias, the outputs' scales and the offsets of their sums lie."""
+        """Where weight, bias, the outputs' scales and the offsets of their sums lie."""
         return self._weight.data_ptr(), self._bias.data_ptr(), self._scales.data_ptr(), self._offsets.data_ptr()
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Return [tokens, out] of states [tokens, in]."""
-        return self._product(states, PLAIN, None)
-
-    def activated(self, states: Tensor, activate: Activate) -> Tensor:
-        """Return activate(product) [tokens, out], rounded once."""
-        if activate not in STEPS:
-            return activate(self(states))
-        return self._product(states, STEPS[activate], None)
-
-    def added(self, states: Tensor, residual: Tensor) -> Tensor:
-        """Return residual + product [tokens, out], float32."""
-        check_states(residual, len(states), self.n_out)
-        return self._product(states, ADDED, residual.contiguous())
-
-    def _product(self, states: Tensor, step: int, residual: Tensor | None) -> Tensor:
-        check_states(states, "tokens", self.n_in)
-        states, n_tokens = states.contiguous(), len(states)
-        product = torch.empty(n_tokens, self.n_out, dtype=torch.float32 if step == ADDED else torch.bfloat16)
-        room = torch.empty(room_bytes(n_tokens, self.n_in), dtype=torch.uint8)
+    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+        """Call the kernel."""
+        room = torch.empty(room_bytes(len(states), self.n_in), dtype=torch.uint8)
         weight, bias, scales, offsets = self.addresses
         self.multiply(
-            states.data_ptr(), weight, scales, offsets, bias, 0 if residual is None else residual.data_ptr(),
-            product.data_ptr(), room.data_ptr(), self._team,
-            n_tokens, self.n_out, self.n_in, step, torch.get_num_threads(),
+            states.data_ptr(), weight, scales, offsets, bias, residual, product.data_ptr(), room.data_ptr(), self._team,
+            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
         )  # fmt: skip
-        return product
 
 
 def room_bytes(n_tokens: int, n_in: int) -> int:
@@ -86,7 +64,7 @@ def room_bytes(n_tokens: int, n_in: int) -> int:
 def fits(weight: Tensor) -> bool:
     """Whether the kernel can take a weight [out, in]."""
     n_out, n_in = weight.shape
-    return weight.is_cpu and not (n_out % PANEL or n_in % INPUTS)
+    return weight.is_cpu and n_in <= MOST_INPUTS and not (n_out % PANEL or n_in % INPUTS)
 
 
 def int8_linear(layer: nn.Linear) -> nn.Module:
@@ -96,7 +74,9 @@ def int8_linear(layer: nn.Linear) -> nn.Module:
     """
     library = kernels_here() if team_address() and fits(layer.weight) else None
     multiply = None if library is None else bytes_of(library)
-    return Int8Linear(layer.weight, layer.bias) if multiply is None else KernelBytes(multiply, layer.weight, layer.bias)
+    if multiply is None:
+        return Int8Linear(layer.weight, layer.bias)
+    return KernelBytes(multiply, layer.weight, layer.bias)
 
 
 def bytes_of(library: ctypes.CDLL) -> MultiplyBytes | None:

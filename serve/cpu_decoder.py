@@ -27,7 +27,11 @@ class KernelScores:
     """Scores of states over a decoder's words, whose weight it shares. bfloat16, CPU, no gradients."""
 
     def __init__(self, library: ctypes.CDLL, decoder: nn.Linear) -> None:
-        """Take the weight [vocabulary, width] and bias of a decoder for which `fits` holds."""
+        """Take the weight [vocabulary, width] and bias of a decoder. Raises ValueError unless `fits` holds for it."""
+        if not fits(decoder):
+            raise ValueError(
+                f"got a decoder {decoder}, expected bfloat16 on cpu, contiguous, inputs a multiple of {LANES}"
+            )
         self._score, self._sum_up = score_call(library), sum_up_call(library)
         self._team, self._weight = team_address(), decoder.weight.detach()
         self.n_words, self.width = self._weight.shape
@@ -38,7 +42,7 @@ class KernelScores:
         """Return float32 [n, vocabulary] of states [n, width]. Raises ValueError for what the kernel would misread."""
         check_states(states, "states", self.width)
         n_states = len(states)
-        padded = F.pad(states, (0, 0, 0, -n_states % PANEL)).view(-1, PANEL, self.width // 2, 2)
+        padded = F.pad(states, (0, 0, 0, -n_states % PANEL)).reshape(-1, PANEL, self.width // 2, 2)
         panels = padded.transpose(1, 2).contiguous()  # torch aligns its memory to 64 bytes
         logits = torch.empty(n_states, self.n_words)
         self._score(
@@ -82,7 +86,8 @@ def fits(decoder: nn.Module) -> bool:
 
 def decoder_for(device: torch.device, dtype: torch.dtype) -> MakeDecoder:
     """Return what makes the decoders of a model: the kernel's where this machine can have it, else torch's."""
-    library = kernels_here() if device.type == "cpu" and dtype == torch.bfloat16 else None
+    is_ours = device.type == "cpu" and dtype == torch.bfloat16 and team_address()
+    library = kernels_here() if is_ours else None
     return decoder_of if library is None else partial(kernel_decoder, library)
 
 

@@ -23,7 +23,7 @@ from serve.bf16_kernels import check_states, kernels_here
 from serve.cores import team_address
 from serve.cpu_attention import ALIGN_BYTES, KernelAttention
 from serve.cpu_bytes import KernelBytes, room_bytes
-from serve.cpu_products import STEPS, KernelLinear
+from serve.cpu_products import STEPS, PanelLinear
 from serve.dense import Activate
 from serve.norms import KernelNorm
 from serve.pack import Between, Spans
@@ -112,9 +112,9 @@ def layers_in_one(
     return LayersInOne(layers, how.attend, call, backbone, addresses, has_bytes)
 
 
-def _kernels_of(layer: PostNormParts) -> tuple[list[KernelLinear | KernelBytes], list[KernelNorm]] | None:
+def _kernels_of(layer: PostNormParts) -> tuple[list[PanelLinear], list[KernelNorm]] | None:
     """Return Linears and norms of a layer as `layer` of layers.c orders them; None where one is no kernel's."""
     asked = (layer.qkv, layer.mix, layer.up, layer.down), (layer.mix_norm, layer.down_norm)
-    linears = [part for part in asked[0] if isinstance(part, KernelLinear | KernelBytes)]
+    linears = [part for part in asked[0] if isinstance(part, PanelLinear)]
     norms = [part for part in asked[1] if isinstance(part, KernelNorm)]
     return (linears, norms) if (len(linears), len(norms)) == (len(asked[0]), len(asked[1])) else None

@@ -10,6 +10,7 @@ Must not know layers, families or rows.
 from __future__ import annotations
 
 import ctypes
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 
@@ -28,27 +29,29 @@ STEPS: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
 Multiply = Callable[..., None]
 
 
-class KernelLinear(Fused):
-    """A Linear whose weight lies in panels; it keeps no other copy. bfloat16, CPU, no gradients."""
+class PanelLinear(Fused):
+    """A Linear whose weight lies in panels; it keeps no other copy. bfloat16 states, CPU, no gradients."""
 
     any_tokens = True
 
-    def __init__(self, multiply: Multiply, weight: Tensor, bias: Tensor | None) -> None:
-        """Lay out `weight` [out, in]: outputs a multiple of 32, inputs of 16; `bias` is [out]. Raises ValueError."""
+    def __init__(self, n_out: int, n_in: int, bias: Tensor | None) -> None:
+        """Keep the `bias` [out], zeros where there is none. Raises ValueError for one of another size."""
         super().__init__()
-        _check(weight, bias)
-        self.multiply, self._team = multiply, team_address()
-        self.n_out, self.n_in = weight.shape
-        panels = weight.detach().view(self.n_out // PANEL, PANEL, self.n_in // 2, 2).transpose(1, 2)
-        self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes
-        self._bias = torch.zeros(self.n_out)
+        if bias is not None and bias.shape != (n_out,):
+            raise ValueError(f"got a bias {tuple(bias.shape)}, expected [{n_out}]")
+        self.n_out, self.n_in, self._team = n_out, n_in, team_address()
+        self._bias = torch.zeros(n_out)
         if bias is not None:
             self._bias.copy_(bias.detach())
 
     @property
+    @abstractmethod
     def addresses(self) -> tuple[int, int, int, int]:
-        """Where the panels of the weight and the bias lie, bfloat16 and float32, and nowhere scales and offsets."""
-        return self._weight.data_ptr(), self._bias.data_ptr(), 0, 0
+        """Where the weight's panels, the float32 bias, and of bytes the outputs' scales and offsets lie, else 0."""
+
+    @abstractmethod
+    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+        """Put step(states * weight + bias) into `product`; `residual` is where that of ADDED lies."""
 
     def forward(self, states: Tensor) -> Tensor:
         """Return [tokens, out] of states [tokens, in]."""
@@ -62,35 +65,53 @@ class KernelLinear(Fused):
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
         """Return residual + product [tokens, out], float32."""
-        if residual.dtype != torch.bfloat16 or not residual.is_cpu or residual.shape != (len(states), self.n_out):
-            raise ValueError(
-                f"got a residual {residual.dtype} {tuple(residual.shape)} on {residual.device}, expected bfloat16"
-                f" [{len(states)}, {self.n_out}] on cpu"
-            )
+        check_states(residual, len(states), self.n_out)
         return self._product(states, ADDED, residual.contiguous())
 
     def _product(self, states: Tensor, step: int, residual: Tensor | None) -> Tensor:
         check_states(states, "tokens", self.n_in)
-        states = states.contiguous()
         product = torch.empty(len(states), self.n_out, dtype=torch.float32 if step == ADDED else torch.bfloat16)
-        self.multiply(
-            states.data_ptr(), self._weight.data_ptr(), self._bias.data_ptr(),
-            0 if residual is None else residual.data_ptr(), product.data_ptr(), self._team,
-            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
-        )  # fmt: skip
+        self.multiply_into(product, states.contiguous(), step, 0 if residual is None else residual.data_ptr())
         return product
 
 
-def _check(weight: Tensor, bias: Tensor | None) -> None:
-    """Raise ValueError for what the kernel, which does not look, would read wrongly."""
-    fits = weight.dim() == 2 and weight.numel() and not (weight.shape[0] % PANEL or weight.shape[1] % INPUTS)  # noqa: PLR2004 - outputs and inputs
-    if weight.dtype != torch.bfloat16 or not weight.is_cpu or not fits:
+class KernelLinear(PanelLinear):
+    """One in bfloat16."""
+
+    def __init__(self, multiply: Multiply, weight: Tensor, bias: Tensor | None) -> None:
+        """Lay out `weight` [out, in]: outputs a multiple of 32, inputs of 16. Raises ValueError."""
+        check_weight(weight, PANEL, INPUTS)
+        super().__init__(weight.shape[0], weight.shape[1], bias)
+        self.multiply = multiply
+        panels = weight.detach().view(self.n_out // PANEL, PANEL, self.n_in // 2, 2).transpose(1, 2)
+        self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where weight and bias lie, and nowhere scales and offsets."""
+        return self._weight.data_ptr(), self._bias.data_ptr(), 0, 0
+
+    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+        """Call the kernel."""
+        self.multiply(
+            states.data_ptr(), self._weight.data_ptr(), self._bias.data_ptr(), residual, product.data_ptr(), self._team,
+            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
+        )  # fmt: skip
+
+
+def check_weight(weight: Tensor, outputs: int, inputs: int, *dtypes: torch.dtype) -> None:
+    """Raise ValueError for what a kernel, which does not look, would read wrongly.
+
+    `outputs` and `inputs`: what a weight [out, in] has multiples of; `dtypes`, where given, stand in place of bfloat16.
+    """
+    dtypes = dtypes or (torch.bfloat16,)
+    fits = weight.dim() == 2 and weight.numel() and not (weight.shape[0] % outputs or weight.shape[1] % inputs)  # noqa: PLR2004 - outputs and inputs
+    if weight.dtype not in dtypes or not weight.is_cpu or not fits:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
         raise ValueError(
-            f"got a weight {weight.dtype} {tuple(weight.shape)} on {weight.device}, expected bfloat16"
-            f" [multiple of {PANEL}, multiple of {INPUTS}] on cpu"
+            f"got a weight {weight.dtype} {tuple(weight.shape)} on {weight.device}, expected {names}"
+            f" [multiple of {outputs}, multiple of {inputs}] on cpu"
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"got a bias {tuple(bias.shape)}, expected [{weight.shape[0]}]")
 
 
 def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:

@@ -6,6 +6,7 @@ Must not know weights, batches or who runs the forward pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall
 from shared.wire import MAX_TARGETS, MAX_TOP_K
 
+UNASKED = {field.name: field.default for field in fields(Row)}
 OWNED = {  # parameters that one task alone reads, as they are when unasked
-    "feature-extraction": {
-        "per_token": False, "normalize": False, "pooling": "mean", "layers": (), "attentions": False,
-    },
-    "fill-mask": {"positions": (), "target_ids": (), "top_k": 5},
-}  # fmt: skip
+    task: {name: UNASKED[name] for name in names}
+    for task, names in {
+        "feature-extraction": ("per_token", "normalize", "pooling", "layers", "attentions"),
+        "fill-mask": ("positions", "target_ids", "top_k"),
+    }.items()
+}
 
 
 def begin_sound(row: Row, model: Model, bounds: Bounds, rules: Rules) -> Row:

@@ -98,7 +98,7 @@ class Decoder:
 
     In half precision a logit of 20 is rounded to an eighth, so that near ids tie: the products of the largest
     `EXACT_IDS` of a Linear are taken again in float32, whatever the size of the vocabulary.
-    `log_sum_exp` takes logits to [n]; `step`: scores of so many states cost as much as those of fewer.
+    `log_sum_exp` takes logits to [n]; `step`: scores are made for so many states at a time.
     """
 
     score: Callable[[Tensor], Tensor]

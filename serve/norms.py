@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.bf16_kernels import LANES, check_states, kernels_here
@@ -45,8 +46,11 @@ class KernelNorm(nn.Module):
 
 
 def normed(norm: nn.Module, sums: Tensor) -> Tensor:
-    """Return norm(sums) [tokens, width] in the norm's dtype: torch's, unlike ours, reads no wider sums."""
-    return torch.as_tensor(norm(sums.to(norm.weight.dtype) if isinstance(norm, nn.LayerNorm) else sums))
+    """Return norm(sums) [tokens, width] in the norm's dtype, rounded once: torch's reads no wider sums by itself."""
+    if not isinstance(norm, nn.LayerNorm) or sums.dtype == norm.weight.dtype:
+        return torch.as_tensor(norm(sums))
+    weight, bias = norm.weight.to(sums.dtype), norm.bias.to(sums.dtype)
+    return F.layer_norm(sums, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
 
 
 def norm_of(weight: Tensor, bias: Tensor, eps: float) -> nn.LayerNorm:

@@ -1,4 +1,4 @@
-"""Stored small: Linears in 4 or 8 bits by oneDNN, bitsandbytes and torchao, word embeddings in 8 bits by row.
+"""Stored small: Linears in 4 or 8 bits (our own, oneDNN, bitsandbytes, torchao), word embeddings in 8 bits by row.
 
 Makes the layers that a catalog entry's `quantization` and `int8_embeddings` ask for; they keep no
 full-precision copy. Must not know families, files or rows. The libraries are imported when first asked for.

@@ -6,6 +6,7 @@ starlette. Must not know models, rows or Ray.
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,7 @@ from shared.wording import visible
 REQUEST_ID = "x-request-id"
 MAX_DIGITS = 18
 MAX_PATH_CHARS = 200
+BODY_S = 30.0
 OK, UNKNOWN, NO_METHOD, BUG = 200, 404, 405, 500
 GONE = 499  # the caller went away (nginx's number), nobody reads it
 
@@ -36,6 +38,13 @@ class MethodNotAllowed(GlossaError):
 
     status = NO_METHOD
     code = "method-not-allowed"
+
+
+class TooSlow(GlossaError):
+    """A body did not come to its end in time."""
+
+    status = 408
+    code = "too-slow"
 
 
 def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIApp:
@@ -70,18 +79,27 @@ def reply_error(error: GlossaError) -> Response:
     return reply(encode_error(error), error.status)
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Read at most `max_bytes`; a declared larger size is refused before any byte is read. Raises TooLarge."""
+async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> bytes:
+    """Read at most `max_bytes`; a declared larger size is refused before any byte is read.
+
+    Raises TooLarge, or TooSlow for a body that is not whole after `within_s`: it holds one of the replica's places.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and (len(declared) > MAX_DIGITS or int(declared) > max_bytes):
         raise TooLarge(f"got a body of {declared[:MAX_DIGITS]} bytes, at most {max_bytes}")
     chunks: list[bytes] = []
     n_bytes = 0
-    async for chunk in request.stream():
-        n_bytes += len(chunk)
-        if n_bytes > max_bytes:
-            raise TooLarge(f"got a body of at least {n_bytes} bytes, at most {max_bytes}")
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                n_bytes += len(chunk)
+                if n_bytes > max_bytes:
+                    raise TooLarge(f"got a body of at least {n_bytes} bytes, at most {max_bytes}")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise TooSlow(
+            f"got {n_bytes} bytes of a body in {within_s:g} s, expected all of it", hint="send it anew"
+        ) from None
     return b"".join(chunks)
 
 
@@ -102,9 +120,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
     path = visible(request.url.path, MAX_PATH_CHARS)
     if error.status_code == UNKNOWN:
         return reply_error(NotFound(f"no route {request.method} {path}"))
-    if error.status_code != NO_METHOD:
+    allowed = sorted(filter(None, (error.headers or {}).get("Allow", "").split(", ")))
+    if error.status_code != NO_METHOD or not allowed:
         return reply_error(BadRequest(f"{request.method} {path} is not possible"))
-    allowed = sorted((error.headers or {}).get("Allow", "").split(", "))
     response = reply_error(MethodNotAllowed(f"got {request.method} on {path}, expected {' or '.join(allowed)}"))
     response.headers["allow"] = ", ".join(allowed)
     return response

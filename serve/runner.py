@@ -362,7 +362,7 @@ def _of_row(item: Item, error: GlossaError) -> GlossaError:
 
 
 def _late() -> DeadlineExceeded:
-    return DeadlineExceeded("the time of the request was over before its next forward pass, which was not run")
+    return DeadlineExceeded("the time of the request was over before its next forward pass")  # its door says more
 
 
 def _gone() -> Unavailable:

@@ -26,7 +26,7 @@ static void level_row(const job *all, int64_t row) {
         most = greatest_bits(most, states + k);
     float top = greatest_of(most), scale = top < SMALLEST ? 1.0f : top / LEVELS;
     floats inverse = all_of(1.0f / scale);
-    all->scales[row] = scale; /* not a number, or infinite, where a state is: so is all that is made of the row */
+    all->scales[row] = scale + (top - top); /* no number where a state is none or infinite: nor is what the row becomes */
     for (int64_t k = 0; k < all->width; k += LANES)
         put_levels(levels + k, times_add(widened(states + k), inverse, all_of(ZERO_POINT)));
 }

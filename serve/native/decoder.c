@@ -6,9 +6,9 @@
  */
 #include "kernels.h"
 
-#define STRIDE 8 /* pairs between two looks at what to fetch next */
-#define LINE_BYTES 64
-#define PART_WORDS 192 /* that a thread takes at a time: they stay in a core's cache while they meet all panels */
+#define MOST_WORDS 192 /* that a thread takes at a time; fewer, of wide states, */
+#define STEP_WORDS 48 /* by whole steps, */
+#define PART_BYTES (288 << 10) /* so that they stay in a core's cache while they meet all panels */
 #define RUN 256 /* registers that are summed up before their sum is added to the others' */
 
 typedef struct {
@@ -19,15 +19,18 @@ typedef struct {
     int64_t n_words, n_pairs, n_states, n_begun;
 } job;
 
-/* `sums` [n, PANEL] = `n` rows of words * a panel of states; meanwhile the lines from `ahead` to `until` are fetched. */
-INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs, float *to, const char *ahead, const char *until) {
-    for (int64_t first = 0; first < PANEL; first += ACROSS * LANES) {
+/* `to` [n, PANEL] = `n` rows of words * the first `n_states` of a panel, in whole registers; meanwhile the lines from `ahead`
+ * to `until` are fetched. */
+INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs, int64_t n_states, float *to,
+                  const char *ahead, const char *until) {
+    for (int64_t first = 0; first < n_states; first += ACROSS * LANES) {
         floats sums[TALL][ACROSS];
         for (int i = 0; i < n; i++)
             for (int c = 0; c < ACROSS; c++)
                 sums[i][c] = all_of(0.0f);
         for (int64_t k = 0; k < n_pairs; k += STRIDE) {
-            for (int line = 0; line < n * STRIDE * (int)sizeof(pair) / LINE_BYTES && ahead < until; line++, ahead += LINE_BYTES)
+            int n_lines = first ? 0 : n * STRIDE * (int)sizeof(pair) / LINE_BYTES;
+            for (int line = 0; line < n_lines && ahead < until; line++, ahead += LINE_BYTES)
                 _mm_prefetch(ahead, _MM_HINT_T0);
             add_products(n, words + k, n_pairs, states + k * PANEL + first, STRIDE, sums);
         }
@@ -38,14 +41,11 @@ INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs,
     }
 }
 
-static void any_block(int64_t n, const pair *words, const pair *states, int64_t n_pairs, float *to, const char *ahead,
-                      const char *until) {
+static void any_block(int64_t n, const pair *words, const pair *states, int64_t n_pairs, int64_t n_states, float *to,
+                      const char *ahead, const char *until) {
     switch (n) {
-#define CASE(N) case N: block(N, words, states, n_pairs, to, ahead, until); break;
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#if TALL == 12
-    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
+#define CASE(N) case N: block(N, words, states, n_pairs, n_states, to, ahead, until); break;
+        EACH_HEIGHT(CASE)
     }
 }
 
@@ -68,16 +68,19 @@ static void put_scores(const job *all, const float *sums, int64_t first, int64_t
 
 static void score_some(void *given) {
     job *all = given;
-    float sums[PART_WORDS * PANEL];
+    float sums[MOST_WORDS * PANEL];
     const pair *words = (const pair *)all->words;
-    for (int64_t first; (first = next_of(&all->n_begun) * PART_WORDS) < all->n_words;) {
-        int64_t n = all->n_words - first < PART_WORDS ? all->n_words - first : PART_WORDS;
+    int64_t n_fit = PART_BYTES / (all->n_pairs * (int64_t)sizeof(pair)) / STEP_WORDS * STEP_WORDS;
+    int64_t n_each = n_fit < STEP_WORDS ? STEP_WORDS : n_fit < MOST_WORDS ? n_fit : MOST_WORDS;
+    for (int64_t first; (first = next_of(&all->n_begun) * n_each) < all->n_words;) {
+        int64_t n = all->n_words - first < n_each ? all->n_words - first : n_each;
         for (int64_t panel = 0; panel * PANEL < all->n_states; panel++) {
+            int64_t n_states = all->n_states - panel * PANEL < PANEL ? all->n_states - panel * PANEL : PANEL;
             for (int64_t word = 0; word < n; word += TALL) {
                 const pair *own = words + (first + word) * all->n_pairs, *next = own + TALL * all->n_pairs;
                 const pair *until = panel ? next : words + (first + n) * all->n_pairs;
                 any_block(n - word < TALL ? n - word : TALL, own, all->states + panel * all->n_pairs * PANEL, all->n_pairs,
-                          sums + word * PANEL, (const char *)next, (const char *)until);
+                          n_states, sums + word * PANEL, (const char *)next, (const char *)until);
             }
             for (int64_t word = 0; word < n; word += LANES)
                 put_scores(all, sums + word * PANEL, first + word, n - word < LANES ? n - word : LANES, panel);

@@ -9,8 +9,6 @@
  */
 #include "kernels.h"
 
-#define STRIDE 8 /* pairs between two looks at what to fetch next */
-#define LINE_BYTES 64
 #define CHUNK_BYTES (1 << 20) /* of states that meet all weights before the next ones do: they stay in a core's cache */
 #define CHUNK_ROWS 48 /* at least, where chunks are made for threads alone */
 #define PARTS 4 /* at least, for each thread: the last to end keeps the others waiting a fourth at most */
@@ -118,10 +116,7 @@ INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char 
 static void any_block(int64_t n, const job *all, int64_t row, int64_t panel, const char *ahead, const char *until) {
     switch (n) {
 #define CASE(N) case N: block(N, all, row, panel, ahead, until); break;
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#if TALL == 12
-    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
+        EACH_HEIGHT(CASE)
     }
 }
 

@@ -10,6 +10,8 @@
 
 #define LANES 16 /* float32 numbers, or pairs of bfloat16, in a register */
 #define PANEL 32 /* columns of a product that are done at a time */
+#define STRIDE 8 /* groups of a row between two looks at what to fetch next */
+#define LINE_BYTES 64
 #define INLINE static inline __attribute__((always_inline))
 
 typedef uint16_t bf16;
@@ -19,6 +21,8 @@ typedef uint32_t pair __attribute__((may_alias)); /* two neighbouring bfloat16 n
 
 #define TALL 12 /* rows of a product that are done at a time, or one less, */
 #define ACROSS 2 /* by so many registers of columns: 24 of the 32 registers hold sums */
+#define EACH_HEIGHT(CASE) \
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 
 typedef __m512 floats;
 typedef __m512bh pairs;
@@ -145,6 +149,7 @@ INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_row
 
 #define TALL 6
 #define ACROSS 1 /* of two halves: 12 of the 16 registers hold sums */
+#define EACH_HEIGHT(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 
 typedef struct {
     __m256 low, high;

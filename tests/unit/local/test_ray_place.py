@@ -15,6 +15,7 @@ from local import processes
 from local.place import ROOT, Place
 from local.ray_place import (
     HAPROXY_WRAPPER,
+    PATIENCE,
     QUIET,
     REPLICA_PORTS,
     TOKEN_PATH,
@@ -95,7 +96,7 @@ def test_more_replicas_than_ports_are_refused() -> None:
 
 
 def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
-    """The wrapper rewrites every open bind of the file it is given, keeps the others, and passes all words on."""
+    """The wrapper narrows every open bind, says how long requests may take to come, once, and passes all words on."""
     config = tmp_path / "haproxy.cfg"
     lines = [
         "    errorfile 503 /x/500.http",
@@ -103,15 +104,35 @@ def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
         "  bind *:8404",
         "    bind 127.0.0.1:8000",
         "    bind *:1 proto h2",
+        "    timeout http-keep-alive 7s",
+        "    timeout client 30s",
+        "    timeout client-fin 1s",
     ]
     config.write_text("\n".join(lines), encoding="utf-8")
     wrapper = tmp_path / "haproxy"
-    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo"), encoding="utf-8")
+    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", patience=PATIENCE), encoding="utf-8")
     wrapper.chmod(0o700)
-    said = subprocess.run([wrapper, "-db", "-f", config, "-sf", "1"], capture_output=True, text=True, check=True)
-    assert said.stdout == f"-db -f {config} -sf 1\n"
-    narrowed = [line.replace("bind :", "bind 127.0.0.1:").replace("bind *:", "bind 127.0.0.1:") for line in lines[1:]]
-    assert config.read_text(encoding="utf-8").splitlines() == narrowed
+    narrowed = [line.replace("bind :", "bind 127.0.0.1:").replace("bind *:", "bind 127.0.0.1:") for line in lines[1:5]]
+    patient = [
+        "    timeout client 30s",
+        "    timeout http-request 10s",
+        "    timeout http-keep-alive 90s",
+        "    option http-buffer-request",
+        "    timeout client-fin 1s",
+    ]
+    for _ in range(2):
+        said = subprocess.run([wrapper, "-db", "-f", config, "-sf", "1"], capture_output=True, text=True, check=True)
+        assert said.stdout == f"-db -f {config} -sf 1\n"
+        assert config.read_text(encoding="utf-8").splitlines() == [*narrowed, *patient]
+
+
+def test_haproxy_does_not_start_without_its_patience(tmp_path: Path) -> None:
+    """A file in which the wrapper finds no place for how long requests may take to come is not run."""
+    config, wrapper = tmp_path / "haproxy.cfg", tmp_path / "haproxy"
+    config.write_text("    bind *:8404\n", encoding="utf-8")
+    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", patience=PATIENCE), encoding="utf-8")
+    wrapper.chmod(0o700)
+    assert subprocess.run([wrapper, "-f", config], capture_output=True, check=False).returncode == 1
 
 
 def test_session_folder_is_private_and_fresh(place: Place) -> None:

@@ -93,7 +93,12 @@ def test_a_residual_is_added_unrounded() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(1, 40), st.sampled_from((32, 64)), st.sampled_from((32, 96)), st.sampled_from((PLAIN, GELU, ADDED)))
+@given(
+    st.integers(1, 40),
+    st.sampled_from((32, 64)),
+    st.sampled_from((32, 96)),
+    st.sampled_from((PLAIN, GELU, RELU, ADDED)),
+)
 def test_it_writes_its_product_and_room_alone(n_tokens: int, n_in: int, n_out: int, step: int) -> None:
     """Every number of the product is written, and none behind it or behind the room that it is given."""
     layer, states, residual = linear(drawn(n_out, n_in) * 0), drawn(n_tokens, n_in), drawn(n_tokens, n_out)
@@ -111,14 +116,15 @@ def test_it_writes_its_product_and_room_alone(n_tokens: int, n_in: int, n_out: i
     assert (room[-GUARD:] == POISON).all()
 
 
+@pytest.mark.parametrize("activate", [torch.tanh, F.gelu, F.relu])
 @pytest.mark.parametrize("broken", [float("inf"), float("-inf"), float("nan")])
-def test_a_token_that_is_not_finite_is_not_hidden(broken: float) -> None:
-    """Its product is not finite, so that its row is refused, and its neighbours keep theirs."""
+def test_a_token_that_is_not_finite_is_not_hidden(broken: float, activate: Activate) -> None:
+    """Its product is no number, whatever step comes behind, so that its row is refused; its neighbours keep theirs."""
     layer, states = linear(drawn(32, 64), drawn(32, seed=1)), drawn(3, 64, seed=2)
-    sound = layer(states)
+    sound = layer.activated(states, activate)
     states[1, 5] = broken
-    found = layer(states)
-    assert not found[1].isfinite().any()
+    found = layer.activated(states, activate)
+    assert found[1].isnan().all()
     assert torch.equal(found[[0, 2]], sound[[0, 2]])
 
 
@@ -185,10 +191,16 @@ def test_the_other_variant_has_no_bytes() -> None:
     assert bytes_of(library_of(HALVES)) is None
 
 
-def test_relu_is_the_kernels() -> None:
-    """XLM's other activation: no number below zero is left, NaN stays."""
-    layer, states = linear(drawn(32, 64), drawn(32, seed=1)), drawn(5, 64, seed=2)
-    states[2, 3] = torch.nan
-    found = layer._product(states, RELU, None)
-    assert found[2].isnan().all()
-    assert (found[[0, 1, 3, 4]] >= 0).all()
+@pytest.mark.parametrize(
+    ("weight", "bias", "said"),
+    [
+        (drawn(32, 48), None, r"got a weight torch.bfloat16 \(32, 48\) .*\[multiple of 32, multiple of 32\]"),
+        (drawn(48, 32), None, r"got a weight torch.bfloat16 \(48, 32\)"),
+        (drawn(32, 32).half(), None, "got a weight torch.float16"),
+        (drawn(32, 32), drawn(31), r"got a bias \(31,\), expected \[32\]"),
+    ],
+)
+def test_weights_that_the_kernel_cannot_read_are_refused(weight: Tensor, bias: Tensor | None, said: str) -> None:
+    """Sizes and dtypes that do not fit are an error before anything is laid out."""
+    with pytest.raises(ValueError, match=said):
+        linear(weight, bias)

@@ -117,6 +117,31 @@ def test_what_it_cannot_read_is_refused(variant: Variant, states: Tensor) -> Non
 
 
 @each_variant
+def test_states_of_any_strides_are_read(variant: Variant) -> None:
+    """A view gives what its copy gives."""
+    own, states = scores(variant, 100, 64)[0], drawn(64, 9).T
+    assert torch.equal(own(states), own(states.contiguous()))
+
+
+@each_variant
+@pytest.mark.parametrize("decoder", [nn.Linear(64, 40), nn.Linear(24, 40).bfloat16()])
+def test_a_decoder_that_it_cannot_read_is_refused(variant: Variant, decoder: nn.Linear) -> None:
+    """float32 and widths that do not fit are an error before memory is read."""
+    with pytest.raises(ValueError, match=r"got a decoder Linear.*, expected bfloat16 on cpu"):
+        KernelScores(library_of(variant), decoder)
+
+
+@each_variant
+def test_the_weight_is_shared(variant: Variant) -> None:
+    """A decoder tied to an embedding keeps no second copy of it: another number there is another score."""
+    own, decoder = scores(variant, 100, 64)
+    states = drawn(3, 64, seed=2)
+    before = own(states)
+    decoder.weight[7] += 1
+    assert (own(states) != before).any(0).nonzero().tolist() == [[7]]
+
+
+@each_variant
 def test_a_decoder_without_bias_has_none(variant: Variant) -> None:
     """Scores are the product alone."""
     decoder = nn.Linear(64, 40, bias=False).bfloat16().requires_grad_(requires_grad=False)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from serve.attention import Attention, attend_products
-from serve.bf16_kernels import Variant, variant_here
+from serve.bf16_kernels import WIDE, Variant, variant_here
 from serve.cpu_attention import attention_of
 from serve.cpu_bytes import KernelBytes, bytes_of
 from serve.cpu_layers import LayersInOne, layers_in_one
@@ -26,6 +26,7 @@ from serve.engine import PackedEngine, load_engine
 from serve.families.parts import Parts
 from serve.families.post_norm import PostNorm, PostNormShape, PostNormTensors
 from serve.generation import Step
+from serve.int8 import int8_lacks
 from serve.norms import KernelNorm, norm_call
 from serve.pack import Pack, pack_rows
 from serve.rows import Row, row_of
@@ -58,13 +59,16 @@ def parts_of(variant: Variant) -> Parts:
 
 
 def byte_parts_of(variant: Variant) -> Parts:
-    """Return what makes Linears in bytes and all else as `parts_of`; those alone where the variant has no bytes."""
+    """Return what makes Linears in bytes and all else as `parts_of`."""
     multiply = bytes_of(library_of(variant))
-    parts = parts_of(variant)
-    return parts if multiply is None else replace(parts, linear=lambda _, *own: KernelBytes(multiply, *own))
+    if multiply is None:
+        pytest.skip("no bytes in this variant")
+    return replace(parts_of(variant), linear=lambda _, *own: KernelBytes(multiply, *own))
 
 
-def layers_of(parts: Parts, *, n_layers: int = 3, causal: bool = False, activate: Activate = F.gelu) -> list[PostNorm]:
+def layers_of(
+    parts: Parts, *, n_layers: int = 3, causal: bool = False, activate: Activate = F.gelu, inner: int = INNER
+) -> list[PostNorm]:
     """Draw layers."""
     torch.manual_seed(0)
     shape = PostNormShape(Attention(parts.attend, 0.18, causal), HEADS, activate, EPS)
@@ -81,7 +85,7 @@ def layers_of(parts: Parts, *, n_layers: int = 3, causal: bool = False, activate
             shape,
             PostNormTensors(
                 qkv=pair(3 * WIDTH, WIDTH), mix=pair(WIDTH, WIDTH), mix_norm=norm(),
-                up=pair(INNER, WIDTH), down=pair(WIDTH, INNER), down_norm=norm(),
+                up=pair(inner, WIDTH), down=pair(WIDTH, inner), down_norm=norm(),
             ),
             parts,
         )
@@ -115,24 +119,20 @@ needs_kernels = pytest.mark.skipif(variant_here() is None, reason="torch's own p
 
 @needs_kernels
 @settings(deadline=None, max_examples=40)
-@given(
-    st.sampled_from((parts_of, byte_parts_of)),
-    ROWS,
-    st.booleans(),
-    st.sampled_from((F.gelu, F.relu)),
-    st.integers(1, 3),
-)
+@pytest.mark.parametrize("make", [parts_of, byte_parts_of])
+@given(ROWS, st.booleans(), st.sampled_from((F.gelu, F.relu)), st.integers(1, 3), st.sampled_from((32, 96, 256)))
 def test_one_call_gives_the_bits_of_many(
     make: Callable[[Variant], Parts],
     lengths: list[int],
     causal: bool,  # noqa: FBT001 - hypothesis passes it by place
     activate: Activate,
     n_threads: int,
+    inner: int,
 ) -> None:
     """Rows of any lengths, in bfloat16 and in bytes, causal or not, on any number of threads; states given stay."""
     variant = variant_here()
     assert variant is not None
-    layers, pack = layers_of(make(variant), causal=causal, activate=activate), pack_of(lengths)
+    layers, pack = layers_of(make(variant), causal=causal, activate=activate, inner=inner), pack_of(lengths)
     states, before = drawn(sum(lengths), WIDTH), torch.get_num_threads()
     kept, stops = states.clone(), list[None]()
     torch.set_num_threads(n_threads)
@@ -208,6 +208,17 @@ def test_models_that_fit_equal_the_reference(kind: str, tmp_path: Path) -> None:
     rows = CASES[kind].rows(draw_ids(LENGTHS))
     verdict = judge(reference, rows, loaded(model, tmp_path).forward(rows), torch.bfloat16)
     assert verdict.ok, verdict
+
+
+@needs_kernels
+@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not WIDE, reason="no bytes here")
+def test_a_model_in_bytes_is_one_call_too(tmp_path: Path) -> None:
+    """Layers in 8 bits of sizes that fit go by one call, and by our own products."""
+    folder = write(rounded(draw("XLMRobertaForMaskedLM", **FITS), torch.bfloat16), tmp_path)
+    model = judged_model("XLMRobertaForMaskedLM", folder, dtype="bfloat16")
+    engine = loaded(model.model_copy(update={"quantization": "onednn-int8"}), tmp_path)
+    encoder: Any = engine._encoder
+    assert all(isinstance(layer.qkv, KernelBytes) for layer in encoder.layers.layers)
 
 
 @needs_kernels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -195,11 +196,17 @@ def test_float32_and_a_gpu_are_refused_by_name() -> None:
         check_runnable("onednn-int8", torch.bfloat16, torch.device("cuda"))
 
 
+FITS: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}  # our own product
+
+
 @bytes_run_here
+@pytest.mark.parametrize("sizes", [{}, FITS], ids=["by oneDNN", "by our own product where it runs"])
 @pytest.mark.parametrize("kind", ["XLMRobertaModel", "XLMRobertaForTokenClassification", "XLMRobertaXLForMaskedLM"])
-def test_a_whole_model_answers_nearly_as_in_bfloat16(kind: str, tmp_path: Path, two_threads: None) -> None:
+def test_a_whole_model_answers_nearly_as_in_bfloat16(
+    kind: str, sizes: dict[str, Any], tmp_path: Path, two_threads: None
+) -> None:
     """Models in 8 bits are off by what bytes explain, never by nothing, and answer in as many lanes."""
-    folder = write(draw(kind), tmp_path)
+    folder = write(draw(kind, **sizes), tmp_path)
     models = (catalog_model(folder, dtype="bfloat16", quantization=stored) for stored in ("none", "onednn-int8"))
     engines = [load_engine(model, folder, device="cpu") for model in models]
     assert [engine.n_lanes for engine in engines] == [2, 2]
@@ -209,10 +216,11 @@ def test_a_whole_model_answers_nearly_as_in_bfloat16(kind: str, tmp_path: Path, 
 
 
 @bytes_run_here
+@pytest.mark.parametrize("sizes", [{}, {"emb_dim": 64, "n_heads": 2}], ids=["by oneDNN", "by our own where it runs"])
 @pytest.mark.parametrize("kind", judge_xlm.CASES)
-def test_xlm_answers_nearly_as_in_float32(kind: str, tmp_path: Path) -> None:
+def test_xlm_answers_nearly_as_in_float32(kind: str, sizes: dict[str, Any], tmp_path: Path) -> None:
     """Every head of XLM, with the activation its checkpoint names."""
-    reference = checkpoints_xlm.draw(kind, **judge_xlm.settings_of(kind, judge_xlm.choices_for(kind)[0]))
+    reference = checkpoints_xlm.draw(kind, **sizes, **judge_xlm.settings_of(kind, judge_xlm.choices_for(kind)[0]))
     model = catalog_model(write(reference, tmp_path), dtype="bfloat16", quantization="onednn-int8")
     rows = judge_xlm.rows_for(kind, langs=False)
     answers = load_engine(model, tmp_path, device="cpu").forward(rows)

@@ -15,6 +15,7 @@ from serve.bf16_kernels import CONTRACT, HALVES, MACHINE, SOURCES, VARIANTS, WID
 from serve.compiler import compile_library
 from serve.cores import team_address
 from serve.cpu_attention import attention_of
+from serve.cpu_bytes import bytes_of
 from serve.cpu_decoder import score_call, sum_up_call
 from serve.cpu_embeddings import embed_call
 from serve.cpu_products import PLAIN, product_of
@@ -108,6 +109,20 @@ def multiplied(variant: Variant, team: int | None) -> torch.Tensor:
     return out
 
 
+def multiplied_in_bytes(variant: Variant, team: int | None) -> torch.Tensor:
+    """Return a product of 203 rows in bytes by a team."""
+    states, scales, bias = torch.randn(203, 64).bfloat16(), torch.rand(160), torch.randn(160)
+    weight, offsets = torch.randint(-127, 128, (5, 16, 32, 4), dtype=torch.int8), torch.zeros(160, dtype=torch.int32)
+    out, room, multiply = torch.zeros(203, 160).bfloat16(), torch.zeros(203 * 68).byte(), bytes_of(library_of(variant))
+    if multiply is None:
+        pytest.skip("no bytes in this variant")
+    multiply(
+        states.data_ptr(), weight.data_ptr(), scales.data_ptr(), offsets.data_ptr(), bias.data_ptr(), 0, out.data_ptr(),
+        room.data_ptr(), team, 203, 160, 64, PLAIN, N_THREADS,
+    )  # fmt: skip
+    return out
+
+
 def attended(variant: Variant, team: int | None) -> torch.Tensor:
     """Return contexts of five rows by a team."""
     own, lengths = attention_of(library_of(variant)), [3, 17, 17, 40, 61]
@@ -163,8 +178,12 @@ def summed_up(variant: Variant, team: int | None) -> torch.Tensor:
 
 @each_variant
 @pytest.mark.parametrize(
-    ("work", "n_kernels"), [(multiplied, 1), (attended, 1), (normed, 1), (embedded, 2), (scored, 1), (summed_up, 1)]
-)
+    ("work", "n_kernels"),
+    [
+        (multiplied, 1), (multiplied_in_bytes, 2), (attended, 1), (normed, 1), (embedded, 2), (scored, 1),
+        (summed_up, 1),
+    ],
+)  # fmt: skip
 def test_a_team_does_the_work_once(
     variant: Variant, work: Callable[[Variant, int | None], torch.Tensor], n_kernels: int
 ) -> None:

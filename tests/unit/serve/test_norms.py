@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from serve.bf16_kernels import Variant, variant_here
-from serve.norms import KernelNorm, norm_call, norm_for, norm_of
+from serve.norms import KernelNorm, norm_call, norm_for, norm_of, normed
 from tests.unit.serve.kernels import each_variant, library_of
 
 CPU = torch.device("cpu")
@@ -54,6 +54,16 @@ def test_what_it_cannot_read_is_refused(variant: Variant, states: Tensor) -> Non
     """Another dtype, width or shape is an error before memory is read."""
     with pytest.raises(ValueError, match=r"expected float32 or bfloat16 \[tokens, 64\] on cpu"):
         norm(variant, 64)[0](states)
+
+
+def test_torchs_norm_of_wider_sums_rounds_once() -> None:
+    """Sums in float32 are normalised in float32, whatever the norm's own dtype, and as they are in it."""
+    generator = torch.Generator().manual_seed(0)
+    sums, weight, bias = (torch.randn(9, 24, generator=generator) * 3, torch.randn(24), torch.randn(24))
+    norm = norm_of(weight.bfloat16(), bias.bfloat16(), EPS)
+    exact = F.layer_norm(sums, (24,), norm.weight.float(), norm.bias.float(), EPS)
+    assert torch.equal(normed(norm, sums), exact.bfloat16())
+    assert torch.equal(normed(norm, sums.bfloat16()), norm(sums.bfloat16()))
 
 
 def test_other_norms_are_torchs() -> None:
