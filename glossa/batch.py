@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from functions.batch.keys import name_of
 from glossa.batch_client import BatchClient
 from glossa.progress import watch
-from shared.errors import Unprocessable
+from shared.errors import GlossaError, Unprocessable
 from shared.settings import Settings, read_settings
 from shared.wording import count, visible
 
@@ -71,18 +71,14 @@ def listed(asked: argparse.Namespace, client: BatchClient) -> int:  # noqa: ARG0
 def results(asked: argparse.Namespace, client: BatchClient) -> int:
     """Write the rows of an ended job, in order, each part checked against its digest; or its error rows alone."""
     path = f"/v1/jobs/{asked.job}"
+    page: dict[str, Any] | None = None
     with _out(asked.out) as out:
         if asked.errors:
             for row in client.pages(f"{path}/errors", "errors"):
                 out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            _say_unreadable(client, asked.job)
-            return DONE
-        first = True
-        for part in client.pages(f"{path}/results", "parts"):
-            for chunk in _checked(client, part, header=first or not part["key"].endswith(".csv")):
-                out.write(chunk)
-            first = False
-    _say_unreadable(client, asked.job)
+        else:
+            page = _write_parts(client, f"{path}/results", out)
+    _say_unreadable(client, asked.job, page)
     return DONE
 
 
@@ -150,18 +146,44 @@ def _watched(client: BatchClient, job: str) -> int:
     return DONE if shown["state"] == "SUCCEEDED" else SOME_FAILED
 
 
-def _say_unreadable(client: BatchClient, job: str) -> bool:
-    """Name the files of an ended job that could not be read, and why, beside the rows; whether there are any."""
-    page = client.call("GET", f"/v1/jobs/{job}/results", query={"page_size": "1"})
-    if not page["counts"]["unreadable_inputs"] or page["manifest"] is None:
+def _say_unreadable(client: BatchClient, job: str, page: Mapping[str, Any] | None = None) -> bool:
+    """Name the files of an ended job that could not be read, and why, beside the rows; whether any were named.
+
+    `page` is one of the job's results, when it is at hand. Never raises for a request that fails: what was done
+    before stands without the names.
+    """
+    try:
+        found = _unreadable(client, page or client.call("GET", f"/v1/jobs/{job}/results", query={"page_size": "1"}))
+    except Exception as error:  # noqa: BLE001 - no fault of these requests may cost the rows or the job's own error
+        said = error.message if isinstance(error, GlossaError) else repr(error)
+        rest = "the job's manifest names them"
+        print(f"glossa: could not read which files were unreadable, if any: {said}; {rest}", file=sys.stderr)
         return False
-    inputs = json.loads(b"".join(client.download(page["manifest"])))["inputs"]
-    found = [(name_of(each["key"]), each["error"]["detail"]) for each in inputs if "error" in each]
     for name, detail in found[:SHOWN_FILES]:
         print(f"glossa: {visible(name)}: {detail}", file=sys.stderr)
     if (more := len(found) - SHOWN_FILES) > 0:
         print(f"glossa: and {count(more, 'more file')} that could not be read; see the job's manifest", file=sys.stderr)
     return bool(found)
+
+
+def _unreadable(client: BatchClient, page: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return name and fault of each file that could not be read; for these alone the manifest is read, of up to 65 MB."""
+    if not page["counts"]["unreadable_inputs"] or page["manifest"] is None:
+        return []
+    inputs = json.loads(b"".join(client.download(page["manifest"])))["inputs"]
+    return [(name_of(each["key"]), each["error"]["detail"]) for each in inputs if "error" in each]
+
+
+def _write_parts(client: BatchClient, path: str, out: BinaryIO) -> dict[str, Any]:
+    """Write the rows of all parts; return the last page that names them."""
+    page: dict[str, Any] = {}
+    first = True
+    for page in client.walk(path):
+        for part in page["parts"]:
+            for chunk in _checked(client, part, header=first or not part["key"].endswith(".csv")):
+                out.write(chunk)
+            first = False
+    return page
 
 
 def _checked(client: BatchClient, part: Mapping[str, Any], *, header: bool) -> Iterator[bytes]:

@@ -85,10 +85,15 @@ class BatchClient:
 
     def pages(self, path: str, name: str) -> Iterator[dict[str, Any]]:
         """Yield what is listed at a path under `name`, page after page."""
+        for page in self.walk(path):
+            yield from page[name]
+
+    def walk(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield the pages of what is listed at a path, one at least."""
         query: dict[str, str] = {"page_size": str(PAGE)}
         while True:
             page = self.call("GET", path, query=query)
-            yield from page[name]
+            yield page
             if page["next"] is None:
                 return
             query["cursor"] = page["next"]
