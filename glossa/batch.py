@@ -45,7 +45,7 @@ def submit(asked: argparse.Namespace, client: BatchClient) -> int:
     for path in files.values():
         if not path.is_file():
             raise ValueError(f"got {str(path)!r}, expected a file")
-    made = client.submit(_body(asked, list(files)), files, asked.key or "")
+    made = client.submit(_body(asked, list(files)), files, asked.key)
     print(made["job"], flush=True)
     return _watched(client, made["job"]) if asked.watch else DONE
 

@@ -69,9 +69,12 @@ class BatchClient:
     base_url: str
     web: Web = field(default_factory=HttpWeb)
 
-    def submit(self, body: Mapping[str, Any], files: Mapping[str, Path], key: str = "") -> dict[str, Any]:
-        """Make a job, upload its files and start it; returns the job as it was made. `key` makes it repeatable."""
-        headers = {"idempotency-key": key or uuid.uuid4().hex}
+    def submit(self, body: Mapping[str, Any], files: Mapping[str, Path], key: str | None = None) -> dict[str, Any]:
+        """Make a job, upload its files and start it; returns the job as it was made. `key` makes it repeatable.
+
+        An empty key goes out as it is, and is refused there; without one each call makes a job of its own.
+        """
+        headers = {"idempotency-key": uuid.uuid4().hex if key is None else key}
         made = self.call("POST", "/v1/jobs", body, headers=headers)
         for form in made["uploads"]:
             with files[form["name"]].open("rb") as file:

@@ -217,6 +217,7 @@ def test_cancel_redrive_and_delete(web: MemoryWeb, tmp_path: Path, capsys: pytes
         (["results", "0" * 32], "no job"),
         (["status", "0" * 32, "--url", "nonsense"], "GLOSSA_API_URL"),
         (["submit", "--task", "nosuch", "--prefix", "x"], "no task"),
+        (["submit", *TASK, "--prefix", "x", "--key", ""], "got an Idempotency-Key of 0 characters"),
     ],
 )
 def test_trouble_is_said(web: MemoryWeb, arguments: list[str], message: str) -> None:
