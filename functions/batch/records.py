@@ -209,9 +209,13 @@ def _whole(digits: str) -> int | float:
 
 
 def _lost(own: object, name: str) -> Problem:
-    """Return the problem of an id that a result row would not give back as it was written."""
+    """Return the problem of an id that is neither a string nor an integer in digits alone: no row has a place for it.
+
+    A stored job does not say whether it named `id_field` or left it at its default; so both are told alike.
+    """
     said = f"a JSON {_kind(own)}" + (" that is not a plain integer" if isinstance(own, float) else "")
-    return Problem("wrong-type", f"got {said} in {name!r}, expected a string or an integer; write the id as a string")
+    forward = "write the id as a string, or name another id_field"
+    return Problem("wrong-type", f"got {said} in {name!r}, expected a string or an integer; {forward}")
 
 
 def _named(value: Mapping[str, object], options: FormatOptions) -> dict[str, object]:

@@ -197,10 +197,18 @@ def test_an_id_that_no_row_can_carry_fails_its_record_alone() -> None:
     ],
 )
 def test_an_id_that_would_not_come_back_as_it_was_is_an_error(own: str, said: str) -> None:
-    """No id is lost or changed in silence: its record fails and says which ids are taken."""
+    """No id is lost or changed in silence: its record fails, says which ids are taken, and how to do without."""
     record = one(f'{{"text": "a b", "id": {own}}}'.encode())
-    detail = f"got a JSON {said} in 'id', expected a string or an integer; write the id as a string"
+    forward = "write the id as a string, or name another id_field"
+    detail = f"got a JSON {said} in 'id', expected a string or an integer; {forward}"
     assert (record.id, record.problem) == (None, Problem("wrong-type", detail))
+
+
+@pytest.mark.parametrize("own", ["1.0", '{"$oid": "5f"}', "true"])
+def test_a_job_that_names_another_id_field_is_answered_whatever_stands_in_id(own: str) -> None:
+    """The way forward that the refusal names is one: a field that no line has leaves all ids out."""
+    record = one(f'{{"text": "a b", "id": {own}}}'.encode(), id_field="none")
+    assert (record.text, record.id, record.problem) == ("a b", None, None)
 
 
 def test_the_offset_of_a_bad_byte_is_in_the_object() -> None:
