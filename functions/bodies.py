@@ -21,9 +21,16 @@ MAX_BODY_BYTES = 4 * 2**20
 MAX_JSON_DEPTH = 32
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN_CHARS = 40
-_JSON_TYPE = re.compile(r"(?:application|text)/(?:[!-~]+\+)?json")
-_CURLS_OWN = "application/x-www-form-urlencoded"  # what curl says of every body, unless it is told better
-_UTF8 = {"utf-8", "utf8", "us-ascii", "ascii"}
+_JSON_TYPE = re.compile(r"(?:[!-.0-~]+/)?(?:[!-.0-~]+[+.-])?json", re.IGNORECASE)
+_NO_FORMAT = {
+    "",
+    "application/x-www-form-urlencoded",  # what curl says of every body, unless it is told better
+    "text/plain",  # what fetch says of a string
+    "application/octet-stream",
+    "binary/octet-stream",
+}
+_UTF8 = {"", "utf-8", "utf8", "us-ascii", "ascii"}
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> str:
@@ -47,24 +54,36 @@ def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> s
 
 
 def refuse_foreign(event: Mapping[str, object]) -> None:
-    """Raise UnsupportedMedia when a proxy event's headers say that its body, if it has one, is not plain UTF-8 JSON."""
+    """Raise UnsupportedMedia when a proxy event's headers say that its body, if it has one, is not plain UTF-8 JSON.
+
+    A type that announces no format at all is taken, as most clients send one when they are told nothing.
+    """
     if not event.get("body"):
         return
-    encoding = _header(event, "content-encoding")
-    if encoding.lower() not in {"", "identity"}:
-        raise UnsupportedMedia(f"got content-encoding {shown(encoding)}, expected none: send the body uncompressed")
-    kind, *parameters = (part.strip() for part in _header(event, "content-type").lower().split(";"))
-    if kind and kind != _CURLS_OWN and not _JSON_TYPE.fullmatch(kind):
-        raise UnsupportedMedia(f"got content-type {shown(kind)}, expected application/json: send a JSON object")
-    for name, _, value in (parameter.partition("=") for parameter in parameters):
-        if name.strip() == "charset" and (charset := value.strip(' "')) not in _UTF8:
-            raise UnsupportedMedia(f"got charset {shown(charset)}, expected utf-8: send the body in UTF-8")
+    for encoding in _listed(_header(event, "content-encoding")):
+        if encoding.lower() not in {"", "identity"}:
+            raise UnsupportedMedia(f"got content-encoding {shown(encoding)}, expected none: send the body uncompressed")
+    for each in _listed(_header(event, "content-type")):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        if kind.lower() not in _NO_FORMAT and not _JSON_TYPE.fullmatch(kind):
+            raise UnsupportedMedia(f"got content-type {shown(kind)}, expected application/json: send a JSON object")
+        for name, _, value in (parameter.partition("=") for parameter in parameters):
+            charset = value.strip(" '\"")
+            if name.strip().lower() == "charset" and charset.lower() not in _UTF8:
+                raise UnsupportedMedia(f"got charset {shown(charset)}, expected utf-8: send the body in UTF-8")
 
 
 def _header(event: Mapping[str, object], name: str) -> str:
     headers = event.get("headers")
     known = headers if isinstance(headers, Mapping) else {}
-    return next((str(value).strip() for key, value in known.items() if str(key).lower() == name), "")
+    found = next((value for key, value in known.items() if str(key).lower() == name), None)
+    return "" if found is None else str(found)
+
+
+def _listed(value: str) -> list[str]:
+    """Return the members of a header that came more than once; a quoted text with commas or semicolons is left out."""
+    plain = _QUOTED.sub(lambda found: found[0] if {",", ";"}.isdisjoint(found[0]) else "", value)
+    return [part.strip() for part in plain.split(",")]
 
 
 def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:

@@ -19,11 +19,11 @@ from typing import Any, Literal, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from functions.bodies import body_text, json_object, parse_json, refuse_foreign
-from shared.errors import BadRequest, Forbidden, GlossaError, NotFound, TooLarge, Unprocessable, UnsupportedMedia
+from shared.errors import BadRequest, Forbidden, GlossaError, NotFound, TooLarge, Unprocessable
 from shared.log import log_event
 from shared.wording import expected, got, shown, visible
 
@@ -81,7 +81,6 @@ class Resolver(APIGatewayRestResolver):
         self.exception_handler(Exception)(self._internal)
         self.exception_handler([GlossaError])(self._known)
         self.exception_handler([ValidationError, RequestValidationError])(self._invalid)
-        self.exception_handler(RequestUnsupportedContentType)(self._foreign_type)
         self.exception_handler(ServiceError)(self._service)
         self.exception_handler(NotFoundError)(self._unmatched)
 
@@ -91,9 +90,7 @@ class Resolver(APIGatewayRestResolver):
         self._facts, self._timings_s = {}, {}
         try:
             self._facts["request_id"] = request_id(event, context)
-            refuse_foreign(event)
-            text = body_text(event)
-            answer = super().resolve({**event, "body": text, "isBase64Encoded": False}, context)
+            answer = super().resolve(dict(event), context)
         except Exception as error:  # noqa: BLE001 - the last door: a traceback in the log could hold a caller's text
             answer = _plain(self._known(error) if isinstance(error, GlossaError) else self._internal(error))
         seconds = time.perf_counter() - started_s
@@ -104,14 +101,24 @@ class Resolver(APIGatewayRestResolver):
         log_event("request", function=self._function, **facts)
         return answer
 
+    def text(self) -> str:
+        """Return the body of the request in hand; "" when there is none.
+
+        Raises UnsupportedMedia, TooLarge, BadRequest: here, and not for a body that no route reads.
+        """
+        event = self.current_event.raw_event
+        refuse_foreign(event)
+        return body_text(event)
+
     def json(self) -> dict[str, object]:
-        """Return the body of the request in hand as a JSON object. Raises BadRequest, Unprocessable."""
-        return json_object(self.current_event.body or "")
+        """Return the body of the request in hand as a JSON object. Raises as `text`, and Unprocessable."""
+        return json_object(self.text())
 
     def query(self, *known: str) -> dict[str, str]:
-        """Return the query parameters of the request in hand. Raises Unprocessable for one that is not `known`.
+        """Return the query parameters of the request in hand.
 
-        Those that carry a signature (`X-Amz-…`) are the gateway's.
+        Raises Unprocessable for one that is not `known`. Those that
+        carry a signature (`X-Amz-…`) are the gateway's.
         """
         given = dict(self.current_event.query_string_parameters or {})
         query = {name: value for name, value in given.items() if not name.lower().startswith("x-amz-")}
@@ -182,9 +189,6 @@ class Resolver(APIGatewayRestResolver):
     def _service(self, error: ServiceError) -> Response[str]:
         kinds = {kind.status: kind for kind in (GlossaError, Forbidden, NotFound, TooLarge, Unprocessable)}
         return self._known(kinds.get(error.status_code, BadRequest)(str(error.msg)))
-
-    def _foreign_type(self, _: RequestUnsupportedContentType) -> Response[str]:
-        return self._known(UnsupportedMedia("got a body of another type, expected application/json"))
 
     def _unmatched(self, _: NotFoundError) -> Response[str]:
         self.note(route="unmatched")

@@ -11,7 +11,7 @@ a response in one place. A message states the value, then the expectation. Knows
     ├── Conflict 409              valid, but not in this state
     │   └── FingerprintMismatch   tokenizer of the caller is not the replica's
     ├── TooLarge 413              body, text, token or answer over a limit
-    ├── UnsupportedMedia 415      a body that is packed, or no JSON by its own word
+    ├── UnsupportedMedia 415      a body that its headers call encoded, another format than JSON, or no UTF-8
     ├── Unprocessable 422         valid JSON that the task cannot take
     ├── Overloaded 429            admission is full; carries retry_after_s
     ├── ReplicaError 502          the model server answered something we cannot use
@@ -108,7 +108,7 @@ class TooLarge(GlossaError):
 
 
 class UnsupportedMedia(GlossaError):
-    """The headers say that the body is compressed, of another type than JSON, or in another charset than UTF-8."""
+    """The headers name a content coding but identity, a type that announces another format, or a charset but UTF-8."""
 
     status = 415
     code = "unsupported-media"

@@ -14,7 +14,7 @@ from functions.edge import Auth, Resolver, deadline, make_resolver, principal, r
 from functions.infer.answers import model_json, models_json, result_json, timings_ms
 from functions.infer.tokens import detokenize_json, tokenize_json
 from functions.pipeline.journey import Journey
-from functions.pipeline.schema import parse_request
+from functions.pipeline.schema import parse_request, schema_of
 from functions.pipeline.schemas import TASKS
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unavailable
@@ -65,8 +65,9 @@ def _add_tasks(api: Resolver, journey: Journey, replica: Replica, auth: Auth, cl
     @api.post("/v1/<task>")
     def answer(task: str) -> object:
         tenant = _tenant(api, auth)
-        if task not in TASKS:  # `models`, which is no task but may be read
+        if task not in TASKS:  # `models` and others that may be read, `jobs` of another function, or nothing at all
             api.refuse_other_methods()
+            schema_of(task)  # before the body, which nobody would read
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
         api.note(task=task, n_rows=len(request.inputs))

@@ -64,7 +64,7 @@ def _add_job(api: Resolver, jobs: Jobs, auth: Auth) -> None:
 
     @api.post("/v1/jobs/<job>/redrive")
     def again(job: str) -> object:
-        body = RedriveBody.model_validate(api.json() if api.current_event.body else {})
+        body = RedriveBody.model_validate(api.json() if api.text() else {})
         redriven, begun = redrive(jobs.doors, _tenant(api, auth), job, generation=body.generation)
         api.note(job_id=redriven.job, state=redriven.state)
         answer = {"job": redriven.job, "state": redriven.state, "generation": redriven.generation, "begun": begun}

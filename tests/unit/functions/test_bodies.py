@@ -47,15 +47,16 @@ def test_cap_counts_bytes_not_characters() -> None:
     ("name", "value", "said"),
     [
         ("content-encoding", "gzip", "got content-encoding 'gzip', expected none: send the body uncompressed"),
-        ("Content-Type", "text/plain;charset=UTF-8", "got content-type 'text/plain', expected application/json"),
-        ("content-type", "application/xml", "got content-type 'application/xml', expected application/json"),
+        ("content-encoding", "identity, br", "got content-encoding 'br', expected none: send the body uncompressed"),
+        ("Content-Type", "Text/XML;charset=UTF-8", "got content-type 'Text/XML', expected application/json"),
         ("content-type", "multipart/form-data; boundary=x", "got content-type 'multipart/form-data', expected appl"),
         ("content-type", "application/x-ndjson", "got content-type 'application/x-ndjson', expected application/json"),
-        ("content-type", 'application/json; charset="latin1"', "got charset 'latin1', expected utf-8"),
+        ("content-type", "application/json, text/csv", "got content-type 'text/csv', expected application/json"),
+        ("content-type", 'application/json; charset="Latin1"', "got charset 'Latin1', expected utf-8"),
     ],
 )
 def test_a_body_that_is_no_plain_json_by_its_headers_is_refused_by_them(name: str, value: str, said: str) -> None:
-    """The header is named, not the first byte that does not fit; without a body nothing is said of it."""
+    """The header is named, as it came, not the first byte that does not fit; without a body nothing is said of it."""
     with pytest.raises(UnsupportedMedia, match=said):
         refuse_foreign({"body": "{}", "headers": {name: value}})
     refuse_foreign({"body": None, "headers": {name: value}})
@@ -64,11 +65,13 @@ def test_a_body_that_is_no_plain_json_by_its_headers_is_refused_by_them(name: st
 @pytest.mark.parametrize(
     "value",
     ["", "application/json", "Application/JSON; Charset=UTF-8", "application/vnd.x+json", "text/json",
-     "application/x-www-form-urlencoded"],
+     "application/json, application/json", "application/json; charset=", 'application/json; profile="a, b; c"',
+     "application/x-www-form-urlencoded", "text/plain;charset=UTF-8", "application/octet-stream", None],
 )  # fmt: skip
-def test_json_is_taken_under_its_names_and_under_curls_own(value: str) -> None:
-    """Curl calls every body a form, and a client may call it nothing at all."""
+def test_json_is_taken_under_its_names_and_under_those_that_say_nothing(value: str | None) -> None:
+    """Curl calls every body a form, fetch plain text, and a client may call it nothing at all."""
     refuse_foreign({"body": "{}", "headers": {"content-type": value, "Content-Encoding": "identity"}})
+    refuse_foreign({"body": "{}", "headers": {"content-type": "text/json", "content-encoding": None}})
     refuse_foreign({"body": "{}", "headers": None})
 
 

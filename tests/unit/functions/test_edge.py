@@ -166,6 +166,13 @@ def test_a_packed_body_is_a_415_that_names_the_encoding() -> None:
     assert "'gzip'" in problem["detail"]
 
 
+@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/v1/nowhere", 404), ("GET", "/v1/timed", 429)])
+def test_a_body_that_nobody_reads_is_not_judged(method: str, path: str, status: int) -> None:
+    """A path that is not served is a 404, and a route without a body answers, whatever the headers say of one."""
+    foreign = {"isBase64Encoded": True, "headers": {"Content-Type": "text/xml", "Content-Encoding": "gzip"}}
+    assert _answer(request(method, path, "no base64", **foreign))[0] == status
+
+
 def test_an_answer_no_function_can_return_points_to_a_job() -> None:
     """Over 5 MB the answer is a 413 that names the batch route."""
     status, problem, _ = _answer(request("GET", "/v1/large"))

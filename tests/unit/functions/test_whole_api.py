@@ -70,5 +70,11 @@ def test_a_path_that_nobody_serves_is_a_404_by_every_method(method: str) -> None
     assert ask(make(), request(method, "/v1/nope", "{}"))[0] == 404
 
 
+def test_a_path_that_is_no_tasks_is_a_404_whatever_its_body_is_called() -> None:
+    """The route that every task shares says what there is before it reads what it could not answer."""
+    status, problem, _ = ask(make(), request("POST", "/v1/nope", "<a/>", headers={"Content-Type": "text/xml"}))
+    assert (status, "tasks: feature-extraction, " in problem["detail"]) == (404, True)
+
+
 def _routes(api: Resolver) -> set[tuple[str, str]]:
     return {(route.method, route.path) for route in [*api._static_routes, *api._dynamic_routes]}
