@@ -117,7 +117,7 @@ class Resolver(APIGatewayRestResolver):
     def query(self, *known: str) -> dict[str, str]:
         """Return the query parameters of the request in hand.
 
-        Raises Unprocessable for one that is not `known`. Those that
+        Raises Unprocessable for one that is not `known`, and for one that is there with several values. Those that
         carry a signature (`X-Amz-…`) are the gateway's.
         """
         given = dict(self.current_event.query_string_parameters or {})
@@ -126,6 +126,9 @@ class Resolver(APIGatewayRestResolver):
             raise Unprocessable(
                 f"got the query parameter {shown(unknown[0])}, expected {' or '.join(known) or 'none here'}"
             )
+        for name, values in self.current_event.multi_value_query_string_parameters.items():
+            if name in query and len(found := list(dict.fromkeys(values))) > 1:
+                raise Unprocessable(f"got the query parameter {shown(name)} as {shown(found)}, expected it once")
         return query
 
     def refuse_other_methods(self) -> None:

@@ -169,14 +169,14 @@ def encode_cursor(sort_key: str | None) -> str | None:
 
 
 def decode_cursor(query: Mapping[str, str], pattern: str) -> str | None:
-    """Return the sort key beyond which the page begins. Raises Unprocessable for a cursor that is not ours."""
+    """Return the sort key beyond which a page begins. Raises Unprocessable for a cursor that is empty, or not ours."""
     raw = query.get("cursor")
-    if not raw:
+    if raw is None:
         return None
     try:
         sort_key = base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         sort_key = ""
     if not re.fullmatch(pattern, sort_key):
-        raise Unprocessable(f"got cursor {raw[:40]!r}, expected the `next` of an earlier page")
+        raise Unprocessable(f"got cursor {raw[:40]!r}, expected the `next` of an earlier page, or none for the first")
     return sort_key
