@@ -12,14 +12,18 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 
 from functions.infer import operations as infer
-from functions.jobs.bodies import MAX_PAGE, JobBody, RecipeBody, RedriveBody
+from functions.jobs.bodies import MAX_PAGE, TOKEN, JobBody, RecipeBody, RedriveBody
 from functions.openapi import Operation, page
 
 PAGED = {
     "page_size": Annotated[int | None, Query(ge=1, le=MAX_PAGE)],
-    "cursor": Annotated[str | None, Query(description="the `next` of an earlier page")],
+    "cursor": Annotated[str | None, Query(min_length=1, description="the `next` of an earlier page")],
 }
-IDEMPOTENT = {"idempotency_key": Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]}
+IDEMPOTENT = {
+    "idempotency_key": Annotated[
+        str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=f"^{TOKEN.pattern}$")
+    ]
+}
 
 JOBS = (
     Operation(

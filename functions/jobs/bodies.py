@@ -31,7 +31,7 @@ MAX_PAGE = 100
 DEFAULT_PAGE = 20
 PAGED = ("page_size", "cursor")  # the query parameters of every route that answers in pages
 _SECRET = re.compile(r"[\x21-\x7e]{16,256}")
-_TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
+TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -148,7 +148,7 @@ def idempotency_token(headers: Mapping[str, str]) -> str:
     token = next((value for name, value in headers.items() if name.lower() == "idempotency-key"), None)
     if token is None:
         return ""
-    if not _TOKEN.fullmatch(token):
+    if not TOKEN.fullmatch(token):
         raise Unprocessable(
             f"got an Idempotency-Key of {count(len(token), 'character')}, expected 1 to 255 visible ASCII ones"
         )
