@@ -114,7 +114,7 @@ def _add_tokens(api: Resolver, journey: Journey, auth: Auth) -> None:
 def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
     @api.get("/v1/health")
     def health() -> object:
-        _tenant(api, auth)
+        _principal(api, auth)
         if not replica.ready():
             raise Unavailable("the model server is not ready", retry_after_s=READY_RETRY_AFTER_S)
         return api.ok({"status": "ready"})
@@ -123,7 +123,7 @@ def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
     def openapi() -> object:
         from functions.whole_api import document  # noqa: PLC0415 - the only route that needs it, and init is paid for
 
-        _tenant(api, auth)
+        _principal(api, auth)
         return api.ok(document())
 
 
@@ -135,9 +135,16 @@ def _whole_api() -> Iterable[tuple[str, str]]:
 
 
 def _tenant(api: Resolver, auth: Auth) -> str:
+    """Return who asks; a query, which no route here reads, is a mistake."""
+    tenant = _principal(api, auth)
+    api.query()
+    return tenant
+
+
+def _principal(api: Resolver, auth: Auth) -> str:
+    """Return who asks, whatever the query says: monitors and browsers put there what makes an address new."""
     tenant = principal(api.current_event.raw_event, auth)
     api.note(tenant_hash=tenant_hash(tenant))
-    api.query()  # no route here reads any: one that is sent is a mistake
     return tenant
 
 

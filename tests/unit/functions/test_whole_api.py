@@ -30,6 +30,12 @@ def test_the_page_is_served() -> None:
     assert (status, body) == (200, document())
 
 
+@pytest.mark.parametrize("path", ["/v1/health", "/v1/openapi.json"])
+def test_what_monitors_and_browsers_fetch_is_answered_whatever_the_query(path: str) -> None:
+    """What makes an address new to a cache asks for nothing."""
+    assert ask(make(), request("GET", path, queryStringParameters={"_": "1732"}))[0] == 200
+
+
 def test_every_route_is_on_the_page_and_every_entry_is_a_route() -> None:
     """Nothing is served unsaid, nothing said unserved."""
     jobs = make_jobs(cast("Any", None), catalog(), "none")  # its doors are opened by requests alone
