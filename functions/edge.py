@@ -72,10 +72,11 @@ class Context(Protocol):
 class Resolver(APIGatewayRestResolver):
     """Powertools' REST resolver with our bodies, errors and log line. Make one with `make_resolver`."""
 
-    def __init__(self, function: str, routes: Routes | None = None) -> None:
+    def __init__(self, function: str, routes: Routes | None = None, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(json_body_deserializer=_any_json, serializer=to_json, debug=False)
         self._function = function
         self._routes = routes
+        self._fields = fields or {}
         self._facts: dict[str, Any] = {}
         self._timings_s: dict[str, float] = {}
         self.exception_handler(Exception)(self._internal)
@@ -183,7 +184,7 @@ class Resolver(APIGatewayRestResolver):
 
     def _invalid(self, error: ValidationError | RequestValidationError) -> Response[str]:
         found = error.errors()
-        faults = [_fault(each) for each in found[:_MAX_FAULTS]]
+        faults = [_fault(each, self._fields) for each in found[:_MAX_FAULTS]]
         said = [f"{f['field']}: got {f['got']}, expected {f['expected']}" for f in faults]
         if len(found) > _MAX_FAULTS:
             said.append(f"and {len(found) - _MAX_FAULTS} more")
@@ -208,12 +209,13 @@ class Resolver(APIGatewayRestResolver):
         return ((route.method, route.rule) for route in (*self._static_routes, *self._dynamic_routes))
 
 
-def make_resolver(function: str, routes: Routes | None = None) -> Resolver:
+def make_resolver(function: str, routes: Routes | None = None, *, fields: Mapping[str, str] | None = None) -> Resolver:
     """Make the resolver of one API function; `function` names it in the log.
 
     `routes` are those of the whole API, for the function that answers for what no other takes; else its own.
+    `fields` names fields of bodies for which more is expected than a value of their kind, and what.
     """
-    return Resolver(function, routes)
+    return Resolver(function, routes, fields)
 
 
 def principal(event: Mapping[str, Any], auth: Auth) -> str:
@@ -274,9 +276,10 @@ def _tenant_name(account: str, kind: str, name: str) -> str:
     return f"{re.sub(r'[^a-z0-9-]', '-', plain.lower())[:50]}-{mark}"
 
 
-def _fault(error: Mapping[str, Any]) -> dict[str, str]:
+def _fault(error: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
     field = _short(".".join(str(part) for part in error["loc"] if part != "body") or "body", _SHOWN_CHARS)
-    return {"field": field, "got": got(error), "expected": expected(error)}
+    wanted = fields.get(field) if error["type"] != "extra_forbidden" else None
+    return {"field": field, "got": got(error), "expected": wanted or expected(error)}
 
 
 def _short(text: str, most: int) -> str:

@@ -10,7 +10,7 @@ from functions.batch.doors import Doors
 from functions.batch.redriving import redrive
 from functions.batch.webhooks import Reach
 from functions.edge import Auth, Resolver, make_resolver, principal, tenant_hash
-from functions.jobs.bodies import PAGED, JobBody, RecipeBody, RedriveBody, idempotency_token, page_size
+from functions.jobs.bodies import EXPECTED, PAGED, JobBody, RecipeBody, RedriveBody, idempotency_token, page_size
 from functions.jobs.errors import errors_json
 from functions.jobs.recipes import Recipes
 from functions.jobs.results import results_json
@@ -20,7 +20,7 @@ from shared.catalog import Catalog
 
 def make_api(doors: Doors, catalog: Catalog, auth: Auth, reach: Reach = "public") -> Resolver:
     """Put the routes on a resolver; `reach` says where webhooks may lead."""
-    api = make_resolver("jobs")
+    api = make_resolver("jobs", fields=EXPECTED)
     _add_jobs(api, Jobs(doors), catalog, auth, reach)
     _add_job(api, Jobs(doors), auth)
     _add_recipes(api, Recipes(doors), catalog, auth)

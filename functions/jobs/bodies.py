@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from functions.batch.formats import FormatOptions, ObjectProblem, format_of
 from functions.batch.items import Spec
@@ -30,6 +30,7 @@ MAX_FILES = 100
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
 PAGED = ("page_size", "cursor")  # the query parameters of every route that answers in pages
+EXPECTED = {"task": f"one of {', '.join(TASKS)}"}  # of fields of which more is expected than a value of their kind
 _SECRET = re.compile(r"[\x21-\x7e]{16,256}")
 TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
@@ -58,13 +59,6 @@ class SpecBody(_Strict):
     parameters: dict[str, Any] | None = None
     format: FormatBody = FormatBody()
     output: Literal["jsonl", "csv", "jsonl.gz"] = "jsonl"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_task(cls, body: object) -> object:
-        if isinstance(body, dict) and "task" not in body:
-            raise Unprocessable(f"task: got nothing, expected one of {', '.join(TASKS)}")
-        return body
 
     def spec(self, catalog: Catalog) -> Spec:
         """Return the validated spec, all defaults written out. Raises NotFound, Unprocessable."""

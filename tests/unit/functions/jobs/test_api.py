@@ -146,10 +146,20 @@ def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any],
     assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
 
 
-def test_a_body_without_a_task_is_told_the_tasks(world: World) -> None:
-    """What is missing is said with what it may be."""
-    status, problem = world.ask("POST", "/v1/jobs", {"files": ["a.txt"]})
-    assert (status, "task: got nothing, expected one of feature-extraction, " in problem["detail"]) == (422, True)
+@pytest.mark.parametrize(("body", "found"), [({}, "nothing"), ({"task": None}, "null"), ({"task": 5}, "5")])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/recipes"])
+def test_a_body_without_a_task_is_told_the_tasks(world: World, path: str, body: dict[str, Any], found: str) -> None:
+    """What is missing is said with what it may be, beside all else that is wrong."""
+    status, problem = world.ask("POST", path, {**body, "output": "xml"})
+    said = {fault["field"]: fault for fault in problem["errors"]}
+    assert (status, said["task"]["got"], "output" in said) == (422, found, True)
+    assert said["task"]["expected"].startswith("one of feature-extraction, ")
+
+
+def test_a_task_where_none_is_read_is_an_unknown_field(world: World) -> None:
+    """No list of tasks is given where naming one would be the next fault."""
+    problem = world.ask("POST", f"/v1/jobs/{'0' * 32}/redrive", {"task": "fill-mask"})[1]
+    assert problem["detail"] == "task: got an unknown field, expected only the documented ones"
 
 
 @pytest.mark.parametrize("token", ["", "a b", "ü", "x" * 256])
