@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from functions.batch.keys import name_of
+from functions.batch.keys import MAX_KEY_BYTES, name_of
 from glossa.batch_client import BatchClient
 from glossa.progress import watch
 from shared.errors import GlossaError, Unprocessable
@@ -160,7 +160,7 @@ def _say_unreadable(client: BatchClient, job: str, page: Mapping[str, Any] | Non
         print(f"glossa: could not read which files were unreadable, if any: {said}; {rest}", file=sys.stderr)
         return False
     for name, detail in found[:SHOWN_FILES]:
-        print(f"glossa: {visible(name)}: {detail}", file=sys.stderr)
+        print(f"glossa: {visible(name, MAX_KEY_BYTES)}: {detail}", file=sys.stderr)
     if (more := len(found) - SHOWN_FILES) > 0:
         print(f"glossa: and {count(more, 'more file')} that could not be read; see the job's manifest", file=sys.stderr)
     return bool(found)

@@ -39,9 +39,10 @@ def shown(value: object, most: int = SHOWN_CHARS) -> str:
 
 
 def visible(text: str, most: int = SHOWN_CHARS) -> str:
-    """Return a name as a sentence may hold it: cut, and escaped where it cannot be printed."""
-    cut = text[:most]
-    return cut if cut.isprintable() else ascii(cut)[1:-1]
+    """Return a name as a sentence may hold it: escaped where it cannot be printed; past `most` cut, and marked so."""
+    kept = text if len(text) <= most else text[: most - 1]
+    said = kept if kept.isprintable() else ascii(kept)[1:-1]
+    return said if kept == text else f"{said}…"
 
 
 def count(n: int, what: str) -> str:

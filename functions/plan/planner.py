@@ -225,7 +225,8 @@ class Planner:
         log_event("input-problem", level="warning", function="plan", job_id=job.job, code=problem.code)
         after = replace(plan, input=plan.input + 1, offset=0, line=0, n_problems=plan.n_problems + 1, unsent=())
         if not plan.code:
-            after = replace(after, code=problem.code, detail=f"{visible(keys.name_of(source.key))}: {problem.detail}")
+            name = visible(keys.name_of(source.key), keys.MAX_KEY_BYTES)
+            after = replace(after, code=problem.code, detail=f"{name}: {problem.detail}")
         return self._write(job, plan, after, (), replace(source, code=problem.code, detail=problem.detail))
 
     def _without_inputs(self, job: Job, plan: Plan, problem: Problem) -> Plan:

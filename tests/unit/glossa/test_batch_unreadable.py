@@ -80,3 +80,16 @@ def test_the_page_that_links_the_manifest_is_asked_for_once(capsys: pytest.Captu
         assert run(web, "results", job, *more) == 0
         assert capsys.readouterr().err.startswith("glossa: x/a.csv: got ")
         assert len([url for _, url in web.seen if f"{job}/results" in url]) == 1
+
+
+def test_a_name_is_shown_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files under a long prefix are told apart, as their keys may be."""
+    web = MemoryWeb(World(max_records=2))
+    names = [f"{'folder/' * 70}{i}.csv" for i in range(2)]
+    for name in names:
+        web.world.objects.put("input", f"t/local/data/{name}", b"")
+    assert run(web, "submit", *TASK, "--prefix", "folder/", "--watch") == 1
+    shown = capsys.readouterr()
+    said = [line for line in shown.err.splitlines() if line.startswith("glossa: ")]
+    assert [line.partition(": got ")[0] for line in said] == [f"glossa: {name}" for name in names]
+    assert web.world.job(shown.out.split()[-1]).detail.startswith(f"{names[0]}: got ")

@@ -79,7 +79,8 @@ def test_values_are_short_and_printable() -> None:
     assert len(shown("x" * 500)) == 80
     assert shown(["ü", None, (True, object)]).startswith('["\\u00fc", null, [true, "<class')
     assert (visible("/a/ü"), visible("/a\x00\n")) == ("/a/ü", "/a\\x00\\n")
-    assert len(visible("/" * 500)) == 80
+    assert visible("/" * 500) == "/" * 79 + "…"
+    assert (visible("/" * 80), visible("\n" + "/" * 80)) == ("/" * 80, "\\n" + "/" * 78 + "…")
 
 
 def test_one_thing_is_no_plural() -> None:
