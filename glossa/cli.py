@@ -21,6 +21,7 @@ from glossa.run import Job, parse_pairs, run
 from shared.catalog import AttnImplementation, Catalog, Dtype, Lane, Quantization, load_catalog
 from shared.errors import GlossaError
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 INTERRUPTED = 130
 STDIN = 0
 
@@ -87,8 +88,15 @@ def _catalog_add(asked: argparse.Namespace) -> int:
         asked.dtype, asked.quantization, asked.int8_embeddings, asked.attn_implementation,
     )  # fmt: skip
     print(add(asked.catalog, asked.checkpoint, wish), end="")
-    print(f"{asked.catalog} has {asked.name} now; `make run` serves it here, a deployment elsewhere", file=sys.stderr)
+    print(f"{asked.catalog} has {asked.name} now; {_reached(asked.catalog)}", file=sys.stderr)
     return 0
+
+
+def _reached(catalog: Path) -> str:
+    """Return what answers with the models of a catalog: only the checkout's own is served."""
+    if catalog.resolve() == CHECKOUT / "catalog.toml":
+        return "`make run` serves it here, a deployment elsewhere"
+    return f"`glossa run --catalog {catalog}` answers with it; what is served stands in {CHECKOUT / 'catalog.toml'}"
 
 
 def _catalog_refresh(asked: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glossa.cli import main
+from glossa.cli import CHECKOUT, _reached, main
 from shared.catalog import load_catalog
 
 
@@ -32,6 +32,18 @@ def test_artifacts_and_refresh_say_what_they_did(
     speed = str(load_catalog(catalog_path).model("moods").tokens_per_s)
     assert main(["catalog", "refresh", "moods", "--catalog", str(catalog_path), "--tokens-per-s", speed]) == 0
     assert capsys.readouterr().out == "moods: nothing changed\n"
+
+
+def test_adding_says_what_answers_with_the_model(
+    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make run` is named for the checkout's own catalog alone, as it reads no other."""
+    folder, other = str(catalog_path.parent / "models" / "moods"), str(tmp_path / "other.toml")
+    assert main(["catalog", "add", folder, "--name", "moods", "--tokens-per-s", "9", "--catalog", other]) == 0
+    said = capsys.readouterr().err
+    assert f"{other} has moods now; `glossa run --catalog {other}` answers with it" in said
+    assert "make run" not in said
+    assert _reached(CHECKOUT / "catalog.toml") == "`make run` serves it here, a deployment elsewhere"
 
 
 @pytest.mark.parametrize(
