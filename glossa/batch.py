@@ -167,7 +167,7 @@ def _say_unreadable(client: BatchClient, job: str, page: Mapping[str, Any] | Non
 
 
 def _unreadable(client: BatchClient, page: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return name and fault of each file that could not be read. Only if there are any is the manifest read: up to 65 MB."""
+    """Return name and fault of each file that could not be read; only if any is the manifest read, of up to 65 MB."""
     if not page["counts"]["unreadable_inputs"] or page["manifest"] is None:
         return []
     inputs = json.loads(b"".join(client.download(page["manifest"])))["inputs"]
