@@ -209,7 +209,7 @@ def _whole(digits: str) -> int | float:
 
 
 def _lost(own: object, name: str) -> Problem:
-    """Return the problem of an id that is neither a string nor an integer in digits alone: no row has a place for it.
+    """Return the problem of an id that is neither a string nor a plain integer, of which 1.0, 1E2 and -0 are none.
 
     A stored job does not say whether it named `id_field` or left it at its default; so both are told alike.
     """
