@@ -180,8 +180,7 @@ def _write_parts(client: BatchClient, path: str, out: BinaryIO) -> dict[str, Any
     first = True
     for page in client.walk(path):
         for part in page["parts"]:
-            for chunk in _checked(client, part, header=first or not part["key"].endswith(".csv")):
-                out.write(chunk)
+            out.writelines(_checked(client, part, header=first or not part["key"].endswith(".csv")))
             first = False
     return page
 
