@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from functions.pipeline.tokenize import load_tokenizers
-from functions.pipeline.tokenize.mapped.kernel import kernel_name
+from functions.pipeline.tokenize.mapped import file
+from functions.pipeline.tokenize.mapped.kernel import Kernel, kernel_name
 from functions.pipeline.tokenize.mapped.tokenizer import MappedTokenizer
 from functions.pipeline.tokenize.unigram import JsonTokenizer
 from glossa.artifacts import write_artifacts
+from glossa.checkpoints import artifact_of
 from glossa.clusters import KEY, OPENS, classes_of, keys_of
-from glossa.prebuilt import why_not
+from glossa.kernel import compile_kernels
+from glossa.prebuilt import prebuild, why_not
+from local.place import ROOT
 from shared.catalog import Catalog, load_catalog
 from tests.unit.functions.pipeline import tiny
 
@@ -156,3 +161,12 @@ def test_keys_are_read_from_the_normalizers_table(catalog_path: Path) -> None:
     classes = classes_of(keys)
     assert classes[0xFB01] & KEY
     assert classes[ord("e")] & (KEY | OPENS) == OPENS
+
+
+def test_scores_are_the_files_to_the_last_bit(tmp_path: Path) -> None:
+    """Of two ways that score the same the first is taken, as transformers takes it: no score may be rounded anew."""
+    folder, text = ROOT / "checkpoints" / "mini", "😁😁😁😁😁😂😂😂😂😂"
+    kernel = Kernel(next(path for path in compile_kernels(tmp_path) if path.name == kernel_name()))
+    (tmp_path / file.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
+    ours = MappedTokenizer(tmp_path / file.NAME, kernel).encode(text).ids
+    assert list(ours) == AutoTokenizer.from_pretrained(str(folder))(text, add_special_tokens=False)["input_ids"]
