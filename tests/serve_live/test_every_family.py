@@ -34,7 +34,7 @@ PAIR = {"text": TEXT, "text_pair": "All human beings are free.", "lang": ["de", 
 OUT_OF_RANGE: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("text-classification", {"top_k": 0}, "greater than or equal to 1"),
     ("text-classification", {"function_to_apply": "tanh"}, "'none', 'sigmoid' or 'softmax'"),
-    ("zero-shot-classification", {"hypothesis_template": "no place"}, "pattern"),
+    ("zero-shot-classification", {"hypothesis_template": "no place"}, "exactly one {}"),
     ("token-classification", {"aggregation_strategy": "last"}, "'simple', 'first'"),
     ("token-classification", {"stride": 999}, "stride of 999 tokens, expected less than"),
     ("question-answering", {"max_answer_len": 0}, "greater than or equal to 1"),
