@@ -6,10 +6,13 @@ windows or tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 import tokenizers
+from tokenizers import models
 
 from functions.pipeline.tokenize.offsets import LeadingControls, laid_back, whole_characters
 from functions.pipeline.tokenize.tokenizer import Encoded, Layout
@@ -26,6 +29,8 @@ class JsonTokenizer:
             self._backend = tokenizers.Tokenizer.from_buffer(artifact)
         except Exception as error:  # noqa: BLE001  # the library raises nothing narrower
             raise ValueError(f"the tokenizer artifact cannot be read: {error}") from None
+        if isinstance(self._backend.model, models.Unigram):
+            self._backend.model = _exact(json.loads(artifact)["model"])
         self._backend.no_truncation()
         self._backend.no_padding()
         self.fingerprint = sha256(artifact).hexdigest()
@@ -89,3 +94,12 @@ def read(backend: tokenizers.Tokenizer, leading: LeadingControls, text: str) -> 
     words = encoding.word_ids
     starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
     return Encoded(tuple(encoding.ids), tuple(whole_characters(text, offsets)), starts)
+
+
+def _exact(model: Mapping[str, Any]) -> models.Unigram:
+    """Return a model with the file's scores: the library's reader of JSON may round the last bit of one.
+
+    Of two ways through a word that score the same the first is the best, as in transformers, which reads by Python.
+    """
+    vocab = [(piece, score) for piece, score in model["vocab"]]
+    return models.Unigram(vocab, unk_id=model.get("unk_id"), byte_fallback=bool(model.get("byte_fallback")))

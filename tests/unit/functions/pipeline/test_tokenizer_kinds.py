@@ -75,6 +75,12 @@ def test_every_language_of_the_sample(kind: Kind) -> None:
     assert_ids_equal(kind, [text for _, _, text in SAMPLE])
 
 
+def test_equally_good_ways_through_a_word(kind: Kind) -> None:
+    """Of ways that score the same to the last bit the reference's is taken."""
+    runs = [character * n for character in "02a\u00e9\u4e00" for n in range(2, 9)]
+    assert_ids_equal(kind, ["0\u00ab222", "\U0001f601" * 5 + "\U0001f602" * 5, *runs])
+
+
 @settings(max_examples=150, deadline=None)
 @given(text=anything | mixed)
 def test_any_text(kind: Kind, text: str) -> None:
