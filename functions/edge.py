@@ -14,7 +14,7 @@ import math
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -23,7 +23,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import ValidationError
 
 from functions.bodies import body_text, json_object, parse_json, refuse_foreign
-from shared.errors import BadRequest, Forbidden, GlossaError, NotFound, TooLarge, Unprocessable
+from shared.errors import BadRequest, Forbidden, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.log import log_event
 from shared.wording import expected, got, shown, visible
 
@@ -43,17 +43,6 @@ _MAX_DETAIL_CHARS = 4000
 
 # Powertools formats whole request bodies into debug lines; no setting of the root logger may print them.
 logging.getLogger("aws_lambda_powertools").setLevel(logging.WARNING)
-
-
-class MethodNotAllowed(GlossaError):
-    """The route exists, but not for this method; `allow` names the methods it has."""
-
-    status = 405
-    code = "method-not-allowed"
-
-    def __init__(self, message: str, allow: Sequence[str]) -> None:
-        super().__init__(message)
-        self.allow = tuple(allow)
 
 
 class Context(Protocol):

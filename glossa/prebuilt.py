@@ -62,7 +62,7 @@ def prebuild(artifact: bytes, kernel: Kernel, *, recipe: str = "") -> bytes:
         raise ValueError(f"this tokenizer has no prebuilt form: {reason}")
     model = rules["model"]
     ids = {piece: i for i, (piece, _) in enumerate(model["vocab"])}  # of repeats the last counts, as in the crate
-    scores = [score for _, score in json.loads(artifact)["model"]["vocab"]]  # the crate rounds the last bit
+    scores = [score for _, score in model["vocab"]]
     lowest = min(range(len(scores)), key=scores.__getitem__)
     layout = library.layout
     pieces = [piece.encode() for piece in library.pieces(range(library.vocab_size))]

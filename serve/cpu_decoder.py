@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import partial
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
@@ -76,7 +77,7 @@ def sum_up_call(library: ctypes.CDLL) -> Callable[..., None]:
     return call
 
 
-def fits(decoder: nn.Module) -> bool:
+def fits(decoder: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether the kernel can read a decoder: a plain Linear in bfloat16 of a width that fits."""
     weight = decoder.weight if isinstance(decoder, nn.Linear) else None
     if weight is None or weight.dtype != torch.bfloat16 or not weight.is_cpu:
@@ -93,7 +94,7 @@ def decoder_for(device: torch.device, dtype: torch.dtype) -> MakeDecoder:
 
 def kernel_decoder(library: ctypes.CDLL, score: nn.Module, vocab_size: int) -> Decoder:
     """Make a decoder by the kernel of a `score` that it can read, by torch of any other."""
-    if not isinstance(score, nn.Linear) or not fits(score):
+    if not fits(score):
         return decoder_of(score, vocab_size)
     scores = KernelScores(library, score)
     return Decoder(scores, vocab_size, scores.log_sum_exp, step=PANEL)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.errors import BadRequest, GlossaError, NotFound, TooLarge
+from shared.errors import BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, TooSlow
 from shared.log import log_event
 from shared.wire import Body, encode_error
 from shared.wording import visible
@@ -31,20 +31,6 @@ OK, UNKNOWN, NO_METHOD, BUG = 200, 404, 405, 500
 GONE = 499  # the caller went away (nginx's number), nobody reads it
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
-
-
-class MethodNotAllowed(GlossaError):
-    """The route exists, but not for this method."""
-
-    status = NO_METHOD
-    code = "method-not-allowed"
-
-
-class TooSlow(GlossaError):
-    """A body did not come to its end in time."""
-
-    status = 408
-    code = "too-slow"
 
 
 def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIApp:
@@ -123,7 +109,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
     allowed = sorted(filter(None, (error.headers or {}).get("Allow", "").split(", ")))
     if error.status_code != NO_METHOD or not allowed:
         return reply_error(BadRequest(f"{request.method} {path} is not possible"))
-    response = reply_error(MethodNotAllowed(f"got {request.method} on {path}, expected {' or '.join(allowed)}"))
+    message = f"got {request.method} on {path}, expected {' or '.join(allowed)}"
+    response = reply_error(MethodNotAllowed(message, allowed))
     response.headers["allow"] = ", ".join(allowed)
     return response
 

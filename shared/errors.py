@@ -8,6 +8,8 @@ a response in one place. A message states the value, then the expectation. Knows
     │   └── DecodeError 400       a wire body that does not parse
     ├── Forbidden 403             no verified principal
     ├── NotFound 404              unknown route, task, model, head, job (and every foreign id)
+    ├── MethodNotAllowed 405      the route exists, but not for this method; carries allow
+    ├── TooSlow 408               a body did not come to its end in time
     ├── Conflict 409              valid, but not in this state
     │   └── FingerprintMismatch   tokenizer of the caller is not the replica's
     ├── TooLarge 413              body, text, token or answer over a limit
@@ -22,7 +24,7 @@ a response in one place. A message states the value, then the expectation. Knows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 MAX_RETRY_AFTER_S = 86_400.0
 
@@ -105,6 +107,26 @@ class TooLarge(GlossaError):
 
     status = 413
     code = "too-large"
+
+
+class MethodNotAllowed(GlossaError):
+    """The route exists, but not for this method; `allow` names the methods it has."""
+
+    status = 405
+    code = "method-not-allowed"
+
+    def __init__(
+        self, message: str, allow: Iterable[str] = (), *, hint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
+        self.allow = tuple(allow)
+
+
+class TooSlow(GlossaError):
+    """A body did not come to its end in time."""
+
+    status = 408
+    code = "too-slow"
 
 
 class UnsupportedMedia(GlossaError):

@@ -3,13 +3,11 @@
  * A row sees only itself. Needs no library, not even libc.
  */
 #include "kernels.h"
+#include "levels.h"
 
 #ifdef HAS_BYTES
 
 #define PART_ROWS 16 /* that a thread takes at a time */
-#define ZERO_POINT 128.0f
-#define LEVELS 127.0f
-#define SMALLEST 1e-30f /* a row of smaller numbers is a row of zeros: 127 over it would overflow */
 
 typedef struct {
     const bf16 *states; /* [rows, width] */
@@ -33,12 +31,10 @@ static void level_row(const job *all, int64_t row) {
 
 static void level_some(void *given) {
     job *all = given;
-    int64_t n_parts = (all->rows + PART_ROWS - 1) / PART_ROWS, part;
-    while ((part = next_of(&all->n_begun)) < n_parts) {
-        int64_t last = (part + 1) * PART_ROWS < all->rows ? (part + 1) * PART_ROWS : all->rows;
-        for (int64_t row = part * PART_ROWS; row < last; row++)
+    int64_t row, last;
+    while (next_rows(&all->n_begun, all->rows, PART_ROWS, &row, &last))
+        for (; row < last; row++)
             level_row(all, row);
-    }
 }
 
 /* `levels` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. `width`: a multiple

@@ -4,6 +4,7 @@
  * that share them. Rows share nothing else: a token's numbers never depend on its company. Needs no library, not even
  * libc. Must not know the product.
  */
+#include "levels.h"
 #include "team.h"
 
 typedef uint16_t bf16;
@@ -12,9 +13,6 @@ typedef union {
     float value;
 } word;
 
-#define ZERO_POINT 128.0f
-#define LEVELS 127.0f
-#define SMALLEST 1e-30f /* a row of smaller numbers is a row of zeros: 127 over it would overflow */
 
 static inline float widened(bf16 number) {
     word made = {.bits = (uint32_t)number << 16};
@@ -95,8 +93,9 @@ static void finish_row_added(const job *all, int64_t row) {
 
 static void step_some(void *given) {
     job *all = given;
-    for (int64_t first; (first = next_of(&all->n_begun) * ROWS_EACH) < all->rows;)
-        for (int64_t row = first; row < first + ROWS_EACH && row < all->rows; row++)
+    int64_t row, last;
+    while (next_rows(&all->n_begun, all->rows, ROWS_EACH, &row, &last))
+        for (; row < last; row++)
             all->step(all, row);
 }
 

@@ -36,12 +36,10 @@ static void norm_row(const job *all, int64_t row) {
 
 static void norm_some(void *given) {
     job *all = given;
-    int64_t n_parts = (all->rows + PART_ROWS - 1) / PART_ROWS, part;
-    while ((part = next_of(&all->n_begun)) < n_parts) {
-        int64_t last = (part + 1) * PART_ROWS < all->rows ? (part + 1) * PART_ROWS : all->rows;
-        for (int64_t row = part * PART_ROWS; row < last; row++)
+    int64_t row, last;
+    while (next_rows(&all->n_begun, all->rows, PART_ROWS, &row, &last))
+        for (; row < last; row++)
             norm_row(all, row);
-    }
 }
 
 /* `out` = LayerNorm(sums). `width`: a multiple of 16. `team` runs the work on `n_threads`, or is null. */

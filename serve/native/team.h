@@ -14,3 +14,10 @@ static inline void together(parallel team, int64_t n_threads, work each, void *j
 
 /* Which part comes next, of the counter that all threads share. */
 static inline int64_t next_of(int64_t *counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
+
+/* Whether rows are left of `rows`, of which some, at most `most`, come next: from `first` to `last`. */
+static inline int next_rows(int64_t *counter, int64_t rows, int64_t most, int64_t *first, int64_t *last) {
+    *first = next_of(counter) * most;
+    *last = *first + most < rows ? *first + most : rows;
+    return *first < rows;
+}

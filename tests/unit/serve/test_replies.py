@@ -9,8 +9,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from serve.replies import TooSlow, read_body
-from shared.errors import TooLarge
+from serve.replies import read_body
+from shared.errors import TooLarge, TooSlow
 
 
 def request_of(chunks: Sequence[bytes], *, ends: bool) -> Request:
