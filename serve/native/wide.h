@@ -33,18 +33,13 @@ INLINE void put_floats(float *to, floats a) { _mm512_storeu_ps(to, a); }
 INLINE floats add(floats a, floats b) { return _mm512_add_ps(a, b); }
 INLINE floats subtract(floats a, floats b) { return _mm512_sub_ps(a, b); }
 INLINE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
-INLINE floats over(floats a, floats b) { return _mm512_div_ps(a, b); }
 INLINE floats times_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
-INLINE floats size_of(floats a) { return _mm512_abs_ps(a); }
-/* The greater of each; `b` where one of them is NaN. */
+/* The greater, or lesser, of each; `b` where one of them is NaN. */
 INLINE floats greater(floats a, floats b) { return _mm512_max_ps(a, b); }
+INLINE floats lesser(floats a, floats b) { return _mm512_min_ps(a, b); }
 INLINE floats whole_of(floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* a * 2^whole for whole <= 0; 0 where that is -infinity. */
 INLINE floats halved(floats a, floats whole) { return _mm512_scalef_ps(a, whole); }
-/* `a` where x >= 0, else `b`. */
-INLINE floats by_sign(floats x, floats a, floats b) {
-    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GE_OQ), a);
-}
 /* The first `n` of `a`, then of `b`. */
 INLINE floats first_of(int64_t n, floats a, floats b) {
     return _mm512_mask_mov_ps(b, n >= LANES ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1), a);
@@ -172,17 +167,14 @@ INLINE floats subtract(floats a, floats b) { return EACH(HALF); }
 #define HALF(H) _mm256_mul_ps(a.H, b.H)
 INLINE floats times(floats a, floats b) { return EACH(HALF); }
 #undef HALF
-#define HALF(H) _mm256_div_ps(a.H, b.H)
-INLINE floats over(floats a, floats b) { return EACH(HALF); }
-#undef HALF
 #define HALF(H) _mm256_fmadd_ps(a.H, b.H, c.H)
 INLINE floats times_add(floats a, floats b, floats c) { return EACH(HALF); }
 #undef HALF
-#define HALF(H) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.H)
-INLINE floats size_of(floats a) { return EACH(HALF); }
-#undef HALF
 #define HALF(H) _mm256_max_ps(a.H, b.H)
 INLINE floats greater(floats a, floats b) { return EACH(HALF); }
+#undef HALF
+#define HALF(H) _mm256_min_ps(a.H, b.H)
+INLINE floats lesser(floats a, floats b) { return EACH(HALF); }
 #undef HALF
 #define HALF(H) _mm256_round_ps(a.H, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 INLINE floats whole_of(floats a) { return EACH(HALF); }
@@ -194,9 +186,6 @@ INLINE __m256 halved_half(__m256 a, __m256 whole) { /* below 2^-126 it is 0 */
 }
 #define HALF(H) halved_half(a.H, whole.H)
 INLINE floats halved(floats a, floats whole) { return EACH(HALF); }
-#undef HALF
-#define HALF(H) _mm256_blendv_ps(b.H, a.H, _mm256_cmp_ps(x.H, _mm256_setzero_ps(), _CMP_GE_OQ))
-INLINE floats by_sign(floats x, floats a, floats b) { return EACH(HALF); }
 #undef HALF
 INLINE floats first_of(int64_t n, floats a, floats b) {
     __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), end = _mm256_set1_epi32(n > LANES ? LANES : n < 0 ? 0 : (int)n);
