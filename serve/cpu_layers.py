@@ -22,7 +22,6 @@ from serve.attention import Attention
 from serve.bf16_kernels import check_states, kernels_here
 from serve.cores import team_address
 from serve.cpu_attention import ALIGN_BYTES, KernelAttention
-from serve.cpu_bytes import KernelBytes, room_bytes
 from serve.cpu_products import STEPS, PanelLinear
 from serve.dense import Activate
 from serve.norms import KernelNorm
@@ -56,34 +55,29 @@ class LayersInOne:
     """The layers of a backbone as one function of its packed states. Keeps hold of all that C reads."""
 
     layers: Sequence[PostNormParts]
-    attention: KernelAttention
     call: Callable[..., None]
+    scratch_of: Callable[..., int]
     backbone: _Backbone
     addresses: ctypes.Array[ctypes.c_void_p]
-    has_bytes: bool
 
     def __call__(self, states: Tensor, spans: Spans, between: Between | None = None) -> Tensor:
         """Return the last layer's states [tokens, width] of those that enter the first, bfloat16.
 
         With `between` each layer is a call of its own, and this is done before each but the first.
         """
-        heads, head_width = self.backbone.heads, self.backbone.head_width
-        n_tokens, width = len(states), heads * head_width
+        n_tokens, width = len(states), self.backbone.heads * self.backbone.head_width
         check_states(states, sum(spans.lengths), width)
         n_threads = torch.get_num_threads() if self.backbone.team else 1
-        scratch_bytes = self.attention.scratch_of(max(spans.lengths), head_width)
+        scratch_bytes = self.scratch_of(ctypes.byref(self.backbone), max(spans.lengths), n_tokens, n_threads)
         states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
-        out, narrow = torch.empty_like(states), torch.empty(states.shape)
-        wide = states.new_empty(n_tokens, max(3 * width, self.backbone.inner))
-        levels = torch.empty(self.has_bytes * room_bytes(n_tokens, max(width, self.backbone.inner)), dtype=torch.uint8)
+        out, contexts, qkv = torch.empty_like(states), torch.empty_like(states), states.new_empty(n_tokens, 3 * width)
         step = len(self.layers) if between is None else 1
         for first in range(0, len(self.layers), step):
             if between is not None and first:
                 between()
             self.call(
                 ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(),
-                wide.data_ptr(), narrow.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
-                levels.data_ptr(),
+                qkv.data_ptr(), contexts.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
                 first, first + step, n_tokens, len(spans.lengths), scratch_bytes, n_threads,
             )  # fmt: skip
         return out
@@ -97,8 +91,9 @@ def layers_in_one(
     library = kernels_here() if len(parts) == len(layers) and activate in STEPS else None
     if not parts or library is None or not isinstance(how.attend, KernelAttention):
         return None
-    call = library.glossa_layers
-    call.argtypes, call.restype = [ctypes.c_void_p] * 8 + [ctypes.c_int64] * 6, None
+    call, scratch_of = library.glossa_layers, library.glossa_layers_scratch
+    call.argtypes, call.restype = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 6, None
+    scratch_of.argtypes, scratch_of.restype = [ctypes.c_void_p] + [ctypes.c_int64] * 3, ctypes.c_int64
     flat: list[int] = []
     for linears, norms in parts:
         flat += chain(*(linear.addresses for linear in linears), *(norm.addresses for norm in norms))
@@ -108,8 +103,7 @@ def layers_in_one(
         team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads, head_width=up.n_in // n_heads,
         inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale, eps=first_norm.eps,
     )  # fmt: skip
-    has_bytes = any(isinstance(linear, KernelBytes) for linears, _ in parts for linear in linears)
-    return LayersInOne(layers, how.attend, call, backbone, addresses, has_bytes)
+    return LayersInOne(layers, call, scratch_of, backbone, addresses)
 
 
 def _kernels_of(layer: PostNormParts) -> tuple[list[PanelLinear], list[KernelNorm]] | None:

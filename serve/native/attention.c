@@ -10,6 +10,8 @@
 
 #define QUERIES TALL /* that meet all keys at a time */
 #define FEW 4 /* in rows shorter than that */
+#define AT_ONCE 4 /* heads of a row that a thread takes, one fetched while it works on the other, */
+#define MANY 96 /* where there are so many that no thread waits long for the last */
 
 typedef struct {
     const bf16 *qkv; /* [tokens, 3, heads, width] */
@@ -108,7 +110,18 @@ INLINE void attend_block(int n, const job *all, const bf16 *queries, const pair 
         contexts + begin * all->heads * all->width, all->heads * all->width, all->width);
 }
 
-static void attend_head(const job *all, int64_t row, int64_t head, char *scratch) {
+/* Bring some queries, keys and values of a head near. Each token's lie a page from the last one's, where the processor
+ * does not look ahead by itself. */
+INLINE void fetch_head(const job *all, const bf16 *queries, int64_t first, int64_t last) {
+    for (int64_t token = first; token < last; token++)
+        for (int64_t kind = 0; kind < 3; kind++) {
+            const char *from = (const char *)(queries + (token * 3 + kind) * all->heads * all->width);
+            for (int64_t at = 0; at < all->width * (int64_t)sizeof(bf16); at += LINE_BYTES)
+                _mm_prefetch(from + at, _MM_HINT_T1);
+        }
+}
+
+static void attend_head(const job *all, int64_t row, int64_t head, int is_next_ours, char *scratch) {
     int64_t start = all->bounds[row], length = all->bounds[row + 1] - start, width = all->width;
     int64_t stride = 3 * all->heads * width, n_padded = (length + PANEL - 1) / PANEL * PANEL;
     const bf16 *queries = all->qkv + start * stride + head * width;
@@ -120,6 +133,8 @@ static void attend_head(const job *all, int64_t row, int64_t head, char *scratch
     lay_values(queries + 2 * all->heads * width, stride, length, width, values);
     int n = length >= QUERIES ? QUERIES : length >= FEW ? FEW : 1;
     for (int64_t done = 0; done < length; done += n) {
+        if (is_next_ours)
+            fetch_head(all, queries + width, done, done + n < length ? done + n : length);
         int64_t begin = done + n <= length ? done : length - n; /* the last block does again what fills it */
         if (n == QUERIES)
             attend_block(QUERIES, all, queries, keys, values, begin, length, scores, chances, contexts);
@@ -133,11 +148,12 @@ static void attend_head(const job *all, int64_t row, int64_t head, char *scratch
 static void attend_some(void *given) {
     job *all = given;
     char *scratch = all->scratch + next_of(&all->n_workers) * all->scratch_bytes;
-    int64_t n_parts = all->rows * all->heads, part;
-    while ((part = next_of(&all->n_begun)) < n_parts) {
-        part = n_parts - 1 - part; /* the longest rows come last: begin with them */
-        attend_head(all, part / all->heads, part % all->heads, scratch);
-    }
+    int64_t n_parts = all->rows * all->heads, part, last;
+    while (next_rows(&all->n_begun, n_parts, n_parts < MANY ? 1 : AT_ONCE, &part, &last))
+        for (; part < last; part++) {
+            int64_t row = all->rows - 1 - part / all->heads, head = part % all->heads; /* the longest rows are the last */
+            attend_head(all, row, head, part + 1 < last && head + 1 < all->heads, scratch);
+        }
 }
 
 /* Bytes of scratch, aligned to 64, that a worker needs for rows of at most `longest` tokens. */

@@ -19,6 +19,7 @@ void glossa_levels(const bf16 *states, uint8_t *levels, float *scales, parallel 
                    int64_t n_threads);
 #endif
 /* attention.c */
+int64_t glossa_attend_scratch(int64_t longest, int64_t width);
 void glossa_attend(const bf16 *qkv, bf16 *contexts, const int32_t *bounds, char *scratch, parallel team, int64_t rows,
                    int64_t heads, int64_t width, int64_t scratch_bytes, int64_t causal, int64_t n_threads, float scale);
 /* norms.c */

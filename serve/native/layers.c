@@ -1,8 +1,14 @@
 /* Post-norm layers of a pass, all in one call or some; serve/cpu_layers.py says what for.
  *
- * Calls the kernels of products.c, attention.c and norms.c, one after the other.
+ * Between two attentions each token is alone: a thread takes a few of them through all products and norms, while what it
+ * made of them is in its core's cache. Of a pass too small for that all threads share each product. Calls the kernels of
+ * products.c, attention.c and norms.c.
  */
 #include "kernels.h"
+
+#define MOST_TOKENS 240 /* that a thread takes at a time: enough that weights, read for each of them, are in time, */
+#define LEAST_TOKENS 48 /* and fewer towards the end, so that no thread waits long for the last */
+#define MANY_TOKENS 768 /* for each thread: below, the shares would be so small that weights are read too often */
 
 typedef struct {
     const pair *weight;
@@ -26,39 +32,129 @@ typedef struct {
     float scale, eps;
 } backbone;
 
-static void multiply(const backbone *all, const linear *own, const bf16 *states, const bf16 *residual, void *out, char *levels,
-                     int64_t tokens, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
-#ifdef HAS_BYTES
-    if (own->scales) {
-        glossa_multiply_bytes(states, own->weight, own->scales, own->offsets, own->bias, residual, out, levels, all->team,
-                              tokens, n_out, n_in, step, n_threads);
-        return;
-    }
-#else
-    (void)levels;
-#endif
-    glossa_multiply(states, own->weight, own->bias, residual, out, all->team, tokens, n_out, n_in, step, n_threads);
+/* What is done between two attentions: the rest of a layer, or nothing before the first, and what the next one reads. */
+typedef struct {
+    const backbone *all;
+    const layer *own, *next; /* or null */
+    const bf16 *contexts, *before; /* [tokens, width] */
+    bf16 *out, *qkv; /* [tokens, width], [tokens, 3 * width] */
+    char *scratch;
+    int64_t tokens, scratch_bytes, n_threads, n_joined, n_begun;
+} job;
+
+typedef struct {
+    parallel team; /* or null */
+    int64_t n_threads;
+    float *sums; /* [tokens, width] */
+    bf16 *inner; /* [tokens, inner] */
+    char *levels; /* [tokens, width or inner, whichever is more, + 4] */
+} workplace;
+
+static int64_t token_bytes(const backbone *all) {
+    int64_t width = all->heads * all->head_width, most = width > all->inner ? width : all->inner;
+    return width * (int64_t)sizeof(float) + all->inner * (int64_t)sizeof(bf16) + most + (int64_t)sizeof(float);
 }
 
-/* `out` [tokens, heads * head_width] = the layers from `first` to `last` of `states`, or of `out` from the second on.
- * `wide` [tokens, 3 * width or inner, whichever is more] of bfloat16, `narrow` [tokens, width] of float32 and `scratch`
- * (glossa_attend's) are room to work in, and `levels` (glossa_multiply_bytes') where a weight is of bytes. */
-void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *wide, float *narrow,
-                   char *scratch, char *levels, int64_t first, int64_t last, int64_t tokens, int64_t rows, int64_t scratch_bytes,
+/* Whether threads take tokens of their own. */
+static int is_shared_out(int64_t tokens, int64_t n_threads) { return n_threads == 1 || tokens >= MANY_TOKENS * n_threads; }
+
+static workplace place_of(const job *all, char *room, int64_t tokens, parallel team, int64_t n_threads) {
+    float *sums = (float *)room;
+    bf16 *inner = (bf16 *)(sums + tokens * all->all->heads * all->all->head_width);
+    return (workplace){team, n_threads, sums, inner, (char *)(inner + tokens * all->all->inner)};
+}
+
+static void multiply(const workplace *place, const linear *own, const bf16 *states, const bf16 *residual, void *out,
+                     int64_t tokens, int64_t n_out, int64_t n_in, int64_t step) {
+#ifdef HAS_BYTES
+    if (own->scales) {
+        glossa_multiply_bytes(states, own->weight, own->scales, own->offsets, own->bias, residual, out, place->levels,
+                              place->team, tokens, n_out, n_in, step, place->n_threads);
+        return;
+    }
+#endif
+    glossa_multiply(states, own->weight, own->bias, residual, out, place->team, tokens, n_out, n_in, step, place->n_threads);
+}
+
+static void norm(const workplace *place, const factors *own, bf16 *out, int64_t tokens, const backbone *all) {
+    glossa_norm(place->sums, own->scale, own->shift, out, place->team, tokens, all->heads * all->head_width,
+                place->n_threads, all->eps);
+}
+
+static void take(const job *given, int64_t first, int64_t last, const workplace *place) {
+    const backbone *all = given->all;
+    const layer *own = given->own;
+    int64_t width = all->heads * all->head_width, n = last - first;
+    const bf16 *before = given->before + first * width, *states = before;
+    if (own) {
+        bf16 *out = given->out + first * width;
+        multiply(place, &own->mix, given->contexts + first * width, before, place->sums, n, width, width, ADDED);
+        norm(place, &own->mix_norm, out, n, all);
+        multiply(place, &own->up, out, 0, place->inner, n, all->inner, width, all->step);
+        multiply(place, &own->down, place->inner, out, place->sums, n, width, all->inner, ADDED);
+        norm(place, &own->down_norm, out, n, all);
+        states = out;
+    }
+    if (given->next)
+        multiply(place, &given->next->qkv, states, 0, given->qkv + first * 3 * width, n, 3 * width, width, PLAIN);
+}
+
+/* Whether tokens are left, of which those from `first` to `last` come next: an even share of what is left. */
+static int next_block(job *all, int64_t *first, int64_t *last) {
+    int64_t begun = __atomic_load_n(&all->n_begun, __ATOMIC_RELAXED), n, parts = all->n_threads > 1 ? 2 * all->n_threads : 1;
+    do {
+        int64_t left = all->tokens - begun;
+        if (left <= 0)
+            return 0;
+        n = left / (parts * ((left + parts * MOST_TOKENS - 1) / (parts * MOST_TOKENS)));
+        n = n < LEAST_TOKENS ? LEAST_TOKENS : n;
+        n = left - n < LEAST_TOKENS ? left : n;
+    } while (!__atomic_compare_exchange_n(&all->n_begun, &begun, begun + n, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    *first = begun;
+    *last = begun + n;
+    return 1;
+}
+
+static void take_some(void *given) {
+    job *all = given;
+    char *room = all->scratch + next_of(&all->n_joined) * all->scratch_bytes;
+    workplace own = place_of(all, room, MOST_TOKENS, 0, 1);
+    int64_t first, last;
+    while (next_block(all, &first, &last))
+        take(all, first, last, &own);
+}
+
+static void take_all(job all) {
+    if (is_shared_out(all.tokens, all.n_threads)) {
+        together(all.all->team, all.n_threads, take_some, &all);
+        return;
+    }
+    workplace shared = place_of(&all, all.scratch, all.tokens, all.all->team, all.n_threads);
+    take(&all, 0, all.tokens, &shared);
+}
+
+/* Bytes of scratch for each thread, a multiple of 64, where the longest row has `longest` tokens. */
+int64_t glossa_layers_scratch(const backbone *all, int64_t longest, int64_t tokens, int64_t n_threads) {
+    int64_t n_own = is_shared_out(tokens, n_threads) ? MOST_TOKENS : (tokens + n_threads - 1) / n_threads;
+    int64_t own = n_own * token_bytes(all), attention = glossa_attend_scratch(longest, all->head_width);
+    return ((own > attention ? own : attention) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+}
+
+/* `out` [tokens, heads * head_width] = the layers from `first` to `last` of `states`, or of `out` from the second on. `qkv`
+ * [tokens, 3 * width] and `contexts` [tokens, width] are room to work in, as is `scratch`, aligned to 64: `scratch_bytes`
+ * (glossa_layers_scratch's) for each thread. */
+void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *qkv, bf16 *contexts,
+                   char *scratch, int64_t first, int64_t last, int64_t tokens, int64_t rows, int64_t scratch_bytes,
                    int64_t n_threads) {
-    int64_t width = all->heads * all->head_width;
-    bf16 *contexts = (bf16 *)narrow;
-    float *sums = (float *)wide; /* of attention, for which queries, keys and values make room */
+    job between = {.all = all, .next = all->layers + first, .contexts = contexts, .before = first ? out : states, .out = out,
+                   .qkv = qkv, .scratch = scratch, .tokens = tokens, .scratch_bytes = scratch_bytes, .n_threads = n_threads};
+    take_all(between);
     for (int64_t i = first; i < last; i++) {
-        const layer *own = all->layers + i;
-        const bf16 *before = i ? out : states;
-        multiply(all, &own->qkv, before, 0, wide, levels, tokens, 3 * width, width, PLAIN, n_threads);
-        glossa_attend(wide, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
+        glossa_attend(qkv, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
                       all->causal, n_threads, all->scale);
-        multiply(all, &own->mix, contexts, before, sums, levels, tokens, width, width, ADDED, n_threads);
-        glossa_norm(sums, own->mix_norm.scale, own->mix_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
-        multiply(all, &own->up, out, 0, wide, levels, tokens, all->inner, width, all->step, n_threads);
-        multiply(all, &own->down, wide, out, narrow, levels, tokens, width, all->inner, ADDED, n_threads);
-        glossa_norm(narrow, own->down_norm.scale, own->down_norm.shift, out, all->team, tokens, width, n_threads, all->eps);
+        between.own = all->layers + i;
+        between.next = i + 1 < last ? all->layers + i + 1 : 0;
+        between.before = i ? out : states;
+        take_all(between);
     }
 }

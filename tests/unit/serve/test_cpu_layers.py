@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,7 @@ from tests.unit.serve.kernels import each_variant, library_of
 
 CPU = torch.device("cpu")
 WIDTH, INNER, HEADS, EPS = 64, 96, 2, 1e-5
+GUARD, POISON = 64, 0xA5
 ROWS = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 
 
@@ -145,6 +147,46 @@ def test_one_call_gives_the_bits_of_many(
     assert torch.equal(found, halted)
     assert len(stops) == len(layers) - 1
     assert torch.equal(states, kept)
+
+
+MANY = [3, 500, *range(1, 60)]  # rows that threads share out: 768 tokens for each of two, and a rest
+
+
+@needs_kernels
+@pytest.mark.parametrize("make", [parts_of, byte_parts_of])
+@pytest.mark.parametrize(
+    ("lengths", "n_threads"),
+    [(MANY, 1), (MANY, 2), (MANY, 3), ([241], 1), ([480], 1), ([769, 767], 2), ([768, 767], 2), ([1], 1), ([2305], 3)],
+)
+def test_tokens_that_threads_take_for_themselves(
+    make: Callable[[Variant], Parts], lengths: list[int], n_threads: int
+) -> None:
+    """Large passes, of which a thread takes tokens through whole layers, have the same bits and stay in their rooms."""
+    variant = variant_here()
+    assert variant is not None
+    layers, pack = layers_of(make(variant), n_layers=2), pack_of(lengths)
+    states, before = drawn(sum(lengths), WIDTH), torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        own = in_one(layers)
+        found = own(states, pack.spans)
+        guarded = replace(own, call=partial(guard, own.call))(states, pack.spans)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found, one_by_one(layers, states, pack))
+    assert torch.equal(found, guarded)
+
+
+def guard(call: Callable[..., None], *given: int) -> None:
+    """Call the kernel with room between guards, which must stay: for its output, what it works in, and its scratch."""
+    (backbone, states, out, bounds, *_), (tokens, _, scratch_bytes, n_threads) = given[:7], given[-4:]
+    wanted = (2 * tokens * WIDTH, 6 * tokens * WIDTH, 2 * tokens * WIDTH, scratch_bytes * n_threads)
+    rooms = [torch.full((size + 2 * GUARD,), POISON, dtype=torch.uint8) for size in wanted]
+    own_out, qkv, contexts, scratch = (room.data_ptr() + GUARD for room in rooms)
+    ctypes.memmove(own_out, out, wanted[0])
+    call(backbone, states, own_out, bounds, qkv, contexts, scratch, *given[7:])
+    assert all((room[:GUARD] == POISON).all() and (room[-GUARD:] == POISON).all() for room in rooms)
+    ctypes.memmove(out, own_out, wanted[0])
 
 
 @needs_kernels
