@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from serve.compiler import compile_library, this_machine
 from serve.dense import activated, added
 from serve.engine import load_engine
-from serve.int8 import LEVELS, Int8Linear, int8_lacks, load_kernel
+from serve.int8 import LEVELS, ZERO_POINT, Int8Linear, int8_lacks, load_kernel
 from serve.quantize import check_runnable
 from serve.weights import CheckpointError
 from tests import checkpoints_xlm, judge_xlm
@@ -36,17 +36,19 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
 
 
-def upper(numbers: torch.Tensor) -> torch.Tensor:
-    """Round to the nearest, halves to the upper of two: so states are rounded, and half of a row's largest is one."""
-    return (numbers + 0.5).floor()
-
-
-def in_levels(numbers: torch.Tensor, nearest: Callable[[torch.Tensor], torch.Tensor] = torch.round) -> torch.Tensor:
+def in_levels(numbers: torch.Tensor) -> torch.Tensor:
     """Return rows of numbers as their nearest levels give them back, float64: the method spelled out."""
     values = numbers.float()
     largest = values.abs().amax(1, keepdim=True)
     scales = torch.where(largest > 0, largest / LEVELS, 1.0)
-    return nearest(values / scales).double() * scales.double()
+    return (values / scales).round().double() * scales.double()
+
+
+def states_in_levels(states: torch.Tensor) -> torch.Tensor:
+    """Likewise of states, of which one between two levels goes up: half of a row's largest is one, and often there."""
+    scales = states.float().abs().amax(1, keepdim=True) / LEVELS
+    levels = (states.float() * (1 / scales) + (ZERO_POINT + 0.5)).floor() - ZERO_POINT
+    return levels.double() * scales.double()
 
 
 def numbers_of(outputs: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
@@ -72,7 +74,7 @@ sizes = given(st.integers(1, 70), st.sampled_from((5, 24, 64, 129)), st.sampled_
 def test_a_product_is_that_of_the_levels(n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
     """With bias or without it is the product of rounded states and weights, nearer than states not rounded would be."""
     weight, bias, states = normal(n_out, n_in), normal(n_out, seed=1), normal(n_tokens, n_in, seed=seed)
-    exact = F.linear(in_levels(states, upper), in_levels(weight))
+    exact = F.linear(states_in_levels(states), in_levels(weight))
     for own, expected in ((None, exact), (bias, exact + bias.double())):
         found = Int8Linear(weight, own)(states).double()
         assert float((found - expected).norm() / exact.norm()) < 2**-7
