@@ -161,7 +161,7 @@ class Resolver(APIGatewayRestResolver):
         headers = {"Cache-Control": "no-store", **self._timing_header()}
         if error.retry_after_s is not None and math.isfinite(error.retry_after_s):
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-        if isinstance(error, MethodNotAllowed):
+        if isinstance(error, MethodNotAllowed) and error.allow:
             headers["Allow"] = ", ".join(error.allow)
         self._note_route()
         self.note(status=error.status, code=error.code, retryable=error.retryable)

@@ -26,7 +26,17 @@ from functions.replica_transport import (
     Transport,
     TransportError,
 )
-from shared.errors import BY_CODE, DeadlineExceeded, GlossaError, Overloaded, ReplicaError, TooLarge, Unavailable
+from shared.errors import (
+    BY_CODE,
+    DeadlineExceeded,
+    GlossaError,
+    MethodNotAllowed,
+    Overloaded,
+    ReplicaError,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+)
 from shared.log import log_event
 from shared.messages import InferCall, Inferred
 from shared.wire import decode_error, decode_inferred, encode_call
@@ -280,6 +290,8 @@ def _named(error: GlossaError, reply: Reply) -> GlossaError:
     """Name what the server's own words or a proxy's mean to our caller."""
     if type(error) is GlossaError:  # 500 with our envelope: its cause is the server's, not for the caller's eyes
         return ReplicaError("the model server failed at this request")
+    if isinstance(error, MethodNotAllowed | TooSlow):  # said of our own request, which is not the caller's
+        error = ReplicaError("the model server did not take the request")
     if type(error) is ReplicaError and reply.status in _FOREIGN:
         kind, message = _FOREIGN[reply.status]
         error = kind(message)

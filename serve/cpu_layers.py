@@ -2,8 +2,8 @@
 
 Between kernels called from Python a lane waits for the interpreter's lock, which other lanes and the event loop hold
 in turn: seven times a layer. In one call it waits once a pass; where other passes run between the layers, once a layer.
-The same kernels do the same work in the same order, so that a pass that must be seen layer by layer (hidden states,
-attentions, a decoder's cache) gives the same bits.
+The same kernels take each token's sums in the same order, so that a pass that must be seen layer by layer (hidden
+states, attentions, a decoder's cache) gives the same bits.
 Must not know families, names of weights or rows.
 """
 

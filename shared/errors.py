@@ -89,26 +89,6 @@ class NotFound(GlossaError):
     code = "not-found"
 
 
-class Conflict(GlossaError):
-    """The request is valid but the thing is not in a state that allows it."""
-
-    status = 409
-    code = "conflict"
-
-
-class FingerprintMismatch(Conflict):
-    """Caller and replica hold different tokenizers; answering would be wrong in silence."""
-
-    code = "fingerprint-mismatch"
-
-
-class TooLarge(GlossaError):
-    """A body, text, list or answer is over its limit."""
-
-    status = 413
-    code = "too-large"
-
-
 class MethodNotAllowed(GlossaError):
     """The route exists, but not for this method; `allow` names the methods it has."""
 
@@ -127,6 +107,26 @@ class TooSlow(GlossaError):
 
     status = 408
     code = "too-slow"
+
+
+class Conflict(GlossaError):
+    """The request is valid but the thing is not in a state that allows it."""
+
+    status = 409
+    code = "conflict"
+
+
+class FingerprintMismatch(Conflict):
+    """Caller and replica hold different tokenizers; answering would be wrong in silence."""
+
+    code = "fingerprint-mismatch"
+
+
+class TooLarge(GlossaError):
+    """A body, text, list or answer is over its limit."""
+
+    status = 413
+    code = "too-large"
 
 
 class UnsupportedMedia(GlossaError):

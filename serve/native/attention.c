@@ -10,8 +10,6 @@
 
 #define QUERIES TALL /* that meet all keys at a time */
 #define FEW 4 /* in rows shorter than that */
-#define AT_ONCE 4 /* heads of a row that a thread takes, one fetched while it works on the other, */
-#define MANY 96 /* where there are so many that no thread waits long for the last */
 
 typedef struct {
     const bf16 *qkv; /* [tokens, 3, heads, width] */
@@ -22,7 +20,7 @@ typedef struct {
     int64_t causal;
     char *scratch;
     int64_t scratch_bytes; /* of one worker */
-    int64_t n_begun, n_workers;
+    int64_t n_threads, n_begun, n_workers;
 } job;
 
 /* `sums` [n, ACROSS] = rows [n, n_pairs], `stride` apart, * columns [n_pairs, PANEL], in pairs. */
@@ -110,8 +108,8 @@ INLINE void attend_block(int n, const job *all, const bf16 *queries, const pair 
         contexts + begin * all->heads * all->width, all->heads * all->width, all->width);
 }
 
-/* Bring some queries, keys and values of a head near. Each token's lie a page from the last one's, where the processor
- * does not look ahead by itself. */
+/* Bring some queries, keys and values of a head near: each token's lie a row of all heads from the last one's, about a page,
+ * where the processor does not look ahead by itself. */
 INLINE void fetch_head(const job *all, const bf16 *queries, int64_t first, int64_t last) {
     for (int64_t token = first; token < last; token++)
         for (int64_t kind = 0; kind < 3; kind++) {
@@ -121,7 +119,8 @@ INLINE void fetch_head(const job *all, const bf16 *queries, int64_t first, int64
         }
 }
 
-static void attend_head(const job *all, int64_t row, int64_t head, int is_next_ours, char *scratch) {
+/* `next`: the head of this row that this thread is likely to have next. */
+static void attend_head(const job *all, int64_t row, int64_t head, int64_t next, char *scratch) {
     int64_t start = all->bounds[row], length = all->bounds[row + 1] - start, width = all->width;
     int64_t stride = 3 * all->heads * width, n_padded = (length + PANEL - 1) / PANEL * PANEL;
     const bf16 *queries = all->qkv + start * stride + head * width;
@@ -133,8 +132,8 @@ static void attend_head(const job *all, int64_t row, int64_t head, int is_next_o
     lay_values(queries + 2 * all->heads * width, stride, length, width, values);
     int n = length >= QUERIES ? QUERIES : length >= FEW ? FEW : 1;
     for (int64_t done = 0; done < length; done += n) {
-        if (is_next_ours)
-            fetch_head(all, queries + width, done, done + n < length ? done + n : length);
+        if (next < all->heads)
+            fetch_head(all, queries + (next - head) * width, done, done + n < length ? done + n : length);
         int64_t begin = done + n <= length ? done : length - n; /* the last block does again what fills it */
         if (n == QUERIES)
             attend_block(QUERIES, all, queries, keys, values, begin, length, scores, chances, contexts);
@@ -148,12 +147,11 @@ static void attend_head(const job *all, int64_t row, int64_t head, int is_next_o
 static void attend_some(void *given) {
     job *all = given;
     char *scratch = all->scratch + next_of(&all->n_workers) * all->scratch_bytes;
-    int64_t n_parts = all->rows * all->heads, part, last;
-    while (next_rows(&all->n_begun, n_parts, n_parts < MANY ? 1 : AT_ONCE, &part, &last))
-        for (; part < last; part++) {
-            int64_t row = all->rows - 1 - part / all->heads, head = part % all->heads; /* the longest rows are the last */
-            attend_head(all, row, head, part + 1 < last && head + 1 < all->heads, scratch);
-        }
+    int64_t n_parts = all->rows * all->heads, part;
+    while ((part = next_of(&all->n_begun)) < n_parts) {
+        int64_t row = all->rows - 1 - part / all->heads, head = part % all->heads; /* the longest rows are the last */
+        attend_head(all, row, head, head + all->n_threads, scratch);
+    }
 }
 
 /* Bytes of scratch, aligned to 64, that a worker needs for rows of at most `longest` tokens. */
@@ -165,6 +163,6 @@ int64_t glossa_attend_scratch(int64_t longest, int64_t width) {
 /* `contexts` [tokens, heads, width] of `qkv`. `width`: a multiple of 16. `team` runs the work on `n_threads`, or is null. */
 void glossa_attend(const bf16 *qkv, bf16 *contexts, const int32_t *bounds, char *scratch, parallel team, int64_t rows,
                    int64_t heads, int64_t width, int64_t scratch_bytes, int64_t causal, int64_t n_threads, float scale) {
-    job all = {qkv, contexts, bounds, rows, heads, width, scale * 1.44269504f, causal, scratch, scratch_bytes, 0, 0};
+    job all = {qkv, contexts, bounds, rows, heads, width, scale * 1.44269504f, causal, scratch, scratch_bytes, n_threads, 0, 0};
     together(team, n_threads, attend_some, &all);
 }

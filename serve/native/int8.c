@@ -13,7 +13,6 @@ typedef union {
     float value;
 } word;
 
-
 static inline float widened(bf16 number) {
     word made = {.bits = (uint32_t)number << 16};
     return made.value;

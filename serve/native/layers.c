@@ -6,9 +6,9 @@
  */
 #include "kernels.h"
 
-#define MOST_TOKENS 240 /* that a thread takes at a time: enough that weights, read for each of them, are in time, */
+#define MOST_TOKENS 240 /* that a thread takes at a time: enough to hide the reading of weights, once for each block, */
 #define LEAST_TOKENS 48 /* and fewer towards the end, so that no thread waits long for the last */
-#define MANY_TOKENS 768 /* for each thread: below, the shares would be so small that weights are read too often */
+#define OWN_TOKENS 768 /* for each thread: below, blocks would be so small that weights are read too often */
 
 typedef struct {
     const pair *weight;
@@ -36,7 +36,7 @@ typedef struct {
 typedef struct {
     const backbone *all;
     const layer *own, *next; /* or null */
-    const bf16 *contexts, *before; /* [tokens, width] */
+    const bf16 *contexts, *residual; /* [tokens, width] */
     bf16 *out, *qkv; /* [tokens, width], [tokens, 3 * width] */
     char *scratch;
     int64_t tokens, scratch_bytes, n_threads, n_joined, n_begun;
@@ -55,13 +55,19 @@ static int64_t token_bytes(const backbone *all) {
     return width * (int64_t)sizeof(float) + all->inner * (int64_t)sizeof(bf16) + most + (int64_t)sizeof(float);
 }
 
-/* Whether threads take tokens of their own. */
-static int is_shared_out(int64_t tokens, int64_t n_threads) { return n_threads == 1 || tokens >= MANY_TOKENS * n_threads; }
+/* Whether each thread takes tokens of its own; if not, all share each product. */
+static int takes_own_tokens(int64_t tokens, int64_t n_threads) { return n_threads == 1 || tokens >= OWN_TOKENS * n_threads; }
 
-static workplace place_of(const job *all, char *room, int64_t tokens, parallel team, int64_t n_threads) {
+/* How many tokens a thread's room is for, which `n_threads` of them have side by side. */
+static int64_t room_tokens(int64_t tokens, int64_t n_threads) {
+    int64_t share = (tokens + n_threads - 1) / n_threads;
+    return takes_own_tokens(tokens, n_threads) && share > MOST_TOKENS ? MOST_TOKENS : share;
+}
+
+static workplace place_of(const backbone *all, char *room, int64_t tokens, parallel team, int64_t n_threads) {
     float *sums = (float *)room;
-    bf16 *inner = (bf16 *)(sums + tokens * all->all->heads * all->all->head_width);
-    return (workplace){team, n_threads, sums, inner, (char *)(inner + tokens * all->all->inner)};
+    bf16 *inner = (bf16 *)(sums + tokens * all->heads * all->head_width);
+    return (workplace){team, n_threads, sums, inner, (char *)(inner + tokens * all->inner)};
 }
 
 static void multiply(const workplace *place, const linear *own, const bf16 *states, const bf16 *residual, void *out,
@@ -85,10 +91,10 @@ static void take(const job *given, int64_t first, int64_t last, const workplace 
     const backbone *all = given->all;
     const layer *own = given->own;
     int64_t width = all->heads * all->head_width, n = last - first;
-    const bf16 *before = given->before + first * width, *states = before;
+    const bf16 *residual = given->residual + first * width, *states = residual;
     if (own) {
         bf16 *out = given->out + first * width;
-        multiply(place, &own->mix, given->contexts + first * width, before, place->sums, n, width, width, ADDED);
+        multiply(place, &own->mix, given->contexts + first * width, residual, place->sums, n, width, width, ADDED);
         norm(place, &own->mix_norm, out, n, all);
         multiply(place, &own->up, out, 0, place->inner, n, all->inner, width, all->step);
         multiply(place, &own->down, place->inner, out, place->sums, n, width, all->inner, ADDED);
@@ -99,44 +105,44 @@ static void take(const job *given, int64_t first, int64_t last, const workplace 
         multiply(place, &given->next->qkv, states, 0, given->qkv + first * 3 * width, n, 3 * width, width, PLAIN);
 }
 
-/* Whether tokens are left, of which those from `first` to `last` come next: an even share of what is left. */
-static int next_block(job *all, int64_t *first, int64_t *last) {
-    int64_t begun = __atomic_load_n(&all->n_begun, __ATOMIC_RELAXED), n, parts = all->n_threads > 1 ? 2 * all->n_threads : 1;
+/* Whether tokens are left, of which those from `first` to `last` come next: of one thread even blocks, of several half a
+ * thread's part of what is left. */
+static int next_block(job *given, int64_t *first, int64_t *last) {
+    int64_t begun = __atomic_load_n(&given->n_begun, __ATOMIC_RELAXED), n;
     do {
-        int64_t left = all->tokens - begun;
+        int64_t left = given->tokens - begun, n_blocks = (left + MOST_TOKENS - 1) / MOST_TOKENS;
         if (left <= 0)
             return 0;
-        n = left / (parts * ((left + parts * MOST_TOKENS - 1) / (parts * MOST_TOKENS)));
-        n = n < LEAST_TOKENS ? LEAST_TOKENS : n;
+        n = left / (given->n_threads > 1 ? 2 * given->n_threads : n_blocks);
+        n = n > MOST_TOKENS ? MOST_TOKENS : n < LEAST_TOKENS ? LEAST_TOKENS : n;
         n = left - n < LEAST_TOKENS ? left : n;
-    } while (!__atomic_compare_exchange_n(&all->n_begun, &begun, begun + n, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&given->n_begun, &begun, begun + n, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     *first = begun;
     *last = begun + n;
     return 1;
 }
 
-static void take_some(void *given) {
-    job *all = given;
-    char *room = all->scratch + next_of(&all->n_joined) * all->scratch_bytes;
-    workplace own = place_of(all, room, MOST_TOKENS, 0, 1);
+static void take_some(void *job_given) {
+    job *given = job_given;
+    char *room = given->scratch + next_of(&given->n_joined) * given->scratch_bytes;
+    workplace own = place_of(given->all, room, room_tokens(given->tokens, given->n_threads), 0, 1);
     int64_t first, last;
-    while (next_block(all, &first, &last))
-        take(all, first, last, &own);
+    while (next_block(given, &first, &last))
+        take(given, first, last, &own);
 }
 
-static void take_all(job all) {
-    if (is_shared_out(all.tokens, all.n_threads)) {
-        together(all.all->team, all.n_threads, take_some, &all);
+static void take_all(job given) {
+    if (takes_own_tokens(given.tokens, given.n_threads)) {
+        together(given.all->team, given.n_threads, take_some, &given);
         return;
     }
-    workplace shared = place_of(&all, all.scratch, all.tokens, all.all->team, all.n_threads);
-    take(&all, 0, all.tokens, &shared);
+    workplace shared = place_of(given.all, given.scratch, given.tokens, given.all->team, given.n_threads);
+    take(&given, 0, given.tokens, &shared);
 }
 
 /* Bytes of scratch for each thread, a multiple of 64, where the longest row has `longest` tokens. */
 int64_t glossa_layers_scratch(const backbone *all, int64_t longest, int64_t tokens, int64_t n_threads) {
-    int64_t n_own = is_shared_out(tokens, n_threads) ? MOST_TOKENS : (tokens + n_threads - 1) / n_threads;
-    int64_t own = n_own * token_bytes(all), attention = glossa_attend_scratch(longest, all->head_width);
+    int64_t own = room_tokens(tokens, n_threads) * token_bytes(all), attention = glossa_attend_scratch(longest, all->head_width);
     return ((own > attention ? own : attention) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
@@ -146,15 +152,16 @@ int64_t glossa_layers_scratch(const backbone *all, int64_t longest, int64_t toke
 void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *qkv, bf16 *contexts,
                    char *scratch, int64_t first, int64_t last, int64_t tokens, int64_t rows, int64_t scratch_bytes,
                    int64_t n_threads) {
-    job between = {.all = all, .next = all->layers + first, .contexts = contexts, .before = first ? out : states, .out = out,
-                   .qkv = qkv, .scratch = scratch, .tokens = tokens, .scratch_bytes = scratch_bytes, .n_threads = n_threads};
+    job between = {.all = all, .next = all->layers + first, .contexts = contexts,
+                   .residual = first ? out : states, .out = out, .qkv = qkv,
+                   .scratch = scratch, .tokens = tokens, .scratch_bytes = scratch_bytes, .n_threads = n_threads};
     take_all(between);
     for (int64_t i = first; i < last; i++) {
         glossa_attend(qkv, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
                       all->causal, n_threads, all->scale);
         between.own = all->layers + i;
         between.next = i + 1 < last ? all->layers + i + 1 : 0;
-        between.before = i ? out : states;
+        between.residual = i ? out : states;
         take_all(between);
     }
 }

@@ -34,8 +34,9 @@ INLINE void fetch(fetching *lines) {
         _mm_prefetch(lines->next, _MM_HINT_T1);
 }
 
-/* x * Phi(x), off by less than 4e-7 and 2^-13 of it. Between -5.25 and 5.25 Phi is 1/2 + x * a polynomial of x^2, about
- * the middle of what that can be and fitted to an even error of that measure; beyond, what it is there. No division. */
+/* x * Phi(x), off by less than 1e-6 + 2^-13 of it; near 0 of -infinity, where the formula has no number. Between -5.25
+ * and 5.25 Phi is 1/2 + x * a polynomial of x^2 about the middle of its range, fitted to an even error of that measure;
+ * beyond, what it is there. */
 INLINE floats gelu(floats x) {
     static const float series[] = {
         1.3067688474910649e-17f, -6.670011765130823e-16f, 1.4786791379555776e-14f, -2.6234805885864965e-13f,

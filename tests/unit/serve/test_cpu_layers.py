@@ -149,14 +149,25 @@ def test_one_call_gives_the_bits_of_many(
     assert torch.equal(states, kept)
 
 
-MANY = [3, 500, *range(1, 60)]  # rows that threads share out: 768 tokens for each of two, and a rest
+MANY = [3, 500, *range(1, 60)]  # 2,273 tokens: each of two threads takes some of its own, three share each product
 
 
 @needs_kernels
 @pytest.mark.parametrize("make", [parts_of, byte_parts_of])
 @pytest.mark.parametrize(
     ("lengths", "n_threads"),
-    [(MANY, 1), (MANY, 2), (MANY, 3), ([241], 1), ([480], 1), ([769, 767], 2), ([768, 767], 2), ([1], 1), ([2305], 3)],
+    [
+        (MANY, 1),
+        (MANY, 2),
+        (MANY, 3),
+        ([241], 1),
+        ([480], 1),
+        ([769, 767], 2),
+        ([768, 767], 2),
+        ([1], 1),
+        ([2305], 3),
+        ([96] * 20, 2),
+    ],
 )
 def test_tokens_that_threads_take_for_themselves(
     make: Callable[[Variant], Parts], lengths: list[int], n_threads: int

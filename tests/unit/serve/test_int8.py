@@ -45,7 +45,7 @@ def in_levels(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def states_in_levels(states: torch.Tensor) -> torch.Tensor:
-    """Likewise of states, of which one between two levels goes up: half of a row's largest is one, and often there."""
+    """Likewise of states, where halves round up: half of a row's largest is such a tie, and common."""
     scales = states.float().abs().amax(1, keepdim=True) / LEVELS
     levels = (states.float() * (1 / scales) + (ZERO_POINT + 0.5)).floor() - ZERO_POINT
     return levels.double() * scales.double()
