@@ -35,7 +35,7 @@ MINI: Mapping[str, Any] = {  # checkpoints/mini, with one head
     **BASE, "vocab_size": 32_000, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
     "intermediate_size": 1024,
 }  # fmt: skip
-LABELS = 7
+LABELS, SPAN_LABELS = 7, 2
 TOKENIZER = Path(__file__).parent.parent / "checkpoints" / "mini"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SIZES: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
@@ -65,6 +65,8 @@ def make(size: str, task: str, folder: Path) -> Path:
     if (target / "config.json").exists():
         return target
     config = config_of(size)
+    if task == "qa":
+        config.num_labels = SPAN_LABELS
     name = type(config).__name__.removesuffix("Config") + KINDS[task]
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)

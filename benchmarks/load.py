@@ -110,7 +110,7 @@ def drive(
     command = [
         "wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds + lead_s))}s",
         "--timeout", f"{ANSWER_S:.0f}s", "--script", str(SCRIPT), f"http://{HOST}:{port}/", "--", str(path),
-        f"{pause_ms:.3f}", "waits" if waits else "none", f"{lead_s:.3f}",
+        f"{pause_ms:.3f}", "waits" if waits else "none", f"{lead_s:.3f}", str(connections),
     ]  # fmt: skip
     try:
         done = subprocess.run(

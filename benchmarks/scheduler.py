@@ -31,7 +31,7 @@ OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
 MIX = "sib-mix"
 SHORT_TOKENS, LONG_TOKENS = 128, 256
 BUSY_CONNECTIONS, LOAD = 64, 0.7
-CONNECTIONS_A_CLASS = 128  # many, so that pauses are long beside answers and the rate is kept
+PAUSE_S = 4.0  # long beside answers, so that the rate is kept, and shorter than a connection may be silent
 MOST_TIMES_LONE, MOST_TIMES_WITHOUT = 4.0, 3.0
 TIMES_LONE, TIMES_SLOW_LONE = "p99 over a lone one", "p99 over a lone one's p99"
 N_ROUNDS, SECONDS, QUICK_S = 3, 30.0, 2.0
@@ -117,8 +117,9 @@ class _Loads:
     def _class_load(self, name: str, rate: float) -> Loaded:
         """Load with one class: so many connections with such pauses that together they ask at the class's rate."""
         share = len(self._classes[name]) / len(self._all)
-        pause_ms = CONNECTIONS_A_CLASS / max(rate * share, 1e-3) * 1e3
-        return self._drive(name, self._classes[name], CONNECTIONS_A_CLASS, self._seconds, pause_ms)
+        own_rate = max(rate * share, 1e-3)
+        connections = max(1, round(own_rate * PAUSE_S))
+        return self._drive(name, self._classes[name], connections, self._seconds, connections / own_rate * 1e3)
 
     def _drive(
         self,

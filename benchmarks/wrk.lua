@@ -1,11 +1,13 @@
 -- Sends prepared HTTP requests in turn and says in one JSON line what came back.
 -- Arguments: the file of requests ("LENGTH\n" and that many bytes, each), mean milliseconds between an answer and
 -- the next request of a connection (0: none), "waits" to read the longest queue wait out of our answers, and the
--- seconds at the start that do not count. Without pauses each request that is sent after them says that an answer came.
+-- seconds at the start that do not count, the number of connections. A connection's first pause ends before the service
+-- lets go of one that has never asked. Without pauses each request that is sent after them says that an answer came.
 local ffi = require("ffi")
 ffi.cdef[[ typedef struct { long s; long ns; } glossa_time; int clock_gettime(int clock, glossa_time *time); ]]
 local time = ffi.new("glossa_time")
 local requests, n_sent, pause_ms = {}, 0, 0
+local n_first, n_paused, FIRST_MS = 0, 0, 9000
 lead_s, counts_from_s, n_counted = 0, 0, 0  -- a thread's own; done() runs in a state that knows none of them
 longest_wait_s = -1
 local threads = {}
@@ -32,6 +34,7 @@ function init(args)
   if pause_ms == 0 then delay = nil end
   if args[3] ~= "waits" then response = nil end
   lead_s = tonumber(args[4])
+  n_first = tonumber(args[5])
   counts_from_s = now_s() + lead_s
 end
 
@@ -43,7 +46,10 @@ function request()
 end
 
 function delay()
-  return math.floor(-math.log(1 - math.random()) * pause_ms)
+  n_paused = n_paused + 1
+  local drawn_ms
+  repeat drawn_ms = -math.log(1 - math.random()) * pause_ms until drawn_ms < FIRST_MS or n_paused > n_first
+  return math.floor(drawn_ms)
 end
 
 function response(status, headers, body)
