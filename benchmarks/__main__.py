@@ -112,6 +112,9 @@ def _run(run: Run, folder: Path, *, quick: bool) -> int:
     if done.returncode not in {0, FAILED_HOLD} or not reports:
         progress(f"{run.name}: FAILED with status {done.returncode}")
         return 1
+    if not all("holds" in report for report in reports):
+        progress(f"{run.name}: FAILED, it printed something else than a report")
+        return 1
     kept = {
         "command": " ".join(["python", *words]),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),

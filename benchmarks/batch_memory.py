@@ -1,6 +1,6 @@
 """How much memory `plan` and `work` take for an object of 5 GB, which a fake bucket generates by range.
 
-    python -m benchmarks.batch_memory [--gib 5] [--kind jsonl|csv|jsonl.gz] [--json]
+    python -m benchmarks.batch_memory [--gib 5] [--kind jsonl|csv|jsonl.gz] [--artifacts FOLDER] [--json]
 
 The process is the function: its whole peak counts, interpreter and tokenizer included. Table and queue
 are the cloud's memory, so those here keep no more than one shard and its job.
@@ -8,13 +8,14 @@ are the cloud's memory, so those here keep no more than one shard and its job.
 
 from __future__ import annotations
 
-import json
-import resource
+import contextlib
+import io
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.memory import peak_mib
 from benchmarks.report import Report, at_most, finish, options, progress, row_of
 from functions.batch import keys
 from functions.batch.doors import Doors, open_memory
@@ -31,7 +32,6 @@ from functions.replica_fake import FakeReplica
 from functions.work import worker
 from functions.work.desks import respond_with
 from shared.catalog import load_catalog
-from shared.log import log_event
 from shared.messages import InferCall, Inferred, Tensor
 
 ROOT = Path(__file__).parents[1]
@@ -128,18 +128,22 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--gib", type=float, default=5.0, help="size of the decoded object; 5 is the most a job reads")
     parser.add_argument("--kind", choices=("jsonl", "csv", "jsonl.gz"), default="jsonl")
+    parser.add_argument(
+        "--artifacts", type=Path, default=ROOT / "build/artifacts", help="tokenizers that `make build` makes"
+    )
     chosen = parser.parse_args()
     gib = 0.05 if chosen.quick else chosen.gib
     name = f"big.{chosen.kind}"
     doors = _doors(Generated(name, chosen.kind, int(gib * 2**30)))
-    peaks = {"before": _peak_mib()}
+    peaks = {"before": peak_mib()}
     began_s = time.monotonic()
-    job = _planned(doors, name)
-    seconds = time.monotonic() - began_s
-    peaks["plan"] = _peak_mib()
-    progress(f"  planned {gib:g} GiB in {seconds:.0f} s")
-    _worked(doors, job)
-    peaks["work"] = _peak_mib()
+    with contextlib.redirect_stdout(io.StringIO()):  # the functions' log
+        job = _planned(doors, name)
+        seconds = time.monotonic() - began_s
+        peaks["plan"] = peak_mib()
+        progress(f"  planned {gib:g} GiB in {seconds:.0f} s")
+        _worked(doors, job, chosen.artifacts)
+        peaks["work"] = peak_mib()
     rows = [row_of(step, "peak MiB", [peak]) for step, peak in peaks.items()]
     rows.append(row_of("plan", "MiB/s", [gib * 1024 / seconds]))
     holds = tuple(at_most(f"peak MiB after {step}", peaks[step], LIMIT_MIB) for step in ("plan", "work"))
@@ -165,25 +169,20 @@ def _planned(doors: Doors, name: str) -> str:
     return job.job
 
 
-def _worked(doors: Doors, job: str) -> None:
+def _worked(doors: Doors, job: str, artifacts: Path) -> None:
     replica = FakeReplica(_flat)
-    respond = respond_with(load_catalog(ROOT / "catalog.toml"), ROOT / "build/artifacts", replica)
+    respond = respond_with(load_catalog(ROOT / "catalog.toml"), artifacts, replica)
     page = doors.store.query(keys.job_prefix("local", job), prefix="shard/", limit=1)
     pointer = Pointer("work", "local", job, str(page.items[0]["shard"]))
     record = {"messageId": "m", "receiptHandle": "r", "body": pointer.encode(), "attributes": {}}
     answer = worker.Worker(doors, respond, time.monotonic).answer({"Records": [record]}, lambda: TIME_LEFT_S)
     if answer["batchItemFailures"]:
         raise RuntimeError("the shard was not answered")
-    log_event("worked", job_id=job, records=json.dumps(page.items[0]["n_records"]))
 
 
 def _flat(call: InferCall) -> Inferred:
     n_rows = call.n_rows
     return Inferred({"logits": Tensor.floats([0.0] * n_rows * N_LABELS, [n_rows, N_LABELS])}, {})
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

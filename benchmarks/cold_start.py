@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmarks import vocabularies
 from benchmarks.contest import ROOT
+from benchmarks.memory import peak_mib
 from benchmarks.report import Hold, Report, Row, at_most, finish, options, progress, row_of
 from benchmarks.runtime_api import RuntimeApi, StandIn, model_server, runtime_api
 from benchmarks.tokenize import lay_out
@@ -36,7 +37,6 @@ NO_RECORDS = {"plan", "work", "finalize", "notify"}  # a delivery without record
 N_LABELS, N_WARM = 2, 200
 N_ROUNDS, N_QUICK_ROUNDS = 5, 1
 READY_S = 60.0
-MIB, KIB = 2**20, 2**10
 PEAK_MIB = {"250k": 220.0, "902k": 450.0}
 INIT_S = {"250k": 0.7, "902k": 1.5}
 WARM_MS = 3.0
@@ -141,7 +141,7 @@ def _start(function: Function, layer: Path, replica: StandIn, seen: Starts) -> N
             seen.first_ms.append(_ask(function, api, replica))
             if function.name.startswith(("infer", "nothing")):
                 seen.warm_ms.append(statistics.median(_ask(function, api, replica) for _ in range(N_WARM)))
-        seen.peak_mib.append(_peak_mib(process.pid))
+        seen.peak_mib.append(peak_mib(process.pid))
 
 
 def _ask(function: Function, api: RuntimeApi, replica: StandIn) -> float:
@@ -169,11 +169,6 @@ def _running(function: Function, layer: Path, api: RuntimeApi, replica: StandIn)
     finally:
         process.kill()
         process.wait(timeout=10)
-
-
-def _peak_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * KIB / MIB
 
 
 def _cpu_s(pid: int) -> float:

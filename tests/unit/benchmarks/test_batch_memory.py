@@ -1,0 +1,34 @@
+"""The benchmark of a job's memory, run as `python -m benchmarks` runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.contest import ROOT
+from glossa.artifacts import write_artifacts
+from shared.catalog import load_catalog
+
+ENOUGH_S = 120.0
+
+
+def test_its_standard_output_is_one_report(tmp_path: Path) -> None:
+    """What the functions log is no part of it."""
+    write_artifacts(load_catalog(ROOT / "catalog.toml"), ROOT, tmp_path)
+    words = [sys.executable, "-m", "benchmarks.batch_memory", "--quick", "--json", "--artifacts", str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=ENOUGH_S)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [row["system"] for row in report["rows"]] == ["before", "plan", "work", "plan"]
+
+
+def test_memory_of_who_started_it_does_not_count() -> None:
+    """A program begun by one that holds 300 MiB has its own peak."""
+    held = bytearray(b"x") * (300 * 2**20)
+    said = subprocess.run(
+        [sys.executable, "-c", "from benchmarks.memory import peak_mib; print(peak_mib())"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=ENOUGH_S,
+    )  # fmt: skip
+    assert len(held) > 2**20 * float(said.stdout)
