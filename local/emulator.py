@@ -12,8 +12,8 @@ import urllib.error
 import urllib.request
 
 from local import processes
-from local.place import Place
-from local.ports import ports
+from local.place import Place, read_json, write_json
+from local.ports import BLOCK, ports
 
 NAME = "emulator"
 REGION = "us-east-1"
@@ -30,9 +30,11 @@ def endpoint(place: Place) -> str:
 def start(place: Place) -> str:
     """Start the emulator unless it runs; return its address once it answers.
 
-    Raises RuntimeError with the end of its log when it ends, or does not answer within 60 s.
+    Raises RuntimeError with the end of its log when it ends, or does not answer within 60 s, and where what it kept
+    has another port.
     """
     if processes.alive(place, NAME) is None:
+        _check_port(place)
         temporary = place.state / "tmp"  # handlers' unpacked code; an unclean end leaves it
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -58,6 +60,19 @@ def healthy(place: Place) -> bool:
             return bool(reply.status == 200)  # noqa: PLR2004 - HTTP's own
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _check_port(place: Place) -> None:
+    """Refuse a port other than that of what was kept: functions know their queues by it, and jobs would wait on."""
+    port, note = ports(place).emulator, place.state / "port.json"
+    kept = read_json(note)
+    if kept is not None and kept["emulator"] != port:
+        raise RuntimeError(
+            f"got port {port} for the emulator, expected {kept['emulator']}: what it kept has that address. End what "
+            f"listens on {kept['emulator']} or up to {BLOCK - 1} above, set GLOSSA_PORTS_BASE={kept['emulator']}, or "
+            "forget what was kept: `make clean`"
+        )
+    write_json(note, {"emulator": port})
 
 
 def _environment(place: Place) -> dict[str, str]:

@@ -6,6 +6,7 @@ run/ports.json and kept until `release`. GLOSSA_PORTS_BASE names the first port 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import zlib
@@ -17,6 +18,7 @@ from local.place import Place, read_json, write_json
 BLOCK = 40
 FIRST, LAST = 18_000, 31_000  # below the ephemeral range of the usual kernels
 TRIES = 50
+ANSWER_S = 1.0
 # Offsets in the block; 10 and up belong to Ray.
 OFFSETS = {"emulator": 0, "serve": 1, "ray": 10}
 
@@ -84,11 +86,21 @@ def _choose(key: str) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Say whether nothing listens on this port of the loopback address."""
+    """Say whether nothing listens on this port of the loopback address.
+
+    Connections that ended keep a port from being bound for a minute (TIME_WAIT), though what they were of may have it
+    again: where it cannot be bound, whether somebody answers decides.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return False
+            return not _answers(port)
     return True
+
+
+def _answers(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
+        caller.settimeout(ANSWER_S)
+        return caller.connect_ex(("127.0.0.1", port)) != errno.ECONNREFUSED

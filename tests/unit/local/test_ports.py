@@ -43,6 +43,22 @@ def test_a_taken_port_moves_the_block(tmp_path: Path) -> None:
     assert abs(moved.base - first.base) >= BLOCK
 
 
+def test_connections_that_ended_take_no_port() -> None:
+    """A server that has just ended leaves connections in TIME_WAIT, which would keep others from its port."""
+    with socket.socket() as server, socket.socket() as caller:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        caller.connect(("127.0.0.1", port))
+        server.accept()[0].close()  # first to close, so the wait is the server's
+        assert caller.recv(1) == b""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+    assert is_free(port)
+
+
 def test_a_block_lost_while_stopped_is_chosen_anew(tmp_path: Path) -> None:
     """When a stranger took the port of a stack that does not run, the next start goes elsewhere."""
     first = ports(place(tmp_path))
