@@ -20,7 +20,7 @@ from local.client import ApiClient, ApiError
 from local.place import Place, here
 from local.ports import ports
 
-EXAMPLE = "Ο γιατρός βρήκε ένα νέο φάρμακο."  # noqa: RUF001 - Greek letters are Greek on purpose
+EXAMPLE = "Οι γιατροί στο νοσοκομείο έδωσαν στους ασθενείς ένα νέο φάρμακο."  # noqa: RUF001 - Greek letters are Greek on purpose
 
 
 @contextmanager
