@@ -32,7 +32,6 @@ OURS, THEIRS = "glossa", "tokenizers"
 TARGETS = {"ids": 5.0, "spans": 3.0}
 PEAK_MIB = {"250k": 220.0, "902k": 450.0}
 N_ROUNDS, N_QUICK_ROUNDS = 9, 3
-MIB = 2**20
 CATALOG = """default_model = "sized"
 
 [models.sized]
@@ -111,7 +110,7 @@ def _measure(size: str, folder: Path, mix: str, texts: Sequence[str], n_rounds: 
                         cold[name, kind] = rate
                     else:
                         rates.setdefault((name, kind), []).append(rate)
-                    peaks[name] = answer["peak_bytes"] / MIB
+                    peaks[name] = answer["peak_mib"]
         loads = {name: loaded for name, (_, loaded) in running.items()}
     rows = [row_of(name, f"{kind}, Mchar/s", found) for (name, kind), found in rates.items()]
     rows += [row_of(name, f"{kind}, first time, Mchar/s", [rate]) for (name, kind), rate in cold.items()]

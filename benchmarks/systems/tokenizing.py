@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.memory import peak_mib
+
 Round = Callable[[list[str]], object]
-KIBIBYTE = 1024
 ROUND_S = 0.3
 
 
@@ -64,12 +65,12 @@ def main() -> None:
     asked = parser.parse_args()
     texts = json.loads(asked.texts.read_text(encoding="utf-8"))
     rounds, load_s = {"glossa": glossa, "tokenizers": tokenizers}[asked.system](asked.folder)
-    print(json.dumps({"load_s": load_s, "peak_bytes": _peak_bytes()}), flush=True)
+    print(json.dumps({"load_s": load_s, "peak_mib": peak_mib()}), flush=True)
     least_s = dict.fromkeys(rounds, 0.0)
     for line in sys.stdin:
         name = line.strip()
         seconds = _pass_s(rounds[name], texts, least_s[name])
-        print(json.dumps({"seconds": seconds, "peak_bytes": _peak_bytes()}), flush=True)
+        print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}), flush=True)
         least_s[name] = ROUND_S
 
 
@@ -81,12 +82,6 @@ def _pass_s(read: Round, texts: list[str], least_s: float) -> float:
         read(texts)
         n_passes += 1
     return (time.perf_counter() - began_s) / n_passes
-
-
-def _peak_bytes() -> int:
-    """Return the most memory since this program began; `ru_maxrss` would count what its parent held."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * KIBIBYTE
 
 
 if __name__ == "__main__":
