@@ -25,21 +25,21 @@ from benchmarks.catalogs import HEAD, MODEL, write_catalog
 from benchmarks.checkpoints import add_tokenizer, make
 from benchmarks.report import Report, at_least, finish, options, progress, row_of
 from benchmarks.workload import texts_of
-from functions.batch import keys
-from functions.batch.doors import Doors, open_memory, wall_clock_ms
-from functions.batch.ledger import load_job
-from functions.batch.memory_objects import MemoryObjects
-from functions.batch.memory_queue import MemoryQueue
-from functions.finalize.finalizer import Finalizer
-from functions.jobs.bodies import JobBody
-from functions.jobs.service import Jobs
-from functions.pipeline.journey import Journey
+from functions.jobs.api.jobs import Jobs
+from functions.jobs.api.request_bodies import JobBody
+from functions.jobs.state import keys
+from functions.jobs.steps.finalize import Finalizer
+from functions.jobs.steps.plan.planner import Planner
+from functions.jobs.steps.work.worker import Worker
+from functions.jobs.storage.aws import Doors, open_memory, wall_clock_ms
+from functions.jobs.storage.in_memory.objects import MemoryObjects
+from functions.jobs.storage.in_memory.queue import MemoryQueue
+from functions.jobs.storage.queries import load_job
+from functions.pipeline.pipeline import Journey
 from functions.pipeline.route import calls, route
 from functions.pipeline.tokenize import tokenize
-from functions.plan.planner import Planner
-from functions.work.worker import Worker
-from glossa.checkpoints import tokenizer_of
-from serve.engine import infer, load_engine
+from glossa.tokenizer_build.checkpoints import tokenizer_of
+from serve.engine.engine import infer, load_engine
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
 from shared.messages import InferCall, Inferred, Result, TextInput, TextRequest

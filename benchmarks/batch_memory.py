@@ -17,20 +17,20 @@ from pathlib import Path
 
 from benchmarks.memory import peak_mib
 from benchmarks.report import Report, at_most, finish, options, progress, row_of
-from functions.batch import keys
-from functions.batch.doors import Doors, open_memory
-from functions.batch.memory_objects import MemoryObjects
-from functions.batch.memory_queue import MemoryQueue
-from functions.batch.memory_store import MemoryStore
-from functions.batch.objects import CHUNK_BYTES, Stored
-from functions.batch.pointers import Pointer
-from functions.batch.writes import Put, Write
-from functions.jobs.bodies import JobBody
-from functions.jobs.service import Jobs
-from functions.plan.planner import Planner
-from functions.replica_fake import FakeReplica
-from functions.work import worker
-from functions.work.desks import respond_with
+from functions.jobs.api.jobs import Jobs
+from functions.jobs.api.request_bodies import JobBody
+from functions.jobs.state import keys
+from functions.jobs.state.queue_messages import Pointer
+from functions.jobs.state.transactions import Put, Write
+from functions.jobs.steps.plan.planner import Planner
+from functions.jobs.steps.work import worker
+from functions.jobs.storage.aws import Doors, open_memory
+from functions.jobs.storage.in_memory.objects import MemoryObjects
+from functions.jobs.storage.in_memory.queue import MemoryQueue
+from functions.jobs.storage.in_memory.table import MemoryStore
+from functions.jobs.storage.s3_objects import CHUNK_BYTES, Stored
+from functions.lambdas.work_wiring import respond_with
+from functions.replica.fake import FakeReplica
 from shared.catalog import load_catalog
 from shared.messages import InferCall, Inferred, Tensor
 

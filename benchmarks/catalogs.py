@@ -5,8 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from glossa.checkpoints import artifact_of
-from serve.describe import describe
+from glossa.tokenizer_build.checkpoints import artifact_of
+from serve.models.checkpoint_facts import describe
 
 MODEL, HEAD = "bench", "topic"
 INT8 = "int8"  # the precision of a model that is quantized in place of being kept in a dtype

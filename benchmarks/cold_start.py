@@ -107,7 +107,7 @@ def _functions(work: Path, sizes: Sequence[str], folder: Path) -> list[Function]
         shutil.copy(laid_out / "catalog.toml", sized / "catalog.toml")
         shutil.rmtree(sized / "artifacts")
         shutil.copytree(laid_out / "artifacts", sized / "artifacts")
-        made.append(Function(f"infer {size}", sized, "functions.infer.handler.handler", _request()))
+        made.append(Function(f"infer {size}", sized, "functions.lambdas.infer.handler", _request()))
     for door in BATCH_DOORS:
         event: dict[str, Any] | None = {"Records": []} if door in NO_RECORDS else None
         made.append(Function(door, package, f"functions.{door}.handler.handler", event))

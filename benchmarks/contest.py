@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import progress
-from serve.options import ENVIRONMENT
+from serve.deployment_options import ENVIRONMENT
 
 ROOT = Path(__file__).parent.parent
 SYSTEMS = Path(__file__).parent / "systems"

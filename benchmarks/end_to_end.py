@@ -29,7 +29,7 @@ from benchmarks.report import Report, at_most, finish, options, progress
 from benchmarks.servers import Served, standing
 from benchmarks.serving import Figures, questions_of
 from benchmarks.workload import rows_of, texts_of
-from glossa.artifacts import write_artifacts
+from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
 
 OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")

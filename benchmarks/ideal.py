@@ -3,7 +3,7 @@
 A row takes as long as it has tokens, in any company, and nothing else takes time. Rows come at random moments (Poisson)
 and go in order of arrival; or whichever has the least left to do goes first: on one lane no order has a lower mean
 latency (Schrage 1968, shortest remaining processing time), though the p99 of one class of rows may be lower in another;
-or whichever is due first, as in serve.fair_queue. In all but the first a row may take a lane from another at no cost.
+or whichever is due first, as in serve.scheduling.fair_queue. In all but the first a row may take a lane from another at no cost.
 Time is counted in tokens of a lane's work. Must not know models or servers.
 """
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from transformers import PretrainedConfig
 
-from serve.dense import can_prepack
+from serve.layers.linear import can_prepack
 
 N_ROWS, N_TRIES = 4096, 20
 

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from shared.messages import Inferred, Tensor
-from shared.wire import Limits, decode_call, encode_inferred
+from shared.protocol import Limits, decode_call, encode_inferred
 
 DEADLINE_S = 25.0
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:measured"

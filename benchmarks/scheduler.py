@@ -25,7 +25,7 @@ from benchmarks.report import Hold, Report, at_most, finish, options, progress
 from benchmarks.servers import Question, Served, request_of, standing
 from benchmarks.serving import Figures, questions_of, tokens_answered
 from benchmarks.workload import rows_of, texts_of
-from serve.scheduler import Tuning
+from serve.scheduling.scheduler import Tuning
 
 OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
 MIX = "sib-mix"
@@ -69,7 +69,7 @@ def class_of(n_tokens: int) -> str:
 
 
 def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, tokens_per_s: float) -> float:
-    """Return how long a row of the only tenant and class may wait, more strictly than serve.scheduler bounds it.
+    """Return how long a row of the only tenant and class may wait, more strictly than serve.scheduling.scheduler bounds it.
 
     It goes within the tokens before it, `slack` times its own that come later, and T + L, where L is the longest row
     and T a lane's part of the batch bound.

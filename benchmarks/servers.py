@@ -25,12 +25,12 @@ from benchmarks.catalogs import HEAD, MODEL, write_catalog
 from benchmarks.contest import ROOT, SYSTEMS, SystemFailed
 from benchmarks.load import ANSWER_S, HOST, http_request
 from local import model_server
-from local.place import Place
 from local.ports import ports
 from local.processes import listeners
-from local.ray_place import end_leftovers, environment, fresh_temp, temp_dir
+from local.ray_workspace import end_leftovers, environment, fresh_temp, temp_dir
+from local.workspace import Place
 from shared.messages import InferCall, Tensor
-from shared.wire import decode_inferred, encode_call
+from shared.protocol import decode_inferred, encode_call
 from tests.serve_live.tree import descendants
 
 Kind = Literal["ours", "litserve", "ray", "infinity"]

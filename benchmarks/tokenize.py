@@ -24,8 +24,8 @@ from benchmarks import vocabularies
 from benchmarks.contest import ROOT
 from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
 from benchmarks.workload import MIXES, texts_of
-from functions.pipeline.tokenize.load import load_tokenizers
-from glossa.artifacts import write_artifacts
+from functions.tokenizers.load import load_tokenizers
+from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
 
 OURS, THEIRS = "glossa", "tokenizers"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from functions.pipeline.tokenize import load_tokenizer
+from functions.tokenizers.load import load_tokenizer
 
 HERE = Path(__file__).parent
 TOKENIZER = HERE.parent / "checkpoints" / "mini" / "tokenizer.json"

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
-from functions.pipeline.schemas import TASKS
-from glossa import listing, tokens
-from glossa.batch_arguments import add_batch
-from glossa.run import Job, parse_pairs, run
+from functions.tasks.registry import TASKS
+from glossa.commands import models as listing
+from glossa.commands import tokens
+from glossa.commands.batch_arguments import add_batch
+from glossa.commands.run import Job, parse_pairs, run
 from shared.catalog import AttnImplementation, Catalog, Dtype, Lane, Quantization, load_catalog
 from shared.errors import GlossaError
 
@@ -73,7 +74,7 @@ def _models(asked: argparse.Namespace) -> int:
 
 
 def _artifacts(asked: argparse.Namespace) -> int:
-    from glossa.artifacts import write_artifacts  # noqa: PLC0415 - each command pays for its own imports
+    from glossa.commands.artifacts import write_artifacts  # noqa: PLC0415 - each command pays for its own imports
 
     for path in write_artifacts(_catalog(asked), asked.catalog.parent, asked.out):
         print(path)
@@ -81,7 +82,7 @@ def _artifacts(asked: argparse.Namespace) -> int:
 
 
 def _catalog_add(asked: argparse.Namespace) -> int:
-    from glossa.catalog_add import Wish, add  # noqa: PLC0415 - likewise
+    from glossa.commands.catalog import Wish, add  # noqa: PLC0415 - likewise
 
     wish = Wish(
         asked.name, asked.head, asked.default, asked.tokens_per_s, asked.lane, asked.languages,
@@ -100,7 +101,7 @@ def _reached(catalog: Path) -> str:
 
 
 def _catalog_refresh(asked: argparse.Namespace) -> int:
-    from glossa.catalog_add import refresh  # noqa: PLC0415 - likewise
+    from glossa.commands.catalog import refresh  # noqa: PLC0415 - likewise
 
     changed = refresh(asked.catalog, asked.name, asked.tokens_per_s)
     print(f"{asked.name}: {', '.join(changed) or 'nothing'} changed")

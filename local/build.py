@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.place import Place, here, write_json
+from local.workspace import Place, here, write_json
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts")

@@ -13,7 +13,7 @@ from typing import Any
 
 from local import emulator
 from local.build import architecture, build, digest, sam
-from local.place import Place
+from local.workspace import Place
 
 STACK = "glossa"
 PACKAGES = "glossa-packages"

@@ -12,8 +12,8 @@ import urllib.error
 import urllib.request
 
 from local import processes
-from local.place import Place, read_json, write_json
 from local.ports import BLOCK, ports
+from local.workspace import Place, read_json, write_json
 
 NAME = "emulator"
 REGION = "us-east-1"

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from local import processes
 from local.build import digest
-from local.place import Place, here, read_json, write_json
 from local.ports import ports
-from local.ray_place import Ingress, check_fits, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
+from local.ray_workspace import Ingress, check_fits, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
+from local.workspace import Place, here, read_json, write_json
 from shared.catalog import load_catalog
 
 NAME = "serve"

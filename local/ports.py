@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 
 from local import processes
-from local.place import Place, read_json, write_json
+from local.workspace import Place, read_json, write_json
 
 BLOCK = 40
 FIRST, LAST = 18_000, 31_000  # below the ephemeral range of the usual kernels

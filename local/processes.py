@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.place import Place, read_json, write_json
+from local.workspace import Place, read_json, write_json
 
 STOP_S = 20.0
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from local import demo, model_server, stack
 from local.build import make_artifacts
 from local.client import ApiClient, ApiError
-from local.place import Place, here
 from local.ports import ports
+from local.workspace import Place, here
 
 EXAMPLE = "Οι γιατροί στο νοσοκομείο έδωσαν στους ασθενείς ένα νέο φάρμακο."  # noqa: RUF001 - Greek letters are Greek on purpose
 

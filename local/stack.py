@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from local import deploy, emulator, processes
-from local.place import Place, here, read_json, write_json
 from local.ports import ports
+from local.workspace import Place, here, read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from local import model_server, stack
-from local.place import here
 from local.ports import release
+from local.workspace import here
 
 
 def main() -> int:

@@ -23,10 +23,7 @@ from ray import serve as ray_serve
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import ServeDeploySchema
 
-from serve.engine import load_engine
-from serve.fake import FakeEngine
-from serve.front import Entry, Front
-from serve.options import (
+from serve.deployment_options import (
     DRAIN_S,
     DRAIN_STEP_S,
     FRONT,
@@ -37,8 +34,11 @@ from serve.options import (
     replica_options,
     total_cpus,
 )
+from serve.engine.engine import load_engine
+from serve.engine.fake import FakeEngine
+from serve.http.server_routes import Entry, Front
 from serve.replica import Replica
-from serve.serve_config import read_strict
+from serve.strict_config import read_strict
 from shared.catalog import Catalog, Model, load_catalog
 from shared.log import log_event
 

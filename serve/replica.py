@@ -16,24 +16,24 @@ from typing import TypeVar
 import torch
 from starlette.types import ASGIApp
 
-from serve import report
-from serve.bounds import Bounds
-from serve.cores import leave_cores, on_cores, take_cores
-from serve.engine import Engine
-from serve.faults import check_seen
-from serve.response_cache import ResponseCache
-from serve.routes import model_app
-from serve.rows import join, per_token_outputs, split
-from serve.runner import Runner
-from serve.scheduler import Scheduler
-from serve.tickets import Answered, Item, Ticket
-from serve.warm_up import probe_row, warm_up
+from serve.engine.engine import Engine
+from serve.engine.warm_up import probe_row, warm_up
+from serve.http import metadata as report
+from serve.http.routes import model_app
+from serve.kernels.core_team import leave_cores, on_cores, take_cores
+from serve.rows.backbone_limits import Bounds
+from serve.rows.call_rows import join, per_token_outputs, split
+from serve.rows.row_validation import check_seen
+from serve.scheduling.pending_calls import Answered, Item, Ticket
+from serve.scheduling.response_cache import ResponseCache
+from serve.scheduling.runner import Runner
+from serve.scheduling.scheduler import Scheduler
 from shared.catalog import Model
+from shared.error_text import count
 from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
 from shared.log import log_event
 from shared.messages import InferCall, Inferred
-from shared.wire import Asked, Body, Form, Limits, decode_call, encode_inferred
-from shared.wording import count
+from shared.protocol import Asked, Body, Form, Limits, decode_call, encode_inferred
 
 V = TypeVar("V")
 

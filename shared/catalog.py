@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shared.error_text import shown
 from shared.errors import NotFound, Unprocessable
-from shared.wording import shown
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it

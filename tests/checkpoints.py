@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
 
-from serve.describe import describe
+from serve.models.checkpoint_facts import describe
 from shared.catalog import Model
 
 STD = 0.2

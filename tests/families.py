@@ -14,9 +14,9 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from glossa.catalog_add import Wish, add
+from glossa.commands.catalog import Wish, add
 from tests import checkpoints, checkpoints_xlm
-from tests.unit.functions.pipeline import tiny, tiny_xlm
+from tests.unit.functions.tokenizers import tiny, tiny_xlm
 
 MINI = Path(__file__).parents[1] / "checkpoints" / "mini"
 WEIGHTS = "model.safetensors"

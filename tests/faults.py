@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from transformers import PreTrainedModel
 
-from serve.attention import attend_runs
-from serve.describe import check_tensors
-from serve.engine import PackedEngine, build_engine
-from serve.families import FAMILIES
-from serve.families.parts import Parts, reference_positions
-from serve.pack import Spans, lay_out
-from serve.rows import Row
+from serve.engine.engine import PackedEngine, build_engine
+from serve.layers.attention import attend_runs
+from serve.layers.parts import Parts, reference_positions
+from serve.models.checkpoint_facts import check_tensors
+from serve.models.family import FAMILIES
+from serve.rows.call_rows import Row
+from serve.rows.pack import Spans, lay_out
 from shared.catalog import Model
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from functions.replica_fake import Sent
-from functions.replica_transport import Reply
+from functions.replica.fake import Sent
+from functions.replica.transport import Reply
 
 
 class _Handler(BaseHTTPRequestHandler):

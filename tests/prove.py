@@ -21,13 +21,13 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from local import emulator
-from local.place import ROOT, Place
+from local.workspace import ROOT, Place
 from tests.killed.run import cancel_job, compare, model_server
 from tests.simulator.mutations import MUTATIONS
 from tests.simulator.scenarios import LARGE, SMALL
 from tests.simulator.search import Finding, all_pairs, broken, catch, pairs, sampled, singles
 from tests.simulator.test_reference import JobMachine, TestJobMachine
-from tests.unit.functions.batch.cloud import REGION
+from tests.unit.functions.jobs.storage.cloud import REGION
 
 LARGE_SEEDS, SMALL_SEEDS = 50, 60  # of each scenario
 CANCEL_S = 2.0

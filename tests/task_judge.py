@@ -17,10 +17,10 @@ from typing import Any
 import transformers
 from safetensors.torch import load_file, save_file
 
-from functions.pipeline.journey import Journey
-from functions.pipeline.schema import parse_request
-from functions.pipeline.tokenize import load_tokenizer
-from serve.engine import infer, load_engine
+from functions.http.text_request import parse_request
+from functions.pipeline.pipeline import Journey
+from functions.tokenizers.load import load_tokenizer
+from serve.engine.engine import infer, load_engine
 from shared.catalog import Catalog
 from shared.messages import InferCall, Inferred, Result
 from tests.checkpoints import catalog_model, draw, write

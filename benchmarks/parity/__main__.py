@@ -20,7 +20,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.machine import describe_machine, load_average
-from benchmarks.parity import classes, company, full, memory, quantized, tasks, tokenizers
+from benchmarks.parity import batch_mates, classes, full, memory, quantized, tasks, tokenizers
 from benchmarks.parity.table import Line, Tally, head, show
 
 
@@ -37,7 +37,7 @@ ROOMS: Mapping[str, Callable[[Asked], Iterator[Line]]] = {
     "quantized": lambda asked: quantized.lines(),  # noqa: ARG005 - likewise
     "tokenizers": lambda asked: tokenizers.lines(asked.data),
     "tasks": lambda asked: tasks.lines(),  # noqa: ARG005 - likewise
-    "company": lambda asked: company.lines(asked.data),
+    "company": lambda asked: batch_mates.lines(asked.data),
     "full": lambda asked: full.lines(),  # noqa: ARG005 - likewise
     "memory": lambda asked: memory.lines(),  # noqa: ARG005 - likewise
 }

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.parity import real_size
 from benchmarks.parity.table import Line, attempt, within
-from serve.engine import infer, load_engine
+from serve.engine.engine import infer, load_engine
 from shared.messages import InferCall, Tensor
 from tests.checkpoints import catalog_model
 

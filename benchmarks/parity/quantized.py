@@ -2,7 +2,7 @@
 
 The bound is no promise of quality: it lies above what was measured when it was set and below the 1.4 of numbers
 that have nothing to do with the reference's, so that a broken kernel shows. Checkpoints drawn so that faults show
-also show rounding at its worst: layers alone are held closer by tests/unit/serve/test_quantize.py. What a machine
+also show rounding at its worst: layers alone are held closer by tests/unit/serve/engine/test_quantize.py. What a machine
 cannot run is S, with the reason that the engine itself gives.
 """
 
@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from benchmarks.parity.table import Line, attempt, skipped, within
-from serve.attention import flash_lacks
-from serve.engine import load_engine
-from serve.quantize import check_runnable
-from serve.weights import CheckpointError
+from serve.checkpoints.read import CheckpointError
+from serve.engine.engine import load_engine
+from serve.engine.quantize import check_runnable
+from serve.layers.attention import flash_lacks
 from shared.catalog import Quantization
 from tests import checkpoints_xlm, judge, judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchmarks.checkpoints import config_of
-from serve.weights import INDEX, weight_files
+from serve.checkpoints.read import INDEX, weight_files
 
 SHARD_BYTES = 2**30
 TIED = {

@@ -18,20 +18,20 @@ from typing import Any
 
 import transformers
 
-from benchmarks.parity.company import ROOT, model, read_texts
+from benchmarks.parity.batch_mates import ROOT, model, read_texts
 from benchmarks.parity.table import Line, attempt, skipped, within
 from benchmarks.parity.texts import Text, texts_under
-from functions.pipeline.tokenize.load import read_tokenizer
-from functions.pipeline.tokenize.mapped import file
-from functions.pipeline.tokenize.mapped.kernel import Kernel, kernel_name
-from functions.pipeline.tokenize.mapped.tokenizer import MappedTokenizer
-from functions.pipeline.tokenize.xlm.segmenters import japanese
-from glossa.checkpoints import artifact_of
-from glossa.kernel import compile_kernels
-from glossa.prebuilt import prebuild
+from functions.tokenizers.load import read_tokenizer
+from functions.tokenizers.memory_mapped import file_format
+from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
+from functions.tokenizers.memory_mapped.tokenizer import MappedTokenizer
+from functions.tokenizers.xlm.segmenters import japanese
+from glossa.tokenizer_build.checkpoints import artifact_of
+from glossa.tokenizer_build.kernel import compile_kernels
+from glossa.tokenizer_build.prebuilt import prebuild
 from shared.errors import GlossaError
-from tests.unit.functions.pipeline import tiny_xlm
-from tests.unit.functions.pipeline.hostile import AWKWARD, BLOCKS
+from tests.unit.functions.tokenizers import tiny_xlm
+from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS
 
 MINI_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
 XLM_LANGS = (None, "en", "zh", "th", "ro", "fr", "ru")
@@ -116,8 +116,8 @@ def _ours(folder: Path) -> Ids:
 def _prebuilt(folder: Path) -> Ids:
     """Return ids as functions read them: from the prebuilt form of the artifact."""
     kernel = Kernel(next(path for path in compile_kernels(folder) if path.name == kernel_name()))
-    (folder / file.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
-    tokenizer = MappedTokenizer(folder / file.NAME, kernel)
+    (folder / file_format.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
+    tokenizer = MappedTokenizer(folder / file_format.NAME, kernel)
     return lambda texts: [list(tokenizer.encode(text).ids) for text, _ in texts]
 
 

@@ -18,7 +18,7 @@ OK = 200
 def main() -> None:
     """Load the function, say so, then work for each line."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what the function logs is no answer
-    from functions.infer.handler import handler  # noqa: PLC0415 - logs while it loads
+    from functions.lambdas.infer import handler  # noqa: PLC0415 - logs while it loads
     from tests.events import FakeContext, request  # noqa: PLC0415 - likewise
 
     def say(answer: dict[str, Any]) -> None:

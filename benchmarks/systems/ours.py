@@ -10,8 +10,8 @@ import torch
 import worker
 
 from benchmarks.catalogs import stored
-from serve.describe import describe
-from serve.engine import infer, load_engine
+from serve.engine.engine import infer, load_engine
+from serve.models.checkpoint_facts import describe
 from shared.catalog import Model
 from shared.messages import InferCall, Tensor
 

@@ -24,7 +24,7 @@ ROUND_S = 0.3
 
 def glossa(folder: Path) -> tuple[dict[str, Round], float]:
     """Map the prebuilt form, sha256 checked, as functions do."""
-    from functions.pipeline.tokenize.load import load_tokenizers  # noqa: PLC0415 - each process pays for its own system
+    from functions.tokenizers.load import load_tokenizers  # noqa: PLC0415 - each process pays for its own system
     from shared.catalog import load_catalog  # noqa: PLC0415 - likewise
 
     began_s = time.perf_counter()

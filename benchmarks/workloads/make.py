@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from functions.pipeline.tokenize import load_tokenizer
+from functions.tokenizers.load import load_tokenizer
 
 HERE = Path(__file__).parent
 TOKENIZER = HERE.parent.parent / "checkpoints" / "mini" / "tokenizer.json"

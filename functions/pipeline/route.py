@@ -13,7 +13,7 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import accumulate
 
-from functions.pipeline.schema import parse_parameters
+from functions.http.text_request import parse_parameters
 from shared.catalog import Catalog, Head, Model, split_reference
 from shared.errors import DeadlineExceeded, TooLarge, Unprocessable
 from shared.messages import InferCall, Routed, Sampling, Tensor, TextRequest, Tokenized, Window

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import transformers
 
-from tests.unit.functions.pipeline import tiny_xlm
+from tests.unit.functions.tokenizers import tiny_xlm
 
 FILE = Path(__file__).parent / "xlm_question_answering.json"
 TEXTS = (

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from functions.pipeline.assemble.question_answering import best_spans, probabilities
-from functions.pipeline.assemble.rows import Asked
-from functions.pipeline.schemas.question_answering import Parameters
-from functions.pipeline.tokenize import Tokenizer, read_tokenizer
-from glossa.checkpoints import artifact_of
+from functions.tasks.postprocessing.output_rows import Asked
+from functions.tasks.question_answering import best_spans, probabilities
+from functions.tasks.schemas.question_answering import Parameters
+from functions.tokenizers.load import read_tokenizer
+from functions.tokenizers.tokenizer import Tokenizer
+from glossa.tokenizer_build.checkpoints import artifact_of
 from shared.catalog import Head
 from shared.messages import Window
-from tests.unit.functions.pipeline import tiny_xlm
+from tests.unit.functions.tokenizers import tiny_xlm
 
 RECORDED: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "xlm_question_answering.json").read_text(encoding="utf-8")

@@ -23,8 +23,7 @@ RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], set[str]], ...] = (
     ("nobody imports tests", ("shared/", "functions/", "serve/", "glossa/", "local/"), (), {"tests", "benchmarks"}),
 )
 PYDANTIC_IN_SHARED = {"shared/settings.py", "shared/catalog.py"}
-PURE_BATCH = ("machine.py", "records.py", "keys.py", "events.py")
-DOORS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")
+PURE = ("functions/jobs/state/", "functions/jobs/records/")
 ENVIRONMENT_READERS = {"shared/settings.py"}
 
 
@@ -50,7 +49,7 @@ def test_only_settings_and_catalog_of_shared_use_pydantic() -> None:
 def test_pure_files_of_batch_touch_no_aws() -> None:
     """The state machine, keys, events and records are pure."""
     for source in sources("functions"):
-        if source.path.startswith("functions/batch/") and source.path.endswith(PURE_BATCH):
+        if source.path.startswith(PURE):
             assert not [n for n in imports(source) if n.split(".")[0] in AWS | {"urllib3", "time", "random"}], (
                 source.path
             )
@@ -59,10 +58,10 @@ def test_pure_files_of_batch_touch_no_aws() -> None:
 def test_no_door_imports_another() -> None:
     """Each function's folder is its own; what two doors need lives outside both."""
     for source in sources("functions"):
-        room = source.path.split("/")[1]
-        if room in DOORS:
-            others = {f"functions.{door}" for door in DOORS if door != room}
-            assert not [n for n in imports(source) if ".".join(n.split(".")[:2]) in others], source.path
+        if source.path.startswith("functions/lambdas/") and not source.path.endswith("/work.py"):
+            allowed = {"functions.lambdas", "functions.lambdas.settings"}
+            bad = [n for n in imports(source) if n.startswith("functions.lambdas") and n not in allowed]
+            assert not [n for n in bad if not n.startswith("functions.lambdas.settings.")], source.path
 
 
 def test_desks_do_not_know_doors() -> None:
@@ -70,7 +69,9 @@ def test_desks_do_not_know_doors() -> None:
     for source in sources("functions"):
         if source.path.startswith("functions/pipeline/"):
             bad = [
-                n for n in imports(source) if n.startswith(("functions.edge", "functions.replica", "functions.infer"))
+                n
+                for n in imports(source)
+                if n.startswith(("functions.http.resolver", "functions.replica", "functions.lambdas"))
             ]
             assert not bad, source.path
 

@@ -17,21 +17,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from functions.batch.doors import BatchSettings, Doors, open_aws, wall_clock_ms
-from functions.batch.pointers import Pointer, Step
-from functions.finalize.finalizer import Finalizer
-from functions.pipeline.journey import Journey
-from functions.plan.planner import Planner
-from functions.replica_client import ReplicaClient
-from functions.sweep.sweeper import Sweeper
-from functions.work.worker import Worker
+from functions.jobs.state.queue_messages import Pointer, Step
+from functions.jobs.steps.finalize import Finalizer
+from functions.jobs.steps.plan.planner import Planner
+from functions.jobs.steps.sweep import Sweeper
+from functions.jobs.steps.work.worker import Worker
+from functions.jobs.storage.aws import BatchSettings, Doors, open_aws, wall_clock_ms
+from functions.pipeline.pipeline import Journey
+from functions.replica.client import ReplicaClient
 from shared.errors import GlossaError
 from shared.messages import Result, TextRequest
-from tests.simulator.doors import Through
+from tests.simulator.effects import Through
 from tests.stack.replica import fake_replica
-from tests.unit.functions.batch.cloud import client
-from tests.unit.functions.infer.world import catalog as mini_catalog
-from tests.unit.functions.infer.world import tokenizer
+from tests.unit.functions.http.world import catalog as mini_catalog
+from tests.unit.functions.http.world import tokenizer
+from tests.unit.functions.jobs.storage.cloud import client
 
 LIFE_S = 300.0
 POLL_S = 1

@@ -19,15 +19,15 @@ from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import Any
 
-from functions.batch import keys, machine
-from functions.batch.doors import BatchSettings, Doors, wall_clock_ms
-from functions.batch.formats import FormatOptions
-from functions.batch.items import Job, Spec
-from functions.batch.ledger import load_job
-from functions.batch.outputs import decode
-from functions.jobs.service import Jobs
+from functions.jobs.api.jobs import Jobs
+from functions.jobs.records.formats import FormatOptions
+from functions.jobs.records.part_files import decode
+from functions.jobs.state import keys, state_machine
+from functions.jobs.state.items import Job, Spec
+from functions.jobs.storage.aws import BatchSettings, Doors, wall_clock_ms
+from functions.jobs.storage.queries import load_job
 from tests.killed.fleet import Place, serve, serve_model
-from tests.unit.functions.batch.cloud import client, resources
+from tests.unit.functions.jobs.storage.cloud import client, resources
 
 TENANT = "local"
 FILES, WORKERS = 10, 3
@@ -150,7 +150,7 @@ def run_job(url: str, n_records: int, *, faults: bool, seed: int, speed: float) 
     begun_s = time.monotonic()
     fleet = Fleet(place, WORKERS, KILLED if faults else 0.0, seed)
     try:
-        while _job(doors, job).state not in machine.ENDED:
+        while _job(doors, job).state not in state_machine.ENDED:
             fleet.watch(0.5)
             if time.monotonic() - begun_s > MOST_S:
                 raise TimeoutError(f"after {MOST_S} s the job is {_job(doors, job)}; fleet: {fleet.deaths}")
@@ -181,7 +181,7 @@ def cancel_job(url: str, n_records: int, *, speed: float = SPEED) -> tuple[float
                 raise TimeoutError(f"the job is {now}")
         Jobs(doors).cancel(TENANT, job)
         answered_s = time.monotonic()
-        while _job(doors, job).state != machine.CANCELLED and time.monotonic() < ends_s:
+        while _job(doors, job).state != state_machine.CANCELLED and time.monotonic() < ends_s:
             fleet.watch(0.1)
         ended = _job(doors, job)
         fleet.watch(2 * VISIBLE_S / speed)  # every message that is left comes again
@@ -190,7 +190,7 @@ def cancel_job(url: str, n_records: int, *, speed: float = SPEED) -> tuple[float
     after, counts = _job(doors, job), _read(doors, ended)
     same = replace(after, announced=ended.announced) == ended
     wrong = [] if same else [f"the job changed after its end: {ended} {after}"]
-    if (ended.state, counts.n_manifests) != (machine.CANCELLED, 1) or len(counts.rows) != ended.records_ok:
+    if (ended.state, counts.n_manifests) != (state_machine.CANCELLED, 1) or len(counts.rows) != ended.records_ok:
         wrong.append(f"the job is {ended.state} with {counts.n_manifests} manifests and {len(counts.rows)} rows")
     return fleet.last_asked_s - answered_s, wrong
 
@@ -232,7 +232,7 @@ def differences(calm: Ended, killed: Ended, n_records: int) -> list[str]:
     """Return what is wrong with a job whose fleet was killed, compared with one that was left alone."""
     shards = calm.counts[-1]
     expected: Sequence[tuple[str, object, object]] = [
-        ("state", killed.state, machine.SUCCEEDED),
+        ("state", killed.state, state_machine.SUCCEEDED),
         ("records", [row["index"] for row in killed.rows], list(range(n_records))),
         ("ids", [row["id"] for row in killed.rows], [text.split()[1] for text in texts(n_records)]),
         ("counters", killed.counts, (n_records, n_records, 0, 0, shards, shards)),

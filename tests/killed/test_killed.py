@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from local import emulator
-from local.place import ROOT, Place
+from local.workspace import ROOT, Place
 from tests.killed.run import compare
-from tests.unit.functions.batch.cloud import REGION
+from tests.unit.functions.jobs.storage.cloud import REGION
 
 pytestmark = pytest.mark.stack
 

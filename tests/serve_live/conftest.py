@@ -17,18 +17,18 @@ import pytest
 import torch
 import urllib3
 
-from glossa.artifacts import write_artifacts
+from glossa.commands.artifacts import write_artifacts
 from local import model_server, processes
-from local.place import ROOT, Place
-from local.ray_place import temp_dir
-from serve.engine import Engine, load_engine
-from serve.weights import weights_sha256
+from local.ray_workspace import temp_dir
+from local.workspace import ROOT, Place
+from serve.checkpoints.read import weights_sha256
+from serve.engine.engine import Engine, load_engine
 from shared.catalog import Catalog, load_catalog
 from shared.messages import InferCall, Tensor
-from shared.wire import encode_call
+from shared.protocol import encode_call
 from tests.checkpoints import draw, write
 from tests.families import make_catalog, write_whole
-from tests.serve_live.door import Door, opened
+from tests.serve_live.handler import Door, opened
 from tests.serve_live.tree import descendants, running
 
 CLASSIFIERS = """

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from functions.pipeline.journey import Infer, Journey
-from functions.pipeline.schema import parse_request
-from functions.pipeline.schemas import TASKS
-from glossa.checkpoints import tokenizer_of
-from glossa.run import load
+from functions.http.text_request import parse_request
+from functions.pipeline.pipeline import Infer, Journey
+from functions.tasks.registry import TASKS
+from glossa.commands.run import load
+from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog, Model, load_catalog
 from tests.families import BODIES, LONG, WHOLE
 from tests.serve_live.conftest import Standing
-from tests.serve_live.door import Door
+from tests.serve_live.handler import Door
 from tests.serve_live.sanity import is_sane
 from tests.task_judge import Difference
 

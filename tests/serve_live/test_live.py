@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from local import model_server, processes
-from serve.engine import infer
-from serve.options import MAX_ONGOING
+from serve.deployment_options import MAX_ONGOING
+from serve.engine.engine import infer
 from serve.replica import MAX_BODY_BYTES
 from shared.errors import Overloaded
 from shared.messages import InferCall, Tensor
-from shared.wire import decode_error, decode_inferred
+from shared.protocol import decode_error, decode_inferred
 from tests.serve_live.conftest import Answer, Standing
 from tests.serve_live.tree import descendants, pss_bytes
 

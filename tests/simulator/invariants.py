@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from functions.batch import keys
-from functions.batch.memory_objects import MemoryObjects
-from functions.batch.memory_store import MemoryStore
-from functions.batch.rows import decode_rows
-from functions.batch.writes import Write
+from functions.jobs.records.result_rows import decode_rows
+from functions.jobs.state import keys
+from functions.jobs.state.transactions import Write
+from functions.jobs.storage.in_memory.objects import MemoryObjects
+from functions.jobs.storage.in_memory.table import MemoryStore
 from tests.simulator.tasks import current
 
 ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"}

@@ -11,25 +11,25 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from functions.batch import keys, machine
-from functions.batch.deleting import Eraser
-from functions.batch.deliveries import Delivery, Later
-from functions.batch.doors import Doors
-from functions.batch.events import ObjectCreated, is_s3_event, parse_event
-from functions.batch.items import Job, Shard
-from functions.batch.leases import reopen
-from functions.batch.ledger import all_shards, load_job
-from functions.batch.pointers import Pointer
-from functions.batch.writes import Put, Refused, Update, Write
-from functions.finalize.finalizer import Finalizer
-from functions.finalize.manifest import build_manifest
-from functions.plan.accept import accept
-from functions.plan.planner import Planner
-from functions.sweep.sweeper import Sweeper
-from functions.work.worker import Worker
+from functions.jobs.state import keys, state_machine
+from functions.jobs.state.items import Job, Shard
+from functions.jobs.state.leases import reopen
+from functions.jobs.state.queue_messages import Pointer
+from functions.jobs.state.s3_events import ObjectCreated, is_s3_event, parse_event
+from functions.jobs.state.transactions import Put, Refused, Update, Write
+from functions.jobs.steps.delete import Eraser
+from functions.jobs.steps.finalize import Finalizer
+from functions.jobs.steps.manifest import build_manifest
+from functions.jobs.steps.plan.accept_object import accept
+from functions.jobs.steps.plan.planner import Planner
+from functions.jobs.steps.sqs_handler import Delivery, Later
+from functions.jobs.steps.sweep import Sweeper
+from functions.jobs.steps.work.worker import Worker
+from functions.jobs.storage.aws import Doors
+from functions.jobs.storage.queries import all_shards, load_job
 from shared.errors import GlossaError
-from tests.simulator.doors import Through
-from tests.unit.functions.batch.world import World
+from tests.simulator.effects import Through
+from tests.unit.functions.jobs.world import World
 
 FAR_MS = 10**15
 Rewrite = Callable[[Sequence[Write]], Sequence[Sequence[Write]]]
@@ -110,15 +110,15 @@ def _endless(write: Write) -> Write:
 def _unindexed(where: Callable[[Write], bool]) -> Callable[[Write], Write]:
     def change(write: Write) -> Write:
         if isinstance(write, Update) and where(write):
-            kept = {name: value for name, value in write.set.items() if name not in machine.INDEX}
-            return replace(write, set=kept, remove=machine.INDEX)
+            kept = {name: value for name, value in write.set.items() if name not in state_machine.INDEX}
+            return replace(write, set=kept, remove=state_machine.INDEX)
         return write
 
     return change
 
 
 def _ends_job(write: Write) -> bool:
-    return isinstance(write, Update) and _of_job(write) and write.set.get("state") in machine.ENDED
+    return isinstance(write, Update) and _of_job(write) and write.set.get("state") in state_machine.ENDED
 
 
 def _keep_counts(write: Write) -> Write:
@@ -191,8 +191,8 @@ def _part_after_the_count(doors: Doors, _: World) -> Doors:
 class _ManifestFirst(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
         job = load_job(self.doors.store, tenant, job_id)
-        if job is not None and machine.ready_to_close(job):
-            self._publish(replace(job, state=machine.FINALIZING))
+        if job is not None and state_machine.ready_to_close(job):
+            self._publish(replace(job, state=state_machine.FINALIZING))
         Finalizer.run(self, tenant, job_id)
 
 
@@ -203,27 +203,29 @@ class _EndFirst(Finalizer):
         data = build_manifest(job, (), all_shards(self.doors.store, job))
         digest = hashlib.sha256(data).hexdigest()
         with suppress(Refused):
-            self.doors.store.write(machine.end(job, digest, self.doors.now_ms()))
+            self.doors.store.write(state_machine.end(job, digest, self.doors.now_ms()))
         return Finalizer._publish(self, job)
 
 
 class _Unconditional(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
         job = load_job(self.doors.store, tenant, job_id)
-        if job is not None and job.state == machine.RUNNING:
+        if job is not None and job.state == state_machine.RUNNING:
             with suppress(Refused):
-                self.doors.store.write(machine.move(job, machine.FINALIZING, self.doors.now_ms(), closing_ms=1))
+                self.doors.store.write(
+                    state_machine.move(job, state_machine.FINALIZING, self.doors.now_ms(), closing_ms=1)
+                )
         Finalizer.run(self, tenant, job_id)
 
 
 class _ErasesOnce(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
         job = load_job(self.doors.store, tenant, job_id)
-        if job is not None and job.state == machine.DELETING:
+        if job is not None and job.state == state_machine.DELETING:
             with suppress(Later):
                 Eraser(self.doors).run(job)
             with suppress(Refused):
-                self.doors.store.write(machine.forget_job(job, self.doors.now_ms()))
+                self.doors.store.write(state_machine.forget_job(job, self.doors.now_ms()))
             return
         Finalizer.run(self, tenant, job_id)
 
@@ -240,20 +242,20 @@ class _IdleSweeper(Sweeper):
 
 class _HastySweeper(Sweeper):
     def _recount(self, job: Job, time_left_s: Callable[[], float]) -> str:
-        return self._close(job) if machine.ready_to_close(job) else "running"
+        return self._close(job) if state_machine.ready_to_close(job) else "running"
 
 
 class _EagerRedriver(Planner):
     def run(self, tenant: str, job_id: str, time_left_s: Callable[[], float]) -> None:
         job = load_job(self.doors.store, tenant, job_id)
-        if job is None or job.state != machine.REDRIVING:
+        if job is None or job.state != state_machine.REDRIVING:
             Planner.run(self, tenant, job_id, time_left_s)
             return
         with suppress(Refused):
             for shard in list(all_shards(self.doors.store, job)):
-                if shard.state in machine.SHARD_ENDED and shard.generation < job.generation:
+                if shard.state in state_machine.SHARD_ENDED and shard.generation < job.generation:
                     self._reopen(job, shard)
-            self.doors.store.write(machine.end_redriving(job, self.doors.now_ms()))
+            self.doors.store.write(state_machine.end_redriving(job, self.doors.now_ms()))
 
     def _reopen(self, job: Job, shard: Shard) -> None:
         self.doors.store.write(*reopen(job, [shard]))

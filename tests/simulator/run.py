@@ -13,21 +13,21 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-from functions.batch.bus import MemoryBus
-from functions.batch.deleting import delete
-from functions.batch.memory_queue import Message
-from functions.batch.memory_store import MemoryStore
-from functions.batch.pointers import Step
-from functions.batch.redriving import redrive
-from functions.jobs.service import Jobs
+from functions.jobs.api.jobs import Jobs
+from functions.jobs.state.queue_messages import Step
+from functions.jobs.steps.delete import delete
+from functions.jobs.steps.redrive import redrive
+from functions.jobs.storage.eventbridge import MemoryBus
+from functions.jobs.storage.in_memory.queue import Message
+from functions.jobs.storage.in_memory.table import MemoryStore
 from shared.errors import Conflict, NotFound
-from tests.simulator.doors import stopping, watched
+from tests.simulator.effects import stopping, watched
 from tests.simulator.invariants import Invariants, Violation, must
 from tests.simulator.mutations import Mutation
 from tests.simulator.scenarios import Scenario
 from tests.simulator.schedule import GO, Schedule
 from tests.simulator.tasks import Point, Task, effect
-from tests.unit.functions.batch.world import LONG_S, STEPS, TENANT, World
+from tests.unit.functions.jobs.world import LONG_S, STEPS, TENANT, World
 
 JUMP_S = 1000.0  # more than a shard or job may stand still
 WAIT_S = 400.0  # more than a lease lasts

@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from functions.batch import keys
+from functions.jobs.state import keys
 from shared.errors import GlossaError, Unprocessable
-from tests.unit.functions.batch.world import TENANT, World
+from tests.unit.functions.jobs.world import TENANT, World
 
 RECORDS = 7  # of a shard
 

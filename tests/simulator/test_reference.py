@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from functions.batch.deleting import delete
-from functions.batch.memory_store import MemoryStore
-from functions.batch.redriving import redrive
-from functions.jobs.service import Jobs
+from functions.jobs.api.jobs import Jobs
+from functions.jobs.steps.delete import delete
+from functions.jobs.steps.redrive import redrive
+from functions.jobs.storage.in_memory.table import MemoryStore
 from shared.errors import Conflict, NotFound
-from tests.simulator.doors import stopping, watched
+from tests.simulator.effects import stopping, watched
 from tests.simulator.invariants import Invariants
 from tests.simulator.reference import ENDED, STAGES, ReferenceJob
 from tests.simulator.scenarios import Scenario
 from tests.simulator.tasks import Task
-from tests.unit.functions.batch.world import LONG_S, TENANT, World
+from tests.unit.functions.jobs.world import LONG_S, TENANT, World
 
 RECORDS = 3  # of a shard
 REACHED = {  # the effect after which a stage is reached, by the queue that a delivery is of

@@ -10,8 +10,8 @@ import pytest
 
 from local import deploy, stack
 from local.client import ApiClient
-from local.place import ROOT, Place
 from local.run import make_artifacts
+from local.workspace import ROOT, Place
 from shared.catalog import load_catalog
 from tests.stack.replica import fake_replica
 

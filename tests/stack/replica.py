@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from functions.replica_fake import Sent
-from functions.replica_transport import Reply
-from serve.engine import infer
-from serve.fake import FakeEngine
+from functions.replica.fake import Sent
+from functions.replica.transport import Reply
+from serve.engine.engine import infer
+from serve.engine.fake import FakeEngine
 from shared.catalog import Catalog
 from shared.errors import GlossaError, NotFound
-from shared.wire import Limits, decode_call, encode_error, encode_inferred
+from shared.protocol import Limits, decode_call, encode_error, encode_inferred
 from tests.loopback import serving
 
 INFER = re.compile(r"/v2/models/([^/]+)/infer")

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from functions.batch.doors import Doors, open_aws
+from functions.jobs.storage.aws import Doors, open_aws
 from tests.stack.conftest import Standing
-from tests.unit.functions.batch import test_objects, test_queue, test_store
-from tests.unit.functions.batch.cloud import cloud
-from tests.unit.functions.batch.conftest import register
-from tests.unit.functions.batch.test_objects import objects, put
-from tests.unit.functions.batch.test_store import store
+from tests.unit.functions.jobs.conftest import register
+from tests.unit.functions.jobs.storage import test_objects, test_queue, test_table
+from tests.unit.functions.jobs.storage.cloud import cloud
+from tests.unit.functions.jobs.storage.test_objects import objects, put
+from tests.unit.functions.jobs.storage.test_table import store
 
 __all__ = ["objects", "put", "store"]  # fixtures
 pytestmark = pytest.mark.stack
@@ -30,7 +30,7 @@ def doors(standing: Standing, request: pytest.FixtureRequest, monkeypatch: pytes
         yield open_aws(settings)
 
 
-for _suite in (test_store, test_objects, test_queue):
+for _suite in (test_table, test_objects, test_queue):
     for _name, _test in vars(_suite).items():
         if _name.startswith("test_") and NEEDS & set(_test.__code__.co_varnames[: _test.__code__.co_argcount]):
             globals()[_name] = _test

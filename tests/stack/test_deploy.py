@@ -10,7 +10,7 @@ import pytest
 
 from local import deploy, stack
 from local.build import architecture
-from local.place import ROOT
+from local.workspace import ROOT
 from tests.stack.conftest import Standing
 from tests.unit.template import templates, walk
 

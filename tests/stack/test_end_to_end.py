@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from functions.batch.outputs import decode
-from functions.batch.webhooks import sign
-from functions.replica_fake import Sent
-from functions.replica_transport import Reply
-from glossa.batch_client import BatchClient
+from functions.jobs.records.part_files import decode
+from functions.jobs.state.webhooks import sign
+from functions.replica.fake import Sent
+from functions.replica.transport import Reply
+from glossa.client.jobs_client import BatchClient
 from local import processes, stack
 from local.client import ApiError
-from local.place import ROOT
+from local.workspace import ROOT
 from shared.catalog import load_catalog
 from tests.loopback import serving
 from tests.stack.conftest import Standing

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.place import ROOT
+from local.workspace import ROOT
 from tests.stack.conftest import Standing
 
 pytestmark = pytest.mark.stack

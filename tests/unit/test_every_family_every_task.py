@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from functions.edge import Resolver
-from functions.infer.api import make_api
-from functions.pipeline.journey import Journey
-from functions.pipeline.schemas import TASKS
-from functions.pipeline.tokenize import load_tokenizers
-from functions.replica_client import ReplicaClient
-from functions.replica_fake import FakeTransport, Sent
-from functions.replica_transport import Reply
-from glossa.artifacts import write_artifacts
-from serve.engine import Engine, infer, load_engine
+from functions.http.resolver import Resolver
+from functions.http.text_routes import make_api
+from functions.pipeline.pipeline import Journey
+from functions.replica.client import ReplicaClient
+from functions.replica.fake import FakeTransport, Sent
+from functions.replica.transport import Reply
+from functions.tasks.registry import TASKS
+from functions.tokenizers.load import load_tokenizers
+from glossa.commands.artifacts import write_artifacts
+from serve.engine.engine import Engine, infer, load_engine
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
-from shared.wire import Limits, decode_call, encode_error, encode_inferred
+from shared.protocol import Limits, decode_call, encode_error, encode_inferred
 from tests.families import BODIES, PLAIN, make_catalog, write_plain
-from tests.unit.functions.infer.world import post
+from tests.unit.functions.http.world import post
 
 Served = tuple[Catalog, Resolver]
 

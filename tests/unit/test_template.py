@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from functions.batch.bus import SOURCE
-from functions.finalize.announcing import JOB_ENDED
+from functions.jobs.steps.announce import JOB_ENDED
+from functions.jobs.storage.eventbridge import SOURCE
 from tests.unit.template import condition, listed, properties, resources, target, templates, walk
 
 DOORS = ("Infer", "Jobs", "Plan", "Work", "Finalize", "Sweep", "Notify")

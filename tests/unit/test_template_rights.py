@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from functions.batch.bus import SOURCE
-from functions.batch.doors import BatchSettings
+from functions.jobs.storage.aws import BatchSettings
+from functions.jobs.storage.eventbridge import SOURCE
 from shared.settings import PREFIX
 from tests.unit.template import ROOT, condition, holds, listed, properties, statements, templates, walk
 

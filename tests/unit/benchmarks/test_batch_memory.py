@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.contest import ROOT
-from glossa.artifacts import write_artifacts
+from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
 
 ENOUGH_S = 120.0

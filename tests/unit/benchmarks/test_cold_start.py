@@ -12,7 +12,7 @@ import pytest
 from benchmarks import vocabularies
 from benchmarks.cold_start import Function, Starts, _start
 from benchmarks.runtime_api import model_server, runtime_api
-from functions.replica_client import ReplicaClient
+from functions.replica.client import ReplicaClient
 from shared.messages import InferCall, Tensor
 
 FUNCTION = """

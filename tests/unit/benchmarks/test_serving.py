@@ -7,7 +7,7 @@ import json
 from benchmarks.scheduler import class_of, wait_bound_s
 from benchmarks.servers import Served, request_of
 from benchmarks.serving import questions_of, tokens_answered
-from shared.wire import Limits, decode_call
+from shared.protocol import Limits, decode_call
 
 ROWS = [[0, *range(5, 5 + n), 2] for n in range(1, 8)]
 TEXTS = [f"text {n}" for n in range(7)]

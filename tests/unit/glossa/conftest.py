@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from glossa.catalog_add import Wish, add
-from tests.unit.functions.pipeline import tiny
+from glossa.commands.catalog import Wish, add
+from tests.unit.functions.tokenizers import tiny
 
 
 @pytest.fixture(scope="session", autouse=True)

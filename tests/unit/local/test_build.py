@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local import build
-from local.place import ROOT, Place
+from local.workspace import ROOT, Place
 
 
 @pytest.fixture

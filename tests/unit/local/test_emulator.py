@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from local import emulator
-from local.place import Place, write_json
 from local.ports import ports
+from local.workspace import Place, write_json
 
 
 def test_what_was_kept_under_another_port_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.model_server import LOADED, is_outdated, to_load
-from local.place import Place, write_json
+from local.workspace import Place, write_json
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from local import processes
-from local.place import Place
 from local.ports import BLOCK, FIRST, LAST, Ports, is_free, ports, release
+from local.workspace import Place
 
 
 def place(home: Path) -> Place:

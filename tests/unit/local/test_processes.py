@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from local import processes
-from local.place import Place, read_json, write_json
+from local.workspace import Place, read_json, write_json
 
 SLEEP = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(60)"]
 

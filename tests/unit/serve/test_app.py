@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
-from serve import options
+from serve import deployment_options
 from serve.app import (
     FrontArgs,
     ModelArgs,
@@ -22,9 +22,9 @@ from serve.app import (
     model_application,
     on_loopback,
 )
-from serve.front import Entry, Front
+from serve.http.server_routes import Entry, Front
 from serve.replica import Patience
-from serve.serve_config import check_strict
+from serve.strict_config import check_strict
 from shared.catalog import Catalog, Model
 from tests.unit.serve.asgi import Reply, call
 
@@ -57,12 +57,12 @@ def test_every_bound_is_set(catalog: Catalog) -> None:
     """Queues are finite, refusals carry Retry-After, health and drain have their times, in each built deployment."""
     for app in build(catalog, Path(), engine="fake"):
         config = _config(app.application)
-        assert config.max_ongoing_requests == options.MAX_ONGOING
-        assert 0 < config.max_queued_requests == options.MAX_QUEUED
+        assert config.max_ongoing_requests == deployment_options.MAX_ONGOING
+        assert 0 < config.max_queued_requests == deployment_options.MAX_QUEUED
         assert (config.backpressure_config.status_code, config.backpressure_config.retry_after_s) == (429, 1)
         assert (config.health_check_period_s, config.health_check_timeout_s) == (10.0, 15.0)
         assert (config.graceful_shutdown_timeout_s, config.graceful_shutdown_wait_loop_s) == (40.0, 0.5)
-        assert set(options.front_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
+        assert set(deployment_options.front_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
             config.user_configured_option_names
         )
 
@@ -78,27 +78,30 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
     assert other._bound_deployment.ray_actor_options == {
         "num_cpus": 2.0,
         "num_gpus": 0.0,
-        "runtime_env": {"env_vars": options.ENVIRONMENT},
+        "runtime_env": {"env_vars": deployment_options.ENVIRONMENT},
     }
-    assert options.n_threads(catalog.models["other"]) == 2
-    assert options.total_cpus(catalog) >= 1 + 3 * 2
+    assert deployment_options.n_threads(catalog.models["other"]) == 2
+    assert deployment_options.total_cpus(catalog) >= 1 + 3 * 2
 
 
 def test_times_stand_in_a_ladder() -> None:
     """Each outer time is longer than what it waits for."""
     patience = Patience()
-    assert patience.probe_s < options.HEALTH_TIMEOUT_S
-    assert patience.answer_s <= patience.longest_s < options.REQUEST_TIMEOUT_S
-    assert FUNCTION_S <= patience.drain_s < options.DRAIN_S
-    assert options.KEEP_ALIVE_S > 60  # a load balancer's idle timeout
+    assert patience.probe_s < deployment_options.HEALTH_TIMEOUT_S
+    assert patience.answer_s <= patience.longest_s < deployment_options.REQUEST_TIMEOUT_S
+    assert FUNCTION_S <= patience.drain_s < deployment_options.DRAIN_S
+    assert deployment_options.KEEP_ALIVE_S > 60  # a load balancer's idle timeout
 
 
 def test_options_are_all_known_to_ray(catalog: Catalog) -> None:
     """Written as a Serve configuration, our options pass the strict reader: no key of them is dropped."""
-    for chosen in (*map(options.replica_options, catalog.models.values()), options.front_options()):
+    for chosen in (
+        *map(deployment_options.replica_options, catalog.models.values()),
+        deployment_options.front_options(),
+    ):
         schema = {"applications": [{"name": "a", "import_path": "a:b", "deployments": [chosen]}]}
         read = check_strict(ServeDeploySchema, schema)
-        assert read.applications[0].deployments[0].max_queued_requests == options.MAX_QUEUED
+        assert read.applications[0].deployments[0].max_queued_requests == deployment_options.MAX_QUEUED
 
 
 def test_a_next_revision_stands_beside_the_one_served(catalog: Catalog) -> None:
@@ -129,7 +132,7 @@ def test_builders_for_a_cluster_take_strict_arguments(tmp_path: Path) -> None:
     path = tmp_path / "catalog.toml"
     path.write_text(CATALOG, encoding="utf-8")
     built = model_application(ModelArgs(catalog=path, model="toy", engine="fake"))
-    assert _config(built).max_queued_requests == options.MAX_QUEUED
+    assert _config(built).max_queued_requests == deployment_options.MAX_QUEUED
     assert front_application(FrontArgs(catalog=path))._bound_deployment.name == "front"
     with pytest.raises(ValidationError):
         ModelArgs.model_validate({"catalog": path, "model": "toy", "modle": "toy"})

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message
 
-from serve.engine import Engine, infer
-from serve.fake import FakeEngine
+from serve.engine.engine import Engine, infer
+from serve.engine.fake import FakeEngine
+from serve.engine.warm_up import probe_row
 from serve.replica import MAX_BODY_BYTES, MAX_ROWS, Patience, Replica
-from serve.warm_up import probe_row
 from shared.catalog import Model
 from shared.errors import GlossaError, ReplicaError
 from shared.messages import InferCall, Tensor
-from shared.wire import decode_error, decode_inferred, encode_call
+from shared.protocol import decode_error, decode_inferred, encode_call
 from tests.unit.serve.asgi import Reply, call
-from tests.unit.serve.engines import LIMIT_S, FaultyEngine, GatedEngine
+from tests.unit.serve.engine.engines import LIMIT_S, FaultyEngine, GatedEngine
 
 PREFIX = "/v2/models/toy"
 SHORT = Patience(answer_s=LIMIT_S, probe_s=0.05, fresh_s=-1.0)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from serve.fake import FakeEngine
+from serve.engine.fake import FakeEngine
 from serve.replica import INLINE_BYTES, Replica
 from shared.catalog import Model
-from tests.unit.serve.engines import WideEngine
+from tests.unit.serve.engine.engines import WideEngine
 
 FEW, MANY = 4096, 2 * INLINE_BYTES
 IDS = {"name": "input_ids", "datatype": "INT32", "shape": [1], "data": [5]}

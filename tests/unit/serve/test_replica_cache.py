@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from serve.fake import FakeEngine
-from serve.pack import Between
+from serve.engine.fake import FakeEngine
 from serve.replica import Replica
-from serve.rows import Row, RowResult
+from serve.rows.call_rows import Row, RowResult
+from serve.rows.pack import Between
 from shared.catalog import Model
 from shared.errors import NotFinite
 from shared.messages import InferCall, Inferred, Tensor
-from shared.wire import decode_inferred, encode_call
+from shared.protocol import decode_inferred, encode_call
 
 LIMIT_BYTES = 1 << 20
 BROKEN = 13

@@ -9,8 +9,8 @@ import pytest
 from serve.replica import Patience, Replica
 from shared.catalog import Model
 from shared.messages import InferCall, Tensor
-from shared.wire import Body, encode_call
-from tests.unit.serve.engines import LIMIT_S, GatedEngine
+from shared.protocol import Body, encode_call
+from tests.unit.serve.engine.engines import LIMIT_S, GatedEngine
 
 STUCK_S = 0.2
 FOREVER_S = 1e6

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.catalog import Catalog, load_catalog, parse_catalog, split_reference
 from shared.errors import NotFound, Unprocessable
-from tests.unit.shared.strategies import quick
+from tests.unit.shared.protocol.strategies import quick
 
 HEADER = 'default_model = "mini"\n'
 MODEL = f"""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BY_CODE, GlossaError, ReplicaError, from_problem
-from tests.unit.shared.strategies import quick
+from tests.unit.shared.protocol.strategies import quick
 
 KINDS = sorted(BY_CODE.values(), key=lambda kind: kind.code)
 optional_text = st.none() | st.text(min_size=1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.log import ALLOWED, log_event
-from tests.unit.shared.strategies import quick
+from tests.unit.shared.protocol.strategies import quick
 
 CANARY = "canary-3f9a-the-caller's-own-words"
 fields = st.dictionaries(

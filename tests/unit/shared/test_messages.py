@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import InferCall, Tensor, Window
-from tests.unit.shared.strategies import quick
+from tests.unit.shared.protocol.strategies import quick
 
 int32 = st.integers(-(2**31), 2**31 - 1)
 

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.pipeline.assemble.feature_extraction import MAX_WEIGHTS, outputs, unit
-from functions.pipeline.assemble.rows import answers
-from functions.pipeline.assemble.text_classification import mean, sigmoid, softmax
-from functions.pipeline.assemble.token_classification import borders
-from functions.pipeline.journey import Journey
-from functions.pipeline.schemas import TASKS
-from functions.pipeline.schemas.feature_extraction import Parameters
-from functions.pipeline.tokenize import Tokenizer
+from functions.pipeline.pipeline import Journey
+from functions.tasks.feature_extraction import MAX_WEIGHTS, outputs, unit
+from functions.tasks.postprocessing.output_rows import answers
+from functions.tasks.registry import TASKS
+from functions.tasks.schemas.feature_extraction import Parameters
+from functions.tasks.text_classification import mean, sigmoid, softmax
+from functions.tasks.token_classification import borders
+from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from shared.errors import NotFinite, ReplicaError, TooLarge
 from shared.messages import InferCall, Inferred, Parameter, Result, Tensor, TextInput, TextRequest, Window
-from tests.unit.functions.pipeline.tiny import LABELS, SENTENCES, catalog_model
+from tests.unit.functions.tokenizers.tiny import LABELS, SENTENCES, catalog_model
 
 LONG = " ".join(SENTENCES)
 vectors = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=12)

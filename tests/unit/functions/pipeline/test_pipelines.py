@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import transformers
 
-from functions.pipeline.journey import Journey
-from functions.pipeline.schema import parse_request
-from functions.pipeline.tokenize import Tokenizer
+from functions.http.text_request import parse_request
+from functions.pipeline.pipeline import Journey
+from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from shared.messages import Result
-from tests.unit.functions.pipeline import tiny
+from tests.unit.functions.tokenizers import tiny
 
 Ask = Callable[[str, object, dict[str, Any], str], Result]
 SHORT = [*(text for text in tiny.SENTENCES if len(text) < 55), "a", "x </s> y", "\ufeffb", "cafe\u0301 ﬁn Würde"]

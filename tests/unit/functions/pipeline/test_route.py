@@ -13,7 +13,7 @@ from functions.pipeline.route import MAX_CALL_TOKENS, calls, route
 from shared.catalog import Catalog, Head
 from shared.errors import DeadlineExceeded, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Parameter, Routed, TextInput, TextRequest, Tokenized, Window
-from tests.unit.functions.pipeline.tiny import catalog_model
+from tests.unit.functions.tokenizers.tiny import catalog_model
 
 MODEL = catalog_model(1000)
 EMBEDDER = catalog_model(1000, name="embedder", lane="large", heads={"vectors": {"task": "feature-extraction"}})

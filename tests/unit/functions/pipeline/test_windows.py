@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.pipeline.tokenize.windows import around, covers, longest_first, pair_spans, spans
+from functions.pipeline.windows import around, covers, longest_first, pair_spans, spans
 
 
 @given(n=st.integers(0, 3000), room=st.integers(1, 600), share=st.floats(0, 0.5))

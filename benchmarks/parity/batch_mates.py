@@ -1,0 +1,192 @@
+"""Mini on real texts: the same answer in any company, and the same final answer in bfloat16 as in float32.
+
+Company: every row of 500 random batches against its answer alone. Half precision and bytes: the final answers of all
+heads to all texts; in bytes they are not held equal, only as near as bytes were measured to be. What stands in the way
+of bitwise equality in company is the library of matrix products, which may choose its
+blocking, and so the order of a sum, by the number of tokens: float32 differs in the last bits by that.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from benchmarks.catalogs import INT8, stored
+from benchmarks.parity.table import Line, attempt, skipped, within
+from serve.engine.engine import PackedEngine, load_engine
+from serve.kernels.cpu.onednn_int8 import int8_lacks
+from serve.rows.call_rows import Row, RowOutput, row_of
+from shared.catalog import Head, Model, load_catalog
+
+ROOT = Path(__file__).parents[2]
+WORKLOADS = ROOT / "benchmarks" / "workloads"
+SAMPLE = ROOT / "tests" / "data" / "sib200" / "sample.tsv"
+MODEL = "mini"
+N_TEXTS = 2_000
+N_POOL = 300  # rows that meet in companies
+N_COMPANIES = 500
+MAX_COMPANY = 24
+MAX_DELTA: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 5e-3, INT8: 5e-3}
+SAME: Mapping[str, float] = {"bfloat16": 0.005, INT8: 0.03}  # of final answers, at most, may differ from float32's
+NEAR: Mapping[str, float] = {"bfloat16": 2e-2, INT8: 0.2}  # of a vector, which is no final answer
+BATCH = 64
+FULL = "float32"
+
+
+def lines(data: Path | None) -> Iterator[Line]:
+    """Judge company in every precision, then half precision and bytes against float32."""
+    for dtype, bound in MAX_DELTA.items():
+        what = f"{MODEL}: {N_COMPANIES} random companies, max |delta score|"
+        if lacking := _lacks(dtype):
+            yield skipped(what, dtype, lacking)
+            continue
+        yield attempt(what, dtype, partial(_company, what, dtype, bound))
+    texts = tuple(islice(read_texts(data), N_TEXTS))
+    answering = {name: head for name, head in model().heads.items() if head.task != "feature-extraction"}
+    for precision in SAME:
+        against = f"{precision} to {FULL}"
+        what = f"{MODEL}: {len(texts)} texts x {len(answering)} heads, answered otherwise"
+        if lacking := _lacks(precision):
+            yield skipped(what, against, lacking)
+            continue
+        yield attempt(what, against, partial(_agreement, what, precision, answering, texts))
+        for name in model().heads.keys() - answering.keys():
+            what = f"{MODEL}:{name}, {len(texts)} vectors, max |delta|/|vector|"
+            yield attempt(what, against, partial(_vectors, what, precision, name, texts))
+
+
+def _lacks(precision: str) -> str:
+    return int8_lacks(torch.device("cpu")) if precision == INT8 else ""
+
+
+def read_texts(data: Path | None) -> Iterator[str]:
+    """Yield real texts: of SIB-200 in 205 languages where `data` has it, else those committed here."""
+    if data is not None and (folder := data / "sib200" / "dev").is_dir():
+        files = [list(_column(path, "text")) for path in sorted(folder.glob("*.tsv"))]
+        yield from (texts[at] for at in range(max(map(len, files))) for texts in files if at < len(texts))
+        return
+    yield from _column(SAMPLE, "text")
+    for mix in ("sib-mix", "short", "long"):
+        with (WORKLOADS / f"{mix}.jsonl").open(encoding="utf-8") as opened:
+            yield from (json.loads(line) for line in opened)
+
+
+@cache
+def model() -> Model:
+    """Return mini's catalog entry."""
+    return load_catalog(ROOT / "catalog.toml").model(MODEL)
+
+
+def final(head: Head, output: RowOutput) -> Tensor:
+    """Return what a caller is told at last: labels, the best id of each mask."""
+    if head.task == "fill-mask":
+        return output["top_ids"][:, 0]
+    return output["logits"].argmax(-1)
+
+
+def scores(head: Head, output: RowOutput) -> Tensor:
+    """Return the numbers a caller is told: probabilities, or a vector of length 1."""
+    if head.task == "feature-extraction":
+        return output["vectors"]
+    if head.task == "fill-mask":
+        return (output["top_logits"] - output["log_sum_exp"][:, None]).exp()
+    return output["logits"].softmax(-1)
+
+
+def _company(what: str, dtype: str, bound: float) -> Line:
+    engine = _engine(dtype)
+    heads = model().heads
+    chance = random.Random(0)
+    names = list(heads)
+    pool = [_row(names[i % len(names)], ids) for i, ids in enumerate(_ids(tuple(islice(read_texts(None), N_POOL))))]
+    alone = [_answers(engine, [row])[0] for row in pool]
+    furthest, n_other, n_met = 0.0, 0, 0
+    for _ in range(N_COMPANIES):
+        members = chance.sample(range(len(pool)), chance.randint(2, MAX_COMPANY))
+        for member, output in zip(members, _answers(engine, [pool[m] for m in members]), strict=True):
+            head, own = heads[pool[member].head], alone[member]
+            n_met += 1
+            if head.task != "feature-extraction":
+                n_other += not torch.equal(final(head, output), final(head, own))
+            furthest = max(furthest, float((scores(head, output) - scores(head, own)).abs().max()))
+    ok = n_other == 0 and furthest <= bound
+    return Line(what, dtype, furthest, bound, ok, f"{n_other} of {n_met} answers have other labels")
+
+
+def _agreement(what: str, precision: str, heads: Mapping[str, Head], texts: tuple[str, ...]) -> Line:
+    """Judge the final answers of all heads to all texts together; the note has each head's own."""
+    others = {name: _answered_otherwise(precision, name, head, texts) for name, head in heads.items()}
+    share = sum(n_texts for n_texts, _ in others.values()) / (len(texts) * len(heads))
+    notes = (f"{name} {100 * n_texts / len(texts):.2f} %{said}" for name, (n_texts, said) in others.items())
+    return within(what, f"{precision} to {FULL}", share, SAME[precision], ", ".join(notes))
+
+
+def _answered_otherwise(precision: str, name: str, head: Head, texts: tuple[str, ...]) -> tuple[int, str]:
+    """Return the texts that a head answers otherwise, and for a tagger the tags that make the difference."""
+    half, full = (_all_answers(each, name, texts) for each in (precision, FULL))
+    other = [final(head, a) != final(head, b) for a, b in zip(half, full, strict=True)]
+    n_texts = sum(bool(differs.any()) for differs in other)
+    if head.task != "token-classification":
+        return n_texts, ""
+    n_tags = int(sum(differs.sum() for differs in other))
+    return n_texts, f" ({n_tags} of {sum(differs.numel() for differs in other)} tags)"
+
+
+def _vectors(what: str, precision: str, name: str, texts: tuple[str, ...]) -> Line:
+    half, full = (_all_answers(each, name, texts) for each in (precision, FULL))
+    apart = max(float((a["vectors"] - b["vectors"]).norm()) for a, b in zip(half, full, strict=True))
+    return within(what, f"{precision} to {FULL}", apart, NEAR[precision])
+
+
+@cache
+def _all_answers(precision: str, name: str, texts: tuple[str, ...]) -> Sequence[RowOutput]:
+    rows = [_row(name, ids) for ids in _ids(texts)]
+    order = sorted(range(len(rows)), key=lambda i: rows[i].n_tokens)
+    answers: dict[int, RowOutput] = {}
+    for first in range(0, len(order), BATCH):
+        batch = order[first : first + BATCH]
+        answers.update(zip(batch, _answers(_engine(precision), [rows[i] for i in batch]), strict=True))
+    return [answers[i] for i in range(len(rows))]
+
+
+@cache
+def _engine(precision: str) -> PackedEngine:
+    return load_engine(model().model_copy(update=stored(precision)), ROOT, device="cpu")
+
+
+def _answers(engine: PackedEngine, rows: Sequence[Row]) -> list[RowOutput]:
+    outputs: list[RowOutput] = []
+    for result in engine.forward(rows):
+        if not isinstance(result, Mapping):
+            raise TypeError(f"got {result!r}, expected an answer")
+        outputs.append(result)
+    return outputs
+
+
+@cache
+def _ids(texts: tuple[str, ...]) -> list[list[int]]:
+    tokenizer = Tokenizer.from_file(str(ROOT / model().checkpoint / "tokenizer.json"))
+    return [encoding.ids[: model().max_tokens] for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def _row(name: str, ids: Sequence[int]) -> Row:
+    """Make a row of one head; fill-mask hides the middle token, vectors are normalised as callers ask for them."""
+    head, mask_id = model().heads[name], model().mask_id
+    if head.task == "fill-mask" and mask_id is not None:
+        middle = len(ids) // 2
+        return row_of([*ids[:middle], mask_id, *ids[middle + 1 :]], name, positions=(middle,), top_k=5)
+    return row_of(ids, name, normalize=True) if head.task == "feature-extraction" else row_of(ids, name)
+
+
+def _column(path: Path, name: str) -> Iterator[str]:
+    with path.open(encoding="utf-8", newline="") as rows:
+        yield from (row[name] for row in csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -1,0 +1,132 @@
+"""The routes of the jobs API, over doors and a catalog that are handed in.
+
+Must not know the environment, DynamoDB, S3 or SQS.
+"""
+
+from __future__ import annotations
+
+from functions.http.resolver import Auth, Resolver, make_resolver, principal, tenant_hash
+from functions.jobs.api.error_rows import errors_json
+from functions.jobs.api.jobs import Jobs
+from functions.jobs.api.recipes import Recipes
+from functions.jobs.api.request_bodies import (
+    EXPECTED,
+    PAGED,
+    JobBody,
+    RecipeBody,
+    RedriveBody,
+    idempotency_token,
+    page_size,
+)
+from functions.jobs.api.results import results_json
+from functions.jobs.state.webhooks import Reach
+from functions.jobs.steps.delete import delete
+from functions.jobs.steps.redrive import redrive
+from functions.jobs.storage.aws import Doors
+from shared.catalog import Catalog
+
+
+def make_api(doors: Doors, catalog: Catalog, auth: Auth, reach: Reach = "public") -> Resolver:
+    """Put the routes on a resolver; `reach` says where webhooks may lead."""
+    api = make_resolver("jobs", fields=EXPECTED)
+    _add_jobs(api, Jobs(doors), catalog, auth, reach)
+    _add_job(api, Jobs(doors), auth)
+    _add_recipes(api, Recipes(doors), catalog, auth)
+    return api
+
+
+def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth, reach: Reach) -> None:
+    @api.post("/v1/jobs")
+    def create() -> object:
+        tenant = _tenant(api, auth)
+        body = JobBody.model_validate(api.json())
+        token = idempotency_token(api.current_event.headers)
+        wanted = body.spec(catalog), body.names(), token
+        job, made = jobs.create(tenant, *wanted, source=body.source, webhook=body.hook(reach))
+        api.note(job_id=job.job, task=body.task)
+        answer = {**jobs.status(tenant, job.job), "uploads": jobs.uploads(job), "start": f"/v1/jobs/{job.job}/start"}
+        return api.ok(answer, status=201 if made else 200)
+
+    @api.get("/v1/jobs")
+    def page() -> object:
+        tenant, query = _paged(api, auth)
+        return api.ok(jobs.page(tenant, query, page_size(query)))
+
+
+def _add_job(api: Resolver, jobs: Jobs, auth: Auth) -> None:
+    @api.get("/v1/jobs/<job>")
+    def status(job: str) -> object:
+        return api.ok(jobs.status(_tenant(api, auth), job))
+
+    @api.post("/v1/jobs/<job>/start")
+    def start(job: str) -> object:
+        started = jobs.start(_tenant(api, auth), job)
+        api.note(job_id=started.job, state=started.state)
+        return api.ok({"job": started.job, "state": started.state, "status": f"/v1/jobs/{started.job}"}, status=202)
+
+    @api.post("/v1/jobs/<job>/cancel")
+    def cancel(job: str) -> object:
+        stopped = jobs.cancel(_tenant(api, auth), job)
+        api.note(job_id=stopped.job, state=stopped.state)
+        return api.ok({"job": stopped.job, "state": stopped.state, "status": f"/v1/jobs/{stopped.job}"}, status=202)
+
+    @api.post("/v1/jobs/<job>/redrive")
+    def again(job: str) -> object:
+        body = RedriveBody.model_validate(api.json() if api.text() else {})
+        redriven, begun = redrive(jobs.doors, _tenant(api, auth), job, generation=body.generation)
+        api.note(job_id=redriven.job, state=redriven.state)
+        answer = {"job": redriven.job, "state": redriven.state, "generation": redriven.generation, "begun": begun}
+        return api.ok({**answer, "status": f"/v1/jobs/{redriven.job}"}, status=202)
+
+    @api.delete("/v1/jobs/<job>")
+    def remove(job: str) -> object:
+        removed = delete(jobs.doors, _tenant(api, auth), job)
+        api.note(job_id=removed.job, state=removed.state)
+        return api.ok({"job": removed.job, "deleted": True})
+
+    @api.get("/v1/jobs/<job>/errors")
+    def errors(job: str) -> object:
+        tenant, query = _paged(api, auth)
+        return api.ok(errors_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
+
+    @api.get("/v1/jobs/<job>/results")
+    def results(job: str) -> object:
+        tenant, query = _paged(api, auth)
+        return api.ok(results_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
+
+
+def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) -> None:
+    @api.post("/v1/recipes")
+    def create() -> object:
+        tenant = _tenant(api, auth)
+        body = RecipeBody.model_validate(api.json())
+        recipe, made = recipes.create(tenant, body.checked_name(), body.spec(catalog))
+        return api.ok(recipe, status=201 if made else 200)
+
+    @api.get("/v1/recipes")
+    def page() -> object:
+        tenant, query = _paged(api, auth)
+        return api.ok(recipes.page(tenant, query, page_size(query)))
+
+    @api.delete("/v1/recipes/<name>")
+    def delete(name: str) -> object:
+        recipes.delete(_tenant(api, auth), name)
+        return api.ok({"name": name, "deleted": True})
+
+
+def _tenant(api: Resolver, auth: Auth) -> str:
+    """Return who asks, on a route that reads nothing of the query."""
+    tenant = _principal(api, auth)
+    api.query()
+    return tenant
+
+
+def _paged(api: Resolver, auth: Auth) -> tuple[str, dict[str, str]]:
+    """Return who asks, and for which page."""
+    return _principal(api, auth), api.query(*PAGED)
+
+
+def _principal(api: Resolver, auth: Auth) -> str:
+    tenant = principal(api.current_event.raw_event, auth)
+    api.note(tenant_hash=tenant_hash(tenant))
+    return tenant

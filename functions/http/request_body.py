@@ -1,0 +1,189 @@
+"""Request body -> JSON object, refusing what cannot be read safely before anything is built on it.
+
+Knows three event fields (`body`, `isBase64Encoded`, `headers`) and JSON. Must not know routes or tasks.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import NoReturn
+
+from shared.error_text import shown
+from shared.errors import BadRequest, TooLarge, Unprocessable, UnsupportedMedia
+
+MAX_BODY_BYTES = 4 * 2**20
+MAX_JSON_DEPTH = 32
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SHOWN_CHARS = 40
+_JSON_TYPE = re.compile(r"(?:[!-.0-~]+/)?(?:[!-.0-~]+[+.-])?json", re.IGNORECASE)
+_NO_FORMAT = {
+    "",
+    "application/x-www-form-urlencoded",  # what curl says of every body, unless it is told better
+    "text/plain",  # what fetch says of a string
+    "application/octet-stream",
+    "binary/octet-stream",
+}
+_UTF8 = {"", "utf-8", "utf8", "us-ascii", "ascii"}
+_QUOTED = re.compile(r'"[^"]*"')
+
+
+def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> str:
+    """Return the body of a proxy event as text; "" when there is none.
+
+    Raises TooLarge past `max_bytes` decoded bytes, BadRequest for broken base64 or invalid UTF-8.
+    """
+    body = event.get("body")
+    if body is None:
+        return ""
+    if not isinstance(body, str):
+        raise BadRequest(f"got a body of type {type(body).__name__}, expected text")
+    if event.get("isBase64Encoded"):
+        return _utf8(_base64(body, max_bytes), max_bytes)
+    _refuse_over(len(body), max_bytes)  # a text has at least as many bytes as characters
+    try:
+        _refuse_over(len(body.encode()), max_bytes)
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"got a body that is not UTF-8 at character {error.start}, expected UTF-8") from None
+    return body
+
+
+def refuse_foreign(event: Mapping[str, object]) -> None:
+    """Raise UnsupportedMedia when a proxy event's headers say that its body, if it has one, is not plain UTF-8 JSON.
+
+    A type that announces no format at all is taken, as most clients send one when they are told nothing.
+    """
+    if not event.get("body"):
+        return
+    for encoding in _listed(_header(event, "content-encoding")):
+        if encoding.lower() not in {"", "identity"}:
+            raise UnsupportedMedia(f"got content-encoding {shown(encoding)}, expected none: send the body uncompressed")
+    for each in _listed(_header(event, "content-type")):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        if kind.lower() not in _NO_FORMAT and not _JSON_TYPE.fullmatch(kind):
+            raise UnsupportedMedia(f"got content-type {shown(kind)}, expected application/json: send a JSON object")
+        for name, _, value in (parameter.partition("=") for parameter in parameters):
+            charset = value.strip(" '\"")
+            if name.strip().lower() == "charset" and charset.lower() not in _UTF8:
+                raise UnsupportedMedia(f"got charset {shown(charset)}, expected utf-8: send the body in UTF-8")
+
+
+def _header(event: Mapping[str, object], name: str) -> str:
+    headers = event.get("headers")
+    known = headers if isinstance(headers, Mapping) else {}
+    found = next((value for key, value in known.items() if str(key).lower() == name), None)
+    return "" if found is None else str(found)
+
+
+def _listed(value: str) -> list[str]:
+    """Return the members of a header that came more than once; a quoted text with commas or semicolons is left out."""
+    plain = _QUOTED.sub(lambda found: found[0] if {",", ";"}.isdisjoint(found[0]) else "", value)
+    return [part.strip() for part in plain.split(",")]
+
+
+def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:
+    """Parse strict JSON: no NaN or Infinity, no key twice, at most `max_depth` levels, whole Unicode only.
+
+    Raises BadRequest for what cannot be read, Unprocessable for an escaped lone surrogate.
+    """
+    try:
+        value: object = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys
+        )
+    except RecursionError:
+        raise BadRequest(f"got JSON nested too deep to read, expected at most {max_depth} levels") from None
+    except json.JSONDecodeError as error:
+        said = error.msg.removesuffix(" starting at").removesuffix(" at").strip(": ").lower()
+        detail = f"got a body that is not JSON at character {error.pos} ({said}), expected one whole JSON value"
+        raise BadRequest(detail) from None
+    except ValueError:  # an integer of thousands of digits
+        raise BadRequest("got a number of too many digits, expected at most 4300") from None
+    _refuse_deep(value, max_depth)
+    if _SURROGATE_ESCAPE.search(text):
+        _refuse_surrogates(value, "")
+    return value
+
+
+def json_object(text: str) -> dict[str, object]:
+    """Parse a body that must be one JSON object. Raises BadRequest, Unprocessable as `parse_json`."""
+    if not text.strip(" \t\r\n"):
+        raise BadRequest("got an empty body, expected a JSON object")
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+        raise BadRequest(f"got {kind} as the body, expected a JSON object")
+    return value
+
+
+def _base64(body: str, max_bytes: int) -> bytes:
+    _refuse_over(len(body) * 3 // 4 - 2, max_bytes)
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("got a body that is not base64 although the event says so") from None
+
+
+def _utf8(data: bytes, max_bytes: int) -> str:
+    _refuse_over(len(data), max_bytes)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"got byte 0x{data[error.start]:02x} at {error.start}, expected UTF-8") from None
+
+
+def _refuse_over(n_bytes: int, max_bytes: int) -> None:
+    if n_bytes > max_bytes:
+        raise TooLarge(
+            f"got a body of {n_bytes} bytes or more, at most {max_bytes}",
+            hint="split the inputs over several requests, or send them as a batch job: POST /v1/jobs",
+        )
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadRequest(f"got {name}, expected a finite number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise BadRequest(f"got {digits[:_SHOWN_CHARS]}, expected a number within the range of a double")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise BadRequest(f"got the key {twice[:_SHOWN_CHARS]!r} twice in one object, expected it once")
+    return found
+
+
+def _refuse_deep(value: object, max_depth: int) -> None:
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, list | dict)]:
+        depth += 1
+        if depth > max_depth:
+            raise BadRequest(f"got JSON more than {max_depth} levels deep, expected at most {max_depth}")
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+
+
+def _refuse_surrogates(value: object, where: str) -> None:
+    """Refuse a lone surrogate in any text, with its place; the depth is bounded by now."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            found = f"the lone surrogate U+{ord(value[error.start]):04X} at character {error.start}"
+            raise Unprocessable(f"{where or 'body'}: got {found}, expected well-formed Unicode") from None
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            _refuse_surrogates(part, f"{where}[{i}]")
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_surrogates(name, f"a key of {where or 'the body'}")
+            _refuse_surrogates(part, f"{where}.{name[:_SHOWN_CHARS]}" if where else name[:_SHOWN_CHARS])

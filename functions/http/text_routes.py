@@ -1,0 +1,157 @@
+"""The routes of the synchronous path, over a journey and a model server that are handed in.
+
+Must not know the environment, files or how the model server is reached.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from functions.http.resolver import Auth, Resolver, deadline, make_resolver, principal, request_id, tenant_hash
+from functions.http.text_answers import model_json, models_json, result_json, timings_ms
+from functions.http.text_request import parse_request, schema_of
+from functions.http.token_requests import detokenize_json, tokenize_json
+from functions.pipeline.pipeline import Journey
+from functions.tasks.registry import TASKS
+from shared.catalog import Model
+from shared.errors import GlossaError, TooLarge, Unavailable
+from shared.messages import InferCall, Inferred, Result
+
+READY_RETRY_AFTER_S = 5.0
+FEWER = "send less in one request, and the rest in others"
+
+
+class Replica(Protocol):
+    """The model server as this function needs it: a ReplicaClient, or a FakeReplica."""
+
+    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:
+        """Answer the calls in order."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it takes calls."""
+        ...
+
+    def tokens_per_s(self, model: str) -> float | None:
+        """Return the speed that it measures at a model; None when it does not say."""
+        ...
+
+
+def make_api(
+    journey: Journey, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
+) -> Resolver:
+    """Put the routes on a resolver. `clock` is the one of the journey's deadlines."""
+    api = make_resolver("infer", _whole_api)
+    journey = replace(journey, speed=replica.tokens_per_s)
+    _add_tasks(api, journey, replica, auth, clock)
+    _add_models(api, journey, auth)
+    _add_tokens(api, journey, auth)
+    _add_service(api, replica, auth)
+    return api
+
+
+def _add_tasks(api: Resolver, journey: Journey, replica: Replica, auth: Auth, clock: Callable[[], float]) -> None:
+    def infer(calls: Sequence[InferCall], deadline_s: float) -> list[Inferred]:
+        began_s = clock()
+        try:
+            return replica.infer(calls, deadline_s, request_id=_request_id(api))
+        except GlossaError:
+            api.timed(infer=clock() - began_s)
+            raise
+
+    @api.post("/v1/<task>")
+    def answer(task: str) -> object:
+        tenant = _tenant(api, auth)
+        if task not in TASKS:  # `models` and others that may be read, `jobs` of another function, or nothing at all
+            api.refuse_other_methods()
+            schema_of(task)  # before the body, which nobody would read
+        deadline_s = deadline(api.lambda_context, clock)
+        request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
+        api.note(task=task, n_rows=len(request.inputs))
+        result = journey.run(request, lambda calls: infer(calls, deadline_s))
+        api.timed(**result.timings_s)
+        _note_result(api, result)
+        return api.ok(result_json(task, result))
+
+
+def _add_models(api: Resolver, journey: Journey, auth: Auth) -> None:
+    @api.get("/v1/models")
+    def models() -> object:
+        _tenant(api, auth)
+        return api.ok(models_json(journey.catalog))
+
+    @api.get("/v1/models/<name>")
+    def model(name: str) -> object:
+        _tenant(api, auth)
+        return api.ok(model_json(journey.catalog.model(name)))
+
+
+def _add_tokens(api: Resolver, journey: Journey, auth: Auth) -> None:
+    def answered(make: Callable[..., tuple[dict[str, Any], Model]]) -> object:
+        _tenant(api, auth)
+        began_s = time.perf_counter()
+        try:
+            answer, model = make(api.json(), journey.catalog, journey.tokenizers)
+            api.timed(tokenize=time.perf_counter() - began_s)
+            api.note(model=model.name, n_rows=len(answer["results"]))
+            return api.ok(answer)
+        except TooLarge as error:
+            error.hint = FEWER  # no job makes tokens
+            raise
+
+    @api.post("/v1/tokenize")
+    def tokenize() -> object:
+        return answered(tokenize_json)
+
+    @api.post("/v1/detokenize")
+    def detokenize() -> object:
+        return answered(detokenize_json)
+
+
+def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
+    @api.get("/v1/health")
+    def health() -> object:
+        _principal(api, auth)
+        if not replica.ready():
+            raise Unavailable("the model server is not ready", retry_after_s=READY_RETRY_AFTER_S)
+        return api.ok({"status": "ready"})
+
+    @api.get("/v1/openapi.json")
+    def openapi() -> object:
+        from functions.http.openapi_document import document  # noqa: PLC0415 - the only route that needs it, and init is paid for
+
+        _principal(api, auth)
+        return api.ok(document())
+
+
+def _whole_api() -> Iterable[tuple[str, str]]:
+    """Return all routes, those of the jobs API too: the gateway sends here what no route of another function takes."""
+    from functions.http.openapi_document import routes  # noqa: PLC0415 - only a refusal needs it, and init is paid for
+
+    return routes()
+
+
+def _tenant(api: Resolver, auth: Auth) -> str:
+    """Return who asks; a query, which no route here reads, is a mistake."""
+    tenant = _principal(api, auth)
+    api.query()
+    return tenant
+
+
+def _principal(api: Resolver, auth: Auth) -> str:
+    """Return who asks, whatever the query says: monitors and browsers put there what makes an address new."""
+    tenant = principal(api.current_event.raw_event, auth)
+    api.note(tenant_hash=tenant_hash(tenant))
+    return tenant
+
+
+def _request_id(api: Resolver) -> str:
+    return request_id(api.current_event.raw_event, api.lambda_context)
+
+
+def _note_result(api: Resolver, result: Result) -> None:
+    facts: dict[str, Any] = {"model": result.model, "head": result.head, "timings_ms": timings_ms(result.timings_s)}
+    api.note(**facts, n_tokens=sum(result.n_tokens), n_windows=sum(result.n_windows))

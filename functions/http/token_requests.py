@@ -1,0 +1,91 @@
+"""The bodies of `/v1/tokenize` and `/v1/detokenize` -> their answers, by the desks' own rules.
+
+Must not know HTTP or the model server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from functions.http.text_request import BOUNDS, parse_request
+from functions.pipeline.token_view import text_of, tokens_of
+from functions.tasks.inputs import kind
+from functions.tokenizers.tokenizer import Tokenizer
+from shared.catalog import Catalog, Model, split_reference
+from shared.error_text import shown
+from shared.errors import NotFound, TooLarge, Unprocessable
+
+READS_LIKE = "text-classification"  # texts and pairs, within the same bounds
+TOKENIZE_KEYS = ("inputs", "model", "add_special_tokens")
+DETOKENIZE_KEYS = ("ids", "model", "skip_special_tokens")
+MAX_IDS = 1_000_000  # in one request
+Tokenizers = Mapping[str, Tokenizer]
+
+
+def tokenize_json(body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers) -> tuple[dict[str, Any], Model]:
+    """Return the answer of `/v1/tokenize` and the model whose tokenizer made it.
+
+    Raises Unprocessable, TooLarge (inputs), NotFound (model, head).
+    """
+    fields = _fields(body, TOKENIZE_KEYS)
+    special = _flag(fields, "add_special_tokens", default=True)
+    request = parse_request(READS_LIKE, {key: fields[key] for key in ("inputs", "model") if key in fields})
+    model = _model(request.model, catalog)
+    results = [
+        tokens_of(item, model, tokenizers[model.name], f"inputs[{i}]", special=special)
+        for i, item in enumerate(request.inputs)
+    ]
+    return {"model": model.name, "results": results}, model
+
+
+def detokenize_json(
+    body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers
+) -> tuple[dict[str, Any], Model]:
+    """Return the answer of `/v1/detokenize`: the text of each list of ids. Raises as `tokenize_json`."""
+    fields = _fields(body, DETOKENIZE_KEYS)
+    skip = _flag(fields, "skip_special_tokens", default=False)
+    lists = _lists(fields.get("ids"))
+    name = fields.get("model")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise Unprocessable(f'model: got {shown(name)}, expected "model" or "model:head"')
+    model = _model(name, catalog)
+    tokenizer = tokenizers[model.name]
+    texts = [text_of(ids, tokenizer, where, skip_special=skip) for where, ids in lists]
+    return {"model": model.name, "results": [{"text": text} for text in texts]}, model
+
+
+def _fields(body: Mapping[str, object], keys: Iterable[str]) -> Mapping[str, object]:
+    for key in body:
+        if key not in keys:
+            raise Unprocessable(f"unknown field {shown(key)}, expected {', '.join(keys)}")
+    return body
+
+
+def _flag(fields: Mapping[str, object], name: str, *, default: bool) -> bool:
+    found = default if fields.get(name) is None else fields[name]
+    if not isinstance(found, bool):
+        raise Unprocessable(f"{name}: got {shown(found)}, expected true or false")
+    return found
+
+
+def _lists(raw: object) -> list[tuple[str, list[object]]]:
+    """Read `ids`: a list of ids or a list of such lists; each with the name that messages give it."""
+    if not isinstance(raw, list):
+        found = "nothing" if raw is None else kind(raw)
+        raise Unprocessable(f"ids: got {found}, expected a list of ids, or a list of such lists")
+    many = bool(raw) and all(isinstance(ids, list) for ids in raw)
+    lists = [(f"ids[{i}]", ids) for i, ids in enumerate(raw)] if many else [("ids", raw)]
+    if len(lists) > BOUNDS.max_inputs:
+        raise TooLarge(f"got {len(lists)} lists of ids, at most {BOUNDS.max_inputs} in one request")
+    if (n_ids := sum(len(ids) for _, ids in lists)) > MAX_IDS:
+        raise TooLarge(f"got {n_ids} ids, at most {MAX_IDS} in one request")
+    return lists
+
+
+def _model(reference: str | None, catalog: Catalog) -> Model:
+    name, head = split_reference(reference or catalog.default_model)
+    model = catalog.model(name)
+    if head is not None and head not in model.heads:
+        raise NotFound(f"model {name} has no head {shown(head)}; heads: {sorted(model.heads)}")
+    return model

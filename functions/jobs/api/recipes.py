@@ -1,0 +1,53 @@
+"""Recipes made, listed and deleted. A recipe never changes: delete it and make another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from functions.jobs.api.request_bodies import decode_cursor, encode_cursor
+from functions.jobs.api.views import recipe_json
+from functions.jobs.state import keys
+from functions.jobs.state.items import Recipe, Spec, from_item, to_item
+from functions.jobs.state.transactions import Delete, Put, Refused
+from functions.jobs.storage.aws import Doors
+from functions.jobs.storage.queries import load_recipe
+from shared.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Recipes:
+    """The recipes of all tenants, one tenant at a time."""
+
+    doors: Doors
+
+    def create(self, tenant: str, name: str, spec: Spec) -> tuple[dict[str, object], bool]:
+        """Make a recipe, or find the same one; True when made now. Raises Conflict when the name is another's."""
+        recipe = Recipe(name=name, spec=spec.to_json(), created_ms=self.doors.now_ms())
+        try:
+            self.doors.store.write(Put(keys.recipe_item(tenant, name), to_item(recipe)))
+        except Refused:
+            known = load_recipe(self.doors.store, tenant, name)
+            if known is None or known.spec != recipe.spec:
+                raise Conflict(f"recipe {name!r} exists and does something else; delete it first") from None
+            return self._view(tenant, known), False
+        return self._view(tenant, recipe), True
+
+    def page(self, tenant: str, query: Mapping[str, str], size: int) -> dict[str, object]:
+        """Return a page of a tenant's recipes by name."""
+        after = decode_cursor(query, rf"recipe/{keys.RECIPE.pattern}")
+        page = self.doors.store.query(keys.recipes_partition(tenant), prefix="recipe/", after=after, limit=size)
+        found = [self._view(tenant, from_item(Recipe, item)) for item in page.items]
+        return {"recipes": found, "next": encode_cursor(page.after)}
+
+    def delete(self, tenant: str, name: str) -> None:
+        """Remove a recipe; jobs that it made are not touched. Raises NotFound."""
+        if not keys.RECIPE.fullmatch(name):  # nor could the table take every such name as a key
+            raise NotFound(f"no recipe {name[:64]!r}")
+        try:
+            self.doors.store.write(Delete(keys.recipe_item(tenant, name)))
+        except Refused:
+            raise NotFound(f"no recipe {name[:64]!r}") from None
+
+    def _view(self, tenant: str, recipe: Recipe) -> dict[str, object]:
+        return recipe_json(recipe, f"s3://{self.doors.input_bucket}/{keys.inbox_key(tenant, recipe.name, '')}")

@@ -1,0 +1,176 @@
+"""What the jobs API takes: request bodies, query parameters and cursors, each refused with value and expectation.
+
+Must not know the store or HTTP.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.http.text_request import parse_parameters
+from functions.jobs.records.formats import FormatOptions, ObjectProblem, format_of
+from functions.jobs.state.items import Spec
+from functions.jobs.state.keys import check_name, check_prefix, check_recipe
+from functions.jobs.state.webhooks import Reach, Webhook, check_url
+from functions.pipeline.route import route
+from functions.tasks.registry import TASKS
+from shared.catalog import Catalog
+from shared.error_text import count
+from shared.errors import Unprocessable
+from shared.messages import TextInput, TextRequest
+
+MAX_FILES = 100
+MAX_PAGE = 100
+DEFAULT_PAGE = 20
+PAGED = ("page_size", "cursor")  # the query parameters of every route that answers in pages
+EXPECTED = {"task": f"one of {', '.join(TASKS)}"}  # of fields of which more is expected than a value of their kind
+_SECRET = re.compile(r"[\x21-\x7e]{16,256}")
+TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
+FieldName = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FormatBody(_Strict):
+    """How inputs are read: is a .txt one document, or a record a line; which fields or columns hold what; tables."""
+
+    text: Literal["document", "lines"] = "document"
+    text_field: FieldName = "text"
+    text_pair_field: FieldName = "text_pair"
+    id_field: FieldName = "id"
+    delimiter: Literal["", ",", ";", "\t", "|"] = ""
+    quoted: bool = True
+
+
+class SpecBody(_Strict):
+    """What is done to each record."""
+
+    task: str
+    model: Annotated[str, Field(min_length=1)] | None = None
+    parameters: dict[str, Any] | None = None
+    format: FormatBody = FormatBody()
+    output: Literal["jsonl", "csv", "jsonl.gz"] = "jsonl"
+
+    def spec(self, catalog: Catalog) -> Spec:
+        """Return the validated spec, all defaults written out. Raises NotFound, Unprocessable."""
+        parameters = parse_parameters(self.task, self.parameters).model_dump()
+        routed = route(TextRequest(self.task, (TextInput("-"),), parameters, self.model), catalog)
+        options = FormatOptions(**self.format.model_dump())
+        return Spec(self.task, f"{routed.model}:{routed.head}", parameters, options, self.output)
+
+
+class JobBody(SpecBody):
+    """A new job: what to do, and the names of the files that will be uploaded, or the prefix of what is there."""
+
+    files: Annotated[list[str], Field(min_length=1, max_length=MAX_FILES)] | None = None
+    prefix: str | None = None
+    webhook: object = None
+
+    @property
+    def source(self) -> str:
+        """Where the job's objects come from."""
+        return "api" if self.prefix is None else "prefix"
+
+    def hook(self, reach: Reach) -> Webhook | None:
+        """Return the webhook, if one is asked for: url and secret, and no more.
+
+        Raises Unprocessable; read by hand, as pydantic's errors hold what they were given, and this is secret.
+        """
+        if self.webhook is None:
+            return None
+        if not isinstance(self.webhook, dict) or set(self.webhook) != {"url", "secret"}:
+            raise Unprocessable("webhook: got no object of url and secret, expected both and no more")
+        url, secret = self.webhook["url"], self.webhook["secret"]
+        if not isinstance(url, str):
+            raise Unprocessable("webhook.url: got no text, expected https://host/path")
+        if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+            raise Unprocessable("webhook.secret: got no such text, expected 16 to 256 visible ASCII characters")
+        return Webhook(url=check_url(url, reach), secret=secret, expires_at=0)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the checked file names, or the prefix alone.
+
+        Raises Unprocessable for a name that is no key, no format, or doubled, and for both at once.
+        """
+        if self.prefix is not None:
+            if self.files is not None:
+                raise Unprocessable("got files and a prefix, expected one of them")
+            return (check_prefix(self.prefix),)
+        names = tuple(check_name(name) for name in self.files or ["input.jsonl"])
+        if len(set(names)) != len(names):
+            raise Unprocessable(f"got {len(names)} file names of which {len(set(names))} are different, expected all")
+        for name in names:
+            try:
+                format_of(name, FormatOptions())
+            except ObjectProblem as problem:
+                raise Unprocessable(problem.problem.detail) from None
+        return names
+
+
+class RecipeBody(SpecBody):
+    """A new recipe: what is done to every object in the inbox of that name."""
+
+    name: str
+
+    def checked_name(self) -> str:
+        """Return the name. Raises Unprocessable when it cannot be part of a key."""
+        return check_recipe(self.name)
+
+
+class RedriveBody(_Strict):
+    """Which end of a job is to be redriven: the `generation` that the caller saw; by default the latest."""
+
+    generation: Annotated[int, Field(ge=0)] | None = None
+
+
+def request_sha256(spec: Spec, names: tuple[str, ...]) -> str:
+    """Return what tells one request body from another, whatever the order of its fields."""
+    return hashlib.sha256("\n".join((spec.to_json(), *names)).encode()).hexdigest()
+
+
+def idempotency_token(headers: Mapping[str, str]) -> str:
+    """Return the Idempotency-Key, or "" when there is none. Raises Unprocessable when it is malformed, or empty."""
+    token = next((value for name, value in headers.items() if name.lower() == "idempotency-key"), None)
+    if token is None:
+        return ""
+    if not TOKEN.fullmatch(token):
+        raise Unprocessable(
+            f"got an Idempotency-Key of {count(len(token), 'character')}, expected 1 to 255 visible ASCII ones"
+        )
+    return token
+
+
+def page_size(query: Mapping[str, str]) -> int:
+    """Return how many things a page holds. Raises Unprocessable."""
+    raw = query.get("page_size", str(DEFAULT_PAGE))
+    if not re.fullmatch(r"[0-9]{1,4}", raw) or not 1 <= int(raw) <= MAX_PAGE:
+        raise Unprocessable(f"got page_size {raw[:20]!r}, expected 1 to {MAX_PAGE}")
+    return int(raw)
+
+
+def encode_cursor(sort_key: str | None) -> str | None:
+    """Return what a caller sends back to get the next page; None at the end."""
+    return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=") if sort_key is not None else None
+
+
+def decode_cursor(query: Mapping[str, str], pattern: str) -> str | None:
+    """Return the sort key beyond which a page begins. Raises Unprocessable for a cursor that is empty, or not ours."""
+    raw = query.get("cursor")
+    if raw is None:
+        return None
+    try:
+        sort_key = base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        sort_key = ""
+    if not re.fullmatch(pattern, sort_key):
+        raise Unprocessable(f"got cursor {raw[:40]!r}, expected the `next` of an earlier page, or none for the first")
+    return sort_key

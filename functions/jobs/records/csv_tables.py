@@ -1,0 +1,90 @@
+"""Tables with a header: which columns a job reads, and the cells of one row.
+
+Pure. A bad header is a problem of the whole object, a bad row one of its record. Nothing that is
+said quotes a cell or a name: a table without a header begins with a document's text.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Collection
+
+from functions.jobs.records.formats import Columns, Format, ObjectProblem, Problem
+from shared.error_text import count
+
+HEADER_BYTES = 1 << 16
+csv.field_size_limit(1 << 21)  # of the module, for all readers: records are bounded before they come here
+
+
+def find_columns(header: bytes, how: Format, task_names: Collection[str]) -> Columns:
+    """Return the columns that a job reads, from the table's first row (its byte order mark, if any, still on it).
+
+    `task_names` are what the job's task calls its inputs. Raises ObjectProblem when the row cannot
+    be read, when a column that is read is there twice, or when none is there.
+    """
+    try:
+        names = _cells(_line(header.decode("utf-8-sig")), how)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ObjectProblem("wrong-header", f"got a first row that is no header: {_reason(error)}") from None
+    options = how.options
+    wanted = {options.text_field, options.text_pair_field, *task_names}
+    counted = Counter(names)
+    for name in (*sorted(wanted), options.id_field):
+        if counted[name] > 1:
+            raise ObjectProblem("wrong-header", f"got {counted[name]} columns named {name!r}, expected one")
+    if not (wanted - {"lang", options.text_pair_field}) & set(names):
+        found = count(len(names), "column")
+        detail = f"got a header of {found}, expected one named {options.text_field!r}; see format.text_field"
+        raise ObjectProblem("missing-column", detail)
+    return Columns(len(names), {name: i for i, name in enumerate(names) if name in wanted or name == options.id_field})
+
+
+def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] | Problem:
+    """Return the cells that a job reads by the names of their columns, or what is wrong with the row.
+
+    An empty cell is none, but for the text's; a cell that is a JSON list, in a column of the task's, is that list.
+    """
+    try:
+        cells = _cells(content, how)
+    except csv.Error as error:
+        return Problem("broken-row", f"got a row that cannot be read: {_reason(error)}")
+    if len(cells) != columns.width and content:
+        return Problem(
+            "wrong-columns", f"got a row of {count(len(cells), 'cell')}, expected {columns.width} as in the header"
+        )
+    options = how.options
+    own = {options.text_field, options.text_pair_field, options.id_field}
+    row: dict[str, object] = {}
+    for name, place in columns.places.items():
+        cell = cells[place] if cells else ""
+        if cell or name == options.text_field:
+            row[name] = cell if name in own else _listed(cell)
+    return row
+
+
+def _cells(content: str, how: Format) -> list[str]:
+    """Split one row; at most one, as it was cut so. Raises csv.Error."""
+    if not how.options.quoted:
+        return content.split(how.delimiter) if content else []
+    return next(csv.reader([content], delimiter=how.delimiter, strict=True), [])
+
+
+def _line(content: str) -> str:
+    return content.removesuffix("\n").removesuffix("\r")
+
+
+def _listed(cell: str) -> object:
+    if not cell.startswith("["):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte 0x{error.object[error.start]:02x} at offset {error.start} is not UTF-8"
+    return "a quoted cell does not end where it should, or a line break stands outside quotes"

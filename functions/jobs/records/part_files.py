@@ -1,0 +1,101 @@
+"""The forms a part object may have: JSON lines, the same packed, or a table; written whole, read as a stream.
+
+Pure. Bytes depend on the rows alone, so that two attempts at a shard write the same. Must not know
+what made the rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from functions.jobs.records.formats import Output
+from functions.jobs.records.gunzip import gunzip
+
+CONTENT_TYPES: Mapping[Output, str] = {
+    "jsonl": "application/x-ndjson", "jsonl.gz": "application/gzip", "csv": "text/csv; charset=utf-8",
+}  # fmt: skip
+CELLS = (
+    "index", "source_key", "source_number", "id", "label", "score", "result", "n_windows", "n_tokens", "truncated",
+    "error_code", "error_detail",
+)  # fmt: skip
+MAX_PART_BYTES = 1 << 40
+Row = Mapping[str, object]
+
+
+def encode(rows: Sequence[tuple[Row, bytes]], output: Output) -> bytes:
+    """Return rows, each with its JSON line, as the bytes of a part."""
+    if output == "csv":
+        return _table(row for row, _ in rows)
+    data = b"".join(line for _, line in rows)
+    return gzip.compress(data, 6, mtime=0) if output == "jsonl.gz" else data
+
+
+def decode(chunks: Iterable[bytes], output: Output) -> Iterator[dict[str, object]]:
+    """Yield a part's rows as they were; of a table's, an id is text and a source has a number."""
+    if output == "csv":
+        yield from (_row(cells) for cells in csv.DictReader(_lines(chunks)))
+    else:
+        plain = gunzip(chunks, MAX_PART_BYTES, math.inf) if output == "jsonl.gz" else chunks
+        yield from (json.loads(line) for line in _lines(plain))
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode() + "\n" for line in lines)
+    if rest:
+        yield rest.decode()
+
+
+def _table(rows: Iterable[Row]) -> bytes:
+    page = _Page(newline="")
+    writer = csv.DictWriter(page, CELLS, lineterminator="\r\n", restval="")
+    writer.writeheader()
+    writer.writerows(map(_cells, rows))
+    return page.getvalue().encode()
+
+
+class _Page(io.StringIO):
+    """Ends rows in LF that come with CR LF: before 3.13 only a writer that ends them so quotes a lone CR."""
+
+    def write(self, row: str) -> int:
+        """Write one row."""
+        return super().write(row.removesuffix("\r\n") + "\n")
+
+
+def _cells(row: Row) -> dict[str, object]:
+    source, error = _object(row["source"]), _object(row.get("error"))
+    cells: dict[str, object] = {
+        "index": row["index"], "source_key": source["key"], "source_number": source.get("line", source.get("row", "")),
+        "id": row.get("id", ""), "error_code": error.get("code", ""), "error_detail": error.get("detail", ""),
+    }  # fmt: skip
+    if "result" not in row:
+        return cells
+    best = _object(row["result"][0] if isinstance(row["result"], list) and row["result"] else row["result"])
+    result = json.dumps(row["result"], ensure_ascii=False, separators=(",", ":"))
+    counts = {name: row[name] for name in ("n_windows", "n_tokens")}
+    first = {name: best.get(name, "") for name in ("label", "score")}
+    return cells | counts | first | {"result": result, "truncated": json.dumps(row["truncated"])}
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _row(cells: Mapping[str, str]) -> dict[str, object]:
+    source: dict[str, object] = {"key": cells["source_key"]}
+    if cells["source_number"]:
+        source["number"] = int(cells["source_number"])
+    row: dict[str, object] = {"index": int(cells["index"]), "source": source}
+    if cells["id"]:
+        row["id"] = cells["id"]
+    if cells["error_code"]:
+        return row | {"error": {"code": cells["error_code"], "detail": cells["error_detail"]}}
+    counts = {name: int(cells[name]) for name in ("n_windows", "n_tokens")}
+    return row | {"result": json.loads(cells["result"]), **counts, "truncated": cells["truncated"] == "true"}

@@ -1,0 +1,48 @@
+"""What travels in our queues: pointers to a job or one of its shards, never text.
+
+Pure: pointer <-> message body.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from functions.jobs.state.keys import JOB, SHARD, TENANT
+from shared.errors import DecodeError
+
+Step = Literal["plan", "work", "finalize", "notify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Asks for one step of a job; `shard` only for work."""
+
+    step: Step
+    tenant: str
+    job: str
+    shard: str = ""
+
+    def encode(self) -> str:
+        """Return the message body."""
+        return json.dumps({"glossa": self.step, "tenant": self.tenant, "job": self.job, "shard": self.shard})
+
+
+def leads_to(body: str, job: str) -> bool:
+    """Whether a message body is a pointer to a job, or to a part of it."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "glossa" in found and found.get("job") == job
+
+
+def decode(body: object, step: Step) -> Pointer:
+    """Read the parsed JSON of a message body. Raises DecodeError when it is no pointer to this step."""
+    if not isinstance(body, dict) or body.get("glossa") != step:
+        raise DecodeError(f"got a message that is no {step} pointer")
+    tenant, job, shard = (str(body.get(name, "")) for name in ("tenant", "job", "shard"))
+    if not TENANT.fullmatch(tenant) or not JOB.fullmatch(job) or (step == "work") != bool(SHARD.fullmatch(shard)):
+        raise DecodeError(f"got a {step} pointer with malformed names")
+    return Pointer(step, tenant, job, shard)

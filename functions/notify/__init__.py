@@ -1,1 +1,0 @@
-"""Door that calls the webhooks of jobs that have ended."""

@@ -1,0 +1,167 @@
+"""Where to cut: the arithmetic of windows over token positions, and windows built from it.
+
+A text is tokenized once, whole; cutting moves no token border. Must not know tokenizers or tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import add
+from typing import TypeVar
+
+from functions.tokenizers.offsets import Span
+from functions.tokenizers.tokenizer import Encoded, Layout
+from shared.errors import Unprocessable
+from shared.messages import Window
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One text of a window: the part of it that is kept, its language, and places in the text that the head reads."""
+
+    text: Encoded
+    span: Span
+    lang_id: int | None = None
+    places: tuple[int, ...] = ()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the part."""
+        return self.text.ids[slice(*self.span)]
+
+    @property
+    def offsets(self) -> tuple[Span, ...]:
+        """Offsets of the part."""
+        return self.text.offsets[slice(*self.span)]
+
+    @property
+    def word_starts(self) -> tuple[bool, ...]:
+        """Where words begin in the part."""
+        return self.text.word_starts[slice(*self.span)]
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """The places, counted from the part's start."""
+        return tuple(place - self.span[0] for place in self.places)
+
+
+def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
+    """Return the fewest half-open spans of at most `room` tokens that cover `n_tokens`, of even size.
+
+    Neighbours share `overlap` tokens. Raises ValueError unless 0 <= overlap < room.
+    """
+    if not 0 <= overlap < room:
+        raise ValueError(f"got an overlap of {overlap} tokens, expected 0 <= overlap < {room}")
+    if n_tokens <= room:
+        return [(0, n_tokens)]
+    n_spans = -(-(n_tokens - overlap) // (room - overlap))
+    size = -(-(n_tokens + (n_spans - 1) * overlap) // n_spans)
+    return [(start, min(start + size, n_tokens)) for start in range(0, n_tokens - overlap, size - overlap)]
+
+
+def full_spans(n_tokens: int, room: int, shared: int) -> list[Span]:
+    """Return spans of `room` tokens, the last one shorter, that each begin with the last `shared` of the one before.
+
+    They are the reference's own (`return_overflowing_tokens` with a `stride`). Raises Unprocessable.
+    """
+    if shared >= room:
+        raise Unprocessable(f"got a stride of {shared} tokens, expected less than the {room} of a window's text")
+    starts = range(0, max(1, n_tokens - shared), room - shared)
+    return [(start, min(start + room, n_tokens)) for start in starts]
+
+
+def pair_spans(n_first: int, n_second: int, room: int) -> list[tuple[Span, Span]] | None:
+    """Return spans of both texts of a pair: the shorter stays whole, the longer is cut into windows.
+
+    None when the shorter takes more than half of the room, so that no cut does both texts justice.
+    """
+    if n_first + n_second <= room:
+        return [((0, n_first), (0, n_second))]
+    if min(n_first, n_second) > room // 2:
+        return None
+    if n_first <= n_second:
+        return [((0, n_first), span) for span in spans(n_second, room - n_first)]
+    return [(span, (0, n_second)) for span in spans(n_first, room - n_second)]
+
+
+def longest_first(n_first: int, n_second: int, room: int) -> tuple[Span, Span]:
+    """Return what is kept of a pair that is cut to `room`: the longer text loses first, as in the reference."""
+    if n_first + n_second <= room:
+        return (0, n_first), (0, n_second)
+    short = min(n_first, n_second, room // 2)
+    long = room - short
+    return ((0, short), (0, long)) if n_first <= n_second else ((0, long), (0, short))
+
+
+def around(marks: Sequence[int], n_tokens: int, room: int) -> list[tuple[Span, tuple[int, ...]]]:
+    """Return spans of at most `room` tokens with the marks each answers for; every mark is in exactly one.
+
+    Marks that lie within half a window share one, centred on them.
+    """
+    if n_tokens <= room:
+        return [((0, n_tokens), tuple(marks))]
+    placed = []
+    for group in _groups(marks, max(1, room // 2)):
+        centre = (group[0] + group[-1] + 1) // 2
+        start = min(max(0, centre - room // 2), n_tokens - room)
+        placed.append(((start, start + room), group))
+    return placed
+
+
+def _groups(marks: Sequence[int], reach: int) -> list[tuple[int, ...]]:
+    groups: list[list[int]] = []
+    for mark in marks:
+        if groups and mark - groups[-1][0] < reach:
+            groups[-1].append(mark)
+        else:
+            groups.append([mark])
+    return [tuple(group) for group in groups]
+
+
+def covers(kept: Sequence[Span], n_tokens: int) -> bool:
+    """Whether the spans, in order, leave out no token."""
+    ends = [0, *(end for _, end in kept)]
+    return ends[-1] == n_tokens and all(start <= end for end, (start, _) in zip(ends, kept, strict=False))
+
+
+def window(row: int, part: int, texts: Sequence[Side], layout: Layout, *, reset: bool = False) -> Window:
+    """Build the window of one span of a text, or of one of each text of a pair.
+
+    Offsets count in the text the token is of. With `reset` positions start again at 0 with the second text.
+    """
+    joints = (layout.first, layout.middle, layout.last) if len(texts) > 1 else (layout.first, layout.last)
+    n_before = [len(layout.first), len(layout.first) + len(texts[0].ids) + len(layout.middle)]
+    border = n_before[1] if len(texts) > 1 else None
+    ids = joints[0] + tuple(chain.from_iterable(map(add, (side.ids for side in texts), joints[1:])))
+    return Window(
+        row=row,
+        input_ids=ids,
+        offsets=_woven([side.offsets for side in texts], joints, (0, 0)),
+        special=_woven([(False,) * len(side.ids) for side in texts], joints, True),
+        positions=tuple(n_before[i] + mark for i, side in enumerate(texts) for mark in side.marks),
+        lang_ids=_by_side([side.lang_id for side in texts], border, len(ids)),
+        start=max(side.span[0] for side in texts),
+        part=part,
+        sequence_ids=() if border is None else _woven([(i,) * len(s.ids) for i, s in enumerate(texts)], joints, -1),
+        position_ids=(*range(border), *range(len(ids) - border)) if reset and border is not None else None,
+        word_starts=_woven([side.word_starts for side in texts], joints, False),
+    )
+
+
+def _woven(parts: Sequence[tuple[T, ...]], joints: Sequence[tuple[int, ...]], filler: T) -> tuple[T, ...]:
+    """Return the parts of a window in order, with a filler for each special token around them."""
+    fillers = [(filler,) * len(joint) for joint in joints]
+    return fillers[0] + tuple(chain.from_iterable(map(add, parts, fillers[1:])))
+
+
+def _by_side(lang_ids: Sequence[int | None], border: int | None, n_tokens: int) -> tuple[int, ...] | None:
+    """Return each token's language: special tokens count to the text before them, the first to the first text."""
+    langs = [lang for lang in lang_ids if lang is not None]
+    if len(langs) < len(lang_ids):
+        return None
+    first = n_tokens if border is None else border
+    return (langs[0],) * first + (langs[-1],) * (n_tokens - first)

@@ -1,1 +1,0 @@
-"""Door that mends what crashed."""

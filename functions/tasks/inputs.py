@@ -1,0 +1,133 @@
+"""Reads one input of a request: a text, or an object under one of the spellings its task knows.
+
+Every text is checked here, once: not blank, well-formed Unicode. Must not know any one task, models or HTTP.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from functions.tasks.task import Common, Fields
+from shared.error_text import shown
+from shared.errors import TooLarge, Unprocessable
+from shared.messages import TextInput
+
+MAX_TEXTS = 1000  # choices, documents or sentences of one input
+MAX_LANG_CHARS = 32
+EMPTY_PAIR = ("text_pair", None)  # as records without one have it; no task minds
+MOST_EXPANDED = 18  # code points that NFKC makes of one, at most: U+FDFA
+
+
+def read_input(value: object, where: str, task: str, spellings: Sequence[Fields]) -> TextInput:
+    """Read one input; `where` names it in messages. Raises Unprocessable, TooLarge (list of texts)."""
+    usual = spellings[0]
+    if isinstance(value, str) and usual.plain:
+        return TextInput(well_formed_text(value, where))
+    if not isinstance(value, Mapping):
+        raise Unprocessable(f"{where}: got {kind(value)}, expected {expectation(spellings)}")
+    fields = _spelling([name for name in value if (name, value[name]) != EMPTY_PAIR], where, task, spellings)
+    given = {name: part for name, part in value.items() if part is not None}
+    text = well_formed_text(_part(given, fields.text, where), f"{where}.{fields.text}")
+    pair = None if fields.pair is None or fields.pair not in given else given[fields.pair]
+    if fields.needs_pair and pair is None:
+        raise Unprocessable(f'{where}: got no "{fields.pair}", expected one')
+    return TextInput(
+        text,
+        None if pair is None else well_formed_text(pair, f"{where}.{fields.pair}"),
+        () if fields.texts is None else _texts(_part(given, fields.texts, where), f"{where}.{fields.texts}"),
+        *_langs(given.get("lang"), f"{where}.lang", both=pair is not None or fields.texts is not None),
+    )
+
+
+def expectation(spellings: Sequence[Fields]) -> str:
+    """Say what an input of these spellings may be."""
+    usual = spellings[0]
+    needed = [usual.text, *([usual.pair] if usual.needs_pair else []), *([usual.texts] if usual.texts else [])]
+    an_object = "an object with " + " and ".join(f'"{name}"' for name in needed)
+    return f"a text or {an_object}" if usual.plain else an_object
+
+
+def n_characters(parameters: Common, inputs: Iterable[TextInput], enough: int) -> tuple[int, int, int]:
+    """Return the texts a model would read, their characters, and the characters they stand for as tokenizers see them.
+
+    A ligature stands for up to 18 letters; the last number is only worked out where it may pass `enough`.
+    """
+    readings = [reading for item in inputs for reading in parameters.readings(item)]
+    texts = [text for reading in readings for text in (reading.text, reading.pair) if text is not None]
+    n_chars = sum(map(len, texts))
+    if not enough / MOST_EXPANDED < n_chars <= enough:
+        return len(readings), n_chars, n_chars
+    lengths = {text: len(unicodedata.normalize("NFKC", text)) for text in set(texts)}
+    return len(readings), n_chars, sum(lengths[text] for text in texts)
+
+
+def well_formed_text(value: object, where: str) -> str:
+    """Return a text as it is. Raises Unprocessable unless it is one, says something and is well-formed."""
+    if not isinstance(value, str):
+        raise Unprocessable(f"{where}: got {kind(value)}, expected a text")
+    if not value or value.isspace():
+        found = "an empty text" if not value else "a text of only spaces"
+        raise Unprocessable(f"{where}: got {found}, expected at least one character that is not a space")
+    return well_formed(value, where)
+
+
+def well_formed(text: str, where: str) -> str:
+    """Return a text as it is. Raises Unprocessable for a lone surrogate or U+0000, with its place."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}"
+        raise Unprocessable(f"{where}: got {found}, expected well-formed Unicode") from None
+    if (at := text.find("\0")) >= 0:
+        raise Unprocessable(f"{where}: got a NUL (U+0000) at character {at}, expected text; binary data ends up so")
+    return text
+
+
+def kind(value: object) -> str:
+    """Return what JSON calls a value."""
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", dict: "an object", list: "a list"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+def _spelling(names: Sequence[str], where: str, task: str, spellings: Sequence[Fields]) -> Fields:
+    """Return the spelling that has most of the names. Raises Unprocessable for a name it has not."""
+    nearest = max(spellings, key=lambda fields: len(set(names) & set(fields.names)))
+    wrong = next((name for name in names if name not in nearest.names), None)
+    if wrong is None:
+        return nearest
+    if wrong == "text_pair":
+        raise Unprocessable(f'{where}: got a "text_pair", expected none: {task} reads single texts')
+    known = ", ".join(f'"{name}"' for name in nearest.names)
+    raise Unprocessable(f"{where}: unknown field {shown(wrong)}, expected {known}")
+
+
+def _part(given: Mapping[str, object], name: str, where: str) -> object:
+    if name not in given:
+        raise Unprocessable(f'{where}: got no "{name}", expected one')
+    return given[name]
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise Unprocessable(f"{where}: got {kind(value)}, expected a list of texts")
+    if not value:
+        raise Unprocessable(f"{where}: got an empty list, expected at least one text")
+    if len(value) > MAX_TEXTS:
+        raise TooLarge(f"{where}: got {len(value)} texts, at most {MAX_TEXTS}")
+    return tuple(well_formed_text(text, f"{where}[{i}]") for i, text in enumerate(value))
+
+
+def _langs(value: object, where: str, *, both: bool) -> tuple[str | None, str | None]:
+    """Read `lang`: one name, or where there are two sides a list of two."""
+    if value is None:
+        return None, None
+    names = value if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(name, str) and 0 < len(name) <= MAX_LANG_CHARS for name in names):
+        raise Unprocessable(f"{where}: got {shown(value)}, expected the name of a language")
+    if isinstance(value, str):
+        return value, None
+    if not both or len(names) != 2:  # noqa: PLR2004 - the two sides
+        expected = "two, of the text and of what is read beside it" if both else "one, as a text: there is one side"
+        raise Unprocessable(f"{where}: got a list of {len(names)}, expected {expected}")
+    return str(names[0]), str(names[1])

@@ -1,0 +1,92 @@
+"""Candidates of XLM's question answering head with a beam -> answers.
+
+transformers' pipeline never read this head; the rule is the one of its SQuAD evaluation
+(`compute_predictions_log_probs` of data/metrics/squad_metrics.py, 4.57). Must not know how texts are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+
+from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, per_window
+from functions.tasks.question_answering import Found, place, score_of
+from functions.tasks.schemas.question_answering import Parameters
+from functions.tasks.text_classification import sigmoid, softmax
+from shared.errors import ReplicaError
+from shared.messages import TextInput, Window
+
+N_BEST = 20  # answers that share the probability, as in the evaluation
+NAMES = ("start_top_log_probs", "start_top_index", "end_top_log_probs", "end_top_index", "cls_logits")
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+    """Name the tensors read: the candidates of each window, under the reference's names."""
+    del parameters, target_ids
+    return dict.fromkeys(NAMES, per_window)
+
+
+def value(
+    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+) -> Found | list[Found]:
+    """Return the best answer, or with `top_k` above 1 a list of them where there are several.
+
+    A span's rank is the sum of its ends' probabilities (the reference calls them log probs); the first of each text
+    counts; a score is the softmax over the ranks of the 20 best. No answer scores the sigmoid of the least
+    `cls_logits`, which is what that logit is trained for. One check differs: the evaluation drops places beyond the
+    context's length counted from the window's first token, which fits models that read the context first; here an
+    answer must lie in the context.
+    """
+    parameters, context = asked.parameters, item.text_pair or ""
+    spans = [
+        (rank, place(window, first, last, whole_words=parameters.align_to_words))
+        for index, (window, answer) in enumerate(zip(windows, answers, strict=True))
+        for rank, first, last in _candidates(index, windows, answer, parameters.max_answer_len)
+    ]
+    first_of_text: dict[str, tuple[float, tuple[int, int]]] = {}
+    for rank, span in sorted(spans, key=lambda found: -found[0]):
+        first_of_text.setdefault(context[slice(*span)], (rank, span))
+    best = list(first_of_text.items())[:N_BEST]
+    scores = softmax([rank for _, (rank, _) in best]) if best else []
+    ranked: list[Found] = [
+        {"score": score, "start": start, "end": end, "answer": text}
+        for score, (text, (_, (start, end))) in zip(scores, best, strict=True)
+    ]
+    if parameters.handle_impossible_answer or not ranked:
+        none = sigmoid([min(answer["cls_logits"][0][0] for answer in answers)])[0]
+        ranked.append({"score": none, "start": 0, "end": 0, "answer": ""})
+    ranked = sorted(ranked, key=score_of, reverse=True)[: parameters.top_k]
+    return ranked[0] if len(ranked) == 1 else ranked
+
+
+def _candidates(
+    index: int, windows: Sequence[Window], answer: Answer, max_len: int
+) -> Iterator[tuple[float, int, int]]:
+    """Yield rank, first and last token of the spans of a window that can be answers."""
+    window = windows[index]
+    starts, firsts, ends, lasts = ([*answer[name][0]] for name in NAMES[:4])
+    n_end, left = divmod(len(ends), len(starts))
+    if left or len(firsts) != len(starts) or len(lasts) != len(ends):
+        raise ReplicaError(f"got {len(starts)} starts and {len(ends)} ends from the model server, expected a multiple")
+    for i, j in ((i, j) for i in range(len(starts)) for j in range(n_end)):
+        first, last = int(firsts[i]), int(lasts[i * n_end + j])  # paired as the evaluation pairs them
+        if not (0 <= first <= last < len(window.sequence_ids) and last - first < max_len):
+            continue
+        if window.sequence_ids[first] == window.sequence_ids[last] == 1 and _is_central(index, windows, first):
+            yield starts[i] + ends[i * n_end + j], first, last
+
+
+def _is_central(index: int, windows: Sequence[Window], at: int) -> bool:
+    """Whether no other window shows more of the context around a token (`token_is_max_context`)."""
+    token = windows[index].start + at - windows[index].sequence_ids.index(1)
+    mine = _shown_around(windows[index], token)
+    before = takewhile(bool, (_shown_around(window, token) for window in reversed(windows[:index])))
+    after = takewhile(bool, (_shown_around(window, token) for window in windows[index + 1 :]))
+    return max(before, default=0.0) < mine and max(after, default=0.0) <= mine
+
+
+def _shown_around(window: Window, token: int) -> float:
+    """Return how much context a window shows on both sides of a token of the context; 0 when it has not the token."""
+    n_tokens = window.sequence_ids.count(1)
+    before, after = token - window.start, window.start + n_tokens - 1 - token
+    return min(before, after) + 0.01 * n_tokens if before >= 0 and after >= 0 else 0.0

@@ -1,0 +1,135 @@
+"""Logits of tokens -> labelled tokens, or entities grouped as transformers' pipeline groups them.
+
+Where windows overlap, each token is judged by the window in which it stands most centrally; with a
+`stride`, windows are laid and merged as the pipeline does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from functions.tasks.postprocessing import graphemes
+from functions.tasks.postprocessing.entities import Tagged, Token, best, entities, without_overlaps
+from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, Vector, per_token
+from functions.tasks.schemas.token_classification import Parameters
+from functions.tasks.text_classification import softmax
+from shared.errors import ReplicaError
+from shared.messages import TextInput, Window
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+    """Name the tensor read: `logits` [tokens, labels]."""
+    del parameters, target_ids
+    return {"logits": per_token}
+
+
+def value(
+    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+) -> list[dict[str, object]]:
+    """Return tokens (`none`) or entities (any other strategy) in text order, without the ignored labels."""
+    text, labels = item.text, asked.head.labels
+    strategy, ignored = asked.parameters.aggregation_strategy, set(asked.parameters.ignore_labels)
+    if asked.parameters.stride is None:
+        runs = [_central_tokens(asked, text, windows, answers)]
+    else:
+        runs = [_tokens(asked, text, *pair) for pair in zip(windows, answers, strict=True)]
+    if strategy == "none":
+        judged = (_token(labels, token) for run in runs for token in run)
+        return [token for token in judged if token["entity"] not in ignored]
+    clusters = graphemes.Clusters(text)
+    found = [entity for run in runs for entity in entities(clusters, run, labels, strategy, asked.tokenizer.join)]
+    kept = [entity for entity in found if entity.label not in ignored]
+    return [_entity(entity) for entity in (without_overlaps(kept) if len(runs) > 1 else kept)]
+
+
+def borders(windows: Sequence[Window], text: str = "") -> list[int]:
+    """Return where each window's say ends, in content tokens of the text: amid each overlap.
+
+    Of the places in an overlap where a word begins, the one nearest the middle; in scripts without
+    spaces, where no letter is cut; else the middle.
+    """
+    ends = []
+    for window, after in pairwise(windows):
+        stop = window.start + window.n_content_tokens
+        middle = (after.start + stop) // 2
+        n_first = _n_first(after)
+        places = range(after.start + 1, stop)
+        spans = {place: after.offsets[n_first + place - after.start] for place in range(after.start, stop)}
+        words = [place for place in places if spans[place][0] > spans[place - 1][1]]
+        letters = [place for place in places if not graphemes.inside(text, spans[place][0])]
+        ends.append(min(words or letters, key=lambda place: abs(place - middle), default=middle))
+    return [*ends, windows[-1].start + windows[-1].n_content_tokens]
+
+
+def _n_first(window: Window) -> int:
+    return window.special.index(False)
+
+
+def _central_tokens(
+    asked: Asked[Parameters], text: str, windows: Sequence[Window], answers: Sequence[Answer]
+) -> list[Token]:
+    """Return the tokens of the whole text, each from the window that has the say."""
+    tokens: list[Token] = []
+    for window, answer, end in zip(windows, answers, borders(windows, text), strict=True):
+        tokens += _tokens(asked, text, window, answer, len(tokens), end)
+    return tokens
+
+
+def _tokens(
+    asked: Asked[Parameters], text: str, window: Window, answer: Answer, begin: int | None = None, end: int = -1
+) -> list[Token]:
+    """Return the content tokens [begin, end) of the text, which the window holds; all it holds without a `begin`."""
+    if begin is None:
+        begin, end = window.start, window.start + window.n_content_tokens
+    shift = _n_first(window) - window.start
+    places = range(begin + shift, end + shift)
+    pieces = asked.tokenizer.pieces(window.input_ids[at] for at in places)
+    return [
+        _token_at(asked, text, window, at, piece, answer["logits"][at])
+        for at, piece in zip(places, pieces, strict=True)
+    ]
+
+
+def _token_at(asked: Asked[Parameters], text: str, window: Window, at: int, piece: str, logits: Vector) -> Token:
+    start, end = window.offsets[at]
+    unknown = window.input_ids[at] == asked.tokenizer.unk_id
+    return Token(
+        word=text[start:end] if unknown else piece,
+        scores=_scores(asked.head.labels, logits),
+        index=window.start + at,
+        start=start,
+        end=end,
+        subword=not unknown and start > 0 and " " not in text[start - 1 : start + 1],  # the pipeline's rule
+        bound=graphemes.inside(text, start),
+    )
+
+
+def _scores(labels: Sequence[str], logits: Vector) -> Vector:
+    if len(labels) != len(logits):
+        raise ReplicaError(
+            f"got {len(logits)} logits from the model server, expected {len(labels)}, one for each label"
+        )
+    return softmax(logits)
+
+
+def _token(labels: Sequence[str], token: Token) -> dict[str, object]:
+    label, score = best(labels, token.scores)
+    return {
+        "entity": label,
+        "score": score,
+        "index": token.index,
+        "word": token.word,
+        "start": token.start,
+        "end": token.end,
+    }
+
+
+def _entity(entity: Tagged) -> dict[str, object]:
+    return {
+        "entity_group": entity.label,
+        "score": entity.score,
+        "word": entity.word,
+        "start": entity.start,
+        "end": entity.end,
+    }

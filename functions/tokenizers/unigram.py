@@ -1,0 +1,105 @@
+"""The tokenizer of XLM-RoBERTa, -XL and XLM-V: one artifact, a `tokenizer.json`.
+
+Its rules are run by the `tokenizers` library, which is also what the reference runs. Must not know models,
+windows or tasks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import tokenizers
+from tokenizers import models
+
+from functions.tokenizers.offsets import LeadingControls, laid_back, whole_characters
+from functions.tokenizers.tokenizer import Encoded, Layout
+
+MASK = "<mask>"
+
+
+class JsonTokenizer:
+    """A Tokenizer that reads all languages alike: `lang` changes nothing."""
+
+    def __init__(self, artifact: bytes) -> None:
+        """Read the bytes of a `tokenizer.json`. Raises ValueError when they are not one."""
+        try:
+            self._backend = tokenizers.Tokenizer.from_buffer(artifact)
+        except Exception as error:  # noqa: BLE001  # the library raises nothing narrower
+            raise ValueError(f"the tokenizer artifact cannot be read: {error}") from None
+        if isinstance(self._backend.model, models.Unigram):
+            self._backend.model = _exact(json.loads(artifact)["model"])
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.fingerprint = sha256(artifact).hexdigest()
+        self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
+        self.unk_id = self.id_of("<unk>")
+        self.mask_token = MASK if self.id_of(MASK) is not None else None
+        self.layout = self._read_layout()
+        self._leading = LeadingControls(self._normalize, self._added_tokens())
+
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The library's tokenizer."""
+        return self._backend
+
+    def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - one set of rules for all
+        """Return the ids of the whole text and where each stands; special tokens are not added."""
+        return read(self._backend, self._leading, text)
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Return the vocabulary's piece of each id. Raises ValueError for an id outside of the vocabulary."""
+        ids = list(ids)
+        if any(not 0 <= i < self.vocab_size for i in ids):
+            raise ValueError(f"got an id that is not below {self.vocab_size}, the size of the vocabulary")
+        return [self._backend.id_to_token(i) or "" for i in ids]
+
+    def join(self, pieces: Sequence[str]) -> str:
+        """Return the text that a run of pieces reads as."""
+        decoder = self._backend.decoder
+        return decoder.decode(list(pieces)) if decoder is not None else " ".join(pieces)
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+        """Return the text that a run of ids reads as, with or without special tokens. Raises as `pieces`."""
+        self.pieces(ids)
+        return self._backend.decode(list(ids), skip_special_tokens=skip_special)
+
+    def id_of(self, piece: str) -> int | None:
+        """Return the id of a piece, None when the vocabulary has no such piece."""
+        return self._backend.token_to_id(piece)
+
+    def _normalize(self, text: str) -> str:
+        normalizer = self._backend.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
+
+    def _added_tokens(self) -> list[str]:
+        return [token.content for token in self._backend.get_added_tokens_decoder().values()]
+
+    def _read_layout(self) -> Layout:
+        encoding = self._backend.encode("a", "a")
+        ids, special = encoding.ids, encoding.special_tokens_mask
+        first_a, last_a = special.index(0), len(special) - 1 - special[::-1].index(0)
+        inside = [i for i in range(first_a, last_a) if special[i]]
+        middle = tuple(ids[i] for i in inside)
+        return Layout(tuple(ids[:first_a]), middle, tuple(ids[last_a + 1 :]), encoding.type_ids[-1])
+
+
+def read(backend: tokenizers.Tokenizer, leading: LeadingControls, text: str) -> Encoded:
+    """Return the library's ids of a text, and its spans where `offsets` repaired them."""
+    audible, places = leading.drop(text)
+    encoding = backend.encode(audible, add_special_tokens=False)
+    offsets = encoding.offsets if places is None else laid_back(encoding.offsets, places)
+    words = encoding.word_ids
+    starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
+    return Encoded(tuple(encoding.ids), tuple(whole_characters(text, offsets)), starts)
+
+
+def _exact(model: Mapping[str, Any]) -> models.Unigram:
+    """Return a model with the file's scores: the library's reader of JSON may round the last bit of one.
+
+    Of two ways through a word that score the same the first is the best, as in transformers, which reads by Python.
+    """
+    vocab = [(piece, score) for piece, score in model["vocab"]]
+    return models.Unigram(vocab, unk_id=model.get("unk_id"), byte_fallback=bool(model.get("byte_fallback")))

@@ -1,0 +1,93 @@
+"""`glossa artifacts`: the tokenizers of a catalog, as files that the functions carry.
+
+Writes `{out}/{model}/tokenizer.json`, beside it the prebuilt form of those the kernel covers, the kernels, and
+`{out}/manifest.json`. Must not know functions.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from functions.tokenizers.memory_mapped import file_format
+from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
+from functions.tokenizers.xlm.artifact import is_artifact
+from glossa.tokenizer_build import code_points, prebuilt
+from glossa.tokenizer_build.checkpoints import TOKENIZER, artifact_of, check_digest, folder_of
+from glossa.tokenizer_build.kernel import SOURCE, compile_kernels
+from shared.catalog import Catalog
+
+KERNELS = "kernels"
+Entry = dict[str, object]
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def write_artifacts(catalog: Catalog, root: Path, out: Path, *, say: Callable[[str], object] = _aside) -> list[Path]:
+    """Write the artifact of every model, and the manifest last; what is already right stays untouched.
+
+    Returns the tokenizer.json of each model. `say` is told why a tokenizer has no prebuilt form. Raises ValueError when
+    an artifact is not the one the catalog names.
+    """
+    kernels = compile_kernels(out / KERNELS)
+    written = []
+    models: dict[str, Entry] = {}
+    for name, model in catalog.models.items():
+        artifact = artifact_of(folder_of(model.checkpoint, root))
+        check_digest(model, sha256(artifact).hexdigest())
+        path = out / name / TOKENIZER
+        if not path.is_file() or path.read_bytes() != artifact:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(artifact)
+        models[name] = _entry(out, path)
+        if (made := _prebuilt(name, artifact, path.with_name(file_format.NAME), kernels, say)) is not None:
+            models[name]["prebuilt"] = _entry(out, made)
+        written.append(path)
+    manifest = {"models": models, "kernels": {path.name: _entry(out, path) for path in kernels}}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return written
+
+
+def _prebuilt(name: str, artifact: bytes, path: Path, kernels: list[Path], say: Callable[[str], object]) -> Path | None:
+    """Make a tokenizer's prebuilt form unless it is there; None, and none left behind, where there is none."""
+    own = next((kernel for kernel in kernels if kernel.name == kernel_name()), None)
+    if own is None or is_artifact(artifact):
+        path.unlink(missing_ok=True)
+        if own is None:
+            say(f"{name}: no prebuilt form: no compiler (pip install ziglang) for the kernel of this machine")
+        return None
+    recipe = _recipe()
+    if path.is_file() and _made_by(path) == (sha256(artifact).hexdigest(), recipe):
+        return path
+    path.unlink(missing_ok=True)
+    try:
+        path.write_bytes(prebuilt.prebuild(artifact, Kernel(own), recipe=recipe))
+    except ValueError as reason:
+        say(f"{name}: {reason}; functions read it by the tokenizers library")
+        return None
+    return path
+
+
+def _recipe() -> str:
+    """Return a digest of all that a prebuilt form depends on, beside its tokenizer.json."""
+    sources = [SOURCE, *(Path(str(module.__file__)) for module in (code_points, prebuilt, file_format))]
+    return sha256(b"\0".join([version("tokenizers").encode(), *(path.read_bytes() for path in sources)])).hexdigest()
+
+
+def _made_by(path: Path) -> tuple[str, str] | None:
+    try:
+        facts = file_format.map_file(path).facts
+    except ValueError:
+        return None
+    return facts["source_sha256"], facts["recipe"]
+
+
+def _entry(out: Path, path: Path) -> Entry:
+    content = path.read_bytes()
+    return {"path": path.relative_to(out).as_posix(), "sha256": sha256(content).hexdigest(), "bytes": len(content)}

@@ -1,0 +1,116 @@
+"""Lines of a pipe, in batches that wait for nobody, and what each line means.
+
+A thread reads ahead; a batch is whatever has arrived when the model is free, so a slow pipe is
+answered line by line and a file in large batches. Must not know tasks or models.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from functions.http.text_request import parse_input
+from shared.errors import BadRequest, TooLarge
+from shared.messages import TextInput
+
+MAX_LINE_BYTES = 4_000_000
+MAX_BATCH_LINES = 256
+MAX_BATCH_BYTES = 400_000
+Format = Literal["auto", "text", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line without its end; `data` is None when it was too long to be kept."""
+
+    number: int
+    data: bytes | None
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes held."""
+        return len(self.data or b"")
+
+
+END = Line(0, None)
+
+
+def batches(stream: BinaryIO) -> Iterator[list[Line]]:
+    """Yield the lines of a stream in order, each batch as soon as the one before is done with.
+
+    Raises OSError after the last line that could be read, when the stream breaks.
+    """
+    arrived: queue.Queue[Line] = queue.Queue(maxsize=2 * MAX_BATCH_LINES)
+    broken: list[OSError] = []
+    threading.Thread(target=_read, args=(stream, arrived, broken), daemon=True, name="glossa-lines").start()
+    ended = False
+    while not ended:
+        batch = [arrived.get()]
+        while batch[-1] is not END and not _full(batch):
+            try:
+                batch.append(arrived.get_nowait())
+            except queue.Empty:
+                break
+        if ended := batch[-1] is END:
+            batch.pop()
+        if batch:
+            yield batch
+    if broken:
+        raise broken[0]
+
+
+def read_line(line: Line, task: str, form: Format = "auto") -> TextInput:
+    """Return what a line asks about.
+
+    `auto`: a line that is a JSON object or a JSON string is read as such, any other is a text as it
+    stands. Raises BadRequest (not UTF-8, not JSON), TooLarge, Unprocessable.
+    """
+    where = f"line {line.number}"
+    text = text_of_line(line)
+    if form == "text":
+        return parse_input(text, where, task)
+    value: object = None
+    if form == "jsonl" or text.lstrip()[:1] in {"{", '"'}:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if form == "jsonl":
+                raise BadRequest(f"{where}: got no JSON ({error}), expected a string or an object") from None
+    if form == "jsonl" or isinstance(value, str | dict):
+        return parse_input(value, where, task)
+    return parse_input(text, where, task)
+
+
+def text_of_line(line: Line) -> str:
+    """Return a line as text. Raises BadRequest (not UTF-8), TooLarge."""
+    where = f"line {line.number}"
+    if line.data is None:
+        raise TooLarge(f"{where}: got more than {MAX_LINE_BYTES} bytes, at most that in one line")
+    try:
+        text = line.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{where}: got a byte that is not UTF-8 at {error.start}, expected UTF-8") from None
+    return text.removeprefix("\ufeff") if line.number == 1 else text
+
+
+def _full(batch: list[Line]) -> bool:
+    return len(batch) >= MAX_BATCH_LINES or sum(line.n_bytes for line in batch) >= MAX_BATCH_BYTES
+
+
+def _read(stream: BinaryIO, arrived: queue.Queue[Line], broken: list[OSError]) -> None:
+    number = 0
+    try:
+        while data := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            whole = len(data) <= MAX_LINE_BYTES or data.endswith(b"\n")
+            while not data.endswith(b"\n") and (rest := stream.readline(MAX_LINE_BYTES)):
+                data = rest  # the rest of a line that is too long
+            arrived.put(Line(number, data.removesuffix(b"\n").removesuffix(b"\r") if whole else None))
+    except OSError as error:
+        broken.append(error)
+    finally:
+        arrived.put(END)

@@ -1,0 +1,111 @@
+"""tokenizer.json -> the prebuilt file that functions map into memory, where its rules are covered.
+
+The kernel itself builds the trie. Must not know catalogs or where files lie.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import json
+import struct
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+from functions.tokenizers.memory_mapped.file_format import write
+from functions.tokenizers.memory_mapped.kernel import FULL, UNIT_BYTES, Kernel
+from functions.tokenizers.unigram import MASK, JsonTokenizer
+from glossa.tokenizer_build.code_points import classes_of, keys_of
+
+MAX_UNITS = 1 << 24
+UNK_PENALTY = 10.0  # as K_UNK_PENALTY of the tokenizers crate
+SPLIT = {"type": "WhitespaceSplit"}
+METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+Json = Mapping[str, Any]
+
+
+def why_not(rules: Json) -> str | None:
+    """Return which rule of a tokenizer.json the kernel does not have, None when it has all."""
+    model, normalizer = rules["model"], rules["normalizer"] or {"type": "Precompiled"}
+    checks = {
+        "its model is not Unigram": model.get("type", "Unigram") != "Unigram" or model.get("unk_id") is None,
+        "it falls back to bytes": bool(model.get("byte_fallback")),
+        "its normalizer is not Precompiled alone": normalizer["type"] != "Precompiled",
+        "it does not split at spaces, then by Metaspace": rules["pre_tokenizer"]
+        != {"type": "Sequence", "pretokenizers": [SPLIT, METASPACE]},
+        "its decoder is not Metaspace": rules["decoder"] != METASPACE,
+        "an added token is normalized or a whole word only": any(
+            token["normalized"] or token["single_word"] for token in rules["added_tokens"]
+        ),
+    }
+    return next((reason for reason, is_so in checks.items() if is_so), None) or _why_not_pieces(model)
+
+
+def _why_not_pieces(model: Json) -> str | None:
+    vocab = model["vocab"]
+    if any(not piece or "\0" in piece for piece, _ in vocab):
+        return "a piece is empty or has a zero byte"
+    if any(score > 0 for _, score in vocab):
+        return "a score is above zero"
+    unk = vocab[model["unk_id"]][0]
+    if any(unk in piece and piece != unk for piece, _ in vocab):
+        return "a piece holds the unknown piece"
+    return None
+
+
+def prebuild(artifact: bytes, kernel: Kernel, *, recipe: str = "") -> bytes:
+    """Return the prebuilt file of a tokenizer.json; `recipe` is kept in it. Raises ValueError for rules not covered."""
+    library = JsonTokenizer(artifact)
+    rules = json.loads(library.backend.to_str())
+    if (reason := why_not(rules)) is not None:
+        raise ValueError(f"this tokenizer has no prebuilt form: {reason}")
+    model = rules["model"]
+    ids = {piece: i for i, (piece, _) in enumerate(model["vocab"])}  # of repeats the last counts, as in the crate
+    scores = [score for _, score in model["vocab"]]
+    lowest = min(range(len(scores)), key=scores.__getitem__)
+    layout = library.layout
+    pieces = [piece.encode() for piece in library.pieces(range(library.vocab_size))]
+    units = _trie({piece.encode(): i for piece, i in ids.items()}, scores, kernel)
+    charsmap = base64.b64decode((rules["normalizer"] or {}).get("precompiled_charsmap", ""))
+    n_map = struct.unpack_from("<I", charsmap)[0] if charsmap else 0
+    facts = {
+        "source_sha256": library.fingerprint,
+        "recipe": recipe,
+        "vocab_size": library.vocab_size,
+        "unk_id": model["unk_id"],
+        "unk_score": min(scores) - UNK_PENALTY,
+        "lowest_id": ids[model["vocab"][lowest][0]],
+        "mask_token": MASK if library.id_of(MASK) is not None else None,
+        "layout": [layout.first, layout.middle, layout.last, layout.pair_type],
+        "added_tokens": rules["added_tokens"],
+    }
+    ends = array("I")
+    for piece in pieces:
+        ends.append((ends[-1] if ends else 0) + len(piece))
+    return write(facts, {
+        "units": units, "classes": classes_of(keys_of(charsmap) if charsmap else ()),
+        "map": charsmap[4 : 4 + n_map], "replacements": charsmap[4 + n_map :],
+        "pieces": b"".join(pieces), "piece_ends": ends.tobytes(),
+    })  # fmt: skip
+
+
+def _trie(ids: Mapping[bytes, int], scores: list[float], kernel: Kernel) -> memoryview:
+    keys = sorted(ids)
+    offsets = array("q", [0])
+    for key in keys:
+        offsets.append(offsets[-1] + len(key))
+    arguments = [
+        b"".join(keys), _pointer(offsets), ctypes.c_int64(len(keys)),
+        _pointer(array("d", [scores[ids[key]] for key in keys])), _pointer(array("i", [ids[key] for key in keys])),
+    ]  # fmt: skip
+    capacity = 1024 + offsets[-1] + len(keys)
+    units, bases = bytearray(UNIT_BYTES * capacity), bytearray(capacity)
+    n_units = kernel.build(*arguments, _pointer(units), _pointer(bases), ctypes.c_int64(capacity))
+    if n_units == FULL or n_units >= MAX_UNITS:
+        raise ValueError(f"got a vocabulary of {len(keys)} pieces, expected one that fits in {MAX_UNITS} trie nodes")
+    return memoryview(units)[: UNIT_BYTES * n_units]
+
+
+def _pointer(memory: array[Any] | bytearray) -> Any:
+    return (ctypes.c_char * (len(memory) * getattr(memory, "itemsize", 1))).from_buffer(memory)

@@ -1,0 +1,143 @@
+"""An engine of the same contract as the packed one: deterministic from ids, without weights.
+
+For tests and dry runs of everything around an engine. Same names, shapes, dtypes and refusals
+as `serve.engine.engine.PackedEngine`; the numbers mean nothing. Must not know weights or devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from serve.rows.backbone_limits import Bounds
+from serve.rows.call_rows import Row, RowOutput, RowResult
+from serve.rows.generation import Generation, Rules, Step, advance
+from serve.rows.pack import Between
+from serve.rows.row_validation import begin_sound, find_faults
+from serve.rows.sampling import choose
+from shared.catalog import Head, Model
+
+WIDTH = 16
+BOUNDS = Bounds(n_layers=2, n_heads=2, width=WIDTH, n_types=2, n_positions=1024)
+N_LANGS = 16  # of an XLM model, whose token types are words
+BEAM = 3  # starts, and ends for each, of a beam head
+LABELS = 2  # of a head whose catalog entry names none
+
+
+class FakeEngine:
+    """Answers every row from its own ids alone, whatever else is in the batch.
+
+    `n_forwards` and `n_tokens` count what it was asked to do. With `cache_token_bytes` it reads one token a
+    step, else the text anew; what it says is the same.
+    """
+
+    def __init__(self, model: Model, *, cache_token_bytes: int = 0, n_lanes: int = 1) -> None:
+        self.model = model
+        self.n_lanes = n_lanes
+        of_xlm = {"n_langs": N_LANGS, "n_types": model.vocab_size}
+        self.bounds = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
+        self.rules = Rules(eos_ids=model.eos_ids, cache_token_bytes=cache_token_bytes)
+        self.n_forwards = 0
+        self.n_tokens = 0
+
+    def begin(self, row: Row) -> Row:
+        """Return a sound generating row as its first pass reads it, any other as it is."""
+        return begin_sound(row, self.model, self.bounds, self.rules)
+
+    def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+        """Answer rows in order; a refused row has its error in its place. It has two layers."""
+        self.n_forwards += 1
+        self.n_tokens += sum(row.n_tokens for row in rows)
+        faults = find_faults(rows, self.model, self.bounds)
+        if between is not None:
+            between()
+        return [fault or self._answer(self.begin(row)) for row, fault in zip(rows, faults, strict=True)]
+
+    def _answer(self, row: Row) -> RowOutput | Step:
+        head = self.model.heads[row.head]
+        if row.state is not None:
+            return self._continue(row, row.state)
+        return _ANSWERS[head.task](row, head, self.model.vocab_size)
+
+    def _continue(self, row: Row, state: Generation) -> RowOutput | Step:
+        """Return what a row is after one more token, chosen from numbers made of its whole text."""
+        text = int(state.asked.input_ids.sum()) + sum(state.new_ids) * (1 + len(state.new_ids))
+        logits = _numbers(torch.tensor([text]), self.model.vocab_size)[0]
+        token, random = choose(logits, state.sampling, state.random)
+        return advance(row, token, random, self.rules)
+
+
+def _numbers(ids: torch.Tensor, width: int) -> torch.Tensor:
+    """Map ids [n] to floats [n, width] in [-1, 1), all exactly representable."""
+    mixed = (ids.long()[:, None] * 7919 + torch.arange(width) * 104_729 + 12_345) % 4096
+    return mixed.float() / 2048 - 1
+
+
+def _classify(row: Row, head: Head, _: int) -> RowOutput:
+    return {"logits": _numbers(row.input_ids.sum()[None], len(head.labels) or LABELS)}
+
+
+def _tag(row: Row, head: Head, _: int) -> RowOutput:
+    return {"logits": _numbers(row.input_ids, len(head.labels) or LABELS)}
+
+
+def _fill(row: Row, _: Head, vocab_size: int) -> RowOutput:
+    seeds = row.input_ids.sum() + torch.tensor(row.positions)
+    ranks = torch.arange(row.top_k)
+    found: dict[str, torch.Tensor] = {
+        "top_ids": ((seeds[:, None] + ranks) % vocab_size).to(torch.int32),
+        "top_logits": 4 - ranks.float().expand(len(seeds), -1) / 2,
+        "log_sum_exp": torch.full((len(seeds),), 6.0),
+    }
+    if row.target_ids:
+        found["target_logits"] = _numbers(torch.tensor(row.target_ids), 1).T.repeat(len(seeds), 1)
+    return found
+
+
+def _embed(row: Row, _: Head, __: int) -> RowOutput:
+    output = {"vectors": _vectors(row, _numbers(row.input_ids, WIDTH))}
+    if row.layers:
+        states = [_vectors(row, _numbers(row.input_ids + layer % (BOUNDS.n_layers + 1), WIDTH)) for layer in row.layers]
+        output["hidden_states"] = torch.stack(states, dim=1)
+    if row.attentions:
+        n = BOUNDS.n_heads * row.n_tokens**2
+        output["attentions"] = torch.full((BOUNDS.n_layers * n,), 1 / row.n_tokens)
+        output["attention_sizes"] = torch.full((1, BOUNDS.n_layers), n, dtype=torch.int32)
+    return output
+
+
+def _vectors(row: Row, states: torch.Tensor) -> torch.Tensor:
+    pooled = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[row.pooling][None]
+    vectors = states if row.per_token else pooled
+    return torch.nn.functional.normalize(vectors) if row.normalize else vectors
+
+
+def _span(row: Row, head: Head, _: int) -> RowOutput:
+    if not head.variant:
+        start, end = _numbers(row.input_ids, 2).T
+        return {"start": start, "end": end}
+    places = _numbers(row.input_ids.sum()[None], BEAM * BEAM + BEAM).abs() * (row.n_tokens - 1)
+    ranks = _numbers(row.input_ids.sum()[None], BEAM * BEAM + BEAM + 1).abs()
+    return {
+        "start_top_log_probs": ranks[:, :BEAM],
+        "start_top_index": places[:, :BEAM].to(torch.int32),
+        "end_top_log_probs": ranks[:, BEAM:-1],
+        "end_top_index": places[:, BEAM:].to(torch.int32),
+        "cls_logits": ranks[:, -1:],
+    }
+
+
+def _choose(row: Row, _: Head, __: int) -> RowOutput:
+    return {"logits": _numbers(row.input_ids.sum()[None], 1)}
+
+
+_ANSWERS: Mapping[str, Callable[[Row, Head, int], RowOutput]] = {
+    "text-classification": _classify,
+    "token-classification": _tag,
+    "fill-mask": _fill,
+    "feature-extraction": _embed,
+    "question-answering": _span,
+    "multiple-choice": _choose,
+}

@@ -1,0 +1,236 @@
+"""Stored small: Linears in 4 or 8 bits (our own, oneDNN, bitsandbytes, torchao), word embeddings in 8 bits by row.
+
+Makes the layers that a catalog entry's `quantization` and `int8_embeddings` ask for; they keep no
+full-precision copy. Must not know families, files or rows. The libraries are imported when first asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from serve.checkpoints.read import CheckpointError
+from serve.kernels.cpu.int8_products import int8_linear
+from serve.kernels.cpu.onednn_int8 import int8_lacks
+from serve.layers.linear import LAYERS
+from serve.layers.parts import Parts
+from shared.catalog import Model, Quantization
+
+Quantize = Callable[[nn.Linear], nn.Module]
+
+FP8_CAPABILITY = (8, 9)
+INT4_CAPABILITY = (8, 0)
+INT4_GROUPS = (128, 64, 32)  # weights of one scale; the largest that divides the layer's input
+SIDE_BY_SIDE: frozenset[Quantization] = frozenset({"none", "onednn-int8"})  # others may change in their first pass
+ROWS_AT_ONCE = 32_768  # of an embedding, while it is quantised or multiplied
+
+
+def quantized(parts: Parts, model: Model, device: torch.device) -> Parts:
+    """Return parts whose layers are stored as the catalog entry says.
+
+    Linears of the backbone's layers are quantised; heads stay in `model.dtype`, for they are less than
+    1 % of the weights and their error is the answer's. Raises CheckpointError naming what this
+    machine or this dtype lacks for it.
+    """
+    if model.quantization != "none":
+        check_runnable(model.quantization, getattr(torch, model.dtype), device)
+        make, quantize = parts.linear, LINEARS[model.quantization]
+
+        def linear(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
+            layer = make(name, weight, bias)
+            return quantize(layer) if name.startswith(LAYERS) and isinstance(layer, nn.Linear) else layer
+
+        parts = replace(parts, linear=linear)
+    if model.int8_embeddings:
+        parts = replace(parts, embedding=int8_embedding, tied=int8_tied)
+    return parts
+
+
+def check_runnable(kind: Quantization, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise CheckpointError when this device, dtype or installation cannot run a quantisation."""
+    if kind == "onednn-int8":
+        _check_bfloat16(kind, dtype)
+        if lacking := int8_lacks(device):
+            raise CheckpointError(f"quantization {kind} {lacking}")
+        return
+    package = "bitsandbytes" if kind.startswith("bnb") else "torchao"
+    if find_spec(package) is None:
+        raise CheckpointError(f"quantization {kind} needs the package {package}, which is not installed")
+    needed = {"torchao-int4": INT4_CAPABILITY, "torchao-fp8": FP8_CAPABILITY}.get(kind)
+    if needed is None:
+        return
+    if device.type != "cuda":
+        raise CheckpointError(f"quantization {kind} got device {device.type}, expected cuda: its kernels are CUDA's")
+    found = torch.cuda.get_device_capability(device)
+    if found < needed:
+        raise CheckpointError(f"quantization {kind} got compute capability {found}, expected at least {needed}")
+    _check_bfloat16(kind, dtype)
+
+
+def _check_bfloat16(kind: Quantization, dtype: torch.dtype) -> None:
+    if dtype != torch.bfloat16:
+        raise CheckpointError(f"quantization {kind} got dtype {dtype}, expected torch.bfloat16")
+
+
+def bnb_nf4(layer: nn.Linear) -> nn.Module:
+    """Return the layer in 4-bit normal floats of blocks of 64 (Dettmers et al. 2023), scales in float32."""
+    bnb = _bitsandbytes()
+    made = bnb.nn.Linear4bit(
+        layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta",
+        compute_dtype=layer.weight.dtype, quant_type="nf4", compress_statistics=False,
+    )  # fmt: skip
+    made.weight = bnb.nn.Params4bit(
+        layer.weight.detach(), requires_grad=False, quant_type="nf4", compress_statistics=False, module=made
+    )
+    made.support_avx512bf16_for_cpu &= not (layer.out_features % 32 or layer.in_features % 64)  # else it asserts
+    return _placed(made, layer)
+
+
+def bnb_int8(layer: nn.Linear) -> nn.Module:
+    """Return the layer in 8-bit integers, one scale an output, activations in 8 bits by token.
+
+    The threshold is 0: columns taken out as outliers are found over the whole batch, so with them a
+    row's answer would depend on its company (Dettmers et al. 2022, section 3.2, take out columns over 6).
+    Activations pass through float16, so those over 65,504 are not finite.
+    """
+    bnb = _bitsandbytes()
+    made = bnb.nn.Linear8bitLt(
+        layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta",
+        has_fp16_weights=False, threshold=0.0,
+    )  # fmt: skip
+    made.weight = bnb.nn.Int8Params(layer.weight.detach(), requires_grad=False, has_fp16_weights=False)
+    return _placed(made, layer)
+
+
+def torchao_int8(layer: nn.Linear) -> nn.Module:
+    """Return the layer with weights in 8-bit integers, one scale an output; activations keep their dtype."""
+    return _torchao(layer, _torchao_api().Int8WeightOnlyConfig())
+
+
+def torchao_int4(layer: nn.Linear) -> nn.Module:
+    """Return the layer with weights in 4-bit integers by group (CUDA, bfloat16: the tinygemm kernel of torch).
+
+    Raises CheckpointError for a layer whose input no group size divides.
+    """
+    from torchao.quantization.quantize_.workflows import Int4PackingFormat  # noqa: PLC0415 - optional and slow
+
+    group = next((size for size in INT4_GROUPS if layer.in_features % size == 0), None)
+    if group is None:
+        raise CheckpointError(f"torchao-int4 got an input of {layer.in_features}, expected a multiple of 32")
+    tiles = Int4PackingFormat.TILE_PACKED_TO_4D
+    return _torchao(layer, _torchao_api().Int4WeightOnlyConfig(group_size=group, int4_packing_format=tiles))
+
+
+def torchao_fp8(layer: nn.Linear) -> nn.Module:
+    """Return the layer in e4m3, one scale an output and one a token (a scale a batch would mix company)."""
+    api = _torchao_api()
+    return _torchao(layer, api.Float8DynamicActivationFloat8WeightConfig(granularity=api.PerRow()))
+
+
+LINEARS: dict[Quantization, Quantize] = {
+    "bnb-nf4": bnb_nf4,
+    "bnb-int8": bnb_int8,
+    "torchao-int8": torchao_int8,
+    "torchao-int4": torchao_int4,
+    "torchao-fp8": torchao_fp8,
+    "onednn-int8": int8_linear,
+}
+
+
+class Int8Rows(nn.Module):
+    """An embedding in 8 bits: each row by its own largest magnitude, symmetric; only rows that are read grow back."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        blocks = [_int8_rows(block) for block in torch.split(weight.detach(), ROWS_AT_ONCE)]
+        self.dtype = weight.dtype
+        self.register_buffer("rows", torch.cat([rows for rows, _ in blocks]))
+        self.register_buffer("scales", torch.cat([scales for _, scales in blocks]))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the rows [..., width] of ids [...], in the dtype of the weight it was made of."""
+        rows, scales = self.get_buffer("rows"), self.get_buffer("scales")
+        return (rows[ids].float() * scales[ids, None]).to(self.dtype)
+
+
+class Int8Decoder(nn.Module):
+    """The decoder of a masked LM tied to an embedding in 8 bits: reads the same rows, a block at a time."""
+
+    def __init__(self, words: Int8Rows, bias: Tensor | None) -> None:
+        super().__init__()
+        self.words = words
+        self.bias = bias
+        self.out_features = words.get_buffer("rows").shape[0]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return logits [masks, vocabulary] of hidden [masks, width], in its dtype.
+
+        A block's integers are exact in any dtype, so the rows' scales are all that the weight loses.
+        """
+        rows, scales = self.words.get_buffer("rows"), self.words.get_buffer("scales")
+        logits = hidden.new_empty(hidden.shape[0], self.out_features)
+        for first in range(0, self.out_features, ROWS_AT_ONCE):
+            block = slice(first, first + ROWS_AT_ONCE)
+            product = (hidden @ rows[block].to(hidden.dtype).T).float() * scales[block]
+            logits[:, block] = product if self.bias is None else product + self.bias[block]
+        return logits
+
+
+def int8_embedding(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - Parts.embedding passes it
+    """Make an embedding in 8 bits of `weight` [rows, width]."""
+    return Int8Rows(weight)
+
+
+def int8_tied(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
+    """Make the decoder that shares the 8-bit embedding `words`."""
+    if not isinstance(words, Int8Rows):
+        raise CheckpointError(f"{name} is tied to a {type(words).__name__}, expected an embedding in 8 bits")
+    return Int8Decoder(words, bias)
+
+
+def _int8_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return int8 [rows, width] and scales float32 [rows]; a row of zeros has scale 1."""
+    values = weight.float()
+    largest = values.abs().amax(1)
+    scales = torch.where(largest > 0, largest / 127, 1.0)
+    return (values / scales[:, None]).round().to(torch.int8), scales
+
+
+def _placed(made: nn.Module, layer: nn.Linear) -> nn.Module:
+    """Quantise by moving to the device, as bitsandbytes does, and hand the bias over."""
+    made.bias = layer.bias
+    made.to(layer.weight.device)
+    return made.requires_grad_(requires_grad=False).eval()
+
+
+def _torchao(layer: nn.Linear, config: Any) -> nn.Module:
+    holder = nn.Sequential(layer)
+    _torchao_api().quantize_(holder, config)
+    made: nn.Module = holder[0]
+    if type(made.get_parameter("weight")) is nn.Parameter:  # torchao passes over what it cannot do, in silence
+        raise CheckpointError(f"torchao left a layer {tuple(layer.weight.shape)} as it was with {config}")
+    return made
+
+
+def _bitsandbytes() -> ModuleType:
+    """Import bitsandbytes, quietly, and never with kernels that it would fetch from a hub and run."""
+    sys.modules.setdefault("kernels", None)  # type: ignore[arg-type] # None makes `import kernels` fail, as documented
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at every product that it casts
+    import bitsandbytes  # noqa: PLC0415 - optional and slow
+
+    return bitsandbytes
+
+
+def _torchao_api() -> Any:
+    logging.getLogger("torchao").setLevel(logging.ERROR)  # it warns of each CUDA library that a CPU lacks
+    import torchao.quantization  # noqa: PLC0415 - optional and slow
+
+    return torchao.quantization

@@ -1,0 +1,43 @@
+"""The first passes of an engine: every head answers once, then one pass is timed.
+
+What a replica does before it is ready, and what the command line measures a model's speed with.
+Must not know Ray, the scheduler or the catalog file.
+"""
+
+from __future__ import annotations
+
+import time
+
+from serve.engine.engine import Engine
+from serve.rows.call_rows import Row, row_of
+from shared.catalog import Model
+from shared.errors import GlossaError
+from shared.messages import Sampling
+
+
+def probe_row(model: Model, head: str) -> Row:
+    """Return the smallest row a head answers in one pass: one token."""
+    return _row_of(model, head, 1)
+
+
+def warm_up(engine: Engine) -> float:
+    """Let every head answer, then time a pass over one longest row; return its tokens per second.
+
+    Raises the error of a head that does not answer.
+    """
+    model = engine.model
+    for result in [engine.forward([probe_row(model, head)])[0] for head in model.heads]:
+        if isinstance(result, GlossaError):
+            raise result
+    n_tokens = min(model.max_tokens, model.token_budget) - 1  # one is left for what a generating head adds
+    longest = _row_of(model, next(iter(model.heads)), n_tokens)
+    engine.forward([longest])
+    started_s = time.perf_counter()
+    engine.forward([longest])
+    return n_tokens / max(time.perf_counter() - started_s, 1e-6)
+
+
+def _row_of(model: Model, head: str, n_tokens: int) -> Row:
+    task = model.heads[head].task
+    sampling = Sampling(max_new_tokens=1) if task == "text-generation" else None
+    return row_of([0] * n_tokens, head, positions=(0,) if task == "fill-mask" else (), sampling=sampling)

@@ -1,0 +1,73 @@
+"""Attention of packed rows in bfloat16 on a CPU, by one call of a kernel of our own (native/attention.c).
+
+A row and a head at a time: its keys and values are laid out once as the processor multiplies them, then
+a few queries meet all keys, take their softmax while the scores are in the nearest cache, and meet all values. torch's
+products would copy queries, keys, values and contexts, and write and read every score four times over.
+Where the kernel cannot run, serve.layers.attention.attend_products does the same in torch. Must not know layers or weights.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from serve.kernels.core_team import team_address
+from serve.kernels.cpu.library import kernels_here
+from serve.rows.pack import Spans
+
+WIDTH_STEP = 16  # the kernel takes heads of multiples of it
+ALIGN_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class KernelAttention:
+    """The kernel as a serve.layers.attention.Attend. `team`: see `serve.kernels.core_team.team_address`."""
+
+    attend: Callable[..., None]
+    scratch_of: Callable[[int, int], int]
+    team: int
+
+    def __call__(self, qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - Attend passes it in place
+        """Return the contexts [tokens, heads * head_width] of `qkv` [tokens, 3, heads, head_width], bfloat16."""
+        n_tokens, _, heads, width = qkv.shape
+        n_spanned = sum(spans.lengths)
+        if (
+            qkv.dtype != torch.bfloat16
+            or not qkv.is_cpu
+            or qkv.shape != (n_spanned, 3, heads, width)
+            or width % WIDTH_STEP
+        ):
+            raise ValueError(  # the kernel does not look
+                f"got states {qkv.dtype} {tuple(qkv.shape)} on {qkv.device}, expected bfloat16 [{n_spanned}, 3, heads,"
+                f" multiple of {WIDTH_STEP}] on cpu"
+            )
+        qkv, contexts = qkv.contiguous(), qkv.new_empty(n_tokens, heads * width)
+        n_threads = torch.get_num_threads() if self.team else 1
+        scratch_bytes = self.scratch_of(max(spans.lengths), width)
+        scratch = torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
+        aligned = -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES
+        self.attend(
+            qkv.data_ptr(), contexts.data_ptr(), spans.bounds.data_ptr(), aligned, self.team,
+            len(spans.lengths), heads, width, scratch_bytes, int(causal), n_threads, scale,
+        )  # fmt: skip
+        return contexts
+
+
+def kernel_attention(head_width: int) -> KernelAttention | None:
+    """Return the kernel for heads of this width in bfloat16; None where this machine or its compiler cannot have it."""
+    library = kernels_here() if head_width % WIDTH_STEP == 0 else None
+    return None if library is None else attention_of(library)
+
+
+@cache
+def attention_of(library: ctypes.CDLL) -> KernelAttention:
+    """Return the attention of the compiled kernel."""
+    attend, scratch_of = library.glossa_attend, library.glossa_attend_scratch
+    attend.argtypes, attend.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 6 + [ctypes.c_float], None
+    scratch_of.argtypes, scratch_of.restype = [ctypes.c_int64] * 2, ctypes.c_int64
+    return KernelAttention(attend, scratch_of, team_address())

@@ -1,0 +1,100 @@
+"""Scores over a whole vocabulary in bfloat16 on a CPU by a kernel of our own (native/decoder.c), in float32.
+
+A masked word of XLM-V is 1.4 GB of weights to read. torch's product rounds every score, so that the largest are taken
+again, and more passes over all of them convert and sum them up. Here words are the rows of the product, read once for
+32 states at a time where the embedding keeps them, and no score is ever rounded.
+Where the kernel cannot run, serve.layers.heads.Decoder does the same in torch.
+Must not know what is read from the scores, or checkpoints.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import partial
+from typing import TypeGuard
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+from serve.kernels.core_team import team_address
+from serve.kernels.cpu.library import LANES, check_states, kernels_here
+from serve.kernels.cpu.products import PANEL
+from serve.layers.heads import Decoder, MakeDecoder, decoder_of
+
+
+class KernelScores:
+    """Scores of states over a decoder's words, whose weight it shares. bfloat16, CPU, no gradients."""
+
+    def __init__(self, library: ctypes.CDLL, decoder: nn.Linear) -> None:
+        """Take the weight [vocabulary, width] and bias of a decoder. Raises ValueError unless `fits` holds for it."""
+        if not fits(decoder):
+            raise ValueError(
+                f"got a decoder {decoder}, expected bfloat16 on cpu, contiguous, inputs a multiple of {LANES}"
+            )
+        self._score, self._sum_up = score_call(library), sum_up_call(library)
+        self._team, self._weight = team_address(), decoder.weight.detach()
+        self.n_words, self.width = self._weight.shape
+        bias = dict(decoder.named_parameters()).get("bias")
+        self._bias = torch.zeros(self.n_words) if bias is None else bias.detach().float().contiguous()
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """Return float32 [n, vocabulary] of states [n, width]. Raises ValueError for what the kernel would misread."""
+        check_states(states, "states", self.width)
+        n_states = len(states)
+        padded = F.pad(states, (0, 0, 0, -n_states % PANEL)).reshape(-1, PANEL, self.width // 2, 2)
+        panels = padded.transpose(1, 2).contiguous()  # torch aligns its memory to 64 bytes
+        logits = torch.empty(n_states, self.n_words)
+        self._score(
+            self._weight.data_ptr(), self._bias.data_ptr(), panels.data_ptr(), logits.data_ptr(), self._team,
+            self.n_words, self.width, n_states, torch.get_num_threads(),
+        )  # fmt: skip
+        return logits
+
+    def log_sum_exp(self, logits: Tensor) -> Tensor:
+        """Return the logarithm of the sum of e to each of float32 logits [n, vocabulary], [n]."""
+        logits, n_states = logits.contiguous(), len(logits)
+        largest, sums = torch.empty(n_states), torch.empty(n_states)
+        self._sum_up(
+            logits.data_ptr(), largest.data_ptr(), sums.data_ptr(), self._team,
+            logits.shape[1], n_states, torch.get_num_threads(),
+        )  # fmt: skip
+        return largest + sums.log()
+
+
+def score_call(library: ctypes.CDLL) -> Callable[..., None]:
+    """Return the scores of the compiled kernel."""
+    call = library.glossa_score
+    call.argtypes, call.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 4, None
+    return call
+
+
+def sum_up_call(library: ctypes.CDLL) -> Callable[..., None]:
+    """Return the sums of the compiled kernel."""
+    call = library.glossa_sum_up
+    call.argtypes, call.restype = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 3, None
+    return call
+
+
+def fits(decoder: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether the kernel can read a decoder: a plain Linear in bfloat16 of a width that fits."""
+    weight = decoder.weight if isinstance(decoder, nn.Linear) else None
+    if weight is None or weight.dtype != torch.bfloat16 or not weight.is_cpu:
+        return False
+    return weight.is_contiguous() and not weight.shape[1] % LANES
+
+
+def decoder_for(device: torch.device, dtype: torch.dtype) -> MakeDecoder:
+    """Return what makes the decoders of a model: the kernel's where this machine can have it, else torch's."""
+    is_ours = device.type == "cpu" and dtype == torch.bfloat16 and team_address()
+    library = kernels_here() if is_ours else None
+    return decoder_of if library is None else partial(kernel_decoder, library)
+
+
+def kernel_decoder(library: ctypes.CDLL, score: nn.Module, vocab_size: int) -> Decoder:
+    """Make a decoder by the kernel of a `score` that it can read, by torch of any other."""
+    if not fits(score):
+        return decoder_of(score, vocab_size)
+    scores = KernelScores(library, score)
+    return Decoder(scores, vocab_size, scores.log_sum_exp, step=PANEL)

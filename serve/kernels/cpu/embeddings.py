@@ -1,0 +1,122 @@
+"""The states that enter the first layer of XLM-RoBERTa, in bfloat16 on a CPU, by one call of C (native/embeddings.c).
+
+Each operator of torch lets go of the interpreter's lock and waits to have it again; positions, three tables, their sum
+and its LayerNorm are about twenty. Where the kernel cannot run, serve.models.xlm_roberta does the same in torch.
+Must not know checkpoints or layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from serve.kernels.core_team import team_address
+from serve.kernels.cpu.library import LANES, kernels_here
+from serve.rows.pack import ABSENT, Pack
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingTables:
+    """What the states that enter the first layer are made of.
+
+    `words` [vocabulary, width]; in float32 `places` [positions, width], `types` [types, width], of which type 0 adds
+    nothing, and the LayerNorm's `scale` and `shift` [width]. Positions count from `pad_id` + 1.
+    """
+
+    words: nn.Module
+    places: Tensor
+    types: Tensor
+    scale: Tensor
+    shift: Tensor
+    eps: float
+    pad_id: int
+
+
+Embed = Callable[[Pack], Tensor]
+MakeEmbed = Callable[[EmbeddingTables], Embed | None]
+
+
+class KernelEmbeddings:
+    """The kernel over a model's tables, which it keeps hold of."""
+
+    def __init__(self, call: Callable[..., None], tables: EmbeddingTables, words: Tensor) -> None:
+        self._call, self._words, self._pad_id, self._eps = call, words.contiguous(), tables.pad_id, tables.eps
+        self._places, self._types = tables.places.contiguous(), tables.types.contiguous()
+        self._scale, self._shift = tables.scale.detach().contiguous(), tables.shift.detach().contiguous()
+        self._team = team_address()
+
+    def __call__(self, pack: Pack) -> Tensor:
+        """Return the normalised sums [tokens, width], bfloat16. Raises ValueError for ids that no table has."""
+        ids = pack.ids.to(torch.int32).contiguous()
+        states = self._words.new_empty(len(ids), self._words.shape[1])
+        sums = torch.empty(states.shape)
+        positions, types = (
+            None if own is None else own.to(torch.int64).contiguous()
+            for own in (pack.position_ids, pack.token_type_ids)
+        )
+        _check("token id", ids, len(self._words), least=0)
+        _check("position id", positions, len(self._places))
+        _check("token type id", types, len(self._types))
+        if (longest := max(pack.spans.lengths, default=0)) + self._pad_id >= len(self._places):
+            raise ValueError(f"got a row of {longest} tokens, expected at most {len(self._places) - self._pad_id - 1}")
+        self._call(
+            ids.data_ptr(), _address(positions), _address(types), pack.spans.bounds.data_ptr(),
+            self._words.data_ptr(), self._places.data_ptr(), self._types.data_ptr(), self._scale.data_ptr(),
+            self._shift.data_ptr(), sums.data_ptr(), states.data_ptr(), self._team,
+            len(pack.spans.lengths), self._words.shape[1], self._pad_id, torch.get_num_threads(), self._eps,
+        )  # fmt: skip
+        return states
+
+
+def _check(name: str, ids: Tensor | None, end: int, least: int = ABSENT) -> None:
+    """Raise ValueError where some id is not in `least` to `end`: the kernel does not look."""
+    if ids is None or not len(ids):
+        return
+    numbers = ids.numpy()
+    if (low := int(numbers.min())) < least or (high := int(numbers.max())) >= end:
+        raise ValueError(f"got {name} {low if low < least else high}, expected {least} <= id < {end}")
+
+
+def _address(ids: Tensor | None) -> int:
+    return 0 if ids is None else ids.data_ptr()
+
+
+def no_embed(tables: EmbeddingTables) -> Embed | None:  # noqa: ARG001 - other makers read them
+    """Make nothing: the family's own operators do it."""
+    return None
+
+
+def embed_for(device: torch.device, dtype: torch.dtype) -> MakeEmbed:
+    """Return what makes the embeddings of a model: the kernel's where this machine can have it, else nothing."""
+    return _embed_here if device.type == "cpu" and dtype == torch.bfloat16 else no_embed
+
+
+def _embed_here(tables: EmbeddingTables) -> Embed | None:
+    library = kernels_here() if words_of(tables) is not None else None
+    return None if library is None else kernel_embed(embed_call(library), tables)
+
+
+def embed_call(library: ctypes.CDLL) -> Callable[..., None]:
+    """Return the embeddings of the compiled kernel."""
+    call: Callable[..., None] = library.glossa_embed
+    library.glossa_embed.argtypes = [ctypes.c_void_p] * 12 + [ctypes.c_int64] * 4 + [ctypes.c_float]
+    library.glossa_embed.restype = None
+    return call
+
+
+def kernel_embed(call: Callable[..., None], tables: EmbeddingTables) -> Embed | None:
+    """Make the kernel's embeddings of tables that it can read."""
+    words = words_of(tables)
+    return None if words is None else KernelEmbeddings(call, tables, words)
+
+
+def words_of(tables: EmbeddingTables) -> Tensor | None:
+    """Return the words where the kernel can read them: bfloat16, as they are, of a width that fits."""
+    words = tables.words.weight.detach() if isinstance(tables.words, nn.Embedding) else None
+    if words is None or words.dtype != torch.bfloat16 or words.shape[1] % LANES:
+        return None
+    return words

@@ -1,0 +1,114 @@
+"""All post-norm layers of a pass by one call of C (native/fused_layers.c).
+
+Between kernels called from Python a lane waits for the interpreter's lock, which other lanes and the event loop hold
+in turn: seven times a layer. In one call it waits once a pass; where other passes run between the layers, once a layer.
+The same kernels take each token's sums in the same order, so that a pass that must be seen layer by layer (hidden
+states, attentions, a decoder's cache) gives the same bits.
+Must not know families, names of weights or rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from serve.kernels.core_team import team_address
+from serve.kernels.cpu.attention import ALIGN_BYTES, KernelAttention
+from serve.kernels.cpu.library import check_states, kernels_here
+from serve.kernels.cpu.products import STEPS, PanelLinear
+from serve.layers.attention import Attention
+from serve.layers.linear import Activate
+from serve.layers.norms import KernelNorm
+from serve.rows.pack import Between, Spans
+
+
+class PostNormParts(Protocol):
+    """What a layer consists of."""
+
+    qkv: nn.Module
+    mix: nn.Module
+    mix_norm: nn.Module
+    up: nn.Module
+    down: nn.Module
+    down_norm: nn.Module
+
+
+class _Backbone(ctypes.Structure):
+    """`backbone` of fused_layers.c."""
+
+    _fields_ = (
+        ("team", ctypes.c_void_p),
+        ("layers", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("heads", "head_width", "inner", "step", "causal")),
+        *((name, ctypes.c_float) for name in ("scale", "eps")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LayersInOne:
+    """The layers of a backbone as one function of its packed states. Keeps hold of all that C reads."""
+
+    layers: Sequence[PostNormParts]
+    call: Callable[..., None]
+    scratch_of: Callable[..., int]
+    backbone: _Backbone
+    addresses: ctypes.Array[ctypes.c_void_p]
+
+    def __call__(self, states: Tensor, spans: Spans, between: Between | None = None) -> Tensor:
+        """Return the last layer's states [tokens, width] of those that enter the first, bfloat16.
+
+        With `between` each layer is a call of its own, and this is done before each but the first.
+        """
+        n_tokens, width = len(states), self.backbone.heads * self.backbone.head_width
+        check_states(states, sum(spans.lengths), width)
+        n_threads = torch.get_num_threads() if self.backbone.team else 1
+        scratch_bytes = self.scratch_of(ctypes.byref(self.backbone), max(spans.lengths), n_tokens, n_threads)
+        states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
+        out, contexts, qkv = torch.empty_like(states), torch.empty_like(states), states.new_empty(n_tokens, 3 * width)
+        step = len(self.layers) if between is None else 1
+        for first in range(0, len(self.layers), step):
+            if between is not None and first:
+                between()
+            self.call(
+                ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(),
+                qkv.data_ptr(), contexts.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
+                first, first + step, n_tokens, len(spans.lengths), scratch_bytes, n_threads,
+            )  # fmt: skip
+        return out
+
+
+def layers_in_one(
+    layers: Sequence[PostNormParts], how: Attention, n_heads: int, activate: Activate
+) -> LayersInOne | None:
+    """Return layers of one shape as one function; None where this machine or a part of them cannot have it."""
+    parts = [own for layer in layers if (own := _kernels_of(layer)) is not None]
+    library = kernels_here() if len(parts) == len(layers) and activate in STEPS else None
+    if not parts or library is None or not isinstance(how.attend, KernelAttention):
+        return None
+    call, scratch_of = library.glossa_layers, library.glossa_layers_scratch
+    call.argtypes, call.restype = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 6, None
+    scratch_of.argtypes, scratch_of.restype = [ctypes.c_void_p] + [ctypes.c_int64] * 3, ctypes.c_int64
+    flat: list[int] = []
+    for linears, norms in parts:
+        flat += chain(*(linear.addresses for linear in linears), *(norm.addresses for norm in norms))
+    addresses = (ctypes.c_void_p * len(flat))(*flat)
+    (_, _, up, _), (first_norm, _) = parts[0]
+    backbone = _Backbone(
+        team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads, head_width=up.n_in // n_heads,
+        inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale, eps=first_norm.eps,
+    )  # fmt: skip
+    return LayersInOne(layers, call, scratch_of, backbone, addresses)
+
+
+def _kernels_of(layer: PostNormParts) -> tuple[list[PanelLinear], list[KernelNorm]] | None:
+    """Return Linears and norms of a layer as `layer` of fused_layers.c orders them; None where one is no kernel's."""
+    asked = (layer.qkv, layer.mix, layer.up, layer.down), (layer.mix_norm, layer.down_norm)
+    linears = [part for part in asked[0] if isinstance(part, PanelLinear)]
+    norms = [part for part in asked[1] if isinstance(part, KernelNorm)]
+    return (linears, norms) if (len(linears), len(norms)) == (len(asked[0]), len(asked[1])) else None

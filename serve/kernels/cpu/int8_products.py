@@ -1,0 +1,88 @@
+"""Linears in 8-bit integers on a CPU by a product of our own (native/products.c), with the steps around it.
+
+The method is serve.kernels.cpu.onednn_int8's: weights rounded once by output, states at every product by token. oneDNN's product is of
+bytes alone: rounding before it and scales behind it are calls of their own, and it rounds what it hands on. Here sums
+stay whole numbers in registers until they are scaled, and layers in 8 bits go by one call (serve.kernels.cpu.fused_layers).
+Where the kernel cannot run, serve.kernels.cpu.onednn_int8 does the same by oneDNN.
+Must not know layers, families or rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from serve.kernels.core_team import team_address
+from serve.kernels.cpu.library import kernels_here
+from serve.kernels.cpu.onednn_int8 import ZERO_POINT, Int8Linear, in_levels
+from serve.kernels.cpu.products import PANEL, PanelLinear, check_weight
+
+INPUTS = 32  # they are a multiple of it
+MOST_INPUTS = 2**17  # whose whole sums are below 2^31
+GROUP = 4  # levels that are multiplied at a time
+SCALE_BYTES = 4
+
+MultiplyBytes = Callable[..., None]
+
+
+class KernelBytes(PanelLinear):
+    """One in bytes."""
+
+    def __init__(self, multiply: MultiplyBytes, weight: Tensor, bias: Tensor | None) -> None:
+        """Lay out `weight` [out, in]: multiples of 32. Raises ValueError, CheckpointError unless it is finite."""
+        check_weight(weight, PANEL, INPUTS, torch.float32, torch.bfloat16)
+        super().__init__(weight.shape[0], weight.shape[1], bias)
+        self.multiply = multiply
+        levels, self._scales = in_levels(weight)
+        self._offsets = -ZERO_POINT * levels.sum(1, dtype=torch.int32)
+        panels = levels.view(self.n_out // PANEL, PANEL, self.n_in // GROUP, GROUP).transpose(1, 2)
+        self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where weight, bias, the outputs' scales and the offsets of their sums lie."""
+        return self._weight.data_ptr(), self._bias.data_ptr(), self._scales.data_ptr(), self._offsets.data_ptr()
+
+    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+        """Call the kernel."""
+        room = torch.empty(room_bytes(len(states), self.n_in), dtype=torch.uint8)
+        weight, bias, scales, offsets = self.addresses
+        self.multiply(
+            states.data_ptr(), weight, scales, offsets, bias, residual, product.data_ptr(), room.data_ptr(), self._team,
+            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
+        )  # fmt: skip
+
+
+def room_bytes(n_tokens: int, n_in: int) -> int:
+    """Return what the levels of states [n_tokens, n_in] and their scales take."""
+    return n_tokens * (n_in + SCALE_BYTES)
+
+
+def fits(weight: Tensor) -> bool:
+    """Whether the kernel can take a weight [out, in]."""
+    n_out, n_in = weight.shape
+    return weight.is_cpu and n_in <= MOST_INPUTS and not (n_out % PANEL or n_in % INPUTS)
+
+
+def int8_linear(layer: nn.Linear) -> nn.Module:
+    """Return the layer in 8 bits, by our product where this machine can have it, else by oneDNN's.
+
+    Raises CheckpointError for a weight that is not finite, or without a C compiler.
+    """
+    library = kernels_here() if team_address() and fits(layer.weight) else None
+    multiply = None if library is None else bytes_of(library)
+    if multiply is None:
+        return Int8Linear(layer.weight, layer.bias)
+    return KernelBytes(multiply, layer.weight, layer.bias)
+
+
+def bytes_of(library: ctypes.CDLL) -> MultiplyBytes | None:
+    """Return the product of bytes of the compiled kernels; None in variants that have none."""
+    multiply: MultiplyBytes | None = getattr(library, "glossa_multiply_bytes", None)
+    if multiply is not None:
+        library.glossa_multiply_bytes.argtypes = [ctypes.c_void_p] * 9 + [ctypes.c_int64] * 5
+        library.glossa_multiply_bytes.restype = None
+    return multiply

@@ -1,0 +1,118 @@
+"""What our kernels for bfloat16 on CPUs need of a processor, and how a replica comes to them.
+
+They are written for sixteen numbers at a time (native/vector.h): by AVX512-BF16, or by AVX2 on processors of which torch
+has no product of bfloat16 but one eight times slower. Where none can be, torch does the same.
+Must not know what a kernel does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from serve.kernels.compiler import load_compiled, this_machine
+from serve.layers.linear import can_prepack
+from shared.log import log_event
+
+NATIVE = Path(__file__).parent / "native"
+SOURCES = tuple(
+    NATIVE / f"{name}.c"
+    for name in ("attention", "decoder", "embeddings", "fused_layers", "int8_products", "layer_norm", "products")
+)
+MACHINE = "x86_64"
+LANES = 16  # numbers at a time: widths that a kernel reads are a multiple of it
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to compile the kernels: `flags` for the compiler, `features` as torch names what they ask for."""
+
+    name: str
+    flags: tuple[str, ...]
+    features: frozenset[str]
+
+    def runs_here(self) -> bool:
+        """Whether this processor has what it needs."""
+        return self.features <= features_here()
+
+
+WIDE = Variant(
+    "avx512-bf16",
+    (
+        "-mavx512f",
+        "-mavx512bw",
+        "-mavx512vl",
+        "-mavx512dq",
+        "-mavx512bf16",
+        "-mavx512vnni",
+        "-mfma",
+        "-mprefer-vector-width=512",
+    ),
+    frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "avx512_vnni", "fma3"}),
+)  # fmt: skip
+HALVES = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
+VARIANTS = (WIDE, HALVES)
+CONTRACT = "-ffp-contract=fast"
+EVENT = "kernels-in-torch"  # what the log says where torch has to do their work
+
+
+def features_here() -> frozenset[str]:
+    """Return what this processor can, as torch names it; nothing on machines that the kernels are not compiled for."""
+    if platform.system() != "Linux" or this_machine() != MACHINE:
+        return frozenset()
+    return frozenset(name for name, has in torch.cpu.get_capabilities().items() if has is True)
+
+
+def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | None:
+    """Return the variant that is quicker than torch on a processor; None where torch's products are, or none can run.
+
+    With AMX torch's may be (untried). `torch_has_bf16`: oneDNN has products of bfloat16 there, as with AVX512 alone.
+    """
+    if features >= WIDE.features:
+        return None if "amx_bf16" in features else WIDE
+    return HALVES if features >= HALVES.features and not torch_has_bf16 else None
+
+
+def variant_here() -> Variant | None:
+    """Return the variant that is quicker here than torch."""
+    return variant_of(features_here(), torch_has_bf16=can_prepack(torch.device("cpu"), torch.bfloat16))
+
+
+def check_states(states: Tensor, n_tokens: str | int, width: int, *dtypes: torch.dtype) -> None:
+    """Raise ValueError unless states are bfloat16 [n_tokens, width] on a CPU: the kernels do not look.
+
+    A word in place of `n_tokens` is any number; `dtypes`, where given, stand in place of bfloat16.
+    """
+    dtypes = dtypes or (torch.bfloat16,)
+    shape = (len(states) if isinstance(n_tokens, str) else n_tokens, width)
+    if states.dtype not in dtypes or not states.is_cpu or states.shape != shape:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+        raise ValueError(
+            f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected {names}"
+            f" [{n_tokens}, {width}] on cpu"
+        )
+
+
+def kernels_here() -> ctypes.CDLL | None:
+    """Return the kernels in the variant that is quicker here than torch, compiled for this process; None without."""
+    variant = variant_here()
+    return None if variant is None else load_kernels(variant)
+
+
+@cache
+def load_kernels(variant: Variant, sources: tuple[Path, ...] = SOURCES) -> ctypes.CDLL | None:
+    """Compile the kernels for this process, a second or two; None where the compiler fails, and the log says why."""
+    try:
+        library = load_compiled(sources, MACHINE, (*variant.flags, CONTRACT))
+    except (RuntimeError, OSError) as failure:
+        log_event(EVENT, level="warning", reason=str(failure))
+        return None
+    if library is None:
+        log_event(EVENT, level="warning", reason="no C compiler, expected ziglang (pip install) or cc")
+    return library

@@ -1,0 +1,168 @@
+/* Attention of the rows of a packed stream in bfloat16; serve/kernels/cpu/attention.py says what for.
+ *
+ * For each row and head: keys and values are laid out once, then a block of queries meets all keys, takes its softmax
+ * while the scores are in cache, and meets all values. States are read where they lie and contexts written where they
+ * belong; nothing is copied but keys and values. Scores, sums and contexts are float32, probabilities rounded to bfloat16.
+ * A row sees only itself, in an order that its length alone decides; of a causal row a value that is no number may reach
+ * the few tokens before it that share its block. Needs no library, not even libc.
+ */
+#include "kernels.h"
+
+#define QUERIES TALL /* that meet all keys at a time */
+#define FEW 4 /* in rows shorter than that */
+
+typedef struct {
+    const bf16 *qkv; /* [tokens, 3, heads, width] */
+    bf16 *contexts; /* [tokens, heads, width] */
+    const int32_t *bounds; /* [rows + 1] */
+    int64_t rows, heads, width;
+    float scale; /* of scores, times log2(e) */
+    int64_t causal;
+    char *scratch;
+    int64_t scratch_bytes; /* of one worker */
+    int64_t n_threads, n_begun, n_workers;
+} job;
+
+/* `sums` [n, ACROSS] = rows [n, n_pairs], `stride` apart, * columns [n_pairs, PANEL], in pairs. */
+INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < ACROSS; c++)
+            sums[i][c] = all_of(0.0f);
+    add_products(n, rows, stride, columns, n_pairs, sums);
+}
+
+/* `scores` [n, n_panels * PANEL] = queries * keys */
+INLINE void score(int n, const pair *queries, int64_t stride, const pair *keys, int64_t n_panels, int64_t n_pairs,
+                  float *scores, int64_t n_padded) {
+    for (int64_t first = 0; first < n_panels * PANEL; first += ACROSS * LANES) {
+        floats sums[QUERIES][ACROSS];
+        product_of(n, queries, stride, keys + first / PANEL * n_pairs * PANEL + first % PANEL, n_pairs, sums);
+#pragma GCC unroll 12
+        for (int i = 0; i < n; i++)
+            for (int c = 0; c < ACROSS; c++)
+                put_floats(scores + i * n_padded + first + c * LANES, sums[i][c]);
+    }
+}
+
+/* `contexts` [n, width] (rows `stride` apart) = chances * values * shares of their row */
+INLINE void mix(int n, const pair *chances, int64_t n_padded, const pair *values, int64_t n_pairs, int64_t n_value_pairs,
+                const float *shares, bf16 *contexts, int64_t stride, int64_t width) {
+    for (int64_t first = 0; first < width; first += ACROSS * LANES) {
+        floats sums[QUERIES][ACROSS];
+        product_of(n, chances, n_padded / 2, values + first / PANEL * n_value_pairs * PANEL + first % PANEL, n_pairs, sums);
+#pragma GCC unroll 12
+        for (int i = 0; i < n; i++)
+            for (int c = 0; c < ACROSS; c++)
+                if (first + c * LANES < width)
+                    put_rounded(contexts + i * stride + first + c * LANES, times(sums[i][c], all_of(shares[i])));
+    }
+}
+
+/* `chances` [n_padded] = 2^(scale * (score - the highest)), 0 from `n_seen` on; return 1 over their sum. */
+static inline float soften(const float *scores, bf16 *chances, int64_t n_seen, int64_t n_padded, float scale) {
+    floats highest = all_of(-__builtin_inff()), sum = all_of(0.0f), factor = all_of(scale);
+    for (int64_t k = 0; k < n_seen; k += LANES)
+        highest = first_of(n_seen - k, greater(highest, floats_at(scores + k)), highest);
+    highest = all_of(greatest(highest));
+    for (int64_t k = 0; k < n_padded; k += LANES) {
+        floats chance = power_of_2(times(subtract(floats_at(scores + k), highest), factor));
+        chance = first_of(n_seen - k, chance, all_of(0.0f));
+        sum = add(sum, chance);
+        put_rounded(chances + k, chance);
+    }
+    return 1.0f / sum_of(sum);
+}
+
+/* `laid` [panels, n_pairs, PANEL]: column k of the keys' product is key k, zeros behind the last. */
+static void lay_keys(const bf16 *keys, int64_t stride, int64_t n_keys, int64_t n_pairs, pair *laid) {
+    for (int64_t key = 0; key < (n_keys + PANEL - 1) / PANEL * PANEL; key += LANES)
+        for (int64_t k = 0; k < n_pairs; k += LANES)
+            put_turned(laid + key / PANEL * n_pairs * PANEL + key % PANEL + k * PANEL,
+                       (const pair *)(keys + (key < n_keys ? key : 0) * stride) + k, stride / 2, n_keys - key, n_pairs - k);
+}
+
+/* `laid` [panels, n_pairs, PANEL]: pair p of column c is number c of values 2 p and 2 p + 1, zeros behind the last. */
+static void lay_values(const bf16 *values, int64_t stride, int64_t n_values, int64_t width, pair *laid) {
+    int64_t n_pairs = (n_values + 1) / 2;
+    for (int64_t first = 0; first < width; first += LANES) {
+        pair *out = laid + first / PANEL * n_pairs * PANEL + first % PANEL;
+        for (int64_t p = 0; p < n_pairs; p++) {
+            const bf16 *even = values + 2 * p * stride + first;
+            put_pairs(out + p * PANEL, even, 2 * p + 1 < n_values ? even + stride : 0);
+        }
+    }
+}
+
+INLINE void attend_block(int n, const job *all, const bf16 *queries, const pair *keys, const pair *values, int64_t begin,
+                         int64_t length, float *scores, bf16 *chances, bf16 *contexts) {
+    int64_t stride = 3 * all->heads * all->width, n_seen = all->causal ? begin + n : length;
+    n_seen = n_seen < length ? n_seen : length;
+    int64_t n_panels = (n_seen + PANEL - 1) / PANEL, n_padded = n_panels * PANEL;
+    float shares[QUERIES];
+    score(n, (const pair *)(queries + begin * stride), stride / 2, keys, n_panels, all->width / 2, scores, n_padded);
+    for (int i = 0; i < n; i++) {
+        int64_t n_own = all->causal && begin + i + 1 < n_seen ? begin + i + 1 : n_seen;
+        shares[i] = soften(scores + i * n_padded, chances + i * n_padded, n_own, n_padded, all->scale);
+    }
+    mix(n, (const pair *)chances, n_padded, values, (n_seen + 1) / 2, (length + 1) / 2, shares,
+        contexts + begin * all->heads * all->width, all->heads * all->width, all->width);
+}
+
+/* Bring some queries, keys and values of a head near: each token's lie a row of all heads from the last one's, about a page,
+ * where the processor does not look ahead by itself. */
+INLINE void fetch_head(const job *all, const bf16 *queries, int64_t first, int64_t last) {
+    for (int64_t token = first; token < last; token++)
+        for (int64_t kind = 0; kind < 3; kind++) {
+            const char *from = (const char *)(queries + (token * 3 + kind) * all->heads * all->width);
+            for (int64_t at = 0; at < all->width * (int64_t)sizeof(bf16); at += LINE_BYTES)
+                _mm_prefetch(from + at, _MM_HINT_T1);
+        }
+}
+
+/* `next`: the head of this row that this thread is likely to have next. */
+static void attend_head(const job *all, int64_t row, int64_t head, int64_t next, char *scratch) {
+    int64_t start = all->bounds[row], length = all->bounds[row + 1] - start, width = all->width;
+    int64_t stride = 3 * all->heads * width, n_padded = (length + PANEL - 1) / PANEL * PANEL;
+    const bf16 *queries = all->qkv + start * stride + head * width;
+    bf16 *contexts = all->contexts + (start * all->heads + head) * width;
+    pair *keys = (pair *)scratch, *values = keys + n_padded * width / 2;
+    float *scores = (float *)(values + n_padded / 2 * ((width + PANEL - 1) / PANEL * PANEL));
+    bf16 *chances = (bf16 *)(scores + QUERIES * n_padded);
+    lay_keys(queries + all->heads * width, stride, length, width / 2, keys);
+    lay_values(queries + 2 * all->heads * width, stride, length, width, values);
+    int n = length >= QUERIES ? QUERIES : length >= FEW ? FEW : 1;
+    for (int64_t done = 0; done < length; done += n) {
+        if (next < all->heads)
+            fetch_head(all, queries + (next - head) * width, done, done + n < length ? done + n : length);
+        int64_t begin = done + n <= length ? done : length - n; /* the last block does again what fills it */
+        if (n == QUERIES)
+            attend_block(QUERIES, all, queries, keys, values, begin, length, scores, chances, contexts);
+        else if (n == FEW)
+            attend_block(FEW, all, queries, keys, values, begin, length, scores, chances, contexts);
+        else
+            attend_block(1, all, queries, keys, values, begin, length, scores, chances, contexts);
+    }
+}
+
+static void attend_some(void *given) {
+    job *all = given;
+    char *scratch = all->scratch + next_of(&all->n_workers) * all->scratch_bytes;
+    int64_t n_parts = all->rows * all->heads, part;
+    while ((part = next_of(&all->n_begun)) < n_parts) {
+        int64_t row = all->rows - 1 - part / all->heads, head = part % all->heads; /* the longest rows are the last */
+        attend_head(all, row, head, head + all->n_threads, scratch);
+    }
+}
+
+/* Bytes of scratch, aligned to 64, that a worker needs for rows of at most `longest` tokens. */
+int64_t glossa_attend_scratch(int64_t longest, int64_t width) {
+    int64_t n_padded = (longest + PANEL - 1) / PANEL * PANEL, panels = (width + PANEL - 1) / PANEL * PANEL;
+    return n_padded * (2 * width + 2 * panels + QUERIES * 6);
+}
+
+/* `contexts` [tokens, heads, width] of `qkv`. `width`: a multiple of 16. `team` runs the work on `n_threads`, or is null. */
+void glossa_attend(const bf16 *qkv, bf16 *contexts, const int32_t *bounds, char *scratch, parallel team, int64_t rows,
+                   int64_t heads, int64_t width, int64_t scratch_bytes, int64_t causal, int64_t n_threads, float scale) {
+    job all = {qkv, contexts, bounds, rows, heads, width, scale * 1.44269504f, causal, scratch, scratch_bytes, n_threads, 0, 0};
+    together(team, n_threads, attend_some, &all);
+}

@@ -1,0 +1,143 @@
+/* Scores of states over a vocabulary, and what they sum up to; serve/kernels/cpu/decoder.py says what for.
+ *
+ * Some words' rows, read where they lie, meet all states, which lie in panels of 32; meanwhile the next rows are fetched.
+ * Sums are float32 and never rounded. A state's scores are taken in one order, whatever states stand beside it. Needs no
+ * library, not even libc.
+ */
+#include "kernels.h"
+
+#define MOST_WORDS 192 /* that a thread takes at a time; fewer, of wide states, */
+#define STEP_WORDS 48 /* by whole steps, */
+#define PART_BYTES (288 << 10) /* so that they stay in a core's cache while they meet all panels */
+#define RUN 256 /* registers that are summed up before their sum is added to the others' */
+
+typedef struct {
+    const bf16 *words; /* [n_words, 2 n_pairs] */
+    const float *bias; /* [n_words] */
+    const pair *states; /* [n_states / PANEL, rounded up, n_pairs, PANEL] */
+    float *logits; /* [n_states, n_words] */
+    int64_t n_words, n_pairs, n_states, n_begun;
+} job;
+
+/* `to` [n, PANEL] = `n` rows of words * the first `n_states` of a panel, in whole registers; meanwhile the lines from `ahead`
+ * to `until` are fetched. */
+INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs, int64_t n_states, float *to,
+                  const char *ahead, const char *until) {
+    for (int64_t first = 0; first < n_states; first += ACROSS * LANES) {
+        floats sums[TALL][ACROSS];
+        for (int i = 0; i < n; i++)
+            for (int c = 0; c < ACROSS; c++)
+                sums[i][c] = all_of(0.0f);
+        for (int64_t k = 0; k < n_pairs; k += STRIDE) {
+            int n_lines = first ? 0 : n * STRIDE * (int)sizeof(pair) / LINE_BYTES;
+            for (int line = 0; line < n_lines && ahead < until; line++, ahead += LINE_BYTES)
+                _mm_prefetch(ahead, _MM_HINT_T0);
+            add_products(n, words + k, n_pairs, states + k * PANEL + first, STRIDE, sums);
+        }
+#pragma GCC unroll 12
+        for (int i = 0; i < n; i++)
+            for (int c = 0; c < ACROSS; c++)
+                put_floats(to + i * PANEL + first + c * LANES, sums[i][c]);
+    }
+}
+
+static void any_block(int64_t n, const pair *words, const pair *states, int64_t n_pairs, int64_t n_states, float *to,
+                      const char *ahead, const char *until) {
+    switch (n) {
+#define CASE(N) case N: block(N, words, states, n_pairs, n_states, to, ahead, until); break;
+        EACH_HEIGHT(CASE)
+    }
+}
+
+/* The scores of words from `first` on, `n` of them at most LANES, by the states of a panel: `sums` [n, PANEL]. */
+static void put_scores(const job *all, const float *sums, int64_t first, int64_t n, int64_t panel) {
+    _Alignas(64) pair turned[LANES * PANEL];
+    for (int64_t state = panel * PANEL; state < all->n_states && state < (panel + 1) * PANEL; state += LANES) {
+        put_turned(turned, (const pair *)sums + state % PANEL, PANEL, n, LANES);
+        for (int64_t i = 0; i < LANES && state + i < all->n_states; i++) {
+            const float *own = (const float *)(turned + i * PANEL);
+            float *to = all->logits + (state + i) * all->n_words + first;
+            if (n == LANES)
+                put_floats(to, add(floats_at(own), floats_at(all->bias + first)));
+            else
+                for (int64_t word = 0; word < n; word++)
+                    to[word] = own[word] + all->bias[first + word];
+        }
+    }
+}
+
+static void score_some(void *given) {
+    job *all = given;
+    float sums[MOST_WORDS * PANEL];
+    const pair *words = (const pair *)all->words;
+    int64_t n_fit = PART_BYTES / (all->n_pairs * (int64_t)sizeof(pair)) / STEP_WORDS * STEP_WORDS;
+    int64_t n_each = n_fit < STEP_WORDS ? STEP_WORDS : n_fit < MOST_WORDS ? n_fit : MOST_WORDS;
+    for (int64_t first; (first = next_of(&all->n_begun) * n_each) < all->n_words;) {
+        int64_t n = all->n_words - first < n_each ? all->n_words - first : n_each;
+        for (int64_t panel = 0; panel * PANEL < all->n_states; panel++) {
+            int64_t n_states = all->n_states - panel * PANEL < PANEL ? all->n_states - panel * PANEL : PANEL;
+            for (int64_t word = 0; word < n; word += TALL) {
+                const pair *own = words + (first + word) * all->n_pairs, *next = own + TALL * all->n_pairs;
+                const pair *until = panel ? next : words + (first + n) * all->n_pairs;
+                any_block(n - word < TALL ? n - word : TALL, own, all->states + panel * all->n_pairs * PANEL, all->n_pairs,
+                          n_states, sums + word * PANEL, (const char *)next, (const char *)until);
+            }
+            for (int64_t word = 0; word < n; word += LANES)
+                put_scores(all, sums + word * PANEL, first + word, n - word < LANES ? n - word : LANES, panel);
+        }
+    }
+}
+
+/* `logits` [n_states, n_words] = states * words + bias. Width (2 n_pairs): a multiple of 16; `states` in panels, aligned to
+ * 64 bytes. `team` runs the work on `n_threads`, or is null. */
+void glossa_score(const bf16 *words, const float *bias, const pair *states, float *logits, parallel team, int64_t n_words,
+                  int64_t width, int64_t n_states, int64_t n_threads) {
+    job all = {words, bias, states, logits, n_words, width / 2, n_states, 0};
+    together(team, n_threads, score_some, &all);
+}
+
+typedef struct {
+    const float *logits; /* [n_states, n_words] */
+    float *largest, *sums; /* [n_states] */
+    int64_t n_words, n_states, n_begun;
+} total;
+
+/* LANES scores from `at` on, -infinity behind the last. */
+INLINE floats scores_at(const float *logits, int64_t at, int64_t n_words) {
+    float last[LANES];
+    if (at + LANES <= n_words)
+        return floats_at(logits + at);
+    for (int64_t i = 0; i < LANES; i++)
+        last[i] = at + i < n_words ? logits[at + i] : -__builtin_inff();
+    return floats_at(last);
+}
+
+static void sum_up(const total *all, int64_t state) {
+    const float *logits = all->logits + state * all->n_words;
+    floats top = all_of(-__builtin_inff()), sum = all_of(0.0f);
+    for (int64_t at = 0; at < all->n_words; at += LANES)
+        top = greater(scores_at(logits, at, all->n_words), top);
+    floats largest = all_of(greatest(top));
+    for (int64_t begun = 0; begun < all->n_words; begun += RUN * LANES) {
+        floats some = all_of(0.0f);
+        for (int64_t at = begun; at < begun + RUN * LANES && at < all->n_words; at += LANES)
+            some = add(some, power_of_2(times(subtract(scores_at(logits, at, all->n_words), largest), all_of(1.44269504f))));
+        sum = add(sum, some);
+    }
+    all->largest[state] = greatest(top);
+    all->sums[state] = sum_of(sum);
+}
+
+static void sum_some_up(void *given) {
+    total *all = given;
+    int64_t state;
+    while ((state = next_of(&all->n_begun)) < all->n_states)
+        sum_up(all, state);
+}
+
+/* Of each state the largest of its scores, and the sum of e to what each differs from it by. */
+void glossa_sum_up(const float *logits, float *largest, float *sums, parallel team, int64_t n_words, int64_t n_states,
+                   int64_t n_threads) {
+    total all = {logits, largest, sums, n_words, n_states, 0};
+    together(team, n_threads, sum_some_up, &all);
+}

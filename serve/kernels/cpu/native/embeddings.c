@@ -1,0 +1,49 @@
+/* The states that enter the first layer: sums of word, position and type, normalised; serve/kernels/cpu/embeddings.py says what for.
+ *
+ * Sums and LayerNorm (layer_norm.c) are float32, rounded once. Needs no library, not even libc.
+ */
+#include "kernels.h"
+
+typedef struct {
+    const int32_t *ids; /* [tokens] */
+    const int64_t *positions; /* [tokens] or null; below 0 where they are to be counted */
+    const int64_t *types; /* [tokens] or null; below 0 for none, which is type 0 */
+    const int32_t *bounds; /* [rows + 1] */
+    const bf16 *words; /* [vocabulary, width] */
+    const float *places, *kinds; /* [positions, width], [types, width] */
+    float *sums; /* [tokens, width] */
+    int64_t rows, width, pad_id, n_begun;
+} job;
+
+static void embed(const job *all, int64_t token, int64_t position) {
+    const bf16 *word = all->words + all->ids[token] * all->width;
+    const float *place = all->places + position * all->width, *kind = 0;
+    if (all->types && all->types[token] > 0)
+        kind = all->kinds + all->types[token] * all->width;
+    for (int64_t k = 0; k < all->width; k += LANES) {
+        floats sum = add(widened(word + k), floats_at(place + k));
+        put_floats(all->sums + token * all->width + k, kind ? add(sum, floats_at(kind + k)) : sum);
+    }
+}
+
+static void embed_some(void *given) {
+    job *all = given;
+    int64_t row;
+    while ((row = next_of(&all->n_begun)) < all->rows) {
+        int64_t counted = all->pad_id; /* of a row's tokens; pad ids are not counted, and have the pad's position */
+        for (int64_t token = all->bounds[row]; token < all->bounds[row + 1]; token++) {
+            int64_t own = all->ids[token] == all->pad_id ? all->pad_id : ++counted;
+            embed(all, token, all->positions && all->positions[token] >= 0 ? all->positions[token] : own);
+        }
+    }
+}
+
+/* `out` [tokens, width] of `ids`; `sums` [tokens, width] is room to work in. `width`: a multiple of 16. `team` runs the
+ * work on `n_threads`, or is null. */
+void glossa_embed(const int32_t *ids, const int64_t *positions, const int64_t *types, const int32_t *bounds, const bf16 *words,
+                  const float *places, const float *kinds, const float *scale, const float *shift, float *sums, bf16 *out,
+                  parallel team, int64_t rows, int64_t width, int64_t pad_id, int64_t n_threads, float eps) {
+    job all = {ids, positions, types, bounds, words, places, kinds, sums, rows, width, pad_id, 0};
+    together(team, n_threads, embed_some, &all);
+    glossa_norm(sums, scale, shift, out, team, bounds[rows], width, n_threads, eps);
+}

@@ -1,0 +1,29 @@
+/* What the kernels for bfloat16 are called with, so that fused_layers.c may call those of the other files. */
+#ifndef GLOSSA_KERNELS_H
+#define GLOSSA_KERNELS_H
+
+#include "core_team.h"
+#include "vector.h"
+
+enum { PLAIN, GELU, RELU, ADDED }; /* steps behind a product; ADDED leaves float32 for the LayerNorm behind it */
+
+/* products.c */
+void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
+                     parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
+#ifdef HAS_BYTES
+void glossa_multiply_bytes(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
+                           const float *bias, const bf16 *residual, void *out, char *room, parallel team, int64_t rows,
+                           int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
+/* int8_products.c */
+void glossa_levels(const bf16 *states, uint8_t *levels, float *scales, parallel team, int64_t rows, int64_t width,
+                   int64_t n_threads);
+#endif
+/* attention.c */
+int64_t glossa_attend_scratch(int64_t longest, int64_t width);
+void glossa_attend(const bf16 *qkv, bf16 *contexts, const int32_t *bounds, char *scratch, parallel team, int64_t rows,
+                   int64_t heads, int64_t width, int64_t scratch_bytes, int64_t causal, int64_t n_threads, float scale);
+/* layer_norm.c */
+void glossa_norm(const float *sums, const float *scale, const float *shift, bf16 *out, parallel team, int64_t rows,
+                 int64_t width, int64_t n_threads, float eps);
+
+#endif

@@ -1,0 +1,50 @@
+/* LayerNorm of float32 sums, rounded to bfloat16; serve/layers/norms.py says what for.
+ *
+ * Means and deviations are float32, taken in one order that the width alone decides; a row sees only itself. Needs no
+ * library, not even libc.
+ */
+#include "kernels.h"
+
+#define PART_ROWS 16 /* that a thread takes at a time */
+
+typedef struct {
+    const float *sums; /* [rows, width] */
+    const float *scale, *shift; /* [width] */
+    bf16 *out; /* [rows, width] */
+    int64_t rows, width;
+    float eps;
+    int64_t n_begun;
+} job;
+
+static void norm_row(const job *all, int64_t row) {
+    const float *sums = all->sums + row * all->width;
+    bf16 *out = all->out + row * all->width;
+    floats sum = all_of(0.0f), squares = all_of(0.0f);
+    for (int64_t k = 0; k < all->width; k += LANES)
+        sum = add(sum, floats_at(sums + k));
+    floats mean = all_of(sum_of(sum) / (float)all->width);
+    for (int64_t k = 0; k < all->width; k += LANES) {
+        floats rest = subtract(floats_at(sums + k), mean);
+        squares = times_add(rest, rest, squares);
+    }
+    floats factor = all_of(one_over_root(sum_of(squares) / (float)all->width + all->eps));
+    for (int64_t k = 0; k < all->width; k += LANES) {
+        floats rest = times(subtract(floats_at(sums + k), mean), factor);
+        put_rounded(out + k, times_add(rest, floats_at(all->scale + k), floats_at(all->shift + k)));
+    }
+}
+
+static void norm_some(void *given) {
+    job *all = given;
+    int64_t row, last;
+    while (next_rows(&all->n_begun, all->rows, PART_ROWS, &row, &last))
+        for (; row < last; row++)
+            norm_row(all, row);
+}
+
+/* `out` = LayerNorm(sums). `width`: a multiple of 16. `team` runs the work on `n_threads`, or is null. */
+void glossa_norm(const float *sums, const float *scale, const float *shift, bf16 *out, parallel team, int64_t rows,
+                 int64_t width, int64_t n_threads, float eps) {
+    job all = {sums, scale, shift, out, rows, width, eps, 0};
+    together(team, n_threads, norm_some, &all);
+}

@@ -1,0 +1,132 @@
+/* The steps around an 8-bit matrix product of Linears, row by row; serve/kernels/cpu/onednn_int8.py says what they are for.
+ *
+ * bfloat16 in and out, sums in float32. Each function is told of `rows` rows of contiguous arrays and of the threads
+ * that share them. Rows share nothing else: a token's numbers never depend on its company. Needs no library, not even
+ * libc. Must not know the product.
+ */
+#include "int8_values.h"
+#include "core_team.h"
+
+typedef uint16_t bf16;
+typedef union {
+    uint32_t bits;
+    float value;
+} word;
+
+static inline float widened(bf16 number) {
+    word made = {.bits = (uint32_t)number << 16};
+    return made.value;
+}
+
+/* To the nearest, ties to even; an infinity stays one and NaN of the processor's own making stays NaN. */
+static inline bf16 rounded(float number) {
+    word made = {.value = number};
+    return (bf16)((made.bits + 0x7fff + ((made.bits >> 16) & 1)) >> 16);
+}
+
+#define EDGE 4.4f
+
+/* x * Phi(x), off by less than 4e-5, or a millionth of x where that is more. Phi - 1/2 is x times a polynomial of x * x,
+ * fitted to an even error, that is 1/2 at EDGE and stays so beyond. */
+static inline float gelu(float x) {
+    float z = x > EDGE ? EDGE : x < -EDGE ? -EDGE : x, u = z * z;
+    float series = 0.3987616f + u * (-0.0660764053f + u * (0.00964301359f
+                 + u * (-0.00105498859f + u * (8.42924128e-05f + u * (-4.72481406e-06f
+                 + u * (1.74081933e-07f + u * (-3.75397136e-09f + u * 3.56933962e-11f)))))));
+    return x * (0.5f + z * series);
+}
+
+#define ROWS_EACH 8 /* of a part */
+
+typedef struct job job;
+struct job {
+    void (*step)(const job *, int64_t row);
+    bf16 *states; /* [rows, width]: read, or a product that is finished, in place but for a residual */
+    uint8_t *levels; /* [rows, width] */
+    float *scales; /* [rows] */
+    const float *bias; /* [width] */
+    const bf16 *residual; /* [rows, width] */
+    float *sums; /* [rows, width] */
+    int64_t rows, width, n_begun;
+};
+
+static void quantize_row(const job *all, int64_t row) {
+    const bf16 *restrict states = all->states + row * all->width;
+    uint8_t *restrict levels = all->levels + row * all->width;
+    uint16_t largest = 0; /* without their signs, bfloat16 numbers stand in the order of their bits */
+    for (int64_t i = 0; i < all->width; i++) {
+        uint16_t size = states[i] & 0x7fff;
+        largest = size > largest ? size : largest;
+    }
+    float top = widened(largest), scale = top < SMALLEST ? 1.0f : top / LEVELS, inverse = 1.0f / scale;
+    all->scales[row] = scale;
+    for (int64_t i = 0; i < all->width; i++)
+        levels[i] = (uint8_t)(int32_t)(widened(states[i]) * inverse + (ZERO_POINT + 0.5f));
+}
+
+static void finish_row(const job *all, int64_t row) {
+    bf16 *restrict product = all->states + row * all->width;
+    const float *restrict bias = all->bias;
+    float scale = all->scales[row];
+    for (int64_t i = 0; i < all->width; i++)
+        product[i] = rounded(widened(product[i]) * scale + bias[i]);
+}
+
+static void finish_row_gelu(const job *all, int64_t row) {
+    bf16 *restrict product = all->states + row * all->width;
+    const float *restrict bias = all->bias;
+    float scale = all->scales[row];
+    for (int64_t i = 0; i < all->width; i++)
+        product[i] = rounded(gelu(widened(product[i]) * scale + bias[i]));
+}
+
+static void finish_row_added(const job *all, int64_t row) {
+    const bf16 *restrict product = all->states + row * all->width;
+    float *restrict sums = all->sums + row * all->width;
+    const bf16 *restrict residual = all->residual + row * all->width;
+    const float *restrict bias = all->bias;
+    float scale = all->scales[row];
+    for (int64_t i = 0; i < all->width; i++)
+        sums[i] = widened(product[i]) * scale + bias[i] + widened(residual[i]);
+}
+
+static void step_some(void *given) {
+    job *all = given;
+    int64_t row, last;
+    while (next_rows(&all->n_begun, all->rows, ROWS_EACH, &row, &last))
+        for (; row < last; row++)
+            all->step(all, row);
+}
+
+static void run(job all, parallel team, int64_t n_threads) {
+    int64_t n_parts = (all.rows + ROWS_EACH - 1) / ROWS_EACH;
+    together(team, n_threads < n_parts ? n_threads : n_parts, step_some, &all);
+}
+
+/* `levels` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. */
+void glossa_quantize(bf16 *states, uint8_t *levels, float *scales, parallel team, int64_t rows, int64_t width,
+                     int64_t n_threads) {
+    run((job){.step = quantize_row, .states = states, .levels = levels, .scales = scales, .rows = rows, .width = width},
+        team, n_threads);
+}
+
+/* product = product * scale of its row + bias. */
+void glossa_finish(bf16 *product, float *scales, const float *bias, parallel team, int64_t rows, int64_t width,
+                   int64_t n_threads) {
+    run((job){.step = finish_row, .states = product, .scales = scales, .bias = bias, .rows = rows, .width = width}, team,
+        n_threads);
+}
+
+/* product = gelu(product * scale of its row + bias). */
+void glossa_finish_gelu(bf16 *product, float *scales, const float *bias, parallel team, int64_t rows, int64_t width,
+                        int64_t n_threads) {
+    run((job){.step = finish_row_gelu, .states = product, .scales = scales, .bias = bias, .rows = rows, .width = width},
+        team, n_threads);
+}
+
+/* sums = product * scale of its row + bias + residual. */
+void glossa_finish_added(bf16 *product, float *scales, const float *bias, const bf16 *residual, float *sums,
+                         parallel team, int64_t rows, int64_t width, int64_t n_threads) {
+    run((job){.step = finish_row_added, .states = product, .scales = scales, .bias = bias, .residual = residual,
+              .sums = sums, .rows = rows, .width = width}, team, n_threads);
+}

@@ -1,0 +1,180 @@
+/* The products of Linears with the step behind them, of bfloat16 or of bytes; serve/kernels/cpu/products.py and serve/kernels/cpu/int8_products.py
+ * say what for.
+ *
+ * Weights lie in panels of 32 outputs, as the processor multiplies them. A block of rows of states meets a panel while
+ * its sums stay in registers; while a panel is used, the next one is fetched into the core's own cache: with few rows
+ * the weights' way from memory is what a product waits for. Sums are float32, rounded once, behind bias and step; not at
+ * all where a LayerNorm comes next. Each row's sums are taken in one order, whatever rows stand beside it. Needs no library,
+ * not even libc.
+ */
+#include "kernels.h"
+
+#define CHUNK_BYTES (1 << 20) /* of states that meet all weights before the next ones do: they stay in a core's cache */
+#define CHUNK_ROWS 48 /* at least, where chunks are made for threads alone */
+#define PARTS 4 /* at least, for each thread: the last to end keeps the others waiting a fourth at most */
+
+typedef struct {
+    const pair *states; /* [rows, n_groups], of two numbers or four levels */
+    const pair *weight; /* [n_panels, n_groups, PANEL], likewise */
+    const float *row_scales, *scales; /* of levels: [rows], [n_panels * PANEL]; null of numbers */
+    const int32_t *offsets; /* [n_panels * PANEL], of levels: what their zero point adds to the sums, taken away */
+    const float *bias; /* [n_panels * PANEL] */
+    const bf16 *residual; /* [rows, n_panels * PANEL] where the step is ADDED */
+    void *out; /* [rows, n_panels * PANEL], float where the step is ADDED, else bf16 */
+    int64_t rows, n_panels, n_groups, step, n_chunks, n_threads, n_begun;
+} job;
+
+typedef struct {
+    const char *next, *until;
+    int64_t each; /* lines at a time */
+} fetching;
+
+INLINE void fetch(fetching *lines) {
+    for (int64_t line = 0; line < lines->each && lines->next < lines->until; line++, lines->next += LINE_BYTES)
+        _mm_prefetch(lines->next, _MM_HINT_T1);
+}
+
+/* x * Phi(x), off by less than 1e-6 + 2^-13 of it; near 0 of -infinity, where the formula has no number. Between -5.25
+ * and 5.25 Phi is 1/2 + x * a polynomial of x^2 about the middle of its range, fitted to an even error of that measure;
+ * beyond, what it is there. */
+INLINE floats gelu(floats x) {
+    static const float series[] = {
+        1.3067688474910649e-17f, -6.670011765130823e-16f, 1.4786791379555776e-14f, -2.6234805885864965e-13f,
+        5.932524436980113e-12f,  -1.3683930377705877e-10f, 2.7406190650225426e-09f, -5.03870332124734e-08f,
+        8.871446084413037e-07f,  -1.51909716805676e-05f,  0.00026140696718357503f, -0.004870887845754623f,
+        0.13465933501720428f,
+    };
+    floats left = greater(all_of(-5.25f), x), inner = lesser(left, all_of(5.25f)); /* NaN, the second, stays in `left` */
+    floats place = times_add(inner, inner, all_of(-13.78125f)), sum = all_of(series[0]);
+#pragma GCC unroll 12
+    for (int i = 1; i < 13; i++)
+        sum = times_add(sum, place, all_of(series[i]));
+    return times(left, times_add(inner, sum, all_of(0.5f)));
+}
+
+INLINE void finish(floats sums, const job *all, int64_t at) {
+    if (all->step == ADDED) {
+        put_floats((float *)all->out + at, add(sums, widened(all->residual + at)));
+        return;
+    }
+    if (all->step == GELU)
+        sums = gelu(sums);
+    else if (all->step == RELU)
+        sums = greater(all_of(0.0f), sums); /* NaN, the second, stays */
+    put_rounded((bf16 *)all->out + at, sums);
+}
+
+/* `sums` [n, ACROSS] of `n` rows of states and some columns of a panel, from output `first` on, in bfloat16. */
+INLINE void sum_numbers(int n, const job *all, const pair *states, const pair *weight, int64_t first, fetching *lines,
+                        floats sums[][ACROSS]) {
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < ACROSS; c++)
+            sums[i][c] = floats_at(all->bias + first + c * LANES);
+    for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
+        fetch(lines);
+        add_products(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, sums);
+    }
+}
+
+#ifdef HAS_BYTES
+/* Likewise of levels, whose sums are whole numbers until a row's scale and an output's make them what they stand for. */
+INLINE void sum_levels(int n, const job *all, const pair *states, const pair *weight, int64_t first, int64_t row,
+                       fetching *lines, floats sums[][ACROSS]) {
+    wholes counts[TALL][ACROSS];
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < ACROSS; c++)
+            counts[i][c] = wholes_at(all->offsets + first + c * LANES);
+    for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
+        fetch(lines);
+        add_levels(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, counts);
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < ACROSS; c++) {
+            floats scale = times(all_of(all->row_scales[row + i]), floats_at(all->scales + first + c * LANES));
+            sums[i][c] = times_add(floats_of(counts[i][c]), scale, floats_at(all->bias + first + c * LANES));
+        }
+}
+#endif
+
+/* `n` rows of states meet a panel; meanwhile the lines from `ahead` to `until` are fetched. */
+INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char *ahead, const char *until) {
+    int64_t width = all->n_panels * PANEL;
+    fetching lines = {ahead, until, ((until - ahead) / LINE_BYTES * STRIDE + all->n_groups - 1) / all->n_groups};
+    const pair *states = all->states + row * all->n_groups;
+    for (int64_t across = 0; across < PANEL; across += ACROSS * LANES) {
+        const pair *weight = all->weight + panel * all->n_groups * PANEL + across;
+        int64_t first = panel * PANEL + across;
+        floats sums[TALL][ACROSS];
+#ifdef HAS_BYTES
+        if (all->scales)
+            sum_levels(n, all, states, weight, first, row, &lines, sums);
+        else
+#endif
+            sum_numbers(n, all, states, weight, first, &lines, sums);
+#pragma GCC unroll 12
+        for (int i = 0; i < n; i++)
+            for (int c = 0; c < ACROSS; c++)
+                finish(sums[i][c], all, (row + i) * width + first + c * LANES);
+    }
+}
+
+static void any_block(int64_t n, const job *all, int64_t row, int64_t panel, const char *ahead, const char *until) {
+    switch (n) {
+#define CASE(N) case N: block(N, all, row, panel, ahead, until); break;
+        EACH_HEIGHT(CASE)
+    }
+}
+
+/* The rows from `first` to `last` meet a panel, in blocks of near equal size. */
+static void chunk(const job *all, int64_t first, int64_t last, int64_t panel) {
+    int64_t n_blocks = (last - first + TALL - 1) / TALL, next = panel + all->n_threads; /* about whose turn it is then */
+    int64_t n_lines = next < all->n_panels ? all->n_groups * PANEL * (int64_t)sizeof(pair) / LINE_BYTES : 0;
+    const char *ahead = (const char *)(all->weight + (n_lines ? next : 0) * all->n_groups * PANEL);
+    for (int64_t i = 0; i < n_blocks; i++) {
+        int64_t begin = first + (last - first) * i / n_blocks, end = first + (last - first) * (i + 1) / n_blocks;
+        any_block(end - begin, all, begin, panel, ahead + n_lines * i / n_blocks * LINE_BYTES,
+                  ahead + n_lines * (i + 1) / n_blocks * LINE_BYTES);
+    }
+}
+
+static void multiply_some(void *given) {
+    job *all = given;
+    int64_t n_parts = all->n_chunks * all->n_panels, part;
+    while ((part = next_of(&all->n_begun)) < n_parts) {
+        int64_t at = part / all->n_panels;
+        chunk(all, all->rows * at / all->n_chunks, all->rows * (at + 1) / all->n_chunks, part % all->n_panels);
+    }
+}
+
+static void multiply(job all, parallel team) {
+    int64_t n_chunks = (all.rows * all.n_groups * (int64_t)sizeof(pair) + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    int64_t n_wanted = (PARTS * all.n_threads + all.n_panels - 1) / all.n_panels, n_most = all.rows / CHUNK_ROWS;
+    n_wanted = n_wanted < n_most ? n_wanted : n_most;
+    all.n_chunks = n_chunks > all.rows ? all.rows : n_chunks > n_wanted ? n_chunks : n_wanted;
+    together(team, all.n_threads, multiply_some, &all);
+}
+
+/* `out` = step(states * weight + bias), in float32 where the step is ADDED. Outputs: a multiple of 32, inputs of 16; `weight`
+ * aligned to 64 bytes. `team` runs the work on `n_threads`, or is null. */
+void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
+                     parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
+    multiply((job){.states = (const pair *)states, .weight = weight, .bias = bias, .residual = residual, .out = out,
+                   .rows = rows, .n_panels = n_out / PANEL, .n_groups = n_in / 2, .step = step, .n_threads = n_threads},
+             team);
+}
+
+#ifdef HAS_BYTES
+/* Likewise with the states in 8 bits, each row by its own scale (int8_products.c), and a weight of bytes, each output by its own.
+ * Inputs: a multiple of 32. `room` [rows, n_in + 4] bytes, aligned to 4, is for the levels and their scales. */
+void glossa_multiply_bytes(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
+                           const float *bias, const bf16 *residual, void *out, char *room, parallel team, int64_t rows,
+                           int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
+    float *row_scales = (float *)(room + rows * n_in);
+    glossa_levels(states, (uint8_t *)room, row_scales, team, rows, n_in, n_threads);
+    multiply((job){.states = (const pair *)room, .weight = weight, .row_scales = row_scales, .scales = scales,
+                   .offsets = offsets, .bias = bias, .residual = residual, .out = out, .rows = rows,
+                   .n_panels = n_out / PANEL, .n_groups = n_in / 4, .step = step, .n_threads = n_threads},
+             team);
+}
+#endif

@@ -1,0 +1,141 @@
+"""Linears in bfloat16 on a CPU by a product of our own (native/products.c), with the step behind it in one.
+
+oneDNN's product takes a quarter longer on a few rows, where the way of the weights from memory is most of it, and is
+compiled anew for each number of rows; ours takes any, and a row's numbers are the same bits in any company. Weights lie
+in panels of 32 outputs, pairs of inputs beside each other (the layout of the processor's own instruction).
+Where the kernel cannot run, serve.layers.linear.Prepacked does the same by oneDNN, or torch alone.
+Must not know layers, families or rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+from serve.kernels.core_team import team_address
+from serve.kernels.cpu.library import check_states, kernels_here
+from serve.layers.linear import LAYERS, Activate, Fused, MakeLinear, can_prepack, linear_of, prepacked_of
+
+PANEL, INPUTS = 32, 16  # outputs are a multiple of one, inputs of the other
+PLAIN, GELU, RELU, ADDED = range(4)  # the steps, as products.c numbers them
+STEPS: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
+
+Multiply = Callable[..., None]
+
+
+class PanelLinear(Fused):
+    """A Linear whose weight lies in panels; it keeps no other copy. bfloat16 states, CPU, no gradients."""
+
+    any_tokens = True
+
+    def __init__(self, n_out: int, n_in: int, bias: Tensor | None) -> None:
+        """Keep the `bias` [out], zeros where there is none. Raises ValueError for one of another size."""
+        super().__init__()
+        if bias is not None and bias.shape != (n_out,):
+            raise ValueError(f"got a bias {tuple(bias.shape)}, expected [{n_out}]")
+        self.n_out, self.n_in, self._team = n_out, n_in, team_address()
+        self._bias = torch.zeros(n_out)
+        if bias is not None:
+            self._bias.copy_(bias.detach())
+
+    @property
+    @abstractmethod
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where the weight's panels, the float32 bias, and of bytes the outputs' scales and offsets lie, else 0."""
+
+    @abstractmethod
+    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+        """Put step(states * weight + bias) into `product`; `residual` is where that of ADDED lies."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return [tokens, out] of states [tokens, in]."""
+        return self._product(states, PLAIN, None)
+
+    def activated(self, states: Tensor, activate: Activate) -> Tensor:
+        """Return activate(product) [tokens, out], rounded once."""
+        if activate not in STEPS:
+            return activate(self(states))
+        return self._product(states, STEPS[activate], None)
+
+    def added(self, states: Tensor, residual: Tensor) -> Tensor:
+        """Return residual + product [tokens, out], float32."""
+        check_states(residual, len(states), self.n_out)
+        return self._product(states, ADDED, residual.contiguous())
+
+    def _product(self, states: Tensor, step: int, residual: Tensor | None) -> Tensor:
+        check_states(states, "tokens", self.n_in)
+        product = torch.empty(len(states), self.n_out, dtype=torch.float32 if step == ADDED else torch.bfloat16)
+        self.multiply_into(product, states.contiguous(), step, 0 if residual is None else residual.data_ptr())
+        return product
+
+
+class KernelLinear(PanelLinear):
+    """One in bfloat16."""
+
+    def __init__(self, multiply: Multiply, weight: Tensor, bias: Tensor | None) -> None:
+        """Lay out `weight` [out, in]: outputs a multiple of 32, inputs of 16. Raises ValueError."""
+        check_weight(weight, PANEL, INPUTS)
+        super().__init__(weight.shape[0], weight.shape[1], bias)
+        self.multiply = multiply
+        panels = weight.detach().view(self.n_out // PANEL, PANEL, self.n_in // 2, 2).transpose(1, 2)
+        self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where weight and bias lie, and nowhere scales and offsets."""
+        return self._weight.data_ptr(), self._bias.data_ptr(), 0, 0
+
+    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+        """Call the kernel."""
+        self.multiply(
+            states.data_ptr(), self._weight.data_ptr(), self._bias.data_ptr(), residual, product.data_ptr(), self._team,
+            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
+        )  # fmt: skip
+
+
+def check_weight(weight: Tensor, outputs: int, inputs: int, *dtypes: torch.dtype) -> None:
+    """Raise ValueError for what a kernel, which does not look, would read wrongly.
+
+    `outputs` and `inputs`: what a weight [out, in] has multiples of; `dtypes`, where given, stand in place of bfloat16.
+    """
+    dtypes = dtypes or (torch.bfloat16,)
+    fits = weight.dim() == 2 and weight.numel() and not (weight.shape[0] % outputs or weight.shape[1] % inputs)  # noqa: PLR2004 - outputs and inputs
+    if weight.dtype not in dtypes or not weight.is_cpu or not fits:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+        raise ValueError(
+            f"got a weight {weight.dtype} {tuple(weight.shape)} on {weight.device}, expected {names}"
+            f" [multiple of {outputs}, multiple of {inputs}] on cpu"
+        )
+
+
+def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:
+    """Return what makes the Linears of a model that is stored as it is: the quickest on this device, in this dtype.
+
+    Without torch's own threads the kernel would use one core where oneDNN uses all.
+    """
+    other = prepacked_of if can_prepack(device, dtype) else linear_of
+    is_ours = device.type == "cpu" and dtype == torch.bfloat16 and team_address()
+    library = kernels_here() if is_ours else None
+    return other if library is None else partial(_kernel_linear_of, product_of(library), other)
+
+
+def product_of(library: ctypes.CDLL) -> Multiply:
+    """Return the product of the compiled kernel."""
+    multiply = library.glossa_multiply
+    multiply.argtypes, multiply.restype = [ctypes.c_void_p] * 6 + [ctypes.c_int64] * 5, None
+    return multiply
+
+
+def _kernel_linear_of(
+    multiply: Multiply, other: MakeLinear, name: str, weight: Tensor, bias: Tensor | None
+) -> nn.Module:
+    """Make a KernelLinear of a backbone layer's weights that fit, what `other` makes of any else."""
+    if not name.startswith(LAYERS) or weight.shape[0] % PANEL or weight.shape[1] % INPUTS:
+        return other(name, weight, bias)
+    return KernelLinear(multiply, weight, bias)

@@ -1,0 +1,223 @@
+"""Heads: packed states in, each row's output out; one head answers all of its rows at once.
+
+Follow the reference's head classes on the reference's tensors; a family gives them its Linear layers.
+Must not know the backbone's layers, files, or which rows belong to other heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+from serve.layers.pooling import read_vectors
+from serve.rows.call_rows import RowOutput
+from serve.rows.pack import Pack
+
+FP32_BYTES = 4
+BLOCK_BYTES = 64 * 2**20  # of [masks, vocabulary] logits, or of [masks, ids, width] decoder rows
+EXACT_IDS = 128  # largest logits of each place that half precision takes again in float32
+
+
+class Head(Protocol):
+    """What answers the rows of one head."""
+
+    def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Answer the packed rows `members`, in that order; outputs are on the CPU. Shapes as Engine.forward says."""
+        ...
+
+
+class SequenceHead(nn.Module):
+    """XLMRobertaClassificationHead: dense, tanh, out_proj on the state of `<s>`."""
+
+    def __init__(self, dense: nn.Module, out_proj: nn.Module) -> None:
+        super().__init__()
+        self.dense, self.out_proj = dense, out_proj
+
+    def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `logits` [1, labels] of each row."""
+        logits = self.out_proj(torch.tanh(self.dense(first_states(states, pack, members)))).float().cpu()
+        return [{"logits": row} for row in torch.split(logits, 1)]
+
+
+class ChoiceHead(SequenceHead):
+    """XLMRobertaForMultipleChoice: the pooler (dense, tanh on the state of `<s>`), then one logit: `logits` [1, 1]."""
+
+
+class TokenHead(nn.Module):
+    """The linear classifier of XLMRobertaForTokenClassification on every token."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `logits` [tokens, labels] of each row."""
+        logits = self.classifier(pack.tokens_of(states, members)).float().cpu()
+        return [{"logits": row} for row in torch.split(logits, [pack.spans.lengths[m] for m in members])]
+
+
+class SpanHead(nn.Module):
+    """XLMRobertaForQuestionAnswering: a start and an end logit of every token."""
+
+    def __init__(self, qa_outputs: nn.Module) -> None:
+        super().__init__()
+        self.qa_outputs = qa_outputs
+
+    def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `start` and `end` [tokens] of each row."""
+        logits = self.qa_outputs(pack.tokens_of(states, members)).float().cpu()
+        rows = torch.split(logits, [pack.spans.lengths[m] for m in members])
+        return [{"start": row[:, 0].contiguous(), "end": row[:, 1].contiguous()} for row in rows]
+
+
+class Transform(nn.Module):
+    """What XLMRobertaLMHead does before its decoder: dense, GELU, LayerNorm."""
+
+    def __init__(self, dense: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.dense, self.norm = dense, norm
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return [n, width] of states [n, width]."""
+        return torch.as_tensor(self.norm(F.gelu(self.dense(states))))
+
+
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """Return the logarithm of the sum of e to each of logits [n, vocab_size], [n]."""
+    return logits.logsumexp(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Logits over the vocabulary: `score` takes [n, width] to [n, vocab_size].
+
+    In half precision a logit of 20 is rounded to an eighth, so that near ids tie: the products of the largest
+    `EXACT_IDS` of a Linear are taken again in float32, whatever the size of the vocabulary.
+    `log_sum_exp` takes logits to [n]; `step`: scores are made for so many states at a time.
+    """
+
+    score: Callable[[Tensor], Tensor]
+    vocab_size: int
+    log_sum_exp: Callable[[Tensor], Tensor] = log_sum_exp
+    step: int = 1
+
+    def at_once(self, block_bytes: int) -> int:
+        """Return for how many states `block_bytes` hold the logits, in whole steps; at least one step."""
+        n_steps = block_bytes // (FP32_BYTES * self.vocab_size * self.step)
+        return max(1, n_steps) * self.step
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Return logits [n, vocab_size], float32."""
+        logits = self.score(hidden).float()
+        if hidden.dtype == torch.float32 or not isinstance(self.score, nn.Linear):
+            return logits
+        largest = logits.topk(min(EXACT_IDS, self.vocab_size)).indices
+        return logits.scatter_(1, largest, exactly(self.score, hidden, largest))
+
+
+MakeDecoder = Callable[[nn.Module, int], Decoder]  # of what scores, and the size of the vocabulary
+
+
+def decoder_of(score: nn.Module, vocab_size: int) -> Decoder:
+    """Make a decoder of a product by torch."""
+    return Decoder(score, vocab_size)
+
+
+class MaskedLmHead:
+    """XLMRobertaLMHead at masked positions only, reduced to its best ids where it ran.
+
+    Logits exist for as many masks at a time as `block_bytes` hold (at least a step), never for all tokens.
+    """
+
+    def __init__(
+        self, transform: Callable[[Tensor], Tensor], decoder: Decoder, *, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self.transform, self.decoder = transform, decoder
+        self.at_once = decoder.at_once(block_bytes)
+
+    def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks] and any `target_logits` of each row."""
+        rows = [pack.rows[member] for member in members]
+        masks = [pack.spans.starts[m] + p for m, row in zip(members, rows, strict=True) for p in row.positions]
+        hidden = self.transform(states[torch.tensor(masks).to(states.device)])
+        targets = _padded([row.target_ids for row in rows for _ in row.positions]).to(states.device)
+        top_k = max(row.top_k for row in rows)
+        blocks = [
+            self._read(some, wanted, top_k)
+            for some, wanted in zip(torch.split(hidden, self.at_once), torch.split(targets, self.at_once), strict=True)
+        ]
+        counts = [len(row.positions) for row in rows]
+        columns = [torch.split(torch.cat(column).cpu(), counts) for column in zip(*blocks, strict=True)]
+        return [_fill_output(row.top_k, len(row.target_ids), *own) for row, *own in zip(rows, *columns, strict=True)]
+
+    def _read(self, hidden: Tensor, targets: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        logits = self.decoder(hidden)
+        top_logits, top_ids = logits.topk(top_k)
+        return top_ids.int(), top_logits, self.decoder.log_sum_exp(logits), logits.gather(1, targets)
+
+
+class NextTokenHead:
+    """The LM head of a generating model at the last token of each row, for `serve.engine.next_token` to choose by.
+
+    Logits exist for as many rows at a time as `block_bytes` hold (at least a step): `at_once`.
+    """
+
+    def __init__(
+        self, transform: Callable[[Tensor], Tensor], decoder: Decoder, *, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self.transform, self.decoder = transform, decoder
+        self.at_once = decoder.at_once(block_bytes)
+
+    def last_states(self, states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:
+        """Return the state of each row's last token, [rows, width]."""
+        last = [pack.spans.starts[m] + pack.spans.lengths[m] - 1 for m in members]
+        return states[torch.tensor(last).to(states.device)]
+
+    def score(self, last: Tensor) -> Tensor:
+        """Return the logits of what follows states [rows, width], float32 [rows, vocabulary], on the device."""
+        return self.decoder(self.transform(last))
+
+    def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `logits` [1, vocabulary] of each row."""
+        return [{"logits": row} for row in torch.split(self.score(self.last_states(states, pack, members)).cpu(), 1)]
+
+
+class EmbedHead:
+    """The backbone's own states, pooled or per token: a head without tensors."""
+
+    def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `vectors` [1, width] of each row, or [tokens, width] where the row asks per token."""
+        return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
+
+
+def exactly(decoder: nn.Linear, hidden: Tensor, ids: Tensor, block_bytes: int = BLOCK_BYTES) -> Tensor:
+    """Return the logits [n, ids] of chosen ids [n, ids], computed in float32.
+
+    Rows of the decoder are gathered, [n, ids, width] in float32, for as many places at a time as `block_bytes` hold
+    (at least one).
+    """
+    at_once = max(1, block_bytes // (FP32_BYTES * ids.shape[1] * hidden.shape[1]))
+    blocks = zip(torch.split(hidden, at_once), torch.split(ids, at_once), strict=True)
+    chosen = torch.cat([decoder.weight[some].float() @ own.float()[:, :, None] for own, some in blocks])
+    return torch.as_tensor(chosen[:, :, 0] + decoder.bias[ids].float())
+
+
+def first_states(states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:
+    """Return the state of each row's first token, [rows, width]."""
+    return states[torch.tensor([pack.spans.starts[member] for member in members]).to(states.device)]
+
+
+def _fill_output(k: int, n_targets: int, ids: Tensor, logits: Tensor, total: Tensor, targets: Tensor) -> RowOutput:
+    output = {"top_ids": ids[:, :k], "top_logits": logits[:, :k], "log_sum_exp": total}
+    return output | ({"target_logits": targets[:, :n_targets]} if n_targets else {})
+
+
+def _padded(lists: Sequence[Sequence[int]]) -> Tensor:
+    """Stack lists of ids as int64 [lists, longest], short ones filled with id 0."""
+    longest = max(map(len, lists))
+    return torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in lists], dtype=torch.int64)

@@ -1,0 +1,70 @@
+"""The parts a packed model is made of: how it attends, counts, activates, and holds its weights.
+
+Tests plant their faults here and quantisation hangs here. Must not know any family's layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+
+from serve.kernels.cpu.embeddings import MakeEmbed, no_embed
+from serve.layers.attention import Attend, attend_runs
+from serve.layers.heads import MakeDecoder, decoder_of
+from serve.layers.linear import Activate, MakeLinear, linear_of
+from serve.layers.norms import MakeNorm, norm_of
+from serve.rows.pack import Spans
+
+MakeEmbedding = Callable[[str, Tensor], nn.Module]
+MakeTied = Callable[[str, nn.Module, Tensor | None], nn.Module]
+
+
+def reference_positions(ids: Tensor, spans: Spans, pad_id: int) -> Tensor:
+    """Return position ids int64 [tokens] as create_position_ids_from_input_ids computes them row by row.
+
+    Positions count from pad_id + 1; a pad id inside a text has position pad_id and is not counted.
+    """
+    counted = ids.ne(pad_id).long()
+    seen = counted.cumsum(0)
+    before = seen - counted
+    return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id
+
+
+def embedding_of(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - quantising makers read it
+    """Make an Embedding that keeps `weight` [rows, width] as it is. `name` says where it stands."""
+    with torch.device("meta"):
+        table = nn.Embedding(weight.shape[0], weight.shape[1])
+    table.load_state_dict({"weight": weight}, assign=True)
+    return table.requires_grad_(requires_grad=False)
+
+
+def tied_of(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
+    """Make the decoder of a masked LM that shares its weight with the word embedding `words`."""
+    return linear_of(name, words.get_parameter("weight").detach(), bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What encoders and heads are made with.
+
+    `attend` is the attention within rows, `positions` counts position ids (families that count them
+    from the ids), `activate` is the feed-forward activation of families whose checkpoints have no choice.
+    `linear`, `embedding` and `tied` make every Linear, every word embedding, and every decoder that
+    shares the word embedding's weight; `decoder` makes the scores over the vocabulary of any decoder;
+    `norm` makes the LayerNorms of post-norm layers, `embed` all that comes before the first of them in one
+    where it can.
+    """
+
+    attend: Attend = attend_runs
+    positions: Callable[[Tensor, Spans, int], Tensor] = reference_positions
+    activate: Activate = F.gelu
+    linear: MakeLinear = linear_of
+    embedding: MakeEmbedding = embedding_of
+    tied: MakeTied = tied_of
+    decoder: MakeDecoder = decoder_of
+    norm: MakeNorm = norm_of
+    embed: MakeEmbed = no_embed

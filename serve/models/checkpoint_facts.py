@@ -1,0 +1,130 @@
+"""What a checkpoint folder is: its facts for the catalog, and whether we can serve it exactly.
+
+Reads configuration and tensor headers, never weights (but for their digest). Must not know
+engines or devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from serve.checkpoints.read import CheckpointError, read_json, tensor_shapes, weights_sha256
+from serve.models.checkpoint_heads import Shapes
+from serve.models.config_checks import first_id, listed_ids
+from serve.models.family import Family, family_of
+from shared.catalog import Family as FamilyName
+from shared.catalog import Head
+
+SAID = 5  # tensors named in one error
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """What `glossa catalog add` writes about a checkpoint.
+
+    `max_tokens` counts special tokens. `mask_id`, `mask_token` are None where no tokenizer.json
+    names one. `heads` by name: `classifier`, `qa`, `choice`, `mlm`, `lm`, `embed` for plain checkpoints, the
+    names of `heads.json` otherwise; `embed` is always there. `causal`: a token sees only those before it.
+    """
+
+    family: FamilyName
+    weights_sha256: str
+    n_parameters: int
+    max_tokens: int
+    vocab_size: int
+    pad_id: int
+    mask_id: int | None
+    mask_token: str | None
+    heads: Mapping[str, Head]
+    causal: bool = False
+    bos_id: int | None = None
+    eos_id: int | tuple[int, ...] | None = None
+    lang2id: Mapping[str, int] = field(default_factory=dict)
+
+
+def describe(folder: Path) -> CheckpointFacts:
+    """Return the facts of a checkpoint folder. Raises CheckpointError where we could not serve it."""
+    family, config = read_config(folder)
+    shapes = tensor_shapes(folder)
+    found = family.find_heads(folder, config, shapes)
+    check_tensors(shapes, family, config, found.values())
+    mask_id, mask_token = _mask(folder)
+    return CheckpointFacts(
+        family=family.FAMILY,
+        weights_sha256=weights_sha256(folder),
+        n_parameters=sum(_size(shape) for shape in shapes.values()),
+        max_tokens=family.max_tokens(config),
+        vocab_size=family.vocab_size(config),
+        pad_id=family.pad_id(config),
+        mask_id=mask_id,
+        mask_token=mask_token,
+        heads=found,
+        causal=family.is_causal(config),
+        bos_id=first_id(config.bos_token_id),
+        eos_id=_one_or_several(listed_ids(config.eos_token_id)),
+        lang2id=family.lang2id(config),
+    )
+
+
+def read_config(folder: Path) -> tuple[Family, Any]:
+    """Return a folder's family and its configuration. Raises CheckpointError naming what we do not serve."""
+    raw = read_json(folder / "config.json")
+    family = family_of(raw.get("model_type"))
+    return family, family.check_config(raw)
+
+
+def check_tensors(
+    shapes: Shapes, family: Family, config: Any, wanted: Iterable[Head]
+) -> tuple[dict[str, str], frozenset[str]]:
+    """Return which tensors to read: backbone names (checkpoint name -> reference name) and head names.
+
+    Raises CheckpointError naming the tensors that are missing, misshapen, or not of this family.
+    Heads beside the wanted ones and what no answer needs (stored index buffers) are passed over.
+    """
+    prefix = family.PREFIX if family.PREFIX + family.WORDS in shapes else ""
+    made = {prefix + name for name in family.computed(config)} - shapes.keys()
+    backbone = {prefix + name: shape for name, shape in family.expected_shapes(config).items()}
+    backbone = {name: shape for name, shape in backbone.items() if name not in made}
+    own: dict[str, tuple[int, ...]] = {}
+    for head in wanted:
+        own |= family.head_shapes(head, shapes, config)
+    expected = backbone | own
+    if missing := sorted(expected.keys() - shapes.keys()):
+        raise CheckpointError(f"checkpoint lacks {_named(missing)}")
+    if wrong := [name for name in sorted(expected) if shapes[name] != expected[name]]:
+        raise CheckpointError(f"tensor {wrong[0]} has shape {shapes[wrong[0]]}, expected {expected[wrong[0]]}")
+    unused = {prefix + name for name in family.UNUSED}
+    strange = [name for name in shapes.keys() - expected.keys() - unused if not name.startswith(family.OTHER_HEADS)]
+    if strange:
+        raise CheckpointError(f"checkpoint holds {_named(sorted(strange))}, unknown to family {family.FAMILY}")
+    return {name: name.removeprefix(prefix) for name in backbone}, frozenset(own)
+
+
+def _one_or_several(ids: tuple[int, ...]) -> int | tuple[int, ...] | None:
+    return (ids[0] if len(ids) == 1 else ids) if ids else None
+
+
+def _mask(folder: Path) -> tuple[int | None, str | None]:
+    """Return id and text of the mask token, from the added tokens of tokenizer.json."""
+    if not (folder / "tokenizer.json").is_file():
+        return None, None
+    added = read_json(folder / "tokenizer.json").get("added_tokens")
+    for token in added if isinstance(added, list) else ():
+        if token.get("content") == "<mask>":
+            return int(token["id"]), "<mask>"
+    return None, None
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
+    return f"{len(names)} tensors: {', '.join(names[:SAID])}{more}"
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size

@@ -1,0 +1,78 @@
+"""What a checkpoint says of its heads: labels of its classifier, the heads its heads.json lists.
+
+Shared by every family. Must not know tensors beyond their shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from serve.checkpoints.read import CheckpointError, read_json
+from shared.catalog import Head
+
+Shapes = Mapping[str, tuple[int, ...]]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+ENTAILMENT = "entail"  # how a label begins that zero-shot classification reads, as in its pipeline
+
+
+def classifier(
+    task: Literal["text-classification", "token-classification"],
+    config: Any,
+    n_labels: int,
+    *,
+    prefix: str = "classifier",
+) -> Head:
+    """Return a plain checkpoint's head; one output of no stated problem type is a sigmoid, as in its pipeline."""
+    names = {int(index): name for index, name in (config.id2label or {}).items()}
+    if sorted(names) != list(range(n_labels)):
+        raise CheckpointError(f"config.json names {len(names)} labels in id2label, the classifier has {n_labels}")
+    usual: ProblemType = "multi_label_classification" if n_labels == 1 else "single_label_classification"
+    facts = {
+        "task": task,
+        "prefix": prefix,
+        "labels": tuple(str(names[index]) for index in range(n_labels)),
+        "problem_type": config.problem_type or usual,
+    }
+    return with_other_tasks(read_head(facts))
+
+
+def with_other_tasks(head: Head) -> Head:
+    """Return a head with the other tasks its tensors can answer, where it names none itself."""
+    also: tuple[str, ...] = ()
+    if head.task == "text-classification":
+        able = len(head.labels) > 1 and any(label.lower().startswith(ENTAILMENT) for label in head.labels)
+        also = ("zero-shot-classification",) if able else ()
+        also += ("rerank",) if len(head.labels) == 1 else ()
+    if head.task == "feature-extraction":
+        also = ("sentence-similarity",)
+    return head if head.also else head.model_copy(update={"also": also})
+
+
+def listed_heads(folder: Path) -> dict[str, Head]:
+    """Read heads.json, where there is one: name -> task, labels and, where unusual, prefix and problem_type."""
+    if not (folder / "heads.json").is_file():
+        return {}
+    named: dict[str, Head] = {}
+    for name, facts in read_json(folder / "heads.json").items():
+        if not isinstance(facts, Mapping):
+            raise CheckpointError(
+                f"heads.json has {name}: {type(facts).__name__}, expected an object with task and labels"
+            )
+        named[name] = with_other_tasks(read_head({"prefix": f"heads.{name}", **facts}))
+    return named
+
+
+def read_head(facts: Mapping[str, object]) -> Head:
+    """Return a head as the catalog has it. Raises CheckpointError naming what cannot be."""
+    try:
+        return Head.model_validate(facts)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise CheckpointError(f"a head of the checkpoint cannot be read: {faults}") from None
+
+
+EMBED = with_other_tasks(Head(task="feature-extraction"))  # the head that every backbone has

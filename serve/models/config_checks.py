@@ -1,0 +1,55 @@
+"""Reading config.json: the configuration of a checkpoint that a family can serve exactly, or a refusal by name.
+
+What every family asks of a configuration. Must not know layers or tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from transformers import PretrainedConfig
+
+from serve.checkpoints.read import CheckpointError
+
+Config = TypeVar("Config", bound=PretrainedConfig)
+NOWHERE: Mapping[str, object] = {"add_cross_attention": False, "quantization_config": None}  # name -> the one value
+
+
+def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, object]) -> Config:
+    """Return the configuration that `raw` (a config.json) says.
+
+    `only` gives, for settings that change answers in ways this family does not follow, the one value
+    we serve. Raises CheckpointError naming the first setting that has another.
+    """
+    if raw.get("model_type") != kind.model_type:
+        raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {kind.model_type!r}")
+    if "auto_map" in raw:
+        raise CheckpointError("config.json asks for remote code (auto_map), which is never run")
+    for name, value in {**NOWHERE, **only}.items():
+        if raw.get(name, value) != value:
+            raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}")
+    try:
+        return kind.from_dict(dict(raw))
+    except Exception as error:  # noqa: BLE001 - however the library fails to read it, it is refused
+        raise CheckpointError(f"config.json cannot be read: {error}") from None
+
+
+def check_sizes(config: PretrainedConfig, positive: Iterable[str]) -> None:
+    """Raise CheckpointError unless the settings named are at least 1 and the heads divide the width."""
+    for name in positive:
+        if getattr(config, name) < 1:
+            raise CheckpointError(f"config.json has {name} = {getattr(config, name)}, expected at least 1")
+    if config.hidden_size % config.num_attention_heads:
+        raise CheckpointError(f"got {config.num_attention_heads} heads, expected a divisor of {config.hidden_size}")
+
+
+def first_id(ids: object) -> int | None:
+    """Return the one id of a special token; the first where a configuration lists several."""
+    return next(iter(listed_ids(ids)), None)
+
+
+def listed_ids(ids: object) -> tuple[int, ...]:
+    """Return the ids that a configuration has for a special token: none, one or several, in its order."""
+    each = ids if isinstance(ids, list) else [ids]
+    return tuple(one for one in each if isinstance(one, int))

@@ -1,0 +1,94 @@
+"""The layers of XLM and XLM-RoBERTa: attention, then feed-forward, each with its residual and the LayerNorm behind it.
+
+Must not know names of checkpoints, embeddings or how rows were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from serve.kernels.cpu.fused_layers import LayersInOne, layers_in_one
+from serve.layers.attention import Attention
+from serve.layers.linear import Activate, activated, added, compiles, with_spare
+from serve.layers.norms import normed
+from serve.layers.parts import Parts
+from serve.layers.trace import Trace
+from serve.rows.pack import Pack
+
+Pair = tuple[Tensor, Tensor]  # a weight and a bias
+
+
+@dataclass(frozen=True, slots=True)
+class PostNormTensors:
+    """The tensors of one layer: Linears' weights [out, in] and norms' [width], each with its bias."""
+
+    qkv: Pair
+    mix: Pair
+    mix_norm: Pair
+    up: Pair
+    down: Pair
+    down_norm: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class PostNormShape:
+    """What all layers of a backbone share beside sizes."""
+
+    attention: Attention
+    n_heads: int
+    activate: Activate
+    eps: float
+
+
+class PostNorm(nn.Module):
+    """One layer on packed states [tokens, width]; queries, keys and values in one product."""
+
+    def __init__(self, index: int, shape: PostNormShape, tensors: PostNormTensors, parts: Parts) -> None:
+        super().__init__()
+        self.index, self.shape = index, shape
+        self.qkv = parts.linear(f"layers.{index}.qkv", *tensors.qkv)
+        self.mix = parts.linear(f"layers.{index}.mix", *tensors.mix)
+        self.mix_norm = parts.norm(*tensors.mix_norm, shape.eps)
+        self.up = parts.linear(f"layers.{index}.up", *tensors.up)
+        self.down = parts.linear(f"layers.{index}.down", *tensors.down)
+        self.down_norm = parts.norm(*tensors.down_norm, shape.eps)
+
+    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
+        """Return the states after this layer, [tokens, width]."""
+        qkv = self.qkv(states).view(states.shape[0], 3, self.shape.n_heads, -1)
+        contexts = self.shape.attention(self.index, qkv, pack, trace)
+        states = normed(self.mix_norm, added(self.mix, contexts, states))
+        inner = activated(self.up, states, self.shape.activate)
+        return normed(self.down_norm, added(self.down, inner, states))
+
+
+class PostNormLayers(nn.Module):
+    """All layers of a backbone; by serve.kernels.cpu.fused_layers where it can and no row wants more than its last states."""
+
+    def __init__(self, shape: PostNormShape, tensors: Sequence[PostNormTensors], parts: Parts) -> None:
+        super().__init__()
+        layers = [PostNorm(index, shape, own, parts) for index, own in enumerate(tensors)]
+        self.layers = nn.ModuleList(layers)
+        self._compiles = compiles(self.layers)
+        self._in_one: LayersInOne | None = layers_in_one(layers, shape.attention, shape.n_heads, shape.activate)
+
+    def __len__(self) -> int:
+        """Return the number of layers."""
+        return len(self.layers)
+
+    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
+        """Return the last layer's states [tokens, width] of those that enter the first; tell `trace` all between."""
+        if self._in_one is not None and trace is None and not (pack.n_resumed or pack.begun):
+            return self._in_one(states, pack.spans, pack.between)
+        states = with_spare(states) if self._compiles and trace is None else states
+        for number, layer in enumerate(self.layers):
+            pack.pause(number)
+            if trace is not None:
+                trace.see_states(number, states)
+            states = layer(states, pack, trace)
+        if trace is not None:
+            trace.see_states(len(self), states)
+        return states[: len(pack.ids)]

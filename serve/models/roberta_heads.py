@@ -1,0 +1,120 @@
+"""The heads of XLM-RoBERTa, XLM-V and XLM-RoBERTa-XL: which a checkpoint has, their tensors, their making.
+
+The two families share every head class. Must not know layers or devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from serve.layers import heads
+from serve.layers.norms import norm_of
+from serve.layers.parts import Parts
+from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
+from shared.catalog import Head
+
+BACKBONE = "roberta."
+WORDS = "embeddings.word_embeddings.weight"
+
+
+def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
+    """Return the heads a checkpoint holds, by its tensors and architectures and its heads.json.
+
+    `classifier`, `qa`, `choice`, `mlm` or, of a decoder, `lm`; and `embed`, which every backbone has.
+    """
+    found: dict[str, Head] = {}
+    if "classifier.out_proj.weight" in shapes:
+        n_labels = shapes["classifier.out_proj.weight"][0]
+        found["classifier"] = classifier("text-classification", config, n_labels)
+    elif "classifier.weight" in shapes and _is(config, "ForMultipleChoice"):
+        found["choice"] = Head(task="multiple-choice", prefix="classifier")
+    elif "classifier.weight" in shapes:
+        found["classifier"] = classifier("token-classification", config, shapes["classifier.weight"][0])
+    if "qa_outputs.weight" in shapes:
+        found["qa"] = Head(task="question-answering", prefix="qa_outputs")
+    found |= listed_heads(folder)
+    if "lm_head.dense.weight" in shapes:
+        generates = config.is_decoder and not _is(config, "ForMaskedLM")
+        name, task = ("lm", "text-generation") if generates else ("mlm", "fill-mask")
+        found[name] = Head.model_validate({"task": task, "prefix": "lm_head"})
+    return found | {"embed": EMBED}
+
+
+def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor a head reads, by its name in the checkpoint.
+
+    The number of labels is the catalog's, or, where it names none, the checkpoint's own.
+    """
+    at, width = head.prefix, config.hidden_size
+    if head.task == "text-classification":
+        n_labels = len(head.labels) or found.get(f"{at}.out_proj.weight", (0,))[0]
+        return _linear(f"{at}.dense", width, width) | _linear(f"{at}.out_proj", n_labels, width)
+    if head.task == "token-classification":
+        return _linear(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
+    if head.task == "question-answering":
+        return _linear(at, 2, width)
+    if head.task == "multiple-choice":
+        return _linear(_pooler(found), width, width) | _linear(at, 1, width)
+    if head.task in {"fill-mask", "text-generation"}:
+        norm = {f"{at}.layer_norm.weight": (width,), f"{at}.layer_norm.bias": (width,)}
+        return {**_linear(f"{at}.dense", width, width), **norm, **_decoder(at, found, config)}
+    return {}
+
+
+def build_head(head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: Any, parts: Parts) -> heads.Head:
+    """Make a head from checkpoint tensors; `words` is the word embedding, the decoder where it is tied."""
+    at = head.prefix
+
+    def linear(name: str) -> nn.Module:
+        return parts.linear(name, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
+
+    if head.task == "text-classification":
+        return heads.SequenceHead(linear(f"{at}.dense"), linear(f"{at}.out_proj"))
+    if head.task == "token-classification":
+        return heads.TokenHead(linear(at))
+    if head.task == "question-answering":
+        return heads.SpanHead(linear(at))
+    if head.task == "multiple-choice":
+        return heads.ChoiceHead(linear(_pooler(tensors)), linear(at))
+    if head.task in {"fill-mask", "text-generation"}:
+        norm = norm_of(tensors[f"{at}.layer_norm.weight"], tensors[f"{at}.layer_norm.bias"], config.layer_norm_eps)
+        kind = heads.MaskedLmHead if head.task == "fill-mask" else heads.NextTokenHead
+        return kind(heads.Transform(linear(f"{at}.dense"), norm), _make_decoder(at, tensors, words, parts))
+    return heads.EmbedHead()
+
+
+def _make_decoder(at: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: Parts) -> heads.Decoder:
+    """Make the decoder over the vocabulary: tied where the checkpoint stores none of its own, or the same again."""
+    name = f"{at}.decoder"
+    bias = tensors[f"{name}.bias" if f"{name}.bias" in tensors else f"{at}.bias"]
+    stored = tensors.get(f"{name}.weight")
+    if stored is None or torch.equal(stored, tensors[WORDS]):
+        return parts.decoder(parts.tied(name, words, bias), bias.shape[0])
+    return parts.decoder(parts.linear(name, stored, bias), bias.shape[0])
+
+
+def _decoder(at: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
+    """Tensors of the decoder: its own weight where stored or untied, its bias under either of two names."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    if f"{at}.decoder.weight" in found or not config.tie_word_embeddings:
+        shapes[f"{at}.decoder.weight"] = (config.vocab_size, config.hidden_size)
+    bias = f"{at}.decoder.bias" if f"{at}.decoder.bias" in found else f"{at}.bias"
+    return shapes | {bias: (config.vocab_size,)}
+
+
+def _pooler(found: Mapping[str, object]) -> str:
+    """Return where the pooler of multiple choice stands: below the backbone, with its prefix or without."""
+    return f"{BACKBONE}pooler.dense" if f"{BACKBONE}pooler.dense.weight" in found else "pooler.dense"
+
+
+def _is(config: Any, suffix: str) -> bool:
+    return any(str(name).endswith(suffix) for name in config.architectures or ())
+
+
+def _linear(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}

@@ -1,0 +1,249 @@
+"""XLM: the packed encoder over the reference's weights, with every switch its configuration has.
+
+Follows `transformers` XLMModel (Lample & Conneau 2019) as an encoder of unpadded rows. Must not know files, what
+the heads compute, or how rows were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+from transformers import XLMConfig
+
+from serve.checkpoints.read import CheckpointError
+from serve.layers.attention import Attention
+from serve.layers.norms import norm_of
+from serve.layers.parts import Parts, embedding_of
+from serve.layers.trace import Trace
+from serve.models.config_checks import check_sizes, listed_ids, parse_config
+from serve.models.post_norm import PostNormLayers, PostNormShape, PostNormTensors
+from serve.models.xlm.heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
+from serve.rows.backbone_limits import Bounds
+from serve.rows.generation import Rules
+from serve.rows.pack import ABSENT, Pack
+from shared.catalog import Family
+
+__all__ = ["OTHER_HEADS", "WORDS", "build_head", "find_heads", "head_shapes"]  # families.Family names them
+
+FAMILY: Family = "xlm"
+PREFIX = "transformer."
+PLACES = "position_embeddings.weight"
+LANGS = "lang_embeddings.weight"
+UNUSED = ("position_ids", LANGS)  # a language table that the configuration says not to read
+
+
+class Encoder(nn.Module):
+    """The backbone: packed rows to states [tokens, width].
+
+    A token's embedding is the sum of its word, its position in the row (or its own `position_ids`), its
+    language where the row names languages and the model reads them, and the *word* of its token type
+    where the row has types: so the reference reads them. Summed and normalised in float32.
+    """
+
+    def __init__(self, config: XLMConfig, theirs: Mapping[str, Tensor], parts: Parts) -> None:
+        super().__init__()
+        self.dtype = theirs[WORDS].dtype
+        self.words = parts.embedding("words", theirs[WORDS])
+        places = theirs[PLACES] if PLACES in theirs else sinusoids(config).to(self.dtype).to(theirs[WORDS].device)
+        self.places = embedding_of("places", places.float())
+        self.langs = embedding_of("langs", theirs[LANGS].float()) if reads_langs(config) else None
+        scale, shift = _pair("layer_norm_emb", theirs)
+        self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
+        shape = PostNormShape(
+            Attention(parts.attend, float((config.emb_dim // config.n_heads) ** -0.5), config.causal),
+            config.n_heads,
+            parts.activate if config.gelu_activation else F.relu,
+            config.layer_norm_eps,
+        )
+        self.layers = PostNormLayers(shape, [_layer_tensors(i, theirs) for i in range(config.n_layers)], parts)
+
+    @property
+    def n_layers(self) -> int:
+        """The number of layers."""
+        return len(self.layers)
+
+    def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
+        """Return the last layer's states, in the dtype of the layers."""
+        summed = self.words(pack.ids).float() + self.places(_positions(pack))
+        if pack.lang_ids is not None and self.langs is not None:
+            summed = summed + _where_given(self.langs, pack.lang_ids)
+        if pack.token_type_ids is not None:
+            summed = summed + _where_given(self.words, pack.token_type_ids)
+        states = self.norm(summed).to(self.dtype)
+        return torch.as_tensor(self.layers(states, pack, trace))
+
+
+def build_encoder(config: XLMConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
+    """Make an encoder of reference tensors, named as in XLMModel; it keeps their dtype and device."""
+    return Encoder(config, tensors, parts).requires_grad_(requires_grad=False).eval()
+
+
+def check_config(raw: Mapping[str, Any]) -> XLMConfig:
+    """Return the configuration of a checkpoint we can serve exactly.
+
+    `raw` is its config.json. Raises CheckpointError naming each setting we would answer wrongly for, or for which
+    the reference has no answer. What only a head reads (`summary_type`, `asm_cutoffs`) is checked with that head.
+    """
+    config = parse_config(XLMConfig, raw, _ONLY)
+    check_sizes(config, _POSITIVE)
+    if not 0 <= pad_id(config) < config.vocab_size:
+        raise CheckpointError(f"config.json has pad_index = {config.pad_token_id}, expected one of the vocabulary")
+    lang2id(config)
+    return config
+
+
+def computed(config: XLMConfig) -> tuple[str, ...]:
+    """Return the backbone tensors that a checkpoint may lack, because the configuration says what they are."""
+    return (PLACES,) if config.sinusoidal_embeddings else ()
+
+
+def sinusoids(config: XLMConfig) -> Tensor:
+    """Return the positions float32 [positions, width] of Vaswani et al. 2017, as the reference makes them.
+
+    Column 2i is the sine of position / 10000^(2i / width), column 2i + 1 its cosine.
+    """
+    columns = torch.arange(config.emb_dim, dtype=torch.float64) // 2 * 2 / config.emb_dim
+    angles = torch.arange(config.max_position_embeddings, dtype=torch.float64)[:, None] / 10_000**columns
+    table = angles.sin()
+    table[:, 1::2] = angles[:, 1::2].cos()
+    return table.float()
+
+
+def max_tokens(config: XLMConfig) -> int:
+    """Return the longest row, special tokens included: positions start at 0."""
+    return int(config.max_position_embeddings)
+
+
+def pad_id(config: XLMConfig) -> int:
+    """Return the pad id of a configuration. Raises CheckpointError where there is none."""
+    if config.pad_token_id is None:
+        raise CheckpointError("config.json has no pad_index, expected one")
+    return config.pad_token_id
+
+
+def vocab_size(config: XLMConfig) -> int:
+    """Return the number of rows of the word embedding."""
+    return int(config.vocab_size)
+
+
+def width(config: XLMConfig) -> int:
+    """Return the width of a state."""
+    return int(config.emb_dim)
+
+
+def is_causal(config: XLMConfig) -> bool:
+    """Return whether a token sees only itself and those before it."""
+    return bool(config.causal)
+
+
+def reads_langs(config: XLMConfig) -> bool:
+    """Return whether language ids change an answer: the reference has no table for one language."""
+    return bool(config.use_lang_emb and config.n_langs > 1)
+
+
+def lang2id(config: XLMConfig) -> dict[str, int]:
+    """Return the languages a checkpoint names, by the id its embedding has for them. Raises CheckpointError."""
+    named = getattr(config, "lang2id", None) or {}
+    if not isinstance(named, Mapping):
+        raise CheckpointError(f"config.json has lang2id = {named!r}, expected languages with their ids")
+    for lang, index in named.items():
+        if type(index) is not int or not 0 <= index < config.n_langs:
+            raise CheckpointError(f"config.json has lang2id {lang} = {index!r}, expected 0 <= id < {config.n_langs}")
+    return {str(lang): index for lang, index in named.items()}
+
+
+def rules(config: XLMConfig) -> Rules:
+    """Return how a model continues texts: by the token at a mask of its own, in the language of the configuration."""
+    return Rules(
+        eos_ids=frozenset(listed_ids(config.eos_token_id)),
+        mask_id=config.mask_token_id,
+        lang_id=config.lang_id,
+        blank_id=config.pad_token_id,
+    )
+
+
+def bounds(config: XLMConfig) -> Bounds:
+    """Return what a row may ask of a backbone of this configuration; token types are words."""
+    return Bounds(
+        n_layers=config.n_layers,
+        n_heads=config.n_heads,
+        width=config.emb_dim,
+        n_types=config.vocab_size,
+        n_positions=config.max_position_embeddings,
+        n_langs=config.n_langs,
+    )
+
+
+def expected_shapes(config: XLMConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every backbone tensor by its name in XLMModel, a sinusoidal table too."""
+    size, inner = config.emb_dim, 4 * config.emb_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        WORDS: (config.vocab_size, size),
+        PLACES: (config.max_position_embeddings, size),
+        **_norm_shapes("layer_norm_emb", size),
+    }
+    if reads_langs(config):
+        shapes[LANGS] = (config.n_langs, size)
+    for index in range(config.n_layers):
+        for part in ("q_lin", "k_lin", "v_lin", "out_lin"):
+            shapes |= _linear_shapes(f"attentions.{index}.{part}", size, size)
+        shapes |= _norm_shapes(f"layer_norm1.{index}", size)
+        shapes |= _linear_shapes(f"ffns.{index}.lin1", inner, size)
+        shapes |= _linear_shapes(f"ffns.{index}.lin2", size, inner)
+        shapes |= _norm_shapes(f"layer_norm2.{index}", size)
+    return shapes
+
+
+_ONLY: Mapping[str, object] = {"is_encoder": True}
+_POSITIVE = (
+    "vocab_size", "emb_dim", "n_layers", "n_heads", "max_position_embeddings", "n_langs", "start_n_top", "end_n_top",
+)  # fmt: skip
+
+
+def _positions(pack: Pack) -> Tensor:
+    """Return position ids int64 [tokens]: counted from 0 in each row, pad ids too, unless the row has its own."""
+    starts = pack.spans.bounds[:-1].long()[pack.spans.row_of_token]
+    counted = torch.arange(len(pack.ids), device=pack.ids.device) - starts
+    if pack.position_ids is None:
+        return counted
+    return torch.where(pack.position_ids == ABSENT, counted, pack.position_ids)
+
+
+def _where_given(table: nn.Module, ids: Tensor) -> Tensor:
+    """Return the rows float32 [tokens, width] of a table, zeros where the id is ABSENT."""
+    return torch.as_tensor(table(ids.clamp(min=0))).float() * (ids != ABSENT)[:, None]
+
+
+def _layer_tensors(index: int, theirs: Mapping[str, Tensor]) -> PostNormTensors:
+    """Return the tensors of one layer."""
+    return PostNormTensors(
+        qkv=_fused_qkv(index, theirs),
+        mix=_pair(f"attentions.{index}.out_lin", theirs),
+        mix_norm=_pair(f"layer_norm1.{index}", theirs),
+        up=_pair(f"ffns.{index}.lin1", theirs),
+        down=_pair(f"ffns.{index}.lin2", theirs),
+        down_norm=_pair(f"layer_norm2.{index}", theirs),
+    )
+
+
+def _fused_qkv(index: int, theirs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return weight [3 * width, width] and bias of the queries, keys and values of one layer."""
+    parts = [_pair(f"attentions.{index}.{part}_lin", theirs) for part in "qkv"]
+    return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
+
+
+def _pair(name: str, theirs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a reference module."""
+    return theirs[f"{name}.weight"], theirs[f"{name}.bias"]
+
+
+def _linear_shapes(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}
+
+
+def _norm_shapes(name: str, size: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}

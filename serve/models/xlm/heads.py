@@ -1,0 +1,118 @@
+"""The heads of XLM checkpoints: which there are, their tensors, and how they are made.
+
+Must not know the backbone's layers or devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import XLMConfig
+
+from serve.layers import heads
+from serve.layers.parts import Parts
+from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
+from serve.models.xlm import beam_head, lm_head, sequence_summary
+from shared.catalog import Head
+
+OTHER_HEADS = ("classifier.", "heads.", "logits_proj.", "pred_layer.", "qa_outputs.", "sequence_summary.")
+SUMMARY = "sequence_summary"
+WORDS = "embeddings.weight"
+
+
+def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Head]:
+    """Return the heads a checkpoint holds: `classifier`, `choice`, `qa`, those of its heads.json, `mlm`, `lm`, `embed`.
+
+    One prediction layer is two of them: `mlm` reads it at masks, `lm` continues a text, be the model causal or not.
+    A summary without a projection has no tensor, so that classifier is known by `architectures`.
+    """
+    found: dict[str, Head] = {}
+    if "logits_proj.weight" in shapes:
+        found["choice"] = Head(task="multiple-choice", prefix="logits_proj")
+    elif f"{SUMMARY}.summary.weight" in shapes or "XLMForSequenceClassification" in (config.architectures or ()):
+        n_labels = sequence_summary.summary_width(config)
+        found["classifier"] = classifier("text-classification", config, n_labels, prefix=SUMMARY)
+    if "classifier.weight" in shapes:
+        found["classifier"] = classifier("token-classification", config, shapes["classifier.weight"][0])
+    if "qa_outputs.weight" in shapes:
+        found["qa"] = Head(task="question-answering", prefix="qa_outputs")
+    if "qa_outputs.start_logits.dense.weight" in shapes:
+        found["qa"] = Head(task="question-answering", prefix="qa_outputs", variant="beam")
+    found |= listed_heads(folder)
+    if any(name.startswith("pred_layer.proj.") for name in shapes):
+        found["mlm"] = Head(task="fill-mask", prefix="pred_layer.proj")
+        if _can_continue(config):
+            found["lm"] = Head(task="text-generation", prefix="pred_layer.proj")
+    return found | {"embed": EMBED}
+
+
+def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor a head reads, by its name in the checkpoint.
+
+    Raises CheckpointError naming the setting where the reference has no such head.
+    """
+    at, width = head.prefix, int(config.emb_dim)
+    if head.task == "text-classification":
+        return sequence_summary.summary_shapes(at, config)
+    if head.task == "multiple-choice":
+        return sequence_summary.summary_shapes(SUMMARY, config) | _linear(at, 1, sequence_summary.summary_width(config))
+    if head.task == "token-classification":
+        return _linear(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
+    if head.task == "question-answering":
+        return beam_head.beam_shapes(at, width) if head.variant == "beam" else _linear(at, 2, width)
+    if head.task in {"fill-mask", "text-generation"}:
+        return lm_head.prediction_shapes(at, found, config)
+    return {}
+
+
+def build_head(
+    head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: Parts
+) -> heads.Head:
+    """Make a head from checkpoint tensors; `words` is the word embedding, the decoder where it is tied."""
+    at = head.prefix
+
+    def linear(name: str) -> nn.Module:
+        return parts.linear(name, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
+
+    if head.task in {"text-classification", "multiple-choice"}:
+        chooses = head.task == "multiple-choice"
+        name = f"{SUMMARY if chooses else at}.summary"
+        project = linear(name) if config.summary_use_proj else nn.Identity()
+        activate = sequence_summary.activation_of(config)
+        score = linear(at) if chooses else None
+        return sequence_summary.SummaryHead(config.summary_type, project, activate, score)
+    if head.task == "token-classification":
+        return heads.TokenHead(linear(at))
+    if head.task == "question-answering":
+        return (
+            beam_head.build_beam(at, tensors, config, parts) if head.variant == "beam" else heads.SpanHead(linear(at))
+        )
+    if head.task in {"fill-mask", "text-generation"}:
+        kind = heads.MaskedLmHead if head.task == "fill-mask" else heads.NextTokenHead
+        return kind(nn.Identity(), _decoder(at, tensors, words, config, parts))
+    return heads.EmbedHead()
+
+
+def _can_continue(config: XLMConfig) -> bool:
+    """Say whether the mask and the language that the reference generates with are there; it fails otherwise."""
+    mask = config.mask_token_id
+    return mask is not None and 0 <= mask < config.vocab_size and 0 <= config.lang_id < config.n_langs
+
+
+def _decoder(
+    at: str, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: Parts
+) -> heads.Decoder:
+    """Make the scores over the vocabulary: adaptive, or a product, tied where no weight of its own is stored."""
+    if config.asm:
+        return parts.decoder(lm_head.adaptive_of(at, tensors, config, parts), config.vocab_size)
+    bias, stored = tensors[f"{at}.bias"], tensors.get(f"{at}.weight")
+    if stored is None or torch.equal(stored, tensors[WORDS]):
+        return parts.decoder(parts.tied(at, words, bias), config.vocab_size)
+    return parts.decoder(parts.linear(at, stored, bias), config.vocab_size)
+
+
+def _linear(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}

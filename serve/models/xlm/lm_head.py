@@ -1,0 +1,86 @@
+"""XLM's prediction layer: hidden states to scores over the vocabulary, by a tied product or an adaptive softmax.
+
+Follows `transformers` XLMPredLayer. Must not know the backbone, rows or what is done with the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from torch import Tensor, nn
+from transformers import XLMConfig
+
+from serve.checkpoints.read import CheckpointError
+from serve.layers.parts import Parts
+
+
+class AdaptiveSoftmax(nn.Module):
+    """Log-probabilities over a vocabulary cut into a head and rarer clusters (Grave et al. 2017).
+
+    What AdaptiveLogSoftmaxWithLoss.log_prob computes, with every softmax in float32. The scores are normalised, so
+    their log-sum-exp is 0 but for rounding.
+    """
+
+    def __init__(self, head: nn.Module, tails: Sequence[nn.Module], n_frequent: int) -> None:
+        super().__init__()
+        self.head, self.tails = head, nn.ModuleList(tails)
+        self.n_frequent = n_frequent
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return log-probabilities float32 [n, vocabulary] of hidden states [n, width]."""
+        first = F.log_softmax(self.head(hidden).float(), dim=-1)
+        rest = [
+            first[:, self.n_frequent + i, None] + F.log_softmax(tail(hidden).float(), dim=-1)
+            for i, tail in enumerate(self.tails)
+        ]
+        return torch.cat([first[:, : self.n_frequent], *rest], dim=1)
+
+
+def cutoffs(config: XLMConfig) -> tuple[int, ...]:
+    """Return the ends of the clusters of an adaptive softmax, the vocabulary's last. Raises CheckpointError."""
+    ends = getattr(config, "asm_cutoffs", None)
+    if not isinstance(ends, list | tuple) or not all(type(end) is int for end in ends):
+        raise CheckpointError(f"config.json has asm with asm_cutoffs = {ends!r}, expected a list of whole numbers")
+    whole = (0, *ends, config.vocab_size)
+    if not ends or any(low >= high for low, high in pairwise(whole)):
+        raise CheckpointError(
+            f"config.json has asm_cutoffs = {ends!r}, expected rising numbers within 1..{config.vocab_size - 1}"
+        )
+    return whole[1:]
+
+
+def adaptive_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of an adaptive softmax whose names begin with `at`."""
+    ends, width = cutoffs(config), config.emb_dim
+    divisor = getattr(config, "asm_div_value", None)
+    if not isinstance(divisor, int | float) or not 1 <= divisor <= width:
+        raise CheckpointError(f"config.json has asm with asm_div_value = {divisor!r}, expected 1 to {width}")
+    n_first = ends[0] + len(ends) - 1
+    shapes: dict[str, tuple[int, ...]] = {f"{at}.head.weight": (n_first, width), f"{at}.head.bias": (n_first,)}
+    for i, (low, high) in enumerate(pairwise(ends)):
+        inner = int(width // divisor ** (i + 1))
+        shapes |= {f"{at}.tail.{i}.0.weight": (inner, width), f"{at}.tail.{i}.1.weight": (high - low, inner)}
+    return shapes
+
+
+def adaptive_of(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: Parts) -> AdaptiveSoftmax:
+    """Make an adaptive softmax of the tensors whose names begin with `at`."""
+    ends = cutoffs(config)
+
+    def linear(name: str) -> nn.Module:
+        return parts.linear(name, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
+
+    tails = [nn.Sequential(linear(f"{at}.tail.{i}.0"), linear(f"{at}.tail.{i}.1")) for i in range(len(ends) - 1)]
+    return AdaptiveSoftmax(linear(f"{at}.head"), tails, ends[0])
+
+
+def prediction_shapes(at: str, found: Mapping[str, tuple[int, ...]], config: XLMConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of the prediction layer; the tied weight only where it is stored beside."""
+    if config.asm:
+        return adaptive_shapes(at, config)
+    own = f"{at}.weight" in found or not config.tie_word_embeddings
+    weight = {f"{at}.weight": (config.vocab_size, config.emb_dim)} if own else {}
+    return {**weight, f"{at}.bias": (config.vocab_size,)}

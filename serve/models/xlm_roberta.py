@@ -1,0 +1,255 @@
+"""XLM-RoBERTa and XLM-V: the packed encoder over the reference's weights.
+
+Follows `transformers` XLMRobertaModel (Conneau et al. 2019; XLM-V: Liang et al. 2023, the same
+architecture with a larger vocabulary). Must not know files or how rows were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import XLMRobertaConfig
+
+from serve.checkpoints.read import CheckpointError
+from serve.kernels.cpu.embeddings import EmbeddingTables
+from serve.layers.attention import Attention
+from serve.layers.norms import norm_of
+from serve.layers.parts import Parts
+from serve.layers.trace import Trace
+from serve.models.config_checks import check_sizes, listed_ids, parse_config
+from serve.models.post_norm import PostNormLayers, PostNormShape, PostNormTensors
+from serve.models.roberta_heads import build_head, find_heads, head_shapes
+from serve.rows.backbone_limits import Bounds
+from serve.rows.generation import Rules
+from serve.rows.pack import ABSENT, Pack
+from shared.catalog import Family
+
+__all__ = ["build_head", "find_heads", "head_shapes"]  # the heads of this family, as families.Family names them
+
+FAMILY: Family = "xlm-roberta"
+PREFIX = "roberta."
+WORDS = "embeddings.word_embeddings.weight"
+PLACES = "embeddings.position_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
+UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias")
+OTHER_HEADS = ("classifier.", "lm_head.", "qa_outputs.", "heads.")
+ONLY: Mapping[str, object] = {
+    "position_embedding_type": "absolute", "hidden_act": "gelu", "embedding_size": None,
+}  # fmt: skip
+POSITIVE = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings", "type_vocab_size",
+)  # fmt: skip
+
+
+class Embeddings(nn.Module):
+    """Words, positions and token types, summed in float32 whatever the dtype of the layers.
+
+    Type 0, which every token has that is given none, is folded into the positions; `types` holds what
+    the other types differ from it by, so that type 0 adds exactly nothing.
+    """
+
+    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+        super().__init__()
+        self.pad_id = pad_id(config)
+        self.positions = parts.positions
+        self.words = parts.embedding("words", tensors[WORDS])
+        types = tensors[TYPES].float()
+        self.register_buffer("places", tensors[PLACES].float() + types[0])
+        self.register_buffer("types", types - types[0])
+
+    def forward(self, pack: Pack) -> Tensor:
+        """Return the sums [tokens, width], float32. Position ids that a row brings replace the counted ones."""
+        counted = self.positions(pack.ids, pack.spans, self.pad_id)
+        given = pack.position_ids
+        places = counted if given is None else torch.where(given == ABSENT, counted, given)
+        sums = self.words(pack.ids).float() + self.get_buffer("places")[places]
+        if pack.token_type_ids is not None:
+            sums = sums + self.get_buffer("types")[pack.token_type_ids.clamp(min=0)]
+        return torch.as_tensor(sums)
+
+
+class Encoder(nn.Module):
+    """The backbone: packed ids [tokens] to states [tokens, width]; embeddings are normalised in float32."""
+
+    def __init__(self, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+        super().__init__()
+        self.dtype = tensors[WORDS].dtype
+        self.embeddings = Embeddings(config, tensors, parts)
+        self.norm = wide_norm("embeddings.LayerNorm", tensors, config.layer_norm_eps)
+        self._embed = parts.embed(self._tables(config.layer_norm_eps))
+        shape = PostNormShape(
+            attention(config, parts), config.num_attention_heads, parts.activate, config.layer_norm_eps
+        )
+        layers = [layer_tensors(index, tensors) for index in range(config.num_hidden_layers)]
+        self.layers = PostNormLayers(shape, layers, parts)
+
+    def _tables(self, eps: float) -> EmbeddingTables:
+        """Return what the states that enter the first layer are made of."""
+        own = self.embeddings
+        places, types = own.get_buffer("places"), own.get_buffer("types")
+        return EmbeddingTables(own.words, places, types, self.norm.weight, self.norm.bias, eps, own.pad_id)
+
+    @property
+    def words(self) -> nn.Module:
+        """The word embedding, to which a decoder may be tied."""
+        return self.embeddings.words
+
+    @property
+    def n_layers(self) -> int:
+        """The number of layers."""
+        return len(self.layers)
+
+    def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
+        """Return the last layer's states, in the dtype of the layers."""
+        states = self._embed(pack) if self._embed else self.norm(self.embeddings(pack)).to(self.dtype)
+        return torch.as_tensor(self.layers(states, pack, trace))
+
+
+def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
+    """Make an encoder of reference tensors, named as in XLMRobertaModel; it keeps their dtype and device."""
+    return Encoder(config, tensors, parts).eval()
+
+
+def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
+    """Return the configuration of a checkpoint we can serve exactly.
+
+    `raw` is its config.json. Raises CheckpointError naming each setting we would answer wrongly for.
+    """
+    config = parse_config(XLMRobertaConfig, raw, ONLY)
+    check_roberta(config)
+    return config
+
+
+def check_roberta(config: Any) -> None:
+    """Raise CheckpointError where sizes or the pad id of a configuration cannot be."""
+    check_sizes(config, POSITIVE)
+    if not 0 <= pad_id(config) < config.vocab_size:
+        raise CheckpointError(f"config.json has pad_token_id = {config.pad_token_id}, expected one of the vocabulary")
+
+
+def max_tokens(config: Any) -> int:
+    """Return the longest row, special tokens included: positions start after the pad id's."""
+    return int(config.max_position_embeddings - pad_id(config) - 1)
+
+
+def pad_id(config: Any) -> int:
+    """Return the pad id of a checked configuration."""
+    if config.pad_token_id is None:
+        raise CheckpointError("config.json has no pad_token_id, expected one: positions are counted from it")
+    return int(config.pad_token_id)
+
+
+def vocab_size(config: Any) -> int:
+    """Return the number of word embeddings."""
+    return int(config.vocab_size)
+
+
+def width(config: Any) -> int:
+    """Return the width of a state."""
+    return int(config.hidden_size)
+
+
+def is_causal(config: Any) -> bool:
+    """Say whether a token sees only itself and those before it."""
+    return bool(config.is_decoder)
+
+
+def lang2id(config: Any) -> dict[str, int]:  # noqa: ARG001 - other families have some
+    """Return the ids of languages: this family reads none."""
+    return {}
+
+
+def computed(config: Any) -> tuple[str, ...]:  # noqa: ARG001 - other families have some
+    """Return the backbone tensors that a checkpoint may lack: this family stores all."""
+    return ()
+
+
+def rules(config: Any) -> Rules:
+    """Return how a model of this configuration continues texts."""
+    return Rules(eos_ids=frozenset(listed_ids(config.eos_token_id)))
+
+
+def bounds(config: Any) -> Bounds:
+    """Return what a row may ask of a backbone of this configuration."""
+    return Bounds(
+        n_layers=config.num_hidden_layers,
+        n_heads=config.num_attention_heads,
+        width=config.hidden_size,
+        n_types=config.type_vocab_size,
+        n_positions=config.max_position_embeddings,
+    )
+
+
+def expected_shapes(config: XLMRobertaConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every backbone tensor by its name in XLMRobertaModel."""
+    shapes = embedding_shapes(config) | norm_shapes("embeddings.LayerNorm", config.hidden_size)
+    for index in range(config.num_hidden_layers):
+        layer = f"encoder.layer.{index}"
+        shapes |= layer_shapes(layer, config)
+        shapes |= norm_shapes(f"{layer}.attention.output.LayerNorm", config.hidden_size)
+        shapes |= norm_shapes(f"{layer}.output.LayerNorm", config.hidden_size)
+    return shapes
+
+
+def embedding_shapes(config: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the three embedding tables."""
+    return {
+        WORDS: (config.vocab_size, config.hidden_size),
+        PLACES: (config.max_position_embeddings, config.hidden_size),
+        TYPES: (config.type_vocab_size, config.hidden_size),
+    }
+
+
+def layer_tensors(index: int, tensors: Mapping[str, Tensor]) -> PostNormTensors:
+    """Return the tensors of one layer."""
+    theirs = f"encoder.layer.{index}"
+    return PostNormTensors(
+        qkv=fused_qkv(theirs, tensors),
+        mix=pair(f"{theirs}.attention.output.dense", tensors),
+        mix_norm=pair(f"{theirs}.attention.output.LayerNorm", tensors),
+        up=pair(f"{theirs}.intermediate.dense", tensors),
+        down=pair(f"{theirs}.output.dense", tensors),
+        down_norm=pair(f"{theirs}.output.LayerNorm", tensors),
+    )
+
+
+def layer_shapes(layer: str, config: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the Linear tensors of one layer."""
+    wide, inner = config.hidden_size, config.intermediate_size
+    named = {f"{layer}.attention.self.{part}": (wide, wide) for part in ("query", "key", "value")}
+    named |= {f"{layer}.attention.output.dense": (wide, wide)}
+    named |= {f"{layer}.intermediate.dense": (inner, wide), f"{layer}.output.dense": (wide, inner)}
+    weights: dict[str, tuple[int, ...]] = {f"{name}.weight": shape for name, shape in named.items()}
+    return weights | {f"{name}.bias": shape[:1] for name, shape in named.items()}
+
+
+def norm_shapes(name: str, wide: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a LayerNorm's tensors."""
+    return {f"{name}.weight": (wide,), f"{name}.bias": (wide,)}
+
+
+def attention(config: Any, parts: Parts) -> Attention:
+    """Return how the layers of a configuration attend."""
+    head_width = config.hidden_size // config.num_attention_heads
+    return Attention(parts.attend, float(head_width**-0.5), causal=is_causal(config))
+
+
+def fused_qkv(theirs: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return weight [3 * width, width] and bias of the queries, keys and values of one layer."""
+    parts = [pair(f"{theirs}.attention.self.{part}", tensors) for part in ("query", "key", "value")]
+    return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
+
+
+def wide_norm(name: str, tensors: Mapping[str, Tensor], eps: float) -> nn.LayerNorm:
+    """Return a reference LayerNorm that works in float32."""
+    weight, bias = pair(name, tensors)
+    return norm_of(weight.float(), bias.float(), eps)
+
+
+def pair(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a reference module."""
+    return tensors[f"{name}.weight"], tensors[f"{name}.bias"]

@@ -1,0 +1,146 @@
+"""XLM-RoBERTa-XL and XXL: the packed encoder over the reference's weights.
+
+Follows `transformers` XLMRobertaXLModel (Goyal et al. 2021): XLM-RoBERTa with the LayerNorm before each
+block, one more at the end, and none over the embeddings. Must not know files or how rows were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import XLMRobertaXLConfig
+
+from serve.layers.linear import activated, compiles, with_spare
+from serve.layers.parts import Parts
+from serve.layers.trace import Trace
+from serve.models.config_checks import parse_config
+from serve.models.roberta_heads import build_head, find_heads, head_shapes
+from serve.models.xlm_roberta import (
+    ONLY,
+    OTHER_HEADS,
+    PREFIX,
+    UNUSED,
+    WORDS,
+    Embeddings,
+    attention,
+    bounds,
+    check_roberta,
+    computed,
+    embedding_shapes,
+    fused_qkv,
+    is_causal,
+    lang2id,
+    layer_shapes,
+    max_tokens,
+    norm_shapes,
+    pad_id,
+    pair,
+    rules,
+    vocab_size,
+    wide_norm,
+    width,
+)  # fmt: skip
+from serve.rows.pack import Pack
+from shared.catalog import Family
+
+__all__ = [  # what this family shares with XLM-RoBERTa, as families.Family names it
+    "OTHER_HEADS", "PREFIX", "UNUSED", "WORDS", "bounds", "build_head", "computed", "find_heads", "head_shapes",
+    "is_causal", "lang2id", "max_tokens", "pad_id", "rules", "vocab_size", "width",
+]  # fmt: skip
+
+FAMILY: Family = "xlm-roberta-xl"
+
+
+class Layer(nn.Module):
+    """One pre-norm transformer layer on packed states [tokens, width]; queries, keys and values in one product.
+
+    States stay float32 from layer to layer whatever the dtype of the products: nothing normalises the sum
+    of the blocks before the end, so that in bfloat16 it rounds at every block and in float16 may overflow.
+    """
+
+    def __init__(self, index: int, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+        super().__init__()
+        theirs, eps = f"encoder.layer.{index}", config.layer_norm_eps
+        self.index = index
+        self.n_heads = config.num_attention_heads
+        self.activate = parts.activate
+        self.attention = attention(config, parts)
+        self.dtype = tensors[WORDS].dtype
+        self.qkv_norm = wide_norm(f"{theirs}.attention.self_attn_layer_norm", tensors, eps)
+        self.qkv = parts.linear(f"layers.{index}.qkv", *fused_qkv(theirs, tensors))
+        self.mix = parts.linear(f"layers.{index}.mix", *pair(f"{theirs}.attention.output.dense", tensors))
+        self.up_norm = wide_norm(f"{theirs}.LayerNorm", tensors, eps)
+        self.up = parts.linear(f"layers.{index}.up", *pair(f"{theirs}.intermediate.dense", tensors))
+        self.down = parts.linear(f"layers.{index}.down", *pair(f"{theirs}.output.dense", tensors))
+
+    def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
+        """Return the states after this layer, float32 [tokens, width]."""
+        qkv = self.qkv(self.qkv_norm(states).to(self.dtype)).view(states.shape[0], 3, self.n_heads, -1)
+        states = states + self.mix(self.attention(self.index, qkv, pack, trace))
+        inner = activated(self.up, self.up_norm(states).to(self.dtype), self.activate)
+        return torch.as_tensor(states + self.down(inner))
+
+
+class Encoder(nn.Module):
+    """The backbone: packed ids [tokens] to states [tokens, width], normalised once, at the end."""
+
+    def __init__(self, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+        super().__init__()
+        self.dtype = tensors[WORDS].dtype
+        self.embeddings = Embeddings(config, tensors, parts)
+        self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
+        self.compiles = compiles(self.layers)
+        self.norm = wide_norm("encoder.LayerNorm", tensors, config.layer_norm_eps)
+
+    @property
+    def words(self) -> nn.Module:
+        """The word embedding, to which a decoder may be tied."""
+        return self.embeddings.words
+
+    @property
+    def n_layers(self) -> int:
+        """The number of layers."""
+        return len(self.layers)
+
+    def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
+        """Return the last layer's normalised states, in the dtype of the layers."""
+        states = self.embeddings(pack)
+        states = with_spare(states) if self.compiles and trace is None else states
+        for number, layer in enumerate(self.layers):
+            pack.pause(number)
+            if trace is not None:
+                trace.see_states(number, states)
+            states = layer(states, pack, trace)
+        states = self.norm(states).to(self.dtype)
+        if trace is not None:
+            trace.see_states(self.n_layers, states)
+        return torch.as_tensor(states[: len(pack.ids)])
+
+
+def build_encoder(config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
+    """Make an encoder of reference tensors, named as in XLMRobertaXLModel; it keeps their dtype and device."""
+    return Encoder(config, tensors, parts).eval()
+
+
+def check_config(raw: Mapping[str, Any]) -> XLMRobertaXLConfig:
+    """Return the configuration of a checkpoint we can serve exactly.
+
+    `raw` is its config.json. Raises CheckpointError naming each setting we would answer wrongly for.
+    """
+    config = parse_config(XLMRobertaXLConfig, raw, ONLY)
+    check_roberta(config)
+    return config
+
+
+def expected_shapes(config: XLMRobertaXLConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every backbone tensor by its name in XLMRobertaXLModel."""
+    shapes = embedding_shapes(config) | norm_shapes("encoder.LayerNorm", config.hidden_size)
+    for index in range(config.num_hidden_layers):
+        layer = f"encoder.layer.{index}"
+        shapes |= layer_shapes(layer, config)
+        shapes |= norm_shapes(f"{layer}.attention.self_attn_layer_norm", config.hidden_size)
+        shapes |= norm_shapes(f"{layer}.LayerNorm", config.hidden_size)
+    return shapes

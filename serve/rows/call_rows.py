@@ -1,0 +1,211 @@
+"""Rows: what an engine takes and gives, one per window of text.
+
+Cuts a call into rows and packs row outputs back into a call's tensors. Must not know weights, batches or who
+runs the forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+
+from serve.rows.generation import Generation, Step
+from serve.rows.kv_cache import Cache
+from shared.catalog import Model
+from shared.errors import GlossaError, Unprocessable
+from shared.messages import InferCall, Pooling, Sampling, Tensor
+
+RowOutput = Mapping[str, torch.Tensor]
+RowResult = RowOutput | GlossaError | Step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One window and what is asked of it.
+
+    `input_ids` is int32 [n_tokens], special tokens included; `positions` are indices into this
+    row (fill-mask); `lang_ids`, `token_type_ids`, `position_ids` int32 [n_tokens] (XLM). `top_k`,
+    `target_ids` are read by fill-mask heads, `per_token`, `normalize`, `pooling`, `layers` and
+    `attentions` by feature-extraction, `sampling` by text-generation: this row is the `sequence`-th continuation
+    of its prompt, `state` how far it has come (None: not begun; then `input_ids` is the prompt).
+    """
+
+    input_ids: torch.Tensor
+    head: str
+    positions: tuple[int, ...] = ()
+    lang_ids: torch.Tensor | None = None
+    top_k: int = 5
+    target_ids: tuple[int, ...] = ()
+    per_token: bool = False
+    normalize: bool = False
+    token_type_ids: torch.Tensor | None = None
+    position_ids: torch.Tensor | None = None
+    pooling: Pooling = "mean"
+    layers: tuple[int, ...] = ()
+    attentions: bool = False
+    sampling: Sampling | None = None
+    sequence: int = 0
+    state: Generation | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens its next pass reads, special ones included."""
+        return self.input_ids.shape[0]
+
+    @property
+    def most_tokens(self) -> int:
+        """Number of tokens it may come to: those of its text, and all that may be generated."""
+        return self.n_tokens if self.state is None else self.state.most_tokens
+
+    @property
+    def n_cached(self) -> int:
+        """Number of tokens of its text that no pass reads again."""
+        return 0 if self.state is None else self.state.n_cached
+
+    @property
+    def cache(self) -> Cache | None:
+        """Keys and values of its text, where it keeps them."""
+        return None if self.state is None else self.state.cache
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values it keeps between passes."""
+        return 0 if self.state is None else self.state.cache_bytes
+
+
+def row_of(ids: Iterable[int], head: str, *, positions: Sequence[int] = (), **asked: object) -> Row:
+    """Make a row from plain integers; `asked` are the other fields of Row."""
+    return Row(torch.tensor(list(ids), dtype=torch.int32), head, tuple(positions), **asked)  # type: ignore[arg-type] # fields are checked by whoever passes them
+
+
+def split(call: InferCall) -> list[Row]:
+    """Cut a packed call into rows, in order; each as often as sequences are asked of it. Ids are views into one buffer.
+
+    Raises Unprocessable when the parts of the call do not add up; what is wrong inside one
+    row is left to `serve.rows.row_validation`, so that it fails alone.
+    """
+    lengths = _lengths(call.row_lengths, call.n_tokens, "row_lengths", "tokens")
+    ids = _cut(call.input_ids, lengths)
+    langs = _beside(call.lang_ids, lengths)
+    types, places = _beside(call.token_type_ids, lengths), _beside(call.position_ids, lengths)
+    return [
+        Row(
+            input_ids=row_ids,
+            head=call.head,
+            positions=positions,
+            lang_ids=lang_ids,
+            top_k=call.top_k,
+            target_ids=call.target_ids,
+            per_token=call.per_token,
+            normalize=call.normalize,
+            token_type_ids=type_ids,
+            position_ids=place_ids,
+            pooling=call.pooling,
+            layers=call.layers,
+            attentions=call.attentions,
+            sampling=call.sampling,
+            sequence=sequence,
+        )
+        for row_ids, positions, lang_ids, type_ids, place_ids in zip(
+            ids, _positions(call, lengths), langs, types, places, strict=True
+        )
+        for sequence in range(1 if call.sampling is None else call.sampling.num_return_sequences)
+    ]
+
+
+def asked_index(row: Row, index: int) -> int:
+    """Return which row of its call the `index`-th one is a sequence of."""
+    return index if row.sampling is None else index // row.sampling.num_return_sequences
+
+
+def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -> dict[str, Tensor]:
+    """Pack the results of a call's rows, in order, into its named tensors.
+
+    Every row's tensors carry a leading dimension (1, tokens or masks), so packing is one `cat`
+    a name, and none for a row alone. Raises the first row's error, naming the row: a call is answered whole or not at
+    all. `rows` are what was asked, where several may be sequences of one.
+    """
+    outputs: list[RowOutput] = []
+    for index, result in enumerate(results):
+        if isinstance(result, GlossaError):
+            number = asked_index(rows[index], index) if rows else index
+            raise type(result)(
+                f"row {number}: {result.message}", hint=result.hint, retry_after_s=result.retry_after_s
+            ) from result
+        outputs.append(result)
+    of_name = {name: [output[name] for output in outputs] for name in outputs[0]}
+    return {name: _message_tensor(torch.cat(parts) if len(parts) > 1 else parts[0]) for name, parts in of_name.items()}
+
+
+def per_token_outputs(call: InferCall, model: Model) -> frozenset[str]:
+    """Return the names of those outputs of a call's head that have an entry for each token, not for each row."""
+    head = model.heads[call.head]
+    if head.task == "token-classification":
+        return frozenset({"logits"})
+    if head.task == "question-answering" and not head.variant:
+        return frozenset({"start", "end"})
+    if head.task == "feature-extraction" and call.per_token:
+        return frozenset({"vectors", "hidden_states"})
+    return frozenset()
+
+
+def _lengths(parts: Tensor, whole: int, name: str, unit: str) -> list[int]:
+    lengths = list(parts.int_values())
+    if not lengths:
+        raise Unprocessable(f"got {name} of 0 rows, expected at least 1")
+    if min(lengths) < 0 or sum(lengths) != whole:
+        raise Unprocessable(f"got {name} that sum to {sum(lengths)}, expected {whole} {unit}, none negative")
+    return lengths
+
+
+def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]:
+    """Positions of each row, counted from the row's own start."""
+    if call.positions is None or call.positions_per_row is None:
+        return [()] * len(lengths)
+    flat = call.positions.int_values()
+    counts = _lengths(call.positions_per_row, len(flat), "positions_per_row", "positions")
+    if len(counts) != len(lengths):
+        raise Unprocessable(f"got positions_per_row for {len(counts)} rows, expected {len(lengths)}")
+    starts = accumulate(lengths, initial=0)
+    firsts = accumulate(counts, initial=0)
+    return [
+        tuple(p - start for p in flat[first : first + count])
+        for start, first, count in zip(starts, firsts, counts, strict=False)
+    ]
+
+
+def _beside(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.Tensor | None]:
+    """Cut ids that stand beside the tokens into rows; None for each row where there are none."""
+    if tensor is None:
+        return [None] * len(lengths)
+    if (n_ids := math.prod(tensor.shape)) != sum(lengths):
+        raise Unprocessable(f"got {n_ids} ids beside {sum(lengths)} tokens, expected one for each")
+    return _cut(tensor, lengths)
+
+
+def _cut(tensor: Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
+    """Return the ids of each row, views into one buffer. Runs no operator of torch (see `_message_tensor`)."""
+    if sys.byteorder != "little":
+        raise RuntimeError(f"got a {sys.byteorder}-endian machine, an engine expects a little-endian one")
+    ids = np.frombuffer(bytearray(tensor.data), np.int32)  # torch refuses read-only buffers
+    return [
+        torch.from_numpy(ids[start : start + length])
+        for start, length in zip(accumulate(lengths, initial=0), lengths, strict=False)
+    ]
+
+
+def _message_tensor(tensor: torch.Tensor) -> Tensor:
+    """Return a tensor as a message has it.
+
+    By numpy: on the event loop each operator of torch lets go of the interpreter's lock and waits behind the lanes.
+    """
+    datatype, dtype = ("FP32", torch.float32) if tensor.is_floating_point() else ("INT32", torch.int32)
+    values = (tensor if tensor.dtype == dtype else tensor.to(dtype)).numpy()
+    flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return Tensor(datatype, tuple(values.shape), memoryview(flat).toreadonly())  # type: ignore[arg-type] # Literal of two strings

@@ -1,0 +1,198 @@
+"""The life of a generating row: what its next pass reads, what a new token makes of it, when it is done.
+
+XLM-R and XL models read on from what they have cached. XLM asks for the token at a mask it puts behind the
+text, in one language throughout. Both as GenerationMixin of the reference does for them. Nothing here
+changes once made, so that a pass that broke can run again. Must not know weights, heads or schedulers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from serve.rows.sampling import start_state
+from shared.errors import GlossaError, Unprocessable
+from shared.messages import Sampling
+
+if TYPE_CHECKING:
+    from serve.rows.call_rows import Row, RowOutput
+    from serve.rows.kv_cache import Cache, Caching
+    from shared.catalog import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a model continues texts.
+
+    Any of `eos_ids` ends a sequence (none: only its length does). `mask_id` is what XLM puts behind the text, `lang_id`
+    its language where a row names none. `cache_token_bytes` is what one token's keys and values take; 0 for
+    models that read everything anew, because every token sees the new one. `blank_id`: XLM takes as many tokens
+    from the end of a text as the text has of this id (its padding) for padding, the mask first, whose state
+    is then zero.
+    """
+
+    eos_ids: frozenset[int] = frozenset()
+    mask_id: int | None = None
+    lang_id: int | None = None
+    cache_token_bytes: int = 0
+    blank_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generation:
+    """How far a row has come: the row as asked, the tokens since, and what need not be read again.
+
+    `n_cached` tokens of the text are in `cache`; `random` is the state its next draw starts from.
+    """
+
+    asked: Row
+    new_ids: tuple[int, ...] = ()
+    random: Tensor | None = None
+    cache: Cache | None = None
+    n_cached: int = 0
+    cache_bytes: int = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """What the row asks for."""
+        return self.asked.sampling or Sampling()
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of the text when as many are generated as may be."""
+        return self.asked.n_tokens + self.sampling.max_new_tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A row that is not done: give `row` again; its next pass reads `n_tokens`."""
+
+    row: Row
+    n_tokens: int
+
+
+def begin(row: Row, rules: Rules) -> Row:
+    """Return a prompt as the row of its first pass."""
+    sampling = row.sampling or Sampling()
+    state = Generation(row, random=start_state(sampling, row.sequence))
+    return _next_pass(replace(state, cache_bytes=rules.cache_token_bytes * state.most_tokens), rules)
+
+
+def is_blank(row: Row, rules: Rules) -> bool:
+    """Say whether the reference reads the next token of a row from a zero state."""
+    state = state_of(row)
+    return rules.blank_id is not None and (
+        rules.blank_id in state.new_ids or bool((state.asked.input_ids == rules.blank_id).any())
+    )
+
+
+def with_cache(row: Row, caching: Caching) -> Row:
+    """Return a row that has begun with room for its keys and values."""
+    state = state_of(row)
+    return row if state.cache is not None else replace(row, state=replace(state, cache=caching.make(state.most_tokens)))
+
+
+def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step | RowOutput:
+    """Return what a row is after `token`: its next pass, or its output when it is done.
+
+    The output is `ids` INT32 [new tokens], the end-of-sequence token included as `generate` returns it, and
+    `row_lengths` INT32 [1].
+    """
+    state = state_of(row)
+    new_ids = (*state.new_ids, token)
+    if token in rules.eos_ids or len(new_ids) >= state.sampling.max_new_tokens:
+        return {
+            "ids": torch.tensor(new_ids, dtype=torch.int32),
+            "row_lengths": torch.tensor([len(new_ids)], dtype=torch.int32),
+        }
+    n_read = state.n_cached + row.n_tokens - (rules.mask_id is not None)
+    n_cached = n_read if rules.cache_token_bytes else 0
+    following = _next_pass(replace(state, new_ids=new_ids, random=random, n_cached=n_cached), rules)
+    return Step(following, following.n_tokens)
+
+
+def find_fault(row: Row, model: Model) -> GlossaError | None:
+    """Return why a model cannot continue this prompt, or None when it can."""
+    sampling = row.sampling or Sampling()
+    if sampling.max_new_tokens < 1:
+        return Unprocessable(f"got max_new_tokens {sampling.max_new_tokens}, expected at least 1")
+    if not sampling.do_sample and sampling.num_return_sequences > 1:
+        return Unprocessable(
+            f"got num_return_sequences {sampling.num_return_sequences} without do_sample, expected 1: greedy "
+            "sequences are all the same"
+        )
+    if row.n_tokens + sampling.max_new_tokens > model.max_tokens:
+        return Unprocessable(
+            f"got a prompt of {row.n_tokens} tokens and max_new_tokens {sampling.max_new_tokens}, model "
+            f"{model.name} takes at most {model.max_tokens} together"
+        )
+    return _range_fault(sampling) or _beside_fault(row, model)
+
+
+def _range_fault(sampling: Sampling) -> GlossaError | None:
+    if not 0 < sampling.temperature < float("inf"):
+        return Unprocessable(f"got temperature {sampling.temperature:g}, expected a number above 0")
+    if sampling.top_k < 0:
+        return Unprocessable(f"got top_k {sampling.top_k}, expected at least 0")
+    if not 0 <= sampling.seed < 2**63:
+        return Unprocessable(f"got seed {sampling.seed}, expected 0 <= seed < 2**63")
+    if not 0 < sampling.top_p <= 1:
+        return Unprocessable(f"got top_p {sampling.top_p:g}, expected 0 < top_p <= 1")
+    return None
+
+
+def _beside_fault(row: Row, model: Model) -> GlossaError | None:
+    if row.token_type_ids is not None:
+        return Unprocessable("got token_type_ids, generation takes none")
+    if row.layers or row.attentions:
+        return Unprocessable("got layers or attentions, generation answers with tokens alone")
+    if row.position_ids is not None and model.family == "xlm":
+        return Unprocessable("got position_ids, generation of family xlm counts its own")
+    if row.position_ids is not None and len(row.position_ids):
+        last, more = int(row.position_ids[-1]), (row.sampling or Sampling()).max_new_tokens
+        if last + more > model.max_tokens + model.pad_id:
+            return Unprocessable(
+                f"got position_ids up to {last} and max_new_tokens {more}, model {model.name} has places up to "
+                f"{model.max_tokens + model.pad_id}"
+            )
+    if row.lang_ids is not None and len(langs := set(row.lang_ids.tolist())) > 1:
+        return Unprocessable(f"got lang_ids {sorted(langs)[:8]} in one row, generation continues in one language")
+    return None
+
+
+def state_of(row: Row) -> Generation:
+    """Return how far a row that has begun has come."""
+    if row.state is None:
+        raise ValueError("got a row that has not begun. This is a bug.")
+    return row.state
+
+
+def _next_pass(state: Generation, rules: Rules) -> Row:
+    """Return the row of a sequence's next pass: what is not cached of its text."""
+    asked = state.asked
+    new = asked.input_ids.new_tensor([*state.new_ids, *([] if rules.mask_id is None else [rules.mask_id])])
+    ids = torch.cat([asked.input_ids, new])
+    places = _places(asked.position_ids, len(ids))
+    lang_ids = None
+    if asked.lang_ids is not None and len(asked.lang_ids):
+        lang_ids = asked.lang_ids[:1].expand(len(ids))
+    elif rules.lang_id is not None:
+        lang_ids = torch.full_like(ids, rules.lang_id)
+    return replace(
+        asked,
+        input_ids=ids[state.n_cached :],
+        position_ids=places[state.n_cached :],
+        lang_ids=None if lang_ids is None else lang_ids[state.n_cached :],
+        state=state,
+    )
+
+
+def _places(given: Tensor | None, length: int) -> Tensor:
+    """Return position ids int32 [length]: from 0 as GenerationMixin numbers them, or on from those given."""
+    if given is None:
+        return torch.arange(length, dtype=torch.int32)
+    after = torch.arange(1, length - len(given) + 1, dtype=torch.int32) + given[-1]
+    return torch.cat([given, after])

@@ -1,0 +1,168 @@
+"""What an engine must refuse: rows that its model or head cannot take, each with value and expectation.
+
+Must not know weights, batches or who runs the forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import numpy as np
+
+from serve.rows.backbone_limits import MAX_SEEN_BYTES, Bounds
+from serve.rows.call_rows import Row
+from serve.rows.generation import Rules, begin
+from serve.rows.generation import find_fault as generation_fault
+from shared.catalog import Model
+from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
+from shared.messages import InferCall
+from shared.protocol import MAX_TARGETS, MAX_TOP_K
+
+UNASKED = {field.name: field.default for field in fields(Row)}
+OWNED = {  # parameters that one task alone reads, as they are when unasked
+    task: {name: UNASKED[name] for name in names}
+    for task, names in {
+        "feature-extraction": ("per_token", "normalize", "pooling", "layers", "attentions"),
+        "fill-mask": ("positions", "target_ids", "top_k"),
+    }.items()
+}
+
+
+def begin_sound(row: Row, model: Model, bounds: Bounds, rules: Rules) -> Row:
+    """Return a generating row that a model can take as its first pass reads it, any other as it is."""
+    head = model.heads.get(row.head)
+    if row.state is not None or head is None or head.task != "text-generation" or find_faults([row], model, bounds)[0]:
+        return row
+    return begin(row, rules)
+
+
+def find_faults(rows: Sequence[Row], model: Model, bounds: Bounds) -> list[GlossaError | None]:
+    """Return for each row why the model cannot take it, or None when it can, as any row that has begun."""
+    faults = [None if row.state is not None else _row_fault(row, model, bounds) for row in rows]
+    for index in _out_of_range(rows, model.vocab_size):
+        wrong = next(int(i) for i in rows[index].input_ids if not 0 <= i < model.vocab_size)
+        faults[index] = faults[index] or Unprocessable(f"got token id {wrong}, expected 0 <= id < {model.vocab_size}")
+    return faults
+
+
+def check_seen(call: InferCall, bounds: Bounds, most_bytes: int) -> None:
+    """Raise TooLarge where vectors of tokens, hidden states and attentions of a call pass `most_bytes` together."""
+    lengths = call.row_lengths.int_values()
+    n_vectors = sum(lengths) if call.per_token else len(lengths)
+    n_bytes = bounds.states_bytes(n_vectors, len(call.layers) + call.per_token)
+    n_bytes += sum(map(bounds.attention_bytes, lengths)) if call.attentions else 0
+    if n_bytes > most_bytes:
+        raise TooLarge(
+            f"got vectors or attentions of {call.n_tokens} tokens that take {n_bytes} bytes, at most {most_bytes}",
+            hint="send fewer rows in a call",
+        )
+
+
+def _row_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
+    if row.n_tokens == 0:
+        return Unprocessable("got a row of 0 tokens, expected at least 1")
+    if row.n_tokens > model.max_tokens:
+        return TooLarge(f"got a row of {row.n_tokens} tokens, model {model.name} takes at most {model.max_tokens}")
+    if row.head not in model.heads:
+        return NotFound(f"model {model.name} has no head {row.head!r}; heads: {sorted(model.heads)}")
+    return _beside_fault(row, model, bounds) or _task_fault(row, model, bounds)
+
+
+def _beside_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
+    """Check the ids that stand beside the tokens."""
+    kinds = {
+        "lang_ids": (row.lang_ids, bounds.n_langs),
+        "token_type_ids": (row.token_type_ids, bounds.n_types),
+        "position_ids": (row.position_ids, bounds.n_positions),
+    }
+    for name, (ids, end) in kinds.items():
+        if ids is None:
+            continue
+        if not end:
+            return Unprocessable(f"got {name}, but family {model.family} takes none")
+        if ids.shape != row.input_ids.shape:
+            return Unprocessable(f"got {len(ids)} {name} for {row.n_tokens} tokens, expected one for each")
+        if wrong := ids[(ids < 0) | (ids >= end)].tolist():
+            return Unprocessable(f"got {wrong[0]} in {name}, expected 0 <= id < {end}")
+    return None
+
+
+def _task_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
+    task = model.heads[row.head].task
+    if task == "text-generation":
+        return generation_fault(row, model) or _foreign_fault(row, task)
+    if row.sampling is not None:
+        return Unprocessable(f"got parameters of text-generation, head {row.head} does {task}")
+    if fault := _foreign_fault(row, task):
+        return fault
+    if task == "feature-extraction":
+        return _sight_fault(row, bounds)
+    return _mask_fault(row, model) if task == "fill-mask" else None
+
+
+def _foreign_fault(row: Row, task: str) -> GlossaError | None:
+    """Check that a row asks for nothing that its task would ignore. The top_k of greedy generation changes nothing."""
+    for owner, unasked in OWNED.items():
+        if owner == task:
+            continue
+        for name, value in unasked.items():
+            if getattr(row, name) != value and not (name == "top_k" and task == "text-generation"):
+                said = f"got {name}, a parameter of {owner}, head {row.head} does {task}"
+                return Unprocessable(said, hint=f"leave {name} out, or name a head that does {owner}")
+    return None
+
+
+def _sight_fault(row: Row, bounds: Bounds) -> GlossaError | None:
+    """Check what a row asks to see of the layers."""
+    n_states = bounds.n_layers + 1
+    if wrong := [layer for layer in row.layers if not -n_states <= layer < n_states]:
+        return Unprocessable(
+            f"parameters.layers: got layer {wrong[0]}, expected {-n_states} <= layer <= {bounds.n_layers}"
+        )
+    n_bytes = bounds.attention_bytes(row.n_tokens) if row.attentions else 0
+    if n_bytes > MAX_SEEN_BYTES:
+        return Unprocessable(
+            f"got a row of {row.n_tokens} tokens with attentions of {n_bytes} bytes, at most {MAX_SEEN_BYTES}",
+            hint=f"attentions of this model fit for at most {bounds.seen_tokens(MAX_SEEN_BYTES)} tokens",
+        )
+    n_bytes = bounds.states_bytes(row.n_tokens if row.per_token else 1, len(row.layers))
+    if n_bytes > MAX_SEEN_BYTES:
+        return Unprocessable(
+            f"got {len(row.layers)} layers of a row of {row.n_tokens} tokens, {n_bytes} bytes, at most {MAX_SEEN_BYTES}"
+        )
+    return None
+
+
+def _mask_fault(row: Row, model: Model) -> GlossaError | None:
+    if not row.positions:
+        return Unprocessable(f"got no positions, head {row.head} reads at least 1 masked position")
+    if len(row.positions) > row.n_tokens:
+        return Unprocessable(
+            f"got {len(row.positions)} positions, expected at most one for each of {row.n_tokens} tokens"
+        )
+    if wrong := [p for p in row.positions if not 0 <= p < row.n_tokens]:
+        return Unprocessable(f"got position {wrong[0]}, expected 0 <= position < {row.n_tokens}")
+    return _choice_fault(row, model.vocab_size)
+
+
+def _choice_fault(row: Row, vocab_size: int) -> GlossaError | None:
+    most = min(MAX_TOP_K, vocab_size)
+    if not 1 <= row.top_k <= most:
+        return Unprocessable(f"got top_k {row.top_k}, expected 1 <= top_k <= {most}")
+    if len(row.target_ids) > MAX_TARGETS:
+        return TooLarge(f"got {len(row.target_ids)} target ids, at most {MAX_TARGETS}")
+    if wrong := [t for t in row.target_ids if not 0 <= t < vocab_size]:
+        return Unprocessable(f"got target id {wrong[0]}, expected 0 <= id < {vocab_size}")
+    return None
+
+
+def _out_of_range(rows: Sequence[Row], vocab_size: int) -> list[int]:
+    """Return the rows with ids that the vocabulary lacks. By numpy: it runs on the event loop too, beside the lanes."""
+    if not rows:
+        return []
+    ids = [row.input_ids.numpy() for row in rows]
+    every = np.concatenate(ids)
+    if not len(every) or (every.min() >= 0 and every.max() < vocab_size):
+        return []
+    return [index for index, own in enumerate(ids) if len(own) and (own.min() < 0 or own.max() >= vocab_size)]

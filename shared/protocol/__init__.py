@@ -1,0 +1,30 @@
+"""Open Inference Protocol v2 with binary tensors <-> InferCall and Inferred; the only encoder.
+
+`calls` and `padded` read and write requests, `answers` responses and errors; `tensors` and
+`frame` know the protocol's bytes. Must not know what a model does, nor any HTTP library.
+"""
+
+from shared.protocol.call_limits import MAX_LAYERS, MAX_NEW_TOKENS, MAX_SEQUENCES, MAX_TARGETS, MAX_TOP_K
+from shared.protocol.frame import HEADER_LENGTH, Body
+from shared.protocol.requests import TIMEOUT, Asked, Form, Limits, decode_call, encode_call
+from shared.protocol.responses import decode_error, decode_inferred, encode_error, encode_inferred
+
+__all__ = [
+    "HEADER_LENGTH",
+    "MAX_LAYERS",
+    "MAX_NEW_TOKENS",
+    "MAX_SEQUENCES",
+    "MAX_TARGETS",
+    "MAX_TOP_K",
+    "TIMEOUT",
+    "Asked",
+    "Body",
+    "Form",
+    "Limits",
+    "decode_call",
+    "decode_error",
+    "decode_inferred",
+    "encode_call",
+    "encode_error",
+    "encode_inferred",
+]

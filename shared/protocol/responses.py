@@ -1,0 +1,111 @@
+"""Inferred <-> a v2 response, and errors in the shape v2 clients show.
+
+Response parameters `queue_s` and `infer_s` carry the seconds of each stage. What cannot be read of an
+answer is the server's fault, never the caller's: ReplicaError. Must not know heads or tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+from shared.errors import DecodeError, GlossaError, NotFinite, ReplicaError, TooLarge, Unprocessable, from_problem
+from shared.messages import Inferred, Tensor
+from shared.protocol.frame import Body, JsonBounds, brief, read_frame, read_json, write_frame
+from shared.protocol.padded import pad
+from shared.protocol.requests import Asked, Form
+from shared.protocol.tensors import read_tensors, write_tensor
+
+JSON_BYTES_PER_BYTE = 5  # an FP32 takes up to 20 characters
+MAX_ERROR_BYTES = 65_536
+_MAX_STAGE_S = 1e9
+
+
+def encode_inferred(
+    asked: Asked, model: str, revision: str, inferred: Inferred, *, per_token: Collection[str] = ()
+) -> Body:
+    """Write an answer in the form the caller asked for; `model` and `revision` say who answered.
+
+    `per_token` names the outputs [tokens, ...]; those of a padded request are padded alike with zeros. Raises
+    Unprocessable for a requested output there is not, TooLarge for an answer beyond the limit, NotFinite for NaN
+    that JSON cannot hold.
+    """
+    written = [
+        write_tensor(name, tensor, binary=binary)
+        for name, tensor, binary in _chosen(asked.form, inferred.outputs, per_token)
+    ]
+    header: dict[str, object] = {} if asked.form.request_id is None else {"id": asked.form.request_id}
+    header |= {
+        "model_name": model,
+        "model_version": revision,
+        "parameters": {f"{stage}_s": seconds for stage, seconds in inferred.timings_s.items()},
+        "outputs": [entry for entry, _ in written],
+    }
+    try:
+        return write_frame(header, [chunk for _, chunk in written if chunk is not None])
+    except ValueError:
+        raise NotFinite("the model answered a number that is not finite, which JSON cannot hold") from None
+
+
+def decode_inferred(headers: Mapping[str, str], data: bytes | memoryview[int]) -> Inferred:
+    """Read an answer; its tensors are views of `data`. Raises ReplicaError for anything else than one."""
+    headers = {name.lower(): value for name, value in headers.items()}
+    bounds = JsonBounds(max_values=len(data), max_nests=len(data))
+    try:
+        header, binary = read_frame(headers, data, bounds)
+        return Inferred(read_tensors(header.get("outputs"), binary, None), _timings_s(header.get("parameters", {})))
+    except GlossaError as error:
+        raise ReplicaError(f"the model server's answer cannot be read: {error.message}") from None
+
+
+def encode_error(error: GlossaError) -> Body:
+    """Write an error: `error` is the message, as v2 clients show it; our problem fields stand beside it."""
+    body = write_frame({"error": error.message, **error.to_problem()}, [])
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None:
+        return body
+    return Body({**body.headers, "retry-after": str(max(1, math.ceil(retry_after_s)))}, body.data)
+
+
+def decode_error(status: int, data: bytes | memoryview[int]) -> GlossaError:
+    """Rebuild the error of an answer that is not 200; one that is not ours becomes a ReplicaError."""
+    try:
+        problem = read_json(memoryview(data[:MAX_ERROR_BYTES]), JsonBounds(MAX_ERROR_BYTES, MAX_ERROR_BYTES))
+    except GlossaError:
+        return from_problem(status, {})
+    message = problem.get("error")
+    return from_problem(status, {"detail": message, **problem} if isinstance(message, str) else problem)
+
+
+def _chosen(form: Form, outputs: Mapping[str, Tensor], per_token: Collection[str]) -> list[tuple[str, Tensor, bool]]:
+    """Return name, tensor and binary of each output to send, padded and within the limit."""
+    wanted = form.outputs if form.outputs is not None else tuple((name, form.binary) for name in outputs)
+    left = form.max_answer_bytes
+    chosen = []
+    for name, binary in wanted:
+        if name not in outputs:
+            raise Unprocessable(f"no output {brief(name)}; outputs: {', '.join(outputs)}")
+        factor = 1 if binary else JSON_BYTES_PER_BYTE
+        tensor = outputs[name]
+        if form.padding is not None and name in per_token:
+            tensor = pad(name, tensor, form.padding, left // factor)
+        left -= factor * len(tensor.data)
+        if left < 0:
+            n_bytes = form.max_answer_bytes - left
+            counted = "" if binary else f", JSON as {JSON_BYTES_PER_BYTE} for one"
+            raise TooLarge(
+                f"got an answer of {n_bytes} bytes up to output {name}{counted}, at most {form.max_answer_bytes}",
+                hint="send fewer rows per call" if binary else "send fewer rows per call, or ask for binary outputs",
+            )
+        chosen.append((name, tensor, binary))
+    return chosen
+
+
+def _timings_s(parameters: object) -> dict[str, float]:
+    if not isinstance(parameters, dict):
+        raise DecodeError(f"got parameters {brief(parameters)}, expected an object")
+    return {
+        name.removesuffix("_s"): float(value)
+        for name, value in parameters.items()
+        if name.endswith("_s") and type(value) in {int, float} and 0 <= value < _MAX_STAGE_S
+    }

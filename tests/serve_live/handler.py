@@ -1,0 +1,69 @@
+"""The infer function in a process of its own, as the Lambda runtime keeps it: events in, proxy answers out.
+
+The process sees what the function's environment says, and reaches the model server over HTTP alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from local.workspace import ROOT
+from tests.events import request
+
+PROGRAM = """
+import json, sys
+answers, sys.stdout = sys.stdout, sys.stderr  # what the function logs is no answer
+from functions.lambdas.infer import handler
+from tests.events import FakeContext
+for line in sys.stdin:
+    print(json.dumps(handler(json.loads(line), FakeContext())), file=answers, flush=True)
+"""
+Answer = tuple[int, Any]
+
+
+@dataclass(frozen=True)
+class Door:
+    """A running infer function."""
+
+    events: IO[str]
+    answers: IO[str]
+    log: Path
+
+    def post(self, task: str, body: object) -> Answer:
+        """Send one API Gateway event to `/v1/{task}`; return the status and the JSON that came back."""
+        return self.ask("POST", f"/v1/{task}", json.dumps(body))
+
+    def ask(self, method: str, path: str, body: str | None = None) -> Answer:
+        """Send one API Gateway event. Raises RuntimeError when the function has ended."""
+        self.events.write(json.dumps(request(method, path, body)) + "\n")
+        self.events.flush()
+        if not (line := self.answers.readline()):
+            raise RuntimeError(f"the function has ended; its log: {self.log.read_text(encoding='utf-8')[-2000:]}")
+        answer = json.loads(line)
+        return answer["statusCode"], json.loads(answer["body"])
+
+
+@contextmanager
+def opened(settings: Mapping[str, str], log: Path) -> Iterator[Door]:
+    """Start the function with these settings; end it by the end of its events."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    with (
+        log.open("w", encoding="utf-8") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            cwd=ROOT, env={**kept, **settings}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield Door(process.stdin, process.stdout, log)
+        process.stdin.close()
+        assert process.wait(timeout=30.0) == 0

@@ -1,0 +1,49 @@
+"""The tokenizers the desks are tested with: a tiny one made here, and the one that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from functions.tokenizers.load import load_tokenizer
+from functions.tokenizers.tokenizer import Tokenizer
+from shared.catalog import Model
+from tests.unit.functions.tokenizers import tiny
+
+MINI = Path(__file__).parents[3] / "checkpoints" / "mini"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with a tiny tokenizer of XLM-R's layout."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_folder: Path) -> Tokenizer:
+    """Load the tiny tokenizer."""
+    return load_tokenizer(tiny_folder / "tokenizer.json")
+
+
+@pytest.fixture(scope="session")
+def model(tokenizer: Tokenizer) -> Model:
+    """Make a catalog model of the tiny tokenizer's vocabulary, 64 tokens a window."""
+    return tiny.catalog_model(tokenizer.vocab_size)
+
+
+@pytest.fixture(scope="session", params=["tiny", "mini"])
+def pair(request: pytest.FixtureRequest, tiny_folder: Path) -> tuple[Tokenizer, Any]:
+    """Load a tokenizer twice: ours, and transformers' reading of the same folder."""
+    folder = MINI if request.param == "mini" else tiny_folder
+    return load_tokenizer(folder / "tokenizer.json"), transformers.AutoTokenizer.from_pretrained(str(folder))

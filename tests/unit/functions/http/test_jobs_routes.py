@@ -1,0 +1,396 @@
+"""The jobs API: what it makes, refuses and shows, each request a raw proxy event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.jobs.api.request_bodies import decode_cursor, encode_cursor
+from functions.jobs.state import state_machine
+from shared.errors import Unprocessable
+from tests.unit.functions.jobs.state.test_state_machine import JOB
+from tests.unit.functions.jobs.world import World, texts
+
+BODY: dict[str, Any] = {"task": "text-classification"}
+
+
+@pytest.fixture
+def world() -> World:
+    """Return an empty world."""
+    return World()
+
+
+def create(world: World, token: str = "", **changes: Any) -> tuple[int, Any]:
+    """Create a job."""
+    headers = {"Idempotency-Key": token} if token else {}
+    return world.ask("POST", "/v1/jobs", BODY | changes, headers=headers)
+
+
+def upload(world: World, made: dict[str, Any], *contents: bytes) -> None:
+    """Upload a job's files, as the holder of its forms would."""
+    for form, data in zip(made["uploads"], contents, strict=True):
+        world.objects.put(world.doors.input_bucket, form["fields"]["key"], data)
+
+
+def test_a_job_from_creation_to_results(world: World) -> None:
+    """Created, uploaded, started, worked, read: each answer says what comes next."""
+    status, made = create(world, files=["b.txt", "a.jsonl"], format={"text": "lines"})
+    assert (status, made["state"], made["model"]) == (201, "CREATED", "mini:topic")
+    assert [form["fields"]["key"] for form in made["uploads"]] == [
+        f"t/local/jobs/{made['job']}/input/{name}" for name in ("b.txt", "a.jsonl")
+    ]
+    upload(world, made, b"c\nd", b'{"text": "a"}\n{"text": "b", "id": 9}\n')
+    status, started = world.ask("POST", made["start"])
+    assert (status, started["state"]) == (202, "SUBMITTED")
+    world.run()
+    status, shown = world.ask("GET", started["status"])
+    assert (status, shown["state"], shown["progress"], shown["eta_s"]) == (200, "SUCCEEDED", 1.0, 0.0)
+    assert shown["counts"] == {
+        "records": 4, "succeeded": 4, "failed": 0, "shards": 2, "shards_done": 2, "shards_failed": 0,
+        "unreadable_inputs": 0,
+    }  # fmt: skip
+    assert texts(world.rows(made["job"])) == ["a", "b", "c", "d"]
+    status, results = world.ask("GET", f"{started['status']}/results")
+    assert status == 200
+    assert [part["first_index"] for part in results["parts"]] == [0, 2]
+    assert results["manifest"]["url"].startswith("memory://output/t/local/jobs/")
+    assert results["next"] is None
+
+
+def test_results_come_in_pages(world: World) -> None:
+    """Parts of many shards are walked by cursor, in order, none twice."""
+    _, made = create(world, files=[f"{i}.txt" for i in range(5)])
+    upload(world, made, *[b"text"] * 5)
+    world.ask("POST", made["start"])
+    world.run()
+    found, cursor = [], None
+    for _ in range(9):
+        query = {"page_size": "2"} | ({"cursor": cursor} if cursor else {})
+        _, page = world.ask("GET", f"/v1/jobs/{made['job']}/results", queryStringParameters=query)
+        found += [part["first_index"] for part in page["parts"]]
+        if (cursor := page["next"]) is None:
+            break
+    assert found == [0, 1, 2, 3, 4]
+
+
+def test_the_same_token_and_body_is_the_same_job(world: World) -> None:
+    """A repeated request finds its job, with its uploads while it waits; field order does not matter."""
+    first = create(world, "key-1", files=["a.txt"], parameters={"top_k": 2})
+    again = world.ask(
+        "POST",
+        "/v1/jobs",
+        {"parameters": {"top_k": 2}, "files": ["a.txt"], **BODY},
+        headers={"idempotency-key": "key-1"},
+    )
+    assert (first[0], again[0]) == (201, 200)
+    assert again[1] == first[1]
+    other = create(world, "key-2", files=["a.txt"], parameters={"top_k": 2})
+    assert other[1]["job"] != first[1]["job"]
+    upload(world, first[1], b"text")
+    world.ask("POST", first[1]["start"])
+    assert create(world, "key-1", files=["a.txt"], parameters={"top_k": 2})[1]["uploads"] == []
+
+
+@pytest.mark.parametrize("change", [{"parameters": {"top_k": 3}}, {"files": ["b.txt"]}, {"task": "feature-extraction"}])
+def test_the_same_token_with_another_body_is_refused(world: World, change: dict[str, Any]) -> None:
+    """A token stands for one request."""
+    create(world, "key-1", files=["a.txt"])
+    status, problem = create(world, "key-1", **({"files": ["a.txt"]} | change))
+    assert status == 422
+    assert "Idempotency-Key" in problem["detail"]
+
+
+def test_a_token_of_a_deleted_job_makes_no_other(world: World) -> None:
+    """Whatever the body, the answer is a conflict that says to take a new key, not that a job is unknown."""
+    _, made = create(world, "key-1", files=["a.txt"])
+    assert world.ask("DELETE", f"/v1/jobs/{made['job']}")[0] == 200
+    for files in (["a.txt"], ["b.txt"]):
+        status, problem = create(world, "key-1", files=files)
+        assert (status, "expected a new key" in problem["detail"]) == (409, True)
+
+
+BAD: list[tuple[dict[str, Any], int, str]] = [
+    ({"task": "nosuch"}, 404, "text-classification"),
+    ({"task": 5}, 422, "task"),
+    ({"model": "nosuch"}, 404, "mini"),
+    ({"model": "mini:nosuch"}, 404, "topic"),
+    ({"model": "mini:embed"}, 422, "feature-extraction"),
+    ({"model": ""}, 422, "model"),
+    ({"model": "mini:"}, 422, "'mini:', expected"),
+    ({"parameters": {"top_k": 0}}, 422, "top_k"),
+    ({"parameters": {"nosuch": 1}}, 422, "nosuch"),
+    ({"parameters": []}, 422, "parameters"),
+    ({"format": {"text": "words"}}, 422, "format.text"),
+    ({"format": {"nosuch": 1}}, 422, "format.nosuch"),
+    ({"files": []}, 422, "files"),
+    ({"files": ["a.txt", "a.txt"]}, 422, "2 file names"),
+    ({"files": ["../a.txt"]}, 422, "'../a.txt'"),
+    ({"files": ["${filename}.txt"]}, 422, "filename"),
+    ({"files": ["a.pdf"]}, 422, "expected one of .txt"),
+    ({"files": ["a.txt"] * 101}, 422, "files"),
+    ({"files": "a.txt"}, 422, "files"),
+    ({"nosuch": 1}, 422, "nosuch"),
+]
+
+
+@pytest.mark.parametrize(("change", "status", "word"), BAD)
+def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any], status: int, word: str) -> None:
+    """Each is a 4xx that names the value or what was expected, and makes nothing."""
+    got, problem = create(world, **change)
+    assert (got, problem["status"]) == (status, status)
+    assert word in problem["detail"]
+    assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
+
+
+@pytest.mark.parametrize(("body", "found"), [({}, "nothing"), ({"task": None}, "null"), ({"task": 5}, "5")])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/recipes"])
+def test_a_body_without_a_task_is_told_the_tasks(world: World, path: str, body: dict[str, Any], found: str) -> None:
+    """What is missing is said with what it may be, beside all else that is wrong."""
+    status, problem = world.ask("POST", path, {**body, "output": "xml"})
+    said = {fault["field"]: fault for fault in problem["errors"]}
+    assert (status, said["task"]["got"], "output" in said) == (422, found, True)
+    assert said["task"]["expected"].startswith("one of feature-extraction, ")
+
+
+def test_a_task_where_none_is_read_is_an_unknown_field(world: World) -> None:
+    """No list of tasks is given where naming one would be the next fault."""
+    problem = world.ask("POST", f"/v1/jobs/{'0' * 32}/redrive", {"task": "fill-mask"})[1]
+    assert problem["detail"] == "task: got an unknown field, expected only the documented ones"
+
+
+@pytest.mark.parametrize("token", ["", "a b", "ü", "x" * 256])
+def test_malformed_tokens_are_refused(world: World, token: str) -> None:
+    """A token is 1 to 255 visible ASCII characters, and an empty one is not the same as none."""
+    status, problem = world.ask("POST", "/v1/jobs", BODY, headers={"Idempotency-Key": token})
+    assert (status, "expected 1 to 255 visible ASCII ones" in problem["detail"]) == (422, True)
+
+
+def test_a_job_does_not_start_without_its_uploads(world: World) -> None:
+    """What is missing is named; after the upload it starts, and starting again changes nothing."""
+    _, made = create(world, files=["a.txt", "b.txt"])
+    status, problem = world.ask("POST", made["start"])
+    assert status == 409
+    assert "got 0 of 2 files uploaded" in problem["detail"]
+    world.objects.put(world.doors.input_bucket, made["uploads"][0]["fields"]["key"], b"a")
+    status, problem = world.ask("POST", made["start"])
+    assert (status, "missing: 'b.txt'" in problem["detail"]) == (409, True)
+    world.objects.put(world.doors.input_bucket, made["uploads"][1]["fields"]["key"], b"b")
+    assert [world.ask("POST", made["start"])[0] for _ in range(3)] == [202, 202, 202]
+    world.run()
+    assert texts(world.rows(made["job"])) == ["a", "b"]
+    assert world.ask("POST", made["start"])[0] == 409
+
+
+def test_uploads_do_not_start_a_job_by_themselves(world: World) -> None:
+    """The event of an upload is acknowledged and nothing more."""
+    _, made = create(world)
+    upload(world, made, b'{"text": "a"}\n')
+    key = made["uploads"][0]["fields"]["key"]
+    stored = world.objects.head(world.doors.input_bucket, key)
+    assert stored is not None
+    world.announce(key, stored.size_bytes, stored.etag, stored.version)
+    world.run()
+    assert world.job(made["job"]).state == state_machine.CREATED
+
+
+def test_an_upload_after_the_plan_changes_nothing(world: World) -> None:
+    """What was pinned is read, in its version; what comes later is not."""
+    _, made = create(world, files=["a.txt"])
+    upload(world, made, b"before")
+    world.ask("POST", made["start"])
+    world.turn("plan")
+    upload(world, made, b"after")
+    world.objects.put(world.doors.input_bucket, f"t/local/jobs/{made['job']}/input/z.txt", b"late")
+    world.run()
+    assert texts(world.rows(made["job"])) == ["before"]
+
+
+def test_results_wait_for_the_end(world: World) -> None:
+    """A job that goes on answers 409 with its state."""
+    _, made = create(world)
+    status, problem = world.ask("GET", f"/v1/jobs/{made['job']}/results")
+    assert (status, "CREATED" in problem["detail"]) == (409, True)
+
+
+def test_cancel(world: World) -> None:
+    """Before the start it is immediate; cancelling again is no fault; an ended job is a 409."""
+    _, made = create(world)
+    path = f"/v1/jobs/{made['job']}"
+    assert [world.ask("POST", f"{path}/cancel")[1]["state"] for _ in range(2)] == ["CANCELLED", "CANCELLED"]
+    assert world.ask("POST", f"{path}/start")[0] == 409
+    assert world.ask("GET", f"{path}/results")[1]["manifest"] is None
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a"}\n')
+    world.run()
+    status, problem = world.ask("POST", f"/v1/jobs/{job}/cancel")
+    assert (status, "SUCCEEDED" in problem["detail"]) == (409, True)
+
+
+FOREIGN = [
+    ("GET", ""), ("GET", "/results"), ("GET", "/errors"), ("POST", "/start"), ("POST", "/cancel"), ("POST", "/redrive"),
+    ("DELETE", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "rest"), FOREIGN)
+@pytest.mark.parametrize("name", ["f" * 32, "x", "..", "%2e%2e", "0" * 33])
+def test_foreign_and_unknown_ids_are_404(world: World, method: str, rest: str, name: str) -> None:
+    """Another tenant's job and no job at all are answered alike."""
+    foreign = replace(JOB, tenant="other", job="f" * 32, state=state_machine.CREATED)
+    world.doors.store.write(*state_machine.create(foreign))
+    status, problem = world.ask(method, f"/v1/jobs/{name}{rest}")
+    assert (status, problem["code"]) == (404, "not-found")
+    assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
+
+
+def test_jobs_are_listed_newest_first_in_pages(world: World) -> None:
+    """Every job once, walking by cursor, whatever was made meanwhile."""
+    made = []
+    for _ in range(7):
+        made.append(create(world)[1]["job"])
+        world.clock.pass_s(1)
+    found, cursor = [], ""
+    for _ in range(9):
+        query = {"page_size": "3"} | ({"cursor": cursor} if cursor else {})
+        _, page = world.ask("GET", "/v1/jobs", queryStringParameters=query)
+        found += [job["job"] for job in page["jobs"]]
+        create(world)
+        world.clock.pass_s(1)
+        if (cursor := page["next"]) is None:
+            break
+    assert found == made[::-1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"page_size": "0"}, {"page_size": "101"}, {"page_size": "x"}, {"cursor": "!"}, {"cursor": "YWJj"}, {"cursor": ""}],
+)
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/recipes"])
+def test_bad_pages_are_refused(world: World, query: dict[str, str], path: str) -> None:
+    """Sizes out of range and cursors that are not ours are a 422."""
+    assert world.ask("GET", path, queryStringParameters=query)[0] == 422
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs", "/v1/recipes", f"/v1/jobs/{'0' * 32}/results", f"/v1/jobs/{'0' * 32}/errors"]
+)
+def test_a_page_is_asked_for_by_two_names_and_no_other(world: World, path: str) -> None:
+    """A parameter that would be ignored is refused, with those that are known."""
+    status, problem = world.ask("GET", path, queryStringParameters={"page_size": "2", "limit": "2"})
+    assert (status, problem["detail"]) == (422, "got the query parameter 'limit', expected page_size or cursor")
+
+
+def test_a_parameter_that_says_two_things_is_refused(world: World) -> None:
+    """Neither value is chosen in silence; the same one twice is no contradiction."""
+    for values, status in (["2", "1"], 422), (["1", "1"], 200):
+        said = {"queryStringParameters": {"page_size": "1"}, "multiValueQueryStringParameters": {"page_size": values}}
+        assert world.ask("GET", "/v1/jobs", **said)[0] == status
+
+
+def test_a_signature_in_the_query_is_the_gateways(world: World) -> None:
+    """A request may be signed there, and is answered as if it were signed in a header."""
+    assert world.ask("GET", "/v1/jobs", queryStringParameters={"X-Amz-Signature": "ab"})[0] == 200
+
+
+@given(st.from_regex(r"[0-9]{14}/[0-9a-f]{32}", fullmatch=True), st.text(max_size=20))
+def test_cursors_lead_back_and_nothing_else_does(sort_key: str, other: str) -> None:
+    """A cursor is read back; any other text is refused or is such a key."""
+    pattern = r"[0-9]{14}/[0-9a-f]{32}"
+    assert decode_cursor({"cursor": encode_cursor(sort_key) or ""}, pattern) == sort_key
+    assert decode_cursor({}, pattern) is None
+    with pytest.raises(Unprocessable):
+        decode_cursor({"cursor": other}, pattern)
+
+
+def test_recipes(world: World) -> None:
+    """Made once, found again, never changed, listed by name, deleted; an object in the inbox is a job."""
+    recipe = {"name": "news", "task": "text-classification", "format": {"text": "lines"}}
+    status, made = world.ask("POST", "/v1/recipes", recipe)
+    assert (status, made["inbox"]) == (201, "s3://input/t/local/inbox/news/")
+    assert world.ask("POST", "/v1/recipes", recipe)[0] == 200
+    status, problem = world.ask("POST", "/v1/recipes", recipe | {"format": {"text": "document"}})
+    assert (status, "delete it first" in problem["detail"]) == (409, True)
+    assert world.ask("POST", "/v1/recipes", recipe | {"name": "A B"})[0] == 422
+    world.ask("POST", "/v1/recipes", recipe | {"name": "alpha"})
+    assert [each["name"] for each in world.ask("GET", "/v1/recipes")[1]["recipes"]] == ["alpha", "news"]
+    _, page = world.ask("GET", "/v1/recipes", queryStringParameters={"page_size": "1"})
+    _, rest = world.ask("GET", "/v1/recipes", queryStringParameters={"page_size": "1", "cursor": page["next"]})
+    assert [each["name"] for each in rest["recipes"]] == ["news"]
+    job = world.drop("in.txt", b"a\nb\n", recipe="news")
+    world.run()
+    assert texts(world.rows(job)) == ["a", "b"]
+    assert world.ask("DELETE", "/v1/recipes/news")[0] == 200
+    assert world.ask("DELETE", "/v1/recipes/news")[0] == 404
+    assert world.ask("DELETE", "/v1/recipes/A%20B")[0] == 404
+
+
+@pytest.mark.parametrize("n_chars", [64, 1100, 5000])
+def test_a_recipe_name_that_no_table_key_can_hold_is_not_found(world: World, n_chars: int) -> None:
+    """Deleting a name that no recipe can have is a 404, however long it is."""
+    status, problem = world.ask("DELETE", "/v1/recipes/" + "a" * n_chars)
+    assert (status, problem["code"]) == (404, "not-found")
+    assert len(problem["detail"]) < 100
+
+
+@pytest.mark.parametrize("output", ["jsonl", "csv", "jsonl.gz"])
+def test_errors_come_in_pages(output: str) -> None:
+    """Every error row once, by cursor, whatever form the parts have; parts without errors are not read."""
+    world = World(max_records=2)
+    _, made = create(world, files=["in.csv"], output=output)
+    upload(world, made, b"id,text\n" + b"1,good\n2,\n3,good\n4,good\n5,\n6,\n" * 3)
+    path = f"/v1/jobs/{made['job']}/errors"
+    assert world.ask("GET", path)[0] == 409
+    world.ask("POST", made["start"])
+    world.run()
+    found, cursor = [], ""
+    for _ in range(20):
+        query = {"page_size": "2"} | ({"cursor": cursor} if cursor else {})
+        status, page = world.ask("GET", path, queryStringParameters=query)
+        assert (status, len(page["errors"]) <= 3) == (200, True)
+        found += [(row["index"], row["id"], row["error"]["code"]) for row in page["errors"]]
+        if (cursor := page["next"]) is None:
+            break
+    wanted = [(i, name) for base in (0, 6, 12) for i, name in ((base + 1, "2"), (base + 4, "5"), (base + 5, "6"))]
+    assert found == [(i, name, "empty-text") for i, name in wanted]
+    assert world.ask("GET", path, queryStringParameters={"cursor": "YWJj"})[0] == 422
+
+
+def test_redrive(world: World) -> None:
+    """What failed is answered again once, however often it is asked for, and a generation names which end was meant."""
+    world.recipe()
+    world.echo.poison, world.echo.poison_error = "bad", lambda: Unprocessable("no")
+    job = world.drop("in.jsonl", b'{"text": "good"}\n{"text": "bad"}\n')
+    world.run()
+    assert world.job(job).state == state_machine.PARTIALLY_SUCCEEDED
+    world.echo.poison_error = None
+    answers = [world.ask("POST", f"/v1/jobs/{job}/redrive", {"generation": 0}) for _ in range(2)]
+    assert [(status, answer["begun"], answer["generation"]) for status, answer in answers] == [
+        (202, True, 1), (202, False, 1),
+    ]  # fmt: skip
+    world.run()
+    assert world.ask("POST", f"/v1/jobs/{job}/redrive", {"generation": 0})[1]["begun"] is False
+    assert world.ask("POST", f"/v1/jobs/{job}/redrive")[1]["begun"] is False
+    status, shown = world.ask("GET", f"/v1/jobs/{job}")
+    assert (status, shown["state"], shown["counts"]["succeeded"]) == (200, "SUCCEEDED", 2)
+    assert world.ask("POST", f"/v1/jobs/{job}/redrive", {"generation": "x"})[0] == 422
+
+
+def test_a_deleted_job_is_unknown_at_once(world: World) -> None:
+    """From the answer on it is a 404 and in no list; its results go; a job that goes on is a 409."""
+    _, made = create(world, files=["a.txt"])
+    upload(world, made, b"text")
+    path = f"/v1/jobs/{made['job']}"
+    world.ask("POST", made["start"])
+    assert world.ask("DELETE", path)[0] == 409
+    world.run()
+    part = world.ask("GET", f"{path}/results")[1]["parts"][0]["key"]
+    assert world.ask("DELETE", path)[0] == 200
+    assert [world.ask("GET", path + rest)[0] for rest in ("", "/results", "/errors")] == [404] * 3
+    assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
+    world.run()
+    assert world.doors.objects.head("output", part) is None
+    assert world.doors.objects.head("input", made["uploads"][0]["fields"]["key"]) is None

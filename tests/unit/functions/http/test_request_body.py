@@ -1,0 +1,193 @@
+"""Bodies: what is read, what is refused, and that nothing else can happen."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.http.request_body import (
+    MAX_BODY_BYTES,
+    MAX_JSON_DEPTH,
+    body_text,
+    json_object,
+    parse_json,
+    refuse_foreign,
+)
+from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable, UnsupportedMedia
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _encoded(data: bytes) -> dict[str, object]:
+    return {"body": base64.b64encode(data).decode(), "isBase64Encoded": True}
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [(MAX_BODY_BYTES - 1, True), (MAX_BODY_BYTES, True), (MAX_BODY_BYTES + 1, False)]
+)
+@pytest.mark.parametrize("as_base64", [False, True])
+def test_cap_counts_decoded_bytes(size: int, *, fits: bool, as_base64: bool) -> None:
+    """A body of exactly the cap is read, one byte more is TooLarge, in either encoding."""
+    event = _encoded(b"a" * size) if as_base64 else {"body": "a" * size}
+    if fits:
+        assert len(body_text(event)) == size
+    else:
+        with pytest.raises(TooLarge, match="at most 4194304"):
+            body_text(event)
+
+
+def test_cap_counts_bytes_not_characters() -> None:
+    """A text of two-byte letters reaches the cap at half its length."""
+    with pytest.raises(TooLarge):
+        body_text({"body": "é" * (MAX_BODY_BYTES // 2 + 1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("content-encoding", "gzip", "got content-encoding 'gzip', expected none: send the body uncompressed"),
+        ("content-encoding", "identity, br", "got content-encoding 'br', expected none: send the body uncompressed"),
+        ("Content-Type", "Text/XML;charset=UTF-8", "got content-type 'Text/XML', expected application/json"),
+        ("content-type", "multipart/form-data; boundary=x", "got content-type 'multipart/form-data', expected appl"),
+        ("content-type", "application/x-ndjson", "got content-type 'application/x-ndjson', expected application/json"),
+        ("content-type", "application/json, text/csv", "got content-type 'text/csv', expected application/json"),
+        ("content-type", 'application/json; charset="Latin1"', "got charset 'Latin1', expected utf-8"),
+    ],
+)
+def test_a_body_that_is_no_plain_json_by_its_headers_is_refused_by_them(name: str, value: str, said: str) -> None:
+    """The header is named, as it came, not the first byte that does not fit; without a body nothing is said of it."""
+    with pytest.raises(UnsupportedMedia, match=said):
+        refuse_foreign({"body": "{}", "headers": {name: value}})
+    refuse_foreign({"body": None, "headers": {name: value}})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "application/json", "Application/JSON; Charset=UTF-8", "application/vnd.x+json", "text/json",
+     "application/json, application/json", "application/json; charset=", 'application/json; profile="a, b; c"',
+     "application/x-www-form-urlencoded", "text/plain;charset=UTF-8", "application/octet-stream", None],
+)  # fmt: skip
+def test_json_is_taken_under_its_names_and_under_those_that_say_nothing(value: str | None) -> None:
+    """Curl calls every body a form, fetch plain text, and a client may call it nothing at all."""
+    refuse_foreign({"body": "{}", "headers": {"content-type": value, "Content-Encoding": "identity"}})
+    refuse_foreign({"body": "{}", "headers": {"content-type": "text/json", "content-encoding": None}})
+    refuse_foreign({"body": "{}", "headers": None})
+
+
+@pytest.mark.parametrize("event", [{}, {"body": None}, {"body": ""}])
+def test_absent_body_is_empty_text(event: dict[str, object]) -> None:
+    """No body reads as empty text; the route decides whether that is wrong."""
+    assert body_text(event) == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (_encoded(b'{"inputs": "\xff"}'), "got byte 0xff at 12, expected UTF-8"),
+        (_encoded(b"\xed\xa0\x80"), "expected UTF-8"),  # a surrogate written as UTF-8
+        ({"body": "not base64!", "isBase64Encoded": True}, "not base64"),
+        ({"body": "\ud800"}, "expected UTF-8"),
+        ({"body": {"inputs": "x"}}, "got a body of type dict"),
+    ],
+)
+def test_unreadable_body_is_bad_request(event: dict[str, object], message: str) -> None:
+    """Broken base64 and invalid UTF-8 are the caller's fault and say where."""
+    with pytest.raises(BadRequest, match=message):
+        body_text(event)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty body"),
+        (" \r\n", "empty body"),
+        ("{", "not JSON"),
+        ('{"a": "\x00"}', "not JSON"),
+        ("[]", "got an array"),
+        ('"text"', "got a string"),
+        ("null", "got null"),
+        ("true", "got a boolean"),
+        ("1.5", "got a number"),
+        ('{"a": NaN}', "got NaN"),
+        ('{"a": -Infinity}', "got -Infinity"),
+        ('{"a": 1e999}', "got 1e999"),
+        ('{"a": ' + "9" * 5000 + "}", "too many digits"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "'c' twice"),
+        (
+            '{"inputs": "a',
+            r"^got a body that is not JSON at character 11 \(unterminated string\), expected one whole JSON",
+        ),
+        ('{"a": 1}}', r"at character 8 \(extra data\), expected one whole JSON value$"),
+        ("[" * 200_000, "nested too deep"),
+        ('{"a":' * 200_000, "nested too deep"),
+    ],
+)
+def test_bad_json_is_bad_request(text: str, message: str) -> None:
+    """What JSON forbids, or readers disagree on, is refused by name."""
+    with pytest.raises(BadRequest, match=message):
+        json_object(text)
+
+
+def test_a_key_twice_among_many_is_named() -> None:
+    """The doubled key of the widest body that fits is found in one pass, not by comparing each with all."""
+    keys = [f'"{i}":1' for i in range(300_000)]
+    with pytest.raises(BadRequest, match="'299999' twice"):
+        json_object("{" + ",".join([*keys, keys[-1]]) + "}")
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(MAX_JSON_DEPTH, True), (MAX_JSON_DEPTH + 1, False)])
+def test_depth_cap(depth: int, *, fits: bool) -> None:
+    """JSON of the permitted depth is read, one level more is refused."""
+    text = "[" * depth + "]" * depth
+    if fits:
+        parse_json(text)
+    else:
+        with pytest.raises(BadRequest, match="more than 32 levels"):
+            parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (r'{"a": "\ud800"}', r"a: got the lone surrogate U\+D800 at character 0"),
+        (r'{"\udfff": 1}', r"a key of the body: got the lone surrogate U\+DFFF"),
+        (r'{"a": ["b", {"c": "xy\ude00\ud83d"}]}', r"a\[1\]\.c: got the lone surrogate U\+DE00 at character 2"),
+    ],
+)
+def test_lone_surrogate_is_unprocessable(text: str, said: str) -> None:
+    """Half a character, in a value or a key, is refused with its place before a tokenizer meets it."""
+    with pytest.raises(Unprocessable, match=said):
+        json_object(text)
+
+
+def test_surrogate_pair_is_one_character() -> None:
+    """An escaped pair is the character it spells."""
+    assert json_object(r'{"a": "\ud83d\ude00"}') == {"a": "😀"}
+
+
+@given(value=st.dictionaries(st.text(), VALUES, max_size=4), ascii_only=st.booleans())
+def test_any_json_object_round_trips(*, value: dict[str, object], ascii_only: bool) -> None:
+    """Whatever standard JSON can say is read as json.loads reads it, or refused as half a character."""
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    assert json_object(text) == value
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    """Arbitrary bytes end as an object or as one of our errors."""
+    assert _outcome(data) in {"object", "refused"}
+
+
+def _outcome(data: bytes) -> str:
+    try:
+        return "object" if isinstance(json_object(body_text(_encoded(data))), dict) else "something else"
+    except GlossaError as error:
+        return "refused" if 400 <= error.status < 500 else "our fault"

@@ -1,0 +1,100 @@
+"""One request end to end in one process: door, desks, client, sockets and wire give the engine's own numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from functions.http.text_request import parse_request
+from functions.http.text_routes import make_api
+from functions.replica.client import ReplicaClient
+from functions.replica.fake import Sent
+from functions.replica.transport import Reply
+from functions.tasks.registry import TASKS
+from serve.engine.engine import infer
+from serve.engine.fake import FakeEngine
+from shared.errors import GlossaError, NotFound
+from shared.messages import InferCall, Inferred
+from shared.protocol import Limits, decode_call, encode_error, encode_inferred
+from tests.loopback import serving
+from tests.unit.functions.http.bodies import good, spelled
+from tests.unit.functions.http.world import catalog, journey, post
+
+LIMITS = Limits(max_body_bytes=4 * 2**20, max_rows=1024, max_tokens=16_384, max_row_tokens=32, vocab_size=40_000)
+TEXTS = ["Das <mask> ist ein Haus.", "東京の <mask> は晴れ。 " * 40, "هذا <mask> جميل", "a" * 300 + " <mask>"]
+PARAMETERS: dict[str, list[dict[str, object]]] = {
+    "text-classification": [{}, {"top_k": None}, {"truncation": True}],
+    "token-classification": [{}, {"aggregation_strategy": "none", "ignore_labels": []}],
+    "fill-mask": [{}, {"top_k": 3}, {"targets": ["Haus", "日"]}],
+    "feature-extraction": [{}, {"per_token": True}, {"normalize": True}],
+    "question-answering": [{}, {"top_k": 3, "handle_impossible_answer": True}],
+    "multiple-choice": [{"truncation": True}],
+    "rerank": [{"truncation": True}],
+    "text-generation": [{"truncation": True, "max_new_tokens": 4, "num_return_sequences": 2, "do_sample": True}],
+    "zero-shot-classification": [{}, {"multi_label": True}],
+}
+CASES = [(task, parameters) for task in TASKS for parameters in PARAMETERS.get(task, [{}])]
+
+
+def _engine(model: str) -> FakeEngine:
+    return FakeEngine(catalog().model(model))
+
+
+def _replica(sent: Sent) -> Reply:
+    """Answer one wire body as the model server does, without its scheduler."""
+    model = sent.path.split("/")[3]
+    try:
+        asked = decode_call(model, sent.headers, sent.data, LIMITS)
+        body = encode_inferred(asked, model, "1", infer(_engine(model), asked.call))
+    except GlossaError as error:
+        return _refused(error)
+    return Reply(200, body.headers, body.data)
+
+
+def _refused(error: GlossaError) -> Reply:
+    body = encode_error(error)
+    return Reply(error.status, body.headers, body.data)
+
+
+def _direct(calls: Sequence[InferCall]) -> list[Inferred]:
+    return [infer(_engine(call.model), call) for call in calls]
+
+
+@pytest.mark.parametrize(("task", "parameters"), CASES)
+def test_http_and_wire_change_no_number(task: str, parameters: dict[str, object]) -> None:
+    """Over loopback HTTP each task answers exactly what the desks answer around the engine itself."""
+    inputs = [spelled(task, text) for text in TEXTS]
+    body = good(task, inputs, **parameters) | {"model": "mini"}
+    expected = journey().run(parse_request(task, body), _direct)
+    with serving(_replica) as (url, _):
+        client = ReplicaClient(url)
+        status, answer, headers = post(make_api(journey(), client, "none"), task, body)
+        client.close()
+    assert status == 200
+    assert answer["results"] == json.loads(json.dumps(expected.values))
+    assert answer["usage"]["n_windows"] == list(expected.n_windows)
+    assert "queue;dur=0.0" in headers["server-timing"]
+
+
+def test_many_calls_of_one_request_come_back_in_order() -> None:
+    """A request of more than 16k tokens travels in several calls at once and is put together in its order."""
+    inputs = [f"text {i} " + "word " * 200 for i in range(128)]
+    body = {"inputs": inputs}
+    expected = journey().run(parse_request("text-classification", body), _direct)
+    with serving(_replica) as (url, connections):
+        client = ReplicaClient(url)
+        _, answer, _ = post(make_api(journey(), client, "none"), "text-classification", body)
+        client.close()
+    assert answer["results"] == json.loads(json.dumps(expected.values))
+    assert 2 <= len(connections) <= 4
+
+
+def test_an_error_of_the_server_keeps_its_words() -> None:
+    """What the model server refuses reaches the caller with its class and message."""
+    with serving(lambda _: _refused(NotFound("no head 'x'"))) as (url, _):
+        client = ReplicaClient(url)
+        status, problem, _ = post(make_api(journey(), client, "none"), "text-classification", {"inputs": "a"})
+        client.close()
+    assert (status, problem["code"], problem["detail"]) == (404, "not-found", "no head 'x'")

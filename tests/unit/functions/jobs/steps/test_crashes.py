@@ -1,0 +1,184 @@
+"""Jobs whose process dies, or that are cancelled, at any side effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.jobs.state import keys, state_machine
+from functions.jobs.state.transactions import Write
+from functions.jobs.storage.aws import Doors
+from tests.unit.functions.jobs.world import JSONL, LINES, TENANT, World, assert_whole, texts
+
+
+class Killed(BaseException):
+    """The process died: nothing catches it."""
+
+
+class DyingDoors:
+    """Doors whose every effect can be the last: dies before or after effect number `at`."""
+
+    def __init__(self, doors: Doors, at: int, *, after: bool) -> None:
+        self.left, self.after = at, after
+        self.doors = replace(
+            doors,
+            store=_Dying(doors.store, self),
+            objects=_Dying(doors.objects, self),
+            queue=_Dying(doors.queue, self),
+            bus=_Dying(doors.bus, self),
+        )  # type: ignore[arg-type] # the same methods
+
+    def effect(self, do: Any) -> Any:
+        """Carry out an effect, or die."""
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Killed
+        done = do()
+        if self.left == 0:
+            raise Killed
+        return done
+
+
+class _Dying:
+    def __init__(self, real: Any, doors: DyingDoors) -> None:
+        self._real, self._doors = real, doors
+
+    def __getattr__(self, name: str) -> Any:
+        """Pass all else on."""
+        real = getattr(self._real, name)
+        if name not in {"write", "put_new", "send", "hand_back", "put"}:
+            return real
+        return lambda *args, **kwargs: self._doors.effect(lambda: real(*args, **kwargs))
+
+
+def crash_run(at: int, *, after: bool) -> tuple[World, str, bool]:
+    """Run a job of three shards whose process dies once, at effect `at`; then time passes and the sweeper sweeps."""
+    world = World(max_records=7)
+    world.recipe()
+    whole = world.doors
+    dying = DyingDoors(whole, at, after=after)
+    world.use(dying.doors)
+    world.doors = replace(dying.doors, store=whole.store, objects=whole.objects, queue=whole.queue, bus=whole.bus)
+    job = world.drop("in.jsonl", b"".join(JSONL.splitlines(keepends=True)[:20]))
+    died = False
+    for _ in range(60):
+        try:
+            world.run()
+        except Killed:
+            died = True
+            continue
+        if world.job(job).state in state_machine.ENDED:
+            world.run()  # what was delivered when it died comes again
+            break
+        world.sweep(after_s=1000)
+    return world, job, died
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_crash_at_any_effect_loses_and_doubles_nothing(*, after: bool) -> None:
+    """Die once, before or after each effect of a whole job in turn: the results are those of a run without fault."""
+    at, died = 0, True
+    while died:
+        at += 1
+        world, job, died = crash_run(at, after=after)
+        assert world.job(job).state == state_machine.SUCCEEDED, at
+        assert_whole(world, job, LINES[:20])
+        assert {event["detail"]["id"] for event in world.bus.events} == {f"{job}.0"}, at
+    assert at > 20
+
+
+def test_a_worker_that_dies_after_its_part_is_finished_by_the_next() -> None:
+    """The part that was written stands, whoever writes again; it is counted once."""
+    world = World(max_records=7)
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a"}\n')
+    world.turn("plan")
+    dying = DyingDoors(world.doors, 3, after=False)  # lease, part, transaction
+    worker = replace(world.worker, doors=dying.doors)
+    event = world.queue.take("work")
+    assert event is not None
+    with pytest.raises(Killed):
+        worker.answer(event, lambda: 100.0)
+    part = keys.part_key(TENANT, job, world.shards(job)[0].shard)
+    written = world.output(part)
+    world.echo.before = None
+    assert world.sweep(after_s=400) == {"shard-resent": 1}
+    world.run()
+    assert world.output(part) == written
+    assert_whole(world, job, ["a"])
+    assert world.shards(job)[0].attempt == 2
+
+
+def test_one_delivery_of_a_cancelled_job_throws_away_what_else_waits_of_it() -> None:
+    """Its other messages go in rounds of ten, without a read of their shards; another job's stay and are answered."""
+    world = World(max_records=1)
+    world.recipe()
+    big = world.drop("big.jsonl", b'{"text": "a"}\n' * 95)
+    world.turn("plan")
+    world.ask("POST", f"/v1/jobs/{big}/cancel")
+    small = world.drop("small.jsonl", b'{"text": "b"}\n')
+    world.turn("plan")
+    assert world.queue.waiting("work") == 96
+    world.turn("work")
+    assert world.queue.waiting("work") == 1
+    world.run()
+    assert (world.job(big).state, world.job(small).state) == (state_machine.CANCELLED, state_machine.SUCCEEDED)
+    assert texts(world.rows(small)) == ["b"]
+
+
+def test_cancel_stops_before_the_model_and_before_the_count() -> None:
+    """A cancel that comes while a shard is inferred wins: the shard is not counted, the manifest holds what was."""
+    world = World(max_records=7)
+    world.recipe()
+    job = world.drop("in.jsonl", JSONL)
+    world.turn("plan")
+    world.turn("work")
+    world.echo.before = lambda: world.ask("POST", f"/v1/jobs/{job}/cancel")[0]
+    world.turn("work")
+    assert world.job(job).state == state_machine.CANCELLING
+    world.echo.before = None
+    n_calls = len(world.echo.calls)
+    world.run()
+    assert len(world.echo.calls) == n_calls
+    found = world.job(job)
+    assert (found.state, found.shards_done, found.records_ok) == (state_machine.CANCELLED, 1, 7)
+    assert texts(world.rows(job)) == LINES[:7]
+    assert world.manifest(job)["state"] == state_machine.CANCELLED
+    for _ in range(3):
+        world.sweep(after_s=1000)
+    assert world.job(job) == found
+    assert all(world.doors.store.due(p, "9", 10) == [] for p in keys.due_partitions())
+
+
+class Late:
+    """A store in which a cancel gets in before the first settlement."""
+
+    def __init__(self, world: World, job: str) -> None:
+        self._real, self._world, self._job = world.doors.store, world, job
+
+    def __getattr__(self, name: str) -> Any:
+        """Pass all else on."""
+        return getattr(self._real, name)
+
+    def write(self, *writes: Write) -> None:
+        """Cancel, then write."""
+        if len(writes) == 2:
+            self._world.ask("POST", f"/v1/jobs/{self._job}/cancel")
+        self._real.write(*writes)
+
+
+def test_a_late_commit_cannot_change_a_cancelled_job() -> None:
+    """The transaction itself refuses, also when the cancel comes after the last look."""
+    world = World(max_records=7)
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a"}\n')
+    world.turn("plan")
+    late: Any = Late(world, job)
+    event = world.queue.take("work")
+    assert event is not None
+    replace(world.worker, doors=replace(world.doors, store=late)).answer(event, lambda: 100.0)
+    world.run()
+    assert (world.job(job).state, world.job(job).shards_done) == (state_machine.CANCELLED, 0)
+    assert world.manifest(job)["parts"] == []

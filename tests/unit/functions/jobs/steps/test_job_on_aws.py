@@ -1,0 +1,111 @@
+"""A whole job on AWS (moto, or an emulator if one stands), with the real desks around a replica in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.jobs.state import keys, state_machine
+from functions.jobs.state.queue_messages import Step
+from functions.jobs.steps.delete import SETTLED_MS, delete
+from functions.jobs.steps.redrive import redrive
+from functions.jobs.storage.aws import open_aws
+from functions.jobs.storage.s3_objects import Stored
+from functions.jobs.storage.sqs_queue import SqsQueue
+from functions.pipeline.pipeline import Journey
+from functions.replica.fake import FakeReplica
+from shared.errors import GlossaError
+from shared.messages import Result, TextRequest
+from tests.unit.functions.http.world import catalog as mini_catalog
+from tests.unit.functions.http.world import count_ids, tokenizer
+from tests.unit.functions.jobs.storage.cloud import ENDPOINT, client, cloud
+from tests.unit.functions.jobs.world import JSONL, STEPS, TENANT, World
+
+
+def journey_respond() -> Any:
+    """Put the three desks, with mini's tokenizer, around a replica that counts ids."""
+    journey = Journey(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
+    replica = FakeReplica(count_ids)
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
+
+    return respond
+
+
+@pytest.fixture(params=["moto", *(["emulator"] if ENDPOINT else [])])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Put a world on AWS."""
+    made = World(max_records=7, respond=journey_respond())
+    with cloud(monkeypatch, ENDPOINT if request.param == "emulator" else None) as settings:
+        made.use(replace(open_aws(settings), now_ms=made.clock))
+        yield made
+
+
+def receive(world: World, step: Step) -> dict[str, Any] | None:
+    """Receive one message of a queue as the runtime does."""
+    assert isinstance(world.doors.queue, SqsQueue)
+    url = world.doors.queue._urls[step]
+    found = client("sqs").receive_message(QueueUrl=url, AttributeNames=["ApproximateReceiveCount"]).get("Messages")
+    if not found:
+        return None
+    client("sqs").delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
+    names = {"messageId": "MessageId", "receiptHandle": "ReceiptHandle", "body": "Body", "attributes": "Attributes"}
+    return {"Records": [{ours: found[0][theirs] for ours, theirs in names.items()}]}
+
+
+def drain(world: World, n_failing: int = 0) -> None:
+    """Deliver what there is, each message once; all but `n_failing` are handled."""
+    for _ in range(40):
+        for step in STEPS:
+            event = receive(world, step)
+            if event is not None and world.answer(step, event) != {"batchItemFailures": []}:
+                n_failing -= 1
+    assert n_failing == 0
+
+
+def test_a_whole_job_with_the_real_desks(world: World) -> None:
+    """Uploaded under the signed form's key, started, planned, answered by the journey, closed, read by the manifest."""
+    doors = world.doors
+    status, made = world.ask("POST", "/v1/jobs", {"task": "text-classification", "files": ["a +%ü.jsonl", "b.txt"]})
+    assert status == 201
+    for upload, data in zip(made["uploads"], [JSONL + b"broken\n", b"Das ist ein Dokument."], strict=True):
+        client("s3").put_object(Bucket=doors.input_bucket, Key=upload["fields"]["key"], Body=data)
+    assert world.ask("POST", made["start"])[0] == 202
+    drain(world)
+    job = made["job"]
+    assert world.job(job).state == state_machine.PARTIALLY_SUCCEEDED
+    rows = world.rows(job)
+    assert [row["index"] for row in rows] == list(range(42))
+    assert [row["index"] for row in rows if "error" in row] == [40]
+    assert {"label", "score"} == set(rows[0]["result"][0])
+    status, results = world.ask("GET", f"/v1/jobs/{job}/results")
+    assert status == 200
+    assert len(results["parts"]) == world.job(job).n_shards
+    stored = doors.objects.head(doors.output_bucket, results["manifest"]["key"])
+    assert isinstance(stored, Stored)
+    assert stored.metadata["sha256"] == results["manifest"]["sha256"]
+    assert_redriven_and_deleted(world, job)
+
+
+def assert_redriven_and_deleted(world: World, job: str) -> None:
+    """Redrive: the broken line's shard is answered again, in a manifest of its own. Delete: one item is left."""
+    doors = world.doors
+    assert redrive(doors, TENANT, job)[1]
+    drain(world)
+    assert (world.job(job).state, world.job(job).generation) == (state_machine.PARTIALLY_SUCCEEDED, 1)
+    assert world.manifest(job)["replaces"]["key"] == keys.manifest_key(TENANT, job)
+    assert sum("generation" in part for part in world.manifest(job)["parts"]) == 1
+    assert len(world.rows(job)) == 42
+    delete(doors, TENANT, job)
+    drain(world, n_failing=1)  # it is looked at again
+    world.clock.pass_s(SETTLED_MS / 1000)
+    delete(doors, TENANT, job)
+    drain(world)
+    assert world.job(job).state == state_machine.DELETED
+    for bucket in (doors.input_bucket, doors.output_bucket):
+        assert doors.objects.list(bucket, keys.job_prefix(TENANT, job)).objects == ()
+    assert [item["sk"] for item in doors.store.query(keys.job_prefix(TENANT, job)).items] == ["job"]

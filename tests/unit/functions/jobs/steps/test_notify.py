@@ -1,0 +1,209 @@
+"""The end of a job: said on the bus once a generation, and to its webhook until that takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from functions.jobs.steps.announce import JOB_ENDED
+from functions.jobs.steps.notify import Notifier
+from functions.jobs.storage.eventbridge import EventBridgeBus
+from shared.errors import Unavailable, Unprocessable
+from tests.unit.functions.jobs.world import TENANT, World
+
+SECRET = "s3cret-" * 4
+HOOK = {"url": "https://hooks.example/glossa", "secret": SECRET}
+BODY = {"task": "text-classification", "files": ["a.txt"]}
+
+
+@dataclass
+class Receiver:
+    """Someone's server: answers each call with the next of `answers`, then 200."""
+
+    answers: list[int | Exception] = field(default_factory=list)
+    seen: list[tuple[str, bytes, Mapping[str, str]]] = field(default_factory=list)
+
+    def __call__(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Take a call."""
+        self.seen.append((url, body, headers))
+        answer = self.answers.pop(0) if self.answers else 200
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def said(world: World) -> list[dict[str, Any]]:
+    """Return the events of the bus."""
+    return world.bus.events
+
+
+def ended(world: World, **body: Any) -> str:
+    """Run a job to its end; return its id."""
+    _, made = world.ask("POST", "/v1/jobs", BODY | body)
+    world.objects.put("input", made["uploads"][0]["fields"]["key"], b"text")
+    world.ask("POST", made["start"])
+    world.run()
+    return str(made["job"])
+
+
+def notify(world: World, receiver: Receiver, turns: int = 30) -> None:
+    """Bring the bus's events to the notify queue, as its rule does, and run the notifier until nothing is left."""
+    for event in said(world):
+        world.queue.put("notify", json.dumps(event))
+    notifier = Notifier(world.doors.store, world.queue, receiver, world.clock)
+    for _ in range(turns):
+        event = world.queue.take("notify")
+        if event is None:
+            if not world.queue.waiting("notify"):
+                return
+            world.clock.pass_s(1000)
+            continue
+        world.queue.settle("notify", event, notifier.answer(event))
+
+
+def test_an_end_is_said_with_where_the_results_are() -> None:
+    """One event, with state, counts and manifest, and no text, name or secret."""
+    world = World()
+    job = ended(world, webhook=HOOK)
+    [event] = said(world)
+    assert (event["source"], event["detail-type"]) == ("glossa", JOB_ENDED)
+    detail = event["detail"]
+    assert (detail["id"], detail["job"], detail["tenant"], detail["state"]) == (f"{job}.0", job, TENANT, "SUCCEEDED")
+    assert detail["counts"] == {"records": 1, "succeeded": 1, "failed": 0}
+    assert detail["manifest"]["sha256"] == world.job(job).manifest_sha256
+    assert SECRET not in json.dumps(event)
+
+
+def test_every_way_to_an_end_is_said() -> None:
+    """Cancelled before the start, failed for want of a recipe, and a redriven job's second end."""
+    world = World()
+    _, made = world.ask("POST", "/v1/jobs", BODY)
+    world.ask("POST", f"/v1/jobs/{made['job']}/cancel")
+    orphan = world.drop("a.txt", b"text", recipe="nosuch")
+    world.echo.poison, world.echo.poison_error = "bad", lambda: Unprocessable("no")
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "good"}\n{"text": "bad"}\n')
+    world.run()
+    world.echo.poison_error = None
+    world.ask("POST", f"/v1/jobs/{job}/redrive")
+    world.run()
+    assert sorted((e["detail"]["id"], e["detail"]["state"]) for e in said(world)) == sorted([
+        (f"{made['job']}.0", "CANCELLED"), (f"{orphan}.0", "FAILED"), (f"{job}.0", "PARTIALLY_SUCCEEDED"),
+        (f"{job}.1", "SUCCEEDED"),
+    ])  # fmt: skip
+
+
+def test_the_webhook_gets_one_signed_call() -> None:
+    """The body is the event's detail; its signature is an HMAC of date and body under the owner's secret."""
+    world, receiver = World(), Receiver()
+    job = ended(world, webhook=HOOK)
+    notify(world, receiver)
+    [(url, body, headers)] = receiver.seen
+    assert url == HOOK["url"]
+    assert json.loads(body) == said(world)[0]["detail"]
+    assert headers["glossa-event-id"] == f"{job}.0"
+    date, signature = (part.partition("=")[2] for part in headers["glossa-signature"].split(","))
+    assert int(date) == world.clock() // 1000
+    assert hmac.compare_digest(
+        signature, hmac.new(SECRET.encode(), f"{date}.".encode() + body, hashlib.sha256).hexdigest()
+    )
+
+
+def test_a_job_without_webhook_calls_nobody() -> None:
+    """Its event is taken and done with."""
+    world, receiver = World(), Receiver()
+    ended(world)
+    notify(world, receiver)
+    assert receiver.seen == []
+    assert world.queue.waiting("notify") == 0
+
+
+def test_a_call_that_is_not_taken_comes_again() -> None:
+    """Server errors, redirects and silence are tried again with a back-off, until one is taken."""
+    world, receiver = World(), Receiver([500, Unavailable("nobody"), 302, 404])
+    ended(world, webhook=HOOK)
+    notify(world, receiver)
+    assert len(receiver.seen) == 5
+    assert len({headers["glossa-event-id"] for _, _, headers in receiver.seen}) == 1
+
+
+@pytest.mark.parametrize("answer", [410, Unprocessable("private")])
+def test_a_call_that_can_never_be_taken_ends(answer: int | Exception) -> None:
+    """A receiver that is gone, or that is inside our network, is not called again."""
+    world, receiver = World(), Receiver([answer, 500])
+    ended(world, webhook=HOOK)
+    notify(world, receiver)
+    assert len(receiver.seen) == 1
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", "nonsense", '{"detail": {"tenant": "../x", "job": "y"}}'])
+def test_foreign_messages_go_the_way_of_the_dead_letters(body: str) -> None:
+    """What is no event of a job is failed, so that someone sees it."""
+    world = World()
+    world.queue.put("notify", body)
+    event = world.queue.take("notify")
+    assert event is not None
+    notifier = Notifier(world.doors.store, world.queue, Receiver(), world.clock)
+    assert len(notifier.answer(event)["batchItemFailures"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("hook", "word"),
+    [({"url": "http://hooks.example/", "secret": SECRET}, "https://host/path"), ({"url": HOOK["url"]}, "secret"),
+     ({"url": "https://10.0.0.1/", "secret": SECRET}, "public internet"),
+     ({"url": HOOK["url"], "secret": "canary"}, "secret"), ({"secret": "canary" * 9}, "url"),
+     ({"url": HOOK["url"], "secret": "canary" * 9, "more": 1}, "no more"), ({"url": 5, "secret": "canary" * 9}, "url")],
+)  # fmt: skip
+def test_bad_webhooks_are_refused(hook: dict[str, Any], word: str) -> None:
+    """Addresses inside, short secrets and missing ones are a 422 that does not repeat the secret."""
+    world = World()
+    status, problem = world.ask("POST", "/v1/jobs", BODY | {"webhook": hook})
+    assert status == 422
+    assert word in problem["detail"]
+    assert "canary" not in json.dumps(problem)
+
+
+def test_a_secret_is_shown_nowhere_and_goes_with_its_job() -> None:
+    """Neither status, list, manifest nor log has it; another secret is another request; a deleted job has none."""
+    world = World()
+    headers = {"Idempotency-Key": "k"}
+    _, made = world.ask("POST", "/v1/jobs", BODY | {"webhook": HOOK}, headers=headers)
+    other = BODY | {"webhook": HOOK | {"secret": "another-secret-of-mine"}}
+    assert world.ask("POST", "/v1/jobs", other, headers=headers)[0] == 422
+    assert world.ask("POST", "/v1/jobs", BODY | {"webhook": HOOK}, headers=headers)[0] == 200
+    world.objects.put("input", made["uploads"][0]["fields"]["key"], b"text")
+    world.ask("POST", made["start"])
+    world.run()
+    shown = [world.ask("GET", path)[1] for path in ("/v1/jobs", f"/v1/jobs/{made['job']}")]
+    assert SECRET not in json.dumps([shown, world.manifest(made["job"])])
+    world.ask("DELETE", f"/v1/jobs/{made['job']}")
+    world.run()
+    assert SECRET not in repr(world.doors.store.query(f"t/{TENANT}/jobs/{made['job']}").items)
+
+
+class Client:
+    """An EventBridge client that refuses the first entry."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, str]] = []
+
+    def put_events(self, Entries: list[dict[str, str]]) -> dict[str, int]:  # noqa: N803 - boto3's name
+        """Take all but the first."""
+        self.entries += Entries
+        return {"FailedEntryCount": int(len(self.entries) == 1)}
+
+
+def test_the_bus_says_when_it_did_not_take_an_event() -> None:
+    """A failed entry is a 503 to be tried again; a taken one has source, kind and detail."""
+    client = Client()
+    bus = EventBridgeBus(lambda: client)
+    with pytest.raises(Unavailable):
+        bus.put("k", {"ü": 1})
+    bus.put("k", {"ü": 1})
+    assert client.entries[1] == {"Source": "glossa", "DetailType": "k", "Detail": '{"ü": 1}'}

@@ -1,0 +1,315 @@
+"""The sweeper: what stands still is set going again, what had its chances ends, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import pytest
+
+from functions.jobs.records.records import Record
+from functions.jobs.records.result_rows import Answer, encode_rows
+from functions.jobs.state import keys, leases, state_machine
+from functions.jobs.state.s3_events import ObjectCreated, parse_event
+from functions.jobs.state.transactions import Item, Refused, Update
+from functions.jobs.steps.commit import Settler
+from functions.jobs.steps.plan.accept_object import accept
+from functions.jobs.storage.dynamodb_table import Store
+from tests.unit.functions.jobs.world import TENANT, World, texts
+
+DATA = b'{"text": "a"}\n{"text": "b"}\n'
+STALL_S = state_machine.STALL_MS / 1000
+
+
+@pytest.fixture
+def world() -> World:
+    """Return a world with a recipe."""
+    made = World()
+    made.recipe()
+    return made
+
+
+def lose(world: World, step: str) -> None:
+    """Lose every message of a queue."""
+    world.queue._messages[step].clear()  # type: ignore[index] # a step
+
+
+def test_nothing_is_done_when_nothing_is_due(world: World) -> None:
+    """A running job that moves is left alone."""
+    world.drop("in.jsonl", DATA)
+    assert world.sweep() == {}
+    world.turn("plan")
+    assert world.sweep(after_s=STALL_S - 1) == {}
+
+
+def test_shards_that_wait_are_not_sent_again_while_their_job_goes_on(world: World) -> None:
+    """Only when none of a job's shards has ended for a quarter of an hour are those that wait asked for again."""
+    world = World(max_records=1)
+    world.recipe()
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    world.clock.pass_s(STALL_S - 60)
+    world.turn("work")
+    assert world.sweep(after_s=61) == {"running": 1}
+    assert world.queue.waiting("work") == 1
+    assert world.sweep(after_s=STALL_S + 1) == {"shards-resent": 1}
+    assert world.queue.waiting("work") == 2
+    world.run()
+    assert texts(world.rows(job)) == ["a", "b"]
+
+
+def test_stuck_leases_are_found_however_many_shards_wait() -> None:
+    """Waiting shards are not due: a lease that has ended is looked at by the next sweep."""
+    world = World(max_records=1, max_items=16)
+    world.recipe()
+    job = world.drop("in.jsonl", b'{"text": "a"}\n' * 300)
+    world.turn("plan")
+    die(world, job)
+    due = [key for p in keys.due_partitions() for key in world.doors.store.due(p, "9", 1000)]
+    assert sorted(key.sk.partition("/")[0] for key in due) == ["job", "shard"]
+    assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-resent": 1}
+
+
+def test_an_end_that_nobody_was_told_of_is_announced(world: World) -> None:
+    """The finalizer dies after the end, its message is lost: the sweeper asks again, and then nothing is due."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    world.turn("work")
+    world.doors.store.write(state_machine.close(world.job(job), world.clock()))
+    world.doors.store.write(state_machine.end(world.job(job), "d" * 64, world.clock()))
+    lose(world, "finalize")
+    assert world.bus.events == []
+    assert world.sweep(after_s=STALL_S + 1) == {"finalize-resent": 1}
+    world.run()
+    assert [event["detail"]["job"] for event in world.bus.events] == [job]
+    assert world.sweep(after_s=10 * STALL_S) == {}
+
+
+def test_an_ended_job_that_is_due_no_more_leaves_the_index(world: World) -> None:
+    """What a sweep that was overtaken put back is taken out by the next."""
+    job = world.drop("in.jsonl", DATA)
+    world.run()
+    world.doors.store.write(state_machine.postpone_job(world.job(job), world.clock()))
+    assert world.sweep(after_s=1) == {"job-rests": 1}
+    assert world.sweep(after_s=10 * STALL_S) == {}
+
+
+@pytest.mark.parametrize("step", ["plan", "work", "finalize"])
+def test_a_lost_message_is_sent_again(world: World, step: str) -> None:
+    """Whichever message vanished, the job ends after some sweeps, with every record answered once."""
+    job = world.drop("in.jsonl", DATA)
+    if step == "plan":  # the inbox event itself must have made the job
+        event = world.queue.take("plan")
+        assert event is not None
+        accept(parse_event(json.loads(event["Records"][0]["body"]))[0], world.doors)
+    else:
+        world.turn("plan")
+    if step == "finalize":
+        world.turn("work")
+    lose(world, step)
+    for _ in range(5):
+        world.sweep(after_s=STALL_S + 1)
+        world.run()
+    assert world.job(job).state == state_machine.SUCCEEDED
+    assert texts(world.rows(job)) == ["a", "b"]
+
+
+def test_a_planner_at_work_is_not_doubled(world: World) -> None:
+    """While the checkpoint moves, no second plan message is sent."""
+    job = world.drop("in.jsonl", DATA)
+    event = world.queue.take("plan")
+    assert event is not None
+    world.planner.answer(event, lambda: 1.0)
+    lose(world, "plan")
+    world.clock.pass_s(STALL_S - 10)
+    plan_key = keys.plan_item(TENANT, job)
+    world.doors.store.write(Update(plan_key, set={"updated_ms": world.clock()}))
+    assert world.sweep(after_s=20) == {"plan-in-progress": 1}
+    assert world.sweep(after_s=STALL_S + 20) == {"plan-resent": 1}
+
+
+def die(world: World, job: str) -> None:
+    """Let a worker take the lease and die."""
+    shard = world.shards(job)[0]
+    world.doors.store.write(leases.claim(world.job(job), shard, world.clock())[0])
+
+
+def test_an_expired_lease_is_sent_again(world: World) -> None:
+    """A dead worker's shard is answered by the next, with a strike."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    lose(world, "work")
+    die(world, job)
+    assert world.sweep() == {}
+    assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-resent": 1}
+    assert world.sweep() == {}
+    world.turn("work")
+    assert (world.shards(job)[0].strikes, world.shards(job)[0].state) == (1, state_machine.DONE)
+
+
+def test_a_shard_that_kills_its_workers_is_given_up(world: World) -> None:
+    """After five dead workers every record has an error row, the job ends FAILED, counters are exact."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    lose(world, "work")
+    done: dict[str, int] = {}
+    for _ in range(leases.MAX_STRIKES):
+        die(world, job)
+        done = world.sweep(after_s=leases.LEASE_MS / 1000 + 1)
+    assert done == {"shard-given-up": 1}
+    lose(world, "work")
+    world.run()
+    found = world.job(job)
+    assert (found.state, found.shards_failed, found.records_failed, found.shards_open) == (
+        state_machine.FAILED,
+        1,
+        2,
+        0,
+    )
+    assert found.code == "no-record-succeeded"
+    assert [row["error"]["code"] for row in world.rows(job)] == ["given-up"] * 2
+
+
+def test_giving_up_finds_the_part_of_a_worker_that_died_after_writing_it(world: World) -> None:
+    """A result that is there is taken, not replaced by error rows."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    found = world.job(job)
+    shard = replace(world.shards(job)[0], strikes=4)
+    world.doors.store.write(Update(keys.shard_item(TENANT, job, shard.shard), set={"strikes": 4}))
+
+    write, leased = leases.claim(found, shard, world.clock())
+    world.doors.store.write(write)
+    rows = encode_rows(
+        leased, [Record(0, 0, 1, "a"), Record(1, 1, 2, "b")], {0: Answer({"text": "a"}), 1: Answer({"text": "b"})}
+    )
+    Settler(world.doors)._publish(found, leased, rows, given_up=False)
+    lose(world, "work")
+    assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-given-up": 1}
+    world.run()
+    assert world.job(job).state == state_machine.SUCCEEDED
+    assert [row["result"]["text"] for row in world.rows(job)] == ["a", "b"]
+    assert world.shards(job)[0].state == state_machine.DONE
+
+
+def test_drifted_counters_are_repaired_and_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Counters that no longer fit the shards are set right, the job ends, and a log line at error level tells."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    world.turn("work")
+    lose(world, "finalize")
+    world.doors.store.write(Update(keys.job_item(TENANT, job), set={"shards_open": 3, "records_ok": 9}))
+    assert world.sweep(after_s=STALL_S + 1) == {"finalize-resent": 1}
+    assert "counters-repaired" in capsys.readouterr().out
+    world.run()
+    assert (world.job(job).state, world.job(job).records_ok) == (state_machine.SUCCEEDED, 2)
+
+
+def test_a_cancel_that_crashed_is_finished(world: World) -> None:
+    """CANCELLING without a message becomes CANCELLED, and its shards leave the index."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    world.doors.store.write(state_machine.cancel(world.job(job), world.clock()))
+    lose(world, "work")
+    die(world, job)
+    done = world.sweep(after_s=STALL_S + 1)
+    assert done == {"finalize-resent": 1, "shard-forgotten": 1}
+    world.run()
+    assert world.job(job).state == state_machine.CANCELLED
+    assert world.sweep(after_s=10 * STALL_S) == {}
+
+
+def test_a_sweep_is_bounded() -> None:
+    """A run looks at no more than its limit, and stops when its time is over; the next run goes on."""
+    world = World(max_items=16)
+    world.recipe()
+    for i in range(40):
+        world.drop(f"{i}.jsonl", DATA)
+    for _ in range(40):
+        world.turn("plan")
+    assert sum(world.sweep(after_s=STALL_S + 1).values()) <= 16
+    assert world.sweeper.run(lambda: 1.0) == {"out-of-time": 1}
+
+
+def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
+    """A write that another overtook is counted as such, and changes nothing."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    lose(world, "work")
+    die(world, job)
+
+    class Moving:
+        def __init__(self) -> None:
+            self.real = world.doors.store
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.real, name)
+
+        def write(self, *_: object) -> None:
+            raise Refused((0,))
+
+    moving: object = Moving()
+    world.use(replace(world.doors, store=moving))  # type: ignore[arg-type] # the same methods
+    assert world.sweep(after_s=STALL_S + 1) == {"overtaken": 1, "running": 1}
+
+
+@dataclass
+class Between:
+    """The world's store, which lets something happen before each read of a key that ends in `sk`."""
+
+    real: Store
+    sk: str
+    happens: Callable[[keys.Key], object]
+    n_reads: int = 0
+
+    def __getattr__(self, name: str) -> object:
+        """Do all else as the real one."""
+        return getattr(self.real, name)
+
+    def get(self, key: keys.Key) -> Item | None:
+        """Read, after what happens."""
+        if key.sk == self.sk:
+            self.n_reads += 1
+            self.happens(key)
+        return self.real.get(key)
+
+
+def test_a_job_that_is_deleted_between_two_reads_is_gone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job whose item was due, and which was deleted when it is read as a job, is nobody's fault."""
+    job = world.drop("in.jsonl", DATA)
+    world.turn("plan")
+    lose(world, "work")
+
+    def end(key: keys.Key) -> None:
+        if between.n_reads == 2:
+            real.write(Update(key, set={"state": state_machine.DELETED}))
+
+    real = world.doors.store
+    between = Between(real, "job", end)
+    world.use(replace(world.doors, store=cast("Store", between)))
+    assert world.job(job).state == state_machine.RUNNING
+    between.n_reads = 0
+    assert world.sweep(after_s=STALL_S + 1) == {"gone": 1}
+    assert "sweep-failed" not in capsys.readouterr().out
+
+
+def test_an_item_that_cannot_be_looked_at_stops_no_other(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """What one item raises is logged by its type, without its words, and counted; the others are looked at."""
+    broken, _ = world.drop("a.jsonl", DATA), world.drop("b.jsonl", DATA)
+    lose(world, "plan")
+    for name in ("a.jsonl", "b.jsonl"):
+        stored = world.doors.objects.head("input", keys.inbox_key(TENANT, "topics", name))
+        assert stored is not None
+        accept(ObjectCreated("input", stored.key, stored.size_bytes, stored.version, stored.etag), world.doors)
+
+    def fail(key: keys.Key) -> None:
+        if broken in key.pk:
+            raise ValueError("secret")
+
+    world.use(replace(world.doors, store=cast("Store", Between(world.doors.store, "job", fail))))
+    assert world.sweep(after_s=STALL_S + 1) == {"failed": 1, "plan-resent": 1}
+    said = capsys.readouterr().out
+    assert "ValueError" in said
+    assert "secret" not in said

@@ -1,0 +1,77 @@
+"""What an error row says of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from functions.jobs.records.formats import Format, FormatOptions, Problem
+from functions.jobs.records.records import Record, cut, parse
+from functions.jobs.state.items import Spec
+from functions.jobs.steps.work.answer_records import answer_all
+from shared.errors import GlossaError, Unprocessable
+from shared.messages import Result, TextInput, TextRequest
+
+
+def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
+    """Where a desk names an input by its place in the call, which the caller never saw, the row says record."""
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        if len(request.inputs) == 1:
+            raise Unprocessable("inputs[0]: got 65 masks, expected at most 64")
+        nothing = Result((), "mini", "mlm", (), (), ())
+        return nothing, {i: Unprocessable(f"inputs[{i}]: got no mask, expected one") for i in (0, 1)}
+
+    def details(*records: Record) -> list[str]:
+        spec = Spec("fill-mask", "mini:mlm", {}, FormatOptions())
+        found = answer_all(records, spec, reference="mini:mlm", tenant="local", deadline_s=1.0, respond=respond)
+        return [problem.detail for problem in found.values() if isinstance(problem, Problem)]
+
+    assert details(Record(0, 0, 5, "a"), Record(1, 5, 9, "b")) == ["record: got no mask, expected one"] * 2
+    assert details(Record(0, 0, 5, "a")) == ["record: got 65 masks, expected at most 64"]
+
+
+@pytest.mark.parametrize(
+    ("task", "line", "expected"),
+    [
+        (
+            "question-answering",
+            '{"id": 1, "question": "q", "context": "c", "lang": ["de", "en"]}',
+            TextInput("q", "c", (), "de", "en"),
+        ),
+        ("multiple-choice", '{"text": "t", "choices": ["a", "b"], "seen": 3}', TextInput("t", None, ("a", "b"))),
+        ("rerank", '{"query": "q", "documents": ["a"]}', TextInput("q", None, ("a",))),
+        ("text-classification", '{"text": "t", "text_pair": "p", "lang": "sw"}', TextInput("t", "p", (), "sw")),
+        ("text-classification", '{"text": "t", "label": "ignored"}', TextInput("t")),
+        ("text-generation", '{"prompt": "p", "note": null}', TextInput("p")),
+        ("question-answering", '{"text": "only a question"}', "record: got no"),
+        ("text-classification", '{"question": "q"}', "record: got no"),
+    ],
+)
+def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInput | str) -> None:
+    """A JSON line asks under the names of its task, languages included; other fields are passed over."""
+    how = Format("jsonl", gzip=False, options=FormatOptions())
+    [frame] = cut([line.encode()], how)
+    seen: list[TextInput] = []
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        seen.extend(request.inputs)
+        return Result(("answer",), "m", "h", (1,), (False,), (1,)), {}
+
+    record = parse(frame, how)
+    spec = Spec(task, "m", {}, FormatOptions())
+    [found] = answer_all([record], spec, reference="m", tenant="local", deadline_s=1.0, respond=respond).values()
+    if isinstance(expected, TextInput):
+        assert seen == [expected]
+    else:
+        assert isinstance(found, Problem)
+        assert found.detail.startswith(expected)
+
+
+def test_a_job_may_name_its_text_otherwise() -> None:
+    """The job's own name of the text field holds for every task that has a text."""
+    how = Format("jsonl", gzip=False, options=FormatOptions(text_field="body"))
+    [frame] = cut([b'{"body": "t", "choices": ["a"]}'], how)
+    record = parse(frame, how)
+    assert (record.text, record.fields) == ("t", {"text": "t", "choices": ["a"]})

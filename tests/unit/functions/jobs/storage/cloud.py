@@ -1,0 +1,73 @@
+"""AWS for tests: table, two buckets and three queues, made as the template makes them, on moto or an emulator."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from functions.jobs.storage.aws import BatchSettings
+
+REGION = "eu-central-1"
+ENDPOINT = os.environ.get("GLOSSA_TEST_ENDPOINT")  # of an emulator that stands; without it, moto only
+
+
+@contextmanager
+def cloud(monkeypatch: pytest.MonkeyPatch, endpoint: str | None = None) -> Iterator[BatchSettings]:
+    """Stand up the resources, on moto unless an endpoint is given; yields the settings that name them."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    if endpoint is not None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        yield resources(f"-{uuid.uuid4().hex[:8]}")
+        return
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield resources()
+
+
+def client(service: str) -> Any:
+    """Make a plain client, as someone outside would."""
+    return boto3.client(service, region_name=REGION)
+
+
+def resources(suffix: str = "") -> BatchSettings:
+    """Make table, buckets and queues, their names ending in `suffix`."""
+    _table(f"jobs{suffix}")
+    s3 = client("s3")
+    for bucket in (f"input{suffix}", f"output{suffix}"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    sqs = client("sqs")
+    urls = {step: sqs.create_queue(QueueName=step + suffix)["QueueUrl"] for step in ("plan", "work", "finalize")}
+    return BatchSettings(
+        input_bucket=f"input{suffix}", output_bucket=f"output{suffix}", jobs_table=f"jobs{suffix}",
+        plan_queue_url=urls["plan"], work_queue_url=urls["work"], finalize_queue_url=urls["finalize"],
+    )  # fmt: skip
+
+
+def _table(name: str) -> None:
+    names = ("pk", "sk", "gsi1pk", "gsi1sk")
+    client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in names],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "gsi1",
+                "KeySchema": [
+                    {"AttributeName": "gsi1pk", "KeyType": "HASH"},
+                    {"AttributeName": "gsi1sk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+    )

@@ -1,0 +1,106 @@
+"""The five doors as the Lambda runtime meets them: light imports, a start that names what is missing, then events."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.functions.http.world import ARTIFACT, tokenizer
+from tests.unit.functions.lambdas.test_infer import CATALOG
+
+ROOT = Path(__file__).parents[4]
+HEAVY = ["torch", "ray", "transformers", "numpy", "boto3", "botocore.session", "serve", "sentencepiece"]
+DOORS = ["jobs", "plan", "work", "finalize", "sweep", "notify"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Lay out catalog and artifacts as the functions' packages have them, and name every resource."""
+    (tmp_path / "artifacts" / "mini").mkdir(parents=True)
+    (tmp_path / "artifacts" / "mini" / "tokenizer.json").write_bytes(ARTIFACT.read_bytes())
+    found = tokenizer()
+    text = CATALOG.format(zeros="0" * 64, sha256=found.fingerprint, vocab_size=found.vocab_size)
+    (tmp_path / "catalog.toml").write_text(text)
+    return {
+        "PATH": os.environ["PATH"],
+        "GLOSSA_REPLICA_URL": "http://127.0.0.1:9",
+        "GLOSSA_CATALOG": str(tmp_path / "catalog.toml"),
+        "GLOSSA_ARTIFACTS": str(tmp_path / "artifacts"),
+        "GLOSSA_INPUT_BUCKET": "input",
+        "GLOSSA_OUTPUT_BUCKET": "output",
+        "GLOSSA_JOBS_TABLE": "jobs",
+        "GLOSSA_PLAN_QUEUE_URL": "http://127.0.0.1:9/plan",
+        "GLOSSA_WORK_QUEUE_URL": "http://127.0.0.1:9/work",
+        "GLOSSA_FINALIZE_QUEUE_URL": "http://127.0.0.1:9/finalize",
+        "GLOSSA_NOTIFY_QUEUE_URL": "http://127.0.0.1:9/notify",
+    }
+
+
+def _run(program: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_imports_bring_nothing_heavy(environment: dict[str, str]) -> None:
+    """No door loads torch, ray, transformers, numpy or boto3 at init, nor connects anywhere."""
+    program = (
+        "import importlib, sys\n"
+        "sys.addaudithook(lambda name, _: name == 'socket.connect' and print(name))\n"
+        f"for door in {DOORS}:\n"
+        "    assert callable(importlib.import_module(f'functions.{door}.handler').handler)\n"
+        f"    print(door, [m for m in {HEAVY} if m in sys.modules])\n"
+    )
+    done = _run(program, environment)
+    assert (done.stdout.splitlines(), done.stderr) == ([f"{door} []" for door in DOORS], "")
+
+
+@pytest.mark.parametrize(
+    ("door", "variable"),
+    [("jobs", "GLOSSA_JOBS_TABLE"), ("plan", "GLOSSA_CATALOG"), ("work", "GLOSSA_REPLICA_URL"),
+     ("finalize", "GLOSSA_OUTPUT_BUCKET"), ("sweep", "GLOSSA_WORK_QUEUE_URL"), ("notify", "GLOSSA_NOTIFY_QUEUE_URL")],
+)  # fmt: skip
+def test_a_bad_environment_stops_the_start(environment: dict[str, str], door: str, variable: str) -> None:
+    """A variable that is missing is named before any event is taken."""
+    broken = {name: value for name, value in environment.items() if name != variable}
+    if variable == "GLOSSA_CATALOG":  # it has a default, so only a wrong one stops
+        broken[variable] = "nowhere.toml"
+    done = _run(f"import functions.{door}.handler", broken)
+    assert done.returncode != 0
+    assert ("nowhere.toml" if variable == "GLOSSA_CATALOG" else f"{variable}: Field required") in done.stderr
+
+
+def test_doors_on_aws_answer_events(environment: dict[str, str]) -> None:
+    """On moto each handler takes a raw event: sweeps an empty table, drops unknown pointers, lists no jobs."""
+    program = """
+import json, os
+os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
+os.environ["GLOSSA_AUTH"] = "none"
+from moto import mock_aws
+from tests.events import FakeContext, request
+from tests.unit.functions.batch import cloud
+with mock_aws():
+    settings = cloud.resources()
+    for name, value in settings.model_dump().items():
+        os.environ["GLOSSA_" + name.upper()] = value
+    from functions.jobs.steps import handler as finalize
+    from functions.jobs import handler as jobs
+    from functions.jobs.steps.plan import handler as plan
+    from functions.sweep import handler as sweep
+    from functions.jobs.steps.work import handler as work, worker
+    assert work.replica._max_answer_bytes == worker.MAX_ANSWER_BYTES
+    print(json.dumps(sweep.handler({}, FakeContext(remaining_ms=60_000))))
+    print(json.dumps(jobs.handler(request("GET", "/v1/jobs"), FakeContext())["body"]))
+    for step, door, shard in (("plan", plan, ""), ("work", work, "00000000-0123456789ab"), ("finalize", finalize, "")):
+        body = json.dumps({"glossa": step, "tenant": "local", "job": "0" * 32, "shard": shard})
+        event = {"Records": [{"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {}}]}
+        print(json.dumps(door.handler(event, FakeContext(remaining_ms=300_000))))
+"""
+    done = _run(program, environment)
+    answers = [line for line in done.stdout.splitlines() if not line.startswith('{"time"')]
+    assert answers == ["{}", '"{\\"jobs\\":[],\\"next\\":null}"', *['{"batchItemFailures": []}'] * 3], done.stderr

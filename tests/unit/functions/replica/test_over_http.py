@@ -1,0 +1,94 @@
+"""The same client over real HTTP on loopback: numbers, kept connections, deadlines, bad answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from functions.replica.client import ReplicaClient
+from functions.replica.fake import FakeClock, Sent
+from functions.replica.transport import HttpTransport, Reply, ReplyLate
+from shared.errors import (
+    DeadlineExceeded,
+    GlossaError,
+    ReplicaError,
+    TooLarge,
+    Unavailable,
+)
+from tests.loopback import serving
+from tests.unit.functions.replica.world import call_of, first_ids, good
+
+
+def _soon() -> float:
+    return time.monotonic() + 10.0
+
+
+def test_over_http_the_same_numbers_and_kept_connections() -> None:
+    """Against a real server on loopback calls come back in order over at most four connections."""
+    with serving(good) as (url, connections):
+        client = ReplicaClient(url)
+        for _ in range(3):
+            assert first_ids(client.infer([call_of(i) for i in range(8)], _soon())) == list(map(float, range(8)))
+        client.close()
+    assert 1 <= len(connections) <= 4
+
+
+def test_over_http_nobody_listens() -> None:
+    """A port nobody listens on is Unavailable, and opens the breaker."""
+    with serving(good) as (url, _):
+        pass
+    client = ReplicaClient(url, pause=lambda _: None)
+    for _ in range(6):
+        with pytest.raises(Unavailable):
+            client.infer([call_of()], _soon())
+    with pytest.raises(Unavailable, match="in a row"):
+        client.infer([call_of()], _soon())
+
+
+def test_over_http_a_slow_server_ends_at_the_deadline() -> None:
+    """A server that does not answer in time is a DeadlineExceeded."""
+    done = threading.Event()
+
+    def respond(sent: Sent) -> Reply:
+        done.wait(5.0)
+        return good(sent)
+
+    with serving(respond) as (url, _):
+        with pytest.raises(DeadlineExceeded):
+            ReplicaClient(url).infer([call_of()], time.monotonic() + 0.2)
+        done.set()
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(200, {"content-length": "5000001"}, b"{}"), TooLarge),
+        (Reply(200, {}, bytes(5_000_001)), TooLarge),
+        (Reply(200, {"content-length": "100", "connection": "close"}, b"{}"), ReplicaError),
+        (Reply(200, {}, b"\x00\xff"), ReplicaError),
+        (Reply(302, {"location": "http://127.0.0.1:1/"}, b""), ReplicaError),
+        (Reply(500, {"content-length": "nonsense"}, b""), GlossaError),
+    ],
+    ids=["declared too large", "too large", "cut", "garbage", "redirect", "broken length"],
+)
+def test_over_http_bad_answers(reply: Reply, kind: type[GlossaError]) -> None:
+    """Too much, too little or nonsense over a real socket has a name; nothing is followed elsewhere."""
+    with serving(lambda _: reply) as (url, _):
+        client = ReplicaClient(url, pause=lambda _: None)
+        with pytest.raises(kind) as raised:
+            client.infer([call_of()], _soon())
+    assert 400 < raised.value.status < 505
+
+
+def test_a_trickle_ends_at_the_deadline() -> None:
+    """A reply that keeps coming in drops is not waited for past its time."""
+    clock = FakeClock()
+
+    def respond(_: Sent) -> Reply:
+        clock.pause(60.0)  # the body takes a minute
+        return Reply(200, {}, b"x" * 10)
+
+    with serving(respond) as (url, _), pytest.raises(ReplyLate):
+        HttpTransport(url, clock=clock).send("POST", "/", {}, b"", timeout_s=5.0, max_bytes=100)

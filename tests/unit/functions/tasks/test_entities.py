@@ -1,0 +1,141 @@
+"""Entities are grouped as the reference's pipeline groups them, and never divide a letter."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.http.text_request import parse_parameters
+from functions.tasks.postprocessing import graphemes
+from functions.tasks.postprocessing.entities import Tagged as Entity
+from functions.tasks.postprocessing.entities import Token, entities, without_overlaps
+from functions.tasks.postprocessing.graphemes import Clusters
+from shared.errors import Unprocessable
+
+LABELS = ("O", "B-PER", "I-PER", "LOC")
+STRATEGIES = ("simple", "first", "average", "max")
+
+
+def token(text: str, start: int, end: int, scores: Sequence[float]) -> Token:
+    """Make the token of a place, as the assembler makes it."""
+    subword = start > 0 and " " not in text[start - 1 : start + 1]
+    return Token(text[start:end], list(scores), start, start, end, subword, graphemes.inside(text, start))
+
+
+def grouped(text: str, cuts: str, scores: Sequence[Sequence[float]], strategy: str) -> list[tuple[str, str]]:
+    """Return label and text of each entity; `cuts` is the text with | between tokens."""
+    ends = [match.start() - i for i, match in enumerate(re.finditer(r"\||$", cuts))]
+    starts = [0, *ends]
+    tokens = [token(text, a, b, s) for a, b, s in zip(starts, ends, scores, strict=False)]
+    return [(e.label, text[e.start : e.end]) for e in entities(Clusters(text), tokens, LABELS, strategy, "".join)]
+
+
+PER, INSIDE, PLACE, NONE = (0.1, 0.7, 0.1, 0.1), (0.1, 0.1, 0.7, 0.1), (0.1, 0.0, 0.0, 0.9), (0.6, 0.2, 0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("simple", [("PER", "Mi"), ("LOC", "cro"), ("O", "soft"), ("PER", " Inc")]),
+        ("first", [("PER", "Microsoft"), ("PER", " Inc")]),
+        ("max", [("LOC", "Microsoft"), ("PER", " Inc")]),
+        ("average", [("LOC", "Microsoft"), ("PER", " Inc")]),
+    ],
+)
+def test_the_tokens_of_a_word_agree_by_the_strategy(strategy: str, expected: list[tuple[str, str]]) -> None:
+    """A word gets its first token's label, its surest token's, or that of the mean; `simple` knows no words."""
+    assert grouped("Microsoft Inc", "Mi|cro|soft| Inc", [PER, PLACE, NONE, PER], strategy) == expected
+
+
+def test_a_letter_of_several_tokens_is_never_divided() -> None:
+    """Where a token begins inside a letter, the entity goes on, at the score of the label it goes on with."""
+    text = "กำแพง"
+    assert grouped(text, "ก|ำ|แพง", [PER, PLACE, INSIDE], "simple") == [("PER", text)]
+    found = entities(Clusters(text), [token(text, 0, 1, PER), token(text, 1, 2, PLACE)], LABELS, "simple", "".join)
+    assert found[0].score == pytest.approx((0.7 + 0.0) / 2)
+
+
+@given(
+    text=st.text(st.sampled_from("ab กำัé\u0301स्त👩🏽"), min_size=1, max_size=14),
+    data=st.data(),
+    strategy=st.sampled_from(STRATEGIES),
+)
+def test_entities_stand_in_order_and_divide_no_letter(text: str, data: st.DataObject, strategy: str) -> None:
+    """Whatever the tokens and their labels: entities follow each other, and begin and end between letters."""
+    cuts = sorted({0, len(text), *data.draw(st.lists(st.integers(0, len(text)), max_size=8))})
+    score = st.lists(st.integers(1, 9), min_size=4, max_size=4).map(lambda parts: [p / sum(parts) for p in parts])
+    tokens = [token(text, a, b, data.draw(score)) for a, b in pairwise(cuts)]
+    found = entities(Clusters(text), tokens, LABELS, strategy, "".join)
+    places = [place for entity in found for place in (entity.start, entity.end)]
+    assert places == sorted(places)
+    assert not any(graphemes.inside(text, place) for place in places)
+    assert all(0 <= entity.score <= 1 for entity in found)
+
+
+def n_calls(work: Callable[[], object]) -> int:
+    """Count the calls of Python functions, steps of generators among them, that some work takes."""
+    count = 0
+
+    def see(frame: object, event: str, arg: object) -> None:
+        nonlocal count
+        del frame, arg
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("char", ["\u200d", "\u0301", "\U0001f1e9", "\ufdfa\u0301", "a\u0301", "a b"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_steps_are_linear_in_text_and_tokens(char: str, strategy: str) -> None:
+    """Long runs in one letter, many tokens of one letter: twice the text takes at most about twice the steps."""
+    found = []
+    for n in (500, 1_000, 2_000):
+        text = char * (n // len(char))
+        each = [token(text, at, at + 1, (PER, PLACE)[at % 2]) for at in range(len(text)) for _ in range(3)]
+        unbound = [replace(one, bound=False, subword=False) for one in each]  # as if each could be an entity
+        clusters = Clusters(text)
+        found.append(n_calls(partial(entities, clusters, unbound, LABELS, strategy, "".join)))
+    assert found[2] <= 2.1 * found[1] <= 4.5 * found[0]
+    assert found[2] <= 30 * 3 * 2_000  # a walk to the end of a letter at each token would take over 100
+
+
+def test_of_entities_that_overlap_the_longest_is_kept() -> None:
+    """Windows that share text may both find an entity in it: the longer one counts, of equals the surer one."""
+
+    def entity(start: int, end: int, score: float) -> Entity:
+        return Entity("PER", score, "", start, end)
+
+    short, long, sure = entity(4, 6, 0.9), entity(3, 9, 0.1), entity(3, 9, 0.5)
+    assert without_overlaps([short, long]) == [long]
+    assert without_overlaps([long, sure, short]) == [sure]
+    assert without_overlaps([short, entity(6, 8, 0.2)]) == [short, entity(6, 8, 0.2)]
+    assert without_overlaps([]) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"stride": 4, "aggregation_strategy": "none"}, "parameters.stride: got 4, expected no stride beside"),
+        ({"stride": -1}, "parameters.stride: got -1, expected greater than or equal to 0"),
+        ({"aggregation_strategy": "best"}, "parameters.aggregation_strategy: got 'best'"),
+    ],
+)
+def test_parameters_the_reference_refuses_are_refused(parameters: dict[str, Any], expected: str) -> None:
+    """A stride without groups, a negative one and an unknown strategy are named with what was expected."""
+    with pytest.raises(Unprocessable, match=re.escape(expected)):
+        parse_parameters("token-classification", parameters)

@@ -1,0 +1,95 @@
+"""`glossa batch` where the names of unreadable files cannot be had: rows and exit codes are what they would be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from glossa.client.jobs_client import Reply
+from shared.errors import Unavailable
+from tests.unit.functions.jobs.world import World
+from tests.unit.glossa.commands.test_batch import TASK, MemoryWeb, run
+
+PAGE = "/results?page_size=1"
+CONFLICT = {"code": "conflict", "detail": "job x is REDRIVING; results can be had when it has ended"}
+
+
+@dataclass
+class WithoutNames(MemoryWeb):
+    """Loses what only the names of unreadable files are read from: the manifest, or the page that links it."""
+
+    where: str = "/manifest"
+    lose: Callable[[], Reply] = lambda: Reply(404, [b"gone"])
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Reply:
+        """Answer all else as the world does."""
+        if self.where in url and (self.where != PAGE or url.endswith(PAGE)):
+            return self.lose()
+        return super().send(method, url, headers, body)
+
+
+def _no_answer() -> Reply:
+    raise Unavailable("no answer from memory: ReadTimeoutError")
+
+
+LOSSES = [
+    ("/manifest", lambda: Reply(404, [b"gone"]), "answered 404; links are good for an hour"),
+    ("/manifest", lambda: Reply(200, [b"{}"]), "manifest.json with sha256 "),
+    ("/manifest", _no_answer, "no answer from memory: ReadTimeoutError"),
+    (PAGE, lambda: Reply(409, [json.dumps(CONFLICT).encode()]), "job x is REDRIVING"),
+    (PAGE, lambda: Reply(200, [b"{}"]), "KeyError('counts')"),
+]
+
+
+@pytest.mark.parametrize(("where", "lose", "said"), LOSSES)
+def test_names_that_cannot_be_had_cost_nothing_else(
+    where: str, lose: Callable[[], Reply], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows are written whole, the job's own error is said, exit codes stay, and why there are no names is said too."""
+    web = WithoutNames(World(max_records=2), where=where, lose=lose)
+    web.world.objects.put("input", "t/local/data/x/a.csv", b"")
+    web.world.objects.put("input", "t/local/data/x/b.txt", b"text")
+    assert run(web, "submit", *TASK, "--prefix", "x/", "--watch") == 1
+    watched = capsys.readouterr()
+    job = watched.out.split()[-1]
+    why, own = [line for line in watched.err.splitlines() if line.startswith("glossa: ")]
+    assert why.startswith("glossa: could not read which files were unreadable")
+    assert said in why
+    assert own.startswith("glossa: x/a.csv: got ")
+    for more, n_rows in (["--errors"], 0), ([], 1):
+        out = tmp_path / f"rows{n_rows}"
+        assert run(web, "results", job, "--out", str(out), *more) == 0
+        assert out.read_bytes().count(b"\n") == n_rows
+        assert (said in capsys.readouterr().err) == (where == "/manifest" or more == ["--errors"])
+
+
+def test_the_page_that_links_the_manifest_is_asked_for_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows and names come of one page of results; error rows alone need it beside theirs."""
+    web = MemoryWeb(World(max_records=2))
+    web.world.objects.put("input", "t/local/data/x/a.csv", b"")
+    web.world.objects.put("input", "t/local/data/x/b.txt", b"text")
+    assert run(web, "submit", *TASK, "--prefix", "x/") == 0
+    job = capsys.readouterr().out.split()[-1]
+    for more in ([], ["--errors"]):
+        web.seen.clear()
+        assert run(web, "results", job, *more) == 0
+        assert capsys.readouterr().err.startswith("glossa: x/a.csv: got ")
+        assert len([url for _, url in web.seen if f"{job}/results" in url]) == 1
+
+
+def test_a_name_is_shown_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files under a long prefix are told apart, as their keys may be."""
+    web = MemoryWeb(World(max_records=2))
+    names = [f"{'folder/' * 70}{i}.csv" for i in range(2)]
+    for name in names:
+        web.world.objects.put("input", f"t/local/data/{name}", b"")
+    assert run(web, "submit", *TASK, "--prefix", "folder/", "--watch") == 1
+    shown = capsys.readouterr()
+    said = [line for line in shown.err.splitlines() if line.startswith("glossa: ")]
+    assert [line.partition(": got ")[0] for line in said] == [f"glossa: {name}" for name in names]
+    assert web.world.job(shown.out.split()[-1]).detail.startswith(f"{names[0]}: got ")

@@ -1,0 +1,146 @@
+"""Any XLM-RoBERTa classifier in a folder can be added to a catalog; what cannot be served is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from glossa.commands.catalog import Wish, add, chosen, refresh
+from serve.checkpoints.read import CheckpointError
+from shared.catalog import Head, load_catalog
+
+HEADS = {
+    "a": Head(task="text-classification", labels=("x", "y")),
+    "b": Head(task="text-classification", labels=("x", "y")),
+    "c": Head(task="fill-mask"),
+}
+
+
+def test_an_added_model_has_the_facts_of_its_folder(catalog_path: Path) -> None:
+    """Family, sizes, digests, labels in logit order and the mask come from the checkpoint; the path is relative."""
+    catalog = load_catalog(catalog_path)
+    model = catalog.model("moods")
+    assert catalog.default_model == "moods"
+    assert list(catalog.models) == ["moods", "people"]
+    assert (model.family, model.checkpoint, model.max_tokens, model.pad_id) == ("xlm-roberta", "models/moods", 64, 1)
+    assert model.mask_token == "<mask>"
+    assert model.heads["classifier"].labels == ("sad", "glad", "mad")
+    assert model.heads["classifier"].default
+    assert catalog.model("people").heads["classifier"].task == "token-classification"
+    assert catalog.model("people").heads["embed"].task == "feature-extraction"
+
+
+def test_a_name_is_given_once(catalog_path: Path) -> None:
+    """A second model of the same name is refused and the catalog stays as it was."""
+    before = catalog_path.read_bytes()
+    with pytest.raises(ValueError, match="already has a model 'moods'"):
+        add(catalog_path, str(catalog_path.parent / "models" / "moods"), Wish("moods"))
+    with pytest.raises(ValueError, match="catalog cannot be read"):
+        add(catalog_path, str(catalog_path.parent / "models" / "moods"), Wish("Not A Name"))
+    assert catalog_path.read_bytes() == before
+
+
+def test_refresh_rewrites_the_digests_and_nothing_else(catalog_path: Path, tmp_path: Path) -> None:
+    """After new weights the two sha256 are taken over in place; a speed that is given, comments and order stay."""
+    shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
+    path = tmp_path / "catalog.toml"
+    before = "# ours\n" + catalog_path.read_text(encoding="utf-8")
+    path.write_text(before, encoding="utf-8")
+    speed = load_catalog(path).model("people").tokens_per_s
+    assert refresh(path, "people", speed) == []
+    digest = load_catalog(path).model("people").weights_sha256
+    path.write_text(before.replace(digest, "0" * 64), encoding="utf-8")
+    assert refresh(path, "people", speed) == ["weights_sha256"]
+    assert path.read_text(encoding="utf-8") == before
+
+
+def test_the_speed_is_measured(catalog_path: Path, tmp_path: Path) -> None:
+    """`add` and `refresh` write what a replica's warm-up measures here, to two digits, also where no line was."""
+    shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
+    path = tmp_path / "catalog.toml"
+    model = load_catalog(catalog_path).model("people")
+    line = f"tokens_per_s = {model.tokens_per_s}\n"
+    assert model.tokens_per_s == float(f"{model.tokens_per_s:.2g}")
+    text = catalog_path.read_text(encoding="utf-8")
+    assert text.count("tokens_per_s = ") == 2
+    for before in ("tokens_per_s = 0.001\n", ""):
+        path.write_text(text.replace(line, before), encoding="utf-8")
+        assert refresh(path, "people") == ["tokens_per_s"]
+        found = load_catalog(path).model("people").tokens_per_s
+        assert found == float(f"{found:.2g}") > 1
+
+
+def test_a_given_speed_is_taken(catalog_path: Path, tmp_path: Path) -> None:
+    """Who knows the machines that will serve says so instead of measuring."""
+    path = tmp_path / "catalog.toml"
+    add(path, str(catalog_path.parent / "models" / "moods"), Wish("moods", tokens_per_s=77.0))
+    assert load_catalog(path).model("moods").tokens_per_s == 77.0
+
+
+def test_a_tokenizer_that_reads_otherwise_than_transformers_is_refused(catalog_path: Path, tmp_path: Path) -> None:
+    """An artifact whose rules transformers does not follow would be wrong in silence, so it is not added."""
+    folder = tmp_path / "odd"
+    shutil.copytree(catalog_path.parent / "models" / "moods", folder)
+    written = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    written["normalizer"] = {"type": "Lowercase"}
+    (folder / "tokenizer.json").write_text(json.dumps(written), encoding="utf-8")
+    with pytest.raises(ValueError, match="transformers as"):
+        add(tmp_path / "catalog.toml", str(folder), Wish("odd"))
+    assert not (tmp_path / "catalog.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("wish", "kept", "defaults"),
+    [
+        (Wish("n"), ["a", "b", "c"], ["a", "c"]),
+        (Wish("n", heads=["b", "fill-mask"]), ["b", "c"], ["b", "c"]),
+        (Wish("n", defaults=["b"]), ["a", "b", "c"], ["b", "c"]),
+    ],
+)
+def test_heads_are_chosen_by_name_or_task(wish: Wish, kept: list[str], defaults: list[str]) -> None:
+    """Each task has one default: the named head, else its first."""
+    heads = chosen(HEADS, wish)
+    assert list(heads) == kept
+    assert [name for name, head in heads.items() if head.default] == defaults
+
+
+def test_an_unknown_head_is_named() -> None:
+    """A head the checkpoint lacks is refused with those it has."""
+    with pytest.raises(ValueError, match=r"got head 'z', expected one of \['a', 'b', 'c'\]"):
+        chosen(HEADS, Wish("n", heads=["z"]))
+
+
+def test_how_a_model_is_stored_is_written_and_measured_so(catalog_path: Path, tmp_path: Path) -> None:
+    """dtype, quantization, int8 embeddings and attention stand in the entry, and the speed is that of such a model."""
+    path = tmp_path / "catalog.toml"
+    folder = str(catalog_path.parent / "models" / "moods")
+    wish = Wish(
+        "moods", dtype="bfloat16", quantization="torchao-int8", int8_embeddings=True, attn_implementation="eager"
+    )
+    entry = add(path, folder, wish)
+    for line in ('dtype = "bfloat16"', 'quantization = "torchao-int8"', "int8_embeddings = true"):
+        assert f"\n{line}\n" in entry
+    model = load_catalog(path).model("moods")
+    assert (model.dtype, model.quantization, model.int8_embeddings) == ("bfloat16", "torchao-int8", True)
+    assert model.attn_implementation == "eager"
+    plain = catalog_path.read_text(encoding="utf-8")
+    assert not any(name in plain for name in ("dtype", "quantization", "int8_embeddings", "attn_implementation"))
+
+
+def test_a_storage_this_machine_cannot_run_needs_a_speed(catalog_path: Path, tmp_path: Path) -> None:
+    """What is made for another machine is added with the speed it has there; without one it is refused by name."""
+    path = tmp_path / "catalog.toml"
+    folder = str(catalog_path.parent / "models" / "moods")
+    wish = Wish("moods", dtype="bfloat16", attn_implementation="flash_attention_2")
+    if torch.cuda.is_available():
+        pytest.skip("flash attention runs here")
+    with pytest.raises(CheckpointError, match="got device cpu, expected cuda") as refused:
+        add(path, folder, wish)
+    assert "--tokens-per-s" in (refused.value.hint or "")
+    add(path, folder, replace(wish, tokens_per_s=9.0))
+    assert load_catalog(path).model("moods").attn_implementation == "flash_attention_2"

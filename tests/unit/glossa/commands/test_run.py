@@ -1,0 +1,125 @@
+"""`glossa run` answers every line in order, in one process, with models it has never seen."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+from glossa.commands.run import Job, parse_pairs, run
+from shared.catalog import load_catalog
+from shared.errors import NotFound, Unprocessable
+from tests.unit.functions.tokenizers import tiny
+
+ROOT = Path(__file__).parents[4]
+
+
+def ask(catalog_path: Path, job: Job, *lines: bytes) -> tuple[int, list[Any]]:
+    """Run one job over lines; return the exit code and the values."""
+    out = io.BytesIO()
+    stream = io.BytesIO(b"".join(line + b"\n" for line in lines))
+    code = run(load_catalog(catalog_path), catalog_path.parent, job, stream, out.write)
+    return code, [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_two_added_checkpoints_are_served_in_one_process(catalog_path: Path) -> None:
+    """A sequence and a token classifier made elsewhere answer as transformers' pipelines do."""
+    texts = tiny.SENTENCES[:3]
+    lines = [text.encode() for text in texts]
+    folder = catalog_path.parent / "models"
+    code, moods = ask(catalog_path, Job("text-classification", "moods", {}), *lines)
+    pipeline = transformers.pipeline("text-classification", model=str(folder / "moods"), device="cpu", truncation=True)
+    theirs = pipeline(texts)
+    assert code == 0
+    long = [len(pipeline.tokenizer(text)["input_ids"]) >= tiny.MAX_TOKENS for text in texts]
+    for mine, other, cut in zip(moods, theirs, long, strict=True):
+        assert cut or mine["label"] == other["label"]
+        assert cut or mine["score"] == pytest.approx(other["score"], abs=1e-4)
+    assert not all(long)
+    code, people = ask(catalog_path, Job("token-classification", "people", {}), lines[0], b"a b")
+    named = transformers.pipeline("token-classification", model=str(folder / "people"), device="cpu")
+    expected = named("a b", aggregation_strategy="simple")
+    assert code == 0
+    assert [entity["word"] for entity in people[1]] == [entity["word"] for entity in expected]
+    assert [entity["score"] for entity in people[1]] == pytest.approx([e["score"] for e in expected], abs=1e-4)
+
+
+def test_a_bad_line_is_an_error_line_and_the_others_are_answered(catalog_path: Path) -> None:
+    """Errors stand on their own lines, with their number and code; the exit code says there were some."""
+    code, values = ask(catalog_path, Job("text-classification", None, {}), b"a", b"", b"\xff", "\u200b".encode(), b"b")
+    assert code == 1
+    assert [value.get("line") for value in values] == [None, 2, 3, 4, None]
+    assert [value.get("code") for value in values[1:4]] == ["unprocessable", "bad-request", "unprocessable"]
+    assert values[3]["error"] == "got a text of 1 character that reads as nothing, expected some text"
+    assert {"label", "score"} == set(values[0]) == set(values[4])
+
+
+def test_several_guesses_come_as_a_list(catalog_path: Path) -> None:
+    """One guess is an object, several are a list of them; pairs are read from JSON."""
+    job = Job("text-classification", "moods:classifier", parse_pairs(["top_k=null"]))
+    code, values = ask(catalog_path, job, b'{"text": "a", "text_pair": "b"}')
+    assert code == 0
+    assert sorted(guess["label"] for guess in values[0]) == ["glad", "mad", "sad"]
+
+
+def test_what_is_wrong_with_the_job_is_said_before_a_model_is_loaded(catalog_path: Path) -> None:
+    """Unknown task, model, parameter, and a model that cannot do the task stop the command."""
+    for job, error in [
+        (Job("nope", None, {}), NotFound),
+        (Job("text-classification", "nope", {}), NotFound),
+        (Job("text-classification", None, {"topk": 1}), Unprocessable),
+        (Job("token-classification", "moods", {}), Unprocessable),
+    ]:
+        with pytest.raises(error):
+            ask(catalog_path, job, b"a")
+
+
+def test_pairs_of_the_command_line_are_json_or_strings() -> None:
+    """`--param` values are JSON where they are some, else plain strings."""
+    assert parse_pairs(["top_k=3", "a=null", "b=simple", 'c=["x"]', "d=x=y"]) == {
+        "top_k": 3, "a": None, "b": "simple", "c": ["x"], "d": "x=y",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="expected key=value"):
+        parse_pairs(["top_k"])
+
+
+def test_the_command_works_as_a_stranger_types_it(catalog_path: Path) -> None:
+    """`python -m glossa run` reads a pipe, writes UTF-8 JSON lines, and tells trouble by its exit code."""
+    command = [sys.executable, "-m", "glossa", "run", "--task", "token-classification", "--model", "people"]
+    parameters = ["--param", "aggregation_strategy=none", "--param", "ignore_labels=[]"]
+    done = subprocess.run(
+        [*command, "--catalog", str(catalog_path), *parameters],
+        input="Würde\n\nb",
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"},
+        timeout=300,
+        check=False,
+    )
+    values = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1, done.stderr
+    assert "ü" in "".join(token["word"] for token in values[0])
+    assert values[1]["line"] == 2
+    assert values[2]
+
+
+def test_plain_models_are_served_in_silence(catalog_path: Path) -> None:
+    """Without quantization neither of its libraries is imported, and nothing is said but the answers."""
+    program = (
+        "import sys; from glossa.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or sum(name.partition('.')[0] in {'torchao', 'bitsandbytes'} for name in sys.modules))"
+    )
+    asked = ["run", "--task", "text-classification", "--model", "moods", "--catalog", str(catalog_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *asked], input=b"All human beings\n", capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["label"]

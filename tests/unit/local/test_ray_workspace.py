@@ -1,0 +1,179 @@
+"""Where Ray runs: short paths, own ports and token, nothing from the caller's Ray, HAProxy narrowed to loopback."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from local import processes
+from local.ray_workspace import (
+    HAPROXY_WRAPPER,
+    PATIENCE,
+    QUIET,
+    REPLICA_PORTS,
+    TOKEN_PATH,
+    check_fits,
+    default_ingress,
+    end_leftovers,
+    environment,
+    fresh_temp,
+    temp_dir,
+)
+from local.workspace import ROOT, Place
+
+NODE_ID_CHARS = 56
+SESSION = "session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
+SOCKET_PATH_BYTES = 107
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Make a home of its own."""
+    return Place(ROOT, tmp_path)
+
+
+def test_socket_paths_fit(place: Place) -> None:
+    """Ray's sockets, and HAProxy's with the suffix it binds them under, fit a Unix socket's path."""
+    temp = str(temp_dir(place))
+    assert len(f"{temp}/{SESSION}") <= SOCKET_PATH_BYTES
+    state = Path(environment(place, "haproxy").get("RAY_SERVE_HAPROXY_SOCKET_PATH", "")).relative_to(temp)
+    assert len(f"{temp}/{state.parent}/{'f' * NODE_ID_CHARS}/{state.name}.1234567.tmp") <= SOCKET_PATH_BYTES
+
+
+def test_two_homes_share_nothing(place: Place, tmp_path: Path) -> None:
+    """Session folders, tokens and ports of two homes differ."""
+    other = Place(ROOT, tmp_path / "other")
+    other.run.mkdir(parents=True, exist_ok=True)
+    mine, theirs = environment(place, "haproxy"), environment(other, "haproxy")
+    assert temp_dir(place) != temp_dir(other)
+    named = {name for name in mine if "PORT" in name and name.startswith(("RAY_SERVE", "AUTOSCALER", "DASHBOARD"))}
+    own = named - QUIET.keys()  # one of which has EXPORT in its name
+    assert len(own) >= 7
+    assert not {mine[name] for name in own | {TOKEN_PATH}} & {theirs[name] for name in own | {TOKEN_PATH}}
+
+
+def test_the_callers_ray_stays_out(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ray address or setting in the caller's environment does not reach the server."""
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    made = environment(place, "python")
+    assert "RAY_ADDRESS" not in made
+    assert "RAY_SERVE_ENABLE_HA_PROXY" not in made
+    assert made["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_the_token_is_ours_alone(place: Place) -> None:
+    """The token is made once, readable by its owner only."""
+    path = Path(environment(place, "python")[TOKEN_PATH])
+    token = path.read_text(encoding="ascii")
+    assert len(token) == 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    environment(place, "python")
+    assert path.read_text(encoding="ascii") == token
+
+
+def test_ingress_is_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GLOSSA_INGRESS takes two values; any other is an error that names them."""
+    for name in ("haproxy", "python"):
+        monkeypatch.setenv("GLOSSA_INGRESS", name)
+        assert default_ingress() == name
+    monkeypatch.setenv("GLOSSA_INGRESS", "nginx")
+    with pytest.raises(RuntimeError, match="expected haproxy or python"):
+        default_ingress()
+
+
+def test_more_replicas_than_ports_are_refused() -> None:
+    """HAProxy needs a port for each replica; a catalog of more is refused with the bound and a way forward."""
+    check_fits(len(REPLICA_PORTS), "haproxy")
+    check_fits(len(REPLICA_PORTS) + 1, "python")
+    with pytest.raises(RuntimeError, match=r"got a catalog of 25 replicas.*expected at most 24.*--ingress python"):
+        check_fits(len(REPLICA_PORTS) + 1, "haproxy")
+
+
+def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
+    """The wrapper narrows every open bind, says how long requests may take to come, once, and passes all words on."""
+    config = tmp_path / "haproxy.cfg"
+    lines = [
+        "    errorfile 503 /x/500.http",
+        "    bind :9101",
+        "  bind *:8404",
+        "    bind 127.0.0.1:8000",
+        "    bind *:1 proto h2",
+        "    timeout http-keep-alive 7s",
+        "    timeout client 30s",
+        "    timeout client-fin 1s",
+    ]
+    config.write_text("\n".join(lines), encoding="utf-8")
+    wrapper = tmp_path / "haproxy"
+    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", patience=PATIENCE), encoding="utf-8")
+    wrapper.chmod(0o700)
+    narrowed = [line.replace("bind :", "bind 127.0.0.1:").replace("bind *:", "bind 127.0.0.1:") for line in lines[1:5]]
+    patient = [
+        "    timeout client 30s",
+        "    timeout http-request 10s",
+        "    timeout http-keep-alive 90s",
+        "    option http-buffer-request",
+        "    timeout client-fin 1s",
+    ]
+    for _ in range(2):
+        said = subprocess.run([wrapper, "-db", "-f", config, "-sf", "1"], capture_output=True, text=True, check=True)
+        assert said.stdout == f"-db -f {config} -sf 1\n"
+        assert config.read_text(encoding="utf-8").splitlines() == [*narrowed, *patient]
+
+
+def test_haproxy_does_not_start_without_its_patience(tmp_path: Path) -> None:
+    """A file in which the wrapper finds no place for how long requests may take to come is not run."""
+    config, wrapper = tmp_path / "haproxy.cfg", tmp_path / "haproxy"
+    config.write_text("    bind *:8404\n", encoding="utf-8")
+    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", patience=PATIENCE), encoding="utf-8")
+    wrapper.chmod(0o700)
+    assert subprocess.run([wrapper, "-f", config], capture_output=True, check=False).returncode == 1
+
+
+def test_session_folder_is_private_and_fresh(place: Place) -> None:
+    """The session folder is made for us alone, emptied at each start, and log/ray leads to its logs."""
+    first = fresh_temp(place)
+    (first / "old").touch()
+    second = fresh_temp(place)
+    assert first == second
+    assert not list(second.iterdir())
+    assert stat.S_IMODE(second.stat().st_mode) == 0o700
+    assert (place.log / "ray").readlink() == second / "session_latest" / "logs"
+    second.rmdir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_ray_leaves_behind_is_ended(place: Place) -> None:
+    """A process that carries this place's token path is ended; another place's is not."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    other = Place(ROOT, place.home / "other")
+    processes.start(place, "mine", command, {**os.environ, TOKEN_PATH: str(place.run / "ray-token")}, ROOT)
+    processes.start(other, "theirs", command, {**os.environ, TOKEN_PATH: str(other.run / "ray-token")}, ROOT)
+    try:
+        end_leftovers(place, 0.0)
+        assert processes._gone(place, "mine", 5.0)
+        assert processes.alive(other, "theirs") is not None
+    finally:
+        processes.stop(place, "mine")
+        processes.stop(other, "theirs")
+
+
+def test_ray_knows_every_setting() -> None:
+    """Ray ignores names that it does not know: each of ours stands in its Python or in its own process."""
+    spec = find_spec("ray")
+    assert spec is not None
+    assert spec.origin is not None
+    home = Path(spec.origin).parent
+    texts = b"".join(path.read_bytes() for path in home.rglob("*.py"))
+    programs = b"".join(
+        (home / "core" / "src" / "ray" / name).read_bytes() for name in ("raylet/raylet", "gcs/gcs_server")
+    )
+    unknown = [
+        name for name in QUIET if name.encode() not in texts and name.removeprefix("RAY_").encode() not in programs
+    ]
+    assert not unknown

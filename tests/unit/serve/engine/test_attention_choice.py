@@ -1,0 +1,35 @@
+"""A catalog entry's attention is honoured, or refused by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from serve.checkpoints.read import CheckpointError
+from serve.layers.attention import attend_eager, attend_runs, attention_for
+from serve.rows.pack import lay_out
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_eager_is_sdpa(causal: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    """Probabilities spelled out give the contexts of the fused path, rows apart and in order."""
+    lengths = [1, 3, 3, 8, 20]
+    qkv = torch.randn(sum(lengths), 3, 2, 8, generator=torch.Generator().manual_seed(0))
+    spans = lay_out(lengths, CPU)
+    fused, spelled = (attend(qkv, spans, 0.4, causal) for attend in (attend_runs, attend_eager))
+    torch.testing.assert_close(spelled, fused, rtol=1e-5, atol=1e-5)
+
+
+def test_each_name_of_the_reference_is_honoured() -> None:
+    """`eager` and `sdpa` are what they say; `auto` is the fused path of a CPU."""
+    assert attention_for(CPU, torch.float32, 64, "eager") is attend_eager
+    assert attention_for(CPU, torch.float32, 64, "sdpa") is attend_runs
+    assert attention_for(CPU, torch.float32, 64) is attend_runs
+
+
+def test_flash_is_refused_where_it_cannot_run() -> None:
+    """On a CPU, flash attention is an error that says so, not another attention in silence."""
+    with pytest.raises(CheckpointError, match="flash_attention_2 cannot run: got device cpu, expected cuda"):
+        attention_for(CPU, torch.bfloat16, 64, "flash_attention_2")

@@ -1,0 +1,106 @@
+"""Cores: one thread has them, all others have one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from serve.engine.parallel_passes import MIN_LANE_TOKENS
+from serve.kernels.core_team import leave_cores, on_cores, one_core_each, take_cores
+from serve.replica import Replica
+from serve.rows.call_rows import row_of
+from shared.catalog import Model
+from tests.unit.serve.engine.engines import LIMIT_S, CountingEngine
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def later_threads() -> int:
+    """Return how many threads the products of a new thread use."""
+    seen = []
+
+    def work() -> None:
+        torch.ones(256, 256) @ torch.ones(256, 256)
+        seen.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return seen[0]
+
+
+def test_a_thread_that_took_cores_keeps_them() -> None:
+    """Others that leave theirs do not change its number, and later threads have one."""
+    taken, left = threading.Event(), threading.Event()
+    seen = []
+
+    def engine() -> None:
+        take_cores(2)
+        taken.set()
+        left.wait(10)
+        seen.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=engine)
+    thread.start()
+    taken.wait(10)
+    leave_cores()
+    left.set()
+    thread.join()
+    assert seen == [2]
+    assert torch.get_num_threads() == 1
+    assert later_threads() == 1
+
+
+def test_work_on_cores_is_done_on_a_thread_that_ends() -> None:
+    """Its value comes back, its error too, and no thread of it is left."""
+    names = []
+    assert on_cores(2, lambda: names.append(threading.current_thread().name) or torch.get_num_threads()) == 2
+    assert names[0] not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(ValueError, match="planted"):
+        on_cores(2, lambda: int("planted"))
+
+
+def test_lanes_have_one_core_and_the_caller_keeps_its_own() -> None:
+    """A lane works with one thread; the caller's thread and a later thread still have the process's number."""
+    torch.set_num_threads(2)
+
+    def work(_: int) -> int:
+        torch.ones(256, 256) @ torch.ones(256, 256)  # a product: what torch asks its number of threads for
+        return torch.get_num_threads()
+
+    with one_core_each(2) as lanes:
+        assert list(lanes.map(work, range(8))) == [1] * 8
+        assert torch.get_num_threads() == 2
+        assert later_threads() == 2
+    assert torch.get_num_threads() == 2
+
+
+def test_a_replicas_lanes_have_one_core_each(model: Model) -> None:
+    """Where calls come side by side they are answered on lanes, of one core each; a lone one on all cores."""
+    engine = CountingEngine(model, n_lanes=2)
+    replica = Replica(model, lambda: engine, n_threads=2)
+    rows = [row_of([5] * MIN_LANE_TOKENS, "topic")] * 8
+    ticket = replica.runner.submit(rows, deadline_s=1e9, priority="interactive", tenant="t")
+    ticket.future.result(LIMIT_S)
+    assert replica.runner.drain(LIMIT_S)
+    lanes = {name: n_cores for name, n_cores in engine.cores.items() if name.startswith("lane")}
+    assert lanes
+    assert set(lanes.values()) == {1}
+    assert engine.cores["engine"] == 2
+
+
+def test_in_a_replica_the_engines_thread_alone_has_the_cores(model: Model) -> None:
+    """Warming up and passes use all of a replica's cores, the event loop's thread one."""
+    engine = CountingEngine(model)
+    replica = Replica(model, lambda: engine, n_threads=2)
+    assert engine.cores == {"loading_0": 2, "engine": 2}
+    assert torch.get_num_threads() == 1
+    assert replica.runner.drain(LIMIT_S)

@@ -1,0 +1,206 @@
+"""Linears in bytes by our own product: exactly what levels and scales say, of each token alone."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from serve.checkpoints.read import CheckpointError
+from serve.kernels.cpu.int8_products import KernelBytes, bytes_of, fits, int8_linear, room_bytes
+from serve.kernels.cpu.library import HALVES, WIDE, variant_here
+from serve.kernels.cpu.onednn_int8 import LEVELS, ZERO_POINT, Int8Linear, in_levels, int8_lacks
+from serve.kernels.cpu.products import ADDED, GELU, PLAIN, RELU
+from serve.layers.linear import Activate, activated, added
+from tests.unit.serve.kernels.cpu.each_variant import library_of
+
+CPU = torch.device("cpu")
+ROUNDING = 2**-8  # of bfloat16, to the nearest
+GUARD, POISON = 64, 0xA5
+
+pytestmark = pytest.mark.skipif(not WIDE.runs_here(), reason="needs AVX512-BF16 and VNNI")
+sizes = given(st.integers(1, 70), st.sampled_from((32, 64, 352)), st.sampled_from((32, 96, 160)), st.integers(0, 99))
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    """Draw normal numbers in bfloat16."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
+
+
+def linear(weight: Tensor, bias: Tensor | None = None) -> KernelBytes:
+    """Return the kernel's Linear of a weight."""
+    multiply = bytes_of(library_of(WIDE))
+    assert multiply is not None
+    return KernelBytes(multiply, weight, bias)
+
+
+def product_of_levels(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the product of rounded states and weights in float64: the method spelled out."""
+    whole, scales = in_levels(weight)
+    sizes = states.float().abs().amax(1, keepdim=True) / LEVELS
+    unrounded = states.double() * (1.0 / sizes).double() + ZERO_POINT  # as the kernel: times what one is over the scale
+    levels = unrounded.float().round().double() - ZERO_POINT
+    counts = F.linear(levels, whole.double())
+    return counts * (sizes * scales).double() + bias.double()
+
+
+@settings(deadline=None, max_examples=60)
+@sizes
+def test_a_product_is_that_of_the_levels(n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
+    """Sums of whole numbers are exact: but for one rounding it is the product of levels, times their scales."""
+    weight, bias, states = drawn(n_out, n_in), drawn(n_out, seed=1), drawn(n_tokens, n_in, seed=seed)
+    exact = product_of_levels(states, weight, bias)
+    torch.testing.assert_close(linear(weight, bias)(states).double(), exact, rtol=ROUNDING, atol=1e-4)
+    torch.testing.assert_close(linear(weight)(states).double(), exact - bias.double(), rtol=ROUNDING, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 400), st.sampled_from((32, 96)), st.integers(1, 4))
+def test_a_token_has_the_same_bits_in_any_company(n_tokens: int, n_out: int, n_threads: int) -> None:
+    """A token alone and among others, loud ones too, on one thread or several, gets one and the same product."""
+    layer, before = linear(drawn(n_out, 64), drawn(n_out, seed=1)), torch.get_num_threads()
+    states = drawn(n_tokens, 64, seed=2)
+    alone = torch.cat([layer(token) for token in states.split(1)])
+    torch.set_num_threads(n_threads)
+    try:
+        together = layer(torch.cat([states, drawn(3, 64, seed=3) * 1e4]))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(together[:n_tokens], alone)
+
+
+@pytest.mark.parametrize("activate", [F.gelu, F.relu, torch.tanh])
+def test_a_step_behind_a_product_is_that_step(activate: Activate) -> None:
+    """Steps that the kernel has, and others, come within rounding of the step taken after the product of levels."""
+    weight, bias, states = drawn(96, 64) * 0.2, drawn(96, seed=1), drawn(33, 64, seed=2)
+    exact = activate(product_of_levels(states, weight, bias))
+    found = activated(linear(weight, bias), states, activate)
+    torch.testing.assert_close(found.double(), exact, rtol=2 * ROUNDING, atol=2 * ROUNDING)
+
+
+def test_a_residual_is_added_unrounded() -> None:
+    """The residual comes on top, whatever its strides, in float32 for the LayerNorm behind it."""
+    weight, bias, states, residual = drawn(96, 64), drawn(96, seed=1), drawn(33, 64, seed=2), drawn(96, 33, seed=3).T
+    found = added(linear(weight, bias), states, residual)
+    assert found.dtype == torch.float32
+    exact = product_of_levels(states, weight, bias) + residual.double()
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(1, 40),
+    st.sampled_from((32, 64)),
+    st.sampled_from((32, 96)),
+    st.sampled_from((PLAIN, GELU, RELU, ADDED)),
+)
+def test_it_writes_its_product_and_room_alone(n_tokens: int, n_in: int, n_out: int, step: int) -> None:
+    """Every number of the product is written, and none behind it or behind the room that it is given."""
+    layer, states, residual = linear(drawn(n_out, n_in) * 0), drawn(n_tokens, n_in), drawn(n_tokens, n_out)
+    dtype = torch.float32 if step == ADDED else torch.bfloat16
+    n_room, weight, bias, scales, offsets = room_bytes(n_tokens, n_in), *layer.addresses
+    out = torch.full((n_tokens * n_out * dtype.itemsize + GUARD,), POISON, dtype=torch.uint8)
+    room = torch.full((n_room + GUARD,), POISON, dtype=torch.uint8)
+    layer.multiply(
+        states.data_ptr(), weight, scales, offsets, bias, residual.data_ptr(), out.data_ptr(), room.data_ptr(), 0,
+        n_tokens, n_out, n_in, step, 1,
+    )  # fmt: skip
+    found = out[:-GUARD].view(dtype).view(n_tokens, n_out)
+    assert torch.equal(found, residual.float() if step == ADDED else torch.zeros_like(found))
+    assert (out[-GUARD:] == POISON).all()
+    assert (room[-GUARD:] == POISON).all()
+
+
+@pytest.mark.parametrize("activate", [torch.tanh, F.gelu, F.relu])
+@pytest.mark.parametrize("broken", [float("inf"), float("-inf"), float("nan")])
+def test_a_token_that_is_not_finite_is_not_hidden(broken: float, activate: Activate) -> None:
+    """Its product is no number, whatever step comes behind, so that its row is refused; its neighbours keep theirs."""
+    layer, states = linear(drawn(32, 64), drawn(32, seed=1)), drawn(3, 64, seed=2)
+    sound = layer.activated(states, activate)
+    states[1, 5] = broken
+    found = layer.activated(states, activate)
+    assert found[1].isnan().all()
+    assert torch.equal(found[[0, 2]], sound[[0, 2]])
+
+
+@given(st.floats(-(2.0**100), 2.0**100, width=32))
+@settings(deadline=None)
+def test_tokens_of_any_size_are_levelled(largest: float) -> None:
+    """A token of one number has it back, times its weight; one too small to tell from zeros is zero."""
+    states, weight = torch.zeros(1, 32).bfloat16(), torch.zeros(32, 32).bfloat16()
+    states[0, 7], weight[3, 7] = largest, 1.0
+    exact = float(states[0, 7])
+    found = linear(weight)(states)[0]
+    assert float(found[3]) == pytest.approx(exact if abs(exact) >= 1e-30 else 0.0, rel=ROUNDING, abs=1e-30)
+    assert not torch.cat([found[:3], found[4:]]).any()
+
+
+@pytest.mark.parametrize("states", [torch.ones(3, 64), drawn(3, 32), drawn(2, 3, 64), drawn(64)])
+def test_states_that_the_kernel_cannot_read_are_refused(states: Tensor) -> None:
+    """Another dtype, width or number of dimensions is an error, not a reading of foreign memory."""
+    with pytest.raises(ValueError, match=r"got states .*, expected bfloat16 \[tokens, 64\]"):
+        linear(drawn(32, 64))(states)
+
+
+def test_a_residual_of_another_size_is_refused() -> None:
+    """Likewise."""
+    with pytest.raises(ValueError, match=r"expected bfloat16 \[3, 32\]"):
+        linear(drawn(32, 64)).added(drawn(3, 64), drawn(2, 32))
+
+
+def test_a_weight_that_is_not_finite_is_refused() -> None:
+    """It would else be rounded to numbers that mean nothing."""
+    weight = drawn(32, 64)
+    weight[3, 5] = torch.nan
+    with pytest.raises(CheckpointError, match=r"got a weight \(32, 64\) that is not finite"):
+        linear(weight)
+
+
+def test_weights_of_any_strides_are_packed() -> None:
+    """A transposed view gives what its copy gives; states that skip columns give what their copy gives."""
+    states, weight = drawn(9, 64, seed=1)[:, ::2], drawn(32, 64)
+    assert torch.equal(linear(weight.T)(states), linear(weight.T.contiguous())(states.contiguous()))
+
+
+def test_no_full_copy_of_the_weight_is_kept() -> None:
+    """After a product no floating tensor of the weight's size is alive."""
+    layer = linear(drawn(1056, 320).float())
+    layer(drawn(3, 320))
+    gc.collect()
+    alive = [o for o in gc.get_objects() if type(o) in {Tensor, nn.Parameter} and o.is_floating_point()]
+    assert [tensor.shape for tensor in alive if tensor.numel() >= 1056 * 320 / 2] == []
+
+
+@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not WIDE, reason="another product is taken here")
+@pytest.mark.parametrize(("n_out", "n_in", "kind"), [(64, 96, KernelBytes), (64, 48, Int8Linear), (40, 64, Int8Linear)])
+def test_sizes_that_fit_are_the_kernels(n_out: int, n_in: int, kind: type[nn.Module]) -> None:
+    """Multiples of 32 outputs and inputs go by our product where this machine can have it, any others by oneDNN's."""
+    layer = nn.Linear(n_in, n_out).bfloat16()
+    assert fits(layer.weight) is (kind is KernelBytes)
+    assert isinstance(int8_linear(layer), kind)
+
+
+@pytest.mark.skipif(not HALVES.runs_here(), reason="needs AVX2")
+def test_the_other_variant_has_no_bytes() -> None:
+    """AVX2 alone has no product of bytes of ours."""
+    assert bytes_of(library_of(HALVES)) is None
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "said"),
+    [
+        (drawn(32, 48), None, r"got a weight torch.bfloat16 \(32, 48\) .*\[multiple of 32, multiple of 32\]"),
+        (drawn(48, 32), None, r"got a weight torch.bfloat16 \(48, 32\)"),
+        (drawn(32, 32).half(), None, "got a weight torch.float16"),
+        (drawn(32, 32), drawn(31), r"got a bias \(31,\), expected \[32\]"),
+    ],
+)
+def test_weights_that_the_kernel_cannot_read_are_refused(weight: Tensor, bias: Tensor | None, said: str) -> None:
+    """Sizes and dtypes that do not fit are an error before anything is laid out."""
+    with pytest.raises(ValueError, match=said):
+        linear(weight, bias)

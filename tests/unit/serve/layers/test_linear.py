@@ -1,0 +1,124 @@
+"""Prepacked Linears answer as plain ones do."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from serve.layers.linear import (
+    Activate,
+    Prepacked,
+    activated,
+    added,
+    can_prepack,
+    linear_of,
+    often,
+    prepacked_of,
+    with_spare,
+)
+
+CPU = torch.device("cpu")
+ROUNDING = {torch.bfloat16: 2**-7, torch.float32: 1e-5}  # relative: two roundings; sums of float32
+DTYPES = pytest.mark.parametrize("dtype", ROUNDING)
+TANH_GELU = partial(F.gelu, approximate="tanh")
+
+
+@pytest.fixture(autouse=True)
+def _taken(request: pytest.FixtureRequest) -> None:
+    """Leave out what this CPU's oneDNN does not take."""
+    asked = getattr(request.node, "callspec", None)
+    dtype = asked.params.get("states_in", asked.params.get("dtype")) if asked else torch.bfloat16
+    if not can_prepack(CPU, dtype):
+        pytest.skip(f"oneDNN takes no {dtype} on this CPU")
+
+
+def drawn(n_in: int, n_out: int, seed: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a weight and a bias."""
+    generator = torch.Generator().manual_seed(seed)
+    weight, bias = torch.randn(n_out, n_in, generator=generator), torch.randn(n_out, generator=generator)
+    return (weight / n_in**0.5).to(dtype), bias.to(dtype)
+
+
+def states_of(n_tokens: int, n_in: int, seed: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return states [n_tokens, n_in]."""
+    return torch.randn(n_tokens, n_in, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+@DTYPES
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 40), st.sampled_from((8, 24, 64)), st.sampled_from((7, 32, 96)), st.integers(0, 99))
+def test_a_prepacked_product_is_the_product(
+    dtype: torch.dtype, n_tokens: int, n_in: int, n_out: int, seed: int
+) -> None:
+    """Any number of tokens, with bias or without, comes within rounding of the float64 product."""
+    weight, bias = drawn(n_in, n_out, seed, dtype)
+    states, near = states_of(n_tokens, n_in, seed, dtype), ROUNDING[dtype]
+    for own in (bias, None):
+        exact = F.linear(states.double(), weight.double(), None if own is None else own.double())
+        torch.testing.assert_close(Prepacked(weight, own)(states).double(), exact, rtol=near, atol=near)
+
+
+@DTYPES
+@pytest.mark.parametrize("activate", [F.gelu, F.relu, TANH_GELU])
+def test_a_step_behind_a_product_is_that_step(activate: Activate, dtype: torch.dtype) -> None:
+    """GELU, ReLU and one that cannot be fused come within rounding of the step taken in float64."""
+    weight, bias = drawn(64, 96, 1, dtype)
+    states, near = states_of(33, 64, 1, dtype), 2 * ROUNDING[dtype]
+    exact = activate(F.linear(states.double(), weight.double(), bias.double()))
+    for layer in (Prepacked(weight, bias), linear_of("layers.0.up", weight, bias)):
+        torch.testing.assert_close(activated(layer, states, activate).double(), exact, rtol=near, atol=near)
+
+
+@pytest.mark.parametrize(
+    ("states_in", "dtype"),
+    [(torch.bfloat16, torch.bfloat16), (torch.bfloat16, torch.float32), (torch.float32, torch.float32)],
+)
+def test_a_residual_is_added(states_in: torch.dtype, dtype: torch.dtype) -> None:
+    """A residual of either dtype is added and stays what it was; one of float32 gives a float32 sum."""
+    weight, bias = drawn(64, 64, 2, states_in)
+    states, before = states_of(33, 64, 2, states_in), states_of(33, 64, 3, dtype)
+    near = ROUNDING[states_in]
+    kept = before.clone()
+    exact = kept.double() + F.linear(states.double(), weight.double(), bias.double())
+    summed = added(Prepacked(weight, bias), states, before)
+    assert summed.dtype == dtype
+    assert torch.equal(before, kept)
+    torch.testing.assert_close(summed.double(), exact, rtol=near, atol=near)
+
+
+def test_only_a_backbones_layers_are_prepacked() -> None:
+    """Heads stay plain Linears, whose weights others read."""
+    weight, bias = drawn(8, 8, 3, torch.bfloat16)
+    assert isinstance(prepacked_of("layers.3.up", weight, bias), Prepacked)
+    assert isinstance(prepacked_of("heads.topic.dense", weight, bias), nn.Linear)
+
+
+def test_float16_and_cuda_are_not_prepacked() -> None:
+    """Only float32 and bfloat16 on a CPU lie in oneDNN's layout."""
+    assert not can_prepack(CPU, torch.float16)
+    assert not can_prepack(torch.device("cuda"), torch.bfloat16)
+
+
+@given(st.integers(1, 5000))
+def test_numbers_of_tokens_come_again(n_tokens: int) -> None:
+    """A pass is made for at most a sixteenth more tokens than it has, of few numbers, sixteen to an octave."""
+    whole = often(n_tokens)
+    assert n_tokens <= whole <= n_tokens + min(15, n_tokens / 16)
+    assert often(whole) == whole
+    assert len({often(n) for n in range(1, 513)}) <= 32 + 16 * 4
+
+
+def test_spare_tokens_are_zeros_behind_the_others() -> None:
+    """States keep their numbers; what is added is zero, and nothing is added to a number that comes often."""
+    states = torch.randn(67, 5)
+    spared = with_spare(states)
+    assert spared.shape == (68, 5)
+    assert torch.equal(spared[:67], states)
+    assert not spared[67:].any()
+    assert with_spare(spared) is spared

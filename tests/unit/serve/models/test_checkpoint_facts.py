@@ -1,0 +1,143 @@
+"""Describe: the facts of a checkpoint folder, and the ones we would answer wrongly for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from serve.checkpoints.read import SINGLE, CheckpointError, weights_sha256
+from serve.models.checkpoint_facts import describe
+from shared.catalog import Head
+from tests.checkpoints import LABELS, draw, write
+
+
+def _edit_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _edit_tensors(folder: Path, drop: str = "", **add: torch.Tensor) -> None:
+    tensors = load_file(folder / SINGLE)
+    save_file({name: t for name, t in tensors.items() if name != drop} | add, folder / SINGLE)
+
+
+CLASSIFIER = {"prefix": "classifier", "labels": LABELS}
+FOUND: dict[str, dict[str, Head]] = {
+    "ForSequenceClassification": {"classifier": Head(task="text-classification", **CLASSIFIER)},
+    "ForTokenClassification": {"classifier": Head(task="token-classification", **CLASSIFIER)},
+    "ForQuestionAnswering": {"qa": Head(task="question-answering", prefix="qa_outputs")},
+    "ForMultipleChoice": {"choice": Head(task="multiple-choice", prefix="classifier")},
+    "ForMaskedLM": {"mlm": Head(task="fill-mask", prefix="lm_head")},
+    "ForCausalLM": {"lm": Head(task="text-generation", prefix="lm_head")},
+    "Model": {},
+}
+
+
+@pytest.mark.parametrize("family", ["XLMRoberta", "XLMRobertaXL"])
+@pytest.mark.parametrize("suffix", FOUND)
+def test_a_plain_checkpoint_states_its_own_facts(family: str, suffix: str, tmp_path: Path) -> None:
+    """Limits come from the configuration, heads and labels from the tensors, architectures and id2label."""
+    facts = describe(write(draw(family + suffix), tmp_path))
+    assert facts.heads == {**FOUND[suffix], "embed": Head(task="feature-extraction", also=("sentence-similarity",))}
+    assert facts.family == {"XLMRoberta": "xlm-roberta", "XLMRobertaXL": "xlm-roberta-xl"}[family]
+    assert (facts.max_tokens, facts.vocab_size, facts.pad_id) == (512, 500, 1)
+    assert (facts.bos_id, facts.eos_id, facts.causal) == (0, 2, suffix == "ForCausalLM")
+    assert (facts.mask_id, facts.mask_token, facts.lang2id) == (None, None, {})
+    assert facts.weights_sha256 == weights_sha256(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "also"),
+    [
+        (("contradiction", "neutral", "Entailment"), ("zero-shot-classification",)),
+        (("relevance",), ("rerank",)),
+        (LABELS, ()),
+    ],
+)
+def test_a_classifier_names_the_other_tasks_it_answers(
+    labels: tuple[str, ...], also: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A label of entailment makes zero-shot classification, one label alone makes reranking."""
+    facts = describe(write(draw("XLMRobertaForSequenceClassification", id2label=dict(enumerate(labels))), tmp_path))
+    assert facts.heads["classifier"].also == also
+
+
+def test_the_mask_comes_from_the_tokenizer(tmp_path: Path) -> None:
+    """Where a tokenizer.json names <mask>, its id is a fact."""
+    added = [{"id": 0, "content": "<s>"}, {"id": 499, "content": "<mask>"}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    facts = describe(write(draw("XLMRobertaForMaskedLM"), tmp_path))
+    assert (facts.mask_id, facts.mask_token) == (499, "<mask>")
+
+
+def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
+    """One label of no stated problem type is multi-label, as the reference's pipeline has it."""
+    facts = describe(write(draw("XLMRobertaForSequenceClassification", id2label={0: "toxic"}), tmp_path))
+    assert facts.heads["classifier"].problem_type == "multi_label_classification"
+
+
+def test_listed_heads_are_found(tmp_path: Path) -> None:
+    """Heads of heads.json stand under heads.<name> unless they say otherwise."""
+    write(draw("XLMRobertaForTokenClassification"), tmp_path)
+    listed = {"entities": {"task": "token-classification", "labels": list(LABELS), "prefix": "classifier"}}
+    (tmp_path / "heads.json").write_text(json.dumps(listed))
+    assert describe(tmp_path).heads["entities"].labels == LABELS
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model_type": "camembert"}, r"got model_type 'camembert', expected one of \['xlm', 'xlm-roberta'"),
+        ({"auto_map": {"AutoModel": "code.Model"}}, "remote code"),
+        ({"add_cross_attention": True}, "add_cross_attention"),
+        ({"hidden_act": "gelu_new"}, "hidden_act = 'gelu_new', expected 'gelu'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"num_attention_heads": 5}, "got 5 heads, expected a divisor of 48"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers = 0, expected at least 1"),
+        ({"hidden_size": "48"}, "cannot be read"),
+        ({"id2label": 3}, "cannot be read"),
+        ({"pad_token_id": None}, "no pad_token_id"),
+        ({"num_hidden_layers": 3}, r"lacks 16 tensors: roberta\.encoder\.layer\.2\.attention.* and 11 more"),
+        ({"num_hidden_layers": 1}, r"holds 16 tensors: roberta\.encoder\.layer\.1\..* unknown to family"),
+        ({"vocab_size": 501}, r"word_embeddings\.weight has shape \(500, 48\), expected \(501, 48\)"),
+        ({"id2label": {"0": "a"}}, "names 1 labels in id2label, the classifier has 5"),
+    ],
+)
+def test_what_we_would_answer_wrongly_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """A configuration of another model, or one that its tensors contradict, is refused by name."""
+    _edit_config(write(draw("XLMRobertaForSequenceClassification"), tmp_path), **changes)
+    with pytest.raises(CheckpointError, match=said):
+        describe(tmp_path)
+
+
+def test_missing_and_unknown_tensors_are_named(tmp_path: Path) -> None:
+    """A head without its bias and an adapter we would ignore are refused."""
+    write(draw("XLMRobertaForSequenceClassification"), tmp_path)
+    _edit_tensors(tmp_path, **{"roberta.adapter.weight": torch.ones(1)})
+    with pytest.raises(CheckpointError, match=r"holds 1 tensors: roberta\.adapter\.weight"):
+        describe(tmp_path)
+    _edit_tensors(tmp_path, drop="classifier.out_proj.bias")
+    with pytest.raises(CheckpointError, match=r"lacks 1 tensors: classifier\.out_proj\.bias"):
+        describe(tmp_path)
+
+
+def test_pooler_and_index_buffers_are_passed_over(tmp_path: Path) -> None:
+    """What older writers store and no answer needs is no fault."""
+    write(draw("XLMRobertaModel"), tmp_path)
+    _edit_tensors(tmp_path, **{"embeddings.position_ids": torch.arange(514)[None]})
+    assert describe(tmp_path).max_tokens == 512
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"model_type": 3}'])
+def test_a_broken_config_is_an_error_of_ours(text: str, tmp_path: Path) -> None:
+    """Whatever stands in config.json, the error is a CheckpointError."""
+    write(draw("XLMRobertaModel"), tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError):
+        describe(tmp_path)

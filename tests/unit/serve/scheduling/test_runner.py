@@ -1,0 +1,319 @@
+"""The engine's thread: every admitted call ends exactly once, whatever becomes of its rows."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import wait
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve.engine.fake import FakeEngine
+from serve.engine.parallel_passes import MIN_LANE_TOKENS
+from serve.rows.call_rows import row_of
+from serve.scheduling.pending_calls import Item, Ticket
+from serve.scheduling.runner import Runner
+from serve.scheduling.scheduler import Scheduler
+from shared.catalog import Model
+from shared.errors import DeadlineExceeded, GlossaError, Overloaded, ReplicaError, Unavailable
+from tests.unit.serve.engine.engines import (
+    BAD,
+    HELD,
+    LIMIT_S,
+    POISON,
+    FaultyEngine,
+    GatedEngine,
+    GatedFaultyEngine,
+    HoldingEngine,
+    LaneEngine,
+)
+
+FOREVER_S = 1e6
+
+
+def _runner(engine: FakeEngine, *, token_budget: int = 64, max_backlog_tokens: int = 1000) -> Runner:
+    scheduler = Scheduler[Item](token_budget=token_budget, max_backlog_tokens=max_backlog_tokens, max_batch_ms=None)
+    return Runner(engine, scheduler, row_of([0], "topic"))
+
+
+def _submit(runner: Runner, *rows: list[int], deadline_s: float = FOREVER_S, **named: Any) -> Ticket:
+    said = {"priority": "interactive", "tenant": "t", **named}
+    return runner.submit([row_of(ids, "topic") for ids in rows], deadline_s=deadline_s, **said)
+
+
+def test_answers_come_in_the_order_of_the_rows(model: Model) -> None:
+    """A call larger than a batch gets each row's own answer, in the order it sent them."""
+    rows = [[i] * (1 + i % 7) for i in range(30)]
+    runner = _runner(FakeEngine(model))
+    answered = _submit(runner, *rows).future.result(LIMIT_S)
+    alone = FakeEngine(model).forward([row_of(ids, "topic") for ids in rows])
+    assert not [error for error in alone if isinstance(error, GlossaError)]
+    assert torch.equal(*(torch.cat([r["logits"] for r in results]) for results in (answered.results, alone)))  # type: ignore[index] # no errors, as asserted
+    assert runner.drain(LIMIT_S)
+
+
+def test_forward_runs_on_the_engine_thread_alone(model: Model) -> None:
+    """Passes and probes run on one thread, which is not the caller's."""
+    engine = GatedEngine(model)
+    runner = _runner(engine)
+    _submit(runner, [1]).future.result(LIMIT_S)
+    runner.probe().result(LIMIT_S)
+    assert engine.threads == {"engine"}
+    assert runner.drain(LIMIT_S)
+
+
+def test_lanes_run_beside_each_other(model: Model) -> None:
+    """While one lane is held up in a pass, other calls are answered on the other; a lone call runs on all cores."""
+    engine = HoldingEngine(model)
+    runner = _runner(engine, token_budget=1000)
+    _submit(runner, [1]).future.result(LIMIT_S)
+    assert [*engine.together] == [{"engine"}]
+    row = [5] * MIN_LANE_TOKENS
+    with runner._lock:  # both wait before a thread looks
+        held, other = _submit(runner, [HELD] * MIN_LANE_TOKENS), _submit(runner, row)
+    other.future.result(LIMIT_S)
+    assert engine.entered.wait(LIMIT_S)
+    _submit(runner, row).future.result(LIMIT_S)
+    assert not held.future.done()
+    engine.gate.set()
+    held.future.result(LIMIT_S)
+    assert {"lane-0", "lane-1"} in engine.together
+    assert runner.drain(LIMIT_S)
+
+
+def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None:
+    """What waited was for lanes; a cancel leaves too little for them, and all cores take it."""
+    scheduler = Scheduler[Item](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
+    runner = Runner(FakeEngine(model, n_lanes=2), scheduler, row_of([0], "topic"), clock=lambda: 0.0)
+    with runner._lock:
+        crowd = [
+            _submit(runner, [1]),
+            _submit(runner, [1]),
+        ]  # from here on, and the clock stands, lone rows are for lanes
+    for ticket in crowd:
+        ticket.future.result(LIMIT_S)
+    while runner._turns.n_running:
+        time.sleep(0.001)
+    with runner._lock:  # no thread looks before the cancel
+        gone, left = _submit(runner, [5] * MIN_LANE_TOKENS), _submit(runner, [5])
+        runner.cancel(gone, Unavailable("gone"))
+    left.future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+
+
+def test_a_bad_row_fails_its_own_call_only(model: Model) -> None:
+    """Two calls share a batch; the one with a refused row ends with that error, the other is answered."""
+    engine = GatedFaultyEngine(model)
+    runner = _runner(engine)
+    engine.shut()
+    first = _submit(runner, [1])
+    assert engine.entered.wait(LIMIT_S)
+    bad, good = _submit(runner, [2], [BAD]), _submit(runner, [3], [4])
+    engine.gate.set()
+    with pytest.raises(ReplicaError, match="row 1: planted"):
+        bad.future.result(LIMIT_S)
+    assert len(good.future.result(LIMIT_S).results) == 2
+    assert len(engine.passes[-1]) == 4
+    first.future.result(LIMIT_S)
+    assert (runner.counts.n_answered, runner.counts.n_failed) == (2, 1)
+    assert runner.drain(LIMIT_S)
+
+
+def test_a_row_that_breaks_the_pass_fails_alone(model: Model) -> None:
+    """When a pass raises, its rows are split until only the call of the one that breaks it is without an answer."""
+    engine = GatedFaultyEngine(model)
+    runner = _runner(engine)
+    engine.shut()
+    tickets = [_submit(runner, [1])]
+    assert engine.entered.wait(LIMIT_S)
+    tickets += [_submit(runner, [2], [3]), _submit(runner, [POISON]), _submit(runner, [4]), _submit(runner, [5])]
+    engine.gate.set()
+    errors = [ticket.future.exception(LIMIT_S) for ticket in tickets]
+    assert [type(error) for error in errors] == [type(None), type(None), GlossaError, type(None), type(None)]
+    assert runner.counts.n_broken_passes > 0
+    assert runner.drain(LIMIT_S)
+
+
+def test_expired_rows_never_run(model: Model) -> None:
+    """A call whose deadline passes in the queue ends with DeadlineExceeded and its rows reach no pass."""
+    engine = GatedEngine(model)
+    runner = _runner(engine)
+    engine.shut()
+    first = _submit(runner, [1])
+    assert engine.entered.wait(LIMIT_S)
+    late = _submit(runner, [2], deadline_s=time.monotonic())
+    engine.gate.set()
+    with pytest.raises(DeadlineExceeded):
+        late.future.result(LIMIT_S)
+    first.future.result(LIMIT_S)
+    assert [2] not in [ids for batch in engine.passes for ids in batch]
+    assert runner.counts.n_expired == 1
+    assert runner.drain(LIMIT_S)
+
+
+def test_cancelled_rows_never_run(model: Model) -> None:
+    """A cancelled call leaves the queue and gives its tokens back."""
+    engine = GatedEngine(model)
+    runner = _runner(engine)
+    engine.shut()
+    first = _submit(runner, [1])
+    assert engine.entered.wait(LIMIT_S)
+    gone = _submit(runner, [2, 2, 2])
+    runner.cancel(gone, Unavailable("gone"))
+    runner.cancel(gone, Unavailable("twice"))
+    assert runner.backlog_tokens == 1
+    engine.gate.set()
+    first.future.result(LIMIT_S)
+    assert engine.passes == [[[1]]]
+    assert runner.counts.n_cancelled == 1
+    assert runner.drain(LIMIT_S)
+
+
+def test_admission_is_bounded_in_tokens(model: Model) -> None:
+    """Beyond the backlog's bound a call is refused with the seconds until it may be tried again."""
+    engine = GatedEngine(model)
+    runner = _runner(engine, max_backlog_tokens=10)
+    engine.shut()
+    first = _submit(runner, [1] * 6)
+    with pytest.raises(Overloaded) as refused:
+        _submit(runner, [2] * 6)
+    assert refused.value.retry_after_s is not None
+    assert refused.value.retry_after_s > 0
+    engine.gate.set()
+    first.future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+
+
+def test_drain_finishes_what_was_admitted(model: Model) -> None:
+    """While draining, new calls and probes are refused and admitted ones are answered."""
+    engine = GatedEngine(model)
+    runner = _runner(engine)
+    engine.shut()
+    first = _submit(runner, [1])
+    assert engine.entered.wait(LIMIT_S)
+    second = _submit(runner, [2])
+    assert not runner.drain(0.0)
+    with pytest.raises(Unavailable):
+        _submit(runner, [3])
+    with pytest.raises(Unavailable):
+        runner.probe().result(LIMIT_S)
+    engine.gate.set()
+    assert runner.drain(LIMIT_S)
+    assert first.future.result(0)
+    assert second.future.result(0)
+
+
+def test_a_probe_goes_before_waiting_batches(model: Model) -> None:
+    """With a long queue, the probe runs after the pass that is on, not after the queue."""
+    engine = GatedEngine(model)
+    runner = _runner(engine, token_budget=8)
+    engine.shut()
+    tickets = [_submit(runner, [1] * 8)]
+    assert engine.entered.wait(LIMIT_S)
+    tickets += [_submit(runner, [2] * 8) for _ in range(9)]
+    probe = runner.probe()
+    engine.gate.set()
+    probe.result(LIMIT_S)
+    wait([ticket.future for ticket in tickets], LIMIT_S)
+    assert engine.passes[1] == [[0]]
+    assert runner.drain(LIMIT_S)
+
+
+def test_a_dead_engine_fails_its_probe_and_is_not_fresh(model: Model) -> None:
+    """A broken pass does not count as a sign of life, and the thread outlives it."""
+    engine = FaultyEngine(model)
+    runner = _runner(engine)
+    engine.is_dead = True
+    assert isinstance(_submit(runner, [1]).future.exception(LIMIT_S), GlossaError)
+    assert not runner.is_fresh(FOREVER_S)
+    with pytest.raises(GlossaError, match="RuntimeError"):
+        runner.probe().result(LIMIT_S)
+    engine.is_dead = False
+    runner.probe().result(LIMIT_S)
+    assert runner.is_fresh(FOREVER_S)
+    assert runner.drain(LIMIT_S)
+
+
+class _BrokenScheduler(Scheduler[Item]):
+    """Loses a batch: a fault of our own outside the forward pass."""
+
+    def done(self, batch: object, seconds: float | None) -> None:
+        raise KeyError("planted")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_thread_that_is_gone(model: Model) -> None:
+    """When the thread itself ends by a fault, all its calls end and new ones are refused."""
+    runner = Runner(FakeEngine(model), _BrokenScheduler(token_budget=2, max_backlog_tokens=99), row_of([0], "topic"))
+    with pytest.raises(Unavailable):
+        _submit(runner, [1], [2], [3]).future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+    with pytest.raises(Unavailable):
+        _submit(runner, [4])
+    with pytest.raises(Unavailable):
+        runner.probe().result(LIMIT_S)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
+    """When one of several threads ends by a fault, no call waits for the rest, and all of them end."""
+    scheduler = _BrokenScheduler(token_budget=64, max_backlog_tokens=9999)
+    runner = Runner(FakeEngine(model, n_lanes=3), scheduler, row_of([0], "topic"))
+    with runner._lock:  # no lane ends before all calls are known
+        tickets = [_submit(runner, *[[5] * MIN_LANE_TOKENS] * 9) for _ in range(5)]
+    for ticket in tickets:
+        with pytest.raises(Unavailable):
+            ticket.future.result(LIMIT_S)
+    assert runner.drain(LIMIT_S)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(1, MIN_LANE_TOKENS), min_size=1, max_size=8), min_size=1, max_size=12))
+def test_lanes_and_all_cores_take_turns(model: Model, calls: list[list[int]]) -> None:
+    """At no time does a lane run beside the thread of all cores, whatever comes; and all is answered."""
+    engine = LaneEngine(model)
+    runner = _runner(engine, token_budget=200, max_backlog_tokens=10_000)
+    tickets = [_submit(runner, *([5] * length for length in lengths)) for lengths in calls]
+    for ticket, lengths in zip(tickets, calls, strict=True):
+        assert len(ticket.future.result(LIMIT_S).results) == len(lengths)
+    assert runner.drain(LIMIT_S)
+    assert all(names == {"engine"} or "engine" not in names for names in engine.together)
+
+
+CALLS = st.lists(
+    st.tuples(
+        st.lists(st.lists(st.sampled_from([1, 2, 3, BAD, POISON]), min_size=1, max_size=8), min_size=1, max_size=5),
+        st.sampled_from(["interactive", "batch"]),
+        st.sampled_from(["a", "b"]),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(CALLS, st.sampled_from([1, 2, 3]))
+def test_every_admitted_call_ends_once(
+    model: Model, calls: list[tuple[list[list[int]], str, str, bool]], n_lanes: int
+) -> None:
+    """Whatever is mixed (faults, cancels, classes, tenants, lanes): each call ends, counts add up, no token stays."""
+    runner = _runner(FaultyEngine(model, n_lanes=n_lanes), token_budget=16)
+    tickets = []
+    for rows, priority, tenant, is_cancelled in calls:
+        try:
+            ticket = _submit(runner, *rows, priority=priority, tenant=tenant)
+        except Overloaded:
+            continue
+        tickets.append((ticket, rows))
+        if is_cancelled:
+            runner.cancel(ticket, Unavailable("gone"))
+    assert runner.drain(LIMIT_S)
+    assert runner.backlog_tokens == 0
+    assert runner.counts.n_answered + runner.counts.n_failed + runner.counts.n_cancelled == len(tickets)
+    for ticket, rows in tickets:
+        error = ticket.future.exception(0)
+        if not isinstance(error, Unavailable):
+            assert (error is not None) == any({BAD, POISON} & set(row) for row in rows)

@@ -1,0 +1,339 @@
+"""The scheduler by example: what goes together, who goes first, who leaves, who is refused."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from serve.scheduling.scheduler import Scheduler
+from shared.errors import Overloaded, TooLarge
+from tests.unit.serve.scheduling.traffic import Job, call, lengths, passes, scheduler
+
+
+def test_an_idle_engine_gets_what_there_is_at_once() -> None:
+    """There is no window to wait for: one row is a batch."""
+    rows = scheduler()
+    rows.admit(call(1, 7), 0.0)
+    batch = rows.next_batch(0.0)
+    assert (batch.items, batch.expired, batch.n_tokens) == ((Job(7, 1),), (), 7)
+    assert len(rows) == 0
+
+
+def test_nothing_to_do_is_an_empty_batch() -> None:
+    """An empty batch needs no done."""
+    batch = scheduler().next_batch(0.0)
+    assert (batch.items, batch.expired, batch.n_tokens) == ((), (), 0)
+
+
+def test_a_batch_keeps_to_the_token_budget() -> None:
+    """What does not fit goes in the next one."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, *[30] * 7), 0.0)
+    assert [len(batch.items) for batch in passes(rows, 3)] == [3, 3, 1]
+    rows.admit(call(2, 50, 51), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 2)] == [50, 51]
+    rows.admit(call(3, 50, 50), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 1)] == [100]
+
+
+def test_a_row_over_the_budget_goes_alone() -> None:
+    """At least one row goes, whatever the bound."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 300, 5, 5), 0.0)
+    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[5, 5], [300]]
+
+
+def test_short_rows_overtake_long_ones() -> None:
+    """Those that come after a long row go first while less than `slack` times its tokens have come."""
+    rows = scheduler(token_budget=100, slack=2.0)
+    rows.admit(call(1, 90), 0.0)
+    rows.admit(call(2, *[30] * 9), 0.0)
+    assert [lengths(batch.items) for batch in passes(rows, 4)] == [[30] * 3, [90], [30] * 3, [30] * 3]
+
+
+def test_without_slack_rows_go_as_they_come() -> None:
+    """Then no size is due before another."""
+    rows = scheduler(token_budget=100, slack=0.0)
+    rows.admit(call(1, 90), 0.0)
+    rows.admit(call(2, 30, 60, 30), 0.0)
+    assert [lengths(batch.items) for batch in passes(rows, 3)] == [[90], [30, 60], [30]]
+
+
+def test_of_equal_rows_the_older_one_goes_first() -> None:
+    """Slack is for rows of other sizes."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, *[50] * 6), 0.0)
+    assert [[job.index for job in batch.items] for batch in passes(rows, 3)] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_a_row_that_did_not_fit_leads_the_next_pass() -> None:
+    """However many smaller ones come meanwhile that are due before it."""
+    rows = scheduler(token_budget=100, slack=1.0)
+    rows.admit(call(1, 60, 70, 20), 0.0)
+    first = rows.next_batch(0.0)
+    rows.admit(call(2, *[1] * 50), 0.0)
+    second = rows.next_batch(0.0)
+    assert (lengths(first.items), lengths(second.items)) == ([20, 60], [1] * 30 + [70])
+
+
+def test_what_is_left_of_a_pass_goes_to_other_tenants() -> None:
+    """Behind a row that does not fit those of its tenant wait: they would else go before it for ever."""
+    rows = scheduler(token_budget=100, slack=0.0)
+    rows.admit(call(1, 60, 70, 20), 0.0)
+    rows.admit(call(2, 30, tenant="b"), 0.0)
+    assert [lengths(batch.items) for batch in passes(rows, 2)] == [[30, 60], [20, 70]]
+
+
+def test_what_does_not_fit_waits_with_all_its_tokens() -> None:
+    """A pass that leaves rows of a tenant behind leaves their tokens too: they decide on lanes and bounds."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 60, 60, 45, 40), 0.0)
+    found = []
+    while rows.waiting_tokens:
+        batch = rows.next_batch(0.0)
+        rows.done(batch, 0.1)
+        found.append((lengths(batch.items), rows.waiting_tokens))
+    assert found == [([60], 145), ([45], 100), ([40, 60], 0)]
+
+
+def test_a_following_class_does_not_choose_its_next() -> None:
+    """What did not fit behind the rows of another class goes by when it is due, as before."""
+    rows = scheduler(token_budget=100, slack=1.0)
+    rows.admit(call(1, 60), 0.0)
+    rows.admit(call(2, 50, priority="batch"), 0.0)
+    assert lengths(rows.next_batch(0.0).items) == [60]
+    rows.admit(call(3, 5, priority="batch"), 0.0)
+    rows.admit(call(4, 60), 0.0)
+    assert lengths(rows.next_batch(0.0).items) == [5, 60]
+
+
+def test_the_longest_queue_is_not_searched_for_what_fits() -> None:
+    """A pass with room left looks at a few tenants' next rows, not at all of them."""
+    few, many = (scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0) for _ in range(2))
+    for rows, n_tenants in ((few, 50), (many, 2000)):
+        for number in range(n_tenants):
+            rows.admit(call(number, 60, tenant=str(number)), 0.0)
+    steps = [_count_calls(partial(rows.next_batch, 0.0)) for rows in (few, many)]
+    assert steps[1] <= 1.2 * steps[0]
+
+
+def test_batch_rows_fill_only_what_is_left() -> None:
+    """A batch row that does not fit beside the interactive one waits."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 51, priority="batch"), 0.0)
+    rows.admit(call(2, 50), 0.0)
+    assert [batch.n_tokens for batch in passes(rows, 2)] == [50, 51]
+
+
+def test_interactive_leads_and_batch_fills() -> None:
+    """The interactive row goes first; batch rows take what is left."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, *[40] * 5, priority="batch"), 0.0)
+    rows.admit(call(2, 50), 0.0)
+    batch = rows.next_batch(0.0)
+    assert [(job.key, job.n_tokens) for job in batch.items] == [(2, 50), (1, 40)]
+
+
+def test_batch_leads_every_eighth_pass() -> None:
+    """Interactive rows that fill every pass leave one in eight to batch rows."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, *[100] * 4, priority="batch"), 0.0)
+    rows.admit(call(2, *[100] * 40), 0.0)
+    served = [batch.items[0].priority for batch in passes(rows, 24)]
+    assert [number for number, priority in enumerate(served, 1) if priority == "batch"] == [8, 16, 24]
+
+
+def test_expired_rows_leave_before_the_pass() -> None:
+    """A deadline at or before now is over; those rows are returned as expired, wherever they stood."""
+    rows = scheduler(token_budget=10)
+    rows.admit(call(1, *[10] * 5, deadline_s=5.0), 0.0)
+    rows.admit(call(2, 10, deadline_s=6.0), 0.0)
+    first = rows.next_batch(4.0)
+    second = rows.next_batch(5.0)
+    assert (len(first.items), first.expired) == (1, ())
+    assert [job.key for job in second.items] == [2]
+    assert sorted(job.index for job in second.expired) == [1, 2, 3, 4]
+
+
+def test_expired_rows_make_room_and_are_still_reported() -> None:
+    """Admission drops them first; the next batch hands them back even when nothing else waits."""
+    rows = scheduler(max_backlog_tokens=100)
+    rows.admit(call(1, 100, deadline_s=5.0), 0.0)
+    rows.admit(call(2, 100, deadline_s=9.0), 5.0)
+    assert len(rows) == 2
+    batch = rows.next_batch(9.0)
+    assert (batch.items, sorted(job.key for job in batch.expired)) == ((), [1, 2])
+    assert len(rows) == rows.backlog_tokens == 0
+
+
+def test_cancelled_rows_leave() -> None:
+    """Cancel returns what waited; what runs is not touched; an unknown key is nothing."""
+    rows = scheduler(token_budget=10)
+    rows.admit(call(1, 10, 10), 0.0)
+    rows.admit(call(2, 10), 0.0)
+    running = rows.next_batch(0.0)
+    assert [job.index for job in running.items] == [0]
+    assert [job.index for job in rows.cancel(1)] == [1]
+    assert rows.cancel(1) == rows.cancel("x") == ()
+    assert rows.backlog_tokens == 20
+    rows.done(running, 0.1)
+    assert [batch.items for batch in passes(rows, 2)] == [(Job(10, 2),), ()]
+
+
+def test_a_row_that_did_not_fit_can_be_cancelled() -> None:
+    """It keeps no place: what waits behind it goes."""
+    rows = scheduler(token_budget=100)
+    rows.admit(call(1, 60), 0.0)
+    rows.admit(call(2, 60), 0.0)
+    rows.admit(call(3, 90, 90), 0.0)
+    rows.done(rows.next_batch(0.0), 0.1)
+    assert [job.key for job in rows.cancel(2)] == [2]
+    assert [lengths(batch.items) for batch in passes(rows, 3)] == [[90], [90], []]
+
+
+def test_a_call_is_admitted_whole_or_not_at_all() -> None:
+    """The refused call leaves nothing behind."""
+    rows = scheduler(max_backlog_tokens=100)
+    rows.admit(call(1, 30), 0.0)
+    with pytest.raises(Overloaded):
+        rows.admit(call(2, 30, 50), 0.0)
+    assert (len(rows), rows.backlog_tokens) == (1, 30)
+    assert rows.cancel(2) == ()
+
+
+def test_retry_after_is_the_backlog_at_the_measured_speed() -> None:
+    """Waiting and running tokens, over tokens per second of forward time."""
+    rows = scheduler(token_budget=100, max_backlog_tokens=1000)
+    rows.admit(call(1, *[100] * 7), 0.0)
+    for _ in passes(rows, 6, seconds=lambda n_tokens: n_tokens / 50):
+        pass
+    rows.admit(call(2, *[100] * 9, tenant="b"), 0.0)
+    rows.next_batch(0.0)
+    with pytest.raises(Overloaded, match="got a call of 100 tokens behind 1000, at most 1000") as caught:
+        rows.admit(call(3, 100, tenant="c"), 0.0)
+    assert caught.value.retry_after_s == pytest.approx(1000 / rows.tokens_per_s)
+    assert caught.value.retry_after_s is not None
+    assert 10 < caught.value.retry_after_s <= 20
+
+
+def test_a_call_over_the_whole_backlog_is_too_large() -> None:
+    """It could wait for ever, so it is not a 429; one of exactly the bound is taken when idle."""
+    rows = scheduler(max_backlog_tokens=100)
+    with pytest.raises(TooLarge, match="got a call of 101 tokens, at most 100"):
+        rows.admit(call(1, 50, 51), 0.0)
+    rows.admit(call(2, 50, 50), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("holding", "refused", "taken"),
+    [
+        (call(1, *[10] * 7), call(2, 10), call(2, 10, tenant="b")),
+        (call(1, *[10] * 7, priority="batch"), call(2, 10, tenant="b", priority="batch"), call(2, 10, tenant="b")),
+    ],
+    ids=["one tenant", "all batch rows"],
+)
+def test_nobody_holds_the_whole_backlog(holding: list[Job], refused: list[Job], taken: list[Job]) -> None:
+    """A quarter stays open to other tenants, and to interactive rows."""
+    rows = scheduler(max_backlog_tokens=100)
+    rows.admit(holding, 0.0)
+    with pytest.raises(Overloaded):
+        rows.admit(refused, 0.0)
+    rows.admit(taken, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("priority", "tenant", "message"),
+    [
+        ("interactive", "a", "got a call of 10 tokens behind 70 of the same tenant, which may hold at most 75"),
+        ("batch", "b", "got a call of 10 tokens behind 70 of all batch calls, which may hold at most 75"),
+    ],
+)
+def test_a_full_share_says_its_own_bound(priority: str, tenant: str, message: str) -> None:
+    """A refusal names what its holder holds and may hold, not what others hold or the whole backlog."""
+    rows = scheduler(max_backlog_tokens=100)
+    rows.admit(call(1, *[10] * 7, priority=priority), 0.0)
+    rows.admit(call(2, 5, tenant="c"), 0.0)
+    with pytest.raises(Overloaded) as caught:
+        rows.admit(call(3, 10, tenant=tenant, priority=priority), 0.0)
+    assert caught.value.message == message
+
+
+def test_a_failed_pass_frees_its_tokens_and_teaches_nothing() -> None:
+    """None instead of seconds leaves the speed as it was."""
+    rows = scheduler()
+    rows.admit(call(1, 50), 0.0)
+    before = rows.tokens_per_s
+    batch = rows.next_batch(0.0)
+    assert rows.backlog_tokens == 50
+    rows.done(batch, None)
+    assert (rows.backlog_tokens, rows.tokens_per_s) == (0, before)
+
+
+def test_a_batch_is_done_once() -> None:
+    """Counting it twice would admit too much."""
+    rows = scheduler()
+    rows.admit(call(1, 50), 0.0)
+    batch = rows.next_batch(0.0)
+    rows.done(batch, 0.1)
+    with pytest.raises(KeyError):
+        rows.done(batch, 0.1)
+
+
+def test_a_row_without_tokens_is_a_bug() -> None:
+    """It would be free and never bounded."""
+    with pytest.raises(ValueError, match="without tokens"):
+        scheduler().admit(call(1, 5, 0), 0.0)
+
+
+def test_a_prefetched_batch_runs_beside_the_current_one() -> None:
+    """Batches may be done in any order."""
+    rows = scheduler(token_budget=10)
+    rows.admit(call(1, 10, 10), 0.0)
+    first, second = rows.next_batch(0.0), rows.next_batch(0.0)
+    rows.done(second, 0.1)
+    assert rows.backlog_tokens == 10
+    rows.done(first, 0.1)
+    assert rows.backlog_tokens == 0
+
+
+def _count_calls(work: Callable[[], object]) -> int:
+    n_calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal n_calls
+        n_calls += 1
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return n_calls
+
+
+def _loaded(n_rows: int) -> Scheduler[Job]:
+    rows = scheduler(token_budget=1000, max_backlog_tokens=10_000_000)
+    for key in range(n_rows):
+        rows.admit([Job(10, key, tenant=f"t{key % 5}", deadline_s=1e6 + key)], 0.0)
+    return rows
+
+
+def test_a_batch_costs_the_same_however_many_wait() -> None:
+    """Forming a batch from 10,000 rows takes no more steps than from 500, nor does cancelling one."""
+    few, many = _loaded(500), _loaded(10_000)
+    steps = [_count_calls(partial(rows.next_batch, 0.0)) for rows in (few, many)]
+    assert steps[1] <= 1.2 * steps[0]
+    steps = [_count_calls(partial(rows.cancel, 400)) for rows in (few, many)]
+    assert steps[1] <= 1.2 * steps[0]
+
+
+def test_rows_that_left_do_not_pile_up_behind_far_deadlines() -> None:
+    """Deadlines of rows long gone are forgotten."""
+    rows = scheduler()
+    for key in range(1000):
+        rows.admit(call(key, 10, deadline_s=1e9), 0.0)
+        rows.cancel(key)
+    assert len(rows._timed._places) < 100
