@@ -32,17 +32,17 @@ from functions.jobs.steps.finalize import Finalizer
 from functions.jobs.steps.plan.planner import Planner
 from functions.jobs.steps.work.worker import Worker
 from functions.jobs.storage.aws import Doors, open_memory, wall_clock_ms
-from functions.jobs.storage.in_memory.objects import MemoryObjects
-from functions.jobs.storage.in_memory.queue import MemoryQueue
+from functions.jobs.storage.in_memory.objects import InMemoryObjects
+from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.queries import load_job
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.route import calls, route
 from functions.pipeline.tokenize import tokenize
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from serve.engine.engine import infer, load_engine
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
-from shared.messages import InferCall, Inferred, Result, TextInput, TextRequest
+from shared.messages import InferCall, ModelOutput, Result, TextInput, TextRequest
 
 ROOT = Path(__file__).parents[1]
 TASK, TENANT, NAME = "text-classification", "local", "in.jsonl"
@@ -59,7 +59,7 @@ class OnePass:
         self._engine = load_engine(catalog.model(model), root)
         self._lock = threading.Lock()
 
-    def infer(self, asked: Sequence[InferCall]) -> list[Inferred]:
+    def infer(self, asked: Sequence[InferCall]) -> list[ModelOutput]:
         """Answer calls in order."""
         found = []
         for call in asked:
@@ -79,13 +79,13 @@ def main() -> int:
     n_records, n_rounds = (N_QUICK_RECORDS, N_QUICK_ROUNDS) if chosen.quick else (N_RECORDS, N_ROUNDS)
     texts = list(itertools.islice(itertools.cycle(texts_of(chosen.mix)), n_records))
     catalog, root, model = _served(chosen.size, chosen.checkpoints)
-    journey = Journey(catalog, {model: tokenizer_of(catalog.model(model), root)})
+    pipeline = Pipeline(catalog, {model: tokenizer_of(catalog.model(model), root)})
     engine = OnePass(catalog, model, root)
-    packed = _packed(journey, texts, f"{model}:{HEAD}")
+    packed = _packed(pipeline, texts, f"{model}:{HEAD}")
     alone: list[float] = []
     as_job: list[float] = []
     for round_ in range(n_rounds + 1):
-        found = _engine_alone(engine, packed, n_records), _job(journey, engine, texts, chosen.in_flight)
+        found = _engine_alone(engine, packed, n_records), _job(pipeline, engine, texts, chosen.in_flight)
         if round_:
             alone.append(found[0])
             as_job.append(found[1])
@@ -108,12 +108,12 @@ def _served(size: str, folder: Path) -> tuple[Catalog, Path, str]:
         return load_catalog(path), folder, MODEL
 
 
-def _packed(journey: Journey, texts: Sequence[str], reference: str) -> list[InferCall]:
+def _packed(pipeline: Pipeline, texts: Sequence[str], reference: str) -> list[InferCall]:
     """Return the calls of all texts, as large as they may be."""
     request = TextRequest(TASK, tuple(map(TextInput, texts)), {"top_k": 1}, reference)
-    routed = route(request, journey.catalog)
-    model = journey.catalog.model(routed.model)
-    tokenized = tokenize(request, model, routed.head, journey.tokenizers[routed.model])
+    routed = route(request, pipeline.catalog)
+    model = pipeline.catalog.model(routed.model)
+    tokenized = tokenize(request, model, routed.head, pipeline.tokenizers[routed.model])
     return list(calls(request, routed, tokenized, model))
 
 
@@ -125,19 +125,19 @@ def _engine_alone(engine: OnePass, packed: Sequence[InferCall], n_records: int) 
         return n_records / (time.perf_counter() - began_s)
 
 
-def _job(journey: Journey, engine: OnePass, texts: Sequence[str], in_flight: int) -> float:
+def _job(pipeline: Pipeline, engine: OnePass, texts: Sequence[str], in_flight: int) -> float:
     """Run a job from its start to its manifest; return records per second."""
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return journey.run_each(request, engine.infer)
+        return pipeline.run_valid_inputs(request, engine.infer)
 
     doors = open_memory(wall_clock_ms)
-    model = next(iter(journey.tokenizers))
-    job = _submitted(doors, journey.catalog, f"{model}:{HEAD}", texts)
+    model = next(iter(pipeline.tokenizers))
+    job = _submitted(doors, pipeline.catalog, f"{model}:{HEAD}", texts)
     worker = Worker(doors, respond, time.monotonic)
     began_s = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        Planner(doors, journey.catalog, "0" * 64).run(TENANT, job, lambda: TIME_LEFT_S)
+        Planner(doors, pipeline.catalog, "0" * 64).run(TENANT, job, lambda: TIME_LEFT_S)
         with ThreadPoolExecutor(in_flight) as gate:
             list(gate.map(lambda event: worker.answer(event, lambda: TIME_LEFT_S), _events(doors)))
         Finalizer(doors).run(TENANT, job)
@@ -152,14 +152,14 @@ def _submitted(doors: Doors, catalog: Catalog, reference: str, texts: Sequence[s
     spec = JobBody(task=TASK, model=reference, parameters={"top_k": 1}, files=[NAME]).spec(catalog)
     job, _ = Jobs(doors).create(TENANT, spec, (NAME,), "")
     data = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
-    cast("MemoryObjects", doors.objects).put(doors.input_bucket, keys.input_prefix(TENANT, job.job) + NAME, data)
+    cast("InMemoryObjects", doors.objects).put(doors.input_bucket, keys.input_prefix(TENANT, job.job) + NAME, data)
     Jobs(doors).start(TENANT, job.job)
     return job.job
 
 
 def _events(doors: Doors) -> list[dict[str, object]]:
     """Take all messages that plan sent, each an event of its own."""
-    queue = cast("MemoryQueue", doors.queue)
+    queue = cast("InMemoryQueue", doors.queue)
     return list(iter(lambda: queue.take("work"), None))
 
 

@@ -20,19 +20,19 @@ from benchmarks.report import Report, at_most, finish, options, progress, row_of
 from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.request_bodies import JobBody
 from functions.jobs.state import keys
-from functions.jobs.state.queue_messages import Pointer
+from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.transactions import Put, Write
 from functions.jobs.steps.plan.planner import Planner
 from functions.jobs.steps.work import worker
 from functions.jobs.storage.aws import Doors, open_memory
-from functions.jobs.storage.in_memory.objects import MemoryObjects
-from functions.jobs.storage.in_memory.queue import MemoryQueue
-from functions.jobs.storage.in_memory.table import MemoryStore
+from functions.jobs.storage.in_memory.objects import InMemoryObjects
+from functions.jobs.storage.in_memory.queue import InMemoryQueue
+from functions.jobs.storage.in_memory.table import InMemoryTable
 from functions.jobs.storage.s3_objects import CHUNK_BYTES, Stored
 from functions.lambdas.work_wiring import respond_with
 from functions.replica.fake import FakeReplica
 from shared.catalog import load_catalog
-from shared.messages import InferCall, Inferred, Tensor
+from shared.messages import InferCall, ModelOutput, Tensor
 
 ROOT = Path(__file__).parents[1]
 LINE_BYTES = 512
@@ -42,7 +42,7 @@ N_LABELS = 7  # of mini:topic
 HEADERS = {"jsonl": b"", "csv": b"id,text\n"}
 
 
-class Generated(MemoryObjects):
+class Generated(InMemoryObjects):
     """A bucket in which one object is lines made as they are read; what is written is counted, and the first kept."""
 
     def __init__(self, name: str, kind: str, n_bytes: int) -> None:
@@ -99,7 +99,7 @@ class Generated(MemoryObjects):
         return (before + words[: LINE_BYTES - len(before) - len(after)] + after).encode()
 
 
-class Forgetful(MemoryStore):
+class Forgetful(InMemoryTable):
     """A table that takes all shards and keeps the first."""
 
     n_shards = 0
@@ -116,10 +116,10 @@ class Forgetful(MemoryStore):
         super().write(*kept)
 
 
-class Discarding(MemoryQueue):
+class Discarding(InMemoryQueue):
     """A queue that takes all messages and keeps none."""
 
-    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
+    def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
         """Take them."""
 
 
@@ -173,16 +173,16 @@ def _worked(doors: Doors, job: str, artifacts: Path) -> None:
     replica = FakeReplica(_flat)
     respond = respond_with(load_catalog(ROOT / "catalog.toml"), artifacts, replica)
     page = doors.store.query(keys.job_prefix("local", job), prefix="shard/", limit=1)
-    pointer = Pointer("work", "local", job, str(page.items[0]["shard"]))
-    record = {"messageId": "m", "receiptHandle": "r", "body": pointer.encode(), "attributes": {}}
+    message = QueueMessage("work", "local", job, str(page.items[0]["shard"]))
+    record = {"messageId": "m", "receiptHandle": "r", "body": message.encode(), "attributes": {}}
     answer = worker.Worker(doors, respond, time.monotonic).answer({"Records": [record]}, lambda: TIME_LEFT_S)
     if answer["batchItemFailures"]:
         raise RuntimeError("the shard was not answered")
 
 
-def _flat(call: InferCall) -> Inferred:
+def _flat(call: InferCall) -> ModelOutput:
     n_rows = call.n_rows
-    return Inferred({"logits": Tensor.floats([0.0] * n_rows * N_LABELS, [n_rows, N_LABELS])}, {})
+    return ModelOutput({"logits": Tensor.floats([0.0] * n_rows * N_LABELS, [n_rows, N_LABELS])}, {})
 
 
 if __name__ == "__main__":

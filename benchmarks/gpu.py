@@ -46,7 +46,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
 from serve.engine.quantize import torchao_fp8
 from serve.layers.attention import attention_for
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.models.family import FAMILIES
 from serve.rows.call_rows import row_of as engine_row
 from serve.rows.pack import Pack, pack_rows
@@ -133,7 +133,7 @@ def _ours(
 
 
 def _encoder(config: Any, reference: Any, device: torch.device, *, fp8: bool = False) -> Any:
-    parts = Parts(attend=attention_for(device, torch.bfloat16, config.hidden_size // config.num_attention_heads))
+    parts = ModelParts(attend=attention_for(device, torch.bfloat16, config.hidden_size // config.num_attention_heads))
     if fp8:
         make = parts.linear
         parts = replace(parts, linear=lambda *given: torchao_fp8(make(*given)))  # type: ignore[arg-type] # it makes nn.Linear

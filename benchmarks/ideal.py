@@ -3,7 +3,8 @@
 A row takes as long as it has tokens, in any company, and nothing else takes time. Rows come at random moments (Poisson)
 and go in order of arrival; or whichever has the least left to do goes first: on one lane no order has a lower mean
 latency (Schrage 1968, shortest remaining processing time), though the p99 of one class of rows may be lower in another;
-or whichever is due first, as in serve.scheduling.fair_queue. In all but the first a row may take a lane from another at no cost.
+or whichever is due first, as in serve.scheduling.fair_queue. In all but the first a row may take a lane from another
+at no cost.
 Time is counted in tokens of a lane's work. Must not know models or servers.
 """
 
@@ -33,7 +34,7 @@ class _Work:
 def latencies(
     lengths: Sequence[int],
     *,
-    n_lanes: int,
+    n_parallel: int,
     load: float,
     order: Order,
     slack: float = 0.0,
@@ -45,7 +46,7 @@ def latencies(
     In the order "due" a row is due when `slack` times its own tokens have come after it.
     """
     chance = random.Random(seed)
-    rate = load * n_lanes * len(lengths) / sum(lengths)
+    rate = load * n_parallel * len(lengths) / sum(lengths)
     waiting: list[tuple[float, int, _Work]] = []  # the next to do first
     running: list[_Work] = []
     now = next_arrival = 0.0
@@ -67,7 +68,7 @@ def latencies(
             heapq.heappush(waiting, _queued(work, order))
             n_come += 1
             next_arrival = now + chance.expovariate(rate) if n_come < n_rows else float("inf")
-        _fill(waiting, running, n_lanes, order)
+        _fill(waiting, running, n_parallel, order)
 
 
 def _queued(work: _Work, order: Order) -> tuple[float, int, _Work]:
@@ -76,9 +77,9 @@ def _queued(work: _Work, order: Order) -> tuple[float, int, _Work]:
     return first[order], work.number, work
 
 
-def _fill(waiting: list[tuple[float, int, _Work]], running: list[_Work], n_lanes: int, order: Order) -> None:
+def _fill(waiting: list[tuple[float, int, _Work]], running: list[_Work], n_parallel: int, order: Order) -> None:
     """Let work begin where a lane is free, or does what would go later."""
-    while waiting and len(running) < n_lanes:
+    while waiting and len(running) < n_parallel:
         running.append(heapq.heappop(waiting)[2])
     if waiting and order != "arrival":
         last = max(_queued(work, order) for work in running)

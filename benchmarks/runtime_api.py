@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from shared.messages import Inferred, Tensor
-from shared.protocol import Limits, decode_call, encode_inferred
+from shared.messages import ModelOutput, Tensor
+from shared.protocol import CallLimits, decode_call, encode_output
 
 DEADLINE_S = 25.0
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:measured"
 PREFIX = "/2018-06-01/runtime"
-LIMITS = Limits(max_body_bytes=1 << 24, max_rows=512, max_tokens=1 << 17, max_row_tokens=512, vocab_size=1 << 20)
+LIMITS = CallLimits(max_body_bytes=1 << 24, max_rows=512, max_tokens=1 << 17, max_row_tokens=512, vocab_size=1 << 20)
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def model_server(n_labels: int) -> Iterator[StandIn]:
             asked = decode_call(model, dict(self.headers), data, LIMITS)
             n_rows = len(asked.call.row_lengths.int_values())
             logits = Tensor.floats([0.0] * n_rows * n_labels, (n_rows, n_labels))
-            body = encode_inferred(asked, model, "1", Inferred({"logits": logits}, {"forward": 0.0}))
+            body = encode_output(asked, model, "1", ModelOutput({"logits": logits}, {"forward": 0.0}))
             stand_in.seconds.append(time.perf_counter() - began_s)
             self.answer(200, body.data, dict(body.headers))
 

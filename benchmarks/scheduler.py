@@ -69,7 +69,7 @@ def class_of(n_tokens: int) -> str:
 
 
 def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, tokens_per_s: float) -> float:
-    """Return how long a row of the only tenant and class may wait, more strictly than serve.scheduling.scheduler bounds it.
+    """Return how long a row of the only tenant and class may wait. Stricter than the scheduler's own bound.
 
     It goes within the tokens before it, `slack` times its own that come later, and T + L, where L is the longest row
     and T a lane's part of the batch bound.
@@ -164,7 +164,7 @@ def _note_times_lone(figures: Figures, questions: Sequence[Question]) -> None:
     sizes = [question.n_tokens for question in questions]
     for order in IDEALS:
         found: dict[str, list[float]] = {}
-        for n_tokens, latency in latencies(sizes, n_lanes=N_LANES, load=LOAD, order=order, slack=Tuning().slack):
+        for n_tokens, latency in latencies(sizes, n_parallel=N_LANES, load=LOAD, order=order, slack=Tuning().slack):
             found.setdefault(class_of(n_tokens), []).append(latency)
         for name in ("short", "long"):
             lone = median(n_tokens for n_tokens in sizes if class_of(n_tokens) == name)

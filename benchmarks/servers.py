@@ -28,9 +28,9 @@ from local import model_server
 from local.ports import ports
 from local.processes import listeners
 from local.ray_workspace import end_leftovers, environment, fresh_temp, temp_dir
-from local.workspace import Place
+from local.workspace import Workspace
 from shared.messages import InferCall, Tensor
-from shared.protocol import decode_inferred, encode_call
+from shared.protocol import decode_output, encode_call
 from tests.serve_live.tree import descendants
 
 Kind = Literal["ours", "litserve", "ray", "infinity"]
@@ -100,50 +100,50 @@ def standing(served: Served, checkpoint: Path) -> Iterator[int]:
     addresses than this machine's own.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
-        place = Place(ROOT, Path(home))
+        workspace = Workspace(ROOT, Path(home))
         start = _standing_ours if served.kind == "ours" else _standing_peer
-        with start(served, checkpoint, place) as (port, pid):
+        with start(served, checkpoint, workspace) as (port, pid):
             _check_loopback(served, pid)
             yield port
 
 
 @contextmanager
-def _standing_ours(served: Served, checkpoint: Path, place: Place) -> Iterator[tuple[int, int]]:
-    catalog = write_catalog(place.home / "catalog.toml", checkpoint, precision=served.variant or "bfloat16")
+def _standing_ours(served: Served, checkpoint: Path, workspace: Workspace) -> Iterator[tuple[int, int]]:
+    catalog = write_catalog(workspace.home / "catalog.toml", checkpoint, precision=served.variant or "bfloat16")
     try:
         try:
-            model_server.start(place, catalog)
+            model_server.start(workspace, catalog)
         except (RuntimeError, OSError) as error:
             raise SystemFailed(f"{served.name}: {str(error)[-300:]}") from None
-        port = ports(place).serve
+        port = ports(workspace).serve
         check_answer(served, port)
-        yield port, int(json.loads((place.run / f"{model_server.NAME}.pid").read_text())["pid"])
+        yield port, int(json.loads((workspace.run / f"{model_server.NAME}.pid").read_text())["pid"])
     finally:
-        model_server.stop(place)
-        shutil.rmtree(temp_dir(place), ignore_errors=True)
+        model_server.stop(workspace)
+        shutil.rmtree(temp_dir(workspace), ignore_errors=True)
 
 
 @contextmanager
-def _standing_peer(served: Served, checkpoint: Path, place: Place) -> Iterator[tuple[int, int]]:
-    port = ports(place).serve
-    command, settings = _peer_command(served, checkpoint.resolve(), port, place)
-    with (place.log / "peer.log").open("wb") as log:
+def _standing_peer(served: Served, checkpoint: Path, workspace: Workspace) -> Iterator[tuple[int, int]]:
+    port = ports(workspace).serve
+    command, settings = _peer_command(served, checkpoint.resolve(), port, workspace)
+    with (workspace.log / "peer.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(word) for word in command], env=settings, cwd=place.home, stdin=subprocess.DEVNULL,
+            [str(word) for word in command], env=settings, cwd=workspace.home, stdin=subprocess.DEVNULL,
             stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        _wait(served, process, port, place.log / "peer.log")
+        _wait(served, process, port, workspace.log / "peer.log")
         yield port, process.pid
     finally:
         _end(process)
         if served.kind == "ray":
-            end_leftovers(place, STOP_S)
-            shutil.rmtree(temp_dir(place), ignore_errors=True)
+            end_leftovers(workspace, STOP_S)
+            shutil.rmtree(temp_dir(workspace), ignore_errors=True)
 
 
 def _peer_command(
-    served: Served, checkpoint: Path, port: int, place: Place
+    served: Served, checkpoint: Path, port: int, workspace: Workspace
 ) -> tuple[list[str | Path], Mapping[str, str]]:
     settings = {**os.environ, "HF_HUB_OFFLINE": "1"}
     settings |= {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "PYTHONPATH": ""}
@@ -158,8 +158,8 @@ def _peer_command(
         served.python, script, "--checkpoint", checkpoint, "--variant", served.variant, "--port", str(port),
     ]  # fmt: skip
     if served.kind == "ray":
-        command += ["--temp-dir", fresh_temp(place)]
-        settings |= {**environment(place, "haproxy"), "PYTHONPATH": str(SYSTEMS)}
+        command += ["--temp-dir", fresh_temp(workspace)]
+        settings |= {**environment(workspace, "haproxy"), "PYTHONPATH": str(SYSTEMS)}
     return command, settings
 
 
@@ -196,7 +196,7 @@ def check_answer(served: Served, port: int) -> None:
     except (OSError, urllib.error.URLError) as error:
         raise SystemFailed(f"{served.name}: {error}") from None
     if served.kind == "ours":
-        n_answers = decode_inferred(about, said).outputs["logits"].shape[0]
+        n_answers = decode_output(about, said).outputs["logits"].shape[0]
     else:
         found = json.loads(said)
         n_answers = len(found.get("data") or found["answers"])

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.workspace import Place, here, write_json
+from local.workspace import Workspace, here, write_json
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts")
@@ -39,46 +39,47 @@ def digest(root: Path, names: Sequence[str] = SOURCES) -> str:
     return total.hexdigest()
 
 
-def make_artifacts(place: Place) -> None:
+def make_artifacts(workspace: Workspace) -> None:
     """Build the tokenizer artifact of each catalog model. Raises RuntimeError with what the command said."""
     command = [sys.executable, "-m", "glossa", "artifacts", "--out", "build/artifacts"]
-    done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False, timeout=ARTIFACTS_S)
+    done = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, check=False, timeout=ARTIFACTS_S)
     if done.returncode != 0:
         raise RuntimeError(f"glossa artifacts failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def build(place: Place, target: str, machine: str, out: Path) -> Path:
+def build(workspace: Workspace, target: str, machine: str, out: Path) -> Path:
     """Build all packages into `out`; return the built template. Raises RuntimeError with what make or sam said."""
     command: list[str | Path] = [
         "build",
         "--build-in-source",
         "--template-file",
-        place.root / "template.yaml",
+        workspace.root / "template.yaml",
         "--build-dir",
         out,
     ]
     extra = {
         "GLOSSA_TARGET": target,
         "GLOSSA_ARCHITECTURE": machine,
-        "GLOSSA_PYTHON": str(place.python(".venv-local" if target == "host" else ".venv")),
+        "GLOSSA_PYTHON": str(workspace.python(".venv-local" if target == "host" else ".venv")),
     }
-    sam(place, command, extra, BUILD_S)
+    sam(workspace, command, extra, BUILD_S)
     return out / "template.yaml"
 
 
-def sam(place: Place, arguments: Sequence[str | Path], extra: dict[str, str], limit_s: float) -> str:
+def sam(workspace: Workspace, arguments: Sequence[str | Path], extra: dict[str, str], limit_s: float) -> str:
     """Run the SAM command line, offline and silent; return what it printed. Raises RuntimeError when it fails."""
-    folder = place.state / "sam"
+    folder = workspace.state / "sam"
     folder.mkdir(exist_ok=True)
     # Without a recent check noted, sam asks the package index for its newest version.
     write_json(folder / "metadata.json", {"telemetryEnabled": False, "lastVersionCheck": time.time()})
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SAM_"))}
     env |= {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(folder), "AWS_DEFAULT_REGION": "us-east-1", **extra}
     done = subprocess.run(
-        [str(place.python(".venv-sam").with_name("sam")), *map(str, arguments)],
-        cwd=place.root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s, check=False,
+        [str(workspace.python(".venv-sam").with_name("sam")), *map(str, arguments)],
+        cwd=workspace.root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s,
+        check=False,
     )  # fmt: skip
-    (place.log / f"sam-{arguments[0]}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+    (workspace.log / f"sam-{arguments[0]}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode != 0:
         raise RuntimeError(f"sam {arguments[0]} failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-20:]))
     return done.stdout
@@ -92,11 +93,11 @@ def _files(path: Path) -> list[Path]:
 
 def main() -> None:
     """Build as the environment says, into .aws-sam/build, where `sam deploy` looks."""
-    place = here()
+    workspace = here()
     target = os.environ.get("GLOSSA_TARGET", "lambda")
     machine = os.environ.get("GLOSSA_ARCHITECTURE", "arm64") if target == "lambda" else architecture()
-    make_artifacts(place)
-    built = build(place, target, machine, place.root / ".aws-sam" / "build")
+    make_artifacts(workspace)
+    built = build(workspace, target, machine, workspace.root / ".aws-sam" / "build")
     print(f"built for {target} on {machine}: {built.parent}")
 
 

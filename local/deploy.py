@@ -13,7 +13,7 @@ from typing import Any
 
 from local import emulator
 from local.build import architecture, build, digest, sam
-from local.workspace import Place
+from local.workspace import Workspace
 
 STACK = "glossa"
 PACKAGES = "glossa-packages"
@@ -21,12 +21,12 @@ TAG = "glossa-digest"
 DEPLOY_S = 300.0
 
 
-def client(place: Place, service: str) -> Any:
+def client(workspace: Workspace, service: str) -> Any:
     """Return a boto3 client of this stack's emulator."""
     import boto3  # noqa: PLC0415 - 300 ms that `down` and `status` need not pay
 
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": emulator.REGION}
-    return boto3.client(service, endpoint_url=emulator.endpoint(place), **keys)
+    return boto3.client(service, endpoint_url=emulator.endpoint(workspace), **keys)
 
 
 def parameters(replica_url: str) -> dict[str, str]:
@@ -34,34 +34,34 @@ def parameters(replica_url: str) -> dict[str, str]:
     return {"Auth": "none", "Environment": "local", "Architecture": architecture(), "ReplicaUrl": replica_url}
 
 
-def deploy(place: Place, replica_url: str) -> bool:
+def deploy(workspace: Workspace, replica_url: str) -> bool:
     """Build and deploy, unless the stack that stands was made of the same; return whether it did anything.
 
     Raises RuntimeError with what sam said.
     """
     given = parameters(replica_url)
-    mark = hashlib.sha256(json.dumps([digest(place.root), given], sort_keys=True).encode()).hexdigest()
-    standing = describe(place)
+    mark = hashlib.sha256(json.dumps([digest(workspace.root), given], sort_keys=True).encode()).hexdigest()
+    standing = describe(workspace)
     if standing is not None and standing["tags"].get(TAG) == mark:
         return False
-    template = build(place, "host", given["Architecture"], place.build)
-    client(place, "s3").create_bucket(Bucket=PACKAGES)
+    template = build(workspace, "host", given["Architecture"], workspace.build)
+    client(workspace, "s3").create_bucket(Bucket=PACKAGES)
     command: list[str | Path] = ["deploy", "--template-file", template, "--stack-name", STACK, "--s3-bucket", PACKAGES]
     command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     command += ["--no-progressbar", "--tags", f"{TAG}={mark}"]
     command += ["--parameter-overrides", *(f"{name}={value}" for name, value in given.items())]
-    env = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": emulator.endpoint(place), "SAM_CLI_POLL_DELAY": "0.5"}
-    nothing = str(place.state / "none")  # no profile of the caller's
-    sam(place, command, {**env, "AWS_CONFIG_FILE": nothing, "AWS_SHARED_CREDENTIALS_FILE": nothing}, DEPLOY_S)
+    env = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": emulator.endpoint(workspace), "SAM_CLI_POLL_DELAY": "0.5"}
+    nothing = str(workspace.state / "none")  # no profile of the caller's
+    sam(workspace, command, {**env, "AWS_CONFIG_FILE": nothing, "AWS_SHARED_CREDENTIALS_FILE": nothing}, DEPLOY_S)
     return True
 
 
-def describe(place: Place) -> Mapping[str, Any] | None:
+def describe(workspace: Workspace) -> Mapping[str, Any] | None:
     """Return the standing stack's `outputs` and `tags`, None when there is none that is complete."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - comes with boto3
 
     try:
-        stack = client(place, "cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        stack = client(workspace, "cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
     except ClientError:
         return None
     if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:

@@ -21,7 +21,7 @@ from local import processes
 from local.build import digest
 from local.ports import ports
 from local.ray_workspace import Ingress, check_fits, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
-from local.workspace import Place, here, read_json, write_json
+from local.workspace import Workspace, here, read_json, write_json
 from shared.catalog import load_catalog
 
 NAME = "serve"
@@ -33,33 +33,35 @@ ASK_S = 5.0
 END_S = 10.0
 
 
-def start(place: Place, catalog: Path | None = None, *, engine: str = "packed", ingress: Ingress | None = None) -> str:
+def start(
+    workspace: Workspace, catalog: Path | None = None, *, engine: str = "packed", ingress: Ingress | None = None
+) -> str:
     """Start Ray Serve unless it runs, wait until every model is ready, say so line by line; return its address.
 
     One that runs with another catalog (which names the weights by digest), code or choice is ended first.
     Raises RuntimeError with the end of its log when it does not get ready, and for more replicas than there are ports.
     """
-    url = address(place)
-    path = catalog or place.root / "catalog.toml"
+    url = address(workspace)
+    path = catalog or workspace.root / "catalog.toml"
     started_s = time.monotonic()
     chosen = ingress or default_ingress()
     models = load_catalog(path).models
     check_fits(1 + sum(model.replicas.min for model in models.values()), chosen)
-    loaded = to_load(place.root, path, engine, chosen)
-    if processes.alive(place, NAME) is not None and is_outdated(place, loaded):
+    loaded = to_load(workspace.root, path, engine, chosen)
+    if processes.alive(workspace, NAME) is not None and is_outdated(workspace, loaded):
         print("Ray Serve: its catalog or code has changed, starting anew", flush=True)
-        stop(place)
-    if processes.alive(place, NAME) is None:
-        write_json(place.run / LOADED, loaded)
+        stop(workspace)
+    if processes.alive(workspace, NAME) is None:
+        write_json(workspace.run / LOADED, loaded)
         print(f"Ray Serve: starting ({chosen} ingress)", flush=True)
-        end_leftovers(place, 0.0)
-        temp = fresh_temp(place)
+        end_leftovers(workspace, 0.0)
+        temp = fresh_temp(workspace)
         command: list[str | Path] = [
-            place.python(".venv"), "-m", "serve.app", "--catalog", path, "--port", str(ports(place).serve),
+            workspace.python(".venv"), "-m", "serve.app", "--catalog", path, "--port", str(ports(workspace).serve),
             "--engine", engine, "--temp-dir", temp,
         ]  # fmt: skip
-        processes.start(place, NAME, command, environment(place, chosen), place.root)
-    _wait(place, url, sorted(models))
+        processes.start(workspace, NAME, command, environment(workspace, chosen), workspace.root)
+    _wait(workspace, url, sorted(models))
     print(f"Ray Serve: {url}/v2 ({time.monotonic() - started_s:.1f} s)", flush=True)
     return url
 
@@ -74,37 +76,39 @@ def to_load(root: Path, catalog: Path, engine: str, ingress: Ingress) -> dict[st
     }
 
 
-def is_outdated(place: Place, loaded: Mapping[str, str]) -> bool:
+def is_outdated(workspace: Workspace, loaded: Mapping[str, str]) -> bool:
     """Say whether the server started last in this place loaded something else, or nobody knows what."""
-    return bool(read_json(place.run / LOADED) != loaded)
+    return bool(read_json(workspace.run / LOADED) != loaded)
 
 
-def stop(place: Place) -> bool:
+def stop(workspace: Workspace) -> bool:
     """End this place's Ray Serve, in-flight calls first; return whether it ran."""
-    ran = processes.stop(place, NAME)
-    end_leftovers(place, END_S)
-    shutil.rmtree(temp_dir(place) / "h", ignore_errors=True)
+    ran = processes.stop(workspace, NAME)
+    end_leftovers(workspace, END_S)
+    shutil.rmtree(temp_dir(workspace) / "h", ignore_errors=True)
     return ran
 
 
-def is_up(place: Place) -> bool:
+def is_up(workspace: Workspace) -> bool:
     """Say whether it runs and every model is ready."""
-    return processes.alive(place, NAME) is not None and _ask(address(place) + "/v2/health/ready")[0]
+    return processes.alive(workspace, NAME) is not None and _ask(address(workspace) + "/v2/health/ready")[0]
 
 
-def address(place: Place) -> str:
+def address(workspace: Workspace) -> str:
     """Return where this place's Ray Serve listens, running or not."""
-    return f"http://127.0.0.1:{ports(place).serve}"
+    return f"http://127.0.0.1:{ports(workspace).serve}"
 
 
-def _wait(place: Place, url: str, models: list[str]) -> None:
+def _wait(workspace: Workspace, url: str, models: list[str]) -> None:
     said = ""
     within_s = START_S + MODEL_S * len(models)
     ends_s = time.monotonic() + within_s
     pages = [f"{url}/v2/health/ready", *(f"{url}/v2/models/{model}/ready" for model in models)]
     while time.monotonic() < ends_s:
-        if processes.alive(place, NAME) is None:
-            raise RuntimeError(f"Ray Serve ended while starting; log/{NAME}.log ends:\n{processes.tail(place, NAME)}")
+        if processes.alive(workspace, NAME) is None:
+            raise RuntimeError(
+                f"Ray Serve ended while starting; log/{NAME}.log ends:\n{processes.tail(workspace, NAME)}"
+            )
         answers = [_ask(page) for page in pages]
         if all(is_ready for is_ready, _ in answers):
             return
@@ -113,7 +117,7 @@ def _wait(place: Place, url: str, models: list[str]) -> None:
             said = waiting
             print(f"Ray Serve: {said}", flush=True)
         time.sleep(POLL_S)
-    raise RuntimeError(f"Ray Serve is not ready after {within_s:.0f} s ({said}); see {place.log}")
+    raise RuntimeError(f"Ray Serve is not ready after {within_s:.0f} s ({said}); see {workspace.log}")
 
 
 def _ask(page: str) -> tuple[bool, str]:
@@ -144,14 +148,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ingress", choices=["haproxy", "python"], default=None)
     parser.add_argument("--home", type=Path, default=None, help="keep everything there instead of .local/")
     asked = parser.parse_args(arguments)
-    place = here() if asked.home is None else Place(here().root, asked.home.resolve())
+    workspace = here() if asked.home is None else Workspace(here().root, asked.home.resolve())
     try:
         if asked.verb == "start":
-            start(place, asked.catalog, engine=asked.engine, ingress=asked.ingress)
+            start(workspace, asked.catalog, engine=asked.engine, ingress=asked.ingress)
         elif asked.verb == "stop":
-            print("stopped" if stop(place) else "nothing was running")
+            print("stopped" if stop(workspace) else "nothing was running")
         else:
-            print(address(place) if is_up(place) else "not running")
+            print(address(workspace) if is_up(workspace) else "not running")
     except (RuntimeError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 
 from local import processes
-from local.workspace import Place, read_json, write_json
+from local.workspace import Workspace, read_json, write_json
 
 BLOCK = 40
 FIRST, LAST = 18_000, 31_000  # below the ephemeral range of the usual kernels
@@ -46,29 +46,29 @@ class Ports:
         return self.base + OFFSETS["ray"] + n
 
 
-def ports(place: Place) -> Ports:
+def ports(workspace: Workspace) -> Ports:
     """Return the block of this place, choosing and noting one when it has none, or when it stopped and lost it since.
 
     Raises OSError when all are taken.
     """
-    noted = read_json(place.run / "ports.json")
-    if noted is not None and (_runs(place) or is_free(noted["emulator"])):
+    noted = read_json(workspace.run / "ports.json")
+    if noted is not None and (_runs(workspace) or is_free(noted["emulator"])):
         return Ports(int(noted["base"]))
-    chosen = Ports(_choose(str(place.home)))
+    chosen = Ports(_choose(str(workspace.home)))
     write_json(
-        place.run / "ports.json",
+        workspace.run / "ports.json",
         {"base": chosen.base, "emulator": chosen.emulator, "serve": chosen.serve, "ray": chosen.ray(0)},
     )
     return chosen
 
 
-def release(place: Place) -> None:
+def release(workspace: Workspace) -> None:
     """Forget the block; called when nothing of the stack runs."""
-    (place.run / "ports.json").unlink(missing_ok=True)
+    (workspace.run / "ports.json").unlink(missing_ok=True)
 
 
-def _runs(place: Place) -> bool:
-    return any(processes.alive(place, path.stem) is not None for path in place.run.glob("*.pid"))
+def _runs(workspace: Workspace) -> bool:
+    return any(processes.alive(workspace, path.stem) is not None for path in workspace.run.glob("*.pid"))
 
 
 def _choose(key: str) -> int:

@@ -12,25 +12,25 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local.workspace import Place, read_json, write_json
+from local.workspace import Workspace, read_json, write_json
 
 STOP_S = 20.0
 
 
-def start(place: Place, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> int:
+def start(workspace: Workspace, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> int:
     """Start a process in its own session, its output in log/{name}.log; return its pid."""
-    with (place.log / f"{name}.log").open("ab") as log:
+    with (workspace.log / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             [str(word) for word in command], env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
-    write_json(place.run / f"{name}.pid", {"pid": process.pid, "started": _started(process.pid)})
+    write_json(workspace.run / f"{name}.pid", {"pid": process.pid, "started": _started(process.pid)})
     return process.pid
 
 
-def alive(place: Place, name: str) -> int | None:
+def alive(workspace: Workspace, name: str) -> int | None:
     """Return the pid of a process we started and that still runs, else None."""
-    noted = read_json(place.run / f"{name}.pid")
+    noted = read_json(workspace.run / f"{name}.pid")
     if noted is None:
         return None
     pid = int(noted["pid"])
@@ -38,21 +38,21 @@ def alive(place: Place, name: str) -> int | None:
     return pid if noted["started"] is not None and _started(pid) == noted["started"] else None
 
 
-def stop(place: Place, name: str) -> bool:
+def stop(workspace: Workspace, name: str) -> bool:
     """End a process we started: SIGTERM, and SIGKILL to its group after 20 s. Return whether there was one."""
-    pid = alive(place, name)
+    pid = alive(workspace, name)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
-        if not _gone(place, name, STOP_S):
+        if not _gone(workspace, name, STOP_S):
             os.killpg(pid, signal.SIGKILL)
-            _gone(place, name, 2.0)
-    (place.run / f"{name}.pid").unlink(missing_ok=True)
+            _gone(workspace, name, 2.0)
+    (workspace.run / f"{name}.pid").unlink(missing_ok=True)
     return pid is not None
 
 
-def tail(place: Place, name: str, n_lines: int = 15) -> str:
+def tail(workspace: Workspace, name: str, n_lines: int = 15) -> str:
     """Return the last lines of a process's log."""
-    path = place.log / f"{name}.log"
+    path = workspace.log / f"{name}.log"
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return "\n".join(text.splitlines()[-n_lines:])
 
@@ -75,10 +75,10 @@ def listeners(pid: int) -> set[tuple[str, int]]:
     return found
 
 
-def _gone(place: Place, name: str, within_s: float) -> bool:
+def _gone(workspace: Workspace, name: str, within_s: float) -> bool:
     ends_at = time.monotonic() + within_s
     while time.monotonic() < ends_at:
-        if alive(place, name) is None:
+        if alive(workspace, name) is None:
             return True
         time.sleep(0.05)
     return False

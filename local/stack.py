@@ -17,7 +17,7 @@ from pathlib import Path
 
 from local import deploy, emulator, processes
 from local.ports import ports
-from local.workspace import Place, here, read_json, write_json
+from local.workspace import Workspace, here, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -33,49 +33,49 @@ class Stack:
     replica_url: str
 
 
-def up(place: Place, replica_url: str) -> Stack:
+def up(workspace: Workspace, replica_url: str) -> Stack:
     """Start what is not running, deploy what has changed, say so line by line; return the addresses.
 
     Raises RuntimeError naming the step that failed.
     """
     started = time.monotonic()
-    address = emulator.start(place)
+    address = emulator.start(workspace)
     print(f"emulator: {address} ({time.monotonic() - started:.1f} s)", flush=True)
     started = time.monotonic()
-    changed = deploy.deploy(place, replica_url)
+    changed = deploy.deploy(workspace, replica_url)
     print(f"template.yaml: {'deployed' if changed else 'unchanged'} ({time.monotonic() - started:.1f} s)", flush=True)
-    stack = _addresses(place, replica_url)
-    write_json(place.run / "stack.json", asdict(stack))
+    stack = _addresses(workspace, replica_url)
+    write_json(workspace.run / "stack.json", asdict(stack))
     print(f"API: {stack.api_url}", flush=True)
     return stack
 
 
-def down(place: Place, *, forget: bool = False) -> bool:
+def down(workspace: Workspace, *, forget: bool = False) -> bool:
     """End the emulator; with `forget`, also drop what it kept. Return whether it ran."""
-    ran = emulator.stop(place)
-    (place.run / "stack.json").unlink(missing_ok=True)
+    ran = emulator.stop(workspace)
+    (workspace.run / "stack.json").unlink(missing_ok=True)
     if forget:
-        for folder in (place.state, place.build.parent):
+        for folder in (workspace.state, workspace.build.parent):
             shutil.rmtree(folder, ignore_errors=True)
     return ran
 
 
-def standing(place: Place) -> Stack | None:
+def standing(workspace: Workspace) -> Stack | None:
     """Return the addresses of the stack that stands here, None when none does."""
-    noted = read_json(place.run / "stack.json")
-    return Stack(**noted) if noted is not None and processes.alive(place, emulator.NAME) is not None else None
+    noted = read_json(workspace.run / "stack.json")
+    return Stack(**noted) if noted is not None and processes.alive(workspace, emulator.NAME) is not None else None
 
 
-def _addresses(place: Place, replica_url: str) -> Stack:
-    known = deploy.describe(place)
+def _addresses(workspace: Workspace, replica_url: str) -> Stack:
+    known = deploy.describe(workspace)
     if known is None:
         raise RuntimeError("the stack was deployed but is not there; see log/sam-deploy.log")
     outputs = known["outputs"]
     api_id = outputs["ApiUrl"].removeprefix("https://").split(".")[0]
     stage = outputs["ApiUrl"].rsplit("/", 1)[-1]
     return Stack(
-        api_url=f"{emulator.endpoint(place)}/_aws/execute-api/{api_id}/{stage}",
-        endpoint_url=emulator.endpoint(place),
+        api_url=f"{emulator.endpoint(workspace)}/_aws/execute-api/{api_id}/{stage}",
+        endpoint_url=emulator.endpoint(workspace),
         region=emulator.REGION,
         input_bucket=outputs["InputBucketName"],
         output_bucket=outputs["OutputBucketName"],
@@ -92,14 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=None, help="keep everything there instead of .local/")
     parser.add_argument("--forget", action="store_true", help="with down: drop buckets, table and queues too")
     asked = parser.parse_args(arguments)
-    place = here() if asked.home is None else Place(here().root, asked.home.resolve())
+    workspace = here() if asked.home is None else Workspace(here().root, asked.home.resolve())
     try:
         if asked.verb == "up":
-            up(place, asked.replica_url or f"http://127.0.0.1:{ports(place).serve}")
+            up(workspace, asked.replica_url or f"http://127.0.0.1:{ports(workspace).serve}")
         elif asked.verb == "down":
-            print("stopped" if down(place, forget=asked.forget) else "nothing was running")
+            print("stopped" if down(workspace, forget=asked.forget) else "nothing was running")
         else:
-            stack = standing(place)
+            stack = standing(workspace)
             print(json.dumps(asdict(stack), indent=2) if stack else "not running")
     except (RuntimeError, OSError) as error:
         print(error, file=sys.stderr)

@@ -11,9 +11,11 @@ from local.workspace import here
 
 def main() -> int:
     """End the emulator and Ray Serve of this checkout; return 0."""
-    place = here()
-    ended = [name for name, ran in (("emulator", stack.down(place)), ("Ray Serve", model_server.stop(place))) if ran]
-    release(place)
+    workspace = here()
+    ended = [
+        name for name, ran in (("emulator", stack.down(workspace)), ("Ray Serve", model_server.stop(workspace))) if ran
+    ]
+    release(workspace)
     print(f"stopped: {', '.join(ended)}" if ended else "nothing was running")
     return 0
 

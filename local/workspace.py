@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """A stack's folders. `root` is the checkout it runs, `home` holds run/, log/ and all state."""
 
     root: Path
@@ -51,9 +51,9 @@ class Place:
         return path
 
 
-def here() -> Place:
+def here() -> Workspace:
     """Return the place of this checkout: `.local/`, or the folder GLOSSA_HOME names."""
-    return Place(ROOT, Path(os.environ.get("GLOSSA_HOME", ROOT / ".local")).resolve())
+    return Workspace(ROOT, Path(os.environ.get("GLOSSA_HOME", ROOT / ".local")).resolve())
 
 
 def write_json(path: Path, value: Any) -> None:

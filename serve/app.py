@@ -36,7 +36,7 @@ from serve.deployment_options import (
 )
 from serve.engine.engine import load_engine
 from serve.engine.fake import FakeEngine
-from serve.http.server_routes import Entry, Front
+from serve.http.server_routes import Entry, ServerRoutes
 from serve.replica import Replica
 from serve.strict_config import read_strict
 from shared.catalog import Catalog, Model, load_catalog
@@ -48,7 +48,7 @@ LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 100 * 2**20  # nothing large travels through it
 
 
-class Served(NamedTuple):
+class Application(NamedTuple):
     """One application as Serve runs it."""
 
     name: str
@@ -63,7 +63,7 @@ def build(
     engine: EngineKind = "packed",
     candidates: Sequence[Model] = (),
     loopback: bool = False,
-) -> list[Served]:
+) -> list[Application]:
     """Return the applications of a catalog; `root` is its folder.
 
     With `loopback` no replica listens beyond this machine.
@@ -79,14 +79,14 @@ def build(
         name, prefix = model.name, f"/v2/models/{model.name}"
         if model in candidates:
             name, prefix = f"{name}-{model.revision}", f"{prefix}/versions/{model.revision}"
-        served.append(Served(name, prefix, replica(model, root, engine, loopback=loopback)))
-    return [*served, Served(FRONT, "/v2", front(catalog, loopback=loopback))]
+        served.append(Application(name, prefix, replica(model, root, engine, loopback=loopback)))
+    return [*served, Application(FRONT, "/v2", front(catalog, loopback=loopback))]
 
 
 def front(catalog: Catalog, *, loopback: bool = False) -> Any:
     """Return the application at `/v2`."""
     entries = tuple(Entry(model.name, model.name, model.revision) for model in catalog.models.values())
-    return _deployment(Front, front_options(), loopback=loopback).bind(entries, ask_states())
+    return _deployment(ServerRoutes, front_options(), loopback=loopback).bind(entries, ask_states())
 
 
 def replica(model: Model, root: Path, kind: EngineKind, *, loopback: bool = False) -> Any:
@@ -161,7 +161,7 @@ def read_serve_config(text: str) -> ServeDeploySchema:
     return read_strict(ServeDeploySchema, text)
 
 
-def run(served: Sequence[Served], *, host: str, port: int, num_cpus: int, temp_dir: Path | None) -> None:
+def run(served: Sequence[Application], *, host: str, port: int, num_cpus: int, temp_dir: Path | None) -> None:
     """Start Ray on this machine with Serve on `host:port`, run the applications, and return after SIGTERM or SIGINT.
 
     In-flight calls are finished on the way out. Raises RuntimeError when an application does not start.

@@ -21,10 +21,10 @@ from serve.engine.warm_up import probe_row, warm_up
 from serve.http import metadata as report
 from serve.http.routes import model_app
 from serve.kernels.core_team import leave_cores, on_cores, take_cores
-from serve.rows.backbone_limits import Bounds
+from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.call_rows import join, per_token_outputs, split
 from serve.rows.row_validation import check_seen
-from serve.scheduling.pending_calls import Answered, Item, Ticket
+from serve.scheduling.pending_calls import CompletedCall, PendingCall, PendingRow
 from serve.scheduling.response_cache import ResponseCache
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler
@@ -32,8 +32,8 @@ from shared.catalog import Model
 from shared.error_text import count
 from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
 from shared.log import log_event
-from shared.messages import InferCall, Inferred
-from shared.protocol import Asked, Body, Form, Limits, decode_call, encode_inferred
+from shared.messages import InferCall, ModelOutput
+from shared.protocol import Body, CallLimits, DecodedCall, Form, decode_call, encode_output
 
 V = TypeVar("V")
 
@@ -46,7 +46,7 @@ INLINE_BYTES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """Seconds a replica waits. `answer_s` bounds a call that names no time, `longest_s` one that names much.
 
     `probe_s` bounds the health check's forward pass; a pass within the last `fresh_s` counts as one, unless another
@@ -73,12 +73,12 @@ class Replica:
         load: Callable[[], Engine],
         *,
         n_threads: int | None = None,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
     ) -> None:
         """Load the engine and warm it up. `n_threads` are for torch on a CPU; None leaves torch's choice."""
         n_threads = n_threads or torch.get_num_threads()
         self.model = model
-        self.patience = patience or Patience()
+        self.patience = patience or Timeouts()
         self.refused: Counter[str] = Counter()
         self.last_answer_s = 0.0
         started_s = time.perf_counter()
@@ -86,7 +86,7 @@ class Replica:
         self.bounds = engine.bounds
         self.limits = _limits(model, engine.bounds)
         self.cache = ResponseCache(model.response_cache_bytes)
-        scheduler = Scheduler[Item](
+        scheduler = Scheduler[PendingRow](
             token_budget=model.token_budget,
             max_backlog_tokens=model.max_backlog_tokens,
             tokens_per_s=tokens_per_s,
@@ -150,21 +150,21 @@ class Replica:
         self.last_answer_s = time.time()
         return await _run(_is_heavy(asked.form, answered), lambda: self._encode(replace(asked, call=call), answered))
 
-    async def _answer(self, call: InferCall) -> Answered:
+    async def _answer(self, call: InferCall) -> CompletedCall:
         """Return what all rows of a call came to; those that the response cache knows run no pass."""
         rows = split(call)
         recalled = self.cache.recall(rows, call.tenant_hash)
         missing = [index for index in range(len(rows)) if index not in recalled.outputs]
         if not missing:
-            return Answered(recalled.merged((), ()), queue_s=0.0, infer_s=0.0)
-        ticket = self.runner.submit(
+            return CompletedCall(recalled.merged((), ()), queue_s=0.0, infer_s=0.0)
+        pending_call = self.runner.submit(
             [rows[index] for index in missing],
             places=missing,
             deadline_s=self._deadline_s(call),
             priority=call.priority,
             tenant=call.tenant_hash,
         )
-        computed = await self._wait(ticket, call)
+        computed = await self._wait(pending_call, call)
         answered = replace(computed, results=recalled.merged(missing, computed.results))
         self.cache.hold(recalled, answered.results)
         return answered
@@ -199,26 +199,26 @@ class Replica:
             hint="allow more time, or send less at a time",
         )
 
-    async def _wait(self, ticket: Ticket, call: InferCall) -> Answered:
+    async def _wait(self, pending_call: PendingCall, call: InferCall) -> CompletedCall:
         """Wait for the answer until the deadline; a call that nobody waits for any more leaves the queue."""
         try:
-            left_s = ticket.deadline_s - time.monotonic()
-            return await asyncio.wait_for(asyncio.wrap_future(ticket.future), left_s)
+            left_s = pending_call.deadline_s - time.monotonic()
+            return await asyncio.wait_for(asyncio.wrap_future(pending_call.future), left_s)
         except DeadlineExceeded:
             raise self._late(call) from None
         except TimeoutError:
             late = self._late(call)
-            self.runner.cancel(ticket, late)
+            self.runner.cancel(pending_call, late)
             raise late from None
         except asyncio.CancelledError:
-            self.runner.cancel(ticket, Unavailable("the caller went away"))
+            self.runner.cancel(pending_call, Unavailable("the caller went away"))
             raise
 
-    def _encode(self, asked: Asked, answered: Answered) -> Body:
+    def _encode(self, asked: DecodedCall, answered: CompletedCall) -> Body:
         timings_s = {"queue": answered.queue_s, "infer": answered.infer_s}
-        inferred = Inferred(join(answered.results), timings_s)
+        outputs = ModelOutput(join(answered.results), timings_s)
         per_token = per_token_outputs(asked.call, self.model)
-        return encode_inferred(asked, self.model.name, self.model.revision, inferred, per_token=per_token)
+        return encode_output(asked, self.model.name, self.model.revision, outputs, per_token=per_token)
 
 
 def _warm(engine: Engine) -> tuple[Engine, float]:
@@ -226,8 +226,8 @@ def _warm(engine: Engine) -> tuple[Engine, float]:
     return engine, warm_up(engine)
 
 
-def _limits(model: Model, bounds: Bounds) -> Limits:
-    return Limits(
+def _limits(model: Model, bounds: BackboneLimits) -> CallLimits:
+    return CallLimits(
         max_body_bytes=MAX_BODY_BYTES,
         max_rows=MAX_ROWS,
         max_tokens=min(MAX_CALL_TOKENS, model.max_backlog_tokens),
@@ -239,7 +239,7 @@ def _limits(model: Model, bounds: Bounds) -> Limits:
     )
 
 
-def _is_heavy(form: Form, answered: Answered) -> bool:
+def _is_heavy(form: Form, answered: CompletedCall) -> bool:
     """Say whether writing an answer would hold up the event loop; padding may make any number of bytes of few."""
     binary = form.binary if form.outputs is None else all(binary for _, binary in form.outputs)
     n_bytes = sum(tensor.nbytes for output in answered.results for tensor in output.values())

@@ -157,7 +157,7 @@ class Tokenized:
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
+class Route:
     """Where a request goes: a catalog model, one of its heads, and the lane that holds it."""
 
     model: str
@@ -229,7 +229,7 @@ class InferCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Inferred:
+class ModelOutput:
     """What a replica answers: named tensors packed like the input, and stage seconds.
 
     classify: `logits` FP32 [rows, labels]. tokens: `logits` FP32 [tokens, labels]. fill-mask:

@@ -18,11 +18,11 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from functions.http.text_request import parse_request
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.load import load_tokenizer
 from serve.engine.engine import infer, load_engine
 from shared.catalog import Catalog
-from shared.messages import InferCall, Inferred, Result
+from shared.messages import InferCall, ModelOutput, Result
 from tests.checkpoints import catalog_model, draw, write
 from tests.task_cases import CASES, Case
 
@@ -114,12 +114,12 @@ def asker(folder: Path, task: str) -> Ask:
     facts = {"tokenizer_sha256": tokenizer.fingerprint, "mask_id": tokenizer.id_of("<mask>"), "mask_token": "<mask>"}
     model = catalog_model(folder, name="judged", tokens_per_s=1e9, **facts)
     engine = load_engine(model, folder.parent)
-    journey = Journey(Catalog(default_model="judged", models={"judged": model}), {"judged": tokenizer})
+    pipeline = Pipeline(Catalog(default_model="judged", models={"judged": model}), {"judged": tokenizer})
 
-    def answer(calls: Sequence[InferCall]) -> list[Inferred]:
+    def answer(calls: Sequence[InferCall]) -> list[ModelOutput]:
         return [infer(engine, call) for call in calls]
 
-    return lambda body: journey.run(parse_request(task, body), answer)
+    return lambda body: pipeline.run(parse_request(task, body), answer)
 
 
 def checkpoint(case: Case, source: str, folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 The bound is no promise of quality: it lies above what was measured when it was set and below the 1.4 of numbers
 that have nothing to do with the reference's, so that a broken kernel shows. Checkpoints drawn so that faults show
-also show rounding at its worst: layers alone are held closer by tests/unit/serve/engine/test_quantize.py. What a machine
+also show rounding at its worst: layers alone are held closer by tests/unit/serve/engine/test_quantize.py. What a
+machine
 cannot run is S, with the reason that the engine itself gives.
 """
 

@@ -13,7 +13,7 @@ from functions.http.text_request import BOUNDS
 from functions.http.token_requests import MAX_IDS
 from functions.tasks.inputs import MAX_LANG_CHARS, MAX_TEXTS
 from functions.tasks.registry import SCHEMAS
-from functions.tasks.task import Common, Fields
+from functions.tasks.task import InputFields, TaskParameters
 
 Text = Annotated[str, Field(min_length=1, max_length=BOUNDS.max_chars)]
 Lang = Annotated[str, Field(min_length=1, max_length=MAX_LANG_CHARS, description="a language of the model")]
@@ -87,16 +87,18 @@ class TextsAnswer(BaseModel):
     results: list[OneText]
 
 
-def _task_body(task: str, parameters: type[Common]) -> type[BaseModel]:
+def _task_body(task: str, parameters: type[TaskParameters]) -> type[BaseModel]:
     name = "".join(word.title() for word in task.split("-"))
     renamed = create_model(f"{name}Parameters", __base__=parameters, __doc__=parameters.__doc__)
     needed = any(field.is_required() for field in parameters.model_fields.values())
-    items = [item for i, fields in enumerate(parameters.spellings) for item in _items(f"{name}Input{i or ''}", fields)]
-    plain = [Text] if parameters.spellings[0].plain else []
+    items = [
+        item for i, fields in enumerate(parameters.input_forms) for item in _items(f"{name}Input{i or ''}", fields)
+    ]
+    plain = [Text] if parameters.input_forms[0].plain else []
     return _body(name, [*plain, *items], parameters=(renamed, ...) if needed else (renamed | None, None))
 
 
-def _items(name: str, fields: Fields) -> Iterator[type[BaseModel]]:
+def _items(name: str, fields: InputFields) -> Iterator[type[BaseModel]]:
     """Yield the objects that one spelling allows: the text alone where it may be, and with what is read beside it."""
     if fields.texts is not None:
         texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
@@ -134,7 +136,7 @@ OPERATIONS = (
         "Tokens of texts, as a model reads them",
         _body(
             "Tokenize",
-            [Text, *_items("TokenizeInput", Fields(pair="text_pair"))],
+            [Text, *_items("TokenizeInput", InputFields(pair="text_pair"))],
             add_special_tokens=(Annotated[bool | None, Field(strict=True, description="absent: true")], None),
         ),
         TokensAnswer,

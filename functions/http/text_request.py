@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from functions.tasks.inputs import expectation, kind, n_characters, read_input, well_formed
 from functions.tasks.registry import SCHEMAS, TASKS
-from functions.tasks.task import Common
+from functions.tasks.task import TaskParameters
 from shared.error_text import expected, got, shown
 from shared.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from shared.messages import Priority, TextInput, TextRequest
@@ -23,7 +23,7 @@ BODY_KEYS = ("inputs", "parameters", "model")
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RequestLimits:
     """How much one request may carry: inputs, the texts read for them, and Unicode code points over all these texts.
 
     Labels, choices and documents each count as a text, and what is read beside them is read once for each.
@@ -34,7 +34,7 @@ class Bounds:
     max_chars: int = 1_000_000
 
 
-BOUNDS = Bounds()
+BOUNDS = RequestLimits()
 
 
 def parse_request(
@@ -44,7 +44,7 @@ def parse_request(
     tenant: str = "local",
     priority: Priority = "interactive",
     deadline_s: float = float("inf"),
-    bounds: Bounds = BOUNDS,
+    bounds: RequestLimits = BOUNDS,
 ) -> TextRequest:
     """Read the JSON body of `/v1/{task}`: `inputs`, and optionally `parameters` and `model`.
 
@@ -70,7 +70,7 @@ def parse_request(
     )
 
 
-def schema_of(task: str) -> type[Common]:
+def schema_of(task: str) -> type[TaskParameters]:
     """Return the parameter class of a task. Raises NotFound with the tasks there are."""
     if task not in SCHEMAS:
         raise NotFound(f"no task {shown(task)}; tasks: {_listed(TASKS)}")
@@ -79,10 +79,10 @@ def schema_of(task: str) -> type[Common]:
 
 def input_names(task: str) -> frozenset[str]:
     """Return every name that a task has for a part of its inputs. Raises NotFound."""
-    return frozenset(name for spelling in schema_of(task).spellings for name in spelling.names)
+    return frozenset(name for spelling in schema_of(task).input_forms for name in spelling.names)
 
 
-def parse_parameters(task: str, value: object) -> Common:
+def parse_parameters(task: str, value: object) -> TaskParameters:
     """Read a task's `parameters` (None: all defaults). Raises NotFound (task), Unprocessable."""
     schema = schema_of(task)
     value = {} if value is None else value
@@ -106,12 +106,12 @@ def parse_input(value: object, where: str, task: str) -> TextInput:
 
     `where` names the input in messages. Raises Unprocessable, TooLarge, NotFound (task).
     """
-    return read_input(value, where, task, schema_of(task).spellings)
+    return read_input(value, where, task, schema_of(task).input_forms)
 
 
-def _inputs(raw: object, task: str, bounds: Bounds) -> tuple[TextInput, ...]:
+def _inputs(raw: object, task: str, bounds: RequestLimits) -> tuple[TextInput, ...]:
     if raw is None:
-        raise Unprocessable(f'got no "inputs", expected {expectation(schema_of(task).spellings)}, or a list of these')
+        raise Unprocessable(f'got no "inputs", expected {expectation(schema_of(task).input_forms)}, or a list of these')
     if not isinstance(raw, list | tuple):
         raw = [raw]
     if not raw:
@@ -121,7 +121,7 @@ def _inputs(raw: object, task: str, bounds: Bounds) -> tuple[TextInput, ...]:
     return tuple(parse_input(value, f"inputs[{i}]", task) for i, value in enumerate(raw))
 
 
-def _check_bounds(parameters: Common, inputs: Sequence[TextInput], bounds: Bounds) -> None:
+def _check_bounds(parameters: TaskParameters, inputs: Sequence[TextInput], bounds: RequestLimits) -> None:
     """Bound what the model would read: of three labels, each is read beside the text."""
     n_texts, n_chars, n_expanded = n_characters(parameters, inputs, bounds.max_chars)
     if n_texts > bounds.max_texts:
@@ -141,7 +141,7 @@ def _model(value: object) -> str | None:
     return value
 
 
-def _texts(parameters: Common) -> Iterator[tuple[str, str]]:
+def _texts(parameters: TaskParameters) -> Iterator[tuple[str, str]]:
     for name, value in parameters:
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str):

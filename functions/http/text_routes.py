@@ -14,11 +14,11 @@ from functions.http.resolver import Auth, Resolver, deadline, make_resolver, pri
 from functions.http.text_answers import model_json, models_json, result_json, timings_ms
 from functions.http.text_request import parse_request, schema_of
 from functions.http.token_requests import detokenize_json, tokenize_json
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.tasks.registry import TASKS
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unavailable
-from shared.messages import InferCall, Inferred, Result
+from shared.messages import InferCall, ModelOutput, Result
 
 READY_RETRY_AFTER_S = 5.0
 FEWER = "send less in one request, and the rest in others"
@@ -27,7 +27,7 @@ FEWER = "send less in one request, and the rest in others"
 class Replica(Protocol):
     """The model server as this function needs it: a ReplicaClient, or a FakeReplica."""
 
-    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:
+    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:
         """Answer the calls in order."""
         ...
 
@@ -41,20 +41,20 @@ class Replica(Protocol):
 
 
 def make_api(
-    journey: Journey, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
+    pipeline: Pipeline, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
 ) -> Resolver:
     """Put the routes on a resolver. `clock` is the one of the journey's deadlines."""
     api = make_resolver("infer", _whole_api)
-    journey = replace(journey, speed=replica.tokens_per_s)
-    _add_tasks(api, journey, replica, auth, clock)
-    _add_models(api, journey, auth)
-    _add_tokens(api, journey, auth)
+    pipeline = replace(pipeline, speed=replica.tokens_per_s)
+    _add_tasks(api, pipeline, replica, auth, clock)
+    _add_models(api, pipeline, auth)
+    _add_tokens(api, pipeline, auth)
     _add_service(api, replica, auth)
     return api
 
 
-def _add_tasks(api: Resolver, journey: Journey, replica: Replica, auth: Auth, clock: Callable[[], float]) -> None:
-    def infer(calls: Sequence[InferCall], deadline_s: float) -> list[Inferred]:
+def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, clock: Callable[[], float]) -> None:
+    def infer(calls: Sequence[InferCall], deadline_s: float) -> list[ModelOutput]:
         began_s = clock()
         try:
             return replica.infer(calls, deadline_s, request_id=_request_id(api))
@@ -71,30 +71,30 @@ def _add_tasks(api: Resolver, journey: Journey, replica: Replica, auth: Auth, cl
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
         api.note(task=task, n_rows=len(request.inputs))
-        result = journey.run(request, lambda calls: infer(calls, deadline_s))
+        result = pipeline.run(request, lambda calls: infer(calls, deadline_s))
         api.timed(**result.timings_s)
         _note_result(api, result)
         return api.ok(result_json(task, result))
 
 
-def _add_models(api: Resolver, journey: Journey, auth: Auth) -> None:
+def _add_models(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:
     @api.get("/v1/models")
     def models() -> object:
         _tenant(api, auth)
-        return api.ok(models_json(journey.catalog))
+        return api.ok(models_json(pipeline.catalog))
 
     @api.get("/v1/models/<name>")
     def model(name: str) -> object:
         _tenant(api, auth)
-        return api.ok(model_json(journey.catalog.model(name)))
+        return api.ok(model_json(pipeline.catalog.model(name)))
 
 
-def _add_tokens(api: Resolver, journey: Journey, auth: Auth) -> None:
+def _add_tokens(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:
     def answered(make: Callable[..., tuple[dict[str, Any], Model]]) -> object:
         _tenant(api, auth)
         began_s = time.perf_counter()
         try:
-            answer, model = make(api.json(), journey.catalog, journey.tokenizers)
+            answer, model = make(api.json(), pipeline.catalog, pipeline.tokenizers)
             api.timed(tokenize=time.perf_counter() - began_s)
             api.note(model=model.name, n_rows=len(answer["results"]))
             return api.ok(answer)

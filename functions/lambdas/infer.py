@@ -10,7 +10,7 @@ from typing import Any
 
 from functions.http.text_routes import make_api
 from functions.lambdas.settings import InferSettings
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
 from functions.tokenizers.load import load_tokenizers
 from functions.tokenizers.tokenizer import Tokenizer
@@ -20,10 +20,10 @@ from shared.settings import read_settings
 WARM_TEXT = "Warm 暖かい ตัวอย่าง, ½ “quoted” é\u0301 <mask>"  # letters, words without spaces, what is normalized, a cut
 
 
-def load(settings: InferSettings) -> Journey:
+def load(settings: InferSettings) -> Pipeline:
     """Load what the routes need. Raises ValueError, OSError when it cannot be loaded."""
     catalog = load_catalog(settings.catalog)
-    return Journey(catalog, load_tokenizers(catalog, settings.artifacts))
+    return Pipeline(catalog, load_tokenizers(catalog, settings.artifacts))
 
 
 def warm(tokenizers: Mapping[str, Tokenizer]) -> None:
@@ -39,14 +39,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 settings = read_settings(InferSettings)
 replica = ReplicaClient(settings.replica_url)
-journey = load(settings)
-api = make_api(journey, replica, settings.auth)
+pipeline = load(settings)
+api = make_api(pipeline, replica, settings.auth)
 
 try:  # in the Lambda runtime; elsewhere nobody takes snapshots
     from snapshot_restore_py import register_after_restore, register_before_snapshot
 except ImportError:
     pass
 else:
-    register_before_snapshot(warm, journey.tokenizers)
+    register_before_snapshot(warm, pipeline.tokenizers)
     register_before_snapshot(replica.close)
     register_after_restore(replica.ready)  # connects; it says false, and raises nothing, where nobody answers

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Protocol
 
 from functions.jobs.steps.work.answer_records import Respond
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.load import load_tokenizers
 from shared.catalog import Catalog
 from shared.errors import GlossaError
-from shared.messages import InferCall, Inferred, Result, TextRequest
+from shared.messages import InferCall, ModelOutput, Result, TextRequest
 
 
 class Replica(Protocol):
     """The model server as this function needs it: a ReplicaClient, or a FakeReplica."""
 
-    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:
+    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:
         """Answer the calls in order."""
         ...
 
@@ -28,9 +28,9 @@ class Replica(Protocol):
 
 def respond_with(catalog: Catalog, artifacts: Path, replica: Replica) -> Respond:
     """Load the tokenizers and put the desks around the server. Raises ValueError, OSError when that fails."""
-    journey = Journey(catalog, load_tokenizers(catalog, artifacts))
+    pipeline = Pipeline(catalog, load_tokenizers(catalog, artifacts))
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
+        return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
 
     return respond

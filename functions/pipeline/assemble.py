@@ -13,11 +13,11 @@ from itertools import groupby
 from typing import Any
 
 from functions.http.text_request import parse_parameters
-from functions.tasks.postprocessing.output_rows import Asked, answers
+from functions.tasks.postprocessing.output_rows import AnswerContext, answers
 from functions.tasks.registry import TASKS
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
-from shared.messages import Inferred, Result, Routed, TextRequest, Tokenized
+from shared.messages import ModelOutput, Result, Route, TextRequest, Tokenized
 
 # Modules by task; Any because a module's functions are found by name.
 ASSEMBLERS: dict[str, Any] = {
@@ -28,9 +28,9 @@ ASSEMBLERS: dict[str, Any] = {
 def assemble(
     request: TextRequest,
     model: Model,
-    routed: Routed,
+    routed: Route,
     tokenized: Tokenized,
-    inferred: Sequence[Inferred],
+    inferred: Sequence[ModelOutput],
     tokenizer: Tokenizer,
 ) -> Result:
     """Make the answer of a request from the answers of its calls, in the calls' order.
@@ -41,7 +41,7 @@ def assemble(
     head = model.heads[routed.head]
     assembler = ASSEMBLERS[f"{request.task}-{head.variant}" if head.variant else request.task]
     parameters = parse_parameters(request.task, request.parameters)
-    asked = Asked(parameters, head, tokenizer, tokenized.target_ids)
+    asked = AnswerContext(parameters, head, tokenizer, tokenized.target_ids)
     outputs = assembler.outputs(parameters, tokenized.target_ids)
     answered = zip(tokenized.windows, answers(outputs, tokenized.windows, inferred), strict=True)
     values, n_windows, n_tokens = [], [], []

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, replace
 
 from functions.pipeline.assemble import assemble
 from functions.pipeline.route import calls, route
-from functions.pipeline.tokenize import tokenize, tokenize_each
+from functions.pipeline.tokenize import tokenize, tokenize_valid_inputs
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from shared.errors import GlossaError
-from shared.messages import InferCall, Inferred, Result, Routed, TextRequest, Tokenized
+from shared.messages import InferCall, ModelOutput, Result, Route, TextRequest, Tokenized
 
-Infer = Callable[[Sequence[InferCall]], list[Inferred]]
+Infer = Callable[[Sequence[InferCall]], list[ModelOutput]]
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
+class Pipeline:
     """All desks over one catalog and the tokenizers of its models.
 
     `now_s` is the clock of the requests' deadlines. `speed` says how many tokens per second the server of a model
@@ -48,7 +48,7 @@ class Journey:
         tokenized = tokenize(request, model, routed.head, tokenizer)
         return self._answer(request, routed, tokenized, infer, (began_s, routed_s, self.now_s()))
 
-    def run_each(self, request: TextRequest, infer: Infer) -> tuple[Result, dict[int, GlossaError]]:
+    def run_valid_inputs(self, request: TextRequest, infer: Infer) -> tuple[Result, dict[int, GlossaError]]:
         """Answer the inputs that can be tokenized: their result in order, and the others' errors by index.
 
         Raises GlossaError when the request as a whole is at fault, or `infer` is.
@@ -57,17 +57,17 @@ class Journey:
         routed = route(request, self.catalog)
         model, tokenizer = self._held(routed)
         routed_s = self.now_s()
-        tokenized, errors = tokenize_each(request, model, routed.head, tokenizer)
+        tokenized, errors = tokenize_valid_inputs(request, model, routed.head, tokenizer)
         good = replace(request, inputs=tuple(item for i, item in enumerate(request.inputs) if i not in errors))
         return self._answer(good, routed, tokenized, infer, (began_s, routed_s, self.now_s())), errors
 
-    def _held(self, routed: Routed) -> tuple[Model, Tokenizer]:
+    def _held(self, routed: Route) -> tuple[Model, Tokenizer]:
         return self.catalog.model(routed.model), self.tokenizers[routed.model]
 
     def _answer(
         self,
         request: TextRequest,
-        routed: Routed,
+        routed: Route,
         tokenized: Tokenized,
         infer: Infer,
         marks: tuple[float, float, float],
@@ -76,10 +76,10 @@ class Journey:
         model, tokenizer = self._held(routed)
         asked = calls(request, routed, tokenized, model, now_s=tokenized_s, speed=lambda: self.speed(model.name))
         asked_s = self.now_s()
-        inferred = infer(asked) if asked else []
+        outputs = infer(asked) if asked else []
         inferred_s = self.now_s()
-        result = assemble(request, model, routed, tokenized, inferred, tokenizer)
-        queue_s = max((answer.timings_s.get("queue", 0.0) for answer in inferred), default=0.0)
+        result = assemble(request, model, routed, tokenized, outputs, tokenizer)
+        queue_s = max((answer.timings_s.get("queue", 0.0) for answer in outputs), default=0.0)
         timings_s = {
             "tokenize": tokenized_s - routed_s,
             "route": (routed_s - began_s) + (asked_s - tokenized_s),

@@ -16,7 +16,7 @@ from itertools import accumulate
 from functions.http.text_request import parse_parameters
 from shared.catalog import Catalog, Head, Model, split_reference
 from shared.errors import DeadlineExceeded, TooLarge, Unprocessable
-from shared.messages import InferCall, Routed, Sampling, Tensor, TextRequest, Tokenized, Window
+from shared.messages import InferCall, Route, Sampling, Tensor, TextRequest, Tokenized, Window
 
 MAX_CALL_TOKENS = 16_384
 MAX_CALL_ROWS = 1_024  # each counted as often as it is continued; more a replica refuses
@@ -32,7 +32,7 @@ Speed = Callable[[], float | None]
 FEWER = "send fewer or shorter texts in one request; a batch job takes any number of texts of that length"
 
 
-def route(request: TextRequest, catalog: Catalog) -> Routed:
+def route(request: TextRequest, catalog: Catalog) -> Route:
     """Choose model, head and lane. Without a name: the default model, else the first that can do the task.
 
     Raises NotFound (model, head), Unprocessable when the named model or head cannot do the task, or not as it is asked.
@@ -41,12 +41,12 @@ def route(request: TextRequest, catalog: Catalog) -> Routed:
     model = catalog.model(name)
     found = model.head_for(request.task, head)
     parse_parameters(request.task, request.parameters).check_head(f"{model.name}:{found}", model.heads[found])
-    return Routed(model.name, found, model.lane)
+    return Route(model.name, found, model.lane)
 
 
 def calls(
     request: TextRequest,
-    routed: Routed,
+    routed: Route,
     tokenized: Tokenized,
     model: Model,
     *,

@@ -13,7 +13,7 @@ from functions.http.text_request import AS_JOB, parse_parameters
 from functions.pipeline import windows
 from functions.pipeline.truncation import Case, Kept, keep
 from functions.pipeline.windows import Side
-from functions.tasks.task import Common, Reading
+from functions.tasks.task import TaskParameters, TextPair
 from functions.tokenizers.tokenizer import Encoded, Tokenizer
 from shared.catalog import Model
 from shared.error_text import count
@@ -34,13 +34,13 @@ def tokenize(request: TextRequest, model: Model, head: str, tokenizer: Tokenizer
 
     Raises the first input's error (Unprocessable, TooLarge), NotFound for an unknown head.
     """
-    tokenized, errors = tokenize_each(request, model, head, tokenizer)
+    tokenized, errors = tokenize_valid_inputs(request, model, head, tokenizer)
     if errors:
         raise errors[min(errors)]
     return tokenized
 
 
-def tokenize_each(
+def tokenize_valid_inputs(
     request: TextRequest, model: Model, head: str, tokenizer: Tokenizer
 ) -> tuple[Tokenized, dict[int, GlossaError]]:
     """Tokenize the inputs that can be; the others' errors are keyed by their index.
@@ -75,21 +75,21 @@ def tokenize_each(
 class _Cutter:
     """Cuts the inputs of one request; a text that is read more than once is tokenized once."""
 
-    parameters: Common
+    parameters: TaskParameters
     model: Model
     tokenizer: Tokenizer
     encoded: dict[tuple[str, str | None], Encoded] = field(default_factory=dict)
 
     def cut(self, row: int, item: TextInput, where: str) -> Cut:
-        readings = self.parameters.readings(item)
-        texts = [self._texts(reading, where) for reading in readings]
+        text_pairs = self.parameters.text_pairs(item)
+        texts = [self._texts(text_pair, where) for text_pair in text_pairs]
         n_beside = max(len(both[-1].ids) if len(both) > 1 else 0 for both in texts)
         cut: list[Window] = []
         some_left, n_read = False, 0
-        for part, (reading, both) in enumerate(zip(readings, texts, strict=True)):
+        for part, (text_pair, both) in enumerate(zip(text_pairs, texts, strict=True)):
             placed = self._placed(both, n_beside, where)
             n_read = self._count([kept for kept, _ in placed], n_read, where)
-            langs = [self._lang_id(lang, where) for lang in (reading.lang, reading.lang_pair)]
+            langs = [self._lang_id(lang, where) for lang in (text_pair.lang, text_pair.lang_pair)]
             for kept, marks in placed:
                 sides = [Side(*side) for side in zip(both, kept, langs, marks, strict=False)]
                 cut.append(self._window(row, part, sides))
@@ -119,9 +119,9 @@ class _Cutter:
             )
         return windows.window(row, part, sides, self.tokenizer.layout, reset=reset)
 
-    def _texts(self, reading: Reading, where: str) -> Texts:
-        text = self._encode(reading.text, reading.lang, where)
-        return (text,) if reading.pair is None else (text, self._encode(reading.pair, reading.lang_pair, where))
+    def _texts(self, text_pair: TextPair, where: str) -> Texts:
+        text = self._encode(text_pair.text, text_pair.lang, where)
+        return (text,) if text_pair.pair is None else (text, self._encode(text_pair.pair, text_pair.lang_pair, where))
 
     def _encode(self, text: str, lang: str | None, where: str) -> Encoded:
         own = self.model.mask_token

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from functions.pipeline import windows
-from functions.tasks.task import Common
+from functions.tasks.task import TaskParameters
 from functions.tokenizers.offsets import Span
 from shared.errors import TooLarge
 
@@ -29,7 +29,7 @@ class Case:
     window: int
     room: int
     n_beside: int
-    parameters: Common
+    parameters: TaskParameters
     where: str
 
     @property

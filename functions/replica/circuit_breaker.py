@@ -17,7 +17,7 @@ State = Literal["closed", "open", "half-open"]
 PROBE_RETRY_AFTER_S = 1.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed: all pass. After `threshold` failures in a row open: none passes for `recovery_s`.
 
     Then half-open: one probe passes; its success closes, its failure opens again. Every `admit` is

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from urllib.parse import urlsplit
 
-from functions.replica.circuit_breaker import Breaker, RetryBudget, State
+from functions.replica.circuit_breaker import CircuitBreaker, RetryBudget, State
 from functions.replica.transport import (
     HttpTransport,
     NotConnected,
@@ -38,8 +38,8 @@ from shared.errors import (
     Unavailable,
 )
 from shared.log import log_event
-from shared.messages import InferCall, Inferred
-from shared.protocol import decode_error, decode_inferred, encode_call
+from shared.messages import InferCall, ModelOutput
+from shared.protocol import decode_error, decode_output, encode_call
 
 MAX_IN_FLIGHT = 4
 MAX_ANSWER_BYTES = 5_000_000
@@ -94,11 +94,11 @@ class ReplicaClient:
         self._max_answer_bytes = max_answer_bytes
         self._clock, self._pause, self._jitter = clock, pause, jitter
         self._budget = RetryBudget()
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers: dict[str, CircuitBreaker] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._lock = Lock()
 
-    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:
+    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:
         """Answer each call, in order. `deadline_s` is on this process's monotonic clock.
 
         Raises DeadlineExceeded, Unavailable (breaker, no connection), Overloaded, TooLarge, ReplicaError
@@ -150,7 +150,7 @@ class ReplicaClient:
             threads.shutdown(wait=False, cancel_futures=True)
         self._transport.close()
 
-    def _answer(self, call: InferCall, deadline_s: float, request_id: str) -> Inferred:
+    def _answer(self, call: InferCall, deadline_s: float, request_id: str) -> ModelOutput:
         self._budget.earn()
         try:
             return self._attempt(call, deadline_s, request_id)
@@ -175,7 +175,7 @@ class ReplicaClient:
         left_s = deadline_s - self._clock()
         return pause_s if failed.retriable and pause_s + MIN_ATTEMPT_S < left_s else None
 
-    def _attempt(self, call: InferCall, deadline_s: float, request_id: str) -> Inferred:
+    def _attempt(self, call: InferCall, deadline_s: float, request_id: str) -> ModelOutput:
         left_s = min(deadline_s - self._clock(), MAX_ATTEMPT_S)
         if left_s <= 0:
             raise DeadlineExceeded(f"got {-left_s:.2f} s past the deadline, expected time left for the model")
@@ -184,16 +184,16 @@ class ReplicaClient:
         heard = breaker.release
         try:
             told = replace(call, timeout_s=left_s - min(GRACE_S, left_s / 10))
-            inferred = self._exchange(told, left_s, request_id)
+            outputs = self._exchange(told, left_s, request_id)
             heard = breaker.success
         except _Failed as failed:
             heard = {True: breaker.failure, False: breaker.success, None: breaker.release}[failed.down]
             raise
         finally:
             heard(generation)
-        return inferred
+        return outputs
 
-    def _exchange(self, call: InferCall, timeout_s: float, request_id: str) -> Inferred:
+    def _exchange(self, call: InferCall, timeout_s: float, request_id: str) -> ModelOutput:
         body = encode_call(call)
         headers = {**body.headers, "content-type": "application/octet-stream"}
         if request_id:
@@ -207,10 +207,10 @@ class ReplicaClient:
             raise _lost(lost, timeout_s, self._max_answer_bytes) from lost
         return _read(reply)
 
-    def _breaker(self, model: str) -> Breaker:
+    def _breaker(self, model: str) -> CircuitBreaker:
         with self._lock:
             if model not in self._breakers:
-                self._breakers[model] = Breaker(clock=self._clock, on_change=self._log_breaker(model))
+                self._breakers[model] = CircuitBreaker(clock=self._clock, on_change=self._log_breaker(model))
             return self._breakers[model]
 
     def _log_breaker(self, model: str) -> Callable[[State], None]:
@@ -252,11 +252,11 @@ def _lost(error: TransportError, timeout_s: float, max_bytes: int) -> _Failed:
     return _Failed(ReplicaError("the connection to the model server broke"), retriable=True, down=True)
 
 
-def _read(reply: Reply) -> Inferred:
+def _read(reply: Reply) -> ModelOutput:
     """Read a whole reply. Raises _Failed with the error it holds, or the one it stands for."""
     if reply.status == 200:  # noqa: PLR2004 - HTTP's word for success
         try:
-            return decode_inferred(reply.headers, reply.data)
+            return decode_output(reply.headers, reply.data)
         except ReplicaError as garbage:
             raise _Failed(garbage, retriable=False, down=True) from None
     foreign = not _is_ours(reply.data)  # a proxy's words, perhaps for a replica that died

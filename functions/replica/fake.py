@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from functions.replica.transport import NotConnected, Reply, ReplyTooLarge
-from shared.messages import InferCall, Inferred
+from shared.messages import InferCall, ModelOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,11 @@ class FakeClock:
 class FakeReplica:
     """Stands where a ReplicaClient does: answers each call with `answer(call)`, in this process."""
 
-    answer: Callable[[InferCall], Inferred]
+    answer: Callable[[InferCall], ModelOutput]
     up: bool = True
     measured_tokens_per_s: float | None = None
 
-    def infer(self, calls: Iterable[InferCall], deadline_s: float, *, request_id: str = "") -> list[Inferred]:  # noqa: ARG002 - the client's signature
+    def infer(self, calls: Iterable[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:  # noqa: ARG002 - the client's signature
         """Answer the calls in order."""
         return [self.answer(call) for call in calls]
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Counted, Unit, Vector, per_token, per_window
+from functions.tasks.postprocessing.output_rows import (
+    Answer,
+    AnswerContext,
+    Counted,
+    Unit,
+    Vector,
+    per_token,
+    per_window,
+)
 from functions.tasks.schemas.feature_extraction import Parameters
 from functions.tasks.text_classification import mean
 from shared.messages import TextInput, Window
@@ -26,7 +34,9 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
     return read
 
 
-def value(asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]) -> Value:
+def value(
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+) -> Value:
     """Return the text's vector or its tokens' own; an object with them when layers or attentions are asked for.
 
     Per token, a long text reads as if it were one window: special tokens only at its very ends.

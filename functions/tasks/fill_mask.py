@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, Vector, per_mask, read_back
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_mask, read_back
 from functions.tasks.schemas.fill_mask import Parameters
 from shared.messages import TextInput, Window
 
@@ -20,7 +20,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[Guess] | list[list[Guess]]:
     """Return the guesses of the only mask, or a list of guesses for each of several, best first.
 
@@ -39,7 +39,7 @@ def value(
 
 
 def _guesses(
-    asked: Asked[Parameters], window: Window, mask: int, rows: Mapping[str, Vector], *, single: bool
+    asked: AnswerContext[Parameters], window: Window, mask: int, rows: Mapping[str, Vector], *, single: bool
 ) -> list[Guess]:
     if asked.target_ids:
         pairs = zip(asked.target_ids, rows["target_logits"], strict=True)
@@ -58,7 +58,7 @@ def _guesses(
     ]
 
 
-def _sequence(asked: Asked[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:
+def _sequence(asked: AnswerContext[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:
     pad = asked.tokenizer.id_of("<pad>")
     ids = [i for i in (*window.input_ids[:mask], token, *window.input_ids[mask + 1 :]) if i != pad]
     return read_back(asked, ids, skip_special=single)

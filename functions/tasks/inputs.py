@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-from functions.tasks.task import Common, Fields
+from functions.tasks.task import InputFields, TaskParameters
 from shared.error_text import shown
 from shared.errors import TooLarge, Unprocessable
 from shared.messages import TextInput
@@ -19,14 +19,14 @@ EMPTY_PAIR = ("text_pair", None)  # as records without one have it; no task mind
 MOST_EXPANDED = 18  # code points that NFKC makes of one, at most: U+FDFA
 
 
-def read_input(value: object, where: str, task: str, spellings: Sequence[Fields]) -> TextInput:
+def read_input(value: object, where: str, task: str, input_forms: Sequence[InputFields]) -> TextInput:
     """Read one input; `where` names it in messages. Raises Unprocessable, TooLarge (list of texts)."""
-    usual = spellings[0]
+    usual = input_forms[0]
     if isinstance(value, str) and usual.plain:
         return TextInput(well_formed_text(value, where))
     if not isinstance(value, Mapping):
-        raise Unprocessable(f"{where}: got {kind(value)}, expected {expectation(spellings)}")
-    fields = _spelling([name for name in value if (name, value[name]) != EMPTY_PAIR], where, task, spellings)
+        raise Unprocessable(f"{where}: got {kind(value)}, expected {expectation(input_forms)}")
+    fields = _spelling([name for name in value if (name, value[name]) != EMPTY_PAIR], where, task, input_forms)
     given = {name: part for name, part in value.items() if part is not None}
     text = well_formed_text(_part(given, fields.text, where), f"{where}.{fields.text}")
     pair = None if fields.pair is None or fields.pair not in given else given[fields.pair]
@@ -40,26 +40,26 @@ def read_input(value: object, where: str, task: str, spellings: Sequence[Fields]
     )
 
 
-def expectation(spellings: Sequence[Fields]) -> str:
+def expectation(input_forms: Sequence[InputFields]) -> str:
     """Say what an input of these spellings may be."""
-    usual = spellings[0]
+    usual = input_forms[0]
     needed = [usual.text, *([usual.pair] if usual.needs_pair else []), *([usual.texts] if usual.texts else [])]
     an_object = "an object with " + " and ".join(f'"{name}"' for name in needed)
     return f"a text or {an_object}" if usual.plain else an_object
 
 
-def n_characters(parameters: Common, inputs: Iterable[TextInput], enough: int) -> tuple[int, int, int]:
+def n_characters(parameters: TaskParameters, inputs: Iterable[TextInput], enough: int) -> tuple[int, int, int]:
     """Return the texts a model would read, their characters, and the characters they stand for as tokenizers see them.
 
     A ligature stands for up to 18 letters; the last number is only worked out where it may pass `enough`.
     """
-    readings = [reading for item in inputs for reading in parameters.readings(item)]
-    texts = [text for reading in readings for text in (reading.text, reading.pair) if text is not None]
+    text_pairs = [text_pair for item in inputs for text_pair in parameters.text_pairs(item)]
+    texts = [text for text_pair in text_pairs for text in (text_pair.text, text_pair.pair) if text is not None]
     n_chars = sum(map(len, texts))
     if not enough / MOST_EXPANDED < n_chars <= enough:
-        return len(readings), n_chars, n_chars
+        return len(text_pairs), n_chars, n_chars
     lengths = {text: len(unicodedata.normalize("NFKC", text)) for text in set(texts)}
-    return len(readings), n_chars, sum(lengths[text] for text in texts)
+    return len(text_pairs), n_chars, sum(lengths[text] for text in texts)
 
 
 def well_formed_text(value: object, where: str) -> str:
@@ -90,9 +90,9 @@ def kind(value: object) -> str:
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
-def _spelling(names: Sequence[str], where: str, task: str, spellings: Sequence[Fields]) -> Fields:
+def _spelling(names: Sequence[str], where: str, task: str, input_forms: Sequence[InputFields]) -> InputFields:
     """Return the spelling that has most of the names. Raises Unprocessable for a name it has not."""
-    nearest = max(spellings, key=lambda fields: len(set(names) & set(fields.names)))
+    nearest = max(input_forms, key=lambda fields: len(set(names) & set(fields.names)))
     wrong = next((name for name in names if name not in nearest.names), None)
     if wrong is None:
         return nearest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, per_window
 from functions.tasks.schemas.multiple_choice import Parameters
 from functions.tasks.text_classification import softmax
 from shared.messages import TextInput, Window
@@ -17,7 +17,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return each choice with its index and the softmax over the choices' logits, best first."""
     del asked, windows

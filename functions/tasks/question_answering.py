@@ -9,7 +9,7 @@ import heapq
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, Vector, per_token
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_token
 from functions.tasks.schemas.question_answering import Parameters
 from shared.messages import TextInput, Window
 
@@ -24,7 +24,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Found | list[Found]:
     """Return the best answer, or with `top_k` above 1 a list of them where there are several.
 
@@ -47,7 +47,7 @@ def value(
     return ranked[0] if len(ranked) == 1 else ranked
 
 
-def probabilities(asked: Asked[Parameters], window: Window, answer: Answer) -> tuple[Vector, Vector, float]:
+def probabilities(asked: AnswerContext[Parameters], window: Window, answer: Answer) -> tuple[Vector, Vector, float]:
     """Return each token's probability to begin and to end the answer, and that of no answer.
 
     All that is not of the context has 0. `<s>`, also where a question spells it out, takes its share as in the

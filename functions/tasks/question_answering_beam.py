@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, per_window
 from functions.tasks.question_answering import Found, place, score_of
 from functions.tasks.schemas.question_answering import Parameters
 from functions.tasks.text_classification import sigmoid, softmax
@@ -27,7 +27,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Found | list[Found]:
     """Return the best answer, or with `top_k` above 1 a list of them where there are several.
 

@@ -17,9 +17,9 @@ from functions.tasks.schemas import (
     token_classification,
     zero_shot_classification,
 )
-from functions.tasks.task import Common
+from functions.tasks.task import TaskParameters
 
-SCHEMAS: Mapping[str, type[Common]] = {
+SCHEMAS: Mapping[str, type[TaskParameters]] = {
     "feature-extraction": feature_extraction.Parameters,
     "fill-mask": fill_mask.Parameters,
     "multiple-choice": multiple_choice.Parameters,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, Vector, by_part, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, by_part, per_window
 from functions.tasks.schemas.rerank import Parameters
 from functions.tasks.text_classification import sigmoid
 from shared.errors import ReplicaError
@@ -18,7 +18,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return the `top_n` documents by score, best first; equals keep their order.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from operator import mul
 
 from functions.tasks.feature_extraction import pool, unit
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, by_part, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, by_part, per_window
 from functions.tasks.schemas.sentence_similarity import Parameters
 from shared.messages import TextInput, Window
 
@@ -18,7 +18,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[float]:
     """Return the cosine of each sentence with the source, in the sentences' order.
 

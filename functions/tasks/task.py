@@ -37,7 +37,7 @@ Cut = Literal["longer", "first", "second", "masks", "whole", "start"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class InputFields:
     """One way to spell an input: the names of its text, of the text read with it, and of the list of texts."""
 
     text: str = "text"
@@ -57,7 +57,7 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TextPair:
     """What the model reads at once: a text or a pair, each with its language."""
 
     text: str
@@ -66,17 +66,17 @@ class Reading:
     lang_pair: str | None = None
 
 
-class Common(BaseModel):
+class TaskParameters(BaseModel):
     """Base of every task's parameters, and the few facts by which the desks treat a task.
 
-    `spellings`: the names an input's parts go by, the first in messages. `cut`: which text gives way when
+    `input_forms`: the names an input's parts go by, the first in messages. `cut`: which text gives way when
     a reading is too long; `overlap`: the share of a window's room that the next window reads again (0: windows only
     touch). `sends`: parameters that go to the model server under their own names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    spellings: ClassVar[tuple[Fields, ...]] = (Fields(),)
+    input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields(),)
     cut: ClassVar[Cut] = "longer"
     overlap: ClassVar[float] = 0.0
     sends: ClassVar[tuple[str, ...]] = ()
@@ -101,9 +101,9 @@ class Common(BaseModel):
         """How a generating head continues each reading."""
         return None
 
-    def readings(self, item: TextInput) -> Sequence[Reading]:
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
         """Return what of an input is read at once, each a part of its own. Here: the text with its pair."""
-        return (Reading(item.text, item.text_pair, item.lang, item.lang_pair or item.lang),)
+        return (TextPair(item.text, item.text_pair, item.lang, item.lang_pair or item.lang),)
 
     def window_tokens(self, most: int) -> int:
         """Return how many tokens a window holds, special ones included, for a model that takes `most`."""
@@ -118,7 +118,7 @@ class Common(BaseModel):
         """Raise Unprocessable when the task cannot read the answers of a head that does it in principle."""
 
 
-class Cutting(Common):
+class Truncatable(TaskParameters):
     """Parameters of a task that offers `truncation`: read the first window only, as transformers does."""
 
     truncation: bool = False
@@ -129,10 +129,10 @@ class Cutting(Common):
         return self.truncation
 
 
-class Pairing(Common):
+class ReadsPairs(TaskParameters):
     """Parameters of a task that may read pairs. `position_reset` is for translations, as XLM was trained on them."""
 
-    spellings: ClassVar[tuple[Fields, ...]] = (Fields(pair="text_pair"),)
+    input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields(pair="text_pair"),)
 
     position_reset: bool = False
 
@@ -142,7 +142,7 @@ class Pairing(Common):
         return self.position_reset
 
 
-def beside(item: TextInput) -> tuple[Reading, ...]:
+def beside(item: TextInput) -> tuple[TextPair, ...]:
     """Return one reading for each of an input's texts, each beside its text."""
     langs = item.lang, item.lang_pair or item.lang
-    return tuple(Reading(item.text, text, *langs) for text in item.texts)
+    return tuple(TextPair(item.text, text, *langs) for text in item.texts)

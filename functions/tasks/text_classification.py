@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import mul
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, Vector, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_window
 from functions.tasks.schemas.text_classification import Parameters
 from shared.catalog import Head
 from shared.errors import ReplicaError
@@ -20,7 +20,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return the `top_k` labels, best first: scores of windows averaged by their content tokens."""
     del item

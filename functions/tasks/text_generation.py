@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Counted, Unit, read_back
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Counted, Unit, read_back
 from functions.tasks.schemas.text_generation import Parameters
 from shared.messages import TextInput, Window
 
@@ -16,7 +16,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, str]]:
     """Return each sequence's text as transformers' pipeline makes it: the new tokens, decoded by themselves.
 

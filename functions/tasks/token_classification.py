@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from functions.tasks.postprocessing import graphemes
 from functions.tasks.postprocessing.entities import Tagged, Token, best, entities, without_overlaps
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, Vector, per_token
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_token
 from functions.tasks.schemas.token_classification import Parameters
 from functions.tasks.text_classification import softmax
 from shared.errors import ReplicaError
@@ -25,7 +25,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return tokens (`none`) or entities (any other strategy) in text order, without the ignored labels."""
     text, labels = item.text, asked.head.labels
@@ -67,7 +67,7 @@ def _n_first(window: Window) -> int:
 
 
 def _central_tokens(
-    asked: Asked[Parameters], text: str, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], text: str, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[Token]:
     """Return the tokens of the whole text, each from the window that has the say."""
     tokens: list[Token] = []
@@ -77,7 +77,7 @@ def _central_tokens(
 
 
 def _tokens(
-    asked: Asked[Parameters], text: str, window: Window, answer: Answer, begin: int | None = None, end: int = -1
+    asked: AnswerContext[Parameters], text: str, window: Window, answer: Answer, begin: int | None = None, end: int = -1
 ) -> list[Token]:
     """Return the content tokens [begin, end) of the text, which the window holds; all it holds without a `begin`."""
     if begin is None:
@@ -91,7 +91,9 @@ def _tokens(
     ]
 
 
-def _token_at(asked: Asked[Parameters], text: str, window: Window, at: int, piece: str, logits: Vector) -> Token:
+def _token_at(
+    asked: AnswerContext[Parameters], text: str, window: Window, at: int, piece: str, logits: Vector
+) -> Token:
     start, end = window.offsets[at]
     unknown = window.input_ids[at] == asked.tokenizer.unk_id
     return Token(

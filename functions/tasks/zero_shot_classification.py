@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from functions.tasks.postprocessing.output_rows import Answer, Asked, Unit, Vector, by_part, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, by_part, per_window
 from functions.tasks.schemas.zero_shot_classification import Parameters, entailment
 from functions.tasks.text_classification import mean, softmax
 from shared.errors import ReplicaError
@@ -18,7 +18,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: Asked[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> dict[str, object]:
     """Return `sequence`, `labels` and `scores`, best first, as transformers' pipeline does.
 
@@ -44,7 +44,7 @@ def value(
     }
 
 
-def _checked(asked: Asked[Parameters], logits: Vector) -> Vector:
+def _checked(asked: AnswerContext[Parameters], logits: Vector) -> Vector:
     if len(logits) != len(asked.head.labels):
         raise ReplicaError(
             f"got {len(logits)} logits from the model server, expected {len(asked.head.labels)}, one for each label"

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from functions.http.text_request import parse_parameters
-from functions.pipeline.pipeline import Infer, Journey
+from functions.pipeline.pipeline import Infer, Pipeline
 from functions.pipeline.route import route
 from glossa.commands.input_lines import Format, Line, batches, read_line
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog, Model
 from shared.errors import GlossaError
-from shared.messages import InferCall, Inferred, Parameter, TextInput, TextRequest
+from shared.messages import InferCall, ModelOutput, Parameter, TextInput, TextRequest
 
 Out = Callable[[bytes], object]
 
@@ -42,8 +42,8 @@ def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Out) ->
     job = replace(job, parameters=parameters)
     routed = route(TextRequest(job.task, (), parameters, job.model), catalog)
     model = catalog.model(routed.model)
-    journey = Journey(catalog, {model.name: tokenizer_of(model, root)})
-    answering = _Answering(journey, job, load(model, root))
+    pipeline = Pipeline(catalog, {model.name: tokenizer_of(model, root)})
+    answering = _Answering(pipeline, job, load(model, root))
     failed = 0
     for batch in batches(stream):
         lines = answering.lines(batch)
@@ -58,7 +58,7 @@ def load(model: Model, root: Path) -> Infer:
 
     engine = load_engine(model, root)
 
-    def answer(calls: Sequence[InferCall]) -> list[Inferred]:
+    def answer(calls: Sequence[InferCall]) -> list[ModelOutput]:
         return [infer(engine, call) for call in calls]
 
     return answer
@@ -66,7 +66,7 @@ def load(model: Model, root: Path) -> Infer:
 
 @dataclass(frozen=True, slots=True)
 class _Answering:
-    journey: Journey
+    pipeline: Pipeline
     job: Job
     infer: Infer
 
@@ -87,7 +87,7 @@ class _Answering:
             return {}
         request = TextRequest(self.job.task, tuple(inputs.values()), self.job.parameters, self.job.model)
         try:
-            result, errors = self.journey.run_each(request, self.infer)
+            result, errors = self.pipeline.run_valid_inputs(request, self.infer)
         except GlossaError as error:  # some line is at fault: find it by asking one by one
             if len(inputs) == 1:
                 return dict.fromkeys(inputs, error)

@@ -27,30 +27,31 @@ from serve.layers.attention import attention_for
 from serve.layers.heads import Head, NextTokenHead
 from serve.layers.linear import linear_of
 from serve.layers.norms import norm_for
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.layers.trace import trace_of
 from serve.models.checkpoint_facts import check_tensors, read_config
 from serve.models.family import FAMILIES, Encoder, Family
-from serve.rows.backbone_limits import Bounds
+from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.call_rows import Row, RowOutput, RowResult, join, split
 from serve.rows.generation import Rules, Step, with_cache
 from serve.rows.kv_cache import Caching
 from serve.rows.pack import Between, Pack, pack_rows
-from serve.rows.row_validation import begin_sound, find_faults
+from serve.rows.row_validation import begin_if_valid, validate_rows
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFinite
-from shared.messages import InferCall, Inferred
+from shared.messages import InferCall, ModelOutput
 
 
 class Engine(Protocol):
     """What answers rows. `model` is the catalog entry it serves, `bounds` is what a row may ask of its backbone.
 
-    `n_lanes` passes may run side by side, each on a thread with one core (serve.engine.parallel_passes); with 1 none may.
+    `n_parallel` passes may run side by side, each on a thread with one core (serve.engine.parallel_passes); with 1
+    none may.
     """
 
     model: Model
-    bounds: Bounds
-    n_lanes: int
+    bounds: BackboneLimits
+    n_parallel: int
 
     def begin(self, row: Row) -> Row:
         """Return a generating row as its first pass reads it, with what it will hold; any other as it is."""
@@ -68,7 +69,7 @@ class Engine(Protocol):
         `target_logits` [masks, targets]; feature-extraction: `vectors` [1 or tokens, width], with layers
         also `hidden_states` [1 or tokens, layers, width], with attentions `attentions` [n].
         A text-generation row has a Step in its place until it is done: give the step's row to a later pass.
-        Done, `ids` [new tokens], `row_lengths` [1]. At most `n_lanes` at a time; `between` may run others.
+        Done, `ids` [new tokens], `row_lengths` [1]. At most `n_parallel` at a time; `between` may run others.
         """
         ...
 
@@ -82,15 +83,15 @@ class PackedEngine:
         encoder: Encoder,
         heads: Mapping[str, Head],
         *,
-        bounds: Bounds,
+        bounds: BackboneLimits,
         rules: Rules,
         caching: Caching,
-        n_lanes: int,
+        n_parallel: int,
     ) -> None:
         """Take the parts of a model; `rules` are its family's, `caching` is how it keeps keys and values if causal."""
         self.model = model
         self.bounds = bounds
-        self.n_lanes = n_lanes
+        self.n_parallel = n_parallel
         self._encoder = encoder
         self._heads = heads
         self._caching = caching
@@ -102,11 +103,11 @@ class PackedEngine:
 
     def begin(self, row: Row) -> Row:
         """Return a generating row as its first pass reads it, as Engine.begin says."""
-        return begin_sound(row, self.model, self.bounds, self._rules)
+        return begin_if_valid(row, self.model, self.bounds, self._rules)
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer rows in one packed pass, as Engine.forward says."""
-        faults = find_faults(rows, self.model, self.bounds)
+        faults = validate_rows(rows, self.model, self.bounds)
         sound = {index: row for index, (row, fault) in enumerate(zip(rows, faults, strict=True)) if fault is None}
         answers = self._answer(sound, between) if sound else {}
         return [fault or answers[index] for index, fault in enumerate(faults)]
@@ -165,7 +166,7 @@ def build_engine(
     tensors: Mapping[str, torch.Tensor],
     *,
     device: torch.device,
-    parts: Parts | None = None,
+    parts: ModelParts | None = None,
 ) -> PackedEngine:
     """Make an engine from reference tensors: the backbone's without prefix, the heads' as in the checkpoint.
 
@@ -178,7 +179,7 @@ def build_engine(
     family = FAMILIES[model.family]
     attend = attention_for(device, dtype, head_width, model.attn_implementation)
     linear = linear_for(device, dtype) if model.quantization == "none" else linear_of
-    exact = Parts(
+    exact = ModelParts(
         attend=attend, linear=linear, norm=norm_for(device, dtype), embed=embed_for(device, dtype),
         decoder=decoder_for(device, dtype),
     )  # fmt: skip
@@ -188,12 +189,12 @@ def build_engine(
     bounds = family.bounds(config)
     caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
     has_lanes = device.type == "cpu" and model.quantization in SIDE_BY_SIDE
-    n_lanes = torch.get_num_threads() if has_lanes else 1
+    n_parallel = torch.get_num_threads() if has_lanes else 1
     rules = family.rules(config)
-    return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_lanes=n_lanes)
+    return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_parallel=n_parallel)
 
 
-def infer(engine: Engine, call: InferCall) -> Inferred:
+def infer(engine: Engine, call: InferCall) -> ModelOutput:
     """Answer one call with no scheduler: near lengths together, at most `token_budget` a pass.
 
     Raises the error of the first row that cannot be answered.
@@ -211,19 +212,19 @@ def infer(engine: Engine, call: InferCall) -> Inferred:
                 results[index] = result
         waiting = steps
     outputs = join([results[index] for index in range(len(rows))], rows)
-    return Inferred(outputs, {"queue": 0.0, "infer": time.perf_counter() - started_s})
+    return ModelOutput(outputs, {"queue": 0.0, "infer": time.perf_counter() - started_s})
 
 
 def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowResult]]:
     """Put all rows through one pass each, in lanes where that is sooner; yield their results by index."""
     sizes = {index: row.n_tokens for index, row in rows.items()}
     budget_tokens = engine.model.token_budget
-    if not divides(sum(sizes.values()), max(sizes.values()), engine.n_lanes):
+    if not divides(sum(sizes.values()), max(sizes.values()), engine.n_parallel):
         for batch in _batches(rows, budget_tokens):
             yield from zip(batch, engine.forward([rows[index] for index in batch]), strict=True)
         return
-    parts = parts_of(sizes, engine.n_lanes, max(1, budget_tokens // engine.n_lanes))
-    with one_core_each(engine.n_lanes) as lanes:
+    parts = parts_of(sizes, engine.n_parallel, max(1, budget_tokens // engine.n_parallel))
+    with one_core_each(engine.n_parallel) as lanes:
         answers = lanes.map(lambda part: engine.forward([rows[index] for index in part]), parts)
         for part, results in zip(parts, answers, strict=True):
             yield from zip(part, results, strict=True)

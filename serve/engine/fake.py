@@ -11,16 +11,16 @@ from dataclasses import replace
 
 import torch
 
-from serve.rows.backbone_limits import Bounds
+from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.call_rows import Row, RowOutput, RowResult
 from serve.rows.generation import Generation, Rules, Step, advance
 from serve.rows.pack import Between
-from serve.rows.row_validation import begin_sound, find_faults
+from serve.rows.row_validation import begin_if_valid, validate_rows
 from serve.rows.sampling import choose
 from shared.catalog import Head, Model
 
 WIDTH = 16
-BOUNDS = Bounds(n_layers=2, n_heads=2, width=WIDTH, n_types=2, n_positions=1024)
+BOUNDS = BackboneLimits(n_layers=2, n_heads=2, width=WIDTH, n_types=2, n_positions=1024)
 N_LANGS = 16  # of an XLM model, whose token types are words
 BEAM = 3  # starts, and ends for each, of a beam head
 LABELS = 2  # of a head whose catalog entry names none
@@ -33,9 +33,9 @@ class FakeEngine:
     step, else the text anew; what it says is the same.
     """
 
-    def __init__(self, model: Model, *, cache_token_bytes: int = 0, n_lanes: int = 1) -> None:
+    def __init__(self, model: Model, *, cache_token_bytes: int = 0, n_parallel: int = 1) -> None:
         self.model = model
-        self.n_lanes = n_lanes
+        self.n_parallel = n_parallel
         of_xlm = {"n_langs": N_LANGS, "n_types": model.vocab_size}
         self.bounds = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
         self.rules = Rules(eos_ids=model.eos_ids, cache_token_bytes=cache_token_bytes)
@@ -44,13 +44,13 @@ class FakeEngine:
 
     def begin(self, row: Row) -> Row:
         """Return a sound generating row as its first pass reads it, any other as it is."""
-        return begin_sound(row, self.model, self.bounds, self.rules)
+        return begin_if_valid(row, self.model, self.bounds, self.rules)
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer rows in order; a refused row has its error in its place. It has two layers."""
         self.n_forwards += 1
         self.n_tokens += sum(row.n_tokens for row in rows)
-        faults = find_faults(rows, self.model, self.bounds)
+        faults = validate_rows(rows, self.model, self.bounds)
         if between is not None:
             between()
         return [fault or self._answer(self.begin(row)) for row, fault in zip(rows, faults, strict=True)]

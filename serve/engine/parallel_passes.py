@@ -14,21 +14,21 @@ MIN_LANE_TOKENS = 32  # fewer tokens a lane: each reading all weights costs more
 MAX_LEAN = 1.4  # times the mean of a lane that one row may be: a longer one is done sooner by all cores together
 
 
-def divides(n_tokens: int, longest_tokens: int, n_lanes: int) -> bool:
-    """Whether so many tokens in rows of at most `longest_tokens` are done sooner in `n_lanes` lanes."""
-    if n_lanes == 1 or n_tokens < n_lanes * MIN_LANE_TOKENS:
+def divides(n_tokens: int, longest_tokens: int, n_parallel: int) -> bool:
+    """Whether so many tokens in rows of at most `longest_tokens` are done sooner in `n_parallel` lanes."""
+    if n_parallel == 1 or n_tokens < n_parallel * MIN_LANE_TOKENS:
         return False
-    return longest_tokens * n_lanes <= MAX_LEAN * n_tokens
+    return longest_tokens * n_parallel <= MAX_LEAN * n_tokens
 
 
-def parts_of(sizes: Mapping[int, int], n_lanes: int, most_tokens: int) -> list[list[int]]:
+def parts_of(sizes: Mapping[int, int], n_parallel: int, most_tokens: int) -> list[list[int]]:
     """Divide rows, by index their tokens, into parts of near equal tokens; each of about `most_tokens`, or a row.
 
     Rows of near length go together, the longest first; there are as many parts as lanes, or a multiple, fewer where
     rows are few.
     """
     total = sum(sizes.values())
-    n_parts = n_lanes * math.ceil(total / (n_lanes * most_tokens))
+    n_parts = n_parallel * math.ceil(total / (n_parallel * most_tokens))
     parts: list[list[int]] = [[] for _ in range(n_parts)]
     before = 0
     for index in sorted(sizes, key=lambda index: -sizes[index]):

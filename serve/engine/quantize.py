@@ -21,7 +21,7 @@ from serve.checkpoints.read import CheckpointError
 from serve.kernels.cpu.int8_products import int8_linear
 from serve.kernels.cpu.onednn_int8 import int8_lacks
 from serve.layers.linear import LAYERS
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from shared.catalog import Model, Quantization
 
 Quantize = Callable[[nn.Linear], nn.Module]
@@ -33,7 +33,7 @@ SIDE_BY_SIDE: frozenset[Quantization] = frozenset({"none", "onednn-int8"})  # ot
 ROWS_AT_ONCE = 32_768  # of an embedding, while it is quantised or multiplied
 
 
-def quantized(parts: Parts, model: Model, device: torch.device) -> Parts:
+def quantized(parts: ModelParts, model: Model, device: torch.device) -> ModelParts:
     """Return parts whose layers are stored as the catalog entry says.
 
     Linears of the backbone's layers are quantised; heads stay in `model.dtype`, for they are less than

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from serve.scheduling.pending_calls import Counts
 from serve.scheduling.response_cache import ResponseCache
 from shared.catalog import Head, Model
-from shared.protocol import Limits
+from shared.protocol import CallLimits
 
 NS = 1e9
 MS = 1e3
@@ -56,7 +56,7 @@ BEAM_OUTPUTS = (  # of question answering with a beam, as the reference names th
 )
 
 
-def metadata(model: Model, limits: Limits) -> dict[str, object]:
+def metadata(model: Model, limits: CallLimits) -> dict[str, object]:
     """Return the v2 metadata of a model; heads, limits, fingerprint and revision stand beside the protocol's keys."""
     outputs = {entry for head in model.heads.values() for entry in _outputs(head)}
     return {

@@ -19,16 +19,16 @@ from starlette.types import ASGIApp
 from serve.http.responses import make_app, read_body, reply, reply_error
 from shared.catalog import Model
 from shared.errors import NotFound, Unavailable
-from shared.protocol import Body, Limits
+from shared.protocol import Body, CallLimits
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Served(Protocol):
+class ModelService(Protocol):
     """What the routes need of a replica."""
 
     model: Model
-    limits: Limits
+    limits: CallLimits
 
     async def infer(self, headers: Mapping[str, str], data: bytes) -> Body:
         """Answer the body of an infer request."""
@@ -51,7 +51,7 @@ class Served(Protocol):
         ...
 
 
-def model_app(served: Served) -> ASGIApp:
+def model_app(served: ModelService) -> ASGIApp:
     """Make the application of one model; when it shuts down, the replica drains."""
 
     async def infer(request: Request) -> Response:

@@ -37,7 +37,7 @@ class Entry:
     revision: str
 
 
-class Front:
+class ServerRoutes:
     """Answers for the server as a whole. `states` says the state of each application by name; may block."""
 
     def __init__(self, entries: tuple[Entry, ...], states: Callable[[], States]) -> None:

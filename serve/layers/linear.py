@@ -84,7 +84,7 @@ def added(layer: nn.Module, states: Tensor, residual: Tensor) -> Tensor:
     return torch.as_tensor(residual + layer(states))
 
 
-def with_spare(states: Tensor) -> Tensor:
+def with_padding_rows(states: Tensor) -> Tensor:
     """Return states [tokens, width] with rows of zeros behind them on a CPU, up to a number of tokens that comes often.
 
     oneDNN compiles every product anew for a number of tokens that it has not met lately: 4 ms of any pass of base or

@@ -1,6 +1,7 @@
 """The LayerNorms of layers: torch's, or in bfloat16 on a CPU by a kernel of our own (native/layer_norm.c).
 
-The kernel's are those that serve.kernels.cpu.fused_layers runs between products, so that a pass has the same bits however it is run.
+The kernel's are those that serve.kernels.cpu.fused_layers runs between products, so that a pass has the same bits
+however it is run.
 Must not know layers, families or rows.
 """
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
-from serve.kernels.cpu.library import LANES, check_states, kernels_here
+from serve.kernels.cpu.library import VECTOR_WIDTH, check_states, kernels_here
 
 MakeNorm = Callable[[Tensor, Tensor, float], nn.Module]  # of weight and bias [width], and epsilon
 
@@ -74,5 +75,5 @@ def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
 
 
 def _norm_here(weight: Tensor, bias: Tensor, eps: float) -> nn.Module:
-    library = None if len(weight) % LANES else kernels_here()
+    library = None if len(weight) % VECTOR_WIDTH else kernels_here()
     return norm_of(weight, bias, eps) if library is None else KernelNorm(norm_call(library), weight, bias, eps)

@@ -48,7 +48,7 @@ def tied_of(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ModelParts:
     """What encoders and heads are made with.
 
     `attend` is the attention within rows, `positions` counts position ids (families that count them

@@ -11,12 +11,12 @@ from torch import nn
 
 from serve.checkpoints.read import CheckpointError
 from serve.layers.heads import Head
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.models import xlm_roberta, xlm_roberta_xl
 from serve.models.checkpoint_heads import Shapes
 from serve.models.xlm import encoder
-from serve.rows.backbone_limits import Bounds
+from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules
 from serve.rows.pack import Pack
 from shared.catalog import Family as FamilyName
@@ -80,7 +80,7 @@ class Family(Protocol):
     def rules(self, config: Any) -> Rules:
         """Return how the model continues texts."""
 
-    def bounds(self, config: Any) -> Bounds:
+    def bounds(self, config: Any) -> BackboneLimits:
         """Return what a row may ask of the backbone."""
 
     def expected_shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
@@ -95,10 +95,10 @@ class Family(Protocol):
     def head_shapes(self, head: CatalogHead, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
         """Return the shape of every tensor a head reads, by its name in the checkpoint."""
 
-    def build_encoder(self, config: Any, tensors: Tensors, parts: Parts) -> Encoder:
+    def build_encoder(self, config: Any, tensors: Tensors, parts: ModelParts) -> Encoder:
         """Make the backbone of reference tensors without prefix; it keeps their dtype and device."""
 
-    def build_head(self, head: CatalogHead, tensors: Tensors, words: nn.Module, config: Any, parts: Parts) -> Head:
+    def build_head(self, head: CatalogHead, tensors: Tensors, words: nn.Module, config: Any, parts: ModelParts) -> Head:
         """Make a head of checkpoint tensors; `words` is the encoder's word embedding."""
 
 

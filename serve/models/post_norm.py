@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from serve.kernels.cpu.fused_layers import LayersInOne, layers_in_one
 from serve.layers.attention import Attention
-from serve.layers.linear import Activate, activated, added, compiles, with_spare
+from serve.layers.linear import Activate, activated, added, compiles, with_padding_rows
 from serve.layers.norms import normed
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.rows.pack import Pack
 
@@ -46,7 +46,7 @@ class PostNormShape:
 class PostNorm(nn.Module):
     """One layer on packed states [tokens, width]; queries, keys and values in one product."""
 
-    def __init__(self, index: int, shape: PostNormShape, tensors: PostNormTensors, parts: Parts) -> None:
+    def __init__(self, index: int, shape: PostNormShape, tensors: PostNormTensors, parts: ModelParts) -> None:
         super().__init__()
         self.index, self.shape = index, shape
         self.qkv = parts.linear(f"layers.{index}.qkv", *tensors.qkv)
@@ -66,9 +66,12 @@ class PostNorm(nn.Module):
 
 
 class PostNormLayers(nn.Module):
-    """All layers of a backbone; by serve.kernels.cpu.fused_layers where it can and no row wants more than its last states."""
+    """All layers of a backbone.
 
-    def __init__(self, shape: PostNormShape, tensors: Sequence[PostNormTensors], parts: Parts) -> None:
+    Calls serve.kernels.cpu.fused_layers where it can, and where no row wants more than its last states.
+    """
+
+    def __init__(self, shape: PostNormShape, tensors: Sequence[PostNormTensors], parts: ModelParts) -> None:
         super().__init__()
         layers = [PostNorm(index, shape, own, parts) for index, own in enumerate(tensors)]
         self.layers = nn.ModuleList(layers)
@@ -83,7 +86,7 @@ class PostNormLayers(nn.Module):
         """Return the last layer's states [tokens, width] of those that enter the first; tell `trace` all between."""
         if self._in_one is not None and trace is None and not (pack.n_resumed or pack.begun):
             return self._in_one(states, pack.spans, pack.between)
-        states = with_spare(states) if self._compiles and trace is None else states
+        states = with_padding_rows(states) if self._compiles and trace is None else states
         for number, layer in enumerate(self.layers):
             pack.pause(number)
             if trace is not None:

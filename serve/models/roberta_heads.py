@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from serve.layers import heads
 from serve.layers.norms import norm_of
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
 from shared.catalog import Head
 
@@ -66,7 +66,9 @@ def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, 
     return {}
 
 
-def build_head(head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: Any, parts: Parts) -> heads.Head:
+def build_head(
+    head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: Any, parts: ModelParts
+) -> heads.Head:
     """Make a head from checkpoint tensors; `words` is the word embedding, the decoder where it is tied."""
     at = head.prefix
 
@@ -88,7 +90,7 @@ def build_head(head: Head, tensors: Mapping[str, Tensor], words: nn.Module, conf
     return heads.EmbedHead()
 
 
-def _make_decoder(at: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: Parts) -> heads.Decoder:
+def _make_decoder(at: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: ModelParts) -> heads.Decoder:
     """Make the decoder over the vocabulary: tied where the checkpoint stores none of its own, or the same again."""
     name = f"{at}.decoder"
     bias = tensors[f"{name}.bias" if f"{name}.bias" in tensors else f"{at}.bias"]

@@ -17,12 +17,12 @@ from serve.checkpoints.read import CheckpointError
 from serve.kernels.cpu.embeddings import EmbeddingTables
 from serve.layers.attention import Attention
 from serve.layers.norms import norm_of
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.models.config_checks import check_sizes, listed_ids, parse_config
 from serve.models.post_norm import PostNormLayers, PostNormShape, PostNormTensors
 from serve.models.roberta_heads import build_head, find_heads, head_shapes
-from serve.rows.backbone_limits import Bounds
+from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules
 from serve.rows.pack import ABSENT, Pack
 from shared.catalog import Family
@@ -52,7 +52,7 @@ class Embeddings(nn.Module):
     the other types differ from it by, so that type 0 adds exactly nothing.
     """
 
-    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.pad_id = pad_id(config)
         self.positions = parts.positions
@@ -75,7 +75,7 @@ class Embeddings(nn.Module):
 class Encoder(nn.Module):
     """The backbone: packed ids [tokens] to states [tokens, width]; embeddings are normalised in float32."""
 
-    def __init__(self, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+    def __init__(self, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
@@ -109,7 +109,7 @@ class Encoder(nn.Module):
         return torch.as_tensor(self.layers(states, pack, trace))
 
 
-def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
+def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder of reference tensors, named as in XLMRobertaModel; it keeps their dtype and device."""
     return Encoder(config, tensors, parts).eval()
 
@@ -173,9 +173,9 @@ def rules(config: Any) -> Rules:
     return Rules(eos_ids=frozenset(listed_ids(config.eos_token_id)))
 
 
-def bounds(config: Any) -> Bounds:
+def bounds(config: Any) -> BackboneLimits:
     """Return what a row may ask of a backbone of this configuration."""
-    return Bounds(
+    return BackboneLimits(
         n_layers=config.num_hidden_layers,
         n_heads=config.num_attention_heads,
         width=config.hidden_size,
@@ -232,7 +232,7 @@ def norm_shapes(name: str, wide: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (wide,), f"{name}.bias": (wide,)}
 
 
-def attention(config: Any, parts: Parts) -> Attention:
+def attention(config: Any, parts: ModelParts) -> Attention:
     """Return how the layers of a configuration attend."""
     head_width = config.hidden_size // config.num_attention_heads
     return Attention(parts.attend, float(head_width**-0.5), causal=is_causal(config))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaXLConfig
 
-from serve.layers.linear import activated, compiles, with_spare
-from serve.layers.parts import Parts
+from serve.layers.linear import activated, compiles, with_padding_rows
+from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.models.config_checks import parse_config
 from serve.models.roberta_heads import build_head, find_heads, head_shapes
@@ -61,7 +61,9 @@ class Layer(nn.Module):
     of the blocks before the end, so that in bfloat16 it rounds at every block and in float16 may overflow.
     """
 
-    def __init__(self, index: int, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+    def __init__(
+        self, index: int, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts
+    ) -> None:
         super().__init__()
         theirs, eps = f"encoder.layer.{index}", config.layer_norm_eps
         self.index = index
@@ -87,7 +89,7 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """The backbone: packed ids [tokens] to states [tokens, width], normalised once, at the end."""
 
-    def __init__(self, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> None:
+    def __init__(self, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
@@ -108,7 +110,7 @@ class Encoder(nn.Module):
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's normalised states, in the dtype of the layers."""
         states = self.embeddings(pack)
-        states = with_spare(states) if self.compiles and trace is None else states
+        states = with_padding_rows(states) if self.compiles and trace is None else states
         for number, layer in enumerate(self.layers):
             pack.pause(number)
             if trace is not None:
@@ -120,7 +122,7 @@ class Encoder(nn.Module):
         return torch.as_tensor(states[: len(pack.ids)])
 
 
-def build_encoder(config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
+def build_encoder(config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder of reference tensors, named as in XLMRobertaXLModel; it keeps their dtype and device."""
     return Encoder(config, tensors, parts).eval()
 

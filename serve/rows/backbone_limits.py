@@ -13,7 +13,7 @@ FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class BackboneLimits:
     """Sizes of a backbone: rows ask for layers 0 to `n_layers`, ids stand below `n_types`, `n_positions`, `n_langs`.
 
     0 types, positions or languages: the family takes no such ids. `width` is that of a state.

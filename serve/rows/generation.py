@@ -114,7 +114,7 @@ def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step |
     return Step(following, following.n_tokens)
 
 
-def find_fault(row: Row, model: Model) -> GlossaError | None:
+def validate_prompt(row: Row, model: Model) -> GlossaError | None:
     """Return why a model cannot continue this prompt, or None when it can."""
     sampling = row.sampling or Sampling()
     if sampling.max_new_tokens < 1:

@@ -10,10 +10,10 @@ from dataclasses import fields
 
 import numpy as np
 
-from serve.rows.backbone_limits import MAX_SEEN_BYTES, Bounds
+from serve.rows.backbone_limits import MAX_SEEN_BYTES, BackboneLimits
 from serve.rows.call_rows import Row
 from serve.rows.generation import Rules, begin
-from serve.rows.generation import find_fault as generation_fault
+from serve.rows.generation import validate_prompt as generation_fault
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall
@@ -29,15 +29,20 @@ OWNED = {  # parameters that one task alone reads, as they are when unasked
 }
 
 
-def begin_sound(row: Row, model: Model, bounds: Bounds, rules: Rules) -> Row:
+def begin_if_valid(row: Row, model: Model, bounds: BackboneLimits, rules: Rules) -> Row:
     """Return a generating row that a model can take as its first pass reads it, any other as it is."""
     head = model.heads.get(row.head)
-    if row.state is not None or head is None or head.task != "text-generation" or find_faults([row], model, bounds)[0]:
+    if (
+        row.state is not None
+        or head is None
+        or head.task != "text-generation"
+        or validate_rows([row], model, bounds)[0]
+    ):
         return row
     return begin(row, rules)
 
 
-def find_faults(rows: Sequence[Row], model: Model, bounds: Bounds) -> list[GlossaError | None]:
+def validate_rows(rows: Sequence[Row], model: Model, bounds: BackboneLimits) -> list[GlossaError | None]:
     """Return for each row why the model cannot take it, or None when it can, as any row that has begun."""
     faults = [None if row.state is not None else _row_fault(row, model, bounds) for row in rows]
     for index in _out_of_range(rows, model.vocab_size):
@@ -46,7 +51,7 @@ def find_faults(rows: Sequence[Row], model: Model, bounds: Bounds) -> list[Gloss
     return faults
 
 
-def check_seen(call: InferCall, bounds: Bounds, most_bytes: int) -> None:
+def check_seen(call: InferCall, bounds: BackboneLimits, most_bytes: int) -> None:
     """Raise TooLarge where vectors of tokens, hidden states and attentions of a call pass `most_bytes` together."""
     lengths = call.row_lengths.int_values()
     n_vectors = sum(lengths) if call.per_token else len(lengths)
@@ -59,7 +64,7 @@ def check_seen(call: InferCall, bounds: Bounds, most_bytes: int) -> None:
         )
 
 
-def _row_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
+def _row_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
     if row.n_tokens == 0:
         return Unprocessable("got a row of 0 tokens, expected at least 1")
     if row.n_tokens > model.max_tokens:
@@ -69,7 +74,7 @@ def _row_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
     return _beside_fault(row, model, bounds) or _task_fault(row, model, bounds)
 
 
-def _beside_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
+def _beside_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
     """Check the ids that stand beside the tokens."""
     kinds = {
         "lang_ids": (row.lang_ids, bounds.n_langs),
@@ -88,7 +93,7 @@ def _beside_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
     return None
 
 
-def _task_fault(row: Row, model: Model, bounds: Bounds) -> GlossaError | None:
+def _task_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
     task = model.heads[row.head].task
     if task == "text-generation":
         return generation_fault(row, model) or _foreign_fault(row, task)
@@ -113,7 +118,7 @@ def _foreign_fault(row: Row, task: str) -> GlossaError | None:
     return None
 
 
-def _sight_fault(row: Row, bounds: Bounds) -> GlossaError | None:
+def _sight_fault(row: Row, bounds: BackboneLimits) -> GlossaError | None:
     """Check what a row asks to see of the layers."""
     n_states = bounds.n_layers + 1
     if wrong := [layer for layer in row.layers if not -n_states <= layer < n_states]:

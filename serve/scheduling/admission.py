@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from serve.scheduling.fair_queue import Item
+from serve.scheduling.fair_queue import QueuedRow
 from shared.errors import Overloaded, TooLarge
 
 
-class Backlog:
+class Admission:
     """Bounds by tokens and cache bytes over all, and by `most_share` of the tokens for each holder.
 
     A holder (a tenant, all batch rows together) that holds nothing may come with any call that fits.
@@ -31,7 +31,7 @@ class Backlog:
         """Whether nothing is held by anyone."""
         return not (self.n_tokens or self.cache_bytes or self._tokens_of)
 
-    def check_size(self, items: Sequence[Item]) -> None:
+    def check_size(self, items: Sequence[QueuedRow]) -> None:
         """Refuse a call that could never be admitted. Raises TooLarge."""
         n_tokens, n_bytes = _tokens(items), _bytes(items)
         if n_tokens > self._max_tokens:
@@ -42,7 +42,7 @@ class Backlog:
                 hint="ask for fewer sequences, fewer tokens or fewer rows at a time",
             )
 
-    def check_room(self, items: Sequence[Item], tokens_per_s: float) -> None:
+    def check_room(self, items: Sequence[QueuedRow], tokens_per_s: float) -> None:
         """Refuse a call (rows of one tenant and class) while there is no room. Raises Overloaded with when to retry."""
         n_tokens, n_bytes = _tokens(items), _bytes(items)
         retry_after_s = self.n_tokens / tokens_per_s
@@ -66,11 +66,11 @@ class Backlog:
                 retry_after_s=retry_after_s,
             )
 
-    def hold(self, item: Item) -> None:
+    def hold(self, item: QueuedRow) -> None:
         """Count an item."""
         self._add(item, 1)
 
-    def release(self, item: Item) -> None:
+    def release(self, item: QueuedRow) -> None:
         """Count an item no longer."""
         self._add(item, -1)
 
@@ -78,7 +78,7 @@ class Backlog:
         held_tokens = self._tokens_of[holder]
         return not held_tokens or held_tokens + n_tokens <= self._share_tokens
 
-    def _add(self, item: Item, sign: int) -> None:
+    def _add(self, item: QueuedRow, sign: int) -> None:
         self.n_tokens += sign * item.most_tokens
         self.cache_bytes += sign * item.cache_bytes
         for holder in _holders(item):
@@ -87,15 +87,15 @@ class Backlog:
                 del self._tokens_of[holder]
 
 
-def _tokens(items: Sequence[Item]) -> int:
+def _tokens(items: Sequence[QueuedRow]) -> int:
     return sum(item.most_tokens for item in items)
 
 
-def _bytes(items: Sequence[Item]) -> int:
+def _bytes(items: Sequence[QueuedRow]) -> int:
     return sum(item.cache_bytes for item in items)
 
 
-def _holders(item: Item) -> tuple[tuple[str, str], ...]:
+def _holders(item: QueuedRow) -> tuple[tuple[str, str], ...]:
     """Return whose part of the backlog an item counts to."""
     tenant = ("tenant", item.tenant)
     return (tenant, ("priority", "batch")) if item.priority == "batch" else (tenant,)

@@ -27,16 +27,16 @@ class Waiting(Protocol):
         """Whether a row waits that was in no pass yet."""
         ...
 
-    def divides(self, n_lanes: int) -> bool:
+    def divides(self, n_parallel: int) -> bool:
         """Whether so many lanes are done with them sooner than all cores together."""
         ...
 
 
-class Turns:
-    """Counts the passes that run and says which thread may start one. `n_lanes` 1: there are no lanes."""
+class CoreSchedule:
+    """Counts the passes that run and says which thread may start one. `n_parallel` 1: there are no lanes."""
 
-    def __init__(self, n_lanes: int, waiting: Waiting) -> None:
-        self._n_lanes = n_lanes
+    def __init__(self, n_parallel: int, waiting: Waiting) -> None:
+        self._n_lanes = n_parallel
         self._waiting = waiting
         self._n_whole = self._n_lane = 0
         self._crowded_until_s = float("-inf")
@@ -58,18 +58,18 @@ class Turns:
             self._crowded_until_s = now_s + CROWD_S
         self._is_crowded = now_s < self._crowded_until_s
 
-    def begin(self, *, is_lane: bool) -> None:
+    def begin(self, *, is_single_core: bool) -> None:
         """Count a pass that starts."""
-        self._n_lane += is_lane
-        self._n_whole += not is_lane
+        self._n_lane += is_single_core
+        self._n_whole += not is_single_core
 
-    def end(self, now_s: float, *, is_lane: bool) -> None:
+    def end(self, now_s: float, *, is_single_core: bool) -> None:
         """Count a pass as over."""
-        self._n_lane -= is_lane
-        self._n_whole -= not is_lane
+        self._n_lane -= is_single_core
+        self._n_whole -= not is_single_core
         self._is_crowded = now_s < self._crowded_until_s
 
-    def may_start(self, *, is_lane: bool) -> bool:
+    def may_start(self, *, is_single_core: bool) -> bool:
         """Say whether a lane's thread, or the one of all cores, may start a pass.
 
         A lane that runs is joined by others as soon as a new row waits; a few next tokens of generating rows wait for
@@ -77,7 +77,7 @@ class Turns:
         """
         if self._n_whole:
             return False
-        if not is_lane:
+        if not is_single_core:
             return not self._n_lane and not self._is_for_lanes()
         is_joined = bool(self._n_lane) and (self._waiting.has_new or self._waiting.waiting_tokens >= MIN_LANE_TOKENS)
         return bool(self.n_free) and (is_joined or self._is_for_lanes())

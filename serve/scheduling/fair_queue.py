@@ -19,7 +19,7 @@ from serve.scheduling.keyed_heap import KeyedHeap
 MOST_ASIDE = 8  # tenants whose next row does not fit a pass: others do not fill it either
 
 
-class Item(Protocol):
+class QueuedRow(Protocol):
     """What is scheduled: one row of a call. All rows of a call share its `key`.
 
     `deadline_s` is on the clock of `now_s`; `priority` is "interactive" or "batch".
@@ -61,7 +61,7 @@ class Item(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Item)
+T = TypeVar("T", bound=QueuedRow)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +74,7 @@ class Entry(Generic[T]):
     item: T
     number: int
     n_tokens: int
-    came_back: bool = False
+    is_resumed: bool = False
     due_tokens: float = 0.0
     slack_tokens: int = 0
 
@@ -116,7 +116,7 @@ class _Tenant(Generic[T]):
 
     def side_of(self, entry: Entry[T]) -> _Side[T]:
         """Return where a row stands."""
-        return self._back if entry.came_back else self._new
+        return self._back if entry.is_resumed else self._new
 
     def rows(self) -> Iterator[Entry[T]]:
         """Yield all waiting rows."""
@@ -132,7 +132,7 @@ class _Tenant(Generic[T]):
     def count(self, entry: Entry[T]) -> None:
         """Count a row that goes into a pass."""
         self.had_tokens += entry.n_tokens
-        self._lead_tokens += entry.n_tokens if entry.came_back else -entry.n_tokens
+        self._lead_tokens += entry.n_tokens if entry.is_resumed else -entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
         """Take out a row."""
@@ -194,7 +194,7 @@ class FairQueue(Generic[T]):
             self._place(tenant)
         tenant.side_of(entry).enter(entry, self._slack)
         self._n_rows += 1
-        self._n_new += not entry.came_back
+        self._n_new += not entry.is_resumed
         self._held[name] += entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
@@ -202,7 +202,7 @@ class FairQueue(Generic[T]):
         tenant = self._of(entry)
         tenant.remove(entry)
         self._n_rows -= 1
-        self._n_new -= not entry.came_back
+        self._n_new -= not entry.is_resumed
         self._held[tenant.name] -= entry.n_tokens
         if not len(tenant):
             self._tenants.remove(tenant.name)

@@ -20,7 +20,7 @@ def running_future() -> Future[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CompletedCall:
     """What all rows of a call came to, in order.
 
     `queue_s` is from admission to the first pass that held a row, `infer_s` from there to the end of the last.
@@ -32,7 +32,7 @@ class Answered:
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class PendingCall:
     """A call on its way: the results of its rows as they come, by index, and how many are still out.
 
     `future` ends with all of them or with the error that ended the call; no caller can cancel it.
@@ -45,18 +45,18 @@ class Ticket:
     n_left: int
     results: dict[int, RowOutput] = field(default_factory=dict)
     started_s: float | None = None
-    future: Future[Answered] = field(default_factory=running_future)
+    future: Future[CompletedCall] = field(default_factory=running_future)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Item:
-    """One row of a call, as the scheduler sees it. `came_back`: it was in a pass before and is not done."""
+class PendingRow:
+    """One row of a call, as the scheduler sees it. `is_resumed`: it was in a pass before and is not done."""
 
     row: Row
     index: int
-    ticket: Ticket
+    pending_call: PendingCall
     n_tokens: int
-    came_back: bool = False
+    is_resumed: bool = False
 
     @property
     def most_tokens(self) -> int:
@@ -71,22 +71,22 @@ class Item:
     @property
     def deadline_s(self) -> float:
         """The call's deadline, on the runner's clock."""
-        return self.ticket.deadline_s
+        return self.pending_call.deadline_s
 
     @property
     def priority(self) -> str:
         """The call's class."""
-        return self.ticket.priority
+        return self.pending_call.priority
 
     @property
     def tenant(self) -> str:
         """Whose call it is."""
-        return self.ticket.tenant
+        return self.pending_call.tenant
 
     @property
     def key(self) -> object:
         """The call."""
-        return self.ticket
+        return self.pending_call
 
 
 @dataclass(slots=True)

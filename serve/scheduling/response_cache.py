@@ -34,7 +34,7 @@ def key_of(row: Row, tenant: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class CachedAnswers:
     """What a cache knew of a call's rows: `outputs` by index, and the keys under which the others will be held."""
 
     outputs: Mapping[int, RowOutput]
@@ -81,14 +81,14 @@ class ResponseCache:
         self.n_hits += 1
         return found
 
-    def recall(self, rows: Sequence[Row], tenant: str) -> Recalled:
+    def recall(self, rows: Sequence[Row], tenant: str) -> CachedAnswers:
         """Look all repeatable rows of a call up."""
         keys = {index: key_of(row, tenant) for index, row in enumerate(rows) if self.is_on and is_repeatable(row)}
         found = {index: self.get(key) for index, key in keys.items()}
         outputs = {index: output for index, output in found.items() if output is not None}
-        return Recalled(outputs, {index: key for index, key in keys.items() if index not in outputs})
+        return CachedAnswers(outputs, {index: key for index, key in keys.items() if index not in outputs})
 
-    def hold(self, recalled: Recalled, results: Sequence[RowOutput]) -> None:
+    def hold(self, recalled: CachedAnswers, results: Sequence[RowOutput]) -> None:
         """Hold the outputs of a call's rows that were not known, given the outputs of all its rows."""
         for index, key in recalled.keys.items():
             self.put(key, results[index])

@@ -21,8 +21,8 @@ from serve.engine.engine import Engine
 from serve.rows.call_rows import Row, RowResult, asked_index
 from serve.rows.generation import Step
 from serve.rows.pack import Between
-from serve.scheduling.core_schedule import Turns
-from serve.scheduling.pending_calls import Answered, Counts, Item, Ticket, running_future
+from serve.scheduling.core_schedule import CoreSchedule
+from serve.scheduling.pending_calls import CompletedCall, Counts, PendingCall, PendingRow, running_future
 from serve.scheduling.scheduler import Batch, Scheduler
 from shared.errors import DeadlineExceeded, GlossaError, Unavailable
 from shared.log import log_event
@@ -34,7 +34,7 @@ class Runner:
     def __init__(
         self,
         engine: Engine,
-        scheduler: Scheduler[Item],
+        scheduler: Scheduler[PendingRow],
         probe: Row,
         clock: Callable[[], float] = time.monotonic,
         prepare: Callable[[int], None] = lambda _: None,
@@ -51,14 +51,14 @@ class Runner:
         self._prepare = prepare
         self._lock = RLock()
         self._whole_turn, self._lane_turn = Condition(self._lock), Condition(self._lock)
-        self._turns = Turns(engine.n_lanes, scheduler)
+        self._turns = CoreSchedule(engine.n_parallel, scheduler)
         self._probes: deque[Future[None]] = deque()
         self._began_s: dict[str, float] = {}  # passes that run, by the name of their thread
         self._is_draining = False
         self._succeeded_s = float("-inf")
-        self._open: set[Ticket] = set()
+        self._open: set[PendingCall] = set()
         self.counts = Counts()
-        lanes = [f"lane-{number}" for number in range(engine.n_lanes)] if engine.n_lanes > 1 else []
+        lanes = [f"lane-{number}" for number in range(engine.n_parallel)] if engine.n_parallel > 1 else []
         self._threads = [Thread(target=self._run, args=(1, True), name=name, daemon=True) for name in lanes]
         self._threads.append(Thread(target=self._run, args=(n_cores, False), name="engine", daemon=True))
         self._n_left = len(self._threads)
@@ -87,36 +87,36 @@ class Runner:
 
     def submit(
         self, rows: Sequence[Row], *, deadline_s: float, priority: str, tenant: str, places: Sequence[int] | None = None
-    ) -> Ticket:
+    ) -> PendingCall:
         """Admit a call, or those of its rows that stand at `places` in it; results are in the order of `rows`.
 
         Raises Overloaded or TooLarge as the scheduler does, Unavailable when draining.
         """
         now_s = self._clock()
-        ticket = Ticket(deadline_s, priority, tenant, now_s, len(rows))
+        pending_call = PendingCall(deadline_s, priority, tenant, now_s, len(rows))
         begun = [self._engine.begin(row) for row in rows]
         places = range(len(rows)) if places is None else places
-        items = [Item(row, place, ticket, row.n_tokens) for place, row in zip(places, begun, strict=True)]
+        items = [PendingRow(row, place, pending_call, row.n_tokens) for place, row in zip(places, begun, strict=True)]
         with self._lock:
             if self._is_draining:
                 raise _gone()
             try:
                 self._scheduler.admit(items, now_s)
-                self._open.add(ticket)
+                self._open.add(pending_call)
                 self._turns.see(len(self._open), now_s)
             finally:
                 self._wake()  # rows may have expired that decided whose turn it is
-        return ticket
+        return pending_call
 
-    def cancel(self, ticket: Ticket, reason: GlossaError) -> None:
+    def cancel(self, pending_call: PendingCall, reason: GlossaError) -> None:
         """End a call with `reason`: rows that wait never run, rows in a pass are dropped after it.
 
         Nothing happens to a call that has ended.
         """
         with self._lock:
-            if ticket in self._open:
-                self._scheduler.cancel(ticket)
-                self._fail(ticket, reason)
+            if pending_call in self._open:
+                self._scheduler.cancel(pending_call)
+                self._fail(pending_call, reason)
                 self._wake()  # what is left may be for others
 
     def is_fresh(self, seconds: float) -> bool:
@@ -149,20 +149,20 @@ class Runner:
             thread.join(max(0.0, ends_s - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self, n_cores: int, is_lane: bool) -> None:  # noqa: FBT001 - a thread's arguments
+    def _run(self, n_cores: int, is_single_core: bool) -> None:  # noqa: FBT001 - a thread's arguments
         """Work until drained."""
         is_drained = False
         try:
             self._prepare(n_cores)
-            while self._work(is_lane=is_lane):
+            while self._work(is_single_core=is_single_core):
                 pass
             is_drained = True
         finally:
             self._end(is_drained=is_drained)
 
-    def _work(self, *, is_lane: bool) -> bool:
+    def _work(self, *, is_single_core: bool) -> bool:
         """Run the next probe or batch, and keep no hold on its rows; False once drained."""
-        work = self._next(is_lane=is_lane)
+        work = self._next(is_single_core=is_single_core)
         if work is None:
             return False
         try:
@@ -173,38 +173,38 @@ class Runner:
         finally:
             with self._lock:
                 del self._began_s[current_thread().name]
-                self._turns.end(self._clock(), is_lane=is_lane)
+                self._turns.end(self._clock(), is_single_core=is_single_core)
                 self._wake()
         return True
 
-    def _next(self, *, is_lane: bool) -> Future[None] | Batch[Item] | None:
+    def _next(self, *, is_single_core: bool) -> Future[None] | Batch[PendingRow] | None:
         """Wait for the next probe or batch; None once drained."""
         with self._lock:
             while True:
-                may_start = self._turns.may_start(is_lane=is_lane)
-                work = self._take(is_lane=is_lane) if may_start else None
+                may_start = self._turns.may_start(is_single_core=is_single_core)
+                work = self._take(is_single_core=is_single_core) if may_start else None
                 if work is not None:
-                    self._turns.begin(is_lane=is_lane)
+                    self._turns.begin(is_single_core=is_single_core)
                     self._began_s[current_thread().name] = self._clock()
                     return work
                 if self._is_draining and not (self._turns.n_running or self._scheduler):
                     return None
-                (self._lane_turn if is_lane else self._whole_turn).wait()
+                (self._lane_turn if is_single_core else self._whole_turn).wait()
 
-    def _take(self, *, is_lane: bool) -> Future[None] | Batch[Item] | None:
+    def _take(self, *, is_single_core: bool) -> Future[None] | Batch[PendingRow] | None:
         if self._probes:
             return self._probes.popleft()
-        shares = {"n_lanes": self._engine.n_lanes, "n_free": self._turns.n_free} if is_lane else {}
+        shares = {"n_lanes": self._engine.n_parallel, "n_free": self._turns.n_free} if is_single_core else {}
         batch = self._scheduler.next_batch(self._clock(), **shares)
         for item in batch.expired:
-            self._fail(item.ticket, _late())
+            self._fail(item.pending_call, _late())
         return batch if batch.items else None
 
     def _wake(self) -> None:
         """Let those threads look for work that may have some."""
-        if self._is_draining or self._turns.may_start(is_lane=True):
+        if self._is_draining or self._turns.may_start(is_single_core=True):
             self._lane_turn.notify_all()
-        if self._is_draining or self._turns.may_start(is_lane=False):
+        if self._is_draining or self._turns.may_start(is_single_core=False):
             self._whole_turn.notify_all()
 
     def _run_probe(self, future: Future[None]) -> None:
@@ -218,20 +218,20 @@ class Runner:
         self._succeeded_s = self._clock()
         future.set_result(None)
 
-    def _run_batch(self, batch: Batch[Item]) -> float:
+    def _run_batch(self, batch: Batch[PendingRow]) -> float:
         """Run a batch and give its rows their answers; return its seconds, without those of the batches it let in."""
         started_s = self._clock()
         for item in batch.items:
-            if item.ticket.started_s is None:
-                item.ticket.started_s = started_s
+            if item.pending_call.started_s is None:
+                item.pending_call.started_s = started_s
         passes: list[bool] = []
-        guests = _Guests()
-        between = partial(self._let_in, batch, guests) if batch.guest_tokens else None
+        interleaved = _Guests()
+        between = partial(self._let_in, batch, interleaved) if batch.interleaved_tokens else None
         results = self._forward([item.row for item in batch.items], passes, between)
-        if guests.error is not None:
-            raise guests.error
+        if interleaved.error is not None:
+            raise interleaved.error
         ended_s = self._clock()
-        seconds = ended_s - started_s - guests.seconds
+        seconds = ended_s - started_s - interleaved.seconds
         with self._lock:
             is_whole = all(passes)
             self._scheduler.done(batch, seconds if is_whole else None)
@@ -239,10 +239,10 @@ class Runner:
             self._count(batch, seconds)
             self.counts.n_broken_passes += passes.count(False)
             steps = [self._deliver(*pair, ended_s) for pair in zip(batch.items, results, strict=True)]
-            self._scheduler.reenter([item for item in steps if item is not None and item.ticket in self._open])
+            self._scheduler.reenter([item for item in steps if item is not None and item.pending_call in self._open])
         return seconds
 
-    def _let_in(self, host: Batch[Item], guests: _Guests) -> None:
+    def _let_in(self, host: Batch[PendingRow], interleaved: _Guests) -> None:
         """Run what waits and is short between two layers of a long pass, as far as that lets it.
 
         A probe that waits is not kept waiting longer.
@@ -255,13 +255,13 @@ class Runner:
                     return
                 batch = self._scheduler.next_between(host, now_s)
                 for item in batch.expired:
-                    self._fail(item.ticket, _late())
+                    self._fail(item.pending_call, _late())
             if batch.items:
-                guests.seconds += self._run_batch(batch)
+                interleaved.seconds += self._run_batch(batch)
                 with self._lock:
                     self._wake()  # rows may have come back that are for other lanes
         except Exception as error:
-            guests.error = error  # our own fault, not the host's, whose pass would be taken for broken
+            interleaved.error = error  # our own fault, not the host's, whose pass would be taken for broken
             raise
 
     def _forward(self, rows: list[Row], passes: list[bool], between: Between | None = None) -> list[RowResult]:
@@ -283,51 +283,51 @@ class Runner:
         passes.append(True)
         return results
 
-    def _count(self, batch: Batch[Item], seconds: float) -> None:
+    def _count(self, batch: Batch[PendingRow], seconds: float) -> None:
         self.counts.n_batches += 1
-        self.counts.n_rows += sum(not item.came_back for item in batch.items)
+        self.counts.n_rows += sum(not item.is_resumed for item in batch.items)
         self.counts.n_tokens += batch.n_tokens
-        self.counts.forward_s += seconds / batch.n_lanes  # lanes that run side by side share a second
+        self.counts.forward_s += seconds / batch.n_parallel  # lanes that run side by side share a second
 
-    def _deliver(self, item: Item, result: RowResult, ended_s: float) -> Item | None:
+    def _deliver(self, item: PendingRow, result: RowResult, ended_s: float) -> PendingRow | None:
         """Note a row's result; return the row as it is to pass again when it is not done."""
-        ticket = item.ticket
-        if ticket not in self._open:
+        pending_call = item.pending_call
+        if pending_call not in self._open:
             return None
         if isinstance(result, GlossaError):
-            self._scheduler.cancel(ticket)
-            self._fail(ticket, _of_row(item, result))
+            self._scheduler.cancel(pending_call)
+            self._fail(pending_call, _of_row(item, result))
             return None
         self.counts.n_generated_tokens += isinstance(result, Step) or "ids" in result
         if isinstance(result, Step):
-            return replace(item, row=result.row, n_tokens=result.n_tokens, came_back=True)
-        ticket.results[item.index] = result
-        ticket.n_left -= 1
-        if ticket.n_left == 0:
-            self._answer(ticket, ended_s)
+            return replace(item, row=result.row, n_tokens=result.n_tokens, is_resumed=True)
+        pending_call.results[item.index] = result
+        pending_call.n_left -= 1
+        if pending_call.n_left == 0:
+            self._answer(pending_call, ended_s)
         return None
 
-    def _answer(self, ticket: Ticket, ended_s: float) -> None:
-        started_s = ended_s if ticket.started_s is None else ticket.started_s
-        queue_s, infer_s = started_s - ticket.admitted_s, ended_s - started_s
+    def _answer(self, pending_call: PendingCall, ended_s: float) -> None:
+        started_s = ended_s if pending_call.started_s is None else pending_call.started_s
+        queue_s, infer_s = started_s - pending_call.admitted_s, ended_s - started_s
         self.counts.n_answered += 1
         self.counts.queue_s += queue_s
         self.counts.infer_s += infer_s
-        self._open.remove(ticket)
-        results = tuple(ticket.results[place] for place in sorted(ticket.results))
-        ticket.future.set_result(Answered(results, queue_s, infer_s))
+        self._open.remove(pending_call)
+        results = tuple(pending_call.results[place] for place in sorted(pending_call.results))
+        pending_call.future.set_result(CompletedCall(results, queue_s, infer_s))
 
-    def _fail(self, ticket: Ticket, error: GlossaError) -> None:
-        if ticket not in self._open:
+    def _fail(self, pending_call: PendingCall, error: GlossaError) -> None:
+        if pending_call not in self._open:
             return
-        self._open.remove(ticket)
+        self._open.remove(pending_call)
         if isinstance(error, DeadlineExceeded):
             self.counts.n_expired += 1
         elif isinstance(error, Unavailable):
             self.counts.n_cancelled += 1
         else:
             self.counts.n_failed += 1
-        ticket.future.set_exception(error)
+        pending_call.future.set_exception(error)
 
     def _end(self, *, is_drained: bool) -> None:
         """Leave nobody waiting when the last thread ends, or one by a fault of its own."""
@@ -336,14 +336,14 @@ class Runner:
             self._is_draining = True
             if not is_drained or not self._n_left:
                 open_still = tuple(self._open)
-                for ticket in open_still:
-                    self._fail(ticket, _gone())
+                for pending_call in open_still:
+                    self._fail(pending_call, _gone())
                 for future in self._probes:
                     future.set_exception(_gone())
                 self._probes.clear()
                 self._wake()
-                for ticket in open_still if self._n_left else ():
-                    self._scheduler.cancel(ticket)  # the other threads find nothing then, and end
+                for pending_call in open_still if self._n_left else ():
+                    self._scheduler.cancel(pending_call)  # the other threads find nothing then, and end
             self._wake()
 
 
@@ -355,7 +355,7 @@ class _Guests:
     error: Exception | None = None
 
 
-def _of_row(item: Item, error: GlossaError) -> GlossaError:
+def _of_row(item: PendingRow, error: GlossaError) -> GlossaError:
     """Return a row's error as its call's: it names the row."""
     said = f"row {asked_index(item.row, item.index)}: {error.message}"
     return type(error)(said, hint=error.hint, retry_after_s=error.retry_after_s)

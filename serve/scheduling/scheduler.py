@@ -8,7 +8,8 @@ may be longer too: short passes read the weights more often, so that all of them
 Interactive rows lead and batch rows fill what is left, but every `batch_every`-th pass is led by batch
 rows. Inside a class tenants have equal tokens, and of a tenant's rows those go first that are due first: a row is due
 when `slack` times its own tokens have come after it, so that short rows need not wait for long ones, nor these for more
-than their part (serve.scheduling.fair_queue). The pass of a row that is larger than the bound lets others in between two layers
+than their part (serve.scheduling.fair_queue). The pass of a row that is larger than the bound lets others in between
+two layers
 (`next_between`), until its slack is used up.
 
 Wait bound. Let T be the batch bound, L the longest row and s the slack. Any two passes a class leads take more than T/2
@@ -33,7 +34,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from serve.engine.parallel_passes import MIN_LANE_TOKENS, divides
-from serve.scheduling.admission import Backlog
+from serve.scheduling.admission import Admission
 from serve.scheduling.fair_queue import Entry, FairQueue, T
 from serve.scheduling.keyed_heap import KeyedHeap
 from serve.scheduling.speed_estimate import Speed
@@ -63,16 +64,16 @@ class Tuning:
 class Batch(Generic[T]):
     """Items for one forward pass, in no promised order, and those that expired instead.
 
-    Give it back to `done` after the pass when `items` is not empty. The pass runs on one of `n_lanes` parts of the
-    cores, or on all of them. `guest_tokens` of other rows may run between its layers (`next_between`).
+    Give it back to `done` after the pass when `items` is not empty. The pass runs on one of `n_parallel` parts of the
+    cores, or on all of them. `interleaved_tokens` of other rows may run between its layers (`next_between`).
     """
 
     number: int
     items: tuple[T, ...]
     expired: tuple[T, ...]
     n_tokens: int
-    n_lanes: int = 1
-    guest_tokens: int = 0
+    n_parallel: int = 1
+    interleaved_tokens: int = 0
 
 
 class Scheduler(Generic[T]):
@@ -106,7 +107,7 @@ class Scheduler(Generic[T]):
         self._queues = {priority: FairQueue[T](self._tuning.slack) for priority in ("interactive", "batch")}
         self._calls: dict[object, dict[int, Entry[T]]] = {}
         self._timed = KeyedHeap[int, Entry[T]]()  # waiting rows with a deadline, by number
-        self._backlog = Backlog(max_backlog_tokens, max_cache_bytes, self._tuning.most_share)
+        self._backlog = Admission(max_backlog_tokens, max_cache_bytes, self._tuning.most_share)
         self._running: dict[int, list[Entry[T]]] = {}
         self._guest_tokens: dict[int, int] = {}  # of batches that run, what may still run between their layers
         self._expired: list[T] = []
@@ -157,7 +158,7 @@ class Scheduler(Generic[T]):
         An item is the row as it is now, of the same call. Its deadline and `cancel` hold as before.
         """
         for item in items:
-            self._enter(item, came_back=True)
+            self._enter(item, is_resumed=True)
 
     @property
     def waiting_tokens(self) -> int:
@@ -169,51 +170,55 @@ class Scheduler(Generic[T]):
         """Whether a row waits that was in no pass yet."""
         return any(queue.has_new for queue in self._queues.values())
 
-    def divides(self, n_lanes: int) -> bool:
-        """Whether what waits is done sooner by `n_lanes` passes side by side than by one (serve.engine.parallel_passes)."""
+    def divides(self, n_parallel: int) -> bool:
+        """Whether `n_parallel` passes side by side finish what waits sooner than one (engine.parallel_passes)."""
         n_tokens = self.waiting_tokens
-        if not divides(n_tokens, 1, n_lanes):  # too few for any rows
+        if not divides(n_tokens, 1, n_parallel):  # too few for any rows
             return False
-        return divides(n_tokens, max(queue.longest_tokens for queue in self._queues.values()), n_lanes)
+        return divides(n_tokens, max(queue.longest_tokens for queue in self._queues.values()), n_parallel)
 
-    def next_batch(self, now_s: float, *, n_lanes: int = 1, n_free: int = 1) -> Batch[T]:
+    def next_batch(self, now_s: float, *, n_parallel: int = 1, n_free: int = 1) -> Batch[T]:
         """Return the rows of the next pass, and all those whose deadline was at or before `now_s`.
 
-        With `n_lanes` the pass is one of so many side by side, each on its part of the cores: it takes its part of
+        With `n_parallel` the pass is one of so many side by side, each on its part of the cores: it takes its part of
         the batch bound, and leaves to the lanes that are free as well, `n_free` with its own, their part of what waits.
         """
         self._expire(now_s)
-        return self._batch(self._take(n_lanes, n_free), n_lanes)
+        return self._batch(self._take(n_parallel, n_free), n_parallel)
 
     def next_between(self, batch: Batch[T], now_s: float) -> Batch[T]:
         """Return interactive rows to run between two layers of a batch that runs, in its place, and all that expired.
 
-        They are those that would go next, as far as they fit the batch bound and what is left of `guest_tokens`; none
+        They are those that would go next, as far as they fit the batch bound and what is left of
+        `interleaved_tokens`; none
         where the batch itself may then be too late.
         """
         self._expire(now_s)
         has_time = all(now_s + self._pass_s(batch) * SAFE_PASSES < item.deadline_s for item in batch.items)
         left_tokens = self._guest_tokens.get(batch.number, 0) if has_time else 0
-        taken = self._queues["interactive"].take(min(self._bound_tokens(0) // batch.n_lanes, left_tokens), leads=False)
-        guests = self._batch(taken, batch.n_lanes)
+        taken = self._queues["interactive"].take(
+            min(self._bound_tokens(0) // batch.n_parallel, left_tokens), leads=False
+        )
+        interleaved = self._batch(taken, batch.n_parallel)
         if taken:  # a pass of few tokens takes as long: it reads all weights
-            self._guest_tokens[batch.number] -= max(guests.n_tokens, MIN_LANE_TOKENS)
-        return guests
+            self._guest_tokens[batch.number] -= max(interleaved.n_tokens, MIN_LANE_TOKENS)
+        return interleaved
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:
         """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
 
         A pass mostly of rows that came back says little of how long tokens take: it is measured only where
-        most of its tokens are new. In the time of a pass on a lane all cores are taken to do `n_lanes` of them, which
+        most of its tokens are new. In the time of a pass on a lane all cores are taken to do `n_parallel` of them,
+        which
         is a little too fast while other lanes stand still. Raises KeyError for a batch that is not running.
         """
         entries = self._running.pop(batch.number)
         self._guest_tokens.pop(batch.number, None)
         for entry in entries:
             self._backlog.release(entry.item)
-        n_again = sum(entry.n_tokens for entry in entries if entry.came_back)
+        n_again = sum(entry.n_tokens for entry in entries if entry.is_resumed)
         if seconds is not None and 2 * n_again <= batch.n_tokens:
-            self._speed.observe(batch.n_tokens * batch.n_lanes, seconds)
+            self._speed.observe(batch.n_tokens * batch.n_parallel, seconds)
 
     def cancel(self, key: object) -> tuple[T, ...]:
         """Take out and return the rows of a call that wait; those in a pass run to its end."""
@@ -222,9 +227,9 @@ class Scheduler(Generic[T]):
             self._withdraw(entry)
         return tuple(entry.item for entry in entries)
 
-    def _enter(self, item: T, *, came_back: bool = False) -> None:
+    def _enter(self, item: T, *, is_resumed: bool = False) -> None:
         self._n_admitted += 1
-        entry = Entry(item, self._n_admitted, item.n_tokens, came_back)
+        entry = Entry(item, self._n_admitted, item.n_tokens, is_resumed)
         self._queues[item.priority].push(entry)
         self._calls.setdefault(item.key, {})[entry.number] = entry
         if math.isfinite(item.deadline_s):
@@ -252,19 +257,19 @@ class Scheduler(Generic[T]):
             self._withdraw(entry)
             self._expired.append(entry.item)
 
-    def _take(self, n_lanes: int, n_free: int) -> list[Entry[T]]:
+    def _take(self, n_parallel: int, n_free: int) -> list[Entry[T]]:
         """Take the rows of one pass: the leading class first, the other where tokens are left."""
         leader, follower = self._order()
         plain_tokens = self._bound_tokens(0)
         bound_tokens = self.budget_tokens if leader is self._queues["interactive"] else plain_tokens
-        budget_tokens = max(1, min(bound_tokens // n_lanes, math.ceil(self.waiting_tokens / n_free)))
+        budget_tokens = max(1, min(bound_tokens // n_parallel, math.ceil(self.waiting_tokens / n_free)))
         taken = leader.take(budget_tokens, leads=True)
         left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
         if taken and left_tokens > 0:
             taken += follower.take(left_tokens, leads=False)
         return taken
 
-    def _batch(self, taken: list[Entry[T]], n_lanes: int) -> Batch[T]:
+    def _batch(self, taken: list[Entry[T]], n_parallel: int) -> Batch[T]:
         """Return rows that leave the queues, and those that have expired, as a batch."""
         expired, self._expired = self._expired, []
         self._n_batches += 1
@@ -273,22 +278,22 @@ class Scheduler(Generic[T]):
         if taken:
             self._running[self._n_batches] = taken
         n_tokens = sum(entry.n_tokens for entry in taken)
-        is_long = len(taken) == 1 and n_tokens > self._bound_tokens(0) // n_lanes
-        guest_tokens = taken[0].slack_tokens if is_long else 0
-        if guest_tokens:
-            self._guest_tokens[self._n_batches] = guest_tokens
+        is_long = len(taken) == 1 and n_tokens > self._bound_tokens(0) // n_parallel
+        interleaved_tokens = taken[0].slack_tokens if is_long else 0
+        if interleaved_tokens:
+            self._guest_tokens[self._n_batches] = interleaved_tokens
         return Batch(
             number=self._n_batches,
             items=tuple(entry.item for entry in taken),
             expired=tuple(expired),
             n_tokens=n_tokens,
-            n_lanes=n_lanes,
-            guest_tokens=guest_tokens,
+            n_parallel=n_parallel,
+            interleaved_tokens=interleaved_tokens,
         )
 
     def _pass_s(self, batch: Batch[T]) -> float:
         """Return the expected seconds of a pass without guests."""
-        return self._speed.forward_ms(batch.n_tokens * batch.n_lanes) / 1e3
+        return self._speed.forward_ms(batch.n_tokens * batch.n_parallel) / 1e3
 
     def _bound_tokens(self, waiting_tokens: int) -> int:
         """Return what a pass may hold while every tenant has at least so many tokens waiting."""

@@ -6,8 +6,8 @@
 
 from shared.protocol.call_limits import MAX_LAYERS, MAX_NEW_TOKENS, MAX_SEQUENCES, MAX_TARGETS, MAX_TOP_K
 from shared.protocol.frame import HEADER_LENGTH, Body
-from shared.protocol.requests import TIMEOUT, Asked, Form, Limits, decode_call, encode_call
-from shared.protocol.responses import decode_error, decode_inferred, encode_error, encode_inferred
+from shared.protocol.requests import TIMEOUT, CallLimits, DecodedCall, Form, decode_call, encode_call
+from shared.protocol.responses import decode_error, decode_output, encode_error, encode_output
 
 __all__ = [
     "HEADER_LENGTH",
@@ -17,14 +17,14 @@ __all__ = [
     "MAX_TARGETS",
     "MAX_TOP_K",
     "TIMEOUT",
-    "Asked",
     "Body",
+    "CallLimits",
+    "DecodedCall",
     "Form",
-    "Limits",
     "decode_call",
     "decode_error",
-    "decode_inferred",
+    "decode_output",
     "encode_call",
     "encode_error",
-    "encode_inferred",
+    "encode_output",
 ]

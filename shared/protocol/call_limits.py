@@ -20,7 +20,7 @@ MAX_SEQUENCES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallLimits:
     """Bounds of one call. `max_tokens` counts over all rows, `max_row_tokens` in each (special tokens included).
 
     `max_rows` counts a row as often as it is to be continued. `n_langs`, `n_types`, `n_positions` bound the ids of
@@ -45,13 +45,13 @@ class Limits:
         return JsonBounds(max_values=3 * n_cells + 8192, max_nests=3 * self.max_rows + 1024)
 
 
-def check_body_bytes(n_bytes: int, limits: Limits) -> None:
+def check_body_bytes(n_bytes: int, limits: CallLimits) -> None:
     """Refuse a body by its size alone. Raises TooLarge."""
     if n_bytes > limits.max_body_bytes:
         raise TooLarge(f"got a body of {n_bytes} bytes, at most {limits.max_body_bytes}")
 
 
-def check_call(call: InferCall, limits: Limits) -> None:
+def check_call(call: InferCall, limits: CallLimits) -> None:
     """Check shapes against each other and values against the limits. Raises TooLarge, Unprocessable."""
     _check_rows(call, limits)
     _check_range("input_ids", call.input_ids, limits.vocab_size)
@@ -62,7 +62,7 @@ def check_call(call: InferCall, limits: Limits) -> None:
     _check_fill_mask(call, limits)
 
 
-def _check_rows(call: InferCall, limits: Limits) -> None:
+def _check_rows(call: InferCall, limits: CallLimits) -> None:
     if len(call.row_lengths.shape) != 1 or len(call.input_ids.shape) != 1:
         raise Unprocessable(f"got row_lengths of shape {list(call.row_lengths.shape)}, expected [rows]")
     lengths = call.row_lengths.int_values().tolist()
@@ -129,7 +129,7 @@ def _check_row_positions(row: int, positions: list[int], start: int, end: int) -
         raise Unprocessable(f"row {row} names a position twice")
 
 
-def _check_fill_mask(call: InferCall, limits: Limits) -> None:
+def _check_fill_mask(call: InferCall, limits: CallLimits) -> None:
     if call.top_k > limits.vocab_size:
         raise Unprocessable(f"got top_k {call.top_k}, at most the vocabulary of {limits.vocab_size}")
     if len(call.target_ids) > MAX_TARGETS:

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from shared.errors import ReplicaError, TooLarge, Unprocessable
 from shared.messages import ITEM_BYTES, Tensor
-from shared.protocol.call_limits import Limits
+from shared.protocol.call_limits import CallLimits
 
 _PACKED_ONLY = ("row_lengths", "positions_per_row")
 _PER_TOKEN = ("lang_ids", "token_type_ids", "position_ids")
@@ -27,7 +27,7 @@ class Padding:
     spans: tuple[tuple[int, int], ...]
 
 
-def unpad(tensors: Mapping[str, Tensor], limits: Limits) -> tuple[dict[str, Tensor], Padding]:
+def unpad(tensors: Mapping[str, Tensor], limits: CallLimits) -> tuple[dict[str, Tensor], Padding]:
     """Take from `input_ids` and the other ids [rows, width] the columns where `attention_mask` is 1.
 
     Returns packed tensors with `row_lengths`. `positions` are row * width + column, row by row; they
@@ -67,7 +67,7 @@ def pad(name: str, tensor: Tensor, padding: Padding, max_bytes: int) -> Tensor:
     return Tensor(tensor.datatype, (n_rows, padding.width, *tensor.shape[1:]), memoryview(out).toreadonly())
 
 
-def _mask(tensors: Mapping[str, Tensor], limits: Limits) -> memoryview[int]:
+def _mask(tensors: Mapping[str, Tensor], limits: CallLimits) -> memoryview[int]:
     shape = tensors["input_ids"].shape
     if packed := [name for name in _PACKED_ONLY if name in tensors]:
         raise Unprocessable(

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from shared.errors import DeadlineExceeded, DecodeError, Unprocessable
 from shared.messages import InferCall, Tensor
-from shared.protocol.call_limits import Limits, check_body_bytes, check_call
+from shared.protocol.call_limits import CallLimits, check_body_bytes, check_call
 from shared.protocol.frame import Body, brief, read_frame, write_frame
 from shared.protocol.padded import Padding, unpad
 from shared.protocol.parameters import Parameters, read_parameters, read_timeout, write_parameters
 from shared.protocol.tensors import INTEGERS, read_tensors, write_tensor
 
-__all__ = ["TIMEOUT", "Asked", "Form", "Limits", "decode_call", "encode_call"]
+__all__ = ["TIMEOUT", "CallLimits", "DecodedCall", "Form", "decode_call", "encode_call"]
 
 TIMEOUT = "x-request-timeout-seconds"
 MAX_ID_CHARS = 256
@@ -55,7 +55,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecodedCall:
     """A decoded request: the call, packed and checked, and the form its answer takes."""
 
     call: InferCall
@@ -89,7 +89,9 @@ def encode_call(call: InferCall) -> Body:
     return Body({**body.headers, **timeout}, body.data)
 
 
-def decode_call(model: str, headers: Mapping[str, str], data: bytes | memoryview[int], limits: Limits) -> Asked:
+def decode_call(
+    model: str, headers: Mapping[str, str], data: bytes | memoryview[int], limits: CallLimits
+) -> DecodedCall:
     """Read either form; a call in packed form and how to answer it come out. Tensors are views of `data`.
 
     `head` is "" when the request names none. Raises DecodeError for a body that is not this protocol's,
@@ -121,7 +123,7 @@ def decode_call(model: str, headers: Mapping[str, str], data: bytes | memoryview
         timeout_s=_timeout_s(headers, parameters),
     )
     check_call(call, limits)
-    return Asked(call, _form(header, parameters, padding, limits))
+    return DecodedCall(call, _form(header, parameters, padding, limits))
 
 
 def _check_keys(header: Mapping[str, object], model: str) -> None:
@@ -131,7 +133,7 @@ def _check_keys(header: Mapping[str, object], model: str) -> None:
         raise Unprocessable(f"got model_name {brief(header['model_name'])} at the address of model {model!r}")
 
 
-def _rows(tensors: dict[str, Tensor], limits: Limits) -> tuple[dict[str, Tensor], Padding | None]:
+def _rows(tensors: dict[str, Tensor], limits: CallLimits) -> tuple[dict[str, Tensor], Padding | None]:
     if "input_ids" not in tensors:
         raise Unprocessable("got no input_ids, expected them packed [tokens] or padded [rows, width]")
     dimensions = len(tensors["input_ids"].shape)
@@ -159,7 +161,7 @@ def _timeout_s(headers: Mapping[str, str], parameters: Parameters) -> float | No
     return min((seconds for seconds in given if seconds is not None), default=None)
 
 
-def _form(header: Mapping[str, object], parameters: Parameters, padding: Padding | None, limits: Limits) -> Form:
+def _form(header: Mapping[str, object], parameters: Parameters, padding: Padding | None, limits: CallLimits) -> Form:
     request_id = header.get("id")
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= MAX_ID_CHARS):
         raise DecodeError(f"got id {brief(request_id)}, expected a string of at most {MAX_ID_CHARS} characters")

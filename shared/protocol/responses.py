@@ -10,10 +10,10 @@ import math
 from collections.abc import Collection, Mapping
 
 from shared.errors import DecodeError, GlossaError, NotFinite, ReplicaError, TooLarge, Unprocessable, from_problem
-from shared.messages import Inferred, Tensor
+from shared.messages import ModelOutput, Tensor
 from shared.protocol.frame import Body, JsonBounds, brief, read_frame, read_json, write_frame
 from shared.protocol.padded import pad
-from shared.protocol.requests import Asked, Form
+from shared.protocol.requests import DecodedCall, Form
 from shared.protocol.tensors import read_tensors, write_tensor
 
 JSON_BYTES_PER_BYTE = 5  # an FP32 takes up to 20 characters
@@ -21,8 +21,8 @@ MAX_ERROR_BYTES = 65_536
 _MAX_STAGE_S = 1e9
 
 
-def encode_inferred(
-    asked: Asked, model: str, revision: str, inferred: Inferred, *, per_token: Collection[str] = ()
+def encode_output(
+    asked: DecodedCall, model: str, revision: str, inferred: ModelOutput, *, per_token: Collection[str] = ()
 ) -> Body:
     """Write an answer in the form the caller asked for; `model` and `revision` say who answered.
 
@@ -47,13 +47,13 @@ def encode_inferred(
         raise NotFinite("the model answered a number that is not finite, which JSON cannot hold") from None
 
 
-def decode_inferred(headers: Mapping[str, str], data: bytes | memoryview[int]) -> Inferred:
+def decode_output(headers: Mapping[str, str], data: bytes | memoryview[int]) -> ModelOutput:
     """Read an answer; its tensors are views of `data`. Raises ReplicaError for anything else than one."""
     headers = {name.lower(): value for name, value in headers.items()}
     bounds = JsonBounds(max_values=len(data), max_nests=len(data))
     try:
         header, binary = read_frame(headers, data, bounds)
-        return Inferred(read_tensors(header.get("outputs"), binary, None), _timings_s(header.get("parameters", {})))
+        return ModelOutput(read_tensors(header.get("outputs"), binary, None), _timings_s(header.get("parameters", {})))
     except GlossaError as error:
         raise ReplicaError(f"the model server's answer cannot be read: {error.message}") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.tasks.postprocessing.output_rows import Asked
+from functions.tasks.postprocessing.output_rows import AnswerContext
 from functions.tasks.question_answering import best_spans, probabilities
 from functions.tasks.schemas.question_answering import Parameters
 from functions.tokenizers.load import read_tokenizer
@@ -48,7 +48,7 @@ def test_spans_and_scores_are_those_recorded(tokenizer: Tokenizer, case: Mapping
     window = _window(case)
     question, context = (tokenizer.encode(case[name]).ids for name in ("question", "context"))
     assert window.input_ids == (0, *question, 1, *context, 1)
-    asked = Asked(Parameters(), Head(task="question-answering"), tokenizer)
+    asked = AnswerContext(Parameters(), Head(task="question-answering"), tokenizer)
     rows = {name: [[logit] for logit in case[name]] for name in ("start", "end")}
     start, end, none = probabilities(asked, window, rows)
     first = window.input_ids.index(1)

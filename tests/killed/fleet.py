@@ -17,13 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from functions.jobs.state.queue_messages import Pointer, Step
+from functions.jobs.state.queue_messages import QueueMessage, Step
 from functions.jobs.steps.finalize import Finalizer
 from functions.jobs.steps.plan.planner import Planner
 from functions.jobs.steps.sweep import Sweeper
 from functions.jobs.steps.work.worker import Worker
 from functions.jobs.storage.aws import BatchSettings, Doors, open_aws, wall_clock_ms
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
 from shared.errors import GlossaError
 from shared.messages import Result, TextRequest
@@ -39,7 +39,7 @@ SWEEP_S = 1.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """Where a fleet works and how: `speed` seconds of its clock pass in one, from `begun_ms` on.
 
     Every message is sent twice with probability `doubled`.
@@ -69,9 +69,9 @@ class _Hurried(Through):
         super().__init__(real)
         self._speed, self._doubled = speed, doubled
 
-    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
-        twice = [pointer for pointer in pointers if random.random() < self._doubled]
-        self.real.send([*pointers, *twice], delay_s=int(delay_s / self._speed))
+    def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
+        twice = [pointer for pointer in messages if random.random() < self._doubled]
+        self.real.send([*messages, *twice], delay_s=int(delay_s / self._speed))
 
     def hand_back(self, step: Step, receipt: str, delay_s: int) -> None:
         self.real.hand_back(step, receipt, int(delay_s / self._speed))
@@ -86,11 +86,11 @@ def serve_model(said: Connection) -> None:
             time.sleep(1)
 
 
-def serve(step: str, place: Place, said: Connection, seed: int) -> None:
+def serve(step: str, workspace: Workspace, said: Connection, seed: int) -> None:
     """Handle the messages of one queue, or sweep, until killed; says when it begins, asks the model and ends."""
     random.seed(seed)
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
-    doors = place.doors()
+    doors = workspace.doors()
     if step == "sweep":
         sweeper = Sweeper(doors)
         while os.getppid() > 1:
@@ -98,29 +98,29 @@ def serve(step: str, place: Place, said: Connection, seed: int) -> None:
             with _reported(said, "sweep"):
                 sweeper.run(lambda: LIFE_S)
     else:
-        _poll(step, place, said, _handler(step, place, doors, said))  # type: ignore[arg-type] # a step
+        _poll(step, workspace, said, _handler(step, workspace, doors, said))  # type: ignore[arg-type] # a step
 
 
-def _handler(step: str, place: Place, doors: Doors, said: Connection) -> Any:
+def _handler(step: str, workspace: Workspace, doors: Doors, said: Connection) -> Any:
     if step == "plan":
-        planner = Planner(doors, mini_catalog(), "c" * 64, max_records=place.max_records)
+        planner = Planner(doors, mini_catalog(), "c" * 64, max_records=workspace.max_records)
         return lambda event: planner.answer(event, lambda: LIFE_S)
     if step == "finalize":
         return Finalizer(doors).answer
-    journey = Journey(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
-    replica = ReplicaClient(place.replica_url)
+    pipeline = Pipeline(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
+    replica = ReplicaClient(workspace.replica_url)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         said.send(("model", time.monotonic()))
-        return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
+        return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
 
     worker = Worker(doors, respond, time.monotonic)
     return lambda event: worker.answer(event, lambda: LIFE_S)
 
 
-def _poll(step: Step, place: Place, said: Connection, handle: Any) -> None:
+def _poll(step: Step, workspace: Workspace, said: Connection, handle: Any) -> None:
     sqs = client("sqs")
-    url = getattr(place.settings, f"{step}_queue_url")
+    url = getattr(workspace.settings, f"{step}_queue_url")
     while os.getppid() > 1:
         found = sqs.receive_message(
             QueueUrl=url, WaitTimeSeconds=POLL_S, AttributeNames=["ApproximateReceiveCount"]

@@ -23,10 +23,10 @@ from functions.jobs.api.jobs import Jobs
 from functions.jobs.records.formats import FormatOptions
 from functions.jobs.records.part_files import decode
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Job, Spec
+from functions.jobs.state.items import Job, JobSpec
 from functions.jobs.storage.aws import BatchSettings, Doors, wall_clock_ms
 from functions.jobs.storage.queries import load_job
-from tests.killed.fleet import Place, serve, serve_model
+from tests.killed.fleet import Workspace, serve, serve_model
 from tests.unit.functions.jobs.storage.cloud import client, resources
 
 TENANT = "local"
@@ -63,8 +63,8 @@ class Ended:
 class Member:
     """One process of the fleet, started again whenever it dies. `doomed_s` is when its kill is due."""
 
-    def __init__(self, step: str, place: Place, seed: int) -> None:
-        self.step, self._place, self._seed = step, place, seed
+    def __init__(self, step: str, workspace: Workspace, seed: int) -> None:
+        self.step, self._place, self._seed = step, workspace, seed
         self.doomed_s, self.busy = 0.0, False
         self.start()
 
@@ -89,14 +89,14 @@ class Member:
 class Fleet:
     """Members at work, watched; some are killed when they have begun something."""
 
-    def __init__(self, place: Place, n_workers: int, killed: float, seed: int) -> None:
+    def __init__(self, workspace: Workspace, n_workers: int, killed: float, seed: int) -> None:
         self._random = random.Random(seed)
         self._killed = killed
         self.last_asked_s = 0.0  # on the monotonic clock, which all processes share
         self.deaths: Counter[str] = Counter()
         self.handled: Counter[str] = Counter()
         steps = ["plan", "finalize", "sweep", *["work"] * n_workers]
-        self.members = [Member(step, place, seed * 1000 + 100 * i) for i, step in enumerate(steps)]
+        self.members = [Member(step, workspace, seed * 1000 + 100 * i) for i, step in enumerate(steps)]
 
     def watch(self, seconds: float) -> None:
         """Let them work for a while."""
@@ -143,12 +143,12 @@ def texts(n_records: int) -> list[str]:
 def run_job(url: str, n_records: int, *, faults: bool, seed: int, speed: float) -> Ended:
     """Run one job of `n_records` in FILES uploads; return what became of it. Raises TimeoutError."""
     settings = make_resources(f"-{'killed' if faults else 'calm'}-{seed}-{os.getpid()}", speed)
-    place = Place(settings, url, wall_clock_ms(), speed, DOUBLED if faults else 0.0, max(5, n_records // 400))
-    doors = place.doors()
+    workspace = Workspace(settings, url, wall_clock_ms(), speed, DOUBLED if faults else 0.0, max(5, n_records // 400))
+    doors = workspace.doors()
     random.seed(seed)
     job = _submit(doors, n_records)
     begun_s = time.monotonic()
-    fleet = Fleet(place, WORKERS, KILLED if faults else 0.0, seed)
+    fleet = Fleet(workspace, WORKERS, KILLED if faults else 0.0, seed)
     try:
         while _job(doors, job).state not in state_machine.ENDED:
             fleet.watch(0.5)
@@ -169,10 +169,10 @@ def cancel_job(url: str, n_records: int, *, speed: float = SPEED) -> tuple[float
     Returns how many seconds after the answer the model was asked last (below 0: before it), and what is wrong.
     """
     settings = make_resources(f"-cancelled-{os.getpid()}", speed)
-    place = Place(settings, url, wall_clock_ms(), speed, DOUBLED, max(5, n_records // 400))
-    doors = place.doors()
+    workspace = Workspace(settings, url, wall_clock_ms(), speed, DOUBLED, max(5, n_records // 400))
+    doors = workspace.doors()
     job = _submit(doors, n_records)
-    fleet = Fleet(place, WORKERS, KILLED, seed=2)
+    fleet = Fleet(workspace, WORKERS, KILLED, seed=2)
     ends_s = time.monotonic() + MOST_S
     try:
         while not (now := _job(doors, job)).n_shards or now.shards_done < now.n_shards / 4:
@@ -198,7 +198,7 @@ def cancel_job(url: str, n_records: int, *, speed: float = SPEED) -> tuple[float
 def _submit(doors: Doors, n_records: int) -> str:
     jobs, records = Jobs(doors), texts(n_records)
     names = tuple(f"{i:02d}.jsonl" for i in range(FILES))
-    job, _ = jobs.create(TENANT, Spec("text-classification", "mini:topic", {}, FormatOptions()), names, "")
+    job, _ = jobs.create(TENANT, JobSpec("text-classification", "mini:topic", {}, FormatOptions()), names, "")
     size = -(-n_records // FILES)
     for i, name in enumerate(names):
         lines = (json.dumps({"text": text, "id": text.split()[1]}) for text in records[i * size : (i + 1) * size])

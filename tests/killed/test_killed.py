@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local import emulator
-from local.workspace import ROOT, Place
+from local.workspace import ROOT, Workspace
 from tests.killed.run import compare
 from tests.unit.functions.jobs.storage.cloud import REGION
 
@@ -17,16 +17,16 @@ pytestmark = pytest.mark.stack
 @pytest.fixture
 def endpoint(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Start an emulator of its own, named by the environment."""
-    place = Place(ROOT, tmp_path_factory.mktemp("killed"))
+    workspace = Workspace(ROOT, tmp_path_factory.mktemp("killed"))
     try:
-        address = emulator.start(place)
+        address = emulator.start(workspace)
         for name, value in emulator.CREDENTIALS.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         yield address
     finally:
-        emulator.stop(place)
+        emulator.stop(workspace)
 
 
 def test_a_job_whose_workers_are_killed_ends_as_one_left_alone(endpoint: str) -> None:

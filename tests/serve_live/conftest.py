@@ -20,7 +20,7 @@ import urllib3
 from glossa.commands.artifacts import write_artifacts
 from local import model_server, processes
 from local.ray_workspace import temp_dir
-from local.workspace import ROOT, Place
+from local.workspace import ROOT, Workspace
 from serve.checkpoints.read import weights_sha256
 from serve.engine.engine import Engine, load_engine
 from shared.catalog import Catalog, load_catalog
@@ -75,7 +75,7 @@ class Standing:
     `families` is the catalog of those models that have tokenizers, as the functions read it; it lies where `path` does.
     """
 
-    place: Place
+    workspace: Workspace
     url: str
     catalog: Catalog
     engine: Engine
@@ -86,7 +86,7 @@ class Standing:
     @property
     def pid(self) -> int:
         """Process that holds the server up."""
-        found = processes.alive(self.place, model_server.NAME)
+        found = processes.alive(self.workspace, model_server.NAME)
         assert found is not None
         return found
 
@@ -122,17 +122,17 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     torch.set_num_threads(1)
     families = make_catalog(home / "families.toml", write_whole(home), num_cpus=0.2)
     catalog = _write_catalog(home, families)
-    place = Place(ROOT, home)
+    workspace = Workspace(ROOT, home)
     try:
-        url = model_server.start(place, catalog)
+        url = model_server.start(workspace, catalog)
         loaded = load_catalog(catalog)
-        up = Standing(place, url, loaded, load_engine(loaded.models["small"], home), catalog, families)
+        up = Standing(workspace, url, loaded, load_engine(loaded.models["small"], home), catalog, families)
         family = descendants(up.pid)
         yield up
         answer = _stop_with_a_call_in_flight(up)
     finally:
-        model_server.stop(place)
-        shutil.rmtree(temp_dir(place), ignore_errors=True)
+        model_server.stop(workspace)
+        shutil.rmtree(temp_dir(workspace), ignore_errors=True)
     assert answer.status == 200
     assert running(family) == set()
 
@@ -145,7 +145,7 @@ def _stop_with_a_call_in_flight(up: Standing) -> Answer:
         while not sent.done():
             if up.ask("GET", "/v2/models/small/stats").json["model_stats"][0]["glossa"]["backlog_tokens"]:
                 break
-        model_server.stop(up.place)
+        model_server.stop(up.workspace)
         return sent.result()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from functions.http.text_request import parse_request
-from functions.pipeline.pipeline import Infer, Journey
+from functions.pipeline.pipeline import Infer, Pipeline
 from functions.tasks.registry import TASKS
 from glossa.commands.run import load
 from glossa.tokenizer_build.checkpoints import tokenizer_of
@@ -58,7 +58,7 @@ class Here:
     def __init__(self, standing: Standing) -> None:
         self.root = standing.path.parent
         self.catalog: Catalog = load_catalog(standing.families)
-        self.loaded: dict[str, tuple[Journey, Infer]] = {}
+        self.loaded: dict[str, tuple[Pipeline, Infer]] = {}
 
     def able(self, task: str) -> list[Model]:
         """Return the models that do a task."""
@@ -68,10 +68,10 @@ class Here:
         """Return the results of a request as JSON has them."""
         model = self.catalog.model(body["model"].partition(":")[0])
         if model.name not in self.loaded:
-            journey = Journey(self.catalog, {model.name: tokenizer_of(model, self.root)})
-            self.loaded[model.name] = journey, load(model, self.root)
-        journey, infer = self.loaded[model.name]
-        return json.loads(json.dumps(journey.run(parse_request(task, body), infer).values))
+            pipeline = Pipeline(self.catalog, {model.name: tokenizer_of(model, self.root)})
+            self.loaded[model.name] = pipeline, load(model, self.root)
+        pipeline, infer = self.loaded[model.name]
+        return json.loads(json.dumps(pipeline.run(parse_request(task, body), infer).values))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from serve.engine.engine import infer
 from serve.replica import MAX_BODY_BYTES
 from shared.errors import Overloaded
 from shared.messages import InferCall, Tensor
-from shared.protocol import decode_error, decode_inferred
+from shared.protocol import decode_error, decode_output
 from tests.serve_live.conftest import Answer, Standing
 from tests.serve_live.tree import descendants, pss_bytes
 
@@ -49,13 +49,13 @@ def test_answers_are_the_engine_s(standing: Standing) -> None:
     """A packed call over HTTP is answered with the tensors the engine gives in this process."""
     asked = _call([[0, 7, 2], [0, 9, 11, 2], [0, *range(3, 400), 2]], timeout_s=20.0)
     answer = standing.infer(asked)
-    inferred = decode_inferred(answer.headers, answer.body)
+    outputs = decode_output(answer.headers, answer.body)
     expected = infer(standing.engine, asked)
     assert answer.status == 200
-    assert list(inferred.outputs["logits"].float_values()) == pytest.approx(
+    assert list(outputs.outputs["logits"].float_values()) == pytest.approx(
         list(expected.outputs["logits"].float_values()), abs=1e-4
     )
-    assert set(inferred.timings_s) == {"queue", "infer"}
+    assert set(outputs.timings_s) == {"queue", "infer"}
 
 
 def test_padded_json_is_answered(standing: Standing) -> None:
@@ -150,9 +150,9 @@ def test_statistics_count_what_was_done(standing: Standing) -> None:
 def test_starting_again_finds_the_same_server(standing: Standing) -> None:
     """A second start waits for the one that runs."""
     pid = standing.pid
-    assert model_server.start(standing.place, standing.path) == standing.url
+    assert model_server.start(standing.workspace, standing.path) == standing.url
     assert standing.pid == pid
-    assert model_server.is_up(standing.place)
+    assert model_server.is_up(standing.workspace)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from functions.jobs.state.keys import Key
-from functions.jobs.state.queue_messages import Pointer
+from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.transactions import Check, Write
 from functions.jobs.storage.aws import Doors
 from tests.simulator.tasks import Point, effect
@@ -118,10 +118,10 @@ class _StoppingObjects(Through):
 
 
 class _StoppingQueue(Through):
-    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
-        for pointer in pointers:  # a process may die between two of them
-            what = f"send {pointer.step} {pointer.shard[:8]}"
-            _stop("send", what, lambda pointer=pointer: self.real.send([pointer], delay_s=delay_s))
+    def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
+        for message in messages:  # a process may die between two of them
+            what = f"send {message.step} {message.shard[:8]}"
+            _stop("send", what, lambda message=message: self.real.send([message], delay_s=delay_s))
 
     def discard(self, step: Any, is_dead: Callable[[str], bool]) -> Any:
         return _stop("send", f"discard {step}", lambda: self.real.discard(step, is_dead))

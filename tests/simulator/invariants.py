@@ -13,8 +13,8 @@ from typing import Any
 from functions.jobs.records.result_rows import decode_rows
 from functions.jobs.state import keys
 from functions.jobs.state.transactions import Write
-from functions.jobs.storage.in_memory.objects import MemoryObjects
-from functions.jobs.storage.in_memory.table import MemoryStore
+from functions.jobs.storage.in_memory.objects import InMemoryObjects
+from functions.jobs.storage.in_memory.table import InMemoryTable
 from tests.simulator.tasks import current
 
 ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"}
@@ -55,7 +55,7 @@ def must(truth: object, broken: str) -> None:
 class Invariants:
     """Watches one job. `acknowledged` is set when a cancel has been answered."""
 
-    def __init__(self, store: MemoryStore, objects: MemoryObjects, tenant: str, job: str) -> None:
+    def __init__(self, store: InMemoryTable, objects: InMemoryObjects, tenant: str, job: str) -> None:
         self._items, self._objects = store._items, objects
         self.tenant, self.name, self._pk = tenant, job, keys.job_prefix(tenant, job)
         self._job: Mapping[str, Any] = {}

@@ -14,15 +14,15 @@ from typing import Any
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job, Shard
 from functions.jobs.state.leases import reopen
-from functions.jobs.state.queue_messages import Pointer
+from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.s3_events import ObjectCreated, is_s3_event, parse_event
-from functions.jobs.state.transactions import Put, Refused, Update, Write
+from functions.jobs.state.transactions import ConditionFailed, Put, Update, Write
 from functions.jobs.steps.delete import Eraser
 from functions.jobs.steps.finalize import Finalizer
 from functions.jobs.steps.manifest import build_manifest
 from functions.jobs.steps.plan.accept_object import accept
 from functions.jobs.steps.plan.planner import Planner
-from functions.jobs.steps.sqs_handler import Delivery, Later
+from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage
 from functions.jobs.steps.sweep import Sweeper
 from functions.jobs.steps.work.worker import Worker
 from functions.jobs.storage.aws import Doors
@@ -169,20 +169,20 @@ def _objects(kind: Callable[..., Any], *, plain: bool = False) -> Callable[[Door
 def _part_after_the_count(doors: Doors, _: World) -> Doors:
     waiting: list[Callable[[], object]] = []
 
-    class Objects(Through):
+    class ObjectStore(Through):
         def put_new(self, bucket: str, key: str, data: bytes, **facts: Any) -> Any:
             if "/parts/" not in key:
                 return self.real.put_new(bucket, key, data, **facts)
             waiting.append(lambda: self.real.put_new(bucket, key, data, **facts))
             return True
 
-    class Store(Through):
+    class Table(Through):
         def write(self, *writes: Write) -> None:
             self.real.write(*writes)
             if any(map(_ends_shard, writes)) and waiting:
                 waiting.pop()()
 
-    return replace(doors, objects=Objects(doors.objects), store=Store(doors.store))  # type: ignore[arg-type] # the same methods
+    return replace(doors, objects=ObjectStore(doors.objects), store=Table(doors.store))  # type: ignore[arg-type] # the same methods
 
 
 # ---- bugs in what functions do
@@ -202,7 +202,7 @@ class _EndFirst(Finalizer):
 
         data = build_manifest(job, (), all_shards(self.doors.store, job))
         digest = hashlib.sha256(data).hexdigest()
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             self.doors.store.write(state_machine.end(job, digest, self.doors.now_ms()))
         return Finalizer._publish(self, job)
 
@@ -211,7 +211,7 @@ class _Unconditional(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
         job = load_job(self.doors.store, tenant, job_id)
         if job is not None and job.state == state_machine.RUNNING:
-            with suppress(Refused):
+            with suppress(ConditionFailed):
                 self.doors.store.write(
                     state_machine.move(job, state_machine.FINALIZING, self.doors.now_ms(), closing_ms=1)
                 )
@@ -222,9 +222,9 @@ class _ErasesOnce(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
         job = load_job(self.doors.store, tenant, job_id)
         if job is not None and job.state == state_machine.DELETING:
-            with suppress(Later):
+            with suppress(RetryLater):
                 Eraser(self.doors).run(job)
-            with suppress(Refused):
+            with suppress(ConditionFailed):
                 self.doors.store.write(state_machine.forget_job(job, self.doors.now_ms()))
             return
         Finalizer.run(self, tenant, job_id)
@@ -251,7 +251,7 @@ class _EagerRedriver(Planner):
         if job is None or job.state != state_machine.REDRIVING:
             Planner.run(self, tenant, job_id, time_left_s)
             return
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             for shard in list(all_shards(self.doors.store, job)):
                 if shard.state in state_machine.SHARD_ENDED and shard.generation < job.generation:
                     self._reopen(job, shard)
@@ -259,15 +259,15 @@ class _EagerRedriver(Planner):
 
     def _reopen(self, job: Job, shard: Shard) -> None:
         self.doors.store.write(*reopen(job, [shard]))
-        self.doors.queue.send([Pointer("work", job.tenant, job.job, shard.shard)])
+        self.doors.queue.send([QueueMessage("work", job.tenant, job.job, shard.shard)])
 
 
 class _Undeduplicated(Planner):
-    def handle(self, delivery: Delivery, time_left_s: Callable[[], float]) -> None:
-        if not is_s3_event(delivery.body):
-            Planner.handle(self, delivery, time_left_s)
+    def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
+        if not is_s3_event(message.body):
+            Planner.handle(self, message, time_left_s)
             return
-        for created in parse_event(delivery.body):
+        for created in parse_event(message.body):
             job = accept(_ever_new(created, self.doors), self.doors)
             if job is not None:
                 self.run(job.tenant, job.job, time_left_s)

@@ -17,9 +17,9 @@ from functions.jobs.api.jobs import Jobs
 from functions.jobs.state.queue_messages import Step
 from functions.jobs.steps.delete import delete
 from functions.jobs.steps.redrive import redrive
-from functions.jobs.storage.eventbridge import MemoryBus
+from functions.jobs.storage.eventbridge import InMemoryEventBus
 from functions.jobs.storage.in_memory.queue import Message
-from functions.jobs.storage.in_memory.table import MemoryStore
+from functions.jobs.storage.in_memory.table import InMemoryTable
 from shared.errors import Conflict, NotFound
 from tests.simulator.effects import stopping, watched
 from tests.simulator.invariants import Invariants, Violation, must
@@ -68,7 +68,7 @@ class Run:
         scenario.poison(self.world)
         self.job = scenario.drop(self.world)
         plain = self.world.doors
-        assert isinstance(plain.store, MemoryStore)
+        assert isinstance(plain.store, InMemoryTable)
         self.invariants = Invariants(plain.store, self.world.objects, TENANT, self.job)
         mutant = mutation or Mutation("none")
         doors = mutant.doors(stopping(watched(plain, self.invariants)), self.world)
@@ -118,7 +118,7 @@ class Run:
     def _judge_announced(self) -> None:
         """Whoever listens was told of the end, whatever was lost."""
         bus, job = self.world.doors.bus, self.invariants.job()
-        assert isinstance(bus, MemoryBus)
+        assert isinstance(bus, InMemoryEventBus)
         told = {event["detail"]["id"] for event in bus.events}
         must(job["state"] == "DELETED" or f"{self.job}.{job['generation']}" in told, "nobody was told of the end")
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from functions.jobs.api.jobs import Jobs
 from functions.jobs.steps.delete import delete
 from functions.jobs.steps.redrive import redrive
-from functions.jobs.storage.in_memory.table import MemoryStore
+from functions.jobs.storage.in_memory.table import InMemoryTable
 from shared.errors import Conflict, NotFound
 from tests.simulator.effects import stopping, watched
 from tests.simulator.invariants import Invariants
@@ -53,7 +53,7 @@ class JobMachine(RuleBasedStateMachine):
         self.job = self.world.drop("in.jsonl", data)
         self.reference = ReferenceJob([(RECORDS, sum(row)) for row in bad])
         plain = self.world.doors
-        assert isinstance(plain.store, MemoryStore)
+        assert isinstance(plain.store, InMemoryTable)
         self.truth = Invariants(plain.store, self.world.objects, TENANT, self.job)
         self.world.use(stopping(watched(plain, self.truth)))
         self.stopping, self.world.doors = self.world.doors, plain

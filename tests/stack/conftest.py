@@ -11,7 +11,7 @@ import pytest
 from local import deploy, stack
 from local.client import ApiClient
 from local.run import make_artifacts
-from local.workspace import ROOT, Place
+from local.workspace import ROOT, Workspace
 from shared.catalog import load_catalog
 from tests.stack.replica import fake_replica
 
@@ -20,29 +20,29 @@ from tests.stack.replica import fake_replica
 class Standing:
     """A stack that stands, and clients of it."""
 
-    place: Place
+    workspace: Workspace
     stack: stack.Stack
     api: ApiClient
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of its emulator."""
-        return deploy.client(self.place, service)
+        return deploy.client(self.workspace, service)
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Give the checkout a home of its own, tokenizer artifacts made."""
-    found = Place(ROOT, tmp_path_factory.mktemp("stack"))
+    found = Workspace(ROOT, tmp_path_factory.mktemp("stack"))
     make_artifacts(found)
     return found
 
 
 @pytest.fixture(scope="session")
-def standing(place: Place) -> Iterator[Standing]:
+def standing(workspace: Workspace) -> Iterator[Standing]:
     """Bring the whole local stack up in front of a fake replica; end it after the last test."""
     with fake_replica(load_catalog(ROOT / "catalog.toml")) as replica_url:
         try:
-            up = stack.up(place, replica_url)
-            yield Standing(place, up, ApiClient(up.api_url))
+            up = stack.up(workspace, replica_url)
+            yield Standing(workspace, up, ApiClient(up.api_url))
         finally:
-            stack.down(place, forget=True)
+            stack.down(workspace, forget=True)

@@ -15,7 +15,7 @@ from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
 from shared.catalog import Catalog
 from shared.errors import GlossaError, NotFound
-from shared.protocol import Limits, decode_call, encode_error, encode_inferred
+from shared.protocol import CallLimits, decode_call, encode_error, encode_output
 from tests.loopback import serving
 
 INFER = re.compile(r"/v2/models/([^/]+)/infer")
@@ -43,7 +43,7 @@ def _answer(catalog: Catalog, sent: Sent) -> Reply:
     if path is None:
         raise NotFound(f"no route {sent.path}")
     model = catalog.model(path[1])
-    limits = Limits(
+    limits = CallLimits(
         max_body_bytes=4 * 2**20,
         max_rows=4096,
         max_tokens=32_768,
@@ -51,5 +51,5 @@ def _answer(catalog: Catalog, sent: Sent) -> Reply:
         vocab_size=model.vocab_size,
     )
     asked = decode_call(model.name, sent.headers, sent.data, limits)
-    body = encode_inferred(asked, model.name, model.revision, infer(FakeEngine(model), asked.call))
+    body = encode_output(asked, model.name, model.revision, infer(FakeEngine(model), asked.call))
     return Reply(200, dict(body.headers), bytes(body.data))

@@ -69,12 +69,12 @@ def test_only_these_parameters_differ_from_the_cloud(standing: Standing) -> None
 
 def test_an_unchanged_stack_is_left_alone(standing: Standing) -> None:
     """Brought up again, a stack that stands is neither built nor deployed, and keeps its addresses."""
-    assert not deploy.deploy(standing.place, standing.stack.replica_url)
-    assert stack.up(standing.place, standing.stack.replica_url) == standing.stack
-    assert stack.standing(standing.place) == standing.stack
+    assert not deploy.deploy(standing.workspace, standing.stack.replica_url)
+    assert stack.up(standing.workspace, standing.stack.replica_url) == standing.stack
+    assert stack.standing(standing.workspace) == standing.stack
 
 
 def test_it_does_not_touch_the_checkouts_own_stack(standing: Standing) -> None:
     """A private stack keeps everything in its own home."""
-    assert not standing.place.home.is_relative_to(ROOT)
-    assert str(standing.place.home) in (standing.place.run / "emulator.pid").as_posix()
+    assert not standing.workspace.home.is_relative_to(ROOT)
+    assert str(standing.workspace.home) in (standing.workspace.run / "emulator.pid").as_posix()

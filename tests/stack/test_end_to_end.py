@@ -131,9 +131,9 @@ def test_the_command_line_runs_a_job_and_its_webhook_is_called(standing: Standin
 def test_a_stopped_stack_comes_back_with_what_it_kept(standing: Standing) -> None:
     """After a stop and a start nothing is deployed again: recipes are there, and the API answers."""
     standing.api.post("/v1/recipes", {"name": "kept", "task": "text-classification"})
-    assert stack.down(standing.place)
-    assert stack.standing(standing.place) is None
-    assert stack.up(standing.place, standing.stack.replica_url) == standing.stack
+    assert stack.down(standing.workspace)
+    assert stack.standing(standing.workspace) is None
+    assert stack.up(standing.workspace, standing.stack.replica_url) == standing.stack
     names = [recipe["name"] for recipe in standing.api.get("/v1/recipes").body["recipes"]]
     assert "kept" in names
     assert standing.api.post("/v1/text-classification", {"inputs": TEXTS[0]}).body["results"]
@@ -152,7 +152,7 @@ def _manifest(standing: Standing) -> Any:
 
 def test_only_loopback_listens(standing: Standing) -> None:
     """The emulator opens one port, on 127.0.0.1."""
-    pid = processes.alive(standing.place, "emulator")
+    pid = processes.alive(standing.workspace, "emulator")
     assert pid is not None
     port = int(standing.stack.endpoint_url.rsplit(":", 1)[1])
     assert processes.listeners(pid) == {("0100007F", port)}

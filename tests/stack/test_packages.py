@@ -83,13 +83,13 @@ def test_the_layer_holds_nothing_heavy(layer: tuple[str, Path]) -> None:
 
 def test_layer_and_code_stay_small(layer: tuple[str, Path], standing: Standing) -> None:
     """Unzipped, a function with its layer is at most 80 MB."""
-    for package in standing.place.build.glob("*Function"):
+    for package in standing.workspace.build.glob("*Function"):
         assert size(package) + size(layer[1]) <= MAX_BYTES, package.name
 
 
 def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(standing: Standing) -> None:
     """Each package has functions/, shared/, the catalog and the artifacts; nothing of the build, no byte code."""
-    packages = sorted(standing.place.build.glob("*Function"))
+    packages = sorted(standing.workspace.build.glob("*Function"))
     assert len(packages) == len(DOORS)
     for package in packages:
         assert {path.name for path in package.iterdir()} == {"functions", "shared", "catalog.toml", "artifacts"}
@@ -105,7 +105,7 @@ def test_a_handler_starts_from_package_and_layer_alone(door: str, standing: Stan
     (function,) = [
         f for f in standing.client("lambda").list_functions()["Functions"] if f"-{name}-" in f["FunctionName"]
     ]
-    reach = [str(standing.place.build / folder) for folder in ("DependencyLayer/python", name)]
+    reach = [str(standing.workspace.build / folder) for folder in ("DependencyLayer/python", name)]
     program = (
         f"import sys; sys.path[:0] = {reach!r}\n"
         f"import functions.{door}.handler as door\n"
@@ -113,7 +113,7 @@ def test_a_handler_starts_from_package_and_layer_alone(door: str, standing: Stan
     )
     env = {**function["Environment"]["Variables"], "AWS_DEFAULT_REGION": "us-east-1"}
     done = subprocess.run(
-        [standing.place.python(".venv-local"), "-P", "-c", program],
+        [standing.workspace.python(".venv-local"), "-P", "-c", program],
         env=env,
         cwd="/",
         capture_output=True,
@@ -121,4 +121,4 @@ def test_a_handler_starts_from_package_and_layer_alone(door: str, standing: Stan
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["[]", str(standing.place.build / name / "functions" / door / "handler.py")]
+    assert done.stdout.split() == ["[]", str(standing.workspace.build / name / "functions" / door / "handler.py")]

@@ -11,7 +11,7 @@ import torch
 
 from functions.http.resolver import Resolver
 from functions.http.text_routes import make_api
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeTransport, Sent
 from functions.replica.transport import Reply
@@ -21,7 +21,7 @@ from glossa.commands.artifacts import write_artifacts
 from serve.engine.engine import Engine, infer, load_engine
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
-from shared.protocol import Limits, decode_call, encode_error, encode_inferred
+from shared.protocol import CallLimits, decode_call, encode_error, encode_output
 from tests.families import BODIES, PLAIN, make_catalog, write_plain
 from tests.unit.functions.http.world import post
 
@@ -33,20 +33,20 @@ def _served(root: Path, folders: list[Path]) -> Served:
     catalog = load_catalog(make_catalog(root / "catalog.toml", folders))
     write_artifacts(catalog, root, root / "artifacts")
     engines = {name: load_engine(model, root) for name, model in catalog.models.items()}
-    journey = Journey(catalog, load_tokenizers(catalog, root / "artifacts"))
+    pipeline = Pipeline(catalog, load_tokenizers(catalog, root / "artifacts"))
     client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(_replica(engines, catalog)))
-    return catalog, make_api(journey, client, "none")
+    return catalog, make_api(pipeline, client, "none")
 
 
 def _replica(engines: dict[str, Any], catalog: Catalog) -> Callable[[Sent], Reply]:
     def respond(sent: Sent) -> Reply:
         name = sent.path.split("/")[3]
         model = catalog.model(name)
-        limits = Limits(4 * 2**20, 1024, 16_384, model.max_tokens, model.vocab_size)
+        limits = CallLimits(4 * 2**20, 1024, 16_384, model.max_tokens, model.vocab_size)
         engine: Engine = engines[name]
         try:
             asked = decode_call(name, sent.headers, sent.data, limits)
-            body = encode_inferred(asked, name, "1", infer(engine, asked.call))
+            body = encode_output(asked, name, "1", infer(engine, asked.call))
         except GlossaError as error:
             refusal = encode_error(error)
             return Reply(error.status, refusal.headers, refusal.data)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functions.jobs.api.request_bodies import decode_cursor, encode_cursor
 from functions.jobs.records.part_files import decode
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Job, Shard, Spec, from_item
+from functions.jobs.state.items import Job, JobSpec, Shard, from_item
 from functions.jobs.storage.aws import Doors
 from shared.errors import Conflict
 
@@ -46,7 +46,7 @@ def _page(job: Job, found: list[dict[str, object]], after: str | None) -> dict[s
 
 
 def _errors(job: Job, shard: Shard, doors: Doors) -> Iterator[dict[str, object]]:
-    output = Spec.from_json(job.spec).output
+    output = JobSpec.from_json(job.spec).output
     key = keys.part_key(job.tenant, job.job, shard.shard, shard.generation, output)
     rows = decode(doors.objects.read(doors.output_bucket, key), output)
     return (row for row in rows if "error" in row)

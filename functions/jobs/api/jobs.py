@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from functions.jobs.api.request_bodies import decode_cursor, encode_cursor, request_sha256
 from functions.jobs.api.views import job_json
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Job, Listing, Spec, from_item, to_item
-from functions.jobs.state.queue_messages import Pointer
-from functions.jobs.state.transactions import Put, Refused, Write
+from functions.jobs.state.items import Job, JobSpec, Listing, from_item, to_item
+from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.transactions import ConditionFailed, Put, Write
 from functions.jobs.state.webhooks import Webhook
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import load_job, load_plan
@@ -35,7 +35,7 @@ class Jobs:
     def create(
         self,
         tenant: str,
-        spec: Spec,
+        spec: JobSpec,
         names: tuple[str, ...],
         token: str,
         *,
@@ -62,7 +62,7 @@ class Jobs:
         )
         try:
             self.doors.store.write(*state_machine.create(job), *_webhook(job, webhook))
-        except Refused:
+        except ConditionFailed:
             known = load_job(self.doors.store, tenant, job.job)
         else:
             return job, True
@@ -90,7 +90,7 @@ class Jobs:
         if job.state in state_machine.ENDED or job.state == state_machine.CANCELLING:
             raise Conflict(f"job {job_id} is {job.state}, expected {state_machine.CREATED}")
         if job.state == state_machine.SUBMITTED:  # also when an earlier start was cut off before it sent this
-            self.doors.queue.send([Pointer("plan", tenant, job_id)])
+            self.doors.queue.send([QueueMessage("plan", tenant, job_id)])
         return job
 
     def cancel(self, tenant: str, job_id: str) -> Job:
@@ -99,11 +99,11 @@ class Jobs:
         for _ in range(MOVES):
             if job.state in {state_machine.CANCELLED, state_machine.CANCELLING}:
                 break
-            with suppress(Refused):
+            with suppress(ConditionFailed):
                 self.doors.store.write(state_machine.cancel(job, self.doors.now_ms()))
             job = self.get(tenant, job_id)
         if job.state == state_machine.CANCELLING or state_machine.to_announce(job):
-            self.doors.queue.send([Pointer("finalize", tenant, job_id)])
+            self.doors.queue.send([QueueMessage("finalize", tenant, job_id)])
         if job.state not in {state_machine.CANCELLING, state_machine.CANCELLED}:
             raise Conflict(
                 f"job {job_id} moved on {MOVES} times while it was being cancelled, expected it to stand still"
@@ -153,7 +153,7 @@ class Jobs:
             raise Conflict(f"got {count}, expected all; missing: {', '.join(map(repr, missing[:10]))}")
 
     def _move(self, job: Job, to: str) -> Job:
-        with suppress(Refused):  # a twin of this request was first, or a cancel: what is there now tells
+        with suppress(ConditionFailed):  # a twin of this request was first, or a cancel: what is there now tells
             self.doors.store.write(state_machine.move(job, to, self.doors.now_ms()))
         return self.get(job.tenant, job.job)
 

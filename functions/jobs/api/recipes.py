@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functions.jobs.api.request_bodies import decode_cursor, encode_cursor
 from functions.jobs.api.views import recipe_json
 from functions.jobs.state import keys
-from functions.jobs.state.items import Recipe, Spec, from_item, to_item
-from functions.jobs.state.transactions import Delete, Put, Refused
+from functions.jobs.state.items import JobSpec, Recipe, from_item, to_item
+from functions.jobs.state.transactions import ConditionFailed, Delete, Put
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import load_recipe
 from shared.errors import Conflict, NotFound
@@ -21,12 +21,12 @@ class Recipes:
 
     doors: Doors
 
-    def create(self, tenant: str, name: str, spec: Spec) -> tuple[dict[str, object], bool]:
+    def create(self, tenant: str, name: str, spec: JobSpec) -> tuple[dict[str, object], bool]:
         """Make a recipe, or find the same one; True when made now. Raises Conflict when the name is another's."""
         recipe = Recipe(name=name, spec=spec.to_json(), created_ms=self.doors.now_ms())
         try:
             self.doors.store.write(Put(keys.recipe_item(tenant, name), to_item(recipe)))
-        except Refused:
+        except ConditionFailed:
             known = load_recipe(self.doors.store, tenant, name)
             if known is None or known.spec != recipe.spec:
                 raise Conflict(f"recipe {name!r} exists and does something else; delete it first") from None
@@ -46,7 +46,7 @@ class Recipes:
             raise NotFound(f"no recipe {name[:64]!r}")
         try:
             self.doors.store.write(Delete(keys.recipe_item(tenant, name)))
-        except Refused:
+        except ConditionFailed:
             raise NotFound(f"no recipe {name[:64]!r}") from None
 
     def _view(self, tenant: str, recipe: Recipe) -> dict[str, object]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.http.text_request import parse_parameters
 from functions.jobs.records.formats import FormatOptions, ObjectProblem, format_of
-from functions.jobs.state.items import Spec
+from functions.jobs.state.items import JobSpec
 from functions.jobs.state.keys import check_name, check_prefix, check_recipe
 from functions.jobs.state.webhooks import Reach, Webhook, check_url
 from functions.pipeline.route import route
@@ -60,12 +60,12 @@ class SpecBody(_Strict):
     format: FormatBody = FormatBody()
     output: Literal["jsonl", "csv", "jsonl.gz"] = "jsonl"
 
-    def spec(self, catalog: Catalog) -> Spec:
+    def spec(self, catalog: Catalog) -> JobSpec:
         """Return the validated spec, all defaults written out. Raises NotFound, Unprocessable."""
         parameters = parse_parameters(self.task, self.parameters).model_dump()
         routed = route(TextRequest(self.task, (TextInput("-"),), parameters, self.model), catalog)
         options = FormatOptions(**self.format.model_dump())
-        return Spec(self.task, f"{routed.model}:{routed.head}", parameters, options, self.output)
+        return JobSpec(self.task, f"{routed.model}:{routed.head}", parameters, options, self.output)
 
 
 class JobBody(SpecBody):
@@ -132,7 +132,7 @@ class RedriveBody(_Strict):
     generation: Annotated[int, Field(ge=0)] | None = None
 
 
-def request_sha256(spec: Spec, names: tuple[str, ...]) -> str:
+def request_sha256(spec: JobSpec, names: tuple[str, ...]) -> str:
     """Return what tells one request body from another, whatever the order of its fields."""
     return hashlib.sha256("\n".join((spec.to_json(), *names)).encode()).hexdigest()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functions.jobs.api.request_bodies import decode_cursor, encode_cursor
 from functions.jobs.api.views import counts_json
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Job, Shard, Spec, from_item
+from functions.jobs.state.items import Job, JobSpec, Shard, from_item
 from functions.jobs.storage.aws import Doors
 from shared.errors import Conflict
 
@@ -21,7 +21,7 @@ def results_json(job: Job, query: Mapping[str, str], size: int, doors: Doors) ->
     after = decode_cursor(query, r"shard/[0-9]{8}-[0-9a-f]{12}")
     page = doors.store.query(keys.job_prefix(job.tenant, job.job), prefix="shard/", after=after, limit=size)
     shards = [from_item(Shard, item) for item in page.items]
-    output = Spec.from_json(job.spec).output if job.spec else "jsonl"
+    output = JobSpec.from_json(job.spec).output if job.spec else "jsonl"
     return {
         "job": job.job,
         "state": job.state,

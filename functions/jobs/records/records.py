@@ -1,6 +1,6 @@
 """Cuts a stream of bytes into records, and reads one record.
 
-Pure, in two steps: `Cutter` finds where records begin and end (all the planner needs), `parse`
+Pure, in two steps: `RecordSplitter` finds where records begin and end (all the planner needs), `parse`
 reads the bytes of one (the worker's part). A bad record is a record with a problem, never an
 exception: it fails alone. Must not know shards, keys or tasks.
 
@@ -25,7 +25,7 @@ _JSON_NAMES = {dict: "object", list: "array", str: "string", int: "number", floa
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordLocation:
     """Where a stream, or the rest of one, begins: byte offset in the decoded object, and record number."""
 
     offset: int = 0
@@ -33,7 +33,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RecordSpan:
     """The bytes of one record: half-open range [start, end) of the decoded object, terminator included.
 
     `raw` holds them, or is None when the record is longer than the limit.
@@ -67,13 +67,15 @@ class Record:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-class Cutter:
+class RecordSplitter:
     """Feeds on chunks of any size and gives the frames that are complete; `close` gives the last.
 
     Holds at most `max_record_bytes` of an unfinished record; a longer one is measured, not kept.
     """
 
-    def __init__(self, how: Format, place: Place = Place(), max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+    def __init__(
+        self, how: Format, place: RecordLocation = RecordLocation(), max_record_bytes: int = MAX_RECORD_BYTES
+    ) -> None:
         """Begin at `place`."""
         self._ends = ends_of(how)
         self._limit = max_record_bytes
@@ -81,7 +83,7 @@ class Cutter:
         self._length = 0  # bytes seen of the record being built
         self._held: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Iterator[Frame]:
+    def feed(self, chunk: bytes) -> Iterator[RecordSpan]:
         """Take the next bytes of the stream; yield each frame that they complete."""
         begin = 0
         while (end := self._ends.find(chunk, begin)) > 0:
@@ -90,7 +92,7 @@ class Cutter:
             begin = end
         self._hold(chunk[begin:])
 
-    def close(self) -> Iterator[Frame]:
+    def close(self) -> Iterator[RecordSpan]:
         """Yield the last frame, if the stream does not end in a newline."""
         if self._length:
             yield self._frame()
@@ -102,24 +104,24 @@ class Cutter:
         elif piece:
             self._held.append(piece)
 
-    def _frame(self) -> Frame:
+    def _frame(self) -> RecordSpan:
         end = self._start + self._length
         raw = None if self._length > self._limit else b"".join(self._held)
-        frame = Frame(self._index, self._start, end, raw)
+        frame = RecordSpan(self._index, self._start, end, raw)
         self._start, self._index, self._length = end, self._index + 1, 0
         self._held.clear()
         return frame
 
 
-def cut(chunks: Iterable[bytes], how: Format, place: Place = Place()) -> Iterator[Frame]:
+def cut(chunks: Iterable[bytes], how: Format, place: RecordLocation = RecordLocation()) -> Iterator[RecordSpan]:
     """Yield the frames of a whole stream that begins at `place`."""
-    cutter = Cutter(how, place)
+    cutter = RecordSplitter(how, place)
     for chunk in chunks:
         yield from cutter.feed(chunk)
     yield from cutter.close()
 
 
-def parse(frame: Frame, how: Format) -> Record:
+def parse(frame: RecordSpan, how: Format) -> Record:
     """Read one frame. Never raises on content: what is wrong becomes the record's problem."""
     here = (frame.index, frame.start, frame.end)
     if frame.raw is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from functions.jobs.records.records import Frame
+from functions.jobs.records.records import RecordSpan
 from shared.catalog import Model
 
 WORK_SHARE_S = 100.0  # a third of the work function's timeout: a shard takes at most this
@@ -17,27 +17,27 @@ MIN_CHARS, MAX_CHARS = 4096, 131_072
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ShardLimits:
     """The most that one run holds. A single record may pass `max_chars`: then it is alone."""
 
     max_records: int = MAX_RECORDS
     max_chars: int = MAX_CHARS
 
 
-def bounds_for(model: Model, max_records: int = MAX_RECORDS, *, most_tokens: int = MAX_CHARS) -> Bounds:
+def bounds_for(model: Model, max_records: int = MAX_RECORDS, *, most_tokens: int = MAX_CHARS) -> ShardLimits:
     """Return bounds under which a run takes at most a third of the worker's time.
 
     Counts one token a character, which no script of the family exceeds by much. `most_tokens` is for
     jobs whose answers are so large that fewer must do.
     """
-    return Bounds(max_records, int(min(MAX_CHARS, most_tokens, max(MIN_CHARS, model.tokens_per_s * WORK_SHARE_S))))
+    return ShardLimits(max_records, int(min(MAX_CHARS, most_tokens, max(MIN_CHARS, model.tokens_per_s * WORK_SHARE_S))))
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """Frames that follow each other; `oversize` marks a run of one frame that is too long to hold."""
 
-    frames: tuple[Frame, ...]
+    frames: tuple[RecordSpan, ...]
 
     @property
     def start(self) -> int:
@@ -60,9 +60,9 @@ class Run:
         return self.frames[0].raw is None
 
 
-def runs(frames: Iterable[Frame], bounds: Bounds) -> Iterator[Run]:
+def runs(frames: Iterable[RecordSpan], bounds: ShardLimits) -> Iterator[Run]:
     """Group frames, in order and without gap, into runs within `bounds`."""
-    held: list[Frame] = []
+    held: list[RecordSpan] = []
     chars = 0
     for frame in frames:
         alone = frame.raw is None

@@ -19,7 +19,7 @@ from shared.messages import Parameter
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class JobSpec:
     """What to do with each record: a task, its parameters, a model reference, how inputs are read, and rows written."""
 
     task: str
@@ -33,7 +33,7 @@ class Spec:
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> Spec:
+    def from_json(cls, text: str) -> JobSpec:
         """Rebuild a spec from `to_json`; lists in parameters become tuples again."""
         raw = json.loads(text)
         parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["parameters"].items()}

@@ -16,7 +16,7 @@ Step = Literal["plan", "work", "finalize", "notify"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pointer:
+class QueueMessage:
     """Asks for one step of a job; `shard` only for work."""
 
     step: Step
@@ -38,11 +38,11 @@ def leads_to(body: str, job: str) -> bool:
     return isinstance(found, dict) and "glossa" in found and found.get("job") == job
 
 
-def decode(body: object, step: Step) -> Pointer:
+def decode(body: object, step: Step) -> QueueMessage:
     """Read the parsed JSON of a message body. Raises DecodeError when it is no pointer to this step."""
     if not isinstance(body, dict) or body.get("glossa") != step:
         raise DecodeError(f"got a message that is no {step} pointer")
     tenant, job, shard = (str(body.get(name, "")) for name in ("tenant", "job", "shard"))
     if not TENANT.fullmatch(tenant) or not JOB.fullmatch(job) or (step == "work") != bool(SHARD.fullmatch(shard)):
         raise DecodeError(f"got a {step} pointer with malformed names")
-    return Pointer(step, tenant, job, shard)
+    return QueueMessage(step, tenant, job, shard)

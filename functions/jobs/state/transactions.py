@@ -84,7 +84,7 @@ class Check:
 Write = Put | Update | Delete | Check
 
 
-class Refused(Conflict):
+class ConditionFailed(Conflict):
     """A guard was false, so nothing was written. `failed` holds the indices of the refused writes."""
 
     code = "refused"

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Job, Spec, iso
-from functions.jobs.state.transactions import Refused
+from functions.jobs.state.items import Job, JobSpec, iso
+from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.storage.aws import Doors
 from shared.log import log_event
 
@@ -28,7 +28,7 @@ class Announcer:
         if not state_machine.to_announce(job):
             return
         self.doors.bus.put(JOB_ENDED, ended_detail(job, self.doors.output_bucket))
-        with suppress(Refused):  # a twin said it too, or the job has moved on
+        with suppress(ConditionFailed):  # a twin said it too, or the job has moved on
             self.doors.store.write(state_machine.announced(job))
         log_event("announced", function="finalize", job_id=job.job, state=job.state)
 
@@ -36,7 +36,7 @@ class Announcer:
 def ended_detail(job: Job, bucket: str) -> dict[str, object]:
     """Return what is said of a job that has ended: `id` is the same however often it is said."""
     manifest = {"key": keys.manifest_key(job.tenant, job.job, job.generation), "sha256": job.manifest_sha256}
-    spec = Spec.from_json(job.spec) if job.spec else None
+    spec = JobSpec.from_json(job.spec) if job.spec else None
     return {
         "id": f"{job.job}.{job.generation}",
         "job": job.job,

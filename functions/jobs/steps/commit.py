@@ -13,10 +13,10 @@ from functions.jobs.records.formats import Output, Problem
 from functions.jobs.records.part_files import CONTENT_TYPES
 from functions.jobs.records.result_rows import Rows, encode_given_up
 from functions.jobs.state import keys, leases, state_machine
-from functions.jobs.state.items import Job, Shard, Spec
+from functions.jobs.state.items import Job, JobSpec, Shard
 from functions.jobs.state.leases import Part
-from functions.jobs.state.queue_messages import Pointer
-from functions.jobs.state.transactions import Refused
+from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import load_job
 from shared.errors import GlossaError
@@ -30,7 +30,7 @@ class ForeignPart(GlossaError):
 
 
 @dataclass(frozen=True, slots=True)
-class Settler:
+class ShardCommit:
     """Ends shards through the doors it is given."""
 
     doors: Doors
@@ -40,7 +40,7 @@ class Settler:
         part, failed = self._publish(job, shard, rows, given_up=given_up)
         try:
             self.doors.store.write(*leases.settle(job, shard, part, self.doors.now_ms(), failed=failed))
-        except Refused as refused:  # another holds the fence, or the job takes no more results: nothing is lost
+        except ConditionFailed as refused:  # another holds the fence, or the job takes no more results: nothing is lost
             log_event("not-settled", function="work", job_id=job.job, shard=shard.shard, reason=str(refused.failed))
         else:
             log_event(
@@ -57,7 +57,7 @@ class Settler:
         """Ask for the manifest when no shard of the job is open."""
         now = load_job(self.doors.store, job.tenant, job.job)
         if now is not None and state_machine.ready_to_close(now):
-            self.doors.queue.send([Pointer("finalize", job.tenant, job.job)])
+            self.doors.queue.send([QueueMessage("finalize", job.tenant, job.job)])
 
     def _publish(self, job: Job, shard: Shard, rows: Rows, *, given_up: bool) -> tuple[Part, bool]:
         part = Part(_sha256(rows.data), len(rows.data), rows.n_ok, rows.n_failed, job.model_revision)
@@ -90,7 +90,7 @@ class Settler:
 
 
 def _output(job: Job) -> Output:
-    return Spec.from_json(job.spec).output if job.spec else "jsonl"
+    return JobSpec.from_json(job.spec).output if job.spec else "jsonl"
 
 
 def _sha256(data: bytes) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job
 from functions.jobs.state.keys import Key
-from functions.jobs.state.queue_messages import Pointer
-from functions.jobs.state.transactions import Delete, Refused
-from functions.jobs.steps.sqs_handler import Later
+from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.transactions import ConditionFailed, Delete
+from functions.jobs.steps.sqs_handler import RetryLater
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import load_job
 from shared.errors import Conflict, NotFound
@@ -37,11 +37,11 @@ def delete(doors: Doors, tenant: str, job_id: str) -> Job:
         if job is None:
             raise NotFound(f"no job {job_id[:40]!r}")
         if job.state not in state_machine.GONE:
-            with suppress(Refused):
+            with suppress(ConditionFailed):
                 doors.store.write(state_machine.delete(job, doors.now_ms()))
             continue
         if job.state == state_machine.DELETING:  # also when an earlier call was cut off before it sent this
-            doors.queue.send([Pointer("finalize", tenant, job_id)])
+            doors.queue.send([QueueMessage("finalize", tenant, job_id)])
         return job
     raise Conflict(f"job {job_id} moved on {MOVES} times while it was being deleted, expected it to stand still")
 
@@ -59,8 +59,8 @@ class Eraser:
         self._items(job)
         left_ms = job.closing_ms + SETTLED_MS - self.doors.now_ms()
         if left_ms > 0:
-            raise Later("deleted, to be looked at once more", left_ms / 1000 + 1)
-        with suppress(Refused):  # a twin was first
+            raise RetryLater("deleted, to be looked at once more", left_ms / 1000 + 1)
+        with suppress(ConditionFailed):  # a twin was first
             self.doors.store.write(state_machine.forget_job(job, self.doors.now_ms()))
         log_event("deleted", function="finalize", job_id=job.job, count=n_objects)
 
@@ -90,7 +90,7 @@ class Eraser:
             return
         try:
             self.doors.store.write(*(Delete(key) for key in gone))
-        except Refused:  # a twin removed some of them
+        except ConditionFailed:  # a twin removed some of them
             for key in gone:
-                with suppress(Refused):
+                with suppress(ConditionFailed):
                     self.doors.store.write(Delete(key))

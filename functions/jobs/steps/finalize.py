@@ -15,11 +15,11 @@ from typing import Any
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job
 from functions.jobs.state.queue_messages import decode
-from functions.jobs.state.transactions import Refused
+from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.steps.announce import Announcer
 from functions.jobs.steps.delete import Eraser
 from functions.jobs.steps.manifest import build_manifest
-from functions.jobs.steps.sqs_handler import Delivery, deliver
+from functions.jobs.steps.sqs_handler import SqsMessage, deliver
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import all_inputs, all_shards, load_job
 from shared.log import log_event
@@ -34,9 +34,9 @@ class Finalizer:
     def answer(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the finalize queue; returns the partial batch response."""
 
-        def handle(delivery: Delivery) -> None:
-            pointer = decode(delivery.body, "finalize")
-            self.run(pointer.tenant, pointer.job)
+        def handle(delivery: SqsMessage) -> None:
+            message = decode(delivery.body, "finalize")
+            self.run(message.tenant, message.job)
 
         return deliver("finalize", event, handle, self.doors.queue)
 
@@ -60,7 +60,7 @@ class Finalizer:
         digest = self._publish(job)
         try:
             self.doors.store.write(state_machine.end(job, digest, self.doors.now_ms()))
-        except Refused:
+        except ConditionFailed:
             log_event("already-ended", function="finalize", job_id=job_id)
         else:
             log_event(
@@ -73,7 +73,7 @@ class Finalizer:
     def _win(self, job: Job) -> Job | None:
         try:
             self.doors.store.write(state_machine.close(job, self.doors.now_ms()))
-        except Refused:
+        except ConditionFailed:
             log_event("close-lost", function="finalize", job_id=job.job)
         return load_job(self.doors.store, job.tenant, job.job)
 

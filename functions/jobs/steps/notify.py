@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from functions.jobs.state import keys
 from functions.jobs.state.webhooks import sign
-from functions.jobs.steps.sqs_handler import Delivery, deliver
-from functions.jobs.storage.dynamodb_table import Store
+from functions.jobs.steps.sqs_handler import SqsMessage, deliver
+from functions.jobs.storage.dynamodb_table import Table
 from functions.jobs.storage.queries import load_webhook
-from functions.jobs.storage.sqs_queue import Queue
+from functions.jobs.storage.sqs_queue import JobQueue
 from shared.errors import DecodeError, Unavailable, Unprocessable
 from shared.log import log_event
 
@@ -28,8 +28,8 @@ GONE = 410  # the receiver's word for: never again
 class Notifier:
     """Calls webhooks. `post` sends a body to a url and returns the status; `now_ms` dates signatures."""
 
-    store: Store
-    queue: Queue
+    store: Table
+    queue: JobQueue
     post: Post
     now_ms: Callable[[], int]
 
@@ -37,12 +37,12 @@ class Notifier:
         """Handle an event of the notify queue; returns the partial batch response."""
         return deliver("notify", event, self.handle, self.queue)
 
-    def handle(self, delivery: Delivery) -> None:
+    def handle(self, message: SqsMessage) -> None:
         """Call the webhook of the job that an event of the bus speaks of, if it has one.
 
         Raises DecodeError for foreign messages, Unavailable when the call was not taken.
         """
-        detail = delivery.body.get("detail")
+        detail = message.body.get("detail")
         if not isinstance(detail, dict):
             raise DecodeError("got a message that is no event of a job")
         tenant, job = str(detail.get("tenant", "")), str(detail.get("job", ""))
@@ -65,6 +65,6 @@ class Notifier:
             log_event("webhook-refused", level="warning", function="notify", job_id=job, reason=refused.message)
             return
         taken = 200 <= status < 300 or status == GONE  # noqa: PLR2004 - HTTP's words for success
-        log_event("webhook", function="notify", job_id=job, status=status, url_host=host, attempt=delivery.receives)
+        log_event("webhook", function="notify", job_id=job, status=status, url_host=host, attempt=message.receives)
         if not taken:
             raise Unavailable(f"a webhook answered {status}, expected 200 to 299")

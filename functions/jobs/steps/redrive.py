@@ -12,8 +12,8 @@ from itertools import islice
 
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import Job, Shard
-from functions.jobs.state.queue_messages import Pointer
-from functions.jobs.state.transactions import Refused
+from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import all_shards, load_job
 from shared.errors import Conflict, NotFound
@@ -40,7 +40,7 @@ def redrive(doors: Doors, tenant: str, job_id: str, *, generation: int | None = 
             return job, False
         try:
             doors.store.write(state_machine.redrive(job, doors.now_ms()))
-        except Refused:
+        except ConditionFailed:
             continue
         job = load_job(doors.store, tenant, job_id) or job
         _ask(doors, job)
@@ -63,7 +63,7 @@ def _is_done(job: Job, generation: int | None) -> bool:
 
 def _ask(doors: Doors, job: Job) -> None:
     if job.state == state_machine.REDRIVING:
-        doors.queue.send([Pointer("plan", job.tenant, job.job)])
+        doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class Redriver:
         chosen = (shard for shard in all_shards(self.doors.store, job) if leases.to_redrive(job, shard))
         for batch in _batches(chosen, self.step_shards):
             if time_left_s() < MARGIN_S:
-                self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+                self.doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
                 return job
             self.doors.store.write(*leases.reopen(job, batch))
-            self.doors.queue.send([Pointer("work", job.tenant, job.job, shard.shard) for shard in batch])
+            self.doors.queue.send([QueueMessage("work", job.tenant, job.job, shard.shard) for shard in batch])
         self.doors.store.write(state_machine.end_redriving(job, self.doors.now_ms()))
         log_event("redriven", function="plan", job_id=job.job, attempt=job.generation)
         return load_job(self.doors.store, job.tenant, job.job) or job

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions.jobs.state.queue_messages import Step
-from functions.jobs.storage.sqs_queue import MAX_DELAY_S, Queue
+from functions.jobs.storage.sqs_queue import MAX_DELAY_S, JobQueue
 from shared.errors import BadRequest, DecodeError, GlossaError
 from shared.log import log_event
 
 FIRST_BACKOFF_S = 4.0
 
 
-class Later(Exception):
+class RetryLater(Exception):
     """The message is to be delivered again after `delay_s` seconds."""
 
     def __init__(self, reason: str, delay_s: float) -> None:
@@ -29,7 +29,7 @@ class Later(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SqsMessage:
     """One message: its parsed JSON body, and how often it has been delivered (this time included)."""
 
     body: dict[str, Any]
@@ -37,7 +37,7 @@ class Delivery:
 
 
 def deliver(
-    step: Step, event: Mapping[str, Any], handle: Callable[[Delivery], None], queue: Queue
+    step: Step, event: Mapping[str, Any], handle: Callable[[SqsMessage], None], queue: JobQueue
 ) -> dict[str, list[dict[str, str]]]:
     """Handle each message of an SQS event by itself; return those to be delivered again.
 
@@ -62,11 +62,11 @@ def backoff_s(receives: int, wanted_s: float | None = None) -> float:
     return min(MAX_DELAY_S, max(spread, wanted_s or 0.0))
 
 
-def _handled(step: Step, record: Mapping[str, Any], handle: Callable[[Delivery], None], queue: Queue) -> bool:
+def _handled(step: Step, record: Mapping[str, Any], handle: Callable[[SqsMessage], None], queue: JobQueue) -> bool:
     receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
     try:
-        handle(Delivery(_body(record), receives))
-    except Later as later:
+        handle(SqsMessage(_body(record), receives))
+    except RetryLater as later:
         delay_s = later.delay_s
         log_event("later", function=step, reason=str(later), seconds=round(delay_s, 1), attempt=receives)
     except GlossaError as error:
@@ -83,7 +83,7 @@ def _handled(step: Step, record: Mapping[str, Any], handle: Callable[[Delivery],
     return False
 
 
-def _hand_back(step: Step, record: Mapping[str, Any], delay_s: float, queue: Queue) -> None:
+def _hand_back(step: Step, record: Mapping[str, Any], delay_s: float, queue: JobQueue) -> None:
     try:
         queue.hand_back(step, str(record["receiptHandle"]), int(delay_s))
     except Exception as error:  # noqa: BLE001 - then the message comes back later, when its visibility ends

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functions.jobs.records.formats import Problem
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import Job, Shard, from_item
-from functions.jobs.state.queue_messages import Pointer
+from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.state_machine import DONE, FAILED, PENDING, STALL_MS
-from functions.jobs.state.transactions import Refused
-from functions.jobs.steps.commit import Settler
+from functions.jobs.state.transactions import ConditionFailed
+from functions.jobs.steps.commit import ShardCommit
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import all_shards, load_job, load_plan
 from shared.errors import Conflict
@@ -72,7 +72,7 @@ class Sweeper:
             if key.sk == "job":
                 return self._look_at_job(job, time_left_s)
             return self._look_at_shard(job, from_item(Shard, item))
-        except (Refused, Conflict):
+        except (ConditionFailed, Conflict):
             return "overtaken"  # it moved by itself
 
     def _still_due(self, sort: object) -> bool:
@@ -89,14 +89,16 @@ class Sweeper:
             return "job-rests"
         else:
             act = {
-                state_machine.SUBMITTED: self._replan, state_machine.PLANNING: self._replan, state_machine.REDRIVING: self._reopen,
-                state_machine.FINALIZING: self._close, state_machine.CANCELLING: self._close, state_machine.DELETING: self._close,
+                state_machine.SUBMITTED: self._replan, state_machine.PLANNING: self._replan, state_machine.REDRIVING:
+                self._reopen,
+                state_machine.FINALIZING: self._close, state_machine.CANCELLING: self._close, state_machine.DELETING:
+                self._close,
                 **dict.fromkeys(state_machine.ENDED, self._close),  # nobody was told of its end
             }.get(job.state)  # fmt: skip
             if act is None:
                 return "gone"  # it was erased between the two reads
             action = act(job)
-        with suppress(Refused):  # it moved on, which sets its own next date
+        with suppress(ConditionFailed):  # it moved on, which sets its own next date
             self.doors.store.write(state_machine.postpone_job(job, now_ms + STALL_MS))
         return action
 
@@ -104,15 +106,15 @@ class Sweeper:
         plan = load_plan(self.doors.store, job)
         if plan is not None and plan.updated_ms > self.doors.now_ms() - STALL_MS:
             return "plan-in-progress"
-        self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+        self.doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
         return "plan-resent"
 
     def _reopen(self, job: Job) -> str:
-        self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+        self.doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
         return "redrive-resent"
 
     def _close(self, job: Job) -> str:
-        self.doors.queue.send([Pointer("finalize", job.tenant, job.job)])
+        self.doors.queue.send([QueueMessage("finalize", job.tenant, job.job)])
         return "finalize-resent"
 
     def _recount(self, job: Job, time_left_s: Callable[[], float]) -> str:
@@ -124,11 +126,11 @@ class Sweeper:
             return (
                 self._close(job) if state_machine.ready_to_close(job) else "running"
             )  # what waits, waits in the queue
-        counts, waiting = _no_counts(), list[Pointer]()
+        counts, waiting = _no_counts(), list[QueueMessage]()
         for shard in all_shards(self.doors.store, job):
             _count(counts, shard)
             if shard.state == PENDING and len(waiting) < MAX_RESENT:
-                waiting.append(Pointer("work", job.tenant, job.job, shard.shard))
+                waiting.append(QueueMessage("work", job.tenant, job.job, shard.shard))
             if time_left_s() < MARGIN_S:
                 break
         self.doors.queue.send(waiting)
@@ -153,7 +155,7 @@ class Sweeper:
             return "shard-forgotten"
         if shard.strikes + 1 >= leases.MAX_STRIKES:
             return self._give_up(job, shard)
-        self.doors.queue.send([Pointer("work", job.tenant, job.job, shard.shard)])
+        self.doors.queue.send([QueueMessage("work", job.tenant, job.job, shard.shard)])
         self.doors.store.write(leases.postpone(job, shard, now_ms + STALL_MS))
         return "shard-resent"
 
@@ -162,7 +164,7 @@ class Sweeper:
         self.doors.store.write(write)
         reason = shard.reason or "the worker died"
         detail = f"given up after {leased.strikes} tries; last reason: {reason}"
-        Settler(self.doors).give_up(job, leased, Problem("given-up", detail))
+        ShardCommit(self.doors).give_up(job, leased, Problem("given-up", detail))
         return "shard-given-up"
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions.jobs.state.queue_messages import Step
-from functions.jobs.storage.dynamodb_table import DynamoStore, Store
-from functions.jobs.storage.eventbridge import Bus, EventBridgeBus, MemoryBus
-from functions.jobs.storage.in_memory.objects import MemoryObjects
-from functions.jobs.storage.in_memory.queue import MemoryQueue
-from functions.jobs.storage.in_memory.table import MemoryStore
-from functions.jobs.storage.s3_objects import Objects, S3Objects
-from functions.jobs.storage.sqs_queue import Queue, SqsQueue
+from functions.jobs.storage.dynamodb_table import DynamoDbTable, Table
+from functions.jobs.storage.eventbridge import EventBridgeBus, EventBus, InMemoryEventBus
+from functions.jobs.storage.in_memory.objects import InMemoryObjects
+from functions.jobs.storage.in_memory.queue import InMemoryQueue
+from functions.jobs.storage.in_memory.table import InMemoryTable
+from functions.jobs.storage.s3_objects import ObjectStore, S3Objects
+from functions.jobs.storage.sqs_queue import JobQueue, SqsQueue
 from shared.errors import GlossaError
 from shared.settings import Settings
 
@@ -44,10 +44,10 @@ class BatchSettings(Settings):
 class Doors:
     """Everything the batch side does to the world, and its clock (epoch milliseconds)."""
 
-    store: Store
-    objects: Objects
-    queue: Queue
-    bus: Bus
+    store: Table
+    objects: ObjectStore
+    queue: JobQueue
+    bus: EventBus
     input_bucket: str
     output_bucket: str
     now_ms: Callable[[], int]
@@ -71,12 +71,12 @@ def open_aws(settings: BatchSettings) -> Doors:
     )
 
 
-def open_store(table: str) -> Store:
+def open_store(table: str) -> Table:
     """Open a table of DynamoDB."""
-    return DynamoStore(table, lambda: _client("dynamodb"))
+    return DynamoDbTable(table, lambda: _client("dynamodb"))
 
 
-def open_queue(urls: Mapping[Step, str]) -> Queue:
+def open_queue(urls: Mapping[Step, str]) -> JobQueue:
     """Open the queues of SQS at these addresses."""
     return SqsQueue(urls, lambda: _client("sqs"))
 
@@ -84,10 +84,10 @@ def open_queue(urls: Mapping[Step, str]) -> Queue:
 def open_memory(now_ms: Callable[[], int], *, versioned: bool = True) -> Doors:
     """Open everything in memory, on the clock that is handed in."""
     return Doors(
-        store=MemoryStore(),
-        objects=MemoryObjects(versioned=versioned),
-        queue=MemoryQueue(now_ms),
-        bus=MemoryBus(),
+        store=InMemoryTable(),
+        objects=InMemoryObjects(versioned=versioned),
+        queue=InMemoryQueue(now_ms),
+        bus=InMemoryEventBus(),
         input_bucket="input",
         output_bucket="output",
         now_ms=now_ms,

@@ -17,6 +17,7 @@ from functions.jobs.state.keys import Key
 from functions.jobs.state.transactions import (
     AtMost,
     Check,
+    ConditionFailed,
     Delete,
     Guard,
     Is,
@@ -24,7 +25,6 @@ from functions.jobs.state.transactions import (
     Item,
     Page,
     Put,
-    Refused,
     Update,
     Write,
 )
@@ -35,7 +35,7 @@ CONTENTION_TRIES = 8
 INDEX = "gsi1"
 
 
-class Store(Protocol):
+class Table(Protocol):
     """One table of items under (pk, sk). The memory store and DynamoDB's pass the same suite of tests."""
 
     def get(self, key: Key) -> Item | None:
@@ -64,7 +64,7 @@ class Store(Protocol):
         ...
 
 
-class DynamoStore:
+class DynamoDbTable:
     """The contract over one DynamoDB table; `client` is made at first use."""
 
     def __init__(self, table: str, make_client: Callable[[], Any], sleep: Callable[[float], None] = time.sleep) -> None:
@@ -106,7 +106,7 @@ class DynamoStore:
             if reasons is None:
                 return
             if failed := tuple(i for i, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"):
-                raise Refused(failed)
+                raise ConditionFailed(failed)
             self._sleep(random.uniform(0.01, 0.05) * 2**tries)  # noqa: S311 - jitter is no secret
         raise Unavailable(
             f"the table refused {len(writes)} writes {CONTENTION_TRIES} times: {reasons}", retry_after_s=1.0

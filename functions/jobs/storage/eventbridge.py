@@ -15,7 +15,7 @@ from shared.errors import Unavailable
 SOURCE = "glossa"
 
 
-class Bus(Protocol):
+class EventBus(Protocol):
     """Takes events for whoever subscribes to them."""
 
     def put(self, kind: str, detail: Mapping[str, object]) -> None:
@@ -41,7 +41,7 @@ class EventBridgeBus:
             raise Unavailable("the event bus did not take an event", retry_after_s=1.0)
 
 
-class MemoryBus:
+class InMemoryEventBus:
     """The contract in memory: keeps what was said, each in EventBridge's envelope."""
 
     def __init__(self) -> None:

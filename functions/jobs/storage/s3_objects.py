@@ -49,7 +49,7 @@ class SignedPost:
     fields: Mapping[str, str]
 
 
-class Objects(Protocol):
+class ObjectStore(Protocol):
     """Buckets of objects. The memory store and S3's pass the same suite of tests."""
 
     def head(self, bucket: str, key: str, version: str = "") -> Stored | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
-from functions.jobs.state.queue_messages import Pointer, Step
+from functions.jobs.state.queue_messages import QueueMessage, Step
 from shared.errors import Unavailable
 
 GROUPS_A_TENANT = 4
@@ -23,10 +23,10 @@ MAX_VISIBILITY_S = 43_200
 GLANCE_S = 30  # for which a message is hidden whose body is looked at
 
 
-class Queue(Protocol):
+class JobQueue(Protocol):
     """The queues, by step. Delivery is at least once and in no order."""
 
-    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
+    def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
         """Send all pointers, each to its step's queue. Raises Unavailable when some were not taken."""
         ...
 
@@ -59,10 +59,10 @@ class SqsQueue:
     def _client(self) -> Any:
         return self._make_client()
 
-    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
+    def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
         """Send all pointers, each to its step's queue. Raises Unavailable when some were not taken."""
-        for step in dict.fromkeys(pointer.step for pointer in pointers):
-            chosen = [pointer for pointer in pointers if pointer.step == step]
+        for step in dict.fromkeys(pointer.step for pointer in messages):
+            chosen = [pointer for pointer in messages if pointer.step == step]
             for at in range(0, len(chosen), SEND_MOST):
                 self._send(step, chosen[at : at + SEND_MOST], min(delay_s, MAX_DELAY_S))
 
@@ -100,10 +100,10 @@ class SqsQueue:
             client.delete_message_batch(QueueUrl=url, Entries=dead)
         return len(dead), len(alive)
 
-    def _send(self, step: Step, pointers: Sequence[Pointer], delay_s: int) -> None:
+    def _send(self, step: Step, messages: Sequence[QueueMessage], delay_s: int) -> None:
         entries = [
             {"Id": str(i), "MessageBody": p.encode(), "DelaySeconds": delay_s, "MessageGroupId": _group(p)}
-            for i, p in enumerate(pointers)
+            for i, p in enumerate(messages)
         ]
         for tries in range(SEND_TRIES):
             answer = self._client.send_message_batch(QueueUrl=self._urls[step], Entries=entries)
@@ -115,6 +115,6 @@ class SqsQueue:
         raise Unavailable(f"the {step} queue did not take {len(entries)} messages", retry_after_s=1.0)
 
 
-def _group(pointer: Pointer) -> str:
+def _group(pointer: QueueMessage) -> str:
     """Return the group of a job's messages: no tenant has more than a few, and few of its jobs stand behind one."""
     return f"{pointer.tenant}-{zlib.crc32(pointer.job.encode()) % GROUPS_A_TENANT}"

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Generic, TypeVar
 
-from functions.tasks.task import Common
+from functions.tasks.task import TaskParameters
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Head
 from shared.errors import NotFinite, ReplicaError, TooLarge
-from shared.messages import Inferred, Tensor, Window
+from shared.messages import ModelOutput, Tensor, Window
 
 Vector = list[float]
 Answer = Mapping[str, list[Vector]]  # what one window got: rows of each named tensor
-P = TypeVar("P", bound=Common)
+P = TypeVar("P", bound=TaskParameters)
 FEWER = "send fewer or shorter texts in one request"
 
 
@@ -35,7 +35,7 @@ Unit = Callable[[Window], int] | Counted  # how many rows of a tensor belong to 
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[P]):
+class AnswerContext(Generic[P]):
     """What an assembler may know of the request: its parameters, the head, how to read ids."""
 
     parameters: P
@@ -60,7 +60,7 @@ def per_mask(window: Window) -> int:
     return len(window.positions)
 
 
-def read_back(asked: Asked[P], ids: Sequence[int], *, skip_special: bool = False) -> str:
+def read_back(asked: AnswerContext[P], ids: Sequence[int], *, skip_special: bool = False) -> str:
     """Return the text of ids; one past the tokenizer's, which a model's padded rows allow, is left out as elsewhere."""
     return asked.tokenizer.decode([i for i in ids if i < asked.tokenizer.vocab_size], skip_special=skip_special)
 
@@ -75,7 +75,7 @@ def by_part(
 
 
 def answers(
-    outputs: Mapping[str, Unit], windows: Sequence[Window], inferred: Sequence[Inferred]
+    outputs: Mapping[str, Unit], windows: Sequence[Window], inferred: Sequence[ModelOutput]
 ) -> Iterator[dict[str, list[Vector]]]:
     """Yield each window's rows of the named `outputs`, in order; a count stands before what it counts.
 
@@ -109,7 +109,7 @@ def _take(name: str, stream: Iterator[Vector], n_rows: int) -> list[Vector]:
     return taken
 
 
-def _rows(name: str, inferred: Sequence[Inferred]) -> Iterator[Vector]:
+def _rows(name: str, inferred: Sequence[ModelOutput]) -> Iterator[Vector]:
     for answer in inferred:
         tensor = answer.outputs.get(name)
         if tensor is None:

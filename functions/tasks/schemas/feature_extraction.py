@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, Strict
 
-from functions.tasks.task import Cutting
+from functions.tasks.task import Truncatable
 from shared.messages import Pooling
 
 MAX_LAYERS = 64
@@ -22,7 +22,7 @@ Layers = Annotated[
 ]
 
 
-class Parameters(Cutting):
+class Parameters(Truncatable):
     """A text gets one vector, or with `per_token` one for each of its tokens.
 
     `pooling` over all tokens, special ones included: their mean, their largest values (max), or the vector of the

@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from functions.tasks.task import Cut, Pairing, Strings, TopK
+from functions.tasks.task import Cut, ReadsPairs, Strings, TopK
 
 
-class Parameters(Pairing):
+class Parameters(ReadsPairs):
     """Each mask gets its `top_k` most probable tokens, or the best of `targets` when given.
 
     A target that is not one token of the vocabulary stands for its first token. Long text: one

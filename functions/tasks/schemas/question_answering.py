@@ -4,12 +4,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from functions.tasks.task import Common, Cut, Fields
+from functions.tasks.task import Cut, InputFields, TaskParameters
 
 USUAL_WINDOW, USUAL_STRIDE = 384, 128
 
 
-class Parameters(Common):
+class Parameters(TaskParameters):
     """A question gets its `top_k` answers: spans of the context, at most `max_answer_len` tokens each.
 
     Long contexts are read in windows of `max_seq_len` tokens, question included, that share `doc_stride` tokens of the
@@ -17,9 +17,9 @@ class Parameters(Common):
     Names and defaults are those of transformers 4.57, which was the last to have this pipeline.
     """
 
-    spellings: ClassVar[tuple[Fields, ...]] = (
-        Fields("question", "context", needs_pair=True),
-        Fields("text", "text_pair", needs_pair=True),
+    input_forms: ClassVar[tuple[InputFields, ...]] = (
+        InputFields("question", "context", needs_pair=True),
+        InputFields("text", "text_pair", needs_pair=True),
     )
     cut: ClassVar[Cut] = "second"
 

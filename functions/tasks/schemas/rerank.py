@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from functions.tasks.task import Cut, Cutting, Fields, Reading, beside
+from functions.tasks.task import Cut, InputFields, TextPair, Truncatable, beside
 from shared.catalog import Head
 from shared.errors import Unprocessable
 from shared.messages import TextInput
 
 
-class Parameters(Cutting):
+class Parameters(Truncatable):
     """An input's documents are put in the order of how well they answer its query.
 
     The `top_n` best are returned (null: all), each with its index and, with `return_documents`, its text. A score is
@@ -19,7 +19,10 @@ class Parameters(Cutting):
     that overlap by an eighth, of which the best counts.
     """
 
-    spellings: ClassVar[tuple[Fields, ...]] = (Fields("query", texts="documents"), Fields("query", texts="texts"))
+    input_forms: ClassVar[tuple[InputFields, ...]] = (
+        InputFields("query", texts="documents"),
+        InputFields("query", texts="texts"),
+    )
     cut: ClassVar[Cut] = "second"
     overlap: ClassVar[float] = 0.125
 
@@ -27,7 +30,7 @@ class Parameters(Cutting):
     return_documents: bool = False
     function_to_apply: Literal["default", "none", "sigmoid"] = "default"
 
-    def readings(self, item: TextInput) -> Sequence[Reading]:
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
         """Return the query beside each document."""
         return beside(item)
 

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from functions.tasks.task import Cutting, Pairing, TopK
+from functions.tasks.task import ReadsPairs, TopK, Truncatable
 
 
-class Parameters(Pairing, Cutting):
+class Parameters(ReadsPairs, Truncatable):
     """A text or a pair gets labels with scores.
 
     `top_k` labels are returned, best first (null: all). `function_to_apply` turns logits into

@@ -4,12 +4,12 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from functions.tasks.task import Cut, Cutting, Fields
+from functions.tasks.task import Cut, InputFields, Truncatable
 from shared.errors import Unprocessable
 from shared.messages import Sampling
 
 
-class Parameters(Cutting):
+class Parameters(Truncatable):
     """A prompt is continued by at most `max_new_tokens` tokens, `num_return_sequences` times.
 
     Greedy unless `do_sample`; then the next token is drawn among the `top_k` likeliest (0: all) that make up `top_p`
@@ -17,7 +17,7 @@ class Parameters(Cutting):
     pipeline does. Prompt and continuation must fit in the model, unless `truncation`: then the prompt loses its start.
     """
 
-    spellings: ClassVar[tuple[Fields, ...]] = (Fields("text"), Fields("prompt"))
+    input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields("text"), InputFields("prompt"))
     cut: ClassVar[Cut] = "start"
 
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 20

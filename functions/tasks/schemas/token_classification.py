@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from functions.tasks.task import Cutting, Strings
+from functions.tasks.task import Strings, Truncatable
 
 
-class Parameters(Cutting):
+class Parameters(Truncatable):
     """Every token gets a label; tokens of one entity are grouped.
 
     `aggregation_strategy`: `simple` groups tokens of one tag; `first`, `average`, `max` first give all tokens of a

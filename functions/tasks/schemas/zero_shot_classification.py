@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
 
-from functions.tasks.task import MAX_STRING_CHARS, Cut, Cutting, Fields, Reading
+from functions.tasks.task import MAX_STRING_CHARS, Cut, InputFields, TextPair, Truncatable
 from shared.catalog import Head
 from shared.errors import Unprocessable
 from shared.messages import TextInput
@@ -45,7 +45,7 @@ Template = Annotated[
 ]
 
 
-class Parameters(Cutting):
+class Parameters(Truncatable):
     """A text gets a score for each of `candidate_labels`, by a head trained on natural language inference.
 
     Each label is put in the place of {} in `hypothesis_template` and read beside the text. Scores are the labels'
@@ -53,18 +53,22 @@ class Parameters(Cutting):
     Long text: touching windows, the same for each label, scores averaged by their tokens.
     """
 
-    spellings: ClassVar[tuple[Fields, ...]] = (Fields("text"), Fields("sequence"), Fields("sequences"))
+    input_forms: ClassVar[tuple[InputFields, ...]] = (
+        InputFields("text"),
+        InputFields("sequence"),
+        InputFields("sequences"),
+    )
     cut: ClassVar[Cut] = "first"
 
     candidate_labels: Labels
     hypothesis_template: Template = "This example is {}."
     multi_label: bool = False
 
-    def readings(self, item: TextInput) -> Sequence[Reading]:
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
         """Return the text beside the hypothesis of each label."""
         langs = item.lang, item.lang_pair or item.lang
         hypotheses = (self.hypothesis_template.replace("{}", label) for label in self.candidate_labels)
-        return [Reading(item.text, hypothesis, *langs) for hypothesis in hypotheses]
+        return [TextPair(item.text, hypothesis, *langs) for hypothesis in hypotheses]
 
     def check_head(self, name: str, head: Head) -> None:
         """Raise Unprocessable when no label of the head says entailment."""

@@ -1,6 +1,7 @@
 """The native kernel by ctypes: its arguments, its buffers, and which file is this machine's.
 
-What it does is said in its source, glossa/tokenizer_build/native/unigram.c. Must not know files' layouts or special tokens.
+What it does is said in its source, glossa/tokenizer_build/native/unigram.c. Must not know files' layouts or special
+tokens.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 A row and a head at a time: its keys and values are laid out once as the processor multiplies them, then
 a few queries meet all keys, take their softmax while the scores are in the nearest cache, and meet all values. torch's
 products would copy queries, keys, values and contexts, and write and read every score four times over.
-Where the kernel cannot run, serve.layers.attention.attend_products does the same in torch. Must not know layers or weights.
+Where the kernel cannot run, serve.layers.attention.attend_products does the same in torch. Must not know layers or
+weights.
 """
 
 from __future__ import annotations

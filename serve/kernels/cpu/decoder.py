@@ -19,7 +19,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
-from serve.kernels.cpu.library import LANES, check_states, kernels_here
+from serve.kernels.cpu.library import VECTOR_WIDTH, check_states, kernels_here
 from serve.kernels.cpu.products import PANEL
 from serve.layers.heads import Decoder, MakeDecoder, decoder_of
 
@@ -31,7 +31,7 @@ class KernelScores:
         """Take the weight [vocabulary, width] and bias of a decoder. Raises ValueError unless `fits` holds for it."""
         if not fits(decoder):
             raise ValueError(
-                f"got a decoder {decoder}, expected bfloat16 on cpu, contiguous, inputs a multiple of {LANES}"
+                f"got a decoder {decoder}, expected bfloat16 on cpu, contiguous, inputs a multiple of {VECTOR_WIDTH}"
             )
         self._score, self._sum_up = score_call(library), sum_up_call(library)
         self._team, self._weight = team_address(), decoder.weight.detach()
@@ -82,7 +82,7 @@ def fits(decoder: nn.Module) -> TypeGuard[nn.Linear]:
     weight = decoder.weight if isinstance(decoder, nn.Linear) else None
     if weight is None or weight.dtype != torch.bfloat16 or not weight.is_cpu:
         return False
-    return weight.is_contiguous() and not weight.shape[1] % LANES
+    return weight.is_contiguous() and not weight.shape[1] % VECTOR_WIDTH
 
 
 def decoder_for(device: torch.device, dtype: torch.dtype) -> MakeDecoder:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
-from serve.kernels.cpu.library import LANES, kernels_here
+from serve.kernels.cpu.library import VECTOR_WIDTH, kernels_here
 from serve.rows.pack import ABSENT, Pack
 
 
@@ -117,6 +117,6 @@ def kernel_embed(call: Callable[..., None], tables: EmbeddingTables) -> Embed | 
 def words_of(tables: EmbeddingTables) -> Tensor | None:
     """Return the words where the kernel can read them: bfloat16, as they are, of a width that fits."""
     words = tables.words.weight.detach() if isinstance(tables.words, nn.Embedding) else None
-    if words is None or words.dtype != torch.bfloat16 or words.shape[1] % LANES:
+    if words is None or words.dtype != torch.bfloat16 or words.shape[1] % VECTOR_WIDTH:
         return None
     return words

@@ -1,8 +1,10 @@
 """Linears in 8-bit integers on a CPU by a product of our own (native/products.c), with the steps around it.
 
-The method is serve.kernels.cpu.onednn_int8's: weights rounded once by output, states at every product by token. oneDNN's product is of
+The method is serve.kernels.cpu.onednn_int8's: weights rounded once by output, states at every product by token.
+oneDNN's product is of
 bytes alone: rounding before it and scales behind it are calls of their own, and it rounds what it hands on. Here sums
-stay whole numbers in registers until they are scaled, and layers in 8 bits go by one call (serve.kernels.cpu.fused_layers).
+stay whole numbers in registers until they are scaled, and layers in 8 bits go by one call
+(serve.kernels.cpu.fused_layers).
 Where the kernel cannot run, serve.kernels.cpu.onednn_int8 does the same by oneDNN.
 Must not know layers, families or rows.
 """
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
 from serve.kernels.cpu.library import kernels_here
-from serve.kernels.cpu.onednn_int8 import ZERO_POINT, Int8Linear, in_levels
+from serve.kernels.cpu.onednn_int8 import ZERO_POINT, Int8Linear, to_int8
 from serve.kernels.cpu.products import PANEL, PanelLinear, check_weight
 
 INPUTS = 32  # they are a multiple of it
@@ -36,7 +38,7 @@ class KernelBytes(PanelLinear):
         check_weight(weight, PANEL, INPUTS, torch.float32, torch.bfloat16)
         super().__init__(weight.shape[0], weight.shape[1], bias)
         self.multiply = multiply
-        levels, self._scales = in_levels(weight)
+        levels, self._scales = to_int8(weight)
         self._offsets = -ZERO_POINT * levels.sum(1, dtype=torch.int32)
         panels = levels.view(self.n_out // PANEL, PANEL, self.n_in // GROUP, GROUP).transpose(1, 2)
         self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes

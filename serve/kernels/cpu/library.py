@@ -1,6 +1,7 @@
 """What our kernels for bfloat16 on CPUs need of a processor, and how a replica comes to them.
 
-They are written for sixteen numbers at a time (native/vector.h): by AVX512-BF16, or by AVX2 on processors of which torch
+They are written for sixteen numbers at a time (native/vector.h): by AVX512-BF16, or by AVX2 on processors of which
+torch
 has no product of bfloat16 but one eight times slower. Where none can be, torch does the same.
 Must not know what a kernel does.
 """
@@ -26,7 +27,7 @@ SOURCES = tuple(
     for name in ("attention", "decoder", "embeddings", "fused_layers", "int8_products", "layer_norm", "products")
 )
 MACHINE = "x86_64"
-LANES = 16  # numbers at a time: widths that a kernel reads are a multiple of it
+VECTOR_WIDTH = 16  # numbers at a time: widths that a kernel reads are a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Variant:
         return self.features <= features_here()
 
 
-WIDE = Variant(
+AVX512 = Variant(
     "avx512-bf16",
     (
         "-mavx512f",
@@ -56,8 +57,8 @@ WIDE = Variant(
     ),
     frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "avx512_vnni", "fma3"}),
 )  # fmt: skip
-HALVES = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
-VARIANTS = (WIDE, HALVES)
+AVX2 = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
+VARIANTS = (AVX512, AVX2)
 CONTRACT = "-ffp-contract=fast"
 EVENT = "kernels-in-torch"  # what the log says where torch has to do their work
 
@@ -74,9 +75,9 @@ def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | N
 
     With AMX torch's may be (untried). `torch_has_bf16`: oneDNN has products of bfloat16 there, as with AVX512 alone.
     """
-    if features >= WIDE.features:
-        return None if "amx_bf16" in features else WIDE
-    return HALVES if features >= HALVES.features and not torch_has_bf16 else None
+    if features >= AVX512.features:
+        return None if "amx_bf16" in features else AVX512
+    return AVX2 if features >= AVX2.features and not torch_has_bf16 else None
 
 
 def variant_here() -> Variant | None:

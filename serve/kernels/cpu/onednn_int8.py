@@ -3,7 +3,8 @@
 VNNI multiplies bytes at about twice the rate of bfloat16. Weights are rounded once, states at every product, each token
 by its own largest magnitude, so that a token's product does not depend on its company (Dettmers et al. 2022, section
 3.1, vector-wise quantization; no outliers are taken out). oneDNN has no scale a token on CPUs; a kernel of our own
-(native/onednn_int8.c) rounds before the product and scales behind it, with bias, GELU or residual in the same step. Where
+(native/onednn_int8.c) rounds before the product and scales behind it, with bias, GELU or residual in the same step.
+Where
 serve.kernels.cpu.int8_products has a product of its own, it is taken instead.
 Must not know layers, families or rows.
 """
@@ -53,7 +54,7 @@ class Int8Linear(Fused):
         super().__init__()
         self._kernel = load_kernel()
         self.n_out, self.n_in = weight.shape
-        rounded, self._scales = in_levels(weight)
+        rounded, self._scales = to_int8(weight)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, [USUAL_TOKENS, self.n_in])
         self._zero_points = torch.zeros(self.n_out, dtype=torch.int64)
         self._bias = torch.zeros(self.n_out) if bias is None else bias.detach().float()
@@ -96,7 +97,7 @@ class Int8Linear(Fused):
         return torch.as_tensor(product)
 
 
-def in_levels(weight: Tensor) -> tuple[Tensor, Tensor]:
+def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return a weight [out, in] as int8 levels and the float32 scale [out] of each output's.
 
     Raises CheckpointError unless it is finite.
@@ -122,7 +123,10 @@ def int8_lacks(device: torch.device) -> str:
 
 @cache
 def load_kernel() -> Kernel:
-    """Compile native/onednn_int8.c for this process, under a second, and load it. Raises CheckpointError where it cannot."""
+    """Compile native/onednn_int8.c for this process, in under a second, and load it.
+
+    Raises CheckpointError when it cannot.
+    """
     try:
         library = load_compiled([SOURCE], MACHINE, FLAGS)
     except (RuntimeError, OSError) as failure:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import XLMConfig
 
 from serve.layers.norms import norm_of
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.rows.call_rows import RowOutput
 from serve.rows.pack import Pack
 
@@ -100,7 +100,7 @@ def beam_shapes(at: str, width: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def build_beam(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: Parts) -> BeamHead:
+def build_beam(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> BeamHead:
     """Make a beam head of the tensors whose names begin with `at`, with the beams of the configuration."""
 
     def linear(name: str) -> nn.Module:

@@ -17,12 +17,12 @@ from transformers import XLMConfig
 from serve.checkpoints.read import CheckpointError
 from serve.layers.attention import Attention
 from serve.layers.norms import norm_of
-from serve.layers.parts import Parts, embedding_of
+from serve.layers.parts import ModelParts, embedding_of
 from serve.layers.trace import Trace
 from serve.models.config_checks import check_sizes, listed_ids, parse_config
 from serve.models.post_norm import PostNormLayers, PostNormShape, PostNormTensors
 from serve.models.xlm.heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
-from serve.rows.backbone_limits import Bounds
+from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules
 from serve.rows.pack import ABSENT, Pack
 from shared.catalog import Family
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
     where the row has types: so the reference reads them. Summed and normalised in float32.
     """
 
-    def __init__(self, config: XLMConfig, theirs: Mapping[str, Tensor], parts: Parts) -> None:
+    def __init__(self, config: XLMConfig, theirs: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.dtype = theirs[WORDS].dtype
         self.words = parts.embedding("words", theirs[WORDS])
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         return torch.as_tensor(self.layers(states, pack, trace))
 
 
-def build_encoder(config: XLMConfig, tensors: Mapping[str, Tensor], parts: Parts) -> Encoder:
+def build_encoder(config: XLMConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder of reference tensors, named as in XLMModel; it keeps their dtype and device."""
     return Encoder(config, tensors, parts).requires_grad_(requires_grad=False).eval()
 
@@ -166,9 +166,9 @@ def rules(config: XLMConfig) -> Rules:
     )
 
 
-def bounds(config: XLMConfig) -> Bounds:
+def bounds(config: XLMConfig) -> BackboneLimits:
     """Return what a row may ask of a backbone of this configuration; token types are words."""
-    return Bounds(
+    return BackboneLimits(
         n_layers=config.n_layers,
         n_heads=config.n_heads,
         width=config.emb_dim,

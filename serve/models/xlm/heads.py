@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import XLMConfig
 
 from serve.layers import heads
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
 from serve.models.xlm import beam_head, lm_head, sequence_summary
 from shared.catalog import Head
@@ -69,7 +69,7 @@ def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple
 
 
 def build_head(
-    head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: Parts
+    head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
 ) -> heads.Head:
     """Make a head from checkpoint tensors; `words` is the word embedding, the decoder where it is tied."""
     at = head.prefix
@@ -103,7 +103,7 @@ def _can_continue(config: XLMConfig) -> bool:
 
 
 def _decoder(
-    at: str, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: Parts
+    at: str, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
 ) -> heads.Decoder:
     """Make the scores over the vocabulary: adaptive, or a product, tied where no weight of its own is stored."""
     if config.asm:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import XLMConfig
 
 from serve.checkpoints.read import CheckpointError
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 
 
 class AdaptiveSoftmax(nn.Module):
@@ -66,7 +66,7 @@ def adaptive_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def adaptive_of(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: Parts) -> AdaptiveSoftmax:
+def adaptive_of(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> AdaptiveSoftmax:
     """Make an adaptive softmax of the tensors whose names begin with `at`."""
     ends = cutoffs(config)
 

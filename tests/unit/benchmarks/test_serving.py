@@ -7,11 +7,11 @@ import json
 from benchmarks.scheduler import class_of, wait_bound_s
 from benchmarks.servers import Served, request_of
 from benchmarks.serving import questions_of, tokens_answered
-from shared.protocol import Limits, decode_call
+from shared.protocol import CallLimits, decode_call
 
 ROWS = [[0, *range(5, 5 + n), 2] for n in range(1, 8)]
 TEXTS = [f"text {n}" for n in range(7)]
-LIMITS = Limits(max_body_bytes=1 << 20, max_rows=64, max_tokens=512, max_row_tokens=64, vocab_size=100)
+LIMITS = CallLimits(max_body_bytes=1 << 20, max_rows=64, max_tokens=512, max_row_tokens=64, vocab_size=100)
 
 
 def test_every_text_is_asked_once_a_turn() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local import build
-from local.workspace import ROOT, Place
+from local.workspace import ROOT, Workspace
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_failing_tool_is_quoted(tmp_path: Path) -> None:
     sam.write_text("#!/bin/sh\necho no such template\nexit 3\n")
     sam.chmod(0o755)
     with pytest.raises(RuntimeError, match="sam build failed:\nno such template"):
-        build.sam(Place(tmp_path, tmp_path / "home"), ["build"], {}, 10.0)
+        build.sam(Workspace(tmp_path, tmp_path / "home"), ["build"], {}, 10.0)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -8,12 +8,12 @@ import pytest
 
 from local import emulator
 from local.ports import ports
-from local.workspace import Place, write_json
+from local.workspace import Workspace, write_json
 
 
 def test_what_was_kept_under_another_port_is_refused(tmp_path: Path) -> None:
     """Its functions know their queues by the old address: their jobs would wait for ever."""
-    place = Place(tmp_path, tmp_path)
-    write_json(place.state / "port.json", {"emulator": 17_000})
-    with pytest.raises(RuntimeError, match=rf"got port {ports(place).emulator} for the emulator, expected 17000"):
-        emulator.start(place)
+    workspace = Workspace(tmp_path, tmp_path)
+    write_json(workspace.state / "port.json", {"emulator": 17_000})
+    with pytest.raises(RuntimeError, match=rf"got port {ports(workspace).emulator} for the emulator, expected 17000"):
+        emulator.start(workspace)

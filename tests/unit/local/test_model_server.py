@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 
 from local.model_server import LOADED, is_outdated, to_load
-from local.workspace import Place, write_json
+from local.workspace import Workspace, write_json
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def workspace(tmp_path: Path) -> Workspace:
     """Make a checkout of one line of code and a catalog, whose server was started with both."""
     for path, text in [("serve/a.py", "A = 1\n"), ("shared/b.py", "B = 2\n"), ("catalog.toml", "# café\n")]:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
-    made = Place(tmp_path, tmp_path / "home")
+    made = Workspace(tmp_path, tmp_path / "home")
     made.run.mkdir(parents=True, exist_ok=True)
     write_json(made.run / LOADED, _now(made))
     return made
 
 
-def _now(place: Place, engine: str = "packed") -> dict[str, str]:
-    return to_load(place.root, place.root / "catalog.toml", engine, "python")
+def _now(workspace: Workspace, engine: str = "packed") -> dict[str, str]:
+    return to_load(workspace.root, workspace.root / "catalog.toml", engine, "python")
 
 
-def test_a_server_of_the_same_things_goes_on(place: Place) -> None:
+def test_a_server_of_the_same_things_goes_on(workspace: Workspace) -> None:
     """Nothing changed, or only files it does not load: it is not ended."""
-    (place.root / "README.md").write_text("new", encoding="utf-8")
-    assert not is_outdated(place, _now(place))
+    (workspace.root / "README.md").write_text("new", encoding="utf-8")
+    assert not is_outdated(workspace, _now(workspace))
 
 
 @pytest.mark.parametrize(
@@ -43,17 +43,17 @@ def test_a_server_of_the_same_things_goes_on(place: Place) -> None:
     ],
     ids=["code", "new file", "file gone", "catalog"],
 )
-def test_new_code_or_catalog_ends_it(place: Place, change: Callable[[Path], object]) -> None:
+def test_new_code_or_catalog_ends_it(workspace: Workspace, change: Callable[[Path], object]) -> None:
     """A server that would answer otherwise than the checkout says is outdated."""
-    change(place.root)
-    assert is_outdated(place, _now(place))
+    change(workspace.root)
+    assert is_outdated(workspace, _now(workspace))
 
 
-def test_another_choice_or_an_unknown_one_ends_it(place: Place) -> None:
+def test_another_choice_or_an_unknown_one_ends_it(workspace: Workspace) -> None:
     """Another engine or ingress, or a note that is cut or absent, is no reason to keep it."""
-    assert is_outdated(place, _now(place, engine="fake"))
-    assert is_outdated(place, to_load(place.root, place.root / "catalog.toml", "packed", "haproxy"))
-    (place.run / LOADED).write_text("{", encoding="utf-8")
-    assert is_outdated(place, _now(place))
-    (place.run / LOADED).unlink()
-    assert is_outdated(place, _now(place))
+    assert is_outdated(workspace, _now(workspace, engine="fake"))
+    assert is_outdated(workspace, to_load(workspace.root, workspace.root / "catalog.toml", "packed", "haproxy"))
+    (workspace.run / LOADED).write_text("{", encoding="utf-8")
+    assert is_outdated(workspace, _now(workspace))
+    (workspace.run / LOADED).unlink()
+    assert is_outdated(workspace, _now(workspace))

@@ -10,36 +10,36 @@ import pytest
 
 from local import processes
 from local.ports import BLOCK, FIRST, LAST, Ports, is_free, ports, release
-from local.workspace import Place
+from local.workspace import Workspace
 
 
-def place(home: Path) -> Place:
+def workspace(home: Path) -> Workspace:
     """Make a place whose checkout does not matter."""
-    return Place(home, home)
+    return Workspace(home, home)
 
 
 def test_a_place_keeps_its_block(tmp_path: Path) -> None:
     """Asked twice, a place answers with the same ports, so that a second process finds the first one's stack."""
-    assert ports(place(tmp_path)) == ports(place(tmp_path))
+    assert ports(workspace(tmp_path)) == ports(workspace(tmp_path))
 
 
 def test_a_block_follows_from_the_home(tmp_path: Path) -> None:
     """After a release the same home gets the same block again, so that addresses do not wander between runs."""
-    first = ports(place(tmp_path))
-    release(place(tmp_path))
+    first = ports(workspace(tmp_path))
+    release(workspace(tmp_path))
     assert not (tmp_path / "run" / "ports.json").exists()
-    assert ports(place(tmp_path)) == first
+    assert ports(workspace(tmp_path)) == first
 
 
 def test_a_taken_port_moves_the_block(tmp_path: Path) -> None:
     """A stack never shares a port with a stranger: one taken port of a block, and another block is chosen."""
-    first = ports(place(tmp_path))
-    release(place(tmp_path))
+    first = ports(workspace(tmp_path))
+    release(workspace(tmp_path))
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", first.ray(3)))
         stranger.listen()
         assert not is_free(first.ray(3))
-        moved = ports(place(tmp_path))
+        moved = ports(workspace(tmp_path))
     assert abs(moved.base - first.base) >= BLOCK
 
 
@@ -61,35 +61,37 @@ def test_connections_that_ended_take_no_port() -> None:
 
 def test_a_block_lost_while_stopped_is_chosen_anew(tmp_path: Path) -> None:
     """When a stranger took the port of a stack that does not run, the next start goes elsewhere."""
-    first = ports(place(tmp_path))
+    first = ports(workspace(tmp_path))
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", first.emulator))
         stranger.listen()
-        assert ports(place(tmp_path)) != first
+        assert ports(workspace(tmp_path)) != first
 
 
 def test_a_running_stack_keeps_its_block(tmp_path: Path) -> None:
     """While something of the stack runs, its own listening port is not taken for a stranger's."""
-    first = ports(place(tmp_path))
-    processes.start(place(tmp_path), "emulator", [sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path)
+    first = ports(workspace(tmp_path))
+    processes.start(
+        workspace(tmp_path), "emulator", [sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path
+    )
     try:
         with socket.socket() as own:
             own.bind(("127.0.0.1", first.emulator))
             own.listen()
-            assert ports(place(tmp_path)) == first
+            assert ports(workspace(tmp_path)) == first
     finally:
-        processes.stop(place(tmp_path), "emulator")
+        processes.stop(workspace(tmp_path), "emulator")
 
 
 def test_a_first_port_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GLOSSA_PORTS_BASE is where the search begins; a second stack with the same wish gets the next block."""
     monkeypatch.setenv("GLOSSA_PORTS_BASE", "15000")
-    named = ports(place(tmp_path / "one"))
+    named = ports(workspace(tmp_path / "one"))
     assert named == Ports(15_000)
     with socket.socket() as running:
         running.bind(("127.0.0.1", named.emulator))
         running.listen()
-        assert ports(place(tmp_path / "two")) == Ports(15_000 + BLOCK)
+        assert ports(workspace(tmp_path / "two")) == Ports(15_000 + BLOCK)
 
 
 def test_ports_of_a_block_differ_and_stay_inside() -> None:

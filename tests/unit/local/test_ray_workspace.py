@@ -25,7 +25,7 @@ from local.ray_workspace import (
     fresh_temp,
     temp_dir,
 )
-from local.workspace import ROOT, Place
+from local.workspace import ROOT, Workspace
 
 NODE_ID_CHARS = 56
 SESSION = "session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
@@ -33,47 +33,47 @@ SOCKET_PATH_BYTES = 107
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def workspace(tmp_path: Path) -> Workspace:
     """Make a home of its own."""
-    return Place(ROOT, tmp_path)
+    return Workspace(ROOT, tmp_path)
 
 
-def test_socket_paths_fit(place: Place) -> None:
+def test_socket_paths_fit(workspace: Workspace) -> None:
     """Ray's sockets, and HAProxy's with the suffix it binds them under, fit a Unix socket's path."""
-    temp = str(temp_dir(place))
+    temp = str(temp_dir(workspace))
     assert len(f"{temp}/{SESSION}") <= SOCKET_PATH_BYTES
-    state = Path(environment(place, "haproxy").get("RAY_SERVE_HAPROXY_SOCKET_PATH", "")).relative_to(temp)
+    state = Path(environment(workspace, "haproxy").get("RAY_SERVE_HAPROXY_SOCKET_PATH", "")).relative_to(temp)
     assert len(f"{temp}/{state.parent}/{'f' * NODE_ID_CHARS}/{state.name}.1234567.tmp") <= SOCKET_PATH_BYTES
 
 
-def test_two_homes_share_nothing(place: Place, tmp_path: Path) -> None:
+def test_two_homes_share_nothing(workspace: Workspace, tmp_path: Path) -> None:
     """Session folders, tokens and ports of two homes differ."""
-    other = Place(ROOT, tmp_path / "other")
+    other = Workspace(ROOT, tmp_path / "other")
     other.run.mkdir(parents=True, exist_ok=True)
-    mine, theirs = environment(place, "haproxy"), environment(other, "haproxy")
-    assert temp_dir(place) != temp_dir(other)
+    mine, theirs = environment(workspace, "haproxy"), environment(other, "haproxy")
+    assert temp_dir(workspace) != temp_dir(other)
     named = {name for name in mine if "PORT" in name and name.startswith(("RAY_SERVE", "AUTOSCALER", "DASHBOARD"))}
     own = named - QUIET.keys()  # one of which has EXPORT in its name
     assert len(own) >= 7
     assert not {mine[name] for name in own | {TOKEN_PATH}} & {theirs[name] for name in own | {TOKEN_PATH}}
 
 
-def test_the_callers_ray_stays_out(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callers_ray_stays_out(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Ray address or setting in the caller's environment does not reach the server."""
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    made = environment(place, "python")
+    made = environment(workspace, "python")
     assert "RAY_ADDRESS" not in made
     assert "RAY_SERVE_ENABLE_HA_PROXY" not in made
     assert made["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-def test_the_token_is_ours_alone(place: Place) -> None:
+def test_the_token_is_ours_alone(workspace: Workspace) -> None:
     """The token is made once, readable by its owner only."""
-    path = Path(environment(place, "python")[TOKEN_PATH])
+    path = Path(environment(workspace, "python")[TOKEN_PATH])
     token = path.read_text(encoding="ascii")
     assert len(token) == 64
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    environment(place, "python")
+    environment(workspace, "python")
     assert path.read_text(encoding="ascii") == token
 
 
@@ -135,31 +135,31 @@ def test_haproxy_does_not_start_without_its_patience(tmp_path: Path) -> None:
     assert subprocess.run([wrapper, "-f", config], capture_output=True, check=False).returncode == 1
 
 
-def test_session_folder_is_private_and_fresh(place: Place) -> None:
+def test_session_folder_is_private_and_fresh(workspace: Workspace) -> None:
     """The session folder is made for us alone, emptied at each start, and log/ray leads to its logs."""
-    first = fresh_temp(place)
+    first = fresh_temp(workspace)
     (first / "old").touch()
-    second = fresh_temp(place)
+    second = fresh_temp(workspace)
     assert first == second
     assert not list(second.iterdir())
     assert stat.S_IMODE(second.stat().st_mode) == 0o700
-    assert (place.log / "ray").readlink() == second / "session_latest" / "logs"
+    assert (workspace.log / "ray").readlink() == second / "session_latest" / "logs"
     second.rmdir()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_what_ray_leaves_behind_is_ended(place: Place) -> None:
+def test_what_ray_leaves_behind_is_ended(workspace: Workspace) -> None:
     """A process that carries this place's token path is ended; another place's is not."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    other = Place(ROOT, place.home / "other")
-    processes.start(place, "mine", command, {**os.environ, TOKEN_PATH: str(place.run / "ray-token")}, ROOT)
+    other = Workspace(ROOT, workspace.home / "other")
+    processes.start(workspace, "mine", command, {**os.environ, TOKEN_PATH: str(workspace.run / "ray-token")}, ROOT)
     processes.start(other, "theirs", command, {**os.environ, TOKEN_PATH: str(other.run / "ray-token")}, ROOT)
     try:
-        end_leftovers(place, 0.0)
-        assert processes._gone(place, "mine", 5.0)
+        end_leftovers(workspace, 0.0)
+        assert processes._gone(workspace, "mine", 5.0)
         assert processes.alive(other, "theirs") is not None
     finally:
-        processes.stop(place, "mine")
+        processes.stop(workspace, "mine")
         processes.stop(other, "theirs")
 
 

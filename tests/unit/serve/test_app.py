@@ -22,8 +22,8 @@ from serve.app import (
     model_application,
     on_loopback,
 )
-from serve.http.server_routes import Entry, Front
-from serve.replica import Patience
+from serve.http.server_routes import Entry, ServerRoutes
+from serve.replica import Timeouts
 from serve.strict_config import check_strict
 from shared.catalog import Catalog, Model
 from tests.unit.serve.asgi import Reply, call
@@ -86,7 +86,7 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
 
 def test_times_stand_in_a_ladder() -> None:
     """Each outer time is longer than what it waits for."""
-    patience = Patience()
+    patience = Timeouts()
     assert patience.probe_s < deployment_options.HEALTH_TIMEOUT_S
     assert patience.answer_s <= patience.longest_s < deployment_options.REQUEST_TIMEOUT_S
     assert FUNCTION_S <= patience.drain_s < deployment_options.DRAIN_S
@@ -165,7 +165,7 @@ def _front(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> list[Re
             raise ConnectionError("planted")
         return states
 
-    front = Front((Entry("toy", "toy", "1"), Entry("other", "other", "3")), ask)
+    front = ServerRoutes((Entry("toy", "toy", "1"), Entry("other", "other", "3")), ask)
     app = front.__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
@@ -194,7 +194,7 @@ def test_front_asks_once_for_all_who_wait() -> None:
         assert gate.wait(10)
         return {"toy": "RUNNING"}
 
-    app = Front((Entry("toy", "toy", "1"),), ask).__serve_build_asgi_app__()
+    app = ServerRoutes((Entry("toy", "toy", "1"),), ask).__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
         first, *others = [asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")) for _ in range(8)]

@@ -14,22 +14,22 @@ from starlette.types import ASGIApp, Message
 from serve.engine.engine import Engine, infer
 from serve.engine.fake import FakeEngine
 from serve.engine.warm_up import probe_row
-from serve.replica import MAX_BODY_BYTES, MAX_ROWS, Patience, Replica
+from serve.replica import MAX_BODY_BYTES, MAX_ROWS, Replica, Timeouts
 from shared.catalog import Model
 from shared.errors import GlossaError, ReplicaError
 from shared.messages import InferCall, Tensor
-from shared.protocol import decode_error, decode_inferred, encode_call
+from shared.protocol import decode_error, decode_output, encode_call
 from tests.unit.serve.asgi import Reply, call
 from tests.unit.serve.engine.engines import LIMIT_S, FaultyEngine, GatedEngine
 
 PREFIX = "/v2/models/toy"
-SHORT = Patience(answer_s=LIMIT_S, probe_s=0.05, fresh_s=-1.0)
+SHORT = Timeouts(answer_s=LIMIT_S, probe_s=0.05, fresh_s=-1.0)
 
 Test = Callable[[Replica, ASGIApp], Coroutine[Any, Any, None]]
 
 
 def _serve(
-    model: Model, test: Test, load: Callable[[], Engine] | None = None, patience: Patience | None = None
+    model: Model, test: Test, load: Callable[[], Engine] | None = None, patience: Timeouts | None = None
 ) -> None:
     """Run a test against a replica, which is drained afterwards."""
     replica = Replica(model, load or (lambda: FakeEngine(model)), patience=patience)
@@ -91,9 +91,9 @@ def test_packed_call_is_answered_as_the_engine_does(model: Model) -> None:
         ):
             reply = await _send(app, asked)
             assert reply.status == 200
-            inferred = decode_inferred(reply.headers, reply.body)
-            assert inferred.outputs == infer(FakeEngine(model), asked).outputs
-            assert set(inferred.timings_s) == {"queue", "infer"}
+            outputs = decode_output(reply.headers, reply.body)
+            assert outputs.outputs == infer(FakeEngine(model), asked).outputs
+            assert set(outputs.timings_s) == {"queue", "infer"}
 
     _serve(model, test)
 

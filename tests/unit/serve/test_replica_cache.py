@@ -14,8 +14,8 @@ from serve.rows.call_rows import Row, RowResult
 from serve.rows.pack import Between
 from shared.catalog import Model
 from shared.errors import NotFinite
-from shared.messages import InferCall, Inferred, Tensor
-from shared.protocol import decode_inferred, encode_call
+from shared.messages import InferCall, ModelOutput, Tensor
+from shared.protocol import decode_output, encode_call
 
 LIMIT_BYTES = 1 << 20
 BROKEN = 13
@@ -38,17 +38,17 @@ def _call(rows: Sequence[Sequence[int]], tenant: str = "", **fields: Any) -> Inf
     return InferCall("toy", "topic", Tensor.ints(flat), Tensor.ints(map(len, rows)), tenant_hash=tenant, **fields)
 
 
-def _ask(model: Model, calls: Sequence[InferCall], cache_bytes: int) -> tuple[list[Inferred], dict[str, Any], int]:
+def _ask(model: Model, calls: Sequence[InferCall], cache_bytes: int) -> tuple[list[ModelOutput], dict[str, Any], int]:
     """Return the answers of calls made one after the other, the replica's own figures, and the rows it computed."""
     kept = model.model_copy(update={"response_cache_bytes": cache_bytes})
     replica = Replica(kept, lambda: FakeEngine(kept))
 
-    async def whole() -> list[Inferred]:
+    async def whole() -> list[ModelOutput]:
         answers = []
         for call in calls:
             body = encode_call(call)
             answer = await replica.infer(body.headers, body.data)
-            answers.append(decode_inferred(answer.headers, answer.data))
+            answers.append(decode_output(answer.headers, answer.data))
         await replica.drain()
         return answers
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from functions.http.text_request import parse_parameters
 from functions.jobs.records.formats import Problem
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Input, Job, Recipe, Spec, to_item
+from functions.jobs.state.items import Input, Job, JobSpec, Recipe, to_item
 from functions.jobs.state.s3_events import ObjectCreated
 from functions.jobs.state.state_machine import RETENTION_S
-from functions.jobs.state.transactions import Put, Refused, Write
+from functions.jobs.state.transactions import ConditionFailed, Put, Write
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import load_job, load_recipe
 from shared.errors import GlossaError
@@ -30,7 +30,7 @@ def accept(created: ObjectCreated, doors: Doors) -> Job | None:
     recipe = load_recipe(doors.store, place.tenant, place.recipe) or default_recipe(place.recipe)
     try:
         doors.store.write(*_writes(created, place, job_id, recipe, doors.now_ms()))
-    except Refused:
+    except ConditionFailed:
         log_event("job-known", function="plan", job_id=job_id)
     return load_job(doors.store, place.tenant, job_id)
 
@@ -41,7 +41,7 @@ def default_recipe(name: str) -> Recipe | None:
         parameters = parse_parameters(name, None).model_dump()
     except GlossaError:  # no task, or one that must be told something
         return None
-    return Recipe(name=name, spec=Spec(name, None, parameters).to_json(), created_ms=0)
+    return Recipe(name=name, spec=JobSpec(name, None, parameters).to_json(), created_ms=0)
 
 
 def _with_version(created: ObjectCreated, doors: Doors) -> ObjectCreated:

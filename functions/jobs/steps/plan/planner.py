@@ -16,15 +16,15 @@ from functions.http.text_request import input_names
 from functions.jobs.records.formats import ObjectProblem, Problem
 from functions.jobs.records.shard_runs import MAX_CHARS, MAX_RECORDS, Run, bounds_for
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Input, Job, Plan, Shard, Spec
-from functions.jobs.state.queue_messages import Pointer, decode
+from functions.jobs.state.items import Input, Job, JobSpec, Plan, Shard
+from functions.jobs.state.queue_messages import QueueMessage, decode
 from functions.jobs.state.s3_events import is_s3_event, parse_event
-from functions.jobs.state.transactions import Refused, Value
+from functions.jobs.state.transactions import ConditionFailed, Value
 from functions.jobs.steps.plan.accept_object import accept
 from functions.jobs.steps.plan.pin_inputs import MAX_INPUTS, pin_inputs
 from functions.jobs.steps.plan.read_runs import Found, read_runs, stage
 from functions.jobs.steps.redrive import Redriver
-from functions.jobs.steps.sqs_handler import Delivery, deliver
+from functions.jobs.steps.sqs_handler import SqsMessage, deliver
 from functions.jobs.storage.aws import Doors, is_transient
 from functions.jobs.storage.queries import last_input, load_input, load_job, load_plan
 from functions.pipeline.route import MAX_TOKEN_VECTORS, route
@@ -66,11 +66,11 @@ class Planner:
         """Handle an event of the plan queue (S3's own, or a pointer); returns the partial batch response."""
         return deliver("plan", event, lambda delivery: self.handle(delivery, time_left_s), self.doors.queue)
 
-    def handle(self, delivery: Delivery, time_left_s: Callable[[], float]) -> None:
+    def handle(self, delivery: SqsMessage, time_left_s: Callable[[], float]) -> None:
         """Plan the job that a message points to, or the jobs that its objects are."""
         if not is_s3_event(delivery.body):
-            pointer = decode(delivery.body, "plan")
-            self.run(pointer.tenant, pointer.job, time_left_s)
+            message = decode(delivery.body, "plan")
+            self.run(message.tenant, message.job, time_left_s)
             return
         for created in parse_event(delivery.body):
             job = accept(created, self.doors)
@@ -89,18 +89,18 @@ class Planner:
             if job.state == state_machine.PLANNING:
                 job = self._plan(job, time_left_s)
             if job.state == state_machine.REDRIVING:
-                if facts := self._pinned(Spec.from_json(job.spec)):
+                if facts := self._pinned(JobSpec.from_json(job.spec)):
                     self.doors.store.write(state_machine.repin(job, facts))
                 job = Redriver(self.doors).run(job, time_left_s)
-        except Refused:  # a twin wrote first and goes on with its own message, or the job was cancelled
+        except ConditionFailed:  # a twin wrote first and goes on with its own message, or the job was cancelled
             log_event("plan-overtaken", function="plan", job_id=job_id)
             return
         if state_machine.ready_to_close(job) or state_machine.to_announce(job):
-            self.doors.queue.send([Pointer("finalize", tenant, job_id)])
+            self.doors.queue.send([QueueMessage("finalize", tenant, job_id)])
 
     def _begin(self, job: Job) -> Job:
         plan = Plan(expires_at=job.expires_at)
-        spec = Spec.from_json(job.spec)
+        spec = JobSpec.from_json(job.spec)
         facts: dict[str, Value] = {"catalog_sha256": self.catalog_sha256}
         try:
             routed = route(TextRequest(spec.task, (TextInput("-"),), spec.parameters, spec.model), self.catalog)
@@ -118,7 +118,7 @@ class Planner:
         self.doors.store.write(*state_machine.begin_planning(job, plan, self.doors.now_ms(), **facts))
         return self._reload(job)
 
-    def _pinned(self, spec: Spec) -> dict[str, Value]:
+    def _pinned(self, spec: JobSpec) -> dict[str, Value]:
         """Return what answers a redriven job: the catalog of today, unless it cannot answer it at all."""
         try:
             routed = route(TextRequest(spec.task, (TextInput("-"),), spec.parameters, spec.model), self.catalog)
@@ -139,7 +139,7 @@ class Planner:
             return self._plan_on(job, plan, time_left_s)
         except Exception as error:
             if is_transient(error):
-                with suppress(Refused):  # then there was progress, which counts from zero anyway
+                with suppress(ConditionFailed):  # then there was progress, which counts from zero anyway
                     self.doors.store.write(state_machine.plan_run(job, plan, -1))
             raise
 
@@ -152,7 +152,7 @@ class Planner:
         self._send(job, plan)
         while plan.input < plan.n_inputs:
             if time_left_s() < MARGIN_S:
-                self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+                self.doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
                 return job
             plan = self._cut(job, plan, time_left_s)
         self.doors.store.write(*state_machine.end_planning(job, plan, self.doors.now_ms()))
@@ -172,7 +172,7 @@ class Planner:
         if pinned is None:
             if last_input(self.doors.store, job) != before:  # a long listing is no planner that dies
                 self.doors.store.write(state_machine.plan_run(job, plan, -1))
-            self.doors.queue.send([Pointer("plan", job.tenant, job.job)])
+            self.doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
         return pinned
 
     def _cut(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan:
@@ -184,7 +184,7 @@ class Planner:
             detail = f"planning stopped {plan.runs} times at byte {plan.offset} of this object without getting further"
             return self._problem(job, plan, source, Problem("unreadable", detail))
         try:
-            spec = Spec.from_json(job.spec)
+            spec = JobSpec.from_json(job.spec)
             found = read_runs(source, plan, spec.options, input_names(spec.task), self.doors)
             while plan.input == source.ordinal and time_left_s() >= MARGIN_S:
                 batch = list(islice(found.runs, self.step_shards))
@@ -241,7 +241,7 @@ class Planner:
 
     def _send(self, job: Job, plan: Plan) -> None:
         if plan.unsent:
-            self.doors.queue.send([Pointer("work", job.tenant, job.job, shard) for shard in plan.unsent])
+            self.doors.queue.send([QueueMessage("work", job.tenant, job.job, shard) for shard in plan.unsent])
 
     def _reload(self, job: Job) -> Job:
         return load_job(self.doors.store, job.tenant, job.job) or job

@@ -14,8 +14,8 @@ from itertools import chain
 from functions.jobs.records.csv_tables import HEADER_BYTES, find_columns
 from functions.jobs.records.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, check_head, format_of
 from functions.jobs.records.gunzip import gunzip
-from functions.jobs.records.records import Cutter, Frame, Place, cut
-from functions.jobs.records.shard_runs import Bounds, Run, runs
+from functions.jobs.records.records import RecordLocation, RecordSpan, RecordSplitter, cut
+from functions.jobs.records.shard_runs import Run, ShardLimits, runs
 from functions.jobs.state import keys
 from functions.jobs.state.items import Input, Job, Plan, Shard
 from functions.jobs.storage.aws import Doors
@@ -46,13 +46,13 @@ def read_runs(source: Input, plan: Plan, options: FormatOptions, task_names: Col
     chunks = _translated(_decoded(source, start, how, doors))
     if plan.offset == 0:
         chunks = _checked(chunks, "a header and no row" if columns else "an object of 0 bytes")
-    frames = cut(chunks, how, Place(start, plan.line))
-    return Found(runs(frames, Bounds(plan.max_records, plan.max_chars)), how.framing, how.gzip, columns)
+    frames = cut(chunks, how, RecordLocation(start, plan.line))
+    return Found(runs(frames, ShardLimits(plan.max_records, plan.max_chars)), how.framing, how.gzip, columns)
 
 
-def _header(source: Input, how: Format, doors: Doors) -> Frame:
+def _header(source: Input, how: Format, doors: Doors) -> RecordSpan:
     """Return the first row of a table. Raises ObjectProblem when there is none, or none of a header's size."""
-    cutter = Cutter(how, max_record_bytes=HEADER_BYTES)
+    cutter = RecordSplitter(how, max_record_bytes=HEADER_BYTES)
     n_read = 0
     for chunk in _checked(_translated(_decoded(source, 0, how, doors, HEADER_BYTES)), "an object of 0 bytes"):
         if (frame := next(cutter.feed(chunk), None)) is not None:
@@ -63,7 +63,7 @@ def _header(source: Input, how: Format, doors: Doors) -> Frame:
     return _whole(frame if n_read < HEADER_BYTES else None)
 
 
-def _whole(frame: Frame | None) -> Frame:
+def _whole(frame: RecordSpan | None) -> RecordSpan:
     if frame is None or frame.raw is None:
         raise ObjectProblem("wrong-header", f"got a first row of {HEADER_BYTES} bytes or more, expected a header")
     return frame

@@ -13,8 +13,8 @@ from functions.http.text_request import input_names, parse_input, schema_of
 from functions.jobs.records.formats import Problem
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer
-from functions.jobs.state.items import Spec
-from functions.jobs.steps.work.server_health import Watch
+from functions.jobs.state.items import JobSpec
+from functions.jobs.steps.work.server_health import ServerHealthCheck
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
 from shared.messages import Parameter, Result, TextInput, TextRequest
 
@@ -26,13 +26,13 @@ HARMLESS = "<mask>"  # a text that every task takes, and every model reads as a 
 
 def answer_all(
     records: Sequence[Record],
-    spec: Spec,
+    spec: JobSpec,
     *,
     reference: str,
     tenant: str,
     deadline_s: float,
     respond: Respond,
-    watch: Watch | None = None,
+    watch: ServerHealthCheck | None = None,
     halved: bool = False,
 ) -> dict[int, Answer | Problem]:
     """Answer records without problems of their own; returns answer or problem by record index.
@@ -78,7 +78,7 @@ def _groups(indices: list[int], *, halved: bool) -> list[list[int]]:
     return [group for group in groups if group]
 
 
-def ask_harmless(spec: Spec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
+def ask_harmless(spec: JobSpec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
     """Have one short input answered by the model and head of a job. Raises GlossaError when it is not."""
     item, parameters = _harmless(spec)
     request = TextRequest(spec.task, (item,), parameters, reference, tenant, "interactive", deadline_s)
@@ -87,22 +87,22 @@ def ask_harmless(spec: Spec, reference: str, tenant: str, deadline_s: float, res
         raise GlossaError(f"got {len(result.values)} answers to a harmless question. This is a bug.")
 
 
-def _harmless(spec: Spec) -> tuple[TextInput, Mapping[str, Parameter]]:
+def _harmless(spec: JobSpec) -> tuple[TextInput, Mapping[str, Parameter]]:
     """Return an input with all that the task asks for, and those of the job's parameters that it cannot do without."""
     schema = schema_of(spec.task)
-    usual = schema.spellings[0]
+    usual = schema.input_forms[0]
     item = TextInput(HARMLESS, HARMLESS if usual.needs_pair else None, (HARMLESS,) if usual.texts else ())
     needed = [name for name, known in schema.model_fields.items() if known.is_required()]
     return item, {name: spec.parameters[name] for name in needed if name in spec.parameters}
 
 
-def _is_to_blame(error: GlossaError, watch: Watch | None) -> bool:
+def _is_to_blame(error: GlossaError, watch: ServerHealthCheck | None) -> bool:
     """Whether a failed call's records are to blame. Raises the error when that is nobody's to say."""
     if isinstance(error, OWN_FAULTS):
         return True
     if watch is None:
         raise error
-    return watch.blames(error)
+    return watch.blames_call(error)
 
 
 def _problem(error: GlossaError) -> Problem:

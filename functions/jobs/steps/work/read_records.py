@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from functions.jobs.records.formats import Columns, Format
-from functions.jobs.records.records import Frame, Place, Record, cut, parse
+from functions.jobs.records.records import Record, RecordLocation, RecordSpan, cut, parse
 from functions.jobs.state import keys
-from functions.jobs.state.items import Job, Shard, Spec
+from functions.jobs.state.items import Job, JobSpec, Shard
 from functions.jobs.storage.aws import Doors
 from shared.errors import Conflict
 
@@ -15,7 +15,7 @@ from shared.errors import Conflict
 def read_records(job: Job, shard: Shard, doors: Doors) -> list[Record]:
     """Read a shard. Raises NotFound or Conflict when its bytes are gone or are not those that were planned."""
     columns = Columns.from_json(shard.columns) if shard.columns else None
-    how = Format(shard.framing, False, Spec.from_json(job.spec).options, columns)
+    how = Format(shard.framing, False, JobSpec.from_json(job.spec).options, columns)
     frames = _frames(job, shard, how, doors)
     records = [parse(frame, how) for frame in frames]
     if len(records) != shard.n_records:
@@ -23,10 +23,10 @@ def read_records(job: Job, shard: Shard, doors: Doors) -> list[Record]:
     return records
 
 
-def _frames(job: Job, shard: Shard, how: Format, doors: Doors) -> Iterator[Frame]:
+def _frames(job: Job, shard: Shard, how: Format, doors: Doors) -> Iterator[RecordSpan]:
     if shard.oversize:
-        return iter([Frame(shard.line, shard.start, shard.end, None)])
-    return cut(_bytes(job, shard, doors), how, Place(shard.start, shard.line))
+        return iter([RecordSpan(shard.line, shard.start, shard.end, None)])
+    return cut(_bytes(job, shard, doors), how, RecordLocation(shard.start, shard.line))
 
 
 def _bytes(job: Job, shard: Shard, doors: Doors) -> Iterator[bytes]:

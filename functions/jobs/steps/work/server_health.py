@@ -18,7 +18,7 @@ HANGS_S = 9.0  # of silence: less is our own time that was over
 PAUSE_S = 2.0  # between questions, where the server does not say how long
 
 
-class Watch:
+class ServerHealthCheck:
     """Judges the failures of one worker's run over one suspect shard.
 
     `ask(deadline_s)` puts a question that breaks nobody, and raises when it is not answered. The rule:
@@ -63,7 +63,7 @@ class Watch:
             message = f"the model server does not answer a harmless question: {silence.message}"
             raise Unavailable(message, retry_after_s=silence.retry_after_s)
 
-    def blames(self, error: GlossaError) -> bool:
+    def blames_call(self, error: GlossaError) -> bool:
         """Whether the call that failed is to blame, said when the server is back; False: repeat the call.
 
         Raises the first break when time is up, and `error` itself where waiting cannot help.

@@ -18,14 +18,14 @@ from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, encode_rows
 from functions.jobs.records.shard_runs import WORK_SHARE_S
 from functions.jobs.state import leases, state_machine
-from functions.jobs.state.items import Job, Shard, Spec
+from functions.jobs.state.items import Job, JobSpec, Shard
 from functions.jobs.state.queue_messages import decode, leads_to
-from functions.jobs.state.transactions import Refused
-from functions.jobs.steps.commit import Settler
-from functions.jobs.steps.sqs_handler import Delivery, Later, backoff_s, deliver
+from functions.jobs.state.transactions import ConditionFailed
+from functions.jobs.steps.commit import ShardCommit
+from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, deliver
 from functions.jobs.steps.work.answer_records import Respond, answer_all, ask_harmless
 from functions.jobs.steps.work.read_records import read_records
-from functions.jobs.steps.work.server_health import Watch
+from functions.jobs.steps.work.server_health import ServerHealthCheck
 from functions.jobs.storage.aws import Doors, is_transient
 from functions.jobs.storage.queries import load_job, load_shard
 from functions.replica.client import NoReply
@@ -64,23 +64,23 @@ class Worker:
         """Handle an event of the work queue; returns the partial batch response."""
         return deliver("work", event, lambda delivery: self.handle(delivery, time_left_s), self.doors.queue)
 
-    def handle(self, delivery: Delivery, time_left_s: Callable[[], float]) -> None:
+    def handle(self, delivery: SqsMessage, time_left_s: Callable[[], float]) -> None:
         """Answer the shard that a message points to. Raises Later when it is to be delivered again."""
-        pointer = decode(delivery.body, "work")
-        job = load_job(self.doors.store, pointer.tenant, pointer.job)
+        message = decode(delivery.body, "work")
+        job = load_job(self.doors.store, message.tenant, message.job)
         if job is not None and job.state in state_machine.STOPPED:
             self._discard(job, time_left_s)
             return
-        shard = load_shard(self.doors.store, job, pointer.shard) if job else None
+        shard = load_shard(self.doors.store, job, message.shard) if job else None
         if job is None or shard is None:
-            log_event("shard-unknown", level="warning", function="work", job_id=pointer.job, shard=pointer.shard)
+            log_event("shard-unknown", level="warning", function="work", job_id=message.job, shard=message.shard)
         elif shard.state in state_machine.SHARD_ENDED:
-            Settler(self.doors).close_if_last(job)
+            ShardCommit(self.doors).close_if_last(job)
         elif job.state in state_machine.WORKABLE:
             if self._server_takes_calls(job, time_left_s):
                 self._work(job, self._claim(job, shard), delivery.receives, time_left_s)
             else:  # a new message, as this one's receives are not for a server that is away
-                self.doors.queue.send([pointer], delay_s=int(backoff_s(1)))
+                self.doors.queue.send([message], delay_s=int(backoff_s(1)))
 
     def _discard(self, job: Job, time_left_s: Callable[[], float]) -> None:
         """Throw away what else waits of a stopped job, ten messages a round, until one of another job comes."""
@@ -110,26 +110,26 @@ class Worker:
             write, leased = leases.claim(job, shard, now_ms)
             self.doors.store.write(write)
         except leases.Held as held:
-            raise Later("held", (held.until_ms - now_ms) / 1000 + HELD_MARGIN_S) from None
-        except Refused:
-            raise Later("claimed by another", HELD_MARGIN_S) from None
+            raise RetryLater("held", (held.until_ms - now_ms) / 1000 + HELD_MARGIN_S) from None
+        except ConditionFailed:
+            raise RetryLater("claimed by another", HELD_MARGIN_S) from None
         return leased
 
     def _work(self, job: Job, shard: Shard, receives: int, time_left_s: Callable[[], float]) -> None:
-        settler = Settler(self.doors)
+        shard_commit = ShardCommit(self.doors)
         if leases.exhausted(shard):
             detail = f"given up after {shard.strikes} tries; last reason: {shard.reason or 'the worker died'}"
-            settler.give_up(job, shard, Problem("given-up", detail))
+            shard_commit.give_up(job, shard, Problem("given-up", detail))
             return
         try:
             records = _read(job, shard, self.doors)
             outcomes = self._answer(job, shard, records, time_left_s())
             if self._cancelled(job):
                 return
-            output = Spec.from_json(job.spec).output
-            settler.settle(job, shard, encode_rows(shard, records, outcomes, output))
+            output = JobSpec.from_json(job.spec).output
+            shard_commit.settle(job, shard, encode_rows(shard, records, outcomes, output))
         except SourceGone as gone:
-            settler.give_up(job, shard, Problem("source-gone", str(gone)))
+            shard_commit.give_up(job, shard, Problem("source-gone", str(gone)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the lease is given back and the message comes again
             raise self._hand_back(job, shard, error, receives, time_left_s()) from None
 
@@ -138,13 +138,13 @@ class Worker:
         if not good or self._cancelled(job):
             return {}
         spec, reference, deadline_s = (
-            Spec.from_json(job.spec),
+            JobSpec.from_json(job.spec),
             f"{job.model}:{job.head}",
             self.clock_s() + left_s - MARGIN_S,
         )
         watch = None
         if shard.strikes >= ISOLATE_STRIKES:
-            watch = Watch(
+            watch = ServerHealthCheck(
                 lambda until_s: ask_harmless(spec, reference, job.tenant, until_s, self.respond),
                 clock_s=self.clock_s, pause=self.pause, deadline_s=deadline_s,
             )  # fmt: skip
@@ -164,13 +164,13 @@ class Worker:
         passing = is_transient(error) and not late and not hung and not isinstance(error, ReplicaError)
         reason = error.code if isinstance(error, GlossaError) else type(error).__name__
         reason = NO_REPLY if hung else reason
-        with suppress(Refused):  # the lease is another's by now
+        with suppress(ConditionFailed):  # the lease is another's by now
             write = leases.release(job, shard, strike=not passing, reason=reason)
             self.doors.store.write(write)
         if not passing:
             return error
         wanted_s = error.retry_after_s if isinstance(error, GlossaError) else None
-        return Later(reason, backoff_s(receives, wanted_s))
+        return RetryLater(reason, backoff_s(receives, wanted_s))
 
 
 def _read(job: Job, shard: Shard, doors: Doors) -> list[Record]:

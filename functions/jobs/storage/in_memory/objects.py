@@ -13,7 +13,7 @@ from functions.jobs.storage.s3_objects import CHUNK_BYTES, Listed, SignedPost, S
 from shared.errors import Conflict, NotFound
 
 
-class MemoryObjects:
+class InMemoryObjects:
     """Versions of bytes in a dict. Signed addresses use the scheme `memory:` and open nothing."""
 
     def __init__(self, *, versioned: bool = True) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from functions.jobs.state.queue_messages import Pointer, Step
+from functions.jobs.state.queue_messages import QueueMessage, Step
 from functions.jobs.storage.sqs_queue import SEND_MOST
 
 VISIBILITY_S = 1800
@@ -26,7 +26,7 @@ class Message:
     receives: int = 0
 
 
-class MemoryQueue:
+class InMemoryQueue:
     """Three queues of messages. `now_ms` is the clock that delays are counted on."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -34,9 +34,9 @@ class MemoryQueue:
         self._messages: dict[Step, dict[str, Message]] = {"plan": {}, "work": {}, "finalize": {}, "notify": {}}
         self._sent = 0
 
-    def send(self, pointers: Sequence[Pointer], *, delay_s: int = 0) -> None:
+    def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
         """Send all pointers, each to its step's queue."""
-        for pointer in pointers:
+        for pointer in messages:
             self.put(pointer.step, pointer.encode(), delay_s)
 
     def put(self, step: Step, body: str, delay_s: int = 0) -> None:

@@ -13,6 +13,7 @@ from functions.jobs.state.keys import Key
 from functions.jobs.state.transactions import (
     AtMost,
     Check,
+    ConditionFailed,
     Delete,
     Guard,
     Is,
@@ -20,7 +21,6 @@ from functions.jobs.state.transactions import (
     Item,
     Page,
     Put,
-    Refused,
     Update,
     Value,
     Write,
@@ -31,7 +31,7 @@ MAX_PK_BYTES, MAX_SK_BYTES = 2048, 1024  # DynamoDB's
 MAX_ITEM_BYTES = 400 * 1024  # likewise
 
 
-class MemoryStore:
+class InMemoryTable:
     """Items in a dict, changed under one lock."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class MemoryStore:
                 )
         with self._lock:
             if failed := tuple(i for i, write in enumerate(writes) if not self._holds(write)):
-                raise Refused(failed)
+                raise ConditionFailed(failed)
             after = {write.key: self._after(write) for write in writes}
             if any(item is not None and _n_bytes(item) > MAX_ITEM_BYTES for item in after.values()):
                 raise ValueError(f"got an item over {MAX_ITEM_BYTES} bytes, more than a table takes. This is a bug.")

@@ -34,37 +34,37 @@ INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *colu
 /* `scores` [n, n_panels * PANEL] = queries * keys */
 INLINE void score(int n, const pair *queries, int64_t stride, const pair *keys, int64_t n_panels, int64_t n_pairs,
                   float *scores, int64_t n_padded) {
-    for (int64_t first = 0; first < n_panels * PANEL; first += ACROSS * LANES) {
+    for (int64_t first = 0; first < n_panels * PANEL; first += ACROSS * VECTOR_WIDTH) {
         floats sums[QUERIES][ACROSS];
         product_of(n, queries, stride, keys + first / PANEL * n_pairs * PANEL + first % PANEL, n_pairs, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
             for (int c = 0; c < ACROSS; c++)
-                put_floats(scores + i * n_padded + first + c * LANES, sums[i][c]);
+                put_floats(scores + i * n_padded + first + c * VECTOR_WIDTH, sums[i][c]);
     }
 }
 
 /* `contexts` [n, width] (rows `stride` apart) = chances * values * shares of their row */
 INLINE void mix(int n, const pair *chances, int64_t n_padded, const pair *values, int64_t n_pairs, int64_t n_value_pairs,
                 const float *shares, bf16 *contexts, int64_t stride, int64_t width) {
-    for (int64_t first = 0; first < width; first += ACROSS * LANES) {
+    for (int64_t first = 0; first < width; first += ACROSS * VECTOR_WIDTH) {
         floats sums[QUERIES][ACROSS];
         product_of(n, chances, n_padded / 2, values + first / PANEL * n_value_pairs * PANEL + first % PANEL, n_pairs, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
             for (int c = 0; c < ACROSS; c++)
-                if (first + c * LANES < width)
-                    put_rounded(contexts + i * stride + first + c * LANES, times(sums[i][c], all_of(shares[i])));
+                if (first + c * VECTOR_WIDTH < width)
+                    put_rounded(contexts + i * stride + first + c * VECTOR_WIDTH, times(sums[i][c], all_of(shares[i])));
     }
 }
 
 /* `chances` [n_padded] = 2^(scale * (score - the highest)), 0 from `n_seen` on; return 1 over their sum. */
 static inline float soften(const float *scores, bf16 *chances, int64_t n_seen, int64_t n_padded, float scale) {
     floats highest = all_of(-__builtin_inff()), sum = all_of(0.0f), factor = all_of(scale);
-    for (int64_t k = 0; k < n_seen; k += LANES)
+    for (int64_t k = 0; k < n_seen; k += VECTOR_WIDTH)
         highest = first_of(n_seen - k, greater(highest, floats_at(scores + k)), highest);
     highest = all_of(greatest(highest));
-    for (int64_t k = 0; k < n_padded; k += LANES) {
+    for (int64_t k = 0; k < n_padded; k += VECTOR_WIDTH) {
         floats chance = power_of_2(times(subtract(floats_at(scores + k), highest), factor));
         chance = first_of(n_seen - k, chance, all_of(0.0f));
         sum = add(sum, chance);
@@ -75,8 +75,8 @@ static inline float soften(const float *scores, bf16 *chances, int64_t n_seen, i
 
 /* `laid` [panels, n_pairs, PANEL]: column k of the keys' product is key k, zeros behind the last. */
 static void lay_keys(const bf16 *keys, int64_t stride, int64_t n_keys, int64_t n_pairs, pair *laid) {
-    for (int64_t key = 0; key < (n_keys + PANEL - 1) / PANEL * PANEL; key += LANES)
-        for (int64_t k = 0; k < n_pairs; k += LANES)
+    for (int64_t key = 0; key < (n_keys + PANEL - 1) / PANEL * PANEL; key += VECTOR_WIDTH)
+        for (int64_t k = 0; k < n_pairs; k += VECTOR_WIDTH)
             put_turned(laid + key / PANEL * n_pairs * PANEL + key % PANEL + k * PANEL,
                        (const pair *)(keys + (key < n_keys ? key : 0) * stride) + k, stride / 2, n_keys - key, n_pairs - k);
 }
@@ -84,7 +84,7 @@ static void lay_keys(const bf16 *keys, int64_t stride, int64_t n_keys, int64_t n
 /* `laid` [panels, n_pairs, PANEL]: pair p of column c is number c of values 2 p and 2 p + 1, zeros behind the last. */
 static void lay_values(const bf16 *values, int64_t stride, int64_t n_values, int64_t width, pair *laid) {
     int64_t n_pairs = (n_values + 1) / 2;
-    for (int64_t first = 0; first < width; first += LANES) {
+    for (int64_t first = 0; first < width; first += VECTOR_WIDTH) {
         pair *out = laid + first / PANEL * n_pairs * PANEL + first % PANEL;
         for (int64_t p = 0; p < n_pairs; p++) {
             const bf16 *even = values + 2 * p * stride + first;

@@ -23,7 +23,7 @@ typedef struct {
  * to `until` are fetched. */
 INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs, int64_t n_states, float *to,
                   const char *ahead, const char *until) {
-    for (int64_t first = 0; first < n_states; first += ACROSS * LANES) {
+    for (int64_t first = 0; first < n_states; first += ACROSS * VECTOR_WIDTH) {
         floats sums[TALL][ACROSS];
         for (int i = 0; i < n; i++)
             for (int c = 0; c < ACROSS; c++)
@@ -37,7 +37,7 @@ INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs,
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
             for (int c = 0; c < ACROSS; c++)
-                put_floats(to + i * PANEL + first + c * LANES, sums[i][c]);
+                put_floats(to + i * PANEL + first + c * VECTOR_WIDTH, sums[i][c]);
     }
 }
 
@@ -49,15 +49,15 @@ static void any_block(int64_t n, const pair *words, const pair *states, int64_t 
     }
 }
 
-/* The scores of words from `first` on, `n` of them at most LANES, by the states of a panel: `sums` [n, PANEL]. */
+/* The scores of words from `first` on, `n` of them at most VECTOR_WIDTH, by the states of a panel: `sums` [n, PANEL]. */
 static void put_scores(const job *all, const float *sums, int64_t first, int64_t n, int64_t panel) {
-    _Alignas(64) pair turned[LANES * PANEL];
-    for (int64_t state = panel * PANEL; state < all->n_states && state < (panel + 1) * PANEL; state += LANES) {
-        put_turned(turned, (const pair *)sums + state % PANEL, PANEL, n, LANES);
-        for (int64_t i = 0; i < LANES && state + i < all->n_states; i++) {
+    _Alignas(64) pair turned[VECTOR_WIDTH * PANEL];
+    for (int64_t state = panel * PANEL; state < all->n_states && state < (panel + 1) * PANEL; state += VECTOR_WIDTH) {
+        put_turned(turned, (const pair *)sums + state % PANEL, PANEL, n, VECTOR_WIDTH);
+        for (int64_t i = 0; i < VECTOR_WIDTH && state + i < all->n_states; i++) {
             const float *own = (const float *)(turned + i * PANEL);
             float *to = all->logits + (state + i) * all->n_words + first;
-            if (n == LANES)
+            if (n == VECTOR_WIDTH)
                 put_floats(to, add(floats_at(own), floats_at(all->bias + first)));
             else
                 for (int64_t word = 0; word < n; word++)
@@ -82,8 +82,8 @@ static void score_some(void *given) {
                 any_block(n - word < TALL ? n - word : TALL, own, all->states + panel * all->n_pairs * PANEL, all->n_pairs,
                           n_states, sums + word * PANEL, (const char *)next, (const char *)until);
             }
-            for (int64_t word = 0; word < n; word += LANES)
-                put_scores(all, sums + word * PANEL, first + word, n - word < LANES ? n - word : LANES, panel);
+            for (int64_t word = 0; word < n; word += VECTOR_WIDTH)
+                put_scores(all, sums + word * PANEL, first + word, n - word < VECTOR_WIDTH ? n - word : VECTOR_WIDTH, panel);
         }
     }
 }
@@ -102,12 +102,12 @@ typedef struct {
     int64_t n_words, n_states, n_begun;
 } total;
 
-/* LANES scores from `at` on, -infinity behind the last. */
+/* VECTOR_WIDTH scores from `at` on, -infinity behind the last. */
 INLINE floats scores_at(const float *logits, int64_t at, int64_t n_words) {
-    float last[LANES];
-    if (at + LANES <= n_words)
+    float last[VECTOR_WIDTH];
+    if (at + VECTOR_WIDTH <= n_words)
         return floats_at(logits + at);
-    for (int64_t i = 0; i < LANES; i++)
+    for (int64_t i = 0; i < VECTOR_WIDTH; i++)
         last[i] = at + i < n_words ? logits[at + i] : -__builtin_inff();
     return floats_at(last);
 }
@@ -115,12 +115,12 @@ INLINE floats scores_at(const float *logits, int64_t at, int64_t n_words) {
 static void sum_up(const total *all, int64_t state) {
     const float *logits = all->logits + state * all->n_words;
     floats top = all_of(-__builtin_inff()), sum = all_of(0.0f);
-    for (int64_t at = 0; at < all->n_words; at += LANES)
+    for (int64_t at = 0; at < all->n_words; at += VECTOR_WIDTH)
         top = greater(scores_at(logits, at, all->n_words), top);
     floats largest = all_of(greatest(top));
-    for (int64_t begun = 0; begun < all->n_words; begun += RUN * LANES) {
+    for (int64_t begun = 0; begun < all->n_words; begun += RUN * VECTOR_WIDTH) {
         floats some = all_of(0.0f);
-        for (int64_t at = begun; at < begun + RUN * LANES && at < all->n_words; at += LANES)
+        for (int64_t at = begun; at < begun + RUN * VECTOR_WIDTH && at < all->n_words; at += VECTOR_WIDTH)
             some = add(some, power_of_2(times(subtract(scores_at(logits, at, all->n_words), largest), all_of(1.44269504f))));
         sum = add(sum, some);
     }

@@ -20,7 +20,7 @@ static void embed(const job *all, int64_t token, int64_t position) {
     const float *place = all->places + position * all->width, *kind = 0;
     if (all->types && all->types[token] > 0)
         kind = all->kinds + all->types[token] * all->width;
-    for (int64_t k = 0; k < all->width; k += LANES) {
+    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH) {
         floats sum = add(widened(word + k), floats_at(place + k));
         put_floats(all->sums + token * all->width + k, kind ? add(sum, floats_at(kind + k)) : sum);
     }

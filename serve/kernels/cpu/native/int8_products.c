@@ -20,12 +20,12 @@ static void level_row(const job *all, int64_t row) {
     const bf16 *states = all->states + row * all->width;
     uint8_t *levels = all->levels + row * all->width;
     wholes most = (wholes)all_of(0.0f);
-    for (int64_t k = 0; k < all->width; k += LANES)
+    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH)
         most = greatest_bits(most, states + k);
     float top = greatest_of(most), scale = top < SMALLEST ? 1.0f : top / LEVELS;
     floats inverse = all_of(1.0f / scale);
     all->scales[row] = scale + (top - top); /* no number where a state is none or infinite: nor is what the row becomes */
-    for (int64_t k = 0; k < all->width; k += LANES)
+    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH)
         put_levels(levels + k, times_add(widened(states + k), inverse, all_of(ZERO_POINT)));
 }
 

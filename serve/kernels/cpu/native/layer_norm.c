@@ -20,15 +20,15 @@ static void norm_row(const job *all, int64_t row) {
     const float *sums = all->sums + row * all->width;
     bf16 *out = all->out + row * all->width;
     floats sum = all_of(0.0f), squares = all_of(0.0f);
-    for (int64_t k = 0; k < all->width; k += LANES)
+    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH)
         sum = add(sum, floats_at(sums + k));
     floats mean = all_of(sum_of(sum) / (float)all->width);
-    for (int64_t k = 0; k < all->width; k += LANES) {
+    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH) {
         floats rest = subtract(floats_at(sums + k), mean);
         squares = times_add(rest, rest, squares);
     }
     floats factor = all_of(one_over_root(sum_of(squares) / (float)all->width + all->eps));
-    for (int64_t k = 0; k < all->width; k += LANES) {
+    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH) {
         floats rest = times(subtract(floats_at(sums + k), mean), factor);
         put_rounded(out + k, times_add(rest, floats_at(all->scale + k), floats_at(all->shift + k)));
     }

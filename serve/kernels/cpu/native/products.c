@@ -69,7 +69,7 @@ INLINE void sum_numbers(int n, const job *all, const pair *states, const pair *w
                         floats sums[][ACROSS]) {
     for (int i = 0; i < n; i++)
         for (int c = 0; c < ACROSS; c++)
-            sums[i][c] = floats_at(all->bias + first + c * LANES);
+            sums[i][c] = floats_at(all->bias + first + c * VECTOR_WIDTH);
     for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
         fetch(lines);
         add_products(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, sums);
@@ -83,7 +83,7 @@ INLINE void sum_levels(int n, const job *all, const pair *states, const pair *we
     wholes counts[TALL][ACROSS];
     for (int i = 0; i < n; i++)
         for (int c = 0; c < ACROSS; c++)
-            counts[i][c] = wholes_at(all->offsets + first + c * LANES);
+            counts[i][c] = wholes_at(all->offsets + first + c * VECTOR_WIDTH);
     for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
         fetch(lines);
         add_levels(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, counts);
@@ -91,8 +91,8 @@ INLINE void sum_levels(int n, const job *all, const pair *states, const pair *we
 #pragma GCC unroll 12
     for (int i = 0; i < n; i++)
         for (int c = 0; c < ACROSS; c++) {
-            floats scale = times(all_of(all->row_scales[row + i]), floats_at(all->scales + first + c * LANES));
-            sums[i][c] = times_add(floats_of(counts[i][c]), scale, floats_at(all->bias + first + c * LANES));
+            floats scale = times(all_of(all->row_scales[row + i]), floats_at(all->scales + first + c * VECTOR_WIDTH));
+            sums[i][c] = times_add(floats_of(counts[i][c]), scale, floats_at(all->bias + first + c * VECTOR_WIDTH));
         }
 }
 #endif
@@ -102,7 +102,7 @@ INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char 
     int64_t width = all->n_panels * PANEL;
     fetching lines = {ahead, until, ((until - ahead) / LINE_BYTES * STRIDE + all->n_groups - 1) / all->n_groups};
     const pair *states = all->states + row * all->n_groups;
-    for (int64_t across = 0; across < PANEL; across += ACROSS * LANES) {
+    for (int64_t across = 0; across < PANEL; across += ACROSS * VECTOR_WIDTH) {
         const pair *weight = all->weight + panel * all->n_groups * PANEL + across;
         int64_t first = panel * PANEL + across;
         floats sums[TALL][ACROSS];
@@ -115,7 +115,7 @@ INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char 
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
             for (int c = 0; c < ACROSS; c++)
-                finish(sums[i][c], all, (row + i) * width + first + c * LANES);
+                finish(sums[i][c], all, (row + i) * width + first + c * VECTOR_WIDTH);
     }
 }
 

@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define LANES 16 /* float32 numbers, or pairs of bfloat16, in a register */
+#define VECTOR_WIDTH 16 /* float32 numbers, or pairs of bfloat16, in a register */
 #define PANEL 32 /* columns of a product that are done at a time */
 #define STRIDE 8 /* groups of a row between two looks at what to fetch next */
 #define LINE_BYTES 64
@@ -42,7 +42,7 @@ INLINE floats whole_of(floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_
 INLINE floats halved(floats a, floats whole) { return _mm512_scalef_ps(a, whole); }
 /* The first `n` of `a`, then of `b`. */
 INLINE floats first_of(int64_t n, floats a, floats b) {
-    return _mm512_mask_mov_ps(b, n >= LANES ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1), a);
+    return _mm512_mask_mov_ps(b, n >= VECTOR_WIDTH ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1), a);
 }
 INLINE float greatest(floats a) { return _mm512_reduce_max_ps(a); }
 INLINE float sum_of(floats a) { return _mm512_reduce_add_ps(a); }
@@ -60,7 +60,7 @@ INLINE floats floats_of(wholes a) { return _mm512_cvtepi32_ps(a); }
 /* `counts` [n, ACROSS] += rows of four unsigned levels [n, n_groups], `stride` apart, * columns of four signed ones. */
 INLINE void add_levels(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_groups, wholes counts[][ACROSS]) {
     for (int64_t k = 0; k < n_groups; k++) {
-        wholes left = _mm512_load_si512(columns + k * PANEL), right = _mm512_load_si512(columns + k * PANEL + LANES);
+        wholes left = _mm512_load_si512(columns + k * PANEL), right = _mm512_load_si512(columns + k * PANEL + VECTOR_WIDTH);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++) {
             wholes each = _mm512_set1_epi32((int)rows[i * stride + k]);
@@ -90,7 +90,7 @@ INLINE void put_levels(uint8_t *to, floats a) {
  * pairs may be read where some of them are asked for. */
 INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
     for (int64_t k = 0; k < n_pairs; k++) {
-        pairs left = pairs_at(columns + k * PANEL), right = pairs_at(columns + k * PANEL + LANES);
+        pairs left = pairs_at(columns + k * PANEL), right = pairs_at(columns + k * PANEL + VECTOR_WIDTH);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++) {
             pairs each = (pairs)_mm512_set1_epi32((int)rows[i * stride + k]);
@@ -107,14 +107,14 @@ INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
     _mm512_store_si512(to, _mm512_or_si512(first, second));
 }
 
-/* Turn LANES rows of LANES pairs: rows[j] becomes pair j of every row. */
-INLINE void turned(__m512i rows[LANES]) {
-    __m512i two[LANES], four[LANES];
-    for (int i = 0; i < LANES; i += 2) {
+/* Turn VECTOR_WIDTH rows of VECTOR_WIDTH pairs: rows[j] becomes pair j of every row. */
+INLINE void turned(__m512i rows[VECTOR_WIDTH]) {
+    __m512i two[VECTOR_WIDTH], four[VECTOR_WIDTH];
+    for (int i = 0; i < VECTOR_WIDTH; i += 2) {
         two[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
         two[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
     }
-    for (int i = 0; i < LANES; i += 4)
+    for (int i = 0; i < VECTOR_WIDTH; i += 4)
         for (int j = 0; j < 2; j++) {
             four[i + 2 * j] = _mm512_unpacklo_epi64(two[i + j], two[i + j + 2]);
             four[i + 2 * j + 1] = _mm512_unpackhi_epi64(two[i + j], two[i + j + 2]);
@@ -129,14 +129,14 @@ INLINE void turned(__m512i rows[LANES]) {
     }
 }
 
-/* `to` [n_pairs, PANEL], LANES columns of it: column i is row i of `from`, zeros where i >= n_rows. At most LANES pairs. */
+/* `to` [n_pairs, PANEL], VECTOR_WIDTH columns of it: column i is row i of `from`, zeros where i >= n_rows. At most VECTOR_WIDTH pairs. */
 INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
-    __m512i rows[LANES];
-    __mmask16 there = n_pairs >= LANES ? 0xffff : (__mmask16)((1u << n_pairs) - 1);
-    for (int i = 0; i < LANES; i++)
+    __m512i rows[VECTOR_WIDTH];
+    __mmask16 there = n_pairs >= VECTOR_WIDTH ? 0xffff : (__mmask16)((1u << n_pairs) - 1);
+    for (int i = 0; i < VECTOR_WIDTH; i++)
         rows[i] = i < n_rows ? _mm512_maskz_loadu_epi32(there, from + i * stride) : _mm512_setzero_si512();
     turned(rows);
-    for (int i = 0; i < LANES && i < n_pairs; i++)
+    for (int i = 0; i < VECTOR_WIDTH && i < n_pairs; i++)
         _mm512_store_si512(to + i * PANEL, rows[i]);
 }
 
@@ -188,7 +188,7 @@ INLINE __m256 halved_half(__m256 a, __m256 whole) { /* below 2^-126 it is 0 */
 INLINE floats halved(floats a, floats whole) { return EACH(HALF); }
 #undef HALF
 INLINE floats first_of(int64_t n, floats a, floats b) {
-    __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), end = _mm256_set1_epi32(n > LANES ? LANES : n < 0 ? 0 : (int)n);
+    __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), end = _mm256_set1_epi32(n > VECTOR_WIDTH ? VECTOR_WIDTH : n < 0 ? 0 : (int)n);
     __m256i low = _mm256_cmpgt_epi32(end, place), high = _mm256_cmpgt_epi32(end, _mm256_add_epi32(place, _mm256_set1_epi32(8)));
     return (floats){_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(low)),
                     _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(high))};
@@ -227,9 +227,9 @@ INLINE __m256 second_numbers(__m256i of) {
     return _mm256_castsi256_ps(_mm256_and_si256(of, _mm256_set1_epi32((int)0xffff0000)));
 }
 INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
-    float numbers[TALL][LANES]; /* of eight pairs: one load then lays a number into all places of a register */
-    for (int64_t begun = 0; begun < n_pairs; begun += LANES / 2) {
-        int64_t n_here = n_pairs - begun < LANES / 2 ? n_pairs - begun : LANES / 2;
+    float numbers[TALL][VECTOR_WIDTH]; /* of eight pairs: one load then lays a number into all places of a register */
+    for (int64_t begun = 0; begun < n_pairs; begun += VECTOR_WIDTH / 2) {
+        int64_t n_here = n_pairs - begun < VECTOR_WIDTH / 2 ? n_pairs - begun : VECTOR_WIDTH / 2;
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
             put_floats(numbers[i], widened((const bf16 *)(rows + i * stride + begun)));
@@ -247,12 +247,12 @@ INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *co
     }
 }
 INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
-    for (int i = 0; i < LANES; i++)
+    for (int i = 0; i < VECTOR_WIDTH; i++)
         to[i] = low[i] | (high ? (pair)high[i] << 16 : 0);
 }
 INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
-    for (int64_t k = 0; k < LANES && k < n_pairs; k++)
-        for (int64_t i = 0; i < LANES; i++)
+    for (int64_t k = 0; k < VECTOR_WIDTH && k < n_pairs; k++)
+        for (int64_t i = 0; i < VECTOR_WIDTH; i++)
             to[k * PANEL + i] = i < n_rows ? from[i * stride + k] : 0;
 }
 

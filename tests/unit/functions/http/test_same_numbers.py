@@ -16,13 +16,13 @@ from functions.tasks.registry import TASKS
 from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
 from shared.errors import GlossaError, NotFound
-from shared.messages import InferCall, Inferred
-from shared.protocol import Limits, decode_call, encode_error, encode_inferred
+from shared.messages import InferCall, ModelOutput
+from shared.protocol import CallLimits, decode_call, encode_error, encode_output
 from tests.loopback import serving
 from tests.unit.functions.http.bodies import good, spelled
-from tests.unit.functions.http.world import catalog, journey, post
+from tests.unit.functions.http.world import catalog, pipeline, post
 
-LIMITS = Limits(max_body_bytes=4 * 2**20, max_rows=1024, max_tokens=16_384, max_row_tokens=32, vocab_size=40_000)
+LIMITS = CallLimits(max_body_bytes=4 * 2**20, max_rows=1024, max_tokens=16_384, max_row_tokens=32, vocab_size=40_000)
 TEXTS = ["Das <mask> ist ein Haus.", "東京の <mask> は晴れ。 " * 40, "هذا <mask> جميل", "a" * 300 + " <mask>"]
 PARAMETERS: dict[str, list[dict[str, object]]] = {
     "text-classification": [{}, {"top_k": None}, {"truncation": True}],
@@ -47,7 +47,7 @@ def _replica(sent: Sent) -> Reply:
     model = sent.path.split("/")[3]
     try:
         asked = decode_call(model, sent.headers, sent.data, LIMITS)
-        body = encode_inferred(asked, model, "1", infer(_engine(model), asked.call))
+        body = encode_output(asked, model, "1", infer(_engine(model), asked.call))
     except GlossaError as error:
         return _refused(error)
     return Reply(200, body.headers, body.data)
@@ -58,7 +58,7 @@ def _refused(error: GlossaError) -> Reply:
     return Reply(error.status, body.headers, body.data)
 
 
-def _direct(calls: Sequence[InferCall]) -> list[Inferred]:
+def _direct(calls: Sequence[InferCall]) -> list[ModelOutput]:
     return [infer(_engine(call.model), call) for call in calls]
 
 
@@ -67,10 +67,10 @@ def test_http_and_wire_change_no_number(task: str, parameters: dict[str, object]
     """Over loopback HTTP each task answers exactly what the desks answer around the engine itself."""
     inputs = [spelled(task, text) for text in TEXTS]
     body = good(task, inputs, **parameters) | {"model": "mini"}
-    expected = journey().run(parse_request(task, body), _direct)
+    expected = pipeline().run(parse_request(task, body), _direct)
     with serving(_replica) as (url, _):
         client = ReplicaClient(url)
-        status, answer, headers = post(make_api(journey(), client, "none"), task, body)
+        status, answer, headers = post(make_api(pipeline(), client, "none"), task, body)
         client.close()
     assert status == 200
     assert answer["results"] == json.loads(json.dumps(expected.values))
@@ -82,10 +82,10 @@ def test_many_calls_of_one_request_come_back_in_order() -> None:
     """A request of more than 16k tokens travels in several calls at once and is put together in its order."""
     inputs = [f"text {i} " + "word " * 200 for i in range(128)]
     body = {"inputs": inputs}
-    expected = journey().run(parse_request("text-classification", body), _direct)
+    expected = pipeline().run(parse_request("text-classification", body), _direct)
     with serving(_replica) as (url, connections):
         client = ReplicaClient(url)
-        _, answer, _ = post(make_api(journey(), client, "none"), "text-classification", body)
+        _, answer, _ = post(make_api(pipeline(), client, "none"), "text-classification", body)
         client.close()
     assert answer["results"] == json.loads(json.dumps(expected.values))
     assert 2 <= len(connections) <= 4
@@ -95,6 +95,6 @@ def test_an_error_of_the_server_keeps_its_words() -> None:
     """What the model server refuses reaches the caller with its class and message."""
     with serving(lambda _: _refused(NotFound("no head 'x'"))) as (url, _):
         client = ReplicaClient(url)
-        status, problem, _ = post(make_api(journey(), client, "none"), "text-classification", {"inputs": "a"})
+        status, problem, _ = post(make_api(pipeline(), client, "none"), "text-classification", {"inputs": "a"})
         client.close()
     assert (status, problem["code"], problem["detail"]) == (404, "not-found", "no head 'x'")

@@ -9,8 +9,8 @@ import pytest
 from functions.http.text_routes import make_api
 from functions.replica.fake import FakeReplica
 from shared.catalog import Catalog
-from shared.messages import InferCall, Inferred
-from tests.unit.functions.http.world import catalog, count_ids, journey, post
+from shared.messages import InferCall, ModelOutput
+from tests.unit.functions.http.world import catalog, count_ids, pipeline, post
 
 TEXTS = ["some words to read " * 60] * 400  # about 100,000 tokens
 
@@ -29,11 +29,11 @@ def test_the_speed_of_the_server_decides(measured: float | None, status: int) ->
     """By what it measures, not by the catalog: a 413 with a job that would do, and no call; unknown, the catalog's."""
     called: list[InferCall] = []
 
-    def answer(call: InferCall) -> Inferred:
+    def answer(call: InferCall) -> ModelOutput:
         called.append(call)
         return count_ids(call)
 
-    desks = replace(journey(), catalog=believed(16_000.0), now_s=lambda: 0.0)
+    desks = replace(pipeline(), catalog=believed(16_000.0), now_s=lambda: 0.0)
     api = make_api(desks, FakeReplica(answer, measured_tokens_per_s=measured), "none", clock=lambda: 0.0)
     found, body, _ = post(api, "text-classification", {"inputs": TEXTS})
     assert (found, bool(called)) == (status, status == 200)

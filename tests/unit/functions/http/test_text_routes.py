@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import tests.events
 from functions.tasks.registry import TASKS
 from shared.errors import DeadlineExceeded, Overloaded, ReplicaError, Unavailable
-from shared.messages import InferCall, Inferred
+from shared.messages import InferCall, ModelOutput
 from tests.events import FakeContext, event, request
 from tests.unit.functions.http.bodies import BODIES, good, spelled
 from tests.unit.functions.http.world import ARTIFACT, LABELS, ask, count_ids, make, post, tokenizer
@@ -184,7 +184,7 @@ def test_size_limits(inputs: object, status: int) -> None:
 def test_errors_of_the_model_server_reach_the_caller_with_their_timing(error: Exception, status: int) -> None:
     """What the replica refuses with is the answer, with Retry-After where known and the time it took."""
 
-    def refuse(_: InferCall) -> Inferred:
+    def refuse(_: InferCall) -> ModelOutput:
         raise error
 
     found, _, headers = post(make(refuse), "text-classification", GOOD)
@@ -195,13 +195,13 @@ def test_errors_of_the_model_server_reach_the_caller_with_their_timing(error: Ex
 
 def test_a_foreign_answer_is_a_502() -> None:
     """Tensors that do not fit the request are the server's fault, not a wrong answer."""
-    assert post(make(lambda _: Inferred({})), "text-classification", GOOD)[0] == 502
+    assert post(make(lambda _: ModelOutput({})), "text-classification", GOOD)[0] == 502
 
 
 def test_a_crash_is_a_500_without_words() -> None:
     """A bug behind the door shows no internals, and the next request works."""
 
-    def crash(_: InferCall) -> Inferred:
+    def crash(_: InferCall) -> ModelOutput:
         raise RuntimeError("secret")
 
     status, problem, _ = post(make(crash), "text-classification", GOOD)
@@ -212,7 +212,7 @@ def test_a_crash_is_a_500_without_words() -> None:
 def test_the_deadline_is_what_the_runtime_leaves() -> None:
     """With no time left the request is refused before the model server hears of it."""
 
-    def never(_: InferCall) -> Inferred:
+    def never(_: InferCall) -> ModelOutput:
         raise AssertionError
 
     raw = request("POST", "/v1/text-classification", json.dumps(GOOD))
@@ -223,7 +223,7 @@ def test_calls_carry_the_time_left_and_who_asks() -> None:
     """The model server gets the seconds left, a tenant's hash and the tokenizer's fingerprint."""
     seen: list[InferCall] = []
 
-    def keep(call: InferCall) -> Inferred:
+    def keep(call: InferCall) -> ModelOutput:
         seen.append(call)
         return count_ids(call)
 
@@ -358,7 +358,7 @@ def test_any_text_is_read(text: str, task: str) -> None:
 CANARY = "canary9f3a"
 
 
-def _crash(call: InferCall) -> Inferred:
+def _crash(call: InferCall) -> ModelOutput:
     raise RuntimeError(f"{CANARY} {call}")
 
 

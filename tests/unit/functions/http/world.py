@@ -11,12 +11,12 @@ from typing import Any
 
 from functions.http.resolver import Auth, Resolver
 from functions.http.text_routes import make_api
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.replica.fake import FakeReplica
 from functions.tokenizers.load import load_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog
-from shared.messages import InferCall, Inferred, Sampling, Tensor
+from shared.messages import InferCall, ModelOutput, Sampling, Tensor
 from tests.events import FakeContext, request
 
 ARTIFACT = Path(__file__).parents[4] / "checkpoints" / "mini" / "tokenizer.json"
@@ -59,12 +59,12 @@ def catalog() -> Catalog:
 
 
 @cache
-def journey() -> Journey:
+def pipeline() -> Pipeline:
     """Make the desks over that catalog."""
-    return Journey(catalog(), dict.fromkeys(catalog().models, tokenizer()))
+    return Pipeline(catalog(), dict.fromkeys(catalog().models, tokenizer()))
 
 
-def count_ids(call: InferCall) -> Inferred:
+def count_ids(call: InferCall) -> ModelOutput:
     """Answer with numbers made of each row's ids alone, in the shapes of the wire."""
     rows = _rows(call.input_ids, call.row_lengths)
     masks = [sum(row) for row, places in zip(rows, _places(call), strict=True) for _ in range(places)]
@@ -87,7 +87,7 @@ def count_ids(call: InferCall) -> Inferred:
         "choice": lambda: {"logits": _floats(sums, 1)},
         "lm": lambda: _continued(sums, call.sampling or Sampling()),
     }[call.head]()
-    return Inferred(outputs, {"queue": 0.002, "infer": 0.01})
+    return ModelOutput(outputs, {"queue": 0.002, "infer": 0.01})
 
 
 def _continued(seeds: Sequence[int], sampling: Sampling) -> dict[str, Tensor]:
@@ -111,9 +111,9 @@ def _floats(seeds: Sequence[int], width: int) -> Tensor:
     return Tensor.floats([(seed * 31 + i * 7) % 17 / 4 for seed in seeds for i in range(width)], [len(seeds), width])
 
 
-def make(answer: Callable[[InferCall], Inferred] = count_ids, *, auth: Auth = "none", up: bool = True) -> Resolver:
+def make(answer: Callable[[InferCall], ModelOutput] = count_ids, *, auth: Auth = "none", up: bool = True) -> Resolver:
     """Make the function's API with a replica in this process."""
-    return make_api(journey(), FakeReplica(answer, up=up), auth)
+    return make_api(pipeline(), FakeReplica(answer, up=up), auth)
 
 
 def ask(api: Resolver, raw: dict[str, Any], context: FakeContext | None = None) -> Answer:

@@ -15,7 +15,7 @@ from functions.jobs.api.recipes import Recipes
 from functions.jobs.records.formats import FormatOptions
 from functions.jobs.records.result_rows import decode_rows
 from functions.jobs.state import keys
-from functions.jobs.state.items import Job, Shard, Spec
+from functions.jobs.state.items import Job, JobSpec, Shard
 from functions.jobs.state.queue_messages import Step
 from functions.jobs.steps.finalize import Finalizer
 from functions.jobs.steps.plan.planner import Planner
@@ -23,9 +23,9 @@ from functions.jobs.steps.sweep import Sweeper
 from functions.jobs.steps.work.answer_records import Respond
 from functions.jobs.steps.work.worker import Worker
 from functions.jobs.storage.aws import Doors, open_memory
-from functions.jobs.storage.eventbridge import MemoryBus
-from functions.jobs.storage.in_memory.objects import MemoryObjects
-from functions.jobs.storage.in_memory.queue import MemoryQueue
+from functions.jobs.storage.eventbridge import InMemoryEventBus
+from functions.jobs.storage.in_memory.objects import InMemoryObjects
+from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.queries import all_shards, load_job
 from shared.catalog import Catalog
 from shared.errors import GlossaError
@@ -127,21 +127,21 @@ class World:
     # ---- from outside
 
     @property
-    def queue(self) -> MemoryQueue:
+    def queue(self) -> InMemoryQueue:
         """The queues, as the memory ones they are."""
-        assert isinstance(self.doors.queue, MemoryQueue)
+        assert isinstance(self.doors.queue, InMemoryQueue)
         return self.doors.queue
 
     @property
-    def objects(self) -> MemoryObjects:
+    def objects(self) -> InMemoryObjects:
         """The objects, as the memory ones they are."""
-        assert isinstance(self.doors.objects, MemoryObjects)
+        assert isinstance(self.doors.objects, InMemoryObjects)
         return self.doors.objects
 
     @property
-    def bus(self) -> MemoryBus:
+    def bus(self) -> InMemoryEventBus:
         """The bus, as the memory one it is."""
-        assert isinstance(self.doors.bus, MemoryBus)
+        assert isinstance(self.doors.bus, InMemoryEventBus)
         return self.doors.bus
 
     def ask(self, method: str, path: str, body: object = None, **changes: Any) -> tuple[int, Any]:
@@ -150,10 +150,10 @@ class World:
         answer = self.api.resolve(raw, FakeContext())
         return answer["statusCode"], json.loads(answer["body"])
 
-    def recipe(self, name: str = "topics", *, text: str = "document", task: str = "text-classification") -> Spec:
+    def recipe(self, name: str = "topics", *, text: str = "document", task: str = "text-classification") -> JobSpec:
         """Make a recipe; return its spec."""
         head = "embed" if task == "feature-extraction" else "topic"
-        spec = Spec(task, f"mini:{head}", {}, FormatOptions(text="lines" if text == "lines" else "document"))
+        spec = JobSpec(task, f"mini:{head}", {}, FormatOptions(text="lines" if text == "lines" else "document"))
         Recipes(self.doors).create(TENANT, name, spec)
         return spec
 

@@ -88,10 +88,10 @@ def test_a_snapshot_is_warm_and_without_connections(environment: dict[str, str])
 import snapshot_restore_py
 from functions.lambdas import handler
 read = []
-def encode(text, encode=handler.journey.tokenizers["mini"].encode):
+def encode(text, encode=handler.pipeline.tokenizers["mini"].encode):
     read.append(text)
     return encode(text)
-handler.journey.tokenizers["mini"].encode = encode
+handler.pipeline.tokenizers["mini"].encode = encode
 hooks = snapshot_restore_py.get_before_snapshot()
 for hook, arguments, named in hooks:
     hook(*arguments, **named)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.tasks.feature_extraction import MAX_WEIGHTS, outputs, unit
 from functions.tasks.postprocessing.output_rows import answers
 from functions.tasks.registry import TASKS
@@ -20,7 +20,7 @@ from functions.tasks.token_classification import borders
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from shared.errors import NotFinite, ReplicaError, TooLarge
-from shared.messages import InferCall, Inferred, Parameter, Result, Tensor, TextInput, TextRequest, Window
+from shared.messages import InferCall, ModelOutput, Parameter, Result, Tensor, TextInput, TextRequest, Window
 from tests.unit.functions.tokenizers.tiny import LABELS, SENTENCES, catalog_model
 
 LONG = " ".join(SENTENCES)
@@ -32,12 +32,12 @@ def number(token: int, label: int) -> float:
     return math.sin(token * 12.9898 + label * 78.233) * 4
 
 
-def read_tokens(calls: Sequence[InferCall]) -> list[Inferred]:
+def read_tokens(calls: Sequence[InferCall]) -> list[ModelOutput]:
     """Answer by a model without context: the logits of a token are its own."""
     width = len(LABELS)
     name = "vectors" if calls[0].head == "embed" else "logits"
     return [
-        Inferred(
+        ModelOutput(
             {
                 name: Tensor.floats(
                     [number(token, i) for token in call.input_ids.int_values() for i in range(width)],
@@ -51,8 +51,8 @@ def read_tokens(calls: Sequence[InferCall]) -> list[Inferred]:
 
 def ask(model: Model, tokenizer: Tokenizer, task: str, infer: Any, **parameters: Parameter) -> Result:
     """Send the long text through the desks."""
-    journey = Journey(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
-    return journey.run(TextRequest(task, (TextInput(LONG),), parameters), infer)
+    pipeline = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
+    return pipeline.run(TextRequest(task, (TextInput(LONG),), parameters), infer)
 
 
 def large(model: Model) -> Model:
@@ -107,10 +107,10 @@ def test_token_vectors_of_a_long_text_read_as_one_window(model: Model, tokenizer
 def test_windows_are_averaged_by_their_tokens(model: Model, tokenizer: Tokenizer) -> None:
     """Probabilities of windows weigh as many content tokens as the windows hold; vectors, all their tokens."""
 
-    def rows(calls: Sequence[InferCall]) -> list[Inferred]:
+    def rows(calls: Sequence[InferCall]) -> list[ModelOutput]:
         name = "vectors" if calls[0].head == "embed" else "logits"
         return [
-            Inferred(
+            ModelOutput(
                 {name: Tensor.floats([float(i == r % 5) * 3 for r in range(c.n_rows) for i in range(5)], (c.n_rows, 5))}
             )
             for c in calls
@@ -147,7 +147,7 @@ def test_tensors_that_do_not_fit_are_the_servers_fault(
 ) -> None:
     """A missing, short, long, narrow or broken tensor is a 502, never a wrong answer."""
     with pytest.raises((ReplicaError, NotFinite), match=message):
-        ask(model, tokenizer, "text-classification", lambda calls: [Inferred(outputs) for _ in calls])
+        ask(model, tokenizer, "text-classification", lambda calls: [ModelOutput(outputs) for _ in calls])
 
 
 @given(logits=vectors)
@@ -189,7 +189,7 @@ def test_attention_weights_are_counted_before_they_are_made() -> None:
     read = outputs(Parameters(attentions=True), ())
     windows = [Window(row, (0, 1), ((0, 0),) * 2, (True,) * 2) for row in range(3)]
     sizes = [MAX_WEIGHTS // 2, MAX_WEIGHTS // 2, 1]
-    inferred = Inferred({
+    inferred = ModelOutput({
         "vectors": Tensor.floats([0.5] * 3, (3, 1)),
         "attention_sizes": Tensor.ints(sizes, (3, 1)),
         "attentions": Tensor("FP32", (sum(sizes),), memoryview(bytes(4 * sum(sizes)))),

@@ -8,20 +8,20 @@ from itertools import count
 import pytest
 
 from functions.http.text_request import parse_request
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.tokenizer import Tokenizer
 from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, Overloaded, Unprocessable
-from shared.messages import InferCall, Inferred, TextInput, TextRequest
+from shared.messages import InferCall, ModelOutput, TextInput, TextRequest
 
 
 @pytest.fixture
-def journey(model: Model, tokenizer: Tokenizer) -> Journey:
+def pipeline(model: Model, tokenizer: Tokenizer) -> Pipeline:
     """Make a journey whose clock moves one second at each look."""
     ticks = count()
-    return Journey(
+    return Pipeline(
         Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer}, lambda: float(next(ticks))
     )
 
@@ -33,68 +33,68 @@ def answered_by(model: Model) -> object:
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification", "fill-mask", "feature-extraction"])
-def test_a_request_is_answered_with_its_timings(journey: Journey, model: Model, task: str) -> None:
+def test_a_request_is_answered_with_its_timings(pipeline: Pipeline, model: Model, task: str) -> None:
     """Each input gets one value, with the windows and tokens it took, and five stage timings."""
     request = parse_request(task, {"inputs": ["a <mask> b", "<mask> " + "c " * 200]})
-    result = journey.run(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+    result = pipeline.run(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
     assert len(result.values) == len(result.n_windows) == len(result.n_tokens) == len(result.truncated) == 2
     assert result.n_windows[0] == 1
-    assert result.n_tokens[0] == len(journey.tokenizers["tiny"].encode("a <mask> b").ids) + 2
+    assert result.n_tokens[0] == len(pipeline.tokenizers["tiny"].encode("a <mask> b").ids) + 2
     assert list(result.timings_s) == ["tokenize", "route", "queue", "infer", "assemble"]
     assert result.timings_s["tokenize"] == 1.0
     assert all(seconds >= 0 for seconds in result.timings_s.values())
 
 
-def test_queue_time_is_not_counted_twice(journey: Journey, model: Model) -> None:
+def test_queue_time_is_not_counted_twice(pipeline: Pipeline, model: Model) -> None:
     """The longest queue of any call is told apart from the rest of the model's time."""
 
-    def slow(calls: Sequence[InferCall]) -> list[Inferred]:
-        return [Inferred(infer(FakeEngine(model), call).outputs, {"queue": 0.25}) for call in calls]
+    def slow(calls: Sequence[InferCall]) -> list[ModelOutput]:
+        return [ModelOutput(infer(FakeEngine(model), call).outputs, {"queue": 0.25}) for call in calls]
 
-    timings = journey.run(parse_request("text-classification", {"inputs": "a"}), slow).timings_s
+    timings = pipeline.run(parse_request("text-classification", {"inputs": "a"}), slow).timings_s
     assert timings["queue"] == 0.25
     assert timings["infer"] == 0.75
 
 
-def test_a_bad_input_fails_alone_or_fails_all(journey: Journey, model: Model) -> None:
-    """`run_each` answers the good inputs and names the bad; `run` refuses the request."""
+def test_a_bad_input_fails_alone_or_fails_all(pipeline: Pipeline, model: Model) -> None:
+    """`run_valid_inputs` answers the good inputs and names the bad; `run` refuses the request."""
     request = TextRequest("fill-mask", (TextInput("a <mask>"), TextInput("no"), TextInput("b <mask>")))
-    result, errors = journey.run_each(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+    result, errors = pipeline.run_valid_inputs(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
     assert len(result.values) == 2
     assert list(errors) == [1]
     with pytest.raises(Unprocessable, match=r"inputs\[1\]"):
-        journey.run(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+        pipeline.run(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
 
 
-def test_nothing_is_asked_when_nothing_is_left(journey: Journey) -> None:
+def test_nothing_is_asked_when_nothing_is_left(pipeline: Pipeline) -> None:
     """With only bad inputs the model is not called."""
 
-    def never(calls: Sequence[InferCall]) -> list[Inferred]:
+    def never(calls: Sequence[InferCall]) -> list[ModelOutput]:
         raise AssertionError(f"got {len(calls)} calls, expected none")
 
-    result, errors = journey.run_each(TextRequest("fill-mask", (TextInput("no"),)), never)
+    result, errors = pipeline.run_valid_inputs(TextRequest("fill-mask", (TextInput("no"),)), never)
     assert result.values == ()
     assert list(errors) == [0]
 
 
-def test_errors_of_the_effect_pass_through(journey: Journey) -> None:
+def test_errors_of_the_effect_pass_through(pipeline: Pipeline) -> None:
     """What the replica refuses reaches the caller unchanged."""
 
-    def full(calls: Sequence[InferCall]) -> list[Inferred]:
+    def full(calls: Sequence[InferCall]) -> list[ModelOutput]:
         raise Overloaded("got 9 tokens", retry_after_s=float(len(calls)))
 
     with pytest.raises(Overloaded):
-        journey.run(parse_request("text-classification", {"inputs": "a"}), full)
+        pipeline.run(parse_request("text-classification", {"inputs": "a"}), full)
 
 
-def test_unknown_models_are_named(journey: Journey, model: Model) -> None:
+def test_unknown_models_are_named(pipeline: Pipeline, model: Model) -> None:
     """A model the catalog does not know is a 404."""
     with pytest.raises(NotFound, match="no model 'nope'"):
-        journey.run(parse_request("fill-mask", {"inputs": "<mask>", "model": "nope"}), answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+        pipeline.run(parse_request("fill-mask", {"inputs": "<mask>", "model": "nope"}), answered_by(model))  # type: ignore[arg-type]  # a plain lambda
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(model: Model, tokenizer: Tokenizer) -> None:
     """A tokenizer with ids its model has no row for stops the start."""
     small = model.model_copy(update={"vocab_size": 10})
     with pytest.raises(ValueError, match="tiny: got a tokenizer of"):
-        Journey(Catalog(default_model="tiny", models={"tiny": small}), {"tiny": tokenizer})
+        Pipeline(Catalog(default_model="tiny", models={"tiny": small}), {"tiny": tokenizer})

@@ -11,7 +11,7 @@ import pytest
 import transformers
 
 from functions.http.text_request import parse_request
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from shared.messages import Result
@@ -36,7 +36,7 @@ def folders(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 @pytest.fixture(scope="module")
 def ask(folders: dict[str, Path], tokenizer: Tokenizer, model: Model) -> Ask:
     """Send a request through the desks, answered by transformers' own forward."""
-    journey = Journey(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
+    journey = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
 
     def run(task: str, inputs: object, parameters: dict[str, Any], kind: str) -> Result:
         network = tiny.KINDS[kind].from_pretrained(str(folders[kind])).eval()

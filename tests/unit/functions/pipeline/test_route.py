@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from functions.pipeline.route import MAX_CALL_TOKENS, calls, route
 from shared.catalog import Catalog, Head
 from shared.errors import DeadlineExceeded, NotFound, TooLarge, Unprocessable
-from shared.messages import InferCall, Parameter, Routed, TextInput, TextRequest, Tokenized, Window
+from shared.messages import InferCall, Parameter, Route, TextInput, TextRequest, Tokenized, Window
 from tests.unit.functions.tokenizers.tiny import catalog_model
 
 MODEL = catalog_model(1000)
@@ -27,7 +27,7 @@ def request(task: str = "text-classification", model: str | None = None, **more:
 
 def packed(tokenized: Tokenized, asked: TextRequest | None = None, now_s: float = 0.0) -> tuple[InferCall, ...]:
     """Pack windows for the tiny model."""
-    return calls(asked or request(), Routed("tiny", "topic", "base"), tokenized, MODEL, now_s=now_s)
+    return calls(asked or request(), Route("tiny", "topic", "base"), tokenized, MODEL, now_s=now_s)
 
 
 def window(n_tokens: int, positions: tuple[int, ...] = (), first_id: int = 0) -> Window:
@@ -39,13 +39,13 @@ def window(n_tokens: int, positions: tuple[int, ...] = (), first_id: int = 0) ->
 @pytest.mark.parametrize(
     ("task", "model", "expected"),
     [
-        ("feature-extraction", None, Routed("embedder", "vectors", "large")),
-        ("text-classification", None, Routed("tiny", "topic", "base")),
-        ("feature-extraction", "tiny", Routed("tiny", "embed", "base")),
-        ("token-classification", "tiny:entities", Routed("tiny", "entities", "base")),
+        ("feature-extraction", None, Route("embedder", "vectors", "large")),
+        ("text-classification", None, Route("tiny", "topic", "base")),
+        ("feature-extraction", "tiny", Route("tiny", "embed", "base")),
+        ("token-classification", "tiny:entities", Route("tiny", "entities", "base")),
     ],
 )
-def test_a_request_finds_model_and_head(task: str, model: str | None, expected: Routed) -> None:
+def test_a_request_finds_model_and_head(task: str, model: str | None, expected: Route) -> None:
     """Without a name the default model answers, or the first that can; with one, that model's head for the task."""
     assert route(request(task, model), CATALOG) == expected
 
@@ -95,7 +95,7 @@ def test_calls_hold_no_more_rows_than_a_replica_takes(n_sequences: int, n_rows: 
     task, head = ("text-classification", "topic") if n_sequences == 1 else ("text-generation", "mlm")
     asked = TextRequest(task, (TextInput("a"),), {} if n_sequences == 1 else parameters)
     tokenized = Tokenized(tuple(window(3) for _ in range(n_rows + 1)), "", (False,))
-    found = calls(asked, Routed("tiny", head, "base"), tokenized, MODEL, now_s=0.0)
+    found = calls(asked, Route("tiny", head, "base"), tokenized, MODEL, now_s=0.0)
     assert [call.n_rows for call in found] == [n_rows, 1]
 
 
@@ -105,7 +105,7 @@ def test_calls_whose_tokens_have_many_labels_are_shorter() -> None:
     model = MODEL.model_copy(update={"heads": {"entities": head}})
     tokenized = Tokenized((window(300), window(200), window(200), window(512)), "", (False,))
     asked = request("token-classification")
-    found = calls(asked, Routed("tiny", "entities", "base"), tokenized, model, now_s=0.0)
+    found = calls(asked, Route("tiny", "entities", "base"), tokenized, model, now_s=0.0)
     assert [call.n_tokens for call in found] == [500, 200, 512]
 
 
@@ -114,7 +114,7 @@ def test_a_call_carries_what_the_replica_needs() -> None:
     parameters: dict[str, Parameter] = {"top_k": 3}
     asked = TextRequest("fill-mask", (TextInput("a"),), parameters, tenant="acme", priority="batch", deadline_s=30.0)
     tokenized = Tokenized((window(4, (1,)),), "f" * 64, (False,), target_ids=(7, 8))
-    [call] = calls(asked, Routed("tiny", "mlm", "base"), tokenized, MODEL, now_s=10.0)
+    [call] = calls(asked, Route("tiny", "mlm", "base"), tokenized, MODEL, now_s=10.0)
     assert (call.model, call.head, call.top_k, call.target_ids) == ("tiny", "mlm", 3, (7, 8))
     assert (call.priority, call.timeout_s, call.fingerprint) == ("batch", 20.0, "f" * 64)
     assert len(call.tenant_hash) == 16
@@ -144,7 +144,7 @@ def test_the_measured_speed_decides_where_it_matters() -> None:
         return 100.0
 
     large, small = (Tokenized(tuple(window(500) for _ in range(n)), "", (False,)) for n in (20, 1))
-    routed, interactive = Routed("tiny", "topic", "base"), request(deadline_s=120.0)
+    routed, interactive = Route("tiny", "topic", "base"), request(deadline_s=120.0)
     with pytest.raises(TooLarge, match="about 100 s at 100 tokens/s"):
         calls(interactive, routed, large, MODEL, now_s=0.0, speed=slow)
     assert len(calls(interactive, routed, large, MODEL, now_s=0.0, speed=lambda: None)) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.pipeline.tokenize import tokenize, tokenize_each
+from functions.pipeline.tokenize import tokenize, tokenize_valid_inputs
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
 from shared.errors import TooLarge, Unprocessable
@@ -114,7 +114,7 @@ def test_what_a_task_cannot_take_is_named(model: Model, tokenizer: Tokenizer) ->
 def test_a_bad_input_leaves_the_others_alone(model: Model, tokenizer: Tokenizer) -> None:
     """Asked for each, good inputs are numbered among themselves and bad ones keep their index."""
     request = TextRequest("text-classification", (TextInput("a"), TextInput("\u200b"), TextInput("b")))
-    tokenized, errors = tokenize_each(request, model, "topic", tokenizer)
+    tokenized, errors = tokenize_valid_inputs(request, model, "topic", tokenizer)
     assert [window.row for window in tokenized.windows] == [0, 1]
     assert list(errors) == [1]
     assert "inputs[1]" in errors[1].message

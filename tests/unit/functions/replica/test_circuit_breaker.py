@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.replica.circuit_breaker import Breaker, RetryBudget, State
+from functions.replica.circuit_breaker import CircuitBreaker, RetryBudget, State
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeClock, FakeTransport, in_turn
 from functions.replica.transport import NotConnected, Reply, ReplyLost
@@ -16,8 +16,8 @@ from shared.errors import GlossaError, Unavailable
 from shared.messages import InferCall, Tensor
 
 
-def _opened(clock: FakeClock, changes: list[State] | None = None) -> Breaker:
-    breaker = Breaker(5, 10.0, clock=clock, on_change=(changes if changes is not None else []).append)
+def _opened(clock: FakeClock, changes: list[State] | None = None) -> CircuitBreaker:
+    breaker = CircuitBreaker(5, 10.0, clock=clock, on_change=(changes if changes is not None else []).append)
     for _ in range(5):
         breaker.failure(breaker.admit())
     return breaker
@@ -35,7 +35,7 @@ def test_five_failures_in_a_row_open_it() -> None:
 
 def test_a_success_between_failures_keeps_it_closed() -> None:
     """Only failures in a row count."""
-    breaker = Breaker(2, 10.0, clock=FakeClock())
+    breaker = CircuitBreaker(2, 10.0, clock=FakeClock())
     for _ in range(5):
         breaker.failure(breaker.admit())
         breaker.success(breaker.admit())
@@ -76,12 +76,14 @@ def test_a_probe_that_learnt_nothing_may_be_tried_again() -> None:
     assert breaker.state == "half-open"
 
 
-@pytest.mark.parametrize("answer", [Breaker.success, Breaker.failure, Breaker.release])
+@pytest.mark.parametrize("answer", [CircuitBreaker.success, CircuitBreaker.failure, CircuitBreaker.release])
 @pytest.mark.parametrize("after_s", [0.0, 10.0])
-def test_a_call_of_before_says_nothing_of_the_probe(answer: Callable[[Breaker, int], None], after_s: float) -> None:
+def test_a_call_of_before_says_nothing_of_the_probe(
+    answer: Callable[[CircuitBreaker, int], None], after_s: float
+) -> None:
     """What was admitted while closed neither shuts an open breaker nor ends the probe of another."""
     clock = FakeClock()
-    breaker = Breaker(5, 10.0, clock=clock)
+    breaker = CircuitBreaker(5, 10.0, clock=clock)
     stale = breaker.admit()
     for _ in range(5):
         breaker.failure(breaker.admit())
@@ -120,7 +122,7 @@ def test_a_retry_that_it_refuses_leaves_the_first_failure(outcome: Reply | Excep
 def test_never_open_longer_than_its_recovery(events: list[str]) -> None:
     """Whatever happened before, after the recovery time one call passes."""
     clock = FakeClock()
-    breaker = Breaker(3, 10.0, clock=clock)
+    breaker = CircuitBreaker(3, 10.0, clock=clock)
     for name in events:
         if name == "later":
             clock.pause(3.0)

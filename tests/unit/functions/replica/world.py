@@ -10,10 +10,10 @@ from functions.replica.transport import Reply
 from shared.errors import (
     GlossaError,
 )
-from shared.messages import InferCall, Inferred, Tensor
-from shared.protocol import Limits, decode_call, encode_error, encode_inferred
+from shared.messages import InferCall, ModelOutput, Tensor
+from shared.protocol import CallLimits, decode_call, encode_error, encode_output
 
-LIMITS = Limits(max_body_bytes=2**20, max_rows=64, max_tokens=4096, max_row_tokens=512, vocab_size=1000)
+LIMITS = CallLimits(max_body_bytes=2**20, max_rows=64, max_tokens=4096, max_row_tokens=512, vocab_size=1000)
 START_S = FakeClock().now_s
 
 
@@ -26,7 +26,7 @@ def good(sent: Sent) -> Reply:
     """Answer with the first id of the request as the only logit."""
     asked = decode_call("mini", sent.headers, sent.data, LIMITS)
     logits = Tensor.floats([float(asked.call.input_ids.int_values()[0])], (1, 1))
-    body = encode_inferred(asked, "mini", "1", Inferred({"logits": logits}, {"queue": 0.25, "infer": 0.5}))
+    body = encode_output(asked, "mini", "1", ModelOutput({"logits": logits}, {"queue": 0.25, "infer": 0.5}))
     return Reply(200, body.headers, body.data)
 
 
@@ -58,6 +58,6 @@ def client_for(respond: Callable[[Sent], Reply], clock: FakeClock | None = None)
     return client, transport
 
 
-def first_ids(answers: Sequence[Inferred]) -> list[float]:
+def first_ids(answers: Sequence[ModelOutput]) -> list[float]:
     """Return the first logit of each answer."""
     return [answer.outputs["logits"].float_values()[0] for answer in answers]

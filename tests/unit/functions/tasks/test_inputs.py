@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.http.text_request import Bounds, parse_input, parse_parameters, parse_request
+from functions.http.text_request import RequestLimits, parse_input, parse_parameters, parse_request
 from functions.tasks.registry import TASKS
 from shared.errors import GlossaError, TooLarge, Unprocessable
 from shared.messages import TextInput
@@ -99,9 +99,9 @@ def test_bounds_count_what_the_model_reads(task: str, inputs: object, parameters
 def test_bounds_are_the_callers_to_set() -> None:
     """A door with other bounds says so."""
     body = {"inputs": {"query": "a", "documents": ["b", "c", "d"]}}
-    assert parse_request("rerank", body, bounds=Bounds(max_texts=3)).task == "rerank"
+    assert parse_request("rerank", body, bounds=RequestLimits(max_texts=3)).task == "rerank"
     with pytest.raises(TooLarge, match="got 3 texts to read for 1 inputs, at most 2"):
-        parse_request("rerank", body, bounds=Bounds(max_texts=2))
+        parse_request("rerank", body, bounds=RequestLimits(max_texts=2))
 
 
 def test_labels_are_read_as_transformers_reads_them() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.http.text_request import Bounds, parse_input, parse_parameters, parse_request
+from functions.http.text_request import RequestLimits, parse_input, parse_parameters, parse_request
 from functions.tasks.registry import SCHEMAS, TASKS
 from shared.errors import BadRequest, GlossaError, NotFound, TooLarge, Unprocessable
 from shared.messages import TextInput, TextRequest
@@ -19,7 +19,7 @@ CLASSIFY = "text-classification"
 
 def read(body: object, task: str = CLASSIFY, **bounds: int) -> TextRequest:
     """Read one body."""
-    return parse_request(task, body, bounds=Bounds(**bounds))
+    return parse_request(task, body, bounds=RequestLimits(**bounds))
 
 
 def test_one_text_a_list_or_pairs_are_read() -> None:

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from functions.http.text_request import parse_request
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.route import calls, route
 from functions.pipeline.tokenize import tokenize
 from functions.tasks.question_answering import best_spans
@@ -23,7 +23,7 @@ from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, TooLarge, Unprocessable
-from shared.messages import InferCall, Inferred, Result, Tensor, Tokenized
+from shared.messages import InferCall, ModelOutput, Result, Tensor, Tokenized
 from tests.unit.functions.http.bodies import good
 from tests.unit.functions.tokenizers import tiny
 
@@ -40,23 +40,23 @@ def read(model: Model, tokenizer: Tokenizer, task: str, inputs: Any = None, **pa
 
 def ask(model: Model, tokenizer: Tokenizer, body: Mapping[str, Any], task: str, infer_calls: Any) -> Result:
     """Send one request through the desks."""
-    journey = Journey(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
-    return journey.run(parse_request(task, body), infer_calls)
+    pipeline = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
+    return pipeline.run(parse_request(task, body), infer_calls)
 
 
-def of_rows(numbers: Numbers) -> Callable[[Sequence[InferCall]], list[Inferred]]:
+def of_rows(numbers: Numbers) -> Callable[[Sequence[InferCall]], list[ModelOutput]]:
     """Answer each row with tensors [1, n] made of its ids."""
     return lambda asked: [_answered(call, numbers) for call in asked]
 
 
-def _answered(call: InferCall, numbers: Numbers) -> Inferred:
+def _answered(call: InferCall, numbers: Numbers) -> ModelOutput:
     ids, found, start = call.input_ids.int_values().tolist(), [], 0
     for length in call.row_lengths.int_values().tolist():
         found.append(numbers(ids[start : start + length]))
         start += length
     joined = {name: [x for row in found for x in row[name]] for name in found[0]}
     shape = {name: (len(found), len(found[0][name])) for name in joined}
-    return Inferred({name: Tensor.floats(values, shape[name]) for name, values in joined.items()})
+    return ModelOutput({name: Tensor.floats(values, shape[name]) for name, values in joined.items()})
 
 
 def xlm(model: Model) -> Model:
@@ -319,7 +319,7 @@ def test_continuations_stand_after_their_prompt(model: Model, tokenizer: Tokeniz
     new = [tokenizer.encode(text).ids for text in ("free and equal", "born", "in dignity", "and rights")]
     ids = [token for i, one in enumerate(new) for token in (*one, *((2,) if i % 2 else ()))]
     lengths = [len(one) + i % 2 for i, one in enumerate(new)]
-    inferred = Inferred({"ids": Tensor.ints(ids), "row_lengths": Tensor.ints(lengths)})
+    inferred = ModelOutput({"ids": Tensor.ints(ids), "row_lengths": Tensor.ints(lengths)})
     asked = good("text-generation", ["a ", "b"], do_sample=True, num_return_sequences=2, return_full_text=full)
     values = ask(model, tokenizer, asked, "text-generation", lambda _: [inferred]).values
     texts = [[tokenizer.decode(one) for one in new[:2]], [tokenizer.decode(one) for one in new[2:]]]

@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from shared.catalog import Model
-from shared.messages import InferCall, Inferred, Tensor
+from shared.messages import InferCall, ModelOutput, Tensor
 
 MAX_TOKENS = 64
 SENTENCES = [
@@ -83,12 +83,12 @@ def catalog_model(vocab_size: int, **changes: object) -> Model:
     return Model.model_validate(entry | changes)
 
 
-def reference_infer(model: Any) -> Callable[[Sequence[InferCall]], list[Inferred]]:
+def reference_infer(model: Any) -> Callable[[Sequence[InferCall]], list[ModelOutput]]:
     """Answer calls with a transformers model, one row at a time."""
     return lambda calls: [_answer(model, call) for call in calls]
 
 
-def _answer(model: Any, call: InferCall) -> Inferred:
+def _answer(model: Any, call: InferCall) -> ModelOutput:
     ids = torch.tensor(call.input_ids.int_values().tolist())
     outputs = []
     start = 0
@@ -100,7 +100,7 @@ def _answer(model: Any, call: InferCall) -> Inferred:
         mine, places = (places[: counts[row]], places[counts[row] :]) if counts else ([], [])
         outputs.append(_row_output(call, output, [place - start for place in mine]))
         start += length
-    return Inferred({name: _packed([output[name] for output in outputs]) for name in outputs[0]}, {"queue": 0.25})
+    return ModelOutput({name: _packed([output[name] for output in outputs]) for name in outputs[0]}, {"queue": 0.25})
 
 
 def _row_output(call: InferCall, output: Any, positions: list[int]) -> dict[str, torch.Tensor]:

@@ -22,8 +22,8 @@ LIMIT_S = 20.0
 class GatedEngine(FakeEngine):
     """Waits in `forward` while `gate` is closed; tells of it through `entered`. Keeps the ids of every pass."""
 
-    def __init__(self, model: Model, *, n_lanes: int = 1) -> None:
-        super().__init__(model, n_lanes=n_lanes)
+    def __init__(self, model: Model, *, n_parallel: int = 1) -> None:
+        super().__init__(model, n_parallel=n_parallel)
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -94,7 +94,7 @@ class LaneEngine(FaultyEngine):
     """Two lanes; notes the threads that run passes at the same time as each pass, its own included."""
 
     def __init__(self, model: Model) -> None:
-        super().__init__(model, n_lanes=2)
+        super().__init__(model, n_parallel=2)
         self.together: list[frozenset[str]] = []
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -133,8 +133,8 @@ class HoldingEngine(LaneEngine):
 class CountingEngine(FakeEngine):
     """Notes how many cores each thread that runs a pass has."""
 
-    def __init__(self, model: Model, *, n_lanes: int = 1) -> None:
-        super().__init__(model, n_lanes=n_lanes)
+    def __init__(self, model: Model, *, n_parallel: int = 1) -> None:
+        super().__init__(model, n_parallel=n_parallel)
         self.cores: dict[str, int] = {}
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:

@@ -131,8 +131,8 @@ def test_infer_answers_a_call(engine: PackedEngine) -> None:
     """A call over several passes has the outputs of its rows, packed in order."""
     rows = draw_ids((30, 2, 31, 40, 9))
     flat, lengths = [i for row in rows for i in row], Tensor.ints(map(len, rows))
-    inferred = infer(engine, InferCall("toy", "entities", Tensor.ints(flat), lengths))
-    logits = inferred.outputs["logits"]
+    outputs = infer(engine, InferCall("toy", "entities", Tensor.ints(flat), lengths))
+    logits = outputs.outputs["logits"]
     assert (logits.datatype, logits.shape) == ("FP32", (112, len(LABELS)))
     expected = torch.cat([_logits(engine, ids) for ids in rows]).flatten()
     torch.testing.assert_close(torch.tensor(list(logits.float_values())), expected, rtol=1e-5, atol=1e-5)
@@ -228,7 +228,7 @@ def test_two_lanes_answer_as_one(shared_backbone: Path) -> None:
     torch.set_num_threads(2)
     try:
         divided = load_engine(model, shared_backbone, device="cpu")
-        assert (alone.n_lanes, divided.n_lanes) == (1, 2)
+        assert (alone.n_parallel, divided.n_parallel) == (1, 2)
         assert divides(sum(map(len, ids)), 30, 2)
         found = infer(divided, InferCall(model.name, "entities", flat, lengths))
     finally:

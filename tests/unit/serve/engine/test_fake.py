@@ -63,8 +63,8 @@ def test_infer_answers_in_the_callers_order_within_the_budget(model: Model) -> N
     rows = [[n] * (n % 30 + 1) for n in (40, 3, 25, 29, 8, 28)]
     lengths = Tensor.ints(map(len, rows))
     call = InferCall("toy", "entities", Tensor.ints([i for row in rows for i in row]), lengths)
-    inferred = infer(engine, call)
+    outputs = infer(engine, call)
     assert engine.n_forwards > 1
     expected = [result["logits"] for result in engine.forward([row_of(row, "entities") for row in rows])]  # type: ignore[index,call-overload,unused-ignore] # none of these rows fails
-    assert list(inferred.outputs["logits"].float_values()) == torch.cat(expected).flatten().tolist()
-    assert set(inferred.timings_s) == {"queue", "infer"}
+    assert list(outputs.outputs["logits"].float_values()) == torch.cat(expected).flatten().tolist()
+    assert set(outputs.timings_s) == {"queue", "infer"}

@@ -11,18 +11,18 @@ SIZES = st.lists(st.integers(0, 512), min_size=1, max_size=80).filter(any).map(l
 
 
 @given(SIZES, st.integers(1, 8), st.integers(1, 4096))
-def test_each_row_is_in_one_part(sizes: dict[int, int], n_lanes: int, most_tokens: int) -> None:
+def test_each_row_is_in_one_part(sizes: dict[int, int], n_parallel: int, most_tokens: int) -> None:
     """Parts hold every row once, and none is empty."""
-    parts = parts_of(sizes, n_lanes, most_tokens)
+    parts = parts_of(sizes, n_parallel, most_tokens)
     assert sorted(index for part in parts for index in part) == sorted(sizes)
     assert all(parts)
 
 
 @given(SIZES, st.integers(1, 8), st.integers(1, 4096))
-def test_parts_are_near_equal_and_bounded(sizes: dict[int, int], n_lanes: int, most_tokens: int) -> None:
+def test_parts_are_near_equal_and_bounded(sizes: dict[int, int], n_parallel: int, most_tokens: int) -> None:
     """No part holds more than its share and a row, nor more than `most_tokens` and a row; lengths fall throughout."""
-    parts = parts_of(sizes, n_lanes, most_tokens)
-    share = sum(sizes.values()) / n_lanes
+    parts = parts_of(sizes, n_parallel, most_tokens)
+    share = sum(sizes.values()) / n_parallel
     for part in parts:
         assert sum(sizes[index] for index in part) <= min(share, most_tokens) + max(sizes.values())
     lengths = [sizes[index] for part in parts for index in part]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from serve.checkpoints.read import CheckpointError
 from serve.engine import quantize
 from serve.engine.quantize import Int8Rows, check_runnable, quantized
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from shared.catalog import Model, Quantization
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def stored(kind: str, dtype: torch.dtype, weight: torch.Tensor, bias: torch.Tensor) -> torch.nn.Module:
     """Make a layer of a backbone from copies of these tensors."""
-    parts = quantized(Parts(), entry(quantization=kind, dtype=str(dtype).removeprefix("torch.")), CPU)
+    parts = quantized(ModelParts(), entry(quantization=kind, dtype=str(dtype).removeprefix("torch.")), CPU)
     return parts.linear("layers.0.down", weight.to(dtype, copy=True), bias.to(dtype, copy=True))
 
 
@@ -79,7 +79,7 @@ def test_a_token_gets_the_same_product_in_any_company(kind: str) -> None:
 
 def test_heads_stay_as_they_are() -> None:
     """Linears outside the backbone's layers are plain."""
-    parts = quantized(Parts(), entry(quantization="bnb-nf4"), CPU)
+    parts = quantized(ModelParts(), entry(quantization="bnb-nf4"), CPU)
     for name in ("lm_head.dense", "classifier.out_proj", "heads.topic.dense", "pooler.dense"):
         assert type(parts.linear(name, draw(4, 64), None)) is torch.nn.Linear
 
@@ -112,7 +112,7 @@ def test_rows_over_several_blocks_are_in_their_places() -> None:
     """Quantising and multiplying block by block is the same as at once."""
     weight, hidden = draw(2 * quantize.ROWS_AT_ONCE + 5, 8), draw(4, 8, seed=1)
     bias = draw(weight.shape[0], seed=2)
-    parts = quantized(Parts(), entry(int8_embeddings=True), CPU)
+    parts = quantized(ModelParts(), entry(int8_embeddings=True), CPU)
     words = parts.embedding("embeddings.word_embeddings", weight)
     grown = words(torch.arange(weight.shape[0]))
     torch.testing.assert_close(grown, weight, rtol=0, atol=0.02)

@@ -20,7 +20,7 @@ from serve.layers.linear import (
     linear_of,
     often,
     prepacked_of,
-    with_spare,
+    with_padding_rows,
 )
 
 CPU = torch.device("cpu")
@@ -117,8 +117,8 @@ def test_numbers_of_tokens_come_again(n_tokens: int) -> None:
 def test_spare_tokens_are_zeros_behind_the_others() -> None:
     """States keep their numbers; what is added is zero, and nothing is added to a number that comes often."""
     states = torch.randn(67, 5)
-    spared = with_spare(states)
+    spared = with_padding_rows(states)
     assert spared.shape == (68, 5)
     assert torch.equal(spared[:67], states)
     assert not spared[67:].any()
-    assert with_spare(spared) is spared
+    assert with_padding_rows(spared) is spared

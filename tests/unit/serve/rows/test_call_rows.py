@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serve.engine.fake import BOUNDS
 from serve.rows.call_rows import join, row_of, split
-from serve.rows.row_validation import check_seen, find_faults
+from serve.rows.row_validation import check_seen, validate_rows
 from shared.catalog import Model
 from shared.errors import NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Sampling, Tensor
@@ -120,7 +120,7 @@ def test_faults_are_found_row_by_row(model: Model) -> None:
         (row_of([5], "embed", layers=(-4,)), Unprocessable, "got layer -4, expected -3 <= layer <= 2"),
         (row_of([5], "embed", layers=(-3, 2), attentions=True, pooling="max"), None, ""),
     ]
-    faults = find_faults([row for row, _, _ in cases], model, BOUNDS)
+    faults = validate_rows([row for row, _, _ in cases], model, BOUNDS)
     assert [type(fault) if fault else None for fault in faults] == [kind for _, kind, _ in cases]
     for fault, (_, _, said) in zip(faults, cases, strict=True):
         assert fault is None or said in fault.message
@@ -129,7 +129,7 @@ def test_faults_are_found_row_by_row(model: Model) -> None:
 def test_attentions_past_the_cap_are_refused(model: Model) -> None:
     """A row whose attentions pass the cap is a 422 that names it and the longest row that fits."""
     wide = replace(BOUNDS, n_layers=1000, n_heads=1000)
-    [fault] = find_faults([row_of(range(20), "embed", attentions=True)], model, wide)
+    [fault] = validate_rows([row_of(range(20), "embed", attentions=True)], model, wide)
     assert isinstance(fault, Unprocessable)
     assert "at most 67108864" in fault.message
     assert "at most 4 tokens" in str(fault.hint)

@@ -11,7 +11,7 @@ from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
 from serve.rows.call_rows import Row, row_of
 from serve.rows.generation import Rules, Step, advance, begin
-from serve.rows.row_validation import find_faults
+from serve.rows.row_validation import validate_rows
 from shared.catalog import Model
 from shared.errors import GlossaError, Unprocessable
 from shared.messages import InferCall, Sampling, Tensor
@@ -129,7 +129,7 @@ def test_what_cannot_be_continued_is_refused(generating: Model, name: str) -> No
 def test_mixed_languages_are_refused(generating: Model) -> None:
     """One row is continued in one language."""
     xlm = generating.model_copy(update={"family": "xlm"})
-    [fault] = find_faults([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm, FakeEngine(xlm).bounds)
+    [fault] = validate_rows([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm, FakeEngine(xlm).bounds)
     assert fault is not None
     assert "got lang_ids [0, 1] in one row" in fault.message
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.engine.parallel_passes import MIN_LANE_TOKENS, divides
-from serve.scheduling.core_schedule import CROWD_S, Turns
+from serve.scheduling.core_schedule import CROWD_S, CoreSchedule
 
 
 @dataclass
@@ -19,9 +19,9 @@ class Rows:
     longest: int = 1
     has_new: bool = True
 
-    def divides(self, n_lanes: int) -> bool:
+    def divides(self, n_parallel: int) -> bool:
         """As the scheduler says."""
-        return divides(self.waiting_tokens, self.longest, n_lanes)
+        return divides(self.waiting_tokens, self.longest, n_parallel)
 
 
 EVENTS = st.lists(
@@ -29,69 +29,69 @@ EVENTS = st.lists(
 )
 
 
-@given(n_lanes=st.integers(1, 6), events=EVENTS)
+@given(n_parallel=st.integers(1, 6), events=EVENTS)
 def test_all_cores_and_lanes_never_run_together_and_none_is_stuck(
-    n_lanes: int, events: list[tuple[str, int, int]]
+    n_parallel: int, events: list[tuple[str, int, int]]
 ) -> None:
-    """Whatever comes: one pass on all cores or at most `n_lanes` on lanes, and while none runs, one may start."""
+    """Whatever comes: one pass on all cores or at most `n_parallel` on lanes, and while none runs, one may start."""
     rows = Rows()
-    turns = Turns(n_lanes, rows)
+    core_schedule = CoreSchedule(n_parallel, rows)
     running: list[bool] = []
     for number, (event, tokens, longest) in enumerate(events):
         now_s = number / 10
         if event == "call":
             rows.waiting_tokens, rows.longest, rows.has_new = tokens, longest, tokens % 3 > 0
-            turns.see(1 + tokens % 7, now_s)
+            core_schedule.see(1 + tokens % 7, now_s)
         elif event == "end" and running:
-            turns.end(now_s, is_lane=running.pop())
-        elif event in {"whole", "lane"} and turns.may_start(is_lane=event == "lane"):
+            core_schedule.end(now_s, is_single_core=running.pop())
+        elif event in {"whole", "lane"} and core_schedule.may_start(is_single_core=event == "lane"):
             running.append(event == "lane")
-            turns.begin(is_lane=running[-1])
-        assert len(running) <= (n_lanes if all(running) else 1)
-        assert turns.n_running == len(running)
+            core_schedule.begin(is_single_core=running[-1])
+        assert len(running) <= (n_parallel if all(running) else 1)
+        assert core_schedule.n_running == len(running)
         if not running:
-            assert turns.may_start(is_lane=False) or turns.may_start(is_lane=True)
-        if n_lanes == 1:
-            assert not turns.may_start(is_lane=True)
+            assert core_schedule.may_start(is_single_core=False) or core_schedule.may_start(is_single_core=True)
+        if n_parallel == 1:
+            assert not core_schedule.may_start(is_single_core=True)
 
 
 def test_a_call_that_is_alone_has_all_cores() -> None:
     """One after the other, however long ago the last one was."""
-    turns = Turns(2, Rows(60, 60))
+    core_schedule = CoreSchedule(2, Rows(60, 60))
     for now_s in (0.0, 0.01, 5.0):
-        turns.see(1, now_s)
-        assert turns.may_start(is_lane=False)
-        assert not turns.may_start(is_lane=True)
+        core_schedule.see(1, now_s)
+        assert core_schedule.may_start(is_single_core=False)
+        assert not core_schedule.may_start(is_single_core=True)
 
 
 def test_a_row_that_is_alone_for_a_moment_leaves_a_core_to_the_next() -> None:
     """Two calls were open at once a moment ago: a lone row runs on a lane, and later on all cores again."""
-    turns = Turns(2, Rows(60, 60))
-    turns.see(2, 0.0)
-    turns.see(1, CROWD_S / 2)
-    assert turns.may_start(is_lane=True)
-    assert not turns.may_start(is_lane=False)
-    turns.see(1, CROWD_S)
-    assert turns.may_start(is_lane=False)
+    core_schedule = CoreSchedule(2, Rows(60, 60))
+    core_schedule.see(2, 0.0)
+    core_schedule.see(1, CROWD_S / 2)
+    assert core_schedule.may_start(is_single_core=True)
+    assert not core_schedule.may_start(is_single_core=False)
+    core_schedule.see(1, CROWD_S)
+    assert core_schedule.may_start(is_single_core=False)
 
 
 def test_next_tokens_of_generating_rows_share_a_pass() -> None:
     """A few tokens read all weights for next to nothing: all rows together, on all cores, crowded or not."""
-    turns = Turns(2, Rows(MIN_LANE_TOKENS - 1, 1, has_new=False))
-    turns.see(9, 0.0)
-    assert turns.may_start(is_lane=False)
-    turns.begin(is_lane=True)
-    assert not turns.may_start(is_lane=True)
-    turns.end(0.0, is_lane=True)
-    assert turns.may_start(is_lane=False)
+    core_schedule = CoreSchedule(2, Rows(MIN_LANE_TOKENS - 1, 1, has_new=False))
+    core_schedule.see(9, 0.0)
+    assert core_schedule.may_start(is_single_core=False)
+    core_schedule.begin(is_single_core=True)
+    assert not core_schedule.may_start(is_single_core=True)
+    core_schedule.end(0.0, is_single_core=True)
+    assert core_schedule.may_start(is_single_core=False)
 
 
 def test_a_free_lane_takes_whatever_comes_beside_one_that_runs() -> None:
     """The next row waits for no pass."""
     rows = Rows(100, 50)
-    turns = Turns(2, rows)
-    turns.begin(is_lane=True)
+    core_schedule = CoreSchedule(2, rows)
+    core_schedule.begin(is_single_core=True)
     rows.waiting_tokens = 1
-    assert turns.may_start(is_lane=True)
-    turns.begin(is_lane=True)
-    assert not turns.may_start(is_lane=True)
+    assert core_schedule.may_start(is_single_core=True)
+    core_schedule.begin(is_single_core=True)
+    assert not core_schedule.may_start(is_single_core=True)

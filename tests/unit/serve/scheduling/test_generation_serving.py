@@ -18,13 +18,13 @@ from serve.replica import Replica
 from serve.rows.call_rows import Row, RowResult, row_of
 from serve.rows.generation import Step
 from serve.rows.pack import Between
-from serve.scheduling.pending_calls import Item, Ticket
+from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler
 from shared.catalog import Model
 from shared.errors import DeadlineExceeded, GlossaError, Unavailable
 from shared.messages import InferCall, Sampling, Tensor
-from shared.protocol import decode_inferred, encode_call
+from shared.protocol import decode_output, encode_call
 from tests import checkpoints
 from tests.unit.serve.asgi import Reply, call
 from tests.unit.serve.engine.engines import LIMIT_S, GatedEngine
@@ -66,11 +66,13 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 
 def _runner(engine: FakeEngine) -> Runner:
-    scheduler = Scheduler[Item](token_budget=64, max_backlog_tokens=10_000, max_batch_ms=None)
+    scheduler = Scheduler[PendingRow](token_budget=64, max_backlog_tokens=10_000, max_batch_ms=None)
     return Runner(engine, scheduler, row_of([0], "topic"))
 
 
-def _submit(runner: Runner, *prompts: Sequence[int], deadline_s: float = 1e9, sampling: Sampling = ENDLESS) -> Ticket:
+def _submit(
+    runner: Runner, *prompts: Sequence[int], deadline_s: float = 1e9, sampling: Sampling = ENDLESS
+) -> PendingCall:
     rows = [row_of(ids, "lm", sampling=sampling) for ids in prompts]
     return runner.submit(rows, deadline_s=deadline_s, priority="interactive", tenant="t")
 
@@ -118,18 +120,18 @@ def test_a_continuation_ends_when_nobody_waits_for_it(generating: Model, how: st
     engine = StepGate(generating, n_open=3)
     engine.rules = type(engine.rules)(cache_token_bytes=TOKEN_BYTES)
     now_s = [0.0]
-    scheduler = Scheduler[Item](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
+    scheduler = Scheduler[PendingRow](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
     runner = Runner(engine, scheduler, row_of([0], "topic"), clock=lambda: now_s[0])
-    ticket = _submit(runner, [4, 5], deadline_s=10.0)
+    pending_call = _submit(runner, [4, 5], deadline_s=10.0)
     _until(lambda: not engine.gate.is_set())
     assert runner.cache_bytes == TOKEN_BYTES * 27
     now_s[0] = 5.0 if how == "cancel" else 10.0
     if how == "cancel":
-        runner.cancel(ticket, Unavailable("gone"))
+        runner.cancel(pending_call, Unavailable("gone"))
     engine.n_open = -1
     engine.gate.set()
     assert runner.drain(LIMIT_S)
-    error = ticket.future.exception(0)
+    error = pending_call.future.exception(0)
     assert isinstance(error, Unavailable if how == "cancel" else DeadlineExceeded)
     assert (engine.n_forwards, runner.backlog_tokens, runner.cache_bytes) == (4, 0, 0)
 
@@ -145,16 +147,16 @@ def test_caches_are_freed_when_a_call_ends(tmp_path: Path) -> None:
         results = forward(rows, between)
         caches.extend(weakref.ref(r.row.cache) for r in results if isinstance(r, Step) and r.row.cache is not None)
         if len(caches) == 4:
-            box[0].cancel(tickets[0], Unavailable("gone"))
+            box[0].cancel(pending_calls[0], Unavailable("gone"))
         return results
 
     engine.forward = watched  # type: ignore[method-assign] # the same engine, watched
-    tickets: list[Ticket] = []
-    scheduler = Scheduler[Item](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
+    pending_calls: list[PendingCall] = []
+    scheduler = Scheduler[PendingRow](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
     box.append(Runner(engine, scheduler, row_of([0], "embed")))
     with box[0]._lock:  # the thread waits until the ticket is known
-        tickets.append(_submit(box[0], [4, 5], sampling=Sampling(max_new_tokens=200)))
-    assert isinstance(tickets[0].future.exception(LIMIT_S), Unavailable)
+        pending_calls.append(_submit(box[0], [4, 5], sampling=Sampling(max_new_tokens=200)))
+    assert isinstance(pending_calls[0].future.exception(LIMIT_S), Unavailable)
     box[0].probe().result(LIMIT_S)  # the pass is over
     gc.collect()
     assert len(caches) == 4
@@ -188,7 +190,7 @@ def test_generation_over_http_is_what_it_is_without(generating: Model) -> None:
         asked = _call([[4, 5], [6]], do_sample=True, num_return_sequences=3, seed=2)
         reply = await send(asked)
         assert reply.status == 200
-        outputs = decode_inferred(reply.headers, reply.body).outputs
+        outputs = decode_output(reply.headers, reply.body).outputs
         assert outputs == infer(FakeEngine(generating), asked).outputs
         assert outputs["row_lengths"].shape == (6,)
         statistics: Any = replica.statistics()

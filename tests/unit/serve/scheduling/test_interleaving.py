@@ -15,7 +15,7 @@ from serve.engine.fake import FakeEngine
 from serve.rows.call_rows import Row, RowResult, row_of
 from serve.rows.generation import Step
 from serve.rows.pack import Between
-from serve.scheduling.pending_calls import Item, Ticket
+from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Batch, Scheduler
 from shared.catalog import Model
@@ -47,20 +47,20 @@ class PausingEngine(FaultyEngine):
         return super().forward(rows)
 
 
-class BrokenInPass(Scheduler[Item]):
+class BrokenInPass(Scheduler[PendingRow]):
     """Cannot count a batch of one token as done."""
 
-    def done(self, batch: Batch[Item], seconds: float | None) -> None:
+    def done(self, batch: Batch[PendingRow], seconds: float | None) -> None:
         """Count as the other does, but for that."""
         if batch.n_tokens == 1:
             raise LookupError("planted")
         super().done(batch, seconds)
 
 
-class BrokenBetween(Scheduler[Item]):
+class BrokenBetween(Scheduler[PendingRow]):
     """Cannot say what may run between layers."""
 
-    def next_between(self, batch: Batch[Item], now_s: float) -> Batch[Item]:
+    def next_between(self, batch: Batch[PendingRow], now_s: float) -> Batch[PendingRow]:
         """Fail."""
         raise LookupError("planted")
 
@@ -94,13 +94,13 @@ class TimedEngine(FakeEngine):
         return super().forward(rows)
 
 
-def _submit(runner: Runner, ids: list[int], deadline_s: float = 1e6, priority: str = "interactive") -> Ticket:
+def _submit(runner: Runner, ids: list[int], deadline_s: float = 1e6, priority: str = "interactive") -> PendingCall:
     return runner.submit([row_of(ids, "topic")], deadline_s=deadline_s, priority=priority, tenant="t")
 
 
 def _running(
-    model: Model, kind: type[Scheduler[Item]] = Scheduler, priority: str = "interactive", **named: Any
-) -> tuple[PausingEngine, Runner, Ticket]:
+    model: Model, kind: type[Scheduler[PendingRow]] = Scheduler, priority: str = "interactive", **named: Any
+) -> tuple[PausingEngine, Runner, PendingCall]:
     """Return a runner in the midst of a long pass."""
     engine = PausingEngine(model)
     scheduler = kind(token_budget=BUDGET_TOKENS, max_backlog_tokens=1000, max_batch_ms=None)
@@ -155,15 +155,15 @@ def test_a_row_that_expires_meanwhile_is_told_so(model: Model) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the thread ends by it, as said
 @pytest.mark.parametrize("kind", [BrokenInPass, BrokenBetween])
-def test_a_fault_of_our_own_leaves_nobody_waiting(model: Model, kind: type[Scheduler[Item]]) -> None:
+def test_a_fault_of_our_own_leaves_nobody_waiting(model: Model, kind: type[Scheduler[PendingRow]]) -> None:
     """It ends the thread as at any other time; neither guest nor host is left without an end."""
     engine, runner, host = _running(model, kind)
     guest = _submit(runner, [2])
     engine.gate.set()
     engine.end.set()
-    for ticket in (guest, host):
+    for pending_call in (guest, host):
         with pytest.raises(Unavailable):
-            ticket.future.result(LIMIT_S)
+            pending_call.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
 
 
@@ -186,7 +186,7 @@ def test_a_guests_seconds_are_its_own(model: Model) -> None:
     """Host and guest each count for as long as they took alone, in what is counted and in what is learned."""
     clock = Clock()
     engine = TimedEngine(model, clock)
-    scheduler = Scheduler[Item](
+    scheduler = Scheduler[PendingRow](
         token_budget=BUDGET_TOKENS, max_backlog_tokens=1000, max_batch_ms=None, tokens_per_s=1.0
     )
     runner = Runner(engine, scheduler, row_of([0], "topic"), clock=clock)
@@ -194,8 +194,8 @@ def test_a_guests_seconds_are_its_own(model: Model) -> None:
     assert engine.began.wait(LIMIT_S)
     guest = _submit(runner, [2] * 5)
     engine.gate.set()
-    for ticket in (guest, host):
-        ticket.future.result(LIMIT_S)
+    for pending_call in (guest, host):
+        pending_call.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
     assert runner.counts.forward_s == pytest.approx(len(LONG) + 5)
     assert runner.tokens_per_s == pytest.approx(1.0)
@@ -212,8 +212,8 @@ def test_a_host_that_is_cancelled_goes_on_for_its_guests(model: Model) -> None:
     assert guest.future.result(LIMIT_S).results
     engine.end.set()
     assert runner.drain(LIMIT_S)
-    for ticket in (host, gone):
-        assert isinstance(ticket.future.exception(0), Unavailable)
+    for pending_call in (host, gone):
+        assert isinstance(pending_call.future.exception(0), Unavailable)
     assert runner.backlog_tokens == 0
 
 
@@ -225,7 +225,7 @@ def test_a_drain_waits_for_host_and_guests(model: Model) -> None:
     engine.gate.set()
     engine.end.set()
     assert runner.drain(LIMIT_S)
-    assert all(ticket.future.result(0).results for ticket in (host, guest))
+    assert all(pending_call.future.result(0).results for pending_call in (host, guest))
 
 
 def test_a_probe_is_not_kept_waiting_by_guests(model: Model) -> None:
@@ -237,7 +237,7 @@ def test_a_probe_is_not_kept_waiting_by_guests(model: Model) -> None:
     assert not guest.future.done()
     engine.end.set()
     probe.result(LIMIT_S)
-    assert all(ticket.future.result(LIMIT_S).results for ticket in (host, guest))
+    assert all(pending_call.future.result(LIMIT_S).results for pending_call in (host, guest))
     assert runner.drain(LIMIT_S)
     assert runner.counts.n_batches == 2
 

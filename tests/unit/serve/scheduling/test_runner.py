@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from serve.engine.fake import FakeEngine
 from serve.engine.parallel_passes import MIN_LANE_TOKENS
 from serve.rows.call_rows import row_of
-from serve.scheduling.pending_calls import Item, Ticket
+from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler
 from shared.catalog import Model
@@ -35,11 +35,13 @@ FOREVER_S = 1e6
 
 
 def _runner(engine: FakeEngine, *, token_budget: int = 64, max_backlog_tokens: int = 1000) -> Runner:
-    scheduler = Scheduler[Item](token_budget=token_budget, max_backlog_tokens=max_backlog_tokens, max_batch_ms=None)
+    scheduler = Scheduler[PendingRow](
+        token_budget=token_budget, max_backlog_tokens=max_backlog_tokens, max_batch_ms=None
+    )
     return Runner(engine, scheduler, row_of([0], "topic"))
 
 
-def _submit(runner: Runner, *rows: list[int], deadline_s: float = FOREVER_S, **named: Any) -> Ticket:
+def _submit(runner: Runner, *rows: list[int], deadline_s: float = FOREVER_S, **named: Any) -> PendingCall:
     said = {"priority": "interactive", "tenant": "t", **named}
     return runner.submit([row_of(ids, "topic") for ids in rows], deadline_s=deadline_s, **said)
 
@@ -86,15 +88,15 @@ def test_lanes_run_beside_each_other(model: Model) -> None:
 
 def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None:
     """What waited was for lanes; a cancel leaves too little for them, and all cores take it."""
-    scheduler = Scheduler[Item](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
-    runner = Runner(FakeEngine(model, n_lanes=2), scheduler, row_of([0], "topic"), clock=lambda: 0.0)
+    scheduler = Scheduler[PendingRow](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
+    runner = Runner(FakeEngine(model, n_parallel=2), scheduler, row_of([0], "topic"), clock=lambda: 0.0)
     with runner._lock:
         crowd = [
             _submit(runner, [1]),
             _submit(runner, [1]),
         ]  # from here on, and the clock stands, lone rows are for lanes
-    for ticket in crowd:
-        ticket.future.result(LIMIT_S)
+    for pending_call in crowd:
+        pending_call.future.result(LIMIT_S)
     while runner._turns.n_running:
         time.sleep(0.001)
     with runner._lock:  # no thread looks before the cancel
@@ -127,11 +129,11 @@ def test_a_row_that_breaks_the_pass_fails_alone(model: Model) -> None:
     engine = GatedFaultyEngine(model)
     runner = _runner(engine)
     engine.shut()
-    tickets = [_submit(runner, [1])]
+    pending_calls = [_submit(runner, [1])]
     assert engine.entered.wait(LIMIT_S)
-    tickets += [_submit(runner, [2], [3]), _submit(runner, [POISON]), _submit(runner, [4]), _submit(runner, [5])]
+    pending_calls += [_submit(runner, [2], [3]), _submit(runner, [POISON]), _submit(runner, [4]), _submit(runner, [5])]
     engine.gate.set()
-    errors = [ticket.future.exception(LIMIT_S) for ticket in tickets]
+    errors = [pending_call.future.exception(LIMIT_S) for pending_call in pending_calls]
     assert [type(error) for error in errors] == [type(None), type(None), GlossaError, type(None), type(None)]
     assert runner.counts.n_broken_passes > 0
     assert runner.drain(LIMIT_S)
@@ -211,13 +213,13 @@ def test_a_probe_goes_before_waiting_batches(model: Model) -> None:
     engine = GatedEngine(model)
     runner = _runner(engine, token_budget=8)
     engine.shut()
-    tickets = [_submit(runner, [1] * 8)]
+    pending_calls = [_submit(runner, [1] * 8)]
     assert engine.entered.wait(LIMIT_S)
-    tickets += [_submit(runner, [2] * 8) for _ in range(9)]
+    pending_calls += [_submit(runner, [2] * 8) for _ in range(9)]
     probe = runner.probe()
     engine.gate.set()
     probe.result(LIMIT_S)
-    wait([ticket.future for ticket in tickets], LIMIT_S)
+    wait([pending_call.future for pending_call in pending_calls], LIMIT_S)
     assert engine.passes[1] == [[0]]
     assert runner.drain(LIMIT_S)
 
@@ -237,7 +239,7 @@ def test_a_dead_engine_fails_its_probe_and_is_not_fresh(model: Model) -> None:
     assert runner.drain(LIMIT_S)
 
 
-class _BrokenScheduler(Scheduler[Item]):
+class _BrokenScheduler(Scheduler[PendingRow]):
     """Loses a batch: a fault of our own outside the forward pass."""
 
     def done(self, batch: object, seconds: float | None) -> None:
@@ -261,12 +263,12 @@ def test_nobody_waits_for_a_thread_that_is_gone(model: Model) -> None:
 def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
     """When one of several threads ends by a fault, no call waits for the rest, and all of them end."""
     scheduler = _BrokenScheduler(token_budget=64, max_backlog_tokens=9999)
-    runner = Runner(FakeEngine(model, n_lanes=3), scheduler, row_of([0], "topic"))
+    runner = Runner(FakeEngine(model, n_parallel=3), scheduler, row_of([0], "topic"))
     with runner._lock:  # no lane ends before all calls are known
-        tickets = [_submit(runner, *[[5] * MIN_LANE_TOKENS] * 9) for _ in range(5)]
-    for ticket in tickets:
+        pending_calls = [_submit(runner, *[[5] * MIN_LANE_TOKENS] * 9) for _ in range(5)]
+    for pending_call in pending_calls:
         with pytest.raises(Unavailable):
-            ticket.future.result(LIMIT_S)
+            pending_call.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
 
 
@@ -276,9 +278,9 @@ def test_lanes_and_all_cores_take_turns(model: Model, calls: list[list[int]]) ->
     """At no time does a lane run beside the thread of all cores, whatever comes; and all is answered."""
     engine = LaneEngine(model)
     runner = _runner(engine, token_budget=200, max_backlog_tokens=10_000)
-    tickets = [_submit(runner, *([5] * length for length in lengths)) for lengths in calls]
-    for ticket, lengths in zip(tickets, calls, strict=True):
-        assert len(ticket.future.result(LIMIT_S).results) == len(lengths)
+    pending_calls = [_submit(runner, *([5] * length for length in lengths)) for lengths in calls]
+    for pending_call, lengths in zip(pending_calls, calls, strict=True):
+        assert len(pending_call.future.result(LIMIT_S).results) == len(lengths)
     assert runner.drain(LIMIT_S)
     assert all(names == {"engine"} or "engine" not in names for names in engine.together)
 
@@ -297,23 +299,23 @@ CALLS = st.lists(
 @settings(max_examples=30, deadline=None)
 @given(CALLS, st.sampled_from([1, 2, 3]))
 def test_every_admitted_call_ends_once(
-    model: Model, calls: list[tuple[list[list[int]], str, str, bool]], n_lanes: int
+    model: Model, calls: list[tuple[list[list[int]], str, str, bool]], n_parallel: int
 ) -> None:
     """Whatever is mixed (faults, cancels, classes, tenants, lanes): each call ends, counts add up, no token stays."""
-    runner = _runner(FaultyEngine(model, n_lanes=n_lanes), token_budget=16)
-    tickets = []
+    runner = _runner(FaultyEngine(model, n_parallel=n_parallel), token_budget=16)
+    pending_calls = []
     for rows, priority, tenant, is_cancelled in calls:
         try:
-            ticket = _submit(runner, *rows, priority=priority, tenant=tenant)
+            pending_call = _submit(runner, *rows, priority=priority, tenant=tenant)
         except Overloaded:
             continue
-        tickets.append((ticket, rows))
+        pending_calls.append((pending_call, rows))
         if is_cancelled:
-            runner.cancel(ticket, Unavailable("gone"))
+            runner.cancel(pending_call, Unavailable("gone"))
     assert runner.drain(LIMIT_S)
     assert runner.backlog_tokens == 0
-    assert runner.counts.n_answered + runner.counts.n_failed + runner.counts.n_cancelled == len(tickets)
-    for ticket, rows in tickets:
-        error = ticket.future.exception(0)
+    assert runner.counts.n_answered + runner.counts.n_failed + runner.counts.n_cancelled == len(pending_calls)
+    for pending_call, rows in pending_calls:
+        error = pending_call.future.exception(0)
         if not isinstance(error, Unavailable):
             assert (error is not None) == any({BAD, POISON} & set(row) for row in rows)

@@ -13,7 +13,7 @@ def test_a_long_pass_lets_short_rows_in() -> None:
     rows = scheduler(token_budget=100, slack=0.5)
     rows.admit(call(1, 300), 0.0)
     host = rows.next_batch(0.0)
-    assert host.guest_tokens == 150
+    assert host.interleaved_tokens == 150
     rows.admit(call(2, 40, 40, 40, 40, 40), 0.0)
     found = [lengths(rows.next_between(host, 0.0).items) for _ in range(4)]
     assert (found, len(rows)) == ([[40, 40], [40], [], []], 2)
@@ -27,7 +27,7 @@ def test_what_has_waited_for_its_slack_lets_nobody_in() -> None:
     rows.admit(call(1, 100, 300), 0.0)
     rows.admit(call(2, 100, 20), 0.0)
     hosts = [batch for batch in passes(rows, 4) if batch.n_tokens == 300]
-    assert [host.guest_tokens for host in hosts] == [30]
+    assert [host.interleaved_tokens for host in hosts] == [30]
 
 
 def test_nobody_is_let_in_before_who_is_next() -> None:
@@ -42,14 +42,14 @@ def test_nobody_is_let_in_before_who_is_next() -> None:
 
 
 @pytest.mark.parametrize(("deadline_s", "n_lanes", "n_guests"), [(1.9, 1, 0), (2.2, 1, 1), (3.9, 2, 0), (4.2, 2, 1)])
-def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_lanes: int, n_guests: int) -> None:
+def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_parallel: int, n_guests: int) -> None:
     """A row's answer is of no use behind its deadline: it keeps the time of two passes, longer ones on a lane."""
     rows = scheduler(token_budget=100)
     for _ in range(50):
         rows.admit(call(1, 100), 0.0)
         rows.done(rows.next_batch(0.0), 0.1)
     rows.admit(call(2, 1000, deadline_s=deadline_s), 0.0)
-    host = rows.next_batch(0.0, n_lanes=n_lanes)
+    host = rows.next_batch(0.0, n_parallel=n_parallel)
     rows.admit(call(3, 5), 0.0)
     assert len(rows.next_between(host, 0.0).items) == n_guests
 
@@ -63,7 +63,7 @@ def test_small_passes_between_layers_cost_what_they_take() -> None:
     for key in range(9):
         rows.admit(call(2 + key, 1), 0.0)
         n_guests += len(rows.next_between(host, 0.0).items)
-    assert (host.guest_tokens, n_guests) == (3 * MIN_LANE_TOKENS, 3)
+    assert (host.interleaved_tokens, n_guests) == (3 * MIN_LANE_TOKENS, 3)
 
 
 def test_what_is_long_is_a_matter_of_milliseconds() -> None:
@@ -73,7 +73,7 @@ def test_what_is_long_is_a_matter_of_milliseconds() -> None:
     host = rows.next_batch(0.0)
     rows.admit(call(2, *[20] * 40), 0.0)
     assert rows.budget_tokens > 100
-    assert host.guest_tokens == 1600
+    assert host.interleaved_tokens == 1600
     assert lengths(rows.next_between(host, 0.0).items) == [20] * 3
 
 
@@ -104,14 +104,14 @@ def test_what_is_let_in_reports_what_expired() -> None:
     rows.admit(call(1, 300), 0.0)
     host = rows.next_batch(0.0)
     rows.admit(call(2, 5, deadline_s=1.0), 0.0)
-    guests = rows.next_between(host, 1.0)
-    assert (guests.items, [job.key for job in guests.expired]) == ((), [2])
+    interleaved = rows.next_between(host, 1.0)
+    assert (interleaved.items, [job.key for job in interleaved.expired]) == ((), [2])
 
 
 def test_only_a_row_over_the_bound_lets_others_in() -> None:
     """A pass within the bound is over soon enough."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 100), 0.0)
-    assert rows.next_batch(0.0).guest_tokens == 0
+    assert rows.next_batch(0.0).interleaved_tokens == 0
     rows.admit(call(2, 60, 60, 60), 0.0)
-    assert rows.next_batch(0.0).guest_tokens == 0
+    assert rows.next_batch(0.0).interleaved_tokens == 0

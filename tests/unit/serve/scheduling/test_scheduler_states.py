@@ -41,7 +41,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.waiting: set[Job] = set()
         self.expired: set[Job] = set()  # taken out, not yet reported
         self.running: list[Batch[Job]] = []
-        self.guest_tokens: dict[int, int] = {}  # of all guests of a batch
+        self.interleaved_tokens: dict[int, int] = {}  # of all guests of a batch
 
     @rule(
         lengths=st.lists(st.integers(1, 50), min_size=1, max_size=5),
@@ -100,8 +100,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(lanes=st.integers(1, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
     def next_batch(self, lanes: tuple[int, int] = (1, 1)) -> None:
-        n_lanes, n_free = lanes
-        batch = self.rows.next_batch(self.now_s, n_lanes=n_lanes, n_free=n_free)
+        n_parallel, n_free = lanes
+        batch = self.rows.next_batch(self.now_s, n_parallel=n_parallel, n_free=n_free)
         self._expire()
         assert set(batch.expired) == self.expired
         assert len(batch.expired) == len(self.expired)
@@ -110,32 +110,32 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert set(batch.items) <= self.waiting
         assert bool(batch.items) == bool(self.waiting)
         assert batch.n_tokens == sum(job.n_tokens for job in batch.items)
-        assert batch.n_tokens <= max(1, self.budget // n_lanes) or len(batch.items) == 1
+        assert batch.n_tokens <= max(1, self.budget // n_parallel) or len(batch.items) == 1
         part_tokens = math.ceil(sum(job.n_tokens for job in self.waiting) / n_free)
         assert batch.n_tokens <= part_tokens or len(batch.items) == 1
         self.waiting -= set(batch.items)
         if batch.items:
             self.running.append(batch)
 
-    @precondition(lambda self: any(batch.guest_tokens for batch in self.running))
+    @precondition(lambda self: any(batch.interleaved_tokens for batch in self.running))
     @rule(data=st.data())
     def next_between(self, data: st.DataObject) -> None:
-        host = data.draw(st.sampled_from([batch for batch in self.running if batch.guest_tokens]))
+        host = data.draw(st.sampled_from([batch for batch in self.running if batch.interleaved_tokens]))
         assert len(host.items) == 1
-        assert host.n_tokens > self.budget // host.n_lanes
-        guests = self.rows.next_between(host, self.now_s)
+        assert host.n_tokens > self.budget // host.n_parallel
+        interleaved = self.rows.next_between(host, self.now_s)
         self._expire()
-        assert set(guests.expired) == self.expired
+        assert set(interleaved.expired) == self.expired
         self.expired = set()
-        assert set(guests.items) <= {job for job in self.waiting if job.priority == "interactive"}
-        assert guests.n_tokens == sum(job.n_tokens for job in guests.items)
-        assert guests.n_tokens <= self.budget // host.n_lanes
-        self.guest_tokens[host.number] = self.guest_tokens.get(host.number, 0) + guests.n_tokens
-        assert self.guest_tokens[host.number] <= host.guest_tokens
-        assert (guests.n_lanes, guests.guest_tokens) == (host.n_lanes, 0)
-        self.waiting -= set(guests.items)
-        if guests.items:
-            self.running.append(guests)
+        assert set(interleaved.items) <= {job for job in self.waiting if job.priority == "interactive"}
+        assert interleaved.n_tokens == sum(job.n_tokens for job in interleaved.items)
+        assert interleaved.n_tokens <= self.budget // host.n_parallel
+        self.interleaved_tokens[host.number] = self.interleaved_tokens.get(host.number, 0) + interleaved.n_tokens
+        assert self.interleaved_tokens[host.number] <= host.interleaved_tokens
+        assert (interleaved.n_parallel, interleaved.interleaved_tokens) == (host.n_parallel, 0)
+        self.waiting -= set(interleaved.items)
+        if interleaved.items:
+            self.running.append(interleaved)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), failed=st.booleans())

@@ -124,20 +124,20 @@ def test_a_pass_on_a_lane_says_what_all_cores_do_meanwhile() -> None:
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     for key in range(200):
         rows.admit(call(key, *[10] * 30), 0.0)
-        batch = rows.next_batch(0.0, n_lanes=2)
+        batch = rows.next_batch(0.0, n_parallel=2)
         rows.done(batch, batch.n_tokens * 1e-3)
-        rest = rows.next_batch(0.0, n_lanes=2)
+        rest = rows.next_batch(0.0, n_parallel=2)
         while rest.items:
             rows.done(rest, rest.n_tokens * 1e-3)
-            rest = rows.next_batch(0.0, n_lanes=2)
+            rest = rows.next_batch(0.0, n_parallel=2)
     assert rows.budget_tokens == pytest.approx(120, rel=0.05)
     rows.admit(call(999, *[10] * 15), 0.0)
-    assert rows.next_batch(0.0, n_lanes=2).n_tokens == 60
+    assert rows.next_batch(0.0, n_parallel=2).n_tokens == 60
 
 
 def test_a_lane_leaves_the_others_their_part() -> None:
     """Two free lanes share what waits; one that is free alone takes it all."""
     rows = scheduler(token_budget=4096, max_batch_ms=None)
     rows.admit(call(1, *[10] * 8), 0.0)
-    assert rows.next_batch(0.0, n_lanes=2, n_free=2).n_tokens == 40
-    assert rows.next_batch(0.0, n_lanes=2, n_free=1).n_tokens == 40
+    assert rows.next_batch(0.0, n_parallel=2, n_free=2).n_tokens == 40
+    assert rows.next_batch(0.0, n_parallel=2, n_free=1).n_tokens == 40

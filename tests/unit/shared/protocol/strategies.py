@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from shared.messages import InferCall, Inferred, Sampling, Tensor
-from shared.protocol import Limits
+from shared.messages import InferCall, ModelOutput, Sampling, Tensor
+from shared.protocol import CallLimits
 
-LIMITS = Limits(max_body_bytes=1 << 20, max_rows=64, max_tokens=1024, max_row_tokens=128, vocab_size=1000)
+LIMITS = CallLimits(max_body_bytes=1 << 20, max_rows=64, max_tokens=1024, max_row_tokens=128, vocab_size=1000)
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 names = st.text(st.characters(categories=("Ll", "Lu", "Nd", "Lo")), max_size=40)
@@ -77,9 +77,9 @@ def tensors(draw: st.DrawFn, *, finite: bool = False) -> Tensor:
     return Tensor.floats(draw(st.lists(floats, min_size=size, max_size=size)), shape)
 
 
-def answers(*, finite: bool = False) -> st.SearchStrategy[Inferred]:
+def answers(*, finite: bool = False) -> st.SearchStrategy[ModelOutput]:
     """Any answer with up to four outputs and its stage seconds."""
     outputs = st.dictionaries(
         st.sampled_from(["logits", "top_ids", "vectors", "x"]), tensors(finite=finite), max_size=4
     )
-    return st.builds(Inferred, outputs, st.dictionaries(st.sampled_from(["queue", "infer"]), seconds))
+    return st.builds(ModelOutput, outputs, st.dictionaries(st.sampled_from(["queue", "infer"]), seconds))

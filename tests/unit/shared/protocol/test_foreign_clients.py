@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from shared.messages import Inferred, Tensor
-from shared.protocol import decode_call, encode_inferred
+from shared.messages import ModelOutput, Tensor
+from shared.protocol import decode_call, encode_output
 from tests.unit.shared.protocol.strategies import LIMITS
 
 EXCHANGES = json.loads((Path(__file__).parent / "golden" / "foreign_clients.json").read_text("utf-8"))["exchanges"]
-ANSWER = Inferred({"logits": Tensor.floats([i / 4 for i in range(14)], (7, 2))}, {"queue": 0.25, "infer": 0.5})
+ANSWER = ModelOutput({"logits": Tensor.floats([i / 4 for i in range(14)], (7, 2))}, {"queue": 0.25, "infer": 0.5})
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange["name"] for exchange in EXCHANGES])
@@ -24,6 +24,6 @@ def test_foreign_requests_are_read_and_answered_as_recorded(exchange: dict[str, 
     asked = decode_call("mini", request["headers"], base64.b64decode(request["body_base64"]), LIMITS)
     assert asked.call.input_ids.int_values().tolist() == [0, 5, 6, 2, 0, 7, 2]
     assert asked.call.row_lengths.int_values().tolist() == [4, 3]
-    body = encode_inferred(asked, "mini", "1", ANSWER, per_token={"logits"})
+    body = encode_output(asked, "mini", "1", ANSWER, per_token={"logits"})
     assert body.headers == response["headers"]
     assert body.data == base64.b64decode(response["body_base64"])

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from shared.errors import DeadlineExceeded, DecodeError, GlossaError, TooLarge, Unprocessable
 from shared.messages import InferCall, Sampling, Tensor
-from shared.protocol import TIMEOUT, Asked, decode_call, encode_call
+from shared.protocol import TIMEOUT, DecodedCall, decode_call, encode_call
 from tests.unit.shared.protocol.strategies import LIMITS, calls, quick, rows
 
 IDS = {"name": "input_ids", "datatype": "INT32", "shape": [3], "data": [0, 5, 2]}
 LENGTHS = {"name": "row_lengths", "datatype": "INT32", "shape": [1], "data": [3]}
 
 
-def ask(body: dict[str, Any], headers: dict[str, str] | None = None) -> Asked:
+def ask(body: dict[str, Any], headers: dict[str, str] | None = None) -> DecodedCall:
     """Decode a JSON body."""
     return decode_call("mini", headers or {}, json.dumps(body).encode(), LIMITS)
 

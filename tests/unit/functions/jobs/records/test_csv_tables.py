@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from functions.jobs.records.csv_tables import HEADER_BYTES, find_columns, read_row
 from functions.jobs.records.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, Problem
 from functions.jobs.records.record_boundaries import Rows
-from functions.jobs.records.records import Cutter
+from functions.jobs.records.records import RecordSplitter
 from tests.unit.functions.jobs.world import World, texts
 
 CELL = st.text(st.sampled_from('ab",\n\t;ü日 '), max_size=6)
@@ -52,7 +52,7 @@ def test_what_the_csv_library_writes_is_cut_into_its_rows(
     data = table_of(rows, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
     plain = table_of(rows, delimiter=delimiter, lineterminator=end)
     for written in (data, plain):
-        cutter = Cutter(how)
+        cutter = RecordSplitter(how)
         frames = [f for at in range(0, len(written), size) for f in cutter.feed(written[at : at + size])]
         frames += cutter.close()
         contents = [(frame.raw or b"").decode().removesuffix(end) for frame in frames]

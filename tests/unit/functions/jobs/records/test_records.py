@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from functions.jobs.records import records
 from functions.jobs.records.formats import DELIMITERS, Columns, Format, FormatOptions, Framing, Problem, format_of
-from functions.jobs.records.records import Cutter, Frame, Place, Record, cut, parse
-from functions.jobs.records.shard_runs import Bounds, Run, runs
+from functions.jobs.records.records import Record, RecordLocation, RecordSpan, RecordSplitter, cut, parse
+from functions.jobs.records.shard_runs import Run, ShardLimits, runs
 
 FRAMINGS = st.sampled_from(["document", "lines", "jsonl", "csv", "tsv"])
 LINE = st.binary(max_size=12) | st.sampled_from(
@@ -37,9 +37,11 @@ def as_format(framing: Framing, **options: str) -> Format:
     return Format(framing, False, FormatOptions(**options), columns)  # type: ignore[arg-type] # text is not among them
 
 
-def frames_of(data: bytes, framing: Framing, limit: int = 1 << 20, sizes: Sequence[int] = (1 << 20,)) -> list[Frame]:
+def frames_of(
+    data: bytes, framing: Framing, limit: int = 1 << 20, sizes: Sequence[int] = (1 << 20,)
+) -> list[RecordSpan]:
     """Cut a whole stream."""
-    cutter = Cutter(as_format(framing), max_record_bytes=limit)
+    cutter = RecordSplitter(as_format(framing), max_record_bytes=limit)
     return [frame for chunk in chunked(data, sizes) for frame in cutter.feed(chunk)] + list(cutter.close())
 
 
@@ -74,11 +76,11 @@ def test_shards_do_not_matter(data: bytes, framing: Framing, most: int, chars: i
     """Reading each shard's range by itself gives, together, the records of the whole, whatever the bounds."""
     how = as_format(framing)
     whole = [parse(frame, how) for frame in frames_of(data, framing)]
-    made = list(runs(frames_of(data, framing), Bounds(most, chars)))
+    made = list(runs(frames_of(data, framing), ShardLimits(most, chars)))
     again: list[Record] = []
     for run in made:
         piece = chunked(data[run.start : run.end], sizes)
-        again += [parse(frame, how) for frame in cut(piece, how, Place(run.start, run.line))]
+        again += [parse(frame, how) for frame in cut(piece, how, RecordLocation(run.start, run.line))]
     assert again == whole
     assert all(len(run.frames) <= most for run in made)
     assert all(len(run.frames) == 1 or sum(frame.n_chars for frame in run.frames) <= chars for run in made)
@@ -87,21 +89,24 @@ def test_shards_do_not_matter(data: bytes, framing: Framing, most: int, chars: i
 @given(DATA, FRAMINGS, st.integers(1, 4), st.integers(0, 10))
 def test_planning_resumes_anywhere(data: bytes, framing: Framing, most: int, stop: int) -> None:
     """From any checkpoint between runs, the rest is cut into the same runs."""
-    whole = list(runs(frames_of(data, framing), Bounds(most, 20)))
+    whole = list(runs(frames_of(data, framing), ShardLimits(most, 20)))
     before = whole[:stop]
-    place = Place(before[-1].end, before[-1].frames[-1].index + 1) if before else Place()
-    assert list(runs(cut([data[place.offset :]], as_format(framing), place), Bounds(most, 20))) == whole[len(before) :]
+    place = RecordLocation(before[-1].end, before[-1].frames[-1].index + 1) if before else RecordLocation()
+    assert (
+        list(runs(cut([data[place.offset :]], as_format(framing), place), ShardLimits(most, 20)))
+        == whole[len(before) :]
+    )
 
 
 def test_an_oversize_record_is_a_run_of_its_own_and_is_not_held() -> None:
     """A record over the limit is measured, not kept, and its neighbours are as they would be."""
     data = b"ok\n" + b"x" * 50 + b"\nalso ok\n"
-    made = list(runs(frames_of(data, "lines", 20), Bounds()))
+    made = list(runs(frames_of(data, "lines", 20), ShardLimits()))
     assert [(run.start, run.end, run.oversize) for run in made] == [(0, 3, False), (3, 54, True), (54, 62, False)]
     problem = parse(made[1].frames[0], as_format("lines")).problem
     assert problem is not None
     assert problem.code == "too-large"
-    cutter = Cutter(as_format("document"), max_record_bytes=10)
+    cutter = RecordSplitter(as_format("document"), max_record_bytes=10)
     for _ in range(1000):
         assert list(cutter.feed(b"y" * 1000)) == []
         assert sum(map(len, cutter._held)) <= 10
@@ -110,7 +115,7 @@ def test_an_oversize_record_is_a_run_of_its_own_and_is_not_held() -> None:
 
 def one(line: bytes, framing: Framing = "jsonl", **options: str) -> Record:
     """Read a single record."""
-    return parse(Frame(3, 100, 100 + len(line), line), as_format(framing, **options))
+    return parse(RecordSpan(3, 100, 100 + len(line), line), as_format(framing, **options))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +246,7 @@ def test_any_text_survives_json_lines(text: str) -> None:
 
 def test_limits_are_the_same_for_planner_and_worker() -> None:
     """Both cut with the same limit, so that they agree on what is oversize."""
-    assert Cutter(as_format("lines"))._limit == records.MAX_RECORD_BYTES
+    assert RecordSplitter(as_format("lines"))._limit == records.MAX_RECORD_BYTES
 
 
 def test_a_run_knows_its_range() -> None:
@@ -263,7 +268,7 @@ def test_a_run_knows_its_range() -> None:
 )
 def test_a_record_that_is_too_long_is_named_as_what_it_is(name: str, said: str) -> None:
     """A line, a document or a row; only of a row that may hold quotes is said what an open one does."""
-    problem = parse(Frame(0, 0, records.MAX_RECORD_BYTES + 1, None), format_of(name, FormatOptions())).problem
+    problem = parse(RecordSpan(0, 0, records.MAX_RECORD_BYTES + 1, None), format_of(name, FormatOptions())).problem
     assert problem is not None
     assert problem.detail.startswith(said)
     assert (";" in problem.detail) == name.endswith(".csv")

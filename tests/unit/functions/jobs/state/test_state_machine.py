@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.jobs.state import keys, leases, state_machine
-from functions.jobs.state.items import Input, Job, Listing, Plan, Recipe, Shard, Spec, from_item, iso, to_item
+from functions.jobs.state.items import Input, Job, JobSpec, Listing, Plan, Recipe, Shard, from_item, iso, to_item
 from functions.jobs.state.leases import Part
-from functions.jobs.state.transactions import Is, Put, Refused, Update
-from functions.jobs.storage.in_memory.table import MemoryStore
+from functions.jobs.state.transactions import ConditionFailed, Is, Put, Update
+from functions.jobs.storage.in_memory.table import InMemoryTable
 from shared.errors import Conflict
 
 NOW = 1_800_000_000_000
@@ -99,21 +99,21 @@ def test_cancel(state: str) -> None:
             state_machine.cancel(job, NOW)
 
 
-def stored(*shards: Shard, job: Job = JOB) -> MemoryStore:
+def stored(*shards: Shard, job: Job = JOB) -> InMemoryTable:
     """Put a job and shards into a store."""
-    store = MemoryStore()
+    store = InMemoryTable()
     store.write(Put(keys.job_item(job.tenant, job.job), to_item(job)))
     for shard in shards:
         store.write(Put(keys.shard_item(job.tenant, job.job, shard.shard), to_item(shard)))
     return store
 
 
-def shard_in(store: MemoryStore) -> Shard:
+def shard_in(store: InMemoryTable) -> Shard:
     """Read the shard back."""
     return from_item(Shard, store.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
 
 
-def job_in(store: MemoryStore) -> Job:
+def job_in(store: InMemoryTable) -> Job:
     """Read the job back."""
     return from_item(Job, store.get(keys.job_item(JOB.tenant, JOB.job)) or {})
 
@@ -127,7 +127,7 @@ def test_a_claim_leaves_what_it_says() -> None:
     assert (leased.state, leased.attempt, leased.strikes) == (state_machine.LEASED, 1, 0)
     item = store.get(write.key) or {}
     assert str(item["gsi1sk"]).startswith(f"{NOW + leases.LEASE_MS:014d}/")
-    with pytest.raises(Refused):
+    with pytest.raises(ConditionFailed):
         store.write(write)
 
 
@@ -143,7 +143,7 @@ def test_a_lease_holds_until_it_ends() -> None:
     store.write(write)
     assert (second.attempt, second.strikes) == (2, 1)
     for late in (leases.release(JOB, first, strike=True, reason="x"), *leases.settle(JOB, first, PART, NOW)[:1]):
-        with pytest.raises(Refused):
+        with pytest.raises(ConditionFailed):
             store.write(late)
     assert shard_in(store) == second
 
@@ -166,7 +166,7 @@ def test_settling_counts_once() -> None:
     write, leased = leases.claim(JOB, SHARD, NOW)
     store.write(write)
     store.write(*leases.settle(JOB, leased, PART, NOW))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConditionFailed) as refused:
         store.write(*leases.settle(JOB, leased, PART, NOW))
     assert refused.value.failed == (0,)
     job, shard = job_in(store), shard_in(store)
@@ -207,7 +207,7 @@ def test_a_job_that_is_over_takes_no_result(state: str) -> None:
     store = stored(SHARD, job=replace(JOB, state=state))
     write, leased = leases.claim(JOB, SHARD, NOW)
     store.write(write)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConditionFailed) as refused:
         store.write(*leases.settle(JOB, leased, PART, NOW))
     assert refused.value.failed == (1,)
     assert job_in(store).shards_done == 0
@@ -224,11 +224,11 @@ def test_planning_is_refused_to_the_slower_planner_and_to_a_cancelled_job() -> N
     writes = state_machine.plan_step(planning, plan, after, (SHARD,), None)
     store.write(*writes)
     assert "gsi1pk" not in (store.get(keys.shard_item("a", JOB.job, SHARD.shard)) or {"gsi1pk": 1})
-    with pytest.raises(Refused):
+    with pytest.raises(ConditionFailed):
         store.write(*writes)
     store.write(state_machine.cancel(planning, NOW))
     other = replace(SHARD, shard="00000001-0123456789ab")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConditionFailed) as refused:
         store.write(*state_machine.plan_step(planning, after, replace(after, step=2), (other,), None))
     assert refused.value.failed == (1,)
 
@@ -249,7 +249,7 @@ def test_repair_is_refused_when_the_counters_moved() -> None:
     """What was counted before a shard ended is not written over it."""
     store = stored()
     store.write(Update(keys.job_item("a", JOB.job), add={"shards_done": 1}))
-    with pytest.raises(Refused):
+    with pytest.raises(ConditionFailed):
         store.write(state_machine.repair_counters(JOB, {"shards_done": 5}))
 
 
@@ -259,8 +259,8 @@ def test_items_come_back() -> None:
     for entity in [*entities, Listing(job="j", expires_at=1), Recipe(name="r", spec="{}", created_ms=5)]:
         kind: type[Job] = type(entity)  # type: ignore[assignment] # any of the six
         assert from_item(kind, {"pk": "p", "sk": "s", "gsi1pk": "x", **to_item(entity)}) == entity
-    spec = Spec("fill-mask", "mini:mlm", {"targets": ("a", "b"), "top_k": 3, "x": 0.5, "none": None})
-    assert Spec.from_json(spec.to_json()) == spec
+    spec = JobSpec("fill-mask", "mini:mlm", {"targets": ("a", "b"), "top_k": 3, "x": 0.5, "none": None})
+    assert JobSpec.from_json(spec.to_json()) == spec
 
 
 def test_times_are_written_as_iso() -> None:

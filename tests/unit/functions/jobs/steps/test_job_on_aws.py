@@ -15,7 +15,7 @@ from functions.jobs.steps.redrive import redrive
 from functions.jobs.storage.aws import open_aws
 from functions.jobs.storage.s3_objects import Stored
 from functions.jobs.storage.sqs_queue import SqsQueue
-from functions.pipeline.pipeline import Journey
+from functions.pipeline.pipeline import Pipeline
 from functions.replica.fake import FakeReplica
 from shared.errors import GlossaError
 from shared.messages import Result, TextRequest
@@ -27,11 +27,11 @@ from tests.unit.functions.jobs.world import JSONL, STEPS, TENANT, World
 
 def journey_respond() -> Any:
     """Put the three desks, with mini's tokenizer, around a replica that counts ids."""
-    journey = Journey(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
+    pipeline = Pipeline(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
     replica = FakeReplica(count_ids)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return journey.run_each(request, lambda calls: replica.infer(calls, request.deadline_s))
+        return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
 
     return respond
 

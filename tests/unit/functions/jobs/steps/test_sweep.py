@@ -13,10 +13,10 @@ from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, encode_rows
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.s3_events import ObjectCreated, parse_event
-from functions.jobs.state.transactions import Item, Refused, Update
-from functions.jobs.steps.commit import Settler
+from functions.jobs.state.transactions import ConditionFailed, Item, Update
+from functions.jobs.steps.commit import ShardCommit
 from functions.jobs.steps.plan.accept_object import accept
-from functions.jobs.storage.dynamodb_table import Store
+from functions.jobs.storage.dynamodb_table import Table
 from tests.unit.functions.jobs.world import TENANT, World, texts
 
 DATA = b'{"text": "a"}\n{"text": "b"}\n'
@@ -185,7 +185,7 @@ def test_giving_up_finds_the_part_of_a_worker_that_died_after_writing_it(world: 
     rows = encode_rows(
         leased, [Record(0, 0, 1, "a"), Record(1, 1, 2, "b")], {0: Answer({"text": "a"}), 1: Answer({"text": "b"})}
     )
-    Settler(world.doors)._publish(found, leased, rows, given_up=False)
+    ShardCommit(world.doors)._publish(found, leased, rows, given_up=False)
     lose(world, "work")
     assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-given-up": 1}
     world.run()
@@ -248,7 +248,7 @@ def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
             return getattr(self.real, name)
 
         def write(self, *_: object) -> None:
-            raise Refused((0,))
+            raise ConditionFailed((0,))
 
     moving: object = Moving()
     world.use(replace(world.doors, store=moving))  # type: ignore[arg-type] # the same methods
@@ -259,7 +259,7 @@ def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
 class Between:
     """The world's store, which lets something happen before each read of a key that ends in `sk`."""
 
-    real: Store
+    real: Table
     sk: str
     happens: Callable[[keys.Key], object]
     n_reads: int = 0
@@ -288,7 +288,7 @@ def test_a_job_that_is_deleted_between_two_reads_is_gone(world: World, capsys: p
 
     real = world.doors.store
     between = Between(real, "job", end)
-    world.use(replace(world.doors, store=cast("Store", between)))
+    world.use(replace(world.doors, store=cast("Table", between)))
     assert world.job(job).state == state_machine.RUNNING
     between.n_reads = 0
     assert world.sweep(after_s=STALL_S + 1) == {"gone": 1}
@@ -308,7 +308,7 @@ def test_an_item_that_cannot_be_looked_at_stops_no_other(world: World, capsys: p
         if broken in key.pk:
             raise ValueError("secret")
 
-    world.use(replace(world.doors, store=cast("Store", Between(world.doors.store, "job", fail))))
+    world.use(replace(world.doors, store=cast("Table", Between(world.doors.store, "job", fail))))
     assert world.sweep(after_s=STALL_S + 1) == {"failed": 1, "plan-resent": 1}
     said = capsys.readouterr().out
     assert "ValueError" in said

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from functions.jobs.storage.aws import BatchSettings, Doors, open_aws
-from functions.jobs.storage.in_memory.objects import MemoryObjects
-from functions.jobs.storage.s3_objects import PUT_TRIES, Objects, S3Objects, _sliced
+from functions.jobs.storage.in_memory.objects import InMemoryObjects
+from functions.jobs.storage.s3_objects import PUT_TRIES, ObjectStore, S3Objects, _sliced
 from shared.errors import Conflict, NotFound, Unavailable
 from tests.unit.functions.jobs.storage.cloud import client
 
@@ -32,7 +32,7 @@ Put = Callable[[str, bytes], None]
 
 
 @pytest.fixture
-def objects(doors: Doors) -> Objects:
+def objects(doors: Doors) -> ObjectStore:
     """Return each object store in turn."""
     return doors.objects
 
@@ -42,7 +42,7 @@ def put(doors: Doors) -> Put:
     """Return what puts an object into the input bucket, as someone outside would."""
 
     def outside(key: str, data: bytes) -> None:
-        if isinstance(doors.objects, MemoryObjects):
+        if isinstance(doors.objects, InMemoryObjects):
             doors.objects.put(doors.input_bucket, key, data)
         else:
             client("s3").put_object(Bucket=doors.input_bucket, Key=key, Body=data)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.jobs.state import keys
-from functions.jobs.state.queue_messages import Pointer, Step, decode, leads_to
-from functions.jobs.steps.sqs_handler import Delivery, Later, backoff_s, deliver, time_left
+from functions.jobs.state.queue_messages import QueueMessage, Step, decode, leads_to
+from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, deliver, time_left
 from functions.jobs.storage.aws import Doors
-from functions.jobs.storage.in_memory.queue import MemoryQueue
+from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.sqs_queue import SqsQueue
 from shared.errors import BadRequest, DecodeError, Unavailable
 from tests.events import FakeContext
@@ -28,7 +28,7 @@ def bodies(doors: Doors, step: str) -> list[dict[str, Any]]:
     """Receive everything from one queue."""
     queue: Any = doors.queue
     found: list[str] = []
-    if isinstance(queue, MemoryQueue):
+    if isinstance(queue, InMemoryQueue):
         event = queue.take(step, 100)  # type: ignore[arg-type] # a step
         return [json.loads(record["body"]) for record in (event or {"Records": []})["Records"]]
     sqs = client("sqs")
@@ -40,8 +40,8 @@ def bodies(doors: Doors, step: str) -> list[dict[str, Any]]:
 def test_every_pointer_reaches_the_queue_of_its_step(doors: Doors) -> None:
     """More than one call's worth, for several queues at once, arrives whole."""
     shards = [keys.shard_id(i, "b", "k", "v", i, i + 1) for i in range(23)]
-    sent = [Pointer("work", "local", JOB, shard) for shard in shards]
-    doors.queue.send([*sent, Pointer("finalize", "local", JOB)])
+    sent = [QueueMessage("work", "local", JOB, shard) for shard in shards]
+    doors.queue.send([*sent, QueueMessage("finalize", "local", JOB)])
     assert sorted(decode(body, "work").shard for body in bodies(doors, "work")) == shards
     assert [decode(body, "finalize").job for body in bodies(doors, "finalize")] == [JOB]
     assert bodies(doors, "plan") == []
@@ -49,8 +49,8 @@ def test_every_pointer_reaches_the_queue_of_its_step(doors: Doors) -> None:
 
 def test_handing_back_makes_a_message_visible_again(doors: Doors) -> None:
     """A message that is held comes back after the delay; a receipt that is too old is no fault."""
-    doors.queue.send([Pointer("plan", "local", JOB)])
-    if isinstance(doors.queue, MemoryQueue):
+    doors.queue.send([QueueMessage("plan", "local", JOB)])
+    if isinstance(doors.queue, InMemoryQueue):
         held = (doors.queue.take("plan") or {})["Records"][0]["receiptHandle"]
     else:
         assert isinstance(doors.queue, SqsQueue)
@@ -64,7 +64,7 @@ def test_handing_back_makes_a_message_visible_again(doors: Doors) -> None:
 
 def taken(doors: Doors, step: Step, hide_s: int = 600) -> dict[str, Any] | None:
     """Take one message of a queue as the runtime does: its body, receipt, and how often it was taken."""
-    if isinstance(doors.queue, MemoryQueue):
+    if isinstance(doors.queue, InMemoryQueue):
         event = doors.queue.take(step)
         return None if event is None else dict(event["Records"][0])
     assert isinstance(doors.queue, SqsQueue)
@@ -91,7 +91,7 @@ def comes(doors: Doors, step: Step) -> dict[str, Any]:
 
 def test_a_taken_message_is_hidden_and_counts_its_receives(doors: Doors) -> None:
     """Nobody else gets it meanwhile; handed back, it comes again with one receive more."""
-    doors.queue.send([Pointer("finalize", "local", JOB)])
+    doors.queue.send([QueueMessage("finalize", "local", JOB)])
     for receives in (1, 2, 3):
         message = comes(doors, "finalize")
         assert message["attributes"]["ApproximateReceiveCount"] == str(receives)
@@ -101,7 +101,7 @@ def test_a_taken_message_is_hidden_and_counts_its_receives(doors: Doors) -> None
 
 def test_a_delay_hides_a_message_from_everyone(doors: Doors) -> None:
     """Sent, or handed back, with a delay it is not there at once, and then it is."""
-    doors.queue.send([Pointer("finalize", "local", JOB)], delay_s=2)
+    doors.queue.send([QueueMessage("finalize", "local", JOB)], delay_s=2)
     assert taken(doors, "finalize") is None
     message = comes(doors, "finalize")
     doors.queue.hand_back("finalize", message["receiptHandle"], 2)
@@ -112,8 +112,8 @@ def test_a_delay_hides_a_message_from_everyone(doors: Doors) -> None:
 def test_dead_messages_are_thrown_away_ten_a_round(doors: Doors) -> None:
     """What is dead of up to ten that wait is deleted, the others can be taken at once; nothing is left when none is."""
     shards = [keys.shard_id(i, "b", "k", "v", i, i + 1) for i in range(12)]
-    doors.queue.send([Pointer("work", "local", JOB, shard) for shard in shards])
-    doors.queue.send([Pointer("work", "local", OTHER, shards[0])])
+    doors.queue.send([QueueMessage("work", "local", JOB, shard) for shard in shards])
+    doors.queue.send([QueueMessage("work", "local", OTHER, shards[0])])
     found = [doors.queue.discard("work", lambda body: leads_to(body, JOB)) for _ in range(6)]
     assert sum(n_dead for n_dead, _ in found) == 12
     assert all(n_dead + n_alive <= 10 for n_dead, n_alive in found)
@@ -125,8 +125,8 @@ def test_dead_messages_are_thrown_away_ten_a_round(doors: Doors) -> None:
 def test_a_message_that_is_no_pointer_leads_nowhere(body: str) -> None:
     """Only a pointer leads to a job, and only to its own."""
     assert not leads_to(body, JOB)
-    assert leads_to(Pointer("work", "local", JOB).encode(), JOB)
-    assert not leads_to(Pointer("work", "local", OTHER).encode(), JOB)
+    assert leads_to(QueueMessage("work", "local", JOB).encode(), JOB)
+    assert not leads_to(QueueMessage("work", "local", OTHER).encode(), JOB)
 
 
 class Listener:
@@ -143,7 +143,9 @@ class Listener:
 def test_a_tenant_has_a_few_groups() -> None:
     """SQS shares deliveries between groups: a job has one, a tenant a few, and no two tenants have one in common."""
     sqs = Listener()
-    pointers = [Pointer("work", tenant, f"job{n}") for tenant in ("one", "two") for n in range(40) for _ in range(2)]
+    pointers = [
+        QueueMessage("work", tenant, f"job{n}") for tenant in ("one", "two") for n in range(40) for _ in range(2)
+    ]
     SqsQueue({"work": "w"}, lambda: sqs).send(pointers)
     groups = [entry["MessageGroupId"] for entry in sqs.entries]
     assert groups[::2] == groups[1::2]
@@ -166,11 +168,11 @@ def test_what_sqs_does_not_take_is_sent_again() -> None:
     """Entries that failed are sent again, the others not; what is never taken is an error."""
     sqs = HalfClient()
     queue = SqsQueue({"work": "half", "plan": "none", "finalize": "half"}, lambda: sqs, sleep=lambda _: None)
-    sent = [Pointer("work", "local", JOB, keys.shard_id(i, "b", "k", "v", 0, 1)) for i in range(3)]
+    sent = [QueueMessage("work", "local", JOB, keys.shard_id(i, "b", "k", "v", 0, 1)) for i in range(3)]
     queue.send(sent)
     assert sqs.taken == [pointer.encode() for pointer in sent]
     with pytest.raises(Unavailable):
-        queue.send([Pointer("plan", "local", JOB)])
+        queue.send([QueueMessage("plan", "local", JOB)])
 
 
 @pytest.mark.parametrize(
@@ -199,9 +201,9 @@ def record(name: str, body: str, receives: int = 1) -> dict[str, Any]:
 
 def test_only_the_messages_that_failed_come_again() -> None:
     """Each message stands for itself: those that raise, or are no JSON object, are named; the rest is done."""
-    seen: list[Delivery] = []
+    seen: list[SqsMessage] = []
 
-    def handle(delivery: Delivery) -> None:
+    def handle(delivery: SqsMessage) -> None:
         seen.append(delivery)
         if "raise" in delivery.body:
             raise errors[delivery.body["raise"]]
@@ -215,9 +217,9 @@ def test_only_the_messages_that_failed_come_again() -> None:
         "f": "3",
         "g": "[" * 9999,
     }
-    errors = {"later": Later("soon", 5), "ours": Unavailable("no"), "other": KeyError("secret")}
+    errors = {"later": RetryLater("soon", 5), "ours": Unavailable("no"), "other": KeyError("secret")}
     event = {"Records": [record(name, body, 3) for name, body in names.items()]}
-    answer = deliver("work", event, handle, MemoryQueue(Clock()))
+    answer = deliver("work", event, handle, InMemoryQueue(Clock()))
     assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["b", "c", "d", "e", "f", "g"]
     assert [delivery.receives for delivery in seen] == [3, 3, 3, 3]
 
@@ -225,11 +227,11 @@ def test_only_the_messages_that_failed_come_again() -> None:
 def test_a_message_is_handed_back_with_its_delay() -> None:
     """Later says when; the queue hides the message until then."""
     clock = Clock()
-    queue = MemoryQueue(clock)
+    queue = InMemoryQueue(clock)
     queue.put("work", "{}")
 
-    def handle(_: Delivery) -> None:
-        raise Later("held", 40)
+    def handle(_: SqsMessage) -> None:
+        raise RetryLater("held", 40)
 
     event = queue.take("work")
     assert event is not None
@@ -240,7 +242,7 @@ def test_a_message_is_handed_back_with_its_delay() -> None:
     assert (queue.take("work") or {})["Records"][0]["attributes"] == {"ApproximateReceiveCount": "2"}
 
 
-class BrokenQueue(MemoryQueue):
+class BrokenQueue(InMemoryQueue):
     """A queue that cannot hand back."""
 
     def hand_back(self, step: str, receipt: str, delay_s: int) -> None:
@@ -251,8 +253,8 @@ class BrokenQueue(MemoryQueue):
 def test_a_message_that_cannot_be_handed_back_still_fails() -> None:
     """Then it comes back when its visibility ends."""
 
-    def handle(_: Delivery) -> None:
-        raise Later("held", 40)
+    def handle(_: SqsMessage) -> None:
+        raise RetryLater("held", 40)
 
     answer = deliver("work", {"Records": [record("a", "{}")]}, handle, BrokenQueue(Clock()))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
@@ -261,10 +263,10 @@ def test_a_message_that_cannot_be_handed_back_still_fails() -> None:
 def test_no_text_of_an_exception_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     """A log line names the kind of an unforeseen error, never its words."""
 
-    def handle(_: Delivery) -> None:
+    def handle(_: SqsMessage) -> None:
         raise ValueError("canary-7f3a")
 
-    deliver("work", {"Records": [record("a", '{"canary-7f3a": 1}')]}, handle, MemoryQueue(Clock()))
+    deliver("work", {"Records": [record("a", '{"canary-7f3a": 1}')]}, handle, InMemoryQueue(Clock()))
     assert "ValueError" in (logged := capsys.readouterr().out)
     assert "canary-7f3a" not in logged
 
@@ -272,7 +274,7 @@ def test_no_text_of_an_exception_is_logged(capsys: pytest.CaptureFixture[str]) -
 def test_an_event_of_another_kind_is_refused() -> None:
     """Without Records there is nothing to answer for."""
     with pytest.raises(BadRequest):
-        deliver("work", {"detail": {}}, lambda _: None, MemoryQueue(Clock()))
+        deliver("work", {"detail": {}}, lambda _: None, InMemoryQueue(Clock()))
 
 
 @given(st.integers(1, 1000), st.none() | st.floats(0, 5000))

@@ -12,21 +12,33 @@ import pytest
 from functions.jobs.state import keys, leases
 from functions.jobs.state.items import Shard, from_item, to_item
 from functions.jobs.state.keys import Key
-from functions.jobs.state.transactions import AtMost, Check, Delete, Guard, Is, IsIn, Item, Put, Refused, Update, Write
+from functions.jobs.state.transactions import (
+    AtMost,
+    Check,
+    ConditionFailed,
+    Delete,
+    Guard,
+    Is,
+    IsIn,
+    Item,
+    Put,
+    Update,
+    Write,
+)
 from functions.jobs.storage.aws import Doors
-from functions.jobs.storage.dynamodb_table import Store
+from functions.jobs.storage.dynamodb_table import Table
 from tests.unit.functions.jobs.state.test_state_machine import JOB, NOW, SHARD
 
 A, B, C = Key("t/x/jobs/1", "job"), Key("t/x/jobs/1", "plan"), Key("t/x/jobs/2", "job")
 
 
 @pytest.fixture
-def store(doors: Doors) -> Store:
+def store(doors: Doors) -> Table:
     """Return each store in turn."""
     return doors.store
 
 
-def test_an_item_comes_back_as_it_was_put(store: Store) -> None:
+def test_an_item_comes_back_as_it_was_put(store: Table) -> None:
     """Text, whole numbers, truth values, lists and maps survive; keys come along."""
     item: Item = {
         "text": "ü\x00😀", "empty": "", "number": -(10**18), "yes": True, "no": False,
@@ -38,17 +50,17 @@ def test_an_item_comes_back_as_it_was_put(store: Store) -> None:
     assert store.get_many([B, A, C, A]) == [None, store.get(A), None, store.get(A)]
 
 
-def test_a_put_is_refused_when_the_key_is_taken(store: Store) -> None:
+def test_a_put_is_refused_when_the_key_is_taken(store: Table) -> None:
     """The first put wins; the second says which write was refused, and changes nothing."""
     store.write(Put(A, {"n": 1}))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConditionFailed) as refused:
         store.write(Put(B, {"n": 2}), Put(A, {"n": 2}))
     assert refused.value.failed == (1,)
     assert store.get(A) == {"n": 1, "pk": A.pk, "sk": A.sk}
     assert store.get(B) is None
 
 
-def test_an_update_sets_adds_and_removes_at_once(store: Store) -> None:
+def test_an_update_sets_adds_and_removes_at_once(store: Table) -> None:
     """Absent counters count from zero; reserved words of DynamoDB are ordinary names."""
     store.write(Put(A, {"state": "PENDING", "name": "x", "n": 2}))
     store.write(Update(A, set={"state": "DONE", "size": 3}, add={"n": -5, "count": 7}, remove=("name", "missing")))
@@ -56,9 +68,9 @@ def test_an_update_sets_adds_and_removes_at_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("write", [Update(A, set={"n": 1}), Delete(A), Check(A)])
-def test_what_is_absent_cannot_be_changed(store: Store, write: Write) -> None:
+def test_what_is_absent_cannot_be_changed(store: Table, write: Write) -> None:
     """Update, delete and check of a missing item are refused and make nothing."""
-    with pytest.raises(Refused):
+    with pytest.raises(ConditionFailed):
         store.write(write)
     assert store.get(A) is None
 
@@ -85,14 +97,14 @@ MAKERS: list[Callable[[Guard], Write]] = [
 ]
 
 
-def test_guards(store: Store) -> None:
+def test_guards(store: Table) -> None:
     """A guard compares type and value, whatever it guards; on a missing attribute every guard is false."""
     for guard, holds in GUARDS:
         store.write(Put(A, {"state": "RUNNING", "n": 3}))
         for make in MAKERS:
             try:
                 store.write(make(guard))
-            except Refused:
+            except ConditionFailed:
                 assert not holds, guard
             else:
                 assert holds, guard
@@ -100,10 +112,10 @@ def test_guards(store: Store) -> None:
             store.write(Delete(A))
 
 
-def test_a_transaction_is_all_or_nothing(store: Store) -> None:
+def test_a_transaction_is_all_or_nothing(store: Table) -> None:
     """One false guard among many undoes all; every refused index is named, the others are not."""
     store.write(Put(A, {"n": 1}), Put(B, {"n": 1}), Put(C, {"n": 1}))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConditionFailed) as refused:
         store.write(Update(A, add={"n": 1}), Check(B, (Is("n", 9),)), Update(C, add={"n": 1}, guards=(Is("n", 8),)))
     assert refused.value.failed == (1, 2)
     assert [item and item["n"] for item in store.get_many([A, B, C])] == [1, 1, 1]
@@ -111,7 +123,7 @@ def test_a_transaction_is_all_or_nothing(store: Store) -> None:
     assert store.get(C) is None
 
 
-def test_a_hundred_writes_are_the_most(store: Store) -> None:
+def test_a_hundred_writes_are_the_most(store: Table) -> None:
     """A transaction of 100 is carried out; none, 101, and two on one item are our own bugs."""
     store.write(*(Put(Key("p", f"{i:03d}"), {"n": i}) for i in range(100)))
     twice = (Update(Key("p", "000"), set={"n": 1}), Check(Key("p", "000")))
@@ -123,7 +135,7 @@ def test_a_hundred_writes_are_the_most(store: Store) -> None:
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_pages_give_every_item_once_in_order(store: Store, *, newest_first: bool) -> None:
+def test_pages_give_every_item_once_in_order(store: Table, *, newest_first: bool) -> None:
     """Walking pages of any size gives a partition's items under a prefix, sorted, none twice."""
     for i in range(7):
         store.write(
@@ -143,7 +155,7 @@ def test_pages_give_every_item_once_in_order(store: Store, *, newest_first: bool
     assert store.query("nobody").items == ()
 
 
-def test_the_index_is_sparse_and_sorted_by_time(store: Store) -> None:
+def test_the_index_is_sparse_and_sorted_by_time(store: Table) -> None:
     """Only items with index attributes are due, the oldest first, strictly before the given time."""
     store.write(Put(A, {"gsi1pk": "due/1", "gsi1sk": "0005/a"}), Put(B, {"gsi1pk": "due/1", "gsi1sk": "0003/b"}))
     store.write(Put(C, {"gsi1pk": "due/2", "gsi1sk": "0001/c"}), Put(Key("p", "none"), {}))
@@ -154,14 +166,14 @@ def test_the_index_is_sparse_and_sorted_by_time(store: Store) -> None:
     assert store.due("due/1", "9999/", 10) == [A]
 
 
-def test_of_many_racing_claims_one_wins(store: Store) -> None:
+def test_of_many_racing_claims_one_wins(store: Table) -> None:
     """Sixteen threads that take the same lease: one is let in, and the fence moved by one."""
     store.write(Put(A, {"attempt": 0}))
 
     def claim(_: int) -> bool:
         try:
             store.write(Update(A, set={"attempt": 1}, guards=(Is("attempt", 0),)))
-        except Refused:
+        except ConditionFailed:
             return False
         return True
 
@@ -169,17 +181,17 @@ def test_of_many_racing_claims_one_wins(store: Store) -> None:
         assert sum(threads.map(claim, range(16))) == 1
 
 
-def test_every_reason_is_named(store: Store) -> None:
+def test_every_reason_is_named(store: Table) -> None:
     """A taken key, a false guard, an absent item and a sound write in one transaction: the first three are named."""
     store.write(Put(A, {"n": 1}), Put(B, {"n": 1}))
     d, e = Key("t/x/jobs/3", "job"), Key("t/x/jobs/4", "job")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConditionFailed) as refused:
         store.write(Put(A, {}), Update(B, set={"n": 2}, guards=(Is("n", 2),)), Delete(C), Put(d, {}), Check(e))
     assert refused.value.failed == (0, 1, 2, 4)
     assert [item and item["n"] for item in store.get_many([A, B, C, d])] == [1, 1, None, None]
 
 
-def test_an_item_over_400_kb_is_refused(store: Store) -> None:
+def test_an_item_over_400_kb_is_refused(store: Table) -> None:
     """Put whole or grown by an update: nothing is written."""
     store.write(Put(A, {"text": "x" * 300_000}))
     for write in (Put(B, {"text": "ü" * 205_000}), Update(A, set={"more": "x" * 110_000})):
@@ -189,7 +201,7 @@ def test_an_item_over_400_kb_is_refused(store: Store) -> None:
     assert "more" not in (store.get(A) or {})
 
 
-def test_big_items_come_in_pages_too(store: Store) -> None:
+def test_big_items_come_in_pages_too(store: Table) -> None:
     """A page may hold fewer items than asked for, as DynamoDB's end at 1 MB; walking them gives each once."""
     for i in range(7):
         store.write(Put(Key("p", f"shard/{i}"), {"n": i, "text": "x" * 300_000}))
@@ -202,7 +214,7 @@ def test_big_items_come_in_pages_too(store: Store) -> None:
     assert found == list(range(7))
 
 
-def test_of_many_racing_workers_one_holds_the_lease(store: Store) -> None:
+def test_of_many_racing_workers_one_holds_the_lease(store: Table) -> None:
     """Claims of one free shard, then of its expired lease: one wins each time, and the fence counts the wins."""
     free = replace(SHARD, lease_until_ms=0)
     store.write(Put(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard), to_item(free)))
@@ -212,7 +224,7 @@ def test_of_many_racing_workers_one_holds_the_lease(store: Store) -> None:
         def claim(_: int, seen: Shard = seen, now_ms: int = now_ms) -> bool:
             try:
                 store.write(leases.claim(JOB, seen, now_ms)[0])
-            except Refused:
+            except ConditionFailed:
                 return False
             return True
 
@@ -222,13 +234,13 @@ def test_of_many_racing_workers_one_holds_the_lease(store: Store) -> None:
         assert (left.state, left.attempt, left.strikes) == ("LEASED", turn, turn - 1)
 
 
-def test_racing_counts_are_all_counted(store: Store) -> None:
+def test_racing_counts_are_all_counted(store: Table) -> None:
     """Transactions that add to one counter lose nothing, each with its own guard."""
     store.write(Put(A, {"done": 0}), *(Put(Key("s", str(i)), {"state": "LEASED"}) for i in range(24)))
 
     def settle(i: int) -> None:
         shard = Update(Key("s", str(i // 2)), set={"state": "DONE"}, guards=(Is("state", "LEASED"),))
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             store.write(shard, Update(A, add={"done": 1}))
 
     with ThreadPoolExecutor(8) as threads:

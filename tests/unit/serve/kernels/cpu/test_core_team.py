@@ -85,11 +85,11 @@ def test_lanes_have_one_core_and_the_caller_keeps_its_own() -> None:
 
 def test_a_replicas_lanes_have_one_core_each(model: Model) -> None:
     """Where calls come side by side they are answered on lanes, of one core each; a lone one on all cores."""
-    engine = CountingEngine(model, n_lanes=2)
+    engine = CountingEngine(model, n_parallel=2)
     replica = Replica(model, lambda: engine, n_threads=2)
     rows = [row_of([5] * MIN_LANE_TOKENS, "topic")] * 8
-    ticket = replica.runner.submit(rows, deadline_s=1e9, priority="interactive", tenant="t")
-    ticket.future.result(LIMIT_S)
+    pending_call = replica.runner.submit(rows, deadline_s=1e9, priority="interactive", tenant="t")
+    pending_call.future.result(LIMIT_S)
     assert replica.runner.drain(LIMIT_S)
     lanes = {name: n_cores for name, n_cores in engine.cores.items() if name.startswith("lane")}
     assert lanes

@@ -14,7 +14,7 @@ from transformers import XLMRobertaConfig
 
 from serve.kernels.cpu.embeddings import Embed, EmbeddingTables, embed_call, embed_for, kernel_embed, no_embed
 from serve.kernels.cpu.library import Variant, variant_here
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.models.xlm_roberta import PLACES, TYPES, WORDS, Embeddings
 from serve.rows.call_rows import Row
 from serve.rows.pack import Pack, pack_rows
@@ -40,7 +40,7 @@ def tables() -> tuple[Embeddings, EmbeddingTables]:
         PLACES: drawn(N_PLACES, WIDTH).bfloat16(),
         TYPES: drawn(N_TYPES, WIDTH).bfloat16(),
     }
-    own = Embeddings(CONFIG, stored, Parts())
+    own = Embeddings(CONFIG, stored, ModelParts())
     places, types = own.get_buffer("places"), own.get_buffer("types")
     return own, EmbeddingTables(own.words, places, types, 1 + drawn(WIDTH), drawn(WIDTH), 1e-5, PAD)
 

@@ -20,13 +20,13 @@ from serve.engine.engine import PackedEngine, load_engine
 from serve.kernels.cpu.attention import attention_of
 from serve.kernels.cpu.fused_layers import LayersInOne, layers_in_one
 from serve.kernels.cpu.int8_products import KernelBytes, bytes_of
-from serve.kernels.cpu.library import WIDE, Variant, variant_here
+from serve.kernels.cpu.library import AVX512, Variant, variant_here
 from serve.kernels.cpu.onednn_int8 import int8_lacks
 from serve.kernels.cpu.products import KernelLinear, product_of
 from serve.layers.attention import Attention, attend_products
 from serve.layers.linear import Activate
 from serve.layers.norms import KernelNorm, norm_call
-from serve.layers.parts import Parts
+from serve.layers.parts import ModelParts
 from serve.models.post_norm import PostNorm, PostNormShape, PostNormTensors
 from serve.rows.call_rows import Row, row_of
 from serve.rows.generation import Step
@@ -50,17 +50,17 @@ def drawn(*shape: int) -> Tensor:
     return (torch.randn(*shape) / shape[-1] ** 0.5).bfloat16()
 
 
-def parts_of(variant: Variant) -> Parts:
+def parts_of(variant: Variant) -> ModelParts:
     """Return what makes kernels of every part of a layer."""
     multiply = product_of(library_of(variant))
-    return Parts(
+    return ModelParts(
         attend=attention_of(library_of(variant)),
         linear=lambda _, weight, bias: KernelLinear(multiply, weight, bias),
         norm=partial(KernelNorm, norm_call(library_of(variant))),
     )
 
 
-def byte_parts_of(variant: Variant) -> Parts:
+def byte_parts_of(variant: Variant) -> ModelParts:
     """Return what makes Linears in bytes and all else as `parts_of`."""
     multiply = bytes_of(library_of(variant))
     if multiply is None:
@@ -69,7 +69,7 @@ def byte_parts_of(variant: Variant) -> Parts:
 
 
 def layers_of(
-    parts: Parts, *, n_layers: int = 3, causal: bool = False, activate: Activate = F.gelu, inner: int = INNER
+    parts: ModelParts, *, n_layers: int = 3, causal: bool = False, activate: Activate = F.gelu, inner: int = INNER
 ) -> list[PostNorm]:
     """Draw layers."""
     torch.manual_seed(0)
@@ -124,7 +124,7 @@ needs_kernels = pytest.mark.skipif(variant_here() is None, reason="torch's own p
 @pytest.mark.parametrize("make", [parts_of, byte_parts_of])
 @given(ROWS, st.booleans(), st.sampled_from((F.gelu, F.relu)), st.integers(1, 3), st.sampled_from((32, 96, 256)))
 def test_one_call_gives_the_bits_of_many(
-    make: Callable[[Variant], Parts],
+    make: Callable[[Variant], ModelParts],
     lengths: list[int],
     causal: bool,  # noqa: FBT001 - hypothesis passes it by place
     activate: Activate,
@@ -170,7 +170,7 @@ MANY = [3, 500, *range(1, 60)]  # 2,273 tokens: each of two threads takes some o
     ],
 )
 def test_tokens_that_threads_take_for_themselves(
-    make: Callable[[Variant], Parts], lengths: list[int], n_threads: int
+    make: Callable[[Variant], ModelParts], lengths: list[int], n_threads: int
 ) -> None:
     """Large passes, of which a thread takes tokens through whole layers, have the same bits and stay in their rooms."""
     variant = variant_here()
@@ -227,7 +227,7 @@ def plain_linear(_: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
         lambda parts: replace(parts, attend=attend_products),
     ],
 )
-def test_one_part_that_is_no_kernels_is_enough(variant: Variant, change: Callable[[Parts], Parts]) -> None:
+def test_one_part_that_is_no_kernels_is_enough(variant: Variant, change: Callable[[ModelParts], ModelParts]) -> None:
     """Where some Linear, norm or the attention is torch's, layers stay apart."""
     layers = layers_of(change(parts_of(variant)))
     assert layers_in_one(layers, layers[0].shape.attention, HEADS, F.gelu) is None
@@ -264,7 +264,7 @@ def test_models_that_fit_equal_the_reference(kind: str, tmp_path: Path) -> None:
 
 
 @needs_kernels
-@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not WIDE, reason="no bytes here")
+@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not AVX512, reason="no bytes here")
 def test_a_model_in_bytes_is_one_call_too(tmp_path: Path) -> None:
     """Layers in 8 bits of sizes that fit go by one call, and by our own products."""
     folder = write(rounded(draw("XLMRobertaForMaskedLM", **FITS), torch.bfloat16), tmp_path)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from serve.checkpoints.read import CheckpointError
 from serve.kernels.cpu.int8_products import KernelBytes, bytes_of, fits, int8_linear, room_bytes
-from serve.kernels.cpu.library import HALVES, WIDE, variant_here
-from serve.kernels.cpu.onednn_int8 import LEVELS, ZERO_POINT, Int8Linear, in_levels, int8_lacks
+from serve.kernels.cpu.library import AVX2, AVX512, variant_here
+from serve.kernels.cpu.onednn_int8 import LEVELS, ZERO_POINT, Int8Linear, int8_lacks, to_int8
 from serve.kernels.cpu.products import ADDED, GELU, PLAIN, RELU
 from serve.layers.linear import Activate, activated, added
 from tests.unit.serve.kernels.cpu.each_variant import library_of
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 ROUNDING = 2**-8  # of bfloat16, to the nearest
 GUARD, POISON = 64, 0xA5
 
-pytestmark = pytest.mark.skipif(not WIDE.runs_here(), reason="needs AVX512-BF16 and VNNI")
+pytestmark = pytest.mark.skipif(not AVX512.runs_here(), reason="needs AVX512-BF16 and VNNI")
 sizes = given(st.integers(1, 70), st.sampled_from((32, 64, 352)), st.sampled_from((32, 96, 160)), st.integers(0, 99))
 
 
@@ -34,14 +34,14 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 def linear(weight: Tensor, bias: Tensor | None = None) -> KernelBytes:
     """Return the kernel's Linear of a weight."""
-    multiply = bytes_of(library_of(WIDE))
+    multiply = bytes_of(library_of(AVX512))
     assert multiply is not None
     return KernelBytes(multiply, weight, bias)
 
 
 def product_of_levels(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return the product of rounded states and weights in float64: the method spelled out."""
-    whole, scales = in_levels(weight)
+    whole, scales = to_int8(weight)
     sizes = states.float().abs().amax(1, keepdim=True) / LEVELS
     unrounded = states.double() * (1.0 / sizes).double() + ZERO_POINT  # as the kernel: times what one is over the scale
     levels = unrounded.float().round().double() - ZERO_POINT
@@ -176,7 +176,7 @@ def test_no_full_copy_of_the_weight_is_kept() -> None:
     assert [tensor.shape for tensor in alive if tensor.numel() >= 1056 * 320 / 2] == []
 
 
-@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not WIDE, reason="another product is taken here")
+@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not AVX512, reason="another product is taken here")
 @pytest.mark.parametrize(("n_out", "n_in", "kind"), [(64, 96, KernelBytes), (64, 48, Int8Linear), (40, 64, Int8Linear)])
 def test_sizes_that_fit_are_the_kernels(n_out: int, n_in: int, kind: type[nn.Module]) -> None:
     """Multiples of 32 outputs and inputs go by our product where this machine can have it, any others by oneDNN's."""
@@ -185,10 +185,10 @@ def test_sizes_that_fit_are_the_kernels(n_out: int, n_in: int, kind: type[nn.Mod
     assert isinstance(int8_linear(layer), kind)
 
 
-@pytest.mark.skipif(not HALVES.runs_here(), reason="needs AVX2")
+@pytest.mark.skipif(not AVX2.runs_here(), reason="needs AVX2")
 def test_the_other_variant_has_no_bytes() -> None:
     """AVX2 alone has no product of bytes of ours."""
-    assert bytes_of(library_of(HALVES)) is None
+    assert bytes_of(library_of(AVX2)) is None
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from serve.kernels.cpu.decoder import score_call, sum_up_call
 from serve.kernels.cpu.embeddings import embed_call
 from serve.kernels.cpu.int8_products import bytes_of
 from serve.kernels.cpu.library import (
+    AVX2,
+    AVX512,
     CONTRACT,
-    HALVES,
     MACHINE,
     SOURCES,
     VARIANTS,
-    WIDE,
     Variant,
     load_kernels,
     variant_of,
@@ -43,13 +43,13 @@ def test_the_kernels_compile_anywhere(variant: Variant, tmp_path: Path) -> None:
     assert compile_library(SOURCES, tmp_path / "kernels.so", MACHINE, flags)
 
 
-@pytest.mark.skipif(not HALVES.runs_here(), reason="needs AVX2")
+@pytest.mark.skipif(not AVX2.runs_here(), reason="needs AVX2")
 def test_that_kernels_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the compiler fails a replica's log says so once, and torch does the same."""
     source = tmp_path / "broken.c"
     source.write_text("not C")
-    assert load_kernels(HALVES, (source,)) is None
-    assert load_kernels(HALVES, (source,)) is None
+    assert load_kernels(AVX2, (source,)) is None
+    assert load_kernels(AVX2, (source,)) is None
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (line["level"], line["event"]) == ("warning", "kernels-in-torch")
     assert "broken.c could not be compiled" in line["reason"]
@@ -58,10 +58,10 @@ def test_that_kernels_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("features", "torch_has_bf16", "chosen"),
     [
-        (WIDE.features | HALVES.features, True, WIDE),
-        (WIDE.features | HALVES.features | {"amx_bf16"}, True, None),
-        (HALVES.features, False, HALVES),
-        (HALVES.features | {"avx512_f"}, True, None),
+        (AVX512.features | AVX2.features, True, AVX512),
+        (AVX512.features | AVX2.features | {"amx_bf16"}, True, None),
+        (AVX2.features, False, AVX2),
+        (AVX2.features | {"avx512_f"}, True, None),
         (frozenset({"avx2"}), False, None),
     ],
 )

@@ -36,7 +36,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
 
 
-def in_levels(numbers: torch.Tensor) -> torch.Tensor:
+def to_int8(numbers: torch.Tensor) -> torch.Tensor:
     """Return rows of numbers as their nearest levels give them back, float64: the method spelled out."""
     values = numbers.float()
     largest = values.abs().amax(1, keepdim=True)
@@ -74,7 +74,7 @@ sizes = given(st.integers(1, 70), st.sampled_from((5, 24, 64, 129)), st.sampled_
 def test_a_product_is_that_of_the_levels(n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
     """With bias or without it is the product of rounded states and weights, nearer than states not rounded would be."""
     weight, bias, states = normal(n_out, n_in), normal(n_out, seed=1), normal(n_tokens, n_in, seed=seed)
-    exact = F.linear(states_in_levels(states), in_levels(weight))
+    exact = F.linear(states_in_levels(states), to_int8(weight))
     for own, expected in ((None, exact), (bias, exact + bias.double())):
         found = Int8Linear(weight, own)(states).double()
         assert float((found - expected).norm() / exact.norm()) < 2**-7
@@ -216,7 +216,7 @@ def test_a_whole_model_answers_nearly_as_in_bfloat16(
     folder = write(draw(kind, **sizes), tmp_path)
     models = (catalog_model(folder, dtype="bfloat16", quantization=stored) for stored in ("none", "onednn-int8"))
     engines = [load_engine(model, folder, device="cpu") for model in models]
-    assert [engine.n_lanes for engine in engines] == [2, 2]
+    assert [engine.n_parallel for engine in engines] == [2, 2]
     rows = CASES[kind].rows(draw_ids((4, 9, 40, 2, 60, 12)))
     exact, found = (numbers_of(engine.forward(rows)) for engine in engines)
     assert 1e-4 < float((exact - found).norm() / exact.norm()) < 0.1

@@ -8,7 +8,7 @@ import pytest
 
 from functions.jobs.records.formats import Format, FormatOptions, Problem
 from functions.jobs.records.records import Record, cut, parse
-from functions.jobs.state.items import Spec
+from functions.jobs.state.items import JobSpec
 from functions.jobs.steps.work.answer_records import answer_all
 from shared.errors import GlossaError, Unprocessable
 from shared.messages import Result, TextInput, TextRequest
@@ -24,7 +24,7 @@ def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
         return nothing, {i: Unprocessable(f"inputs[{i}]: got no mask, expected one") for i in (0, 1)}
 
     def details(*records: Record) -> list[str]:
-        spec = Spec("fill-mask", "mini:mlm", {}, FormatOptions())
+        spec = JobSpec("fill-mask", "mini:mlm", {}, FormatOptions())
         found = answer_all(records, spec, reference="mini:mlm", tenant="local", deadline_s=1.0, respond=respond)
         return [problem.detail for problem in found.values() if isinstance(problem, Problem)]
 
@@ -60,7 +60,7 @@ def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInpu
         return Result(("answer",), "m", "h", (1,), (False,), (1,)), {}
 
     record = parse(frame, how)
-    spec = Spec(task, "m", {}, FormatOptions())
+    spec = JobSpec(task, "m", {}, FormatOptions())
     [found] = answer_all([record], spec, reference="m", tenant="local", deadline_s=1.0, respond=respond).values()
     if isinstance(expected, TextInput):
         assert seen == [expected]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from functions.jobs.state import keys, leases, state_machine
-from functions.jobs.state.items import Spec
+from functions.jobs.state.items import JobSpec
 from functions.jobs.state.transactions import Update
 from functions.jobs.steps.work.answer_records import ask_harmless
 from functions.replica.client import ReplicaClient
@@ -16,12 +16,12 @@ from functions.replica.fake import FakeTransport, Sent
 from functions.replica.transport import NotConnected, Reply, ReplyLate, ReplyLost
 from functions.tasks.registry import TASKS
 from shared.errors import GlossaError
-from shared.messages import InferCall, Inferred, Result, TextRequest
-from shared.protocol import Limits, decode_call, encode_inferred
-from tests.unit.functions.http.world import count_ids, journey, tokenizer
+from shared.messages import InferCall, ModelOutput, Result, TextRequest
+from shared.protocol import CallLimits, decode_call, encode_output
+from tests.unit.functions.http.world import count_ids, pipeline, tokenizer
 from tests.unit.functions.jobs.world import TENANT, Clock, World
 
-LIMITS = Limits(max_body_bytes=2**24, max_rows=4096, max_tokens=16_384, max_row_tokens=512, vocab_size=32_000)
+LIMITS = CallLimits(max_body_bytes=2**24, max_rows=4096, max_tokens=16_384, max_row_tokens=512, vocab_size=32_000)
 KILLER = "boom"
 LINES = [f"text {i}" for i in range(16)]
 RESTART_S = 12.0  # longer than the breaker stays open
@@ -65,7 +65,7 @@ class Mortal:
             raise ReplyLost("reset")
         if self.n_calls in self.lose:
             raise ReplyLost("reset")
-        body = encode_inferred(asked, "mini", "r7", count_ids(asked.call))
+        body = encode_output(asked, "mini", "r7", count_ids(asked.call))
         return Reply(200, body.headers, body.data)
 
     def _kills(self, call: InferCall) -> bool:
@@ -105,10 +105,10 @@ def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Except
     client = ReplicaClient(
         "http://127.0.0.1:9", transport=transport, clock=now_s, pause=clock.pass_s, jitter=lambda: 0.5
     )
-    desks = replace(journey(), now_s=now_s)
+    desks = replace(pipeline(), now_s=now_s)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return desks.run_each(request, lambda calls: client.infer(calls, request.deadline_s))
+        return desks.run_valid_inputs(request, lambda calls: client.infer(calls, request.deadline_s))
 
     world = World(clock=clock, respond=respond)
     world.recipe()
@@ -237,10 +237,10 @@ def test_a_retry_that_finds_no_server_does_not_hide_who_broke_it(dead: Reply | E
 @pytest.mark.parametrize("task", TASKS)
 def test_the_harmless_question_is_one_for_every_task(task: str) -> None:
     """Each task's head answers it."""
-    spec = Spec(task, parameters={"candidate_labels": ("a",)} if task.startswith("zero-shot") else {})
-    ask_harmless(spec, "mini", "local", float("inf"), lambda request: journey().run_each(request, count_all))
+    spec = JobSpec(task, parameters={"candidate_labels": ("a",)} if task.startswith("zero-shot") else {})
+    ask_harmless(spec, "mini", "local", float("inf"), lambda request: pipeline().run_valid_inputs(request, count_all))
 
 
-def count_all(calls: Sequence[InferCall]) -> list[Inferred]:
+def count_all(calls: Sequence[InferCall]) -> list[ModelOutput]:
     """Answer each call."""
     return [count_ids(call) for call in calls]

@@ -11,11 +11,11 @@ import pytest
 from functions.jobs.api.recipes import Recipes
 from functions.jobs.records.records import Record
 from functions.jobs.state import leases, state_machine
-from functions.jobs.state.items import Spec
-from functions.jobs.steps.sqs_handler import Delivery, Later
+from functions.jobs.state.items import JobSpec
+from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage
 from functions.jobs.steps.work.answer_records import answer_all
 from functions.jobs.steps.work.worker import MAX_ANSWER_BYTES
-from functions.jobs.storage.in_memory.objects import MemoryObjects
+from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.pipeline.route import MAX_TOKEN_VECTORS
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeTransport, Sent
@@ -30,14 +30,14 @@ from shared.errors import (
     Unavailable,
     Unprocessable,
 )
-from shared.messages import Inferred, Result, Tensor, TextRequest
-from shared.protocol import Limits, decode_call, encode_inferred
-from tests.unit.functions.http.world import journey
+from shared.messages import ModelOutput, Result, Tensor, TextRequest
+from shared.protocol import CallLimits, decode_call, encode_output
+from tests.unit.functions.http.world import pipeline
 from tests.unit.functions.jobs.world import LONG_S, World, texts
 
 LINES = [f"text {i}" for i in range(9)]
 WIDTH = 256
-LIMITS = Limits(max_body_bytes=2**24, max_rows=4096, max_tokens=16_384, max_row_tokens=512, vocab_size=32_000)
+LIMITS = CallLimits(max_body_bytes=2**24, max_rows=4096, max_tokens=16_384, max_row_tokens=512, vocab_size=32_000)
 DATA = "".join(f'{{"text": "{line}"}}\n' for line in LINES).encode()
 
 
@@ -116,16 +116,16 @@ def test_a_lease_that_is_held_sends_the_twin_away_until_it_ends(world: World) ->
         event = world.queue.take("work")
         assert event is None
         shard = world.shards(job)[0]
-        pointer = {"glossa": "work", "tenant": "local", "job": job, "shard": shard.shard}
+        message = {"glossa": "work", "tenant": "local", "job": job, "shard": shard.shard}
         try:
-            world.worker.handle(_delivery(pointer), lambda: LONG_S)
-        except Later as later:
+            world.worker.handle(_delivery(message), lambda: LONG_S)
+        except RetryLater as later:
             seen.append(later)
 
     world.echo.before = twin
     world.run()
     assert len(seen) == 1
-    assert isinstance(seen[0], Later)
+    assert isinstance(seen[0], RetryLater)
     assert leases.LEASE_MS / 1000 <= seen[0].delay_s <= leases.LEASE_MS / 1000 + 10
     assert texts(world.rows(job)) == LINES
 
@@ -138,8 +138,8 @@ def test_a_worker_whose_lease_was_taken_changes_nothing(world: World) -> None:
         world.echo.before = None
         world.clock.pass_s(leases.LEASE_MS / 1000 + 1)
         shard = world.shards(job)[0]
-        pointer = {"glossa": "work", "tenant": "local", "job": job, "shard": shard.shard}
-        world.worker.handle(_delivery(pointer), lambda: LONG_S)
+        message = {"glossa": "work", "tenant": "local", "job": job, "shard": shard.shard}
+        world.worker.handle(_delivery(message), lambda: LONG_S)
         assert world.shards(job)[0].attempt == 2
 
     world.echo.before = overtake
@@ -162,7 +162,7 @@ def test_a_foreign_object_at_the_part_key_is_never_counted(world: World) -> None
     """Something else at the part's key is not taken for a result."""
     job = job_of(world)
     shard = world.shards(job)[0]
-    assert isinstance(world.doors.objects, MemoryObjects)
+    assert isinstance(world.doors.objects, InMemoryObjects)
     world.objects.put(world.doors.output_bucket, f"t/local/jobs/{job}/parts/{shard.shard}.jsonl", b"foreign")
     assert world.turn("work")
     assert world.shards(job)[0].reason == "foreign-part"
@@ -191,10 +191,10 @@ def test_a_pair_for_a_task_of_single_texts_is_an_error_row() -> None:
 
 def test_unknown_shards_are_dropped(world: World) -> None:
     """A pointer to nothing is a logged no-op: it may be older than the table."""
-    pointer = {"glossa": "work", "tenant": "local", "job": "0" * 32, "shard": "00000000-0123456789ab"}
-    world.worker.handle(_delivery(pointer), lambda: LONG_S)
-    pointer["job"] = job_of(world)
-    world.worker.handle(_delivery(pointer), lambda: LONG_S)
+    message = {"glossa": "work", "tenant": "local", "job": "0" * 32, "shard": "00000000-0123456789ab"}
+    world.worker.handle(_delivery(message), lambda: LONG_S)
+    message["job"] = job_of(world)
+    world.worker.handle(_delivery(message), lambda: LONG_S)
 
 
 def test_errors_that_are_nobodys_fault_here_are_raised() -> None:
@@ -219,18 +219,18 @@ def test_a_vector_for_each_token_comes_through() -> None:
         asked = decode_call("mini", sent.headers, sent.data, LIMITS)
         n_tokens = asked.call.n_tokens
         vectors = Tensor("FP32", (n_tokens, WIDTH), memoryview(bytes(4 * WIDTH * n_tokens)))
-        body = encode_inferred(asked, "mini", "r7", Inferred({"vectors": vectors}))
+        body = encode_output(asked, "mini", "r7", ModelOutput({"vectors": vectors}))
         answer_bytes.append(len(body.data))
         return Reply(200, body.headers, body.data)
 
     client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(reply), max_answer_bytes=MAX_ANSWER_BYTES)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return desks.run_each(request, lambda calls: client.infer(calls, time.monotonic() + 60.0))
+        return desks.run_valid_inputs(request, lambda calls: client.infer(calls, time.monotonic() + 60.0))
 
-    desks = replace(journey(), now_s=lambda: 0.0)
+    desks = replace(pipeline(), now_s=lambda: 0.0)
     world = World(respond=respond)
-    spec = Spec("feature-extraction", "mini:embed", {"per_token": True})
+    spec = JobSpec("feature-extraction", "mini:embed", {"per_token": True})
     Recipes(world.doors).create("local", "topics", spec)
     job = world.drop("in.jsonl", "".join(f'{{"text": "{line}"}}\n' for line in lines).encode())
     world.run()
@@ -244,8 +244,8 @@ def test_the_largest_answer_of_a_call_fits() -> None:
     assert MAX_TOKEN_VECTORS * 4 * 2048 < MAX_ANSWER_BYTES
 
 
-def _delivery(body: dict[str, str]) -> Delivery:
-    return Delivery(dict(body))
+def _delivery(body: dict[str, str]) -> SqsMessage:
+    return SqsMessage(dict(body))
 
 
 def _records(lines: list[str]) -> list[Record]:
