@@ -1,4 +1,7 @@
-"""Runs in .venv-sam: prints template.yaml as JSON, as written (intrinsics in long form) and as SAM expands it."""
+"""Prints a template as JSON, as written and as SAM expands it. Runs with the interpreter of .venv-sam.
+
+Intrinsic functions are printed in their long form.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,15 @@ from samtranslator.yaml_helper import yaml_parse
 
 
 class NoManagedPolicies:
-    """Every policy of ours is named by its ARN, so there is nothing to look up."""
+    """Answers the lookup of managed policies with nothing, because our template names every policy by its ARN."""
 
     def load(self) -> dict[str, str]:
         return {}
 
 
 logging.disable(logging.WARNING)
-with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - this script is read without the project's habits
+with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - a short script outside the project's own environment
     text = file.read()
-# `sam package` puts an address of S3 where the source names a folder
+# The translator expects an address in S3 where the source names a folder. `sam package` usually writes it.
 packaged = yaml_parse(text.replace("Uri: functions/", "Uri: s3://packages/functions"))
 sys.stdout.write(json.dumps({"source": yaml_parse(text), "expanded": transform(packaged, {}, NoManagedPolicies())}))

@@ -1,4 +1,7 @@
-"""The template as tests read it: parsed, expanded by SAM, and small readers over it."""
+"""Reads template.yaml for tests, as written and as SAM expands it, and finds parts of it.
+
+It deploys nothing and knows no emulator.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ def _translated() -> subprocess.CompletedProcess[str]:
 
 @functools.cache
 def templates() -> dict[str, Any]:
-    """Return `source` and `expanded`, read once by the SAM translator. Raises ValueError with what it said."""
+    """Return the template as written (`source`) and as SAM expands it (`expanded`).
+
+    Raises ValueError with the message of SAM.
+    """
     if _translated().returncode != 0:
         raise ValueError(f"template.yaml cannot be expanded:\n{_translated().stderr[-2000:]}")
     read: dict[str, Any] = json.loads(_translated().stdout)
@@ -43,7 +49,7 @@ def properties(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def target(value: Any) -> str:
-    """Return the logical id that a Ref or a GetAtt points at. Raises ValueError for anything else."""
+    """Return the logical id that a Ref or a GetAtt names. Raises ValueError for anything else."""
     match value:
         case {"Ref": str(name)}:
             return name
@@ -58,12 +64,12 @@ def statements(role: Values) -> list[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return the value as a list, as IAM reads it."""
+    """Return a list unchanged and a single value as a list of one, as IAM reads both."""
     return value if isinstance(value, list) else [value]
 
 
 def walk(value: Any) -> Iterator[Any]:
-    """Yield every mapping, list and leaf below a value."""
+    """Yield a value and every mapping, list and leaf below it."""
     yield value
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for each in inner:
@@ -71,12 +77,12 @@ def walk(value: Any) -> Iterator[Any]:
 
 
 def condition(name: str, given: Values) -> bool:
-    """Evaluate one of the template's conditions for parameter and pseudo parameter values."""
+    """Evaluate a condition of the template for values of parameters and pseudo parameters."""
     return bool(_evaluate(templates()["source"]["Conditions"][name], given))
 
 
 def holds(expression: Any, given: Values) -> bool:
-    """Evaluate a condition or rule expression."""
+    """Evaluate the expression of a condition or a rule."""
     return bool(_evaluate(expression, given))
 
 

@@ -1,4 +1,4 @@
-"""Who may do what in template.yaml: roles, the door of the API, and the environment each function is given."""
+"""Checks who may do what in template.yaml: the roles, the access to the API, and the environment of each function."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from functions.jobs.storage.eventbridge import SOURCE
 from shared.settings import PREFIX
 from tests.unit.template import ROOT, condition, holds, listed, properties, statements, templates, walk
 
-# AWS's own policies that hold a "*": each with the reason it may stand.
+# Policies of AWS that hold a "*", each with the reason why we attach it.
 ALLOWED_MANAGED = {
-    "AWSXRayDaemonWriteAccess": "X-Ray takes no resource",
-    "service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces have no name before Lambda makes them",
-    "service-role/AmazonAPIGatewayPushToCloudWatchLogs": "API Gateway checks for exactly this one",
+    "AWSXRayDaemonWriteAccess": "X-Ray rights cannot name a resource",
+    "service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces have no name before Lambda creates them",
+    "service-role/AmazonAPIGatewayPushToCloudWatchLogs": "API Gateway checks that the role has exactly this policy",
 }
 REAL_ACCOUNT = "123456789012"
 
 
 def test_no_statement_names_everything() -> None:
-    """No role of ours holds a `*` resource or a wildcard action."""
+    """No role that we write holds a `*` resource or a wildcard action."""
     for name, role in properties("AWS::IAM::Role").items():
         for statement in statements(role):
             assert "*" not in listed(statement["Resource"]), name
@@ -31,7 +31,7 @@ def test_no_statement_names_everything() -> None:
 
 
 def test_managed_policies_are_the_listed_ones() -> None:
-    """Only AWS policies with a written reason are attached, and each reason is still needed."""
+    """Only AWS policies with a written reason are attached, and every one of them is still needed."""
     attached = set()
     for role in properties("AWS::IAM::Role").values():
         for leaf in walk(role.get("ManagedPolicyArns", [])):
@@ -41,7 +41,7 @@ def test_managed_policies_are_the_listed_ones() -> None:
 
 
 def test_a_role_reaches_objects_of_tenants_only() -> None:
-    """Every object right is below t/, the tenants' prefix."""
+    """Every right to an object is limited to keys below t/, the prefix of the tenants."""
     for role in properties("AWS::IAM::Role").values():
         for statement in statements(role):
             if [action for action in listed(statement["Action"]) if "Object" in action]:
@@ -50,7 +50,7 @@ def test_a_role_reaches_objects_of_tenants_only() -> None:
 
 
 def test_each_role_writes_to_its_own_log_group() -> None:
-    """A function cannot write into another's log."""
+    """A function cannot write to the log of another function."""
     for name, role in properties("AWS::IAM::Role").items():
         groups = [listed(s["Resource"]) for s in statements(role) if "logs:PutLogEvents" in listed(s["Action"])]
         expected = [[{"Fn::GetAtt": [name.replace("Role", "LogGroup"), "Arn"]}]]
@@ -58,13 +58,13 @@ def test_each_role_writes_to_its_own_log_group() -> None:
 
 
 def test_infer_may_do_nothing_but_log_and_trace() -> None:
-    """The synchronous path touches no table, bucket or queue."""
+    """The role of infer reaches no table, bucket or queue."""
     granted = {action for s in statements(properties("AWS::IAM::Role")["InferRole"]) for action in listed(s["Action"])}
     assert granted == {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 
 def test_every_method_asks_for_a_signature_unless_open() -> None:
-    """No path of the API is forgotten: each takes signed requests, and none without only when IsOpen."""
+    """Every method of the API accepts only signed requests, unless IsOpen is true."""
     (api,) = properties("AWS::ApiGateway::RestApi").values()
     for path in api["Body"]["paths"].values():
         for method in path.values():
@@ -84,7 +84,7 @@ def test_the_api_is_open_on_the_emulator_alone(auth: str, environment: str, acco
 
 
 def test_a_rule_refuses_an_open_api_on_the_cloud() -> None:
-    """Auth=none with the default environment is refused before anything is made, with a sentence."""
+    """CloudFormation refuses Auth=none with the default environment before it creates anything, and says why."""
     (rule,) = templates()["source"]["Rules"].values()
     (assertion,) = rule["Assertions"]
     assert not holds(assertion["Assert"], {"Auth": "none", "Environment": "cloud"})
@@ -96,7 +96,7 @@ def test_a_rule_refuses_an_open_api_on_the_cloud() -> None:
 
 
 def test_an_exemption_from_the_linter_stands_beside_its_reason() -> None:
-    """Every ignored linter check carries a comment that says why."""
+    """Every linter check that we ignore has a comment that says why."""
     text = (ROOT / "template.yaml").read_text(encoding="utf-8")
     ignored = templates()["source"]["Metadata"]["cfn-lint"]["config"]["ignore_checks"]
     for check in ignored:
@@ -104,7 +104,7 @@ def test_an_exemption_from_the_linter_stands_beside_its_reason() -> None:
 
 
 def test_webhooks_are_called_from_where_nothing_else_can_be_reached() -> None:
-    """Notify reads items, and its own queue; on the cloud it calls public addresses only, and stands in no VPC."""
+    """Notify reads only table items and its own queue. On the cloud it calls only public addresses, outside any VPC."""
     granted = {action for s in statements(properties("AWS::IAM::Role")["NotifyRole"]) for action in listed(s["Action"])}
     assert {action for action in granted if not action.startswith(("logs:", "sqs:"))} == {"dynamodb:GetItem"}
     assert "sqs:SendMessage" not in granted
@@ -116,7 +116,7 @@ def test_webhooks_are_called_from_where_nothing_else_can_be_reached() -> None:
 
 
 def test_finalize_alone_may_speak_on_the_bus_and_only_as_us() -> None:
-    """One role may put events, under our name."""
+    """Only one role may put events, and only with our source name."""
     found = [
         (name, s) for name, role in properties("AWS::IAM::Role").items() for s in statements(role)
         if "events:PutEvents" in listed(s["Action"])
@@ -130,14 +130,14 @@ def _environment(function: str) -> set[str]:
 
 
 def test_each_batch_function_is_told_where_everything_is() -> None:
-    """The five batch functions get a variable for each field of the batch settings."""
+    """The five functions of batch jobs get a variable for each field of the batch settings."""
     names = {PREFIX + field.upper() for field in BatchSettings.model_fields}
-    for door in ("Jobs", "Plan", "Work", "Finalize", "Sweep"):
-        assert names <= _environment(f"{door}Function"), door
+    for name in ("Jobs", "Plan", "Work", "Finalize", "Sweep"):
+        assert names <= _environment(f"{name}Function"), name
 
 
 def test_each_function_gets_only_what_the_contract_lists() -> None:
-    """Infer knows the replicas and who may call; the rest is the batch side's; nothing is set that nobody reads."""
+    """Each function gets exactly the variables that it reads."""
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
     wanted = {
         "InferFunction": {"GLOSSA_AUTH", "GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY"},
