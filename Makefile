@@ -20,7 +20,10 @@ preflight: ## say in one line what this machine lacks
 
 setup: preflight .venv/.done .venv-local/.done .venv-sam/.done ## make the environments
 
-setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done
+setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .wrk/.done
+
+.wrk/.done: # the load generator of the benchmarks, 1 MB, needs no root
+	@$(PYTHON) -m benchmarks.wrk
 
 .venv/.done: requirements/venv.txt
 	@echo "setup: .venv (torch, transformers, ray; the largest step)"
@@ -68,7 +71,7 @@ parity: .venv/.done ## equality with transformers, as a table (DATA=folder of mo
 bench: .venv/.done bench-peers build ## every benchmark, then the tables and plots of benchmarks/RESULTS.md (takes hours)
 	@$(RUN) benchmarks
 
-bench-peers: .venv-peers/.done .venv-infinity/.done ## the environments of what the benchmarks compare with
+bench-peers: .venv-peers/.done .venv-infinity/.done .wrk/.done ## what the benchmarks compare with, and their load generator
 
 build: .venv/.done .venv-sam/.done ## the Lambda packages, for the real runtime (GLOSSA_TARGET=host for this machine)
 	@$(RUN) local.build

@@ -55,7 +55,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         _measure(chosen, checkpoint, Path(work), figures)
     holds = [at_most("ms of the function itself, lone warm call", figures.median("own p50 ms")[LONE], OWN_MS)]
-    rows = tuple(figures.rows(""))
+    rows = tuple(figures.rows())
     return finish([Report("end_to_end", f"{chosen.size}, {MIX}", rows, tuple(holds))], as_json=chosen.json)
 
 

@@ -20,11 +20,12 @@ from statistics import median, quantiles
 
 from benchmarks.checkpoints import add_tokenizer, config_of, make
 from benchmarks.ideal import Order, latencies
-from benchmarks.load import Loaded, client_note, drive, say_client
-from benchmarks.report import Hold, Report, at_most, finish, options, progress
+from benchmarks.load import Loaded, drive
+from benchmarks.report import CANNOT_RUN, Hold, Report, at_most, finish, options, progress
 from benchmarks.servers import Question, Served, request_of, standing
 from benchmarks.serving import Figures, questions_of, tokens_answered
 from benchmarks.workload import rows_of, texts_of
+from benchmarks.wrk import MISSING, find_wrk
 from serve.scheduling.scheduler import Tuning
 
 OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
@@ -46,10 +47,12 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--size", choices=("base", "mini"), default="base")
     parser.add_argument("--rounds", type=int, help=f"how often the server is started and measured ({N_ROUNDS})")
-    parser.add_argument("--seconds", type=float, help=f"how long the load at 70 % lasts ({SECONDS:g})")
+    parser.add_argument("--seconds", type=float, help=f"how long the load at 70 %% lasts ({SECONDS:g})")
     parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
     chosen = parser.parse_args()
-    say_client()
+    if find_wrk() is None:
+        progress(MISSING)
+        return CANNOT_RUN
     checkpoint = add_tokenizer(make(chosen.size, "classification", chosen.checkpoints))
     questions = questions_of(rows_of(MIX, config_of(chosen.size).vocab_size), texts_of(MIX), 1)
     figures = Figures()
@@ -59,7 +62,7 @@ def main() -> int:
             progress(f"round {number + 1}")
             load.measure(figures)
     _note_times_lone(figures, questions)
-    rows = tuple(figures.rows(client_note()))
+    rows = tuple(figures.rows())
     return finish([Report("scheduler", f"{chosen.size}, {MIX}", rows, tuple(_holds(figures)))], as_json=chosen.json)
 
 

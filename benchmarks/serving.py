@@ -28,10 +28,11 @@ from benchmarks.catalogs import MODEL
 from benchmarks.checkpoints import add_tokenizer, config_of, make
 from benchmarks.contest import System, contest
 from benchmarks.limit import limit_name, tokens_per_s
-from benchmarks.load import HOST, Loaded, client_note, drive, say_client
-from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
+from benchmarks.load import HOST, Loaded, drive
+from benchmarks.report import CANNOT_RUN, Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
 from benchmarks.servers import Question, Served, check_answer, request_of, standing
 from benchmarks.workload import rows_of, texts_of
+from benchmarks.wrk import MISSING, find_wrk
 
 PEERS, INFINITY = ".venv-peers", ".venv-infinity"
 PRECISIONS = ("bfloat16", "int8")  # of ours; peers stay as they are
@@ -89,10 +90,10 @@ class Figures:
         """Return the median of each system that has the metric."""
         return {system: row_of(system, metric, values).value for system, values in self.found.get(metric, {}).items()}
 
-    def rows(self, note: str) -> Iterator[Row]:
-        """Yield a row of each metric and system; `note` says what is special about the client."""
+    def rows(self) -> Iterator[Row]:
+        """Yield a row of each metric and system."""
         for metric, systems in self.found.items():
-            yield from (row_of(system + note, metric, values) for system, values in systems.items())
+            yield from (row_of(system, metric, values) for system, values in systems.items())
 
 
 def main() -> int:
@@ -106,7 +107,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help=f"how long each load lasts ({SECONDS:g})")
     parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
     chosen = parser.parse_args()
-    say_client()
+    if find_wrk() is None:
+        progress(MISSING)
+        return CANNOT_RUN
     checkpoint = add_tokenizer(make(chosen.size, "classification", chosen.checkpoints))
     rows, texts = rows_of(chosen.mix, config_of(chosen.size).vocab_size), texts_of(chosen.mix)
     figures = Figures()
@@ -117,7 +120,7 @@ def main() -> int:
             _round(systems, chosen, checkpoint, (rows, texts), Path(work), figures)
     said = "" if chosen.precision == PRECISIONS[0] else f"ours in {chosen.precision}, "
     workload = f"{said}{chosen.size}, {chosen.mix}"
-    report = Report("serving", workload, tuple(figures.rows(client_note())), tuple(_holds(figures, chosen.size, said)))
+    report = Report("serving", workload, tuple(figures.rows()), tuple(_holds(figures, chosen.size, said)))
     return finish([report], as_json=chosen.json)
 
 
