@@ -39,7 +39,8 @@ from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.route import calls, route
 from functions.pipeline.tokenize import tokenize
 from glossa.tokenizer_build.checkpoints import tokenizer_of
-from serve.engine.engine import infer, load_engine
+from serve.engine.load_engine import load_engine
+from serve.engine.run_call import infer
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
 from shared.messages import InferCall, ModelOutput, Result, TextInput, TextRequest

@@ -44,12 +44,12 @@ from benchmarks.checkpoints import config_of
 from benchmarks.limit import flop_per_token
 from benchmarks.machine import describe_machine
 from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
+from serve.engine.attention_choice import attention_for
 from serve.engine.quantize import torchao_fp8
-from serve.layers.attention import attention_for
 from serve.layers.parts import ModelParts
-from serve.models.family import FAMILIES
-from serve.rows.call_rows import row_of as engine_row
+from serve.models.registry import FAMILIES
 from serve.rows.pack import Pack, pack_rows
+from serve.rows.row import row_of as engine_row
 
 HERE = Path(__file__).parent
 BUDGET_TOKENS = 32_768  # a full batch

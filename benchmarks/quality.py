@@ -17,8 +17,8 @@ from tokenizers import Tokenizer
 
 from benchmarks.catalogs import INT8, stored
 from benchmarks.report import Report, Row, finish, options, progress, row_of
-from serve.engine.engine import load_engine
-from serve.rows.call_rows import row_of as engine_row_of
+from serve.engine.load_engine import load_engine
+from serve.rows.row import row_of as engine_row_of
 from shared.catalog import Model, load_catalog
 
 ROOT = Path(__file__).parents[1]

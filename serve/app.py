@@ -34,8 +34,8 @@ from serve.deployment_options import (
     replica_options,
     total_cpus,
 )
-from serve.engine.engine import load_engine
 from serve.engine.fake import FakeEngine
+from serve.engine.load_engine import load_engine
 from serve.http.server_routes import Entry, ServerRoutes
 from serve.replica import Replica
 from serve.strict_config import read_strict

@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel, XLMConfig
 
-from serve.rows.call_rows import Row, row_of
+from serve.rows.row import Row, row_of
 from tests.checkpoints import LABELS, STD
 
 NORM = re.compile(r"layer_norm|LayerNorm")

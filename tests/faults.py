@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from transformers import PreTrainedModel
 
-from serve.engine.engine import PackedEngine, build_engine
+from serve.engine.engine import PackedEngine
+from serve.engine.load_engine import build_engine
 from serve.layers.attention import attend_runs
-from serve.layers.parts import Parts, reference_positions
+from serve.layers.parts import ModelParts, reference_positions
 from serve.models.checkpoint_facts import check_tensors
-from serve.models.family import FAMILIES
-from serve.rows.call_rows import Row
+from serve.models.registry import FAMILIES
 from serve.rows.pack import Spans, lay_out
+from serve.rows.row import Row
 from shared.catalog import Model
 
 CPU = torch.device("cpu")
@@ -35,7 +36,7 @@ class Build:
     config: Any
     tensors: Tensors
     rows: Sequence[Row]
-    parts: Parts
+    parts: ModelParts
 
     def engine(self) -> PackedEngine:
         """Build the engine on the CPU."""
@@ -48,7 +49,7 @@ def build_of(reference: PreTrainedModel, model: Model, rows: Sequence[Row]) -> B
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
     backbone, heads = check_tensors(shapes, FAMILIES[model.family], reference.config, model.heads.values())
     tensors = {backbone.get(name, name): stored[name] for name in backbone.keys() | heads}
-    return Build(model, reference.config, tensors, rows, Parts())
+    return Build(model, reference.config, tensors, rows, ModelParts())
 
 
 def _scaled(build: Build) -> Build:

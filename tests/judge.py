@@ -16,8 +16,8 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 import transformers
 from transformers import PreTrainedModel
 
-from serve.engine.engine import load_engine
-from serve.rows.call_rows import Row, RowOutput, RowResult, row_of
+from serve.engine.load_engine import load_engine
+from serve.rows.row import Row, RowOutput, RowResult, row_of
 from shared.catalog import Head, Model
 from shared.errors import GlossaError
 from tests.checkpoints import catalog_model, draw, draw_ids, rounded, write

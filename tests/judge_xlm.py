@@ -15,8 +15,8 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from serve.engine.engine import load_engine
-from serve.rows.call_rows import Row, RowOutput, RowResult
+from serve.engine.load_engine import load_engine
+from serve.rows.row import Row, RowOutput, RowResult
 from tests.checkpoints import catalog_model, rounded, write
 from tests.checkpoints_xlm import LANGS, LENGTHS, SMALL, draw, draw_rows, pairwise_choices
 from tests.judge import Compare, Pairs, Verdict, reference_inputs, vectors_beside, verdict_on

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from functions.http.text_request import parse_request
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.load import load_tokenizer
-from serve.engine.engine import infer, load_engine
+from serve.engine.load_engine import load_engine
+from serve.engine.run_call import infer
 from shared.catalog import Catalog
 from shared.messages import InferCall, ModelOutput, Result
 from tests.checkpoints import catalog_model, draw, write

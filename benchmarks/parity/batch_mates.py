@@ -22,9 +22,10 @@ from torch import Tensor
 
 from benchmarks.catalogs import INT8, stored
 from benchmarks.parity.table import Line, attempt, skipped, within
-from serve.engine.engine import PackedEngine, load_engine
+from serve.engine.engine import PackedEngine
+from serve.engine.load_engine import load_engine
 from serve.kernels.cpu.onednn_int8 import int8_lacks
-from serve.rows.call_rows import Row, RowOutput, row_of
+from serve.rows.row import Row, RowOutput, row_of
 from shared.catalog import Head, Model, load_catalog
 
 ROOT = Path(__file__).parents[2]

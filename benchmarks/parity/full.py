@@ -17,8 +17,8 @@ import torch
 
 from benchmarks.parity import real_size
 from benchmarks.parity.table import Line, attempt, within
-from serve.engine.engine import load_engine
-from serve.rows.call_rows import RowResult, row_of
+from serve.engine.load_engine import load_engine
+from serve.rows.row import RowResult, row_of
 from tests.checkpoints import catalog_model
 
 SIZES = (("base", "float32"), ("base", "bfloat16"), ("large", "float32"), ("large", "bfloat16"),

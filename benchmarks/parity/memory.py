@@ -18,7 +18,8 @@ import torch
 
 from benchmarks.parity import real_size
 from benchmarks.parity.table import Line, attempt, within
-from serve.engine.engine import infer, load_engine
+from serve.engine.load_engine import load_engine
+from serve.engine.run_call import infer
 from shared.messages import InferCall, Tensor
 from tests.checkpoints import catalog_model
 

@@ -18,9 +18,9 @@ import torch
 
 from benchmarks.parity.table import Line, attempt, skipped, within
 from serve.checkpoints.read import CheckpointError
-from serve.engine.engine import load_engine
+from serve.engine.attention_choice import flash_lacks
+from serve.engine.load_engine import load_engine
 from serve.engine.quantize import check_runnable
-from serve.layers.attention import flash_lacks
 from shared.catalog import Quantization
 from tests import checkpoints_xlm, judge, judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write

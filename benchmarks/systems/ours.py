@@ -10,7 +10,8 @@ import torch
 import worker
 
 from benchmarks.catalogs import stored
-from serve.engine.engine import infer, load_engine
+from serve.engine.load_engine import load_engine
+from serve.engine.run_call import infer
 from serve.models.checkpoint_facts import describe
 from shared.catalog import Model
 from shared.messages import InferCall, Tensor

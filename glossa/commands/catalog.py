@@ -75,7 +75,7 @@ def refresh(path: Path, name: str, tokens_per_s: float | None = None) -> list[st
 
     The speed is `tokens_per_s`, else measured here. Raises CheckpointError when the catalog entry no longer fits.
     """
-    from serve.checkpoints.read import weights_sha256  # noqa: PLC0415 - imports torch, likewise
+    from serve.checkpoints.verify import weights_sha256  # noqa: PLC0415 - imports torch, likewise
 
     model = load_catalog(path).model(name)
     folder = folder_of(model.checkpoint, path.parent)
@@ -91,7 +91,7 @@ def measured(model: Model, root: Path) -> float:
     """
     import torch  # noqa: PLC0415 - these three load torch, likewise
 
-    from serve.engine.engine import load_engine  # noqa: PLC0415 - likewise
+    from serve.engine.load_engine import load_engine  # noqa: PLC0415 - likewise
     from serve.engine.warm_up import warm_up  # noqa: PLC0415 - likewise
 
     before = torch.get_num_threads()

@@ -54,7 +54,8 @@ def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Out) ->
 
 def load(model: Model, root: Path) -> Infer:
     """Load the model's engine into this process. Raises CheckpointError."""
-    from serve.engine.engine import infer, load_engine  # noqa: PLC0415 - imports torch, which comes last
+    from serve.engine.load_engine import load_engine  # noqa: PLC0415 - imports torch, which comes last
+    from serve.engine.run_call import infer  # noqa: PLC0415 - imports torch, which comes last
 
     engine = load_engine(model, root)
 

@@ -29,7 +29,7 @@ def folder_of(reference: str, root: Path) -> Path:
     `root` is the catalog's folder. Raises ValueError, or CheckpointError for a download.
     """
     if reference.startswith(("s3:", "hub:")):
-        from serve.checkpoints.read import fetch  # noqa: PLC0415 - imports torch, which a local folder does not need
+        from serve.checkpoints.fetch import fetch  # noqa: PLC0415 - imports torch, which a local folder does not need
 
         return fetch(reference, root)
     folder = root / reference

@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 
 from serve.rows.backbone_limits import BackboneLimits
-from serve.rows.call_rows import Row, RowOutput, RowResult
-from serve.rows.generation import Generation, Rules, Step, advance
+from serve.rows.generation import Rules, advance
 from serve.rows.pack import Between
+from serve.rows.row import Generation, Row, RowOutput, RowResult, Step
 from serve.rows.row_validation import begin_if_valid, validate_rows
 from serve.rows.sampling import choose
 from shared.catalog import Head, Model

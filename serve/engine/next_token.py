@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from serve.layers.heads import NextTokenHead
-from serve.rows.call_rows import Row, RowOutput
-from serve.rows.generation import Rules, Step, advance, is_blank, state_of
+from serve.rows.generation import Rules, advance, is_blank, state_of
 from serve.rows.pack import Pack
+from serve.rows.row import Row, RowOutput, Step
 from serve.rows.sampling import draw
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from serve.engine.engine import Engine
-from serve.rows.call_rows import Row, row_of
+from serve.rows.row import Row, row_of
 from shared.catalog import Model
 from shared.errors import GlossaError
 from shared.messages import Sampling

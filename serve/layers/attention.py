@@ -12,15 +12,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor
 
-from serve.checkpoints.read import CheckpointError
-from serve.kernels.cpu.attention import kernel_attention
 from serve.layers.trace import Trace
 from serve.rows.pack import Pack, Spans
 
 Attend = Callable[[Tensor, Spans, float, bool], Tensor]
 
-MAX_VARLEN_HEAD_WIDTH = 256
-VARLEN_CAPABILITY = (8, 0)
 LONG_TOKENS = 224  # of a row, from which one softmax in bfloat16 is quicker than one in float32 and its rounding
 MAX_SCORES = 2**21  # attention scores of one product: they stay in the cache of a core or near it
 
@@ -165,36 +161,3 @@ def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tenso
 def _unseen(length: int, device: torch.device) -> Tensor:
     """Return [length, length], true where a causal token does not see."""
     return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
-
-
-def attention_for(device: torch.device, dtype: torch.dtype, head_width: int, asked: str = "auto") -> Attend:
-    """Return the attention that a catalog entry asks for by its name in the reference.
-
-    `auto` is the fastest that this device, dtype and head width can run. Raises CheckpointError where
-    flash_attention_2 cannot run, naming why.
-    """
-    if asked == "eager":
-        return attend_eager
-    if asked == "sdpa":
-        return attend_runs
-    lacking = flash_lacks(device, dtype, head_width)
-    if asked == "flash_attention_2" and lacking:
-        raise CheckpointError(f"attn_implementation flash_attention_2 cannot run: {lacking}")
-    if not lacking:
-        return attend_varlen
-    if device.type != "cpu" or dtype != torch.bfloat16:
-        return attend_runs
-    return kernel_attention(head_width) or attend_products
-
-
-def flash_lacks(device: torch.device, dtype: torch.dtype, head_width: int) -> str:
-    """Return what flash attention lacks here, value and expectation; empty when it can run."""
-    if device.type != "cuda":
-        return f"got device {device.type}, expected cuda"
-    if dtype not in {torch.bfloat16, torch.float16}:
-        return f"got {dtype}, expected torch.bfloat16 or torch.float16"
-    if head_width > MAX_VARLEN_HEAD_WIDTH or head_width % 8:
-        return f"got heads of {head_width}, expected a multiple of 8 up to {MAX_VARLEN_HEAD_WIDTH}"
-    if (found := torch.cuda.get_device_capability(device)) < VARLEN_CAPABILITY:
-        return f"got compute capability {found}, expected at least {VARLEN_CAPABILITY}"
-    return ""

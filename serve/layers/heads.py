@@ -15,8 +15,8 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.layers.pooling import read_vectors
-from serve.rows.call_rows import RowOutput
 from serve.rows.pack import Pack
+from serve.rows.row import RowOutput
 
 FP32_BYTES = 4
 BLOCK_BYTES = 64 * 2**20  # of [masks, vocabulary] logits, or of [masks, ids, width] decoder rows

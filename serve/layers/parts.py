@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from serve.kernels.cpu.embeddings import MakeEmbed, no_embed
 from serve.layers.attention import Attend, attend_runs
+from serve.layers.embeddings import MakeEmbed, no_embed
 from serve.layers.heads import MakeDecoder, decoder_of
 from serve.layers.linear import Activate, MakeLinear, linear_of
 from serve.layers.norms import MakeNorm, norm_of

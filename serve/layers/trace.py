@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from serve.layers.pooling import read_vectors
-from serve.rows.call_rows import RowOutput
 from serve.rows.pack import Pack
+from serve.rows.row import RowOutput
 
 
 class Trace:

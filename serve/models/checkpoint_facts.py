@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serve.checkpoints.read import CheckpointError, read_json, tensor_shapes, weights_sha256
+from serve.checkpoints.read import CheckpointError, read_json, tensor_shapes
+from serve.checkpoints.verify import weights_sha256
 from serve.models.checkpoint_heads import Shapes
 from serve.models.config_checks import first_id, listed_ids
-from serve.models.family import Family, family_of
+from serve.models.family import Family
+from serve.models.registry import family_of
 from shared.catalog import Family as FamilyName
 from shared.catalog import Head
 

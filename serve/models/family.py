@@ -9,13 +9,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from serve.checkpoints.read import CheckpointError
 from serve.layers.heads import Head
 from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
-from serve.models import xlm_roberta, xlm_roberta_xl
 from serve.models.checkpoint_heads import Shapes
-from serve.models.xlm import encoder
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules
 from serve.rows.pack import Pack
@@ -100,13 +97,3 @@ class Family(Protocol):
 
     def build_head(self, head: CatalogHead, tensors: Tensors, words: nn.Module, config: Any, parts: ModelParts) -> Head:
         """Make a head of checkpoint tensors; `words` is the encoder's word embedding."""
-
-
-FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_roberta, xlm_roberta_xl, encoder)}
-
-
-def family_of(model_type: object) -> Family:
-    """Return the family of a config.json by its model_type. Raises CheckpointError naming those there are."""
-    if not isinstance(model_type, str) or model_type not in FAMILIES:
-        raise CheckpointError(f"got model_type {model_type!r}, expected one of {sorted(FAMILIES)}")
-    return FAMILIES[model_type]

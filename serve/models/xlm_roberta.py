@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig
 
 from serve.checkpoints.read import CheckpointError
-from serve.kernels.cpu.embeddings import EmbeddingTables
 from serve.layers.attention import Attention
+from serve.layers.embeddings import EmbeddingTables
 from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace

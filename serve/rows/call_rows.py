@@ -8,80 +8,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
 import torch
 
-from serve.rows.generation import Generation, Step
-from serve.rows.kv_cache import Cache
+from serve.rows.row import Row, RowOutput, asked_index
 from shared.catalog import Model
 from shared.errors import GlossaError, Unprocessable
-from shared.messages import InferCall, Pooling, Sampling, Tensor
-
-RowOutput = Mapping[str, torch.Tensor]
-RowResult = RowOutput | GlossaError | Step
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """One window and what is asked of it.
-
-    `input_ids` is int32 [n_tokens], special tokens included; `positions` are indices into this
-    row (fill-mask); `lang_ids`, `token_type_ids`, `position_ids` int32 [n_tokens] (XLM). `top_k`,
-    `target_ids` are read by fill-mask heads, `per_token`, `normalize`, `pooling`, `layers` and
-    `attentions` by feature-extraction, `sampling` by text-generation: this row is the `sequence`-th continuation
-    of its prompt, `state` how far it has come (None: not begun; then `input_ids` is the prompt).
-    """
-
-    input_ids: torch.Tensor
-    head: str
-    positions: tuple[int, ...] = ()
-    lang_ids: torch.Tensor | None = None
-    top_k: int = 5
-    target_ids: tuple[int, ...] = ()
-    per_token: bool = False
-    normalize: bool = False
-    token_type_ids: torch.Tensor | None = None
-    position_ids: torch.Tensor | None = None
-    pooling: Pooling = "mean"
-    layers: tuple[int, ...] = ()
-    attentions: bool = False
-    sampling: Sampling | None = None
-    sequence: int = 0
-    state: Generation | None = None
-
-    @property
-    def n_tokens(self) -> int:
-        """Number of tokens its next pass reads, special ones included."""
-        return self.input_ids.shape[0]
-
-    @property
-    def most_tokens(self) -> int:
-        """Number of tokens it may come to: those of its text, and all that may be generated."""
-        return self.n_tokens if self.state is None else self.state.most_tokens
-
-    @property
-    def n_cached(self) -> int:
-        """Number of tokens of its text that no pass reads again."""
-        return 0 if self.state is None else self.state.n_cached
-
-    @property
-    def cache(self) -> Cache | None:
-        """Keys and values of its text, where it keeps them."""
-        return None if self.state is None else self.state.cache
-
-    @property
-    def cache_bytes(self) -> int:
-        """Bytes of keys and values it keeps between passes."""
-        return 0 if self.state is None else self.state.cache_bytes
-
-
-def row_of(ids: Iterable[int], head: str, *, positions: Sequence[int] = (), **asked: object) -> Row:
-    """Make a row from plain integers; `asked` are the other fields of Row."""
-    return Row(torch.tensor(list(ids), dtype=torch.int32), head, tuple(positions), **asked)  # type: ignore[arg-type] # fields are checked by whoever passes them
+from shared.messages import InferCall, Tensor
 
 
 def split(call: InferCall) -> list[Row]:
@@ -117,11 +53,6 @@ def split(call: InferCall) -> list[Row]:
         )
         for sequence in range(1 if call.sampling is None else call.sampling.num_return_sequences)
     ]
-
-
-def asked_index(row: Row, index: int) -> int:
-    """Return which row of its call the `index`-th one is a sequence of."""
-    return index if row.sampling is None else index // row.sampling.num_return_sequences
 
 
 def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -> dict[str, Tensor]:

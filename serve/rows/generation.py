@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from serve.rows.kv_cache import Caching
+from serve.rows.row import Generation, Row, RowOutput, Step
 from serve.rows.sampling import start_state
-from shared.errors import GlossaError, Unprocessable
 from shared.messages import Sampling
 
 if TYPE_CHECKING:
-    from serve.rows.call_rows import Row, RowOutput
-    from serve.rows.kv_cache import Cache, Caching
-    from shared.catalog import Model
+    from serve.rows.kv_cache import Caching
+    from serve.rows.row import Row, RowOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,39 +39,6 @@ class Rules:
     lang_id: int | None = None
     cache_token_bytes: int = 0
     blank_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Generation:
-    """How far a row has come: the row as asked, the tokens since, and what need not be read again.
-
-    `n_cached` tokens of the text are in `cache`; `random` is the state its next draw starts from.
-    """
-
-    asked: Row
-    new_ids: tuple[int, ...] = ()
-    random: Tensor | None = None
-    cache: Cache | None = None
-    n_cached: int = 0
-    cache_bytes: int = 0
-
-    @property
-    def sampling(self) -> Sampling:
-        """What the row asks for."""
-        return self.asked.sampling or Sampling()
-
-    @property
-    def most_tokens(self) -> int:
-        """Tokens of the text when as many are generated as may be."""
-        return self.asked.n_tokens + self.sampling.max_new_tokens
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """A row that is not done: give `row` again; its next pass reads `n_tokens`."""
-
-    row: Row
-    n_tokens: int
 
 
 def begin(row: Row, rules: Rules) -> Row:
@@ -112,55 +79,6 @@ def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step |
     n_cached = n_read if rules.cache_token_bytes else 0
     following = _next_pass(replace(state, new_ids=new_ids, random=random, n_cached=n_cached), rules)
     return Step(following, following.n_tokens)
-
-
-def validate_prompt(row: Row, model: Model) -> GlossaError | None:
-    """Return why a model cannot continue this prompt, or None when it can."""
-    sampling = row.sampling or Sampling()
-    if sampling.max_new_tokens < 1:
-        return Unprocessable(f"got max_new_tokens {sampling.max_new_tokens}, expected at least 1")
-    if not sampling.do_sample and sampling.num_return_sequences > 1:
-        return Unprocessable(
-            f"got num_return_sequences {sampling.num_return_sequences} without do_sample, expected 1: greedy "
-            "sequences are all the same"
-        )
-    if row.n_tokens + sampling.max_new_tokens > model.max_tokens:
-        return Unprocessable(
-            f"got a prompt of {row.n_tokens} tokens and max_new_tokens {sampling.max_new_tokens}, model "
-            f"{model.name} takes at most {model.max_tokens} together"
-        )
-    return _range_fault(sampling) or _beside_fault(row, model)
-
-
-def _range_fault(sampling: Sampling) -> GlossaError | None:
-    if not 0 < sampling.temperature < float("inf"):
-        return Unprocessable(f"got temperature {sampling.temperature:g}, expected a number above 0")
-    if sampling.top_k < 0:
-        return Unprocessable(f"got top_k {sampling.top_k}, expected at least 0")
-    if not 0 <= sampling.seed < 2**63:
-        return Unprocessable(f"got seed {sampling.seed}, expected 0 <= seed < 2**63")
-    if not 0 < sampling.top_p <= 1:
-        return Unprocessable(f"got top_p {sampling.top_p:g}, expected 0 < top_p <= 1")
-    return None
-
-
-def _beside_fault(row: Row, model: Model) -> GlossaError | None:
-    if row.token_type_ids is not None:
-        return Unprocessable("got token_type_ids, generation takes none")
-    if row.layers or row.attentions:
-        return Unprocessable("got layers or attentions, generation answers with tokens alone")
-    if row.position_ids is not None and model.family == "xlm":
-        return Unprocessable("got position_ids, generation of family xlm counts its own")
-    if row.position_ids is not None and len(row.position_ids):
-        last, more = int(row.position_ids[-1]), (row.sampling or Sampling()).max_new_tokens
-        if last + more > model.max_tokens + model.pad_id:
-            return Unprocessable(
-                f"got position_ids up to {last} and max_new_tokens {more}, model {model.name} has places up to "
-                f"{model.max_tokens + model.pad_id}"
-            )
-    if row.lang_ids is not None and len(langs := set(row.lang_ids.tolist())) > 1:
-        return Unprocessable(f"got lang_ids {sorted(langs)[:8]} in one row, generation continues in one language")
-    return None
 
 
 def state_of(row: Row) -> Generation:

@@ -13,7 +13,7 @@ from itertools import accumulate, groupby
 import numpy as np
 import torch
 
-from serve.rows.call_rows import Row
+from serve.rows.row import Row
 
 Between = Callable[[], None]  # what is done between two layers of a pass
 

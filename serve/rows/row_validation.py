@@ -11,12 +11,11 @@ from dataclasses import fields
 import numpy as np
 
 from serve.rows.backbone_limits import MAX_SEEN_BYTES, BackboneLimits
-from serve.rows.call_rows import Row
 from serve.rows.generation import Rules, begin
-from serve.rows.generation import validate_prompt as generation_fault
+from serve.rows.row import Row
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
-from shared.messages import InferCall
+from shared.messages import InferCall, Sampling
 from shared.protocol import MAX_TARGETS, MAX_TOP_K
 
 UNASKED = {field.name: field.default for field in fields(Row)}
@@ -96,7 +95,7 @@ def _beside_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError
 def _task_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
     task = model.heads[row.head].task
     if task == "text-generation":
-        return generation_fault(row, model) or _foreign_fault(row, task)
+        return _prompt_fault(row, model) or _foreign_fault(row, task)
     if row.sampling is not None:
         return Unprocessable(f"got parameters of text-generation, head {row.head} does {task}")
     if fault := _foreign_fault(row, task):
@@ -171,3 +170,52 @@ def _out_of_range(rows: Sequence[Row], vocab_size: int) -> list[int]:
     if not len(every) or (every.min() >= 0 and every.max() < vocab_size):
         return []
     return [index for index, own in enumerate(ids) if len(own) and (own.min() < 0 or own.max() >= vocab_size)]
+
+
+def _prompt_fault(row: Row, model: Model) -> GlossaError | None:
+    """Return why a model cannot continue this prompt, or None when it can."""
+    sampling = row.sampling or Sampling()
+    if sampling.max_new_tokens < 1:
+        return Unprocessable(f"got max_new_tokens {sampling.max_new_tokens}, expected at least 1")
+    if not sampling.do_sample and sampling.num_return_sequences > 1:
+        return Unprocessable(
+            f"got num_return_sequences {sampling.num_return_sequences} without do_sample, expected 1: greedy "
+            "sequences are all the same"
+        )
+    if row.n_tokens + sampling.max_new_tokens > model.max_tokens:
+        return Unprocessable(
+            f"got a prompt of {row.n_tokens} tokens and max_new_tokens {sampling.max_new_tokens}, model "
+            f"{model.name} takes at most {model.max_tokens} together"
+        )
+    return _sampling_fault(sampling) or _continued_ids_fault(row, model)
+
+
+def _sampling_fault(sampling: Sampling) -> GlossaError | None:
+    if not 0 < sampling.temperature < float("inf"):
+        return Unprocessable(f"got temperature {sampling.temperature:g}, expected a number above 0")
+    if sampling.top_k < 0:
+        return Unprocessable(f"got top_k {sampling.top_k}, expected at least 0")
+    if not 0 <= sampling.seed < 2**63:
+        return Unprocessable(f"got seed {sampling.seed}, expected 0 <= seed < 2**63")
+    if not 0 < sampling.top_p <= 1:
+        return Unprocessable(f"got top_p {sampling.top_p:g}, expected 0 < top_p <= 1")
+    return None
+
+
+def _continued_ids_fault(row: Row, model: Model) -> GlossaError | None:
+    if row.token_type_ids is not None:
+        return Unprocessable("got token_type_ids, generation takes none")
+    if row.layers or row.attentions:
+        return Unprocessable("got layers or attentions, generation answers with tokens alone")
+    if row.position_ids is not None and model.family == "xlm":
+        return Unprocessable("got position_ids, generation of family xlm counts its own")
+    if row.position_ids is not None and len(row.position_ids):
+        last, more = int(row.position_ids[-1]), (row.sampling or Sampling()).max_new_tokens
+        if last + more > model.max_tokens + model.pad_id:
+            return Unprocessable(
+                f"got position_ids up to {last} and max_new_tokens {more}, model {model.name} has places up to "
+                f"{model.max_tokens + model.pad_id}"
+            )
+    if row.lang_ids is not None and len(langs := set(row.lang_ids.tolist())) > 1:
+        return Unprocessable(f"got lang_ids {sorted(langs)[:8]} in one row, generation continues in one language")
+    return None

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.rows.call_rows import Row, RowOutput
+from serve.rows.row import Row, RowOutput
 
 
 def running_future() -> Future[Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from serve.rows.call_rows import Row, RowOutput
+from serve.rows.row import Row, RowOutput
 
 ENTRY_BYTES = 512  # what an entry costs beside its tensors: key, dict slots, tensor headers
 

@@ -18,9 +18,8 @@ from functools import partial
 from threading import Condition, RLock, Thread, current_thread
 
 from serve.engine.engine import Engine
-from serve.rows.call_rows import Row, RowResult, asked_index
-from serve.rows.generation import Step
 from serve.rows.pack import Between
+from serve.rows.row import Row, RowResult, Step, asked_index
 from serve.scheduling.core_schedule import CoreSchedule
 from serve.scheduling.pending_calls import CompletedCall, Counts, PendingCall, PendingRow, running_future
 from serve.scheduling.scheduler import Batch, Scheduler

@@ -21,8 +21,9 @@ from glossa.commands.artifacts import write_artifacts
 from local import model_server, processes
 from local.ray_workspace import temp_dir
 from local.workspace import ROOT, Workspace
-from serve.checkpoints.read import weights_sha256
-from serve.engine.engine import Engine, load_engine
+from serve.checkpoints.verify import weights_sha256
+from serve.engine.engine import Engine
+from serve.engine.load_engine import load_engine
 from shared.catalog import Catalog, load_catalog
 from shared.messages import InferCall, Tensor
 from shared.protocol import encode_call

@@ -14,7 +14,7 @@ import pytest
 
 from local import model_server, processes
 from serve.deployment_options import MAX_ONGOING
-from serve.engine.engine import infer
+from serve.engine.run_call import infer
 from serve.replica import MAX_BODY_BYTES
 from shared.errors import Overloaded
 from shared.messages import InferCall, Tensor

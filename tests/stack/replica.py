@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from functions.replica.fake import Sent
 from functions.replica.transport import Reply
-from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
+from serve.engine.run_call import infer
 from shared.catalog import Catalog
 from shared.errors import GlossaError, NotFound
 from shared.protocol import CallLimits, decode_call, encode_error, encode_output

@@ -18,7 +18,9 @@ from functions.replica.transport import Reply
 from functions.tasks.registry import TASKS
 from functions.tokenizers.load import load_tokenizers
 from glossa.commands.artifacts import write_artifacts
-from serve.engine.engine import Engine, infer, load_engine
+from serve.engine.engine import Engine
+from serve.engine.load_engine import load_engine
+from serve.engine.run_call import infer
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
 from shared.protocol import CallLimits, decode_call, encode_error, encode_output

@@ -9,35 +9,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
 from serve.kernels.cpu.library import VECTOR_WIDTH, kernels_here
+from serve.layers.embeddings import Embed, EmbeddingTables, MakeEmbed, no_embed
 from serve.rows.pack import ABSENT, Pack
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingTables:
-    """What the states that enter the first layer are made of.
-
-    `words` [vocabulary, width]; in float32 `places` [positions, width], `types` [types, width], of which type 0 adds
-    nothing, and the LayerNorm's `scale` and `shift` [width]. Positions count from `pad_id` + 1.
-    """
-
-    words: nn.Module
-    places: Tensor
-    types: Tensor
-    scale: Tensor
-    shift: Tensor
-    eps: float
-    pad_id: int
-
-
-Embed = Callable[[Pack], Tensor]
-MakeEmbed = Callable[[EmbeddingTables], Embed | None]
 
 
 class KernelEmbeddings:
@@ -83,11 +62,6 @@ def _check(name: str, ids: Tensor | None, end: int, least: int = ABSENT) -> None
 
 def _address(ids: Tensor | None) -> int:
     return 0 if ids is None else ids.data_ptr()
-
-
-def no_embed(tables: EmbeddingTables) -> Embed | None:  # noqa: ARG001 - other makers read them
-    """Make nothing: the family's own operators do it."""
-    return None
 
 
 def embed_for(device: torch.device, dtype: torch.dtype) -> MakeEmbed:

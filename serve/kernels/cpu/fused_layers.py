@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
 from serve.kernels.cpu.attention import ALIGN_BYTES, KernelAttention
+from serve.kernels.cpu.layer_norm import KernelNorm
 from serve.kernels.cpu.library import check_states, kernels_here
 from serve.kernels.cpu.products import STEPS, PanelLinear
 from serve.layers.attention import Attention
 from serve.layers.linear import Activate
-from serve.layers.norms import KernelNorm
 from serve.rows.pack import Between, Spans
 
 

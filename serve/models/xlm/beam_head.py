@@ -15,8 +15,8 @@ from transformers import XLMConfig
 
 from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts
-from serve.rows.call_rows import RowOutput
 from serve.rows.pack import Pack
+from serve.rows.row import RowOutput
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import XLMConfig
 
 from serve.checkpoints.read import CheckpointError
-from serve.rows.call_rows import RowOutput
 from serve.rows.pack import Pack
+from serve.rows.row import RowOutput
 
 KINDS = ("first", "last", "mean", "cls_index")  # the reference names `attn` too, and implements it nowhere
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message
 
-from serve.engine.engine import Engine, infer
+from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
+from serve.engine.run_call import infer
 from serve.engine.warm_up import probe_row
 from serve.replica import MAX_BODY_BYTES, MAX_ROWS, Replica, Timeouts
 from shared.catalog import Model

@@ -10,8 +10,8 @@ import pytest
 
 from serve.engine.fake import FakeEngine
 from serve.replica import Replica
-from serve.rows.call_rows import Row, RowResult
 from serve.rows.pack import Between
+from serve.rows.row import Row, RowResult
 from shared.catalog import Model
 from shared.errors import NotFinite
 from shared.messages import InferCall, ModelOutput, Tensor

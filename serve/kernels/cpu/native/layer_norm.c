@@ -1,4 +1,4 @@
-/* LayerNorm of float32 sums, rounded to bfloat16; serve/layers/norms.py says what for.
+/* LayerNorm of float32 sums, rounded to bfloat16; serve/kernels/cpu/layer_norm.py says what for.
  *
  * Means and deviations are float32, taken in one order that the width alone decides; a row sees only itself. Needs no
  * library, not even libc.

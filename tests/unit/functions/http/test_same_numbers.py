@@ -13,8 +13,8 @@ from functions.replica.client import ReplicaClient
 from functions.replica.fake import Sent
 from functions.replica.transport import Reply
 from functions.tasks.registry import TASKS
-from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
+from serve.engine.run_call import infer
 from shared.errors import GlossaError, NotFound
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import CallLimits, decode_call, encode_error, encode_output

@@ -10,8 +10,8 @@ import pytest
 from functions.http.text_request import parse_request
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.tokenizer import Tokenizer
-from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
+from serve.engine.run_call import infer
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, Overloaded, Unprocessable
 from shared.messages import InferCall, ModelOutput, TextInput, TextRequest

@@ -19,8 +19,8 @@ from functions.pipeline.tokenize import tokenize
 from functions.tasks.question_answering import best_spans
 from functions.tasks.registry import TASKS
 from functions.tokenizers.tokenizer import Tokenizer
-from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
+from serve.engine.run_call import infer
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, ModelOutput, Result, Tensor, Tokenized

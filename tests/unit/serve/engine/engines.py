@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from serve.engine.fake import FakeEngine
-from serve.rows.call_rows import Row, RowOutput, RowResult
 from serve.rows.pack import Between
+from serve.rows.row import Row, RowOutput, RowResult
 from shared.catalog import Model
 from shared.errors import ReplicaError
 

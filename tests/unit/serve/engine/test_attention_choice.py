@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from serve.checkpoints.read import CheckpointError
-from serve.layers.attention import attend_eager, attend_runs, attention_for
+from serve.engine.attention_choice import attention_for
+from serve.layers.attention import attend_eager, attend_runs
 from serve.rows.pack import lay_out
 
 CPU = torch.device("cpu")

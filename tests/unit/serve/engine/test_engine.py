@@ -13,11 +13,13 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from serve.checkpoints.read import CheckpointError
-from serve.engine.engine import PackedEngine, infer, load_engine
+from serve.engine.engine import PackedEngine
+from serve.engine.load_engine import load_engine
 from serve.engine.parallel_passes import divides
+from serve.engine.run_call import infer
 from serve.kernels.cpu.library import variant_here
 from serve.layers.heads import exactly
-from serve.rows.call_rows import row_of
+from serve.rows.row import row_of
 from shared.errors import GlossaError, NotFinite, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Tensor
 from tests.checkpoints import LABELS, catalog_model, draw, draw_ids, write

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.engine.engine import PackedEngine, load_engine
+from serve.engine.engine import PackedEngine
+from serve.engine.load_engine import load_engine
 from shared.errors import GlossaError
 from tests import judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from serve.engine.engine import Engine, infer
+from serve.engine.engine import Engine
 from serve.engine.fake import WIDTH, FakeEngine
-from serve.rows.call_rows import Row, RowResult, row_of
+from serve.engine.run_call import infer
+from serve.rows.row import Row, RowResult, row_of
 from shared.catalog import Model
 from shared.errors import GlossaError
 from shared.messages import InferCall, Tensor

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from serve.checkpoints.read import SINGLE, CheckpointError, weights_sha256
+from serve.checkpoints.read import SINGLE, CheckpointError
+from serve.checkpoints.verify import weights_sha256
 from serve.models.checkpoint_facts import describe
 from shared.catalog import Head
 from tests.checkpoints import LABELS, draw, write

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import XLMConfig
 
-from serve.engine.engine import load_engine
+from serve.engine.load_engine import load_engine
 from serve.models.xlm import encoder
 from tests.checkpoints import catalog_model, write
 from tests.checkpoints_xlm import LANGS, draw

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from serve.checkpoints.read import SINGLE, CheckpointError
-from serve.engine.engine import load_engine
+from serve.engine.load_engine import load_engine
 from serve.models.checkpoint_facts import describe
 from serve.models.xlm.encoder import PLACES, sinusoids
-from serve.rows.call_rows import row_of
 from serve.rows.pack import pack_rows
+from serve.rows.row import row_of
 from shared.catalog import Head
 from tests.checkpoints import LABELS, catalog_model, write
 from tests.checkpoints_xlm import LANGS, PAD, draw

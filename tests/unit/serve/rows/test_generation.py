@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from serve.engine.engine import infer
 from serve.engine.fake import FakeEngine
-from serve.rows.call_rows import Row, row_of
-from serve.rows.generation import Rules, Step, advance, begin
+from serve.engine.run_call import infer
+from serve.rows.generation import Rules, advance, begin
+from serve.rows.row import Row, Step, row_of
 from serve.rows.row_validation import validate_rows
 from shared.catalog import Model
 from shared.errors import GlossaError, Unprocessable

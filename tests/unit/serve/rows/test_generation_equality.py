@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from serve.engine.engine import PackedEngine, load_engine
-from serve.rows.call_rows import Row, row_of
-from serve.rows.generation import Step
+from serve.engine.engine import PackedEngine
+from serve.engine.load_engine import load_engine
+from serve.rows.row import Row, Step, row_of
 from shared.messages import Sampling
 from tests import checkpoints, checkpoints_xlm
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbeddings
 
+from serve.engine.attention_choice import attention_for
 from serve.kernels.cpu.attention import kernel_attention
-from serve.layers.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen, attention_for
+from serve.layers.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen
 from serve.layers.heads import Decoder, MaskedLmHead, Transform
 from serve.layers.parts import reference_positions
-from serve.rows.call_rows import row_of
 from serve.rows.pack import lay_out, pack_rows
+from serve.rows.row import row_of
 from shared.errors import GlossaError
 
 CPU = torch.device("cpu")

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from serve.engine.engine import infer, load_engine
 from serve.engine.fake import FakeEngine
+from serve.engine.load_engine import load_engine
+from serve.engine.run_call import infer
 from serve.replica import Replica
-from serve.rows.call_rows import Row, RowResult, row_of
-from serve.rows.generation import Step
 from serve.rows.pack import Between
+from serve.rows.row import Row, RowResult, Step, row_of
 from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from serve.engine.engine import load_engine
 from serve.engine.fake import FakeEngine
-from serve.rows.call_rows import Row, RowResult, row_of
-from serve.rows.generation import Step
+from serve.engine.load_engine import load_engine
 from serve.rows.pack import Between
+from serve.rows.row import Row, RowResult, Step, row_of
 from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Batch, Scheduler

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.rows.call_rows import Row, row_of
+from serve.rows.row import Row, row_of
 from serve.scheduling.response_cache import ENTRY_BYTES, ResponseCache, is_repeatable, key_of
 from shared.messages import Sampling
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serve.engine.fake import FakeEngine
 from serve.engine.parallel_passes import MIN_LANE_TOKENS
-from serve.rows.call_rows import row_of
+from serve.rows.row import row_of
 from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from serve.engine.attention_choice import attention_for
 from serve.kernels.cpu.attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention, attention_of, kernel_attention
 from serve.kernels.cpu.library import Variant
-from serve.layers.attention import attend_products, attend_runs, attention_for
+from serve.layers.attention import attend_products, attend_runs
 from serve.rows.pack import lay_out
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 

@@ -11,7 +11,7 @@ import torch
 from serve.engine.parallel_passes import MIN_LANE_TOKENS
 from serve.kernels.core_team import leave_cores, on_cores, one_core_each, take_cores
 from serve.replica import Replica
-from serve.rows.call_rows import row_of
+from serve.rows.row import row_of
 from shared.catalog import Model
 from tests.unit.serve.engine.engines import LIMIT_S, CountingEngine
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig
 
-from serve.kernels.cpu.embeddings import Embed, EmbeddingTables, embed_call, embed_for, kernel_embed, no_embed
+from serve.kernels.cpu.embeddings import embed_call, embed_for, kernel_embed
 from serve.kernels.cpu.library import Variant, variant_here
+from serve.layers.embeddings import Embed, EmbeddingTables, no_embed
 from serve.layers.parts import ModelParts
 from serve.models.xlm_roberta import PLACES, TYPES, WORDS, Embeddings
-from serve.rows.call_rows import Row
 from serve.rows.pack import Pack, pack_rows
+from serve.rows.row import Row
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")

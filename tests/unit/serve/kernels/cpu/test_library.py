@@ -17,6 +17,7 @@ from serve.kernels.cpu.attention import attention_of
 from serve.kernels.cpu.decoder import score_call, sum_up_call
 from serve.kernels.cpu.embeddings import embed_call
 from serve.kernels.cpu.int8_products import bytes_of
+from serve.kernels.cpu.layer_norm import norm_call
 from serve.kernels.cpu.library import (
     AVX2,
     AVX512,
@@ -29,7 +30,6 @@ from serve.kernels.cpu.library import (
     variant_of,
 )
 from serve.kernels.cpu.products import PLAIN, product_of
-from serve.layers.norms import norm_call
 from serve.rows.pack import lay_out
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 

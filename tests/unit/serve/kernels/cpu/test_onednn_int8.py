@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.checkpoints.read import CheckpointError
-from serve.engine.engine import load_engine
+from serve.engine.load_engine import load_engine
 from serve.engine.quantize import check_runnable
 from serve.kernels.compiler import compile_library, this_machine
 from serve.kernels.cpu.onednn_int8 import LEVELS, ZERO_POINT, Int8Linear, int8_lacks, load_kernel

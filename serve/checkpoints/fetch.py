@@ -1,0 +1,125 @@
+"""Brings a checkpoint to a local folder: from a folder, a pinned hub commit or S3.
+
+Must not know tensors, digests or any family's architecture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from serve.checkpoints.read import BESIDE, INDEX, SINGLE, CheckpointError, no_weights, weight_files
+
+WANTED = (SINGLE, INDEX, "model-*-of-*.safetensors", *BESIDE)
+
+
+HUB = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
+
+
+S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>.*?)/?")
+
+
+def fetch(reference: str, root: Path, *, cache: Path | None = None) -> Path:
+    """Bring a checkpoint to this machine and return its folder.
+
+    `reference` is a folder (relative to `root`), `s3://bucket/prefix`, or `hub:name@revision`
+    with a 40-hex commit. `cache` holds downloads; default `root/build/weights` for S3 and the
+    hub library's own cache for the hub. Raises CheckpointError.
+    """
+    if reference.startswith("s3:"):
+        return _fetch_s3(reference, cache or root / "build" / "weights")
+    if reference.startswith("hub:"):
+        return _fetch_hub(reference, cache)
+    folder = root / reference
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"got checkpoint {reference!r}, expected a folder (also below {root}), s3://… or hub:name@…"
+        )
+    return folder
+
+
+def _fetch_hub(reference: str, cache: Path | None) -> Path:
+    match = HUB.fullmatch(reference)
+    if match is None:
+        raise CheckpointError(
+            f"got checkpoint {reference!r}, expected hub:name@revision with a commit of 40 hex digits"
+        )
+    for offline in (True, False):  # a pinned commit never changes, so a local copy needs no network
+        folder = _snapshot(match["name"], match["revision"], cache, offline=offline)
+        if folder is not None:
+            return folder
+    raise CheckpointError(f"{reference} is not in the local hub cache and the hub cannot be reached")
+
+
+def _snapshot(name: str, revision: str, cache: Path | None, *, offline: bool) -> Path | None:
+    """Return the snapshot's folder; None when it is not cached (offline) or cannot be had (online)."""
+    import huggingface_hub  # noqa: PLC0415 - only hub: references pay for it
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - likewise
+
+    try:
+        found = huggingface_hub.snapshot_download(
+            name, revision=revision, allow_patterns=list(WANTED), local_files_only=offline, cache_dir=cache
+        )
+    except LocalEntryNotFoundError:
+        return None
+    except HfHubHTTPError as error:
+        raise CheckpointError(f"hub:{name}@{revision} cannot be fetched: {error}") from None
+    folder = Path(found)
+    return None if offline and not _complete(folder) else folder
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        return bool(weight_files(folder)) and (folder / "config.json").is_file()
+    except CheckpointError:
+        return False
+
+
+def _fetch_s3(reference: str, cache: Path) -> Path:
+    """Download the wanted objects directly under the prefix, once for each state of the prefix."""
+    match = S3.fullmatch(reference)
+    if match is None or not match["prefix"]:
+        raise CheckpointError(f"got checkpoint {reference!r}, expected s3://bucket/prefix")
+    import boto3  # noqa: PLC0415 - only s3: references pay for it
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - likewise
+
+    try:
+        client = boto3.client("s3")
+        listed = _list_s3(client, match["bucket"], match["prefix"] + "/")
+        wanted = {name: facts for name, facts in listed.items() if any(Path(name).match(want) for want in WANTED)}
+        if SINGLE not in wanted and INDEX not in wanted:
+            raise no_weights(reference, listed)
+        state = hashlib.sha256(json.dumps([reference, sorted(wanted.items())]).encode()).hexdigest()[:32]
+        return _download_s3(client, match["bucket"], match["prefix"], list(wanted), cache / state)
+    except (BotoCoreError, ClientError) as error:
+        raise CheckpointError(f"{reference} cannot be fetched: {error}") from None
+
+
+def _list_s3(client: object, bucket: str, prefix: str) -> dict[str, str]:
+    """Return name -> entity tag of the objects directly under `prefix`."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")  # type: ignore[attr-defined] # boto3 makes clients at run time
+    return {item["Key"].removeprefix(prefix): item["ETag"] for page in pages for item in page.get("Contents", ())}
+
+
+def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str], target: Path) -> Path:
+    """Fill `target` in one rename, so that two processes never see half a checkpoint."""
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=target.parent))
+    try:
+        for name in names:
+            client.download_file(bucket, f"{prefix}/{name}", str(partial / name))  # type: ignore[attr-defined] # likewise
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.is_dir():  # another process was first with the same objects
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target

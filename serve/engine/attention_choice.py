@@ -1,0 +1,50 @@
+"""Chooses how a model attends, by the catalog entry, the device, the dtype and the width of a head.
+
+Must not know rows or layers.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from serve.checkpoints.read import CheckpointError
+from serve.kernels.cpu.attention import kernel_attention
+from serve.layers.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen
+
+MAX_VARLEN_HEAD_WIDTH = 256
+
+
+VARLEN_CAPABILITY = (8, 0)
+
+
+def attention_for(device: torch.device, dtype: torch.dtype, head_width: int, asked: str = "auto") -> Attend:
+    """Return the attention that a catalog entry asks for by its name in the reference.
+
+    `auto` is the fastest that this device, dtype and head width can run. Raises CheckpointError where
+    flash_attention_2 cannot run, naming why.
+    """
+    if asked == "eager":
+        return attend_eager
+    if asked == "sdpa":
+        return attend_runs
+    lacking = flash_lacks(device, dtype, head_width)
+    if asked == "flash_attention_2" and lacking:
+        raise CheckpointError(f"attn_implementation flash_attention_2 cannot run: {lacking}")
+    if not lacking:
+        return attend_varlen
+    if device.type != "cpu" or dtype != torch.bfloat16:
+        return attend_runs
+    return kernel_attention(head_width) or attend_products
+
+
+def flash_lacks(device: torch.device, dtype: torch.dtype, head_width: int) -> str:
+    """Return what flash attention lacks here, value and expectation; empty when it can run."""
+    if device.type != "cuda":
+        return f"got device {device.type}, expected cuda"
+    if dtype not in {torch.bfloat16, torch.float16}:
+        return f"got {dtype}, expected torch.bfloat16 or torch.float16"
+    if head_width > MAX_VARLEN_HEAD_WIDTH or head_width % 8:
+        return f"got heads of {head_width}, expected a multiple of 8 up to {MAX_VARLEN_HEAD_WIDTH}"
+    if (found := torch.cuda.get_device_capability(device)) < VARLEN_CAPABILITY:
+        return f"got compute capability {found}, expected at least {VARLEN_CAPABILITY}"
+    return ""

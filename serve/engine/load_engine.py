@@ -1,0 +1,106 @@
+"""Makes an engine of a catalog model: fetches its checkpoint, checks it, reads its tensors, builds encoder and heads.
+
+Must not know rows, calls or who runs the forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from serve.checkpoints.fetch import fetch
+from serve.checkpoints.read import CheckpointError, read_tensors, tensor_shapes
+from serve.checkpoints.verify import check_weights
+from serve.engine.attention_choice import attention_for
+from serve.engine.engine import PackedEngine
+from serve.engine.quantize import SIDE_BY_SIDE, quantized
+from serve.kernels.cpu.decoder import decoder_for
+from serve.kernels.cpu.embeddings import embed_for
+from serve.kernels.cpu.layer_norm import norm_for
+from serve.kernels.cpu.products import linear_for
+from serve.layers.linear import linear_of
+from serve.layers.parts import ModelParts
+from serve.models.checkpoint_facts import check_tensors, read_config
+from serve.models.family import Family
+from serve.models.registry import FAMILIES
+from serve.rows.kv_cache import Caching
+from shared.catalog import Model
+
+
+def load_engine(
+    model: Model, root: Path, *, device: torch.device | str | None = None, cache: Path | None = None
+) -> PackedEngine:
+    """Fetch, prove and load a catalog model; `root` is the catalog's folder.
+
+    `device` defaults to CUDA where there is one, else the CPU; `cache` is where S3 and hub
+    downloads are kept. Raises CheckpointError when the checkpoint is not what the catalog says,
+    or not one we can answer exactly for.
+    """
+    folder = fetch(model.checkpoint, root, cache=cache)
+    check_weights(folder, model.weights_sha256)
+    family, config = read_config(folder)
+    _check_agreement(model, family, config)
+    backbone, of_heads = check_tensors(tensor_shapes(folder), family, config, model.heads.values())
+    stored = read_tensors(folder, backbone.keys() | of_heads, getattr(torch, model.dtype))
+    named = {backbone.get(name, name): tensor for name, tensor in stored.items()}
+    return build_engine(model, config, named, device=torch.device(device or _best_device()))
+
+
+def build_engine(
+    model: Model,
+    config: Any,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    device: torch.device,
+    parts: ModelParts | None = None,
+) -> PackedEngine:
+    """Make an engine from reference tensors: the backbone's without prefix, the heads' as in the checkpoint.
+
+    `parts` defaults to the exact ones with the attention that `model` asks for; either stores its layers as
+    `model` says.
+    """
+    dtype = getattr(torch, model.dtype)
+    placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
+    head_width = config.hidden_size // config.num_attention_heads
+    family = FAMILIES[model.family]
+    attend = attention_for(device, dtype, head_width, model.attn_implementation)
+    linear = linear_for(device, dtype) if model.quantization == "none" else linear_of
+    exact = ModelParts(
+        attend=attend, linear=linear, norm=norm_for(device, dtype), embed=embed_for(device, dtype),
+        decoder=decoder_for(device, dtype),
+    )  # fmt: skip
+    parts = quantized(parts or exact, model, device)
+    encoder = family.build_encoder(config, placed, parts)
+    heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
+    bounds = family.bounds(config)
+    caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
+    has_lanes = device.type == "cpu" and model.quantization in SIDE_BY_SIDE
+    n_parallel = torch.get_num_threads() if has_lanes else 1
+    rules = family.rules(config)
+    return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_parallel=n_parallel)
+
+
+def _check_agreement(model: Model, family: Family, config: Any) -> None:
+    """Raise CheckpointError where catalog and checkpoint disagree about what a row may be."""
+    if model.family != family.FAMILY:
+        raise CheckpointError(f"the checkpoint of {model.name} is of family {family.FAMILY}, not {model.family}")
+    said = {"vocab_size": model.vocab_size, "pad_id": model.pad_id, "causal": model.causal}
+    found = {
+        "vocab_size": family.vocab_size(config),
+        "pad_id": family.pad_id(config),
+        "causal": family.is_causal(config),
+    }
+    if said != found:
+        raise CheckpointError(f"the checkpoint of {model.name} has {found}, the catalog says {said}")
+    if model.max_tokens > family.max_tokens(config):
+        raise CheckpointError(
+            f"the catalog gives {model.name} {model.max_tokens} tokens a row, "
+            f"the checkpoint takes at most {family.max_tokens(config)}"
+        )
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,67 @@
+"""Answers one call without a scheduler, for the command line, benchmarks and tests.
+
+Must not know weights, HTTP or Ray.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+from serve.engine.engine import Engine
+from serve.engine.parallel_passes import divides, parts_of
+from serve.kernels.core_team import one_core_each
+from serve.rows.call_rows import join, split
+from serve.rows.row import Row, RowOutput, RowResult, Step
+from shared.errors import GlossaError
+from shared.messages import InferCall, ModelOutput
+
+
+def infer(engine: Engine, call: InferCall) -> ModelOutput:
+    """Answer one call with no scheduler: near lengths together, at most `token_budget` a pass.
+
+    Raises the error of the first row that cannot be answered.
+    """
+    started_s = time.perf_counter()
+    rows = split(call)
+    results: dict[int, RowOutput | GlossaError] = {}
+    waiting = {index: engine.begin(row) for index, row in enumerate(rows)}
+    while waiting:  # ends: each pass brings every generating row nearer to its max_new_tokens
+        steps: dict[int, Row] = {}
+        for index, result in _round(engine, waiting):
+            if isinstance(result, Step):
+                steps[index] = result.row
+            else:
+                results[index] = result
+        waiting = steps
+    outputs = join([results[index] for index in range(len(rows))], rows)
+    return ModelOutput(outputs, {"queue": 0.0, "infer": time.perf_counter() - started_s})
+
+
+def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowResult]]:
+    """Put all rows through one pass each, in lanes where that is sooner; yield their results by index."""
+    sizes = {index: row.n_tokens for index, row in rows.items()}
+    budget_tokens = engine.model.token_budget
+    if not divides(sum(sizes.values()), max(sizes.values()), engine.n_parallel):
+        for batch in _batches(rows, budget_tokens):
+            yield from zip(batch, engine.forward([rows[index] for index in batch]), strict=True)
+        return
+    parts = parts_of(sizes, engine.n_parallel, max(1, budget_tokens // engine.n_parallel))
+    with one_core_each(engine.n_parallel) as lanes:
+        answers = lanes.map(lambda part: engine.forward([rows[index] for index in part]), parts)
+        for part, results in zip(parts, answers, strict=True):
+            yield from zip(part, results, strict=True)
+
+
+def _batches(rows: Mapping[int, Row], budget_tokens: int) -> Iterator[list[int]]:
+    """Yield indices of rows by length, at most `budget_tokens` a batch, at least one row."""
+    batch: list[int] = []
+    held_tokens = 0
+    for index in sorted(rows, key=lambda i: rows[i].n_tokens):
+        if batch and held_tokens + rows[index].n_tokens > budget_tokens:
+            yield batch
+            batch, held_tokens = [], 0
+        batch.append(index)
+        held_tokens += rows[index].n_tokens
+    if batch:
+        yield batch

@@ -1,0 +1,59 @@
+"""LayerNorm in bfloat16 on a CPU by a kernel of our own (native/layer_norm.c).
+
+Must not know layers, families or rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from serve.kernels.core_team import team_address
+from serve.kernels.cpu.library import VECTOR_WIDTH, check_states, kernels_here
+from serve.layers.norms import MakeNorm, norm_of
+
+
+class KernelNorm(nn.Module):
+    """A LayerNorm of sums in float32, rounded once, to bfloat16. CPU, no gradients."""
+
+    def __init__(self, call: Callable[..., None], weight: Tensor, bias: Tensor, eps: float) -> None:
+        super().__init__()
+        self.call, self.eps, self._team = call, eps, team_address()
+        self._scale, self._shift = (own.detach().float().contiguous() for own in (weight, bias))
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Where weight and bias lie, float32."""
+        return self._scale.data_ptr(), self._shift.data_ptr()
+
+    def forward(self, sums: Tensor) -> Tensor:
+        """Return bfloat16 [tokens, width] of sums [tokens, width], which may be bfloat16 where torch took them."""
+        width = len(self._scale)
+        check_states(sums, "tokens", width, torch.float32, torch.bfloat16)
+        sums = sums.float().contiguous()
+        normed = torch.empty(sums.shape, dtype=torch.bfloat16)
+        self.call(
+            sums.data_ptr(), *self.addresses, normed.data_ptr(), self._team,
+            len(sums), width, torch.get_num_threads(), self.eps,
+        )  # fmt: skip
+        return normed
+
+
+def norm_for(device: torch.device, dtype: torch.dtype) -> MakeNorm:
+    """Return what makes the norms of a model's layers: the kernel's where this machine can have it, else torch's."""
+    return _norm_here if device.type == "cpu" and dtype == torch.bfloat16 else norm_of
+
+
+def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
+    """Return the LayerNorm of the compiled kernel."""
+    call = library.glossa_norm
+    call.argtypes, call.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 3 + [ctypes.c_float], None
+    return call
+
+
+def _norm_here(weight: Tensor, bias: Tensor, eps: float) -> nn.Module:
+    library = None if len(weight) % VECTOR_WIDTH else kernels_here()
+    return norm_of(weight, bias, eps) if library is None else KernelNorm(norm_call(library), weight, bias, eps)

@@ -1,0 +1,108 @@
+"""Where checkpoints come from: a folder, the hub's cache, S3, and which references are refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from serve.checkpoints.fetch import fetch
+from serve.checkpoints.read import SINGLE, CheckpointError
+from serve.checkpoints.verify import weights_sha256
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_folder_is_found_beside_the_catalog(checkpoint: Path) -> None:
+    """A folder reference is relative to the catalog's folder."""
+    assert fetch(checkpoint.name, checkpoint.parent) == checkpoint
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("nowhere", r"expected a folder \(also below"),
+        ("hub:org/name@main", "expected hub:name@revision with a commit of 40 hex digits"),
+        ("hub:org/name", "40 hex digits"),
+        ("hub:../../etc@" + "a" * 40, "expected hub:name@revision"),
+        ("s3://bucket", "expected s3://bucket/prefix"),
+        ("s3://bucket/", "expected s3://bucket/prefix"),
+    ],
+)
+def test_a_reference_says_exactly_what_it_means(reference: str, said: str, tmp_path: Path) -> None:
+    """Unpinned, partial or absent references are refused before anything is fetched."""
+    with pytest.raises(CheckpointError, match=said):
+        fetch(reference, tmp_path)
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Stand in for S3, with an empty bucket."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="weights")
+        yield client
+
+
+def _upload(client: Any, folder: Path, prefix: str) -> None:
+    for path in folder.iterdir():
+        client.upload_file(str(path), "weights", f"{prefix}/{path.name}")
+
+
+def test_s3_is_fetched_once_for_each_state(s3: Any, checkpoint: Path, tmp_path: Path) -> None:
+    """The same objects are downloaded once; a changed object is a new folder, and the old one stays."""
+    _upload(s3, checkpoint, "models/tiny")
+    s3.put_object(Bucket="weights", Key="models/tiny/notes.txt", Body=b"not wanted")
+    first = fetch("s3://weights/models/tiny", tmp_path, cache=tmp_path / "cache")
+    assert sorted(path.name for path in first.iterdir()) == ["config.json", SINGLE]
+    assert weights_sha256(first) == weights_sha256(checkpoint)
+    assert fetch("s3://weights/models/tiny/", tmp_path, cache=tmp_path / "cache") != tmp_path
+    assert fetch("s3://weights/models/tiny", tmp_path, cache=tmp_path / "cache") == first
+    s3.put_object(Bucket="weights", Key="models/tiny/config.json", Body=b"{}")
+    assert fetch("s3://weights/models/tiny", tmp_path, cache=tmp_path / "cache") != first
+
+
+def test_s3_without_weights_is_refused(s3: Any, tmp_path: Path) -> None:
+    """An empty prefix, one of pickles, and a bucket that does not exist are each said plainly."""
+    s3.put_object(Bucket="weights", Key="old/pytorch_model.bin", Body=b".")
+    for reference, said in [
+        ("s3://weights/none", "holds no model.safetensors"),
+        ("s3://weights/old", "holds pytorch_model.bin but no"),
+        ("s3://elsewhere/x", "cannot be fetched"),
+    ]:
+        with pytest.raises(CheckpointError, match=said):
+            fetch(reference, tmp_path, cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_hub_is_read_from_its_local_cache(checkpoint: Path, tmp_path: Path) -> None:
+    """A pinned revision that is cached needs no network."""
+    snapshot = tmp_path / "models--org--tiny" / "snapshots" / REVISION
+    shutil.copytree(checkpoint, snapshot)
+    assert fetch(f"hub:org/tiny@{REVISION}", tmp_path, cache=tmp_path) == snapshot
+
+
+def test_an_absent_revision_without_a_network_is_said_plainly(tmp_path: Path) -> None:
+    """A revision that is neither cached nor to be had is a CheckpointError."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from serve.checkpoints.fetch import fetch; from serve.checkpoints.read import CheckpointError\n"
+        f"try: fetch('hub:org/tiny@{REVISION}', Path('.'), cache=Path(sys.argv[1]))\n"
+        "except CheckpointError as error: print(error.message)"
+    )
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, env=environ, check=True
+    )
+    assert "the hub cannot be reached" in done.stdout
