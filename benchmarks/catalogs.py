@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from glossa.tokenizer_build.checkpoints import artifact_of
-from serve.models.checkpoint_facts import describe
+from serve.models.checkpoint_facts import checkpoint_facts
 
 MODEL, HEAD = "bench", "topic"
 INT8 = "int8"  # the precision of a model that is quantized in place of being kept in a dtype
@@ -37,7 +37,7 @@ def write_catalog(path: Path, checkpoint: Path, *, precision: str, tokens_per_s:
 
     `precision` is a dtype, or INT8 for products of bytes.
     """
-    facts = describe(checkpoint)
+    facts = checkpoint_facts(checkpoint)
     entry = ENTRY.format(
         model=MODEL,
         head=HEAD,

@@ -23,7 +23,7 @@ from serve.http.routes import model_app
 from serve.kernels.core_team import leave_cores, on_cores, take_cores
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.call_rows import join, per_token_outputs, split
-from serve.rows.row_validation import check_seen
+from serve.rows.row_validation import check_output_bytes
 from serve.scheduling.pending_calls import CompletedCall, PendingCall, PendingRow
 from serve.scheduling.response_cache import ResponseCache
 from serve.scheduling.runner import Runner
@@ -145,7 +145,7 @@ class Replica:
     async def _infer(self, headers: Mapping[str, str], data: bytes) -> Body:
         asked = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
         call = self._admissible(asked.call)
-        check_seen(call, self.bounds, self.limits.max_answer_bytes)
+        check_output_bytes(call, self.bounds, self.limits.max_answer_bytes)
         answered = await self._answer(call)
         self.last_answer_s = time.time()
         return await _run(_is_heavy(asked.form, answered), lambda: self._encode(replace(asked, call=call), answered))

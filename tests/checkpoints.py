@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
 
-from serve.models.checkpoint_facts import describe
+from serve.models.checkpoint_facts import checkpoint_facts
 from shared.catalog import Model
 
 STD = 0.2
@@ -85,7 +85,7 @@ def draw_ids(lengths: Sequence[int], *, seed: int = 0, vocab_size: int = 500) ->
 
 def catalog_model(folder: Path, **fields: object) -> Model:
     """Make the catalog entry of a checkpoint folder from its own facts; `fields` override it."""
-    facts = describe(folder)
+    facts = checkpoint_facts(folder)
     return Model.model_validate(
         {
             "name": "toy",

@@ -12,7 +12,7 @@ import worker
 from benchmarks.catalogs import stored
 from serve.engine.load_engine import load_engine
 from serve.engine.run_call import infer
-from serve.models.checkpoint_facts import describe
+from serve.models.checkpoint_facts import checkpoint_facts
 from shared.catalog import Model
 from shared.messages import InferCall, Tensor
 
@@ -51,7 +51,7 @@ def _call(rows: worker.Rows, head: str, *, masks: bool) -> InferCall:
 
 
 def _catalog_model(folder: Path, precision: str, budget: int) -> Model:
-    facts = describe(folder)
+    facts = checkpoint_facts(folder)
     return Model.model_validate(
         {
             "name": "bench",

@@ -51,11 +51,11 @@ def add(path: Path, reference: str, wish: Wish) -> str:
     Its `tokens_per_s` is the caller's, else measured here. Raises ValueError or CheckpointError when it cannot be
     served exactly, or the name is taken.
     """
-    from serve.models.checkpoint_facts import describe  # noqa: PLC0415 - imports torch, which other commands do not need
+    from serve.models.checkpoint_facts import checkpoint_facts  # noqa: PLC0415 - imports torch, which other commands do not need
 
     remote = reference.startswith(("s3:", "hub:"))
     folder = folder_of(reference, path.parent if remote else Path())
-    facts = describe(folder)
+    facts = checkpoint_facts(folder)
     tokenizer = read_tokenizer(artifact_of(folder))
     if tokenizer.vocab_size > facts.vocab_size:
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-MIN_LANE_TOKENS = 32  # fewer tokens a lane: each reading all weights costs more than the meetings
+MIN_PASS_TOKENS = 32  # fewer tokens a lane: each reading all weights costs more than the meetings
 MAX_LEAN = 1.4  # times the mean of a lane that one row may be: a longer one is done sooner by all cores together
 
 
-def divides(n_tokens: int, longest_tokens: int, n_parallel: int) -> bool:
+def is_parallel_faster(n_tokens: int, longest_tokens: int, n_parallel: int) -> bool:
     """Whether so many tokens in rows of at most `longest_tokens` are done sooner in `n_parallel` lanes."""
-    if n_parallel == 1 or n_tokens < n_parallel * MIN_LANE_TOKENS:
+    if n_parallel == 1 or n_tokens < n_parallel * MIN_PASS_TOKENS:
         return False
     return longest_tokens * n_parallel <= MAX_LEAN * n_tokens
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from serve.engine.engine import Engine
-from serve.engine.parallel_passes import divides, parts_of
+from serve.engine.parallel_passes import is_parallel_faster, parts_of
 from serve.kernels.core_team import one_core_each
 from serve.rows.call_rows import join, split
 from serve.rows.row import Row, RowOutput, RowResult, Step
@@ -42,7 +42,7 @@ def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowRe
     """Put all rows through one pass each, in lanes where that is sooner; yield their results by index."""
     sizes = {index: row.n_tokens for index, row in rows.items()}
     budget_tokens = engine.model.token_budget
-    if not divides(sum(sizes.values()), max(sizes.values()), engine.n_parallel):
+    if not is_parallel_faster(sum(sizes.values()), max(sizes.values()), engine.n_parallel):
         for batch in _batches(rows, budget_tokens):
             yield from zip(batch, engine.forward([rows[index] for index in batch]), strict=True)
         return

@@ -47,7 +47,7 @@ class CheckpointFacts:
     lang2id: Mapping[str, int] = field(default_factory=dict)
 
 
-def describe(folder: Path) -> CheckpointFacts:
+def checkpoint_facts(folder: Path) -> CheckpointFacts:
     """Return the facts of a checkpoint folder. Raises CheckpointError where we could not serve it."""
     family, config = read_config(folder)
     shapes = tensor_shapes(folder)

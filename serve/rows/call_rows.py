@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 import torch
 
-from serve.rows.row import Row, RowOutput, asked_index
+from serve.rows.row import Row, RowOutput, call_row_index
 from shared.catalog import Model
 from shared.errors import GlossaError, Unprocessable
 from shared.messages import InferCall, Tensor
@@ -65,7 +65,7 @@ def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -
     outputs: list[RowOutput] = []
     for index, result in enumerate(results):
         if isinstance(result, GlossaError):
-            number = asked_index(rows[index], index) if rows else index
+            number = call_row_index(rows[index], index) if rows else index
             raise type(result)(
                 f"row {number}: {result.message}", hint=result.hint, retry_after_s=result.retry_after_s
             ) from result

@@ -76,7 +76,7 @@ def row_of(ids: Iterable[int], head: str, *, positions: Sequence[int] = (), **as
     return Row(torch.tensor(list(ids), dtype=torch.int32), head, tuple(positions), **asked)  # type: ignore[arg-type] # fields are checked by whoever passes them
 
 
-def asked_index(row: Row, index: int) -> int:
+def call_row_index(row: Row, index: int) -> int:
     """Return which row of its call the `index`-th one is a sequence of."""
     return index if row.sampling is None else index // row.sampling.num_return_sequences
 

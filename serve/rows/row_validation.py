@@ -50,7 +50,7 @@ def validate_rows(rows: Sequence[Row], model: Model, bounds: BackboneLimits) -> 
     return faults
 
 
-def check_seen(call: InferCall, bounds: BackboneLimits, most_bytes: int) -> None:
+def check_output_bytes(call: InferCall, bounds: BackboneLimits, most_bytes: int) -> None:
     """Raise TooLarge where vectors of tokens, hidden states and attentions of a call pass `most_bytes` together."""
     lengths = call.row_lengths.int_values()
     n_vectors = sum(lengths) if call.per_token else len(lengths)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from serve.engine.parallel_passes import MIN_LANE_TOKENS
+from serve.engine.parallel_passes import MIN_PASS_TOKENS
 
 CROWD_S = 0.5  # so long after as many calls as lanes were open at once, a lone row leaves the other cores to the next
 
@@ -27,7 +27,7 @@ class Waiting(Protocol):
         """Whether a row waits that was in no pass yet."""
         ...
 
-    def divides(self, n_parallel: int) -> bool:
+    def is_parallel_faster(self, n_parallel: int) -> bool:
         """Whether so many lanes are done with them sooner than all cores together."""
         ...
 
@@ -79,12 +79,12 @@ class CoreSchedule:
             return False
         if not is_single_core:
             return not self._n_lane and not self._is_for_lanes()
-        is_joined = bool(self._n_lane) and (self._waiting.has_new or self._waiting.waiting_tokens >= MIN_LANE_TOKENS)
+        is_joined = bool(self._n_lane) and (self._waiting.has_new or self._waiting.waiting_tokens >= MIN_PASS_TOKENS)
         return bool(self.n_free) and (is_joined or self._is_for_lanes())
 
     def _is_for_lanes(self) -> bool:
         """Say whether there is enough for all free lanes, or for one while calls come side by side."""
         if self._n_lanes == 1:
             return False
-        enough = self._is_crowded and self._waiting.waiting_tokens >= MIN_LANE_TOKENS
-        return enough or self._waiting.divides(self.n_free)
+        enough = self._is_crowded and self._waiting.waiting_tokens >= MIN_PASS_TOKENS
+        return enough or self._waiting.is_parallel_faster(self.n_free)

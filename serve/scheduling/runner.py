@@ -19,7 +19,7 @@ from threading import Condition, RLock, Thread, current_thread
 
 from serve.engine.engine import Engine
 from serve.rows.pack import Between
-from serve.rows.row import Row, RowResult, Step, asked_index
+from serve.rows.row import Row, RowResult, Step, call_row_index
 from serve.scheduling.core_schedule import CoreSchedule
 from serve.scheduling.pending_calls import CompletedCall, Counts, PendingCall, PendingRow, running_future
 from serve.scheduling.scheduler import Batch, Scheduler
@@ -356,7 +356,7 @@ class _Guests:
 
 def _of_row(item: PendingRow, error: GlossaError) -> GlossaError:
     """Return a row's error as its call's: it names the row."""
-    said = f"row {asked_index(item.row, item.index)}: {error.message}"
+    said = f"row {call_row_index(item.row, item.index)}: {error.message}"
     return type(error)(said, hint=error.hint, retry_after_s=error.retry_after_s)
 
 

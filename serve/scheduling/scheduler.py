@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from serve.engine.parallel_passes import MIN_LANE_TOKENS, divides
+from serve.engine.parallel_passes import MIN_PASS_TOKENS, is_parallel_faster
 from serve.scheduling.admission import Admission
 from serve.scheduling.fair_queue import Entry, FairQueue, T
 from serve.scheduling.keyed_heap import KeyedHeap
@@ -170,12 +170,12 @@ class Scheduler(Generic[T]):
         """Whether a row waits that was in no pass yet."""
         return any(queue.has_new for queue in self._queues.values())
 
-    def divides(self, n_parallel: int) -> bool:
+    def is_parallel_faster(self, n_parallel: int) -> bool:
         """Whether `n_parallel` passes side by side finish what waits sooner than one (engine.parallel_passes)."""
         n_tokens = self.waiting_tokens
-        if not divides(n_tokens, 1, n_parallel):  # too few for any rows
+        if not is_parallel_faster(n_tokens, 1, n_parallel):  # too few for any rows
             return False
-        return divides(n_tokens, max(queue.longest_tokens for queue in self._queues.values()), n_parallel)
+        return is_parallel_faster(n_tokens, max(queue.longest_tokens for queue in self._queues.values()), n_parallel)
 
     def next_batch(self, now_s: float, *, n_parallel: int = 1, n_free: int = 1) -> Batch[T]:
         """Return the rows of the next pass, and all those whose deadline was at or before `now_s`.
@@ -201,7 +201,7 @@ class Scheduler(Generic[T]):
         )
         interleaved = self._batch(taken, batch.n_parallel)
         if taken:  # a pass of few tokens takes as long: it reads all weights
-            self._guest_tokens[batch.number] -= max(interleaved.n_tokens, MIN_LANE_TOKENS)
+            self._guest_tokens[batch.number] -= max(interleaved.n_tokens, MIN_PASS_TOKENS)
         return interleaved
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:

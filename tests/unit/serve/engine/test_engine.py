@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from serve.checkpoints.read import CheckpointError
 from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import load_engine
-from serve.engine.parallel_passes import divides
+from serve.engine.parallel_passes import is_parallel_faster
 from serve.engine.run_call import infer
 from serve.kernels.cpu.library import variant_here
 from serve.layers.heads import exactly
@@ -231,7 +231,7 @@ def test_two_lanes_answer_as_one(shared_backbone: Path) -> None:
     try:
         divided = load_engine(model, shared_backbone, device="cpu")
         assert (alone.n_parallel, divided.n_parallel) == (1, 2)
-        assert divides(sum(map(len, ids)), 30, 2)
+        assert is_parallel_faster(sum(map(len, ids)), 30, 2)
         found = infer(divided, InferCall(model.name, "entities", flat, lengths))
     finally:
         torch.set_num_threads(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.engine.parallel_passes import MAX_LEAN, MIN_LANE_TOKENS, divides, parts_of
+from serve.engine.parallel_passes import MAX_LEAN, MIN_PASS_TOKENS, is_parallel_faster, parts_of
 
 SIZES = st.lists(st.integers(0, 512), min_size=1, max_size=80).filter(any).map(lambda sizes: dict(enumerate(sizes)))
 
@@ -31,18 +31,18 @@ def test_parts_are_near_equal_and_bounded(sizes: dict[int, int], n_parallel: int
 
 def test_few_tokens_are_not_divided() -> None:
     """A token fewer than two lanes are worth stays with all cores together."""
-    assert not divides(2 * MIN_LANE_TOKENS - 1, 1, 2)
-    assert divides(2 * MIN_LANE_TOKENS, 1, 2)
+    assert not is_parallel_faster(2 * MIN_PASS_TOKENS - 1, 1, 2)
+    assert is_parallel_faster(2 * MIN_PASS_TOKENS, 1, 2)
 
 
 def test_one_long_row_is_not_left_to_one_core() -> None:
     """A row that is more than MAX_LEAN times a lane's mean runs on all cores together."""
     longest = int(MAX_LEAN * 1000 / 2)
-    assert divides(1000, longest, 2)
-    assert not divides(1000, longest + 1, 2)
-    assert not divides(2048, 2048, 2)
+    assert is_parallel_faster(1000, longest, 2)
+    assert not is_parallel_faster(1000, longest + 1, 2)
+    assert not is_parallel_faster(2048, 2048, 2)
 
 
 def test_without_lanes_nothing_is_divided() -> None:
     """One lane is all cores."""
-    assert not divides(100_000, 1, 1)
+    assert not is_parallel_faster(100_000, 1, 1)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from serve.checkpoints.read import SINGLE, CheckpointError
 from serve.checkpoints.verify import weights_sha256
-from serve.models.checkpoint_facts import describe
+from serve.models.checkpoint_facts import checkpoint_facts
 from shared.catalog import Head
 from tests.checkpoints import LABELS, draw, write
 
@@ -43,7 +43,7 @@ FOUND: dict[str, dict[str, Head]] = {
 @pytest.mark.parametrize("suffix", FOUND)
 def test_a_plain_checkpoint_states_its_own_facts(family: str, suffix: str, tmp_path: Path) -> None:
     """Limits come from the configuration, heads and labels from the tensors, architectures and id2label."""
-    facts = describe(write(draw(family + suffix), tmp_path))
+    facts = checkpoint_facts(write(draw(family + suffix), tmp_path))
     assert facts.heads == {**FOUND[suffix], "embed": Head(task="feature-extraction", also=("sentence-similarity",))}
     assert facts.family == {"XLMRoberta": "xlm-roberta", "XLMRobertaXL": "xlm-roberta-xl"}[family]
     assert (facts.max_tokens, facts.vocab_size, facts.pad_id) == (512, 500, 1)
@@ -64,7 +64,9 @@ def test_a_classifier_names_the_other_tasks_it_answers(
     labels: tuple[str, ...], also: tuple[str, ...], tmp_path: Path
 ) -> None:
     """A label of entailment makes zero-shot classification, one label alone makes reranking."""
-    facts = describe(write(draw("XLMRobertaForSequenceClassification", id2label=dict(enumerate(labels))), tmp_path))
+    facts = checkpoint_facts(
+        write(draw("XLMRobertaForSequenceClassification", id2label=dict(enumerate(labels))), tmp_path)
+    )
     assert facts.heads["classifier"].also == also
 
 
@@ -72,13 +74,13 @@ def test_the_mask_comes_from_the_tokenizer(tmp_path: Path) -> None:
     """Where a tokenizer.json names <mask>, its id is a fact."""
     added = [{"id": 0, "content": "<s>"}, {"id": 499, "content": "<mask>"}]
     (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
-    facts = describe(write(draw("XLMRobertaForMaskedLM"), tmp_path))
+    facts = checkpoint_facts(write(draw("XLMRobertaForMaskedLM"), tmp_path))
     assert (facts.mask_id, facts.mask_token) == (499, "<mask>")
 
 
 def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
     """One label of no stated problem type is multi-label, as the reference's pipeline has it."""
-    facts = describe(write(draw("XLMRobertaForSequenceClassification", id2label={0: "toxic"}), tmp_path))
+    facts = checkpoint_facts(write(draw("XLMRobertaForSequenceClassification", id2label={0: "toxic"}), tmp_path))
     assert facts.heads["classifier"].problem_type == "multi_label_classification"
 
 
@@ -87,7 +89,7 @@ def test_listed_heads_are_found(tmp_path: Path) -> None:
     write(draw("XLMRobertaForTokenClassification"), tmp_path)
     listed = {"entities": {"task": "token-classification", "labels": list(LABELS), "prefix": "classifier"}}
     (tmp_path / "heads.json").write_text(json.dumps(listed))
-    assert describe(tmp_path).heads["entities"].labels == LABELS
+    assert checkpoint_facts(tmp_path).heads["entities"].labels == LABELS
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_what_we_would_answer_wrongly_is_refused(changes: dict[str, Any], said: 
     """A configuration of another model, or one that its tensors contradict, is refused by name."""
     _edit_config(write(draw("XLMRobertaForSequenceClassification"), tmp_path), **changes)
     with pytest.raises(CheckpointError, match=said):
-        describe(tmp_path)
+        checkpoint_facts(tmp_path)
 
 
 def test_missing_and_unknown_tensors_are_named(tmp_path: Path) -> None:
@@ -122,17 +124,17 @@ def test_missing_and_unknown_tensors_are_named(tmp_path: Path) -> None:
     write(draw("XLMRobertaForSequenceClassification"), tmp_path)
     _edit_tensors(tmp_path, **{"roberta.adapter.weight": torch.ones(1)})
     with pytest.raises(CheckpointError, match=r"holds 1 tensors: roberta\.adapter\.weight"):
-        describe(tmp_path)
+        checkpoint_facts(tmp_path)
     _edit_tensors(tmp_path, drop="classifier.out_proj.bias")
     with pytest.raises(CheckpointError, match=r"lacks 1 tensors: classifier\.out_proj\.bias"):
-        describe(tmp_path)
+        checkpoint_facts(tmp_path)
 
 
 def test_pooler_and_index_buffers_are_passed_over(tmp_path: Path) -> None:
     """What older writers store and no answer needs is no fault."""
     write(draw("XLMRobertaModel"), tmp_path)
     _edit_tensors(tmp_path, **{"embeddings.position_ids": torch.arange(514)[None]})
-    assert describe(tmp_path).max_tokens == 512
+    assert checkpoint_facts(tmp_path).max_tokens == 512
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_type": 3}'])
@@ -141,4 +143,4 @@ def test_a_broken_config_is_an_error_of_ours(text: str, tmp_path: Path) -> None:
     write(draw("XLMRobertaModel"), tmp_path)
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError):
-        describe(tmp_path)
+        checkpoint_facts(tmp_path)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from serve.checkpoints.read import SINGLE, CheckpointError
 from serve.engine.load_engine import load_engine
-from serve.models.checkpoint_facts import describe
+from serve.models.checkpoint_facts import checkpoint_facts
 from serve.models.xlm.encoder import PLACES, sinusoids
 from serve.rows.pack import pack_rows
 from serve.rows.row import row_of
@@ -52,7 +52,7 @@ def _edit_tensors(folder: Path, **add: torch.Tensor) -> None:
 @pytest.mark.parametrize("kind", CASES)
 def test_a_plain_checkpoint_states_its_own_facts(kind: str, tmp_path: Path) -> None:
     """Limits, ids and languages come from the configuration, heads from tensors and architectures."""
-    facts = describe(write(draw(kind, causal=True, **LANGS["languages"]), tmp_path))
+    facts = checkpoint_facts(write(draw(kind, causal=True, **LANGS["languages"]), tmp_path))
     assert facts.heads.keys() == {*FOUND[kind], "embed"}
     assert {name: facts.heads[name] for name in FOUND[kind]} == FOUND[kind]
     assert (facts.family, facts.max_tokens, facts.vocab_size, facts.pad_id) == ("xlm", 512, 500, PAD)
@@ -62,7 +62,9 @@ def test_a_plain_checkpoint_states_its_own_facts(kind: str, tmp_path: Path) -> N
 
 def test_a_summary_without_projection_is_found_by_its_class(tmp_path: Path) -> None:
     """Such a classifier has no tensor of its own, and as many labels as a state has numbers."""
-    facts = describe(write(draw("XLMForSequenceClassification", summary_use_proj=False, num_labels=48), tmp_path))
+    facts = checkpoint_facts(
+        write(draw("XLMForSequenceClassification", summary_use_proj=False, num_labels=48), tmp_path)
+    )
     assert len(facts.heads["classifier"].labels) == 48
 
 
@@ -96,7 +98,7 @@ def test_what_we_would_answer_wrongly_is_refused(kind: str, changes: dict[str, A
     """What the reference cannot do either, or what the tensors contradict, is refused by the name of the setting."""
     _edit_config(write(draw(kind), tmp_path), **changes)
     with pytest.raises(CheckpointError, match=said):
-        describe(tmp_path)
+        checkpoint_facts(tmp_path)
 
 
 def test_strange_tensors_are_refused(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_strange_tensors_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"holds 1 tensors: encoder_attn\.0\.q_lin\.weight, unknown to family xlm"
     ):
-        describe(tmp_path)
+        checkpoint_facts(tmp_path)
 
 
 def test_an_older_checkpoint_is_read_alike(tmp_path: Path) -> None:
@@ -192,4 +194,4 @@ def test_a_sinusoidal_table_that_is_not_stored_is_computed(dtype: str, tmp_path:
         torch.testing.assert_close(other["vectors"], one["vectors"], rtol=1e-5, atol=1e-6)
     _edit_config(tmp_path / "computed", sinusoidal_embeddings=False)
     with pytest.raises(CheckpointError, match="checkpoint lacks 1 tensors: position_embeddings"):
-        describe(tmp_path / "computed")
+        checkpoint_facts(tmp_path / "computed")

@@ -9,7 +9,7 @@ import torch
 
 from serve.engine.fake import BOUNDS
 from serve.rows.row import row_of
-from serve.rows.row_validation import check_seen, validate_rows
+from serve.rows.row_validation import check_output_bytes, validate_rows
 from shared.catalog import Model
 from shared.errors import NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Sampling, Tensor
@@ -75,15 +75,15 @@ def test_a_call_that_asks_for_too_many_vectors_is_refused_before_its_pass() -> N
     """Vectors of all tokens of a call stay below what an answer may hold, layers or none."""
     call = InferCall("toy", "embed", Tensor.ints(range(8)), Tensor.ints([4, 4]), per_token=True)
     n_bytes = 4 * 8 * BOUNDS.width
-    check_seen(call, BOUNDS, n_bytes)
+    check_output_bytes(call, BOUNDS, n_bytes)
     with pytest.raises(TooLarge, match=f"vectors or attentions of 8 tokens that take {n_bytes} bytes"):
-        check_seen(call, BOUNDS, n_bytes - 1)
+        check_output_bytes(call, BOUNDS, n_bytes - 1)
 
 
 def test_a_call_that_asks_to_see_too_much_is_refused() -> None:
     """Layers and attentions of all rows of a call together stay below what an answer may hold."""
     call = InferCall("toy", "embed", Tensor.ints(range(8)), Tensor.ints([4, 4]), layers=(0, 1), attentions=True)
     n_bytes = 4 * (2 * 2 * BOUNDS.width + 2 * BOUNDS.n_layers * BOUNDS.n_heads * 16)
-    check_seen(call, BOUNDS, n_bytes)
+    check_output_bytes(call, BOUNDS, n_bytes)
     with pytest.raises(TooLarge, match=f"take {n_bytes} bytes, at most {n_bytes - 1}"):
-        check_seen(call, BOUNDS, n_bytes - 1)
+        check_output_bytes(call, BOUNDS, n_bytes - 1)

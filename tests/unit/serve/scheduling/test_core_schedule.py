@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.engine.parallel_passes import MIN_LANE_TOKENS, divides
+from serve.engine.parallel_passes import MIN_PASS_TOKENS, is_parallel_faster
 from serve.scheduling.core_schedule import CROWD_S, CoreSchedule
 
 
@@ -19,9 +19,9 @@ class Rows:
     longest: int = 1
     has_new: bool = True
 
-    def divides(self, n_parallel: int) -> bool:
+    def is_parallel_faster(self, n_parallel: int) -> bool:
         """As the scheduler says."""
-        return divides(self.waiting_tokens, self.longest, n_parallel)
+        return is_parallel_faster(self.waiting_tokens, self.longest, n_parallel)
 
 
 EVENTS = st.lists(
@@ -77,7 +77,7 @@ def test_a_row_that_is_alone_for_a_moment_leaves_a_core_to_the_next() -> None:
 
 def test_next_tokens_of_generating_rows_share_a_pass() -> None:
     """A few tokens read all weights for next to nothing: all rows together, on all cores, crowded or not."""
-    core_schedule = CoreSchedule(2, Rows(MIN_LANE_TOKENS - 1, 1, has_new=False))
+    core_schedule = CoreSchedule(2, Rows(MIN_PASS_TOKENS - 1, 1, has_new=False))
     core_schedule.see(9, 0.0)
     assert core_schedule.may_start(is_single_core=False)
     core_schedule.begin(is_single_core=True)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.engine.fake import FakeEngine
-from serve.engine.parallel_passes import MIN_LANE_TOKENS
+from serve.engine.parallel_passes import MIN_PASS_TOKENS
 from serve.rows.row import row_of
 from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
@@ -73,9 +73,9 @@ def test_lanes_run_beside_each_other(model: Model) -> None:
     runner = _runner(engine, token_budget=1000)
     _submit(runner, [1]).future.result(LIMIT_S)
     assert [*engine.together] == [{"engine"}]
-    row = [5] * MIN_LANE_TOKENS
+    row = [5] * MIN_PASS_TOKENS
     with runner._lock:  # both wait before a thread looks
-        held, other = _submit(runner, [HELD] * MIN_LANE_TOKENS), _submit(runner, row)
+        held, other = _submit(runner, [HELD] * MIN_PASS_TOKENS), _submit(runner, row)
     other.future.result(LIMIT_S)
     assert engine.entered.wait(LIMIT_S)
     _submit(runner, row).future.result(LIMIT_S)
@@ -100,7 +100,7 @@ def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None
     while runner._turns.n_running:
         time.sleep(0.001)
     with runner._lock:  # no thread looks before the cancel
-        gone, left = _submit(runner, [5] * MIN_LANE_TOKENS), _submit(runner, [5])
+        gone, left = _submit(runner, [5] * MIN_PASS_TOKENS), _submit(runner, [5])
         runner.cancel(gone, Unavailable("gone"))
     left.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
@@ -265,7 +265,7 @@ def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
     scheduler = _BrokenScheduler(token_budget=64, max_backlog_tokens=9999)
     runner = Runner(FakeEngine(model, n_parallel=3), scheduler, row_of([0], "topic"))
     with runner._lock:  # no lane ends before all calls are known
-        pending_calls = [_submit(runner, *[[5] * MIN_LANE_TOKENS] * 9) for _ in range(5)]
+        pending_calls = [_submit(runner, *[[5] * MIN_PASS_TOKENS] * 9) for _ in range(5)]
     for pending_call in pending_calls:
         with pytest.raises(Unavailable):
             pending_call.future.result(LIMIT_S)
@@ -273,7 +273,7 @@ def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.lists(st.integers(1, MIN_LANE_TOKENS), min_size=1, max_size=8), min_size=1, max_size=12))
+@given(st.lists(st.lists(st.integers(1, MIN_PASS_TOKENS), min_size=1, max_size=8), min_size=1, max_size=12))
 def test_lanes_and_all_cores_take_turns(model: Model, calls: list[list[int]]) -> None:
     """At no time does a lane run beside the thread of all cores, whatever comes; and all is answered."""
     engine = LaneEngine(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve.engine.parallel_passes import MIN_LANE_TOKENS
+from serve.engine.parallel_passes import MIN_PASS_TOKENS
 from tests.unit.serve.scheduling.traffic import call, lengths, passes, scheduler
 
 
@@ -57,13 +57,13 @@ def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_parallel: i
 def test_small_passes_between_layers_cost_what_they_take() -> None:
     """One token at a time reads all weights each time: it counts as the fewest tokens that are worth a pass."""
     rows = scheduler(token_budget=100, slack=0.5)
-    rows.admit(call(1, 3 * 2 * MIN_LANE_TOKENS), 0.0)
+    rows.admit(call(1, 3 * 2 * MIN_PASS_TOKENS), 0.0)
     host = rows.next_batch(0.0)
     n_guests = 0
     for key in range(9):
         rows.admit(call(2 + key, 1), 0.0)
         n_guests += len(rows.next_between(host, 0.0).items)
-    assert (host.interleaved_tokens, n_guests) == (3 * MIN_LANE_TOKENS, 3)
+    assert (host.interleaved_tokens, n_guests) == (3 * MIN_PASS_TOKENS, 3)
 
 
 def test_what_is_long_is_a_matter_of_milliseconds() -> None:

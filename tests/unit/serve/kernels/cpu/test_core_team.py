@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from serve.engine.parallel_passes import MIN_LANE_TOKENS
+from serve.engine.parallel_passes import MIN_PASS_TOKENS
 from serve.kernels.core_team import leave_cores, on_cores, one_core_each, take_cores
 from serve.replica import Replica
 from serve.rows.row import row_of
@@ -87,7 +87,7 @@ def test_a_replicas_lanes_have_one_core_each(model: Model) -> None:
     """Where calls come side by side they are answered on lanes, of one core each; a lone one on all cores."""
     engine = CountingEngine(model, n_parallel=2)
     replica = Replica(model, lambda: engine, n_threads=2)
-    rows = [row_of([5] * MIN_LANE_TOKENS, "topic")] * 8
+    rows = [row_of([5] * MIN_PASS_TOKENS, "topic")] * 8
     pending_call = replica.runner.submit(rows, deadline_s=1e9, priority="interactive", tenant="t")
     pending_call.future.result(LIMIT_S)
     assert replica.runner.drain(LIMIT_S)

@@ -51,7 +51,7 @@ def test_that_kernels_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest
     assert load_kernels(AVX2, (source,)) is None
     assert load_kernels(AVX2, (source,)) is None
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["level"], line["event"]) == ("warning", "kernels-in-torch")
+    assert (line["level"], line["event"]) == ("warning", "kernels-unavailable")
     assert "broken.c could not be compiled" in line["reason"]
 
 
