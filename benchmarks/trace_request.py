@@ -70,7 +70,7 @@ class FileTrace:
             yield
         finally:
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type] # None is allowed; the stubs of Python 3.11 miss it
+            threading.setprofile(None)
             self._is_recording = False
 
     def _on_event(self, frame: FrameType, event: str, _: object) -> None:
