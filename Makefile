@@ -23,7 +23,7 @@ setup: preflight .venv/.done .venv-local/.done .venv-sam/.done ## make the envir
 setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .wrk/.done
 
 .wrk/.done: # the load generator of the benchmarks, 1 MB, needs no root
-	@$(PYTHON) -m benchmarks.wrk
+	@$(PYTHON) -m benchmarks.load.wrk
 
 .venv/.done: requirements/venv.txt
 	@echo "setup: .venv (torch, transformers, ray; the largest step)"

@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks import tables
-from benchmarks.contest import ROOT
-from benchmarks.machine import load_average
-from benchmarks.report import progress
+from benchmarks import ROOT
+from benchmarks.reporting import tables
+from benchmarks.reporting.machine import load_average
+from benchmarks.reporting.report import progress
 
 PLOTTER = ROOT / ".venv-peers" / "bin" / "python"
 QUICK = ROOT / "build" / "bench" / "quick"
@@ -133,7 +133,7 @@ def _plot(folder: Path) -> None:
         return
     paths = [str(path) for path in sorted(folder.glob("*.json"))]
     if paths:
-        subprocess.run([PLOTTER, "-m", "benchmarks.plot", *paths], cwd=ROOT, check=True, timeout=300.0)
+        subprocess.run([PLOTTER, "-m", "benchmarks.reporting.plot", *paths], cwd=ROOT, check=True, timeout=300.0)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
-from benchmarks.catalogs import HEAD, MODEL, write_catalog
-from benchmarks.checkpoints import add_tokenizer, make
-from benchmarks.report import Report, at_least, finish, options, progress, row_of
-from benchmarks.workload import texts_of
+from benchmarks.inputs.catalogs import HEAD, MODEL, write_catalog
+from benchmarks.inputs.checkpoints import add_tokenizer, make
+from benchmarks.inputs.workload import texts_of
+from benchmarks.reporting.report import Report, at_least, finish, options, progress, row_of
 from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.request_bodies import JobBody
 from functions.jobs.state import keys

@@ -15,8 +15,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.memory import peak_mib
-from benchmarks.report import Report, at_most, finish, options, progress, row_of
+from benchmarks.reporting.memory import peak_mib
+from benchmarks.reporting.report import Report, at_most, finish, options, progress, row_of
 from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.request_bodies import JobBody
 from functions.jobs.state import keys

@@ -25,11 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import vocabularies
-from benchmarks.contest import ROOT
-from benchmarks.memory import peak_mib
-from benchmarks.report import Hold, Report, Row, at_most, finish, options, progress, row_of
-from benchmarks.runtime_api import RuntimeApi, StandIn, model_server, runtime_api
+from benchmarks import ROOT
+from benchmarks.harness.runtime_api import RuntimeApi, StandIn, model_server, runtime_api
+from benchmarks.inputs import vocabularies
+from benchmarks.reporting.memory import peak_mib
+from benchmarks.reporting.report import Hold, Report, Row, at_most, finish, options, progress, row_of
 from benchmarks.tokenize import lay_out
 
 BATCH_DOORS = ("jobs", "plan", "work", "finalize", "sweep", "notify")

@@ -21,14 +21,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.catalogs import write_catalog
-from benchmarks.checkpoints import add_tokenizer, config_of, make
-from benchmarks.contest import ROOT, SYSTEMS, System, SystemFailed, contest
-from benchmarks.load import HOST
-from benchmarks.report import Report, at_most, finish, options, progress
-from benchmarks.servers import Served, standing
+from benchmarks import ROOT
+from benchmarks.harness.servers import Served, standing
+from benchmarks.harness.side_by_side import SYSTEMS, System, SystemFailed, contest
+from benchmarks.inputs.catalogs import write_catalog
+from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
+from benchmarks.inputs.workload import rows_of, texts_of
+from benchmarks.load.generator import HOST
+from benchmarks.reporting.report import Report, at_most, finish, options, progress
 from benchmarks.serving import Figures, questions_of
-from benchmarks.workload import rows_of, texts_of
 from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
 

@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.checkpoints import config_of, make
-from benchmarks.contest import Measured, System, contest
-from benchmarks.limit import limit_name, tokens_per_s
-from benchmarks.report import Hold, Report, Row, at_least, finish, options, progress, row_of
-from benchmarks.workload import MIXES, rows_of
+from benchmarks.harness.side_by_side import Measured, System, contest
+from benchmarks.inputs.checkpoints import config_of, make
+from benchmarks.inputs.workload import MIXES, rows_of
+from benchmarks.reporting.hardware_limit import limit_name, tokens_per_s
+from benchmarks.reporting.report import Hold, Report, Row, at_least, finish, options, progress, row_of
 
 PEERS = ".venv-peers"
 OURS = "glossa bfloat16"

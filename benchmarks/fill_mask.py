@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.checkpoints import config_of, make
-from benchmarks.contest import Measured, System, contest
-from benchmarks.report import Report, at_least, at_most, finish, options, row_of
-from benchmarks.workload import MIXES, rows_of
+from benchmarks.harness.side_by_side import Measured, System, contest
+from benchmarks.inputs.checkpoints import config_of, make
+from benchmarks.inputs.workload import MIXES, rows_of
+from benchmarks.reporting.report import Report, at_least, at_most, finish, options, row_of
 
 OURS = "glossa bfloat16"
 THEIRS = "transformers bfloat16 sorted 32"

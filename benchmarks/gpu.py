@@ -19,7 +19,6 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,10 +39,11 @@ if find_spec("pydantic") is None:  # the catalog's types are imported beside the
     _stand_in.model_validator = lambda **_: lambda method: method
     sys.modules["pydantic"] = _stand_in
 
-from benchmarks.checkpoints import config_of
-from benchmarks.limit import flop_per_token
-from benchmarks.machine import describe_machine
-from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
+from benchmarks import ROOT
+from benchmarks.inputs.checkpoints import config_of
+from benchmarks.reporting.hardware_limit import flop_per_token
+from benchmarks.reporting.machine import describe_machine
+from benchmarks.reporting.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
 from serve.engine.attention_choice import attention_for
 from serve.engine.quantize import torchao_fp8
 from serve.layers.parts import ModelParts
@@ -51,7 +51,6 @@ from serve.models.registry import FAMILIES
 from serve.rows.pack import Pack, pack_rows
 from serve.rows.row import row_of as engine_row
 
-HERE = Path(__file__).parent
 BUDGET_TOKENS = 32_768  # a full batch
 BATCH_ROWS = (32, 128)
 SHARES = {"large": 0.5, "xl": 0.6}  # of the matrix-product peak, at full batches
@@ -228,8 +227,8 @@ def _peak_flops(config: Any, device: torch.device) -> float:
 
 def _rows(vocab_size: int) -> list[list[int]]:
     """Return the rows of the committed mix: ids of the shipped tokenizer, spread over the vocabulary."""
-    encode = Tokenizer.from_file(str(HERE.parent / "checkpoints" / "mini" / "tokenizer.json")).encode
-    lines = (HERE / "workloads" / "sib-mix.jsonl").read_text(encoding="utf-8").splitlines()
+    encode = Tokenizer.from_file(str(ROOT / "checkpoints" / "mini" / "tokenizer.json")).encode
+    lines = (ROOT / "benchmarks" / "workloads" / "sib-mix.jsonl").read_text(encoding="utf-8").splitlines()
     encoded = [encode(json.loads(line), add_special_tokens=False).ids[:510] for line in lines]
     return [[0, *(4 + i * 7919 % (vocab_size - 5) for i in ids), 2] for ids in encoded]
 

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
-from benchmarks.catalogs import INT8, stored
-from benchmarks.report import Report, Row, finish, options, progress, row_of
+from benchmarks import ROOT
+from benchmarks.inputs.catalogs import INT8, stored
+from benchmarks.reporting.report import Report, Row, finish, options, progress, row_of
 from serve.engine.load_engine import load_engine
 from serve.rows.row import row_of as engine_row_of
 from shared.catalog import Model, load_catalog
 
-ROOT = Path(__file__).parents[1]
 MODEL = "mini"
 FULL = "float32"
 PRECISIONS = (FULL, "bfloat16", INT8)

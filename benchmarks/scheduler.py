@@ -6,7 +6,7 @@ Each class of length (short: at most 128 tokens, middle, long: over 256) comes f
 latency is seen apart; a class's share of the requests is its share of the mix. First the capacity: 64 connections, all
 rows mixed. Then, at 70 % of it with exponential pauses: the short class alone at its own rate, and all classes
 together. A lone request is one connection with one class. Beside ours stand servers that cannot be built: lanes
-without any overhead (benchmarks.ideal), whose latencies are what queueing alone costs.
+without any overhead (benchmarks.load.queueing), whose latencies are what queueing alone costs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks.checkpoints import add_tokenizer, config_of, make
-from benchmarks.ideal import Order, latencies
-from benchmarks.load import Loaded, drive
-from benchmarks.report import CANNOT_RUN, Hold, Report, at_most, finish, options, progress
-from benchmarks.servers import Question, Served, request_of, standing
+from benchmarks.harness.servers import Question, Served, request_of, standing
+from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
+from benchmarks.inputs.workload import rows_of, texts_of
+from benchmarks.load.generator import Loaded, drive
+from benchmarks.load.queueing import Order, latencies
+from benchmarks.load.wrk import MISSING, find_wrk
+from benchmarks.reporting.report import CANNOT_RUN, Hold, Report, at_most, finish, options, progress
 from benchmarks.serving import Figures, questions_of, tokens_answered
-from benchmarks.workload import rows_of, texts_of
-from benchmarks.wrk import MISSING, find_wrk
 from serve.scheduling.scheduler import Tuning
 
 OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")

@@ -24,15 +24,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.catalogs import MODEL
-from benchmarks.checkpoints import add_tokenizer, config_of, make
-from benchmarks.contest import System, contest
-from benchmarks.limit import limit_name, tokens_per_s
-from benchmarks.load import HOST, Loaded, drive
-from benchmarks.report import CANNOT_RUN, Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
-from benchmarks.servers import Question, Served, check_answer, request_of, standing
-from benchmarks.workload import rows_of, texts_of
-from benchmarks.wrk import MISSING, find_wrk
+from benchmarks.harness.servers import Question, Served, check_answer, request_of, standing
+from benchmarks.harness.side_by_side import System, contest
+from benchmarks.inputs.catalogs import MODEL
+from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
+from benchmarks.inputs.workload import rows_of, texts_of
+from benchmarks.load.generator import HOST, Loaded, drive
+from benchmarks.load.wrk import MISSING, find_wrk
+from benchmarks.reporting.hardware_limit import limit_name, tokens_per_s
+from benchmarks.reporting.report import (
+    CANNOT_RUN,
+    Hold,
+    Report,
+    Row,
+    at_least,
+    at_most,
+    finish,
+    options,
+    progress,
+    row_of,
+)
 
 PEERS, INFINITY = ".venv-peers", ".venv-infinity"
 PRECISIONS = ("bfloat16", "int8")  # of ours; peers stay as they are

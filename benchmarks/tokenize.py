@@ -4,7 +4,7 @@
 
 Each system runs in a process of its own and reads the same texts in turn A B A B. The first round is cold for both (the
 library keeps words it has seen), the others warm. Sizes: mini's 32k, and 250k (XLM-R) and 902k (XLM-V) made by
-`benchmarks.vocabularies`. Ids of all texts are compared before anything is timed.
+`benchmarks.inputs.vocabularies`. Ids of all texts are compared before anything is timed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import tokenizers
 
-from benchmarks import vocabularies
-from benchmarks.contest import ROOT
-from benchmarks.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
-from benchmarks.workload import MIXES, texts_of
+from benchmarks import ROOT
+from benchmarks.inputs import vocabularies
+from benchmarks.inputs.workload import MIXES, texts_of
+from benchmarks.reporting.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
 from functions.tokenizers.load import load_tokenizers
 from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog

@@ -26,14 +26,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from benchmarks.report import options, progress
+from benchmarks import ROOT
+from benchmarks.reporting.report import options, progress
 from glossa.commands.artifacts import write_artifacts
-from serve.engine.engine import load_engine
+from serve.engine.load_engine import load_engine
 from serve.replica import Replica
 from shared.catalog import load_catalog
 from tests.events import FakeContext, request
 
-ROOT = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 NUMBERED, APART = ("functions", "serve"), ("shared",)
 WARM_TEXTS = ("The match ended in a draw.", "Die Wahl findet im Herbst statt.", "Le vaccin est prêt.")

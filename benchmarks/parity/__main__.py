@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from transformers.utils import logging as transformers_logging
 
-from benchmarks.machine import describe_machine, load_average
 from benchmarks.parity import batch_mates, classes, full, memory, quantized, tasks, tokenizers
 from benchmarks.parity.table import Line, Tally, head, show
+from benchmarks.reporting.machine import describe_machine, load_average
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from benchmarks.catalogs import INT8, stored
+from benchmarks import ROOT
+from benchmarks.inputs.catalogs import INT8, stored
 from benchmarks.parity.table import Line, attempt, skipped, within
 from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import load_engine
@@ -28,7 +29,6 @@ from serve.kernels.cpu.onednn_int8 import int8_lacks
 from serve.rows.row import Row, RowOutput, row_of
 from shared.catalog import Head, Model, load_catalog
 
-ROOT = Path(__file__).parents[2]
 WORKLOADS = ROOT / "benchmarks" / "workloads"
 SAMPLE = ROOT / "tests" / "data" / "sib200" / "sample.tsv"
 MODEL = "mini"

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.checkpoints import config_of
+from benchmarks.inputs.checkpoints import config_of
 from serve.checkpoints.read import INDEX, weight_files
 
 SHARD_BYTES = 2**30

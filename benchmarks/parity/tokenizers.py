@@ -18,7 +18,8 @@ from typing import Any
 
 import transformers
 
-from benchmarks.parity.batch_mates import ROOT, model, read_texts
+from benchmarks import ROOT
+from benchmarks.parity.batch_mates import model, read_texts
 from benchmarks.parity.table import Line, attempt, skipped, within
 from benchmarks.parity.texts import Text, texts_under
 from functions.tokenizers.load import read_tokenizer

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import worker
 
-from benchmarks.catalogs import stored
+from benchmarks.inputs.catalogs import stored
 from serve.engine.load_engine import load_engine
 from serve.engine.run_call import infer
 from serve.models.checkpoint_facts import checkpoint_facts

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.memory import peak_mib
+from benchmarks.reporting.memory import peak_mib
 
 Round = Callable[[list[str]], object]
 ROUND_S = 0.3

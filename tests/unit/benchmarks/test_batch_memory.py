@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.contest import ROOT
+from benchmarks import ROOT
 from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
 
@@ -28,7 +28,7 @@ def test_memory_of_who_started_it_does_not_count() -> None:
     """A program begun by one that holds 300 MiB has its own peak."""
     held = bytearray(b"x") * (300 * 2**20)
     said = subprocess.run(
-        [sys.executable, "-c", "from benchmarks.memory import peak_mib; print(peak_mib())"],
+        [sys.executable, "-c", "from benchmarks.reporting.memory import peak_mib; print(peak_mib())"],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=ENOUGH_S,
     )  # fmt: skip
     assert len(held) > 2**20 * float(said.stdout)

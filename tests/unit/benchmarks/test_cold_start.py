@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import vocabularies
 from benchmarks.cold_start import Function, Starts, _start
-from benchmarks.runtime_api import model_server, runtime_api
+from benchmarks.harness.runtime_api import model_server, runtime_api
+from benchmarks.inputs import vocabularies
 from functions.replica.client import ReplicaClient
 from shared.messages import InferCall, Tensor
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from benchmarks.harness.servers import Served, request_of
 from benchmarks.scheduler import class_of, wait_bound_s
-from benchmarks.servers import Served, request_of
 from benchmarks.serving import questions_of, tokens_answered
 from shared.protocol import CallLimits, decode_call
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.tables import BEGIN, END, number, replaced, section
+from benchmarks.reporting.tables import BEGIN, END, number, replaced, section
 
 ROW = {"system": "ours", "metric": "tokens/s", "value": 12_345.6, "low": 12_000.0, "high": 13_000.0}
 

@@ -1,4 +1,4 @@
-"""Makes checkpoints of real size with random weights: `python -m benchmarks.checkpoints base FOLDER`.
+"""Makes checkpoints of real size with random weights: `python -m benchmarks.inputs.checkpoints base FOLDER`.
 
 Speed and memory need sizes, not knowledge. Weights are drawn on the fly and written in bfloat16; a folder that
 holds one already is left as it is.
@@ -15,6 +15,8 @@ from typing import Any
 import torch
 import transformers
 from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaXLConfig
+
+from benchmarks import ROOT
 
 BASE: Mapping[str, Any] = {
     "vocab_size": 250_002, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
@@ -36,7 +38,7 @@ MINI: Mapping[str, Any] = {  # checkpoints/mini, with one head
     "intermediate_size": 1024,
 }  # fmt: skip
 LABELS, SPAN_LABELS = 7, 2
-TOKENIZER = Path(__file__).parent.parent / "checkpoints" / "mini"
+TOKENIZER = ROOT / "checkpoints" / "mini"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SIZES: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
     "mini": (XLMRobertaConfig, MINI),

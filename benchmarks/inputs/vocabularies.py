@@ -1,6 +1,6 @@
 """Makes tokenizers of real size: mini's pieces, and words put together from them.
 
-    python -m benchmarks.vocabularies 250k|902k FOLDER
+    python -m benchmarks.inputs.vocabularies 250k|902k FOLDER
 
 Load time, memory and speed need sizes and lengths, not knowledge: 250,002 pieces as XLM-R has, 901,629 as XLM-V. The
 rules are mini's. Made anew with the same bytes.
@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-MINI = Path(__file__).parents[1] / "checkpoints" / "mini" / "tokenizer.json"
+from benchmarks import ROOT
+
+MINI = ROOT / "checkpoints" / "mini" / "tokenizer.json"
 SIZES: Mapping[str, int] = {"32k": 31_999 + 1, "250k": 250_002, "902k": 901_629}
 UNSPACED = frozenset({"CJK", "THAI", "HIRAGANA", "KATAKANA", "LAO", "KHMER", "MYANMAR", "HANGUL"})
 MAX_CHARS = 16

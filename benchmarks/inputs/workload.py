@@ -7,12 +7,11 @@ apart as in the model's own use: weights are random, only lengths and repetition
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
+from benchmarks import ROOT
 from functions.tokenizers.load import load_tokenizer
 
-HERE = Path(__file__).parent
-TOKENIZER = HERE.parent / "checkpoints" / "mini" / "tokenizer.json"
+TOKENIZER = ROOT / "checkpoints" / "mini" / "tokenizer.json"
 MIXES = ("sib-mix", "short", "long")
 FIRST_ID, BOS, EOS = 4, 0, 2  # ids below stand for special tokens
 MAX_TOKENS = 512
@@ -20,7 +19,7 @@ MAX_TOKENS = 512
 
 def texts_of(mix: str) -> list[str]:
     """Return the texts of a workload, in its order."""
-    lines = (HERE / "workloads" / f"{mix}.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / "benchmarks" / "workloads" / f"{mix}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 

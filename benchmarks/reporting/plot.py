@@ -1,4 +1,4 @@
-"""Bars of what the benchmarks kept, one PNG beside each file: `python -m benchmarks.plot RESULT.json ...`.
+"""Bars of what the benchmarks kept, one PNG beside each file: `python -m benchmarks.reporting.plot RESULT.json ...`.
 
 Runs in the peers' environment, which has matplotlib. A panel for each metric in tokens/s, or else for each metric.
 Must not know what was measured.

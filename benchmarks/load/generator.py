@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.wrk import MISSING, find_wrk
+from benchmarks.load.wrk import MISSING, find_wrk
 
 SCRIPT = Path(__file__).parent / "wrk.lua"
 HOST = "127.0.0.1"

@@ -6,7 +6,7 @@ from statistics import mean, median
 
 import pytest
 
-from benchmarks.ideal import latencies
+from benchmarks.load.queueing import latencies
 
 LENGTHS = (20, 20, 20, 50, 400)
 

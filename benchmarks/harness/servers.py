@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.catalogs import HEAD, MODEL, write_catalog
-from benchmarks.contest import ROOT, SYSTEMS, SystemFailed
-from benchmarks.load import ANSWER_S, HOST, http_request
+from benchmarks import ROOT
+from benchmarks.harness.side_by_side import SYSTEMS, SystemFailed
+from benchmarks.inputs.catalogs import HEAD, MODEL, write_catalog
+from benchmarks.load.generator import ANSWER_S, HOST, http_request
 from local import model_server
 from local.ports import ports
 from local.processes import listeners

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from benchmarks.machine import describe_machine
+from benchmarks.reporting.machine import describe_machine
 
 CANNOT_RUN = 2  # the exit status of a benchmark that lacks what it needs
 TABLE = "{:<44}{:<30}{:>12}{:>12}{:>12}"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load import HOST, MOST_CONNECTIONS, MOST_SECONDS, drive, http_request
-from benchmarks.wrk import MISSING, can_install, find_wrk
+from benchmarks.load.generator import HOST, MOST_CONNECTIONS, MOST_SECONDS, drive, http_request
+from benchmarks.load.wrk import MISSING, can_install, find_wrk
 
 ANSWER = b'{"parameters":{"queue_s":0.25}}'
 

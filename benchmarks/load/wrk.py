@@ -1,4 +1,4 @@
-"""Finds wrk, the load generator of the benchmarks, and installs it: `python -m benchmarks.wrk`.
+"""Finds wrk, the load generator of the benchmarks, and installs it: `python -m benchmarks.load.wrk`.
 
 Installing takes Debian's packages and unpacks them into `.wrk` of this checkout. So it needs no root, and it changes
 nothing else on the machine. Runs on any Python 3 with the standard library alone. Must not know what is measured.
@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-FOLDER = Path(__file__).resolve().parent.parent / ".wrk"
+from benchmarks import ROOT
+
+FOLDER = ROOT / ".wrk"
 PACKAGES = ("wrk", "libluajit-5.1-2")
 STEP_S = 120.0
 MISSING = (

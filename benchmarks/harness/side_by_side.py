@@ -14,11 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import progress
+from benchmarks import ROOT
+from benchmarks.reporting.report import progress
 from serve.deployment_options import ENVIRONMENT
 
-ROOT = Path(__file__).parent.parent
-SYSTEMS = Path(__file__).parent / "systems"
+SYSTEMS = ROOT / "benchmarks" / "systems"
 PATIENCE_S = 600.0
 
 

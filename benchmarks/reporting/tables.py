@@ -1,4 +1,4 @@
-"""Makes the speed section of RESULTS.md from what the benchmarks kept: `python -m benchmarks.tables`.
+"""Makes the speed section of RESULTS.md from what the benchmarks kept: `python -m benchmarks.reporting.tables`.
 
 Writes between two marks and leaves the rest of the file as it is. Must not know what was measured.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-FOLDER = HERE / "results"
-PAGE = HERE / "RESULTS.md"
-BEGIN = "<!-- speed: made by `python -m benchmarks.tables` from results/*.json; edits here are lost -->"
+from benchmarks import ROOT
+
+FOLDER = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "benchmarks" / "RESULTS.md"
+BEGIN = "<!-- speed: made by `python -m benchmarks.reporting.tables` from results/*.json; edits here are lost -->"
 END = "<!-- end of speed -->"
 EXACT_FROM = 1000.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import wrk
+from benchmarks.load import wrk
 
 
 def _program(folder: Path, text: str = "#!/bin/sh\n") -> Path:
