@@ -193,7 +193,7 @@ class Runner:
     def _take(self, *, is_single_core: bool) -> Future[None] | Batch[PendingRow] | None:
         if self._probes:
             return self._probes.popleft()
-        shares = {"n_lanes": self._engine.n_parallel, "n_free": self._turns.n_free} if is_single_core else {}
+        shares = {"n_parallel": self._engine.n_parallel, "n_free": self._turns.n_free} if is_single_core else {}
         batch = self._scheduler.next_batch(self._clock(), **shares)
         for item in batch.expired:
             self._fail(item.pending_call, _late())

@@ -41,7 +41,7 @@ def test_nobody_is_let_in_before_who_is_next() -> None:
     assert [lengths(batch.items) for batch in passes(rows, 2)] == [[101], [100]]
 
 
-@pytest.mark.parametrize(("deadline_s", "n_lanes", "n_guests"), [(1.9, 1, 0), (2.2, 1, 1), (3.9, 2, 0), (4.2, 2, 1)])
+@pytest.mark.parametrize(("deadline_s", "n_parallel", "n_guests"), [(1.9, 1, 0), (2.2, 1, 1), (3.9, 2, 0), (4.2, 2, 1)])
 def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_parallel: int, n_guests: int) -> None:
     """A row's answer is of no use behind its deadline: it keeps the time of two passes, longer ones on a lane."""
     rows = scheduler(token_budget=100)
