@@ -30,7 +30,6 @@ from serve.deployment_options import (
     KEEP_ALIVE_S,
     REQUEST_TIMEOUT_S,
     front_options,
-    n_threads,
     replica_options,
     total_cpus,
 )
@@ -92,7 +91,7 @@ def front(catalog: Catalog, *, loopback: bool = False) -> Any:
 def replica(model: Model, root: Path, kind: EngineKind, *, loopback: bool = False) -> Any:
     """Return the application of one model."""
     load = partial(FakeEngine, model) if kind == "fake" else partial(load_engine, model, root)
-    return _deployment(Replica, replica_options(model), loopback=loopback).bind(model, load, n_threads=n_threads(model))
+    return _deployment(Replica, replica_options(model), loopback=loopback).bind(model, load, n_threads=model.n_threads)
 
 
 def _deployment(kind: type, options: Mapping[str, Any], *, loopback: bool) -> Any:

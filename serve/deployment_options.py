@@ -68,11 +68,6 @@ def _bounds() -> dict[str, Any]:
     }
 
 
-def n_threads(model: Model) -> int:
-    """Return how many threads a replica's torch may use on a CPU."""
-    return max(1, math.ceil(model.replicas.num_cpus))
-
-
 def total_cpus(catalog: Catalog) -> int:
     """Return the logical CPUs that all replicas of a catalog ask for together; more than the machine's is fine."""
     return math.ceil(

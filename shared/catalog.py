@@ -5,6 +5,7 @@ Validates once and refuses unknown keys. Must not know how a model is loaded or 
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -151,6 +152,11 @@ class Model(_Frozen):
             found = f"head {self.name}:{head} does {', '.join(self.heads[head].tasks)}, not {task}"
             raise Unprocessable(f"{found}; {f'try one of {able}' if able else 'no head of the model does'}")
         return head
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that torch may use on a CPU in one replica of the model, at least 1."""
+        return max(1, math.ceil(self.replicas.num_cpus))
 
     @property
     def eos_ids(self) -> frozenset[int]:

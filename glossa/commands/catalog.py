@@ -17,7 +17,6 @@ from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.commands import catalog_file
 from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference, folder_of
-from serve.deployment_options import n_threads
 from shared.catalog import AttnImplementation, Dtype, Head, Model, Quantization, load_catalog
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def measured(model: Model, root: Path) -> float:
     from serve.engine.warm_up import warm_up  # noqa: PLC0415 - likewise
 
     before = torch.get_num_threads()
-    torch.set_num_threads(n_threads(model))
+    torch.set_num_threads(model.n_threads)
     try:
         return float(f"{warm_up(load_engine(model, root)):.2g}")
     finally:

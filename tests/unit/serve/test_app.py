@@ -80,7 +80,7 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
         "num_gpus": 0.0,
         "runtime_env": {"env_vars": deployment_options.ENVIRONMENT},
     }
-    assert deployment_options.n_threads(catalog.models["other"]) == 2
+    assert catalog.models["other"].n_threads == 2
     assert deployment_options.total_cpus(catalog) >= 1 + 3 * 2
 
 
