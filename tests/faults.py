@@ -20,7 +20,7 @@ from serve.layers.attention import attend_runs
 from serve.layers.parts import ModelParts, reference_positions
 from serve.models.checkpoint_facts import check_tensors
 from serve.models.registry import FAMILIES
-from serve.rows.pack import Spans, lay_out
+from serve.rows.pack import Spans, spans_of
 from serve.rows.row import Row
 from shared.catalog import Model
 
@@ -62,7 +62,7 @@ def _scaled(build: Build) -> Build:
 def _leaking(build: Build) -> Build:
     def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - an Attend
         first, second, *others = spans.lengths
-        return attend_runs(qkv, lay_out([first + second, *others], CPU), scale, causal)
+        return attend_runs(qkv, spans_of([first + second, *others], CPU), scale, causal)
 
     return replace(build, parts=replace(build.parts, attend=attend))
 

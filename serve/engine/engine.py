@@ -92,10 +92,10 @@ class PackedEngine:
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer rows in one packed pass, as Engine.forward says."""
-        faults = validate_rows(rows, self.model, self.bounds)
-        sound = {index: row for index, (row, fault) in enumerate(zip(rows, faults, strict=True)) if fault is None}
-        answers = self._answer(sound, between) if sound else {}
-        return [fault or answers[index] for index, fault in enumerate(faults)]
+        errors = validate_rows(rows, self.model, self.bounds)
+        valid = {index: row for index, (row, error) in enumerate(zip(rows, errors, strict=True)) if error is None}
+        answers = self._answer(valid, between) if valid else {}
+        return [error or answers[index] for index, error in enumerate(errors)]
 
     @torch.inference_mode()
     def _answer(self, rows: Mapping[int, Row], between: Between | None) -> dict[int, RowResult]:
@@ -122,5 +122,5 @@ class PackedEngine:
     def _finite(self, output: RowOutput | Step, head: str) -> RowResult:
         if isinstance(output, Step) or all(bool(np.isfinite(tensor.numpy()).all()) for tensor in output.values()):
             return output
-        said = f"got numbers that are not finite from head {self.model.name}:{head}, expected finite ones"
-        return NotFinite(said, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")
+        reason = f"got numbers that are not finite from head {self.model.name}:{head}, expected finite ones"
+        return NotFinite(reason, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")

@@ -50,10 +50,10 @@ class FakeEngine:
         """Answer rows in order; a refused row has its error in its place. It has two layers."""
         self.n_forwards += 1
         self.n_tokens += sum(row.n_tokens for row in rows)
-        faults = validate_rows(rows, self.model, self.bounds)
+        errors = validate_rows(rows, self.model, self.bounds)
         if between is not None:
             between()
-        return [fault or self._answer(self.begin(row)) for row, fault in zip(rows, faults, strict=True)]
+        return [error or self._answer(self.begin(row)) for row, error in zip(rows, errors, strict=True)]
 
     def _answer(self, row: Row) -> RowOutput | Step:
         head = self.model.heads[row.head]
@@ -63,7 +63,7 @@ class FakeEngine:
 
     def _continue(self, row: Row, state: Generation) -> RowOutput | Step:
         """Return what a row is after one more token, chosen from numbers made of its whole text."""
-        text = int(state.asked.input_ids.sum()) + sum(state.new_ids) * (1 + len(state.new_ids))
+        text = int(state.prompt.input_ids.sum()) + sum(state.new_ids) * (1 + len(state.new_ids))
         logits = _numbers(torch.tensor([text]), self.model.vocab_size)[0]
         token, random = choose(logits, state.sampling, state.random)
         return advance(row, token, random, self.rules)
@@ -118,13 +118,13 @@ def _span(row: Row, head: Head, _: int) -> RowOutput:
     if not head.variant:
         start, end = _numbers(row.input_ids, 2).T
         return {"start": start, "end": end}
-    places = _numbers(row.input_ids.sum()[None], BEAM * BEAM + BEAM).abs() * (row.n_tokens - 1)
+    positions = _numbers(row.input_ids.sum()[None], BEAM * BEAM + BEAM).abs() * (row.n_tokens - 1)
     ranks = _numbers(row.input_ids.sum()[None], BEAM * BEAM + BEAM + 1).abs()
     return {
         "start_top_log_probs": ranks[:, :BEAM],
-        "start_top_index": places[:, :BEAM].to(torch.int32),
+        "start_top_index": positions[:, :BEAM].to(torch.int32),
         "end_top_log_probs": ranks[:, BEAM:-1],
-        "end_top_index": places[:, BEAM:].to(torch.int32),
+        "end_top_index": positions[:, BEAM:].to(torch.int32),
         "cls_logits": ranks[:, -1:],
     }
 

@@ -16,7 +16,7 @@ from serve.checkpoints.read import CheckpointError, read_tensors, tensor_shapes
 from serve.checkpoints.verify import check_weights
 from serve.engine.attention_choice import attention_for
 from serve.engine.engine import PackedEngine
-from serve.engine.quantize import SIDE_BY_SIDE, quantized
+from serve.engine.quantize import PARALLEL_SAFE, quantized
 from serve.kernels.cpu.decoder import decoder_for
 from serve.kernels.cpu.embeddings import embed_for
 from serve.kernels.cpu.layer_norm import norm_for
@@ -77,8 +77,8 @@ def build_engine(
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
     bounds = family.bounds(config)
     caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
-    has_lanes = device.type == "cpu" and model.quantization in SIDE_BY_SIDE
-    n_parallel = torch.get_num_threads() if has_lanes else 1
+    can_run_in_parallel = device.type == "cpu" and model.quantization in PARALLEL_SAFE
+    n_parallel = torch.get_num_threads() if can_run_in_parallel else 1
     rules = family.rules(config)
     return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_parallel=n_parallel)
 

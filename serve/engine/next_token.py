@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from serve.layers.heads import NextTokenHead
-from serve.rows.generation import Rules, advance, is_blank, state_of
+from serve.rows.generation import Rules, advance, has_zero_state, state_of
 from serve.rows.pack import Pack
 from serve.rows.row import Row, RowOutput, Step
 from serve.rows.sampling import draw
@@ -26,7 +26,7 @@ def continue_rows(
     """
     rows = [pack.rows[member] for member in members]
     last = head.last_states(states, pack, members)
-    blank = torch.tensor([is_blank(row, rules) for row in rows]).to(last.device)
+    blank = torch.tensor([has_zero_state(row, rules) for row in rows]).to(last.device)
     last = last.masked_fill(blank[:, None], 0.0)
     results: list[Step | RowOutput] = []
     for first in range(0, len(rows), head.at_once):

@@ -11,17 +11,19 @@ import math
 from collections.abc import Mapping
 
 MIN_PASS_TOKENS = 32  # fewer tokens a lane: each reading all weights costs more than the meetings
-MAX_LEAN = 1.4  # times the mean of a lane that one row may be: a longer one is done sooner by all cores together
+MAX_ROW_TO_PASS_RATIO = (
+    1.4  # times the mean of a lane that one row may be: a longer one is done sooner by all cores together
+)
 
 
 def is_parallel_faster(n_tokens: int, longest_tokens: int, n_parallel: int) -> bool:
     """Whether so many tokens in rows of at most `longest_tokens` are done sooner in `n_parallel` lanes."""
     if n_parallel == 1 or n_tokens < n_parallel * MIN_PASS_TOKENS:
         return False
-    return longest_tokens * n_parallel <= MAX_LEAN * n_tokens
+    return longest_tokens * n_parallel <= MAX_ROW_TO_PASS_RATIO * n_tokens
 
 
-def parts_of(sizes: Mapping[int, int], n_parallel: int, most_tokens: int) -> list[list[int]]:
+def partition_rows(sizes: Mapping[int, int], n_parallel: int, most_tokens: int) -> list[list[int]]:
     """Divide rows, by index their tokens, into parts of near equal tokens; each of about `most_tokens`, or a row.
 
     Rows of near length go together, the longest first; there are as many parts as lanes, or a multiple, fewer where

@@ -29,7 +29,7 @@ Quantize = Callable[[nn.Linear], nn.Module]
 FP8_CAPABILITY = (8, 9)
 INT4_CAPABILITY = (8, 0)
 INT4_GROUPS = (128, 64, 32)  # weights of one scale; the largest that divides the layer's input
-SIDE_BY_SIDE: frozenset[Quantization] = frozenset({"none", "onednn-int8"})  # others may change in their first pass
+PARALLEL_SAFE: frozenset[Quantization] = frozenset({"none", "onednn-int8"})  # others may change in their first pass
 ROWS_AT_ONCE = 32_768  # of an embedding, while it is quantised or multiplied
 
 
@@ -145,7 +145,7 @@ LINEARS: dict[Quantization, Quantize] = {
 }
 
 
-class Int8Rows(nn.Module):
+class Int8Embedding(nn.Module):
     """An embedding in 8 bits: each row by its own largest magnitude, symmetric; only rows that are read grow back."""
 
     def __init__(self, weight: Tensor) -> None:
@@ -164,7 +164,7 @@ class Int8Rows(nn.Module):
 class Int8Decoder(nn.Module):
     """The decoder of a masked LM tied to an embedding in 8 bits: reads the same rows, a block at a time."""
 
-    def __init__(self, words: Int8Rows, bias: Tensor | None) -> None:
+    def __init__(self, words: Int8Embedding, bias: Tensor | None) -> None:
         super().__init__()
         self.words = words
         self.bias = bias
@@ -186,12 +186,12 @@ class Int8Decoder(nn.Module):
 
 def int8_embedding(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - Parts.embedding passes it
     """Make an embedding in 8 bits of `weight` [rows, width]."""
-    return Int8Rows(weight)
+    return Int8Embedding(weight)
 
 
 def int8_tied(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
     """Make the decoder that shares the 8-bit embedding `words`."""
-    if not isinstance(words, Int8Rows):
+    if not isinstance(words, Int8Embedding):
         raise CheckpointError(f"{name} is tied to a {type(words).__name__}, expected an embedding in 8 bits")
     return Int8Decoder(words, bias)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from serve.engine.engine import Engine
-from serve.engine.parallel_passes import is_parallel_faster, parts_of
+from serve.engine.parallel_passes import is_parallel_faster, partition_rows
 from serve.kernels.core_team import one_core_each
 from serve.rows.call_rows import join, split
 from serve.rows.row import Row, RowOutput, RowResult, Step
@@ -46,9 +46,9 @@ def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowRe
         for batch in _batches(rows, budget_tokens):
             yield from zip(batch, engine.forward([rows[index] for index in batch]), strict=True)
         return
-    parts = parts_of(sizes, engine.n_parallel, max(1, budget_tokens // engine.n_parallel))
-    with one_core_each(engine.n_parallel) as lanes:
-        answers = lanes.map(lambda part: engine.forward([rows[index] for index in part]), parts)
+    parts = partition_rows(sizes, engine.n_parallel, max(1, budget_tokens // engine.n_parallel))
+    with one_core_each(engine.n_parallel) as threads:
+        answers = threads.map(lambda part: engine.forward([rows[index] for index in part]), parts)
         for part, results in zip(parts, answers, strict=True):
             yield from zip(part, results, strict=True)
 

@@ -41,7 +41,7 @@ def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
     """Yield threads of one core each; the number that the caller's thread and later ones use stays."""
     before = torch.get_num_threads()
     together = Barrier(n_threads + 1)
-    with ThreadPoolExecutor(n_threads, "lane", initializer=take_cores, initargs=(1,)) as threads:
+    with ThreadPoolExecutor(n_threads, "parallel-pass", initializer=take_cores, initargs=(1,)) as threads:
         for _ in range(n_threads):
             threads.submit(together.wait)
         together.wait()

@@ -36,24 +36,24 @@ class Attention:
         zeros. The probabilities of rows that ask for them are computed beside the contexts, which stay what they are
         without.
         """
-        n_spare = len(qkv) - len(pack.ids)
+        n_padding = len(qkv) - len(pack.ids)
         contexts = self._contexts(layer, qkv[: len(pack.ids)], pack, trace)
-        return F.pad(contexts, (0, 0, 0, n_spare)) if n_spare else contexts
+        return F.pad(contexts, (0, 0, 0, n_padding)) if n_padding else contexts
 
     def _contexts(self, layer: int, qkv: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         if trace is not None:
-            trace.see_attention(layer, qkv, self.scale, causal=self.causal)
-        for row in pack.begun:
-            self._keep(layer, qkv, pack, row)
+            trace.record_attention(layer, qkv, self.scale, causal=self.causal)
+        for row in pack.cache_writers:
+            self._write_cache(layer, qkv, pack, row)
         if not pack.n_resumed:
             return self.attend(qkv, pack.spans, self.scale, self.causal)
         contexts = [self._resume(layer, qkv, pack, row) for row in range(pack.n_resumed)]
-        if pack.whole is not None:
+        if pack.uncached_spans is not None:
             rest = qkv[pack.spans.starts[pack.n_resumed] :]
-            contexts.append(self.attend(rest, pack.whole, self.scale, self.causal))
+            contexts.append(self.attend(rest, pack.uncached_spans, self.scale, self.causal))
         return torch.cat(contexts)
 
-    def _keep(self, layer: int, qkv: Tensor, pack: Pack, row: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _write_cache(self, layer: int, qkv: Tensor, pack: Pack, row: int) -> tuple[Tensor, Tensor, Tensor]:
         """Keep the keys and values of a row with a cache; return its new queries, all its keys, all its values."""
         start, kept = pack.spans.starts[row], pack.rows[row]
         query, keys, values = qkv[start : start + kept.n_tokens].permute(1, 2, 0, 3)
@@ -63,12 +63,12 @@ class Attention:
 
     def _resume(self, layer: int, qkv: Tensor, pack: Pack, row: int) -> Tensor:
         """Return the contexts of a row whose text before is in its cache: each token sees that, and up to itself."""
-        query, keys, values = self._keep(layer, qkv, pack, row)
+        query, keys, values = self._write_cache(layer, qkv, pack, row)
         n_new, n_known = query.shape[1], keys.shape[1]
-        seen = None
+        mask = None
         if n_new > 1:
-            seen = torch.ones(n_new, n_known, dtype=torch.bool, device=qkv.device).tril(n_known - n_new)
-        context = F.scaled_dot_product_attention(query, keys, values, attn_mask=seen, scale=self.scale)
+            mask = torch.ones(n_new, n_known, dtype=torch.bool, device=qkv.device).tril(n_known - n_new)
+        context = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=self.scale)
         return context.transpose(0, 1).reshape(n_new, -1)
 
 
@@ -108,7 +108,7 @@ def attend_products(
         query, key, value = shaped.reshape(3, -1, length, qkv.shape[3])
         scores = torch.baddbmm(query.new_empty(1), query, key.transpose(1, 2), beta=0, alpha=scale)
         if causal:
-            scores = scores.masked_fill(_unseen(length, qkv.device), -torch.inf)
+            scores = scores.masked_fill(_causal_mask(length, qkv.device), -torch.inf)
         context = _probabilities(scores) @ value
         contexts.append(context.view(n_rows, -1, length, qkv.shape[3]).transpose(1, 2).reshape(last - first, -1))
     return torch.cat(contexts)
@@ -153,11 +153,11 @@ def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tenso
         query, key, value = qkv[start : start + length].permute(1, 2, 0, 3)
         scores = query @ key.transpose(1, 2) * scale
         if causal:
-            scores = scores.masked_fill(_unseen(length, qkv.device), -torch.inf)
+            scores = scores.masked_fill(_causal_mask(length, qkv.device), -torch.inf)
         contexts.append((scores.softmax(-1) @ value).transpose(0, 1).reshape(length, -1))
     return torch.cat(contexts)
 
 
-def _unseen(length: int, device: torch.device) -> Tensor:
+def _causal_mask(length: int, device: torch.device) -> Tensor:
     """Return [length, length], true where a causal token does not see."""
     return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)

@@ -17,12 +17,12 @@ from serve.rows.pack import Pack
 class EmbeddingTables:
     """What the states that enter the first layer are made of.
 
-    `words` [vocabulary, width]; in float32 `places` [positions, width], `types` [types, width], of which type 0 adds
+    `words` [vocabulary, width]; in float32 `positions` [positions, width], `types` [types, width], of which type 0 adds
     nothing, and the LayerNorm's `scale` and `shift` [width]. Positions count from `pad_id` + 1.
     """
 
     words: nn.Module
-    places: Tensor
+    positions: Tensor
     types: Tensor
     scale: Tensor
     shift: Tensor

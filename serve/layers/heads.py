@@ -117,7 +117,7 @@ class Decoder:
         if hidden.dtype == torch.float32 or not isinstance(self.score, nn.Linear):
             return logits
         largest = logits.topk(min(EXACT_IDS, self.vocab_size)).indices
-        return logits.scatter_(1, largest, exactly(self.score, hidden, largest))
+        return logits.scatter_(1, largest, float32_logits(self.score, hidden, largest))
 
 
 MakeDecoder = Callable[[nn.Module, int], Decoder]  # of what scores, and the size of the vocabulary
@@ -195,7 +195,7 @@ class EmbedHead:
         return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
 
 
-def exactly(decoder: nn.Linear, hidden: Tensor, ids: Tensor, block_bytes: int = BLOCK_BYTES) -> Tensor:
+def float32_logits(decoder: nn.Linear, hidden: Tensor, ids: Tensor, block_bytes: int = BLOCK_BYTES) -> Tensor:
     """Return the logits [n, ids] of chosen ids [n, ids], computed in float32.
 
     Rows of the decoder are gathered, [n, ids, width] in float32, for as many places at a time as `block_bytes` hold

@@ -20,12 +20,12 @@ MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]  # of a name, a w
 
 LAYERS = "layers."  # where the Linears of a backbone's layers stand, in every family
 USUAL_TOKENS = 512  # the product for which oneDNN chooses the layout; any other number of tokens is answered too
-MOST_STEP_TOKENS = 16
+MAX_PADDING_STEP_TOKENS = 16
 PACKED = (torch.float32, torch.bfloat16)
 FUSED: dict[Activate, tuple[str, str]] = {F.gelu: ("gelu", "none"), F.relu: ("relu", "")}
 
 
-class Fused(nn.Module, ABC):
+class FusedLinear(nn.Module, ABC):
     """A Linear that does the step behind its product in one with it.
 
     `any_tokens`: any number of tokens is as good as another; nothing is compiled for it.
@@ -42,7 +42,7 @@ class Fused(nn.Module, ABC):
         """Return residual + product [tokens, out], for a norm, in a dtype as wide as states' or wider."""
 
 
-class Prepacked(Fused):
+class Prepacked(FusedLinear):
     """A Linear whose weight [out, in] lies in oneDNN's layout; it keeps no other copy. CPU, no gradients."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -72,14 +72,14 @@ class Prepacked(Fused):
 
 def activated(layer: nn.Module, states: Tensor, activate: Activate) -> Tensor:
     """Return activate(layer(states)), in one step where the layer can."""
-    if isinstance(layer, Fused):
+    if isinstance(layer, FusedLinear):
         return layer.activated(states, activate)
     return activate(layer(states))
 
 
 def added(layer: nn.Module, states: Tensor, residual: Tensor) -> Tensor:
     """Return residual + layer(states), for a norm, in one step where the layer can."""
-    if isinstance(layer, Fused) and residual.dtype == states.dtype:
+    if isinstance(layer, FusedLinear) and residual.dtype == states.dtype:
         return layer.added(states, residual)
     return torch.as_tensor(residual + layer(states))
 
@@ -88,21 +88,21 @@ def with_padding_rows(states: Tensor) -> Tensor:
     """Return states [tokens, width] with rows of zeros behind them on a CPU, up to a number of tokens that comes often.
 
     oneDNN compiles every product anew for a number of tokens that it has not met lately: 4 ms of any pass of base or
-    mini (D72). For layers of which some product is so compiled (`compiles`).
+    mini (D72). For layers of which some product is so compiled (`compiles_per_length`).
     """
-    n_spare = often(len(states)) - len(states) if states.is_cpu else 0
-    return F.pad(states, (0, 0, 0, n_spare)) if n_spare else states
+    n_padding = padded_tokens(len(states)) - len(states) if states.is_cpu else 0
+    return F.pad(states, (0, 0, 0, n_padding)) if n_padding else states
 
 
-def compiles(layers: nn.Module) -> bool:
+def compiles_per_length(layers: nn.Module) -> bool:
     """Whether a product of some Linear in `layers` may be compiled for its number of tokens."""
-    linears = (layer for layer in layers.modules() if isinstance(layer, nn.Linear | Fused))
-    return any(not (isinstance(layer, Fused) and layer.any_tokens) for layer in linears)
+    linears = (layer for layer in layers.modules() if isinstance(layer, nn.Linear | FusedLinear))
+    return any(not (isinstance(layer, FusedLinear) and layer.any_tokens) for layer in linears)
 
 
-def often(n_tokens: int) -> int:
+def padded_tokens(n_tokens: int) -> int:
     """Return the next of the numbers of tokens that products are made for: at most a sixteenth more, and at most 15."""
-    step = min(MOST_STEP_TOKENS, max(1, 1 << n_tokens.bit_length() >> 5))
+    step = min(MAX_PADDING_STEP_TOKENS, max(1, 1 << n_tokens.bit_length() >> 5))
     return -(-n_tokens // step) * step
 
 

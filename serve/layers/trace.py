@@ -30,13 +30,13 @@ class Trace:
         self._states: dict[tuple[int, int], Tensor] = {}
         self._attentions: dict[int, list[Tensor]] = {m: [] for m, row in enumerate(pack.rows) if row.attentions}
 
-    def see_states(self, number: int, states: Tensor) -> None:
+    def record_states(self, number: int, states: Tensor) -> None:
         """Keep hidden states `number` ([tokens, width] of the whole pack) of the rows that want them."""
         members = [member for member, layers in self._layers.items() if number in layers]
         for member, vectors in zip(members, read_vectors(states, self._pack, members) if members else (), strict=True):
             self._states[member, number] = vectors
 
-    def see_attention(self, layer: int, qkv: Tensor, scale: float, *, causal: bool) -> None:  # noqa: ARG002 - layers come in order
+    def record_attention(self, layer: int, qkv: Tensor, scale: float, *, causal: bool) -> None:  # noqa: ARG002 - layers come in order
         """Keep softmax(QK^T) of one layer for the rows that want it; `qkv` is [tokens, 3, heads, head_width]."""
         for member, kept in self._attentions.items():
             start = self._pack.spans.starts[member]

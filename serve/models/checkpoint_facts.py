@@ -20,7 +20,7 @@ from serve.models.registry import family_of
 from shared.catalog import Family as FamilyName
 from shared.catalog import Head
 
-SAID = 5  # tensors named in one error
+MAX_NAMED_TENSORS = 5  # tensors named in one error
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ def _mask(folder: Path) -> tuple[int | None, str | None]:
 
 
 def _named(names: list[str]) -> str:
-    more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
-    return f"{len(names)} tensors: {', '.join(names[:SAID])}{more}"
+    more = f" and {len(names) - MAX_NAMED_TENSORS} more" if len(names) > MAX_NAMED_TENSORS else ""
+    return f"{len(names)} tensors: {', '.join(names[:MAX_NAMED_TENSORS])}{more}"
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -71,8 +71,8 @@ def read_head(facts: Mapping[str, object]) -> Head:
     try:
         return Head.model_validate(facts)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise CheckpointError(f"a head of the checkpoint cannot be read: {faults}") from None
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise CheckpointError(f"a head of the checkpoint cannot be read: {problems}") from None
 
 
 EMBED = with_other_tasks(Head(task="feature-extraction"))  # the head that every backbone has

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from serve.kernels.cpu.fused_layers import LayersInOne, layers_in_one
 from serve.layers.attention import Attention
-from serve.layers.linear import Activate, activated, added, compiles, with_padding_rows
+from serve.layers.linear import Activate, activated, added, compiles_per_length, with_padding_rows
 from serve.layers.norms import normed
 from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
@@ -75,7 +75,7 @@ class PostNormLayers(nn.Module):
         super().__init__()
         layers = [PostNorm(index, shape, own, parts) for index, own in enumerate(tensors)]
         self.layers = nn.ModuleList(layers)
-        self._compiles = compiles(self.layers)
+        self._compiles = compiles_per_length(self.layers)
         self._in_one: LayersInOne | None = layers_in_one(layers, shape.attention, shape.n_heads, shape.activate)
 
     def __len__(self) -> int:
@@ -84,14 +84,14 @@ class PostNormLayers(nn.Module):
 
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the last layer's states [tokens, width] of those that enter the first; tell `trace` all between."""
-        if self._in_one is not None and trace is None and not (pack.n_resumed or pack.begun):
+        if self._in_one is not None and trace is None and not (pack.n_resumed or pack.cache_writers):
             return self._in_one(states, pack.spans, pack.between)
         states = with_padding_rows(states) if self._compiles and trace is None else states
         for number, layer in enumerate(self.layers):
-            pack.pause(number)
+            pack.run_between(number)
             if trace is not None:
-                trace.see_states(number, states)
+                trace.record_states(number, states)
             states = layer(states, pack, trace)
         if trace is not None:
-            trace.see_states(len(self), states)
+            trace.record_states(len(self), states)
         return states[: len(pack.ids)]

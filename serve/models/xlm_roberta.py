@@ -32,7 +32,7 @@ __all__ = ["build_head", "find_heads", "head_shapes"]  # the heads of this famil
 FAMILY: Family = "xlm-roberta"
 PREFIX = "roberta."
 WORDS = "embeddings.word_embeddings.weight"
-PLACES = "embeddings.position_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias")
 OTHER_HEADS = ("classifier.", "lm_head.", "qa_outputs.", "heads.")
@@ -55,20 +55,20 @@ class Embeddings(nn.Module):
     def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.pad_id = pad_id(config)
-        self.positions = parts.positions
+        self.count_positions = parts.positions
         self.words = parts.embedding("words", tensors[WORDS])
         types = tensors[TYPES].float()
-        self.register_buffer("places", tensors[PLACES].float() + types[0])
-        self.register_buffer("types", types - types[0])
+        self.register_buffer("position_table", tensors[POSITIONS].float() + types[0])
+        self.register_buffer("type_table", types - types[0])
 
     def forward(self, pack: Pack) -> Tensor:
         """Return the sums [tokens, width], float32. Position ids that a row brings replace the counted ones."""
-        counted = self.positions(pack.ids, pack.spans, self.pad_id)
+        counted = self.count_positions(pack.ids, pack.spans, self.pad_id)
         given = pack.position_ids
-        places = counted if given is None else torch.where(given == ABSENT, counted, given)
-        sums = self.words(pack.ids).float() + self.get_buffer("places")[places]
+        positions = counted if given is None else torch.where(given == ABSENT, counted, given)
+        sums = self.words(pack.ids).float() + self.get_buffer("position_table")[positions]
         if pack.token_type_ids is not None:
-            sums = sums + self.get_buffer("types")[pack.token_type_ids.clamp(min=0)]
+            sums = sums + self.get_buffer("type_table")[pack.token_type_ids.clamp(min=0)]
         return torch.as_tensor(sums)
 
 
@@ -90,8 +90,8 @@ class Encoder(nn.Module):
     def _tables(self, eps: float) -> EmbeddingTables:
         """Return what the states that enter the first layer are made of."""
         own = self.embeddings
-        places, types = own.get_buffer("places"), own.get_buffer("types")
-        return EmbeddingTables(own.words, places, types, self.norm.weight, self.norm.bias, eps, own.pad_id)
+        positions, types = own.get_buffer("position_table"), own.get_buffer("type_table")
+        return EmbeddingTables(own.words, positions, types, self.norm.weight, self.norm.bias, eps, own.pad_id)
 
     @property
     def words(self) -> nn.Module:
@@ -199,7 +199,7 @@ def embedding_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the three embedding tables."""
     return {
         WORDS: (config.vocab_size, config.hidden_size),
-        PLACES: (config.max_position_embeddings, config.hidden_size),
+        POSITIONS: (config.max_position_embeddings, config.hidden_size),
         TYPES: (config.type_vocab_size, config.hidden_size),
     }
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaXLConfig
 
-from serve.layers.linear import activated, compiles, with_padding_rows
+from serve.layers.linear import activated, compiles_per_length, with_padding_rows
 from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.models.config_checks import parse_config
@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(config, tensors, parts)
         self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
-        self.compiles = compiles(self.layers)
+        self.compiles_per_length = compiles_per_length(self.layers)
         self.norm = wide_norm("encoder.LayerNorm", tensors, config.layer_norm_eps)
 
     @property
@@ -110,15 +110,15 @@ class Encoder(nn.Module):
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's normalised states, in the dtype of the layers."""
         states = self.embeddings(pack)
-        states = with_padding_rows(states) if self.compiles and trace is None else states
+        states = with_padding_rows(states) if self.compiles_per_length and trace is None else states
         for number, layer in enumerate(self.layers):
-            pack.pause(number)
+            pack.run_between(number)
             if trace is not None:
-                trace.see_states(number, states)
+                trace.record_states(number, states)
             states = layer(states, pack, trace)
         states = self.norm(states).to(self.dtype)
         if trace is not None:
-            trace.see_states(self.n_layers, states)
+            trace.record_states(self.n_layers, states)
         return torch.as_tensor(states[: len(pack.ids)])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isqrt
 
-MAX_SEEN_BYTES = 64 * 2**20  # of the attentions of one row, and of the hidden states of one row
+MAX_EXTRA_BYTES = 64 * 2**20  # of the attentions of one row, and of the hidden states of one row
 FLOAT_BYTES = 4
 
 
@@ -34,6 +34,6 @@ class BackboneLimits:
         """Return the bytes of the hidden states of some layers, float32."""
         return FLOAT_BYTES * self.width * n_vectors * n_layers
 
-    def seen_tokens(self, most_bytes: int) -> int:
+    def max_attention_tokens(self, most_bytes: int) -> int:
         """Return the tokens of the longest row whose attentions fit `most_bytes`."""
         return isqrt(most_bytes // (FLOAT_BYTES * self.n_layers * self.n_heads))

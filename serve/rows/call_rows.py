@@ -27,9 +27,9 @@ def split(call: InferCall) -> list[Row]:
     row is left to `serve.rows.row_validation`, so that it fails alone.
     """
     lengths = _lengths(call.row_lengths, call.n_tokens, "row_lengths", "tokens")
-    ids = _cut(call.input_ids, lengths)
-    langs = _beside(call.lang_ids, lengths)
-    types, places = _beside(call.token_type_ids, lengths), _beside(call.position_ids, lengths)
+    ids = _row_views(call.input_ids, lengths)
+    langs = _extra_ids(call.lang_ids, lengths)
+    types, position_ids = _extra_ids(call.token_type_ids, lengths), _extra_ids(call.position_ids, lengths)
     return [
         Row(
             input_ids=row_ids,
@@ -41,15 +41,15 @@ def split(call: InferCall) -> list[Row]:
             per_token=call.per_token,
             normalize=call.normalize,
             token_type_ids=type_ids,
-            position_ids=place_ids,
+            position_ids=own_position_ids,
             pooling=call.pooling,
             layers=call.layers,
             attentions=call.attentions,
             sampling=call.sampling,
             sequence=sequence,
         )
-        for row_ids, positions, lang_ids, type_ids, place_ids in zip(
-            ids, _positions(call, lengths), langs, types, places, strict=True
+        for row_ids, positions, lang_ids, type_ids, own_position_ids in zip(
+            ids, _positions(call, lengths), langs, types, position_ids, strict=True
         )
         for sequence in range(1 if call.sampling is None else call.sampling.num_return_sequences)
     ]
@@ -111,16 +111,16 @@ def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]
     ]
 
 
-def _beside(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.Tensor | None]:
+def _extra_ids(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.Tensor | None]:
     """Cut ids that stand beside the tokens into rows; None for each row where there are none."""
     if tensor is None:
         return [None] * len(lengths)
     if (n_ids := math.prod(tensor.shape)) != sum(lengths):
         raise Unprocessable(f"got {n_ids} ids beside {sum(lengths)} tokens, expected one for each")
-    return _cut(tensor, lengths)
+    return _row_views(tensor, lengths)
 
 
-def _cut(tensor: Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
+def _row_views(tensor: Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
     """Return the ids of each row, views into one buffer. Runs no operator of torch (see `_message_tensor`)."""
     if sys.byteorder != "little":
         raise RuntimeError(f"got a {sys.byteorder}-endian machine, an engine expects a little-endian one")

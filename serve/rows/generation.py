@@ -29,7 +29,7 @@ class Rules:
 
     Any of `eos_ids` ends a sequence (none: only its length does). `mask_id` is what XLM puts behind the text, `lang_id`
     its language where a row names none. `cache_token_bytes` is what one token's keys and values take; 0 for
-    models that read everything anew, because every token sees the new one. `blank_id`: XLM takes as many tokens
+    models that read everything anew, because every token sees the new one. `zeroed_id`: XLM takes as many tokens
     from the end of a text as the text has of this id (its padding) for padding, the mask first, whose state
     is then zero.
     """
@@ -38,7 +38,7 @@ class Rules:
     mask_id: int | None = None
     lang_id: int | None = None
     cache_token_bytes: int = 0
-    blank_id: int | None = None
+    zeroed_id: int | None = None
 
 
 def begin(row: Row, rules: Rules) -> Row:
@@ -48,11 +48,11 @@ def begin(row: Row, rules: Rules) -> Row:
     return _next_pass(replace(state, cache_bytes=rules.cache_token_bytes * state.most_tokens), rules)
 
 
-def is_blank(row: Row, rules: Rules) -> bool:
+def has_zero_state(row: Row, rules: Rules) -> bool:
     """Say whether the reference reads the next token of a row from a zero state."""
     state = state_of(row)
-    return rules.blank_id is not None and (
-        rules.blank_id in state.new_ids or bool((state.asked.input_ids == rules.blank_id).any())
+    return rules.zeroed_id is not None and (
+        rules.zeroed_id in state.new_ids or bool((state.prompt.input_ids == rules.zeroed_id).any())
     )
 
 
@@ -90,25 +90,25 @@ def state_of(row: Row) -> Generation:
 
 def _next_pass(state: Generation, rules: Rules) -> Row:
     """Return the row of a sequence's next pass: what is not cached of its text."""
-    asked = state.asked
-    new = asked.input_ids.new_tensor([*state.new_ids, *([] if rules.mask_id is None else [rules.mask_id])])
-    ids = torch.cat([asked.input_ids, new])
-    places = _places(asked.position_ids, len(ids))
+    prompt = state.prompt
+    new = prompt.input_ids.new_tensor([*state.new_ids, *([] if rules.mask_id is None else [rules.mask_id])])
+    ids = torch.cat([prompt.input_ids, new])
+    position_ids = _position_ids(prompt.position_ids, len(ids))
     lang_ids = None
-    if asked.lang_ids is not None and len(asked.lang_ids):
-        lang_ids = asked.lang_ids[:1].expand(len(ids))
+    if prompt.lang_ids is not None and len(prompt.lang_ids):
+        lang_ids = prompt.lang_ids[:1].expand(len(ids))
     elif rules.lang_id is not None:
         lang_ids = torch.full_like(ids, rules.lang_id)
     return replace(
-        asked,
+        prompt,
         input_ids=ids[state.n_cached :],
-        position_ids=places[state.n_cached :],
+        position_ids=position_ids[state.n_cached :],
         lang_ids=None if lang_ids is None else lang_ids[state.n_cached :],
         state=state,
     )
 
 
-def _places(given: Tensor | None, length: int) -> Tensor:
+def _position_ids(given: Tensor | None, length: int) -> Tensor:
     """Return position ids int32 [length]: from 0 as GenerationMixin numbers them, or on from those given."""
     if given is None:
         return torch.arange(length, dtype=torch.int32)

@@ -51,8 +51,8 @@ class Pack:
 
     `lang_ids`, `token_type_ids`, `position_ids` are int64 [tokens] on the device, ABSENT at the tokens of
     rows that have none, and None where no row has any. The first `n_resumed` rows read on from a cache;
-    `whole` is where the others lie, counted from the first of them, None where there are no others;
-    `begun` are those of them that keep what they read in a cache. `between` is what a pass does between two layers.
+    `uncached_spans` is where the others lie, counted from the first of them, None where there are no others;
+    `cache_writers` are those of them that keep what they read in a cache. `between` is what a pass does between two layers.
     """
 
     rows: tuple[Row, ...]
@@ -63,11 +63,11 @@ class Pack:
     token_type_ids: torch.Tensor | None = None
     position_ids: torch.Tensor | None = None
     n_resumed: int = 0
-    whole: Spans | None = None
-    begun: tuple[int, ...] = ()
+    uncached_spans: Spans | None = None
+    cache_writers: tuple[int, ...] = ()
     between: Between | None = None
 
-    def pause(self, number: int) -> None:
+    def run_between(self, number: int) -> None:
         """Do what is to be done before layer `number`: nothing before the first."""
         if self.between is not None and number:
             self.between()
@@ -96,24 +96,24 @@ def pack_rows(rows: Mapping[int, Row], device: torch.device, between: Between | 
     packed = tuple(rows[index] for index in order)
     lengths = [row.n_tokens for row in packed]
     n_resumed = sum(row.n_cached > 0 for row in packed)
-    spans = lay_out(lengths, device)
+    spans = spans_of(lengths, device)
     ids = torch.from_numpy(np.concatenate([row.input_ids.numpy() for row in packed])).to(device)
     return Pack(
         rows=packed,
         order=tuple(order),
         ids=ids,
         spans=spans,
-        lang_ids=_beside([row.lang_ids for row in packed], packed, device),
-        token_type_ids=_beside([row.token_type_ids for row in packed], packed, device),
-        position_ids=_beside([row.position_ids for row in packed], packed, device),
+        lang_ids=_join_extra_ids([row.lang_ids for row in packed], packed, device),
+        token_type_ids=_join_extra_ids([row.token_type_ids for row in packed], packed, device),
+        position_ids=_join_extra_ids([row.position_ids for row in packed], packed, device),
         n_resumed=n_resumed,
-        whole=_rest(spans, n_resumed, device),
-        begun=tuple(i for i, row in enumerate(packed) if row.cache is not None and not row.n_cached),
+        uncached_spans=_uncached_spans(spans, n_resumed, device),
+        cache_writers=tuple(i for i, row in enumerate(packed) if row.cache is not None and not row.n_cached),
         between=between,
     )
 
 
-def lay_out(lengths: Sequence[int], device: torch.device) -> Spans:
+def spans_of(lengths: Sequence[int], device: torch.device) -> Spans:
     """Return the spans of rows of these lengths, laid end to end in this order."""
     bounds = [0, *accumulate(lengths)]
     return Spans(
@@ -125,14 +125,16 @@ def lay_out(lengths: Sequence[int], device: torch.device) -> Spans:
     )
 
 
-def _rest(spans: Spans, n_resumed: int, device: torch.device) -> Spans | None:
+def _uncached_spans(spans: Spans, n_resumed: int, device: torch.device) -> Spans | None:
     """Return the spans of the rows behind those that read on, counted from the first of them."""
     if not n_resumed:
         return spans
-    return lay_out(spans.lengths[n_resumed:], device) if n_resumed < len(spans.lengths) else None
+    return spans_of(spans.lengths[n_resumed:], device) if n_resumed < len(spans.lengths) else None
 
 
-def _beside(ids: Sequence[torch.Tensor | None], rows: Sequence[Row], device: torch.device) -> torch.Tensor | None:
+def _join_extra_ids(
+    ids: Sequence[torch.Tensor | None], rows: Sequence[Row], device: torch.device
+) -> torch.Tensor | None:
     """Lay ids that stand beside the tokens end to end, ABSENT where a row has none."""
     if all(own is None for own in ids):
         return None

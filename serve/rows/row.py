@@ -88,7 +88,7 @@ class Generation:
     `n_cached` tokens of the text are in `cache`; `random` is the state its next draw starts from.
     """
 
-    asked: Row
+    prompt: Row
     new_ids: tuple[int, ...] = ()
     random: torch.Tensor | None = None
     cache: Cache | None = None
@@ -98,12 +98,12 @@ class Generation:
     @property
     def sampling(self) -> Sampling:
         """What the row asks for."""
-        return self.asked.sampling or Sampling()
+        return self.prompt.sampling or Sampling()
 
     @property
     def most_tokens(self) -> int:
         """Tokens of the text when as many are generated as may be."""
-        return self.asked.n_tokens + self.sampling.max_new_tokens
+        return self.prompt.n_tokens + self.sampling.max_new_tokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from serve.rows.backbone_limits import MAX_SEEN_BYTES, BackboneLimits
+from serve.rows.backbone_limits import MAX_EXTRA_BYTES, BackboneLimits
 from serve.rows.generation import Rules, begin
 from serve.rows.row import Row
 from shared.catalog import Model
@@ -18,9 +18,9 @@ from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Sampling
 from shared.protocol import MAX_TARGETS, MAX_TOP_K
 
-UNASKED = {field.name: field.default for field in fields(Row)}
-OWNED = {  # parameters that one task alone reads, as they are when unasked
-    task: {name: UNASKED[name] for name in names}
+DEFAULTS = {field.name: field.default for field in fields(Row)}
+TASK_FIELDS = {  # parameters that one task alone reads, as they are when unasked
+    task: {name: DEFAULTS[name] for name in names}
     for task, names in {
         "feature-extraction": ("per_token", "normalize", "pooling", "layers", "attentions"),
         "fill-mask": ("positions", "target_ids", "top_k"),
@@ -43,11 +43,11 @@ def begin_if_valid(row: Row, model: Model, bounds: BackboneLimits, rules: Rules)
 
 def validate_rows(rows: Sequence[Row], model: Model, bounds: BackboneLimits) -> list[GlossaError | None]:
     """Return for each row why the model cannot take it, or None when it can, as any row that has begun."""
-    faults = [None if row.state is not None else _row_fault(row, model, bounds) for row in rows]
+    errors = [None if row.state is not None else _row_error(row, model, bounds) for row in rows]
     for index in _out_of_range(rows, model.vocab_size):
         wrong = next(int(i) for i in rows[index].input_ids if not 0 <= i < model.vocab_size)
-        faults[index] = faults[index] or Unprocessable(f"got token id {wrong}, expected 0 <= id < {model.vocab_size}")
-    return faults
+        errors[index] = errors[index] or Unprocessable(f"got token id {wrong}, expected 0 <= id < {model.vocab_size}")
+    return errors
 
 
 def check_output_bytes(call: InferCall, bounds: BackboneLimits, most_bytes: int) -> None:
@@ -63,17 +63,17 @@ def check_output_bytes(call: InferCall, bounds: BackboneLimits, most_bytes: int)
         )
 
 
-def _row_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
+def _row_error(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
     if row.n_tokens == 0:
         return Unprocessable("got a row of 0 tokens, expected at least 1")
     if row.n_tokens > model.max_tokens:
         return TooLarge(f"got a row of {row.n_tokens} tokens, model {model.name} takes at most {model.max_tokens}")
     if row.head not in model.heads:
         return NotFound(f"model {model.name} has no head {row.head!r}; heads: {sorted(model.heads)}")
-    return _beside_fault(row, model, bounds) or _task_fault(row, model, bounds)
+    return _extra_ids_error(row, model, bounds) or _task_error(row, model, bounds)
 
 
-def _beside_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
+def _extra_ids_error(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
     """Check the ids that stand beside the tokens."""
     kinds = {
         "lang_ids": (row.lang_ids, bounds.n_langs),
@@ -92,22 +92,22 @@ def _beside_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError
     return None
 
 
-def _task_fault(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
+def _task_error(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
     task = model.heads[row.head].task
     if task == "text-generation":
-        return _prompt_fault(row, model) or _foreign_fault(row, task)
+        return _prompt_error(row, model) or _other_task_error(row, task)
     if row.sampling is not None:
         return Unprocessable(f"got parameters of text-generation, head {row.head} does {task}")
-    if fault := _foreign_fault(row, task):
-        return fault
+    if error := _other_task_error(row, task):
+        return error
     if task == "feature-extraction":
-        return _sight_fault(row, bounds)
-    return _mask_fault(row, model) if task == "fill-mask" else None
+        return _layer_output_error(row, bounds)
+    return _mask_error(row, model) if task == "fill-mask" else None
 
 
-def _foreign_fault(row: Row, task: str) -> GlossaError | None:
+def _other_task_error(row: Row, task: str) -> GlossaError | None:
     """Check that a row asks for nothing that its task would ignore. The top_k of greedy generation changes nothing."""
-    for owner, unasked in OWNED.items():
+    for owner, unasked in TASK_FIELDS.items():
         if owner == task:
             continue
         for name, value in unasked.items():
@@ -117,7 +117,7 @@ def _foreign_fault(row: Row, task: str) -> GlossaError | None:
     return None
 
 
-def _sight_fault(row: Row, bounds: BackboneLimits) -> GlossaError | None:
+def _layer_output_error(row: Row, bounds: BackboneLimits) -> GlossaError | None:
     """Check what a row asks to see of the layers."""
     n_states = bounds.n_layers + 1
     if wrong := [layer for layer in row.layers if not -n_states <= layer < n_states]:
@@ -125,20 +125,20 @@ def _sight_fault(row: Row, bounds: BackboneLimits) -> GlossaError | None:
             f"parameters.layers: got layer {wrong[0]}, expected {-n_states} <= layer <= {bounds.n_layers}"
         )
     n_bytes = bounds.attention_bytes(row.n_tokens) if row.attentions else 0
-    if n_bytes > MAX_SEEN_BYTES:
+    if n_bytes > MAX_EXTRA_BYTES:
         return Unprocessable(
-            f"got a row of {row.n_tokens} tokens with attentions of {n_bytes} bytes, at most {MAX_SEEN_BYTES}",
-            hint=f"attentions of this model fit for at most {bounds.seen_tokens(MAX_SEEN_BYTES)} tokens",
+            f"got a row of {row.n_tokens} tokens with attentions of {n_bytes} bytes, at most {MAX_EXTRA_BYTES}",
+            hint=f"attentions of this model fit for at most {bounds.max_attention_tokens(MAX_EXTRA_BYTES)} tokens",
         )
     n_bytes = bounds.states_bytes(row.n_tokens if row.per_token else 1, len(row.layers))
-    if n_bytes > MAX_SEEN_BYTES:
+    if n_bytes > MAX_EXTRA_BYTES:
         return Unprocessable(
-            f"got {len(row.layers)} layers of a row of {row.n_tokens} tokens, {n_bytes} bytes, at most {MAX_SEEN_BYTES}"
+            f"got {len(row.layers)} layers of a row of {row.n_tokens} tokens, {n_bytes} bytes, at most {MAX_EXTRA_BYTES}"
         )
     return None
 
 
-def _mask_fault(row: Row, model: Model) -> GlossaError | None:
+def _mask_error(row: Row, model: Model) -> GlossaError | None:
     if not row.positions:
         return Unprocessable(f"got no positions, head {row.head} reads at least 1 masked position")
     if len(row.positions) > row.n_tokens:
@@ -147,10 +147,10 @@ def _mask_fault(row: Row, model: Model) -> GlossaError | None:
         )
     if wrong := [p for p in row.positions if not 0 <= p < row.n_tokens]:
         return Unprocessable(f"got position {wrong[0]}, expected 0 <= position < {row.n_tokens}")
-    return _choice_fault(row, model.vocab_size)
+    return _candidates_error(row, model.vocab_size)
 
 
-def _choice_fault(row: Row, vocab_size: int) -> GlossaError | None:
+def _candidates_error(row: Row, vocab_size: int) -> GlossaError | None:
     most = min(MAX_TOP_K, vocab_size)
     if not 1 <= row.top_k <= most:
         return Unprocessable(f"got top_k {row.top_k}, expected 1 <= top_k <= {most}")
@@ -172,7 +172,7 @@ def _out_of_range(rows: Sequence[Row], vocab_size: int) -> list[int]:
     return [index for index, own in enumerate(ids) if len(own) and (own.min() < 0 or own.max() >= vocab_size)]
 
 
-def _prompt_fault(row: Row, model: Model) -> GlossaError | None:
+def _prompt_error(row: Row, model: Model) -> GlossaError | None:
     """Return why a model cannot continue this prompt, or None when it can."""
     sampling = row.sampling or Sampling()
     if sampling.max_new_tokens < 1:
@@ -187,10 +187,10 @@ def _prompt_fault(row: Row, model: Model) -> GlossaError | None:
             f"got a prompt of {row.n_tokens} tokens and max_new_tokens {sampling.max_new_tokens}, model "
             f"{model.name} takes at most {model.max_tokens} together"
         )
-    return _sampling_fault(sampling) or _continued_ids_fault(row, model)
+    return _sampling_error(sampling) or _continued_ids_error(row, model)
 
 
-def _sampling_fault(sampling: Sampling) -> GlossaError | None:
+def _sampling_error(sampling: Sampling) -> GlossaError | None:
     if not 0 < sampling.temperature < float("inf"):
         return Unprocessable(f"got temperature {sampling.temperature:g}, expected a number above 0")
     if sampling.top_k < 0:
@@ -202,7 +202,7 @@ def _sampling_fault(sampling: Sampling) -> GlossaError | None:
     return None
 
 
-def _continued_ids_fault(row: Row, model: Model) -> GlossaError | None:
+def _continued_ids_error(row: Row, model: Model) -> GlossaError | None:
     if row.token_type_ids is not None:
         return Unprocessable("got token_type_ids, generation takes none")
     if row.layers or row.attentions:

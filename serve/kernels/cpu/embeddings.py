@@ -24,7 +24,7 @@ class KernelEmbeddings:
 
     def __init__(self, call: Callable[..., None], tables: EmbeddingTables, words: Tensor) -> None:
         self._call, self._words, self._pad_id, self._eps = call, words.contiguous(), tables.pad_id, tables.eps
-        self._places, self._types = tables.places.contiguous(), tables.types.contiguous()
+        self._position_table, self._type_table = tables.positions.contiguous(), tables.types.contiguous()
         self._scale, self._shift = tables.scale.detach().contiguous(), tables.shift.detach().contiguous()
         self._team = team_address()
 
@@ -38,13 +38,15 @@ class KernelEmbeddings:
             for own in (pack.position_ids, pack.token_type_ids)
         )
         _check("token id", ids, len(self._words), least=0)
-        _check("position id", positions, len(self._places))
-        _check("token type id", types, len(self._types))
-        if (longest := max(pack.spans.lengths, default=0)) + self._pad_id >= len(self._places):
-            raise ValueError(f"got a row of {longest} tokens, expected at most {len(self._places) - self._pad_id - 1}")
+        _check("position id", positions, len(self._position_table))
+        _check("token type id", types, len(self._type_table))
+        if (longest := max(pack.spans.lengths, default=0)) + self._pad_id >= len(self._position_table):
+            raise ValueError(
+                f"got a row of {longest} tokens, expected at most {len(self._position_table) - self._pad_id - 1}"
+            )
         self._call(
             ids.data_ptr(), _address(positions), _address(types), pack.spans.bounds.data_ptr(),
-            self._words.data_ptr(), self._places.data_ptr(), self._types.data_ptr(), self._scale.data_ptr(),
+            self._words.data_ptr(), self._position_table.data_ptr(), self._type_table.data_ptr(), self._scale.data_ptr(),
             self._shift.data_ptr(), sums.data_ptr(), states.data_ptr(), self._team,
             len(pack.spans.lengths), self._words.shape[1], self._pad_id, torch.get_num_threads(), self._eps,
         )  # fmt: skip
@@ -70,7 +72,7 @@ def embed_for(device: torch.device, dtype: torch.dtype) -> MakeEmbed:
 
 
 def _embed_here(tables: EmbeddingTables) -> Embed | None:
-    library = kernels_here() if words_of(tables) is not None else None
+    library = kernels_here() if readable_words(tables) is not None else None
     return None if library is None else kernel_embed(embed_call(library), tables)
 
 
@@ -84,11 +86,11 @@ def embed_call(library: ctypes.CDLL) -> Callable[..., None]:
 
 def kernel_embed(call: Callable[..., None], tables: EmbeddingTables) -> Embed | None:
     """Make the kernel's embeddings of tables that it can read."""
-    words = words_of(tables)
+    words = readable_words(tables)
     return None if words is None else KernelEmbeddings(call, tables, words)
 
 
-def words_of(tables: EmbeddingTables) -> Tensor | None:
+def readable_words(tables: EmbeddingTables) -> Tensor | None:
     """Return the words where the kernel can read them: bfloat16, as they are, of a width that fits."""
     words = tables.words.weight.detach() if isinstance(tables.words, nn.Embedding) else None
     if words is None or words.dtype != torch.bfloat16 or words.shape[1] % VECTOR_WIDTH:

@@ -23,24 +23,24 @@ from serve.kernels.cpu.onednn_int8 import ZERO_POINT, Int8Linear, to_int8
 from serve.kernels.cpu.products import PANEL, PanelLinear, check_weight
 
 INPUTS = 32  # they are a multiple of it
-MOST_INPUTS = 2**17  # whose whole sums are below 2^31
+MAX_INPUTS = 2**17  # whose whole sums are below 2^31
 GROUP = 4  # levels that are multiplied at a time
 SCALE_BYTES = 4
 
-MultiplyBytes = Callable[..., None]
+MultiplyInt8 = Callable[..., None]
 
 
-class KernelBytes(PanelLinear):
+class Int8KernelLinear(PanelLinear):
     """One in bytes."""
 
-    def __init__(self, multiply: MultiplyBytes, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, multiply: MultiplyInt8, weight: Tensor, bias: Tensor | None) -> None:
         """Lay out `weight` [out, in]: multiples of 32. Raises ValueError, CheckpointError unless it is finite."""
         check_weight(weight, PANEL, INPUTS, torch.float32, torch.bfloat16)
         super().__init__(weight.shape[0], weight.shape[1], bias)
         self.multiply = multiply
-        levels, self._scales = to_int8(weight)
-        self._offsets = -ZERO_POINT * levels.sum(1, dtype=torch.int32)
-        panels = levels.view(self.n_out // PANEL, PANEL, self.n_in // GROUP, GROUP).transpose(1, 2)
+        int8_values, self._scales = to_int8(weight)
+        self._offsets = -ZERO_POINT * int8_values.sum(1, dtype=torch.int32)
+        panels = int8_values.view(self.n_out // PANEL, PANEL, self.n_in // GROUP, GROUP).transpose(1, 2)
         self._weight = panels.clone(memory_format=torch.contiguous_format)  # torch aligns its memory to 64 bytes
 
     @property
@@ -50,7 +50,7 @@ class KernelBytes(PanelLinear):
 
     def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
         """Call the kernel."""
-        room = torch.empty(room_bytes(len(states), self.n_in), dtype=torch.uint8)
+        room = torch.empty(int8_scratch_bytes(len(states), self.n_in), dtype=torch.uint8)
         weight, bias, scales, offsets = self.addresses
         self.multiply(
             states.data_ptr(), weight, scales, offsets, bias, residual, product.data_ptr(), room.data_ptr(), self._team,
@@ -58,7 +58,7 @@ class KernelBytes(PanelLinear):
         )  # fmt: skip
 
 
-def room_bytes(n_tokens: int, n_in: int) -> int:
+def int8_scratch_bytes(n_tokens: int, n_in: int) -> int:
     """Return what the levels of states [n_tokens, n_in] and their scales take."""
     return n_tokens * (n_in + SCALE_BYTES)
 
@@ -66,7 +66,7 @@ def room_bytes(n_tokens: int, n_in: int) -> int:
 def fits(weight: Tensor) -> bool:
     """Whether the kernel can take a weight [out, in]."""
     n_out, n_in = weight.shape
-    return weight.is_cpu and n_in <= MOST_INPUTS and not (n_out % PANEL or n_in % INPUTS)
+    return weight.is_cpu and n_in <= MAX_INPUTS and not (n_out % PANEL or n_in % INPUTS)
 
 
 def int8_linear(layer: nn.Linear) -> nn.Module:
@@ -75,16 +75,16 @@ def int8_linear(layer: nn.Linear) -> nn.Module:
     Raises CheckpointError for a weight that is not finite, or without a C compiler.
     """
     library = kernels_here() if team_address() and fits(layer.weight) else None
-    multiply = None if library is None else bytes_of(library)
+    multiply = None if library is None else int8_product_of(library)
     if multiply is None:
         return Int8Linear(layer.weight, layer.bias)
-    return KernelBytes(multiply, layer.weight, layer.bias)
+    return Int8KernelLinear(multiply, layer.weight, layer.bias)
 
 
-def bytes_of(library: ctypes.CDLL) -> MultiplyBytes | None:
+def int8_product_of(library: ctypes.CDLL) -> MultiplyInt8 | None:
     """Return the product of bytes of the compiled kernels; None in variants that have none."""
-    multiply: MultiplyBytes | None = getattr(library, "glossa_multiply_bytes", None)
+    multiply: MultiplyInt8 | None = getattr(library, "glossa_multiply_int8", None)
     if multiply is not None:
-        library.glossa_multiply_bytes.argtypes = [ctypes.c_void_p] * 9 + [ctypes.c_int64] * 5
-        library.glossa_multiply_bytes.restype = None
+        library.glossa_multiply_int8.argtypes = [ctypes.c_void_p] * 9 + [ctypes.c_int64] * 5
+        library.glossa_multiply_int8.restype = None
     return multiply

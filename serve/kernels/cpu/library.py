@@ -59,7 +59,7 @@ AVX512 = Variant(
 )  # fmt: skip
 AVX2 = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
 VARIANTS = (AVX512, AVX2)
-CONTRACT = "-ffp-contract=fast"
+FUSED_MULTIPLY_ADD = "-ffp-contract=fast"
 EVENT = "kernels-unavailable"  # what the log says where torch has to do their work
 
 
@@ -110,7 +110,7 @@ def kernels_here() -> ctypes.CDLL | None:
 def load_kernels(variant: Variant, sources: tuple[Path, ...] = SOURCES) -> ctypes.CDLL | None:
     """Compile the kernels for this process, a second or two; None where the compiler fails, and the log says why."""
     try:
-        library = load_compiled(sources, MACHINE, (*variant.flags, CONTRACT))
+        library = load_compiled(sources, MACHINE, (*variant.flags, FUSED_MULTIPLY_ADD))
     except (RuntimeError, OSError) as failure:
         log_event(EVENT, level="warning", reason=str(failure))
         return None

@@ -24,11 +24,11 @@ from torch import Tensor
 from serve.checkpoints.read import CheckpointError
 from serve.kernels.compiler import load_compiled, this_machine
 from serve.kernels.core_team import team_address
-from serve.layers.linear import USUAL_TOKENS, Activate, Fused
+from serve.layers.linear import USUAL_TOKENS, Activate, FusedLinear
 
 SOURCE = Path(__file__).parent / "native" / "onednn_int8.c"
 MACHINE = "x86_64"
-LEVELS, ZERO_POINT = 127, 128  # oneDNN is quickest with unsigned states and signed weights
+INT8_MAX, ZERO_POINT = 127, 128  # oneDNN is quickest with unsigned states and signed weights
 FLAGS = (
     "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
     "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
@@ -47,7 +47,7 @@ class Kernel:
         self.finish_added = _step(library, "glossa_finish_added", n_arrays=5)
 
 
-class Int8Linear(Fused):
+class Int8Linear(FusedLinear):
     """A Linear whose weight [out, in] lies in 8 bits in oneDNN's layout; it keeps no other copy. bfloat16, CPU."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -85,11 +85,11 @@ class Int8Linear(Fused):
                 f"got states {states.dtype} {tuple(states.shape)}, expected bfloat16 [tokens, {self.n_in}]"
             )
         states, n_tokens = states.contiguous(), len(states)
-        levels = torch.empty(n_tokens, self.n_in, dtype=torch.uint8)
+        int8_values = torch.empty(n_tokens, self.n_in, dtype=torch.uint8)
         scales = torch.empty(n_tokens)
-        self._kernel.quantize(states.data_ptr(), levels.data_ptr(), scales.data_ptr(), n_tokens, self.n_in)
+        self._kernel.quantize(states.data_ptr(), int8_values.data_ptr(), scales.data_ptr(), n_tokens, self.n_in)
         product = torch.ops.onednn.qlinear_pointwise(
-            levels, 1.0, ZERO_POINT, self._weight, self._scales, self._zero_points,
+            int8_values, 1.0, ZERO_POINT, self._weight, self._scales, self._zero_points,
             None, 1.0, 0, torch.bfloat16, "none", [], "",
         )  # fmt: skip
         others = (tensor.data_ptr() for tensor in beside)
@@ -106,7 +106,7 @@ def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     largest = values.abs().amax(1)
     if not bool(largest.isfinite().all()):
         raise CheckpointError(f"onednn-int8 got a weight {tuple(values.shape)} that is not finite, expected numbers")
-    scales = torch.where(largest > 0, largest / LEVELS, 1.0)
+    scales = torch.where(largest > 0, largest / INT8_MAX, 1.0)
     return (values / scales[:, None]).round().to(torch.int8), scales
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
 from serve.kernels.cpu.library import check_states, kernels_here
-from serve.layers.linear import LAYERS, Activate, Fused, MakeLinear, can_prepack, linear_of, prepacked_of
+from serve.layers.linear import LAYERS, Activate, FusedLinear, MakeLinear, can_prepack, linear_of, prepacked_of
 
 PANEL, INPUTS = 32, 16  # outputs are a multiple of one, inputs of the other
 PLAIN, GELU, RELU, ADDED = range(4)  # the steps, as products.c numbers them
@@ -29,7 +29,7 @@ STEPS: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
 Multiply = Callable[..., None]
 
 
-class PanelLinear(Fused):
+class PanelLinear(FusedLinear):
     """A Linear whose weight lies in panels; it keeps no other copy. bfloat16 states, CPU, no gradients."""
 
     any_tokens = True

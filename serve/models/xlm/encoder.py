@@ -31,7 +31,7 @@ __all__ = ["OTHER_HEADS", "WORDS", "build_head", "find_heads", "head_shapes"]  #
 
 FAMILY: Family = "xlm"
 PREFIX = "transformer."
-PLACES = "position_embeddings.weight"
+POSITIONS = "position_embeddings.weight"
 LANGS = "lang_embeddings.weight"
 UNUSED = ("position_ids", LANGS)  # a language table that the configuration says not to read
 
@@ -48,8 +48,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.dtype = theirs[WORDS].dtype
         self.words = parts.embedding("words", theirs[WORDS])
-        places = theirs[PLACES] if PLACES in theirs else sinusoids(config).to(self.dtype).to(theirs[WORDS].device)
-        self.places = embedding_of("places", places.float())
+        positions = (
+            theirs[POSITIONS] if POSITIONS in theirs else sinusoids(config).to(self.dtype).to(theirs[WORDS].device)
+        )
+        self.positions = embedding_of("positions", positions.float())
         self.langs = embedding_of("langs", theirs[LANGS].float()) if reads_langs(config) else None
         scale, shift = _pair("layer_norm_emb", theirs)
         self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
@@ -68,7 +70,7 @@ class Encoder(nn.Module):
 
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
         """Return the last layer's states, in the dtype of the layers."""
-        summed = self.words(pack.ids).float() + self.places(_positions(pack))
+        summed = self.words(pack.ids).float() + self.positions(_positions(pack))
         if pack.lang_ids is not None and self.langs is not None:
             summed = summed + _where_given(self.langs, pack.lang_ids)
         if pack.token_type_ids is not None:
@@ -98,7 +100,7 @@ def check_config(raw: Mapping[str, Any]) -> XLMConfig:
 
 def computed(config: XLMConfig) -> tuple[str, ...]:
     """Return the backbone tensors that a checkpoint may lack, because the configuration says what they are."""
-    return (PLACES,) if config.sinusoidal_embeddings else ()
+    return (POSITIONS,) if config.sinusoidal_embeddings else ()
 
 
 def sinusoids(config: XLMConfig) -> Tensor:
@@ -162,7 +164,7 @@ def rules(config: XLMConfig) -> Rules:
         eos_ids=frozenset(listed_ids(config.eos_token_id)),
         mask_id=config.mask_token_id,
         lang_id=config.lang_id,
-        blank_id=config.pad_token_id,
+        zeroed_id=config.pad_token_id,
     )
 
 
@@ -183,7 +185,7 @@ def expected_shapes(config: XLMConfig) -> dict[str, tuple[int, ...]]:
     size, inner = config.emb_dim, 4 * config.emb_dim
     shapes: dict[str, tuple[int, ...]] = {
         WORDS: (config.vocab_size, size),
-        PLACES: (config.max_position_embeddings, size),
+        POSITIONS: (config.max_position_embeddings, size),
         **_norm_shapes("layer_norm_emb", size),
     }
     if reads_langs(config):

@@ -8,7 +8,7 @@
  */
 #include "kernels.h"
 
-#define QUERIES TALL /* that meet all keys at a time */
+#define QUERIES BLOCK_ROWS /* that meet all keys at a time */
 #define FEW 4 /* in rows shorter than that */
 
 typedef struct {
@@ -24,9 +24,9 @@ typedef struct {
 } job;
 
 /* `sums` [n, ACROSS] = rows [n, n_pairs], `stride` apart, * columns [n_pairs, PANEL], in pairs. */
-INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
+INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][BLOCK_REGISTERS]) {
     for (int i = 0; i < n; i++)
-        for (int c = 0; c < ACROSS; c++)
+        for (int c = 0; c < BLOCK_REGISTERS; c++)
             sums[i][c] = all_of(0.0f);
     add_products(n, rows, stride, columns, n_pairs, sums);
 }
@@ -34,58 +34,58 @@ INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *colu
 /* `scores` [n, n_panels * PANEL] = queries * keys */
 INLINE void score(int n, const pair *queries, int64_t stride, const pair *keys, int64_t n_panels, int64_t n_pairs,
                   float *scores, int64_t n_padded) {
-    for (int64_t first = 0; first < n_panels * PANEL; first += ACROSS * VECTOR_WIDTH) {
-        floats sums[QUERIES][ACROSS];
+    for (int64_t first = 0; first < n_panels * PANEL; first += BLOCK_REGISTERS * VECTOR_WIDTH) {
+        floats sums[QUERIES][BLOCK_REGISTERS];
         product_of(n, queries, stride, keys + first / PANEL * n_pairs * PANEL + first % PANEL, n_pairs, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
-            for (int c = 0; c < ACROSS; c++)
+            for (int c = 0; c < BLOCK_REGISTERS; c++)
                 put_floats(scores + i * n_padded + first + c * VECTOR_WIDTH, sums[i][c]);
     }
 }
 
 /* `contexts` [n, width] (rows `stride` apart) = chances * values * shares of their row */
-INLINE void mix(int n, const pair *chances, int64_t n_padded, const pair *values, int64_t n_pairs, int64_t n_value_pairs,
-                const float *shares, bf16 *contexts, int64_t stride, int64_t width) {
-    for (int64_t first = 0; first < width; first += ACROSS * VECTOR_WIDTH) {
-        floats sums[QUERIES][ACROSS];
-        product_of(n, chances, n_padded / 2, values + first / PANEL * n_value_pairs * PANEL + first % PANEL, n_pairs, sums);
+INLINE void weigh_values(int n, const pair *probabilities, int64_t n_padded, const pair *values, int64_t n_pairs, int64_t n_value_pairs,
+                const float *inverse_sums, bf16 *contexts, int64_t stride, int64_t width) {
+    for (int64_t first = 0; first < width; first += BLOCK_REGISTERS * VECTOR_WIDTH) {
+        floats sums[QUERIES][BLOCK_REGISTERS];
+        product_of(n, probabilities, n_padded / 2, values + first / PANEL * n_value_pairs * PANEL + first % PANEL, n_pairs, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
-            for (int c = 0; c < ACROSS; c++)
+            for (int c = 0; c < BLOCK_REGISTERS; c++)
                 if (first + c * VECTOR_WIDTH < width)
-                    put_rounded(contexts + i * stride + first + c * VECTOR_WIDTH, times(sums[i][c], all_of(shares[i])));
+                    put_rounded(contexts + i * stride + first + c * VECTOR_WIDTH, times(sums[i][c], all_of(inverse_sums[i])));
     }
 }
 
-/* `chances` [n_padded] = 2^(scale * (score - the highest)), 0 from `n_seen` on; return 1 over their sum. */
-static inline float soften(const float *scores, bf16 *chances, int64_t n_seen, int64_t n_padded, float scale) {
+/* `probabilities` [n_padded] = 2^(scale * (score - the highest)), 0 from `n_seen` on; return 1 over their sum. */
+static inline float softmax_row(const float *scores, bf16 *probabilities, int64_t n_seen, int64_t n_padded, float scale) {
     floats highest = all_of(-__builtin_inff()), sum = all_of(0.0f), factor = all_of(scale);
     for (int64_t k = 0; k < n_seen; k += VECTOR_WIDTH)
         highest = first_of(n_seen - k, greater(highest, floats_at(scores + k)), highest);
     highest = all_of(greatest(highest));
     for (int64_t k = 0; k < n_padded; k += VECTOR_WIDTH) {
-        floats chance = power_of_2(times(subtract(floats_at(scores + k), highest), factor));
-        chance = first_of(n_seen - k, chance, all_of(0.0f));
-        sum = add(sum, chance);
-        put_rounded(chances + k, chance);
+        floats probability = power_of_2(times(subtract(floats_at(scores + k), highest), factor));
+        probability = first_of(n_seen - k, probability, all_of(0.0f));
+        sum = add(sum, probability);
+        put_rounded(probabilities + k, probability);
     }
     return 1.0f / sum_of(sum);
 }
 
-/* `laid` [panels, n_pairs, PANEL]: column k of the keys' product is key k, zeros behind the last. */
-static void lay_keys(const bf16 *keys, int64_t stride, int64_t n_keys, int64_t n_pairs, pair *laid) {
+/* `packed` [panels, n_pairs, PANEL]: column k of the keys' product is key k, zeros behind the last. */
+static void pack_keys(const bf16 *keys, int64_t stride, int64_t n_keys, int64_t n_pairs, pair *packed) {
     for (int64_t key = 0; key < (n_keys + PANEL - 1) / PANEL * PANEL; key += VECTOR_WIDTH)
         for (int64_t k = 0; k < n_pairs; k += VECTOR_WIDTH)
-            put_turned(laid + key / PANEL * n_pairs * PANEL + key % PANEL + k * PANEL,
+            put_transposed(packed + key / PANEL * n_pairs * PANEL + key % PANEL + k * PANEL,
                        (const pair *)(keys + (key < n_keys ? key : 0) * stride) + k, stride / 2, n_keys - key, n_pairs - k);
 }
 
-/* `laid` [panels, n_pairs, PANEL]: pair p of column c is number c of values 2 p and 2 p + 1, zeros behind the last. */
-static void lay_values(const bf16 *values, int64_t stride, int64_t n_values, int64_t width, pair *laid) {
+/* `packed` [panels, n_pairs, PANEL]: pair p of column c is number c of values 2 p and 2 p + 1, zeros behind the last. */
+static void pack_values(const bf16 *values, int64_t stride, int64_t n_values, int64_t width, pair *packed) {
     int64_t n_pairs = (n_values + 1) / 2;
     for (int64_t first = 0; first < width; first += VECTOR_WIDTH) {
-        pair *out = laid + first / PANEL * n_pairs * PANEL + first % PANEL;
+        pair *out = packed + first / PANEL * n_pairs * PANEL + first % PANEL;
         for (int64_t p = 0; p < n_pairs; p++) {
             const bf16 *even = values + 2 * p * stride + first;
             put_pairs(out + p * PANEL, even, 2 * p + 1 < n_values ? even + stride : 0);
@@ -94,17 +94,17 @@ static void lay_values(const bf16 *values, int64_t stride, int64_t n_values, int
 }
 
 INLINE void attend_block(int n, const job *all, const bf16 *queries, const pair *keys, const pair *values, int64_t begin,
-                         int64_t length, float *scores, bf16 *chances, bf16 *contexts) {
+                         int64_t length, float *scores, bf16 *probabilities, bf16 *contexts) {
     int64_t stride = 3 * all->heads * all->width, n_seen = all->causal ? begin + n : length;
     n_seen = n_seen < length ? n_seen : length;
     int64_t n_panels = (n_seen + PANEL - 1) / PANEL, n_padded = n_panels * PANEL;
-    float shares[QUERIES];
+    float inverse_sums[QUERIES];
     score(n, (const pair *)(queries + begin * stride), stride / 2, keys, n_panels, all->width / 2, scores, n_padded);
     for (int i = 0; i < n; i++) {
         int64_t n_own = all->causal && begin + i + 1 < n_seen ? begin + i + 1 : n_seen;
-        shares[i] = soften(scores + i * n_padded, chances + i * n_padded, n_own, n_padded, all->scale);
+        inverse_sums[i] = softmax_row(scores + i * n_padded, probabilities + i * n_padded, n_own, n_padded, all->scale);
     }
-    mix(n, (const pair *)chances, n_padded, values, (n_seen + 1) / 2, (length + 1) / 2, shares,
+    weigh_values(n, (const pair *)probabilities, n_padded, values, (n_seen + 1) / 2, (length + 1) / 2, inverse_sums,
         contexts + begin * all->heads * all->width, all->heads * all->width, all->width);
 }
 
@@ -127,20 +127,20 @@ static void attend_head(const job *all, int64_t row, int64_t head, int64_t next,
     bf16 *contexts = all->contexts + (start * all->heads + head) * width;
     pair *keys = (pair *)scratch, *values = keys + n_padded * width / 2;
     float *scores = (float *)(values + n_padded / 2 * ((width + PANEL - 1) / PANEL * PANEL));
-    bf16 *chances = (bf16 *)(scores + QUERIES * n_padded);
-    lay_keys(queries + all->heads * width, stride, length, width / 2, keys);
-    lay_values(queries + 2 * all->heads * width, stride, length, width, values);
+    bf16 *probabilities = (bf16 *)(scores + QUERIES * n_padded);
+    pack_keys(queries + all->heads * width, stride, length, width / 2, keys);
+    pack_values(queries + 2 * all->heads * width, stride, length, width, values);
     int n = length >= QUERIES ? QUERIES : length >= FEW ? FEW : 1;
     for (int64_t done = 0; done < length; done += n) {
         if (next < all->heads)
             fetch_head(all, queries + (next - head) * width, done, done + n < length ? done + n : length);
         int64_t begin = done + n <= length ? done : length - n; /* the last block does again what fills it */
         if (n == QUERIES)
-            attend_block(QUERIES, all, queries, keys, values, begin, length, scores, chances, contexts);
+            attend_block(QUERIES, all, queries, keys, values, begin, length, scores, probabilities, contexts);
         else if (n == FEW)
-            attend_block(FEW, all, queries, keys, values, begin, length, scores, chances, contexts);
+            attend_block(FEW, all, queries, keys, values, begin, length, scores, probabilities, contexts);
         else
-            attend_block(1, all, queries, keys, values, begin, length, scores, chances, contexts);
+            attend_block(1, all, queries, keys, values, begin, length, scores, probabilities, contexts);
     }
 }
 

@@ -6,7 +6,7 @@
  */
 #include "kernels.h"
 
-#define MOST_WORDS 192 /* that a thread takes at a time; fewer, of wide states, */
+#define MAX_BLOCK_WORDS 192 /* that a thread takes at a time; fewer, of wide states, */
 #define STEP_WORDS 48 /* by whole steps, */
 #define PART_BYTES (288 << 10) /* so that they stay in a core's cache while they meet all panels */
 #define RUN 256 /* registers that are summed up before their sum is added to the others' */
@@ -23,20 +23,20 @@ typedef struct {
  * to `until` are fetched. */
 INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs, int64_t n_states, float *to,
                   const char *ahead, const char *until) {
-    for (int64_t first = 0; first < n_states; first += ACROSS * VECTOR_WIDTH) {
-        floats sums[TALL][ACROSS];
+    for (int64_t first = 0; first < n_states; first += BLOCK_REGISTERS * VECTOR_WIDTH) {
+        floats sums[BLOCK_ROWS][BLOCK_REGISTERS];
         for (int i = 0; i < n; i++)
-            for (int c = 0; c < ACROSS; c++)
+            for (int c = 0; c < BLOCK_REGISTERS; c++)
                 sums[i][c] = all_of(0.0f);
-        for (int64_t k = 0; k < n_pairs; k += STRIDE) {
-            int n_lines = first ? 0 : n * STRIDE * (int)sizeof(pair) / LINE_BYTES;
+        for (int64_t k = 0; k < n_pairs; k += FETCH_STEP) {
+            int n_lines = first ? 0 : n * FETCH_STEP * (int)sizeof(pair) / LINE_BYTES;
             for (int line = 0; line < n_lines && ahead < until; line++, ahead += LINE_BYTES)
                 _mm_prefetch(ahead, _MM_HINT_T0);
-            add_products(n, words + k, n_pairs, states + k * PANEL + first, STRIDE, sums);
+            add_products(n, words + k, n_pairs, states + k * PANEL + first, FETCH_STEP, sums);
         }
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
-            for (int c = 0; c < ACROSS; c++)
+            for (int c = 0; c < BLOCK_REGISTERS; c++)
                 put_floats(to + i * PANEL + first + c * VECTOR_WIDTH, sums[i][c]);
     }
 }
@@ -45,17 +45,17 @@ static void any_block(int64_t n, const pair *words, const pair *states, int64_t 
                       const char *ahead, const char *until) {
     switch (n) {
 #define CASE(N) case N: block(N, words, states, n_pairs, n_states, to, ahead, until); break;
-        EACH_HEIGHT(CASE)
+        EACH_ROW_COUNT(CASE)
     }
 }
 
 /* The scores of words from `first` on, `n` of them at most VECTOR_WIDTH, by the states of a panel: `sums` [n, PANEL]. */
 static void put_scores(const job *all, const float *sums, int64_t first, int64_t n, int64_t panel) {
-    _Alignas(64) pair turned[VECTOR_WIDTH * PANEL];
+    _Alignas(64) pair transposed[VECTOR_WIDTH * PANEL];
     for (int64_t state = panel * PANEL; state < all->n_states && state < (panel + 1) * PANEL; state += VECTOR_WIDTH) {
-        put_turned(turned, (const pair *)sums + state % PANEL, PANEL, n, VECTOR_WIDTH);
+        put_transposed(transposed, (const pair *)sums + state % PANEL, PANEL, n, VECTOR_WIDTH);
         for (int64_t i = 0; i < VECTOR_WIDTH && state + i < all->n_states; i++) {
-            const float *own = (const float *)(turned + i * PANEL);
+            const float *own = (const float *)(transposed + i * PANEL);
             float *to = all->logits + (state + i) * all->n_words + first;
             if (n == VECTOR_WIDTH)
                 put_floats(to, add(floats_at(own), floats_at(all->bias + first)));
@@ -68,18 +68,18 @@ static void put_scores(const job *all, const float *sums, int64_t first, int64_t
 
 static void score_some(void *given) {
     job *all = given;
-    float sums[MOST_WORDS * PANEL];
+    float sums[MAX_BLOCK_WORDS * PANEL];
     const pair *words = (const pair *)all->words;
     int64_t n_fit = PART_BYTES / (all->n_pairs * (int64_t)sizeof(pair)) / STEP_WORDS * STEP_WORDS;
-    int64_t n_each = n_fit < STEP_WORDS ? STEP_WORDS : n_fit < MOST_WORDS ? n_fit : MOST_WORDS;
+    int64_t n_each = n_fit < STEP_WORDS ? STEP_WORDS : n_fit < MAX_BLOCK_WORDS ? n_fit : MAX_BLOCK_WORDS;
     for (int64_t first; (first = next_of(&all->n_begun) * n_each) < all->n_words;) {
         int64_t n = all->n_words - first < n_each ? all->n_words - first : n_each;
         for (int64_t panel = 0; panel * PANEL < all->n_states; panel++) {
             int64_t n_states = all->n_states - panel * PANEL < PANEL ? all->n_states - panel * PANEL : PANEL;
-            for (int64_t word = 0; word < n; word += TALL) {
-                const pair *own = words + (first + word) * all->n_pairs, *next = own + TALL * all->n_pairs;
+            for (int64_t word = 0; word < n; word += BLOCK_ROWS) {
+                const pair *own = words + (first + word) * all->n_pairs, *next = own + BLOCK_ROWS * all->n_pairs;
                 const pair *until = panel ? next : words + (first + n) * all->n_pairs;
-                any_block(n - word < TALL ? n - word : TALL, own, all->states + panel * all->n_pairs * PANEL, all->n_pairs,
+                any_block(n - word < BLOCK_ROWS ? n - word : BLOCK_ROWS, own, all->states + panel * all->n_pairs * PANEL, all->n_pairs,
                           n_states, sums + word * PANEL, (const char *)next, (const char *)until);
             }
             for (int64_t word = 0; word < n; word += VECTOR_WIDTH)

@@ -10,19 +10,19 @@ typedef struct {
     const int64_t *types; /* [tokens] or null; below 0 for none, which is type 0 */
     const int32_t *bounds; /* [rows + 1] */
     const bf16 *words; /* [vocabulary, width] */
-    const float *places, *kinds; /* [positions, width], [types, width] */
+    const float *position_table, *type_table; /* [positions, width], [types, width] */
     float *sums; /* [tokens, width] */
     int64_t rows, width, pad_id, n_begun;
 } job;
 
 static void embed(const job *all, int64_t token, int64_t position) {
     const bf16 *word = all->words + all->ids[token] * all->width;
-    const float *place = all->places + position * all->width, *kind = 0;
+    const float *position_row = all->position_table + position * all->width, *type_row = 0;
     if (all->types && all->types[token] > 0)
-        kind = all->kinds + all->types[token] * all->width;
+        type_row = all->type_table + all->types[token] * all->width;
     for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH) {
-        floats sum = add(widened(word + k), floats_at(place + k));
-        put_floats(all->sums + token * all->width + k, kind ? add(sum, floats_at(kind + k)) : sum);
+        floats sum = add(floats_of_bf16(word + k), floats_at(position_row + k));
+        put_floats(all->sums + token * all->width + k, type_row ? add(sum, floats_at(type_row + k)) : sum);
     }
 }
 
@@ -41,9 +41,9 @@ static void embed_some(void *given) {
 /* `out` [tokens, width] of `ids`; `sums` [tokens, width] is room to work in. `width`: a multiple of 16. `team` runs the
  * work on `n_threads`, or is null. */
 void glossa_embed(const int32_t *ids, const int64_t *positions, const int64_t *types, const int32_t *bounds, const bf16 *words,
-                  const float *places, const float *kinds, const float *scale, const float *shift, float *sums, bf16 *out,
+                  const float *position_table, const float *type_table, const float *scale, const float *shift, float *sums, bf16 *out,
                   parallel team, int64_t rows, int64_t width, int64_t pad_id, int64_t n_threads, float eps) {
-    job all = {ids, positions, types, bounds, words, places, kinds, sums, rows, width, pad_id, 0};
+    job all = {ids, positions, types, bounds, words, position_table, type_table, sums, rows, width, pad_id, 0};
     together(team, n_threads, embed_some, &all);
     glossa_norm(sums, scale, shift, out, team, bounds[rows], width, n_threads, eps);
 }

@@ -6,8 +6,8 @@
  */
 #include "kernels.h"
 
-#define MOST_TOKENS 240 /* that a thread takes at a time: enough to hide the reading of weights, once for each block, */
-#define LEAST_TOKENS 48 /* and fewer towards the end, so that no thread waits long for the last */
+#define MAX_BLOCK_TOKENS 240 /* that a thread takes at a time: enough to hide the reading of weights, once for each block, */
+#define MIN_BLOCK_TOKENS 48 /* and fewer towards the end, so that no thread waits long for the last */
 #define OWN_TOKENS 768 /* for each thread: below, blocks would be so small that weights are read too often */
 
 typedef struct {
@@ -47,8 +47,8 @@ typedef struct {
     int64_t n_threads;
     float *sums; /* [tokens, width] */
     bf16 *inner; /* [tokens, inner] */
-    char *levels; /* [tokens, width or inner, whichever is more, + 4] */
-} workplace;
+    char *int8_values; /* [tokens, width or inner, whichever is more, + 4] */
+} workspace;
 
 static int64_t token_bytes(const backbone *all) {
     int64_t width = all->heads * all->head_width, most = width > all->inner ? width : all->inner;
@@ -56,53 +56,53 @@ static int64_t token_bytes(const backbone *all) {
 }
 
 /* Whether each thread takes tokens of its own; if not, all share each product. */
-static int takes_own_tokens(int64_t tokens, int64_t n_threads) { return n_threads == 1 || tokens >= OWN_TOKENS * n_threads; }
+static int threads_own_tokens(int64_t tokens, int64_t n_threads) { return n_threads == 1 || tokens >= OWN_TOKENS * n_threads; }
 
 /* How many tokens a thread's room is for, which `n_threads` of them have side by side. */
-static int64_t room_tokens(int64_t tokens, int64_t n_threads) {
+static int64_t scratch_tokens(int64_t tokens, int64_t n_threads) {
     int64_t share = (tokens + n_threads - 1) / n_threads;
-    return takes_own_tokens(tokens, n_threads) && share > MOST_TOKENS ? MOST_TOKENS : share;
+    return threads_own_tokens(tokens, n_threads) && share > MAX_BLOCK_TOKENS ? MAX_BLOCK_TOKENS : share;
 }
 
-static workplace place_of(const backbone *all, char *room, int64_t tokens, parallel team, int64_t n_threads) {
-    float *sums = (float *)room;
+static workspace workspace_of(const backbone *all, char *scratch, int64_t tokens, parallel team, int64_t n_threads) {
+    float *sums = (float *)scratch;
     bf16 *inner = (bf16 *)(sums + tokens * all->heads * all->head_width);
-    return (workplace){team, n_threads, sums, inner, (char *)(inner + tokens * all->inner)};
+    return (workspace){team, n_threads, sums, inner, (char *)(inner + tokens * all->inner)};
 }
 
-static void multiply(const workplace *place, const linear *own, const bf16 *states, const bf16 *residual, void *out,
+static void multiply(const workspace *space, const linear *own, const bf16 *states, const bf16 *residual, void *out,
                      int64_t tokens, int64_t n_out, int64_t n_in, int64_t step) {
-#ifdef HAS_BYTES
+#ifdef HAS_INT8
     if (own->scales) {
-        glossa_multiply_bytes(states, own->weight, own->scales, own->offsets, own->bias, residual, out, place->levels,
-                              place->team, tokens, n_out, n_in, step, place->n_threads);
+        glossa_multiply_int8(states, own->weight, own->scales, own->offsets, own->bias, residual, out, space->int8_values,
+                              space->team, tokens, n_out, n_in, step, space->n_threads);
         return;
     }
 #endif
-    glossa_multiply(states, own->weight, own->bias, residual, out, place->team, tokens, n_out, n_in, step, place->n_threads);
+    glossa_multiply(states, own->weight, own->bias, residual, out, space->team, tokens, n_out, n_in, step, space->n_threads);
 }
 
-static void norm(const workplace *place, const factors *own, bf16 *out, int64_t tokens, const backbone *all) {
-    glossa_norm(place->sums, own->scale, own->shift, out, place->team, tokens, all->heads * all->head_width,
-                place->n_threads, all->eps);
+static void norm(const workspace *space, const factors *own, bf16 *out, int64_t tokens, const backbone *all) {
+    glossa_norm(space->sums, own->scale, own->shift, out, space->team, tokens, all->heads * all->head_width,
+                space->n_threads, all->eps);
 }
 
-static void take(const job *given, int64_t first, int64_t last, const workplace *place) {
+static void run_tokens(const job *given, int64_t first, int64_t last, const workspace *space) {
     const backbone *all = given->all;
     const layer *own = given->own;
     int64_t width = all->heads * all->head_width, n = last - first;
     const bf16 *residual = given->residual + first * width, *states = residual;
     if (own) {
         bf16 *out = given->out + first * width;
-        multiply(place, &own->mix, given->contexts + first * width, residual, place->sums, n, width, width, ADDED);
-        norm(place, &own->mix_norm, out, n, all);
-        multiply(place, &own->up, out, 0, place->inner, n, all->inner, width, all->step);
-        multiply(place, &own->down, place->inner, out, place->sums, n, width, all->inner, ADDED);
-        norm(place, &own->down_norm, out, n, all);
+        multiply(space, &own->mix, given->contexts + first * width, residual, space->sums, n, width, width, ADDED);
+        norm(space, &own->mix_norm, out, n, all);
+        multiply(space, &own->up, out, 0, space->inner, n, all->inner, width, all->step);
+        multiply(space, &own->down, space->inner, out, space->sums, n, width, all->inner, ADDED);
+        norm(space, &own->down_norm, out, n, all);
         states = out;
     }
     if (given->next)
-        multiply(place, &given->next->qkv, states, 0, given->qkv + first * 3 * width, n, 3 * width, width, PLAIN);
+        multiply(space, &given->next->qkv, states, 0, given->qkv + first * 3 * width, n, 3 * width, width, PLAIN);
 }
 
 /* Whether tokens are left, of which those from `first` to `last` come next: of one thread even blocks, of several half a
@@ -110,39 +110,39 @@ static void take(const job *given, int64_t first, int64_t last, const workplace 
 static int next_block(job *given, int64_t *first, int64_t *last) {
     int64_t begun = __atomic_load_n(&given->n_begun, __ATOMIC_RELAXED), n;
     do {
-        int64_t left = given->tokens - begun, n_blocks = (left + MOST_TOKENS - 1) / MOST_TOKENS;
+        int64_t left = given->tokens - begun, n_blocks = (left + MAX_BLOCK_TOKENS - 1) / MAX_BLOCK_TOKENS;
         if (left <= 0)
             return 0;
         n = left / (given->n_threads > 1 ? 2 * given->n_threads : n_blocks);
-        n = n > MOST_TOKENS ? MOST_TOKENS : n < LEAST_TOKENS ? LEAST_TOKENS : n;
-        n = left - n < LEAST_TOKENS ? left : n;
+        n = n > MAX_BLOCK_TOKENS ? MAX_BLOCK_TOKENS : n < MIN_BLOCK_TOKENS ? MIN_BLOCK_TOKENS : n;
+        n = left - n < MIN_BLOCK_TOKENS ? left : n;
     } while (!__atomic_compare_exchange_n(&given->n_begun, &begun, begun + n, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     *first = begun;
     *last = begun + n;
     return 1;
 }
 
-static void take_some(void *job_given) {
+static void run_own_tokens(void *job_given) {
     job *given = job_given;
-    char *room = given->scratch + next_of(&given->n_joined) * given->scratch_bytes;
-    workplace own = place_of(given->all, room, room_tokens(given->tokens, given->n_threads), 0, 1);
+    char *scratch = given->scratch + next_of(&given->n_joined) * given->scratch_bytes;
+    workspace own = workspace_of(given->all, scratch, scratch_tokens(given->tokens, given->n_threads), 0, 1);
     int64_t first, last;
     while (next_block(given, &first, &last))
-        take(given, first, last, &own);
+        run_tokens(given, first, last, &own);
 }
 
-static void take_all(job given) {
-    if (takes_own_tokens(given.tokens, given.n_threads)) {
-        together(given.all->team, given.n_threads, take_some, &given);
+static void run_between_attentions(job given) {
+    if (threads_own_tokens(given.tokens, given.n_threads)) {
+        together(given.all->team, given.n_threads, run_own_tokens, &given);
         return;
     }
-    workplace shared = place_of(given.all, given.scratch, given.tokens, given.all->team, given.n_threads);
-    take(&given, 0, given.tokens, &shared);
+    workspace shared = workspace_of(given.all, given.scratch, given.tokens, given.all->team, given.n_threads);
+    run_tokens(&given, 0, given.tokens, &shared);
 }
 
 /* Bytes of scratch for each thread, a multiple of 64, where the longest row has `longest` tokens. */
 int64_t glossa_layers_scratch(const backbone *all, int64_t longest, int64_t tokens, int64_t n_threads) {
-    int64_t own = room_tokens(tokens, n_threads) * token_bytes(all), attention = glossa_attend_scratch(longest, all->head_width);
+    int64_t own = scratch_tokens(tokens, n_threads) * token_bytes(all), attention = glossa_attend_scratch(longest, all->head_width);
     return ((own > attention ? own : attention) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
@@ -155,13 +155,13 @@ void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int
     job between = {.all = all, .next = all->layers + first, .contexts = contexts,
                    .residual = first ? out : states, .out = out, .qkv = qkv,
                    .scratch = scratch, .tokens = tokens, .scratch_bytes = scratch_bytes, .n_threads = n_threads};
-    take_all(between);
+    run_between_attentions(between);
     for (int64_t i = first; i < last; i++) {
         glossa_attend(qkv, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
                       all->causal, n_threads, all->scale);
         between.own = all->layers + i;
         between.next = i + 1 < last ? all->layers + i + 1 : 0;
         between.residual = i ? out : states;
-        take_all(between);
+        run_between_attentions(between);
     }
 }

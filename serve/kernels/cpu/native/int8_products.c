@@ -5,44 +5,44 @@
 #include "kernels.h"
 #include "int8_values.h"
 
-#ifdef HAS_BYTES
+#ifdef HAS_INT8
 
 #define PART_ROWS 16 /* that a thread takes at a time */
 
 typedef struct {
     const bf16 *states; /* [rows, width] */
-    uint8_t *levels; /* [rows, width] */
+    uint8_t *int8_values; /* [rows, width] */
     float *scales; /* [rows] */
     int64_t rows, width, n_begun;
 } job;
 
-static void level_row(const job *all, int64_t row) {
+static void row_to_int8(const job *all, int64_t row) {
     const bf16 *states = all->states + row * all->width;
-    uint8_t *levels = all->levels + row * all->width;
-    wholes most = (wholes)all_of(0.0f);
+    uint8_t *int8_values = all->int8_values + row * all->width;
+    ints most = (ints)all_of(0.0f);
     for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH)
         most = greatest_bits(most, states + k);
-    float top = greatest_of(most), scale = top < SMALLEST ? 1.0f : top / LEVELS;
+    float top = greatest_of(most), scale = top < SMALLEST ? 1.0f : top / LARGEST_INT8;
     floats inverse = all_of(1.0f / scale);
     all->scales[row] = scale + (top - top); /* no number where a state is none or infinite: nor is what the row becomes */
     for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH)
-        put_levels(levels + k, times_add(widened(states + k), inverse, all_of(ZERO_POINT)));
+        put_uint8(int8_values + k, times_add(floats_of_bf16(states + k), inverse, all_of(ZERO_POINT)));
 }
 
-static void level_some(void *given) {
+static void rows_to_int8(void *given) {
     job *all = given;
     int64_t row, last;
     while (next_rows(&all->n_begun, all->rows, PART_ROWS, &row, &last))
         for (; row < last; row++)
-            level_row(all, row);
+            row_to_int8(all, row);
 }
 
-/* `levels` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. `width`: a multiple
+/* `int8_values` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. `width`: a multiple
  * of 16. `team` runs the work on `n_threads`, or is null. */
-void glossa_levels(const bf16 *states, uint8_t *levels, float *scales, parallel team, int64_t rows, int64_t width,
+void glossa_to_int8(const bf16 *states, uint8_t *int8_values, float *scales, parallel team, int64_t rows, int64_t width,
                    int64_t n_threads) {
-    job all = {states, levels, scales, rows, width, 0};
-    together(team, n_threads, level_some, &all);
+    job all = {states, int8_values, scales, rows, width, 0};
+    together(team, n_threads, rows_to_int8, &all);
 }
 
 #endif

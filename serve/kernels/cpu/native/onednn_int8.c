@@ -13,7 +13,7 @@ typedef union {
     float value;
 } word;
 
-static inline float widened(bf16 number) {
+static inline float float_of_bf16(bf16 number) {
     word made = {.bits = (uint32_t)number << 16};
     return made.value;
 }
@@ -42,7 +42,7 @@ typedef struct job job;
 struct job {
     void (*step)(const job *, int64_t row);
     bf16 *states; /* [rows, width]: read, or a product that is finished, in place but for a residual */
-    uint8_t *levels; /* [rows, width] */
+    uint8_t *int8_values; /* [rows, width] */
     float *scales; /* [rows] */
     const float *bias; /* [width] */
     const bf16 *residual; /* [rows, width] */
@@ -52,16 +52,16 @@ struct job {
 
 static void quantize_row(const job *all, int64_t row) {
     const bf16 *restrict states = all->states + row * all->width;
-    uint8_t *restrict levels = all->levels + row * all->width;
+    uint8_t *restrict int8_values = all->int8_values + row * all->width;
     uint16_t largest = 0; /* without their signs, bfloat16 numbers stand in the order of their bits */
     for (int64_t i = 0; i < all->width; i++) {
         uint16_t size = states[i] & 0x7fff;
         largest = size > largest ? size : largest;
     }
-    float top = widened(largest), scale = top < SMALLEST ? 1.0f : top / LEVELS, inverse = 1.0f / scale;
+    float top = float_of_bf16(largest), scale = top < SMALLEST ? 1.0f : top / LARGEST_INT8, inverse = 1.0f / scale;
     all->scales[row] = scale;
     for (int64_t i = 0; i < all->width; i++)
-        levels[i] = (uint8_t)(int32_t)(widened(states[i]) * inverse + (ZERO_POINT + 0.5f));
+        int8_values[i] = (uint8_t)(int32_t)(float_of_bf16(states[i]) * inverse + (ZERO_POINT + 0.5f));
 }
 
 static void finish_row(const job *all, int64_t row) {
@@ -69,7 +69,7 @@ static void finish_row(const job *all, int64_t row) {
     const float *restrict bias = all->bias;
     float scale = all->scales[row];
     for (int64_t i = 0; i < all->width; i++)
-        product[i] = rounded(widened(product[i]) * scale + bias[i]);
+        product[i] = rounded(float_of_bf16(product[i]) * scale + bias[i]);
 }
 
 static void finish_row_gelu(const job *all, int64_t row) {
@@ -77,7 +77,7 @@ static void finish_row_gelu(const job *all, int64_t row) {
     const float *restrict bias = all->bias;
     float scale = all->scales[row];
     for (int64_t i = 0; i < all->width; i++)
-        product[i] = rounded(gelu(widened(product[i]) * scale + bias[i]));
+        product[i] = rounded(gelu(float_of_bf16(product[i]) * scale + bias[i]));
 }
 
 static void finish_row_added(const job *all, int64_t row) {
@@ -87,7 +87,7 @@ static void finish_row_added(const job *all, int64_t row) {
     const float *restrict bias = all->bias;
     float scale = all->scales[row];
     for (int64_t i = 0; i < all->width; i++)
-        sums[i] = widened(product[i]) * scale + bias[i] + widened(residual[i]);
+        sums[i] = float_of_bf16(product[i]) * scale + bias[i] + float_of_bf16(residual[i]);
 }
 
 static void step_some(void *given) {
@@ -103,10 +103,10 @@ static void run(job all, parallel team, int64_t n_threads) {
     together(team, n_threads < n_parts ? n_threads : n_parts, step_some, &all);
 }
 
-/* `levels` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. */
-void glossa_quantize(bf16 *states, uint8_t *levels, float *scales, parallel team, int64_t rows, int64_t width,
+/* `int8_values` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. */
+void glossa_quantize(bf16 *states, uint8_t *int8_values, float *scales, parallel team, int64_t rows, int64_t width,
                      int64_t n_threads) {
-    run((job){.step = quantize_row, .states = states, .levels = levels, .scales = scales, .rows = rows, .width = width},
+    run((job){.step = quantize_row, .states = states, .int8_values = int8_values, .scales = scales, .rows = rows, .width = width},
         team, n_threads);
 }
 

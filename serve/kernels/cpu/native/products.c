@@ -45,16 +45,16 @@ INLINE floats gelu(floats x) {
         0.13465933501720428f,
     };
     floats left = greater(all_of(-5.25f), x), inner = lesser(left, all_of(5.25f)); /* NaN, the second, stays in `left` */
-    floats place = times_add(inner, inner, all_of(-13.78125f)), sum = all_of(series[0]);
+    floats centred = times_add(inner, inner, all_of(-13.78125f)), sum = all_of(series[0]);
 #pragma GCC unroll 12
     for (int i = 1; i < 13; i++)
-        sum = times_add(sum, place, all_of(series[i]));
+        sum = times_add(sum, centred, all_of(series[i]));
     return times(left, times_add(inner, sum, all_of(0.5f)));
 }
 
 INLINE void finish(floats sums, const job *all, int64_t at) {
     if (all->step == ADDED) {
-        put_floats((float *)all->out + at, add(sums, widened(all->residual + at)));
+        put_floats((float *)all->out + at, add(sums, floats_of_bf16(all->residual + at)));
         return;
     }
     if (all->step == GELU)
@@ -65,32 +65,32 @@ INLINE void finish(floats sums, const job *all, int64_t at) {
 }
 
 /* `sums` [n, ACROSS] of `n` rows of states and some columns of a panel, from output `first` on, in bfloat16. */
-INLINE void sum_numbers(int n, const job *all, const pair *states, const pair *weight, int64_t first, fetching *lines,
-                        floats sums[][ACROSS]) {
+INLINE void sum_bf16(int n, const job *all, const pair *states, const pair *weight, int64_t first, fetching *lines,
+                        floats sums[][BLOCK_REGISTERS]) {
     for (int i = 0; i < n; i++)
-        for (int c = 0; c < ACROSS; c++)
+        for (int c = 0; c < BLOCK_REGISTERS; c++)
             sums[i][c] = floats_at(all->bias + first + c * VECTOR_WIDTH);
-    for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
+    for (int64_t k = 0; k < all->n_groups; k += FETCH_STEP) {
         fetch(lines);
-        add_products(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, sums);
+        add_products(n, states + k, all->n_groups, weight + k * PANEL, FETCH_STEP, sums);
     }
 }
 
-#ifdef HAS_BYTES
+#ifdef HAS_INT8
 /* Likewise of levels, whose sums are whole numbers until a row's scale and an output's make them what they stand for. */
-INLINE void sum_levels(int n, const job *all, const pair *states, const pair *weight, int64_t first, int64_t row,
-                       fetching *lines, floats sums[][ACROSS]) {
-    wholes counts[TALL][ACROSS];
+INLINE void sum_int8(int n, const job *all, const pair *states, const pair *weight, int64_t first, int64_t row,
+                       fetching *lines, floats sums[][BLOCK_REGISTERS]) {
+    ints counts[BLOCK_ROWS][BLOCK_REGISTERS];
     for (int i = 0; i < n; i++)
-        for (int c = 0; c < ACROSS; c++)
-            counts[i][c] = wholes_at(all->offsets + first + c * VECTOR_WIDTH);
-    for (int64_t k = 0; k < all->n_groups; k += STRIDE) {
+        for (int c = 0; c < BLOCK_REGISTERS; c++)
+            counts[i][c] = ints_at(all->offsets + first + c * VECTOR_WIDTH);
+    for (int64_t k = 0; k < all->n_groups; k += FETCH_STEP) {
         fetch(lines);
-        add_levels(n, states + k, all->n_groups, weight + k * PANEL, STRIDE, counts);
+        add_int8_products(n, states + k, all->n_groups, weight + k * PANEL, FETCH_STEP, counts);
     }
 #pragma GCC unroll 12
     for (int i = 0; i < n; i++)
-        for (int c = 0; c < ACROSS; c++) {
+        for (int c = 0; c < BLOCK_REGISTERS; c++) {
             floats scale = times(all_of(all->row_scales[row + i]), floats_at(all->scales + first + c * VECTOR_WIDTH));
             sums[i][c] = times_add(floats_of(counts[i][c]), scale, floats_at(all->bias + first + c * VECTOR_WIDTH));
         }
@@ -100,21 +100,21 @@ INLINE void sum_levels(int n, const job *all, const pair *states, const pair *we
 /* `n` rows of states meet a panel; meanwhile the lines from `ahead` to `until` are fetched. */
 INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char *ahead, const char *until) {
     int64_t width = all->n_panels * PANEL;
-    fetching lines = {ahead, until, ((until - ahead) / LINE_BYTES * STRIDE + all->n_groups - 1) / all->n_groups};
+    fetching lines = {ahead, until, ((until - ahead) / LINE_BYTES * FETCH_STEP + all->n_groups - 1) / all->n_groups};
     const pair *states = all->states + row * all->n_groups;
-    for (int64_t across = 0; across < PANEL; across += ACROSS * VECTOR_WIDTH) {
+    for (int64_t across = 0; across < PANEL; across += BLOCK_REGISTERS * VECTOR_WIDTH) {
         const pair *weight = all->weight + panel * all->n_groups * PANEL + across;
         int64_t first = panel * PANEL + across;
-        floats sums[TALL][ACROSS];
-#ifdef HAS_BYTES
+        floats sums[BLOCK_ROWS][BLOCK_REGISTERS];
+#ifdef HAS_INT8
         if (all->scales)
-            sum_levels(n, all, states, weight, first, row, &lines, sums);
+            sum_int8(n, all, states, weight, first, row, &lines, sums);
         else
 #endif
-            sum_numbers(n, all, states, weight, first, &lines, sums);
+            sum_bf16(n, all, states, weight, first, &lines, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
-            for (int c = 0; c < ACROSS; c++)
+            for (int c = 0; c < BLOCK_REGISTERS; c++)
                 finish(sums[i][c], all, (row + i) * width + first + c * VECTOR_WIDTH);
     }
 }
@@ -122,13 +122,13 @@ INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char 
 static void any_block(int64_t n, const job *all, int64_t row, int64_t panel, const char *ahead, const char *until) {
     switch (n) {
 #define CASE(N) case N: block(N, all, row, panel, ahead, until); break;
-        EACH_HEIGHT(CASE)
+        EACH_ROW_COUNT(CASE)
     }
 }
 
 /* The rows from `first` to `last` meet a panel, in blocks of near equal size. */
 static void chunk(const job *all, int64_t first, int64_t last, int64_t panel) {
-    int64_t n_blocks = (last - first + TALL - 1) / TALL, next = panel + all->n_threads; /* about whose turn it is then */
+    int64_t n_blocks = (last - first + BLOCK_ROWS - 1) / BLOCK_ROWS, next = panel + all->n_threads; /* about whose turn it is then */
     int64_t n_lines = next < all->n_panels ? all->n_groups * PANEL * (int64_t)sizeof(pair) / LINE_BYTES : 0;
     const char *ahead = (const char *)(all->weight + (n_lines ? next : 0) * all->n_groups * PANEL);
     for (int64_t i = 0; i < n_blocks; i++) {
@@ -164,15 +164,15 @@ void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, 
              team);
 }
 
-#ifdef HAS_BYTES
+#ifdef HAS_INT8
 /* Likewise with the states in 8 bits, each row by its own scale (int8_products.c), and a weight of bytes, each output by its own.
- * Inputs: a multiple of 32. `room` [rows, n_in + 4] bytes, aligned to 4, is for the levels and their scales. */
-void glossa_multiply_bytes(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
-                           const float *bias, const bf16 *residual, void *out, char *room, parallel team, int64_t rows,
+ * Inputs: a multiple of 32. `scratch` [rows, n_in + 4] bytes, aligned to 4, is for the levels and their scales. */
+void glossa_multiply_int8(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
+                           const float *bias, const bf16 *residual, void *out, char *scratch, parallel team, int64_t rows,
                            int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
-    float *row_scales = (float *)(room + rows * n_in);
-    glossa_levels(states, (uint8_t *)room, row_scales, team, rows, n_in, n_threads);
-    multiply((job){.states = (const pair *)room, .weight = weight, .row_scales = row_scales, .scales = scales,
+    float *row_scales = (float *)(scratch + rows * n_in);
+    glossa_to_int8(states, (uint8_t *)scratch, row_scales, team, rows, n_in, n_threads);
+    multiply((job){.states = (const pair *)scratch, .weight = weight, .row_scales = row_scales, .scales = scales,
                    .offsets = offsets, .bias = bias, .residual = residual, .out = out, .rows = rows,
                    .n_panels = n_out / PANEL, .n_groups = n_in / 4, .step = step, .n_threads = n_threads},
              team);

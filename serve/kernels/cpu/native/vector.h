@@ -2,15 +2,15 @@
  *
  * There a product of bfloat16 pairs is two of float32, exact where AVX512-BF16 takes numbers below 2^-126 for 0.
  */
-#ifndef GLOSSA_WIDE_H
-#define GLOSSA_WIDE_H
+#ifndef GLOSSA_VECTOR_H
+#define GLOSSA_VECTOR_H
 
 #include <immintrin.h>
 #include <stdint.h>
 
 #define VECTOR_WIDTH 16 /* float32 numbers, or pairs of bfloat16, in a register */
 #define PANEL 32 /* columns of a product that are done at a time */
-#define STRIDE 8 /* groups of a row between two looks at what to fetch next */
+#define FETCH_STEP 8 /* groups of a row between two looks at what to fetch next */
 #define LINE_BYTES 64
 #define INLINE static inline __attribute__((always_inline))
 
@@ -19,9 +19,9 @@ typedef uint32_t pair __attribute__((may_alias)); /* two neighbouring bfloat16 n
 
 #ifdef __AVX512BF16__
 
-#define TALL 12 /* rows of a product that are done at a time, or one less, */
-#define ACROSS 2 /* by so many registers of columns: 24 of the 32 registers hold sums */
-#define EACH_HEIGHT(CASE) \
+#define BLOCK_ROWS 12 /* rows of a product that are done at a time, or one less, */
+#define BLOCK_REGISTERS 2 /* by so many registers of columns: 24 of the 32 registers hold sums */
+#define EACH_ROW_COUNT(CASE) \
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 
 typedef __m512 floats;
@@ -39,42 +39,42 @@ INLINE floats greater(floats a, floats b) { return _mm512_max_ps(a, b); }
 INLINE floats lesser(floats a, floats b) { return _mm512_min_ps(a, b); }
 INLINE floats whole_of(floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* a * 2^whole for whole <= 0; 0 where that is -infinity. */
-INLINE floats halved(floats a, floats whole) { return _mm512_scalef_ps(a, whole); }
+INLINE floats times_power_of_2(floats a, floats whole) { return _mm512_scalef_ps(a, whole); }
 /* The first `n` of `a`, then of `b`. */
 INLINE floats first_of(int64_t n, floats a, floats b) {
     return _mm512_mask_mov_ps(b, n >= VECTOR_WIDTH ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1), a);
 }
 INLINE float greatest(floats a) { return _mm512_reduce_max_ps(a); }
 INLINE float sum_of(floats a) { return _mm512_reduce_add_ps(a); }
-INLINE floats widened(const bf16 *from) {
+INLINE floats floats_of_bf16(const bf16 *from) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from)), 16));
 }
 INLINE void put_rounded(bf16 *to, floats a) { _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(a)); }
 INLINE pairs pairs_at(const pair *from) { return (pairs)_mm512_load_si512(from); }
 
 #ifdef __AVX512VNNI__
-#define HAS_BYTES /* products of bytes: where it is not defined there are none */
-typedef __m512i wholes; /* whole numbers */
-INLINE wholes wholes_at(const int32_t *from) { return _mm512_loadu_si512(from); }
-INLINE floats floats_of(wholes a) { return _mm512_cvtepi32_ps(a); }
+#define HAS_INT8 /* products of bytes: where it is not defined there are none */
+typedef __m512i ints; /* whole numbers */
+INLINE ints ints_at(const int32_t *from) { return _mm512_loadu_si512(from); }
+INLINE floats floats_of(ints a) { return _mm512_cvtepi32_ps(a); }
 /* `counts` [n, ACROSS] += rows of four unsigned levels [n, n_groups], `stride` apart, * columns of four signed ones. */
-INLINE void add_levels(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_groups, wholes counts[][ACROSS]) {
+INLINE void add_int8_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_groups, ints counts[][BLOCK_REGISTERS]) {
     for (int64_t k = 0; k < n_groups; k++) {
-        wholes left = _mm512_load_si512(columns + k * PANEL), right = _mm512_load_si512(columns + k * PANEL + VECTOR_WIDTH);
+        ints left = _mm512_load_si512(columns + k * PANEL), right = _mm512_load_si512(columns + k * PANEL + VECTOR_WIDTH);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++) {
-            wholes each = _mm512_set1_epi32((int)rows[i * stride + k]);
+            ints each = _mm512_set1_epi32((int)rows[i * stride + k]);
             counts[i][0] = _mm512_dpbusd_epi32(counts[i][0], each, left);
             counts[i][1] = _mm512_dpbusd_epi32(counts[i][1], each, right);
         }
     }
 }
 /* The greatest magnitude among numbers, as their bits without the sign: that of a NaN is greater than any number's. */
-INLINE wholes greatest_bits(wholes most, const bf16 *from) {
-    wholes sizes = _mm512_and_si512((wholes)widened(from), _mm512_set1_epi32(0x7fffffff));
+INLINE ints greatest_bits(ints most, const bf16 *from) {
+    ints sizes = _mm512_and_si512((ints)floats_of_bf16(from), _mm512_set1_epi32(0x7fffffff));
     return _mm512_max_epu32(most, sizes);
 }
-INLINE float greatest_of(wholes most) {
+INLINE float greatest_of(ints most) {
     union {
         uint32_t bits;
         float number;
@@ -82,13 +82,13 @@ INLINE float greatest_of(wholes most) {
     return found.number;
 }
 /* To the nearest whole number from 0 to 255. */
-INLINE void put_levels(uint8_t *to, floats a) {
+INLINE void put_uint8(uint8_t *to, floats a) {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(greater(a, all_of(0.0f)))));
 }
 #endif
 /* `sums` [n, ACROSS] += rows of pairs [n, n_pairs], `stride` apart, * columns of pairs [n_pairs, PANEL]. Of a row eight
  * pairs may be read where some of them are asked for. */
-INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
+INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][BLOCK_REGISTERS]) {
     for (int64_t k = 0; k < n_pairs; k++) {
         pairs left = pairs_at(columns + k * PANEL), right = pairs_at(columns + k * PANEL + VECTOR_WIDTH);
 #pragma GCC unroll 12
@@ -108,7 +108,7 @@ INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
 }
 
 /* Turn VECTOR_WIDTH rows of VECTOR_WIDTH pairs: rows[j] becomes pair j of every row. */
-INLINE void turned(__m512i rows[VECTOR_WIDTH]) {
+INLINE void transposed(__m512i rows[VECTOR_WIDTH]) {
     __m512i two[VECTOR_WIDTH], four[VECTOR_WIDTH];
     for (int i = 0; i < VECTOR_WIDTH; i += 2) {
         two[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
@@ -130,21 +130,21 @@ INLINE void turned(__m512i rows[VECTOR_WIDTH]) {
 }
 
 /* `to` [n_pairs, PANEL], VECTOR_WIDTH columns of it: column i is row i of `from`, zeros where i >= n_rows. At most VECTOR_WIDTH pairs. */
-INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
+INLINE void put_transposed(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
     __m512i rows[VECTOR_WIDTH];
     __mmask16 there = n_pairs >= VECTOR_WIDTH ? 0xffff : (__mmask16)((1u << n_pairs) - 1);
     for (int i = 0; i < VECTOR_WIDTH; i++)
         rows[i] = i < n_rows ? _mm512_maskz_loadu_epi32(there, from + i * stride) : _mm512_setzero_si512();
-    turned(rows);
+    transposed(rows);
     for (int i = 0; i < VECTOR_WIDTH && i < n_pairs; i++)
         _mm512_store_si512(to + i * PANEL, rows[i]);
 }
 
 #else
 
-#define TALL 6
-#define ACROSS 1 /* of two halves: 12 of the 16 registers hold sums */
-#define EACH_HEIGHT(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define BLOCK_ROWS 6
+#define BLOCK_REGISTERS 1 /* of two halves: 12 of the 16 registers hold sums */
+#define EACH_ROW_COUNT(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 
 typedef struct {
     __m256 low, high;
@@ -153,40 +153,40 @@ typedef struct {
     __m256i low, high;
 } pairs;
 
-#define EACH(CALL) (floats){CALL(low), CALL(high)}
+#define BOTH_PARTS(CALL) (floats){CALL(low), CALL(high)}
 
 INLINE floats all_of(float x) { return (floats){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 INLINE floats floats_at(const float *from) { return (floats){_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
 INLINE void put_floats(float *to, floats a) { _mm256_storeu_ps(to, a.low), _mm256_storeu_ps(to + 8, a.high); }
-#define HALF(H) _mm256_add_ps(a.H, b.H)
-INLINE floats add(floats a, floats b) { return EACH(HALF); }
-#undef HALF
-#define HALF(H) _mm256_sub_ps(a.H, b.H)
-INLINE floats subtract(floats a, floats b) { return EACH(HALF); }
-#undef HALF
-#define HALF(H) _mm256_mul_ps(a.H, b.H)
-INLINE floats times(floats a, floats b) { return EACH(HALF); }
-#undef HALF
-#define HALF(H) _mm256_fmadd_ps(a.H, b.H, c.H)
-INLINE floats times_add(floats a, floats b, floats c) { return EACH(HALF); }
-#undef HALF
-#define HALF(H) _mm256_max_ps(a.H, b.H)
-INLINE floats greater(floats a, floats b) { return EACH(HALF); }
-#undef HALF
-#define HALF(H) _mm256_min_ps(a.H, b.H)
-INLINE floats lesser(floats a, floats b) { return EACH(HALF); }
-#undef HALF
-#define HALF(H) _mm256_round_ps(a.H, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-INLINE floats whole_of(floats a) { return EACH(HALF); }
-#undef HALF
-INLINE __m256 halved_half(__m256 a, __m256 whole) { /* below 2^-126 it is 0 */
+#define AVX2_PART(H) _mm256_add_ps(a.H, b.H)
+INLINE floats add(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
+#define AVX2_PART(H) _mm256_sub_ps(a.H, b.H)
+INLINE floats subtract(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
+#define AVX2_PART(H) _mm256_mul_ps(a.H, b.H)
+INLINE floats times(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
+#define AVX2_PART(H) _mm256_fmadd_ps(a.H, b.H, c.H)
+INLINE floats times_add(floats a, floats b, floats c) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
+#define AVX2_PART(H) _mm256_max_ps(a.H, b.H)
+INLINE floats greater(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
+#define AVX2_PART(H) _mm256_min_ps(a.H, b.H)
+INLINE floats lesser(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
+#define AVX2_PART(H) _mm256_round_ps(a.H, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+INLINE floats whole_of(floats a) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
+INLINE __m256 times_power_of_2_avx2(__m256 a, __m256 whole) { /* below 2^-126 it is 0 */
     __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23);
     __m256 gone = _mm256_cmp_ps(whole, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
     return _mm256_andnot_ps(gone, _mm256_mul_ps(a, _mm256_castsi256_ps(power)));
 }
-#define HALF(H) halved_half(a.H, whole.H)
-INLINE floats halved(floats a, floats whole) { return EACH(HALF); }
-#undef HALF
+#define AVX2_PART(H) times_power_of_2_avx2(a.H, whole.H)
+INLINE floats times_power_of_2(floats a, floats whole) { return BOTH_PARTS(AVX2_PART); }
+#undef AVX2_PART
 INLINE floats first_of(int64_t n, floats a, floats b) {
     __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), end = _mm256_set1_epi32(n > VECTOR_WIDTH ? VECTOR_WIDTH : n < 0 ? 0 : (int)n);
     __m256i low = _mm256_cmpgt_epi32(end, place), high = _mm256_cmpgt_epi32(end, _mm256_add_epi32(place, _mm256_set1_epi32(8)));
@@ -205,10 +205,10 @@ INLINE float sum_of(floats a) {
     four = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
-INLINE __m256 widened_half(const bf16 *from) {
+INLINE __m256 floats_of_bf16_avx2(const bf16 *from) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from)), 16));
 }
-INLINE floats widened(const bf16 *from) { return (floats){widened_half(from), widened_half(from + 8)}; }
+INLINE floats floats_of_bf16(const bf16 *from) { return (floats){floats_of_bf16_avx2(from), floats_of_bf16_avx2(from + 8)}; }
 INLINE __m256i rounded(__m256 a) { /* to the nearest, to even between two; NaN stays */
     __m256i bits = _mm256_castps_si256(a), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     __m256i near = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
@@ -226,13 +226,13 @@ INLINE __m256 first_numbers(__m256i of) { return _mm256_castsi256_ps(_mm256_slli
 INLINE __m256 second_numbers(__m256i of) {
     return _mm256_castsi256_ps(_mm256_and_si256(of, _mm256_set1_epi32((int)0xffff0000)));
 }
-INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][ACROSS]) {
-    float numbers[TALL][VECTOR_WIDTH]; /* of eight pairs: one load then lays a number into all places of a register */
+INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][BLOCK_REGISTERS]) {
+    float numbers[BLOCK_ROWS][VECTOR_WIDTH]; /* of eight pairs: one load then lays a number into all places of a register */
     for (int64_t begun = 0; begun < n_pairs; begun += VECTOR_WIDTH / 2) {
         int64_t n_here = n_pairs - begun < VECTOR_WIDTH / 2 ? n_pairs - begun : VECTOR_WIDTH / 2;
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
-            put_floats(numbers[i], widened((const bf16 *)(rows + i * stride + begun)));
+            put_floats(numbers[i], floats_of_bf16((const bf16 *)(rows + i * stride + begun)));
         for (int64_t k = 0; k < n_here; k++) {
             pairs both = pairs_at(columns + (begun + k) * PANEL);
             floats first = {first_numbers(both.low), first_numbers(both.high)};
@@ -250,7 +250,7 @@ INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
     for (int i = 0; i < VECTOR_WIDTH; i++)
         to[i] = low[i] | (high ? (pair)high[i] << 16 : 0);
 }
-INLINE void put_turned(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
+INLINE void put_transposed(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
     for (int64_t k = 0; k < VECTOR_WIDTH && k < n_pairs; k++)
         for (int64_t i = 0; i < VECTOR_WIDTH; i++)
             to[k * PANEL + i] = i < n_rows ? from[i * stride + k] : 0;
@@ -267,7 +267,7 @@ INLINE floats power_of_2(floats x) {
     series = times_add(series, rest, all_of(0.05590643f));
     series = times_add(series, rest, all_of(0.24024099f));
     series = times_add(series, rest, all_of(0.69312419f));
-    return halved(times_add(series, rest, all_of(1.0f)), whole);
+    return times_power_of_2(times_add(series, rest, all_of(1.0f)), whole);
 }
 
 #endif

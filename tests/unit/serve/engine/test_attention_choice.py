@@ -8,7 +8,7 @@ import torch
 from serve.checkpoints.read import CheckpointError
 from serve.engine.attention_choice import attention_for
 from serve.layers.attention import attend_eager, attend_runs
-from serve.rows.pack import lay_out
+from serve.rows.pack import spans_of
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ def test_eager_is_sdpa(causal: bool) -> None:  # noqa: FBT001 - pytest passes it
     """Probabilities spelled out give the contexts of the fused path, rows apart and in order."""
     lengths = [1, 3, 3, 8, 20]
     qkv = torch.randn(sum(lengths), 3, 2, 8, generator=torch.Generator().manual_seed(0))
-    spans = lay_out(lengths, CPU)
+    spans = spans_of(lengths, CPU)
     fused, spelled = (attend(qkv, spans, 0.4, causal) for attend in (attend_runs, attend_eager))
     torch.testing.assert_close(spelled, fused, rtol=1e-5, atol=1e-5)
 

@@ -18,7 +18,7 @@ from serve.engine.load_engine import load_engine
 from serve.engine.parallel_passes import is_parallel_faster
 from serve.engine.run_call import infer
 from serve.kernels.cpu.library import variant_here
-from serve.layers.heads import exactly
+from serve.layers.heads import float32_logits
 from serve.rows.row import row_of
 from shared.errors import GlossaError, NotFinite, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Tensor
@@ -195,7 +195,7 @@ def test_the_largest_logits_are_taken_again_within_a_bound() -> None:
     for block_bytes, most in ((3 * n_ids * width * 4, 3), (1, 1), (2**20, n_places)):
         gathered.clear()
         with Watch():
-            found = exactly(decoder, hidden, ids, block_bytes)
+            found = float32_logits(decoder, hidden, ids, block_bytes)
         assert max(gathered) == most
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 

@@ -12,7 +12,7 @@ import torch
 
 from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import load_engine
-from serve.kernels.cpu.int8_products import KernelBytes
+from serve.kernels.cpu.int8_products import Int8KernelLinear
 from serve.kernels.cpu.library import AVX512, variant_here
 from serve.kernels.cpu.onednn_int8 import int8_lacks
 from serve.rows.row import Row, Step, row_of
@@ -56,7 +56,7 @@ def test_a_model_in_bytes_is_one_call_too(tmp_path: Path) -> None:
     model = judged_model("XLMRobertaForMaskedLM", folder, dtype="bfloat16")
     engine = loaded(model.model_copy(update={"quantization": "onednn-int8"}), tmp_path)
     encoder: Any = engine._encoder
-    assert all(isinstance(layer.qkv, KernelBytes) for layer in encoder.layers.layers)
+    assert all(isinstance(layer.qkv, Int8KernelLinear) for layer in encoder.layers.layers)
 
 
 @needs_kernels

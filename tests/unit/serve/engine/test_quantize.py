@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from serve.checkpoints.read import CheckpointError
 from serve.engine import quantize
-from serve.engine.quantize import Int8Rows, check_runnable, quantized
+from serve.engine.quantize import Int8Embedding, check_runnable, quantized
 from serve.layers.parts import ModelParts
 from shared.catalog import Model, Quantization
 
@@ -99,7 +99,7 @@ def test_what_a_cpu_cannot_run_is_refused_by_name(kind: Quantization) -> None:
 def test_a_row_in_8_bits_is_off_by_half_a_step(values: list[list[float]], dtype: torch.dtype) -> None:
     """Each value returns within half of its row's largest magnitude over 127; a row of zeros returns zeros."""
     weight = torch.tensor(values).to(dtype)
-    words = Int8Rows(weight)
+    words = Int8Embedding(weight)
     ids = torch.arange(len(values), dtype=torch.int32)
     returned = words(ids)
     assert returned.dtype == dtype

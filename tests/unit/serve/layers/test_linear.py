@@ -18,7 +18,7 @@ from serve.layers.linear import (
     added,
     can_prepack,
     linear_of,
-    often,
+    padded_tokens,
     prepacked_of,
     with_padding_rows,
 )
@@ -108,10 +108,10 @@ def test_float16_and_cuda_are_not_prepacked() -> None:
 @given(st.integers(1, 5000))
 def test_numbers_of_tokens_come_again(n_tokens: int) -> None:
     """A pass is made for at most a sixteenth more tokens than it has, of few numbers, sixteen to an octave."""
-    whole = often(n_tokens)
+    whole = padded_tokens(n_tokens)
     assert n_tokens <= whole <= n_tokens + min(15, n_tokens / 16)
-    assert often(whole) == whole
-    assert len({often(n) for n in range(1, 513)}) <= 32 + 16 * 4
+    assert padded_tokens(whole) == whole
+    assert len({padded_tokens(n) for n in range(1, 513)}) <= 32 + 16 * 4
 
 
 def test_spare_tokens_are_zeros_behind_the_others() -> None:

@@ -90,7 +90,7 @@ SHARED = (
 )  # fmt: skip
 PLANTED: Mapping[str, Callable[[Build], Build]] = {
     **{name: FAULTS[name] for name in SHARED},
-    "position off by one": _changed(encoder.PLACES, partial(torch.roll, shifts=1, dims=0)),
+    "position off by one": _changed(encoder.POSITIONS, partial(torch.roll, shifts=1, dims=0)),
     "ReLU for GELU": _configured(gelu_activation=False),
     "Q and K swapped": swapped("q_lin", "k_lin"),
     "missing head bias": _without_bias,

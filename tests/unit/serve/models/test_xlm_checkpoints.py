@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from serve.checkpoints.read import SINGLE, CheckpointError
 from serve.engine.load_engine import load_engine
 from serve.models.checkpoint_facts import checkpoint_facts
-from serve.models.xlm.encoder import PLACES, sinusoids
+from serve.models.xlm.encoder import POSITIONS, sinusoids
 from serve.rows.pack import pack_rows
 from serve.rows.row import row_of
 from shared.catalog import Head
@@ -180,7 +180,7 @@ def test_a_sinusoidal_table_that_is_not_stored_is_computed(dtype: str, tmp_path:
     write(stored, tmp_path / "stored")
     write(stored, tmp_path / "computed")
     tensors = load_file(tmp_path / "computed" / SINGLE)
-    table = tensors.pop(PLACES)
+    table = tensors.pop(POSITIONS)
     save_file(tensors, tmp_path / "computed" / SINGLE)
     torch.testing.assert_close(sinusoids(stored.config), table, rtol=0, atol=1e-7)
     rows = [row_of([5, 6, 7, 8], "embed"), row_of(list(range(3, 300)), "embed")]

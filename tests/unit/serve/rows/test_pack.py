@@ -14,7 +14,7 @@ from serve.kernels.cpu.attention import kernel_attention
 from serve.layers.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen
 from serve.layers.heads import Decoder, MaskedLmHead, Transform
 from serve.layers.parts import reference_positions
-from serve.rows.pack import lay_out, pack_rows
+from serve.rows.pack import pack_rows, spans_of
 from serve.rows.row import row_of
 from shared.errors import GlossaError
 
@@ -37,7 +37,7 @@ def test_a_pack_keeps_every_row(lengths: list[int]) -> None:
 @given(LENGTHS)
 def test_runs_cover_the_stream(lengths: list[int]) -> None:
     """Runs of equal lengths follow one another from the first token to the last."""
-    runs = lay_out(lengths, CPU).runs
+    runs = spans_of(lengths, CPU).runs
     assert [run.first for run in runs] == [0, *(run.last for run in runs[:-1])]
     assert [run.length for run in runs for _ in range(run.n_rows)] == lengths
 
@@ -46,7 +46,7 @@ def test_runs_cover_the_stream(lengths: list[int]) -> None:
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=12), min_size=1, max_size=8))
 def test_positions_are_the_references(rows: list[list[int]]) -> None:
     """Packed position ids equal the reference's on each row alone, pad ids inside texts included."""
-    spans = lay_out([len(row) for row in rows], CPU)
+    spans = spans_of([len(row) for row in rows], CPU)
     ours = reference_positions(torch.tensor([i for row in rows for i in row]), spans, PAD)
     alone = [XLMRobertaEmbeddings.create_position_ids_from_input_ids(torch.tensor([row]), PAD)[0] for row in rows]
     assert ours.tolist() == torch.cat(alone).tolist()
@@ -60,7 +60,7 @@ def test_no_row_sees_another(attend: Attend, *, causal: bool, lengths: list[int]
     """Attention over a pack equals softmax(QK)V over each row alone, both ways or only backwards."""
     generator = torch.Generator().manual_seed(seed)
     qkv = torch.randn(sum(lengths), 3, 2, 4, generator=generator)
-    packed = attend(qkv, lay_out(lengths, CPU), 0.5, causal)
+    packed = attend(qkv, spans_of(lengths, CPU), 0.5, causal)
     alone = []
     for row in torch.split(qkv, lengths):
         query, key, value = row.permute(1, 2, 0, 3)
@@ -74,7 +74,7 @@ def test_no_row_sees_another(attend: Attend, *, causal: bool, lengths: list[int]
 def test_products_come_in_chunks() -> None:
     """Rows of one length attend alike however few of their scores are made at a time."""
     qkv = torch.randn(8 * 9, 3, 2, 4, generator=torch.Generator().manual_seed(0))
-    spans = lay_out([9] * 8, CPU)
+    spans = spans_of([9] * 8, CPU)
     whole = attend_products(qkv, spans, 0.5, False)
     for most in (1, 2 * 81 * 3):
         torch.testing.assert_close(attend_products(qkv, spans, 0.5, False, most), whole, rtol=1e-6, atol=1e-6)
@@ -98,7 +98,7 @@ def test_what_a_cpu_attends_with(dtype: torch.dtype, asked: str, attend: Attend)
 def test_variable_length_attention_equals_runs() -> None:
     """On CUDA the two attentions agree to bfloat16's precision."""
     device = torch.device("cuda")
-    spans = lay_out([5, 5, 17, 130], device)
+    spans = spans_of([5, 5, 17, 130], device)
     qkv = torch.randn(157, 3, 4, 64, device=device, dtype=torch.bfloat16)
     torch.testing.assert_close(
         attend_varlen(qkv, spans, 0.125, False), attend_runs(qkv, spans, 0.125, False), rtol=2e-2, atol=2e-2

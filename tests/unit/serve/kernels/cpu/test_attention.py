@@ -15,7 +15,7 @@ from serve.engine.attention_choice import attention_for
 from serve.kernels.cpu.attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention, attention_of, kernel_attention
 from serve.kernels.cpu.library import Variant
 from serve.layers.attention import attend_products, attend_runs
-from serve.rows.pack import lay_out
+from serve.rows.pack import spans_of
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def kernel(variant: Variant) -> KernelAttention:
 
 def assert_exact(variant: Variant, qkv: Tensor, lengths: Sequence[int], scale: float, *, causal: bool) -> None:
     """Compare the kernel's contexts to float32's: each within the rounding of its values, all within half of theirs."""
-    spans = lay_out(lengths, CPU)
+    spans = spans_of(lengths, CPU)
     found, exact = kernel(variant)(qkv, spans, scale, causal).float(), attend_runs(qkv.float(), spans, scale, causal)
     assert float((found - exact).abs().max()) <= ROUNDING * float(qkv[:, 2].abs().max())
     assert float((found - exact).norm() / exact.norm()) < ROUNDING / 2
@@ -72,7 +72,7 @@ def test_long_rows_too(variant: Variant, length: int, causal: bool) -> None:  # 
 def test_a_token_alone_is_its_value(variant: Variant) -> None:
     """The probability of a single key is 1: its value comes through bit for bit."""
     qkv = states([1] * 50, 2, 48) * 37
-    assert torch.equal(kernel(variant)(qkv, lay_out([1] * 50, CPU), 3.0, False), qkv[:, 2].flatten(1))
+    assert torch.equal(kernel(variant)(qkv, spans_of([1] * 50, CPU), 3.0, False), qkv[:, 2].flatten(1))
 
 
 @each_variant
@@ -87,10 +87,10 @@ def test_a_row_has_the_same_bits_in_any_company(
 ) -> None:
     """A row alone and among others, on one thread or several, gets one and the same contexts."""
     qkv, before = states(lengths, 2, width), torch.get_num_threads()
-    alone = [kernel(variant)(row, lay_out([len(row)], CPU), 0.2, causal) for row in torch.split(qkv, lengths)]
+    alone = [kernel(variant)(row, spans_of([len(row)], CPU), 0.2, causal) for row in torch.split(qkv, lengths)]
     torch.set_num_threads(n_threads)
     try:
-        together = kernel(variant)(qkv, lay_out(lengths, CPU), 0.2, causal)
+        together = kernel(variant)(qkv, spans_of(lengths, CPU), 0.2, causal)
     finally:
         torch.set_num_threads(before)
     assert torch.equal(together, torch.cat(alone))
@@ -101,7 +101,7 @@ def test_lanes_attend_side_by_side(variant: Variant) -> None:
     """Calls of several threads at once give what each gives alone."""
     lengths = [3, 17, 60]
     asked = [states(lengths, 4, 32, seed) for seed in range(16)]
-    spans = lay_out(lengths, CPU)
+    spans = spans_of(lengths, CPU)
     alone = [kernel(variant)(qkv, spans, 0.2, False) for qkv in asked]
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda qkv: kernel(variant)(qkv, spans, 0.2, False), asked))
@@ -113,7 +113,7 @@ def test_lanes_attend_side_by_side(variant: Variant) -> None:
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), WIDTHS, st.booleans())
 def test_it_stays_in_its_memory(variant: Variant, lengths: list[int], width: int, causal: bool) -> None:  # noqa: FBT001 - likewise
     """What lay in the scratch memory does not reach the contexts; behind scratch and contexts nothing is written."""
-    qkv, spans, heads = states(lengths, 2, width), lay_out(lengths, CPU), 2
+    qkv, spans, heads = states(lengths, 2, width), spans_of(lengths, CPU), 2
     own = kernel(variant)
     n_bytes = own.scratch_of(max(lengths), width)
     scratch = torch.full((ALIGN_BYTES + n_bytes + GUARD,), POISON, dtype=torch.uint8)
@@ -136,7 +136,7 @@ def test_a_row_that_is_not_numbers_stays_alone(variant: Variant) -> None:
     lengths = [13, 20, 33]
     qkv = states(lengths, 2, 16)
     qkv[14] = torch.nan
-    first, second, third = torch.split(kernel(variant)(qkv, lay_out(lengths, CPU), 0.25, False), lengths)
+    first, second, third = torch.split(kernel(variant)(qkv, spans_of(lengths, CPU), 0.25, False), lengths)
     assert first.isfinite().all()
     assert second.isnan().all()
     assert third.isfinite().all()
@@ -154,7 +154,7 @@ def test_scores_of_any_size(variant: Variant, size: float) -> None:
 @each_variant
 def test_states_of_any_strides_are_read(variant: Variant) -> None:
     """A view that skips tokens gives what its copy gives."""
-    wide, spans = states([50], 2, 16)[::2], lay_out([25], CPU)
+    wide, spans = states([50], 2, 16)[::2], spans_of([25], CPU)
     assert torch.equal(
         kernel(variant)(wide, spans, 0.25, False), kernel(variant)(wide.contiguous(), spans, 0.25, False)
     )
@@ -174,7 +174,7 @@ def test_states_of_any_strides_are_read(variant: Variant) -> None:
 def test_what_it_cannot_read_is_refused(variant: Variant, qkv: Tensor) -> None:
     """Another dtype, width of heads, number of tokens, shape or device is an error before memory is read."""
     with pytest.raises(ValueError, match=r"expected bfloat16 \[9, 3, heads, multiple of 16\] on cpu"):
-        kernel(variant)(qkv, lay_out([9], CPU), 0.25, False)
+        kernel(variant)(qkv, spans_of([9], CPU), 0.25, False)
 
 
 def test_other_heads_attend_in_torch() -> None:

@@ -16,13 +16,13 @@ from serve.kernels.cpu.embeddings import embed_call, embed_for, kernel_embed
 from serve.kernels.cpu.library import Variant, variant_here
 from serve.layers.embeddings import Embed, EmbeddingTables, no_embed
 from serve.layers.parts import ModelParts
-from serve.models.xlm_roberta import PLACES, TYPES, WORDS, Embeddings
+from serve.models.xlm_roberta import POSITIONS, TYPES, WORDS, Embeddings
 from serve.rows.pack import Pack, pack_rows
 from serve.rows.row import Row
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")
-WIDTH, PAD, N_WORDS, N_PLACES, N_TYPES = 48, 1, 50, 64, 3
+WIDTH, PAD, N_WORDS, N_POSITIONS, N_TYPES = 48, 1, 50, 64, 3
 ROUNDING = 2**-8  # of bfloat16, to the nearest
 CONFIG = XLMRobertaConfig(pad_token_id=PAD)
 
@@ -38,12 +38,12 @@ def tables() -> tuple[Embeddings, EmbeddingTables]:
 
     stored = {
         WORDS: drawn(N_WORDS, WIDTH).bfloat16(),
-        PLACES: drawn(N_PLACES, WIDTH).bfloat16(),
+        POSITIONS: drawn(N_POSITIONS, WIDTH).bfloat16(),
         TYPES: drawn(N_TYPES, WIDTH).bfloat16(),
     }
     own = Embeddings(CONFIG, stored, ModelParts())
-    places, types = own.get_buffer("places"), own.get_buffer("types")
-    return own, EmbeddingTables(own.words, places, types, 1 + drawn(WIDTH), drawn(WIDTH), 1e-5, PAD)
+    positions, types = own.get_buffer("position_table"), own.get_buffer("type_table")
+    return own, EmbeddingTables(own.words, positions, types, 1 + drawn(WIDTH), drawn(WIDTH), 1e-5, PAD)
 
 
 def kernel(variant: Variant, given: EmbeddingTables) -> Embed:
@@ -100,8 +100,8 @@ def test_a_row_has_the_same_bits_in_any_company(variant: Variant, rows: list[lis
     [
         (Row(torch.tensor([N_WORDS]), "topic"), "got token id 50, expected 0 <= id < 50"),
         (Row(torch.tensor([-1]), "topic"), "got token id -1"),
-        (Row(torch.tensor([5] * N_PLACES), "topic"), "got a row of 64 tokens, expected at most 62"),
-        (Row(torch.tensor([5]), "topic", position_ids=torch.tensor([N_PLACES])), "got position id 64"),
+        (Row(torch.tensor([5] * N_POSITIONS), "topic"), "got a row of 64 tokens, expected at most 62"),
+        (Row(torch.tensor([5]), "topic", position_ids=torch.tensor([N_POSITIONS])), "got position id 64"),
         (Row(torch.tensor([5]), "topic", token_type_ids=torch.tensor([N_TYPES])), "got token type id 3"),
     ],
 )
@@ -115,7 +115,7 @@ def test_ids_that_no_table_has_are_refused(variant: Variant, row: Row, said: str
 def test_tables_of_any_strides_are_read(variant: Variant) -> None:
     """A table that lies column by column gives what its copy gives."""
     own, pack = tables()[1], pack_of([[3, 4, 1, 5]])
-    turned = replace(own, places=own.places.T.contiguous().T, scale=torch.stack([own.scale, own.scale], 1)[:, 0])
+    turned = replace(own, positions=own.positions.T.contiguous().T, scale=torch.stack([own.scale, own.scale], 1)[:, 0])
     assert torch.equal(kernel(variant, turned)(pack), kernel(variant, own)(pack))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from serve.kernels.cpu.attention import attention_of
 from serve.kernels.cpu.fused_layers import LayersInOne, layers_in_one
-from serve.kernels.cpu.int8_products import KernelBytes, bytes_of
+from serve.kernels.cpu.int8_products import Int8KernelLinear, int8_product_of
 from serve.kernels.cpu.layer_norm import KernelNorm, norm_call
 from serve.kernels.cpu.library import Variant, variant_here
 from serve.kernels.cpu.products import KernelLinear, product_of
@@ -49,12 +49,12 @@ def parts_of(variant: Variant) -> ModelParts:
     )
 
 
-def byte_parts_of(variant: Variant) -> ModelParts:
+def int8_parts_of(variant: Variant) -> ModelParts:
     """Return what makes Linears in bytes and all else as `parts_of`."""
-    multiply = bytes_of(library_of(variant))
+    multiply = int8_product_of(library_of(variant))
     if multiply is None:
         pytest.skip("no bytes in this variant")
-    return replace(parts_of(variant), linear=lambda _, *own: KernelBytes(multiply, *own))
+    return replace(parts_of(variant), linear=lambda _, *own: Int8KernelLinear(multiply, *own))
 
 
 def layers_of(
@@ -110,7 +110,7 @@ needs_kernels = pytest.mark.skipif(variant_here() is None, reason="torch's own p
 
 @needs_kernels
 @settings(deadline=None, max_examples=40)
-@pytest.mark.parametrize("make", [parts_of, byte_parts_of])
+@pytest.mark.parametrize("make", [parts_of, int8_parts_of])
 @given(ROWS, st.booleans(), st.sampled_from((F.gelu, F.relu)), st.integers(1, 3), st.sampled_from((32, 96, 256)))
 def test_one_call_gives_the_bits_of_many(
     make: Callable[[Variant], ModelParts],
@@ -142,7 +142,7 @@ MANY = [3, 500, *range(1, 60)]  # 2,273 tokens: each of two threads takes some o
 
 
 @needs_kernels
-@pytest.mark.parametrize("make", [parts_of, byte_parts_of])
+@pytest.mark.parametrize("make", [parts_of, int8_parts_of])
 @pytest.mark.parametrize(
     ("lengths", "n_threads"),
     [

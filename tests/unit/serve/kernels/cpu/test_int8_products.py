@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from serve.checkpoints.read import CheckpointError
-from serve.kernels.cpu.int8_products import KernelBytes, bytes_of, fits, int8_linear, room_bytes
+from serve.kernels.cpu.int8_products import Int8KernelLinear, fits, int8_linear, int8_product_of, int8_scratch_bytes
 from serve.kernels.cpu.library import AVX2, AVX512, variant_here
-from serve.kernels.cpu.onednn_int8 import LEVELS, ZERO_POINT, Int8Linear, int8_lacks, to_int8
+from serve.kernels.cpu.onednn_int8 import INT8_MAX, ZERO_POINT, Int8Linear, int8_lacks, to_int8
 from serve.kernels.cpu.products import ADDED, GELU, PLAIN, RELU
 from serve.layers.linear import Activate, activated, added
 from tests.unit.serve.kernels.cpu.each_variant import library_of
@@ -32,20 +32,20 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
 
 
-def linear(weight: Tensor, bias: Tensor | None = None) -> KernelBytes:
+def linear(weight: Tensor, bias: Tensor | None = None) -> Int8KernelLinear:
     """Return the kernel's Linear of a weight."""
-    multiply = bytes_of(library_of(AVX512))
+    multiply = int8_product_of(library_of(AVX512))
     assert multiply is not None
-    return KernelBytes(multiply, weight, bias)
+    return Int8KernelLinear(multiply, weight, bias)
 
 
-def product_of_levels(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def product_of_int8(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return the product of rounded states and weights in float64: the method spelled out."""
     whole, scales = to_int8(weight)
-    sizes = states.float().abs().amax(1, keepdim=True) / LEVELS
+    sizes = states.float().abs().amax(1, keepdim=True) / INT8_MAX
     unrounded = states.double() * (1.0 / sizes).double() + ZERO_POINT  # as the kernel: times what one is over the scale
-    levels = unrounded.float().round().double() - ZERO_POINT
-    counts = F.linear(levels, whole.double())
+    int8_values = unrounded.float().round().double() - ZERO_POINT
+    counts = F.linear(int8_values, whole.double())
     return counts * (sizes * scales).double() + bias.double()
 
 
@@ -54,7 +54,7 @@ def product_of_levels(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def test_a_product_is_that_of_the_levels(n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
     """Sums of whole numbers are exact: but for one rounding it is the product of levels, times their scales."""
     weight, bias, states = drawn(n_out, n_in), drawn(n_out, seed=1), drawn(n_tokens, n_in, seed=seed)
-    exact = product_of_levels(states, weight, bias)
+    exact = product_of_int8(states, weight, bias)
     torch.testing.assert_close(linear(weight, bias)(states).double(), exact, rtol=ROUNDING, atol=1e-4)
     torch.testing.assert_close(linear(weight)(states).double(), exact - bias.double(), rtol=ROUNDING, atol=1e-4)
 
@@ -78,7 +78,7 @@ def test_a_token_has_the_same_bits_in_any_company(n_tokens: int, n_out: int, n_t
 def test_a_step_behind_a_product_is_that_step(activate: Activate) -> None:
     """Steps that the kernel has, and others, come within rounding of the step taken after the product of levels."""
     weight, bias, states = drawn(96, 64) * 0.2, drawn(96, seed=1), drawn(33, 64, seed=2)
-    exact = activate(product_of_levels(states, weight, bias))
+    exact = activate(product_of_int8(states, weight, bias))
     found = activated(linear(weight, bias), states, activate)
     torch.testing.assert_close(found.double(), exact, rtol=2 * ROUNDING, atol=2 * ROUNDING)
 
@@ -88,7 +88,7 @@ def test_a_residual_is_added_unrounded() -> None:
     weight, bias, states, residual = drawn(96, 64), drawn(96, seed=1), drawn(33, 64, seed=2), drawn(96, 33, seed=3).T
     found = added(linear(weight, bias), states, residual)
     assert found.dtype == torch.float32
-    exact = product_of_levels(states, weight, bias) + residual.double()
+    exact = product_of_int8(states, weight, bias) + residual.double()
     torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-4)
 
 
@@ -103,7 +103,7 @@ def test_it_writes_its_product_and_room_alone(n_tokens: int, n_in: int, n_out: i
     """Every number of the product is written, and none behind it or behind the room that it is given."""
     layer, states, residual = linear(drawn(n_out, n_in) * 0), drawn(n_tokens, n_in), drawn(n_tokens, n_out)
     dtype = torch.float32 if step == ADDED else torch.bfloat16
-    n_room, weight, bias, scales, offsets = room_bytes(n_tokens, n_in), *layer.addresses
+    n_room, weight, bias, scales, offsets = int8_scratch_bytes(n_tokens, n_in), *layer.addresses
     out = torch.full((n_tokens * n_out * dtype.itemsize + GUARD,), POISON, dtype=torch.uint8)
     room = torch.full((n_room + GUARD,), POISON, dtype=torch.uint8)
     layer.multiply(
@@ -177,18 +177,20 @@ def test_no_full_copy_of_the_weight_is_kept() -> None:
 
 
 @pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not AVX512, reason="another product is taken here")
-@pytest.mark.parametrize(("n_out", "n_in", "kind"), [(64, 96, KernelBytes), (64, 48, Int8Linear), (40, 64, Int8Linear)])
+@pytest.mark.parametrize(
+    ("n_out", "n_in", "kind"), [(64, 96, Int8KernelLinear), (64, 48, Int8Linear), (40, 64, Int8Linear)]
+)
 def test_sizes_that_fit_are_the_kernels(n_out: int, n_in: int, kind: type[nn.Module]) -> None:
     """Multiples of 32 outputs and inputs go by our product where this machine can have it, any others by oneDNN's."""
     layer = nn.Linear(n_in, n_out).bfloat16()
-    assert fits(layer.weight) is (kind is KernelBytes)
+    assert fits(layer.weight) is (kind is Int8KernelLinear)
     assert isinstance(int8_linear(layer), kind)
 
 
 @pytest.mark.skipif(not AVX2.runs_here(), reason="needs AVX2")
 def test_the_other_variant_has_no_bytes() -> None:
     """AVX2 alone has no product of bytes of ours."""
-    assert bytes_of(library_of(AVX2)) is None
+    assert int8_product_of(library_of(AVX2)) is None
 
 
 @pytest.mark.parametrize(

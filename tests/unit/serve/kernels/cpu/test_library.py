@@ -16,12 +16,12 @@ from serve.kernels.core_team import team_address
 from serve.kernels.cpu.attention import attention_of
 from serve.kernels.cpu.decoder import score_call, sum_up_call
 from serve.kernels.cpu.embeddings import embed_call
-from serve.kernels.cpu.int8_products import bytes_of
+from serve.kernels.cpu.int8_products import int8_product_of
 from serve.kernels.cpu.layer_norm import norm_call
 from serve.kernels.cpu.library import (
     AVX2,
     AVX512,
-    CONTRACT,
+    FUSED_MULTIPLY_ADD,
     MACHINE,
     SOURCES,
     VARIANTS,
@@ -30,7 +30,7 @@ from serve.kernels.cpu.library import (
     variant_of,
 )
 from serve.kernels.cpu.products import PLAIN, product_of
-from serve.rows.pack import lay_out
+from serve.rows.pack import spans_of
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 N_THREADS = 3
@@ -39,7 +39,7 @@ N_THREADS = 3
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_the_kernels_compile_anywhere(variant: Variant, tmp_path: Path) -> None:
     """They compile without a warning for each variant, whatever this processor is."""
-    flags = (*variant.flags, CONTRACT, "-Wall", "-Wextra", "-Werror")
+    flags = (*variant.flags, FUSED_MULTIPLY_ADD, "-Wall", "-Wextra", "-Werror")
     assert compile_library(SOURCES, tmp_path / "kernels.so", MACHINE, flags)
 
 
@@ -119,11 +119,15 @@ def multiplied(variant: Variant, team: int | None) -> torch.Tensor:
     return out
 
 
-def multiplied_in_bytes(variant: Variant, team: int | None) -> torch.Tensor:
+def multiplied_in_int8(variant: Variant, team: int | None) -> torch.Tensor:
     """Return a product of 203 rows in bytes by a team."""
     states, scales, bias = torch.randn(203, 64).bfloat16(), torch.rand(160), torch.randn(160)
     weight, offsets = torch.randint(-127, 128, (5, 16, 32, 4), dtype=torch.int8), torch.zeros(160, dtype=torch.int32)
-    out, room, multiply = torch.zeros(203, 160).bfloat16(), torch.zeros(203 * 68).byte(), bytes_of(library_of(variant))
+    out, room, multiply = (
+        torch.zeros(203, 160).bfloat16(),
+        torch.zeros(203 * 68).byte(),
+        int8_product_of(library_of(variant)),
+    )
     if multiply is None:
         pytest.skip("no bytes in this variant")
     multiply(
@@ -136,7 +140,7 @@ def multiplied_in_bytes(variant: Variant, team: int | None) -> torch.Tensor:
 def attended(variant: Variant, team: int | None) -> torch.Tensor:
     """Return contexts of five rows by a team."""
     own, lengths = attention_of(library_of(variant)), [3, 17, 17, 40, 61]
-    qkv, spans = torch.randn(sum(lengths), 3, 2, 32).bfloat16(), lay_out(lengths, torch.device("cpu"))
+    qkv, spans = torch.randn(sum(lengths), 3, 2, 32).bfloat16(), spans_of(lengths, torch.device("cpu"))
     out, n_bytes = torch.zeros(sum(lengths), 64).bfloat16(), own.scratch_of(61, 32)
     scratch = torch.zeros(N_THREADS * n_bytes + 64, dtype=torch.uint8)
     own.attend(
@@ -159,7 +163,7 @@ def normed(variant: Variant, team: int | None) -> torch.Tensor:
 def embedded(variant: Variant, team: int | None) -> torch.Tensor:
     """Return the embeddings of five rows by a team."""
     lengths = [3, 17, 17, 40, 61]
-    ids, spans = torch.randint(0, 50, (sum(lengths),), dtype=torch.int32), lay_out(lengths, torch.device("cpu"))
+    ids, spans = torch.randint(0, 50, (sum(lengths),), dtype=torch.int32), spans_of(lengths, torch.device("cpu"))
     words, places, scale = torch.randn(50, 48).bfloat16(), torch.randn(70, 48), torch.randn(48)
     out, sums = torch.zeros(sum(lengths), 48).bfloat16(), torch.zeros(sum(lengths), 48)
     embed_call(library_of(variant))(
@@ -190,7 +194,7 @@ def summed_up(variant: Variant, team: int | None) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("work", "n_kernels"),
     [
-        (multiplied, 1), (multiplied_in_bytes, 2), (attended, 1), (normed, 1), (embedded, 2), (scored, 1),
+        (multiplied, 1), (multiplied_in_int8, 2), (attended, 1), (normed, 1), (embedded, 2), (scored, 1),
         (summed_up, 1),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from serve.checkpoints.read import CheckpointError
 from serve.engine.load_engine import load_engine
 from serve.engine.quantize import check_runnable
 from serve.kernels.compiler import compile_library, this_machine
-from serve.kernels.cpu.onednn_int8 import LEVELS, ZERO_POINT, Int8Linear, int8_lacks, load_kernel
+from serve.kernels.cpu.onednn_int8 import INT8_MAX, ZERO_POINT, Int8Linear, int8_lacks, load_kernel
 from serve.layers.linear import activated, added
 from tests import checkpoints_xlm, judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write
@@ -40,15 +40,15 @@ def to_int8(numbers: torch.Tensor) -> torch.Tensor:
     """Return rows of numbers as their nearest levels give them back, float64: the method spelled out."""
     values = numbers.float()
     largest = values.abs().amax(1, keepdim=True)
-    scales = torch.where(largest > 0, largest / LEVELS, 1.0)
+    scales = torch.where(largest > 0, largest / INT8_MAX, 1.0)
     return (values / scales).round().double() * scales.double()
 
 
-def states_in_levels(states: torch.Tensor) -> torch.Tensor:
+def states_in_int8(states: torch.Tensor) -> torch.Tensor:
     """Likewise of states, where halves round up: half of a row's largest is such a tie, and common."""
-    scales = states.float().abs().amax(1, keepdim=True) / LEVELS
-    levels = (states.float() * (1 / scales) + (ZERO_POINT + 0.5)).floor() - ZERO_POINT
-    return levels.double() * scales.double()
+    scales = states.float().abs().amax(1, keepdim=True) / INT8_MAX
+    int8_values = (states.float() * (1 / scales) + (ZERO_POINT + 0.5)).floor() - ZERO_POINT
+    return int8_values.double() * scales.double()
 
 
 def numbers_of(outputs: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
@@ -74,7 +74,7 @@ sizes = given(st.integers(1, 70), st.sampled_from((5, 24, 64, 129)), st.sampled_
 def test_a_product_is_that_of_the_levels(n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
     """With bias or without it is the product of rounded states and weights, nearer than states not rounded would be."""
     weight, bias, states = normal(n_out, n_in), normal(n_out, seed=1), normal(n_tokens, n_in, seed=seed)
-    exact = F.linear(states_in_levels(states), to_int8(weight))
+    exact = F.linear(states_in_int8(states), to_int8(weight))
     for own, expected in ((None, exact), (bias, exact + bias.double())):
         found = Int8Linear(weight, own)(states).double()
         assert float((found - expected).norm() / exact.norm()) < 2**-7
@@ -134,11 +134,11 @@ def test_the_kernels_gelu_is_gelu() -> None:
 def test_levels_are_the_nearest(values: list[float]) -> None:
     """Each number is within half a level of what it is stored as; rows too small to tell from zeros are zeros."""
     states = torch.tensor([values]).bfloat16()
-    levels, scales = torch.empty_like(states, dtype=torch.uint8), torch.empty(1)
-    load_kernel().quantize(states.data_ptr(), levels.data_ptr(), scales.data_ptr(), 1, len(values))
-    returned = (levels.double() - 128) * scales.double()
+    int8_values, scales = torch.empty_like(states, dtype=torch.uint8), torch.empty(1)
+    load_kernel().quantize(states.data_ptr(), int8_values.data_ptr(), scales.data_ptr(), 1, len(values))
+    returned = (int8_values.double() - 128) * scales.double()
     largest = float(states.double().abs().max())
-    assert bool(((returned - states.double()).abs() <= max(largest / LEVELS * 0.5001, 1e-30)).all())
+    assert bool(((returned - states.double()).abs() <= max(largest / INT8_MAX * 0.5001, 1e-30)).all())
 
 
 @bytes_run_here

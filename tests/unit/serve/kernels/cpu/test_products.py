@@ -14,7 +14,16 @@ from torch import Tensor, nn
 
 from serve.kernels.cpu.library import Variant, variant_here
 from serve.kernels.cpu.products import ADDED, GELU, PLAIN, KernelLinear, linear_for, product_of
-from serve.layers.linear import Activate, Prepacked, activated, added, can_prepack, compiles, linear_of, prepacked_of
+from serve.layers.linear import (
+    Activate,
+    Prepacked,
+    activated,
+    added,
+    can_prepack,
+    compiles_per_length,
+    linear_of,
+    prepacked_of,
+)
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")
@@ -255,5 +264,5 @@ def test_other_dtypes_and_devices_are_not_the_kernels() -> None:
 def test_only_other_products_are_compiled_for_their_tokens(variant: Variant) -> None:
     """A backbone of the kernel's Linears needs no usual number of tokens; one other Linear among them does."""
     own, other = linear(variant, drawn(32, 32)), linear_of("layers.0.up", drawn(32, 32), None)
-    assert not compiles(nn.ModuleList([own, nn.LayerNorm(32)]))
-    assert compiles(nn.ModuleList([own, other]))
+    assert not compiles_per_length(nn.ModuleList([own, nn.LayerNorm(32)]))
+    assert compiles_per_length(nn.ModuleList([own, other]))
