@@ -1,6 +1,7 @@
-"""Brings a checkpoint to a local folder: from a folder, a pinned hub commit or S3.
+"""Brings a checkpoint to a local folder.
 
-Must not know tensors, digests or any family's architecture.
+A checkpoint comes from a local folder, from a pinned commit of the Hugging Face hub, or from S3. This is the only
+module of the model side that reads the hub or S3. It must not know tensors, digests or the architecture of a family.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>.
 
 
 def fetch(reference: str, root: Path, *, cache: Path | None = None) -> Path:
-    """Bring a checkpoint to this machine and return its folder.
+    """Fetch a checkpoint to this machine and return its folder.
 
-    `reference` is a folder (relative to `root`), `s3://bucket/prefix`, or `hub:name@revision`
-    with a 40-hex commit. `cache` holds downloads; default `root/build/weights` for S3 and the
-    hub library's own cache for the hub. Raises CheckpointError.
+    `reference` is a folder (relative to `root`), `s3://bucket/prefix`, or `hub:name@revision`, where the revision is a
+    commit of 40 hex digits. `cache` is the folder for downloads. By default, S3 downloads go to `root/build/weights`,
+    and the hub library uses its own cache.
+
+    Raises CheckpointError when the reference is malformed or cannot be fetched.
     """
     if reference.startswith("s3:"):
         return _fetch_s3(reference, cache or root / "build" / "weights")
@@ -57,9 +60,9 @@ def _fetch_hub(reference: str, cache: Path | None) -> Path:
 
 
 def _snapshot(name: str, revision: str, cache: Path | None, *, offline: bool) -> Path | None:
-    """Return the snapshot's folder; None when it is not cached (offline) or cannot be had (online)."""
-    import huggingface_hub  # noqa: PLC0415 - only hub: references pay for it
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - likewise
+    """Return the folder of the snapshot, or None when it is not cached (offline) or not reachable (online)."""
+    import huggingface_hub  # noqa: PLC0415 - slow, and only hub: references need it
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - slow, and only hub: references need it
 
     try:
         found = huggingface_hub.snapshot_download(
@@ -81,12 +84,15 @@ def _complete(folder: Path) -> bool:
 
 
 def _fetch_s3(reference: str, cache: Path) -> Path:
-    """Download the wanted objects directly under the prefix, once for each state of the prefix."""
+    """Download the wanted objects that lie directly under the prefix.
+
+    The folder in the cache is named after the objects' entity tags. A prefix whose objects changed is downloaded again.
+    """
     match = S3.fullmatch(reference)
     if match is None or not match["prefix"]:
         raise CheckpointError(f"got checkpoint {reference!r}, expected s3://bucket/prefix")
-    import boto3  # noqa: PLC0415 - only s3: references pay for it
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - likewise
+    import boto3  # noqa: PLC0415 - slow, and only s3: references need it
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, and only s3: references need it
 
     try:
         client = boto3.client("s3")
@@ -101,24 +107,27 @@ def _fetch_s3(reference: str, cache: Path) -> Path:
 
 
 def _list_s3(client: object, bucket: str, prefix: str) -> dict[str, str]:
-    """Return name -> entity tag of the objects directly under `prefix`."""
+    """Return the entity tag of each object directly under `prefix`, by object name."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")  # type: ignore[attr-defined] # boto3 makes clients at run time
     return {item["Key"].removeprefix(prefix): item["ETag"] for page in pages for item in page.get("Contents", ())}
 
 
 def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str], target: Path) -> Path:
-    """Fill `target` in one rename, so that two processes never see half a checkpoint."""
+    """Download into a temporary folder, then rename it to `target`.
+
+    Other processes therefore never see a partial checkpoint.
+    """
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix="partial-", dir=target.parent))
     try:
         for name in names:
-            client.download_file(bucket, f"{prefix}/{name}", str(partial / name))  # type: ignore[attr-defined] # likewise
+            client.download_file(bucket, f"{prefix}/{name}", str(partial / name))  # type: ignore[attr-defined] # boto3 makes clients at run time
         try:
             partial.rename(target)
         except OSError:
-            if not target.is_dir():  # another process was first with the same objects
+            if not target.is_dir():  # another process downloaded the same objects first
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

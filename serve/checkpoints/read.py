@@ -1,7 +1,7 @@
-"""Checkpoints: bring one to a local folder, prove it by its digest, open its tensors.
+"""Reads the tensors and JSON files of a checkpoint folder.
 
-The model side's one door to files, S3 and the hub. Reads safetensors and JSON and nothing else:
-no pickle, no code. Must not know any family's architecture.
+Only safetensors and JSON are read: no pickle is loaded and no code is run. This module must not know where the folder
+came from, or the architecture of a family.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INDEX = "model.safetensors.index.json"
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 BESIDE = (
     "config.json", "heads.json", "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model",
-    "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",  # the last four: tokenizers of XLM
+    "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",  # the last four: XLM tokenizers
 )  # fmt: skip
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 FLOATS = {"F32", "F16", "BF16"}
@@ -32,16 +32,17 @@ CONVERT = (
 
 
 class CheckpointError(GlossaError):
-    """A checkpoint that cannot be served: absent, altered, incomplete, or of a kind we do not load."""
+    """A checkpoint that cannot be served: it is missing, changed, incomplete, or of an unsupported kind."""
 
     code = "checkpoint-error"
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a checkpoint, sorted by name: the single file, or the index's shards.
+    """Return the safetensors files of a checkpoint, sorted by name.
 
-    Raises CheckpointError when there is none (a pickle-only checkpoint is refused by name), or
-    when the index names a file that is absent or outside the folder.
+    These are the single file `model.safetensors`, or the shards that the index names. Raises CheckpointError when there
+    are none; an error about a checkpoint of pickles names the pickle. Also raises CheckpointError when the index names
+    a file that is missing or outside the folder.
     """
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
@@ -60,9 +61,9 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor by name, from the file headers alone.
+    """Return the shape of every tensor by name. Only the headers of the files are read.
 
-    Raises CheckpointError for a broken file or a tensor that is not float32, float16 or bfloat16.
+    Raises CheckpointError for a broken file, or for a tensor that is not float32, float16 or bfloat16.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weight_files(folder):
@@ -76,10 +77,11 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
-    """Return the named tensors on the CPU, as stored or in `dtype`; names that the checkpoint lacks are left out.
+    """Return the named tensors on the CPU, in `dtype` or, without one, as stored.
 
-    Each is converted as it is read: of a float32 checkpoint served in bfloat16, one tensor is there twice. Each is a
-    mapping of its own, so that one which is stored anew by its layer gives its pages back while others keep theirs.
+    Names that the checkpoint lacks are left out. Each tensor is converted when it is read, so that only one tensor at a
+    time exists in both dtypes. Each tensor has a memory mapping of its own: when a layer copies it into another layout,
+    its pages are freed while other tensors keep theirs.
     """
     tensors: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
@@ -90,7 +92,7 @@ def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """Read a JSON object of a checkpoint. Raises CheckpointError."""
+    """Read a JSON object of a checkpoint. Raises CheckpointError when it is not a readable JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -101,7 +103,7 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def no_weights(place: str, names: Iterable[str]) -> CheckpointError:
-    """Return the error of a place that holds no weights; a pickle is named, with the way to convert it."""
+    """Return the error for a place without weights. If the place holds a pickle, the error says how to convert it."""
     pickles = sorted(name for name in names if name.endswith(PICKLES))
     if pickles:
         return CheckpointError(f"{place} holds {pickles[0]} but no {SINGLE}; pickles are never loaded", hint=CONVERT)

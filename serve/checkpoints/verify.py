@@ -1,6 +1,6 @@
-"""Compares the digest of a checkpoint's weights with the one that the catalog names.
+"""Compares the digest of a checkpoint's weights with the digest in the catalog.
 
-Must not know where a checkpoint came from, or what its tensors are.
+It must not know where a checkpoint came from, or what its tensors mean.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from serve.checkpoints.read import SINGLE, CheckpointError, weight_files
 
 
 def weights_sha256(folder: Path) -> str:
-    r"""Return the digest that the catalog names, 64 hex digits.
+    r"""Return the digest of a folder's weights as the catalog stores it, 64 hex digits.
 
-    One file: the sha256 of its bytes. Shards: the sha256 of the text that
-    `sha256sum model-*.safetensors` prints in the folder (`<hex>  <name>\n`, by name).
+    For one file it is the sha256 of its bytes. For shards it is the sha256 of the text that `sha256sum
+    model-*.safetensors` prints in the folder: one line `<hex>  <name>\n` per shard, sorted by name.
     """
     digests = [(_sha256(path), path.name) for path in weight_files(folder)]
     if [name for _, name in digests] == [SINGLE]:
@@ -25,7 +25,7 @@ def weights_sha256(folder: Path) -> str:
 
 
 def check_weights(folder: Path, expected_sha256: str) -> None:
-    """Raise CheckpointError unless the folder's weights have the digest the catalog names."""
+    """Raise CheckpointError unless the weights in `folder` have the digest that the catalog names."""
     found = weights_sha256(folder)
     if found != expected_sha256:
         raise CheckpointError(

@@ -1,6 +1,6 @@
-"""Chooses how a model attends, by the catalog entry, the device, the dtype and the width of a head.
+"""Chooses the attention function of a model by its catalog entry, device, dtype and head width.
 
-Must not know rows or layers.
+It must not know rows or layers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ VARLEN_CAPABILITY = (8, 0)
 
 
 def attention_for(device: torch.device, dtype: torch.dtype, head_width: int, asked: str = "auto") -> Attend:
-    """Return the attention that a catalog entry asks for by its name in the reference.
+    """Return the attention function for a name of `attn_implementation` in `transformers`.
 
-    `auto` is the fastest that this device, dtype and head width can run. Raises CheckpointError where
-    flash_attention_2 cannot run, naming why.
+    `auto` is the fastest one for this device, dtype and head width. Raises CheckpointError, with the reason, when
+    flash_attention_2 is asked for and cannot run.
     """
     if asked == "eager":
         return attend_eager
@@ -38,7 +38,7 @@ def attention_for(device: torch.device, dtype: torch.dtype, head_width: int, ask
 
 
 def flash_lacks(device: torch.device, dtype: torch.dtype, head_width: int) -> str:
-    """Return what flash attention lacks here, value and expectation; empty when it can run."""
+    """Return why flash attention cannot run here, with value and expectation. Return "" when it can run."""
     if device.type != "cuda":
         return f"got device {device.type}, expected cuda"
     if dtype not in {torch.bfloat16, torch.float16}:

@@ -1,7 +1,7 @@
-"""The engine: rows of any heads in, one packed forward pass, each row's answer out.
+"""The contract of an engine, and the engine over real weights.
 
-Says what an engine is, is the one over real weights, and answers a call without a scheduler.
-Must not know HTTP, Ray or where a row came from.
+An engine answers rows of any heads in one packed forward pass. This module must not know HTTP, Ray, schedulers or where
+a row came from.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from shared.errors import NotFinite
 
 
 class Engine(Protocol):
-    """What answers rows. `model` is the catalog entry it serves, `bounds` is what a row may ask of its backbone.
+    """Answers rows. `model` is its catalog entry, and `bounds` are the limits of its backbone.
 
-    `n_parallel` passes may run side by side, each on a thread with one core (serve.engine.parallel_passes); with 1
-    none may.
+    `n_parallel` passes may run in parallel, each on a thread with one core (see serve.engine.parallel_passes). With 1,
+    passes run one after the other.
     """
 
     model: Model
@@ -39,28 +39,37 @@ class Engine(Protocol):
     n_parallel: int
 
     def begin(self, row: Row) -> Row:
-        """Return a generating row as its first pass reads it, with what it will hold; any other as it is."""
+        """Return the row of the first pass for a generating row, with the size of its cache.
+
+        Other rows are unchanged.
+        """
         ...
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer rows in one pass: same order, same length. Between two layers `between` is done, on the same thread.
+        """Answer rows in one pass. The result has the same order and length.
 
-        A row that cannot be answered has an instance of a `shared.errors` class in its place and
-        changes no other row. Outputs are CPU tensors, FP32 or INT32, with a leading dimension of
-        1 (classify, pooled vectors), tokens or masks:
-        text-classification: `logits` [1, labels]; token-classification: `logits` [tokens, labels];
-        question-answering: `start`, `end` [tokens]; multiple-choice: `logits` [1, 1];
-        fill-mask: `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks], with targets also
-        `target_logits` [masks, targets]; feature-extraction: `vectors` [1 or tokens, width], with layers
-        also `hidden_states` [1 or tokens, layers, width], with attentions `attentions` [n].
-        A text-generation row has a Step in its place until it is done: give the step's row to a later pass.
-        Done, `ids` [new tokens], `row_lengths` [1]. At most `n_parallel` at a time; `between` may run others.
+        An error of `shared.errors` stands in the place of a row that cannot be answered. Such a row changes no other
+        row. Outputs are CPU tensors in FP32 or INT32. Their first dimension is 1, tokens or masks:
+
+        - text-classification: `logits` [1, labels]
+        - token-classification: `logits` [tokens, labels]
+        - question-answering: `start`, `end` [tokens]
+        - multiple-choice: `logits` [1, 1]
+        - fill-mask: `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks]; with targets also `target_logits`
+          [masks, targets]
+        - feature-extraction: `vectors` [1 or tokens, width]; with layers also `hidden_states` [1 or tokens, layers,
+          width]; with attentions also `attentions` [n]
+        - text-generation: a Step until the row is done, whose row goes into a later pass; then `ids` [new tokens],
+          `row_lengths` [1]
+
+        `between` is called between two layers on the same thread, and may run other passes. At most `n_parallel` calls
+        may run at a time.
         """
         ...
 
 
 class PackedEngine:
-    """The engine over real weights: one backbone, any number of heads."""
+    """The engine over real weights: one backbone and any number of heads."""
 
     def __init__(
         self,
@@ -73,7 +82,10 @@ class PackedEngine:
         caching: Caching,
         n_parallel: int,
     ) -> None:
-        """Take the parts of a model; `rules` are its family's, `caching` is how it keeps keys and values if causal."""
+        """Take the parts of a model. `rules` come from its family.
+
+        `caching` is the shape of its caches, if it is causal.
+        """
         self.model = model
         self.bounds = bounds
         self.n_parallel = n_parallel
@@ -87,7 +99,7 @@ class PackedEngine:
         )
 
     def begin(self, row: Row) -> Row:
-        """Return a generating row as its first pass reads it, as Engine.begin says."""
+        """Return the row of the first pass, as Engine.begin says."""
         return begin_if_valid(row, self.model, self.bounds, self._rules)
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:

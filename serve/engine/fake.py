@@ -1,7 +1,7 @@
-"""An engine of the same contract as the packed one: deterministic from ids, without weights.
+"""An engine with the contract of PackedEngine but without weights. Its outputs depend on the ids only.
 
-For tests and dry runs of everything around an engine. Same names, shapes, dtypes and refusals
-as `serve.engine.engine.PackedEngine`; the numbers mean nothing. Must not know weights or devices.
+It is for tests and dry runs of everything around an engine. Names, shapes, dtypes and errors are the same; the numbers
+mean nothing. It must not know weights or devices.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from shared.catalog import Head, Model
 
 WIDTH = 16
 BOUNDS = BackboneLimits(n_layers=2, n_heads=2, width=WIDTH, n_types=2, n_positions=1024)
-N_LANGS = 16  # of an XLM model, whose token types are words
-BEAM = 3  # starts, and ends for each, of a beam head
+N_LANGS = 16  # of an XLM model, in which token types are word ids
+BEAM = 3  # number of starts, and of ends per start, of a beam head
 LABELS = 2  # of a head whose catalog entry names none
 
 
 class FakeEngine:
-    """Answers every row from its own ids alone, whatever else is in the batch.
+    """Answers every row from its own ids, independently of the other rows.
 
-    `n_forwards` and `n_tokens` count what it was asked to do. With `cache_token_bytes` it reads one token a
-    step, else the text anew; what it says is the same.
+    `n_forwards` and `n_tokens` count its passes and their tokens. With `cache_token_bytes` a generating row reads one
+    token per step, otherwise all of its text; its output is the same.
     """
 
     def __init__(self, model: Model, *, cache_token_bytes: int = 0, n_parallel: int = 1) -> None:
@@ -43,11 +43,14 @@ class FakeEngine:
         self.n_tokens = 0
 
     def begin(self, row: Row) -> Row:
-        """Return a sound generating row as its first pass reads it, any other as it is."""
+        """Return the row of the first pass for a valid generating row. Return any other row unchanged."""
         return begin_if_valid(row, self.model, self.bounds, self.rules)
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer rows in order; a refused row has its error in its place. It has two layers."""
+        """Answer rows in order, with an error in the place of an invalid row.
+
+        It calls `between` once, as an engine of two layers would.
+        """
         self.n_forwards += 1
         self.n_tokens += sum(row.n_tokens for row in rows)
         errors = validate_rows(rows, self.model, self.bounds)
@@ -62,7 +65,7 @@ class FakeEngine:
         return _ANSWERS[head.task](row, head, self.model.vocab_size)
 
     def _continue(self, row: Row, state: Generation) -> RowOutput | Step:
-        """Return what a row is after one more token, chosen from numbers made of its whole text."""
+        """Return what follows one more token, which is chosen from numbers made of the whole text."""
         text = int(state.prompt.input_ids.sum()) + sum(state.new_ids) * (1 + len(state.new_ids))
         logits = _numbers(torch.tensor([text]), self.model.vocab_size)[0]
         token, random = choose(logits, state.sampling, state.random)
@@ -70,7 +73,7 @@ class FakeEngine:
 
 
 def _numbers(ids: torch.Tensor, width: int) -> torch.Tensor:
-    """Map ids [n] to floats [n, width] in [-1, 1), all exactly representable."""
+    """Map ids [n] to floats [n, width] in [-1, 1), each exactly representable."""
     mixed = (ids.long()[:, None] * 7919 + torch.arange(width) * 104_729 + 12_345) % 4096
     return mixed.float() / 2048 - 1
 

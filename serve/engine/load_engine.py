@@ -1,6 +1,7 @@
-"""Makes an engine of a catalog model: fetches its checkpoint, checks it, reads its tensors, builds encoder and heads.
+"""Makes the engine of a catalog model.
 
-Must not know rows, calls or who runs the forward pass.
+It fetches and verifies the checkpoint, reads its tensors, and builds encoder and heads. It must not know rows, calls or
+who runs the forward pass.
 """
 
 from __future__ import annotations
@@ -33,11 +34,10 @@ from shared.catalog import Model
 def load_engine(
     model: Model, root: Path, *, device: torch.device | str | None = None, cache: Path | None = None
 ) -> PackedEngine:
-    """Fetch, prove and load a catalog model; `root` is the catalog's folder.
+    """Fetch, verify and load a catalog model. `root` is the folder of the catalog.
 
-    `device` defaults to CUDA where there is one, else the CPU; `cache` is where S3 and hub
-    downloads are kept. Raises CheckpointError when the checkpoint is not what the catalog says,
-    or not one we can answer exactly for.
+    `device` defaults to CUDA if there is one, else to the CPU. `cache` is the folder for downloads from S3 and the hub.
+    Raises CheckpointError when the checkpoint is not the one in the catalog, or when its answers could not be exact.
     """
     folder = fetch(model.checkpoint, root, cache=cache)
     check_weights(folder, model.weights_sha256)
@@ -57,10 +57,11 @@ def build_engine(
     device: torch.device,
     parts: ModelParts | None = None,
 ) -> PackedEngine:
-    """Make an engine from reference tensors: the backbone's without prefix, the heads' as in the checkpoint.
+    """Make an engine from reference tensors.
 
-    `parts` defaults to the exact ones with the attention that `model` asks for; either stores its layers as
-    `model` says.
+    Tensors of the backbone are named without prefix, those of heads as in the checkpoint. `parts` defaults to the exact
+    layers with the attention that `model` asks for. In both cases the layers are then quantized as `model` says. Raises
+    CheckpointError when this machine cannot run them.
     """
     dtype = getattr(torch, model.dtype)
     placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
@@ -84,7 +85,7 @@ def build_engine(
 
 
 def _check_agreement(model: Model, family: Family, config: Any) -> None:
-    """Raise CheckpointError where catalog and checkpoint disagree about what a row may be."""
+    """Raise CheckpointError when catalog and checkpoint differ in family, vocabulary, padding, direction or length."""
     if model.family != family.FAMILY:
         raise CheckpointError(f"the checkpoint of {model.name} is of family {family.FAMILY}, not {model.family}")
     said = {"vocab_size": model.vocab_size, "pad_id": model.pad_id, "causal": model.causal}

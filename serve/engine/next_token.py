@@ -1,6 +1,6 @@
-"""The next token of every generating row of a pass, from the states the backbone left.
+"""Chooses the next token of every generating row of a pass from the states of the backbone.
 
-Must not know layers, caches' contents or schedulers.
+It must not know layers, the contents of caches or schedulers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from serve.rows.sampling import draw
 def continue_rows(
     head: NextTokenHead, states: Tensor, pack: Pack, members: Sequence[int], rules: Rules
 ) -> list[Step | RowOutput]:
-    """Give each of the packed rows `members` its next token; return what it is then, in that order.
+    """Choose the next token of each packed row in `members`. Return the step or output that follows, in that order.
 
-    A row whose logits are not all finite has them in its place, for the engine to refuse.
+    A row whose logits are not all finite gets an output with its logits, so that the engine returns an error for it.
     """
     rows = [pack.rows[member] for member in members]
     last = head.last_states(states, pack, members)
@@ -36,7 +36,7 @@ def continue_rows(
 
 
 def _continue_block(rows: Sequence[Row], logits: Tensor, rules: Rules) -> list[Step | RowOutput]:
-    """Choose for rows from `logits` FP32 [rows, vocabulary]; only rows that sample bring theirs to the CPU."""
+    """Choose tokens from `logits` FP32 [rows, vocabulary]. Only logits of rows that sample are copied to the CPU."""
     largest = logits.argmax(-1).tolist()
     finite = logits.isfinite().all(-1).tolist()
     results: list[Step | RowOutput] = []

@@ -1,7 +1,8 @@
-"""Stored small: Linears in 4 or 8 bits (our own, oneDNN, bitsandbytes, torchao), word embeddings in 8 bits by row.
+"""Quantizes a model: linear layers to 4 or 8 bits, and word embeddings to 8 bits with one scale per row.
 
-Makes the layers that a catalog entry's `quantization` and `int8_embeddings` ask for; they keep no
-full-precision copy. Must not know families, files or rows. The libraries are imported when first asked for.
+It makes the layers that `quantization` and `int8_embeddings` of a catalog entry ask for. Full-precision copies are not
+kept. The methods are ours, oneDNN's, bitsandbytes' and torchao's; the libraries are imported when first needed. This
+module must not know families, files or rows.
 """
 
 from __future__ import annotations
@@ -28,17 +29,19 @@ Quantize = Callable[[nn.Linear], nn.Module]
 
 FP8_CAPABILITY = (8, 9)
 INT4_CAPABILITY = (8, 0)
-INT4_GROUPS = (128, 64, 32)  # weights of one scale; the largest that divides the layer's input
-PARALLEL_SAFE: frozenset[Quantization] = frozenset({"none", "onednn-int8"})  # others may change in their first pass
-ROWS_AT_ONCE = 32_768  # of an embedding, while it is quantised or multiplied
+INT4_GROUPS = (128, 64, 32)  # weights per scale; the largest one that divides the input width is taken
+PARALLEL_SAFE: frozenset[Quantization] = frozenset(
+    {"none", "onednn-int8"}
+)  # the others may modify themselves in their first pass
+ROWS_AT_ONCE = 32_768  # rows of an embedding that are quantized or multiplied at a time
 
 
 def quantized(parts: ModelParts, model: Model, device: torch.device) -> ModelParts:
-    """Return parts whose layers are stored as the catalog entry says.
+    """Return parts that make layers as the catalog entry says.
 
-    Linears of the backbone's layers are quantised; heads stay in `model.dtype`, for they are less than
-    1 % of the weights and their error is the answer's. Raises CheckpointError naming what this
-    machine or this dtype lacks for it.
+    Only the linear layers of the backbone are quantized. Heads stay in `model.dtype`: they hold less than 1 % of the
+    weights, and their errors would go straight into the answer. Raises CheckpointError, with the reason, when this
+    machine or dtype cannot run the method.
     """
     if model.quantization != "none":
         check_runnable(model.quantization, getattr(torch, model.dtype), device)
@@ -55,7 +58,7 @@ def quantized(parts: ModelParts, model: Model, device: torch.device) -> ModelPar
 
 
 def check_runnable(kind: Quantization, dtype: torch.dtype, device: torch.device) -> None:
-    """Raise CheckpointError when this device, dtype or installation cannot run a quantisation."""
+    """Raise CheckpointError when this device, dtype or installation cannot run a quantization."""
     if kind == "onednn-int8":
         _check_bfloat16(kind, dtype)
         if lacking := int8_lacks(device):
@@ -81,7 +84,10 @@ def _check_bfloat16(kind: Quantization, dtype: torch.dtype) -> None:
 
 
 def bnb_nf4(layer: nn.Linear) -> nn.Module:
-    """Return the layer in 4-bit normal floats of blocks of 64 (Dettmers et al. 2023), scales in float32."""
+    """Quantize to 4-bit NormalFloat by bitsandbytes, in blocks of 64 with float32 scales.
+
+    The method is QLoRA (Dettmers et al. 2023).
+    """
     bnb = _bitsandbytes()
     made = bnb.nn.Linear4bit(
         layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta",
@@ -90,16 +96,16 @@ def bnb_nf4(layer: nn.Linear) -> nn.Module:
     made.weight = bnb.nn.Params4bit(
         layer.weight.detach(), requires_grad=False, quant_type="nf4", compress_statistics=False, module=made
     )
-    made.support_avx512bf16_for_cpu &= not (layer.out_features % 32 or layer.in_features % 64)  # else it asserts
+    made.support_avx512bf16_for_cpu &= not (layer.out_features % 32 or layer.in_features % 64)  # it asserts these sizes
     return _placed(made, layer)
 
 
 def bnb_int8(layer: nn.Linear) -> nn.Module:
-    """Return the layer in 8-bit integers, one scale an output, activations in 8 bits by token.
+    """Quantize to 8-bit integers, one scale per output; activations get one scale per token. By bitsandbytes.
 
-    The threshold is 0: columns taken out as outliers are found over the whole batch, so with them a
-    row's answer would depend on its company (Dettmers et al. 2022, section 3.2, take out columns over 6).
-    Activations pass through float16, so those over 65,504 are not finite.
+    The method is LLM.int8() (Dettmers et al. 2022) with threshold 0. The paper (section 3.2) keeps columns above 6 in
+    float16. These outliers are found over the whole batch, so that a row's answer would depend on its batch mates.
+    Activations pass through float16: values above 65,504 become infinite.
     """
     bnb = _bitsandbytes()
     made = bnb.nn.Linear8bitLt(
@@ -111,14 +117,14 @@ def bnb_int8(layer: nn.Linear) -> nn.Module:
 
 
 def torchao_int8(layer: nn.Linear) -> nn.Module:
-    """Return the layer with weights in 8-bit integers, one scale an output; activations keep their dtype."""
+    """Quantize weights to 8-bit integers, one scale per output. Activations keep their dtype. By torchao."""
     return _torchao(layer, _torchao_api().Int8WeightOnlyConfig())
 
 
 def torchao_int4(layer: nn.Linear) -> nn.Module:
-    """Return the layer with weights in 4-bit integers by group (CUDA, bfloat16: the tinygemm kernel of torch).
+    """Quantize weights to 4-bit integers in groups, by torchao. It needs CUDA and bfloat16 (torch's tinygemm kernel).
 
-    Raises CheckpointError for a layer whose input no group size divides.
+    Raises CheckpointError for a layer whose input width no group size divides.
     """
     from torchao.quantization.quantize_.workflows import Int4PackingFormat  # noqa: PLC0415 - optional and slow
 
@@ -130,7 +136,10 @@ def torchao_int4(layer: nn.Linear) -> nn.Module:
 
 
 def torchao_fp8(layer: nn.Linear) -> nn.Module:
-    """Return the layer in e4m3, one scale an output and one a token (a scale a batch would mix company)."""
+    """Quantize to float8 e4m3, one scale per output and one per token, by torchao.
+
+    One scale per batch would make a row's answer depend on its batch mates.
+    """
     api = _torchao_api()
     return _torchao(layer, api.Float8DynamicActivationFloat8WeightConfig(granularity=api.PerRow()))
 
@@ -146,7 +155,10 @@ LINEARS: dict[Quantization, Quantize] = {
 
 
 class Int8Embedding(nn.Module):
-    """An embedding in 8 bits: each row by its own largest magnitude, symmetric; only rows that are read grow back."""
+    """An embedding in 8 bits.
+
+    Each row has a symmetric scale from its largest magnitude and is dequantized when read.
+    """
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -156,13 +168,13 @@ class Int8Embedding(nn.Module):
         self.register_buffer("scales", torch.cat([scales for _, scales in blocks]))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return the rows [..., width] of ids [...], in the dtype of the weight it was made of."""
+        """Return the rows [..., width] of ids [...], in the dtype of the original weight."""
         rows, scales = self.get_buffer("rows"), self.get_buffer("scales")
         return (rows[ids].float() * scales[ids, None]).to(self.dtype)
 
 
 class Int8Decoder(nn.Module):
-    """The decoder of a masked LM tied to an embedding in 8 bits: reads the same rows, a block at a time."""
+    """The decoder of a masked LM that shares an 8-bit embedding. It dequantizes one block of rows at a time."""
 
     def __init__(self, words: Int8Embedding, bias: Tensor | None) -> None:
         super().__init__()
@@ -171,9 +183,9 @@ class Int8Decoder(nn.Module):
         self.out_features = words.get_buffer("rows").shape[0]
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Return logits [masks, vocabulary] of hidden [masks, width], in its dtype.
+        """Return logits [masks, vocabulary] of hidden [masks, width], in the dtype of `hidden`.
 
-        A block's integers are exact in any dtype, so the rows' scales are all that the weight loses.
+        Integers of 8 bits are exact in every dtype, so that the only loss is the rounding to them.
         """
         rows, scales = self.words.get_buffer("rows"), self.words.get_buffer("scales")
         logits = hidden.new_empty(hidden.shape[0], self.out_features)
@@ -184,20 +196,20 @@ class Int8Decoder(nn.Module):
         return logits
 
 
-def int8_embedding(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - Parts.embedding passes it
-    """Make an embedding in 8 bits of `weight` [rows, width]."""
+def int8_embedding(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - ModelParts.embedding passes it
+    """Make an 8-bit embedding from `weight` [rows, width]."""
     return Int8Embedding(weight)
 
 
 def int8_tied(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
-    """Make the decoder that shares the 8-bit embedding `words`."""
+    """Make the decoder that shares the 8-bit embedding `words`. Raises CheckpointError for another embedding."""
     if not isinstance(words, Int8Embedding):
         raise CheckpointError(f"{name} is tied to a {type(words).__name__}, expected an embedding in 8 bits")
     return Int8Decoder(words, bias)
 
 
 def _int8_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return int8 [rows, width] and scales float32 [rows]; a row of zeros has scale 1."""
+    """Return int8 [rows, width] and scales float32 [rows]. A row of zeros has scale 1."""
     values = weight.float()
     largest = values.abs().amax(1)
     scales = torch.where(largest > 0, largest / 127, 1.0)
@@ -205,7 +217,7 @@ def _int8_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _placed(made: nn.Module, layer: nn.Linear) -> nn.Module:
-    """Quantise by moving to the device, as bitsandbytes does, and hand the bias over."""
+    """Move the layer to the device, which is when bitsandbytes quantizes it, and set its bias."""
     made.bias = layer.bias
     made.to(layer.weight.device)
     return made.requires_grad_(requires_grad=False).eval()
@@ -215,13 +227,16 @@ def _torchao(layer: nn.Linear, config: Any) -> nn.Module:
     holder = nn.Sequential(layer)
     _torchao_api().quantize_(holder, config)
     made: nn.Module = holder[0]
-    if type(made.get_parameter("weight")) is nn.Parameter:  # torchao passes over what it cannot do, in silence
+    if type(made.get_parameter("weight")) is nn.Parameter:  # torchao silently skips layers that it cannot quantize
         raise CheckpointError(f"torchao left a layer {tuple(layer.weight.shape)} as it was with {config}")
     return made
 
 
 def _bitsandbytes() -> ModuleType:
-    """Import bitsandbytes, quietly, and never with kernels that it would fetch from a hub and run."""
+    """Import bitsandbytes with few warnings.
+
+    The package `kernels` is blocked, because by it bitsandbytes would run code from a hub.
+    """
     sys.modules.setdefault("kernels", None)  # type: ignore[arg-type] # None makes `import kernels` fail, as documented
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at every product that it casts
     import bitsandbytes  # noqa: PLC0415 - optional and slow
@@ -230,7 +245,7 @@ def _bitsandbytes() -> ModuleType:
 
 
 def _torchao_api() -> Any:
-    logging.getLogger("torchao").setLevel(logging.ERROR)  # it warns of each CUDA library that a CPU lacks
+    logging.getLogger("torchao").setLevel(logging.ERROR)  # it warns about each CUDA library that a CPU machine lacks
     import torchao.quantization  # noqa: PLC0415 - optional and slow
 
     return torchao.quantization

@@ -1,6 +1,6 @@
 """Answers one call without a scheduler, for the command line, benchmarks and tests.
 
-Must not know weights, HTTP or Ray.
+It must not know weights, HTTP or Ray.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.messages import InferCall, ModelOutput
 
 
 def infer(engine: Engine, call: InferCall) -> ModelOutput:
-    """Answer one call with no scheduler: near lengths together, at most `token_budget` a pass.
+    """Answer one call without a scheduler. Rows of similar length share a pass of at most `token_budget` tokens.
 
     Raises the error of the first row that cannot be answered.
     """
@@ -26,7 +26,7 @@ def infer(engine: Engine, call: InferCall) -> ModelOutput:
     rows = split(call)
     results: dict[int, RowOutput | GlossaError] = {}
     waiting = {index: engine.begin(row) for index, row in enumerate(rows)}
-    while waiting:  # ends: each pass brings every generating row nearer to its max_new_tokens
+    while waiting:  # ends, because every pass brings each generating row nearer to its max_new_tokens
         steps: dict[int, Row] = {}
         for index, result in _round(engine, waiting):
             if isinstance(result, Step):
@@ -39,7 +39,7 @@ def infer(engine: Engine, call: InferCall) -> ModelOutput:
 
 
 def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowResult]]:
-    """Put all rows through one pass each, in lanes where that is sooner; yield their results by index."""
+    """Run one pass for every row, in parallel passes if that is faster. Yield the results with the rows' indices."""
     sizes = {index: row.n_tokens for index, row in rows.items()}
     budget_tokens = engine.model.token_budget
     if not is_parallel_faster(sum(sizes.values()), max(sizes.values()), engine.n_parallel):
@@ -54,7 +54,7 @@ def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowRe
 
 
 def _batches(rows: Mapping[int, Row], budget_tokens: int) -> Iterator[list[int]]:
-    """Yield indices of rows by length, at most `budget_tokens` a batch, at least one row."""
+    """Yield batches of row indices, sorted by length. A batch has at most `budget_tokens` tokens, or one row."""
     batch: list[int] = []
     held_tokens = 0
     for index in sorted(rows, key=lambda i: rows[i].n_tokens):

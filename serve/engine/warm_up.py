@@ -1,7 +1,7 @@
-"""The first passes of an engine: every head answers once, then one pass is timed.
+"""Warms an engine up: every head answers once, then one pass is timed.
 
-What a replica does before it is ready, and what the command line measures a model's speed with.
-Must not know Ray, the scheduler or the catalog file.
+A replica does this before it is ready; the command line measures the speed of a model with it. This module must not
+know Ray, the scheduler or the catalog file.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from shared.messages import Sampling
 
 
 def probe_row(model: Model, head: str) -> Row:
-    """Return the smallest row a head answers in one pass: one token."""
+    """Return the smallest row that a head answers in one pass: one token."""
     return _row_of(model, head, 1)
 
 
 def warm_up(engine: Engine) -> float:
-    """Let every head answer, then time a pass over one longest row; return its tokens per second.
+    """Let every head answer, then time a pass over one row of the maximum length. Return its tokens per second.
 
     Raises the error of a head that does not answer.
     """
@@ -29,7 +29,9 @@ def warm_up(engine: Engine) -> float:
     for result in [engine.forward([probe_row(model, head)])[0] for head in model.heads]:
         if isinstance(result, GlossaError):
             raise result
-    n_tokens = min(model.max_tokens, model.token_budget) - 1  # one is left for what a generating head adds
+    n_tokens = (
+        min(model.max_tokens, model.token_budget) - 1
+    )  # one token is left for the mask that a generating XLM head appends
     longest = _row_of(model, next(iter(model.heads)), n_tokens)
     engine.forward([longest])
     started_s = time.perf_counter()

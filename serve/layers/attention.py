@@ -1,6 +1,6 @@
-"""Attention within rows of a packed stream; no row sees another, and nothing is padded.
+"""Attention within the rows of a packed stream, in torch.
 
-Must not know layers, weights or what rows are for.
+No row sees another row, and nothing is padded. This module must not know other layers, weights or what rows are for.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from serve.rows.pack import Pack, Spans
 
 Attend = Callable[[Tensor, Spans, float, bool], Tensor]
 
-LONG_TOKENS = 224  # of a row, from which one softmax in bfloat16 is quicker than one in float32 and its rounding
-MAX_SCORES = 2**21  # attention scores of one product: they stay in the cache of a core or near it
+LONG_TOKENS = 224  # row length from which one softmax in bfloat16 is faster than a softmax in float32 and a conversion
+MAX_SCORES = 2**21  # attention scores of one product, so that they stay in the cache of a core or near it
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """How every layer of one backbone attends: by what function, at what scale, and whether only backwards."""
+    """The attention of all layers of one backbone: the function, the scale, and whether it is causal."""
 
     attend: Attend
     scale: float
     causal: bool = False
 
     def __call__(self, layer: int, qkv: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
-        """Return the contexts [tokens, heads * head_width] of layer `layer` (from 0).
+        """Return the contexts [tokens, heads * head_width] of layer `layer`, which counts from 0.
 
-        `qkv` is [tokens, 3, heads, head_width]; behind the pack's own tokens may be spare ones, whose contexts are
-        zeros. The probabilities of rows that ask for them are computed beside the contexts, which stay what they are
-        without.
+        `qkv` is [tokens, 3, heads, head_width]. It may have padding rows after the tokens of the pack; their contexts
+        are zeros. Attention probabilities for `trace` are computed separately and do not change the contexts.
         """
         n_padding = len(qkv) - len(pack.ids)
         contexts = self._contexts(layer, qkv[: len(pack.ids)], pack, trace)
@@ -54,7 +53,10 @@ class Attention:
         return torch.cat(contexts)
 
     def _write_cache(self, layer: int, qkv: Tensor, pack: Pack, row: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Keep the keys and values of a row with a cache; return its new queries, all its keys, all its values."""
+        """Write the keys and values of a row into its cache.
+
+        Return its new queries, all its keys and all its values.
+        """
         start, kept = pack.spans.starts[row], pack.rows[row]
         query, keys, values = qkv[start : start + kept.n_tokens].permute(1, 2, 0, 3)
         if kept.cache is None:
@@ -62,7 +64,10 @@ class Attention:
         return query, *kept.cache.write(layer, kept.n_cached, keys, values)
 
     def _resume(self, layer: int, qkv: Tensor, pack: Pack, row: int) -> Tensor:
-        """Return the contexts of a row whose text before is in its cache: each token sees that, and up to itself."""
+        """Return the contexts of a row that continues from its cache.
+
+        Each new token sees the cached tokens and the new tokens up to itself.
+        """
         query, keys, values = self._write_cache(layer, qkv, pack, row)
         n_new, n_known = query.shape[1], keys.shape[1]
         mask = None
@@ -72,13 +77,13 @@ class Attention:
         return context.transpose(0, 1).reshape(n_new, -1)
 
 
-def attend_runs(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - Attend passes it in place
-    """Attend with one scaled_dot_product_attention call for each run of equal lengths.
+def attend_runs(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
+    """Attend with one scaled_dot_product_attention call for each run of rows of equal length.
 
-    `qkv` is [tokens, 3, heads, head_width]; returns [tokens, heads * head_width]. Queries, keys
-    and values are views. `causal`: a token sees itself and those before it. Rows of near length do
-    not share a call: on a CPU the copies and the mask this needs cost more than the call (8 rows of
-    8 tokens, 12 heads: 144 us apart, 192 us together; longer rows gain nothing at all).
+    `qkv` is [tokens, 3, heads, head_width]; the result is [tokens, heads * head_width]. Queries, keys and values are
+    views. With `causal`, a token sees itself and the tokens before it. Rows of different lengths do not share a call.
+    On a CPU, the copies and the mask for that cost more than the call: 8 rows of 8 tokens with 12 heads take 144 us
+    apart and 192 us together, and longer rows gain nothing.
     """
     contexts = []
     for run in spans.runs:
@@ -93,13 +98,14 @@ def attend_products(
     qkv: Tensor,
     spans: Spans,
     scale: float,
-    causal: bool,  # noqa: FBT001 - likewise
+    causal: bool,  # noqa: FBT001 - callers of Attend pass it by position
     max_scores: int = MAX_SCORES,
 ) -> Tensor:
-    """Attend with two matrix products and a float32 softmax for each run of equal lengths. Shapes as `attend_runs`.
+    """Attend with two matrix products and a float32 softmax per run of rows of equal length. Shapes as `attend_runs`.
 
-    In bfloat16 on a CPU this takes half the time of the fused call (2.2 against 5.0 us a token of a row of 70, 12 heads
-    of 64); probabilities are rounded to the dtype of the states, as the reference's eager path does.
+    In bfloat16 on a CPU this takes half the time of the fused call: 2.2 instead of 5.0 us per token for rows of 70
+    tokens and 12 heads of width 64. Probabilities are rounded to the dtype of the states, as in the eager attention of
+    `transformers`.
     """
     contexts = []
     for first, last, length in _chunks(spans, max_scores // qkv.shape[2]):
@@ -117,8 +123,8 @@ def attend_products(
 def _probabilities(scores: Tensor) -> Tensor:
     """Return the softmax of scores [..., length, length] in their dtype, computed in float32 and rounded once.
 
-    In one step where rows are long, in two where they are short: torch's own is slower by half on 55 scores in bfloat16
-    and faster by a quarter on 384, where the float32 numbers no longer fit into the cache.
+    Long rows take one step, short rows take two. In bfloat16 torch's one-step softmax is 50 % slower on 55 scores. On
+    384 scores it is 25 % faster, because the float32 values no longer fit into the cache.
     """
     if scores.shape[-1] >= LONG_TOKENS:
         return scores.softmax(-1)
@@ -126,15 +132,21 @@ def _probabilities(scores: Tensor) -> Tensor:
 
 
 def _chunks(spans: Spans, max_scores: int) -> Iterator[tuple[int, int, int]]:
-    """Yield first and last token and row length of stretches of equal lengths, `max_scores` a head or one row."""
+    """Yield first token, last token and row length of groups of rows of equal length.
+
+    A group has at most `max_scores` scores per head, or is a single row.
+    """
     for run in spans.runs:
         step = run.length * max(1, max_scores // run.length**2)
         for first in range(run.first, run.last, step):
             yield first, min(first + step, run.last), run.length
 
 
-def attend_varlen(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - likewise
-    """Attend to all rows in one variable-length flash call (CUDA, half precision). Shapes as `attend_runs`."""
+def attend_varlen(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
+    """Attend to all rows in one variable-length flash attention call. Shapes as `attend_runs`.
+
+    It needs CUDA and half precision.
+    """
     from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - registers CUDA operators when imported
 
     query, key, value = qkv.unbind(1)
@@ -146,8 +158,11 @@ def attend_varlen(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tens
     return torch.as_tensor(context).flatten(1)
 
 
-def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - likewise
-    """Attend row by row with probabilities spelled out, as the reference's eager path does. Shapes as `attend_runs`."""
+def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
+    """Attend row by row with explicit probabilities, as the eager attention of `transformers` does.
+
+    Shapes as `attend_runs`.
+    """
     contexts = []
     for start, length in zip(spans.starts, spans.lengths, strict=True):
         query, key, value = qkv[start : start + length].permute(1, 2, 0, 3)
@@ -159,5 +174,5 @@ def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tenso
 
 
 def _causal_mask(length: int, device: torch.device) -> Tensor:
-    """Return [length, length], true where a causal token does not see."""
+    """Return bool [length, length], true where a token must not see another."""
     return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)

@@ -1,6 +1,6 @@
-"""What comes before the first layer of XLM-RoBERTa: the tables, and the function that a kernel may put in their place.
+"""The input embeddings of XLM-RoBERTa as plain tables, and the type of a function that computes them in one step.
 
-Must not know checkpoints, kernels or families.
+A kernel may offer such a function. This module must not know checkpoints, kernels or families.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from serve.rows.pack import Pack
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingTables:
-    """What the states that enter the first layer are made of.
+    """The tables and the LayerNorm that make the states for the first layer.
 
-    `words` [vocabulary, width]; in float32 `positions` [positions, width], `types` [types, width], of which type 0 adds
-    nothing, and the LayerNorm's `scale` and `shift` [width]. Positions count from `pad_id` + 1.
+    `words` holds [vocabulary, width]. The others are float32: `positions` [positions, width], `types` [types, width],
+    whose type 0 is all zeros, and the `scale` and `shift` [width] of the LayerNorm. Positions count from `pad_id` + 1.
     """
 
     words: nn.Module
@@ -36,6 +36,6 @@ Embed = Callable[[Pack], Tensor]
 MakeEmbed = Callable[[EmbeddingTables], Embed | None]
 
 
-def no_embed(tables: EmbeddingTables) -> Embed | None:  # noqa: ARG001 - other makers read them
-    """Make nothing: the family's own operators do it."""
+def no_embed(tables: EmbeddingTables) -> Embed | None:  # noqa: ARG001 - other makers of this type read it
+    """Return None: the family computes its embeddings with its own operators."""
     return None

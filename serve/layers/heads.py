@@ -1,7 +1,7 @@
-"""Heads: packed states in, each row's output out; one head answers all of its rows at once.
+"""Heads: they turn packed states into the output of each row, for all rows of one head at once.
 
-Follow the reference's head classes on the reference's tensors; a family gives them its Linear layers.
-Must not know the backbone's layers, files, or which rows belong to other heads.
+They follow the head classes of `transformers` and use tensors of the same names. A family passes in their linear
+layers. This module must not know the layers of the backbone, files, or which rows belong to other heads.
 """
 
 from __future__ import annotations
@@ -19,20 +19,27 @@ from serve.rows.pack import Pack
 from serve.rows.row import RowOutput
 
 FP32_BYTES = 4
-BLOCK_BYTES = 64 * 2**20  # of [masks, vocabulary] logits, or of [masks, ids, width] decoder rows
-EXACT_IDS = 128  # largest logits of each place that half precision takes again in float32
+BLOCK_BYTES = (
+    64 * 2**20
+)  # limit for the [masks, vocabulary] logits, or for the [masks, ids, width] decoder rows, that exist at a time
+EXACT_IDS = (
+    128  # number of largest logits per mask that are computed again in float32 when the model is in half precision
+)
 
 
 class Head(Protocol):
-    """What answers the rows of one head."""
+    """Anything that answers the rows of one head."""
 
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
-        """Answer the packed rows `members`, in that order; outputs are on the CPU. Shapes as Engine.forward says."""
+        """Answer the packed rows `members`, in that order.
+
+        Outputs are CPU tensors with the shapes of `Engine.forward`.
+        """
         ...
 
 
 class SequenceHead(nn.Module):
-    """XLMRobertaClassificationHead: dense, tanh, out_proj on the state of `<s>`."""
+    """Classifies rows as XLMRobertaClassificationHead: dense, tanh and out_proj on the state of `<s>`."""
 
     def __init__(self, dense: nn.Module, out_proj: nn.Module) -> None:
         super().__init__()
@@ -45,11 +52,11 @@ class SequenceHead(nn.Module):
 
 
 class ChoiceHead(SequenceHead):
-    """XLMRobertaForMultipleChoice: the pooler (dense, tanh on the state of `<s>`), then one logit: `logits` [1, 1]."""
+    """Scores choices as XLMRobertaForMultipleChoice: dense and tanh on the state of `<s>`, then one logit [1, 1]."""
 
 
 class TokenHead(nn.Module):
-    """The linear classifier of XLMRobertaForTokenClassification on every token."""
+    """Classifies tokens as XLMRobertaForTokenClassification: one linear layer on every token."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
@@ -62,7 +69,7 @@ class TokenHead(nn.Module):
 
 
 class SpanHead(nn.Module):
-    """XLMRobertaForQuestionAnswering: a start and an end logit of every token."""
+    """Finds answers as XLMRobertaForQuestionAnswering: a start logit and an end logit for every token."""
 
     def __init__(self, qa_outputs: nn.Module) -> None:
         super().__init__()
@@ -76,29 +83,29 @@ class SpanHead(nn.Module):
 
 
 class Transform(nn.Module):
-    """What XLMRobertaLMHead does before its decoder: dense, GELU, LayerNorm."""
+    """The layers of XLMRobertaLMHead before its decoder: dense, GELU, LayerNorm."""
 
     def __init__(self, dense: nn.Module, norm: nn.Module) -> None:
         super().__init__()
         self.dense, self.norm = dense, norm
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return [n, width] of states [n, width]."""
+        """Return [n, width] for states [n, width]."""
         return torch.as_tensor(self.norm(F.gelu(self.dense(states))))
 
 
 def log_sum_exp(logits: Tensor) -> Tensor:
-    """Return the logarithm of the sum of e to each of logits [n, vocab_size], [n]."""
+    """Return log(sum(exp(logits))) [n] of logits [n, vocab_size]."""
     return logits.logsumexp(-1)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Logits over the vocabulary: `score` takes [n, width] to [n, vocab_size].
+    """Logits over the vocabulary. `score` maps [n, width] to [n, vocab_size].
 
-    In half precision a logit of 20 is rounded to an eighth, so that near ids tie: the products of the largest
-    `EXACT_IDS` of a Linear are taken again in float32, whatever the size of the vocabulary.
-    `log_sum_exp` takes logits to [n]; `step`: scores are made for so many states at a time.
+    In half precision a logit of 20 is rounded to a multiple of 1/8, so that close ids tie. The largest `EXACT_IDS`
+    logits of a Linear are therefore computed again in float32, for vocabularies of any size. `log_sum_exp` maps logits
+    to [n]. `step` is the number of states that are scored at a time.
     """
 
     score: Callable[[Tensor], Tensor]
@@ -107,12 +114,12 @@ class Decoder:
     step: int = 1
 
     def at_once(self, block_bytes: int) -> int:
-        """Return for how many states `block_bytes` hold the logits, in whole steps; at least one step."""
+        """Return the number of states whose logits fit into `block_bytes`, in whole steps; at least one step."""
         n_steps = block_bytes // (FP32_BYTES * self.vocab_size * self.step)
         return max(1, n_steps) * self.step
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """Return logits [n, vocab_size], float32."""
+        """Return logits [n, vocab_size] in float32 of states [n, width]."""
         logits = self.score(hidden).float()
         if hidden.dtype == torch.float32 or not isinstance(self.score, nn.Linear):
             return logits
@@ -120,18 +127,19 @@ class Decoder:
         return logits.scatter_(1, largest, float32_logits(self.score, hidden, largest))
 
 
-MakeDecoder = Callable[[nn.Module, int], Decoder]  # of what scores, and the size of the vocabulary
+MakeDecoder = Callable[[nn.Module, int], Decoder]  # takes the module that scores, and the size of the vocabulary
 
 
 def decoder_of(score: nn.Module, vocab_size: int) -> Decoder:
-    """Make a decoder of a product by torch."""
+    """Make a decoder that computes in torch."""
     return Decoder(score, vocab_size)
 
 
 class MaskedLmHead:
-    """XLMRobertaLMHead at masked positions only, reduced to its best ids where it ran.
+    """Predicts masked tokens as XLMRobertaLMHead, but only at the masked positions, and keeps only the best ids.
 
-    Logits exist for as many masks at a time as `block_bytes` hold (at least a step), never for all tokens.
+    At most `block_bytes` of logits exist at a time, or one step of the decoder. Logits of other tokens are never
+    computed.
     """
 
     def __init__(
@@ -162,9 +170,10 @@ class MaskedLmHead:
 
 
 class NextTokenHead:
-    """The LM head of a generating model at the last token of each row, for `serve.engine.next_token` to choose by.
+    """The LM head of a generating model at the last token of each row. `serve.engine.next_token` reads its logits.
 
-    Logits exist for as many rows at a time as `block_bytes` hold (at least a step): `at_once`.
+    `at_once` is the number of rows whose logits exist at a time: as many as fit into `block_bytes`, at least one step
+    of the decoder.
     """
 
     def __init__(
@@ -179,7 +188,7 @@ class NextTokenHead:
         return states[torch.tensor(last).to(states.device)]
 
     def score(self, last: Tensor) -> Tensor:
-        """Return the logits of what follows states [rows, width], float32 [rows, vocabulary], on the device."""
+        """Return the logits of the next token, float32 [rows, vocabulary] on the device, for states [rows, width]."""
         return self.decoder(self.transform(last))
 
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
@@ -188,18 +197,18 @@ class NextTokenHead:
 
 
 class EmbedHead:
-    """The backbone's own states, pooled or per token: a head without tensors."""
+    """Returns the states of the backbone, pooled or per token. It has no tensors."""
 
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
-        """Return `vectors` [1, width] of each row, or [tokens, width] where the row asks per token."""
+        """Return `vectors` [1, width] of each row, or [tokens, width] when the row asks for them per token."""
         return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
 
 
 def float32_logits(decoder: nn.Linear, hidden: Tensor, ids: Tensor, block_bytes: int = BLOCK_BYTES) -> Tensor:
-    """Return the logits [n, ids] of chosen ids [n, ids], computed in float32.
+    """Return the logits [n, ids] of the ids `ids` [n, ids], computed in float32.
 
-    Rows of the decoder are gathered, [n, ids, width] in float32, for as many places at a time as `block_bytes` hold
-    (at least one).
+    Rows of the decoder are gathered as float32 [n, ids, width]. At most `block_bytes` of them exist at a time, or those
+    of one state.
     """
     at_once = max(1, block_bytes // (FP32_BYTES * ids.shape[1] * hidden.shape[1]))
     blocks = zip(torch.split(hidden, at_once), torch.split(ids, at_once), strict=True)
@@ -218,6 +227,6 @@ def _fill_output(k: int, n_targets: int, ids: Tensor, logits: Tensor, total: Ten
 
 
 def _padded(lists: Sequence[Sequence[int]]) -> Tensor:
-    """Stack lists of ids as int64 [lists, longest], short ones filled with id 0."""
+    """Stack lists of ids as int64 [lists, longest]. Short lists are filled with id 0."""
     longest = max(map(len, lists))
     return torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in lists], dtype=torch.int64)

@@ -1,9 +1,9 @@
-"""Linears that carry the pointwise step behind them, and their weights laid out once for the CPU's matrix product.
+"""Linear layers with their pointwise step fused, and weights packed once for the matrix product of the CPU.
 
-oneDNN rearranges a weight at every call unless it is kept in its own layout, and can apply GELU or add the residual
-while a block of the product is still in cache (what torch.compile does when it freezes a graph). In float32 torch would
-else call MKL, which leaves half of the width of an AMD processor's registers unused.
-Must not know layers, families or rows.
+oneDNN reorders a weight at every call unless the weight is kept in oneDNN's own layout. It can also apply GELU or add
+the residual while a block of the product is still in the cache, as torch.compile does for a frozen graph. In float32
+torch would otherwise call MKL, which uses only half the register width of AMD processors. This module must not know
+other layers, families or rows.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 Activate = Callable[[Tensor], Tensor]
-MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]  # of a name, a weight [out, in] and a bias [out]
+MakeLinear = Callable[[str, Tensor, Tensor | None], nn.Module]  # takes a name, a weight [out, in] and a bias [out]
 
-LAYERS = "layers."  # where the Linears of a backbone's layers stand, in every family
-USUAL_TOKENS = 512  # the product for which oneDNN chooses the layout; any other number of tokens is answered too
+LAYERS = "layers."  # how the names of a backbone's linear layers begin, in every family
+USUAL_TOKENS = 512  # oneDNN chooses the layout for products of this size; other sizes work too
 MAX_PADDING_STEP_TOKENS = 16
 PACKED = (torch.float32, torch.bfloat16)
 FUSED: dict[Activate, tuple[str, str]] = {F.gelu: ("gelu", "none"), F.relu: ("relu", "")}
 
 
 class FusedLinear(nn.Module, ABC):
-    """A Linear that does the step behind its product in one with it.
+    """A linear layer that does the pointwise step after its product in the same call.
 
-    `any_tokens`: any number of tokens is as good as another; nothing is compiled for it.
+    `any_tokens` is true when every number of tokens is equally fast because nothing is compiled for it.
     """
 
     any_tokens = False
@@ -39,15 +39,18 @@ class FusedLinear(nn.Module, ABC):
 
     @abstractmethod
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
-        """Return residual + product [tokens, out], for a norm, in a dtype as wide as states' or wider."""
+        """Return residual + product [tokens, out] for a norm, in the dtype of the states or a wider one."""
 
 
 class Prepacked(FusedLinear):
-    """A Linear whose weight [out, in] lies in oneDNN's layout; it keeps no other copy. CPU, no gradients."""
+    """A linear layer whose weight [out, in] is stored in oneDNN's layout only.
+
+    It runs on the CPU, without gradients.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), USUAL_TOKENS)  # noqa: SLF001 - torch has no other name for it
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), USUAL_TOKENS)  # noqa: SLF001 - torch has no public name
         self._bias = None if bias is None else bias.detach()
 
     def forward(self, states: Tensor) -> Tensor:
@@ -62,52 +65,52 @@ class Prepacked(FusedLinear):
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
         """Return residual + product [tokens, out], rounded once."""
-        product = torch.ops.mkldnn._linear_pointwise.binary(states, residual, self._weight, self._bias, "add")  # noqa: SLF001 - as above
+        product = torch.ops.mkldnn._linear_pointwise.binary(states, residual, self._weight, self._bias, "add")  # noqa: SLF001 - torch has no public name
         return torch.as_tensor(product)
 
     def _product(self, states: Tensor, step: str, variant: str) -> Tensor:
-        product = torch.ops.mkldnn._linear_pointwise(states, self._weight, self._bias, step, [], variant)  # noqa: SLF001 - as above
+        product = torch.ops.mkldnn._linear_pointwise(states, self._weight, self._bias, step, [], variant)  # noqa: SLF001 - torch has no public name
         return torch.as_tensor(product)
 
 
 def activated(layer: nn.Module, states: Tensor, activate: Activate) -> Tensor:
-    """Return activate(layer(states)), in one step where the layer can."""
+    """Return activate(layer(states)) [tokens, out], in one call if the layer can do so."""
     if isinstance(layer, FusedLinear):
         return layer.activated(states, activate)
     return activate(layer(states))
 
 
 def added(layer: nn.Module, states: Tensor, residual: Tensor) -> Tensor:
-    """Return residual + layer(states), for a norm, in one step where the layer can."""
+    """Return residual + layer(states) [tokens, out] for a norm, in one call if the layer can do so."""
     if isinstance(layer, FusedLinear) and residual.dtype == states.dtype:
         return layer.added(states, residual)
     return torch.as_tensor(residual + layer(states))
 
 
 def with_padding_rows(states: Tensor) -> Tensor:
-    """Return states [tokens, width] with rows of zeros behind them on a CPU, up to a number of tokens that comes often.
+    """Pad states [tokens, width] with rows of zeros to a common number of tokens. Only on a CPU.
 
-    oneDNN compiles every product anew for a number of tokens that it has not met lately: 4 ms of any pass of base or
-    mini (D72). For layers of which some product is so compiled (`compiles_per_length`).
+    oneDNN compiles a product for each number of tokens that it has not seen recently. This costs 4 ms in any pass of a
+    base or mini model (D72). It is for layers of which `compiles_per_length` is true.
     """
     n_padding = padded_tokens(len(states)) - len(states) if states.is_cpu else 0
     return F.pad(states, (0, 0, 0, n_padding)) if n_padding else states
 
 
 def compiles_per_length(layers: nn.Module) -> bool:
-    """Whether a product of some Linear in `layers` may be compiled for its number of tokens."""
+    """Say whether a product in `layers` may be compiled for its number of tokens."""
     linears = (layer for layer in layers.modules() if isinstance(layer, nn.Linear | FusedLinear))
     return any(not (isinstance(layer, FusedLinear) and layer.any_tokens) for layer in linears)
 
 
 def padded_tokens(n_tokens: int) -> int:
-    """Return the next of the numbers of tokens that products are made for: at most a sixteenth more, and at most 15."""
+    """Return the next common number of tokens: at most a sixteenth more than `n_tokens`, and at most 15 more."""
     step = min(MAX_PADDING_STEP_TOKENS, max(1, 1 << n_tokens.bit_length() >> 5))
     return -(-n_tokens // step) * step
 
 
-def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # noqa: ARG001 - other makers read it
-    """Make a Linear that keeps `weight` [out, in] and `bias` [out] as they are. `name` says where it stands."""
+def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # noqa: ARG001 - other makers of this type read it
+    """Make a Linear that uses `weight` [out, in] and `bias` [out] unchanged. `name` is its name in the model."""
     with torch.device("meta"):
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     layer.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}), assign=True)
@@ -115,12 +118,12 @@ def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # n
 
 
 def prepacked_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """Make a Prepacked of a backbone layer's weights; heads, which may be read as plain tensors, stay Linears."""
+    """Make a Prepacked of a backbone layer. Heads stay Linears, because their weights may be read as plain tensors."""
     return Prepacked(weight, bias) if name.startswith(LAYERS) else linear_of(name, weight, bias)
 
 
 def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this machine's oneDNN takes the dtype."""
+    """Say whether oneDNN on this machine supports the dtype."""
     if device.type != "cpu" or dtype not in PACKED or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
         return False
-    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - as above
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public name

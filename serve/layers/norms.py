@@ -1,8 +1,6 @@
-"""The LayerNorms of layers: torch's, or in bfloat16 on a CPU by a kernel of our own (native/layer_norm.c).
+"""LayerNorm in torch, and the type of a function that makes one.
 
-The kernel's are those that serve.kernels.cpu.fused_layers runs between products, so that a pass has the same bits
-however it is run.
-Must not know layers, families or rows.
+It must not know kernels, families or rows.
 """
 
 from __future__ import annotations
@@ -13,11 +11,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-MakeNorm = Callable[[Tensor, Tensor, float], nn.Module]  # of weight and bias [width], and epsilon
+MakeNorm = Callable[[Tensor, Tensor, float], nn.Module]  # takes weight [width], bias [width] and epsilon
 
 
 def normed(norm: nn.Module, sums: Tensor) -> Tensor:
-    """Return norm(sums) [tokens, width] in the norm's dtype, rounded once: torch's reads no wider sums by itself."""
+    """Return norm(sums) [tokens, width] in the dtype of the norm, rounded once.
+
+    The LayerNorm of torch does not accept sums in a wider dtype than its weights, so that the weights are converted
+    here.
+    """
     if not isinstance(norm, nn.LayerNorm) or sums.dtype == norm.weight.dtype:
         return torch.as_tensor(norm(sums))
     weight, bias = norm.weight.to(sums.dtype), norm.bias.to(sums.dtype)
@@ -25,7 +27,7 @@ def normed(norm: nn.Module, sums: Tensor) -> Tensor:
 
 
 def norm_of(weight: Tensor, bias: Tensor, eps: float) -> nn.LayerNorm:
-    """Make a LayerNorm that keeps `weight` and `bias` [width] as they are."""
+    """Make a LayerNorm that uses `weight` and `bias` [width] unchanged."""
     with torch.device("meta"):
         norm = nn.LayerNorm(weight.shape[0], eps=eps)
     norm.load_state_dict({"weight": weight, "bias": bias}, assign=True)

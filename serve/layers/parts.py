@@ -1,6 +1,7 @@
-"""The parts a packed model is made of: how it attends, counts, activates, and holds its weights.
+"""The makers that a packed model is built with: attention, positions, activation, linear layers, norms and embeddings.
 
-Tests plant their faults here and quantisation hangs here. Must not know any family's layers.
+Quantization replaces some of them, and tests replace some of them with faulty ones. This module must not know the
+layers of a family.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ MakeTied = Callable[[str, nn.Module, Tensor | None], nn.Module]
 
 
 def reference_positions(ids: Tensor, spans: Spans, pad_id: int) -> Tensor:
-    """Return position ids int64 [tokens] as create_position_ids_from_input_ids computes them row by row.
+    """Return position ids int64 [tokens], as create_position_ids_from_input_ids of `transformers` counts them.
 
-    Positions count from pad_id + 1; a pad id inside a text has position pad_id and is not counted.
+    Positions count from pad_id + 1. A pad id inside a text gets position pad_id and is not counted.
     """
     counted = ids.ne(pad_id).long()
     seen = counted.cumsum(0)
@@ -34,8 +35,8 @@ def reference_positions(ids: Tensor, spans: Spans, pad_id: int) -> Tensor:
     return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id
 
 
-def embedding_of(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - quantising makers read it
-    """Make an Embedding that keeps `weight` [rows, width] as it is. `name` says where it stands."""
+def embedding_of(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - quantizing makers read it
+    """Make an Embedding that uses `weight` [rows, width] unchanged. `name` is its name in the model."""
     with torch.device("meta"):
         table = nn.Embedding(weight.shape[0], weight.shape[1])
     table.load_state_dict({"weight": weight}, assign=True)
@@ -49,14 +50,13 @@ def tied_of(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
 
 @dataclass(frozen=True, slots=True)
 class ModelParts:
-    """What encoders and heads are made with.
+    """The makers of encoders and heads.
 
-    `attend` is the attention within rows, `positions` counts position ids (families that count them
-    from the ids), `activate` is the feed-forward activation of families whose checkpoints have no choice.
-    `linear`, `embedding` and `tied` make every Linear, every word embedding, and every decoder that
-    shares the word embedding's weight; `decoder` makes the scores over the vocabulary of any decoder;
-    `norm` makes the LayerNorms of post-norm layers, `embed` all that comes before the first of them in one
-    where it can.
+    `attend` computes attention within rows. `positions` counts position ids, in families that derive them from the ids.
+    `activate` is the feed-forward activation, in families whose checkpoints do not choose one. `linear` makes every
+    linear layer. `embedding` makes every word embedding. `tied` makes decoders that share the weight of the word
+    embedding. `decoder` makes the scores over the vocabulary from any decoder. `norm` makes the LayerNorms of post-norm
+    layers. `embed` may make a function that computes all of the input embeddings in one call.
     """
 
     attend: Attend = attend_runs

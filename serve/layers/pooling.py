@@ -1,6 +1,7 @@
-"""States of a row's tokens -> the vectors its caller asked for.
+"""Pools the states of a row's tokens into the vectors that the caller asked for.
 
-Pools as sentence-transformers does on an unpadded text, special tokens included. Must not know heads or layers.
+Pooling follows sentence-transformers on an unpadded text, special tokens included. This module must not know heads or
+other layers.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from torch import Tensor
 
 from serve.rows.pack import Pack
 
-SEGMENTS = {"mean": "mean", "max": "max"}  # of torch.segment_reduce
+SEGMENTS = {"mean": "mean", "max": "max"}  # names in torch.segment_reduce
 
 
 def read_vectors(states: Tensor, pack: Pack, members: Sequence[int]) -> list[Tensor]:
-    """Return float32 [1, width] of each row in `members`, or [tokens, width] where the row asks per token, on the CPU.
+    """Return float32 [1, width] of each row in `members` on the CPU, or [tokens, width] if the row asks per token.
 
-    `mean` and `max` pool over all tokens, `cls` is the state of the row's first token (`<s>`); a row that
-    asks for it has its vectors at length 1.
+    `mean` and `max` pool over all tokens. `cls` is the state of the first token of the row (`<s>`). Vectors have length
+    1 if the row asks for `normalize`.
     """
     tokens = pack.tokens_of(states, members).float()
     lengths = torch.tensor([pack.spans.lengths[member] for member in members])

@@ -1,6 +1,6 @@
-"""What rows ask to see of a pass beside its last states: the states of layers, attention probabilities.
+"""Records what rows ask to see of a pass besides their answer: hidden states of layers and attention probabilities.
 
-Encoders tell it as they go; the engine takes each row's share. Must not know weights.
+Encoders call it during the pass; the engine then takes each row's part. It must not know weights.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from serve.rows.row import RowOutput
 
 
 class Trace:
-    """The hidden states and attentions of one pass, kept for those rows alone that ask for them.
+    """The hidden states and attentions of one pass, recorded only for the rows that ask for them.
 
-    States are numbered as the reference numbers `hidden_states`: 0 is what enters the first layer,
-    `n_layers` what leaves the last.
+    States are numbered as `hidden_states` of `transformers`: 0 enters the first layer, `n_layers` leaves the last.
     """
 
     def __init__(self, pack: Pack, n_layers: int) -> None:
@@ -31,13 +30,13 @@ class Trace:
         self._attentions: dict[int, list[Tensor]] = {m: [] for m, row in enumerate(pack.rows) if row.attentions}
 
     def record_states(self, number: int, states: Tensor) -> None:
-        """Keep hidden states `number` ([tokens, width] of the whole pack) of the rows that want them."""
+        """Record hidden states number `number`, [tokens, width] of the whole pack, for the rows that ask for them."""
         members = [member for member, layers in self._layers.items() if number in layers]
         for member, vectors in zip(members, read_vectors(states, self._pack, members) if members else (), strict=True):
             self._states[member, number] = vectors
 
     def record_attention(self, layer: int, qkv: Tensor, scale: float, *, causal: bool) -> None:  # noqa: ARG002 - layers come in order
-        """Keep softmax(QK^T) of one layer for the rows that want it; `qkv` is [tokens, 3, heads, head_width]."""
+        """Record softmax(QK^T) of one layer for the rows that ask for it. `qkv` is [tokens, 3, heads, head_width]."""
         for member, kept in self._attentions.items():
             start = self._pack.spans.starts[member]
             own = qkv[start : start + self._pack.spans.lengths[member]].permute(1, 2, 0, 3)
@@ -47,9 +46,10 @@ class Trace:
             kept.append(scores.softmax(-1).cpu())
 
     def output(self, member: int) -> RowOutput:
-        """Return `hidden_states` [1 or tokens, layers, width], and `attentions` [n] with `attention_sizes` [1, layers].
+        """Return what the row asked for.
 
-        Where the row asks for them; a layer's size is its heads x tokens x tokens.
+        `hidden_states` are [1 or tokens, layers, width]. `attentions` are flat [n], with `attention_sizes` [1, layers];
+        the size of a layer is heads x tokens x tokens.
         """
         output: dict[str, Tensor] = {}
         if layers := self._layers.get(member):
@@ -61,6 +61,6 @@ class Trace:
 
 
 def trace_of(pack: Pack, n_layers: int) -> Trace | None:
-    """Return a trace of a pass, or None when no row asks to see more than its answer."""
+    """Return a trace for a pass, or None when no row asks for more than its answer."""
     asked = any(row.layers or row.attentions for row in pack.rows)
     return Trace(pack, n_layers) if asked else None

@@ -1,7 +1,6 @@
-"""Rows: what an engine takes and gives, one per window of text.
+"""Splits a call into rows, and joins the outputs of its rows into the tensors of an answer.
 
-Cuts a call into rows and packs row outputs back into a call's tensors. Must not know weights, batches or who
-runs the forward pass.
+It must not know weights, batches or who runs the forward pass.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from shared.messages import InferCall, Tensor
 
 
 def split(call: InferCall) -> list[Row]:
-    """Cut a packed call into rows, in order; each as often as sequences are asked of it. Ids are views into one buffer.
+    """Split a packed call into rows, in order. A row appears once for each sequence that is asked of it.
 
-    Raises Unprocessable when the parts of the call do not add up; what is wrong inside one
-    row is left to `serve.rows.row_validation`, so that it fails alone.
+    The ids are views into one buffer. Raises Unprocessable when the parts of the call do not add up. Errors inside one
+    row are left to `serve.rows.row_validation`, so that such a row fails alone.
     """
     lengths = _lengths(call.row_lengths, call.n_tokens, "row_lengths", "tokens")
     ids = _row_views(call.input_ids, lengths)
@@ -56,11 +55,11 @@ def split(call: InferCall) -> list[Row]:
 
 
 def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -> dict[str, Tensor]:
-    """Pack the results of a call's rows, in order, into its named tensors.
+    """Join the results of a call's rows, in order, into the named tensors of the answer.
 
-    Every row's tensors carry a leading dimension (1, tokens or masks), so packing is one `cat`
-    a name, and none for a row alone. Raises the first row's error, naming the row: a call is answered whole or not at
-    all. `rows` are what was asked, where several may be sequences of one.
+    Every tensor of a row has a leading dimension (1, tokens or masks), so that rows are joined by concatenation. `rows`
+    are the rows of the call; they are needed when several rows may be sequences of one prompt. A call is answered as a
+    whole: if a row failed, its error is raised with the number of the row.
     """
     outputs: list[RowOutput] = []
     for index, result in enumerate(results):
@@ -75,7 +74,7 @@ def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -
 
 
 def per_token_outputs(call: InferCall, model: Model) -> frozenset[str]:
-    """Return the names of those outputs of a call's head that have an entry for each token, not for each row."""
+    """Return the names of the outputs that have one entry per token instead of one per row, for the head of a call."""
     head = model.heads[call.head]
     if head.task == "token-classification":
         return frozenset({"logits"})
@@ -96,7 +95,7 @@ def _lengths(parts: Tensor, whole: int, name: str, unit: str) -> list[int]:
 
 
 def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]:
-    """Positions of each row, counted from the row's own start."""
+    """Return the positions of each row, counted from the start of the row."""
     if call.positions is None or call.positions_per_row is None:
         return [()] * len(lengths)
     flat = call.positions.int_values()
@@ -112,7 +111,7 @@ def _positions(call: InferCall, lengths: Sequence[int]) -> list[tuple[int, ...]]
 
 
 def _extra_ids(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.Tensor | None]:
-    """Cut ids that stand beside the tokens into rows; None for each row where there are none."""
+    """Split ids that accompany the tokens into rows. Return None for each row when there are none."""
     if tensor is None:
         return [None] * len(lengths)
     if (n_ids := math.prod(tensor.shape)) != sum(lengths):
@@ -121,7 +120,7 @@ def _extra_ids(tensor: Tensor | None, lengths: Sequence[int]) -> Sequence[torch.
 
 
 def _row_views(tensor: Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
-    """Return the ids of each row, views into one buffer. Runs no operator of torch (see `_message_tensor`)."""
+    """Return the ids of each row as int32 views into one buffer. No torch operator runs (see `_message_tensor`)."""
     if sys.byteorder != "little":
         raise RuntimeError(f"got a {sys.byteorder}-endian machine, an engine expects a little-endian one")
     ids = np.frombuffer(bytearray(tensor.data), np.int32)  # torch refuses read-only buffers
@@ -132,9 +131,10 @@ def _row_views(tensor: Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
 
 
 def _message_tensor(tensor: torch.Tensor) -> Tensor:
-    """Return a tensor as a message has it.
+    """Return a torch tensor as a message tensor, FP32 or INT32.
 
-    By numpy: on the event loop each operator of torch lets go of the interpreter's lock and waits behind the lanes.
+    The conversion uses numpy. Each torch operator releases the interpreter's lock and then waits for it, and on the
+    event loop it would wait behind the threads that run forward passes.
     """
     datatype, dtype = ("FP32", torch.float32) if tensor.is_floating_point() else ("INT32", torch.int32)
     values = (tensor if tensor.dtype == dtype else tensor.to(dtype)).numpy()

@@ -1,8 +1,8 @@
-"""The life of a generating row: what its next pass reads, what a new token makes of it, when it is done.
+"""The steps of a generating row: what its next pass reads, what a new token changes, and when it is done.
 
-XLM-R and XL models read on from what they have cached. XLM asks for the token at a mask it puts behind the
-text, in one language throughout. Both as GenerationMixin of the reference does for them. Nothing here
-changes once made, so that a pass that broke can run again. Must not know weights, heads or schedulers.
+XLM-R and XL models continue from cached keys and values. XLM predicts the token at a mask that it appends to the text,
+and reads all of the text in one language. Both follow GenerationMixin of `transformers`. All values are immutable, so
+that a pass that failed can run again. This module must not know weights, heads or schedulers.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a model continues texts.
+    """How the models of a family continue texts.
 
-    Any of `eos_ids` ends a sequence (none: only its length does). `mask_id` is what XLM puts behind the text, `lang_id`
-    its language where a row names none. `cache_token_bytes` is what one token's keys and values take; 0 for
-    models that read everything anew, because every token sees the new one. `zeroed_id`: XLM takes as many tokens
-    from the end of a text as the text has of this id (its padding) for padding, the mask first, whose state
-    is then zero.
+    Each of `eos_ids` ends a sequence; if there is none, only the length ends it. `mask_id` is the token that XLM
+    appends to the text, and `lang_id` is its language for rows that name none. `cache_token_bytes` is the size of one
+    token's keys and values; it is 0 for models in which every token sees the new one, so that nothing can be cached.
+    `zeroed_id` is the padding id of XLM. The reference counts the padding ids in a text and treats as many tokens at
+    its end as padding, so that the mask gets a zero state.
     """
 
     eos_ids: frozenset[int] = frozenset()
@@ -42,14 +42,14 @@ class Rules:
 
 
 def begin(row: Row, rules: Rules) -> Row:
-    """Return a prompt as the row of its first pass."""
+    """Return the row of the first pass for a prompt."""
     sampling = row.sampling or Sampling()
     state = Generation(row, random=start_state(sampling, row.sequence))
     return _next_pass(replace(state, cache_bytes=rules.cache_token_bytes * state.most_tokens), rules)
 
 
 def has_zero_state(row: Row, rules: Rules) -> bool:
-    """Say whether the reference reads the next token of a row from a zero state."""
+    """Say whether the reference predicts the next token of a row from a zero state. See `Rules.zeroed_id`."""
     state = state_of(row)
     return rules.zeroed_id is not None and (
         rules.zeroed_id in state.new_ids or bool((state.prompt.input_ids == rules.zeroed_id).any())
@@ -57,16 +57,16 @@ def has_zero_state(row: Row, rules: Rules) -> bool:
 
 
 def with_cache(row: Row, caching: Caching) -> Row:
-    """Return a row that has begun with room for its keys and values."""
+    """Return a started row with memory for its keys and values."""
     state = state_of(row)
     return row if state.cache is not None else replace(row, state=replace(state, cache=caching.make(state.most_tokens)))
 
 
 def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step | RowOutput:
-    """Return what a row is after `token`: its next pass, or its output when it is done.
+    """Return what follows `token`: the step with the row of the next pass, or the output when the row is done.
 
-    The output is `ids` INT32 [new tokens], the end-of-sequence token included as `generate` returns it, and
-    `row_lengths` INT32 [1].
+    The output is `ids` INT32 [new tokens] and `row_lengths` INT32 [1]. As in `generate`, `ids` include the
+    end-of-sequence token.
     """
     state = state_of(row)
     new_ids = (*state.new_ids, token)
@@ -82,14 +82,14 @@ def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step |
 
 
 def state_of(row: Row) -> Generation:
-    """Return how far a row that has begun has come."""
+    """Return the generation state of a started row. Raises ValueError for a row that has not started."""
     if row.state is None:
         raise ValueError("got a row that has not begun. This is a bug.")
     return row.state
 
 
 def _next_pass(state: Generation, rules: Rules) -> Row:
-    """Return the row of a sequence's next pass: what is not cached of its text."""
+    """Return the row of the next pass: the part of the text that is not cached."""
     prompt = state.prompt
     new = prompt.input_ids.new_tensor([*state.new_ids, *([] if rules.mask_id is None else [rules.mask_id])])
     ids = torch.cat([prompt.input_ids, new])
@@ -109,7 +109,7 @@ def _next_pass(state: Generation, rules: Rules) -> Row:
 
 
 def _position_ids(given: Tensor | None, length: int) -> Tensor:
-    """Return position ids int32 [length]: from 0 as GenerationMixin numbers them, or on from those given."""
+    """Return position ids int32 [length]. They count from 0, as in GenerationMixin, or continue the given ones."""
     if given is None:
         return torch.arange(length, dtype=torch.int32)
     after = torch.arange(1, length - len(given) + 1, dtype=torch.int32) + given[-1]

@@ -1,7 +1,7 @@
-"""The keys and values of one sequence, kept from pass to pass.
+"""The keys and values of one sequence, kept between passes.
 
-A pass writes what it read behind what is there; how much is there is for its reader to say, so that a
-pass that broke half way can run again. Must not know rows, heads or layers' weights.
+A pass writes its keys and values after the ones that are there. The caller says how many are valid, so that a pass that
+failed half way can run again. This module must not know rows, heads or the weights of layers.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from torch import Tensor
 
 
 class Cache:
-    """Room for `capacity` tokens: `stored` is [layers, 2, heads, capacity, head_width]."""
+    """Memory for `capacity` tokens. `stored` is [layers, 2, heads, capacity, head_width]."""
 
     def __init__(self, stored: Tensor) -> None:
         self.stored = stored
 
     def write(self, layer: int, first: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep `keys` and `values` [heads, n, head_width] from token `first` on; return all up to them.
+        """Write `keys` and `values` [heads, n, head_width] from token `first` on, and return all up to them.
 
-        The returned views are [heads, first + n, head_width].
+        The returned keys and values are views [heads, first + n, head_width].
         """
         end = first + keys.shape[1]
         self.stored[layer, 0, :, first:end] = keys
@@ -31,7 +31,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Caching:
-    """The caches of one backbone: their shape, and where they live."""
+    """The shape, dtype and device of the caches of one backbone."""
 
     n_layers: int
     n_heads: int
@@ -41,7 +41,7 @@ class Caching:
 
     @property
     def token_bytes(self) -> int:
-        """Bytes that one token's keys and values take."""
+        """Bytes of the keys and values of one token."""
         return self.n_layers * 2 * self.n_heads * self.head_width * self.dtype.itemsize
 
     def make(self, capacity: int) -> Cache:

@@ -1,7 +1,7 @@
-"""A pack: rows laid end to end, with every index a forward pass needs, computed once.
+"""Packs rows into one stream of tokens without padding, with every index that a forward pass needs.
 
-Rows lie by length, so that equal lengths are one contiguous run. Ids and spans are made by numpy: each operator of
-torch lets go of the interpreter's lock and waits to have it again. Must not know weights or heads.
+Rows are sorted by length, so that rows of equal length are contiguous. Ids and spans are made with numpy, because each
+torch operator releases the interpreter's lock and then waits for it. This module must not know weights or heads.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 
 from serve.rows.row import Row
 
-Between = Callable[[], None]  # what is done between two layers of a pass
+Between = Callable[[], None]  # called between two layers of a pass
 
-ABSENT = -1  # the id of a token whose row has no ids of a kind that another row of the pack has
+ABSENT = -1  # the id of a token whose row has no ids of a kind, while another row of the pack has some
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Where rows lie in the packed stream.
+    """The place of each row in the packed stream.
 
-    `starts[i]` is the first token of row i. On the device: `bounds` int32 [rows + 1], cumulative
-    lengths; `row_of_token` int64 [tokens].
+    `starts[i]` is the first token of row i. Two tensors are on the device: `bounds` int32 [rows + 1] are the cumulative
+    lengths, and `row_of_token` is int64 [tokens].
     """
 
     lengths: tuple[int, ...]
@@ -47,12 +47,15 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Rows in packed order. `order[i]` is the caller's index of row i; `ids` int32 [tokens] is on the device.
+    """Rows in packed order.
 
-    `lang_ids`, `token_type_ids`, `position_ids` are int64 [tokens] on the device, ABSENT at the tokens of
-    rows that have none, and None where no row has any. The first `n_resumed` rows read on from a cache;
-    `uncached_spans` is where the others lie, counted from the first of them, None where there are no others;
-    `cache_writers` are those of them that keep what they read in a cache. `between` is what a pass does between two layers.
+    `order[i]` is the caller's index of row i. `ids` int32 [tokens] is on the device. `lang_ids`, `token_type_ids` and
+    `position_ids` are int64 [tokens] on the device. They hold ABSENT at the tokens of rows that have none, and are None
+    when no row has any.
+
+    The first `n_resumed` rows continue from a cache. `uncached_spans` are the spans of the other rows, counted from the
+    first of them; it is None when there are no others. `cache_writers` are the other rows that write a cache. `between`
+    is called between two layers.
     """
 
     rows: tuple[Row, ...]
@@ -68,19 +71,22 @@ class Pack:
     between: Between | None = None
 
     def run_between(self, number: int) -> None:
-        """Do what is to be done before layer `number`: nothing before the first."""
+        """Call `between` before layer `number`, but not before the first layer."""
         if self.between is not None and number:
             self.between()
 
     def by_head(self) -> Mapping[str, list[int]]:
-        """Return the packed row indices of each head."""
+        """Return the indices of the packed rows for each head."""
         members: dict[str, list[int]] = {}
         for index, row in enumerate(self.rows):
             members.setdefault(row.head, []).append(index)
         return members
 
     def tokens_of(self, states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
-        """Return the states [tokens of the members, width]; the same tensor when every row is a member."""
+        """Return the states [tokens of the members, width] of the rows `members`.
+
+        The result is the same tensor when every row is a member.
+        """
         if len(members) == len(self.rows):
             return states
         wanted = [torch.arange(self.spans.starts[m], self.spans.starts[m] + self.spans.lengths[m]) for m in members]
@@ -88,9 +94,9 @@ class Pack:
 
 
 def pack_rows(rows: Mapping[int, Row], device: torch.device, between: Between | None = None) -> Pack:
-    """Pack rows, given by the caller's index: those that read on first, then shortest first.
+    """Pack rows, which are given by the caller's index.
 
-    Equal lengths keep their order.
+    Rows that continue from a cache come first, then shorter rows before longer ones. Equal lengths keep their order.
     """
     order = sorted(rows, key=lambda index: (not rows[index].n_cached, rows[index].n_tokens))
     packed = tuple(rows[index] for index in order)
@@ -114,7 +120,7 @@ def pack_rows(rows: Mapping[int, Row], device: torch.device, between: Between | 
 
 
 def spans_of(lengths: Sequence[int], device: torch.device) -> Spans:
-    """Return the spans of rows of these lengths, laid end to end in this order."""
+    """Return the spans of rows of these lengths, one after the other."""
     bounds = [0, *accumulate(lengths)]
     return Spans(
         lengths=tuple(lengths),
@@ -126,7 +132,7 @@ def spans_of(lengths: Sequence[int], device: torch.device) -> Spans:
 
 
 def _uncached_spans(spans: Spans, n_resumed: int, device: torch.device) -> Spans | None:
-    """Return the spans of the rows behind those that read on, counted from the first of them."""
+    """Return the spans of the rows that do not continue from a cache, counted from the first of them."""
     if not n_resumed:
         return spans
     return spans_of(spans.lengths[n_resumed:], device) if n_resumed < len(spans.lengths) else None
@@ -135,7 +141,7 @@ def _uncached_spans(spans: Spans, n_resumed: int, device: torch.device) -> Spans
 def _join_extra_ids(
     ids: Sequence[torch.Tensor | None], rows: Sequence[Row], device: torch.device
 ) -> torch.Tensor | None:
-    """Lay ids that stand beside the tokens end to end, ABSENT where a row has none."""
+    """Concatenate ids that accompany the tokens. Rows without them get ABSENT."""
     if all(own is None for own in ids):
         return None
     filled = [torch.full((row.n_tokens,), ABSENT) if own is None else own for own, row in zip(ids, rows, strict=True)]

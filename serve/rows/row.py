@@ -1,6 +1,6 @@
-"""One row: a window of text, what is asked of it, and how far its generation has come.
+"""One row: a window of text, the output it asks for, and the state of its generation.
 
-Must not know calls, weights or batches.
+It must not know calls, weights or batches.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ RowOutput = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One window and what is asked of it.
+    """One window of text and what is asked of it.
 
-    `input_ids` is int32 [n_tokens], special tokens included; `positions` are indices into this
-    row (fill-mask); `lang_ids`, `token_type_ids`, `position_ids` int32 [n_tokens] (XLM). `top_k`,
-    `target_ids` are read by fill-mask heads, `per_token`, `normalize`, `pooling`, `layers` and
-    `attentions` by feature-extraction, `sampling` by text-generation: this row is the `sequence`-th continuation
-    of its prompt, `state` how far it has come (None: not begun; then `input_ids` is the prompt).
+    `input_ids` is int32 [n_tokens] with special tokens. `lang_ids`, `token_type_ids` and `position_ids` are int32
+    [n_tokens]. fill-mask heads read `positions` (indices into this row), `top_k` and `target_ids`. feature-extraction
+    heads read `per_token`, `normalize`, `pooling`, `layers` and `attentions`. text-generation heads read `sampling`;
+    the row is then the `sequence`-th continuation of its prompt. `state` is None until the generation starts, and
+    `input_ids` is then the prompt.
     """
 
     input_ids: torch.Tensor
@@ -47,45 +47,45 @@ class Row:
 
     @property
     def n_tokens(self) -> int:
-        """Number of tokens its next pass reads, special ones included."""
+        """Number of tokens that its next pass reads, special tokens included."""
         return self.input_ids.shape[0]
 
     @property
     def most_tokens(self) -> int:
-        """Number of tokens it may come to: those of its text, and all that may be generated."""
+        """Largest number of tokens that its text may reach: the prompt and all tokens that may be generated."""
         return self.n_tokens if self.state is None else self.state.most_tokens
 
     @property
     def n_cached(self) -> int:
-        """Number of tokens of its text that no pass reads again."""
+        """Number of tokens of its text that are in the cache and are not read again."""
         return 0 if self.state is None else self.state.n_cached
 
     @property
     def cache(self) -> Cache | None:
-        """Keys and values of its text, where it keeps them."""
+        """Keys and values of its text, if it keeps them."""
         return None if self.state is None else self.state.cache
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes of keys and values it keeps between passes."""
+        """Bytes of the keys and values that it keeps between passes."""
         return 0 if self.state is None else self.state.cache_bytes
 
 
 def row_of(ids: Iterable[int], head: str, *, positions: Sequence[int] = (), **asked: object) -> Row:
-    """Make a row from plain integers; `asked` are the other fields of Row."""
+    """Make a row from plain integers. `asked` are the other fields of Row."""
     return Row(torch.tensor(list(ids), dtype=torch.int32), head, tuple(positions), **asked)  # type: ignore[arg-type] # fields are checked by whoever passes them
 
 
 def call_row_index(row: Row, index: int) -> int:
-    """Return which row of its call the `index`-th one is a sequence of."""
+    """Return the number of the call's row that the `index`-th row is a sequence of."""
     return index if row.sampling is None else index // row.sampling.num_return_sequences
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Generation:
-    """How far a row has come: the row as asked, the tokens since, and what need not be read again.
+    """The state of a generating row: its prompt, the new tokens, and what is cached.
 
-    `n_cached` tokens of the text are in `cache`; `random` is the state its next draw starts from.
+    `n_cached` tokens of the text are in `cache`. `random` is the state of the random generator for the next draw.
     """
 
     prompt: Row
@@ -97,18 +97,18 @@ class Generation:
 
     @property
     def sampling(self) -> Sampling:
-        """What the row asks for."""
+        """The sampling parameters of the prompt."""
         return self.prompt.sampling or Sampling()
 
     @property
     def most_tokens(self) -> int:
-        """Tokens of the text when as many are generated as may be."""
+        """Number of tokens of the text when `max_new_tokens` have been generated."""
         return self.prompt.n_tokens + self.sampling.max_new_tokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """A row that is not done: give `row` again; its next pass reads `n_tokens`."""
+    """A row that needs another pass: give `row` to it. That pass reads `n_tokens` tokens."""
 
     row: Row
     n_tokens: int

@@ -1,6 +1,7 @@
-"""What an engine must refuse: rows that its model or head cannot take, each with value and expectation.
+"""Validates rows before a forward pass, so that a bad row fails alone.
 
-Must not know weights, batches or who runs the forward pass.
+Each error gives the value that was received and the value that was expected. This module must not know weights, batches
+or who runs the forward pass.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from shared.messages import InferCall, Sampling
 from shared.protocol import MAX_TARGETS, MAX_TOP_K
 
 DEFAULTS = {field.name: field.default for field in fields(Row)}
-TASK_FIELDS = {  # parameters that one task alone reads, as they are when unasked
+TASK_FIELDS = {  # parameters that only one task reads, with their defaults
     task: {name: DEFAULTS[name] for name in names}
     for task, names in {
         "feature-extraction": ("per_token", "normalize", "pooling", "layers", "attentions"),
@@ -29,7 +30,7 @@ TASK_FIELDS = {  # parameters that one task alone reads, as they are when unaske
 
 
 def begin_if_valid(row: Row, model: Model, bounds: BackboneLimits, rules: Rules) -> Row:
-    """Return a generating row that a model can take as its first pass reads it, any other as it is."""
+    """Return the row of the first pass for a valid generating row. Return any other row unchanged."""
     head = model.heads.get(row.head)
     if (
         row.state is not None
@@ -42,7 +43,10 @@ def begin_if_valid(row: Row, model: Model, bounds: BackboneLimits, rules: Rules)
 
 
 def validate_rows(rows: Sequence[Row], model: Model, bounds: BackboneLimits) -> list[GlossaError | None]:
-    """Return for each row why the model cannot take it, or None when it can, as any row that has begun."""
+    """Return one entry per row: the reason why the model cannot take it, or None.
+
+    Rows whose generation has started are not checked again.
+    """
     errors = [None if row.state is not None else _row_error(row, model, bounds) for row in rows]
     for index in _out_of_range(rows, model.vocab_size):
         wrong = next(int(i) for i in rows[index].input_ids if not 0 <= i < model.vocab_size)
@@ -51,7 +55,7 @@ def validate_rows(rows: Sequence[Row], model: Model, bounds: BackboneLimits) -> 
 
 
 def check_output_bytes(call: InferCall, bounds: BackboneLimits, most_bytes: int) -> None:
-    """Raise TooLarge where vectors of tokens, hidden states and attentions of a call pass `most_bytes` together."""
+    """Raise TooLarge when token vectors, hidden states and attentions of a call exceed `most_bytes` together."""
     lengths = call.row_lengths.int_values()
     n_vectors = sum(lengths) if call.per_token else len(lengths)
     n_bytes = bounds.states_bytes(n_vectors, len(call.layers) + call.per_token)
@@ -74,7 +78,7 @@ def _row_error(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | 
 
 
 def _extra_ids_error(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError | None:
-    """Check the ids that stand beside the tokens."""
+    """Check the ids that accompany the tokens: languages, token types and positions."""
     kinds = {
         "lang_ids": (row.lang_ids, bounds.n_langs),
         "token_type_ids": (row.token_type_ids, bounds.n_types),
@@ -106,7 +110,10 @@ def _task_error(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError |
 
 
 def _other_task_error(row: Row, task: str) -> GlossaError | None:
-    """Check that a row asks for nothing that its task would ignore. The top_k of greedy generation changes nothing."""
+    """Check that a row sets no parameter that its task ignores.
+
+    `top_k` of greedy generation is allowed, because it changes nothing.
+    """
     for owner, unasked in TASK_FIELDS.items():
         if owner == task:
             continue
@@ -118,7 +125,7 @@ def _other_task_error(row: Row, task: str) -> GlossaError | None:
 
 
 def _layer_output_error(row: Row, bounds: BackboneLimits) -> GlossaError | None:
-    """Check what a row asks to see of the layers."""
+    """Check the hidden states and attentions that a row asks for."""
     n_states = bounds.n_layers + 1
     if wrong := [layer for layer in row.layers if not -n_states <= layer < n_states]:
         return Unprocessable(
@@ -133,7 +140,8 @@ def _layer_output_error(row: Row, bounds: BackboneLimits) -> GlossaError | None:
     n_bytes = bounds.states_bytes(row.n_tokens if row.per_token else 1, len(row.layers))
     if n_bytes > MAX_EXTRA_BYTES:
         return Unprocessable(
-            f"got {len(row.layers)} layers of a row of {row.n_tokens} tokens, {n_bytes} bytes, at most {MAX_EXTRA_BYTES}"
+            f"got {len(row.layers)} layers of a row of {row.n_tokens} tokens, {n_bytes} bytes, "
+            f"at most {MAX_EXTRA_BYTES}"
         )
     return None
 
@@ -162,7 +170,10 @@ def _candidates_error(row: Row, vocab_size: int) -> GlossaError | None:
 
 
 def _out_of_range(rows: Sequence[Row], vocab_size: int) -> list[int]:
-    """Return the rows with ids that the vocabulary lacks. By numpy: it runs on the event loop too, beside the lanes."""
+    """Return the indices of rows with ids outside the vocabulary.
+
+    It uses numpy, because it also runs on the event loop, beside threads that run forward passes.
+    """
     if not rows:
         return []
     ids = [row.input_ids.numpy() for row in rows]

@@ -33,7 +33,7 @@ class KernelAttention:
     scratch_of: Callable[[int, int], int]
     team: int
 
-    def __call__(self, qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - Attend passes it in place
+    def __call__(self, qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
         """Return the contexts [tokens, heads * head_width] of `qkv` [tokens, 3, heads, head_width], bfloat16."""
         n_tokens, _, heads, width = qkv.shape
         n_spanned = sum(spans.lengths)

@@ -40,14 +40,13 @@ class KernelEmbeddings:
         _check("token id", ids, len(self._words), least=0)
         _check("position id", positions, len(self._position_table))
         _check("token type id", types, len(self._type_table))
-        if (longest := max(pack.spans.lengths, default=0)) + self._pad_id >= len(self._position_table):
-            raise ValueError(
-                f"got a row of {longest} tokens, expected at most {len(self._position_table) - self._pad_id - 1}"
-            )
+        max_tokens = len(self._position_table) - self._pad_id - 1
+        if (longest := max(pack.spans.lengths, default=0)) > max_tokens:
+            raise ValueError(f"got a row of {longest} tokens, expected at most {max_tokens}")
         self._call(
             ids.data_ptr(), _address(positions), _address(types), pack.spans.bounds.data_ptr(),
-            self._words.data_ptr(), self._position_table.data_ptr(), self._type_table.data_ptr(), self._scale.data_ptr(),
-            self._shift.data_ptr(), sums.data_ptr(), states.data_ptr(), self._team,
+            self._words.data_ptr(), self._position_table.data_ptr(), self._type_table.data_ptr(),
+            self._scale.data_ptr(), self._shift.data_ptr(), sums.data_ptr(), states.data_ptr(), self._team,
             len(pack.spans.lengths), self._words.shape[1], self._pad_id, torch.get_num_threads(), self._eps,
         )  # fmt: skip
         return states

@@ -116,7 +116,7 @@ def int8_lacks(device: torch.device) -> str:
         return f"got device {device.type}, expected cpu: hide the others (CUDA_VISIBLE_DEVICES=)"
     if platform.system() != "Linux" or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
         return f"got {platform.system()} or a torch without oneDNN, expected Linux and oneDNN"
-    if this_machine() != MACHINE or not torch.cpu._is_vnni_supported():  # noqa: SLF001 - torch has no other name for it
+    if this_machine() != MACHINE or not torch.cpu._is_vnni_supported():  # noqa: SLF001 - torch has no public name
         return f"got a processor ({this_machine()}) without AVX-512 VNNI, expected one with it"
     return ""
 
