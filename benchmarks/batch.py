@@ -35,15 +35,19 @@ from functions.jobs.storage.aws import Doors, open_memory, wall_clock_ms
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.queries import load_job
+from functions.messages import Result, TextInput
+from functions.pipeline.pack_calls import pack_calls
 from functions.pipeline.pipeline import Pipeline
-from functions.pipeline.route import calls, route
+from functions.pipeline.route import route
 from functions.pipeline.tokenize import tokenize
+from functions.tasks.registry import parse_parameters
+from functions.tasks.task import TextRequest
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from serve.engine.load_engine import load_engine
 from serve.engine.run_call import infer
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
-from shared.messages import InferCall, ModelOutput, Result, TextInput, TextRequest
+from shared.messages import InferCall, ModelOutput
 
 ROOT = Path(__file__).parents[1]
 TASK, TENANT, NAME = "text-classification", "local", "in.jsonl"
@@ -111,11 +115,12 @@ def _served(size: str, folder: Path) -> tuple[Catalog, Path, str]:
 
 def _packed(pipeline: Pipeline, texts: Sequence[str], reference: str) -> list[InferCall]:
     """Return the calls of all texts, as large as they may be."""
-    request = TextRequest(TASK, tuple(map(TextInput, texts)), {"top_k": 1}, reference)
-    routed = route(request, pipeline.catalog)
-    model = pipeline.catalog.model(routed.model)
-    tokenized = tokenize(request, model, routed.head, pipeline.tokenizers[routed.model])
-    return list(calls(request, routed, tokenized, model))
+    parameters = parse_parameters(TASK, {"top_k": 1})
+    request = TextRequest(TASK, tuple(map(TextInput, texts)), parameters, reference)
+    chosen = route(request, pipeline.catalog)
+    model = pipeline.catalog.model(chosen.model)
+    tokenized = tokenize(request, model, pipeline.tokenizers[chosen.model])
+    return list(pack_calls(request, chosen, tokenized, model))
 
 
 def _engine_alone(engine: OnePass, packed: Sequence[InferCall], n_records: int) -> float:

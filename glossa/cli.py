@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASK_NAMES
 from glossa.commands import models as listing
 from glossa.commands import tokens
 from glossa.commands.batch_arguments import add_batch
 from glossa.commands.run import Job, parse_pairs, run
-from shared.catalog import AttnImplementation, Catalog, Dtype, Lane, Quantization, load_catalog
+from shared.catalog import AttnImplementation, Catalog, Dtype, Quantization, SizeClass, load_catalog
 from shared.errors import GlossaError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -155,7 +155,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser], shar
         'also with "lang" for models that read languages. A line that cannot be answered gets '
         '{"error", "code", "line"}, and the exit code is then 1. Lines may hold 4,000,000 bytes of UTF-8.'
     )
-    run_parser.add_argument("--task", required=True, metavar="TASK", help=f"one of {', '.join(TASKS)}")
+    run_parser.add_argument("--task", required=True, metavar="TASK", help=f"one of {', '.join(TASK_NAMES)}")
     run_parser.add_argument("--model", metavar="MODEL[:HEAD]", help="default: the default model, and its default head")
     run_parser.add_argument(
         "--param", action="append", default=[], metavar="K=V", help="a parameter of the task; repeatable"
@@ -187,7 +187,7 @@ def _add_catalog(
     add.add_argument("--head", action="append", default=[], help="serve only this head or task; repeatable")
     add.add_argument("--default", action="append", default=[], metavar="HEAD", help="its task's default; repeatable")
     add.add_argument("--tokens-per-s", **speed)
-    add.add_argument("--lane", choices=get_args(Lane), help="default: base")
+    add.add_argument("--lane", choices=get_args(SizeClass), help="default: base")
     add.add_argument("--languages", help="a line for people: what it was trained on")
     _add_stored(add)
     refreshed = "rewrite a model's two sha256 from its files, and its tokens_per_s as measured here"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +19,7 @@ from shared.errors import NotFound, Unprocessable
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it
-Lane = Literal["base", "large", "xl"]
+SizeClass = Literal["base", "large", "xl"]
 Family = Literal["xlm-roberta", "xlm-roberta-xl", "xlm"]
 HeadTask = Literal[
     "text-classification",
@@ -101,7 +102,7 @@ class Model(_Frozen):
     int8_embeddings: bool = False
     attn_implementation: AttnImplementation = "auto"
     causal: bool = False
-    lane: Lane = "base"
+    size_class: SizeClass = "base"
     max_tokens: int = Field(ge=8, le=8192)
     vocab_size: int = Field(ge=8)
     pad_id: int = 1
@@ -119,6 +120,18 @@ class Model(_Frozen):
     languages: str = ""
     replicas: Replicas = Replicas()
     heads: Mapping[str, Head]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, raw: object) -> object:
+        """Read `lane`, the old name of `size_class`, with a warning."""
+        if isinstance(raw, dict) and "lane" in raw:
+            if "size_class" in raw:
+                raise ValueError("got lane and size_class, expected size_class alone: lane is its old name")
+            name = raw.get("name", "")
+            warnings.warn(f"catalog: model {name}: lane is the old name of size_class", FutureWarning, stacklevel=2)
+            return {("size_class" if key == "lane" else key): value for key, value in raw.items()}
+        return raw
 
     @model_validator(mode="after")
     def _one_default_per_task(self) -> Model:

@@ -32,6 +32,12 @@ _EXPECTED = {
 _LENGTHS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
 
 
+def kind(value: object) -> str:
+    """Return what JSON calls a value."""
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", dict: "an object", list: "a list"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
 def shown(value: object, most: int = SHOWN_CHARS) -> str:
     """Return a value as a message may show it: ASCII, short; strings in single quotes, all else as JSON."""
     text = ascii(value) if isinstance(value, str) else json.dumps(value, default=ascii)

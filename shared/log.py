@@ -15,9 +15,9 @@ MAX_CHARS = 300  # of one value
 
 ALLOWED = frozenset({
     "attempt", "backlog_tokens", "batch_tokens", "code", "count", "deadline_ms", "error_type", "failed",
-    "fingerprint", "function", "head", "job_id", "lane", "model", "n_rows", "n_tokens", "n_windows", "operation",
-    "reason", "records", "request_id", "retryable", "revision", "route", "seconds", "shard", "state", "status",
-    "task", "tenant_hash", "timings_ms", "url_host", "version",
+    "fingerprint", "function", "head", "job_id", "model", "n_rows", "n_tokens", "n_windows", "operation",
+    "reason", "records", "request_id", "retryable", "revision", "route", "seconds", "shard", "size_class", "state",
+    "status", "task", "tenant_hash", "timings_ms", "url_host", "version",
 })  # fmt: skip
 
 

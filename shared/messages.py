@@ -1,9 +1,7 @@
-"""Frozen messages, one per hop of a request's journey.
+"""What both sides agree on: the call to a replica, its answer, and the tensors in both.
 
-    TextRequest -> Tokenized -> Routed -> (wire) InferCall -> Inferred -> Result
-
-Data without behaviour beyond views of itself. Must not know how any stage works, nor any
-library: tensors are little-endian bytes with a shape, so that neither side needs numpy.
+Frozen data. Must not know how any stage works, nor any library: a tensor is little-endian bytes with a shape, so that
+neither side needs numpy.
 """
 
 from __future__ import annotations
@@ -12,12 +10,14 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
+
+from shared.limits import DEFAULT_TOP_K
 
 Datatype = Literal["INT32", "FP32"]
 Priority = Literal["interactive", "batch"]
 Pooling = Literal["mean", "cls", "max"]
-Parameter = str | int | float | bool | tuple[str, ...] | None
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 ITEM_BYTES: Mapping[str, int] = {"INT32": 4, "FP32": 4}
 
@@ -75,97 +75,6 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class TextInput:
-    """One input of a request: a text, a pair, or a text with others that are read against it.
-
-    `text` is kept exactly as received. `text_pair` is the context of a question; `texts` are the
-    choices, documents or sentences of tasks that compare. `lang` and `lang_pair` name the language of
-    `text` and of the other side, for models that read language ids (XLM).
-    """
-
-    text: str
-    text_pair: str | None = None
-    texts: tuple[str, ...] = ()
-    lang: str | None = None
-    lang_pair: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TextRequest:
-    """What a caller asks: a task over `inputs`, as validated at the door.
-
-    `model` is `name[:head]` or None for the task's default. `deadline_s` is on the monotonic
-    clock of this process. `parameters` are validated against the task's schema.
-    """
-
-    task: str
-    inputs: tuple[TextInput, ...]
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    model: str | None = None
-    tenant: str = "local"
-    priority: Priority = "interactive"
-    deadline_s: float = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One row for the model: special tokens included, at most the model's max_tokens ids.
-
-    `row` is the index of the input it came from. `input_ids` are int32. `offsets[i]` is the
-    half-open span of token i in Unicode code points of the text as received; special tokens have
-    (0, 0) and `special[i]` True. `positions` are indices (into this window) the head reads, for
-    fill-mask; `lang_ids` are per token, for XLM. `start` is the place of its first content token
-    among all content tokens of the input, so that overlapping windows can be laid over each other; of a
-    pair, of the text that is cut. `part` tells the readings of one input apart: its choices, documents,
-    labels. `sequence_ids[i]` is 0 or 1 for the text of the pair that token i is of, -1 for special
-    tokens; empty for single texts. `token_type_ids` and `position_ids` are there where they are sent.
-    `word_starts[i]` says whether token i begins a word.
-    """
-
-    row: int
-    input_ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
-    special: tuple[bool, ...]
-    positions: tuple[int, ...] = ()
-    lang_ids: tuple[int, ...] | None = None
-    start: int = 0
-    part: int = 0
-    sequence_ids: tuple[int, ...] = ()
-    token_type_ids: tuple[int, ...] | None = None
-    position_ids: tuple[int, ...] | None = None
-    word_starts: tuple[bool, ...] = ()
-
-    @property
-    def n_content_tokens(self) -> int:
-        """Number of tokens that are not special."""
-        return len(self.special) - sum(self.special)
-
-
-@dataclass(frozen=True, slots=True)
-class Tokenized:
-    """All windows of a request in input order, and the sha256 of the tokenizer that made them.
-
-    `truncated[row]` says whether some of input `row` is in no window (only when the caller asked for
-    that, or where a task reads the neighbourhood of a mask). `target_ids` are the vocabulary ids of
-    a fill-mask request's targets.
-    """
-
-    windows: tuple[Window, ...]
-    fingerprint: str
-    truncated: tuple[bool, ...]
-    target_ids: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a request goes: a catalog model, one of its heads, and the lane that holds it."""
-
-    model: str
-    head: str
-    lane: str
-
-
-@dataclass(frozen=True, slots=True)
 class Sampling:
     """How a generating head continues each row, named as `transformers` GenerationConfig names it.
 
@@ -202,7 +111,7 @@ class InferCall:
     positions: Tensor | None = None
     positions_per_row: Tensor | None = None
     lang_ids: Tensor | None = None
-    top_k: int = 5
+    top_k: int = DEFAULT_TOP_K
     target_ids: tuple[int, ...] = ()
     per_token: bool = False
     normalize: bool = False
@@ -245,21 +154,4 @@ class ModelOutput:
     """
 
     outputs: Mapping[str, Tensor]
-    timings_s: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The answer: one JSON-ready value per input, with what was done to each input.
-
-    `n_windows[row]` windows were used, `truncated[row]` says if anything was cut;
-    `timings_s` holds seconds for tokenize, route, queue, infer, assemble.
-    """
-
-    values: tuple[object, ...]
-    model: str
-    head: str
-    n_windows: tuple[int, ...]
-    truncated: tuple[bool, ...]
-    n_tokens: tuple[int, ...]
     timings_s: Mapping[str, float] = field(default_factory=dict)

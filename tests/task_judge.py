@@ -18,12 +18,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from functions.http.text_request import parse_request
+from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.load import load_tokenizer
 from serve.engine.load_engine import load_engine
 from serve.engine.run_call import infer
 from shared.catalog import Catalog
-from shared.messages import InferCall, ModelOutput, Result
+from shared.messages import InferCall, ModelOutput
 from tests.checkpoints import catalog_model, draw, write
 from tests.task_cases import CASES, Case
 
@@ -158,6 +159,6 @@ def _plain_mini(case: Case, folder: Path) -> None:
 @cache
 def sentences() -> tuple[str, ...]:
     """Return one sentence in each of more than fifty languages: the Declaration of Human Rights."""
-    path = ROOT / "tests" / "unit" / "functions" / "pipeline" / "sentences.tsv"
+    path = ROOT / "tests" / "unit" / "functions" / "tokenizers" / "sentences.tsv"
     with path.open(encoding="utf-8", newline="") as lines:
         return tuple(row[1] for row in csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))

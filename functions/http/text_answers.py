@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from functions.messages import Result
 from shared.catalog import Catalog, Head, Model
-from shared.messages import Result
 
 
 def result_json(task: str, result: Result) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def model_json(model: Model) -> dict[str, Any]:
         "name": model.name,
         "revision": model.revision,
         "family": model.family,
-        "lane": model.lane,
+        "lane": model.size_class,  # the old name, kept for callers
+        "size_class": model.size_class,
         "dtype": model.dtype,
         "max_tokens": model.max_tokens,
         "vocab_size": model.vocab_size,

@@ -9,13 +9,12 @@ from typing import Annotated, Any, Union
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from functions.http.openapi import Operation
-from functions.http.text_request import BOUNDS
-from functions.http.token_requests import MAX_IDS
+from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS
 from functions.tasks.inputs import MAX_LANG_CHARS, MAX_TEXTS
-from functions.tasks.registry import SCHEMAS
+from functions.tasks.registry import TASKS
 from functions.tasks.task import InputFields, TaskParameters
 
-Text = Annotated[str, Field(min_length=1, max_length=BOUNDS.max_chars)]
+Text = Annotated[str, Field(min_length=1, max_length=REQUEST_LIMITS.max_chars)]
 Lang = Annotated[str, Field(min_length=1, max_length=MAX_LANG_CHARS, description="a language of the model")]
 ModelName = Annotated[str | None, Field(min_length=1, description="model or model:head; absent: the task's default")]
 Langs = Lang | Annotated[list[Lang], Field(min_length=2, max_length=2, description="of the text, of what is beside it")]
@@ -69,7 +68,7 @@ class DetokenizeBody(BaseModel):
     """Ids of one text, or of several."""
 
     model_config = ConfigDict(extra="forbid")
-    ids: Ids | Annotated[list[Ids], Field(min_length=1, max_length=BOUNDS.max_inputs)]
+    ids: Ids | Annotated[list[Ids], Field(min_length=1, max_length=REQUEST_LIMITS.max_inputs)]
     model: ModelName = None
     skip_special_tokens: Annotated[bool | None, Field(strict=True, description="absent: false")] = None
 
@@ -119,7 +118,7 @@ def _item(name: str, fields: dict[str, Any]) -> type[BaseModel]:
 
 def _body(name: str, items: Sequence[Any], **more: Any) -> type[BaseModel]:
     one: Any = Union[tuple(items)]  # noqa: UP007 - made of a list
-    many: Any = Annotated[list[one], Field(min_length=1, max_length=BOUNDS.max_inputs)]
+    many: Any = Annotated[list[one], Field(min_length=1, max_length=REQUEST_LIMITS.max_inputs)]
     fields: Any = {"inputs": (one | many, ...), "model": (ModelName, None), **more}
     made: type[BaseModel] = create_model(f"{name}Body", __config__=ConfigDict(extra="forbid"), **fields)
     return made
@@ -127,8 +126,8 @@ def _body(name: str, items: Sequence[Any], **more: Any) -> type[BaseModel]:
 
 OPERATIONS = (
     *(
-        Operation("POST", f"/v1/{task}", f"Do {task} over texts", _task_body(task, parameters), Answer)
-        for task, parameters in SCHEMAS.items()
+        Operation("POST", f"/v1/{name}", f"Do {name} over texts", _task_body(name, task.parameters), Answer)
+        for name, task in TASKS.items()
     ),
     Operation(
         "POST",

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from functions.http.resolver import Auth, Resolver, deadline, make_resolver, principal, request_id, tenant_hash
 from functions.http.text_answers import model_json, models_json, result_json, timings_ms
-from functions.http.text_request import parse_request, schema_of
+from functions.http.text_request import parse_request
 from functions.http.token_requests import detokenize_json, tokenize_json
+from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASKS, task_named
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unavailable
-from shared.messages import InferCall, ModelOutput, Result
+from shared.messages import InferCall, ModelOutput
 
 READY_RETRY_AFTER_S = 5.0
 FEWER = "send less in one request, and the rest in others"
@@ -67,7 +68,7 @@ def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, 
         tenant = _tenant(api, auth)
         if task not in TASKS:  # `models` and others that may be read, `jobs` of another function, or nothing at all
             api.refuse_other_methods()
-            schema_of(task)  # before the body, which nobody would read
+            task_named(task)  # before the body, which nobody would read
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
         api.note(task=task, n_rows=len(request.inputs))

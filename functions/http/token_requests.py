@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from functions.http.text_request import BOUNDS, parse_request
+from functions.http.text_request import read_inputs, read_model
+from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS, check_texts
 from functions.pipeline.token_view import text_of, tokens_of
-from functions.tasks.inputs import kind
+from functions.tasks.registry import parse_parameters, task_named
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model, split_reference
-from shared.error_text import shown
+from shared.error_text import kind, shown
 from shared.errors import NotFound, TooLarge, Unprocessable
 
 READS_LIKE = "text-classification"  # texts and pairs, within the same bounds
 TOKENIZE_KEYS = ("inputs", "model", "add_special_tokens")
 DETOKENIZE_KEYS = ("ids", "model", "skip_special_tokens")
-MAX_IDS = 1_000_000  # in one request
 Tokenizers = Mapping[str, Tokenizer]
 
 
@@ -30,11 +30,11 @@ def tokenize_json(body: Mapping[str, object], catalog: Catalog, tokenizers: Toke
     """
     fields = _fields(body, TOKENIZE_KEYS)
     special = _flag(fields, "add_special_tokens", default=True)
-    request = parse_request(READS_LIKE, {key: fields[key] for key in ("inputs", "model") if key in fields})
-    model = _model(request.model, catalog)
+    inputs = read_inputs(fields.get("inputs"), READS_LIKE, task_named(READS_LIKE).parameters.input_forms)
+    check_texts(parse_parameters(READS_LIKE, None), inputs, REQUEST_LIMITS)
+    model = _model(read_model(fields.get("model")), catalog)
     results = [
-        tokens_of(item, model, tokenizers[model.name], f"inputs[{i}]", special=special)
-        for i, item in enumerate(request.inputs)
+        tokens_of(item, model, tokenizers[model.name], f"inputs[{i}]", special=special) for i, item in enumerate(inputs)
     ]
     return {"model": model.name, "results": results}, model
 
@@ -76,8 +76,8 @@ def _lists(raw: object) -> list[tuple[str, list[object]]]:
         raise Unprocessable(f"ids: got {found}, expected a list of ids, or a list of such lists")
     many = bool(raw) and all(isinstance(ids, list) for ids in raw)
     lists = [(f"ids[{i}]", ids) for i, ids in enumerate(raw)] if many else [("ids", raw)]
-    if len(lists) > BOUNDS.max_inputs:
-        raise TooLarge(f"got {len(lists)} lists of ids, at most {BOUNDS.max_inputs} in one request")
+    if len(lists) > REQUEST_LIMITS.max_inputs:
+        raise TooLarge(f"got {len(lists)} lists of ids, at most {REQUEST_LIMITS.max_inputs} in one request")
     if (n_ids := sum(len(ids) for _, ids in lists)) > MAX_IDS:
         raise TooLarge(f"got {n_ids} ids, at most {MAX_IDS} in one request")
     return lists

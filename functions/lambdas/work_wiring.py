@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from functions.jobs.steps.work.answer_records import Respond
+from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
+from functions.tasks.task import TextRequest
 from functions.tokenizers.load import load_tokenizers
 from shared.catalog import Catalog
 from shared.errors import GlossaError
-from shared.messages import InferCall, ModelOutput, Result, TextRequest
+from shared.messages import InferCall, ModelOutput
 
 
 class Replica(Protocol):

@@ -1,6 +1,6 @@
-"""The three desks around the one effect that is handed in: tokenize, route, (infer), assemble.
+"""The whole path of a request, in one function: route -> tokenize -> pack_calls -> infer -> assemble.
 
-Must not know who infers, nor HTTP, AWS or files.
+`infer` is the one effect, and the caller hands it in. Must not know who infers, nor HTTP, AWS or files.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from functions.messages import Result
 from functions.pipeline.assemble import assemble
-from functions.pipeline.route import calls, route
-from functions.pipeline.tokenize import tokenize, tokenize_valid_inputs
+from functions.pipeline.pack_calls import pack_calls
+from functions.pipeline.route import route
+from functions.pipeline.tokenize import tokenize
+from functions.tasks.task import TextRequest
 from functions.tokenizers.tokenizer import Tokenizer
-from shared.catalog import Catalog, Model
+from shared.catalog import Catalog
 from shared.errors import GlossaError
-from shared.messages import InferCall, ModelOutput, Result, Route, TextRequest, Tokenized
+from shared.messages import InferCall, ModelOutput
 
 Infer = Callable[[Sequence[InferCall]], list[ModelOutput]]
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """All desks over one catalog and the tokenizers of its models.
+    """All stages over one catalog and the tokenizers of its models.
 
-    `now_s` is the clock of the requests' deadlines. `speed` says how many tokens per second the server of a model
-    measures, None where nobody knows. Raises ValueError when a tokenizer has ids that its model has not.
+    `now_s` is the clock of the requests' deadlines. `speed` returns how many tokens per second the server of a model
+    measures, or None. Raises ValueError when a tokenizer has ids that its model does not have.
     """
 
     catalog: Catalog
@@ -40,51 +43,45 @@ class Pipeline:
                 raise ValueError(f"{name}: got a tokenizer of {tokenizer.vocab_size} ids, the model has {limit}")
 
     def run(self, request: TextRequest, infer: Infer) -> Result:
-        """Answer a whole request. Raises GlossaError; the first bad input fails all."""
-        began_s = self.now_s()
-        routed = route(request, self.catalog)
-        model, tokenizer = self._held(routed)
-        routed_s = self.now_s()
-        tokenized = tokenize(request, model, routed.head, tokenizer)
-        return self._answer(request, routed, tokenized, infer, (began_s, routed_s, self.now_s()))
+        """Answer a whole request. Raises GlossaError; the first bad input fails the request."""
+        return self._run(request, infer, allow_errors=False)[0]
 
-    def run_valid_inputs(self, request: TextRequest, infer: Infer) -> tuple[Result, dict[int, GlossaError]]:
-        """Answer the inputs that can be tokenized: their result in order, and the others' errors by index.
+    def run_valid_inputs(self, request: TextRequest, infer: Infer) -> tuple[Result, Mapping[int, GlossaError]]:
+        """Answer the inputs that can be tokenized. Return their result, and the other inputs' errors by index.
 
-        Raises GlossaError when the request as a whole is at fault, or `infer` is.
+        Raises GlossaError when the request as a whole is wrong, or when `infer` fails.
         """
-        began_s = self.now_s()
-        routed = route(request, self.catalog)
-        model, tokenizer = self._held(routed)
-        routed_s = self.now_s()
-        tokenized, errors = tokenize_valid_inputs(request, model, routed.head, tokenizer)
-        good = replace(request, inputs=tuple(item for i, item in enumerate(request.inputs) if i not in errors))
-        return self._answer(good, routed, tokenized, infer, (began_s, routed_s, self.now_s())), errors
+        return self._run(request, infer, allow_errors=True)
 
-    def _held(self, routed: Route) -> tuple[Model, Tokenizer]:
-        return self.catalog.model(routed.model), self.tokenizers[routed.model]
+    def _run(
+        self, request: TextRequest, infer: Infer, *, allow_errors: bool
+    ) -> tuple[Result, Mapping[int, GlossaError]]:
+        times_s = [self.now_s()]
+        chosen = route(request, self.catalog)
+        model, tokenizer = self.catalog.model(chosen.model), self.tokenizers[chosen.model]
+        times_s.append(self.now_s())
+        tokenized = tokenize(request, model, tokenizer)
+        if (errors := tokenized.errors) and not allow_errors:
+            raise errors[min(errors)]
+        request = replace(request, inputs=tuple(item for i, item in enumerate(request.inputs) if i not in errors))
+        times_s.append(self.now_s())
+        calls = pack_calls(request, chosen, tokenized, model, now_s=times_s[-1], speed=lambda: self.speed(chosen.model))
+        times_s.append(self.now_s())
+        outputs = infer(calls) if calls else []
+        times_s.append(self.now_s())
+        result = assemble(request, chosen, tokenized, outputs, model, tokenizer)
+        times_s.append(self.now_s())
+        return replace(result, timings_s=_timings_s(times_s, outputs)), errors
 
-    def _answer(
-        self,
-        request: TextRequest,
-        routed: Route,
-        tokenized: Tokenized,
-        infer: Infer,
-        marks: tuple[float, float, float],
-    ) -> Result:
-        began_s, routed_s, tokenized_s = marks
-        model, tokenizer = self._held(routed)
-        asked = calls(request, routed, tokenized, model, now_s=tokenized_s, speed=lambda: self.speed(model.name))
-        asked_s = self.now_s()
-        outputs = infer(asked) if asked else []
-        inferred_s = self.now_s()
-        result = assemble(request, model, routed, tokenized, outputs, tokenizer)
-        queue_s = max((answer.timings_s.get("queue", 0.0) for answer in outputs), default=0.0)
-        timings_s = {
-            "tokenize": tokenized_s - routed_s,
-            "route": (routed_s - began_s) + (asked_s - tokenized_s),
-            "queue": queue_s,
-            "infer": max(0.0, inferred_s - asked_s - queue_s),
-            "assemble": self.now_s() - inferred_s,
-        }
-        return replace(result, timings_s=timings_s)
+
+def _timings_s(times_s: Sequence[float], outputs: Sequence[ModelOutput]) -> dict[str, float]:
+    """Return the seconds of each stage, from the times between stages. The queue's time is taken out of `infer`'s."""
+    began_s, routed_s, tokenized_s, packed_s, inferred_s, assembled_s = times_s
+    queue_s = max((output.timings_s.get("queue", 0.0) for output in outputs), default=0.0)
+    return {
+        "tokenize": tokenized_s - routed_s,
+        "route": (routed_s - began_s) + (packed_s - tokenized_s),
+        "queue": queue_s,
+        "infer": max(0.0, inferred_s - packed_s - queue_s),
+        "assemble": assembled_s - inferred_s,
+    }

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from functions.messages import TextInput
 from functions.pipeline import windows
 from functions.tokenizers.tokenizer import Encoded, Tokenizer
 from shared.catalog import Model
 from shared.error_text import shown
 from shared.errors import Unprocessable
-from shared.messages import TextInput
 
 
 def tokens_of(

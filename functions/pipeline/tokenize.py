@@ -1,7 +1,6 @@
-"""The first desk: the texts of a request -> windows the model can read, none cut in silence.
+"""The second stage: the texts of a request -> windows that the model can read. No text is cut in silence.
 
-A task says by its parameters how an input is read and which text gives way. Must not know where a
-request goes or what becomes of it.
+The task's parameters say what is read together and which text may be split. Must not know what becomes of windows.
 """
 
 from __future__ import annotations
@@ -9,106 +8,87 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from functions.http.text_request import AS_JOB, parse_parameters
+from functions.messages import TextInput, Tokenized, Window
 from functions.pipeline import windows
-from functions.pipeline.truncation import Case, Kept, keep
+from functions.pipeline.request_limits import MAX_MASKS, check_input_tokens, check_tokens
+from functions.pipeline.truncation import KeptSpans, LongText, split_into_windows
 from functions.pipeline.windows import Side
-from functions.tasks.task import TaskParameters, TextPair
+from functions.tasks.task import TaskParameters, TextPair, TextRequest
 from functions.tokenizers.tokenizer import Encoded, Tokenizer
 from shared.catalog import Model
 from shared.error_text import count
-from shared.errors import GlossaError, TooLarge, Unprocessable
-from shared.messages import TextInput, TextRequest, Tokenized, Window
+from shared.errors import GlossaError, Unprocessable
 
-ANY_MASK = "<mask>"
-MAX_MASKS = 64
-SHORTER = "shorten the text, or what is read beside it, or let windows share fewer tokens"
-MAX_READ_TOKENS = 2_000_000  # of all windows of one input; 16 bytes of memory and more for each
-MAX_REQUEST_TOKENS = 2 * MAX_READ_TOKENS  # of all inputs together
-Cut = tuple[list[Window], bool]  # the windows of one input, and whether some of it is in none
-Texts = tuple[Encoded, ...]  # of one reading: a text, or both of a pair
+ANY_MASK = "<mask>"  # what a caller may write for the mask token of any model
+EncodedPair = tuple[Encoded, ...]  # a text, or both texts of a pair
+Masks = Sequence[tuple[int, ...]]  # for each text of a pair, the places of its mask tokens
 
 
-def tokenize(request: TextRequest, model: Model, head: str, tokenizer: Tokenizer) -> Tokenized:
-    """Tokenize every input of a request.
+def tokenize(request: TextRequest, model: Model, tokenizer: Tokenizer) -> Tokenized:
+    """Tokenize every input of a request, and split long texts into windows.
 
-    Raises the first input's error (Unprocessable, TooLarge), NotFound for an unknown head.
+    An input that cannot be tokenized has its error (Unprocessable, TooLarge) in `errors`, by its index. Raises
+    Unprocessable when the parameters are wrong for every input, and TooLarge when all inputs together are too long.
     """
-    tokenized, errors = tokenize_valid_inputs(request, model, head, tokenizer)
-    if errors:
-        raise errors[min(errors)]
-    return tokenized
-
-
-def tokenize_valid_inputs(
-    request: TextRequest, model: Model, head: str, tokenizer: Tokenizer
-) -> tuple[Tokenized, dict[int, GlossaError]]:
-    """Tokenize the inputs that can be; the others' errors are keyed by their index.
-
-    Rows of the windows count the good inputs only. Raises Unprocessable when the parameters are at
-    fault, TooLarge when all inputs together are, NotFound for an unknown head.
-    """
-    model.head_for(request.task, head)
-    parameters = parse_parameters(request.task, request.parameters)
-    cutter = _Cutter(parameters, model, tokenizer)
-    cut: list[Window] = []
+    inputs_to_windows = _InputsToWindows(request.parameters, model, tokenizer)
+    found: list[Window] = []
     truncated: list[bool] = []
     errors: dict[int, GlossaError] = {}
     n_tokens = 0
     for index, item in enumerate(request.inputs):
         try:
-            found, some_left = cutter.cut(len(truncated), item, f"inputs[{index}]")
+            made, is_cut = inputs_to_windows.windows(len(truncated), item, f"inputs[{index}]")
         except GlossaError as error:
             errors[index] = error
         else:
-            cut += found
-            truncated.append(some_left)
-            n_tokens += sum(len(window.input_ids) for window in found)
-        if n_tokens > MAX_REQUEST_TOKENS:
-            most = f"at most {MAX_REQUEST_TOKENS} in one request"
-            raise TooLarge(f"got {n_tokens} tokens to read for {index + 1} inputs, {most}", hint=AS_JOB)
-    targets = _target_ids(getattr(parameters, "targets", None) or (), tokenizer)
-    return Tokenized(tuple(cut), tokenizer.fingerprint, tuple(truncated), targets), errors
+            found += made
+            truncated.append(is_cut)
+            n_tokens += sum(len(window.input_ids) for window in made)
+        check_tokens(n_tokens, index + 1)
+    targets = _target_ids(request.parameters.target_words, tokenizer)
+    return Tokenized(tuple(found), tokenizer.fingerprint, tuple(truncated), targets, errors)
 
 
 @dataclass(slots=True)
-class _Cutter:
-    """Cuts the inputs of one request; a text that is read more than once is tokenized once."""
+class _InputsToWindows:
+    """Makes the windows of one request's inputs. A text that is read more than once is tokenized once."""
 
     parameters: TaskParameters
     model: Model
     tokenizer: Tokenizer
     encoded: dict[tuple[str, str | None], Encoded] = field(default_factory=dict)
 
-    def cut(self, row: int, item: TextInput, where: str) -> Cut:
-        text_pairs = self.parameters.text_pairs(item)
-        texts = [self._texts(text_pair, where) for text_pair in text_pairs]
-        n_beside = max(len(both[-1].ids) if len(both) > 1 else 0 for both in texts)
-        cut: list[Window] = []
-        some_left, n_read = False, 0
-        for part, (text_pair, both) in enumerate(zip(text_pairs, texts, strict=True)):
-            placed = self._placed(both, n_beside, where)
-            n_read = self._count([kept for kept, _ in placed], n_read, where)
-            langs = [self._lang_id(lang, where) for lang in (text_pair.lang, text_pair.lang_pair)]
-            for kept, marks in placed:
-                sides = [Side(*side) for side in zip(both, kept, langs, marks, strict=False)]
-                cut.append(self._window(row, part, sides))
-            for text, spans in zip(both, zip(*(kept for kept, _ in placed), strict=True), strict=True):
-                some_left |= not windows.covers(spans, len(text.ids))
-        return cut, some_left
+    def windows(self, row: int, item: TextInput, where: str) -> tuple[list[Window], bool]:
+        """Return the windows of one input, and whether a part of its text is in none of them."""
+        pairs = self.parameters.text_pairs(item)
+        encoded = [self._encode_pair(pair, where) for pair in pairs]
+        longest_second = max(len(texts[-1].ids) if len(texts) > 1 else 0 for texts in encoded)
+        made: list[Window] = []
+        is_cut, n_tokens = False, 0
+        for part, (pair, texts) in enumerate(zip(pairs, encoded, strict=True)):
+            split = self._split(texts, longest_second, where)
+            n_tokens = self._count([kept for kept, _ in split], n_tokens, where)
+            langs = [self._lang_id(lang, where) for lang in (pair.lang, pair.lang_pair)]
+            for kept, masks in split:
+                sides = [Side(*side) for side in zip(texts, kept, langs, masks, strict=False)]
+                made.append(self._window(row, part, sides))
+            for text, spans in zip(texts, zip(*(kept for kept, _ in split), strict=True), strict=True):
+                is_cut |= not windows.covers(spans, len(text.ids))
+        return made, is_cut
 
-    def _placed(self, texts: Texts, n_beside: int, where: str) -> list[tuple[Kept, Sequence[tuple[int, ...]]]]:
-        """Return what each window of a reading holds of its texts, and the places of masks in it."""
+    def _split(self, texts: EncodedPair, longest_second: int, where: str) -> list[tuple[KeptSpans, Masks]]:
+        """Return, for each window of a pair, the span it keeps of each text, and the places of the masks in it."""
         lengths = tuple(len(text.ids) for text in texts)
         window = self.parameters.window_tokens(self.model.max_tokens)
         room = window - self.tokenizer.layout.n_special(pair=len(texts) > 1)
         if room < 1:
             raise Unprocessable(f"got windows of {window} tokens, expected more than {window - room}, the special ones")
-        marks = self._masks(texts, where) if self.parameters.cut == "masks" else [()] * len(texts)
-        if self.parameters.cut == "masks" and len(texts) == 1:
-            return [((span,), [found]) for span, found in windows.around(marks[0], lengths[0], room)]
-        case = Case(lengths, window, room, n_beside, self.parameters, where)
-        return [(kept, marks) for kept in keep(case)]
+        around_masks = self.parameters.truncation_strategy == "masks"
+        masks = self._masks(texts, where) if around_masks else [()] * len(texts)
+        if around_masks and len(texts) == 1:
+            return [((span,), [found]) for span, found in windows.around(masks[0], lengths[0], room)]
+        long_text = LongText(lengths, window, room, longest_second, self.parameters.window_rule, where)
+        return [(kept, masks) for kept in split_into_windows(long_text)]
 
     def _window(self, row: int, part: int, sides: Sequence[Side]) -> Window:
         reset = self.parameters.resets_positions and len(sides) > 1
@@ -119,14 +99,14 @@ class _Cutter:
             )
         return windows.window(row, part, sides, self.tokenizer.layout, reset=reset)
 
-    def _texts(self, text_pair: TextPair, where: str) -> Texts:
-        text = self._encode(text_pair.text, text_pair.lang, where)
-        return (text,) if text_pair.pair is None else (text, self._encode(text_pair.pair, text_pair.lang_pair, where))
+    def _encode_pair(self, pair: TextPair, where: str) -> EncodedPair:
+        text = self._encode(pair.text, pair.lang, where)
+        return (text,) if pair.pair is None else (text, self._encode(pair.pair, pair.lang_pair, where))
 
     def _encode(self, text: str, lang: str | None, where: str) -> Encoded:
         own = self.model.mask_token
-        if self.parameters.cut == "masks" and own is not None and own != ANY_MASK:
-            text = text.replace(ANY_MASK, own)  # offsets then count in this spelling; fill-mask reports none
+        if self.parameters.truncation_strategy == "masks" and own is not None and own != ANY_MASK:
+            text = text.replace(ANY_MASK, own)  # this shifts offsets; fill-mask reports none
         self._lang_id(lang, where)
         if (found := self.encoded.get((text, lang))) is None:
             found = self.encoded[text, lang] = self.tokenizer.encode(text, lang)
@@ -147,7 +127,7 @@ class _Cutter:
             raise Unprocessable(f"{where}.lang: got {lang!a}, expected one of {', '.join(sorted(known))}")
         return known[lang]
 
-    def _masks(self, texts: Texts, where: str) -> list[tuple[int, ...]]:
+    def _masks(self, texts: EncodedPair, where: str) -> Masks:
         if self.model.mask_id is None:
             raise Unprocessable(f"model {self.model.name} has no mask token, expected one that has")
         masks = [tuple(i for i, token in enumerate(text.ids) if token == self.model.mask_id) for text in texts]
@@ -159,23 +139,22 @@ class _Cutter:
             raise Unprocessable(f"{where}: got {n_masks} masks, expected at most {MAX_MASKS}")
         return masks
 
-    def _count(self, kept: Sequence[Kept], n_read: int, where: str) -> int:
-        """Return the tokens read for an input with one more reading; refuse too many before they are made."""
+    def _count(self, kept: Sequence[KeptSpans], n_tokens: int, where: str) -> int:
+        """Return the tokens read for an input, with those of one more pair. Refuses too many before they are made."""
         n_special = self.tokenizer.layout.n_special(pair=True)
-        n_read += sum(n_special + sum(end - start for start, end in spans) for spans in kept)
-        if n_read > MAX_READ_TOKENS:
-            raise TooLarge(f"{where}: got {n_read} tokens to read for it, at most {MAX_READ_TOKENS}", hint=SHORTER)
-        return n_read
+        n_tokens += sum(n_special + sum(end - start for start, end in spans) for spans in kept)
+        check_input_tokens(n_tokens, where)
+        return n_tokens
 
 
-def _target_ids(targets: tuple[str, ...], tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Return the ids of targets, each once: the piece itself, else the first piece it is made of."""
+def _target_ids(targets: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Return the ids of targets, each once. A target that is no single piece stands for its first piece."""
     ids: dict[int, None] = {}
     for target in targets:
         found = tokenizer.id_of(target)
         if found is None and (pieces := tokenizer.encode(target).ids):
             found = pieces[0]
-        if found is not None:  # the reference passes over what reads as nothing, too
+        if found is not None:  # the reference skips a target that reads as nothing, too
             ids[found] = None
     if targets and not ids:
         raise Unprocessable(f"parameters.targets: got {targets[0]!a}, which reads as nothing, expected a word")

@@ -1,6 +1,6 @@
-"""Which part of a reading each window holds: one rule for each way of giving way that a task may name.
+"""Decides how a text that is too long is split into windows. Each truncation strategy has one rule here.
 
-Plain numbers of tokens in, spans out. Must not know tokenizers, tasks or windows' contents.
+Numbers of tokens in, spans of tokens out. Must not know tokenizers, tasks or what windows hold.
 """
 
 from __future__ import annotations
@@ -9,115 +9,119 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from functions.pipeline import windows
-from functions.tasks.task import TaskParameters
+from functions.tasks.task import WindowRule
 from functions.tokenizers.offsets import Span
 from shared.errors import TooLarge
 
-Kept = tuple[Span, ...]  # the span of the text, and of the text beside it
+KeptSpans = tuple[Span, ...]  # what one window keeps: a span of the text, and of the second text of a pair
 ASK_TRUNCATION = 'shorten one text, or ask for "truncation": true'
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A reading that may be too long: `lengths` of its texts in tokens, and the `room` for them in one window.
+class LongText:
+    """A text, or a pair of texts, that may be too long for one window.
 
-    `window` counts special tokens too. `n_beside` is the length of the longest second text among the readings of its
-    input. `where` names the input in messages.
+    `lengths` are in tokens, without special ones. A window has `window` tokens, special ones included, and `room` for
+    the texts. `longest_second` is the length of the longest second text among all pairs of the same input. `where`
+    names the input in messages.
     """
 
     lengths: tuple[int, ...]
     window: int
     room: int
-    n_beside: int
-    parameters: TaskParameters
+    longest_second: int
+    rule: WindowRule
     where: str
 
     @property
-    def whole(self) -> Kept:
+    def whole(self) -> KeptSpans:
         """All of each text."""
         return tuple((0, length) for length in self.lengths)
 
     def spans(self, length: int, room: int) -> list[Span]:
-        """Lay windows over a text that has `room` tokens in each. Raises Unprocessable for a stride beyond it."""
-        lay = windows.spans if self.parameters.shared_tokens is None else windows.full_spans
-        return lay(length, room, self.parameters.overlap_tokens(self.window, room))
+        """Split a text that has `room` tokens in each window. Raises Unprocessable when the stride is too large."""
+        split = windows.full_spans if self.rule.full else windows.spans
+        return split(length, room, self.rule.overlap_tokens(self.window, room))
 
     def refusal(self, expected: str, hint: str = ASK_TRUNCATION) -> TooLarge:
-        """Make the error of a reading that no window can hold."""
+        """Make the error of texts that no window can hold."""
         texts = " and ".join(map(str, self.lengths))
         found = f"a pair of {texts} tokens" if len(self.lengths) > 1 else f"{texts} tokens"
         return TooLarge(f"{self.where}: got {found}, expected {expected}", hint=hint)
 
 
-def keep(case: Case) -> list[Kept]:
-    """Return what each window of a reading holds, in order. Raises TooLarge, Unprocessable (stride)."""
-    if sum(case.lengths) <= case.room:
-        return [case.whole]
-    return (_RULES if len(case.lengths) > 1 else _SINGLE_RULES)[case.parameters.cut](case)
+def split_into_windows(long_text: LongText) -> list[KeptSpans]:
+    """Return what each window keeps, in order. Raises TooLarge, Unprocessable (stride)."""
+    if sum(long_text.lengths) <= long_text.room:
+        return [long_text.whole]
+    rules = _PAIR_RULES if len(long_text.lengths) > 1 else _SINGLE_RULES
+    return rules[long_text.rule.strategy](long_text)
 
 
-def _windows(case: Case) -> list[Kept]:
-    [length] = case.lengths
-    if case.parameters.cuts:
-        return [((0, case.room),)]
-    return [(span,) for span in case.spans(length, case.room)]
+def _single(long_text: LongText) -> list[KeptSpans]:
+    [length] = long_text.lengths
+    if long_text.rule.truncates:
+        return [((0, long_text.room),)]
+    return [(span,) for span in long_text.spans(length, long_text.room)]
 
 
-def _longer(case: Case) -> list[Kept]:
-    first, second = case.lengths
-    if case.parameters.cuts:
-        return [windows.longest_first(first, second, case.room)]
-    spans = windows.pair_spans(first, second, case.room)
+def _longer(long_text: LongText) -> list[KeptSpans]:
+    first, second = long_text.lengths
+    if long_text.rule.truncates:
+        return [windows.longest_first(first, second, long_text.room)]
+    spans = windows.pair_spans(first, second, long_text.room)
     if spans is None:
-        raise case.refusal(f"at most {case.room} together, or {case.room // 2} in the shorter text")
+        half = long_text.room // 2
+        raise long_text.refusal(f"at most {long_text.room} together, or {half} in the shorter text")
     return list(spans)
 
 
-def _first(case: Case) -> list[Kept]:
-    first, second = case.lengths
-    if case.parameters.cuts and second < case.room:
-        return [((0, min(first, case.room - second)), (0, second))]
-    if case.n_beside > case.room // 2:
-        raise case.refusal(f"at most {case.room // 2} in the second text", "shorten the text that is read beside")
-    room = case.room - case.n_beside
-    return [(span, (0, second)) for span in case.spans(first, room)]
+def _first(long_text: LongText) -> list[KeptSpans]:
+    first, second = long_text.lengths
+    if long_text.rule.truncates and second < long_text.room:
+        return [((0, min(first, long_text.room - second)), (0, second))]
+    half = long_text.room // 2
+    if long_text.longest_second > half:
+        raise long_text.refusal(f"at most {half} in the second text", "shorten the text that is read beside")
+    room = long_text.room - long_text.longest_second
+    return [(span, (0, second)) for span in long_text.spans(first, room)]
 
 
-def _second(case: Case) -> list[Kept]:
-    first, second = case.lengths
-    if case.parameters.cuts:
-        return [windows.longest_first(first, second, case.room)]
-    if first > case.room // 2:
-        raise case.refusal(f"at most {case.room} together, or {case.room // 2} in the first text", "shorten it")
-    room = case.room - first
-    return [((0, first), span) for span in case.spans(second, room)]
+def _second(long_text: LongText) -> list[KeptSpans]:
+    first, second = long_text.lengths
+    if long_text.rule.truncates:
+        return [windows.longest_first(first, second, long_text.room)]
+    if first > (half := long_text.room // 2):
+        raise long_text.refusal(f"at most {long_text.room} together, or {half} in the first text", "shorten it")
+    room = long_text.room - first
+    return [((0, first), span) for span in long_text.spans(second, room)]
 
 
-def _whole(case: Case) -> list[Kept]:
-    if not case.parameters.cuts:
-        raise case.refusal(f"at most {case.room}" + (" together" if len(case.lengths) > 1 else ""))
-    if len(case.lengths) == 1:
-        return [((0, case.room),)]
-    first, second = case.lengths
-    return [windows.longest_first(first, second, case.room)]
+def _whole(long_text: LongText) -> list[KeptSpans]:
+    if not long_text.rule.truncates:
+        raise long_text.refusal(f"at most {long_text.room}" + (" together" if len(long_text.lengths) > 1 else ""))
+    if len(long_text.lengths) == 1:
+        return [((0, long_text.room),)]
+    first, second = long_text.lengths
+    return [windows.longest_first(first, second, long_text.room)]
 
 
-def _start(case: Case) -> list[Kept]:
-    [length] = case.lengths
-    if not case.parameters.cuts:
-        raise case.refusal(f"at most {case.room}")
-    return [((length - case.room, length),)]
+def _start(long_text: LongText) -> list[KeptSpans]:
+    [length] = long_text.lengths
+    if not long_text.rule.truncates:
+        raise long_text.refusal(f"at most {long_text.room}")
+    return [((length - long_text.room, length),)]
 
 
-_RULES: Mapping[str, Callable[[Case], list[Kept]]] = {
+_PAIR_RULES: Mapping[str, Callable[[LongText], list[KeptSpans]]] = {
     "longer": _longer,
     "first": _first,
     "second": _second,
     "masks": _whole,
     "whole": _whole,
 }
-_SINGLE_RULES: Mapping[str, Callable[[Case], list[Kept]]] = {
-    **dict.fromkeys(("longer", "first", "second"), _windows),
+_SINGLE_RULES: Mapping[str, Callable[[LongText], list[KeptSpans]]] = {
+    **dict.fromkeys(("longer", "first", "second"), _single),
     "whole": _whole,
     "start": _start,
 }

@@ -11,10 +11,10 @@ from itertools import chain
 from operator import add
 from typing import TypeVar
 
+from functions.messages import Window
 from functions.tokenizers.offsets import Span
 from functions.tokenizers.tokenizer import Encoded, Layout
 from shared.errors import Unprocessable
-from shared.messages import Window
 
 T = TypeVar("T")
 

@@ -1,32 +1,75 @@
-"""Vectors of windows or tokens -> one vector, or one per token, of the whole text; likewise of layers asked for."""
+"""Turns a text into one vector, or into one vector for each token; hidden states and attentions on request.
 
-from __future__ import annotations
+Must not know how texts become tokens.
+"""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar
 
+from pydantic import BeforeValidator, Field, Strict
+
+from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import (
     Answer,
     AnswerContext,
     Counted,
-    Unit,
+    RowsPerWindow,
     Vector,
     per_token,
     per_window,
 )
-from functions.tasks.schemas.feature_extraction import Parameters
-from functions.tasks.text_classification import mean
-from shared.messages import TextInput, Window
+from functions.tasks.postprocessing.scores import pool, unit
+from functions.tasks.task import Assembler, Task, Truncatable
+from shared.limits import MAX_LAYERS
+from shared.messages import Pooling
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, int) else value
+
+
+Layers = Annotated[
+    tuple[Annotated[int, Field(ge=-999, le=999)], ...],
+    Strict(strict=False),
+    BeforeValidator(_listed),
+    Field(max_length=MAX_LAYERS),
+]
+
+
+class Parameters(Truncatable):
+    """A text gets one vector, or with `per_token` one for each of its tokens.
+
+    `pooling` over all tokens, special ones included: their mean, their largest values (max), or the vector of the
+    first token (cls). `normalize`: scale to length 1, at the end. With `layers` (0: what enters the first, -1: the
+    last) or `attentions` the answer is an object: `vectors`, `hidden_states` for each layer asked, `attentions` for
+    each layer, head, token and token. Long text: touching windows; means are averaged by the windows' tokens,
+    the largest of all windows counts, cls is the first window's. Attentions are for texts of one window: at most
+    16,384 pairs of tokens (the square of each text's) and 200,000 weights (times layers and heads) in one request.
+    """
+
+    call_fields: ClassVar[tuple[str, ...]] = ("per_token", "pooling", "layers", "attentions")
+
+    pooling: Pooling = "mean"
+    per_token: bool = False
+    normalize: bool = False
+    layers: Layers = ()
+    attentions: bool = False
+
+    @property
+    def answers_per_token(self) -> bool:
+        """Whether the answer holds a vector for each token, and so grows with the text."""
+        return self.per_token
+
 
 MAX_WEIGHTS = 200_000  # of attention in one request; 24 bytes each in JSON stay below the 5 MB an answer may have
 Value = Vector | list[Vector] | dict[str, object]
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors read: `vectors`, `hidden_states` of each window or token, `attentions` with their sizes."""
     del target_ids
     unit = per_token if parameters.per_token else per_window
-    read: dict[str, Unit] = {"vectors": unit}
+    read: dict[str, RowsPerWindow] = {"vectors": unit}
     if parameters.layers:
         read["hidden_states"] = unit
     if parameters.attentions:
@@ -35,14 +78,14 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Value:
     """Return the text's vector or its tokens' own; an object with them when layers or attentions are asked for.
 
     Per token, a long text reads as if it were one window: special tokens only at its very ends.
     """
     del item
-    wanted = asked.parameters
+    wanted = context.parameters
     vectors = _read(wanted, windows, [answer["vectors"] for answer in answers])
     if not wanted.layers and not wanted.attentions:
         return vectors
@@ -53,21 +96,6 @@ def value(
     if wanted.attentions:
         found["attentions"] = _attentions(len(windows[0].input_ids), answers[0])
     return found
-
-
-def unit(vector: Vector) -> Vector:
-    """Return the vector scaled to length 1; a zero vector stays as it is."""
-    length = math.sqrt(math.fsum(x * x for x in vector))
-    return [x / length for x in vector] if length else vector
-
-
-def pool(windows: Sequence[Window], vectors: Sequence[Vector], pooling: str) -> Vector:
-    """Make one vector of those of a text's windows: by the rule with which each was made of its tokens."""
-    if pooling == "cls":
-        return vectors[0]
-    if pooling == "max":
-        return [max(column) for column in zip(*vectors, strict=True)]
-    return mean(vectors, [len(window.input_ids) for window in windows])
 
 
 def _read(wanted: Parameters, windows: Sequence[Window], rows: Sequence[Sequence[Vector]]) -> Vector | list[Vector]:
@@ -100,3 +128,6 @@ def _attentions(n_tokens: int, answer: Answer) -> list[list[list[Vector]]]:
     heads = [tokens[at : at + n_tokens] for at in range(0, len(tokens), n_tokens)]
     n_heads = len(heads) // len(answer["attention_sizes"][0])
     return [heads[at : at + n_heads] for at in range(0, len(heads), n_heads)]
+
+
+TASK = Task("feature-extraction", Parameters, Assembler(outputs, value))

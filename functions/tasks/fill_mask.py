@@ -1,18 +1,47 @@
-"""Best guesses of each mask -> tokens with probabilities and the text they make. Knows no windows' making."""
+"""Finds the most probable tokens for each mask of a text.
 
-from __future__ import annotations
+Must not know how windows are made.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_mask, read_back
-from functions.tasks.schemas.fill_mask import Parameters
-from shared.messages import TextInput, Window
+from pydantic import Field
+
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, per_mask, read_back
+from functions.tasks.task import Assembler, ReadsPairs, Strings, Task, TopK, TruncationStrategy
+
+
+class Parameters(ReadsPairs):
+    """Each mask gets its `top_k` most probable tokens, or the best of `targets` when given.
+
+    A target that is not one token of the vocabulary stands for its first token. Long text: one
+    window around each group of masks that fits in one; a pair must fit in one window.
+    """
+
+    truncation_strategy: ClassVar[TruncationStrategy] = "masks"
+    call_fields: ClassVar[tuple[str, ...]] = ("top_k",)
+
+    top_k: TopK = 5
+    targets: Annotated[Strings, Field(min_length=1, max_length=256)] | None = None
+
+    @property
+    def target_words(self) -> tuple[str, ...]:
+        """Words whose scores the caller wants at each mask."""
+        return self.targets or ()
+
+    @property
+    def returns_one(self) -> bool:
+        """Whether the caller asked for the best guess alone."""
+        return self.top_k == 1
+
 
 Guess = dict[str, object]
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors read, one row a mask: the top guesses, or the targets' logits."""
     del parameters
     guesses = ("target_logits",) if target_ids else ("top_ids", "top_logits")
@@ -20,7 +49,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, U
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[Guess] | list[list[Guess]]:
     """Return the guesses of the only mask, or a list of guesses for each of several, best first.
 
@@ -31,7 +60,7 @@ def value(
     del item
     single = sum(len(window.positions) for window in windows) == 1
     found = [
-        _guesses(asked, window, mask, {name: rows[k] for name, rows in answer.items()}, single=single)
+        _guesses(context, window, mask, {name: rows[k] for name, rows in answer.items()}, single=single)
         for window, answer in zip(windows, answers, strict=True)
         for k, mask in enumerate(window.positions)
     ]
@@ -39,26 +68,29 @@ def value(
 
 
 def _guesses(
-    asked: AnswerContext[Parameters], window: Window, mask: int, rows: Mapping[str, Vector], *, single: bool
+    context: AnswerContext[Parameters], window: Window, mask: int, rows: Mapping[str, Vector], *, single: bool
 ) -> list[Guess]:
-    if asked.target_ids:
-        pairs = zip(asked.target_ids, rows["target_logits"], strict=True)
+    if context.target_ids:
+        pairs = zip(context.target_ids, rows["target_logits"], strict=True)
     else:
         pairs = zip(map(int, rows["top_ids"]), rows["top_logits"], strict=True)
-    best = sorted(pairs, key=lambda pair: -pair[1])[: asked.parameters.top_k]
+    best = sorted(pairs, key=lambda pair: -pair[1])[: context.parameters.top_k]
     total = rows["log_sum_exp"][0]
     return [
         {
             "score": math.exp(logit - total),
             "token": token,
-            "token_str": read_back(asked, [token]),
-            "sequence": _sequence(asked, window, mask, token, single=single),
+            "token_str": read_back(context, [token]),
+            "sequence": _sequence(context, window, mask, token, single=single),
         }
         for token, logit in best
     ]
 
 
-def _sequence(asked: AnswerContext[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:
-    pad = asked.tokenizer.id_of("<pad>")
+def _sequence(context: AnswerContext[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:
+    pad = context.tokenizer.id_of("<pad>")
     ids = [i for i in (*window.input_ids[:mask], token, *window.input_ids[mask + 1 :]) if i != pad]
-    return read_back(asked, ids, skip_special=single)
+    return read_back(context, ids, skip_special=single)
+
+
+TASK = Task("fill-mask", Parameters, Assembler(outputs, value))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
+from functions.messages import TextInput
 from functions.tasks.task import InputFields, TaskParameters
-from shared.error_text import shown
+from shared.error_text import kind, shown
 from shared.errors import TooLarge, Unprocessable
-from shared.messages import TextInput
 
 MAX_TEXTS = 1000  # choices, documents or sentences of one input
 MAX_LANG_CHARS = 32
@@ -82,12 +82,6 @@ def well_formed(text: str, where: str) -> str:
     if (at := text.find("\0")) >= 0:
         raise Unprocessable(f"{where}: got a NUL (U+0000) at character {at}, expected text; binary data ends up so")
     return text
-
-
-def kind(value: object) -> str:
-    """Return what JSON calls a value."""
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", dict: "an object", list: "a list"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
 def _spelling(names: Sequence[str], where: str, task: str, input_forms: Sequence[InputFields]) -> InputFields:

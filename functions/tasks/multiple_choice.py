@@ -1,26 +1,48 @@
-"""One logit for each choice -> choices with probabilities, best first. Must not know how texts are read."""
+"""Gives each of an input's choices the probability that it goes with the text.
 
-from __future__ import annotations
+Must not know how texts become tokens.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, per_window
-from functions.tasks.schemas.multiple_choice import Parameters
-from functions.tasks.text_classification import softmax
-from shared.messages import TextInput, Window
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, per_window
+from functions.tasks.postprocessing.scores import softmax
+from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable, TruncationStrategy, pair_with_each
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+class Parameters(Truncatable):
+    """Each of an input's choices gets the probability that it goes with the text.
+
+    Text and choice must fit in one window, unless `truncation`: then the longer of the two loses its end.
+    """
+
+    input_forms: ClassVar[tuple[InputFields, ...]] = (
+        InputFields("text", texts="choices"),
+        InputFields("prompt", texts="choices"),
+    )
+    truncation_strategy: ClassVar[TruncationStrategy] = "whole"
+
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
+        """Return the text beside each choice."""
+        return pair_with_each(item)
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor read: `logits` [windows, 1]."""
     del parameters, target_ids
     return {"logits": per_window}
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return each choice with its index and the softmax over the choices' logits, best first."""
-    del asked, windows
+    del context, windows
     scores = softmax([answer["logits"][0][0] for answer in answers])
     best = sorted(enumerate(scores), key=lambda pair: -pair[1])
     return [{"index": index, "choice": item.texts[index], "score": score} for index, score in best]
+
+
+TASK = Task("multiple-choice", Parameters, Assembler(outputs, value))

@@ -1,45 +1,94 @@
-"""Start and end logits of a context's tokens -> answers, as transformers 4.57's pipeline makes them.
+"""Finds the spans of a context that answer a question, as the pipeline of transformers 4.57 does.
 
-The beam head of XLM has a file of its own. Must not know how texts are read.
+The beam head of XLM has a file of its own. Must not know how texts become tokens.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
-import heapq
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from pydantic import Field
 
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_token
-from functions.tasks.schemas.question_answering import Parameters
-from shared.messages import TextInput, Window
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.answer_spans import (
+    Found,
+    add_answer,
+    best_spans,
+    probabilities,
+    score_of,
+    text_span,
+)
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, per_token
+from functions.tasks.task import Assembler, InputFields, Task, TaskParameters, TruncationStrategy
 
-Found = dict[str, object]
-Candidate = tuple[float, int, int]  # probability, and the first and last token of a span in its window
+USUAL_WINDOW, USUAL_STRIDE = 384, 128
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+class Parameters(TaskParameters):
+    """A question gets its `top_k` answers: spans of the context, at most `max_answer_len` tokens each.
+
+    Long contexts are read in windows of `max_seq_len` tokens, question included, that share `doc_stride` tokens of the
+    context. `handle_impossible_answer` lets the empty answer compete; `align_to_words` widens answers to whole words.
+    Names and defaults are those of transformers 4.57, which was the last to have this pipeline.
+    """
+
+    input_forms: ClassVar[tuple[InputFields, ...]] = (
+        InputFields("question", "context", needs_pair=True),
+        InputFields("text", "text_pair", needs_pair=True),
+    )
+    truncation_strategy: ClassVar[TruncationStrategy] = "second"
+
+    top_k: Annotated[int, Field(ge=1, le=100)] = 1
+    doc_stride: Annotated[int, Field(ge=0, le=8192)] | None = None
+    max_seq_len: Annotated[int, Field(ge=8, le=8192)] | None = None
+    max_answer_len: Annotated[int, Field(ge=1, le=8192)] = 15
+    handle_impossible_answer: bool = False
+    align_to_words: bool = True
+
+    @property
+    def returns_one(self) -> bool:
+        """Whether the caller asked for the best answer alone."""
+        return self.top_k == 1
+
+    def window_tokens(self, most: int) -> int:
+        """Return how many tokens a window holds, special ones included, for a model that takes `most`."""
+        return min(most, self.max_seq_len or USUAL_WINDOW)
+
+    @property
+    def shared_tokens(self) -> int:
+        """How many tokens of the context neighbouring windows share."""
+        return USUAL_STRIDE if self.doc_stride is None else self.doc_stride
+
+    def overlap_tokens(self, window: int, room: int) -> int:
+        """Return the same; a stride that nobody asked for leaves the windows room to move."""
+        if self.doc_stride is not None:
+            return self.doc_stride
+        usual = min(window // 2, USUAL_STRIDE)
+        return usual if usual < room else room // 2
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors read: `start` and `end` [tokens]."""
     del parameters, target_ids
     return {"start": per_token, "end": per_token}
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Found | list[Found]:
     """Return the best answer, or with `top_k` above 1 a list of them where there are several.
 
     In each window start and end are a softmax over the tokens of the context and the classifying token, whose
     product is the score of no answer. Equal answers, by lower case, add up their scores across windows.
     """
-    parameters, context = asked.parameters, item.text_pair or ""
+    parameters, text = context.parameters, item.text_pair or ""
     found: dict[str, Found] = {}
     none_score = 1_000_000.0  # as in the reference: of no answer, the least of any window
     for window, answer in zip(windows, answers, strict=True):
-        start, end, none = probabilities(asked, window, answer)
+        start, end, none = probabilities(context.tokenizer.layout, window, answer)
         none_score = min(none_score, none)
         n_wanted = parameters.top_k * 2 + 10 if parameters.align_to_words else parameters.top_k
         for score, first, last in best_spans(start, end, n_wanted, parameters.max_answer_len):
-            add(found, context, place(window, first, last, whole_words=parameters.align_to_words), score)
+            add_answer(found, text, text_span(window, first, last, whole_words=parameters.align_to_words), score)
     ranked = list(found.values())
     if parameters.handle_impossible_answer:
         ranked.append({"score": none_score, "start": 0, "end": 0, "answer": ""})
@@ -47,85 +96,4 @@ def value(
     return ranked[0] if len(ranked) == 1 else ranked
 
 
-def probabilities(asked: AnswerContext[Parameters], window: Window, answer: Answer) -> tuple[Vector, Vector, float]:
-    """Return each token's probability to begin and to end the answer, and that of no answer.
-
-    All that is not of the context has 0. `<s>`, also where a question spells it out, takes its share as in the
-    reference, which would even let an answer begin at the latter. XLM's classifying token is `</s>`, where it first
-    stands: so the reference trains and shares, while its pipeline reads no answer at `<s>`, which it has left out
-    itself, so that it scores 0, and ends in a KeyError where `</s>` is likely. There no answer begins or ends at a
-    special token, unknown characters among them.
-    """
-    layout = asked.tokenizer.layout
-    if layout.classifying is None:
-        classifying = {at for at, token in enumerate(window.input_ids) if token == layout.first[0]}
-    else:
-        classifying = {window.input_ids.index(layout.classifying)}
-    allowed = [
-        at in classifying or (side == 1 and token not in layout.unanswering)
-        for at, (side, token) in enumerate(zip(window.sequence_ids, window.input_ids, strict=True))
-    ]
-    start, end = (_softmax([row[0] for row in answer[name]], allowed) for name in ("start", "end"))
-    none = start[min(classifying)] * end[min(classifying)]
-    for at, side in enumerate(window.sequence_ids):
-        if side != 1:
-            start[at] = end[at] = 0.0
-    return start, end, none
-
-
-def best_spans(start: Vector, end: Vector, n_spans: int, max_len: int) -> list[Candidate]:
-    """Return the `n_spans` likeliest spans of at most `max_len` tokens, best first; none of probability 0."""
-    most = max(end)
-    kept: list[tuple[float, int, int]] = []  # a heap, the least first; places negated so that the earlier wins
-    for first in sorted(range(len(start)), key=lambda place: -start[place]):
-        if start[first] * most <= (kept[0][0] if len(kept) == n_spans else 0.0):
-            break
-        for last in range(first, min(first + max_len, len(end))):
-            score = start[first] * end[last]
-            if len(kept) < n_spans and score > 0:
-                heapq.heappush(kept, (score, -first, -last))
-            elif kept and (score, -first, -last) > kept[0]:
-                heapq.heapreplace(kept, (score, -first, -last))
-    return [(score, -first, -last) for score, first, last in sorted(kept, reverse=True)]
-
-
-def place(window: Window, first: int, last: int, *, whole_words: bool) -> tuple[int, int]:
-    """Return where in the context a span of tokens stands; with `whole_words`, the words its ends are in.
-
-    A word goes no further than the window.
-    """
-    if whole_words:
-        first = next(i for i in range(first, -1, -1) if window.word_starts[i] or i == 0 or window.special[i - 1])
-        last = next(i for i in range(last, len(window.special)) if _ends_word(window, i))
-    return window.offsets[first][0], window.offsets[last][1]
-
-
-def add(found: dict[str, Found], context: str, span: tuple[int, int], score: float) -> None:
-    """Put an answer among those found, or its score to the one that reads the same."""
-    start, end = span
-    text = context[start:end]
-    known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
-    known["score"] = score_of(known) + score
-
-
-def score_of(found: Found) -> float:
-    """Return an answer's score."""
-    score = found["score"]
-    return score if isinstance(score, float) else 0.0
-
-
-def _ends_word(window: Window, at: int) -> bool:
-    after = at + 1
-    return after == len(window.special) or window.special[after] or window.word_starts[after]
-
-
-def _softmax(logits: Vector, allowed: Sequence[bool]) -> Vector:
-    most = max(logit for logit, may in zip(logits, allowed, strict=True) if may)
-    raised = list(_raised(logits, allowed, most))
-    total = math.fsum(raised)
-    return [part / total for part in raised]
-
-
-def _raised(logits: Vector, allowed: Sequence[bool], most: float) -> Iterator[float]:
-    for logit, may in zip(logits, allowed, strict=True):
-        yield math.exp(logit - most) if may else 0.0
+TASK = Task("question-answering", Parameters, Assembler(outputs, value))

@@ -4,30 +4,29 @@ transformers' pipeline never read this head; the rule is the one of its SQuAD ev
 (`compute_predictions_log_probs` of data/metrics/squad_metrics.py, 4.57). Must not know how texts are read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, per_window
-from functions.tasks.question_answering import Found, place, score_of
-from functions.tasks.schemas.question_answering import Parameters
-from functions.tasks.text_classification import sigmoid, softmax
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.answer_spans import Found, score_of, text_span
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, per_window
+from functions.tasks.postprocessing.scores import sigmoid, softmax
+from functions.tasks.question_answering import Parameters
+from functions.tasks.task import Assembler
 from shared.errors import ReplicaError
-from shared.messages import TextInput, Window
 
 N_BEST = 20  # answers that share the probability, as in the evaluation
 NAMES = ("start_top_log_probs", "start_top_index", "end_top_log_probs", "end_top_index", "cls_logits")
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors read: the candidates of each window, under the reference's names."""
     del parameters, target_ids
     return dict.fromkeys(NAMES, per_window)
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Found | list[Found]:
     """Return the best answer, or with `top_k` above 1 a list of them where there are several.
 
@@ -37,15 +36,15 @@ def value(
     context's length counted from the window's first token, which fits models that read the context first; here an
     answer must lie in the context.
     """
-    parameters, context = asked.parameters, item.text_pair or ""
+    parameters, text = context.parameters, item.text_pair or ""
     spans = [
-        (rank, place(window, first, last, whole_words=parameters.align_to_words))
+        (rank, text_span(window, first, last, whole_words=parameters.align_to_words))
         for index, (window, answer) in enumerate(zip(windows, answers, strict=True))
         for rank, first, last in _candidates(index, windows, answer, parameters.max_answer_len)
     ]
     first_of_text: dict[str, tuple[float, tuple[int, int]]] = {}
     for rank, span in sorted(spans, key=lambda found: -found[0]):
-        first_of_text.setdefault(context[slice(*span)], (rank, span))
+        first_of_text.setdefault(text[slice(*span)], (rank, span))
     best = list(first_of_text.items())[:N_BEST]
     scores = softmax([rank for _, (rank, _) in best]) if best else []
     ranked: list[Found] = [
@@ -90,3 +89,6 @@ def _shown_around(window: Window, token: int) -> float:
     n_tokens = window.sequence_ids.count(1)
     before, after = token - window.start, window.start + n_tokens - 1 - token
     return min(before, after) + 0.01 * n_tokens if before >= 0 and after >= 0 else 0.0
+
+
+ASSEMBLER = Assembler(outputs, value)

@@ -1,24 +1,47 @@
-"""Vectors of a source sentence and of others -> their cosines. Must not know how texts are read."""
+"""Compares sentences with a source sentence by the cosine of their vectors.
 
-from __future__ import annotations
+Must not know how texts become tokens.
+"""
 
 from collections.abc import Mapping, Sequence
 from operator import mul
+from typing import ClassVar
 
-from functions.tasks.feature_extraction import pool, unit
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, by_part, per_window
-from functions.tasks.schemas.sentence_similarity import Parameters
-from shared.messages import TextInput, Window
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, by_part, per_window
+from functions.tasks.postprocessing.scores import pool, unit
+from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable
+from shared.messages import Pooling
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+class Parameters(Truncatable):
+    """Each of an input's sentences gets the cosine of its vector with that of the source sentence.
+
+    `pooling` makes one vector of the tokens', as in feature-extraction. Long text: touching windows.
+    """
+
+    input_forms: ClassVar[tuple[InputFields, ...]] = (
+        InputFields("source_sentence", texts="sentences"),
+        InputFields("text", texts="texts"),
+    )
+    call_fields: ClassVar[tuple[str, ...]] = ("pooling",)
+
+    pooling: Pooling = "mean"
+
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
+        """Return the source sentence, then each of the others, all alone."""
+        langs = [item.lang, *[item.lang_pair or item.lang] * len(item.texts)]
+        return [TextPair(text, lang=lang) for text, lang in zip((item.text, *item.texts), langs, strict=True)]
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor read: `vectors` [windows, width]."""
     del parameters, target_ids
     return {"vectors": per_window}
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[float]:
     """Return the cosine of each sentence with the source, in the sentences' order.
 
@@ -26,7 +49,10 @@ def value(
     """
     del item
     source, *others = [
-        unit(pool(mine, [answer["vectors"][0] for answer in theirs], asked.parameters.pooling))
+        unit(pool(mine, [answer["vectors"][0] for answer in theirs], context.parameters.pooling))
         for mine, theirs in by_part(windows, answers)
     ]
     return [sum(map(mul, source, other)) for other in others]
+
+
+TASK = Task("sentence-similarity", Parameters, Assembler(outputs, value))

@@ -1,44 +1,48 @@
-"""What the parameters of every task share: strict types, no unknown names, how an input is read, how long text is cut.
+"""What a task is: typed parameters, the forms its inputs take, the windows it wants, and its assembler.
 
-Must not know any one task.
+`TextRequest` is here too, beside the type of its parameters. Must not know any one task, nor models or tokenizers'
+insides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from shared.catalog import Head
-from shared.messages import Sampling, TextInput
+from shared.limits import MAX_TOP_K
+from shared.messages import Priority, Sampling
 
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-MAX_STRING_CHARS = 256  # of a label or a target; texts have their own bounds
+MAX_STRING_CHARS = 256  # of a label or a target; texts have limits of their own
 
-# One string or a list of them in JSON; always a tuple here.
+# JSON may hold one string or a list of strings; here it is always a tuple.
 String = Annotated[str, Field(max_length=MAX_STRING_CHARS)]
 Strings = Annotated[tuple[String, ...], Strict(strict=False), BeforeValidator(_listed)]
-TopK = Annotated[int, Field(ge=1, le=1000)]
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
 
-# Which text gives way when a reading is longer than a window:
-#   longer   a single text is cut into windows; of a pair the longer text, when the shorter takes at most half
-#   first    the first text of a pair, by the same places in all readings of an input; the second stays whole
-#   second   the second text of a pair; the first stays whole
-#   masks    windows are laid around mask tokens; a pair must fit
-#   whole    none: what does not fit is refused
-#   start    as whole; with `truncation` the end of the text is kept, not its start
-Cut = Literal["longer", "first", "second", "masks", "whole", "start"]
+# What happens when the text does not fit in one window. `pipeline/truncation.py` has a rule for each strategy.
+#   longer   a single text is split into windows; of a pair, the longer text is, if the shorter takes at most half
+#   first    the first text of a pair is split, at the same places for all pairs of an input; the second stays whole
+#   second   the second text of a pair is split; the first stays whole
+#   masks    windows surround the mask tokens; a pair must fit in one window
+#   whole    nothing is split: a text that does not fit is refused
+#   start    nothing is split; with `truncation` the start of the text is dropped, and its end is kept
+TruncationStrategy = Literal["longer", "first", "second", "masks", "whole", "start"]
 
 
 @dataclass(frozen=True, slots=True)
 class InputFields:
-    """One way to spell an input: the names of its text, of the text read with it, and of the list of texts."""
+    """One form of an input: the names of its text, of the text read with it, and of the list of texts."""
 
     text: str = "text"
     pair: str | None = None
@@ -47,7 +51,7 @@ class InputFields:
 
     @property
     def plain(self) -> bool:
-        """Whether a mere string says it all."""
+        """Whether a plain string is enough."""
         return not self.needs_pair and self.texts is None
 
     @property
@@ -55,10 +59,14 @@ class InputFields:
         """Every name, `lang` included."""
         return (*(name for name in (self.text, self.pair, self.texts) if name is not None), "lang")
 
+    def smallest(self, text: str) -> TextInput:
+        """Return the smallest input of this form, with `text` in every place that must be filled."""
+        return TextInput(text, text if self.needs_pair else None, (text,) if self.texts else ())
+
 
 @dataclass(frozen=True, slots=True)
 class TextPair:
-    """What the model reads at once: a text or a pair, each with its language."""
+    """What the model reads at once: a text or a pair of texts, each with its language."""
 
     text: str
     pair: str | None = None
@@ -66,29 +74,44 @@ class TextPair:
     lang_pair: str | None = None
 
 
-class TaskParameters(BaseModel):
-    """Base of every task's parameters, and the few facts by which the desks treat a task.
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """How the texts of one request are split into windows.
 
-    `input_forms`: the names an input's parts go by, the first in messages. `cut`: which text gives way when
-    a reading is too long; `overlap`: the share of a window's room that the next window reads again (0: windows only
-    touch). `sends`: parameters that go to the model server under their own names.
+    `truncates`: the caller asked to keep the first window only. `full`: windows are as full as they can be and share
+    a fixed number of tokens, as in transformers. `overlap_tokens(window, room)` says how many tokens of a text that
+    has `room` in each window of `window` tokens two neighbouring windows share.
+    """
+
+    strategy: TruncationStrategy
+    truncates: bool
+    full: bool
+    overlap_tokens: Callable[[int, int], int]
+
+
+class TaskParameters(BaseModel):
+    """Base of every task's parameters, with the facts by which the pipeline treats a task.
+
+    `input_forms`: the forms an input may take; messages speak of the first. `truncation_strategy`: what happens to a
+    long text. `overlap`: the share of a window's room that the next window reads again. `call_fields`: the parameters
+    that go to the model server, under the same names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields(),)
-    cut: ClassVar[Cut] = "longer"
+    truncation_strategy: ClassVar[TruncationStrategy] = "longer"
     overlap: ClassVar[float] = 0.0
-    sends: ClassVar[tuple[str, ...]] = ()
+    call_fields: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def cuts(self) -> bool:
-        """Whether the caller asked that a text too long for the model is cut to its first window."""
+    def truncates(self) -> bool:
+        """Whether the caller asked to keep only the first window of a text that is too long."""
         return False
 
     @property
     def shared_tokens(self) -> int | None:
-        """How many tokens neighbouring windows are to share: then windows are full, as the reference lays them."""
+        """How many tokens neighbouring windows must share. If set, windows are full, as in transformers."""
         return None
 
     @property
@@ -98,11 +121,31 @@ class TaskParameters(BaseModel):
 
     @property
     def sampling(self) -> Sampling | None:
-        """How a generating head continues each reading."""
+        """How a generating head continues each text."""
         return None
 
+    @property
+    def target_words(self) -> tuple[str, ...]:
+        """Words whose scores the caller wants at each mask."""
+        return ()
+
+    @property
+    def answers_per_token(self) -> bool:
+        """Whether the answer holds a vector for each token, and so grows with the text."""
+        return False
+
+    @property
+    def returns_one(self) -> bool:
+        """Whether the caller asked for the best guess alone."""
+        return False
+
+    @property
+    def window_rule(self) -> WindowRule:
+        """How texts of this request are split into windows."""
+        return WindowRule(self.truncation_strategy, self.truncates, self.shared_tokens is not None, self.overlap_tokens)
+
     def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
-        """Return what of an input is read at once, each a part of its own. Here: the text with its pair."""
+        """Return what the model reads for an input, each a part of its own. Here: the text with its pair."""
         return (TextPair(item.text, item.text_pair, item.lang, item.lang_pair or item.lang),)
 
     def window_tokens(self, most: int) -> int:
@@ -110,12 +153,21 @@ class TaskParameters(BaseModel):
         return most
 
     def overlap_tokens(self, window: int, room: int) -> int:
-        """Return how many tokens of a text that has `room` in each window of `window` tokens neighbours share."""
+        """Return how many tokens neighbours share of a text that has `room` in each window of `window` tokens."""
         del window
         return int(room * self.overlap) if self.shared_tokens is None else self.shared_tokens
 
     def check_head(self, name: str, head: Head) -> None:
-        """Raise Unprocessable when the task cannot read the answers of a head that does it in principle."""
+        """Raise Unprocessable when the task cannot read the answers of this head."""
+
+    def fields_of_call(self) -> dict[str, Any]:
+        """Return the parameters that go to the model server, by name."""
+        return {name: getattr(self, name) for name in self.call_fields}
+
+    def with_required_only(self) -> Self:
+        """Return parameters with the same required values, and defaults for all others."""
+        required = {name: getattr(self, name) for name, field in type(self).model_fields.items() if field.is_required()}
+        return self.model_validate(required)
 
 
 class Truncatable(TaskParameters):
@@ -124,8 +176,8 @@ class Truncatable(TaskParameters):
     truncation: bool = False
 
     @property
-    def cuts(self) -> bool:
-        """Whether the caller asked that a text too long for the model is cut to its first window."""
+    def truncates(self) -> bool:
+        """Whether the caller asked to keep only the first window of a text that is too long."""
         return self.truncation
 
 
@@ -142,7 +194,47 @@ class ReadsPairs(TaskParameters):
         return self.position_reset
 
 
-def beside(item: TextInput) -> tuple[TextPair, ...]:
-    """Return one reading for each of an input's texts, each beside its text."""
+def pair_with_each(item: TextInput) -> tuple[TextPair, ...]:
+    """Return the input's text paired with each of its other texts."""
     langs = item.lang, item.lang_pair or item.lang
     return tuple(TextPair(item.text, text, *langs) for text in item.texts)
+
+
+P = TypeVar("P", bound=TaskParameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler(Generic[P]):
+    """Makes one JSON-ready value of a model's answers for one input.
+
+    `outputs(parameters, target_ids)` names the tensors to read, and how many rows of each belong to a window.
+    `value(context, item, windows, answers)` makes the value of one input.
+    """
+
+    outputs: Callable[[P, Sequence[int]], Mapping[str, RowsPerWindow]]
+    value: Callable[[AnswerContext[P], TextInput, Sequence[Window], Sequence[Answer]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[P]):
+    """One task: its name in routes, the type of its parameters, and its assembler."""
+
+    name: str
+    parameters: type[P]
+    assembler: Assembler[P]
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """What a caller asks: a task over `inputs`, validated, with the task's own parameters.
+
+    `model` is `name[:head]`, or None for the task's default. `deadline_s` is on the monotonic clock of this process.
+    """
+
+    task: str
+    inputs: tuple[TextInput, ...]
+    parameters: TaskParameters
+    model: str | None = None
+    tenant: str = "local"
+    priority: Priority = "interactive"
+    deadline_s: float = float("inf")

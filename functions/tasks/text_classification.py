@@ -1,60 +1,57 @@
-"""Logits of windows -> labels with scores. Must not know tokens or where logits came from."""
+"""Gives a text, or a pair of texts, its labels with scores.
 
-from __future__ import annotations
+Works on the logits of a classification head. Must not know how texts become tokens.
+"""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from operator import mul
+from typing import Literal
 
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_window
-from functions.tasks.schemas.text_classification import Parameters
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, per_window
+from functions.tasks.postprocessing.scores import mean, sigmoid, softmax
+from functions.tasks.task import Assembler, ReadsPairs, Task, TopK, Truncatable
 from shared.catalog import Head
 from shared.errors import ReplicaError
-from shared.messages import TextInput, Window
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+class Parameters(ReadsPairs, Truncatable):
+    """A text or a pair gets labels with scores.
+
+    `top_k` labels are returned, best first (null: all). `function_to_apply` turns logits into
+    scores; `default` asks the head: none for regression, sigmoid for several labels at once or a single label,
+    softmax else. Long text: touching windows, scores averaged by their content tokens.
+    """
+
+    top_k: TopK | None = 1
+    function_to_apply: Literal["default", "none", "sigmoid", "softmax"] = "default"
+
+    @property
+    def returns_one(self) -> bool:
+        """Whether the caller asked for the best label alone."""
+        return self.top_k == 1
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor read: `logits` [windows, labels]."""
     del parameters, target_ids
     return {"logits": per_window}
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return the `top_k` labels, best first: scores of windows averaged by their content tokens."""
     del item
-    apply = FUNCTIONS[_function(asked.parameters, asked.head)]
+    apply = FUNCTIONS[_function(context.parameters, context.head)]
     weights = [window.n_content_tokens for window in windows]
     scores = mean([apply(answer["logits"][0]) for answer in answers], weights)
-    labels = asked.head.labels
+    labels = context.head.labels
     if len(labels) != len(scores):
         raise ReplicaError(
             f"got {len(scores)} logits from the model server, expected {len(labels)}, one for each label"
         )
-    best = sorted(zip(labels, scores, strict=True), key=lambda pair: -pair[1])[: asked.parameters.top_k]
+    best = sorted(zip(labels, scores, strict=True), key=lambda pair: -pair[1])[: context.parameters.top_k]
     return [{"label": label, "score": score} for label, score in best]
-
-
-def softmax(logits: Vector) -> Vector:
-    """Return probabilities that sum to 1, in double precision; no logit is too large."""
-    most = max(logits)
-    raised = [math.exp(logit - most) for logit in logits]
-    total = math.fsum(raised)
-    return [part / total for part in raised]
-
-
-def sigmoid(logits: Vector) -> Vector:
-    """Return one probability per logit; no logit is too large or too small."""
-    return [1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x)) for x in logits]
-
-
-def mean(vectors: Sequence[Vector], weights: Sequence[float]) -> Vector:
-    """Return the weighted mean of vectors of one length; a single vector is returned as it is."""
-    if len(vectors) == 1:
-        return vectors[0]
-    total = sum(weights)
-    return [sum(map(mul, column, weights)) / total for column in zip(*vectors, strict=True)]
 
 
 def _as_it_is(logits: Vector) -> Vector:
@@ -73,3 +70,6 @@ def _function(parameters: Parameters, head: Head) -> str:
     if head.problem_type == "multi_label_classification" or len(head.labels) == 1:
         return "sigmoid"
     return "softmax"
+
+
+TASK = Task("text-classification", Parameters, Assembler(outputs, value))

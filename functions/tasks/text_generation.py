@@ -1,22 +1,77 @@
-"""New token ids -> text, after the prompt or alone. Must not know how a token is chosen."""
+"""Continues a prompt, and returns the new text alone or after the prompt.
 
-from __future__ import annotations
+Must not know how the model chooses a token.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Self
 
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Counted, Unit, read_back
-from functions.tasks.schemas.text_generation import Parameters
-from shared.messages import TextInput, Window
+from pydantic import Field, model_validator
+
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Counted, RowsPerWindow, read_back
+from functions.tasks.task import Assembler, InputFields, Task, Truncatable, TruncationStrategy
+from shared.errors import Unprocessable
+from shared.messages import Sampling
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+class Parameters(Truncatable):
+    """A prompt is continued by at most `max_new_tokens` tokens, `num_return_sequences` times.
+
+    Greedy unless `do_sample`; then the next token is drawn among the `top_k` likeliest (0: all) that make up `top_p`
+    of the probability, at `temperature`, from `seed`. The prompt is read with its special tokens, as transformers'
+    pipeline does. Prompt and continuation must fit in the model, unless `truncation`: then the prompt loses its start.
+    """
+
+    input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields("text"), InputFields("prompt"))
+    truncation_strategy: ClassVar[TruncationStrategy] = "start"
+
+    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 20
+    do_sample: bool = False
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    top_k: Annotated[int, Field(ge=0, le=1000)] = 50
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    num_return_sequences: Annotated[int, Field(ge=1, le=16)] = 1
+    seed: Annotated[int, Field(ge=0, le=2**53)] = 0
+    return_full_text: bool = True
+
+    @model_validator(mode="after")
+    def _draws_for_each_sequence(self) -> Self:
+        """Refuse what transformers refuses: greedy sequences are all the same."""
+        if self.num_return_sequences > 1 and not self.do_sample:
+            found = f"num_return_sequences {self.num_return_sequences} without do_sample"
+            raise Unprocessable(f"parameters: got {found}, expected 1: greedy sequences are all the same")
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        """How a generating head continues each prompt."""
+        return Sampling(
+            max_new_tokens=self.max_new_tokens,
+            do_sample=self.do_sample,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            num_return_sequences=self.num_return_sequences,
+            seed=self.seed,
+        )
+
+    def window_tokens(self, most: int) -> int:
+        """Return how many tokens a prompt may have, special ones included, for a model that takes `most`."""
+        if self.max_new_tokens >= most:
+            found = f"parameters.max_new_tokens: got {self.max_new_tokens}"
+            raise Unprocessable(f"{found}, expected less than the {most} tokens that the model takes with the prompt")
+        return most - self.max_new_tokens
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors read: how many new tokens each sequence of a prompt has, and their ids."""
     del target_ids
     return {"row_lengths": lambda _: parameters.num_return_sequences, "ids": Counted("row_lengths")}
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, str]]:
     """Return each sequence's text as transformers' pipeline makes it: the new tokens, decoded by themselves.
 
@@ -24,11 +79,14 @@ def value(
     """
     del windows
     [answer] = answers
-    before = item.text if asked.parameters.return_full_text else ""
+    before = item.text if context.parameters.return_full_text else ""
     ids = [int(token) for [token] in answer["ids"]]
     found, start = [], 0
     for [length] in answer["row_lengths"]:
         new = ids[start : start + int(length)]
-        found.append({"generated_text": before + read_back(asked, new, skip_special=True)})
+        found.append({"generated_text": before + read_back(context, new, skip_special=True)})
         start += int(length)
     return found
+
+
+TASK = Task("text-generation", Parameters, Assembler(outputs, value))

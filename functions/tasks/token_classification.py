@@ -1,44 +1,77 @@
-"""Logits of tokens -> labelled tokens, or entities grouped as transformers' pipeline groups them.
+"""Labels the tokens of a text, and groups them into entities as the pipeline of transformers does.
 
-Where windows overlap, each token is judged by the window in which it stands most centrally; with a
-`stride`, windows are laid and merged as the pipeline does it.
+Where windows overlap, each token is judged by the window in which it stands most centrally. With a `stride`,
+windows are made and merged as that pipeline does it. Must not know how texts become tokens.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from functions.messages import TextInput, Window
 from functions.tasks.postprocessing import graphemes
 from functions.tasks.postprocessing.entities import Tagged, Token, best, entities, without_overlaps
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, per_token
-from functions.tasks.schemas.token_classification import Parameters
-from functions.tasks.text_classification import softmax
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, per_token
+from functions.tasks.postprocessing.scores import softmax
+from functions.tasks.task import Assembler, Strings, Task, Truncatable
 from shared.errors import ReplicaError
-from shared.messages import TextInput, Window
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+class Parameters(Truncatable):
+    """Every token gets a label; tokens of one entity are grouped.
+
+    `aggregation_strategy`: `simple` groups tokens of one tag; `first`, `average`, `max` first give all tokens of a
+    word, a run without spaces, one label: its first token's, that of their mean scores, or its surest token's;
+    `none` groups nothing. No entity begins or ends inside a character as a person sees it. Entities whose
+    label is in `ignore_labels` are left out. Long text: windows that overlap by an eighth; each token is judged by the
+    window in which it stands most centrally. With `stride`, windows are full, share that many tokens, and their
+    entities are merged: transformers' own way, which may begin an entity inside a word.
+    """
+
+    overlap: ClassVar[float] = 0.125
+
+    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple"
+    ignore_labels: Annotated[Strings, Field(max_length=256)] = ("O",)
+    stride: Annotated[int, Field(ge=0, le=4096)] | None = None
+
+    @field_validator("stride")
+    @classmethod
+    def _with_groups(cls, value: int | None, info: ValidationInfo) -> int | None:
+        """Refuse what transformers refuses: windows whose overlap is merged by groups, without groups."""
+        if value is not None and info.data.get("aggregation_strategy") == "none":
+            raise PydanticCustomError("stride", "no stride beside aggregation_strategy none")
+        return value
+
+    @property
+    def shared_tokens(self) -> int | None:
+        """How many tokens the caller wants windows to share."""
+        return self.stride
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor read: `logits` [tokens, labels]."""
     del parameters, target_ids
     return {"logits": per_token}
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return tokens (`none`) or entities (any other strategy) in text order, without the ignored labels."""
-    text, labels = item.text, asked.head.labels
-    strategy, ignored = asked.parameters.aggregation_strategy, set(asked.parameters.ignore_labels)
-    if asked.parameters.stride is None:
-        runs = [_central_tokens(asked, text, windows, answers)]
+    text, labels = item.text, context.head.labels
+    strategy, ignored = context.parameters.aggregation_strategy, set(context.parameters.ignore_labels)
+    if context.parameters.stride is None:
+        runs = [_central_tokens(context, text, windows, answers)]
     else:
-        runs = [_tokens(asked, text, *pair) for pair in zip(windows, answers, strict=True)]
+        runs = [_tokens(context, text, *pair) for pair in zip(windows, answers, strict=True)]
     if strategy == "none":
         judged = (_token(labels, token) for run in runs for token in run)
         return [token for token in judged if token["entity"] not in ignored]
     clusters = graphemes.Clusters(text)
-    found = [entity for run in runs for entity in entities(clusters, run, labels, strategy, asked.tokenizer.join)]
+    found = [entity for run in runs for entity in entities(clusters, run, labels, strategy, context.tokenizer.join)]
     kept = [entity for entity in found if entity.label not in ignored]
     return [_entity(entity) for entity in (without_overlaps(kept) if len(runs) > 1 else kept)]
 
@@ -67,38 +100,43 @@ def _n_first(window: Window) -> int:
 
 
 def _central_tokens(
-    asked: AnswerContext[Parameters], text: str, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], text: str, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[Token]:
     """Return the tokens of the whole text, each from the window that has the say."""
     tokens: list[Token] = []
     for window, answer, end in zip(windows, answers, borders(windows, text), strict=True):
-        tokens += _tokens(asked, text, window, answer, len(tokens), end)
+        tokens += _tokens(context, text, window, answer, len(tokens), end)
     return tokens
 
 
 def _tokens(
-    asked: AnswerContext[Parameters], text: str, window: Window, answer: Answer, begin: int | None = None, end: int = -1
+    context: AnswerContext[Parameters],
+    text: str,
+    window: Window,
+    answer: Answer,
+    begin: int | None = None,
+    end: int = -1,
 ) -> list[Token]:
     """Return the content tokens [begin, end) of the text, which the window holds; all it holds without a `begin`."""
     if begin is None:
         begin, end = window.start, window.start + window.n_content_tokens
     shift = _n_first(window) - window.start
     places = range(begin + shift, end + shift)
-    pieces = asked.tokenizer.pieces(window.input_ids[at] for at in places)
+    pieces = context.tokenizer.pieces(window.input_ids[at] for at in places)
     return [
-        _token_at(asked, text, window, at, piece, answer["logits"][at])
+        _token_at(context, text, window, at, piece, answer["logits"][at])
         for at, piece in zip(places, pieces, strict=True)
     ]
 
 
 def _token_at(
-    asked: AnswerContext[Parameters], text: str, window: Window, at: int, piece: str, logits: Vector
+    context: AnswerContext[Parameters], text: str, window: Window, at: int, piece: str, logits: Vector
 ) -> Token:
     start, end = window.offsets[at]
-    unknown = window.input_ids[at] == asked.tokenizer.unk_id
+    unknown = window.input_ids[at] == context.tokenizer.unk_id
     return Token(
         word=text[start:end] if unknown else piece,
-        scores=_scores(asked.head.labels, logits),
+        scores=_scores(context.head.labels, logits),
         index=window.start + at,
         start=start,
         end=end,
@@ -135,3 +173,6 @@ def _entity(entity: Tagged) -> dict[str, object]:
         "start": entity.start,
         "end": entity.end,
     }
+
+
+TASK = Task("token-classification", Parameters, Assembler(outputs, value))

@@ -1,24 +1,107 @@
-"""Logits of a text beside each label's hypothesis -> the labels with scores. Must not know how texts are read."""
+"""Scores labels that the caller names, with a head that was trained on natural language inference.
 
-from __future__ import annotations
+Each label becomes a hypothesis that the model reads beside the text. Must not know how texts become tokens.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Unit, Vector, by_part, per_window
-from functions.tasks.schemas.zero_shot_classification import Parameters, entailment
-from functions.tasks.text_classification import mean, softmax
-from shared.errors import ReplicaError
-from shared.messages import TextInput, Window
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
+
+from functions.messages import TextInput, Window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, by_part, per_window
+from functions.tasks.postprocessing.scores import mean, softmax
+from functions.tasks.task import (
+    MAX_STRING_CHARS,
+    Assembler,
+    InputFields,
+    Task,
+    TextPair,
+    Truncatable,
+    TruncationStrategy,
+)
+from shared.catalog import Head
+from shared.errors import ReplicaError, Unprocessable
 
 
-def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, Unit]:
+def _split(value: object) -> object:
+    """Read `a, b` as two labels, as transformers does."""
+    return [label.strip() for label in value.split(",") if label.strip()] if isinstance(value, str) else value
+
+
+def _template(value: str) -> str:
+    if (value.count("{"), value.count("{}"), value.count("}")) != (1, 1, 1):
+        raise ValueError("a template with exactly one {}, in which each label is put, and no other brace")
+    return value
+
+
+def _label(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a label of at least one character that is not white space")
+    return value
+
+
+Label = Annotated[
+    str,
+    StringConstraints(max_length=MAX_STRING_CHARS),
+    AfterValidator(_label),
+    WithJsonSchema({"type": "string", "maxLength": MAX_STRING_CHARS, "pattern": r"\S"}),
+]
+Labels = Annotated[
+    tuple[Label, ...], Strict(strict=False), BeforeValidator(_split), Field(min_length=1, max_length=256)
+]
+Template = Annotated[
+    str,
+    StringConstraints(max_length=MAX_STRING_CHARS),
+    AfterValidator(_template),
+    WithJsonSchema({"type": "string", "maxLength": MAX_STRING_CHARS, "pattern": r"^[^{}]*\{\}[^{}]*$"}),
+]
+
+
+class Parameters(Truncatable):
+    """A text gets a score for each of `candidate_labels`, by a head trained on natural language inference.
+
+    Each label is put in the place of {} in `hypothesis_template` and read beside the text. Scores are the labels'
+    share of entailment, or with `multi_label` each label's own probability of entailment against contradiction.
+    Long text: touching windows, the same for each label, scores averaged by their tokens.
+    """
+
+    input_forms: ClassVar[tuple[InputFields, ...]] = (
+        InputFields("text"),
+        InputFields("sequence"),
+        InputFields("sequences"),
+    )
+    truncation_strategy: ClassVar[TruncationStrategy] = "first"
+
+    candidate_labels: Labels
+    hypothesis_template: Template = "This example is {}."
+    multi_label: bool = False
+
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
+        """Return the text beside the hypothesis of each label."""
+        langs = item.lang, item.lang_pair or item.lang
+        hypotheses = (self.hypothesis_template.replace("{}", label) for label in self.candidate_labels)
+        return [TextPair(item.text, hypothesis, *langs) for hypothesis in hypotheses]
+
+    def check_head(self, name: str, head: Head) -> None:
+        """Raise Unprocessable when no label of the head says entailment."""
+        if entailment(head.labels) is None:
+            raise Unprocessable(f"head {name} has labels {list(head.labels)[:8]}, expected one that begins with entail")
+
+
+def entailment(labels: Sequence[str]) -> int | None:
+    """Return the column of entailment: the first label that begins with `entail`, as transformers finds it."""
+    return next((i for i, label in enumerate(labels) if label.lower().startswith("entail")), None)
+
+
+def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor read: `logits` [windows, labels]."""
     del parameters, target_ids
     return {"logits": per_window}
 
 
 def value(
-    asked: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+    context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> dict[str, object]:
     """Return `sequence`, `labels` and `scores`, best first, as transformers' pipeline does.
 
@@ -27,16 +110,16 @@ def value(
     Windows stand at the same places for all labels; their scores are averaged by the tokens of the text in them.
     """
     parts = list(by_part(windows, answers))
-    logits = [[_checked(asked, answer["logits"][0]) for answer in theirs] for _, theirs in parts]
+    logits = [[_checked(context, answer["logits"][0]) for answer in theirs] for _, theirs in parts]
     weights = [max(1, window.sequence_ids.count(0)) for window in parts[0][0]]
-    entails = entailment(asked.head.labels) or 0
-    if asked.parameters.multi_label or len(parts) == 1:
+    entails = entailment(context.head.labels) or 0
+    if context.parameters.multi_label or len(parts) == 1:
         contradicts = -1 if entails == 0 else 0
         each = [[softmax([row[contradicts], row[entails]])[1] for row in rows] for rows in logits]
         scores = [mean([[score] for score in label], weights)[0] for label in each]
     else:
         scores = mean([softmax([row[entails] for row in rows]) for rows in zip(*logits, strict=True)], weights)
-    best = sorted(zip(asked.parameters.candidate_labels, scores, strict=True), key=lambda pair: -pair[1])
+    best = sorted(zip(context.parameters.candidate_labels, scores, strict=True), key=lambda pair: -pair[1])
     return {
         "sequence": item.text,
         "labels": [label for label, _ in best],
@@ -44,9 +127,12 @@ def value(
     }
 
 
-def _checked(asked: AnswerContext[Parameters], logits: Vector) -> Vector:
-    if len(logits) != len(asked.head.labels):
+def _checked(context: AnswerContext[Parameters], logits: Vector) -> Vector:
+    if len(logits) != len(context.head.labels):
         raise ReplicaError(
-            f"got {len(logits)} logits from the model server, expected {len(asked.head.labels)}, one for each label"
+            f"got {len(logits)} logits from the model server, expected {len(context.head.labels)}, one for each label"
         )
     return logits
+
+
+TASK = Task("zero-shot-classification", Parameters, Assembler(outputs, value))

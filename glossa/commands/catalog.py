@@ -132,7 +132,7 @@ def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: 
         "checkpoint": checkpoint,
         "weights_sha256": facts.weights_sha256,
         "tokenizer_sha256": tokenizer.fingerprint,
-        "lane": wish.lane,
+        "size_class": wish.lane,
         **{name: value for name in STORED if (value := getattr(wish, name)) != Model.model_fields[name].default},
         "max_tokens": facts.max_tokens,
         "vocab_size": facts.vocab_size,

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from functions.http.text_request import parse_input
+from functions.messages import TextInput
+from functions.tasks.registry import parse_input
 from shared.errors import BadRequest, TooLarge
-from shared.messages import TextInput
 
 MAX_LINE_BYTES = 4_000_000
 MAX_BATCH_LINES = 256

@@ -18,7 +18,7 @@ def as_table(catalog: Catalog) -> str:
     for name, model in catalog.models.items():
         for head_name, head in model.heads.items():
             mark = " *" if head.default and name == catalog.default_model else ""
-            rows.append((f"{name}:{head_name}{mark}", ", ".join(head.tasks), model.lane, _labels(head.labels)))
+            rows.append((f"{name}:{head_name}{mark}", ", ".join(head.tasks), model.size_class, _labels(head.labels)))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:{widths[2]}}  {row[3]}".rstrip() for row in rows]
     return "\n".join([*lines, "", "* answers its task when a request names no model"])

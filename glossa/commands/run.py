@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from functions.http.text_request import parse_parameters
+from functions.messages import TextInput
 from functions.pipeline.pipeline import Infer, Pipeline
-from functions.pipeline.route import route
+from functions.pipeline.route import choose_head
+from functions.tasks.registry import parse_parameters
+from functions.tasks.task import TaskParameters, TextRequest
 from glossa.commands.input_lines import Format, Line, batches, read_line
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog, Model
 from shared.errors import GlossaError
-from shared.messages import InferCall, ModelOutput, Parameter, TextInput, TextRequest
+from shared.messages import InferCall, ModelOutput
 
 Out = Callable[[bytes], object]
 
@@ -29,7 +31,7 @@ class Job:
 
     task: str
     model: str | None
-    parameters: Mapping[str, Parameter]
+    parameters: Mapping[str, object]
     form: Format = "auto"
 
 
@@ -38,12 +40,10 @@ def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Out) ->
 
     Raises GlossaError or ValueError when the task, the model or the parameters are at fault.
     """
-    parameters = parse_parameters(job.task, job.parameters).model_dump()
-    job = replace(job, parameters=parameters)
-    routed = route(TextRequest(job.task, (), parameters, job.model), catalog)
-    model = catalog.model(routed.model)
+    parameters = parse_parameters(job.task, job.parameters)
+    model = catalog.model(choose_head(job.task, parameters, job.model, catalog).model)
     pipeline = Pipeline(catalog, {model.name: tokenizer_of(model, root)})
-    answering = _Answering(pipeline, job, load(model, root))
+    answering = _Answering(pipeline, job, parameters, load(model, root))
     failed = 0
     for batch in batches(stream):
         lines = answering.lines(batch)
@@ -69,6 +69,7 @@ def load(model: Model, root: Path) -> Infer:
 class _Answering:
     pipeline: Pipeline
     job: Job
+    parameters: TaskParameters
     infer: Infer
 
     def lines(self, batch: Sequence[Line]) -> list[object]:
@@ -86,7 +87,7 @@ class _Answering:
     def _answers(self, inputs: Mapping[int, TextInput]) -> dict[int, object]:
         if not inputs:
             return {}
-        request = TextRequest(self.job.task, tuple(inputs.values()), self.job.parameters, self.job.model)
+        request = TextRequest(self.job.task, tuple(inputs.values()), self.parameters, self.job.model)
         try:
             result, errors = self.pipeline.run_valid_inputs(request, self.infer)
         except GlossaError as error:  # some line is at fault: find it by asking one by one
@@ -98,7 +99,7 @@ class _Answering:
 
     def _unwrapped(self, value: object) -> object:
         """Return the only guess itself where a single one was asked for."""
-        if self.job.parameters.get("top_k") == 1 and isinstance(value, list) and len(value) == 1:
+        if self.parameters.returns_one and isinstance(value, list) and len(value) == 1:
             return value[0]
         return value
 
@@ -115,9 +116,9 @@ def _message(message: str) -> str:
     return rest if colon and place.startswith(("inputs[", "line ")) else message
 
 
-def parse_pairs(pairs: Iterable[str]) -> dict[str, Parameter]:
+def parse_pairs(pairs: Iterable[str]) -> dict[str, object]:
     """Read `key=value` pairs; a value is JSON where it is some, a plain string else. Raises ValueError."""
-    found: dict[str, Parameter] = {}
+    found: dict[str, object] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:

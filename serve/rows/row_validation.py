@@ -16,8 +16,8 @@ from serve.rows.generation import Rules, begin
 from serve.rows.row import Row
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
+from shared.limits import MAX_TARGETS, MAX_TOP_K
 from shared.messages import InferCall, Sampling
-from shared.protocol import MAX_TARGETS, MAX_TOP_K
 
 DEFAULTS = {field.name: field.default for field in fields(Row)}
 TASK_FIELDS = {  # parameters that only one task reads, with their defaults

@@ -4,18 +4,12 @@
 `frame` know the protocol's bytes. Must not know what a model does, nor any HTTP library.
 """
 
-from shared.protocol.call_limits import MAX_LAYERS, MAX_NEW_TOKENS, MAX_SEQUENCES, MAX_TARGETS, MAX_TOP_K
 from shared.protocol.frame import HEADER_LENGTH, Body
 from shared.protocol.requests import TIMEOUT, CallLimits, DecodedCall, Form, decode_call, encode_call
 from shared.protocol.responses import decode_error, decode_output, encode_error, encode_output
 
 __all__ = [
     "HEADER_LENGTH",
-    "MAX_LAYERS",
-    "MAX_NEW_TOKENS",
-    "MAX_SEQUENCES",
-    "MAX_TARGETS",
-    "MAX_TOP_K",
     "TIMEOUT",
     "Body",
     "CallLimits",

@@ -9,14 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.errors import TooLarge, Unprocessable
+from shared.limits import MAX_TARGETS
 from shared.messages import ITEM_BYTES, InferCall, Tensor
 from shared.protocol.frame import JsonBounds
-
-MAX_TARGETS = 1000
-MAX_TOP_K = 1000
-MAX_LAYERS = 64
-MAX_NEW_TOKENS = 4096
-MAX_SEQUENCES = 16
 
 
 @dataclass(frozen=True, slots=True)

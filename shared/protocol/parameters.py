@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.errors import DecodeError, Unprocessable
+from shared.limits import MAX_LAYERS, MAX_NEW_TOKENS, MAX_SEQUENCES, MAX_TOP_K
 from shared.messages import InferCall, Pooling, Priority, Sampling
-from shared.protocol.call_limits import MAX_LAYERS, MAX_NEW_TOKENS, MAX_SEQUENCES, MAX_TOP_K
 from shared.protocol.frame import brief
 
 MAX_NAME_CHARS = 128

@@ -9,14 +9,11 @@ from typing import Any
 
 import pytest
 
-from functions.tasks.postprocessing.output_rows import AnswerContext
-from functions.tasks.question_answering import best_spans, probabilities
-from functions.tasks.schemas.question_answering import Parameters
+from functions.messages import Window
+from functions.tasks.postprocessing.answer_spans import best_spans, probabilities
 from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.tokenizer_build.checkpoints import artifact_of
-from shared.catalog import Head
-from shared.messages import Window
 from tests.unit.functions.tokenizers import tiny_xlm
 
 RECORDED: list[dict[str, Any]] = json.loads(
@@ -48,9 +45,8 @@ def test_spans_and_scores_are_those_recorded(tokenizer: Tokenizer, case: Mapping
     window = _window(case)
     question, context = (tokenizer.encode(case[name]).ids for name in ("question", "context"))
     assert window.input_ids == (0, *question, 1, *context, 1)
-    asked = AnswerContext(Parameters(), Head(task="question-answering"), tokenizer)
     rows = {name: [[logit] for logit in case[name]] for name in ("start", "end")}
-    start, end, none = probabilities(asked, window, rows)
+    start, end, none = probabilities(tokenizer.layout, window, rows)
     first = window.input_ids.index(1)
     spans = [span for span in case["spans"] if first not in span]
     found = best_spans(start, end, len(spans), 15)

@@ -23,10 +23,11 @@ from functions.jobs.steps.plan.planner import Planner
 from functions.jobs.steps.sweep import Sweeper
 from functions.jobs.steps.work.worker import Worker
 from functions.jobs.storage.aws import BatchSettings, Doors, open_aws, wall_clock_ms
+from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
+from functions.tasks.task import TextRequest
 from shared.errors import GlossaError
-from shared.messages import Result, TextRequest
 from tests.simulator.effects import Through
 from tests.stack.replica import fake_replica
 from tests.unit.functions.http.world import catalog as mini_catalog

@@ -14,7 +14,7 @@ import pytest
 
 from functions.http.text_request import parse_request
 from functions.pipeline.pipeline import Infer, Pipeline
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASK_NAMES
 from glossa.commands.run import load
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog, Model, load_catalog
@@ -126,7 +126,7 @@ def test_the_families_have_every_task_between_them(here: Here) -> None:
     """No task of the API is left out, nor a variant of a head."""
     models = here.catalog.models
     assert list(models) == list(WHOLE)
-    assert {task for model in models.values() for task in model.tasks} == set(TASKS)
+    assert {task for model in models.values() for task in model.tasks} == set(TASK_NAMES)
     assert {head.variant for model in models.values() for head in model.heads.values()} == {"", "beam"}
 
 
@@ -191,7 +191,7 @@ def test_a_parameter_out_of_range_is_refused(
 
 def test_a_task_without_a_head_is_refused(model: Model, door: Door) -> None:
     """A model says which tasks it has when asked for one it has not; a head, when asked for another's."""
-    missing = set(TASKS) - model.tasks
+    missing = set(TASK_NAMES) - model.tasks
     assert missing
     for task in missing:
         _refused(door, task, _asked(model, task), [f"model {model.name} has no head for {task}", *model.tasks])

@@ -15,7 +15,7 @@ from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeTransport, Sent
 from functions.replica.transport import Reply
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASK_NAMES
 from functions.tokenizers.load import load_tokenizers
 from glossa.commands.artifacts import write_artifacts
 from serve.engine.engine import Engine
@@ -78,7 +78,7 @@ def test_every_task_of_every_head_answers(served: Served) -> None:
                 assert status == 200, (name, head, task, answer)
                 assert len(answer["results"]) == len(inputs)
                 asked.add(task)
-    assert asked == set(TASKS)
+    assert asked == set(TASK_NAMES)
 
 
 def test_an_input_says_its_language(served: Served) -> None:

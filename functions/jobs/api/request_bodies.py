@@ -14,23 +14,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.http.text_request import parse_parameters
 from functions.jobs.records.formats import FormatOptions, ObjectProblem, format_of
 from functions.jobs.state.items import JobSpec
 from functions.jobs.state.keys import check_name, check_prefix, check_recipe
 from functions.jobs.state.webhooks import Reach, Webhook, check_url
-from functions.pipeline.route import route
-from functions.tasks.registry import TASKS
+from functions.pipeline.route import choose_head
+from functions.tasks.registry import TASK_NAMES, parse_parameters
 from shared.catalog import Catalog
 from shared.error_text import count
 from shared.errors import Unprocessable
-from shared.messages import TextInput, TextRequest
 
 MAX_FILES = 100
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
 PAGED = ("page_size", "cursor")  # the query parameters of every route that answers in pages
-EXPECTED = {"task": f"one of {', '.join(TASKS)}"}  # of fields of which more is expected than a value of their kind
+EXPECTED = {"task": f"one of {', '.join(TASK_NAMES)}"}  # of fields of which more is expected than a value of their kind
 _SECRET = re.compile(r"[\x21-\x7e]{16,256}")
 TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
@@ -62,10 +60,10 @@ class SpecBody(_Strict):
 
     def spec(self, catalog: Catalog) -> JobSpec:
         """Return the validated spec, all defaults written out. Raises NotFound, Unprocessable."""
-        parameters = parse_parameters(self.task, self.parameters).model_dump()
-        routed = route(TextRequest(self.task, (TextInput("-"),), parameters, self.model), catalog)
+        parameters = parse_parameters(self.task, self.parameters)
+        chosen = choose_head(self.task, parameters, self.model, catalog)
         options = FormatOptions(**self.format.model_dump())
-        return JobSpec(self.task, f"{routed.model}:{routed.head}", parameters, options, self.output)
+        return JobSpec(self.task, f"{chosen.model}:{chosen.head}", parameters.model_dump(), options, self.output)
 
 
 class JobBody(SpecBody):

@@ -15,7 +15,6 @@ from typing import Any, TypeVar, cast
 from functions.jobs.records.formats import FormatOptions, Framing, Output, Problem
 from functions.jobs.state.transactions import Item, Value
 from functions.jobs.state.webhooks import Webhook
-from shared.messages import Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class JobSpec:
 
     task: str
     model: str | None = None
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     options: FormatOptions = field(default_factory=FormatOptions)
     output: Output = "jsonl"
 

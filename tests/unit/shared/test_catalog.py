@@ -51,7 +51,7 @@ def test_a_catalog_reads_with_defaults() -> None:
     model = catalog().model("mini")
     assert model.name == "mini"
     assert model.heads["topic"].labels == ("art", "sport")
-    assert (model.lane, model.dtype, model.token_budget, model.replicas.max) == ("base", "float32", 4096, 1)
+    assert (model.size_class, model.dtype, model.token_budget, model.replicas.max) == ("base", "float32", 4096, 1)
     assert model.tasks == {"text-classification", "fill-mask"}
 
 

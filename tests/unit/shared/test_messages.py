@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messages import InferCall, Tensor, Window
+from functions.messages import Window
+from shared.messages import InferCall, Tensor
 from tests.unit.shared.protocol.strategies import quick
 
 int32 = st.integers(-(2**31), 2**31 - 1)

@@ -5,7 +5,6 @@ The job's id is a hash of the object, so that a repeated event finds the job it 
 
 from __future__ import annotations
 
-from functions.http.text_request import parse_parameters
 from functions.jobs.records.formats import Problem
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Input, Job, JobSpec, Recipe, to_item
@@ -14,6 +13,7 @@ from functions.jobs.state.state_machine import RETENTION_S
 from functions.jobs.state.transactions import ConditionFailed, Put, Write
 from functions.jobs.storage.aws import Doors
 from functions.jobs.storage.queries import load_job, load_recipe
+from functions.tasks.registry import parse_parameters
 from shared.errors import GlossaError
 from shared.log import log_event
 

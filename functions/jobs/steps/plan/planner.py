@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from functions.http.text_request import input_names
 from functions.jobs.records.formats import ObjectProblem, Problem
 from functions.jobs.records.shard_runs import MAX_CHARS, MAX_RECORDS, Run, bounds_for
 from functions.jobs.state import keys, state_machine
@@ -27,12 +26,13 @@ from functions.jobs.steps.redrive import Redriver
 from functions.jobs.steps.sqs_handler import SqsMessage, deliver
 from functions.jobs.storage.aws import Doors, is_transient
 from functions.jobs.storage.queries import last_input, load_input, load_job, load_plan
-from functions.pipeline.route import MAX_TOKEN_VECTORS, route
+from functions.pipeline.request_limits import MAX_TOKEN_VECTORS
+from functions.pipeline.route import choose_head
+from functions.tasks.registry import input_names, parse_parameters
 from shared.catalog import Catalog
 from shared.error_text import visible
 from shared.errors import GlossaError
 from shared.log import log_event
-from shared.messages import TextInput, TextRequest
 
 STEP_SHARDS = 20
 MARGIN_S = 30.0
@@ -103,16 +103,17 @@ class Planner:
         spec = JobSpec.from_json(job.spec)
         facts: dict[str, Value] = {"catalog_sha256": self.catalog_sha256}
         try:
-            routed = route(TextRequest(spec.task, (TextInput("-"),), spec.parameters, spec.model), self.catalog)
+            parameters = parse_parameters(spec.task, spec.parameters)
+            chosen = choose_head(spec.task, parameters, spec.model, self.catalog)
         except GlossaError as error:
             plan = replace(plan, n_inputs=0, n_problems=1, code=error.code, detail=error.message)
         else:
-            model = self.catalog.model(routed.model)
-            most_tokens = MAX_TOKEN_VECTORS if spec.parameters.get("per_token") else MAX_CHARS
+            model = self.catalog.model(chosen.model)
+            most_tokens = MAX_TOKEN_VECTORS if parameters.answers_per_token else MAX_CHARS
             bounds = bounds_for(model, self.max_records, most_tokens=most_tokens)
             plan = replace(plan, max_records=bounds.max_records, max_chars=bounds.max_chars)
             facts |= {
-                "model": model.name, "head": routed.head, "model_revision": model.revision,
+                "model": model.name, "head": chosen.head, "model_revision": model.revision,
                 "tokenizer_sha256": model.tokenizer_sha256,
             }  # fmt: skip
         self.doors.store.write(*state_machine.begin_planning(job, plan, self.doors.now_ms(), **facts))
@@ -121,12 +122,13 @@ class Planner:
     def _pinned(self, spec: JobSpec) -> dict[str, Value]:
         """Return what answers a redriven job: the catalog of today, unless it cannot answer it at all."""
         try:
-            routed = route(TextRequest(spec.task, (TextInput("-"),), spec.parameters, spec.model), self.catalog)
+            parameters = parse_parameters(spec.task, spec.parameters)
+            chosen = choose_head(spec.task, parameters, spec.model, self.catalog)
         except GlossaError:
             return {}
-        model = self.catalog.model(routed.model)
+        model = self.catalog.model(chosen.model)
         return {
-            "model": model.name, "head": routed.head, "model_revision": model.revision,
+            "model": model.name, "head": chosen.head, "model_revision": model.revision,
             "tokenizer_sha256": model.tokenizer_sha256, "catalog_sha256": self.catalog_sha256,
         }  # fmt: skip
 

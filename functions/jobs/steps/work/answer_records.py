@@ -9,14 +9,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from functions.http.text_request import input_names, parse_input, schema_of
 from functions.jobs.records.formats import Problem
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer
 from functions.jobs.state.items import JobSpec
 from functions.jobs.steps.work.server_health import ServerHealthCheck
+from functions.messages import Result, TextInput
+from functions.tasks.registry import input_names, parse_input, parse_parameters
+from functions.tasks.task import TextRequest
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
-from shared.messages import Parameter, Result, TextInput, TextRequest
 
 Respond = Callable[[TextRequest], tuple[Result, Mapping[int, GlossaError]]]
 OWN_FAULTS = (BadRequest, TooLarge, Unprocessable)  # what a record can be guilty of
@@ -43,9 +44,14 @@ def answer_all(
     Raises what is nobody's fault here: GlossaError of other kinds, and whatever else `respond` raises.
     """
     request = TextRequest(
-        task=spec.task, inputs=(), parameters=spec.parameters, model=reference, tenant=tenant, priority="batch",
+        task=spec.task,
+        inputs=(),
+        parameters=parse_parameters(spec.task, spec.parameters),
+        model=reference,
+        tenant=tenant,
+        priority="batch",
         deadline_s=deadline_s,
-    )  # fmt: skip
+    )
     inputs, outcomes = _inputs(records, spec.task)
     size = {record.index: record.end - record.start for record in records}
     whole = sum(size[index] for index in inputs) or 1
@@ -80,20 +86,12 @@ def _groups(indices: list[int], *, halved: bool) -> list[list[int]]:
 
 def ask_harmless(spec: JobSpec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
     """Have one short input answered by the model and head of a job. Raises GlossaError when it is not."""
-    item, parameters = _harmless(spec)
+    parameters = parse_parameters(spec.task, spec.parameters).with_required_only()
+    item = parameters.input_forms[0].smallest(HARMLESS)
     request = TextRequest(spec.task, (item,), parameters, reference, tenant, "interactive", deadline_s)
     result, errors = respond(request)
     if errors or len(result.values) != 1:
         raise GlossaError(f"got {len(result.values)} answers to a harmless question. This is a bug.")
-
-
-def _harmless(spec: JobSpec) -> tuple[TextInput, Mapping[str, Parameter]]:
-    """Return an input with all that the task asks for, and those of the job's parameters that it cannot do without."""
-    schema = schema_of(spec.task)
-    usual = schema.input_forms[0]
-    item = TextInput(HARMLESS, HARMLESS if usual.needs_pair else None, (HARMLESS,) if usual.texts else ())
-    needed = [name for name, known in schema.model_fields.items() if known.is_required()]
-    return item, {name: spec.parameters[name] for name in needed if name in spec.parameters}
 
 
 def _is_to_blame(error: GlossaError, watch: ServerHealthCheck | None) -> bool:

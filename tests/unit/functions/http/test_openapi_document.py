@@ -12,7 +12,7 @@ import pytest
 from functions.http.jobs_routes import make_api as make_jobs
 from functions.http.openapi_document import document
 from functions.http.resolver import Resolver
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASK_NAMES
 from tests.events import request
 from tests.unit.functions.http.world import ask, catalog, make
 
@@ -40,7 +40,7 @@ def test_every_route_is_on_the_page_and_every_entry_is_a_route() -> None:
     """Nothing is served unsaid, nothing said unserved."""
     jobs = make_jobs(cast("Any", None), catalog(), "none")  # its doors are opened by requests alone
     served = _routes(make()) | _routes(jobs)
-    tasks = {("POST", f"/v1/{task}") for task in TASKS}
+    tasks = {("POST", f"/v1/{task}") for task in TASK_NAMES}
     said = {
         (method.upper(), re.sub(r"{(\w+)}", r"<\1>", path))
         for path, operations in document()["paths"].items()

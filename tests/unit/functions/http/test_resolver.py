@@ -240,7 +240,7 @@ def test_one_line_per_request_says_what_happened(capfd: Any) -> None:
     first, second = (json.loads(line) for line in capfd.readouterr().out.splitlines())
     assert (first["function"], first["route"], first["status"]) == ("test", "POST /v1/raise/<code>", 409)
     assert (first["code"], first["request_id"][:4]) == ("conflict", "c6af")
-    assert (second["error_type"], second["reason"].split(":")[0]) == ("RuntimeError", "test_edge.py")
+    assert (second["error_type"], second["reason"].split(":")[0]) == ("RuntimeError", "test_resolver.py")
 
 
 ARN = "arn:aws:sts::123456789012:assumed-role/product-search/session"

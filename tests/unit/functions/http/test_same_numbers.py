@@ -12,7 +12,7 @@ from functions.http.text_routes import make_api
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import Sent
 from functions.replica.transport import Reply
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASK_NAMES
 from serve.engine.fake import FakeEngine
 from serve.engine.run_call import infer
 from shared.errors import GlossaError, NotFound
@@ -35,7 +35,7 @@ PARAMETERS: dict[str, list[dict[str, object]]] = {
     "text-generation": [{"truncation": True, "max_new_tokens": 4, "num_return_sequences": 2, "do_sample": True}],
     "zero-shot-classification": [{}, {"multi_label": True}],
 }
-CASES = [(task, parameters) for task in TASKS for parameters in PARAMETERS.get(task, [{}])]
+CASES = [(task, parameters) for task in TASK_NAMES for parameters in PARAMETERS.get(task, [{}])]
 
 
 def _engine(model: str) -> FakeEngine:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tests.events
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASK_NAMES
 from shared.errors import DeadlineExceeded, Overloaded, ReplicaError, Unavailable
 from shared.messages import InferCall, ModelOutput
 from tests.events import FakeContext, event, request
@@ -39,7 +39,7 @@ def test_a_recorded_request_is_answered() -> None:
     assert ask(make(), event("rest_post_base64"))[1]["results"] == body["results"]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_every_task_of_the_catalog_has_its_route(task: str) -> None:
     """Each task answers one result per input, in order."""
     inputs = [BODIES[task]["inputs"], spelled(task, "Das Wasser <mask> steigt.")]
@@ -49,7 +49,7 @@ def test_every_task_of_the_catalog_has_its_route(task: str) -> None:
     assert post(make(), task, good(task, inputs[1]))[1]["results"] == body["results"][1:]
 
 
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"text-classification"}))
+@pytest.mark.parametrize("task", sorted(set(TASK_NAMES) - {"text-classification"}))
 def test_a_task_is_refused_by_a_model_without_its_head(task: str) -> None:
     """A model that cannot do it is a 422 that says what it does; a head nobody has is a 404, in the same words."""
     status, problem, _ = post(make(), task, good(task) | {"model": "plain"})
@@ -68,7 +68,7 @@ def test_a_parameter_out_of_range_is_a_422(task: str, parameters: dict[str, Any]
 
 def test_a_language_nobody_reads_is_a_422() -> None:
     """A model of all languages alike says so."""
-    for task in TASKS:
+    for task in TASK_NAMES:
         good_input = spelled(task, "a <mask> b")
         named = {"text": good_input} if isinstance(good_input, str) else good_input
         status, problem, _ = post(make(), task, good(task, {**named, "lang": "xx"}))
@@ -328,7 +328,7 @@ API = make()
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([*TASKS, "tokenize", "jobs"]), REQUESTS | VALUES)
+@given(st.sampled_from([*TASK_NAMES, "tokenize", "jobs"]), REQUESTS | VALUES)
 def test_any_json_is_answered_or_refused(task: str, body: Any) -> None:
     """No JSON body, however odd, is a 5xx."""
     assert post(API, task, body)[0] < 500
@@ -343,7 +343,7 @@ def test_any_bytes_are_refused(*, data: bytes, braces: bool) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.text(max_size=80), st.sampled_from(TASKS))
+@given(st.text(max_size=80), st.sampled_from(TASK_NAMES))
 def test_any_text_is_read(text: str, task: str) -> None:
     """Every text is answered, or refused because it is empty for the reader."""
     text = text + "<mask>" if task == "fill-mask" else text

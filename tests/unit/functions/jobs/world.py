@@ -27,9 +27,10 @@ from functions.jobs.storage.eventbridge import InMemoryEventBus
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.queries import all_shards, load_job
+from functions.messages import Result
+from functions.tasks.task import TextRequest
 from shared.catalog import Catalog
 from shared.errors import GlossaError
-from shared.messages import Result, TextRequest
 from tests.events import FakeContext, request
 
 EVENTS = Path(__file__).parents[3] / "events" / "batch"

@@ -86,16 +86,16 @@ def test_a_snapshot_is_warm_and_without_connections(environment: dict[str, str])
     """Before a snapshot each tokenizer reads a text, and connections are dropped."""
     program = """
 import snapshot_restore_py
-from functions.lambdas import handler
+from functions.lambdas import infer
 read = []
-def encode(text, encode=handler.pipeline.tokenizers["mini"].encode):
+def encode(text, encode=infer.pipeline.tokenizers["mini"].encode):
     read.append(text)
     return encode(text)
-handler.pipeline.tokenizers["mini"].encode = encode
+infer.pipeline.tokenizers["mini"].encode = encode
 hooks = snapshot_restore_py.get_before_snapshot()
 for hook, arguments, named in hooks:
     hook(*arguments, **named)
-print(read == [handler.WARM_TEXT], hooks[-1][0] == handler.replica.close)
+print(read == [infer.WARM_TEXT], hooks[-1][0] == infer.replica.close)
 """
     assert _run(program, environment).stdout == "True True\n"
 
@@ -104,7 +104,7 @@ def test_a_restored_function_connects_before_its_first_request(environment: dict
     """After a restore the model server is asked once; that nobody answers does no harm."""
     program = """
 import snapshot_restore_py, sys
-from functions.lambdas import handler
+from functions.lambdas import infer
 asked = []
 sys.addaudithook(lambda name, _: name == "socket.connect" and asked.append(name))
 [(hook, arguments, named)] = snapshot_restore_py.get_after_restore()

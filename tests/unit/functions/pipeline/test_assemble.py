@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.messages import Result, TextInput, Window
 from functions.pipeline.pipeline import Pipeline
-from functions.tasks.feature_extraction import MAX_WEIGHTS, outputs, unit
-from functions.tasks.postprocessing.output_rows import answers
-from functions.tasks.registry import TASKS
-from functions.tasks.schemas.feature_extraction import Parameters
-from functions.tasks.text_classification import mean, sigmoid, softmax
+from functions.pipeline.read_outputs import read_outputs
+from functions.tasks.feature_extraction import MAX_WEIGHTS, Parameters, outputs
+from functions.tasks.postprocessing.scores import mean, sigmoid, softmax, unit
+from functions.tasks.registry import TASK_NAMES, parse_parameters
+from functions.tasks.task import TextRequest
 from functions.tasks.token_classification import borders
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from shared.errors import NotFinite, ReplicaError, TooLarge
-from shared.messages import InferCall, ModelOutput, Parameter, Result, Tensor, TextInput, TextRequest, Window
+from shared.messages import InferCall, ModelOutput, Tensor
 from tests.unit.functions.tokenizers.tiny import LABELS, SENTENCES, catalog_model
 
 LONG = " ".join(SENTENCES)
@@ -49,10 +50,10 @@ def read_tokens(calls: Sequence[InferCall]) -> list[ModelOutput]:
     ]
 
 
-def ask(model: Model, tokenizer: Tokenizer, task: str, infer: Any, **parameters: Parameter) -> Result:
-    """Send the long text through the desks."""
+def ask(model: Model, tokenizer: Tokenizer, task: str, infer: Any, **parameters: object) -> Result:
+    """Send the long text through the pipeline."""
     pipeline = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
-    return pipeline.run(TextRequest(task, (TextInput(LONG),), parameters), infer)
+    return pipeline.run(TextRequest(task, (TextInput(LONG),), parse_parameters(task, parameters)), infer)
 
 
 def large(model: Model) -> Model:
@@ -178,7 +179,7 @@ def test_a_unit_vector_has_length_one(vector: list[float]) -> None:
     assert length == pytest.approx(1) or not any(vector)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_the_catalogs_tasks_are_all_served(task: str) -> None:
     """A tiny model with a head for each task has one for each task of the catalog: none is forgotten."""
     assert task in catalog_model(1000).tasks
@@ -194,7 +195,7 @@ def test_attention_weights_are_counted_before_they_are_made() -> None:
         "attention_sizes": Tensor.ints(sizes, (3, 1)),
         "attentions": Tensor("FP32", (sum(sizes),), memoryview(bytes(4 * sum(sizes)))),
     })  # fmt: skip
-    found = answers(read, windows, [inferred])
+    found = read_outputs(read, windows, [inferred])
     assert [len(next(found)["attentions"]) for _ in range(2)] == sizes[:2]
     with pytest.raises(TooLarge, match="got 200001 attentions, at most 200000 in one request"):
         next(found)

@@ -1,4 +1,4 @@
-"""The desks around one effect: answers, timings, and inputs that fail alone."""
+"""The stages around one effect: answers, timings, and inputs that fail alone."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from itertools import count
 import pytest
 
 from functions.http.text_request import parse_request
+from functions.messages import TextInput
 from functions.pipeline.pipeline import Pipeline
+from functions.tasks.registry import parse_parameters
+from functions.tasks.task import TextRequest
 from functions.tokenizers.tokenizer import Tokenizer
 from serve.engine.fake import FakeEngine
 from serve.engine.run_call import infer
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, Overloaded, Unprocessable
-from shared.messages import InferCall, ModelOutput, TextInput, TextRequest
+from shared.messages import InferCall, ModelOutput
 
 
 @pytest.fixture
 def pipeline(model: Model, tokenizer: Tokenizer) -> Pipeline:
-    """Make a journey whose clock moves one second at each look."""
+    """Make a pipeline whose clock moves one second at each look."""
     ticks = count()
     return Pipeline(
         Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer}, lambda: float(next(ticks))
     )
+
+
+def fill_mask(*texts: str) -> TextRequest:
+    """Ask to fill masks, some of which may be missing."""
+    return TextRequest("fill-mask", tuple(map(TextInput, texts)), parse_parameters("fill-mask", None))
 
 
 def answered_by(model: Model) -> object:
@@ -58,7 +66,7 @@ def test_queue_time_is_not_counted_twice(pipeline: Pipeline, model: Model) -> No
 
 def test_a_bad_input_fails_alone_or_fails_all(pipeline: Pipeline, model: Model) -> None:
     """`run_valid_inputs` answers the good inputs and names the bad; `run` refuses the request."""
-    request = TextRequest("fill-mask", (TextInput("a <mask>"), TextInput("no"), TextInput("b <mask>")))
+    request = fill_mask("a <mask>", "no", "b <mask>")
     result, errors = pipeline.run_valid_inputs(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
     assert len(result.values) == 2
     assert list(errors) == [1]
@@ -72,7 +80,7 @@ def test_nothing_is_asked_when_nothing_is_left(pipeline: Pipeline) -> None:
     def never(calls: Sequence[InferCall]) -> list[ModelOutput]:
         raise AssertionError(f"got {len(calls)} calls, expected none")
 
-    result, errors = pipeline.run_valid_inputs(TextRequest("fill-mask", (TextInput("no"),)), never)
+    result, errors = pipeline.run_valid_inputs(fill_mask("no"), never)
     assert result.values == ()
     assert list(errors) == [0]
 

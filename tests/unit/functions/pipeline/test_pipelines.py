@@ -11,10 +11,10 @@ import pytest
 import transformers
 
 from functions.http.text_request import parse_request
+from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
-from shared.messages import Result
 from tests.unit.functions.tokenizers import tiny
 
 Ask = Callable[[str, object, dict[str, Any], str], Result]

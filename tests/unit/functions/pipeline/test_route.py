@@ -9,25 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.pipeline.route import MAX_CALL_TOKENS, calls, route
+from functions.messages import Route, TextInput, Tokenized, Window
+from functions.pipeline.pack_calls import pack_calls
+from functions.pipeline.route import route
+from functions.tasks.registry import parse_parameters
+from functions.tasks.task import TextRequest
 from shared.catalog import Catalog, Head
 from shared.errors import DeadlineExceeded, NotFound, TooLarge, Unprocessable
-from shared.messages import InferCall, Parameter, Route, TextInput, TextRequest, Tokenized, Window
+from shared.limits import MAX_CALL_TOKENS
+from shared.messages import InferCall
 from tests.unit.functions.tokenizers.tiny import catalog_model
 
 MODEL = catalog_model(1000)
-EMBEDDER = catalog_model(1000, name="embedder", lane="large", heads={"vectors": {"task": "feature-extraction"}})
+EMBEDDER = catalog_model(1000, name="embedder", size_class="large", heads={"vectors": {"task": "feature-extraction"}})
 CATALOG = Catalog(default_model="embedder", models={"embedder": EMBEDDER, "tiny": MODEL})
 
 
 def request(task: str = "text-classification", model: str | None = None, **more: float) -> TextRequest:
     """Make a request of one text."""
-    return TextRequest(task, (TextInput("a"),), model=model, **more)  # type: ignore[arg-type]  # deadline_s only
+    parameters = parse_parameters(task, None)
+    return TextRequest(task, (TextInput("a"),), parameters, model, **more)  # type: ignore[arg-type]  # deadline_s only
 
 
 def packed(tokenized: Tokenized, asked: TextRequest | None = None, now_s: float = 0.0) -> tuple[InferCall, ...]:
     """Pack windows for the tiny model."""
-    return calls(asked or request(), Route("tiny", "topic", "base"), tokenized, MODEL, now_s=now_s)
+    return pack_calls(asked or request(), Route("tiny", "topic", "base"), tokenized, MODEL, now_s=now_s)
 
 
 def window(n_tokens: int, positions: tuple[int, ...] = (), first_id: int = 0) -> Window:
@@ -59,7 +65,7 @@ def test_a_request_finds_model_and_head(task: str, model: str | None, expected: 
         ("fill-mask", "embedder", Unprocessable, "has no head for fill-mask"),
     ],
 )
-def test_what_cannot_be_routed_is_named(task: str, model: str, error: type[Exception], message: str) -> None:
+def test_what_cannot_be_chosen_is_named(task: str, model: str, error: type[Exception], message: str) -> None:
     """Unknown names list the known ones; a head that does something else says what."""
     with pytest.raises(error, match=message):
         route(request(task, model), CATALOG)
@@ -91,11 +97,11 @@ def test_calls_hold_all_windows_in_order(lengths: list[int]) -> None:
 @pytest.mark.parametrize(("n_sequences", "n_rows"), [(1, 1024), (16, 64)])
 def test_calls_hold_no_more_rows_than_a_replica_takes(n_sequences: int, n_rows: int) -> None:
     """However short, rows beyond the replica's bound travel in a further call; a row counts once a continuation."""
-    parameters: dict[str, Parameter] = {"do_sample": True, "num_return_sequences": n_sequences, "max_new_tokens": 1}
+    parameters = {"do_sample": True, "num_return_sequences": n_sequences, "max_new_tokens": 1}
     task, head = ("text-classification", "topic") if n_sequences == 1 else ("text-generation", "mlm")
-    asked = TextRequest(task, (TextInput("a"),), {} if n_sequences == 1 else parameters)
+    asked = TextRequest(task, (TextInput("a"),), parse_parameters(task, {} if n_sequences == 1 else parameters))
     tokenized = Tokenized(tuple(window(3) for _ in range(n_rows + 1)), "", (False,))
-    found = calls(asked, Route("tiny", head, "base"), tokenized, MODEL, now_s=0.0)
+    found = pack_calls(asked, Route("tiny", head, "base"), tokenized, MODEL, now_s=0.0)
     assert [call.n_rows for call in found] == [n_rows, 1]
 
 
@@ -105,16 +111,23 @@ def test_calls_whose_tokens_have_many_labels_are_shorter() -> None:
     model = MODEL.model_copy(update={"heads": {"entities": head}})
     tokenized = Tokenized((window(300), window(200), window(200), window(512)), "", (False,))
     asked = request("token-classification")
-    found = calls(asked, Route("tiny", "entities", "base"), tokenized, model, now_s=0.0)
+    found = pack_calls(asked, Route("tiny", "entities", "base"), tokenized, model, now_s=0.0)
     assert [call.n_tokens for call in found] == [500, 200, 512]
 
 
 def test_a_call_carries_what_the_replica_needs() -> None:
     """Fingerprint, parameters, time left and a hash in the tenant's place travel with the windows."""
-    parameters: dict[str, Parameter] = {"top_k": 3}
-    asked = TextRequest("fill-mask", (TextInput("a"),), parameters, tenant="acme", priority="batch", deadline_s=30.0)
+    parameters = {"top_k": 3}
+    asked = TextRequest(
+        "fill-mask",
+        (TextInput("a"),),
+        parse_parameters("fill-mask", parameters),
+        tenant="acme",
+        priority="batch",
+        deadline_s=30.0,
+    )
     tokenized = Tokenized((window(4, (1,)),), "f" * 64, (False,), target_ids=(7, 8))
-    [call] = calls(asked, Route("tiny", "mlm", "base"), tokenized, MODEL, now_s=10.0)
+    [call] = pack_calls(asked, Route("tiny", "mlm", "base"), tokenized, MODEL, now_s=10.0)
     assert (call.model, call.head, call.top_k, call.target_ids) == ("tiny", "mlm", 3, (7, 8))
     assert (call.priority, call.timeout_s, call.fingerprint) == ("batch", 20.0, "f" * 64)
     assert len(call.tenant_hash) == 16
@@ -122,7 +135,7 @@ def test_a_call_carries_what_the_replica_needs() -> None:
 
 
 def test_work_that_cannot_be_done_in_time_becomes_a_job() -> None:
-    """Past the lane's speed the answer is a 413 with the estimate and a job request that is valid JSON."""
+    """Past the model's speed the answer is a 413 with the estimate and a job request that is valid JSON."""
     tokenized = Tokenized(tuple(window(500) for _ in range(60)), "", (False,))
     with pytest.raises(
         TooLarge, match=r"got 30000 tokens, about 30 s at 1000 tokens/s, expected at most 24\.0 s"
@@ -144,13 +157,13 @@ def test_the_measured_speed_decides_where_it_matters() -> None:
         return 100.0
 
     large, small = (Tokenized(tuple(window(500) for _ in range(n)), "", (False,)) for n in (20, 1))
-    routed, interactive = Route("tiny", "topic", "base"), request(deadline_s=120.0)
+    chosen, interactive = Route("tiny", "topic", "base"), request(deadline_s=120.0)
     with pytest.raises(TooLarge, match="about 100 s at 100 tokens/s"):
-        calls(interactive, routed, large, MODEL, now_s=0.0, speed=slow)
-    assert len(calls(interactive, routed, large, MODEL, now_s=0.0, speed=lambda: None)) == 1
+        pack_calls(interactive, chosen, large, MODEL, now_s=0.0, speed=slow)
+    assert len(pack_calls(interactive, chosen, large, MODEL, now_s=0.0, speed=lambda: None)) == 1
     assert len(asked) == 1
-    assert len(calls(interactive, routed, small, MODEL, now_s=0.0, speed=slow)) == 1
-    assert len(calls(replace(interactive, priority="batch"), routed, large, MODEL, now_s=0.0, speed=slow)) == 1
+    assert len(pack_calls(interactive, chosen, small, MODEL, now_s=0.0, speed=slow)) == 1
+    assert len(pack_calls(replace(interactive, priority="batch"), chosen, large, MODEL, now_s=0.0, speed=slow)) == 1
     assert len(asked) == 1
 
 
@@ -162,14 +175,14 @@ def test_a_deadline_that_has_passed_is_said() -> None:
 
 def test_guesses_are_bounded() -> None:
     """Masks times guesses past the bound are a 413."""
-    asked = TextRequest("fill-mask", (TextInput("a"),), {"top_k": 1000})
+    asked = TextRequest("fill-mask", (TextInput("a"),), parse_parameters("fill-mask", {"top_k": 1000}))
     with pytest.raises(TooLarge, match="got 101 masks that ask for 101000 guesses, at most 100000"):
         packed(Tokenized((window(101, tuple(range(101))),), "", (False,)), asked)
 
 
 def test_texts_with_guesses_in_them_are_bounded() -> None:
     """Each guess comes with its whole text: many of long texts, which no answer could hold, are a 413."""
-    asked = TextRequest("fill-mask", (TextInput("a"),), {"top_k": 1000})
+    asked = TextRequest("fill-mask", (TextInput("a"),), parse_parameters("fill-mask", {"top_k": 1000}))
     with pytest.raises(TooLarge, match="texts of 5120000 tokens together, at most 5000000"):
         packed(Tokenized((window(512, tuple(range(10))),), "", (False,)), asked)
     few = Tokenized((window(512, tuple(range(10))),), "", (False,), target_ids=(1, 2))
@@ -179,15 +192,19 @@ def test_texts_with_guesses_in_them_are_bounded() -> None:
 def test_vectors_of_tokens_are_bounded() -> None:
     """A request that asks for a vector for each of too many tokens is a 413; one for each text is not."""
     tokenized = Tokenized(tuple(window(512) for _ in range(17)), "", (False,))
-    asked = TextRequest("feature-extraction", (TextInput("a"),), {"per_token": True})
+    asked = TextRequest(
+        "feature-extraction", (TextInput("a"),), parse_parameters("feature-extraction", {"per_token": True})
+    )
     with pytest.raises(TooLarge, match="got 8704 tokens that ask for a vector each, at most 8192"):
         packed(tokenized, asked)
-    assert packed(tokenized, replace(asked, parameters={}))
+    assert packed(tokenized, replace(asked, parameters=parse_parameters("feature-extraction", None)))
 
 
 def test_attentions_are_bounded() -> None:
     """A request that asks for the attention of too many pairs of tokens is a 413; one of 128 tokens is not."""
-    asked = TextRequest("feature-extraction", (TextInput("a"),), {"attentions": True})
+    asked = TextRequest(
+        "feature-extraction", (TextInput("a"),), parse_parameters("feature-extraction", {"attentions": True})
+    )
     with pytest.raises(TooLarge, match="got 16641 pairs of tokens that ask for attention, at most 16384"):
         packed(Tokenized((window(129),), "", (False,)), asked)
     assert packed(Tokenized((window(128),), "", (False,)), asked)

@@ -6,25 +6,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.pipeline.tokenize import tokenize, tokenize_valid_inputs
+from functions.messages import TextInput, Tokenized
+from functions.pipeline.tokenize import tokenize
+from functions.tasks.registry import parse_parameters
+from functions.tasks.task import TextRequest
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
 from shared.errors import TooLarge, Unprocessable
-from shared.messages import Parameter, TextInput, TextRequest, Tokenized
 from tests.unit.functions.tokenizers.tiny import SENTENCES
 
 LONG = " ".join(SENTENCES)
-HEADS = {
-    "text-classification": "topic",
-    "token-classification": "entities",
-    "feature-extraction": "embed",
-    "fill-mask": "mlm",
-}
 
 
-def cut(task: str, *inputs: TextInput, model: Model, tokenizer: Tokenizer, **parameters: Parameter) -> Tokenized:
-    """Tokenize one request."""
-    return tokenize(TextRequest(task, inputs, parameters), model, HEADS[task], tokenizer)
+def cut(task: str, *inputs: TextInput, model: Model, tokenizer: Tokenizer, **parameters: object) -> Tokenized:
+    """Tokenize one request. Raises the first input's error."""
+    tokenized = tokenize(TextRequest(task, inputs, parse_parameters(task, parameters)), model, tokenizer)
+    if tokenized.errors:
+        raise tokenized.errors[min(tokenized.errors)]
+    return tokenized
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification", "feature-extraction"])
@@ -113,10 +112,11 @@ def test_what_a_task_cannot_take_is_named(model: Model, tokenizer: Tokenizer) ->
 
 def test_a_bad_input_leaves_the_others_alone(model: Model, tokenizer: Tokenizer) -> None:
     """Asked for each, good inputs are numbered among themselves and bad ones keep their index."""
-    request = TextRequest("text-classification", (TextInput("a"), TextInput("\u200b"), TextInput("b")))
-    tokenized, errors = tokenize_valid_inputs(request, model, "topic", tokenizer)
+    task, inputs = "text-classification", (TextInput("a"), TextInput("\u200b"), TextInput("b"))
+    tokenized = tokenize(TextRequest(task, inputs, parse_parameters(task, None)), model, tokenizer)
+    errors = tokenized.errors
     assert [window.row for window in tokenized.windows] == [0, 1]
     assert list(errors) == [1]
     assert "inputs[1]" in errors[1].message
     with pytest.raises(Unprocessable, match=r"inputs\[1\]"):
-        tokenize(request, model, "topic", tokenizer)
+        cut(task, *inputs, model=model, tokenizer=tokenizer)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from functions.http.text_request import RequestLimits, parse_input, parse_parameters, parse_request
-from functions.tasks.registry import TASKS
+from functions.http.text_request import parse_request
+from functions.messages import TextInput
+from functions.pipeline.request_limits import RequestLimits
+from functions.tasks.registry import TASK_NAMES, parse_input, parse_parameters
 from shared.errors import GlossaError, TooLarge, Unprocessable
-from shared.messages import TextInput
 from tests.unit.functions.http.bodies import BODIES, good
 
 
@@ -99,9 +100,9 @@ def test_bounds_count_what_the_model_reads(task: str, inputs: object, parameters
 def test_bounds_are_the_callers_to_set() -> None:
     """A door with other bounds says so."""
     body = {"inputs": {"query": "a", "documents": ["b", "c", "d"]}}
-    assert parse_request("rerank", body, bounds=RequestLimits(max_texts=3)).task == "rerank"
+    assert parse_request("rerank", body, limits=RequestLimits(max_texts=3)).task == "rerank"
     with pytest.raises(TooLarge, match="got 3 texts to read for 1 inputs, at most 2"):
-        parse_request("rerank", body, bounds=RequestLimits(max_texts=2))
+        parse_request("rerank", body, limits=RequestLimits(max_texts=2))
 
 
 def test_labels_are_read_as_transformers_reads_them() -> None:
@@ -169,7 +170,7 @@ def test_parameters_out_of_range_are_named(task: str, parameters: dict[str, Any]
     assert caught.value.status == 422
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_every_task_has_a_good_request_and_refuses_an_unknown_parameter(task: str) -> None:
     """The good request of each task is taken; with one parameter more that nobody knows, it is not."""
     assert parse_request(task, BODIES[task]).inputs

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.http.text_request import RequestLimits, parse_input, parse_parameters, parse_request
-from functions.tasks.registry import SCHEMAS, TASKS
+from functions.http.text_request import parse_request
+from functions.messages import TextInput
+from functions.pipeline.request_limits import RequestLimits
+from functions.tasks.registry import TASK_NAMES, TASKS, parse_input, parse_parameters
+from functions.tasks.task import TextRequest
 from shared.errors import BadRequest, GlossaError, NotFound, TooLarge, Unprocessable
-from shared.messages import TextInput, TextRequest
 from tests.unit.functions.http.bodies import BODIES
 
 CLASSIFY = "text-classification"
@@ -19,7 +21,7 @@ CLASSIFY = "text-classification"
 
 def read(body: object, task: str = CLASSIFY, **bounds: int) -> TextRequest:
     """Read one body."""
-    return parse_request(task, body, bounds=RequestLimits(**bounds))
+    return parse_request(task, body, limits=RequestLimits(**bounds))
 
 
 def test_one_text_a_list_or_pairs_are_read() -> None:
@@ -32,12 +34,14 @@ def test_one_text_a_list_or_pairs_are_read() -> None:
 def test_parameters_have_the_defaults_of_the_task() -> None:
     """What a caller leaves out is written into the request."""
     usual = {"top_k": 1, "function_to_apply": "default", "truncation": False, "position_reset": False}
-    assert read({"inputs": "a"}).parameters == usual
-    assert read({"inputs": "a", "parameters": {"top_k": None}}).parameters["top_k"] is None
-    assert read({"inputs": "a", "parameters": {"targets": "x"}}, "fill-mask").parameters["targets"] == ("x",)
+    assert read({"inputs": "a"}).parameters.model_dump() == usual
+    asked = {"inputs": "a", "parameters": {"top_k": None}}
+    assert read(asked).parameters.model_dump()["top_k"] is None
+    targets = {"inputs": "a", "parameters": {"targets": "x"}}
+    assert read(targets, "fill-mask").parameters.model_dump()["targets"] == ("x",)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_parameters_of_a_request_can_be_read_again(task: str) -> None:
     """The mapping in a request is itself a valid set of parameters."""
     parameters = parse_parameters(task, BODIES[task].get("parameters"))
@@ -152,9 +156,9 @@ JSON = st.recursive(
 
 
 @given(
-    task=st.sampled_from(TASKS),
+    task=st.sampled_from(TASK_NAMES),
     body=JSON | st.fixed_dictionaries({"inputs": JSON}, optional={"parameters": JSON, "model": JSON}),
-    name=st.none() | st.sampled_from([name for schema in SCHEMAS.values() for name in schema.model_fields]),
+    name=st.none() | st.sampled_from([name for task in TASKS.values() for name in task.parameters.model_fields]),
     value=JSON,
 )
 def test_any_json_is_a_request_or_a_typed_error(task: str, body: Any, name: str | None, value: object) -> None:

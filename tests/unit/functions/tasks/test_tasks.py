@@ -13,17 +13,19 @@ import torch
 import transformers
 
 from functions.http.text_request import parse_request
+from functions.messages import Result, Tokenized
+from functions.pipeline.pack_calls import pack_calls
 from functions.pipeline.pipeline import Pipeline
-from functions.pipeline.route import calls, route
+from functions.pipeline.route import route
 from functions.pipeline.tokenize import tokenize
-from functions.tasks.question_answering import best_spans
-from functions.tasks.registry import TASKS
+from functions.tasks.postprocessing.answer_spans import best_spans
+from functions.tasks.registry import TASK_NAMES
 from functions.tokenizers.tokenizer import Tokenizer
 from serve.engine.fake import FakeEngine
 from serve.engine.run_call import infer
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, TooLarge, Unprocessable
-from shared.messages import InferCall, ModelOutput, Result, Tensor, Tokenized
+from shared.messages import InferCall, ModelOutput, Tensor
 from tests.unit.functions.http.bodies import good
 from tests.unit.functions.tokenizers import tiny
 
@@ -35,7 +37,10 @@ Numbers = Callable[[Sequence[int]], Mapping[str, list[float]]]
 def read(model: Model, tokenizer: Tokenizer, task: str, inputs: Any = None, **parameters: Any) -> Tokenized:
     """Tokenize one request."""
     request = parse_request(task, good(task, inputs, **parameters))
-    return tokenize(request, model, model.head_for(task, None), tokenizer)
+    tokenized = tokenize(request, model, tokenizer)
+    if tokenized.errors:
+        raise tokenized.errors[min(tokenized.errors)]
+    return tokenized
 
 
 def ask(model: Model, tokenizer: Tokenizer, body: Mapping[str, Any], task: str, infer_calls: Any) -> Result:
@@ -111,8 +116,8 @@ def test_texts_with_and_without_languages_travel_apart(model: Model, tokenizer: 
     inputs = ["a", {"text": "b", "lang": "en"}, {"text": "c", "lang": "fr"}, "d"]
     request = parse_request("text-classification", good("text-classification", inputs))
     catalog = Catalog(default_model="tiny", models={"tiny": named})
-    routed = route(request, catalog)
-    made = calls(request, routed, tokenize(request, named, routed.head, tokenizer), named)
+    chosen = route(request, catalog)
+    made = pack_calls(request, chosen, tokenize(request, named, tokenizer), named)
     assert [call.n_rows for call in made] == [1, 2, 1]
     assert [call.lang_ids is not None for call in made] == [False, True, False]
 
@@ -179,7 +184,7 @@ def test_windows_that_share_nearly_all_are_not_made(model: Model, tokenizer: Tok
 # Who may be asked
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_a_task_without_its_head_is_refused(task: str, model: Model) -> None:
     """A model that cannot do a task, a head that does another, and a head nobody has are each named."""
     able = {name: head for name, head in model.heads.items() if task not in head.tasks}
@@ -219,7 +224,7 @@ def test_new_tokens_are_bounded(model: Model, tokenizer: Tokenizer) -> None:
 # Answers
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_every_task_answers_through_an_engine(task: str, model: Model, tokenizer: Tokenizer) -> None:
     """One value per input, whatever the engine's numbers are."""
     engine = FakeEngine(model)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.messages import TextInput
 from glossa.commands.input_lines import MAX_BATCH_LINES, MAX_LINE_BYTES, Format, Line, batches, read_line
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
-from shared.messages import TextInput
 
 TASK = "text-classification"
 

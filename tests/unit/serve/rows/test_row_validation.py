@@ -12,8 +12,8 @@ from serve.rows.row import row_of
 from serve.rows.row_validation import check_output_bytes, validate_rows
 from shared.catalog import Model
 from shared.errors import NotFound, TooLarge, Unprocessable
+from shared.limits import MAX_TOP_K
 from shared.messages import InferCall, Sampling, Tensor
-from shared.protocol import MAX_TOP_K
 
 
 def test_faults_are_found_row_by_row(model: Model) -> None:

@@ -15,10 +15,11 @@ from functions.jobs.steps.redrive import redrive
 from functions.jobs.storage.aws import open_aws
 from functions.jobs.storage.s3_objects import Stored
 from functions.jobs.storage.sqs_queue import SqsQueue
+from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.fake import FakeReplica
+from functions.tasks.task import TextRequest
 from shared.errors import GlossaError
-from shared.messages import Result, TextRequest
 from tests.unit.functions.http.world import catalog as mini_catalog
 from tests.unit.functions.http.world import count_ids, tokenizer
 from tests.unit.functions.jobs.storage.cloud import ENDPOINT, client, cloud

@@ -10,8 +10,9 @@ from functions.jobs.records.formats import Format, FormatOptions, Problem
 from functions.jobs.records.records import Record, cut, parse
 from functions.jobs.state.items import JobSpec
 from functions.jobs.steps.work.answer_records import answer_all
+from functions.messages import Result, TextInput
+from functions.tasks.task import TextRequest
 from shared.errors import GlossaError, Unprocessable
-from shared.messages import Result, TextInput, TextRequest
 
 
 def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:

@@ -11,12 +11,14 @@ from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import JobSpec
 from functions.jobs.state.transactions import Update
 from functions.jobs.steps.work.answer_records import ask_harmless
+from functions.messages import Result
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeTransport, Sent
 from functions.replica.transport import NotConnected, Reply, ReplyLate, ReplyLost
-from functions.tasks.registry import TASKS
+from functions.tasks.registry import TASK_NAMES
+from functions.tasks.task import TextRequest
 from shared.errors import GlossaError
-from shared.messages import InferCall, ModelOutput, Result, TextRequest
+from shared.messages import InferCall, ModelOutput
 from shared.protocol import CallLimits, decode_call, encode_output
 from tests.unit.functions.http.world import count_ids, pipeline, tokenizer
 from tests.unit.functions.jobs.world import TENANT, Clock, World
@@ -234,7 +236,7 @@ def test_a_retry_that_finds_no_server_does_not_hide_who_broke_it(dead: Reply | E
     assert (setting.strikes, len(setting.transport.sent)) == (1, 2)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASK_NAMES)
 def test_the_harmless_question_is_one_for_every_task(task: str) -> None:
     """Each task's head answers it."""
     spec = JobSpec(task, parameters={"candidate_labels": ("a",)} if task.startswith("zero-shot") else {})

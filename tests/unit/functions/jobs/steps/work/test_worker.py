@@ -16,10 +16,12 @@ from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage
 from functions.jobs.steps.work.answer_records import answer_all
 from functions.jobs.steps.work.worker import MAX_ANSWER_BYTES
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
-from functions.pipeline.route import MAX_TOKEN_VECTORS
+from functions.messages import Result
+from functions.pipeline.request_limits import MAX_TOKEN_VECTORS
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeTransport, Sent
 from functions.replica.transport import Reply
+from functions.tasks.task import TextRequest
 from shared.errors import (
     Conflict,
     DeadlineExceeded,
@@ -30,7 +32,7 @@ from shared.errors import (
     Unavailable,
     Unprocessable,
 )
-from shared.messages import ModelOutput, Result, Tensor, TextRequest
+from shared.messages import ModelOutput, Tensor
 from shared.protocol import CallLimits, decode_call, encode_output
 from tests.unit.functions.http.world import pipeline
 from tests.unit.functions.jobs.world import LONG_S, World, texts

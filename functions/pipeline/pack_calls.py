@@ -1,0 +1,136 @@
+"""The third stage: packs windows into calls that a replica takes, and refuses what cannot be done in the time left.
+
+Is handed the time, and a function that knows the server's speed. Must not know tokenizers or the network.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from functions.messages import Route, Tokenized, Window, tenant_hash
+from functions.pipeline.request_limits import check_answer, n_new_tokens
+from functions.tasks.task import TextRequest
+from shared.catalog import Head, Model
+from shared.errors import DeadlineExceeded, TooLarge
+from shared.limits import MAX_CALL_ROWS, MAX_CALL_TOKENS
+from shared.messages import InferCall, Sampling, Tensor
+
+MAX_CALL_NUMBERS = 1_000_000  # that one call answers with for its tokens: 4 MB of the 5 MB that a caller takes
+INTERACTIVE_SHARE = 0.6  # of the time left that an estimate may take: passes of other requests come between
+ASK_SHARE = 0.02  # of the time left; work that takes less by the catalog is not worth asking the server
+Speed = Callable[[], float | None]
+
+
+def pack_calls(
+    request: TextRequest,
+    route: Route,
+    tokenized: Tokenized,
+    model: Model,
+    *,
+    now_s: float = -math.inf,
+    speed: Speed = lambda: None,
+) -> tuple[InferCall, ...]:
+    """Pack the windows, in order, into calls that a replica takes. No window is padded.
+
+    A call has at most 16k tokens (fewer where each token is answered with many labels) and 1,024 rows. All windows of
+    a call have the same kinds of ids.
+
+    `now_s` is on the clock of the request's deadline. `speed` returns how many tokens per second the server measures,
+    or None. It is called for large interactive requests alone; else the catalog's figure counts. Raises
+    DeadlineExceeded when the deadline has passed. Raises TooLarge, with a batch-job request that would do, when the
+    work would take longer than the time left.
+    """
+    timeout_s = request.deadline_s - now_s
+    base = InferCall(
+        model=route.model,
+        head=route.head,
+        input_ids=Tensor.ints(()),
+        row_lengths=Tensor.ints(()),
+        target_ids=tokenized.target_ids,
+        sampling=request.parameters.sampling,
+        priority=request.priority,
+        tenant_hash=tenant_hash(request.tenant),
+        fingerprint=tokenized.fingerprint,
+        timeout_s=timeout_s if math.isfinite(timeout_s) else None,
+    )
+    base = replace(base, **request.parameters.fields_of_call())
+    _check_time(request, base, tokenized, model, timeout_s, speed)
+    check_answer(base, tokenized)
+    groups = _groups(tokenized.windows, _most_tokens(model.heads[route.head]), _most_rows(base.sampling))
+    return tuple(_packed(base, group) for group in groups)
+
+
+def _check_time(
+    request: TextRequest, base: InferCall, tokenized: Tokenized, model: Model, timeout_s: float, speed: Speed
+) -> None:
+    if timeout_s <= 0:
+        raise DeadlineExceeded(f"got a deadline that passed {-timeout_s:.2f} s ago, expected time left for the model")
+    n_tokens = tokenized.n_tokens + n_new_tokens(base.sampling, tokenized)
+    tokens_per_s, allowed_s = model.tokens_per_s, timeout_s
+    if request.priority == "interactive":
+        allowed_s = timeout_s * INTERACTIVE_SHARE
+        if n_tokens / tokens_per_s > timeout_s * ASK_SHARE:
+            tokens_per_s = speed() or tokens_per_s
+    if (estimate_s := n_tokens / tokens_per_s) > allowed_s:
+        reference = f"{base.model}:{base.head}"
+        job = {"task": request.task, "model": reference, "parameters": request.parameters.model_dump()}
+        raise TooLarge(
+            f"got {n_tokens} tokens, about {estimate_s:.0f} s at {tokens_per_s:.0f} tokens/s,"
+            f" expected at most {allowed_s:.1f} s",
+            hint=f"send it as a batch job: POST /v1/jobs {json.dumps(job)}",
+        )
+
+
+def _most_tokens(head: Head) -> int:
+    n_numbers = len(head.labels) if head.task == "token-classification" else 1
+    return min(MAX_CALL_TOKENS, MAX_CALL_NUMBERS // max(1, n_numbers))
+
+
+def _most_rows(sampling: Sampling | None) -> int:
+    return MAX_CALL_ROWS // (1 if sampling is None else sampling.num_return_sequences)
+
+
+def _groups(windows: Sequence[Window], most_tokens: int, most_rows: int) -> Iterator[list[Window]]:
+    group: list[Window] = []
+    n_tokens = 0
+    for window in windows:
+        full = n_tokens + len(window.input_ids) > most_tokens or len(group) == most_rows
+        if group and (full or _kinds_of_ids(window) != _kinds_of_ids(group[0])):
+            yield group
+            group, n_tokens = [], 0
+        group.append(window)
+        n_tokens += len(window.input_ids)
+    if group:
+        yield group
+
+
+def _packed(base: InferCall, windows: Sequence[Window]) -> InferCall:
+    lengths = [len(window.input_ids) for window in windows]
+    packed = replace(
+        base,
+        input_ids=Tensor.ints(token for window in windows for token in window.input_ids),
+        row_lengths=Tensor.ints(lengths),
+        lang_ids=_concatenated([window.lang_ids for window in windows]),
+        token_type_ids=_concatenated([window.token_type_ids for window in windows]),
+        position_ids=_concatenated([window.position_ids for window in windows]),
+    )
+    if any(window.positions for window in windows):
+        starts = accumulate(lengths, initial=0)
+        places = [start + place for start, window in zip(starts, windows, strict=False) for place in window.positions]
+        counts = [len(window.positions) for window in windows]
+        packed = replace(packed, positions=Tensor.ints(places), positions_per_row=Tensor.ints(counts))
+    return packed
+
+
+def _concatenated(ids: Sequence[tuple[int, ...] | None]) -> Tensor | None:
+    """Return the windows' ids of one kind, one window after the other. All windows of a call have them, or none has."""
+    return None if ids[0] is None else Tensor.ints(each for window in ids for each in window or ())
+
+
+def _kinds_of_ids(window: Window) -> tuple[bool, ...]:
+    """Return which kinds of ids a window has beside its tokens."""
+    return tuple(ids is not None for ids in (window.lang_ids, window.token_type_ids, window.position_ids))

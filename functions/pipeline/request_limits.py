@@ -1,0 +1,124 @@
+"""How much one request may carry, and the checks of it, each before the work that it bounds.
+
+Numbers of one call to the model server are in shared/limits.py. Must not know HTTP, tokenizers or the catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from functions.messages import TextInput, Tokenized
+from functions.tasks.inputs import n_characters
+from functions.tasks.task import TaskParameters
+from shared.errors import TooLarge, Unprocessable
+from shared.messages import InferCall, Sampling
+
+MAX_GUESSES = 100_000  # masks x guesses
+MAX_READ_BACK_TOKENS = 5_000_000  # of texts with each guess in them; a token is a byte or more of a 5 MB answer
+MAX_TOKEN_VECTORS = 8_192  # of tokens or layers: at width 1024, 32 MiB from the model server, 20 times that in JSON
+MAX_ATTENTIONS = 2**14  # pairs of tokens, each with layers x heads weights: one text of 128 tokens
+MAX_NEW_TOKENS = 65_536  # of all continuations
+MAX_MASKS = 64  # of one input
+MAX_READ_TOKENS = 2_000_000  # of all windows of one input; each takes 16 bytes of memory or more
+MAX_REQUEST_TOKENS = 2 * MAX_READ_TOKENS  # of all inputs together
+MAX_IDS = 1_000_000  # of one request to /v1/detokenize
+
+AS_JOB = "send fewer or shorter texts, or the whole as a batch job: POST /v1/jobs"
+FEWER = "send fewer or shorter texts in one request; a batch job takes any number of texts of that length"
+SHORTER = "shorten the text, or what is read beside it, or let windows share fewer tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How much one request may carry: inputs, the texts read for them, and Unicode code points over all these texts.
+
+    Labels, choices and documents each count as a text. The text that is read with each of them counts every time.
+    """
+
+    max_inputs: int = 512
+    max_texts: int = 4096
+    max_chars: int = 1_000_000
+
+
+REQUEST_LIMITS = RequestLimits()
+
+
+def check_texts(parameters: TaskParameters, inputs: Sequence[TextInput], limits: RequestLimits) -> None:
+    """Refuse inputs that would make the model read too much. Raises TooLarge."""
+    n_texts, n_chars, n_expanded = n_characters(parameters, inputs, limits.max_chars)
+    if n_texts > limits.max_texts:
+        found = f"got {n_texts} texts to read for {len(inputs)} inputs"
+        raise TooLarge(f"{found}, at most {limits.max_texts} in one request", hint=AS_JOB)
+    if n_expanded > limits.max_chars:
+        standing = f" that stand for {n_expanded}" if n_expanded > n_chars else ""
+        found = f"got {n_chars} characters of text{standing}"
+        raise TooLarge(f"{found}, at most {limits.max_chars} in one request", hint=AS_JOB)
+
+
+def check_tokens(n_tokens: int, n_inputs: int) -> None:
+    """Refuse a request whose first `n_inputs` inputs already have too many tokens. Raises TooLarge."""
+    if n_tokens > MAX_REQUEST_TOKENS:
+        most = f"at most {MAX_REQUEST_TOKENS} in one request"
+        raise TooLarge(f"got {n_tokens} tokens to read for {n_inputs} inputs, {most}", hint=AS_JOB)
+
+
+def check_input_tokens(n_tokens: int, where: str) -> None:
+    """Refuse one input whose windows hold too many tokens. `where` names it. Raises TooLarge."""
+    if n_tokens > MAX_READ_TOKENS:
+        raise TooLarge(f"{where}: got {n_tokens} tokens to read for it, at most {MAX_READ_TOKENS}", hint=SHORTER)
+
+
+def check_answer(call: InferCall, tokenized: Tokenized) -> None:
+    """Refuse a request whose answer would be too large. `call` has its fields, without tokens.
+
+    Raises TooLarge, and Unprocessable for attentions of a text that has several windows.
+    """
+    for check in (_check_guesses, _check_vectors, _check_attentions, _check_new_tokens):
+        check(call, tokenized)
+
+
+def n_new_tokens(sampling: Sampling | None, tokenized: Tokenized) -> int:
+    """Return how many tokens the model may generate for a request."""
+    if sampling is None:
+        return 0
+    return len(tokenized.windows) * sampling.num_return_sequences * sampling.max_new_tokens
+
+
+def _check_guesses(call: InferCall, tokenized: Tokenized) -> None:
+    n_masks = sum(len(window.positions) for window in tokenized.windows)
+    n_guesses = n_masks * (call.top_k + len(call.target_ids))
+    if n_guesses > MAX_GUESSES:
+        raise TooLarge(f"got {n_masks} masks that ask for {n_guesses} guesses, at most {MAX_GUESSES} in one request")
+    n_each = min(call.top_k, len(call.target_ids) or call.top_k)
+    n_tokens = sum(len(window.positions) * n_each * len(window.input_ids) for window in tokenized.windows)
+    if n_tokens > MAX_READ_BACK_TOKENS:
+        found = f"got {n_masks} masks whose guesses stand in texts of {n_tokens} tokens together"
+        raise TooLarge(f"{found}, at most {MAX_READ_BACK_TOKENS} in one request", hint="ask for fewer guesses or masks")
+
+
+def _check_vectors(call: InferCall, tokenized: Tokenized) -> None:
+    n_rows = tokenized.n_tokens if call.per_token else len(tokenized.windows)
+    n_vectors = n_rows * max(1, len(call.layers))
+    if (call.per_token or call.layers) and n_vectors > MAX_TOKEN_VECTORS:
+        found = f"{n_rows} {'tokens' if call.per_token else 'windows'}"
+        each = "a vector" if len(call.layers) < 2 else f"{len(call.layers)} vectors"  # noqa: PLR2004 - a plural
+        raise TooLarge(f"got {found} that ask for {each} each, at most {MAX_TOKEN_VECTORS} in one request", hint=FEWER)
+
+
+def _check_attentions(call: InferCall, tokenized: Tokenized) -> None:
+    if not call.attentions:
+        return
+    if len({window.row for window in tokenized.windows}) < len(tokenized.windows):
+        raise Unprocessable("parameters.attentions: got a text of several windows, expected texts that fit in one")
+    n_weights = sum(len(window.input_ids) ** 2 for window in tokenized.windows)
+    if n_weights > MAX_ATTENTIONS:
+        found = f"got {n_weights} pairs of tokens that ask for attention"
+        raise TooLarge(f"{found}, at most {MAX_ATTENTIONS} in one request", hint=FEWER)
+
+
+def _check_new_tokens(call: InferCall, tokenized: Tokenized) -> None:
+    n_new = n_new_tokens(call.sampling, tokenized)
+    if n_new > MAX_NEW_TOKENS:
+        found = f"got {len(tokenized.windows)} prompts that ask for up to {n_new} new tokens"
+        raise TooLarge(f"{found}, at most {MAX_NEW_TOKENS} in one request", hint=FEWER)

@@ -1,0 +1,102 @@
+"""Start and end logits of a context's tokens -> the likeliest spans, by the rules of the pipeline of transformers 4.57.
+
+Both heads of question answering read it. Must not know parameters of a task.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Sequence
+
+from functions.messages import Window
+from functions.tasks.postprocessing.output_rows import Answer, Vector
+from functions.tokenizers.tokenizer import Layout
+
+Found = dict[str, object]
+
+
+Candidate = tuple[float, int, int]  # probability, and the first and last token of a span in its window
+
+
+def probabilities(layout: Layout, window: Window, answer: Answer) -> tuple[Vector, Vector, float]:
+    """Return each token's probability to begin and to end the answer, and that of no answer.
+
+    All that is not of the context has 0. `<s>`, also where a question spells it out, takes its share as in the
+    reference, which would even let an answer begin at the latter. XLM's classifying token is `</s>`, where it first
+    stands: so the reference trains and shares, while its pipeline reads no answer at `<s>`, which it has left out
+    itself, so that it scores 0, and ends in a KeyError where `</s>` is likely. There no answer begins or ends at a
+    special token, unknown characters among them.
+    """
+    if layout.classifying is None:
+        classifying = {at for at, token in enumerate(window.input_ids) if token == layout.first[0]}
+    else:
+        classifying = {window.input_ids.index(layout.classifying)}
+    allowed = [
+        at in classifying or (side == 1 and token not in layout.unanswering)
+        for at, (side, token) in enumerate(zip(window.sequence_ids, window.input_ids, strict=True))
+    ]
+    start, end = (_softmax([row[0] for row in answer[name]], allowed) for name in ("start", "end"))
+    none = start[min(classifying)] * end[min(classifying)]
+    for at, side in enumerate(window.sequence_ids):
+        if side != 1:
+            start[at] = end[at] = 0.0
+    return start, end, none
+
+
+def best_spans(start: Vector, end: Vector, n_spans: int, max_len: int) -> list[Candidate]:
+    """Return the `n_spans` likeliest spans of at most `max_len` tokens, best first; none of probability 0."""
+    most = max(end)
+    kept: list[tuple[float, int, int]] = []  # a heap, the least first; places negated so that the earlier wins
+    for first in sorted(range(len(start)), key=lambda place: -start[place]):
+        if start[first] * most <= (kept[0][0] if len(kept) == n_spans else 0.0):
+            break
+        for last in range(first, min(first + max_len, len(end))):
+            score = start[first] * end[last]
+            if len(kept) < n_spans and score > 0:
+                heapq.heappush(kept, (score, -first, -last))
+            elif kept and (score, -first, -last) > kept[0]:
+                heapq.heapreplace(kept, (score, -first, -last))
+    return [(score, -first, -last) for score, first, last in sorted(kept, reverse=True)]
+
+
+def text_span(window: Window, first: int, last: int, *, whole_words: bool) -> tuple[int, int]:
+    """Return where in the context a span of tokens stands; with `whole_words`, the words its ends are in.
+
+    A word goes no further than the window.
+    """
+    if whole_words:
+        first = next(i for i in range(first, -1, -1) if window.word_starts[i] or i == 0 or window.special[i - 1])
+        last = next(i for i in range(last, len(window.special)) if _ends_word(window, i))
+    return window.offsets[first][0], window.offsets[last][1]
+
+
+def add_answer(found: dict[str, Found], context: str, span: tuple[int, int], score: float) -> None:
+    """Put an answer among those found, or its score to the one that reads the same."""
+    start, end = span
+    text = context[start:end]
+    known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
+    known["score"] = score_of(known) + score
+
+
+def score_of(found: Found) -> float:
+    """Return an answer's score."""
+    score = found["score"]
+    return score if isinstance(score, float) else 0.0
+
+
+def _ends_word(window: Window, at: int) -> bool:
+    after = at + 1
+    return after == len(window.special) or window.special[after] or window.word_starts[after]
+
+
+def _softmax(logits: Vector, allowed: Sequence[bool]) -> Vector:
+    most = max(logit for logit, may in zip(logits, allowed, strict=True) if may)
+    raised = list(_raised(logits, allowed, most))
+    total = math.fsum(raised)
+    return [part / total for part in raised]
+
+
+def _raised(logits: Vector, allowed: Sequence[bool], most: float) -> Iterator[float]:
+    for logit, may in zip(logits, allowed, strict=True):
+        yield math.exp(logit - most) if may else 0.0
