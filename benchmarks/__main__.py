@@ -112,7 +112,7 @@ def _run(run: Run, folder: Path, *, quick: bool) -> int:
     if done.returncode not in {0, FAILED_HOLD} or not reports:
         progress(f"{run.name}: FAILED with status {done.returncode}")
         return 1
-    if not all("holds" in report for report in reports):
+    if not all("goals" in report for report in reports):
         progress(f"{run.name}: FAILED, it printed something else than a report")
         return 1
     kept = {
@@ -122,7 +122,7 @@ def _run(run: Run, folder: Path, *, quick: bool) -> int:
         "reports": reports,
     }
     (folder / f"{run.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    progress(f"{run.name}: {'all holds hold' if done.returncode == 0 else 'a hold FAILS'}")
+    progress(f"{run.name}: {'all goals goal' if done.returncode == 0 else 'a goal FAILS'}")
     return done.returncode
 
 

@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.harness.runtime_api import RuntimeApi, StandIn, model_server, runtime_api
+from benchmarks.harness.runtime_api import FakeModelServer, RuntimeApi, fake_model_server, runtime_api
 from benchmarks.inputs import vocabularies
 from benchmarks.reporting.memory import peak_mib
-from benchmarks.reporting.report import Hold, Report, Row, at_most, finish, options, progress, row_of
-from benchmarks.tokenize import lay_out
+from benchmarks.reporting.report import Goal, Report, Row, at_most, finish, options, progress, row_of
+from benchmarks.tokenize import write_tokenizer_folder
 
-BATCH_DOORS = ("jobs", "plan", "work", "finalize", "sweep", "notify")
+JOB_HANDLERS = ("jobs", "plan", "work", "finalize", "sweep", "notify")
 NO_RECORDS = {"plan", "work", "finalize", "notify"}  # a delivery without records touches nothing
 N_LABELS, N_WARM = 2, 200
 N_ROUNDS, N_QUICK_ROUNDS = 5, 1
@@ -62,7 +62,7 @@ class Function:
 
 
 @dataclass(slots=True)
-class Starts:
+class StartFigures:
     """What was seen of one function, a value for each start."""
 
     init_s: list[float] = field(default_factory=list)
@@ -82,15 +82,15 @@ def main() -> int:
     n_rounds = chosen.rounds or (N_QUICK_ROUNDS if chosen.quick else N_ROUNDS)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        replica = stack.enter_context(model_server(N_LABELS))
+        replica = stack.enter_context(fake_model_server(N_LABELS))
         layer = _make(work / "layer", "DependencyLayer") / "python"
         functions = _functions(work, sizes, chosen.folder)
-        seen = {function.name: Starts() for function in functions}
+        seen = {function.name: StartFigures() for function in functions}
         for number in range(n_rounds):
             for function in functions:
                 _start(function, layer, replica, seen[function.name])
             progress(f"  round {number + 1} of {n_rounds}")
-    report = Report("cold_start", "awslambdaric, host packages", tuple(_rows(seen)), tuple(_holds(seen, sizes)))
+    report = Report("cold_start", "awslambdaric, host packages", tuple(_rows(seen)), tuple(_goals(seen, sizes)))
     return finish([report], as_json=chosen.json)
 
 
@@ -103,14 +103,14 @@ def _functions(work: Path, sizes: Sequence[str], folder: Path) -> list[Function]
     for size in sizes:
         sized = work / size
         shutil.copytree(package, sized)
-        laid_out = lay_out(size, folder)
+        laid_out = write_tokenizer_folder(size, folder)
         shutil.copy(laid_out / "catalog.toml", sized / "catalog.toml")
         shutil.rmtree(sized / "artifacts")
         shutil.copytree(laid_out / "artifacts", sized / "artifacts")
         made.append(Function(f"infer {size}", sized, "functions.lambdas.infer.handler", _request()))
-    for door in BATCH_DOORS:
-        event: dict[str, Any] | None = {"Records": []} if door in NO_RECORDS else None
-        made.append(Function(door, package, f"functions.{door}.handler.handler", event))
+    for name in JOB_HANDLERS:
+        event: dict[str, Any] | None = {"Records": []} if name in NO_RECORDS else None
+        made.append(Function(name, package, f"functions.{name}.handler.handler", event))
     return made
 
 
@@ -132,7 +132,7 @@ def _request() -> dict[str, Any]:
     return event | {"body": json.dumps({"inputs": TEXT}), "isBase64Encoded": False}
 
 
-def _start(function: Function, layer: Path, replica: StandIn, seen: Starts) -> None:
+def _start(function: Function, layer: Path, replica: FakeModelServer, seen: StartFigures) -> None:
     with runtime_api() as api, _running(function, layer, api, replica) as process:
         began_s = time.perf_counter()
         seen.init_s.append(api.wait_ready(READY_S) - began_s)
@@ -144,7 +144,7 @@ def _start(function: Function, layer: Path, replica: StandIn, seen: Starts) -> N
         seen.peak_mib.append(peak_mib(process.pid))
 
 
-def _ask(function: Function, api: RuntimeApi, replica: StandIn) -> float:
+def _ask(function: Function, api: RuntimeApi, replica: FakeModelServer) -> float:
     """Return the milliseconds of one invocation, without those in the model server."""
     replica.seconds.clear()
     answered = api.invoke(function.event or {})
@@ -154,7 +154,9 @@ def _ask(function: Function, api: RuntimeApi, replica: StandIn) -> float:
 
 
 @contextmanager
-def _running(function: Function, layer: Path, api: RuntimeApi, replica: StandIn) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    function: Function, layer: Path, api: RuntimeApi, replica: FakeModelServer
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         "PATH": os.environ["PATH"], **SETTINGS, "GLOSSA_REPLICA_URL": f"http://127.0.0.1:{replica.port}",
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}", "LAMBDA_TASK_ROOT": str(function.package),
@@ -177,7 +179,7 @@ def _cpu_s(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _rows(seen: dict[str, Starts]) -> Iterator[Row]:
+def _rows(seen: dict[str, StartFigures]) -> Iterator[Row]:
     for name, starts in seen.items():
         figures = {
             "init s": starts.init_s, "init CPU s": starts.init_cpu_s,
@@ -187,7 +189,7 @@ def _rows(seen: dict[str, Starts]) -> Iterator[Row]:
         yield from (row_of(name, metric, values) for metric, values in figures.items() if values)
 
 
-def _holds(seen: dict[str, Starts], sizes: Sequence[str]) -> Iterator[Hold]:
+def _goals(seen: dict[str, StartFigures], sizes: Sequence[str]) -> Iterator[Goal]:
     for size in sizes:
         starts = seen[f"infer {size}"]
         if size in INIT_S:

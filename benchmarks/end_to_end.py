@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.harness.servers import Served, standing
-from benchmarks.harness.side_by_side import SYSTEMS, System, SystemFailed, contest
+from benchmarks.harness.servers import Server, running_server
+from benchmarks.harness.side_by_side import SYSTEMS, System, SystemFailed, compare
 from benchmarks.inputs.catalogs import write_catalog
 from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
 from benchmarks.inputs.workload import rows_of, texts_of
 from benchmarks.load.generator import HOST
 from benchmarks.reporting.report import Report, at_most, finish, options, progress
-from benchmarks.serving import Figures, questions_of
+from benchmarks.serving import Figures, group_requests
 from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
 
-OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
+OURS = Server("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
 ENGINE = "glossa engine alone"
 MIX = "sib-mix"
 SHAPES = ((1, 1), (1, 16), (32, 4))  # texts an event, instances of the function
@@ -55,9 +55,9 @@ def main() -> int:
     figures = Figures()
     with tempfile.TemporaryDirectory() as work:
         _measure(chosen, checkpoint, Path(work), figures)
-    holds = [at_most("ms of the function itself, lone warm call", figures.median("own p50 ms")[LONE], OWN_MS)]
+    goals = [at_most("ms of the function itself, lone warm call", figures.median("own p50 ms")[LONE], OWN_MS)]
     rows = tuple(figures.rows())
-    return finish([Report("end_to_end", f"{chosen.size}, {MIX}", rows, tuple(holds))], as_json=chosen.json)
+    return finish([Report("end_to_end", f"{chosen.size}, {MIX}", rows, tuple(goals))], as_json=chosen.json)
 
 
 def _measure(chosen: argparse.Namespace, checkpoint: Path, work: Path, figures: Figures) -> None:
@@ -68,10 +68,10 @@ def _measure(chosen: argparse.Namespace, checkpoint: Path, work: Path, figures: 
     for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
         progress(f"round {number + 1}")
         system = System(ENGINE, "ours", "bfloat16", tuned=True)
-        alone = contest([system], checkpoint, sample, task="classification", n_rounds=2, work=work)
+        alone = compare([system], checkpoint, sample, task="classification", n_rounds=2, work=work)
         for rate in alone[ENGINE].tokens_per_s:
             figures.note("tokens/s", ENGINE, rate)
-        with standing(OURS, checkpoint) as port, ExitStack() as stack:
+        with running_server(OURS, checkpoint) as port, ExitStack() as stack:
             settings = _settings(checkpoint, port, work)
             most = max(n_instances for _, n_instances in SHAPES)
             instances = [stack.enter_context(_instance(settings, work / f"{n}.log")) for n in range(most)]
@@ -87,8 +87,10 @@ def _texts(n_texts: int) -> str:
 
 def _write_events(rows: Sequence[Sequence[int]], n_texts: int, work: Path) -> Path:
     path = work / f"events-{n_texts}.json"
-    questions = questions_of(rows, texts_of(MIX), n_texts)
-    bodies = [{"inputs": list(question.texts), "parameters": {"truncation": True}} for question in questions]
+    request_inputs = group_requests(rows, texts_of(MIX), n_texts)
+    bodies = [
+        {"inputs": list(request_input.texts), "parameters": {"truncation": True}} for request_input in request_inputs
+    ]
     path.write_text(json.dumps(bodies), encoding="utf-8")
     return path
 

@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.harness.side_by_side import Measured, System, contest
+from benchmarks.harness.side_by_side import Measurement, System, compare
 from benchmarks.inputs.checkpoints import config_of, make
 from benchmarks.inputs.workload import MIXES, rows_of
 from benchmarks.reporting.hardware_limit import limit_name, tokens_per_s
-from benchmarks.reporting.report import Hold, Report, Row, at_least, finish, options, progress, row_of
+from benchmarks.reporting.report import Goal, Report, Row, at_least, finish, options, progress, row_of
 
 PEERS = ".venv-peers"
 OURS = "glossa bfloat16"
@@ -70,25 +70,25 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         is_main = (chosen.size, chosen.task, chosen.mix) == ("base", "classification", "sib-mix")
         n_rounds = N_QUICK_ROUNDS if chosen.quick else N_ROUNDS if is_main else N_OTHER_ROUNDS
-        found = contest(present, checkpoint, rows, task=chosen.task, n_rounds=n_rounds, work=Path(work))
+        found = compare(present, checkpoint, rows, task=chosen.task, n_rounds=n_rounds, work=Path(work))
     limits.append(tokens_per_s(config))
     report = _report(f"{chosen.size}, {chosen.task}, {chosen.mix}", chosen.mix, found, limits)
     return finish([report], as_json=chosen.json)
 
 
-def _report(workload: str, mix: str, found: Mapping[str, Measured], limits: list[float]) -> Report:
-    rows: list[Row] = [row_of(name, "tokens/s", measured.tokens_per_s) for name, measured in found.items()]
+def _report(workload: str, mix: str, found: Mapping[str, Measurement], limits: list[float]) -> Report:
+    rows: list[Row] = [row_of(name, "tokens/s", measurement.tokens_per_s) for name, measurement in found.items()]
     rows.append(row_of(limit_name(), "tokens/s", limits))
-    rows += [row_of(name, "peak MiB", [measured.peak_bytes / 2**20]) for name, measured in found.items()]
+    rows += [row_of(name, "peak MiB", [measurement.peak_bytes / 2**20]) for name, measurement in found.items()]
     rates = {row.system: row.value for row in rows if row.metric == "tokens/s"}
-    holds = [
-        *_holds(rates, OURS, mix, ""),
-        *(_holds(rates, OURS_INT8, mix, "int8, ") if OURS_INT8 in rates else ()),
+    goals = [
+        *_goals(rates, OURS, mix, ""),
+        *(_goals(rates, OURS_INT8, mix, "int8, ") if OURS_INT8 in rates else ()),
     ]
-    return Report("engine", workload, tuple(rows), tuple(holds))
+    return Report("engine", workload, tuple(rows), tuple(goals))
 
 
-def _holds(rates: Mapping[str, float], ours: str, mix: str, said: str) -> Iterator[Hold]:
+def _goals(rates: Mapping[str, float], ours: str, mix: str, said: str) -> Iterator[Goal]:
     """Yield how many times each peer one of our rows is; `said` tells which."""
     for name, rate in rates.items():
         if name.startswith("limit"):

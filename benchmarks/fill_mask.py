@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.harness.side_by_side import Measured, System, contest
+from benchmarks.harness.side_by_side import Measurement, System, compare
 from benchmarks.inputs.checkpoints import config_of, make
 from benchmarks.inputs.workload import MIXES, rows_of
 from benchmarks.reporting.report import Report, at_least, at_most, finish, options, row_of
@@ -45,22 +45,23 @@ def main() -> int:
     rows = rows[: N_QUICK_TEXTS if chosen.quick else N_TEXTS]
     with tempfile.TemporaryDirectory() as work:
         n_rounds = N_QUICK_ROUNDS if chosen.quick else N_ROUNDS
-        found = contest(SYSTEMS, checkpoint, rows, task="fill-mask", n_rounds=n_rounds, work=Path(work))
+        found = compare(SYSTEMS, checkpoint, rows, task="fill-mask", n_rounds=n_rounds, work=Path(work))
     return finish([_report(f"{chosen.size}, {chosen.mix}", chosen.size, found)], as_json=chosen.json)
 
 
-def _report(workload: str, size: str, found: Mapping[str, Measured]) -> Report:
-    rows = [row_of(name, "tokens/s", measured.tokens_per_s) for name, measured in found.items()]
+def _report(workload: str, size: str, found: Mapping[str, Measurement]) -> Report:
+    rows = [row_of(name, "tokens/s", measurement.tokens_per_s) for name, measurement in found.items()]
     rates = {row.system: row.value for row in rows}
     rows += [
-        row_of(name, "libraries + weights MiB", [measured.loaded_bytes / 2**20]) for name, measured in found.items()
+        row_of(name, "libraries + weights MiB", [measurement.loaded_bytes / 2**20])
+        for name, measurement in found.items()
     ]
-    rows += [row_of(name, "MiB beside them", [measured.extra_bytes / 2**20]) for name, measured in found.items()]
-    holds = [
+    rows += [row_of(name, "MiB beside them", [measurement.extra_bytes / 2**20]) for name, measurement in found.items()]
+    goals = [
         at_least(f"times {THEIRS}", rates[OURS] / rates[THEIRS], TIMES[size]),
         at_most(f"share of its memory: {THEIRS}", found[OURS].extra_bytes / found[THEIRS].extra_bytes, MEMORY_SHARE),
     ]
-    return Report("fill_mask", workload, tuple(rows), tuple(holds))
+    return Report("fill_mask", workload, tuple(rows), tuple(goals))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ from benchmarks import ROOT
 from benchmarks.inputs.checkpoints import config_of
 from benchmarks.reporting.hardware_limit import flop_per_token
 from benchmarks.reporting.machine import describe_machine
-from benchmarks.reporting.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
+from benchmarks.reporting.report import Goal, Report, Row, at_least, at_most, finish, options, progress, row_of
 from serve.engine.attention_choice import attention_for
 from serve.engine.quantize import torchao_fp8
 from serve.layers.parts import ModelParts
@@ -256,12 +256,12 @@ def _report(
         ]
     ours = statistics.median(rates["glossa bfloat16"])
     best = max(statistics.median(found) for name, found in rates.items() if "sorted" in name)
-    holds: list[Hold] = [
+    goals: list[Goal] = [
         at_least("share of the limit", ours / limit, SHARES[size]),
         at_least("times transformers sorted, its best batch", ours / best, TIMES),
         at_most("distance to transformers, both in bfloat16", apart, SAME),
     ]
-    return Report("gpu", size, tuple(rows), tuple(holds))
+    return Report("gpu", size, tuple(rows), tuple(goals))
 
 
 if __name__ == "__main__":

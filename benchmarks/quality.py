@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 
 from benchmarks import ROOT
-from benchmarks.inputs.catalogs import INT8, stored
+from benchmarks.inputs.catalogs import INT8, weight_format
 from benchmarks.reporting.report import Report, Row, finish, options, progress, row_of
 from serve.engine.load_engine import load_engine
 from serve.rows.row import row_of as engine_row_of
@@ -70,7 +70,7 @@ def read_sentences(folder: Path, most: int | None) -> Iterator[Labelled]:
 
 def answers(model: Model, precision: str, head: str, ids: Sequence[Sequence[int]]) -> list[str]:
     """Return the label that a head gives each text in a precision."""
-    engine = load_engine(model.model_copy(update=stored(precision)), ROOT, device="cpu")
+    engine = load_engine(model.model_copy(update=weight_format(precision)), ROOT, device="cpu")
     labels = model.heads[head].labels
     found = [""] * len(ids)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))

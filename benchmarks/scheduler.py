@@ -18,17 +18,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks.harness.servers import Question, Served, request_of, standing
+from benchmarks.harness.servers import RequestInput, Server, request_of, running_server
 from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
 from benchmarks.inputs.workload import rows_of, texts_of
-from benchmarks.load.generator import Loaded, drive
+from benchmarks.load.generator import LoadResult, send_load
 from benchmarks.load.queueing import Order, latencies
 from benchmarks.load.wrk import MISSING, find_wrk
-from benchmarks.reporting.report import CANNOT_RUN, Hold, Report, at_most, finish, options, progress
-from benchmarks.serving import Figures, questions_of, tokens_answered
+from benchmarks.reporting.report import CANNOT_RUN, Goal, Report, at_most, finish, options, progress
+from benchmarks.serving import Figures, group_requests, tokens_answered
 from serve.scheduling.scheduler import Tuning
 
-OURS = Served("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
+OURS = Server("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
 MIX = "sib-mix"
 SHORT_TOKENS, LONG_TOKENS = 128, 256
 BUSY_CONNECTIONS, LOAD = 64, 0.7
@@ -38,7 +38,7 @@ TIMES_LONE, TIMES_SLOW_LONE = "p99 over a lone one", "p99 over a lone one's p99"
 N_ROUNDS, SECONDS, QUICK_S = 3, 30.0, 2.0
 LONE_S, BUSY_S = 10.0, 15.0
 MAX_BATCH_MS, TOKEN_BUDGET = 60.0, 4096  # the catalog's defaults, which the server here has
-N_LANES = 2  # of its two cores
+N_PARALLEL_PASSES = 2  # of its two cores
 IDEALS: tuple[Order, ...] = ("arrival", "least left", "due")
 
 
@@ -54,16 +54,16 @@ def main() -> int:
         progress(MISSING)
         return CANNOT_RUN
     checkpoint = add_tokenizer(make(chosen.size, "classification", chosen.checkpoints))
-    questions = questions_of(rows_of(MIX, config_of(chosen.size).vocab_size), texts_of(MIX), 1)
+    request_inputs = group_requests(rows_of(MIX, config_of(chosen.size).vocab_size), texts_of(MIX), 1)
     figures = Figures()
-    with tempfile.TemporaryDirectory() as work, standing(OURS, checkpoint) as port:
-        load = _Loads(questions, port, Path(work), chosen)
+    with tempfile.TemporaryDirectory() as work, running_server(OURS, checkpoint) as port:
+        load = _Loads(request_inputs, port, Path(work), chosen)
         for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
             progress(f"round {number + 1}")
             load.measure(figures)
-    _note_times_lone(figures, questions)
+    _note_times_lone(figures, request_inputs)
     rows = tuple(figures.rows())
-    return finish([Report("scheduler", f"{chosen.size}, {MIX}", rows, tuple(_holds(figures)))], as_json=chosen.json)
+    return finish([Report("scheduler", f"{chosen.size}, {MIX}", rows, tuple(_goals(figures)))], as_json=chosen.json)
 
 
 def class_of(n_tokens: int) -> str:
@@ -84,13 +84,15 @@ def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, 
 class _Loads:
     """The loads of one round, on a server that stands."""
 
-    def __init__(self, questions: Sequence[Question], port: int, work: Path, chosen: argparse.Namespace) -> None:
+    def __init__(
+        self, request_inputs: Sequence[RequestInput], port: int, work: Path, chosen: argparse.Namespace
+    ) -> None:
         self._port, self._work, self._quick = port, work, chosen.quick
         self._seconds = chosen.seconds or (QUICK_S if chosen.quick else SECONDS)
-        self._all = questions
-        self._classes: dict[str, list[Question]] = {}
-        for question in questions:
-            self._classes.setdefault(class_of(question.n_tokens), []).append(question)
+        self._all = request_inputs
+        self._classes: dict[str, list[RequestInput]] = {}
+        for request_input in request_inputs:
+            self._classes.setdefault(class_of(request_input.n_tokens), []).append(request_input)
 
     def measure(self, figures: Figures) -> None:
         """Measure everything once."""
@@ -111,13 +113,13 @@ class _Loads:
             self._note(figures, f"{name}, at 70 %", loaded)
             figures.note("requests/s", f"{name}, at 70 %", loaded.n_good / loaded.seconds)
 
-    def _together(self, rate: float, names: Sequence[str]) -> dict[str, Loaded]:
+    def _together(self, rate: float, names: Sequence[str]) -> dict[str, LoadResult]:
         """Load with several classes at a time, each at its share of `rate` requests/s."""
         with ThreadPoolExecutor(len(names)) as clients:
             sent = {name: clients.submit(self._class_load, name, rate) for name in names}
             return {name: future.result() for name, future in sent.items()}
 
-    def _class_load(self, name: str, rate: float) -> Loaded:
+    def _class_load(self, name: str, rate: float) -> LoadResult:
         """Load with one class: so many connections with such pauses that together they ask at the class's rate."""
         share = len(self._classes[name]) / len(self._all)
         own_rate = max(rate * share, 1e-3)
@@ -127,21 +129,21 @@ class _Loads:
     def _drive(
         self,
         name: str,
-        questions: Sequence[Question],
+        request_inputs: Sequence[RequestInput],
         connections: int,
         seconds: float,
         pause_ms: float = 0.0,
         *,
         waits: bool = False,
         lead_s: float = 0.0,
-    ) -> Loaded:
-        requests = [request_of(OURS, question, self._port) for question in questions]
-        return drive(
+    ) -> LoadResult:
+        requests = [request_of(OURS, request_input, self._port) for request_input in request_inputs]
+        return send_load(
             requests, self._port, self._work,
             connections=connections, seconds=seconds, pause_ms=pause_ms, waits=waits, lead_s=lead_s, name=name,
         )  # fmt: skip
 
-    def _note(self, figures: Figures, system: str, loaded: Loaded) -> None:
+    def _note(self, figures: Figures, system: str, loaded: LoadResult) -> None:
         progress(f"  {system}: {loaded.n_good} answered in {loaded.seconds:.1f} s")
         figures.note("p50 ms", system, loaded.p50_ms)
         figures.note("p99 ms", system, loaded.p99_ms)
@@ -149,25 +151,27 @@ class _Loads:
             figures.note("refused", system, loaded.n_refused)
             figures.note("broken", system, loaded.n_broken)
 
-    def _note_wait(self, figures: Figures, busy: Loaded, tokens_per_s: float) -> None:
+    def _note_wait(self, figures: Figures, busy: LoadResult, tokens_per_s: float) -> None:
         """Note the longest wait of closed-loop load, and its bound: before a row lies at most what all others sent."""
-        sizes = sorted((question.n_tokens for question in self._all), reverse=True)
-        budget_tokens = max(1, min(TOKEN_BUDGET, int(tokens_per_s * MAX_BATCH_MS / 1e3)) // N_LANES)
+        sizes = sorted((request_input.n_tokens for request_input in self._all), reverse=True)
+        budget_tokens = max(1, min(TOKEN_BUDGET, int(tokens_per_s * MAX_BATCH_MS / 1e3)) // N_PARALLEL_PASSES)
         bound_s = wait_bound_s(sum(sizes[: BUSY_CONNECTIONS - 1]), sizes[0], budget_tokens, tokens_per_s)
         figures.note("longest wait ms", "all, 64 connections", busy.longest_wait_s * 1e3)
         figures.note("bound of the wait ms", "all, 64 connections", bound_s * 1e3)
 
 
-def _note_times_lone(figures: Figures, questions: Sequence[Question]) -> None:
+def _note_times_lone(figures: Figures, request_inputs: Sequence[RequestInput]) -> None:
     """Note p99 at the load over a lone request of the class: ours, and that of lanes without overhead."""
     for name in ("short", "long"):
         p99, lone = figures.median("p99 ms")[f"{name}, at 70 %"], figures.median("p50 ms")[f"lone {name}"]
         figures.note(TIMES_LONE, f"{name}, at 70 %", p99 / lone)
         figures.note(TIMES_SLOW_LONE, f"{name}, at 70 %", p99 / figures.median("p99 ms")[f"lone {name}"])
-    sizes = [question.n_tokens for question in questions]
+    sizes = [request_input.n_tokens for request_input in request_inputs]
     for order in IDEALS:
         found: dict[str, list[float]] = {}
-        for n_tokens, latency in latencies(sizes, n_parallel=N_LANES, load=LOAD, order=order, slack=Tuning().slack):
+        for n_tokens, latency in latencies(
+            sizes, n_parallel=N_PARALLEL_PASSES, load=LOAD, order=order, slack=Tuning().slack
+        ):
             found.setdefault(class_of(n_tokens), []).append(latency)
         for name in ("short", "long"):
             lone = median(n_tokens for n_tokens in sizes if class_of(n_tokens) == name)
@@ -175,7 +179,7 @@ def _note_times_lone(figures: Figures, questions: Sequence[Question]) -> None:
             figures.note(TIMES_LONE, f"{name}, lanes without overhead, {order}", p99 / lone)
 
 
-def _holds(figures: Figures) -> Iterator[Hold]:
+def _goals(figures: Figures) -> Iterator[Goal]:
     p99: Mapping[str, float] = figures.median("p99 ms")
     waits, bounds = figures.found["longest wait ms"], figures.found["bound of the wait ms"]
     shares = [

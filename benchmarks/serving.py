@@ -24,17 +24,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.harness.servers import Question, Served, check_answer, request_of, standing
-from benchmarks.harness.side_by_side import System, contest
+from benchmarks.harness.servers import RequestInput, Server, check_answer, request_of, running_server
+from benchmarks.harness.side_by_side import System, compare
 from benchmarks.inputs.catalogs import MODEL
 from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
 from benchmarks.inputs.workload import rows_of, texts_of
-from benchmarks.load.generator import HOST, Loaded, drive
+from benchmarks.load.generator import HOST, LoadResult, send_load
 from benchmarks.load.wrk import MISSING, find_wrk
 from benchmarks.reporting.hardware_limit import limit_name, tokens_per_s
 from benchmarks.reporting.report import (
     CANNOT_RUN,
-    Hold,
+    Goal,
     Report,
     Row,
     at_least,
@@ -51,13 +51,13 @@ OURS = "glossa, Ray Serve, HAProxy"
 ENGINE = "glossa engine alone"
 INFINITY_NAME = "infinity bf16 (texts)"
 SYSTEMS = (
-    Served(OURS, "ours", "bfloat16"),
-    Served("LitServe, OpenVINO bf16, 64 sorted 16", "litserve", "openvino-16-64", PEERS),
-    Served("LitServe, OpenVINO bf16, one by one", "litserve", "openvino-1-1", PEERS),
-    Served("LitServe, transformers bf16, 32", "litserve", "transformers-32-32", PEERS, slow=True),
-    Served("Ray @serve.batch, OpenVINO bf16, 64 sorted 16", "ray", "openvino-16-64", PEERS),
-    Served("Ray @serve.batch, transformers bf16, 32", "ray", "transformers-32-32", PEERS, slow=True),
-    Served(INFINITY_NAME, "infinity", "bfloat16", INFINITY, sent="texts", slow=True),
+    Server(OURS, "ours", "bfloat16"),
+    Server("LitServe, OpenVINO bf16, 64 sorted 16", "litserve", "openvino-16-64", PEERS),
+    Server("LitServe, OpenVINO bf16, one by one", "litserve", "openvino-1-1", PEERS),
+    Server("LitServe, transformers bf16, 32", "litserve", "transformers-32-32", PEERS, slow=True),
+    Server("Ray @serve.batch, OpenVINO bf16, 64 sorted 16", "ray", "openvino-16-64", PEERS),
+    Server("Ray @serve.batch, transformers bf16, 32", "ray", "transformers-32-32", PEERS, slow=True),
+    Server(INFINITY_NAME, "infinity", "bfloat16", INFINITY, sent="texts", slow=True),
 )
 SINGLES, OF_32 = (1, 64, 256), (1, 8)
 TEXTS_A_REQUEST = 32
@@ -127,25 +127,25 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
             progress(f"round {number + 1}")
-            systems = [served for served in _systems(chosen.precision) if number == 0 or _stands_again(served)]
+            systems = [server for server in _systems(chosen.precision) if number == 0 or _stands_again(server)]
             _round(systems, chosen, checkpoint, (rows, texts), Path(work), figures)
     said = "" if chosen.precision == PRECISIONS[0] else f"ours in {chosen.precision}, "
     workload = f"{said}{chosen.size}, {chosen.mix}"
-    report = Report("serving", workload, tuple(figures.rows()), tuple(_holds(figures, chosen.size, said)))
+    report = Report("serving", workload, tuple(figures.rows()), tuple(_goals(figures, chosen.size, said)))
     return finish([report], as_json=chosen.json)
 
 
-def questions_of(rows: Sequence[Sequence[int]], texts: Sequence[str], n_texts: int) -> list[Question]:
+def group_requests(rows: Sequence[Sequence[int]], texts: Sequence[str], n_texts: int) -> list[RequestInput]:
     """Return requests of `n_texts` texts each, in one fixed order without pattern."""
     order = list(range(len(rows)))
     random.Random(7).shuffle(order)
     groups = [order[first : first + n_texts] for first in range(0, len(order), n_texts)]
-    return [Question(tuple(tuple(rows[i]) for i in group), tuple(texts[i] for i in group)) for group in groups]
+    return [RequestInput(tuple(tuple(rows[i]) for i in group), tuple(texts[i] for i in group)) for group in groups]
 
 
-def tokens_answered(questions: Sequence[Question], n_good: int) -> int:
+def tokens_answered(request_inputs: Sequence[RequestInput], n_good: int) -> int:
     """Return the tokens of the first `n_good` requests, which were sent in turn, over and over."""
-    sizes = [question.n_tokens for question in questions]
+    sizes = [request_input.n_tokens for request_input in request_inputs]
     n_times, n_left = divmod(n_good, len(sizes))
     return n_times * sum(sizes) + sum(sizes[:n_left])
 
@@ -158,7 +158,7 @@ def forward_s(port: int) -> tuple[float, int]:
 
 
 def _round(
-    systems: Sequence[Served],
+    systems: Sequence[Server],
     chosen: argparse.Namespace,
     checkpoint: Path,
     workload: tuple[list[list[int]], list[str]],
@@ -170,45 +170,45 @@ def _round(
     figures.note("tokens/s", limit_name(), tokens_per_s(config))
     rows = workload[0][: 64 if chosen.quick else None]
     engine = System(ENGINE, "ours", chosen.precision, tuned=True)
-    alone = contest([engine], checkpoint, rows, task="classification", n_rounds=ENGINE_PASSES, work=work)
+    alone = compare([engine], checkpoint, rows, task="classification", n_rounds=ENGINE_PASSES, work=work)
     for rate in alone[ENGINE].tokens_per_s:
         figures.note("tokens/s", ENGINE, rate)
-    for served in systems:
-        if not _is_asked(served, chosen):
+    for server in systems:
+        if not _is_asked(server, chosen):
             continue
-        if not served.is_there:
-            progress(f"  left out, no {served.environment} (make bench-peers): {served.name}")
+        if not server.is_there:
+            progress(f"  left out, no {server.environment} (make bench-peers): {server.name}")
             continue
-        for _ in range(N_TRIES if served.name == OURS else 1):
+        for _ in range(N_TRIES if server.name == OURS else 1):
             try:
-                with standing(served, checkpoint) as port:
-                    _measure(served, port, workload, work, figures, chosen)
+                with running_server(server, checkpoint) as port:
+                    _measure(server, port, workload, work, figures, chosen)
             except RuntimeError as failure:
                 progress(f"  left out: {failure}")
             else:
                 break
 
 
-def _systems(precision: str) -> list[Served]:
+def _systems(precision: str) -> list[Server]:
     """Return what may stand, ours in a precision."""
-    return [replace(served, variant=precision) if served.name == OURS else served for served in SYSTEMS]
+    return [replace(server, variant=precision) if server.name == OURS else server for server in SYSTEMS]
 
 
-def _stands_again(served: Served) -> bool:
+def _stands_again(server: Server) -> bool:
     """Whether a system stands in rounds behind the first, too."""
-    return not served.slow or served.name == INFINITY_NAME
+    return not server.slow or server.name == INFINITY_NAME
 
 
-def _is_asked(served: Served, chosen: argparse.Namespace) -> bool:
-    if served.name == OURS:
+def _is_asked(server: Server, chosen: argparse.Namespace) -> bool:
+    if server.name == OURS:
         return True
     if chosen.only is not None:
-        return any(part.lower() in served.name.lower() for part in chosen.only)
-    return not chosen.quick or served.name in QUICK_SYSTEMS
+        return any(part.lower() in server.name.lower() for part in chosen.only)
+    return not chosen.quick or server.name in QUICK_SYSTEMS
 
 
 def _measure(
-    served: Served,
+    server: Server,
     port: int,
     workload: tuple[list[list[int]], list[str]],
     work: Path,
@@ -217,26 +217,26 @@ def _measure(
 ) -> None:
     """Put every shape of load on a system that stands."""
     seconds = chosen.seconds or (QUICK_S if chosen.quick else SECONDS)
-    for shape in (LONE, BUSY) if served.slow else SHAPES:
-        questions = questions_of(*workload, shape.n_texts)
-        requests = [request_of(served, question, port) for question in questions]
-        warm = drive(requests, port, work, connections=shape.connections, seconds=min(seconds, WARM_UP_S))
-        check_answer(served, port)
-        before = forward_s(port) if served.kind == "ours" and shape == LONE else None
+    for shape in (LONE, BUSY) if server.slow else SHAPES:
+        request_inputs = group_requests(*workload, shape.n_texts)
+        requests = [request_of(server, request_input, port) for request_input in request_inputs]
+        warm = send_load(requests, port, work, connections=shape.connections, seconds=min(seconds, WARM_UP_S))
+        check_answer(server, port)
+        before = forward_s(port) if server.kind == "ours" and shape == LONE else None
         is_slow = not chosen.quick and (warm.n_good == 0 or warm.p50_ms > SLOW_MS)
         lasting_s = seconds * SLOW_TIMES if is_slow else seconds
         lead_s = 0.0 if shape.connections == 1 else min(seconds, WARM_UP_S)
-        loaded = drive(requests, port, work, connections=shape.connections, seconds=lasting_s, lead_s=lead_s)
+        loaded = send_load(requests, port, work, connections=shape.connections, seconds=lasting_s, lead_s=lead_s)
         if before is not None:
             after = forward_s(port)
             passes_ms = (after[0] - before[0]) / max(1, after[1] - before[1]) * 1e3
             mean_ms = loaded.seconds / max(1, loaded.n_good) * 1e3  # wrk's own mean adds requests that it did not send
-            figures.note("ms a lone request costs over its pass", served.name, mean_ms - passes_ms)
-        _note(served.name, shape, loaded, tokens_answered(questions, loaded.n_good), figures)
-        check_answer(served, port)
+            figures.note("ms a lone request costs over its pass", server.name, mean_ms - passes_ms)
+        _note(server.name, shape, loaded, tokens_answered(request_inputs, loaded.n_good), figures)
+        check_answer(server, port)
 
 
-def _note(name: str, shape: Shape, loaded: Loaded, n_tokens: int, figures: Figures) -> None:
+def _note(name: str, shape: Shape, loaded: LoadResult, n_tokens: int, figures: Figures) -> None:
     figures.note(f"{shape.name}: tokens/s", name, n_tokens / loaded.seconds)
     figures.note(f"{shape.name}: requests/s", name, loaded.n_good / loaded.seconds)
     figures.note(f"{shape.name}: p50 ms", name, loaded.p50_ms)
@@ -247,7 +247,7 @@ def _note(name: str, shape: Shape, loaded: Loaded, n_tokens: int, figures: Figur
     progress(f"  {name}: {shape.name}: {loaded.n_good} answered in {loaded.seconds:.1f} s")
 
 
-def _holds(figures: Figures, size: str, said: str) -> Iterator[Hold]:
+def _goals(figures: Figures, size: str, said: str) -> Iterator[Goal]:
     """Yield the promises, `said` before each; those about a system that did not stand are left out."""
     busy = figures.median(f"{BUSY.name}: tokens/s")
     if OURS not in busy:

@@ -23,7 +23,7 @@ import tokenizers
 from benchmarks import ROOT
 from benchmarks.inputs import vocabularies
 from benchmarks.inputs.workload import MIXES, texts_of
-from benchmarks.reporting.report import Hold, Report, Row, at_least, at_most, finish, options, progress, row_of
+from benchmarks.reporting.report import Goal, Report, Row, at_least, at_most, finish, options, progress, row_of
 from functions.tokenizers.load import load_tokenizers
 from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
@@ -65,13 +65,13 @@ def main() -> int:
     sizes = list(vocabularies.SIZES)[:2] if chosen.quick else list(vocabularies.SIZES)
     reports = []
     for size in sizes:
-        folder = lay_out(size, chosen.folder)
+        folder = write_tokenizer_folder(size, chosen.folder)
         progress(f"  {size}: {check(folder, texts)} texts read alike")
         reports.append(_measure(size, folder, chosen.mix, texts, N_QUICK_ROUNDS if chosen.quick else N_ROUNDS))
     return finish(reports, as_json=chosen.json)
 
 
-def lay_out(size: str, folder: Path) -> Path:
+def write_tokenizer_folder(size: str, folder: Path) -> Path:
     """Make one vocabulary with a catalog of its own and its artifacts, as packages hold them; return the folder."""
     path = vocabularies.make(size, folder)
     text = CATALOG.format(
@@ -116,10 +116,10 @@ def _measure(size: str, folder: Path, mix: str, texts: Sequence[str], n_rounds: 
     rows += [row_of(name, f"{kind}, first time, Mchar/s", [rate]) for (name, kind), rate in cold.items()]
     rows += [row_of(name, "load s", [loaded["load_s"]]) for name, loaded in loads.items()]
     rows += [row_of(name, "peak MiB, whole process", [peak]) for name, peak in peaks.items()]
-    return Report("tokenize", f"{size}, {mix}", tuple(rows), tuple(_holds(size, rows, peaks)))
+    return Report("tokenize", f"{size}, {mix}", tuple(rows), tuple(_goals(size, rows, peaks)))
 
 
-def _holds(size: str, rows: Sequence[Row], peaks: Mapping[str, float]) -> Iterator[Hold]:
+def _goals(size: str, rows: Sequence[Row], peaks: Mapping[str, float]) -> Iterator[Goal]:
     values = {(row.system, row.metric): row.value for row in rows}
     for kind, target in TARGETS.items():
         metric = f"{kind}, Mchar/s"

@@ -27,7 +27,7 @@ LIMITS = CallLimits(max_body_bytes=1 << 24, max_rows=512, max_tokens=1 << 17, ma
 
 
 @dataclass(slots=True)
-class Answered:
+class Invocation:
     """What the runtime did with one event, or with init when `error` came before the first."""
 
     seconds: float
@@ -41,7 +41,7 @@ class RuntimeApi:
 
     port: int = 0
     events: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
-    answers: queue.Queue[Answered] = field(default_factory=queue.Queue)
+    answers: queue.Queue[Invocation] = field(default_factory=queue.Queue)
     came: queue.Queue[float] = field(default_factory=queue.Queue)
     began_s: float = 0.0
 
@@ -57,7 +57,7 @@ class RuntimeApi:
                 continue
         raise RuntimeError(f"the function was not ready after {limit_s:.0f} s")
 
-    def invoke(self, event: dict[str, Any], limit_s: float = DEADLINE_S) -> Answered:
+    def invoke(self, event: dict[str, Any], limit_s: float = DEADLINE_S) -> Invocation:
         """Hand out one event and wait for its answer."""
         self.events.put(event)
         return self.answers.get(timeout=limit_s)
@@ -88,14 +88,14 @@ def runtime_api() -> Iterator[RuntimeApi]:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             is_good = self.path.endswith("/response")
             self.answer(202, b'{"status":"OK"}', {})
-            api.answers.put(Answered(done_s - api.began_s, body, "" if is_good else body.decode()[:400]))
+            api.answers.put(Invocation(done_s - api.began_s, body, "" if is_good else body.decode()[:400]))
 
     with _serving(Handler) as api.port:
         yield api
 
 
 @dataclass(slots=True)
-class StandIn:
+class FakeModelServer:
     """A model server that answers at once. `seconds` holds what each call took in it."""
 
     port: int = 0
@@ -103,9 +103,9 @@ class StandIn:
 
 
 @contextmanager
-def model_server(n_labels: int) -> Iterator[StandIn]:
+def fake_model_server(n_labels: int) -> Iterator[FakeModelServer]:
     """Serve zeros for every row of every call while the block runs."""
-    stand_in = StandIn()
+    fake_server = FakeModelServer()
 
     class Handler(_Quiet):
         def do_GET(self) -> None:
@@ -119,11 +119,11 @@ def model_server(n_labels: int) -> Iterator[StandIn]:
             n_rows = len(asked.call.row_lengths.int_values())
             logits = Tensor.floats([0.0] * n_rows * n_labels, (n_rows, n_labels))
             body = encode_output(asked, model, "1", ModelOutput({"logits": logits}, {"forward": 0.0}))
-            stand_in.seconds.append(time.perf_counter() - began_s)
+            fake_server.seconds.append(time.perf_counter() - began_s)
             self.answer(200, body.data, dict(body.headers))
 
-    with _serving(Handler) as stand_in.port:
-        yield stand_in
+    with _serving(Handler) as fake_server.port:
+        yield fake_server
 
 
 class _Quiet(BaseHTTPRequestHandler):

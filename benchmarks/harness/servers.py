@@ -42,7 +42,7 @@ OK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class Server:
     """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`.
 
     `slow`: it is loaded with single texts by at most 64 connections, and seldom in more than one round.
@@ -67,7 +67,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RequestInput:
     """Rows that go in one request, as ids and as the texts they come from."""
 
     rows: tuple[tuple[int, ...], ...]
@@ -79,22 +79,22 @@ class Question:
         return sum(map(len, self.rows))
 
 
-def request_of(served: Served, question: Question, port: int) -> bytes:
+def request_of(server: Server, request_input: RequestInput, port: int) -> bytes:
     """Return the HTTP request that asks a system a question."""
-    if served.kind == "ours":
-        flat = [token for row in question.rows for token in row]
-        body = encode_call(InferCall(MODEL, HEAD, Tensor.ints(flat), Tensor.ints(map(len, question.rows))))
+    if server.kind == "ours":
+        flat = [token for row in request_input.rows for token in row]
+        body = encode_call(InferCall(MODEL, HEAD, Tensor.ints(flat), Tensor.ints(map(len, request_input.rows))))
         return http_request(f"/v2/models/{MODEL}/infer", body.headers, body.data, port)
     paths = {"litserve": "/predict", "ray": "/", "infinity": "/classify"}
-    asked: dict[str, Any] = {"rows": question.rows}
-    if served.sent == "texts":
-        asked = {"model": MODEL, "input": question.texts, "raw_scores": False}
+    asked: dict[str, Any] = {"rows": request_input.rows}
+    if server.sent == "texts":
+        asked = {"model": MODEL, "input": request_input.texts, "raw_scores": False}
     data = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    return http_request(paths[served.kind], {"content-type": "application/json"}, data, port)
+    return http_request(paths[server.kind], {"content-type": "application/json"}, data, port)
 
 
 @contextmanager
-def standing(served: Served, checkpoint: Path) -> Iterator[int]:
+def running_server(server: Server, checkpoint: Path) -> Iterator[int]:
     """Start a system over a checkpoint and yield its port, once it answers; end it afterwards.
 
     Raises SystemFailed when it does not answer, answers something else than it was asked, or listens on other
@@ -102,22 +102,22 @@ def standing(served: Served, checkpoint: Path) -> Iterator[int]:
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         workspace = Workspace(ROOT, Path(home))
-        start = _standing_ours if served.kind == "ours" else _standing_peer
-        with start(served, checkpoint, workspace) as (port, pid):
-            _check_loopback(served, pid)
+        start = _running_ours if server.kind == "ours" else _running_peer
+        with start(server, checkpoint, workspace) as (port, pid):
+            _check_loopback(server, pid)
             yield port
 
 
 @contextmanager
-def _standing_ours(served: Served, checkpoint: Path, workspace: Workspace) -> Iterator[tuple[int, int]]:
-    catalog = write_catalog(workspace.home / "catalog.toml", checkpoint, precision=served.variant or "bfloat16")
+def _running_ours(server: Server, checkpoint: Path, workspace: Workspace) -> Iterator[tuple[int, int]]:
+    catalog = write_catalog(workspace.home / "catalog.toml", checkpoint, precision=server.variant or "bfloat16")
     try:
         try:
             model_server.start(workspace, catalog)
         except (RuntimeError, OSError) as error:
-            raise SystemFailed(f"{served.name}: {str(error)[-300:]}") from None
+            raise SystemFailed(f"{server.name}: {str(error)[-300:]}") from None
         port = ports(workspace).serve
-        check_answer(served, port)
+        check_answer(server, port)
         yield port, int(json.loads((workspace.run / f"{model_server.NAME}.pid").read_text())["pid"])
     finally:
         model_server.stop(workspace)
@@ -125,52 +125,52 @@ def _standing_ours(served: Served, checkpoint: Path, workspace: Workspace) -> It
 
 
 @contextmanager
-def _standing_peer(served: Served, checkpoint: Path, workspace: Workspace) -> Iterator[tuple[int, int]]:
+def _running_peer(server: Server, checkpoint: Path, workspace: Workspace) -> Iterator[tuple[int, int]]:
     port = ports(workspace).serve
-    command, settings = _peer_command(served, checkpoint.resolve(), port, workspace)
+    command, settings = _peer_command(server, checkpoint.resolve(), port, workspace)
     with (workspace.log / "peer.log").open("wb") as log:
         process = subprocess.Popen(
             [str(word) for word in command], env=settings, cwd=workspace.home, stdin=subprocess.DEVNULL,
             stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        _wait(served, process, port, workspace.log / "peer.log")
+        _wait(server, process, port, workspace.log / "peer.log")
         yield port, process.pid
     finally:
         _end(process)
-        if served.kind == "ray":
+        if server.kind == "ray":
             end_leftovers(workspace, STOP_S)
             shutil.rmtree(temp_dir(workspace), ignore_errors=True)
 
 
 def _peer_command(
-    served: Served, checkpoint: Path, port: int, workspace: Workspace
+    server: Server, checkpoint: Path, port: int, workspace: Workspace
 ) -> tuple[list[str | Path], Mapping[str, str]]:
     settings = {**os.environ, "HF_HUB_OFFLINE": "1"}
     settings |= {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "PYTHONPATH": ""}
-    if served.kind == "infinity":
+    if server.kind == "infinity":
         return [
-            served.python.parent / "infinity_emb", "v2", "--model-id", checkpoint, "--served-model-name", MODEL,
-            "--engine", "torch", "--device", "cpu", "--dtype", served.variant, "--host", HOST, "--port", str(port),
+            server.python.parent / "infinity_emb", "v2", "--model-id", checkpoint, "--served-model-name", MODEL,
+            "--engine", "torch", "--device", "cpu", "--dtype", server.variant, "--host", HOST, "--port", str(port),
             "--batch-size", "32", "--log-level", "error",
         ], settings  # fmt: skip
-    script = SYSTEMS / ("serve_ray_batch.py" if served.kind == "ray" else "serve_litserve.py")
+    script = SYSTEMS / ("serve_ray_batch.py" if server.kind == "ray" else "serve_litserve.py")
     command: list[str | Path] = [
-        served.python, script, "--checkpoint", checkpoint, "--variant", served.variant, "--port", str(port),
+        server.python, script, "--checkpoint", checkpoint, "--variant", server.variant, "--port", str(port),
     ]  # fmt: skip
-    if served.kind == "ray":
+    if server.kind == "ray":
         command += ["--temp-dir", fresh_temp(workspace)]
         settings |= {**environment(workspace, "haproxy"), "PYTHONPATH": str(SYSTEMS)}
     return command, settings
 
 
-def _wait(served: Served, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(server: Server, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     """Wait until a peer answers a question."""
     ends_s = time.monotonic() + START_S
     failure, n_faults = "it never listened", 0
     while time.monotonic() < ends_s and process.poll() is None and n_faults < MOST_FAULTS:
         try:
-            check_answer(served, port)
+            check_answer(server, port)
         except SystemFailed as failed:
             failure = str(failed)
             n_faults += "HTTP Error 500" in failure
@@ -178,16 +178,16 @@ def _wait(served: Served, process: subprocess.Popen[bytes], port: int, log: Path
         else:
             return
     said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    raise SystemFailed(f"{served.name}: {failure}; its log ends: {' '.join(said)[:300]}")
+    raise SystemFailed(f"{server.name}: {failure}; its log ends: {' '.join(said)[:300]}")
 
 
-def check_answer(served: Served, port: int) -> None:
+def check_answer(server: Server, port: int) -> None:
     """Ask about two texts. Raises SystemFailed for anything else than two answers.
 
     Between loads this also waits for what a system still computes of a load whose client has gone: it answers in turn.
     """
-    question = Question(((0, 5, 6, 2), (0, 7, 2)), ("one text", "another"))
-    head, _, data = request_of(served, question, port).partition(b"\r\n\r\n")
+    request_input = RequestInput(((0, 5, 6, 2), (0, 7, 2)), ("one text", "another"))
+    head, _, data = request_of(server, request_input, port).partition(b"\r\n\r\n")
     first, *lines = head.decode("ascii").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
     asked = urllib.request.Request(f"http://{HOST}:{port}{first.split()[1]}", data, headers)
@@ -195,17 +195,17 @@ def check_answer(served: Served, port: int) -> None:
         with urllib.request.urlopen(asked, timeout=ANSWER_S) as answer:  # noqa: S310 - likewise
             said, about = answer.read(), dict(answer.headers.items())
     except (OSError, urllib.error.URLError) as error:
-        raise SystemFailed(f"{served.name}: {error}") from None
-    if served.kind == "ours":
+        raise SystemFailed(f"{server.name}: {error}") from None
+    if server.kind == "ours":
         n_answers = decode_output(about, said).outputs["logits"].shape[0]
     else:
         found = json.loads(said)
         n_answers = len(found.get("data") or found["answers"])
-    if n_answers != len(question.rows):
-        raise SystemFailed(f"{served.name}: got {n_answers} answers to {len(question.rows)} texts")
+    if n_answers != len(request_input.rows):
+        raise SystemFailed(f"{server.name}: got {n_answers} answers to {len(request_input.rows)} texts")
 
 
-def _check_loopback(served: Served, pid: int) -> None:
+def _check_loopback(server: Server, pid: int) -> None:
     """Raise SystemFailed where any of a system's processes listens beyond this machine."""
     found: set[tuple[str, int]] = set()
     for member in descendants(pid):
@@ -214,7 +214,7 @@ def _check_loopback(served: Served, pid: int) -> None:
         except OSError:
             continue  # it has ended
     if outside := sorted(port for address, port in found if address not in LOOPBACK):
-        raise SystemFailed(f"{served.name}: listens beyond 127.0.0.1, on ports {outside}")
+        raise SystemFailed(f"{server.name}: listens beyond 127.0.0.1, on ports {outside}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ from benchmarks.reporting.report import progress
 from serve.deployment_options import ENVIRONMENT
 
 SYSTEMS = ROOT / "benchmarks" / "systems"
-PATIENCE_S = 600.0
+ANSWER_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """Tokens per second of each round, bytes of libraries and weights, and the peak of passes."""
 
     tokens_per_s: tuple[float, ...]
@@ -67,9 +67,9 @@ class SystemFailed(RuntimeError):
     """A system that cannot be measured here, with the end of what it said."""
 
 
-def contest(
+def compare(
     systems: Sequence[System], checkpoint: Path, rows: Sequence[Sequence[int]], *, task: str, n_rounds: int, work: Path
-) -> dict[str, Measured]:
+) -> dict[str, Measurement]:
     """Load all systems, then ask each once a round; return what each did, by name. One that cannot load is left out.
 
     Whoever comes first finds the cores as the last left them, so a round begins with the one after the former's first.
@@ -97,7 +97,7 @@ def contest(
             progress(f"  round {number + 1} of {n_rounds}")
         loads = {name: loaded for name, (_, _, loaded) in running.items()}
     return {
-        name: Measured(tuple(found), loads[name]["load_s"], int(loads[name]["loaded_bytes"]), peaks[name])
+        name: Measurement(tuple(found), loads[name]["load_s"], int(loads[name]["loaded_bytes"]), peaks[name])
         for name, found in rates.items()
     }
 

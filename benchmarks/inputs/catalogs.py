@@ -45,7 +45,7 @@ def write_catalog(path: Path, checkpoint: Path, *, precision: str, tokens_per_s:
         checkpoint=checkpoint.resolve(),
         weights=facts.weights_sha256,
         tokenizer=sha256(artifact_of(checkpoint)).hexdigest(),
-        **stored(precision),
+        **weight_format(precision),
         max_tokens=facts.max_tokens,
         vocab_size=facts.vocab_size,
         tokens_per_s=tokens_per_s,
@@ -55,7 +55,7 @@ def write_catalog(path: Path, checkpoint: Path, *, precision: str, tokens_per_s:
     return path
 
 
-def stored(precision: str) -> dict[str, str]:
+def weight_format(precision: str) -> dict[str, str]:
     """Return the catalog's `dtype` and `quantization` of a precision."""
     if precision == INT8:
         return {"dtype": "bfloat16", "quantization": "onednn-int8"}

@@ -22,7 +22,7 @@ MOST_CONNECTIONS, MOST_SECONDS = 1024, 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What came of a load. `n_answered` counts every answer, `n_refused` those that are no 200s.
 
     `n_broken` counts connections that failed and answers that took over a minute. `longest_wait_s` is the longest
@@ -56,7 +56,7 @@ def http_request(path: str, headers: Mapping[str, str], data: bytes, port: int) 
     return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + data
 
 
-def drive(
+def send_load(
     requests: Sequence[bytes],
     port: int,
     work: Path,
@@ -67,7 +67,7 @@ def drive(
     waits: bool = False,
     lead_s: float = 0.0,
     name: str = "load",
-) -> Loaded:
+) -> LoadResult:
     """Send `requests` in turn, over and over, and return what came back.
 
     Each of `connections` sends its next request when it has its answer and a pause of `pause_ms` in the mean
@@ -102,4 +102,4 @@ def drive(
     said = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not said:
         raise RuntimeError(f"wrk ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
-    return Loaded(**json.loads(said[-1]))
+    return LoadResult(**json.loads(said[-1]))

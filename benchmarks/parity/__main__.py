@@ -25,14 +25,14 @@ from benchmarks.reporting.machine import describe_machine, load_average
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Options:
     """What the run is asked: a folder of texts or none, and which rooms."""
 
     data: Path | None
-    rooms: Sequence[str]
+    checks: Sequence[str]
 
 
-ROOMS: Mapping[str, Callable[[Asked], Iterator[Line]]] = {
+CHECKS: Mapping[str, Callable[[Options], Iterator[Line]]] = {
     "classes": lambda asked: classes.lines(),  # noqa: ARG005 - every room is asked alike
     "quantized": lambda asked: quantized.lines(),  # noqa: ARG005 - likewise
     "tokenizers": lambda asked: tokenizers.lines(asked.data),
@@ -53,10 +53,10 @@ def main() -> int:
     print(f"{describe_machine()}; load {load_average():.1f}")
     print(head())
     tally = Tally()
-    for name in asked.rooms:
+    for name in asked.checks:
         started_s = time.perf_counter()
         torch.set_num_threads(2 if name in BIG else 1)
-        show(ROOMS[name](asked), tally, lambda text: print(text, flush=True))
+        show(CHECKS[name](asked), tally, lambda text: print(text, flush=True))
         print(f"{name}: {time.perf_counter() - started_s:.0f} s", file=sys.stderr, flush=True)
     print("distance: float32 max|delta|, half precision and quantised |delta|/|reference|, against the reference in")
     print(
@@ -66,14 +66,14 @@ def main() -> int:
     return 1 if tally.n_failed else 0
 
 
-def _asked() -> Asked:
+def _asked() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=None)
-    parser.add_argument("--only", nargs="+", choices=ROOMS, default=None)
+    parser.add_argument("--only", nargs="+", choices=CHECKS, default=None)
     parser.add_argument("--small", action="store_true")
     given = parser.parse_args()
-    rooms = given.only or [name for name in ROOMS if not (given.small and name in BIG)]
-    return Asked(given.data, rooms)
+    checks = given.only or [name for name in CHECKS if not (given.small and name in BIG)]
+    return Options(given.data, checks)
 
 
 if __name__ == "__main__":

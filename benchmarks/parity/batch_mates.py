@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from benchmarks import ROOT
-from benchmarks.inputs.catalogs import INT8, stored
+from benchmarks.inputs.catalogs import INT8, weight_format
 from benchmarks.parity.table import Line, attempt, skipped, within
 from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import load_engine
@@ -34,8 +34,8 @@ SAMPLE = ROOT / "tests" / "data" / "sib200" / "sample.tsv"
 MODEL = "mini"
 N_TEXTS = 2_000
 N_POOL = 300  # rows that meet in companies
-N_COMPANIES = 500
-MAX_COMPANY = 24
+N_BATCHES = 500
+MAX_BATCH_ROWS = 24
 MAX_DELTA: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 5e-3, INT8: 5e-3}
 SAME: Mapping[str, float] = {"bfloat16": 0.005, INT8: 0.03}  # of final answers, at most, may differ from float32's
 NEAR: Mapping[str, float] = {"bfloat16": 2e-2, INT8: 0.2}  # of a vector, which is no final answer
@@ -46,11 +46,11 @@ FULL = "float32"
 def lines(data: Path | None) -> Iterator[Line]:
     """Judge company in every precision, then half precision and bytes against float32."""
     for dtype, bound in MAX_DELTA.items():
-        what = f"{MODEL}: {N_COMPANIES} random companies, max |delta score|"
+        what = f"{MODEL}: {N_BATCHES} random companies, max |delta score|"
         if lacking := _lacks(dtype):
             yield skipped(what, dtype, lacking)
             continue
-        yield attempt(what, dtype, partial(_company, what, dtype, bound))
+        yield attempt(what, dtype, partial(_batch_mates, what, dtype, bound))
     texts = tuple(islice(read_texts(data), N_TEXTS))
     answering = {name: head for name, head in model().heads.items() if head.task != "feature-extraction"}
     for precision in SAME:
@@ -103,7 +103,7 @@ def scores(head: Head, output: RowOutput) -> Tensor:
     return output["logits"].softmax(-1)
 
 
-def _company(what: str, dtype: str, bound: float) -> Line:
+def _batch_mates(what: str, dtype: str, bound: float) -> Line:
     engine = _engine(dtype)
     heads = model().heads
     chance = random.Random(0)
@@ -111,8 +111,8 @@ def _company(what: str, dtype: str, bound: float) -> Line:
     pool = [_row(names[i % len(names)], ids) for i, ids in enumerate(_ids(tuple(islice(read_texts(None), N_POOL))))]
     alone = [_answers(engine, [row])[0] for row in pool]
     furthest, n_other, n_met = 0.0, 0, 0
-    for _ in range(N_COMPANIES):
-        members = chance.sample(range(len(pool)), chance.randint(2, MAX_COMPANY))
+    for _ in range(N_BATCHES):
+        members = chance.sample(range(len(pool)), chance.randint(2, MAX_BATCH_ROWS))
         for member, output in zip(members, _answers(engine, [pool[m] for m in members]), strict=True):
             head, own = heads[pool[member].head], alone[member]
             n_met += 1
@@ -161,7 +161,7 @@ def _all_answers(precision: str, name: str, texts: tuple[str, ...]) -> Sequence[
 
 @cache
 def _engine(precision: str) -> PackedEngine:
-    return load_engine(model().model_copy(update=stored(precision)), ROOT, device="cpu")
+    return load_engine(model().model_copy(update=weight_format(precision)), ROOT, device="cpu")
 
 
 def _answers(engine: PackedEngine, rows: Sequence[Row]) -> list[RowOutput]:

@@ -59,9 +59,9 @@ def compare(size: str, dtype: str, folder: Path) -> dict[str, float]:
     generator = torch.Generator().manual_seed(1)
     lengths = LENGTHS_XL if size == "xl" else LENGTHS
     texts = [torch.randint(4, model.vocab_size, (n,), generator=generator).tolist() for n in lengths]
-    places = [tuple(sorted({0, n // 2, n - 1})) for n in lengths]
-    expected = torch.cat(real_size.read(size, folder, texts, places))
-    rows = [row_of(ids, "mlm", positions=at, top_k=TOP_K) for ids, at in zip(texts, places, strict=True)]
+    positions = [tuple(sorted({0, n // 2, n - 1})) for n in lengths]
+    expected = torch.cat(real_size.read(size, folder, texts, positions))
+    rows = [row_of(ids, "mlm", positions=at, top_k=TOP_K) for ids, at in zip(texts, positions, strict=True)]
     results = load_engine(model, folder, device="cpu").forward(rows)
     ours = torch.cat([_column(result, "top_logits") for result in results])
     ids = torch.cat([_column(result, "top_ids") for result in results]).long()

@@ -36,7 +36,11 @@ LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel takes
 }
 XLM = ("XLMForSequenceClassification", "XLMWithLMHeadModel")
 KINDS: tuple[Quantization, ...] = ("bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8", "onednn-int8")
-STORED: tuple[tuple[Quantization, bool], ...] = (*((kind, False) for kind in KINDS), ("none", True), ("bnb-nf4", True))
+QUANTIZED: tuple[tuple[Quantization, bool], ...] = (
+    *((kind, False) for kind in KINDS),
+    ("none", True),
+    ("bnb-nf4", True),
+)
 DTYPES = ("float32", "bfloat16")
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 
@@ -44,23 +48,23 @@ ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 def lines() -> Iterator[Line]:
     """Judge each way of storing on each family, then each way of attending."""
     for kind in (*LIKE, *XLM):
-        for stored, int8_embeddings in STORED:
+        for quantization, int8_embeddings in QUANTIZED:
             for dtype in DTYPES:
-                yield _stored(kind, dtype, stored, int8_embeddings=int8_embeddings)
+                yield _quantized(kind, dtype, quantization, int8_embeddings=int8_embeddings)
     for asked in ATTENTIONS:
         for dtype in DTYPES:
             yield _attended(asked, dtype)
 
 
-def _stored(kind: str, dtype: str, stored: Quantization, *, int8_embeddings: bool) -> Line:
-    words = (dtype, *([stored] if stored != "none" else []), *(["int8 rows"] if int8_embeddings else []))
+def _quantized(kind: str, dtype: str, quantization: Quantization, *, int8_embeddings: bool) -> Line:
+    words = (dtype, *([quantization] if quantization != "none" else []), *(["int8 rows"] if int8_embeddings else []))
     precision = " ".join(words)
     try:
-        check_runnable(stored, getattr(torch, dtype), _device())
+        check_runnable(quantization, getattr(torch, dtype), _device())
     except CheckpointError as error:
         return skipped(kind, precision, str(error))
-    bound = max(BOUNDS[stored], 3e-2 if int8_embeddings else 0)
-    fields = {"quantization": stored, "int8_embeddings": int8_embeddings, "dtype": dtype}
+    bound = max(BOUNDS[quantization], 3e-2 if int8_embeddings else 0)
+    fields = {"quantization": quantization, "int8_embeddings": int8_embeddings, "dtype": dtype}
     return attempt(kind, precision, lambda: within(kind, precision, _gap(kind, fields), bound))
 
 

@@ -56,8 +56,8 @@ def attempt(what: str, precision: str, judge: Callable[[], Line]) -> Line:
     try:
         return judge()
     except Exception as error:  # noqa: BLE001 - the table goes on and the run fails
-        workspace = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {error} ({workspace.name})".replace("\n", " ")
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {error} ({frame.name})".replace("\n", " ")
         return Line(what, precision, None, None, ok=False, note=said[:SHOWN_CHARS])
 
 

@@ -37,11 +37,11 @@ def draw(run: Mapping[str, Any], target: Path) -> None:
         for metric, rows in panels_of(report["rows"]).items()
     ][:MOST_PANELS]
     heights = [FRAME + BAR * len(rows) for _, rows in panels]
-    figure, places = plt.subplots(
+    figure, all_axes = plt.subplots(
         len(panels), 1, figsize=(WIDTH, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
     )
-    for workspace, (title, rows) in zip(places[:, 0], panels, strict=True):
-        bars(workspace, title, rows)
+    for axes, (title, rows) in zip(all_axes[:, 0], panels, strict=True):
+        bars(axes, title, rows)
     figure.savefig(target, dpi=110)
     plt.close(figure)
 
@@ -53,20 +53,20 @@ def panels_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, 
     return {metric: [row for row in rows if row["metric"] == metric] for metric in chosen}
 
 
-def bars(workspace: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def bars(axes: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw one panel: a bar a system with its spread; the limit is a line."""
     shown = [row for row in rows if not row["system"].startswith("limit")]
     values = [row["value"] for row in shown]
     spread = [[row["value"] - row["low"] for row in shown], [row["high"] - row["value"] for row in shown]]
     colors = [OURS if row["system"].startswith("glossa") else PEER for row in shown]
-    workspace.barh([row["system"] for row in shown], values, xerr=spread, color=colors, ecolor=LIMIT, height=0.7)
+    axes.barh([row["system"] for row in shown], values, xerr=spread, color=colors, ecolor=LIMIT, height=0.7)
     for row in rows:
         if row["system"].startswith("limit"):
-            workspace.axvline(row["value"], color=LIMIT, linestyle="--", linewidth=1)
-    workspace.invert_yaxis()
-    workspace.set_title(title, fontsize=9, loc="left")
-    workspace.tick_params(labelsize=8)
-    workspace.spines[["top", "right"]].set_visible(False)
+            axes.axvline(row["value"], color=LIMIT, linestyle="--", linewidth=1)
+    axes.invert_yaxis()
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 if __name__ == "__main__":

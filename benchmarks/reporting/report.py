@@ -30,10 +30,10 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Goal:
     """A promise put to the figures of one run. `ok` is None where the machine could not say."""
 
-    hold: str
+    goal: str
     value: float
     target: float
     ok: bool
@@ -46,7 +46,7 @@ class Report:
     benchmark: str
     workload: str
     rows: tuple[Row, ...]
-    holds: tuple[Hold, ...]
+    goals: tuple[Goal, ...]
 
 
 def row_of(system: str, metric: str, rounds: Sequence[float]) -> Row:
@@ -54,14 +54,14 @@ def row_of(system: str, metric: str, rounds: Sequence[float]) -> Row:
     return Row(system, metric, statistics.median(rounds), min(rounds), max(rounds))
 
 
-def at_least(hold: str, value: float, target: float) -> Hold:
+def at_least(goal: str, value: float, target: float) -> Goal:
     """Hold that a figure is at least its target."""
-    return Hold(hold, value, target, value >= target)
+    return Goal(goal, value, target, value >= target)
 
 
-def at_most(hold: str, value: float, target: float) -> Hold:
+def at_most(goal: str, value: float, target: float) -> Goal:
     """Hold that a figure is at most its target."""
-    return Hold(hold, value, target, value <= target)
+    return Goal(goal, value, target, value <= target)
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:
@@ -80,7 +80,7 @@ def finish(reports: Sequence[Report], *, as_json: bool, show: Callable[[str], ob
             show(json.dumps({**asdict(report), "machine": machine}))
         else:
             _print_table(report, machine, show)
-    return 1 if any(not hold.ok for report in reports for hold in report.holds) else 0
+    return 1 if any(not goal.ok for report in reports for goal in report.goals) else 0
 
 
 def progress(text: str) -> None:
@@ -93,5 +93,5 @@ def _print_table(report: Report, machine: str, show: Callable[[str], object]) ->
     show(TABLE.format("system", "metric", "median", "low", "high"))
     for row in report.rows:
         show(TABLE.format(row.system, row.metric, *(f"{x:,.4g}" for x in (row.value, row.low, row.high))))
-    for hold in report.holds:
-        show(f"  {'holds' if hold.ok else 'FAILS'}: {hold.hold}: {hold.value:.3g} (target {hold.target:g})")
+    for goal in report.goals:
+        show(f"  {'goals' if goal.ok else 'FAILS'}: {goal.goal}: {goal.value:.3g} (target {goal.target:g})")

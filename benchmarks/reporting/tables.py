@@ -51,7 +51,7 @@ def section(kept: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         for report in run["reports"]:
             yield from ("", f"**{report['workload']}**", "")
             yield from table(report["rows"])
-            yield from holds(report["holds"])
+            yield from goals(report["goals"])
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -64,13 +64,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield from _grid("metric", metrics, systems, lambda metric, system: cells.get((system, metric), ""))
 
 
-def holds(promises: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def goals(promises: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield a line for each promise."""
     if promises:
         yield ""
     for promise in promises:
         word = "holds" if promise["ok"] else "**fails**"
-        yield f"- {word}: {promise['hold']}: {number(promise['value'])} (target {number(promise['target'])})"
+        yield f"- {word}: {promise['goal']}: {number(promise['value'])} (target {number(promise['target'])})"
 
 
 def number(value: float) -> str:

@@ -27,8 +27,8 @@ def make(variant: str, checkpoint: Path, threads: int) -> Engine:
         answers: Answers = [(0, 0.0)] * len(rows)
         for group in worker.batches(rows, int(size), ordered=engine == "openvino"):
             shares = run(*worker.padded([rows[i] for i in group]))
-            for workspace, share in zip(group, shares, strict=True):
-                answers[workspace] = int(share.argmax()), float(share.max())
+            for index, share in zip(group, shares, strict=True):
+                answers[index] = int(share.argmax()), float(share.max())
         return answers
 
     answer([[0, 5, 6, 2]] * 2)  # warm-up

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import worker
 
-from benchmarks.inputs.catalogs import stored
+from benchmarks.inputs.catalogs import weight_format
 from serve.engine.load_engine import load_engine
 from serve.engine.run_call import infer
 from serve.models.checkpoint_facts import checkpoint_facts
@@ -59,7 +59,7 @@ def _catalog_model(folder: Path, precision: str, budget: int) -> Model:
             "checkpoint": str(folder.resolve()),
             "weights_sha256": facts.weights_sha256,
             "tokenizer_sha256": "0" * 64,
-            **stored(precision),
+            **weight_format(precision),
             "max_tokens": facts.max_tokens,
             "vocab_size": facts.vocab_size,
             "pad_id": facts.pad_id,

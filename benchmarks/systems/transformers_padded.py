@@ -41,8 +41,8 @@ def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
         for ids, mask in tensors:
             logits = model(input_ids=ids, attention_mask=mask)[0]
             if options.task == "fill-mask":  # what the pipeline does: all positions, then the masked one
-                places = mask.sum(1) // 2
-                logits[torch.arange(len(ids)), places].float().softmax(-1).topk(5)
+                middles = mask.sum(1) // 2
+                logits[torch.arange(len(ids)), middles].float().softmax(-1).topk(5)
 
     return one_pass
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cold_start import Function, Starts, _start
-from benchmarks.harness.runtime_api import model_server, runtime_api
+from benchmarks.cold_start import Function, StartFigures, _start
+from benchmarks.harness.runtime_api import fake_model_server, runtime_api
 from benchmarks.inputs import vocabularies
 from functions.replica.client import ReplicaClient
 from shared.messages import InferCall, Tensor
@@ -64,8 +64,8 @@ def test_a_failed_init_is_said(tmp_path: Path) -> None:
 def test_a_function_is_started_and_asked(tmp_path: Path) -> None:
     """One start yields an init, a first invocation and a peak."""
     (tmp_path / "nothing.py").write_text("def handler(event, context):\n    return {}\n")
-    seen = Starts()
-    with model_server(2) as replica:
+    seen = StartFigures()
+    with fake_model_server(2) as replica:
         _start(Function("some", tmp_path, "nothing.handler", {}), tmp_path, replica, seen)
     assert len(seen.init_s) == len(seen.first_ms) == len(seen.peak_mib) == 1
     assert seen.init_s[0] > 0
@@ -75,7 +75,7 @@ def test_a_function_is_started_and_asked(tmp_path: Path) -> None:
 def test_the_stand_in_answers_as_a_model_server() -> None:
     """The functions' own client finds it ready and reads a row of scores for each row."""
     call = InferCall("mini", "topic", Tensor.ints([0, 5, 2, 0, 2]), Tensor.ints([3, 2]), fingerprint="0" * 64)
-    with model_server(3) as replica:
+    with fake_model_server(3) as replica:
         client = ReplicaClient(f"http://127.0.0.1:{replica.port}")
         try:
             assert client.ready()

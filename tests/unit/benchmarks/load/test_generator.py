@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.generator import HOST, MOST_CONNECTIONS, MOST_SECONDS, drive, http_request
+from benchmarks.load.generator import HOST, MOST_CONNECTIONS, MOST_SECONDS, http_request, send_load
 from benchmarks.load.wrk import MISSING, can_install, find_wrk
 
 ANSWER = b'{"parameters":{"queue_s":0.25}}'
@@ -58,7 +58,7 @@ def wrk() -> None:
 def test_what_came_back_is_counted(port: int, tmp_path: Path) -> None:
     """Bodies with any bytes go through wrk as they are, in turn; every other request is refused here."""
     requests = [http_request("/x", {"a": "b"}, body, port) for body in (b"\x00\n12\r\n\r\n", b"bad")]
-    loaded = drive(requests, port, tmp_path, connections=1, seconds=1, waits=True, pause_ms=5.0)
+    loaded = send_load(requests, port, tmp_path, connections=1, seconds=1, waits=True, pause_ms=5.0)
     assert loaded.n_broken == 0
     assert abs(loaded.n_answered - 2 * loaded.n_refused) <= 2
     assert loaded.longest_wait_s == 0.25
@@ -69,7 +69,7 @@ def test_what_came_back_is_counted(port: int, tmp_path: Path) -> None:
 def test_two_connections_without_pauses_are_counted(port: int, tmp_path: Path) -> None:
     """Requests without pauses go in turn over all connections."""
     requests = [http_request("/x", {"a": "b"}, body, port) for body in (b"good\n1", b"bad")]
-    loaded = drive(requests, port, tmp_path, connections=2, seconds=1, waits=True)
+    loaded = send_load(requests, port, tmp_path, connections=2, seconds=1, waits=True)
     assert loaded.n_broken == 0
     assert abs(loaded.n_answered - 2 * loaded.n_refused) <= 2
 
@@ -79,7 +79,7 @@ def test_a_lead_does_not_count(port: int, tmp_path: Path) -> None:
     """Of a load of three seconds with a lead of two a third counts."""
     requests, before, lead_s = [http_request("/x", {"a": "b"}, b"good", port)], _Server.n_seen, 2.0
     began_s = time.monotonic()
-    loaded = drive(requests, port, tmp_path, connections=1, seconds=1, lead_s=lead_s)
+    loaded = send_load(requests, port, tmp_path, connections=1, seconds=1, lead_s=lead_s)
     assert 0 < loaded.n_answered < 0.7 * (_Server.n_seen - before)
     assert 0 < loaded.seconds <= time.monotonic() - began_s - lead_s
 
@@ -87,7 +87,7 @@ def test_a_lead_does_not_count(port: int, tmp_path: Path) -> None:
 def test_a_lead_has_no_pauses(tmp_path: Path) -> None:
     """With pauses a request that is sent does not say that an answer has just come."""
     with pytest.raises(ValueError, match="lead"):
-        drive([b""], 1, tmp_path, connections=1, seconds=1, lead_s=1.0, pause_ms=1.0)
+        send_load([b""], 1, tmp_path, connections=1, seconds=1, lead_s=1.0, pause_ms=1.0)
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_a_lead_has_no_pauses(tmp_path: Path) -> None:
 def test_load_is_bounded(connections: int, seconds: float, tmp_path: Path) -> None:
     """No load without bounds is sent."""
     with pytest.raises(ValueError, match="at most"):
-        drive([b""], 1, tmp_path, connections=connections, seconds=seconds)
+        send_load([b""], 1, tmp_path, connections=connections, seconds=seconds)

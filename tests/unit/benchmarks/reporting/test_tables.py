@@ -11,8 +11,8 @@ ROW = {"system": "ours", "metric": "tokens/s", "value": 12_345.6, "low": 12_000.
 
 def _kept(*rows: dict[str, Any]) -> dict[str, Any]:
     report = {"benchmark": "b", "workload": "w", "machine": "m", "rows": list(rows)}
-    promise = {"hold": "times a peer", "value": 1.234, "target": 1.5, "ok": False}
-    return {"x": {"command": "c", "date": "d", "load_average": 0.5, "reports": [{**report, "holds": [promise]}]}}
+    promise = {"goal": "times a peer", "value": 1.234, "target": 1.5, "ok": False}
+    return {"x": {"command": "c", "date": "d", "load_average": 0.5, "reports": [{**report, "goals": [promise]}]}}
 
 
 def test_a_section_is_replaced_in_its_place() -> None:
