@@ -1,8 +1,8 @@
-"""Every benchmark at its default size, then the tables and plots: `python -m benchmarks [NAME ...] [--quick]`.
+"""Runs every benchmark at its default size, then makes tables and plots: `python -m benchmarks [NAME ...] [--quick]`.
 
-Keeps what each run said in benchmarks/results/NAME.json, the source of the speed tables in RESULTS.md and of the plots
-beside them. A hold that fails does not stop the others; the exit status says so at the end. `--quick` only shows that
-everything runs: its figures go to build/bench/quick and into no table. Must not know what a benchmark measures.
+The report of each run is kept in `benchmarks/results/NAME.json`. The tables of `RESULTS.md` and the plots are made from
+these files. A missed goal does not stop the other benchmarks; the exit status tells it at the end. `--quick` only shows
+that everything runs: its figures go to `build/bench/quick` and into no table. Must not know what a benchmark measures.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from benchmarks.reporting.report import progress
 
 PLOTTER = ROOT / ".venv-peers" / "bin" / "python"
 QUICK = ROOT / "build" / "bench" / "quick"
-MOST_S = 3600.0
-FAILED_HOLD = 1
+RUN_LIMIT_S = 3600.0
+MISSED_GOAL = 1
 
 
 class Run(NamedTuple):
-    """A benchmark as it is run, under the name its results have."""
+    """One run of a benchmark, and the name of its results."""
 
     name: str
     module: str
@@ -73,17 +73,17 @@ RUNS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is asked for, all by default; return 1 when a hold or a benchmark fails."""
+    """Run the named benchmarks, by default all. Return 1 when a goal is missed or a benchmark fails."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(run.name for run in RUNS)}")
-    parser.add_argument("--quick", action="store_true", help="only see that everything runs")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(run.name for run in RUNS)}")
+    parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     chosen = parser.parse_args(arguments)
     if unknown := set(chosen.names) - {run.name for run in RUNS}:
-        parser.error(f"got {', '.join(sorted(unknown))}, expected of {', '.join(run.name for run in RUNS)}")
+        parser.error(f"got {', '.join(sorted(unknown))}, expected some of {', '.join(run.name for run in RUNS)}")
     folder = QUICK if chosen.quick else tables.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    asked = [run for run in RUNS if not chosen.names or run.name in chosen.names]
-    statuses = [_run(run, folder, quick=chosen.quick) for run in asked]
+    wanted = [run for run in RUNS if not chosen.names or run.name in chosen.names]
+    statuses = [_run(run, folder, quick=chosen.quick) for run in wanted]
     if not chosen.quick:
         tables.main()
     _plot(folder)
@@ -91,29 +91,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(run: Run, folder: Path, *, quick: bool) -> int:
-    """Run one benchmark and keep what it said; return its exit status."""
+    """Run one benchmark and keep its report. Return its exit status."""
     if find_spec(f"benchmarks.{run.module}") is None:
-        progress(f"{run.name}: left out, there is no benchmark {run.module}")
+        progress(f"{run.name}: skipped, there is no benchmark {run.module}")
         return 0
     if run.needs_gpu and not torch.cuda.is_available():
-        progress(f"{run.name}: left out, this machine has no GPU")
+        progress(f"{run.name}: skipped, this machine has no GPU")
         return 0
     progress(f"{run.name}: starts, load average {load_average():.2f}")
     words = ["-m", f"benchmarks.{run.module}", *run.arguments, *(["--quick"] if quick else [])]
     try:
         done = subprocess.run(
             [sys.executable, *words, "--json"],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, timeout=MOST_S,
+            cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, timeout=RUN_LIMIT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        progress(f"{run.name}: FAILED, still running after {MOST_S:.0f} s")
+        progress(f"{run.name}: FAILED, still running after {RUN_LIMIT_S:.0f} s")
         return 1
     reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode not in {0, FAILED_HOLD} or not reports:
+    if done.returncode not in {0, MISSED_GOAL} or not reports:
         progress(f"{run.name}: FAILED with status {done.returncode}")
         return 1
     if not all("goals" in report for report in reports):
-        progress(f"{run.name}: FAILED, it printed something else than a report")
+        progress(f"{run.name}: FAILED, it printed something that is no report")
         return 1
     kept = {
         "command": " ".join(["python", *words]),
@@ -122,14 +122,14 @@ def _run(run: Run, folder: Path, *, quick: bool) -> int:
         "reports": reports,
     }
     (folder / f"{run.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    progress(f"{run.name}: {'all goals goal' if done.returncode == 0 else 'a goal FAILS'}")
+    progress(f"{run.name}: {'all goals are met' if done.returncode == 0 else 'a goal is MISSED'}")
     return done.returncode
 
 
 def _plot(folder: Path) -> None:
-    """Draw every kept result; matplotlib lives in the peers' environment."""
+    """Draw every kept result with matplotlib, which is in the environment of the peers."""
     if not PLOTTER.exists():
-        progress("no plots: make bench-peers")
+        progress("no plots: matplotlib is missing, run `make bench-peers`")
         return
     paths = [str(path) for path in sorted(folder.glob("*.json"))]
     if paths:

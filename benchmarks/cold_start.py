@@ -1,12 +1,11 @@
-"""Each function's package under `awslambdaric`: init, first and warm invocation, peak memory.
+"""Measures the start of each Lambda function under `awslambdaric`: init, first and warm invocation, peak memory.
 
     python -m benchmarks.cold_start [--rounds N]
 
-The package and its layer are what `GLOSSA_TARGET=host` builds; the runtime is started as Lambda starts it, against a
-Runtime API of ours, and the model server is a stand-in on loopback that answers at once. Init is from the start of the
-process to its first question for an event; `nothing` is a function that does nothing, so that the interpreter and the
-runtime client can be seen apart. Sizes are vocabularies of mini, XLM-R and XLM-V. In each round every function starts
-anew, in turn.
+Package and layer are those of `GLOSSA_TARGET=host`. The runtime starts as Lambda starts it, with our Runtime API. The
+model server is a stand-in on loopback that answers at once. Init lasts from the start of the process to its first
+request for an event. `nothing` is a function that does nothing: it shows the cost of the interpreter and the runtime
+client. Sizes are the vocabularies of mini, XLM-R and XLM-V. In each round every function starts anew.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from benchmarks.reporting.report import Goal, Report, Row, at_most, finish, opti
 from benchmarks.tokenize import write_tokenizer_folder
 
 JOB_HANDLERS = ("jobs", "plan", "work", "finalize", "sweep", "notify")
-NO_RECORDS = {"plan", "work", "finalize", "notify"}  # a delivery without records touches nothing
+NO_RECORDS = {"plan", "work", "finalize", "notify"}  # these handlers touch nothing when an event has no records
 N_LABELS, N_WARM = 2, 200
 N_ROUNDS, N_QUICK_ROUNDS = 5, 1
 READY_S = 60.0
@@ -53,7 +52,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function to start: its package and handler, and the event it is asked with (None: it is only started)."""
+    """A function to start: its package, its handler, and the event it gets. Without an event it is only started."""
 
     name: str
     package: Path
@@ -63,7 +62,7 @@ class Function:
 
 @dataclass(slots=True)
 class StartFigures:
-    """What was seen of one function, a value for each start."""
+    """The figures of one function, one for each start."""
 
     init_s: list[float] = field(default_factory=list)
     init_cpu_s: list[float] = field(default_factory=list)  # tells a slow machine from a busy one
@@ -73,7 +72,7 @@ class StartFigures:
 
 
 def main() -> int:
-    """Start every function some times."""
+    """Start every function in every round."""
     parser = options(__doc__)
     parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--folder", type=Path, default=Path("build/bench/vocabularies"), help="where they are kept")
@@ -95,7 +94,7 @@ def main() -> int:
 
 
 def _functions(work: Path, sizes: Sequence[str], folder: Path) -> list[Function]:
-    """Return the functions in their packages: infer at each size, the batch side with mini's."""
+    """Return all functions with their packages: infer with each vocabulary, the job functions with that of mini."""
     (work / "nothing").mkdir()
     (work / "nothing" / "nothing.py").write_text(NOTHING, encoding="utf-8")
     package = _make(work / "package", "InferFunction")
@@ -110,12 +109,12 @@ def _functions(work: Path, sizes: Sequence[str], folder: Path) -> list[Function]
         made.append(Function(f"infer {size}", sized, "functions.lambdas.infer.handler", _request()))
     for name in JOB_HANDLERS:
         event: dict[str, Any] | None = {"Records": []} if name in NO_RECORDS else None
-        made.append(Function(name, package, f"functions.{name}.handler.handler", event))
+        made.append(Function(name, package, f"functions.lambdas.{name}.handler", event))
     return made
 
 
 def _make(out: Path, target: str) -> Path:
-    """Build a package as `make build` does for this machine."""
+    """Build a package for this machine, as `make build` does."""
     out.mkdir()
     environment = {
         **os.environ, "GLOSSA_TARGET": "host", "GLOSSA_PYTHON": sys.executable, "ARTIFACTS_DIR": str(out.resolve()),
@@ -145,7 +144,7 @@ def _start(function: Function, layer: Path, replica: FakeModelServer, seen: Star
 
 
 def _ask(function: Function, api: RuntimeApi, replica: FakeModelServer) -> float:
-    """Return the milliseconds of one invocation, without those in the model server."""
+    """Return the milliseconds of one invocation without the time in the model server."""
     replica.seconds.clear()
     answered = api.invoke(function.event or {})
     if answered.error or b'"statusCode": 5' in answered.body or b'"statusCode": 4' in answered.body:
@@ -174,7 +173,7 @@ def _running(
 
 
 def _cpu_s(pid: int) -> float:
-    """Return the processor time of a process so far, of user and system."""
+    """Return the processor time of a process so far in seconds, user and system."""
     after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,10 +1,11 @@
-"""Text in, labels out: the infer function before Ray Serve and HAProxy, against the engine alone on the same tokens.
+"""Measures a whole request from text to labels: infer functions before Ray Serve and HAProxy, against the engine alone.
 
     python -m benchmarks.end_to_end [--size base|mini] [--rounds N] [--seconds S]
 
-Each instance of the function is a process that handles one API Gateway event at a time, as the Lambda runtime does:
-one instance with one text an event (what a lone call costs), 16 with one text, 4 with 32 texts. All of it shares this
-machine's cores: tokenizing, HTTP and JSON are paid for here, beside the forward pass.
+The engine alone computes the same tokens. Each instance of the function is a process that handles one API Gateway event
+at a time, as the Lambda runtime does. There are three loads: 1 instance with one text an event (a lone call), 16 with
+one text, and 4 with 32 texts. All share the cores of this machine, so tokenizing, HTTP and JSON take time from the
+engine.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from benchmarks.inputs.catalogs import write_catalog
 from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
 from benchmarks.inputs.workload import rows_of, texts_of
 from benchmarks.load.generator import HOST
+from benchmarks.reporting.figures import Figures
 from benchmarks.reporting.report import Report, at_most, finish, options, progress
-from benchmarks.serving import Figures, group_requests
+from benchmarks.serving import group_requests
 from glossa.commands.artifacts import write_artifacts
 from shared.catalog import load_catalog
 
@@ -109,7 +111,7 @@ def _settings(checkpoint: Path, port: int, work: Path) -> Mapping[str, str]:
 
 @contextmanager
 def _instance(settings: Mapping[str, str], log: Path) -> Iterator[Instance]:
-    """Start an instance of the function and wait until it is ready."""
+    """Start one instance of the function. Yield it when it is ready."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(
@@ -127,12 +129,12 @@ def _instance(settings: Mapping[str, str], log: Path) -> Iterator[Instance]:
 
 
 def _ask(instances: Sequence[Instance], events: Path, seconds: float) -> list[dict[str, Any]]:
-    """Let instances work at the same time, each from another place in the events on; return what each did."""
+    """Let all instances work at the same time, each from another event on. Return what each did."""
     for number, process in enumerate(instances):
         if process.stdin is None:
             raise RuntimeError("got a process without standard input. This is a bug.")
-        asked = {"events": str(events), "first": number * 37, "seconds": seconds}
-        process.stdin.write(json.dumps(asked) + "\n")
+        order = {"events": str(events), "first": number * 37, "seconds": seconds}
+        process.stdin.write(json.dumps(order) + "\n")
         process.stdin.flush()
     return [json.loads(_line(process)) for process in instances]
 
@@ -144,7 +146,7 @@ def _line(process: Instance) -> str:
 
 
 def _note(figures: Figures, system: str, found: Sequence[Mapping[str, Any]]) -> None:
-    """Note what several instances did together."""
+    """Note the figures of all instances together."""
     took_ms = sorted(ms for one in found for ms in one["took_ms"])
     if not took_ms:
         raise SystemFailed(f"{system}: no event was answered")

@@ -1,10 +1,10 @@
-"""The engine alone against its peers and the limit of the machine, on the same rows in one run.
+"""Compares our engine with other engines and with the limit of this machine, on the same rows in one run.
 
     python -m benchmarks.engine [--size base|large] [--task classification|entities|qa] [--mix sib-mix|long|short]
 
-Every system gets token ids, so that no tokenizer is measured. Peers run from `.venv-peers` (`make bench-peers`); one
-whose environment is not there is left out and said so. They run as their packages come: the malloc and thread settings
-of our replicas do nothing for them (D69).
+Every engine gets token ids, so no tokenizer is measured. The others run from `.venv-peers` (`make bench-peers`) as
+their packages come. The malloc and thread settings of our replicas do nothing for them (D69). An engine whose
+environment is missing is skipped, and a line says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.reporting.report import Goal, Report, Row, at_least, finish, opt
 
 PEERS = ".venv-peers"
 OURS = "glossa bfloat16"
-OURS_INT8 = "glossa int8"  # products of bytes: not the same answers (D70), so that its ratios are said apart
+OURS_INT8 = "glossa int8"  # int8 products give other answers (D70), so its ratios are goals of their own
 OPENVINO = "openvino bf16 sorted 16"
 SYSTEMS = (
     System(OURS, "ours", "bfloat16", tuned=True),
@@ -36,10 +36,10 @@ SYSTEMS = (
     System(OPENVINO + ", streams", "openvino_padded", "bf16-sorted-16-streams", environment=PEERS),
 )
 LEFT_OUT = {
-    "large": ("float32", ", streams"),  # not to fit in 24 GiB together
-    "long": ("float32", "padded 32"),  # sorted is the same there
+    "large": ("float32", ", streams"),  # all together do not fit in 24 GiB
+    "long": ("float32", "padded 32"),  # all rows are of one length, so sorting changes nothing
 }
-TARGETS = {  # at least so many times this peer, on the sib mix
+TARGETS = {  # at least so many times the speed of this peer on the SIB mix
     OPENVINO: 1.5,
     OPENVINO + ", streams": 1.5,
     "transformers bfloat16 sorted 32": 2.0,
@@ -62,10 +62,10 @@ def main() -> int:
     rows = rows_of(chosen.mix, config.vocab_size)
     rows = rows[:N_QUICK_ROWS] if chosen.quick else rows
     left_out = (*LEFT_OUT.get(chosen.size, ()), *LEFT_OUT.get(chosen.mix, ()))
-    asked = [system for system in SYSTEMS if not any(part in system.name for part in left_out)]
-    present = [system for system in asked if system.is_there]
-    for system in set(asked) - set(present):
-        progress(f"  left out, no {system.environment}: {system.name}")
+    wanted = [system for system in SYSTEMS if not any(part in system.name for part in left_out)]
+    present = [system for system in wanted if system.is_there]
+    for system in set(wanted) - set(present):
+        progress(f"  skipped, {system.environment} is missing: {system.name}")
     limits = [tokens_per_s(config)]
     with tempfile.TemporaryDirectory() as work:
         is_main = (chosen.size, chosen.task, chosen.mix) == ("base", "classification", "sib-mix")
@@ -88,15 +88,15 @@ def _report(workload: str, mix: str, found: Mapping[str, Measurement], limits: l
     return Report("engine", workload, tuple(rows), tuple(goals))
 
 
-def _goals(rates: Mapping[str, float], ours: str, mix: str, said: str) -> Iterator[Goal]:
-    """Yield how many times each peer one of our rows is; `said` tells which."""
+def _goals(rates: Mapping[str, float], ours: str, mix: str, prefix: str) -> Iterator[Goal]:
+    """Yield the goals of one of our systems against each other system, each with `prefix` before its name."""
     for name, rate in rates.items():
         if name.startswith("limit"):
             if ours == OURS:
                 yield at_least("share of the limit", rates[ours] / rate, LIMIT_SHARE)
         elif not name.startswith("glossa"):
             target = TARGETS.get(name, 1.0) if mix == "sib-mix" else 1.0
-            yield at_least(f"{said}times {name}", rates[ours] / rate, target)
+            yield at_least(f"{prefix}times {name}", rates[ours] / rate, target)
 
 
 if __name__ == "__main__":

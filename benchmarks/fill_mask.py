@@ -1,9 +1,9 @@
-"""Fill-mask against transformers: one mask a text, 32 texts a batch; speed, and the memory that passes take.
+"""Compares fill-mask with transformers: speed, and the memory of passes.
 
     python -m benchmarks.fill_mask [--size base|xlm-v] [--mix sib-mix|long|short]
 
-transformers computes logits of the whole vocabulary at every position; that is the job its users run. Of XLM-V only
-texts of at most 128 tokens take part.
+Each text has one mask, and 32 texts make a batch. transformers computes logits of the whole vocabulary at every
+position, as its users do. For XLM-V only texts of at most 128 tokens take part.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SYSTEMS = (
 )
 TIMES = {"base": 5.0, "xlm-v": 15.0}
 MEMORY_SHARE = 0.1
-MOST_TOKENS = {"base": 512, "xlm-v": 128}  # the peer's logits of 32 texts of 512 tokens of XLM-V would be 30 GB
+MAX_TOKENS = {"base": 512, "xlm-v": 128}  # with 512 tokens the logits of transformers would take 30 GB for XLM-V
 N_TEXTS, N_QUICK_TEXTS = 64, 32
 N_ROUNDS, N_QUICK_ROUNDS = 5, 1
 
@@ -40,7 +40,7 @@ def main() -> int:
     chosen = parser.parse_args()
     checkpoint = make(chosen.size, "fill-mask", chosen.checkpoints)
     rows = [
-        row for row in rows_of(chosen.mix, config_of(chosen.size).vocab_size) if len(row) <= MOST_TOKENS[chosen.size]
+        row for row in rows_of(chosen.mix, config_of(chosen.size).vocab_size) if len(row) <= MAX_TOKENS[chosen.size]
     ]
     rows = rows[: N_QUICK_TEXTS if chosen.quick else N_TEXTS]
     with tempfile.TemporaryDirectory() as work:

@@ -1,11 +1,12 @@
-"""The packed engine on a GPU against transformers, and against the device's own matrix products; self-contained.
+"""Compares our packed engine with transformers and with the limit of the device, on a GPU.
 
     python -m benchmarks.gpu [--size large xl] [--json] [--quick]
 
-Needs torch and transformers alone beside this repository's folder. Backbones of real size with random weights; the rows
-of the committed workload; bfloat16, and fp8 layers for XL where torchao is there. Packed rows attend in one
-variable-length call; transformers runs `sdpa`, padded to the longest row of a batch, as given and sorted.
-With `--tiny` a model of toy size runs on whatever device there is: that shows the path, its figures mean nothing.
+Needs only torch, transformers and this repository. The backbones have real size and random weights, and the rows are
+those of the committed workload. All runs in bfloat16; XL also with fp8 layers where torchao is installed. Ours packs
+rows, and attention is one call of variable length. transformers runs `sdpa` on batches padded to their longest row, as
+given and sorted by length. `--tiny` runs a toy model on any device: that shows that the code runs, and its figures mean
+nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ import transformers
 from tokenizers import Tokenizer
 from torch import Tensor
 
-if find_spec("pydantic") is None:  # the catalog's types are imported beside the engine, and never made here
+if find_spec("pydantic") is None:  # the engine imports the catalog's types, but this script makes none of them
 
     class _Declared:
-        """Takes any class keyword, as pydantic's BaseModel does."""
+        """Accepts any class keyword, as pydantic's BaseModel does."""
 
         def __init_subclass__(cls, **_: object) -> None: ...
 
@@ -43,7 +44,18 @@ from benchmarks import ROOT
 from benchmarks.inputs.checkpoints import config_of
 from benchmarks.reporting.hardware_limit import flop_per_token
 from benchmarks.reporting.machine import describe_machine
-from benchmarks.reporting.report import Goal, Report, Row, at_least, at_most, finish, options, progress, row_of
+from benchmarks.reporting.report import (
+    CANNOT_RUN,
+    Goal,
+    Report,
+    Row,
+    at_least,
+    at_most,
+    finish,
+    options,
+    progress,
+    row_of,
+)
 from serve.engine.attention_choice import attention_for
 from serve.engine.quantize import torchao_fp8
 from serve.layers.parts import ModelParts
@@ -51,11 +63,11 @@ from serve.models.registry import FAMILIES
 from serve.rows.pack import Pack, pack_rows
 from serve.rows.row import row_of as engine_row
 
-BUDGET_TOKENS = 32_768  # a full batch
+BUDGET_TOKENS = 32_768  # the tokens of a full batch
 BATCH_ROWS = (32, 128)
-SHARES = {"large": 0.5, "xl": 0.6}  # of the matrix-product peak, at full batches
-TIMES = 2.5  # transformers sdpa, sorted
-SAME = 2e-2  # |delta| / |reference|, both in bfloat16
+SHARES = {"large": 0.5, "xl": 0.6}  # of the limit, with full batches
+TIMES = 2.5  # the speed of transformers with sdpa, sorted
+SAME = 2e-2  # the largest |delta| / |reference|, both in bfloat16
 N_PRODUCTS, N_ROUNDS, N_QUICK_ROUNDS, N_QUICK_ROWS = 20, 5, 2, 128
 TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
@@ -63,14 +75,16 @@ Pass = Callable[[], list[Tensor]]
 
 
 def main() -> int:
-    """Measure each size; 2 without a device."""
+    """Measure each size. Return 2 when there is no GPU."""
     parser = options(__doc__)
     parser.add_argument("--size", nargs="+", choices=SHARES, default=list(SHARES))
-    parser.add_argument("--tiny", action="store_true", help="a toy on any device: shows the path, not the speed")
+    parser.add_argument(
+        "--tiny", action="store_true", help="run a toy model on any device: shows that it runs, not how fast"
+    )
     chosen = parser.parse_args()
     if not torch.cuda.is_available() and not chosen.tiny:
-        progress("got no CUDA device, expected one: nothing was measured (--tiny shows the path on a CPU)")
-        return 2
+        progress("got no CUDA device, expected one: nothing was measured (--tiny runs a toy model on a CPU)")
+        return CANNOT_RUN
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     progress(f"{torch.cuda.get_device_name() if device.type == 'cuda' else 'cpu'}; {describe_machine()}")
     quick = chosen.quick or chosen.tiny
@@ -90,7 +104,7 @@ def _measure(size: str, device: torch.device, *, quick: bool, tiny: bool) -> Rep
     for n_rows in BATCH_ROWS:
         systems[f"transformers padded {n_rows}"] = _theirs(reference, rows, n_rows, device, ordered=False)
         systems[f"transformers sorted {n_rows}"] = _theirs(reference, rows, n_rows, device, ordered=True)
-    apart = _distance(systems["glossa bfloat16"](), systems[f"transformers sorted {BATCH_ROWS[0]}"]())
+    distance = _distance(systems["glossa bfloat16"](), systems[f"transformers sorted {BATCH_ROWS[0]}"]())
     n_tokens = sum(map(len, rows))
     rates: dict[str, list[float]] = {}
     peaks: dict[str, float] = {}
@@ -100,17 +114,17 @@ def _measure(size: str, device: torch.device, *, quick: bool, tiny: bool) -> Rep
             rates.setdefault(name, []).append(n_tokens / seconds)
         progress(f"  {size}: round {number + 1}")
     limit = _peak_flops(config, device) / flop_per_token(config)
-    return _report(size, rates, peaks, limit, apart, graphed=_lone_row(config, reference, rows[0], device))
+    return _report(size, rates, peaks, limit, distance, graphed=_lone_row(config, reference, rows[0], device))
 
 
 def _reference(config: Any, device: torch.device) -> Any:
-    """Return transformers' backbone with random weights in bfloat16."""
+    """Return the backbone of transformers with random weights in bfloat16."""
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     try:
         with device:
             made = getattr(transformers, type(config).__name__.removesuffix("Config") + "Model")
-            return made._from_config(config, attn_implementation="sdpa", add_pooling_layer=False).eval()  # noqa: SLF001 - the constructor that takes it
+            return made._from_config(config, attn_implementation="sdpa", add_pooling_layer=False).eval()  # noqa: SLF001 - the only constructor that takes the attention
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -118,7 +132,7 @@ def _reference(config: Any, device: torch.device) -> Any:
 def _ours(
     config: Any, reference: Any, rows: Sequence[Sequence[int]], device: torch.device, *, fp8: bool = False
 ) -> Pass:
-    """Return a pass of the packed encoder over all rows, a full batch at a time, over the reference's own tensors."""
+    """Return a pass of our encoder over all rows in full batches, with the tensors of the reference."""
     encoder = _encoder(config, reference, device, fp8=fp8)
     batches = [pack_rows({i: engine_row(rows[i], "bench") for i in batch}, device) for batch in _full_batches(rows)]
 
@@ -146,7 +160,7 @@ def _means(states: Tensor, pack: Pack) -> Tensor:
 
 
 def _theirs(reference: Any, rows: Sequence[Sequence[int]], n_rows: int, device: torch.device, *, ordered: bool) -> Pass:
-    """Return a pass of the reference over all rows, `n_rows` a batch, padded."""
+    """Return a pass of the reference over all rows in padded batches of `n_rows`."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i])) if ordered else list(range(len(rows)))
     batches = []
     for first in range(0, len(order), n_rows):
@@ -168,7 +182,7 @@ def _theirs(reference: Any, rows: Sequence[Sequence[int]], n_rows: int, device: 
 
 
 def _lone_row(config: Any, reference: Any, row: Sequence[int], device: torch.device) -> tuple[float, float] | None:
-    """Return milliseconds of one row, launched kernel by kernel and as one CUDA graph; None where there is no CUDA."""
+    """Return the milliseconds of one row, kernel by kernel and as one CUDA graph. None without CUDA."""
     if device.type != "cuda":
         return None
     encoder = _encoder(config, reference, device)
@@ -197,7 +211,7 @@ def _full_batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
 
 def _timed(one_pass: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Return seconds of a pass after a warm one, and the peak MiB it held on the device."""
+    """Return the seconds of a pass after a warm-up pass, and its peak memory on the device in MiB."""
     one_pass()
     if device.type != "cuda":
         began_s = time.perf_counter()
@@ -212,14 +226,14 @@ def _timed(one_pass: Callable[[], object], device: torch.device) -> tuple[float,
 
 
 def _peak_flops(config: Any, device: torch.device) -> float:
-    """Return the best FLOP/s of bfloat16 products at the widths of the model (design, section 7.2)."""
+    """Return the best FLOP/s of bfloat16 products at the widths of the model."""
     width, inner = config.hidden_size, config.intermediate_size
     best = 0.0
     for n_in, n_out in ((width, inner), (inner, width)):
         states = torch.randn(BUDGET_TOKENS if device.type == "cuda" else 256, n_in, device=device).bfloat16()
         weight = torch.randn(n_out, n_in, device=device).bfloat16()
         for _ in range(N_PRODUCTS):
-            seconds, _ = _timed(lambda: states @ weight.T, device)  # noqa: B023 - called at once
+            seconds, _ = _timed(lambda: states @ weight.T, device)  # noqa: B023 - it is called at once
             best = max(best, 2.0 * len(states) * n_in * n_out / seconds)
     gc.collect()
     return best
@@ -243,7 +257,7 @@ def _report(
     rates: dict[str, list[float]],
     peaks: dict[str, float],
     limit: float,
-    apart: float,
+    distance: float,
     graphed: tuple[float, float] | None,
 ) -> Report:
     rows: list[Row] = [row_of(name, "tokens/s", found) for name, found in rates.items()]
@@ -259,7 +273,7 @@ def _report(
     goals: list[Goal] = [
         at_least("share of the limit", ours / limit, SHARES[size]),
         at_least("times transformers sorted, its best batch", ours / best, TIMES),
-        at_most("distance to transformers, both in bfloat16", apart, SAME),
+        at_most("distance to transformers, both in bfloat16", distance, SAME),
     ]
     return Report("gpu", size, tuple(rows), tuple(goals))
 

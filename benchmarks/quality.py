@@ -1,9 +1,9 @@
-"""What a precision costs in answers: mini's topics and languages of labelled sentences, in float32, bfloat16 and bytes.
+"""Measures what a precision costs in answers: mini's topics and languages in float32, bfloat16 and int8.
 
     python -m benchmarks.quality --data FOLDER [--quick]
 
-FOLDER has SIB-200's dev sentences (sib200/dev/LANGUAGE.tsv: index_id, category, text); it is not part of this
-repository. Texts go through the engine as one call goes, by length. Precisions answer the same rows.
+FOLDER has the dev sentences of SIB-200 (sib200/dev/LANGUAGE.tsv: index_id, category, text). They are not part of this
+repository. Texts go through the engine in order of length. All precisions answer the same rows.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from shared.catalog import Model, load_catalog
 MODEL = "mini"
 FULL = "float32"
 PRECISIONS = (FULL, "bfloat16", INT8)
-BATCH, QUICK_TEXTS = 64, 10  # texts of a pass; of each language, when quick
+BATCH, QUICK_TEXTS = 64, 10  # texts of a pass; texts of each language with --quick
 
 
 class Labelled(NamedTuple):
-    """A sentence and what it is, by the name of the head that should say so."""
+    """A sentence and its right labels, by the name of the head."""
 
     text: str
     truth: dict[str, str]
 
 
 def main() -> int:
-    """Answer all sentences in each precision."""
+    """Answer all sentences in each precision, and report how many answers are right."""
     parser = options(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     chosen = parser.parse_args()
@@ -49,16 +49,16 @@ def main() -> int:
         known = [i for i, sentence in enumerate(sentences) if sentence.truth[name] in model.heads[name].labels]
         found = {precision: answers(model, precision, name, [ids[i] for i in known]) for precision in PRECISIONS}
         truths = [sentences[i].truth[name] for i in known]
-        for precision, said in found.items():
+        for precision, given in found.items():
             progress(f"  {name}: {precision}")
-            rows.append(row_of(f"mini {precision}", f"{name}: % right", [_share(said, truths)]))
-            rows.append(row_of(f"mini {precision}", f"{name}: % as in {FULL}", [_share(said, found[FULL])]))
+            rows.append(row_of(f"mini {precision}", f"{name}: % right", [_share(given, truths)]))
+            rows.append(row_of(f"mini {precision}", f"{name}: % as in {FULL}", [_share(given, found[FULL])]))
     report = Report("quality", f"{len(sentences)} sentences of SIB-200 dev", tuple(rows), ())
     return finish([report], as_json=chosen.json)
 
 
 def read_sentences(folder: Path, most: int | None) -> Iterator[Labelled]:
-    """Yield the sentences of every language, at most so many of each. Raises FileNotFoundError where there are none."""
+    """Yield the sentences of every language, at most `most` of each. Raises FileNotFoundError when there are none."""
     paths = sorted(folder.glob("*.tsv"))
     if not paths:
         raise FileNotFoundError(f"got no LANGUAGE.tsv in {folder}, expected SIB-200's")
@@ -69,7 +69,7 @@ def read_sentences(folder: Path, most: int | None) -> Iterator[Labelled]:
 
 
 def answers(model: Model, precision: str, head: str, ids: Sequence[Sequence[int]]) -> list[str]:
-    """Return the label that a head gives each text in a precision."""
+    """Return the label that a head gives to each text in a precision."""
     engine = load_engine(model.model_copy(update=weight_format(precision)), ROOT, device="cpu")
     labels = model.heads[head].labels
     found = [""] * len(ids)
@@ -87,8 +87,8 @@ def _best(output: object) -> int:
     return int(output["logits"].argmax())
 
 
-def _share(said: Sequence[str], others: Sequence[str]) -> float:
-    return 100 * sum(a == b for a, b in zip(said, others, strict=True)) / len(said)
+def _share(given: Sequence[str], others: Sequence[str]) -> float:
+    return 100 * sum(a == b for a, b in zip(given, others, strict=True)) / len(given)
 
 
 if __name__ == "__main__":

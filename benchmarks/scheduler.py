@@ -1,12 +1,14 @@
-"""Mixed lengths under load on our own server: throughput, waiting by length, and the longest wait against its bound.
+"""Measures our server under load of mixed lengths: throughput, latency by length, and the longest wait.
 
     python -m benchmarks.scheduler [--size base|mini] [--rounds N] [--seconds S]
 
-Each class of length (short: at most 128 tokens, middle, long: over 256) comes from a client of its own, so that its
-latency is seen apart; a class's share of the requests is its share of the mix. First the capacity: 64 connections, all
-rows mixed. Then, at 70 % of it with exponential pauses: the short class alone at its own rate, and all classes
-together. A lone request is one connection with one class. Beside ours stand servers that cannot be built: lanes
-without any overhead (benchmarks.load.queueing), whose latencies are what queueing alone costs.
+There are three classes of length: short (at most 128 tokens), middle, and long (over 256). Each comes from a client of
+its own, so that its latency is seen apart. Its share of the requests is its share of the mix. First the capacity is
+measured: 64 connections, all rows mixed. Then loads of 70 % of the capacity with exponential pauses: the short class
+alone at its own rate, and all classes together. A lone request is one connection with one class.
+
+Beside ours stand servers that nobody can build: parallel passes without any overhead (benchmarks.load.queueing). Their
+latencies are what queueing alone costs.
 """
 
 from __future__ import annotations
@@ -24,20 +26,21 @@ from benchmarks.inputs.workload import rows_of, texts_of
 from benchmarks.load.generator import LoadResult, send_load
 from benchmarks.load.queueing import Order, latencies
 from benchmarks.load.wrk import MISSING, find_wrk
+from benchmarks.reporting.figures import Figures
 from benchmarks.reporting.report import CANNOT_RUN, Goal, Report, at_most, finish, options, progress
-from benchmarks.serving import Figures, group_requests, tokens_answered
+from benchmarks.serving import group_requests, tokens_answered
 from serve.scheduling.scheduler import Tuning
 
 OURS = Server("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
 MIX = "sib-mix"
 SHORT_TOKENS, LONG_TOKENS = 128, 256
 BUSY_CONNECTIONS, LOAD = 64, 0.7
-PAUSE_S = 4.0  # long beside answers, so that the rate is kept, and shorter than a connection may be silent
+PAUSE_S = 4.0  # longer than an answer, so that the rate holds; shorter than the silence that a connection may keep
 MOST_TIMES_LONE, MOST_TIMES_WITHOUT = 4.0, 3.0
 TIMES_LONE, TIMES_SLOW_LONE = "p99 over a lone one", "p99 over a lone one's p99"
 N_ROUNDS, SECONDS, QUICK_S = 3, 30.0, 2.0
 LONE_S, BUSY_S = 10.0, 15.0
-MAX_BATCH_MS, TOKEN_BUDGET = 60.0, 4096  # the catalog's defaults, which the server here has
+MAX_BATCH_MS, TOKEN_BUDGET = 60.0, 4096  # the defaults of the catalog, which this server uses
 N_PARALLEL_PASSES = 2  # of its two cores
 IDEALS: tuple[Order, ...] = ("arrival", "least left", "due")
 
@@ -67,22 +70,22 @@ def main() -> int:
 
 
 def class_of(n_tokens: int) -> str:
-    """Return the length class of a row."""
+    """Return the class of length of a row."""
     return "short" if n_tokens <= SHORT_TOKENS else "long" if n_tokens > LONG_TOKENS else "middle"
 
 
 def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, tokens_per_s: float) -> float:
-    """Return how long a row of the only tenant and class may wait. Stricter than the scheduler's own bound.
+    """Return how many seconds a row of the only tenant and class may wait. It is stricter than the scheduler's bound.
 
-    It goes within the tokens before it, `slack` times its own that come later, and T + L, where L is the longest row
-    and T a lane's part of the batch bound.
+    Before the row go at most: the tokens that came before it, `slack` times its own tokens that come later, the longest
+    row, and the part of the batch bound that belongs to one parallel pass.
     """
     last_tokens = budget_tokens + longest_tokens
     return (n_tokens_before + Tuning().slack * longest_tokens + last_tokens) / tokens_per_s
 
 
 class _Loads:
-    """The loads of one round, on a server that stands."""
+    """The loads of one round on a running server."""
 
     def __init__(
         self, request_inputs: Sequence[RequestInput], port: int, work: Path, chosen: argparse.Namespace
@@ -114,13 +117,13 @@ class _Loads:
             figures.note("requests/s", f"{name}, at 70 %", loaded.n_good / loaded.seconds)
 
     def _together(self, rate: float, names: Sequence[str]) -> dict[str, LoadResult]:
-        """Load with several classes at a time, each at its share of `rate` requests/s."""
+        """Send several classes at the same time, each at its share of `rate` requests/s."""
         with ThreadPoolExecutor(len(names)) as clients:
             sent = {name: clients.submit(self._class_load, name, rate) for name in names}
             return {name: future.result() for name, future in sent.items()}
 
     def _class_load(self, name: str, rate: float) -> LoadResult:
-        """Load with one class: so many connections with such pauses that together they ask at the class's rate."""
+        """Send one class. The number of connections and their pauses give the rate of the class."""
         share = len(self._classes[name]) / len(self._all)
         own_rate = max(rate * share, 1e-3)
         connections = max(1, round(own_rate * PAUSE_S))
@@ -152,7 +155,7 @@ class _Loads:
             figures.note("broken", system, loaded.n_broken)
 
     def _note_wait(self, figures: Figures, busy: LoadResult, tokens_per_s: float) -> None:
-        """Note the longest wait of closed-loop load, and its bound: before a row lies at most what all others sent."""
+        """Note the longest wait and its bound. Before a row are at most the rows of all other connections."""
         sizes = sorted((request_input.n_tokens for request_input in self._all), reverse=True)
         budget_tokens = max(1, min(TOKEN_BUDGET, int(tokens_per_s * MAX_BATCH_MS / 1e3)) // N_PARALLEL_PASSES)
         bound_s = wait_bound_s(sum(sizes[: BUSY_CONNECTIONS - 1]), sizes[0], budget_tokens, tokens_per_s)
@@ -161,7 +164,7 @@ class _Loads:
 
 
 def _note_times_lone(figures: Figures, request_inputs: Sequence[RequestInput]) -> None:
-    """Note p99 at the load over a lone request of the class: ours, and that of lanes without overhead."""
+    """Note the p99 of each class over its lone request: ours, and of parallel passes without overhead."""
     for name in ("short", "long"):
         p99, lone = figures.median("p99 ms")[f"{name}, at 70 %"], figures.median("p50 ms")[f"lone {name}"]
         figures.note(TIMES_LONE, f"{name}, at 70 %", p99 / lone)
@@ -176,7 +179,7 @@ def _note_times_lone(figures: Figures, request_inputs: Sequence[RequestInput]) -
         for name in ("short", "long"):
             lone = median(n_tokens for n_tokens in sizes if class_of(n_tokens) == name)
             p99 = quantiles(found[name], n=100)[-1]
-            figures.note(TIMES_LONE, f"{name}, lanes without overhead, {order}", p99 / lone)
+            figures.note(TIMES_LONE, f"{name}, parallel passes without overhead, {order}", p99 / lone)
 
 
 def _goals(figures: Figures) -> Iterator[Goal]:

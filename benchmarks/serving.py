@@ -1,15 +1,16 @@
-"""Served over HTTP, against the engine alone and against served peers, under load from a compiled client.
+"""Compares servers over HTTP under load: ours, our engine without a server, and other servers.
 
     python -m benchmarks.serving [--size base|mini] [--precision bfloat16|int8] [--only NAME ...] [--rounds N]
         [--seconds S]
 
-Requests of one text with 1, 64 and 256 connections, requests of 32 texts with 1 and 8 (as many texts at a time as 32
-and 256 connections of one). Ours stands as users start it, behind HAProxy, and is sent ids in the packed binary form;
-peers run as their packages come: LitServe and Ray are sent the same ids as JSON (no tokenizer runs in them), infinity
-is sent the texts and runs mini's tokenizer, which makes as many tokens. Systems stand one at a time, in turn A B A B,
-so that none takes cores from another; tokens/s counts the tokens of the requests that were answered with 200.
-Systems that are far slower stand once, and under single texts by 1 and 64 connections only; infinity, of which a
-promise speaks, stands in every round.
+Requests of one text come on 1, 64 and 256 connections, requests of 32 texts on 1 and 8. Ours runs as users start it,
+behind HAProxy, and gets ids in the packed binary form. The other servers run as their packages come. LitServe and Ray
+get the same ids as JSON, so no tokenizer runs in them. infinity gets the texts and runs mini's tokenizer, which makes
+as many tokens.
+
+One server runs at a time, so that none takes cores from another. tokens/s counts the tokens of requests that were
+answered with status 200. Far slower servers run in the first round only, with single texts on 1 and 64 connections.
+infinity runs in every round, because one goal is about it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ import json
 import random
 import tempfile
 import urllib.request
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.harness.servers import RequestInput, Server, check_answer, request_of, running_server
@@ -31,22 +31,21 @@ from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
 from benchmarks.inputs.workload import rows_of, texts_of
 from benchmarks.load.generator import HOST, LoadResult, send_load
 from benchmarks.load.wrk import MISSING, find_wrk
+from benchmarks.reporting.figures import Figures
 from benchmarks.reporting.hardware_limit import limit_name, tokens_per_s
 from benchmarks.reporting.report import (
     CANNOT_RUN,
     Goal,
     Report,
-    Row,
     at_least,
     at_most,
     finish,
     options,
     progress,
-    row_of,
 )
 
 PEERS, INFINITY = ".venv-peers", ".venv-infinity"
-PRECISIONS = ("bfloat16", "int8")  # of ours; peers stay as they are
+PRECISIONS = ("bfloat16", "int8")  # of ours; the peers stay as they are
 OURS = "glossa, Ray Serve, HAProxy"
 ENGINE = "glossa engine alone"
 INFINITY_NAME = "infinity bf16 (texts)"
@@ -65,46 +64,29 @@ SHARE_OF_ENGINE = {"base": 0.9, "mini": 0.4}
 TIMES_BEST_PEER, TIMES_INFINITY, LONE_MS = 1.5, 6.0, 3.0
 N_ROUNDS, SECONDS, WARM_UP_S, QUICK_S = 2, 6.0, 2.0, 1.0
 QUICK_SYSTEMS = (OURS, "LitServe, OpenVINO bf16, 64 sorted 16")
-SLOW_MS, SLOW_TIMES = 1000.0, 3.0  # answers that take so long: loads last longer, as one cut off counts as none
+SLOW_MS, SLOW_TIMES = (
+    1000.0,
+    3.0,
+)  # when answers take so long, loads last longer: an answer that is cut off does not count
 ENGINE_PASSES = 3
-N_TRIES = 2  # of ours, without which nothing can be held; Ray gives up where a machine is slow to start it
+N_TRIES = 2  # for ours, which every goal needs; Ray gives up on a machine that starts it slowly
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How load comes: texts a request, connections."""
+    """The shape of a load: texts in each request, and connections."""
 
     n_texts: int
     connections: int
 
     @property
     def name(self) -> str:
-        """What the shape is called in a row."""
+        """The name of the shape in metrics."""
         return f"{self.n_texts} x {self.connections}"
 
 
 SHAPES = (*(Shape(1, n) for n in SINGLES), *(Shape(TEXTS_A_REQUEST, n) for n in OF_32))
 LONE, BUSY = Shape(1, 1), Shape(1, 64)
-
-
-@dataclass(slots=True)
-class Figures:
-    """What all rounds came to: metric -> system -> figures."""
-
-    found: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-
-    def note(self, metric: str, system: str, value: float) -> None:
-        """Keep one figure."""
-        self.found[metric][system].append(value)
-
-    def median(self, metric: str) -> dict[str, float]:
-        """Return the median of each system that has the metric."""
-        return {system: row_of(system, metric, values).value for system, values in self.found.get(metric, {}).items()}
-
-    def rows(self) -> Iterator[Row]:
-        """Yield a row of each metric and system."""
-        for metric, systems in self.found.items():
-            yield from (row_of(system, metric, values) for system, values in systems.items())
 
 
 def main() -> int:
@@ -113,7 +95,9 @@ def main() -> int:
     parser.add_argument("--size", choices=SHARE_OF_ENGINE, default="base")
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
     parser.add_argument("--mix", choices=("sib-mix", "short"), default="sib-mix")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="peers whose name holds one of these; ours always")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="only peers with one of these in their name; ours always runs"
+    )
     parser.add_argument("--rounds", type=int, help=f"how often each system is started and measured ({N_ROUNDS})")
     parser.add_argument("--seconds", type=float, help=f"how long each load lasts ({SECONDS:g})")
     parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
@@ -127,16 +111,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         for number in range(chosen.rounds or (1 if chosen.quick else N_ROUNDS)):
             progress(f"round {number + 1}")
-            systems = [server for server in _systems(chosen.precision) if number == 0 or _stands_again(server)]
+            systems = [server for server in _systems(chosen.precision) if number == 0 or _runs_again(server)]
             _round(systems, chosen, checkpoint, (rows, texts), Path(work), figures)
-    said = "" if chosen.precision == PRECISIONS[0] else f"ours in {chosen.precision}, "
-    workload = f"{said}{chosen.size}, {chosen.mix}"
-    report = Report("serving", workload, tuple(figures.rows()), tuple(_goals(figures, chosen.size, said)))
+    prefix = "" if chosen.precision == PRECISIONS[0] else f"ours in {chosen.precision}, "
+    workload = f"{prefix}{chosen.size}, {chosen.mix}"
+    report = Report("serving", workload, tuple(figures.rows()), tuple(_goals(figures, chosen.size, prefix)))
     return finish([report], as_json=chosen.json)
 
 
 def group_requests(rows: Sequence[Sequence[int]], texts: Sequence[str], n_texts: int) -> list[RequestInput]:
-    """Return requests of `n_texts` texts each, in one fixed order without pattern."""
+    """Return inputs of `n_texts` texts each, in an order that is random but always the same."""
     order = list(range(len(rows)))
     random.Random(7).shuffle(order)
     groups = [order[first : first + n_texts] for first in range(0, len(order), n_texts)]
@@ -144,14 +128,14 @@ def group_requests(rows: Sequence[Sequence[int]], texts: Sequence[str], n_texts:
 
 
 def tokens_answered(request_inputs: Sequence[RequestInput], n_good: int) -> int:
-    """Return the tokens of the first `n_good` requests, which were sent in turn, over and over."""
+    """Return the tokens of the first `n_good` requests. They were sent one after the other, again and again."""
     sizes = [request_input.n_tokens for request_input in request_inputs]
     n_times, n_left = divmod(n_good, len(sizes))
     return n_times * sum(sizes) + sum(sizes[:n_left])
 
 
 def forward_s(port: int) -> tuple[float, int]:
-    """Return our server's seconds in forward passes so far, and how many calls it answered."""
+    """Return how many seconds our server has spent in forward passes so far, and how many calls it has answered."""
     with urllib.request.urlopen(f"http://{HOST}:{port}/v2/models/{MODEL}/stats", timeout=30.0) as answer:
         facts = json.loads(answer.read())["model_stats"][0]["glossa"]
     return float(facts["forward_s"]), int(facts["n_answered"])
@@ -174,32 +158,32 @@ def _round(
     for rate in alone[ENGINE].tokens_per_s:
         figures.note("tokens/s", ENGINE, rate)
     for server in systems:
-        if not _is_asked(server, chosen):
+        if not _is_wanted(server, chosen):
             continue
         if not server.is_there:
-            progress(f"  left out, no {server.environment} (make bench-peers): {server.name}")
+            progress(f"  skipped, {server.environment} is missing (make bench-peers): {server.name}")
             continue
         for _ in range(N_TRIES if server.name == OURS else 1):
             try:
                 with running_server(server, checkpoint) as port:
                     _measure(server, port, workload, work, figures, chosen)
             except RuntimeError as failure:
-                progress(f"  left out: {failure}")
+                progress(f"  skipped: {failure}")
             else:
                 break
 
 
 def _systems(precision: str) -> list[Server]:
-    """Return what may stand, ours in a precision."""
+    """Return all servers, ours in the given precision."""
     return [replace(server, variant=precision) if server.name == OURS else server for server in SYSTEMS]
 
 
-def _stands_again(server: Server) -> bool:
-    """Whether a system stands in rounds behind the first, too."""
+def _runs_again(server: Server) -> bool:
+    """Return whether a server also runs after the first round."""
     return not server.slow or server.name == INFINITY_NAME
 
 
-def _is_asked(server: Server, chosen: argparse.Namespace) -> bool:
+def _is_wanted(server: Server, chosen: argparse.Namespace) -> bool:
     if server.name == OURS:
         return True
     if chosen.only is not None:
@@ -215,7 +199,7 @@ def _measure(
     figures: Figures,
     chosen: argparse.Namespace,
 ) -> None:
-    """Put every shape of load on a system that stands."""
+    """Send every shape of load to a running server."""
     seconds = chosen.seconds or (QUICK_S if chosen.quick else SECONDS)
     for shape in (LONE, BUSY) if server.slow else SHAPES:
         request_inputs = group_requests(*workload, shape.n_texts)
@@ -230,7 +214,9 @@ def _measure(
         if before is not None:
             after = forward_s(port)
             passes_ms = (after[0] - before[0]) / max(1, after[1] - before[1]) * 1e3
-            mean_ms = loaded.seconds / max(1, loaded.n_good) * 1e3  # wrk's own mean adds requests that it did not send
+            mean_ms = (
+                loaded.seconds / max(1, loaded.n_good) * 1e3
+            )  # wrk's own mean also counts requests that it did not send
             figures.note("ms a lone request costs over its pass", server.name, mean_ms - passes_ms)
         _note(server.name, shape, loaded, tokens_answered(request_inputs, loaded.n_good), figures)
         check_answer(server, port)
@@ -247,21 +233,21 @@ def _note(name: str, shape: Shape, loaded: LoadResult, n_tokens: int, figures: F
     progress(f"  {name}: {shape.name}: {loaded.n_good} answered in {loaded.seconds:.1f} s")
 
 
-def _goals(figures: Figures, size: str, said: str) -> Iterator[Goal]:
-    """Yield the promises, `said` before each; those about a system that did not stand are left out."""
+def _goals(figures: Figures, size: str, prefix: str) -> Iterator[Goal]:
+    """Yield the goals, each with `prefix` before its name. Goals about a server that did not run are left out."""
     busy = figures.median(f"{BUSY.name}: tokens/s")
     if OURS not in busy:
-        raise RuntimeError("our own server did not stand; nothing can be held")
+        raise RuntimeError("our own server did not run, so no goal can be judged")
     alone = figures.median("tokens/s")[ENGINE]
-    yield at_least(f"{said}share of the engine alone, 64 connections", busy[OURS] / alone, SHARE_OF_ENGINE[size])
+    yield at_least(f"{prefix}share of the engine alone, 64 connections", busy[OURS] / alone, SHARE_OF_ENGINE[size])
     peers = {name: rate for name, rate in busy.items() if name not in {OURS, INFINITY_NAME} and rate}
     if peers:
         best = max(peers, key=lambda name: peers[name])
-        yield at_least(f"{said}times the best served peer ({best})", busy[OURS] / peers[best], TIMES_BEST_PEER)
+        yield at_least(f"{prefix}times the best served peer ({best})", busy[OURS] / peers[best], TIMES_BEST_PEER)
     if busy.get(INFINITY_NAME):
-        yield at_least(f"{said}times infinity", busy[OURS] / busy[INFINITY_NAME], TIMES_INFINITY)
+        yield at_least(f"{prefix}times infinity", busy[OURS] / busy[INFINITY_NAME], TIMES_INFINITY)
     lone: Mapping[str, float] = figures.median("ms a lone request costs over its pass")
-    yield at_most(f"{said}ms a lone request costs over its pass", lone[OURS], LONE_MS)
+    yield at_most(f"{prefix}ms a lone request costs over its pass", lone[OURS], LONE_MS)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Our tokenizer against the reference's library: speed, load time and memory at three sizes of vocabulary.
+"""Compares our tokenizer with the library `tokenizers`: speed, load time and memory at three sizes of vocabulary.
 
     python -m benchmarks.tokenize [--mix sib-mix|short|long]
 
-Each system runs in a process of its own and reads the same texts in turn A B A B. The first round is cold for both (the
-library keeps words it has seen), the others warm. Sizes: mini's 32k, and 250k (XLM-R) and 902k (XLM-V) made by
-`benchmarks.inputs.vocabularies`. Ids of all texts are compared before anything is timed.
+Each runs in a process of its own, and both read the same texts round by round. The first round is cold for both,
+because the library keeps words it has seen. The sizes are mini's 32k, and 250k (XLM-R) and 902k (XLM-V), which
+`benchmarks.inputs.vocabularies` makes. The ids of all texts are compared before anything is timed.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def main() -> int:
     reports = []
     for size in sizes:
         folder = write_tokenizer_folder(size, chosen.folder)
-        progress(f"  {size}: {check(folder, texts)} texts read alike")
+        progress(f"  {size}: {check(folder, texts)} texts have the same ids")
         reports.append(_measure(size, folder, chosen.mix, texts, N_QUICK_ROUNDS if chosen.quick else N_ROUNDS))
     return finish(reports, as_json=chosen.json)
 
 
 def write_tokenizer_folder(size: str, folder: Path) -> Path:
-    """Make one vocabulary with a catalog of its own and its artifacts, as packages hold them; return the folder."""
+    """Write one tokenizer with its catalog and artifacts, as a package has them. Return the folder."""
     path = vocabularies.make(size, folder)
     text = CATALOG.format(
         zeros="0" * 64, sha256=sha256(path.read_bytes()).hexdigest(), vocab_size=vocabularies.SIZES[size],
@@ -84,7 +84,7 @@ def write_tokenizer_folder(size: str, folder: Path) -> Path:
 
 
 def check(folder: Path, texts: Sequence[str]) -> int:
-    """Return how many texts both read alike. Raises RuntimeError at the first that they do not."""
+    """Return how many texts were compared. Raises RuntimeError at the first text with other ids."""
     [ours] = load_tokenizers(load_catalog(folder / "catalog.toml"), folder / "artifacts").values()
     theirs = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     for text in texts:

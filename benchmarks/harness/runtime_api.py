@@ -1,7 +1,7 @@
-"""A small Runtime API, the side of Lambda that `awslambdaric` talks to, and a stand-in for the model server.
+"""Stands in for two services on loopback: the Runtime API of Lambda, and the model server.
 
-Both listen on loopback, on a port of their own. The Runtime API hands out one event at a time and notes when the
-runtime came for it and when it answered. Must not know what functions do or how they are started.
+`awslambdaric` asks the Runtime API for events. This one hands out one event at a time. It notes when the runtime asked
+and when it answered. Must not know what functions do or how they are started.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIMITS = CallLimits(max_body_bytes=1 << 24, max_rows=512, max_tokens=1 << 17, ma
 
 @dataclass(slots=True)
 class Invocation:
-    """What the runtime did with one event, or with init when `error` came before the first."""
+    """The answer of the runtime to one event. When `error` comes before the first event, init has failed."""
 
     seconds: float
     body: bytes
@@ -37,7 +37,7 @@ class Invocation:
 
 @dataclass(slots=True)
 class RuntimeApi:
-    """Events in, answers out. `came` holds the time of the runtime's first question, once there is one."""
+    """Takes events and returns answers. `came` gets the time of each request of the runtime for an event."""
 
     port: int = 0
     events: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
@@ -46,7 +46,7 @@ class RuntimeApi:
     began_s: float = 0.0
 
     def wait_ready(self, limit_s: float) -> float:
-        """Return when the runtime asked for its first event. Raises RuntimeError when init failed or took too long."""
+        """Return when the runtime asked for its first event. Raises RuntimeError when init fails or takes too long."""
         end_s = time.perf_counter() + limit_s
         while time.perf_counter() < end_s:
             if not self.answers.empty():
@@ -58,7 +58,7 @@ class RuntimeApi:
         raise RuntimeError(f"the function was not ready after {limit_s:.0f} s")
 
     def invoke(self, event: dict[str, Any], limit_s: float = DEADLINE_S) -> Invocation:
-        """Hand out one event and wait for its answer."""
+        """Hand out one event and return its answer."""
         self.events.put(event)
         return self.answers.get(timeout=limit_s)
 
@@ -96,7 +96,7 @@ def runtime_api() -> Iterator[RuntimeApi]:
 
 @dataclass(slots=True)
 class FakeModelServer:
-    """A model server that answers at once. `seconds` holds what each call took in it."""
+    """A model server that answers at once. `seconds` has the time that each call took in it."""
 
     port: int = 0
     seconds: list[float] = field(default_factory=list)
@@ -104,7 +104,7 @@ class FakeModelServer:
 
 @contextmanager
 def fake_model_server(n_labels: int) -> Iterator[FakeModelServer]:
-    """Serve zeros for every row of every call while the block runs."""
+    """Answer zeros for every row of every call while the block runs."""
     fake_server = FakeModelServer()
 
     class Handler(_Quiet):
@@ -115,10 +115,10 @@ def fake_model_server(n_labels: int) -> Iterator[FakeModelServer]:
             began_s = time.perf_counter()
             data = self.rfile.read(int(self.headers["Content-Length"]))
             model = self.path.split("/")[3]
-            asked = decode_call(model, dict(self.headers), data, LIMITS)
-            n_rows = len(asked.call.row_lengths.int_values())
+            decoded = decode_call(model, dict(self.headers), data, LIMITS)
+            n_rows = len(decoded.call.row_lengths.int_values())
             logits = Tensor.floats([0.0] * n_rows * n_labels, (n_rows, n_labels))
-            body = encode_output(asked, model, "1", ModelOutput({"logits": logits}, {"forward": 0.0}))
+            body = encode_output(decoded, model, "1", ModelOutput({"logits": logits}, {"forward": 0.0}))
             fake_server.seconds.append(time.perf_counter() - began_s)
             self.answer(200, body.data, dict(body.headers))
 
@@ -131,7 +131,7 @@ class _Quiet(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        """Send one answer, in one write."""
+        """Send one answer in one write."""
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -146,7 +146,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Pass over a connection that ended with its process; other errors are told as usual."""
+        """Ignore a connection that ended with its process. Print other errors as usual."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type] # typed by its own sockets
 

@@ -1,7 +1,7 @@
-"""Systems that answer over HTTP: started on 127.0.0.1, asked once to see that they answer, ended with all they started.
+"""Starts the servers that are compared, on 127.0.0.1, and ends each with all processes it started.
 
-Ours stands as users start it (`local.model_server`: Ray Serve behind HAProxy); peers stand in their own environments.
-Says how each is asked: texts or ids. Must not know load.
+Ours runs as users start it: `local.model_server`, which is Ray Serve behind HAProxy. The others run in environments of
+their own. Each is asked once to see that it answers. Must not know load.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from tests.serve_live.tree import descendants
 
 Kind = Literal["ours", "litserve", "ray", "infinity"]
 START_S, STOP_S, POLL_S = 300.0, 20.0, 0.5
-MOST_FAULTS = 10  # a system that says 500 so often will not get better
+MAX_FAULTS = 10  # a server that answers 500 so often will not recover
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 OK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A system behind HTTP: how it is started, and whether it is sent `ids` or `texts`.
+    """A server to measure: how it is started, and whether requests carry token `ids` or `texts`.
 
-    `slow`: it is loaded with single texts by at most 64 connections, and seldom in more than one round.
+    A `slow` server gets only single texts from at most 64 connections, and runs in the first round only.
     """
 
     name: str
@@ -57,48 +57,47 @@ class Server:
 
     @property
     def python(self) -> Path:
-        """The interpreter of its environment."""
+        """The Python interpreter of its environment."""
         return ROOT / self.environment / "bin" / "python"
 
     @property
     def is_there(self) -> bool:
-        """Whether its environment was made."""
+        """Whether its environment is installed."""
         return self.python.exists()
 
 
 @dataclass(frozen=True, slots=True)
 class RequestInput:
-    """Rows that go in one request, as ids and as the texts they come from."""
+    """The rows of one request, as token ids and as the texts they come from."""
 
     rows: tuple[tuple[int, ...], ...]
     texts: tuple[str, ...]
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of all rows."""
+        """The tokens of all rows."""
         return sum(map(len, self.rows))
 
 
 def request_of(server: Server, request_input: RequestInput, port: int) -> bytes:
-    """Return the HTTP request that asks a system a question."""
+    """Return the HTTP request that sends an input to a server, in the form that this server reads."""
     if server.kind == "ours":
         flat = [token for row in request_input.rows for token in row]
         body = encode_call(InferCall(MODEL, HEAD, Tensor.ints(flat), Tensor.ints(map(len, request_input.rows))))
         return http_request(f"/v2/models/{MODEL}/infer", body.headers, body.data, port)
     paths = {"litserve": "/predict", "ray": "/", "infinity": "/classify"}
-    asked: dict[str, Any] = {"rows": request_input.rows}
+    payload: dict[str, Any] = {"rows": request_input.rows}
     if server.sent == "texts":
-        asked = {"model": MODEL, "input": request_input.texts, "raw_scores": False}
-    data = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        payload = {"model": MODEL, "input": request_input.texts, "raw_scores": False}
+    data = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     return http_request(paths[server.kind], {"content-type": "application/json"}, data, port)
 
 
 @contextmanager
 def running_server(server: Server, checkpoint: Path) -> Iterator[int]:
-    """Start a system over a checkpoint and yield its port, once it answers; end it afterwards.
+    """Start a server with a checkpoint, yield its port once it answers, and end it afterwards.
 
-    Raises SystemFailed when it does not answer, answers something else than it was asked, or listens on other
-    addresses than this machine's own.
+    Raises SystemFailed when it does not answer, answers wrongly, or listens on an address that is not loopback.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         workspace = Workspace(ROOT, Path(home))
@@ -165,10 +164,10 @@ def _peer_command(
 
 
 def _wait(server: Server, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Wait until a peer answers a question."""
+    """Wait until a peer answers. Raises SystemFailed when it ends, fails too often, or takes over `START_S`."""
     ends_s = time.monotonic() + START_S
     failure, n_faults = "it never listened", 0
-    while time.monotonic() < ends_s and process.poll() is None and n_faults < MOST_FAULTS:
+    while time.monotonic() < ends_s and process.poll() is None and n_faults < MAX_FAULTS:
         try:
             check_answer(server, port)
         except SystemFailed as failed:
@@ -178,21 +177,21 @@ def _wait(server: Server, process: subprocess.Popen[bytes], port: int, log: Path
         else:
             return
     said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    raise SystemFailed(f"{server.name}: {failure}; its log ends: {' '.join(said)[:300]}")
+    raise SystemFailed(f"{server.name}: {failure}; the last line of its log: {' '.join(said)[:300]}")
 
 
 def check_answer(server: Server, port: int) -> None:
-    """Ask about two texts. Raises SystemFailed for anything else than two answers.
+    """Send two texts. Raises SystemFailed for anything but two answers.
 
-    Between loads this also waits for what a system still computes of a load whose client has gone: it answers in turn.
+    A server may still work on requests of a load whose client has gone. It answers in order, so this waits for them.
     """
     request_input = RequestInput(((0, 5, 6, 2), (0, 7, 2)), ("one text", "another"))
     head, _, data = request_of(server, request_input, port).partition(b"\r\n\r\n")
     first, *lines = head.decode("ascii").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
-    asked = urllib.request.Request(f"http://{HOST}:{port}{first.split()[1]}", data, headers)
+    http_call = urllib.request.Request(f"http://{HOST}:{port}{first.split()[1]}", data, headers)
     try:
-        with urllib.request.urlopen(asked, timeout=ANSWER_S) as answer:  # noqa: S310 - likewise
+        with urllib.request.urlopen(http_call, timeout=ANSWER_S) as answer:  # noqa: S310 - the address is loopback
             said, about = answer.read(), dict(answer.headers.items())
     except (OSError, urllib.error.URLError) as error:
         raise SystemFailed(f"{server.name}: {error}") from None
@@ -206,7 +205,7 @@ def check_answer(server: Server, port: int) -> None:
 
 
 def _check_loopback(server: Server, pid: int) -> None:
-    """Raise SystemFailed where any of a system's processes listens beyond this machine."""
+    """Raise SystemFailed when a process of the server listens on an address that is not loopback."""
     found: set[tuple[str, int]] = set()
     for member in descendants(pid):
         try:
@@ -214,11 +213,11 @@ def _check_loopback(server: Server, pid: int) -> None:
         except OSError:
             continue  # it has ended
     if outside := sorted(port for address, port in found if address not in LOOPBACK):
-        raise SystemFailed(f"{server.name}: listens beyond 127.0.0.1, on ports {outside}")
+        raise SystemFailed(f"{server.name}: listens on addresses that are not loopback, on ports {outside}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a peer and what it started: it leads a session of its own."""
+    """End a peer and all it started. It leads a process group of its own."""
     for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
         try:
             if number == signal.SIGTERM:

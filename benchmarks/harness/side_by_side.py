@@ -1,7 +1,7 @@
-"""Systems side by side: each in a process of its own, all loaded, asked in turn A B A B, each round from the next on.
+"""Compares engines side by side: each runs in a process of its own and makes one pass a round.
 
-A process that waits uses no core (its threads spin briefly, then sleep), so that turns do not disturb each other.
-Must not know what a system is or does.
+All are loaded before the first round. A waiting process uses no core: its threads spin briefly, then sleep. So one
+system does not slow another down. Must not know what a system is or does.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ ANSWER_LIMIT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A system to measure: the script, the environment that runs it, its variant, and its share of the rows.
+    """A system to measure: its script in `systems`, the environment that runs the script, and its variant.
 
-    `every`: of the rows it answers every n-th only, for systems too slow for all; figures are in tokens/s.
-    `tuned`: whether it runs with the malloc and thread settings of our replicas, or as its package comes.
+    With `every` = n it answers only each n-th row. This is for slow systems; their figures are tokens/s all the same.
+    A `tuned` system runs with the malloc and thread settings of our replicas, others run as their packages come.
     """
 
     name: str
@@ -39,18 +39,18 @@ class System:
 
     @property
     def python(self) -> Path:
-        """The interpreter of its environment."""
+        """The Python interpreter of its environment."""
         return ROOT / self.environment / "bin" / "python"
 
     @property
     def is_there(self) -> bool:
-        """Whether its environment was made."""
+        """Whether its environment is installed."""
         return self.python.exists()
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Tokens per second of each round, bytes of libraries and weights, and the peak of passes."""
+    """Tokens/s of each round, seconds to load, bytes of libraries and weights, and the peak memory of passes."""
 
     tokens_per_s: tuple[float, ...]
     load_s: float
@@ -59,20 +59,21 @@ class Measurement:
 
     @property
     def extra_bytes(self) -> int:
-        """What it held at most beside its libraries and one copy of its weights."""
+        """Peak memory beside the libraries and one copy of the weights."""
         return self.peak_bytes - self.loaded_bytes
 
 
 class SystemFailed(RuntimeError):
-    """A system that cannot be measured here, with the end of what it said."""
+    """A system cannot be measured here. The message ends with its last words."""
 
 
 def compare(
     systems: Sequence[System], checkpoint: Path, rows: Sequence[Sequence[int]], *, task: str, n_rounds: int, work: Path
 ) -> dict[str, Measurement]:
-    """Load all systems, then ask each once a round; return what each did, by name. One that cannot load is left out.
+    """Load all systems, then let each make one pass a round. Return the measurement of each by name.
 
-    Whoever comes first finds the cores as the last left them, so a round begins with the one after the former's first.
+    A system that cannot load is left out. The first of a round runs on cores that the last one warmed or cooled. So
+    each round begins with another system.
     """
     rates: dict[str, list[float]] = {}
     peaks: dict[str, int] = {}
@@ -83,7 +84,7 @@ def compare(
             try:
                 process, loaded = stack.enter_context(_started(system, checkpoint, chosen, task, work))
             except SystemFailed as failure:
-                progress(f"  left out: {failure}")
+                progress(f"  skipped: {failure}")
                 continue
             running[system.name] = (process, sum(map(len, chosen)), loaded)
             progress(f"  {system.name}: loaded in {loaded['load_s']:.1f} s")
@@ -138,7 +139,7 @@ def _ask(process: subprocess.Popen[str]) -> Mapping[str, float]:
 
 
 def _answer(process: subprocess.Popen[str]) -> Mapping[str, float]:
-    """Read its next JSON line; whatever else a library prints is passed over."""
+    """Return the next JSON line of a system. Other lines are ignored: libraries print them."""
     if process.stdout is None:
         raise RuntimeError("got a process without standard output. This is a bug.")
     for line in process.stdout:

@@ -1,4 +1,7 @@
-"""A catalog of one made checkpoint, as the model server and the infer function read it. Must not know a server."""
+"""Writes a catalog with one made checkpoint, as the model server and the infer function read it.
+
+Must not know a server.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from glossa.tokenizer_build.checkpoints import artifact_of
 from serve.models.checkpoint_facts import checkpoint_facts
 
 MODEL, HEAD = "bench", "topic"
-INT8 = "int8"  # the precision of a model that is quantized in place of being kept in a dtype
+INT8 = "int8"  # the precision of a quantized model; other precisions are dtypes
 LABELS = ("a", "b", "c", "d", "e", "f", "g")
 ENTRY = """default_model = "{model}"
 [models.{model}]
@@ -33,9 +36,9 @@ default = true
 
 
 def write_catalog(path: Path, checkpoint: Path, *, precision: str, tokens_per_s: float = 2000.0) -> Path:
-    """Write a catalog of a checkpoint with a classifier and mini's tokenizer beside it; return its path.
+    """Write the catalog of a checkpoint to `path` and return it.
 
-    `precision` is a dtype, or INT8 for products of bytes.
+    The checkpoint has a classifier, and mini's tokenizer beside its weights. `precision` is a dtype or INT8.
     """
     facts = checkpoint_facts(checkpoint)
     entry = ENTRY.format(
@@ -56,7 +59,7 @@ def write_catalog(path: Path, checkpoint: Path, *, precision: str, tokens_per_s:
 
 
 def weight_format(precision: str) -> dict[str, str]:
-    """Return the catalog's `dtype` and `quantization` of a precision."""
+    """Return the fields `dtype` and `quantization` of a catalog entry for a precision."""
     if precision == INT8:
         return {"dtype": "bfloat16", "quantization": "onednn-int8"}
     return {"dtype": precision, "quantization": "none"}

@@ -1,7 +1,7 @@
 """Makes checkpoints of real size with random weights: `python -m benchmarks.inputs.checkpoints base FOLDER`.
 
-Speed and memory need sizes, not knowledge. Weights are drawn on the fly and written in bfloat16; a folder that
-holds one already is left as it is.
+Speed and memory depend on sizes, not on what a model has learnt. Weights are written in bfloat16. A folder that already
+has a checkpoint is left as it is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ XL: Mapping[str, Any] = {
     "vocab_size": 250_880, "hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 32,
     "intermediate_size": 10_240, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
 }  # fmt: skip
-MINI: Mapping[str, Any] = {  # checkpoints/mini, with one head
+MINI: Mapping[str, Any] = {  # the sizes of checkpoints/mini, with one head
     **BASE, "vocab_size": 32_000, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
     "intermediate_size": 1024,
 }  # fmt: skip
@@ -56,13 +56,13 @@ KINDS: Mapping[str, str] = {
 
 
 def config_of(size: str) -> Any:
-    """Return the configuration of a size, with 7 labels."""
+    """Return the `transformers` configuration of a size, with 7 labels."""
     kind, settings = SIZES[size]
     return kind(**settings, num_labels=LABELS, pad_token_id=1, bos_token_id=0, eos_token_id=2)
 
 
 def make(size: str, task: str, folder: Path) -> Path:
-    """Write a checkpoint of a size with the head of a task into `folder`/size-task and return that folder."""
+    """Return `folder`/size-task with a checkpoint of a size and the head of a task. Write it unless it is there."""
     target = folder / f"{size}-{task}"
     if (target / "config.json").exists():
         return target
@@ -81,7 +81,7 @@ def make(size: str, task: str, folder: Path) -> Path:
 
 
 def add_tokenizer(checkpoint: Path) -> Path:
-    """Put mini's tokenizer beside the weights, for systems that are sent texts; return the folder."""
+    """Copy mini's tokenizer beside the weights, for systems that are sent texts. Return the folder."""
     for name in TOKENIZER_FILES:
         if not (checkpoint / name).exists():
             shutil.copyfile(TOKENIZER / name, checkpoint / name)
@@ -89,7 +89,7 @@ def add_tokenizer(checkpoint: Path) -> Path:
 
 
 def main() -> int:
-    """Make one."""
+    """Make the checkpoint that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("size", choices=SIZES)
     parser.add_argument("folder", type=Path)

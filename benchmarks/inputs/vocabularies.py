@@ -1,9 +1,9 @@
-"""Makes tokenizers of real size: mini's pieces, and words put together from them.
+"""Makes tokenizers of real size from the pieces of mini and from words composed of them.
 
     python -m benchmarks.inputs.vocabularies 250k|902k FOLDER
 
-Load time, memory and speed need sizes and lengths, not knowledge: 250,002 pieces as XLM-R has, 901,629 as XLM-V. The
-rules are mini's. Made anew with the same bytes.
+Load time, memory and speed depend on sizes and lengths, not on what a tokenizer has learnt. 250k has the 250,002 pieces
+of XLM-R, 902k the 901,629 of XLM-V. All other rules are those of mini. The same call always writes the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Piece = tuple[str, float]
 
 
 def make(size: str, folder: Path) -> Path:
-    """Write `folder`/{size}/tokenizer.json unless it is there; return its path."""
+    """Write `folder`/{size}/tokenizer.json unless it is there. Return its path."""
     path = folder / size / "tokenizer.json"
     if path.exists():
         return path
@@ -44,7 +44,7 @@ def make(size: str, folder: Path) -> Path:
 
 
 def _words(vocab: Sequence[Piece], wanted: int) -> list[Piece]:
-    """Draw words: the start of one, then one or two pieces of its script, the frequent ones more often."""
+    """Draw words: the start of a word, then one or two pieces of its script. Frequent pieces are drawn more often."""
     draw = random.Random(wanted)
     inner: dict[str, list[str]] = {}
     starts: list[tuple[str, str]] = []
@@ -72,7 +72,7 @@ def _script(piece: str) -> str:
 
 
 def main() -> int:
-    """Make one."""
+    """Make the tokenizer that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("size", choices=SIZES)
     parser.add_argument("folder", type=Path)

@@ -1,11 +1,12 @@
-"""The latency that queueing alone costs: lanes without overhead, of which each does one row at a time at one speed.
+"""Computes the latency that queueing alone costs: parallel passes without overhead, each with one row at a time.
 
-A row takes as long as it has tokens, in any company, and nothing else takes time. Rows come at random moments (Poisson)
-and go in order of arrival; or whichever has the least left to do goes first: on one lane no order has a lower mean
-latency (Schrage 1968, shortest remaining processing time), though the p99 of one class of rows may be lower in another;
-or whichever is due first, as in serve.scheduling.fair_queue. In all but the first a row may take a lane from another
-at no cost.
-Time is counted in tokens of a lane's work. Must not know models or servers.
+All passes have one speed. A row takes as long as it has tokens, and nothing else takes time. Rows arrive at random
+moments (Poisson). There are three orders. In order of arrival, a row runs until it is done. In order of the least work
+left, no other order has a lower mean latency with one pass (Schrage 1968, shortest remaining processing time); the p99
+of one class of rows may still be lower in another order. In order of due time, rows go as in
+`serve.scheduling.fair_queue`. In the last two orders a row may take the pass of another row at no cost.
+
+Time is counted in tokens that one pass computes. Must not know models or servers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ N_ROWS = 100_000
 
 @dataclass(slots=True)
 class _Work:
-    """Row `number`, which came at `came`: so many tokens of it, of which `left` are to do, due when so many came."""
+    """One row: when it arrived, its tokens, how many are left to do, and after how many arrived tokens it is due."""
 
     number: int
     came: float
@@ -41,9 +42,10 @@ def latencies(
     n_rows: int = N_ROWS,
     seed: int = 0,
 ) -> Iterator[tuple[int, float]]:
-    """Yield tokens and latency of each of `n_rows` rows drawn from `lengths`, at `load` of what the lanes can do.
+    """Yield the tokens and the latency of each of `n_rows` rows, whose lengths are drawn from `lengths`.
 
-    In the order "due" a row is due when `slack` times its own tokens have come after it.
+    `load` is the share of the capacity of `n_parallel` passes that arrives. In the order "due", a row is due when
+    `slack` times its own tokens have arrived after it.
     """
     chance = random.Random(seed)
     rate = load * n_parallel * len(lengths) / sum(lengths)
@@ -72,13 +74,13 @@ def latencies(
 
 
 def _queued(work: _Work, order: Order) -> tuple[float, int, _Work]:
-    """Return work as it waits: what goes first by its order."""
+    """Return the entry of a row in the queue of its order; the smallest goes first."""
     first = {"arrival": work.came, "least left": work.left, "due": work.due}
     return first[order], work.number, work
 
 
 def _fill(waiting: list[tuple[float, int, _Work]], running: list[_Work], n_parallel: int, order: Order) -> None:
-    """Let work begin where a lane is free, or does what would go later."""
+    """Start rows on free passes, and in place of running rows that the order puts later."""
     while waiting and len(running) < n_parallel:
         running.append(heapq.heappop(waiting)[2])
     if waiting and order != "arrival":

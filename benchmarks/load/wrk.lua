@@ -1,14 +1,18 @@
--- Sends prepared HTTP requests in turn and says in one JSON line what came back.
--- Arguments: the file of requests ("LENGTH\n" and that many bytes, each), mean milliseconds between an answer and
--- the next request of a connection (0: none), "waits" to read the longest queue wait out of our answers, and the
--- seconds at the start that do not count, the number of connections. A connection's first pause ends before the service
--- lets go of one that has never asked. Without pauses each request that is sent after them says that an answer came.
+-- Sends prepared HTTP requests one after the other, and prints in one JSON line what came back.
+-- Arguments:
+--   1. the file of requests: for each, its length in bytes, a line feed, and the bytes
+--   2. the mean pause in milliseconds between an answer and the next request of a connection; 0 for no pauses
+--   3. "waits" to read the longest queue time from our own answers
+--   4. the seconds at the start that do not count
+--   5. the number of connections
+-- Servers drop a connection that sends nothing for 10 s, so the first pause of a connection is shorter.
+-- Without pauses, each request after the seconds of 4. shows that an answer has come; that is how answers are counted.
 local ffi = require("ffi")
 ffi.cdef[[ typedef struct { long s; long ns; } glossa_time; int clock_gettime(int clock, glossa_time *time); ]]
 local time = ffi.new("glossa_time")
 local requests, n_sent, pause_ms = {}, 0, 0
 local n_first, n_paused, FIRST_MS = 0, 0, 9000
-lead_s, counts_from_s, n_counted = 0, 0, 0  -- a thread's own; done() runs in a state that knows none of them
+lead_s, counts_from_s, n_counted = 0, 0, 0  -- these belong to a thread; done() cannot see them
 longest_wait_s = -1
 local threads = {}
 

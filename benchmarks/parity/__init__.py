@@ -1,4 +1,4 @@
-"""Equality with the reference, as one table: `python -m benchmarks.parity`.
+"""Compares our answers with those of the reference and prints one table: `python -m benchmarks.parity`.
 
-One room for each question; each yields lines of the table and knows no other room.
+Each module is one check that yields lines of the table. A check knows no other check.
 """

@@ -1,9 +1,9 @@
-"""Prints how far Glossa is from the reference: every class, dtype and quantisation, tokenizer and task.
+"""Prints how far our answers are from the reference's: every class, dtype, quantization, tokenizer and task.
 
-    python -m benchmarks.parity [--data FOLDER] [--only ROOM ...] [--small]
+    python -m benchmarks.parity [--data FOLDER] [--only CHECK ...] [--small]
 
-`--data` is a folder of texts beside the committed sample; `--small` leaves out checkpoints of real size.
-Exit status 1 when a row fails; S is what this machine cannot run, with the reason.
+`--data` is a folder of texts beside the committed sample. `--small` leaves out checkpoints of real size. The exit
+status is 1 when a row fails. S marks what this machine cannot run; the row says why.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ from benchmarks.reporting.machine import describe_machine, load_average
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the run is asked: a folder of texts or none, and which rooms."""
+    """The options of a run: a folder of texts or none, and which checks."""
 
     data: Path | None
     checks: Sequence[str]
 
 
 CHECKS: Mapping[str, Callable[[Options], Iterator[Line]]] = {
-    "classes": lambda asked: classes.lines(),  # noqa: ARG005 - every room is asked alike
-    "quantized": lambda asked: quantized.lines(),  # noqa: ARG005 - likewise
-    "tokenizers": lambda asked: tokenizers.lines(asked.data),
-    "tasks": lambda asked: tasks.lines(),  # noqa: ARG005 - likewise
-    "company": lambda asked: batch_mates.lines(asked.data),
-    "full": lambda asked: full.lines(),  # noqa: ARG005 - likewise
-    "memory": lambda asked: memory.lines(),  # noqa: ARG005 - likewise
+    "classes": lambda chosen: classes.lines(),  # noqa: ARG005 - every check is called alike
+    "quantized": lambda chosen: quantized.lines(),  # noqa: ARG005 - every check is called alike
+    "tokenizers": lambda chosen: tokenizers.lines(chosen.data),
+    "tasks": lambda chosen: tasks.lines(),  # noqa: ARG005 - every check is called alike
+    "batch-mates": lambda chosen: batch_mates.lines(chosen.data),
+    "full": lambda chosen: full.lines(),  # noqa: ARG005 - every check is called alike
+    "memory": lambda chosen: memory.lines(),  # noqa: ARG005 - every check is called alike
 }
 BIG = ("full", "memory")
 
 
 def main() -> int:
-    """Judge the rooms asked for, print the table, and return the exit status."""
-    asked = _asked()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call] # transformers types it nowhere
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # likewise
-    logging.captureWarnings(capture=True)  # libraries' warnings would stand between the lines
+    """Run the checks, print the table, and return the exit status."""
+    chosen = _options()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call] # transformers has no types for it
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # transformers has no types for it
+    logging.captureWarnings(capture=True)  # warnings of libraries would come between the lines
     print(f"{describe_machine()}; load {load_average():.1f}")
     print(head())
     tally = Tally()
-    for name in asked.checks:
+    for name in chosen.checks:
         started_s = time.perf_counter()
         torch.set_num_threads(2 if name in BIG else 1)
-        show(CHECKS[name](asked), tally, lambda text: print(text, flush=True))
+        show(CHECKS[name](chosen), tally, lambda text: print(text, flush=True))
         print(f"{name}: {time.perf_counter() - started_s:.0f} s", file=sys.stderr, flush=True)
-    print("distance: float32 max|delta|, half precision and quantised |delta|/|reference|, against the reference in")
     print(
-        "float32 on the same (dtype-rounded) weights, quantised on the weights before; other rooms say what in the row"
+        "distance: float32 max|delta|; half precision and quantized |delta|/|reference|. The reference is in float32,\n"
+        "on the same rounded weights; for quantized models on the weights before. Other rows say what they measure."
     )
     print(tally)
     return 1 if tally.n_failed else 0
 
 
-def _asked() -> Options:
+def _options() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--only", nargs="+", choices=CHECKS, default=None)

@@ -1,9 +1,10 @@
-"""Mini on real texts: the same answer in any company, and the same final answer in bfloat16 as in float32.
+"""Checks mini on real texts: batch mates do not change an answer, and bfloat16 gives the same labels as float32.
 
-Company: every row of 500 random batches against its answer alone. Half precision and bytes: the final answers of all
-heads to all texts; in bytes they are not held equal, only as near as bytes were measured to be. What stands in the way
-of bitwise equality in company is the library of matrix products, which may choose its
-blocking, and so the order of a sum, by the number of tokens: float32 differs in the last bits by that.
+Batch mates: every row of 500 random batches is compared with its answer alone. Precisions: the final answers of all
+heads to all texts are compared. int8 need not be equal; its bound is what was measured.
+
+Answers with batch mates are not equal bit by bit. The library of matrix products may choose its blocking, and so the
+order of a sum, by the number of tokens. So float32 differs in the last bits.
 """
 
 from __future__ import annotations
@@ -33,20 +34,23 @@ WORKLOADS = ROOT / "benchmarks" / "workloads"
 SAMPLE = ROOT / "tests" / "data" / "sib200" / "sample.tsv"
 MODEL = "mini"
 N_TEXTS = 2_000
-N_POOL = 300  # rows that meet in companies
+N_POOL = 300  # rows that the random batches are drawn from
 N_BATCHES = 500
 MAX_BATCH_ROWS = 24
 MAX_DELTA: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 5e-3, INT8: 5e-3}
-SAME: Mapping[str, float] = {"bfloat16": 0.005, INT8: 0.03}  # of final answers, at most, may differ from float32's
-NEAR: Mapping[str, float] = {"bfloat16": 2e-2, INT8: 0.2}  # of a vector, which is no final answer
+SAME: Mapping[str, float] = {
+    "bfloat16": 0.005,
+    INT8: 0.03,
+}  # the share of final answers that may differ from those of float32
+NEAR: Mapping[str, float] = {"bfloat16": 2e-2, INT8: 0.2}  # |delta| of a vector, which is no final answer
 BATCH = 64
 FULL = "float32"
 
 
 def lines(data: Path | None) -> Iterator[Line]:
-    """Judge company in every precision, then half precision and bytes against float32."""
+    """Judge batch mates in every precision, then bfloat16 and int8 against float32."""
     for dtype, bound in MAX_DELTA.items():
-        what = f"{MODEL}: {N_BATCHES} random companies, max |delta score|"
+        what = f"{MODEL}: {N_BATCHES} random batches, max |delta score|"
         if lacking := _lacks(dtype):
             yield skipped(what, dtype, lacking)
             continue
@@ -55,7 +59,7 @@ def lines(data: Path | None) -> Iterator[Line]:
     answering = {name: head for name, head in model().heads.items() if head.task != "feature-extraction"}
     for precision in SAME:
         against = f"{precision} to {FULL}"
-        what = f"{MODEL}: {len(texts)} texts x {len(answering)} heads, answered otherwise"
+        what = f"{MODEL}: {len(texts)} texts x {len(answering)} heads, other answers"
         if lacking := _lacks(precision):
             yield skipped(what, against, lacking)
             continue
@@ -70,7 +74,7 @@ def _lacks(precision: str) -> str:
 
 
 def read_texts(data: Path | None) -> Iterator[str]:
-    """Yield real texts: of SIB-200 in 205 languages where `data` has it, else those committed here."""
+    """Yield real texts: those of SIB-200 in 205 languages when `data` has them, else the committed ones."""
     if data is not None and (folder := data / "sib200" / "dev").is_dir():
         files = [list(_column(path, "text")) for path in sorted(folder.glob("*.tsv"))]
         yield from (texts[at] for at in range(max(map(len, files))) for texts in files if at < len(texts))
@@ -88,14 +92,14 @@ def model() -> Model:
 
 
 def final(head: Head, output: RowOutput) -> Tensor:
-    """Return what a caller is told at last: labels, the best id of each mask."""
+    """Return the final answer: labels, or the best id of each mask."""
     if head.task == "fill-mask":
         return output["top_ids"][:, 0]
     return output["logits"].argmax(-1)
 
 
 def scores(head: Head, output: RowOutput) -> Tensor:
-    """Return the numbers a caller is told: probabilities, or a vector of length 1."""
+    """Return the numbers that a caller gets: probabilities, or a vector of length 1."""
     if head.task == "feature-extraction":
         return output["vectors"]
     if head.task == "fill-mask":
@@ -124,15 +128,15 @@ def _batch_mates(what: str, dtype: str, bound: float) -> Line:
 
 
 def _agreement(what: str, precision: str, heads: Mapping[str, Head], texts: tuple[str, ...]) -> Line:
-    """Judge the final answers of all heads to all texts together; the note has each head's own."""
-    others = {name: _answered_otherwise(precision, name, head, texts) for name, head in heads.items()}
+    """Judge the final answers of all heads to all texts together. The note has the share of each head."""
+    others = {name: _differing_texts(precision, name, head, texts) for name, head in heads.items()}
     share = sum(n_texts for n_texts, _ in others.values()) / (len(texts) * len(heads))
     notes = (f"{name} {100 * n_texts / len(texts):.2f} %{said}" for name, (n_texts, said) in others.items())
     return within(what, f"{precision} to {FULL}", share, SAME[precision], ", ".join(notes))
 
 
-def _answered_otherwise(precision: str, name: str, head: Head, texts: tuple[str, ...]) -> tuple[int, str]:
-    """Return the texts that a head answers otherwise, and for a tagger the tags that make the difference."""
+def _differing_texts(precision: str, name: str, head: Head, texts: tuple[str, ...]) -> tuple[int, str]:
+    """Return how many texts a head answers differently, and for a tagger a note with the tags that differ."""
     half, full = (_all_answers(each, name, texts) for each in (precision, FULL))
     other = [final(head, a) != final(head, b) for a, b in zip(half, full, strict=True)]
     n_texts = sum(bool(differs.any()) for differs in other)
@@ -180,7 +184,7 @@ def _ids(texts: tuple[str, ...]) -> list[list[int]]:
 
 
 def _row(name: str, ids: Sequence[int]) -> Row:
-    """Make a row of one head; fill-mask hides the middle token, vectors are normalised as callers ask for them."""
+    """Return a row of one head. Fill-mask hides the middle token, and vectors are normalized."""
     head, mask_id = model().heads[name], model().mask_id
     if head.task == "fill-mask" and mask_id is not None:
         middle = len(ids) // 2

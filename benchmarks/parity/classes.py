@@ -1,7 +1,7 @@
-"""Every public model class of the installed transformers, on small checkpoints, in each dtype.
+"""Checks every public model class of the installed transformers on small checkpoints, in each dtype.
 
-The judges are those of the tests. A class that no judge knows is a line that failed. Of XLM, whose
-configuration has many switches, a line is the worst of a set in which every two choices meet.
+The judges are those of the tests. A class that no judge knows is a row that fails. XLM has many switches in its
+configuration. There a row is the worst result of a set in which every two choices meet.
 """
 
 from __future__ import annotations

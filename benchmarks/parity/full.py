@@ -1,6 +1,7 @@
-"""The models at their real sizes with random weights: base, large, XLM-V, XL; each in a process of its own.
+"""Checks the models at their real sizes with random weights: base, large, XLM-V and XL.
 
-XL and XLM-V are judged as served, in bfloat16. The checkpoint lies in a temporary folder and is deleted.
+Each runs in a process of its own. XL and XLM-V are judged in bfloat16, as they are served. The checkpoint is in a
+temporary folder and is deleted afterwards.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _judge(what: str, size: str, dtype: str) -> Line:
 
 
 def compare(size: str, dtype: str, folder: Path) -> dict[str, float]:
-    """Judge one size: the reference first, forgotten before the engine loads."""
+    """Judge one size. The reference answers first and is freed before the engine loads."""
     model = catalog_model(folder, dtype=dtype)
     generator = torch.Generator().manual_seed(1)
     lengths = LENGTHS_XL if size == "xl" else LENGTHS
@@ -83,7 +84,7 @@ def _column(result: RowResult, name: str) -> torch.Tensor:
 
 
 def _free_bytes() -> int:
-    """Return what Linux says is available, page cache that it would give up included."""
+    """Return the available bytes by Linux's count, which includes page cache that it can free."""
     lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 

@@ -1,7 +1,7 @@
-"""Peak memory of fill-mask on XLM-V at its real size: 32 masked texts of 512 tokens, served as `infer` batches them.
+"""Checks the peak memory of fill-mask on XLM-V at its real size: 32 masked texts of 512 tokens.
 
-Measured in a process of its own: the high-water mark of its resident memory over what it holds once loaded, all
-weights touched. Linux only.
+The texts are batched as `infer` does it. The measurement runs in a process of its own. It is the peak of resident
+memory over what the process holds once all weights are loaded. Linux only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TIMEOUT_S = 900
 
 
 def lines() -> Iterator[Line]:
-    """Measure in bfloat16, with plain and with 8-bit embedding rows."""
+    """Measure in bfloat16, with plain and with int8 embedding rows."""
     for precision, fields in (("bfloat16", {}), ("bfloat16 int8 rows", {"int8_embeddings": True})):
         what = "full size xlm-v, fill-mask 32 x 512: MB over weights"
         yield attempt(what, precision, partial(_judge, what, precision, fields))
@@ -50,13 +50,13 @@ def _judge(what: str, precision: str, fields: dict[str, bool]) -> Line:
 
 
 def measure(folder: Path, fields: dict[str, bool]) -> dict[str, float]:
-    """Return megabytes: held over the libraries once loaded, at most while loading, at most over that in the call."""
+    """Return MB: `loaded` and the peak `loading`, both without libraries, and the peak `over` loaded in the call."""
     model = catalog_model(folder, dtype="bfloat16", **fields)
     empty_mb = status_mb("VmRSS")
     engine = load_engine(model, folder, device="cpu")
     infer(engine, _call(model.vocab_size, n_texts=1, n_tokens=8))
     loaded_mb, loading_mb = status_mb("VmRSS"), status_mb("VmHWM")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts again
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted anew from here
     infer(engine, _call(model.vocab_size, n_texts=N_TEXTS, n_tokens=N_TOKENS))
     return {
         "loaded": loaded_mb - empty_mb,

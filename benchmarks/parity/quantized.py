@@ -1,10 +1,9 @@
-"""Stored small: how far quantised layers and 8-bit embeddings are from float32 with the weights as drawn.
+"""Checks quantized layers and int8 embeddings: how far they are from float32 with the weights as drawn.
 
-The bound is no promise of quality: it lies above what was measured when it was set and below the 1.4 of numbers
-that have nothing to do with the reference's, so that a broken kernel shows. Checkpoints drawn so that faults show
-also show rounding at its worst: layers alone are held closer by tests/unit/serve/engine/test_quantize.py. What a
-machine
-cannot run is S, with the reason that the engine itself gives.
+A bound is no promise of quality. It lies above what was measured when it was set, and below 1.4. That is the distance
+of numbers that have nothing to do with the reference, so a broken kernel shows. Weights that are drawn to show faults
+also show rounding at its worst. tests/unit/serve/engine/test_quantize.py holds single layers closer. What a machine
+cannot run is S, with the reason that the engine gives.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ BOUNDS: Mapping[str, float] = {
     "none": 2e-2, "bnb-nf4": 0.8, "bnb-int8": 0.06, "torchao-int8": 0.04, "torchao-int4": 0.8, "torchao-fp8": 0.15,
     "onednn-int8": 0.06,
 }  # fmt: skip
-LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel takes
+LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel accepts
     "XLMRobertaForSequenceClassification": {"hidden_size": 128, "intermediate_size": 256},
     "XLMRobertaForMaskedLM": {"hidden_size": 128, "intermediate_size": 256},
     "XLMRobertaXLForMaskedLM": judge.LIKE["xxl"],
@@ -46,14 +45,14 @@ ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 
 
 def lines() -> Iterator[Line]:
-    """Judge each way of storing on each family, then each way of attending."""
+    """Judge each quantization on each family, then each attention implementation."""
     for kind in (*LIKE, *XLM):
         for quantization, int8_embeddings in QUANTIZED:
             for dtype in DTYPES:
                 yield _quantized(kind, dtype, quantization, int8_embeddings=int8_embeddings)
-    for asked in ATTENTIONS:
+    for implementation in ATTENTIONS:
         for dtype in DTYPES:
-            yield _attended(asked, dtype)
+            yield _attention(implementation, dtype)
 
 
 def _quantized(kind: str, dtype: str, quantization: Quantization, *, int8_embeddings: bool) -> Line:
@@ -65,11 +64,11 @@ def _quantized(kind: str, dtype: str, quantization: Quantization, *, int8_embedd
         return skipped(kind, precision, str(error))
     bound = max(BOUNDS[quantization], 3e-2 if int8_embeddings else 0)
     fields = {"quantization": quantization, "int8_embeddings": int8_embeddings, "dtype": dtype}
-    return attempt(kind, precision, lambda: within(kind, precision, _gap(kind, fields), bound))
+    return attempt(kind, precision, lambda: within(kind, precision, _distance(kind, fields), bound))
 
 
-def _gap(kind: str, fields: Mapping[str, Any]) -> float:
-    """Return |delta| / |reference| of the engine against float32 on the drawn weights."""
+def _distance(kind: str, fields: Mapping[str, Any]) -> float:
+    """Return |delta| / |reference| of the engine against float32 on the weights as drawn."""
     settings = judge_xlm.settings_of(kind, judge_xlm.choices_for(kind)[0]) if kind in XLM else LIKE[kind]
     reference = checkpoints_xlm.draw(kind, **settings) if kind in XLM else draw(kind, **settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -82,14 +81,14 @@ def _gap(kind: str, fields: Mapping[str, Any]) -> float:
     return judge.judge(reference, rows, engine.forward(rows), torch.bfloat16).distance
 
 
-def _attended(asked: str, dtype: str) -> Line:
-    kind, precision = "XLMRobertaForMaskedLM", f"{dtype} {asked}"
+def _attention(implementation: str, dtype: str) -> Line:
+    kind, precision = "XLMRobertaForMaskedLM", f"{dtype} {implementation}"
     device = _device()
-    if asked == "flash_attention_2" and (lacking := flash_lacks(device, getattr(torch, dtype), 32)):
+    if implementation == "flash_attention_2" and (lacking := flash_lacks(device, getattr(torch, dtype), 32)):
         return skipped(kind, precision, lacking)
-    fields = {"attn_implementation": asked, "dtype": dtype}
+    fields = {"attn_implementation": implementation, "dtype": dtype}
     bound = 1e-5 if dtype == "float32" else judge.CLOSE
-    return attempt(kind, precision, lambda: within(kind, precision, _gap(kind, fields), bound))
+    return attempt(kind, precision, lambda: within(kind, precision, _distance(kind, fields), bound))
 
 
 def _device() -> torch.device:

@@ -1,7 +1,7 @@
-"""Checkpoints of real size with random weights, and the reference over them within the memory of one layer.
+"""Makes checkpoints of real size with random weights, and runs the reference on them within the memory of one layer.
 
-Weights are drawn so that a fault shows at any size: products of std near 1, biases and LayerNorms random too. The
-reference reads each module's tensors when the module is called and forgets them when it is done.
+Weights are drawn so that a fault shows at any size: products have a std near 1, and biases and LayerNorms are random
+too. The reference reads the tensors of a module when the module is called, and frees them when it is done.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ TIED = {
 
 
 def empty(size: str) -> Any:
-    """Return the reference's masked language model of a size without weights; its index buffers are real."""
+    """Return the masked language model of the reference without weights. Its index buffers are real."""
     config = config_of(size)
     with torch.device("meta"):
         model = getattr(transformers, type(config).__name__.removesuffix("Config") + "ForMaskedLM")(config)
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):
-            places = torch.arange(buffer.shape[-1]).expand(buffer.shape)
-            module.register_buffer(name, places if name == "position_ids" else torch.zeros_like(places))
+            indices = torch.arange(buffer.shape[-1]).expand(buffer.shape)
+            module.register_buffer(name, indices if name == "position_ids" else torch.zeros_like(indices))
     return model.eval()
 
 
 def draw(size: str, folder: Path) -> int:
-    """Write a checkpoint of a size in bfloat16, shard by shard; return its bytes."""
+    """Write a checkpoint of a size in bfloat16, shard by shard. Return its bytes."""
     model = empty(size)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
-    named = model.named_parameters(remove_duplicate=False)  # else a tied weight may keep its other name alone
+    named = model.named_parameters(remove_duplicate=False)  # else only the other name of a tied weight may stay
     shapes = {name: tuple(p.shape) for name, p in named if name not in TIED}
     shards = list(_shards(shapes))
     generator = torch.Generator().manual_seed(0)
-    places: dict[str, str] = {}
+    file_of: dict[str, str] = {}
     for number, names in enumerate(shards, 1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         tensors = {name: _draw(name, shapes[name], model.config.hidden_size, generator) for name in names}
         save_file(tensors, folder / file, {"format": "pt"})
-        places |= dict.fromkeys(names, file)
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
+        file_of |= dict.fromkeys(names, file)
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": file_of}), encoding="utf-8")
     return sum(path.stat().st_size for path in weight_files(folder))
 
 
-def read(size: str, folder: Path, texts: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> list[Tensor]:
+def read(size: str, folder: Path, texts: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]) -> list[Tensor]:
     """Return the reference's logits [masks, vocabulary] at the places of each text, one text at a time, in float32."""
     model = empty(size)
     files = {name: path for path in weight_files(folder) for name in _names(path)}
@@ -67,7 +67,7 @@ def read(size: str, folder: Path, texts: Sequence[Sequence[int]], places: Sequen
             _stream(module, {key: f"{name}.{key}" for key in own}, files)
     logits = []
     with torch.inference_mode():
-        for ids, wanted in zip(texts, places, strict=True):
+        for ids, wanted in zip(texts, positions, strict=True):
             given = torch.tensor([ids])
             states = model.roberta(input_ids=given, attention_mask=torch.ones_like(given)).last_hidden_state
             logits.append(model.lm_head(states[0, list(wanted)]))
@@ -75,16 +75,16 @@ def read(size: str, folder: Path, texts: Sequence[Sequence[int]], places: Sequen
 
 
 def _stream(module: nn.Module, names: Mapping[str, str], files: Mapping[str, Path]) -> None:
-    hollow = {key: module.get_parameter(key) for key in names}
+    empty_parameters = {key: module.get_parameter(key) for key in names}
 
     def fill(*_: object) -> None:
         for key, name in names.items():
-            stored = TIED.get(name, name)
-            with safe_open(files[stored], framework="pt") as opened:
-                module.register_parameter(key, nn.Parameter(opened.get_tensor(stored).float(), requires_grad=False))
+            source = TIED.get(name, name)
+            with safe_open(files[source], framework="pt") as opened:
+                module.register_parameter(key, nn.Parameter(opened.get_tensor(source).float(), requires_grad=False))
 
     def forget(*_: object) -> None:
-        for key, parameter in hollow.items():
+        for key, parameter in empty_parameters.items():
             module.register_parameter(key, parameter)
 
     module.register_forward_pre_hook(fill)
@@ -105,7 +105,7 @@ def _shards(shapes: Mapping[str, Sequence[int]]) -> Iterator[list[str]]:
 
 
 def _draw(name: str, shape: Sequence[int], width: int, generator: torch.Generator) -> Tensor:
-    """Draw LayerNorm weights around 1, everything else around 0, so that products of normed states have std 1."""
+    """Draw LayerNorm weights around 1 and all else around 0. Products of normalized states then have std 1."""
     norm = name.endswith(("LayerNorm.weight", "layer_norm.weight"))
     fan_in = shape[1] if len(shape) > 1 and "embeddings" not in name else width
     mean, std = (1.0, 0.1) if norm else (0.0, fan_in**-0.5)

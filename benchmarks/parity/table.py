@@ -1,4 +1,4 @@
-"""The table: one line for each thing compared, and the count at the end.
+"""Defines the table: one line for each comparison, and the count at the end.
 
 Must not know what is compared.
 """
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 COLUMNS = "{:<58}{:<28}{:>10} {:>10}  {}"
-SHOWN_CHARS = 160  # of what went wrong
+SHOWN_CHARS = 160  # of an error text
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One comparison. `ok` None is S: it cannot run on this machine, and `note` says why.
+    """One comparison. With `ok` None it is S: it cannot run on this machine, and `note` says why.
 
-    `distance` and `bound` are in the unit of the room; `precision` is a dtype, a quantisation, or both.
+    `distance` and `bound` are in the unit of the check. `precision` is a dtype, a quantization, or both.
     """
 
     what: str
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(slots=True)
 class Tally:
-    """What the last line counts."""
+    """The counts of the last line."""
 
     n_rows: int = 0
     n_failed: int = 0
@@ -42,27 +42,27 @@ class Tally:
 
 
 def within(what: str, precision: str, distance: float, bound: float, note: str = "") -> Line:
-    """Make a line that holds when the distance is at most the bound (not a number fails)."""
+    """Return a line that passes when the distance is at most the bound. Not a number fails."""
     return Line(what, precision, distance, bound, distance <= bound, note)
 
 
 def skipped(what: str, precision: str, why: str) -> Line:
-    """Make a line of what this machine cannot run."""
+    """Return the line of a comparison that this machine cannot run."""
     return Line(what, precision, None, None, None, why)
 
 
 def attempt(what: str, precision: str, judge: Callable[[], Line]) -> Line:
-    """Judge; whatever is raised is a line that failed, so that one fault hides no other."""
+    """Return the line of `judge`. An exception becomes a line that fails, so that one fault hides no other."""
     try:
         return judge()
-    except Exception as error:  # noqa: BLE001 - the table goes on and the run fails
+    except Exception as error:  # noqa: BLE001 - the table goes on, and the run fails at its end
         frame = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__}: {error} ({frame.name})".replace("\n", " ")
         return Line(what, precision, None, None, ok=False, note=said[:SHOWN_CHARS])
 
 
 def show(lines: Iterable[Line], tally: Tally, write: Callable[[str], object]) -> None:
-    """Write lines as they come, and count them."""
+    """Write the lines as they come, and count them."""
     for line in lines:
         tally.n_rows += 1
         tally.n_failed += line.ok is False
@@ -73,5 +73,5 @@ def show(lines: Iterable[Line], tally: Tally, write: Callable[[str], object]) ->
 
 
 def head() -> str:
-    """Return the line of column names."""
+    """Return the line with the names of the columns."""
     return COLUMNS.format("what", "precision", "distance", "bound", "ok")

@@ -1,4 +1,4 @@
-"""Answers of whole tasks against `transformers` pipelines, on texts in more than fifty languages."""
+"""Checks the answers of whole tasks against `transformers` pipelines, on texts in more than fifty languages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests import task_judge
 
 
 def lines() -> Iterator[Line]:
-    """Judge every case of the tests' task judge: random weights, and mini where it has the head."""
+    """Judge every case of the task judge of the tests: with random weights, and with mini where it has the head."""
     for name, source in task_judge.all_trials():
         yield attempt(f"pipeline {name}, {source}", "float32", partial(_judge, name, source))
 

@@ -1,6 +1,6 @@
-"""Every text of a folder: cells, strings, sentences and lines of its files, with their language where it is named.
+"""Reads every text of a folder: cells, strings, sentences and lines of its files, with the language where it is named.
 
-Reads .tsv, .jsonl, .json, .conll and .txt files, each also .xz, as a stream. Must not know what reads the texts.
+Reads .tsv, .jsonl, .json, .conll and .txt files, each also as .xz, as a stream. Must not know what uses the texts.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TextIO
 
 NOT_DATA = re.compile(r"^(LICENSE|SOURCE|README)|^labels\.txt$|licences")
-CODE = re.compile(r"^([a-z]{3})_[A-Z][a-z]{3}$")  # a language as FLORES-200 names it
+CODE = re.compile(r"^([a-z]{3})_[A-Z][a-z]{3}$")  # the name of a language in FLORES-200
 LANGS = {
     "eng": "en", "fra": "fr", "deu": "de", "spa": "es", "ita": "it", "ron": "ro", "rus": "ru", "zho": "zh", "tha": "th",
     "ces": "cs", "kor": "ko", "fin": "fi", "ell": "el", "hin": "hi", "tam": "ta", "nld": "nl", "pol": "pl", "arb": "ar",
 }  # fmt: skip
-SHORT_CHARS = 24  # texts up to this length are read once, not each time they come
+SHORT_CHARS = 24  # texts up to this length are yielded only once
 MAX_SEEN = 200_000
-Text = tuple[str, str | None]  # and its language, where the data names it
+Text = tuple[str, str | None]  # and its language where the data names it, else None
 
 
 def texts_under(data: Path) -> Iterator[Text]:
-    """Yield every text below a folder with its language or None; short ones that come again are passed over."""
+    """Yield every text below a folder with its language or None. A short text that comes again is left out."""
     seen: set[str] = set()
     for path in sorted(data.rglob("*")):
         if not path.is_file() or any(NOT_DATA.search(part) for part in path.relative_to(data).parts):
@@ -61,7 +61,7 @@ def _opened(path: Path) -> TextIO:
 
 
 def _strings(value: object) -> Iterator[str]:
-    """Yield the strings of a JSON value, however deep."""
+    """Yield all strings of a JSON value, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

@@ -1,9 +1,9 @@
-"""Token ids of our tokenizers against the reference's, on hostile strings and on real text.
+"""Checks token ids of our tokenizers against those of the reference, on hostile strings and on real text.
 
-Mini's `tokenizer.json` and its `sentencepiece.bpe.model`, in the prebuilt form that functions read, against
-`AutoTokenizer`, and XLM tokenizers learnt from the committed sample, with and without lowercasing, against
-`XLMTokenizer`: in each language that its segmenters know, and on every text of a folder in the language that the folder
-names. Japanese is S where its segmenter is not installed.
+Mini's `tokenizer.json` and its `sentencepiece.bpe.model` are compared with `AutoTokenizer`, in the prebuilt form that
+functions read. XLM tokenizers, learnt from the committed sample with and without lowercasing, are compared with
+`XLMTokenizer` in each language that its segmenters know. A folder of texts is read in the language that it names.
+Japanese is S where its segmenter is not installed.
 """
 
 from __future__ import annotations
@@ -38,21 +38,23 @@ MINI_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
 XLM_LANGS = (None, "en", "zh", "th", "ro", "fr", "ru")
 N_XLM_TEXTS = 600
 BATCH_TEXTS = 256
-SHOWN_CHARS = 40  # of the first text that has other ids
+SHOWN_CHARS = 40  # of the first text with other ids
 Ids = Callable[[Sequence[Text]], list[list[int]]]  # without special tokens
 Kind = Callable[[Path], tuple[Ids, Ids]]  # an empty folder -> ours and the reference's
 
 
 def lines(data: Path | None) -> Iterator[Line]:
-    """Judge ids text by text: the distance is how many texts have other ids, the bound is none."""
+    """Judge ids text by text. The distance is how many texts have other ids; the bound is 0."""
     hostile, real = [*AWKWARD, *BLOCKS], list(read_texts(None))
     kinds = _kinds()
     for name in MINI_FILES:
-        yield _row(name, kinds[name], f"{len(hostile)} hostile strings", _spoken(hostile))
-        yield _row(name, kinds[name], f"{len(real)} real texts", _spoken(real))
+        yield _row(name, kinds[name], f"{len(hostile)} hostile strings", _in_language(hostile))
+        yield _row(name, kinds[name], f"{len(real)} real texts", _in_language(real))
     texts = [*hostile, *islice(real, N_XLM_TEXTS)]
     for lang in XLM_LANGS:
-        yield _row("XLM lowercase", kinds["XLM lowercase"], f"lang {lang}, {len(texts)} texts", _spoken(texts, lang))
+        yield _row(
+            "XLM lowercase", kinds["XLM lowercase"], f"lang {lang}, {len(texts)} texts", _in_language(texts, lang)
+        )
     yield _japanese(kinds["XLM lowercase"], hostile)
     if data is not None:
         yield from (_row(name, kind, f"all of {data.name}/", texts_under(data)) for name, kind in kinds.items())
@@ -74,11 +76,11 @@ def _japanese(kind: Kind, texts: Sequence[str]) -> Line:
         japanese()
     except GlossaError as error:
         return skipped(f"ids of XLM lowercase, lang ja, {len(texts)} texts", "-", str(error))
-    return _row("XLM lowercase", kind, f"lang ja, {len(texts)} texts", _spoken(texts, "ja"))
+    return _row("XLM lowercase", kind, f"lang ja, {len(texts)} texts", _in_language(texts, "ja"))
 
 
 def _judge(what: str, kind: Kind, texts: Iterable[Text]) -> Line:
-    """Read the texts with both tokenizers, in batches; none at all is a failure."""
+    """Read the texts with both tokenizers in batches. Raises ValueError when there are no texts."""
     stream, n_texts, n_chars, other = iter(texts), 0, 0, []
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = kind(Path(folder))
@@ -93,7 +95,7 @@ def _judge(what: str, kind: Kind, texts: Iterable[Text]) -> Line:
     return within(what, "-", float(len(other)), 0.0, f"{n_texts} texts, {n_chars} characters{first}")
 
 
-def _spoken(texts: Iterable[str], lang: str | None = None) -> list[Text]:
+def _in_language(texts: Iterable[str], lang: str | None = None) -> list[Text]:
     return [(text, lang) for text in texts]
 
 
@@ -115,7 +117,7 @@ def _ours(folder: Path) -> Ids:
 
 
 def _prebuilt(folder: Path) -> Ids:
-    """Return ids as functions read them: from the prebuilt form of the artifact."""
+    """Return the ids from the prebuilt form of the artifact, as functions read it."""
     kernel = Kernel(next(path for path in compile_kernels(folder) if path.name == kernel_name()))
     (folder / file_format.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
     tokenizer = MappedTokenizer(folder / file_format.NAME, kernel)

@@ -1,8 +1,8 @@
-"""The limit of this machine: the best bf16 matrix product it makes, in the widths of a model.
+"""Measures the limit of this machine: how many tokens/s a model would do if only its matrix products took time.
 
-float32's where the processor has none of bf16. The best of 20 products `[4096, width] x [width, inner]` and back, plain
-and prepacked, as FLOP/s; tokens/s is that over the FLOP a token costs in the model's Linear layers (2 per weight;
-attention and the rest count as nothing, so no engine reaches it).
+Takes the best of 20 products `[4096, width] x [width, inner]` and back, plain and prepacked. They are in bfloat16, or
+in float32 where the processor has no bfloat16. The limit is their FLOP/s over the FLOP that the Linear layers spend on
+one token (2 per weight). Attention and all other work count as nothing, so no engine reaches it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ N_ROWS, N_TRIES = 4096, 20
 
 
 def limit_dtype() -> torch.dtype:
-    """Return bfloat16, or float32 on a processor of which oneDNN has no products of bfloat16."""
+    """Return bfloat16, or float32 where oneDNN has no bfloat16 products for this processor."""
     return torch.bfloat16 if can_prepack(torch.device("cpu"), torch.bfloat16) else torch.float32
 
 
 def limit_name() -> str:
-    """Return what the limit is called in tables."""
+    """Return the name of the limit in tables."""
     return f"limit: {'bf16' if limit_dtype() == torch.bfloat16 else 'float32'} matmul peak"
 
 
@@ -39,7 +39,7 @@ def peak_flops(config: PretrainedConfig) -> float:
 
 
 def flop_per_token(config: PretrainedConfig) -> float:
-    """Return the FLOP of all Linear layers of the encoder for one token."""
+    """Return the FLOP that all Linear layers of the encoder spend on one token."""
     width, inner = config.hidden_size, config.intermediate_size
     return 2.0 * float(config.num_hidden_layers * (4 * width * width + 2 * width * inner))
 
@@ -54,15 +54,15 @@ def _plain(inputs: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
 
 
 def _prepacked(inputs: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call] # torch leaves it untyped
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call] # torch has no types for it
         return _plain(inputs, weight)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, N_ROWS)  # noqa: SLF001 - torch has no public name for it
-    return lambda: torch.ops.mkldnn._linear_pointwise(inputs, packed, None, "none", [], "")  # noqa: SLF001 - likewise
+    return lambda: torch.ops.mkldnn._linear_pointwise(inputs, packed, None, "none", [], "")  # noqa: SLF001 - torch has no public name for it
 
 
 @torch.inference_mode()
 def _best(call: Callable[[], object]) -> float:
-    """Return the most calls a second of a few."""
+    """Return the calls a second of the fastest of `N_TRIES` calls."""
     seconds = []
     for _ in range(N_TRIES):
         began_s = time.perf_counter()

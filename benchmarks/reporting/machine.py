@@ -1,4 +1,4 @@
-"""What machine this is, in one line that may be published: processor, cores, features, versions."""
+"""Describes this machine in one line that may be published: cores, processor, features, versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VERSIONS = ("torch", "transformers")
 
 
 def describe_machine() -> str:
-    """Return the machine in words; no host name, no path."""
+    """Return the description. It holds no host name and no path."""
     text = _read("/proc/cpuinfo")
     name = re.search(r"model name\s*:\s*(.*)", text)
     flags = set(re.findall(r"\w+", (re.search(r"flags\s*:\s*(.*)", text) or [""])[0]))
@@ -23,12 +23,12 @@ def describe_machine() -> str:
 
 
 def n_cores() -> int:
-    """Return the cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def load_average() -> float:
-    """Return the load of the last minute: what else was running."""
+    """Return the load average of the last minute. It tells how busy the machine was."""
     return os.getloadavg()[0]
 
 

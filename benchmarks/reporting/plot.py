@@ -1,7 +1,7 @@
-"""Bars of what the benchmarks kept, one PNG beside each file: `python -m benchmarks.reporting.plot RESULT.json ...`.
+"""Draws bar charts of kept results, one PNG beside each file: `python -m benchmarks.reporting.plot RESULT.json ...`.
 
-Runs in the peers' environment, which has matplotlib. A panel for each metric in tokens/s, or else for each metric.
-Must not know what was measured.
+Runs in the environment of the peers, because matplotlib is there. Each metric in tokens/s has a panel; a result without
+such a metric has a panel for every metric. Must not know what was measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 OURS, PEER, LIMIT = "#1f6f8b", "#b8c4cc", "#555555"
-MOST_PANELS = 8
+MAX_PANELS = 8
 WIDTH, BAR, FRAME = 9.0, 0.32, 0.9  # inches
 
 
@@ -30,12 +30,12 @@ def main(paths: Sequence[str]) -> int:
 
 
 def draw(run: Mapping[str, Any], target: Path) -> None:
-    """Draw all reports of a run into one picture."""
+    """Draw all reports of one run into one picture."""
     panels = [
         (f"{report['benchmark']}, {report['workload']}: {metric}", rows)
         for report in run["reports"]
         for metric, rows in panels_of(report["rows"]).items()
-    ][:MOST_PANELS]
+    ][:MAX_PANELS]
     heights = [FRAME + BAR * len(rows) for _, rows in panels]
     figure, all_axes = plt.subplots(
         len(panels), 1, figsize=(WIDTH, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
@@ -47,14 +47,14 @@ def draw(run: Mapping[str, Any], target: Path) -> None:
 
 
 def panels_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the rows of each metric that is drawn."""
+    """Return the rows of each metric that has a panel."""
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     chosen = [metric for metric in metrics if metric.endswith("tokens/s")] or metrics
     return {metric: [row for row in rows if row["metric"] == metric] for metric in chosen}
 
 
 def bars(axes: Any, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draw one panel: a bar a system with its spread; the limit is a line."""
+    """Draw one panel: a bar for each system with its spread. The limit of the machine is a line."""
     shown = [row for row in rows if not row["system"].startswith("limit")]
     values = [row["value"] for row in shown]
     spread = [[row["value"] - row["low"] for row in shown], [row["high"] - row["value"] for row in shown]]

@@ -1,6 +1,6 @@
-"""What a benchmark says: rows of figures and the holds they are put to; as a table or as one JSON object.
+"""Defines what a benchmark reports: rows of figures, and the goals they are compared with.
 
-Must not know what was measured.
+Prints a report as a table or as one JSON object. Must not know what was measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TABLE = "{:<44}{:<30}{:>12}{:>12}{:>12}"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure of one system: the median of its rounds, the lowest and the highest."""
+    """One figure of one system over several rounds: `value` is the median, `low` and `high` are the extremes."""
 
     system: str
     metric: str
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A promise put to the figures of one run. `ok` is None where the machine could not say."""
+    """A goal of the project, the figure that was measured for it, and whether the figure meets the target."""
 
     goal: str
     value: float
@@ -50,30 +50,30 @@ class Report:
 
 
 def row_of(system: str, metric: str, rounds: Sequence[float]) -> Row:
-    """Make a row from the figures of several rounds."""
+    """Return the row of the figures of several rounds."""
     return Row(system, metric, statistics.median(rounds), min(rounds), max(rounds))
 
 
 def at_least(goal: str, value: float, target: float) -> Goal:
-    """Hold that a figure is at least its target."""
+    """Return a goal that is met when the figure is at least its target."""
     return Goal(goal, value, target, value >= target)
 
 
 def at_most(goal: str, value: float, target: float) -> Goal:
-    """Hold that a figure is at most its target."""
+    """Return a goal that is met when the figure is at most its target."""
     return Goal(goal, value, target, value <= target)
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options every benchmark has."""
+    """Return a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.add_argument("--quick", action="store_true", help="under a minute; figures are rough")
+    parser.add_argument("--quick", action="store_true", help="take under a minute; the figures are rough")
     return parser
 
 
 def finish(reports: Sequence[Report], *, as_json: bool, show: Callable[[str], object] = print) -> int:
-    """Print the reports and return the exit status: 1 when a hold fails."""
+    """Print the reports. Return the exit status: 1 when a goal is missed, else 0."""
     machine = describe_machine()
     for report in reports:
         if as_json:
@@ -84,7 +84,7 @@ def finish(reports: Sequence[Report], *, as_json: bool, show: Callable[[str], ob
 
 
 def progress(text: str) -> None:
-    """Say what is going on, beside the report."""
+    """Print a line about the progress to standard error, so that the report stays alone on standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -94,4 +94,4 @@ def _print_table(report: Report, machine: str, show: Callable[[str], object]) ->
     for row in report.rows:
         show(TABLE.format(row.system, row.metric, *(f"{x:,.4g}" for x in (row.value, row.low, row.high))))
     for goal in report.goals:
-        show(f"  {'goals' if goal.ok else 'FAILS'}: {goal.goal}: {goal.value:.3g} (target {goal.target:g})")
+        show(f"  {'met' if goal.ok else 'MISSED'}: {goal.goal}: {goal.value:.3g} (target {goal.target:g})")

@@ -1,7 +1,7 @@
-"""Engines as users of a serving framework put them behind it: rows of ids in, one label and score a row out.
+"""Makes the engines that users put behind a serving framework: rows of ids in, a label and score for each row out.
 
-Variants: ENGINE-ROWS. `transformers` (bf16, sdpa) pads ROWS rows together as they come, as the frameworks' own
-examples do; `openvino` (bf16) sorts what it is given by length and pads ROWS together.
+Variants are ENGINE-ROWS. `transformers` (bf16, sdpa) pads ROWS rows together as they come, as the examples of the
+frameworks do. `openvino` (bf16) sorts the rows it gets by length and pads ROWS together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Engine = Callable[[Sequence[Sequence[int]]], Answers]
 
 
 def make(variant: str, checkpoint: Path, threads: int) -> Engine:
-    """Load the engine a variant names."""
+    """Load the engine that a variant names."""
     engine, size = variant.split("-")
     run = {"transformers": _transformers, "openvino": _openvino}[engine](checkpoint, threads)
 
@@ -50,7 +50,7 @@ def _transformers(checkpoint: Path, threads: int) -> Callable[[object, object], 
 
 
 def _openvino(checkpoint: Path, threads: int) -> Callable[[object, object], np.ndarray]:
-    from openvino_padded import compile_model  # noqa: PLC0415 - only its environment has it
+    from openvino_padded import compile_model  # noqa: PLC0415 - only the environment of the peers has it
 
     request = compile_model(checkpoint, "classification", "bf16", threads).create_infer_request()
 

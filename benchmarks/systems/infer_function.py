@@ -1,7 +1,8 @@
-"""The infer function in a process of its own, as the Lambda runtime keeps it, asking one event after the other.
+"""Runs the infer function in a process of its own, as the Lambda runtime does: one event after the other.
 
-Settings come from the environment. For each line `{"events": FILE, "first": N, "seconds": S}` on standard input it
-handles the events in turn from the Nth on and writes one JSON line: tokens, answers, and milliseconds of each.
+Settings come from the environment. Each line of standard input is `{"events": FILE, "first": N, "seconds": S}`. The
+process handles the events in order from the Nth on, for S seconds. Then it writes one JSON line: tokens, failures, and
+the milliseconds of each answer.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ OK = 200
 
 
 def main() -> None:
-    """Load the function, say so, then work for each line."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what the function logs is no answer
-    from functions.lambdas.infer import handler  # noqa: PLC0415 - logs while it loads
-    from tests.events import FakeContext, request  # noqa: PLC0415 - likewise
+    """Load the function, write a ready line, then work on each line."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # the log of the function must not mix with the answers
+    from functions.lambdas.infer import handler  # noqa: PLC0415 - it logs while it loads
+    from tests.events import FakeContext, request  # noqa: PLC0415 - it imports after the function, whose log is redirected
 
     def say(answer: dict[str, Any]) -> None:
         answers.write(json.dumps(answer) + "\n")
@@ -27,14 +28,14 @@ def main() -> None:
 
     say({"ready": True})
     for line in sys.stdin:
-        asked = json.loads(line)
-        bodies = json.loads(Path(asked["events"]).read_text(encoding="utf-8"))
+        order = json.loads(line)
+        bodies = json.loads(Path(order["events"]).read_text(encoding="utf-8"))
         events = [request("POST", "/v1/text-classification", json.dumps(body)) for body in bodies]
-        say(work(handler, FakeContext(), events, asked["first"], asked["seconds"]))
+        say(work(handler, FakeContext(), events, order["first"], order["seconds"]))
 
 
 def work(handler: Any, context: Any, events: list[Any], first: int, seconds: float) -> dict[str, Any]:
-    """Handle events in turn for so many seconds; `own_ms` is what a call took beside its time with the server."""
+    """Handle events in order for `seconds`. `own_ms` is the time of a call without its queue and forward pass."""
     began = time.perf_counter()
     took_ms, own_ms = [], []
     n_tokens = n_failed = 0

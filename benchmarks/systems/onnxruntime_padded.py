@@ -1,6 +1,6 @@
-"""ONNX Runtime over the same model: exported once, rows sorted by length, padded within a batch.
+"""Runs the same model in ONNX Runtime: exported once, rows sorted by length and padded within a batch.
 
-Variants: PRECISION-sorted-N with PRECISION float32 or int8 (dynamic quantization of the Linear layers).
+Variants are PRECISION-sorted-N. PRECISION is float32 or int8 (dynamic quantization of the Linear layers).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transformers_padded import CLASSES
 
 
 def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
-    """Export, open for the CPU and return a pass over all rows."""
+    """Export the model, open it for the CPU, and return a pass over all rows."""
     precision, order, size = options.variant.split("-")
     path = options.rows.parent / f"{options.rows.stem}.onnx"
     _export(options, path)
@@ -42,7 +42,7 @@ def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
 
 
 def _forget_shapes(path: Path) -> None:
-    """Drop the shapes the exporter noted between operators: folding made some wrong, and the quantizer minds."""
+    """Drop the shapes between operators. Folding made some of them wrong, and the quantizer then fails."""
     graph = onnx.load(path, load_external_data=False)
     del graph.graph.value_info[:]
     onnx.save(graph, path)

@@ -1,7 +1,7 @@
-"""OpenVINO over the same model: converted once, rows sorted by length, padded within a batch.
+"""Runs the same model in OpenVINO: converted once, rows sorted by length and padded within a batch.
 
-Variants: PRECISION-sorted-N with PRECISION bf16 or f32, each product on all cores, and PRECISION-sorted-N-streams,
-several batches side by side, each on cores of its own (OpenVINO's throughput mode).
+Variants are PRECISION-sorted-N with PRECISION bf16 or f32. There each product runs on all cores.
+PRECISION-sorted-N-streams runs several batches at the same time, each on cores of its own (OpenVINO's throughput mode).
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def compile_model(checkpoint: Path, task: str, precision: str, threads: int, hin
 
 
 def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
-    """Convert, compile for the CPU and return a pass over all rows."""
+    """Convert the model, compile it for the CPU, and return a pass over all rows."""
     precision, order, size, *mode = options.variant.split("-")
     hint = "THROUGHPUT" if mode else "LATENCY"
     compiled = compile_model(options.checkpoint, options.task, precision, options.threads, hint)
-    queue = ov.AsyncInferQueue(compiled)  # as many requests at once as the mode has streams
+    queue = ov.AsyncInferQueue(compiled)  # one request at a time for each stream of the mode
     groups = list(worker.batches(rows, int(size), ordered=order == "sorted"))
     tensors = [tuple(np.array(part, dtype=np.int64) for part in worker.padded([rows[i] for i in g])) for g in groups]
 

@@ -1,4 +1,4 @@
-"""Glossa's engine alone: rows by length, as many as the token budget holds in one packed pass."""
+"""Runs our engine alone: rows sorted by length, and as many in a packed pass as the token budget allows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADS = {
 
 
 def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
-    """Load the checkpoint as the variant names; `float32`, `bfloat16` or `int8`, with `-BUDGET` tokens a pass."""
+    """Load the checkpoint. The variant is `float32`, `bfloat16` or `int8`, and may end with `-BUDGET` tokens a pass."""
     torch.set_num_threads(options.threads)
     precision, _, budget = options.variant.partition("-")
     model = _catalog_model(options.checkpoint, precision, int(budget or 4096))
@@ -36,7 +36,7 @@ def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
 
 
 def _call(rows: worker.Rows, head: str, *, masks: bool) -> InferCall:
-    """Pack all rows into one call; a fill-mask row reads its middle position."""
+    """Pack all rows into one call. A fill-mask row predicts its middle position."""
     flat = [token for row in rows for token in row]
     starts = accumulate(map(len, rows), initial=0)
     middles = [start + len(row) // 2 for start, row in zip(starts, rows, strict=False)]

@@ -1,6 +1,7 @@
-"""LitServe over one of `batch_engines`: `--variant ENGINE-ROWS-COLLECTED`, where COLLECTED requests make a batch.
+"""Serves one of `batch_engines` with LitServe.
 
-POST /predict {"rows": [[ids]]} -> {"answers": [[label, score]]}; one worker process, on 127.0.0.1 alone.
+`--variant ENGINE-ROWS-COLLECTED`: COLLECTED requests make a batch. POST /predict {"rows": [[ids]]} -> {"answers":
+[[label, score]]}. One worker process, on 127.0.0.1 only.
 """
 
 import argparse
@@ -18,12 +19,12 @@ class Classify(litserve.LitAPI):
     """Answers requests of one or more rows, many requests at a time."""
 
     def __init__(self, options: argparse.Namespace, variant: str, collected: int) -> None:
-        """Collect at most so many requests, for at most 10 ms."""
+        """Collect at most `collected` requests, for at most 10 ms."""
         super().__init__(max_batch_size=collected, batch_timeout=WINDOW_S if collected > 1 else 0.0)
         self.options, self.variant, self.collects = options, variant, collected > 1
 
-    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe hands it in
-        """Load the engine, in the worker."""
+    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe passes it
+        """Load the engine in the worker."""
         self.engine = make(self.variant, self.options.checkpoint, self.options.threads)
 
     def decode_request(self, request: dict[str, Any]) -> list[list[int]]:
@@ -40,8 +41,8 @@ class Classify(litserve.LitAPI):
         if not self.collects:
             return self.engine(inputs)
         answers = self.engine([row for rows in inputs for row in rows])
-        ends = _ends([len(rows) for rows in inputs])
-        return [answers[end - len(rows) : end] for end, rows in zip(ends, inputs, strict=True)]
+        last = _running_sums([len(rows) for rows in inputs])
+        return [answers[end - len(rows) : end] for end, rows in zip(last, inputs, strict=True)]
 
     def unbatch(self, output: list[Answers]) -> list[Answers]:
         """Return the answers, one item a request."""
@@ -52,13 +53,13 @@ class Classify(litserve.LitAPI):
         return {"answers": output}
 
 
-def _ends(sizes: list[int]) -> list[int]:
+def _running_sums(sizes: list[int]) -> list[int]:
     """Return the running sums."""
-    total, ends = 0, []
+    total, sums = 0, []
     for size in sizes:
         total += size
-        ends.append(total)
-    return ends
+        sums.append(total)
+    return sums
 
 
 def main() -> None:

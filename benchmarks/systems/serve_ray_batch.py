@@ -1,6 +1,6 @@
-"""Ray Serve as its documentation batches (`@serve.batch`), over one of `batch_engines`, behind the ingress it is given.
+"""Serves one of `batch_engines` with Ray Serve and `@serve.batch`, as its documentation shows.
 
-`--variant ENGINE-ROWS-COLLECTED`. POST / {"rows": [[ids]]} -> {"answers": [[label, score]]}; one replica. The
+`--variant ENGINE-ROWS-COLLECTED`. POST / {"rows": [[ids]]} -> {"answers": [[label, score]]}. One replica. The
 environment that starts it chooses HAProxy or Ray's own proxy, and keeps it on 127.0.0.1.
 """
 
@@ -28,18 +28,18 @@ def deployment(options: argparse.Namespace) -> serve.Application:
 
     @serve.deployment(max_ongoing_requests=512, ray_actor_options={"num_cpus": options.threads})
     class Classify:
-        """The documentation's pattern: HTTP in, `@serve.batch` inside."""
+        """Takes HTTP requests and batches them with `@serve.batch`."""
 
         def __init__(self) -> None:
             stay_on_loopback()
             sys.path.insert(0, str(HERE))
-            from batch_engines import make  # noqa: PLC0415 - in the replica's process
+            from batch_engines import make  # noqa: PLC0415 - only the process of the replica needs it
 
             self.engine = make(variant, options.checkpoint, options.threads)
 
         @serve.batch(max_batch_size=int(collected), batch_wait_timeout_s=WINDOW_S)
         async def answer(self, requests: list[list[list[int]]]) -> list[list[tuple[int, float]]]:
-            """Answer all rows of all requests in one go."""
+            """Answer all rows of all requests in one call of the engine."""
             answers = iter(self.engine([row for rows in requests for row in rows]))
             return [[next(answers) for _ in rows] for rows in requests]
 
@@ -51,8 +51,8 @@ def deployment(options: argparse.Namespace) -> serve.Application:
 
 
 def stay_on_loopback() -> None:
-    """Keep a replica's inter-replica server on this machine: Ray has `[::]` written into it."""
-    from ray.serve._private import replica  # noqa: PLC0415 - in the replica's process
+    """Keep the server between replicas on this machine. Ray always opens it on `[::]`."""
+    from ray.serve._private import replica  # noqa: PLC0415 - only the process of the replica needs it
 
     add_port = replica.add_port_to_grpc_server
     replica.add_port_to_grpc_server = lambda server, at: add_port(server, at.replace("[::]", HOST))

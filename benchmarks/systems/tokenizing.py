@@ -1,9 +1,9 @@
-"""One tokenizer in a process of its own: loads, says time and memory, then reads the texts when asked.
+"""Runs one tokenizer in a process of its own: loads it, reports time and memory, then reads the texts again and again.
 
-Takes `--system glossa|tokenizers|sentencepiece --folder F --texts FILE`; a line "ids" or "spans" on standard input is a
-round, answered by its seconds: of one pass the first time, of as many as take ROUND_S later, since a few milliseconds
-after a pause measure how fast a core wakes up. Texts are read one by one, as the desks read them; where a library has
-a faster way for many (`tokenizers`, ids alone), that is what is timed.
+Takes `--system glossa|tokenizers --folder F --texts FILE`. A line "ids" or "spans" on standard input is one round. The
+answer has its seconds: of one pass in the first round, else the mean of as many passes as take ROUND_S. After a pause,
+a few milliseconds would only measure how fast a core wakes up. Texts are read one by one, as the tokenize stage does
+it. Where a library is faster with many texts (`tokenizers`, ids alone), that way is timed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ ROUND_S = 0.3
 
 
 def glossa(folder: Path) -> tuple[dict[str, Round], float]:
-    """Map the prebuilt form, sha256 checked, as functions do."""
-    from functions.tokenizers.load import load_tokenizers  # noqa: PLC0415 - each process pays for its own system
-    from shared.catalog import load_catalog  # noqa: PLC0415 - likewise
+    """Load the prebuilt form and check its sha256, as functions do."""
+    from functions.tokenizers.load import load_tokenizers  # noqa: PLC0415 - each process imports only its own system
+    from shared.catalog import load_catalog  # noqa: PLC0415 - each process imports only its own system
 
     began_s = time.perf_counter()
     [tokenizer] = load_tokenizers(load_catalog(folder / "catalog.toml"), folder / "artifacts").values()
@@ -39,8 +39,8 @@ def glossa(folder: Path) -> tuple[dict[str, Round], float]:
 
 
 def tokenizers(folder: Path) -> tuple[dict[str, Round], float]:
-    """Load tokenizer.json by the reference's library."""
-    from tokenizers import Tokenizer  # noqa: PLC0415 - likewise
+    """Load tokenizer.json with the library `tokenizers`."""
+    from tokenizers import Tokenizer  # noqa: PLC0415 - each process imports only its own system
 
     began_s = time.perf_counter()
     found = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -62,9 +62,9 @@ def main() -> None:
     parser.add_argument("--system", choices=("glossa", "tokenizers"))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--texts", type=Path)
-    asked = parser.parse_args()
-    texts = json.loads(asked.texts.read_text(encoding="utf-8"))
-    rounds, load_s = {"glossa": glossa, "tokenizers": tokenizers}[asked.system](asked.folder)
+    chosen = parser.parse_args()
+    texts = json.loads(chosen.texts.read_text(encoding="utf-8"))
+    rounds, load_s = {"glossa": glossa, "tokenizers": tokenizers}[chosen.system](chosen.folder)
     print(json.dumps({"load_s": load_s, "peak_mib": peak_mib()}), flush=True)
     least_s = dict.fromkeys(rounds, 0.0)
     for line in sys.stdin:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _pass_s(read: Round, texts: list[str], least_s: float) -> float:
-    """Return the seconds of one pass, the mean of as many as take `least_s`, one at least."""
+    """Return the mean seconds of as many passes as take `least_s`, at least one."""
     began_s = time.perf_counter()
     n_passes = 0
     while not n_passes or time.perf_counter() - began_s < least_s:

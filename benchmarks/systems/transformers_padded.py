@@ -1,6 +1,6 @@
-"""transformers as its users batch it: padded to the longest row, in the order given or sorted by length.
+"""Runs transformers as its users batch it: rows padded to the longest of a batch, as they come or sorted by length.
 
-Variants: DTYPE-padded-N (N rows a batch, as they come), DTYPE-sorted-N, DTYPE-single.
+Variants are DTYPE-padded-N (N rows a batch, as they come), DTYPE-sorted-N, and DTYPE-single.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLASSES = {
 
 
 def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
-    """Load with scaled-dot-product attention and return a pass over all rows."""
+    """Load the model with scaled-dot-product attention, and return a pass over all rows."""
     torch.set_num_threads(options.threads)
     dtype, order, *size = options.variant.split("-")
     model = (
@@ -40,7 +40,7 @@ def load(options: argparse.Namespace, rows: worker.Rows) -> worker.Pass:
     def one_pass() -> None:
         for ids, mask in tensors:
             logits = model(input_ids=ids, attention_mask=mask)[0]
-            if options.task == "fill-mask":  # what the pipeline does: all positions, then the masked one
+            if options.task == "fill-mask":  # as the pipeline does: logits of all positions, then the masked one
                 middles = mask.sum(1) // 2
                 logits[torch.arange(len(ids)), middles].float().softmax(-1).topk(5)
 

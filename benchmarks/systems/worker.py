@@ -1,7 +1,7 @@
-"""One system in a process of its own: loads, says so, then makes one pass over the workload for each line it reads.
+"""Runs one system in a process of its own: loads it, then makes one pass over the rows for each line of standard input.
 
-Runs in any environment that has the system: standard library alone, no import of this repository. Each
-answer is one JSON line: {"seconds": …} and the peak memory so far. The parent decides when.
+Runs in any environment that has the system. Uses only the standard library and imports nothing of this repository. Each
+answer is one JSON line: {"seconds": ...} and the peak memory so far. The parent process decides when a pass starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Pass = Callable[[], object]
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line every system takes."""
+    """Read the command line that every system takes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--rows", type=Path, required=True, help="JSON: a list of lists of token ids")
@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
 
 
 def serve(load: Callable[[argparse.Namespace, Rows], Pass]) -> None:
-    """Run `load(options, rows) -> one_pass()`; one_pass answers all rows and may return what it answered."""
+    """Load with `load(options, rows)`, which returns a pass over all rows. Then run passes until the input ends."""
     options = arguments()
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     rows = json.loads(options.rows.read_text())
@@ -57,7 +57,7 @@ def say(answer: Mapping[str, object]) -> None:
 
 
 def batches(rows: Rows, size: int, *, ordered: bool) -> Iterator[list[int]]:
-    """Yield lists of row indices, `size` at a time, by length where ordered."""
+    """Yield lists of `size` row indices, sorted by length when `ordered`."""
     order = list(range(len(rows)))
     if ordered:
         order.sort(key=lambda i: len(rows[i]))
@@ -66,20 +66,20 @@ def batches(rows: Rows, size: int, *, ordered: bool) -> Iterator[list[int]]:
 
 
 def padded(rows: Rows, pad_id: int = 1) -> tuple[list[list[int]], list[list[int]]]:
-    """Return (ids, mask) as nested lists, padded to the longest row."""
+    """Return ids and attention mask as nested lists, padded to the longest row."""
     width = max(map(len, rows))
     ids = [[*row] + [pad_id] * (width - len(row)) for row in rows]
     return ids, [[1] * len(row) + [0] * (width - len(row)) for row in rows]
 
 
 def forget_peak() -> int:
-    """Count peak memory anew from here (proc(5), clear_refs: 5) and return what is held now."""
+    """Count peak memory anew from here (proc(5), clear_refs: 5). Return the bytes that are held now."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status_bytes("VmRSS")
 
 
 def peak_bytes() -> int:
-    """Return the most memory held since `forget_peak`."""
+    """Return the peak bytes since `forget_peak`."""
     return _status_bytes("VmHWM")
 
 

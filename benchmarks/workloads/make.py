@@ -1,8 +1,8 @@
 """Draws the committed workloads from public data: `python -m benchmarks.workloads.make --data DATA`.
 
-sib-mix: 512 texts, one or more SIB-200 sentences of every language, and 5 % documents cut to 300-512 tokens.
-short: 512 queries, the first words of such sentences. long: 64 documents cut to 512 tokens. Tokens are
-those of `checkpoints/mini`. Run once; benchmarks read what is committed.
+`sib-mix` has 512 texts: at least one SIB-200 sentence of every language, and 5 % documents cut to 300-512 tokens.
+`short` has 512 queries: the first words of such sentences. `long` has 64 documents cut to 512 tokens. Tokens are those
+of `checkpoints/mini`. It ran once; benchmarks read what is committed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 TOKENIZER = HERE.parent.parent / "checkpoints" / "mini" / "tokenizer.json"
 N_TEXTS, N_DOCUMENTS, N_LONG = 512, 26, 64
 MAX_WORDS = 6
-ROOM = 510  # of 512 tokens, two are special
+TEXT_TOKENS = 510  # two of 512 are special tokens
 
 
 def main() -> int:
@@ -31,19 +31,19 @@ def main() -> int:
     chance = random.Random(7)
     sentences, documents = _sentences(data, chance), _documents(data, chance)
     encode = load_tokenizer(TOKENIZER).encode
-    sizes = [chance.randint(300, ROOM) for _ in range(N_DOCUMENTS)]
+    sizes = [chance.randint(300, TEXT_TOKENS) for _ in range(N_DOCUMENTS)]
     mixed = sentences[: N_TEXTS - N_DOCUMENTS] + [
         _cut(text, size, encode) for text, size in zip(documents, sizes, strict=False)
     ]
     chance.shuffle(mixed)
     _write("sib-mix", mixed)
     _write("short", (" ".join(text.split()[:MAX_WORDS])[:60] for text in sentences[-N_TEXTS:]))
-    _write("long", (_cut(text, ROOM, encode) for text in documents[N_DOCUMENTS : N_DOCUMENTS + N_LONG]))
+    _write("long", (_cut(text, TEXT_TOKENS, encode) for text in documents[N_DOCUMENTS : N_DOCUMENTS + N_LONG]))
     return 0
 
 
 def _sentences(data: Path, chance: random.Random) -> list[str]:
-    """Return sentences language by language in turn, so that any run of 205 has one of each."""
+    """Return one sentence of each language after the other, so that any 205 in a row have every language."""
     by_language: dict[str, list[str]] = {}
     with lzma.open(data / "sib200" / "train.tsv.xz", "rt", encoding="utf-8") as lines:
         next(lines)
@@ -61,7 +61,7 @@ def _documents(data: Path, chance: random.Random) -> list[str]:
 
 
 def _cut(text: str, n_tokens: int, encode: object) -> str:
-    offsets = encode(text).offsets  # type: ignore[operator] # the tokenizer's bound method
+    offsets = encode(text).offsets  # type: ignore[operator] # it is a method of the tokenizer
     return text[: offsets[n_tokens - 1][1]] if len(offsets) > n_tokens else text
 
 

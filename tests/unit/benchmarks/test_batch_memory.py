@@ -15,7 +15,7 @@ ENOUGH_S = 120.0
 
 
 def test_its_standard_output_is_one_report(tmp_path: Path) -> None:
-    """What the functions log is no part of it."""
+    """The log of the functions is not part of it."""
     write_artifacts(load_catalog(ROOT / "catalog.toml"), ROOT, tmp_path)
     words = [sys.executable, "-m", "benchmarks.batch_memory", "--quick", "--json", "--artifacts", str(tmp_path)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=ENOUGH_S)
@@ -24,8 +24,8 @@ def test_its_standard_output_is_one_report(tmp_path: Path) -> None:
     assert [row["system"] for row in report["rows"]] == ["before", "plan", "work", "plan"]
 
 
-def test_memory_of_who_started_it_does_not_count() -> None:
-    """A program begun by one that holds 300 MiB has its own peak."""
+def test_memory_of_the_parent_process_does_not_count() -> None:
+    """A program that a process with 300 MiB starts has its own peak."""
     held = bytearray(b"x") * (300 * 2**20)
     said = subprocess.run(
         [sys.executable, "-c", "from benchmarks.reporting.memory import peak_mib; print(peak_mib())"],

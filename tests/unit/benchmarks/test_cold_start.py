@@ -1,4 +1,4 @@
-"""The Runtime API of the benchmark drives a real runtime client; vocabularies are made anew with the same bytes."""
+"""The Runtime API of the benchmark works with a real runtime client, and vocabularies always get the same bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def handler(event, context):
 
 
 def run(folder: Path, port: int, handler: str) -> subprocess.Popen[bytes]:
-    """Start the runtime client of Lambda on a function."""
+    """Start the runtime client of Lambda with a function."""
     environment = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "LAMBDA_TASK_ROOT": str(folder), "PATH": ""}
     return subprocess.Popen(
         [sys.executable, "-m", "awslambdaric", handler],
@@ -33,7 +33,7 @@ def run(folder: Path, port: int, handler: str) -> subprocess.Popen[bytes]:
 
 
 def test_events_go_out_and_answers_come_back(tmp_path: Path) -> None:
-    """A function is ready, answers in turn, and its exception is told apart from an answer."""
+    """A function gets ready and answers each event. An exception is told apart from an answer."""
     (tmp_path / "double.py").write_text(FUNCTION)
     with runtime_api() as api:
         process = run(tmp_path, api.port, "double.handler")
@@ -48,8 +48,8 @@ def test_events_go_out_and_answers_come_back(tmp_path: Path) -> None:
     assert "below zero" in answers[2].error
 
 
-def test_a_failed_init_is_said(tmp_path: Path) -> None:
-    """A function that cannot be imported ends the measurement with its own words."""
+def test_a_failed_init_is_reported(tmp_path: Path) -> None:
+    """A function that cannot be imported ends the measurement with its own error text."""
     (tmp_path / "broken.py").write_text("import no_such_module")
     with runtime_api() as api:
         process = run(tmp_path, api.port, "broken.handler")
@@ -62,7 +62,7 @@ def test_a_failed_init_is_said(tmp_path: Path) -> None:
 
 
 def test_a_function_is_started_and_asked(tmp_path: Path) -> None:
-    """One start yields an init, a first invocation and a peak."""
+    """One start gives an init time, a first invocation and a peak."""
     (tmp_path / "nothing.py").write_text("def handler(event, context):\n    return {}\n")
     seen = StartFigures()
     with fake_model_server(2) as replica:
@@ -73,7 +73,7 @@ def test_a_function_is_started_and_asked(tmp_path: Path) -> None:
 
 
 def test_the_stand_in_answers_as_a_model_server() -> None:
-    """The functions' own client finds it ready and reads a row of scores for each row."""
+    """The client of the functions finds it ready and reads one row of scores for each row."""
     call = InferCall("mini", "topic", Tensor.ints([0, 5, 2, 0, 2]), Tensor.ints([3, 2]), fingerprint="0" * 64)
     with fake_model_server(3) as replica:
         client = ReplicaClient(f"http://127.0.0.1:{replica.port}")
@@ -87,7 +87,7 @@ def test_the_stand_in_answers_as_a_model_server() -> None:
 
 
 def test_a_vocabulary_is_made_once(tmp_path: Path) -> None:
-    """It has the size asked for, every piece once, the mask last; a second call leaves it as it is."""
+    """It has the right size, every piece once, and the mask last. A second call leaves it as it is."""
     path = vocabularies.make("32k", tmp_path)
     assert path.read_bytes() == vocabularies.MINI.read_bytes()
     rules = json.loads(path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What the serving benchmarks count, and the bound they hold waits against."""
+"""The serving benchmarks count tokens rightly and send all servers the same, and their bound of waits is sound."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TEXTS = [f"text {n}" for n in range(7)]
 LIMITS = CallLimits(max_body_bytes=1 << 20, max_rows=64, max_tokens=512, max_row_tokens=64, vocab_size=100)
 
 
-def test_every_text_is_asked_once_a_turn() -> None:
-    """Grouping and shuffling lose no row and keep texts beside their rows."""
+def test_every_text_is_sent_once() -> None:
+    """Grouping and shuffling lose no row and keep each text with its row."""
     request_inputs = group_requests(ROWS, TEXTS, 3)
     assert [len(request_input.rows) for request_input in request_inputs] == [3, 3, 1]
     pairs = [
@@ -25,7 +25,7 @@ def test_every_text_is_asked_once_a_turn() -> None:
 
 
 def test_tokens_are_those_of_the_requests_answered() -> None:
-    """Requests go in turn, so that two and a half turns count twice all and the first half."""
+    """Requests are sent in order, so 16 answers to 7 requests count all of them twice and the first two again."""
     request_inputs = group_requests(ROWS, TEXTS, 1)
     whole = sum(map(len, ROWS))
     assert tokens_answered(request_inputs, 0) == 0
@@ -33,8 +33,8 @@ def test_tokens_are_those_of_the_requests_answered() -> None:
     assert tokens_answered(request_inputs, 16) == 2 * whole + request_inputs[0].n_tokens + request_inputs[1].n_tokens
 
 
-def test_all_systems_are_asked_the_same() -> None:
-    """Ours in the packed binary form, peers in JSON: the same ids; a system that reads texts gets the texts."""
+def test_all_servers_get_the_same_rows() -> None:
+    """Ours gets packed ids, peers get the same ids as JSON, and a server that reads texts gets the texts."""
     request_input = group_requests(ROWS, TEXTS, 2)[0]
     head, _, data = request_of(Server("a", "ours"), request_input, 80).partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n")[1:])
@@ -46,14 +46,14 @@ def test_all_systems_are_asked_the_same() -> None:
     assert json.loads(reader)["input"] == list(request_input.texts)
 
 
-def test_length_classes_are_those_of_the_promise() -> None:
-    """At most 128 tokens is short, over 256 is long."""
+def test_length_classes_are_those_of_the_goal() -> None:
+    """At most 128 tokens are short, over 256 are long."""
     sizes = {128: "short", 129: "middle", 256: "middle", 257: "long"}
     assert {n: class_of(n) for n in sizes} == sizes
 
 
-def test_the_bound_of_a_wait_grows_with_what_is_before_a_row_and_falls_with_speed() -> None:
-    """More tokens before it, or a slower engine, allow a longer wait; an empty queue allows a few passes."""
+def test_the_bound_of_a_wait_grows_with_the_tokens_before_a_row_and_falls_with_speed() -> None:
+    """More tokens before a row, or a slower engine, allow a longer wait. An empty queue allows a few passes."""
     few, many = (wait_bound_s(n, 512, 600, 1000.0) for n in (0, 10_000))
     assert 0 < few < many
     assert wait_bound_s(10_000, 512, 600, 2000.0) == many / 2

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.generator import HOST, MOST_CONNECTIONS, MOST_SECONDS, http_request, send_load
+from benchmarks.load.generator import HOST, MAX_CONNECTIONS, MAX_SECONDS, http_request, send_load
 from benchmarks.load.wrk import MISSING, can_install, find_wrk
 
 ANSWER = b'{"parameters":{"queue_s":0.25}}'
 
 
 class _Server(BaseHTTPRequestHandler):
-    """Answers 200, or 429 to `bad`; says how long a call waited, as our server does."""
+    """Answers 200, or 429 to the body `bad`. Reports a queue time, as our server does."""
 
     protocol_version = "HTTP/1.1"
     n_seen = 0
@@ -56,7 +56,7 @@ def wrk() -> None:
 
 @pytest.mark.usefixtures("wrk")
 def test_what_came_back_is_counted(port: int, tmp_path: Path) -> None:
-    """Bodies with any bytes go through wrk as they are, in turn; every other request is refused here."""
+    """Wrk sends bodies with any bytes unchanged and in order. Here every second request is refused."""
     requests = [http_request("/x", {"a": "b"}, body, port) for body in (b"\x00\n12\r\n\r\n", b"bad")]
     loaded = send_load(requests, port, tmp_path, connections=1, seconds=1, waits=True, pause_ms=5.0)
     assert loaded.n_broken == 0
@@ -67,7 +67,7 @@ def test_what_came_back_is_counted(port: int, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("wrk")
 def test_two_connections_without_pauses_are_counted(port: int, tmp_path: Path) -> None:
-    """Requests without pauses go in turn over all connections."""
+    """Requests without pauses go in order over all connections."""
     requests = [http_request("/x", {"a": "b"}, body, port) for body in (b"good\n1", b"bad")]
     loaded = send_load(requests, port, tmp_path, connections=2, seconds=1, waits=True)
     assert loaded.n_broken == 0
@@ -76,7 +76,7 @@ def test_two_connections_without_pauses_are_counted(port: int, tmp_path: Path) -
 
 @pytest.mark.usefixtures("wrk")
 def test_a_lead_does_not_count(port: int, tmp_path: Path) -> None:
-    """Of a load of three seconds with a lead of two a third counts."""
+    """Of a load of three seconds with a lead of two, a third counts."""
     requests, before, lead_s = [http_request("/x", {"a": "b"}, b"good", port)], _Server.n_seen, 2.0
     began_s = time.monotonic()
     loaded = send_load(requests, port, tmp_path, connections=1, seconds=1, lead_s=lead_s)
@@ -85,15 +85,15 @@ def test_a_lead_does_not_count(port: int, tmp_path: Path) -> None:
 
 
 def test_a_lead_has_no_pauses(tmp_path: Path) -> None:
-    """With pauses a request that is sent does not say that an answer has just come."""
+    """With pauses, a sent request does not show that an answer has just come."""
     with pytest.raises(ValueError, match="lead"):
         send_load([b""], 1, tmp_path, connections=1, seconds=1, lead_s=1.0, pause_ms=1.0)
 
 
 @pytest.mark.parametrize(
-    ("connections", "seconds"), [(0, 1.0), (MOST_CONNECTIONS + 1, 1.0), (1, 0.0), (1, MOST_SECONDS + 1)]
+    ("connections", "seconds"), [(0, 1.0), (MAX_CONNECTIONS + 1, 1.0), (1, 0.0), (1, MAX_SECONDS + 1)]
 )
 def test_load_is_bounded(connections: int, seconds: float, tmp_path: Path) -> None:
-    """No load without bounds is sent."""
+    """A load without bounds is refused."""
     with pytest.raises(ValueError, match="at most"):
         send_load([b""], 1, tmp_path, connections=connections, seconds=seconds)

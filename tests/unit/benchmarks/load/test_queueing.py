@@ -1,4 +1,4 @@
-"""Lanes without overhead: what the theory of queues says of them."""
+"""Parallel passes without overhead behave as queueing theory says."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from benchmarks.load.queueing import latencies
 LENGTHS = (20, 20, 20, 50, 400)
 
 
-def test_a_lane_of_equal_rows_is_the_m_d_1_queue() -> None:
-    """Rows of one length on one lane wait rho / (2 (1 - rho)) of their length in the mean (Pollaczek-Khinchine)."""
+def test_one_pass_with_equal_rows_is_the_m_d_1_queue() -> None:
+    """Rows of one length wait rho / (2 (1 - rho)) of their length in the mean (Pollaczek-Khinchine)."""
     found = [latency for _, latency in latencies([10], n_parallel=1, load=0.7, order="arrival", n_rows=200_000)]
     assert mean(found) == pytest.approx(10 * (1 + 0.7 / (2 * 0.3)), rel=0.03)
 
 
 @pytest.mark.parametrize("order", ["arrival", "least left", "due"])
 def test_a_row_alone_takes_its_own_time(order: str) -> None:
-    """Where hardly anything comes each row takes as long as it has tokens."""
+    """When hardly anything arrives, each row takes as long as it has tokens."""
     found = list(latencies(LENGTHS, n_parallel=2, load=1e-4, order=order, slack=4.0, n_rows=500))  # type: ignore[arg-type] # drawn
     assert median(latency / n_tokens for n_tokens, latency in found) == pytest.approx(1)
 
 
 def test_every_row_ends_and_none_before_its_time() -> None:
-    """As many rows end as came, none sooner than a lane alone could do it."""
+    """As many rows end as arrived, and none ends sooner than one pass could compute it."""
     found = list(latencies(LENGTHS, n_parallel=2, load=0.9, order="least left", n_rows=5000))
     assert len(found) == 5000
     assert all(latency >= n_tokens * (1 - 1e-9) - 1e-6 for n_tokens, latency in found)
 
 
 def test_short_rows_gain_by_going_first() -> None:
-    """By what is left, short rows end sooner and the mean of all is lower than in order of arrival."""
+    """With the least work first, short rows end sooner than in order of arrival, and the mean of all is lower."""
     found = {
         order: list(latencies(LENGTHS, n_parallel=2, load=0.7, order=order, slack=4.0, n_rows=20_000))
         for order in ("arrival", "least left", "due")
@@ -43,8 +43,8 @@ def test_short_rows_gain_by_going_first() -> None:
     assert every["least left"] < every["due"] < every["arrival"]
 
 
-def test_no_row_waits_for_much_more_than_its_part_when_the_due_go_first() -> None:
-    """The longest rows lose less to short ones than where the least left goes first."""
+def test_long_rows_lose_less_when_rows_go_by_due_time() -> None:
+    """The longest rows wait less than with the least work first."""
     by_least, by_due = (
         max(
             latency
