@@ -29,7 +29,7 @@ from benchmarks.load.wrk import MISSING, find_wrk
 from benchmarks.reporting.figures import Figures
 from benchmarks.reporting.report import CANNOT_RUN, Goal, Report, at_most, finish, options, progress
 from benchmarks.serving import group_requests, tokens_answered
-from serve.scheduling.scheduler import Tuning
+from serve.scheduling.batch import Tuning
 
 OURS = Server("glossa, Ray Serve, HAProxy", "ours", "bfloat16")
 MIX = "sib-mix"

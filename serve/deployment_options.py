@@ -1,6 +1,6 @@
-"""The options of every deployment: each bound that Ray would leave open or guess is set here.
+"""The options of every deployment. Each bound that Ray would leave open or guess is set here.
 
-Pure values, asserted from the built configuration by tests. Must not know Ray or how a call is answered.
+Pure values; tests compare them with the built configuration. Must not know Ray or how a call is answered.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from shared.catalog import Catalog, Model
 
-FRONT = "front"
-MAX_ONGOING = 128  # a replica's own bound is in tokens and refuses first; this one bounds bodies in memory
+SERVER_APPLICATION = "front"  # name of the application at /v2, and of its deployment
+MAX_ONGOING = 128  # bounds the bodies in memory; a replica bounds its tokens itself, and refuses first
 MAX_QUEUED = 128  # for each proxy
 RETRY_AFTER_S = 1
 TARGET_ONGOING = 32.0
@@ -19,14 +19,14 @@ HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 10.0, 15.0  # the replica's own probe gives 
 DRAIN_S, DRAIN_STEP_S = 40.0, 0.5  # longer than a function may wait for an answer, 25 s
 REQUEST_TIMEOUT_S = 130.0  # the replica refuses to wait longer than 120 s
 KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
-FRONT_CPUS = 0.1
-ENVIRONMENT = {  # read when the process starts, by libgomp and by glibc
-    "GOMP_SPINCOUNT": "10000",  # torch's threads spin so many turns for the next product, then sleep
-    "MALLOC_ARENA_MAX": "1",  # the engine's threads keep the pages of their states from pass to pass
+SERVER_CPUS = 0.1
+ENVIRONMENT = {  # libgomp and glibc read it when the process starts
+    "GOMP_SPINCOUNT": "10000",  # torch's threads spin this often while they wait for the next product, then sleep
+    "MALLOC_ARENA_MAX": "1",  # with the two below: the engine's threads keep the memory of their states between passes
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
 }
-SPARE_CPUS = 1.0  # logical: what Serve's own actors and a surge may take
+SPARE_CPUS = 1.0  # logical CPUs for Serve's own actors, and for replicas that start while others stop
 
 
 def replica_options(model: Model) -> dict[str, Any]:
@@ -50,12 +50,20 @@ def replica_options(model: Model) -> dict[str, Any]:
     }
 
 
-def front_options() -> dict[str, Any]:
-    """Return every option of the front's deployment."""
-    return {**_bounds(), "name": FRONT, "num_replicas": 1, "ray_actor_options": {"num_cpus": FRONT_CPUS}}
+def server_options() -> dict[str, Any]:
+    """Return every option of the deployment at /v2."""
+    actor_options = {"num_cpus": SERVER_CPUS}
+    return {**_bounds(), "name": SERVER_APPLICATION, "num_replicas": 1, "ray_actor_options": actor_options}
+
+
+def total_cpus(catalog: Catalog) -> int:
+    """Return the logical CPUs that all replicas of a catalog ask for together. The machine may have fewer."""
+    replica_cpus = sum(model.replicas.max * model.replicas.num_cpus for model in catalog.models.values())
+    return math.ceil(SERVER_CPUS + SPARE_CPUS + replica_cpus)
 
 
 def _bounds() -> dict[str, Any]:
+    """Return the options that all deployments share."""
     return {
         "max_ongoing_requests": MAX_ONGOING,
         "max_queued_requests": MAX_QUEUED,
@@ -66,10 +74,3 @@ def _bounds() -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": DRAIN_STEP_S,
         "logging_config": {"encoding": "JSON", "log_level": "WARNING", "enable_access_log": False},
     }
-
-
-def total_cpus(catalog: Catalog) -> int:
-    """Return the logical CPUs that all replicas of a catalog ask for together; more than the machine's is fine."""
-    return math.ceil(
-        FRONT_CPUS + SPARE_CPUS + sum(m.replicas.max * m.replicas.num_cpus for m in catalog.models.values())
-    )

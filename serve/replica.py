@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 
 from serve.engine.engine import Engine
 from serve.engine.warm_up import probe_row, warm_up
-from serve.http import metadata as report
+from serve.http.metadata import metadata
 from serve.http.routes import model_app
+from serve.http.statistics import statistics
 from serve.kernels.core_team import leave_cores, on_cores, take_cores
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.call_rows import join, per_token_outputs, split
@@ -123,11 +124,11 @@ class Replica:
 
     def metadata(self) -> dict[str, object]:
         """Return the v2 metadata of the model."""
-        return report.metadata(self.model, self.limits)
+        return metadata(self.model, self.limits)
 
     def statistics(self) -> dict[str, object]:
         """Return the v2 statistics of this replica."""
-        return report.statistics(
+        return statistics(
             self.model,
             self.runner.counts,
             self.cache,

@@ -29,7 +29,7 @@ States = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ServedModel:
     """A model's application: its name there, the model and the revision it serves."""
 
     application: str
@@ -40,7 +40,7 @@ class Entry:
 class ServerRoutes:
     """Answers for the server as a whole. `states` says the state of each application by name; may block."""
 
-    def __init__(self, entries: tuple[Entry, ...], states: Callable[[], States]) -> None:
+    def __init__(self, entries: tuple[ServedModel, ...], states: Callable[[], States]) -> None:
         self._entries = entries
         self._states = states
         self._known: States = {}
@@ -105,7 +105,7 @@ class ServerRoutes:
         return known
 
 
-def _indexed(entry: Entry, state: str) -> dict[str, str]:
+def _indexed(entry: ServedModel, state: str) -> dict[str, str]:
     is_ready = state == RUNNING
     return {
         "name": entry.model,

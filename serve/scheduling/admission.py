@@ -13,15 +13,15 @@ from shared.errors import Overloaded, TooLarge
 
 
 class Admission:
-    """Bounds by tokens and cache bytes over all, and by `most_share` of the tokens for each holder.
+    """Bounds by tokens and cache bytes over all, and by `max_share` of the tokens for each holder.
 
     A holder (a tenant, all batch rows together) that holds nothing may come with any call that fits.
     """
 
-    def __init__(self, max_tokens: int, max_cache_bytes: int, most_share: float) -> None:
+    def __init__(self, max_tokens: int, max_cache_bytes: int, max_share: float) -> None:
         self._max_tokens = max_tokens
         self._max_cache_bytes = max_cache_bytes
-        self._share_tokens = int(most_share * max_tokens)
+        self._share_tokens = int(max_share * max_tokens)
         self._tokens_of: Counter[tuple[str, str]] = Counter()
         self.n_tokens = 0
         self.cache_bytes = 0

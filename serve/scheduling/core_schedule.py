@@ -1,8 +1,8 @@
-"""Whose turn it is on a CPU: a pass that all cores share, or passes on lanes of one core each. Never both at a time.
+"""Decides what the cores of a CPU do: one pass that uses all cores, or parallel passes of one core each.
 
-A call that is alone is answered soonest by all cores. From where several come side by side, small passes that all
-cores share waste them: one of 55 tokens takes 20 ms on two cores and 31 on one (XLM-R base, bfloat16; D67).
-Pure: no threads, no clock.
+The two kinds never run at the same time. A call that is alone gets its answer soonest from all cores. When several
+calls are open at once, small passes that share all cores waste them: one of 55 tokens takes 20 ms on two cores and
+31 ms on one (XLM-R base, bfloat16). Pure: must not know threads, clocks or rows.
 """
 
 from __future__ import annotations
@@ -11,80 +11,86 @@ from typing import Protocol
 
 from serve.engine.parallel_passes import MIN_PASS_TOKENS
 
-CROWD_S = 0.5  # so long after as many calls as lanes were open at once, a lone row leaves the other cores to the next
+BUSY_S = 0.5  # so long after `n_parallel` calls were open at once, a lone row leaves the other cores to the next
 
 
 class Waiting(Protocol):
-    """What is known of the rows that wait; a serve.scheduling.scheduler.Scheduler."""
+    """What is known of the rows that wait. A serve.scheduling.scheduler.Scheduler knows it."""
 
     @property
     def waiting_tokens(self) -> int:
-        """Tokens of all of them."""
+        """Tokens of all waiting rows."""
         ...
 
     @property
     def has_new(self) -> bool:
-        """Whether a row waits that was in no pass yet."""
+        """Whether a row waits for its first pass."""
         ...
 
     def is_parallel_faster(self, n_parallel: int) -> bool:
-        """Whether so many lanes are done with them sooner than all cores together."""
+        """Whether `n_parallel` passes of one core each finish the waiting rows sooner than one pass of all cores."""
         ...
 
 
 class CoreSchedule:
-    """Counts the passes that run and says which thread may start one. `n_parallel` 1: there are no lanes."""
+    """Counts the passes that run, and says which thread may start one.
+
+    With `n_parallel` 1 there are no parallel passes. Whether the schedule counts as busy changes only in
+    `note_open_calls` and `end`, never between them by time alone. So when one thread leaves rows to another, that one
+    also finds that it may start.
+    """
 
     def __init__(self, n_parallel: int, waiting: Waiting) -> None:
-        self._n_lanes = n_parallel
+        self._n_parallel = n_parallel
         self._waiting = waiting
-        self._n_whole = self._n_lane = 0
-        self._crowded_until_s = float("-inf")
-        self._is_crowded = False  # as of the last event: what one thread leaves for another, that one takes
+        self._n_all_cores = self._n_single_core = 0
+        self._busy_until_s = float("-inf")
+        self._is_busy = False
 
     @property
     def n_running(self) -> int:
         """Passes that run."""
-        return self._n_whole + self._n_lane
+        return self._n_all_cores + self._n_single_core
 
     @property
     def n_free(self) -> int:
-        """Lanes without a pass."""
-        return self._n_lanes - self._n_lane
+        """Parallel passes that may still start."""
+        return self._n_parallel - self._n_single_core
 
-    def see(self, n_open: int, now_s: float) -> None:
-        """Note how many calls are open, now that one has come."""
-        if n_open >= self._n_lanes:
-            self._crowded_until_s = now_s + CROWD_S
-        self._is_crowded = now_s < self._crowded_until_s
+    def note_open_calls(self, n_open: int, now_s: float) -> None:
+        """Note that a call has come, and that `n_open` calls are open with it."""
+        if n_open >= self._n_parallel:
+            self._busy_until_s = now_s + BUSY_S
+        self._is_busy = now_s < self._busy_until_s
 
     def begin(self, *, is_single_core: bool) -> None:
         """Count a pass that starts."""
-        self._n_lane += is_single_core
-        self._n_whole += not is_single_core
+        self._n_single_core += is_single_core
+        self._n_all_cores += not is_single_core
 
     def end(self, now_s: float, *, is_single_core: bool) -> None:
-        """Count a pass as over."""
-        self._n_lane -= is_single_core
-        self._n_whole -= not is_single_core
-        self._is_crowded = now_s < self._crowded_until_s
+        """Stop counting a pass that is over."""
+        self._n_single_core -= is_single_core
+        self._n_all_cores -= not is_single_core
+        self._is_busy = now_s < self._busy_until_s
 
     def may_start(self, *, is_single_core: bool) -> bool:
-        """Say whether a lane's thread, or the one of all cores, may start a pass.
+        """Say whether a thread of one core, or the thread of all cores, may start a pass.
 
-        A lane that runs is joined by others as soon as a new row waits; a few next tokens of generating rows wait for
-        all cores.
+        Beside a running pass of one core, others start as soon as a new row waits. When only a few next tokens of
+        generating rows wait, they wait for all cores.
         """
-        if self._n_whole:
+        if self._n_all_cores:
             return False
         if not is_single_core:
-            return not self._n_lane and not self._is_for_lanes()
-        is_joined = bool(self._n_lane) and (self._waiting.has_new or self._waiting.waiting_tokens >= MIN_PASS_TOKENS)
-        return bool(self.n_free) and (is_joined or self._is_for_lanes())
+            return not self._n_single_core and not self._is_parallel_better()
+        has_enough = self._waiting.has_new or self._waiting.waiting_tokens >= MIN_PASS_TOKENS
+        joins_another = bool(self._n_single_core) and has_enough
+        return bool(self.n_free) and (joins_another or self._is_parallel_better())
 
-    def _is_for_lanes(self) -> bool:
-        """Say whether there is enough for all free lanes, or for one while calls come side by side."""
-        if self._n_lanes == 1:
+    def _is_parallel_better(self) -> bool:
+        """Say whether enough waits for all free parallel passes, or, while several calls are open, for one."""
+        if self._n_parallel == 1:
             return False
-        enough = self._is_crowded and self._waiting.waiting_tokens >= MIN_PASS_TOKENS
-        return enough or self._waiting.is_parallel_faster(self.n_free)
+        is_enough_for_one = self._is_busy and self._waiting.waiting_tokens >= MIN_PASS_TOKENS
+        return is_enough_for_one or self._waiting.is_parallel_faster(self.n_free)

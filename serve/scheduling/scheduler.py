@@ -10,7 +10,7 @@ rows. Inside a class tenants have equal tokens, and of a tenant's rows those go 
 when `slack` times its own tokens have come after it, so that short rows need not wait for long ones, nor these for more
 than their part (serve.scheduling.fair_queue). The pass of a row that is larger than the bound lets others in between
 two layers
-(`next_between`), until its slack is used up.
+(`next_interleaved`), until its slack is used up.
 
 Wait bound. Let T be the batch bound, L the longest row and s the slack. Any two passes a class leads take more than T/2
 of its tokens, or of a short queue each free lane's share: what did not fit is next. Of its own tenant, at most the `a`
@@ -30,50 +30,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic
 
 from serve.engine.parallel_passes import MIN_PASS_TOKENS, is_parallel_faster
 from serve.scheduling.admission import Admission
+from serve.scheduling.batch import Batch, Tuning
 from serve.scheduling.fair_queue import Entry, FairQueue, T
 from serve.scheduling.keyed_heap import KeyedHeap
 from serve.scheduling.speed_estimate import Speed
 
 SAFE_PASSES = 2.0  # a batch lets others in while so many of its passes would end before its deadline
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """How rows are chosen.
-
-    `slack`: a row lets go first what comes later, as long as less than so many times its own tokens have come.
-    `batch_every`: each such pass is led by batch rows. `most_share`: what part of the backlog one tenant, or all batch
-    rows together, may hold once they hold any; the rest stays open to others. Where interactive rows of every tenant
-    that waits take longer than `max_batch_ms`, a pass they lead may take `deep_share` of the shortest of these times,
-    at most `deepest` times that bound.
-    """
-
-    slack: float = 4.0
-    batch_every: int = 8
-    most_share: float = 0.75
-    deep_share: float = 0.5
-    deepest: float = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[T]):
-    """Items for one forward pass, in no promised order, and those that expired instead.
-
-    Give it back to `done` after the pass when `items` is not empty. The pass runs on one of `n_parallel` parts of the
-    cores, or on all of them. `interleaved_tokens` of other rows may run between its layers (`next_between`).
-    """
-
-    number: int
-    items: tuple[T, ...]
-    expired: tuple[T, ...]
-    n_tokens: int
-    n_parallel: int = 1
-    interleaved_tokens: int = 0
 
 
 class Scheduler(Generic[T]):
@@ -107,9 +73,9 @@ class Scheduler(Generic[T]):
         self._queues = {priority: FairQueue[T](self._tuning.slack) for priority in ("interactive", "batch")}
         self._calls: dict[object, dict[int, Entry[T]]] = {}
         self._timed = KeyedHeap[int, Entry[T]]()  # waiting rows with a deadline, by number
-        self._backlog = Admission(max_backlog_tokens, max_cache_bytes, self._tuning.most_share)
+        self._admission = Admission(max_backlog_tokens, max_cache_bytes, self._tuning.max_share)
         self._running: dict[int, list[Entry[T]]] = {}
-        self._guest_tokens: dict[int, int] = {}  # of batches that run, what may still run between their layers
+        self._interleaved_tokens: dict[int, int] = {}  # of batches that run, what may still run between their layers
         self._expired: list[T] = []
         self._n_batches = self._n_admitted = self._n_skipped = 0
 
@@ -120,12 +86,12 @@ class Scheduler(Generic[T]):
     @property
     def backlog_tokens(self) -> int:
         """Tokens admitted and neither done, expired nor cancelled; of a generating row all it may come to."""
-        return self._backlog.n_tokens
+        return self._admission.n_tokens
 
     @property
     def cache_bytes(self) -> int:
         """Bytes of keys and values that admitted rows may keep."""
-        return self._backlog.cache_bytes
+        return self._admission.cache_bytes
 
     @property
     def tokens_per_s(self) -> float:
@@ -143,12 +109,12 @@ class Scheduler(Generic[T]):
         Raises TooLarge for a call that could never be admitted, Overloaded with the seconds the backlog
         takes at the measured speed when there is no room now.
         """
-        self._backlog.check_size(items)
+        self._admission.check_size(items)
         if any(item.n_tokens < 1 for item in items):
             raise ValueError("got a row without tokens, expected at least 1. This is a bug.")
         self._expire(now_s)
         if items:
-            self._backlog.check_room(items, self.tokens_per_s)
+            self._admission.check_room(items, self.tokens_per_s)
         for item in items:
             self._enter(item)
 
@@ -186,7 +152,7 @@ class Scheduler(Generic[T]):
         self._expire(now_s)
         return self._batch(self._take(n_parallel, n_free), n_parallel)
 
-    def next_between(self, batch: Batch[T], now_s: float) -> Batch[T]:
+    def next_interleaved(self, batch: Batch[T], now_s: float) -> Batch[T]:
         """Return interactive rows to run between two layers of a batch that runs, in its place, and all that expired.
 
         They are those that would go next, as far as they fit the batch bound and what is left of
@@ -195,13 +161,13 @@ class Scheduler(Generic[T]):
         """
         self._expire(now_s)
         has_time = all(now_s + self._pass_s(batch) * SAFE_PASSES < item.deadline_s for item in batch.items)
-        left_tokens = self._guest_tokens.get(batch.number, 0) if has_time else 0
+        left_tokens = self._interleaved_tokens.get(batch.number, 0) if has_time else 0
         taken = self._queues["interactive"].take(
             min(self._bound_tokens(0) // batch.n_parallel, left_tokens), leads=False
         )
         interleaved = self._batch(taken, batch.n_parallel)
         if taken:  # a pass of few tokens takes as long: it reads all weights
-            self._guest_tokens[batch.number] -= max(interleaved.n_tokens, MIN_PASS_TOKENS)
+            self._interleaved_tokens[batch.number] -= max(interleaved.n_tokens, MIN_PASS_TOKENS)
         return interleaved
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:
@@ -213,9 +179,9 @@ class Scheduler(Generic[T]):
         is a little too fast while other lanes stand still. Raises KeyError for a batch that is not running.
         """
         entries = self._running.pop(batch.number)
-        self._guest_tokens.pop(batch.number, None)
+        self._interleaved_tokens.pop(batch.number, None)
         for entry in entries:
-            self._backlog.release(entry.item)
+            self._admission.release(entry.item)
         n_again = sum(entry.n_tokens for entry in entries if entry.is_resumed)
         if seconds is not None and 2 * n_again <= batch.n_tokens:
             self._speed.observe(batch.n_tokens * batch.n_parallel, seconds)
@@ -234,13 +200,13 @@ class Scheduler(Generic[T]):
         self._calls.setdefault(item.key, {})[entry.number] = entry
         if math.isfinite(item.deadline_s):
             self._timed.put(entry.number, item.deadline_s, entry)
-        self._backlog.hold(item)
+        self._admission.hold(item)
 
     def _withdraw(self, entry: Entry[T]) -> None:
         """Take a waiting row out of everything."""
         self._queues[entry.item.priority].remove(entry)
         self._forget(entry)
-        self._backlog.release(entry.item)
+        self._admission.release(entry.item)
 
     def _forget(self, entry: Entry[T]) -> None:
         """Keep no hold on a row that waits no more, nor on what it keeps."""
@@ -281,7 +247,7 @@ class Scheduler(Generic[T]):
         is_long = len(taken) == 1 and n_tokens > self._bound_tokens(0) // n_parallel
         interleaved_tokens = taken[0].slack_tokens if is_long else 0
         if interleaved_tokens:
-            self._guest_tokens[self._n_batches] = interleaved_tokens
+            self._interleaved_tokens[self._n_batches] = interleaved_tokens
         return Batch(
             number=self._n_batches,
             items=tuple(entry.item for entry in taken),
@@ -299,9 +265,11 @@ class Scheduler(Generic[T]):
         """Return what a pass may hold while every tenant has at least so many tokens waiting."""
         if self._max_batch_ms is None:
             return self._token_budget
-        deep_ms = self._tuning.deep_share * self._speed.forward_ms(waiting_tokens)
-        longest_ms = self._tuning.deepest * self._max_batch_ms
-        return min(self._token_budget, self._speed.tokens_within(max(self._max_batch_ms, min(deep_ms, longest_ms))))
+        long_queue_ms = self._tuning.long_queue_share * self._speed.forward_ms(waiting_tokens)
+        longest_ms = self._tuning.max_pass_growth * self._max_batch_ms
+        return min(
+            self._token_budget, self._speed.tokens_within(max(self._max_batch_ms, min(long_queue_ms, longest_ms)))
+        )
 
     def _order(self) -> tuple[FairQueue[T], FairQueue[T]]:
         """Return who leads this pass and who follows; count how often waiting batch rows did not lead."""

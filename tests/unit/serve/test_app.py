@@ -22,7 +22,7 @@ from serve.app import (
     model_application,
     on_loopback,
 )
-from serve.http.server_routes import Entry, ServerRoutes
+from serve.http.server_routes import ServedModel, ServerRoutes
 from serve.replica import Timeouts
 from serve.strict_config import check_strict
 from shared.catalog import Catalog, Model
@@ -62,7 +62,7 @@ def test_every_bound_is_set(catalog: Catalog) -> None:
         assert (config.backpressure_config.status_code, config.backpressure_config.retry_after_s) == (429, 1)
         assert (config.health_check_period_s, config.health_check_timeout_s) == (10.0, 15.0)
         assert (config.graceful_shutdown_timeout_s, config.graceful_shutdown_wait_loop_s) == (40.0, 0.5)
-        assert set(deployment_options.front_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
+        assert set(deployment_options.server_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
             config.user_configured_option_names
         )
 
@@ -97,7 +97,7 @@ def test_options_are_all_known_to_ray(catalog: Catalog) -> None:
     """Written as a Serve configuration, our options pass the strict reader: no key of them is dropped."""
     for chosen in (
         *map(deployment_options.replica_options, catalog.models.values()),
-        deployment_options.front_options(),
+        deployment_options.server_options(),
     ):
         schema = {"applications": [{"name": "a", "import_path": "a:b", "deployments": [chosen]}]}
         read = check_strict(ServeDeploySchema, schema)
@@ -165,7 +165,7 @@ def _front(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> list[Re
             raise ConnectionError("planted")
         return states
 
-    front = ServerRoutes((Entry("toy", "toy", "1"), Entry("other", "other", "3")), ask)
+    front = ServerRoutes((ServedModel("toy", "toy", "1"), ServedModel("other", "other", "3")), ask)
     app = front.__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
@@ -194,7 +194,7 @@ def test_front_asks_once_for_all_who_wait() -> None:
         assert gate.wait(10)
         return {"toy": "RUNNING"}
 
-    app = ServerRoutes((Entry("toy", "toy", "1"),), ask).__serve_build_asgi_app__()
+    app = ServerRoutes((ServedModel("toy", "toy", "1"),), ask).__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
         first, *others = [asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")) for _ in range(8)]

@@ -59,7 +59,7 @@ class BrokenInPass(Scheduler[PendingRow]):
 class BrokenBetween(Scheduler[PendingRow]):
     """Cannot say what may run between layers."""
 
-    def next_between(self, batch: Batch[PendingRow], now_s: float) -> Batch[PendingRow]:
+    def next_interleaved(self, batch: Batch[PendingRow], now_s: float) -> Batch[PendingRow]:
         """Fail."""
         raise LookupError("planted")
 

@@ -82,7 +82,7 @@ def test_lanes_run_beside_each_other(model: Model) -> None:
     assert not held.future.done()
     engine.gate.set()
     held.future.result(LIMIT_S)
-    assert {"lane-0", "lane-1"} in engine.together
+    assert {"core-0", "core-1"} in engine.together
     assert runner.drain(LIMIT_S)
 
 
@@ -97,7 +97,7 @@ def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None
         ]  # from here on, and the clock stands, lone rows are for lanes
     for pending_call in crowd:
         pending_call.future.result(LIMIT_S)
-    while runner._turns.n_running:
+    while runner._core_schedule.n_running:
         time.sleep(0.001)
     with runner._lock:  # no thread looks before the cancel
         gone, left = _submit(runner, [5] * MIN_PASS_TOKENS), _submit(runner, [5])

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.scheduling.scheduler import Scheduler, Tuning
+from serve.scheduling.batch import Tuning
+from serve.scheduling.scheduler import Scheduler
 from shared.errors import Overloaded
 from tests.unit.serve.scheduling.traffic import Job, call, scheduler
 
@@ -97,7 +98,7 @@ def bound_passes(job: Job, ahead_tokens: float, longest: int, n_tenants: int, bu
     seed=st.integers(0, 2**32),
     budget=st.integers(10, 80),
     longest=st.integers(1, 100),
-    tuning=st.builds(Tuning, st.sampled_from([0.0, 1.0, 4.0, 10.0]), st.integers(2, 9), most_share=st.just(1.0)),
+    tuning=st.builds(Tuning, st.sampled_from([0.0, 1.0, 4.0, 10.0]), st.integers(2, 9), max_share=st.just(1.0)),
     most_more=st.sampled_from([0, 0, 3, 12]),
     mix=st.lists(
         st.tuples(st.sampled_from("abcd"), st.sampled_from(["interactive", "batch"])),

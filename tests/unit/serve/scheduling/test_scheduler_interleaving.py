@@ -15,10 +15,10 @@ def test_a_long_pass_lets_short_rows_in() -> None:
     host = rows.next_batch(0.0)
     assert host.interleaved_tokens == 150
     rows.admit(call(2, 40, 40, 40, 40, 40), 0.0)
-    found = [lengths(rows.next_between(host, 0.0).items) for _ in range(4)]
+    found = [lengths(rows.next_interleaved(host, 0.0).items) for _ in range(4)]
     assert (found, len(rows)) == ([[40, 40], [40], [], []], 2)
     rows.done(host, 0.1)
-    assert rows.next_between(host, 0.0).items == ()
+    assert rows.next_interleaved(host, 0.0).items == ()
 
 
 def test_what_has_waited_for_its_slack_lets_nobody_in() -> None:
@@ -37,7 +37,7 @@ def test_nobody_is_let_in_before_who_is_next() -> None:
     host = rows.next_batch(0.0)
     rows.admit(call(2, 101), 0.0)
     rows.admit(call(3, 100), 0.0)
-    assert rows.next_between(host, 0.0).items == ()
+    assert rows.next_interleaved(host, 0.0).items == ()
     assert [lengths(batch.items) for batch in passes(rows, 2)] == [[101], [100]]
 
 
@@ -51,7 +51,7 @@ def test_a_pass_that_may_be_late_lets_nobody_in(deadline_s: float, n_parallel: i
     rows.admit(call(2, 1000, deadline_s=deadline_s), 0.0)
     host = rows.next_batch(0.0, n_parallel=n_parallel)
     rows.admit(call(3, 5), 0.0)
-    assert len(rows.next_between(host, 0.0).items) == n_guests
+    assert len(rows.next_interleaved(host, 0.0).items) == n_guests
 
 
 def test_small_passes_between_layers_cost_what_they_take() -> None:
@@ -62,7 +62,7 @@ def test_small_passes_between_layers_cost_what_they_take() -> None:
     n_guests = 0
     for key in range(9):
         rows.admit(call(2 + key, 1), 0.0)
-        n_guests += len(rows.next_between(host, 0.0).items)
+        n_guests += len(rows.next_interleaved(host, 0.0).items)
     assert (host.interleaved_tokens, n_guests) == (3 * MIN_PASS_TOKENS, 3)
 
 
@@ -74,7 +74,7 @@ def test_what_is_long_is_a_matter_of_milliseconds() -> None:
     rows.admit(call(2, *[20] * 40), 0.0)
     assert rows.budget_tokens > 100
     assert host.interleaved_tokens == 1600
-    assert lengths(rows.next_between(host, 0.0).items) == [20] * 3
+    assert lengths(rows.next_interleaved(host, 0.0).items) == [20] * 3
 
 
 def test_only_the_first_that_does_not_fit_is_next() -> None:
@@ -86,7 +86,7 @@ def test_only_the_first_that_does_not_fit_is_next() -> None:
     host = rows.next_batch(0.0)
     assert host.items[0].tenant == "b"
     rows.admit(call(3, 5), 0.0)
-    assert lengths(rows.next_between(host, 0.0).items) == [5]
+    assert lengths(rows.next_interleaved(host, 0.0).items) == [5]
 
 
 def test_batch_rows_are_not_let_in() -> None:
@@ -95,7 +95,7 @@ def test_batch_rows_are_not_let_in() -> None:
     rows.admit(call(1, 300), 0.0)
     host = rows.next_batch(0.0)
     rows.admit(call(2, 5, priority="batch"), 0.0)
-    assert rows.next_between(host, 0.0).items == ()
+    assert rows.next_interleaved(host, 0.0).items == ()
 
 
 def test_what_is_let_in_reports_what_expired() -> None:
@@ -104,7 +104,7 @@ def test_what_is_let_in_reports_what_expired() -> None:
     rows.admit(call(1, 300), 0.0)
     host = rows.next_batch(0.0)
     rows.admit(call(2, 5, deadline_s=1.0), 0.0)
-    interleaved = rows.next_between(host, 1.0)
+    interleaved = rows.next_interleaved(host, 1.0)
     assert (interleaved.items, [job.key for job in interleaved.expired]) == ((), [2])
 
 

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from serve.scheduling.scheduler import Batch, Scheduler, Tuning
+from serve.scheduling.batch import Batch, Tuning
+from serve.scheduling.scheduler import Scheduler
 from shared.errors import Overloaded, TooLarge
 from tests.unit.serve.scheduling.traffic import Job, call
 
@@ -28,7 +29,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     )
     def start(self, budget: int, slack: float, share: float) -> None:
         self.budget, self.share = budget, share
-        tuning = Tuning(slack=slack, most_share=share)
+        tuning = Tuning(slack=slack, max_share=share)
         self.rows = Scheduler(
             token_budget=budget,
             max_backlog_tokens=MAX_BACKLOG_TOKENS,
@@ -119,11 +120,11 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(batch.interleaved_tokens for batch in self.running))
     @rule(data=st.data())
-    def next_between(self, data: st.DataObject) -> None:
+    def next_interleaved(self, data: st.DataObject) -> None:
         host = data.draw(st.sampled_from([batch for batch in self.running if batch.interleaved_tokens]))
         assert len(host.items) == 1
         assert host.n_tokens > self.budget // host.n_parallel
-        interleaved = self.rows.next_between(host, self.now_s)
+        interleaved = self.rows.next_interleaved(host, self.now_s)
         self._expire()
         assert set(interleaved.expired) == self.expired
         self.expired = set()
@@ -178,8 +179,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert (self.waiting, len(self.rows), self.rows.backlog_tokens) == (set(), 0, 0)
         assert not self.rows._calls
         assert not len(self.rows._timed)
-        assert not self.rows._guest_tokens
-        assert self.rows._backlog.is_empty
+        assert not self.rows._interleaved_tokens
+        assert self.rows._admission.is_empty
         assert all(not len(queue._tenants) and not queue._held for queue in self.rows._queues.values())
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from serve.scheduling.scheduler import Batch, Scheduler, Tuning
+from serve.scheduling.batch import Batch, Tuning
+from serve.scheduling.scheduler import Scheduler
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def test_a_replicas_lanes_have_one_core_each(model: Model) -> None:
     pending_call = replica.runner.submit(rows, deadline_s=1e9, priority="interactive", tenant="t")
     pending_call.future.result(LIMIT_S)
     assert replica.runner.drain(LIMIT_S)
-    lanes = {name: n_cores for name, n_cores in engine.cores.items() if name.startswith("lane")}
+    lanes = {name: n_cores for name, n_cores in engine.cores.items() if name.startswith("core")}
     assert lanes
     assert set(lanes.values()) == {1}
     assert engine.cores["engine"] == 2
