@@ -1,7 +1,8 @@
 """Builds a Ray Serve application for each model of the catalog, and one for the server as a whole.
 
 The replica of a model is the ingress of its application at `/v2/models/{model}`. The other one is at `/v2`.
-`python -m serve.app` builds and runs them. All bounds come from serve.deployment_options. Imports Ray. Must not know how a call is answered.
+`python -m serve.app` builds and runs them. All bounds come from serve.deployment_options. Imports Ray.
+Must not know how a call is answered.
 """
 
 from __future__ import annotations
