@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping
-from typing import NoReturn
 
+from shared import strict_json
 from shared.error_text import shown
 from shared.errors import BadRequest, TooLarge, Unprocessable, UnsupportedMedia
+from shared.limits import MAX_BODY_BYTES
+from shared.strict_json import JsonError, lone_surrogate_at
 
-MAX_BODY_BYTES = 4 * 2**20
 MAX_JSON_DEPTH = 32
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN_CHARS = 40
@@ -92,21 +90,27 @@ def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:
     Raises BadRequest for what cannot be read, Unprocessable for an escaped lone surrogate.
     """
     try:
-        value: object = json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique_keys
-        )
-    except RecursionError:
-        raise BadRequest(f"got JSON nested too deep to read, expected at most {max_depth} levels") from None
-    except json.JSONDecodeError as error:
-        said = error.msg.removesuffix(" starting at").removesuffix(" at").strip(": ").lower()
-        detail = f"got a body that is not JSON at character {error.pos} ({said}), expected one whole JSON value"
-        raise BadRequest(detail) from None
-    except ValueError:  # an integer of thousands of digits
-        raise BadRequest("got a number of too many digits, expected at most 4300") from None
+        value = strict_json.parse(text)
+    except JsonError as error:
+        raise BadRequest(_json_message(error, max_depth)) from None
     _refuse_deep(value, max_depth)
     if _SURROGATE_ESCAPE.search(text):
         _refuse_surrogates(value, "")
     return value
+
+
+def _json_message(error: JsonError, max_depth: int) -> str:
+    shown_token = error.token[:_SHOWN_CHARS]
+    if error.kind == "syntax":
+        said = error.token.removesuffix(" starting at").removesuffix(" at").strip(": ").lower()
+        return f"got a body that is not JSON at character {error.position} ({said}), expected one whole JSON value"
+    return {
+        "too-deep": f"got JSON nested too deep to read, expected at most {max_depth} levels",
+        "repeated-key": f"got the key {shown_token!r} twice in one object, expected it once",
+        "not-finite": f"got {error.token}, expected a finite number",
+        "out-of-range": f"got {shown_token}, expected a number within the range of a double",
+        "too-many-digits": "got a number of too many digits, expected at most 4300",
+    }[error.kind]
 
 
 def json_object(text: str) -> dict[str, object]:
@@ -144,25 +148,6 @@ def _refuse_over(n_bytes: int, max_bytes: int) -> None:
         )
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise BadRequest(f"got {name}, expected a finite number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise BadRequest(f"got {digits[:_SHOWN_CHARS]}, expected a number within the range of a double")
-    return value
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise BadRequest(f"got the key {twice[:_SHOWN_CHARS]!r} twice in one object, expected it once")
-    return found
-
-
 def _refuse_deep(value: object, max_depth: int) -> None:
     level, depth = [value], 0
     while level := [item for item in level if isinstance(item, list | dict)]:
@@ -175,11 +160,9 @@ def _refuse_deep(value: object, max_depth: int) -> None:
 def _refuse_surrogates(value: object, where: str) -> None:
     """Refuse a lone surrogate in any text, with its place; the depth is bounded by now."""
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            found = f"the lone surrogate U+{ord(value[error.start]):04X} at character {error.start}"
-            raise Unprocessable(f"{where or 'body'}: got {found}, expected well-formed Unicode") from None
+        if (at := lone_surrogate_at(value)) is not None:
+            found = f"the lone surrogate U+{ord(value[at]):04X} at character {at}"
+            raise Unprocessable(f"{where or 'body'}: got {found}, expected well-formed Unicode")
     elif isinstance(value, list):
         for i, part in enumerate(value):
             _refuse_surrogates(part, f"{where}[{i}]")

@@ -12,6 +12,7 @@ from functions.messages import TextInput
 from functions.tasks.task import InputFields, TaskParameters
 from shared.error_text import kind, shown
 from shared.errors import TooLarge, Unprocessable
+from shared.strict_json import lone_surrogate_at
 
 MAX_TEXTS = 1000  # choices, documents or sentences of one input
 MAX_LANG_CHARS = 32
@@ -74,11 +75,9 @@ def well_formed_text(value: object, where: str) -> str:
 
 def well_formed(text: str, where: str) -> str:
     """Return a text as it is. Raises Unprocessable for a lone surrogate or U+0000, with its place."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        found = f"the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}"
-        raise Unprocessable(f"{where}: got {found}, expected well-formed Unicode") from None
+    if (surrogate := lone_surrogate_at(text)) is not None:
+        found = f"the lone surrogate U+{ord(text[surrogate]):04X} at character {surrogate}"
+        raise Unprocessable(f"{where}: got {found}, expected well-formed Unicode")
     if (at := text.find("\0")) >= 0:
         raise Unprocessable(f"{where}: got a NUL (U+0000) at character {at}, expected text; binary data ends up so")
     return text

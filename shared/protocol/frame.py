@@ -9,7 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shared import strict_json
 from shared.errors import DecodeError, TooLarge, Unprocessable
+from shared.strict_json import JsonError
 
 HEADER_LENGTH = "inference-header-content-length"
 ALIGNMENT_BYTES = 16  # JSON is padded with spaces to this, so that tensors start aligned in memory
@@ -81,16 +83,21 @@ def read_json(view: memoryview[int], bounds: JsonBounds) -> dict[str, object]:
         raise DecodeError("got no JSON, expected one object as the body or its beginning")
     _check_bounds(text, bounds)
     try:
-        value = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
-    except RecursionError:
-        raise DecodeError("the JSON is nested too deep to be read") from None
+        value = strict_json.parse(text.decode("utf-8"), infinite=True)
     except UnicodeDecodeError as error:
         raise DecodeError(f"the JSON is not UTF-8 at byte {error.start}") from None
-    except ValueError as error:  # JSONDecodeError, and an integer of more than 4,300 digits
-        raise DecodeError(f"the JSON cannot be read: {brief(str(error))}, expected one object of strict JSON") from None
+    except JsonError as error:
+        raise DecodeError(_json_message(error)) from None
     if not isinstance(value, dict):
         raise DecodeError(f"got {type(value).__name__} as the JSON of the body, expected an object")
     return value
+
+
+def _json_message(error: JsonError) -> str:
+    if error.kind == "too-deep":
+        return "the JSON is nested too deep to be read"
+    known = {"not-finite": f"{error.token} is not JSON", "repeated-key": "an object repeats a key"}
+    return f"the JSON cannot be read: {brief(known.get(error.kind, error.reason))}, expected one object of strict JSON"
 
 
 def _header_bytes(declared: str | None, body_bytes: int) -> int:
@@ -108,14 +115,3 @@ def _check_bounds(text: bytes, bounds: JsonBounds) -> None:
         raise TooLarge(f"got JSON of {n_values} values, at most {bounds.max_values}", hint="send binary tensors")
     if (n_nests := text.count(b"[") + text.count(b"{")) > bounds.max_nests:
         raise TooLarge(f"got JSON of {n_nests} lists and objects, at most {bounds.max_nests}")
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("an object repeats a key")
-    return found

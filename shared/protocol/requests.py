@@ -19,6 +19,7 @@ from shared.protocol.frame import Body, brief, read_frame, write_frame
 from shared.protocol.padded import Padding, unpad
 from shared.protocol.parameters import Parameters, read_parameters, read_timeout, write_parameters
 from shared.protocol.tensors import INTEGERS, read_tensors, write_tensor
+from shared.strict_json import lone_surrogate_at
 
 __all__ = ["TIMEOUT", "CallLimits", "DecodedCall", "Form", "decode_call", "encode_call"]
 
@@ -175,11 +176,9 @@ def _form(header: Mapping[str, object], parameters: Parameters, padding: Padding
 
 def _check_unicode(request_id: str) -> None:
     """Refuse an id that its sender, as any who reads the answer, may be unable to write as UTF-8."""
-    try:
-        request_id.encode()
-    except UnicodeEncodeError as error:
-        found = f"the lone surrogate U+{ord(request_id[error.start]):04X} at character {error.start} of id"
-        raise Unprocessable(f"got {found}, expected well-formed Unicode") from None
+    if (at := lone_surrogate_at(request_id)) is not None:
+        found = f"the lone surrogate U+{ord(request_id[at]):04X} at character {at} of id"
+        raise Unprocessable(f"got {found}, expected well-formed Unicode")
 
 
 def _outputs(raw: object, *, default: bool) -> tuple[tuple[str, bool], ...]:

@@ -11,13 +11,14 @@ lines; its header is no record, and is read before.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from functions.jobs.records.csv_tables import read_row
 from functions.jobs.records.formats import Format, FormatOptions, Problem
 from functions.jobs.records.record_boundaries import ends_of
+from shared import strict_json
+from shared.strict_json import JsonError, lone_surrogate_at
 
 MAX_RECORD_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -154,20 +155,24 @@ def _too_large(n_bytes: int, how: Format) -> Problem:
 
 def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions) -> Record:
     try:
-        value = json.loads(content, object_pairs_hook=_unique, parse_int=_whole)
-    except _Twice as twice:
-        return Record(*here, problem=Problem("duplicate-key", f"got {twice}, expected each key once"))
-    except RecursionError:
-        return Record(
-            *here, problem=Problem("broken-json", "got JSON nested too deep, expected one flat object a line")
-        )
-    except ValueError as error:
-        at = f"column {error.colno}" if isinstance(error, json.JSONDecodeError) else "a number"
-        return Record(*here, problem=Problem("broken-json", f"got a line that is not JSON at {at}, expected an object"))
+        value = strict_json.parse(content, constants=True, infinite=True, parse_int=_whole)
+    except JsonError as error:
+        return Record(*here, problem=_json_problem(error))
     if not isinstance(value, dict):
         detail = f"got a JSON {_kind(value)}, expected an object with a field {options.text_field!r}"
         return Record(*here, problem=Problem("wrong-type", detail))
     return _read_fields(value, here, options)
+
+
+def _json_problem(error: JsonError) -> Problem:
+    """Say what is wrong with a line, without its keys: they are the document's own."""
+    if error.kind == "repeated-key":
+        found = f"a JSON object with {error.n_keys} keys of which {error.n_different} are different"
+        return Problem("duplicate-key", f"got {found}, expected each key once")
+    if error.kind == "too-deep":
+        return Problem("broken-json", "got JSON nested too deep, expected one flat object a line")
+    at = f"column {error.column}" if error.kind == "syntax" else "a number"
+    return Problem("broken-json", f"got a line that is not JSON at {at}, expected an object")
 
 
 def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: FormatOptions) -> Record:
@@ -192,17 +197,6 @@ def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: 
         _check_text(pair, options.text_pair_field) if pair is not None else None
     )
     return Record(*here, text=text, text_pair=pair, id=own, problem=problem, fields=fields)
-
-
-class _Twice(Exception):
-    """A JSON object has a key twice; says so in words without the key, which is the document's own."""
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Twice(f"a JSON object with {len(pairs)} keys of which {len(found)} are different")
-    return found
 
 
 def _whole(digits: str) -> int | float:
@@ -237,10 +231,8 @@ def _check_text(text: str, name: str) -> Problem | None:
 
 
 def _check_unicode(text: str, name: str) -> Problem | None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        return Problem("invalid-text", f"got a lone surrogate in {name} at character {error.start}, expected Unicode")
+    if (at := lone_surrogate_at(text)) is not None:
+        return Problem("invalid-text", f"got a lone surrogate in {name} at character {at}, expected Unicode")
     if (at := text.find("\0")) >= 0:
         return Problem("invalid-text", f"got a NUL (U+0000) in {name} at character {at}, expected text")
     return None
