@@ -5,7 +5,8 @@ Must not know the environment, DynamoDB, S3 or SQS.
 
 from __future__ import annotations
 
-from functions.http.resolver import Auth, Resolver, make_resolver, principal, tenant_hash
+from functions.http.authentication import Auth, principal
+from functions.http.resolver import Resolver, make_resolver
 from functions.jobs.api.error_rows import errors_json
 from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.recipes import Recipes
@@ -23,6 +24,7 @@ from functions.jobs.state.webhooks import Reach
 from functions.jobs.steps.delete import delete
 from functions.jobs.steps.redrive import redrive
 from functions.jobs.storage.aws import Doors
+from functions.messages import tenant_hash
 from shared.catalog import Catalog
 
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from functions.http.resolver import Auth, Resolver, deadline, make_resolver, principal, request_id, tenant_hash
+from functions.http.authentication import Auth, principal
+from functions.http.request_context import deadline, request_id
+from functions.http.resolver import Resolver, make_resolver
 from functions.http.text_answers import model_json, models_json, result_json, timings_ms
 from functions.http.text_request import parse_request
 from functions.http.token_requests import detokenize_json, tokenize_json
-from functions.messages import Result
+from functions.messages import Result, tenant_hash
 from functions.pipeline.pipeline import Pipeline
 from functions.tasks.registry import TASKS, task_named
 from shared.catalog import Model

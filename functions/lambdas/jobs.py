@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from functions.http.authentication import Auth
 from functions.http.jobs_routes import make_api
-from functions.http.resolver import Auth, Resolver
+from functions.http.resolver import Resolver
 from functions.jobs.state.webhooks import Reach
 from functions.jobs.storage.aws import BatchSettings, Doors, open_aws
 from shared.catalog import load_catalog

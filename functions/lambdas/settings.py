@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from functions.http.resolver import Auth
+from functions.http.authentication import Auth
 from shared.settings import Settings
 
 CODE_ROOT = Path(__file__).parents[2]

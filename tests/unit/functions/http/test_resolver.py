@@ -9,16 +9,11 @@ import pytest
 from aws_lambda_powertools.event_handler.exceptions import BadRequestError, InternalServerError
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.http.resolver import (
-    MAX_ANSWER_BYTES,
-    Resolver,
-    deadline,
-    make_resolver,
-    principal,
-    request_id,
-    server_timing,
-)
+from functions.http.authentication import principal
+from functions.http.request_context import deadline, request_id, server_timing
+from functions.http.resolver import Resolver, make_resolver
 from shared.errors import BY_CODE, Forbidden, GlossaError, Overloaded
+from shared.limits import MAX_ANSWER_BYTES
 from tests.events import FakeContext, event, request
 
 CANARY = "canary-7f3a text that no log may hold"

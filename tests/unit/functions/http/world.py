@@ -9,7 +9,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from functions.http.resolver import Auth, Resolver
+from functions.http.authentication import Auth
+from functions.http.resolver import Resolver
 from functions.http.text_routes import make_api
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.fake import FakeReplica
