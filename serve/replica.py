@@ -154,10 +154,10 @@ class Replica:
     async def _answer(self, call: InferCall) -> CompletedCall:
         """Return what all rows of a call came to; those that the response cache knows run no pass."""
         rows = split(call)
-        recalled = self.cache.recall(rows, call.tenant_hash)
-        missing = [index for index in range(len(rows)) if index not in recalled.outputs]
+        cached = self.cache.look_up(rows, call.tenant_hash)
+        missing = [index for index in range(len(rows)) if index not in cached.outputs]
         if not missing:
-            return CompletedCall(recalled.merged((), ()), queue_s=0.0, infer_s=0.0)
+            return CompletedCall(cached.merged((), ()), queue_s=0.0, infer_s=0.0)
         pending_call = self.runner.submit(
             [rows[index] for index in missing],
             places=missing,
@@ -166,8 +166,8 @@ class Replica:
             tenant=call.tenant_hash,
         )
         computed = await self._wait(pending_call, call)
-        answered = replace(computed, results=recalled.merged(missing, computed.results))
-        self.cache.hold(recalled, answered.results)
+        answered = replace(computed, results=cached.merged(missing, computed.results))
+        self.cache.store(cached, answered.results)
         return answered
 
     def _admissible(self, call: InferCall) -> InferCall:

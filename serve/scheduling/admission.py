@@ -1,6 +1,7 @@
-"""What a scheduler has admitted and not done: tokens by holder, and bytes of keys and values.
+"""Decides whether a call is admitted. Counts the tokens of what is admitted and not done, and its key and value bytes.
 
-Says whether a call fits and how to refuse one that does not. Must not know queues, passes or clocks.
+A call that can never fit is refused with TooLarge (413), a call that does not fit now with Overloaded (429).
+Must not know queues, passes or clocks.
 """
 
 from __future__ import annotations
@@ -11,25 +12,28 @@ from collections.abc import Sequence
 from serve.scheduling.fair_queue import QueuedRow
 from shared.errors import Overloaded, TooLarge
 
+Holder = tuple[str, str]  # ("tenant", its name), or ("priority", "batch") for all rows of class batch together
+
 
 class Admission:
-    """Bounds by tokens and cache bytes over all, and by `max_share` of the tokens for each holder.
+    """Limits the tokens and cache bytes of all admitted rows, and the tokens of each holder.
 
-    A holder (a tenant, all batch rows together) that holds nothing may come with any call that fits.
+    Each holder gets at most `max_share` of the tokens. A holder is a tenant, or all rows of class batch
+    together. A holder that holds nothing may send any call that fits.
     """
 
     def __init__(self, max_tokens: int, max_cache_bytes: int, max_share: float) -> None:
         self._max_tokens = max_tokens
         self._max_cache_bytes = max_cache_bytes
-        self._share_tokens = int(max_share * max_tokens)
-        self._tokens_of: Counter[tuple[str, str]] = Counter()
+        self._max_holder_tokens = int(max_share * max_tokens)
+        self._holder_tokens: Counter[Holder] = Counter()
         self.n_tokens = 0
         self.cache_bytes = 0
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is held by anyone."""
-        return not (self.n_tokens or self.cache_bytes or self._tokens_of)
+        """Whether nothing is admitted that is not done."""
+        return not (self.n_tokens or self.cache_bytes or self._holder_tokens)
 
     def check_size(self, items: Sequence[QueuedRow]) -> None:
         """Refuse a call that could never be admitted. Raises TooLarge."""
@@ -43,14 +47,17 @@ class Admission:
             )
 
     def check_room(self, items: Sequence[QueuedRow], tokens_per_s: float) -> None:
-        """Refuse a call (rows of one tenant and class) while there is no room. Raises Overloaded with when to retry."""
+        """Refuse a call while there is no room for it. Its rows have one tenant and one priority class.
+
+        Raises Overloaded. Its time to retry is the time that all admitted tokens take at `tokens_per_s`.
+        """
         n_tokens, n_bytes = _tokens(items), _bytes(items)
         retry_after_s = self.n_tokens / tokens_per_s
         for holder in _holders(items[0]):
-            if not self._fits(holder, n_tokens):
+            if not self._has_room(holder, n_tokens):
                 raise Overloaded(
-                    f"got a call of {n_tokens} tokens behind {self._tokens_of[holder]} of {_name(holder)}, "
-                    f"which may hold at most {self._share_tokens}",
+                    f"got a call of {n_tokens} tokens behind {self._holder_tokens[holder]} of {_name(holder)}, "
+                    f"which may hold at most {self._max_holder_tokens}",
                     hint="send it again when calls sent before it have been answered",
                     retry_after_s=retry_after_s,
                 )
@@ -66,25 +73,25 @@ class Admission:
                 retry_after_s=retry_after_s,
             )
 
-    def hold(self, item: QueuedRow) -> None:
-        """Count an item."""
-        self._add(item, 1)
+    def add(self, item: QueuedRow) -> None:
+        """Count an admitted row."""
+        self._count(item, 1)
 
     def release(self, item: QueuedRow) -> None:
-        """Count an item no longer."""
-        self._add(item, -1)
+        """Stop counting a row that is done, expired or cancelled."""
+        self._count(item, -1)
 
-    def _fits(self, holder: tuple[str, str], n_tokens: int) -> bool:
-        held_tokens = self._tokens_of[holder]
-        return not held_tokens or held_tokens + n_tokens <= self._share_tokens
+    def _has_room(self, holder: Holder, n_tokens: int) -> bool:
+        held_tokens = self._holder_tokens[holder]
+        return not held_tokens or held_tokens + n_tokens <= self._max_holder_tokens
 
-    def _add(self, item: QueuedRow, sign: int) -> None:
+    def _count(self, item: QueuedRow, sign: int) -> None:
         self.n_tokens += sign * item.most_tokens
         self.cache_bytes += sign * item.cache_bytes
         for holder in _holders(item):
-            self._tokens_of[holder] += sign * item.most_tokens
-            if not self._tokens_of[holder]:
-                del self._tokens_of[holder]
+            self._holder_tokens[holder] += sign * item.most_tokens
+            if not self._holder_tokens[holder]:
+                del self._holder_tokens[holder]
 
 
 def _tokens(items: Sequence[QueuedRow]) -> int:
@@ -95,12 +102,12 @@ def _bytes(items: Sequence[QueuedRow]) -> int:
     return sum(item.cache_bytes for item in items)
 
 
-def _holders(item: QueuedRow) -> tuple[tuple[str, str], ...]:
-    """Return whose part of the backlog an item counts to."""
+def _holders(item: QueuedRow) -> tuple[Holder, ...]:
+    """Return the holders that a row counts to."""
     tenant = ("tenant", item.tenant)
     return (tenant, ("priority", "batch")) if item.priority == "batch" else (tenant,)
 
 
-def _name(holder: tuple[str, str]) -> str:
-    """Return a holder as a message names it: the caller knows its own tenant."""
+def _name(holder: Holder) -> str:
+    """Return how a message names a holder. It does not say the tenant: the caller knows its own."""
     return "the same tenant" if holder[0] == "tenant" else "all batch calls"

@@ -1,9 +1,10 @@
-"""The rows of one priority class: fair between tenants, short rows sooner, bounded waits.
+"""The waiting rows of one priority class: fair between tenants, short rows sooner, bounded waits.
 
-Between tenants start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), where a pass is charged by its tokens.
-Inside a tenant the earliest deadline first (Liu and Layland 1973), where a row's deadline is its arrival and some times
-its own size, so that a row waits in proportion to what it asks for, on a clock of tokens that came: it counts what may
-go before a row, whatever the speed. Must not know budgets' reasons, time or keys.
+Tenants are served by start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): the tenant that was served the
+fewest tokens is next. The rows of a tenant are served by earliest deadline first (Liu and Layland 1973). Here a
+row's deadline is its arrival plus `slack` times its own size, so its wait is in proportion to its size. The clock of
+these deadlines counts tokens that arrive. So it limits what may go before a row, however fast passes are.
+Must not know where token budgets come from, time or call keys.
 """
 
 from __future__ import annotations
@@ -16,43 +17,43 @@ from typing import Generic, Protocol, TypeVar
 
 from serve.scheduling.keyed_heap import KeyedHeap
 
-MOST_ASIDE = 8  # tenants whose next row does not fit a pass: others do not fill it either
+MAX_SKIPPED_TENANTS = 8  # after so many tenants whose next row does not fit a pass, it takes no more rows
 
 
 class QueuedRow(Protocol):
     """What is scheduled: one row of a call. All rows of a call share its `key`.
 
-    `deadline_s` is on the clock of `now_s`; `priority` is "interactive" or "batch".
+    `deadline_s` is on the clock of `now_s`. `priority` is "interactive" or "batch".
     """
 
     @property
     def n_tokens(self) -> int:
-        """Tokens its next pass reads, at least 1."""
+        """Tokens that its next pass reads, at least 1."""
         ...
 
     @property
     def most_tokens(self) -> int:
-        """What admission counts: `n_tokens`, or all a row that comes back may come to."""
+        """Tokens that admission counts: `n_tokens`, or for a generating row all that it may come to."""
         ...
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes it keeps from admission until it is done."""
+        """Bytes that it keeps from admission until it is done."""
         ...
 
     @property
     def deadline_s(self) -> float:
-        """When the answer is of no use any more; infinity for never."""
+        """The time after which the answer is of no use; infinity for none."""
         ...
 
     @property
     def priority(self) -> str:
-        """The class of the row."""
+        """Its priority class."""
         ...
 
     @property
     def tenant(self) -> str:
-        """Whose row it is."""
+        """The tenant who sent it."""
         ...
 
     @property
@@ -66,9 +67,10 @@ T = TypeVar("T", bound=QueuedRow)
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[T]):
-    """An item in a queue: its place in the order of arrival, and when it is due on the clock of its side.
+    """A row in a queue.
 
-    `slack_tokens`, once it was taken: how much more might have gone before it.
+    `number` is its place in the order of arrival. `due_tokens` is its deadline on the token clock of its queue.
+    `slack_tokens` is set when a pass takes it: how many more tokens might have gone before it.
     """
 
     item: T
@@ -79,86 +81,89 @@ class Entry(Generic[T]):
     slack_tokens: int = 0
 
 
-class _Side(Generic[T]):
-    """Rows of a tenant that are new, or those that came back, by when they are due. Its clock counts their tokens."""
+class _RowsByDeadline(Generic[T]):
+    """The new rows of a tenant, or its resumed rows, by deadline. The clock counts the tokens of rows that enter."""
 
     def __init__(self) -> None:
         self._clock_tokens = 0
         self.rows = KeyedHeap[int, Entry[T]]()
 
     def enter(self, entry: Entry[T], slack: float) -> None:
-        """Add a row, due when `slack` times its tokens have come after it."""
+        """Add a row. It is due when `slack` times its own tokens have entered after it."""
         self._clock_tokens += entry.n_tokens
         entry.due_tokens = self._clock_tokens + slack * entry.n_tokens
         self.rows.put(entry.number, entry.due_tokens, entry)
 
     def slack_tokens(self, entry: Entry[T]) -> int:
-        """Return how many tokens might still come and go before a row."""
+        """Return how many tokens may still enter after a row and go before it."""
         return int(max(0.0, entry.due_tokens - self._clock_tokens))
 
 
 class _Tenant(Generic[T]):
-    """One tenant's waiting rows, new ones and those that came back, and the tokens it had in passes.
+    """The waiting rows of one tenant, and the tokens that passes have served it.
 
-    `_lead_tokens` is by how much those that came back have had more than the new ones; the side with the
-    smaller part goes first, and a side without rows gathers no claim. `next` is a row that did not fit its pass.
+    New and resumed rows share the tenant's passes by tokens: the kind that was served fewer goes next.
+    `_resumed_lead_tokens` is how many more tokens resumed rows were served than new rows. A kind of which no row waits
+    earns no claim to later passes. `next` is a row that did not fit a pass, and so goes next.
     """
 
-    def __init__(self, name: str, had_tokens: int) -> None:
-        self.name, self.had_tokens = name, had_tokens
-        self._new, self._back = _Side[T](), _Side[T]()
-        self._lead_tokens = 0
+    def __init__(self, name: str, served_tokens: int) -> None:
+        self.name, self.served_tokens = name, served_tokens
+        self._new, self._resumed = _RowsByDeadline[T](), _RowsByDeadline[T]()
+        self._resumed_lead_tokens = 0
         self.next: Entry[T] | None = None
 
     def __len__(self) -> int:
         """Return the number of waiting rows."""
-        return len(self._new.rows) + len(self._back.rows)
+        return len(self._new.rows) + len(self._resumed.rows)
 
-    def side_of(self, entry: Entry[T]) -> _Side[T]:
-        """Return where a row stands."""
-        return self._back if entry.is_resumed else self._new
+    def rows_with(self, entry: Entry[T]) -> _RowsByDeadline[T]:
+        """Return the rows of the same kind as `entry`: new or resumed."""
+        return self._resumed if entry.is_resumed else self._new
 
     def rows(self) -> Iterator[Entry[T]]:
         """Yield all waiting rows."""
-        return chain(self._new.rows.values(), self._back.rows.values())
+        return chain(self._new.rows.values(), self._resumed.rows.values())
 
     def first(self) -> Entry[T]:
-        """Return the row that goes next: one that did not fit, or of the side that has had less the one due first."""
+        """Return the row that goes next: `next`, or the first by deadline of the kind that was served fewer tokens."""
         if self.next is not None:
             return self.next
-        goes_back = len(self._back.rows) and (not len(self._new.rows) or self._lead_tokens <= 0)
-        return (self._back if goes_back else self._new).rows.first()
+        is_resumed_next = len(self._resumed.rows) and (not len(self._new.rows) or self._resumed_lead_tokens <= 0)
+        return (self._resumed if is_resumed_next else self._new).rows.first()
 
     def count(self, entry: Entry[T]) -> None:
         """Count a row that goes into a pass."""
-        self.had_tokens += entry.n_tokens
-        self._lead_tokens += entry.n_tokens if entry.is_resumed else -entry.n_tokens
+        self.served_tokens += entry.n_tokens
+        self._resumed_lead_tokens += entry.n_tokens if entry.is_resumed else -entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
-        """Take out a row."""
-        self.side_of(entry).rows.remove(entry.number)
+        """Remove a row."""
+        self.rows_with(entry).rows.remove(entry.number)
         self.next = None if self.next is entry else self.next
-        if not len(self._back.rows):
-            self._lead_tokens = max(self._lead_tokens, 0)
+        if not len(self._resumed.rows):
+            self._resumed_lead_tokens = max(self._resumed_lead_tokens, 0)
         if not len(self._new.rows):
-            self._lead_tokens = min(self._lead_tokens, 0)
+            self._resumed_lead_tokens = min(self._resumed_lead_tokens, 0)
 
 
 class FairQueue(Generic[T]):
-    """Rows of one class. An operation on a row costs O(log rows), a sum O(tenants), `longest_tokens` O(rows).
+    """The waiting rows of one priority class.
 
-    The tenant that has had the fewest tokens goes next, and of its rows the one due first. A tenant that comes begins
-    with what the one has had that had most: idle tenants gather no claim, nor do many new ones keep an old one waiting.
-    Of those that wait none has had more than another by over a pass and a row: then its rows fill no pass.
+    The tenant that was served the fewest tokens goes next, with its row that is due first. A new tenant starts with the
+    count of the tenant that was served most. So an idle tenant gathers no claim, and many new tenants do not
+    keep an old one waiting. Two waiting tenants never differ by more than the tokens of one pass and one row:
+    a tenant that is so far ahead fills no pass.
+    An operation on a row costs O(log rows), a sum O(tenants), `longest_tokens` O(rows).
     """
 
     def __init__(self, slack: float) -> None:
-        """Let a row go after what comes later, as long as less than `slack` times its own tokens have come."""
+        """Let later rows go before a row while they hold fewer than `slack` times its tokens."""
         self._slack = slack
         self._tenants = KeyedHeap[str, _Tenant[T]]()
-        self._most_had_tokens = 0  # of any tenant, ever
+        self._most_served_tokens = 0  # of any tenant, ever
         self._n_rows = self._n_new = 0
-        self._held = Counter[str]()  # tokens of each tenant's waiting rows
+        self._waiting_tokens = Counter[str]()  # by tenant
 
     def __len__(self) -> int:
         """Return the number of waiting rows."""
@@ -166,22 +171,22 @@ class FairQueue(Generic[T]):
 
     @property
     def least_tokens(self) -> int:
-        """Tokens that the tenant with the fewest waits for; 0 when none waits."""
-        return min(self._held.values(), default=0)
+        """Tokens of the waiting tenant with the shortest queue; 0 when none waits."""
+        return min(self._waiting_tokens.values(), default=0)
 
     @property
     def has_new(self) -> bool:
-        """Whether a row waits that did not come back."""
+        """Whether a row waits for its first pass."""
         return self._n_new > 0
 
     @property
     def n_tokens(self) -> int:
         """Tokens of all waiting rows."""
-        return self._held.total()
+        return self._waiting_tokens.total()
 
     @property
     def longest_tokens(self) -> int:
-        """Tokens of the longest waiting row, 0 when none waits."""
+        """Tokens of the longest waiting row; 0 when none waits."""
         rows = (entry for tenant in self._tenants.values() for entry in tenant.rows())
         return max((entry.n_tokens for entry in rows), default=0)
 
@@ -190,62 +195,64 @@ class FairQueue(Generic[T]):
         name = entry.item.tenant
         tenant = self._tenants.get(name)
         if tenant is None:
-            tenant = _Tenant(name, self._most_had_tokens)
-            self._place(tenant)
-        tenant.side_of(entry).enter(entry, self._slack)
+            tenant = _Tenant(name, self._most_served_tokens)
+            self._put(tenant)
+        tenant.rows_with(entry).enter(entry, self._slack)
         self._n_rows += 1
         self._n_new += not entry.is_resumed
-        self._held[name] += entry.n_tokens
+        self._waiting_tokens[name] += entry.n_tokens
 
     def remove(self, entry: Entry[T]) -> None:
-        """Take a waiting row out."""
-        tenant = self._of(entry)
+        """Remove a waiting row."""
+        tenant = self._tenant_of(entry)
         tenant.remove(entry)
         self._n_rows -= 1
         self._n_new -= not entry.is_resumed
-        self._held[tenant.name] -= entry.n_tokens
+        self._waiting_tokens[tenant.name] -= entry.n_tokens
         if not len(tenant):
             self._tenants.remove(tenant.name)
-            del self._held[tenant.name]
+            del self._waiting_tokens[tenant.name]
 
     def take(self, budget_tokens: int, *, leads: bool) -> list[Entry[T]]:
-        """Take the rows that go next, of at most `budget_tokens`; of a tenant none behind one that does not fit.
+        """Take the rows that go next, up to `budget_tokens`. No row of a tenant goes before one that does not fit.
 
-        Where this class leads the pass the very next row goes whatever its size, and the first one that does not fit
-        is the next of its tenant, whatever comes.
+        `leads`: this class leads the pass. Then the very next row goes whatever its size. And the first row that does
+        not fit is the next row of its tenant, whatever arrives later.
         """
         taken: list[Entry[T]] = []
-        aside: list[_Tenant[T]] = []
+        skipped: list[_Tenant[T]] = []
         left_tokens = budget_tokens
         while len(self._tenants) and left_tokens > 0:
             tenant = self._tenants.first()
-            if len(aside) == MOST_ASIDE or (aside and tenant.had_tokens > aside[0].had_tokens + budget_tokens):
+            is_ahead = bool(skipped) and tenant.served_tokens > skipped[0].served_tokens + budget_tokens
+            if len(skipped) == MAX_SKIPPED_TENANTS or is_ahead:
                 break
             entry = tenant.first()
             if entry.n_tokens <= left_tokens or (leads and not taken):
-                self._count(tenant, entry)
+                self._take_row(tenant, entry)
                 taken.append(entry)
                 left_tokens -= entry.n_tokens
             else:
-                tenant.next = entry if leads and not aside else tenant.next
-                aside.append(self._tenants.remove(tenant.name))
-        for tenant in aside:
-            self._place(tenant)
+                tenant.next = entry if leads and not skipped else tenant.next
+                skipped.append(self._tenants.remove(tenant.name))
+        for tenant in skipped:
+            self._put(tenant)
         return taken
 
-    def _count(self, tenant: _Tenant[T], entry: Entry[T]) -> None:
-        """Take a row into a pass."""
-        entry.slack_tokens = tenant.side_of(entry).slack_tokens(entry)
+    def _take_row(self, tenant: _Tenant[T], entry: Entry[T]) -> None:
+        """Remove a row that goes into a pass, and count it."""
+        entry.slack_tokens = tenant.rows_with(entry).slack_tokens(entry)
         tenant.count(entry)
-        self._most_had_tokens = max(self._most_had_tokens, tenant.had_tokens)
-        self._place(tenant)
+        self._most_served_tokens = max(self._most_served_tokens, tenant.served_tokens)
+        self._put(tenant)
         self.remove(entry)
 
-    def _of(self, entry: Entry[T]) -> _Tenant[T]:
+    def _tenant_of(self, entry: Entry[T]) -> _Tenant[T]:
         tenant = self._tenants.get(entry.item.tenant)
         if tenant is None:
             raise KeyError(f"got a row of tenant {entry.item.tenant!r}, which has none waiting. This is a bug.")
         return tenant
 
-    def _place(self, tenant: _Tenant[T]) -> None:
-        self._tenants.put(tenant.name, tenant.had_tokens, tenant)
+    def _put(self, tenant: _Tenant[T]) -> None:
+        """Put a tenant where its served tokens say."""
+        self._tenants.put(tenant.name, tenant.served_tokens, tenant)

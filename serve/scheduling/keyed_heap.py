@@ -1,7 +1,7 @@
-"""Named values in the order of a key, any of which can be taken out or moved.
+"""A priority queue of named values: any value can be removed or moved by its name.
 
-A heap that forgets late: what was taken out or moved leaves its old place when that comes to the top, or when something
-is put there and old places are more than half. Pure; must not know what the values are.
+Removal is lazy. A value that is removed or moved leaves its old heap entry behind. That entry goes when it reaches the
+top, or when a `put` finds that more than half of the entries are old. Pure; must not know what the values are.
 """
 
 from __future__ import annotations
@@ -13,56 +13,56 @@ from typing import Generic, TypeVar
 N = TypeVar("N", bound=Hashable)
 V = TypeVar("V")
 
-SPARE_PLACES = 64
+MAX_OLD_ENTRIES = 64  # old entries that are kept in any case
 
 
 class KeyedHeap(Generic[N, V]):
-    """Values by name; the one of the smallest key is first, of equal keys the one that was put there first.
+    """Values by name. The value with the smallest key is first; of equal keys, the one that was put first.
 
-    An operation costs O(log n) in the mean, n being the most it held since something was put there.
+    An operation costs O(log n) amortized. Here n is the largest number of values held since the last `put`.
     """
 
     def __init__(self) -> None:
-        self._places: list[tuple[float, int, N]] = []
-        self._held: dict[N, tuple[int, V]] = {}  # with the serial number of its place
-        self._n_placed = 0
+        self._entries: list[tuple[float, int, N]] = []  # key, serial number of the put, name
+        self._values: dict[N, tuple[int, V]] = {}  # with the serial number of the put
+        self._n_put = 0
 
     def __len__(self) -> int:
         """Return the number of values."""
-        return len(self._held)
+        return len(self._values)
 
     def __contains__(self, name: N) -> bool:
         """Say whether there is a value of that name."""
-        return name in self._held
+        return name in self._values
 
     def get(self, name: N) -> V | None:
-        """Return the value of a name, None without one."""
-        found = self._held.get(name)
+        """Return the value of a name, or None without one."""
+        found = self._values.get(name)
         return None if found is None else found[1]
 
     def values(self) -> Iterator[V]:
-        """Yield all values, in no promised order."""
-        return (value for _, value in self._held.values())
+        """Yield all values, in no particular order."""
+        return (value for _, value in self._values.values())
 
     def put(self, name: N, key: float, value: V) -> None:
-        """Put a value at its place; one of the same name leaves its own."""
-        self._n_placed += 1
-        self._held[name] = (self._n_placed, value)
-        heapq.heappush(self._places, (key, self._n_placed, name))
-        if len(self._places) > 2 * len(self._held) + SPARE_PLACES:
-            self._places = [place for place in self._places if self._is_live(place)]
-            heapq.heapify(self._places)
+        """Put a value under a name. It replaces the value that has the name."""
+        self._n_put += 1
+        self._values[name] = (self._n_put, value)
+        heapq.heappush(self._entries, (key, self._n_put, name))
+        if len(self._entries) > 2 * len(self._values) + MAX_OLD_ENTRIES:
+            self._entries = [entry for entry in self._entries if self._is_current(entry)]
+            heapq.heapify(self._entries)
 
     def first(self) -> V:
-        """Return the value of the smallest key. Raises IndexError when there is none."""
-        while not self._is_live(self._places[0]):
-            heapq.heappop(self._places)
-        return self._held[self._places[0][2]][1]
+        """Return the value with the smallest key. Raises IndexError when there is none."""
+        while not self._is_current(self._entries[0]):
+            heapq.heappop(self._entries)
+        return self._values[self._entries[0][2]][1]
 
     def remove(self, name: N) -> V:
-        """Take out and return the value of a name. Raises KeyError without one."""
-        return self._held.pop(name)[1]
+        """Remove the value of a name and return it. Raises KeyError without one."""
+        return self._values.pop(name)[1]
 
-    def _is_live(self, place: tuple[float, int, N]) -> bool:
-        found = self._held.get(place[2])
-        return found is not None and found[0] == place[1]
+    def _is_current(self, entry: tuple[float, int, N]) -> bool:
+        found = self._values.get(entry[2])
+        return found is not None and found[0] == entry[1]

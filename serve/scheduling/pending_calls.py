@@ -1,6 +1,6 @@
-"""Calls on their way through a replica: what waits, what the scheduler sees of it, what is counted.
+"""The values that pass through a runner: a call that waits, its rows as the scheduler sees them, and what is counted.
 
-Data alone; `serve.scheduling.runner` moves it. Must not know threads' work, HTTP or Ray.
+Data alone; serve.scheduling.runner changes it. Must not know threads, HTTP or Ray.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from serve.rows.row import Row, RowOutput
 
 
 def running_future() -> Future[Any]:
-    """Make a future that only its maker can end: who waits may go away, but cannot cancel it."""
+    """Make a future that only its maker can end. A waiter may stop waiting, but cannot cancel it."""
     future: Future[Any] = Future()
     future.set_running_or_notify_cancel()
     return future
@@ -21,9 +21,10 @@ def running_future() -> Future[Any]:
 
 @dataclass(frozen=True, slots=True)
 class CompletedCall:
-    """What all rows of a call came to, in order.
+    """The outputs of all rows of a call, in order.
 
-    `queue_s` is from admission to the first pass that held a row, `infer_s` from there to the end of the last.
+    `queue_s` is the time from admission to the first pass that had a row of the call. `infer_s` is the time from there
+    to the end of the last such pass.
     """
 
     results: tuple[RowOutput, ...]
@@ -33,9 +34,9 @@ class CompletedCall:
 
 @dataclass(slots=True, eq=False)
 class PendingCall:
-    """A call on its way: the results of its rows as they come, by index, and how many are still out.
+    """An admitted call: the outputs it has got so far, by the index of the row, and the number of rows still out.
 
-    `future` ends with all of them or with the error that ended the call; no caller can cancel it.
+    `future` ends with all outputs, or with the error that ended the call. No caller can cancel it.
     """
 
     deadline_s: float
@@ -50,7 +51,7 @@ class PendingCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingRow:
-    """One row of a call, as the scheduler sees it. `is_resumed`: it was in a pass before and is not done."""
+    """One row of a call, as the scheduler sees it. With `is_resumed` it was in a pass before and is not finished."""
 
     row: Row
     index: int
@@ -60,12 +61,12 @@ class PendingRow:
 
     @property
     def most_tokens(self) -> int:
-        """Tokens admission counts: those of the row, and all it may generate."""
+        """Tokens that admission counts: those of the row, and all that it may generate."""
         return self.row.most_tokens
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes of keys and values it keeps between passes."""
+        """Bytes of keys and values that it keeps between passes."""
         return self.row.cache_bytes
 
     @property
@@ -75,25 +76,25 @@ class PendingRow:
 
     @property
     def priority(self) -> str:
-        """The call's class."""
+        """The call's priority class."""
         return self.pending_call.priority
 
     @property
     def tenant(self) -> str:
-        """Whose call it is."""
+        """The call's tenant."""
         return self.pending_call.tenant
 
     @property
     def key(self) -> object:
-        """The call."""
+        """The call itself, as the key that all its rows share."""
         return self.pending_call
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a runner has done. Seconds are sums, of a pass on a lane its part of the cores.
+    """What a runner has done. All times are sums of seconds; one of `n` parallel passes adds one n-th of its time.
 
-    Calls count once, by how they ended, rows in their first pass.
+    A call counts once, by how it ended. A row counts once, in its first pass.
     """
 
     n_answered: int = 0

@@ -1,8 +1,8 @@
-"""Answers of rows seen before, bounded in bytes, the longest unused first to go; off unless a model asks for it.
+"""Keeps the outputs of rows seen before, bounded in bytes; the least recently used go first. Off unless a model asks.
 
-A row's answer depends on its own ids and on what is asked of it, never on its batch company, so it may be given again
-to the same row of the same tenant (another's could learn by the clock what was asked). A replica, and so its cache,
-serves one revision of one model. Must not know HTTP, batches or tenants' names.
+The output of a row depends on its ids and its options, never on its batch mates. So the same row of the same tenant may
+get it again. Another tenant may not: it could learn from the response time what was asked before. A replica serves
+one revision of one model, and so does its cache. Must not know HTTP, batches or the names of tenants.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import torch
 
 from serve.rows.row import Row, RowOutput
 
-ENTRY_BYTES = 512  # what an entry costs beside its tensors: key, dict slots, tensor headers
+ENTRY_BYTES = 512  # what an entry costs beside its tensor data: key, dict slots, tensor headers
+MAX_SHARE = 8  # an output larger than one part in so many of the cache is not kept
 
 
 def key_of(row: Row, tenant: str) -> bytes:
-    """Return the digest of whose row it is and of all its answer depends on: ids, what stands beside, what is asked."""
+    """Return a digest of the tenant and of all that the output of a row depends on: its ids and its options."""
     digest = hashlib.blake2b(repr(tenant).encode(), digest_size=16)
     for field in fields(row):
         value = getattr(row, field.name)
@@ -33,77 +34,81 @@ def key_of(row: Row, tenant: str) -> bytes:
     return digest.digest()
 
 
-@dataclass(frozen=True, slots=True)
-class CachedAnswers:
-    """What a cache knew of a call's rows: `outputs` by index, and the keys under which the others will be held."""
-
-    outputs: Mapping[int, RowOutput]
-    keys: Mapping[int, bytes]
-
-    def merged(self, missing: Sequence[int], results: Sequence[RowOutput]) -> tuple[RowOutput, ...]:
-        """Return the outputs of all rows, in order, given those that had to be computed."""
-        whole = {**self.outputs, **dict(zip(missing, results, strict=True))}
-        return tuple(whole[index] for index in sorted(whole))
-
-
 def is_repeatable(row: Row) -> bool:
-    """Whether the same row always has the same answer: generation has steps and seeds of its own."""
+    """Whether the same row always has the same output. A generating row has not: it has steps and seeds of its own."""
     return row.sampling is None
 
 
-class ResponseCache:
-    """Row answers by key. Not thread-safe: one event loop owns it.
+@dataclass(frozen=True, slots=True)
+class CachedAnswers:
+    """What a cache knows of the rows of a call, by the index of the row.
 
-    `n_hits` and `n_misses` count look-ups, `n_bytes` what is held. A cache of 0 bytes holds nothing.
+    `outputs` are those it found. `missing_keys` are the keys of the others that it will keep.
+    """
+
+    outputs: Mapping[int, RowOutput]
+    missing_keys: Mapping[int, bytes]
+
+    def merged(self, missing: Sequence[int], results: Sequence[RowOutput]) -> tuple[RowOutput, ...]:
+        """Return the outputs of all rows, in order. `results` are those of the rows with the indices `missing`."""
+        outputs = {**self.outputs, **dict(zip(missing, results, strict=True))}
+        return tuple(outputs[index] for index in sorted(outputs))
+
+
+class ResponseCache:
+    """Outputs of rows by key. Not thread-safe: one event loop owns it.
+
+    `n_hits` and `n_misses` count look-ups, `n_bytes` is the size of all entries. A cache of 0 bytes keeps nothing.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._held: OrderedDict[bytes, RowOutput] = OrderedDict()
+        self._entries: OrderedDict[bytes, RowOutput] = OrderedDict()
         self.n_hits = self.n_misses = self.n_bytes = 0
 
     def __len__(self) -> int:
-        """Return the number of answers held."""
-        return len(self._held)
+        """Return the number of entries."""
+        return len(self._entries)
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is ever held."""
+        """Whether the cache ever keeps anything."""
         return self._max_bytes > 0
 
     def get(self, key: bytes) -> RowOutput | None:
-        """Return the answer of a row seen before, None when there is none; count which it was."""
-        found = self._held.get(key)
+        """Return the output of a row seen before, or None. Count a hit or a miss."""
+        found = self._entries.get(key)
         if found is None:
             self.n_misses += 1
             return None
-        self._held.move_to_end(key)
+        self._entries.move_to_end(key)
         self.n_hits += 1
         return found
 
-    def recall(self, rows: Sequence[Row], tenant: str) -> CachedAnswers:
-        """Look all repeatable rows of a call up."""
+    def look_up(self, rows: Sequence[Row], tenant: str) -> CachedAnswers:
+        """Look up all repeatable rows of a call."""
         keys = {index: key_of(row, tenant) for index, row in enumerate(rows) if self.is_on and is_repeatable(row)}
         found = {index: self.get(key) for index, key in keys.items()}
         outputs = {index: output for index, output in found.items() if output is not None}
         return CachedAnswers(outputs, {index: key for index, key in keys.items() if index not in outputs})
 
-    def hold(self, recalled: CachedAnswers, results: Sequence[RowOutput]) -> None:
-        """Hold the outputs of a call's rows that were not known, given the outputs of all its rows."""
-        for index, key in recalled.keys.items():
+    def store(self, cached: CachedAnswers, results: Sequence[RowOutput]) -> None:
+        """Keep the outputs that `look_up` did not find. `results` are the outputs of all rows of the call."""
+        for index, key in cached.missing_keys.items():
             self.put(key, results[index])
 
     def put(self, key: bytes, output: RowOutput) -> None:
-        """Hold an answer; one larger than an eighth of the cache is not worth the others it would push out."""
-        n_bytes = _size(output)
-        if key in self._held or n_bytes > self._max_bytes // 8:
+        """Keep an output, unless it is so large that it would push out too many others."""
+        n_bytes = _size_bytes(output)
+        if key in self._entries or n_bytes > self._max_bytes // MAX_SHARE:
             return
-        self._held[key] = {name: tensor.clone() for name, tensor in output.items()}  # no view keeps a batch alive
+        # a copy: a view would keep the tensors of the whole batch in memory
+        self._entries[key] = {name: tensor.clone() for name, tensor in output.items()}
         self.n_bytes += n_bytes
         while self.n_bytes > self._max_bytes:
-            _, oldest = self._held.popitem(last=False)
-            self.n_bytes -= _size(oldest)
+            _, oldest = self._entries.popitem(last=False)
+            self.n_bytes -= _size_bytes(oldest)
 
 
-def _size(output: RowOutput) -> int:
+def _size_bytes(output: RowOutput) -> int:
     return ENTRY_BYTES + sum(tensor.nbytes for tensor in output.values())

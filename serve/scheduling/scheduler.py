@@ -1,29 +1,34 @@
-"""Rows in, packed batches out: which rows the next forward pass takes. Pure: no threads, no clock, no torch.
+"""Decides which rows the next forward pass takes. Pure: no threads, no clock, no torch.
 
-No waiting window: the engine asks for a batch when it is free, and gets what there is, so that a
-lone row never waits and batches grow with the load (text-embeddings-inference's queue). A batch is
-bounded by tokens and, with `max_batch_ms`, by the expected milliseconds of its pass (serve.scheduling.speed_estimate);
-a row larger than the bound goes alone. Where every tenant's interactive rows wait far longer than that, a pass
-may be longer too: short passes read the weights more often, so that all of them would wait longer.
-Interactive rows lead and batch rows fill what is left, but every `batch_every`-th pass is led by batch
-rows. Inside a class tenants have equal tokens, and of a tenant's rows those go first that are due first: a row is due
-when `slack` times its own tokens have come after it, so that short rows need not wait for long ones, nor these for more
-than their part (serve.scheduling.fair_queue). The pass of a row that is larger than the bound lets others in between
-two layers
-(`next_interleaved`), until its slack is used up.
+There is no waiting window. The engine asks for a batch when it is free, and gets what waits. So a lone row never waits,
+and batches grow with the load, as in text-embeddings-inference. Ray's `@serve.batch` is not used: it sends what does
+not fit to the back, without a bound.
 
-Wait bound. Let T be the batch bound, L the longest row and s the slack. Any two passes a class leads take more than T/2
-of its tokens, or of a short queue each free lane's share: what did not fit is next. Of its own tenant, at most the `a`
-tokens that were before a row and s L that come later go before it; and of those that wait each of N tenants has had at
-most T + L more than another. So a row goes within N (a + s L + T + 2 L) tokens of its class, and s L for each pass that
-lets others in when it is next. With lanes T is a lane's part of the bound, `deepest` times that while a queue is long,
-and the passes of all lanes count. A class leads at least every second (interactive) or `batch_every`-th (batch) pass.
-Not Ray's `@serve.batch`: that one sends what does not fit to the back, without a bound.
+Size. A batch is bounded in tokens, and with `max_batch_ms` in the expected milliseconds of its pass
+(serve.scheduling.speed_estimate). A row larger than the bound goes alone. When the interactive rows of every tenant
+need far longer than `max_batch_ms`, a pass may be longer too. Each pass reads all weights, so many short passes would
+make all these rows wait longer.
 
-A generating row comes back after each pass (`reenter`), with the tokens its next pass reads: one with a
-cache, all without. Inside a tenant the rows that came back and those that are new take turns by tokens, so
-with both about, a row waits as if 2 (a + (s + 1) L) tokens went before it, `a` counted on its own side alone and
-however many steps the other side has left.
+Order. Interactive rows lead a pass, and rows of class batch fill what is left. Every `batch_every`-th pass is led by
+batch rows instead. Within a class, tenants get equal tokens, and the rows of a tenant go by deadline
+(serve.scheduling.fair_queue). Between two layers of the pass of a row larger than the bound, other rows may run
+(`next_interleaved`), until the slack of that row is used up.
+
+Wait bound. Let T be the bound of a batch, L the longest row, s the slack and N the number of tenants. Let `a` be the
+tokens of its own tenant that wait when a row arrives.
+- Two passes that a class leads take together more than T/2 of its tokens, because a row that did not fit goes next.
+  (When the queue is short, they take the share of each free parallel pass.)
+- At most a + s L tokens of its own tenant go before a row: those that waited, and later ones within its slack.
+- Of the tenants that wait, each was served at most T + L tokens more than another.
+So a row runs within N (a + s L + T + 2 L) tokens of its class, and s L more for each pass with interleaved rows while
+it is next. With parallel passes, T is the share of one of them, and the passes of all of them count. T is up to
+`max_pass_growth` times as large while the queue is long. Interactive rows lead at least every second pass, batch
+rows every `batch_every`-th.
+
+Generation. A generating row re-enters after each pass (`reenter`) with the tokens that its next pass reads: one with a
+cache, all without. New and resumed rows of a tenant share its passes equally by tokens. While both wait, a row waits as
+if 2 (a + (s + 1) L) tokens went before it. Here `a` counts only rows of its own kind, however many steps the others
+have left.
 """
 
 from __future__ import annotations
@@ -37,17 +42,17 @@ from serve.scheduling.admission import Admission
 from serve.scheduling.batch import Batch, Tuning
 from serve.scheduling.fair_queue import Entry, FairQueue, T
 from serve.scheduling.keyed_heap import KeyedHeap
-from serve.scheduling.speed_estimate import Speed
+from serve.scheduling.speed_estimate import SpeedEstimate
 
-SAFE_PASSES = 2.0  # a batch lets others in while so many of its passes would end before its deadline
+SAFE_PASSES = 2.0  # rows are interleaved with a batch only while so many of its passes would end before its deadline
 
 
 class Scheduler(Generic[T]):
     """Admits rows of calls, gives them out in batches, and counts them until they are done.
 
-    Every item that was admitted or came back comes out exactly once: in a batch's `items` or `expired`, or from
-    `cancel`.
-    Not thread-safe: one thread or event loop owns it. Any clock will do, as long as it is one.
+    An item is one row of a call. Each item that is admitted or re-enters comes out exactly once: in the `items` or
+    the `expired` of a batch, or from `cancel`. Not thread-safe: the caller's lock guards it. All times must come from
+    one clock, whichever it is.
     """
 
     def __init__(
@@ -62,30 +67,30 @@ class Scheduler(Generic[T]):
     ) -> None:
         """Bound a batch by `token_budget` and `max_batch_ms` (None: by tokens alone).
 
-        `max_backlog_tokens` and `max_cache_bytes` bound what is admitted and not done; `tokens_per_s` is the
-        assumed speed until passes are measured.
+        `max_backlog_tokens` and `max_cache_bytes` bound what is admitted and not done. `tokens_per_s` is the speed that
+        is assumed until passes are measured.
         """
         self._tuning = tuning or Tuning()
         self._token_budget = token_budget
         self._max_batch_ms = max_batch_ms
         expected_tokens = token_budget if max_batch_ms is None else int(tokens_per_s * max_batch_ms / 1e3)
-        self._speed = Speed(tokens_per_s, max(1, min(token_budget, expected_tokens)))
+        self._speed = SpeedEstimate(tokens_per_s, max(1, min(token_budget, expected_tokens)))
         self._queues = {priority: FairQueue[T](self._tuning.slack) for priority in ("interactive", "batch")}
         self._calls: dict[object, dict[int, Entry[T]]] = {}
-        self._timed = KeyedHeap[int, Entry[T]]()  # waiting rows with a deadline, by number
+        self._with_deadline = KeyedHeap[int, Entry[T]]()  # waiting rows that have a deadline, by number
         self._admission = Admission(max_backlog_tokens, max_cache_bytes, self._tuning.max_share)
         self._running: dict[int, list[Entry[T]]] = {}
-        self._interleaved_tokens: dict[int, int] = {}  # of batches that run, what may still run between their layers
+        self._interleaved_tokens: dict[int, int] = {}  # that may still run between the layers of a running batch
         self._expired: list[T] = []
-        self._n_batches = self._n_admitted = self._n_skipped = 0
+        self._n_batches = self._n_entered = self._n_not_led = 0
 
     def __len__(self) -> int:
-        """Return the number of rows `next_batch` has still to give out, those expired included."""
+        """Return the number of rows that `next_batch` has still to give out, expired rows included."""
         return sum(map(len, self._queues.values())) + len(self._expired)
 
     @property
     def backlog_tokens(self) -> int:
-        """Tokens admitted and neither done, expired nor cancelled; of a generating row all it may come to."""
+        """Tokens admitted and not done, expired or cancelled. A generating row counts all that it may come to."""
         return self._admission.n_tokens
 
     @property
@@ -95,19 +100,19 @@ class Scheduler(Generic[T]):
 
     @property
     def tokens_per_s(self) -> float:
-        """Expected speed of full passes, from those measured."""
+        """Expected speed of full passes, from the measured ones."""
         return self._speed.tokens_per_s(self._token_budget)
 
     @property
     def budget_tokens(self) -> int:
-        """What a batch led by interactive rows may hold: the token budget, or less where its pass would be too long."""
+        """Most tokens of a batch that interactive rows lead: the token budget, or less to keep its pass short."""
         return self._bound_tokens(self._queues["interactive"].least_tokens)
 
     def admit(self, items: Sequence[T], now_s: float) -> None:
-        """Queue all rows of one call (same key, tenant and priority), or none; expired rows make room first.
+        """Queue all rows of one call, or none. Expired rows make room first.
 
-        Raises TooLarge for a call that could never be admitted, Overloaded with the seconds the backlog
-        takes at the measured speed when there is no room now.
+        The rows have the same key, tenant and priority. Raises TooLarge for a call that could never be admitted.
+        Raises Overloaded when there is no room now, with the seconds that all admitted tokens take.
         """
         self._admission.check_size(items)
         if any(item.n_tokens < 1 for item in items):
@@ -119,9 +124,9 @@ class Scheduler(Generic[T]):
             self._enter(item)
 
     def reenter(self, items: Sequence[T]) -> None:
-        """Queue rows of a batch that was just done and is not finished with them: what admission counted still holds.
+        """Queue rows of a batch that is done, because they need another pass. They keep the room that they had.
 
-        An item is the row as it is now, of the same call. Its deadline and `cancel` hold as before.
+        An item is the row as it is now. It still belongs to its call: its deadline holds, and `cancel` takes it out.
         """
         for item in items:
             self._enter(item, is_resumed=True)
@@ -133,31 +138,31 @@ class Scheduler(Generic[T]):
 
     @property
     def has_new(self) -> bool:
-        """Whether a row waits that was in no pass yet."""
+        """Whether a row waits for its first pass."""
         return any(queue.has_new for queue in self._queues.values())
 
     def is_parallel_faster(self, n_parallel: int) -> bool:
-        """Whether `n_parallel` passes side by side finish what waits sooner than one (engine.parallel_passes)."""
+        """Whether `n_parallel` parallel passes finish what waits sooner than one pass of all cores."""
         n_tokens = self.waiting_tokens
-        if not is_parallel_faster(n_tokens, 1, n_parallel):  # too few for any rows
+        if not is_parallel_faster(n_tokens, 1, n_parallel):  # too few, whatever the rows are
             return False
         return is_parallel_faster(n_tokens, max(queue.longest_tokens for queue in self._queues.values()), n_parallel)
 
     def next_batch(self, now_s: float, *, n_parallel: int = 1, n_free: int = 1) -> Batch[T]:
-        """Return the rows of the next pass, and all those whose deadline was at or before `now_s`.
+        """Return the rows of the next pass, and all rows whose deadline was at or before `now_s`.
 
-        With `n_parallel` the pass is one of so many side by side, each on its part of the cores: it takes its part of
-        the batch bound, and leaves to the lanes that are free as well, `n_free` with its own, their part of what waits.
+        The pass is one of `n_parallel` that may run side by side. It takes at most one `n_parallel`-th of the batch
+        bound, and about one `n_free`-th of what waits. `n_free` counts the parallel passes that may start now, with
+        this one.
         """
         self._expire(now_s)
         return self._batch(self._take(n_parallel, n_free), n_parallel)
 
     def next_interleaved(self, batch: Batch[T], now_s: float) -> Batch[T]:
-        """Return interactive rows to run between two layers of a batch that runs, in its place, and all that expired.
+        """Return interactive rows to run between two layers of a running batch, and all rows that expired.
 
-        They are those that would go next, as far as they fit the batch bound and what is left of
-        `interleaved_tokens`; none
-        where the batch itself may then be too late.
+        They are the rows that would go next, as far as the batch bound and the rest of `interleaved_tokens` allow.
+        There are none when the running batch might then miss its deadline.
         """
         self._expire(now_s)
         has_time = all(now_s + self._pass_s(batch) * SAFE_PASSES < item.deadline_s for item in batch.items)
@@ -166,68 +171,67 @@ class Scheduler(Generic[T]):
             min(self._bound_tokens(0) // batch.n_parallel, left_tokens), leads=False
         )
         interleaved = self._batch(taken, batch.n_parallel)
-        if taken:  # a pass of few tokens takes as long: it reads all weights
+        if taken:  # a smaller pass takes as long, because it reads all weights
             self._interleaved_tokens[batch.number] -= max(interleaved.n_tokens, MIN_PASS_TOKENS)
         return interleaved
 
     def done(self, batch: Batch[T], seconds: float | None) -> None:
-        """Count a batch as finished after a pass of `seconds`, or None when the pass failed and says nothing.
+        """Count a batch as done after a pass of `seconds`, or None when the pass broke and its time says nothing.
 
-        A pass mostly of rows that came back says little of how long tokens take: it is measured only where
-        most of its tokens are new. In the time of a pass on a lane all cores are taken to do `n_parallel` of them,
-        which
-        is a little too fast while other lanes stand still. Raises KeyError for a batch that is not running.
+        Only passes of mostly new rows are measured: resumed rows say little about the time of a token. During a
+        parallel pass, all `n_parallel` are assumed to run. So the measured speed is a little too high while some are
+        idle. Raises KeyError for a batch that is not running.
         """
         entries = self._running.pop(batch.number)
         self._interleaved_tokens.pop(batch.number, None)
         for entry in entries:
             self._admission.release(entry.item)
-        n_again = sum(entry.n_tokens for entry in entries if entry.is_resumed)
-        if seconds is not None and 2 * n_again <= batch.n_tokens:
+        n_resumed_tokens = sum(entry.n_tokens for entry in entries if entry.is_resumed)
+        if seconds is not None and 2 * n_resumed_tokens <= batch.n_tokens:
             self._speed.observe(batch.n_tokens * batch.n_parallel, seconds)
 
     def cancel(self, key: object) -> tuple[T, ...]:
-        """Take out and return the rows of a call that wait; those in a pass run to its end."""
+        """Remove the waiting rows of a call and return them. Its rows in a pass stay there until the pass is done."""
         entries = list(self._calls.get(key, {}).values())
         for entry in entries:
             self._withdraw(entry)
         return tuple(entry.item for entry in entries)
 
     def _enter(self, item: T, *, is_resumed: bool = False) -> None:
-        self._n_admitted += 1
-        entry = Entry(item, self._n_admitted, item.n_tokens, is_resumed)
+        self._n_entered += 1
+        entry = Entry(item, self._n_entered, item.n_tokens, is_resumed)
         self._queues[item.priority].push(entry)
         self._calls.setdefault(item.key, {})[entry.number] = entry
         if math.isfinite(item.deadline_s):
-            self._timed.put(entry.number, item.deadline_s, entry)
-        self._admission.hold(item)
+            self._with_deadline.put(entry.number, item.deadline_s, entry)
+        self._admission.add(item)
 
     def _withdraw(self, entry: Entry[T]) -> None:
-        """Take a waiting row out of everything."""
+        """Remove a waiting row that no pass will take."""
         self._queues[entry.item.priority].remove(entry)
         self._forget(entry)
         self._admission.release(entry.item)
 
     def _forget(self, entry: Entry[T]) -> None:
-        """Keep no hold on a row that waits no more, nor on what it keeps."""
-        if entry.number in self._timed:
-            self._timed.remove(entry.number)
+        """Drop all references to a row that no longer waits."""
+        if entry.number in self._with_deadline:
+            self._with_deadline.remove(entry.number)
         rows = self._calls[entry.item.key]
         del rows[entry.number]
         if not rows:
             del self._calls[entry.item.key]
 
     def _expire(self, now_s: float) -> None:
-        """Take out rows past their deadline; the next batch reports them."""
-        while len(self._timed) and (entry := self._timed.first()).item.deadline_s <= now_s:
+        """Remove the rows past their deadline. The next batch reports them."""
+        while len(self._with_deadline) and (entry := self._with_deadline.first()).item.deadline_s <= now_s:
             self._withdraw(entry)
             self._expired.append(entry.item)
 
     def _take(self, n_parallel: int, n_free: int) -> list[Entry[T]]:
-        """Take the rows of one pass: the leading class first, the other where tokens are left."""
+        """Take the rows of one pass: those of the leading class first, then others while tokens are left."""
         leader, follower = self._order()
-        plain_tokens = self._bound_tokens(0)
-        bound_tokens = self.budget_tokens if leader is self._queues["interactive"] else plain_tokens
+        is_interactive = leader is self._queues["interactive"]
+        bound_tokens = self.budget_tokens if is_interactive else self._bound_tokens(0)
         budget_tokens = max(1, min(bound_tokens // n_parallel, math.ceil(self.waiting_tokens / n_free)))
         taken = leader.take(budget_tokens, leads=True)
         left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
@@ -236,7 +240,7 @@ class Scheduler(Generic[T]):
         return taken
 
     def _batch(self, taken: list[Entry[T]], n_parallel: int) -> Batch[T]:
-        """Return rows that leave the queues, and those that have expired, as a batch."""
+        """Return rows that left the queues, and those that have expired, as a batch."""
         expired, self._expired = self._expired, []
         self._n_batches += 1
         for entry in taken:
@@ -258,24 +262,23 @@ class Scheduler(Generic[T]):
         )
 
     def _pass_s(self, batch: Batch[T]) -> float:
-        """Return the expected seconds of a pass without guests."""
+        """Return the expected seconds of a pass without interleaved rows."""
         return self._speed.forward_ms(batch.n_tokens * batch.n_parallel) / 1e3
 
     def _bound_tokens(self, waiting_tokens: int) -> int:
-        """Return what a pass may hold while every tenant has at least so many tokens waiting."""
+        """Return the most tokens of a pass, while every waiting tenant has at least `waiting_tokens` in its queue."""
         if self._max_batch_ms is None:
             return self._token_budget
         long_queue_ms = self._tuning.long_queue_share * self._speed.forward_ms(waiting_tokens)
         longest_ms = self._tuning.max_pass_growth * self._max_batch_ms
-        return min(
-            self._token_budget, self._speed.tokens_within(max(self._max_batch_ms, min(long_queue_ms, longest_ms)))
-        )
+        pass_ms = max(self._max_batch_ms, min(long_queue_ms, longest_ms))
+        return min(self._token_budget, self._speed.tokens_within(pass_ms))
 
     def _order(self) -> tuple[FairQueue[T], FairQueue[T]]:
-        """Return who leads this pass and who follows; count how often waiting batch rows did not lead."""
+        """Return the class that leads this pass, then the other. Count how often waiting batch rows did not lead."""
         interactive, batch = self._queues["interactive"], self._queues["batch"]
-        if batch and (not interactive or self._n_skipped + 1 >= self._tuning.batch_every):
-            self._n_skipped = 0
+        if batch and (not interactive or self._n_not_led + 1 >= self._tuning.batch_every):
+            self._n_not_led = 0
             return batch, interactive
-        self._n_skipped = self._n_skipped + 1 if batch else 0
+        self._n_not_led = self._n_not_led + 1 if batch else 0
         return interactive, batch

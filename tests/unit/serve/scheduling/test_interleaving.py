@@ -14,9 +14,10 @@ from serve.engine.fake import FakeEngine
 from serve.engine.load_engine import load_engine
 from serve.rows.pack import Between
 from serve.rows.row import Row, RowResult, Step, row_of
+from serve.scheduling.batch import Batch
 from serve.scheduling.pending_calls import PendingCall, PendingRow
 from serve.scheduling.runner import Runner
-from serve.scheduling.scheduler import Batch, Scheduler
+from serve.scheduling.scheduler import Scheduler
 from shared.catalog import Model
 from shared.errors import DeadlineExceeded, GlossaError, Unavailable
 from shared.messages import Sampling

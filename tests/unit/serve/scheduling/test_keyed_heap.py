@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.scheduling.keyed_heap import SPARE_PLACES, KeyedHeap
+from serve.scheduling.keyed_heap import MAX_OLD_ENTRIES, KeyedHeap
 
 steps = st.lists(st.tuples(st.sampled_from(["put", "remove"]), st.integers(0, 9), st.integers(-3, 3)), max_size=60)
 
@@ -40,4 +40,4 @@ def test_what_left_does_not_pile_up() -> None:
     heap.put(-1, -1.0, 0)
     for number in range(10_000):
         heap.put(number % 3, number, number)
-    assert len(heap._places) <= 2 * 4 + SPARE_PLACES + 1
+    assert len(heap._entries) <= 2 * 4 + MAX_OLD_ENTRIES + 1

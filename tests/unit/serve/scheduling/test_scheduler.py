@@ -336,4 +336,4 @@ def test_rows_that_left_do_not_pile_up_behind_far_deadlines() -> None:
     for key in range(1000):
         rows.admit(call(key, 10, deadline_s=1e9), 0.0)
         rows.cancel(key)
-    assert len(rows._timed._places) < 100
+    assert len(rows._with_deadline._entries) < 100

@@ -178,10 +178,10 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.rows.done(self.running.pop(), 0.01)
         assert (self.waiting, len(self.rows), self.rows.backlog_tokens) == (set(), 0, 0)
         assert not self.rows._calls
-        assert not len(self.rows._timed)
+        assert not len(self.rows._with_deadline)
         assert not self.rows._interleaved_tokens
         assert self.rows._admission.is_empty
-        assert all(not len(queue._tenants) and not queue._held for queue in self.rows._queues.values())
+        assert all(not len(queue._tenants) and not queue._waiting_tokens for queue in self.rows._queues.values())
 
 
 TestScheduler = SchedulerMachine.TestCase

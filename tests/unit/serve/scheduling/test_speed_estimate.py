@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.scheduling.speed_estimate import Speed
+from serve.scheduling.speed_estimate import SpeedEstimate
 from tests.unit.serve.scheduling.traffic import call, passes, scheduler
 
 
 def test_the_line_is_found() -> None:
     """From passes of several sizes both its coefficients come out."""
-    speed = Speed(tokens_per_s=1000, expected_tokens=100)
+    speed = SpeedEstimate(tokens_per_s=1000, expected_tokens=100)
     for number in range(400):
         n_tokens = 50 + number * 37 % 300
         speed.observe(n_tokens, 0.010 + n_tokens * 0.0002)
@@ -23,7 +23,7 @@ def test_the_line_is_found() -> None:
 
 def test_short_passes_do_not_make_long_ones_slow() -> None:
     """Where reading the weights is half of a lone text's pass, full passes are taken for faster than it."""
-    speed = Speed(tokens_per_s=1000, expected_tokens=60)
+    speed = SpeedEstimate(tokens_per_s=1000, expected_tokens=60)
     for number in range(200):
         n_tokens = 20 + number % 20
         speed.observe(n_tokens, 0.010 + n_tokens * 0.0003)
@@ -33,7 +33,7 @@ def test_short_passes_do_not_make_long_ones_slow() -> None:
 
 def test_before_any_pass_the_assumed_speed_holds() -> None:
     """60 ms at 2,000 tokens/s are 120 tokens."""
-    speed = Speed(tokens_per_s=2000, expected_tokens=4096)
+    speed = SpeedEstimate(tokens_per_s=2000, expected_tokens=4096)
     assert speed.tokens_per_s(4096) == 2000
     assert speed.tokens_within(60) == 120
 
@@ -42,7 +42,7 @@ def test_before_any_pass_the_assumed_speed_holds() -> None:
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 100)), max_size=60), st.floats(0, 1e4))
 def test_any_history_gives_a_usable_model(history: list[tuple[int, float]], ms: float) -> None:
     """Speed and slope stay positive, a pass always has room for a token, and longer passes hold no fewer."""
-    speed = Speed(tokens_per_s=1000, expected_tokens=60)
+    speed = SpeedEstimate(tokens_per_s=1000, expected_tokens=60)
     for n_tokens, seconds in history:
         speed.observe(n_tokens, seconds)
     assert speed.tokens_per_s(4096) > 0
@@ -62,7 +62,7 @@ def test_passes_come_to_last_as_long_as_asked(
     assumed_per_s: int, first_ms: float, first_slope: float, then_ms: float, then_slope: float
 ) -> None:
     """Whatever was assumed, and again after the machine changed its speed, full passes take about 60 ms."""
-    speed = Speed(assumed_per_s, assumed_per_s * 60 // 1000)
+    speed = SpeedEstimate(assumed_per_s, assumed_per_s * 60 // 1000)
     for fixed_ms, slope in [(first_ms, first_slope), (then_ms, then_slope)]:
         for _ in range(150):
             n_tokens = speed.tokens_within(60)
