@@ -2,9 +2,9 @@
 
     python -m benchmarks.batch [--size mini|base] [--in-flight 2] [--quick] [--json]
 
-The work handler is invoked directly, as Lambda would invoke it, `--in-flight` at once, as the gate would let it; the
-model server is the engine in this process, one pass at a time. Table, buckets and queue are in memory: the network
-of a real account is not measured, and is hidden by the shards in flight. The engine alone gets token ids.
+The worker is called directly, as Lambda would call it, `--in-flight` shards at once. The model server is the engine in
+this process, one pass at a time. Table, buckets and queue are in memory, so that the network of a real account is not
+measured; the shards in flight would hide it. The engine alone gets token ids.
 """
 
 from __future__ import annotations
@@ -25,13 +25,9 @@ from benchmarks.inputs.catalogs import HEAD, MODEL, write_catalog
 from benchmarks.inputs.checkpoints import add_tokenizer, make
 from benchmarks.inputs.workload import texts_of
 from benchmarks.reporting.report import Report, at_least, finish, options, progress, row_of
-from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.request_bodies import JobBody
 from functions.jobs.state import keys
-from functions.jobs.steps.finalize import Finalizer
-from functions.jobs.steps.plan.planner import Planner
-from functions.jobs.steps.work.worker import Worker
-from functions.jobs.storage.aws import Doors, open_memory, wall_clock_ms
+from functions.jobs.storage.aws import wall_clock_ms
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.queries import load_job
@@ -48,6 +44,14 @@ from serve.engine.run_call import infer
 from shared.catalog import Catalog, load_catalog
 from shared.errors import GlossaError
 from shared.messages import InferCall, ModelOutput
+from tests.unit.functions.jobs.wiring import (
+    Effects,
+    in_memory,
+    make_finalizer,
+    make_jobs,
+    make_planner,
+    make_worker,
+)
 
 ROOT = Path(__file__).parents[1]
 TASK, TENANT, NAME = "text-classification", "local", "in.jsonl"
@@ -58,7 +62,7 @@ N_RECORDS, N_QUICK_RECORDS = 4096, 256
 
 
 class OnePass:
-    """The engine as a model server has it: one pass at a time, whoever asks."""
+    """The engine as a model server runs it: one pass at a time for all callers."""
 
     def __init__(self, catalog: Catalog, model: str, root: Path) -> None:
         self._engine = load_engine(catalog.model(model), root)
@@ -74,7 +78,7 @@ class OnePass:
 
 
 def main() -> int:
-    """Measure both in turn, round by round, after one round that is not counted."""
+    """Measure both in turn, round by round, after one round that does not count."""
     parser = options(__doc__)
     parser.add_argument("--size", choices=("mini", "base"), default="mini")
     parser.add_argument("--mix", choices=("sib-mix", "short", "long"), default="sib-mix")
@@ -124,7 +128,7 @@ def _packed(pipeline: Pipeline, texts: Sequence[str], reference: str) -> list[In
 
 
 def _engine_alone(engine: OnePass, packed: Sequence[InferCall], n_records: int) -> float:
-    """Answer all in a thread, as the job does: in the main one torch's own threads are others."""
+    """Answer all calls in a thread, as the job does: in the main thread torch would use other threads of its own."""
     with ThreadPoolExecutor(1) as alone:
         began_s = time.perf_counter()
         alone.submit(engine.infer, packed).result()
@@ -137,36 +141,36 @@ def _job(pipeline: Pipeline, engine: OnePass, texts: Sequence[str], in_flight: i
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         return pipeline.run_valid_inputs(request, engine.infer)
 
-    doors = open_memory(wall_clock_ms)
+    effects = in_memory(wall_clock_ms)
     model = next(iter(pipeline.tokenizers))
-    job = _submitted(doors, pipeline.catalog, f"{model}:{HEAD}", texts)
-    worker = Worker(doors, respond, time.monotonic)
+    job = _submitted(effects, pipeline.catalog, f"{model}:{HEAD}", texts)
+    worker = make_worker(effects, respond, time.monotonic)
     began_s = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        Planner(doors, pipeline.catalog, "0" * 64).run(TENANT, job, lambda: TIME_LEFT_S)
+        make_planner(effects, pipeline.catalog, "0" * 64).run(TENANT, job, lambda: TIME_LEFT_S)
         with ThreadPoolExecutor(in_flight) as gate:
-            list(gate.map(lambda event: worker.answer(event, lambda: TIME_LEFT_S), _events(doors)))
-        Finalizer(doors).run(TENANT, job)
+            list(gate.map(lambda event: worker.answer(event, lambda: TIME_LEFT_S), _events(effects)))
+        make_finalizer(effects).run(TENANT, job)
     seconds = time.perf_counter() - began_s
-    ended = load_job(doors.store, TENANT, job)
+    ended = load_job(effects.table, TENANT, job)
     if ended is None or ended.records_ok != len(texts):
         raise RuntimeError(f"got {ended.records_ok if ended else 0} answers, expected {len(texts)}")
     return len(texts) / seconds
 
 
-def _submitted(doors: Doors, catalog: Catalog, reference: str, texts: Sequence[str]) -> str:
+def _submitted(effects: Effects, catalog: Catalog, reference: str, texts: Sequence[str]) -> str:
     spec = JobBody(task=TASK, model=reference, parameters={"top_k": 1}, files=[NAME]).spec(catalog)
-    job, _ = Jobs(doors).create(TENANT, spec, (NAME,), "")
+    job, _ = make_jobs(effects).create(TENANT, spec, (NAME,), "")
     data = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
-    cast("InMemoryObjects", doors.objects).put(doors.input_bucket, keys.input_prefix(TENANT, job.job) + NAME, data)
-    Jobs(doors).start(TENANT, job.job)
+    cast("InMemoryObjects", effects.objects).put(effects.input_bucket, keys.input_prefix(TENANT, job.job) + NAME, data)
+    make_jobs(effects).start(TENANT, job.job)
     return job.job
 
 
-def _events(doors: Doors) -> list[dict[str, object]]:
+def _events(effects: Effects) -> list[dict[str, object]]:
     """Take all messages that plan sent, each an event of its own."""
-    queue = cast("InMemoryQueue", doors.queue)
-    return list(iter(lambda: queue.take("work"), None))
+    queue = cast("InMemoryQueue", effects.queue)
+    return list(iter(lambda: queue.receive("work"), None))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How much memory `plan` and `work` take for an object of 5 GB, which a fake bucket generates by range.
+"""Measures how much memory `plan` and `work` need for an object of 5 GB, which a fake bucket generates by range.
 
     python -m benchmarks.batch_memory [--gib 5] [--kind jsonl|csv|jsonl.gz] [--artifacts FOLDER] [--json]
 
-The process is the function: its whole peak counts, interpreter and tokenizer included. Table and queue
-are the cloud's memory, so those here keep no more than one shard and its job.
+This process stands for the Lambda function: its whole peak counts, with interpreter and tokenizer. On AWS, table and
+queue are outside the function, so the ones here keep no more than one shard and its job.
 """
 
 from __future__ import annotations
@@ -13,26 +13,28 @@ import io
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.reporting.memory import peak_mib
 from benchmarks.reporting.report import Report, at_most, finish, options, progress, row_of
-from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.request_bodies import JobBody
 from functions.jobs.state import keys
 from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.transactions import Put, Write
-from functions.jobs.steps.plan.planner import Planner
-from functions.jobs.steps.work import worker
-from functions.jobs.storage.aws import Doors, open_memory
+from functions.jobs.storage.contracts import CHUNK_BYTES, Stored
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.in_memory.table import InMemoryTable
-from functions.jobs.storage.s3_objects import CHUNK_BYTES, Stored
-from functions.lambdas.work_wiring import respond_with
+from functions.messages import Result
+from functions.pipeline.pipeline import Pipeline
 from functions.replica.fake import FakeReplica
+from functions.tasks.task import TextRequest
+from functions.tokenizers.load import load_tokenizers
 from shared.catalog import load_catalog
+from shared.errors import GlossaError
 from shared.messages import InferCall, ModelOutput, Tensor
+from tests.unit.functions.jobs.wiring import Effects, in_memory, make_jobs, make_planner, make_worker
 
 ROOT = Path(__file__).parents[1]
 LINE_BYTES = 512
@@ -43,7 +45,7 @@ HEADERS = {"jsonl": b"", "csv": b"id,text\n"}
 
 
 class Generated(InMemoryObjects):
-    """A bucket in which one object is lines made as they are read; what is written is counted, and the first kept."""
+    """A bucket with one object whose lines are made as they are read. Counts what is written, and keeps the first."""
 
     def __init__(self, name: str, kind: str, n_bytes: int) -> None:
         super().__init__(versioned=False)
@@ -54,7 +56,7 @@ class Generated(InMemoryObjects):
         self.n_written = 0
 
     def head(self, bucket: str, key: str, version: str = "") -> Stored | None:
-        """Know the generated object."""
+        """Return the facts of the generated object."""
         if key.endswith(self._name):
             return Stored(key, 1 << 30 if self._packed else self._size, "etag")
         return super().head(bucket, key, version)
@@ -62,7 +64,7 @@ class Generated(InMemoryObjects):
     def read(
         self, bucket: str, key: str, *, version: str = "", etag: str = "", start: int = 0, end: int | None = None
     ) -> Iterator[bytes]:
-        """Make the bytes asked for."""
+        """Make the bytes of the range."""
         if not key.endswith(self._name):
             yield from super().read(bucket, key, version=version, etag=etag, start=start, end=end)
             return
@@ -75,7 +77,7 @@ class Generated(InMemoryObjects):
         yield packer.flush()
 
     def put_new(self, bucket: str, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> bool:
-        """Keep the first object, and parts; count the rest."""
+        """Keep the first object and all parts; count the others."""
         self.n_written += 1
         if self.n_written == 1 or "/parts/" in key:
             return super().put_new(bucket, key, data, content_type=content_type, metadata=metadata)
@@ -100,12 +102,12 @@ class Generated(InMemoryObjects):
 
 
 class Forgetful(InMemoryTable):
-    """A table that takes all shards and keeps the first."""
+    """A table that takes all shards and keeps only the first."""
 
     n_shards = 0
 
     def write(self, *writes: Write) -> None:
-        """Do the writes, but for the shards after the first."""
+        """Do the writes, except those of shards after the first."""
         kept = []
         for write in writes:
             if isinstance(write, Put) and write.key.sk.startswith("shard/"):
@@ -120,7 +122,7 @@ class Discarding(InMemoryQueue):
     """A queue that takes all messages and keeps none."""
 
     def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
-        """Take them."""
+        """Drop the messages."""
 
 
 def main() -> int:
@@ -134,15 +136,15 @@ def main() -> int:
     chosen = parser.parse_args()
     gib = 0.05 if chosen.quick else chosen.gib
     name = f"big.{chosen.kind}"
-    doors = _doors(Generated(name, chosen.kind, int(gib * 2**30)))
+    effects = _effects(Generated(name, chosen.kind, int(gib * 2**30)))
     peaks = {"before": peak_mib()}
     began_s = time.monotonic()
     with contextlib.redirect_stdout(io.StringIO()):  # the functions' log
-        job = _planned(doors, name)
+        job = _planned(effects, name)
         seconds = time.monotonic() - began_s
         peaks["plan"] = peak_mib()
         progress(f"  planned {gib:g} GiB in {seconds:.0f} s")
-        _worked(doors, job, chosen.artifacts)
+        _worked(effects, job, chosen.artifacts)
         peaks["work"] = peak_mib()
     rows = [row_of(step, "peak MiB", [peak]) for step, peak in peaks.items()]
     rows.append(row_of("plan", "MiB/s", [gib * 1024 / seconds]))
@@ -150,32 +152,34 @@ def main() -> int:
     return finish([Report("batch memory", f"{gib:g} GiB of {chosen.kind}", tuple(rows), holds)], as_json=chosen.json)
 
 
-def _doors(objects: Generated) -> Doors:
-    clock = {"now_ms": 1_800_000_000_000}
-    plain = open_memory(lambda: clock["now_ms"])
-    return Doors(
-        Forgetful(), objects, Discarding(plain.now_ms), plain.bus, plain.input_bucket, plain.output_bucket, plain.now_ms
-    )
+def _effects(objects: Generated) -> Effects:
+    plain = in_memory(lambda: 1_800_000_000_000)
+    return replace(plain, table=Forgetful(), objects=objects, queue=Discarding(plain.now_ms))
 
 
-def _planned(doors: Doors, name: str) -> str:
+def _planned(effects: Effects, name: str) -> str:
     catalog = load_catalog(ROOT / "catalog.toml")
-    jobs = Jobs(doors)
+    jobs = make_jobs(effects)
     spec = JobBody(task="text-classification", model="mini:topic", files=[name]).spec(catalog)
     job, _ = jobs.create("local", spec, (name,), "")
-    doors.objects.put(doors.input_bucket, keys.input_prefix("local", job.job) + name, b"x")  # type: ignore[attr-defined] # ours has it
+    effects.objects.put(effects.input_bucket, keys.input_prefix("local", job.job) + name, b"x")  # type: ignore[attr-defined] # the objects are in memory
     jobs.start("local", job.job)
-    Planner(doors, catalog, "0" * 64).run("local", job.job, lambda: TIME_LEFT_S)
+    make_planner(effects, catalog, "0" * 64).run("local", job.job, lambda: TIME_LEFT_S)
     return job.job
 
 
-def _worked(doors: Doors, job: str, artifacts: Path) -> None:
+def _worked(effects: Effects, job: str, artifacts: Path) -> None:
     replica = FakeReplica(_flat)
-    respond = respond_with(load_catalog(ROOT / "catalog.toml"), artifacts, replica)
-    page = doors.store.query(keys.job_prefix("local", job), prefix="shard/", limit=1)
+    catalog = load_catalog(ROOT / "catalog.toml")
+    pipeline = Pipeline(catalog, load_tokenizers(catalog, artifacts))
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
+
+    page = effects.table.query(keys.job_prefix("local", job), prefix="shard/", limit=1)
     message = QueueMessage("work", "local", job, str(page.items[0]["shard"]))
     record = {"messageId": "m", "receiptHandle": "r", "body": message.encode(), "attributes": {}}
-    answer = worker.Worker(doors, respond, time.monotonic).answer({"Records": [record]}, lambda: TIME_LEFT_S)
+    answer = make_worker(effects, respond, time.monotonic).answer({"Records": [record]}, lambda: TIME_LEFT_S)
     if answer["batchItemFailures"]:
         raise RuntimeError("the shard was not answered")
 

@@ -1,7 +1,8 @@
 """`make prove`: the whole proof of batch jobs, with its report.
 
-Every fault at every effect of small jobs, pairs of them, hundreds of seeds of large ones; each planted
-bug caught; and the real thing, with workers killed. Exits 1 when a promise is broken or a bug unseen.
+Tries every fault at every effect of small jobs, pairs of faults, and hundreds of random schedules of large jobs. Looks
+for each planted bug. Runs a job in real processes that are killed. Exits with 1 when a promise is broken, or when a
+planted bug is not found.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from local import emulator
-from local.workspace import ROOT, Place
+from local.workspace import ROOT, Workspace
 from tests.killed.run import cancel_job, compare, model_server
 from tests.simulator.mutations import MUTATIONS
 from tests.simulator.scenarios import LARGE, SMALL
@@ -42,7 +43,7 @@ def one_fault(at: int) -> Finding | int:
 
 
 def two_faults(at: int) -> Finding | int:
-    """Try two faults: any two in the smallest scenario, twins and what becomes of them in the others."""
+    """Try two faults: any two in the smallest scenario; in the others a repeated delivery and a fault soon after it."""
     found = pairs(SMALL[at]) if at else all_pairs(SMALL[at])
     return broken(SMALL[at], found, "two faults")
 
@@ -59,7 +60,7 @@ def planted(at: int) -> Finding | int:
 
 
 def steps() -> list[Step]:
-    """Return all that is tried in the simulator, the longest first."""
+    """Return everything that is tried in the simulator, the longest first."""
     made: list[Step] = [(f"bug: {mutation.name}", partial(planted, at)) for at, mutation in enumerate(MUTATIONS)]
     made += [(f"seeds: {each.name}", partial(seeds, "large", at)) for at, each in enumerate(LARGE)]
     made += [(f"one fault: {each.name}", partial(one_fault, at)) for at, each in enumerate(SMALL)]
@@ -75,11 +76,11 @@ def timed(do: Callable[[], Finding | int]) -> tuple[Finding | int, float]:
 
 
 def refer(n_examples: int) -> bool:
-    """Hold the job against its reference under drawn sequences; return whether they agree."""
+    """Compare the job with its reference under random sequences; return whether they agree."""
     begun_s = time.monotonic()
     try:
         run_state_machine_as_test(JobMachine, settings=settings(TestJobMachine.settings, max_examples=n_examples))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the report
+    except Exception as error:  # noqa: BLE001 - the report shows any error
         print("BROKEN    the reference: " + "\n".join([str(error), *getattr(error, "__notes__", [])]), flush=True)
         return False
     print(f"{n_examples} runs  of up to 40 steps, as the reference ({time.monotonic() - begun_s:.0f} s)", flush=True)
@@ -87,16 +88,18 @@ def refer(n_examples: int) -> bool:
 
 
 def kill(n_records: int) -> bool:
-    """Run a job through processes that are killed, on an emulator of its own; return whether it came out the same."""
+    """Run a job in processes that are killed, on an emulator of its own; return whether the result is the same."""
     with TemporaryDirectory(prefix="glossa-prove-") as home:
-        place = Place(ROOT, Path(home))
+        workspace = Workspace(ROOT, Path(home))
         try:
-            os.environ.update(emulator.CREDENTIALS, AWS_DEFAULT_REGION=REGION, AWS_ENDPOINT_URL=emulator.start(place))
+            os.environ.update(
+                emulator.CREDENTIALS, AWS_DEFAULT_REGION=REGION, AWS_ENDPOINT_URL=emulator.start(workspace)
+            )
             calm, killed, wrong = compare(n_records)
             with model_server() as url:
                 late_s, wrong_too = cancel_job(url, n_records // 2)
         finally:
-            emulator.stop(place)
+            emulator.stop(workspace)
     print(f"left alone: {calm}\nkilled:     {killed}", flush=True)
     print(f"cancelled:  the model was asked last {late_s:.2f} s after the answer (at most {CANCEL_S})", flush=True)
     if late_s > CANCEL_S:
@@ -107,7 +110,7 @@ def kill(n_records: int) -> bool:
 
 
 def simulate(n_processes: int) -> bool:
-    """Try everything, two or more things at a time; return whether all holds."""
+    """Try everything, several things at a time; return whether all holds."""
     sound, n_runs, n_caught = True, 0, 0
     with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
         for name, waiting in [(name, pool.submit(timed, do)) for name, do in steps()]:
@@ -130,7 +133,7 @@ def _verdict(found: Finding | int, *, bug: bool) -> str:
 
 
 def main() -> int:
-    """Run the parts that are asked for (all, unless said)."""
+    """Run the parts that the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--records", type=int, default=10_000, help="of the job whose workers are killed; 0: none")

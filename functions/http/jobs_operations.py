@@ -8,7 +8,8 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 
 from functions.http.openapi import Operation
-from functions.jobs.api.request_bodies import MAX_PAGE, TOKEN, JobBody, RecipeBody, RedriveBody
+from functions.jobs.api.pages import MAX_PAGE
+from functions.jobs.api.request_bodies import TOKEN, JobBody, RecipeBody, RedriveBody
 
 PAGED = {
     "page_size": Annotated[int | None, Query(ge=1, le=MAX_PAGE)],

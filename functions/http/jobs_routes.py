@@ -1,39 +1,39 @@
-"""The routes of the jobs API, over doors and a catalog that are handed in.
+"""The routes of the jobs API. Each reads its request, calls one method of `jobs/api`, and answers with JSON.
 
-Must not know the environment, DynamoDB, S3 or SQS.
+Must not know the environment, or how jobs are stored.
 """
 
 from __future__ import annotations
 
 from functions.http.authentication import Auth, principal
 from functions.http.resolver import Resolver, make_resolver
-from functions.jobs.api.error_rows import errors_json
+from functions.jobs.api.error_rows import ErrorRows
 from functions.jobs.api.jobs import Jobs
+from functions.jobs.api.pages import PAGED, page_size
 from functions.jobs.api.recipes import Recipes
-from functions.jobs.api.request_bodies import (
-    EXPECTED,
-    PAGED,
-    JobBody,
-    RecipeBody,
-    RedriveBody,
-    idempotency_token,
-    page_size,
-)
-from functions.jobs.api.results import results_json
+from functions.jobs.api.request_bodies import EXPECTED, JobBody, RecipeBody, RedriveBody, idempotency_token
+from functions.jobs.api.results import Results
 from functions.jobs.state.webhooks import Reach
-from functions.jobs.steps.delete import delete
-from functions.jobs.steps.redrive import redrive
-from functions.jobs.storage.aws import Doors
 from functions.messages import tenant_hash
 from shared.catalog import Catalog
 
 
-def make_api(doors: Doors, catalog: Catalog, auth: Auth, reach: Reach = "public") -> Resolver:
-    """Put the routes on a resolver; `reach` says where webhooks may lead."""
+def make_api(
+    jobs: Jobs,
+    recipes: Recipes,
+    results: Results,
+    error_rows: ErrorRows,
+    *,
+    catalog: Catalog,
+    auth: Auth,
+    reach: Reach = "public",
+) -> Resolver:
+    """Put the routes on a resolver. `reach` says which addresses a webhook may have."""
     api = make_resolver("jobs", fields=EXPECTED)
-    _add_jobs(api, Jobs(doors), catalog, auth, reach)
-    _add_job(api, Jobs(doors), auth)
-    _add_recipes(api, Recipes(doors), catalog, auth)
+    _add_jobs(api, jobs, catalog, auth, reach)
+    _add_job(api, jobs, auth)
+    _add_results(api, jobs, results, error_rows, auth)
+    _add_recipes(api, recipes, catalog, auth)
     return api
 
 
@@ -43,11 +43,11 @@ def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth, reach: Re
         tenant = _tenant(api, auth)
         body = JobBody.model_validate(api.json())
         token = idempotency_token(api.current_event.headers)
-        wanted = body.spec(catalog), body.names(), token
-        job, made = jobs.create(tenant, *wanted, source=body.source, webhook=body.hook(reach))
+        spec, names = body.spec(catalog), body.names()
+        job, is_new = jobs.create(tenant, spec, names, token, source=body.source, webhook=body.hook(reach))
         api.note(job_id=job.job, task=body.task)
         answer = {**jobs.status(tenant, job.job), "uploads": jobs.uploads(job), "start": f"/v1/jobs/{job.job}/start"}
-        return api.ok(answer, status=201 if made else 200)
+        return api.ok(answer, status=201 if is_new else 200)
 
     @api.get("/v1/jobs")
     def page() -> object:
@@ -73,28 +73,30 @@ def _add_job(api: Resolver, jobs: Jobs, auth: Auth) -> None:
         return api.ok({"job": stopped.job, "state": stopped.state, "status": f"/v1/jobs/{stopped.job}"}, status=202)
 
     @api.post("/v1/jobs/<job>/redrive")
-    def again(job: str) -> object:
+    def redrive(job: str) -> object:
         body = RedriveBody.model_validate(api.json() if api.text() else {})
-        redriven, begun = redrive(jobs.doors, _tenant(api, auth), job, generation=body.generation)
+        redriven, begun = jobs.redrive(_tenant(api, auth), job, generation=body.generation)
         api.note(job_id=redriven.job, state=redriven.state)
         answer = {"job": redriven.job, "state": redriven.state, "generation": redriven.generation, "begun": begun}
         return api.ok({**answer, "status": f"/v1/jobs/{redriven.job}"}, status=202)
 
     @api.delete("/v1/jobs/<job>")
-    def remove(job: str) -> object:
-        removed = delete(jobs.doors, _tenant(api, auth), job)
-        api.note(job_id=removed.job, state=removed.state)
-        return api.ok({"job": removed.job, "deleted": True})
+    def delete(job: str) -> object:
+        deleted = jobs.delete(_tenant(api, auth), job)
+        api.note(job_id=deleted.job, state=deleted.state)
+        return api.ok({"job": deleted.job, "deleted": True})
 
+
+def _add_results(api: Resolver, jobs: Jobs, results: Results, error_rows: ErrorRows, auth: Auth) -> None:
     @api.get("/v1/jobs/<job>/errors")
     def errors(job: str) -> object:
         tenant, query = _paged(api, auth)
-        return api.ok(errors_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
+        return api.ok(error_rows.page(jobs.get(tenant, job), query, page_size(query)))
 
     @api.get("/v1/jobs/<job>/results")
-    def results(job: str) -> object:
+    def parts(job: str) -> object:
         tenant, query = _paged(api, auth)
-        return api.ok(results_json(jobs.get(tenant, job), query, page_size(query), jobs.doors))
+        return api.ok(results.page(jobs.get(tenant, job), query, page_size(query)))
 
 
 def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) -> None:
@@ -102,8 +104,8 @@ def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) 
     def create() -> object:
         tenant = _tenant(api, auth)
         body = RecipeBody.model_validate(api.json())
-        recipe, made = recipes.create(tenant, body.checked_name(), body.spec(catalog))
-        return api.ok(recipe, status=201 if made else 200)
+        recipe, is_new = recipes.create(tenant, body.checked_name(), body.spec(catalog))
+        return api.ok(recipe, status=201 if is_new else 200)
 
     @api.get("/v1/recipes")
     def page() -> object:
@@ -117,14 +119,14 @@ def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) 
 
 
 def _tenant(api: Resolver, auth: Auth) -> str:
-    """Return who asks, on a route that reads nothing of the query."""
+    """Return the caller's tenant, on a route that takes no query parameters."""
     tenant = _principal(api, auth)
     api.query()
     return tenant
 
 
 def _paged(api: Resolver, auth: Auth) -> tuple[str, dict[str, str]]:
-    """Return who asks, and for which page."""
+    """Return the caller's tenant, and the query parameters of a page."""
     return _principal(api, auth), api.query(*PAGED)
 
 

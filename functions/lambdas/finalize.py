@@ -1,12 +1,32 @@
-"""The door that closes jobs: settings are read here, once, at init."""
+"""The Lambda function that closes jobs: wires the finalizer."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from functions.jobs.steps.announce import Announcer
+from functions.jobs.steps.delete import Eraser
 from functions.jobs.steps.finalize import Finalizer
-from functions.jobs.storage.aws import BatchSettings, open_aws
+from functions.jobs.storage.aws import open_event_bus, open_objects, open_queue, open_table, wall_clock_ms
+from functions.lambdas.settings import BatchSettings
 from shared.settings import read_settings
+
+
+def build(settings: BatchSettings) -> Finalizer:
+    """Make the finalizer."""
+    table, objects = open_table(settings.jobs_table), open_objects()
+    input_bucket, output_bucket = settings.input_bucket, settings.output_bucket
+    return Finalizer(
+        table=table,
+        objects=objects,
+        queue=open_queue({"finalize": settings.finalize_queue_url}),
+        output_bucket=output_bucket,
+        now_ms=wall_clock_ms,
+        announcer=Announcer(table=table, event_bus=open_event_bus(), output_bucket=output_bucket),
+        eraser=Eraser(
+            table=table, objects=objects, input_bucket=input_bucket, output_bucket=output_bucket, now_ms=wall_clock_ms
+        ),
+    )
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - the runtime passes it
@@ -14,4 +34,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
     return finalizer.answer(event)
 
 
-finalizer = Finalizer(open_aws(read_settings(BatchSettings)))
+finalizer = build(read_settings(BatchSettings))

@@ -1,38 +1,40 @@
-"""The door of the jobs API: settings and catalog are read here, once, at init."""
+"""The Lambda function of the jobs API: wires the routes to the table, the buckets and the queues."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from functions.http.authentication import Auth
 from functions.http.jobs_routes import make_api
 from functions.http.resolver import Resolver
-from functions.jobs.state.webhooks import Reach
-from functions.jobs.storage.aws import BatchSettings, Doors, open_aws
+from functions.jobs.api.error_rows import ErrorRows
+from functions.jobs.api.jobs import Jobs
+from functions.jobs.api.recipes import Recipes
+from functions.jobs.api.results import Results
+from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
+from functions.lambdas.settings import JobsSettings
 from shared.catalog import load_catalog
 from shared.settings import read_settings
 
-CODE_ROOT = Path(__file__).parents[2]
 
-
-class JobsSettings(BatchSettings):
-    """`webhook_reach`: which addresses may be called; `catalog`: beside the code unless said."""
-
-    auth: Auth = "iam"
-    webhook_reach: Reach = "public"
-    catalog: Path = CODE_ROOT / "catalog.toml"
-
-
-def build(settings: JobsSettings, doors: Doors) -> Resolver:
-    """Read the catalog and make the routes. Raises ValueError, OSError when it cannot be read."""
-    return make_api(doors, load_catalog(settings.catalog), settings.auth, settings.webhook_reach)
+def build(settings: JobsSettings) -> Resolver:
+    """Read the catalog and make the routes. Raises ValueError or OSError when the catalog cannot be read."""
+    table, objects = open_table(settings.jobs_table), open_objects()
+    queue = open_queue({"plan": settings.plan_queue_url, "finalize": settings.finalize_queue_url})
+    input_bucket, output_bucket = settings.input_bucket, settings.output_bucket
+    return make_api(
+        Jobs(table=table, objects=objects, queue=queue, input_bucket=input_bucket, now_ms=wall_clock_ms),
+        Recipes(table=table, input_bucket=input_bucket, now_ms=wall_clock_ms),
+        Results(table=table, objects=objects, output_bucket=output_bucket),
+        ErrorRows(table=table, objects=objects, output_bucket=output_bucket),
+        catalog=load_catalog(settings.catalog),
+        auth=settings.auth,
+        reach=settings.webhook_reach,
+    )
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one API Gateway proxy event."""
+    """Answer one event of API Gateway."""
     return api.resolve(event, context)
 
 
-settings = read_settings(JobsSettings)
-api = build(settings, open_aws(settings))
+api = build(read_settings(JobsSettings))

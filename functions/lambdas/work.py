@@ -1,39 +1,53 @@
-"""The door that answers shards: settings, catalog and tokenizers are read here, once, at init.
+"""The Lambda function that answers shards: wires the pipeline, the replica client and the worker.
 
-Connections open at first use. Where the runtime takes a snapshot they are dropped before it.
+Connections open at the first call. Where the runtime takes a snapshot, they are closed before it.
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import Field
-
+from functions.jobs.steps.commit import ShardCommit
 from functions.jobs.steps.sqs_handler import time_left
+from functions.jobs.steps.work.read_records import RecordReader
 from functions.jobs.steps.work.worker import MAX_ANSWER_BYTES, Worker
-from functions.jobs.storage.aws import BatchSettings, Doors, open_aws
-from functions.lambdas.work_wiring import Replica, respond_with
+from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
+from functions.lambdas.settings import WorkSettings
+from functions.messages import Result
+from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
+from functions.tasks.task import TextRequest
+from functions.tokenizers.load import load_tokenizers
 from shared.catalog import load_catalog
+from shared.errors import GlossaError
 from shared.settings import read_settings
 
-CODE_ROOT = Path(__file__).parents[2]
 
+def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
+    """Load the tokenizers and make the worker. Raises ValueError or OSError when something cannot be loaded."""
+    catalog = load_catalog(settings.catalog)
+    pipeline = Pipeline(catalog, load_tokenizers(catalog, settings.artifacts))
+    table, objects = open_table(settings.jobs_table), open_objects()
+    queue = open_queue({"work": settings.work_queue_url, "finalize": settings.finalize_queue_url})
+    input_bucket, output_bucket = settings.input_bucket, settings.output_bucket
 
-class WorkSettings(BatchSettings):
-    """`replica_url`: base address of the model server; `catalog`, `artifacts`: beside the code unless said."""
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
 
-    replica_url: Annotated[str, Field(pattern=r"^https?://[^/]+")]
-    catalog: Path = CODE_ROOT / "catalog.toml"
-    artifacts: Path = CODE_ROOT / "artifacts"
-
-
-def build(settings: WorkSettings, doors: Doors, replica: Replica) -> Worker:
-    """Load what the desks need and make the worker. Raises ValueError, OSError when it cannot be loaded."""
-    respond = respond_with(load_catalog(settings.catalog), settings.artifacts, replica)
-    return Worker(doors, respond, time.monotonic, blocked_s=replica.blocked_s)
+    return Worker(
+        table=table,
+        queue=queue,
+        reader=RecordReader(objects=objects, input_bucket=input_bucket, output_bucket=output_bucket),
+        shard_commit=ShardCommit(
+            table=table, objects=objects, queue=queue, output_bucket=output_bucket, now_ms=wall_clock_ms
+        ),
+        now_ms=wall_clock_ms,
+        respond=respond,
+        clock_s=time.monotonic,
+        blocked_s=replica.blocked_s,
+    )
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -43,9 +57,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 settings = read_settings(WorkSettings)
 replica = ReplicaClient(settings.replica_url, max_answer_bytes=MAX_ANSWER_BYTES)
-worker = build(settings, open_aws(settings), replica)
+worker = build(settings, replica)
 
-try:  # in the Lambda runtime; elsewhere nobody takes snapshots
+try:  # this module exists in the Lambda runtime; elsewhere nobody takes snapshots
     from snapshot_restore_py import register_before_snapshot
 except ImportError:
     pass

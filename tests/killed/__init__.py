@@ -1,1 +1,1 @@
-"""Batch jobs through real processes that are killed: an emulator, a model server over HTTP."""
+"""Batch jobs in real processes that are killed, with an emulator of AWS and a model server over HTTP."""

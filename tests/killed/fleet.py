@@ -1,7 +1,7 @@
-"""The processes of a batch side: each polls one queue as the Lambda runtime does, and may be killed at any moment.
+"""The processes that run a batch job: each polls one queue as the Lambda runtime does, and may be killed at any moment.
 
-Time runs faster for them, so that a lease of five and a half minutes ends in seconds. The functions
-themselves are the true ones, over boto3 and HTTP.
+Their clock runs faster, so that a lease of five and a half minutes ends in seconds. The steps are the true ones, over
+boto3 and HTTP.
 """
 
 from __future__ import annotations
@@ -18,21 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from functions.jobs.state.queue_messages import QueueMessage, Step
-from functions.jobs.steps.finalize import Finalizer
-from functions.jobs.steps.plan.planner import Planner
-from functions.jobs.steps.sweep import Sweeper
-from functions.jobs.steps.work.worker import Worker
-from functions.jobs.storage.aws import BatchSettings, Doors, open_aws, wall_clock_ms
+from functions.jobs.storage.aws import wall_clock_ms
+from functions.lambdas.settings import BatchSettings
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
 from functions.tasks.task import TextRequest
 from shared.errors import GlossaError
-from tests.simulator.effects import Through
+from tests.simulator.effects import Wrapper
 from tests.stack.replica import fake_replica
 from tests.unit.functions.http.world import catalog as mini_catalog
 from tests.unit.functions.http.world import tokenizer
-from tests.unit.functions.jobs.storage.cloud import client
+from tests.unit.functions.jobs.storage.cloud import client, on_aws
+from tests.unit.functions.jobs.wiring import Effects, make_finalizer, make_planner, make_sweeper, make_worker
 
 LIFE_S = 300.0
 POLL_S = 1
@@ -41,9 +39,9 @@ SWEEP_S = 1.0
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a fleet works and how: `speed` seconds of its clock pass in one, from `begun_ms` on.
+    """The resources of a fleet, and its clock: from `begun_ms` on, `speed` of its seconds pass in one true second.
 
-    Every message is sent twice with probability `doubled`.
+    Each message is sent twice with probability `doubled`.
     """
 
     settings: BatchSettings
@@ -57,29 +55,30 @@ class Workspace:
         """Return the fleet's time."""
         return self.begun_ms + int((wall_clock_ms() - self.begun_ms) * self.speed)
 
-    def doors(self) -> Doors:
-        """Open the true doors, on the fleet's time."""
-        doors = open_aws(self.settings)
-        return replace(doors, now_ms=self.now_ms, queue=_Hurried(doors.queue, self.speed, self.doubled))  # type: ignore[arg-type] # the same methods
+    def effects(self) -> Effects:
+        """Make the adapters to AWS, on the fleet's clock."""
+        effects = on_aws(self.settings)
+        queue: Any = _Hurried(effects.queue, self.speed, self.doubled)
+        return replace(effects, now_ms=self.now_ms, queue=queue)
 
 
-class _Hurried(Through):
-    """A queue whose delays pass on the fleet's time, and that sends some messages twice."""
+class _Hurried(Wrapper):
+    """Counts delays on the fleet's clock, and sends some messages twice."""
 
     def __init__(self, real: Any, speed: float, doubled: float) -> None:
         super().__init__(real)
         self._speed, self._doubled = speed, doubled
 
     def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
-        twice = [pointer for pointer in messages if random.random() < self._doubled]
+        twice = [message for message in messages if random.random() < self._doubled]
         self.real.send([*messages, *twice], delay_s=int(delay_s / self._speed))
 
-    def hand_back(self, step: Step, receipt: str, delay_s: int) -> None:
-        self.real.hand_back(step, receipt, int(delay_s / self._speed))
+    def return_message(self, step: Step, receipt: str, delay_s: int) -> None:
+        self.real.return_message(step, receipt, int(delay_s / self._speed))
 
 
 def serve_model(said: Connection) -> None:
-    """Serve the fake engine over HTTP until killed; says its address."""
+    """Serve the fake engine over HTTP until killed; sends its address."""
     sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - else each killed client is reported
     with fake_replica(mini_catalog()) as url:
         said.send(url)
@@ -88,26 +87,26 @@ def serve_model(said: Connection) -> None:
 
 
 def serve(step: str, workspace: Workspace, said: Connection, seed: int) -> None:
-    """Handle the messages of one queue, or sweep, until killed; says when it begins, asks the model and ends."""
+    """Handle the messages of one queue, or sweep, until killed. Sends when it begins, calls the model, and ends."""
     random.seed(seed)
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
-    doors = workspace.doors()
+    effects = workspace.effects()
     if step == "sweep":
-        sweeper = Sweeper(doors)
+        sweeper = make_sweeper(effects)
         while os.getppid() > 1:
             time.sleep(SWEEP_S)
             with _reported(said, "sweep"):
                 sweeper.run(lambda: LIFE_S)
     else:
-        _poll(step, workspace, said, _handler(step, workspace, doors, said))  # type: ignore[arg-type] # a step
+        _poll(step, workspace, said, _handler(step, workspace, effects, said))  # type: ignore[arg-type] # a step
 
 
-def _handler(step: str, workspace: Workspace, doors: Doors, said: Connection) -> Any:
+def _handler(step: str, workspace: Workspace, effects: Effects, said: Connection) -> Any:
     if step == "plan":
-        planner = Planner(doors, mini_catalog(), "c" * 64, max_records=workspace.max_records)
+        planner = make_planner(effects, mini_catalog(), "c" * 64, max_records=workspace.max_records)
         return lambda event: planner.answer(event, lambda: LIFE_S)
     if step == "finalize":
-        return Finalizer(doors).answer
+        return make_finalizer(effects).answer
     pipeline = Pipeline(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
     replica = ReplicaClient(workspace.replica_url)
 
@@ -115,7 +114,7 @@ def _handler(step: str, workspace: Workspace, doors: Doors, said: Connection) ->
         said.send(("model", time.monotonic()))
         return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
 
-    worker = Worker(doors, respond, time.monotonic)
+    worker = make_worker(effects, respond, time.monotonic)
     return lambda event: worker.answer(event, lambda: LIFE_S)
 
 

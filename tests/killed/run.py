@@ -1,7 +1,7 @@
-"""Ten thousand records through a fleet whose workers are killed, and the same through one that is left alone.
+"""Runs a job of ten thousand records on a fleet whose processes are killed, and on one that is left alone.
 
-Every tenth handling of a shard ends in SIGKILL while it runs, planners and finalizers die too, and a
-fifth of all messages is sent twice. The results must be the same.
+A tenth of all shards ends in SIGKILL while it is answered. Planners and finalizers are killed too, and a fifth of all
+messages is sent twice. The results must be the same.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import Any
 
-from functions.jobs.api.jobs import Jobs
 from functions.jobs.records.formats import FormatOptions
 from functions.jobs.records.part_files import decode
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job, JobSpec
-from functions.jobs.storage.aws import BatchSettings, Doors, wall_clock_ms
+from functions.jobs.storage.aws import wall_clock_ms
 from functions.jobs.storage.queries import load_job
+from functions.lambdas.settings import BatchSettings
 from tests.killed.fleet import Workspace, serve, serve_model
 from tests.unit.functions.jobs.storage.cloud import client, resources
+from tests.unit.functions.jobs.wiring import Effects, make_jobs
 
 TENANT = "local"
 FILES, WORKERS = 10, 3
-SPEED = 30.0  # of the fleet's time
-VISIBLE_S = 1200.0  # of the fleet's time until a message comes again: longer than any function lives
+SPEED = 30.0  # of the fleet's clock
+VISIBILITY_S = 1200.0  # on the fleet's clock until a message comes again: longer than any function lives
 KILLED, DOUBLED = 0.10, 0.20
-OTHERS = {"plan": 5.0, "finalize": 5.0, "sweep": 0.3}  # times as often: they have few messages
-MOST_S = 420.0  # of one job
+OTHERS = {"plan": 5.0, "finalize": 5.0, "sweep": 0.3}  # times as often as a worker: they have few messages
+MAX_JOB_S = 420.0
 FORK = get_context("fork")
 
 
 @dataclass
 class Ended:
-    """What became of a job: its rows without what names the job, its counters, and what was done to its fleet."""
+    """How a job ended: its rows without the name of the job, its counters, and how often its fleet was killed."""
 
     state: str
     rows: list[dict[str, Any]]
@@ -52,7 +53,7 @@ class Ended:
     handled: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        """Tell it in a line."""
+        """Return it in one line."""
         killed = ", ".join(f"{n} {step}" for step, n in sorted(self.deaths.items())) or "none"
         return (
             f"{self.state}, {len(self.rows)} rows, {self.n_manifests} manifest, {self.handled['work']} handlings of"
@@ -61,10 +62,10 @@ class Ended:
 
 
 class Member:
-    """One process of the fleet, started again whenever it dies. `doomed_s` is when its kill is due."""
+    """One process of the fleet. It is started again whenever it dies. `doomed_s` is when it will be killed."""
 
     def __init__(self, step: str, workspace: Workspace, seed: int) -> None:
-        self.step, self._place, self._seed = step, workspace, seed
+        self.step, self._workspace, self._seed = step, workspace, seed
         self.doomed_s, self.busy = 0.0, False
         self.start()
 
@@ -72,13 +73,13 @@ class Member:
         """Start it."""
         self._seed += 1
         self.hears, said = FORK.Pipe(duplex=False)
-        self.process = FORK.Process(target=serve, args=(self.step, self._place, said, self._seed), daemon=True)
+        self.process = FORK.Process(target=serve, args=(self.step, self._workspace, said, self._seed), daemon=True)
         self.process.start()
         said.close()
         self.busy = False
 
     def kill(self) -> None:
-        """Kill it where it stands."""
+        """Kill it, whatever it is doing."""
         pid = self.process.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -87,7 +88,7 @@ class Member:
 
 
 class Fleet:
-    """Members at work, watched; some are killed when they have begun something."""
+    """The processes of a fleet. Some are killed after they have begun to handle something."""
 
     def __init__(self, workspace: Workspace, n_workers: int, killed: float, seed: int) -> None:
         self._random = random.Random(seed)
@@ -99,7 +100,7 @@ class Fleet:
         self.members = [Member(step, workspace, seed * 1000 + 100 * i) for i, step in enumerate(steps)]
 
     def watch(self, seconds: float) -> None:
-        """Let them work for a while."""
+        """Let them work for some seconds, and kill those whose time has come."""
         ends_s = time.monotonic() + seconds
         while (now_s := time.monotonic()) < ends_s:
             for member in self.members:
@@ -141,24 +142,24 @@ def texts(n_records: int) -> list[str]:
 
 
 def run_job(url: str, n_records: int, *, faults: bool, seed: int, speed: float) -> Ended:
-    """Run one job of `n_records` in FILES uploads; return what became of it. Raises TimeoutError."""
+    """Run one job of `n_records` in FILES uploads; return how it ended. Raises TimeoutError."""
     settings = make_resources(f"-{'killed' if faults else 'calm'}-{seed}-{os.getpid()}", speed)
     workspace = Workspace(settings, url, wall_clock_ms(), speed, DOUBLED if faults else 0.0, max(5, n_records // 400))
-    doors = workspace.doors()
+    effects = workspace.effects()
     random.seed(seed)
-    job = _submit(doors, n_records)
+    job = _submit(effects, n_records)
     begun_s = time.monotonic()
     fleet = Fleet(workspace, WORKERS, KILLED if faults else 0.0, seed)
     try:
-        while _job(doors, job).state not in state_machine.ENDED:
+        while _job(effects, job).state not in state_machine.ENDED:
             fleet.watch(0.5)
-            if time.monotonic() - begun_s > MOST_S:
-                raise TimeoutError(f"after {MOST_S} s the job is {_job(doors, job)}; fleet: {fleet.deaths}")
+            if time.monotonic() - begun_s > MAX_JOB_S:
+                raise TimeoutError(f"after {MAX_JOB_S} s the job is {_job(effects, job)}; fleet: {fleet.deaths}")
         seconds = time.monotonic() - begun_s
         fleet.watch(2.0 if faults else 0.0)  # what is late comes now
     finally:
         fleet.end()
-    ended = _read(doors, _job(doors, job))
+    ended = _read(effects, _job(effects, job))
     ended.seconds, ended.deaths, ended.handled = seconds, fleet.deaths, fleet.handled
     return ended
 
@@ -166,28 +167,28 @@ def run_job(url: str, n_records: int, *, faults: bool, seed: int, speed: float) 
 def cancel_job(url: str, n_records: int, *, speed: float = SPEED) -> tuple[float, list[str]]:
     """Cancel a job when a quarter of its shards has ended, and watch it for long.
 
-    Returns how many seconds after the answer the model was asked last (below 0: before it), and what is wrong.
+    Returns how many seconds after the answer the model was called last (below 0: before it), and what is wrong.
     """
     settings = make_resources(f"-cancelled-{os.getpid()}", speed)
     workspace = Workspace(settings, url, wall_clock_ms(), speed, DOUBLED, max(5, n_records // 400))
-    doors = workspace.doors()
-    job = _submit(doors, n_records)
+    effects = workspace.effects()
+    job = _submit(effects, n_records)
     fleet = Fleet(workspace, WORKERS, KILLED, seed=2)
-    ends_s = time.monotonic() + MOST_S
+    ends_s = time.monotonic() + MAX_JOB_S
     try:
-        while not (now := _job(doors, job)).n_shards or now.shards_done < now.n_shards / 4:
+        while not (now := _job(effects, job)).n_shards or now.shards_done < now.n_shards / 4:
             fleet.watch(0.1)
             if time.monotonic() > ends_s:
                 raise TimeoutError(f"the job is {now}")
-        Jobs(doors).cancel(TENANT, job)
+        make_jobs(effects).cancel(TENANT, job)
         answered_s = time.monotonic()
-        while _job(doors, job).state != state_machine.CANCELLED and time.monotonic() < ends_s:
+        while _job(effects, job).state != state_machine.CANCELLED and time.monotonic() < ends_s:
             fleet.watch(0.1)
-        ended = _job(doors, job)
-        fleet.watch(2 * VISIBLE_S / speed)  # every message that is left comes again
+        ended = _job(effects, job)
+        fleet.watch(2 * VISIBILITY_S / speed)  # every message that is left comes again
     finally:
         fleet.end()
-    after, counts = _job(doors, job), _read(doors, ended)
+    after, counts = _job(effects, job), _read(effects, ended)
     same = replace(after, announced=ended.announced) == ended
     wrong = [] if same else [f"the job changed after its end: {ended} {after}"]
     if (ended.state, counts.n_manifests) != (state_machine.CANCELLED, 1) or len(counts.rows) != ended.records_ok:
@@ -195,36 +196,36 @@ def cancel_job(url: str, n_records: int, *, speed: float = SPEED) -> tuple[float
     return fleet.last_asked_s - answered_s, wrong
 
 
-def _submit(doors: Doors, n_records: int) -> str:
-    jobs, records = Jobs(doors), texts(n_records)
+def _submit(effects: Effects, n_records: int) -> str:
+    jobs, records = make_jobs(effects), texts(n_records)
     names = tuple(f"{i:02d}.jsonl" for i in range(FILES))
     job, _ = jobs.create(TENANT, JobSpec("text-classification", "mini:topic", {}, FormatOptions()), names, "")
     size = -(-n_records // FILES)
     for i, name in enumerate(names):
         lines = (json.dumps({"text": text, "id": text.split()[1]}) for text in records[i * size : (i + 1) * size])
         key = keys.input_prefix(TENANT, job.job) + name
-        client("s3").put_object(Bucket=doors.input_bucket, Key=key, Body="\n".join(lines).encode())
+        client("s3").put_object(Bucket=effects.input_bucket, Key=key, Body="\n".join(lines).encode())
     for _ in range(2):  # the order comes twice as well
         jobs.start(TENANT, job.job)
     return job.job
 
 
-def _job(doors: Doors, job: str) -> Job:
-    found = load_job(doors.store, TENANT, job)
+def _job(effects: Effects, job: str) -> Job:
+    found = load_job(effects.table, TENANT, job)
     assert found is not None
     return found
 
 
-def _read(doors: Doors, job: Job) -> Ended:
-    bucket = doors.output_bucket
-    manifest = json.loads(b"".join(doors.objects.read(bucket, keys.manifest_key(TENANT, job.job))))
+def _read(effects: Effects, job: Job) -> Ended:
+    bucket = effects.output_bucket
+    manifest = json.loads(b"".join(effects.objects.read(bucket, keys.manifest_key(TENANT, job.job))))
     rows: list[dict[str, Any]] = []
     for part in manifest["parts"]:
-        rows += decode(doors.objects.read(bucket, part["key"]), "jsonl")
+        rows += decode(effects.objects.read(bucket, part["key"]), "jsonl")
     for row in rows:
         row["source"]["key"] = row["source"]["key"].rsplit("/", 1)[-1]
     counts = (job.n_records, job.records_ok, job.records_failed, job.shards_open, job.shards_done, job.n_shards)
-    listed = doors.objects.list(bucket, keys.job_prefix(TENANT, job.job) + "/manifest").objects
+    listed = effects.objects.list(bucket, keys.job_prefix(TENANT, job.job) + "/manifest").objects
     return Ended(job.state, rows, counts, len(listed), 0.0)
 
 
@@ -260,7 +261,9 @@ def make_resources(suffix: str, speed: float) -> BatchSettings:
     settings = resources(suffix)
     for step in ("plan", "work", "finalize"):
         url = getattr(settings, f"{step}_queue_url")
-        client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(int(VISIBLE_S / speed))})
+        client("sqs").set_queue_attributes(
+            QueueUrl=url, Attributes={"VisibilityTimeout": str(int(VISIBILITY_S / speed))}
+        )
     return settings
 
 

@@ -1,1 +1,1 @@
-"""A deterministic simulator of a batch job: the five functions over stores in memory, and all that can go wrong."""
+"""A deterministic simulator of batch jobs: the true steps over stores in memory, and everything that can go wrong."""

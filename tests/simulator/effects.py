@@ -1,4 +1,4 @@
-"""Doors of the simulator: the memory ones, with a stop before each effect and a witness after it."""
+"""The effects of the simulator: stores in memory that stop before each effect, and a witness that sees it after."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from functions.jobs.state.keys import Key
 from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.transactions import Check, Write
-from functions.jobs.storage.aws import Doors
 from tests.simulator.tasks import Point, effect
+from tests.unit.functions.jobs.wiring import Effects
 
 
 class Witness(Protocol):
-    """Is told what happened, right after it did."""
+    """Is told of each effect right after it happened."""
 
     def read_job(self) -> None:
         """Note that the current task has read a job."""
@@ -29,24 +29,24 @@ class Witness(Protocol):
         ...
 
 
-def watched(doors: Doors, witness: Witness) -> Doors:
-    """Let a witness see the effects as they are carried out, below all faults and mutations."""
-    return replace(doors, store=_Watched(doors.store, witness), objects=_WatchedObjects(doors.objects, witness))  # type: ignore[arg-type] # the same methods
+def witnessed(effects: Effects, witness: Witness) -> Effects:
+    """Let a witness see the effects as the stores carry them out, after all faults and planted bugs."""
+    table: Any = _WitnessedTable(effects.table, witness)
+    objects: Any = _WitnessedObjects(effects.objects, witness)
+    return replace(effects, table=table, objects=objects)
 
 
-def stopping(doors: Doors) -> Doors:
+def stopping(effects: Effects) -> Effects:
     """Let each effect wait for the simulator."""
-    return replace(
-        doors,
-        store=_Stopping(doors.store),
-        objects=_StoppingObjects(doors.objects),
-        queue=_StoppingQueue(doors.queue),
-        bus=_StoppingBus(doors.bus),
-    )  # type: ignore[arg-type] # the same methods
+    table: Any = _StoppingTable(effects.table)
+    objects: Any = _StoppingObjects(effects.objects)
+    queue: Any = _StoppingQueue(effects.queue)
+    event_bus: Any = _StoppingBus(effects.event_bus)
+    return replace(effects, table=table, objects=objects, queue=queue, event_bus=event_bus)
 
 
-class Through:
-    """Passes on what a subclass does not define."""
+class Wrapper:
+    """Passes every method that a subclass does not define on to `real`."""
 
     def __init__(self, real: Any) -> None:
         self.real = real
@@ -56,7 +56,7 @@ class Through:
         return getattr(self.real, name)
 
 
-class _Watched(Through):
+class _WitnessedTable(Wrapper):
     def __init__(self, real: Any, witness: Witness) -> None:
         super().__init__(real)
         self._witness = witness
@@ -72,7 +72,7 @@ class _Watched(Through):
         self._witness.wrote(writes)
 
 
-class _WatchedObjects(Through):
+class _WitnessedObjects(Wrapper):
     def __init__(self, real: Any, witness: Witness) -> None:
         super().__init__(real)
         self._witness = witness
@@ -87,7 +87,7 @@ def _stop(kind: str, what: str, do: Callable[[], Any]) -> Any:
     return effect(Point(kind, what), do)
 
 
-class _Stopping(Through):
+class _StoppingTable(Wrapper):
     def get(self, key: Key) -> Any:
         return _stop("read", f"get {key.sk}", lambda: self.real.get(key))
 
@@ -95,14 +95,14 @@ class _Stopping(Through):
         return _stop("read", f"query {how.get('prefix', '')}", lambda: self.real.query(pk, **how))
 
     def due(self, partition: str, until: str, limit: int) -> Any:
-        return self.real.due(partition, until, limit)  # sixteen a sweep, most of them empty
+        return self.real.due(partition, until, limit)  # a sweep makes sixteen such reads, and most find nothing
 
     def write(self, *writes: Write) -> None:
-        what = " + ".join(dict.fromkeys(_said(write) for write in writes if not isinstance(write, Check)))
+        what = " + ".join(dict.fromkeys(_description(write) for write in writes if not isinstance(write, Check)))
         _stop("write", what, lambda: self.real.write(*writes))
 
 
-class _StoppingObjects(Through):
+class _StoppingObjects(Wrapper):
     def read(self, bucket: str, key: str, **how: Any) -> Iterator[bytes]:
         found: Iterator[bytes] = _stop("read", f"read {_short(key)}", lambda: self.real.read(bucket, key, **how))
         return found
@@ -117,7 +117,7 @@ class _StoppingObjects(Through):
         return _stop("write", "erase objects", lambda: self.real.erase(bucket, prefix))
 
 
-class _StoppingQueue(Through):
+class _StoppingQueue(Wrapper):
     def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
         for message in messages:  # a process may die between two of them
             what = f"send {message.step} {message.shard[:8]}"
@@ -126,16 +126,16 @@ class _StoppingQueue(Through):
     def discard(self, step: Any, is_dead: Callable[[str], bool]) -> Any:
         return _stop("send", f"discard {step}", lambda: self.real.discard(step, is_dead))
 
-    def hand_back(self, step: Any, receipt: str, delay_s: int) -> None:
-        _stop("send", f"hand back {step}", lambda: self.real.hand_back(step, receipt, delay_s))
+    def return_message(self, step: Any, receipt: str, delay_s: int) -> None:
+        _stop("send", f"return {step}", lambda: self.real.return_message(step, receipt, delay_s))
 
 
-class _StoppingBus(Through):
+class _StoppingBus(Wrapper):
     def put(self, kind: str, detail: Mapping[str, object]) -> None:
         _stop("send", "announce", lambda: self.real.put(kind, detail))
 
 
-def _said(write: Write) -> str:
+def _description(write: Write) -> str:
     fields: Mapping[str, object] = getattr(write, "set", {}) or getattr(write, "item", {})
     state = f" {fields['state']}" if "state" in fields else ""
     return f"{type(write).__name__.lower()} {write.key.sk[:14]}{state}"

@@ -1,6 +1,6 @@
-"""Planted bugs: each breaks one promise of the job machine, and the simulator must see it.
+"""Planted bugs: each breaks one promise of batch jobs, and the simulator must see it.
 
-They are wrapped around doors, or are functions of our own in place of the true ones; nothing is patched.
+A bug wraps an effect, or replaces a step by a subclass of the true one. Nothing is patched.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job, Shard
+from functions.jobs.state.keys import INDEX
 from functions.jobs.state.leases import reopen
 from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.s3_events import ObjectCreated, is_s3_event, parse_event
 from functions.jobs.state.transactions import ConditionFailed, Put, Update, Write
-from functions.jobs.steps.delete import Eraser
 from functions.jobs.steps.finalize import Finalizer
 from functions.jobs.steps.manifest import build_manifest
-from functions.jobs.steps.plan.accept_object import accept
 from functions.jobs.steps.plan.planner import Planner
 from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage
 from functions.jobs.steps.sweep import Sweeper
 from functions.jobs.steps.work.worker import Worker
-from functions.jobs.storage.aws import Doors
+from functions.jobs.storage.contracts import Table
 from functions.jobs.storage.queries import all_shards, load_job
 from shared.errors import GlossaError
-from tests.simulator.effects import Through
+from tests.simulator.effects import Wrapper
+from tests.unit.functions.jobs.wiring import Effects
 from tests.unit.functions.jobs.world import World
 
 FAR_MS = 10**15
@@ -37,18 +37,18 @@ Rewrite = Callable[[Sequence[Write]], Sequence[Sequence[Write]]]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A planted bug: other doors, other functions, or both. `scenarios` are those that can show it, by name."""
+    """A planted bug: other effects, other steps, or both. `scenarios` names those that can show it."""
 
     name: str
     scenarios: tuple[str, ...] = ("three shards",)
-    doors: Callable[[Doors, World], Doors] = lambda doors, _: doors
-    functions: Callable[[World], object] = lambda _: None
+    effects: Callable[[Effects, World], Effects] = lambda effects, _: effects
+    steps: Callable[[World], object] = lambda _: None
 
 
 # ---- bugs in what is written
 
 
-class _Rewriting(Through):
+class _Rewriting(Wrapper):
     def __init__(self, real: Any, rewrite: Rewrite) -> None:
         super().__init__(real)
         self._rewrite = rewrite
@@ -58,11 +58,15 @@ class _Rewriting(Through):
             self.real.write(*group)
 
 
-def _writes(rewrite: Rewrite) -> Callable[[Doors, World], Doors]:
-    return lambda doors, _: replace(doors, store=_Rewriting(doors.store, rewrite))  # type: ignore[arg-type] # the same methods
+def _writes(rewrite: Rewrite) -> Callable[[Effects, World], Effects]:
+    def wrap(effects: Effects, _: World) -> Effects:
+        table: Any = _Rewriting(effects.table, rewrite)
+        return replace(effects, table=table)
+
+    return wrap
 
 
-def _each(change: Callable[[Write], Write]) -> Callable[[Doors, World], Doors]:
+def _each(change: Callable[[Write], Write]) -> Callable[[Effects, World], Effects]:
     return _writes(lambda writes: [[change(write) for write in writes]])
 
 
@@ -110,8 +114,8 @@ def _endless(write: Write) -> Write:
 def _unindexed(where: Callable[[Write], bool]) -> Callable[[Write], Write]:
     def change(write: Write) -> Write:
         if isinstance(write, Update) and where(write):
-            kept = {name: value for name, value in write.set.items() if name not in state_machine.INDEX}
-            return replace(write, set=kept, remove=state_machine.INDEX)
+            kept = {name: value for name, value in write.set.items() if name not in INDEX}
+            return replace(write, set=kept, remove=INDEX)
         return write
 
     return change
@@ -130,14 +134,14 @@ def _keep_counts(write: Write) -> Write:
 # ---- bugs in what is stored
 
 
-class _Failing412(Through):
+class _Failing412(Wrapper):
     def put_new(self, bucket: str, key: str, data: bytes, **facts: Any) -> bool:
         if not self.real.put_new(bucket, key, data, **facts):
             raise GlossaError("the key is taken")
         return True
 
 
-class _Overwriting(Through):
+class _Overwriting(Wrapper):
     def __init__(self, real: Any, world: World) -> None:
         super().__init__(real)
         self._plain = world.objects
@@ -148,13 +152,13 @@ class _Overwriting(Through):
         return True
 
 
-class _Unpinned(Through):
+class _Unpinned(Wrapper):
     def read(self, bucket: str, key: str, **how: Any) -> Iterator[bytes]:
         found: Iterator[bytes] = self.real.read(bucket, key, start=how.get("start", 0), end=how.get("end"))
         return found
 
 
-class _OneKey(Through):
+class _OneKey(Wrapper):
     def head(self, bucket: str, key: str, version: str = "") -> Any:
         return self.real.head(bucket, re.sub(r"\.r\d+\.jsonl$", ".jsonl", key), version)
 
@@ -162,35 +166,37 @@ class _OneKey(Through):
         return self.real.put_new(bucket, re.sub(r"\.r\d+\.jsonl$", ".jsonl", key), data, **facts)
 
 
-def _objects(kind: Callable[..., Any], *, plain: bool = False) -> Callable[[Doors, World], Doors]:
-    return lambda doors, world: replace(doors, objects=kind(doors.objects, *([world] if plain else [])))
+def _objects(kind: Callable[..., Any], *, plain: bool = False) -> Callable[[Effects, World], Effects]:
+    return lambda effects, world: replace(effects, objects=kind(effects.objects, *([world] if plain else [])))
 
 
-def _part_after_the_count(doors: Doors, _: World) -> Doors:
+def _part_after_the_count(effects: Effects, _: World) -> Effects:
     waiting: list[Callable[[], object]] = []
 
-    class ObjectStore(Through):
+    class LateObjects(Wrapper):
         def put_new(self, bucket: str, key: str, data: bytes, **facts: Any) -> Any:
             if "/parts/" not in key:
                 return self.real.put_new(bucket, key, data, **facts)
             waiting.append(lambda: self.real.put_new(bucket, key, data, **facts))
             return True
 
-    class Table(Through):
+    class EarlyTable(Wrapper):
         def write(self, *writes: Write) -> None:
             self.real.write(*writes)
             if any(map(_ends_shard, writes)) and waiting:
                 waiting.pop()()
 
-    return replace(doors, objects=ObjectStore(doors.objects), store=Table(doors.store))  # type: ignore[arg-type] # the same methods
+    objects: Any = LateObjects(effects.objects)
+    table: Any = EarlyTable(effects.table)
+    return replace(effects, objects=objects, table=table)
 
 
-# ---- bugs in what functions do
+# ---- bugs in what steps do
 
 
 class _ManifestFirst(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
-        job = load_job(self.doors.store, tenant, job_id)
+        job = load_job(self.table, tenant, job_id)
         if job is not None and state_machine.ready_to_close(job):
             self._publish(replace(job, state=state_machine.FINALIZING))
         Finalizer.run(self, tenant, job_id)
@@ -200,32 +206,30 @@ class _EndFirst(Finalizer):
     def _publish(self, job: Job) -> str:
         import hashlib  # noqa: PLC0415 - of this bug alone
 
-        data = build_manifest(job, (), all_shards(self.doors.store, job))
+        data = build_manifest(job, (), all_shards(self.table, job))
         digest = hashlib.sha256(data).hexdigest()
         with suppress(ConditionFailed):
-            self.doors.store.write(state_machine.end(job, digest, self.doors.now_ms()))
+            self.table.write(state_machine.end(job, digest, self.now_ms()))
         return Finalizer._publish(self, job)
 
 
 class _Unconditional(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
-        job = load_job(self.doors.store, tenant, job_id)
+        job = load_job(self.table, tenant, job_id)
         if job is not None and job.state == state_machine.RUNNING:
             with suppress(ConditionFailed):
-                self.doors.store.write(
-                    state_machine.move(job, state_machine.FINALIZING, self.doors.now_ms(), closing_ms=1)
-                )
+                self.table.write(state_machine.move(job, state_machine.FINALIZING, self.now_ms(), closing_ms=1))
         Finalizer.run(self, tenant, job_id)
 
 
 class _ErasesOnce(Finalizer):
     def run(self, tenant: str, job_id: str) -> None:
-        job = load_job(self.doors.store, tenant, job_id)
+        job = load_job(self.table, tenant, job_id)
         if job is not None and job.state == state_machine.DELETING:
             with suppress(RetryLater):
-                Eraser(self.doors).run(job)
+                self.eraser.run(job)
             with suppress(ConditionFailed):
-                self.doors.store.write(state_machine.forget_job(job, self.doors.now_ms()))
+                self.table.write(state_machine.end_deleting(job, self.now_ms()))
             return
         Finalizer.run(self, tenant, job_id)
 
@@ -247,19 +251,19 @@ class _HastySweeper(Sweeper):
 
 class _EagerRedriver(Planner):
     def run(self, tenant: str, job_id: str, time_left_s: Callable[[], float]) -> None:
-        job = load_job(self.doors.store, tenant, job_id)
+        job = load_job(self.table, tenant, job_id)
         if job is None or job.state != state_machine.REDRIVING:
             Planner.run(self, tenant, job_id, time_left_s)
             return
         with suppress(ConditionFailed):
-            for shard in list(all_shards(self.doors.store, job)):
+            for shard in list(all_shards(self.table, job)):
                 if shard.state in state_machine.SHARD_ENDED and shard.generation < job.generation:
                     self._reopen(job, shard)
-            self.doors.store.write(state_machine.end_redriving(job, self.doors.now_ms()))
+            self.table.write(state_machine.end_redriving(job, self.now_ms()))
 
     def _reopen(self, job: Job, shard: Shard) -> None:
-        self.doors.store.write(*reopen(job, [shard]))
-        self.doors.queue.send([QueueMessage("work", job.tenant, job.job, shard.shard)])
+        self.table.write(*reopen(job, [shard]))
+        self.queue.send([QueueMessage("work", job.tenant, job.job, shard.shard)])
 
 
 class _Undeduplicated(Planner):
@@ -268,20 +272,20 @@ class _Undeduplicated(Planner):
             Planner.handle(self, message, time_left_s)
             return
         for created in parse_event(message.body):
-            job = accept(_ever_new(created, self.doors), self.doors)
+            job = self.acceptor.accept(_ever_new(created, self.table))
             if job is not None:
                 self.run(job.tenant, job.job, time_left_s)
 
 
-def _ever_new(created: ObjectCreated, doors: Doors) -> ObjectCreated:
-    n_jobs = len(doors.store.query(keys.jobs_partition("local")).items)
+def _ever_new(created: ObjectCreated, table: Table) -> ObjectCreated:
+    n_jobs = len(table.query(keys.jobs_partition("local")).items)
     return replace(created, version=created.version if not n_jobs else f"w{n_jobs}")
 
 
 def _in_place(name: str, kind: Callable[..., Any]) -> Callable[[World], object]:
     def put(world: World) -> None:
         true = getattr(world, name)
-        setattr(world, name, kind(*(getattr(true, field) for field in true.__dataclass_fields__)))
+        setattr(world, name, kind(**{field: getattr(true, field) for field in true.__dataclass_fields__}))
 
     return put
 
@@ -289,31 +293,29 @@ def _in_place(name: str, kind: Callable[..., Any]) -> Callable[[World], object]:
 REDRIVEN = ("poison, fix, redrive, redrive again", "redrive without a fix", "redriven at any point")
 CANCELLED = ("cancelled at any point",)
 MUTATIONS = (
-    Mutation("drop the fence", doors=_each(_unguarded("attempt", "state", where=_ends_shard))),
+    Mutation("drop the fence", effects=_each(_unguarded("attempt", "state", where=_ends_shard))),
     Mutation("a fence without its number", REDRIVEN, _each(_unguarded("attempt", where=_of_shard))),
-    Mutation("count outside the transaction, after it", doors=_writes(_split(job_first=False))),
-    Mutation("count outside the transaction, before it", doors=_writes(_split(job_first=True))),
-    Mutation(
-        "manifest before the close", (*CANCELLED, "three shards"), functions=_in_place("finalizer", _ManifestFirst)
-    ),
-    Mutation("end before the manifest", functions=_in_place("finalizer", _EndFirst)),
-    Mutation("a taken key is a failure", doors=_objects(_Failing412)),
-    Mutation("a taken key is written over", doors=_objects(_Overwriting, plain=True)),
-    Mutation("count before the part", doors=_part_after_the_count),
-    Mutation("leases never end", doors=_each(_endless)),
-    Mutation("close without a condition", REDRIVEN, functions=_in_place("finalizer", _Unconditional)),
-    Mutation("checkpoint before its shards", doors=_writes(_checkpoint_first)),
-    Mutation("leases not in the index", doors=_each(_unindexed(_of_shard))),
-    Mutation("ended jobs not in the index", doors=_each(_unindexed(_ends_job))),
-    Mutation("a sweeper that leaves what waits", functions=_in_place("sweeper", _HastySweeper)),
-    Mutation("a sweeper that does nothing", functions=_in_place("sweeper", _IdleSweeper)),
+    Mutation("count outside the transaction, after it", effects=_writes(_split(job_first=False))),
+    Mutation("count outside the transaction, before it", effects=_writes(_split(job_first=True))),
+    Mutation("manifest before the close", (*CANCELLED, "three shards"), steps=_in_place("finalizer", _ManifestFirst)),
+    Mutation("end before the manifest", steps=_in_place("finalizer", _EndFirst)),
+    Mutation("a taken key is a failure", effects=_objects(_Failing412)),
+    Mutation("a taken key is written over", effects=_objects(_Overwriting, plain=True)),
+    Mutation("count before the part", effects=_part_after_the_count),
+    Mutation("leases never end", effects=_each(_endless)),
+    Mutation("close without a condition", REDRIVEN, steps=_in_place("finalizer", _Unconditional)),
+    Mutation("checkpoint before its shards", effects=_writes(_checkpoint_first)),
+    Mutation("leases not in the index", effects=_each(_unindexed(_of_shard))),
+    Mutation("ended jobs not in the index", effects=_each(_unindexed(_ends_job))),
+    Mutation("a sweeper that leaves what waits", steps=_in_place("sweeper", _HastySweeper)),
+    Mutation("a sweeper that does nothing", steps=_in_place("sweeper", _IdleSweeper)),
     Mutation("cancel ignored by the count", CANCELLED, _each(_unguarded("state", where=_of_job))),
-    Mutation("cancel ignored by the worker", CANCELLED, functions=_in_place("worker", _DeafWorker)),
-    Mutation("redrive reopens good shards", REDRIVEN, functions=_in_place("planner", _EagerRedriver)),
+    Mutation("cancel ignored by the worker", CANCELLED, steps=_in_place("worker", _DeafWorker)),
+    Mutation("redrive reopens good shards", REDRIVEN, steps=_in_place("planner", _EagerRedriver)),
     Mutation("redrive keeps the old counts", REDRIVEN, _each(_keep_counts)),
     Mutation("redriven parts under the old key", REDRIVEN, _objects(_OneKey)),
     Mutation("moves that ignore the generation", REDRIVEN, _each(_unguarded("generation", where=_of_job))),
     Mutation("inputs read in their newest version", ("overwritten at any point",), _objects(_Unpinned)),
-    Mutation("each event a job of its own", functions=_in_place("planner", _Undeduplicated)),
-    Mutation("delete looks once", ("deleted at the end",), functions=_in_place("finalizer", _ErasesOnce)),
+    Mutation("each event a job of its own", steps=_in_place("planner", _Undeduplicated)),
+    Mutation("delete looks once", ("deleted at the end",), steps=_in_place("finalizer", _ErasesOnce)),
 )

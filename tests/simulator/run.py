@@ -1,7 +1,7 @@
-"""One run of a scenario under a schedule: a runtime that may do to its functions whatever the cloud may do to ours.
+"""Runs a scenario once under a schedule, in a runtime that may do to its steps whatever AWS may do to ours.
 
-At each effect of a task, and at each delivery, the schedule decides. After its last decision all
-goes well, the sweeper sweeps, and what was frozen thaws; then the job must stand as if nothing had been.
+The schedule decides at each effect of a task and at each delivery. After its last decision everything goes well: the
+sweeper sweeps, and frozen tasks go on. Then the job must be as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -13,32 +13,30 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-from functions.jobs.api.jobs import Jobs
 from functions.jobs.state.queue_messages import Step
-from functions.jobs.steps.delete import delete
-from functions.jobs.steps.redrive import redrive
-from functions.jobs.storage.eventbridge import InMemoryEventBus
+from functions.jobs.storage.in_memory.event_bus import InMemoryEventBus
 from functions.jobs.storage.in_memory.queue import Message
 from functions.jobs.storage.in_memory.table import InMemoryTable
 from shared.errors import Conflict, NotFound
-from tests.simulator.effects import stopping, watched
+from tests.simulator.effects import stopping, witnessed
 from tests.simulator.invariants import Invariants, Violation, must
 from tests.simulator.mutations import Mutation
 from tests.simulator.scenarios import Scenario
 from tests.simulator.schedule import GO, Schedule
 from tests.simulator.tasks import Point, Task, effect
+from tests.unit.functions.jobs.wiring import make_jobs
 from tests.unit.functions.jobs.world import LONG_S, STEPS, TENANT, World
 
-JUMP_S = 1000.0  # more than a shard or job may stand still
-WAIT_S = 400.0  # more than a lease lasts
-LIFE_S = 300.0  # of a function; only where the scenario says so: a machine may freeze for longer
+JUMP_S = 1000.0  # longer than a shard or job may stand still
+WAIT_S = 400.0  # longer than a lease lasts
+LIFE_S = 300.0  # of a function, in scenarios that say so; in the others a process may freeze for longer
 MAX_JUMPS = 60
 MAX_DECISIONS = 60_000
 
 
 @dataclass
-class Told:
-    """What a run came to: its decisions, in words where they were not default, and what was broken (None: nothing)."""
+class Outcome:
+    """What a run came to: its decisions, in words where they were not the default, and the broken promise, if any."""
 
     n_decisions: int
     points: list[Point]
@@ -48,7 +46,7 @@ class Told:
 
 @dataclass
 class Invocation:
-    """A task, the message that it handles (None: the sweeper or an order) and when it began."""
+    """A task, the event that it handles (None for the sweeper and for orders), and when it began."""
 
     task: Task
     step: Step | None
@@ -67,64 +65,64 @@ class Run:
         self._fixed = False
         scenario.poison(self.world)
         self.job = scenario.drop(self.world)
-        plain = self.world.doors
-        assert isinstance(plain.store, InMemoryTable)
-        self.invariants = Invariants(plain.store, self.world.objects, TENANT, self.job)
+        plain = self.world.effects
+        assert isinstance(plain.table, InMemoryTable)
+        self.invariants = Invariants(plain.table, self.world.objects, TENANT, self.job)
         mutant = mutation or Mutation("none")
-        doors = mutant.doors(stopping(watched(plain, self.invariants)), self.world)
+        effects = mutant.effects(stopping(witnessed(plain, self.invariants)), self.world)
         self.world.respond = self._model
-        self.world.use(doors)
-        mutant.functions(self.world)
-        self.world.doors = plain  # for looking at it
-        self.doors = doors
+        self.world.use(effects)
+        mutant.steps(self.world)
+        self.world.effects = plain  # so that looking at it is no effect
+        self.jobs = make_jobs(effects)
         self.running: list[Invocation] = []
         self.frozen: list[Invocation] = []
-        self.told = Told(0, [], [], None)
+        self.outcome = Outcome(0, [], [], None)
         self._n_named = 0
         self._calm = False
 
-    def play(self) -> Told:
+    def play(self) -> Outcome:
         """Play it to the end."""
         random.seed(0)  # the jitter of back-offs
         try:
             with redirect_stdout(io.StringIO()):
                 self._play()
         except Violation as violation:
-            self.told.broken = violation
+            self.outcome.broken = violation
         finally:
             for left in [*self.running, *self.frozen]:
                 left.task.kill()
-        return self.told
+        return self.outcome
 
     def _play(self) -> None:
-        self._settle()
+        self._run_until_rest()
         for order in self.scenario.orders:
             if order == "fix":
                 self.world.echo.poison_error = None
                 self._fixed = True
             else:
                 self._order(order)
-                self._settle()
+                self._run_until_rest()
         while self.frozen:
             self._thaw()
-            self._settle()
+            self._run_until_rest()
         self._calm = True
         for _ in range(2):  # what a cancelled job left in the index
             self._sweep()
-            self._settle()
+            self._run_until_rest()
         self.invariants.judge_end(self._expected, self.scenario.states(self.story_has), len(self.scenario.texts))
         self._judge_announced()
 
     def _judge_announced(self) -> None:
         """Whoever listens was told of the end, whatever was lost."""
-        bus, job = self.world.doors.bus, self.invariants.job()
+        bus, job = self.world.effects.event_bus, self.invariants.job()
         assert isinstance(bus, InMemoryEventBus)
         told = {event["detail"]["id"] for event in bus.events}
         must(job["state"] == "DELETED" or f"{self.job}.{job['generation']}" in told, "nobody was told of the end")
 
     def story_has(self, order: str) -> bool:
         """Whether an order came in this run."""
-        return any(order in line for line in self.told.story) or order in self.scenario.orders
+        return any(order in line for line in self.outcome.story) or order in self.scenario.orders
 
     def _expected(self, index: int) -> object:
         text = self.scenario.texts[index]
@@ -132,7 +130,7 @@ class Run:
 
     # ---- the loop
 
-    def _settle(self) -> None:
+    def _run_until_rest(self) -> None:
         """Run until the job rests and nothing is on its way."""
         jumps = 0
         while True:
@@ -149,15 +147,15 @@ class Run:
                 self._pass_time()
             if self.invariants.broken is not None:
                 raise self.invariants.broken
-            must(self.told.n_decisions < MAX_DECISIONS, "the run does not end")
+            must(self.outcome.n_decisions < MAX_DECISIONS, "the run does not end")
 
     def _decide(self, point: Point) -> str:
-        number = self.told.n_decisions
-        self.told.n_decisions += 1
-        self.told.points.append(point)
+        number = self.outcome.n_decisions
+        self.outcome.n_decisions += 1
+        self.outcome.points.append(point)
         action = GO if self._calm else self.schedule.decide(number, point)
         if action != GO:
-            self.told.story.append(f"{number:5d} {action:13s} {point.what}")
+            self.outcome.story.append(f"{number:5d} {action:13s} {point.what}")
         return action
 
     def _step(self, invocation: Invocation) -> None:
@@ -224,9 +222,9 @@ class Run:
         step, message = seen[int(which) % len(seen) if which.isdigit() else 0]
         first = "aws.s3" in message.body
         if action == "drop" and not first:  # S3's own event is not lost: whoever loses it has no job
-            self.world.queue.settle(step, {"Records": [{"messageId": message.id}]}, {"batchItemFailures": []})
+            self.world.queue.acknowledge(step, {"Records": [{"messageId": message.id}]}, {"batchItemFailures": []})
         elif action == "delay":
-            self.world.queue.hand_back(step, message.id, int(JUMP_S))
+            self.world.queue.return_message(step, message.id, int(JUMP_S))
         else:
             if action == "dup":
                 self.world.queue.put(step, message.body)
@@ -234,7 +232,7 @@ class Run:
         return True
 
     def _invoke(self, step: Step, message: Message) -> None:
-        event = self.world.queue.take(step, only=message.id)
+        event = self.world.queue.receive(step, only=message.id)
         assert event is not None
 
         def spawn() -> Invocation:
@@ -262,7 +260,7 @@ class Run:
         if task.killed or invocation.step is None or invocation.event is None:
             return
         if self._decide(Point("ack", f"{task.name}: acknowledge")) != "crash before":
-            self.world.queue.settle(invocation.step, invocation.event, task.answer)
+            self.world.queue.acknowledge(invocation.step, invocation.event, task.answer)
 
     # ---- orders
 
@@ -271,12 +269,12 @@ class Run:
 
         def ask() -> None:
             if order == "cancel":
-                Jobs(self.doors).cancel(TENANT, self.job)
+                self.jobs.cancel(TENANT, self.job)
                 self.invariants.acknowledged = True
             elif order == "redrive":
-                redrive(self.doors, TENANT, self.job)
+                self.jobs.redrive(TENANT, self.job)
             else:
-                delete(self.doors, TENANT, self.job)
+                self.jobs.delete(TENANT, self.job)
 
         for _ in range(20):
             task = self._spawn(order, ask)
@@ -297,6 +295,6 @@ class Run:
         return effect(Point("model", f"{len(request.inputs)} texts"), call)
 
 
-def play(scenario: Scenario, schedule: Schedule, mutation: Mutation | None = None) -> Told:
+def play(scenario: Scenario, schedule: Schedule, mutation: Mutation | None = None) -> Outcome:
     """Run a scenario once under a schedule."""
     return Run(scenario, schedule, mutation).play()

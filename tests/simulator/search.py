@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tests.simulator.mutations import Mutation
-from tests.simulator.run import Told, play
+from tests.simulator.run import Outcome, play
 from tests.simulator.scenarios import SMALL, Scenario
 from tests.simulator.schedule import TRACES, Schedule, Seeded, shrink
 
@@ -25,12 +25,12 @@ class Finding:
     how: str
     n_runs: int
     actions: dict[int, str]
-    told: Told
+    outcome: Outcome
 
     def __str__(self) -> str:
         """Tell the whole story."""
-        story = "\n".join(["", *self.told.story]) if self.told.story else " without any fault"
-        return f"{self.scenario}, {self.how}:{story}\n  -> {self.told.broken}"
+        story = "\n".join(["", *self.outcome.story]) if self.outcome.story else " without any fault"
+        return f"{self.scenario}, {self.how}:{story}\n  -> {self.outcome.broken}"
 
 
 def crashes(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
@@ -80,9 +80,9 @@ def broken(
     n_runs = 0
     for actions in runs:
         n_runs += 1
-        told = play(scenario, Schedule(actions), mutation)
-        if told.broken is not None:
-            return Finding(scenario.name, how, n_runs, actions, told)
+        outcome = play(scenario, Schedule(actions), mutation)
+        if outcome.broken is not None:
+            return Finding(scenario.name, how, n_runs, actions, outcome)
     return n_runs
 
 
@@ -94,8 +94,8 @@ def sampled(scenario: Scenario, seeds: Iterable[int], mutation: Mutation | None 
         schedule = Seeded(seed, scenario.anytime)
         if play(scenario, schedule, mutation).broken is not None:
             least = shrink(schedule.actions, lambda fewer: play(scenario, fewer, mutation).broken is not None)
-            told = play(scenario, Schedule(least), mutation)
-            return Finding(scenario.name, f"seed {seed}", n_runs, least, told)
+            outcome = play(scenario, Schedule(least), mutation)
+            return Finding(scenario.name, f"seed {seed}", n_runs, least, outcome)
     return n_runs
 
 

@@ -12,16 +12,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from functions.jobs.api.jobs import Jobs
-from functions.jobs.steps.delete import delete
-from functions.jobs.steps.redrive import redrive
 from functions.jobs.storage.in_memory.table import InMemoryTable
 from shared.errors import Conflict, NotFound
-from tests.simulator.effects import stopping, watched
+from tests.simulator.effects import stopping, witnessed
 from tests.simulator.invariants import Invariants
 from tests.simulator.reference import ENDED, STAGES, ReferenceJob
 from tests.simulator.scenarios import Scenario
 from tests.simulator.tasks import Task
+from tests.unit.functions.jobs.wiring import make_jobs
 from tests.unit.functions.jobs.world import LONG_S, TENANT, World
 
 RECORDS = 3  # of a shard
@@ -52,11 +50,12 @@ class JobMachine(RuleBasedStateMachine):
         data = "".join(json.dumps({"text": text}) + "\n" for text in self.texts).encode()
         self.job = self.world.drop("in.jsonl", data)
         self.reference = ReferenceJob([(RECORDS, sum(row)) for row in bad])
-        plain = self.world.doors
-        assert isinstance(plain.store, InMemoryTable)
-        self.truth = Invariants(plain.store, self.world.objects, TENANT, self.job)
-        self.world.use(stopping(watched(plain, self.truth)))
-        self.stopping, self.world.doors = self.world.doors, plain
+        plain = self.world.effects
+        assert isinstance(plain.table, InMemoryTable)
+        self.truth = Invariants(plain.table, self.world.objects, TENANT, self.job)
+        stopped = stopping(witnessed(plain, self.truth))
+        self.world.use(stopped)
+        self.jobs, self.world.effects = make_jobs(stopped), plain
 
     # ---- deliveries
 
@@ -80,7 +79,7 @@ class JobMachine(RuleBasedStateMachine):
         """Lose a message that is not S3's own."""
         seen = [each for each in self.world.queue.visible() if "aws.s3" not in each[1].body]
         step, message = seen[which % len(seen)]
-        self.world.queue.settle(step, {"Records": [{"messageId": message.id}]}, {"batchItemFailures": []})
+        self.world.queue.acknowledge(step, {"Records": [{"messageId": message.id}]}, {"batchItemFailures": []})
 
     @rule(seconds=st.sampled_from([1, 60, 340, 1000, 2000]))
     def wait(self, seconds: int) -> None:
@@ -106,11 +105,11 @@ class JobMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.reference.state != "NONE")
     def order(self, order: str) -> None:
         """Give an order: it is taken just when the reference takes it."""
-        reference, doors = self.reference, self.stopping
+        reference = self.reference
         asked: dict[str, tuple[Callable[[], Any], Callable[[], bool]]] = {
-            "cancel": (lambda: Jobs(doors).cancel(TENANT, self.job), reference.cancel),
-            "redrive": (lambda: redrive(doors, TENANT, self.job), reference.redrive),
-            "delete": (lambda: delete(doors, TENANT, self.job), lambda: reference.delete(self.world.clock())),
+            "cancel": (lambda: self.jobs.cancel(TENANT, self.job), reference.cancel),
+            "redrive": (lambda: self.jobs.redrive(TENANT, self.job), reference.redrive),
+            "delete": (lambda: self.jobs.delete(TENANT, self.job), lambda: reference.delete(self.world.clock())),
         }
         do, expect = asked[order]
         try:
@@ -176,14 +175,14 @@ class JobMachine(RuleBasedStateMachine):
         step, message = seen[which % len(seen)]
         if keep:
             self.world.queue.put(step, message.body)
-        event = self.world.queue.take(step, only=message.id)
+        event = self.world.queue.receive(step, only=message.id)
         assert event is not None
         now_ms = self.world.clock()
         task = Task(step, lambda: self.world.answer(step, event))
         reached = self._quietly(lambda: self._run_to(task, step, stage))
         if reached == "whole":
             assert task.error is None, task.error
-            self.world.queue.settle(step, event, task.answer)
+            self.world.queue.acknowledge(step, event, task.answer)
         if step == "plan":
             self.reference.plan(reached)
         elif step == "work":

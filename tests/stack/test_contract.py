@@ -1,6 +1,6 @@
-"""The contract of store, objects and queue, on the emulator: the suites that memory and moto pass too.
+"""The contracts of table, objects and queue on the emulator: the tests that memory and moto pass too.
 
-What the emulator is known to do otherwise stands in `differences.py`, with its reason.
+`differences.py` lists what the emulator is known to do differently, with the reason.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from functions.jobs.storage.aws import Doors, open_aws
 from tests.stack.conftest import Standing
 from tests.unit.functions.jobs.conftest import register
 from tests.unit.functions.jobs.storage import test_objects, test_queue, test_table
-from tests.unit.functions.jobs.storage.cloud import cloud
+from tests.unit.functions.jobs.storage.cloud import cloud, on_aws
 from tests.unit.functions.jobs.storage.test_objects import objects, put
-from tests.unit.functions.jobs.storage.test_table import store
+from tests.unit.functions.jobs.storage.test_table import table
+from tests.unit.functions.jobs.wiring import Effects
 
-__all__ = ["objects", "put", "store"]  # fixtures
+__all__ = ["objects", "put", "table"]  # fixtures
 pytestmark = pytest.mark.stack
-NEEDS = {"doors", "store", "objects"}
+NEEDS = {"effects", "table", "objects"}
 
 
 @pytest.fixture
-def doors(standing: Standing, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
-    """Open the doors onto the emulator, each test on a table, buckets and queues of its own."""
+def effects(standing: Standing, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Effects]:
+    """Make the adapters to the emulator. Each test has a table, buckets and queues of its own."""
     register(request, "emulator")
     with cloud(monkeypatch, standing.stack.endpoint_url) as settings:
-        yield open_aws(settings)
+        yield on_aws(settings)
 
 
 for _suite in (test_table, test_objects, test_queue):

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from functions.jobs.storage.aws import BatchSettings
-from functions.jobs.storage.eventbridge import SOURCE
+from functions.jobs.storage.contracts import EVENT_SOURCE
+from functions.lambdas.settings import BatchSettings
 from shared.settings import PREFIX
 from tests.unit.template import ROOT, condition, holds, listed, properties, statements, templates, walk
 
@@ -122,7 +122,7 @@ def test_finalize_alone_may_speak_on_the_bus_and_only_as_us() -> None:
         if "events:PutEvents" in listed(s["Action"])
     ]  # fmt: skip
     assert [name for name, _ in found] == ["FinalizeRole"]
-    assert found[0][1]["Condition"] == {"StringEquals": {"events:source": SOURCE}}
+    assert found[0][1]["Condition"] == {"StringEquals": {"events:source": EVENT_SOURCE}}
 
 
 def _environment(function: str) -> set[str]:

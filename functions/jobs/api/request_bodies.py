@@ -1,12 +1,10 @@
-"""What the jobs API takes: request bodies, query parameters and cursors, each refused with value and expectation.
+"""The request bodies that the jobs API takes, and the Idempotency-Key. Each error names the value and what is expected.
 
-Must not know the store or HTTP.
+The descriptions of the bodies in `docs/openapi.json` are their docstrings. Must not know stores or HTTP.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -25,10 +23,7 @@ from shared.error_text import count
 from shared.errors import Unprocessable
 
 MAX_FILES = 100
-MAX_PAGE = 100
-DEFAULT_PAGE = 20
-PAGED = ("page_size", "cursor")  # the query parameters of every route that answers in pages
-EXPECTED = {"task": f"one of {', '.join(TASK_NAMES)}"}  # of fields of which more is expected than a value of their kind
+EXPECTED = {"task": f"one of {', '.join(TASK_NAMES)}"}  # fields that expect more than a value of their type
 _SECRET = re.compile(r"[\x21-\x7e]{16,256}")
 TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
@@ -59,7 +54,7 @@ class SpecBody(_Strict):
     output: Literal["jsonl", "csv", "jsonl.gz"] = "jsonl"
 
     def spec(self, catalog: Catalog) -> JobSpec:
-        """Return the validated spec, all defaults written out. Raises NotFound, Unprocessable."""
+        """Return the checked spec with all defaults written out. Raises NotFound, Unprocessable."""
         parameters = parse_parameters(self.task, self.parameters)
         chosen = choose_head(self.task, parameters, self.model, catalog)
         options = FormatOptions(**self.format.model_dump())
@@ -79,9 +74,9 @@ class JobBody(SpecBody):
         return "api" if self.prefix is None else "prefix"
 
     def hook(self, reach: Reach) -> Webhook | None:
-        """Return the webhook, if one is asked for: url and secret, and no more.
+        """Return the webhook, if there is one. Raises Unprocessable unless it has a url, a secret and nothing else.
 
-        Raises Unprocessable; read by hand, as pydantic's errors hold what they were given, and this is secret.
+        Does not use pydantic, because its errors quote what they were given, and this is secret.
         """
         if self.webhook is None:
             return None
@@ -95,9 +90,10 @@ class JobBody(SpecBody):
         return Webhook(url=check_url(url, reach), secret=secret, expires_at=0)
 
     def names(self) -> tuple[str, ...]:
-        """Return the checked file names, or the prefix alone.
+        """Return the checked file names, or the prefix as the only name.
 
-        Raises Unprocessable for a name that is no key, no format, or doubled, and for both at once.
+        Raises Unprocessable when both are given, and for a file name that cannot be part of a key, that has no known
+        extension, or that occurs twice.
         """
         if self.prefix is not None:
             if self.files is not None:
@@ -131,12 +127,12 @@ class RedriveBody(_Strict):
 
 
 def request_sha256(spec: JobSpec, names: tuple[str, ...]) -> str:
-    """Return what tells one request body from another, whatever the order of its fields."""
+    """Return a digest of a request. It does not depend on the order of the fields in the body."""
     return hashlib.sha256("\n".join((spec.to_json(), *names)).encode()).hexdigest()
 
 
 def idempotency_token(headers: Mapping[str, str]) -> str:
-    """Return the Idempotency-Key, or "" when there is none. Raises Unprocessable when it is malformed, or empty."""
+    """Return the Idempotency-Key, or "" when there is none. Raises Unprocessable when it is malformed or empty."""
     token = next((value for name, value in headers.items() if name.lower() == "idempotency-key"), None)
     if token is None:
         return ""
@@ -145,30 +141,3 @@ def idempotency_token(headers: Mapping[str, str]) -> str:
             f"got an Idempotency-Key of {count(len(token), 'character')}, expected 1 to 255 visible ASCII ones"
         )
     return token
-
-
-def page_size(query: Mapping[str, str]) -> int:
-    """Return how many things a page holds. Raises Unprocessable."""
-    raw = query.get("page_size", str(DEFAULT_PAGE))
-    if not re.fullmatch(r"[0-9]{1,4}", raw) or not 1 <= int(raw) <= MAX_PAGE:
-        raise Unprocessable(f"got page_size {raw[:20]!r}, expected 1 to {MAX_PAGE}")
-    return int(raw)
-
-
-def encode_cursor(sort_key: str | None) -> str | None:
-    """Return what a caller sends back to get the next page; None at the end."""
-    return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=") if sort_key is not None else None
-
-
-def decode_cursor(query: Mapping[str, str], pattern: str) -> str | None:
-    """Return the sort key beyond which a page begins. Raises Unprocessable for a cursor that is empty, or not ours."""
-    raw = query.get("cursor")
-    if raw is None:
-        return None
-    try:
-        sort_key = base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        sort_key = ""
-    if not re.fullmatch(pattern, sort_key):
-        raise Unprocessable(f"got cursor {raw[:40]!r}, expected the `next` of an earlier page, or none for the first")
-    return sort_key

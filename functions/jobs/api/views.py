@@ -1,6 +1,6 @@
-"""Jobs as their owners see them: status with progress, rate and time left.
+"""Jobs and recipes as their owners see them. The status of a job has its progress, its rate and the time left.
 
-Pure. Must not know the store or HTTP.
+Pure. Must not know stores or HTTP.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functions.jobs.state.items import Job, Plan, Recipe, iso
 
 
 def job_json(job: Job, now_ms: int, plan: Plan | None = None) -> dict[str, object]:
-    """Return a job's status. `plan` tells what has been counted while planning still goes on."""
+    """Return a job's status. While planning goes on, `plan` has the counts so far."""
     spec = json.loads(job.spec) if job.spec else {}
     return {
         "job": job.job,
@@ -35,7 +35,7 @@ def job_json(job: Job, now_ms: int, plan: Plan | None = None) -> dict[str, objec
 
 
 def recipe_json(recipe: Recipe, inbox: str) -> dict[str, object]:
-    """Return a recipe, and where objects go that it is for."""
+    """Return a recipe, and the inbox whose objects it is for."""
     spec = json.loads(recipe.spec)
     return {
         "name": recipe.name,
@@ -67,10 +67,11 @@ def _counts(job: Job, plan: Plan | None) -> dict[str, int]:
 
 
 def _progress(job: Job, now_ms: int) -> dict[str, object]:
-    """Return progress in 0..1 (None until the records are counted), records/s, and seconds left (None: unknown).
+    """Return the progress from 0 to 1, the rate in records per second, and the seconds left.
 
-    The rate is that of this generation, from the claim of the first shard that was counted on: time in the queue
-    before is not in it, and until then there is none.
+    The progress is None until the records are counted, and the seconds are None while they are unknown. The rate is
+    that of this generation. It counts from the claim of the first committed shard, so that time in the queue does not
+    count.
     """
     answered = job.records_ok + job.records_failed
     until_ms = now_ms if job.state in state_machine.WORKABLE else job.settled_ms

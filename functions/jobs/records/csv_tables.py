@@ -1,7 +1,7 @@
-"""Tables with a header: which columns a job reads, and the cells of one row.
+"""Reads CSV and TSV: which columns a job needs, and the cells of one row.
 
-Pure. A bad header is a problem of the whole object, a bad row one of its record. Nothing that is
-said quotes a cell or a name: a table without a header begins with a document's text.
+Pure. A bad header is a problem of the whole object, and a bad row is a problem of its record. No message quotes a cell
+or a column name: in a file without a header, the first row is already text of a document.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from functions.jobs.records.formats import Columns, Format, ObjectProblem, Probl
 from shared.error_text import count
 
 HEADER_BYTES = 1 << 16
-csv.field_size_limit(1 << 21)  # of the module, for all readers: records are bounded before they come here
+csv.field_size_limit(1 << 21)  # holds for all readers of the module; longer records never come here
 
 
 def find_columns(header: bytes, how: Format, task_names: Collection[str]) -> Columns:
-    """Return the columns that a job reads, from the table's first row (its byte order mark, if any, still on it).
+    """Return the columns that a job reads, from the bytes of the first row. They may begin with a byte order mark.
 
-    `task_names` are what the job's task calls its inputs. Raises ObjectProblem when the row cannot
-    be read, when a column that is read is there twice, or when none is there.
+    `task_names` are the names that the job's task gives its inputs. Raises ObjectProblem when the row cannot be read,
+    when a column that is read occurs twice, or when no column that is read exists.
     """
     try:
         names = _cells(_line(header.decode("utf-8-sig")), how)
@@ -42,9 +42,10 @@ def find_columns(header: bytes, how: Format, task_names: Collection[str]) -> Col
 
 
 def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] | Problem:
-    """Return the cells that a job reads by the names of their columns, or what is wrong with the row.
+    """Return the cells that a job reads, by the names of their columns, or what is wrong with the row.
 
-    An empty cell is none, but for the text's; a cell that is a JSON list, in a column of the task's, is that list.
+    An empty cell is left out, except that of the text. In a column of the task, a cell that is a JSON list becomes
+    that list.
     """
     try:
         cells = _cells(content, how)
@@ -57,15 +58,15 @@ def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] |
     options = how.options
     own = {options.text_field, options.text_pair_field, options.id_field}
     row: dict[str, object] = {}
-    for name, place in columns.places.items():
-        cell = cells[place] if cells else ""
+    for name, position in columns.positions.items():
+        cell = cells[position] if cells else ""
         if cell or name == options.text_field:
             row[name] = cell if name in own else _listed(cell)
     return row
 
 
 def _cells(content: str, how: Format) -> list[str]:
-    """Split one row; at most one, as it was cut so. Raises csv.Error."""
+    """Split the content of one row into its cells. Raises csv.Error."""
     if not how.options.quoted:
         return content.split(how.delimiter) if content else []
     return next(csv.reader([content], delimiter=how.delimiter, strict=True), [])

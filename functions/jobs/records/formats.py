@@ -1,7 +1,7 @@
-"""How an object's bytes are to be read: the format options of a job, and what its name and first bytes say.
+"""How the bytes of an object are read: the format options of a job, and what the object's name and first bytes say.
 
-Pure. Finds the problems of whole objects (empty, binary, wrong extension); those of single
-records belong to `records`.
+Pure. Finds problems of whole objects: empty, binary, or with an extension that is not read. `records.py` finds the
+problems of single records.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ MAGIC: Mapping[bytes, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a whole object or a record: a stable code, and the sentence a person reads."""
+    """What is wrong with an object or a record: a stable code, and a sentence for a person."""
 
     code: str
     detail: str
 
 
 class ObjectProblem(Exception):
-    """A whole object cannot be read as records; carries the Problem. Never leaves the batch side."""
+    """An object cannot be read as records. Carries the Problem, and is always caught within the batch side."""
 
     def __init__(self, code: str, detail: str) -> None:
         """Keep the problem."""
@@ -48,10 +48,11 @@ class ObjectProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
-    """A job's options: whether .txt is one document or a record a line, and the fields of JSONL or columns of tables.
+    """The format options of a job.
 
-    Tables: `delimiter` is one character ("" for the extension's own), and a cell that begins with a
-    double quote ends at the next single one when `quoted`; else quotes are characters like all others.
+    `text` says whether a .txt object is one document, or one record per line. The three field names are those of JSON
+    lines, or of columns. `delimiter` is one character; "" means the usual one of the extension. With `quoted`, a cell
+    that begins with a double quote ends at the next single double quote. Without it, quotes are plain characters.
     """
 
     text: Literal["document", "lines"] = "document"
@@ -64,25 +65,25 @@ class FormatOptions:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where the columns that a job reads stand in a table: how many there are in all, and the place of each."""
+    """The columns that a job reads: the number of all columns (`width`), and the position of each by its name."""
 
     width: int
-    places: Mapping[str, int]
+    positions: Mapping[str, int]
 
     def to_json(self) -> str:
-        """Return the columns as text for a shard's item. Names are the job's own, never the document's."""
-        return json.dumps([self.width, dict(self.places)])
+        """Return the columns as text for a shard's item. The names come from the job, never from a document."""
+        return json.dumps([self.width, dict(self.positions)])
 
     @classmethod
     def from_json(cls, text: str) -> Columns:
-        """Rebuild columns from `to_json`."""
-        width, places = json.loads(text)
-        return cls(width, places)
+        """Read the text that `to_json` made."""
+        width, positions = json.loads(text)
+        return cls(width, positions)
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How one object is read: its framing, whether it is gzip, the job's options, and the columns of a table."""
+    """How one object is read: its framing, whether it is gzip, the job's options, and the columns of CSV or TSV."""
 
     framing: Framing
     gzip: bool
@@ -91,12 +92,12 @@ class Format:
 
     @property
     def delimiter(self) -> str:
-        """What stands between the cells of a table; "" for what is none."""
+        """The character between the cells of CSV or TSV; "" for other framings."""
         return (self.options.delimiter or DELIMITERS[self.framing]) if self.framing in DELIMITERS else ""
 
 
 def format_of(name: str, options: FormatOptions) -> Format:
-    """Return how the object called `name` is read. Raises ObjectProblem for an extension we do not read."""
+    """Return how the object called `name` is read. Raises ObjectProblem for an extension that is not read."""
     stem, gzip = (name[:-3], True) if name.lower().endswith(".gz") else (name, False)
     extension = "." + stem.rsplit("/", 1)[-1].lower().rpartition(".")[2]
     if extension not in EXTENSIONS or "." not in stem.rsplit("/", 1)[-1]:
@@ -109,7 +110,10 @@ def format_of(name: str, options: FormatOptions) -> Format:
 
 
 def check_head(head: bytes, nothing: str = "an object of 0 bytes") -> None:
-    """Check the first decoded bytes of an object. Raises ObjectProblem when it is empty (`nothing`) or not text."""
+    """Check the first decoded bytes of an object. Raises ObjectProblem when they are not text, or empty.
+
+    `nothing` describes what was found when there is no byte.
+    """
     if not head:
         raise ObjectProblem("empty-object", f"got {nothing}, expected at least one record")
     for magic, kind in MAGIC.items():

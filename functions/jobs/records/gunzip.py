@@ -1,6 +1,6 @@
-"""Decodes a stream of gzip chunks within bounds, so that a bomb ends early.
+"""Decodes gzip chunk by chunk within limits, so that data made to fill the memory is refused early.
 
-Pure: chunks in, chunks out.
+Pure: takes chunks and yields chunks.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from functions.jobs.records.formats import ObjectProblem
 
 CHUNK_BYTES = 1 << 20
 MAX_RATIO = 200  # text compresses 3 to 20 times
-RATIO_FROM_BYTES = CHUNK_BYTES  # so that nothing of a bomb is ever used
+MIN_RATIO_BYTES = CHUNK_BYTES  # decoded bytes from which on the ratio is checked
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 def gunzip(chunks: Iterable[bytes], max_bytes: int, max_ratio: float = MAX_RATIO) -> Iterator[bytes]:
-    """Yield decoded chunks of at most 1 MiB; members that follow each other are one stream.
+    """Yield decoded chunks of at most 1 MiB. Several gzip members in a row are one stream.
 
-    Raises ObjectProblem for data that is broken, cut off, over `max_bytes`, or over the ratio of a bomb from
-    1 MiB on: decoded bytes to those that were read for them.
+    Raises ObjectProblem for data that is broken or cut off, or that decodes to more than `max_bytes`. From 1 MiB on it
+    also raises it when there are more than `max_ratio` decoded bytes for each byte that was read.
     """
     stream = _Members()
     n_out = 0
@@ -34,7 +34,7 @@ def gunzip(chunks: Iterable[bytes], max_bytes: int, max_ratio: float = MAX_RATIO
 
 
 class _Members:
-    """Decoder of gzip members, one after the other."""
+    """Decodes gzip members, one after the other. `n_read` counts the bytes that were decoded."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(_GZIP)
@@ -68,6 +68,6 @@ def _decode(decoder: zlib._Decompress, data: bytes) -> bytes:
 def _check(n_in: int, n_out: int, max_bytes: int, max_ratio: float) -> None:
     if n_out > max_bytes:
         raise ObjectProblem("too-large", f"got more than {max_bytes} decoded bytes, at most {max_bytes}")
-    if n_out >= RATIO_FROM_BYTES and n_out > n_in * max_ratio:
+    if n_out >= MIN_RATIO_BYTES and n_out > n_in * max_ratio:
         detail = f"got gzip data of which {n_in} bytes grow to {n_out}, at most {max_ratio:.0f} times as many"
         raise ObjectProblem("too-large", f"{detail}; send data that repeats itself so much unpacked")

@@ -1,7 +1,7 @@
-"""The forms a part object may have: JSON lines, the same packed, or a table; written whole, read as a stream.
+"""The formats of a part object: JSON lines, JSON lines in gzip, or CSV. Parts are written whole and read as a stream.
 
-Pure. Bytes depend on the rows alone, so that two attempts at a shard write the same. Must not know
-what made the rows.
+Pure. The bytes depend on the rows alone, so that two attempts at one shard write the same part. Must not know who made
+the rows.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Row = Mapping[str, object]
 
 
 def encode(rows: Sequence[tuple[Row, bytes]], output: Output) -> bytes:
-    """Return rows, each with its JSON line, as the bytes of a part."""
+    """Return the bytes of a part. Each row comes with its JSON line."""
     if output == "csv":
-        return _table(row for row, _ in rows)
+        return _csv(row for row, _ in rows)
     data = b"".join(line for _, line in rows)
     return gzip.compress(data, 6, mtime=0) if output == "jsonl.gz" else data
 
 
 def decode(chunks: Iterable[bytes], output: Output) -> Iterator[dict[str, object]]:
-    """Yield a part's rows as they were; of a table's, an id is text and a source has a number."""
+    """Yield the rows of a part. In rows read from CSV an id is always text, and a source has a `number`."""
     if output == "csv":
         yield from (_row(cells) for cells in csv.DictReader(_lines(chunks)))
     else:
@@ -53,16 +53,19 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
         yield rest.decode()
 
 
-def _table(rows: Iterable[Row]) -> bytes:
-    page = _Page(newline="")
-    writer = csv.DictWriter(page, CELLS, lineterminator="\r\n", restval="")
+def _csv(rows: Iterable[Row]) -> bytes:
+    text = _LfLines(newline="")
+    writer = csv.DictWriter(text, CELLS, lineterminator="\r\n", restval="")
     writer.writeheader()
     writer.writerows(map(_cells, rows))
-    return page.getvalue().encode()
+    return text.getvalue().encode()
 
 
-class _Page(io.StringIO):
-    """Ends rows in LF that come with CR LF: before 3.13 only a writer that ends them so quotes a lone CR."""
+class _LfLines(io.StringIO):
+    """Ends each row with LF instead of CR LF.
+
+    Before Python 3.13 the CSV writer quotes a lone CR only when it ends its rows with CR LF.
+    """
 
     def write(self, row: str) -> int:
         """Write one row."""

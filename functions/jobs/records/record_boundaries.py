@@ -1,6 +1,7 @@
-"""Where records end in a stream of bytes: nowhere (a document), at each LF, or at an LF outside the quotes of a table.
+"""Finds where records end in a stream of bytes.
 
-Pure; one object per stream, fed chunk by chunk in order. Must not know what a record holds.
+A document ends with its stream. A line ends with LF. A row of CSV or TSV ends with an LF that is outside quotes. Pure:
+one object per stream is given the chunks in their order. Must not know what a record holds.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from functions.jobs.records.formats import Format
 QUOTE, LF = 0x22, 0x0A
 
 
-class Ends(Protocol):
+class RecordBoundary(Protocol):
     """Finds the end of the record that is being read."""
 
     def find(self, chunk: bytes, begin: int) -> int:
-        """Return one past the record's last byte, looking from `begin` on; 0 when it does not end in this chunk."""
+        """Return one past the record's last byte in `chunk`, looking from `begin` on; 0 when it does not end there."""
         ...
 
 
-class Never:
+class DocumentBoundary:
     """A document ends with its stream."""
 
     def find(self, chunk: bytes, begin: int) -> int:  # noqa: ARG002 - part of the protocol
@@ -29,7 +30,7 @@ class Never:
         return 0
 
 
-class Lines:
+class LineBoundary:
     """A line ends with its LF."""
 
     def find(self, chunk: bytes, begin: int) -> int:
@@ -37,40 +38,40 @@ class Lines:
         return chunk.find(b"\n", begin) + 1
 
 
-class Rows:
-    """A row of a table ends with an LF that is in no quoted cell (RFC 4180).
+class RowBoundary:
+    """A row ends with an LF that is not in a quoted cell (RFC 4180).
 
-    A quote opens a cell only as its first byte, and anywhere else outside is a character; inside, two
-    in a row are one character, and one alone closes. So Python's `csv` reads it too.
+    A quote opens a quoted cell only as the first byte of the cell; elsewhere outside quotes it is a plain character.
+    Inside, two quotes in a row are one character, and a single one closes. Python's `csv` reads rows the same way.
     """
 
     def __init__(self, delimiter: bytes) -> None:
         self._delimiter = delimiter[0]
-        # outside: the end of the row, or the end of a cell whose next one is quoted or not seen yet
+        # Outside quotes: the end of the row, or the end of a cell when the next cell is quoted or not seen yet.
         self._outside = re.compile(rb"\n|" + re.escape(delimiter) + rb'(?:(?=")|\Z)')
-        self._fresh = True  # at the first byte of a cell
-        self._inside = False
-        self._closing = False  # just after a quote inside: the cell's end, or half of a doubled one
+        self._at_cell_start = True
+        self._quoted = False
+        self._after_quote = False  # just after a quote inside a cell: its end, or half of a doubled quote
 
     def find(self, chunk: bytes, begin: int) -> int:
-        """Return one past the row's LF, or 0; remembers where in a row the chunk ended."""
+        """Return one past the row's LF, or 0. Remembers in which part of a row the chunk ended."""
         at, size = begin, len(chunk)
         while at < size:
-            if self._closing:
-                self._closing = False
-                self._inside = chunk[at] == QUOTE
-                at += self._inside
-            elif self._inside:
+            if self._after_quote:
+                self._after_quote = False
+                self._quoted = chunk[at] == QUOTE
+                at += self._quoted
+            elif self._quoted:
                 at = chunk.find(b'"', at) + 1
                 if not at:
                     return 0
-                self._closing = True
-            elif self._fresh and chunk[at] == QUOTE:
-                self._fresh, self._inside = False, True
+                self._after_quote = True
+            elif self._at_cell_start and chunk[at] == QUOTE:
+                self._at_cell_start, self._quoted = False, True
                 at += 1
             else:
                 found = self._outside.search(chunk, at)
-                self._fresh = found is not None
+                self._at_cell_start = found is not None
                 if found is None:
                     return 0
                 at = found.end()
@@ -79,10 +80,10 @@ class Rows:
         return 0
 
 
-def ends_of(how: Format) -> Ends:
+def boundary_of(how: Format) -> RecordBoundary:
     """Return what finds the ends of an object's records."""
     if how.framing == "document":
-        return Never()
+        return DocumentBoundary()
     if how.delimiter and how.options.quoted:
-        return Rows(how.delimiter.encode())
-    return Lines()
+        return RowBoundary(how.delimiter.encode())
+    return LineBoundary()

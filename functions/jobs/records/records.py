@@ -1,12 +1,11 @@
-"""Cuts a stream of bytes into records, and reads one record.
+"""Splits a stream of bytes into records, and reads one record.
 
-Pure, in two steps: `RecordSplitter` finds where records begin and end (all the planner needs), `parse`
-reads the bytes of one (the worker's part). A bad record is a record with a problem, never an
-exception: it fails alone. Must not know shards, keys or tasks.
+Pure. `split_records` finds where records begin and end; the planner needs no more. `parse` reads the bytes of one
+record for the worker. A bad record becomes a record with a problem, never an exception, so that it fails alone. Must
+not know shards, keys or tasks.
 
-Every byte of a stream belongs to exactly one record; lines end in LF (a CR before it is not
-text), so record n of a line format is line n + 1, blank lines included. Rows of a table may span
-lines; its header is no record, and is read before.
+Every byte of a stream belongs to exactly one record. Lines end with LF, and a CR before it is not text. So record n of
+a line format is line n + 1, blank lines included. A row of CSV may span lines; its header is not a record.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 
 from functions.jobs.records.csv_tables import read_row
 from functions.jobs.records.formats import Format, FormatOptions, Problem
-from functions.jobs.records.record_boundaries import ends_of
+from functions.jobs.records.record_boundaries import boundary_of
 from shared import strict_json
 from shared.strict_json import JsonError, lone_surrogate_at
 
@@ -27,7 +26,7 @@ _JSON_NAMES = {dict: "object", list: "array", str: "string", int: "number", floa
 
 @dataclass(frozen=True, slots=True)
 class RecordLocation:
-    """Where a stream, or the rest of one, begins: byte offset in the decoded object, and record number."""
+    """Where a stream begins: byte offset in the decoded object, and number of its first record, both from 0."""
 
     offset: int = 0
     index: int = 0
@@ -35,9 +34,9 @@ class RecordLocation:
 
 @dataclass(frozen=True, slots=True)
 class RecordSpan:
-    """The bytes of one record: half-open range [start, end) of the decoded object, terminator included.
+    """The bytes [start, end) of one record in the decoded object, its line end included.
 
-    `raw` holds them, or is None when the record is longer than the limit.
+    `raw` holds these bytes, or is None when the record is longer than the limit.
     """
 
     index: int
@@ -47,15 +46,15 @@ class RecordSpan:
 
     @property
     def n_chars(self) -> int:
-        """Length in characters (replacement characters for bytes that are not UTF-8); 0 when too long to hold."""
+        """Length in characters, each bad byte sequence counted as one. 0 when the record is longer than the limit."""
         return len(self.raw.decode("utf-8", "replace")) if self.raw is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as read. `text`, `fields` or `problem` is set; `id` is the caller's own, when given.
+    """One record as it was read. `text`, `fields` or `problem` is set; `id` is the one that the caller gave, if any.
 
-    `fields` is the object of a JSON line, under the names that a task gives its inputs.
+    `fields` holds the fields of a JSON line or of a row, under the names that a task gives its inputs.
     """
 
     index: int
@@ -69,34 +68,34 @@ class Record:
 
 
 class RecordSplitter:
-    """Feeds on chunks of any size and gives the frames that are complete; `close` gives the last.
+    """Takes chunks of any size and yields each record as soon as it is complete.
 
-    Holds at most `max_record_bytes` of an unfinished record; a longer one is measured, not kept.
+    Holds at most `max_record_bytes` of an unfinished record. Of a longer one only the length is kept.
     """
 
     def __init__(
-        self, how: Format, place: RecordLocation = RecordLocation(), max_record_bytes: int = MAX_RECORD_BYTES
+        self, how: Format, begin: RecordLocation = RecordLocation(), max_record_bytes: int = MAX_RECORD_BYTES
     ) -> None:
-        """Begin at `place`."""
-        self._ends = ends_of(how)
+        """Begin at the record at `begin`."""
+        self._boundary = boundary_of(how)
         self._limit = max_record_bytes
-        self._start, self._index = place.offset, place.index
-        self._length = 0  # bytes seen of the record being built
+        self._start, self._index = begin.offset, begin.index
+        self._length = 0  # bytes seen of the unfinished record
         self._held: list[bytes] = []
 
     def feed(self, chunk: bytes) -> Iterator[RecordSpan]:
-        """Take the next bytes of the stream; yield each frame that they complete."""
+        """Take the next bytes of the stream; yield each record that they complete."""
         begin = 0
-        while (end := self._ends.find(chunk, begin)) > 0:
+        while (end := self._boundary.find(chunk, begin)) > 0:
             self._hold(chunk[begin:end])
-            yield self._frame()
+            yield self._span()
             begin = end
         self._hold(chunk[begin:])
 
     def close(self) -> Iterator[RecordSpan]:
-        """Yield the last frame, if the stream does not end in a newline."""
+        """Yield the last record, if the stream does not end with LF."""
         if self._length:
-            yield self._frame()
+            yield self._span()
 
     def _hold(self, piece: bytes) -> None:
         self._length += len(piece)
@@ -105,33 +104,35 @@ class RecordSplitter:
         elif piece:
             self._held.append(piece)
 
-    def _frame(self) -> RecordSpan:
+    def _span(self) -> RecordSpan:
         end = self._start + self._length
         raw = None if self._length > self._limit else b"".join(self._held)
-        frame = RecordSpan(self._index, self._start, end, raw)
+        span = RecordSpan(self._index, self._start, end, raw)
         self._start, self._index, self._length = end, self._index + 1, 0
         self._held.clear()
-        return frame
+        return span
 
 
-def cut(chunks: Iterable[bytes], how: Format, place: RecordLocation = RecordLocation()) -> Iterator[RecordSpan]:
-    """Yield the frames of a whole stream that begins at `place`."""
-    cutter = RecordSplitter(how, place)
+def split_records(
+    chunks: Iterable[bytes], how: Format, begin: RecordLocation = RecordLocation()
+) -> Iterator[RecordSpan]:
+    """Yield the records of a whole stream that begins at `begin`."""
+    splitter = RecordSplitter(how, begin)
     for chunk in chunks:
-        yield from cutter.feed(chunk)
-    yield from cutter.close()
+        yield from splitter.feed(chunk)
+    yield from splitter.close()
 
 
-def parse(frame: RecordSpan, how: Format) -> Record:
-    """Read one frame. Never raises on content: what is wrong becomes the record's problem."""
-    here = (frame.index, frame.start, frame.end)
-    if frame.raw is None:
-        return Record(*here, problem=_too_large(frame.end - frame.start, how))
-    data = frame.raw.removeprefix(BOM) if frame.start == 0 else frame.raw
+def parse(span: RecordSpan, how: Format) -> Record:
+    """Read one record. Never raises on its content: what is wrong becomes the record's problem."""
+    here = (span.index, span.start, span.end)
+    if span.raw is None:
+        return Record(*here, problem=_too_large(span.end - span.start, how))
+    data = span.raw.removeprefix(BOM) if span.start == 0 else span.raw
     try:
         content = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        offset = frame.start + len(frame.raw) - len(data) + error.start
+        offset = span.start + len(span.raw) - len(data) + error.start
         detail = f"got byte 0x{data[error.start]:02x} at offset {offset}, expected UTF-8"
         return Record(*here, problem=Problem("invalid-utf8", detail))
     if how.framing == "document":
@@ -155,7 +156,7 @@ def _too_large(n_bytes: int, how: Format) -> Problem:
 
 def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions) -> Record:
     try:
-        value = strict_json.parse(content, constants=True, infinite=True, parse_int=_whole)
+        value = strict_json.parse(content, constants=True, infinite=True, parse_int=_integer)
     except JsonError as error:
         return Record(*here, problem=_json_problem(error))
     if not isinstance(value, dict):
@@ -178,12 +179,12 @@ def _json_problem(error: JsonError) -> Problem:
 def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: FormatOptions) -> Record:
     own = value.get(options.id_field)
     if isinstance(own, bool) or not isinstance(own, str | int | None):
-        return Record(*here, problem=_lost(own, options.id_field))
+        return Record(*here, problem=_wrong_id(own, options.id_field))
     if isinstance(own, str) and (broken := _check_unicode(own, options.id_field)):
-        return Record(*here, problem=broken)  # without the id: no result row could carry it
+        return Record(*here, problem=broken)  # without the id: no result row could hold it
     fields = _named(value, options)
     if options.text_field not in value and any(isinstance(part, str | list) for part in fields.values()):
-        return Record(*here, id=own, fields=fields)  # a question, a query, … : the task knows its names
+        return Record(*here, id=own, fields=fields)  # for example a question or a query: the task knows these names
     text, pair = value.get(options.text_field), value.get(options.text_pair_field)
     if not isinstance(text, str):
         got = f"a JSON {_kind(text)}" if options.text_field in value else "nothing"
@@ -199,15 +200,16 @@ def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: 
     return Record(*here, text=text, text_pair=pair, id=own, problem=problem, fields=fields)
 
 
-def _whole(digits: str) -> int | float:
-    """Return a JSON integer; -0 as the number that is told from 0, as no integer of Python is."""
+def _integer(digits: str) -> int | float:
+    """Return a JSON integer. -0 becomes a float, as an integer of Python cannot differ from 0."""
     return -0.0 if digits == "-0" else int(digits)
 
 
-def _lost(own: object, name: str) -> Problem:
-    """Return the problem of an id that is neither a string nor a plain integer, of which 1.0, 1E2 and -0 are none.
+def _wrong_id(own: object, name: str) -> Problem:
+    """Return the problem of an id that is neither a string nor a plain integer; 1.0, 1E2 and -0 are not plain.
 
-    A stored job does not say whether it named `id_field` or left it at its default; so both are told alike.
+    A stored job does not say whether it named `id_field` or left it at its default, so the message is the same for
+    both.
     """
     said = f"a JSON {_kind(own)}" + (" that is not a plain integer" if isinstance(own, float) else "")
     forward = "write the id as a string, or name another id_field"
@@ -215,7 +217,7 @@ def _lost(own: object, name: str) -> Problem:
 
 
 def _named(value: Mapping[str, object], options: FormatOptions) -> dict[str, object]:
-    """Return a line's fields by the names that tasks know: the job's own names for text and pair are theirs."""
+    """Return fields under the names that tasks know. The job may call the text and its pair by other names."""
     names = {options.text_field: "text", options.text_pair_field: "text_pair"}
     return {names.get(name, name): part for name, part in value.items() if name != options.id_field}
 

@@ -1,6 +1,6 @@
-"""Result rows: one per record, an answer or an error, in the form that the job asks for.
+"""Result rows: one for each record, with its answer or its error, in the format that the job asks for.
 
-Pure. Every record of a shard becomes exactly one row, in order. Must not know who answered.
+Pure. Every record becomes exactly one row, in order. Must not know shards, or who answered.
 """
 
 from __future__ import annotations
@@ -9,15 +9,28 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.jobs.records.formats import DELIMITERS, Output, Problem
+from functions.jobs.records.formats import DELIMITERS, Framing, Output, Problem
 from functions.jobs.records.part_files import decode, encode
 from functions.jobs.records.records import Record
-from functions.jobs.state.items import Shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSource:
+    """Where the records of a part come from.
+
+    `key` is that of their object. The first record is number `line` of its object and number `record` of the job, both
+    from 0.
+    """
+
+    key: str
+    framing: Framing
+    line: int
+    record: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one record got: a JSON-ready value, and how it was read."""
+    """The answer to one record: a value of JSON, the windows and tokens that were read, and whether text was cut."""
 
     value: object
     n_windows: int = 1
@@ -26,8 +39,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of a shard as the bytes of its part, counted."""
+class EncodedRows:
+    """The bytes of a part, and how many of its rows hold an answer and how many an error."""
 
     data: bytes
     n_ok: int
@@ -35,16 +48,16 @@ class Rows:
 
 
 def encode_rows(
-    shard: Shard, records: Sequence[Record], outcomes: Mapping[int, Answer | Problem], output: Output = "jsonl"
-) -> Rows:
-    """Encode a shard's records; `outcomes` by record index, absent where the record has its own problem."""
-    return _join((_row(shard, record, _outcome(record, outcomes)) for record in records), output)
+    source: RowSource, records: Sequence[Record], outcomes: Mapping[int, Answer | Problem], output: Output = "jsonl"
+) -> EncodedRows:
+    """Encode one row for each record. `outcomes` is by record number; a record with a problem of its own needs none."""
+    return _join((_row(source, record, _outcome(record, outcomes)) for record in records), output)
 
 
-def encode_given_up(shard: Shard, problem: Problem, output: Output = "jsonl") -> Rows:
-    """Encode one error row per record of a shard that nobody could answer, without reading it."""
-    records = (Record(shard.line + i, shard.start, shard.end) for i in range(shard.n_records))
-    return _join((_row(shard, record, problem) for record in records), output)
+def encode_given_up(source: RowSource, n_records: int, problem: Problem, output: Output = "jsonl") -> EncodedRows:
+    """Encode the same error row for each of `n_records` records that are given up. They need not be read."""
+    records = (Record(source.line + i, start=0, end=0) for i in range(n_records))
+    return _join((_row(source, record, problem) for record in records), output)
 
 
 def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer | Problem:
@@ -53,13 +66,13 @@ def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer
     return outcomes.get(record.index) or Problem("internal", "no answer came back for this record")
 
 
-def _row(shard: Shard, record: Record, outcome: Answer | Problem) -> tuple[dict[str, object], bytes]:
-    source: dict[str, object] = {"key": shard.key}
-    if shard.framing in DELIMITERS:
-        source["row"] = record.index + 1
-    elif shard.framing != "document":
-        source["line"] = record.index + 1
-    row: dict[str, object] = {"index": shard.record + record.index - shard.line, "source": source}
+def _row(source: RowSource, record: Record, outcome: Answer | Problem) -> tuple[dict[str, object], bytes]:
+    place: dict[str, object] = {"key": source.key}
+    if source.framing in DELIMITERS:
+        place["row"] = record.index + 1
+    elif source.framing != "document":
+        place["line"] = record.index + 1
+    row: dict[str, object] = {"index": source.record + record.index - source.line, "source": place}
     if record.id is not None:
         row["id"] = record.id
     if isinstance(outcome, Answer):
@@ -81,7 +94,7 @@ def _answer(answer: Answer) -> dict[str, object]:
 
 
 def _encode(row: Mapping[str, object]) -> bytes | None:
-    """Return a row's line, or None when it holds NaN, an infinity or a lone surrogate."""
+    """Return a row as a JSON line, or None when it holds NaN, an infinity or a lone surrogate."""
     try:
         text = json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode("utf-8") + b"\n"
@@ -89,10 +102,10 @@ def _encode(row: Mapping[str, object]) -> bytes | None:
         return None
 
 
-def _join(rows: Iterable[tuple[dict[str, object], bytes]], output: Output) -> Rows:
+def _join(rows: Iterable[tuple[dict[str, object], bytes]], output: Output) -> EncodedRows:
     made = list(rows)
     n_failed = sum("error" in row for row, _ in made)
-    return Rows(encode(made, output), len(made) - n_failed, n_failed)
+    return EncodedRows(encode(made, output), len(made) - n_failed, n_failed)
 
 
 def decode_rows(data: bytes, output: Output = "jsonl") -> Iterator[dict[str, object]]:

@@ -1,7 +1,7 @@
 """The items of the jobs table as frozen values: Job, Listing, Plan, Input, Shard, Recipe.
 
-Pure data and its flat form in the table. No text of a document is ever in an item. Must not
-know which changes are allowed: that is the machine's.
+Pure. Turns each value into its attributes in the table and back. No item ever holds text of a document. Must not know
+which changes are allowed: the job state machine knows that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functions.jobs.state.webhooks import Webhook
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What to do with each record: a task, its parameters, a model reference, how inputs are read, and rows written."""
+    """What to do with each record: task, model reference, parameters, how inputs are read, how rows are written."""
 
     task: str
     model: str | None = None
@@ -28,12 +28,12 @@ class JobSpec:
     output: Output = "jsonl"
 
     def to_json(self) -> str:
-        """Return canonical JSON: equal specs give equal text."""
+        """Return canonical JSON. Equal specs give equal text."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> JobSpec:
-        """Rebuild a spec from `to_json`; lists in parameters become tuples again."""
+        """Read the text that `to_json` made. Lists in parameters become tuples again."""
         raw = json.loads(text)
         parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["parameters"].items()}
         options = FormatOptions(**raw["options"])
@@ -42,14 +42,16 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job and its counters. Times are epoch milliseconds (`expires_at`: seconds, for the table's TTL).
+    """A job and its counters. Times are epoch milliseconds; `expires_at` is in seconds, for the table's time to live.
 
-    `announced`: of how many generations the end was said.
-    `n_records`, `n_shards` and `n_problems` (objects that could not be read) are set when planning
-    ends. `shards_open` is planned minus ended shards; below zero while planning goes on.
-    `generation` counts redrives; `replaces_sha256` is the manifest of the generation before. Of this
-    generation: `records_run` counts the records answered in it, `begun_ms` is when the first of their shards
-    was claimed, `settled_ms` when the last was counted; 0 while none was.
+    The attributes:
+    - `n_records`, `n_shards` and `n_problems` are set when planning ends. `n_problems` counts objects that could not
+      be read.
+    - `shards_open` is the number of planned shards less the ended ones. It is below zero while planning goes on.
+    - `generation` counts redrives. `replaces_sha256` is the digest of the manifest of the generation before.
+    - `announced` counts the generations whose end was announced.
+    - `records_run` counts the records answered in this generation. `begun_ms` is when the first of their shards was
+      claimed, and `settled_ms` when the last one was committed. Both are 0 while there is none.
     """
 
     tenant: str
@@ -92,13 +94,13 @@ class Job:
 
     @property
     def problem(self) -> Problem | None:
-        """Why the job failed, when it did."""
+        """Why the job failed, if it did."""
         return Problem(self.code, self.detail) if self.code else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A job's line in its tenant's list, which sorts by time."""
+    """A job's entry in its tenant's list, which is sorted by time."""
 
     job: str
     expires_at: int
@@ -106,11 +108,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The planner's checkpoint: everything before it is in the table, `unsent` may not be in the queue yet.
+    """The planner's checkpoint. All shards before it are in the table; those in `unsent` may not be in the queue yet.
 
-    The place: byte `offset` of input `input`, whose next record is number `line` (from 0) of its
-    object and `record` of the job. Bounds are pinned here, so that planning twice cuts alike;
-    `n_inputs` is -1 until the inputs are pinned. `runs` counts planner runs since the last progress.
+    Planning goes on at byte `offset` of input `input`. The next record is number `line` of its object and number
+    `record` of the job, both from 0. `max_records` and `max_chars` are kept here, so that planning twice gives the same
+    shards. `n_inputs` is -1 until the inputs are pinned. `runs` counts the planner's runs since the last progress.
     """
 
     step: int = 0
@@ -133,7 +135,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One object of a job, pinned by version (or etag where the bucket keeps none)."""
+    """One object of a job, pinned by its version, or by its etag where the bucket keeps no versions."""
 
     ordinal: int
     key: str
@@ -152,13 +154,15 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A run of records of one object, and the lease on the work of answering them.
+    """Consecutive records of one object, and the lease on the work of answering them.
 
-    Half-open byte range of the decoded object; the first record is number `line` (from 0) of
-    its object and `record` of the job. `attempt` is the fence: it grows with every claim.
-    `strikes` counts claims that ended badly. `staged` says that the bytes were staged decoded.
-    `generation` is the job's when the shard was last opened; its part belongs to that generation.
-    `columns` says where a table has what is read (`Columns`).
+    The attributes:
+    - [start, end) is the byte range in the decoded object. The first record is number `line` of its object and number
+      `record` of the job, both from 0.
+    - `attempt` is the fence: it grows with every claim. `strikes` counts the claims that ended badly.
+    - `staged` says that the decoded bytes were written to S3. `oversize` says that the one record is too long to read.
+    - `generation` is that of the job when the shard was last opened. The shard's part belongs to that generation.
+    - `columns` says where a CSV or TSV row has the cells that are read; see `Columns`.
     """
 
     shard: str
@@ -192,7 +196,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A named spec: what is done to every object under the recipe's inbox."""
+    """A named spec. It says what is done to every object in the recipe's inbox."""
 
     name: str
     spec: str
@@ -209,10 +213,10 @@ def to_item(entity: Entity) -> Item:
 
 
 def from_item(kind: type[E], item: Mapping[str, Value]) -> E:
-    """Rebuild an entity from a table item; attributes it does not know (keys, index) are left out."""
+    """Read an entity from a table item. Other attributes, such as keys and those of the index, are left out."""
     names = [f.name for f in fields(kind) if f.name in item]
     known = {name: tuple(v) if isinstance(v := item[name], list) else v for name in names}
-    return kind(**cast("Any", known))  # the table holds what to_item wrote
+    return kind(**cast("Any", known))  # the item holds what to_item made
 
 
 def _flat(value: object) -> Value:
@@ -220,7 +224,7 @@ def _flat(value: object) -> Value:
 
 
 def iso(epoch_ms: int) -> str | None:
-    """Return a time as ISO 8601 in UTC with milliseconds; None for 0, which means not yet."""
+    """Return a time as ISO 8601 in UTC with milliseconds. Returns None for 0, which means that it has not come yet."""
     if not epoch_ms:
         return None
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
-"""Every S3 and table key of the batch side, made and read in one place; the tenant comes first.
+"""Makes and reads every S3 key and table key of the batch side. Each key begins with its tenant.
 
-Pure. Names are validated here, so that no key can leave its tenant's prefix. Must not know
-what an item or object holds.
+Pure. Names are checked here, so that no key can leave the prefix of its tenant. Must not know what an item or an object
+holds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ JOB = re.compile(r"[0-9a-f]{32}")
 RECIPE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 SHARD = re.compile(r"[0-9]{8}-[0-9a-f]{12}")
 MAX_NAME_BYTES = 512
-MAX_KEY_BYTES = 1024  # of any object, by the rules of S3
+MAX_KEY_BYTES = 1024  # of any object; a limit of S3
 DUE_PARTITIONS = 16
+INDEX_NAME = "gsi1"  # the sparse index of the table: it holds what the sweeper must look at
+INDEX_PARTITION, INDEX_SORT = "gsi1pk", "gsi1sk"
+INDEX = (INDEX_PARTITION, INDEX_SORT)
 
 
 class Key(NamedTuple):
-    """Primary key of a table item."""
+    """The primary key of a table item."""
 
     pk: str
     sk: str
@@ -50,28 +53,28 @@ class Upload:
 
 
 def parse_object_key(key: str) -> Inbox | Upload | None:
-    """Read an input bucket's key. None when it is neither an inbox object nor an upload (folders included)."""
+    """Read a key of the input bucket. Returns None unless it names an inbox object or an upload, and for folders."""
     try:
-        root, tenant, room, owner, name = key.split("/", 4)
+        root, tenant, folder, owner, name = key.split("/", 4)
     except ValueError:
         return None
     if root != "t" or key.endswith("/") or not TENANT.fullmatch(tenant):
         return None
-    if room == "inbox" and RECIPE.fullmatch(owner):
+    if folder == "inbox" and RECIPE.fullmatch(owner):
         return Inbox(tenant, owner, name)
-    if room == "jobs" and JOB.fullmatch(owner) and name.startswith("input/"):
+    if folder == "jobs" and JOB.fullmatch(owner) and name.startswith("input/"):
         return Upload(tenant, owner, name.removeprefix("input/"))
     return None
 
 
 def name_of(key: str) -> str:
-    """Return what the owner of an object calls it: its key without the room that it lies in."""
-    place = parse_object_key(key)
-    return place.name if place else key.partition("/data/")[2] or key
+    """Return the name that the owner of an object gave it: its key without our prefix."""
+    parsed = parse_object_key(key)
+    return parsed.name if parsed else key.partition("/data/")[2] or key
 
 
 def check_name(name: str) -> str:
-    """Return an upload's file name as it is. Raises Unprocessable when it cannot be part of a key."""
+    """Return an upload's file name unchanged. Raises Unprocessable when it cannot be part of a key."""
     if not name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         found = count(len(name), "character")
         raise Unprocessable(f"got a file name of {found}, expected 1 to {MAX_NAME_BYTES} bytes of UTF-8")
@@ -83,7 +86,7 @@ def check_name(name: str) -> str:
 
 
 def check_prefix(prefix: str) -> str:
-    """Return a prefix below a tenant's data as it is ("" for all). Raises Unprocessable when no key can begin so."""
+    """Return a prefix of a tenant's data unchanged; "" means all. Raises Unprocessable when no key can begin so."""
     if len(prefix.encode("utf-8", "replace")) > MAX_NAME_BYTES or not prefix.isprintable() or prefix.startswith("/"):
         raise Unprocessable(
             f"got prefix {prefix[:80]!r}, expected at most {MAX_NAME_BYTES} bytes of printable UTF-8, no '/' first"
@@ -92,7 +95,7 @@ def check_prefix(prefix: str) -> str:
 
 
 def check_recipe(name: str) -> str:
-    """Return a recipe's name as it is. Raises Unprocessable when it is not one."""
+    """Return a recipe's name unchanged. Raises Unprocessable when it is not allowed."""
     if not RECIPE.fullmatch(name):
         raise Unprocessable(f"got recipe name {name!r}, expected {RECIPE.pattern}")
     return name
@@ -104,7 +107,7 @@ def inbox_key(tenant: str, recipe: str, name: str) -> str:
 
 
 def job_prefix(tenant: str, job: str) -> str:
-    """Return what every key of a job starts with, in the table and in S3, without a closing slash."""
+    """Return the beginning of every key of a job, in the table and in S3, without a closing slash."""
     return f"t/{tenant}/jobs/{job}"
 
 
@@ -119,20 +122,20 @@ def data_prefix(tenant: str) -> str:
 
 
 def part_key(tenant: str, job: str, shard: str, generation: int = 0, output: str = "jsonl") -> str:
-    """Return the S3 key of a shard's rows, in the form `output`; a redriven shard writes a new generation."""
-    again = f".r{generation}" if generation else ""
-    return f"{job_prefix(tenant, job)}/parts/{shard}{again}.{output}"
+    """Return the S3 key of a shard's part. `output` is its extension; each generation of a job has its own key."""
+    suffix = f".r{generation}" if generation else ""
+    return f"{job_prefix(tenant, job)}/parts/{shard}{suffix}.{output}"
 
 
 def staged_key(tenant: str, job: str, shard: str) -> str:
-    """Return the S3 key of a shard's decoded bytes, when its object cannot be read by range."""
+    """Return the S3 key of a shard's decoded bytes. Only shards of compressed objects have one."""
     return f"{job_prefix(tenant, job)}/staged/{shard}"
 
 
 def manifest_key(tenant: str, job: str, generation: int = 0) -> str:
-    """Return the S3 key of a job's manifest; each redrive writes its own, which stands for the job from then on."""
-    again = f".r{generation}" if generation else ""
-    return f"{job_prefix(tenant, job)}/manifest{again}.json"
+    """Return the S3 key of a job's manifest. Each generation of a job writes its own."""
+    suffix = f".r{generation}" if generation else ""
+    return f"{job_prefix(tenant, job)}/manifest{suffix}.json"
 
 
 def new_job_id() -> str:
@@ -141,17 +144,17 @@ def new_job_id() -> str:
 
 
 def job_id_of_token(tenant: str, token: str) -> str:
-    """Return the job id that an Idempotency-Key stands for; the same for ever."""
+    """Return the job id that belongs to an Idempotency-Key. It is always the same."""
     return _digest("token", tenant, token)[:32]
 
 
 def job_id_of_object(bucket: str, key: str, version: str, recipe: str) -> str:
-    """Return the job id of an inbox object; `version` is its version id, or its etag where there is none."""
+    """Return the job id of an inbox object. `version` is its version id, or its etag where it has none."""
     return _digest("object", bucket, key, version, recipe)[:32]
 
 
 def shard_id(ordinal: int, bucket: str, key: str, version: str, start: int, end: int) -> str:
-    """Return a shard's id: its place in the job, then a hash of the exact bytes it covers."""
+    """Return a shard's id: its number within the job, then a hash of the exact bytes that it covers."""
     return f"{ordinal:08d}-{_digest('shard', bucket, key, version, str(start), str(end))[:12]}"
 
 
@@ -176,17 +179,17 @@ def input_item(tenant: str, job: str, ordinal: int) -> Key:
 
 
 def shard_item(tenant: str, job: str, shard: str) -> Key:
-    """Return the key of a shard's item; shards sort in the order of their records."""
+    """Return the key of a shard's item. Sorted by key, shards are in the order of their records."""
     return Key(job_prefix(tenant, job), f"shard/{shard}")
 
 
 def jobs_partition(tenant: str) -> str:
-    """Return the partition that lists a tenant's jobs by time."""
+    """Return the partition that lists a tenant's jobs by their time of creation."""
     return f"t/{tenant}/jobs"
 
 
 def listing_item(tenant: str, created_ms: int, job: str) -> Key:
-    """Return the key of a job's line in its tenant's list."""
+    """Return the key of a job's entry in its tenant's list."""
     return Key(jobs_partition(tenant), f"{created_ms:014d}/{job}")
 
 
@@ -201,21 +204,21 @@ def recipe_item(tenant: str, name: str) -> Key:
 
 
 def due_partition(name: str) -> str:
-    """Return the sparse index partition in which the sweeper finds the job or shard `name` when it is due."""
+    """Return the partition of the index in which the sweeper finds the job or shard `name` when it is due."""
     return f"due/{int(_digest('due', name)[:4], 16) % DUE_PARTITIONS:02d}"
 
 
 def due_partitions() -> tuple[str, ...]:
-    """Return all partitions of the sparse index."""
+    """Return all partitions of the index."""
     return tuple(f"due/{n:02d}" for n in range(DUE_PARTITIONS))
 
 
 def due_sort(due_ms: int, name: str) -> str:
-    """Return the sort key that puts `name` in the index at `due_ms` (epoch milliseconds)."""
+    """Return the sort key under which `name` is due at `due_ms` (epoch milliseconds)."""
     return f"{due_ms:014d}/{name}"
 
 
 def _digest(*parts: str) -> str:
-    """Hash parts so that no two different tuples give the same bytes (each part is preceded by its length)."""
+    """Hash parts. The length of each part is hashed before it, so that different tuples never give the same bytes."""
     packed = b"".join(len(raw).to_bytes(4, "big") + raw for raw in (p.encode("utf-8", "surrogatepass") for p in parts))
     return hashlib.sha256(packed).hexdigest()

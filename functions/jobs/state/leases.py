@@ -1,8 +1,8 @@
-"""Leases on shards: claim, release, settle, reopen, each as guarded writes.
+"""Leases on shards: to claim, release, commit and reopen a shard, each as guarded writes.
 
-Pure, like `machine`, whose shard table it obeys. A lease has an end and a fence (`attempt`);
-whoever holds an older fence can change nothing. While it is leased a shard is due when its lease ends;
-one that waits is its job's to look after. Must not know a store or what a shard holds.
+Pure. Obeys the moves of shards in `state_machine`. A lease has an end and a fence, the number `attempt`: a worker with
+an older fence can change nothing. A leased shard is due for the sweeper when its lease ends; the sweeper finds waiting
+shards through their job. Must not know a store, or what a shard holds.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, cast
 
 from functions.jobs.state import keys
 from functions.jobs.state.items import Job, Shard
+from functions.jobs.state.keys import INDEX
 from functions.jobs.state.state_machine import (
     DONE,
     FAILED,
-    INDEX,
     LEASED,
     PENDING,
     REDRIVING,
@@ -28,12 +28,12 @@ from functions.jobs.state.state_machine import (
 from functions.jobs.state.transactions import AtMost, Is, IsIn, Update, Value, Write
 from shared.errors import Conflict
 
-LEASE_MS = 330_000  # a worker lives at most 300 s, so a lease that has expired has no worker
+LEASE_MS = 330_000  # a worker lives at most 300 s, so it is dead when its lease ends
 MAX_STRIKES = 5
 
 
 class Held(Conflict):
-    """Another worker holds the lease; `until_ms` says for how long at most."""
+    """Another worker holds the lease. It ends at `until_ms` (epoch milliseconds) at the latest."""
 
     code = "held"
 
@@ -45,7 +45,7 @@ class Held(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A result object that is in the store: its digest, size, and how many rows of each kind it holds."""
+    """A part object that exists: its digest, its size, and how many rows of each kind it holds."""
 
     sha256: str
     n_bytes: int
@@ -55,9 +55,9 @@ class Part:
 
 
 def claim(job: Job, shard: Shard, now_ms: int) -> tuple[Update, Shard]:
-    """Lease a shard; returns the write and the shard as it will be, with its new fence.
+    """Lease a shard. Returns the write, and the shard as the write leaves it, with its new fence.
 
-    Raises Held while another lease runs, Conflict when the shard has ended.
+    Raises Held while another lease runs, and Conflict when the shard has ended.
     """
     if shard.state == LEASED and shard.lease_until_ms > now_ms:
         raise Held(shard)
@@ -66,24 +66,24 @@ def claim(job: Job, shard: Shard, now_ms: int) -> tuple[Update, Shard]:
     facts: dict[str, Value] = {
         "state": LEASED, "attempt": shard.attempt + 1, "strikes": strikes, "lease_until_ms": now_ms + LEASE_MS,
     }  # fmt: skip
-    guards = (*_held(shard), AtMost("lease_until_ms", now_ms))
+    guards = (*_fence(shard), AtMost("lease_until_ms", now_ms))
     write = Update(_shard_key(job, shard), {**facts, **_index(job, shard, now_ms + LEASE_MS)}, guards=guards)
-    return write, replace(shard, **cast("Any", facts))  # the same facts, as the write will leave them
+    return write, replace(shard, **cast("Any", facts))  # the attributes that the write sets
 
 
 def release(job: Job, shard: Shard, *, strike: bool, reason: str) -> Update:
-    """Give a lease back: LEASED -> PENDING. A strike says that the fault may be the shard's own."""
+    """Give a lease back: LEASED -> PENDING. A strike says that the shard itself may be the cause."""
     _check_shard_move(shard, PENDING)
     facts: dict[str, Value] = {
         "state": PENDING, "lease_until_ms": 0, "strikes": shard.strikes + int(strike), "reason": reason[:200],
     }  # fmt: skip
-    return Update(_shard_key(job, shard), facts, remove=INDEX, guards=_held(shard))
+    return Update(_shard_key(job, shard), facts, remove=INDEX, guards=_fence(shard))
 
 
-def settle(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = False) -> tuple[Write, ...]:
-    """End a leased shard (DONE, or FAILED when it was given up) and count it, in one transaction.
+def commit(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = False) -> tuple[Write, ...]:
+    """End a leased shard and count it, in one transaction. It ends DONE, or FAILED when it was given up.
 
-    Refused at index 0 when the fence has moved on, at index 1 when the job takes no more results.
+    Write 0 fails when another worker has claimed the shard since. Write 1 fails when the job takes no more results.
     """
     to = FAILED if failed else DONE
     _check_shard_move(shard, to)
@@ -97,23 +97,23 @@ def settle(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = Fa
         "records_run": part.records_ok + part.records_failed,
     }  # fmt: skip
     times: dict[str, Value] = {"settled_ms": now_ms}
-    if not job.begun_ms:  # of two first shards the later one's time may stand: both are true enough for a rate
+    if not job.begun_ms:  # two shards may both be the first; either time is good enough for a rate
         times["begun_ms"] = shard.lease_until_ms - LEASE_MS
     return (
-        Update(_shard_key(job, shard), facts, remove=INDEX, guards=_held(shard)),
+        Update(_shard_key(job, shard), facts, remove=INDEX, guards=_fence(shard)),
         Update(keys.job_item(job.tenant, job.job), times, counters, guards=(IsIn("state", WORKABLE),)),
     )
 
 
-def to_redrive(job: Job, shard: Shard) -> bool:
-    """Whether a redriven job has this shard answered again: it ended before this generation with a failed record."""
+def must_redrive(job: Job, shard: Shard) -> bool:
+    """Whether a redrive answers this shard again: it ended in an earlier generation, and a record of it failed."""
     return shard.generation < job.generation and shard.state in SHARD_ENDED and shard.records_failed > 0
 
 
 def reopen(job: Job, shards: Sequence[Shard]) -> tuple[Write, ...]:
-    """Open ended shards of a job that is REDRIVING, and take back what they were counted as, in one transaction.
+    """Open ended shards of a job that is REDRIVING and subtract them from its counters, in one transaction.
 
-    The fence stays: who held the shard before holds nothing now, and its next claim moves the fence on.
+    The fence stays as it is: nobody holds an ended shard, and the next claim raises the fence.
     """
     writes: list[Write] = []
     for shard in shards:
@@ -123,33 +123,33 @@ def reopen(job: Job, shards: Sequence[Shard]) -> tuple[Write, ...]:
             "part_sha256": "", "part_bytes": 0, "records_ok": 0, "records_failed": 0, "model_revision": "",
             "ended_ms": 0,
         }  # fmt: skip
-        guards = (*_held(shard), Is("generation", shard.generation))
+        guards = (*_fence(shard), Is("generation", shard.generation))
         writes.append(Update(_shard_key(job, shard), facts, guards=guards))
     n_failed = sum(shard.state == FAILED for shard in shards)
     counters = {
         "shards_open": len(shards), "shards_failed": -n_failed, "shards_done": n_failed - len(shards),
         "records_ok": -sum(s.records_ok for s in shards), "records_failed": -sum(s.records_failed for s in shards),
     }  # fmt: skip
-    guarded = (Is("state", REDRIVING), Is("generation", job.generation))
-    return (*writes, Update(keys.job_item(job.tenant, job.job), add=counters, guards=guarded))
+    job_guards = (Is("state", REDRIVING), Is("generation", job.generation))
+    return (*writes, Update(keys.job_item(job.tenant, job.job), add=counters, guards=job_guards))
 
 
 def exhausted(shard: Shard) -> bool:
-    """Whether a shard has had its chances."""
+    """Whether a shard has used up its strikes."""
     return shard.strikes >= MAX_STRIKES
 
 
 def postpone(job: Job, shard: Shard, due_ms: int) -> Update:
-    """Let the sweeper look again later."""
-    return Update(_shard_key(job, shard), _index(job, shard, due_ms), guards=_held(shard))
+    """Let the sweeper look at a shard again at `due_ms`."""
+    return Update(_shard_key(job, shard), _index(job, shard, due_ms), guards=_fence(shard))
 
 
-def forget(job: Job, shard: Shard) -> Update:
-    """Take a shard out of the index, when nobody holds it or its job takes no more results."""
-    return Update(_shard_key(job, shard), remove=INDEX, guards=_held(shard))
+def leave_index(job: Job, shard: Shard) -> Update:
+    """Take a shard out of the index. Nobody holds it, or its job takes no more results."""
+    return Update(_shard_key(job, shard), remove=INDEX, guards=_fence(shard))
 
 
-def _held(shard: Shard) -> tuple[Is, Is]:
+def _fence(shard: Shard) -> tuple[Is, Is]:
     return Is("state", shard.state), Is("attempt", shard.attempt)
 
 

@@ -1,6 +1,6 @@
-"""What travels in our queues: pointers to a job or one of its shards, never text.
+"""The messages in our queues: each names a job, or one of its shards, and never holds text of a document.
 
-Pure: pointer <-> message body.
+Pure: turns a message into a body and back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Step = Literal["plan", "work", "finalize", "notify"]
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """Asks for one step of a job; `shard` only for work."""
+    """Asks for one step of a job. Only `work` names a `shard`."""
 
     step: Step
     tenant: str
@@ -29,8 +29,8 @@ class QueueMessage:
         return json.dumps({"glossa": self.step, "tenant": self.tenant, "job": self.job, "shard": self.shard})
 
 
-def leads_to(body: str, job: str) -> bool:
-    """Whether a message body is a pointer to a job, or to a part of it."""
+def belongs_to(body: str, job: str) -> bool:
+    """Whether a message body is one of our messages for this job."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -38,11 +38,11 @@ def leads_to(body: str, job: str) -> bool:
     return isinstance(found, dict) and "glossa" in found and found.get("job") == job
 
 
-def decode(body: object, step: Step) -> QueueMessage:
-    """Read the parsed JSON of a message body. Raises DecodeError when it is no pointer to this step."""
+def decode_message(body: object, step: Step) -> QueueMessage:
+    """Read the parsed JSON of a message body. Raises DecodeError when it is no message for this step."""
     if not isinstance(body, dict) or body.get("glossa") != step:
-        raise DecodeError(f"got a message that is no {step} pointer")
+        raise DecodeError(f"got a message that is no {step} message")
     tenant, job, shard = (str(body.get(name, "")) for name in ("tenant", "job", "shard"))
     if not TENANT.fullmatch(tenant) or not JOB.fullmatch(job) or (step == "work") != bool(SHARD.fullmatch(shard)):
-        raise DecodeError(f"got a {step} pointer with malformed names")
+        raise DecodeError(f"got a {step} message with malformed names")
     return QueueMessage(step, tenant, job, shard)

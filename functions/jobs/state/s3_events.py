@@ -1,7 +1,7 @@
-"""The two envelopes in which S3 says that an object was made, read into one value.
+"""Reads the two kinds of events with which S3 says that an object was created.
 
-Pure. Keys are raw in EventBridge events and URL-encoded in direct notifications. Test events,
-delete markers, tag changes and anything else give nothing.
+Pure. A key is plain in EventBridge events, and URL-encoded in direct notifications. Test events, delete markers, tag
+changes and all other events give nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SEQUENCER_CHARS = 64
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """An object as its event names it; `version`, `etag` and `sequencer` may be missing."""
+    """An object as its event names it. `version`, `etag` and `sequencer` may be missing."""
 
     bucket: str
     key: str
@@ -27,30 +27,30 @@ class ObjectCreated:
 
     @property
     def identity(self) -> str:
-        """What tells this content of the key from another: version id, else etag, else sequencer."""
+        """What tells this content of the key from another: the version id, else the etag, else the sequencer."""
         return self.version or self.etag or self.sequencer or ""
 
     def order(self) -> tuple[str, str, str]:
-        """Return what sorts the writes of a key by time; sequencers are hexadecimal numbers of any length."""
+        """Return a sort key that orders the writes of one object by time. Sequencers are hexadecimal numbers."""
         return self.bucket, self.key, (self.sequencer or "").lower().rjust(SEQUENCER_CHARS, "0")
 
 
 def parse_event(event: Mapping[str, Any]) -> tuple[ObjectCreated, ...]:
-    """Return the objects an S3 event speaks of, those of one key in the order they were written.
+    """Return the objects that an S3 event names; those of one key come in the order in which they were written.
 
-    Empty for every event that makes no object.
+    Returns nothing for an event that creates no object.
     """
     if event.get("source") == "aws.s3":
         return tuple(_from_eventbridge(event))
     records = event.get("Records")
     if isinstance(records, list):
-        found = (made for record in records if (made := _from_notification(record)) is not None)
+        found = (created for record in records if (created := _from_notification(record)) is not None)
         return tuple(sorted(found, key=ObjectCreated.order))
     return ()
 
 
 def is_s3_event(event: Mapping[str, Any]) -> bool:
-    """Whether a message is S3's (of any kind), rather than one of our own pointers."""
+    """Whether a message body is an S3 event of any kind, rather than one of our own messages."""
     return event.get("source") == "aws.s3" or "Records" in event or event.get("Event") == "s3:TestEvent"
 
 
@@ -58,9 +58,9 @@ def _from_eventbridge(event: Mapping[str, Any]) -> Iterator[ObjectCreated]:
     detail = event.get("detail")
     if event.get("detail-type") != "Object Created" or not isinstance(detail, Mapping):
         return
-    made = _created(detail.get("bucket"), detail.get("object"), version="version-id", etag="etag")
-    if made is not None:
-        yield made
+    created = _created(detail.get("bucket"), detail.get("object"), version="version-id", etag="etag")
+    if created is not None:
+        yield created
 
 
 def _from_notification(record: object) -> ObjectCreated | None:
@@ -69,25 +69,25 @@ def _from_notification(record: object) -> ObjectCreated | None:
     s3 = record.get("s3")
     if not isinstance(s3, Mapping) or not isinstance(s3.get("object"), Mapping):
         return None
-    thing = {**s3["object"], "key": unquote_plus(str(s3["object"].get("key", "")))}
-    return _created(s3.get("bucket"), thing, version="versionId", etag="eTag")
+    named = {**s3["object"], "key": unquote_plus(str(s3["object"].get("key", "")))}
+    return _created(s3.get("bucket"), named, version="versionId", etag="eTag")
 
 
-def _created(bucket: object, thing: object, *, version: str, etag: str) -> ObjectCreated | None:
-    if not isinstance(bucket, Mapping) or not isinstance(thing, Mapping) or not thing.get("key"):
+def _created(bucket: object, named: object, *, version: str, etag: str) -> ObjectCreated | None:
+    if not isinstance(bucket, Mapping) or not isinstance(named, Mapping) or not named.get("key"):
         return None
-    size = thing.get("size")
+    size = named.get("size")
     return ObjectCreated(
         bucket=str(bucket.get("name", "")),
-        key=str(thing["key"]),
+        key=str(named["key"]),
         size_bytes=size if isinstance(size, int) else 0,
-        version=_word(thing.get(version)),
-        etag=_word(thing.get(etag)),
-        sequencer=_word(thing.get("sequencer")),
+        version=_unquoted(named.get(version)),
+        etag=_unquoted(named.get(etag)),
+        sequencer=_unquoted(named.get("sequencer")),
     )
 
 
-def _word(value: object) -> str | None:
-    """Return a name without quotes; None when it is missing or S3's word for no version."""
+def _unquoted(value: object) -> str | None:
+    """Return a value without quotes; None when it is missing, or "null", which stands for no version."""
     text = str(value or "").strip('"')
     return None if text in {"", "null"} else text

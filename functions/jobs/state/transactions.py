@@ -1,7 +1,7 @@
-"""A write to the table as a value: what to put, change or check, and under which guards.
+"""Writes to the table as values: what to put, change, delete or check, and under which guards.
 
-Pure. The machine makes these, a store carries them out; nothing else changes the table. Must
-not know DynamoDB's expression language.
+Pure. The job state machine and the leases make these values, and a table carries them out. Nothing else changes the
+table. Must not know DynamoDB's expressions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Item = dict[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Is:
-    """The attribute is there and equals `value`."""
+    """Holds when the attribute exists and equals `value`."""
 
     name: str
     value: str | int | bool
@@ -26,7 +26,7 @@ class Is:
 
 @dataclass(frozen=True, slots=True)
 class IsIn:
-    """The attribute is there and is one of `values`."""
+    """Holds when the attribute exists and is one of `values`."""
 
     name: str
     values: tuple[str, ...]
@@ -34,7 +34,7 @@ class IsIn:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """The attribute is there and is a number <= `value`."""
+    """Holds when the attribute exists and is a number <= `value`."""
 
     name: str
     value: int
@@ -45,7 +45,7 @@ Guard = Is | IsIn | AtMost
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write a new item; refused when the key is taken."""
+    """Write a new item. Fails when the key is taken."""
 
     key: Key
     item: Mapping[str, Value]
@@ -53,9 +53,9 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change an existing item; refused when it is absent or a guard is false.
+    """Change an existing item. Fails when the item does not exist or a guard is false.
 
-    `add` adds to integers (absent counts as 0); `remove` drops attributes.
+    `add` adds to integers, and an absent one counts as 0. `remove` removes attributes.
     """
 
     key: Key
@@ -67,7 +67,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove an existing item; refused when it is absent or a guard is false."""
+    """Remove an existing item. Fails when the item does not exist or a guard is false."""
 
     key: Key
     guards: tuple[Guard, ...] = ()
@@ -75,7 +75,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Change nothing; refuse the whole transaction when the item is absent or a guard is false."""
+    """Change nothing. The whole transaction fails when the item does not exist or a guard is false."""
 
     key: Key
     guards: tuple[Guard, ...] = ()
@@ -85,19 +85,19 @@ Write = Put | Update | Delete | Check
 
 
 class ConditionFailed(Conflict):
-    """A guard was false, so nothing was written. `failed` holds the indices of the refused writes."""
+    """A guard was false, so nothing was written. `failed` holds the indices of the writes that failed."""
 
     code = "refused"
 
     def __init__(self, failed: tuple[int, ...]) -> None:
-        """Keep which of the writes were refused."""
+        """Keep which of the writes failed."""
         super().__init__(f"writes {list(failed)} were refused: the table has moved on")
         self.failed = failed
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a query, and where the next begins (None at the end)."""
+    """One page of a query. The next page begins after sort key `after`; None says that this page is the last."""
 
     items: tuple[Item, ...]
     after: str | None

@@ -1,7 +1,7 @@
-"""A job's webhook: the address and secret that its owner gave, which addresses may be called, and signatures.
+"""A job's webhook: the address and the secret that its owner gave, which addresses may be called, and signatures.
 
-Pure. A webhook is an item of its own beside the job's, so that its secret is read by nobody but
-who signs with it. Must not know HTTP or the store.
+Pure. A webhook is an item of its own beside the job's item. So only the function that signs with the secret reads it.
+Must not know HTTP or the table.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Reach = Literal["public", "any"]
 MAX_URL_CHARS = 2048
 HTTP_PORTS = {"https": 443, "http": 80}
 MIN_PORT = 1
-# translated addresses hide an IPv4 one, which may be private
+# An address of these networks contains an IPv4 address, which may be private.
 _TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """Where to say that a job has ended, and the key that signs it."""
+    """The address that is told when a job has ended, and the secret that signs the message."""
 
     url: str
     secret: str = field(repr=False)
@@ -33,10 +33,10 @@ class Webhook:
 
 
 def check_url(url: str, reach: Reach) -> str:
-    """Return a webhook's address as it is.
+    """Return a webhook's address unchanged.
 
-    Raises Unprocessable unless it is https to a host that is no private address; with reach `any`, as
-    on the emulator, http and every host will do.
+    Raises Unprocessable unless it is an https address whose host is not a private address. With reach `any`, which the
+    emulator uses, http and every host are allowed too.
     """
     try:
         parts = urlsplit(url)
@@ -59,7 +59,7 @@ def check_url(url: str, reach: Reach) -> str:
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an address is of the public internet: not private, local, shared, reserved, multicast or translated."""
+    """Whether an address is on the public internet: not private, local, shared, reserved, multicast or translated."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)

@@ -1,6 +1,7 @@
-"""Says on the event bus that a job has ended: once a generation, or again when a crash hid that it was said.
+"""Publishes on the event bus that a job has ended, once for each generation.
 
-Must not know who listens; a webhook is one of them.
+The event is published again when a crash hid that it was published; its id stays the same. Must not know who listens. A
+webhook is one listener.
 """
 
 from __future__ import annotations
@@ -11,30 +12,32 @@ from dataclasses import dataclass
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job, JobSpec, iso
 from functions.jobs.state.transactions import ConditionFailed
-from functions.jobs.storage.aws import Doors
+from functions.jobs.storage.contracts import EventBus, Table
 from shared.log import log_event
 
 JOB_ENDED = "Glossa Job Ended"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Announcer:
-    """Announces ends through the doors it is given."""
+    """Announces the end of jobs. `output_bucket` is named in the event."""
 
-    doors: Doors
+    table: Table
+    event_bus: EventBus
+    output_bucket: str
 
     def announce(self, job: Job) -> None:
-        """Say that a job has ended, unless it was said of this generation. Raises Unavailable."""
-        if not state_machine.to_announce(job):
+        """Publish that a job has ended, unless this generation was announced. Raises Unavailable."""
+        if not state_machine.must_announce(job):
             return
-        self.doors.bus.put(JOB_ENDED, ended_detail(job, self.doors.output_bucket))
-        with suppress(ConditionFailed):  # a twin said it too, or the job has moved on
-            self.doors.store.write(state_machine.announced(job))
+        self.event_bus.put(JOB_ENDED, ended_detail(job, self.output_bucket))
+        with suppress(ConditionFailed):  # another delivery announced it too, or the job has moved on
+            self.table.write(state_machine.announced(job))
         log_event("announced", function="finalize", job_id=job.job, state=job.state)
 
 
 def ended_detail(job: Job, bucket: str) -> dict[str, object]:
-    """Return what is said of a job that has ended: `id` is the same however often it is said."""
+    """Return the content of the event. Its `id` is the same however often the event is published."""
     manifest = {"key": keys.manifest_key(job.tenant, job.job, job.generation), "sha256": job.manifest_sha256}
     spec = JobSpec.from_json(job.spec) if job.spec else None
     return {

@@ -1,6 +1,6 @@
-"""A closed job's items -> its manifest, the one page through which results are read.
+"""Builds the manifest of a job from its items. Results are read through the manifest.
 
-Pure, and a function of items that no longer change: whoever builds it builds the same bytes.
+Pure. The items of a closed job no longer change, so that every attempt builds the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FORMAT = 1
 
 
 def build_manifest(job: Job, inputs: Iterable[Input], shards: Iterable[Shard]) -> bytes:
-    """Return the manifest as JSON text: what was asked, what was read, where the rows are, how many of each kind."""
+    """Return the manifest as JSON text: the spec, the inputs, the parts with their rows, and the counts."""
     spec = json.loads(job.spec) if job.spec else {}
     output = spec.get("output", "jsonl")
     parts = [_part(job, shard, output) for shard in shards if shard.state in {state_machine.DONE, state_machine.FAILED}]

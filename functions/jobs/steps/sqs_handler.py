@@ -1,7 +1,7 @@
-"""The frame of every function that a queue invokes: messages in, partial batch response out.
+"""Handles an SQS event for every step that a queue invokes: takes the messages, returns the partial batch response.
 
-A step that returns has handled its message; one that raises gets it again after a back-off.
-Must not know what the step does.
+A message is done when the step returns. When the step raises, the message is delivered again after a wait that grows.
+Must not know what a step does.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions.jobs.state.queue_messages import Step
-from functions.jobs.storage.sqs_queue import MAX_DELAY_S, JobQueue
+from functions.jobs.storage.contracts import MAX_DELAY_S, JobQueue
 from shared.errors import BadRequest, DecodeError, GlossaError
 from shared.log import log_event
 
 FIRST_BACKOFF_S = 4.0
+MAX_DOUBLINGS = 12
 
 
 class RetryLater(Exception):
-    """The message is to be delivered again after `delay_s` seconds."""
+    """The message must be delivered again after `delay_s` seconds."""
 
     def __init__(self, reason: str, delay_s: float) -> None:
         super().__init__(reason)
@@ -30,64 +31,67 @@ class RetryLater(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SqsMessage:
-    """One message: its parsed JSON body, and how often it has been delivered (this time included)."""
+    """One message: its parsed JSON body, and how often it has been delivered, this time included."""
 
     body: dict[str, Any]
     receives: int = 1
 
 
-def deliver(
+def handle_event(
     step: Step, event: Mapping[str, Any], handle: Callable[[SqsMessage], None], queue: JobQueue
 ) -> dict[str, list[dict[str, str]]]:
-    """Handle each message of an SQS event by itself; return those to be delivered again.
+    """Handle each message of an SQS event by itself; return which of them must be delivered again.
 
-    Raises BadRequest when the event is not of SQS at all.
+    Raises BadRequest when the event does not come from SQS.
     """
     records = event.get("Records")
     if not isinstance(records, list):
         raise BadRequest("got an event without Records, expected one from SQS")
-    failed = [record for record in records if not _handled(step, record, handle, queue)]
+    failed = [record for record in records if not _is_handled(step, record, handle, queue)]
     return {"batchItemFailures": [{"itemIdentifier": str(record["messageId"])} for record in failed]}
 
 
 def time_left(context: Any) -> Callable[[], float]:
-    """Return what says how many seconds this invocation has left, from a Lambda context."""
+    """Return a function of a Lambda context that says how many seconds this invocation has left."""
     return lambda: context.get_remaining_time_in_millis() / 1000
 
 
 def backoff_s(receives: int, wanted_s: float | None = None) -> float:
-    """Return seconds until the next try: doubling from 4 s with full jitter, at most 900, at least `wanted_s`."""
-    most = min(MAX_DELAY_S, FIRST_BACKOFF_S * 2 ** min(receives, 12))
-    spread = random.uniform(most / 2, most)  # noqa: S311 - jitter is no secret
-    return min(MAX_DELAY_S, max(spread, wanted_s or 0.0))
+    """Return the seconds until the next try: at least `wanted_s`, and at most 900.
+
+    The wait doubles with each delivery, from 4 s on. A random half of it spreads the tries of many messages.
+    """
+    most_s = min(MAX_DELAY_S, FIRST_BACKOFF_S * 2 ** min(receives, MAX_DOUBLINGS))
+    spread_s = random.uniform(most_s / 2, most_s)  # noqa: S311 - the wait needs no secret randomness
+    return min(MAX_DELAY_S, max(spread_s, wanted_s or 0.0))
 
 
-def _handled(step: Step, record: Mapping[str, Any], handle: Callable[[SqsMessage], None], queue: JobQueue) -> bool:
+def _is_handled(step: Step, record: Mapping[str, Any], handle: Callable[[SqsMessage], None], queue: JobQueue) -> bool:
     receives = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
     try:
         handle(SqsMessage(_body(record), receives))
     except RetryLater as later:
         delay_s = later.delay_s
-        log_event("later", function=step, reason=str(later), seconds=round(delay_s, 1), attempt=receives)
+        log_event("retry-later", function=step, reason=str(later), seconds=round(delay_s, 1), attempt=receives)
     except GlossaError as error:
         delay_s = backoff_s(receives, error.retry_after_s)
         log_event(
             "failed", level="warning", function=step, code=error.code, retryable=error.retryable, attempt=receives
         )
-    except Exception as error:  # noqa: BLE001 - one message must not take its neighbours along; its text may be a document's
+    except Exception as error:  # noqa: BLE001 - other messages must not fail with it, and its text may be a document's
         delay_s = backoff_s(receives)
         log_event("failed", level="error", function=step, error_type=type(error).__name__, attempt=receives)
     else:
         return True
-    _hand_back(step, record, delay_s, queue)
+    _return_message(step, record, delay_s, queue)
     return False
 
 
-def _hand_back(step: Step, record: Mapping[str, Any], delay_s: float, queue: JobQueue) -> None:
+def _return_message(step: Step, record: Mapping[str, Any], delay_s: float, queue: JobQueue) -> None:
     try:
-        queue.hand_back(step, str(record["receiptHandle"]), int(delay_s))
-    except Exception as error:  # noqa: BLE001 - then the message comes back later, when its visibility ends
-        log_event("hand-back-failed", level="warning", function=step, error_type=type(error).__name__)
+        queue.return_message(step, str(record["receiptHandle"]), int(delay_s))
+    except Exception as error:  # noqa: BLE001 - the message then comes again when its visibility timeout ends
+        log_event("message-return-failed", level="warning", function=step, error_type=type(error).__name__)
 
 
 def _body(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""One POST to an address that a stranger chose: only where it may go, once, within seconds, nothing read back.
+"""Sends one POST to an address that a caller chose, only if that address may be called. Reads nothing but the status.
 
-The name is resolved here and the connection goes to the very address that was checked, so that a
-name that changes between the two leads nowhere. Redirects are not followed. Must not know jobs.
+The host name is resolved here, and the connection goes to the very address that was checked. So a name that changes
+between the check and the connection reaches no private address. Redirects are not followed. Must not know jobs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 def post(url: str, body: bytes, headers: Mapping[str, str], *, reach: Reach, resolve: Resolve | None = None) -> int:
     """Send a body; return the status of the answer.
 
-    Raises Unprocessable for an address that may not be called, Unavailable when there is no answer.
+    Raises Unprocessable for an address that may not be called, and Unavailable when there is no answer.
     """
     parts = urlsplit(check_url(url, reach))
     host, port = parts.hostname or "", parts.port or HTTP_PORTS[parts.scheme]
@@ -58,12 +58,12 @@ def _address(host: str, port: int, reach: Reach, resolve: Resolve) -> str:
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to one address, under the name that certificates and the Host header speak of."""
+    """A connection to one IP address. The certificate check and the Host header use the host name."""
 
     def __init__(self, host: str, port: int, address: str, *, secure: bool) -> None:
         super().__init__(host, port, timeout=TIMEOUT_S)
         self._address, self._secure = address, secure
-        self.default_port = HTTP_PORTS["https" if secure else "http"]  # that the Host header leaves out
+        self.default_port = HTTP_PORTS["https" if secure else "http"]  # the Host header leaves this port out
 
     def connect(self) -> None:
         plain = socket.create_connection((self._address, self.port), timeout=TIMEOUT_S)

@@ -1,7 +1,7 @@
-"""The door to DynamoDB, and the contract of every store.
+"""The table contract over one DynamoDB table.
 
-Carries out the writes that the machine makes: conditional, and all or nothing when there are
-several. Reads are strongly consistent, except the index. Must not know what an item means.
+Translates writes and their guards into DynamoDB's expressions. Several writes are one transaction: all are done, or
+none. Must not know what an item means.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
-from functions.jobs.state.keys import Key
+from functions.jobs.state.keys import INDEX_NAME, Key
 from functions.jobs.state.transactions import (
     AtMost,
     Check,
@@ -28,44 +28,14 @@ from functions.jobs.state.transactions import (
     Update,
     Write,
 )
+from functions.jobs.storage.contracts import check_writes
 from shared.errors import Unavailable
 
-MAX_WRITES = 100
-CONTENTION_TRIES = 8
-INDEX = "gsi1"
-
-
-class Table(Protocol):
-    """One table of items under (pk, sk). The memory store and DynamoDB's pass the same suite of tests."""
-
-    def get(self, key: Key) -> Item | None:
-        """Return the item, or None."""
-        ...
-
-    def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """Return at most 100 items, in the order asked for; None where there is none."""
-        ...
-
-    def write(self, *writes: Write) -> None:
-        """Do all of 1 to 100 writes on different items, or none.
-
-        Raises Refused naming those whose guards are false, Unavailable when others kept getting in between.
-        """
-        ...
-
-    def query(
-        self, pk: str, *, prefix: str = "", after: str | None = None, limit: int = 100, newest_first: bool = False
-    ) -> Page:
-        """Return up to `limit` items of a partition whose sk begins with `prefix`, beyond sk `after`, sorted by sk."""
-        ...
-
-    def due(self, partition: str, until: str, limit: int) -> list[Key]:
-        """Return the keys of items in an index partition with gsi1sk < `until`, oldest first. May lag behind writes."""
-        ...
+MAX_TRIES = 8  # of a call that meets other transactions, or is only partly answered
 
 
 class DynamoDbTable:
-    """The contract over one DynamoDB table; `client` is made at first use."""
+    """One DynamoDB table. `make_client` is called at the first use; `sleep` waits between tries."""
 
     def __init__(self, table: str, make_client: Callable[[], Any], sleep: Callable[[float], None] = time.sleep) -> None:
         self._table = table
@@ -82,44 +52,42 @@ class DynamoDbTable:
         return _read(found["Item"]) if "Item" in found else None
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """Return at most 100 items, in the order asked for; None where there is none."""
+        """Return at most 100 items in the order of their keys, and None for each that does not exist."""
         found: dict[Key, Item] = {}
-        ask = [_key(key) for key in dict.fromkeys(keys)]
-        for _ in range(CONTENTION_TRIES):
-            if not ask:
+        missing = [_key(key) for key in dict.fromkeys(keys)]
+        for _ in range(MAX_TRIES):
+            if not missing:
                 break
-            request = {self._table: {"Keys": ask, "ConsistentRead": True}}
+            request = {self._table: {"Keys": missing, "ConsistentRead": True}}
             answer = self._client.batch_get_item(RequestItems=request)
             items = [_read(raw) for raw in answer["Responses"].get(self._table, [])]
             found |= {Key(str(item["pk"]), str(item["sk"])): item for item in items}
-            ask = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-        if ask:
-            raise Unavailable(f"the table left {len(ask)} of {len(keys)} keys unread", retry_after_s=1.0)
+            missing = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+        if missing:
+            raise Unavailable(f"the table left {len(missing)} of {len(keys)} keys unread", retry_after_s=1.0)
         return [found.get(key) for key in keys]
 
     def write(self, *writes: Write) -> None:
-        """Do all of 1 to 100 writes on different items, or none. Raises Refused, Unavailable."""
+        """Do all of 1 to 100 writes on different items, or none. Raises ConditionFailed, Unavailable."""
         check_writes(writes)
         statements = [_statement(self._table, write) for write in writes]
-        for tries in range(CONTENTION_TRIES):
+        for tries in range(MAX_TRIES):
             reasons = self._transact(statements)
             if reasons is None:
                 return
             if failed := tuple(i for i, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"):
                 raise ConditionFailed(failed)
-            self._sleep(random.uniform(0.01, 0.05) * 2**tries)  # noqa: S311 - jitter is no secret
-        raise Unavailable(
-            f"the table refused {len(writes)} writes {CONTENTION_TRIES} times: {reasons}", retry_after_s=1.0
-        )
+            self._sleep(random.uniform(0.01, 0.05) * 2**tries)  # noqa: S311 - the wait needs no secret randomness
+        raise Unavailable(f"the table refused {len(writes)} writes {MAX_TRIES} times: {reasons}", retry_after_s=1.0)
 
     def _transact(self, statements: Sequence[Mapping[str, Any]]) -> list[str] | None:
-        """Return None when written, else one reason per statement; other faults are raised."""
+        """Return None when all was written, else one reason for each statement. Other errors are raised."""
         client = self._client
         try:
             client.transact_write_items(TransactItems=statements)
         except client.exceptions.TransactionCanceledException as error:
             reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
-            if set(reasons) <= _PASSING | {"None", "ConditionalCheckFailed"}:
+            if set(reasons) <= _RETRIED | {"None", "ConditionalCheckFailed"}:
                 return reasons
             raise
         except (
@@ -132,7 +100,7 @@ class DynamoDbTable:
     def query(
         self, pk: str, *, prefix: str = "", after: str | None = None, limit: int = 100, newest_first: bool = False
     ) -> Page:
-        """Return up to `limit` items of a partition whose sk begins with `prefix`, beyond sk `after`, sorted by sk."""
+        """Return up to `limit` items of a partition, sorted by sk; see the contract."""
         names, values = {"#pk": "pk"}, {":pk": {"S": pk}}
         condition = "#pk = :pk"
         if prefix:
@@ -149,22 +117,14 @@ class DynamoDbTable:
     def due(self, partition: str, until: str, limit: int) -> list[Key]:
         """Return the keys of items in an index partition with gsi1sk < `until`, oldest first."""
         answer = self._client.query(
-            TableName=self._table, IndexName=INDEX, Limit=limit,
+            TableName=self._table, IndexName=INDEX_NAME, Limit=limit,
             KeyConditionExpression="gsi1pk = :pk AND gsi1sk < :until",
             ExpressionAttributeValues={":pk": {"S": partition}, ":until": {"S": until}},
         )  # fmt: skip
         return [Key(raw["pk"]["S"], raw["sk"]["S"]) for raw in answer["Items"]]
 
 
-def check_writes(writes: Sequence[Write]) -> None:
-    """Raise ValueError for a transaction that no table would take."""
-    if not 1 <= len(writes) <= MAX_WRITES or len({write.key for write in writes}) != len(writes):
-        raise ValueError(f"got {len(writes)} writes, expected 1 to {MAX_WRITES} on different items. This is a bug.")
-    if any(isinstance(write, Update) and not (write.set or write.add or write.remove) for write in writes):
-        raise ValueError("got an update of nothing, expected a Check. This is a bug.")
-
-
-_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+_RETRIED = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 def _key(key: Key) -> dict[str, dict[str, str]]:
@@ -188,7 +148,7 @@ def _statement(table: str, write: Write) -> dict[str, Any]:
 
 
 class _Terms:
-    """Names and values of one statement's expressions."""
+    """The names and values that one statement's expressions refer to."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
@@ -213,17 +173,19 @@ class _Terms:
         return " ".join(f"{verb} {', '.join(terms)}" for verb, terms in clauses.items() if terms)
 
     def _name(self, name: str) -> str:
-        return next((sign for sign, known in self.names.items() if known == name), None) or self._new_name(name)
+        return next(
+            (placeholder for placeholder, known in self.names.items() if known == name), None
+        ) or self._new_name(name)
 
     def _new_name(self, name: str) -> str:
-        sign = f"#n{len(self.names)}"
-        self.names[sign] = name
-        return sign
+        placeholder = f"#n{len(self.names)}"
+        self.names[placeholder] = name
+        return placeholder
 
     def _value(self, value: object) -> str:
-        sign = f":v{len(self.values)}"
-        self.values[sign] = _write(value)
-        return sign
+        placeholder = f":v{len(self.values)}"
+        self.values[placeholder] = _write(value)
+        return placeholder
 
 
 def _write(value: object) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The door to S3, and the contract of every object store.
+"""The object store contract over S3.
 
-Streams ranges, writes only objects that are not there yet, signs uploads and downloads. Must
-not know what an object holds.
+Streams ranges of objects, writes only keys that are not taken, and signs uploads and downloads. Must not know what an
+object holds.
 """
 
 from __future__ import annotations
@@ -10,84 +10,18 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
+from functions.jobs.storage.contracts import CHUNK_BYTES, Listed, SignedPost, Stored
 from shared.errors import Conflict, NotFound, Unavailable
 
-CHUNK_BYTES = 1 << 20
-PUT_TRIES = 4
-ERASE_MOST = 1000  # keys that one S3 call takes
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the store says of an object. `version` and `sha256` (of the whole, hexadecimal) may be ""."""
-
-    key: str
-    size_bytes: int
-    etag: str
-    version: str = ""
-    sha256: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One page of a listing in key order; `more` says that there are keys beyond the last."""
-
-    objects: tuple[Stored, ...]
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SignedPost:
-    """A form that lets its holder upload one object: POST `fields` and then the `file` to `url`."""
-
-    url: str
-    fields: Mapping[str, str]
-
-
-class ObjectStore(Protocol):
-    """Buckets of objects. The memory store and S3's pass the same suite of tests."""
-
-    def head(self, bucket: str, key: str, version: str = "") -> Stored | None:
-        """Return what is known of an object (the newest version when none is named), or None."""
-        ...
-
-    def read(
-        self, bucket: str, key: str, *, version: str = "", etag: str = "", start: int = 0, end: int | None = None
-    ) -> Iterator[bytes]:
-        """Yield the bytes [start, end) in chunks. `etag` guards reads without a version.
-
-        Raises NotFound when the object or version is gone, Conflict when its etag is another.
-        """
-        ...
-
-    def put_new(self, bucket: str, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> bool:
-        """Write an object unless the key is taken; True when written. Raises Unavailable when others keep racing."""
-        ...
-
-    def list(self, bucket: str, prefix: str, *, after: str = "", limit: int = 1000) -> Listed:
-        """Return up to `limit` objects whose key begins with `prefix` and is greater than `after`."""
-        ...
-
-    def erase(self, bucket: str, prefix: str) -> int:
-        """Remove up to 1,000 versions of objects whose key begins with `prefix`; return how many (0: none left)."""
-        ...
-
-    def sign_post(self, bucket: str, key: str, *, max_bytes: int, expires_s: int) -> SignedPost:
-        """Sign the upload of 0 to `max_bytes` bytes to exactly this key."""
-        ...
-
-    def sign_get(self, bucket: str, key: str, *, expires_s: int) -> str:
-        """Sign the download of an object."""
-        ...
+MAX_PUT_TRIES = 4
+MAX_ERASE_KEYS = 1000  # of one call to S3
 
 
 class S3Objects:
-    """The contract over S3; `client` is made at first use (its endpoint is what signed addresses name)."""
+    """All buckets of S3. `make_client` is called at the first use; signed addresses name the client's endpoint."""
 
     def __init__(self, make_client: Callable[[], Any]) -> None:
         self._make_client = make_client
@@ -97,12 +31,12 @@ class S3Objects:
         return self._make_client()
 
     def head(self, bucket: str, key: str, version: str = "") -> Stored | None:
-        """Return what is known of an object (the newest version when none is named), or None."""
+        """Return what is known of an object, or None. Without a `version`, the newest one is meant."""
         which = {"VersionId": version} if version else {}
         try:
             found = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **which)
         except self._client.exceptions.ClientError as error:
-            if _code(error) in _GONE:
+            if _code(error) in _MISSING:
                 return None
             raise
         return Stored(
@@ -126,9 +60,9 @@ class S3Objects:
             yield from chunks if "ContentRange" in answer else _sliced(chunks, start, end)
 
     def put_new(self, bucket: str, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]) -> bool:
-        """Write an object unless the key is taken; True when written. Raises Unavailable when others keep racing."""
+        """Write an object unless its key is taken; return True when it was written. Raises Unavailable."""
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        for _ in range(PUT_TRIES):
+        for _ in range(MAX_PUT_TRIES):
             try:
                 self._client.put_object(
                     Bucket=bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256",
@@ -141,18 +75,18 @@ class S3Objects:
                     raise
             else:
                 return True
-        raise Unavailable(f"writing one object met a concurrent write {PUT_TRIES} times", retry_after_s=1.0)
+        raise Unavailable(f"writing one object met a concurrent write {MAX_PUT_TRIES} times", retry_after_s=1.0)
 
     def list(self, bucket: str, prefix: str, *, after: str = "", limit: int = 1000) -> Listed:
-        """Return up to `limit` objects whose key begins with `prefix` and is greater than `after`."""
-        beyond = {"StartAfter": after} if after else {}
-        page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **beyond)
+        """Return up to `limit` objects whose key begins with `prefix` and comes after `after`."""
+        start_after = {"StartAfter": after} if after else {}
+        page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **start_after)
         found = tuple(Stored(each["Key"], int(each["Size"]), _etag(each)) for each in page.get("Contents", []))
         return Listed(found, bool(page.get("IsTruncated")))
 
     def erase(self, bucket: str, prefix: str) -> int:
-        """Remove up to 1,000 versions of objects under a prefix; return how many. Raises Unavailable when some stay."""
-        page = self._client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=ERASE_MOST)
+        """Remove up to 1,000 versions of objects under a prefix; return how many. Raises Unavailable."""
+        page = self._client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_ERASE_KEYS)
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         gone = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
         if not gone:
@@ -169,13 +103,16 @@ class S3Objects:
         return SignedPost(made["url"], made["fields"])
 
     def sign_get(self, bucket: str, key: str, *, expires_s: int) -> str:
-        """Sign the download of an object."""
+        """Sign the download of an object; return its address."""
         params = {"Bucket": bucket, "Key": key}
         return str(self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=expires_s))
 
 
 def _sliced(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
-    """Cut a range out of a whole object: HTTP lets a server answer so, and some do when a version is named."""
+    """Yield the range [start, end) of a whole object.
+
+    HTTP lets a server answer a request for a range with the whole. Some do so when a version is named.
+    """
     at = 0
     for chunk in chunks:
         piece = chunk[max(0, start - at) : None if end is None else max(0, end - at)]
@@ -188,11 +125,11 @@ def _sliced(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[by
         raise Conflict(f"got an object of {at} bytes, shorter than it was")
 
 
-_GONE = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
+_MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 
 
 def _read_error(error: Any, key: str) -> Exception | None:
-    """Return our own error for what an unreadable object means, or None for a fault of the service."""
+    """Return our own error for an object that cannot be read, or None for an error of the service."""
     code = _code(error)
     if code in {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}:
         return NotFound(f"no object {key!r} in that version")

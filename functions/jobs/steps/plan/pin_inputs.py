@@ -1,73 +1,79 @@
-"""Finds a job's objects and pins each by version, so that a later upload cannot change what is planned.
+"""Finds the objects of a job and pins each by its version, so that a later upload cannot change what is planned.
 
-Pages of a listing, some objects a transaction; what is pinned is never listed again, so that a
-planner that was cut off goes on where it was.
+Lists pages of objects, and pins each page in one transaction. A pinned object is never listed again, so that a planner
+that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from functions.jobs.records.formats import ObjectProblem
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Input, Job, Plan
-from functions.jobs.storage.aws import Doors
+from functions.jobs.storage.contracts import ObjectStore, Table
 from functions.jobs.storage.queries import last_input
 
-PIN_MOST = 50  # objects that one transaction pins, and one page lists
-MAX_INPUTS = 50_000  # of one job: each has a shard at least, and the manifest names them all
+PAGE_OBJECTS = 50  # listed in one page, and pinned in one transaction
+MAX_INPUTS = 50_000  # of one job: each has at least one shard, and the manifest names them all
 
 
-def pin_inputs(
-    job: Job, plan: Plan, doors: Doors, may_go_on: Callable[[], bool], most: int = MAX_INPUTS
-) -> Plan | None:
-    """Pin what is under the job's prefix, in key order, after what is pinned already.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputPinner:
+    """Pins at most `max_inputs` objects of a job. `now_ms` returns epoch milliseconds."""
 
-    Returns the plan that knows how many inputs there are, or None when it may not go on. Raises Refused
-    when a twin was first, ObjectProblem when there are more than a job can have.
-    """
-    last = last_input(doors.store, job)
-    n_inputs, after = (last.ordinal + 1, last.key) if last else (0, "")
-    while job.source != "inbox":
-        if not may_go_on():
-            return None
-        page = doors.objects.list(doors.input_bucket, _prefix(job), after=after, limit=PIN_MOST)
-        found = _heads(job, [listed.key for listed in page.objects], n_inputs, doors)
-        _check_room(n_inputs + len(found), most)
-        writes = {write.key: write for each in found for write in state_machine.pin(job, plan, each)}
-        if writes:
-            doors.store.write(*writes.values())
-        n_inputs += len(found)
-        if not page.more or not page.objects:
-            break
-        after = page.objects[-1].key
-    after_plan = replace(plan, step=plan.step + 1, runs=0, n_inputs=n_inputs, updated_ms=doors.now_ms())
-    doors.store.write(*state_machine.plan_step(job, plan, after_plan, (), None))
-    return after_plan
+    table: Table
+    objects: ObjectStore
+    input_bucket: str
+    now_ms: Callable[[], int]
+    max_inputs: int = MAX_INPUTS
+
+    def pin(self, job: Job, plan: Plan, may_go_on: Callable[[], bool]) -> Plan | None:
+        """Pin the objects under the job's prefix, in the order of their keys, after those that are pinned already.
+
+        Returns the plan with the number of inputs, or None when `may_go_on` said no. Raises ConditionFailed when
+        another planner was first, and ObjectProblem when there are too many objects.
+        """
+        last = last_input(self.table, job)
+        n_inputs, after = (last.ordinal + 1, last.key) if last else (0, "")
+        while job.source != "inbox":
+            if not may_go_on():
+                return None
+            page = self.objects.list(self.input_bucket, _prefix(job), after=after, limit=PAGE_OBJECTS)
+            found = self._inputs(job, [listed.key for listed in page.objects], n_inputs)
+            self._check_count(n_inputs + len(found))
+            writes = {write.key: write for each in found for write in state_machine.pin(job, plan, each)}
+            if writes:
+                self.table.write(*writes.values())
+            n_inputs += len(found)
+            if not page.more or not page.objects:
+                break
+            after = page.objects[-1].key
+        pinned = replace(plan, step=plan.step + 1, runs=0, n_inputs=n_inputs, updated_ms=self.now_ms())
+        self.table.write(*state_machine.plan_step(job, plan, pinned, (), None))
+        return pinned
+
+    def _inputs(self, job: Job, names: list[str], ordinal: int) -> list[Input]:
+        """Return what these keys hold now. Folders and objects that were deleted meanwhile are left out."""
+        found: list[Input] = []
+        for name in names:
+            stored = None if name.endswith("/") else self.objects.head(self.input_bucket, name)
+            if stored is not None:
+                each = Input(
+                    ordinal=ordinal + len(found), key=stored.key, etag=stored.etag, version=stored.version,
+                    size_bytes=stored.size_bytes, expires_at=job.expires_at,
+                )  # fmt: skip
+                found.append(each)
+        return found
+
+    def _check_count(self, n_inputs: int) -> None:
+        if n_inputs > self.max_inputs:
+            detail = f"got more than {self.max_inputs} objects, at most that many in one job: name a longer prefix"
+            raise ObjectProblem("too-large", f"{detail}, or send JSON lines, which hold many texts in one object")
 
 
 def _prefix(job: Job) -> str:
     if job.source == "prefix":
         return keys.data_prefix(job.tenant) + job.names[0]
     return keys.input_prefix(job.tenant, job.job)
-
-
-def _heads(job: Job, names: list[str], ordinal: int, doors: Doors) -> list[Input]:
-    """Return what is at the keys now; what was deleted since it was listed, and folders, are passed over."""
-    found: list[Input] = []
-    for name in names:
-        stored = None if name.endswith("/") else doors.objects.head(doors.input_bucket, name)
-        if stored is not None:
-            each = Input(
-                ordinal=ordinal + len(found), key=stored.key, etag=stored.etag, version=stored.version,
-                size_bytes=stored.size_bytes, expires_at=job.expires_at,
-            )  # fmt: skip
-            found.append(each)
-    return found
-
-
-def _check_room(n_inputs: int, most: int) -> None:
-    if n_inputs > most:
-        detail = f"got more than {most} objects, at most that many in one job: name a longer prefix"
-        raise ObjectProblem("too-large", f"{detail}, or send JSON lines, which hold many texts in one object")

@@ -1,7 +1,8 @@
-"""Cuts a job's inputs into shards, step by step, and resumes where it was.
+"""Divides a job's inputs into shards, step by step, and goes on where it was after a crash.
 
-Each step is two effects: one transaction (shards and checkpoint), then their pointers to the
-queue. What a crash leaves unsent is sent again; what a twin wrote first is taken as it is.
+Each step has two effects: one transaction writes the shards and the checkpoint, then a message for each shard is sent.
+Messages that a crash left unsent are sent again. When another planner wrote first, this one stops. Must not know how
+shards are answered.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from itertools import islice
 from typing import Any
 
 from functions.jobs.records.formats import ObjectProblem, Problem
-from functions.jobs.records.shard_runs import MAX_CHARS, MAX_RECORDS, Run, bounds_for
+from functions.jobs.records.shard_runs import MAX_CHARS, MAX_RECORDS, Run, shard_limits
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Input, Job, JobSpec, Plan, Shard
-from functions.jobs.state.queue_messages import QueueMessage, decode
+from functions.jobs.state.queue_messages import QueueMessage, decode_message
 from functions.jobs.state.s3_events import is_s3_event, parse_event
 from functions.jobs.state.transactions import ConditionFailed, Value
-from functions.jobs.steps.plan.accept_object import accept
-from functions.jobs.steps.plan.pin_inputs import MAX_INPUTS, pin_inputs
-from functions.jobs.steps.plan.read_runs import Found, read_runs, stage
+from functions.jobs.steps.plan.accept_object import ObjectAcceptor
+from functions.jobs.steps.plan.pin_inputs import InputPinner
+from functions.jobs.steps.plan.read_runs import InputRuns, RunReader
 from functions.jobs.steps.redrive import Redriver
-from functions.jobs.steps.sqs_handler import SqsMessage, deliver
-from functions.jobs.storage.aws import Doors, is_transient
+from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
+from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import last_input, load_input, load_job, load_plan
+from functions.jobs.storage.transient_errors import is_transient
 from functions.pipeline.request_limits import MAX_TOKEN_VECTORS
 from functions.pipeline.route import choose_head
 from functions.tasks.registry import input_names, parse_parameters
@@ -34,52 +36,57 @@ from shared.error_text import visible
 from shared.errors import GlossaError
 from shared.log import log_event
 
-STEP_SHARDS = 20
-MARGIN_S = 30.0
+STEP_SHARDS = 20  # added by one transaction
+MARGIN_S = 30.0  # time that one step may take
 MAX_SHARDS = 50_000  # of one job; see Planner
-MAX_OBJECT_RECORDS = 12_000_000  # of one object; one of 5 GiB has as many of 447 bytes
-MAX_RUNS = 8  # that make no progress, before an input is given up
+MAX_OBJECT_RECORDS = 12_000_000  # of one object; in one of 5 GiB they have 447 bytes each
+MAX_RUNS = 8  # without progress, until an input is given up
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planner:
-    """Plans one job at a time. `catalog_sha256` names the catalog in the job's manifest.
+    """Plans one job at a time. `catalog_sha256` names the catalog in the manifest. `now_ms` returns epoch milliseconds.
 
-    A shard holds at most `max_records`; one transaction adds at most `step_shards`. A job has at most
-    `max_shards`, as one page, the manifest, names them all: 50,000 shards are up to 12.8 million
-    records or 6.5 GB of text; one object at most `max_object_records`. Finalize (512 MB, 300 s) reads
-    them in 250 queries of 200, which takes 25 s at a tenth of a second each, and at its peak holds
-    2.2 KB for each (4.4 KB where keys have the 1,024 bytes that S3 allows): 110 to 220 MB, for a
-    manifest of 20 to 65 MB.
+    A shard holds at most `max_records`, and one transaction adds at most `step_shards`. An object has at most
+    `max_object_records`. A job has at most `max_shards`, because one manifest names them all: 50,000 shards are up to
+    12.8 million records or 6.5 GB of text. Finalize (512 MB, 300 s) reads them in 250 queries of 200, which takes 25 s
+    at 0.1 s each. At its peak it holds 2.2 KB for each shard, or 4.4 KB where keys have the 1,024 bytes that S3 allows:
+    110 to 220 MB, for a manifest of 20 to 65 MB.
     """
 
-    doors: Doors
+    table: Table
+    queue: JobQueue
+    input_bucket: str
+    now_ms: Callable[[], int]
+    acceptor: ObjectAcceptor
+    pinner: InputPinner
+    reader: RunReader
+    redriver: Redriver
     catalog: Catalog
     catalog_sha256: str
     max_records: int = MAX_RECORDS
     step_shards: int = STEP_SHARDS
     max_shards: int = MAX_SHARDS
-    max_inputs: int = MAX_INPUTS
     max_object_records: int = MAX_OBJECT_RECORDS
 
     def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
-        """Handle an event of the plan queue (S3's own, or a pointer); returns the partial batch response."""
-        return deliver("plan", event, lambda delivery: self.handle(delivery, time_left_s), self.doors.queue)
+        """Handle an event of the plan queue; returns the partial batch response."""
+        return handle_event("plan", event, lambda message: self.handle(message, time_left_s), self.queue)
 
-    def handle(self, delivery: SqsMessage, time_left_s: Callable[[], float]) -> None:
-        """Plan the job that a message points to, or the jobs that its objects are."""
-        if not is_s3_event(delivery.body):
-            message = decode(delivery.body, "plan")
-            self.run(message.tenant, message.job, time_left_s)
+    def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
+        """Plan the job that a message names, or the jobs of the objects that an S3 event names."""
+        if not is_s3_event(message.body):
+            asked = decode_message(message.body, "plan")
+            self.run(asked.tenant, asked.job, time_left_s)
             return
-        for created in parse_event(delivery.body):
-            job = accept(created, self.doors)
+        for created in parse_event(message.body):
+            job = self.acceptor.accept(created)
             if job is not None:
                 self.run(job.tenant, job.job, time_left_s)
 
     def run(self, tenant: str, job_id: str, time_left_s: Callable[[], float]) -> None:
-        """Bring a job from SUBMITTED to RUNNING, or as far as time allows: then a pointer carries on."""
-        job = load_job(self.doors.store, tenant, job_id)
+        """Bring a job from SUBMITTED to RUNNING. When time is up, sends a message that carries on."""
+        job = load_job(self.table, tenant, job_id)
         if job is None:
             log_event("job-unknown", level="warning", function="plan", job_id=job_id)
             return
@@ -89,14 +96,14 @@ class Planner:
             if job.state == state_machine.PLANNING:
                 job = self._plan(job, time_left_s)
             if job.state == state_machine.REDRIVING:
-                if facts := self._pinned(JobSpec.from_json(job.spec)):
-                    self.doors.store.write(state_machine.repin(job, facts))
-                job = Redriver(self.doors).run(job, time_left_s)
-        except ConditionFailed:  # a twin wrote first and goes on with its own message, or the job was cancelled
-            log_event("plan-overtaken", function="plan", job_id=job_id)
+                if facts := self._pinned_facts(JobSpec.from_json(job.spec)):
+                    self.table.write(state_machine.pin_model(job, facts))
+                job = self.redriver.run(job, time_left_s)
+        except ConditionFailed:  # another planner wrote first and goes on, or the job was cancelled
+            log_event("plan-superseded", function="plan", job_id=job_id)
             return
-        if state_machine.ready_to_close(job) or state_machine.to_announce(job):
-            self.doors.queue.send([QueueMessage("finalize", tenant, job_id)])
+        if state_machine.ready_to_close(job) or state_machine.must_announce(job):
+            self.queue.send([QueueMessage("finalize", tenant, job_id)])
 
     def _begin(self, job: Job) -> Job:
         plan = Plan(expires_at=job.expires_at)
@@ -110,17 +117,17 @@ class Planner:
         else:
             model = self.catalog.model(chosen.model)
             most_tokens = MAX_TOKEN_VECTORS if parameters.answers_per_token else MAX_CHARS
-            bounds = bounds_for(model, self.max_records, most_tokens=most_tokens)
-            plan = replace(plan, max_records=bounds.max_records, max_chars=bounds.max_chars)
+            limits = shard_limits(model, self.max_records, most_tokens=most_tokens)
+            plan = replace(plan, max_records=limits.max_records, max_chars=limits.max_chars)
             facts |= {
                 "model": model.name, "head": chosen.head, "model_revision": model.revision,
                 "tokenizer_sha256": model.tokenizer_sha256,
             }  # fmt: skip
-        self.doors.store.write(*state_machine.begin_planning(job, plan, self.doors.now_ms(), **facts))
+        self.table.write(*state_machine.begin_planning(job, plan, self.now_ms(), **facts))
         return self._reload(job)
 
-    def _pinned(self, spec: JobSpec) -> dict[str, Value]:
-        """Return what answers a redriven job: the catalog of today, unless it cannot answer it at all."""
+    def _pinned_facts(self, spec: JobSpec) -> dict[str, Value]:
+        """Return what answers a redriven job by the catalog of today; nothing when that catalog cannot answer it."""
         try:
             parameters = parse_parameters(spec.task, spec.parameters)
             chosen = choose_head(spec.task, parameters, spec.model, self.catalog)
@@ -133,16 +140,16 @@ class Planner:
         }  # fmt: skip
 
     def _plan(self, job: Job, time_left_s: Callable[[], float]) -> Job:
-        plan = load_plan(self.doors.store, job)
+        plan = load_plan(self.table, job)
         if plan is None:
             raise GlossaError(f"job {job.job} is PLANNING without a plan. This is a bug.")
-        self.doors.store.write(state_machine.plan_run(job, plan, 1))
+        self.table.write(state_machine.count_plan_run(job, plan, 1))
         try:
             return self._plan_on(job, plan, time_left_s)
         except Exception as error:
             if is_transient(error):
-                with suppress(ConditionFailed):  # then there was progress, which counts from zero anyway
-                    self.doors.store.write(state_machine.plan_run(job, plan, -1))
+                with suppress(ConditionFailed):  # there was progress since, which sets the count to zero
+                    self.table.write(state_machine.count_plan_run(job, plan, -1))
             raise
 
     def _plan_on(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Job:
@@ -154,32 +161,32 @@ class Planner:
         self._send(job, plan)
         while plan.input < plan.n_inputs:
             if time_left_s() < MARGIN_S:
-                self.doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
+                self.queue.send([QueueMessage("plan", job.tenant, job.job)])
                 return job
-            plan = self._cut(job, plan, time_left_s)
-        self.doors.store.write(*state_machine.end_planning(job, plan, self.doors.now_ms()))
+            plan = self._divide(job, plan, time_left_s)
+        self.table.write(*state_machine.end_planning(job, plan, self.now_ms()))
         log_event("planned", function="plan", job_id=job.job, count=plan.n_shards, records=plan.record)
         return self._reload(job)
 
     def _pin(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan | None:
-        """Pin all inputs; return the plan as it then is, or None when time is up: then a pointer carries on."""
+        """Pin all inputs; return the new plan. When time is up, sends a message that carries on, and returns None."""
         if plan.runs >= MAX_RUNS:
             detail = f"the inputs could not be listed in {plan.runs} tries"
             return self._without_inputs(job, plan, Problem("unreadable", detail))
-        before = last_input(self.doors.store, job)
+        before = last_input(self.table, job)
         try:
-            pinned = pin_inputs(job, plan, self.doors, lambda: time_left_s() >= MARGIN_S, self.max_inputs)
+            pinned = self.pinner.pin(job, plan, lambda: time_left_s() >= MARGIN_S)
         except ObjectProblem as problem:
             return self._without_inputs(job, plan, problem.problem)
         if pinned is None:
-            if last_input(self.doors.store, job) != before:  # a long listing is no planner that dies
-                self.doors.store.write(state_machine.plan_run(job, plan, -1))
-            self.doors.queue.send([QueueMessage("plan", job.tenant, job.job)])
+            if last_input(self.table, job) != before:  # the planner did not die: the listing is long
+                self.table.write(state_machine.count_plan_run(job, plan, -1))
+            self.queue.send([QueueMessage("plan", job.tenant, job.job)])
         return pinned
 
-    def _cut(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan:
-        """Cut the rest of one input, or what time allows; return the plan as it then is."""
-        source = load_input(self.doors.store, job, plan.input)
+    def _divide(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan:
+        """Divide the rest of one input into shards, or as much as time allows; return the new plan."""
+        source = load_input(self.table, job, plan.input)
         if source is None:
             raise GlossaError(f"input {plan.input} of job {job.job} is not pinned. This is a bug.")
         if plan.runs >= MAX_RUNS:
@@ -187,17 +194,17 @@ class Planner:
             return self._problem(job, plan, source, Problem("unreadable", detail))
         try:
             spec = JobSpec.from_json(job.spec)
-            found = read_runs(source, plan, spec.options, input_names(spec.task), self.doors)
+            found = self.reader.read(source, plan, spec.options, input_names(spec.task))
             while plan.input == source.ordinal and time_left_s() >= MARGIN_S:
                 batch = list(islice(found.runs, self.step_shards))
-                self._check_room(plan, batch)
+                self._check_limits(plan, batch)
                 plan = self._step(job, plan, source, batch, found)
         except ObjectProblem as problem:
             plan = self._problem(job, plan, source, problem.problem)
         return plan
 
-    def _check_room(self, plan: Plan, batch: list[Run]) -> None:
-        n_records = batch[-1].frames[-1].index + 1 if batch else 0
+    def _check_limits(self, plan: Plan, batch: list[Run]) -> None:
+        n_records = batch[-1].spans[-1].index + 1 if batch else 0
         if n_records > self.max_object_records:
             limit = f"got more than {self.max_object_records} records, at most that many in one object"
         elif plan.n_shards + len(batch) > self.max_shards:
@@ -209,18 +216,18 @@ class Planner:
         detail = f"{limit}: {rest} is not in it (the {before} records before are); send that as another job"
         raise ObjectProblem("too-large", detail)
 
-    def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], found: Found) -> Plan:
-        shards = tuple(_shards(plan, source, batch, self.doors.input_bucket, found))
+    def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], found: InputRuns) -> Plan:
+        shards = tuple(_shards(plan, source, batch, self.input_bucket, found))
         if found.staged:
             for shard, run in zip(shards, batch, strict=True):
-                stage(job, shard, run, self.doors)
+                self.reader.stage(job, shard, run)
         after = replace(
             plan, record=plan.record + sum(s.n_records for s in shards), n_shards=plan.n_shards + len(shards)
         )
         if len(batch) < self.step_shards:
             after = replace(after, input=plan.input + 1, offset=0, line=0)
         else:
-            after = replace(after, offset=batch[-1].end, line=batch[-1].frames[-1].index + 1)
+            after = replace(after, offset=batch[-1].end, line=batch[-1].spans[-1].index + 1)
         return self._write(job, plan, replace(after, unsent=tuple(s.shard for s in shards)), shards, None)
 
     def _problem(self, job: Job, plan: Plan, source: Input, problem: Problem) -> Plan:
@@ -236,20 +243,20 @@ class Planner:
         return self._write(job, plan, after, (), None)
 
     def _write(self, job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> Plan:
-        after = replace(after, step=plan.step + 1, runs=0, updated_ms=self.doors.now_ms())
-        self.doors.store.write(*state_machine.plan_step(job, plan, after, shards, problem))
+        after = replace(after, step=plan.step + 1, runs=0, updated_ms=self.now_ms())
+        self.table.write(*state_machine.plan_step(job, plan, after, shards, problem))
         self._send(job, after)
         return after
 
     def _send(self, job: Job, plan: Plan) -> None:
         if plan.unsent:
-            self.doors.queue.send([QueueMessage("work", job.tenant, job.job, shard) for shard in plan.unsent])
+            self.queue.send([QueueMessage("work", job.tenant, job.job, shard) for shard in plan.unsent])
 
     def _reload(self, job: Job) -> Job:
-        return load_job(self.doors.store, job.tenant, job.job) or job
+        return load_job(self.table, job.tenant, job.job) or job
 
 
-def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, found: Found) -> list[Shard]:
+def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, found: InputRuns) -> list[Shard]:
     shards: list[Shard] = []
     record = plan.record
     for ordinal, run in enumerate(batch, start=plan.n_shards):
@@ -264,7 +271,7 @@ def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, found: Fou
             end=run.end,
             line=run.line,
             record=record,
-            n_records=len(run.frames),
+            n_records=len(run.spans),
             framing=found.framing,
             columns=found.columns.to_json() if found.columns else "",
             staged=found.staged and not run.oversize,

@@ -1,7 +1,7 @@
-"""An input's bytes -> runs of records, from the planner's checkpoint on; problems of whole objects end here.
+"""Reads the rest of an input, from the planner's checkpoint on, as runs of records. Raises problems of whole objects.
 
-Plain objects are read by range. Compressed ones are decoded from their beginning, and the
-decoded bytes of each shard are staged, because nobody can read a range of them.
+A plain object is read by range. A compressed one is decoded from its beginning. Nobody can read a range of it, so the
+decoded bytes of each shard are staged in the output bucket.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from itertools import chain
 from functions.jobs.records.csv_tables import HEADER_BYTES, find_columns
 from functions.jobs.records.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, check_head, format_of
 from functions.jobs.records.gunzip import gunzip
-from functions.jobs.records.records import RecordLocation, RecordSpan, RecordSplitter, cut
-from functions.jobs.records.shard_runs import Run, ShardLimits, runs
+from functions.jobs.records.records import RecordLocation, RecordSpan, RecordSplitter, split_records
+from functions.jobs.records.shard_runs import Run, ShardLimits, group_into_runs
 from functions.jobs.state import keys
 from functions.jobs.state.items import Input, Job, Plan, Shard
-from functions.jobs.storage.aws import Doors
+from functions.jobs.storage.contracts import ObjectStore
 from shared.errors import Conflict, NotFound
 
 MAX_OBJECT_BYTES = 5 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The runs of the rest of an input, how its records are framed, whether they must be staged, a table's columns."""
+class InputRuns:
+    """The runs of the rest of an input, their framing, whether their bytes must be staged, and the columns of CSV."""
 
     runs: Iterator[Run]
     framing: Framing
@@ -34,63 +34,72 @@ class Found:
     columns: Columns | None = None
 
 
-def read_runs(source: Input, plan: Plan, options: FormatOptions, task_names: Collection[str], doors: Doors) -> Found:
-    """Open an input at the checkpoint. Raises ObjectProblem, here or while the runs are taken."""
-    if source.size_bytes > MAX_OBJECT_BYTES:
-        raise ObjectProblem("too-large", f"got an object of {source.size_bytes} bytes, at most {MAX_OBJECT_BYTES}")
-    how = format_of(source.key.rsplit("/", 1)[-1], options)
-    start, columns = plan.offset, None
-    if how.delimiter:
-        header = _header(source, how, doors)
-        start, columns = max(start, header.end), find_columns(header.raw or b"", how, task_names)
-    chunks = _translated(_decoded(source, start, how, doors))
-    if plan.offset == 0:
-        chunks = _checked(chunks, "a header and no row" if columns else "an object of 0 bytes")
-    frames = cut(chunks, how, RecordLocation(start, plan.line))
-    return Found(runs(frames, ShardLimits(plan.max_records, plan.max_chars)), how.framing, how.gzip, columns)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReader:
+    """Reads inputs from the input bucket, and stages decoded bytes in the output bucket."""
+
+    objects: ObjectStore
+    input_bucket: str
+    output_bucket: str
+
+    def read(self, source: Input, plan: Plan, options: FormatOptions, task_names: Collection[str]) -> InputRuns:
+        """Open an input at the checkpoint. Raises ObjectProblem, now or while the runs are taken.
+
+        `task_names` are the names that the job's task gives its inputs.
+        """
+        if source.size_bytes > MAX_OBJECT_BYTES:
+            raise ObjectProblem("too-large", f"got an object of {source.size_bytes} bytes, at most {MAX_OBJECT_BYTES}")
+        how = format_of(source.key.rsplit("/", 1)[-1], options)
+        start, columns = plan.offset, None
+        if how.delimiter:
+            header = self._header(source, how)
+            start, columns = max(start, header.end), find_columns(header.raw or b"", how, task_names)
+        chunks = _as_problems(self._decoded(source, start, how))
+        if plan.offset == 0:
+            chunks = _checked(chunks, "a header and no row" if columns else "an object of 0 bytes")
+        spans = split_records(chunks, how, RecordLocation(start, plan.line))
+        runs = group_into_runs(spans, ShardLimits(plan.max_records, plan.max_chars))
+        return InputRuns(runs, how.framing, how.gzip, columns)
+
+    def stage(self, job: Job, shard: Shard, run: Run) -> None:
+        """Write the decoded bytes of a run where its worker can read them. A repeated call writes the same bytes."""
+        if run.oversize:
+            return
+        data = b"".join(span.raw or b"" for span in run.spans)
+        key = keys.staged_key(job.tenant, job.job, shard.shard)
+        metadata = {"sha256": hashlib.sha256(data).hexdigest()}
+        self.objects.put_new(self.output_bucket, key, data, content_type="application/octet-stream", metadata=metadata)
+
+    def _header(self, source: Input, how: Format) -> RecordSpan:
+        """Return the first row of CSV or TSV. Raises ObjectProblem when there is none, or when it is too long."""
+        splitter = RecordSplitter(how, max_record_bytes=HEADER_BYTES)
+        n_read = 0
+        for chunk in _checked(_as_problems(self._decoded(source, 0, how, HEADER_BYTES)), "an object of 0 bytes"):
+            if (span := next(splitter.feed(chunk), None)) is not None:
+                return _header_span(span)
+            if (n_read := n_read + len(chunk)) >= HEADER_BYTES:
+                break
+        span = next(splitter.close(), None)
+        return _header_span(span if n_read < HEADER_BYTES else None)
+
+    def _decoded(self, source: Input, offset: int, how: Format, n_bytes: int | None = None) -> Iterator[bytes]:
+        """Yield the decoded bytes from `offset` on. Of a plain object, at most `n_bytes` are read."""
+        bucket = self.input_bucket
+        if not how.gzip:
+            if offset and offset == source.size_bytes:
+                return iter(())  # S3 refuses a range that begins where its object ends
+            end = None if n_bytes is None or source.size_bytes <= offset + n_bytes else offset + n_bytes
+            return self.objects.read(
+                bucket, source.key, version=source.version, etag=source.etag, start=offset, end=end
+            )
+        packed = self.objects.read(bucket, source.key, version=source.version, etag=source.etag)
+        return _skip(gunzip(packed, MAX_OBJECT_BYTES), offset)
 
 
-def _header(source: Input, how: Format, doors: Doors) -> RecordSpan:
-    """Return the first row of a table. Raises ObjectProblem when there is none, or none of a header's size."""
-    cutter = RecordSplitter(how, max_record_bytes=HEADER_BYTES)
-    n_read = 0
-    for chunk in _checked(_translated(_decoded(source, 0, how, doors, HEADER_BYTES)), "an object of 0 bytes"):
-        if (frame := next(cutter.feed(chunk), None)) is not None:
-            return _whole(frame)
-        if (n_read := n_read + len(chunk)) >= HEADER_BYTES:
-            break
-    frame = next(cutter.close(), None)
-    return _whole(frame if n_read < HEADER_BYTES else None)
-
-
-def _whole(frame: RecordSpan | None) -> RecordSpan:
-    if frame is None or frame.raw is None:
+def _header_span(span: RecordSpan | None) -> RecordSpan:
+    if span is None or span.raw is None:
         raise ObjectProblem("wrong-header", f"got a first row of {HEADER_BYTES} bytes or more, expected a header")
-    return frame
-
-
-def stage(job: Job, shard: Shard, run: Run, doors: Doors) -> None:
-    """Keep the decoded bytes of a run where its worker can read them. Written before: the same bytes."""
-    if run.oversize:
-        return
-    data = b"".join(frame.raw or b"" for frame in run.frames)
-    key = keys.staged_key(job.tenant, job.job, shard.shard)
-    digest = hashlib.sha256(data).hexdigest()
-    doors.objects.put_new(
-        doors.output_bucket, key, data, content_type="application/octet-stream", metadata={"sha256": digest}
-    )
-
-
-def _decoded(source: Input, offset: int, how: Format, doors: Doors, n_bytes: int | None = None) -> Iterator[bytes]:
-    """Yield the decoded bytes from `offset` on; of a plain object, of which that is possible, `n_bytes` at most."""
-    bucket = doors.input_bucket
-    if not how.gzip:
-        if offset and offset == source.size_bytes:
-            return iter(())  # a range that begins where its object ends is refused
-        end = None if n_bytes is None or source.size_bytes <= offset + n_bytes else offset + n_bytes
-        return doors.objects.read(bucket, source.key, version=source.version, etag=source.etag, start=offset, end=end)
-    packed = doors.objects.read(bucket, source.key, version=source.version, etag=source.etag)
-    return _skip(gunzip(packed, MAX_OBJECT_BYTES), offset)
+    return span
 
 
 def _skip(chunks: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
@@ -101,12 +110,14 @@ def _skip(chunks: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
 
 
 def _checked(chunks: Iterator[bytes], nothing: str) -> Iterator[bytes]:
+    """Yield the chunks. Raises ObjectProblem when the first is not text, or when there is none (`nothing`)."""
     head = next(chunks, b"")
     check_head(head, nothing)
     return chain((head,), chunks)
 
 
-def _translated(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _as_problems(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the chunks. Raises ObjectProblem when the object was deleted or changed."""
     try:
         yield from chunks
     except NotFound:

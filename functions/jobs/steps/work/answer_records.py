@@ -1,6 +1,6 @@
-"""Records -> answers, in the largest calls that work; a record that cannot be answered fails alone.
+"""Answers records in calls that are as large as possible. A record that cannot be answered fails alone.
 
-Pure but for `respond` and the watch, which are handed in.
+Pure, except for `respond` and the health check, which are given. Must not know shards, stores or HTTP.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from functions.tasks.task import TextRequest
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
 
 Respond = Callable[[TextRequest], tuple[Result, Mapping[int, GlossaError]]]
-OWN_FAULTS = (BadRequest, TooLarge, Unprocessable)  # what a record can be guilty of
-PLACE = re.compile(r"^inputs\[[0-9]+\]")  # an input's place in one call, which the owner of a record never saw
-HARMLESS = "<mask>"  # a text that every task takes, and every model reads as a token or a few
+RECORD_ERRORS = (BadRequest, TooLarge, Unprocessable)  # errors that the content of a record can cause
+INPUT_POSITION = re.compile(r"^inputs\[[0-9]+\]")  # within one call; the owner of a record never sees it
+PROBE_TEXT = "<mask>"  # every task accepts this text, and every model reads it as few tokens
 
 
 def answer_all(
@@ -33,15 +33,15 @@ def answer_all(
     tenant: str,
     deadline_s: float,
     respond: Respond,
-    watch: ServerHealthCheck | None = None,
-    halved: bool = False,
+    health_check: ServerHealthCheck | None = None,
+    split_first: bool = False,
 ) -> dict[int, Answer | Problem]:
-    """Answer records without problems of their own; returns answer or problem by record index.
+    """Answer records that have no problem of their own. Returns an answer or a problem for each, by record number.
 
-    A call refused for its content is halved until the guilty record is alone; with a `watch`, so is
-    a call that it blames, and a record alone is convicted when it breaks the server a second time. With
-    `halved` the first call is halved before it is made: of the whole it is known what becomes.
-    Raises what is nobody's fault here: GlossaError of other kinds, and whatever else `respond` raises.
+    A call that is refused for its content is split in halves until the record that causes it is alone. With a
+    `health_check`, a call that it blames is split too. A single record gets a problem when it breaks the server twice.
+    `split_first` splits the first call before it is made, when an earlier run has seen the whole call fail.
+    Raises every other error that `respond` raises: no record caused it.
     """
     request = TextRequest(
         task=spec.task,
@@ -53,23 +53,24 @@ def answer_all(
         deadline_s=deadline_s,
     )
     inputs, outcomes = _inputs(records, spec.task)
-    size = {record.index: record.end - record.start for record in records}
-    whole = sum(size[index] for index in inputs) or 1
-    waiting = _groups(list(inputs), halved=halved)
+    size_bytes = {record.index: record.end - record.start for record in records}
+    total_bytes = sum(size_bytes[index] for index in inputs) or 1
+    waiting = _groups(list(inputs), split=split_first)
     suspects: set[int] = set()
-    if watch is not None and inputs:
-        watch.begin()
+    if health_check is not None and inputs:
+        health_check.require_answer()
     while waiting:
         group = waiting.pop()
         try:
-            until_s = watch.until(sum(size[index] for index in group) / whole) if watch else deadline_s
-            timed = replace(request, deadline_s=until_s)
+            share = sum(size_bytes[index] for index in group) / total_bytes
+            call_deadline_s = health_check.call_deadline_s(share) if health_check else deadline_s
+            timed = replace(request, deadline_s=call_deadline_s)
             outcomes |= _call(timed, {index: inputs[index] for index in group}, respond)
         except GlossaError as error:
-            blamed = _is_to_blame(error, watch)
+            blamed = _is_to_blame(error, health_check)
             if len(group) > 1 and blamed:
-                waiting += _groups(group, halved=True)
-            elif blamed and (isinstance(error, OWN_FAULTS) or group[0] in suspects):
+                waiting += _groups(group, split=True)
+            elif blamed and (isinstance(error, RECORD_ERRORS) or group[0] in suspects):
                 outcomes[group[0]] = _problem(error)
             else:
                 suspects |= set(group) if blamed else set()
@@ -77,34 +78,34 @@ def answer_all(
     return outcomes
 
 
-def _groups(indices: list[int], *, halved: bool) -> list[list[int]]:
-    """Return records as one call, or as two halves of which the first is last, as it is taken first."""
+def _groups(indices: list[int], *, split: bool) -> list[list[int]]:
+    """Return records as one call, or as two halves. The first half comes last, as the last call is made first."""
     middle = len(indices) // 2
-    groups = [indices[middle:], indices[:middle]] if halved else [indices]
+    groups = [indices[middle:], indices[:middle]] if split else [indices]
     return [group for group in groups if group]
 
 
-def ask_harmless(spec: JobSpec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
-    """Have one short input answered by the model and head of a job. Raises GlossaError when it is not."""
+def send_probe(spec: JobSpec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
+    """Have one short input answered by the model and head of a job. Raises GlossaError when it is not answered."""
     parameters = parse_parameters(spec.task, spec.parameters).with_required_only()
-    item = parameters.input_forms[0].smallest(HARMLESS)
+    item = parameters.input_forms[0].smallest(PROBE_TEXT)
     request = TextRequest(spec.task, (item,), parameters, reference, tenant, "interactive", deadline_s)
     result, errors = respond(request)
     if errors or len(result.values) != 1:
-        raise GlossaError(f"got {len(result.values)} answers to a harmless question. This is a bug.")
+        raise GlossaError(f"got {len(result.values)} answers to a probe. This is a bug.")
 
 
-def _is_to_blame(error: GlossaError, watch: ServerHealthCheck | None) -> bool:
-    """Whether a failed call's records are to blame. Raises the error when that is nobody's to say."""
-    if isinstance(error, OWN_FAULTS):
+def _is_to_blame(error: GlossaError, health_check: ServerHealthCheck | None) -> bool:
+    """Whether the records of a failed call are to blame. Raises the error when that cannot be told."""
+    if isinstance(error, RECORD_ERRORS):
         return True
-    if watch is None:
+    if health_check is None:
         raise error
-    return watch.blames_call(error)
+    return health_check.blames_call(error)
 
 
 def _problem(error: GlossaError) -> Problem:
-    return Problem(error.code, PLACE.sub("record", error.message))
+    return Problem(error.code, INPUT_POSITION.sub("record", error.message))
 
 
 def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput], dict[int, Answer | Problem]]:
@@ -113,13 +114,13 @@ def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput],
     for record in records:
         try:
             inputs[record.index] = parse_input(_asked(record, task), "record", task)
-        except OWN_FAULTS as error:
+        except RECORD_ERRORS as error:
             problems[record.index] = Problem(error.code, error.message)
     return inputs, problems
 
 
 def _asked(record: Record, task: str) -> object:
-    """Return what a record asks in the task's own names; fields that no input has are passed over."""
+    """Return a record's fields under the names that the task gives its inputs. Other fields are left out."""
     known = input_names(task)
     asked = {name: part for name, part in record.fields.items() if name in known}
     if record.text is not None and (not asked or record.text_pair is not None):

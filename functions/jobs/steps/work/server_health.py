@@ -1,101 +1,97 @@
-"""Tells a shard that breaks the model server from a model server that is down, by a harmless question.
+"""Tells a record that breaks the model server from a model server that is down, by a probe that every model can answer.
 
-Is handed the question, the clock and the pause. Must not know records or HTTP.
+The probe, the clock and the pause are given. Must not know records or HTTP.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from functions.jobs.records.shard_runs import WORK_SHARE_S
+from functions.jobs.records.shard_runs import MAX_SHARD_S
 from functions.replica.client import NoReply
 from shared.errors import GlossaError, Overloaded, ReplicaError, Unavailable
 
-QUESTION_S = 30.0  # the most that one harmless question waits for its answer
-QUICK_S = 10.0  # that every call gets, however small
-SLACK = 1.2  # times the seconds that a shard's worth of records may take
-HANGS_S = 9.0  # of silence: less is our own time that was over
-PAUSE_S = 2.0  # between questions, where the server does not say how long
+PROBE_TIMEOUT_S = 30.0  # the most that one probe waits for its answer
+MIN_CALL_S = 10.0  # the time that every call gets, however small
+SLACK = 1.2  # times the seconds that answering a whole shard may take
+HANG_S = 9.0  # a server that is silent for less may only have had too little time from us
+MIN_PAUSE_S = 2.0  # between probes, when the server does not say how long to wait
 
 
 class ServerHealthCheck:
-    """Judges the failures of one worker's run over one suspect shard.
+    """Judges the failed calls of one worker over one suspect shard.
 
-    `ask(deadline_s)` puts a question that breaks nobody, and raises when it is not answered. The rule:
+    `probe(deadline_s)` asks the server something harmless, and raises when there is no answer. The rules:
 
-    - A server that says nothing within the time that a call's share of the shard gets hangs at it: that is a
-      break like others.
-    - A server that does not answer it at the beginning is down, and the run ends without a mark:
-      however long it stays away, and whatever a proxy says in its name, that costs no strike.
-    - So a call that then breaks (ReplicaError) broke a server that had just been up. It is blamed once
-      the server answers the question again; the wait is this run's own, so an open breaker or a
-      restart ends nothing. If it does not come back in time, the ReplicaError is raised: a strike.
-      An outage that begins right then costs one strike too, but no more, by the first rule.
-    - Being turned away (full, not reached, late) blames nothing. Before any break it ends the run as
-      ever; after one it is waited out and the call repeated, as the break may be why.
+    - A call that gets no answer within its share of the shard's time breaks the server, as an error of the server does.
+    - If the server does not answer the probe before the first call, it is down. The run then ends without a strike,
+      whatever a proxy answers in the server's name.
+    - A call that breaks the server after that broke a server that was up. It is blamed once the server answers the
+      probe again. The worker waits for that itself, so an open circuit breaker or a restart does not end the run. If
+      the server does not come back in time, the error of the first break is raised, which is a strike. An outage that
+      begins at that moment costs one strike too, and no more, by the rule before.
+    - A call that is turned away (the server is full, out of reach or late) is not blamed. Before any break it ends the
+      run. After a break it is repeated after a wait, as the break may be the reason.
 
-    Hence each run over a shard that breaks the server answers it, narrows it down, or leaves a strike.
+    So each run over such a shard answers it, finds a smaller group to blame, or leaves a strike.
     """
 
     def __init__(
         self,
-        ask: Callable[[float], object],
+        probe: Callable[[float], object],
         *,
         clock_s: Callable[[], float],
         pause: Callable[[float], object],
         deadline_s: float,
     ) -> None:
-        """`deadline_s` is when the run must be over, on `clock_s`; waits end early enough for the calls to come."""
-        self._ask, self._clock_s, self._pause = ask, clock_s, pause
+        """`deadline_s` is when the run must end, on `clock_s`. Waits end early enough for the calls that follow."""
+        self._probe, self._clock_s, self._pause = probe, clock_s, pause
         self._deadline_s = deadline_s
-        self._broke: GlossaError | None = None
+        self._first_break: GlossaError | None = None
 
-    def until(self, share: float) -> float:
-        """Return when a call that is this share of the shard must be over, so that what hangs is found in one run."""
-        return min(self._deadline_s, self._clock_s() + QUICK_S + SLACK * WORK_SHARE_S * share)
+    def call_deadline_s(self, share: float) -> float:
+        """Return when a call with this share of the shard must end, so that one run can find a call that hangs."""
+        return min(self._deadline_s, self._clock_s() + MIN_CALL_S + SLACK * MAX_SHARD_S * share)
 
-    def begin(self) -> None:
-        """Ask once. Raises Overloaded or Unavailable when there is no answer: then nobody here is to blame."""
-        silence = self._silence()
-        if isinstance(silence, Overloaded | Unavailable):
-            raise silence
-        if silence is not None:
-            message = f"the model server does not answer a harmless question: {silence.message}"
-            raise Unavailable(message, retry_after_s=silence.retry_after_s)
+    def require_answer(self) -> None:
+        """Probe once. Raises Overloaded or Unavailable when there is no answer: then no record is to blame."""
+        failure = self._probe_failure()
+        if isinstance(failure, Overloaded | Unavailable):
+            raise failure
+        if failure is not None:
+            message = f"the model server does not answer a probe: {failure.message}"
+            raise Unavailable(message, retry_after_s=failure.retry_after_s)
 
     def blames_call(self, error: GlossaError) -> bool:
-        """Whether the call that failed is to blame, said when the server is back; False: repeat the call.
+        """Whether the failed call is to blame, once the server is back. False means: repeat the call.
 
-        Raises the first break when time is up, and `error` itself where waiting cannot help.
+        Raises the error of the first break when time is up, and `error` itself where waiting cannot help.
         """
-        guilty = isinstance(error, ReplicaError) or (isinstance(error, NoReply) and error.waited_s >= HANGS_S)
-        if guilty:
-            self._broke = self._broke or error
-        if self._broke is None or not error.retryable:
+        breaks = isinstance(error, ReplicaError) or (isinstance(error, NoReply) and error.waited_s >= HANG_S)
+        if breaks:
+            self._first_break = self._first_break or error
+        if self._first_break is None or not error.retryable:
             raise error
-        if not guilty:
-            self._wait(error, self._broke)
-        while (silence := self._silence()) is not None:
-            self._wait(silence, self._broke)
-        return guilty
+        if not breaks:
+            self._wait(error, self._first_break)
+        while (failure := self._probe_failure()) is not None:
+            self._wait(failure, self._first_break)
+        return breaks
 
-    def _silence(self) -> GlossaError | None:
-        """Ask; return why there is no answer, if there is none."""
+    def _probe_failure(self) -> GlossaError | None:
+        """Probe; return why there is no answer, or None when there is one."""
         try:
-            self._question()
+            self._probe(min(self._deadline_s, self._clock_s() + PROBE_TIMEOUT_S))
         except GlossaError as error:
             if not error.retryable:
                 raise
             return error
         return None
 
-    def _wait(self, why: GlossaError, broke: GlossaError) -> None:
-        """Let the seconds pass that `why` asks for. Raises `broke` when the calls to come would not fit any more."""
-        left_s = self._deadline_s - WORK_SHARE_S - self._clock_s()
-        pause_s = max(PAUSE_S, why.retry_after_s or 0.0)
+    def _wait(self, failure: GlossaError, first_break: GlossaError) -> None:
+        """Wait as long as `failure` asks for. Raises `first_break` when no time would be left for the calls."""
+        left_s = self._deadline_s - MAX_SHARD_S - self._clock_s()
+        pause_s = max(MIN_PAUSE_S, failure.retry_after_s or 0.0)
         if pause_s > left_s:
-            raise broke
+            raise first_break
         self._pause(pause_s)
-
-    def _question(self) -> None:
-        self._ask(min(self._deadline_s, self._clock_s() + QUESTION_S))

@@ -1,6 +1,6 @@
-"""Objects in memory, of the same contract as S3's: for tests, simulations and one process.
+"""Objects in memory, for tests, simulations and jobs within one process.
 
-Keeps every version of an object, as a versioned bucket does (or one, when made unversioned).
+Keeps every version of an object, as a versioned bucket does. With `versioned=False` it keeps the newest only.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import hashlib
 import threading
 from collections.abc import Iterator, Mapping
 
-from functions.jobs.storage.s3_objects import CHUNK_BYTES, Listed, SignedPost, Stored
+from functions.jobs.storage.contracts import CHUNK_BYTES, Listed, SignedPost, Stored
 from shared.errors import Conflict, NotFound
 
 
 class InMemoryObjects:
-    """Versions of bytes in a dict. Signed addresses use the scheme `memory:` and open nothing."""
+    """Buckets of objects in a dict. Signed addresses use the scheme `memory:`, and nobody can open them."""
 
     def __init__(self, *, versioned: bool = True) -> None:
         self._versioned = versioned
@@ -22,7 +22,7 @@ class InMemoryObjects:
         self._lock = threading.Lock()
 
     def put(self, bucket: str, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> Stored:
-        """Write an object as a client outside would: a new version, or over the old one."""
+        """Write an object as an outside client would: as a new version, or over the old object."""
         with self._lock:
             return self._put(bucket, key, data, metadata or {})
 
@@ -32,7 +32,7 @@ class InMemoryObjects:
             self._versions.pop((bucket, key), None)
 
     def head(self, bucket: str, key: str, version: str = "") -> Stored | None:
-        """Return what is known of an object (the newest version when none is named), or None."""
+        """Return what is known of an object, or None. Without a `version`, the newest one is meant."""
         found = self._find(bucket, key, version)
         return found[0] if found else None
 
@@ -60,10 +60,10 @@ class InMemoryObjects:
         key: str,
         data: bytes,
         *,
-        content_type: str,  # noqa: ARG002 - part of the contract; nothing here serves it
+        content_type: str,  # noqa: ARG002 - part of the contract; nothing here serves objects over HTTP
         metadata: Mapping[str, str],
     ) -> bool:
-        """Write an object unless the key is taken; True when written."""
+        """Write an object unless its key is taken; return True when it was written."""
         with self._lock:
             if (bucket, key) in self._versions:
                 return False
@@ -71,25 +71,25 @@ class InMemoryObjects:
             return True
 
     def list(self, bucket: str, prefix: str, *, after: str = "", limit: int = 1000) -> Listed:
-        """Return up to `limit` objects whose key begins with `prefix` and is greater than `after`."""
+        """Return up to `limit` objects whose key begins with `prefix` and comes after `after`."""
         with self._lock:
             found = [versions[-1][0] for (b, k), versions in self._versions.items() if b == bucket]
-        # S3 sorts keys by their UTF-8 bytes, which is the order of code points
+        # S3 sorts keys by their UTF-8 bytes; that is the order of their code points.
         keys = sorted((s for s in found if s.key.startswith(prefix) and s.key > after), key=lambda s: s.key)
         return Listed(tuple(Stored(s.key, s.size_bytes, s.etag) for s in keys[:limit]), len(keys) > limit)
 
     def erase(self, bucket: str, prefix: str) -> int:
-        """Remove objects whose key begins with `prefix`, with all their versions; return how many versions."""
+        """Remove all versions of all objects whose key begins with `prefix`; return how many."""
         with self._lock:
-            gone = [place for place in self._versions if place[0] == bucket and place[1].startswith(prefix)]
-            return sum(len(self._versions.pop(place)) for place in gone)
+            erased = [name for name in self._versions if name[0] == bucket and name[1].startswith(prefix)]
+            return sum(len(self._versions.pop(name)) for name in erased)
 
     def sign_post(self, bucket: str, key: str, *, max_bytes: int, expires_s: int) -> SignedPost:
-        """Return a form that names the upload; it opens nothing."""
+        """Return a form that names the upload; nobody can post it."""
         return SignedPost(f"memory://{bucket}", {"key": key, "max_bytes": str(max_bytes), "expires_s": str(expires_s)})
 
     def sign_get(self, bucket: str, key: str, *, expires_s: int) -> str:
-        """Return an address that names the download; it opens nothing."""
+        """Return an address that names the download; nobody can open it."""
         return f"memory://{bucket}/{key}?expires_s={expires_s}"
 
     def _find(self, bucket: str, key: str, version: str) -> tuple[Stored, bytes] | None:

@@ -1,7 +1,7 @@
-"""A queue in memory, of the same contract as SQS's: for tests, simulations and one process.
+"""Queues in memory, for tests, simulations and jobs within one process.
 
-Has the receiving side too, which in the cloud is the runtime's: `take` builds the event that a
-function would be invoked with, `settle` reads its partial batch response.
+Has the receiving side too, which on AWS is the Lambda runtime's part. `receive` builds the event that a function would
+be invoked with, and `acknowledge` reads its partial batch response.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.jobs.state.queue_messages import QueueMessage, Step
-from functions.jobs.storage.sqs_queue import SEND_MOST
+from functions.jobs.storage.contracts import MAX_SEND_ENTRIES
 
-VISIBILITY_S = 1800
+VISIBILITY_S = 1800  # how long a received message stays hidden
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: visible from `visible_ms` on; `receives` counts how often it was taken."""
+    """One message. It can be received from `visible_ms` on; `receives` counts how often it was."""
 
     id: str
     body: str
@@ -27,7 +27,7 @@ class Message:
 
 
 class InMemoryQueue:
-    """Three queues of messages. `now_ms` is the clock that delays are counted on."""
+    """One queue for each step. Delays are counted on the clock `now_ms`."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
@@ -35,28 +35,28 @@ class InMemoryQueue:
         self._sent = 0
 
     def send(self, messages: Sequence[QueueMessage], *, delay_s: int = 0) -> None:
-        """Send all pointers, each to its step's queue."""
-        for pointer in messages:
-            self.put(pointer.step, pointer.encode(), delay_s)
+        """Send each message to the queue of its step."""
+        for message in messages:
+            self.put(message.step, message.encode(), delay_s)
 
     def put(self, step: Step, body: str, delay_s: int = 0) -> None:
-        """Put any body into a queue, as EventBridge does."""
+        """Put a message with any body into a queue, as EventBridge does."""
         self._sent += 1
         name = f"m{self._sent:06d}"
         self._messages[step][name] = Message(name, body, self._now_ms() + delay_s * 1000)
 
-    def hand_back(self, step: Step, receipt: str, delay_s: int) -> None:
-        """Let a message that we hold appear again after `delay_s` seconds; too late is no fault."""
+    def return_message(self, step: Step, receipt: str, delay_s: int) -> None:
+        """Let a received message be delivered again after `delay_s` seconds. Does nothing when it is too late."""
         if (message := self._messages[step].get(receipt)) is not None:
             self._messages[step][receipt] = replace(message, visible_ms=self._now_ms() + delay_s * 1000)
 
     def discard(self, step: Step, is_dead: Callable[[str], bool]) -> tuple[int, int]:
-        """Take up to ten messages that wait, delete those whose body is dead, hand back the others at once.
+        """Receive up to ten waiting messages, delete those whose body is dead, and return the others at once.
 
-        Returns how many were deleted, and how many handed back.
+        Returns how many were deleted and how many were returned to the queue.
         """
         now_ms, queue = self._now_ms(), self._messages[step]
-        seen = [message for message in queue.values() if message.visible_ms <= now_ms][:SEND_MOST]
+        seen = [message for message in queue.values() if message.visible_ms <= now_ms][:MAX_SEND_ENTRIES]
         dead = [message for message in seen if is_dead(message.body)]
         for message in dead:
             del queue[message.id]
@@ -66,22 +66,22 @@ class InMemoryQueue:
         return len(dead), len(seen) - len(dead)
 
     def waiting(self, step: Step) -> int:
-        """Return how many messages are there, visible or not."""
+        """Return how many messages a queue holds, visible or hidden."""
         return len(self._messages[step])
 
     def next_visible_ms(self) -> int | None:
-        """Return when the next message of any queue can be taken, or None when all are empty."""
+        """Return when the next message of any queue can be received, or None when all queues are empty."""
         return min((m.visible_ms for queue in self._messages.values() for m in queue.values()), default=None)
 
     def visible(self) -> list[tuple[Step, Message]]:
-        """Return the messages that can be taken now, by queue and in the order they were sent."""
+        """Return the messages that can be received now, by queue and in the order in which they were sent."""
         now_ms = self._now_ms()
         return [(step, m) for step, queue in self._messages.items() for m in queue.values() if m.visible_ms <= now_ms]
 
-    def take(self, step: Step, most: int = 1, *, only: str = "") -> dict[str, Any] | None:
-        """Return the event of up to `most` visible messages, which are then hidden; None when there is none.
+    def receive(self, step: Step, most: int = 1, *, only: str = "") -> dict[str, Any] | None:
+        """Return an event with up to `most` visible messages, or None when none is visible. Hides those messages.
 
-        `only` names the one that is wanted.
+        `only` is the id of the one message that is wanted.
         """
         queue = self._messages[step]
         seen = [m for m in queue.values() if m.visible_ms <= self._now_ms() and only in {"", m.id}][:most]
@@ -90,8 +90,8 @@ class InMemoryQueue:
             queue[message.id] = replace(message, visible_ms=hidden_ms, receives=message.receives + 1)
         return {"Records": [_record(queue[m.id]) for m in seen]} if seen else None
 
-    def settle(self, step: Step, event: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """Delete the messages of an event, but for those that its partial batch response names."""
+    def acknowledge(self, step: Step, event: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """Delete the messages of an event, except those that its partial batch response names."""
         failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
         for record in event["Records"]:
             if record["messageId"] not in failed:

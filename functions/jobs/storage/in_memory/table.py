@@ -1,6 +1,6 @@
-"""A store in memory, of the same contract as DynamoDB's: for tests, simulations and one process.
+"""A table in memory, for tests, simulations and jobs within one process.
 
-Thread-safe; nothing survives the process.
+It may be used from several threads. Nothing survives the process.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import copy
 import threading
 from collections.abc import Mapping, Sequence
 
-from functions.jobs.state.keys import Key
+from functions.jobs.state.keys import INDEX_PARTITION, INDEX_SORT, Key
 from functions.jobs.state.transactions import (
     AtMost,
     Check,
@@ -25,9 +25,9 @@ from functions.jobs.state.transactions import (
     Value,
     Write,
 )
-from functions.jobs.storage.dynamodb_table import check_writes
+from functions.jobs.storage.contracts import check_writes
 
-MAX_PK_BYTES, MAX_SK_BYTES = 2048, 1024  # DynamoDB's
+MAX_PK_BYTES, MAX_SK_BYTES = 2048, 1024  # the limits of DynamoDB
 MAX_ITEM_BYTES = 400 * 1024  # likewise
 
 
@@ -44,11 +44,11 @@ class InMemoryTable:
             return copy.deepcopy(self._items.get(key))
 
     def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        """Return copies of at most 100 items, in the order asked for; None where there is none."""
+        """Return copies of at most 100 items in the order of their keys, and None for each that does not exist."""
         return [self.get(key) for key in keys]
 
     def write(self, *writes: Write) -> None:
-        """Do all of 1 to 100 writes on different items, or none. Raises Refused."""
+        """Do all of 1 to 100 writes on different items, or none. Raises ConditionFailed."""
         check_writes(writes)
         for pk, sk in (write.key for write in writes):
             if len(pk.encode()) > MAX_PK_BYTES or len(sk.encode()) > MAX_SK_BYTES:
@@ -70,7 +70,7 @@ class InMemoryTable:
     def query(
         self, pk: str, *, prefix: str = "", after: str | None = None, limit: int = 100, newest_first: bool = False
     ) -> Page:
-        """Return up to `limit` items of a partition whose sk begins with `prefix`, beyond sk `after`, sorted by sk."""
+        """Return up to `limit` items of a partition, sorted by sk; see the contract."""
         with self._lock:
             found = sorted(key.sk for key in self._items if key.pk == pk and key.sk.startswith(prefix))
             if newest_first:
@@ -84,9 +84,9 @@ class InMemoryTable:
         """Return the keys of items in an index partition with gsi1sk < `until`, oldest first."""
         with self._lock:
             found = [
-                (str(item["gsi1sk"]), key)
+                (str(item[INDEX_SORT]), key)
                 for key, item in self._items.items()
-                if item.get("gsi1pk") == partition and str(item.get("gsi1sk", "")) < until
+                if item.get(INDEX_PARTITION) == partition and str(item.get(INDEX_SORT, "")) < until
             ]
         return [key for _, key in sorted(found)[:limit]]
 
@@ -97,7 +97,7 @@ class InMemoryTable:
         return item is not None and all(_true(guard, item) for guard in write.guards)
 
     def _after(self, write: Write) -> Item | None:
-        """Return the item as a write leaves it, or None where it leaves none."""
+        """Return the item as a write leaves it, or None after a delete."""
         match write:
             case Put():
                 return copy.deepcopy({"pk": write.key.pk, "sk": write.key.sk, **write.item})
@@ -110,7 +110,7 @@ class InMemoryTable:
 
 
 def _n_bytes(value: Value) -> int:
-    """Return about the size that DynamoDB counts: names and text in UTF-8, 21 bytes at most for a number."""
+    """Return about the size in bytes that DynamoDB counts: names and text in UTF-8, and 8 for a number."""
     match value:
         case str():
             return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.jobs.api.request_bodies import decode_cursor, encode_cursor
+from functions.jobs.api.pages import decode_cursor, encode_cursor
 from functions.jobs.state import state_machine
 from shared.errors import Unprocessable
 from tests.unit.functions.jobs.state.test_state_machine import JOB
@@ -33,7 +33,7 @@ def create(world: World, token: str = "", **changes: Any) -> tuple[int, Any]:
 def upload(world: World, made: dict[str, Any], *contents: bytes) -> None:
     """Upload a job's files, as the holder of its forms would."""
     for form, data in zip(made["uploads"], contents, strict=True):
-        world.objects.put(world.doors.input_bucket, form["fields"]["key"], data)
+        world.objects.put(world.effects.input_bucket, form["fields"]["key"], data)
 
 
 def test_a_job_from_creation_to_results(world: World) -> None:
@@ -175,10 +175,10 @@ def test_a_job_does_not_start_without_its_uploads(world: World) -> None:
     status, problem = world.ask("POST", made["start"])
     assert status == 409
     assert "got 0 of 2 files uploaded" in problem["detail"]
-    world.objects.put(world.doors.input_bucket, made["uploads"][0]["fields"]["key"], b"a")
+    world.objects.put(world.effects.input_bucket, made["uploads"][0]["fields"]["key"], b"a")
     status, problem = world.ask("POST", made["start"])
     assert (status, "missing: 'b.txt'" in problem["detail"]) == (409, True)
-    world.objects.put(world.doors.input_bucket, made["uploads"][1]["fields"]["key"], b"b")
+    world.objects.put(world.effects.input_bucket, made["uploads"][1]["fields"]["key"], b"b")
     assert [world.ask("POST", made["start"])[0] for _ in range(3)] == [202, 202, 202]
     world.run()
     assert texts(world.rows(made["job"])) == ["a", "b"]
@@ -190,7 +190,7 @@ def test_uploads_do_not_start_a_job_by_themselves(world: World) -> None:
     _, made = create(world)
     upload(world, made, b'{"text": "a"}\n')
     key = made["uploads"][0]["fields"]["key"]
-    stored = world.objects.head(world.doors.input_bucket, key)
+    stored = world.objects.head(world.effects.input_bucket, key)
     assert stored is not None
     world.announce(key, stored.size_bytes, stored.etag, stored.version)
     world.run()
@@ -202,9 +202,9 @@ def test_an_upload_after_the_plan_changes_nothing(world: World) -> None:
     _, made = create(world, files=["a.txt"])
     upload(world, made, b"before")
     world.ask("POST", made["start"])
-    world.turn("plan")
+    world.deliver("plan")
     upload(world, made, b"after")
-    world.objects.put(world.doors.input_bucket, f"t/local/jobs/{made['job']}/input/z.txt", b"late")
+    world.objects.put(world.effects.input_bucket, f"t/local/jobs/{made['job']}/input/z.txt", b"late")
     world.run()
     assert texts(world.rows(made["job"])) == ["before"]
 
@@ -241,7 +241,7 @@ FOREIGN = [
 def test_foreign_and_unknown_ids_are_404(world: World, method: str, rest: str, name: str) -> None:
     """Another tenant's job and no job at all are answered alike."""
     foreign = replace(JOB, tenant="other", job="f" * 32, state=state_machine.CREATED)
-    world.doors.store.write(*state_machine.create(foreign))
+    world.effects.table.write(*state_machine.create(foreign))
     status, problem = world.ask(method, f"/v1/jobs/{name}{rest}")
     assert (status, problem["code"]) == (404, "not-found")
     assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
@@ -392,5 +392,5 @@ def test_a_deleted_job_is_unknown_at_once(world: World) -> None:
     assert [world.ask("GET", path + rest)[0] for rest in ("", "/results", "/errors")] == [404] * 3
     assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
     world.run()
-    assert world.doors.objects.head("output", part) is None
-    assert world.doors.objects.head("input", made["uploads"][0]["fields"]["key"]) is None
+    assert world.effects.objects.head("output", part) is None
+    assert world.effects.objects.head("input", made["uploads"][0]["fields"]["key"]) is None

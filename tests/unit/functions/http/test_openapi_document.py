@@ -38,7 +38,8 @@ def test_what_monitors_and_browsers_fetch_is_answered_whatever_the_query(path: s
 
 def test_every_route_is_on_the_page_and_every_entry_is_a_route() -> None:
     """Nothing is served unsaid, nothing said unserved."""
-    jobs = make_jobs(cast("Any", None), catalog(), "none")  # its doors are opened by requests alone
+    unused = cast("Any", None)  # only requests call these
+    jobs = make_jobs(unused, unused, unused, unused, catalog=catalog(), auth="none")
     served = _routes(make()) | _routes(jobs)
     tasks = {("POST", f"/v1/{task}") for task in TASK_NAMES}
     said = {

@@ -1,4 +1,7 @@
-"""A small world around a batch job: a clock that we move, the functions on one set of doors, and their runtime."""
+"""A world around batch jobs for tests: a clock that tests move, all steps over stores in memory, and their runtime.
+
+Its runtime does what Lambda does: it delivers messages to the steps and acknowledges those that they handled.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,17 @@ from typing import Any
 
 from functions.http.jobs_routes import make_api
 from functions.http.resolver import Resolver
-from functions.jobs.api.recipes import Recipes
+from functions.jobs.api.error_rows import ErrorRows
+from functions.jobs.api.results import Results
 from functions.jobs.records.formats import FormatOptions
 from functions.jobs.records.result_rows import decode_rows
 from functions.jobs.state import keys
 from functions.jobs.state.items import Job, JobSpec, Shard
 from functions.jobs.state.queue_messages import Step
-from functions.jobs.steps.finalize import Finalizer
 from functions.jobs.steps.plan.planner import Planner
-from functions.jobs.steps.sweep import Sweeper
 from functions.jobs.steps.work.answer_records import Respond
 from functions.jobs.steps.work.worker import Worker
-from functions.jobs.storage.aws import Doors, open_memory
-from functions.jobs.storage.eventbridge import InMemoryEventBus
+from functions.jobs.storage.in_memory.event_bus import InMemoryEventBus
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.queries import all_shards, load_job
@@ -32,6 +33,16 @@ from functions.tasks.task import TextRequest
 from shared.catalog import Catalog
 from shared.errors import GlossaError
 from tests.events import FakeContext, request
+from tests.unit.functions.jobs.wiring import (
+    Effects,
+    in_memory,
+    make_finalizer,
+    make_jobs,
+    make_planner,
+    make_recipes,
+    make_sweeper,
+    make_worker,
+)
 
 EVENTS = Path(__file__).parents[3] / "events" / "batch"
 STEPS: tuple[Step, ...] = ("plan", "work", "finalize")
@@ -43,7 +54,7 @@ JSONL = "".join(json.dumps({"text": line, "id": f"r{i}"}) + "\n" for i, line in 
 
 
 class Clock:
-    """Epoch milliseconds that move only when told to."""
+    """A clock in epoch milliseconds that moves only when a test moves it."""
 
     def __init__(self, now_ms: int = 1_800_000_000_000) -> None:
         self.now_ms = now_ms
@@ -70,9 +81,9 @@ def catalog(tokens_per_s: float = 1e6) -> Catalog:
 
 @dataclass
 class Echo:
-    """Answers each text with its own length and reverse; remembers the sizes of its calls.
+    """A model that answers each text with its length and its reverse. `calls` keeps how many texts each call had.
 
-    `fail` is raised, one a call, before anything is answered.
+    Each call first raises the next error of `fail`. `poison_error` is raised when a call holds a text of `poisons`.
     """
 
     calls: list[int] = field(default_factory=list)
@@ -83,7 +94,7 @@ class Echo:
     before: Callable[[], None] | None = None
 
     def __call__(self, request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        """Answer a request as a journey would."""
+        """Answer a request as the pipeline would."""
         self.calls.append(len(request.inputs))
         if self.before is not None:
             self.before()
@@ -99,7 +110,7 @@ class Echo:
 
 @dataclass
 class World:
-    """Everything of a batch side in one process. `kill` makes the next effect of that name die."""
+    """Everything that runs batch jobs, in one process."""
 
     clock: Clock = field(default_factory=Clock)
     echo: Echo = field(default_factory=Echo)
@@ -112,38 +123,50 @@ class World:
     respond: Respond | None = None
 
     def __post_init__(self) -> None:
-        """Open the doors and make the functions."""
+        """Make the stores in memory, and all steps over them."""
         self.catalog = catalog(self.tokens_per_s)
-        self.use(open_memory(self.clock, versioned=self.versioned))
+        self.use(in_memory(self.clock, versioned=self.versioned))
 
-    def use(self, doors: Doors) -> None:
-        """Put all functions on these doors."""
-        self.doors = doors
-        self.planner = Planner(doors, self.catalog, CATALOG_SHA256, self.max_records, self.step_shards, self.max_shards)
-        self.worker = Worker(doors, self.respond or self.echo, lambda: self.clock() / 1000, self.clock.pass_s)
-        self.finalizer = Finalizer(doors)
-        self.sweeper = Sweeper(doors, self.max_items)
-        self.api: Resolver = make_api(doors, self.catalog, "none")
+    def use(self, effects: Effects) -> None:
+        """Build all steps and the API from these effects."""
+        self.effects = effects
+        self.planner = self.planner_on(effects)
+        self.worker = self.worker_on(effects)
+        self.finalizer = make_finalizer(effects)
+        self.sweeper = make_sweeper(effects, max_items=self.max_items)
+        self.jobs, self.recipes = make_jobs(effects), make_recipes(effects)
+        self.api = make_routes(effects, self.catalog)
+
+    def planner_on(self, effects: Effects) -> Planner:
+        """Build this world's planner from other effects."""
+        return make_planner(
+            effects, self.catalog, CATALOG_SHA256, max_records=self.max_records, step_shards=self.step_shards,
+            max_shards=self.max_shards,
+        )  # fmt: skip
+
+    def worker_on(self, effects: Effects) -> Worker:
+        """Build this world's worker from other effects."""
+        return make_worker(effects, self.respond or self.echo, lambda: self.clock() / 1000, pause=self.clock.pass_s)
 
     # ---- from outside
 
     @property
     def queue(self) -> InMemoryQueue:
-        """The queues, as the memory ones they are."""
-        assert isinstance(self.doors.queue, InMemoryQueue)
-        return self.doors.queue
+        """The queues in memory."""
+        assert isinstance(self.effects.queue, InMemoryQueue)
+        return self.effects.queue
 
     @property
     def objects(self) -> InMemoryObjects:
-        """The objects, as the memory ones they are."""
-        assert isinstance(self.doors.objects, InMemoryObjects)
-        return self.doors.objects
+        """The buckets in memory."""
+        assert isinstance(self.effects.objects, InMemoryObjects)
+        return self.effects.objects
 
     @property
-    def bus(self) -> InMemoryEventBus:
-        """The bus, as the memory one it is."""
-        assert isinstance(self.doors.bus, InMemoryEventBus)
-        return self.doors.bus
+    def event_bus(self) -> InMemoryEventBus:
+        """The event bus in memory."""
+        assert isinstance(self.effects.event_bus, InMemoryEventBus)
+        return self.effects.event_bus
 
     def ask(self, method: str, path: str, body: object = None, **changes: Any) -> tuple[int, Any]:
         """Send one API event; return status and JSON body."""
@@ -155,20 +178,20 @@ class World:
         """Make a recipe; return its spec."""
         head = "embed" if task == "feature-extraction" else "topic"
         spec = JobSpec(task, f"mini:{head}", {}, FormatOptions(text="lines" if text == "lines" else "document"))
-        Recipes(self.doors).create(TENANT, name, spec)
+        self.recipes.create(TENANT, name, spec)
         return spec
 
     def drop(self, name: str, data: bytes, recipe: str = "topics") -> str:
-        """Put an object into a recipe's inbox, let EventBridge say so, and return the id of its job."""
+        """Put an object into a recipe's inbox, send its EventBridge event, and return the id of its job."""
         key = keys.inbox_key(TENANT, recipe, name)
-        stored = self.objects.put(self.doors.input_bucket, key, data)
+        stored = self.objects.put(self.effects.input_bucket, key, data)
         self.announce(key, stored.size_bytes, stored.etag, stored.version)
-        return keys.job_id_of_object(self.doors.input_bucket, key, stored.version or stored.etag, recipe)
+        return keys.job_id_of_object(self.effects.input_bucket, key, stored.version or stored.etag, recipe)
 
     def announce(self, key: str, size: int, etag: str, version: str) -> None:
         """Put the EventBridge event of an object into the plan queue."""
         raw = json.loads((EVENTS / "eventbridge_created.json").read_text(encoding="utf-8"))
-        raw["detail"]["bucket"]["name"] = self.doors.input_bucket
+        raw["detail"]["bucket"]["name"] = self.effects.input_bucket
         raw["detail"]["object"] |= {"key": key, "size": size, "etag": etag, "version-id": version}
         self.queue.put("plan", json.dumps(raw))
 
@@ -182,43 +205,43 @@ class World:
             return self.worker.answer(event, lambda: time_left_s)
         return self.finalizer.answer(event)
 
-    def turn(self, step: Step, copies: int = 1) -> bool:
-        """Deliver one message, `copies` times; False when none is visible."""
-        event = self.queue.take(step)
+    def deliver(self, step: Step, copies: int = 1) -> bool:
+        """Deliver one message, `copies` times. Returns False when none is visible."""
+        event = self.queue.receive(step)
         if event is None:
             return False
         for _ in range(copies):
             answer = self.answer(step, event)
-        self.queue.settle(step, event, answer)
+        self.queue.acknowledge(step, event, answer)
         return True
 
-    def run(self, *, copies: int = 1, turns: int = 400) -> None:
-        """Deliver everything until the queues are empty, letting time pass when all is hidden."""
-        for _ in range(turns):
-            moved = [self.turn(step, copies) for step in STEPS]
+    def run(self, *, copies: int = 1, rounds: int = 400) -> None:
+        """Deliver messages until the queues are empty. Time passes when all messages are hidden."""
+        for _ in range(rounds):
+            moved = [self.deliver(step, copies) for step in STEPS]
             if not any(moved):
                 visible_ms = self.queue.next_visible_ms()
                 if visible_ms is None:
                     return
                 self.clock.now_ms = max(self.clock.now_ms + 1, visible_ms)
-        raise AssertionError(f"the queues were not empty after {turns} turns")
+        raise AssertionError(f"the queues were not empty after {rounds} rounds")
 
     def sweep(self, after_s: float = 0.0) -> dict[str, int]:
         """Let time pass, then sweep once."""
         self.clock.pass_s(after_s)
         return self.sweeper.run(lambda: LONG_S)
 
-    # ---- what became of it
+    # ---- results
 
     def job(self, job_id: str) -> Job:
         """Return a job."""
-        job = load_job(self.doors.store, TENANT, job_id)
+        job = load_job(self.effects.table, TENANT, job_id)
         assert job is not None
         return job
 
     def shards(self, job_id: str) -> list[Shard]:
         """Return a job's shards."""
-        return list(all_shards(self.doors.store, self.job(job_id)))
+        return list(all_shards(self.effects.table, self.job(job_id)))
 
     def manifest(self, job_id: str) -> dict[str, Any]:
         """Return a job's manifest."""
@@ -227,7 +250,7 @@ class World:
 
     def output(self, key: str) -> bytes:
         """Return the bytes of an output object."""
-        return b"".join(self.doors.objects.read(self.doors.output_bucket, key))
+        return b"".join(self.effects.objects.read(self.effects.output_bucket, key))
 
     def rows(self, job_id: str) -> list[dict[str, Any]]:
         """Return all rows that the manifest names, in its order."""
@@ -235,13 +258,25 @@ class World:
         return [row for part in parts for row in decode_rows(self.output(part["key"]))]
 
 
+def make_routes(effects: Effects, catalog: Catalog) -> Resolver:
+    """Build the routes of the jobs API, without authentication."""
+    return make_api(
+        make_jobs(effects),
+        make_recipes(effects),
+        Results(table=effects.table, objects=effects.objects, output_bucket=effects.output_bucket),
+        ErrorRows(table=effects.table, objects=effects.objects, output_bucket=effects.output_bucket),
+        catalog=catalog,
+        auth="none",
+    )
+
+
 def texts(rows: Sequence[Mapping[str, Any]]) -> list[str | None]:
-    """Return what the echo answered, turned back into texts; None for error rows."""
+    """Return the texts that the echo answered; None for error rows."""
     return [row["result"]["text"][::-1] if "result" in row else None for row in rows]
 
 
 def assert_whole(world: World, job: str, expected: Sequence[str | None]) -> None:
-    """Each record has exactly one row, in order; manifest, counters and part digests agree."""
+    """Assert that each record has exactly one row, in order, and that manifest, counters and digests agree."""
     rows, manifest, found = world.rows(job), world.manifest(job), world.job(job)
     assert [row["index"] for row in rows] == list(range(len(expected)))
     assert texts(rows) == list(expected)
@@ -257,4 +292,4 @@ def assert_whole(world: World, job: str, expected: Sequence[str | None]) -> None
         data = world.output(part["key"])
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (part["sha256"], part["size_bytes"])
         assert data.count(b"\n") == part["records"] == part["succeeded"] + part["failed"]
-    assert world.doors.store.due(keys.due_partition(job), "9", 100) == []
+    assert world.effects.table.due(keys.due_partition(job), "9", 100) == []

@@ -1,4 +1,4 @@
-"""The five doors as the Lambda runtime meets them: light imports, a start that names what is missing, then events."""
+"""The Lambda functions of batch jobs as the runtime uses them: light imports, clear errors at start, and events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.functions.lambdas.test_infer import CATALOG
 
 ROOT = Path(__file__).parents[4]
 HEAVY = ["torch", "ray", "transformers", "numpy", "boto3", "botocore.session", "serve", "sentencepiece"]
-DOORS = ["jobs", "plan", "work", "finalize", "sweep", "notify"]
+FUNCTIONS = ["jobs", "plan", "work", "finalize", "sweep", "notify"]
 
 
 @pytest.fixture
@@ -48,58 +48,56 @@ def _run(program: str, environment: dict[str, str]) -> subprocess.CompletedProce
 
 
 def test_imports_bring_nothing_heavy(environment: dict[str, str]) -> None:
-    """No door loads torch, ray, transformers, numpy or boto3 at init, nor connects anywhere."""
+    """No function imports torch, ray, transformers, numpy or boto3 at start, or connects anywhere."""
     program = (
         "import importlib, sys\n"
         "sys.addaudithook(lambda name, _: name == 'socket.connect' and print(name))\n"
-        f"for door in {DOORS}:\n"
-        "    assert callable(importlib.import_module(f'functions.{door}.handler').handler)\n"
-        f"    print(door, [m for m in {HEAVY} if m in sys.modules])\n"
+        f"for name in {FUNCTIONS}:\n"
+        "    assert callable(importlib.import_module(f'functions.lambdas.{name}').handler)\n"
+        f"    print(name, [m for m in {HEAVY} if m in sys.modules])\n"
     )
     done = _run(program, environment)
-    assert (done.stdout.splitlines(), done.stderr) == ([f"{door} []" for door in DOORS], "")
+    assert (done.stdout.splitlines(), done.stderr) == ([f"{name} []" for name in FUNCTIONS], "")
 
 
 @pytest.mark.parametrize(
-    ("door", "variable"),
+    ("name", "variable"),
     [("jobs", "GLOSSA_JOBS_TABLE"), ("plan", "GLOSSA_CATALOG"), ("work", "GLOSSA_REPLICA_URL"),
      ("finalize", "GLOSSA_OUTPUT_BUCKET"), ("sweep", "GLOSSA_WORK_QUEUE_URL"), ("notify", "GLOSSA_NOTIFY_QUEUE_URL")],
 )  # fmt: skip
-def test_a_bad_environment_stops_the_start(environment: dict[str, str], door: str, variable: str) -> None:
+def test_a_bad_environment_stops_the_start(environment: dict[str, str], name: str, variable: str) -> None:
     """A variable that is missing is named before any event is taken."""
-    broken = {name: value for name, value in environment.items() if name != variable}
+    broken = {key: value for key, value in environment.items() if key != variable}
     if variable == "GLOSSA_CATALOG":  # it has a default, so only a wrong one stops
         broken[variable] = "nowhere.toml"
-    done = _run(f"import functions.{door}.handler", broken)
+    done = _run(f"import functions.lambdas.{name}", broken)
     assert done.returncode != 0
     assert ("nowhere.toml" if variable == "GLOSSA_CATALOG" else f"{variable}: Field required") in done.stderr
 
 
-def test_doors_on_aws_answer_events(environment: dict[str, str]) -> None:
-    """On moto each handler takes a raw event: sweeps an empty table, drops unknown pointers, lists no jobs."""
+def test_handlers_on_aws_answer_events(environment: dict[str, str]) -> None:
+    """On moto each handler answers a raw event: an empty table is swept, unknown jobs are ignored, no job is listed."""
     program = """
 import json, os
 os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
 os.environ["GLOSSA_AUTH"] = "none"
 from moto import mock_aws
 from tests.events import FakeContext, request
-from tests.unit.functions.batch import cloud
+from tests.unit.functions.jobs.storage import cloud
 with mock_aws():
     settings = cloud.resources()
     for name, value in settings.model_dump().items():
         os.environ["GLOSSA_" + name.upper()] = value
-    from functions.jobs.steps import handler as finalize
-    from functions.jobs import handler as jobs
-    from functions.jobs.steps.plan import handler as plan
-    from functions.sweep import handler as sweep
-    from functions.jobs.steps.work import handler as work, worker
+    from functions.jobs.steps.work import worker
+    from functions.lambdas import finalize, jobs, plan, sweep, work
     assert work.replica._max_answer_bytes == worker.MAX_ANSWER_BYTES
     print(json.dumps(sweep.handler({}, FakeContext(remaining_ms=60_000))))
     print(json.dumps(jobs.handler(request("GET", "/v1/jobs"), FakeContext())["body"]))
-    for step, door, shard in (("plan", plan, ""), ("work", work, "00000000-0123456789ab"), ("finalize", finalize, "")):
+    steps = (("plan", plan, ""), ("work", work, "00000000-0123456789ab"), ("finalize", finalize, ""))
+    for step, function, shard in steps:
         body = json.dumps({"glossa": step, "tenant": "local", "job": "0" * 32, "shard": shard})
         event = {"Records": [{"messageId": "m", "receiptHandle": "r", "body": body, "attributes": {}}]}
-        print(json.dumps(door.handler(event, FakeContext(remaining_ms=300_000))))
+        print(json.dumps(function.handler(event, FakeContext(remaining_ms=300_000))))
 """
     done = _run(program, environment)
     answers = [line for line in done.stdout.splitlines() if not line.startswith('{"time"')]

@@ -46,7 +46,7 @@ def test_a_job_that_only_waits_has_no_rate_and_no_time_left(world: World) -> Non
     world.recipe()
     world.echo.poison, world.echo.poison_error = "b", lambda: Unprocessable("no")
     job = world.drop("in.jsonl", b'{"text": "a"}\n{"text": "b"}\n')
-    world.turn("plan")
+    world.deliver("plan")
     world.clock.pass_s(500)
     path = f"/v1/jobs/{job}"
     shown = world.ask("GET", path)[1]
@@ -57,7 +57,7 @@ def test_a_job_that_only_waits_has_no_rate_and_no_time_left(world: World) -> Non
     assert world.ask("GET", path)[1]["records_per_s"] == pytest.approx(2 / 6, abs=0.05)
     world.echo.poison_error = None
     world.ask("POST", f"{path}/redrive")
-    world.turn("plan")
+    world.deliver("plan")
     world.clock.pass_s(500)
     shown = world.ask("GET", path)[1]
     assert (shown["state"], shown["records_per_s"], shown["eta_s"]) == ("RUNNING", 0.0, None)
@@ -69,10 +69,10 @@ def test_status_shows_the_plan_of_a_job_that_is_being_planned(world: World) -> N
     """The route reads the checkpoint."""
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n')
-    event = world.queue.take("plan")
+    event = world.queue.receive("plan")
     assert event is not None
     world.planner.answer(event, lambda: 1.0)
-    item = world.doors.store.get(keys.plan_item(TENANT, job))
+    item = world.effects.table.get(keys.plan_item(TENANT, job))
     assert item is not None
     assert from_item(Plan, item).n_inputs == 1
     status, shown = world.ask("GET", f"/v1/jobs/{job}")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from functions.jobs.records.csv_tables import HEADER_BYTES, find_columns, read_row
 from functions.jobs.records.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, Problem
-from functions.jobs.records.record_boundaries import Rows
+from functions.jobs.records.record_boundaries import RowBoundary
 from functions.jobs.records.records import RecordSplitter
 from tests.unit.functions.jobs.world import World, texts
 
@@ -52,10 +52,10 @@ def test_what_the_csv_library_writes_is_cut_into_its_rows(
     data = table_of(rows, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
     plain = table_of(rows, delimiter=delimiter, lineterminator=end)
     for written in (data, plain):
-        cutter = RecordSplitter(how)
-        frames = [f for at in range(0, len(written), size) for f in cutter.feed(written[at : at + size])]
-        frames += cutter.close()
-        contents = [(frame.raw or b"").decode().removesuffix(end) for frame in frames]
+        splitter = RecordSplitter(how)
+        spans = [f for at in range(0, len(written), size) for f in splitter.feed(written[at : at + size])]
+        spans += splitter.close()
+        contents = [(span.raw or b"").decode().removesuffix(end) for span in spans]
         columns = Columns(2, {"text": 0, "id": 1})
         found = [read_row(content, how, columns) for content in contents]
         assert [(row.get("text", ""), row.get("id", "")) for row in found if isinstance(row, dict)] == [
@@ -66,18 +66,18 @@ def test_what_the_csv_library_writes_is_cut_into_its_rows(
 @given(st.binary(max_size=40).map(lambda raw: bytes(b'",\n\rx'[b % 5] for b in raw)), st.integers(1, 5))
 def test_a_row_ends_where_the_csv_library_ends_it(data: bytes, size: int) -> None:
     """For any quotes, delimiters and line ends the rows are the library's, stray quotes included."""
-    ends, cut, begin, at = Rows(b","), [], 0, 0
+    boundary, found, begin, at = RowBoundary(b","), [], 0, 0
     for start in range(0, len(data), size):
         chunk, at = data[start : start + size], 0
-        while (end := ends.find(chunk, at)) > 0:
-            cut.append(data[begin : start + end])
+        while (end := boundary.find(chunk, at)) > 0:
+            found.append(data[begin : start + end])
             begin, at = start + end, end
-    cut += [data[begin:]] if data[begin:] else []
-    assert b"".join(cut) == data
+    found += [data[begin:]] if data[begin:] else []
+    assert b"".join(found) == data
     reader = csv.reader(io.StringIO(data.decode().replace("\r", "x"), newline=""))
     lines_read = [reader.line_num for _ in reader]
-    n_lines = [row.count(b"\n") + (not row.endswith(b"\n")) for row in cut]
-    assert [sum(n_lines[: i + 1]) for i in range(len(cut))] == lines_read
+    n_lines = [row.count(b"\n") + (not row.endswith(b"\n")) for row in found]
+    assert [sum(n_lines[: i + 1]) for i in range(len(found))] == lines_read
 
 
 HEADERS = [
@@ -92,7 +92,7 @@ HEADERS = [
 def test_columns_are_found_by_name(header: bytes, options: dict[str, Any], places: dict[str, int]) -> None:
     """Only columns that the job reads are kept; a byte order mark is no part of a name."""
     found = find_columns(header, how_of(**options), {"question", "context"})
-    assert found.places == places
+    assert found.positions == places
     assert Columns.from_json(found.to_json()) == found
     assert "secret" not in found.to_json()
 
@@ -160,10 +160,10 @@ def test_planning_a_table_resumes_with_its_columns() -> None:
     world.objects.put("input", made["uploads"][0]["fields"]["key"], b"id\ttext\n" + b"7\ta b\n" * 5)
     world.ask("POST", made["start"])
     for _ in range(12):
-        if (event := world.queue.take("plan")) is None:
+        if (event := world.queue.receive("plan")) is None:
             break
         left = iter([300.0] * 3)
-        world.queue.settle("plan", event, world.planner.answer(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
+        world.queue.acknowledge("plan", event, world.planner.answer(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
     world.run()
     assert texts(world.rows(made["job"])) == ["a b"] * 5
 
@@ -208,5 +208,5 @@ def test_neither_table_nor_queue_holds_a_word_of_a_table() -> None:
     """A table whose header is missing begins with a document: nothing of it is kept but in the bucket."""
     world = World()
     job = job_of(world, "in.csv", b"canary-9c1e,canary-9c1e\ncanary-9c1e,b\n")
-    kept = repr(world.doors.store.query(f"t/local/jobs/{job}").items)
+    kept = repr(world.effects.table.query(f"t/local/jobs/{job}").items)
     assert "canary" not in kept + json.dumps(world.ask("GET", f"/v1/jobs/{job}")[1])

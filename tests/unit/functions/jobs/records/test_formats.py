@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from functions.jobs.records import gunzip as module
 from functions.jobs.records.formats import FormatOptions, ObjectProblem, check_head, format_of
 from functions.jobs.records.gunzip import gunzip
-from functions.jobs.records.shard_runs import MAX_CHARS, bounds_for
+from functions.jobs.records.shard_runs import MAX_CHARS, shard_limits
 from tests.unit.functions.jobs.world import catalog
 
 LINES = FormatOptions(text="lines")
@@ -106,7 +106,7 @@ def test_a_bomb_ends_early() -> None:
         sizes: list[int] = []
         with pytest.raises(ObjectProblem, match=r"grow to \d+, at most 200 times as many"):
             sizes.extend(len(chunk) for chunk in gunzip(chunks, 1 << 40))
-        assert sum(sizes) < module.RATIO_FROM_BYTES
+        assert sum(sizes) < module.MIN_RATIO_BYTES
     text = b"".join(b"%d: some text\n" % i for i in range(200_000))
     with pytest.raises(ObjectProblem, match="at most 2097152"):
         list(gunzip([gzip.compress(text)], 1 << 21))
@@ -116,5 +116,5 @@ def test_a_bomb_ends_early() -> None:
 def test_shards_are_bounded_by_the_models_speed() -> None:
     """A slow model gets small shards, a fast one the largest there are."""
     slow, fast = (catalog(speed).model("mini") for speed in (50.0, 1e6))
-    assert bounds_for(slow).max_chars == 5000
-    assert bounds_for(fast).max_chars == MAX_CHARS
+    assert shard_limits(slow).max_chars == 5000
+    assert shard_limits(fast).max_chars == MAX_CHARS

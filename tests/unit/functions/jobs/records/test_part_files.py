@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -16,7 +15,7 @@ from functions.jobs.records.formats import Output, Problem
 from functions.jobs.records.part_files import CELLS, CONTENT_TYPES, decode
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, encode_given_up, encode_rows
-from tests.unit.functions.jobs.state.test_state_machine import SHARD
+from tests.unit.functions.jobs.records.test_result_rows import SOURCE
 from tests.unit.functions.jobs.world import World
 
 OUTPUTS: tuple[Output, ...] = get_args(Output)
@@ -30,11 +29,10 @@ VALUE = st.lists(st.fixed_dictionaries({"label": TEXT, "score": st.floats(0, 1)}
 @example(values=[None, "\r"], name="\r", size=1)
 def test_rows_come_out_as_they_went_in(output: Output, values: list[Any], name: str, size: int) -> None:
     """Answers and errors, any text in them, read in chunks of any size, are what JSON lines would hold."""
-    shard = replace(SHARD, n_records=len(values))
     records = [Record(i, i, i + 1, "a", id=name) for i in range(len(values))]
     outcomes = {i: Problem("c", f"got {name}") if v is None else Answer(v, 1, 5) for i, v in enumerate(values)}
-    plain = encode_rows(shard, records, outcomes)
-    made = encode_rows(shard, records, outcomes, output)
+    plain = encode_rows(SOURCE, records, outcomes)
+    made = encode_rows(SOURCE, records, outcomes, output)
     assert (made.n_ok, made.n_failed) == (plain.n_ok, plain.n_failed)
     chunks = [made.data[at : at + size] for at in range(0, len(made.data), size)]
     for found, expected in zip(decode(chunks, output), decode([plain.data], "jsonl"), strict=True):
@@ -47,7 +45,7 @@ def test_rows_come_out_as_they_went_in(output: Output, values: list[Any], name: 
 def test_a_table_shows_the_best_label() -> None:
     """Its header names the cells; label and score of the first result have their own."""
     best = [{"label": "ü, or", "score": 0.75}, {"label": "b", "score": 0.25}]
-    data = encode_rows(SHARD, [Record(0, 0, 3, "a", id=7)], {0: Answer(best)}, "csv").data
+    data = encode_rows(SOURCE, [Record(0, 0, 3, "a", id=7)], {0: Answer(best)}, "csv").data
     [row] = csv.DictReader(io.StringIO(data.decode()))
     assert tuple(row) == CELLS
     assert (row["id"], row["label"], row["score"], row["error_code"]) == ("7", "ü, or", "0.75", "")
@@ -55,9 +53,9 @@ def test_a_table_shows_the_best_label() -> None:
 
 def test_packed_rows_hold_no_time() -> None:
     """Two attempts at a shard, however far apart, write the same bytes."""
-    data = encode_given_up(SHARD, Problem("c", "d"), "jsonl.gz").data
+    data = encode_given_up(SOURCE, 1, Problem("c", "d"), "jsonl.gz").data
     assert data[4:8] == bytes(4)
-    assert gzip.decompress(data) == encode_given_up(SHARD, Problem("c", "d")).data
+    assert gzip.decompress(data) == encode_given_up(SOURCE, 1, Problem("c", "d")).data
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from functions.jobs.records import records
 from functions.jobs.records.formats import DELIMITERS, Columns, Format, FormatOptions, Framing, Problem, format_of
-from functions.jobs.records.records import Record, RecordLocation, RecordSpan, RecordSplitter, cut, parse
-from functions.jobs.records.shard_runs import Run, ShardLimits, runs
+from functions.jobs.records.records import Record, RecordLocation, RecordSpan, RecordSplitter, parse, split_records
+from functions.jobs.records.shard_runs import Run, ShardLimits, group_into_runs
 
 FRAMINGS = st.sampled_from(["document", "lines", "jsonl", "csv", "tsv"])
 LINE = st.binary(max_size=12) | st.sampled_from(
@@ -37,37 +37,37 @@ def as_format(framing: Framing, **options: str) -> Format:
     return Format(framing, False, FormatOptions(**options), columns)  # type: ignore[arg-type] # text is not among them
 
 
-def frames_of(
+def spans_of(
     data: bytes, framing: Framing, limit: int = 1 << 20, sizes: Sequence[int] = (1 << 20,)
 ) -> list[RecordSpan]:
     """Cut a whole stream."""
-    cutter = RecordSplitter(as_format(framing), max_record_bytes=limit)
-    return [frame for chunk in chunked(data, sizes) for frame in cutter.feed(chunk)] + list(cutter.close())
+    splitter = RecordSplitter(as_format(framing), max_record_bytes=limit)
+    return [span for chunk in chunked(data, sizes) for span in splitter.feed(chunk)] + list(splitter.close())
 
 
 @given(DATA, FRAMINGS, SIZES, st.integers(1, 20))
 def test_chunks_do_not_matter(data: bytes, framing: Framing, sizes: list[int], limit: int) -> None:
-    """The same bytes in chunks of any size give the same frames, oversize ones included."""
-    assert frames_of(data, framing, limit, sizes) == frames_of(data, framing, limit)
+    """The same bytes in chunks of any size give the same spans, oversize ones included."""
+    assert spans_of(data, framing, limit, sizes) == spans_of(data, framing, limit)
 
 
 @given(DATA, FRAMINGS, st.integers(1, 20))
 def test_every_byte_belongs_to_exactly_one_record(data: bytes, framing: Framing, limit: int) -> None:
     """Ranges follow each other from 0 to the end without gap or overlap, numbers count up, raw bytes are the range."""
-    found = frames_of(data, framing, limit)
-    assert [frame.start for frame in found] == [0, *(frame.end for frame in found)][: len(found)]
+    found = spans_of(data, framing, limit)
+    assert [span.start for span in found] == [0, *(span.end for span in found)][: len(found)]
     assert (found[-1].end if found else 0) == len(data)
-    assert [frame.index for frame in found] == list(range(len(found)))
-    for frame in found:
-        assert frame.end > frame.start
-        assert frame.raw == (data[frame.start : frame.end] if frame.end - frame.start <= limit else None)
+    assert [span.index for span in found] == list(range(len(found)))
+    for span in found:
+        assert span.end > span.start
+        assert span.raw == (data[span.start : span.end] if span.end - span.start <= limit else None)
 
 
 @given(DATA)
 def test_a_line_is_a_record(data: bytes) -> None:
     """There are as many records as lines, an unfinished last one counted."""
     lines = data.split(b"\n")
-    assert len(frames_of(data, "lines")) == len(lines) - (lines[-1] == b"")
+    assert len(spans_of(data, "lines")) == len(lines) - (lines[-1] == b"")
 
 
 @settings(max_examples=60)
@@ -75,25 +75,25 @@ def test_a_line_is_a_record(data: bytes) -> None:
 def test_shards_do_not_matter(data: bytes, framing: Framing, most: int, chars: int, sizes: list[int]) -> None:
     """Reading each shard's range by itself gives, together, the records of the whole, whatever the bounds."""
     how = as_format(framing)
-    whole = [parse(frame, how) for frame in frames_of(data, framing)]
-    made = list(runs(frames_of(data, framing), ShardLimits(most, chars)))
+    whole = [parse(span, how) for span in spans_of(data, framing)]
+    made = list(group_into_runs(spans_of(data, framing), ShardLimits(most, chars)))
     again: list[Record] = []
     for run in made:
         piece = chunked(data[run.start : run.end], sizes)
-        again += [parse(frame, how) for frame in cut(piece, how, RecordLocation(run.start, run.line))]
+        again += [parse(span, how) for span in split_records(piece, how, RecordLocation(run.start, run.line))]
     assert again == whole
-    assert all(len(run.frames) <= most for run in made)
-    assert all(len(run.frames) == 1 or sum(frame.n_chars for frame in run.frames) <= chars for run in made)
+    assert all(len(run.spans) <= most for run in made)
+    assert all(len(run.spans) == 1 or sum(span.n_chars for span in run.spans) <= chars for run in made)
 
 
 @given(DATA, FRAMINGS, st.integers(1, 4), st.integers(0, 10))
 def test_planning_resumes_anywhere(data: bytes, framing: Framing, most: int, stop: int) -> None:
     """From any checkpoint between runs, the rest is cut into the same runs."""
-    whole = list(runs(frames_of(data, framing), ShardLimits(most, 20)))
+    whole = list(group_into_runs(spans_of(data, framing), ShardLimits(most, 20)))
     before = whole[:stop]
-    place = RecordLocation(before[-1].end, before[-1].frames[-1].index + 1) if before else RecordLocation()
+    place = RecordLocation(before[-1].end, before[-1].spans[-1].index + 1) if before else RecordLocation()
     assert (
-        list(runs(cut([data[place.offset :]], as_format(framing), place), ShardLimits(most, 20)))
+        list(group_into_runs(split_records([data[place.offset :]], as_format(framing), place), ShardLimits(most, 20)))
         == whole[len(before) :]
     )
 
@@ -101,16 +101,16 @@ def test_planning_resumes_anywhere(data: bytes, framing: Framing, most: int, sto
 def test_an_oversize_record_is_a_run_of_its_own_and_is_not_held() -> None:
     """A record over the limit is measured, not kept, and its neighbours are as they would be."""
     data = b"ok\n" + b"x" * 50 + b"\nalso ok\n"
-    made = list(runs(frames_of(data, "lines", 20), ShardLimits()))
+    made = list(group_into_runs(spans_of(data, "lines", 20), ShardLimits()))
     assert [(run.start, run.end, run.oversize) for run in made] == [(0, 3, False), (3, 54, True), (54, 62, False)]
-    problem = parse(made[1].frames[0], as_format("lines")).problem
+    problem = parse(made[1].spans[0], as_format("lines")).problem
     assert problem is not None
     assert problem.code == "too-large"
-    cutter = RecordSplitter(as_format("document"), max_record_bytes=10)
+    splitter = RecordSplitter(as_format("document"), max_record_bytes=10)
     for _ in range(1000):
-        assert list(cutter.feed(b"y" * 1000)) == []
-        assert sum(map(len, cutter._held)) <= 10
-    assert [(frame.end, frame.raw) for frame in cutter.close()] == [(1_000_000, None)]
+        assert list(splitter.feed(b"y" * 1000)) == []
+        assert sum(map(len, splitter._held)) <= 10
+    assert [(span.end, span.raw) for span in splitter.close()] == [(1_000_000, None)]
 
 
 def one(line: bytes, framing: Framing = "jsonl", **options: str) -> Record:
@@ -226,14 +226,14 @@ def test_the_offset_of_a_bad_byte_is_in_the_object() -> None:
 def test_a_byte_order_mark_is_not_text() -> None:
     """The mark at the start of an object is dropped from the text; anywhere else it stays."""
     how = as_format("lines")
-    found = [parse(frame, how).text for frame in frames_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", "lines")]
+    found = [parse(span, how).text for span in spans_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", "lines")]
     assert found == ["a", "\ufeffb"]
 
 
 def test_a_document_is_kept_whole() -> None:
     """A .txt document keeps its line ends, also the last."""
     how = as_format("document")
-    assert [parse(frame, how).text for frame in frames_of(b"a\r\nb\n", "document")] == ["a\r\nb\n"]
+    assert [parse(span, how).text for span in spans_of(b"a\r\nb\n", "document")] == ["a\r\nb\n"]
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
@@ -250,8 +250,8 @@ def test_limits_are_the_same_for_planner_and_worker() -> None:
 
 
 def test_a_run_knows_its_range() -> None:
-    """Start, end and first line come from its frames."""
-    run = Run(tuple(frames_of(b"a\nbb\n", "lines")))
+    """Start, end and first line come from its spans."""
+    run = Run(tuple(spans_of(b"a\nbb\n", "lines")))
     assert (run.start, run.end, run.line, run.oversize) == (0, 5, 0, False)
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from functions.jobs.records.formats import Problem
 from functions.jobs.records.records import Record
-from functions.jobs.records.result_rows import Answer, decode_rows, encode_given_up, encode_rows
-from tests.unit.functions.jobs.state.test_state_machine import SHARD
+from functions.jobs.records.result_rows import Answer, RowSource, decode_rows, encode_given_up, encode_rows
 
-LATER = replace(SHARD, line=10, record=1000, n_records=3)
+SOURCE = RowSource(key="k", framing="jsonl", line=0, record=0)
+LATER = replace(SOURCE, line=10, record=1000)
 PROBLEM = Problem("broken-json", "got a line that is not JSON")
 RECORDS = [Record(10, 0, 3, "a", id="x"), Record(11, 3, 6, problem=PROBLEM, id=5), Record(12, 6, 9, "c")]
 
@@ -34,7 +34,7 @@ def test_rows_of_answers_and_errors() -> None:
 
 def test_a_document_has_no_line() -> None:
     """Its place is its object."""
-    rows = encode_rows(replace(SHARD, framing="document", n_records=1), [Record(0, 0, 9, "a")], {0: Answer(1)})
+    rows = encode_rows(replace(SOURCE, framing="document"), [Record(0, 0, 9, "a")], {0: Answer(1)})
     assert next(decode_rows(rows.data))["source"] == {"key": "k"}
 
 
@@ -53,7 +53,7 @@ def test_a_record_without_outcome_is_an_error_row() -> None:
 
 def test_a_shard_given_up_has_a_row_for_each_record() -> None:
     """Without reading it, every record gets its number, line and the reason."""
-    rows = list(decode_rows(encode_given_up(LATER, Problem("given-up", "why")).data))
+    rows = list(decode_rows(encode_given_up(LATER, 3, Problem("given-up", "why")).data))
     assert [row["index"] for row in rows] == [1000, 1001, 1002]
     assert [row["source"] for row in rows] == [{"key": "k", "line": line} for line in (11, 12, 13)]
     assert {str(row["error"]) for row in rows} == {"{'code': 'given-up', 'detail': 'why'}"}
@@ -63,6 +63,6 @@ def test_a_shard_given_up_has_a_row_for_each_record() -> None:
 def test_any_answers_give_as_many_lines(values: list[object]) -> None:
     """Whatever the answers hold, line ends included, lines and counts are exact."""
     records = [Record(i, i, i + 1, "a") for i in range(len(values))]
-    rows = encode_rows(replace(SHARD, n_records=len(values)), records, dict(enumerate(map(Answer, values))))
+    rows = encode_rows(SOURCE, records, dict(enumerate(map(Answer, values))))
     assert rows.data.count(b"\n") == len(values) == rows.n_ok + rows.n_failed
     assert [row["index"] for row in decode_rows(rows.data)] == list(range(len(values)))

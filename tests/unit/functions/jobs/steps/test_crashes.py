@@ -9,7 +9,7 @@ import pytest
 
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.transactions import Write
-from functions.jobs.storage.aws import Doors
+from tests.unit.functions.jobs.wiring import Effects
 from tests.unit.functions.jobs.world import JSONL, LINES, TENANT, World, assert_whole, texts
 
 
@@ -17,18 +17,15 @@ class Killed(BaseException):
     """The process died: nothing catches it."""
 
 
-class DyingDoors:
-    """Doors whose every effect can be the last: dies before or after effect number `at`."""
+class Dying:
+    """Wraps effects so that the process dies before or after effect number `at`."""
 
-    def __init__(self, doors: Doors, at: int, *, after: bool) -> None:
+    def __init__(self, effects: Effects, at: int, *, after: bool) -> None:
         self.left, self.after = at, after
-        self.doors = replace(
-            doors,
-            store=_Dying(doors.store, self),
-            objects=_Dying(doors.objects, self),
-            queue=_Dying(doors.queue, self),
-            bus=_Dying(doors.bus, self),
-        )  # type: ignore[arg-type] # the same methods
+        wrapped: dict[str, Any] = {
+            name: _Wrapper(getattr(effects, name), self) for name in ("table", "objects", "queue", "event_bus")
+        }
+        self.effects = replace(effects, **wrapped)
 
     def effect(self, do: Any) -> Any:
         """Carry out an effect, or die."""
@@ -41,26 +38,25 @@ class DyingDoors:
         return done
 
 
-class _Dying:
-    def __init__(self, real: Any, doors: DyingDoors) -> None:
-        self._real, self._doors = real, doors
+class _Wrapper:
+    def __init__(self, real: Any, dying: Dying) -> None:
+        self._real, self._dying = real, dying
 
     def __getattr__(self, name: str) -> Any:
         """Pass all else on."""
         real = getattr(self._real, name)
-        if name not in {"write", "put_new", "send", "hand_back", "put"}:
+        if name not in {"write", "put_new", "send", "return_message", "put"}:
             return real
-        return lambda *args, **kwargs: self._doors.effect(lambda: real(*args, **kwargs))
+        return lambda *args, **kwargs: self._dying.effect(lambda: real(*args, **kwargs))
 
 
 def crash_run(at: int, *, after: bool) -> tuple[World, str, bool]:
     """Run a job of three shards whose process dies once, at effect `at`; then time passes and the sweeper sweeps."""
     world = World(max_records=7)
     world.recipe()
-    whole = world.doors
-    dying = DyingDoors(whole, at, after=after)
-    world.use(dying.doors)
-    world.doors = replace(dying.doors, store=whole.store, objects=whole.objects, queue=whole.queue, bus=whole.bus)
+    whole = world.effects
+    world.use(Dying(whole, at, after=after).effects)
+    world.effects = whole  # so that looking at the job is no effect
     job = world.drop("in.jsonl", b"".join(JSONL.splitlines(keepends=True)[:20]))
     died = False
     for _ in range(60):
@@ -85,7 +81,7 @@ def test_a_crash_at_any_effect_loses_and_doubles_nothing(*, after: bool) -> None
         world, job, died = crash_run(at, after=after)
         assert world.job(job).state == state_machine.SUCCEEDED, at
         assert_whole(world, job, LINES[:20])
-        assert {event["detail"]["id"] for event in world.bus.events} == {f"{job}.0"}, at
+        assert {event["detail"]["id"] for event in world.event_bus.events} == {f"{job}.0"}, at
     assert at > 20
 
 
@@ -94,10 +90,10 @@ def test_a_worker_that_dies_after_its_part_is_finished_by_the_next() -> None:
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n')
-    world.turn("plan")
-    dying = DyingDoors(world.doors, 3, after=False)  # lease, part, transaction
-    worker = replace(world.worker, doors=dying.doors)
-    event = world.queue.take("work")
+    world.deliver("plan")
+    dying = Dying(world.effects, 3, after=False)  # lease, part, transaction
+    worker = world.worker_on(dying.effects)
+    event = world.queue.receive("work")
     assert event is not None
     with pytest.raises(Killed):
         worker.answer(event, lambda: 100.0)
@@ -116,12 +112,12 @@ def test_one_delivery_of_a_cancelled_job_throws_away_what_else_waits_of_it() -> 
     world = World(max_records=1)
     world.recipe()
     big = world.drop("big.jsonl", b'{"text": "a"}\n' * 95)
-    world.turn("plan")
+    world.deliver("plan")
     world.ask("POST", f"/v1/jobs/{big}/cancel")
     small = world.drop("small.jsonl", b'{"text": "b"}\n')
-    world.turn("plan")
+    world.deliver("plan")
     assert world.queue.waiting("work") == 96
-    world.turn("work")
+    world.deliver("work")
     assert world.queue.waiting("work") == 1
     world.run()
     assert (world.job(big).state, world.job(small).state) == (state_machine.CANCELLED, state_machine.SUCCEEDED)
@@ -133,10 +129,10 @@ def test_cancel_stops_before_the_model_and_before_the_count() -> None:
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
-    world.turn("plan")
-    world.turn("work")
+    world.deliver("plan")
+    world.deliver("work")
     world.echo.before = lambda: world.ask("POST", f"/v1/jobs/{job}/cancel")[0]
-    world.turn("work")
+    world.deliver("work")
     assert world.job(job).state == state_machine.CANCELLING
     world.echo.before = None
     n_calls = len(world.echo.calls)
@@ -149,14 +145,14 @@ def test_cancel_stops_before_the_model_and_before_the_count() -> None:
     for _ in range(3):
         world.sweep(after_s=1000)
     assert world.job(job) == found
-    assert all(world.doors.store.due(p, "9", 10) == [] for p in keys.due_partitions())
+    assert all(world.effects.table.due(p, "9", 10) == [] for p in keys.due_partitions())
 
 
 class Late:
     """A store in which a cancel gets in before the first settlement."""
 
     def __init__(self, world: World, job: str) -> None:
-        self._real, self._world, self._job = world.doors.store, world, job
+        self._real, self._world, self._job = world.effects.table, world, job
 
     def __getattr__(self, name: str) -> Any:
         """Pass all else on."""
@@ -174,11 +170,11 @@ def test_a_late_commit_cannot_change_a_cancelled_job() -> None:
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n')
-    world.turn("plan")
+    world.deliver("plan")
     late: Any = Late(world, job)
-    event = world.queue.take("work")
+    event = world.queue.receive("work")
     assert event is not None
-    replace(world.worker, doors=replace(world.doors, store=late)).answer(event, lambda: 100.0)
+    world.worker_on(replace(world.effects, table=late)).answer(event, lambda: 100.0)
     world.run()
     assert (world.job(job).state, world.job(job).shards_done) == (state_machine.CANCELLED, 0)
     assert world.manifest(job)["parts"] == []

@@ -9,7 +9,7 @@ import pytest
 
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job
-from functions.jobs.steps.delete import SETTLED_MS, delete
+from functions.jobs.steps.delete import FUNCTION_LIFE_MS
 from functions.jobs.storage.queries import all_shards
 from shared.errors import Conflict, NotFound
 from tests.unit.functions.jobs.world import JSONL, TENANT, World
@@ -27,8 +27,8 @@ def ended(name: str = "in.jsonl.gz") -> tuple[World, str]:
 def left(world: World, job: Job) -> list[str]:
     """Return what is left of a job: table keys and object keys."""
     partition = keys.job_prefix(TENANT, job.job)
-    found = [str(item["sk"]) for item in world.doors.store.query(partition).items]
-    found += [str(item["job"]) for item in world.doors.store.query(keys.jobs_partition(TENANT)).items]
+    found = [str(item["sk"]) for item in world.effects.table.query(partition).items]
+    found += [str(item["job"]) for item in world.effects.table.query(keys.jobs_partition(TENANT)).items]
     for bucket in ("output", "input"):
         found += [each.key for each in world.objects.list(bucket, partition).objects]
     return found
@@ -39,15 +39,15 @@ def test_a_deleted_job_leaves_its_stone() -> None:
     world, job = ended()
     before = world.job(job)
     assert len(left(world, before)) > 20
-    assert delete(world.doors, TENANT, job).state == state_machine.DELETING
+    assert world.jobs.delete(TENANT, job).state == state_machine.DELETING
     world.run()
     assert left(world, before) == ["job"]
     stone = world.job(job)
     assert (stone.state, stone.spec, stone.names, stone.recipe) == (state_machine.DELETED, "", (), "")
     assert stone.finished_ms == before.finished_ms
     assert world.objects.head("input", keys.inbox_key(TENANT, "topics", "in.jsonl.gz")) is not None
-    assert delete(world.doors, TENANT, job) == stone
-    assert all(world.doors.store.due(p, "9", 10) == [] for p in keys.due_partitions())
+    assert world.jobs.delete(TENANT, job) == stone
+    assert all(world.effects.table.due(p, "9", 10) == [] for p in keys.due_partitions())
 
 
 def test_uploads_go_with_their_job() -> None:
@@ -57,7 +57,7 @@ def test_uploads_go_with_their_job() -> None:
     world.objects.put("input", made["uploads"][0]["fields"]["key"], b"one")
     world.objects.put("input", made["uploads"][0]["fields"]["key"], b"two")
     job = world.job(made["job"])
-    delete(world.doors, TENANT, job.job)
+    world.jobs.delete(TENANT, job.job)
     world.run()
     assert left(world, job) == ["job"]
 
@@ -67,7 +67,7 @@ def test_a_repeated_event_does_not_make_a_deleted_job_anew() -> None:
     world, job = ended("in.jsonl")
     stored = world.objects.head("input", keys.inbox_key(TENANT, "topics", "in.jsonl"))
     assert stored is not None
-    delete(world.doors, TENANT, job)
+    world.jobs.delete(TENANT, job)
     world.run()
     world.announce(stored.key, stored.size_bytes, stored.etag, stored.version)
     world.run()
@@ -78,15 +78,15 @@ def test_what_a_late_worker_writes_goes_too() -> None:
     """The job is looked at once more when no function can be left that read it before it was deleted."""
     world, job = ended()
     before = world.job(job)
-    delete(world.doors, TENANT, job)
-    world.turn("finalize")
+    world.jobs.delete(TENANT, job)
+    world.deliver("finalize")
     assert left(world, before) == ["job"]
     assert world.job(job).state == state_machine.DELETING
     world.objects.put("output", keys.part_key(TENANT, job, "late"), b"{}")
     world.run(copies=2)
     assert left(world, before) == ["job"]
     assert world.job(job).state == state_machine.DELETED
-    assert world.clock() >= before.finished_ms + SETTLED_MS
+    assert world.clock() >= before.finished_ms + FUNCTION_LIFE_MS
 
 
 def test_a_job_that_goes_on_is_not_deleted() -> None:
@@ -94,28 +94,28 @@ def test_a_job_that_goes_on_is_not_deleted() -> None:
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
-    world.turn("plan")
+    world.deliver("plan")
     with pytest.raises(Conflict, match="RUNNING"):
-        delete(world.doors, TENANT, job)
+        world.jobs.delete(TENANT, job)
     world.ask("POST", f"/v1/jobs/{job}/cancel")
     world.run()
-    delete(world.doors, TENANT, job)
+    world.jobs.delete(TENANT, job)
     world.run()
     assert world.job(job).state == state_machine.DELETED
     for nowhere in ("0" * 32, "x"):
         with pytest.raises(NotFound):
-            delete(world.doors, TENANT, nowhere)
+            world.jobs.delete(TENANT, nowhere)
 
 
 def test_a_lost_message_is_sent_again_and_twins_do_no_harm() -> None:
     """The sweeper finds a job that is being deleted; two erasers at once end alike."""
     world, job = ended()
-    delete(world.doors, TENANT, job)
-    lost = world.queue.take("finalize")
+    world.jobs.delete(TENANT, job)
+    lost = world.queue.receive("finalize")
     assert lost is not None
-    world.queue.settle("finalize", lost, {"batchItemFailures": []})
+    world.queue.acknowledge("finalize", lost, {"batchItemFailures": []})
     assert world.sweep(after_s=1000) == {"finalize-resent": 1}
     world.run(copies=3)
     assert world.job(job).state == state_machine.DELETED
     with suppress(StopIteration):
-        raise AssertionError(next(iter(all_shards(world.doors.store, world.job(job)))))
+        raise AssertionError(next(iter(all_shards(world.effects.table, world.job(job)))))

@@ -11,6 +11,7 @@ import pytest
 from functions.jobs.state import keys, state_machine
 from functions.jobs.steps.manifest import build_manifest
 from tests.unit.functions.jobs.state.test_state_machine import JOB, NOW, SHARD
+from tests.unit.functions.jobs.wiring import make_finalizer
 from tests.unit.functions.jobs.world import TENANT, World
 
 DATA = b'{"text": "a"}\n'
@@ -22,8 +23,8 @@ def world() -> World:
     made = World()
     made.recipe()
     made.drop("in.jsonl", DATA)
-    made.turn("plan")
-    made.turn("work")
+    made.deliver("plan")
+    made.deliver("work")
     return made
 
 
@@ -54,12 +55,11 @@ class Spy:
 def test_the_manifest_comes_before_the_end_and_after_the_close(world: World) -> None:
     """Close, manifest, end, and then the word of it: in that order, five effects."""
     seen: list[tuple[str, str]] = []
-    bus: Any = Spy(world.doors.bus, "put", world, seen)
-    store: Any = Spy(world.doors.store, "write", world, seen)
-    objects: Any = Spy(world.doors.objects, "put_new", world, seen)
-    replace(world.finalizer, doors=replace(world.doors, store=store, objects=objects, bus=bus)).run(
-        TENANT, job_of(world)
-    )
+    event_bus: Any = Spy(world.effects.event_bus, "put", world, seen)
+    table: Any = Spy(world.effects.table, "write", world, seen)
+    objects: Any = Spy(world.effects.objects, "put_new", world, seen)
+    effects = replace(world.effects, table=table, objects=objects, event_bus=event_bus)
+    make_finalizer(effects).run(TENANT, job_of(world))
     assert seen == [
         ("write", state_machine.RUNNING), ("put_new", state_machine.FINALIZING), ("write", state_machine.FINALIZING),
         ("put", state_machine.SUCCEEDED), ("write", state_machine.SUCCEEDED),
@@ -70,7 +70,7 @@ def test_the_manifest_comes_before_the_end_and_after_the_close(world: World) -> 
 def test_a_finalizer_that_died_is_finished_with_the_same_bytes(world: World) -> None:
     """A second finalizer, much later, finds the manifest and ends the job; nothing is written twice."""
     job = job_of(world)
-    world.doors.store.write(state_machine.close(world.job(job), world.clock()))
+    world.effects.table.write(state_machine.close(world.job(job), world.clock()))
     digest = world.finalizer._publish(world.job(job))
     before = world.output(keys.manifest_key(TENANT, job))
     world.clock.pass_s(5000)
@@ -86,11 +86,11 @@ def test_a_job_in_another_state_is_left_alone(state: str) -> None:
     """A finalize message that came too early or too late does nothing."""
     world = World()
     job = replace(JOB, tenant=TENANT, state=state, announced=1)
-    world.doors.store.write(*state_machine.create(job))
+    world.effects.table.write(*state_machine.create(job))
     world.finalizer.run(TENANT, job.job)
     world.finalizer.run(TENANT, "1" * 32)
     assert world.job(job.job) == job
-    assert world.objects.list(world.doors.output_bucket, "").objects == ()
+    assert world.objects.list(world.effects.output_bucket, "").objects == ()
 
 
 def test_a_message_that_comes_before_the_last_shard_waits_for_no_one() -> None:
@@ -98,7 +98,7 @@ def test_a_message_that_comes_before_the_last_shard_waits_for_no_one() -> None:
     world = World()
     world.recipe()
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
+    world.deliver("plan")
     world.finalizer.run(TENANT, job)
     assert world.job(job).state == state_machine.RUNNING
     world.run()
@@ -108,7 +108,7 @@ def test_a_message_that_comes_before_the_last_shard_waits_for_no_one() -> None:
 def test_a_manifest_that_differs_is_kept_and_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """What is at the manifest's key stays; a log line at error level tells that it is another's."""
     job = job_of(world)
-    world.objects.put(world.doors.output_bucket, keys.manifest_key(TENANT, job), b"{}", {"sha256": "other"})
+    world.objects.put(world.effects.output_bucket, keys.manifest_key(TENANT, job), b"{}", {"sha256": "other"})
     world.run()
     assert "manifest-differs" in capsys.readouterr().out
     assert world.job(job).manifest_sha256 == "other"

@@ -10,10 +10,8 @@ import pytest
 
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.queue_messages import Step
-from functions.jobs.steps.delete import SETTLED_MS, delete
-from functions.jobs.steps.redrive import redrive
-from functions.jobs.storage.aws import open_aws
-from functions.jobs.storage.s3_objects import Stored
+from functions.jobs.steps.delete import FUNCTION_LIFE_MS
+from functions.jobs.storage.contracts import Stored
 from functions.jobs.storage.sqs_queue import SqsQueue
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
@@ -22,11 +20,11 @@ from functions.tasks.task import TextRequest
 from shared.errors import GlossaError
 from tests.unit.functions.http.world import catalog as mini_catalog
 from tests.unit.functions.http.world import count_ids, tokenizer
-from tests.unit.functions.jobs.storage.cloud import ENDPOINT, client, cloud
+from tests.unit.functions.jobs.storage.cloud import ENDPOINT, client, cloud, on_aws
 from tests.unit.functions.jobs.world import JSONL, STEPS, TENANT, World
 
 
-def journey_respond() -> Any:
+def pipeline_respond() -> Any:
     """Put the three desks, with mini's tokenizer, around a replica that counts ids."""
     pipeline = Pipeline(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
     replica = FakeReplica(count_ids)
@@ -40,16 +38,16 @@ def journey_respond() -> Any:
 @pytest.fixture(params=["moto", *(["emulator"] if ENDPOINT else [])])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Put a world on AWS."""
-    made = World(max_records=7, respond=journey_respond())
+    made = World(max_records=7, respond=pipeline_respond())
     with cloud(monkeypatch, ENDPOINT if request.param == "emulator" else None) as settings:
-        made.use(replace(open_aws(settings), now_ms=made.clock))
+        made.use(replace(on_aws(settings), now_ms=made.clock))
         yield made
 
 
 def receive(world: World, step: Step) -> dict[str, Any] | None:
     """Receive one message of a queue as the runtime does."""
-    assert isinstance(world.doors.queue, SqsQueue)
-    url = world.doors.queue._urls[step]
+    assert isinstance(world.effects.queue, SqsQueue)
+    url = world.effects.queue._urls[step]
     found = client("sqs").receive_message(QueueUrl=url, AttributeNames=["ApproximateReceiveCount"]).get("Messages")
     if not found:
         return None
@@ -70,11 +68,11 @@ def drain(world: World, n_failing: int = 0) -> None:
 
 def test_a_whole_job_with_the_real_desks(world: World) -> None:
     """Uploaded under the signed form's key, started, planned, answered by the journey, closed, read by the manifest."""
-    doors = world.doors
+    effects = world.effects
     status, made = world.ask("POST", "/v1/jobs", {"task": "text-classification", "files": ["a +%ü.jsonl", "b.txt"]})
     assert status == 201
     for upload, data in zip(made["uploads"], [JSONL + b"broken\n", b"Das ist ein Dokument."], strict=True):
-        client("s3").put_object(Bucket=doors.input_bucket, Key=upload["fields"]["key"], Body=data)
+        client("s3").put_object(Bucket=effects.input_bucket, Key=upload["fields"]["key"], Body=data)
     assert world.ask("POST", made["start"])[0] == 202
     drain(world)
     job = made["job"]
@@ -86,7 +84,7 @@ def test_a_whole_job_with_the_real_desks(world: World) -> None:
     status, results = world.ask("GET", f"/v1/jobs/{job}/results")
     assert status == 200
     assert len(results["parts"]) == world.job(job).n_shards
-    stored = doors.objects.head(doors.output_bucket, results["manifest"]["key"])
+    stored = effects.objects.head(effects.output_bucket, results["manifest"]["key"])
     assert isinstance(stored, Stored)
     assert stored.metadata["sha256"] == results["manifest"]["sha256"]
     assert_redriven_and_deleted(world, job)
@@ -94,19 +92,19 @@ def test_a_whole_job_with_the_real_desks(world: World) -> None:
 
 def assert_redriven_and_deleted(world: World, job: str) -> None:
     """Redrive: the broken line's shard is answered again, in a manifest of its own. Delete: one item is left."""
-    doors = world.doors
-    assert redrive(doors, TENANT, job)[1]
+    effects = world.effects
+    assert world.jobs.redrive(TENANT, job)[1]
     drain(world)
     assert (world.job(job).state, world.job(job).generation) == (state_machine.PARTIALLY_SUCCEEDED, 1)
     assert world.manifest(job)["replaces"]["key"] == keys.manifest_key(TENANT, job)
     assert sum("generation" in part for part in world.manifest(job)["parts"]) == 1
     assert len(world.rows(job)) == 42
-    delete(doors, TENANT, job)
+    world.jobs.delete(TENANT, job)
     drain(world, n_failing=1)  # it is looked at again
-    world.clock.pass_s(SETTLED_MS / 1000)
-    delete(doors, TENANT, job)
+    world.clock.pass_s(FUNCTION_LIFE_MS / 1000)
+    world.jobs.delete(TENANT, job)
     drain(world)
     assert world.job(job).state == state_machine.DELETED
-    for bucket in (doors.input_bucket, doors.output_bucket):
-        assert doors.objects.list(bucket, keys.job_prefix(TENANT, job)).objects == ()
-    assert [item["sk"] for item in doors.store.query(keys.job_prefix(TENANT, job)).items] == ["job"]
+    for bucket in (effects.input_bucket, effects.output_bucket):
+        assert effects.objects.list(bucket, keys.job_prefix(TENANT, job)).objects == ()
+    assert [item["sk"] for item in effects.table.query(keys.job_prefix(TENANT, job)).items] == ["job"]

@@ -40,7 +40,7 @@ class Receiver:
 
 def said(world: World) -> list[dict[str, Any]]:
     """Return the events of the bus."""
-    return world.bus.events
+    return world.event_bus.events
 
 
 def ended(world: World, **body: Any) -> str:
@@ -56,15 +56,15 @@ def notify(world: World, receiver: Receiver, turns: int = 30) -> None:
     """Bring the bus's events to the notify queue, as its rule does, and run the notifier until nothing is left."""
     for event in said(world):
         world.queue.put("notify", json.dumps(event))
-    notifier = Notifier(world.doors.store, world.queue, receiver, world.clock)
+    notifier = Notifier(table=world.effects.table, queue=world.queue, post=receiver, now_ms=world.clock)
     for _ in range(turns):
-        event = world.queue.take("notify")
+        event = world.queue.receive("notify")
         if event is None:
             if not world.queue.waiting("notify"):
                 return
             world.clock.pass_s(1000)
             continue
-        world.queue.settle("notify", event, notifier.answer(event))
+        world.queue.acknowledge("notify", event, notifier.answer(event))
 
 
 def test_an_end_is_said_with_where_the_results_are() -> None:
@@ -147,9 +147,9 @@ def test_foreign_messages_go_the_way_of_the_dead_letters(body: str) -> None:
     """What is no event of a job is failed, so that someone sees it."""
     world = World()
     world.queue.put("notify", body)
-    event = world.queue.take("notify")
+    event = world.queue.receive("notify")
     assert event is not None
-    notifier = Notifier(world.doors.store, world.queue, Receiver(), world.clock)
+    notifier = Notifier(table=world.effects.table, queue=world.queue, post=Receiver(), now_ms=world.clock)
     assert len(notifier.answer(event)["batchItemFailures"]) == 1
 
 
@@ -184,7 +184,7 @@ def test_a_secret_is_shown_nowhere_and_goes_with_its_job() -> None:
     assert SECRET not in json.dumps([shown, world.manifest(made["job"])])
     world.ask("DELETE", f"/v1/jobs/{made['job']}")
     world.run()
-    assert SECRET not in repr(world.doors.store.query(f"t/{TENANT}/jobs/{made['job']}").items)
+    assert SECRET not in repr(world.effects.table.query(f"t/{TENANT}/jobs/{made['job']}").items)
 
 
 class Client:

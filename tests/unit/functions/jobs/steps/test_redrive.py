@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from functions.jobs.state import keys, leases, state_machine
-from functions.jobs.steps.redrive import redrive
 from shared.errors import Conflict, NotFound, Unprocessable
 from tests.unit.functions.jobs.world import LONG_S, TENANT, World, assert_whole, catalog
 
@@ -40,7 +39,7 @@ def test_poison_is_redriven_after_the_fix_exactly_once() -> None:
     before, parts = world.manifest(job), {shard.shard: shard for shard in world.shards(job)}
     assert world.job(job).state == state_machine.PARTIALLY_SUCCEEDED
     n_calls, world.echo.poison_error = len(world.echo.calls), None
-    found, began = redrive(world.doors, TENANT, job)
+    found, began = world.jobs.redrive(TENANT, job)
     assert (found.state, found.generation, began) == (state_machine.REDRIVING, 1, True)
     world.run(copies=2)
     assert world.job(job).state == state_machine.SUCCEEDED
@@ -50,7 +49,7 @@ def test_poison_is_redriven_after_the_fix_exactly_once() -> None:
     assert [(shard.record, shard.generation, shard.strikes) for shard in changed] == [(42, 1, 0)]
     ended, stored = world.job(job), world.manifest(job)
     for _ in range(2):
-        assert redrive(world.doors, TENANT, job) == (ended, False)
+        assert world.jobs.redrive(TENANT, job) == (ended, False)
         world.run()
     assert (world.job(job), world.manifest(job)) == (ended, stored)
     assert [part["key"] for part in stored["parts"] if "generation" in part] == [
@@ -76,8 +75,8 @@ def test_one_record_in_a_hundred_is_bad_and_only_those_fail() -> None:
     assert (world.job(job).state, world.job(job).records_failed) == (state_machine.PARTIALLY_SUCCEEDED, 10)
     world.echo.poison_error = None
     n_calls = len(world.echo.calls)
-    assert redrive(world.doors, TENANT, job)[1]
-    assert not redrive(world.doors, TENANT, job)[1]
+    assert world.jobs.redrive(TENANT, job)[1]
+    assert not world.jobs.redrive(TENANT, job)[1]
     world.run(copies=2)
     assert_whole(world, job, [None if i in broken else f"text {i}" for i in range(1000)])
     touched = {i // 64 for i in (*broken, *refused)}
@@ -90,7 +89,7 @@ def test_each_redrive_has_one_manifest_that_names_the_one_before() -> None:
     world, job = poisoned()
     first = world.output(keys.manifest_key(TENANT, job))
     for generation in (1, 2):
-        assert redrive(world.doors, TENANT, job)[1]
+        assert world.jobs.redrive(TENANT, job)[1]
         world.run()
         assert_whole(world, job, expected(fixed=False))
         assert world.manifest(job)["generation"] == generation
@@ -106,12 +105,12 @@ def test_each_redrive_has_one_manifest_that_names_the_one_before() -> None:
 def test_an_order_for_a_generation_that_is_past_changes_nothing() -> None:
     """Who says which generation he saw may repeat the order for ever; one of the future is refused."""
     world, job = poisoned()
-    assert redrive(world.doors, TENANT, job, generation=0)[1]
+    assert world.jobs.redrive(TENANT, job, generation=0)[1]
     world.run()
     assert world.job(job).state == state_machine.PARTIALLY_SUCCEEDED
-    assert redrive(world.doors, TENANT, job, generation=0) == (world.job(job), False)
+    assert world.jobs.redrive(TENANT, job, generation=0) == (world.job(job), False)
     with pytest.raises(Conflict, match="got generation 2"):
-        redrive(world.doors, TENANT, job, generation=2)
+        world.jobs.redrive(TENANT, job, generation=2)
 
 
 def test_a_redrive_is_answered_by_the_catalog_of_its_day() -> None:
@@ -121,7 +120,7 @@ def test_a_redrive_is_answered_by_the_catalog_of_its_day() -> None:
     newer = catalog()
     models = {"mini": newer.model("mini").model_copy(update={"revision": "r8"})}
     world.planner = replace(world.planner, catalog=newer.model_copy(update={"models": models}), catalog_sha256="d" * 64)
-    redrive(world.doors, TENANT, job)
+    world.jobs.redrive(TENANT, job)
     world.run()
     manifest = world.manifest(job)
     assert (manifest["model_revision"], manifest["catalog_sha256"]) == ("r8", "d" * 64)
@@ -133,7 +132,7 @@ def test_a_redrive_keeps_its_catalog_when_todays_cannot_answer_it() -> None:
     world, job = poisoned()
     world.echo.poison_error = None
     world.planner = replace(world.planner, catalog=catalog().model_copy(update={"models": {}}), catalog_sha256="d" * 64)
-    redrive(world.doors, TENANT, job)
+    world.jobs.redrive(TENANT, job)
     world.run()
     assert_whole(world, job, expected(fixed=True))
     assert (world.manifest(job)["model_revision"], world.manifest(job)["catalog_sha256"]) == ("r7", "c" * 64)
@@ -147,14 +146,14 @@ def test_redriving_stops_in_time_and_goes_on() -> None:
     job = world.drop("in.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in TEXTS[:60]).encode())
     world.run()
     assert world.job(job).state == state_machine.FAILED
-    redrive(world.doors, TENANT, job)
+    world.jobs.redrive(TENANT, job)
     left = iter([LONG_S, 5.0])
-    event = world.queue.take("plan")
+    event = world.queue.receive("plan")
     assert event is not None
-    world.queue.settle("plan", event, world.planner.answer(event, lambda: next(left)))
+    world.queue.acknowledge("plan", event, world.planner.answer(event, lambda: next(left)))
     assert (world.job(job).state, world.job(job).shards_open) == (state_machine.REDRIVING, 25)
     for _ in range(25):
-        world.turn("work")
+        world.deliver("work")
     assert (world.job(job).shards_open, world.job(job).records_ok) == (0, 25)
     world.run(copies=2)
     assert world.job(job).state == state_machine.SUCCEEDED
@@ -165,28 +164,28 @@ def test_redriving_stops_in_time_and_goes_on() -> None:
 def test_a_redrive_can_be_cancelled() -> None:
     """Then its manifest holds what had ended; the one before still names all."""
     world, job = poisoned()
-    redrive(world.doors, TENANT, job)
-    world.turn("plan")
+    world.jobs.redrive(TENANT, job)
+    world.deliver("plan")
     assert world.ask("POST", f"/v1/jobs/{job}/cancel")[0] == 202
     world.run()
     assert (world.job(job).state, len(world.manifest(job)["parts"])) == (state_machine.CANCELLED, 14)
     with pytest.raises(Conflict):
-        redrive(world.doors, TENANT, job)
+        world.jobs.redrive(TENANT, job)
     for _ in range(2):
         world.sweep(after_s=1000)
-    assert all(world.doors.store.due(p, "9", 10) == [] for p in keys.due_partitions())
+    assert all(world.effects.table.due(p, "9", 10) == [] for p in keys.due_partitions())
 
 
 def test_a_finalizer_of_the_generation_before_cannot_end_the_next() -> None:
     """Held up between manifest and end, it finds the same state again, and is refused by the generation."""
     world, job = poisoned()
     late = state_machine.end(replace(world.job(job), state=state_machine.FINALIZING), "0" * 64, world.clock())
-    redrive(world.doors, TENANT, job)
-    world.turn("plan")
-    world.turn("work")
-    world.doors.store.write(state_machine.close(world.job(job), world.clock()))
+    world.jobs.redrive(TENANT, job)
+    world.deliver("plan")
+    world.deliver("work")
+    world.effects.table.write(state_machine.close(world.job(job), world.clock()))
     with pytest.raises(state_machine.Conflict):
-        world.doors.store.write(late)
+        world.effects.table.write(late)
     world.run()
     assert_whole(world, job, expected(fixed=False))
 
@@ -196,16 +195,16 @@ def test_a_worker_of_the_generation_before_holds_nothing() -> None:
     world, job = poisoned()
     old = next(shard for shard in world.shards(job) if shard.records_failed)
     held = replace(old, state=state_machine.LEASED)
-    redrive(world.doors, TENANT, job)
-    world.turn("plan")
+    world.jobs.redrive(TENANT, job)
+    world.deliver("plan")
     now = world.job(job)
     part = leases.Part("0" * 64, 1, 7, 0)
     for late in (
         leases.release(now, held, strike=True, reason="x"),
-        *leases.settle(now, held, part, 1)[:1],
+        *leases.commit(now, held, part, 1)[:1],
     ):
         with pytest.raises(Conflict):
-            world.doors.store.write(late)
+            world.effects.table.write(late)
     world.echo.poison_error = None
     world.run()
     assert_whole(world, job, expected(fixed=True))
@@ -216,23 +215,23 @@ def test_what_cannot_be_redriven_says_why() -> None:
     world = World(max_records=7)
     world.recipe()
     waiting = world.drop("a.jsonl", b'{"text": "a"}\n')
-    world.turn("plan")
+    world.deliver("plan")
     unread, unknown = world.drop("b.pdf", b"%PDF"), world.drop("c.jsonl", b"x", recipe="nosuch")
     with pytest.raises(Conflict, match="RUNNING"):
-        redrive(world.doors, TENANT, waiting)
+        world.jobs.redrive(TENANT, waiting)
     world.run()
     for job, why in ((unread, "1 of its 1 objects"), (unknown, "does not exist")):
         with pytest.raises(Conflict, match=why):
-            redrive(world.doors, TENANT, job)
+            world.jobs.redrive(TENANT, job)
     for nowhere in ("0" * 32, "../x"):
         with pytest.raises(NotFound):
-            redrive(world.doors, TENANT, nowhere)
+            world.jobs.redrive(TENANT, nowhere)
     with pytest.raises(NotFound):
-        redrive(world.doors, "other", waiting)
+        world.jobs.redrive("other", waiting)
     old, job = poisoned()
-    old.clock.pass_s(state_machine.RETENTION_S - state_machine.REDRIVE_LEAST_S + 1)
+    old.clock.pass_s(state_machine.RETENTION_S - state_machine.MIN_REDRIVE_S + 1)
     with pytest.raises(Conflict, match="expires"):
-        redrive(old.doors, TENANT, job)
+        old.jobs.redrive(TENANT, job)
 
 
 def test_a_job_of_failed_records_alone_succeeds_after_a_redrive() -> None:
@@ -243,7 +242,7 @@ def test_a_job_of_failed_records_alone_succeeds_after_a_redrive() -> None:
     job = world.drop("in.jsonl", b'{"text": "a"}\n{"text": "b"}\n')
     world.run()
     assert (world.job(job).state, world.job(job).code) == (state_machine.FAILED, "no-record-succeeded")
-    redrive(world.doors, TENANT, job)
+    world.jobs.redrive(TENANT, job)
     world.run()
     assert (world.job(job).state, world.job(job).code) == (state_machine.SUCCEEDED, "")
     assert_whole(world, job, ["a", "b"])
@@ -252,15 +251,15 @@ def test_a_job_of_failed_records_alone_succeeds_after_a_redrive() -> None:
 def test_a_redrive_whose_message_is_lost_is_sent_again() -> None:
     """The order itself repeats it, and so does the sweeper."""
     world, job = poisoned()
-    redrive(world.doors, TENANT, job)
-    lost = world.queue.take("plan")
+    world.jobs.redrive(TENANT, job)
+    lost = world.queue.receive("plan")
     assert lost is not None
-    world.queue.settle("plan", lost, {"batchItemFailures": []})
-    assert redrive(world.doors, TENANT, job)[1] is False
+    world.queue.acknowledge("plan", lost, {"batchItemFailures": []})
+    assert world.jobs.redrive(TENANT, job)[1] is False
     assert world.queue.waiting("plan") == 1
-    again = world.queue.take("plan")
+    again = world.queue.receive("plan")
     assert again is not None
-    world.queue.settle("plan", again, {"batchItemFailures": []})
+    world.queue.acknowledge("plan", again, {"batchItemFailures": []})
     assert world.sweep(after_s=1000) == {"redrive-resent": 1}
     world.echo.poison_error = None
     world.run()

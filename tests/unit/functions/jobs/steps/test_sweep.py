@@ -14,9 +14,8 @@ from functions.jobs.records.result_rows import Answer, encode_rows
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.s3_events import ObjectCreated, parse_event
 from functions.jobs.state.transactions import ConditionFailed, Item, Update
-from functions.jobs.steps.commit import ShardCommit
-from functions.jobs.steps.plan.accept_object import accept
-from functions.jobs.storage.dynamodb_table import Table
+from functions.jobs.steps.commit import row_source
+from functions.jobs.storage.contracts import Table
 from tests.unit.functions.jobs.world import TENANT, World, texts
 
 DATA = b'{"text": "a"}\n{"text": "b"}\n'
@@ -40,7 +39,7 @@ def test_nothing_is_done_when_nothing_is_due(world: World) -> None:
     """A running job that moves is left alone."""
     world.drop("in.jsonl", DATA)
     assert world.sweep() == {}
-    world.turn("plan")
+    world.deliver("plan")
     assert world.sweep(after_s=STALL_S - 1) == {}
 
 
@@ -49,9 +48,9 @@ def test_shards_that_wait_are_not_sent_again_while_their_job_goes_on(world: Worl
     world = World(max_records=1)
     world.recipe()
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
+    world.deliver("plan")
     world.clock.pass_s(STALL_S - 60)
-    world.turn("work")
+    world.deliver("work")
     assert world.sweep(after_s=61) == {"running": 1}
     assert world.queue.waiting("work") == 1
     assert world.sweep(after_s=STALL_S + 1) == {"shards-resent": 1}
@@ -65,9 +64,9 @@ def test_stuck_leases_are_found_however_many_shards_wait() -> None:
     world = World(max_records=1, max_items=16)
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n' * 300)
-    world.turn("plan")
+    world.deliver("plan")
     die(world, job)
-    due = [key for p in keys.due_partitions() for key in world.doors.store.due(p, "9", 1000)]
+    due = [key for p in keys.due_partitions() for key in world.effects.table.due(p, "9", 1000)]
     assert sorted(key.sk.partition("/")[0] for key in due) == ["job", "shard"]
     assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-resent": 1}
 
@@ -75,15 +74,15 @@ def test_stuck_leases_are_found_however_many_shards_wait() -> None:
 def test_an_end_that_nobody_was_told_of_is_announced(world: World) -> None:
     """The finalizer dies after the end, its message is lost: the sweeper asks again, and then nothing is due."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
-    world.turn("work")
-    world.doors.store.write(state_machine.close(world.job(job), world.clock()))
-    world.doors.store.write(state_machine.end(world.job(job), "d" * 64, world.clock()))
+    world.deliver("plan")
+    world.deliver("work")
+    world.effects.table.write(state_machine.close(world.job(job), world.clock()))
+    world.effects.table.write(state_machine.end(world.job(job), "d" * 64, world.clock()))
     lose(world, "finalize")
-    assert world.bus.events == []
+    assert world.event_bus.events == []
     assert world.sweep(after_s=STALL_S + 1) == {"finalize-resent": 1}
     world.run()
-    assert [event["detail"]["job"] for event in world.bus.events] == [job]
+    assert [event["detail"]["job"] for event in world.event_bus.events] == [job]
     assert world.sweep(after_s=10 * STALL_S) == {}
 
 
@@ -91,7 +90,7 @@ def test_an_ended_job_that_is_due_no_more_leaves_the_index(world: World) -> None
     """What a sweep that was overtaken put back is taken out by the next."""
     job = world.drop("in.jsonl", DATA)
     world.run()
-    world.doors.store.write(state_machine.postpone_job(world.job(job), world.clock()))
+    world.effects.table.write(state_machine.postpone_job(world.job(job), world.clock()))
     assert world.sweep(after_s=1) == {"job-rests": 1}
     assert world.sweep(after_s=10 * STALL_S) == {}
 
@@ -101,13 +100,13 @@ def test_a_lost_message_is_sent_again(world: World, step: str) -> None:
     """Whichever message vanished, the job ends after some sweeps, with every record answered once."""
     job = world.drop("in.jsonl", DATA)
     if step == "plan":  # the inbox event itself must have made the job
-        event = world.queue.take("plan")
+        event = world.queue.receive("plan")
         assert event is not None
-        accept(parse_event(json.loads(event["Records"][0]["body"]))[0], world.doors)
+        world.planner.acceptor.accept(parse_event(json.loads(event["Records"][0]["body"]))[0])
     else:
-        world.turn("plan")
+        world.deliver("plan")
     if step == "finalize":
-        world.turn("work")
+        world.deliver("work")
     lose(world, step)
     for _ in range(5):
         world.sweep(after_s=STALL_S + 1)
@@ -119,13 +118,13 @@ def test_a_lost_message_is_sent_again(world: World, step: str) -> None:
 def test_a_planner_at_work_is_not_doubled(world: World) -> None:
     """While the checkpoint moves, no second plan message is sent."""
     job = world.drop("in.jsonl", DATA)
-    event = world.queue.take("plan")
+    event = world.queue.receive("plan")
     assert event is not None
     world.planner.answer(event, lambda: 1.0)
     lose(world, "plan")
     world.clock.pass_s(STALL_S - 10)
     plan_key = keys.plan_item(TENANT, job)
-    world.doors.store.write(Update(plan_key, set={"updated_ms": world.clock()}))
+    world.effects.table.write(Update(plan_key, set={"updated_ms": world.clock()}))
     assert world.sweep(after_s=20) == {"plan-in-progress": 1}
     assert world.sweep(after_s=STALL_S + 20) == {"plan-resent": 1}
 
@@ -133,26 +132,26 @@ def test_a_planner_at_work_is_not_doubled(world: World) -> None:
 def die(world: World, job: str) -> None:
     """Let a worker take the lease and die."""
     shard = world.shards(job)[0]
-    world.doors.store.write(leases.claim(world.job(job), shard, world.clock())[0])
+    world.effects.table.write(leases.claim(world.job(job), shard, world.clock())[0])
 
 
 def test_an_expired_lease_is_sent_again(world: World) -> None:
     """A dead worker's shard is answered by the next, with a strike."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
+    world.deliver("plan")
     lose(world, "work")
     die(world, job)
     assert world.sweep() == {}
     assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-resent": 1}
     assert world.sweep() == {}
-    world.turn("work")
+    world.deliver("work")
     assert (world.shards(job)[0].strikes, world.shards(job)[0].state) == (1, state_machine.DONE)
 
 
 def test_a_shard_that_kills_its_workers_is_given_up(world: World) -> None:
     """After five dead workers every record has an error row, the job ends FAILED, counters are exact."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
+    world.deliver("plan")
     lose(world, "work")
     done: dict[str, int] = {}
     for _ in range(leases.MAX_STRIKES):
@@ -175,17 +174,19 @@ def test_a_shard_that_kills_its_workers_is_given_up(world: World) -> None:
 def test_giving_up_finds_the_part_of_a_worker_that_died_after_writing_it(world: World) -> None:
     """A result that is there is taken, not replaced by error rows."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
+    world.deliver("plan")
     found = world.job(job)
     shard = replace(world.shards(job)[0], strikes=4)
-    world.doors.store.write(Update(keys.shard_item(TENANT, job, shard.shard), set={"strikes": 4}))
+    world.effects.table.write(Update(keys.shard_item(TENANT, job, shard.shard), set={"strikes": 4}))
 
     write, leased = leases.claim(found, shard, world.clock())
-    world.doors.store.write(write)
+    world.effects.table.write(write)
     rows = encode_rows(
-        leased, [Record(0, 0, 1, "a"), Record(1, 1, 2, "b")], {0: Answer({"text": "a"}), 1: Answer({"text": "b"})}
+        row_source(leased),
+        [Record(0, 0, 1, "a"), Record(1, 1, 2, "b")],
+        {0: Answer({"text": "a"}), 1: Answer({"text": "b"})},
     )
-    ShardCommit(world.doors)._publish(found, leased, rows, given_up=False)
+    world.sweeper.shard_commit._publish(found, leased, rows, given_up=False)
     lose(world, "work")
     assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-given-up": 1}
     world.run()
@@ -197,10 +198,10 @@ def test_giving_up_finds_the_part_of_a_worker_that_died_after_writing_it(world: 
 def test_drifted_counters_are_repaired_and_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Counters that no longer fit the shards are set right, the job ends, and a log line at error level tells."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
-    world.turn("work")
+    world.deliver("plan")
+    world.deliver("work")
     lose(world, "finalize")
-    world.doors.store.write(Update(keys.job_item(TENANT, job), set={"shards_open": 3, "records_ok": 9}))
+    world.effects.table.write(Update(keys.job_item(TENANT, job), set={"shards_open": 3, "records_ok": 9}))
     assert world.sweep(after_s=STALL_S + 1) == {"finalize-resent": 1}
     assert "counters-repaired" in capsys.readouterr().out
     world.run()
@@ -210,8 +211,8 @@ def test_drifted_counters_are_repaired_and_said(world: World, capsys: pytest.Cap
 def test_a_cancel_that_crashed_is_finished(world: World) -> None:
     """CANCELLING without a message becomes CANCELLED, and its shards leave the index."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
-    world.doors.store.write(state_machine.cancel(world.job(job), world.clock()))
+    world.deliver("plan")
+    world.effects.table.write(state_machine.cancel(world.job(job), world.clock()))
     lose(world, "work")
     die(world, job)
     done = world.sweep(after_s=STALL_S + 1)
@@ -228,7 +229,7 @@ def test_a_sweep_is_bounded() -> None:
     for i in range(40):
         world.drop(f"{i}.jsonl", DATA)
     for _ in range(40):
-        world.turn("plan")
+        world.deliver("plan")
     assert sum(world.sweep(after_s=STALL_S + 1).values()) <= 16
     assert world.sweeper.run(lambda: 1.0) == {"out-of-time": 1}
 
@@ -236,13 +237,13 @@ def test_a_sweep_is_bounded() -> None:
 def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
     """A write that another overtook is counted as such, and changes nothing."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
+    world.deliver("plan")
     lose(world, "work")
     die(world, job)
 
     class Moving:
         def __init__(self) -> None:
-            self.real = world.doors.store
+            self.real = world.effects.table
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.real, name)
@@ -250,8 +251,7 @@ def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
         def write(self, *_: object) -> None:
             raise ConditionFailed((0,))
 
-    moving: object = Moving()
-    world.use(replace(world.doors, store=moving))  # type: ignore[arg-type] # the same methods
+    world.use(replace(world.effects, table=cast("Table", Moving())))
     assert world.sweep(after_s=STALL_S + 1) == {"overtaken": 1, "running": 1}
 
 
@@ -279,16 +279,16 @@ class Between:
 def test_a_job_that_is_deleted_between_two_reads_is_gone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A job whose item was due, and which was deleted when it is read as a job, is nobody's fault."""
     job = world.drop("in.jsonl", DATA)
-    world.turn("plan")
+    world.deliver("plan")
     lose(world, "work")
 
     def end(key: keys.Key) -> None:
         if between.n_reads == 2:
             real.write(Update(key, set={"state": state_machine.DELETED}))
 
-    real = world.doors.store
+    real = world.effects.table
     between = Between(real, "job", end)
-    world.use(replace(world.doors, store=cast("Table", between)))
+    world.use(replace(world.effects, table=cast("Table", between)))
     assert world.job(job).state == state_machine.RUNNING
     between.n_reads = 0
     assert world.sweep(after_s=STALL_S + 1) == {"gone": 1}
@@ -300,15 +300,16 @@ def test_an_item_that_cannot_be_looked_at_stops_no_other(world: World, capsys: p
     broken, _ = world.drop("a.jsonl", DATA), world.drop("b.jsonl", DATA)
     lose(world, "plan")
     for name in ("a.jsonl", "b.jsonl"):
-        stored = world.doors.objects.head("input", keys.inbox_key(TENANT, "topics", name))
+        stored = world.effects.objects.head("input", keys.inbox_key(TENANT, "topics", name))
         assert stored is not None
-        accept(ObjectCreated("input", stored.key, stored.size_bytes, stored.version, stored.etag), world.doors)
+        created = ObjectCreated("input", stored.key, stored.size_bytes, stored.version, stored.etag)
+        world.planner.acceptor.accept(created)
 
     def fail(key: keys.Key) -> None:
         if broken in key.pk:
             raise ValueError("secret")
 
-    world.use(replace(world.doors, store=cast("Table", Between(world.doors.store, "job", fail))))
+    world.use(replace(world.effects, table=cast("Table", Between(world.effects.table, "job", fail))))
     assert world.sweep(after_s=STALL_S + 1) == {"failed": 1, "plan-resent": 1}
     said = capsys.readouterr().out
     assert "ValueError" in said

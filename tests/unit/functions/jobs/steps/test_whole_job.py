@@ -38,7 +38,7 @@ def test_repeated_events_and_deliveries_change_nothing() -> None:
     world.run(copies=3)
     assert_whole(world, job, LINES)
     before = world.job(job)
-    stored = world.objects.head(world.doors.input_bucket, keys.inbox_key(TENANT, "topics", "in.jsonl"))
+    stored = world.objects.head(world.effects.input_bucket, keys.inbox_key(TENANT, "topics", "in.jsonl"))
     assert stored is not None
     world.announce(stored.key, stored.size_bytes, stored.etag, stored.version)
     world.run(copies=2)
@@ -154,7 +154,7 @@ def test_an_object_that_was_deleted_fails_its_job() -> None:
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
-    world.objects.delete(world.doors.input_bucket, keys.inbox_key(TENANT, "topics", "in.jsonl"))
+    world.objects.delete(world.effects.input_bucket, keys.inbox_key(TENANT, "topics", "in.jsonl"))
     world.run()
     assert (world.job(job).state, world.job(job).code) == (state_machine.FAILED, "not-found")
 
@@ -164,9 +164,9 @@ def test_an_object_that_vanishes_between_plan_and_work_gives_error_rows() -> Non
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
-    world.turn("plan")
-    world.turn("work")
-    world.objects.delete(world.doors.input_bucket, keys.inbox_key(TENANT, "topics", "in.jsonl"))
+    world.deliver("plan")
+    world.deliver("work")
+    world.objects.delete(world.effects.input_bucket, keys.inbox_key(TENANT, "topics", "in.jsonl"))
     world.run()
     assert_whole(world, job, [*LINES[:7], *[None] * 33])
     assert world.rows(job)[39]["error"]["code"] == "source-gone"
@@ -219,10 +219,10 @@ def test_planning_stops_in_time_and_goes_on() -> None:
     straight.run()
     left = iter([100.0, 100.0, 100.0, 5.0] * 50)
     for _ in range(50):
-        event = world.queue.take("plan")
+        event = world.queue.receive("plan")
         if event is None:
             break
-        world.queue.settle("plan", event, world.planner.answer(event, lambda: next(left)))
+        world.queue.acknowledge("plan", event, world.planner.answer(event, lambda: next(left)))
     assert world.job(job).state == state_machine.RUNNING
     world.run()
     assert world.shards(job)

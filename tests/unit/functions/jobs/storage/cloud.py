@@ -1,4 +1,4 @@
-"""AWS for tests: table, two buckets and three queues, made as the template makes them, on moto or an emulator."""
+"""AWS resources for tests, on moto or an emulator: the table, buckets and queues that the template makes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from functions.jobs.storage.aws import BatchSettings
+from functions.jobs.storage.aws import open_event_bus, open_objects, open_queue, open_table, wall_clock_ms
+from functions.lambdas.settings import BatchSettings
+from tests.unit.functions.jobs.wiring import Effects
 
 REGION = "eu-central-1"
-ENDPOINT = os.environ.get("GLOSSA_TEST_ENDPOINT")  # of an emulator that stands; without it, moto only
+ENDPOINT = os.environ.get("GLOSSA_TEST_ENDPOINT")  # of a running emulator; without it, only moto is used
 
 
 @contextmanager
 def cloud(monkeypatch: pytest.MonkeyPatch, endpoint: str | None = None) -> Iterator[BatchSettings]:
-    """Stand up the resources, on moto unless an endpoint is given; yields the settings that name them."""
+    """Make the resources, on moto unless an endpoint is given; yields the settings that name them."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -33,8 +35,22 @@ def cloud(monkeypatch: pytest.MonkeyPatch, endpoint: str | None = None) -> Itera
         yield resources()
 
 
+def on_aws(settings: BatchSettings) -> Effects:
+    """Make the adapters to AWS, on the wall clock."""
+    urls = {"plan": settings.plan_queue_url, "work": settings.work_queue_url, "finalize": settings.finalize_queue_url}
+    return Effects(
+        table=open_table(settings.jobs_table),
+        objects=open_objects(),
+        queue=open_queue(urls),  # type: ignore[arg-type] # the keys are steps
+        event_bus=open_event_bus(),
+        input_bucket=settings.input_bucket,
+        output_bucket=settings.output_bucket,
+        now_ms=wall_clock_ms,
+    )
+
+
 def client(service: str) -> Any:
-    """Make a plain client, as someone outside would."""
+    """Make a plain client, as an outside caller would."""
     return boto3.client(service, region_name=REGION)
 
 

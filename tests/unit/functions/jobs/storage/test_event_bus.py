@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functions.jobs.storage.aws import Doors
+from tests.unit.functions.jobs.wiring import Effects
 
 
-def test_an_event_is_taken(doors: Doors) -> None:
+def test_an_event_is_taken(effects: Effects) -> None:
     """Text of any script, nested values and nothing at all in the detail."""
     for detail in ({"job": "ü日😀", "counts": {"records": 1}, "manifest": None}, {}):
-        doors.bus.put("Glossa Job Ended", detail)
+        effects.event_bus.put("Glossa Job Ended", detail)

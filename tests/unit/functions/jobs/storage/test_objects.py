@@ -10,11 +10,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from functions.jobs.storage.aws import BatchSettings, Doors, open_aws
+from functions.jobs.storage.aws import open_objects
+from functions.jobs.storage.contracts import ObjectStore
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
-from functions.jobs.storage.s3_objects import PUT_TRIES, ObjectStore, S3Objects, _sliced
+from functions.jobs.storage.s3_objects import MAX_PUT_TRIES, S3Objects, _sliced
 from shared.errors import Conflict, NotFound, Unavailable
 from tests.unit.functions.jobs.storage.cloud import client
+from tests.unit.functions.jobs.wiring import Effects
 
 KEYS = [
     "t/x/a b.txt",
@@ -25,108 +27,105 @@ KEYS = [
     "t/x/a%2Fb.txt",
     "t/x/é😀.txt",
 ]
-NAMES = BatchSettings(
-    input_bucket="i", output_bucket="o", jobs_table="t", plan_queue_url="p", work_queue_url="w", finalize_queue_url="f"
-)
 Put = Callable[[str, bytes], None]
 
 
 @pytest.fixture
-def objects(doors: Doors) -> ObjectStore:
+def objects(effects: Effects) -> ObjectStore:
     """Return each object store in turn."""
-    return doors.objects
+    return effects.objects
 
 
 @pytest.fixture
-def put(doors: Doors) -> Put:
+def put(effects: Effects) -> Put:
     """Return what puts an object into the input bucket, as someone outside would."""
 
     def outside(key: str, data: bytes) -> None:
-        if isinstance(doors.objects, InMemoryObjects):
-            doors.objects.put(doors.input_bucket, key, data)
+        if isinstance(effects.objects, InMemoryObjects):
+            effects.objects.put(effects.input_bucket, key, data)
         else:
-            client("s3").put_object(Bucket=doors.input_bucket, Key=key, Body=data)
+            client("s3").put_object(Bucket=effects.input_bucket, Key=key, Body=data)
 
     return outside
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_any_key_is_read_as_it_was_written(doors: Doors, put: Put, key: str) -> None:
+def test_any_key_is_read_as_it_was_written(effects: Effects, put: Put, key: str) -> None:
     """Spaces, plus, percent and Unicode in keys lead to the same object in every call."""
     put(key, b"0123456789")
-    found = doors.objects.head(doors.input_bucket, key)
+    found = effects.objects.head(effects.input_bucket, key)
     assert found is not None
     assert (found.key, found.size_bytes, found.etag) == (key, 10, "781e5e245d69b566979b86e28d23f2c7")
     assert found.version
-    assert b"".join(doors.objects.read(doors.input_bucket, key)) == b"0123456789"
-    assert [each.key for each in doors.objects.list(doors.input_bucket, "t/x/").objects] == [key]
+    assert b"".join(effects.objects.read(effects.input_bucket, key)) == b"0123456789"
+    assert [each.key for each in effects.objects.list(effects.input_bucket, "t/x/").objects] == [key]
 
 
-def test_ranges_are_half_open(doors: Doors, put: Put) -> None:
+def test_ranges_are_half_open(effects: Effects, put: Put) -> None:
     """A range gives exactly its bytes; an empty one none; one past the end is refused."""
     put("k", b"0123456789")
-    read = doors.objects.read
-    assert b"".join(read(doors.input_bucket, "k", start=2, end=5)) == b"234"
-    assert b"".join(read(doors.input_bucket, "k", start=7)) == b"789"
-    assert b"".join(read(doors.input_bucket, "k", start=7, end=99)) == b"789"
-    assert b"".join(read(doors.input_bucket, "k", start=4, end=4)) == b""
+    read = effects.objects.read
+    assert b"".join(read(effects.input_bucket, "k", start=2, end=5)) == b"234"
+    assert b"".join(read(effects.input_bucket, "k", start=7)) == b"789"
+    assert b"".join(read(effects.input_bucket, "k", start=7, end=99)) == b"789"
+    assert b"".join(read(effects.input_bucket, "k", start=4, end=4)) == b""
     with pytest.raises(Conflict, match="shorter"):
-        list(read(doors.input_bucket, "k", start=10, end=12))
+        list(read(effects.input_bucket, "k", start=10, end=12))
 
 
-def test_an_empty_object_is_read_whole(doors: Doors, put: Put) -> None:
+def test_an_empty_object_is_read_whole(effects: Effects, put: Put) -> None:
     """Nothing is also content."""
     put("k", b"")
-    assert b"".join(doors.objects.read(doors.input_bucket, "k")) == b""
+    assert b"".join(effects.objects.read(effects.input_bucket, "k")) == b""
 
 
-def test_a_version_is_read_after_it_was_overwritten(doors: Doors, put: Put) -> None:
+def test_a_version_is_read_after_it_was_overwritten(effects: Effects, put: Put) -> None:
     """A version id leads to the old bytes; an etag refuses the new ones."""
     put("k", b"old")
-    old = doors.objects.head(doors.input_bucket, "k")
+    old = effects.objects.head(effects.input_bucket, "k")
     put("k", b"newer")
     assert old is not None
-    read = doors.objects.read
-    assert b"".join(read(doors.input_bucket, "k", version=old.version)) == b"old"
-    assert b"".join(read(doors.input_bucket, "k", version=old.version, start=1)) == b"ld"
-    assert b"".join(read(doors.input_bucket, "k", version=old.version, start=1, end=2)) == b"l"
+    read = effects.objects.read
+    assert b"".join(read(effects.input_bucket, "k", version=old.version)) == b"old"
+    assert b"".join(read(effects.input_bucket, "k", version=old.version, start=1)) == b"ld"
+    assert b"".join(read(effects.input_bucket, "k", version=old.version, start=1, end=2)) == b"l"
     with pytest.raises(Conflict, match="shorter"):
-        list(read(doors.input_bucket, "k", version=old.version, start=3, end=5))
-    assert doors.objects.head(doors.input_bucket, "k", old.version) == old
+        list(read(effects.input_bucket, "k", version=old.version, start=3, end=5))
+    assert effects.objects.head(effects.input_bucket, "k", old.version) == old
     with pytest.raises(Conflict, match="overwritten"):
-        list(doors.objects.read(doors.input_bucket, "k", etag=old.etag))
+        list(effects.objects.read(effects.input_bucket, "k", etag=old.etag))
 
 
-def test_a_missing_object_is_told_apart(doors: Doors) -> None:
+def test_a_missing_object_is_told_apart(effects: Effects) -> None:
     """What is not there has no head, and cannot be read."""
-    assert doors.objects.head(doors.input_bucket, "nowhere") is None
+    assert effects.objects.head(effects.input_bucket, "nowhere") is None
     with pytest.raises(NotFound):
-        list(doors.objects.read(doors.input_bucket, "nowhere"))
+        list(effects.objects.read(effects.input_bucket, "nowhere"))
 
 
-def test_put_new_writes_once(doors: Doors) -> None:
+def test_put_new_writes_once(effects: Effects) -> None:
     """The first writer's bytes, digest and metadata stand; the second is told so."""
-    put = doors.objects.put_new
-    assert put(doors.output_bucket, "p", b"first", content_type="text/plain", metadata={"ok": "1"})
-    assert not put(doors.output_bucket, "p", b"second", content_type="text/plain", metadata={"ok": "2"})
-    stored = doors.objects.head(doors.output_bucket, "p")
+    put = effects.objects.put_new
+    assert put(effects.output_bucket, "p", b"first", content_type="text/plain", metadata={"ok": "1"})
+    assert not put(effects.output_bucket, "p", b"second", content_type="text/plain", metadata={"ok": "2"})
+    stored = effects.objects.head(effects.output_bucket, "p")
     assert stored is not None
     assert (stored.sha256, dict(stored.metadata)) == (hashlib.sha256(b"first").hexdigest(), {"ok": "1"})
-    assert b"".join(doors.objects.read(doors.output_bucket, "p")) == b"first"
+    assert b"".join(effects.objects.read(effects.output_bucket, "p")) == b"first"
 
 
-def test_of_many_writers_one_wins(doors: Doors) -> None:
+def test_of_many_writers_one_wins(effects: Effects) -> None:
     """Of sixteen parallel writers of one key exactly one writes."""
-    doors.objects.head(doors.output_bucket, "warm")
+    effects.objects.head(effects.output_bucket, "warm")
 
     def write(i: int) -> bool:
-        return doors.objects.put_new(doors.output_bucket, "p", b"%d" % i, content_type="x/y", metadata={})
+        return effects.objects.put_new(effects.output_bucket, "p", b"%d" % i, content_type="x/y", metadata={})
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(write, range(16))) == 1
 
 
-def test_listing_in_pages_gives_every_key_once(doors: Doors, put: Put) -> None:
+def test_listing_in_pages_gives_every_key_once(effects: Effects, put: Put) -> None:
     """Pages of any size, each after the last key of the one before, give all keys of a prefix in order."""
     for key in [*KEYS, "t/y/other.txt"]:
         put(key, b"x")
@@ -134,28 +133,28 @@ def test_listing_in_pages_gives_every_key_once(doors: Doors, put: Put) -> None:
         found: list[str] = []
         more = True
         while more:
-            page = doors.objects.list(doors.input_bucket, "t/x/", after=found[-1] if found else "", limit=limit)
+            page = effects.objects.list(effects.input_bucket, "t/x/", after=found[-1] if found else "", limit=limit)
             found += [each.key for each in page.objects]
             more = page.more
         assert found == sorted(KEYS)
 
 
-def test_erasing_takes_every_version_under_a_prefix(doors: Doors, put: Put) -> None:
+def test_erasing_takes_every_version_under_a_prefix(effects: Effects, put: Put) -> None:
     """All versions of all objects under it go, and nothing beside it; what is not there is no fault."""
     for key in ("t/x/jobs/1/a", "t/x/jobs/1/a", "t/x/jobs/1/b +%ü", "t/x/jobs/10/a", "t/x/jobs/1"):
         put(key, b"x")
-    old = doors.objects.head(doors.input_bucket, "t/x/jobs/1/a")
+    old = effects.objects.head(effects.input_bucket, "t/x/jobs/1/a")
     assert old is not None
     removed = 0
-    while n_removed := doors.objects.erase(doors.input_bucket, "t/x/jobs/1/"):
+    while n_removed := effects.objects.erase(effects.input_bucket, "t/x/jobs/1/"):
         removed += n_removed
     assert removed == 3
-    assert [each.key for each in doors.objects.list(doors.input_bucket, "t/").objects] == [
+    assert [each.key for each in effects.objects.list(effects.input_bucket, "t/").objects] == [
         "t/x/jobs/1",
         "t/x/jobs/10/a",
     ]
-    assert doors.objects.head(doors.input_bucket, "t/x/jobs/1/a", old.version) is None
-    assert doors.objects.put_new(doors.input_bucket, "t/x/jobs/1/a", b"new", content_type="x/y", metadata={})
+    assert effects.objects.head(effects.input_bucket, "t/x/jobs/1/a", old.version) is None
+    assert effects.objects.put_new(effects.input_bucket, "t/x/jobs/1/a", b"new", content_type="x/y", metadata={})
 
 
 class Racing:
@@ -190,7 +189,7 @@ def test_a_race_for_a_key_is_run_again_and_a_taken_key_is_no_error() -> None:
         racing = Racing(*codes)
         assert put() is expected
         assert not racing.codes
-    racing = Racing(*["409"] * PUT_TRIES)
+    racing = Racing(*["409"] * MAX_PUT_TRIES)
     with pytest.raises(Unavailable):
         put()
     racing = Racing("AccessDenied")
@@ -198,11 +197,11 @@ def test_a_race_for_a_key_is_run_again_and_a_taken_key_is_no_error() -> None:
         put()
 
 
-def test_signed_addresses_name_the_object(doors: Doors) -> None:
+def test_signed_addresses_name_the_object(effects: Effects) -> None:
     """An upload form fixes its key; a download address names its object."""
-    form = doors.objects.sign_post(doors.input_bucket, "t/x/in.txt", max_bytes=10, expires_s=60)
+    form = effects.objects.sign_post(effects.input_bucket, "t/x/in.txt", max_bytes=10, expires_s=60)
     assert form.fields["key"] == "t/x/in.txt"
-    assert "t/x/in.txt" in doors.objects.sign_get(doors.output_bucket, "t/x/in.txt", expires_s=60)
+    assert "t/x/in.txt" in effects.objects.sign_get(effects.output_bucket, "t/x/in.txt", expires_s=60)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +218,7 @@ def test_signed_addresses_follow_the_endpoint(
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     if endpoint is not None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    objects = open_aws(NAMES).objects
+    objects = open_objects()
     assert objects.sign_post("uploads", "k", max_bytes=1, expires_s=60).url == address
     assert objects.sign_get("uploads", "k", expires_s=60).startswith(address)
 

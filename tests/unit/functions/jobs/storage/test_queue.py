@@ -11,25 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.jobs.state import keys
-from functions.jobs.state.queue_messages import QueueMessage, Step, decode, leads_to
-from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, deliver, time_left
-from functions.jobs.storage.aws import Doors
+from functions.jobs.state.queue_messages import QueueMessage, Step, belongs_to, decode_message
+from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, handle_event, time_left
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from functions.jobs.storage.sqs_queue import SqsQueue
 from shared.errors import BadRequest, DecodeError, Unavailable
 from tests.events import FakeContext
 from tests.unit.functions.jobs.storage.cloud import client
+from tests.unit.functions.jobs.wiring import Effects
 from tests.unit.functions.jobs.world import Clock
 
 JOB, OTHER = "0" * 32, "1" * 32
 
 
-def bodies(doors: Doors, step: str) -> list[dict[str, Any]]:
+def bodies(effects: Effects, step: str) -> list[dict[str, Any]]:
     """Receive everything from one queue."""
-    queue: Any = doors.queue
+    queue: Any = effects.queue
     found: list[str] = []
     if isinstance(queue, InMemoryQueue):
-        event = queue.take(step, 100)  # type: ignore[arg-type] # a step
+        event = queue.receive(step, 100)  # type: ignore[arg-type] # a step
         return [json.loads(record["body"]) for record in (event or {"Records": []})["Records"]]
     sqs = client("sqs")
     while messages := sqs.receive_message(QueueUrl=queue._urls[step], MaxNumberOfMessages=10).get("Messages"):
@@ -37,39 +37,39 @@ def bodies(doors: Doors, step: str) -> list[dict[str, Any]]:
     return [json.loads(body) for body in found]
 
 
-def test_every_pointer_reaches_the_queue_of_its_step(doors: Doors) -> None:
+def test_every_pointer_reaches_the_queue_of_its_step(effects: Effects) -> None:
     """More than one call's worth, for several queues at once, arrives whole."""
     shards = [keys.shard_id(i, "b", "k", "v", i, i + 1) for i in range(23)]
     sent = [QueueMessage("work", "local", JOB, shard) for shard in shards]
-    doors.queue.send([*sent, QueueMessage("finalize", "local", JOB)])
-    assert sorted(decode(body, "work").shard for body in bodies(doors, "work")) == shards
-    assert [decode(body, "finalize").job for body in bodies(doors, "finalize")] == [JOB]
-    assert bodies(doors, "plan") == []
+    effects.queue.send([*sent, QueueMessage("finalize", "local", JOB)])
+    assert sorted(decode_message(body, "work").shard for body in bodies(effects, "work")) == shards
+    assert [decode_message(body, "finalize").job for body in bodies(effects, "finalize")] == [JOB]
+    assert bodies(effects, "plan") == []
 
 
-def test_handing_back_makes_a_message_visible_again(doors: Doors) -> None:
+def test_handing_back_makes_a_message_visible_again(effects: Effects) -> None:
     """A message that is held comes back after the delay; a receipt that is too old is no fault."""
-    doors.queue.send([QueueMessage("plan", "local", JOB)])
-    if isinstance(doors.queue, InMemoryQueue):
-        held = (doors.queue.take("plan") or {})["Records"][0]["receiptHandle"]
+    effects.queue.send([QueueMessage("plan", "local", JOB)])
+    if isinstance(effects.queue, InMemoryQueue):
+        held = (effects.queue.receive("plan") or {})["Records"][0]["receiptHandle"]
     else:
-        assert isinstance(doors.queue, SqsQueue)
-        url = doors.queue._urls["plan"]
+        assert isinstance(effects.queue, SqsQueue)
+        url = effects.queue._urls["plan"]
         held = client("sqs").receive_message(QueueUrl=url, VisibilityTimeout=600)["Messages"][0]["ReceiptHandle"]
-    assert bodies(doors, "plan") == []
-    doors.queue.hand_back("plan", held, 0)
-    assert len(bodies(doors, "plan")) == 1
-    doors.queue.hand_back("plan", "AQEB-no-such-receipt", 0)
+    assert bodies(effects, "plan") == []
+    effects.queue.return_message("plan", held, 0)
+    assert len(bodies(effects, "plan")) == 1
+    effects.queue.return_message("plan", "AQEB-no-such-receipt", 0)
 
 
-def taken(doors: Doors, step: Step, hide_s: int = 600) -> dict[str, Any] | None:
+def taken(effects: Effects, step: Step, hide_s: int = 600) -> dict[str, Any] | None:
     """Take one message of a queue as the runtime does: its body, receipt, and how often it was taken."""
-    if isinstance(doors.queue, InMemoryQueue):
-        event = doors.queue.take(step)
+    if isinstance(effects.queue, InMemoryQueue):
+        event = effects.queue.receive(step)
         return None if event is None else dict(event["Records"][0])
-    assert isinstance(doors.queue, SqsQueue)
+    assert isinstance(effects.queue, SqsQueue)
     found = client("sqs").receive_message(
-        QueueUrl=doors.queue._urls[step], VisibilityTimeout=hide_s, AttributeNames=["ApproximateReceiveCount"]
+        QueueUrl=effects.queue._urls[step], VisibilityTimeout=hide_s, AttributeNames=["ApproximateReceiveCount"]
     )
     if not found.get("Messages"):
         return None
@@ -77,56 +77,56 @@ def taken(doors: Doors, step: Step, hide_s: int = 600) -> dict[str, Any] | None:
     return {"body": message["Body"], "receiptHandle": message["ReceiptHandle"], "attributes": message["Attributes"]}
 
 
-def comes(doors: Doors, step: Step) -> dict[str, Any]:
+def comes(effects: Effects, step: Step) -> dict[str, Any]:
     """Wait until a message can be taken; the memory's clock is moved."""
     for _ in range(60):
-        if (message := taken(doors, step)) is not None:
+        if (message := taken(effects, step)) is not None:
             return message
-        if isinstance(doors.now_ms, Clock):
-            doors.now_ms.pass_s(0.5)
+        if isinstance(effects.now_ms, Clock):
+            effects.now_ms.pass_s(0.5)
         else:
             time.sleep(0.1)
     pytest.fail("the message did not come")
 
 
-def test_a_taken_message_is_hidden_and_counts_its_receives(doors: Doors) -> None:
+def test_a_taken_message_is_hidden_and_counts_its_receives(effects: Effects) -> None:
     """Nobody else gets it meanwhile; handed back, it comes again with one receive more."""
-    doors.queue.send([QueueMessage("finalize", "local", JOB)])
+    effects.queue.send([QueueMessage("finalize", "local", JOB)])
     for receives in (1, 2, 3):
-        message = comes(doors, "finalize")
+        message = comes(effects, "finalize")
         assert message["attributes"]["ApproximateReceiveCount"] == str(receives)
-        assert taken(doors, "finalize") is None
-        doors.queue.hand_back("finalize", message["receiptHandle"], 0)
+        assert taken(effects, "finalize") is None
+        effects.queue.return_message("finalize", message["receiptHandle"], 0)
 
 
-def test_a_delay_hides_a_message_from_everyone(doors: Doors) -> None:
+def test_a_delay_hides_a_message_from_everyone(effects: Effects) -> None:
     """Sent, or handed back, with a delay it is not there at once, and then it is."""
-    doors.queue.send([QueueMessage("finalize", "local", JOB)], delay_s=2)
-    assert taken(doors, "finalize") is None
-    message = comes(doors, "finalize")
-    doors.queue.hand_back("finalize", message["receiptHandle"], 2)
-    assert taken(doors, "finalize") is None
-    assert json.loads(comes(doors, "finalize")["body"]) == json.loads(message["body"])
+    effects.queue.send([QueueMessage("finalize", "local", JOB)], delay_s=2)
+    assert taken(effects, "finalize") is None
+    message = comes(effects, "finalize")
+    effects.queue.return_message("finalize", message["receiptHandle"], 2)
+    assert taken(effects, "finalize") is None
+    assert json.loads(comes(effects, "finalize")["body"]) == json.loads(message["body"])
 
 
-def test_dead_messages_are_thrown_away_ten_a_round(doors: Doors) -> None:
+def test_dead_messages_are_thrown_away_ten_a_round(effects: Effects) -> None:
     """What is dead of up to ten that wait is deleted, the others can be taken at once; nothing is left when none is."""
     shards = [keys.shard_id(i, "b", "k", "v", i, i + 1) for i in range(12)]
-    doors.queue.send([QueueMessage("work", "local", JOB, shard) for shard in shards])
-    doors.queue.send([QueueMessage("work", "local", OTHER, shards[0])])
-    found = [doors.queue.discard("work", lambda body: leads_to(body, JOB)) for _ in range(6)]
+    effects.queue.send([QueueMessage("work", "local", JOB, shard) for shard in shards])
+    effects.queue.send([QueueMessage("work", "local", OTHER, shards[0])])
+    found = [effects.queue.discard("work", lambda body: belongs_to(body, JOB)) for _ in range(6)]
     assert sum(n_dead for n_dead, _ in found) == 12
     assert all(n_dead + n_alive <= 10 for n_dead, n_alive in found)
-    assert [body["job"] for body in bodies(doors, "work")] == [OTHER]
-    assert doors.queue.discard("work", lambda _: True) == (0, 0)
+    assert [body["job"] for body in bodies(effects, "work")] == [OTHER]
+    assert effects.queue.discard("work", lambda _: True) == (0, 0)
 
 
 @pytest.mark.parametrize("body", ["[", "3", "[" * 9999, "{}", f'{{"job": "{JOB}"}}'])
 def test_a_message_that_is_no_pointer_leads_nowhere(body: str) -> None:
     """Only a pointer leads to a job, and only to its own."""
-    assert not leads_to(body, JOB)
-    assert leads_to(QueueMessage("work", "local", JOB).encode(), JOB)
-    assert not leads_to(QueueMessage("work", "local", OTHER).encode(), JOB)
+    assert not belongs_to(body, JOB)
+    assert belongs_to(QueueMessage("work", "local", JOB).encode(), JOB)
+    assert not belongs_to(QueueMessage("work", "local", OTHER).encode(), JOB)
 
 
 class Listener:
@@ -186,7 +186,7 @@ def test_what_sqs_does_not_take_is_sent_again() -> None:
 def test_foreign_messages_are_no_pointers(body: object) -> None:
     """Another step's pointer, and malformed names, are refused before anything is read."""
     with pytest.raises(DecodeError):
-        decode(body, "work")
+        decode_message(body, "work")
 
 
 def record(name: str, body: str, receives: int = 1) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def test_only_the_messages_that_failed_come_again() -> None:
     }
     errors = {"later": RetryLater("soon", 5), "ours": Unavailable("no"), "other": KeyError("secret")}
     event = {"Records": [record(name, body, 3) for name, body in names.items()]}
-    answer = deliver("work", event, handle, InMemoryQueue(Clock()))
+    answer = handle_event("work", event, handle, InMemoryQueue(Clock()))
     assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["b", "c", "d", "e", "f", "g"]
     assert [delivery.receives for delivery in seen] == [3, 3, 3, 3]
 
@@ -233,19 +233,19 @@ def test_a_message_is_handed_back_with_its_delay() -> None:
     def handle(_: SqsMessage) -> None:
         raise RetryLater("held", 40)
 
-    event = queue.take("work")
+    event = queue.receive("work")
     assert event is not None
-    queue.settle("work", event, deliver("work", event, handle, queue))
+    queue.acknowledge("work", event, handle_event("work", event, handle, queue))
     clock.pass_s(39)
-    assert queue.take("work") is None
+    assert queue.receive("work") is None
     clock.pass_s(2)
-    assert (queue.take("work") or {})["Records"][0]["attributes"] == {"ApproximateReceiveCount": "2"}
+    assert (queue.receive("work") or {})["Records"][0]["attributes"] == {"ApproximateReceiveCount": "2"}
 
 
 class BrokenQueue(InMemoryQueue):
     """A queue that cannot hand back."""
 
-    def hand_back(self, step: str, receipt: str, delay_s: int) -> None:
+    def return_message(self, step: str, receipt: str, delay_s: int) -> None:
         """Fail."""
         raise ConnectionError
 
@@ -256,7 +256,7 @@ def test_a_message_that_cannot_be_handed_back_still_fails() -> None:
     def handle(_: SqsMessage) -> None:
         raise RetryLater("held", 40)
 
-    answer = deliver("work", {"Records": [record("a", "{}")]}, handle, BrokenQueue(Clock()))
+    answer = handle_event("work", {"Records": [record("a", "{}")]}, handle, BrokenQueue(Clock()))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
 
 
@@ -266,7 +266,7 @@ def test_no_text_of_an_exception_is_logged(capsys: pytest.CaptureFixture[str]) -
     def handle(_: SqsMessage) -> None:
         raise ValueError("canary-7f3a")
 
-    deliver("work", {"Records": [record("a", '{"canary-7f3a": 1}')]}, handle, InMemoryQueue(Clock()))
+    handle_event("work", {"Records": [record("a", '{"canary-7f3a": 1}')]}, handle, InMemoryQueue(Clock()))
     assert "ValueError" in (logged := capsys.readouterr().out)
     assert "canary-7f3a" not in logged
 
@@ -274,7 +274,7 @@ def test_no_text_of_an_exception_is_logged(capsys: pytest.CaptureFixture[str]) -
 def test_an_event_of_another_kind_is_refused() -> None:
     """Without Records there is nothing to answer for."""
     with pytest.raises(BadRequest):
-        deliver("work", {"detail": {}}, lambda _: None, InMemoryQueue(Clock()))
+        handle_event("work", {"detail": {}}, lambda _: None, InMemoryQueue(Clock()))
 
 
 @given(st.integers(1, 1000), st.none() | st.floats(0, 5000))

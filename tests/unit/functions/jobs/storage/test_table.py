@@ -1,4 +1,4 @@
-"""The contract of a store, run against memory and moto's DynamoDB: any difference between them fails here."""
+"""The contract of a table, run against memory and moto's DynamoDB: any difference between them fails here."""
 
 from __future__ import annotations
 
@@ -25,54 +25,54 @@ from functions.jobs.state.transactions import (
     Update,
     Write,
 )
-from functions.jobs.storage.aws import Doors
-from functions.jobs.storage.dynamodb_table import Table
+from functions.jobs.storage.contracts import Table
 from tests.unit.functions.jobs.state.test_state_machine import JOB, NOW, SHARD
+from tests.unit.functions.jobs.wiring import Effects
 
 A, B, C = Key("t/x/jobs/1", "job"), Key("t/x/jobs/1", "plan"), Key("t/x/jobs/2", "job")
 
 
 @pytest.fixture
-def store(doors: Doors) -> Table:
-    """Return each store in turn."""
-    return doors.store
+def table(effects: Effects) -> Table:
+    """Return each table in turn."""
+    return effects.table
 
 
-def test_an_item_comes_back_as_it_was_put(store: Table) -> None:
+def test_an_item_comes_back_as_it_was_put(table: Table) -> None:
     """Text, whole numbers, truth values, lists and maps survive; keys come along."""
     item: Item = {
         "text": "ü\x00😀", "empty": "", "number": -(10**18), "yes": True, "no": False,
         "list": ["a", 1, []], "map": {"k": {"v": 2}}, "state": "RUNNING",
     }  # fmt: skip
-    store.write(Put(A, item))
-    assert store.get(A) == item | {"pk": A.pk, "sk": A.sk}
-    assert store.get(B) is None
-    assert store.get_many([B, A, C, A]) == [None, store.get(A), None, store.get(A)]
+    table.write(Put(A, item))
+    assert table.get(A) == item | {"pk": A.pk, "sk": A.sk}
+    assert table.get(B) is None
+    assert table.get_many([B, A, C, A]) == [None, table.get(A), None, table.get(A)]
 
 
-def test_a_put_is_refused_when_the_key_is_taken(store: Table) -> None:
+def test_a_put_is_refused_when_the_key_is_taken(table: Table) -> None:
     """The first put wins; the second says which write was refused, and changes nothing."""
-    store.write(Put(A, {"n": 1}))
+    table.write(Put(A, {"n": 1}))
     with pytest.raises(ConditionFailed) as refused:
-        store.write(Put(B, {"n": 2}), Put(A, {"n": 2}))
+        table.write(Put(B, {"n": 2}), Put(A, {"n": 2}))
     assert refused.value.failed == (1,)
-    assert store.get(A) == {"n": 1, "pk": A.pk, "sk": A.sk}
-    assert store.get(B) is None
+    assert table.get(A) == {"n": 1, "pk": A.pk, "sk": A.sk}
+    assert table.get(B) is None
 
 
-def test_an_update_sets_adds_and_removes_at_once(store: Table) -> None:
+def test_an_update_sets_adds_and_removes_at_once(table: Table) -> None:
     """Absent counters count from zero; reserved words of DynamoDB are ordinary names."""
-    store.write(Put(A, {"state": "PENDING", "name": "x", "n": 2}))
-    store.write(Update(A, set={"state": "DONE", "size": 3}, add={"n": -5, "count": 7}, remove=("name", "missing")))
-    assert store.get(A) == {"pk": A.pk, "sk": A.sk, "state": "DONE", "size": 3, "n": -3, "count": 7}
+    table.write(Put(A, {"state": "PENDING", "name": "x", "n": 2}))
+    table.write(Update(A, set={"state": "DONE", "size": 3}, add={"n": -5, "count": 7}, remove=("name", "missing")))
+    assert table.get(A) == {"pk": A.pk, "sk": A.sk, "state": "DONE", "size": 3, "n": -3, "count": 7}
 
 
 @pytest.mark.parametrize("write", [Update(A, set={"n": 1}), Delete(A), Check(A)])
-def test_what_is_absent_cannot_be_changed(store: Table, write: Write) -> None:
+def test_what_is_absent_cannot_be_changed(table: Table, write: Write) -> None:
     """Update, delete and check of a missing item are refused and make nothing."""
     with pytest.raises(ConditionFailed):
-        store.write(write)
-    assert store.get(A) is None
+        table.write(write)
+    assert table.get(A) is None
 
 
 GUARDS: list[tuple[Guard, bool]] = [
@@ -97,82 +97,82 @@ MAKERS: list[Callable[[Guard], Write]] = [
 ]
 
 
-def test_guards(store: Table) -> None:
+def test_guards(table: Table) -> None:
     """A guard compares type and value, whatever it guards; on a missing attribute every guard is false."""
     for guard, holds in GUARDS:
-        store.write(Put(A, {"state": "RUNNING", "n": 3}))
+        table.write(Put(A, {"state": "RUNNING", "n": 3}))
         for make in MAKERS:
             try:
-                store.write(make(guard))
+                table.write(make(guard))
             except ConditionFailed:
                 assert not holds, guard
             else:
                 assert holds, guard
-        if store.get(A) is not None:
-            store.write(Delete(A))
+        if table.get(A) is not None:
+            table.write(Delete(A))
 
 
-def test_a_transaction_is_all_or_nothing(store: Table) -> None:
+def test_a_transaction_is_all_or_nothing(table: Table) -> None:
     """One false guard among many undoes all; every refused index is named, the others are not."""
-    store.write(Put(A, {"n": 1}), Put(B, {"n": 1}), Put(C, {"n": 1}))
+    table.write(Put(A, {"n": 1}), Put(B, {"n": 1}), Put(C, {"n": 1}))
     with pytest.raises(ConditionFailed) as refused:
-        store.write(Update(A, add={"n": 1}), Check(B, (Is("n", 9),)), Update(C, add={"n": 1}, guards=(Is("n", 8),)))
+        table.write(Update(A, add={"n": 1}), Check(B, (Is("n", 9),)), Update(C, add={"n": 1}, guards=(Is("n", 8),)))
     assert refused.value.failed == (1, 2)
-    assert [item and item["n"] for item in store.get_many([A, B, C])] == [1, 1, 1]
-    store.write(Update(A, add={"n": 1}), Check(B, (Is("n", 1),)), Delete(C))
-    assert store.get(C) is None
+    assert [item and item["n"] for item in table.get_many([A, B, C])] == [1, 1, 1]
+    table.write(Update(A, add={"n": 1}), Check(B, (Is("n", 1),)), Delete(C))
+    assert table.get(C) is None
 
 
-def test_a_hundred_writes_are_the_most(store: Table) -> None:
+def test_a_hundred_writes_are_the_most(table: Table) -> None:
     """A transaction of 100 is carried out; none, 101, and two on one item are our own bugs."""
-    store.write(*(Put(Key("p", f"{i:03d}"), {"n": i}) for i in range(100)))
+    table.write(*(Put(Key("p", f"{i:03d}"), {"n": i}) for i in range(100)))
     twice = (Update(Key("p", "000"), set={"n": 1}), Check(Key("p", "000")))
     for writes in ((), tuple(Put(Key("q", str(i)), {}) for i in range(101)), twice):
         with pytest.raises(ValueError, match="expected 1 to 100"):
-            store.write(*writes)
+            table.write(*writes)
     with pytest.raises(ValueError, match="expected a Check"):
-        store.write(Update(Key("p", "000"), guards=(Is("n", 0),)))
+        table.write(Update(Key("p", "000"), guards=(Is("n", 0),)))
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_pages_give_every_item_once_in_order(store: Table, *, newest_first: bool) -> None:
+def test_pages_give_every_item_once_in_order(table: Table, *, newest_first: bool) -> None:
     """Walking pages of any size gives a partition's items under a prefix, sorted, none twice."""
     for i in range(7):
-        store.write(
+        table.write(
             Put(Key("p", f"shard/{i}"), {"n": i}), Put(Key("p", f"input/{i}"), {}), Put(Key("q", f"shard/{i}"), {})
         )
     expected = sorted(range(7), reverse=newest_first)
     for limit in (1, 3, 7, 50):
         found, after, pages = [], None, 0
         while True:
-            page = store.query("p", prefix="shard/", after=after, limit=limit, newest_first=newest_first)
+            page = table.query("p", prefix="shard/", after=after, limit=limit, newest_first=newest_first)
             found += [item["n"] for item in page.items]
             pages += 1
             if page.after is None or pages > 9:
                 break
             after = page.after
         assert found == expected
-    assert store.query("nobody").items == ()
+    assert table.query("nobody").items == ()
 
 
-def test_the_index_is_sparse_and_sorted_by_time(store: Table) -> None:
+def test_the_index_is_sparse_and_sorted_by_time(table: Table) -> None:
     """Only items with index attributes are due, the oldest first, strictly before the given time."""
-    store.write(Put(A, {"gsi1pk": "due/1", "gsi1sk": "0005/a"}), Put(B, {"gsi1pk": "due/1", "gsi1sk": "0003/b"}))
-    store.write(Put(C, {"gsi1pk": "due/2", "gsi1sk": "0001/c"}), Put(Key("p", "none"), {}))
-    assert store.due("due/1", "0006/", 10) == [B, A]
-    assert store.due("due/1", "0006/", 1) == [B]
-    assert store.due("due/1", "0005/", 10) == [B]
-    store.write(Update(B, remove=("gsi1pk", "gsi1sk")))
-    assert store.due("due/1", "9999/", 10) == [A]
+    table.write(Put(A, {"gsi1pk": "due/1", "gsi1sk": "0005/a"}), Put(B, {"gsi1pk": "due/1", "gsi1sk": "0003/b"}))
+    table.write(Put(C, {"gsi1pk": "due/2", "gsi1sk": "0001/c"}), Put(Key("p", "none"), {}))
+    assert table.due("due/1", "0006/", 10) == [B, A]
+    assert table.due("due/1", "0006/", 1) == [B]
+    assert table.due("due/1", "0005/", 10) == [B]
+    table.write(Update(B, remove=("gsi1pk", "gsi1sk")))
+    assert table.due("due/1", "9999/", 10) == [A]
 
 
-def test_of_many_racing_claims_one_wins(store: Table) -> None:
+def test_of_many_racing_claims_one_wins(table: Table) -> None:
     """Sixteen threads that take the same lease: one is let in, and the fence moved by one."""
-    store.write(Put(A, {"attempt": 0}))
+    table.write(Put(A, {"attempt": 0}))
 
     def claim(_: int) -> bool:
         try:
-            store.write(Update(A, set={"attempt": 1}, guards=(Is("attempt", 0),)))
+            table.write(Update(A, set={"attempt": 1}, guards=(Is("attempt", 0),)))
         except ConditionFailed:
             return False
         return True
@@ -181,68 +181,68 @@ def test_of_many_racing_claims_one_wins(store: Table) -> None:
         assert sum(threads.map(claim, range(16))) == 1
 
 
-def test_every_reason_is_named(store: Table) -> None:
+def test_every_reason_is_named(table: Table) -> None:
     """A taken key, a false guard, an absent item and a sound write in one transaction: the first three are named."""
-    store.write(Put(A, {"n": 1}), Put(B, {"n": 1}))
+    table.write(Put(A, {"n": 1}), Put(B, {"n": 1}))
     d, e = Key("t/x/jobs/3", "job"), Key("t/x/jobs/4", "job")
     with pytest.raises(ConditionFailed) as refused:
-        store.write(Put(A, {}), Update(B, set={"n": 2}, guards=(Is("n", 2),)), Delete(C), Put(d, {}), Check(e))
+        table.write(Put(A, {}), Update(B, set={"n": 2}, guards=(Is("n", 2),)), Delete(C), Put(d, {}), Check(e))
     assert refused.value.failed == (0, 1, 2, 4)
-    assert [item and item["n"] for item in store.get_many([A, B, C, d])] == [1, 1, None, None]
+    assert [item and item["n"] for item in table.get_many([A, B, C, d])] == [1, 1, None, None]
 
 
-def test_an_item_over_400_kb_is_refused(store: Table) -> None:
+def test_an_item_over_400_kb_is_refused(table: Table) -> None:
     """Put whole or grown by an update: nothing is written."""
-    store.write(Put(A, {"text": "x" * 300_000}))
+    table.write(Put(A, {"text": "x" * 300_000}))
     for write in (Put(B, {"text": "ü" * 205_000}), Update(A, set={"more": "x" * 110_000})):
         with pytest.raises(Exception, match=r"(?i)size|over 409600 bytes|ValidationError"):
-            store.write(write)
-    assert store.get(B) is None
-    assert "more" not in (store.get(A) or {})
+            table.write(write)
+    assert table.get(B) is None
+    assert "more" not in (table.get(A) or {})
 
 
-def test_big_items_come_in_pages_too(store: Table) -> None:
+def test_big_items_come_in_pages_too(table: Table) -> None:
     """A page may hold fewer items than asked for, as DynamoDB's end at 1 MB; walking them gives each once."""
     for i in range(7):
-        store.write(Put(Key("p", f"shard/{i}"), {"n": i, "text": "x" * 300_000}))
+        table.write(Put(Key("p", f"shard/{i}"), {"n": i, "text": "x" * 300_000}))
     found, after = [], None
     for _ in range(9):
-        page = store.query("p", prefix="shard/", after=after, limit=100)
+        page = table.query("p", prefix="shard/", after=after, limit=100)
         found += [item["n"] for item in page.items]
         if (after := page.after) is None:
             break
     assert found == list(range(7))
 
 
-def test_of_many_racing_workers_one_holds_the_lease(store: Table) -> None:
+def test_of_many_racing_workers_one_holds_the_lease(table: Table) -> None:
     """Claims of one free shard, then of its expired lease: one wins each time, and the fence counts the wins."""
     free = replace(SHARD, lease_until_ms=0)
-    store.write(Put(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard), to_item(free)))
+    table.write(Put(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard), to_item(free)))
     for turn, now_ms in enumerate((NOW, NOW + leases.LEASE_MS), start=1):
-        seen = from_item(Shard, store.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
+        seen = from_item(Shard, table.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
 
         def claim(_: int, seen: Shard = seen, now_ms: int = now_ms) -> bool:
             try:
-                store.write(leases.claim(JOB, seen, now_ms)[0])
+                table.write(leases.claim(JOB, seen, now_ms)[0])
             except ConditionFailed:
                 return False
             return True
 
         with ThreadPoolExecutor(8) as threads:
             assert sum(threads.map(claim, range(8))) == 1
-        left = from_item(Shard, store.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
+        left = from_item(Shard, table.get(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard)) or {})
         assert (left.state, left.attempt, left.strikes) == ("LEASED", turn, turn - 1)
 
 
-def test_racing_counts_are_all_counted(store: Table) -> None:
+def test_racing_counts_are_all_counted(table: Table) -> None:
     """Transactions that add to one counter lose nothing, each with its own guard."""
-    store.write(Put(A, {"done": 0}), *(Put(Key("s", str(i)), {"state": "LEASED"}) for i in range(24)))
+    table.write(Put(A, {"done": 0}), *(Put(Key("s", str(i)), {"state": "LEASED"}) for i in range(24)))
 
     def settle(i: int) -> None:
         shard = Update(Key("s", str(i // 2)), set={"state": "DONE"}, guards=(Is("state", "LEASED"),))
         with suppress(ConditionFailed):
-            store.write(shard, Update(A, add={"done": 1}))
+            table.write(shard, Update(A, add={"done": 1}))
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(settle, range(48)))
-    assert (store.get(A) or {})["done"] == 24
+    assert (table.get(A) or {})["done"] == 24

@@ -32,7 +32,7 @@ def test_every_object_under_a_prefix_is_in_the_job() -> None:
     """More objects than a page holds, in key order; folders, other prefixes and other tenants are not."""
     world = World()
     job = prefix_job(world, 120)
-    world.run(turns=2000)
+    world.run(rounds=2000)
     assert texts(world.rows(job)) == [f"text {i}" for i in range(120)]
     assert world.job(job).state == "SUCCEEDED"
 
@@ -42,14 +42,14 @@ def test_a_long_listing_goes_on_where_it_was() -> None:
     world = World()
     job = prefix_job(world, 60 * (MAX_RUNS + 2))
     for _ in range(40):
-        if (event := world.queue.take("plan")) is None or world.job(job).state == "RUNNING":
+        if (event := world.queue.receive("plan")) is None or world.job(job).state == "RUNNING":
             break
         left = iter([300.0])
-        world.queue.settle("plan", event, world.planner.answer(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
-        plan = load_plan(world.doors.store, world.job(job))
+        world.queue.acknowledge("plan", event, world.planner.answer(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
+        plan = load_plan(world.effects.table, world.job(job))
         if plan is not None and plan.n_inputs >= 0:
             break
-    inputs = list(all_inputs(world.doors.store, world.job(job)))
+    inputs = list(all_inputs(world.effects.table, world.job(job)))
     assert [each.ordinal for each in inputs] == list(range(60 * (MAX_RUNS + 2)))
     assert len({each.key for each in inputs}) == len(inputs)
 
@@ -58,7 +58,7 @@ def test_what_was_pinned_is_read_in_its_version() -> None:
     """An object overwritten or added after the listing changes nothing."""
     world = World()
     job = prefix_job(world, 2)
-    world.turn("plan")
+    world.deliver("plan")
     world.objects.put("input", f"t/{TENANT}/data/2026/0000 ü.txt", b"overwritten")
     world.objects.put("input", f"t/{TENANT}/data/2026/9999.txt", b"added")
     world.run()
@@ -78,7 +78,7 @@ def test_an_object_of_another_kind_is_a_problem_and_no_more() -> None:
 def test_too_many_objects_end_the_job_in_words() -> None:
     """Past the bound nothing is planned, and the detail says what to do."""
     world = World()
-    world.planner = replace(world.planner, max_inputs=60)
+    world.planner = replace(world.planner, pinner=replace(world.planner.pinner, max_inputs=60))
     job = prefix_job(world, 61)
     world.run()
     found = world.job(job)

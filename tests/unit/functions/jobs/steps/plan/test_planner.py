@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.api.recipes import Recipes
 from functions.jobs.state import keys, state_machine
 from functions.jobs.steps.plan.planner import MAX_RUNS
 from functions.jobs.storage.queries import load_plan
@@ -22,10 +21,10 @@ DATA = b'{"text": "a"}\n{"text": "b"}\n{"text": "c"}\n'
 def deliver(world: World, body: str, **left: float) -> dict[str, Any]:
     """Deliver one raw body to the planner."""
     world.queue.put("plan", body)
-    event = world.queue.take("plan")
+    event = world.queue.receive("plan")
     assert event is not None
     answer = world.answer("plan", event, **left)
-    world.queue.settle("plan", event, answer)
+    world.queue.acknowledge("plan", event, answer)
     return answer
 
 
@@ -46,7 +45,7 @@ def test_recorded_events_of_both_envelopes_start_the_same_job(name: str) -> None
     world = World()
     world.recipe()
     key = "t/local/inbox/topics/a+b %2Fü 日本.jsonl"
-    world.objects.put(world.doors.input_bucket, key, DATA)
+    world.objects.put(world.effects.input_bucket, key, DATA)
     raw = (EVENTS / f"{name}.json").read_text(encoding="utf-8").replace("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e", "v1")
     assert deliver(world, raw) == {"batchItemFailures": []}
     job = keys.job_id_of_object("input", key, "v1", "topics")
@@ -62,7 +61,7 @@ def test_objects_elsewhere_start_nothing(key: str) -> None:
     world = World()
     world.recipe()
     world.announce(key, 5, "e", "v1")
-    world.turn("plan")
+    world.deliver("plan")
     assert world.ask("GET", "/v1/jobs")[1]["jobs"] == []
 
 
@@ -81,10 +80,10 @@ def test_an_event_without_version_finds_it() -> None:
     world = World()
     world.recipe()
     key = keys.inbox_key(TENANT, "topics", "a.jsonl")
-    stored = world.objects.put(world.doors.input_bucket, key, DATA)
+    stored = world.objects.put(world.effects.input_bucket, key, DATA)
     world.announce(key, 0, stored.etag, "")
-    world.turn("plan")
-    world.objects.put(world.doors.input_bucket, key, b'{"text": "overwritten"}\n')
+    world.deliver("plan")
+    world.objects.put(world.effects.input_bucket, key, b'{"text": "overwritten"}\n')
     world.run()
     job = world.ask("GET", "/v1/jobs")[1]["jobs"][0]["job"]
     assert texts(world.rows(job)) == ["a", "b", "c"]
@@ -100,7 +99,7 @@ def test_a_recipe_whose_model_is_gone_fails_in_words() -> None:
     """The catalog changed since: the job ends FAILED and names the model."""
     world = World()
     spec = world.recipe()
-    Recipes(world.doors).create(TENANT, "old", replace(spec, model="retired"))
+    world.recipes.create(TENANT, "old", replace(spec, model="retired"))
     job = world.drop("a.jsonl", DATA, recipe="old")
     world.run()
     assert (world.job(job).state, world.job(job).code) == (state_machine.FAILED, "not-found")
@@ -135,13 +134,13 @@ def test_shards_end_where_records_do_and_carry_no_text() -> None:
     world = World(max_records=2)
     world.recipe()
     job = world.drop("a.jsonl", b'{"text": "canary-9c1e"}\n' * 5)
-    world.turn("plan")
+    world.deliver("plan")
     shards = world.shards(job)
     assert [(s.start, s.end, s.line, s.record, s.n_records) for s in shards] == [
         (0, 48, 0, 0, 2), (48, 96, 2, 2, 2), (96, 120, 4, 4, 1),
     ]  # fmt: skip
     assert "canary" not in repr(world.queue._messages)
-    assert "canary" not in repr(world.doors.store.query(keys.job_prefix(TENANT, job)).items)
+    assert "canary" not in repr(world.effects.table.query(keys.job_prefix(TENANT, job)).items)
 
 
 def test_a_slow_model_gets_small_shards() -> None:
@@ -151,7 +150,7 @@ def test_a_slow_model_gets_small_shards() -> None:
     for world, n_shards in ((slow, 10), (fast, 1)):
         world.recipe()
         job = world.drop("a.jsonl", data)
-        world.turn("plan")
+        world.deliver("plan")
         assert world.job(job).n_shards == n_shards
 
 
@@ -169,9 +168,9 @@ def test_a_planner_that_is_overtaken_stops() -> None:
             world.planner.run(TENANT, job, lambda: LONG_S)
         return LONG_S
 
-    event = world.queue.take("plan")
+    event = world.queue.receive("plan")
     assert event is not None
-    world.queue.settle("plan", event, world.planner.answer(event, left))
+    world.queue.acknowledge("plan", event, world.planner.answer(event, left))
     assert calls >= 3
     world.run()
     assert texts(world.rows(job)) == ["a", "b", "c"]
@@ -182,7 +181,7 @@ class Failing:
     """Objects whose reads fail."""
 
     def __init__(self, world: World, error: Exception) -> None:
-        self._real, self._error = world.doors.objects, error
+        self._real, self._error = world.effects.objects, error
 
     def __getattr__(self, name: str) -> Any:
         """Pass all else on."""
@@ -199,7 +198,7 @@ def failing(error: Exception) -> tuple[World, str]:
     world.recipe()
     job = world.drop("a.jsonl", DATA)
     objects: Any = Failing(world, error)
-    world.planner = replace(world.planner, doors=replace(world.doors, objects=objects))
+    world.planner = world.planner_on(replace(world.effects, objects=objects))
     return world, job
 
 
@@ -216,12 +215,12 @@ def test_an_outage_of_the_bucket_is_waited_out() -> None:
     """Passing failures cost nothing, however many."""
     world, job = failing(Unavailable("slow down"))
     for _ in range(3 * MAX_RUNS):
-        assert world.turn("plan")
+        assert world.deliver("plan")
         world.clock.pass_s(1000)
-    plan = load_plan(world.doors.store, world.job(job))
+    plan = load_plan(world.effects.table, world.job(job))
     assert plan is not None
     assert plan.runs == 0
-    world.use(world.doors)
+    world.use(world.effects)
     world.run()
     assert texts(world.rows(job)) == ["a", "b", "c"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from functions.jobs.records.formats import Format, FormatOptions, Problem
-from functions.jobs.records.records import Record, cut, parse
+from functions.jobs.records.records import Record, parse, split_records
 from functions.jobs.state.items import JobSpec
 from functions.jobs.steps.work.answer_records import answer_all
 from functions.messages import Result, TextInput
@@ -53,14 +53,14 @@ def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
 def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInput | str) -> None:
     """A JSON line asks under the names of its task, languages included; other fields are passed over."""
     how = Format("jsonl", gzip=False, options=FormatOptions())
-    [frame] = cut([line.encode()], how)
+    [span] = split_records([line.encode()], how)
     seen: list[TextInput] = []
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         seen.extend(request.inputs)
         return Result(("answer",), "m", "h", (1,), (False,), (1,)), {}
 
-    record = parse(frame, how)
+    record = parse(span, how)
     spec = JobSpec(task, "m", {}, FormatOptions())
     [found] = answer_all([record], spec, reference="m", tenant="local", deadline_s=1.0, respond=respond).values()
     if isinstance(expected, TextInput):
@@ -73,6 +73,6 @@ def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInpu
 def test_a_job_may_name_its_text_otherwise() -> None:
     """The job's own name of the text field holds for every task that has a text."""
     how = Format("jsonl", gzip=False, options=FormatOptions(text_field="body"))
-    [frame] = cut([b'{"body": "t", "choices": ["a"]}'], how)
-    record = parse(frame, how)
+    [span] = split_records([b'{"body": "t", "choices": ["a"]}'], how)
+    record = parse(span, how)
     assert (record.text, record.fields) == ("t", {"text": "t", "choices": ["a"]})

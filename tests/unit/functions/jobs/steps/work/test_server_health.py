@@ -10,7 +10,7 @@ import pytest
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import JobSpec
 from functions.jobs.state.transactions import Update
-from functions.jobs.steps.work.answer_records import ask_harmless
+from functions.jobs.steps.work.answer_records import send_probe
 from functions.messages import Result
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeTransport, Sent
@@ -92,7 +92,7 @@ class Setting:
     def strike(self, n: int) -> None:
         """Give the shard strikes."""
         shard = self.world.shards(self.job)[0].shard
-        self.world.doors.store.write(Update(keys.shard_item(TENANT, self.job, shard), set={"strikes": n}))
+        self.world.effects.table.write(Update(keys.shard_item(TENANT, self.job, shard), set={"strikes": n}))
 
 
 def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Exception = REFUSED) -> Setting:
@@ -115,7 +115,7 @@ def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Except
     world = World(clock=clock, respond=respond)
     world.recipe()
     job = world.drop("in.jsonl", "".join(f'{{"text": "{line}"}}\n' for line in lines).encode())
-    world.turn("plan")
+    world.deliver("plan")
     return Setting(world, server, transport, job)
 
 
@@ -152,7 +152,7 @@ def test_a_server_that_is_late_and_says_so_costs_no_strike() -> None:
     """An overloaded server drops what it cannot do in time before the caller stops waiting: nobody is to blame."""
     setting = make(LINES, dead=Reply(504, {}, b"late"))
     setting.server.up_again_s = setting.world.clock() / 1000 + 86_400
-    setting.world.run(turns=2000)
+    setting.world.run(rounds=2000)
     assert setting.strikes == 0
     assert setting.world.job(setting.job).state == state_machine.SUCCEEDED
 
@@ -163,7 +163,7 @@ def test_while_the_breaker_is_open_nothing_is_claimed_and_no_receive_is_lost() -
     world, waits = setting.world, [10.0] * 40
     world.worker = replace(world.worker, blocked_s=lambda _: waits.pop() if waits else 0.0)
     before = world.clock()
-    assert world.turn("work")
+    assert world.deliver("work")
     assert world.clock() - before == 300_000
     assert (setting.server.n_calls, world.shards(setting.job)[0].attempt) == (0, 0)
     assert world.queue.waiting("work") == 1
@@ -202,7 +202,7 @@ def test_an_outage_that_begins_in_a_run_costs_one_strike() -> None:
     setting = make(lines_with(3), restart_s=86_400.0)
     setting.strike(2)
     for _ in range(20):
-        setting.world.turn("work")
+        setting.world.deliver("work")
         setting.world.clock.pass_s(1000.0)
     assert (setting.strikes, setting.server.n_killed) == (3, 1)
 
@@ -223,7 +223,7 @@ def test_a_suspect_is_handed_back_at_once_while_the_server_is_away() -> None:
     setting.strike(2)
     setting.server.up_again_s = setting.world.clock() / 1000 + 600
     before_ms = setting.world.clock()
-    setting.world.turn("work")
+    setting.world.deliver("work")
     assert setting.world.clock() - before_ms < 1000
     assert setting.world.shards(setting.job)[0].reason == "unavailable"
 
@@ -232,7 +232,7 @@ def test_a_suspect_is_handed_back_at_once_while_the_server_is_away() -> None:
 def test_a_retry_that_finds_no_server_does_not_hide_who_broke_it(dead: Reply | Exception) -> None:
     """A call that was lost at the server, and then met none, leaves the strike of the first."""
     setting = make(lines_with(3), dead=dead)
-    setting.world.turn("work")
+    setting.world.deliver("work")
     assert (setting.strikes, len(setting.transport.sent)) == (1, 2)
 
 
@@ -240,7 +240,7 @@ def test_a_retry_that_finds_no_server_does_not_hide_who_broke_it(dead: Reply | E
 def test_the_harmless_question_is_one_for_every_task(task: str) -> None:
     """Each task's head answers it."""
     spec = JobSpec(task, parameters={"candidate_labels": ("a",)} if task.startswith("zero-shot") else {})
-    ask_harmless(spec, "mini", "local", float("inf"), lambda request: pipeline().run_valid_inputs(request, count_all))
+    send_probe(spec, "mini", "local", float("inf"), lambda request: pipeline().run_valid_inputs(request, count_all))
 
 
 def count_all(calls: Sequence[InferCall]) -> list[ModelOutput]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from functions.jobs.api.recipes import Recipes
 from functions.jobs.records.records import Record
 from functions.jobs.state import leases, state_machine
 from functions.jobs.state.items import JobSpec
@@ -49,7 +48,7 @@ def world() -> World:
     made = World()
     made.recipe()
     made.drop("in.jsonl", DATA)
-    made.turn("plan")
+    made.deliver("plan")
     return made
 
 
@@ -65,7 +64,7 @@ def test_what_may_pass_is_handed_back_without_a_mark(world: World, error: Glossa
     for _ in range(2 * leases.MAX_STRIKES):
         world.echo.fail = [error]
         before_ms = world.clock()
-        assert world.turn("work")
+        assert world.deliver("work")
         shard = world.shards(job_of(world))[0]
         assert (shard.state, shard.strikes, shard.reason) == (state_machine.PENDING, 0, error.code)
         waits_s = ((world.queue.next_visible_ms() or 0) - before_ms) / 1000
@@ -115,7 +114,7 @@ def test_a_lease_that_is_held_sends_the_twin_away_until_it_ends(world: World) ->
 
     def twin() -> None:
         world.echo.before = None
-        event = world.queue.take("work")
+        event = world.queue.receive("work")
         assert event is None
         shard = world.shards(job)[0]
         message = {"glossa": "work", "tenant": "local", "job": job, "shard": shard.shard}
@@ -154,7 +153,7 @@ def test_a_worker_whose_lease_was_taken_changes_nothing(world: World) -> None:
 def test_time_that_runs_out_is_the_shards_own_fault(world: World) -> None:
     """A shard that does not fit the function's time gets a strike; an overloaded server's lateness does not."""
     world.echo.fail = [DeadlineExceeded("late")]
-    event = world.queue.take("work")
+    event = world.queue.receive("work")
     assert event is not None
     world.answer("work", event, time_left_s=10.0)
     assert world.shards(job_of(world))[0].strikes == 1
@@ -164,9 +163,9 @@ def test_a_foreign_object_at_the_part_key_is_never_counted(world: World) -> None
     """Something else at the part's key is not taken for a result."""
     job = job_of(world)
     shard = world.shards(job)[0]
-    assert isinstance(world.doors.objects, InMemoryObjects)
-    world.objects.put(world.doors.output_bucket, f"t/local/jobs/{job}/parts/{shard.shard}.jsonl", b"foreign")
-    assert world.turn("work")
+    assert isinstance(world.effects.objects, InMemoryObjects)
+    world.objects.put(world.effects.output_bucket, f"t/local/jobs/{job}/parts/{shard.shard}.jsonl", b"foreign")
+    assert world.deliver("work")
     assert world.shards(job)[0].reason == "foreign-part"
     assert world.job(job).shards_done == 0
 
@@ -233,7 +232,7 @@ def test_a_vector_for_each_token_comes_through() -> None:
     desks = replace(pipeline(), now_s=lambda: 0.0)
     world = World(respond=respond)
     spec = JobSpec("feature-extraction", "mini:embed", {"per_token": True})
-    Recipes(world.doors).create("local", "topics", spec)
+    world.recipes.create("local", "topics", spec)
     job = world.drop("in.jsonl", "".join(f'{{"text": "{line}"}}\n' for line in lines).encode())
     world.run()
     assert world.job(job).state == state_machine.SUCCEEDED
