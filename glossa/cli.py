@@ -82,13 +82,13 @@ def _artifacts(asked: argparse.Namespace) -> int:
 
 
 def _catalog_add(asked: argparse.Namespace) -> int:
-    from glossa.commands.catalog import Wish, add  # noqa: PLC0415 - likewise
+    from glossa.commands.catalog import EntryOptions, add  # noqa: PLC0415 - likewise
 
-    wish = Wish(
+    options = EntryOptions(
         asked.name, asked.head, asked.default, asked.tokens_per_s, asked.lane, asked.languages,
         asked.dtype, asked.quantization, asked.int8_embeddings, asked.attn_implementation,
     )  # fmt: skip
-    print(add(asked.catalog, asked.checkpoint, wish), end="")
+    print(add(asked.catalog, asked.checkpoint, options), end="")
     print(f"{asked.catalog} has {asked.name} now; {_reached(asked.catalog)}", file=sys.stderr)
     return 0
 

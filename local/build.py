@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.workspace import Workspace, here, write_json
+from local.workspace import Workspace, this_workspace, write_json
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts")
@@ -93,7 +93,7 @@ def _files(path: Path) -> list[Path]:
 
 def main() -> None:
     """Build as the environment says, into .aws-sam/build, where `sam deploy` looks."""
-    workspace = here()
+    workspace = this_workspace()
     target = os.environ.get("GLOSSA_TARGET", "lambda")
     machine = os.environ.get("GLOSSA_ARCHITECTURE", "arm64") if target == "lambda" else architecture()
     make_artifacts(workspace)

@@ -21,7 +21,7 @@ from local import processes
 from local.build import digest
 from local.ports import ports
 from local.ray_workspace import Ingress, check_fits, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
-from local.workspace import Workspace, here, read_json, write_json
+from local.workspace import Workspace, read_json, this_workspace, write_json
 from shared.catalog import load_catalog
 
 NAME = "serve"
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ingress", choices=["haproxy", "python"], default=None)
     parser.add_argument("--home", type=Path, default=None, help="keep everything there instead of .local/")
     asked = parser.parse_args(arguments)
-    workspace = here() if asked.home is None else Workspace(here().root, asked.home.resolve())
+    workspace = this_workspace(asked.home)
     try:
         if asked.verb == "start":
             start(workspace, asked.catalog, engine=asked.engine, ingress=asked.ingress)

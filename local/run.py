@@ -18,7 +18,7 @@ from local import demo, model_server, stack
 from local.build import make_artifacts
 from local.client import ApiClient, ApiError
 from local.ports import ports
-from local.workspace import Workspace, here
+from local.workspace import Workspace, this_workspace
 
 EXAMPLE = "Οι γιατροί στο νοσοκομείο έδωσαν στους ασθενείς ένα νέο φάρμακο."  # noqa: RUF001 - Greek letters are Greek on purpose
 
@@ -62,7 +62,7 @@ def say_addresses(workspace: Workspace, standing: stack.Stack, console: Console)
 
 def main() -> int:
     """Do it all; return 0, or 1 with the step that failed and where its log is."""
-    workspace, started = here(), time.monotonic()
+    workspace, started = this_workspace(), time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         standing = bring_up(workspace, console)

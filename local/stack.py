@@ -17,7 +17,7 @@ from pathlib import Path
 
 from local import deploy, emulator, processes
 from local.ports import ports
-from local.workspace import Workspace, here, read_json, write_json
+from local.workspace import Workspace, read_json, this_workspace, write_json
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def down(workspace: Workspace, *, forget: bool = False) -> bool:
     return ran
 
 
-def standing(workspace: Workspace) -> Stack | None:
+def running_stack(workspace: Workspace) -> Stack | None:
     """Return the addresses of the stack that stands here, None when none does."""
     noted = read_json(workspace.run / "stack.json")
     return Stack(**noted) if noted is not None and processes.alive(workspace, emulator.NAME) is not None else None
@@ -92,14 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=None, help="keep everything there instead of .local/")
     parser.add_argument("--forget", action="store_true", help="with down: drop buckets, table and queues too")
     asked = parser.parse_args(arguments)
-    workspace = here() if asked.home is None else Workspace(here().root, asked.home.resolve())
+    workspace = this_workspace(asked.home)
     try:
         if asked.verb == "up":
             up(workspace, asked.replica_url or f"http://127.0.0.1:{ports(workspace).serve}")
         elif asked.verb == "down":
             print("stopped" if down(workspace, forget=asked.forget) else "nothing was running")
         else:
-            stack = standing(workspace)
+            stack = running_stack(workspace)
             print(json.dumps(asdict(stack), indent=2) if stack else "not running")
     except (RuntimeError, OSError) as error:
         print(error, file=sys.stderr)

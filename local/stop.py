@@ -6,12 +6,12 @@ import sys
 
 from local import model_server, stack
 from local.ports import release
-from local.workspace import here
+from local.workspace import this_workspace
 
 
 def main() -> int:
     """End the emulator and Ray Serve of this checkout; return 0."""
-    workspace = here()
+    workspace = this_workspace()
     ended = [
         name for name, ran in (("emulator", stack.down(workspace)), ("Ray Serve", model_server.stop(workspace))) if ran
     ]

@@ -51,9 +51,9 @@ class Workspace:
         return path
 
 
-def here() -> Workspace:
-    """Return the place of this checkout: `.local/`, or the folder GLOSSA_HOME names."""
-    return Workspace(ROOT, Path(os.environ.get("GLOSSA_HOME", ROOT / ".local")).resolve())
+def this_workspace(home: Path | None = None) -> Workspace:
+    """Return the workspace of this checkout, at `home`, else at the folder in GLOSSA_HOME, else at `.local/`."""
+    return Workspace(ROOT, (home or Path(os.environ.get("GLOSSA_HOME", ROOT / ".local"))).resolve())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from glossa.commands.catalog import Wish, add
+from glossa.commands.catalog import EntryOptions, add
 from tests import checkpoints, checkpoints_xlm
 from tests.unit.functions.tokenizers import tiny, tiny_xlm
 
@@ -134,7 +134,7 @@ def make_catalog(path: Path, folders: Iterable[Path], *, num_cpus: float = 1.0) 
     Each replica takes `num_cpus` of the machine.
     """
     for folder in folders:
-        add(path, str(folder), Wish(folder.name, tokens_per_s=1e6))
+        add(path, str(folder), EntryOptions(folder.name, tokens_per_s=1e6))
     text = path.read_text(encoding="utf-8")
     speed = "\ntokens_per_s = "
     path.write_text(text.replace(speed, f"\nreplicas = {{ num_cpus = {num_cpus} }}{speed}"), encoding="utf-8")

@@ -26,7 +26,7 @@ STORED = ("dtype", "quantization", "int8_embeddings", "attn_implementation")  # 
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class EntryOptions:
     """What a caller says about the entry beside the checkpoint; empty means: as found, measured, or the default.
 
     Of `dtype`, `quantization`, `int8_embeddings` and `attn_implementation` only what is no default is written.
@@ -44,7 +44,7 @@ class Wish:
     attn_implementation: AttnImplementation = "auto"
 
 
-def add(path: Path, reference: str, wish: Wish) -> str:
+def add(path: Path, reference: str, options: EntryOptions) -> str:
     """Describe a checkpoint, append its entry to the catalog at `path` and return the entry.
 
     Its `tokens_per_s` is the caller's, else measured here. Raises ValueError or CheckpointError when it cannot be
@@ -60,12 +60,12 @@ def add(path: Path, reference: str, wish: Wish) -> str:
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
     check_like_reference(tokenizer, folder)
     checkpoint = reference if remote else _relative(folder, path.parent)
-    said, heads = _facts(facts, checkpoint, tokenizer, wish), chosen(facts.heads, wish)
-    catalog_file.check_free(path, wish.name)
-    model = catalog_file.parse_entry(wish.name, catalog_file.entry_text(wish.name, said, heads))
-    said["tokens_per_s"] = wish.tokens_per_s or _measured_or_hinted(model, path.parent)
-    entry = catalog_file.entry_text(wish.name, said, heads)
-    catalog_file.append(path, wish.name, entry)
+    said, heads = _facts(facts, checkpoint, tokenizer, options), choose_heads(facts.heads, options)
+    catalog_file.check_free(path, options.name)
+    model = catalog_file.parse_entry(options.name, catalog_file.entry_text(options.name, said, heads))
+    said["tokens_per_s"] = options.tokens_per_s or _measure_or_hint(model, path.parent)
+    entry = catalog_file.entry_text(options.name, said, heads)
+    catalog_file.append(path, options.name, entry)
     return entry
 
 
@@ -79,11 +79,11 @@ def refresh(path: Path, name: str, tokens_per_s: float | None = None) -> list[st
     model = load_catalog(path).model(name)
     folder = folder_of(model.checkpoint, path.parent)
     digests = {"weights_sha256": weights_sha256(folder), "tokenizer_sha256": sha256(artifact_of(folder)).hexdigest()}
-    speed = tokens_per_s or measured(model.model_copy(update=digests), path.parent)
+    speed = tokens_per_s or measure_speed(model.model_copy(update=digests), path.parent)
     return catalog_file.rewrite(path, name, {**digests, "tokens_per_s": speed})
 
 
-def measured(model: Model, root: Path) -> float:
+def measure_speed(model: Model, root: Path) -> float:
     """Return the tokens per second of one replica on this machine, to two digits; `root` is the catalog's folder.
 
     Takes the threads that a replica may take. Raises CheckpointError, or the error of a head that does not answer.
@@ -101,39 +101,41 @@ def measured(model: Model, root: Path) -> float:
         torch.set_num_threads(before)
 
 
-def _measured_or_hinted(model: Model, root: Path) -> float:
+def _measure_or_hint(model: Model, root: Path) -> float:
     from serve.checkpoints.read import CheckpointError  # noqa: PLC0415 - imports torch, likewise
 
     try:
-        return measured(model, root)
+        return measure_speed(model, root)
     except CheckpointError as error:
         hint = "say --tokens-per-s to add what this machine cannot run for machines that can"
         raise CheckpointError(error.message, hint=error.hint or hint) from error
 
 
-def chosen(found: Mapping[str, Head], wish: Wish) -> dict[str, Head]:
+def choose_heads(found: Mapping[str, Head], options: EntryOptions) -> dict[str, Head]:
     """Return the heads to serve, by name or by task, each task's default marked: the named one, else the first.
 
     Raises ValueError for a name that is neither.
     """
     known = set(found) | {task for head in found.values() for task in head.tasks}
-    if strange := [name for name in (*wish.heads, *wish.defaults) if name not in known]:
+    if strange := [name for name in (*options.heads, *options.defaults) if name not in known]:
         raise ValueError(f"got head {strange[0]!r}, expected one of {sorted(found)} or their tasks")
-    kept = {name: head for name, head in found.items() if not wish.heads or {name, *head.tasks} & set(wish.heads)}
+    kept = {name: head for name, head in found.items() if not options.heads or {name, *head.tasks} & set(options.heads)}
     first = {head.task: name for name, head in reversed(kept.items())}
-    first |= {kept[name].task: name for name in wish.defaults if name in kept}
+    first |= {kept[name].task: name for name in options.defaults if name in kept}
     return {name: head.model_copy(update={"default": first[head.task] == name}) for name, head in kept.items()}
 
 
-def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: Wish) -> dict[str, catalog_file.Value]:
+def _facts(
+    facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, options: EntryOptions
+) -> dict[str, catalog_file.Value]:
     mask = facts.mask_token or tokenizer.mask_token
     said: dict[str, catalog_file.Value | None] = {
         "family": facts.family,
         "checkpoint": checkpoint,
         "weights_sha256": facts.weights_sha256,
         "tokenizer_sha256": tokenizer.fingerprint,
-        "size_class": wish.lane,
-        **{name: value for name in STORED if (value := getattr(wish, name)) != Model.model_fields[name].default},
+        "size_class": options.lane,
+        **{name: value for name in STORED if (value := getattr(options, name)) != Model.model_fields[name].default},
         "max_tokens": facts.max_tokens,
         "vocab_size": facts.vocab_size,
         "pad_id": facts.pad_id,
@@ -143,7 +145,7 @@ def _facts(facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, wish: 
         "eos_id": facts.eos_id,
         "causal": facts.causal or None,
         "lang2id": facts.lang2id or None,
-        "languages": wish.languages,
+        "languages": options.languages,
     }
     return {key: value for key, value in said.items() if value is not None}
 

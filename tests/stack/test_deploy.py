@@ -71,7 +71,7 @@ def test_an_unchanged_stack_is_left_alone(standing: Standing) -> None:
     """Brought up again, a stack that stands is neither built nor deployed, and keeps its addresses."""
     assert not deploy.deploy(standing.workspace, standing.stack.replica_url)
     assert stack.up(standing.workspace, standing.stack.replica_url) == standing.stack
-    assert stack.standing(standing.workspace) == standing.stack
+    assert stack.running_stack(standing.workspace) == standing.stack
 
 
 def test_it_does_not_touch_the_checkouts_own_stack(standing: Standing) -> None:

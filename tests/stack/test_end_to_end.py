@@ -132,7 +132,7 @@ def test_a_stopped_stack_comes_back_with_what_it_kept(standing: Standing) -> Non
     """After a stop and a start nothing is deployed again: recipes are there, and the API answers."""
     standing.api.post("/v1/recipes", {"name": "kept", "task": "text-classification"})
     assert stack.down(standing.workspace)
-    assert stack.standing(standing.workspace) is None
+    assert stack.running_stack(standing.workspace) is None
     assert stack.up(standing.workspace, standing.stack.replica_url) == standing.stack
     names = [recipe["name"] for recipe in standing.api.get("/v1/recipes").body["recipes"]]
     assert "kept" in names

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glossa.commands.catalog import Wish, add
+from glossa.commands.catalog import EntryOptions, add
 from tests.unit.functions.tokenizers import tiny
 
 
@@ -29,5 +29,5 @@ def catalog_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(made, folder)
         (folder / "sentencepiece.bpe.model").unlink()
         tiny.write_checkpoint(folder, kind, labels)
-        add(root / "catalog.toml", str(folder), Wish(name))
+        add(root / "catalog.toml", str(folder), EntryOptions(name))
     return root / "catalog.toml"

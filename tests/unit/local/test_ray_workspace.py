@@ -13,9 +13,9 @@ import pytest
 
 from local import processes
 from local.ray_workspace import (
+    HAPROXY_TIMEOUTS,
     HAPROXY_WRAPPER,
-    PATIENCE,
-    QUIET,
+    IDLE_SETTINGS,
     REPLICA_PORTS,
     TOKEN_PATH,
     check_fits,
@@ -53,7 +53,7 @@ def test_two_homes_share_nothing(workspace: Workspace, tmp_path: Path) -> None:
     mine, theirs = environment(workspace, "haproxy"), environment(other, "haproxy")
     assert temp_dir(workspace) != temp_dir(other)
     named = {name for name in mine if "PORT" in name and name.startswith(("RAY_SERVE", "AUTOSCALER", "DASHBOARD"))}
-    own = named - QUIET.keys()  # one of which has EXPORT in its name
+    own = named - IDLE_SETTINGS.keys()  # one of which has EXPORT in its name
     assert len(own) >= 7
     assert not {mine[name] for name in own | {TOKEN_PATH}} & {theirs[name] for name in own | {TOKEN_PATH}}
 
@@ -110,7 +110,7 @@ def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
     ]
     config.write_text("\n".join(lines), encoding="utf-8")
     wrapper = tmp_path / "haproxy"
-    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", patience=PATIENCE), encoding="utf-8")
+    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", timeouts=HAPROXY_TIMEOUTS), encoding="utf-8")
     wrapper.chmod(0o700)
     narrowed = [line.replace("bind :", "bind 127.0.0.1:").replace("bind *:", "bind 127.0.0.1:") for line in lines[1:5]]
     patient = [
@@ -130,7 +130,7 @@ def test_haproxy_does_not_start_without_its_patience(tmp_path: Path) -> None:
     """A file in which the wrapper finds no place for how long requests may take to come is not run."""
     config, wrapper = tmp_path / "haproxy.cfg", tmp_path / "haproxy"
     config.write_text("    bind *:8404\n", encoding="utf-8")
-    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", patience=PATIENCE), encoding="utf-8")
+    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", timeouts=HAPROXY_TIMEOUTS), encoding="utf-8")
     wrapper.chmod(0o700)
     assert subprocess.run([wrapper, "-f", config], capture_output=True, check=False).returncode == 1
 
@@ -174,6 +174,8 @@ def test_ray_knows_every_setting() -> None:
         (home / "core" / "src" / "ray" / name).read_bytes() for name in ("raylet/raylet", "gcs/gcs_server")
     )
     unknown = [
-        name for name in QUIET if name.encode() not in texts and name.removeprefix("RAY_").encode() not in programs
+        name
+        for name in IDLE_SETTINGS
+        if name.encode() not in texts and name.removeprefix("RAY_").encode() not in programs
     ]
     assert not unknown

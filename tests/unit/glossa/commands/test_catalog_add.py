@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glossa.commands.catalog import Wish, add, chosen, refresh
+from glossa.commands.catalog import EntryOptions, add, choose_heads, refresh
 from serve.checkpoints.read import CheckpointError
 from shared.catalog import Head, load_catalog
 
@@ -39,9 +39,9 @@ def test_a_name_is_given_once(catalog_path: Path) -> None:
     """A second model of the same name is refused and the catalog stays as it was."""
     before = catalog_path.read_bytes()
     with pytest.raises(ValueError, match="already has a model 'moods'"):
-        add(catalog_path, str(catalog_path.parent / "models" / "moods"), Wish("moods"))
+        add(catalog_path, str(catalog_path.parent / "models" / "moods"), EntryOptions("moods"))
     with pytest.raises(ValueError, match="catalog cannot be read"):
-        add(catalog_path, str(catalog_path.parent / "models" / "moods"), Wish("Not A Name"))
+        add(catalog_path, str(catalog_path.parent / "models" / "moods"), EntryOptions("Not A Name"))
     assert catalog_path.read_bytes() == before
 
 
@@ -78,7 +78,7 @@ def test_the_speed_is_measured(catalog_path: Path, tmp_path: Path) -> None:
 def test_a_given_speed_is_taken(catalog_path: Path, tmp_path: Path) -> None:
     """Who knows the machines that will serve says so instead of measuring."""
     path = tmp_path / "catalog.toml"
-    add(path, str(catalog_path.parent / "models" / "moods"), Wish("moods", tokens_per_s=77.0))
+    add(path, str(catalog_path.parent / "models" / "moods"), EntryOptions("moods", tokens_per_s=77.0))
     assert load_catalog(path).model("moods").tokens_per_s == 77.0
 
 
@@ -90,21 +90,21 @@ def test_a_tokenizer_that_reads_otherwise_than_transformers_is_refused(catalog_p
     written["normalizer"] = {"type": "Lowercase"}
     (folder / "tokenizer.json").write_text(json.dumps(written), encoding="utf-8")
     with pytest.raises(ValueError, match="transformers as"):
-        add(tmp_path / "catalog.toml", str(folder), Wish("odd"))
+        add(tmp_path / "catalog.toml", str(folder), EntryOptions("odd"))
     assert not (tmp_path / "catalog.toml").exists()
 
 
 @pytest.mark.parametrize(
-    ("wish", "kept", "defaults"),
+    ("options", "kept", "defaults"),
     [
-        (Wish("n"), ["a", "b", "c"], ["a", "c"]),
-        (Wish("n", heads=["b", "fill-mask"]), ["b", "c"], ["b", "c"]),
-        (Wish("n", defaults=["b"]), ["a", "b", "c"], ["b", "c"]),
+        (EntryOptions("n"), ["a", "b", "c"], ["a", "c"]),
+        (EntryOptions("n", heads=["b", "fill-mask"]), ["b", "c"], ["b", "c"]),
+        (EntryOptions("n", defaults=["b"]), ["a", "b", "c"], ["b", "c"]),
     ],
 )
-def test_heads_are_chosen_by_name_or_task(wish: Wish, kept: list[str], defaults: list[str]) -> None:
+def test_heads_are_chosen_by_name_or_task(options: EntryOptions, kept: list[str], defaults: list[str]) -> None:
     """Each task has one default: the named head, else its first."""
-    heads = chosen(HEADS, wish)
+    heads = choose_heads(HEADS, options)
     assert list(heads) == kept
     assert [name for name, head in heads.items() if head.default] == defaults
 
@@ -112,17 +112,17 @@ def test_heads_are_chosen_by_name_or_task(wish: Wish, kept: list[str], defaults:
 def test_an_unknown_head_is_named() -> None:
     """A head the checkpoint lacks is refused with those it has."""
     with pytest.raises(ValueError, match=r"got head 'z', expected one of \['a', 'b', 'c'\]"):
-        chosen(HEADS, Wish("n", heads=["z"]))
+        choose_heads(HEADS, EntryOptions("n", heads=["z"]))
 
 
 def test_how_a_model_is_stored_is_written_and_measured_so(catalog_path: Path, tmp_path: Path) -> None:
     """dtype, quantization, int8 embeddings and attention stand in the entry, and the speed is that of such a model."""
     path = tmp_path / "catalog.toml"
     folder = str(catalog_path.parent / "models" / "moods")
-    wish = Wish(
+    options = EntryOptions(
         "moods", dtype="bfloat16", quantization="torchao-int8", int8_embeddings=True, attn_implementation="eager"
     )
-    entry = add(path, folder, wish)
+    entry = add(path, folder, options)
     for line in ('dtype = "bfloat16"', 'quantization = "torchao-int8"', "int8_embeddings = true"):
         assert f"\n{line}\n" in entry
     model = load_catalog(path).model("moods")
@@ -136,11 +136,11 @@ def test_a_storage_this_machine_cannot_run_needs_a_speed(catalog_path: Path, tmp
     """What is made for another machine is added with the speed it has there; without one it is refused by name."""
     path = tmp_path / "catalog.toml"
     folder = str(catalog_path.parent / "models" / "moods")
-    wish = Wish("moods", dtype="bfloat16", attn_implementation="flash_attention_2")
+    options = EntryOptions("moods", dtype="bfloat16", attn_implementation="flash_attention_2")
     if torch.cuda.is_available():
         pytest.skip("flash attention runs here")
     with pytest.raises(CheckpointError, match="got device cpu, expected cuda") as refused:
-        add(path, folder, wish)
+        add(path, folder, options)
     assert "--tokens-per-s" in (refused.value.hint or "")
-    add(path, folder, replace(wish, tokens_per_s=9.0))
+    add(path, folder, replace(options, tokens_per_s=9.0))
     assert load_catalog(path).model("moods").attn_implementation == "flash_attention_2"

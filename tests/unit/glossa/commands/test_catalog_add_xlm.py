@@ -10,7 +10,7 @@ import transformers
 
 from functions.tokenizers.load import load_tokenizers
 from glossa.commands.artifacts import write_artifacts
-from glossa.commands.catalog import Wish, add
+from glossa.commands.catalog import EntryOptions, add
 from glossa.tokenizer_build.checkpoints import artifact_of, tokenizer_of
 from shared.catalog import Catalog, load_catalog
 from tests.unit.functions.tokenizers import tiny, tiny_xlm
@@ -31,7 +31,7 @@ def catalog_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         label2id={label: i for i, label in enumerate(tiny.LABELS)}, pad_token_id=2, bos_token_id=0, eos_token_id=1,
     )  # fmt: skip
     transformers.XLMForSequenceClassification(config).save_pretrained(str(folder))
-    add(root / "catalog.toml", str(folder), Wish("xlm", tokens_per_s=100.0))
+    add(root / "catalog.toml", str(folder), EntryOptions("xlm", tokens_per_s=100.0))
     return root / "catalog.toml"
 
 
