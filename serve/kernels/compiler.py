@@ -1,7 +1,8 @@
-"""Compiles C for a Linux machine type: by Zig, whose wheel is a compiler for all, else by this machine's own compiler.
+"""Compiles C for a Linux machine type.
 
-What it makes needs no other library, not even libc: one file serves every Linux whose processor has what the flags ask
-for. Must not know what it compiles.
+It uses Zig, whose Python wheel holds a compiler for all machine types, or else the C compiler of this machine. The
+result needs no other library, not even libc, so that one file serves every Linux with the processor features in the
+flags. This module must not know what it compiles.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ COMPILE_S = 120.0
 def compile_library(
     sources: Sequence[Path], out: Path, machine: str, flags: Iterable[str] = (), *, own: str = "cc"
 ) -> bool:
-    """Compile C sources into the shared library `out` for `machine` (x86_64, aarch64); False without a compiler.
+    """Compile C sources into the shared library `out` for `machine` (x86_64 or aarch64).
 
-    `own` is this machine's compiler. Raises RuntimeError with what the compiler said, or that it did not end.
+    Return False without a compiler.
+
+    `own` is the C compiler of this machine. Raises RuntimeError with the compiler's message, or when it does not end in
+    time.
     """
     compiler = _compiler(machine, own)
     if compiler is None:
         return False
     names = ", ".join(source.name for source in sources)
     with tempfile.TemporaryDirectory() as cache:
-        # by the program `env`, as only shared/settings.py reads our environment
+        # through the program `env`, because only shared/settings.py reads our environment
         caches = [f"{name}={cache}" for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")]
         command = ["env", *caches, *compiler, *FLAGS, *flags, "-o", str(out), *map(str, sources)]
         try:
@@ -46,17 +50,19 @@ def compile_library(
 
 
 def load_compiled(sources: Sequence[Path], machine: str, flags: Iterable[str]) -> ctypes.CDLL | None:
-    """Compile C sources for this process alone, into one library, and load it; None without a compiler.
+    """Compile C sources into one library for this process and load it. Return None without a compiler.
 
-    Raises RuntimeError as `compile_library` does, OSError where what was made does not load.
+    Raises RuntimeError as `compile_library` does, and OSError when the library does not load.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels.so"
-        return ctypes.CDLL(str(path)) if compile_library(sources, path, machine, flags) else None  # outlives its file
+        return (
+            ctypes.CDLL(str(path)) if compile_library(sources, path, machine, flags) else None
+        )  # a loaded library outlives its file
 
 
 def this_machine() -> str:
-    """Return the type of this machine as Linux and compilers name it."""
+    """Return the machine type as Linux and compilers name it."""
     return platform.machine().lower()
 
 

@@ -1,8 +1,9 @@
-"""One thread of a replica has the cores of a CPU, the engine's: between products they spin. All others have one core.
+"""Decides how many cores each thread of a replica uses: the engine's thread uses all, every other thread uses one.
 
-libgomp keeps a team of threads for every thread that ever ran a product on several cores, and as soon as a process has
-more of them than cores it lets none spin: each product then wakes its sleeping helpers through the kernel, which on two
-cores and short passes costs a third of the throughput (D60). Must not know engines, rows or Ray.
+OpenMP (libgomp) keeps a team of worker threads for every thread that ever ran a product on several cores. Between
+products, these workers wait in a loop. As soon as a process has more workers than cores, libgomp lets them sleep
+instead. Each product must then wake them, which on two cores and short passes costs a third of the throughput (D60).
+This module must not know engines, rows or Ray.
 """
 
 from __future__ import annotations
@@ -20,25 +21,28 @@ V = TypeVar("V")
 
 
 def take_cores(n_threads: int) -> None:
-    """Let the calling thread's products run on `n_threads` cores."""
-    torch.get_num_threads()  # a thread takes over the process's number when it is first asked: not to be asked later
+    """Let the products of the calling thread run on `n_threads` cores."""
+    torch.get_num_threads()  # the first call copies the number of the process to this thread
     torch.set_num_threads(n_threads)
 
 
 def leave_cores() -> None:
-    """Let the calling thread, and each that has run no product yet, use one core from now on."""
+    """Let the calling thread, and every thread that has run no product yet, use one core from now on."""
     torch.set_num_threads(1)
 
 
 def on_cores(n_threads: int, work: Callable[[], V]) -> V:
-    """Return what `work` returns, done on `n_threads` cores by a thread that ends and takes its team with it."""
+    """Run `work` on `n_threads` cores and return its result. It runs on a thread that ends together with its team."""
     with ThreadPoolExecutor(1, "loading", initializer=take_cores, initargs=(n_threads,)) as passing:
         return passing.submit(work).result()
 
 
 @contextmanager
 def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield threads of one core each; the number that the caller's thread and later ones use stays."""
+    """Yield a pool of threads with one core each.
+
+    The number of cores of the caller and of later threads stays the same.
+    """
     before = torch.get_num_threads()
     together = Barrier(n_threads + 1)
     with ThreadPoolExecutor(n_threads, "parallel-pass", initializer=take_cores, initargs=(1,)) as threads:
@@ -50,9 +54,10 @@ def one_core_each(n_threads: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def team_address() -> int:
-    """Return where this process's GOMP_parallel is, by which C runs work on the calling thread's team; 0 without one.
+    """Return the address of GOMP_parallel in this process, or 0 when there is none.
 
-    torch loads its libgomp for all; another OpenMP library before it would only lend threads of its own.
+    With it, C code runs work on the OpenMP team of the calling thread. torch loads its libgomp for the whole process;
+    with another OpenMP library loaded before, only the threads would be others.
     """
     process = ctypes.CDLL(None)
     if not hasattr(process, "GOMP_parallel"):

@@ -1,7 +1,7 @@
-"""What a checkpoint folder is: its facts for the catalog, and whether we can serve it exactly.
+"""Collects the facts of a checkpoint folder for the catalog, and checks that its answers would be exact.
 
-Reads configuration and tensor headers, never weights (but for their digest). Must not know
-engines or devices.
+It reads the configuration and the headers of tensors. Weights are read only for their digest. It must not know engines
+or devices.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from serve.models.registry import family_of
 from shared.catalog import Family as FamilyName
 from shared.catalog import Head
 
-MAX_NAMED_TENSORS = 5  # tensors named in one error
+MAX_NAMED_TENSORS = 5  # tensors that one error names
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
     """What `glossa catalog add` writes about a checkpoint.
 
-    `max_tokens` counts special tokens. `mask_id`, `mask_token` are None where no tokenizer.json
-    names one. `heads` by name: `classifier`, `qa`, `choice`, `mlm`, `lm`, `embed` for plain checkpoints, the
-    names of `heads.json` otherwise; `embed` is always there. `causal`: a token sees only those before it.
+    `max_tokens` includes special tokens. `mask_id` and `mask_token` are None when tokenizer.json names no mask. `heads`
+    are by name: `classifier`, `qa`, `choice`, `mlm`, `lm` and `embed` for plain checkpoints, otherwise the names in
+    `heads.json`. `embed` is always there. `causal` means that a token sees only the tokens before it.
     """
 
     family: FamilyName
@@ -48,7 +48,7 @@ class CheckpointFacts:
 
 
 def checkpoint_facts(folder: Path) -> CheckpointFacts:
-    """Return the facts of a checkpoint folder. Raises CheckpointError where we could not serve it."""
+    """Return the facts of a checkpoint folder. Raises CheckpointError when we could not serve it."""
     family, config = read_config(folder)
     shapes = tensor_shapes(folder)
     found = family.find_heads(folder, config, shapes)
@@ -72,7 +72,7 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
 
 
 def read_config(folder: Path) -> tuple[Family, Any]:
-    """Return a folder's family and its configuration. Raises CheckpointError naming what we do not serve."""
+    """Return the family and the configuration of a folder. Raises CheckpointError that names what we do not serve."""
     raw = read_json(folder / "config.json")
     family = family_of(raw.get("model_type"))
     return family, family.check_config(raw)
@@ -81,10 +81,10 @@ def read_config(folder: Path) -> tuple[Family, Any]:
 def check_tensors(
     shapes: Shapes, family: Family, config: Any, wanted: Iterable[Head]
 ) -> tuple[dict[str, str], frozenset[str]]:
-    """Return which tensors to read: backbone names (checkpoint name -> reference name) and head names.
+    """Return the tensors to read: backbone tensors as checkpoint name -> reference name, and names of head tensors.
 
-    Raises CheckpointError naming the tensors that are missing, misshapen, or not of this family.
-    Heads beside the wanted ones and what no answer needs (stored index buffers) are passed over.
+    Heads that are not wanted, and stored index buffers, are skipped. Raises CheckpointError that names tensors which
+    are missing, have the wrong shape, or do not belong to this family.
     """
     prefix = family.PREFIX if family.PREFIX + family.WORDS in shapes else ""
     made = {prefix + name for name in family.computed(config)} - shapes.keys()

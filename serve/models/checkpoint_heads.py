@@ -1,6 +1,6 @@
-"""What a checkpoint says of its heads: labels of its classifier, the heads its heads.json lists.
+"""Reads what a checkpoint says about its heads: the labels of its classifier, and the heads in its heads.json.
 
-Shared by every family. Must not know tensors beyond their shapes.
+All families share it. It must not know tensors beyond their shapes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shared.catalog import Head
 
 Shapes = Mapping[str, tuple[int, ...]]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-ENTAILMENT = "entail"  # how a label begins that zero-shot classification reads, as in its pipeline
+ENTAILMENT = "entail"  # how the label begins that zero-shot classification reads, as in its `transformers` pipeline
 
 
 def classifier(
@@ -26,7 +26,10 @@ def classifier(
     *,
     prefix: str = "classifier",
 ) -> Head:
-    """Return a plain checkpoint's head; one output of no stated problem type is a sigmoid, as in its pipeline."""
+    """Return the head of a plain checkpoint. Raises CheckpointError when labels and tensors do not match.
+
+    A head with one output and no problem type uses a sigmoid, as in the `transformers` pipeline.
+    """
     names = {int(index): name for index, name in (config.id2label or {}).items()}
     if sorted(names) != list(range(n_labels)):
         raise CheckpointError(f"config.json names {len(names)} labels in id2label, the classifier has {n_labels}")
@@ -41,7 +44,7 @@ def classifier(
 
 
 def with_other_tasks(head: Head) -> Head:
-    """Return a head with the other tasks its tensors can answer, where it names none itself."""
+    """Return a head with the other tasks that its tensors can answer, unless it names such tasks itself."""
     also: tuple[str, ...] = ()
     if head.task == "text-classification":
         able = len(head.labels) > 1 and any(label.lower().startswith(ENTAILMENT) for label in head.labels)
@@ -53,7 +56,11 @@ def with_other_tasks(head: Head) -> Head:
 
 
 def listed_heads(folder: Path) -> dict[str, Head]:
-    """Read heads.json, where there is one: name -> task, labels and, where unusual, prefix and problem_type."""
+    """Return the heads of heads.json by name, or none when there is no such file.
+
+    An entry has a task, labels and, if they are unusual, a prefix and a problem_type. Raises CheckpointError for an
+    entry that is malformed.
+    """
     if not (folder / "heads.json").is_file():
         return {}
     named: dict[str, Head] = {}
@@ -67,7 +74,7 @@ def listed_heads(folder: Path) -> dict[str, Head]:
 
 
 def read_head(facts: Mapping[str, object]) -> Head:
-    """Return a head as the catalog has it. Raises CheckpointError naming what cannot be."""
+    """Return a head of the catalog. Raises CheckpointError that names what is wrong in it."""
     try:
         return Head.model_validate(facts)
     except ValidationError as error:

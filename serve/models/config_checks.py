@@ -1,6 +1,6 @@
-"""Reading config.json: the configuration of a checkpoint that a family can serve exactly, or a refusal by name.
+"""Reads config.json and refuses configurations that a family cannot serve exactly.
 
-What every family asks of a configuration. Must not know layers or tensors.
+It holds the checks that every family needs. It must not know layers or tensors.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from transformers import PretrainedConfig
 from serve.checkpoints.read import CheckpointError
 
 Config = TypeVar("Config", bound=PretrainedConfig)
-NOWHERE: Mapping[str, object] = {"add_cross_attention": False, "quantization_config": None}  # name -> the one value
+NOWHERE: Mapping[str, object] = {
+    "add_cross_attention": False,
+    "quantization_config": None,
+}  # setting -> the only value that we serve
 
 
 def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, object]) -> Config:
-    """Return the configuration that `raw` (a config.json) says.
+    """Return the configuration in `raw`, the content of a config.json.
 
-    `only` gives, for settings that change answers in ways this family does not follow, the one value
-    we serve. Raises CheckpointError naming the first setting that has another.
+    `only` names settings that would change the answers in ways that this family does not implement, with the one value
+    that we serve. Raises CheckpointError that names the first setting with another value.
     """
     if raw.get("model_type") != kind.model_type:
         raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {kind.model_type!r}")
@@ -31,12 +34,12 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
             raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}")
     try:
         return kind.from_dict(dict(raw))
-    except Exception as error:  # noqa: BLE001 - however the library fails to read it, it is refused
+    except Exception as error:  # noqa: BLE001 - any failure of the library to read it is a refusal
         raise CheckpointError(f"config.json cannot be read: {error}") from None
 
 
 def check_sizes(config: PretrainedConfig, positive: Iterable[str]) -> None:
-    """Raise CheckpointError unless the settings named are at least 1 and the heads divide the width."""
+    """Raise CheckpointError unless the named settings are at least 1 and the number of heads divides the width."""
     for name in positive:
         if getattr(config, name) < 1:
             raise CheckpointError(f"config.json has {name} = {getattr(config, name)}, expected at least 1")
@@ -45,11 +48,11 @@ def check_sizes(config: PretrainedConfig, positive: Iterable[str]) -> None:
 
 
 def first_id(ids: object) -> int | None:
-    """Return the one id of a special token; the first where a configuration lists several."""
+    """Return the id of a special token, or the first one when a configuration lists several."""
     return next(iter(listed_ids(ids)), None)
 
 
 def listed_ids(ids: object) -> tuple[int, ...]:
-    """Return the ids that a configuration has for a special token: none, one or several, in its order."""
+    """Return the ids that a configuration has for a special token, in its order: none, one or several."""
     each = ids if isinstance(ids, list) else [ids]
     return tuple(one for one in each if isinstance(one, int))

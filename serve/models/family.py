@@ -1,4 +1,7 @@
-"""Packed encoders over the reference weights, one file per family, behind one interface."""
+"""The interface of a model family, and of the encoder that it builds.
+
+This module must not know a family or its layers.
+"""
 
 from __future__ import annotations
 
@@ -32,68 +35,71 @@ class Encoder(Protocol):
 
     @property
     def words(self) -> nn.Module:
-        """The word embedding, to which a decoder may be tied."""
+        """The word embedding, which a decoder may share."""
         ...
 
     def __call__(self, pack: Pack, trace: Trace | None = None) -> torch.Tensor:
-        """Return the states [tokens, width] that the last layer leaves, in the dtype of the layers.
+        """Return the states [tokens, width] after the last layer, in the dtype of the layers.
 
-        Reads `pack.ids`, `pack.spans`, and the language, type and position ids of rows that have them. Tells
-        `trace` the states numbered 0 (what enters the first layer) to `n_layers` (what is returned).
+        It reads `pack.ids`, `pack.spans`, and the language, type and position ids of rows that have them. It records
+        the states 0 (they enter the first layer) to `n_layers` (they are returned) in `trace`.
         """
         ...
 
 
 class Family(Protocol):
-    """What a module of this package offers. `config` is what its own `check_config` returned."""
+    """What the module of a family offers. `config` is the result of its own `check_config`."""
 
     FAMILY: FamilyName
-    PREFIX: str  # before backbone tensors in checkpoints with a head
-    WORDS: str  # the word embedding, without that prefix
+    PREFIX: str  # prefix of backbone tensors in checkpoints that have a head
+    WORDS: str  # name of the word embedding, without the prefix
     UNUSED: tuple[str, ...]  # backbone tensors that some checkpoints store and no answer needs
-    OTHER_HEADS: tuple[str, ...]  # how the names of head tensors begin
+    OTHER_HEADS: tuple[str, ...]  # prefixes of head tensors
 
     def check_config(self, raw: Mapping[str, Any]) -> Any:
-        """Return the configuration that a config.json says; CheckpointError by name for what we cannot answer."""
+        """Return the configuration in a config.json.
+
+        Raises CheckpointError that names what we cannot answer exactly.
+        """
 
     def max_tokens(self, config: Any) -> int:
-        """Return the longest row, special tokens included."""
+        """Return the number of tokens of the longest row, special tokens included."""
 
     def pad_id(self, config: Any) -> int:
-        """Return the pad id."""
+        """Return the id of the padding token."""
 
     def vocab_size(self, config: Any) -> int:
         """Return the number of word embeddings."""
 
     def width(self, config: Any) -> int:
-        """Return the width of a state."""
+        """Return the width of a hidden state."""
 
     def is_causal(self, config: Any) -> bool:
-        """Say whether a token sees only itself and those before it."""
+        """Say whether a token sees only itself and the tokens before it."""
 
     def lang2id(self, config: Any) -> dict[str, int]:
-        """Return the ids of the languages a row may name; empty where it may name none."""
+        """Return the ids of the languages that a row may name; empty if it may name none."""
 
     def rules(self, config: Any) -> Rules:
-        """Return how the model continues texts."""
+        """Return the rules by which the model continues texts."""
 
     def bounds(self, config: Any) -> BackboneLimits:
-        """Return what a row may ask of the backbone."""
+        """Return the limits that the backbone sets for rows."""
 
     def expected_shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every backbone tensor by its reference name, without prefix."""
+        """Return the shape of every backbone tensor by its name in `transformers`, without prefix."""
 
     def computed(self, config: Any) -> tuple[str, ...]:
-        """Return the backbone tensors that a checkpoint may lack: `build_encoder` makes them of the configuration."""
+        """Return the backbone tensors that a checkpoint may lack, because `build_encoder` computes them."""
 
     def find_heads(self, folder: Path, config: Any, shapes: Shapes) -> dict[str, CatalogHead]:
-        """Return the heads that a checkpoint holds; `embed` is always there."""
+        """Return the heads that a checkpoint holds by name. `embed` is always there."""
 
     def head_shapes(self, head: CatalogHead, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every tensor a head reads, by its name in the checkpoint."""
+        """Return the shape of every tensor that a head reads, by its name in the checkpoint."""
 
     def build_encoder(self, config: Any, tensors: Tensors, parts: ModelParts) -> Encoder:
-        """Make the backbone of reference tensors without prefix; it keeps their dtype and device."""
+        """Make the backbone from reference tensors without prefix. It keeps their dtype and device."""
 
     def build_head(self, head: CatalogHead, tensors: Tensors, words: nn.Module, config: Any, parts: ModelParts) -> Head:
-        """Make a head of checkpoint tensors; `words` is the encoder's word embedding."""
+        """Make a head from checkpoint tensors. `words` is the word embedding of the encoder."""

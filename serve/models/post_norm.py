@@ -1,6 +1,6 @@
-"""The layers of XLM and XLM-RoBERTa: attention, then feed-forward, each with its residual and the LayerNorm behind it.
+"""The layers of XLM and XLM-RoBERTa: attention and feed-forward, each followed by its residual and its LayerNorm.
 
-Must not know names of checkpoints, embeddings or how rows were chosen.
+It must not know names in checkpoints, embeddings or how rows were chosen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ Pair = tuple[Tensor, Tensor]  # a weight and a bias
 
 @dataclass(frozen=True, slots=True)
 class PostNormTensors:
-    """The tensors of one layer: Linears' weights [out, in] and norms' [width], each with its bias."""
+    """The tensors of one layer: linear weights [out, in] and LayerNorm weights [width], each with its bias.
+
+    `mix` is the output projection of the attention; `up` and `down` are the two feed-forward layers.
+    """
 
     qkv: Pair
     mix: Pair
@@ -35,7 +38,7 @@ class PostNormTensors:
 
 @dataclass(frozen=True, slots=True)
 class PostNormShape:
-    """What all layers of a backbone share beside sizes."""
+    """What all layers of a backbone share besides their sizes."""
 
     attention: Attention
     n_heads: int
@@ -44,7 +47,7 @@ class PostNormShape:
 
 
 class PostNorm(nn.Module):
-    """One layer on packed states [tokens, width]; queries, keys and values in one product."""
+    """One layer on packed states [tokens, width]. Queries, keys and values are one product."""
 
     def __init__(self, index: int, shape: PostNormShape, tensors: PostNormTensors, parts: ModelParts) -> None:
         super().__init__()
@@ -57,7 +60,7 @@ class PostNorm(nn.Module):
         self.down_norm = parts.norm(*tensors.down_norm, shape.eps)
 
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
-        """Return the states after this layer, [tokens, width]."""
+        """Return the states [tokens, width] after this layer."""
         qkv = self.qkv(states).view(states.shape[0], 3, self.shape.n_heads, -1)
         contexts = self.shape.attention(self.index, qkv, pack, trace)
         states = normed(self.mix_norm, added(self.mix, contexts, states))
@@ -68,7 +71,8 @@ class PostNorm(nn.Module):
 class PostNormLayers(nn.Module):
     """All layers of a backbone.
 
-    Calls serve.kernels.cpu.fused_layers where it can, and where no row wants more than its last states.
+    They run as one call of serve.kernels.cpu.fused_layers, if it supports them and no row asks for more than the last
+    states.
     """
 
     def __init__(self, shape: PostNormShape, tensors: Sequence[PostNormTensors], parts: ModelParts) -> None:
@@ -83,7 +87,7 @@ class PostNormLayers(nn.Module):
         return len(self.layers)
 
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
-        """Return the last layer's states [tokens, width] of those that enter the first; tell `trace` all between."""
+        """Return the states [tokens, width] of the last layer, and record all states in `trace`."""
         if self._in_one is not None and trace is None and not (pack.n_resumed or pack.cache_writers):
             return self._in_one(states, pack.spans, pack.between)
         states = with_padding_rows(states) if self._compiles and trace is None else states

@@ -1,6 +1,6 @@
-"""The families that we serve, by name.
+"""The model families that we serve, by name.
 
-To add a family is to add its module here. Must not know what a family does.
+A new family is one more module in this list. This module must not know what a family does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_rober
 
 
 def family_of(model_type: object) -> Family:
-    """Return the family of a config.json by its model_type. Raises CheckpointError naming those there are."""
+    """Return the family for the `model_type` of a config.json. Raises CheckpointError that names all families."""
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise CheckpointError(f"got model_type {model_type!r}, expected one of {sorted(FAMILIES)}")
     return FAMILIES[model_type]

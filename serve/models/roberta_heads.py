@@ -1,6 +1,6 @@
-"""The heads of XLM-RoBERTa, XLM-V and XLM-RoBERTa-XL: which a checkpoint has, their tensors, their making.
+"""The heads of XLM-RoBERTa, XLM-V and XLM-RoBERTa-XL: finding them in a checkpoint, their tensors, and making them.
 
-The two families share every head class. Must not know layers or devices.
+All of these models share the head classes. This module must not know layers or devices.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ WORDS = "embeddings.word_embeddings.weight"
 
 
 def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
-    """Return the heads a checkpoint holds, by its tensors and architectures and its heads.json.
+    """Return the heads of a checkpoint, from its tensors, its architectures and its heads.json.
 
-    `classifier`, `qa`, `choice`, `mlm` or, of a decoder, `lm`; and `embed`, which every backbone has.
+    Names are `classifier`, `qa`, `choice`, `mlm` or, for a decoder, `lm`. Every backbone has `embed`.
     """
     found: dict[str, Head] = {}
     if "classifier.out_proj.weight" in shapes:
@@ -46,9 +46,9 @@ def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
 
 
 def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor a head reads, by its name in the checkpoint.
+    """Return the shape of every tensor that a head reads, by its name in the checkpoint.
 
-    The number of labels is the catalog's, or, where it names none, the checkpoint's own.
+    The number of labels comes from the catalog, or from the checkpoint if the catalog names none.
     """
     at, width = head.prefix, config.hidden_size
     if head.task == "text-classification":
@@ -69,7 +69,7 @@ def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, 
 def build_head(
     head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: Any, parts: ModelParts
 ) -> heads.Head:
-    """Make a head from checkpoint tensors; `words` is the word embedding, the decoder where it is tied."""
+    """Make a head from checkpoint tensors. `words` is the word embedding, which the decoder may share."""
     at = head.prefix
 
     def linear(name: str) -> nn.Module:
@@ -91,7 +91,10 @@ def build_head(
 
 
 def _make_decoder(at: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: ModelParts) -> heads.Decoder:
-    """Make the decoder over the vocabulary: tied where the checkpoint stores none of its own, or the same again."""
+    """Make the decoder over the vocabulary.
+
+    It shares the word embedding when the checkpoint stores no weight for it, or stores the same weight again.
+    """
     name = f"{at}.decoder"
     bias = tensors[f"{name}.bias" if f"{name}.bias" in tensors else f"{at}.bias"]
     stored = tensors.get(f"{name}.weight")
@@ -101,7 +104,10 @@ def _make_decoder(at: str, tensors: Mapping[str, Tensor], words: nn.Module, part
 
 
 def _decoder(at: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
-    """Tensors of the decoder: its own weight where stored or untied, its bias under either of two names."""
+    """Return the shapes of the decoder's tensors.
+
+    Its weight is there when it is stored or not tied. Its bias has one of two names.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     if f"{at}.decoder.weight" in found or not config.tie_word_embeddings:
         shapes[f"{at}.decoder.weight"] = (config.vocab_size, config.hidden_size)
@@ -110,7 +116,7 @@ def _decoder(at: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _pooler(found: Mapping[str, object]) -> str:
-    """Return where the pooler of multiple choice stands: below the backbone, with its prefix or without."""
+    """Return the name of the pooler of multiple choice, which may or may not have the prefix of the backbone."""
     return f"{BACKBONE}pooler.dense" if f"{BACKBONE}pooler.dense.weight" in found else "pooler.dense"
 
 

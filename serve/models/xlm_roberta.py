@@ -1,7 +1,7 @@
-"""XLM-RoBERTa and XLM-V: the packed encoder over the reference's weights.
+"""XLM-RoBERTa and XLM-V: a packed encoder over the weights of `transformers` checkpoints.
 
-Follows `transformers` XLMRobertaModel (Conneau et al. 2019; XLM-V: Liang et al. 2023, the same
-architecture with a larger vocabulary). Must not know files or how rows were chosen.
+It follows XLMRobertaModel of `transformers` (Conneau et al. 2019). XLM-V (Liang et al. 2023) is the same architecture
+with a larger vocabulary. This module must not know files or how rows were chosen.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from serve.rows.generation import Rules
 from serve.rows.pack import ABSENT, Pack
 from shared.catalog import Family
 
-__all__ = ["build_head", "find_heads", "head_shapes"]  # the heads of this family, as families.Family names them
+__all__ = ["build_head", "find_heads", "head_shapes"]  # the heads of this family, as family.Family names them
 
 FAMILY: Family = "xlm-roberta"
 PREFIX = "roberta."
@@ -46,10 +46,10 @@ POSITIVE = (
 
 
 class Embeddings(nn.Module):
-    """Words, positions and token types, summed in float32 whatever the dtype of the layers.
+    """The sum of word, position and token type embeddings, in float32 for every dtype of the layers.
 
-    Type 0, which every token has that is given none, is folded into the positions; `types` holds what
-    the other types differ from it by, so that type 0 adds exactly nothing.
+    Tokens without a type have type 0. Its embedding is added to the position table in advance, and the type table holds
+    the differences from it. Type 0 therefore adds exactly nothing.
     """
 
     def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
@@ -62,7 +62,7 @@ class Embeddings(nn.Module):
         self.register_buffer("type_table", types - types[0])
 
     def forward(self, pack: Pack) -> Tensor:
-        """Return the sums [tokens, width], float32. Position ids that a row brings replace the counted ones."""
+        """Return the sums float32 [tokens, width]. Position ids of a row replace the counted ones."""
         counted = self.count_positions(pack.ids, pack.spans, self.pad_id)
         given = pack.position_ids
         positions = counted if given is None else torch.where(given == ABSENT, counted, given)
@@ -73,7 +73,7 @@ class Embeddings(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The backbone: packed ids [tokens] to states [tokens, width]; embeddings are normalised in float32."""
+    """The backbone: packed ids [tokens] to states [tokens, width]. Embeddings are normalized in float32."""
 
     def __init__(self, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
@@ -88,14 +88,14 @@ class Encoder(nn.Module):
         self.layers = PostNormLayers(shape, layers, parts)
 
     def _tables(self, eps: float) -> EmbeddingTables:
-        """Return what the states that enter the first layer are made of."""
+        """Return the tables from which the states of the first layer are made."""
         own = self.embeddings
         positions, types = own.get_buffer("position_table"), own.get_buffer("type_table")
         return EmbeddingTables(own.words, positions, types, self.norm.weight, self.norm.bias, eps, own.pad_id)
 
     @property
     def words(self) -> nn.Module:
-        """The word embedding, to which a decoder may be tied."""
+        """The word embedding, which a decoder may share."""
         return self.embeddings.words
 
     @property
@@ -104,20 +104,20 @@ class Encoder(nn.Module):
         return len(self.layers)
 
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
-        """Return the last layer's states, in the dtype of the layers."""
+        """Return the states [tokens, width] of the last layer, in the dtype of the layers."""
         states = self._embed(pack) if self._embed else self.norm(self.embeddings(pack)).to(self.dtype)
         return torch.as_tensor(self.layers(states, pack, trace))
 
 
 def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
-    """Make an encoder of reference tensors, named as in XLMRobertaModel; it keeps their dtype and device."""
+    """Make an encoder from tensors named as in XLMRobertaModel. It keeps their dtype and device."""
     return Encoder(config, tensors, parts).eval()
 
 
 def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
-    """Return the configuration of a checkpoint we can serve exactly.
+    """Return the configuration of a checkpoint that we can serve exactly. `raw` is its config.json.
 
-    `raw` is its config.json. Raises CheckpointError naming each setting we would answer wrongly for.
+    Raises CheckpointError that names the setting for which our answers would be wrong.
     """
     config = parse_config(XLMRobertaConfig, raw, ONLY)
     check_roberta(config)
@@ -125,19 +125,19 @@ def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
 
 
 def check_roberta(config: Any) -> None:
-    """Raise CheckpointError where sizes or the pad id of a configuration cannot be."""
+    """Raise CheckpointError when sizes or the pad id of a configuration are impossible."""
     check_sizes(config, POSITIVE)
     if not 0 <= pad_id(config) < config.vocab_size:
         raise CheckpointError(f"config.json has pad_token_id = {config.pad_token_id}, expected one of the vocabulary")
 
 
 def max_tokens(config: Any) -> int:
-    """Return the longest row, special tokens included: positions start after the pad id's."""
+    """Return the length of the longest row, special tokens included: positions start after that of the pad id."""
     return int(config.max_position_embeddings - pad_id(config) - 1)
 
 
 def pad_id(config: Any) -> int:
-    """Return the pad id of a checked configuration."""
+    """Return the pad id of a checked configuration. Raises CheckpointError when it has none."""
     if config.pad_token_id is None:
         raise CheckpointError("config.json has no pad_token_id, expected one: positions are counted from it")
     return int(config.pad_token_id)
@@ -149,32 +149,32 @@ def vocab_size(config: Any) -> int:
 
 
 def width(config: Any) -> int:
-    """Return the width of a state."""
+    """Return the width of a hidden state."""
     return int(config.hidden_size)
 
 
 def is_causal(config: Any) -> bool:
-    """Say whether a token sees only itself and those before it."""
+    """Say whether a token sees only itself and the tokens before it."""
     return bool(config.is_decoder)
 
 
 def lang2id(config: Any) -> dict[str, int]:  # noqa: ARG001 - other families have some
-    """Return the ids of languages: this family reads none."""
+    """Return no languages: this family reads none."""
     return {}
 
 
 def computed(config: Any) -> tuple[str, ...]:  # noqa: ARG001 - other families have some
-    """Return the backbone tensors that a checkpoint may lack: this family stores all."""
+    """Return no tensors: checkpoints of this family store all of them."""
     return ()
 
 
 def rules(config: Any) -> Rules:
-    """Return how a model of this configuration continues texts."""
+    """Return the rules by which a model of this configuration continues texts."""
     return Rules(eos_ids=frozenset(listed_ids(config.eos_token_id)))
 
 
 def bounds(config: Any) -> BackboneLimits:
-    """Return what a row may ask of a backbone of this configuration."""
+    """Return the limits that a backbone of this configuration sets for rows."""
     return BackboneLimits(
         n_layers=config.num_hidden_layers,
         n_heads=config.num_attention_heads,
@@ -218,7 +218,7 @@ def layer_tensors(index: int, tensors: Mapping[str, Tensor]) -> PostNormTensors:
 
 
 def layer_shapes(layer: str, config: Any) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the Linear tensors of one layer."""
+    """Return the shapes of the linear tensors of one layer."""
     wide, inner = config.hidden_size, config.intermediate_size
     named = {f"{layer}.attention.self.{part}": (wide, wide) for part in ("query", "key", "value")}
     named |= {f"{layer}.attention.output.dense": (wide, wide)}
@@ -228,28 +228,28 @@ def layer_shapes(layer: str, config: Any) -> dict[str, tuple[int, ...]]:
 
 
 def norm_shapes(name: str, wide: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a LayerNorm's tensors."""
+    """Return the shapes of the tensors of a LayerNorm."""
     return {f"{name}.weight": (wide,), f"{name}.bias": (wide,)}
 
 
 def attention(config: Any, parts: ModelParts) -> Attention:
-    """Return how the layers of a configuration attend."""
+    """Return the attention of the layers of a configuration."""
     head_width = config.hidden_size // config.num_attention_heads
     return Attention(parts.attend, float(head_width**-0.5), causal=is_causal(config))
 
 
 def fused_qkv(theirs: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return weight [3 * width, width] and bias of the queries, keys and values of one layer."""
+    """Return weight [3 * width, width] and bias of queries, keys and values of one layer, concatenated."""
     parts = [pair(f"{theirs}.attention.self.{part}", tensors) for part in ("query", "key", "value")]
     return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
 
 
 def wide_norm(name: str, tensors: Mapping[str, Tensor], eps: float) -> nn.LayerNorm:
-    """Return a reference LayerNorm that works in float32."""
+    """Return a LayerNorm of the reference that computes in float32."""
     weight, bias = pair(name, tensors)
     return norm_of(weight.float(), bias.float(), eps)
 
 
 def pair(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a reference module."""
+    """Return weight and bias of a module of the reference."""
     return tensors[f"{name}.weight"], tensors[f"{name}.bias"]

@@ -1,7 +1,8 @@
-"""XLM-RoBERTa-XL and XXL: the packed encoder over the reference's weights.
+"""XLM-RoBERTa-XL and XXL: a packed encoder over the weights of `transformers` checkpoints.
 
-Follows `transformers` XLMRobertaXLModel (Goyal et al. 2021): XLM-RoBERTa with the LayerNorm before each
-block, one more at the end, and none over the embeddings. Must not know files or how rows were chosen.
+It follows XLMRobertaXLModel of `transformers` (Goyal et al. 2021). Unlike in XLM-RoBERTa, the LayerNorm comes before
+each block, there is one more after the last layer, and there is none after the embeddings. This module must not know
+files or how rows were chosen.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from serve.models.xlm_roberta import (
 from serve.rows.pack import Pack
 from shared.catalog import Family
 
-__all__ = [  # what this family shares with XLM-RoBERTa, as families.Family names it
+__all__ = [  # what this family shares with XLM-RoBERTa, as family.Family names it
     "OTHER_HEADS", "PREFIX", "UNUSED", "WORDS", "bounds", "build_head", "computed", "find_heads", "head_shapes",
     "is_causal", "lang2id", "max_tokens", "pad_id", "rules", "vocab_size", "width",
 ]  # fmt: skip
@@ -55,10 +56,10 @@ FAMILY: Family = "xlm-roberta-xl"
 
 
 class Layer(nn.Module):
-    """One pre-norm transformer layer on packed states [tokens, width]; queries, keys and values in one product.
+    """One pre-norm transformer layer on packed states [tokens, width]. Queries, keys and values are one product.
 
-    States stay float32 from layer to layer whatever the dtype of the products: nothing normalises the sum
-    of the blocks before the end, so that in bfloat16 it rounds at every block and in float16 may overflow.
+    States stay float32 between layers for every dtype of the products. The sum of the blocks is not normalized before
+    the end, so that bfloat16 would round it at every block, and float16 could overflow.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Layer(nn.Module):
         self.down = parts.linear(f"layers.{index}.down", *pair(f"{theirs}.output.dense", tensors))
 
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
-        """Return the states after this layer, float32 [tokens, width]."""
+        """Return the states float32 [tokens, width] after this layer."""
         qkv = self.qkv(self.qkv_norm(states).to(self.dtype)).view(states.shape[0], 3, self.n_heads, -1)
         states = states + self.mix(self.attention(self.index, qkv, pack, trace))
         inner = activated(self.up, self.up_norm(states).to(self.dtype), self.activate)
@@ -87,7 +88,7 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The backbone: packed ids [tokens] to states [tokens, width], normalised once, at the end."""
+    """The backbone: packed ids [tokens] to states [tokens, width], normalized once at the end."""
 
     def __init__(self, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
@@ -99,7 +100,7 @@ class Encoder(nn.Module):
 
     @property
     def words(self) -> nn.Module:
-        """The word embedding, to which a decoder may be tied."""
+        """The word embedding, which a decoder may share."""
         return self.embeddings.words
 
     @property
@@ -108,7 +109,7 @@ class Encoder(nn.Module):
         return len(self.layers)
 
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
-        """Return the last layer's normalised states, in the dtype of the layers."""
+        """Return the normalized states [tokens, width] of the last layer, in the dtype of the layers."""
         states = self.embeddings(pack)
         states = with_padding_rows(states) if self.compiles_per_length and trace is None else states
         for number, layer in enumerate(self.layers):
@@ -123,14 +124,14 @@ class Encoder(nn.Module):
 
 
 def build_encoder(config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
-    """Make an encoder of reference tensors, named as in XLMRobertaXLModel; it keeps their dtype and device."""
+    """Make an encoder from tensors named as in XLMRobertaXLModel. It keeps their dtype and device."""
     return Encoder(config, tensors, parts).eval()
 
 
 def check_config(raw: Mapping[str, Any]) -> XLMRobertaXLConfig:
-    """Return the configuration of a checkpoint we can serve exactly.
+    """Return the configuration of a checkpoint that we can serve exactly. `raw` is its config.json.
 
-    `raw` is its config.json. Raises CheckpointError naming each setting we would answer wrongly for.
+    Raises CheckpointError that names the setting for which our answers would be wrong.
     """
     config = parse_config(XLMRobertaXLConfig, raw, ONLY)
     check_roberta(config)

@@ -1,10 +1,11 @@
-"""Attention of packed rows in bfloat16 on a CPU, by one call of a kernel of our own (native/attention.c).
+"""Attention of packed rows in bfloat16 on a CPU, by one call of our kernel in native/attention.c.
 
-A row and a head at a time: its keys and values are laid out once as the processor multiplies them, then
-a few queries meet all keys, take their softmax while the scores are in the nearest cache, and meet all values. torch's
-products would copy queries, keys, values and contexts, and write and read every score four times over.
-Where the kernel cannot run, serve.layers.attention.attend_products does the same in torch. Must not know layers or
-weights.
+The kernel takes one row and one head at a time. It packs keys and values once in the order that the processor
+multiplies them. Then it takes a few queries at a time: it scores all keys, computes the softmax while the scores are in
+the nearest cache, and weighs all values. As in FlashAttention (Dao et al. 2022), only the scores of a few queries exist
+at a time. torch's products would copy queries, keys, values and contexts, and write and read every score four times.
+Where the kernel cannot run, serve.layers.attention.attend_products computes the same. This module must not know other
+layers or weights.
 """
 
 from __future__ import annotations
@@ -21,20 +22,23 @@ from serve.kernels.core_team import team_address
 from serve.kernels.cpu.library import kernels_here
 from serve.rows.pack import Spans
 
-WIDTH_STEP = 16  # the kernel takes heads of multiples of it
+WIDTH_STEP = 16  # the kernel needs heads with a width that is a multiple of this
 ALIGN_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class KernelAttention:
-    """The kernel as a serve.layers.attention.Attend. `team`: see `serve.kernels.core_team.team_address`."""
+    """The kernel as a serve.layers.attention.Attend. `team` comes from `serve.kernels.core_team.team_address`."""
 
     attend: Callable[..., None]
     scratch_of: Callable[[int, int], int]
     team: int
 
     def __call__(self, qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
-        """Return the contexts [tokens, heads * head_width] of `qkv` [tokens, 3, heads, head_width], bfloat16."""
+        """Return the contexts [tokens, heads * head_width] of `qkv` [tokens, 3, heads, head_width], both bfloat16.
+
+        Raises ValueError for a shape, dtype or device that the kernel cannot read.
+        """
         n_tokens, _, heads, width = qkv.shape
         n_spanned = sum(spans.lengths)
         if (
@@ -43,7 +47,7 @@ class KernelAttention:
             or qkv.shape != (n_spanned, 3, heads, width)
             or width % WIDTH_STEP
         ):
-            raise ValueError(  # the kernel does not look
+            raise ValueError(  # the kernel itself checks nothing
                 f"got states {qkv.dtype} {tuple(qkv.shape)} on {qkv.device}, expected bfloat16 [{n_spanned}, 3, heads,"
                 f" multiple of {WIDTH_STEP}] on cpu"
             )
@@ -60,14 +64,14 @@ class KernelAttention:
 
 
 def kernel_attention(head_width: int) -> KernelAttention | None:
-    """Return the kernel for heads of this width in bfloat16; None where this machine or its compiler cannot have it."""
+    """Return the kernel for heads of this width in bfloat16, or None when this machine cannot run or compile it."""
     library = kernels_here() if head_width % WIDTH_STEP == 0 else None
     return None if library is None else attention_of(library)
 
 
 @cache
 def attention_of(library: ctypes.CDLL) -> KernelAttention:
-    """Return the attention of the compiled kernel."""
+    """Return the attention of the compiled library."""
     attend, scratch_of = library.glossa_attend, library.glossa_attend_scratch
     attend.argtypes, attend.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 6 + [ctypes.c_float], None
     scratch_of.argtypes, scratch_of.restype = [ctypes.c_int64] * 2, ctypes.c_int64

@@ -1,10 +1,10 @@
-"""Scores over a whole vocabulary in bfloat16 on a CPU by a kernel of our own (native/decoder.c), in float32.
+"""Scores over a whole vocabulary on a CPU, by our kernel in native/decoder.c: bfloat16 weights, float32 scores.
 
-A masked word of XLM-V is 1.4 GB of weights to read. torch's product rounds every score, so that the largest are taken
-again, and more passes over all of them convert and sum them up. Here words are the rows of the product, read once for
-32 states at a time where the embedding keeps them, and no score is ever rounded.
-Where the kernel cannot run, serve.layers.heads.Decoder does the same in torch.
-Must not know what is read from the scores, or checkpoints.
+For one masked word, XLM-V reads 1.4 GB of weights. torch's product rounds every score to bfloat16. The largest scores
+must then be computed again, and further passes over all scores convert and sum them. This kernel reads the weights in
+the layout of the embedding, once for 32 states at a time, and rounds no score. Where it cannot run,
+serve.layers.heads.Decoder computes the same in torch. This module must not know checkpoints or what is read from the
+scores.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ from serve.layers.heads import Decoder, MakeDecoder, decoder_of
 
 
 class KernelScores:
-    """Scores of states over a decoder's words, whose weight it shares. bfloat16, CPU, no gradients."""
+    """Scores of states over the vocabulary of a decoder, whose weight it shares.
+
+    For bfloat16 on a CPU, without gradients.
+    """
 
     def __init__(self, library: ctypes.CDLL, decoder: nn.Linear) -> None:
-        """Take the weight [vocabulary, width] and bias of a decoder. Raises ValueError unless `fits` holds for it."""
+        """Take weight [vocabulary, width] and bias of a decoder. Raises ValueError unless `fits` is true for it."""
         if not fits(decoder):
             raise ValueError(
                 f"got a decoder {decoder}, expected bfloat16 on cpu, contiguous, inputs a multiple of {VECTOR_WIDTH}"
@@ -40,7 +43,10 @@ class KernelScores:
         self._bias = torch.zeros(self.n_words) if bias is None else bias.detach().float().contiguous()
 
     def __call__(self, states: Tensor) -> Tensor:
-        """Return float32 [n, vocabulary] of states [n, width]. Raises ValueError for what the kernel would misread."""
+        """Return float32 [n, vocabulary] for states [n, width].
+
+        Raises ValueError for states that the kernel cannot read.
+        """
         check_states(states, "states", self.width)
         n_states = len(states)
         padded = F.pad(states, (0, 0, 0, -n_states % PANEL)).reshape(-1, PANEL, self.width // 2, 2)
@@ -53,7 +59,7 @@ class KernelScores:
         return logits
 
     def log_sum_exp(self, logits: Tensor) -> Tensor:
-        """Return the logarithm of the sum of e to each of float32 logits [n, vocabulary], [n]."""
+        """Return log(sum(exp(logits))) [n] of float32 logits [n, vocabulary]."""
         logits, n_states = logits.contiguous(), len(logits)
         largest, sums = torch.empty(n_states), torch.empty(n_states)
         self._sum_up(
@@ -64,21 +70,21 @@ class KernelScores:
 
 
 def score_call(library: ctypes.CDLL) -> Callable[..., None]:
-    """Return the scores of the compiled kernel."""
+    """Return the function of the compiled library that scores states."""
     call = library.glossa_score
     call.argtypes, call.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 4, None
     return call
 
 
 def sum_up_call(library: ctypes.CDLL) -> Callable[..., None]:
-    """Return the sums of the compiled kernel."""
+    """Return the function of the compiled library that sums exponentials of scores."""
     call = library.glossa_sum_up
     call.argtypes, call.restype = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 3, None
     return call
 
 
 def fits(decoder: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether the kernel can read a decoder: a plain Linear in bfloat16 of a width that fits."""
+    """Say whether the kernel can read a decoder: a plain bfloat16 Linear whose width is a multiple of VECTOR_WIDTH."""
     weight = decoder.weight if isinstance(decoder, nn.Linear) else None
     if weight is None or weight.dtype != torch.bfloat16 or not weight.is_cpu:
         return False
@@ -86,14 +92,14 @@ def fits(decoder: nn.Module) -> TypeGuard[nn.Linear]:
 
 
 def decoder_for(device: torch.device, dtype: torch.dtype) -> MakeDecoder:
-    """Return what makes the decoders of a model: the kernel's where this machine can have it, else torch's."""
+    """Return the maker of a model's decoders: of the kernel if this machine can run it, else of torch."""
     is_ours = device.type == "cpu" and dtype == torch.bfloat16 and team_address()
     library = kernels_here() if is_ours else None
     return decoder_of if library is None else partial(kernel_decoder, library)
 
 
 def kernel_decoder(library: ctypes.CDLL, score: nn.Module, vocab_size: int) -> Decoder:
-    """Make a decoder by the kernel of a `score` that it can read, by torch of any other."""
+    """Make a decoder of the kernel if it can read `score`, else a decoder of torch."""
     if not fits(score):
         return decoder_of(score, vocab_size)
     scores = KernelScores(library, score)

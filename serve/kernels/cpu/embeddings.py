@@ -1,8 +1,8 @@
-"""The states that enter the first layer of XLM-RoBERTa, in bfloat16 on a CPU, by one call of C (native/embeddings.c).
+"""The input embeddings of XLM-RoBERTa in bfloat16 on a CPU, by one call of our kernel in native/embeddings.c.
 
-Each operator of torch lets go of the interpreter's lock and waits to have it again; positions, three tables, their sum
-and its LayerNorm are about twenty. Where the kernel cannot run, serve.models.xlm_roberta does the same in torch.
-Must not know checkpoints or layers.
+Each torch operator releases the interpreter's lock and then waits for it. Counting positions, reading three tables,
+summing them and the LayerNorm take about twenty operators. Where the kernel cannot run, serve.models.xlm_roberta
+computes the same in torch. This module must not know checkpoints or other layers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from serve.rows.pack import ABSENT, Pack
 
 
 class KernelEmbeddings:
-    """The kernel over a model's tables, which it keeps hold of."""
+    """The kernel with the tables of a model, which it keeps alive."""
 
     def __init__(self, call: Callable[..., None], tables: EmbeddingTables, words: Tensor) -> None:
         self._call, self._words, self._pad_id, self._eps = call, words.contiguous(), tables.pad_id, tables.eps
@@ -29,7 +29,7 @@ class KernelEmbeddings:
         self._team = team_address()
 
     def __call__(self, pack: Pack) -> Tensor:
-        """Return the normalised sums [tokens, width], bfloat16. Raises ValueError for ids that no table has."""
+        """Return the normalized sums [tokens, width] in bfloat16. Raises ValueError for ids outside the tables."""
         ids = pack.ids.to(torch.int32).contiguous()
         states = self._words.new_empty(len(ids), self._words.shape[1])
         sums = torch.empty(states.shape)
@@ -53,7 +53,7 @@ class KernelEmbeddings:
 
 
 def _check(name: str, ids: Tensor | None, end: int, least: int = ABSENT) -> None:
-    """Raise ValueError where some id is not in `least` to `end`: the kernel does not look."""
+    """Raise ValueError when an id is outside `least` <= id < `end`. The kernel itself checks nothing."""
     if ids is None or not len(ids):
         return
     numbers = ids.numpy()
@@ -66,7 +66,7 @@ def _address(ids: Tensor | None) -> int:
 
 
 def embed_for(device: torch.device, dtype: torch.dtype) -> MakeEmbed:
-    """Return what makes the embeddings of a model: the kernel's where this machine can have it, else nothing."""
+    """Return the maker of a model's embeddings: of the kernel if this machine can run it, else one that makes none."""
     return _embed_here if device.type == "cpu" and dtype == torch.bfloat16 else no_embed
 
 
@@ -76,7 +76,7 @@ def _embed_here(tables: EmbeddingTables) -> Embed | None:
 
 
 def embed_call(library: ctypes.CDLL) -> Callable[..., None]:
-    """Return the embeddings of the compiled kernel."""
+    """Return the function of the compiled library that computes embeddings."""
     call: Callable[..., None] = library.glossa_embed
     library.glossa_embed.argtypes = [ctypes.c_void_p] * 12 + [ctypes.c_int64] * 4 + [ctypes.c_float]
     library.glossa_embed.restype = None
@@ -84,13 +84,16 @@ def embed_call(library: ctypes.CDLL) -> Callable[..., None]:
 
 
 def kernel_embed(call: Callable[..., None], tables: EmbeddingTables) -> Embed | None:
-    """Make the kernel's embeddings of tables that it can read."""
+    """Make embeddings of the kernel, or None when it cannot read the tables."""
     words = readable_words(tables)
     return None if words is None else KernelEmbeddings(call, tables, words)
 
 
 def readable_words(tables: EmbeddingTables) -> Tensor | None:
-    """Return the words where the kernel can read them: bfloat16, as they are, of a width that fits."""
+    """Return the word table if the kernel can read it, else None.
+
+    It must be an unquantized bfloat16 table whose width is a multiple of VECTOR_WIDTH.
+    """
     words = tables.words.weight.detach() if isinstance(tables.words, nn.Embedding) else None
     if words is None or words.dtype != torch.bfloat16 or words.shape[1] % VECTOR_WIDTH:
         return None

@@ -1,10 +1,10 @@
-"""All post-norm layers of a pass by one call of C (native/fused_layers.c).
+"""All post-norm layers of a pass by one call of our kernel in native/fused_layers.c.
 
-Between kernels called from Python a lane waits for the interpreter's lock, which other lanes and the event loop hold
-in turn: seven times a layer. In one call it waits once a pass; where other passes run between the layers, once a layer.
-The same kernels take each token's sums in the same order, so that a pass that must be seen layer by layer (hidden
-states, attentions, a decoder's cache) gives the same bits.
-Must not know families, names of weights or rows.
+Between two calls from Python, a pass waits for the interpreter's lock, which other passes and the event loop hold in
+turn. With one call per operator this happens seven times per layer. With this kernel it happens once per pass, or once
+per layer if other passes run between layers. The same kernels sum each token in the same order. A pass that runs layer
+by layer (for hidden states, attentions or a cache) therefore gives the same bits. This module must not know model
+families, names of weights or rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from serve.rows.pack import Between, Spans
 
 
 class PostNormParts(Protocol):
-    """What a layer consists of."""
+    """The parts of a layer."""
 
     qkv: nn.Module
     mix: nn.Module
@@ -40,7 +40,7 @@ class PostNormParts(Protocol):
 
 
 class _Backbone(ctypes.Structure):
-    """`backbone` of fused_layers.c."""
+    """The struct `backbone` of fused_layers.c."""
 
     _fields_ = (
         ("team", ctypes.c_void_p),
@@ -52,7 +52,7 @@ class _Backbone(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class LayersInOne:
-    """The layers of a backbone as one function of its packed states. Keeps hold of all that C reads."""
+    """The layers of a backbone as one function of packed states. It keeps alive everything that C reads."""
 
     layers: Sequence[PostNormParts]
     call: Callable[..., None]
@@ -61,9 +61,10 @@ class LayersInOne:
     addresses: ctypes.Array[ctypes.c_void_p]
 
     def __call__(self, states: Tensor, spans: Spans, between: Between | None = None) -> Tensor:
-        """Return the last layer's states [tokens, width] of those that enter the first, bfloat16.
+        """Return the states of the last layer for the states of the first, both [tokens, width] in bfloat16.
 
-        With `between` each layer is a call of its own, and this is done before each but the first.
+        With `between`, each layer is a call of its own, and `between` is called before each layer but the first. Raises
+        ValueError for states that the kernel cannot read.
         """
         n_tokens, width = len(states), self.backbone.heads * self.backbone.head_width
         check_states(states, sum(spans.lengths), width)
@@ -86,7 +87,7 @@ class LayersInOne:
 def layers_in_one(
     layers: Sequence[PostNormParts], how: Attention, n_heads: int, activate: Activate
 ) -> LayersInOne | None:
-    """Return layers of one shape as one function; None where this machine or a part of them cannot have it."""
+    """Return layers of equal shape as one function, or None when the kernels cannot compute one of their parts here."""
     parts = [own for layer in layers if (own := _kernels_of(layer)) is not None]
     library = kernels_here() if len(parts) == len(layers) and activate in STEPS else None
     if not parts or library is None or not isinstance(how.attend, KernelAttention):
@@ -107,7 +108,10 @@ def layers_in_one(
 
 
 def _kernels_of(layer: PostNormParts) -> tuple[list[PanelLinear], list[KernelNorm]] | None:
-    """Return Linears and norms of a layer as `layer` of fused_layers.c orders them; None where one is no kernel's."""
+    """Return the linear layers and norms of a layer, in the order of the struct `layer` of fused_layers.c.
+
+    Return None when one of them is not computed by a kernel.
+    """
     asked = (layer.qkv, layer.mix, layer.up, layer.down), (layer.mix_norm, layer.down_norm)
     linears = [part for part in asked[0] if isinstance(part, PanelLinear)]
     norms = [part for part in asked[1] if isinstance(part, KernelNorm)]

@@ -1,12 +1,10 @@
-"""Linears in 8-bit integers on a CPU by a product of our own (native/products.c), with the steps around it.
+"""Linear layers in 8-bit integers on a CPU, by our product in native/products.c with the steps around it.
 
-The method is serve.kernels.cpu.onednn_int8's: weights rounded once by output, states at every product by token.
-oneDNN's product is of
-bytes alone: rounding before it and scales behind it are calls of their own, and it rounds what it hands on. Here sums
-stay whole numbers in registers until they are scaled, and layers in 8 bits go by one call
-(serve.kernels.cpu.fused_layers).
-Where the kernel cannot run, serve.kernels.cpu.onednn_int8 does the same by oneDNN.
-Must not know layers, families or rows.
+The method is that of serve.kernels.cpu.onednn_int8: weights are rounded once with one scale per output, states at every
+product with one scale per token. oneDNN multiplies integers only. Rounding before it and scaling after it are separate
+calls, and it rounds its result. Here sums stay integers in registers until they are scaled, and all layers can run in
+one call (serve.kernels.cpu.fused_layers). Where the kernel cannot run, onednn_int8 computes the same with oneDNN. This
+module must not know other layers, model families or rows.
 """
 
 from __future__ import annotations
@@ -22,19 +20,22 @@ from serve.kernels.cpu.library import kernels_here
 from serve.kernels.cpu.onednn_int8 import ZERO_POINT, Int8Linear, to_int8
 from serve.kernels.cpu.products import PANEL, PanelLinear, check_weight
 
-INPUTS = 32  # they are a multiple of it
-MAX_INPUTS = 2**17  # whose whole sums are below 2^31
-GROUP = 4  # levels that are multiplied at a time
+INPUTS = 32  # the number of inputs is a multiple of this
+MAX_INPUTS = 2**17  # integer sums of so many inputs stay below 2^31
+GROUP = 4  # int8 values that one instruction multiplies and adds
 SCALE_BYTES = 4
 
 MultiplyInt8 = Callable[..., None]
 
 
 class Int8KernelLinear(PanelLinear):
-    """One in bytes."""
+    """A linear layer in int8, computed by our kernel."""
 
     def __init__(self, multiply: MultiplyInt8, weight: Tensor, bias: Tensor | None) -> None:
-        """Lay out `weight` [out, in]: multiples of 32. Raises ValueError, CheckpointError unless it is finite."""
+        """Quantize and pack `weight` [out, in], both multiples of 32.
+
+        Raises ValueError for another shape or dtype, and CheckpointError for a weight that is not finite.
+        """
         check_weight(weight, PANEL, INPUTS, torch.float32, torch.bfloat16)
         super().__init__(weight.shape[0], weight.shape[1], bias)
         self.multiply = multiply
@@ -45,7 +46,7 @@ class Int8KernelLinear(PanelLinear):
 
     @property
     def addresses(self) -> tuple[int, int, int, int]:
-        """Where weight, bias, the outputs' scales and the offsets of their sums lie."""
+        """Addresses of the weight, the bias, the scales of the outputs, and the offsets of their sums."""
         return self._weight.data_ptr(), self._bias.data_ptr(), self._scales.data_ptr(), self._offsets.data_ptr()
 
     def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
@@ -59,20 +60,20 @@ class Int8KernelLinear(PanelLinear):
 
 
 def int8_scratch_bytes(n_tokens: int, n_in: int) -> int:
-    """Return what the levels of states [n_tokens, n_in] and their scales take."""
+    """Return the bytes of the int8 values of states [n_tokens, n_in] and of their scales."""
     return n_tokens * (n_in + SCALE_BYTES)
 
 
 def fits(weight: Tensor) -> bool:
-    """Whether the kernel can take a weight [out, in]."""
+    """Say whether the kernel can read a weight [out, in]."""
     n_out, n_in = weight.shape
     return weight.is_cpu and n_in <= MAX_INPUTS and not (n_out % PANEL or n_in % INPUTS)
 
 
 def int8_linear(layer: nn.Linear) -> nn.Module:
-    """Return the layer in 8 bits, by our product where this machine can have it, else by oneDNN's.
+    """Return the layer in int8, by our kernel if this machine can run it, else by oneDNN.
 
-    Raises CheckpointError for a weight that is not finite, or without a C compiler.
+    Raises CheckpointError for a weight that is not finite, or when there is no C compiler.
     """
     library = kernels_here() if team_address() and fits(layer.weight) else None
     multiply = None if library is None else int8_product_of(library)
@@ -82,7 +83,7 @@ def int8_linear(layer: nn.Linear) -> nn.Module:
 
 
 def int8_product_of(library: ctypes.CDLL) -> MultiplyInt8 | None:
-    """Return the product of bytes of the compiled kernels; None in variants that have none."""
+    """Return the int8 product of the compiled library, or None in variants that have none."""
     multiply: MultiplyInt8 | None = getattr(library, "glossa_multiply_int8", None)
     if multiply is not None:
         library.glossa_multiply_int8.argtypes = [ctypes.c_void_p] * 9 + [ctypes.c_int64] * 5

@@ -1,6 +1,7 @@
-"""LayerNorm in bfloat16 on a CPU by a kernel of our own (native/layer_norm.c).
+"""LayerNorm in bfloat16 on a CPU, by our kernel in native/layer_norm.c.
 
-Must not know layers, families or rows.
+serve.kernels.cpu.fused_layers calls the same kernel between products, so that both ways give the same bits. This module
+must not know other layers, model families or rows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from serve.layers.norms import MakeNorm, norm_of
 
 
 class KernelNorm(nn.Module):
-    """A LayerNorm of sums in float32, rounded once, to bfloat16. CPU, no gradients."""
+    """A LayerNorm of float32 sums, rounded once to bfloat16. For the CPU, without gradients."""
 
     def __init__(self, call: Callable[..., None], weight: Tensor, bias: Tensor, eps: float) -> None:
         super().__init__()
@@ -26,11 +27,14 @@ class KernelNorm(nn.Module):
 
     @property
     def addresses(self) -> tuple[int, int]:
-        """Where weight and bias lie, float32."""
+        """Addresses of weight and bias in float32."""
         return self._scale.data_ptr(), self._shift.data_ptr()
 
     def forward(self, sums: Tensor) -> Tensor:
-        """Return bfloat16 [tokens, width] of sums [tokens, width], which may be bfloat16 where torch took them."""
+        """Return bfloat16 [tokens, width] for sums [tokens, width] in float32, or in bfloat16 if torch computed them.
+
+        Raises ValueError for sums that the kernel cannot read.
+        """
         width = len(self._scale)
         check_states(sums, "tokens", width, torch.float32, torch.bfloat16)
         sums = sums.float().contiguous()
@@ -43,12 +47,12 @@ class KernelNorm(nn.Module):
 
 
 def norm_for(device: torch.device, dtype: torch.dtype) -> MakeNorm:
-    """Return what makes the norms of a model's layers: the kernel's where this machine can have it, else torch's."""
+    """Return the maker of a model's norms: of the kernel if this machine can run it, else of torch."""
     return _norm_here if device.type == "cpu" and dtype == torch.bfloat16 else norm_of
 
 
 def norm_call(library: ctypes.CDLL) -> Callable[..., None]:
-    """Return the LayerNorm of the compiled kernel."""
+    """Return the LayerNorm of the compiled library."""
     call = library.glossa_norm
     call.argtypes, call.restype = [ctypes.c_void_p] * 5 + [ctypes.c_int64] * 3 + [ctypes.c_float], None
     return call

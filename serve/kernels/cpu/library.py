@@ -1,9 +1,8 @@
-"""What our kernels for bfloat16 on CPUs need of a processor, and how a replica comes to them.
+"""Compiles and loads our CPU kernels for bfloat16, in the variant that fits the processor.
 
-They are written for sixteen numbers at a time (native/vector.h): by AVX512-BF16, or by AVX2 on processors of which
-torch
-has no product of bfloat16 but one eight times slower. Where none can be, torch does the same.
-Must not know what a kernel does.
+They compute sixteen numbers at a time (native/vector.h). One variant uses AVX512-BF16. The other uses AVX2, for
+processors on which torch's bfloat16 product is eight times slower. Where neither can run, torch computes the same. This
+module must not know what a kernel computes.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ SOURCES = tuple(
     for name in ("attention", "decoder", "embeddings", "fused_layers", "int8_products", "layer_norm", "products")
 )
 MACHINE = "x86_64"
-VECTOR_WIDTH = 16  # numbers at a time: widths that a kernel reads are a multiple of it
+VECTOR_WIDTH = 16  # numbers in a vector register: widths that a kernel reads are multiples of it
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to compile the kernels: `flags` for the compiler, `features` as torch names what they ask for."""
+    """One way to compile the kernels. `flags` are for the compiler; `features` are what they need, in torch's names."""
 
     name: str
     flags: tuple[str, ...]
     features: frozenset[str]
 
     def runs_here(self) -> bool:
-        """Whether this processor has what it needs."""
+        """Say whether this processor has the features."""
         return self.features <= features_here()
 
 
@@ -60,20 +59,21 @@ AVX512 = Variant(
 AVX2 = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
 VARIANTS = (AVX512, AVX2)
 FUSED_MULTIPLY_ADD = "-ffp-contract=fast"
-EVENT = "kernels-unavailable"  # what the log says where torch has to do their work
+EVENT = "kernels-unavailable"  # the log event when torch computes in place of the kernels
 
 
 def features_here() -> frozenset[str]:
-    """Return what this processor can, as torch names it; nothing on machines that the kernels are not compiled for."""
+    """Return the features of this processor in torch's names, or none on machines without kernels."""
     if platform.system() != "Linux" or this_machine() != MACHINE:
         return frozenset()
     return frozenset(name for name, has in torch.cpu.get_capabilities().items() if has is True)
 
 
 def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | None:
-    """Return the variant that is quicker than torch on a processor; None where torch's products are, or none can run.
+    """Return the variant that is faster than torch on a processor with these features, or None.
 
-    With AMX torch's may be (untried). `torch_has_bf16`: oneDNN has products of bfloat16 there, as with AVX512 alone.
+    With AMX, torch's products may be faster (not measured). `torch_has_bf16` says that oneDNN has bfloat16 products on
+    this processor, which is also so with AVX512 alone.
     """
     if features >= AVX512.features:
         return None if "amx_bf16" in features else AVX512
@@ -81,14 +81,14 @@ def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | N
 
 
 def variant_here() -> Variant | None:
-    """Return the variant that is quicker here than torch."""
+    """Return the variant that is faster than torch on this machine, or None."""
     return variant_of(features_here(), torch_has_bf16=can_prepack(torch.device("cpu"), torch.bfloat16))
 
 
 def check_states(states: Tensor, n_tokens: str | int, width: int, *dtypes: torch.dtype) -> None:
-    """Raise ValueError unless states are bfloat16 [n_tokens, width] on a CPU: the kernels do not look.
+    """Raise ValueError unless states are bfloat16 [n_tokens, width] on a CPU. The kernels themselves check nothing.
 
-    A word in place of `n_tokens` is any number; `dtypes`, where given, stand in place of bfloat16.
+    A word in place of `n_tokens` allows any number. `dtypes` replace bfloat16.
     """
     dtypes = dtypes or (torch.bfloat16,)
     shape = (len(states) if isinstance(n_tokens, str) else n_tokens, width)
@@ -101,14 +101,17 @@ def check_states(states: Tensor, n_tokens: str | int, width: int, *dtypes: torch
 
 
 def kernels_here() -> ctypes.CDLL | None:
-    """Return the kernels in the variant that is quicker here than torch, compiled for this process; None without."""
+    """Return the compiled kernels in the variant that is faster than torch here, or None."""
     variant = variant_here()
     return None if variant is None else load_kernels(variant)
 
 
 @cache
 def load_kernels(variant: Variant, sources: tuple[Path, ...] = SOURCES) -> ctypes.CDLL | None:
-    """Compile the kernels for this process, a second or two; None where the compiler fails, and the log says why."""
+    """Compile the kernels for this process, which takes a second or two.
+
+    Return None when there is no compiler or it fails; the log then says why.
+    """
     try:
         library = load_compiled(sources, MACHINE, (*variant.flags, FUSED_MULTIPLY_ADD))
     except (RuntimeError, OSError) as failure:

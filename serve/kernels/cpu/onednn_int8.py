@@ -1,12 +1,12 @@
-"""Linears in 8-bit integers on a CPU: oneDNN's product of bytes, one scale a token and one an output.
+"""Linear layers in 8-bit integers on a CPU, by oneDNN's product: one scale per token and one per output.
 
-VNNI multiplies bytes at about twice the rate of bfloat16. Weights are rounded once, states at every product, each token
-by its own largest magnitude, so that a token's product does not depend on its company (Dettmers et al. 2022, section
-3.1, vector-wise quantization; no outliers are taken out). oneDNN has no scale a token on CPUs; a kernel of our own
-(native/onednn_int8.c) rounds before the product and scales behind it, with bias, GELU or residual in the same step.
-Where
-serve.kernels.cpu.int8_products has a product of its own, it is taken instead.
-Must not know layers, families or rows.
+VNNI instructions multiply int8 about twice as fast as bfloat16. Weights are rounded once, and states at every product,
+each token by its own largest magnitude. A token's product therefore does not depend on its batch mates. This is the
+vector-wise quantization of LLM.int8() (Dettmers et al. 2022, section 3.1) without outliers.
+
+oneDNN has no scale per token on CPUs. Our kernel in native/onednn_int8.c rounds before the product, and scales after it
+together with bias, GELU or residual. Where serve.kernels.cpu.int8_products can run, it replaces this product. This
+module must not know other layers, model families or rows.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from serve.layers.linear import USUAL_TOKENS, Activate, FusedLinear
 
 SOURCE = Path(__file__).parent / "native" / "onednn_int8.c"
 MACHINE = "x86_64"
-INT8_MAX, ZERO_POINT = 127, 128  # oneDNN is quickest with unsigned states and signed weights
+INT8_MAX, ZERO_POINT = 127, 128  # oneDNN is fastest with unsigned states and signed weights
 FLAGS = (
     "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
     "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
 )  # fmt: skip
 
-Step = Callable[..., None]  # of addresses, rows and width
+Step = Callable[..., None]  # takes addresses, rows and width
 
 
 class Kernel:
-    """The functions of native/onednn_int8.c by ctypes; calls run without the interpreter's lock."""
+    """The functions of native/onednn_int8.c by ctypes. They run without the interpreter's lock."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.quantize = _step(library, "glossa_quantize", n_arrays=3)
@@ -48,7 +48,7 @@ class Kernel:
 
 
 class Int8Linear(FusedLinear):
-    """A Linear whose weight [out, in] lies in 8 bits in oneDNN's layout; it keeps no other copy. bfloat16, CPU."""
+    """A linear layer with an int8 weight [out, in] in oneDNN's layout only. For bfloat16 states on a CPU."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Int8Linear(FusedLinear):
         self._bias = torch.zeros(self.n_out) if bias is None else bias.detach().float()
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return [tokens, out] of states [tokens, in]."""
+        """Return [tokens, out] for states [tokens, in]. Raises ValueError for states that the kernel cannot read."""
         return self._finished(self._kernel.finish, states)
 
     def activated(self, states: Tensor, activate: Activate) -> Tensor:
@@ -70,7 +70,7 @@ class Int8Linear(FusedLinear):
         return self._finished(self._kernel.finish_gelu, states)
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
-        """Return residual + product [tokens, out], float32, of a product that oneDNN rounded."""
+        """Return residual + product [tokens, out] in float32, where oneDNN rounded the product. Raises ValueError."""
         if residual.dtype != torch.bfloat16 or residual.shape != (states.shape[0], self.n_out):
             raise ValueError(
                 f"got a residual {residual.dtype} {tuple(residual.shape)}, expected bfloat16 like the product"
@@ -80,7 +80,10 @@ class Int8Linear(FusedLinear):
         return sums
 
     def _finished(self, step: Step, states: Tensor, *beside: Tensor) -> Tensor:
-        if states.dtype != torch.bfloat16 or states.shape != (len(states), self.n_in):  # the kernel does not look
+        if states.dtype != torch.bfloat16 or states.shape != (
+            len(states),
+            self.n_in,
+        ):  # the kernel itself checks nothing
             raise ValueError(
                 f"got states {states.dtype} {tuple(states.shape)}, expected bfloat16 [tokens, {self.n_in}]"
             )
@@ -98,11 +101,11 @@ class Int8Linear(FusedLinear):
 
 
 def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a weight [out, in] as int8 levels and the float32 scale [out] of each output's.
+    """Quantize a weight [out, in]: return int8 values [out, in] and a float32 scale [out] per output.
 
-    Raises CheckpointError unless it is finite.
+    Raises CheckpointError for a weight that is not finite.
     """
-    values = weight.detach().float().contiguous()  # what reads the levels reads memory, not strides
+    values = weight.detach().float().contiguous()  # oneDNN and our kernel read memory in order and know no strides
     largest = values.abs().amax(1)
     if not bool(largest.isfinite().all()):
         raise CheckpointError(f"onednn-int8 got a weight {tuple(values.shape)} that is not finite, expected numbers")
@@ -111,7 +114,7 @@ def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def int8_lacks(device: torch.device) -> str:
-    """Return what this machine lacks for products of bytes, value and expectation; empty when it can run them."""
+    """Return why this machine cannot run int8 products, with value and expectation. Return "" when it can."""
     if device.type != "cpu":
         return f"got device {device.type}, expected cpu: hide the others (CUDA_VISIBLE_DEVICES=)"
     if platform.system() != "Linux" or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
@@ -123,10 +126,7 @@ def int8_lacks(device: torch.device) -> str:
 
 @cache
 def load_kernel() -> Kernel:
-    """Compile native/onednn_int8.c for this process, in under a second, and load it.
-
-    Raises CheckpointError when it cannot.
-    """
+    """Compile native/onednn_int8.c for this process, in under a second, and load it. Raises CheckpointError."""
     try:
         library = load_compiled([SOURCE], MACHINE, FLAGS)
     except (RuntimeError, OSError) as failure:
@@ -137,7 +137,7 @@ def load_kernel() -> Kernel:
 
 
 def _step(library: ctypes.CDLL, name: str, *, n_arrays: int) -> Step:
-    """Return a function of so many addresses, rows and width, whose work the caller's team shares."""
+    """Return a function that takes `n_arrays` addresses, rows and width. The team of the caller shares its work."""
     function, team = getattr(library, name), team_address()
     function.argtypes, function.restype = [ctypes.c_void_p] * (n_arrays + 1) + [ctypes.c_int64] * 3, None
 

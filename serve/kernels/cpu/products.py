@@ -1,10 +1,10 @@
-"""Linears in bfloat16 on a CPU by a product of our own (native/products.c), with the step behind it in one.
+"""Linear layers in bfloat16 on a CPU, by our product in native/products.c with the pointwise step after it.
 
-oneDNN's product takes a quarter longer on a few rows, where the way of the weights from memory is most of it, and is
-compiled anew for each number of rows; ours takes any, and a row's numbers are the same bits in any company. Weights lie
-in panels of 32 outputs, pairs of inputs beside each other (the layout of the processor's own instruction).
-Where the kernel cannot run, serve.layers.linear.Prepacked does the same by oneDNN, or torch alone.
-Must not know layers, families or rows.
+oneDNN's product takes a quarter longer for few rows, where reading the weights from memory dominates. It is also
+compiled again for each number of rows. Our product takes any number, and a row gives the same bits with any batch
+mates. Weights are packed in panels of 32 outputs with pairs of inputs side by side, the layout of the processor's
+instruction. Where the kernel cannot run, serve.layers.linear.Prepacked computes the same by oneDNN, or a plain Linear
+does. This module must not know other layers, model families or rows.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from serve.kernels.core_team import team_address
 from serve.kernels.cpu.library import check_states, kernels_here
 from serve.layers.linear import LAYERS, Activate, FusedLinear, MakeLinear, can_prepack, linear_of, prepacked_of
 
-PANEL, INPUTS = 32, 16  # outputs are a multiple of one, inputs of the other
-PLAIN, GELU, RELU, ADDED = range(4)  # the steps, as products.c numbers them
+PANEL, INPUTS = 32, 16  # the number of outputs is a multiple of the first, that of inputs a multiple of the second
+PLAIN, GELU, RELU, ADDED = range(4)  # the steps after a product, as kernels.h numbers them
 STEPS: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
 
 Multiply = Callable[..., None]
 
 
 class PanelLinear(FusedLinear):
-    """A Linear whose weight lies in panels; it keeps no other copy. bfloat16 states, CPU, no gradients."""
+    """A linear layer whose weight is stored in panels only. For bfloat16 states on a CPU, without gradients."""
 
     any_tokens = True
 
     def __init__(self, n_out: int, n_in: int, bias: Tensor | None) -> None:
-        """Keep the `bias` [out], zeros where there is none. Raises ValueError for one of another size."""
+        """Keep the `bias` [out], or zeros without one. Raises ValueError for a bias of another size."""
         super().__init__()
         if bias is not None and bias.shape != (n_out,):
             raise ValueError(f"got a bias {tuple(bias.shape)}, expected [{n_out}]")
@@ -47,11 +47,14 @@ class PanelLinear(FusedLinear):
     @property
     @abstractmethod
     def addresses(self) -> tuple[int, int, int, int]:
-        """Where the weight's panels, the float32 bias, and of bytes the outputs' scales and offsets lie, else 0."""
+        """Addresses of the weight's panels, the float32 bias, the outputs' scales and their offsets (0 in bfloat16)."""
 
     @abstractmethod
     def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
-        """Put step(states * weight + bias) into `product`; `residual` is where that of ADDED lies."""
+        """Write step(states * weight + bias) into `product`.
+
+        `residual` is the address of the residual for ADDED, else 0.
+        """
 
     def forward(self, states: Tensor) -> Tensor:
         """Return [tokens, out] of states [tokens, in]."""
@@ -64,7 +67,7 @@ class PanelLinear(FusedLinear):
         return self._product(states, STEPS[activate], None)
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
-        """Return residual + product [tokens, out], float32."""
+        """Return residual + product [tokens, out] in float32. Raises ValueError for a residual of another shape."""
         check_states(residual, len(states), self.n_out)
         return self._product(states, ADDED, residual.contiguous())
 
@@ -76,10 +79,13 @@ class PanelLinear(FusedLinear):
 
 
 class KernelLinear(PanelLinear):
-    """One in bfloat16."""
+    """A linear layer in bfloat16, computed by our kernel."""
 
     def __init__(self, multiply: Multiply, weight: Tensor, bias: Tensor | None) -> None:
-        """Lay out `weight` [out, in]: outputs a multiple of 32, inputs of 16. Raises ValueError."""
+        """Pack `weight` [out, in]: outputs a multiple of 32, inputs of 16.
+
+        Raises ValueError for another shape or dtype.
+        """
         check_weight(weight, PANEL, INPUTS)
         super().__init__(weight.shape[0], weight.shape[1], bias)
         self.multiply = multiply
@@ -88,7 +94,7 @@ class KernelLinear(PanelLinear):
 
     @property
     def addresses(self) -> tuple[int, int, int, int]:
-        """Where weight and bias lie, and nowhere scales and offsets."""
+        """Addresses of weight and bias; there are no scales and offsets."""
         return self._weight.data_ptr(), self._bias.data_ptr(), 0, 0
 
     def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
@@ -100,12 +106,12 @@ class KernelLinear(PanelLinear):
 
 
 def check_weight(weight: Tensor, outputs: int, inputs: int, *dtypes: torch.dtype) -> None:
-    """Raise ValueError for what a kernel, which does not look, would read wrongly.
+    """Raise ValueError for a weight that a kernel would read wrongly. The kernels themselves check nothing.
 
-    `outputs` and `inputs`: what a weight [out, in] has multiples of; `dtypes`, where given, stand in place of bfloat16.
+    `outputs` and `inputs` are the numbers of which the shape [out, in] must hold multiples. `dtypes` replace bfloat16.
     """
     dtypes = dtypes or (torch.bfloat16,)
-    fits = weight.dim() == 2 and weight.numel() and not (weight.shape[0] % outputs or weight.shape[1] % inputs)  # noqa: PLR2004 - outputs and inputs
+    fits = weight.dim() == 2 and weight.numel() and not (weight.shape[0] % outputs or weight.shape[1] % inputs)  # noqa: PLR2004 - a weight has two dimensions
     if weight.dtype not in dtypes or not weight.is_cpu or not fits:
         names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
         raise ValueError(
@@ -115,9 +121,9 @@ def check_weight(weight: Tensor, outputs: int, inputs: int, *dtypes: torch.dtype
 
 
 def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:
-    """Return what makes the Linears of a model that is stored as it is: the quickest on this device, in this dtype.
+    """Return the maker of an unquantized model's linear layers: the fastest one for this device and dtype.
 
-    Without torch's own threads the kernel would use one core where oneDNN uses all.
+    Without torch's own threads the kernel is not used, because it would run on one core where oneDNN runs on all.
     """
     other = prepacked_of if can_prepack(device, dtype) else linear_of
     is_ours = device.type == "cpu" and dtype == torch.bfloat16 and team_address()
@@ -126,7 +132,7 @@ def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:
 
 
 def product_of(library: ctypes.CDLL) -> Multiply:
-    """Return the product of the compiled kernel."""
+    """Return the product of the compiled library."""
     multiply = library.glossa_multiply
     multiply.argtypes, multiply.restype = [ctypes.c_void_p] * 6 + [ctypes.c_int64] * 5, None
     return multiply
@@ -135,7 +141,7 @@ def product_of(library: ctypes.CDLL) -> Multiply:
 def _kernel_linear_of(
     multiply: Multiply, other: MakeLinear, name: str, weight: Tensor, bias: Tensor | None
 ) -> nn.Module:
-    """Make a KernelLinear of a backbone layer's weights that fit, what `other` makes of any else."""
+    """Make a KernelLinear of a backbone layer whose weight fits, and otherwise what `other` makes."""
     if not name.startswith(LAYERS) or weight.shape[0] % PANEL or weight.shape[1] % INPUTS:
         return other(name, weight, bias)
     return KernelLinear(multiply, weight, bias)

@@ -1,7 +1,8 @@
-"""XLM's question answering with a beam: the best starts, and for each of them the best ends.
+"""Question answering of XLM with a beam: the best starts of an answer, and the best ends for each of them.
 
-Follows `transformers` XLMSQuADHead (after XLNet; Yang et al. 2019) with neither p_mask nor cls_index, so the
-classification token is a row's last. Must not know the backbone, files or what an answer is.
+It follows XLMSQuADHead of `transformers` (after XLNet, Yang et al. 2019) without p_mask and cls_index. The
+classification token is therefore the last token of a row. This module must not know the backbone, files or what an
+answer is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from serve.rows.row import RowOutput
 
 @dataclass(frozen=True, slots=True)
 class BeamLayers:
-    """The layers of XLMSQuADHead: `end_dense`, `class_dense` read two states side by side, [.., 2 * width]."""
+    """The layers of XLMSQuADHead. `end_dense` and `class_dense` read two concatenated states [.., 2 * width]."""
 
     start: nn.Module
     end_dense: nn.Module
@@ -32,10 +33,11 @@ class BeamLayers:
 
 
 class BeamHead(nn.Module):
-    """Outputs by the reference's names and shapes, a row each; its `log_probs` are probabilities, as the reference's.
+    """Returns outputs with the names and shapes of the reference, one row each.
 
-    A row shorter than a beam, at which the reference fails, has the missing places at the end of that beam:
-    index 0 with probability 0. States exist for one row's [tokens, starts, 2 * width] at a time.
+    As in the reference, outputs named `log_probs` hold probabilities. The reference fails for rows shorter than the
+    beam. Here the missing entries at the end of the beam have index 0 and probability 0. States [tokens, starts, 2 *
+    width] exist for one row at a time.
     """
 
     def __init__(self, layers: BeamLayers, *, n_starts: int, n_ends: int) -> None:
@@ -47,8 +49,8 @@ class BeamHead(nn.Module):
     def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Answer each row.
 
-        `start_top_log_probs`, `start_top_index` are [1, starts], `end_top_log_probs`, `end_top_index`
-        [1, ends * starts] with the best end of each start first, `cls_logits` is [1].
+        `start_top_log_probs` and `start_top_index` are [1, starts]. `end_top_log_probs` and `end_top_index` are [1,
+        ends * starts], the best end of each start first. `cls_logits` is [1].
         """
         rows = torch.split(pack.tokens_of(states, members), [pack.spans.lengths[member] for member in members])
         return [self._answer(row) for row in rows]
@@ -59,7 +61,7 @@ class BeamHead(nn.Module):
         starts = row[start_index[:, 0]]
         end_probs = self._end_logits(row, starts).softmax(0)
         best_ends, end_index = _best(end_probs, self.n_ends)
-        found = min(self.n_starts, len(row))  # starts past the row's own have no ends either
+        found = min(self.n_starts, len(row))  # starts beyond the row's tokens have no ends either
         best_ends[:, found:], end_index[:, found:] = 0, 0
         return {
             "start_top_log_probs": best_starts.T.cpu(),
@@ -70,7 +72,7 @@ class BeamHead(nn.Module):
         }
 
     def _end_logits(self, row: Tensor, starts: Tensor) -> Tensor:
-        """Return the logits [tokens, starts] of each token being the end of an answer from each start."""
+        """Return the logits [tokens, starts]: how well each token ends an answer that begins at each start."""
         shape = (len(row), len(starts), row.shape[1])
         pairs = torch.cat([row[:, None].expand(shape), starts[None].expand(shape)], dim=-1)
         hidden = self.end_norm(torch.tanh(self.end_dense(pairs)))
@@ -84,7 +86,7 @@ class BeamHead(nn.Module):
 
 
 def beam_shapes(at: str, width: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of XLMSQuADHead; their names begin with `at`."""
+    """Return the shape of every tensor of XLMSQuADHead. Their names begin with `at`."""
     return {
         f"{at}.start_logits.dense.weight": (1, width),
         f"{at}.start_logits.dense.bias": (1,),
@@ -101,7 +103,7 @@ def beam_shapes(at: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def build_beam(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> BeamHead:
-    """Make a beam head of the tensors whose names begin with `at`, with the beams of the configuration."""
+    """Make a beam head from the tensors whose names begin with `at`. The configuration sets the sizes of the beams."""
 
     def linear(name: str) -> nn.Module:
         return parts.linear(f"{at}.{name}", tensors[f"{at}.{name}.weight"], tensors.get(f"{at}.{name}.bias"))
@@ -119,7 +121,7 @@ def build_beam(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts:
 
 
 def _best(probs: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return the `n` best of each column, values and indices [n, columns]; places past the column's length hold 0."""
+    """Return the `n` best of each column: values and indices [n, columns]. Missing entries are 0."""
     values, index = probs.topk(min(n, len(probs)), dim=0)
     missing = (0, 0, 0, n - len(values))
     return nn.functional.pad(values, missing), nn.functional.pad(index, missing)

@@ -1,7 +1,7 @@
-"""XLM: the packed encoder over the reference's weights, with every switch its configuration has.
+"""XLM: a packed encoder over the weights of `transformers` checkpoints, with every option of its configuration.
 
-Follows `transformers` XLMModel (Lample & Conneau 2019) as an encoder of unpadded rows. Must not know files, what
-the heads compute, or how rows were chosen.
+It follows XLMModel of `transformers` (Lample and Conneau 2019) as an encoder of unpadded rows. This module must not
+know files, what the heads compute, or how rows were chosen.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from serve.rows.generation import Rules
 from serve.rows.pack import ABSENT, Pack
 from shared.catalog import Family
 
-__all__ = ["OTHER_HEADS", "WORDS", "build_head", "find_heads", "head_shapes"]  # families.Family names them
+__all__ = ["OTHER_HEADS", "WORDS", "build_head", "find_heads", "head_shapes"]  # family.Family names them
 
 FAMILY: Family = "xlm"
 PREFIX = "transformer."
 POSITIONS = "position_embeddings.weight"
 LANGS = "lang_embeddings.weight"
-UNUSED = ("position_ids", LANGS)  # a language table that the configuration says not to read
+UNUSED = ("position_ids", LANGS)  # checkpoints may store a language table that the configuration says not to read
 
 
 class Encoder(nn.Module):
     """The backbone: packed rows to states [tokens, width].
 
-    A token's embedding is the sum of its word, its position in the row (or its own `position_ids`), its
-    language where the row names languages and the model reads them, and the *word* of its token type
-    where the row has types: so the reference reads them. Summed and normalised in float32.
+    The embedding of a token is the sum of up to four embeddings: its word; its position, counted or given in
+    `position_ids`; its language, if the row names one and the model reads languages; and, if the row has token types,
+    the *word* embedding of its type, as in the reference. It is summed and normalized in float32.
     """
 
     def __init__(self, config: XLMConfig, theirs: Mapping[str, Tensor], parts: ModelParts) -> None:
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         return len(self.layers)
 
     def forward(self, pack: Pack, trace: Trace | None = None) -> Tensor:
-        """Return the last layer's states, in the dtype of the layers."""
+        """Return the states [tokens, width] of the last layer, in the dtype of the layers."""
         summed = self.words(pack.ids).float() + self.positions(_positions(pack))
         if pack.lang_ids is not None and self.langs is not None:
             summed = summed + _where_given(self.langs, pack.lang_ids)
@@ -80,15 +80,15 @@ class Encoder(nn.Module):
 
 
 def build_encoder(config: XLMConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
-    """Make an encoder of reference tensors, named as in XLMModel; it keeps their dtype and device."""
+    """Make an encoder from tensors named as in XLMModel. It keeps their dtype and device."""
     return Encoder(config, tensors, parts).requires_grad_(requires_grad=False).eval()
 
 
 def check_config(raw: Mapping[str, Any]) -> XLMConfig:
-    """Return the configuration of a checkpoint we can serve exactly.
+    """Return the configuration of a checkpoint that we can serve exactly. `raw` is its config.json.
 
-    `raw` is its config.json. Raises CheckpointError naming each setting we would answer wrongly for, or for which
-    the reference has no answer. What only a head reads (`summary_type`, `asm_cutoffs`) is checked with that head.
+    Raises CheckpointError that names the setting for which our answers would be wrong, or for which the reference
+    fails. Settings that only a head reads (`summary_type`, `asm_cutoffs`) are checked with that head.
     """
     config = parse_config(XLMConfig, raw, _ONLY)
     check_sizes(config, _POSITIVE)
@@ -99,14 +99,14 @@ def check_config(raw: Mapping[str, Any]) -> XLMConfig:
 
 
 def computed(config: XLMConfig) -> tuple[str, ...]:
-    """Return the backbone tensors that a checkpoint may lack, because the configuration says what they are."""
+    """Return the backbone tensors that a checkpoint may lack, because the configuration determines them."""
     return (POSITIONS,) if config.sinusoidal_embeddings else ()
 
 
 def sinusoids(config: XLMConfig) -> Tensor:
-    """Return the positions float32 [positions, width] of Vaswani et al. 2017, as the reference makes them.
+    """Return the sinusoidal positions float32 [positions, width] of Vaswani et al. 2017, as the reference makes them.
 
-    Column 2i is the sine of position / 10000^(2i / width), column 2i + 1 its cosine.
+    Column 2i is the sine of position / 10000^(2i / width); column 2i + 1 is the cosine.
     """
     columns = torch.arange(config.emb_dim, dtype=torch.float64) // 2 * 2 / config.emb_dim
     angles = torch.arange(config.max_position_embeddings, dtype=torch.float64)[:, None] / 10_000**columns
@@ -116,39 +116,39 @@ def sinusoids(config: XLMConfig) -> Tensor:
 
 
 def max_tokens(config: XLMConfig) -> int:
-    """Return the longest row, special tokens included: positions start at 0."""
+    """Return the length of the longest row, special tokens included: positions start at 0."""
     return int(config.max_position_embeddings)
 
 
 def pad_id(config: XLMConfig) -> int:
-    """Return the pad id of a configuration. Raises CheckpointError where there is none."""
+    """Return the pad id of a configuration. Raises CheckpointError when it has none."""
     if config.pad_token_id is None:
         raise CheckpointError("config.json has no pad_index, expected one")
     return config.pad_token_id
 
 
 def vocab_size(config: XLMConfig) -> int:
-    """Return the number of rows of the word embedding."""
+    """Return the number of word embeddings."""
     return int(config.vocab_size)
 
 
 def width(config: XLMConfig) -> int:
-    """Return the width of a state."""
+    """Return the width of a hidden state."""
     return int(config.emb_dim)
 
 
 def is_causal(config: XLMConfig) -> bool:
-    """Return whether a token sees only itself and those before it."""
+    """Say whether a token sees only itself and the tokens before it."""
     return bool(config.causal)
 
 
 def reads_langs(config: XLMConfig) -> bool:
-    """Return whether language ids change an answer: the reference has no table for one language."""
+    """Say whether language ids change the answers. The reference has no table when there is one language."""
     return bool(config.use_lang_emb and config.n_langs > 1)
 
 
 def lang2id(config: XLMConfig) -> dict[str, int]:
-    """Return the languages a checkpoint names, by the id its embedding has for them. Raises CheckpointError."""
+    """Return the language names of a checkpoint with their ids. Raises CheckpointError for an impossible id."""
     named = getattr(config, "lang2id", None) or {}
     if not isinstance(named, Mapping):
         raise CheckpointError(f"config.json has lang2id = {named!r}, expected languages with their ids")
@@ -159,7 +159,10 @@ def lang2id(config: XLMConfig) -> dict[str, int]:
 
 
 def rules(config: XLMConfig) -> Rules:
-    """Return how a model continues texts: by the token at a mask of its own, in the language of the configuration."""
+    """Return the rules by which a model continues texts.
+
+    It predicts the token at a mask that it appends, in the language of the configuration.
+    """
     return Rules(
         eos_ids=frozenset(listed_ids(config.eos_token_id)),
         mask_id=config.mask_token_id,
@@ -169,7 +172,7 @@ def rules(config: XLMConfig) -> Rules:
 
 
 def bounds(config: XLMConfig) -> BackboneLimits:
-    """Return what a row may ask of a backbone of this configuration; token types are words."""
+    """Return the limits that a backbone of this configuration sets for rows. Token types are word ids."""
     return BackboneLimits(
         n_layers=config.n_layers,
         n_heads=config.n_heads,
@@ -181,7 +184,7 @@ def bounds(config: XLMConfig) -> BackboneLimits:
 
 
 def expected_shapes(config: XLMConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every backbone tensor by its name in XLMModel, a sinusoidal table too."""
+    """Return the shape of every backbone tensor by its name in XLMModel, including a sinusoidal table."""
     size, inner = config.emb_dim, 4 * config.emb_dim
     shapes: dict[str, tuple[int, ...]] = {
         WORDS: (config.vocab_size, size),
@@ -207,7 +210,10 @@ _POSITIVE = (
 
 
 def _positions(pack: Pack) -> Tensor:
-    """Return position ids int64 [tokens]: counted from 0 in each row, pad ids too, unless the row has its own."""
+    """Return position ids int64 [tokens].
+
+    They count from 0 in each row, pad ids included, unless the row has its own.
+    """
     starts = pack.spans.bounds[:-1].long()[pack.spans.row_of_token]
     counted = torch.arange(len(pack.ids), device=pack.ids.device) - starts
     if pack.position_ids is None:
@@ -216,7 +222,7 @@ def _positions(pack: Pack) -> Tensor:
 
 
 def _where_given(table: nn.Module, ids: Tensor) -> Tensor:
-    """Return the rows float32 [tokens, width] of a table, zeros where the id is ABSENT."""
+    """Return the rows float32 [tokens, width] of a table, with zeros where the id is ABSENT."""
     return torch.as_tensor(table(ids.clamp(min=0))).float() * (ids != ABSENT)[:, None]
 
 
@@ -233,13 +239,13 @@ def _layer_tensors(index: int, theirs: Mapping[str, Tensor]) -> PostNormTensors:
 
 
 def _fused_qkv(index: int, theirs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return weight [3 * width, width] and bias of the queries, keys and values of one layer."""
+    """Return weight [3 * width, width] and bias of queries, keys and values of one layer, concatenated."""
     parts = [_pair(f"attentions.{index}.{part}_lin", theirs) for part in "qkv"]
     return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
 
 
 def _pair(name: str, theirs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a reference module."""
+    """Return weight and bias of a module of the reference."""
     return theirs[f"{name}.weight"], theirs[f"{name}.bias"]
 
 

@@ -1,6 +1,6 @@
-"""The heads of XLM checkpoints: which there are, their tensors, and how they are made.
+"""The heads of XLM checkpoints: finding them, their tensors, and making them.
 
-Must not know the backbone's layers or devices.
+It must not know the layers of the backbone or devices.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ WORDS = "embeddings.weight"
 
 
 def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Head]:
-    """Return the heads a checkpoint holds: `classifier`, `choice`, `qa`, those of its heads.json, `mlm`, `lm`, `embed`.
+    """Return the heads of a checkpoint: `classifier`, `choice`, `qa`, those of its heads.json, `mlm`, `lm` and `embed`.
 
-    One prediction layer is two of them: `mlm` reads it at masks, `lm` continues a text, be the model causal or not.
-    A summary without a projection has no tensor, so that classifier is known by `architectures`.
+    A prediction layer makes two heads: `mlm` reads it at masks, and `lm` continues a text, whether the model is causal
+    or not. A summary without a projection has no tensor; its classifier is recognized by `architectures`.
     """
     found: dict[str, Head] = {}
     if "logits_proj.weight" in shapes:
@@ -50,9 +50,9 @@ def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Hea
 
 
 def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor a head reads, by its name in the checkpoint.
+    """Return the shape of every tensor that a head reads, by its name in the checkpoint.
 
-    Raises CheckpointError naming the setting where the reference has no such head.
+    Raises CheckpointError that names the setting for which the reference has no such head.
     """
     at, width = head.prefix, int(config.emb_dim)
     if head.task == "text-classification":
@@ -71,7 +71,7 @@ def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple
 def build_head(
     head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
 ) -> heads.Head:
-    """Make a head from checkpoint tensors; `words` is the word embedding, the decoder where it is tied."""
+    """Make a head from checkpoint tensors. `words` is the word embedding, which the decoder may share."""
     at = head.prefix
 
     def linear(name: str) -> nn.Module:
@@ -97,7 +97,7 @@ def build_head(
 
 
 def _can_continue(config: XLMConfig) -> bool:
-    """Say whether the mask and the language that the reference generates with are there; it fails otherwise."""
+    """Say whether the mask and the language that the reference needs for generation exist. Without them it fails."""
     mask = config.mask_token_id
     return mask is not None and 0 <= mask < config.vocab_size and 0 <= config.lang_id < config.n_langs
 
@@ -105,7 +105,10 @@ def _can_continue(config: XLMConfig) -> bool:
 def _decoder(
     at: str, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
 ) -> heads.Decoder:
-    """Make the scores over the vocabulary: adaptive, or a product, tied where no weight of its own is stored."""
+    """Make the scores over the vocabulary: an adaptive softmax or a product.
+
+    The product shares the word embedding if no other weight is stored.
+    """
     if config.asm:
         return parts.decoder(lm_head.adaptive_of(at, tensors, config, parts), config.vocab_size)
     bias, stored = tensors[f"{at}.bias"], tensors.get(f"{at}.weight")

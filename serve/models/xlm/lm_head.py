@@ -1,6 +1,6 @@
-"""XLM's prediction layer: hidden states to scores over the vocabulary, by a tied product or an adaptive softmax.
+"""The prediction layer of XLM: hidden states to scores over the vocabulary, by a product or an adaptive softmax.
 
-Follows `transformers` XLMPredLayer. Must not know the backbone, rows or what is done with the scores.
+It follows XLMPredLayer of `transformers`. It must not know the backbone, rows or the use of the scores.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from serve.layers.parts import ModelParts
 
 
 class AdaptiveSoftmax(nn.Module):
-    """Log-probabilities over a vocabulary cut into a head and rarer clusters (Grave et al. 2017).
+    """Adaptive softmax (Grave et al. 2017): log-probabilities over frequent words and clusters of rarer ones.
 
-    What AdaptiveLogSoftmaxWithLoss.log_prob computes, with every softmax in float32. The scores are normalised, so
-    their log-sum-exp is 0 but for rounding.
+    It computes what torch's AdaptiveLogSoftmaxWithLoss.log_prob computes, with every softmax in float32. The scores are
+    normalized, so that their log-sum-exp is 0 up to rounding.
     """
 
     def __init__(self, head: nn.Module, tails: Sequence[nn.Module], n_frequent: int) -> None:
@@ -40,7 +40,10 @@ class AdaptiveSoftmax(nn.Module):
 
 
 def cutoffs(config: XLMConfig) -> tuple[int, ...]:
-    """Return the ends of the clusters of an adaptive softmax, the vocabulary's last. Raises CheckpointError."""
+    """Return the ends of the clusters of an adaptive softmax. The last one is the size of the vocabulary.
+
+    Raises CheckpointError for cutoffs that are missing or do not increase.
+    """
     ends = getattr(config, "asm_cutoffs", None)
     if not isinstance(ends, list | tuple) or not all(type(end) is int for end in ends):
         raise CheckpointError(f"config.json has asm with asm_cutoffs = {ends!r}, expected a list of whole numbers")
@@ -53,7 +56,7 @@ def cutoffs(config: XLMConfig) -> tuple[int, ...]:
 
 
 def adaptive_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of an adaptive softmax whose names begin with `at`."""
+    """Return the shape of every tensor of an adaptive softmax. Their names begin with `at`. Raises CheckpointError."""
     ends, width = cutoffs(config), config.emb_dim
     divisor = getattr(config, "asm_div_value", None)
     if not isinstance(divisor, int | float) or not 1 <= divisor <= width:
@@ -67,7 +70,7 @@ def adaptive_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
 
 
 def adaptive_of(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> AdaptiveSoftmax:
-    """Make an adaptive softmax of the tensors whose names begin with `at`."""
+    """Make an adaptive softmax from the tensors whose names begin with `at`."""
     ends = cutoffs(config)
 
     def linear(name: str) -> nn.Module:
@@ -78,7 +81,7 @@ def adaptive_of(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts
 
 
 def prediction_shapes(at: str, found: Mapping[str, tuple[int, ...]], config: XLMConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of the prediction layer; the tied weight only where it is stored beside."""
+    """Return the shape of every tensor of the prediction layer. A tied weight is included only if it is stored."""
     if config.asm:
         return adaptive_shapes(at, config)
     own = f"{at}.weight" in found or not config.tie_word_embeddings

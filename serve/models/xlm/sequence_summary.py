@@ -1,7 +1,7 @@
-"""XLM's sequence summary: one vector of each row, and the heads that read it.
+"""The sequence summary of XLM: one vector per row, and the heads that read it.
 
-Follows `transformers` XLMSequenceSummary on unpadded rows, where `cls_index` is the last token, as it is there when
-the caller names none. Must not know the backbone, files or labels.
+It follows XLMSequenceSummary of `transformers` on unpadded rows. Its `cls_index` is the last token, as in the reference
+when the caller gives none. This module must not know the backbone, files or labels.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from serve.checkpoints.read import CheckpointError
 from serve.rows.pack import Pack
 from serve.rows.row import RowOutput
 
-KINDS = ("first", "last", "mean", "cls_index")  # the reference names `attn` too, and implements it nowhere
+KINDS = ("first", "last", "mean", "cls_index")  # the reference also names `attn`, but does not implement it
 
 
 class SummaryHead(nn.Module):
-    """XLMForSequenceClassification, and with `score` XLMForMultipleChoice: each row's summary, projected.
+    """XLMForSequenceClassification, or with `score` XLMForMultipleChoice: a projection of each row's summary.
 
-    `project` is the Identity where the configuration has no projection.
+    `project` is the identity when the configuration has no projection.
     """
 
     def __init__(
@@ -32,27 +32,27 @@ class SummaryHead(nn.Module):
         self.kind, self.project, self.activate, self.score = kind, project, activate, score
 
     def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
-        """Return `logits` [1, labels] of each row; [1, 1] of a choice."""
+        """Return `logits` of each row: [1, labels], or [1, 1] for a choice."""
         summary = self.activate(self.project(_read(self.kind, states, pack, members)))
         logits = summary if self.score is None else self.score(summary)
         return [{"logits": row} for row in torch.split(logits.float().cpu(), 1)]
 
 
 def check_summary(config: XLMConfig) -> None:
-    """Raise CheckpointError where the reference has no summary of these settings."""
+    """Raise CheckpointError when the reference has no summary for these settings."""
     if config.summary_type not in KINDS:
         raise CheckpointError(f"config.json has summary_type = {config.summary_type!r}, expected one of {KINDS}")
     activation_of(config)
 
 
 def summary_width(config: XLMConfig) -> int:
-    """Return how many numbers the summary of a row has: one a label, or a state's where none projects to them."""
+    """Return the width of a row's summary: the number of labels if it is projected to them, else that of a state."""
     n_labels = config.num_labels or 0
     return n_labels if config.summary_use_proj and config.summary_proj_to_labels and n_labels else config.emb_dim
 
 
 def summary_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of the summary, whose names begin with `at`. Raises CheckpointError."""
+    """Return the shape of every tensor of the summary. Their names begin with `at`. Raises CheckpointError."""
     check_summary(config)
     if not config.summary_use_proj:
         return {}
@@ -61,14 +61,14 @@ def summary_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
 
 
 def activation_of(config: XLMConfig) -> Callable[[Tensor], Tensor]:
-    """Return what is applied to the projection; nothing where the configuration names nothing."""
+    """Return the activation after the projection, or the identity if there is none. Raises CheckpointError."""
     name = config.summary_activation
     if not name:
         return nn.Identity()
-    from transformers.activations import get_activation  # noqa: PLC0415 - a second of imports that others do without
+    from transformers.activations import get_activation  # noqa: PLC0415 - takes a second, and other heads do not need it
 
     try:
-        found: Callable[[Tensor], Tensor] = get_activation(name)  # type: ignore[no-untyped-call] # the library states none
+        found: Callable[[Tensor], Tensor] = get_activation(name)  # type: ignore[no-untyped-call] # the library has no type for it
     except KeyError:
         raise CheckpointError(f"config.json has summary_activation = {name!r}, which the reference lacks") from None
     return found

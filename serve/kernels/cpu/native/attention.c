@@ -1,37 +1,38 @@
-/* Attention of the rows of a packed stream in bfloat16; serve/kernels/cpu/attention.py says what for.
+/* Attention of the rows of a packed stream in bfloat16. serve/kernels/cpu/attention.py calls it and says why.
  *
- * For each row and head: keys and values are laid out once, then a block of queries meets all keys, takes its softmax
- * while the scores are in cache, and meets all values. States are read where they lie and contexts written where they
- * belong; nothing is copied but keys and values. Scores, sums and contexts are float32, probabilities rounded to bfloat16.
- * A row sees only itself, in an order that its length alone decides; of a causal row a value that is no number may reach
- * the few tokens before it that share its block. Needs no library, not even libc.
+ * For each row and head, keys and values are packed once. Then a block of queries is multiplied with all keys, its softmax is
+ * computed while the scores are in the cache, and the result is multiplied with all values. States are read in place and
+ * contexts are written in place; only keys and values are copied. Scores, sums and contexts are float32; probabilities are
+ * rounded to bfloat16. A row depends on itself only, and sums in an order that depends on its length only. In a causal row, a
+ * value that is not finite may reach the few earlier tokens of its block. It needs no library, not even libc.
  */
 #include "kernels.h"
 
-#define QUERIES BLOCK_ROWS /* that meet all keys at a time */
-#define FEW 4 /* in rows shorter than that */
+#define QUERIES BLOCK_ROWS /* queries in a block */
+#define FEW 4 /* queries in a block of a row that is shorter */
 
 typedef struct {
     const bf16 *qkv; /* [tokens, 3, heads, width] */
     bf16 *contexts; /* [tokens, heads, width] */
     const int32_t *bounds; /* [rows + 1] */
     int64_t rows, heads, width;
-    float scale; /* of scores, times log2(e) */
+    float scale; /* of the scores, times log2(e) */
     int64_t causal;
     char *scratch;
-    int64_t scratch_bytes; /* of one worker */
+    int64_t scratch_bytes; /* of one thread */
     int64_t n_threads, n_begun, n_workers;
 } job;
 
-/* `sums` [n, ACROSS] = rows [n, n_pairs], `stride` apart, * columns [n_pairs, PANEL], in pairs. */
-INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][BLOCK_REGISTERS]) {
+/* `sums` [n, BLOCK_REGISTERS] = rows [n, n_pairs] times columns [n_pairs, PANEL], in pairs. Rows are `stride` apart. */
+INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs,
+                       floats sums[][BLOCK_REGISTERS]) {
     for (int i = 0; i < n; i++)
         for (int c = 0; c < BLOCK_REGISTERS; c++)
             sums[i][c] = all_of(0.0f);
     add_products(n, rows, stride, columns, n_pairs, sums);
 }
 
-/* `scores` [n, n_panels * PANEL] = queries * keys */
+/* `scores` [n, n_panels * PANEL] = queries times keys */
 INLINE void score(int n, const pair *queries, int64_t stride, const pair *keys, int64_t n_panels, int64_t n_pairs,
                   float *scores, int64_t n_padded) {
     for (int64_t first = 0; first < n_panels * PANEL; first += BLOCK_REGISTERS * VECTOR_WIDTH) {
@@ -44,9 +45,9 @@ INLINE void score(int n, const pair *queries, int64_t stride, const pair *keys, 
     }
 }
 
-/* `contexts` [n, width] (rows `stride` apart) = chances * values * shares of their row */
-INLINE void weigh_values(int n, const pair *probabilities, int64_t n_padded, const pair *values, int64_t n_pairs, int64_t n_value_pairs,
-                const float *inverse_sums, bf16 *contexts, int64_t stride, int64_t width) {
+/* `contexts` [n, width] = probabilities times values, scaled by the inverse sum of each row. Rows are `stride` apart. */
+INLINE void weigh_values(int n, const pair *probabilities, int64_t n_padded, const pair *values, int64_t n_pairs,
+                         int64_t n_value_pairs, const float *inverse_sums, bf16 *contexts, int64_t stride, int64_t width) {
     for (int64_t first = 0; first < width; first += BLOCK_REGISTERS * VECTOR_WIDTH) {
         floats sums[QUERIES][BLOCK_REGISTERS];
         product_of(n, probabilities, n_padded / 2, values + first / PANEL * n_value_pairs * PANEL + first % PANEL, n_pairs, sums);
@@ -58,7 +59,7 @@ INLINE void weigh_values(int n, const pair *probabilities, int64_t n_padded, con
     }
 }
 
-/* `probabilities` [n_padded] = 2^(scale * (score - the highest)), 0 from `n_seen` on; return 1 over their sum. */
+/* `probabilities` [n_padded] = 2^(scale * (score - highest score)), and 0 from `n_seen` on. Returns 1 / their sum. */
 static inline float softmax_row(const float *scores, bf16 *probabilities, int64_t n_seen, int64_t n_padded, float scale) {
     floats highest = all_of(-__builtin_inff()), sum = all_of(0.0f), factor = all_of(scale);
     for (int64_t k = 0; k < n_seen; k += VECTOR_WIDTH)
@@ -73,15 +74,17 @@ static inline float softmax_row(const float *scores, bf16 *probabilities, int64_
     return 1.0f / sum_of(sum);
 }
 
-/* `packed` [panels, n_pairs, PANEL]: column k of the keys' product is key k, zeros behind the last. */
+/* `packed` [panels, n_pairs, PANEL]: column k holds key k, and zeros follow the last key. */
 static void pack_keys(const bf16 *keys, int64_t stride, int64_t n_keys, int64_t n_pairs, pair *packed) {
     for (int64_t key = 0; key < (n_keys + PANEL - 1) / PANEL * PANEL; key += VECTOR_WIDTH)
         for (int64_t k = 0; k < n_pairs; k += VECTOR_WIDTH)
             put_transposed(packed + key / PANEL * n_pairs * PANEL + key % PANEL + k * PANEL,
-                       (const pair *)(keys + (key < n_keys ? key : 0) * stride) + k, stride / 2, n_keys - key, n_pairs - k);
+                           (const pair *)(keys + (key < n_keys ? key : 0) * stride) + k, stride / 2, n_keys - key, n_pairs - k);
 }
 
-/* `packed` [panels, n_pairs, PANEL]: pair p of column c is number c of values 2 p and 2 p + 1, zeros behind the last. */
+/* `packed` [panels, n_pairs, PANEL]: pair p of column c holds number c of the values 2 p and 2 p + 1. Zeros follow the last
+ * value.
+ */
 static void pack_values(const bf16 *values, int64_t stride, int64_t n_values, int64_t width, pair *packed) {
     int64_t n_pairs = (n_values + 1) / 2;
     for (int64_t first = 0; first < width; first += VECTOR_WIDTH) {
@@ -105,11 +108,12 @@ INLINE void attend_block(int n, const job *all, const bf16 *queries, const pair 
         inverse_sums[i] = softmax_row(scores + i * n_padded, probabilities + i * n_padded, n_own, n_padded, all->scale);
     }
     weigh_values(n, (const pair *)probabilities, n_padded, values, (n_seen + 1) / 2, (length + 1) / 2, inverse_sums,
-        contexts + begin * all->heads * all->width, all->heads * all->width, all->width);
+                 contexts + begin * all->heads * all->width, all->heads * all->width, all->width);
 }
 
-/* Bring some queries, keys and values of a head near: each token's lie a row of all heads from the last one's, about a page,
- * where the processor does not look ahead by itself. */
+/* Prefetch queries, keys and values of a head. Those of two tokens are a row of all heads apart, about a page, and the
+ * processor does not prefetch over such distances by itself.
+ */
 INLINE void fetch_head(const job *all, const bf16 *queries, int64_t first, int64_t last) {
     for (int64_t token = first; token < last; token++)
         for (int64_t kind = 0; kind < 3; kind++) {
@@ -119,7 +123,7 @@ INLINE void fetch_head(const job *all, const bf16 *queries, int64_t first, int64
         }
 }
 
-/* `next`: the head of this row that this thread is likely to have next. */
+/* `next`: the head of this row that this thread probably takes next. */
 static void attend_head(const job *all, int64_t row, int64_t head, int64_t next, char *scratch) {
     int64_t start = all->bounds[row], length = all->bounds[row + 1] - start, width = all->width;
     int64_t stride = 3 * all->heads * width, n_padded = (length + PANEL - 1) / PANEL * PANEL;
@@ -134,7 +138,7 @@ static void attend_head(const job *all, int64_t row, int64_t head, int64_t next,
     for (int64_t done = 0; done < length; done += n) {
         if (next < all->heads)
             fetch_head(all, queries + (next - head) * width, done, done + n < length ? done + n : length);
-        int64_t begin = done + n <= length ? done : length - n; /* the last block does again what fills it */
+        int64_t begin = done + n <= length ? done : length - n; /* the last block repeats tokens of the one before, to be full */
         if (n == QUERIES)
             attend_block(QUERIES, all, queries, keys, values, begin, length, scores, probabilities, contexts);
         else if (n == FEW)
@@ -149,18 +153,21 @@ static void attend_some(void *given) {
     char *scratch = all->scratch + next_of(&all->n_workers) * all->scratch_bytes;
     int64_t n_parts = all->rows * all->heads, part;
     while ((part = next_of(&all->n_begun)) < n_parts) {
-        int64_t row = all->rows - 1 - part / all->heads, head = part % all->heads; /* the longest rows are the last */
+        /* the longest rows come last in the pack and are taken first */
+        int64_t row = all->rows - 1 - part / all->heads, head = part % all->heads;
         attend_head(all, row, head, head + all->n_threads, scratch);
     }
 }
 
-/* Bytes of scratch, aligned to 64, that a worker needs for rows of at most `longest` tokens. */
+/* Return the bytes of scratch, aligned to 64, that a thread needs for rows of at most `longest` tokens. */
 int64_t glossa_attend_scratch(int64_t longest, int64_t width) {
     int64_t n_padded = (longest + PANEL - 1) / PANEL * PANEL, panels = (width + PANEL - 1) / PANEL * PANEL;
     return n_padded * (2 * width + 2 * panels + QUERIES * 6);
 }
 
-/* `contexts` [tokens, heads, width] of `qkv`. `width`: a multiple of 16. `team` runs the work on `n_threads`, or is null. */
+/* Compute `contexts` [tokens, heads, width] of `qkv` [tokens, 3, heads, width]. `width` is a multiple of 16. `team` runs the
+ * work on `n_threads` threads, or is null.
+ */
 void glossa_attend(const bf16 *qkv, bf16 *contexts, const int32_t *bounds, char *scratch, parallel team, int64_t rows,
                    int64_t heads, int64_t width, int64_t scratch_bytes, int64_t causal, int64_t n_threads, float scale) {
     job all = {qkv, contexts, bounds, rows, heads, width, scale * 1.44269504f, causal, scratch, scratch_bytes, n_threads, 0, 0};

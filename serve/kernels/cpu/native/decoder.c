@@ -1,15 +1,15 @@
-/* Scores of states over a vocabulary, and what they sum up to; serve/kernels/cpu/decoder.py says what for.
+/* Scores of states over a vocabulary, and the sums of their exponentials. serve/kernels/cpu/decoder.py calls it and says why.
  *
- * Some words' rows, read where they lie, meet all states, which lie in panels of 32; meanwhile the next rows are fetched.
- * Sums are float32 and never rounded. A state's scores are taken in one order, whatever states stand beside it. Needs no
- * library, not even libc.
+ * A few rows of the decoder, read in place, are multiplied with all states, which are packed in panels of 32. Meanwhile the
+ * next rows are prefetched. Sums are float32 and never rounded. The scores of a state are summed in one order, whatever other
+ * states there are. It needs no library, not even libc.
  */
 #include "kernels.h"
 
-#define MAX_BLOCK_WORDS 192 /* that a thread takes at a time; fewer, of wide states, */
-#define STEP_WORDS 48 /* by whole steps, */
-#define PART_BYTES (288 << 10) /* so that they stay in a core's cache while they meet all panels */
-#define RUN 256 /* registers that are summed up before their sum is added to the others' */
+#define MAX_BLOCK_WORDS 192 /* words that a thread takes at a time; fewer if states are wide, */
+#define STEP_WORDS 48 /* in whole steps of this, */
+#define PART_BYTES (288 << 10) /* so that they stay in the cache of a core for all panels */
+#define RUN 256 /* registers that are summed before their sum is added to the total */
 
 typedef struct {
     const bf16 *words; /* [n_words, 2 n_pairs] */
@@ -19,8 +19,9 @@ typedef struct {
     int64_t n_words, n_pairs, n_states, n_begun;
 } job;
 
-/* `to` [n, PANEL] = `n` rows of words * the first `n_states` of a panel, in whole registers; meanwhile the lines from `ahead`
- * to `until` are fetched. */
+/* `to` [n, PANEL] = `n` rows of words times the first `n_states` states of a panel, in whole registers. Meanwhile the cache
+ * lines from `ahead` to `until` are prefetched.
+ */
 INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs, int64_t n_states, float *to,
                   const char *ahead, const char *until) {
     for (int64_t first = 0; first < n_states; first += BLOCK_REGISTERS * VECTOR_WIDTH) {
@@ -49,7 +50,7 @@ static void any_block(int64_t n, const pair *words, const pair *states, int64_t 
     }
 }
 
-/* The scores of words from `first` on, `n` of them at most VECTOR_WIDTH, by the states of a panel: `sums` [n, PANEL]. */
+/* Write the scores of `n` words from `first` on, at most VECTOR_WIDTH, for the states of a panel. `sums` is [n, PANEL]. */
 static void put_scores(const job *all, const float *sums, int64_t first, int64_t n, int64_t panel) {
     _Alignas(64) pair transposed[VECTOR_WIDTH * PANEL];
     for (int64_t state = panel * PANEL; state < all->n_states && state < (panel + 1) * PANEL; state += VECTOR_WIDTH) {
@@ -79,8 +80,8 @@ static void score_some(void *given) {
             for (int64_t word = 0; word < n; word += BLOCK_ROWS) {
                 const pair *own = words + (first + word) * all->n_pairs, *next = own + BLOCK_ROWS * all->n_pairs;
                 const pair *until = panel ? next : words + (first + n) * all->n_pairs;
-                any_block(n - word < BLOCK_ROWS ? n - word : BLOCK_ROWS, own, all->states + panel * all->n_pairs * PANEL, all->n_pairs,
-                          n_states, sums + word * PANEL, (const char *)next, (const char *)until);
+                any_block(n - word < BLOCK_ROWS ? n - word : BLOCK_ROWS, own, all->states + panel * all->n_pairs * PANEL,
+                          all->n_pairs, n_states, sums + word * PANEL, (const char *)next, (const char *)until);
             }
             for (int64_t word = 0; word < n; word += VECTOR_WIDTH)
                 put_scores(all, sums + word * PANEL, first + word, n - word < VECTOR_WIDTH ? n - word : VECTOR_WIDTH, panel);
@@ -88,8 +89,9 @@ static void score_some(void *given) {
     }
 }
 
-/* `logits` [n_states, n_words] = states * words + bias. Width (2 n_pairs): a multiple of 16; `states` in panels, aligned to
- * 64 bytes. `team` runs the work on `n_threads`, or is null. */
+/* `logits` [n_states, n_words] = states times words + bias. The width, 2 n_pairs, is a multiple of 16. `states` are in panels,
+ * aligned to 64 bytes. `team` runs the work on `n_threads` threads, or is null.
+ */
 void glossa_score(const bf16 *words, const float *bias, const pair *states, float *logits, parallel team, int64_t n_words,
                   int64_t width, int64_t n_states, int64_t n_threads) {
     job all = {words, bias, states, logits, n_words, width / 2, n_states, 0};
@@ -102,7 +104,7 @@ typedef struct {
     int64_t n_words, n_states, n_begun;
 } total;
 
-/* VECTOR_WIDTH scores from `at` on, -infinity behind the last. */
+/* Return VECTOR_WIDTH scores from `at` on, with -infinity after the last. */
 INLINE floats scores_at(const float *logits, int64_t at, int64_t n_words) {
     float last[VECTOR_WIDTH];
     if (at + VECTOR_WIDTH <= n_words)
@@ -135,7 +137,7 @@ static void sum_some_up(void *given) {
         sum_up(all, state);
 }
 
-/* Of each state the largest of its scores, and the sum of e to what each differs from it by. */
+/* For each state, compute its largest score, and the sum of exp(score - largest score). */
 void glossa_sum_up(const float *logits, float *largest, float *sums, parallel team, int64_t n_words, int64_t n_states,
                    int64_t n_threads) {
     total all = {logits, largest, sums, n_words, n_states, 0};

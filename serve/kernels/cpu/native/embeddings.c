@@ -1,13 +1,14 @@
-/* The states that enter the first layer: sums of word, position and type, normalised; serve/kernels/cpu/embeddings.py says what for.
+/* The states that enter the first layer: the normalized sum of word, position and type embeddings.
+ * serve/kernels/cpu/embeddings.py calls it and says why.
  *
- * Sums and LayerNorm (layer_norm.c) are float32, rounded once. Needs no library, not even libc.
+ * Sums and LayerNorm (layer_norm.c) are float32, rounded once. It needs no library, not even libc.
  */
 #include "kernels.h"
 
 typedef struct {
     const int32_t *ids; /* [tokens] */
-    const int64_t *positions; /* [tokens] or null; below 0 where they are to be counted */
-    const int64_t *types; /* [tokens] or null; below 0 for none, which is type 0 */
+    const int64_t *positions; /* [tokens] or null; negative where positions are to be counted */
+    const int64_t *types; /* [tokens] or null; negative means type 0 */
     const int32_t *bounds; /* [rows + 1] */
     const bf16 *words; /* [vocabulary, width] */
     const float *position_table, *type_table; /* [positions, width], [types, width] */
@@ -30,7 +31,7 @@ static void embed_some(void *given) {
     job *all = given;
     int64_t row;
     while ((row = next_of(&all->n_begun)) < all->rows) {
-        int64_t counted = all->pad_id; /* of a row's tokens; pad ids are not counted, and have the pad's position */
+        int64_t counted = all->pad_id; /* the last position that was counted; pad ids are not counted and have position pad_id */
         for (int64_t token = all->bounds[row]; token < all->bounds[row + 1]; token++) {
             int64_t own = all->ids[token] == all->pad_id ? all->pad_id : ++counted;
             embed(all, token, all->positions && all->positions[token] >= 0 ? all->positions[token] : own);
@@ -38,11 +39,12 @@ static void embed_some(void *given) {
     }
 }
 
-/* `out` [tokens, width] of `ids`; `sums` [tokens, width] is room to work in. `width`: a multiple of 16. `team` runs the
- * work on `n_threads`, or is null. */
+/* Compute `out` [tokens, width] of `ids`. `sums` [tokens, width] is scratch. `width` is a multiple of 16. `team` runs the work
+ * on `n_threads` threads, or is null.
+ */
 void glossa_embed(const int32_t *ids, const int64_t *positions, const int64_t *types, const int32_t *bounds, const bf16 *words,
-                  const float *position_table, const float *type_table, const float *scale, const float *shift, float *sums, bf16 *out,
-                  parallel team, int64_t rows, int64_t width, int64_t pad_id, int64_t n_threads, float eps) {
+                  const float *position_table, const float *type_table, const float *scale, const float *shift, float *sums,
+                  bf16 *out, parallel team, int64_t rows, int64_t width, int64_t pad_id, int64_t n_threads, float eps) {
     job all = {ids, positions, types, bounds, words, position_table, type_table, sums, rows, width, pad_id, 0};
     together(team, n_threads, embed_some, &all);
     glossa_norm(sums, scale, shift, out, team, bounds[rows], width, n_threads, eps);

@@ -1,18 +1,19 @@
-/* Post-norm layers of a pass, all in one call or some; serve/kernels/cpu/fused_layers.py says what for.
+/* The post-norm layers of a pass, all or some of them in one call. serve/kernels/cpu/fused_layers.py calls it and says why.
  *
- * Between two attentions each token is alone: a thread takes a few of them through all products and norms, while what it
- * made of them is in its core's cache. Of a pass too small for that all threads share each product. Calls the kernels of
- * products.c, attention.c and layer_norm.c.
+ * Between two attentions the tokens are independent. A thread takes a few tokens through all products and norms, while their
+ * intermediate values are in the cache of its core. If a pass is too small for that, all threads share each product. It calls
+ * the kernels of products.c, attention.c and layer_norm.c.
  */
 #include "kernels.h"
 
-#define MAX_BLOCK_TOKENS 240 /* that a thread takes at a time: enough to hide the reading of weights, once for each block, */
-#define MIN_BLOCK_TOKENS 48 /* and fewer towards the end, so that no thread waits long for the last */
-#define OWN_TOKENS 768 /* for each thread: below, blocks would be so small that weights are read too often */
+/* tokens that a thread takes at a time: enough to hide the time of reading the weights once per block, */
+#define MAX_BLOCK_TOKENS 240
+#define MIN_BLOCK_TOKENS 48 /* and fewer towards the end, so that no thread waits long for the last one */
+#define OWN_TOKENS 768 /* minimum for each thread: with fewer, blocks would be small and weights would be read too often */
 
 typedef struct {
     const pair *weight;
-    const float *bias, *scales; /* scales and offsets of weights in bytes, null of bfloat16 */
+    const float *bias, *scales; /* scales and offsets of int8 weights, null for bfloat16 */
     const int32_t *offsets;
 } linear;
 
@@ -32,7 +33,7 @@ typedef struct {
     float scale, eps;
 } backbone;
 
-/* What is done between two attentions: the rest of a layer, or nothing before the first, and what the next one reads. */
+/* The work between two attentions: the rest of one layer (none before the first), and the input of the next attention. */
 typedef struct {
     const backbone *all;
     const layer *own, *next; /* or null */
@@ -47,7 +48,7 @@ typedef struct {
     int64_t n_threads;
     float *sums; /* [tokens, width] */
     bf16 *inner; /* [tokens, inner] */
-    char *int8_values; /* [tokens, width or inner, whichever is more, + 4] */
+    char *int8_values; /* [tokens, width or inner, whichever is larger, + 4] */
 } workspace;
 
 static int64_t token_bytes(const backbone *all) {
@@ -55,10 +56,10 @@ static int64_t token_bytes(const backbone *all) {
     return width * (int64_t)sizeof(float) + all->inner * (int64_t)sizeof(bf16) + most + (int64_t)sizeof(float);
 }
 
-/* Whether each thread takes tokens of its own; if not, all share each product. */
+/* Return whether each thread takes tokens of its own. If not, all threads share each product. */
 static int threads_own_tokens(int64_t tokens, int64_t n_threads) { return n_threads == 1 || tokens >= OWN_TOKENS * n_threads; }
 
-/* How many tokens a thread's room is for, which `n_threads` of them have side by side. */
+/* Return for how many tokens a thread needs scratch, when `n_threads` threads work at the same time. */
 static int64_t scratch_tokens(int64_t tokens, int64_t n_threads) {
     int64_t share = (tokens + n_threads - 1) / n_threads;
     return threads_own_tokens(tokens, n_threads) && share > MAX_BLOCK_TOKENS ? MAX_BLOCK_TOKENS : share;
@@ -75,7 +76,7 @@ static void multiply(const workspace *space, const linear *own, const bf16 *stat
 #ifdef HAS_INT8
     if (own->scales) {
         glossa_multiply_int8(states, own->weight, own->scales, own->offsets, own->bias, residual, out, space->int8_values,
-                              space->team, tokens, n_out, n_in, step, space->n_threads);
+                             space->team, tokens, n_out, n_in, step, space->n_threads);
         return;
     }
 #endif
@@ -105,8 +106,9 @@ static void run_tokens(const job *given, int64_t first, int64_t last, const work
         multiply(space, &given->next->qkv, states, 0, given->qkv + first * 3 * width, n, 3 * width, width, PLAIN);
 }
 
-/* Whether tokens are left, of which those from `first` to `last` come next: of one thread even blocks, of several half a
- * thread's part of what is left. */
+/* Take the next block of tokens, from `first` to `last`. Returns whether tokens were left. One thread takes blocks of equal
+ * size; several threads take half of a thread's share of what is left.
+ */
 static int next_block(job *given, int64_t *first, int64_t *last) {
     int64_t begun = __atomic_load_n(&given->n_begun, __ATOMIC_RELAXED), n;
     do {
@@ -140,15 +142,17 @@ static void run_between_attentions(job given) {
     run_tokens(&given, 0, given.tokens, &shared);
 }
 
-/* Bytes of scratch for each thread, a multiple of 64, where the longest row has `longest` tokens. */
+/* Return the bytes of scratch for each thread, a multiple of 64, if the longest row has `longest` tokens. */
 int64_t glossa_layers_scratch(const backbone *all, int64_t longest, int64_t tokens, int64_t n_threads) {
-    int64_t own = scratch_tokens(tokens, n_threads) * token_bytes(all), attention = glossa_attend_scratch(longest, all->head_width);
+    int64_t own = scratch_tokens(tokens, n_threads) * token_bytes(all);
+    int64_t attention = glossa_attend_scratch(longest, all->head_width);
     return ((own > attention ? own : attention) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
-/* `out` [tokens, heads * head_width] = the layers from `first` to `last` of `states`, or of `out` from the second on. `qkv`
- * [tokens, 3 * width] and `contexts` [tokens, width] are room to work in, as is `scratch`, aligned to 64: `scratch_bytes`
- * (glossa_layers_scratch's) for each thread. */
+/* `out` [tokens, heads * head_width] = the layers from `first` to `last`, applied to `states`, or to `out` from the second
+ * layer on. `qkv` [tokens, 3 * width], `contexts` [tokens, width] and `scratch` are scratch. `scratch` is aligned to 64 and has
+ * `scratch_bytes` (from glossa_layers_scratch) for each thread.
+ */
 void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *qkv, bf16 *contexts,
                    char *scratch, int64_t first, int64_t last, int64_t tokens, int64_t rows, int64_t scratch_bytes,
                    int64_t n_threads) {

@@ -1,22 +1,22 @@
-/* What the kernels for bfloat16 are called with, so that fused_layers.c may call those of the other files. */
+/* The functions of the bfloat16 kernels, so that fused_layers.c can call those of the other files. */
 #ifndef GLOSSA_KERNELS_H
 #define GLOSSA_KERNELS_H
 
 #include "core_team.h"
 #include "vector.h"
 
-enum { PLAIN, GELU, RELU, ADDED }; /* steps behind a product; ADDED leaves float32 for the LayerNorm behind it */
+enum { PLAIN, GELU, RELU, ADDED }; /* steps after a product; ADDED leaves float32 for the LayerNorm that follows */
 
 /* products.c */
 void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
                      parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
 #ifdef HAS_INT8
 void glossa_multiply_int8(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
-                           const float *bias, const bf16 *residual, void *out, char *scratch, parallel team, int64_t rows,
-                           int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
+                          const float *bias, const bf16 *residual, void *out, char *scratch, parallel team, int64_t rows,
+                          int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
 /* int8_products.c */
 void glossa_to_int8(const bf16 *states, uint8_t *int8_values, float *scales, parallel team, int64_t rows, int64_t width,
-                   int64_t n_threads);
+                    int64_t n_threads);
 #endif
 /* attention.c */
 int64_t glossa_attend_scratch(int64_t longest, int64_t width);

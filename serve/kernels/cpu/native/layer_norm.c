@@ -1,11 +1,11 @@
-/* LayerNorm of float32 sums, rounded to bfloat16; serve/kernels/cpu/layer_norm.py says what for.
+/* LayerNorm of float32 sums, rounded to bfloat16. serve/kernels/cpu/layer_norm.py calls it.
  *
- * Means and deviations are float32, taken in one order that the width alone decides; a row sees only itself. Needs no
- * library, not even libc.
+ * Means and deviations are float32, summed in an order that depends on the width only. A row depends on itself only. It needs
+ * no library, not even libc.
  */
 #include "kernels.h"
 
-#define PART_ROWS 16 /* that a thread takes at a time */
+#define PART_ROWS 16 /* rows that a thread takes at a time */
 
 typedef struct {
     const float *sums; /* [rows, width] */
@@ -42,7 +42,7 @@ static void norm_some(void *given) {
             norm_row(all, row);
 }
 
-/* `out` = LayerNorm(sums). `width`: a multiple of 16. `team` runs the work on `n_threads`, or is null. */
+/* `out` = LayerNorm(sums). `width` is a multiple of 16. `team` runs the work on `n_threads` threads, or is null. */
 void glossa_norm(const float *sums, const float *scale, const float *shift, bf16 *out, parallel team, int64_t rows,
                  int64_t width, int64_t n_threads, float eps) {
     job all = {sums, scale, shift, out, rows, width, eps, 0};

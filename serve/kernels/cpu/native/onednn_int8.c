@@ -1,8 +1,8 @@
-/* The steps around an 8-bit matrix product of Linears, row by row; serve/kernels/cpu/onednn_int8.py says what they are for.
+/* The steps before and after oneDNN's int8 matrix product of linear layers. serve/kernels/cpu/onednn_int8.py says why.
  *
- * bfloat16 in and out, sums in float32. Each function is told of `rows` rows of contiguous arrays and of the threads
- * that share them. Rows share nothing else: a token's numbers never depend on its company. Needs no library, not even
- * libc. Must not know the product.
+ * Input and output are bfloat16, sums are float32. Each function gets `rows` rows of contiguous arrays and the threads that
+ * share them. A row depends on itself only, never on its batch mates. It needs no library, not even libc, and must not know the
+ * product.
  */
 #include "int8_values.h"
 #include "core_team.h"
@@ -18,7 +18,7 @@ static inline float float_of_bf16(bf16 number) {
     return made.value;
 }
 
-/* To the nearest, ties to even; an infinity stays one and NaN of the processor's own making stays NaN. */
+/* Round to nearest, ties to even. Infinity stays infinity, and a NaN that the processor made stays NaN. */
 static inline bf16 rounded(float number) {
     word made = {.value = number};
     return (bf16)((made.bits + 0x7fff + ((made.bits >> 16) & 1)) >> 16);
@@ -26,8 +26,9 @@ static inline bf16 rounded(float number) {
 
 #define EDGE 4.4f
 
-/* x * Phi(x), off by less than 4e-5, or a millionth of x where that is more. Phi - 1/2 is x times a polynomial of x * x,
- * fitted to an even error, that is 1/2 at EDGE and stays so beyond. */
+/* x * Phi(x). The error is below 4e-5, or below a millionth of x where that is more. Phi - 1/2 is x times a polynomial of x * x
+ * with equal ripples of the error; it is 1/2 at EDGE and beyond.
+ */
 static inline float gelu(float x) {
     float z = x > EDGE ? EDGE : x < -EDGE ? -EDGE : x, u = z * z;
     float series = 0.3987616f + u * (-0.0660764053f + u * (0.00964301359f
@@ -36,12 +37,12 @@ static inline float gelu(float x) {
     return x * (0.5f + z * series);
 }
 
-#define ROWS_EACH 8 /* of a part */
+#define ROWS_EACH 8 /* rows in a part of the work */
 
 typedef struct job job;
 struct job {
     void (*step)(const job *, int64_t row);
-    bf16 *states; /* [rows, width]: read, or a product that is finished, in place but for a residual */
+    bf16 *states; /* [rows, width]: input, or the product, which is finished in place unless there is a residual */
     uint8_t *int8_values; /* [rows, width] */
     float *scales; /* [rows] */
     const float *bias; /* [width] */
@@ -53,7 +54,7 @@ struct job {
 static void quantize_row(const job *all, int64_t row) {
     const bf16 *restrict states = all->states + row * all->width;
     uint8_t *restrict int8_values = all->int8_values + row * all->width;
-    uint16_t largest = 0; /* without their signs, bfloat16 numbers stand in the order of their bits */
+    uint16_t largest = 0; /* without the sign, bfloat16 numbers have the order of their bits */
     for (int64_t i = 0; i < all->width; i++) {
         uint16_t size = states[i] & 0x7fff;
         largest = size > largest ? size : largest;
@@ -103,28 +104,28 @@ static void run(job all, parallel team, int64_t n_threads) {
     together(team, n_threads < n_parts ? n_threads : n_parts, step_some, &all);
 }
 
-/* `int8_values` [rows, width] = 128 + states / scale, to the nearest; `scales` [rows] = largest magnitude / 127. */
+/* `int8_values` [rows, width] = 128 + states / scale, rounded to nearest. `scales` [rows] = largest magnitude / 127. */
 void glossa_quantize(bf16 *states, uint8_t *int8_values, float *scales, parallel team, int64_t rows, int64_t width,
                      int64_t n_threads) {
     run((job){.step = quantize_row, .states = states, .int8_values = int8_values, .scales = scales, .rows = rows, .width = width},
         team, n_threads);
 }
 
-/* product = product * scale of its row + bias. */
+/* product = product * scale of its row + bias */
 void glossa_finish(bf16 *product, float *scales, const float *bias, parallel team, int64_t rows, int64_t width,
                    int64_t n_threads) {
     run((job){.step = finish_row, .states = product, .scales = scales, .bias = bias, .rows = rows, .width = width}, team,
         n_threads);
 }
 
-/* product = gelu(product * scale of its row + bias). */
+/* product = gelu(product * scale of its row + bias) */
 void glossa_finish_gelu(bf16 *product, float *scales, const float *bias, parallel team, int64_t rows, int64_t width,
                         int64_t n_threads) {
     run((job){.step = finish_row_gelu, .states = product, .scales = scales, .bias = bias, .rows = rows, .width = width},
         team, n_threads);
 }
 
-/* sums = product * scale of its row + bias + residual. */
+/* sums = product * scale of its row + bias + residual */
 void glossa_finish_added(bf16 *product, float *scales, const float *bias, const bf16 *residual, float *sums,
                          parallel team, int64_t rows, int64_t width, int64_t n_threads) {
     run((job){.step = finish_row_added, .states = product, .scales = scales, .bias = bias, .residual = residual,

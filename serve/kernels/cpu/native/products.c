@@ -1,26 +1,26 @@
-/* The products of Linears with the step behind them, of bfloat16 or of bytes; serve/kernels/cpu/products.py and serve/kernels/cpu/int8_products.py
- * say what for.
+/* The products of linear layers with the step after them, in bfloat16 or int8. serve/kernels/cpu/products.py and
+ * serve/kernels/cpu/int8_products.py call it and say why.
  *
- * Weights lie in panels of 32 outputs, as the processor multiplies them. A block of rows of states meets a panel while
- * its sums stay in registers; while a panel is used, the next one is fetched into the core's own cache: with few rows
- * the weights' way from memory is what a product waits for. Sums are float32, rounded once, behind bias and step; not at
- * all where a LayerNorm comes next. Each row's sums are taken in one order, whatever rows stand beside it. Needs no library,
- * not even libc.
+ * Weights are packed in panels of 32 outputs, as the processor multiplies them. A block of rows of states is multiplied with a
+ * panel while its sums stay in registers. Meanwhile the next panel is prefetched into the cache of the core: with few rows, a
+ * product mostly waits for weights from memory. Sums are float32. They are rounded once, after bias and step, and not at all if
+ * a LayerNorm follows. Each row is summed in one order, whatever other rows there are. It needs no library, not even libc.
  */
 #include "kernels.h"
 
-#define CHUNK_BYTES (1 << 20) /* of states that meet all weights before the next ones do: they stay in a core's cache */
-#define CHUNK_ROWS 48 /* at least, where chunks are made for threads alone */
-#define PARTS 4 /* at least, for each thread: the last to end keeps the others waiting a fourth at most */
+/* of states that are multiplied with all weights before the next ones: they stay in the cache of a core */
+#define CHUNK_BYTES (1 << 20)
+#define CHUNK_ROWS 48 /* minimum, if chunks are made only to occupy all threads */
+#define PARTS 4 /* minimum for each thread: the last thread then keeps the others waiting for a quarter of its work at most */
 
 typedef struct {
-    const pair *states; /* [rows, n_groups], of two numbers or four levels */
-    const pair *weight; /* [n_panels, n_groups, PANEL], likewise */
-    const float *row_scales, *scales; /* of levels: [rows], [n_panels * PANEL]; null of numbers */
-    const int32_t *offsets; /* [n_panels * PANEL], of levels: what their zero point adds to the sums, taken away */
+    const pair *states; /* [rows, n_groups], of two bfloat16 numbers or four int8 values */
+    const pair *weight; /* [n_panels, n_groups, PANEL], the same groups */
+    const float *row_scales, *scales; /* in int8: [rows] and [n_panels * PANEL]; null in bfloat16 */
+    const int32_t *offsets; /* [n_panels * PANEL], in int8: minus what the zero point adds to the sums */
     const float *bias; /* [n_panels * PANEL] */
     const bf16 *residual; /* [rows, n_panels * PANEL] where the step is ADDED */
-    void *out; /* [rows, n_panels * PANEL], float where the step is ADDED, else bf16 */
+    void *out; /* [rows, n_panels * PANEL], float if the step is ADDED, else bf16 */
     int64_t rows, n_panels, n_groups, step, n_chunks, n_threads, n_begun;
 } job;
 
@@ -34,9 +34,10 @@ INLINE void fetch(fetching *lines) {
         _mm_prefetch(lines->next, _MM_HINT_T1);
 }
 
-/* x * Phi(x), off by less than 1e-6 + 2^-13 of it; near 0 of -infinity, where the formula has no number. Between -5.25
- * and 5.25 Phi is 1/2 + x * a polynomial of x^2 about the middle of its range, fitted to an even error of that measure;
- * beyond, what it is there. */
+/* x * Phi(x). The error is below 1e-6 + 2^-13 of the value. The result is near 0 for -infinity, where the formula gives NaN.
+ * Between -5.25 and 5.25, Phi is 1/2 + x times a polynomial of x^2 - 13.78125 with equal ripples of that error. Beyond, Phi has
+ * its value at the end of the range.
+ */
 INLINE floats gelu(floats x) {
     static const float series[] = {
         1.3067688474910649e-17f, -6.670011765130823e-16f, 1.4786791379555776e-14f, -2.6234805885864965e-13f,
@@ -44,7 +45,8 @@ INLINE floats gelu(floats x) {
         8.871446084413037e-07f,  -1.51909716805676e-05f,  0.00026140696718357503f, -0.004870887845754623f,
         0.13465933501720428f,
     };
-    floats left = greater(all_of(-5.25f), x), inner = lesser(left, all_of(5.25f)); /* NaN, the second, stays in `left` */
+    /* if x is NaN, `greater` returns it, so it stays in `left` */
+    floats left = greater(all_of(-5.25f), x), inner = lesser(left, all_of(5.25f));
     floats centred = times_add(inner, inner, all_of(-13.78125f)), sum = all_of(series[0]);
 #pragma GCC unroll 12
     for (int i = 1; i < 13; i++)
@@ -60,13 +62,13 @@ INLINE void finish(floats sums, const job *all, int64_t at) {
     if (all->step == GELU)
         sums = gelu(sums);
     else if (all->step == RELU)
-        sums = greater(all_of(0.0f), sums); /* NaN, the second, stays */
+        sums = greater(all_of(0.0f), sums); /* NaN stays, because `greater` returns its second operand */
     put_rounded((bf16 *)all->out + at, sums);
 }
 
-/* `sums` [n, ACROSS] of `n` rows of states and some columns of a panel, from output `first` on, in bfloat16. */
+/* `sums` [n, BLOCK_REGISTERS] of `n` rows of states and some columns of a panel, from output `first` on, in bfloat16. */
 INLINE void sum_bf16(int n, const job *all, const pair *states, const pair *weight, int64_t first, fetching *lines,
-                        floats sums[][BLOCK_REGISTERS]) {
+                     floats sums[][BLOCK_REGISTERS]) {
     for (int i = 0; i < n; i++)
         for (int c = 0; c < BLOCK_REGISTERS; c++)
             sums[i][c] = floats_at(all->bias + first + c * VECTOR_WIDTH);
@@ -77,9 +79,9 @@ INLINE void sum_bf16(int n, const job *all, const pair *states, const pair *weig
 }
 
 #ifdef HAS_INT8
-/* Likewise of levels, whose sums are whole numbers until a row's scale and an output's make them what they stand for. */
+/* The same in int8: sums stay integers until they are multiplied with the scale of the row and the scale of the output. */
 INLINE void sum_int8(int n, const job *all, const pair *states, const pair *weight, int64_t first, int64_t row,
-                       fetching *lines, floats sums[][BLOCK_REGISTERS]) {
+                     fetching *lines, floats sums[][BLOCK_REGISTERS]) {
     ints counts[BLOCK_ROWS][BLOCK_REGISTERS];
     for (int i = 0; i < n; i++)
         for (int c = 0; c < BLOCK_REGISTERS; c++)
@@ -97,7 +99,7 @@ INLINE void sum_int8(int n, const job *all, const pair *states, const pair *weig
 }
 #endif
 
-/* `n` rows of states meet a panel; meanwhile the lines from `ahead` to `until` are fetched. */
+/* Multiply `n` rows of states with a panel. Meanwhile the cache lines from `ahead` to `until` are prefetched. */
 INLINE void block(int n, const job *all, int64_t row, int64_t panel, const char *ahead, const char *until) {
     int64_t width = all->n_panels * PANEL;
     fetching lines = {ahead, until, ((until - ahead) / LINE_BYTES * FETCH_STEP + all->n_groups - 1) / all->n_groups};
@@ -126,9 +128,10 @@ static void any_block(int64_t n, const job *all, int64_t row, int64_t panel, con
     }
 }
 
-/* The rows from `first` to `last` meet a panel, in blocks of near equal size. */
+/* Multiply the rows from `first` to `last` with a panel, in blocks of nearly equal size. */
 static void chunk(const job *all, int64_t first, int64_t last, int64_t panel) {
-    int64_t n_blocks = (last - first + BLOCK_ROWS - 1) / BLOCK_ROWS, next = panel + all->n_threads; /* about whose turn it is then */
+    /* the panel that this thread will probably take next */
+    int64_t n_blocks = (last - first + BLOCK_ROWS - 1) / BLOCK_ROWS, next = panel + all->n_threads;
     int64_t n_lines = next < all->n_panels ? all->n_groups * PANEL * (int64_t)sizeof(pair) / LINE_BYTES : 0;
     const char *ahead = (const char *)(all->weight + (n_lines ? next : 0) * all->n_groups * PANEL);
     for (int64_t i = 0; i < n_blocks; i++) {
@@ -155,8 +158,9 @@ static void multiply(job all, parallel team) {
     together(team, all.n_threads, multiply_some, &all);
 }
 
-/* `out` = step(states * weight + bias), in float32 where the step is ADDED. Outputs: a multiple of 32, inputs of 16; `weight`
- * aligned to 64 bytes. `team` runs the work on `n_threads`, or is null. */
+/* `out` = step(states * weight + bias), in float32 if the step is ADDED. Outputs are a multiple of 32, inputs of 16. `weight`
+ * is aligned to 64 bytes. `team` runs the work on `n_threads` threads, or is null.
+ */
 void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
                      parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
     multiply((job){.states = (const pair *)states, .weight = weight, .bias = bias, .residual = residual, .out = out,
@@ -165,11 +169,12 @@ void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, 
 }
 
 #ifdef HAS_INT8
-/* Likewise with the states in 8 bits, each row by its own scale (int8_products.c), and a weight of bytes, each output by its own.
- * Inputs: a multiple of 32. `scratch` [rows, n_in + 4] bytes, aligned to 4, is for the levels and their scales. */
+/* The same in int8. States are quantized with one scale per row (int8_products.c), the weight with one scale per output. Inputs
+ * are a multiple of 32. `scratch` [rows, n_in + 4] bytes, aligned to 4, holds the int8 values and their scales.
+ */
 void glossa_multiply_int8(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
-                           const float *bias, const bf16 *residual, void *out, char *scratch, parallel team, int64_t rows,
-                           int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
+                          const float *bias, const bf16 *residual, void *out, char *scratch, parallel team, int64_t rows,
+                          int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads) {
     float *row_scales = (float *)(scratch + rows * n_in);
     glossa_to_int8(states, (uint8_t *)scratch, row_scales, team, rows, n_in, n_threads);
     multiply((job){.states = (const pair *)scratch, .weight = weight, .row_scales = row_scales, .scales = scales,

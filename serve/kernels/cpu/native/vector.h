@@ -1,6 +1,7 @@
-/* Sixteen numbers at a time, as the kernels for bfloat16 compute: by AVX512-BF16, or in halves by AVX2 and FMA.
+/* Vectors of sixteen numbers for the bfloat16 kernels: one register of AVX512-BF16, or two registers of AVX2 with FMA.
  *
- * There a product of bfloat16 pairs is two of float32, exact where AVX512-BF16 takes numbers below 2^-126 for 0.
+ * With AVX2, a product of bfloat16 pairs is two products of float32. It is exact where AVX512-BF16 takes numbers below 2^-126
+ * as 0.
  */
 #ifndef GLOSSA_VECTOR_H
 #define GLOSSA_VECTOR_H
@@ -8,9 +9,9 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define VECTOR_WIDTH 16 /* float32 numbers, or pairs of bfloat16, in a register */
-#define PANEL 32 /* columns of a product that are done at a time */
-#define FETCH_STEP 8 /* groups of a row between two looks at what to fetch next */
+#define VECTOR_WIDTH 16 /* float32 numbers, or pairs of bfloat16, in a vector */
+#define PANEL 32 /* columns of a product that are computed at a time */
+#define FETCH_STEP 8 /* groups of a row between two prefetches */
 #define LINE_BYTES 64
 #define INLINE static inline __attribute__((always_inline))
 
@@ -19,8 +20,8 @@ typedef uint32_t pair __attribute__((may_alias)); /* two neighbouring bfloat16 n
 
 #ifdef __AVX512BF16__
 
-#define BLOCK_ROWS 12 /* rows of a product that are done at a time, or one less, */
-#define BLOCK_REGISTERS 2 /* by so many registers of columns: 24 of the 32 registers hold sums */
+#define BLOCK_ROWS 12 /* rows of a product that are computed at a time, or one less, */
+#define BLOCK_REGISTERS 2 /* with this many registers of columns: 24 of the 32 registers hold sums */
 #define EACH_ROW_COUNT(CASE) \
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 
@@ -34,13 +35,13 @@ INLINE floats add(floats a, floats b) { return _mm512_add_ps(a, b); }
 INLINE floats subtract(floats a, floats b) { return _mm512_sub_ps(a, b); }
 INLINE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
 INLINE floats times_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
-/* The greater, or lesser, of each; `b` where one of them is NaN. */
+/* The greater, or the lesser, of each pair of numbers; `b` if one of them is NaN. */
 INLINE floats greater(floats a, floats b) { return _mm512_max_ps(a, b); }
 INLINE floats lesser(floats a, floats b) { return _mm512_min_ps(a, b); }
 INLINE floats whole_of(floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-/* a * 2^whole for whole <= 0; 0 where that is -infinity. */
+/* a * 2^whole for whole <= 0; 0 if whole is -infinity. */
 INLINE floats times_power_of_2(floats a, floats whole) { return _mm512_scalef_ps(a, whole); }
-/* The first `n` of `a`, then of `b`. */
+/* The first `n` numbers of `a`, then those of `b`. */
 INLINE floats first_of(int64_t n, floats a, floats b) {
     return _mm512_mask_mov_ps(b, n >= VECTOR_WIDTH ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1), a);
 }
@@ -53,12 +54,15 @@ INLINE void put_rounded(bf16 *to, floats a) { _mm256_storeu_si256((__m256i *)to,
 INLINE pairs pairs_at(const pair *from) { return (pairs)_mm512_load_si512(from); }
 
 #ifdef __AVX512VNNI__
-#define HAS_INT8 /* products of bytes: where it is not defined there are none */
-typedef __m512i ints; /* whole numbers */
+#define HAS_INT8 /* defined if there are int8 products */
+typedef __m512i ints; /* integers */
 INLINE ints ints_at(const int32_t *from) { return _mm512_loadu_si512(from); }
 INLINE floats floats_of(ints a) { return _mm512_cvtepi32_ps(a); }
-/* `counts` [n, ACROSS] += rows of four unsigned levels [n, n_groups], `stride` apart, * columns of four signed ones. */
-INLINE void add_int8_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_groups, ints counts[][BLOCK_REGISTERS]) {
+/* `counts` [n, BLOCK_REGISTERS] += rows of four unsigned int8 values [n, n_groups] times columns of four signed ones. Rows are
+ * `stride` apart.
+ */
+INLINE void add_int8_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_groups,
+                              ints counts[][BLOCK_REGISTERS]) {
     for (int64_t k = 0; k < n_groups; k++) {
         ints left = _mm512_load_si512(columns + k * PANEL), right = _mm512_load_si512(columns + k * PANEL + VECTOR_WIDTH);
 #pragma GCC unroll 12
@@ -69,7 +73,7 @@ INLINE void add_int8_products(int n, const pair *rows, int64_t stride, const pai
         }
     }
 }
-/* The greatest magnitude among numbers, as their bits without the sign: that of a NaN is greater than any number's. */
+/* The greatest magnitudes, as bits without the sign. The bits of a NaN are greater than those of any number. */
 INLINE ints greatest_bits(ints most, const bf16 *from) {
     ints sizes = _mm512_and_si512((ints)floats_of_bf16(from), _mm512_set1_epi32(0x7fffffff));
     return _mm512_max_epu32(most, sizes);
@@ -81,14 +85,16 @@ INLINE float greatest_of(ints most) {
     } found = {.bits = _mm512_reduce_max_epu32(most)};
     return found.number;
 }
-/* To the nearest whole number from 0 to 255. */
+/* Round to the nearest integer from 0 to 255. */
 INLINE void put_uint8(uint8_t *to, floats a) {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(greater(a, all_of(0.0f)))));
 }
 #endif
-/* `sums` [n, ACROSS] += rows of pairs [n, n_pairs], `stride` apart, * columns of pairs [n_pairs, PANEL]. Of a row eight
- * pairs may be read where some of them are asked for. */
-INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][BLOCK_REGISTERS]) {
+/* `sums` [n, BLOCK_REGISTERS] += rows of pairs [n, n_pairs] times columns of pairs [n_pairs, PANEL]. Rows are `stride` apart.
+ * Eight pairs of a row may be read even if fewer are asked for.
+ */
+INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs,
+                         floats sums[][BLOCK_REGISTERS]) {
     for (int64_t k = 0; k < n_pairs; k++) {
         pairs left = pairs_at(columns + k * PANEL), right = pairs_at(columns + k * PANEL + VECTOR_WIDTH);
 #pragma GCC unroll 12
@@ -99,7 +105,7 @@ INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *co
         }
     }
 }
-/* `to` = pairs of a number of `low` and one of `high` */
+/* `to` = pairs of a number of `low` and a number of `high` */
 INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
     __m512i first = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)low)), second = _mm512_setzero_si512();
     if (high)
@@ -107,7 +113,7 @@ INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
     _mm512_store_si512(to, _mm512_or_si512(first, second));
 }
 
-/* Turn VECTOR_WIDTH rows of VECTOR_WIDTH pairs: rows[j] becomes pair j of every row. */
+/* Transpose VECTOR_WIDTH rows of VECTOR_WIDTH pairs: rows[j] becomes pair j of every row. */
 INLINE void transposed(__m512i rows[VECTOR_WIDTH]) {
     __m512i two[VECTOR_WIDTH], four[VECTOR_WIDTH];
     for (int i = 0; i < VECTOR_WIDTH; i += 2) {
@@ -120,7 +126,8 @@ INLINE void transposed(__m512i rows[VECTOR_WIDTH]) {
             four[i + 2 * j + 1] = _mm512_unpackhi_epi64(two[i + j], two[i + j + 2]);
         }
     for (int j = 0; j < 4; j++) { /* four[4 r + j]: rows 4 r to 4 r + 3, pairs j, j + 4, j + 8, j + 12 */
-        __m512i low = _mm512_shuffle_i32x4(four[j], four[4 + j], 0x88), high = _mm512_shuffle_i32x4(four[8 + j], four[12 + j], 0x88);
+        __m512i low = _mm512_shuffle_i32x4(four[j], four[4 + j], 0x88);
+        __m512i high = _mm512_shuffle_i32x4(four[8 + j], four[12 + j], 0x88);
         rows[j] = _mm512_shuffle_i32x4(low, high, 0x88);
         rows[j + 8] = _mm512_shuffle_i32x4(low, high, 0xdd);
         low = _mm512_shuffle_i32x4(four[j], four[4 + j], 0xdd), high = _mm512_shuffle_i32x4(four[8 + j], four[12 + j], 0xdd);
@@ -129,7 +136,9 @@ INLINE void transposed(__m512i rows[VECTOR_WIDTH]) {
     }
 }
 
-/* `to` [n_pairs, PANEL], VECTOR_WIDTH columns of it: column i is row i of `from`, zeros where i >= n_rows. At most VECTOR_WIDTH pairs. */
+/* Write VECTOR_WIDTH columns of `to` [n_pairs, PANEL]: column i is row i of `from`, or zeros if i >= n_rows. There are at most
+ * VECTOR_WIDTH pairs.
+ */
 INLINE void put_transposed(pair *to, const pair *from, int64_t stride, int64_t n_rows, int64_t n_pairs) {
     __m512i rows[VECTOR_WIDTH];
     __mmask16 there = n_pairs >= VECTOR_WIDTH ? 0xffff : (__mmask16)((1u << n_pairs) - 1);
@@ -143,7 +152,7 @@ INLINE void put_transposed(pair *to, const pair *from, int64_t stride, int64_t n
 #else
 
 #define BLOCK_ROWS 6
-#define BLOCK_REGISTERS 1 /* of two halves: 12 of the 16 registers hold sums */
+#define BLOCK_REGISTERS 1 /* a vector is two registers: 12 of the 16 registers hold sums */
 #define EACH_ROW_COUNT(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 
 typedef struct {
@@ -179,7 +188,7 @@ INLINE floats lesser(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
 #define AVX2_PART(H) _mm256_round_ps(a.H, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 INLINE floats whole_of(floats a) { return BOTH_PARTS(AVX2_PART); }
 #undef AVX2_PART
-INLINE __m256 times_power_of_2_avx2(__m256 a, __m256 whole) { /* below 2^-126 it is 0 */
+INLINE __m256 times_power_of_2_avx2(__m256 a, __m256 whole) { /* results below 2^-126 are 0 */
     __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23);
     __m256 gone = _mm256_cmp_ps(whole, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
     return _mm256_andnot_ps(gone, _mm256_mul_ps(a, _mm256_castsi256_ps(power)));
@@ -188,7 +197,8 @@ INLINE __m256 times_power_of_2_avx2(__m256 a, __m256 whole) { /* below 2^-126 it
 INLINE floats times_power_of_2(floats a, floats whole) { return BOTH_PARTS(AVX2_PART); }
 #undef AVX2_PART
 INLINE floats first_of(int64_t n, floats a, floats b) {
-    __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), end = _mm256_set1_epi32(n > VECTOR_WIDTH ? VECTOR_WIDTH : n < 0 ? 0 : (int)n);
+    __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i end = _mm256_set1_epi32(n > VECTOR_WIDTH ? VECTOR_WIDTH : n < 0 ? 0 : (int)n);
     __m256i low = _mm256_cmpgt_epi32(end, place), high = _mm256_cmpgt_epi32(end, _mm256_add_epi32(place, _mm256_set1_epi32(8)));
     return (floats){_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(low)),
                     _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(high))};
@@ -209,7 +219,7 @@ INLINE __m256 floats_of_bf16_avx2(const bf16 *from) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from)), 16));
 }
 INLINE floats floats_of_bf16(const bf16 *from) { return (floats){floats_of_bf16_avx2(from), floats_of_bf16_avx2(from + 8)}; }
-INLINE __m256i rounded(__m256 a) { /* to the nearest, to even between two; NaN stays */
+INLINE __m256i rounded(__m256 a) { /* to nearest, ties to even; NaN stays */
     __m256i bits = _mm256_castps_si256(a), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     __m256i near = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
     __m256i nan = _mm256_or_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(0x40));
@@ -226,8 +236,9 @@ INLINE __m256 first_numbers(__m256i of) { return _mm256_castsi256_ps(_mm256_slli
 INLINE __m256 second_numbers(__m256i of) {
     return _mm256_castsi256_ps(_mm256_and_si256(of, _mm256_set1_epi32((int)0xffff0000)));
 }
-INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs, floats sums[][BLOCK_REGISTERS]) {
-    float numbers[BLOCK_ROWS][VECTOR_WIDTH]; /* of eight pairs: one load then lays a number into all places of a register */
+INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *columns, int64_t n_pairs,
+                         floats sums[][BLOCK_REGISTERS]) {
+    float numbers[BLOCK_ROWS][VECTOR_WIDTH]; /* of eight pairs: one load then copies a number into all places of a register */
     for (int64_t begun = 0; begun < n_pairs; begun += VECTOR_WIDTH / 2) {
         int64_t n_here = n_pairs - begun < VECTOR_WIDTH / 2 ? n_pairs - begun : VECTOR_WIDTH / 2;
 #pragma GCC unroll 12
@@ -260,8 +271,9 @@ INLINE void put_transposed(pair *to, const pair *from, int64_t stride, int64_t n
 
 INLINE float one_over_root(float x) { return 1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
-/* 2^x for x <= 0, off by less than 3e-6 of it, 1 at 0: 2^whole times a polynomial of the rest, in -1/2 to 1/2, fitted to
- * an even error. 0 for -infinity. */
+/* 2^x for x <= 0, with a relative error below 3e-6, and exactly 1 at 0. It is 2^whole times a polynomial of the rest, from -1/2
+ * to 1/2, with equal ripples of the error. It is 0 for -infinity.
+ */
 INLINE floats power_of_2(floats x) {
     floats whole = whole_of(x), rest = subtract(x, whole), series = all_of(0.00958285f);
     series = times_add(series, rest, all_of(0.05590643f));
