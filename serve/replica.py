@@ -1,7 +1,7 @@
-"""One model behind the wire: admits calls, schedules their rows, answers, and says how it is.
+"""Serves one model: decodes a call, checks and admits it, waits for its rows, and encodes the answer.
 
-A plain class that Ray Serve runs as an ingress: Ray calls `__serve_build_asgi_app__` and
-`check_health`, tests make it without Ray. Must not know routes, HTTP, or other replicas.
+A plain class that Ray Serve runs as an ingress. Ray calls `__serve_build_asgi_app__` and `check_health`. Tests use it
+without Ray. Must not know routes, HTTP, or other replicas.
 """
 
 from __future__ import annotations
@@ -32,28 +32,25 @@ from serve.scheduling.scheduler import Scheduler
 from shared.catalog import Model
 from shared.error_text import count
 from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
+from shared.limits import MAX_BODY_BYTES, MAX_CALL_ROWS, MAX_CALL_TOKENS
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import Body, CallLimits, DecodedCall, Form, decode_call, encode_output
 
 V = TypeVar("V")
 
-MAX_BODY_BYTES = 4 * 2**20
-MAX_ROWS = 1024
-MAX_CALL_TOKENS = 16_384
-INLINE_BYTES = (
-    64 * 2**10
-)  # larger bodies, and answers that are larger, padded or JSON, are dealt with off the event loop
+INLINE_BYTES = 64 * 2**10  # a thread decodes larger bodies, and encodes answers that are larger, padded or in JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds a replica waits. `answer_s` bounds a call that names no time, `longest_s` one that names much.
+    """How long a replica waits, in seconds.
 
-    `probe_s` bounds the health check's forward pass; a pass within the last `fresh_s` counts as one, unless another
-    runs for longer than `stuck_s`.
-    `drain_s` bounds the wait for admitted calls on the way out. Of the time a caller names, the
-    answer leaves `margin_s` (at most a tenth), so that it arrives before the proxy's own timeout.
+    `answer_s` is the time of a call that names none. `longest_s` is the most that a call gets. When the caller names a
+    time, the deadline is `margin_s` earlier, or a tenth of that time if that is less. So the answer arrives before the
+    proxy's own timeout. `probe_s` bounds the forward pass of a health check. No probe is needed when a pass succeeded
+    within the last `fresh_s` and none runs for longer than `stuck_s`. `drain_s` bounds the wait for admitted calls on
+    shutdown.
     """
 
     answer_s: float = 30.0
@@ -66,7 +63,7 @@ class Timeouts:
 
 
 class Replica:
-    """Serves one model. Made ready: the engine is loaded and every head has answered once."""
+    """Serves one model. Making one loads the engine, and lets every head answer once."""
 
     def __init__(
         self,
@@ -74,12 +71,12 @@ class Replica:
         load: Callable[[], Engine],
         *,
         n_threads: int | None = None,
-        patience: Timeouts | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
-        """Load the engine and warm it up. `n_threads` are for torch on a CPU; None leaves torch's choice."""
+        """Load the engine and warm it up. `n_threads` is for torch on a CPU; None leaves torch's own choice."""
         n_threads = n_threads or torch.get_num_threads()
         self.model = model
-        self.patience = patience or Timeouts()
+        self.timeouts = timeouts or Timeouts()
         self.refused: Counter[str] = Counter()
         self.last_answer_s = 0.0
         started_s = time.perf_counter()
@@ -96,7 +93,7 @@ class Replica:
         )
         probe = probe_row(model, next(iter(model.heads)))
         self.runner = Runner(engine, scheduler, probe, prepare=take_cores, n_cores=n_threads)
-        self.runner.probe().result()  # its thread has taken the cores; Ray bounds how long a start may take
+        self.runner.probe().result()  # by then the thread has taken its cores; Ray bounds how long a start may take
         leave_cores()
         log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)
 
@@ -105,17 +102,17 @@ class Replica:
         return model_app(self)
 
     async def check_health(self) -> None:
-        """Return when the engine answers; called by Ray. Raises when it does not within `probe_s`.
+        """Return when the engine answers. Raises when it does not within `probe_s`. Ray calls it.
 
-        The probe runs between batches on one of the engine's threads, so load does not starve it.
+        A probe runs on a thread of the engine before the next batch, so it gets its turn under any load.
         """
-        if self.runner.is_stuck(self.patience.stuck_s):
-            raise TimeoutError(f"a forward pass runs for over {self.patience.stuck_s:g} s")
-        if not self.runner.is_fresh(self.patience.fresh_s) or self.runner.is_draining:
-            await asyncio.wait_for(asyncio.wrap_future(self.runner.probe()), self.patience.probe_s)
+        if self.runner.is_stuck(self.timeouts.stuck_s):
+            raise TimeoutError(f"a forward pass runs for over {self.timeouts.stuck_s:g} s")
+        if not self.runner.is_fresh(self.timeouts.fresh_s) or self.runner.is_draining:
+            await asyncio.wait_for(asyncio.wrap_future(self.runner.probe()), self.timeouts.probe_s)
 
     async def infer(self, headers: Mapping[str, str], data: bytes) -> Body:
-        """Answer the body of an infer request. Raises the error to send for anything else than an answer."""
+        """Return the answer to the body of an infer request. Raises GlossaError with the error to send instead."""
         try:
             return await self._infer(headers, data)
         except GlossaError as error:
@@ -140,19 +137,20 @@ class Replica:
         )
 
     async def drain(self) -> None:
-        """Refuse new calls and finish the admitted ones, at most for `drain_s`."""
-        await asyncio.to_thread(self.runner.drain, self.patience.drain_s)
+        """Refuse new calls and finish the admitted ones, for at most `drain_s`."""
+        await asyncio.to_thread(self.runner.drain, self.timeouts.drain_s)
 
     async def _infer(self, headers: Mapping[str, str], data: bytes) -> Body:
-        asked = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
-        call = self._admissible(asked.call)
+        decoded = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
+        call = self._with_head(decoded.call)
         check_output_bytes(call, self.bounds, self.limits.max_answer_bytes)
-        answered = await self._answer(call)
+        completed = await self._answer(call)
         self.last_answer_s = time.time()
-        return await _run(_is_heavy(asked.form, answered), lambda: self._encode(replace(asked, call=call), answered))
+        decoded = replace(decoded, call=call)
+        return await _run(_is_slow_to_encode(decoded.form, completed), lambda: self._encode(decoded, completed))
 
     async def _answer(self, call: InferCall) -> CompletedCall:
-        """Return what all rows of a call came to; those that the response cache knows run no pass."""
+        """Return the outputs of all rows of a call. Rows that the response cache knows run no pass."""
         rows = split(call)
         cached = self.cache.look_up(rows, call.tenant_hash)
         missing = [index for index in range(len(rows)) if index not in cached.outputs]
@@ -166,12 +164,12 @@ class Replica:
             tenant=call.tenant_hash,
         )
         computed = await self._wait(pending_call, call)
-        answered = replace(computed, results=cached.merged(missing, computed.results))
-        self.cache.store(cached, answered.results)
-        return answered
+        completed = replace(computed, results=cached.merged(missing, computed.results))
+        self.cache.store(cached, completed.results)
+        return completed
 
-    def _admissible(self, call: InferCall) -> InferCall:
-        """Return the call with its head named. Raises FingerprintMismatch, NotFound, Unprocessable."""
+    def _with_head(self, call: InferCall) -> InferCall:
+        """Return the call with the name of its head. Raises FingerprintMismatch, NotFound, Unprocessable."""
         if call.fingerprint and call.fingerprint != self.model.tokenizer_sha256:
             raise FingerprintMismatch(
                 f"got ids of tokenizer {call.fingerprint[:12]}, model {self.model.name} expects "
@@ -185,15 +183,17 @@ class Replica:
         return call if call.head else replace(call, head=next(iter(self.model.heads)))
 
     def _time_s(self, call: InferCall) -> float:
-        """Return the seconds that a call has: those it names, or ours when it names none."""
-        return self.patience.answer_s if call.timeout_s is None else min(call.timeout_s, self.patience.longest_s)
+        """Return the seconds that a call has: those that it names, within our limit, or our default."""
+        return self.timeouts.answer_s if call.timeout_s is None else min(call.timeout_s, self.timeouts.longest_s)
 
     def _deadline_s(self, call: InferCall) -> float:
+        """Return when the answer of a call must be ready, on the monotonic clock."""
         left_s = self._time_s(call)
-        margin_s = 0.0 if call.timeout_s is None else min(self.patience.margin_s, left_s / 10)
+        margin_s = 0.0 if call.timeout_s is None else min(self.timeouts.margin_s, left_s / 10)
         return time.monotonic() + left_s - margin_s
 
-    def _late(self, call: InferCall) -> DeadlineExceeded:
+    def _deadline_error(self, call: InferCall) -> DeadlineExceeded:
+        """Return the error of a call that ran out of time."""
         rows = f"{count(call.n_rows, 'row')} of {count(call.n_tokens, 'token')}"
         return DeadlineExceeded(
             f"got {self._time_s(call):g} s to answer {rows} in, expected more: the rows were dropped",
@@ -201,51 +201,52 @@ class Replica:
         )
 
     async def _wait(self, pending_call: PendingCall, call: InferCall) -> CompletedCall:
-        """Wait for the answer until the deadline; a call that nobody waits for any more leaves the queue."""
+        """Wait for the answer until the deadline. A call whose caller went away leaves the queue."""
         try:
             left_s = pending_call.deadline_s - time.monotonic()
             return await asyncio.wait_for(asyncio.wrap_future(pending_call.future), left_s)
         except DeadlineExceeded:
-            raise self._late(call) from None
+            raise self._deadline_error(call) from None
         except TimeoutError:
-            late = self._late(call)
-            self.runner.cancel(pending_call, late)
-            raise late from None
+            error = self._deadline_error(call)
+            self.runner.cancel(pending_call, error)
+            raise error from None
         except asyncio.CancelledError:
             self.runner.cancel(pending_call, Unavailable("the caller went away"))
             raise
 
-    def _encode(self, asked: DecodedCall, answered: CompletedCall) -> Body:
-        timings_s = {"queue": answered.queue_s, "infer": answered.infer_s}
-        outputs = ModelOutput(join(answered.results), timings_s)
-        per_token = per_token_outputs(asked.call, self.model)
-        return encode_output(asked, self.model.name, self.model.revision, outputs, per_token=per_token)
+    def _encode(self, decoded: DecodedCall, completed: CompletedCall) -> Body:
+        timings_s = {"queue": completed.queue_s, "infer": completed.infer_s}
+        outputs = ModelOutput(join(completed.results), timings_s)
+        per_token = per_token_outputs(decoded.call, self.model)
+        return encode_output(decoded, self.model.name, self.model.revision, outputs, per_token=per_token)
 
 
 def _warm(engine: Engine) -> tuple[Engine, float]:
-    """Return the engine when every head has answered once, and its tokens per second."""
+    """Let every head answer once. Return the engine and its measured tokens per second."""
     return engine, warm_up(engine)
 
 
 def _limits(model: Model, bounds: BackboneLimits) -> CallLimits:
     return CallLimits(
         max_body_bytes=MAX_BODY_BYTES,
-        max_rows=MAX_ROWS,
+        max_rows=MAX_CALL_ROWS,
         max_tokens=min(MAX_CALL_TOKENS, model.max_backlog_tokens),
         max_row_tokens=model.max_tokens,
         vocab_size=model.vocab_size,
-        n_langs=bounds.n_langs or 2**31,  # 0: refused row by row, with the family in the message
+        n_langs=bounds.n_langs or 2**31,  # a family without languages: the check of each row refuses, and says why
         n_types=bounds.n_types,
         n_positions=bounds.n_positions,
     )
 
 
-def _is_heavy(form: Form, answered: CompletedCall) -> bool:
-    """Say whether writing an answer would hold up the event loop; padding may make any number of bytes of few."""
+def _is_slow_to_encode(form: Form, completed: CompletedCall) -> bool:
+    """Say whether encoding an answer would hold up the event loop. Padding can make a large answer of a small one."""
     binary = form.binary if form.outputs is None else all(binary for _, binary in form.outputs)
-    n_bytes = sum(tensor.nbytes for output in answered.results for tensor in output.values())
+    n_bytes = sum(tensor.nbytes for output in completed.results for tensor in output.values())
     return not binary or form.padding is not None or n_bytes > INLINE_BYTES
 
 
-async def _run(is_heavy: bool, work: Callable[[], V]) -> V:  # noqa: FBT001 - reads as a sentence where it is called
-    return await asyncio.to_thread(work) if is_heavy else work()
+async def _run(is_slow: bool, work: Callable[[], V]) -> V:  # noqa: FBT001 - private, and clear where it is called
+    """Run work that may be slow on a thread, and other work here."""
+    return await asyncio.to_thread(work) if is_slow else work()

@@ -1,7 +1,7 @@
-"""Serve configurations, read strictly: a key that Ray would drop in silence is refused by its path.
+"""Reads Serve configurations strictly: it refuses each key that Ray would drop in silence, and names its path.
 
-Ray's schema ignores unknown keys at most levels, so that `max_queued_request: 64` means "unbounded"
-there. Works on any pydantic schema that it is given; must not know Ray.
+Ray's schema ignores unknown keys at most levels. So a mistyped `max_queued_request: 64` leaves the queue unbounded.
+Works on any pydantic schema. Must not know Ray.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def read_strict(schema: type[S], text: str) -> S:
-    """Read YAML (or JSON) as `schema`. Raises ValueError naming each unknown key, repeated key or bad value."""
+    """Read YAML (or JSON) as `schema`. Raises ValueError that names each unknown key, repeated key or bad value."""
     return check_strict(schema, _parse(text))
 
 
 def check_strict(schema: type[S], raw: object) -> S:
-    """Validate parsed YAML as `schema`. Raises ValueError naming each unknown key or bad value by its path."""
+    """Validate parsed YAML as `schema`. Raises ValueError that names the path of each unknown key or bad value."""
     if not isinstance(raw, Mapping):
         raise ValueError(f"got {type(raw).__name__} as a {schema.__name__}, expected a mapping")  # noqa: TRY004 - the file is wrong, not a call
     if unknown := sorted(unknown_keys(schema, raw)):
@@ -29,14 +29,14 @@ def check_strict(schema: type[S], raw: object) -> S:
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ValueError(f"{schema.__name__} cannot be read: {faults}") from None
+        errors = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"{schema.__name__} cannot be read: {errors}") from None
 
 
 def unknown_keys(schema: type[BaseModel], raw: Mapping[str, object], at: str = "") -> Iterator[str]:
     """Yield the path of every key that no model of the schema names, at any depth.
 
-    A plain dict in the schema (`args`, `runtime_env`) takes any key: it belongs to someone else.
+    A plain dict in the schema (`args`, `runtime_env`) may have any key: its keys belong to others.
     """
     fields = {field.alias or name: field for name, field in schema.model_fields.items()}
     fields |= {
@@ -58,7 +58,7 @@ def _unknown_inside(schema: type[BaseModel], value: object, at: str) -> Iterator
 
 
 def _models(annotation: object) -> type[BaseModel] | None:
-    """Return the model an annotation holds, in an Optional, a Union or a list; None when there is none."""
+    """Return the model in an annotation, also inside an Optional, a Union or a list. None when it has none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _models(part)) is not None), None)
@@ -73,7 +73,7 @@ def _parse(text: str) -> object:
 
 
 def _refuse_repeats(node: Any) -> None:
-    """Raise ValueError for a mapping, at any depth, that holds a key twice: YAML would keep the last in silence."""
+    """Raise ValueError when a mapping at any depth has a key twice. YAML would silently keep the last one."""
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if repeated := sorted({key for key in keys if keys.count(key) > 1}):

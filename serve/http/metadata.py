@@ -1,6 +1,6 @@
-"""What a replica says of itself: v2 metadata and v2 statistics, with our own fields beside theirs.
+"""The v2 metadata of a model. Fields of our own stand beside those of the protocol.
 
-Pure. Must not know HTTP or how the numbers came to be.
+Pure. Must not know HTTP or engines.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from shared.catalog import Head, Model
 from shared.protocol import CallLimits
 
-# name, datatype, shape (-1: any), optional. Packed calls have row_lengths; padded ones the mask, and ids of its shape
+# name, datatype, shape (-1: any), optional. Packed calls have row_lengths. Padded calls have the mask and ids like it
 INPUTS: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
     ("input_ids", "INT32", (-1,), False),
     ("row_lengths", "INT32", (-1,), True),
@@ -22,7 +22,7 @@ INPUTS: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
     ("token_type_ids", "INT32", (-1,), True),
     ("position_ids", "INT32", (-1,), True),
 )
-OUTPUTS: Mapping[str, tuple[tuple[str, str, int], ...]] = {  # by task: name, datatype, dimensions
+OUTPUTS: Mapping[str, tuple[tuple[str, str, int], ...]] = {  # by task: name, datatype, number of dimensions
     "text-classification": (("logits", "FP32", 2),),
     "token-classification": (("logits", "FP32", 2),),
     "fill-mask": (
@@ -42,7 +42,7 @@ OUTPUTS: Mapping[str, tuple[tuple[str, str, int], ...]] = {  # by task: name, da
     "text-generation": (("ids", "INT32", 1), ("row_lengths", "INT32", 1)),
 }
 
-BEAM_OUTPUTS = (  # of question answering with a beam, as the reference names them
+BEAM_OUTPUTS = (  # question answering with a beam; the names are those of transformers
     ("start_top_log_probs", "FP32", 2),
     ("start_top_index", "INT32", 2),
     ("end_top_log_probs", "FP32", 2),
@@ -52,7 +52,7 @@ BEAM_OUTPUTS = (  # of question answering with a beam, as the reference names th
 
 
 def metadata(model: Model, limits: CallLimits) -> dict[str, object]:
-    """Return the v2 metadata of a model; heads, limits, fingerprint and revision stand beside the protocol's keys."""
+    """Return the v2 metadata of a model. Heads, limits, fingerprint and revision stand beside the protocol's keys."""
     outputs = {entry for head in model.heads.values() for entry in _outputs(head)}
     return {
         "name": model.name,

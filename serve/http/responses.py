@@ -1,7 +1,7 @@
-"""HTTP as both applications speak it: v2 errors in JSON, a capped body, paths below a prefix.
+"""What both applications share in HTTP: errors in the v2 shape, a body of limited size, paths below a prefix.
 
-Sets no `x-request-id`: Ray Serve gives every request one and puts it on every answer. Knows
-starlette. Must not know models, rows or Ray.
+Sets no `x-request-id`: Ray Serve gives each request one, and puts it on each answer. Built on starlette.
+Must not know models, rows or Ray.
 """
 
 from __future__ import annotations
@@ -23,56 +23,63 @@ from shared.errors import BadRequest, GlossaError, MethodNotAllowed, NotFound, T
 from shared.log import log_event
 from shared.protocol import Body, encode_error
 
-REQUEST_ID = "x-request-id"
-MAX_DIGITS = 18
+REQUEST_ID_HEADER = "x-request-id"
+MAX_LENGTH_DIGITS = 18
 MAX_PATH_CHARS = 200
-BODY_S = 30.0
-OK, UNKNOWN, NO_METHOD, BUG = 200, 404, 405, 500
-GONE = 499  # the caller went away (nginx's number), nobody reads it
+BODY_TIMEOUT_S = 30.0
+OK, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL_ERROR = 200, 404, 405, 500
+CALLER_GONE = 499  # the caller closed the connection (nginx's number); nobody reads the response
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIApp:
-    """Make an application whose errors are v2 JSON; a route "/" answers at the bare prefix too.
+    """Make an application whose errors are v2 JSON. Its route "/" also answers at the prefix without a slash.
 
-    A fault of our own is answered with 500 and logged as the place it was raised at, without its message.
+    An unhandled exception is a bug of ours. Its answer is a 500, and the log says where it was raised. The log leaves
+    out its message, which may hold data of a caller.
     """
-    handlers = {GlossaError: _on_error, HTTPException: _on_http, ClientDisconnect: _on_gone, Exception: _on_fault}
+    handlers = {
+        GlossaError: _on_glossa_error,
+        HTTPException: _on_router_error,
+        ClientDisconnect: _on_disconnect,
+        Exception: _on_unhandled_error,
+    }
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False
 
-    async def door(scope: Scope, receive: Receive, send: Send) -> None:
+    async def rooted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == scope.get("root_path", ""):
             scope = {**scope, "path": scope["path"] + "/"}
         try:
             await app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - answered by _on_fault already; its message may hold a caller's data
+        except Exception as error:  # noqa: BLE001 - _on_unhandled_error has answered it
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{place.filename}:{place.lineno} {place.name}"
-            log_event("fault", level="error", error_type=type(error).__name__, reason=reason)
+            log_event("unhandled-error", level="error", error_type=type(error).__name__, reason=reason)
 
-    return door
+    return rooted
 
 
-def reply(body: Body, status: int = OK) -> Response:
-    """Make a response of a wire body."""
+def body_response(body: Body, status: int = OK) -> Response:
+    """Return the response with an encoded body and its headers."""
     return Response(body.data, status, headers=dict(body.headers))
 
 
-def reply_error(error: GlossaError) -> Response:
-    """Make the response of an error: v2 JSON, Retry-After where known."""
-    return reply(encode_error(error), error.status)
+def error_response(error: GlossaError) -> Response:
+    """Return the response of an error: v2 JSON, with Retry-After when the error has one."""
+    return body_response(encode_error(error), error.status)
 
 
-async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> bytes:
-    """Read at most `max_bytes`; a declared larger size is refused before any byte is read.
+async def read_body(request: Request, max_bytes: int, within_s: float = BODY_TIMEOUT_S) -> bytes:
+    """Read a body of at most `max_bytes`. One that declares more is refused before any byte is read.
 
-    Raises TooLarge, or TooSlow for a body that is not whole after `within_s`: it holds one of the replica's places.
+    Raises TooLarge, or TooSlow when the body is not complete after `within_s`. A slow body must not hold one of the
+    replica's request slots for longer.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and (len(declared) > MAX_DIGITS or int(declared) > max_bytes):
-        raise TooLarge(f"got a body of {declared[:MAX_DIGITS]} bytes, at most {max_bytes}")
+    if declared.isdigit() and (len(declared) > MAX_LENGTH_DIGITS or int(declared) > max_bytes):
+        raise TooLarge(f"got a body of {declared[:MAX_LENGTH_DIGITS]} bytes, at most {max_bytes}")
     chunks: list[bytes] = []
     n_bytes = 0
     try:
@@ -89,35 +96,34 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) 
     return b"".join(chunks)
 
 
-async def _on_error(request: Request, error: Exception) -> Response:
+async def _on_glossa_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, GlossaError):
         raise TypeError(f"got {type(error).__name__}, expected one of our errors. This is a bug.")
-    if error.status == BUG:
-        log_event(
-            "internal", level="error", code=error.code, reason=error.message, request_id=request.headers.get(REQUEST_ID)
-        )
-    return reply_error(error)
+    if error.status == INTERNAL_ERROR:
+        request_id = request.headers.get(REQUEST_ID_HEADER)
+        log_event("internal", level="error", code=error.code, reason=error.message, request_id=request_id)
+    return error_response(error)
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
-    """Answer what the router refused: an unknown path, or a method that a path does not take."""
+async def _on_router_error(request: Request, error: Exception) -> Response:
+    """Answer what the router refused: an unknown path, or a method that the path does not take."""
     if not isinstance(error, HTTPException):
         raise TypeError(f"got {type(error).__name__}, expected a refusal of the router. This is a bug.")
     path = visible(request.url.path, MAX_PATH_CHARS)
-    if error.status_code == UNKNOWN:
-        return reply_error(NotFound(f"no route {request.method} {path}"))
+    if error.status_code == NOT_FOUND:
+        return error_response(NotFound(f"no route {request.method} {path}"))
     allowed = sorted(filter(None, (error.headers or {}).get("Allow", "").split(", ")))
-    if error.status_code != NO_METHOD or not allowed:
-        return reply_error(BadRequest(f"{request.method} {path} is not possible"))
+    if error.status_code != METHOD_NOT_ALLOWED or not allowed:
+        return error_response(BadRequest(f"{request.method} {path} is not possible"))
     message = f"got {request.method} on {path}, expected {' or '.join(allowed)}"
-    response = reply_error(MethodNotAllowed(message, allowed))
+    response = error_response(MethodNotAllowed(message, allowed))
     response.headers["allow"] = ", ".join(allowed)
     return response
 
 
-async def _on_gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=GONE)
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return Response(status_code=CALLER_GONE)
 
 
-async def _on_fault(_: Request, __: Exception) -> Response:
-    return reply_error(GlossaError("the model server failed. This is a bug."))
+async def _on_unhandled_error(_: Request, __: Exception) -> Response:
+    return error_response(GlossaError("the model server failed. This is a bug."))

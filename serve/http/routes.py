@@ -1,7 +1,7 @@
-"""The routes of one model, below its prefix: infer, metadata, ready, statistics.
+"""The routes of one model, below its path prefix: infer, metadata, ready and statistics.
 
-Each stands also below `versions/{revision}`, as v2 clients ask for a version. Must not know
-how calls are answered, nor Ray.
+Each route also answers below `versions/{revision}`, because v2 clients may name a version.
+Must not know how calls are answered, nor Ray.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serve.http.responses import make_app, read_body, reply, reply_error
+from serve.http.responses import body_response, error_response, make_app, read_body
 from shared.catalog import Model
 from shared.errors import NotFound, Unavailable
 from shared.protocol import Body, CallLimits
@@ -25,7 +25,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class ModelService(Protocol):
-    """What the routes need of a replica."""
+    """What the routes need from a replica."""
 
     model: Model
     limits: CallLimits
@@ -35,7 +35,7 @@ class ModelService(Protocol):
         ...
 
     async def check_health(self) -> None:
-        """Return when the engine answers, raise when it does not."""
+        """Return when the engine answers. Raises when it does not."""
         ...
 
     async def drain(self) -> None:
@@ -51,30 +51,30 @@ class ModelService(Protocol):
         ...
 
 
-def model_app(served: ModelService) -> ASGIApp:
-    """Make the application of one model; when it shuts down, the replica drains."""
+def model_app(service: ModelService) -> ASGIApp:
+    """Make the application of one model. When it shuts down, the replica drains."""
 
     async def infer(request: Request) -> Response:
-        data = await read_body(request, served.limits.max_body_bytes)
-        return reply(await served.infer(dict(request.headers), data))
+        data = await read_body(request, service.limits.max_body_bytes)
+        return body_response(await service.infer(dict(request.headers), data))
 
     async def metadata(_: Request) -> Response:
-        return JSONResponse(served.metadata())
+        return JSONResponse(service.metadata())
 
     async def statistics(_: Request) -> Response:
-        return JSONResponse(served.statistics())
+        return JSONResponse(service.statistics())
 
     async def ready(_: Request) -> Response:
         try:
-            await served.check_health()
-        except Exception:  # noqa: BLE001 - not ready, whatever the reason; Ray's own check says more
-            return reply_error(Unavailable(f"model {served.model.name} is not ready", retry_after_s=1.0))
-        return JSONResponse({"name": served.model.name, "version": served.model.revision, "ready": True})
+            await service.check_health()
+        except Exception:  # noqa: BLE001 - not ready, whatever the reason; Ray's own check logs it
+            return error_response(Unavailable(f"model {service.model.name} is not ready", retry_after_s=1.0))
+        return JSONResponse({"name": service.model.name, "version": service.model.revision, "ready": True})
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await served.drain()
+        await service.drain()
 
     endpoints = {
         "/infer": ("POST", infer),
@@ -83,15 +83,15 @@ def model_app(served: ModelService) -> ASGIApp:
         "/ready": ("GET", ready),
     }
     routes = [
-        Route((base + path).rstrip("/") or "/", _of_revision(endpoint, served.model), methods=[method])
+        Route((base + path).rstrip("/") or "/", _checking_revision(endpoint, service.model), methods=[method])
         for base in ("", "/versions/{revision}")
         for path, (method, endpoint) in endpoints.items()
     ]
     return make_app(routes, lifespan)
 
 
-def _of_revision(endpoint: Endpoint, model: Model) -> Endpoint:
-    """Refuse a revision in the path that is not the one served here."""
+def _checking_revision(endpoint: Endpoint, model: Model) -> Endpoint:
+    """Return an endpoint that refuses a path with another revision than the model has."""
 
     async def checked(request: Request) -> Response:
         asked = request.path_params.get("revision", model.revision)

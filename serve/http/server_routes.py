@@ -1,7 +1,7 @@
-"""The application at `/v2`: the server's own metadata, whether it lives and is ready, which models there are.
+"""The application at `/v2`: metadata of the server, whether it is live and ready, and the index of its models.
 
-Also answers for every model path that no model's application takes. Must not know Ray: it is
-given a function that says how each application is.
+It also answers each model path that no model's application takes. Must not know Ray: it gets a function that returns
+the state of each application.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serve.http.responses import make_app, reply_error
+from serve.http.responses import error_response, make_app
 from shared.errors import NotFound, Unavailable
 
 VERSION = "0.1.0"
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
 RUNNING = "RUNNING"
-KEEP_S = 1.0
-ASK_S = 5.0
+STATES_MAX_AGE_S = 1.0
+STATES_TIMEOUT_S = 5.0
 
 States = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model's application: its name there, the model and the revision it serves."""
+    """The application of a model: its name, and the model and revision that it serves."""
 
     application: str
     model: str
@@ -38,14 +38,14 @@ class ServedModel:
 
 
 class ServerRoutes:
-    """Answers for the server as a whole. `states` says the state of each application by name; may block."""
+    """Answers for the server as a whole. `states` returns the state of each application by name, and may block."""
 
-    def __init__(self, entries: tuple[ServedModel, ...], states: Callable[[], States]) -> None:
-        self._entries = entries
+    def __init__(self, models: tuple[ServedModel, ...], states: Callable[[], States]) -> None:
+        self._models = models
         self._states = states
-        self._known: States = {}
-        self._asked_s = float("-inf")
-        self._asking: asyncio.Task[States] | None = None
+        self._known_states: States = {}
+        self._known_at_s = float("-inf")
+        self._query: asyncio.Task[States] | None = None
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the HTTP side; the hook that `ray.serve.ingress()` looks for."""
@@ -66,50 +66,50 @@ class ServerRoutes:
         return JSONResponse({"live": True})
 
     async def _ready(self, _: Request) -> Response:
-        states = await self._fresh()
-        waiting = {e.application: states.get(e.application, "absent") for e in self._entries}
-        waiting = {name: state for name, state in waiting.items() if state != RUNNING}
-        if waiting:
-            said = ", ".join(f"{name}: {state}" for name, state in sorted(waiting.items()))
-            return reply_error(Unavailable(f"not ready: {said}", retry_after_s=1.0))
+        states = await self._fresh_states()
+        not_running = {model.application: states.get(model.application, "absent") for model in self._models}
+        not_running = {name: state for name, state in not_running.items() if state != RUNNING}
+        if not_running:
+            reasons = ", ".join(f"{name}: {state}" for name, state in sorted(not_running.items()))
+            return error_response(Unavailable(f"not ready: {reasons}", retry_after_s=1.0))
         return JSONResponse({"ready": True})
 
     async def _index(self, _: Request) -> Response:
-        states = await self._fresh()
-        return JSONResponse([_indexed(entry, states.get(entry.application, "absent")) for entry in self._entries])
+        states = await self._fresh_states()
+        return JSONResponse([_index_entry(model, states.get(model.application, "absent")) for model in self._models])
 
     async def _no_model(self, request: Request) -> Response:
-        model = request.path_params["model"]
-        names = sorted({entry.model for entry in self._entries})
-        if model not in names:
-            raise NotFound(f"no model {model[:64]!r}; models: {names}")
+        name = request.path_params["model"]
+        names = sorted({model.model for model in self._models})
+        if name not in names:
+            raise NotFound(f"no model {name[:64]!r}; models: {names}")
         if request.path_params["rest"].startswith("/versions/"):
-            raise NotFound(f"no such version or route of model {model!r}")
-        raise Unavailable(f"model {model!r} is not being served now", retry_after_s=1.0)
+            raise NotFound(f"no such version or route of model {name!r}")
+        raise Unavailable(f"model {name!r} is not being served now", retry_after_s=1.0)
 
-    async def _fresh(self) -> States:
-        """Return the states, at most a second old; none at all when they cannot be had in 5 s.
+    async def _fresh_states(self) -> States:
+        """Return the states, at most a second old, or no states when there is no answer in 5 s.
 
-        However many wait, and however long the last question hangs, at most one is being asked.
+        At most one query runs at a time, however many requests wait and however long the query hangs.
         """
-        if time.monotonic() - self._asked_s <= KEEP_S:
-            return self._known
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(asyncio.to_thread(self._states))
-        asking = self._asking
-        try:  # shielded: one waiter's end is not the others'
-            known = await asyncio.wait_for(asyncio.shield(asking), ASK_S)
-        except Exception:  # noqa: BLE001 - a server that cannot say how it is, is not ready
+        if time.monotonic() - self._known_at_s <= STATES_MAX_AGE_S:
+            return self._known_states
+        if self._query is None or self._query.done():
+            self._query = asyncio.create_task(asyncio.to_thread(self._states))
+        query = self._query
+        try:  # shielded: when one request stops waiting, the query goes on for the others
+            known = await asyncio.wait_for(asyncio.shield(query), STATES_TIMEOUT_S)
+        except Exception:  # noqa: BLE001 - without an answer the server is not ready, whatever the reason
             known = {}
-        self._known, self._asked_s = known, time.monotonic()
+        self._known_states, self._known_at_s = known, time.monotonic()
         return known
 
 
-def _indexed(entry: ServedModel, state: str) -> dict[str, str]:
+def _index_entry(model: ServedModel, state: str) -> dict[str, str]:
     is_ready = state == RUNNING
     return {
-        "name": entry.model,
-        "version": entry.revision,
+        "name": model.model,
+        "version": model.revision,
         "state": "READY" if is_ready else "UNAVAILABLE",
         "reason": "" if is_ready else state,
     }

@@ -26,10 +26,10 @@ def statistics(
     tokens_per_s: float,
     last_answer_s: float,
 ) -> dict[str, object]:
-    """Return the v2 statistics of a model; times are sums in nanoseconds, `last_inference` is epoch ms.
+    """Return the v2 statistics of a model. Times are sums in nanoseconds; `last_inference` is in ms since 1970.
 
-    `glossa` holds what the protocol has no name for: tokens, the backlog, measured speed, refusals by code,
-    and of the response cache the rows found and not found, and the bytes it holds.
+    `last_answer_s` is in seconds since 1970. `refused` counts refusals by error code. The key `glossa` holds what the
+    protocol has no name for, such as tokens, measured speed, and hits and bytes of the response cache.
     """
     stages_s = {"success": counts.queue_s + counts.infer_s, "queue": counts.queue_s, "compute_infer": counts.infer_s}
     inference_stats = {name: {"count": counts.n_answered, "ns": int(s * NS_PER_S)} for name, s in stages_s.items()}

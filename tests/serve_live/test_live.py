@@ -15,8 +15,8 @@ import pytest
 from local import model_server, processes
 from serve.deployment_options import MAX_ONGOING
 from serve.engine.run_call import infer
-from serve.replica import MAX_BODY_BYTES
 from shared.errors import Overloaded
+from shared.limits import MAX_BODY_BYTES
 from shared.messages import InferCall, Tensor
 from shared.protocol import decode_error, decode_output
 from tests.serve_live.conftest import Answer, Standing

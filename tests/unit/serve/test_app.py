@@ -86,10 +86,10 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
 
 def test_times_stand_in_a_ladder() -> None:
     """Each outer time is longer than what it waits for."""
-    patience = Timeouts()
-    assert patience.probe_s < deployment_options.HEALTH_TIMEOUT_S
-    assert patience.answer_s <= patience.longest_s < deployment_options.REQUEST_TIMEOUT_S
-    assert FUNCTION_S <= patience.drain_s < deployment_options.DRAIN_S
+    timeouts = Timeouts()
+    assert timeouts.probe_s < deployment_options.HEALTH_TIMEOUT_S
+    assert timeouts.answer_s <= timeouts.longest_s < deployment_options.REQUEST_TIMEOUT_S
+    assert FUNCTION_S <= timeouts.drain_s < deployment_options.DRAIN_S
     assert deployment_options.KEEP_ALIVE_S > 60  # a load balancer's idle timeout
 
 

@@ -15,9 +15,10 @@ from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
 from serve.engine.run_call import infer
 from serve.engine.warm_up import probe_row
-from serve.replica import MAX_BODY_BYTES, MAX_ROWS, Replica, Timeouts
+from serve.replica import Replica, Timeouts
 from shared.catalog import Model
 from shared.errors import GlossaError, ReplicaError
+from shared.limits import MAX_BODY_BYTES, MAX_CALL_ROWS
 from shared.messages import InferCall, Tensor
 from shared.protocol import decode_error, decode_output, encode_call
 from tests.unit.serve.asgi import Reply, call
@@ -30,10 +31,10 @@ Test = Callable[[Replica, ASGIApp], Coroutine[Any, Any, None]]
 
 
 def _serve(
-    model: Model, test: Test, load: Callable[[], Engine] | None = None, patience: Timeouts | None = None
+    model: Model, test: Test, load: Callable[[], Engine] | None = None, timeouts: Timeouts | None = None
 ) -> None:
     """Run a test against a replica, which is drained afterwards."""
-    replica = Replica(model, load or (lambda: FakeEngine(model)), patience=patience)
+    replica = Replica(model, load or (lambda: FakeEngine(model)), timeouts=timeouts)
 
     async def whole() -> None:
         await test(replica, replica.__serve_build_asgi_app__())
@@ -123,7 +124,7 @@ BAD_BODIES: dict[str, tuple[int, object, dict[str, str]]] = {
     "id out of vocabulary": (422, _padded([[100]]), {}),
     "negative id": (422, _padded([[-1]]), {}),
     "row too long": (413, _padded([[1] * 33]), {}),
-    "too many rows": (413, _padded([[1]] * (MAX_ROWS + 1)), {}),
+    "too many rows": (413, _padded([[1]] * (MAX_CALL_ROWS + 1)), {}),
     "unknown head": (404, _padded([[1]], head="no-such"), {}),
     "no head among many": (422, {**_padded([[1]]), "parameters": {}}, {}),
     "unknown parameter": (422, _padded([[1]], warmth=1), {}),

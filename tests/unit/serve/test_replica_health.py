@@ -24,7 +24,7 @@ async def _ask(replica: Replica, *ids: int) -> Body:
 def test_a_recent_answer_counts_as_health(model: Model) -> None:
     """Under load no probe is needed: a pass that just succeeded is one, even while the next one takes long."""
     engine = GatedEngine(model)
-    replica = Replica(model, lambda: engine, patience=Timeouts(probe_s=0.01, fresh_s=FOREVER_S))
+    replica = Replica(model, lambda: engine, timeouts=Timeouts(probe_s=0.01, fresh_s=FOREVER_S))
 
     async def test() -> None:
         await _ask(replica, 1)
@@ -42,7 +42,7 @@ def test_a_recent_answer_counts_as_health(model: Model) -> None:
 def test_a_pass_that_does_not_end_is_no_health(model: Model) -> None:
     """However fresh the last answer is, which another lane may have given."""
     engine = GatedEngine(model)
-    replica = Replica(model, lambda: engine, patience=Timeouts(fresh_s=FOREVER_S, stuck_s=STUCK_S))
+    replica = Replica(model, lambda: engine, timeouts=Timeouts(fresh_s=FOREVER_S, stuck_s=STUCK_S))
 
     async def test() -> None:
         await _ask(replica, 1)
