@@ -1,1 +1,4 @@
-"""The Lambda side: doors and pure desks; no torch, no ray, no transformers, no numpy."""
+"""The Lambda side: tokenizes, routes and assembles requests, and runs batch jobs.
+
+`lambdas/` has one file a function. Must not import torch, ray, transformers or numpy.
+"""

@@ -1,1 +1,4 @@
-"""What both sides of Glossa agree on: messages, wire, catalog, errors, settings, log."""
+"""What the Lambda side and the model side agree on: messages, protocol, catalog, limits, errors, settings, log.
+
+Light imports only. Must not know either side.
+"""

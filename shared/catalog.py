@@ -1,6 +1,6 @@
-"""catalog.toml -> frozen values: the facts of each model we serve; both sides read it.
+"""Reads catalog.toml into frozen values: the facts of each model that is served. Both sides read it.
 
-Validates once and refuses unknown keys. Must not know how a model is loaded or a task is done.
+Unknown keys are refused. Must not know how a model is loaded or how a task is done.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HeadTask = Literal[
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8", "onednn-int8"]
 AttnImplementation = Literal["auto", "eager", "sdpa", "flash_attention_2"]
-# what their kernels compute in
+# the only dtype that their kernels compute in
 BFLOAT16_ONLY: frozenset[Quantization] = frozenset({"torchao-int4", "torchao-fp8", "onednn-int8"})
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -45,11 +45,11 @@ class _Frozen(BaseModel):
 class Head(_Frozen):
     """One head over a model's backbone.
 
-    `prefix` is where its tensors live in the checkpoint (reference names: `classifier`,
-    `lm_head`; several heads: `heads.<name>`; empty for feature-extraction, which has none).
-    `labels` are in logit order. `default` marks the head a task takes when none is named. `task` says what
-    tensors it answers with; `also` names the other tasks that read the same tensors (zero-shot-classification
-    and rerank read a classifier's). `variant` beam is XLM's question answering with a beam.
+    `prefix` is where its tensors are in the checkpoint: the reference's names (`classifier`, `lm_head`), or
+    `heads.<name>` where there are several heads. It is empty for feature-extraction, which has no tensors. `labels`
+    are in logit order. `default` marks the head that a task takes when none is named. `task` says which tensors the
+    head answers with. `also` names other tasks that read the same tensors: zero-shot-classification and rerank read
+    those of a classifier. `variant` beam is XLM's question answering head with a beam.
     """
 
     task: HeadTask
@@ -64,12 +64,12 @@ class Head(_Frozen):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Every task this head can answer."""
+        """Every task that this head can answer."""
         return (self.task, *self.also)
 
 
 class Replicas(_Frozen):
-    """How many replicas serve the model, and what one takes of a machine."""
+    """How many replicas serve the model, and how many CPUs and GPUs one replica takes."""
 
     min: int = Field(default=1, ge=0)
     max: int = Field(default=1, ge=1)
@@ -80,15 +80,18 @@ class Replicas(_Frozen):
 class Model(_Frozen):
     """One served model. `checkpoint` is a folder (relative to the catalog), `s3://…` or `hub:name@revision`.
 
-    `max_tokens` counts special tokens (max_position_embeddings - pad_id - 1 for XLM-R). Token
-    limits: `token_budget` per forward pass, `max_backlog_tokens` admitted and not yet answered;
-    `max_cache_bytes` of keys and values that generating rows may keep at a time.
-    `response_cache_bytes` of answers each replica keeps for rows that come again; 0 keeps none.
-    `tokens_per_s` is the speed by which the route desk refuses what cannot be done in time; replicas measure their own.
-    `dtype` is what the weights are computed in, `quantization` what Linear layers are stored in, `int8_embeddings`
-    stores the rows of the word embeddings in 8 bits. `attn_implementation` takes the reference's names.
-    Any of several `eos_id` ends a generated text.
-    `causal`: a token sees only those before it. `lang2id`: languages an XLM model reads ids of.
+    Tokens: `max_tokens` of one row, special ones included (max_position_embeddings - pad_id - 1 for XLM-R);
+    `token_budget` of one forward pass; `max_backlog_tokens` that are admitted and not yet answered. `tokens_per_s` is
+    the speed by which a request that cannot be done in time is refused; replicas also measure their own.
+
+    Bytes: `max_cache_bytes` of keys and values that all generating rows may hold; `response_cache_bytes` of answers
+    that each replica keeps for rows that are sent again (0: none).
+
+    Precision: `dtype` is what the model computes in; `quantization` is how Linear layers are stored; with
+    `int8_embeddings` the word embeddings are stored in 8 bits. `attn_implementation` takes the reference's names.
+
+    `size_class` names the size of the machines. `causal`: a token sees only the tokens before it. `lang2id` holds the
+    ids of the languages that an XLM model reads. Any `eos_id` ends a generated text.
     """
 
     name: str = Field(pattern=MODEL_NAME)
@@ -149,9 +152,9 @@ class Model(_Frozen):
         return self
 
     def head_for(self, task: str, head: str | None) -> str:
-        """Return the head's name: the named one if it can do `task`, else the task's default.
+        """Return the name of the head that does `task`: the named head, or the task's default.
 
-        Raises NotFound for an unknown head, Unprocessable when the model cannot do the task.
+        Raises NotFound for an unknown head, and Unprocessable when the head or the model cannot do the task.
         """
         able = [name for name, known in self.heads.items() if task in known.tasks]
         if head is None:
@@ -173,13 +176,13 @@ class Model(_Frozen):
 
     @property
     def eos_ids(self) -> frozenset[int]:
-        """The ids that end a generated text, none where the catalog names none."""
+        """The ids that end a generated text."""
         named = self.eos_id
         return frozenset(() if named is None else (named,) if isinstance(named, int) else named)
 
     @property
     def tasks(self) -> frozenset[str]:
-        """The tasks any of its heads can do."""
+        """The tasks that any of its heads can do."""
         return frozenset(task for head in self.heads.values() for task in head.tasks)
 
 
@@ -196,14 +199,14 @@ class Catalog(_Frozen):
         return self
 
     def model(self, name: str) -> Model:
-        """Return a model. Raises NotFound with the names there are."""
+        """Return a model. Raises NotFound, and names the models there are."""
         if name not in self.models:
             raise NotFound(f"no model {name[:SHOWN_CHARS]!r}; models: {sorted(self.models)}")
         return self.models[name]
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
-    """Split `model[:head]`; the head is None when absent. Raises Unprocessable when nothing is behind the colon."""
+    """Split `model[:head]`; the head is None when absent. Raises Unprocessable when nothing follows the colon."""
     name, colon, head = reference.partition(":")
     if colon and not head:
         raise Unprocessable(f'model: got {shown(reference)}, expected "model" or "model:head"; leave out the colon')
@@ -211,7 +214,7 @@ def split_reference(reference: str) -> tuple[str, str | None]:
 
 
 def parse_catalog(text: str) -> Catalog:
-    """Parse the TOML text of a catalog. Raises ValueError naming each key that is wrong."""
+    """Parse the TOML text of a catalog. Raises ValueError, and names each key that is wrong."""
     raw = tomllib.loads(text)
     if isinstance(models := raw.get("models"), dict):
         raw["models"] = {

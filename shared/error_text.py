@@ -1,6 +1,6 @@
-"""How messages show what came in and say what was expected: in JSON's words, never a library's or Python's.
+"""Words for error messages: how to show a value, and what was expected, in terms of JSON.
 
-Pure. Must not know tasks, routes or who refuses.
+Must not know tasks, routes or who refuses.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SHOWN_CHARS = 80
-_SAID_BEFORE = re.compile(r"^(?:Value error, |\w+ should (?:be |have )?)")  # what a validator says ahead of the rest
+_SAID_BEFORE = re.compile(r"^(?:Value error, |\w+ should (?:be |have )?)")  # how a validator begins its messages
 _EXPECTED = {
     "missing": "a value",
     "json_invalid": "a value",
@@ -39,25 +39,25 @@ def kind(value: object) -> str:
 
 
 def shown(value: object, most: int = SHOWN_CHARS) -> str:
-    """Return a value as a message may show it: ASCII, short; strings in single quotes, all else as JSON."""
+    """Return a value as a message may show it: short and ASCII. Strings are in single quotes, all else is JSON."""
     text = ascii(value) if isinstance(value, str) else json.dumps(value, default=ascii)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def visible(text: str, most: int = SHOWN_CHARS) -> str:
-    """Return a name as a sentence may hold it: escaped where it cannot be printed; past `most` cut, and marked so."""
+    """Return a name for a sentence: escaped if it cannot be printed, cut after `most` characters, with a mark."""
     kept = text if len(text) <= most else text[: most - 1]
     said = kept if kept.isprintable() else ascii(kept)[1:-1]
     return said if kept == text else f"{said}…"
 
 
 def count(n: int, what: str) -> str:
-    """Return a number of things: 1 character, 2 characters."""
+    """Return a number with its noun: 1 character, 2 characters."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def got(fault: Mapping[str, Any]) -> str:
-    """Return what a validator's fault (pydantic's error details) is about."""
+    """Return the value that a validator refused, from pydantic's error details."""
     if fault["type"] in {"missing", "json_invalid"}:
         return "nothing"
     if fault["type"] == "extra_forbidden":
@@ -68,7 +68,7 @@ def got(fault: Mapping[str, Any]) -> str:
 
 
 def expected(fault: Mapping[str, Any]) -> str:
-    """Return what a validator's fault expects instead."""
+    """Return what a validator expected, from pydantic's error details."""
     if (known := _EXPECTED.get(fault["type"])) is not None:
         return known
     if fault["type"] in _LENGTHS:

@@ -1,24 +1,24 @@
 """The error tree.
 
-Each class knows its HTTP status, its stable code and whether a retry can help; doors map it to
-a response in one place. A message states the value, then the expectation. Knows no HTTP library.
+Each class has its HTTP status, a stable code, and whether a retry can help. Each side turns errors into responses in
+one place. A message states the value, then the expectation. Must not know an HTTP library.
 
     GlossaError
     ├── BadRequest 400            malformed: cannot be read at all
-    │   └── DecodeError 400       a wire body that does not parse
+    │   └── DecodeError 400       a body of the model server's protocol that does not parse
     ├── Forbidden 403             no verified principal
     ├── NotFound 404              unknown route, task, model, head, job (and every foreign id)
-    ├── MethodNotAllowed 405      the route exists, but not for this method; carries allow
-    ├── TooSlow 408               a body did not come to its end in time
+    ├── MethodNotAllowed 405      the route exists, but not for this method; has `allow`
+    ├── TooSlow 408               a body did not arrive in time
     ├── Conflict 409              valid, but not in this state
-    │   └── FingerprintMismatch   tokenizer of the caller is not the replica's
+    │   └── FingerprintMismatch   the caller's tokenizer is not the replica's
     ├── TooLarge 413              body, text, token or answer over a limit
-    ├── UnsupportedMedia 415      a body that its headers call encoded, another format than JSON, or no UTF-8
+    ├── UnsupportedMedia 415      the headers say that the body is encoded, not JSON, or not UTF-8
     ├── Unprocessable 422         valid JSON that the task cannot take
-    ├── Overloaded 429            admission is full; carries retry_after_s
-    ├── ReplicaError 502          the model server answered something we cannot use
-    ├── NotFinite 502             a row overflows in the model's dtype; a retry overflows again
-    ├── Unavailable 503           the model server cannot be reached; carries retry_after_s
+    ├── Overloaded 429            the queue is full; has `retry_after_s`
+    ├── ReplicaError 502          the model server's answer cannot be used
+    ├── NotFinite 502             a row overflows in the model's dtype; a retry would too
+    ├── Unavailable 503           the model server cannot be reached; has `retry_after_s`
     └── DeadlineExceeded 504      the time of the request is over
 """
 
@@ -37,7 +37,7 @@ class GlossaError(Exception):
     retryable: bool = False
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
-        """Keep the message, a way forward (`hint`) and, where known, seconds until a retry may succeed."""
+        """Keep the message, a way forward (`hint`), and the seconds until a retry may succeed, if known."""
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -70,7 +70,7 @@ class BadRequest(GlossaError):
 
 
 class DecodeError(BadRequest):
-    """A wire body (Open Inference Protocol v2) does not parse."""
+    """A body of the Open Inference Protocol v2 does not parse."""
 
     code = "decode-error"
 
@@ -83,7 +83,7 @@ class Forbidden(GlossaError):
 
 
 class NotFound(GlossaError):
-    """Unknown route, task, model, head or id; also every id that belongs to another tenant."""
+    """Unknown route, task, model, head or id. An id of another tenant is unknown, too."""
 
     status = 404
     code = "not-found"
@@ -103,21 +103,21 @@ class MethodNotAllowed(GlossaError):
 
 
 class TooSlow(GlossaError):
-    """A body did not come to its end in time."""
+    """A body did not arrive in time."""
 
     status = 408
     code = "too-slow"
 
 
 class Conflict(GlossaError):
-    """The request is valid but the thing is not in a state that allows it."""
+    """The request is valid, but the state of the job or object does not allow it."""
 
     status = 409
     code = "conflict"
 
 
 class FingerprintMismatch(Conflict):
-    """Caller and replica hold different tokenizers; answering would be wrong in silence."""
+    """Caller and replica have different tokenizers. An answer would be wrong, and nobody would notice."""
 
     code = "fingerprint-mismatch"
 
@@ -130,7 +130,7 @@ class TooLarge(GlossaError):
 
 
 class UnsupportedMedia(GlossaError):
-    """The headers name a content coding but identity, a type that announces another format, or a charset but UTF-8."""
+    """The headers name a content coding, a format other than JSON, or a charset other than UTF-8."""
 
     status = 415
     code = "unsupported-media"
@@ -144,7 +144,7 @@ class Unprocessable(GlossaError):
 
 
 class Overloaded(GlossaError):
-    """Admission is full. `retry_after_s` is computed from backlog and measured speed."""
+    """The queue is full. `retry_after_s` is computed from the queued tokens and the measured speed."""
 
     status = 429
     code = "overloaded"
@@ -152,7 +152,7 @@ class Overloaded(GlossaError):
 
 
 class ReplicaError(GlossaError):
-    """The model server answered, but with something that is not an answer."""
+    """The model server answered, but its answer cannot be used."""
 
     status = 502
     code = "replica-error"
@@ -160,14 +160,14 @@ class ReplicaError(GlossaError):
 
 
 class NotFinite(GlossaError):
-    """The model's numbers for this row are not finite: the same row overflows again, in the same dtype."""
+    """The model's numbers for this row are not finite. The same row would overflow again in this dtype."""
 
     status = 502
     code = "not-finite"
 
 
 class Unavailable(GlossaError):
-    """The model server cannot be reached, or is draining, or its breaker is open."""
+    """The model server cannot be reached or is draining, or the circuit breaker is open."""
 
     status = 503
     code = "unavailable"
@@ -175,7 +175,7 @@ class Unavailable(GlossaError):
 
 
 class DeadlineExceeded(GlossaError):
-    """The time of the request is over; the work was dropped, not half done."""
+    """The time of the request is over. Its work was dropped as a whole."""
 
     status = 504
     code = "deadline-exceeded"
@@ -190,9 +190,9 @@ BY_CODE: Mapping[str, type[GlossaError]] = {kind.code: kind for kind in _tree(Gl
 
 
 def from_problem(status: int, problem: Mapping[str, object]) -> GlossaError:
-    """Rebuild the error another Glossa process sent as problem details.
+    """Rebuild the error that another Glossa process sent as problem details.
 
-    An unknown code becomes a ReplicaError: the peer is not one of ours, or is newer than we are.
+    An unknown code becomes a ReplicaError: the other side is not Glossa, or is newer.
     """
     kind = BY_CODE.get(str(problem.get("code")), ReplicaError)
     detail = str(problem.get("detail") or f"the model server answered {status} without details")
@@ -205,7 +205,7 @@ def from_problem(status: int, problem: Mapping[str, object]) -> GlossaError:
 
 
 def _seconds(value: object) -> float | None:
-    """Return a peer's wait if it is one: not NaN, not negative, not more than a day."""
+    """Return the seconds to wait, if they are valid: not NaN, not negative, at most a day."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value <= MAX_RETRY_AFTER_S else None

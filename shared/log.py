@@ -1,7 +1,7 @@
-"""One JSON line per event on standard output, with allow-listed fields only.
+"""Writes one JSON line for each event on standard output, with allowed fields only.
 
-Text, tokens, presigned URLs and foreign fields never reach a log: a field that is not on the
-list is dropped and its name counted in `dropped`. Must not know who logs.
+Text, tokens and presigned URLs never reach a log. A field that is not on the list is dropped, and its name is written
+in `dropped`. Must not know who logs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALLOWED = frozenset({
 
 
 def log_event(event: str, *, level: str = "info", stream: TextIO | None = None, **fields: object) -> None:
-    """Write one JSON line: time, level, event and the allowed fields; each value is cut at 300 characters."""
+    """Write one JSON line: time, level, event and the allowed fields. Each value is cut at 300 characters."""
     line: dict[str, object] = {"time": round(time.time(), 3), "level": level, "event": event}
     line |= {name: _short(value) for name, value in fields.items() if name in ALLOWED}
     if dropped := sorted(name for name in fields if name not in ALLOWED):

@@ -64,7 +64,7 @@ class Tensor:
         return self.data.tobytes()
 
     def __eq__(self, other: object) -> bool:
-        """Equal when datatype, shape and bytes are."""
+        """Compare datatype, shape and bytes."""
         if not isinstance(other, Tensor):
             return NotImplemented
         return (self.datatype, self.shape, self.tobytes()) == (other.datatype, other.shape, other.tobytes())
@@ -78,8 +78,8 @@ class Tensor:
 class Sampling:
     """How a generating head continues each row, named as `transformers` GenerationConfig names it.
 
-    Greedy unless `do_sample`. `top_k` 0 and `top_p` 1.0 switch those filters off. `seed` makes a row's
-    continuation the same whatever else is in its batches.
+    Greedy unless `do_sample`. `top_k` 0 and `top_p` 1.0 switch these filters off. With the same `seed`, a row has the
+    same continuation, whatever rows are in its batches.
     """
 
     max_new_tokens: int = 20
@@ -93,15 +93,19 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class InferCall:
-    """One call to a replica: rows packed one after the other, no padding.
+    """One call to a replica. Its rows are packed one after the other, without padding.
 
-    Shapes: `input_ids` INT32 [tokens]; `row_lengths` INT32 [rows], sum = tokens; `positions`
-    INT32 [n] indices into the packed stream with `positions_per_row` INT32 [rows]; `lang_ids`,
-    `token_type_ids`, `position_ids` INT32 [tokens]. `fingerprint` is "" when the caller does not say (foreign clients).
-    `timeout_s` is the time left when sent. `target_ids` are vocabulary ids whose logits a
-    fill-mask caller asks for beside the top k. An embedding caller says `pooling`, `per_token`, `normalize`,
-    the `layers` it wants (0: embeddings, 1: after the first layer, negative from the end; empty: the
-    last) and whether it wants `attentions`. `sampling` is read by generating heads.
+    Tensors, all INT32:
+    - `input_ids` [tokens], and `row_lengths` [rows], whose sum is the number of tokens.
+    - `positions` [n]: indices into the packed stream that the head reads (masks), with `positions_per_row` [rows].
+    - `lang_ids`, `token_type_ids`, `position_ids` [tokens].
+
+    Fill-mask: `top_k` guesses for each mask, and the logits of the vocabulary ids in `target_ids`. Embeddings:
+    `pooling`, `per_token`, `normalize`, the `layers` to return (0: embeddings, 1: after the first layer, negative from
+    the end, empty: the last alone), and whether to return `attentions`. Generating heads read `sampling`.
+
+    `fingerprint` is "" when the caller does not know it, as other clients of the protocol. `timeout_s` is the time
+    that was left when the call was sent.
     """
 
     model: str
@@ -139,18 +143,19 @@ class InferCall:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """What a replica answers: named tensors packed like the input, and stage seconds.
+    """What a replica answers: named tensors, packed like the input, and the seconds of `queue` and `infer`.
 
-    classify: `logits` FP32 [rows, labels]. tokens: `logits` FP32 [tokens, labels]. fill-mask:
-    `top_ids` INT32 and `top_logits` FP32 [masks, k], `log_sum_exp` FP32 [masks], with targets
-    also `target_logits` FP32 [masks, targets]. embed: `vectors` FP32 [rows, width], or
-    [tokens, width] per token, with `layers` `hidden_states` FP32 [rows or tokens, layers, width], with
-    `attentions` FP32 [n], each row's [layers, heads, tokens, tokens] flattened, and `attention_sizes` INT32
-    [rows, layers], how many of them each layer has. qa: `start`, `end`
-    FP32 [tokens]; beam qa: the reference's `start_top_log_probs`, `start_top_index`, `end_top_log_probs`,
-    `end_top_index`, `cls_logits` [rows, n]. choice: `logits` FP32 [rows, 1]. generate: `ids` INT32
-    [tokens], the new ones alone, and `row_lengths` INT32 [rows * num_return_sequences].
-    `timings_s` has `queue` and `infer`.
+    FP32 unless said, by the head's task:
+    - text-classification: `logits` [rows, labels]. token-classification: `logits` [tokens, labels].
+    - multiple-choice: `logits` [rows, 1].
+    - question-answering: `start` and `end` [tokens]. With a beam: `start_top_log_probs`, `start_top_index`,
+      `end_top_log_probs`, `end_top_index` and `cls_logits` [rows, n], named as in the reference.
+    - fill-mask: `top_ids` INT32 and `top_logits` [masks, k], `log_sum_exp` [masks]; with targets `target_logits`
+      [masks, targets].
+    - feature-extraction: `vectors` [rows, width], or [tokens, width] per token. With `layers`: `hidden_states` [rows or
+      tokens, layers, width]. With `attentions`: `attentions` [n], where each row has its [layers, heads, tokens,
+      tokens] flattened, and `attention_sizes` INT32 [rows, layers], how many of them each layer has.
+    - text-generation: `ids` INT32 [tokens], the new ones alone, and `row_lengths` INT32 [rows * sequences].
     """
 
     outputs: Mapping[str, Tensor]

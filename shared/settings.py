@@ -1,7 +1,7 @@
-"""Environment -> one frozen value, once, at the start of a process.
+"""Reads the environment into one frozen value, once, when a process starts.
 
-The only reader of the environment in the product. A bad or missing value stops the start with
-a message that names the variable. Settings classes live with their owner.
+Nothing else in the product reads the environment. A bad or missing value stops the process, with a message that names
+the variable. Must not know which settings there are: each owner has its own class.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PREFIX = "GLOSSA_"
 
 
 class Settings(BaseModel):
-    """Base of every settings class: frozen; field `replica_url` is read from GLOSSA_REPLICA_URL."""
+    """Base of every settings class. The field `replica_url` is read from GLOSSA_REPLICA_URL."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,7 +25,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def read_settings(kind: type[S], environ: Mapping[str, str] | None = None) -> S:
-    """Read `kind` from the environment; other variables are ignored.
+    """Read settings of class `kind` from the environment. Other variables are ignored.
 
     Raises ValueError naming each variable that is missing or malformed.
     """

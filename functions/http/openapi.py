@@ -1,4 +1,4 @@
-"""A table of operations -> an OpenAPI page, written by Powertools from typed stubs; nothing here answers a request.
+"""Makes an OpenAPI page of a table of operations. Powertools writes it from typed stubs, which answer no request.
 
 Annotations are real objects, not strings, because the stubs are made in a loop. Must not know any route.
 """
@@ -19,7 +19,7 @@ TITLE, VERSION = "Glossa", "1"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one route; `body` and `answer` are pydantic classes, `query` annotations by name."""
+    """One method on one route; `body` and `answer` are pydantic classes; `query` holds annotations by name."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class Problem(BaseModel):
 
 
 def page(operations: Iterable[Operation]) -> dict[str, Any]:
-    """Return the OpenAPI document of the operations; every error is a Problem."""
+    """Return the OpenAPI document of the operations. Every error is a Problem."""
     book = APIGatewayRestResolver(enable_validation=True)
     for operation in operations:
         book.route(
@@ -62,7 +62,7 @@ def page(operations: Iterable[Operation]) -> dict[str, Any]:
 
 def _stub(operation: Operation) -> Any:
     def stub(**_: Any) -> None:
-        """Be described; only the signature is read."""
+        """Do nothing: only the signature is read."""
 
     annotations: dict[str, Any] = dict.fromkeys(re.findall(r"<(\w+)>", operation.path), str)
     if operation.body is not None:

@@ -1,6 +1,6 @@
-"""Request body -> JSON object, refusing what cannot be read safely before anything is built on it.
+"""Reads the body of a proxy event as a JSON object, and refuses what cannot be read safely.
 
-Knows three event fields (`body`, `isBase64Encoded`, `headers`) and JSON. Must not know routes or tasks.
+Knows three fields of the event: `body`, `isBase64Encoded` and `headers`. Must not know routes or tasks.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SHOWN_CHARS = 40
 _JSON_TYPE = re.compile(r"(?:[!-.0-~]+/)?(?:[!-.0-~]+[+.-])?json", re.IGNORECASE)
 _NO_FORMAT = {
     "",
-    "application/x-www-form-urlencoded",  # what curl says of every body, unless it is told better
-    "text/plain",  # what fetch says of a string
+    "application/x-www-form-urlencoded",  # curl's default for every body
+    "text/plain",  # fetch's default for a string
     "application/octet-stream",
     "binary/octet-stream",
 }
@@ -32,7 +32,7 @@ _QUOTED = re.compile(r'"[^"]*"')
 
 
 def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> str:
-    """Return the body of a proxy event as text; "" when there is none.
+    """Return the body of a proxy event as text, or "" when there is none.
 
     Raises TooLarge past `max_bytes` decoded bytes, BadRequest for broken base64 or invalid UTF-8.
     """
@@ -52,9 +52,9 @@ def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> s
 
 
 def refuse_foreign(event: Mapping[str, object]) -> None:
-    """Raise UnsupportedMedia when a proxy event's headers say that its body, if it has one, is not plain UTF-8 JSON.
+    """Raise UnsupportedMedia when the headers of a proxy event say that its body is not plain UTF-8 JSON.
 
-    A type that announces no format at all is taken, as most clients send one when they are told nothing.
+    A type that names no format passes, because most clients send one by default. Without a body nothing is checked.
     """
     if not event.get("body"):
         return
@@ -79,13 +79,13 @@ def _header(event: Mapping[str, object], name: str) -> str:
 
 
 def _listed(value: str) -> list[str]:
-    """Return the members of a header that came more than once; a quoted text with commas or semicolons is left out."""
+    """Return the parts of a header that may be repeated. A quoted text with commas or semicolons is left out."""
     plain = _QUOTED.sub(lambda found: found[0] if {",", ";"}.isdisjoint(found[0]) else "", value)
     return [part.strip() for part in plain.split(",")]
 
 
 def parse_json(text: str, max_depth: int = MAX_JSON_DEPTH) -> object:
-    """Parse strict JSON: no NaN or Infinity, no key twice, at most `max_depth` levels, whole Unicode only.
+    """Parse strict JSON: no NaN or Infinity, no key twice, at most `max_depth` levels, well-formed Unicode only.
 
     Raises BadRequest for what cannot be read, Unprocessable for an escaped lone surrogate.
     """
@@ -158,7 +158,7 @@ def _refuse_deep(value: object, max_depth: int) -> None:
 
 
 def _refuse_surrogates(value: object, where: str) -> None:
-    """Refuse a lone surrogate in any text, with its place; the depth is bounded by now."""
+    """Refuse a lone surrogate in any text, and name its place. The depth has been checked before."""
     if isinstance(value, str):
         if (at := lone_surrogate_at(value)) is not None:
             found = f"the lone surrogate U+{ord(value[at]):04X} at character {at}"

@@ -1,4 +1,7 @@
-"""Results and models -> the JSON of each answer. Must not know requests, HTTP or how they were made."""
+"""The JSON of each answer, from results and models of the catalog.
+
+Must not know requests or HTTP.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from shared.catalog import Catalog, Head, Model
 
 
 def result_json(task: str, result: Result) -> dict[str, Any]:
-    """Return the answer of `/v1/{task}`: one result per input; lists in `usage` stand in the inputs' order."""
+    """Return the answer of `/v1/{task}`: one result for each input. Lists in `usage` follow the order of inputs."""
     return {
         "model": result.model,
         "head": result.head,
@@ -36,7 +39,7 @@ def models_json(catalog: Catalog) -> dict[str, Any]:
 
 
 def model_json(model: Model) -> dict[str, Any]:
-    """Return what a caller may know of a model; where its weights lie is not among it."""
+    """Return what a caller may know of a model. Where its weights are stored is not part of it."""
     return {
         "name": model.name,
         "revision": model.revision,

@@ -1,6 +1,7 @@
-"""What the synchronous routes take and give, for the OpenAPI page; made from the tasks' own parameter classes.
+"""What the synchronous routes take and answer, for the OpenAPI page. Bodies are derived from the tasks' parameters.
 
-The desks check requests, not these classes; tests hold that both agree. Must not know a journey or a model.
+Requests are checked by the tasks, not by these classes. Tests check that both agree. Must not know a pipeline or a
+model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -98,7 +99,7 @@ def _task_body(task: str, parameters: type[TaskParameters]) -> type[BaseModel]:
 
 
 def _items(name: str, fields: InputFields) -> Iterator[type[BaseModel]]:
-    """Yield the objects that one spelling allows: the text alone where it may be, and with what is read beside it."""
+    """Yield the objects that one input form allows: a text alone, if that is enough, and a text with others."""
     if fields.texts is not None:
         texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
         yield _item(name, {fields.text: (Text, ...), fields.texts: (texts, ...), "lang": (Langs | None, None)})
@@ -111,7 +112,7 @@ def _items(name: str, fields: InputFields) -> Iterator[type[BaseModel]]:
 
 
 def _item(name: str, fields: dict[str, Any]) -> type[BaseModel]:
-    fields = {"text_pair": (None, None)} | fields  # null where a task has none: as records may have it
+    fields = {"text_pair": (None, None)} | fields  # null where a task has no pairs, because records may have the field
     made: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     return made
 

@@ -1,6 +1,6 @@
-"""The routes of the synchronous path, over a journey and a model server that are handed in.
+"""The synchronous routes: tasks, tokens, models, health, the OpenAPI page.
 
-Must not know the environment, files or how the model server is reached.
+The pipeline and the model server are handed in. Must not know the environment, files or how the server is reached.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ FEWER = "send less in one request, and the rest in others"
 
 
 class Replica(Protocol):
-    """The model server as this function needs it: a ReplicaClient, or a FakeReplica."""
+    """The model server as these routes need it: a ReplicaClient, or a FakeReplica."""
 
     def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:
         """Answer the calls in order."""
         ...
 
     def ready(self) -> bool:
-        """Whether it takes calls."""
+        """Whether the model server takes calls."""
         ...
 
     def tokens_per_s(self, model: str) -> float | None:
-        """Return the speed that it measures at a model; None when it does not say."""
+        """Return how many tokens per second it measures for a model, or None when it does not say."""
         ...
 
 
 def make_api(
     pipeline: Pipeline, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
 ) -> Resolver:
-    """Put the routes on a resolver. `clock` is the one of the journey's deadlines."""
+    """Make a resolver with these routes. `clock` is the clock of the pipeline's deadlines."""
     api = make_resolver("infer", _whole_api)
     pipeline = replace(pipeline, speed=replica.tokens_per_s)
     _add_tasks(api, pipeline, replica, auth, clock)
@@ -68,9 +68,9 @@ def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, 
     @api.post("/v1/<task>")
     def answer(task: str) -> object:
         tenant = _tenant(api, auth)
-        if task not in TASKS:  # `models` and others that may be read, `jobs` of another function, or nothing at all
+        if task not in TASKS:  # a path of another route or function, or of none
             api.refuse_other_methods()
-            task_named(task)  # before the body, which nobody would read
+            task_named(task)  # raises before the body is read
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
         api.note(task=task, n_rows=len(request.inputs))
@@ -102,7 +102,7 @@ def _add_tokens(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:
             api.note(model=model.name, n_rows=len(answer["results"]))
             return api.ok(answer)
         except TooLarge as error:
-            error.hint = FEWER  # no job makes tokens
+            error.hint = FEWER  # a batch job cannot do this
             raise
 
     @api.post("/v1/tokenize")
@@ -124,28 +124,28 @@ def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
 
     @api.get("/v1/openapi.json")
     def openapi() -> object:
-        from functions.http.openapi_document import document  # noqa: PLC0415 - the only route that needs it, and init is paid for
+        from functions.http.openapi_document import document  # noqa: PLC0415 - this route alone needs it, and start-up time costs money
 
         _principal(api, auth)
         return api.ok(document())
 
 
 def _whole_api() -> Iterable[tuple[str, str]]:
-    """Return all routes, those of the jobs API too: the gateway sends here what no route of another function takes."""
-    from functions.http.openapi_document import routes  # noqa: PLC0415 - only a refusal needs it, and init is paid for
+    """Return the routes of the whole API. The gateway sends every request here that no other function takes."""
+    from functions.http.openapi_document import routes  # noqa: PLC0415 - only a refusal needs it, and start-up time costs money
 
     return routes()
 
 
 def _tenant(api: Resolver, auth: Auth) -> str:
-    """Return who asks; a query, which no route here reads, is a mistake."""
+    """Return the tenant. Raises Unprocessable for a query: no route here reads one."""
     tenant = _principal(api, auth)
     api.query()
     return tenant
 
 
 def _principal(api: Resolver, auth: Auth) -> str:
-    """Return who asks, whatever the query says: monitors and browsers put there what makes an address new."""
+    """Return the tenant, whatever the query holds: monitors and browsers use it to get around caches."""
     tenant = principal(api.current_event.raw_event, auth)
     api.note(tenant_hash=tenant_hash(tenant))
     return tenant

@@ -1,4 +1,4 @@
-"""The bodies of `/v1/tokenize` and `/v1/detokenize` -> their answers, by the desks' own rules.
+"""Answers the bodies of `/v1/tokenize` and `/v1/detokenize`, by the same rules as the pipeline.
 
 Must not know HTTP or the model server.
 """
@@ -70,7 +70,7 @@ def _flag(fields: Mapping[str, object], name: str, *, default: bool) -> bool:
 
 
 def _lists(raw: object) -> list[tuple[str, list[object]]]:
-    """Read `ids`: a list of ids or a list of such lists; each with the name that messages give it."""
+    """Read `ids`: a list of ids, or a list of such lists. Each comes with its name in messages."""
     if not isinstance(raw, list):
         found = "nothing" if raw is None else kind(raw)
         raise Unprocessable(f"ids: got {found}, expected a list of ids, or a list of such lists")

@@ -1,6 +1,6 @@
-"""Tokens for a person to look at: an input -> all its tokens side by side, and ids -> text.
+"""Shows a person the tokens of an input, and the text of ids.
 
-The rules are the desks' own; nothing is cut. Must not know requests' bodies or HTTP.
+The same rules hold as in the pipeline, but no text is split. Must not know request bodies or HTTP.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def tokens_of(
 ) -> dict[str, Any]:
     """Return one input's `ids, tokens, offsets, special_tokens_mask, token_type_ids, count, n_windows`.
 
-    Offsets are in code points of the text that a token is of. `n_windows` is how many windows a classifier would
-    read, None when it would refuse the input: a pair whose shorter text takes more than half of a window. Raises
+    Offsets are in code points of the token's own text. `n_windows` is how many windows a classifier would read. It is
+    None when a classifier would refuse the input: a pair whose shorter text takes more than half of a window. Raises
     Unprocessable for a language that the model does not read.
     """
     texts = [_encode(item.text, item.lang, model, tokenizer, where)]
@@ -49,7 +49,7 @@ def tokens_of(
 
 
 def text_of(ids: Sequence[object], tokenizer: Tokenizer, where: str, *, skip_special: bool = False) -> str:
-    """Return the text that ids read as. Raises Unprocessable for what is no id of the vocabulary, with its place."""
+    """Return the text of ids. Raises Unprocessable for a value that is no id of the vocabulary, and names its place."""
     last = tokenizer.vocab_size - 1
     good = []
     for place, i in enumerate(ids):

@@ -1,6 +1,6 @@
-"""Where to cut: the arithmetic of windows over token positions, and windows built from it.
+"""Computes where windows begin and end in a text, and builds windows.
 
-A text is tokenized once, whole; cutting moves no token border. Must not know tokenizers or tasks.
+A text is tokenized once, as a whole; windows only select tokens. Must not know tokenizers or tasks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One text of a window: the part of it that is kept, its language, and places in the text that the head reads."""
+    """One text of a window: the span that is kept, the language, and the places that the head reads (masks)."""
 
     text: Encoded
     span: Span
@@ -30,27 +30,27 @@ class Side:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Ids of the part."""
+        """Ids of the span."""
         return self.text.ids[slice(*self.span)]
 
     @property
     def offsets(self) -> tuple[Span, ...]:
-        """Offsets of the part."""
+        """Offsets of the span."""
         return self.text.offsets[slice(*self.span)]
 
     @property
     def word_starts(self) -> tuple[bool, ...]:
-        """Where words begin in the part."""
+        """Which tokens of the span begin a word."""
         return self.text.word_starts[slice(*self.span)]
 
     @property
-    def marks(self) -> tuple[int, ...]:
-        """The places, counted from the part's start."""
+    def positions(self) -> tuple[int, ...]:
+        """The places, counted from the start of the span."""
         return tuple(place - self.span[0] for place in self.places)
 
 
 def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
-    """Return the fewest half-open spans of at most `room` tokens that cover `n_tokens`, of even size.
+    """Return the fewest half-open spans of at most `room` tokens that cover `n_tokens`. Their sizes are even.
 
     Neighbours share `overlap` tokens. Raises ValueError unless 0 <= overlap < room.
     """
@@ -64,9 +64,9 @@ def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
 
 
 def full_spans(n_tokens: int, room: int, shared: int) -> list[Span]:
-    """Return spans of `room` tokens, the last one shorter, that each begin with the last `shared` of the one before.
+    """Return spans of `room` tokens. Each begins with the last `shared` tokens of the one before; the last is shorter.
 
-    They are the reference's own (`return_overflowing_tokens` with a `stride`). Raises Unprocessable.
+    The reference makes the same ones (`return_overflowing_tokens` with a `stride`). Raises Unprocessable.
     """
     if shared >= room:
         raise Unprocessable(f"got a stride of {shared} tokens, expected less than the {room} of a window's text")
@@ -75,9 +75,9 @@ def full_spans(n_tokens: int, room: int, shared: int) -> list[Span]:
 
 
 def pair_spans(n_first: int, n_second: int, room: int) -> list[tuple[Span, Span]] | None:
-    """Return spans of both texts of a pair: the shorter stays whole, the longer is cut into windows.
+    """Return spans of both texts of a pair: the shorter stays whole, the longer is split.
 
-    None when the shorter takes more than half of the room, so that no cut does both texts justice.
+    Returns None when the shorter takes more than half of the room: too little would be left for the longer.
     """
     if n_first + n_second <= room:
         return [((0, n_first), (0, n_second))]
@@ -89,7 +89,7 @@ def pair_spans(n_first: int, n_second: int, room: int) -> list[tuple[Span, Span]
 
 
 def longest_first(n_first: int, n_second: int, room: int) -> tuple[Span, Span]:
-    """Return what is kept of a pair that is cut to `room`: the longer text loses first, as in the reference."""
+    """Return what is kept of a pair that is cut to `room`. The longer text is cut first, as in the reference."""
     if n_first + n_second <= room:
         return (0, n_first), (0, n_second)
     short = min(n_first, n_second, room // 2)
@@ -97,69 +97,71 @@ def longest_first(n_first: int, n_second: int, room: int) -> tuple[Span, Span]:
     return ((0, short), (0, long)) if n_first <= n_second else ((0, long), (0, short))
 
 
-def around(marks: Sequence[int], n_tokens: int, room: int) -> list[tuple[Span, tuple[int, ...]]]:
-    """Return spans of at most `room` tokens with the marks each answers for; every mark is in exactly one.
+def around(masks: Sequence[int], n_tokens: int, room: int) -> list[tuple[Span, tuple[int, ...]]]:
+    """Return spans of at most `room` tokens, each with the masks it answers for. Every mask has exactly one span.
 
-    Marks that lie within half a window share one, centred on them.
+    Masks within half a window share a span, which is centred on them.
     """
     if n_tokens <= room:
-        return [((0, n_tokens), tuple(marks))]
+        return [((0, n_tokens), tuple(masks))]
     placed = []
-    for group in _groups(marks, max(1, room // 2)):
+    for group in _groups(masks, max(1, room // 2)):
         centre = (group[0] + group[-1] + 1) // 2
         start = min(max(0, centre - room // 2), n_tokens - room)
         placed.append(((start, start + room), group))
     return placed
 
 
-def _groups(marks: Sequence[int], reach: int) -> list[tuple[int, ...]]:
+def _groups(masks: Sequence[int], reach: int) -> list[tuple[int, ...]]:
     groups: list[list[int]] = []
-    for mark in marks:
-        if groups and mark - groups[-1][0] < reach:
-            groups[-1].append(mark)
+    for mask in masks:
+        if groups and mask - groups[-1][0] < reach:
+            groups[-1].append(mask)
         else:
-            groups.append([mark])
+            groups.append([mask])
     return [tuple(group) for group in groups]
 
 
 def covers(kept: Sequence[Span], n_tokens: int) -> bool:
-    """Whether the spans, in order, leave out no token."""
+    """Whether the spans, in order, hold every token."""
     ends = [0, *(end for _, end in kept)]
     return ends[-1] == n_tokens and all(start <= end for end, (start, _) in zip(ends, kept, strict=False))
 
 
 def window(row: int, part: int, texts: Sequence[Side], layout: Layout, *, reset: bool = False) -> Window:
-    """Build the window of one span of a text, or of one of each text of a pair.
+    """Build the window of one span of a text, or of one span of each text of a pair.
 
-    Offsets count in the text the token is of. With `reset` positions start again at 0 with the second text.
+    Offsets count in the token's own text. With `reset`, positions start again at 0 with the second text.
     """
-    joints = (layout.first, layout.middle, layout.last) if len(texts) > 1 else (layout.first, layout.last)
+    specials = (layout.first, layout.middle, layout.last) if len(texts) > 1 else (layout.first, layout.last)
     n_before = [len(layout.first), len(layout.first) + len(texts[0].ids) + len(layout.middle)]
     border = n_before[1] if len(texts) > 1 else None
-    ids = joints[0] + tuple(chain.from_iterable(map(add, (side.ids for side in texts), joints[1:])))
+    ids = specials[0] + tuple(chain.from_iterable(map(add, (side.ids for side in texts), specials[1:])))
     return Window(
         row=row,
         input_ids=ids,
-        offsets=_woven([side.offsets for side in texts], joints, (0, 0)),
-        special=_woven([(False,) * len(side.ids) for side in texts], joints, True),
-        positions=tuple(n_before[i] + mark for i, side in enumerate(texts) for mark in side.marks),
+        offsets=_interleaved([side.offsets for side in texts], specials, (0, 0)),
+        special=_interleaved([(False,) * len(side.ids) for side in texts], specials, True),
+        positions=tuple(n_before[i] + place for i, side in enumerate(texts) for place in side.positions),
         lang_ids=_by_side([side.lang_id for side in texts], border, len(ids)),
         start=max(side.span[0] for side in texts),
         part=part,
-        sequence_ids=() if border is None else _woven([(i,) * len(s.ids) for i, s in enumerate(texts)], joints, -1),
+        sequence_ids=()
+        if border is None
+        else _interleaved([(i,) * len(s.ids) for i, s in enumerate(texts)], specials, -1),
         position_ids=(*range(border), *range(len(ids) - border)) if reset and border is not None else None,
-        word_starts=_woven([side.word_starts for side in texts], joints, False),
+        word_starts=_interleaved([side.word_starts for side in texts], specials, False),
     )
 
 
-def _woven(parts: Sequence[tuple[T, ...]], joints: Sequence[tuple[int, ...]], filler: T) -> tuple[T, ...]:
-    """Return the parts of a window in order, with a filler for each special token around them."""
-    fillers = [(filler,) * len(joint) for joint in joints]
+def _interleaved(parts: Sequence[tuple[T, ...]], specials: Sequence[tuple[int, ...]], filler: T) -> tuple[T, ...]:
+    """Return the parts of a window in order, with `filler` for each special token around them."""
+    fillers = [(filler,) * len(special) for special in specials]
     return fillers[0] + tuple(chain.from_iterable(map(add, parts, fillers[1:])))
 
 
 def _by_side(lang_ids: Sequence[int | None], border: int | None, n_tokens: int) -> tuple[int, ...] | None:
-    """Return each token's language: special tokens count to the text before them, the first to the first text."""
+    """Return the language of each token. A special token has the language of the text before it."""
     langs = [lang for lang in lang_ids if lang is not None]
     if len(langs) < len(lang_ids):
         return None

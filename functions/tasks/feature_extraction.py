@@ -61,12 +61,12 @@ class Parameters(Truncatable):
         return self.per_token
 
 
-MAX_WEIGHTS = 200_000  # of attention in one request; 24 bytes each in JSON stay below the 5 MB an answer may have
+MAX_WEIGHTS = 200_000  # of attention in one request; at 24 bytes of JSON each, they fit in an answer of 5 MB
 Value = Vector | list[Vector] | dict[str, object]
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensors read: `vectors`, `hidden_states` of each window or token, `attentions` with their sizes."""
+    """Name the tensors to read: `vectors`, `hidden_states` and `attentions`, as far as they are wanted."""
     del target_ids
     unit = per_token if parameters.per_token else per_window
     read: dict[str, RowsPerWindow] = {"vectors": unit}
@@ -80,9 +80,9 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Value:
-    """Return the text's vector or its tokens' own; an object with them when layers or attentions are asked for.
+    """Return the vector of a text, or those of its tokens; an object with them if layers or attentions are wanted.
 
-    Per token, a long text reads as if it were one window: special tokens only at its very ends.
+    Per token, a long text is answered as one window: special tokens appear only at its two ends.
     """
     del item
     wanted = context.parameters
@@ -99,7 +99,7 @@ def value(
 
 
 def _read(wanted: Parameters, windows: Sequence[Window], rows: Sequence[Sequence[Vector]]) -> Vector | list[Vector]:
-    """Read one layer: `rows` of each window."""
+    """Return the vectors of one layer. `rows` are those of each window."""
     finish = unit if wanted.normalize else list
     if wanted.per_token:
         return [finish(vector) for vector in _of_tokens(windows, rows)]
@@ -116,13 +116,13 @@ def _of_tokens(windows: Sequence[Window], rows: Sequence[Sequence[Vector]]) -> I
 
 
 def _layers(rows: Sequence[Vector], n_layers: int) -> list[list[Vector]]:
-    """Take rows [layers x width] apart: the rows of each layer."""
+    """Split rows of [layers x width] numbers: return the rows of each layer."""
     width = len(rows[0]) // n_layers
     return [[row[k * width : (k + 1) * width] for row in rows] for k in range(n_layers)]
 
 
 def _attentions(n_tokens: int, answer: Answer) -> list[list[list[Vector]]]:
-    """Return [layers][heads][tokens][tokens] of the one window a text has."""
+    """Return [layers][heads][tokens][tokens] of the only window of a text."""
     flat = [weight for [weight] in answer["attentions"]]
     tokens = [flat[at : at + n_tokens] for at in range(0, len(flat), n_tokens)]
     heads = [tokens[at : at + n_tokens] for at in range(0, len(tokens), n_tokens)]

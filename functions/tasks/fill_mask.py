@@ -42,7 +42,7 @@ Guess = dict[str, object]
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensors read, one row a mask: the top guesses, or the targets' logits."""
+    """Name the tensors to read, one row a mask: the best guesses, or the logits of the targets."""
     del parameters
     guesses = ("target_logits",) if target_ids else ("top_ids", "top_logits")
     return dict.fromkeys((*guesses, "log_sum_exp"), per_mask)
@@ -51,11 +51,11 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[Guess] | list[list[Guess]]:
-    """Return the guesses of the only mask, or a list of guesses for each of several, best first.
+    """Return the guesses for the only mask, best first, or a list of guesses for each of several masks.
 
-    A score is the probability over the whole vocabulary: exp(logit - log sum exp). `sequence` is
-    the window's text with the guess in the mask's place. An XLM head with an adaptive softmax answers
-    log-probabilities, whose log sum exp is 0.
+    A score is the probability over the whole vocabulary: exp(logit - log sum exp). `sequence` is the text of the
+    window with the guess in place of the mask. An XLM head with an adaptive softmax answers log-probabilities, so
+    that its log sum exp is 0.
     """
     del item
     single = sum(len(window.positions) for window in windows) == 1

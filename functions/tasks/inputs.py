@@ -1,4 +1,4 @@
-"""Reads one input of a request: a text, or an object under one of the spellings its task knows.
+"""Reads one input of a request: a text, or an object in one of the input forms of its task.
 
 Every text is checked here, once: not blank, well-formed Unicode. Must not know any one task, models or HTTP.
 """
@@ -16,18 +16,18 @@ from shared.strict_json import lone_surrogate_at
 
 MAX_TEXTS = 1000  # choices, documents or sentences of one input
 MAX_LANG_CHARS = 32
-EMPTY_PAIR = ("text_pair", None)  # as records without one have it; no task minds
-MOST_EXPANDED = 18  # code points that NFKC makes of one, at most: U+FDFA
+EMPTY_PAIR = ("text_pair", None)  # records without a pair may have it; every task takes it
+MOST_EXPANDED = 18  # code points that NFKC makes of one code point, at most (U+FDFA)
 
 
 def read_input(value: object, where: str, task: str, input_forms: Sequence[InputFields]) -> TextInput:
-    """Read one input; `where` names it in messages. Raises Unprocessable, TooLarge (list of texts)."""
+    """Read one input. `where` names it in messages. Raises Unprocessable, TooLarge (list of texts)."""
     usual = input_forms[0]
     if isinstance(value, str) and usual.plain:
         return TextInput(well_formed_text(value, where))
     if not isinstance(value, Mapping):
         raise Unprocessable(f"{where}: got {kind(value)}, expected {expectation(input_forms)}")
-    fields = _spelling([name for name in value if (name, value[name]) != EMPTY_PAIR], where, task, input_forms)
+    fields = _form_of([name for name in value if (name, value[name]) != EMPTY_PAIR], where, task, input_forms)
     given = {name: part for name, part in value.items() if part is not None}
     text = well_formed_text(_part(given, fields.text, where), f"{where}.{fields.text}")
     pair = None if fields.pair is None or fields.pair not in given else given[fields.pair]
@@ -42,7 +42,7 @@ def read_input(value: object, where: str, task: str, input_forms: Sequence[Input
 
 
 def expectation(input_forms: Sequence[InputFields]) -> str:
-    """Say what an input of these spellings may be."""
+    """Say what an input in these forms may be."""
     usual = input_forms[0]
     needed = [usual.text, *([usual.pair] if usual.needs_pair else []), *([usual.texts] if usual.texts else [])]
     an_object = "an object with " + " and ".join(f'"{name}"' for name in needed)
@@ -50,9 +50,9 @@ def expectation(input_forms: Sequence[InputFields]) -> str:
 
 
 def n_characters(parameters: TaskParameters, inputs: Iterable[TextInput], enough: int) -> tuple[int, int, int]:
-    """Return the texts a model would read, their characters, and the characters they stand for as tokenizers see them.
+    """Return how many texts a model would read, their characters, and the characters that tokenizers make of them.
 
-    A ligature stands for up to 18 letters; the last number is only worked out where it may pass `enough`.
+    A ligature becomes up to 18 letters. The last number is only counted when it may be more than `enough`.
     """
     text_pairs = [text_pair for item in inputs for text_pair in parameters.text_pairs(item)]
     texts = [text for text_pair in text_pairs for text in (text_pair.text, text_pair.pair) if text is not None]
@@ -64,7 +64,7 @@ def n_characters(parameters: TaskParameters, inputs: Iterable[TextInput], enough
 
 
 def well_formed_text(value: object, where: str) -> str:
-    """Return a text as it is. Raises Unprocessable unless it is one, says something and is well-formed."""
+    """Return a text unchanged. Raises Unprocessable unless it is a text, not blank, and well-formed."""
     if not isinstance(value, str):
         raise Unprocessable(f"{where}: got {kind(value)}, expected a text")
     if not value or value.isspace():
@@ -74,7 +74,7 @@ def well_formed_text(value: object, where: str) -> str:
 
 
 def well_formed(text: str, where: str) -> str:
-    """Return a text as it is. Raises Unprocessable for a lone surrogate or U+0000, with its place."""
+    """Return a text unchanged. Raises Unprocessable for a lone surrogate or U+0000, and names its place."""
     if (surrogate := lone_surrogate_at(text)) is not None:
         found = f"the lone surrogate U+{ord(text[surrogate]):04X} at character {surrogate}"
         raise Unprocessable(f"{where}: got {found}, expected well-formed Unicode")
@@ -83,8 +83,8 @@ def well_formed(text: str, where: str) -> str:
     return text
 
 
-def _spelling(names: Sequence[str], where: str, task: str, input_forms: Sequence[InputFields]) -> InputFields:
-    """Return the spelling that has most of the names. Raises Unprocessable for a name it has not."""
+def _form_of(names: Sequence[str], where: str, task: str, input_forms: Sequence[InputFields]) -> InputFields:
+    """Return the input form that has most of the names. Raises Unprocessable for a name that it does not have."""
     nearest = max(input_forms, key=lambda fields: len(set(names) & set(fields.names)))
     wrong = next((name for name in names if name not in nearest.names), None)
     if wrong is None:
@@ -112,7 +112,7 @@ def _texts(value: object, where: str) -> tuple[str, ...]:
 
 
 def _langs(value: object, where: str, *, both: bool) -> tuple[str | None, str | None]:
-    """Read `lang`: one name, or where there are two sides a list of two."""
+    """Read `lang`: one name, or a list of two where there are two sides."""
     if value is None:
         return None, None
     names = value if isinstance(value, list | tuple) else (value,)

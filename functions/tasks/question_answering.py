@@ -59,7 +59,7 @@ class Parameters(TaskParameters):
         return USUAL_STRIDE if self.doc_stride is None else self.doc_stride
 
     def overlap_tokens(self, window: int, room: int) -> int:
-        """Return the same; a stride that nobody asked for leaves the windows room to move."""
+        """Return how many tokens of the context neighbours share. The default stride shrinks in small windows."""
         if self.doc_stride is not None:
             return self.doc_stride
         usual = min(window // 2, USUAL_STRIDE)
@@ -67,7 +67,7 @@ class Parameters(TaskParameters):
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensors read: `start` and `end` [tokens]."""
+    """Name the tensors to read: `start` and `end` [tokens]."""
     del parameters, target_ids
     return {"start": per_token, "end": per_token}
 
@@ -75,14 +75,14 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Found | list[Found]:
-    """Return the best answer, or with `top_k` above 1 a list of them where there are several.
+    """Return the best answer, or a list of the best when `top_k` is above 1 and there are several.
 
-    In each window start and end are a softmax over the tokens of the context and the classifying token, whose
-    product is the score of no answer. Equal answers, by lower case, add up their scores across windows.
+    In each window, start and end are a softmax over the tokens of the context and the classifying token. The product
+    at the classifying token is the score of no answer. The scores of equal answers (ignoring case) are added up.
     """
     parameters, text = context.parameters, item.text_pair or ""
     found: dict[str, Found] = {}
-    none_score = 1_000_000.0  # as in the reference: of no answer, the least of any window
+    none_score = 1_000_000.0  # as in the reference: the least score of no answer in any window
     for window, answer in zip(windows, answers, strict=True):
         start, end, none = probabilities(context.tokenizer.layout, window, answer)
         none_score = min(none_score, none)

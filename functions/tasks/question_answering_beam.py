@@ -1,7 +1,7 @@
-"""Candidates of XLM's question answering head with a beam -> answers.
+"""Makes answers of the candidates of XLM's question answering head with a beam.
 
-transformers' pipeline never read this head; the rule is the one of its SQuAD evaluation
-(`compute_predictions_log_probs` of data/metrics/squad_metrics.py, 4.57). Must not know how texts are read.
+The pipeline of transformers never read this head. The rule is that of its SQuAD evaluation
+(`compute_predictions_log_probs` of data/metrics/squad_metrics.py, 4.57). Must not know how texts become tokens.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +15,12 @@ from functions.tasks.question_answering import Parameters
 from functions.tasks.task import Assembler
 from shared.errors import ReplicaError
 
-N_BEST = 20  # answers that share the probability, as in the evaluation
+N_BEST = 20  # answers in the softmax, as in the evaluation
 NAMES = ("start_top_log_probs", "start_top_index", "end_top_log_probs", "end_top_index", "cls_logits")
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensors read: the candidates of each window, under the reference's names."""
+    """Name the tensors to read: the candidates of each window, named as in the reference."""
     del parameters, target_ids
     return dict.fromkeys(NAMES, per_window)
 
@@ -28,13 +28,14 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> Found | list[Found]:
-    """Return the best answer, or with `top_k` above 1 a list of them where there are several.
+    """Return the best answer, or a list of the best when `top_k` is above 1 and there are several.
 
-    A span's rank is the sum of its ends' probabilities (the reference calls them log probs); the first of each text
-    counts; a score is the softmax over the ranks of the 20 best. No answer scores the sigmoid of the least
-    `cls_logits`, which is what that logit is trained for. One check differs: the evaluation drops places beyond the
-    context's length counted from the window's first token, which fits models that read the context first; here an
-    answer must lie in the context.
+    The rank of a span is the sum of the probabilities of its two ends (the reference calls them log probs). Of spans
+    with the same text, the first counts. A score is the softmax over the ranks of the 20 best. The score of no answer
+    is the sigmoid of the least `cls_logits`: this logit is trained for it.
+
+    One check differs from the evaluation. It drops places beyond the length of the context, counted from the first
+    token of the window, which fits models that read the context first. Here an answer must lie in the context.
     """
     parameters, text = context.parameters, item.text_pair or ""
     spans = [
@@ -61,7 +62,7 @@ def value(
 def _candidates(
     index: int, windows: Sequence[Window], answer: Answer, max_len: int
 ) -> Iterator[tuple[float, int, int]]:
-    """Yield rank, first and last token of the spans of a window that can be answers."""
+    """Yield rank, first token and last token of the spans of a window that can be answers."""
     window = windows[index]
     starts, firsts, ends, lasts = ([*answer[name][0]] for name in NAMES[:4])
     n_end, left = divmod(len(ends), len(starts))
@@ -76,16 +77,16 @@ def _candidates(
 
 
 def _is_central(index: int, windows: Sequence[Window], at: int) -> bool:
-    """Whether no other window shows more of the context around a token (`token_is_max_context`)."""
+    """Whether no other window has more context around a token (`token_is_max_context`)."""
     token = windows[index].start + at - windows[index].sequence_ids.index(1)
-    mine = _shown_around(windows[index], token)
-    before = takewhile(bool, (_shown_around(window, token) for window in reversed(windows[:index])))
-    after = takewhile(bool, (_shown_around(window, token) for window in windows[index + 1 :]))
+    mine = _context_around(windows[index], token)
+    before = takewhile(bool, (_context_around(window, token) for window in reversed(windows[:index])))
+    after = takewhile(bool, (_context_around(window, token) for window in windows[index + 1 :]))
     return max(before, default=0.0) < mine and max(after, default=0.0) <= mine
 
 
-def _shown_around(window: Window, token: int) -> float:
-    """Return how much context a window shows on both sides of a token of the context; 0 when it has not the token."""
+def _context_around(window: Window, token: int) -> float:
+    """Return how much context a window has on both sides of a token; 0 when the token is not in it."""
     n_tokens = window.sequence_ids.count(1)
     before, after = token - window.start, window.start + n_tokens - 1 - token
     return min(before, after) + 0.01 * n_tokens if before >= 0 and after >= 0 else 0.0

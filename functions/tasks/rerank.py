@@ -46,7 +46,7 @@ class Parameters(Truncatable):
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensor read: `logits` [windows, 1]."""
+    """Name the tensor to read: `logits` [windows, 1]."""
     del parameters, target_ids
     return {"logits": per_window}
 

@@ -35,7 +35,7 @@ class Parameters(Truncatable):
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensor read: `vectors` [windows, width]."""
+    """Name the tensor to read: `vectors` [windows, width]."""
     del parameters, target_ids
     return {"vectors": per_window}
 

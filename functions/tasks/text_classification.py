@@ -32,7 +32,7 @@ class Parameters(ReadsPairs, Truncatable):
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensor read: `logits` [windows, labels]."""
+    """Name the tensor to read: `logits` [windows, labels]."""
     del parameters, target_ids
     return {"logits": per_window}
 

@@ -52,7 +52,7 @@ class Parameters(Truncatable):
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensor read: `logits` [tokens, labels]."""
+    """Name the tensor to read: `logits` [tokens, labels]."""
     del parameters, target_ids
     return {"logits": per_token}
 
@@ -77,10 +77,10 @@ def value(
 
 
 def borders(windows: Sequence[Window], text: str = "") -> list[int]:
-    """Return where each window's say ends, in content tokens of the text: amid each overlap.
+    """Return up to which content token of the text each window decides the labels. It is amid each overlap.
 
-    Of the places in an overlap where a word begins, the one nearest the middle; in scripts without
-    spaces, where no letter is cut; else the middle.
+    It is the place nearest the middle where a word begins. In scripts without spaces, it is the nearest place that
+    splits no letter; if there is none, the middle.
     """
     ends = []
     for window, after in pairwise(windows):
@@ -102,7 +102,7 @@ def _n_first(window: Window) -> int:
 def _central_tokens(
     context: AnswerContext[Parameters], text: str, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[Token]:
-    """Return the tokens of the whole text, each from the window that has the say."""
+    """Return the tokens of the whole text, each from the window that decides its label."""
     tokens: list[Token] = []
     for window, answer, end in zip(windows, answers, borders(windows, text), strict=True):
         tokens += _tokens(context, text, window, answer, len(tokens), end)
@@ -117,7 +117,7 @@ def _tokens(
     begin: int | None = None,
     end: int = -1,
 ) -> list[Token]:
-    """Return the content tokens [begin, end) of the text, which the window holds; all it holds without a `begin`."""
+    """Return the content tokens [begin, end) of the text from a window; without `begin`, all that it holds."""
     if begin is None:
         begin, end = window.start, window.start + window.n_content_tokens
     shift = _n_first(window) - window.start
@@ -140,7 +140,9 @@ def _token_at(
         index=window.start + at,
         start=start,
         end=end,
-        subword=not unknown and start > 0 and " " not in text[start - 1 : start + 1],  # the pipeline's rule
+        subword=not unknown
+        and start > 0
+        and " " not in text[start - 1 : start + 1],  # the rule of the reference's pipeline
         bound=graphemes.inside(text, start),
     )
 

@@ -95,7 +95,7 @@ def entailment(labels: Sequence[str]) -> int | None:
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensor read: `logits` [windows, labels]."""
+    """Name the tensor to read: `logits` [windows, labels]."""
     del parameters, target_ids
     return {"logits": per_window}
 
@@ -103,11 +103,12 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> dict[str, object]:
-    """Return `sequence`, `labels` and `scores`, best first, as transformers' pipeline does.
+    """Return `sequence`, `labels` and `scores`, best first, by the rules of the pipeline of transformers.
 
-    Its rules: scores are a softmax over the labels' entailment logits; with `multi_label`, and for a single label,
-    over entailment and contradiction (the first column, or the last when entailment is first) of each label.
-    Windows stand at the same places for all labels; their scores are averaged by the tokens of the text in them.
+    Scores are a softmax over the entailment logits of all labels. With `multi_label`, and for a single label, they are
+    a softmax over entailment and contradiction of each label. Contradiction is the first column, or the last when
+    entailment is the first. All labels have windows at the same places. Scores of windows are averaged, weighted by
+    the tokens of the text in them.
     """
     parts = list(by_part(windows, answers))
     logits = [[_checked(context, answer["logits"][0]) for answer in theirs] for _, theirs in parts]

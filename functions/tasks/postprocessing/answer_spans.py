@@ -20,13 +20,14 @@ Candidate = tuple[float, int, int]  # probability, and the first and last token 
 
 
 def probabilities(layout: Layout, window: Window, answer: Answer) -> tuple[Vector, Vector, float]:
-    """Return each token's probability to begin and to end the answer, and that of no answer.
+    """Return the probability of each token to begin and to end the answer, and the probability of no answer.
 
-    All that is not of the context has 0. `<s>`, also where a question spells it out, takes its share as in the
-    reference, which would even let an answer begin at the latter. XLM's classifying token is `</s>`, where it first
-    stands: so the reference trains and shares, while its pipeline reads no answer at `<s>`, which it has left out
-    itself, so that it scores 0, and ends in a KeyError where `</s>` is likely. There no answer begins or ends at a
-    special token, unknown characters among them.
+    A token outside the context has 0. The softmax also covers the classifying token `<s>`, as in the reference; this
+    includes a `<s>` that a question spells out.
+
+    XLM's classifying token is the first `</s>`. The reference trains it so. But its pipeline reads the score of no
+    answer at `<s>`, which its own mask has set to 0, and fails with a KeyError when `</s>` is likely. Here `</s>` is
+    read. For XLM, no answer begins or ends at a special token; unknown characters count as such.
     """
     if layout.classifying is None:
         classifying = {at for at, token in enumerate(window.input_ids) if token == layout.first[0]}
@@ -45,9 +46,9 @@ def probabilities(layout: Layout, window: Window, answer: Answer) -> tuple[Vecto
 
 
 def best_spans(start: Vector, end: Vector, n_spans: int, max_len: int) -> list[Candidate]:
-    """Return the `n_spans` likeliest spans of at most `max_len` tokens, best first; none of probability 0."""
+    """Return the `n_spans` likeliest spans of at most `max_len` tokens, best first. None has probability 0."""
     most = max(end)
-    kept: list[tuple[float, int, int]] = []  # a heap, the least first; places negated so that the earlier wins
+    kept: list[tuple[float, int, int]] = []  # a heap, the least first; places are negated so that the earlier span wins
     for first in sorted(range(len(start)), key=lambda place: -start[place]):
         if start[first] * most <= (kept[0][0] if len(kept) == n_spans else 0.0):
             break
@@ -61,9 +62,9 @@ def best_spans(start: Vector, end: Vector, n_spans: int, max_len: int) -> list[C
 
 
 def text_span(window: Window, first: int, last: int, *, whole_words: bool) -> tuple[int, int]:
-    """Return where in the context a span of tokens stands; with `whole_words`, the words its ends are in.
+    """Return the characters of the context that a span of tokens covers.
 
-    A word goes no further than the window.
+    With `whole_words`, the span grows to whole words, but not beyond the window.
     """
     if whole_words:
         first = next(i for i in range(first, -1, -1) if window.word_starts[i] or i == 0 or window.special[i - 1])
@@ -72,7 +73,7 @@ def text_span(window: Window, first: int, last: int, *, whole_words: bool) -> tu
 
 
 def add_answer(found: dict[str, Found], context: str, span: tuple[int, int], score: float) -> None:
-    """Put an answer among those found, or its score to the one that reads the same."""
+    """Add an answer to those found. If its text is there already (ignoring case), add its score to it."""
     start, end = span
     text = context[start:end]
     known = found.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})

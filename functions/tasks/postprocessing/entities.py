@@ -1,7 +1,7 @@
-"""Judged tokens -> entities, by the rules of transformers' token classification pipeline.
+"""Groups labelled tokens into entities, by the rules of the token classification pipeline of transformers.
 
-One rule is added: no entity begins or ends inside a character as a person sees it (a grapheme
-cluster), though pieces of the vocabulary may. Must not know windows, tensors or requests.
+One rule is added: no entity begins or ends inside a grapheme cluster, which is one character to a person. Pieces of the
+vocabulary may. Must not know windows, tensors or requests.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Join = Callable[[Sequence[str]], str]
 class Token:
     """One token and the probability of each label.
 
-    `word` is its piece, `index` its place among all tokens. `subword`: no space stands before it. `bound`: it
-    begins inside a grapheme cluster.
+    `word` is its piece, `index` its place among all tokens. `subword`: no space is before it. `bound`: it begins
+    inside a grapheme cluster.
     """
 
     word: str
@@ -47,19 +47,19 @@ class Tagged:
 def entities(
     clusters: Clusters, tokens: Sequence[Token], labels: Sequence[str], strategy: str, join: Join
 ) -> list[Tagged]:
-    """Group tokens of one text, in order; `strategy` is simple, first, average or max. Linear in text and tokens."""
+    """Group the tokens of one text, in order. `strategy` is simple, first, average or max. Takes linear time."""
     tagged = of_tokens(tokens, labels) if strategy == "simple" else of_words(tokens, labels, PICKS[strategy], join)
     return [_entity(clusters, group, join) for group in groups(tagged)]
 
 
 def best(labels: Sequence[str], scores: Vector) -> tuple[str, float]:
-    """Return the likeliest label and its probability; of equals, the first."""
+    """Return the likeliest label, or the first of equals, and its probability."""
     score = max(scores)
     return labels[scores.index(score)], score
 
 
 def of_tokens(tokens: Iterable[Token], labels: Sequence[str]) -> Iterator[Tagged]:
-    """Tag each token; one that begins inside a grapheme cluster goes on with the tag before it."""
+    """Tag each token. A token that begins inside a grapheme cluster continues the tag before it."""
     before: Tagged | None = None
     for token in tokens:
         label, score = best(labels, token.scores)
@@ -74,14 +74,14 @@ def of_tokens(tokens: Iterable[Token], labels: Sequence[str]) -> Iterator[Tagged
 def of_words(
     tokens: Iterable[Token], labels: Sequence[str], pick: Callable[[Sequence[Token]], Vector], join: Join
 ) -> Iterator[Tagged]:
-    """Tag each word, a run of tokens with no space before them, by the scores that `pick` makes of its tokens'."""
+    """Tag each word: a run of tokens with no space between them. `pick` makes its scores of those of its tokens."""
     for word in _words(tokens):
         label, score = best(labels, pick(word))
         yield Tagged(label, score, join([token.word for token in word]), word[0].start, word[-1].end)
 
 
 def groups(tagged: Iterable[Tagged]) -> Iterator[list[Tagged]]:
-    """Yield runs of one tag; a `B-` label opens a new one."""
+    """Yield runs of tokens with one tag. A `B-` label begins a new run."""
     group: list[Tagged] = []
     for token in tagged:
         if group and not token.bound and _opens(token.label, group[-1].label):
@@ -98,7 +98,7 @@ def tag_of(label: str) -> str:
 
 
 def without_overlaps(found: Iterable[Tagged]) -> list[Tagged]:
-    """Of entities that overlap keep the longest, of equals the likeliest, as the pipeline merges its windows."""
+    """Keep the longest of entities that overlap, and the likeliest of equals, as the reference merges windows."""
     kept: list[Tagged] = []
     for entity in sorted(found, key=lambda one: one.start):
         last = kept[-1] if kept else None

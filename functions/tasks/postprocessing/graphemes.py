@@ -1,7 +1,7 @@
-"""Where a character, as a person sees it, may not be cut: the grapheme clusters of Unicode's annex 29.
+"""Finds grapheme clusters (Unicode annex 29): characters, as a person sees them, that must not be split.
 
-By general categories, since Python carries no table of clusters: whatever is one cluster there is
-never cut here; a few sequences that the annex would cut stay whole. Must not know tokens or tasks.
+It works by general categories, because Python has no table of clusters. No cluster of the annex is ever split; a few
+sequences that the annex would split stay whole. Must not know tokens or tasks.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import unicodedata
 
 MARKS = frozenset({"Mn", "Me", "Mc"})
-VIRAMA = 9  # the combining class of signs that bind the next consonant
+VIRAMA = 9  # the combining class of signs that join the next consonant
 ZWJ = "\u200d"
-NEAR_MARKS = 8  # how far back such a sign is looked for
-NEAR_CHARS = 64  # how far a cluster is followed; keeps hostile text linear
+NEAR_MARKS = 8  # how far back to look for such a sign
+NEAR_CHARS = 64  # how far to follow a cluster; this keeps the time linear for hostile text
 _SPACING = frozenset("\u0e33\u0eb3\uff9e\uff9f\u200c" + ZWJ)
 _BREAKS = frozenset({"Cc", "Zl", "Zp"})
 _PREPENDED = frozenset(
@@ -23,7 +23,7 @@ _PREPENDED = frozenset(
 
 
 def inside(text: str, at: int) -> bool:
-    """Whether a cut of `text` before code point `at` would divide a grapheme cluster."""
+    """Whether code point `at` of `text` is inside a grapheme cluster, so that a cut before it would split one."""
     if not 0 < at < len(text):
         return False
     before, after = text[at - 1], text[at]
@@ -35,10 +35,10 @@ def inside(text: str, at: int) -> bool:
 
 
 class Clusters:
-    """The clusters of one text, found once however many spans are asked for.
+    """The clusters of one text. They are computed once, for any number of spans.
 
-    Spans that already end between clusters, as nearly all do, cost a look at both ends; the first that does not has
-    every place of the text looked at, once.
+    Nearly all spans end between clusters: for these, only both ends are checked. The first span that does not makes
+    the class check every place of the text, once.
     """
 
     def __init__(self, text: str) -> None:
@@ -46,7 +46,7 @@ class Clusters:
         self._places = b""  # of every place of the text: 1 inside a cluster, 0 between two
 
     def whole(self, start: int, end: int) -> tuple[int, int]:
-        """Return the smallest span that covers [start, end) and divides no cluster within `NEAR_CHARS` of it."""
+        """Return the smallest span that covers [start, end) and splits no cluster within `NEAR_CHARS` of it."""
         if not (inside(self.text, start) or inside(self.text, end)):
             return start, end
         if not self._places:
@@ -72,7 +72,7 @@ def _binds(before: str, after: str) -> bool:
 
 
 def _conjunct(text: str, at: int) -> bool:
-    """Whether a consonant follows a sign that binds it to the one before, marks between them passed over."""
+    """Whether a consonant follows a sign that joins it to the one before. Marks between them are skipped."""
     if unicodedata.category(text[at]) != "Lo":
         return False
     for char in reversed(text[max(0, at - NEAR_MARKS) : at]):
@@ -88,7 +88,7 @@ def _is_flag_letter(char: str) -> bool:
 
 
 def _hangul(before: str, after: str) -> bool:
-    """Whether both are letters of one Korean syllable written out; precomposed ones end in such letters too."""
+    """Whether both are letters of one Korean syllable. A precomposed syllable also ends in such a letter."""
     if "\u1100" <= before <= "\u115f" or "\ua960" <= before <= "\ua97f":
         return "\u1100" <= after <= "\u11ff" or "\uac00" <= after <= "\ud7ff" or "\ua960" <= after <= "\ua97f"
     return "\u1160" <= after <= "\u11ff" or "\ud7b0" <= after <= "\ud7ff"

@@ -14,7 +14,7 @@ from functions.tasks.postprocessing.output_rows import Vector
 
 
 def softmax(logits: Vector) -> Vector:
-    """Return probabilities that sum to 1, in double precision; no logit is too large."""
+    """Return probabilities that sum to 1. No logit is too large."""
     most = max(logits)
     raised = [math.exp(logit - most) for logit in logits]
     total = math.fsum(raised)
@@ -22,12 +22,12 @@ def softmax(logits: Vector) -> Vector:
 
 
 def sigmoid(logits: Vector) -> Vector:
-    """Return one probability per logit; no logit is too large or too small."""
+    """Return one probability for each logit. No logit is too large or too small."""
     return [1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x)) for x in logits]
 
 
 def mean(vectors: Sequence[Vector], weights: Sequence[float]) -> Vector:
-    """Return the weighted mean of vectors of one length; a single vector is returned as it is."""
+    """Return the weighted mean of vectors of one length. A single vector is returned unchanged."""
     if len(vectors) == 1:
         return vectors[0]
     total = sum(weights)
@@ -35,13 +35,13 @@ def mean(vectors: Sequence[Vector], weights: Sequence[float]) -> Vector:
 
 
 def unit(vector: Vector) -> Vector:
-    """Return the vector scaled to length 1; a zero vector stays as it is."""
+    """Return the vector scaled to length 1. A zero vector is returned unchanged."""
     length = math.sqrt(math.fsum(x * x for x in vector))
     return [x / length for x in vector] if length else vector
 
 
 def pool(windows: Sequence[Window], vectors: Sequence[Vector], pooling: str) -> Vector:
-    """Make one vector of those of a text's windows: by the rule with which each was made of its tokens."""
+    """Make one vector of the vectors of a text's windows, by the pooling that made each of them of its tokens."""
     if pooling == "cls":
         return vectors[0]
     if pooling == "max":
