@@ -38,6 +38,17 @@ class LongText:
         """All of each text."""
         return tuple((0, length) for length in self.lengths)
 
+    @property
+    def fits(self) -> bool:
+        """Whether one window holds all of it.
+
+        Where the first text is split, the longest second text decides, so that all pairs of an input have their
+        windows at the same places.
+        """
+        if self.rule.strategy == "first" and len(self.lengths) > 1 and not self.rule.truncates:
+            return self.lengths[0] + self.longest_second <= self.room
+        return sum(self.lengths) <= self.room
+
     def spans(self, length: int, room: int) -> list[Span]:
         """Split a text that has `room` tokens in each window. Raises Unprocessable when the stride is too large."""
         split = windows.full_spans if self.rule.full else windows.spans
@@ -52,7 +63,7 @@ class LongText:
 
 def split_into_windows(long_text: LongText) -> list[KeptSpans]:
     """Return what each window keeps, in order. Raises TooLarge, Unprocessable (stride)."""
-    if sum(long_text.lengths) <= long_text.room:
+    if long_text.fits:
         return [long_text.whole]
     rules = _PAIR_RULES if len(long_text.lengths) > 1 else _SINGLE_RULES
     return rules[long_text.rule.strategy](long_text)

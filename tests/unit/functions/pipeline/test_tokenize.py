@@ -120,3 +120,13 @@ def test_a_bad_input_leaves_the_others_alone(model: Model, tokenizer: Tokenizer)
     assert "inputs[1]" in errors[1].message
     with pytest.raises(Unprocessable, match=r"inputs\[1\]"):
         cut(task, *inputs, model=model, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize("n_words", range(40, 60))
+def test_all_labels_have_their_windows_at_the_same_places(model: Model, tokenizer: Tokenizer, n_words: int) -> None:
+    """Near the limit a text fits beside a short label and not beside a long one; both then get the same windows."""
+    task, labels = "zero-shot-classification", ["a", "a b c d e f"]
+    request = TextRequest(task, (TextInput("a " * n_words),), parse_parameters(task, {"candidate_labels": labels}))
+    tokenized = tokenize(request, model, tokenizer)
+    short, long = ([window for window in tokenized.windows if window.part == part] for part in (0, 1))
+    assert [(w.start, w.sequence_ids.count(0)) for w in short] == [(w.start, w.sequence_ids.count(0)) for w in long]
