@@ -187,6 +187,8 @@ def _tree(root: type[GlossaError]) -> list[type[GlossaError]]:
 
 
 BY_CODE: Mapping[str, type[GlossaError]] = {kind.code: kind for kind in _tree(GlossaError)}
+# the first class of each status in the tree above: BadRequest for 400, not DecodeError
+BY_STATUS: Mapping[int, type[GlossaError]] = {kind.status: kind for kind in reversed(_tree(GlossaError))}
 
 
 def from_problem(status: int, problem: Mapping[str, object]) -> GlossaError:

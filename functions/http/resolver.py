@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from functions.http.request_body import body_text, json_object, parse_json, refuse_foreign
 from functions.http.request_context import request_id, server_timing
 from shared.error_text import expected, got, shown, visible
-from shared.errors import BadRequest, Forbidden, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
+from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
 
@@ -159,8 +159,7 @@ class Resolver(APIGatewayRestResolver):
         return self._known(Unprocessable("; ".join(said)), errors=faults)
 
     def _service(self, error: ServiceError) -> Response[str]:
-        kinds = {kind.status: kind for kind in (GlossaError, Forbidden, NotFound, TooLarge, Unprocessable)}
-        return self._known(kinds.get(error.status_code, BadRequest)(str(error.msg)))
+        return self._known(BY_STATUS.get(error.status_code, BadRequest)(str(error.msg)))
 
     def _unmatched(self, _: NotFoundError) -> Response[str]:
         self.note(route="unmatched")

@@ -1,13 +1,12 @@
-"""What keeps a client from hurting a server that is down: a circuit breaker and a retry budget.
+"""Stops calls to a server that is down, and lets single calls through to find out when it is back.
 
-Both are plain state behind a lock, handed the time. Must not know HTTP or the model server.
+The circuit breaker is plain state behind a lock; its clock is passed in. Must not know HTTP or the model server.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Literal
 
@@ -18,11 +17,12 @@ PROBE_RETRY_AFTER_S = 1.0
 
 
 class CircuitBreaker:
-    """Closed: all pass. After `threshold` failures in a row open: none passes for `recovery_s`.
+    """Closed: every call passes. Open: no call passes for `recovery_s`. Half-open: one call, the probe, passes.
 
-    Then half-open: one probe passes; its success closes, its failure opens again. Every `admit` is
-    answered, with the generation it returned, by one `success`, `failure` or `release` (nothing learnt). The
-    generation grows whenever the breaker opens or lets a probe pass; what comes of an older one is not heard.
+    It opens after `threshold` failures in a row, and becomes half-open after `recovery_s`. A successful probe closes
+    it, a failed one opens it again. The caller reports the result of every admitted call once, with `success`,
+    `failure` or `release`, and passes the generation that `admit` returned. The generation grows when the breaker opens
+    or lets a probe pass. Results of an older generation are ignored.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class CircuitBreaker:
 
     @property
     def state(self) -> State:
-        """The state as of the last event."""
+        """The state after the last event. Time alone does not change it."""
         return self._state
 
     def blocked_s(self) -> float:
-        """Return the seconds until a call may pass; 0 when one may now."""
+        """Return the seconds until a call may pass; 0 when one may pass now."""
         with self._lock:
             if self._state == "closed":
                 return 0.0
@@ -58,7 +58,7 @@ class CircuitBreaker:
             return max(left_s, PROBE_RETRY_AFTER_S if self._probing else 0.0)
 
     def admit(self) -> int:
-        """Let one call pass; return its generation. Raises Unavailable, with the seconds until a probe, when open."""
+        """Let one call pass and return its generation. Raises Unavailable, with seconds to wait, when none may pass."""
         with self._lock:
             if self._state == "closed":
                 return self._generation
@@ -70,18 +70,18 @@ class CircuitBreaker:
                 )
             self._probing = True
             self._generation += 1
-            self._become("half-open")
+            self._change_to("half-open")
             return self._generation
 
     def success(self, generation: int) -> None:
-        """Hear that the admitted call was answered."""
+        """Report that an admitted call was answered."""
         with self._lock:
             if generation == self._generation:
                 self._failures, self._probing = 0, False
-                self._become("closed")
+                self._change_to("closed")
 
     def failure(self, generation: int) -> None:
-        """Hear that the admitted call failed in a way that says the server is down."""
+        """Report that an admitted call failed in a way that shows that the server is down."""
         with self._lock:
             if generation != self._generation:
                 return
@@ -89,38 +89,15 @@ class CircuitBreaker:
             if self._state == "half-open" or self._failures >= self._threshold:
                 self._opened_s = self._clock()
                 self._generation += 1
-                self._become("open")
+                self._change_to("open")
 
     def release(self, generation: int) -> None:
-        """Hear that the admitted call says nothing about the server; a probe may be tried again."""
+        """Report that an admitted call showed nothing about the server. Another probe may then pass."""
         with self._lock:
             if generation == self._generation:
                 self._probing = False
 
-    def _become(self, state: State) -> None:
+    def _change_to(self, state: State) -> None:
         if state != self._state:
             self._state = state
             self._on_change(state)
-
-
-@dataclass(slots=True)
-class RetryBudget:
-    """A token bucket: each first try earns `ratio` of a retry, at most `most` are saved."""
-
-    ratio: float = 0.1
-    most: float = 10.0
-    saved: float = 1.0
-    _lock: Lock = field(default_factory=Lock)
-
-    def earn(self) -> None:
-        """Hear that a first try is made."""
-        with self._lock:
-            self.saved = min(self.most, self.saved + self.ratio)
-
-    def spend(self) -> bool:
-        """Take one retry if there is one."""
-        with self._lock:
-            if self.saved < 1.0:
-                return False
-            self.saved -= 1.0
-            return True

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import BY_CODE, GlossaError, ReplicaError, from_problem
+from shared.errors import BY_CODE, BY_STATUS, BadRequest, Conflict, GlossaError, ReplicaError, from_problem
 from tests.unit.shared.protocol.strategies import quick
 
 KINDS = sorted(BY_CODE.values(), key=lambda kind: kind.code)
@@ -34,6 +34,13 @@ def test_each_class_has_its_own_code_and_a_fitting_status(kind: type[GlossaError
     assert "code" in vars(kind)
     assert 400 <= kind.status <= 504
     assert not kind.retryable or kind.status == 429 or kind.status > 500
+
+
+def test_each_status_stands_for_its_most_general_class() -> None:
+    """A status without a code gives the class that the tree lists first for it."""
+    assert all(kind.status == status for status, kind in BY_STATUS.items())
+    assert set(BY_STATUS) == {kind.status for kind in KINDS}
+    assert (BY_STATUS[400], BY_STATUS[409], BY_STATUS[502]) == (BadRequest, Conflict, ReplicaError)
 
 
 def test_a_problem_has_the_fields_of_rfc_9457() -> None:

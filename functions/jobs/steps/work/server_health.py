@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from functions.jobs.records.shard_runs import MAX_SHARD_S
-from functions.replica.client import NoReply
+from functions.replica.failures import NoReply
 from shared.errors import GlossaError, Overloaded, ReplicaError, Unavailable
 
 PROBE_TIMEOUT_S = 30.0  # the most that one probe waits for its answer

@@ -29,7 +29,7 @@ from functions.jobs.steps.work.server_health import ServerHealthCheck
 from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import load_job, load_shard
 from functions.jobs.storage.transient_errors import is_transient
-from functions.replica.client import NoReply
+from functions.replica.failures import NoReply
 from shared.errors import Conflict, DeadlineExceeded, GlossaError, NotFound, ReplicaError
 from shared.log import log_event
 
