@@ -1,1 +1,1 @@
-"""The api folder."""
+"""Tests of `functions/jobs/api`."""

@@ -1,4 +1,4 @@
-"""A job's status: counts, progress, rate and time left, honest also while it only waits."""
+"""A job's status: counts, progress, rate and time left, also while the job waits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def world() -> World:
 
 
 def test_status_while_planning_counts_what_was_found() -> None:
-    """Before the plan is whole, records and shards are those found so far, and progress is not known."""
+    """While planning goes on, records and shards are those found so far, and the progress is unknown."""
     job = replace(JOB, state=state_machine.PLANNING, started_ms=NOW, begun_ms=NOW, records_ok=10, records_run=10)
     shown = job_json(job, NOW + 5000, Plan(record=40, n_shards=4))
     assert shown["counts"] == {
@@ -32,7 +32,7 @@ def test_status_while_planning_counts_what_was_found() -> None:
 
 
 def test_status_while_running_has_progress_rate_and_time_left() -> None:
-    """Progress is answered by counted records; time left is what is left at the rate so far."""
+    """The progress is answered records by all records. The time left follows from the rate so far."""
     job = replace(
         JOB, started_ms=NOW - 90_000, begun_ms=NOW, n_records=100, records_ok=20, records_failed=5, records_run=25,
         n_shards=4, shards_open=3,
@@ -42,7 +42,7 @@ def test_status_while_running_has_progress_rate_and_time_left() -> None:
 
 
 def test_a_job_that_only_waits_has_no_rate_and_no_time_left(world: World) -> None:
-    """Time in the queue, and before a redrive, is in no rate: it begins with the first shard of the generation."""
+    """Time in the queue and time before a redrive do not count. The rate begins with the generation's first shard."""
     world.recipe()
     world.echo.poison, world.echo.poison_error = "b", lambda: Unprocessable("no")
     job = world.drop("in.jsonl", b'{"text": "a"}\n{"text": "b"}\n')
@@ -66,7 +66,7 @@ def test_a_job_that_only_waits_has_no_rate_and_no_time_left(world: World) -> Non
 
 
 def test_status_shows_the_plan_of_a_job_that_is_being_planned(world: World) -> None:
-    """The route reads the checkpoint."""
+    """The route reads the planner's checkpoint."""
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n')
     event = world.queue.receive("plan")

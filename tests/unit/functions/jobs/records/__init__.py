@@ -1,1 +1,1 @@
-"""The records folder."""
+"""Tests of `functions/jobs/records`."""

@@ -1,4 +1,4 @@
-"""Tables: rows that span lines are cut where they end, columns are found by name, and bad rows fail alone."""
+"""CSV and TSV: rows may span lines, columns are found by name, and a bad row fails alone."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TABLE = st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1, max_size=8)
 
 
 def table_of(rows: list[list[str]], **dialect: Any) -> bytes:
-    """Write rows as the csv library does."""
+    """Write rows with the csv library."""
     page = io.StringIO()
     csv.writer(page, **dialect).writerows(rows)
     return page.getvalue().encode()
 
 
 def how_of(framing: Framing = "csv", **options: Any) -> Format:
-    """Return a table's format."""
+    """Return the format of a CSV object."""
     return Format(framing, False, FormatOptions(**options))
 
 
@@ -44,10 +44,10 @@ def job_of(world: World, name: str, data: bytes, **body: Any) -> str:
 
 
 @given(TABLE, st.sampled_from([",", "\t", ";"]), st.sampled_from(["\n", "\r\n"]), st.integers(1, 9))
-def test_what_the_csv_library_writes_is_cut_into_its_rows(
+def test_what_the_csv_library_writes_is_split_into_its_rows(
     rows: list[list[str]], delimiter: str, end: str, size: int
 ) -> None:
-    """Quoted line ends, delimiters and quotes, in chunks of any size: as many records as rows, each with its cells."""
+    """Quoted line ends, delimiters and quotes, in chunks of any size, give one record for each row, with its cells."""
     how = how_of(delimiter=delimiter)
     data = table_of(rows, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
     plain = table_of(rows, delimiter=delimiter, lineterminator=end)
@@ -65,7 +65,7 @@ def test_what_the_csv_library_writes_is_cut_into_its_rows(
 
 @given(st.binary(max_size=40).map(lambda raw: bytes(b'",\n\rx'[b % 5] for b in raw)), st.integers(1, 5))
 def test_a_row_ends_where_the_csv_library_ends_it(data: bytes, size: int) -> None:
-    """For any quotes, delimiters and line ends the rows are the library's, stray quotes included."""
+    """For any quotes, delimiters and line ends, rows end where the csv library ends them."""
     boundary, found, begin, at = RowBoundary(b","), [], 0, 0
     for start in range(0, len(data), size):
         chunk, at = data[start : start + size], 0
@@ -90,7 +90,7 @@ HEADERS = [
 
 @pytest.mark.parametrize(("header", "options", "places"), HEADERS)
 def test_columns_are_found_by_name(header: bytes, options: dict[str, Any], places: dict[str, int]) -> None:
-    """Only columns that the job reads are kept; a byte order mark is no part of a name."""
+    """Only columns that the job reads are kept. A byte order mark is not part of a name."""
     found = find_columns(header, how_of(**options), {"question", "context"})
     assert found.positions == places
     assert Columns.from_json(found.to_json()) == found
@@ -103,7 +103,7 @@ def test_columns_are_found_by_name(header: bytes, options: dict[str, Any], place
      (b"t\xffxt\n", "wrong-header"), (b'"text"x,a\n', "wrong-header"), (b"text_pair,lang\n", "missing-column")],
 )  # fmt: skip
 def test_a_bad_header_is_a_problem_of_the_object(header: bytes, code: str) -> None:
-    """Missing and doubled columns and broken rows are told, without quoting what may be a document."""
+    """Missing columns, repeated columns and broken rows are problems. No message quotes what may be a document."""
     with pytest.raises(ObjectProblem, match=r"expected|no header") as refused:
         find_columns(header, how_of(), {"text", "text_pair", "lang"})
     assert refused.value.problem.code == code
@@ -123,13 +123,13 @@ ROWS = [
 
 @pytest.mark.parametrize(("content", "expected"), ROWS)
 def test_a_row_is_its_cells_or_one_problem(content: str, expected: object) -> None:
-    """A row of another width, or with quotes that do not fit, fails alone; an empty cell is none."""
+    """A row with another number of cells or bad quotes fails alone. An empty cell is left out."""
     found = read_row(content, how_of(), Columns(2, {"text": 0, "id": 1}))
     assert (found.code if isinstance(found, Problem) else found) == expected
 
 
 def test_a_cell_may_hold_a_list() -> None:
-    """In a column of the task's own, a JSON list is what the task takes as texts; elsewhere it is text."""
+    """In a column of the task, a JSON list becomes a list of texts. In other columns it stays text."""
     columns = Columns(2, {"text": 0, "choices": 1})
     assert read_row('[1],"[""a"", ""b""]"', how_of(), columns) == {"text": "[1]", "choices": ["a", "b"]}
     assert read_row("[1],[broken", how_of(), columns) == {"text": "[1]", "choices": "[broken"}
@@ -142,7 +142,7 @@ EXPECTED = ['first\nline "two"', None, "a,b", None, "last"]
 @pytest.mark.parametrize("name", ["in.csv", "in.csv.gz"])
 @pytest.mark.parametrize(("most", "steps"), [(1, 1), (2, 1), (256, 20)])
 def test_a_table_becomes_rows(name: str, most: int, steps: int) -> None:
-    """However it is sharded, packed and resumed, each row gets its result, by row number and the caller's id."""
+    """However the object is sharded, compressed and resumed, each row gets its result, with row number and id."""
     world = World(max_records=most, step_shards=steps)
     data = gzip.compress(DATA) if name.endswith(".gz") else DATA
     job = job_of(world, name, data, format={"text_field": "body"})
@@ -154,7 +154,7 @@ def test_a_table_becomes_rows(name: str, most: int, steps: int) -> None:
 
 
 def test_planning_a_table_resumes_with_its_columns() -> None:
-    """A planner that was cut off goes on in the middle of the table and still knows its header."""
+    """A planner that goes on in the middle of the object still knows the header."""
     world = World(max_records=1, step_shards=1)
     _, made = world.ask("POST", "/v1/jobs", {"task": "text-classification", "files": ["in.tsv"]})
     world.objects.put("input", made["uploads"][0]["fields"]["key"], b"id\ttext\n" + b"7\ta b\n" * 5)
@@ -174,14 +174,14 @@ def test_planning_a_table_resumes_with_its_columns() -> None:
      (b'"text' + b"x" * (2 * HEADER_BYTES), "wrong-header"), (b"%PDF-1.7", "binary")],
 )  # fmt: skip
 def test_a_table_without_rows_or_header_fails_in_words(data: bytes, code: str) -> None:
-    """The job ends and says what is wrong with its object."""
+    """The job ends, and its detail says what is wrong with the object."""
     world = World()
     job = world.job(job_of(world, "in.csv", data))
     assert (job.state, job.code) == ("FAILED", code)
 
 
 def test_a_quote_that_is_never_closed_is_one_record_and_says_so() -> None:
-    """All that it takes in is one row with an error, and the bytes of it are not held."""
+    """Everything after the quote is one error row. Its bytes are not kept in memory."""
     world = World()
     data = b'text\ngood\n"' + b"never closed\n" * 100_000
     rows = world.rows(job_of(world, "in.csv", data))
@@ -190,14 +190,14 @@ def test_a_quote_that_is_never_closed_is_one_record_and_says_so() -> None:
 
 
 def test_a_table_without_quoting_is_read_as_it_stands() -> None:
-    """Where the job says that quotes are characters, every line is a row."""
+    """When the job says that quotes are plain characters, every line is a row."""
     world = World()
     rows = world.rows(job_of(world, "in.tsv", b'text\tx\n"Hi", he said\t1\n"\t2\n', format={"quoted": False}))
     assert texts(rows) == ['"Hi", he said', '"']
 
 
 def test_another_delimiter() -> None:
-    """A .csv of semicolons is read when the job says so; a delimiter of two characters is refused."""
+    """A .csv object with semicolons is read when the job says so. A delimiter of two characters is refused."""
     world = World()
     assert texts(world.rows(job_of(world, "in.csv", b"id;text\n1;a,b\n", format={"delimiter": ";"}))) == ["a,b"]
     body = {"task": "text-classification", "format": {"delimiter": ";;"}}
@@ -205,7 +205,7 @@ def test_another_delimiter() -> None:
 
 
 def test_neither_table_nor_queue_holds_a_word_of_a_table() -> None:
-    """A table whose header is missing begins with a document: nothing of it is kept but in the bucket."""
+    """Without a header, the first row is text of a document. Nothing of it is stored outside the bucket."""
     world = World()
     job = job_of(world, "in.csv", b"canary-9c1e,canary-9c1e\ncanary-9c1e,b\n")
     kept = repr(world.effects.table.query(f"t/local/jobs/{job}").items)

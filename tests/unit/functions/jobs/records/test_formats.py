@@ -1,4 +1,4 @@
-"""What a name and the first bytes say of an object; and gzip, bombs included."""
+"""What the name and the first bytes of an object say, and gzip data of any kind."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ LINES = FormatOptions(text="lines")
     ],
 )
 def test_names_say_how_an_object_is_read(name: str, options: FormatOptions, expected: tuple[str, bool]) -> None:
-    """The extension decides, in any case; .gz is looked through."""
+    """The extension decides, in upper or lower case. A .gz at the end is removed first."""
     how = format_of(name, options)
     assert (how.framing, how.gzip) == expected
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "a", "txt", "a.txt.zip", "a.gz", ".gz", "", "a.txt/b", "a.xlsx"])
 def test_other_extensions_are_refused_in_words(name: str) -> None:
-    """The problem names the object and what would be read."""
+    """The problem names the object and the extensions that are read."""
     with pytest.raises(ObjectProblem, match=r"expected one of \.txt, \.jsonl") as refused:
         format_of(name, FormatOptions())
     assert refused.value.problem.code == "wrong-extension"
@@ -51,7 +51,7 @@ def test_other_extensions_are_refused_in_words(name: str) -> None:
      (b"\x1f\x8b\x08", "binary"), ("text".encode("utf-16"), "binary"), (b"\x89PNG\r\n", "binary")],
 )  # fmt: skip
 def test_what_is_not_text_is_seen_at_once(head: bytes, code: str) -> None:
-    """Empty and binary objects are problems of the whole."""
+    """Empty and binary objects are problems of the whole object."""
     with pytest.raises(ObjectProblem, match="got") as refused:
         check_head(head)
     assert refused.value.problem.code == code
@@ -61,20 +61,20 @@ def test_what_is_not_text_is_seen_at_once(head: bytes, code: str) -> None:
     "head", [b"a", b"\xef\xbb\xbfa", "日本".encode(), b"\xff is one bad byte", b"x" * 9000 + b"\x00"]
 )
 def test_text_passes(head: bytes) -> None:
-    """Text, with a mark or a few bad bytes, is read; its bad records fail alone."""
+    """Text is read, with a byte order mark or some bad bytes too. Its bad records fail alone."""
     check_head(head)
 
 
 @given(st.lists(st.binary(max_size=50), max_size=4), st.integers(1, 40))
 def test_gzip_of_any_members_and_chunks(members: list[bytes], size: int) -> None:
-    """Members one after the other, in chunks of any size, give the bytes that went in."""
+    """Several members in a row, in chunks of any size, give the bytes that were compressed."""
     packed = b"".join(gzip.compress(member) for member in members) or gzip.compress(b"")
     chunks = [packed[at : at + size] for at in range(0, len(packed), size)]
     assert b"".join(gunzip(chunks, 1 << 20)) == b"".join(members)
 
 
 def test_decoded_chunks_are_small() -> None:
-    """However well data is packed, no chunk is larger than a mebibyte."""
+    """However well data is compressed, no chunk is larger than 1 MiB."""
     sizes = [len(chunk) for chunk in gunzip([gzip.compress(bytes(5 << 20))], 1 << 30, math.inf)]
     assert sum(sizes) == 5 << 20
     assert max(sizes) <= 1 << 20
@@ -82,7 +82,7 @@ def test_decoded_chunks_are_small() -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 9, 15, -1])
 def test_gzip_cut_off_is_a_problem(cut: int) -> None:
-    """Data that ends early is told, also when nothing is there."""
+    """Data that ends too early is a problem, also when there is none at all."""
     packed = gzip.compress(b"some text that is long enough")
     with pytest.raises(ObjectProblem, match="ends too early"):
         list(gunzip([packed[:cut]], 1 << 20))
@@ -92,14 +92,14 @@ def test_gzip_cut_off_is_a_problem(cut: int) -> None:
     "data", [b"not gzip at all", gzip.compress(b"a") + b"trailing", gzip.compress(b"abc")[:-8] + bytes(8)]
 )
 def test_broken_gzip_is_a_problem(data: bytes) -> None:
-    """Foreign data, trailing data and a wrong checksum are told."""
+    """Other data, trailing data and a wrong checksum are problems."""
     with pytest.raises(ObjectProblem) as refused:
         list(gunzip([data], 1 << 20))
     assert refused.value.problem.code == "broken-gzip"
 
 
 def test_a_bomb_ends_early() -> None:
-    """Nothing of a bomb is given out, however its bytes come; text that grows ten times ends at the absolute limit."""
+    """No byte of a bomb is yielded, in chunks of any size. Text that grows ten times ends at the limit in bytes."""
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(20)) + packer.flush()
     for chunks in ([bomb], [bomb[i : i + 100] for i in range(0, len(bomb), 100)]):
@@ -114,7 +114,7 @@ def test_a_bomb_ends_early() -> None:
 
 
 def test_shards_are_bounded_by_the_models_speed() -> None:
-    """A slow model gets small shards, a fast one the largest there are."""
+    """A slow model gets small shards, and a fast one the largest."""
     slow, fast = (catalog(speed).model("mini") for speed in (50.0, 1e6))
     assert shard_limits(slow).max_chars == 5000
     assert shard_limits(fast).max_chars == MAX_CHARS

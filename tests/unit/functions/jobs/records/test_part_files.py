@@ -1,4 +1,4 @@
-"""The forms of parts: the same rows come out of each, in bytes that depend on the rows alone."""
+"""The formats of parts: each gives the same rows back, and its bytes depend on the rows alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUE = st.lists(st.fixed_dictionaries({"label": TEXT, "score": st.floats(0, 1)}
 @given(values=st.lists(VALUE | st.none(), min_size=1, max_size=6), name=TEXT.filter(bool), size=st.integers(1, 50))
 @example(values=[None, "\r"], name="\r", size=1)
 def test_rows_come_out_as_they_went_in(output: Output, values: list[Any], name: str, size: int) -> None:
-    """Answers and errors, any text in them, read in chunks of any size, are what JSON lines would hold."""
+    """Answers and errors with any text, read in chunks of any size, equal those in JSON lines."""
     records = [Record(i, i, i + 1, "a", id=name) for i in range(len(values))]
     outcomes = {i: Problem("c", f"got {name}") if v is None else Answer(v, 1, 5) for i, v in enumerate(values)}
     plain = encode_rows(SOURCE, records, outcomes)
@@ -43,7 +43,7 @@ def test_rows_come_out_as_they_went_in(output: Output, values: list[Any], name: 
 
 
 def test_a_table_shows_the_best_label() -> None:
-    """Its header names the cells; label and score of the first result have their own."""
+    """The header of CSV names the cells. Label and score of the first result have cells of their own."""
     best = [{"label": "ü, or", "score": 0.75}, {"label": "b", "score": 0.25}]
     data = encode_rows(SOURCE, [Record(0, 0, 3, "a", id=7)], {0: Answer(best)}, "csv").data
     [row] = csv.DictReader(io.StringIO(data.decode()))
@@ -52,7 +52,7 @@ def test_a_table_shows_the_best_label() -> None:
 
 
 def test_packed_rows_hold_no_time() -> None:
-    """Two attempts at a shard, however far apart, write the same bytes."""
+    """Two attempts at a shard write the same bytes at any time."""
     data = encode_given_up(SOURCE, 1, Problem("c", "d"), "jsonl.gz").data
     assert data[4:8] == bytes(4)
     assert gzip.decompress(data) == encode_given_up(SOURCE, 1, Problem("c", "d")).data
@@ -60,7 +60,7 @@ def test_packed_rows_hold_no_time() -> None:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_a_job_writes_the_form_it_was_asked_for(output: Output) -> None:
-    """Parts end in its name, the manifest and the results name it, and given-up shards write it too."""
+    """Keys of parts end in the format's name, manifest and results name it, and given-up shards use it too."""
     world = World(max_records=1)
     body = {"task": "text-classification", "output": output, "files": ["in.csv"]}
     _, made = world.ask("POST", "/v1/jobs", body)

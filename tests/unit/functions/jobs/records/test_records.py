@@ -1,4 +1,4 @@
-"""Cutting: any bytes in any chunks and any shards give the same records, and each byte belongs to one of them."""
+"""Records: any chunks and any shards give the same records, and each byte belongs to exactly one of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 
 def chunked(data: bytes, sizes: Sequence[int]) -> list[bytes]:
-    """Cut data into chunks of these sizes, over and over, with an empty one in between."""
+    """Split data into chunks of these sizes, over and over, with an empty chunk after each."""
     chunks, at, i = [], 0, 0
     while at < len(data):
         chunks += [data[at : at + sizes[i % len(sizes)]], b""]
@@ -32,7 +32,7 @@ def chunked(data: bytes, sizes: Sequence[int]) -> list[bytes]:
 
 
 def as_format(framing: Framing, **options: str) -> Format:
-    """Return a format; a table has one column, of texts."""
+    """Return a format. CSV and TSV have one column, of texts."""
     columns = Columns(1, {"text": 0}) if framing in DELIMITERS else None
     return Format(framing, False, FormatOptions(**options), columns)  # type: ignore[arg-type] # text is not among them
 
@@ -40,20 +40,20 @@ def as_format(framing: Framing, **options: str) -> Format:
 def spans_of(
     data: bytes, framing: Framing, limit: int = 1 << 20, sizes: Sequence[int] = (1 << 20,)
 ) -> list[RecordSpan]:
-    """Cut a whole stream."""
+    """Split a whole stream into records."""
     splitter = RecordSplitter(as_format(framing), max_record_bytes=limit)
     return [span for chunk in chunked(data, sizes) for span in splitter.feed(chunk)] + list(splitter.close())
 
 
 @given(DATA, FRAMINGS, SIZES, st.integers(1, 20))
 def test_chunks_do_not_matter(data: bytes, framing: Framing, sizes: list[int], limit: int) -> None:
-    """The same bytes in chunks of any size give the same spans, oversize ones included."""
+    """The same bytes in chunks of any size give the same records, also those over the limit."""
     assert spans_of(data, framing, limit, sizes) == spans_of(data, framing, limit)
 
 
 @given(DATA, FRAMINGS, st.integers(1, 20))
 def test_every_byte_belongs_to_exactly_one_record(data: bytes, framing: Framing, limit: int) -> None:
-    """Ranges follow each other from 0 to the end without gap or overlap, numbers count up, raw bytes are the range."""
+    """Ranges have no gap and no overlap, numbers count up, and the raw bytes are those of the range."""
     found = spans_of(data, framing, limit)
     assert [span.start for span in found] == [0, *(span.end for span in found)][: len(found)]
     assert (found[-1].end if found else 0) == len(data)
@@ -65,7 +65,7 @@ def test_every_byte_belongs_to_exactly_one_record(data: bytes, framing: Framing,
 
 @given(DATA)
 def test_a_line_is_a_record(data: bytes) -> None:
-    """There are as many records as lines, an unfinished last one counted."""
+    """There are as many records as lines. A last line without a line end counts."""
     lines = data.split(b"\n")
     assert len(spans_of(data, "lines")) == len(lines) - (lines[-1] == b"")
 
@@ -73,7 +73,7 @@ def test_a_line_is_a_record(data: bytes) -> None:
 @settings(max_examples=60)
 @given(DATA, FRAMINGS, st.integers(1, 5), st.integers(1, 30), SIZES)
 def test_shards_do_not_matter(data: bytes, framing: Framing, most: int, chars: int, sizes: list[int]) -> None:
-    """Reading each shard's range by itself gives, together, the records of the whole, whatever the bounds."""
+    """Reading the range of each shard by itself gives all records of the whole, for any limits."""
     how = as_format(framing)
     whole = [parse(span, how) for span in spans_of(data, framing)]
     made = list(group_into_runs(spans_of(data, framing), ShardLimits(most, chars)))
@@ -88,7 +88,7 @@ def test_shards_do_not_matter(data: bytes, framing: Framing, most: int, chars: i
 
 @given(DATA, FRAMINGS, st.integers(1, 4), st.integers(0, 10))
 def test_planning_resumes_anywhere(data: bytes, framing: Framing, most: int, stop: int) -> None:
-    """From any checkpoint between runs, the rest is cut into the same runs."""
+    """From any checkpoint between runs, the rest gives the same runs."""
     whole = list(group_into_runs(spans_of(data, framing), ShardLimits(most, 20)))
     before = whole[:stop]
     place = RecordLocation(before[-1].end, before[-1].spans[-1].index + 1) if before else RecordLocation()
@@ -99,7 +99,7 @@ def test_planning_resumes_anywhere(data: bytes, framing: Framing, most: int, sto
 
 
 def test_an_oversize_record_is_a_run_of_its_own_and_is_not_held() -> None:
-    """A record over the limit is measured, not kept, and its neighbours are as they would be."""
+    """A record over the limit is measured and not kept. The records beside it stay the same."""
     data = b"ok\n" + b"x" * 50 + b"\nalso ok\n"
     made = list(group_into_runs(spans_of(data, "lines", 20), ShardLimits()))
     assert [(run.start, run.end, run.oversize) for run in made] == [(0, 3, False), (3, 54, True), (54, 62, False)]
@@ -130,7 +130,7 @@ def one(line: bytes, framing: Framing = "jsonl", **options: str) -> Record:
     ],
 )
 def test_good_json_lines(line: bytes, expected: tuple[str, str | None, str | int | None]) -> None:
-    """Text, pair and the caller's own id are read; the text is kept exactly."""
+    """Text, pair and id are read. The text is kept exactly."""
     record = one(line)
     assert record.problem is None
     assert (record.text, record.text_pair, record.id) == expected
@@ -138,7 +138,7 @@ def test_good_json_lines(line: bytes, expected: tuple[str, str | None, str | int
 
 
 def test_fields_are_named_by_the_job() -> None:
-    """Other field names than the usual ones can be asked for."""
+    """A job may name other fields than the usual ones."""
     record = one(b'{"body": "a", "other": "b", "nr": 5}', text_field="body", text_pair_field="other", id_field="nr")
     assert (record.text, record.text_pair, record.id, record.problem) == ("a", "b", 5, None)
 
@@ -170,7 +170,7 @@ BAD = [
 
 @pytest.mark.parametrize(("line", "code"), BAD, ids=[f"{code}-{i}" for i, (_, code) in enumerate(BAD)])
 def test_a_bad_line_is_a_record_with_a_problem(line: bytes, code: str) -> None:
-    """What is wrong is said in one sentence with a stable code, without the text itself; nothing is raised."""
+    """The problem has a stable code and one sentence without the text. Nothing is raised."""
     record = one(line)
     assert record.problem is not None
     assert record.problem.code == code
@@ -180,12 +180,12 @@ def test_a_bad_line_is_a_record_with_a_problem(line: bytes, code: str) -> None:
 
 
 def test_a_bad_record_keeps_its_id() -> None:
-    """The caller finds the record that failed by its own id, where that can be read."""
+    """The caller finds a failed record by its id, where the id can be read."""
     assert one(b'{"id": "x-9", "text": 5}').id == "x-9"
 
 
 def test_an_id_that_no_row_can_carry_fails_its_record_alone() -> None:
-    """A lone surrogate in an id, which JSON can escape and UTF-8 cannot hold, is a problem and no id."""
+    """An id with a lone surrogate is a problem. JSON can escape it, but UTF-8 cannot hold it."""
     for line in (b'{"text": "a", "id": "x\\udfff"}', b'{"text": 5, "id": "x\\udfff"}'):
         record = one(line)
         assert record.id is None
@@ -202,7 +202,7 @@ def test_an_id_that_no_row_can_carry_fails_its_record_alone() -> None:
     ],
 )
 def test_an_id_that_would_not_come_back_as_it_was_is_an_error(own: str, said: str) -> None:
-    """No id is lost or changed in silence: its record fails, says which ids are taken, and how to do without."""
+    """No id is lost or changed silently. The record fails, and its detail says which ids are allowed."""
     record = one(f'{{"text": "a b", "id": {own}}}'.encode())
     forward = "write the id as a string, or name another id_field"
     detail = f"got a JSON {said} in 'id', expected a string or an integer; {forward}"
@@ -211,7 +211,7 @@ def test_an_id_that_would_not_come_back_as_it_was_is_an_error(own: str, said: st
 
 @pytest.mark.parametrize("own", ["1.0", '{"$oid": "5f"}', "true"])
 def test_a_job_that_names_another_id_field_is_answered_whatever_stands_in_id(own: str) -> None:
-    """The way forward that the refusal names is one: a field that no line has leaves all ids out."""
+    """The advice in the problem works: a field that no line has means that no record has an id."""
     record = one(f'{{"text": "a b", "id": {own}}}'.encode(), id_field="none")
     assert (record.text, record.id, record.problem) == ("a b", None, None)
 
@@ -224,33 +224,33 @@ def test_the_offset_of_a_bad_byte_is_in_the_object() -> None:
 
 
 def test_a_byte_order_mark_is_not_text() -> None:
-    """The mark at the start of an object is dropped from the text; anywhere else it stays."""
+    """The mark at the start of an object is not part of the text. Elsewhere it stays."""
     how = as_format("lines")
     found = [parse(span, how).text for span in spans_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", "lines")]
     assert found == ["a", "\ufeffb"]
 
 
 def test_a_document_is_kept_whole() -> None:
-    """A .txt document keeps its line ends, also the last."""
+    """A .txt document keeps all its line ends."""
     how = as_format("document")
     assert [parse(span, how).text for span in spans_of(b"a\r\nb\n", "document")] == ["a\r\nb\n"]
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_any_text_survives_json_lines(text: str) -> None:
-    """What was written as a JSON line is read back to the character, or refused as empty or for a NUL."""
+    """Any text in a JSON line is read back exactly, or refused as empty or for a NUL."""
     record = one(json.dumps({"text": text}).encode() + b"\n")
     assert record.text == text
     assert (record.problem is not None) == (not text.strip() or "\0" in text)
 
 
 def test_limits_are_the_same_for_planner_and_worker() -> None:
-    """Both cut with the same limit, so that they agree on what is oversize."""
+    """Planner and worker use the same limit, so that they agree which records are too long."""
     assert RecordSplitter(as_format("lines"))._limit == records.MAX_RECORD_BYTES
 
 
 def test_a_run_knows_its_range() -> None:
-    """Start, end and first line come from its spans."""
+    """Start, end and first line come from its records."""
     run = Run(tuple(spans_of(b"a\nbb\n", "lines")))
     assert (run.start, run.end, run.line, run.oversize) == (0, 5, 0, False)
 
@@ -267,7 +267,7 @@ def test_a_run_knows_its_range() -> None:
     ],
 )
 def test_a_record_that_is_too_long_is_named_as_what_it_is(name: str, said: str) -> None:
-    """A line, a document or a row; only of a row that may hold quotes is said what an open one does."""
+    """The problem says line, document or row. Only for rows with quotes does it mention a quote that is not closed."""
     problem = parse(RecordSpan(0, 0, records.MAX_RECORD_BYTES + 1, None), format_of(name, FormatOptions())).problem
     assert problem is not None
     assert problem.detail.startswith(said)

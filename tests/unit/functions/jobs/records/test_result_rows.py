@@ -1,4 +1,4 @@
-"""Result rows: one for each record, in order, whatever became of it."""
+"""Result rows: one for each record, in order, with its answer or its error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECORDS = [Record(10, 0, 3, "a", id="x"), Record(11, 3, 6, problem=PROBLEM, id=5
 
 
 def test_rows_of_answers_and_errors() -> None:
-    """A row has the record's number in the job, its place, its own id, and an answer or an error."""
+    """A row has the record's number in the job, its source, its id, and an answer or an error."""
     rows = encode_rows(LATER, RECORDS, {10: Answer([{"label": "ü", "score": 0.5}], 2, 9, True), 12: Problem("c", "d")})
     assert (rows.n_ok, rows.n_failed) == (1, 2)
     assert list(decode_rows(rows.data)) == [
@@ -33,26 +33,26 @@ def test_rows_of_answers_and_errors() -> None:
 
 
 def test_a_document_has_no_line() -> None:
-    """Its place is its object."""
+    """The source of a document is its object alone."""
     rows = encode_rows(replace(SOURCE, framing="document"), [Record(0, 0, 9, "a")], {0: Answer(1)})
     assert next(decode_rows(rows.data))["source"] == {"key": "k"}
 
 
 @pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": "\ud800"}])
 def test_an_answer_that_json_cannot_carry_is_an_error_row(value: object) -> None:
-    """Not a number, infinities and broken text never reach a result file."""
+    """NaN, infinities and broken text never reach a part."""
     rows = encode_rows(LATER, RECORDS[:1], {10: Answer(value)})
     assert rows.n_failed == 1
     assert next(decode_rows(rows.data))["error"]["code"] == "internal"  # type: ignore[index] # rows are JSON of any shape
 
 
 def test_a_record_without_outcome_is_an_error_row() -> None:
-    """Silence is an error, not a gap."""
+    """A record without an answer still has a row."""
     assert encode_rows(LATER, RECORDS[:1], {}).n_failed == 1
 
 
 def test_a_shard_given_up_has_a_row_for_each_record() -> None:
-    """Without reading it, every record gets its number, line and the reason."""
+    """Each record gets its number, its line and the reason, though the shard is not read."""
     rows = list(decode_rows(encode_given_up(LATER, 3, Problem("given-up", "why")).data))
     assert [row["index"] for row in rows] == [1000, 1001, 1002]
     assert [row["source"] for row in rows] == [{"key": "k", "line": line} for line in (11, 12, 13)]
@@ -61,7 +61,7 @@ def test_a_shard_given_up_has_a_row_for_each_record() -> None:
 
 @given(st.lists(st.text(max_size=5) | st.integers() | st.floats() | st.none(), min_size=1, max_size=20))
 def test_any_answers_give_as_many_lines(values: list[object]) -> None:
-    """Whatever the answers hold, line ends included, lines and counts are exact."""
+    """For any answers, also with line ends, the number of lines and the counts are exact."""
     records = [Record(i, i, i + 1, "a") for i in range(len(values))]
     rows = encode_rows(SOURCE, records, dict(enumerate(map(Answer, values))))
     assert rows.data.count(b"\n") == len(values) == rows.n_ok + rows.n_failed

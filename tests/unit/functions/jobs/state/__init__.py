@@ -1,1 +1,1 @@
-"""The state folder."""
+"""Tests of `functions/jobs/state`."""

@@ -1,4 +1,4 @@
-"""Keys: tenant first, no way out of it, and read back as they were made."""
+"""Keys: the tenant comes first, no name leaves the tenant's prefix, and every key can be read back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAME = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
 
 @given(TENANT, st.from_regex(keys.RECIPE, fullmatch=True), NAME)
 def test_an_inbox_key_is_read_back(tenant: str, recipe: str, name: str) -> None:
-    """Tenant, recipe and any name, slashes included, come back; only a folder is no object."""
+    """Tenant, recipe and any name come back, also a name with slashes. Only a folder is no object."""
     found = keys.parse_object_key(keys.inbox_key(tenant, recipe, name))
     assert found == (None if name.endswith("/") else keys.Inbox(tenant, recipe, name))
 
 
 @given(TENANT, NAME)
 def test_an_upload_key_is_read_back(tenant: str, name: str) -> None:
-    """Every name that the API lets through leads back to its tenant and job."""
+    """Every name that the API accepts leads back to its tenant and job."""
     try:
         keys.check_name(name)
     except Unprocessable:
@@ -40,32 +40,32 @@ def test_an_upload_key_is_read_back(tenant: str, name: str) -> None:
      "t/a/jobs/short/input/x", f"t/a/jobs/{'0' * 32}/parts/x", f"t/a/jobs/{'0' * 32}/input", "/t/a/inbox/r/x"],
 )  # fmt: skip
 def test_other_keys_are_nobodys(key: str) -> None:
-    """What has not our shape is no inbox object and no upload."""
+    """A key of any other shape is neither an inbox object nor an upload."""
     assert keys.parse_object_key(key) is None
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\x00b", "a\nb", "${filename}", "x" * 513, "é" * 300])
 def test_names_that_could_leave_their_place_are_refused(name: str) -> None:
-    """Slashes, dots alone, control characters, S3's own placeholder and long names are a 422."""
+    """Slashes, single dots, control characters, S3's placeholder and long names are a 422."""
     with pytest.raises(Unprocessable, match="got"):
         keys.check_name(name)
 
 
 @pytest.mark.parametrize("name", ["a b.txt", "a+b.txt", "100%.txt", "日本語.jsonl", "é😀.txt.gz"])
 def test_names_in_any_script_are_kept(name: str) -> None:
-    """Spaces, plus, percent and Unicode are ordinary."""
+    """Spaces, plus, percent and Unicode are allowed."""
     assert keys.check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "-a", "a b", "x" * 64])
 def test_recipe_names_are_plain(name: str) -> None:
-    """A recipe's name is lower-case letters, digits and three signs."""
+    """A recipe's name has lower-case letters, digits, dots, dashes and underscores."""
     with pytest.raises(Unprocessable, match="expected"):
         keys.check_recipe(name)
 
 
 def test_ids_tell_every_part_apart() -> None:
-    """Moving a character between parts, or changing one, gives another id; the same parts the same."""
+    """Moving a character between parts or changing one gives another id. The same parts give the same id."""
     ids = {
         keys.job_id_of_object("b", "k", "v", "r"), keys.job_id_of_object("bk", "", "v", "r"),
         keys.job_id_of_object("b", "kv", "", "r"), keys.job_id_of_object("b", "k", "v", "s"),
@@ -77,7 +77,7 @@ def test_ids_tell_every_part_apart() -> None:
 
 
 def test_shard_ids_sort_by_place() -> None:
-    """Ids sort as their records do, and change with the bytes they cover."""
+    """Ids sort in the order of their records, and change with the bytes that they cover."""
     made = [keys.shard_id(i, "b", "k", "v", i, i + 1) for i in (0, 9, 10, 99_999_999)]
     assert made == sorted(made)
     assert all(keys.SHARD.fullmatch(each) for each in made)

@@ -1,4 +1,4 @@
-"""Both envelopes of S3's events, from recorded ones and from any key."""
+"""Both kinds of S3 events, from recorded events and with any key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def recorded(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["eventbridge_created", "notification_created"])
 def test_both_envelopes_give_the_same_object(name: str) -> None:
-    """The raw key of EventBridge and the encoded key of a notification are one key."""
+    """The plain key of EventBridge and the encoded key of a notification give the same key."""
     assert parse_event(recorded(name)) == (CREATED,)
 
 
@@ -38,21 +38,21 @@ def test_both_envelopes_give_the_same_object(name: str) -> None:
     "name", ["eventbridge_tags_added", "eventbridge_deleted", "notification_removed", "test_event"]
 )
 def test_what_makes_no_object_gives_nothing(name: str) -> None:
-    """Tags, delete markers and test events are S3's, and are no objects."""
+    """Tag changes, delete markers and test events come from S3 and create no object."""
     assert is_s3_event(recorded(name))
     assert parse_event(recorded(name)) == ()
 
 
 @pytest.mark.parametrize("name", ["eventbridge_unversioned", "notification_unversioned"])
 def test_an_event_without_version_names_its_etag(name: str) -> None:
-    """As a bucket without versions sends it."""
+    """A bucket without versions sends such events."""
     [found] = parse_event(recorded(name))
     assert found == replace(CREATED, version=None)
     assert found.identity == CREATED.etag
 
 
 def test_writes_of_one_key_come_in_their_order() -> None:
-    """Sequencers are numbers, whatever their length and case; the records of a message stand in any order."""
+    """Sequencers are compared as numbers of any length and case. The records of an event may come in any order."""
     raw = recorded("notification_three_versions")
     for records in permutations(raw["Records"]):
         found = parse_event({"Records": list(records)})
@@ -61,7 +61,7 @@ def test_writes_of_one_key_come_in_their_order() -> None:
 
 @given(KEY)
 def test_any_key_comes_through_both_envelopes(key: str) -> None:
-    """Whatever a key holds, it is read as it is in the bucket."""
+    """Any key is read exactly as it is in the bucket."""
     raw, encoded = recorded("eventbridge_created"), recorded("notification_created")
     raw["detail"]["object"]["key"] = key
     encoded["Records"][0]["s3"]["object"]["key"] = quote_plus(key, safe="/")
@@ -70,7 +70,7 @@ def test_any_key_comes_through_both_envelopes(key: str) -> None:
 
 @pytest.mark.parametrize(("version", "identity"), [("v1", "v1"), ("null", "e1"), (None, "e1"), ("", "e1")])
 def test_identity_is_the_version_or_else_the_etag(version: str | None, identity: str) -> None:
-    """A missing version, or S3's word null, leaves the etag, without its quotes."""
+    """Without a version, or with the value null, the etag is used, without its quotes."""
     raw = recorded("eventbridge_created")
     raw["detail"]["object"] |= {"version-id": version, "etag": '"e1"'}
     assert parse_event(raw)[0].identity == identity
@@ -94,5 +94,5 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["source", "detail-type", "detail", "Records"]), JSON, max_size=4))
 def test_any_json_object_is_read_without_fault(event: dict[str, Any]) -> None:
-    """A body of any shape gives objects or none, never an exception."""
+    """A body of any shape gives objects or nothing, and never an exception."""
     assert isinstance(parse_event(event), tuple)

@@ -1,4 +1,4 @@
-"""The state machine: every move is in the table or a Conflict, fences hold, counters count once."""
+"""The job state machine: a move is listed or a Conflict, fences hold, and each shard is counted once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATES = st.sampled_from(sorted(state_machine.JOB_MOVES))
 
 @given(STATES, STATES)
 def test_only_moves_of_the_table_can_be_made(before: str, after: str) -> None:
-    """A move that is not in the table is a Conflict that names both states; one that is, is guarded by the first."""
+    """A move that is not listed is a Conflict that names both states. A listed move is guarded by the first state."""
     job = replace(JOB, state=before)
     if after in state_machine.JOB_MOVES[before]:
         write = state_machine.move(job, after, NOW)
@@ -42,7 +42,7 @@ def test_only_moves_of_the_table_can_be_made(before: str, after: str) -> None:
 
 
 def test_ended_states_are_left_by_an_order_alone() -> None:
-    """Out of an ended job lead a redrive and a delete, out of an ended shard a redrive; out of DELETED nothing."""
+    """Only redrive and delete leave an ended job, and only redrive an ended shard. Nothing leaves DELETED."""
     assert {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"} == state_machine.ENDED
     for state in state_machine.ENDED:
         assert state_machine.JOB_MOVES[state] <= {state_machine.REDRIVING, state_machine.DELETING}
@@ -53,7 +53,7 @@ def test_ended_states_are_left_by_an_order_alone() -> None:
 
 
 def test_every_state_can_be_reached_and_left() -> None:
-    """From CREATED every job state is reached, from PENDING every shard state."""
+    """Every job state can be reached from CREATED, and every shard state from PENDING."""
     for table, first in (
         (state_machine.JOB_MOVES, state_machine.CREATED),
         (state_machine.SHARD_MOVES, state_machine.PENDING),
@@ -71,7 +71,7 @@ def test_every_state_can_be_reached_and_left() -> None:
      (0, 0, 1, "FAILED")],
 )  # fmt: skip
 def test_outcome(ok: int, failed: int, problems: int, expected: str) -> None:
-    """All well, some well, none well."""
+    """All records succeeded, some, or none."""
     job = replace(JOB, state=state_machine.FINALIZING, records_ok=ok, records_failed=failed, n_problems=problems)
     assert state_machine.outcome(job) == expected
     assert state_machine.end(job, "d", NOW).set["state"] == expected
@@ -79,7 +79,7 @@ def test_outcome(ok: int, failed: int, problems: int, expected: str) -> None:
 
 
 def test_a_job_closes_only_with_no_open_shard() -> None:
-    """Open shards, or any state but RUNNING, keep it from closing; the write itself checks again."""
+    """A job with open shards, or in any state but RUNNING, does not close. The write checks that again."""
     for job in (replace(JOB, shards_open=1), replace(JOB, shards_open=-1), replace(JOB, state=state_machine.PLANNING)):
         with pytest.raises(Conflict):
             state_machine.close(job, NOW)
@@ -88,7 +88,7 @@ def test_a_job_closes_only_with_no_open_shard() -> None:
 
 @pytest.mark.parametrize("state", sorted(state_machine.JOB_MOVES))
 def test_cancel(state: str) -> None:
-    """A job is stopped at once before it is started, in two moves while it runs, and not at all when it is closing."""
+    """A job stops at once before it is started, in two moves while it runs, and not when it is closing."""
     job = replace(JOB, state=state)
     if state == state_machine.CREATED:
         assert state_machine.cancel(job, NOW).set["state"] == state_machine.CANCELLED
@@ -100,7 +100,7 @@ def test_cancel(state: str) -> None:
 
 
 def stored(*shards: Shard, job: Job = JOB) -> InMemoryTable:
-    """Put a job and shards into a store."""
+    """Put a job and shards into a table."""
     store = InMemoryTable()
     store.write(Put(keys.job_item(job.tenant, job.job), to_item(job)))
     for shard in shards:
@@ -119,7 +119,7 @@ def job_in(store: InMemoryTable) -> Job:
 
 
 def test_a_claim_leaves_what_it_says() -> None:
-    """The shard in the store is the one the claim returned, leased, fenced and due when the lease ends."""
+    """The stored shard is the one that the claim returned: leased, with its fence, due when the lease ends."""
     store = stored(SHARD)
     write, leased = leases.claim(JOB, SHARD, NOW)
     store.write(write)
@@ -132,7 +132,7 @@ def test_a_claim_leaves_what_it_says() -> None:
 
 
 def test_a_lease_holds_until_it_ends() -> None:
-    """Before its end a lease cannot be taken; after it, taking it moves the fence and leaves a strike."""
+    """Before its end a lease cannot be taken. After it, a claim raises the fence and adds a strike."""
     store = stored(SHARD)
     write, first = leases.claim(JOB, SHARD, NOW)
     store.write(write)
@@ -149,7 +149,7 @@ def test_a_lease_holds_until_it_ends() -> None:
 
 
 def test_a_released_shard_is_free_again() -> None:
-    """A release without fault leaves no strike; with one it does, and keeps the reason; neither leaves it due."""
+    """A release adds a strike only when asked to, and keeps the reason. The shard leaves the index."""
     store = stored(SHARD)
     for strike, strikes in ((False, 0), (True, 1), (True, 2)):
         write, leased = leases.claim(JOB, shard_in(store), NOW)
@@ -160,8 +160,8 @@ def test_a_released_shard_is_free_again() -> None:
         assert "gsi1pk" not in (store.get(write.key) or {})
 
 
-def test_settling_counts_once() -> None:
-    """Of two settlements of one lease one counts; the shard leaves the index."""
+def test_a_commit_counts_once() -> None:
+    """Of two commits of one lease one counts. The shard leaves the index."""
     store = stored(SHARD, job=replace(JOB, shards_open=1))
     write, leased = leases.claim(JOB, SHARD, NOW)
     store.write(write)
@@ -177,8 +177,8 @@ def test_settling_counts_once() -> None:
         leases.claim(JOB, shard, NOW + 10**9)
 
 
-def test_settling_says_since_when_and_how_much() -> None:
-    """The job knows when its first counted shard was claimed, when the last was counted, and how many records."""
+def test_a_commit_keeps_the_times_and_the_records() -> None:
+    """The job knows when its first committed shard was claimed, when the last was committed, and how many records."""
     store = stored(SHARD, replace(SHARD, shard="00000001-0123456789ab"))
     for name, at_s in ((SHARD.shard, 0), ("00000001-0123456789ab", 50)):
         begun = replace(SHARD, shard=name)
@@ -192,7 +192,7 @@ def test_settling_says_since_when_and_how_much() -> None:
 
 
 def test_the_end_of_a_job_is_due_until_it_was_told() -> None:
-    """A job stays in the index when it ends, and leaves it with the note that its end was announced."""
+    """An ended job stays in the index until its end was announced."""
     store = stored(job=replace(JOB, state=state_machine.FINALIZING, records_ok=1))
     store.write(state_machine.end(job_in(store), "d", NOW))
     key = keys.job_item("a", JOB.job)
@@ -203,7 +203,7 @@ def test_the_end_of_a_job_is_due_until_it_was_told() -> None:
 
 @pytest.mark.parametrize("state", ["CANCELLING", "CANCELLED", "FINALIZING", "FAILED"])
 def test_a_job_that_is_over_takes_no_result(state: str) -> None:
-    """A late settlement changes neither shard nor counters, and says that the job refused it."""
+    """A late commit changes neither the shard nor the counters, and its error says that the job refused it."""
     store = stored(SHARD, job=replace(JOB, state=state))
     write, leased = leases.claim(JOB, SHARD, NOW)
     store.write(write)
@@ -215,7 +215,7 @@ def test_a_job_that_is_over_takes_no_result(state: str) -> None:
 
 
 def test_planning_is_refused_to_the_slower_planner_and_to_a_cancelled_job() -> None:
-    """A step from an old checkpoint adds nothing; nor does one of a job that was cancelled."""
+    """A step from an old checkpoint adds nothing, and neither does a step of a cancelled job."""
     planning = replace(JOB, state=state_machine.PLANNING)
     store = stored(job=planning)
     plan = Plan(n_inputs=1)
@@ -234,7 +234,7 @@ def test_planning_is_refused_to_the_slower_planner_and_to_a_cancelled_job() -> N
 
 
 def test_a_job_planned_after_its_shards_ended_is_ready_at_once() -> None:
-    """Shards may end while planning goes on: the count of open ones meets at zero."""
+    """Shards may end while planning goes on. The count of open shards then reaches zero when planning ends."""
     job = replace(JOB, state=state_machine.PLANNING, shards_open=-2)
     store = stored(job=job)
     plan = Plan(step=4, n_shards=2, record=5)
@@ -246,7 +246,7 @@ def test_a_job_planned_after_its_shards_ended_is_ready_at_once() -> None:
 
 
 def test_repair_is_refused_when_the_counters_moved() -> None:
-    """What was counted before a shard ended is not written over it."""
+    """A repair does not overwrite counters that changed since they were read."""
     store = stored()
     store.write(Update(keys.job_item("a", JOB.job), add={"shards_done": 1}))
     with pytest.raises(ConditionFailed):
@@ -254,7 +254,7 @@ def test_repair_is_refused_when_the_counters_moved() -> None:
 
 
 def test_items_come_back() -> None:
-    """Every entity survives its form in the table; specs survive JSON, tuples included."""
+    """Every entity can be read back from its item, and a spec from its JSON."""
     entities = [JOB, SHARD, Plan(unsent=("a", "b")), Input(ordinal=1, key="ü", etag="e", size_bytes=3)]
     for entity in [*entities, Listing(job="j", expires_at=1), Recipe(name="r", spec="{}", created_ms=5)]:
         kind: type[Job] = type(entity)  # type: ignore[assignment] # any of the six
@@ -264,6 +264,6 @@ def test_items_come_back() -> None:
 
 
 def test_times_are_written_as_iso() -> None:
-    """Milliseconds in UTC; zero is not yet."""
+    """Times are in UTC with milliseconds. Zero means not yet."""
     assert iso(NOW + 7) == "2027-01-15T08:00:00.007Z"
     assert iso(0) is None

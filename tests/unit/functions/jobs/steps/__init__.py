@@ -1,1 +1,1 @@
-"""The steps folder."""
+"""Tests of `functions/jobs/steps`."""

@@ -1,4 +1,4 @@
-"""The contract of an object store, run against memory and moto's S3: any difference between them fails here."""
+"""The contract of an object store, run on memory and on moto's S3. Any difference between them fails here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def objects(effects: Effects) -> ObjectStore:
 
 @pytest.fixture
 def put(effects: Effects) -> Put:
-    """Return what puts an object into the input bucket, as someone outside would."""
+    """Return a function that puts an object into the input bucket, as an outside client would."""
 
     def outside(key: str, data: bytes) -> None:
         if isinstance(effects.objects, InMemoryObjects):
@@ -51,7 +51,7 @@ def put(effects: Effects) -> Put:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_any_key_is_read_as_it_was_written(effects: Effects, put: Put, key: str) -> None:
-    """Spaces, plus, percent and Unicode in keys lead to the same object in every call."""
+    """A key with spaces, plus, percent or Unicode names the same object in every call."""
     put(key, b"0123456789")
     found = effects.objects.head(effects.input_bucket, key)
     assert found is not None
@@ -62,7 +62,7 @@ def test_any_key_is_read_as_it_was_written(effects: Effects, put: Put, key: str)
 
 
 def test_ranges_are_half_open(effects: Effects, put: Put) -> None:
-    """A range gives exactly its bytes; an empty one none; one past the end is refused."""
+    """A range gives exactly its bytes, and an empty range none. A range past the end is refused."""
     put("k", b"0123456789")
     read = effects.objects.read
     assert b"".join(read(effects.input_bucket, "k", start=2, end=5)) == b"234"
@@ -74,13 +74,13 @@ def test_ranges_are_half_open(effects: Effects, put: Put) -> None:
 
 
 def test_an_empty_object_is_read_whole(effects: Effects, put: Put) -> None:
-    """Nothing is also content."""
+    """An empty object is read like any other."""
     put("k", b"")
     assert b"".join(effects.objects.read(effects.input_bucket, "k")) == b""
 
 
 def test_a_version_is_read_after_it_was_overwritten(effects: Effects, put: Put) -> None:
-    """A version id leads to the old bytes; an etag refuses the new ones."""
+    """A version id gives the old bytes. An etag refuses the new ones."""
     put("k", b"old")
     old = effects.objects.head(effects.input_bucket, "k")
     put("k", b"newer")
@@ -97,14 +97,14 @@ def test_a_version_is_read_after_it_was_overwritten(effects: Effects, put: Put) 
 
 
 def test_a_missing_object_is_told_apart(effects: Effects) -> None:
-    """What is not there has no head, and cannot be read."""
+    """A missing object has no head and cannot be read."""
     assert effects.objects.head(effects.input_bucket, "nowhere") is None
     with pytest.raises(NotFound):
         list(effects.objects.read(effects.input_bucket, "nowhere"))
 
 
 def test_put_new_writes_once(effects: Effects) -> None:
-    """The first writer's bytes, digest and metadata stand; the second is told so."""
+    """The bytes, digest and metadata of the first writer stay. The second writer is told so."""
     put = effects.objects.put_new
     assert put(effects.output_bucket, "p", b"first", content_type="text/plain", metadata={"ok": "1"})
     assert not put(effects.output_bucket, "p", b"second", content_type="text/plain", metadata={"ok": "2"})
@@ -126,7 +126,7 @@ def test_of_many_writers_one_wins(effects: Effects) -> None:
 
 
 def test_listing_in_pages_gives_every_key_once(effects: Effects, put: Put) -> None:
-    """Pages of any size, each after the last key of the one before, give all keys of a prefix in order."""
+    """Pages of any size give all keys of a prefix in order."""
     for key in [*KEYS, "t/y/other.txt"]:
         put(key, b"x")
     for limit in (1, 3, 100):
@@ -140,7 +140,7 @@ def test_listing_in_pages_gives_every_key_once(effects: Effects, put: Put) -> No
 
 
 def test_erasing_takes_every_version_under_a_prefix(effects: Effects, put: Put) -> None:
-    """All versions of all objects under it go, and nothing beside it; what is not there is no fault."""
+    """All versions of all objects under the prefix are removed, and no others. An empty prefix is no error."""
     for key in ("t/x/jobs/1/a", "t/x/jobs/1/a", "t/x/jobs/1/b +%ü", "t/x/jobs/10/a", "t/x/jobs/1"):
         put(key, b"x")
     old = effects.objects.head(effects.input_bucket, "t/x/jobs/1/a")
@@ -158,13 +158,13 @@ def test_erasing_takes_every_version_under_a_prefix(effects: Effects, put: Put) 
 
 
 class Racing:
-    """An S3 that answers as a table of codes says, one a call; None: taken."""
+    """An S3 client that answers each call with the next code; None means that the object was written."""
 
     class exceptions:  # noqa: N801 - boto3's name
-        """As a client has them."""
+        """Has the error class, as a client of boto3 does."""
 
         class ClientError(Exception):
-            """Carries its response, as botocore's does."""
+            """Carries its response, as botocore's error does."""
 
             def __init__(self, code: str) -> None:
                 self.response = {"Error": {"Code": code}}
@@ -173,14 +173,14 @@ class Racing:
         self.codes = list(codes)
 
     def put_object(self, **_: object) -> None:
-        """Answer."""
+        """Answer with the next code."""
         code = self.codes.pop(0)
         if code is not None:
             raise self.exceptions.ClientError(code)
 
 
 def test_a_race_for_a_key_is_run_again_and_a_taken_key_is_no_error() -> None:
-    """409: another write is under way, ask again; 412: the key is taken; anything else is raised."""
+    """After 409 the write is tried again, 412 says that the key is taken, and other errors are raised."""
 
     def put() -> bool:
         return S3Objects(lambda: racing).put_new("b", "k", b"", content_type="x/y", metadata={})
@@ -198,7 +198,7 @@ def test_a_race_for_a_key_is_run_again_and_a_taken_key_is_no_error() -> None:
 
 
 def test_signed_addresses_name_the_object(effects: Effects) -> None:
-    """An upload form fixes its key; a download address names its object."""
+    """An upload form fixes its key. A download address names its object."""
     form = effects.objects.sign_post(effects.input_bucket, "t/x/in.txt", max_bytes=10, expires_s=60)
     assert form.fields["key"] == "t/x/in.txt"
     assert "t/x/in.txt" in effects.objects.sign_get(effects.output_bucket, "t/x/in.txt", expires_s=60)
@@ -211,7 +211,7 @@ def test_signed_addresses_name_the_object(effects: Effects) -> None:
 def test_signed_addresses_follow_the_endpoint(
     monkeypatch: pytest.MonkeyPatch, endpoint: str | None, address: str
 ) -> None:
-    """On AWS they name the bucket in its region; on another endpoint, that one."""
+    """On AWS they name the bucket in its region. With another endpoint they name that one."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -225,7 +225,7 @@ def test_signed_addresses_follow_the_endpoint(
 
 @given(st.lists(st.binary(max_size=5), max_size=6), st.integers(0, 12), st.none() | st.integers(0, 14))
 def test_a_range_can_be_cut_out_of_a_whole_answer(chunks: list[bytes], start: int, end: int | None) -> None:
-    """A server that ignores the range is read as one that does not, whatever its chunks."""
+    """A server that ignores the range gives the same bytes as one that does not, in chunks of any size."""
     whole = b"".join(chunks)
     assume(start == 0 or start < len(whole))
     assert b"".join(_sliced(chunks, start, end)) == whole[start:end]

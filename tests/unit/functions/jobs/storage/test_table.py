@@ -1,4 +1,4 @@
-"""The contract of a table, run against memory and moto's DynamoDB: any difference between them fails here."""
+"""The contract of a table, run on memory and on moto's DynamoDB. Any difference between them fails here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def table(effects: Effects) -> Table:
 
 
 def test_an_item_comes_back_as_it_was_put(table: Table) -> None:
-    """Text, whole numbers, truth values, lists and maps survive; keys come along."""
+    """Text, integers, booleans, lists and maps come back, together with the keys."""
     item: Item = {
         "text": "ü\x00😀", "empty": "", "number": -(10**18), "yes": True, "no": False,
         "list": ["a", 1, []], "map": {"k": {"v": 2}}, "state": "RUNNING",
@@ -51,7 +51,7 @@ def test_an_item_comes_back_as_it_was_put(table: Table) -> None:
 
 
 def test_a_put_is_refused_when_the_key_is_taken(table: Table) -> None:
-    """The first put wins; the second says which write was refused, and changes nothing."""
+    """The first put wins. The second names the write that failed, and changes nothing."""
     table.write(Put(A, {"n": 1}))
     with pytest.raises(ConditionFailed) as refused:
         table.write(Put(B, {"n": 2}), Put(A, {"n": 2}))
@@ -61,7 +61,7 @@ def test_a_put_is_refused_when_the_key_is_taken(table: Table) -> None:
 
 
 def test_an_update_sets_adds_and_removes_at_once(table: Table) -> None:
-    """Absent counters count from zero; reserved words of DynamoDB are ordinary names."""
+    """An absent counter counts from zero. Names may be reserved words of DynamoDB."""
     table.write(Put(A, {"state": "PENDING", "name": "x", "n": 2}))
     table.write(Update(A, set={"state": "DONE", "size": 3}, add={"n": -5, "count": 7}, remove=("name", "missing")))
     assert table.get(A) == {"pk": A.pk, "sk": A.sk, "state": "DONE", "size": 3, "n": -3, "count": 7}
@@ -69,7 +69,7 @@ def test_an_update_sets_adds_and_removes_at_once(table: Table) -> None:
 
 @pytest.mark.parametrize("write", [Update(A, set={"n": 1}), Delete(A), Check(A)])
 def test_what_is_absent_cannot_be_changed(table: Table, write: Write) -> None:
-    """Update, delete and check of a missing item are refused and make nothing."""
+    """Update, delete and check of a missing item fail and create nothing."""
     with pytest.raises(ConditionFailed):
         table.write(write)
     assert table.get(A) is None
@@ -98,7 +98,7 @@ MAKERS: list[Callable[[Guard], Write]] = [
 
 
 def test_guards(table: Table) -> None:
-    """A guard compares type and value, whatever it guards; on a missing attribute every guard is false."""
+    """A guard compares type and value in every kind of write. With a missing attribute every guard is false."""
     for guard, holds in GUARDS:
         table.write(Put(A, {"state": "RUNNING", "n": 3}))
         for make in MAKERS:
@@ -113,7 +113,7 @@ def test_guards(table: Table) -> None:
 
 
 def test_a_transaction_is_all_or_nothing(table: Table) -> None:
-    """One false guard among many undoes all; every refused index is named, the others are not."""
+    """One false guard undoes all writes. The error names every write that failed, and no other."""
     table.write(Put(A, {"n": 1}), Put(B, {"n": 1}), Put(C, {"n": 1}))
     with pytest.raises(ConditionFailed) as refused:
         table.write(Update(A, add={"n": 1}), Check(B, (Is("n", 9),)), Update(C, add={"n": 1}, guards=(Is("n", 8),)))
@@ -124,7 +124,7 @@ def test_a_transaction_is_all_or_nothing(table: Table) -> None:
 
 
 def test_a_hundred_writes_are_the_most(table: Table) -> None:
-    """A transaction of 100 is carried out; none, 101, and two on one item are our own bugs."""
+    """A transaction of 100 writes is done. None, 101, and two writes on one item are bugs of ours."""
     table.write(*(Put(Key("p", f"{i:03d}"), {"n": i}) for i in range(100)))
     twice = (Update(Key("p", "000"), set={"n": 1}), Check(Key("p", "000")))
     for writes in ((), tuple(Put(Key("q", str(i)), {}) for i in range(101)), twice):
@@ -136,7 +136,7 @@ def test_a_hundred_writes_are_the_most(table: Table) -> None:
 
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_pages_give_every_item_once_in_order(table: Table, *, newest_first: bool) -> None:
-    """Walking pages of any size gives a partition's items under a prefix, sorted, none twice."""
+    """Pages of any size give all items of a partition under a prefix, sorted, none twice."""
     for i in range(7):
         table.write(
             Put(Key("p", f"shard/{i}"), {"n": i}), Put(Key("p", f"input/{i}"), {}), Put(Key("q", f"shard/{i}"), {})
@@ -156,7 +156,7 @@ def test_pages_give_every_item_once_in_order(table: Table, *, newest_first: bool
 
 
 def test_the_index_is_sparse_and_sorted_by_time(table: Table) -> None:
-    """Only items with index attributes are due, the oldest first, strictly before the given time."""
+    """Only items with index attributes are due, oldest first, strictly before the given time."""
     table.write(Put(A, {"gsi1pk": "due/1", "gsi1sk": "0005/a"}), Put(B, {"gsi1pk": "due/1", "gsi1sk": "0003/b"}))
     table.write(Put(C, {"gsi1pk": "due/2", "gsi1sk": "0001/c"}), Put(Key("p", "none"), {}))
     assert table.due("due/1", "0006/", 10) == [B, A]
@@ -167,7 +167,7 @@ def test_the_index_is_sparse_and_sorted_by_time(table: Table) -> None:
 
 
 def test_of_many_racing_claims_one_wins(table: Table) -> None:
-    """Sixteen threads that take the same lease: one is let in, and the fence moved by one."""
+    """Of sixteen threads that claim the same lease one succeeds, and the fence grows by one."""
     table.write(Put(A, {"attempt": 0}))
 
     def claim(_: int) -> bool:
@@ -182,7 +182,7 @@ def test_of_many_racing_claims_one_wins(table: Table) -> None:
 
 
 def test_every_reason_is_named(table: Table) -> None:
-    """A taken key, a false guard, an absent item and a sound write in one transaction: the first three are named."""
+    """Of a taken key, a false guard, an absent item and a good write in one transaction, the first three are named."""
     table.write(Put(A, {"n": 1}), Put(B, {"n": 1}))
     d, e = Key("t/x/jobs/3", "job"), Key("t/x/jobs/4", "job")
     with pytest.raises(ConditionFailed) as refused:
@@ -192,7 +192,7 @@ def test_every_reason_is_named(table: Table) -> None:
 
 
 def test_an_item_over_400_kb_is_refused(table: Table) -> None:
-    """Put whole or grown by an update: nothing is written."""
+    """An item that is too large, or becomes so by an update, is not written."""
     table.write(Put(A, {"text": "x" * 300_000}))
     for write in (Put(B, {"text": "ü" * 205_000}), Update(A, set={"more": "x" * 110_000})):
         with pytest.raises(Exception, match=r"(?i)size|over 409600 bytes|ValidationError"):
@@ -202,7 +202,7 @@ def test_an_item_over_400_kb_is_refused(table: Table) -> None:
 
 
 def test_big_items_come_in_pages_too(table: Table) -> None:
-    """A page may hold fewer items than asked for, as DynamoDB's end at 1 MB; walking them gives each once."""
+    """A page may hold fewer items than asked for, as DynamoDB's end at 1 MB. All pages give each item once."""
     for i in range(7):
         table.write(Put(Key("p", f"shard/{i}"), {"n": i, "text": "x" * 300_000}))
     found, after = [], None
@@ -215,7 +215,7 @@ def test_big_items_come_in_pages_too(table: Table) -> None:
 
 
 def test_of_many_racing_workers_one_holds_the_lease(table: Table) -> None:
-    """Claims of one free shard, then of its expired lease: one wins each time, and the fence counts the wins."""
+    """Of many claims of a free shard, and later of its expired lease, one succeeds. The fence counts the successes."""
     free = replace(SHARD, lease_until_ms=0)
     table.write(Put(keys.shard_item(JOB.tenant, JOB.job, SHARD.shard), to_item(free)))
     for turn, now_ms in enumerate((NOW, NOW + leases.LEASE_MS), start=1):
@@ -235,7 +235,7 @@ def test_of_many_racing_workers_one_holds_the_lease(table: Table) -> None:
 
 
 def test_racing_counts_are_all_counted(table: Table) -> None:
-    """Transactions that add to one counter lose nothing, each with its own guard."""
+    """Racing transactions that add to one counter lose nothing."""
     table.write(Put(A, {"done": 0}), *(Put(Key("s", str(i)), {"state": "LEASED"}) for i in range(24)))
 
     def settle(i: int) -> None:

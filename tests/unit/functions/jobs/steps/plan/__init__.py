@@ -1,1 +1,1 @@
-"""The plan folder."""
+"""Tests of `functions/jobs/steps/plan`."""

@@ -1,1 +1,1 @@
-"""The work folder."""
+"""Tests of `functions/jobs/steps/work`."""
