@@ -26,7 +26,7 @@ from local.workspace import ROOT, Workspace
 from tests.killed.run import cancel_job, compare, model_server
 from tests.simulator.mutations import MUTATIONS
 from tests.simulator.scenarios import LARGE, SMALL
-from tests.simulator.search import Finding, all_pairs, broken, catch, pairs, sampled, singles
+from tests.simulator.search import Finding, all_pairs, catch, first_broken, pairs, sampled, singles
 from tests.simulator.test_reference import JobMachine, TestJobMachine
 from tests.unit.functions.jobs.storage.cloud import REGION
 
@@ -39,13 +39,13 @@ Step = tuple[str, Callable[[], Finding | int]]
 
 def one_fault(at: int) -> Finding | int:
     """Try each fault at each decision of a small scenario."""
-    return broken(SMALL[at], singles(SMALL[at]), "one fault")
+    return first_broken(SMALL[at], singles(SMALL[at]), "one fault")
 
 
 def two_faults(at: int) -> Finding | int:
     """Try two faults: any two in the smallest scenario; in the others a repeated delivery and a fault soon after it."""
     found = pairs(SMALL[at]) if at else all_pairs(SMALL[at])
-    return broken(SMALL[at], found, "two faults")
+    return first_broken(SMALL[at], found, "two faults")
 
 
 def seeds(kind: str, at: int) -> Finding | int:

@@ -79,7 +79,7 @@ class _Hurried(Wrapper):
 
 def serve_model(said: Connection) -> None:
     """Serve the fake engine over HTTP until killed; sends its address."""
-    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - else each killed client is reported
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - otherwise each killed client is reported
     with fake_replica(mini_catalog()) as url:
         said.send(url)
         while os.getppid() > 1:
@@ -89,7 +89,7 @@ def serve_model(said: Connection) -> None:
 def serve(step: str, workspace: Workspace, said: Connection, seed: int) -> None:
     """Handle the messages of one queue, or sweep, until killed. Sends when it begins, calls the model, and ends."""
     random.seed(seed)
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open as long as the process lives
     effects = workspace.effects()
     if step == "sweep":
         sweeper = make_sweeper(effects)

@@ -156,7 +156,7 @@ def run_job(url: str, n_records: int, *, faults: bool, seed: int, speed: float) 
             if time.monotonic() - begun_s > MAX_JOB_S:
                 raise TimeoutError(f"after {MAX_JOB_S} s the job is {_job(effects, job)}; fleet: {fleet.deaths}")
         seconds = time.monotonic() - begun_s
-        fleet.watch(2.0 if faults else 0.0)  # what is late comes now
+        fleet.watch(2.0 if faults else 0.0)  # late messages are delivered now
     finally:
         fleet.end()
     ended = _read(effects, _job(effects, job))
@@ -205,7 +205,7 @@ def _submit(effects: Effects, n_records: int) -> str:
         lines = (json.dumps({"text": text, "id": text.split()[1]}) for text in records[i * size : (i + 1) * size])
         key = keys.input_prefix(TENANT, job.job) + name
         client("s3").put_object(Bucket=effects.input_bucket, Key=key, Body="\n".join(lines).encode())
-    for _ in range(2):  # the order comes twice as well
+    for _ in range(2):  # the start is repeated too
         jobs.start(TENANT, job.job)
     return job.job
 

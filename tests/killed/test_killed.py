@@ -1,4 +1,4 @@
-"""A small job through a fleet whose workers are killed; `make prove` runs ten thousand records."""
+"""A small job on a fleet whose processes are killed. `make prove` does this with ten thousand records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def endpoint(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Start an emulator of its own, named by the environment."""
+    """Start an emulator, and name it in the environment."""
     workspace = Workspace(ROOT, tmp_path_factory.mktemp("killed"))
     try:
         address = emulator.start(workspace)
@@ -30,7 +30,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 def test_a_job_whose_workers_are_killed_ends_as_one_left_alone(endpoint: str) -> None:
-    """Same records, order, labels and scores; counters exact, one manifest."""
-    calm, killed, differing = compare(240, seed=3, speed=60.0)  # enough shards that some kill finds its member at work
+    """Records, order, labels and scores are the same, the counters are exact, and there is one manifest."""
+    calm, killed, differing = compare(240, seed=3, speed=60.0)  # enough shards that a kill meets a worker at work
     assert not differing, f"{differing}\n{calm}\n{killed}"
     assert sum(killed.deaths.values()) > 0

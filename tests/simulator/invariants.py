@@ -1,6 +1,6 @@
-"""What must hold after every write, and at the end. Written against the table and the buckets, not against the machine.
+"""What must hold after every write, and at the end. Checks the table and the buckets, and knows no product code.
 
-A Violation names what is broken; the simulator adds how it came to that.
+A Violation names what is broken. The simulator adds how it came to that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MANY_STRIKES = 5
 
 
 def _lasting(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must not change once a job has ended: all but the note that its end was told, and when to look."""
+    """Return what must not change after a job's end: all but the note that it was announced, and the index."""
     return {name: value for name, value in job.items() if name not in {"announced", "gsi1pk", "gsi1sk"}}
 
 
@@ -53,36 +53,36 @@ def must(truth: object, broken: str) -> None:
 
 
 class Invariants:
-    """Watches one job. `acknowledged` is set when a cancel has been answered."""
+    """Checks one job. `acknowledged` is set when a cancel has been answered."""
 
-    def __init__(self, store: InMemoryTable, objects: InMemoryObjects, tenant: str, job: str) -> None:
-        self._items, self._objects = store._items, objects
+    def __init__(self, table: InMemoryTable, objects: InMemoryObjects, tenant: str, job: str) -> None:
+        self._items, self._objects = table._items, objects
         self.tenant, self.name, self._pk = tenant, job, keys.job_prefix(tenant, job)
         self._job: Mapping[str, Any] = {}
         self._shards: dict[str, Mapping[str, Any]] = {}
         self.acknowledged = False
-        self._begun: set[str] = set()  # tasks that have asked the model
+        self._begun: set[str] = set()  # tasks that have called the model
         self.broken: Violation | None = None
 
-    # ---- during a run; a violation is kept, as a function's own net would catch it
+    # ---- during a run; a violation is kept, because a step would catch the exception
 
     def read_job(self) -> None:
-        """Note that a task knows of a cancel."""
+        """Note that the current task knows of a cancel."""
         task = current()
         if task is not None and self.acknowledged:
             task.knows = True
 
     def called_model(self) -> None:
-        """Judge a call of the model."""
+        """Check a call of the model."""
         task = current()
         if task is None or task.name in self._begun:
-            return  # a shard whose answering has begun is finished, and not counted
+            return  # a shard that was begun is finished, and then not counted
         self._begun.add(task.name)
         if self.acknowledged and (task.knows or task.before != "get job"):
             self._keep(f"{task.name} began a shard though it could know that the job was cancelled")
 
     def put(self, key: str, *, new: bool) -> None:
-        """Judge an output object: never written over, and a manifest only when nothing of it can change."""
+        """Check an output object: nothing is overwritten, and a manifest comes only when it can no longer change."""
         if not key.startswith(self._pk):
             return
         try:
@@ -94,7 +94,7 @@ class Invariants:
             self.broken = self.broken or violation
 
     def wrote(self, writes: Sequence[Write]) -> None:
-        """Judge the table after a transaction."""
+        """Check the table after a transaction."""
         if all(write.key.pk != self._pk for write in writes):
             return
         try:
@@ -157,10 +157,10 @@ class Invariants:
             must(self._part(shard) is not None, "a shard was counted before its part was there")
         must(shard["attempt"] >= before["attempt"], "a fence moved back")
 
-    # ---- what is there
+    # ---- items and objects
 
     def job(self) -> dict[str, Any]:
-        """Return the job's item, or nothing."""
+        """Return the job's item, or an empty one."""
         return dict(self._items.get(keys.job_item(self.tenant, self.name), {}))
 
     def shards(self) -> dict[str, Mapping[str, Any]]:
@@ -168,7 +168,7 @@ class Invariants:
         return {k.sk: dict(item) for k, item in self._items.items() if k.pk == self._pk and k.sk.startswith("shard/")}
 
     def resting(self) -> bool:
-        """Whether nothing is left to be done."""
+        """Return whether nothing is left to do."""
         return self.job().get("state") in ENDED | {"DELETED"}
 
     def _part(self, shard: Mapping[str, Any]) -> Any:
@@ -177,7 +177,7 @@ class Invariants:
     # ---- at the end
 
     def judge_end(self, expected: Callable[[int], object], states: set[str], n_records: int) -> None:
-        """Judge an ended job by its manifest; `expected` gives a record's answer, None for an error row."""
+        """Check an ended job through its manifest. `expected` gives a record's answer, or None for an error row."""
         if self.broken is not None:
             raise self.broken
         job = self.job()
@@ -195,7 +195,7 @@ class Invariants:
         if job["state"] == "DELETED":
             self._judge_deleted()
             return
-        if job["code"] == "unreadable":  # planners died eight times at one place: what was planned by then counts
+        if job["code"] == "unreadable":  # planners died eight times at one point; what was planned by then counts
             n_records = job["n_records"]
         manifest = self._judge_manifests(job)
         rows = [row for part in manifest["parts"] for row in self._rows(part)]

@@ -204,7 +204,7 @@ class _ManifestFirst(Finalizer):
 
 class _EndFirst(Finalizer):
     def _publish(self, job: Job) -> str:
-        import hashlib  # noqa: PLC0415 - of this bug alone
+        import hashlib  # noqa: PLC0415 - only this bug needs it
 
         data = build_manifest(job, (), all_shards(self.table, job))
         digest = hashlib.sha256(data).hexdigest()

@@ -1,7 +1,7 @@
-"""What a batch job is, in as few words as possible: a reference for the true one, without store, message or handler.
+"""A batch job in as few words as possible: a reference for the true one, without stores, messages or handlers.
 
-A delivery reaches some stage of its work (a crash ends it there, none ends it at `whole`); the
-reference says what the job is then.
+A delivery reaches some stage of its work: a crash ends it there, and without a crash it ends at `whole`. The reference
+says what the job is then.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ENDED = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"}
 
 @dataclass
 class ReferenceShard:
-    """One shard: whether it is counted, in which generation, until when it is leased, and by what it was answered."""
+    """One shard: whether it is counted, its generation, its lease, and which attempts wrote its part."""
 
     n_records: int
     n_bad: int
@@ -31,11 +31,13 @@ class ReferenceShard:
     leased_until_ms: int = 0
     held: bool = False
     strikes: int = 0
-    parts: dict[int, bool] = field(default_factory=dict)  # by generation: whether the model was fixed by then
+    parts: dict[int, bool] = field(
+        default_factory=dict
+    )  # generation -> whether the model was fixed when the part was written
 
     @property
     def n_failed(self) -> int:
-        """Error rows of its result."""
+        """The number of error rows in its result."""
         return 0 if self.parts[self.generation] else self.n_bad
 
 
@@ -54,7 +56,7 @@ class ReferenceJob:
     # ---- deliveries
 
     def plan(self, stage: str) -> None:
-        """Accept and plan, or reopen what failed."""
+        """Accept and plan the job, or reopen its failed shards."""
         if self.state in {"NONE", "PLANNING"}:
             self.state = "PLANNING"
             if stage != "begun" and not self.shards:
@@ -88,7 +90,7 @@ class ReferenceJob:
             shard.counted = True
 
     def finalize(self, stage: str, now_ms: int) -> None:
-        """Close a job of which every shard is counted, or that was cancelled; or forget one."""
+        """Close a job whose shards are all counted, or that was cancelled, or end the deletion of one."""
         if self.state == "DELETING" and now_ms >= self.deleted_ms + FORGET_MS:
             self.state = "DELETED"
         if self.state == "RUNNING" and all(shard.counted for shard in self.shards):
@@ -100,7 +102,7 @@ class ReferenceJob:
             if stage == "whole":
                 self.state = self.outcome()
 
-    # ---- orders; each says whether it is taken
+    # ---- orders; each returns whether it is accepted
 
     def cancel(self) -> bool:
         """Stop the job."""
@@ -109,7 +111,7 @@ class ReferenceJob:
         return self.state in {"CANCELLING", "CANCELLED"}
 
     def redrive(self) -> bool:
-        """Have what failed answered again."""
+        """Answer the failed records again."""
         if self.state in {"PARTIALLY_SUCCEEDED", "FAILED"}:
             self.state, self.generation = "REDRIVING", self.generation + 1
             return True
@@ -123,17 +125,17 @@ class ReferenceJob:
             self.state, self.deleted_ms = "DELETING", now_ms
         return self.state in {"DELETING", "DELETED"}
 
-    # ---- what it says
+    # ---- results
 
     def outcome(self) -> str:
-        """Return how it ends."""
+        """Return the state in which it ends."""
         if self.state == "CANCELLING":
             return "CANCELLED"
         ok, failed = self.counts()[:2]
         return "SUCCEEDED" if not failed else "PARTIALLY_SUCCEEDED" if ok else "FAILED"
 
     def counts(self) -> tuple[int, int, int]:
-        """Return answers, error rows and counted shards."""
+        """Return the numbers of answers, error rows and counted shards."""
         counted = [shard for shard in self.shards if shard.counted]
         failed = sum(shard.n_failed for shard in counted)
         return sum(shard.n_records for shard in counted) - failed, failed, len(counted)

@@ -83,7 +83,7 @@ class Run:
 
     def play(self) -> Outcome:
         """Play it to the end."""
-        random.seed(0)  # the jitter of back-offs
+        random.seed(0)  # for the random part of waits
         try:
             with redirect_stdout(io.StringIO()):
                 self._play()
@@ -107,7 +107,7 @@ class Run:
             self._thaw()
             self._run_until_rest()
         self._calm = True
-        for _ in range(2):  # what a cancelled job left in the index
+        for _ in range(2):  # these remove what a cancelled job left in the index
             self._sweep()
             self._run_until_rest()
         self.invariants.judge_end(self._expected, self.scenario.states(self.story_has), len(self.scenario.texts))
@@ -221,7 +221,7 @@ class Run:
         action, _, which = self._decide(Point("pick", f"{len(seen)} messages")).partition(" ")
         step, message = seen[int(which) % len(seen) if which.isdigit() else 0]
         first = "aws.s3" in message.body
-        if action == "drop" and not first:  # S3's own event is not lost: whoever loses it has no job
+        if action == "drop" and not first:  # an event of S3 is never lost: without it there is no job
             self.world.queue.acknowledge(step, {"Records": [{"messageId": message.id}]}, {"batchItemFailures": []})
         elif action == "delay":
             self.world.queue.return_message(step, message.id, int(JUMP_S))
@@ -282,7 +282,7 @@ class Run:
                 return
             while not task.over or any(each.task is task for each in self.running):
                 if all(each.task is not task for each in self.running):
-                    break  # frozen: as good as no answer
+                    break  # it is frozen, which is the same as no answer
                 self._step(self.running[-1])
             if not task.killed and task.over:
                 return

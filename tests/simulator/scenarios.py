@@ -1,4 +1,4 @@
-"""Scenarios: a job, what is wrong with it, and what people order while it goes on or when it has ended."""
+"""Scenarios: a job, what is wrong with it, and what people order while it goes on or after its end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RECORDS = 7  # of a shard
 
 @dataclass(frozen=True)
 class Scenario:
-    """`orders` come one after the other, each when the job rests; `anytime` are those that a schedule may place itself.
+    """One scenario. `orders` come one after the other when the job rests; a schedule may place those in `anytime`.
 
-    `mortal`: a function lives 300 s at most, as on Lambda; else it may be frozen for any time.
+    With `mortal` a function lives at most 300 s, as on Lambda. Without it, a function may be frozen for any time.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Scenario:
 
     @property
     def bad(self) -> set[str]:
-        """The records that the model refuses until it is fixed: one in a hundred, the last of all at least."""
+        """The records that the model refuses until it is fixed: one in a hundred, and always the last."""
         return (
             {f"text {i}" for i in range(99, self.n_records, 100)} | {f"text {self.n_records - 1}"}
             if self.poisoned
@@ -47,7 +47,7 @@ class Scenario:
 
     @property
     def key(self) -> str:
-        """Where the object lies."""
+        """The key of the object."""
         return keys.inbox_key(TENANT, "topics", "in.jsonl.gz" if self.packed else "in.jsonl")
 
     def poison(self, world: World) -> None:
@@ -58,11 +58,11 @@ class Scenario:
 
     @staticmethod
     def refusal() -> GlossaError:
-        """Return what the model says of a bad record."""
+        """Return the model's error for a bad record."""
         return Unprocessable("got a text that is refused")
 
     def drop(self, world: World) -> str:
-        """Put the object into the inbox; return its job."""
+        """Put the object into the inbox; return the id of its job."""
         return world.drop(self.key.rsplit("/", 1)[-1], self._data(self.texts))
 
     def overwrite(self, world: World) -> None:
@@ -70,7 +70,7 @@ class Scenario:
         world.objects.put("input", self.key, self._data([text.upper() for text in self.texts]))
 
     def states(self, came: Callable[[str], bool]) -> set[str]:
-        """Return the states in which the job may rest at the end, given which orders came."""
+        """Return the states in which the job may rest at the end, given the orders that came."""
         if came("delete"):
             return {"DELETED"}
         done = (

@@ -1,7 +1,7 @@
-"""Schedules: what becomes of each decision of a run, by its number; drawn from a seed, enumerated, or shrunk.
+"""Schedules: what happens at each decision of a run, by its number. They are random, enumerated, or shrunk.
 
-A decision that a schedule does not name takes its default: all goes well. So the shortest schedule
-that still fails is the whole story of a fault.
+At a decision that a schedule does not name, all goes well. So the shortest schedule that still fails tells the whole
+story of a failure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TRACES = frozenset({"write", "send", "model"})
 
 
 class Schedule:
-    """Names the decisions that are not taken by default."""
+    """Names the decisions at which something else than the default happens."""
 
     def __init__(self, actions: Mapping[int, str] | None = None) -> None:
         self.actions = dict(actions or {})
@@ -29,14 +29,14 @@ class Schedule:
 
 @dataclass
 class Seeded(Schedule):
-    """Draws its decisions from a seed, and keeps those that are not default. `orders` may come at any time."""
+    """Draws its decisions from a seed, and keeps those that are not the default. `orders` may come at any time."""
 
     seed: int
     orders: tuple[str, ...] = ()
     actions: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Draw how wild this run is."""
+        """Draw how often each fault happens in this run."""
         self._random = random.Random(self.seed)
         self._rates = {
             name: most * self._random.random()
@@ -70,7 +70,7 @@ class Seeded(Schedule):
 
 
 def shrink(actions: Mapping[int, str], fails: Callable[[Schedule], bool], *, tries: int = 400) -> dict[int, str]:
-    """Return a part of a schedule that still fails, none of whose actions can be left out (within `tries`)."""
+    """Return a part of a schedule that still fails and of which nothing can be left out, within `tries` runs."""
     left = dict(actions)
     size = max(1, len(left) // 2)
     while left and tries > 0:

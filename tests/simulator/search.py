@@ -1,4 +1,4 @@
-"""Looks for schedules that break a promise: one fault anywhere, two that go together, or many drawn from a seed."""
+"""Looks for schedules that break a promise: one fault at any point, two faults together, or many random ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.simulator.schedule import TRACES, Schedule, Seeded, shrink
 PICKS = ("drop 0", "dup 0", "delay 0", "take 1")
 CRASHES = ("crash before", "crash after")
 OTHERS = ("freeze", "twin", "sweep", "wait")
-NEAR = 20  # decisions between two faults that go together
+NEAR = 20  # two faults that belong together are at most this many decisions apart
 SEEDS = 600
 
 
@@ -28,7 +28,7 @@ class Finding:
     outcome: Outcome
 
     def __str__(self) -> str:
-        """Tell the whole story."""
+        """Return the whole story."""
         story = "\n".join(["", *self.outcome.story]) if self.outcome.story else " without any fault"
         return f"{self.scenario}, {self.how}:{story}\n  -> {self.outcome.broken}"
 
@@ -41,7 +41,7 @@ def crashes(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[di
 
 
 def singles(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
-    """Yield each run with one fault: of any kind, at any effect or delivery; crashes first."""
+    """Yield each run with one fault of any kind, at any effect or delivery. Crashes come first."""
     yield from crashes(scenario, mutation)
     for number, point in enumerate(play(scenario, Schedule(), mutation).points):
         if point.kind == "pick":
@@ -52,9 +52,9 @@ def singles(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[di
 
 
 def pairs(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict[int, str]]:
-    """Yield runs with two faults: a planner or finalizer that has a twin, and soon after one that freezes or dies.
+    """Yield runs with two faults: a planner or finalizer with a second delivery, of which one soon freezes or dies.
 
-    Or it dies itself, and its message is lost when it comes again.
+    Other runs let it die, and lose its message when it comes again.
     """
     for number, point in enumerate(play(scenario, Schedule(), mutation).points):
         if point.kind != "pick" and point.what.startswith(("finalize", "plan")):
@@ -65,7 +65,7 @@ def pairs(scenario: Scenario, mutation: Mutation | None = None) -> Iterator[dict
 
 
 def all_pairs(scenario: Scenario) -> Iterator[dict[int, str]]:
-    """Yield runs with any two faults that leave a trace; for the smallest jobs."""
+    """Yield runs with any two faults that leave a trace, for the smallest jobs."""
     points = play(scenario, Schedule()).points
     ones = [
         (n, action) for n, p in enumerate(points) if p.kind in TRACES for action in ("crash after", "freeze", "twin")
@@ -73,7 +73,7 @@ def all_pairs(scenario: Scenario) -> Iterator[dict[int, str]]:
     yield from ({n: a, later: b} for n, a in ones for later, b in ones if later > n)
 
 
-def broken(
+def first_broken(
     scenario: Scenario, runs: Iterable[dict[int, str]], how: str, mutation: Mutation | None = None
 ) -> Finding | int:
     """Return the first finding among runs, or how many there were."""
@@ -87,7 +87,7 @@ def broken(
 
 
 def sampled(scenario: Scenario, seeds: Iterable[int], mutation: Mutation | None = None) -> Finding | int:
-    """Return the first finding among seeds, shrunk, or how many there were."""
+    """Return the first finding among random schedules, shrunk, or how many there were."""
     n_runs = 0
     for seed in seeds:
         n_runs += 1
@@ -100,7 +100,7 @@ def sampled(scenario: Scenario, seeds: Iterable[int], mutation: Mutation | None 
 
 
 def catch(mutation: Mutation, *, n_seeds: int = SEEDS) -> Finding | int:
-    """Return how a planted bug shows, or how many runs did not show it."""
+    """Return how a planted bug shows itself, or how many runs did not show it."""
     scenarios = [scenario for scenario in SMALL if scenario.name in mutation.scenarios]
     n_runs = 0
     for way in (plain, singles, None, pairs):
@@ -108,7 +108,7 @@ def catch(mutation: Mutation, *, n_seeds: int = SEEDS) -> Finding | int:
             if way is None:
                 found = sampled(scenario, range(n_seeds), mutation)
             else:
-                found = broken(scenario, way(scenario, mutation), way.__name__.rstrip("s"), mutation)
+                found = first_broken(scenario, way(scenario, mutation), way.__name__.rstrip("s"), mutation)
             if isinstance(found, Finding):
                 return replace(found, n_runs=n_runs + found.n_runs)
             n_runs += found

@@ -1,6 +1,6 @@
-"""Tasks: invocations of functions that stop before each of their effects, until the simulator says what comes of it.
+"""Tasks: invocations of steps that stop before each effect, until the simulator says what happens.
 
-Each runs in a thread of its own, but only one thread runs at a time: the order is the simulator's alone.
+Each runs in a thread of its own, but only one thread runs at a time: the simulator alone decides the order.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ STACK_BYTES = 512 * 1024
 
 
 class Killed(BaseException):
-    """The process died: nothing catches it."""
+    """The process died. Nothing catches this."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What a task is about to do: `kind` is read, write, send, model or ack; only reads leave no trace."""
+    """What a task is about to do. `kind` is read, write, send, model or ack; only reads leave no trace."""
 
     kind: str
     what: str
 
 
 class Task:
-    """One invocation. It waits at `point`, or is `over` with an `answer` or an `error` (neither when it was killed)."""
+    """One invocation. It waits at `point`, or is `over` with an `answer`, an `error`, or nothing when it was killed."""
 
     def __init__(self, name: str, run: Callable[[], Any]) -> None:
         self.name, self.point = name, Point("start", name)
         self.over, self.killed = False, False
         self.answer: Any = None
         self.error: Exception | None = None
-        self.knows = False  # it has read the job since a cancel was acknowledged, or began after it
-        self.before = ""  # its last effect but this one
+        self.knows = False  # it began, or has read the job, after a cancel was acknowledged
+        self.before = ""  # the effect before this one
         self._run, self._orders = run, ""
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._body, daemon=True)
         self._thread.start()
 
     def go(self, *, die: bool = False) -> None:
-        """Let it do what it waits to do, and run to its next effect (or die right after this one)."""
+        """Let it do what it waits to do and run to its next effect, or die right after this one."""
         self._hand_over("die" if die else "go")
 
     def kill(self) -> None:
@@ -51,7 +51,7 @@ class Task:
         self._thread.join()
 
     def effect(self, point: Point, do: Callable[[], Any]) -> Any:
-        """Wait for the simulator's word, then do it; called by the doors, in the task's own thread."""
+        """Wait for the simulator, then do it. The wrapped stores call this in the task's own thread."""
         self.before, self.point = self.point.what, point
         self._back.release()
         self._go.acquire()
@@ -90,11 +90,11 @@ _LOCAL = threading.local()
 
 
 def current() -> Task | None:
-    """Return the task whose thread this is; None in the simulator's own."""
+    """Return the task of this thread, or None in the simulator's own thread."""
     return getattr(_LOCAL, "task", None)
 
 
 def effect(point: Point, do: Callable[[], Any]) -> Any:
-    """Do something as the current task would: when the simulator lets it."""
+    """Do something when the simulator lets the current task do it."""
     task = current()
     return do() if task is None else task.effect(point, do)

@@ -1,4 +1,4 @@
-"""Any sequence of deliveries, crashes, twins, losses, hours and orders leaves the true job as the reference says."""
+"""Any sequence of deliveries, crashes, repetitions, losses and orders leaves the true job as the reference says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.functions.jobs.wiring import make_jobs
 from tests.unit.functions.jobs.world import LONG_S, TENANT, World
 
 RECORDS = 3  # of a shard
-REACHED = {  # the effect after which a stage is reached, by the queue that a delivery is of
+REACHED = {  # (queue, stage) -> the effects after which the stage is reached
     ("plan", "begun"): ("update job PLANNING",),
     ("plan", "shards"): ("update plan + put shard", "update shard"),
     ("work", "claimed"): ("LEASED",),
@@ -76,20 +76,20 @@ class JobMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 50))
     @precondition(lambda self: any("aws.s3" not in message.body for _, message in self.world.queue.visible()))
     def lose(self, which: int) -> None:
-        """Lose a message that is not S3's own."""
+        """Lose a message that does not come from S3."""
         seen = [each for each in self.world.queue.visible() if "aws.s3" not in each[1].body]
         step, message = seen[which % len(seen)]
         self.world.queue.acknowledge(step, {"Records": [{"messageId": message.id}]}, {"batchItemFailures": []})
 
     @rule(seconds=st.sampled_from([1, 60, 340, 1000, 2000]))
     def wait(self, seconds: int) -> None:
-        """Let time pass: leases end, messages come again."""
+        """Let time pass: leases end, and messages come again."""
         self.world.clock.pass_s(seconds)
 
     @rule()
     @precondition(lambda self: not self.tired())
     def sweep(self) -> None:
-        """Sweep, an age later."""
+        """Sweep after a long time."""
         self.world.clock.pass_s(1000)
         self._quietly(lambda: self.world.sweeper.run(lambda: LONG_S))
 
@@ -97,14 +97,14 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule()
     def fix(self) -> None:
-        """Mend the model."""
+        """Fix the model."""
         self.world.echo.poison_error = None
         self.reference.fixed = True
 
     @rule(order=st.sampled_from(["cancel", "redrive", "redrive", "delete"]))
     @precondition(lambda self: self.reference.state != "NONE")
     def order(self, order: str) -> None:
-        """Give an order: it is taken just when the reference takes it."""
+        """Give an order. It is accepted exactly when the reference accepts it."""
         reference = self.reference
         asked: dict[str, tuple[Callable[[], Any], Callable[[], bool]]] = {
             "cancel": (lambda: self.jobs.cancel(TENANT, self.job), reference.cancel),
@@ -120,7 +120,7 @@ class JobMachine(RuleBasedStateMachine):
             taken = True
         assert taken == expect(), f"{order} of a job that is {reference.state}"
 
-    # ---- what must be true after each
+    # ---- what must hold after each rule
 
     @invariant()
     def agrees(self) -> None:
@@ -141,7 +141,7 @@ class JobMachine(RuleBasedStateMachine):
         assert [s["generation"] for s in shards] == [s.generation for s in reference.shards]
 
     def teardown(self) -> None:
-        """When all goes well from here on the job ends as the reference does, and its rows are all there."""
+        """Let everything go well from here on: the job ends as the reference does, and all its rows exist."""
         if not hasattr(self, "reference"):
             return
         for _ in range(60):
@@ -164,10 +164,10 @@ class JobMachine(RuleBasedStateMachine):
         text = self.texts[index]
         return text[::-1] if shard.parts[shard.generation] or text not in self.world.echo.poisons else None
 
-    # ---- how a delivery is made
+    # ---- deliveries, one by one
 
     def tired(self) -> bool:
-        """Whether a shard has died so often that it is about to be given up: the reference leaves that out."""
+        """Return whether a shard has died so often that it is about to be given up. The reference leaves that out."""
         return any(shard.strikes + shard.held >= 4 for shard in self.reference.shards)
 
     def _deliver(self, which: int, stage: str, *, keep: bool = False) -> None:

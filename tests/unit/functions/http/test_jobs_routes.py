@@ -1,4 +1,4 @@
-"""The jobs API: what it makes, refuses and shows, each request a raw proxy event."""
+"""The jobs API: what it creates, refuses and shows. Each request is a raw event of API Gateway."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def create(world: World, token: str = "", **changes: Any) -> tuple[int, Any]:
 
 
 def upload(world: World, made: dict[str, Any], *contents: bytes) -> None:
-    """Upload a job's files, as the holder of its forms would."""
+    """Upload a job's files with its forms."""
     for form, data in zip(made["uploads"], contents, strict=True):
         world.objects.put(world.effects.input_bucket, form["fields"]["key"], data)
 
 
 def test_a_job_from_creation_to_results(world: World) -> None:
-    """Created, uploaded, started, worked, read: each answer says what comes next."""
+    """Created, uploaded, started, answered, read. Each answer says what comes next."""
     status, made = create(world, files=["b.txt", "a.jsonl"], format={"text": "lines"})
     assert (status, made["state"], made["model"]) == (201, "CREATED", "mini:topic")
     assert [form["fields"]["key"] for form in made["uploads"]] == [
@@ -62,7 +62,7 @@ def test_a_job_from_creation_to_results(world: World) -> None:
 
 
 def test_results_come_in_pages(world: World) -> None:
-    """Parts of many shards are walked by cursor, in order, none twice."""
+    """A cursor leads through the parts of many shards, in order, none twice."""
     _, made = create(world, files=[f"{i}.txt" for i in range(5)])
     upload(world, made, *[b"text"] * 5)
     world.ask("POST", made["start"])
@@ -78,7 +78,7 @@ def test_results_come_in_pages(world: World) -> None:
 
 
 def test_the_same_token_and_body_is_the_same_job(world: World) -> None:
-    """A repeated request finds its job, with its uploads while it waits; field order does not matter."""
+    """A repeated request finds its job, with its uploads while it waits. The order of fields does not matter."""
     first = create(world, "key-1", files=["a.txt"], parameters={"top_k": 2})
     again = world.ask(
         "POST",
@@ -105,7 +105,7 @@ def test_the_same_token_with_another_body_is_refused(world: World, change: dict[
 
 
 def test_a_token_of_a_deleted_job_makes_no_other(world: World) -> None:
-    """Whatever the body, the answer is a conflict that says to take a new key, not that a job is unknown."""
+    """With any body the answer is a conflict that asks for a new key."""
     _, made = create(world, "key-1", files=["a.txt"])
     assert world.ask("DELETE", f"/v1/jobs/{made['job']}")[0] == 200
     for files in (["a.txt"], ["b.txt"]):
@@ -139,7 +139,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("change", "status", "word"), BAD)
 def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any], status: int, word: str) -> None:
-    """Each is a 4xx that names the value or what was expected, and makes nothing."""
+    """Each is a 4xx that names the value or what was expected, and creates nothing."""
     got, problem = create(world, **change)
     assert (got, problem["status"]) == (status, status)
     assert word in problem["detail"]
@@ -149,7 +149,7 @@ def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any],
 @pytest.mark.parametrize(("body", "found"), [({}, "nothing"), ({"task": None}, "null"), ({"task": 5}, "5")])
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/recipes"])
 def test_a_body_without_a_task_is_told_the_tasks(world: World, path: str, body: dict[str, Any], found: str) -> None:
-    """What is missing is said with what it may be, beside all else that is wrong."""
+    """The error lists the tasks, beside everything else that is wrong."""
     status, problem = world.ask("POST", path, {**body, "output": "xml"})
     said = {fault["field"]: fault for fault in problem["errors"]}
     assert (status, said["task"]["got"], "output" in said) == (422, found, True)
@@ -157,20 +157,20 @@ def test_a_body_without_a_task_is_told_the_tasks(world: World, path: str, body: 
 
 
 def test_a_task_where_none_is_read_is_an_unknown_field(world: World) -> None:
-    """No list of tasks is given where naming one would be the next fault."""
+    """The error lists no tasks, as a task would not be accepted there either."""
     problem = world.ask("POST", f"/v1/jobs/{'0' * 32}/redrive", {"task": "fill-mask"})[1]
     assert problem["detail"] == "task: got an unknown field, expected only the documented ones"
 
 
 @pytest.mark.parametrize("token", ["", "a b", "ü", "x" * 256])
 def test_malformed_tokens_are_refused(world: World, token: str) -> None:
-    """A token is 1 to 255 visible ASCII characters, and an empty one is not the same as none."""
+    """A token has 1 to 255 visible ASCII characters. An empty one is not the same as none."""
     status, problem = world.ask("POST", "/v1/jobs", BODY, headers={"Idempotency-Key": token})
     assert (status, "expected 1 to 255 visible ASCII ones" in problem["detail"]) == (422, True)
 
 
 def test_a_job_does_not_start_without_its_uploads(world: World) -> None:
-    """What is missing is named; after the upload it starts, and starting again changes nothing."""
+    """The error names what is missing. After the upload the job starts, and starting it again changes nothing."""
     _, made = create(world, files=["a.txt", "b.txt"])
     status, problem = world.ask("POST", made["start"])
     assert status == 409
@@ -186,7 +186,7 @@ def test_a_job_does_not_start_without_its_uploads(world: World) -> None:
 
 
 def test_uploads_do_not_start_a_job_by_themselves(world: World) -> None:
-    """The event of an upload is acknowledged and nothing more."""
+    """The event of an upload is acknowledged and starts nothing."""
     _, made = create(world)
     upload(world, made, b'{"text": "a"}\n')
     key = made["uploads"][0]["fields"]["key"]
@@ -198,7 +198,7 @@ def test_uploads_do_not_start_a_job_by_themselves(world: World) -> None:
 
 
 def test_an_upload_after_the_plan_changes_nothing(world: World) -> None:
-    """What was pinned is read, in its version; what comes later is not."""
+    """Pinned versions are read. Later uploads are not."""
     _, made = create(world, files=["a.txt"])
     upload(world, made, b"before")
     world.ask("POST", made["start"])
@@ -217,7 +217,7 @@ def test_results_wait_for_the_end(world: World) -> None:
 
 
 def test_cancel(world: World) -> None:
-    """Before the start it is immediate; cancelling again is no fault; an ended job is a 409."""
+    """Before the start it takes effect at once. Cancelling again is no error. An ended job is a 409."""
     _, made = create(world)
     path = f"/v1/jobs/{made['job']}"
     assert [world.ask("POST", f"{path}/cancel")[1]["state"] for _ in range(2)] == ["CANCELLED", "CANCELLED"]
@@ -239,7 +239,7 @@ FOREIGN = [
 @pytest.mark.parametrize(("method", "rest"), FOREIGN)
 @pytest.mark.parametrize("name", ["f" * 32, "x", "..", "%2e%2e", "0" * 33])
 def test_foreign_and_unknown_ids_are_404(world: World, method: str, rest: str, name: str) -> None:
-    """Another tenant's job and no job at all are answered alike."""
+    """Another tenant's job and an unknown job have the same answer."""
     foreign = replace(JOB, tenant="other", job="f" * 32, state=state_machine.CREATED)
     world.effects.table.write(*state_machine.create(foreign))
     status, problem = world.ask(method, f"/v1/jobs/{name}{rest}")
@@ -248,7 +248,7 @@ def test_foreign_and_unknown_ids_are_404(world: World, method: str, rest: str, n
 
 
 def test_jobs_are_listed_newest_first_in_pages(world: World) -> None:
-    """Every job once, walking by cursor, whatever was made meanwhile."""
+    """A cursor leads to every job once, whatever was created meanwhile."""
     made = []
     for _ in range(7):
         made.append(create(world)[1]["job"])
@@ -279,26 +279,26 @@ def test_bad_pages_are_refused(world: World, query: dict[str, str], path: str) -
     "path", ["/v1/jobs", "/v1/recipes", f"/v1/jobs/{'0' * 32}/results", f"/v1/jobs/{'0' * 32}/errors"]
 )
 def test_a_page_is_asked_for_by_two_names_and_no_other(world: World, path: str) -> None:
-    """A parameter that would be ignored is refused, with those that are known."""
+    """Another parameter is refused, and the error names the known ones."""
     status, problem = world.ask("GET", path, queryStringParameters={"page_size": "2", "limit": "2"})
     assert (status, problem["detail"]) == (422, "got the query parameter 'limit', expected page_size or cursor")
 
 
 def test_a_parameter_that_says_two_things_is_refused(world: World) -> None:
-    """Neither value is chosen in silence; the same one twice is no contradiction."""
+    """Neither value is chosen silently. The same value twice is allowed."""
     for values, status in (["2", "1"], 422), (["1", "1"], 200):
         said = {"queryStringParameters": {"page_size": "1"}, "multiValueQueryStringParameters": {"page_size": values}}
         assert world.ask("GET", "/v1/jobs", **said)[0] == status
 
 
 def test_a_signature_in_the_query_is_the_gateways(world: World) -> None:
-    """A request may be signed there, and is answered as if it were signed in a header."""
+    """A request that is signed in its query is answered as one that is signed in a header."""
     assert world.ask("GET", "/v1/jobs", queryStringParameters={"X-Amz-Signature": "ab"})[0] == 200
 
 
 @given(st.from_regex(r"[0-9]{14}/[0-9a-f]{32}", fullmatch=True), st.text(max_size=20))
 def test_cursors_lead_back_and_nothing_else_does(sort_key: str, other: str) -> None:
-    """A cursor is read back; any other text is refused or is such a key."""
+    """A cursor can be read back. Any other text is refused, or is such a key."""
     pattern = r"[0-9]{14}/[0-9a-f]{32}"
     assert decode_cursor({"cursor": encode_cursor(sort_key) or ""}, pattern) == sort_key
     assert decode_cursor({}, pattern) is None
@@ -307,7 +307,7 @@ def test_cursors_lead_back_and_nothing_else_does(sort_key: str, other: str) -> N
 
 
 def test_recipes(world: World) -> None:
-    """Made once, found again, never changed, listed by name, deleted; an object in the inbox is a job."""
+    """A recipe is created, found again, never changed, listed by name, deleted. An object in its inbox is a job."""
     recipe = {"name": "news", "task": "text-classification", "format": {"text": "lines"}}
     status, made = world.ask("POST", "/v1/recipes", recipe)
     assert (status, made["inbox"]) == (201, "s3://input/t/local/inbox/news/")
@@ -338,7 +338,7 @@ def test_a_recipe_name_that_no_table_key_can_hold_is_not_found(world: World, n_c
 
 @pytest.mark.parametrize("output", ["jsonl", "csv", "jsonl.gz"])
 def test_errors_come_in_pages(output: str) -> None:
-    """Every error row once, by cursor, whatever form the parts have; parts without errors are not read."""
+    """A cursor leads to every error row once, in every format. Parts without errors are not read."""
     world = World(max_records=2)
     _, made = create(world, files=["in.csv"], output=output)
     upload(world, made, b"id,text\n" + b"1,good\n2,\n3,good\n4,good\n5,\n6,\n" * 3)
@@ -360,7 +360,7 @@ def test_errors_come_in_pages(output: str) -> None:
 
 
 def test_redrive(world: World) -> None:
-    """What failed is answered again once, however often it is asked for, and a generation names which end was meant."""
+    """Failed records are answered again once, however often it is asked for. A generation says which end is meant."""
     world.recipe()
     world.echo.poison, world.echo.poison_error = "bad", lambda: Unprocessable("no")
     job = world.drop("in.jsonl", b'{"text": "good"}\n{"text": "bad"}\n')
@@ -380,7 +380,7 @@ def test_redrive(world: World) -> None:
 
 
 def test_a_deleted_job_is_unknown_at_once(world: World) -> None:
-    """From the answer on it is a 404 and in no list; its results go; a job that goes on is a 409."""
+    """From the answer on it is a 404 and in no list, and its results go. A job that goes on is a 409."""
     _, made = create(world, files=["a.txt"])
     upload(world, made, b"text")
     path = f"/v1/jobs/{made['job']}"

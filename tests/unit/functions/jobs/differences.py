@@ -1,7 +1,7 @@
-"""Where a double of AWS is known to differ from the contract: each with its reason, and what makes up for it.
+"""Where an imitation of AWS is known to differ from the contract: each difference with its reason.
 
-A test that is listed must fail there (`fails`), so that a difference that has gone is noticed; or it
-is left out (`races`), where failing is a matter of luck.
+A listed test must fail there (`fails`), so that a difference that has gone is noticed. Where failing is a matter of
+luck, the test is left out (`races`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Difference:
-    """Why a test does not hold on a double."""
+    """Why a test does not hold on an imitation."""
 
     kind: Literal["fails", "races"]
     reason: str

@@ -19,7 +19,7 @@ FUNCTIONS = ["jobs", "plan", "work", "finalize", "sweep", "notify"]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Lay out catalog and artifacts as the functions' packages have them, and name every resource."""
+    """Write catalog and artifacts as the functions' packages have them, and name every resource."""
     (tmp_path / "artifacts" / "mini").mkdir(parents=True)
     (tmp_path / "artifacts" / "mini" / "tokenizer.json").write_bytes(ARTIFACT.read_bytes())
     found = tokenizer()
@@ -66,7 +66,7 @@ def test_imports_bring_nothing_heavy(environment: dict[str, str]) -> None:
      ("finalize", "GLOSSA_OUTPUT_BUCKET"), ("sweep", "GLOSSA_WORK_QUEUE_URL"), ("notify", "GLOSSA_NOTIFY_QUEUE_URL")],
 )  # fmt: skip
 def test_a_bad_environment_stops_the_start(environment: dict[str, str], name: str, variable: str) -> None:
-    """A variable that is missing is named before any event is taken."""
+    """A missing variable is named before any event is taken."""
     broken = {key: value for key, value in environment.items() if key != variable}
     if variable == "GLOSSA_CATALOG":  # it has a default, so only a wrong one stops
         broken[variable] = "nowhere.toml"

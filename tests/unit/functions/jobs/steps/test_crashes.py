@@ -1,4 +1,4 @@
-"""Jobs whose process dies, or that are cancelled, at any side effect."""
+"""Jobs whose process dies, or that are cancelled, at any effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.functions.jobs.world import JSONL, LINES, TENANT, World, assert_
 
 
 class Killed(BaseException):
-    """The process died: nothing catches it."""
+    """The process died. Nothing catches this."""
 
 
 class Dying:
@@ -28,7 +28,7 @@ class Dying:
         self.effects = replace(effects, **wrapped)
 
     def effect(self, do: Any) -> Any:
-        """Carry out an effect, or die."""
+        """Do an effect, or die."""
         self.left -= 1
         if self.left == 0 and not self.after:
             raise Killed
@@ -51,7 +51,7 @@ class _Wrapper:
 
 
 def crash_run(at: int, *, after: bool) -> tuple[World, str, bool]:
-    """Run a job of three shards whose process dies once, at effect `at`; then time passes and the sweeper sweeps."""
+    """Run a job of three shards whose process dies once, at effect `at`. Then time passes and the sweeper sweeps."""
     world = World(max_records=7)
     world.recipe()
     whole = world.effects
@@ -74,7 +74,7 @@ def crash_run(at: int, *, after: bool) -> tuple[World, str, bool]:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_crash_at_any_effect_loses_and_doubles_nothing(*, after: bool) -> None:
-    """Die once, before or after each effect of a whole job in turn: the results are those of a run without fault."""
+    """Die once before or after each effect of a job in turn. The results equal those of a run without a crash."""
     at, died = 0, True
     while died:
         at += 1
@@ -86,7 +86,7 @@ def test_a_crash_at_any_effect_loses_and_doubles_nothing(*, after: bool) -> None
 
 
 def test_a_worker_that_dies_after_its_part_is_finished_by_the_next() -> None:
-    """The part that was written stands, whoever writes again; it is counted once."""
+    """The part that was written stays, whoever writes again. It is counted once."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n')
@@ -107,8 +107,8 @@ def test_a_worker_that_dies_after_its_part_is_finished_by_the_next() -> None:
     assert world.shards(job)[0].attempt == 2
 
 
-def test_one_delivery_of_a_cancelled_job_throws_away_what_else_waits_of_it() -> None:
-    """Its other messages go in rounds of ten, without a read of their shards; another job's stay and are answered."""
+def test_one_delivery_of_a_cancelled_job_discards_its_other_messages() -> None:
+    """They are deleted ten in a round, without reading their shards. Messages of another job stay and are answered."""
     world = World(max_records=1)
     world.recipe()
     big = world.drop("big.jsonl", b'{"text": "a"}\n' * 95)
@@ -125,7 +125,7 @@ def test_one_delivery_of_a_cancelled_job_throws_away_what_else_waits_of_it() -> 
 
 
 def test_cancel_stops_before_the_model_and_before_the_count() -> None:
-    """A cancel that comes while a shard is inferred wins: the shard is not counted, the manifest holds what was."""
+    """A cancel during the calls wins: the shard is not counted, and the manifest holds what was committed before."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
@@ -149,7 +149,7 @@ def test_cancel_stops_before_the_model_and_before_the_count() -> None:
 
 
 class Late:
-    """A store in which a cancel gets in before the first settlement."""
+    """A table in which a cancel comes right before the first commit."""
 
     def __init__(self, world: World, job: str) -> None:
         self._real, self._world, self._job = world.effects.table, world, job
@@ -166,7 +166,7 @@ class Late:
 
 
 def test_a_late_commit_cannot_change_a_cancelled_job() -> None:
-    """The transaction itself refuses, also when the cancel comes after the last look."""
+    """The transaction fails, also when the cancel comes after the worker's last look."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n')

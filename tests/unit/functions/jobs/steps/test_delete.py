@@ -1,4 +1,4 @@
-"""Delete: everything of a job goes, at once and for good; what stays keeps a repeated event from making it anew."""
+"""Delete: everything of a job goes, except one item that keeps a repeated event from making the job again."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def left(world: World, job: Job) -> list[str]:
     return found
 
 
-def test_a_deleted_job_leaves_its_stone() -> None:
-    """Parts, staged bytes, manifest, shards, plan, inputs and the line in the list go; the inbox's object stays."""
+def test_a_deleted_job_leaves_its_own_item() -> None:
+    """Parts, staged bytes, manifest, shards, plan, inputs and the entry in the list go. The inbox object stays."""
     world, job = ended()
     before = world.job(job)
     assert len(left(world, before)) > 20
@@ -51,7 +51,7 @@ def test_a_deleted_job_leaves_its_stone() -> None:
 
 
 def test_uploads_go_with_their_job() -> None:
-    """Also of a job that was never started."""
+    """Uploads of a job that was never started go too."""
     world = World()
     made = world.ask("POST", "/v1/jobs", {"task": "text-classification", "files": ["a.txt"]})[1]
     world.objects.put("input", made["uploads"][0]["fields"]["key"], b"one")
@@ -63,7 +63,7 @@ def test_uploads_go_with_their_job() -> None:
 
 
 def test_a_repeated_event_does_not_make_a_deleted_job_anew() -> None:
-    """The stone stands at its id."""
+    """The item that is left keeps its id taken."""
     world, job = ended("in.jsonl")
     stored = world.objects.head("input", keys.inbox_key(TENANT, "topics", "in.jsonl"))
     assert stored is not None
@@ -75,7 +75,7 @@ def test_a_repeated_event_does_not_make_a_deleted_job_anew() -> None:
 
 
 def test_what_a_late_worker_writes_goes_too() -> None:
-    """The job is looked at once more when no function can be left that read it before it was deleted."""
+    """The job is erased again when no function is left that read it before it was deleted."""
     world, job = ended()
     before = world.job(job)
     world.jobs.delete(TENANT, job)
@@ -90,7 +90,7 @@ def test_what_a_late_worker_writes_goes_too() -> None:
 
 
 def test_a_job_that_goes_on_is_not_deleted() -> None:
-    """It must be cancelled first; an unknown job is unknown."""
+    """It must be cancelled first. An unknown job is not found."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
@@ -108,7 +108,7 @@ def test_a_job_that_goes_on_is_not_deleted() -> None:
 
 
 def test_a_lost_message_is_sent_again_and_twins_do_no_harm() -> None:
-    """The sweeper finds a job that is being deleted; two erasers at once end alike."""
+    """The sweeper finds a job that is being deleted. Two erasers at once end the same way."""
     world, job = ended()
     world.jobs.delete(TENANT, job)
     lost = world.queue.receive("finalize")

@@ -1,4 +1,4 @@
-"""The finalizer: one winner, the manifest before the end, and the same bytes whoever writes them."""
+"""The finalizer: one delivery wins, the manifest comes before the end, and every attempt writes the same bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def job_of(world: World) -> str:
 
 
 class Spy:
-    """Passes calls on and notes them, with the job's state at the time."""
+    """Passes calls on, and notes them with the job's state at the time."""
 
     def __init__(self, real: Any, name: str, world: World, seen: list[tuple[str, str]]) -> None:
         self._real, self._name, self._world, self._seen = real, name, world, seen
@@ -53,7 +53,7 @@ class Spy:
 
 
 def test_the_manifest_comes_before_the_end_and_after_the_close(world: World) -> None:
-    """Close, manifest, end, and then the word of it: in that order, five effects."""
+    """Five effects in this order: close, manifest, end, announcement, and the note that it was announced."""
     seen: list[tuple[str, str]] = []
     event_bus: Any = Spy(world.effects.event_bus, "put", world, seen)
     table: Any = Spy(world.effects.table, "write", world, seen)
@@ -68,7 +68,7 @@ def test_the_manifest_comes_before_the_end_and_after_the_close(world: World) -> 
 
 
 def test_a_finalizer_that_died_is_finished_with_the_same_bytes(world: World) -> None:
-    """A second finalizer, much later, finds the manifest and ends the job; nothing is written twice."""
+    """A second finalizer finds the manifest much later and ends the job. Nothing is written twice."""
     job = job_of(world)
     world.effects.table.write(state_machine.close(world.job(job), world.clock()))
     digest = world.finalizer._publish(world.job(job))
@@ -83,7 +83,7 @@ def test_a_finalizer_that_died_is_finished_with_the_same_bytes(world: World) -> 
     "state", [state_machine.CREATED, state_machine.SUBMITTED, state_machine.PLANNING, state_machine.FAILED]
 )
 def test_a_job_in_another_state_is_left_alone(state: str) -> None:
-    """A finalize message that came too early or too late does nothing."""
+    """A finalize message that comes too early or too late does nothing."""
     world = World()
     job = replace(JOB, tenant=TENANT, state=state, announced=1)
     world.effects.table.write(*state_machine.create(job))
@@ -94,7 +94,7 @@ def test_a_job_in_another_state_is_left_alone(state: str) -> None:
 
 
 def test_a_message_that_comes_before_the_last_shard_waits_for_no_one() -> None:
-    """With shards open the job stays RUNNING; whoever ends the last one asks again."""
+    """With open shards the job stays RUNNING. Who commits the last shard asks again."""
     world = World()
     world.recipe()
     job = world.drop("in.jsonl", DATA)
@@ -106,7 +106,7 @@ def test_a_message_that_comes_before_the_last_shard_waits_for_no_one() -> None:
 
 
 def test_a_manifest_that_differs_is_kept_and_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is at the manifest's key stays; a log line at error level tells that it is another's."""
+    """The object at the manifest's key stays. A log line at error level says that it differs."""
     job = job_of(world)
     world.objects.put(world.effects.output_bucket, keys.manifest_key(TENANT, job), b"{}", {"sha256": "other"})
     world.run()
@@ -115,7 +115,7 @@ def test_a_manifest_that_differs_is_kept_and_said(world: World, capsys: pytest.C
 
 
 def test_a_manifest_is_a_function_of_its_items() -> None:
-    """Only ended shards are parts; other revisions of the model are told; times are ISO."""
+    """Only ended shards are parts. Parts name a model revision that differs from the job's. Times are ISO 8601."""
     job = replace(
         JOB,
         state=state_machine.FINALIZING,

@@ -1,4 +1,4 @@
-"""A whole job on AWS (moto, or an emulator if one stands), with the real desks around a replica in this process."""
+"""A whole job on AWS (moto, or a running emulator), with the true pipeline and a replica in this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.functions.jobs.world import JSONL, STEPS, TENANT, World
 
 
 def pipeline_respond() -> Any:
-    """Put the three desks, with mini's tokenizer, around a replica that counts ids."""
+    """Run requests through the true pipeline, with mini's tokenizer and a replica that counts ids."""
     pipeline = Pipeline(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
     replica = FakeReplica(count_ids)
 
@@ -37,7 +37,7 @@ def pipeline_respond() -> Any:
 
 @pytest.fixture(params=["moto", *(["emulator"] if ENDPOINT else [])])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Put a world on AWS."""
+    """Return a world whose stores are on AWS."""
     made = World(max_records=7, respond=pipeline_respond())
     with cloud(monkeypatch, ENDPOINT if request.param == "emulator" else None) as settings:
         made.use(replace(on_aws(settings), now_ms=made.clock))
@@ -57,7 +57,7 @@ def receive(world: World, step: Step) -> dict[str, Any] | None:
 
 
 def drain(world: World, n_failing: int = 0) -> None:
-    """Deliver what there is, each message once; all but `n_failing` are handled."""
+    """Deliver every message once. All but `n_failing` are handled."""
     for _ in range(40):
         for step in STEPS:
             event = receive(world, step)
@@ -66,8 +66,8 @@ def drain(world: World, n_failing: int = 0) -> None:
     assert n_failing == 0
 
 
-def test_a_whole_job_with_the_real_desks(world: World) -> None:
-    """Uploaded under the signed form's key, started, planned, answered by the journey, closed, read by the manifest."""
+def test_a_whole_job_with_the_true_pipeline(world: World) -> None:
+    """It is uploaded with the signed form, started, planned, answered, closed, and read through the manifest."""
     effects = world.effects
     status, made = world.ask("POST", "/v1/jobs", {"task": "text-classification", "files": ["a +%ü.jsonl", "b.txt"]})
     assert status == 201
@@ -91,7 +91,7 @@ def test_a_whole_job_with_the_real_desks(world: World) -> None:
 
 
 def assert_redriven_and_deleted(world: World, job: str) -> None:
-    """Redrive: the broken line's shard is answered again, in a manifest of its own. Delete: one item is left."""
+    """Redrive: the shard of the broken line is answered again, with a manifest of its own. Delete: one item stays."""
     effects = world.effects
     assert world.jobs.redrive(TENANT, job)[1]
     drain(world)

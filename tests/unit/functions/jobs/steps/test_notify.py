@@ -1,4 +1,4 @@
-"""The end of a job: said on the bus once a generation, and to its webhook until that takes it."""
+"""The end of a job: announced once in each generation, and sent to its webhook until that takes it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BODY = {"task": "text-classification", "files": ["a.txt"]}
 
 @dataclass
 class Receiver:
-    """Someone's server: answers each call with the next of `answers`, then 200."""
+    """A webhook's server. It answers each call with the next of `answers`, then with 200."""
 
     answers: list[int | Exception] = field(default_factory=list)
     seen: list[tuple[str, bytes, Mapping[str, str]]] = field(default_factory=list)
 
     def __call__(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Take a call."""
+        """Answer a call."""
         self.seen.append((url, body, headers))
         answer = self.answers.pop(0) if self.answers else 200
         if isinstance(answer, Exception):
@@ -39,7 +39,7 @@ class Receiver:
 
 
 def said(world: World) -> list[dict[str, Any]]:
-    """Return the events of the bus."""
+    """Return the events on the bus."""
     return world.event_bus.events
 
 
@@ -53,7 +53,7 @@ def ended(world: World, **body: Any) -> str:
 
 
 def notify(world: World, receiver: Receiver, turns: int = 30) -> None:
-    """Bring the bus's events to the notify queue, as its rule does, and run the notifier until nothing is left."""
+    """Move the events of the bus to the notify queue, as its rule does, and run the notifier until nothing is left."""
     for event in said(world):
         world.queue.put("notify", json.dumps(event))
     notifier = Notifier(table=world.effects.table, queue=world.queue, post=receiver, now_ms=world.clock)
@@ -68,7 +68,7 @@ def notify(world: World, receiver: Receiver, turns: int = 30) -> None:
 
 
 def test_an_end_is_said_with_where_the_results_are() -> None:
-    """One event, with state, counts and manifest, and no text, name or secret."""
+    """There is one event, with state, counts and manifest, and without text, file name or secret."""
     world = World()
     job = ended(world, webhook=HOOK)
     [event] = said(world)
@@ -81,7 +81,7 @@ def test_an_end_is_said_with_where_the_results_are() -> None:
 
 
 def test_every_way_to_an_end_is_said() -> None:
-    """Cancelled before the start, failed for want of a recipe, and a redriven job's second end."""
+    """A cancel before the start, a failure for lack of a recipe, and the second end of a redriven job."""
     world = World()
     _, made = world.ask("POST", "/v1/jobs", BODY)
     world.ask("POST", f"/v1/jobs/{made['job']}/cancel")
@@ -100,7 +100,7 @@ def test_every_way_to_an_end_is_said() -> None:
 
 
 def test_the_webhook_gets_one_signed_call() -> None:
-    """The body is the event's detail; its signature is an HMAC of date and body under the owner's secret."""
+    """The body is the event's detail. The signature is an HMAC of date and body under the owner's secret."""
     world, receiver = World(), Receiver()
     job = ended(world, webhook=HOOK)
     notify(world, receiver)
@@ -116,7 +116,7 @@ def test_the_webhook_gets_one_signed_call() -> None:
 
 
 def test_a_job_without_webhook_calls_nobody() -> None:
-    """Its event is taken and done with."""
+    """Its event is done without a call."""
     world, receiver = World(), Receiver()
     ended(world)
     notify(world, receiver)
@@ -125,7 +125,7 @@ def test_a_job_without_webhook_calls_nobody() -> None:
 
 
 def test_a_call_that_is_not_taken_comes_again() -> None:
-    """Server errors, redirects and silence are tried again with a back-off, until one is taken."""
+    """Server errors, redirects and silence are tried again with a back-off, until a call is taken."""
     world, receiver = World(), Receiver([500, Unavailable("nobody"), 302, 404])
     ended(world, webhook=HOOK)
     notify(world, receiver)
@@ -135,7 +135,7 @@ def test_a_call_that_is_not_taken_comes_again() -> None:
 
 @pytest.mark.parametrize("answer", [410, Unprocessable("private")])
 def test_a_call_that_can_never_be_taken_ends(answer: int | Exception) -> None:
-    """A receiver that is gone, or that is inside our network, is not called again."""
+    """A receiver that says it is gone, or that has a private address, is not called again."""
     world, receiver = World(), Receiver([answer, 500])
     ended(world, webhook=HOOK)
     notify(world, receiver)
@@ -144,7 +144,7 @@ def test_a_call_that_can_never_be_taken_ends(answer: int | Exception) -> None:
 
 @pytest.mark.parametrize("body", ["[]", "{}", "nonsense", '{"detail": {"tenant": "../x", "job": "y"}}'])
 def test_foreign_messages_go_the_way_of_the_dead_letters(body: str) -> None:
-    """What is no event of a job is failed, so that someone sees it."""
+    """A message that is no event of a job fails, so that someone sees it."""
     world = World()
     world.queue.put("notify", body)
     event = world.queue.receive("notify")
@@ -161,7 +161,7 @@ def test_foreign_messages_go_the_way_of_the_dead_letters(body: str) -> None:
      ({"url": HOOK["url"], "secret": "canary" * 9, "more": 1}, "no more"), ({"url": 5, "secret": "canary" * 9}, "url")],
 )  # fmt: skip
 def test_bad_webhooks_are_refused(hook: dict[str, Any], word: str) -> None:
-    """Addresses inside, short secrets and missing ones are a 422 that does not repeat the secret."""
+    """Private addresses, short secrets and missing secrets are a 422 that does not repeat the secret."""
     world = World()
     status, problem = world.ask("POST", "/v1/jobs", BODY | {"webhook": hook})
     assert status == 422
@@ -170,7 +170,7 @@ def test_bad_webhooks_are_refused(hook: dict[str, Any], word: str) -> None:
 
 
 def test_a_secret_is_shown_nowhere_and_goes_with_its_job() -> None:
-    """Neither status, list, manifest nor log has it; another secret is another request; a deleted job has none."""
+    """Status, list, manifest and log do not hold it. Another secret is another request. A deleted job has none."""
     world = World()
     headers = {"Idempotency-Key": "k"}
     _, made = world.ask("POST", "/v1/jobs", BODY | {"webhook": HOOK}, headers=headers)
@@ -194,13 +194,13 @@ class Client:
         self.entries: list[dict[str, str]] = []
 
     def put_events(self, Entries: list[dict[str, str]]) -> dict[str, int]:  # noqa: N803 - boto3's name
-        """Take all but the first."""
+        """Take every entry but the first."""
         self.entries += Entries
         return {"FailedEntryCount": int(len(self.entries) == 1)}
 
 
 def test_the_bus_says_when_it_did_not_take_an_event() -> None:
-    """A failed entry is a 503 to be tried again; a taken one has source, kind and detail."""
+    """A failed entry is a retryable 503. A taken one has source, kind and detail."""
     client = Client()
     bus = EventBridgeBus(lambda: client)
     with pytest.raises(Unavailable):

@@ -1,4 +1,4 @@
-"""Redrive: failed shards are answered again, once; what succeeded is not touched; repeating it changes nothing."""
+"""Redrive: failed shards are answered again, once. What succeeded stays, and repeating a redrive changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POISON = "text 42"
 
 
 def poisoned(**options: Any) -> tuple[World, str]:
-    """Run a job of 100 records in 15 shards, one of which the model refuses."""
+    """Run a job of 100 records in 15 shards. The model refuses one record."""
     world = World(max_records=7, **options)
     world.recipe()
     world.echo.poison, world.echo.poison_error = POISON, lambda: Unprocessable("got a text that breaks")
@@ -28,12 +28,12 @@ def poisoned(**options: Any) -> tuple[World, str]:
 
 
 def expected(*, fixed: bool) -> list[str | None]:
-    """Return what the rows hold, before or after the fix."""
+    """Return what the rows hold, before or after the model is fixed."""
     return [text if fixed or text != POISON else None for text in TEXTS]
 
 
 def test_poison_is_redriven_after_the_fix_exactly_once() -> None:
-    """One bad record in a hundred: its row alone is an error; a redrive answers its shard alone, and then nothing."""
+    """One record in a hundred is bad, and only its row is an error. A redrive answers only its shard again."""
     world, job = poisoned()
     assert_whole(world, job, expected(fixed=False))
     before, parts = world.manifest(job), {shard.shard: shard for shard in world.shards(job)}
@@ -59,7 +59,7 @@ def test_poison_is_redriven_after_the_fix_exactly_once() -> None:
 
 
 def test_one_record_in_a_hundred_is_bad_and_only_those_fail() -> None:
-    """Broken lines and texts that the model refuses: exactly their rows are errors; the fix mends what it can, once."""
+    """Only broken lines and refused texts have error rows. After the fix, a redrive answers the refused texts."""
     world = World(max_records=64)
     world.recipe()
     lines = [json.dumps({"text": f"text {i}"}).encode() for i in range(1000)]
@@ -85,7 +85,7 @@ def test_one_record_in_a_hundred_is_bad_and_only_those_fail() -> None:
 
 
 def test_each_redrive_has_one_manifest_that_names_the_one_before() -> None:
-    """A redrive that mends nothing ends as before, in a manifest of its own; the old one stays as it was."""
+    """A redrive that improves nothing ends as before, with a manifest of its own. The old manifest stays."""
     world, job = poisoned()
     first = world.output(keys.manifest_key(TENANT, job))
     for generation in (1, 2):
@@ -103,7 +103,7 @@ def test_each_redrive_has_one_manifest_that_names_the_one_before() -> None:
 
 
 def test_an_order_for_a_generation_that_is_past_changes_nothing() -> None:
-    """Who says which generation he saw may repeat the order for ever; one of the future is refused."""
+    """A redrive that names its generation may be repeated forever. A future generation is refused."""
     world, job = poisoned()
     assert world.jobs.redrive(TENANT, job, generation=0)[1]
     world.run()
@@ -114,7 +114,7 @@ def test_an_order_for_a_generation_that_is_past_changes_nothing() -> None:
 
 
 def test_a_redrive_is_answered_by_the_catalog_of_its_day() -> None:
-    """The new manifest names the model that answered again, and for the other parts the one that answered them."""
+    """The new manifest names the model of today, and for the other parts the revision that answered them."""
     world, job = poisoned()
     world.echo.poison_error = None
     newer = catalog()
@@ -128,7 +128,7 @@ def test_a_redrive_is_answered_by_the_catalog_of_its_day() -> None:
 
 
 def test_a_redrive_keeps_its_catalog_when_todays_cannot_answer_it() -> None:
-    """A model that is not in the catalog any more leaves the job with the one that it had."""
+    """A job whose model has left the catalog keeps the model that it had."""
     world, job = poisoned()
     world.echo.poison_error = None
     world.planner = replace(world.planner, catalog=catalog().model_copy(update={"models": {}}), catalog_sha256="d" * 64)
@@ -139,7 +139,7 @@ def test_a_redrive_keeps_its_catalog_when_todays_cannot_answer_it() -> None:
 
 
 def test_redriving_stops_in_time_and_goes_on() -> None:
-    """A planner without time hands on; shards opened so far are worked at once, and none is opened twice."""
+    """A planner without time sends a message that goes on. Opened shards are answered at once, none is opened twice."""
     world = World(max_records=1)
     world.recipe()
     world.echo.fail = [Unprocessable("no")] * 60
@@ -162,7 +162,7 @@ def test_redriving_stops_in_time_and_goes_on() -> None:
 
 
 def test_a_redrive_can_be_cancelled() -> None:
-    """Then its manifest holds what had ended; the one before still names all."""
+    """Its manifest then holds what had ended. The manifest before still names everything."""
     world, job = poisoned()
     world.jobs.redrive(TENANT, job)
     world.deliver("plan")
@@ -177,7 +177,7 @@ def test_a_redrive_can_be_cancelled() -> None:
 
 
 def test_a_finalizer_of_the_generation_before_cannot_end_the_next() -> None:
-    """Held up between manifest and end, it finds the same state again, and is refused by the generation."""
+    """A finalizer that stopped before the end finds the same state again, and is refused by the generation."""
     world, job = poisoned()
     late = state_machine.end(replace(world.job(job), state=state_machine.FINALIZING), "0" * 64, world.clock())
     world.jobs.redrive(TENANT, job)
@@ -191,7 +191,7 @@ def test_a_finalizer_of_the_generation_before_cannot_end_the_next() -> None:
 
 
 def test_a_worker_of_the_generation_before_holds_nothing() -> None:
-    """Its lease, its release and its result are refused after the redrive."""
+    """Its lease, its release and its commit fail after the redrive."""
     world, job = poisoned()
     old = next(shard for shard in world.shards(job) if shard.records_failed)
     held = replace(old, state=state_machine.LEASED)
@@ -211,7 +211,7 @@ def test_a_worker_of_the_generation_before_holds_nothing() -> None:
 
 
 def test_what_cannot_be_redriven_says_why() -> None:
-    """Jobs that go on, were cancelled, could not be read, are about to expire, or are not there."""
+    """Jobs that go on, were cancelled, could not be read, are about to expire, or do not exist."""
     world = World(max_records=7)
     world.recipe()
     waiting = world.drop("a.jsonl", b'{"text": "a"}\n')
@@ -235,7 +235,7 @@ def test_what_cannot_be_redriven_says_why() -> None:
 
 
 def test_a_job_of_failed_records_alone_succeeds_after_a_redrive() -> None:
-    """FAILED is left too, and the reason goes with it."""
+    """A redrive leaves FAILED too, and the job's error goes."""
     world = World(max_records=7)
     world.recipe()
     world.echo.fail = [Unprocessable("no")] * 3
@@ -249,7 +249,7 @@ def test_a_job_of_failed_records_alone_succeeds_after_a_redrive() -> None:
 
 
 def test_a_redrive_whose_message_is_lost_is_sent_again() -> None:
-    """The order itself repeats it, and so does the sweeper."""
+    """A repeated call sends the message again, and so does the sweeper."""
     world, job = poisoned()
     world.jobs.redrive(TENANT, job)
     lost = world.queue.receive("plan")

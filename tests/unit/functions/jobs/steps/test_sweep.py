@@ -1,4 +1,4 @@
-"""The sweeper: what stands still is set going again, what had its chances ends, and nothing else is touched."""
+"""The sweeper: restarts what stands still, ends shards that used up their strikes, and touches nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lose(world: World, step: str) -> None:
 
 
 def test_nothing_is_done_when_nothing_is_due(world: World) -> None:
-    """A running job that moves is left alone."""
+    """A running job that makes progress is left alone."""
     world.drop("in.jsonl", DATA)
     assert world.sweep() == {}
     world.deliver("plan")
@@ -44,7 +44,7 @@ def test_nothing_is_done_when_nothing_is_due(world: World) -> None:
 
 
 def test_shards_that_wait_are_not_sent_again_while_their_job_goes_on(world: World) -> None:
-    """Only when none of a job's shards has ended for a quarter of an hour are those that wait asked for again."""
+    """Waiting shards are sent again only when no shard of the job has ended for 15 minutes."""
     world = World(max_records=1)
     world.recipe()
     job = world.drop("in.jsonl", DATA)
@@ -60,7 +60,7 @@ def test_shards_that_wait_are_not_sent_again_while_their_job_goes_on(world: Worl
 
 
 def test_stuck_leases_are_found_however_many_shards_wait() -> None:
-    """Waiting shards are not due: a lease that has ended is looked at by the next sweep."""
+    """Waiting shards are not due, so that the next sweep finds a lease that has ended."""
     world = World(max_records=1, max_items=16)
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n' * 300)
@@ -72,7 +72,7 @@ def test_stuck_leases_are_found_however_many_shards_wait() -> None:
 
 
 def test_an_end_that_nobody_was_told_of_is_announced(world: World) -> None:
-    """The finalizer dies after the end, its message is lost: the sweeper asks again, and then nothing is due."""
+    """The finalizer died after the end and its message was lost. The sweeper asks again, then nothing is due."""
     job = world.drop("in.jsonl", DATA)
     world.deliver("plan")
     world.deliver("work")
@@ -87,7 +87,7 @@ def test_an_end_that_nobody_was_told_of_is_announced(world: World) -> None:
 
 
 def test_an_ended_job_that_is_due_no_more_leaves_the_index(world: World) -> None:
-    """What a sweep that was overtaken put back is taken out by the next."""
+    """The next sweep removes what an overtaken sweep put back."""
     job = world.drop("in.jsonl", DATA)
     world.run()
     world.effects.table.write(state_machine.postpone_job(world.job(job), world.clock()))
@@ -97,7 +97,7 @@ def test_an_ended_job_that_is_due_no_more_leaves_the_index(world: World) -> None
 
 @pytest.mark.parametrize("step", ["plan", "work", "finalize"])
 def test_a_lost_message_is_sent_again(world: World, step: str) -> None:
-    """Whichever message vanished, the job ends after some sweeps, with every record answered once."""
+    """Whichever message was lost, the job ends after some sweeps, with every record answered once."""
     job = world.drop("in.jsonl", DATA)
     if step == "plan":  # the inbox event itself must have made the job
         event = world.queue.receive("plan")
@@ -116,7 +116,7 @@ def test_a_lost_message_is_sent_again(world: World, step: str) -> None:
 
 
 def test_a_planner_at_work_is_not_doubled(world: World) -> None:
-    """While the checkpoint moves, no second plan message is sent."""
+    """No second plan message is sent while the checkpoint moves."""
     job = world.drop("in.jsonl", DATA)
     event = world.queue.receive("plan")
     assert event is not None
@@ -136,7 +136,7 @@ def die(world: World, job: str) -> None:
 
 
 def test_an_expired_lease_is_sent_again(world: World) -> None:
-    """A dead worker's shard is answered by the next, with a strike."""
+    """The next worker answers the shard of a dead one, with a strike."""
     job = world.drop("in.jsonl", DATA)
     world.deliver("plan")
     lose(world, "work")
@@ -149,7 +149,7 @@ def test_an_expired_lease_is_sent_again(world: World) -> None:
 
 
 def test_a_shard_that_kills_its_workers_is_given_up(world: World) -> None:
-    """After five dead workers every record has an error row, the job ends FAILED, counters are exact."""
+    """After five dead workers every record has an error row, the job ends FAILED, and the counters are exact."""
     job = world.drop("in.jsonl", DATA)
     world.deliver("plan")
     lose(world, "work")
@@ -172,7 +172,7 @@ def test_a_shard_that_kills_its_workers_is_given_up(world: World) -> None:
 
 
 def test_giving_up_finds_the_part_of_a_worker_that_died_after_writing_it(world: World) -> None:
-    """A result that is there is taken, not replaced by error rows."""
+    """An existing result is taken. It is not replaced by error rows."""
     job = world.drop("in.jsonl", DATA)
     world.deliver("plan")
     found = world.job(job)
@@ -196,7 +196,7 @@ def test_giving_up_finds_the_part_of_a_worker_that_died_after_writing_it(world: 
 
 
 def test_drifted_counters_are_repaired_and_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """Counters that no longer fit the shards are set right, the job ends, and a log line at error level tells."""
+    """Counters that differ from the shards are corrected, the job ends, and a log line at error level says so."""
     job = world.drop("in.jsonl", DATA)
     world.deliver("plan")
     world.deliver("work")
@@ -223,7 +223,7 @@ def test_a_cancel_that_crashed_is_finished(world: World) -> None:
 
 
 def test_a_sweep_is_bounded() -> None:
-    """A run looks at no more than its limit, and stops when its time is over; the next run goes on."""
+    """A run looks at no more than its limit and stops when its time is over. The next run goes on."""
     world = World(max_items=16)
     world.recipe()
     for i in range(40):
@@ -235,7 +235,7 @@ def test_a_sweep_is_bounded() -> None:
 
 
 def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
-    """A write that another overtook is counted as such, and changes nothing."""
+    """A write that comes too late is counted as overtaken, and changes nothing."""
     job = world.drop("in.jsonl", DATA)
     world.deliver("plan")
     lose(world, "work")
@@ -257,7 +257,7 @@ def test_a_shard_that_moves_meanwhile_is_left_alone(world: World) -> None:
 
 @dataclass
 class Between:
-    """The world's store, which lets something happen before each read of a key that ends in `sk`."""
+    """The world's table. It lets something happen before each read of a key that ends in `sk`."""
 
     real: Table
     sk: str
@@ -265,7 +265,7 @@ class Between:
     n_reads: int = 0
 
     def __getattr__(self, name: str) -> object:
-        """Do all else as the real one."""
+        """Pass everything else on."""
         return getattr(self.real, name)
 
     def get(self, key: keys.Key) -> Item | None:
@@ -277,7 +277,7 @@ class Between:
 
 
 def test_a_job_that_is_deleted_between_two_reads_is_gone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """A job whose item was due, and which was deleted when it is read as a job, is nobody's fault."""
+    """A job that was due, and was deleted before it is read as a job, is no error."""
     job = world.drop("in.jsonl", DATA)
     world.deliver("plan")
     lose(world, "work")
@@ -296,7 +296,7 @@ def test_a_job_that_is_deleted_between_two_reads_is_gone(world: World, capsys: p
 
 
 def test_an_item_that_cannot_be_looked_at_stops_no_other(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """What one item raises is logged by its type, without its words, and counted; the others are looked at."""
+    """The type of its error is logged without its text, and counted. The other items are looked at."""
     broken, _ = world.drop("a.jsonl", DATA), world.drop("b.jsonl", DATA)
     lose(world, "plan")
     for name in ("a.jsonl", "b.jsonl"):

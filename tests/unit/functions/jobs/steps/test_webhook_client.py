@@ -1,4 +1,4 @@
-"""Where a webhook may lead, and one POST: to the address that was checked, under its name, followed nowhere."""
+"""Which addresses a webhook may have, and one POST to the address that was checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"]
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_no_private_address_is_public(address: str) -> None:
-    """Loopback, link-local (of a cloud's metadata), private, shared, multicast and translated ones are refused."""
+    """Loopback, link-local, private, shared, multicast and translated addresses are refused."""
     assert not is_public(ipaddress.ip_address(address))
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(Unprocessable, match="public internet"):
@@ -34,7 +34,7 @@ def test_no_private_address_is_public(address: str) -> None:
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_may_be_called(address: str) -> None:
-    """What is routed on the internet passes."""
+    """Addresses that are routed on the internet are allowed."""
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -52,14 +52,14 @@ def test_addresses_that_are_no_webhook_are_refused(url: str) -> None:
 
 @pytest.mark.parametrize("found", [["10.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["fe80::1%eth0"]])
 def test_a_name_that_leads_inside_is_refused(found: list[str]) -> None:
-    """One private address among those of a name is enough, and nothing is connected."""
+    """One private address among those of a name is enough. No connection is made."""
     with pytest.raises(Unprocessable, match="private address"):
         post("https://example.com/", b"", {}, reach="public", resolve=lambda *_: found)
 
 
 @pytest.mark.parametrize("found", [[], OSError("no such name")])
 def test_a_name_without_address_may_have_one_later(found: list[str] | OSError) -> None:
-    """It is worth another try."""
+    """The error is retryable."""
 
     def resolve(_host: str, _port: int) -> Sequence[str]:
         if isinstance(found, OSError):
@@ -101,7 +101,7 @@ def receiver(status: int, seen: Seen) -> Iterator[int]:
 
 @pytest.mark.parametrize("status", [204, 302, 500])
 def test_one_post_to_the_address_that_was_checked(status: int) -> None:
-    """The Host header has the name, the connection goes to its address, and a redirect is an answer like others."""
+    """The Host header has the name, the connection goes to its address, and a redirect is not followed."""
     seen: Seen = []
     with receiver(status, seen) as port:
         url = f"http://hooks.example:{port}/a/b?c=d"

@@ -1,4 +1,4 @@
-"""Whole jobs in one process: plan, work and finalize over one set of doors, delivered by a small runtime."""
+"""Whole jobs in one process: plan, work and finalize over stores in memory, with a small runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unit.functions.jobs.world import JSONL, LINES, TENANT, World, assert_
 
 
 def test_an_object_in_an_inbox_becomes_results() -> None:
-    """From one event to a manifest that names every part, with what answered them."""
+    """One event leads to a manifest that names every part, and the model that answered."""
     world = World(max_records=7)
     spec = world.recipe()
     job = world.drop("in.jsonl", JSONL)
@@ -31,7 +31,7 @@ def test_an_object_in_an_inbox_becomes_results() -> None:
 
 
 def test_repeated_events_and_deliveries_change_nothing() -> None:
-    """Every message delivered three times, and the event sent again after the end: the same one job."""
+    """Every message is delivered three times, and the event comes again after the end. There is one job."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
@@ -48,7 +48,7 @@ def test_repeated_events_and_deliveries_change_nothing() -> None:
 
 
 def test_a_new_version_of_a_key_is_a_job_of_its_own() -> None:
-    """Overwriting an object while its job waits mixes nothing: each job reads its own version."""
+    """Overwriting an object while its job waits mixes nothing. Each job reads its own version."""
     world = World(max_records=7)
     world.recipe()
     first = world.drop("in.jsonl", b'{"text": "old"}\n')
@@ -58,7 +58,7 @@ def test_a_new_version_of_a_key_is_a_job_of_its_own() -> None:
 
 
 def test_without_versions_an_overwritten_object_fails_in_words() -> None:
-    """In a bucket that keeps no versions the old content is gone; its job says so, the new one succeeds."""
+    """In a bucket without versions the old content is gone. Its job says so, and the new one succeeds."""
     world = World(versioned=False, max_records=7)
     world.recipe()
     first = world.drop("in.jsonl", b'{"text": "old"}\n')
@@ -72,7 +72,7 @@ def test_without_versions_an_overwritten_object_fails_in_words() -> None:
     "name", ["a b.jsonl", "a+b.jsonl", "100%.jsonl", "日本語 ü.jsonl", "x/y//z.jsonl", "a%2Fb.jsonl"]
 )
 def test_any_key_is_read(name: str) -> None:
-    """Spaces, plus, percent, slashes and Unicode in a key lead to its object."""
+    """A key with spaces, plus, percent, slashes or Unicode names its object."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop(name, b'{"text": "a"}\n')
@@ -81,7 +81,7 @@ def test_any_key_is_read(name: str) -> None:
 
 
 def test_an_id_of_broken_unicode_fails_alone() -> None:
-    """An id that no result row can carry costs its own record, not the shard."""
+    """An id that no row can hold fails its record, and not the shard."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a", "id": 1}\n{"text": "b", "id": "\\ud800"}\n{"text": "c", "id": 3}\n')
@@ -93,7 +93,7 @@ def test_an_id_of_broken_unicode_fails_alone() -> None:
 
 
 def test_a_bad_record_fails_alone() -> None:
-    """Broken JSON, bad UTF-8, empty text and a missing field in the middle are error rows; the rest succeeds."""
+    """Broken JSON, bad UTF-8, empty text and a missing field give error rows. The other records succeed."""
     world = World(max_records=7)
     world.recipe()
     bad = [
@@ -128,7 +128,7 @@ def test_a_bad_record_fails_alone() -> None:
     ],
 )
 def test_an_object_that_cannot_be_read_fails_its_job_in_words(name: str, data: bytes, code: str) -> None:
-    """Empty, binary, broken and foreign objects end FAILED with name and reason, and with a manifest; nothing hangs."""
+    """Empty, binary, broken and other objects end FAILED, with a reason and a manifest."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop(name, data)
@@ -141,7 +141,7 @@ def test_an_object_that_cannot_be_read_fails_its_job_in_words(name: str, data: b
 
 
 def test_an_object_without_recipe_is_a_failed_job() -> None:
-    """Whoever drops an object into the wrong folder finds out why nothing comes."""
+    """Who puts an object into the wrong folder learns why there is no result."""
     world = World(max_records=7)
     job = world.drop("in.jsonl", JSONL, recipe="nosuch")
     world.run()
@@ -150,7 +150,7 @@ def test_an_object_without_recipe_is_a_failed_job() -> None:
 
 
 def test_an_object_that_was_deleted_fails_its_job() -> None:
-    """Gone before it was read."""
+    """It was deleted before it was read."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
@@ -160,7 +160,7 @@ def test_an_object_that_was_deleted_fails_its_job() -> None:
 
 
 def test_an_object_that_vanishes_between_plan_and_work_gives_error_rows() -> None:
-    """Records that were accepted and cannot be read any more still have a row each."""
+    """Records that were planned and can no longer be read still have a row each."""
     world = World(max_records=7)
     world.recipe()
     job = world.drop("in.jsonl", JSONL)
@@ -176,7 +176,7 @@ def test_an_object_that_vanishes_between_plan_and_work_gives_error_rows() -> Non
 @pytest.mark.parametrize(("text", "expected"), [("document", ["one\ntwo\n"]), ("lines", ["one", "two"])])
 @pytest.mark.parametrize("packed", [False, True])
 def test_text_is_a_document_or_a_record_a_line(text: str, expected: list[str | None], *, packed: bool) -> None:
-    """The recipe says which; compressed or not."""
+    """The recipe says which, for compressed objects too."""
     world = World(max_records=7)
     world.recipe(text=text)
     data = b"\xef\xbb\xbfone\ntwo\n"
@@ -187,7 +187,7 @@ def test_text_is_a_document_or_a_record_a_line(text: str, expected: list[str | N
 
 
 def test_compressed_objects_give_the_same_rows() -> None:
-    """Staged shards of a .gz are answered as ranges of the plain object are."""
+    """Staged shards of a .gz object give the same rows as ranges of the plain object."""
     world = World(max_records=7)
     world.recipe()
     plain, packed = world.drop("in.jsonl", JSONL), world.drop("in.jsonl.gz", gzip.compress(JSONL))
@@ -197,7 +197,7 @@ def test_compressed_objects_give_the_same_rows() -> None:
 
 
 def test_a_gzip_that_breaks_off_keeps_what_came_before() -> None:
-    """Shards planned before the break are answered; the job says that the object was broken."""
+    """Shards planned before the break are answered. The job says that the object is broken."""
     world = World(max_records=7)
     world.recipe()
     data = b"".join(f'{{"text": "{hashlib.sha256(b"%d" % i).hexdigest()}"}}\n'.encode() for i in range(400))
@@ -210,7 +210,7 @@ def test_a_gzip_that_breaks_off_keeps_what_came_before() -> None:
 
 
 def test_planning_stops_in_time_and_goes_on() -> None:
-    """A planner with no time left checkpoints, hands on, and the plan is the one it would have been."""
+    """A planner without time keeps its checkpoint and sends a message. The plan is the same in the end."""
     world, straight = World(max_records=7), World(max_records=7)
     data = b"".join(f'{{"text": "{i}"}}\n'.encode() for i in range(500))
     for each in (world, straight):

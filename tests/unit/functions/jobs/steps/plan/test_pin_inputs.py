@@ -1,4 +1,4 @@
-"""Jobs over a prefix: listed in pages, pinned by version, resumed where they were, and bounded."""
+"""Jobs over a prefix: objects are listed in pages, pinned by version, and limited in number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BODY = {"task": "text-classification"}
 
 
 def prefix_job(world: World, n_objects: int, prefix: str = "2026/") -> str:
-    """Put objects under a prefix, a folder among them, and start a job over it."""
+    """Put objects and a folder under a prefix, and start a job over it."""
     for i in range(n_objects):
         world.objects.put("input", f"t/{TENANT}/data/2026/{i:04d} ü.txt", f"text {i}".encode())
     world.objects.put("input", f"t/{TENANT}/data/2026/", b"")
@@ -29,7 +29,7 @@ def prefix_job(world: World, n_objects: int, prefix: str = "2026/") -> str:
 
 
 def test_every_object_under_a_prefix_is_in_the_job() -> None:
-    """More objects than a page holds, in key order; folders, other prefixes and other tenants are not."""
+    """More objects than one page, in the order of keys. Folders, other prefixes and other tenants are left out."""
     world = World()
     job = prefix_job(world, 120)
     world.run(rounds=2000)
@@ -38,7 +38,7 @@ def test_every_object_under_a_prefix_is_in_the_job() -> None:
 
 
 def test_a_long_listing_goes_on_where_it_was() -> None:
-    """However little time each planner has, every object is pinned once, and none of the runs counts as failed."""
+    """However little time a planner has, each object is pinned once, and no run counts as failed."""
     world = World()
     job = prefix_job(world, 60 * (MAX_RUNS + 2))
     for _ in range(40):
@@ -55,7 +55,7 @@ def test_a_long_listing_goes_on_where_it_was() -> None:
 
 
 def test_what_was_pinned_is_read_in_its_version() -> None:
-    """An object overwritten or added after the listing changes nothing."""
+    """An object that is overwritten or added after the listing changes nothing."""
     world = World()
     job = prefix_job(world, 2)
     world.deliver("plan")
@@ -66,7 +66,7 @@ def test_what_was_pinned_is_read_in_its_version() -> None:
 
 
 def test_an_object_of_another_kind_is_a_problem_and_no_more() -> None:
-    """Its neighbours are answered, and the manifest names it."""
+    """The other objects are answered, and the manifest names this one."""
     world = World()
     world.objects.put("input", f"t/{TENANT}/data/2026/image.png", b"\x89PNG")
     job = prefix_job(world, 1)
@@ -76,7 +76,7 @@ def test_an_object_of_another_kind_is_a_problem_and_no_more() -> None:
 
 
 def test_too_many_objects_end_the_job_in_words() -> None:
-    """Past the bound nothing is planned, and the detail says what to do."""
+    """Above the limit nothing is planned, and the detail says what to do."""
     world = World()
     world.planner = replace(world.planner, pinner=replace(world.planner.pinner, max_inputs=60))
     job = prefix_job(world, 61)
@@ -87,7 +87,7 @@ def test_too_many_objects_end_the_job_in_words() -> None:
 
 
 def test_a_prefix_without_objects_ends_at_once() -> None:
-    """There is nothing to answer, which is no success; the job says where it looked, and what to do."""
+    """Without a record there is no success. The job says where it looked, and what to do."""
     world = World()
     job = prefix_job(world, 0)
     world.run()
@@ -99,7 +99,7 @@ def test_a_prefix_without_objects_ends_at_once() -> None:
 
 @pytest.mark.parametrize("body", [{"prefix": "/a"}, {"prefix": "a\nb"}, {"prefix": "x" * 600}, {"prefix": 5}])
 def test_prefixes_that_no_key_has_are_refused(body: dict[str, Any]) -> None:
-    """As are files and a prefix together."""
+    """Files together with a prefix are refused too."""
     world = World()
     assert world.ask("POST", "/v1/jobs", BODY | body)[0] == 422
     assert world.ask("POST", "/v1/jobs", BODY | {"prefix": "a", "files": ["a.txt"]})[0] == 422

@@ -1,4 +1,4 @@
-"""The planner: what it accepts, pins and checkpoints, and what it does with events that mean nothing."""
+"""The planner: which objects it accepts, what it pins, where it goes on, and which events it ignores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def deliver(world: World, body: str, **left: float) -> dict[str, Any]:
     "name", ["eventbridge_tags_added", "eventbridge_deleted", "notification_removed", "test_event"]
 )
 def test_events_that_make_no_object_are_done_with(name: str) -> None:
-    """Tags, delete markers and test events are acknowledged and start nothing."""
+    """Tag changes, delete markers and test events are acknowledged and start nothing."""
     world = World()
     world.recipe()
     assert deliver(world, (EVENTS / f"{name}.json").read_text(encoding="utf-8")) == {"batchItemFailures": []}
@@ -41,7 +41,7 @@ def test_events_that_make_no_object_are_done_with(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["eventbridge_created", "notification_created"])
 def test_recorded_events_of_both_envelopes_start_the_same_job(name: str) -> None:
-    """The recorded object, put under its version, is planned from either event."""
+    """Either event plans the recorded object, under its version."""
     world = World()
     world.recipe()
     key = "t/local/inbox/topics/a+b %2Fü 日本.jsonl"
@@ -57,7 +57,7 @@ def test_recorded_events_of_both_envelopes_start_the_same_job(name: str) -> None
     "key", ["t/local/jobs/x/input/a.jsonl", "t/local/inbox/topics/", "t/LOCAL/inbox/topics/a.jsonl", "other/a.jsonl"]
 )
 def test_objects_elsewhere_start_nothing(key: str) -> None:
-    """Uploads of API jobs, folders and foreign keys are no jobs."""
+    """Uploads of API jobs, folders and keys of another shape are no jobs."""
     world = World()
     world.recipe()
     world.announce(key, 5, "e", "v1")
@@ -66,7 +66,7 @@ def test_objects_elsewhere_start_nothing(key: str) -> None:
 
 
 def test_another_bucket_starts_nothing() -> None:
-    """An event of a bucket that is not ours is not followed."""
+    """An event of another bucket is ignored."""
     world = World()
     world.recipe()
     raw = json.loads((EVENTS / "eventbridge_created.json").read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ def test_another_bucket_starts_nothing() -> None:
 
 
 def test_an_event_without_version_finds_it() -> None:
-    """Where the event names only an etag, the version of that content is looked up and pinned."""
+    """When the event names only an etag, the version of that content is looked up and pinned."""
     world = World()
     world.recipe()
     key = keys.inbox_key(TENANT, "topics", "a.jsonl")
@@ -91,12 +91,12 @@ def test_an_event_without_version_finds_it() -> None:
 
 @pytest.mark.parametrize("body", ["[]", "{}", "nonsense", '{"glossa": "plan", "tenant": "local", "job": "../x"}'])
 def test_foreign_messages_go_the_way_of_the_dead_letters(body: str) -> None:
-    """What is neither an S3 event nor a pointer is failed, so that someone sees it."""
+    """A message that is neither an S3 event nor ours fails, so that someone sees it."""
     assert len(deliver(World(), body)["batchItemFailures"]) == 1
 
 
 def test_a_recipe_whose_model_is_gone_fails_in_words() -> None:
-    """The catalog changed since: the job ends FAILED and names the model."""
+    """The catalog has changed since. The job ends FAILED and names the model."""
     world = World()
     spec = world.recipe()
     world.recipes.create(TENANT, "old", replace(spec, model="retired"))
@@ -111,7 +111,7 @@ def test_a_recipe_whose_model_is_gone_fails_in_words() -> None:
     [("text-classification", "SUCCEEDED"), ("feature-extraction", "SUCCEEDED"), ("zero-shot-classification", "FAILED")],
 )
 def test_an_inbox_named_like_a_task_has_a_recipe(recipe: str, state: str) -> None:
-    """Unless the task must be told something; the job names the model that answered it."""
+    """This holds for tasks without required parameters. The job names the model that answered it."""
     world = World()
     job = world.drop("a.jsonl", DATA, recipe=recipe)
     world.run()
@@ -121,7 +121,7 @@ def test_an_inbox_named_like_a_task_has_a_recipe(recipe: str, state: str) -> Non
 
 
 def test_a_recipe_of_ones_own_comes_before_the_default() -> None:
-    """Also where it is named like a task."""
+    """This holds for a recipe that is named like a task too."""
     world = World()
     world.recipe("feature-extraction")
     job = world.drop("a.jsonl", DATA, recipe="feature-extraction")
@@ -130,7 +130,7 @@ def test_a_recipe_of_ones_own_comes_before_the_default() -> None:
 
 
 def test_shards_end_where_records_do_and_carry_no_text() -> None:
-    """Ranges follow each other over the object; neither table nor queue holds a word of it."""
+    """Ranges follow each other over the object. Neither the table nor the queue holds a word of it."""
     world = World(max_records=2)
     world.recipe()
     job = world.drop("a.jsonl", b'{"text": "canary-9c1e"}\n' * 5)
@@ -144,7 +144,7 @@ def test_shards_end_where_records_do_and_carry_no_text() -> None:
 
 
 def test_a_slow_model_gets_small_shards() -> None:
-    """What a worker must do in its time depends on the model's speed."""
+    """How much a worker can answer in its time depends on the model's speed."""
     slow, fast = World(tokens_per_s=50.0), World()
     data = b'{"text": "%s"}\n' % (b"x" * 2000) * 20
     for world, n_shards in ((slow, 10), (fast, 1)):
@@ -155,7 +155,7 @@ def test_a_slow_model_gets_small_shards() -> None:
 
 
 def test_a_planner_that_is_overtaken_stops() -> None:
-    """Of two planners of one job, each step is written by one; together they make the plan of one."""
+    """Of two planners of one job each step is written by one. Together they make the same plan as one."""
     world = World(max_records=1, step_shards=1)
     world.recipe()
     job = world.drop("a.jsonl", DATA)
@@ -178,7 +178,7 @@ def test_a_planner_that_is_overtaken_stops() -> None:
 
 
 class Failing:
-    """Objects whose reads fail."""
+    """An object store whose reads fail."""
 
     def __init__(self, world: World, error: Exception) -> None:
         self._real, self._error = world.effects.objects, error
@@ -193,7 +193,7 @@ class Failing:
 
 
 def failing(error: Exception) -> tuple[World, str]:
-    """Make a world whose input bucket fails, with a job."""
+    """Return a world whose input bucket fails, with a job."""
     world = World()
     world.recipe()
     job = world.drop("a.jsonl", DATA)
@@ -203,7 +203,7 @@ def failing(error: Exception) -> tuple[World, str]:
 
 
 def test_an_input_that_cannot_be_read_is_given_up_at_last() -> None:
-    """Reads that fail for no passing reason end the input, and with it the job, after some tries."""
+    """Reads that always fail end the input after some tries, and with it the job."""
     world, job = failing(PermissionError("secret"))
     world.run()
     found = world.job(job)
@@ -212,7 +212,7 @@ def test_an_input_that_cannot_be_read_is_given_up_at_last() -> None:
 
 
 def test_an_outage_of_the_bucket_is_waited_out() -> None:
-    """Passing failures cost nothing, however many."""
+    """Retryable failures count for nothing, however many there are."""
     world, job = failing(Unavailable("slow down"))
     for _ in range(3 * MAX_RUNS):
         assert world.deliver("plan")
@@ -226,7 +226,7 @@ def test_an_outage_of_the_bucket_is_waited_out() -> None:
 
 
 def test_a_job_that_is_unknown_or_over_is_left_alone() -> None:
-    """Late plan messages of jobs that ended, or never were, do nothing."""
+    """Late plan messages for ended or unknown jobs do nothing."""
     world = World()
     world.recipe()
     job = world.drop("a.jsonl", DATA)
@@ -239,7 +239,7 @@ def test_a_job_that_is_unknown_or_over_is_left_alone() -> None:
 
 
 def test_an_object_of_too_many_records_ends_with_what_fits() -> None:
-    """Past the bound it is a problem that says the limit, the place and a way out; the job's other objects go on."""
+    """The problem says the limit, the byte and a way out. The other objects of the job go on."""
     world = World(max_records=1, step_shards=2)
     world.planner = replace(world.planner, max_object_records=5)
     body = {"task": "text-classification", "files": ["a.jsonl", "b.jsonl"]}
@@ -259,7 +259,7 @@ def test_an_object_of_too_many_records_ends_with_what_fits() -> None:
 
 
 def test_a_bomb_makes_no_shard() -> None:
-    """Packed data that grows more than 200 times is refused before any of it is planned."""
+    """Compressed data that grows more than 200 times is refused before any of it is planned."""
     world = World()
     world.recipe()
     job = world.drop("in.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 400_000))
@@ -270,7 +270,7 @@ def test_a_bomb_makes_no_shard() -> None:
 
 
 def test_a_job_of_too_many_shards_ends_with_what_fits() -> None:
-    """Past the bound an object is a problem that says the limit, the place and a way out; what fits is answered."""
+    """The problem says the limit, the byte and a way out. What fits is answered."""
     world = World(max_records=1, step_shards=2, max_shards=5)
     world.recipe()
     job = world.drop("in.jsonl", DATA * 3)

@@ -1,4 +1,4 @@
-"""What an error row says of its record."""
+"""How records become inputs of a task, and what an error row says of its record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.errors import GlossaError, Unprocessable
 
 
 def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
-    """Where a desk names an input by its place in the call, which the caller never saw, the row says record."""
+    """The pipeline names an input by its position in the call, which the caller never saw. The row says "record"."""
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         if len(request.inputs) == 1:
@@ -51,7 +51,7 @@ def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
     ],
 )
 def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInput | str) -> None:
-    """A JSON line asks under the names of its task, languages included; other fields are passed over."""
+    """A JSON line uses the names of its task, with its languages. Other fields are left out."""
     how = Format("jsonl", gzip=False, options=FormatOptions())
     [span] = split_records([line.encode()], how)
     seen: list[TextInput] = []

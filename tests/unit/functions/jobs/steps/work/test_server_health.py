@@ -1,4 +1,4 @@
-"""Records that kill the model server, and a server that is down: real desks and client over a server that can die."""
+"""Records that kill the model server, and a server that is down, with the true pipeline and the true client."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ REFUSED = NotConnected("refused")
 
 @dataclass
 class Mortal:
-    """A model server on the world's clock: a call that holds the killer's ids ends it for `restart_s`.
+    """A model server on the world's clock. A call that holds the ids of the killer ends it for `restart_s`.
 
-    With `hangs` it does not die of it, but says nothing for as long as the caller waits.
-
-    While it is dead a call gets `dead`: raised, or a proxy's reply. Calls by number in `lose` are
-    lost by no fault of theirs.
+    With `hangs` it does not die but says nothing for as long as the caller waits. While it is dead, a call gets `dead`:
+    an error that is raised, or a proxy's reply. The calls whose numbers are in `lose` are lost through no fault of
+    their own.
     """
 
     clock: Clock
@@ -77,7 +76,7 @@ class Mortal:
 
 @dataclass
 class Setting:
-    """A world whose worker has the real desks and the real client."""
+    """A world whose worker has the true pipeline and the true client."""
 
     world: World
     server: Mortal
@@ -86,7 +85,7 @@ class Setting:
 
     @property
     def strikes(self) -> int:
-        """Strikes of the only shard."""
+        """Return the strikes of the only shard."""
         return self.world.shards(self.job)[0].strikes
 
     def strike(self, n: int) -> None:
@@ -96,7 +95,7 @@ class Setting:
 
 
 def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Exception = REFUSED) -> Setting:
-    """Make a setting of one planned shard with these lines."""
+    """Make a setting with one planned shard of these lines."""
     clock = Clock()
 
     def now_s() -> float:
@@ -107,10 +106,10 @@ def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Except
     client = ReplicaClient(
         "http://127.0.0.1:9", transport=transport, clock=now_s, pause=clock.pass_s, jitter=lambda: 0.5
     )
-    desks = replace(pipeline(), now_s=now_s)
+    true_pipeline = replace(pipeline(), now_s=now_s)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return desks.run_valid_inputs(request, lambda calls: client.infer(calls, request.deadline_s))
+        return true_pipeline.run_valid_inputs(request, lambda calls: client.infer(calls, request.deadline_s))
 
     world = World(clock=clock, respond=respond)
     world.recipe()
@@ -120,14 +119,14 @@ def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Except
 
 
 def lines_with(*places: int) -> list[str]:
-    """Return the lines, the killer at each of `places`."""
+    """Return the lines, with the killer at each of `places`."""
     return [KILLER if i in places else line for i, line in enumerate(LINES)]
 
 
 @pytest.mark.parametrize("place", [0, 9, 15])
 @pytest.mark.parametrize("dead", [REFUSED, Reply(503, {}, b"no replica")], ids=["refused", "proxy"])
 def test_a_record_that_kills_the_server_fails_alone_and_the_job_ends(place: int, dead: Reply | Exception) -> None:
-    """However long the breaker shuts, the killer is found and gets an error row; all others are answered."""
+    """The killer is found and gets an error row, however long the breaker is open. All others are answered."""
     setting = make(lines_with(place), dead=dead)
     setting.world.run()
     rows = setting.world.rows(setting.job)
@@ -138,7 +137,7 @@ def test_a_record_that_kills_the_server_fails_alone_and_the_job_ends(place: int,
 
 @pytest.mark.parametrize("place", [0, 9, 15])
 def test_a_record_at_which_the_server_hangs_fails_alone_and_the_job_ends(place: int) -> None:
-    """A call that is never answered strikes; then the record is found by halves, in one run; the rest is answered."""
+    """A call without an answer leaves a strike. Then one run finds the record by halves, and answers the rest."""
     setting = make(lines_with(place))
     setting.server.hangs = True
     setting.world.run()
@@ -149,7 +148,7 @@ def test_a_record_at_which_the_server_hangs_fails_alone_and_the_job_ends(place: 
 
 
 def test_a_server_that_is_late_and_says_so_costs_no_strike() -> None:
-    """An overloaded server drops what it cannot do in time before the caller stops waiting: nobody is to blame."""
+    """An overloaded server drops what it cannot do in time before the caller stops waiting. No record is to blame."""
     setting = make(LINES, dead=Reply(504, {}, b"late"))
     setting.server.up_again_s = setting.world.clock() / 1000 + 86_400
     setting.world.run(rounds=2000)
@@ -158,7 +157,7 @@ def test_a_server_that_is_late_and_says_so_costs_no_strike() -> None:
 
 
 def test_while_the_breaker_is_open_nothing_is_claimed_and_no_receive_is_lost() -> None:
-    """A worker waits with its one message; when its time is up, a new message stands for it."""
+    """The worker waits with its one message. When its time is up, it sends a new message instead."""
     setting = make(LINES)
     world, waits = setting.world, [10.0] * 40
     world.worker = replace(world.worker, blocked_s=lambda _: waits.pop() if waits else 0.0)
@@ -173,7 +172,7 @@ def test_while_the_breaker_is_open_nothing_is_claimed_and_no_receive_is_lost() -
 
 
 def test_a_server_that_takes_too_long_to_come_back_still_ends_the_job() -> None:
-    """When a restart outlasts the worker's run each run leaves a strike, so that the shard is given up at last."""
+    """When a restart takes longer than a run, each run leaves a strike, so that the shard is given up in the end."""
     setting = make(lines_with(3), restart_s=290.0)
     setting.world.run()
     assert setting.world.job(setting.job).state == state_machine.FAILED
@@ -188,7 +187,7 @@ def test_a_server_that_takes_too_long_to_come_back_still_ends_the_job() -> None:
 )
 @pytest.mark.parametrize("strikes", [0, 2, 4])
 def test_a_long_outage_poisons_nothing(strikes: int, dead: Reply | Exception) -> None:
-    """A server that is away for a day, in whatever words, costs a suspect no strike and no shard its answers."""
+    """A server that is away for a day, in whatever way, costs a suspect shard no strike and no answer."""
     setting = make(LINES, dead=dead)
     setting.strike(strikes)
     setting.server.up_again_s = setting.world.clock() / 1000 + 86_400
@@ -198,7 +197,7 @@ def test_a_long_outage_poisons_nothing(strikes: int, dead: Reply | Exception) ->
 
 
 def test_an_outage_that_begins_in_a_run_costs_one_strike() -> None:
-    """A server that leaves for a day in the middle of a suspect's call is forgiven from the next run on."""
+    """When the server goes away for a day during a suspect's call, later runs leave no more strikes."""
     setting = make(lines_with(3), restart_s=86_400.0)
     setting.strike(2)
     for _ in range(20):
@@ -208,17 +207,17 @@ def test_an_outage_that_begins_in_a_run_costs_one_strike() -> None:
 
 
 def test_a_neighbour_that_kills_the_server_once_convicts_nobody() -> None:
-    """A record alone whose call is lost by another's fault is asked again, and answered."""
+    """A single record whose call was lost through another's fault is tried again, and answered."""
     setting = make(["text"])
     setting.strike(2)
-    setting.server.lose = [2, 3]  # the first call after the harmless one, and the client's retry
+    setting.server.lose = [2, 3]  # the first call after the probe, and the client's retry
     setting.world.run()
     assert setting.world.job(setting.job).state == state_machine.SUCCEEDED
     assert setting.strikes == 2
 
 
 def test_a_suspect_is_handed_back_at_once_while_the_server_is_away() -> None:
-    """Before anything broke nobody waits in the function for the server."""
+    """Before anything broke, no function waits for the server."""
     setting = make(LINES)
     setting.strike(2)
     setting.server.up_again_s = setting.world.clock() / 1000 + 600
@@ -230,15 +229,15 @@ def test_a_suspect_is_handed_back_at_once_while_the_server_is_away() -> None:
 
 @pytest.mark.parametrize("dead", [REFUSED, Reply(503, {}, b""), Reply(504, {}, b"")], ids=["refused", "503", "504"])
 def test_a_retry_that_finds_no_server_does_not_hide_who_broke_it(dead: Reply | Exception) -> None:
-    """A call that was lost at the server, and then met none, leaves the strike of the first."""
+    """A call that broke the server, and whose retry met none, leaves the strike of the first."""
     setting = make(lines_with(3), dead=dead)
     setting.world.deliver("work")
     assert (setting.strikes, len(setting.transport.sent)) == (1, 2)
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
-def test_the_harmless_question_is_one_for_every_task(task: str) -> None:
-    """Each task's head answers it."""
+def test_the_probe_is_one_for_every_task(task: str) -> None:
+    """The head of each task answers it."""
     spec = JobSpec(task, parameters={"candidate_labels": ("a",)} if task.startswith("zero-shot") else {})
     send_probe(spec, "mini", "local", float("inf"), lambda request: pipeline().run_valid_inputs(request, count_all))
 

@@ -1,4 +1,4 @@
-"""The worker: leases, what is handed back and what is given up, and records that fail alone."""
+"""The worker: leases, errors that may pass, strikes, and records that fail alone."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def job_of(world: World) -> str:
 
 
 @pytest.mark.parametrize("error", [Overloaded("full", retry_after_s=70), Unavailable("down"), DeadlineExceeded("late")])
-def test_what_may_pass_is_handed_back_without_a_mark(world: World, error: GlossaError) -> None:
-    """A busy or absent model server costs no strike however often; the message waits at least what was asked for."""
+def test_an_error_that_may_pass_leaves_no_strike(world: World, error: GlossaError) -> None:
+    """A busy or absent model server costs no strike, however often. The message waits as long as the server asks."""
     for _ in range(2 * leases.MAX_STRIKES):
         world.echo.fail = [error]
         before_ms = world.clock()
@@ -74,8 +74,8 @@ def test_what_may_pass_is_handed_back_without_a_mark(world: World, error: Glossa
     assert texts(world.rows(job_of(world))) == LINES
 
 
-def test_what_may_be_the_shards_own_fault_is_given_up_at_last(world: World) -> None:
-    """Five strikes, then an error row for each record that says why; the job ends."""
+def test_a_shard_that_may_be_the_cause_is_given_up_at_last(world: World) -> None:
+    """After five strikes each record has an error row that says why, and the job ends."""
     world.echo.fail = [RuntimeError("secret")] * 100
     world.run()
     job = world.job(job_of(world))
@@ -89,7 +89,7 @@ def test_what_may_be_the_shards_own_fault_is_given_up_at_last(world: World) -> N
 
 @pytest.mark.parametrize("kind", [Unprocessable, TooLarge])
 def test_a_record_that_the_model_refuses_fails_alone(world: World, kind: Callable[[str], GlossaError]) -> None:
-    """A call that is refused for its content is halved until the guilty record is alone."""
+    """A call that is refused for its content is split in halves until the record that causes it is alone."""
     world.echo.poison, world.echo.poison_error = "text 4", lambda: kind("got text 4")
     world.run()
     rows = world.rows(job_of(world))
@@ -99,7 +99,7 @@ def test_a_record_that_the_model_refuses_fails_alone(world: World, kind: Callabl
 
 
 def test_a_record_that_breaks_the_model_server_is_looked_for_at_last(world: World) -> None:
-    """Twice the whole is tried; then the record is isolated and the others answered."""
+    """The whole shard is tried twice. Then the record is found, and the others are answered."""
     world.echo.poison, world.echo.poison_error = "text 4", lambda: ReplicaError("got 500")
     world.run()
     rows = world.rows(job_of(world))
@@ -108,7 +108,7 @@ def test_a_record_that_breaks_the_model_server_is_looked_for_at_last(world: Worl
 
 
 def test_a_lease_that_is_held_sends_the_twin_away_until_it_ends(world: World) -> None:
-    """Of two workers on one shard one works; the other's message comes back after the lease."""
+    """Of two workers on one shard one works. The message of the other comes back after the lease."""
     job = job_of(world)
     seen: list[Exception] = []
 
@@ -132,7 +132,7 @@ def test_a_lease_that_is_held_sends_the_twin_away_until_it_ends(world: World) ->
 
 
 def test_a_worker_whose_lease_was_taken_changes_nothing(world: World) -> None:
-    """A slow worker that comes back after another ended the shard finds it counted, once."""
+    """A slow worker that comes back after another committed the shard changes nothing. It counts once."""
     job = job_of(world)
 
     def overtake() -> None:
@@ -151,7 +151,7 @@ def test_a_worker_whose_lease_was_taken_changes_nothing(world: World) -> None:
 
 
 def test_time_that_runs_out_is_the_shards_own_fault(world: World) -> None:
-    """A shard that does not fit the function's time gets a strike; an overloaded server's lateness does not."""
+    """A shard that takes longer than the function lives gets a strike. A server that is late from load costs none."""
     world.echo.fail = [DeadlineExceeded("late")]
     event = world.queue.receive("work")
     assert event is not None
@@ -160,7 +160,7 @@ def test_time_that_runs_out_is_the_shards_own_fault(world: World) -> None:
 
 
 def test_a_foreign_object_at_the_part_key_is_never_counted(world: World) -> None:
-    """Something else at the part's key is not taken for a result."""
+    """Another object at the part's key is not taken for a result."""
     job = job_of(world)
     shard = world.shards(job)[0]
     assert isinstance(world.effects.objects, InMemoryObjects)
@@ -171,7 +171,7 @@ def test_a_foreign_object_at_the_part_key_is_never_counted(world: World) -> None
 
 
 def test_an_oversize_record_is_an_error_row_that_nobody_reads() -> None:
-    """A line over the limit fails alone; its megabytes are not fetched by the worker."""
+    """A line over the limit fails alone. The worker does not fetch its bytes."""
     world = World()
     world.recipe()
     job = world.drop("in.jsonl", b'{"text": "a"}\n{"text": "' + b"x" * (1 << 20) + b'"}\n{"text": "b"}\n')
@@ -182,7 +182,7 @@ def test_an_oversize_record_is_an_error_row_that_nobody_reads() -> None:
 
 
 def test_a_pair_for_a_task_of_single_texts_is_an_error_row() -> None:
-    """What the task cannot take is refused by record, as the synchronous API refuses it."""
+    """A record that the task cannot take is refused alone, as the synchronous API refuses it."""
     world = World()
     world.recipe(task="feature-extraction")
     job = world.drop("in.jsonl", b'{"text": "a", "text_pair": "b"}\n')
@@ -191,7 +191,7 @@ def test_a_pair_for_a_task_of_single_texts_is_an_error_row() -> None:
 
 
 def test_unknown_shards_are_dropped(world: World) -> None:
-    """A pointer to nothing is a logged no-op: it may be older than the table."""
+    """A message for an unknown shard is logged and done. It may be older than the table."""
     message = {"glossa": "work", "tenant": "local", "job": "0" * 32, "shard": "00000000-0123456789ab"}
     world.worker.handle(_delivery(message), lambda: LONG_S)
     message["job"] = job_of(world)
@@ -199,7 +199,7 @@ def test_unknown_shards_are_dropped(world: World) -> None:
 
 
 def test_errors_that_are_nobodys_fault_here_are_raised() -> None:
-    """Only what a record can be guilty of becomes its error."""
+    """Only errors that a record can cause become its error row."""
     world = World()
     spec = world.recipe()
 
@@ -212,7 +212,7 @@ def test_errors_that_are_nobodys_fault_here_are_raised() -> None:
 
 
 def test_a_vector_for_each_token_comes_through() -> None:
-    """A job of vectors per token is answered whole: its shards and calls keep within what one answer carries."""
+    """A job with a vector for each token is answered whole. Its shards and calls are small enough for their answers."""
     lines = ["x " * 5000, "y " * 2100, "z " * 2100]
     answer_bytes: list[int] = []
 
@@ -227,9 +227,9 @@ def test_a_vector_for_each_token_comes_through() -> None:
     client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(reply), max_answer_bytes=MAX_ANSWER_BYTES)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return desks.run_valid_inputs(request, lambda calls: client.infer(calls, time.monotonic() + 60.0))
+        return true_pipeline.run_valid_inputs(request, lambda calls: client.infer(calls, time.monotonic() + 60.0))
 
-    desks = replace(pipeline(), now_s=lambda: 0.0)
+    true_pipeline = replace(pipeline(), now_s=lambda: 0.0)
     world = World(respond=respond)
     spec = JobSpec("feature-extraction", "mini:embed", {"per_token": True})
     world.recipes.create("local", "topics", spec)
@@ -241,7 +241,7 @@ def test_a_vector_for_each_token_comes_through() -> None:
 
 
 def test_the_largest_answer_of_a_call_fits() -> None:
-    """The worker's cap holds the vectors of the most tokens, up to a width of 2048."""
+    """The worker's limit holds the vectors of the most tokens, up to a width of 2048."""
     assert MAX_TOKEN_VECTORS * 4 * 2048 < MAX_ANSWER_BYTES
 
 
