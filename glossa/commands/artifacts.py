@@ -77,7 +77,8 @@ def _prebuilt(name: str, artifact: bytes, path: Path, kernels: list[Path], say: 
 def _recipe() -> str:
     """Return a digest of all that a prebuilt form depends on, beside its tokenizer.json."""
     sources = [SOURCE, *(Path(str(module.__file__)) for module in (code_points, prebuilt, file_format))]
-    return sha256(b"\0".join([version("tokenizers").encode(), *(path.read_bytes() for path in sources)])).hexdigest()
+    versions = [f"{name}=={version(name)}".encode() for name in ("tokenizers", "regex")]
+    return sha256(b"\0".join([*versions, *(path.read_bytes() for path in sources)])).hexdigest()
 
 
 def _made_by(path: Path) -> tuple[str, str] | None:

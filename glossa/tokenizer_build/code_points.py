@@ -1,8 +1,8 @@
-"""What the kernel must know of each code point, asked of the `tokenizers` library itself.
+r"""Gives every Unicode code point the class that the tokenizer kernel needs.
 
-Its normalizer replaces whole grapheme clusters; which characters join is seen by giving it tables of our own and
-looking at what it replaces. So the classes are those of the installed version, not of a table beside it. Names and
-values of classes are those of native/unigram.c.
+The `tokenizers` library normalizes one grapheme cluster at a time. The kernel must therefore know which characters
+join their neighbours. The `regex` library says which ones do (its `\X` matches one cluster), and a test compares the
+answers with the `tokenizers` library itself. The names and values of the classes are those of native/unigram.c.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
-from tokenizers import normalizers
+import regex
 
 KEY, OPENS, SURE, EXTENDS, SPACE, CONTROL, LINKS = 1, 2, 4, 8, 16, 32, 64
 N_CODE_POINTS = 0x110000
 MAX_CLUSTER_BYTES = 5
-MARK = "\u0301"
+LETTER, MARK = "a", "\u0301"
+LAST_OF_THREE_BYTES = "\uffff"
 VIRAMA = 9  # the combining class of signs that bind the next consonant
 SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-# Clusters of these depend on more than a neighbour: jamo of Hangul, flags.
+# Whether these join depends on more than one neighbour: letters of Korean syllables, and flags.
 JOINING = (range(0x1100, 0x1200), range(0xA960, 0xA980), range(0xD7B0, 0xD800), range(0x1F1E6, 0x1F200))
 LETTERS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm",
                      "Sc", "Sk", "So", "Zs", "Co", "Mc"})  # fmt: skip
+_CLUSTER = regex.compile(r"\X")
 
 
 def classes_of(keys: Iterable[bytes]) -> bytearray:
-    """Return the class of every code point, for a normalizer that replaces these keys; 0 for what no one assigned."""
+    """Return the class of every code point for a normalizer that replaces `keys`; one byte each, 0 if unassigned."""
     classes = bytearray(_clusters())
     for key in keys:
         text = key.decode()
@@ -35,66 +37,53 @@ def classes_of(keys: Iterable[bytes]) -> bytearray:
     return classes
 
 
+def is_extending(char: str) -> bool:
+    """Return whether a character joins the letter before it."""
+    return _is_cluster(LETTER + char)
+
+
+def is_prepended(char: str) -> bool:
+    """Return whether a character joins the letter after it."""
+    return _is_cluster(char + LETTER + MARK)
+
+
+def is_control(char: str) -> bool:
+    """Return whether no mark joins a character of up to three bytes.
+
+    A character of four bytes is never a control here. The tokenizers library shows no difference between one cluster
+    and two for those, so the kernel leaves texts with such characters to the library.
+    """
+    return char <= LAST_OF_THREE_BYTES and not _is_cluster(char + MARK)
+
+
+def _is_cluster(text: str) -> bool:
+    return _CLUSTER.fullmatch(text) is not None
+
+
 @cache
 def _clusters() -> bytes:
     classes = bytearray(N_CODE_POINTS)
-    chars = [char for char in map(chr, range(N_CODE_POINTS)) if unicodedata.category(char) not in {"Cn", "Cs"}]
-    extends, prepends, controls = _extending(chars), _prepending(chars), _controls(chars)
-    for char in chars:
-        category, c = unicodedata.category(char), ord(char)
-        if char in extends:
-            classes[c] = EXTENDS | (LINKS if unicodedata.combining(char) == VIRAMA or char == "\u200d" else 0)
-        elif char in controls:
-            classes[c] = CONTROL
-        elif category in LETTERS and char not in prepends and not any(c in block for block in JOINING):
-            classes[c] = SURE
+    for char in map(chr, range(N_CODE_POINTS)):
+        if (category := unicodedata.category(char)) not in {"Cn", "Cs"}:
+            classes[ord(char)] = _class_of(char, category)
     for char in SPACES:
         classes[ord(char)] |= SPACE
     return bytes(classes)
 
 
-def _extending(chars: Iterable[str]) -> set[str]:
-    """Return what joins the character before it: "a" is replaced, and what joins it goes with it."""
-    return {char for char, read in _read(charsmap([b"a"]), chars, "a", "") if read == "-"}
-
-
-def _prepending(chars: Iterable[str]) -> set[str]:
-    """Return what joins the character after it: with "a" and a mark it is a cluster that no key opens, so both stay."""
-    return {char for char, read in _read(charsmap([b"a"]), chars, "", "a" + MARK) if read.endswith(MARK)}
-
-
-def _controls(chars: Iterable[str]) -> set[str]:
-    """Return what no mark joins: a key for every first byte replaces a cluster once, two clusters twice.
-
-    Clusters of four bytes and a mark are too long for that; there categories decide.
-    """
-    leads = charsmap([bytes([lead]) for lead in range(0xC2, 0xF5)])
-    short = [char for char in chars if "\x7f" < char < "\U00010000"]
-    found = {char for char, read in _read(leads, short, "", MARK) if read == "--"}
-    rest = {char for char in chars if char > "\uffff" and unicodedata.category(char) == "Cc"}
-    return found | rest | {char for char in chars if char <= "\x7f" and unicodedata.category(char) == "Cc"}
-
-
-def _read(table: bytes, chars: Iterable[str], before: str, after: str) -> list[tuple[str, str]]:
-    normalizer, chars = normalizers.Precompiled(table), [char for char in chars if char != "\n"]
-    read = normalizer.normalize_str("\n".join(before + char + after for char in chars)).split("\n")
-    return list(zip(chars, read, strict=True))
-
-
-def charsmap(keys: Iterable[bytes]) -> bytes:
-    """Return a table for `Precompiled` that replaces each of these single bytes by "-"."""
-    units = [0] * 1024
-    units[0] = 256 << 10
-    for key in keys:
-        units[256 + key[0]] = 768 << 10 | 1 << 8 | key[0]  # (256 + key) xor 768 is its leaf, whose value 0 is "-"
-    trie = struct.pack(f"<{len(units)}I", *units)
-    return struct.pack("<I", len(trie)) + trie + b"-\x00"
+def _class_of(char: str, category: str) -> int:
+    if is_extending(char):
+        return EXTENDS | (LINKS if unicodedata.combining(char) == VIRAMA or char == "\u200d" else 0)
+    if is_control(char):
+        return CONTROL
+    joins = is_prepended(char) or any(ord(char) in block for block in JOINING)
+    return SURE if category in LETTERS and not joins else 0
 
 
 def keys_of(table: bytes, max_bytes: int = MAX_CLUSTER_BYTES) -> list[bytes]:
-    """Return the keys of a `Precompiled` table, walking its double array (darts-clone, as `spm_precompiled` does).
+    """Return the keys of a `Precompiled` table: a walk over its double array (darts-clone, as `spm_precompiled` does).
 
-    Longer ones are left out: clusters of more than five bytes are never looked up whole.
+    Keys of more than `max_bytes` are left out: the library never looks up a longer cluster as a whole.
     """
     (size,) = struct.unpack_from("<I", table)
     units = struct.unpack_from(f"<{size // 4}I", table, 4)
