@@ -1,11 +1,11 @@
-"""Edits catalog.toml as text, so that its comments and order stay: appends a model, rewrites a digest.
+"""Edits catalog.toml in place: appends a model, or rewrites facts of one.
 
-Every edit is parsed by `shared.catalog` before it is written. Must not know checkpoints.
+`tomlkit` keeps the comments, the order and the formatting of the file. Every edit is read back by `shared.catalog`
+before it is written. Must not know checkpoints.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -13,29 +13,35 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+import tomlkit
+from tomlkit.items import Array, InlineTable, Item, Table
+
 from shared.catalog import Head, Model, parse_catalog
 
 Value = str | int | float | bool | tuple[int, ...] | Mapping[str, int]
+MAX_LINE = 118
 
 
 def entry_text(name: str, facts: Mapping[str, Value], heads: Mapping[str, Head]) -> str:
     """Return the TOML of one model: its facts, then one table for each head."""
-    lines = [f"[models.{_key(name)}]", *(f"{key} = {_toml(value)}" for key, value in facts.items())]
-    for head_name, head in heads.items():
-        lines += ["", f"[models.{_key(name)}.heads.{_key(head_name)}]", f"task = {_toml(head.task)}"]
-        lines += [f"also = [{', '.join(map(_toml, head.also))}]"] if head.also else []
-        lines += [f"variant = {_toml(head.variant)}"] if head.variant else []
-        lines += [f"prefix = {_toml(head.prefix)}"] if head.prefix else []
-        lines += _labels(head.labels) if head.labels else []
-        if head.problem_type != "single_label_classification":
-            lines.append(f"problem_type = {_toml(head.problem_type)}")
-        lines += ["default = true"] if head.default else []
-    return "\n".join(lines) + "\n"
+    entry = tomlkit.table()
+    for key, value in facts.items():
+        entry.append(key, _item(value))
+    if heads:
+        tables = tomlkit.table(is_super_table=True)
+        for head_name, head in heads.items():
+            tables.append(head_name, _head_table(head))
+        entry.append("heads", tables)
+    models = tomlkit.table(is_super_table=True)
+    models.append(name, entry)
+    document = tomlkit.document()
+    document.append("models", models)
+    return tomlkit.dumps(document)
 
 
 def parse_entry(name: str, entry: str) -> Model:
-    """Return the model that an entry says. Raises ValueError when it is no valid one."""
-    return parse_catalog(f"default_model = {_toml(name)}\n\n{entry}").model(name)
+    """Return the model that an entry describes. Raises ValueError when it is not a valid one."""
+    return parse_catalog(f"{_default_model(name)}\n{entry}").model(name)
 
 
 def check_free(path: Path, name: str) -> None:
@@ -47,39 +53,32 @@ def check_free(path: Path, name: str) -> None:
 
 
 def append(path: Path, name: str, entry: str) -> None:
-    """Append a model's entry; a catalog that does not exist yet gets it as its default model.
+    """Append a model's entry. A catalog that does not exist yet is made, with this model as its default.
 
-    Raises ValueError when the model is already there or the result is no valid catalog.
+    Raises ValueError when the model is already there or the result is not a valid catalog.
     """
     check_free(path, name)
-    before = path.read_text(encoding="utf-8") if path.exists() else f"default_model = {_toml(name)}\n"
+    before = path.read_text(encoding="utf-8") if path.exists() else _default_model(name)
     _replace(path, f"{before.rstrip()}\n\n{entry}")
 
 
 def rewrite(path: Path, name: str, facts: Mapping[str, Value]) -> list[str]:
-    """Rewrite single-line facts of a model in place; return the names of those that changed.
+    """Rewrite facts of a model in place; return the names of those that changed.
 
-    A fact without a line gets one below the fact before it. Raises ValueError when the model or the first fact
-    is not in the file.
+    A fact that the entry lacks is added after its last one. Raises ValueError when the file lacks the model, or when
+    the model lacks the first of the facts.
     """
-    text = path.read_text(encoding="utf-8")
-    found = re.search(rf"^\[models\.{re.escape(_key(name))}\][^\n]*\n(?:(?!\[).*\n?)*", text, re.MULTILINE)
-    if found is None:
-        raise ValueError(f"{path} has no table [models.{_key(name)}]; models: {sorted(parse_catalog(text).models)}")
-    table = found.group()
-    changed: list[str] = []
-    end = -1
-    for key, value in facts.items():
-        line = re.search(rf"^{key}\s*=.*$", table, re.MULTILINE)
-        if line is None and end < 0:
-            raise ValueError(f"{path}: [models.{_key(name)}] has no line {key} = …, expected one")
-        said = f"{key} = {_toml(value)}"
-        before, rest = (table[: line.start()], line.end()) if line else (f"{table[:end]}\n", end)
-        after = before + said + table[rest:]
-        end = len(before) + len(said)
-        changed += [key] if after != table else []
-        table = after
-    _replace(path, text[: found.start()] + table + text[found.end() :])
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    models = document.get("models", {})
+    if name not in models:
+        raise ValueError(f"{path} has no table [models.{_key(name)}]; models: {sorted(models)}")
+    entry = models[name]
+    if (first := next(iter(facts))) not in entry:
+        raise ValueError(f"{path}: [models.{_key(name)}] has no line {first} = …, expected one")
+    changed = [key for key, value in facts.items() if key not in entry or entry[key] != value]
+    for key in changed:
+        entry[key] = _item(facts[key])
+    _replace(path, tomlkit.dumps(document))
     return changed
 
 
@@ -92,25 +91,64 @@ def _replace(path: Path, text: str) -> None:
     Path(partial).replace(path)
 
 
-def _labels(labels: tuple[str, ...], width: int = 118) -> list[str]:
-    """Return `labels = […]` on one line where that fits, else filled over several."""
-    items = [_toml(label) for label in labels]
-    if len(line := f"labels = [{', '.join(items)}]") <= width:
-        return [line]
-    lines = ["labels = [", "   "]
-    for item in items:
-        if len(lines[-1]) + len(item) + 2 > width:
-            lines.append("   ")
-        lines[-1] += f" {item},"
-    return [*lines, "]"]
+def _head_table(head: Head) -> Table:
+    """Return the table of a head, without what is empty or the default."""
+    facts = {
+        "task": head.task,
+        "also": _one_line(head.also) if head.also else None,
+        "variant": head.variant or None,
+        "prefix": head.prefix or None,
+        "labels": _labels(head.labels) if head.labels else None,
+        "problem_type": head.problem_type if head.problem_type != "single_label_classification" else None,
+        "default": True if head.default else None,
+    }
+    table = tomlkit.table()
+    for key, value in facts.items():
+        if value is not None:
+            table.append(key, value)
+    return table
+
+
+def _labels(labels: tuple[str, ...]) -> Array:
+    """Return labels as a list on one line if it fits, else on several full lines."""
+    if len(f"labels = {_one_line(labels).as_string()}") <= MAX_LINE:
+        return _one_line(labels)
+    lines: list[list[str]] = [[]]
+    width = 4
+    for label in labels:
+        room = len(tomlkit.item(label).as_string()) + 2
+        if width + room > MAX_LINE + 1 and lines[-1]:
+            lines.append([])
+            width = 4
+        lines[-1].append(label)
+        width += room
+    array = tomlkit.array()
+    for line in lines:
+        array.add_line(*line)
+    array.add_line(indent="")
+    return array
+
+
+def _one_line(values: tuple[str, ...]) -> Array:
+    array = tomlkit.array()
+    array.extend(values)
+    return array
+
+
+def _item(value: Value) -> Item:
+    return _inline_table(value) if isinstance(value, Mapping) else tomlkit.item(value)
+
+
+def _inline_table(values: Mapping[str, int]) -> InlineTable:
+    table = tomlkit.inline_table()
+    table.update(values)
+    return table
+
+
+def _default_model(name: str) -> str:
+    return f"default_model = {tomlkit.item(name).as_string()}\n"
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
-
-
-def _toml(value: Value) -> str:
-    """Write a TOML value; a basic string of TOML is a JSON string but for U+007F."""
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{_key(key)} = {_toml(item)}' for key, item in value.items())} }}"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a name as TOML writes it in the header of a table."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else tomlkit.item(name).as_string()
