@@ -1,6 +1,7 @@
-"""Background processes of one stack: a pid file and a log each; ends only what it started.
+"""Runs background processes of one stack: a file with the pid and a log for each.
 
-A pid alone can be another's by now, so the file also holds the start time the kernel gives.
+It ends only what it started. Another process may have the same pid by now, so the file also holds the start time.
+Must not know what the processes do.
 """
 
 from __future__ import annotations
@@ -12,34 +13,40 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from local.workspace import Workspace, read_json, write_json
 
 STOP_S = 20.0
+POLL_S = 0.05
 
 
 def start(workspace: Workspace, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> int:
-    """Start a process in its own session, its output in log/{name}.log; return its pid."""
+    """Start a process in a session of its own, with its output in log/{name}.log; return its pid."""
     with (workspace.log / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             [str(word) for word in command], env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
-    write_json(workspace.run / f"{name}.pid", {"pid": process.pid, "started": _started(process.pid)})
+    write_json(workspace.run / f"{name}.pid", {"pid": process.pid, "started": _started_s(process.pid)})
     return process.pid
 
 
 def alive(workspace: Workspace, name: str) -> int | None:
-    """Return the pid of a process we started and that still runs, else None."""
+    """Return the pid of a process that we started and that still runs, else None."""
     noted = read_json(workspace.run / f"{name}.pid")
     if noted is None:
         return None
     pid = int(noted["pid"])
     _reap(pid)
-    return pid if noted["started"] is not None and _started(pid) == noted["started"] else None
+    return pid if noted["started"] is not None and _started_s(pid) == noted["started"] else None
 
 
 def stop(workspace: Workspace, name: str) -> bool:
-    """End a process we started: SIGTERM, and SIGKILL to its group after 20 s. Return whether there was one."""
+    """End a process that we started; return whether there was one.
+
+    It gets SIGTERM. If it still runs after 20 s, its whole process group gets SIGKILL.
+    """
     pid = alive(workspace, name)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
@@ -58,46 +65,42 @@ def tail(workspace: Workspace, name: str, n_lines: int = 15) -> str:
 
 
 def listeners(pid: int) -> set[tuple[str, int]]:
-    """Return (address in hex, port) of every TCP socket this process listens on. Linux only: reads /proc."""
-    inodes = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
-        except FileNotFoundError:
-            continue
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:  # 0A is LISTEN
-                address, port = fields[1].split(":")
-                found.add((address, int(port, 16)))
-    return found
+    """Return (IP address, port) of every TCP socket on which a process listens.
+
+    Raises ProcessLookupError when the process has ended.
+    """
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.NoSuchProcess as error:
+        raise ProcessLookupError(f"got pid {pid}, expected a running process") from error
+    return {(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
 
 
 def _gone(workspace: Workspace, name: str, within_s: float) -> bool:
-    ends_at = time.monotonic() + within_s
-    while time.monotonic() < ends_at:
+    ends_s = time.monotonic() + within_s
+    while time.monotonic() < ends_s:
         if alive(workspace, name) is None:
             return True
-        time.sleep(0.05)
+        time.sleep(POLL_S)
     return False
 
 
-def _started(pid: int) -> str | None:
-    """Return the kernel's start time of a running process, None when there is none (or it is a zombie)."""
+def _started_s(pid: int) -> float | None:
+    """Return when a running process started, in seconds since the machine did; None when it does not run.
+
+    A clock that is set anew moves both times that are subtracted here, so the difference stays.
+    """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return shown.stdout.strip() or None
-    return None if fields[0] == "Z" else fields[19]
+        return round(process.create_time() - psutil.boot_time(), 2)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _reap(pid: int) -> None:
-    """Collect an ended child of this very process; another's child is not ours to collect."""
+    """Collect the exit status of an ended child of this process; do nothing for other processes."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

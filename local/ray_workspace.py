@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import time
 import zlib
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from local.ports import Ports, ports
 from local.workspace import Workspace
@@ -169,27 +171,19 @@ def _token(workspace: Workspace) -> Path:
 
 
 def end_leftovers(workspace: Workspace, within_s: float) -> None:
-    """Wait for what Ray started for this place to end, and kill what has not after `within_s` seconds. Linux only.
+    """Wait for what Ray started for this workspace to end; kill what still runs after `within_s` seconds.
 
-    Ray's agents outlive a killed server. Ours are known by the token path in their environment.
+    Ray's agents outlive a server that was killed. The path of the token in their environment says that they are ours.
     """
     ends_s = time.monotonic() + within_s
-    while (left := _started_here(workspace)) and time.monotonic() < ends_s:
+    while (left := _started_for(workspace)) and time.monotonic() < ends_s:
         time.sleep(0.1)
-    for pid in left:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
-def _started_here(workspace: Workspace) -> list[int]:
-    mark = f"{TOKEN_PATH}={workspace.run / 'ray-token'}".encode()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark in entry.read_bytes().split(b"\0"):
-                found.append(int(entry.parent.name))
-        except OSError:
-            continue  # another user's, or gone
-    return found
+def _started_for(workspace: Workspace) -> list[psutil.Process]:
+    token = str(workspace.run / "ray-token")
+    # The environment is None for the processes of other users.
+    return [each for each in psutil.process_iter(["environ"]) if (each.info["environ"] or {}).get(TOKEN_PATH) == token]

@@ -37,7 +37,7 @@ from tests.serve_live.tree import descendants
 Kind = Literal["ours", "litserve", "ray", "infinity"]
 START_S, STOP_S, POLL_S = 300.0, 20.0, 0.5
 MAX_FAULTS = 10  # a server that answers 500 so often will not recover
-LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 OK = 200
 
 

@@ -24,7 +24,7 @@ from tests.serve_live.tree import descendants, pss_bytes
 
 pytestmark = pytest.mark.ray
 
-LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 MAX_BESIDE_BYTES = 1.3 * 2**30  # of Ray, proxy and front
 MAX_REPLICA_BYTES = 0.35 * 2**30
 ROUNDS = 20

@@ -155,4 +155,4 @@ def test_only_loopback_listens(standing: Standing) -> None:
     pid = processes.alive(standing.workspace, "emulator")
     assert pid is not None
     port = int(standing.stack.endpoint_url.rsplit(":", 1)[1])
-    assert processes.listeners(pid) == {("0100007F", port)}
+    assert processes.listeners(pid) == {("127.0.0.1", port)}

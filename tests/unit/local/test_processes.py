@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from local import processes
 from local.workspace import Workspace, read_json, write_json
@@ -55,3 +58,21 @@ def test_a_half_written_file_reads_as_none(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, tmp_path)
     (workspace.run / "sleeper.pid").write_text('{"pid": 1')
     assert processes.alive(workspace, "sleeper") is None
+
+
+def test_listeners_are_the_addresses_a_process_listens_on() -> None:
+    """An address is named as people write it; a socket that only connects is left out."""
+    before = processes.listeners(os.getpid())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            found = processes.listeners(os.getpid()) - before
+    assert found == {("127.0.0.1", port)}
+
+
+def test_listeners_of_an_ended_process_are_refused() -> None:
+    """An ended process is told apart from one that listens on nothing."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    with pytest.raises(ProcessLookupError, match=f"got pid {ended.pid}, expected a running process"):
+        processes.listeners(ended.pid)
