@@ -1,4 +1,4 @@
-"""Calls an ASGI application in this process, as a server below a prefix would."""
+"""Calls an ASGI application in this process, as a server with a path prefix would."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: status, lower-case headers, body."""
+    """What came back: status, lower-case headers, and body."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,7 +51,7 @@ async def call(
     async def receive() -> Message:
         if inbox:
             return inbox.pop(0)
-        await asyncio.Event().wait()  # a caller that stays
+        await asyncio.Event().wait()  # the caller keeps the connection open
         raise AssertionError("never reached")
 
     async def send(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""A catalog model with one head of each kind, shared by the tests of the model side."""
+"""A catalog model with one head of each kind, for tests of the model side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def model() -> Model:
-    """Make a model with a head for every task; 32 tokens a row, 100 pieces."""
+    """Make a model with one head for each task. It takes 32 tokens a row and has 100 token ids."""
     heads = {
         "topic": {"task": "text-classification", "prefix": "classifier", "labels": ["a", "b", "c"], "default": True},
         "entities": {"task": "token-classification", "prefix": "heads.entities", "labels": ["O", "B-X"]},

@@ -1,4 +1,4 @@
-"""The applications as built: every bound, asserted from Ray's own configuration objects."""
+"""The applications as built: every bound, checked in Ray's own configuration objects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FUNCTION_S = 25.0  # the time a function has, the longest that anyone of ours wa
 
 @pytest.fixture
 def catalog(model: Model) -> Catalog:
-    """Make a catalog of two models, one that scales."""
+    """Make a catalog of two models. The number of replicas of one is fixed, of the other a range."""
     scaling = {"min": 0, "max": 3, "num_cpus": 2.0}
     other = Model.model_validate({**model.model_dump(), "name": "other", "replicas": scaling})
     return Catalog(default_model="toy", models={"toy": model, "other": other})
@@ -43,8 +43,8 @@ def _config(application: Any) -> Any:
     return application._bound_deployment._deployment_config
 
 
-def test_one_application_a_model_and_the_front(catalog: Catalog) -> None:
-    """Each model stands at its own prefix, the front at /v2; the replica itself is the ingress."""
+def test_one_application_for_each_model_and_the_server(catalog: Catalog) -> None:
+    """Each model is at its own prefix, the server's application at /v2. The replica itself is the ingress."""
     served = build(catalog, Path(), engine="fake")
     assert [(app.name, app.route_prefix) for app in served] == [
         ("toy", "/v2/models/toy"), ("other", "/v2/models/other"), ("front", "/v2"),
@@ -54,7 +54,7 @@ def test_one_application_a_model_and_the_front(catalog: Catalog) -> None:
 
 
 def test_every_bound_is_set(catalog: Catalog) -> None:
-    """Queues are finite, refusals carry Retry-After, health and drain have their times, in each built deployment."""
+    """In each built deployment queues are finite, refusals carry Retry-After, and health and drain have their times."""
     for app in build(catalog, Path(), engine="fake"):
         config = _config(app.application)
         assert config.max_ongoing_requests == deployment_options.MAX_ONGOING
@@ -68,7 +68,7 @@ def test_every_bound_is_set(catalog: Catalog) -> None:
 
 
 def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
-    """A fixed count is fixed; a range becomes autoscaling with its delays; CPUs and GPUs are asked for."""
+    """A fixed count is fixed. A range becomes autoscaling with its delays. CPUs and GPUs are asked for."""
     toy, other, _ = (app.application for app in build(catalog, Path(), engine="fake"))
     assert _config(toy).num_replicas == 1
     assert _config(toy).autoscaling_config is None
@@ -84,8 +84,8 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
     assert deployment_options.total_cpus(catalog) >= 1 + 3 * 2
 
 
-def test_times_stand_in_a_ladder() -> None:
-    """Each outer time is longer than what it waits for."""
+def test_outer_times_are_longer_than_inner_ones() -> None:
+    """Each time is longer than the times of what it waits for."""
     timeouts = Timeouts()
     assert timeouts.probe_s < deployment_options.HEALTH_TIMEOUT_S
     assert timeouts.answer_s <= timeouts.longest_s < deployment_options.REQUEST_TIMEOUT_S
@@ -94,7 +94,7 @@ def test_times_stand_in_a_ladder() -> None:
 
 
 def test_options_are_all_known_to_ray(catalog: Catalog) -> None:
-    """Written as a Serve configuration, our options pass the strict reader: no key of them is dropped."""
+    """Written as a Serve configuration, our options pass the strict reader: Ray drops none of their keys."""
     for chosen in (
         *map(deployment_options.replica_options, catalog.models.values()),
         deployment_options.server_options(),
@@ -105,7 +105,7 @@ def test_options_are_all_known_to_ray(catalog: Catalog) -> None:
 
 
 def test_a_next_revision_stands_beside_the_one_served(catalog: Catalog) -> None:
-    """A candidate has its own application below versions/{revision}; an old or foreign one is refused."""
+    """A candidate has its own application below versions/{revision}. An old or unknown revision is refused."""
     candidate = catalog.models["toy"].model_copy(update={"revision": "2"})
     served = build(catalog, Path(), engine="fake", candidates=[candidate])
     assert ("toy-2", "/v2/models/toy/versions/2") in [(app.name, app.route_prefix) for app in served]
@@ -128,7 +128,7 @@ heads = {{ topic = {{ task = "text-classification" }} }}
 
 
 def test_builders_for_a_cluster_take_strict_arguments(tmp_path: Path) -> None:
-    """`serveConfigV2` names a catalog and a model; an argument it does not know is refused."""
+    """`serveConfigV2` names a catalog and a model. An unknown argument is refused."""
     path = tmp_path / "catalog.toml"
     path.write_text(CATALOG, encoding="utf-8")
     built = model_application(ModelArgs(catalog=path, model="toy", engine="fake"))
@@ -139,7 +139,7 @@ def test_builders_for_a_cluster_take_strict_arguments(tmp_path: Path) -> None:
 
 
 def test_loopback_replaces_what_ray_binds_by_itself() -> None:
-    """A class made for loopback turns Ray's `[::]` into 127.0.0.1, in the process where it is made."""
+    """A class made for loopback turns Ray's `[::]` into 127.0.0.1, in the process that makes an instance."""
     inside: Any = import_module("ray.serve._private.replica")
 
     class Kind:
@@ -157,16 +157,16 @@ def test_loopback_replaces_what_ray_binds_by_itself() -> None:
     assert asked == ["127.0.0.1:0"]
 
 
-def _front(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> list[Reply]:
-    """Ask a front over states that are known, or cannot be had."""
+def _ask_server(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> list[Reply]:
+    """Send requests to the application at /v2. `states` are those of the models, or None when asking fails."""
 
     def ask() -> Mapping[str, str]:
         if states is None:
             raise ConnectionError("planted")
         return states
 
-    front = ServerRoutes((ServedModel("toy", "toy", "1"), ServedModel("other", "other", "3")), ask)
-    app = front.__serve_build_asgi_app__()
+    models = ServedModel("toy", "toy", "1"), ServedModel("other", "other", "3")
+    app = ServerRoutes(models, ask).__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
         return [await call(app, method, path, prefix="/v2") for method, path in paths]
@@ -174,18 +174,18 @@ def _front(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> list[Re
     return asyncio.run(whole())
 
 
-def test_front_is_ready_when_all_models_are() -> None:
-    """Live always; ready only when each model's application runs, and the answer says which is not."""
+def test_server_is_ready_when_all_models_are() -> None:
+    """It is always live. It is ready only when each model's application runs. The answer names the others."""
     paths = ("GET", "/health/live"), ("GET", "/health/ready")
-    assert [reply.status for reply in _front({"toy": "RUNNING", "other": "RUNNING"}, *paths)] == [200, 200]
-    live, ready = _front({"toy": "RUNNING", "other": "DEPLOYING"}, *paths)
+    assert [reply.status for reply in _ask_server({"toy": "RUNNING", "other": "RUNNING"}, *paths)] == [200, 200]
+    live, ready = _ask_server({"toy": "RUNNING", "other": "DEPLOYING"}, *paths)
     assert (live.status, ready.status) == (200, 503)
     assert ready.json["error"] == "not ready: other: DEPLOYING"
-    assert _front(None, *paths)[1].status == 503
+    assert _ask_server(None, *paths)[1].status == 503
 
 
-def test_front_asks_once_for_all_who_wait() -> None:
-    """Many stale asks at a time start one question, and one that leaves does not take it from the others."""
+def test_server_queries_states_once_for_all_requests() -> None:
+    """Many requests at a time start one query. A request that stops waiting does not end it for the others."""
     asked: list[str] = []
     gate = threading.Event()
 
@@ -211,9 +211,9 @@ def test_front_asks_once_for_all_who_wait() -> None:
     assert len(asked) == 1
 
 
-def test_front_tells_of_itself_and_its_models() -> None:
-    """Server metadata names the protocol's extensions; the index says each model's state."""
-    server, index = _front({"toy": "RUNNING"}, ("GET", ""), ("POST", "/repository/index"))
+def test_server_describes_itself_and_its_models() -> None:
+    """Server metadata names the protocol's extensions. The index has each model's state."""
+    server, index = _ask_server({"toy": "RUNNING"}, ("GET", ""), ("POST", "/repository/index"))
     assert server.json["name"] == "glossa"
     assert "binary_tensor_data" in server.json["extensions"]
     assert [(entry["name"], entry["version"], entry["state"]) for entry in index.json] == [
@@ -221,17 +221,17 @@ def test_front_tells_of_itself_and_its_models() -> None:
     ]  # fmt: skip
 
 
-def test_front_names_the_methods_there_are() -> None:
-    """A method that a path does not take is 405 in the body too, with those it takes in `Allow`."""
-    (reply,) = _front({}, ("PUT", "/health/live"))
+def test_server_names_the_allowed_methods() -> None:
+    """A method that a path does not take is 405 in the body too, with the allowed ones in `Allow`."""
+    (reply,) = _ask_server({}, ("PUT", "/health/live"))
     assert (reply.status, reply.json["status"], reply.json["code"]) == (405, 405, "method-not-allowed")
     assert reply.json["error"] == "got PUT on /v2/health/live, expected GET or HEAD"
     assert reply.headers["allow"] == "GET, HEAD"
 
 
-def test_front_answers_for_models_that_are_not_there() -> None:
-    """An unknown model or version is 404 with the names there are, one that is known but not served 503."""
-    unknown, version, known, nothing = _front(
+def test_server_answers_for_models_that_are_not_running() -> None:
+    """An unknown model or version is 404 with the known names. A known model that does not run is 503."""
+    unknown, version, known, nothing = _ask_server(
         {},
         ("POST", "/models/none/infer"),
         ("GET", "/models/toy/versions/9"),

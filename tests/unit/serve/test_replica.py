@@ -1,4 +1,4 @@
-"""A replica through its HTTP side, in this process: answers, refusals, time, and how it ends."""
+"""A replica through its HTTP side, in this process: answers, refusals, deadlines, and shutdown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Test = Callable[[Replica, ASGIApp], Coroutine[Any, Any, None]]
 def _serve(
     model: Model, test: Test, load: Callable[[], Engine] | None = None, timeouts: Timeouts | None = None
 ) -> None:
-    """Run a test against a replica, which is drained afterwards."""
+    """Run a test against a replica, and drain the replica afterwards."""
     replica = Replica(model, load or (lambda: FakeEngine(model)), timeouts=timeouts)
 
     async def whole() -> None:
@@ -59,12 +59,12 @@ async def _post(app: ASGIApp, value: object, headers: Mapping[str, str] | None =
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
-    """Let others run until something is so; at most 10 s."""
+    """Let others run until a condition is true, at most 10 s."""
     for _ in range(10_000):
         if is_so():
             return
         await asyncio.sleep(0.001)
-    raise AssertionError("it did not come about")
+    raise AssertionError("the condition did not become true")
 
 
 def _padded(ids: list[list[int]], head: str = "topic", **parameters: Any) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_packed_call_is_answered_as_the_engine_does(model: Model) -> None:
 
 
 def test_padded_json_call_is_answered_in_json(model: Model) -> None:
-    """Everyone's form: padded INT64 ids with a mask in plain JSON, the request's id comes back."""
+    """The common form: padded INT64 ids with a mask in plain JSON. The request's id comes back."""
 
     async def test(_: Replica, app: ASGIApp) -> None:
         reply = await _post(app, {"id": "my-1", **_padded([[5, 6], [7, 8]])})
@@ -142,7 +142,7 @@ BAD_BODIES: dict[str, tuple[int, object, dict[str, str]]] = {
 
 @pytest.mark.parametrize("case", BAD_BODIES)
 def test_bad_input_is_a_clear_refusal(model: Model, case: str) -> None:
-    """Each bad body is a 4xx whose JSON says why and rebuilds the error's class; the replica answers on."""
+    """Each bad body gets a 4xx whose JSON says why and names the error's class. The next call is answered."""
     status, body, headers = BAD_BODIES[case]
 
     async def test(replica: Replica, app: ASGIApp) -> None:
@@ -158,7 +158,7 @@ def test_bad_input_is_a_clear_refusal(model: Model, case: str) -> None:
 
 
 def test_body_without_a_length_is_cut_off_at_the_limit(model: Model) -> None:
-    """A body in chunks is refused as soon as it passes the limit."""
+    """A body in chunks is refused as soon as it exceeds the limit."""
 
     async def test(_: Replica, app: ASGIApp) -> None:
         reply = await call(app, "POST", "/infer", body=[b" " * 2**20] * 9, prefix=PREFIX)
@@ -168,7 +168,7 @@ def test_body_without_a_length_is_cut_off_at_the_limit(model: Model) -> None:
 
 
 def test_refusals_are_counted_by_code(model: Model) -> None:
-    """Statistics tell answered rows and refusals apart."""
+    """Statistics count answered rows and refusals apart."""
 
     async def test(_: Replica, app: ASGIApp) -> None:
         await _send(app, _packed([[1], [2, 3]]))
@@ -183,7 +183,7 @@ def test_refusals_are_counted_by_code(model: Model) -> None:
 
 
 def test_metadata_names_heads_limits_and_fingerprint(model: Model) -> None:
-    """A client learns from metadata all it needs to make a call."""
+    """A client learns from the metadata all that it needs to make a call."""
 
     async def test(_: Replica, app: ASGIApp) -> None:
         for path in ("", "/", "/versions/1"):
@@ -198,7 +198,7 @@ def test_metadata_names_heads_limits_and_fingerprint(model: Model) -> None:
 
 
 def test_paths_that_are_not_ours(model: Model) -> None:
-    """Another revision or route is 404, another method 405, both in the v2 error shape."""
+    """Another revision or route is 404, another method 405. Both have the v2 error shape."""
 
     async def test(_: Replica, app: ASGIApp) -> None:
         replies = [
@@ -215,7 +215,7 @@ def test_paths_that_are_not_ours(model: Model) -> None:
 
 
 def test_overload_is_429_with_retry_after(model: Model) -> None:
-    """With the backlog full, a call is refused at once, with whole seconds until a retry may succeed."""
+    """When no more tokens are admitted, a call is refused at once, with whole seconds until a retry may succeed."""
     small = model.model_copy(update={"max_backlog_tokens": 40})
     engine = GatedEngine(small)
 
@@ -233,7 +233,7 @@ def test_overload_is_429_with_retry_after(model: Model) -> None:
 
 
 def test_time_over_is_504_and_nothing_runs(model: Model) -> None:
-    """A call that waits past its deadline is answered 504 while the engine is still busy, and its rows never run."""
+    """A call that waits past its deadline gets a 504 while the engine is still busy, and its rows never run."""
     engine = GatedEngine(model)
 
     async def test(replica: Replica, app: ASGIApp) -> None:
@@ -252,7 +252,7 @@ def test_time_over_is_504_and_nothing_runs(model: Model) -> None:
 
 
 def test_the_shortest_time_is_over_at_once(model: Model) -> None:
-    """A microsecond, the least that a v2 client can name, is said in the 504, whoever notices that it is over."""
+    """The 504 names even a microsecond, the least that a v2 client can ask, whoever notices that it is over."""
     engine = GatedEngine(model)
 
     async def test(_: Replica, app: ASGIApp) -> None:
@@ -298,13 +298,13 @@ def test_the_event_loop_is_free_during_a_pass(model: Model) -> None:
         assert (await _post(app, b"{")).status == 400
         engine.gate.set()
         assert (await first).status == 200
-        assert engine.threads == {"loading_0", "engine"}  # the first warmed up
+        assert engine.threads == {"loading_0", "engine"}  # the first did the warm-up
 
     _serve(model, test, lambda: engine)
 
 
 def test_drain_finishes_calls_and_refuses_new_ones(model: Model) -> None:
-    """On shutdown the call in flight is answered, a new one gets 503 with Retry-After."""
+    """On shutdown the call in flight is answered, and a new one gets 503 with Retry-After."""
     engine = GatedEngine(model)
 
     async def test(replica: Replica, app: ASGIApp) -> None:
@@ -336,7 +336,7 @@ def test_drain_finishes_calls_and_refuses_new_ones(model: Model) -> None:
 
 
 def test_health_is_a_forward_pass(model: Model) -> None:
-    """Health answers when the engine does, and fails when it hangs or breaks."""
+    """The health check passes when the engine answers, and fails when it hangs or breaks."""
     engine = GatedEngine(model)
 
     async def hangs(replica: Replica, app: ASGIApp) -> None:
@@ -358,8 +358,8 @@ def test_health_is_a_forward_pass(model: Model) -> None:
     _serve(model, breaks, lambda: faulty, SHORT)
 
 
-def test_a_fault_of_our_own_is_500_without_its_message(model: Model) -> None:
-    """A broken pass is a 500 in the v2 shape that names the kind of fault and nothing of the call."""
+def test_a_broken_pass_is_500_without_its_message(model: Model) -> None:
+    """The 500 in the v2 shape names the type of the error, and nothing of the call."""
 
     async def test(_: Replica, app: ASGIApp) -> None:
         faulty.is_dead = True
@@ -372,7 +372,7 @@ def test_a_fault_of_our_own_is_500_without_its_message(model: Model) -> None:
 
 
 def test_a_replica_that_cannot_answer_does_not_start(model: Model) -> None:
-    """Warm-up runs every head; an engine that breaks there is never served."""
+    """Warm-up runs every head. An engine that breaks there is never served."""
     faulty = FaultyEngine(model)
     faulty.is_dead = True
     with pytest.raises(RuntimeError, match="planted"):
@@ -386,7 +386,7 @@ def test_warm_up_runs_every_head(model: Model) -> None:
 
 
 def test_the_only_head_needs_no_name(model: Model) -> None:
-    """A model with one head takes calls that name none: a plain fine-tuned checkpoint."""
+    """A model with one head takes calls that name none. A plain fine-tuned checkpoint is such a model."""
     single = model.model_copy(update={"heads": {"topic": model.heads["topic"]}})
 
     async def test(_: Replica, app: ASGIApp) -> None:

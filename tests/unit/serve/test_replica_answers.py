@@ -1,4 +1,4 @@
-"""Where a replica writes its answers: nobody else waits for the copy of a large one."""
+"""Where a replica encodes its answers: the event loop never waits for a large one."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ PADDED = [{**IDS, "shape": [1, 1]}, {**IDS, "name": "attention_mask", "shape": [
     ],
     ids=["small", "small by name", "large", "JSON", "JSON by name", "padded"],
 )
-def test_only_small_packed_binary_answers_are_written_on_the_event_loop(
+def test_only_small_packed_binary_answers_are_encoded_on_the_event_loop(
     model: Model, n_bytes: int, inputs: object, outputs: list[bool] | None, *, binary: bool, is_inline: bool
 ) -> None:
-    """Large answers, padded ones and any in JSON, whole or by output, are written by another thread."""
+    """Another thread encodes answers that are large, padded, or in JSON as a whole or in one output."""
     engine = WideEngine(model, n_bytes)
     replica = Replica(model, lambda: engine)
     asked: dict[str, Any] = {"inputs": inputs, "parameters": {"head": "topic", "binary_data_output": binary}}
@@ -56,7 +56,7 @@ def test_only_small_packed_binary_answers_are_written_on_the_event_loop(
 def test_rows_of_one_token_are_padded_by_what_the_head_answers(
     model: Model, head: str, parameters: dict[str, Any], dimensions: int
 ) -> None:
-    """Where each row has one token, what is per token still comes as [rows, width, ...]."""
+    """When each row has one token, an output per token still has the shape [rows, width, ...]."""
     ids = {**IDS, "shape": [2, 2], "data": [5, 1, 6, 1]}
     asked = {
         "inputs": [ids, {**ids, "name": "attention_mask", "data": [1, 0, 1, 0]}],

@@ -1,4 +1,4 @@
-"""A replica that keeps answers gives the same ones, and runs no pass for rows that it knows."""
+"""A replica with a response cache gives the same answers as one without, and runs no pass for rows that it knows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _call(rows: Sequence[Sequence[int]], tenant: str = "", **fields: Any) -> Inf
 
 
 def _ask(model: Model, calls: Sequence[InferCall], cache_bytes: int) -> tuple[list[ModelOutput], dict[str, Any], int]:
-    """Return the answers of calls made one after the other, the replica's own figures, and the rows it computed."""
+    """Return the answers of calls made one after the other, the cache's statistics, and the number of rows computed."""
     kept = model.model_copy(update={"response_cache_bytes": cache_bytes})
     replica = Replica(kept, lambda: FakeEngine(kept))
 
@@ -59,7 +59,7 @@ def _ask(model: Model, calls: Sequence[InferCall], cache_bytes: int) -> tuple[li
 
 
 def test_known_rows_run_no_pass(model: Model) -> None:
-    """Rows seen before are answered as at first, among rows that were not, in the order of the call."""
+    """Rows seen before get their first answer again, among new rows, in the order of the call."""
     calls = [_call([[0, 5, 2], [7]]), _call([[9, 9], [7], [0, 5, 2], [4]]), _call([[7], [4]])]
     plain, _, n_all = _ask(model, calls, 0)
     kept, figures, n_computed = _ask(model, calls, LIMIT_BYTES)
@@ -70,19 +70,19 @@ def test_known_rows_run_no_pass(model: Model) -> None:
 
 
 def test_a_tenant_learns_nothing_of_anothers_rows(model: Model) -> None:
-    """What one tenant asked is computed anew for the next."""
+    """What one tenant asked is computed again for the next tenant."""
     _, figures, n_computed = _ask(model, [_call([[7]], "a"), _call([[7]], "b"), _call([[7]], "a")], LIMIT_BYTES)
     assert (figures["n_hits"], n_computed) == (1, 2)
 
 
 def test_off_means_that_nothing_is_looked_up(model: Model) -> None:
-    """Without bytes in the catalog no row is held or counted."""
+    """Without cache bytes in the catalog, no row is kept or counted."""
     _, figures, n_computed = _ask(model, [_call([[7]]), _call([[7]])], 0)
     assert (figures, n_computed) == ({"n_hits": 0, "n_misses": 0, "n_bytes": 0}, 2)
 
 
 def test_an_error_names_the_row_of_the_whole_call(model: Model) -> None:
-    """A row that fails behind known ones is named by its place in the call, and nothing of it is held."""
+    """A row that fails behind known rows is named by its place in the call, and nothing of it is kept."""
     kept = model.model_copy(update={"response_cache_bytes": LIMIT_BYTES})
     replica = Replica(kept, lambda: Breaking(kept))
 

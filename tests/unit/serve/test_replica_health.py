@@ -1,4 +1,4 @@
-"""When a replica is healthy without a probe, and when it is not although it answers."""
+"""When a replica is healthy without a probe, and when it is not healthy although it answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def _ask(replica: Replica, *ids: int) -> Body:
 
 
 def test_a_recent_answer_counts_as_health(model: Model) -> None:
-    """Under load no probe is needed: a pass that just succeeded is one, even while the next one takes long."""
+    """Under load no probe is needed: a pass that just succeeded is enough, even while the next one takes long."""
     engine = GatedEngine(model)
     replica = Replica(model, lambda: engine, timeouts=Timeouts(probe_s=0.01, fresh_s=FOREVER_S))
 
@@ -40,7 +40,7 @@ def test_a_recent_answer_counts_as_health(model: Model) -> None:
 
 
 def test_a_pass_that_does_not_end_is_no_health(model: Model) -> None:
-    """However fresh the last answer is, which another lane may have given."""
+    """It is none even when the last answer is fresh: another parallel pass may have given that."""
     engine = GatedEngine(model)
     replica = Replica(model, lambda: engine, timeouts=Timeouts(fresh_s=FOREVER_S, stuck_s=STUCK_S))
 

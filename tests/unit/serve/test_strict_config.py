@@ -1,4 +1,4 @@
-"""Serve configurations: what Ray would drop in silence is refused by its path."""
+"""Serve configurations: keys that Ray would drop in silence are refused by their path."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ applications:
 
 
 def test_a_good_configuration_is_read() -> None:
-    """Every key that Ray knows is taken, in a plain dict also those that it does not."""
+    """Each key that Ray knows is read. In a plain dict, unknown keys are read too."""
     config = read_serve_config(GOOD)
     assert config.applications[0].deployments[0].max_queued_requests == 128
     assert config.http_options.keep_alive_timeout_s == 90
 
 
-PLANTED = {  # where a misspelt key is planted, and the path it is named by
+PLANTED = {  # by level: the right text, the misspelt text, and the path that the error names
     "top": ("proxy_location: EveryNode", "proxi_location: EveryNode", "proxi_location"),
     "http": ("keep_alive_timeout_s: 90", "keepalive_s: 90", "http_options.keepalive_s"),
     "logging": ("enable_access_log", "access_log", "logging_config.access_log"),
@@ -55,7 +55,7 @@ PLANTED = {  # where a misspelt key is planted, and the path it is named by
 
 @pytest.mark.parametrize("level", PLANTED)
 def test_an_unknown_key_is_refused_at_every_level(level: str) -> None:
-    """A misspelt key is an error that names its path, wherever it stands."""
+    """A misspelt key is an error that names its path, at any level."""
     right, wrong, path = PLANTED[level]
     assert right in GOOD
     with pytest.raises(ValueError, match=r"unknown keys in ServeDeploySchema: ") as refused:
@@ -95,7 +95,7 @@ class _Tree(BaseModel):
 
 
 def test_schemas_are_followed_through_optionals_lists_and_aliases() -> None:
-    """The walk needs no list of Ray's schemas: it follows annotations."""
+    """The check has no list of Ray's schemas: it follows annotations."""
     tree = read_strict(_Tree, "{leaf: {Size: 1}, leaves: [{size: 2}], free: {any: {thing: 1}}}")
     assert tree.leaf == _Leaf(Size=1)
     with pytest.raises(ValueError, match=r"leaves\[1\]\.sise"):

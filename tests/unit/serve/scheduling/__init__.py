@@ -1,1 +1,1 @@
-"""The scheduling folder."""
+"""Tests of serve.scheduling."""

@@ -1,4 +1,4 @@
-"""Turns: all cores or lanes, never both, and somebody may always start."""
+"""The core schedule: all cores or parallel passes, never both, and one of them may always start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve.scheduling.core_schedule import BUSY_S, CoreSchedule
 
 @dataclass
 class Rows:
-    """So many tokens wait, the longest row of them `longest`."""
+    """Waiting rows: `waiting_tokens` in all, `longest` in the longest row."""
 
     waiting_tokens: int = 0
     longest: int = 1
@@ -30,10 +30,8 @@ EVENTS = st.lists(
 
 
 @given(n_parallel=st.integers(1, 6), events=EVENTS)
-def test_all_cores_and_lanes_never_run_together_and_none_is_stuck(
-    n_parallel: int, events: list[tuple[str, int, int]]
-) -> None:
-    """Whatever comes: one pass on all cores or at most `n_parallel` on lanes, and while none runs, one may start."""
+def test_the_two_kinds_of_passes_never_run_together(n_parallel: int, events: list[tuple[str, int, int]]) -> None:
+    """One pass of all cores runs, or at most `n_parallel` passes of one core. While none runs, one may start."""
     rows = Rows()
     core_schedule = CoreSchedule(n_parallel, rows)
     running: list[bool] = []
@@ -56,7 +54,7 @@ def test_all_cores_and_lanes_never_run_together_and_none_is_stuck(
 
 
 def test_a_call_that_is_alone_has_all_cores() -> None:
-    """One after the other, however long ago the last one was."""
+    """It has them however long ago the last call was."""
     core_schedule = CoreSchedule(2, Rows(60, 60))
     for now_s in (0.0, 0.01, 5.0):
         core_schedule.note_open_calls(1, now_s)
@@ -65,7 +63,7 @@ def test_a_call_that_is_alone_has_all_cores() -> None:
 
 
 def test_a_row_that_is_alone_for_a_moment_leaves_a_core_to_the_next() -> None:
-    """Two calls were open at once a moment ago: a lone row runs on a lane, and later on all cores again."""
+    """Shortly after two calls were open at once, a lone row runs on one core. Later it runs on all cores again."""
     core_schedule = CoreSchedule(2, Rows(60, 60))
     core_schedule.note_open_calls(2, 0.0)
     core_schedule.note_open_calls(1, BUSY_S / 2)
@@ -76,7 +74,7 @@ def test_a_row_that_is_alone_for_a_moment_leaves_a_core_to_the_next() -> None:
 
 
 def test_next_tokens_of_generating_rows_share_a_pass() -> None:
-    """A few tokens read all weights for next to nothing: all rows together, on all cores, crowded or not."""
+    """A few next tokens cost little more than reading the weights. All rows go together on all cores, busy or not."""
     core_schedule = CoreSchedule(2, Rows(MIN_PASS_TOKENS - 1, 1, has_new=False))
     core_schedule.note_open_calls(9, 0.0)
     assert core_schedule.may_start(is_single_core=False)
@@ -86,7 +84,7 @@ def test_next_tokens_of_generating_rows_share_a_pass() -> None:
     assert core_schedule.may_start(is_single_core=False)
 
 
-def test_a_free_lane_takes_whatever_comes_beside_one_that_runs() -> None:
+def test_a_new_row_starts_beside_a_running_parallel_pass() -> None:
     """The next row waits for no pass."""
     rows = Rows(100, 50)
     core_schedule = CoreSchedule(2, rows)

@@ -1,4 +1,4 @@
-"""Generation through the runner and over HTTP: steps, cancellation, deadlines, room for caches."""
+"""Generation through the runner and over HTTP: steps, cancellation, deadlines, and room for caches."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ ENDLESS = Sampling(max_new_tokens=25)
 
 @pytest.fixture(scope="module")
 def generating(model: Model) -> Model:
-    """Make a model with a generating head, which no token ends."""
+    """Make a model with a generating head. No token ends its texts."""
     facts = model.model_dump()
     return Model.model_validate({**facts, "heads": {**facts["heads"], "lm": {"task": "text-generation"}}})
 
 
 class StepGate(GatedEngine):
-    """Closes its gate before the pass after `n_open` passes; holds no row; can break passes of two rows and more."""
+    """Closes its gate after `n_open` passes. With `breaks`, passes of two rows or more raise an error."""
 
     def __init__(self, model: Model, n_open: int = 10**6, *, breaks: bool = False) -> None:
         super().__init__(model)
         self.n_open, self.breaks = n_open, breaks
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer as the fake does, where it may."""
+        """Answer as the fake engine does, unless told to wait or break."""
         if self.n_forwards == self.n_open:
             self.shut()
         if self.breaks and len(rows) > 1:
@@ -57,12 +57,12 @@ class StepGate(GatedEngine):
 
 
 def _until(is_so: Callable[[], bool]) -> None:
-    """Wait until another thread made something so; at most 10 s."""
+    """Wait until another thread makes a condition true, at most 10 s."""
     for _ in range(10_000):
         if is_so():
             return
         time.sleep(0.001)
-    raise AssertionError("it did not come about")
+    raise AssertionError("the condition did not become true")
 
 
 def _runner(engine: FakeEngine) -> Runner:
@@ -84,7 +84,7 @@ def _call(prompts: Sequence[Sequence[int]], **asked: Any) -> InferCall:
 
 
 def test_generating_and_encoder_rows_share_passes(generating: Model) -> None:
-    """A classified row is answered in the midst of a continuation, and both are what they are alone."""
+    """A row is classified in the middle of a generation, and both answers are the same as alone."""
     engine = StepGate(generating, n_open=3)
     runner = _runner(engine)
     long = _submit(runner, [4, 5])
@@ -102,7 +102,7 @@ def test_generating_and_encoder_rows_share_passes(generating: Model) -> None:
 
 
 def test_a_pass_that_breaks_is_halved_at_each_step(generating: Model) -> None:
-    """Rows continue to the same ids though every pass of two breaks and runs in halves."""
+    """Every pass of two rows breaks and runs in halves. The rows still get the same ids."""
     runner = _runner(StepGate(generating, breaks=True))
     prompts, sampling = ([4, 5], [6]), Sampling(max_new_tokens=6, do_sample=True, seed=1)
     ids = [
@@ -116,7 +116,7 @@ def test_a_pass_that_breaks_is_halved_at_each_step(generating: Model) -> None:
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
 def test_a_continuation_ends_when_nobody_waits_for_it(generating: Model, how: str) -> None:
-    """Cancelled or late after some steps, it takes no further pass and holds nothing."""
+    """After a cancel or its deadline, it takes no further pass and holds nothing."""
     engine = StepGate(generating, n_open=3)
     engine.rules = type(engine.rules)(cache_token_bytes=TOKEN_BYTES)
     now_s = [0.0]
@@ -137,24 +137,24 @@ def test_a_continuation_ends_when_nobody_waits_for_it(generating: Model, how: st
 
 
 def test_caches_are_freed_when_a_call_ends(tmp_path: Path) -> None:
-    """Once a cancelled call's pass is over, no reference to its keys and values is left."""
+    """Once the pass of a cancelled call is over, no reference to its keys and values is left."""
     folder = checkpoints.write(checkpoints.draw("XLMRobertaForCausalLM", is_decoder=True, vocab_size=60), tmp_path)
     engine = load_engine(checkpoints.catalog_model(folder, eos_id=60), folder, device="cpu")
     caches: list[weakref.ref[object]] = []
     forward, box = engine.forward, list[Runner]()
 
-    def watched(rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
+    def observed(rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         results = forward(rows, between)
         caches.extend(weakref.ref(r.row.cache) for r in results if isinstance(r, Step) and r.row.cache is not None)
         if len(caches) == 4:
             box[0].cancel(pending_calls[0], Unavailable("gone"))
         return results
 
-    engine.forward = watched  # type: ignore[method-assign] # the same engine, watched
+    engine.forward = observed  # type: ignore[method-assign] # the same engine, observed
     pending_calls: list[PendingCall] = []
     scheduler = Scheduler[PendingRow](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
     box.append(Runner(engine, scheduler, row_of([0], "embed")))
-    with box[0]._lock:  # the thread waits until the ticket is known
+    with box[0]._lock:  # the thread waits until the call is known
         pending_calls.append(_submit(box[0], [4, 5], sampling=Sampling(max_new_tokens=200)))
     assert isinstance(pending_calls[0].future.exception(LIMIT_S), Unavailable)
     box[0].probe().result(LIMIT_S)  # the pass is over
@@ -184,7 +184,7 @@ def _serve(engine: FakeEngine, test: Test) -> None:
 
 
 def test_generation_over_http_is_what_it_is_without(generating: Model) -> None:
-    """New ids of three sequences a row come back packed, as without a replica; the tokens are counted."""
+    """New ids of three sequences a row come back packed, as without a replica. The tokens are counted."""
 
     async def test(replica: Replica, send: Callable[[InferCall], Coroutine[Any, Any, Reply]]) -> None:
         asked = _call([[4, 5], [6]], do_sample=True, num_return_sequences=3, seed=2)
@@ -215,7 +215,7 @@ def test_generation_over_http_is_what_it_is_without(generating: Model) -> None:
 def test_what_cannot_be_generated_is_refused_over_http(
     generating: Model, asked: dict[str, Any], status: int, said: str
 ) -> None:
-    """Beyond the window, greedy twice, or more than the cache can ever hold: value and expectation."""
+    """Too many tokens, greedy sequences, or more than the cache can ever hold: the error has value and expectation."""
 
     async def test(_: Replica, send: Callable[[InferCall], Coroutine[Any, Any, Reply]]) -> None:
         reply = await send(_call([[4, 5]], **asked))
@@ -227,7 +227,7 @@ def test_what_cannot_be_generated_is_refused_over_http(
 
 
 def test_a_full_cache_is_429_with_retry_after(generating: Model) -> None:
-    """While another call's keys and values take the room, a call is told when to come again."""
+    """While the keys and values of another call take the room, a call is told when to try again."""
     small = generating.model_copy(update={"max_cache_bytes": TOKEN_BYTES * 40})
     engine = StepGate(small)
     engine.rules = type(engine.rules)(cache_token_bytes=TOKEN_BYTES)
@@ -245,7 +245,7 @@ def test_a_full_cache_is_429_with_retry_after(generating: Model) -> None:
 
 
 def test_a_caller_that_goes_away_ends_the_generation(generating: Model) -> None:
-    """When the request's task is cancelled in the midst of a continuation, its row takes no further pass."""
+    """When the request's task is cancelled in the middle of a generation, its row takes no further pass."""
     engine = StepGate(generating)
 
     async def test(replica: Replica, send: Callable[[InferCall], Coroutine[Any, Any, Reply]]) -> None:
@@ -265,7 +265,7 @@ def test_a_caller_that_goes_away_ends_the_generation(generating: Model) -> None:
 
 
 def test_the_time_of_a_request_ends_its_generation(generating: Model) -> None:
-    """A continuation that is not done in time is a 504, and its row leaves."""
+    """A generation that is not done in time is a 504, and its row leaves."""
     engine = StepGate(generating)
 
     async def test(replica: Replica, send: Callable[[InferCall], Coroutine[Any, Any, Reply]]) -> None:
@@ -281,7 +281,7 @@ def test_the_time_of_a_request_ends_its_generation(generating: Model) -> None:
 
 
 def test_warm_up_of_a_generating_model_times_a_real_pass(generating: Model) -> None:
-    """Where the generating head is the only one, its probe and its longest row are answered, not refused."""
+    """When the generating head is the only one, its probe and its longest row are answered, not refused."""
     only = generating.model_copy(update={"heads": {"lm": generating.heads["lm"]}})
 
     async def test(_: Replica, send: Callable[[InferCall], Coroutine[Any, Any, Reply]]) -> None:

@@ -1,4 +1,4 @@
-"""Short rows between the layers of a long pass: answered meanwhile, changing nothing of it."""
+"""Short rows between the layers of a long pass: they are answered meanwhile, and change nothing of its answer."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ LONG = [1] * (2 * BUDGET_TOKENS)
 
 
 class PausingEngine(FaultyEngine):
-    """Waits for `gate` before it lets others in and for `end` after it; says so by `began` and `past`."""
+    """Waits for `gate` before it calls `between`, and for `end` after it. Sets `began` and `past` when it does."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         self.began, self.gate, self.past, self.end = (threading.Event() for _ in range(4))
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer as the faulty one does."""
+        """Answer as the faulty engine does."""
         if between is None:
             return super().forward(rows)
         self.began.set()
@@ -48,17 +48,17 @@ class PausingEngine(FaultyEngine):
 
 
 class BrokenInPass(Scheduler[PendingRow]):
-    """Cannot count a batch of one token as done."""
+    """A scheduler that raises an error when a batch of one token is done."""
 
     def done(self, batch: Batch[PendingRow], seconds: float | None) -> None:
-        """Count as the other does, but for that."""
+        """Fail for a batch of one token."""
         if batch.n_tokens == 1:
             raise LookupError("planted")
         super().done(batch, seconds)
 
 
 class BrokenBetween(Scheduler[PendingRow]):
-    """Cannot say what may run between layers."""
+    """A scheduler that raises an error when it is asked for interleaved rows."""
 
     def next_interleaved(self, batch: Batch[PendingRow], now_s: float) -> Batch[PendingRow]:
         """Fail."""
@@ -66,7 +66,7 @@ class BrokenBetween(Scheduler[PendingRow]):
 
 
 class Clock:
-    """Stands until it is told a time."""
+    """A clock that moves only when a test sets it."""
 
     now_s = 0.0
 
@@ -75,14 +75,14 @@ class Clock:
 
 
 class TimedEngine(FakeEngine):
-    """Takes a second for each token, between which others run; tells of a pass through `began` and waits for `gate`."""
+    """Takes a second for each token, and calls `between` in the middle. Sets `began`, then waits for `gate`."""
 
     def __init__(self, model: Model, clock: Clock) -> None:
         super().__init__(model)
         self.clock, self.began, self.gate = clock, threading.Event(), threading.Event()
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer as the fake does."""
+        """Answer as the fake engine does."""
         n_tokens = sum(row.n_tokens for row in rows)
         if between is not None:
             self.began.set()
@@ -101,143 +101,145 @@ def _submit(runner: Runner, ids: list[int], deadline_s: float = 1e6, priority: s
 def _running(
     model: Model, kind: type[Scheduler[PendingRow]] = Scheduler, priority: str = "interactive", **named: Any
 ) -> tuple[PausingEngine, Runner, PendingCall]:
-    """Return a runner in the midst of a long pass."""
+    """Return a runner that is in the middle of a long pass, and the call of that pass."""
     engine = PausingEngine(model)
     scheduler = kind(token_budget=BUDGET_TOKENS, max_backlog_tokens=1000, max_batch_ms=None)
     runner = Runner(engine, scheduler, row_of([0], "topic"), **named)
-    host = _submit(runner, LONG, priority=priority)
+    long_call = _submit(runner, LONG, priority=priority)
     assert engine.began.wait(LIMIT_S)
-    return engine, runner, host
+    return engine, runner, long_call
 
 
 @pytest.mark.parametrize("priority", ["interactive", "batch"])
 def test_a_short_row_is_answered_while_a_long_pass_runs(model: Model, priority: str) -> None:
-    """It need not wait for the end, whatever class that has; both have the answers they have alone."""
-    engine, runner, host = _running(model, priority=priority)
-    guest = _submit(runner, [2])
+    """A short row need not wait for the end of a long pass of any class. Both get the answers that they get alone."""
+    engine, runner, long_call = _running(model, priority=priority)
+    short_call = _submit(runner, [2])
     engine.gate.set()
-    answered = guest.future.result(LIMIT_S)
-    assert not host.future.done()
+    answered = short_call.future.result(LIMIT_S)
+    assert not long_call.future.done()
     engine.end.set()
-    found = [answered.results[0], host.future.result(LIMIT_S).results[0]]
+    found = [answered.results[0], long_call.future.result(LIMIT_S).results[0]]
     alone: Any = FakeEngine(model).forward([row_of([2], "topic"), row_of(LONG, "topic")])
     assert all(torch.equal(one["logits"], other["logits"]) for one, other in zip(found, alone, strict=True))
     assert runner.drain(LIMIT_S)
     assert (runner.counts.n_batches, runner.counts.n_rows, runner.backlog_tokens) == (2, 2, 0)
 
 
-def test_a_guest_that_breaks_its_pass_fails_alone(model: Model) -> None:
-    """The host is answered as if nobody had come."""
-    engine, runner, host = _running(model)
-    guest = _submit(runner, [POISON])
+def test_an_interleaved_row_that_breaks_its_pass_fails_alone(model: Model) -> None:
+    """The long pass is answered as if no other row had run."""
+    engine, runner, long_call = _running(model)
+    short_call = _submit(runner, [POISON])
     engine.gate.set()
     engine.end.set()
     with pytest.raises(GlossaError, match="the forward pass failed with RuntimeError"):
-        guest.future.result(LIMIT_S)
-    assert host.future.result(LIMIT_S).results
+        short_call.future.result(LIMIT_S)
+    assert long_call.future.result(LIMIT_S).results
     assert (runner.drain(LIMIT_S), runner.counts.n_broken_passes) == (True, 1)
 
 
-def test_a_row_that_expires_meanwhile_is_told_so(model: Model) -> None:
-    """Its deadline is looked at between layers, not only at the end of the pass."""
+def test_a_row_that_expires_during_a_long_pass_ends_then(model: Model) -> None:
+    """Deadlines are checked between layers, not only at the end of the pass."""
     clock = Clock()
-    engine, runner, host = _running(model, clock=clock)
+    engine, runner, long_call = _running(model, clock=clock)
     late = _submit(runner, [2], deadline_s=1.0)
     clock.now_s = 1.0
     engine.gate.set()
     with pytest.raises(DeadlineExceeded):
         late.future.result(LIMIT_S)
-    assert not host.future.done()
+    assert not long_call.future.done()
     engine.end.set()
-    assert host.future.result(LIMIT_S).results
+    assert long_call.future.result(LIMIT_S).results
     assert runner.drain(LIMIT_S)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the thread ends by it, as said
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)  # the error ends the thread, as it should
 @pytest.mark.parametrize("kind", [BrokenInPass, BrokenBetween])
-def test_a_fault_of_our_own_leaves_nobody_waiting(model: Model, kind: type[Scheduler[PendingRow]]) -> None:
-    """It ends the thread as at any other time; neither guest nor host is left without an end."""
-    engine, runner, host = _running(model, kind)
-    guest = _submit(runner, [2])
+def test_a_bug_of_the_scheduler_leaves_no_call_open(model: Model, kind: type[Scheduler[PendingRow]]) -> None:
+    """It ends the thread, as it would at any other time. Both calls end."""
+    engine, runner, long_call = _running(model, kind)
+    short_call = _submit(runner, [2])
     engine.gate.set()
     engine.end.set()
-    for pending_call in (guest, host):
+    for pending_call in (short_call, long_call):
         with pytest.raises(Unavailable):
             pending_call.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
 
 
-def test_a_pass_that_gets_on_is_not_stuck(model: Model) -> None:
-    """What counts is when it last came to a layer."""
+def test_a_pass_that_makes_progress_is_not_stuck(model: Model) -> None:
+    """The time counts from the last layer that it reached."""
     clock = Clock()
-    engine, runner, host = _running(model, clock=clock)
+    engine, runner, long_call = _running(model, clock=clock)
     clock.now_s = 5.0
     assert runner.is_stuck(4.0)
-    guest = _submit(runner, [2])
+    short_call = _submit(runner, [2])
     engine.gate.set()
-    guest.future.result(LIMIT_S)
+    short_call.future.result(LIMIT_S)
     assert not runner.is_stuck(4.0)
     engine.end.set()
-    host.future.result(LIMIT_S)
+    long_call.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
 
 
-def test_a_guests_seconds_are_its_own(model: Model) -> None:
-    """Host and guest each count for as long as they took alone, in what is counted and in what is learned."""
+def test_interleaved_seconds_are_counted_apart(model: Model) -> None:
+    """Each pass counts the time that it took itself, in the statistics and in the measured speed."""
     clock = Clock()
     engine = TimedEngine(model, clock)
     scheduler = Scheduler[PendingRow](
         token_budget=BUDGET_TOKENS, max_backlog_tokens=1000, max_batch_ms=None, tokens_per_s=1.0
     )
     runner = Runner(engine, scheduler, row_of([0], "topic"), clock=clock)
-    host = _submit(runner, LONG)
+    long_call = _submit(runner, LONG)
     assert engine.began.wait(LIMIT_S)
-    guest = _submit(runner, [2] * 5)
+    short_call = _submit(runner, [2] * 5)
     engine.gate.set()
-    for pending_call in (guest, host):
+    for pending_call in (short_call, long_call):
         pending_call.future.result(LIMIT_S)
     assert runner.drain(LIMIT_S)
     assert runner.counts.forward_s == pytest.approx(len(LONG) + 5)
     assert runner.tokens_per_s == pytest.approx(1.0)
-    assert guest.started_s == pytest.approx(len(LONG) / 2)
+    assert short_call.started_s == pytest.approx(len(LONG) / 2)
 
 
-def test_a_host_that_is_cancelled_goes_on_for_its_guests(model: Model) -> None:
-    """Its own answer is dropped; what it lets in is answered."""
-    engine, runner, host = _running(model)
-    runner.cancel(host, Unavailable("gone"))
-    gone, guest = _submit(runner, [2]), _submit(runner, [3])
+def test_a_cancelled_long_pass_still_runs_interleaved_rows(model: Model) -> None:
+    """Its own answer is dropped; the interleaved row is answered."""
+    engine, runner, long_call = _running(model)
+    runner.cancel(long_call, Unavailable("gone"))
+    gone, short_call = _submit(runner, [2]), _submit(runner, [3])
     runner.cancel(gone, Unavailable("gone"))
     engine.gate.set()
-    assert guest.future.result(LIMIT_S).results
+    assert short_call.future.result(LIMIT_S).results
     engine.end.set()
     assert runner.drain(LIMIT_S)
-    for pending_call in (host, gone):
+    for pending_call in (long_call, gone):
         assert isinstance(pending_call.future.exception(0), Unavailable)
     assert runner.backlog_tokens == 0
 
 
-def test_a_drain_waits_for_host_and_guests(model: Model) -> None:
-    """All that was admitted is answered."""
-    engine, runner, host = _running(model)
-    guest = _submit(runner, [2])
+def test_a_drain_waits_for_the_long_pass_and_interleaved_rows(model: Model) -> None:
+    """All admitted calls are answered."""
+    engine, runner, long_call = _running(model)
+    short_call = _submit(runner, [2])
     assert not runner.drain(0.01)
     engine.gate.set()
     engine.end.set()
     assert runner.drain(LIMIT_S)
-    assert all(pending_call.future.result(0).results for pending_call in (host, guest))
+    assert all(pending_call.future.result(0).results for pending_call in (long_call, short_call))
 
 
-def test_a_probe_is_not_kept_waiting_by_guests(model: Model) -> None:
-    """While one waits nobody is let in; it goes before all batches."""
-    engine, runner, host = _running(model)
-    probe, guest = runner.probe(), _submit(runner, [2])
+def test_no_rows_are_interleaved_while_a_probe_waits(model: Model) -> None:
+    """The probe goes before all batches."""
+    engine, runner, long_call = _running(model)
+    probe, short_call = runner.probe(), _submit(runner, [2])
     engine.gate.set()
     assert engine.past.wait(LIMIT_S)
-    assert not guest.future.done()
+    assert not short_call.future.done()
     engine.end.set()
     probe.result(LIMIT_S)
-    assert all(pending_call.future.result(LIMIT_S).results for pending_call in (host, guest))
+    assert all(pending_call.future.result(LIMIT_S).results for pending_call in (long_call, short_call))
     assert runner.drain(LIMIT_S)
     assert runner.counts.n_batches == 2
 
@@ -248,34 +250,34 @@ def test_a_probe_is_not_kept_waiting_by_guests(model: Model) -> None:
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_passes_between_layers_change_no_bit(kind: str, dtype: str, tmp_path: Path) -> None:
-    """Of every family: another pass before each layer but the first, each with its own answers and the host's."""
+    """For each family, another pass runs before each layer but the first. All answers are the same as alone."""
     engine = load_engine(catalog_model(write(draw(kind), tmp_path), dtype=dtype), tmp_path, device="cpu")
     head = next(name for name in engine.model.heads if name != "embed")
-    host, guest = (row_of(ids, head) for ids in draw_ids([60, 7]))
-    alone: Any = [engine.forward([row])[0] for row in (host, guest)]
-    met: list[Any] = []
-    found: Any = engine.forward([host], lambda: met.extend(engine.forward([guest])))
-    assert len(met) == engine.bounds.n_layers - 1 > 0
+    long_row, short_row = (row_of(ids, head) for ids in draw_ids([60, 7]))
+    alone: Any = [engine.forward([row])[0] for row in (long_row, short_row)]
+    interleaved: list[Any] = []
+    found: Any = engine.forward([long_row], lambda: interleaved.extend(engine.forward([short_row])))
+    assert len(interleaved) == engine.bounds.n_layers - 1 > 0
     assert torch.equal(found[0]["logits"], alone[0]["logits"])
-    assert all(torch.equal(output["logits"], alone[1]["logits"]) for output in met)
+    assert all(torch.equal(output["logits"], alone[1]["logits"]) for output in interleaved)
 
 
-def test_host_and_guest_may_both_generate(tmp_path: Path) -> None:
-    """Each keeps its own keys and values: the tokens they choose are those they choose alone."""
+def test_the_long_and_the_interleaved_row_may_both_generate(tmp_path: Path) -> None:
+    """Each keeps its own keys and values, so each chooses the same tokens as alone."""
     folder = write(draw("XLMRobertaForCausalLM"), tmp_path)
     engine = load_engine(catalog_model(folder, eos_id=500), folder, device="cpu")
     rows = [row_of(ids, "lm", sampling=Sampling(max_new_tokens=6)) for ids in draw_ids([40, 5])]
 
-    def written(between: Callable[[], None] | None = None, row: Row = rows[0]) -> list[int]:
-        """Return the tokens that a row writes, step by step."""
+    def generate(between: Callable[[], None] | None = None, row: Row = rows[0]) -> list[int]:
+        """Return the tokens that a row generates, step by step."""
         [result] = engine.forward([engine.begin(row)], between)
         while isinstance(result, Step):
             [result] = engine.forward([result.row], between)
         assert isinstance(result, dict)
         return [int(token) for token in result["ids"]]
 
-    met: list[list[int]] = []
-    together = written(lambda: met.append(written(row=rows[1])))
-    assert together == written()
-    assert met
-    assert all(one == written(row=rows[1]) for one in met)
+    interleaved: list[list[int]] = []
+    together = generate(lambda: interleaved.append(generate(row=rows[1])))
+    assert together == generate()
+    assert interleaved
+    assert all(one == generate(row=rows[1]) for one in interleaved)

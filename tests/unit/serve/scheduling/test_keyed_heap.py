@@ -13,7 +13,7 @@ steps = st.lists(st.tuples(st.sampled_from(["put", "remove"]), st.integers(0, 9)
 
 @given(steps)
 def test_the_first_is_the_smallest_and_of_equals_the_oldest(taken: list[tuple[str, int, int]]) -> None:
-    """After any steps values leave in the order of keys, then of coming; one that was moved comes anew."""
+    """After any steps, values leave in the order of keys, then of puts. A value that was moved counts as put again."""
     heap, model = KeyedHeap[int, str](), dict[int, tuple[int, int, str]]()
     for serial, (step, name, key) in enumerate(taken):
         if step == "put":
@@ -34,8 +34,8 @@ def test_the_first_is_the_smallest_and_of_equals_the_oldest(taken: list[tuple[st
         heap.first()
 
 
-def test_what_left_does_not_pile_up() -> None:
-    """Old places of values that were moved or taken out from the middle are forgotten."""
+def test_old_entries_do_not_pile_up() -> None:
+    """Old entries of values that were moved or removed are dropped."""
     heap = KeyedHeap[int, int]()
     heap.put(-1, -1.0, 0)
     for number in range(10_000):

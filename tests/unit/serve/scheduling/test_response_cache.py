@@ -35,25 +35,25 @@ def test_the_same_row_has_the_same_key() -> None:
 
 @pytest.mark.parametrize("what", OTHERS)
 def test_whatever_differs_changes_the_key(what: str) -> None:
-    """No row is given the answer of one that asks for something else."""
+    """No row gets the answer of a row that asks for something else."""
     assert key_of(OTHERS[what], "t") != key_of(ROW, "t")
 
 
 def test_generation_is_never_cached() -> None:
-    """A generating row is answered anew each time."""
+    """A generating row is computed each time."""
     assert is_repeatable(ROW)
     assert not is_repeatable(replace(ROW, sampling=Sampling()))
 
 
 def test_a_cache_of_no_bytes_holds_nothing() -> None:
-    """Off means off."""
+    """A size of 0 turns the cache off."""
     cache = ResponseCache(0)
     cache.put(b"a", {"logits": torch.zeros(1, 2)})
     assert (len(cache), cache.get(b"a"), cache.is_on) == (0, None, False)
 
 
 def test_a_held_answer_keeps_no_batch_alive() -> None:
-    """What is held is a copy: the whole batch's tensor is not kept for one row's view."""
+    """The cache keeps a copy. A view of one row would keep the tensor of the whole batch in memory."""
     batch = torch.zeros(1000, 7)
     cache = ResponseCache(1 << 20)
     cache.put(b"a", {"logits": batch[:1]})
@@ -65,7 +65,7 @@ def test_a_held_answer_keeps_no_batch_alive() -> None:
 @settings(max_examples=50, deadline=None)
 @given(keys=st.lists(st.integers(0, 30), max_size=80), n_entries=st.integers(8, 20))
 def test_it_holds_the_latest_used_within_its_bytes(keys: list[int], n_entries: int) -> None:
-    """Like a plain list of the keys last used, cut at what fits."""
+    """It holds the same keys as a plain list of the last used ones, cut at what fits."""
     size = ENTRY_BYTES + 4
     cache = ResponseCache(n_entries * size)
     recent: list[int] = []

@@ -1,4 +1,4 @@
-"""The engine's thread: every admitted call ends exactly once, whatever becomes of its rows."""
+"""The runner: every admitted call ends exactly once, whatever becomes of its rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _submit(runner: Runner, *rows: list[int], deadline_s: float = FOREVER_S, **n
 
 
 def test_answers_come_in_the_order_of_the_rows(model: Model) -> None:
-    """A call larger than a batch gets each row's own answer, in the order it sent them."""
+    """A call larger than a batch gets the answer of each row, in the order it sent them."""
     rows = [[i] * (1 + i % 7) for i in range(30)]
     runner = _runner(FakeEngine(model))
     answered = _submit(runner, *rows).future.result(LIMIT_S)
@@ -67,8 +67,8 @@ def test_forward_runs_on_the_engine_thread_alone(model: Model) -> None:
     assert runner.drain(LIMIT_S)
 
 
-def test_lanes_run_beside_each_other(model: Model) -> None:
-    """While one lane is held up in a pass, other calls are answered on the other; a lone call runs on all cores."""
+def test_parallel_passes_run_side_by_side(model: Model) -> None:
+    """While one parallel pass hangs, others answer calls. A lone call runs on all cores."""
     engine = HoldingEngine(model)
     runner = _runner(engine, token_budget=1000)
     _submit(runner, [1]).future.result(LIMIT_S)
@@ -87,15 +87,12 @@ def test_lanes_run_beside_each_other(model: Model) -> None:
 
 
 def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None:
-    """What waited was for lanes; a cancel leaves too little for them, and all cores take it."""
+    """Enough rows wait for parallel passes, until a cancel leaves too few. Then the thread of all cores takes them."""
     scheduler = Scheduler[PendingRow](token_budget=64, max_backlog_tokens=1000, max_batch_ms=None)
     runner = Runner(FakeEngine(model, n_parallel=2), scheduler, row_of([0], "topic"), clock=lambda: 0.0)
     with runner._lock:
-        crowd = [
-            _submit(runner, [1]),
-            _submit(runner, [1]),
-        ]  # from here on, and the clock stands, lone rows are for lanes
-    for pending_call in crowd:
+        together = [_submit(runner, [1]), _submit(runner, [1])]  # from now on, lone rows are for parallel passes
+    for pending_call in together:
         pending_call.future.result(LIMIT_S)
     while runner._core_schedule.n_running:
         time.sleep(0.001)
@@ -107,7 +104,7 @@ def test_a_row_that_is_left_when_others_are_cancelled_runs(model: Model) -> None
 
 
 def test_a_bad_row_fails_its_own_call_only(model: Model) -> None:
-    """Two calls share a batch; the one with a refused row ends with that error, the other is answered."""
+    """Two calls share a batch. The call with a refused row ends with that error; the other is answered."""
     engine = GatedFaultyEngine(model)
     runner = _runner(engine)
     engine.shut()
@@ -125,7 +122,7 @@ def test_a_bad_row_fails_its_own_call_only(model: Model) -> None:
 
 
 def test_a_row_that_breaks_the_pass_fails_alone(model: Model) -> None:
-    """When a pass raises, its rows are split until only the call of the one that breaks it is without an answer."""
+    """A pass that raises an error is split until only the call of the row that breaks it is without an answer."""
     engine = GatedFaultyEngine(model)
     runner = _runner(engine)
     engine.shut()
@@ -140,7 +137,7 @@ def test_a_row_that_breaks_the_pass_fails_alone(model: Model) -> None:
 
 
 def test_expired_rows_never_run(model: Model) -> None:
-    """A call whose deadline passes in the queue ends with DeadlineExceeded and its rows reach no pass."""
+    """A call whose deadline passes in the queue ends with DeadlineExceeded, and its rows reach no pass."""
     engine = GatedEngine(model)
     runner = _runner(engine)
     engine.shut()
@@ -157,7 +154,7 @@ def test_expired_rows_never_run(model: Model) -> None:
 
 
 def test_cancelled_rows_never_run(model: Model) -> None:
-    """A cancelled call leaves the queue and gives its tokens back."""
+    """A cancelled call leaves the queue and frees its tokens."""
     engine = GatedEngine(model)
     runner = _runner(engine)
     engine.shut()
@@ -175,7 +172,7 @@ def test_cancelled_rows_never_run(model: Model) -> None:
 
 
 def test_admission_is_bounded_in_tokens(model: Model) -> None:
-    """Beyond the backlog's bound a call is refused with the seconds until it may be tried again."""
+    """Beyond the bound, a call is refused with the seconds until it may be tried again."""
     engine = GatedEngine(model)
     runner = _runner(engine, max_backlog_tokens=10)
     engine.shut()
@@ -190,7 +187,7 @@ def test_admission_is_bounded_in_tokens(model: Model) -> None:
 
 
 def test_drain_finishes_what_was_admitted(model: Model) -> None:
-    """While draining, new calls and probes are refused and admitted ones are answered."""
+    """While draining, new calls and probes are refused, and admitted calls are answered."""
     engine = GatedEngine(model)
     runner = _runner(engine)
     engine.shut()
@@ -209,7 +206,7 @@ def test_drain_finishes_what_was_admitted(model: Model) -> None:
 
 
 def test_a_probe_goes_before_waiting_batches(model: Model) -> None:
-    """With a long queue, the probe runs after the pass that is on, not after the queue."""
+    """With a long queue, the probe runs after the current pass, not after the queue."""
     engine = GatedEngine(model)
     runner = _runner(engine, token_budget=8)
     engine.shut()
@@ -225,7 +222,7 @@ def test_a_probe_goes_before_waiting_batches(model: Model) -> None:
 
 
 def test_a_dead_engine_fails_its_probe_and_is_not_fresh(model: Model) -> None:
-    """A broken pass does not count as a sign of life, and the thread outlives it."""
+    """A broken pass does not count as a success, and its thread goes on."""
     engine = FaultyEngine(model)
     runner = _runner(engine)
     engine.is_dead = True
@@ -240,7 +237,7 @@ def test_a_dead_engine_fails_its_probe_and_is_not_fresh(model: Model) -> None:
 
 
 class _BrokenScheduler(Scheduler[PendingRow]):
-    """Loses a batch: a fault of our own outside the forward pass."""
+    """A scheduler with a bug outside the forward pass: it cannot count a batch as done."""
 
     def done(self, batch: object, seconds: float | None) -> None:
         raise KeyError("planted")
@@ -248,7 +245,7 @@ class _BrokenScheduler(Scheduler[PendingRow]):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_nobody_waits_for_a_thread_that_is_gone(model: Model) -> None:
-    """When the thread itself ends by a fault, all its calls end and new ones are refused."""
+    """When an error ends the thread itself, all its calls end, and new ones are refused."""
     runner = Runner(FakeEngine(model), _BrokenScheduler(token_budget=2, max_backlog_tokens=99), row_of([0], "topic"))
     with pytest.raises(Unavailable):
         _submit(runner, [1], [2], [3]).future.result(LIMIT_S)
@@ -260,11 +257,11 @@ def test_nobody_waits_for_a_thread_that_is_gone(model: Model) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
-    """When one of several threads ends by a fault, no call waits for the rest, and all of them end."""
+def test_a_thread_that_is_gone_ends_the_others(model: Model) -> None:
+    """When an error ends one of several threads, no call waits for the others, and all of them end."""
     scheduler = _BrokenScheduler(token_budget=64, max_backlog_tokens=9999)
     runner = Runner(FakeEngine(model, n_parallel=3), scheduler, row_of([0], "topic"))
-    with runner._lock:  # no lane ends before all calls are known
+    with runner._lock:  # no thread ends before all calls are known
         pending_calls = [_submit(runner, *[[5] * MIN_PASS_TOKENS] * 9) for _ in range(5)]
     for pending_call in pending_calls:
         with pytest.raises(Unavailable):
@@ -274,8 +271,8 @@ def test_a_lane_that_is_gone_takes_the_others_along(model: Model) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.integers(1, MIN_PASS_TOKENS), min_size=1, max_size=8), min_size=1, max_size=12))
-def test_lanes_and_all_cores_take_turns(model: Model, calls: list[list[int]]) -> None:
-    """At no time does a lane run beside the thread of all cores, whatever comes; and all is answered."""
+def test_parallel_passes_and_all_cores_take_turns(model: Model, calls: list[list[int]]) -> None:
+    """A parallel pass never runs beside the thread of all cores, and all calls are answered."""
     engine = LaneEngine(model)
     runner = _runner(engine, token_budget=200, max_backlog_tokens=10_000)
     pending_calls = [_submit(runner, *([5] * length for length in lengths)) for lengths in calls]
@@ -301,7 +298,7 @@ CALLS = st.lists(
 def test_every_admitted_call_ends_once(
     model: Model, calls: list[tuple[list[list[int]], str, str, bool]], n_parallel: int
 ) -> None:
-    """Whatever is mixed (faults, cancels, classes, tenants, lanes): each call ends, counts add up, no token stays."""
+    """Bad rows, cancels, classes, tenants and parallel passes in any mix: each call ends, and the counts add up."""
     runner = _runner(FaultyEngine(model, n_parallel=n_parallel), token_budget=16)
     pending_calls = []
     for rows, priority, tenant, is_cancelled in calls:

@@ -1,4 +1,4 @@
-"""The scheduler by example: what goes together, who goes first, who leaves, who is refused."""
+"""The scheduler by example: which rows go together, which go first, which leave, and which are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.serve.scheduling.traffic import Job, call, lengths, passes, sche
 
 
 def test_an_idle_engine_gets_what_there_is_at_once() -> None:
-    """There is no window to wait for: one row is a batch."""
+    """There is no waiting window: one row is a batch."""
     rows = scheduler()
     rows.admit(call(1, 7), 0.0)
     batch = rows.next_batch(0.0)
@@ -23,13 +23,13 @@ def test_an_idle_engine_gets_what_there_is_at_once() -> None:
 
 
 def test_nothing_to_do_is_an_empty_batch() -> None:
-    """An empty batch needs no done."""
+    """An empty batch needs no `done`."""
     batch = scheduler().next_batch(0.0)
     assert (batch.items, batch.expired, batch.n_tokens) == ((), (), 0)
 
 
 def test_a_batch_keeps_to_the_token_budget() -> None:
-    """What does not fit goes in the next one."""
+    """What does not fit goes in the next batch."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, *[30] * 7), 0.0)
     assert [len(batch.items) for batch in passes(rows, 3)] == [3, 3, 1]
@@ -47,7 +47,7 @@ def test_a_row_over_the_budget_goes_alone() -> None:
 
 
 def test_short_rows_overtake_long_ones() -> None:
-    """Those that come after a long row go first while less than `slack` times its tokens have come."""
+    """Rows that come after a long row go first, while they hold fewer than `slack` times its tokens."""
     rows = scheduler(token_budget=100, slack=2.0)
     rows.admit(call(1, 90), 0.0)
     rows.admit(call(2, *[30] * 9), 0.0)
@@ -55,7 +55,7 @@ def test_short_rows_overtake_long_ones() -> None:
 
 
 def test_without_slack_rows_go_as_they_come() -> None:
-    """Then no size is due before another."""
+    """Without slack, rows of all sizes go in the order of arrival."""
     rows = scheduler(token_budget=100, slack=0.0)
     rows.admit(call(1, 90), 0.0)
     rows.admit(call(2, 30, 60, 30), 0.0)
@@ -63,14 +63,14 @@ def test_without_slack_rows_go_as_they_come() -> None:
 
 
 def test_of_equal_rows_the_older_one_goes_first() -> None:
-    """Slack is for rows of other sizes."""
+    """Slack changes the order only of rows of different sizes."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, *[50] * 6), 0.0)
     assert [[job.index for job in batch.items] for batch in passes(rows, 3)] == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_a_row_that_did_not_fit_leads_the_next_pass() -> None:
-    """However many smaller ones come meanwhile that are due before it."""
+    """However many smaller rows come meanwhile that are due before it."""
     rows = scheduler(token_budget=100, slack=1.0)
     rows.admit(call(1, 60, 70, 20), 0.0)
     first = rows.next_batch(0.0)
@@ -80,7 +80,7 @@ def test_a_row_that_did_not_fit_leads_the_next_pass() -> None:
 
 
 def test_what_is_left_of_a_pass_goes_to_other_tenants() -> None:
-    """Behind a row that does not fit those of its tenant wait: they would else go before it for ever."""
+    """Rows of a tenant wait behind its row that does not fit. Otherwise they would go before it for ever."""
     rows = scheduler(token_budget=100, slack=0.0)
     rows.admit(call(1, 60, 70, 20), 0.0)
     rows.admit(call(2, 30, tenant="b"), 0.0)
@@ -88,7 +88,7 @@ def test_what_is_left_of_a_pass_goes_to_other_tenants() -> None:
 
 
 def test_what_does_not_fit_waits_with_all_its_tokens() -> None:
-    """A pass that leaves rows of a tenant behind leaves their tokens too: they decide on lanes and bounds."""
+    """Tokens of rows that a pass leaves behind still count as waiting. Parallel passes and bounds depend on them."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 60, 60, 45, 40), 0.0)
     found = []
@@ -100,7 +100,7 @@ def test_what_does_not_fit_waits_with_all_its_tokens() -> None:
 
 
 def test_a_following_class_does_not_choose_its_next() -> None:
-    """What did not fit behind the rows of another class goes by when it is due, as before."""
+    """A row that did not fit behind rows of the other class still goes by its deadline."""
     rows = scheduler(token_budget=100, slack=1.0)
     rows.admit(call(1, 60), 0.0)
     rows.admit(call(2, 50, priority="batch"), 0.0)
@@ -111,7 +111,7 @@ def test_a_following_class_does_not_choose_its_next() -> None:
 
 
 def test_the_longest_queue_is_not_searched_for_what_fits() -> None:
-    """A pass with room left looks at a few tenants' next rows, not at all of them."""
+    """A pass with room left looks at the next rows of a few tenants, not of all."""
     few, many = (scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0) for _ in range(2))
     for rows, n_tenants in ((few, 50), (many, 2000)):
         for number in range(n_tenants):
@@ -121,7 +121,7 @@ def test_the_longest_queue_is_not_searched_for_what_fits() -> None:
 
 
 def test_batch_rows_fill_only_what_is_left() -> None:
-    """A batch row that does not fit beside the interactive one waits."""
+    """A batch row that does not fit beside the interactive row waits."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 51, priority="batch"), 0.0)
     rows.admit(call(2, 50), 0.0)
@@ -138,7 +138,7 @@ def test_interactive_leads_and_batch_fills() -> None:
 
 
 def test_batch_leads_every_eighth_pass() -> None:
-    """Interactive rows that fill every pass leave one in eight to batch rows."""
+    """Interactive rows that fill every pass leave one pass in eight to batch rows."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, *[100] * 4, priority="batch"), 0.0)
     rows.admit(call(2, *[100] * 40), 0.0)
@@ -147,7 +147,7 @@ def test_batch_leads_every_eighth_pass() -> None:
 
 
 def test_expired_rows_leave_before_the_pass() -> None:
-    """A deadline at or before now is over; those rows are returned as expired, wherever they stood."""
+    """A deadline at or before now has passed. All such rows are returned as expired, wherever they waited."""
     rows = scheduler(token_budget=10)
     rows.admit(call(1, *[10] * 5, deadline_s=5.0), 0.0)
     rows.admit(call(2, 10, deadline_s=6.0), 0.0)
@@ -159,7 +159,7 @@ def test_expired_rows_leave_before_the_pass() -> None:
 
 
 def test_expired_rows_make_room_and_are_still_reported() -> None:
-    """Admission drops them first; the next batch hands them back even when nothing else waits."""
+    """Admission drops them first. The next batch returns them even when no other row waits."""
     rows = scheduler(max_backlog_tokens=100)
     rows.admit(call(1, 100, deadline_s=5.0), 0.0)
     rows.admit(call(2, 100, deadline_s=9.0), 5.0)
@@ -170,7 +170,7 @@ def test_expired_rows_make_room_and_are_still_reported() -> None:
 
 
 def test_cancelled_rows_leave() -> None:
-    """Cancel returns what waited; what runs is not touched; an unknown key is nothing."""
+    """Cancel returns the waiting rows. It does not touch running rows, and ignores an unknown key."""
     rows = scheduler(token_budget=10)
     rows.admit(call(1, 10, 10), 0.0)
     rows.admit(call(2, 10), 0.0)
@@ -184,7 +184,7 @@ def test_cancelled_rows_leave() -> None:
 
 
 def test_a_row_that_did_not_fit_can_be_cancelled() -> None:
-    """It keeps no place: what waits behind it goes."""
+    """It keeps no place: the rows behind it go."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 60), 0.0)
     rows.admit(call(2, 60), 0.0)
@@ -195,7 +195,7 @@ def test_a_row_that_did_not_fit_can_be_cancelled() -> None:
 
 
 def test_a_call_is_admitted_whole_or_not_at_all() -> None:
-    """The refused call leaves nothing behind."""
+    """A refused call leaves nothing behind."""
     rows = scheduler(max_backlog_tokens=100)
     rows.admit(call(1, 30), 0.0)
     with pytest.raises(Overloaded):
@@ -205,7 +205,7 @@ def test_a_call_is_admitted_whole_or_not_at_all() -> None:
 
 
 def test_retry_after_is_the_backlog_at_the_measured_speed() -> None:
-    """Waiting and running tokens, over tokens per second of forward time."""
+    """Waiting and running tokens, divided by the measured tokens per second."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1000)
     rows.admit(call(1, *[100] * 7), 0.0)
     for _ in passes(rows, 6, seconds=lambda n_tokens: n_tokens / 50):
@@ -220,7 +220,7 @@ def test_retry_after_is_the_backlog_at_the_measured_speed() -> None:
 
 
 def test_a_call_over_the_whole_backlog_is_too_large() -> None:
-    """It could wait for ever, so it is not a 429; one of exactly the bound is taken when idle."""
+    """It could wait for ever, so it is no 429. A call of exactly the bound is admitted when nothing else is."""
     rows = scheduler(max_backlog_tokens=100)
     with pytest.raises(TooLarge, match="got a call of 101 tokens, at most 100"):
         rows.admit(call(1, 50, 51), 0.0)
@@ -236,7 +236,7 @@ def test_a_call_over_the_whole_backlog_is_too_large() -> None:
     ids=["one tenant", "all batch rows"],
 )
 def test_nobody_holds_the_whole_backlog(holding: list[Job], refused: list[Job], taken: list[Job]) -> None:
-    """A quarter stays open to other tenants, and to interactive rows."""
+    """A quarter stays free for other tenants, and for interactive rows."""
     rows = scheduler(max_backlog_tokens=100)
     rows.admit(holding, 0.0)
     with pytest.raises(Overloaded):
@@ -252,7 +252,7 @@ def test_nobody_holds_the_whole_backlog(holding: list[Job], refused: list[Job], 
     ],
 )
 def test_a_full_share_says_its_own_bound(priority: str, tenant: str, message: str) -> None:
-    """A refusal names what its holder holds and may hold, not what others hold or the whole backlog."""
+    """A refusal names what its holder holds and may hold, not what others hold or the whole bound."""
     rows = scheduler(max_backlog_tokens=100)
     rows.admit(call(1, *[10] * 7, priority=priority), 0.0)
     rows.admit(call(2, 5, tenant="c"), 0.0)
@@ -262,7 +262,7 @@ def test_a_full_share_says_its_own_bound(priority: str, tenant: str, message: st
 
 
 def test_a_failed_pass_frees_its_tokens_and_teaches_nothing() -> None:
-    """None instead of seconds leaves the speed as it was."""
+    """None instead of seconds leaves the measured speed as it was."""
     rows = scheduler()
     rows.admit(call(1, 50), 0.0)
     before = rows.tokens_per_s
@@ -283,7 +283,7 @@ def test_a_batch_is_done_once() -> None:
 
 
 def test_a_row_without_tokens_is_a_bug() -> None:
-    """It would be free and never bounded."""
+    """It would cost nothing and have no bound."""
     with pytest.raises(ValueError, match="without tokens"):
         scheduler().admit(call(1, 5, 0), 0.0)
 
@@ -322,7 +322,7 @@ def _loaded(n_rows: int) -> Scheduler[Job]:
 
 
 def test_a_batch_costs_the_same_however_many_wait() -> None:
-    """Forming a batch from 10,000 rows takes no more steps than from 500, nor does cancelling one."""
+    """Forming a batch from 10,000 rows takes no more steps than from 500. Nor does cancelling a row."""
     few, many = _loaded(500), _loaded(10_000)
     steps = [_count_calls(partial(rows.next_batch, 0.0)) for rows in (few, many)]
     assert steps[1] <= 1.2 * steps[0]
@@ -331,7 +331,7 @@ def test_a_batch_costs_the_same_however_many_wait() -> None:
 
 
 def test_rows_that_left_do_not_pile_up_behind_far_deadlines() -> None:
-    """Deadlines of rows long gone are forgotten."""
+    """Deadlines of rows that are long gone are forgotten."""
     rows = scheduler()
     for key in range(1000):
         rows.admit(call(key, 10, deadline_s=1e9), 0.0)

@@ -21,32 +21,32 @@ modest = settings(max_examples=25, deadline=None)
 
 @dataclass
 class Wait:
-    """When a row came or came back, in passes, and the tokens of its tenant, class and side that were before it."""
+    """When a row began to wait, in passes, and the tokens of its tenant, class and kind that waited before it."""
 
     since_pass: int
     ahead_tokens: int
 
 
-Side = tuple[str, str, bool]  # tenant, class, whether the row came back
+Kind = tuple[str, str, bool]  # tenant, class, whether the row is resumed
 
 
-def _side(job: Job) -> Side:
+def _kind(job: Job) -> Kind:
     return job.tenant, job.priority, job.n_came > 0
 
 
 @dataclass
 class Load:
-    """Tenants that send calls whenever there is room, and what became of the rows."""
+    """Tenants that send calls whenever there is room, and what became of their rows."""
 
     rows: Scheduler[Job]
     random: random.Random
     mix: list[tuple[str, str, int, int]]  # tenant, priority, shortest and longest row
     waits: dict[Job, Wait] = field(default_factory=dict)
     waited_passes: dict[Job, tuple[int, int]] = field(default_factory=dict)
-    queued_tokens: Counter[Side] = field(default_factory=Counter)
+    queued_tokens: Counter[Kind] = field(default_factory=Counter)
     n_passes: int = 0
     n_calls: int = 0
-    most_more: int = 0  # how often a row may come back
+    most_more: int = 0  # how often a row may re-enter
 
     def arrive(self) -> None:
         """Let one tenant try to send a call."""
@@ -66,8 +66,8 @@ class Load:
     def wait(self, jobs: list[Job]) -> None:
         """Note rows that begin to wait."""
         for job in jobs:
-            self.waits[job] = Wait(self.n_passes, self.queued_tokens[_side(job)])
-            self.queued_tokens[_side(job)] += job.n_tokens
+            self.waits[job] = Wait(self.n_passes, self.queued_tokens[_kind(job)])
+            self.queued_tokens[_kind(job)] += job.n_tokens
 
     def run_pass(self) -> tuple[Job, ...]:
         """Run one pass and note how long its rows waited."""
@@ -77,17 +77,17 @@ class Load:
         for job in batch.items:
             wait = self.waits.pop(job)
             self.waited_passes[job] = (self.n_passes - wait.since_pass, wait.ahead_tokens)
-            self.queued_tokens[_side(job)] -= job.n_tokens
+            self.queued_tokens[_kind(job)] -= job.n_tokens
         if batch.items:
             self.rows.done(batch, 0.05)
-        again = [job.again() for job in batch.items if job.n_more]
-        self.rows.reenter(again)
-        self.wait(again)
+        resumed = [job.again() for job in batch.items if job.n_more]
+        self.rows.reenter(resumed)
+        self.wait(resumed)
         return batch.items
 
 
 def bound_passes(job: Job, ahead_tokens: float, longest: int, n_tenants: int, budget: int, tuning: Tuning) -> float:
-    """Return the docstring's bound on the passes a row waits."""
+    """Return the bound of the scheduler's docstring on the passes that a row waits."""
     before_tokens = n_tenants * (ahead_tokens + (tuning.slack + 2) * longest + budget)
     every = tuning.batch_every if job.priority == "batch" else 2
     return (4 * before_tokens / budget + 2) * every
@@ -110,9 +110,9 @@ def bound_passes(job: Job, ahead_tokens: float, longest: int, n_tenants: int, bu
 def test_every_row_runs_within_the_bound(
     seed: int, budget: int, longest: int, tuning: Tuning, most_more: int, mix: list[tuple[str, str]]
 ) -> None:
-    """Under endless load of every mix no pass of a row is later than the docstring says, nor is any row lost.
+    """Under endless load of every mix, no row waits longer than the scheduler's docstring says, and no row is lost.
 
-    The rows come once, or come back up to `most_more` times with one token or with many.
+    The rows pass once, or re-enter up to `most_more` times with one token or with many.
     """
     rows = Scheduler[Job](token_budget=budget, max_backlog_tokens=500 + 4 * longest, max_batch_ms=None, tuning=tuning)
     load = Load(rows, random.Random(seed), [(*who, 1, longest) for who in mix], most_more=most_more)
@@ -125,17 +125,17 @@ def test_every_row_runs_within_the_bound(
             break
     assert (load.waits, len(rows), rows.backlog_tokens) == ({}, 0, 0)
     n_tenants = len({tenant for tenant, _ in mix})
-    for job, (waited, own_side_tokens) in load.waited_passes.items():
-        ahead_tokens = float(own_side_tokens)
+    for job, (waited, own_kind_tokens) in load.waited_passes.items():
+        ahead_tokens = float(own_kind_tokens)
         if most_more:
-            ahead_tokens += own_side_tokens + (tuning.slack + 2) * longest  # twice (a + (s + 1) L), less s L
+            ahead_tokens += own_kind_tokens + (tuning.slack + 2) * longest  # twice (a + (s + 1) L), less s L
         assert waited <= bound_passes(job, ahead_tokens, longest, n_tenants, budget, tuning)
 
 
 @modest
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 60), st.integers(2, 4))
 def test_tenants_with_backlog_get_equal_tokens(seed: int, short: int, long: int, n_tenants: int) -> None:
-    """Whatever the lengths of their rows, and however many calls each sends, tokens served stay near each other."""
+    """Tenants get near the same tokens, whatever the lengths of their rows and however many calls each sends."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     chance = random.Random(seed)
     for tenant in range(n_tenants):
@@ -149,14 +149,14 @@ def test_tenants_with_backlog_get_equal_tokens(seed: int, short: int, long: int,
         for job in batch.items:
             served[job.tenant] += job.n_tokens
         if len(rows._queues["interactive"]._tenants) < n_tenants:
-            break  # one has sent all it had
-        allowed = 100 + 70  # what fills a pass, and a row
+            break  # one tenant has no rows left
+        allowed = 100 + 70  # one pass and one row
         assert max(served.values()) - min(served[str(tenant)] for tenant in range(n_tenants)) <= allowed
 
 
 @pytest.mark.parametrize("step_tokens", [1, 50])
 def test_a_new_row_does_not_wait_for_the_end_of_what_generates(step_tokens: int) -> None:
-    """Behind forty rows that come back a thousand times each, of its own tenant, it goes within a few passes."""
+    """Forty rows of its own tenant re-enter a thousand times each. The new row still runs within a few passes."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     load = Load(rows, random.Random(0), [])
     load.send(*[50] * 40, tenant="a", priority="interactive", n_more=1000, step_tokens=step_tokens)
@@ -167,8 +167,8 @@ def test_a_new_row_does_not_wait_for_the_end_of_what_generates(step_tokens: int)
     assert late <= 8
 
 
-def test_a_row_that_came_back_does_not_wait_for_the_new_ones() -> None:
-    """With 10,000 new tokens of its own tenant queued, a generating row still passes as often as not."""
+def test_a_resumed_row_does_not_wait_for_the_new_ones() -> None:
+    """With 10,000 new tokens of its own tenant queued, a generating row is still in every second pass."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     load = Load(rows, random.Random(0), [])
     load.send(10, tenant="a", priority="interactive", n_more=1000)
@@ -181,7 +181,7 @@ def test_a_row_that_came_back_does_not_wait_for_the_new_ones() -> None:
 @modest
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 60))
 def test_a_tenant_that_generates_gets_no_more_than_another(seed: int, step: int, length: int) -> None:
-    """Tokens of a tenant whose rows come back stay near those of one whose rows come once."""
+    """A tenant whose rows re-enter gets near the same tokens as one whose rows pass once."""
     rows = scheduler(token_budget=100, max_backlog_tokens=10_000_000)
     load = Load(rows, random.Random(seed), [])
     load.send(*[length] * 60, tenant="a", priority="interactive", n_more=10_000, step_tokens=step)
@@ -190,11 +190,11 @@ def test_a_tenant_that_generates_gets_no_more_than_another(seed: int, step: int,
     for _ in range(200):
         for job in load.run_pass():
             served[job.tenant] += job.n_tokens
-        assert abs(served["a"] - served["b"]) <= 100 + 60  # what fills a pass, and a row
+        assert abs(served["a"] - served["b"]) <= 100 + 60  # one pass and one row
 
 
-def test_a_side_without_rows_gathers_no_claim() -> None:
-    """After a long time of new rows alone, those that come back get half and not all."""
+def test_a_kind_without_rows_gathers_no_claim() -> None:
+    """After a long time of new rows alone, resumed rows get half of the passes and not all."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     load = Load(rows, random.Random(0), [])
     for _ in range(100):
@@ -211,7 +211,7 @@ def test_a_side_without_rows_gathers_no_claim() -> None:
 
 @pytest.mark.parametrize("long", [100, 300])
 def test_a_long_row_does_not_wait_for_the_end_of_what_generates(long: int) -> None:
-    """Nor does one that fits no pass beside the next tokens of generating rows."""
+    """Not even when it fits no pass beside the next tokens of generating rows."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     load = Load(rows, random.Random(0), [])
     load.send(10, 10, tenant="a", priority="interactive", n_more=10_000)
@@ -222,7 +222,7 @@ def test_a_long_row_does_not_wait_for_the_end_of_what_generates(long: int) -> No
 
 
 def test_a_long_row_does_not_wait_for_what_fits_better() -> None:
-    """Two tenants whose other rows fill every pass: the row of 60 that never fits beside one goes all the same."""
+    """Other rows of two tenants fill every pass. A row of 60 tokens fits beside none of them, and still runs soon."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0)
     rows.admit(call(1, *[50] * 100, tenant="b"), 0.0)
     rows.admit(call(2, 60, *[50] * 100), 0.0)
@@ -231,7 +231,7 @@ def test_a_long_row_does_not_wait_for_what_fits_better() -> None:
 
 
 def test_a_newcomer_waits_for_no_debt_of_others() -> None:
-    """A tenant whose rows fill what is left of others' passes gets no claim against itself that others inherit."""
+    """A tenant whose rows fill the rest of others' passes is served more. A new tenant does not pay for that."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, batch_every=8)
     rows.admit(call(1, *[50] * 2000), 0.0)  # interactive: beside them only rows up to 50 fit
     rows.admit(call(2, *[40] * 2000, tenant="fits", priority="batch"), 0.0)
@@ -248,7 +248,7 @@ def test_a_newcomer_waits_for_no_debt_of_others() -> None:
 
 
 def test_a_light_tenant_waits_for_rounds_not_for_the_backlog() -> None:
-    """One row of another tenant does not stand behind 10,000 tokens of the first."""
+    """One row of another tenant does not wait behind 10,000 tokens of the first."""
     rows = scheduler(token_budget=100, max_backlog_tokens=100_000)
     rows.admit(call(1, *[50] * 200), 0.0)
     rows.done(rows.next_batch(0.0), 0.05)
@@ -263,7 +263,7 @@ def test_a_light_tenant_waits_for_rounds_not_for_the_backlog() -> None:
 
 @pytest.mark.parametrize("n_waiting", [1, 50, 500])
 def test_an_interactive_row_overtakes_all_batch_rows(n_waiting: int) -> None:
-    """It goes in the next pass it may lead: at once, or after the one batch rows were due."""
+    """It goes in the next pass that it may lead: at once, or after the one pass that batch rows were due to lead."""
     rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000)
     rows.admit(call(0, *[50] * n_waiting, priority="batch"), 0.0)
     late = []
@@ -284,7 +284,7 @@ def test_an_interactive_row_overtakes_all_batch_rows(n_waiting: int) -> None:
 @modest
 @given(st.integers(0, 2**32), st.integers(2, 10))
 def test_batch_rows_keep_their_share(seed: int, batch_every: int) -> None:
-    """However much interactive load there is, at least one pass in `batch_every` is led by batch rows."""
+    """However much interactive load there is, batch rows lead at least one pass in `batch_every`."""
     rows = scheduler(token_budget=100, max_backlog_tokens=100_000, batch_every=batch_every)
     load = Load(rows, random.Random(seed), [("a", "interactive", 20, 60), ("b", "interactive", 1, 60)])
     load.send(*[30] * 400, tenant="c", priority="batch")

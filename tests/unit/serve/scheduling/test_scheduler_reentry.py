@@ -1,4 +1,4 @@
-"""Rows that come back after a pass: their deadline, their cancellation, what they hold, what they teach."""
+"""Rows that re-enter after a pass: deadline, cancellation, room, and what is learned from their passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.unit.serve.scheduling.traffic import Job, call, scheduler
 
 
 def _pass(rows: Scheduler[Job], now_s: float = 0.0) -> tuple[Job, ...]:
-    """Run a pass; all its rows that have steps left come back."""
+    """Run a pass. All its rows that have steps left re-enter."""
     batch = rows.next_batch(now_s)
     if batch.items:
         rows.done(batch, 0.01)
@@ -18,15 +18,15 @@ def _pass(rows: Scheduler[Job], now_s: float = 0.0) -> tuple[Job, ...]:
     return tuple(batch.items)
 
 
-def test_a_row_passes_as_often_as_it_comes_back() -> None:
-    """Three steps after the first are four passes, and then it is gone."""
+def test_a_row_passes_as_often_as_it_re_enters() -> None:
+    """Three steps after the first are four passes. Then the row is gone."""
     rows = scheduler()
     rows.admit(call(1, 10, n_more=3), 0.0)
     assert [job.n_tokens for _ in range(6) for job in _pass(rows)] == [10, 1, 1, 1]
     assert (len(rows), rows.backlog_tokens) == (0, 0)
 
 
-def test_rows_that_came_back_share_passes_with_new_ones() -> None:
+def test_resumed_rows_share_passes_with_new_ones() -> None:
     """A pass holds the next tokens of generating rows beside whole rows of other calls."""
     rows = scheduler(token_budget=100)
     rows.admit(call(1, 10, 10, n_more=5), 0.0)
@@ -36,7 +36,7 @@ def test_rows_that_came_back_share_passes_with_new_ones() -> None:
 
 
 def test_the_deadline_holds_at_each_step() -> None:
-    """A row whose time is over after a pass expires instead of passing again."""
+    """A row whose deadline passes after a pass expires and does not pass again."""
     rows = scheduler()
     rows.admit(call(1, 10, n_more=9, deadline_s=5.0), 0.0)
     assert _pass(rows, 1.0)
@@ -45,8 +45,8 @@ def test_the_deadline_holds_at_each_step() -> None:
     assert ([job.key for job in batch.expired], batch.items, rows.backlog_tokens) == ([1], (), 0)
 
 
-def test_cancel_takes_out_rows_that_came_back() -> None:
-    """All of a call's rows leave, those that came back too, with what they held."""
+def test_cancel_removes_resumed_rows() -> None:
+    """All rows of a call leave, resumed rows too, and free the room they had."""
     rows = scheduler(token_budget=20)
     rows.admit(call(1, 20, 20, n_more=9, cache_bytes=7), 0.0)
     _pass(rows)
@@ -55,7 +55,7 @@ def test_cancel_takes_out_rows_that_came_back() -> None:
 
 
 def test_admission_counts_all_a_row_may_come_to() -> None:
-    """Prompt and new tokens count from the start to the end, however far the row has come."""
+    """Prompt and new tokens count from start to end, however far the row has come."""
     rows = scheduler(max_backlog_tokens=100)
     rows.admit(call(1, 10, n_more=80), 0.0)
     _pass(rows)
@@ -67,7 +67,7 @@ def test_admission_counts_all_a_row_may_come_to() -> None:
 
 
 def test_admission_counts_the_bytes_of_caches() -> None:
-    """A full cache is a 429 with the seconds to wait, a call that never fits a 413."""
+    """A full cache is a 429 with the seconds to wait. A call that never fits is a 413."""
     rows = scheduler(max_cache_bytes=100)
     rows.admit(call(1, 10, n_more=5, cache_bytes=60), 0.0)
     with pytest.raises(Overloaded, match=r"keeps 60 bytes of keys and values beside 60, at most 100") as refused:
@@ -76,11 +76,11 @@ def test_admission_counts_the_bytes_of_caches() -> None:
     assert refused.value.retry_after_s > 0
     with pytest.raises(TooLarge, match=r"keeps 120 bytes of keys and values, at most 100"):
         rows.admit(call(2, 10, 10, n_more=5, cache_bytes=60), 0.0)
-    rows.admit(call(3, 10), 0.0)  # rows that keep nothing still come in
+    rows.admit(call(3, 10), 0.0)  # rows without a cache are still admitted
 
 
 def test_passes_of_single_tokens_do_not_shrink_the_budget() -> None:
-    """A long stretch of generation says nothing of how many tokens a pass can hold."""
+    """A long stretch of generation says nothing about how many tokens a pass can hold."""
     rows = scheduler(token_budget=4096, max_batch_ms=60.0)
     rows.admit(call(1, 10, n_more=200), 0.0)
     _pass(rows)

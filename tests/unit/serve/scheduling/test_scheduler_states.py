@@ -1,4 +1,4 @@
-"""Every sequence of admit, cancel, pass, return and time: rows end exactly once and the counts are right."""
+"""Any sequence of admit, cancel, pass, re-entry and time: each row ends exactly once, and the counts are right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BACKLOG_TOKENS = 120
 MAX_CACHE_BYTES = 100
 
 
-class SchedulerMachine(RuleBasedStateMachine):
+class SchedulerStates(RuleBasedStateMachine):
     """A scheduler beside a plain model of it: the sets of rows that wait, run, and have ended."""
 
     rows: Scheduler[Job]
@@ -40,9 +40,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.now_s = 0.0
         self.n_calls = 0
         self.waiting: set[Job] = set()
-        self.expired: set[Job] = set()  # taken out, not yet reported
+        self.expired: set[Job] = set()  # removed, not yet reported
         self.running: list[Batch[Job]] = []
-        self.interleaved_tokens: dict[int, int] = {}  # of all guests of a batch
+        self.interleaved_tokens: dict[int, int] = {}  # of all rows interleaved with a batch
 
     @rule(
         lengths=st.lists(st.integers(1, 50), min_size=1, max_size=5),
@@ -99,9 +99,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now_s += seconds
 
-    @rule(lanes=st.integers(1, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
-    def next_batch(self, lanes: tuple[int, int] = (1, 1)) -> None:
-        n_parallel, n_free = lanes
+    @rule(parallel=st.integers(1, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
+    def next_batch(self, parallel: tuple[int, int] = (1, 1)) -> None:
+        n_parallel, n_free = parallel
         batch = self.rows.next_batch(self.now_s, n_parallel=n_parallel, n_free=n_free)
         self._expire()
         assert set(batch.expired) == self.expired
@@ -121,19 +121,21 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(batch.interleaved_tokens for batch in self.running))
     @rule(data=st.data())
     def next_interleaved(self, data: st.DataObject) -> None:
-        host = data.draw(st.sampled_from([batch for batch in self.running if batch.interleaved_tokens]))
-        assert len(host.items) == 1
-        assert host.n_tokens > self.budget // host.n_parallel
-        interleaved = self.rows.next_interleaved(host, self.now_s)
+        long_batch = data.draw(st.sampled_from([batch for batch in self.running if batch.interleaved_tokens]))
+        assert len(long_batch.items) == 1
+        assert long_batch.n_tokens > self.budget // long_batch.n_parallel
+        interleaved = self.rows.next_interleaved(long_batch, self.now_s)
         self._expire()
         assert set(interleaved.expired) == self.expired
         self.expired = set()
         assert set(interleaved.items) <= {job for job in self.waiting if job.priority == "interactive"}
         assert interleaved.n_tokens == sum(job.n_tokens for job in interleaved.items)
-        assert interleaved.n_tokens <= self.budget // host.n_parallel
-        self.interleaved_tokens[host.number] = self.interleaved_tokens.get(host.number, 0) + interleaved.n_tokens
-        assert self.interleaved_tokens[host.number] <= host.interleaved_tokens
-        assert (interleaved.n_parallel, interleaved.interleaved_tokens) == (host.n_parallel, 0)
+        assert interleaved.n_tokens <= self.budget // long_batch.n_parallel
+        self.interleaved_tokens[long_batch.number] = (
+            self.interleaved_tokens.get(long_batch.number, 0) + interleaved.n_tokens
+        )
+        assert self.interleaved_tokens[long_batch.number] <= long_batch.interleaved_tokens
+        assert (interleaved.n_parallel, interleaved.interleaved_tokens) == (long_batch.n_parallel, 0)
         self.waiting -= set(interleaved.items)
         if interleaved.items:
             self.running.append(interleaved)
@@ -184,5 +186,5 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert all(not len(queue._tenants) and not queue._waiting_tokens for queue in self.rows._queues.values())
 
 
-TestScheduler = SchedulerMachine.TestCase
+TestScheduler = SchedulerStates.TestCase
 TestScheduler.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

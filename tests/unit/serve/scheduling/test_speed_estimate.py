@@ -11,7 +11,7 @@ from tests.unit.serve.scheduling.traffic import call, passes, scheduler
 
 
 def test_the_line_is_found() -> None:
-    """From passes of several sizes both its coefficients come out."""
+    """Passes of several sizes show both coefficients of the line."""
     speed = SpeedEstimate(tokens_per_s=1000, expected_tokens=100)
     for number in range(400):
         n_tokens = 50 + number * 37 % 300
@@ -22,7 +22,7 @@ def test_the_line_is_found() -> None:
 
 
 def test_short_passes_do_not_make_long_ones_slow() -> None:
-    """Where reading the weights is half of a lone text's pass, full passes are taken for faster than it."""
+    """When reading the weights takes half of a short pass, full passes are expected to be faster per token."""
     speed = SpeedEstimate(tokens_per_s=1000, expected_tokens=60)
     for number in range(200):
         n_tokens = 20 + number % 20
@@ -41,7 +41,7 @@ def test_before_any_pass_the_assumed_speed_holds() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 100)), max_size=60), st.floats(0, 1e4))
 def test_any_history_gives_a_usable_model(history: list[tuple[int, float]], ms: float) -> None:
-    """Speed and slope stay positive, a pass always has room for a token, and longer passes hold no fewer."""
+    """Speed and slope stay positive, a pass always has room for a token, and longer passes hold no fewer tokens."""
     speed = SpeedEstimate(tokens_per_s=1000, expected_tokens=60)
     for n_tokens, seconds in history:
         speed.observe(n_tokens, seconds)
@@ -61,7 +61,7 @@ def test_any_history_gives_a_usable_model(history: list[tuple[int, float]], ms: 
 def test_passes_come_to_last_as_long_as_asked(
     assumed_per_s: int, first_ms: float, first_slope: float, then_ms: float, then_slope: float
 ) -> None:
-    """Whatever was assumed, and again after the machine changed its speed, full passes take about 60 ms."""
+    """Whatever speed was assumed, full passes come to take about 60 ms. So they do again after the speed changes."""
     speed = SpeedEstimate(assumed_per_s, assumed_per_s * 60 // 1000)
     for fixed_ms, slope in [(first_ms, first_slope), (then_ms, then_slope)]:
         for _ in range(150):
@@ -71,7 +71,7 @@ def test_passes_come_to_last_as_long_as_asked(
 
 
 def test_the_token_budget_holds_on_a_fast_machine() -> None:
-    """Milliseconds never raise the budget."""
+    """The bound in milliseconds never raises the token budget."""
     rows = scheduler(token_budget=100, max_batch_ms=60)
     rows.admit(call(1, *[10] * 500), 0.0)
     assert max(batch.n_tokens for batch in passes(rows, 40, seconds=lambda n: n * 1e-6)) == 100
@@ -80,21 +80,21 @@ def test_the_token_budget_holds_on_a_fast_machine() -> None:
 
 @pytest.mark.parametrize(("waiting", "expected"), [(50, 60), (200, 100), (5000, 480)])
 def test_a_long_queue_of_interactive_rows_makes_longer_passes(waiting: int, expected: int) -> None:
-    """At a token a millisecond: the bound, half of what waits, at most eight times the bound."""
+    """At one token a millisecond: the bound, or half of what waits, at most eight times the bound."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * waiting), 0.0)
     assert rows.budget_tokens == expected
 
 
 def test_a_long_queue_of_batch_rows_does_not() -> None:
-    """An interactive row that comes next waits for a pass within the bound."""
+    """An interactive row that comes next waits only for a pass within the bound."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * 5000, priority="batch"), 0.0)
     assert rows.budget_tokens == 60
 
 
 def test_a_tenant_that_waits_little_keeps_passes_short() -> None:
-    """One tenant's long queue lengthens no pass that another's lone row would wait for."""
+    """One tenant's long queue lengthens no pass that a lone row of another tenant would wait for."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * 5000), 0.0)
     rows.admit(call(2, 1, tenant="light"), 0.0)
@@ -102,7 +102,7 @@ def test_a_tenant_that_waits_little_keeps_passes_short() -> None:
 
 
 def test_a_pass_that_batch_rows_lead_is_not_longer() -> None:
-    """However many interactive rows wait, those passes stay within the bound."""
+    """However many interactive rows wait, passes that batch rows lead stay within the bound."""
     rows = scheduler(token_budget=4096, max_batch_ms=60, batch_every=2)
     rows.admit(call(1, *[1] * 4000), 0.0)
     rows.admit(call(2, *[1] * 2000, priority="batch"), 0.0)
@@ -110,7 +110,7 @@ def test_a_pass_that_batch_rows_lead_is_not_longer() -> None:
 
 
 def test_a_queue_that_was_left_makes_no_longer_passes() -> None:
-    """Rows that were cancelled, or taken, count as waiting no more."""
+    """Rows that were cancelled or taken no longer count as waiting."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * 5000), 0.0)
     rows.cancel(1)
@@ -119,8 +119,8 @@ def test_a_queue_that_was_left_makes_no_longer_passes() -> None:
     assert [batch.n_tokens for batch in passes(rows, 4)] == [150, 75, 60, 15]
 
 
-def test_a_pass_on_a_lane_says_what_all_cores_do_meanwhile() -> None:
-    """Two lanes of 1,000 tokens/s each: 60 ms hold 120 tokens, and each lane gets half of them."""
+def test_a_parallel_pass_measures_what_all_cores_do() -> None:
+    """Two parallel passes of 1,000 tokens/s each: 60 ms hold 120 tokens, and each pass gets half of them."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     for key in range(200):
         rows.admit(call(key, *[10] * 30), 0.0)
@@ -135,8 +135,8 @@ def test_a_pass_on_a_lane_says_what_all_cores_do_meanwhile() -> None:
     assert rows.next_batch(0.0, n_parallel=2).n_tokens == 60
 
 
-def test_a_lane_leaves_the_others_their_part() -> None:
-    """Two free lanes share what waits; one that is free alone takes it all."""
+def test_a_parallel_pass_leaves_the_others_their_part() -> None:
+    """Two parallel passes that may start share what waits. If only one may start, it takes all."""
     rows = scheduler(token_budget=4096, max_batch_ms=None)
     rows.admit(call(1, *[10] * 8), 0.0)
     assert rows.next_batch(0.0, n_parallel=2, n_free=2).n_tokens == 40

@@ -1,4 +1,4 @@
-"""Rows without text and an engine without weights, to try the scheduler on."""
+"""Rows without text and an engine without weights, for tests of the scheduler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve.scheduling.scheduler import Scheduler
 
 @dataclass(frozen=True)
 class Job:
-    """One row; `index` tells it from the others of its call."""
+    """One row. `index` tells it from the others of its call."""
 
     n_tokens: int
     key: int
@@ -20,7 +20,7 @@ class Job:
     tenant: str = "a"
     priority: str = "interactive"
     deadline_s: float = math.inf
-    n_more: int = 0  # how often it comes back, with `step_tokens` each time
+    n_more: int = 0  # how often it re-enters, with `step_tokens` each time
     step_tokens: int = 1
     n_came: int = 0
     first_tokens: int = 0
@@ -28,11 +28,11 @@ class Job:
 
     @property
     def most_tokens(self) -> int:
-        """What admission counts; the same however far the job has come."""
+        """Tokens that admission counts; the same however far the job has come."""
         return (self.first_tokens or self.n_tokens) + self.n_more + self.n_came
 
     def again(self) -> Job:
-        """Return the job as it comes back."""
+        """Return the job as it re-enters."""
         return replace(
             self,
             n_tokens=self.step_tokens,
@@ -50,7 +50,7 @@ def call(
     deadline_s: float = math.inf,
     **more: int,
 ) -> list[Job]:
-    """Return the rows of one call; `more` are other fields of each."""
+    """Return the rows of one call. `more` are other fields of each."""
     return [Job(n, key, index, tenant, priority, deadline_s, **more) for index, n in enumerate(lengths)]
 
 
@@ -61,20 +61,20 @@ def scheduler(
     max_cache_bytes: int = 2**30,
     **tuning: float,
 ) -> Scheduler[Job]:
-    """Return a scheduler bounded by tokens alone, unless told otherwise."""
+    """Return a scheduler that is bounded by tokens alone, unless told otherwise."""
     return Scheduler(
         token_budget=token_budget,
         max_backlog_tokens=max_backlog_tokens,
         max_batch_ms=max_batch_ms,
         max_cache_bytes=max_cache_bytes,
-        tuning=Tuning(**tuning),  # type: ignore[arg-type]  # whole numbers where it wants them
+        tuning=Tuning(**tuning),  # type: ignore[arg-type]  # the tests give whole numbers where it wants them
     )
 
 
 def passes(
     under_test: Scheduler[Job], count: int, seconds: Callable[[int], float] = lambda n_tokens: n_tokens / 1000
 ) -> Iterator[Batch[Job]]:
-    """Run `count` passes one after the other on a simulated engine and clock; yield each batch when done."""
+    """Run `count` passes one after the other on a simulated engine and clock. Yield each batch when it is done."""
     now_s = 0.0
     for _ in range(count):
         batch = under_test.next_batch(now_s)
@@ -85,5 +85,5 @@ def passes(
 
 
 def lengths(jobs: tuple[Job, ...]) -> list[int]:
-    """Return the sorted lengths of a batch."""
+    """Return the sorted lengths of the rows of a batch."""
     return sorted(job.n_tokens for job in jobs)
