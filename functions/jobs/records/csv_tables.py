@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import Columns, Format, ObjectProblem, Problem
 from shared.error_text import count
 
@@ -27,17 +28,19 @@ def find_columns(header: bytes, how: Format, task_names: Collection[str]) -> Col
     try:
         names = _cells(_line(header.decode("utf-8-sig")), how)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ObjectProblem("wrong-header", f"got a first row that is no header: {_reason(error)}") from None
+        raise ObjectProblem(
+            problem_codes.WRONG_HEADER, f"got a first row that is no header: {_reason(error)}"
+        ) from None
     options = how.options
     wanted = {options.text_field, options.text_pair_field, *task_names}
     counted = Counter(names)
     for name in (*sorted(wanted), options.id_field):
         if counted[name] > 1:
-            raise ObjectProblem("wrong-header", f"got {counted[name]} columns named {name!r}, expected one")
+            raise ObjectProblem(problem_codes.WRONG_HEADER, f"got {counted[name]} columns named {name!r}, expected one")
     if not (wanted - {"lang", options.text_pair_field}) & set(names):
         found = count(len(names), "column")
         detail = f"got a header of {found}, expected one named {options.text_field!r}; see format.text_field"
-        raise ObjectProblem("missing-column", detail)
+        raise ObjectProblem(problem_codes.MISSING_COLUMN, detail)
     return Columns(len(names), {name: i for i, name in enumerate(names) if name in wanted or name == options.id_field})
 
 
@@ -50,10 +53,11 @@ def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] |
     try:
         cells = _cells(content, how)
     except csv.Error as error:
-        return Problem("broken-row", f"got a row that cannot be read: {_reason(error)}")
+        return Problem(problem_codes.BROKEN_ROW, f"got a row that cannot be read: {_reason(error)}")
     if len(cells) != columns.width and content:
         return Problem(
-            "wrong-columns", f"got a row of {count(len(cells), 'cell')}, expected {columns.width} as in the header"
+            problem_codes.WRONG_COLUMNS,
+            f"got a row of {count(len(cells), 'cell')}, expected {columns.width} as in the header",
         )
     options = how.options
     own = {options.text_field, options.text_pair_field, options.id_field}

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from functions.jobs.records import problem_codes
+
 Framing = Literal["document", "lines", "jsonl", "csv", "tsv"]
 Output = Literal["jsonl", "csv", "jsonl.gz"]
 SNIFF_BYTES = 4096
@@ -102,7 +104,9 @@ def format_of(name: str, options: FormatOptions) -> Format:
     extension = "." + stem.rsplit("/", 1)[-1].lower().rpartition(".")[2]
     if extension not in EXTENSIONS or "." not in stem.rsplit("/", 1)[-1]:
         known = ", ".join(EXTENSIONS)
-        raise ObjectProblem("wrong-extension", f"got an object named {name!r}, expected one of {known}, each also .gz")
+        raise ObjectProblem(
+            problem_codes.WRONG_EXTENSION, f"got an object named {name!r}, expected one of {known}, each also .gz"
+        )
     framing = EXTENSIONS[extension]
     if framing == "document" and options.text == "lines":
         framing = "lines"
@@ -115,10 +119,10 @@ def check_head(head: bytes, nothing: str = "an object of 0 bytes") -> None:
     `nothing` describes what was found when there is no byte.
     """
     if not head:
-        raise ObjectProblem("empty-object", f"got {nothing}, expected at least one record")
+        raise ObjectProblem(problem_codes.EMPTY_OBJECT, f"got {nothing}, expected at least one record")
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
-            raise ObjectProblem("binary", f"got what looks like {kind}, expected UTF-8 text")
+            raise ObjectProblem(problem_codes.BINARY, f"got what looks like {kind}, expected UTF-8 text")
     if b"\x00" in head[:SNIFF_BYTES]:
         at = head.index(b"\x00")
-        raise ObjectProblem("binary", f"got a NUL byte at offset {at}, expected UTF-8 text")
+        raise ObjectProblem(problem_codes.BINARY, f"got a NUL byte at offset {at}, expected UTF-8 text")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import ObjectProblem
 
 CHUNK_BYTES = 1 << 20
@@ -30,7 +31,9 @@ def gunzip(chunks: Iterable[bytes], max_bytes: int, max_ratio: float = MAX_RATIO
             _check(stream.n_read, n_out, max_bytes, max_ratio)
             yield decoded
     if not stream.complete:
-        raise ObjectProblem("broken-gzip", f"got gzip data that ends too early, after {stream.n_read} bytes")
+        raise ObjectProblem(
+            problem_codes.BROKEN_GZIP, f"got gzip data that ends too early, after {stream.n_read} bytes"
+        )
 
 
 class _Members:
@@ -62,12 +65,14 @@ def _decode(decoder: zlib._Decompress, data: bytes) -> bytes:
     try:
         return decoder.decompress(data, CHUNK_BYTES)
     except zlib.error:
-        raise ObjectProblem("broken-gzip", "got data that is not gzip, expected what the name .gz says") from None
+        raise ObjectProblem(
+            problem_codes.BROKEN_GZIP, "got data that is not gzip, expected what the name .gz says"
+        ) from None
 
 
 def _check(n_in: int, n_out: int, max_bytes: int, max_ratio: float) -> None:
     if n_out > max_bytes:
-        raise ObjectProblem("too-large", f"got more than {max_bytes} decoded bytes, at most {max_bytes}")
+        raise ObjectProblem(problem_codes.TOO_LARGE, f"got more than {max_bytes} decoded bytes, at most {max_bytes}")
     if n_out >= MIN_RATIO_BYTES and n_out > n_in * max_ratio:
         detail = f"got gzip data of which {n_in} bytes grow to {n_out}, at most {max_ratio:.0f} times as many"
-        raise ObjectProblem("too-large", f"{detail}; send data that repeats itself so much unpacked")
+        raise ObjectProblem(problem_codes.TOO_LARGE, f"{detail}; send data that repeats itself so much unpacked")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.csv_tables import read_row
 from functions.jobs.records.formats import Format, FormatOptions, Problem
 from functions.jobs.records.record_boundaries import boundary_of
@@ -134,7 +135,7 @@ def parse(span: RecordSpan, how: Format) -> Record:
     except UnicodeDecodeError as error:
         offset = span.start + len(span.raw) - len(data) + error.start
         detail = f"got byte 0x{data[error.start]:02x} at offset {offset}, expected UTF-8"
-        return Record(*here, problem=Problem("invalid-utf8", detail))
+        return Record(*here, problem=Problem(problem_codes.INVALID_UTF8, detail))
     if how.framing == "document":
         return Record(*here, text=content, problem=_check_text(content, "text"))
     content = content.removesuffix("\n").removesuffix("\r")
@@ -151,7 +152,7 @@ def _too_large(n_bytes: int, how: Format) -> Problem:
     detail = f"got a {what} of {n_bytes} bytes, at most {MAX_RECORD_BYTES}"
     if how.delimiter and how.options.quoted:
         detail += "; one with a quote that is never closed takes in all that follows"
-    return Problem("too-large", detail)
+    return Problem(problem_codes.TOO_LARGE, detail)
 
 
 def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions) -> Record:
@@ -161,7 +162,7 @@ def _parse_json(content: str, here: tuple[int, int, int], options: FormatOptions
         return Record(*here, problem=_json_problem(error))
     if not isinstance(value, dict):
         detail = f"got a JSON {_kind(value)}, expected an object with a field {options.text_field!r}"
-        return Record(*here, problem=Problem("wrong-type", detail))
+        return Record(*here, problem=Problem(problem_codes.WRONG_TYPE, detail))
     return _read_fields(value, here, options)
 
 
@@ -169,11 +170,11 @@ def _json_problem(error: JsonError) -> Problem:
     """Say what is wrong with a line, without its keys: they are the document's own."""
     if error.kind == "repeated-key":
         found = f"a JSON object with {error.n_keys} keys of which {error.n_different} are different"
-        return Problem("duplicate-key", f"got {found}, expected each key once")
+        return Problem(problem_codes.DUPLICATE_KEY, f"got {found}, expected each key once")
     if error.kind == "too-deep":
-        return Problem("broken-json", "got JSON nested too deep, expected one flat object a line")
+        return Problem(problem_codes.BROKEN_JSON, "got JSON nested too deep, expected one flat object a line")
     at = f"column {error.column}" if error.kind == "syntax" else "a number"
-    return Problem("broken-json", f"got a line that is not JSON at {at}, expected an object")
+    return Problem(problem_codes.BROKEN_JSON, f"got a line that is not JSON at {at}, expected an object")
 
 
 def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: FormatOptions) -> Record:
@@ -189,11 +190,13 @@ def _read_fields(value: dict[str, object], here: tuple[int, int, int], options: 
     if not isinstance(text, str):
         got = f"a JSON {_kind(text)}" if options.text_field in value else "nothing"
         return Record(
-            *here, id=own, problem=Problem("wrong-type", f"got {got} in {options.text_field!r}, expected a string")
+            *here,
+            id=own,
+            problem=Problem(problem_codes.WRONG_TYPE, f"got {got} in {options.text_field!r}, expected a string"),
         )
     if pair is not None and not isinstance(pair, str):
         detail = f"got a JSON {_kind(pair)} in {options.text_pair_field!r}, expected a string"
-        return Record(*here, id=own, problem=Problem("wrong-type", detail))
+        return Record(*here, id=own, problem=Problem(problem_codes.WRONG_TYPE, detail))
     problem = _check_text(text, options.text_field) or (
         _check_text(pair, options.text_pair_field) if pair is not None else None
     )
@@ -213,7 +216,7 @@ def _wrong_id(own: object, name: str) -> Problem:
     """
     said = f"a JSON {_kind(own)}" + (" that is not a plain integer" if isinstance(own, float) else "")
     forward = "write the id as a string, or name another id_field"
-    return Problem("wrong-type", f"got {said} in {name!r}, expected a string or an integer; {forward}")
+    return Problem(problem_codes.WRONG_TYPE, f"got {said} in {name!r}, expected a string or an integer; {forward}")
 
 
 def _named(value: Mapping[str, object], options: FormatOptions) -> dict[str, object]:
@@ -228,13 +231,17 @@ def _kind(value: object) -> str:
 
 def _check_text(text: str, name: str) -> Problem | None:
     if not text.strip():
-        return Problem("empty-text", f"got an empty {name}, expected at least one character that is not white space")
+        return Problem(
+            problem_codes.EMPTY_TEXT, f"got an empty {name}, expected at least one character that is not white space"
+        )
     return _check_unicode(text, name)
 
 
 def _check_unicode(text: str, name: str) -> Problem | None:
     if (at := lone_surrogate_at(text)) is not None:
-        return Problem("invalid-text", f"got a lone surrogate in {name} at character {at}, expected Unicode")
+        return Problem(
+            problem_codes.INVALID_TEXT, f"got a lone surrogate in {name} at character {at}, expected Unicode"
+        )
     if (at := text.find("\0")) >= 0:
-        return Problem("invalid-text", f"got a NUL (U+0000) in {name} at character {at}, expected text")
+        return Problem(problem_codes.INVALID_TEXT, f"got a NUL (U+0000) in {name} at character {at}, expected text")
     return None

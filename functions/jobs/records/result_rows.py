@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import DELIMITERS, Framing, Output, Problem
 from functions.jobs.records.part_files import decode, encode
 from functions.jobs.records.records import Record
@@ -63,7 +64,7 @@ def encode_given_up(source: RowSource, n_records: int, problem: Problem, output:
 def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer | Problem:
     if record.problem is not None:
         return record.problem
-    return outcomes.get(record.index) or Problem("internal", "no answer came back for this record")
+    return outcomes.get(record.index) or Problem(problem_codes.INTERNAL, "no answer came back for this record")
 
 
 def _row(source: RowSource, record: Record, outcome: Answer | Problem) -> tuple[dict[str, object], bytes]:
@@ -79,7 +80,7 @@ def _row(source: RowSource, record: Record, outcome: Answer | Problem) -> tuple[
         whole = row | _answer(outcome)
         if (encoded := _encode(whole)) is not None:
             return whole, encoded
-        outcome = Problem("internal", "the answer holds a number that JSON cannot carry")
+        outcome = Problem(problem_codes.INTERNAL, "the answer holds a number that JSON cannot carry")
     whole = row | {"error": {"code": outcome.code, "detail": outcome.detail}}
     if (encoded := _encode(whole)) is None:
         raise ValueError(f"row {row['index']} cannot be encoded. This is a bug.")

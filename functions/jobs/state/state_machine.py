@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from functions.jobs.records import problem_codes
 from functions.jobs.state import keys
 from functions.jobs.state.items import Input, Job, Listing, Plan, Shard, to_item
 from functions.jobs.state.keys import INDEX, INDEX_PARTITION, INDEX_SORT
@@ -170,13 +171,13 @@ def end(job: Job, manifest_sha256: str, now_ms: int) -> Update:
 def _why_failed(job: Job) -> dict[str, Value]:
     if job.n_inputs:
         detail = f"none of {job.records_failed} records could be answered; the errors are in the results"
-        return {"code": "no-record-succeeded", "detail": detail}
+        return {"code": problem_codes.NO_RECORD_SUCCEEDED, "detail": detail}
     if job.source != "prefix":
         detail = "got no file: what was uploaded was gone before it was read, expected one at least; make a new job"
-        return {"code": "no-object", "detail": detail}
+        return {"code": problem_codes.NO_OBJECT, "detail": detail}
     place = keys.data_prefix(job.tenant) + job.names[0]
     detail = f"got no object under {place}, expected one at least; put some there, or name another prefix, in a new job"
-    return {"code": "no-object", "detail": detail}
+    return {"code": problem_codes.NO_OBJECT, "detail": detail}
 
 
 def redrive(job: Job, now_ms: int) -> Update:

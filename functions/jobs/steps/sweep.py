@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import Problem
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import Job, Shard, from_item
@@ -171,7 +172,7 @@ class Sweeper:
         self.table.write(write)
         reason = shard.reason or "the worker died"
         detail = f"given up after {leased.strikes} tries; last reason: {reason}"
-        self.shard_commit.give_up(job, leased, Problem("given-up", detail))
+        self.shard_commit.give_up(job, leased, Problem(problem_codes.GIVEN_UP, detail))
         return "shard-given-up"
 
 

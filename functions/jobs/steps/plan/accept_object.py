@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import Problem
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Input, Job, JobSpec, Recipe, to_item
@@ -96,4 +97,4 @@ def _no_recipe(inbox: keys.Inbox) -> Problem:
     detail = (
         f"got an object in the inbox of recipe {inbox.recipe!r}, which does not exist; make it with POST /v1/recipes"
     )
-    return Problem("no-recipe", detail)
+    return Problem(problem_codes.NO_RECIPE, detail)

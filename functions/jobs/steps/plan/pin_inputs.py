@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import ObjectProblem
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Input, Job, Plan
@@ -70,7 +71,9 @@ class InputPinner:
     def _check_count(self, n_inputs: int) -> None:
         if n_inputs > self.max_inputs:
             detail = f"got more than {self.max_inputs} objects, at most that many in one job: name a longer prefix"
-            raise ObjectProblem("too-large", f"{detail}, or send JSON lines, which hold many texts in one object")
+            raise ObjectProblem(
+                problem_codes.TOO_LARGE, f"{detail}, or send JSON lines, which hold many texts in one object"
+            )
 
 
 def _prefix(job: Job) -> str:

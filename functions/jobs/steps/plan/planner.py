@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import ObjectProblem, Problem
 from functions.jobs.records.shard_runs import MAX_CHARS, MAX_RECORDS, Run, shard_limits
 from functions.jobs.state import keys, state_machine
@@ -172,7 +173,7 @@ class Planner:
         """Pin all inputs; return the new plan. When time is up, sends a message that carries on, and returns None."""
         if plan.runs >= MAX_RUNS:
             detail = f"the inputs could not be listed in {plan.runs} tries"
-            return self._without_inputs(job, plan, Problem("unreadable", detail))
+            return self._without_inputs(job, plan, Problem(problem_codes.UNREADABLE, detail))
         before = last_input(self.table, job)
         try:
             pinned = self.pinner.pin(job, plan, lambda: time_left_s() >= MARGIN_S)
@@ -191,7 +192,7 @@ class Planner:
             raise GlossaError(f"input {plan.input} of job {job.job} is not pinned. This is a bug.")
         if plan.runs >= MAX_RUNS:
             detail = f"planning stopped {plan.runs} times at byte {plan.offset} of this object without getting further"
-            return self._problem(job, plan, source, Problem("unreadable", detail))
+            return self._problem(job, plan, source, Problem(problem_codes.UNREADABLE, detail))
         try:
             spec = JobSpec.from_json(job.spec)
             found = self.reader.read(source, plan, spec.options, input_names(spec.task))
@@ -214,7 +215,7 @@ class Planner:
         rest = f"what begins at byte {plan.offset} of this object" if plan.offset else "this object"
         before = plan.line if n_records > self.max_object_records else plan.record
         detail = f"{limit}: {rest} is not in it (the {before} records before are); send that as another job"
-        raise ObjectProblem("too-large", detail)
+        raise ObjectProblem(problem_codes.TOO_LARGE, detail)
 
     def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], found: InputRuns) -> Plan:
         shards = tuple(_shards(plan, source, batch, self.input_bucket, found))

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.csv_tables import HEADER_BYTES, find_columns
 from functions.jobs.records.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, check_head, format_of
 from functions.jobs.records.gunzip import gunzip
@@ -48,7 +49,9 @@ class RunReader:
         `task_names` are the names that the job's task gives its inputs.
         """
         if source.size_bytes > MAX_OBJECT_BYTES:
-            raise ObjectProblem("too-large", f"got an object of {source.size_bytes} bytes, at most {MAX_OBJECT_BYTES}")
+            raise ObjectProblem(
+                problem_codes.TOO_LARGE, f"got an object of {source.size_bytes} bytes, at most {MAX_OBJECT_BYTES}"
+            )
         how = format_of(source.key.rsplit("/", 1)[-1], options)
         start, columns = plan.offset, None
         if how.delimiter:
@@ -98,7 +101,9 @@ class RunReader:
 
 def _header_span(span: RecordSpan | None) -> RecordSpan:
     if span is None or span.raw is None:
-        raise ObjectProblem("wrong-header", f"got a first row of {HEADER_BYTES} bytes or more, expected a header")
+        raise ObjectProblem(
+            problem_codes.WRONG_HEADER, f"got a first row of {HEADER_BYTES} bytes or more, expected a header"
+        )
     return span
 
 
@@ -121,6 +126,6 @@ def _as_problems(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from chunks
     except NotFound:
-        raise ObjectProblem("not-found", "the object was deleted before it was read") from None
+        raise ObjectProblem(problem_codes.NOT_FOUND, "the object was deleted before it was read") from None
     except Conflict as error:
-        raise ObjectProblem("changed", error.message) from None
+        raise ObjectProblem(problem_codes.CHANGED, error.message) from None

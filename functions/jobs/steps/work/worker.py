@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import Problem
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, encode_rows
@@ -123,7 +124,7 @@ class Worker:
     def _work(self, job: Job, shard: Shard, receives: int, time_left_s: Callable[[], float]) -> None:
         if leases.exhausted(shard):
             detail = f"given up after {shard.strikes} tries; last reason: {shard.reason or 'the worker died'}"
-            self.shard_commit.give_up(job, shard, Problem("given-up", detail))
+            self.shard_commit.give_up(job, shard, Problem(problem_codes.GIVEN_UP, detail))
             return
         try:
             records = self._read(job, shard)
@@ -133,7 +134,7 @@ class Worker:
             rows = encode_rows(row_source(shard), records, outcomes, JobSpec.from_json(job.spec).output)
             self.shard_commit.commit(job, shard, rows)
         except SourceGone as gone:
-            self.shard_commit.give_up(job, shard, Problem("source-gone", str(gone)))
+            self.shard_commit.give_up(job, shard, Problem(problem_codes.SOURCE_GONE, str(gone)))
         except Exception as error:  # noqa: BLE001 - after any error the lease is released and the message comes again
             raise self._release(job, shard, error, receives, time_left_s()) from None
 
