@@ -1,8 +1,8 @@
-"""Small random checkpoints in the reference's own format, drawn so that faults show.
+"""Small random checkpoints in the format of `transformers`, drawn so that faults change the answers.
 
-Every parameter is random with std 0.2 (at width 48; wider ones less, so that a product grows by as much),
-LayerNorm weights around 1, biases, pad rows and position rows included: at the default std 0.02 even a
-doubled attention scale hardly moves a logit.
+Every parameter is random with std 0.2 at width 48. Wider ones have a smaller std, so that a product grows as much.
+LayerNorm weights are around 1. Biases, pad rows and position rows are random too. At the default std of 0.02, even a
+doubled attention scale hardly changes a logit.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ SMALL: Mapping[str, Any] = {
     "intermediate_size": 96,
     "max_position_embeddings": 514,
     "type_vocab_size": 2,
-    "layer_norm_eps": 1e-2,  # unusual, so that a constant in its place shows
+    "layer_norm_eps": 1e-2,  # unusual, so that a constant in its place changes the answers
     "pad_token_id": 1,
 }
 LABELS = ("red", "green", "blue", "grey", "gold")
 
 
 def small_config(config_class: type[PreTrainedConfig] = XLMRobertaConfig, **settings: Any) -> Any:
-    """Make a configuration of a few thousand parameters with 5 labels; `settings` override it."""
+    """Make a configuration of a few thousand parameters with 5 labels. `settings` override it."""
     return config_class(**{**SMALL, "id2label": dict(enumerate(LABELS)), **settings})
 
 
 def draw(kind: str, *, seed: int = 0, **settings: Any) -> PreTrainedModel:
     """Draw a reference model of a public class of transformers, such as XLMRobertaForMaskedLM.
 
-    A span reader has two outputs and a causal LM is a decoder, unless `settings` say otherwise.
+    A model for question answering has two outputs and a causal LM is a decoder, unless `settings` say otherwise.
     """
     model_class = getattr(transformers, kind)
     usual = {"ForQuestionAnswering": {"id2label": {0: "start", 1: "end"}}, "ForCausalLM": {"is_decoder": True}}
@@ -60,7 +60,7 @@ def draw(kind: str, *, seed: int = 0, **settings: Any) -> PreTrainedModel:
 
 
 def rounded(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """Round a reference model's weights to what `dtype` holds; it still computes in float32."""
+    """Round the weights of a reference model to `dtype`. The model still computes in float32."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.to(dtype).float())
@@ -68,13 +68,13 @@ def rounded(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def write(model: PreTrainedModel, folder: Path) -> Path:
-    """Write a checkpoint as its users would: config.json and model.safetensors."""
+    """Write a checkpoint as users do: config.json and model.safetensors."""
     model.save_pretrained(folder)
     return folder
 
 
 def draw_ids(lengths: Sequence[int], *, seed: int = 0, vocab_size: int = 500) -> list[list[int]]:
-    """Draw rows of ids over the whole vocabulary, so that pad ids stand inside some texts."""
+    """Draw rows of ids from the whole vocabulary, so that some texts have pad ids inside."""
     generator = torch.Generator().manual_seed(seed)
     rows = [torch.randint(0, vocab_size, (length,), generator=generator).tolist() for length in lengths]
     for row in rows:
@@ -84,7 +84,7 @@ def draw_ids(lengths: Sequence[int], *, seed: int = 0, vocab_size: int = 500) ->
 
 
 def catalog_model(folder: Path, **fields: object) -> Model:
-    """Make the catalog entry of a checkpoint folder from its own facts; `fields` override it."""
+    """Make the catalog entry of a checkpoint folder from its own facts. `fields` override it."""
     facts = checkpoint_facts(folder)
     return Model.model_validate(
         {

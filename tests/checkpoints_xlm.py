@@ -1,6 +1,7 @@
-"""Small random XLM checkpoints over every switch of its configuration, drawn so that faults show.
+"""Small random XLM checkpoints for every option of the configuration, drawn so that faults change the answers.
 
-As tests/checkpoints.py: std 0.2, LayerNorm weights around 1. A sinusoidal table is left as the reference makes it.
+As in tests/checkpoints.py, std is 0.2 and LayerNorm weights are around 1. A sinusoidal table stays as the reference
+makes it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from serve.rows.row import Row, row_of
 from tests.checkpoints import LABELS, STD
 
 NORM = re.compile(r"layer_norm|LayerNorm")
-CHOICE_STD = 4.0  # few numbers, maybe between -1 and 1, are all that a choice is read from
+CHOICE_STD = 4.0  # a choice is read from few numbers, which may be between -1 and 1
 PAD = 2
 N_LANGS = 3
 VOCAB_SIZE = 500
@@ -28,7 +29,7 @@ SMALL: Mapping[str, Any] = {
     "n_layers": 2,
     "n_heads": 4,
     "max_position_embeddings": 512,
-    "layer_norm_eps": 1e-2,  # unusual, so that a constant in its place shows
+    "layer_norm_eps": 1e-2,  # unusual, so that a constant in its place changes the answers
     "start_n_top": 3,
     "end_n_top": 2,
 }
@@ -41,7 +42,7 @@ LENGTHS = (7, 1, 512, 33, 2, 7, 130, 64, 3, 7, 33, 255, 16)
 
 
 def small_config(**settings: Any) -> XLMConfig:
-    """Make a configuration of a few thousand parameters; 5 labels unless `settings` say how many."""
+    """Make a configuration of a few thousand parameters, with 5 labels unless `settings` say otherwise."""
     labels = {} if "num_labels" in settings else {"id2label": dict(enumerate(LABELS))}
     return XLMConfig(**{**SMALL, **labels, **settings})
 
@@ -62,9 +63,9 @@ def draw(kind: str, *, seed: int = 0, **settings: Any) -> PreTrainedModel:
 
 
 def draw_rows(lengths: Sequence[int], head: str, *, langs: bool, seed: int = 0, **asked: Any) -> list[Row]:
-    """Draw rows over the whole vocabulary, pad ids inside; by turns with languages, token types and own positions.
+    """Draw rows from the whole vocabulary, with pad ids inside. In turn they have languages, token types and positions.
 
-    Positions start again in the middle of a text, as a translation pair's do.
+    Positions start again in the middle of a text, as they do for a pair of translations.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = []
@@ -83,7 +84,10 @@ def draw_rows(lengths: Sequence[int], head: str, *, langs: bool, seed: int = 0, 
 
 
 def pairwise_choices(factors: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Return few choices in which every two values of two factors meet at least once (greedy, deterministic)."""
+    """Return few combinations in which any two values of two factors occur together.
+
+    They are found greedily, always in the same way (pairwise testing).
+    """
     whole = [dict(zip(factors, values, strict=True)) for values in product(*factors.values())]
     met = {choice_id: _pairs(choice) for choice_id, choice in enumerate(whole)}
     left = set[object]().union(*met.values())

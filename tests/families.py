@@ -1,7 +1,7 @@
 """Tiny random checkpoints of every family, a question for each task, and a catalog of folders.
 
-`write_plain` writes one checkpoint for each class of a family, `write_whole` few that hold many heads each.
-Must not know who serves them.
+`write_plain` writes one checkpoint for each class of a family. `write_whole` writes a few checkpoints with many heads
+each. This module must not know who serves them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ ROBERTA = {
 }
 LANG2ID = {lang: i for i, lang in enumerate(tiny_xlm.LANGS)}
 XLM = {"vocab_size": 1300, "max_position_embeddings": 64, "n_langs": len(LANG2ID), "lang2id": LANG2ID}
-# A head of a checkpoint that holds many, by name: its class, where its tensors lie there, its entry of heads.json.
+# The heads of a checkpoint with many heads, by name: class, place of the tensors, and entry in heads.json.
 Taken = Mapping[str, tuple[str, str, dict[str, Any]]]
 NLI_FACTS = {"task": "text-classification", "labels": list(NLI["id2label"].values())}
 GOOD_FACTS = {"task": "text-classification", "labels": ["good"]}
@@ -92,13 +92,19 @@ BEAM_HEADS: Taken = {
 
 DECODER = {"base": "ForCausalLM", "is_decoder": True}
 ASM = {"asm": True, "asm_cutoffs": [300, 700], "asm_div_value": 2.0, "sinusoidal_embeddings": True}
-# A checkpoint of each kind of each family: its model_type, and what is unusual about it.
+# One checkpoint of each kind of each family: its model_type, and its unusual settings.
 WHOLE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "xlm-roberta": ("xlm-roberta", {}),
     "xlm-roberta-decoder": ("xlm-roberta", DECODER),
-    "xlm-v": ("xlm-roberta", {"tokenizer": MINI, "vocab_size": 33_000}),  # mini's 32,000, and rows that no piece has
+    "xlm-v": (
+        "xlm-roberta",
+        {"tokenizer": MINI, "vocab_size": 33_000},
+    ),  # the 32,000 ids of mini, and rows without a piece
     "xlm-roberta-xl": ("xlm-roberta-xl", {}),
-    "xlm-roberta-xxl": ("xlm-roberta-xl", {**DECODER, "hidden_size": 256, "num_attention_heads": 2}),  # heads 128 wide
+    "xlm-roberta-xxl": (
+        "xlm-roberta-xl",
+        {**DECODER, "hidden_size": 256, "num_attention_heads": 2},
+    ),  # heads of width 128
     "xlm": ("xlm", {"gelu_activation": True}),
     "xlm-causal": ("xlm", {"causal": True, "summary_type": "mean"}),
     "xlm-asm": ("xlm", {**ASM, "heads": BEAM_HEADS, "num_labels": 1}),
@@ -106,7 +112,7 @@ WHOLE: Mapping[str, tuple[str, dict[str, Any]]] = {
 
 
 def write_plain(family: str, root: Path) -> list[Path]:
-    """Write one checkpoint for each class of a family; return their folders."""
+    """Write one checkpoint for each class of a family. Return their folders."""
     is_xlm = family == "xlm"
     learnt = _learn(root, tiny_xlm.write_tokenizer if is_xlm else tiny.write_tokenizer)
     draw, sizes = (checkpoints_xlm.draw, XLM) if is_xlm else (checkpoints.draw, ROBERTA)
@@ -118,7 +124,7 @@ def write_plain(family: str, root: Path) -> list[Path]:
 
 
 def write_whole(root: Path) -> list[Path]:
-    """Write every checkpoint of `WHOLE`, each with all the heads that it can hold; return their folders."""
+    """Write every checkpoint of `WHOLE` with all the heads that it can hold. Return their folders."""
     learnt, learnt_xlm = _learn(root, tiny.write_tokenizer), _learn(root, tiny_xlm.write_tokenizer)
     return [
         _write_xlm(root / name, learnt_xlm, **settings)
@@ -129,9 +135,9 @@ def write_whole(root: Path) -> list[Path]:
 
 
 def make_catalog(path: Path, folders: Iterable[Path], *, num_cpus: float = 1.0) -> Path:
-    """Add each folder to a catalog by its own name, as `glossa catalog add` does; return the catalog's path.
+    """Add each folder to a catalog under its own name, as `glossa catalog add` does. Return the path of the catalog.
 
-    Each replica takes `num_cpus` of the machine.
+    Each replica takes `num_cpus` CPUs.
     """
     for folder in folders:
         add(path, str(folder), EntryOptions(folder.name, tokens_per_s=1e6))
@@ -142,7 +148,7 @@ def make_catalog(path: Path, folders: Iterable[Path], *, num_cpus: float = 1.0) 
 
 
 def _write_roberta(folder: Path, *, prefix: str, tokenizer: Path, base: str = "ForMaskedLM", **more: Any) -> Path:
-    """Write a language model, and other heads over it with the pooler that one of them reads."""
+    """Write a language model and other heads with the pooler that one of them reads."""
     _copy_tokenizer(tokenizer, folder)
     draw = partial(checkpoints.draw, **{**ROBERTA, **more})
     checkpoints.write(draw(prefix + base), folder)
@@ -155,7 +161,7 @@ def _write_roberta(folder: Path, *, prefix: str, tokenizer: Path, base: str = "F
 
 
 def _write_xlm(folder: Path, tokenizer: Path, heads: Taken = XLM_HEADS, **more: Any) -> Path:
-    """Write a language model, and other heads over it; that of multiple choice keeps its usual names."""
+    """Write a language model and other heads. The head of multiple choice keeps its usual names."""
     _copy_tokenizer(tokenizer, folder)
     draw = partial(checkpoints_xlm.draw, **{**XLM, "num_labels": len(NLI["id2label"]), **more})
     checkpoints.write(draw("XLMWithLMHeadModel"), folder)
@@ -171,7 +177,7 @@ def _write_xlm(folder: Path, tokenizer: Path, heads: Taken = XLM_HEADS, **more: 
 
 
 def _moved(tensors: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
-    """Return the tensors whose names begin with `old`, beginning with `new`."""
+    """Return the tensors whose names begin with `old`, renamed to begin with `new`."""
     return {new + name.removeprefix(old): value.clone() for name, value in tensors.items() if name.startswith(old)}
 
 

@@ -1,6 +1,6 @@
-"""Faults to plant in an engine over a drawn checkpoint: each changes one thing, and the judge must see it.
+"""Faults to plant in an engine over a drawn checkpoint. Each changes one thing, and the judge must see it.
 
-Each takes what an engine is built from, with the rows it is asked, and returns that with its fault in it.
+A fault takes everything that an engine is built from, with its rows, and returns it with one change.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Build:
-    """What an engine is built from, and the rows it is given; a fault changes one thing of it."""
+    """What an engine is built from, and the rows that it answers. A fault changes one part of it."""
 
     model: Model
     config: Any
@@ -44,7 +44,7 @@ class Build:
 
 
 def build_of(reference: PreTrainedModel, model: Model, rows: Sequence[Row]) -> Build:
-    """Return the sound build of a reference model: its own tensors, under the names an engine reads."""
+    """Return the build of a reference model without a fault: its own tensors, under the names that an engine reads."""
     stored = {name: tensor.detach() for name, tensor in reference.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
     backbone, heads = check_tensors(shapes, FAMILIES[model.family], reference.config, model.heads.values())
@@ -53,14 +53,14 @@ def build_of(reference: PreTrainedModel, model: Model, rows: Sequence[Row]) -> B
 
 
 def _scaled(build: Build) -> Build:
-    def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - an Attend
+    def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - it has the signature of Attend
         return attend_runs(qkv, spans, scale * 1.05, causal)
 
     return replace(build, parts=replace(build.parts, attend=attend))
 
 
 def _leaking(build: Build) -> Build:
-    def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - an Attend
+    def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - it has the signature of Attend
         first, second, *others = spans.lengths
         return attend_runs(qkv, spans_of([first + second, *others], CPU), scale, causal)
 
@@ -68,14 +68,14 @@ def _leaking(build: Build) -> Build:
 
 
 def _seeing(ahead: int) -> Callable[[Build], Build]:
-    """Let a token of a causal model see `ahead` tokens after it, as if its mask began there."""
+    """Let a token of a causal model see `ahead` tokens after it."""
 
-    def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - an Attend
+    def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - it has the signature of Attend
         contexts = []
         for row in torch.split(qkv, list(spans.lengths)):
             query, key, value = row.permute(1, 2, 0, 3)
             seen = torch.ones(len(row), len(row), dtype=torch.bool).tril(ahead if causal else len(row))
-            seen[0, 0] = True  # with its mask a step behind, the first token would see nothing at all
+            seen[0, 0] = True  # with the mask one step behind, the first token would see nothing at all
             context = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale)
             contexts.append(context.transpose(0, 1).flatten(1))
         return torch.cat(contexts)
@@ -106,7 +106,7 @@ def _usual_eps(build: Build) -> Build:
 
 
 def swapped(one: str, other: str) -> Callable[[Build], Build]:
-    """Return the fault of two projections that change places, by the names they have in a checkpoint."""
+    """Return the fault that swaps two projections, given by their names in a checkpoint."""
     places = {one: other, other: one}
 
     def swap(name: str) -> str:
@@ -122,12 +122,12 @@ def _without_bias(build: Build) -> Build:
 
 
 def _without(ids: str) -> Callable[[Build], Build]:
-    """Give the engine the rows without the ids of one kind."""
+    """Give the engine the rows without one kind of ids."""
     return lambda build: replace(build, rows=[replace(row, **{ids: None}) for row in build.rows])
 
 
 def _second_token(build: Build) -> Build:
-    """Read every text's second token where its first is read: positions of `<s>` off by one."""
+    """Read the second token of every text in place of the first: the position of `<s>` is off by one."""
     return replace(build, rows=[replace(row, input_ids=row.input_ids.roll(-1)) for row in build.rows])
 
 
@@ -149,7 +149,7 @@ FAULTS: Mapping[str, Callable[[Build], Build]] = {
 
 
 def shows(kind: str, fault: str) -> bool:
-    """Say whether a class can show a fault: one without a head has no head bias, few are causal."""
+    """Say whether a class can show a fault: without a head there is no head bias, and few classes are causal."""
     if fault == "missing head bias":
         return not kind.endswith("Model")
     return kind.endswith("ForCausalLM") or not fault.startswith("causal mask")

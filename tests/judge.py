@@ -1,7 +1,7 @@
-"""The judge: our engine against `transformers` on the same weights, row by row.
+"""The judge compares our engine with `transformers` on the same weights, row by row.
 
-The reference runs each row alone and unpadded, in float32; the engine runs all rows packed. One
-judge for every class and dtype; it can fail, which the planted faults show. XLM's rows: tests/judge_xlm.py.
+The reference runs each row alone, without padding, in float32. The engine runs all rows packed. There is one judge for
+every class and dtype. It can fail, as the planted faults show. The rows of XLM are in tests/judge_xlm.py.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from shared.catalog import Head, Model
 from shared.errors import GlossaError
 from tests.checkpoints import catalog_model, draw, draw_ids, rounded, write
 
-EXACT = 2e-5  # float32: max|delta| <= EXACT * max(1, max|reference|); at 1e-4 tanh-GELU would hide within 5 bounds
-CLOSE = 2e-2  # half precision: |delta| / |reference| <= CLOSE, against float32 on the rounded weights
-FAULT_FACTOR = 5.0  # a planted fault passes the bound at least so many times
-MIN_STD = 0.5  # of the reference's outputs, or a fault could hide
+EXACT = 2e-5  # float32: max|delta| <= EXACT * max(1, max|reference|); at 1e-4, tanh-GELU would stay within 5 bounds
+CLOSE = 2e-2  # half precision: |delta| / |reference| <= CLOSE, compared with float32 on the rounded weights
+FAULT_FACTOR = 5.0  # a planted fault must exceed the bound at least so many times
+MIN_STD = 0.5  # of the reference's outputs; with less, a fault could go unseen
 LENGTHS = (7, 1, 512, 33, 2, 7, 130, 64, 3, 7, 33, 255, 16)
 
 Pairs = list[tuple[torch.Tensor, torch.Tensor]]  # ours, theirs
@@ -33,7 +33,7 @@ Pairs = list[tuple[torch.Tensor, torch.Tensor]]  # ours, theirs
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far we are from the reference: `distance` against `bound`, both in the same unit."""
+    """How far we are from the reference: `distance` and `bound` have the same unit."""
 
     distance: float
     bound: float
@@ -41,24 +41,24 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the engine is equal to the reference within the bound."""
+        """Say whether the engine equals the reference within the bound."""
         return self.distance <= self.bound and self.spread >= MIN_STD
 
     @property
     def times_bound(self) -> float:
-        """Return the distance in bounds."""
+        """Return the distance divided by the bound."""
         return self.distance / self.bound
 
 
 def judge(reference: PreTrainedModel, rows: Sequence[Row], results: Sequence[RowResult], dtype: torch.dtype) -> Verdict:
-    """Compare the engine's results with the reference's on each row alone."""
+    """Compare the engine's results with the reference on each row alone."""
     return verdict_on(CASES[type(reference).__name__].compare, reference, rows, results, dtype)
 
 
 def verdict_on(
     compare: Compare, reference: PreTrainedModel, rows: Sequence[Row], results: Sequence[RowResult], dtype: torch.dtype
 ) -> Verdict:
-    """Compare as `compare` does, row by row, and measure all numbers together."""
+    """Compare each row by `compare`, and measure all numbers together."""
     pairs: Pairs = []
     for row, result in zip(rows, results, strict=True):
         if isinstance(result, GlossaError):
@@ -75,7 +75,7 @@ def verdict_on(
 
 
 def trial(kind: str, like: str, dtype: str, folder: Path, device: str = "cpu") -> Verdict:
-    """Draw a checkpoint of one class, sized like `like`, into `folder` and judge the engine on it, rows in one pass."""
+    """Draw a checkpoint of one class, sized like `like`, in `folder`, and judge the engine on all rows in one pass."""
     reference = rounded(draw(kind, **LIKE[like]), getattr(torch, dtype))
     model = judged_model(kind, write(reference, folder), dtype=dtype)
     rows = CASES[kind].rows(draw_ids(LENGTHS, vocab_size=reference.config.vocab_size))
@@ -84,7 +84,7 @@ def trial(kind: str, like: str, dtype: str, folder: Path, device: str = "cpu") -
 
 
 def judged_model(kind: str, folder: Path, **fields: object) -> Model:
-    """Return the catalog entry of a drawn checkpoint, with the head its class is judged by."""
+    """Return the catalog entry of a drawn checkpoint, with the head that its class is judged by."""
     case = CASES[kind]
     model = catalog_model(folder, **fields)
     return model.model_copy(update={"heads": {**model.heads, **case.heads}}) if case.heads else model
@@ -95,25 +95,25 @@ Compare = Callable[[PreTrainedModel, Row, RowOutput], Pairs]
 
 @dataclass(frozen=True)
 class Case:
-    """How one class of the reference is asked and compared: its head, what row `i` asks of it besides.
+    """How one class of the reference is judged: its head, the options of row `i`, and the comparison.
 
-    `heads` are heads beside those found in the checkpoint.
+    `heads` are heads besides those found in the checkpoint.
     """
 
     head: str
     compare: Compare
-    asks: Callable[[int, int], Mapping[str, Any]] = lambda i, length: {}  # noqa: ARG005 - most rows ask nothing more
+    asks: Callable[[int, int], Mapping[str, Any]] = lambda i, length: {}  # noqa: ARG005 - most rows have no options
     heads: Mapping[str, Head] = field(default_factory=dict)
 
     def rows(self, texts: Sequence[Sequence[int]]) -> list[Row]:
-        """Make the rows of texts; by turns with token types and with position ids of their own."""
+        """Make the rows of texts. In turn they have token types and position ids of their own."""
         return [
             row_of(ids, self.head, **{**_beside(i, len(ids)), **self.asks(i, len(ids))}) for i, ids in enumerate(texts)
         ]
 
 
 def _beside(i: int, length: int) -> dict[str, Any]:
-    """Give every third row types, one in four positions that start again in the middle and skip some."""
+    """Return token types for every third row, and for one in four positions that start again and skip some."""
     beside: dict[str, Any] = {}
     if i % 3 == 1:
         beside["token_type_ids"] = (torch.arange(length) >= length // 2).int()
@@ -123,7 +123,7 @@ def _beside(i: int, length: int) -> dict[str, Any]:
 
 
 def reference_inputs(row: Row) -> dict[str, torch.Tensor]:
-    """Return what the reference is given of a row: a batch of it alone, nothing padded."""
+    """Return the inputs of the reference for a row: a batch of this row without padding."""
     ids = row.input_ids.long()[None]
     beside = {"langs": row.lang_ids, "token_type_ids": row.token_type_ids, "position_ids": row.position_ids}
     given = {name: own.long()[None] for name, own in beside.items() if own is not None}
@@ -135,18 +135,18 @@ def _run(reference: PreTrainedModel, row: Row, **asked: Any) -> Any:
 
 
 def _ask_masked(i: int, length: int) -> dict[str, Any]:
-    """Ask at first, middle and last places, for different numbers of ids and targets in one batch."""
+    """Ask at the first, middle and last positions, for different numbers of ids and targets in one batch."""
     places = tuple(sorted({0, length // 2, length - 1}))
     return {"positions": places, "top_k": 1 + i % 5, "target_ids": tuple(range(10, 10 + i % 3))}
 
 
 def _ask_everywhere(i: int, length: int) -> dict[str, Any]:
-    """Ask at every place of a text, or at 40 of a long one, for two of its scores each."""
+    """Ask at every position of a text, or at 40 of a long one, for two scores each."""
     return {"positions": tuple(range(0, length, 1 + length // 40)), "top_k": 2, "target_ids": (10 + i, 400)}
 
 
 def _ask_vectors(i: int, length: int) -> dict[str, Any]:
-    """Ask for vectors of every kind in one batch, by turns with the states of some layers and attentions."""
+    """Ask for vectors of every kind in one batch, in turn with the states of some layers and attentions."""
     return {
         "per_token": i % 2 == 0,
         "normalize": i % 4 > 1,
@@ -183,7 +183,7 @@ def _compare_masked(reference: PreTrainedModel, row: Row, output: RowOutput) -> 
 
 
 def _compare_vectors(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
-    reference.set_attn_implementation("eager" if row.attentions else "sdpa")  # sdpa has no probabilities to give
+    reference.set_attn_implementation("eager" if row.attentions else "sdpa")  # sdpa returns no probabilities
     found = _run(reference, row, output_hidden_states=True, output_attentions=row.attentions)
     pairs = [vectors_beside(row, output["vectors"], found.last_hidden_state[0])]
     for place, layer in enumerate(row.layers):
@@ -194,10 +194,13 @@ def _compare_vectors(reference: PreTrainedModel, row: Row, output: RowOutput) ->
 
 
 def vectors_beside(row: Row, ours: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return our vectors and those that a row asks for of the reference's states [tokens, width], at one scale."""
+    """Return our vectors and those of the reference for a row, at one scale.
+
+    `states` [tokens, width] are the states of the reference; its vectors are pooled as the row asks.
+    """
     pooled = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[row.pooling][None]
     vectors = states if row.per_token else pooled
-    if row.normalize:  # unit vectors are small numbers: compare at the scale of the states
+    if row.normalize:  # unit vectors hold small numbers, so compare at the scale of the states
         scale = vectors.norm(dim=1, keepdim=True)
         return ours * scale, F.normalize(vectors) * scale
     return ours, vectors
@@ -207,8 +210,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 LIKE: Mapping[str, Mapping[str, int]] = {
     "xlm-r": {},
     "xlm-v": {"vocab_size": 9_001},  # XLM-V is XLM-R with a larger vocabulary
-    "xl": {"hidden_size": 160, "num_attention_heads": 2, "intermediate_size": 320},  # heads of 80, as XL has
-    "xxl": {"hidden_size": 256, "num_attention_heads": 2, "intermediate_size": 512},  # heads of 128, as XXL has
+    "xl": {"hidden_size": 160, "num_attention_heads": 2, "intermediate_size": 320},  # heads of width 80, as in XL
+    "xxl": {"hidden_size": 256, "num_attention_heads": 2, "intermediate_size": 512},  # heads of width 128, as in XXL
 }
 _HEADS: Mapping[str, Case] = {
     "Model": Case("embed", _compare_vectors, _ask_vectors),
@@ -217,7 +220,7 @@ _HEADS: Mapping[str, Case] = {
     "ForQuestionAnswering": Case("qa", _compare_spans),
     "ForMultipleChoice": Case("choice", _compare_choice),
     "ForMaskedLM": Case("mlm", _compare_masked, _ask_masked),
-    # the scores of a causal LM at every place; what it writes is judged in tests of generation
+    # the scores of a causal LM at every position; tests of generation judge the text that it generates
     "ForCausalLM": Case("lm", _compare_masked, _ask_everywhere, {"lm": Head(task="fill-mask", prefix="lm_head")}),
 }
 CASES: Mapping[str, Case] = {
@@ -226,12 +229,12 @@ CASES: Mapping[str, Case] = {
 
 
 def likes_of(kind: str) -> tuple[str, ...]:
-    """Return the sizes a class is judged in."""
+    """Return the sizes in which a class is judged."""
     return ("xl", "xxl") if kind.startswith("XLMRobertaXL") else ("xlm-r", "xlm-v")
 
 
 def public_classes() -> list[str]:
-    """Return every model class that transformers publishes for the XLM families."""
+    """Return every model class of transformers for the families of XLM-RoBERTa."""
     named = [name for name in dir(transformers) if name.startswith("XLM") and not name.endswith("PreTrainedModel")]
     kinds = {name: getattr(transformers, name) for name in named}
     return [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, PreTrainedModel)]

@@ -1,7 +1,7 @@
-"""The judge for XLM: every public class over the switches of its configuration, each row alone in the reference.
+"""The judge for XLM: every public class with the options of its configuration, each row alone in the reference.
 
-As tests/judge.py, whose bounds and verdict it takes. XLM's summaries and, with padding, its positions change with what
-stands beside a row, so the reference never sees a padded batch.
+Bounds and verdict are those of tests/judge.py. The summaries of XLM, and its positions with padding, depend on the
+batch mates of a row. The reference therefore never sees a padded batch.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Switches = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """One class: its head, what its rows ask, how it is compared, and the switches that it alone has."""
+    """One class: its head, the options of its rows, the comparison, and the settings that only this class has."""
 
     head: str
     compare: Compare
-    asks: Callable[[int, int], Mapping[str, Any]] = lambda i, length: {}  # noqa: ARG005 - most rows ask nothing more
+    asks: Callable[[int, int], Mapping[str, Any]] = lambda i, length: {}  # noqa: ARG005 - most rows have no options
     switches: Mapping[str, Mapping[str, Settings]] = field(default_factory=dict)
 
 
 def trial(kind: str, switches: Switches, folder: Path, device: str = "cpu") -> Verdict:
-    """Draw a checkpoint of one class with these switches into `folder`; judge the engine on all rows in one pass."""
+    """Draw a checkpoint of one class with these settings in `folder`, and judge the engine on all rows in one pass."""
     dtype = getattr(torch, switches["dtype"])
     reference = rounded(draw(kind, **settings_of(kind, switches)), dtype)
     model = catalog_model(write(reference, folder), dtype=switches["dtype"])
@@ -46,38 +46,38 @@ def trial(kind: str, switches: Switches, folder: Path, device: str = "cpu") -> V
 
 
 def judge(reference: PreTrainedModel, rows: Sequence[Row], results: Sequence[RowResult], dtype: torch.dtype) -> Verdict:
-    """Compare the engine's results with the reference's on each row alone."""
+    """Compare the engine's results with the reference on each row alone."""
     return verdict_on(CASES[type(reference).__name__].compare, reference, rows, results, dtype)
 
 
 def settings_of(kind: str, switches: Switches) -> dict[str, Any]:
-    """Return the configuration that switches name."""
+    """Return the configuration for these choices of settings."""
     offered = EVERYWHERE | dict(CASES[kind].switches)
     named = {name: choice for name, choice in switches.items() if name != "dtype"}
     return {key: value for name, choice in named.items() for key, value in offered[name][choice].items()}
 
 
 def choices_for(kind: str) -> list[dict[str, str]]:
-    """Return the switches to try a class with: every two choices of two switches meet."""
+    """Return the choices of settings to judge a class with: any two choices of two settings occur together."""
     offered = EVERYWHERE | dict(CASES[kind].switches)
     return pairwise_choices({"dtype": DTYPES, **{name: list(choices) for name, choices in offered.items()}})
 
 
 def rows_for(kind: str, *, langs: bool, lengths: Sequence[int] = LENGTHS, seed: int = 0) -> list[Row]:
-    """Return rows of one class, each asking in its own way."""
+    """Return the rows of one class, each with its own options."""
     case = CASES[kind]
     drawn = draw_rows(lengths, case.head, langs=langs, seed=seed)
     return [replace(row, **case.asks(i, row.n_tokens)) for i, row in enumerate(drawn)]
 
 
 def _ask_masked(i: int, length: int) -> dict[str, Any]:
-    """Ask at first, middle and last places, for different numbers of ids and targets in one batch."""
+    """Ask at the first, middle and last positions, for different numbers of ids and targets in one batch."""
     places = tuple(sorted({0, length // 2, length - 1}))
     return {"positions": places, "top_k": 1 + i % 5, "target_ids": tuple(range(10, 10 + i % 3))}
 
 
 def _ask_vectors(i: int, length: int) -> dict[str, Any]:
-    """Ask for vectors of every kind in one batch, by turns with the states of some layers."""
+    """Ask for vectors of every kind in one batch, in turn with the states of some layers."""
     pooling = ("mean", "cls", "max")[i % 3]
     return {"per_token": i % 2 == 0, "normalize": i % 4 > 1, "pooling": pooling, "layers": ((), (0, -1), (1,))[i % 3]}
 
@@ -97,10 +97,10 @@ def _compare_spans(reference: PreTrainedModel, row: Row, output: RowOutput) -> P
 
 
 def _compare_beams(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
-    """Compare probabilities by their logarithms, each at the index we give and in the reference's order.
+    """Compare the logarithms of probabilities, each at our index and in the order of the reference.
 
-    Two near starts may change places, and with them their ends, so ends are read for our starts. Places past the
-    row's own tokens, at which the reference fails, must hold nothing.
+    Two starts with nearly equal probabilities may swap, and their ends with them. Ends are therefore read for our
+    starts. Entries beyond the tokens of the row, for which the reference fails, must be empty.
     """
     states = reference.transformer(**reference_inputs(row)).last_hidden_state
     head, length = reference.qa_outputs, row.n_tokens
@@ -127,7 +127,7 @@ def _compare_beams(reference: PreTrainedModel, row: Row, output: RowOutput) -> P
 
 def _compare_masked(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
     states = reference.transformer(**reference_inputs(row)).last_hidden_state[0, list(row.positions)]
-    proj = reference.pred_layer.proj  # its own forward passes [1, tokens, width], at which log_prob fails
+    proj = reference.pred_layer.proj  # its own forward passes [1, tokens, width], for which log_prob fails
     logits = proj.log_prob(states) if reference.config.asm else proj(states)
     pairs = [
         (output["top_logits"], logits.topk(row.top_k).values),
@@ -187,7 +187,7 @@ CASES: Mapping[str, Case] = {
 
 
 def public_classes() -> list[str]:
-    """Return every model class that transformers publishes for this family."""
+    """Return every model class that transformers has for this family."""
     named = [name for name in dir(transformers) if name.startswith("XLM") and not name.startswith("XLMRoberta")]
     kinds = {name: getattr(transformers, name) for name in named}
     models = [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, PreTrainedModel)]

@@ -1,1 +1,1 @@
-"""The checkpoints folder."""
+"""Tests of serve/checkpoints."""

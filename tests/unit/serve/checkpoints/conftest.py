@@ -1,4 +1,4 @@
-"""A small checkpoint of one file, and the same in two shards."""
+"""A small checkpoint in one file, and one in two shards."""
 
 from __future__ import annotations
 

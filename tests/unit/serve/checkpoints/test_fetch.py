@@ -1,4 +1,4 @@
-"""Where checkpoints come from: a folder, the hub's cache, S3, and which references are refused."""
+"""Checkpoints are fetched from a folder, the hub's cache or S3; malformed references are refused."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_a_folder_is_found_beside_the_catalog(checkpoint: Path) -> None:
     ],
 )
 def test_a_reference_says_exactly_what_it_means(reference: str, said: str, tmp_path: Path) -> None:
-    """Unpinned, partial or absent references are refused before anything is fetched."""
+    """References that are unpinned, incomplete or missing are refused before anything is fetched."""
     with pytest.raises(CheckpointError, match=said):
         fetch(reference, tmp_path)
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Stand in for S3, with an empty bucket."""
+    """Replace S3 by an empty bucket in memory."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -61,7 +61,7 @@ def _upload(client: Any, folder: Path, prefix: str) -> None:
 
 
 def test_s3_is_fetched_once_for_each_state(s3: Any, checkpoint: Path, tmp_path: Path) -> None:
-    """The same objects are downloaded once; a changed object is a new folder, and the old one stays."""
+    """The same objects are downloaded once. A changed object makes a new folder, and the old folder stays."""
     _upload(s3, checkpoint, "models/tiny")
     s3.put_object(Bucket="weights", Key="models/tiny/notes.txt", Body=b"not wanted")
     first = fetch("s3://weights/models/tiny", tmp_path, cache=tmp_path / "cache")
@@ -74,7 +74,7 @@ def test_s3_is_fetched_once_for_each_state(s3: Any, checkpoint: Path, tmp_path: 
 
 
 def test_s3_without_weights_is_refused(s3: Any, tmp_path: Path) -> None:
-    """An empty prefix, one of pickles, and a bucket that does not exist are each said plainly."""
+    """An empty prefix, a prefix of pickles and a bucket that does not exist each have a clear error."""
     s3.put_object(Bucket="weights", Key="old/pytorch_model.bin", Body=b".")
     for reference, said in [
         ("s3://weights/none", "holds no model.safetensors"),
@@ -87,14 +87,14 @@ def test_s3_without_weights_is_refused(s3: Any, tmp_path: Path) -> None:
 
 
 def test_the_hub_is_read_from_its_local_cache(checkpoint: Path, tmp_path: Path) -> None:
-    """A pinned revision that is cached needs no network."""
+    """A pinned revision in the cache needs no network."""
     snapshot = tmp_path / "models--org--tiny" / "snapshots" / REVISION
     shutil.copytree(checkpoint, snapshot)
     assert fetch(f"hub:org/tiny@{REVISION}", tmp_path, cache=tmp_path) == snapshot
 
 
-def test_an_absent_revision_without_a_network_is_said_plainly(tmp_path: Path) -> None:
-    """A revision that is neither cached nor to be had is a CheckpointError."""
+def test_a_missing_revision_without_a_network_is_an_error(tmp_path: Path) -> None:
+    """A revision that is neither cached nor reachable is a CheckpointError."""
     code = (
         "import sys; from pathlib import Path\n"
         "from serve.checkpoints.fetch import fetch; from serve.checkpoints.read import CheckpointError\n"

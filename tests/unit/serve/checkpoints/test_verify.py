@@ -1,4 +1,4 @@
-"""The digest of a checkpoint's weights, and what happens when it is not the catalog's."""
+"""The digest of a checkpoint's weights, and the error when the catalog has another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve.checkpoints.verify import check_weights, weights_sha256
 
 
 def test_the_digest_of_one_file_is_its_sha256(checkpoint: Path) -> None:
-    """One file has the sha256 of its bytes, and passes the check under it alone."""
+    """The digest of one file is the sha256 of its bytes. Only that digest passes the check."""
     expected = hashlib.sha256((checkpoint / SINGLE).read_bytes()).hexdigest()
     assert weights_sha256(checkpoint) == expected
     check_weights(checkpoint, expected)
@@ -21,7 +21,7 @@ def test_the_digest_of_one_file_is_its_sha256(checkpoint: Path) -> None:
 
 
 def test_the_digest_of_shards_is_that_of_the_sha256sum_listing(sharded: Path) -> None:
-    """Shards have the digest that `sha256sum model-*.safetensors | sha256sum` prints."""
+    """The digest of shards is what `sha256sum model-*.safetensors | sha256sum` prints."""
     names = [path.name for path in weight_files(sharded)]
     listing = "".join(f"{hashlib.sha256((sharded / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     assert weights_sha256(sharded) == hashlib.sha256(listing.encode()).hexdigest()

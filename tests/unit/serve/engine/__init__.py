@@ -1,1 +1,1 @@
-"""The engine folder."""
+"""Tests of serve/engine."""

@@ -1,4 +1,4 @@
-"""Fake engines that wait, break and refuse on command."""
+"""Fake engines that wait, fail and refuse rows on command."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from serve.rows.row import Row, RowOutput, RowResult
 from shared.catalog import Model
 from shared.errors import ReplicaError
 
-POISON = 13  # an id that breaks a whole pass
-HELD = 15  # an id that a whole pass is held up for
-BAD = 14  # an id that its row alone is refused for
+POISON = 13  # an id for which a whole pass fails
+HELD = 15  # an id for which a whole pass waits
+BAD = 14  # an id for which only its own row is refused
 LIMIT_S = 20.0
 
 
 class GatedEngine(FakeEngine):
-    """Waits in `forward` while `gate` is closed; tells of it through `entered`. Keeps the ids of every pass."""
+    """Waits in `forward` while `gate` is closed, and sets `entered`. It keeps the ids of every pass."""
 
     def __init__(self, model: Model, *, n_parallel: int = 1) -> None:
         super().__init__(model, n_parallel=n_parallel)
@@ -31,7 +31,7 @@ class GatedEngine(FakeEngine):
         self.threads: set[str] = set()
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer as the fake does, when the gate is open."""
+        """Answer as the fake engine does, when the gate is open."""
         self.entered.set()
         assert self.gate.wait(LIMIT_S)
         self.passes.append([row.input_ids.tolist() for row in rows])
@@ -45,20 +45,20 @@ class GatedEngine(FakeEngine):
 
 
 class WatchedOutput(dict[str, torch.Tensor]):
-    """A row's output that notes which threads take a tensor out of it by name."""
+    """A row's output that records which threads read a tensor from it by name."""
 
     def __init__(self, output: RowOutput, readers: set[str]) -> None:
         super().__init__(output)
         self._readers = readers
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """Note the thread, answer as a dict."""
+        """Record the thread, then answer as a dict."""
         self._readers.add(threading.current_thread().name)
         return super().__getitem__(name)
 
 
 class WideEngine(FakeEngine):
-    """Answers every row with `n_bytes` of logits; `readers` are the threads that packed them."""
+    """Answers every row with `n_bytes` of logits. `readers` are the threads that packed them."""
 
     def __init__(self, model: Model, n_bytes: int) -> None:
         super().__init__(model)
@@ -71,12 +71,12 @@ class WideEngine(FakeEngine):
 
 
 class FaultyEngine(FakeEngine):
-    """Breaks a pass that holds POISON, refuses a row that holds BAD; `is_dead` breaks every pass."""
+    """Fails a pass with POISON and refuses a row with BAD. With `is_dead`, every pass fails."""
 
     is_dead = False
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer as the fake does, where nothing is planted."""
+        """Answer as the fake engine does, unless a failure is asked for."""
         if self.is_dead or any(POISON in row.input_ids.tolist() for row in rows):
             raise RuntimeError("planted")
         answers = super().forward(rows, between)
@@ -87,11 +87,14 @@ class FaultyEngine(FakeEngine):
 
 
 class GatedFaultyEngine(GatedEngine, FaultyEngine):
-    """Waits as the one does, then breaks and refuses as the other."""
+    """Waits like the first engine, then fails and refuses like the second."""
 
 
-class LaneEngine(FaultyEngine):
-    """Two lanes; notes the threads that run passes at the same time as each pass, its own included."""
+class ParallelEngine(FaultyEngine):
+    """Runs two passes in parallel.
+
+    It records the threads that run passes at the same time as each pass, itself included.
+    """
 
     def __init__(self, model: Model) -> None:
         super().__init__(model, n_parallel=2)
@@ -100,7 +103,7 @@ class LaneEngine(FaultyEngine):
         self._lock = threading.Lock()
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer as the fake does, or fail as the faulty one."""
+        """Answer as the fake engine does, or fail as the faulty engine does."""
         name = threading.current_thread().name
         with self._lock:
             self._running.add(name)
@@ -115,8 +118,8 @@ class LaneEngine(FaultyEngine):
         return super().forward(rows, between)
 
 
-class HoldingEngine(LaneEngine):
-    """Holds a pass with a row of HELD until `gate` is opened; tells of it through `entered`."""
+class HoldingEngine(ParallelEngine):
+    """Holds a pass with a row of HELD until `gate` is open, and sets `entered`."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
@@ -131,13 +134,13 @@ class HoldingEngine(LaneEngine):
 
 
 class CountingEngine(FakeEngine):
-    """Notes how many cores each thread that runs a pass has."""
+    """Records the number of cores of each thread that runs a pass."""
 
     def __init__(self, model: Model, *, n_parallel: int = 1) -> None:
         super().__init__(model, n_parallel=n_parallel)
         self.cores: dict[str, int] = {}
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
-        """Answer as the fake does."""
+        """Answer as the fake engine does."""
         self.cores[threading.current_thread().name] = torch.get_num_threads()
         return super().forward(rows, between)

@@ -1,4 +1,4 @@
-"""A catalog entry's attention is honoured, or refused by name."""
+"""The attention of a catalog entry is used, or refused by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_eager_is_sdpa(causal: bool) -> None:  # noqa: FBT001 - pytest passes it by name
-    """Probabilities spelled out give the contexts of the fused path, rows apart and in order."""
+    """Explicit probabilities give the same contexts as the fused call, for each row and in order."""
     lengths = [1, 3, 3, 8, 20]
     qkv = torch.randn(sum(lengths), 3, 2, 8, generator=torch.Generator().manual_seed(0))
     spans = spans_of(lengths, CPU)
@@ -24,13 +24,13 @@ def test_eager_is_sdpa(causal: bool) -> None:  # noqa: FBT001 - pytest passes it
 
 
 def test_each_name_of_the_reference_is_honoured() -> None:
-    """`eager` and `sdpa` are what they say; `auto` is the fused path of a CPU."""
+    """`eager` and `sdpa` are the functions of these names. `auto` on a CPU is the fused call."""
     assert attention_for(CPU, torch.float32, 64, "eager") is attend_eager
     assert attention_for(CPU, torch.float32, 64, "sdpa") is attend_runs
     assert attention_for(CPU, torch.float32, 64) is attend_runs
 
 
 def test_flash_is_refused_where_it_cannot_run() -> None:
-    """On a CPU, flash attention is an error that says so, not another attention in silence."""
+    """On a CPU, flash attention is an error with the reason, and no other attention replaces it."""
     with pytest.raises(CheckpointError, match="flash_attention_2 cannot run: got device cpu, expected cuda"):
         attention_for(CPU, torch.bfloat16, 64, "flash_attention_2")

@@ -1,4 +1,4 @@
-"""The packed engine: several heads in one pass, bad rows alone, catalog and checkpoint agreeing."""
+"""The packed engine: several heads in one pass, bad rows fail alone, catalog and checkpoint must agree."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ HEADS = {
 
 @pytest.fixture(scope="module")
 def references() -> dict[str, PreTrainedModel]:
-    """Draw a reference for each head, all over one backbone."""
+    """Draw a reference model for each head, all with the same backbone."""
     models = {name: draw(kind, seed=seed) for seed, (name, kind) in enumerate(HEADS.items())}
     backbone = models["topic"].roberta.state_dict()
     for model in models.values():
         model.roberta.load_state_dict(backbone)
     models["embed"] = draw("XLMRobertaModel")
-    models["embed"].load_state_dict(backbone, strict=False)  # all but the pooler
+    models["embed"].load_state_dict(backbone, strict=False)  # everything but the pooler
     return models
 
 
@@ -61,7 +61,7 @@ def shared_backbone(references: dict[str, PreTrainedModel], tmp_path_factory: py
 
 
 def test_heads_share_one_pass(references: dict[str, PreTrainedModel], shared_backbone: Path) -> None:
-    """Rows of five heads in one packed pass each equal their own reference."""
+    """Rows of five heads in one packed pass each equal their own reference model."""
     engine = load_engine(catalog_model(shared_backbone), shared_backbone, device="cpu")
     rows = []
     for seed, name in enumerate(references):
@@ -78,12 +78,12 @@ def test_heads_share_one_pass(references: dict[str, PreTrainedModel], shared_bac
 
 @pytest.fixture(scope="module")
 def engine(shared_backbone: Path) -> PackedEngine:
-    """Load the checkpoint of many heads."""
+    """Load the checkpoint with many heads."""
     return load_engine(catalog_model(shared_backbone, token_budget=64), shared_backbone, device="cpu")
 
 
 def test_one_bad_row_fails_alone(engine: PackedEngine) -> None:
-    """Each bad row has its error in its place; the good rows answer as they do without it."""
+    """Each bad row has its error in its place. The good rows answer as they do without it."""
     good = [row_of(ids, "topic") for ids in draw_ids((5, 8))]
     bad = [
         row_of([0, 500, 2], "topic"),
@@ -100,13 +100,13 @@ def test_one_bad_row_fails_alone(engine: PackedEngine) -> None:
 
 
 def test_a_pass_of_bad_rows_alone_is_no_pass(engine: PackedEngine) -> None:
-    """Nothing to run is no error of the pass, and no rows give no results."""
+    """A pass with bad rows only is not an error, and no rows give no results."""
     assert [type(error) for error in engine.forward([row_of([], "topic")])] == [Unprocessable]
     assert engine.forward([]) == []
 
 
 def test_an_overflowing_row_fails_alone(tmp_path: Path) -> None:
-    """A row whose numbers are not finite is an error that names the head; its neighbours answer."""
+    """A row whose numbers are not finite gets an error that names the head. Its batch mates are answered."""
     reference = draw("XLMRobertaForTokenClassification")
     with torch.no_grad():
         reference.roberta.embeddings.word_embeddings.weight[77] = float("inf")
@@ -114,7 +114,7 @@ def test_an_overflowing_row_fails_alone(tmp_path: Path) -> None:
     rows = [row_of([0, n, 2], "classifier") for n in (76, 77, 78)]
     before, error, after = loaded.forward(rows)
     assert isinstance(error, NotFinite)
-    assert not error.retryable  # the same numbers come out again
+    assert not error.retryable  # a second try gives the same numbers
     assert "toy:classifier" in error.message
     assert "bfloat16" in str(error.hint)
     assert not isinstance(before, GlossaError)
@@ -122,7 +122,7 @@ def test_an_overflowing_row_fails_alone(tmp_path: Path) -> None:
 
 
 def test_an_untied_decoder_is_used(tmp_path: Path) -> None:
-    """A checkpoint whose decoder differs from its embeddings is answered with its decoder."""
+    """If the decoder of a checkpoint differs from its embeddings, the decoder is used."""
     reference = draw("XLMRobertaForMaskedLM", tie_word_embeddings=False)
     rows = CASES["XLMRobertaForMaskedLM"].rows(draw_ids((5, 30)))
     loaded = load_engine(catalog_model(write(reference, tmp_path)), tmp_path, device="cpu")
@@ -130,7 +130,7 @@ def test_an_untied_decoder_is_used(tmp_path: Path) -> None:
 
 
 def test_infer_answers_a_call(engine: PackedEngine) -> None:
-    """A call over several passes has the outputs of its rows, packed in order."""
+    """A call that takes several passes has the outputs of all rows, in order."""
     rows = draw_ids((30, 2, 31, 40, 9))
     flat, lengths = [i for row in rows for i in row], Tensor.ints(map(len, rows))
     outputs = infer(engine, InferCall("toy", "entities", Tensor.ints(flat), lengths))
@@ -147,7 +147,7 @@ def _logits(engine: PackedEngine, ids: list[int]) -> torch.Tensor:
 
 
 def test_a_call_with_a_bad_row_fails_as_that_row(engine: PackedEngine) -> None:
-    """A call is answered whole or not at all."""
+    """A call is answered as a whole: one bad row fails it."""
     with pytest.raises(Unprocessable, match="row 1: got token id 500"):
         infer(engine, InferCall("toy", "topic", Tensor.ints([5, 500]), Tensor.ints([1, 1])))
 
@@ -170,13 +170,13 @@ def test_a_call_with_a_bad_row_fails_as_that_row(engine: PackedEngine) -> None:
 def test_catalog_and_checkpoint_agree_or_nothing_loads(
     fields: dict[str, Any], said: str, shared_backbone: Path
 ) -> None:
-    """A catalog that says something else than the checkpoint stops the load, with both values."""
+    """A catalog that differs from the checkpoint stops loading, with both values in the error."""
     with pytest.raises(CheckpointError, match=said):
         load_engine(catalog_model(shared_backbone, **fields), shared_backbone, device="cpu")
 
 
 def test_the_largest_logits_are_taken_again_within_a_bound() -> None:
-    """However many places ask, rows of the decoder are gathered for as many at a time as the bound holds."""
+    """The rows of the decoder that are gathered at a time never exceed the limit, however many masks there are."""
     width, n_ids, n_places = 16, 8, 40
     drawn = torch.Generator().manual_seed(0)
     decoder = torch.nn.Linear(width, 64).bfloat16().requires_grad_(requires_grad=False)
@@ -202,7 +202,7 @@ def test_the_largest_logits_are_taken_again_within_a_bound() -> None:
 
 @pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
 def test_masked_words_in_bfloat16_are_scored_by_the_kernel(shared_backbone: Path) -> None:
-    """No operator of torch makes or sums up the scores of a vocabulary."""
+    """No torch operator computes or sums the scores of a vocabulary."""
     model = catalog_model(shared_backbone, dtype="bfloat16")
     engine = load_engine(model, shared_backbone, device="cpu")
     asked: list[str] = []
@@ -217,11 +217,13 @@ def test_masked_words_in_bfloat16_are_scored_by_the_kernel(shared_backbone: Path
     with Watch():
         (found,) = engine.forward([row_of([0, 5, 6, 2], "mlm", positions=(1,), top_k=3)])
     assert not isinstance(found, GlossaError)
-    assert {"empty"} <= set(asked) <= {"empty", "contiguous", "float"}  # the last two of what is so already
+    assert (
+        {"empty"} <= set(asked) <= {"empty", "contiguous", "float"}
+    )  # the last two do nothing to tensors that are already so
 
 
-def test_two_lanes_answer_as_one(shared_backbone: Path) -> None:
-    """A call divided over two cores gives each row what it gets in one pass."""
+def test_two_parallel_passes_answer_as_one(shared_backbone: Path) -> None:
+    """A call that is divided into two parallel passes gives each row what one pass gives it."""
     model = catalog_model(shared_backbone)
     ids = draw_ids([30, 9, 30, 23, 30, 30, 12, 29, 30, 24, 30, 27])
     rows = [row_of(row, "entities") for row in ids]

@@ -1,4 +1,4 @@
-"""The engine equals the reference, and the judge that says so can fail."""
+"""The engine equals the reference, and the comparison can fail."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TRIALS = [(kind, like) for kind in CASES for like in likes_of(kind)]
 
 
 def test_no_class_is_forgotten() -> None:
-    """Every class the installed transformers publishes for these families is judged."""
+    """Every class that the installed transformers has for these families is compared."""
     assert sorted(public_classes()) == sorted([*CASES, *judge_xlm.CASES])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("kind", "like"), TRIALS)
 def test_packed_rows_equal_the_reference(kind: str, like: str, dtype: str, tmp_path: Path) -> None:
-    """Mixed rows of 1 to 512 tokens, packed in one pass, equal the reference on each row alone."""
+    """Rows of 1 to 512 tokens, packed in one pass, equal the reference on each row alone."""
     verdict = trial(kind, like, dtype, tmp_path)
     assert verdict.ok, verdict
 
@@ -37,14 +37,14 @@ def test_packed_rows_equal_the_reference(kind: str, like: str, dtype: str, tmp_p
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", CASES)
 def test_the_same_holds_on_cuda(kind: str, dtype: str, tmp_path: Path) -> None:
-    """The device's own attention path is held to the same bounds."""
+    """The attention of the device is held to the same bounds."""
     verdict = trial(kind, likes_of(kind)[0], dtype, tmp_path, device="cuda")
     assert verdict.ok, verdict
 
 
 @pytest.mark.parametrize(("kind", "fault"), [(k, f) for k in CASES for f in FAULTS if shows(k, f)])
 def test_a_planted_fault_is_found(kind: str, fault: str, tmp_path: Path) -> None:
-    """Each fault moves the answers at least 5 bounds away; without it they are equal."""
+    """Each fault moves the answers by at least 5 bounds. Without it they are equal."""
     reference = draw(kind)
     rows = CASES[kind].rows(draw_ids((4, 9, 40, 2, 60, 12, 25, 9, 7, 30, 5, 17, 3, 50, 21, 6)))
     sound = build_of(reference, judged_model(kind, write(reference, tmp_path)), rows)
@@ -64,7 +64,7 @@ def tagger(tmp_path_factory: pytest.TempPathFactory) -> PackedEngine:
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_partition_answers_the_same(tagger: PackedEngine, data: st.DataObject) -> None:
-    """However rows are cut into batches and ordered, each row's answer stays within 1e-5."""
+    """However rows are ordered and divided into batches, the answer of each row stays within 1e-5."""
     lengths = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=10))
     rows = CASES["XLMRobertaForTokenClassification"].rows(draw_ids(lengths, seed=len(lengths)))
     places = data.draw(st.lists(st.integers(0, 3), min_size=len(rows), max_size=len(rows)))

@@ -1,4 +1,4 @@
-"""The fake engine and `infer` over it."""
+"""The fake engine, and `infer` with it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _shapes(results: Sequence[RowResult]) -> list[dict[str, tuple[int, ...]]]:
 
 
 def test_shapes_follow_the_contract(model: Model) -> None:
-    """Every head answers with the names and shapes that Engine.forward promises."""
+    """Every head answers with the names and shapes in the contract of Engine.forward."""
     engine: Engine = FakeEngine(model)
     assert _shapes(engine.forward(_rows())) == [
         {"logits": (1, 3)},
@@ -42,7 +42,7 @@ def test_shapes_follow_the_contract(model: Model) -> None:
 
 
 def test_an_answer_depends_on_its_row_alone(model: Model) -> None:
-    """A row answers the same alone and beside others."""
+    """A row answers the same alone and with batch mates."""
     engine = FakeEngine(model)
     together = engine.forward(_rows())
     for row, result in zip(_rows(), together, strict=True):
@@ -53,13 +53,13 @@ def test_an_answer_depends_on_its_row_alone(model: Model) -> None:
 
 
 def test_one_bad_row_fails_alone(model: Model) -> None:
-    """A refused row leaves the others answered."""
+    """A refused row does not affect the others."""
     results = FakeEngine(model).forward([row_of([5], "topic"), row_of([500], "topic"), row_of([6], "topic")])
     assert [isinstance(result, GlossaError) for result in results] == [False, True, False]
 
 
 def test_infer_answers_in_the_callers_order_within_the_budget(model: Model) -> None:
-    """Rows of any length come back in the order they were sent, whatever passes they took."""
+    """Rows of any length are answered in the order in which they were sent, however many passes they took."""
     engine = FakeEngine(model)
     rows = [[n] * (n % 30 + 1) for n in (40, 3, 25, 29, 8, 28)]
     lengths = Tensor.ints(map(len, rows))

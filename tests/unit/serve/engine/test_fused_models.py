@@ -1,4 +1,4 @@
-"""Whole models whose layers are one call give the answers of the reference."""
+"""Whole models whose layers run in one call give the answers of the reference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FITS: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2, "intermedia
 
 
 def loaded(model: Model, folder: Path) -> PackedEngine:
-    """Load a model whose layers are one call, and whose embeddings are if it is of XLM-RoBERTa's family."""
+    """Load a model whose layers run in one call, and whose embeddings do if it is of the XLM-RoBERTa family."""
     engine = load_engine(model, folder, device="cpu")
     encoder: Any = engine._encoder
     assert encoder.layers._in_one is not None
@@ -40,7 +40,7 @@ def loaded(model: Model, folder: Path) -> PackedEngine:
 @needs_kernels
 @pytest.mark.parametrize("kind", ["XLMRobertaForTokenClassification", "XLMRobertaForMaskedLM", "XLMRobertaForCausalLM"])
 def test_models_that_fit_equal_the_reference(kind: str, tmp_path: Path) -> None:
-    """Of a model whose sizes the kernels take, rows of 1 to 512 tokens equal the reference, whose rows are alone."""
+    """If the kernels support the sizes of a model, rows of 1 to 512 tokens equal the reference on each row alone."""
     reference = rounded(draw(kind, **FITS), torch.bfloat16)
     model = judged_model(kind, write(reference, tmp_path), dtype="bfloat16")
     rows = CASES[kind].rows(draw_ids(LENGTHS))
@@ -49,9 +49,9 @@ def test_models_that_fit_equal_the_reference(kind: str, tmp_path: Path) -> None:
 
 
 @needs_kernels
-@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not AVX512, reason="no bytes here")
-def test_a_model_in_bytes_is_one_call_too(tmp_path: Path) -> None:
-    """Layers in 8 bits of sizes that fit go by one call, and by our own products."""
+@pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not AVX512, reason="no int8 product here")
+def test_an_int8_model_is_one_call_too(tmp_path: Path) -> None:
+    """Int8 layers of supported sizes run in one call, with our own products."""
     folder = write(rounded(draw("XLMRobertaForMaskedLM", **FITS), torch.bfloat16), tmp_path)
     model = judged_model("XLMRobertaForMaskedLM", folder, dtype="bfloat16")
     engine = loaded(model.model_copy(update={"quantization": "onednn-int8"}), tmp_path)
@@ -63,7 +63,7 @@ def test_a_model_in_bytes_is_one_call_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("gelu", [True, False])
 @pytest.mark.parametrize("causal", [True, False])
 def test_so_do_xlms_that_fit(gelu: bool, causal: bool, tmp_path: Path) -> None:  # noqa: FBT001 - pytest passes them by name
-    """XLM with either activation, causal or not, with languages, types and positions of rows' own, equals its own."""
+    """XLM with either activation, causal or not, with languages, types and own positions, equals its reference."""
     drawn_xlm = checkpoints_xlm.draw(
         "XLMForTokenClassification", emb_dim=64, n_heads=2, gelu_activation=gelu, causal=causal, **LANGS["languages"]
     )
@@ -76,7 +76,7 @@ def test_so_do_xlms_that_fit(gelu: bool, causal: bool, tmp_path: Path) -> None: 
 
 @needs_kernels
 def test_a_decoder_with_a_cache_continues_as_in_float32(tmp_path: Path) -> None:
-    """A decoder that fits keeps and reads its cache, layer by layer: it writes what its weights write in float32."""
+    """A decoder layer by layer with its cache generates the same text as the same weights in float32."""
     folder = write(rounded(draw("XLMRobertaForCausalLM", **FITS), torch.bfloat16), tmp_path)
     wide = load_engine(catalog_model(folder, eos_id=500), folder, device="cpu")
     own = loaded(catalog_model(folder, eos_id=500, dtype="bfloat16"), folder)
@@ -87,7 +87,7 @@ def test_a_decoder_with_a_cache_continues_as_in_float32(tmp_path: Path) -> None:
 
 
 def written(engine: PackedEngine, rows: Sequence[Row]) -> list[list[int]]:
-    """Return the ids that an engine writes behind each row, all rows in company."""
+    """Return the ids that an engine generates for each row, with all rows in one batch."""
     waiting, done = {index: engine.begin(row) for index, row in enumerate(rows)}, {}
     while waiting:
         results = engine.forward(list(waiting.values()))
@@ -99,7 +99,7 @@ def written(engine: PackedEngine, rows: Sequence[Row]) -> list[list[int]]:
 
 @needs_kernels
 def test_a_row_that_shows_its_layers_changes_no_other(tmp_path: Path) -> None:
-    """A pass that is run layer by layer for one row's sake gives the others the bits of a pass in one call."""
+    """A pass that runs layer by layer for one row gives the other rows the same bits as a pass in one call."""
     model = catalog_model(write(draw("XLMRobertaModel", **FITS), tmp_path), dtype="bfloat16")
     engine, head = loaded(model, tmp_path), next(iter(model.heads))
     rows = [Row(torch.tensor(ids, dtype=torch.int32), head, per_token=True) for ids in draw_ids([5, 30, 12])]

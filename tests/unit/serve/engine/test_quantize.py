@@ -1,4 +1,4 @@
-"""Layers stored small: how far they are from what they replace, what they keep, and what is refused."""
+"""Quantized layers: how far they are from the originals, what memory they keep, and what is refused."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from shared.catalog import Model, Quantization
 CPU = torch.device("cpu")
 HERE: tuple[Quantization, ...] = ("bnb-nf4", "bnb-int8", "torchao-int8")
 AWAY: tuple[Quantization, ...] = ("torchao-int4", "torchao-fp8")
-GAPS = {"bnb-nf4": 0.09, "bnb-int8": 0.012, "torchao-int8": 0.009}  # about twice what normal weights measure
+GAPS = {
+    "bnb-nf4": 0.09,
+    "bnb-int8": 0.012,
+    "torchao-int8": 0.009,
+}  # about twice the error measured on normally distributed weights
 
 
 def entry(**fields: object) -> Model:
-    """Make a catalog entry of no checkpoint."""
+    """Make a catalog entry without a checkpoint."""
     return Model.model_validate({
         "name": "toy", "family": "xlm-roberta", "checkpoint": "nowhere", "weights_sha256": "0" * 64,
         "tokenizer_sha256": "0" * 64, "max_tokens": 512, "vocab_size": 100, "heads": {}, **fields,
@@ -31,7 +35,7 @@ def entry(**fields: object) -> Model:
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Draw normal numbers."""
+    """Draw normally distributed numbers."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -44,7 +48,7 @@ def stored(kind: str, dtype: torch.dtype, weight: torch.Tensor, bias: torch.Tens
 @pytest.mark.parametrize("kind", HERE)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_stored_layer_answers_nearly_as_the_full_one(kind: str, dtype: torch.dtype) -> None:
-    """Each quantisation that a CPU runs is off by what its bits explain, never by nothing and never by more."""
+    """Each quantization that a CPU runs has an error that its number of bits explains: not zero and not more."""
     weight, bias, inputs = draw(384, 256) * 0.05, draw(384, seed=1), draw(33, 256, seed=2)
     exact = F.linear(inputs, weight, bias)
     with torch.inference_mode():
@@ -56,7 +60,7 @@ def test_a_stored_layer_answers_nearly_as_the_full_one(kind: str, dtype: torch.d
 @pytest.mark.parametrize("kind", HERE)
 @pytest.mark.parametrize(("rows", "width"), [(1056, 320), (1031, 304)])
 def test_a_stored_layer_keeps_no_full_copy(kind: str, rows: int, width: int) -> None:
-    """After a forward pass no floating tensor of the weight's size is alive, whatever the weight's shape."""
+    """After a forward pass no floating-point tensor of the weight's size exists, whatever the shape of the weight."""
     layer = stored(kind, torch.float32, draw(rows, width), draw(rows))
     with torch.inference_mode():
         layer(draw(3, width))
@@ -67,8 +71,8 @@ def test_a_stored_layer_keeps_no_full_copy(kind: str, rows: int, width: int) -> 
 
 
 @pytest.mark.parametrize("kind", HERE)
-def test_a_token_gets_the_same_product_in_any_company(kind: str) -> None:
-    """An outlier in one token changes no other token, and a token alone answers as in a batch."""
+def test_a_token_gets_the_same_product_with_any_batch_mates(kind: str) -> None:
+    """An outlier in one token changes no other token. A token alone gives the same product as in a batch."""
     layer = stored(kind, torch.float32, draw(96, 64), draw(96))
     inputs = draw(20, 64, seed=3)
     shouting = torch.cat([inputs, draw(1, 64) * 50])
@@ -78,7 +82,7 @@ def test_a_token_gets_the_same_product_in_any_company(kind: str) -> None:
 
 
 def test_heads_stay_as_they_are() -> None:
-    """Linears outside the backbone's layers are plain."""
+    """Linear layers outside the backbone's layers are not quantized."""
     parts = quantized(ModelParts(), entry(quantization="bnb-nf4"), CPU)
     for name in ("lm_head.dense", "classifier.out_proj", "heads.topic.dense", "pooler.dense"):
         assert type(parts.linear(name, draw(4, 64), None)) is torch.nn.Linear
@@ -86,7 +90,7 @@ def test_heads_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("kind", AWAY)
 def test_what_a_cpu_cannot_run_is_refused_by_name(kind: Quantization) -> None:
-    """int4 and fp8 say that they need CUDA."""
+    """The errors of int4 and fp8 say that they need CUDA."""
     with pytest.raises(CheckpointError, match=f"{kind} got device cpu, expected cuda"):
         check_runnable(kind, torch.bfloat16, CPU)
 
@@ -97,7 +101,7 @@ def test_what_a_cpu_cannot_run_is_refused_by_name(kind: Quantization) -> None:
 )
 @settings(max_examples=50, deadline=None)
 def test_a_row_in_8_bits_is_off_by_half_a_step(values: list[list[float]], dtype: torch.dtype) -> None:
-    """Each value returns within half of its row's largest magnitude over 127; a row of zeros returns zeros."""
+    """Each value is off by at most half of its row's largest magnitude over 127. A row of zeros stays zeros."""
     weight = torch.tensor(values).to(dtype)
     words = Int8Embedding(weight)
     ids = torch.arange(len(values), dtype=torch.int32)
@@ -109,7 +113,7 @@ def test_a_row_in_8_bits_is_off_by_half_a_step(values: list[list[float]], dtype:
 
 
 def test_rows_over_several_blocks_are_in_their_places() -> None:
-    """Quantising and multiplying block by block is the same as at once."""
+    """Quantizing and multiplying block by block gives the same as all at once."""
     weight, hidden = draw(2 * quantize.ROWS_AT_ONCE + 5, 8), draw(4, 8, seed=1)
     bias = draw(weight.shape[0], seed=2)
     parts = quantized(ModelParts(), entry(int8_embeddings=True), CPU)

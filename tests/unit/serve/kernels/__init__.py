@@ -1,1 +1,1 @@
-"""The kernels folder."""
+"""Tests of serve/kernels."""

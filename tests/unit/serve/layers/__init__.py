@@ -1,1 +1,1 @@
-"""The layers folder."""
+"""Tests of serve/layers."""

@@ -1,4 +1,4 @@
-"""Prepacked Linears answer as plain ones do."""
+"""Prepacked linear layers answer as plain ones do."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from serve.layers.linear import (
 )
 
 CPU = torch.device("cpu")
-ROUNDING = {torch.bfloat16: 2**-7, torch.float32: 1e-5}  # relative: two roundings; sums of float32
+ROUNDING = {torch.bfloat16: 2**-7, torch.float32: 1e-5}  # relative error of two roundings, or of float32 sums
 DTYPES = pytest.mark.parametrize("dtype", ROUNDING)
 TANH_GELU = partial(F.gelu, approximate="tanh")
 
 
 @pytest.fixture(autouse=True)
 def _taken(request: pytest.FixtureRequest) -> None:
-    """Leave out what this CPU's oneDNN does not take."""
+    """Skip dtypes that oneDNN does not support on this CPU."""
     asked = getattr(request.node, "callspec", None)
     dtype = asked.params.get("states_in", asked.params.get("dtype")) if asked else torch.bfloat16
     if not can_prepack(CPU, dtype):
@@ -56,7 +56,7 @@ def states_of(n_tokens: int, n_in: int, seed: int, dtype: torch.dtype) -> torch.
 def test_a_prepacked_product_is_the_product(
     dtype: torch.dtype, n_tokens: int, n_in: int, n_out: int, seed: int
 ) -> None:
-    """Any number of tokens, with bias or without, comes within rounding of the float64 product."""
+    """Any number of tokens, with or without bias, is within rounding of the float64 product."""
     weight, bias = drawn(n_in, n_out, seed, dtype)
     states, near = states_of(n_tokens, n_in, seed, dtype), ROUNDING[dtype]
     for own in (bias, None):
@@ -67,7 +67,7 @@ def test_a_prepacked_product_is_the_product(
 @DTYPES
 @pytest.mark.parametrize("activate", [F.gelu, F.relu, TANH_GELU])
 def test_a_step_behind_a_product_is_that_step(activate: Activate, dtype: torch.dtype) -> None:
-    """GELU, ReLU and one that cannot be fused come within rounding of the step taken in float64."""
+    """GELU, ReLU and an activation that cannot be fused are within rounding of the step in float64."""
     weight, bias = drawn(64, 96, 1, dtype)
     states, near = states_of(33, 64, 1, dtype), 2 * ROUNDING[dtype]
     exact = activate(F.linear(states.double(), weight.double(), bias.double()))
@@ -80,7 +80,7 @@ def test_a_step_behind_a_product_is_that_step(activate: Activate, dtype: torch.d
     [(torch.bfloat16, torch.bfloat16), (torch.bfloat16, torch.float32), (torch.float32, torch.float32)],
 )
 def test_a_residual_is_added(states_in: torch.dtype, dtype: torch.dtype) -> None:
-    """A residual of either dtype is added and stays what it was; one of float32 gives a float32 sum."""
+    """A residual of either dtype is added and not modified. A float32 residual gives a float32 sum."""
     weight, bias = drawn(64, 64, 2, states_in)
     states, before = states_of(33, 64, 2, states_in), states_of(33, 64, 3, dtype)
     near = ROUNDING[states_in]
@@ -93,32 +93,35 @@ def test_a_residual_is_added(states_in: torch.dtype, dtype: torch.dtype) -> None
 
 
 def test_only_a_backbones_layers_are_prepacked() -> None:
-    """Heads stay plain Linears, whose weights others read."""
+    """Heads stay plain Linears, because their weights are read elsewhere."""
     weight, bias = drawn(8, 8, 3, torch.bfloat16)
     assert isinstance(prepacked_of("layers.3.up", weight, bias), Prepacked)
     assert isinstance(prepacked_of("heads.topic.dense", weight, bias), nn.Linear)
 
 
 def test_float16_and_cuda_are_not_prepacked() -> None:
-    """Only float32 and bfloat16 on a CPU lie in oneDNN's layout."""
+    """Only float32 and bfloat16 on a CPU are stored in oneDNN's layout."""
     assert not can_prepack(CPU, torch.float16)
     assert not can_prepack(torch.device("cuda"), torch.bfloat16)
 
 
 @given(st.integers(1, 5000))
 def test_numbers_of_tokens_come_again(n_tokens: int) -> None:
-    """A pass is made for at most a sixteenth more tokens than it has, of few numbers, sixteen to an octave."""
+    """Padding adds at most a sixteenth of the tokens.
+
+    There are few padded lengths: sixteen between two powers of two.
+    """
     whole = padded_tokens(n_tokens)
     assert n_tokens <= whole <= n_tokens + min(15, n_tokens / 16)
     assert padded_tokens(whole) == whole
     assert len({padded_tokens(n) for n in range(1, 513)}) <= 32 + 16 * 4
 
 
-def test_spare_tokens_are_zeros_behind_the_others() -> None:
-    """States keep their numbers; what is added is zero, and nothing is added to a number that comes often."""
+def test_padding_tokens_are_zeros_after_the_others() -> None:
+    """The states are unchanged and the added rows are zeros. A common number of tokens is not padded."""
     states = torch.randn(67, 5)
-    spared = with_padding_rows(states)
-    assert spared.shape == (68, 5)
-    assert torch.equal(spared[:67], states)
-    assert not spared[67:].any()
-    assert with_padding_rows(spared) is spared
+    padded = with_padding_rows(states)
+    assert padded.shape == (68, 5)
+    assert torch.equal(padded[:67], states)
+    assert not padded[67:].any()
+    assert with_padding_rows(padded) is padded

@@ -1,1 +1,1 @@
-"""The models folder."""
+"""Tests of serve/models."""

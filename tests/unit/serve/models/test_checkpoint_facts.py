@@ -1,4 +1,4 @@
-"""Describe: the facts of a checkpoint folder, and the ones we would answer wrongly for."""
+"""The facts of a checkpoint folder, and the folders for which our answers would be wrong."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FOUND: dict[str, dict[str, Head]] = {
 @pytest.mark.parametrize("family", ["XLMRoberta", "XLMRobertaXL"])
 @pytest.mark.parametrize("suffix", FOUND)
 def test_a_plain_checkpoint_states_its_own_facts(family: str, suffix: str, tmp_path: Path) -> None:
-    """Limits come from the configuration, heads and labels from the tensors, architectures and id2label."""
+    """Limits come from the configuration; heads and labels come from tensors, architectures and id2label."""
     facts = checkpoint_facts(write(draw(family + suffix), tmp_path))
     assert facts.heads == {**FOUND[suffix], "embed": Head(task="feature-extraction", also=("sentence-similarity",))}
     assert facts.family == {"XLMRoberta": "xlm-roberta", "XLMRobertaXL": "xlm-roberta-xl"}[family]
@@ -63,7 +63,7 @@ def test_a_plain_checkpoint_states_its_own_facts(family: str, suffix: str, tmp_p
 def test_a_classifier_names_the_other_tasks_it_answers(
     labels: tuple[str, ...], also: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """A label of entailment makes zero-shot classification, one label alone makes reranking."""
+    """An entailment label adds zero-shot classification, and a single label adds reranking."""
     facts = checkpoint_facts(
         write(draw("XLMRobertaForSequenceClassification", id2label=dict(enumerate(labels))), tmp_path)
     )
@@ -71,7 +71,7 @@ def test_a_classifier_names_the_other_tasks_it_answers(
 
 
 def test_the_mask_comes_from_the_tokenizer(tmp_path: Path) -> None:
-    """Where a tokenizer.json names <mask>, its id is a fact."""
+    """The id of <mask> comes from tokenizer.json."""
     added = [{"id": 0, "content": "<s>"}, {"id": 499, "content": "<mask>"}]
     (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
     facts = checkpoint_facts(write(draw("XLMRobertaForMaskedLM"), tmp_path))
@@ -79,13 +79,13 @@ def test_the_mask_comes_from_the_tokenizer(tmp_path: Path) -> None:
 
 
 def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
-    """One label of no stated problem type is multi-label, as the reference's pipeline has it."""
+    """One label without a problem type is multi-label, as in the pipeline of the reference."""
     facts = checkpoint_facts(write(draw("XLMRobertaForSequenceClassification", id2label={0: "toxic"}), tmp_path))
     assert facts.heads["classifier"].problem_type == "multi_label_classification"
 
 
 def test_listed_heads_are_found(tmp_path: Path) -> None:
-    """Heads of heads.json stand under heads.<name> unless they say otherwise."""
+    """Tensors of a head in heads.json begin with heads.<name>, unless its entry has another prefix."""
     write(draw("XLMRobertaForTokenClassification"), tmp_path)
     listed = {"entities": {"task": "token-classification", "labels": list(LABELS), "prefix": "classifier"}}
     (tmp_path / "heads.json").write_text(json.dumps(listed))
@@ -120,7 +120,7 @@ def test_what_we_would_answer_wrongly_is_refused(changes: dict[str, Any], said: 
 
 
 def test_missing_and_unknown_tensors_are_named(tmp_path: Path) -> None:
-    """A head without its bias and an adapter we would ignore are refused."""
+    """A head without its bias, and an adapter that we would ignore, are refused."""
     write(draw("XLMRobertaForSequenceClassification"), tmp_path)
     _edit_tensors(tmp_path, **{"roberta.adapter.weight": torch.ones(1)})
     with pytest.raises(CheckpointError, match=r"holds 1 tensors: roberta\.adapter\.weight"):
@@ -131,7 +131,7 @@ def test_missing_and_unknown_tensors_are_named(tmp_path: Path) -> None:
 
 
 def test_pooler_and_index_buffers_are_passed_over(tmp_path: Path) -> None:
-    """What older writers store and no answer needs is no fault."""
+    """Tensors that older versions store and no answer needs are not an error."""
     write(draw("XLMRobertaModel"), tmp_path)
     _edit_tensors(tmp_path, **{"embeddings.position_ids": torch.arange(514)[None]})
     assert checkpoint_facts(tmp_path).max_tokens == 512
@@ -139,7 +139,7 @@ def test_pooler_and_index_buffers_are_passed_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_type": 3}'])
 def test_a_broken_config_is_an_error_of_ours(text: str, tmp_path: Path) -> None:
-    """Whatever stands in config.json, the error is a CheckpointError."""
+    """Any malformed config.json is a CheckpointError."""
     write(draw("XLMRobertaModel"), tmp_path)
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError):

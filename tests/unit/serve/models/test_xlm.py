@@ -1,4 +1,4 @@
-"""XLM equals the reference over every switch of its configuration, and the judge that says so can fail."""
+"""XLM equals the reference for every option of its configuration, and the comparison can fail."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TRIALS = [(kind, switches) for kind in CASES for switches in choices_for(kind)]
 
 
 def test_no_class_is_forgotten() -> None:
-    """Every class the installed transformers publishes for this family is judged."""
+    """Every class that the installed transformers has for this family is compared."""
     assert sorted(public_classes()) == sorted(CASES)
 
 
 @pytest.mark.parametrize(("kind", "switches"), TRIALS, ids=[f"{k}-{'-'.join(s.values())}" for k, s in TRIALS])
 def test_packed_rows_equal_the_reference(kind: str, switches: Switches, tmp_path: Path) -> None:
-    """Mixed rows of 1 to 512 tokens with and without languages, types and own positions equal the reference's."""
+    """Rows of 1 to 512 tokens, with and without languages, types and own positions, equal the reference."""
     verdict = trial(kind, switches, tmp_path)
     assert verdict.ok, verdict
 
@@ -38,13 +38,13 @@ def test_packed_rows_equal_the_reference(kind: str, switches: Switches, tmp_path
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="variable-length attention runs on CUDA alone")
 @pytest.mark.parametrize(("kind", "switches"), TRIALS, ids=[f"{k}-{'-'.join(s.values())}" for k, s in TRIALS])
 def test_the_same_holds_on_cuda(kind: str, switches: Switches, tmp_path: Path) -> None:
-    """The device's own attention path is held to the same bounds."""
+    """The attention of the device is held to the same bounds."""
     verdict = trial(kind, switches, tmp_path, device="cuda")
     assert verdict.ok, verdict
 
 
 def test_attentions_are_the_references(tmp_path: Path) -> None:
-    """Each row's attention probabilities of every layer and head are those of the reference, causal or not."""
+    """The attention probabilities of every layer and head equal those of the reference, causal or not."""
     for causal in (False, True):
         reference = draw("XLMModel", causal=causal)
         folder = write(reference, tmp_path / str(causal))
@@ -56,7 +56,7 @@ def test_attentions_are_the_references(tmp_path: Path) -> None:
 
 
 def test_a_row_without_languages_has_none(tmp_path: Path) -> None:
-    """Where other rows of the batch name languages, a row that names none reads as the reference reads it without."""
+    """A row without languages, beside rows with languages, equals the reference without languages."""
     reference = draw("XLMForTokenClassification", **LANGS["languages"])
     folder = write(reference, tmp_path)
     rows = rows_for("XLMForTokenClassification", langs=True, lengths=(5, 5, 5))
@@ -102,7 +102,7 @@ PLANTED: Mapping[str, Callable[[Build], Build]] = {
 
 
 def _shows(kind: str, fault: str) -> bool:
-    """Say whether a class has what a fault is in."""
+    """Say whether a class can show a fault."""
     if fault.startswith("summary"):
         return kind in {"XLMForSequenceClassification", "XLMForMultipleChoice"}
     return (kind, fault) != ("XLMModel", "missing head bias")
@@ -110,7 +110,7 @@ def _shows(kind: str, fault: str) -> bool:
 
 @pytest.mark.parametrize(("kind", "fault"), [(k, f) for k in CASES for f in PLANTED if _shows(k, f)])
 def test_a_planted_fault_is_found(kind: str, fault: str, tmp_path: Path) -> None:
-    """Each fault moves the answers at least 5 bounds away; without it they are equal."""
+    """Each fault moves the answers by at least 5 bounds. Without it they are equal."""
     backwards = {"causal": True, "summary_type": "last"} if fault.startswith("causal") else {}
     reference = draw(kind, **LANGS["languages"], **backwards)
     rows = rows_for(kind, langs=True, lengths=(4, 9, 40, 2, 60, 12, 25, 9, 7, 30))

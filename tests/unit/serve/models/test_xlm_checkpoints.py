@@ -1,4 +1,4 @@
-"""What an XLM checkpoint folder says of itself, what is refused by name, and its beam and its next token."""
+"""The facts of XLM checkpoints, the settings that are refused by name, and the beam and next-token heads."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _edit_tensors(folder: Path, **add: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("kind", CASES)
 def test_a_plain_checkpoint_states_its_own_facts(kind: str, tmp_path: Path) -> None:
-    """Limits, ids and languages come from the configuration, heads from tensors and architectures."""
+    """Limits, ids and languages come from the configuration; heads come from tensors and architectures."""
     facts = checkpoint_facts(write(draw(kind, causal=True, **LANGS["languages"]), tmp_path))
     assert facts.heads.keys() == {*FOUND[kind], "embed"}
     assert {name: facts.heads[name] for name in FOUND[kind]} == FOUND[kind]
@@ -61,7 +61,7 @@ def test_a_plain_checkpoint_states_its_own_facts(kind: str, tmp_path: Path) -> N
 
 
 def test_a_summary_without_projection_is_found_by_its_class(tmp_path: Path) -> None:
-    """Such a classifier has no tensor of its own, and as many labels as a state has numbers."""
+    """Such a classifier has no tensor of its own, and as many labels as the width of a state."""
     facts = checkpoint_facts(
         write(draw("XLMForSequenceClassification", summary_use_proj=False, num_labels=48), tmp_path)
     )
@@ -95,14 +95,14 @@ def test_a_summary_without_projection_is_found_by_its_class(tmp_path: Path) -> N
     ],
 )  # fmt: skip
 def test_what_we_would_answer_wrongly_is_refused(kind: str, changes: dict[str, Any], said: str, tmp_path: Path) -> None:
-    """What the reference cannot do either, or what the tensors contradict, is refused by the name of the setting."""
+    """Settings for which the reference fails, or which the tensors contradict, are refused by name."""
     _edit_config(write(draw(kind), tmp_path), **changes)
     with pytest.raises(CheckpointError, match=said):
         checkpoint_facts(tmp_path)
 
 
 def test_strange_tensors_are_refused(tmp_path: Path) -> None:
-    """A tensor that no part of the family reads means that the model is not what its configuration says."""
+    """A tensor that no part of the family reads is refused, because the model is not what its configuration says."""
     _edit_tensors(write(draw("XLMModel"), tmp_path), **{"encoder_attn.0.q_lin.weight": torch.zeros(2)})
     with pytest.raises(
         CheckpointError, match=r"holds 1 tensors: encoder_attn\.0\.q_lin\.weight, unknown to family xlm"
@@ -111,7 +111,7 @@ def test_strange_tensors_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_older_checkpoint_is_read_alike(tmp_path: Path) -> None:
-    """Names of the first releases, stored index buffers, a decoder stored twice, a language table not to be read."""
+    """Old names, stored index buffers, a decoder stored twice and an unused language table change nothing."""
     reference = draw("XLMWithLMHeadModel", **LANGS["languages unread"])
     folder = write(reference, tmp_path)
     older = {"n_words": 500, "pad_index": PAD, "bos_index": 0, "eos_index": 1, "hidden_size": 48}
@@ -131,7 +131,7 @@ def test_an_older_checkpoint_is_read_alike(tmp_path: Path) -> None:
 
 
 def test_a_beam_has_the_references_names_and_shapes(tmp_path: Path) -> None:
-    """Where nothing ties, all five outputs are those of XLMForQuestionAnswering, indices and order included."""
+    """All five outputs equal those of XLMForQuestionAnswering, indices and order included, when no scores tie."""
     reference = draw("XLMForQuestionAnswering")
     folder = write(reference, tmp_path)
     row = rows_for("XLMForQuestionAnswering", langs=False, lengths=[40])[0]
@@ -146,7 +146,7 @@ def test_a_beam_has_the_references_names_and_shapes(tmp_path: Path) -> None:
 
 
 def test_a_row_shorter_than_a_beam_fails_no_other(tmp_path: Path) -> None:
-    """The places that a short row cannot fill hold index 0 and probability 0, so that rows of any length pack."""
+    """The missing entries of a short row hold index 0 and probability 0, so that rows of any length can be packed."""
     folder = write(draw("XLMForQuestionAnswering", start_n_top=4, end_n_top=3), tmp_path)
     rows = rows_for("XLMForQuestionAnswering", langs=False, lengths=[2, 9])
     outputs: Any = load_engine(catalog_model(folder), folder, device="cpu").forward(rows)
@@ -158,7 +158,7 @@ def test_a_row_shorter_than_a_beam_fails_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prediction", ["product", "adaptive"])
 def test_the_next_token_is_scored_as_the_reference_scores_it(prediction: str, tmp_path: Path) -> None:
-    """The generating head reads each row's last token, where the reference puts its mask."""
+    """The generating head reads the last token of each row, where the reference has its mask."""
     settings = CASES["XLMWithLMHeadModel"].switches["prediction"][prediction]
     reference = draw("XLMWithLMHeadModel", causal=True, **settings)
     engine = load_engine(catalog_model(folder := write(reference, tmp_path)), folder, device="cpu")
@@ -175,7 +175,10 @@ def test_the_next_token_is_scored_as_the_reference_scores_it(prediction: str, tm
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_sinusoidal_table_that_is_not_stored_is_computed(dtype: str, tmp_path: Path) -> None:
-    """The configuration says what it is, as for the reference; a learnt table that lacks is still refused."""
+    """A sinusoidal table is computed from the configuration, as in the reference.
+
+    A missing learned table is refused.
+    """
     stored = draw("XLMModel", sinusoidal_embeddings=True)
     write(stored, tmp_path / "stored")
     write(stored, tmp_path / "computed")

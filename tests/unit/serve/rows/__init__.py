@@ -1,1 +1,1 @@
-"""The rows folder."""
+"""Tests of serve/rows."""

@@ -1,4 +1,4 @@
-"""Rows: cutting calls, refusing rows, packing answers."""
+"""Calls are split into rows, and the outputs of rows are joined into an answer."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def _call(rows: list[list[int]], **fields: object) -> InferCall:
 
 @given(IDS)
 def test_split_keeps_every_row(rows: list[list[int]]) -> None:
-    """A call cut into rows gives each row's ids back, in order."""
+    """Splitting a call gives each row's ids back, in order."""
     assert [row.input_ids.tolist() for row in split(_call(rows))] == rows
 
 
 def test_split_counts_positions_from_the_row_start() -> None:
-    """Positions into the packed stream become positions into their row."""
+    """Positions in the packed stream become positions in their row."""
     call = _call([[5, 6, 7], [8], [9, 10]], positions=Tensor.ints([1, 2, 5]), positions_per_row=Tensor.ints([2, 0, 1]))
     assert [row.positions for row in split(call)] == [(1, 2), (), (1,)]
 
 
 def test_split_passes_on_what_is_asked() -> None:
-    """Every row carries the options and its part of the language ids."""
+    """Every row has the options of the call and its own part of the language ids."""
     call = _call(
         [[1, 2], [3]], lang_ids=Tensor.ints([7, 7, 8]), top_k=3, target_ids=(4,), per_token=True, normalize=True
     )
@@ -54,21 +54,21 @@ def test_split_passes_on_what_is_asked() -> None:
     ],
 )
 def test_split_refuses_parts_that_do_not_add_up(fields: dict[str, Tensor], said: str) -> None:
-    """Lengths and counts that disagree with their streams are the caller's error."""
+    """Lengths and counts that do not match their streams are the caller's error."""
     parts = {"input_ids": Tensor.ints([1, 2]), "row_lengths": Tensor.ints([1, 1])} | fields
     with pytest.raises(Unprocessable, match=said):
         split(InferCall("toy", "topic", **parts))  # type: ignore[arg-type] # test shorthand
 
 
 def test_join_packs_rows_in_order() -> None:
-    """Outputs of all rows follow one another; floats travel as FP32 and ids as INT32."""
+    """Outputs of all rows follow one another. Floats become FP32 and ids become INT32."""
     results = [{"x": torch.tensor([[1.5, 2.0]]), "i": torch.tensor([[n]])} for n in (3, 4)]
     packed = join(results)
     assert packed == {"x": Tensor.floats([1.5, 2, 1.5, 2], (2, 2)), "i": Tensor.ints([3, 4], (2, 1))}
 
 
 def test_join_names_the_row_that_failed() -> None:
-    """A call with a failed row fails as that row did, with its number, class and hint."""
+    """A call with a failed row fails with the class and hint of that row's error, and names the row."""
     with pytest.raises(TooLarge, match="row 1: long") as caught:
         join([{"x": torch.zeros(1)}, TooLarge("long", hint="cut it")])
     assert caught.value.hint == "cut it"

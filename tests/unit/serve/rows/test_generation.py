@@ -1,4 +1,4 @@
-"""The life of a generating row on an engine without weights: what its passes read, how it ends, what is refused."""
+"""A generating row without a real engine: what its passes read, how it ends, and which prompts are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _prompt(ids: Sequence[int] = PROMPT, **asked: Any) -> Row:
 
 
 def _passes(rules: Rules, tokens: Sequence[int], row: Row | None = None) -> tuple[list[Row], Any]:
-    """Feed a row these tokens; return the rows of its passes and what it was at the end."""
+    """Generate these tokens. Return the rows of all passes, and the result of the last one."""
     passes = [begin(row or _prompt(), rules)]
     for token in tokens:
         result = advance(passes[-1], token, None, rules)
@@ -41,7 +41,7 @@ def _ids(rows: Sequence[Row]) -> list[list[int]]:
 
 
 def test_with_a_cache_a_pass_reads_the_new_token_alone() -> None:
-    """The first pass reads the prompt, each after it one token at the next position."""
+    """The first pass reads the prompt. Each later pass reads one token at the next position."""
     passes, _ = _passes(Rules(cache_token_bytes=8), [7, 8])
     assert _ids(passes) == [[0, 5, 6], [7], [8]]
     assert [row.position_ids.tolist() for row in passes if row.position_ids is not None] == [[0, 1, 2], [3], [4]]
@@ -49,14 +49,14 @@ def test_with_a_cache_a_pass_reads_the_new_token_alone() -> None:
 
 
 def test_without_a_cache_a_pass_reads_all() -> None:
-    """A model whose every token sees the new one reads the text anew; it keeps no bytes."""
+    """A model in which every token sees the new one reads the whole text again. It caches no bytes."""
     passes, _ = _passes(Rules(), [7, 8])
     assert _ids(passes) == [[0, 5, 6], [0, 5, 6, 7], [0, 5, 6, 7, 8]]
     assert {row.cache_bytes for row in passes} == {0}
 
 
 def test_xlm_reads_at_a_mask_in_one_language() -> None:
-    """The mask stands behind the text in every pass and is never kept; each token has the row's language."""
+    """The mask follows the text in every pass and is never kept. Each token has the row's language."""
     rules = Rules(mask_id=9, lang_id=1)
     passes, _ = _passes(rules, [7, 8])
     assert _ids(passes) == [[0, 5, 6, 9], [0, 5, 6, 7, 9], [0, 5, 6, 7, 8, 9]]
@@ -67,7 +67,7 @@ def test_xlm_reads_at_a_mask_in_one_language() -> None:
 
 
 def test_a_causal_xlm_keeps_the_text_and_not_the_mask() -> None:
-    """Its passes read the token that took the mask's place, and the mask behind it."""
+    """A pass reads the token that replaced the mask, and a new mask after it."""
     passes, _ = _passes(Rules(mask_id=9, cache_token_bytes=8), [7, 8])
     assert _ids(passes) == [[0, 5, 6, 9], [7, 9], [8, 9]]
     assert [row.n_cached for row in passes] == [0, 3, 4]
@@ -79,13 +79,13 @@ def test_a_causal_xlm_keeps_the_text_and_not_the_mask() -> None:
     ids=["eos", "length", "first"],
 )
 def test_a_row_ends_with_its_last_token(tokens: list[int], ids: list[int]) -> None:
-    """At the end-of-sequence token, which is part of the answer, or at max_new_tokens."""
+    """A row ends at the end-of-sequence token, which is part of the answer, or at max_new_tokens."""
     _, output = _passes(Rules(eos_ids=frozenset({2})), tokens)
     assert (output["ids"].tolist(), output["row_lengths"].tolist()) == (ids, [len(ids)])
 
 
 def test_positions_go_on_from_those_given() -> None:
-    """Position ids of the prompt's own are continued from the last one."""
+    """New tokens continue from the last position id of the prompt."""
     asked = row_of(PROMPT, "lm", sampling=Sampling(), position_ids=row_of([2, 3, 4], "lm").input_ids)
     passes, _ = _passes(Rules(cache_token_bytes=8), [7, 8], asked)
     assert [row.position_ids.tolist() for row in passes if row.position_ids is not None] == [[2, 3, 4], [5], [6]]
@@ -116,22 +116,22 @@ REFUSED: dict[str, tuple[Row, str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_continued_is_refused(generating: Model, name: str) -> None:
-    """Every setting out of range is a 422 with value and expectation, and fails in its row alone."""
+    """A setting out of range is a 422 with value and expectation, and fails only its own row."""
     row, said = REFUSED[name]
     engine = FakeEngine(generating)
-    fault, fine = engine.forward([row, _prompt()])
-    assert isinstance(fault, Unprocessable)
-    assert said in fault.message
+    error, fine = engine.forward([row, _prompt()])
+    assert isinstance(error, Unprocessable)
+    assert said in error.message
     assert isinstance(fine, Step)
     assert engine.begin(row) is row
 
 
 def test_mixed_languages_are_refused(generating: Model) -> None:
-    """One row is continued in one language."""
+    """A row with two languages is refused."""
     xlm = generating.model_copy(update={"family": "xlm"})
-    [fault] = validate_rows([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm, FakeEngine(xlm).bounds)
-    assert fault is not None
-    assert "got lang_ids [0, 1] in one row" in fault.message
+    [error] = validate_rows([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm, FakeEngine(xlm).bounds)
+    assert error is not None
+    assert "got lang_ids [0, 1] in one row" in error.message
 
 
 def _call(prompts: Sequence[Sequence[int]], **sampling: Any) -> InferCall:
@@ -140,7 +140,7 @@ def _call(prompts: Sequence[Sequence[int]], **sampling: Any) -> InferCall:
 
 
 def test_a_call_without_a_scheduler_loops_until_all_rows_are_done(generating: Model) -> None:
-    """`ids` are the new tokens of all rows one after the other, `row_lengths` says whose they are."""
+    """`ids` are the new tokens of all rows one after the other. `row_lengths` says which row they belong to."""
     outputs = infer(FakeEngine(generating), _call([[0, 5], [0, 6, 7]], max_new_tokens=5)).outputs
     lengths = list(outputs["row_lengths"].int_values())
     assert len(lengths) == 2
@@ -149,7 +149,7 @@ def test_a_call_without_a_scheduler_loops_until_all_rows_are_done(generating: Mo
 
 
 def test_every_sequence_of_a_row_is_its_own(generating: Model) -> None:
-    """Three sequences of each of two rows are six, those of a row apart, the first as if alone."""
+    """Three sequences of each of two rows give six results. Those of one row differ, and the first is as if alone."""
     asked = {"max_new_tokens": 6, "do_sample": True, "seed": 3}
     outputs = infer(FakeEngine(generating), _call([[0, 5], [0, 6, 7]], num_return_sequences=3, **asked)).outputs
     lengths = list(outputs["row_lengths"].int_values())
@@ -159,14 +159,14 @@ def test_every_sequence_of_a_row_is_its_own(generating: Model) -> None:
 
 
 def test_an_error_names_the_row_that_was_asked(generating: Model) -> None:
-    """The second prompt is row 1 however many sequences the first has."""
+    """The second prompt is row 1, however many sequences the first one has."""
     call = _call([[0, 5], [0] * 30], max_new_tokens=6, num_return_sequences=3, do_sample=True)
     with pytest.raises(GlossaError, match=r"^row 1: got a prompt of 30 tokens"):
         infer(FakeEngine(generating), call)
 
 
-def test_a_cache_changes_what_is_read_and_not_what_is_said(generating: Model) -> None:
-    """The fake says the same with and without one, and reads far less with it."""
+def test_a_cache_changes_what_is_read_and_not_the_answer(generating: Model) -> None:
+    """The fake engine answers the same with and without a cache, and reads far fewer tokens with it."""
     with_cache, without = FakeEngine(generating, cache_token_bytes=8), FakeEngine(generating)
     call = _call([[0] * 20], max_new_tokens=10)
     assert infer(with_cache, call).outputs == infer(without, call).outputs

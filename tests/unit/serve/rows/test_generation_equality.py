@@ -1,4 +1,4 @@
-"""Generation of every family against the reference's own `generate`, alone and in any company."""
+"""Every family generates what `generate` of `transformers` does, alone and with any batch mates."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from serve.rows.row import Row, Step, row_of
 from shared.messages import Sampling
 from tests import checkpoints, checkpoints_xlm
 
-VOCAB_SIZE = 60  # small, so that end-of-sequence and pad ids come up
+VOCAB_SIZE = 60  # small, so that end-of-sequence and pad ids occur
 XLM = {"vocab_size": VOCAB_SIZE, "n_langs": 3, "lang_id": 1, "mask_token_id": 5, "max_position_embeddings": 64}
-# XLM with an adaptive softmax is not among them: there the reference's `generate` raises
+# XLM with an adaptive softmax is missing, because `generate` of the reference raises an error for it
 DRAWS: dict[str, Callable[[], PreTrainedModel]] = {
     "xlm-roberta": lambda: checkpoints.draw("XLMRobertaForCausalLM", is_decoder=True, vocab_size=VOCAB_SIZE),
     "xlm-roberta-xl": lambda: checkpoints.draw("XLMRobertaXLForCausalLM", is_decoder=True, vocab_size=VOCAB_SIZE),
@@ -48,7 +48,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> PackedEngine:
-    """Load an engine with a cache, whose vocabulary has no end-of-sequence id."""
+    """Load an engine with a cache. Its vocabulary has no end-of-sequence id."""
     folder = checkpoints.write(DRAWS["xlm-roberta"](), tmp_path_factory.mktemp("decoder"))
     return load_engine(checkpoints.catalog_model(folder, eos_id=VOCAB_SIZE), folder, device="cpu")
 
@@ -59,7 +59,7 @@ def _prompts(seed: int, count: int) -> list[list[int]]:
 
 
 def _run(engine: PackedEngine, rows: Sequence[Row]) -> list[list[int]]:
-    """Pass rows until all are done, each pass with all that are not; return their new ids."""
+    """Run passes until all rows are done, each pass with all unfinished rows. Return their new ids."""
     waiting, done = dict(enumerate(rows)), dict[int, list[int]]()
     for _ in range(100):
         results = engine.forward(list(waiting.values()))
@@ -76,7 +76,7 @@ def _run(engine: PackedEngine, rows: Sequence[Row]) -> list[list[int]]:
 
 
 def _generate(reference: PreTrainedModel, ids: Sequence[int], asked: Sampling, **given: Any) -> list[int]:
-    """Return the new ids of the reference, with its own seed set and none of its own defaults."""
+    """Return the new ids of the reference, with its seed set and without its generation defaults."""
     drawn = {"temperature": asked.temperature, "top_k": asked.top_k, "top_p": asked.top_p} if asked.do_sample else {}
     torch.manual_seed(asked.seed)
     out: Any = reference.generate(  # type: ignore[operator] # generating classes have it
@@ -92,9 +92,9 @@ def _generate(reference: PreTrainedModel, ids: Sequence[int], asked: Sampling, *
 
 @pytest.mark.parametrize("name", ASKED)
 def test_ids_are_those_of_generate(both: Both, name: str) -> None:
-    """Twelve prompts in one company, greedy and drawn with a seed: each as `generate` continues it alone."""
+    """Twelve prompts in one batch, greedy and sampled with a seed, each give what `generate` gives for it alone."""
     reference, engine = both
-    prompts = [*_prompts(1, 12), [7, 1, 8], [9, 2, 1]]  # pad and end-of-sequence ids inside
+    prompts = [*_prompts(1, 12), [7, 1, 8], [9, 2, 1]]  # pad and end-of-sequence ids inside the text
     ours = _run(engine, [row_of(ids, "lm", sampling=ASKED[name]) for ids in prompts])
     assert ours == [_generate(reference, ids, ASKED[name]) for ids in prompts]
     assert len({token for ids in ours for token in ids}) > 3
@@ -102,7 +102,7 @@ def test_ids_are_those_of_generate(both: Both, name: str) -> None:
 
 @pytest.mark.parametrize("name", DRAWS)
 def test_any_of_several_ids_ends_a_text(name: str, tmp_path: Path) -> None:
-    """A checkpoint that lists several end-of-sequence ids ends at the first of any, as `generate` does."""
+    """A checkpoint with several end-of-sequence ids ends at the first of any of them, as `generate` does."""
     reference = DRAWS[name]()
     plain = _generate(reference, [7, 8, 9], ASKED["greedy"])
     ends = [1, next(token for token in plain[2:] if token != 1)]
@@ -121,7 +121,7 @@ def test_any_of_several_ids_ends_a_text(name: str, tmp_path: Path) -> None:
 
 
 def test_a_rows_own_language_is_continued(tmp_path: Path) -> None:
-    """XLM continues in the language the row names, as the reference does when its configuration names it."""
+    """XLM continues in the language of the row, as the reference does with that language in its configuration."""
     reference = DRAWS["xlm"]()
     checkpoints.write(reference, tmp_path)
     engine = load_engine(checkpoints.catalog_model(tmp_path), tmp_path, device="cpu")
@@ -136,7 +136,7 @@ def test_a_rows_own_language_is_continued(tmp_path: Path) -> None:
 
 
 def test_positions_of_the_prompt_are_continued(tmp_path: Path) -> None:
-    """A row that brings the positions it was trained with goes on from them, as `generate` does when given them."""
+    """A row with position ids of its own continues from them, as `generate` does with the same ids."""
     reference = DRAWS["xlm-roberta"]()
     checkpoints.write(reference, tmp_path)
     engine = load_engine(checkpoints.catalog_model(tmp_path), tmp_path, device="cpu")
@@ -154,7 +154,7 @@ ROWS = st.lists(
 
 
 def _mixed_run(engine: PackedEngine, asked: Sequence[tuple[Row, int]]) -> list[list[int]]:
-    """Let rows join a running company at their own passes, beside encoder rows in every pass; return their new ids."""
+    """Let rows join a running batch at different passes, with encoder rows in every pass. Return their new ids."""
     waiting: dict[int, Row] = {}
     done: dict[int, list[int]] = {}
     for number in range(60):
@@ -173,8 +173,8 @@ def _mixed_run(engine: PackedEngine, asked: Sequence[tuple[Row, int]]) -> list[l
 
 @settings(max_examples=12, deadline=None)
 @given(rows=ROWS)
-def test_a_row_is_continued_alike_in_every_company(both: Both, rows: list[tuple[int, str, int, int]]) -> None:
-    """Greedy or drawn with a seed: whatever else is in its passes, and whenever it joins, it comes to the same ids."""
+def test_a_row_is_continued_alike_with_any_batch_mates(both: Both, rows: list[tuple[int, str, int, int]]) -> None:
+    """Greedy or sampled with a seed, a row gives the same ids with any batch mates and whenever it joins."""
     _, engine = both
     asked = [
         (row_of(_prompts(seed, 1)[0], "lm", sampling=ASKED[name], sequence=sequence), joins)
@@ -184,7 +184,7 @@ def test_a_row_is_continued_alike_in_every_company(both: Both, rows: list[tuple[
 
 
 def test_encoder_rows_keep_their_answer_beside_generating_ones(decoder: PackedEngine) -> None:
-    """A row that does not generate comes to what it is alone, to the last bits, while others read from caches."""
+    """An encoder row gives the same bits alone and beside rows that read from caches."""
     other = row_of([9, 8, 7, 6], "embed")
     [alone] = decoder.forward([other])
     row = row_of([4, 5, 6], "lm", sampling=Sampling(max_new_tokens=6))
@@ -198,7 +198,7 @@ def test_encoder_rows_keep_their_answer_beside_generating_ones(decoder: PackedEn
 
 
 def test_a_pass_that_ran_for_nothing_can_run_again(decoder: PackedEngine) -> None:
-    """The same row given twice says the same, though both passes wrote to one cache."""
+    """The same row run twice gives the same token, although both passes wrote to one cache."""
     row = row_of([4, 5, 6], "lm", sampling=ASKED["usual"])
     for _ in range(4):
         first, second = decoder.forward([row])[0], decoder.forward([row])[0]
@@ -211,7 +211,7 @@ def test_a_pass_that_ran_for_nothing_can_run_again(decoder: PackedEngine) -> Non
 
 
 def test_a_cache_holds_what_admission_counted(decoder: PackedEngine) -> None:
-    """The bytes of the tensor that is kept are those the row was admitted with."""
+    """The tensor of a cache has the size in bytes that the row was admitted with."""
     [step] = decoder.forward([row_of([4, 5, 6], "lm", sampling=ASKED["usual"])])
     assert isinstance(step, Step)
     assert step.row.cache is not None
@@ -219,7 +219,7 @@ def test_a_cache_holds_what_admission_counted(decoder: PackedEngine) -> None:
 
 
 def test_a_fault_in_the_cache_shows(decoder: PackedEngine) -> None:
-    """Keys of another place, or one place off, change what is said: the judge above can fail."""
+    """Keys of another position, or off by one position, change the text. The test above can therefore fail."""
     whole = _run(decoder, [row_of([4, 5, 6], "lm", sampling=ASKED["greedy"])])
     [step] = decoder.forward([row_of([4, 5, 6], "lm", sampling=ASKED["greedy"])])
     assert isinstance(step, Step)

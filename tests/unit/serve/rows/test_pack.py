@@ -1,4 +1,4 @@
-"""Packs, positions, attention and the masked-LM blocks."""
+"""Packs, positions, attention and the blocks of the masked LM."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=8)
 
 @given(LENGTHS)
 def test_a_pack_keeps_every_row(lengths: list[int]) -> None:
-    """A pack is a permutation of its rows, shortest first, and its spans give each row back."""
+    """A pack holds every row once, shortest first, and its spans give each row back."""
     rows = {3 * i: row_of([i] * n, "x") for i, n in enumerate(lengths)}
     pack = pack_rows(rows, CPU)
     assert sorted(pack.order) == sorted(rows)
@@ -45,7 +45,7 @@ def test_runs_cover_the_stream(lengths: list[int]) -> None:
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=12), min_size=1, max_size=8))
 def test_positions_are_the_references(rows: list[list[int]]) -> None:
-    """Packed position ids equal the reference's on each row alone, pad ids inside texts included."""
+    """Packed position ids equal those of the reference for each row alone, also with pad ids inside a text."""
     spans = spans_of([len(row) for row in rows], CPU)
     ours = reference_positions(torch.tensor([i for row in rows for i in row]), spans, PAD)
     alone = [XLMRobertaEmbeddings.create_position_ids_from_input_ids(torch.tensor([row]), PAD)[0] for row in rows]
@@ -57,7 +57,7 @@ def test_positions_are_the_references(rows: list[list[int]]) -> None:
 @settings(deadline=None, max_examples=25)
 @given(lengths=LENGTHS, seed=st.integers(0, 99))
 def test_no_row_sees_another(attend: Attend, *, causal: bool, lengths: list[int], seed: int) -> None:
-    """Attention over a pack equals softmax(QK)V over each row alone, both ways or only backwards."""
+    """Attention over a pack equals softmax(QK)V over each row alone, causal or not."""
     generator = torch.Generator().manual_seed(seed)
     qkv = torch.randn(sum(lengths), 3, 2, 4, generator=generator)
     packed = attend(qkv, spans_of(lengths, CPU), 0.5, causal)
@@ -72,7 +72,7 @@ def test_no_row_sees_another(attend: Attend, *, causal: bool, lengths: list[int]
 
 
 def test_products_come_in_chunks() -> None:
-    """Rows of one length attend alike however few of their scores are made at a time."""
+    """Attention is the same however few scores are computed at a time."""
     qkv = torch.randn(8 * 9, 3, 2, 4, generator=torch.Generator().manual_seed(0))
     spans = spans_of([9] * 8, CPU)
     whole = attend_products(qkv, spans, 0.5, False)
@@ -90,13 +90,13 @@ def test_products_come_in_chunks() -> None:
     ],
 )
 def test_what_a_cpu_attends_with(dtype: torch.dtype, asked: str, attend: Attend) -> None:
-    """A CPU attends by the kernel or by products in bfloat16, by the fused call in float32, and as an entry asks."""
+    """A CPU uses the kernel or products in bfloat16, the fused call in float32, and what a catalog entry asks for."""
     assert attention_for(CPU, dtype, 64, asked) is attend
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="variable-length attention runs on CUDA alone")
 def test_variable_length_attention_equals_runs() -> None:
-    """On CUDA the two attentions agree to bfloat16's precision."""
+    """On CUDA both attentions agree within the precision of bfloat16."""
     device = torch.device("cuda")
     spans = spans_of([5, 5, 17, 130], device)
     qkv = torch.randn(157, 3, 4, 64, device=device, dtype=torch.bfloat16)
@@ -106,7 +106,7 @@ def test_variable_length_attention_equals_runs() -> None:
 
 
 def test_masks_are_read_in_blocks() -> None:
-    """Logits made one mask at a time give the answers of all masks at once."""
+    """Logits of one mask at a time give the same answers as those of all masks at once."""
     generator = torch.Generator().manual_seed(0)
     parts = (Transform(nn.Linear(8, 8), nn.LayerNorm(8)), Decoder(nn.Linear(8, 50), 50))
     rows = {i: row_of([0, 5, 6], "mlm", positions=(0, 2), top_k=3, target_ids=(7, 8)) for i in range(3)}

@@ -16,8 +16,8 @@ from shared.limits import MAX_TOP_K
 from shared.messages import InferCall, Sampling, Tensor
 
 
-def test_faults_are_found_row_by_row(model: Model) -> None:
-    """Each bad row gets its own error, value then expectation; good rows get none."""
+def test_errors_are_found_row_by_row(model: Model) -> None:
+    """Each bad row gets its own error with value and expectation. Good rows get none."""
     cases = [
         (row_of([5], "topic"), None, ""),
         (row_of([], "topic"), Unprocessable, "got a row of 0 tokens"),
@@ -56,23 +56,23 @@ def test_faults_are_found_row_by_row(model: Model) -> None:
         (row_of([5], "embed", layers=(-4,)), Unprocessable, "got layer -4, expected -3 <= layer <= 2"),
         (row_of([5], "embed", layers=(-3, 2), attentions=True, pooling="max"), None, ""),
     ]
-    faults = validate_rows([row for row, _, _ in cases], model, BOUNDS)
-    assert [type(fault) if fault else None for fault in faults] == [kind for _, kind, _ in cases]
-    for fault, (_, _, said) in zip(faults, cases, strict=True):
-        assert fault is None or said in fault.message
+    errors = validate_rows([row for row, _, _ in cases], model, BOUNDS)
+    assert [type(error) if error else None for error in errors] == [kind for _, kind, _ in cases]
+    for error, (_, _, said) in zip(errors, cases, strict=True):
+        assert error is None or said in error.message
 
 
 def test_attentions_past_the_cap_are_refused(model: Model) -> None:
-    """A row whose attentions pass the cap is a 422 that names it and the longest row that fits."""
+    """A row whose attentions exceed the limit is a 422 that names the limit and the longest row that fits."""
     wide = replace(BOUNDS, n_layers=1000, n_heads=1000)
-    [fault] = validate_rows([row_of(range(20), "embed", attentions=True)], model, wide)
-    assert isinstance(fault, Unprocessable)
-    assert "at most 67108864" in fault.message
-    assert "at most 4 tokens" in str(fault.hint)
+    [error] = validate_rows([row_of(range(20), "embed", attentions=True)], model, wide)
+    assert isinstance(error, Unprocessable)
+    assert "at most 67108864" in error.message
+    assert "at most 4 tokens" in str(error.hint)
 
 
 def test_a_call_that_asks_for_too_many_vectors_is_refused_before_its_pass() -> None:
-    """Vectors of all tokens of a call stay below what an answer may hold, layers or none."""
+    """The vectors of all tokens of a call may not exceed the size of an answer, with or without layers."""
     call = InferCall("toy", "embed", Tensor.ints(range(8)), Tensor.ints([4, 4]), per_token=True)
     n_bytes = 4 * 8 * BOUNDS.width
     check_output_bytes(call, BOUNDS, n_bytes)
@@ -81,7 +81,7 @@ def test_a_call_that_asks_for_too_many_vectors_is_refused_before_its_pass() -> N
 
 
 def test_a_call_that_asks_to_see_too_much_is_refused() -> None:
-    """Layers and attentions of all rows of a call together stay below what an answer may hold."""
+    """The layers and attentions of all rows of a call together may not exceed the size of an answer."""
     call = InferCall("toy", "embed", Tensor.ints(range(8)), Tensor.ints([4, 4]), layers=(0, 1), attentions=True)
     n_bytes = 4 * (2 * 2 * BOUNDS.width + 2 * BOUNDS.n_layers * BOUNDS.n_heads * 16)
     check_output_bytes(call, BOUNDS, n_bytes)

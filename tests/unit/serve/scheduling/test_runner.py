@@ -28,7 +28,7 @@ from tests.unit.serve.engine.engines import (
     GatedEngine,
     GatedFaultyEngine,
     HoldingEngine,
-    LaneEngine,
+    ParallelEngine,
 )
 
 FOREVER_S = 1e6
@@ -273,7 +273,7 @@ def test_a_thread_that_is_gone_ends_the_others(model: Model) -> None:
 @given(st.lists(st.lists(st.integers(1, MIN_PASS_TOKENS), min_size=1, max_size=8), min_size=1, max_size=12))
 def test_parallel_passes_and_all_cores_take_turns(model: Model, calls: list[list[int]]) -> None:
     """A parallel pass never runs beside the thread of all cores, and all calls are answered."""
-    engine = LaneEngine(model)
+    engine = ParallelEngine(model)
     runner = _runner(engine, token_budget=200, max_backlog_tokens=10_000)
     pending_calls = [_submit(runner, *([5] * length for length in lengths)) for lengths in calls]
     for pending_call, lengths in zip(pending_calls, calls, strict=True):

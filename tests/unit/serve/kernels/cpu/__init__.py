@@ -1,1 +1,1 @@
-"""The cpu folder."""
+"""Tests of serve/kernels/cpu."""

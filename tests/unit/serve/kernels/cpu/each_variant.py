@@ -1,4 +1,4 @@
-"""Our kernels for bfloat16 as tests have them: in each variant that this processor runs."""
+"""Runs a test in each variant of the bfloat16 kernels that this processor supports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ each_variant = pytest.mark.parametrize(
 
 
 def library_of(variant: Variant) -> ctypes.CDLL:
-    """Return the compiled kernels, which must compile."""
+    """Return the compiled kernels. They must compile."""
     library = load_kernels(variant)
     assert library is not None
     return library

@@ -1,4 +1,7 @@
-"""The kernel of attention on a CPU: softmax(QK)V of each row, whatever stands beside it; torch where it cannot be."""
+"""The attention kernel computes softmax(QK)V of each row, with any batch mates.
+
+Torch replaces it where it cannot run.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ from serve.rows.pack import spans_of
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")
-ROUNDING = 2**-7  # of bfloat16: states come rounded, probabilities and contexts are rounded once each
+ROUNDING = 2**-7  # of bfloat16: the input is rounded, and probabilities and contexts are rounded once each
 WIDTHS = st.sampled_from((16, 32, 48, 64, 80, 96, 112, 128, 256))
 LENGTHS = st.lists(st.integers(1, 70), min_size=1, max_size=6)
 POISON, GUARD = 0xFF, 64  # bytes of 0xFF are NaN in float32 and bfloat16
 
 
 def states(lengths: Sequence[int], heads: int, width: int, seed: int = 0) -> Tensor:
-    """Draw queries, keys and values [tokens, 3, heads, width]; values so that contexts of long rows are near 1 too."""
+    """Draw queries, keys and values [tokens, 3, heads, width], so that contexts of long rows are near 1 too."""
     drawn = torch.randn(sum(lengths), 3, heads, width, generator=torch.Generator().manual_seed(seed))
     drawn[:, 2] *= torch.cat([torch.full((length, 1, 1), length**0.5) for length in lengths])
     return drawn.bfloat16()
@@ -38,7 +41,7 @@ def kernel(variant: Variant) -> KernelAttention:
 
 
 def assert_exact(variant: Variant, qkv: Tensor, lengths: Sequence[int], scale: float, *, causal: bool) -> None:
-    """Compare the kernel's contexts to float32's: each within the rounding of its values, all within half of theirs."""
+    """Compare with float32: each context is within rounding of its values, and all together within half of it."""
     spans = spans_of(lengths, CPU)
     found, exact = kernel(variant)(qkv, spans, scale, causal).float(), attend_runs(qkv.float(), spans, scale, causal)
     assert float((found - exact).abs().max()) <= ROUNDING * float(qkv[:, 2].abs().max())
@@ -53,10 +56,10 @@ def test_contexts_are_those_of_float32(
     lengths: list[int],
     heads: int,
     width: int,
-    causal: bool,  # noqa: FBT001 - hypothesis passes it by place
+    causal: bool,  # noqa: FBT001 - hypothesis passes it by position
     seed: int,
 ) -> None:
-    """Each row's contexts are softmax(QK)V in float32 within rounding, both ways or only backwards."""
+    """The contexts of each row are softmax(QK)V in float32 within rounding, causal or not."""
     assert_exact(variant, states(lengths, heads, width, seed), lengths, width**-0.5, causal=causal)
 
 
@@ -64,13 +67,13 @@ def test_contexts_are_those_of_float32(
 @pytest.mark.parametrize("length", [511, 512, 1030])
 @pytest.mark.parametrize("causal", [False, True])
 def test_long_rows_too(variant: Variant, length: int, causal: bool) -> None:  # noqa: FBT001 - pytest passes it by name
-    """Rows as long as a model reads, and longer, stay within rounding."""
+    """Rows as long as a model reads, and longer ones, stay within rounding."""
     assert_exact(variant, states([length], 2, 64), [length], 0.125, causal=causal)
 
 
 @each_variant
 def test_a_token_alone_is_its_value(variant: Variant) -> None:
-    """The probability of a single key is 1: its value comes through bit for bit."""
+    """The probability of a single key is 1, so that its value is returned bit for bit."""
     qkv = states([1] * 50, 2, 48) * 37
     assert torch.equal(kernel(variant)(qkv, spans_of([1] * 50, CPU), 3.0, False), qkv[:, 2].flatten(1))
 
@@ -78,14 +81,14 @@ def test_a_token_alone_is_its_value(variant: Variant) -> None:
 @each_variant
 @settings(deadline=None, max_examples=40)
 @given(LENGTHS, WIDTHS, st.booleans(), st.integers(1, 4))
-def test_a_row_has_the_same_bits_in_any_company(
+def test_a_row_has_the_same_bits_with_any_batch_mates(
     variant: Variant,
     lengths: list[int],
     width: int,
-    causal: bool,  # noqa: FBT001 - likewise
+    causal: bool,  # noqa: FBT001 - the test framework passes it by name
     n_threads: int,
 ) -> None:
-    """A row alone and among others, on one thread or several, gets one and the same contexts."""
+    """A row alone and with batch mates, on one thread or several, gets the same contexts."""
     qkv, before = states(lengths, 2, width), torch.get_num_threads()
     alone = [kernel(variant)(row, spans_of([len(row)], CPU), 0.2, causal) for row in torch.split(qkv, lengths)]
     torch.set_num_threads(n_threads)
@@ -97,8 +100,8 @@ def test_a_row_has_the_same_bits_in_any_company(
 
 
 @each_variant
-def test_lanes_attend_side_by_side(variant: Variant) -> None:
-    """Calls of several threads at once give what each gives alone."""
+def test_parallel_threads_attend_alike(variant: Variant) -> None:
+    """Calls on several threads at once give what each gives alone."""
     lengths = [3, 17, 60]
     asked = [states(lengths, 4, 32, seed) for seed in range(16)]
     spans = spans_of(lengths, CPU)
@@ -111,8 +114,8 @@ def test_lanes_attend_side_by_side(variant: Variant) -> None:
 @each_variant
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), WIDTHS, st.booleans())
-def test_it_stays_in_its_memory(variant: Variant, lengths: list[int], width: int, causal: bool) -> None:  # noqa: FBT001 - likewise
-    """What lay in the scratch memory does not reach the contexts; behind scratch and contexts nothing is written."""
+def test_it_stays_in_its_memory(variant: Variant, lengths: list[int], width: int, causal: bool) -> None:  # noqa: FBT001 - the test framework passes it by name
+    """Old content of the scratch memory does not reach the contexts. Nothing is written after scratch or contexts."""
     qkv, spans, heads = states(lengths, 2, width), spans_of(lengths, CPU), 2
     own = kernel(variant)
     n_bytes = own.scratch_of(max(lengths), width)
@@ -132,7 +135,7 @@ def test_it_stays_in_its_memory(variant: Variant, lengths: list[int], width: int
 
 @each_variant
 def test_a_row_that_is_not_numbers_stays_alone(variant: Variant) -> None:
-    """NaN in a row comes out as NaN in that row, and in no other."""
+    """NaN in a row gives NaN in that row and in no other."""
     lengths = [13, 20, 33]
     qkv = states(lengths, 2, 16)
     qkv[14] = torch.nan
@@ -145,7 +148,7 @@ def test_a_row_that_is_not_numbers_stays_alone(variant: Variant) -> None:
 @each_variant
 @pytest.mark.parametrize("size", [0.0, 1e-3, 100.0, 1e4, 1e5, 1e8])
 def test_scores_of_any_size(variant: Variant, size: float) -> None:
-    """Probabilities from equal to all on one key neither overflow nor vanish."""
+    """Probabilities from all equal to all on one key neither overflow nor vanish."""
     qkv = states([40], 2, 16)
     qkv[:, :2] *= size
     assert_exact(variant, qkv, [40], 0.25, causal=False)
@@ -172,12 +175,12 @@ def test_states_of_any_strides_are_read(variant: Variant) -> None:
     ],
 )
 def test_what_it_cannot_read_is_refused(variant: Variant, qkv: Tensor) -> None:
-    """Another dtype, width of heads, number of tokens, shape or device is an error before memory is read."""
+    """Another dtype, head width, number of tokens, shape or device is an error before memory is read."""
     with pytest.raises(ValueError, match=r"expected bfloat16 \[9, 3, heads, multiple of 16\] on cpu"):
         kernel(variant)(qkv, spans_of([9], CPU), 0.25, False)
 
 
 def test_other_heads_attend_in_torch() -> None:
-    """Heads of a width that the kernel does not have attend by torch's products."""
+    """Heads of a width that the kernel does not support use torch's products."""
     assert kernel_attention(WIDTH_STEP + 4) is None
     assert attention_for(CPU, torch.bfloat16, WIDTH_STEP + 4) is attend_products

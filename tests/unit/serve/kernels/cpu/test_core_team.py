@@ -1,4 +1,4 @@
-"""Cores: one thread has them, all others have one."""
+"""One thread uses all cores, and every other thread uses one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _restored() -> Iterator[None]:
 
 
 def later_threads() -> int:
-    """Return how many threads the products of a new thread use."""
+    """Return how many cores the products of a new thread use."""
     seen = []
 
     def work() -> None:
@@ -38,7 +38,7 @@ def later_threads() -> int:
 
 
 def test_a_thread_that_took_cores_keeps_them() -> None:
-    """Others that leave theirs do not change its number, and later threads have one."""
+    """Threads that give up their cores do not change its number. Later threads have one core."""
     taken, left = threading.Event(), threading.Event()
     seen = []
 
@@ -60,7 +60,7 @@ def test_a_thread_that_took_cores_keeps_them() -> None:
 
 
 def test_work_on_cores_is_done_on_a_thread_that_ends() -> None:
-    """Its value comes back, its error too, and no thread of it is left."""
+    """The value of the work is returned and its error raised, and its thread ends."""
     names = []
     assert on_cores(2, lambda: names.append(threading.current_thread().name) or torch.get_num_threads()) == 2
     assert names[0] not in {thread.name for thread in threading.enumerate()}
@@ -68,37 +68,37 @@ def test_work_on_cores_is_done_on_a_thread_that_ends() -> None:
         on_cores(2, lambda: int("planted"))
 
 
-def test_lanes_have_one_core_and_the_caller_keeps_its_own() -> None:
-    """A lane works with one thread; the caller's thread and a later thread still have the process's number."""
+def test_parallel_threads_have_one_core_and_the_caller_keeps_its_own() -> None:
+    """A parallel thread has one core. The caller and later threads keep the number of the process."""
     torch.set_num_threads(2)
 
     def work(_: int) -> int:
-        torch.ones(256, 256) @ torch.ones(256, 256)  # a product: what torch asks its number of threads for
+        torch.ones(256, 256) @ torch.ones(256, 256)  # a product makes torch read its number of threads
         return torch.get_num_threads()
 
-    with one_core_each(2) as lanes:
-        assert list(lanes.map(work, range(8))) == [1] * 8
+    with one_core_each(2) as threads:
+        assert list(threads.map(work, range(8))) == [1] * 8
         assert torch.get_num_threads() == 2
         assert later_threads() == 2
     assert torch.get_num_threads() == 2
 
 
-def test_a_replicas_lanes_have_one_core_each(model: Model) -> None:
-    """Where calls come side by side they are answered on lanes, of one core each; a lone one on all cores."""
+def test_a_replicas_parallel_passes_have_one_core_each(model: Model) -> None:
+    """Parallel passes of concurrent calls have one core each. A single call uses all cores."""
     engine = CountingEngine(model, n_parallel=2)
     replica = Replica(model, lambda: engine, n_threads=2)
     rows = [row_of([5] * MIN_PASS_TOKENS, "topic")] * 8
     pending_call = replica.runner.submit(rows, deadline_s=1e9, priority="interactive", tenant="t")
     pending_call.future.result(LIMIT_S)
     assert replica.runner.drain(LIMIT_S)
-    lanes = {name: n_cores for name, n_cores in engine.cores.items() if name.startswith("core")}
-    assert lanes
-    assert set(lanes.values()) == {1}
+    threads = {name: n_cores for name, n_cores in engine.cores.items() if name.startswith("core")}
+    assert threads
+    assert set(threads.values()) == {1}
     assert engine.cores["engine"] == 2
 
 
 def test_in_a_replica_the_engines_thread_alone_has_the_cores(model: Model) -> None:
-    """Warming up and passes use all of a replica's cores, the event loop's thread one."""
+    """Warming up and passes use all cores of a replica. The thread of the event loop uses one."""
     engine = CountingEngine(model)
     replica = Replica(model, lambda: engine, n_threads=2)
     assert engine.cores == {"loading_0": 2, "engine": 2}

@@ -1,4 +1,4 @@
-"""The kernel's scores over a vocabulary: float64's product and torch's sums, of each state alone."""
+"""The scores of the decoder kernel equal the product in float64 and torch's sums, for each state alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def linear(n_words: int, width: int) -> nn.Linear:
 
 
 def scores(variant: Variant, n_words: int, width: int) -> tuple[KernelScores, nn.Linear]:
-    """Return the kernel over a drawn decoder, and the decoder."""
+    """Return the kernel with a drawn decoder, and the decoder."""
     decoder = linear(n_words, width)
     return KernelScores(library_of(variant), decoder), decoder
 
@@ -42,7 +42,7 @@ def scores(variant: Variant, n_words: int, width: int) -> tuple[KernelScores, nn
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 70), st.integers(1, 450), WIDTHS)
 def test_scores_are_float64s(variant: Variant, n_states: int, n_words: int, width: int) -> None:
-    """Any number of states over any vocabulary get the product in float64, but for what float32 sums lose."""
+    """Any number of states and words give the product in float64, up to the error of float32 sums."""
     own, decoder = scores(variant, n_words, width)
     states = drawn(n_states, width, seed=2)
     exact = F.linear(states.double(), decoder.weight.double(), decoder.bias.double())
@@ -54,10 +54,10 @@ def test_scores_are_float64s(variant: Variant, n_states: int, n_words: int, widt
 @each_variant
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 70), st.integers(1, 450), st.integers(1, 4))
-def test_a_state_has_the_same_bits_in_any_company(
+def test_a_state_has_the_same_bits_with_any_batch_mates(
     variant: Variant, n_states: int, n_words: int, n_threads: int
 ) -> None:
-    """A state alone and among others, on one thread or several, gets one and the same scores and sum of them."""
+    """A state alone and with batch mates, on one thread or several, gets the same scores and sum."""
     own, _ = scores(variant, n_words, 48)
     states, before = drawn(n_states, 48, seed=2), torch.get_num_threads()
     alone = torch.cat([own(state) for state in states.split(1)])
@@ -75,7 +75,7 @@ def test_a_state_has_the_same_bits_in_any_company(
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 450))
 def test_it_writes_its_scores_alone(variant: Variant, n_states: int, n_words: int) -> None:
-    """Every score is written, and none behind the last."""
+    """Every score is written, and nothing after the last one."""
     words, panels = torch.zeros(n_words, 16).bfloat16(), torch.zeros(-(-n_states // 32), 8, 32, 2).bfloat16()
     bias, out = torch.arange(n_words).float(), torch.full((n_states * n_words + GUARD,), POISON)
     score_call(library_of(variant))(
@@ -89,7 +89,7 @@ def test_it_writes_its_scores_alone(variant: Variant, n_states: int, n_words: in
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 5), st.sampled_from((1, 15, 16, 17, 4095, 4113, 20_001)), st.sampled_from((0.01, 1.0, 40.0)))
 def test_sums_are_torchs(variant: Variant, n_states: int, n_words: int, size: float) -> None:
-    """Scores of any size sum up as in float64."""
+    """Scores of any size have the same sum as in float64."""
     logits = torch.randn(n_states, n_words, generator=torch.Generator().manual_seed(3)) * size - 5
     found = scores(variant, 1, 16)[0].log_sum_exp(logits)
     torch.testing.assert_close(found.double(), logits.double().logsumexp(-1), rtol=1e-6, atol=1e-5)
@@ -97,7 +97,7 @@ def test_sums_are_torchs(variant: Variant, n_states: int, n_words: int, size: fl
 
 @each_variant
 def test_a_state_that_is_not_numbers_stays_alone(variant: Variant) -> None:
-    """NaN in a state comes out as NaN in all its scores and their sum, and in no other's."""
+    """NaN in a state gives NaN in all its scores and their sum, and in those of no other state."""
     own, _ = scores(variant, 100, 64)
     states = drawn(30, 64, seed=2)
     states[14, 3] = torch.nan
@@ -133,7 +133,7 @@ def test_a_decoder_that_it_cannot_read_is_refused(variant: Variant, decoder: nn.
 
 @each_variant
 def test_the_weight_is_shared(variant: Variant) -> None:
-    """A decoder tied to an embedding keeps no second copy of it: another number there is another score."""
+    """A decoder that is tied to an embedding keeps no copy: a change of the embedding changes the score."""
     own, decoder = scores(variant, 100, 64)
     states = drawn(3, 64, seed=2)
     before = own(states)
@@ -143,7 +143,7 @@ def test_the_weight_is_shared(variant: Variant) -> None:
 
 @each_variant
 def test_a_decoder_without_bias_has_none(variant: Variant) -> None:
-    """Scores are the product alone."""
+    """Without bias, scores are the product alone."""
     decoder = nn.Linear(64, 40, bias=False).bfloat16().requires_grad_(requires_grad=False)
     states = drawn(3, 64)
     exact = F.linear(states.double(), decoder.weight.double())
@@ -153,7 +153,7 @@ def test_a_decoder_without_bias_has_none(variant: Variant) -> None:
 @each_variant
 @pytest.mark.parametrize("score", [nn.Linear(64, 40), nn.Linear(24, 40).bfloat16(), nn.Identity()])
 def test_other_decoders_are_torchs(variant: Variant, score: nn.Module) -> None:
-    """float32, widths that do not fit and what is no product stay with torch."""
+    """float32, widths that do not fit and other modules use torch."""
     assert not fits(score)
     assert kernel_decoder(library_of(variant), score, 40) == Decoder(score, 40)
     assert decoder_for(CPU, torch.float32) is decoder_for(torch.device("cuda"), torch.bfloat16) is decoder_of
@@ -163,13 +163,13 @@ def test_other_decoders_are_torchs(variant: Variant, score: nn.Module) -> None:
     ("step", "block_bytes", "at_once"), [(1, 0, 1), (1, 3999, 9), (32, 0, 32), (32, 28_000, 64), (32, 25_599, 32)]
 )
 def test_logits_stand_in_whole_steps(step: int, block_bytes: int, at_once: int) -> None:
-    """As many as the bytes hold, at least one step."""
+    """As many states as the bytes hold, in whole steps, and at least one step."""
     assert Decoder(nn.Identity(), 100, step=step).at_once(block_bytes) == at_once
 
 
 @pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
 def test_a_decoder_that_fits_is_the_kernels() -> None:
-    """In bfloat16 on a CPU that has the kernels, a vocabulary is scored by one, in whole panels."""
+    """In bfloat16, on a CPU that runs the kernels, the kernel scores the vocabulary in whole panels."""
     made = decoder_for(CPU, torch.bfloat16)(linear(40, 64), 40)
     assert isinstance(made.score, KernelScores)
     assert made.at_once(0) == PANEL

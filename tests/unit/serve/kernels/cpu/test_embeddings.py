@@ -1,4 +1,4 @@
-"""The kernel's embeddings: those of the family's own operators, rounded once, of each token alone."""
+"""The embeddings of the kernel equal those of the family's own operators, rounded once, for each token alone."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")
 WIDTH, PAD, N_WORDS, N_POSITIONS, N_TYPES = 48, 1, 50, 64, 3
-ROUNDING = 2**-8  # of bfloat16, to the nearest
+ROUNDING = 2**-8  # relative rounding of bfloat16, to nearest
 CONFIG = XLMRobertaConfig(pad_token_id=PAD)
 
 some_rows = st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=6)
 
 
 def tables() -> tuple[Embeddings, EmbeddingTables]:
-    """Draw the family's own embeddings, and the tables that they and a LayerNorm behind them are made of."""
+    """Draw the embeddings of the family, and the tables that they and their LayerNorm consist of."""
     generator = torch.Generator().manual_seed(0)
 
     def drawn(*shape: int) -> Tensor:
@@ -47,14 +47,14 @@ def tables() -> tuple[Embeddings, EmbeddingTables]:
 
 
 def kernel(variant: Variant, given: EmbeddingTables) -> Embed:
-    """Return the kernel over tables, which it must take."""
+    """Return the kernel with tables that it must be able to read."""
     found = kernel_embed(embed_call(library_of(variant)), given)
     assert found is not None
     return found
 
 
 def pack_of(rows: Sequence[Sequence[int]]) -> Pack:
-    """Pack rows of ids; every second with types, every third with positions of its own."""
+    """Pack rows of ids. Every second row has types, and every third one has positions of its own."""
     packed = [Row(torch.tensor(ids, dtype=torch.int32), "topic") for ids in rows]
     for i in range(0, len(rows), 2):
         packed[i] = replace(packed[i], token_type_ids=torch.tensor([j % N_TYPES for j in rows[i]], dtype=torch.int32))
@@ -67,7 +67,7 @@ def pack_of(rows: Sequence[Sequence[int]]) -> Pack:
 @settings(deadline=None, max_examples=60)
 @given(some_rows, st.integers(1, 3))
 def test_embeddings_are_the_familys(variant: Variant, rows: list[list[int]], n_threads: int) -> None:
-    """Words, positions counted around pad ids or given, and types: summed and normalised as torch does."""
+    """Words, types, and positions that are given or counted around pad ids are summed and normalized as in torch."""
     own, given_tables = tables()
     norm = nn.functional.layer_norm
     pack, before = pack_of(rows), torch.get_num_threads()
@@ -83,12 +83,12 @@ def test_embeddings_are_the_familys(variant: Variant, rows: list[list[int]], n_t
 @each_variant
 @settings(deadline=None, max_examples=40)
 @given(some_rows)
-def test_a_row_has_the_same_bits_in_any_company(variant: Variant, rows: list[list[int]]) -> None:
-    """A row alone and beside rows with types and positions of their own gets the same states."""
+def test_a_row_has_the_same_bits_with_any_batch_mates(variant: Variant, rows: list[list[int]]) -> None:
+    """A row alone, and beside rows with types and positions of their own, gets the same states."""
     embed = kernel(variant, tables()[1])
     plain = [Row(torch.tensor(ids, dtype=torch.int32), "topic") for ids in rows]
-    company = replace(plain[0], token_type_ids=torch.ones(len(rows[0])), position_ids=torch.ones(len(rows[0])))
-    pack = pack_rows(dict(enumerate([*plain, company])), CPU)
+    batch_mate = replace(plain[0], token_type_ids=torch.ones(len(rows[0])), position_ids=torch.ones(len(rows[0])))
+    pack = pack_rows(dict(enumerate([*plain, batch_mate])), CPU)
     together = torch.split(embed(pack), list(pack.spans.lengths))
     for index, row in enumerate(plain):
         assert torch.equal(together[pack.order.index(index)], embed(pack_rows({0: row}, CPU)))
@@ -106,14 +106,14 @@ def test_a_row_has_the_same_bits_in_any_company(variant: Variant, rows: list[lis
     ],
 )
 def test_ids_that_no_table_has_are_refused(variant: Variant, row: Row, said: str) -> None:
-    """An id or a row beyond a table is an error before memory is read."""
+    """An id or a row outside a table is an error before memory is read."""
     with pytest.raises(ValueError, match=said):
         kernel(variant, tables()[1])(pack_rows({0: row}, CPU))
 
 
 @each_variant
 def test_tables_of_any_strides_are_read(variant: Variant) -> None:
-    """A table that lies column by column gives what its copy gives."""
+    """A table in column order gives what its copy gives."""
     own, pack = tables()[1], pack_of([[3, 4, 1, 5]])
     turned = replace(own, positions=own.positions.T.contiguous().T, scale=torch.stack([own.scale, own.scale], 1)[:, 0])
     assert torch.equal(kernel(variant, turned)(pack), kernel(variant, own)(pack))
@@ -121,7 +121,7 @@ def test_tables_of_any_strides_are_read(variant: Variant) -> None:
 
 @each_variant
 def test_tables_that_it_cannot_read_are_left(variant: Variant) -> None:
-    """Words in float32, in a table of another kind, or of a width that does not fit stay with torch."""
+    """Words in float32, in another kind of table, or of a width that does not fit use torch."""
     call, own = embed_call(library_of(variant)), tables()[1]
     assert kernel_embed(call, replace(own, words=nn.Embedding(N_WORDS, WIDTH))) is None
     assert kernel_embed(call, replace(own, words=nn.Linear(WIDTH, N_WORDS).bfloat16())) is None
@@ -129,7 +129,7 @@ def test_tables_that_it_cannot_read_are_left(variant: Variant) -> None:
 
 
 def test_other_dtypes_and_devices_are_not_the_kernels() -> None:
-    """float32, and what is on another device, is the family's own."""
+    """float32 and other devices use the operators of the family."""
     assert embed_for(CPU, torch.float32) is no_embed
     assert embed_for(CPU, torch.bfloat16)(tables()[1]) is None or variant_here() is not None
     assert embed_for(torch.device("cuda"), torch.bfloat16) is no_embed

@@ -1,4 +1,4 @@
-"""Layers in one call: bit for bit what the same layers give one by one, whatever a pass is made of."""
+"""Layers in one call give the same bits as the same layers one by one, for every kind of pass."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def drawn(*shape: int) -> Tensor:
 
 
 def parts_of(variant: Variant) -> ModelParts:
-    """Return what makes kernels of every part of a layer."""
+    """Return makers that use a kernel for every part of a layer."""
     multiply = product_of(library_of(variant))
     return ModelParts(
         attend=attention_of(library_of(variant)),
@@ -50,10 +50,10 @@ def parts_of(variant: Variant) -> ModelParts:
 
 
 def int8_parts_of(variant: Variant) -> ModelParts:
-    """Return what makes Linears in bytes and all else as `parts_of`."""
+    """Return makers with int8 linear layers; the others are those of `parts_of`."""
     multiply = int8_product_of(library_of(variant))
     if multiply is None:
-        pytest.skip("no bytes in this variant")
+        pytest.skip("no int8 product in this variant")
     return replace(parts_of(variant), linear=lambda _, *own: Int8KernelLinear(multiply, *own))
 
 
@@ -85,7 +85,7 @@ def layers_of(
 
 
 def in_one(layers: Sequence[PostNorm]) -> LayersInOne:
-    """Return the layers as one function, which they must be."""
+    """Return the layers as one function. The kernels must support them."""
     shape = layers[0].shape
     found = layers_in_one(layers, shape.attention, shape.n_heads, shape.activate)
     assert found is not None
@@ -99,7 +99,7 @@ def pack_of(lengths: Sequence[int]) -> Pack:
 
 
 def one_by_one(layers: Sequence[PostNorm], states: Tensor, pack: Pack) -> Tensor:
-    """Return the states after each layer in turn."""
+    """Return the states after all layers, which run one by one."""
     for layer in layers:
         states = layer(states, pack, None)
     return states
@@ -115,12 +115,12 @@ needs_kernels = pytest.mark.skipif(variant_here() is None, reason="torch's own p
 def test_one_call_gives_the_bits_of_many(
     make: Callable[[Variant], ModelParts],
     lengths: list[int],
-    causal: bool,  # noqa: FBT001 - hypothesis passes it by place
+    causal: bool,  # noqa: FBT001 - hypothesis passes it by position
     activate: Activate,
     n_threads: int,
     inner: int,
 ) -> None:
-    """Rows of any lengths, in bfloat16 and in bytes, causal or not, on any number of threads; states given stay."""
+    """The bits are the same for rows of any length, in bfloat16 and int8, causal or not, on any number of threads."""
     variant = variant_here()
     assert variant is not None
     layers, pack = layers_of(make(variant), causal=causal, activate=activate, inner=inner), pack_of(lengths)
@@ -138,7 +138,11 @@ def test_one_call_gives_the_bits_of_many(
     assert torch.equal(states, kept)
 
 
-MANY = [3, 500, *range(1, 60)]  # 2,273 tokens: each of two threads takes some of its own, three share each product
+MANY = [
+    3,
+    500,
+    *range(1, 60),
+]  # 2,273 tokens: each of two threads takes some of its own, three threads share each product
 
 
 @needs_kernels
@@ -161,7 +165,7 @@ MANY = [3, 500, *range(1, 60)]  # 2,273 tokens: each of two threads takes some o
 def test_tokens_that_threads_take_for_themselves(
     make: Callable[[Variant], ModelParts], lengths: list[int], n_threads: int
 ) -> None:
-    """Large passes, of which a thread takes tokens through whole layers, have the same bits and stay in their rooms."""
+    """Large passes, in which threads take tokens through whole layers, give the same bits and stay in their memory."""
     variant = variant_here()
     assert variant is not None
     layers, pack = layers_of(make(variant), n_layers=2), pack_of(lengths)
@@ -178,7 +182,7 @@ def test_tokens_that_threads_take_for_themselves(
 
 
 def guard(call: Callable[..., None], *given: int) -> None:
-    """Call the kernel with room between guards, which must stay: for its output, what it works in, and its scratch."""
+    """Call the kernel with guard bytes around its output, intermediate tensors and scratch. They must not change."""
     (backbone, states, out, bounds, *_), (tokens, _, scratch_bytes, n_threads) = given[:7], given[-4:]
     wanted = (2 * tokens * WIDTH, 6 * tokens * WIDTH, 2 * tokens * WIDTH, scratch_bytes * n_threads)
     rooms = [torch.full((size + 2 * GUARD,), POISON, dtype=torch.uint8) for size in wanted]
@@ -202,7 +206,7 @@ def test_what_it_cannot_read_is_refused(states: Tensor) -> None:
 
 
 def plain_linear(_: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """Make a part that is no kernel's."""
+    """Make a linear layer that no kernel computes."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     return layer.bfloat16()
 
@@ -217,13 +221,13 @@ def plain_linear(_: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
     ],
 )
 def test_one_part_that_is_no_kernels_is_enough(variant: Variant, change: Callable[[ModelParts], ModelParts]) -> None:
-    """Where some Linear, norm or the attention is torch's, layers stay apart."""
+    """If one linear layer, a norm or the attention is torch's, the layers run one by one."""
     layers = layers_of(change(parts_of(variant)))
     assert layers_in_one(layers, layers[0].shape.attention, HEADS, F.gelu) is None
 
 
 @each_variant
 def test_another_activation_stays_apart(variant: Variant) -> None:
-    """An activation that the kernel does not have keeps layers apart."""
+    """With an activation that the kernel does not support, the layers run one by one."""
     layers = layers_of(parts_of(variant), activate=torch.tanh)
     assert layers_in_one(layers, layers[0].shape.attention, HEADS, torch.tanh) is None

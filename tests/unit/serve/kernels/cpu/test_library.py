@@ -1,4 +1,4 @@
-"""What all kernels for bfloat16 share: that they compile, are chosen by the processor, and share work over threads."""
+"""What all bfloat16 kernels share: compilation, choice by processor, and work on several threads."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ N_THREADS = 3
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_the_kernels_compile_anywhere(variant: Variant, tmp_path: Path) -> None:
-    """They compile without a warning for each variant, whatever this processor is."""
+    """They compile without a warning for each variant, on every processor."""
     flags = (*variant.flags, FUSED_MULTIPLY_ADD, "-Wall", "-Wextra", "-Werror")
     assert compile_library(SOURCES, tmp_path / "kernels.so", MACHINE, flags)
 
 
 @pytest.mark.skipif(not AVX2.runs_here(), reason="needs AVX2")
-def test_that_kernels_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the compiler fails a replica's log says so once, and torch does the same."""
+def test_a_failed_compilation_is_logged_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If the compiler fails, the log says so once, and torch computes the same."""
     source = tmp_path / "broken.c"
     source.write_text("not C")
     assert load_kernels(AVX2, (source,)) is None
@@ -66,12 +66,12 @@ def test_that_kernels_cannot_be_made_is_said_once(tmp_path: Path, capsys: pytest
     ],
 )
 def test_the_processor_chooses(features: frozenset[str], torch_has_bf16: bool, chosen: Variant | None) -> None:  # noqa: FBT001 - pytest passes it by name
-    """AVX512-BF16 is taken where it is, unless there is AMX; AVX2 where torch has no bfloat16 of its own."""
+    """AVX512-BF16 is used unless there is AMX. AVX2 is used if torch has no bfloat16 product of its own."""
     assert variant_of(features, torch_has_bf16=torch_has_bf16) is chosen
 
 
 def test_the_team_is_torchs() -> None:
-    """Work is shared over the threads of the OpenMP library that torch brought."""
+    """Work is shared between the threads of torch's OpenMP library."""
     address = team_address()
     mapped = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
     homes = [line[-1] for line in mapped if _holds(line[0], address)]
@@ -85,7 +85,7 @@ def _holds(ends: str, address: int) -> bool:
 
 
 class CountedTeam:
-    """A team of Python's threads, which all begin together; counts how often it was asked, and for how many."""
+    """A team of Python threads that start together. It records how often it was called, and for how many threads."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -110,7 +110,7 @@ class CountedTeam:
 
 
 def multiplied(variant: Variant, team: int | None) -> torch.Tensor:
-    """Return a product of 203 rows by a team."""
+    """Return a product of 203 rows, computed by a team."""
     states, weight, bias = torch.randn(203, 64).bfloat16(), torch.randn(5, 32, 32, 2).bfloat16(), torch.randn(160)
     out = torch.zeros(203, 160).bfloat16()
     product_of(library_of(variant))(
@@ -120,7 +120,7 @@ def multiplied(variant: Variant, team: int | None) -> torch.Tensor:
 
 
 def multiplied_in_int8(variant: Variant, team: int | None) -> torch.Tensor:
-    """Return a product of 203 rows in bytes by a team."""
+    """Return an int8 product of 203 rows, computed by a team."""
     states, scales, bias = torch.randn(203, 64).bfloat16(), torch.rand(160), torch.randn(160)
     weight, offsets = torch.randint(-127, 128, (5, 16, 32, 4), dtype=torch.int8), torch.zeros(160, dtype=torch.int32)
     out, room, multiply = (
@@ -129,7 +129,7 @@ def multiplied_in_int8(variant: Variant, team: int | None) -> torch.Tensor:
         int8_product_of(library_of(variant)),
     )
     if multiply is None:
-        pytest.skip("no bytes in this variant")
+        pytest.skip("no int8 product in this variant")
     multiply(
         states.data_ptr(), weight.data_ptr(), scales.data_ptr(), offsets.data_ptr(), bias.data_ptr(), 0, out.data_ptr(),
         room.data_ptr(), team, 203, 160, 64, PLAIN, N_THREADS,
@@ -138,7 +138,7 @@ def multiplied_in_int8(variant: Variant, team: int | None) -> torch.Tensor:
 
 
 def attended(variant: Variant, team: int | None) -> torch.Tensor:
-    """Return contexts of five rows by a team."""
+    """Return the contexts of five rows, computed by a team."""
     own, lengths = attention_of(library_of(variant)), [3, 17, 17, 40, 61]
     qkv, spans = torch.randn(sum(lengths), 3, 2, 32).bfloat16(), spans_of(lengths, torch.device("cpu"))
     out, n_bytes = torch.zeros(sum(lengths), 64).bfloat16(), own.scratch_of(61, 32)
@@ -151,7 +151,7 @@ def attended(variant: Variant, team: int | None) -> torch.Tensor:
 
 
 def normed(variant: Variant, team: int | None) -> torch.Tensor:
-    """Return the norms of 203 rows by a team."""
+    """Return the norms of 203 rows, computed by a team."""
     sums, scale, shift = torch.randn(203, 48), torch.randn(48), torch.randn(48)
     out = torch.zeros(203, 48).bfloat16()
     norm_call(library_of(variant))(
@@ -161,7 +161,7 @@ def normed(variant: Variant, team: int | None) -> torch.Tensor:
 
 
 def embedded(variant: Variant, team: int | None) -> torch.Tensor:
-    """Return the embeddings of five rows by a team."""
+    """Return the embeddings of five rows, computed by a team."""
     lengths = [3, 17, 17, 40, 61]
     ids, spans = torch.randint(0, 50, (sum(lengths),), dtype=torch.int32), spans_of(lengths, torch.device("cpu"))
     words, places, scale = torch.randn(50, 48).bfloat16(), torch.randn(70, 48), torch.randn(48)
@@ -174,7 +174,7 @@ def embedded(variant: Variant, team: int | None) -> torch.Tensor:
 
 
 def scored(variant: Variant, team: int | None) -> torch.Tensor:
-    """Return the scores of 40 states over 1,000 words by a team."""
+    """Return the scores of 40 states over 1,000 words, computed by a team."""
     words, bias, states = torch.randn(1000, 64).bfloat16(), torch.randn(1000), torch.randn(2, 32, 32, 2).bfloat16()
     out = torch.zeros(40, 1000)
     score_call(library_of(variant))(
@@ -184,7 +184,7 @@ def scored(variant: Variant, team: int | None) -> torch.Tensor:
 
 
 def summed_up(variant: Variant, team: int | None) -> torch.Tensor:
-    """Return what the scores of 40 states sum up to by a team."""
+    """Return the sums of the scores of 40 states, computed by a team."""
     logits, out = torch.randn(40, 1000), torch.zeros(2, 40)
     sum_up_call(library_of(variant))(logits.data_ptr(), out[0].data_ptr(), out[1].data_ptr(), team, 1000, 40, N_THREADS)
     return out
@@ -201,7 +201,7 @@ def summed_up(variant: Variant, team: int | None) -> torch.Tensor:
 def test_a_team_does_the_work_once(
     variant: Variant, work: Callable[[Variant, int | None], torch.Tensor], n_kernels: int
 ) -> None:
-    """A team is asked once a kernel, for as many threads as are given; together they write what one thread writes."""
+    """A team is called once per kernel, for the given number of threads. Together they write what one thread writes."""
     torch.manual_seed(0)
     alone = work(variant, None)
     for _ in range(20):
