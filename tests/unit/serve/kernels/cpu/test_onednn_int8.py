@@ -72,7 +72,7 @@ sizes = given(st.integers(1, 70), st.sampled_from((5, 24, 64, 129)), st.sampled_
 @settings(deadline=None, max_examples=40)
 @sizes
 def test_a_product_is_that_of_the_int8_values(n_tokens: int, n_in: int, n_out: int, seed: int) -> None:
-    """With or without bias it is the product of the rounded states and weights, within less than rounding them changes."""
+    """With or without bias it is the product of rounded states and weights, within less than rounding changes."""
     weight, bias, states = normal(n_out, n_in), normal(n_out, seed=1), normal(n_tokens, n_in, seed=seed)
     exact = F.linear(states_in_int8(states), to_int8(weight))
     for own, expected in ((None, exact), (bias, exact + bias.double())):
