@@ -23,7 +23,7 @@ from serve.http.routes import model_app
 from serve.http.statistics import statistics
 from serve.kernels.core_team import leave_cores, on_cores, take_cores
 from serve.rows.backbone_limits import BackboneLimits
-from serve.rows.call_rows import join, per_token_outputs, split
+from serve.rows.call_rows import join, split
 from serve.rows.row_validation import check_output_bytes
 from serve.scheduling.pending_calls import CompletedCall, PendingCall, PendingRow
 from serve.scheduling.response_cache import ResponseCache
@@ -36,6 +36,7 @@ from shared.limits import MAX_BODY_BYTES, MAX_CALL_ROWS, MAX_CALL_TOKENS
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import Body, CallLimits, DecodedCall, Form, decode_call, encode_output
+from shared.protocol.head_outputs import per_token_outputs
 
 V = TypeVar("V")
 
@@ -218,7 +219,8 @@ class Replica:
     def _encode(self, decoded: DecodedCall, completed: CompletedCall) -> Body:
         timings_s = {"queue": completed.queue_s, "infer": completed.infer_s}
         outputs = ModelOutput(join(completed.results), timings_s)
-        per_token = per_token_outputs(decoded.call, self.model)
+        head = self.model.heads[decoded.call.head]
+        per_token = per_token_outputs(head, per_token=decoded.call.per_token)
         return encode_output(decoded, self.model.name, self.model.revision, outputs, per_token=per_token)
 
 

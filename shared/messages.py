@@ -18,6 +18,7 @@ Datatype = Literal["INT32", "FP32"]
 Priority = Literal["interactive", "batch"]
 Pooling = Literal["mean", "cls", "max"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+DEFAULT_POOLING: Pooling = "mean"
 
 ITEM_BYTES: Mapping[str, int] = {"INT32": 4, "FP32": 4}
 
@@ -121,7 +122,7 @@ class InferCall:
     normalize: bool = False
     token_type_ids: Tensor | None = None
     position_ids: Tensor | None = None
-    pooling: Pooling = "mean"
+    pooling: Pooling = DEFAULT_POOLING
     layers: tuple[int, ...] = ()
     attentions: bool = False
     sampling: Sampling | None = None

@@ -14,6 +14,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import BaseModel
 
+from shared.protocol.frame import PROBLEM_TYPE
+
 TITLE, VERSION = "Glossa", "1"
 
 
@@ -90,7 +92,7 @@ def _replace_library_errors(made: dict[str, Any]) -> None:
     schemas["Problem"] = Problem.model_json_schema()
     problem = {
         "description": "Problem details",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     for path in made["paths"].values():
         for operation in path.values():

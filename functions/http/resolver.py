@@ -26,6 +26,7 @@ from shared.error_text import expected, got, shown, visible
 from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
+from shared.protocol.frame import JSON_TYPE, PROBLEM_TYPE
 
 Json = Callable[[object], str]
 Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
@@ -124,7 +125,7 @@ class Resolver(APIGatewayRestResolver):
                 hint="send fewer inputs, or a batch job: POST /v1/jobs",
             )
         self._note_route()
-        return Response(status, "application/json", body, {**(headers or {}), **self._timing_header()})
+        return Response(status, JSON_TYPE, body, {**(headers or {}), **self._timing_header()})
 
     def _note_route(self) -> None:
         route = self.context.get("_route")
@@ -144,7 +145,7 @@ class Resolver(APIGatewayRestResolver):
             headers["Allow"] = ", ".join(error.allow)
         self._note_route()
         self.note(status=error.status, code=error.code, retryable=error.retryable)
-        return Response(error.status, "application/problem+json", json.dumps(problem), headers)
+        return Response(error.status, PROBLEM_TYPE, json.dumps(problem), headers)
 
     def _internal(self, error: Exception) -> Response[str]:
         self.note(error_type=type(error).__name__, reason=_place(error))

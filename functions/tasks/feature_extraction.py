@@ -21,7 +21,7 @@ from functions.tasks.postprocessing.output_rows import (
 from functions.tasks.postprocessing.scores import pool, unit
 from functions.tasks.task import Assembler, Task, Truncatable
 from shared.limits import MAX_LAYERS
-from shared.messages import Pooling
+from shared.messages import DEFAULT_POOLING, Pooling
 
 
 def _listed(value: object) -> object:
@@ -49,7 +49,7 @@ class Parameters(Truncatable):
 
     call_fields: ClassVar[tuple[str, ...]] = ("per_token", "pooling", "layers", "attentions")
 
-    pooling: Pooling = "mean"
+    pooling: Pooling = DEFAULT_POOLING
     per_token: bool = False
     normalize: bool = False
     layers: Layers = ()

@@ -12,6 +12,7 @@ from pydantic import Field
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, per_mask, read_back
 from functions.tasks.task import Assembler, ReadsPairs, Strings, Task, TopK, TruncationStrategy
+from shared.limits import DEFAULT_TOP_K
 
 
 class Parameters(ReadsPairs):
@@ -24,7 +25,7 @@ class Parameters(ReadsPairs):
     truncation_strategy: ClassVar[TruncationStrategy] = "masks"
     call_fields: ClassVar[tuple[str, ...]] = ("top_k",)
 
-    top_k: TopK = 5
+    top_k: TopK = DEFAULT_TOP_K
     targets: Annotated[Strings, Field(min_length=1, max_length=256)] | None = None
 
     @property

@@ -11,7 +11,7 @@ from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, by_part, per_window
 from functions.tasks.postprocessing.scores import pool, unit
 from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable
-from shared.messages import Pooling
+from shared.messages import DEFAULT_POOLING, Pooling
 
 
 class Parameters(Truncatable):
@@ -26,7 +26,7 @@ class Parameters(Truncatable):
     )
     call_fields: ClassVar[tuple[str, ...]] = ("pooling",)
 
-    pooling: Pooling = "mean"
+    pooling: Pooling = DEFAULT_POOLING
 
     def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
         """Return the source sentence, then each of the others, all alone."""

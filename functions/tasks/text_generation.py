@@ -12,7 +12,10 @@ from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Counted, RowsPerWindow, read_back
 from functions.tasks.task import Assembler, InputFields, Task, Truncatable, TruncationStrategy
 from shared.errors import Unprocessable
+from shared.limits import MAX_NEW_TOKENS, MAX_SEED, MAX_SEQUENCES, MAX_TEMPERATURE, MAX_TOP_K
 from shared.messages import Sampling
+
+DEFAULTS = Sampling()
 
 
 class Parameters(Truncatable):
@@ -26,13 +29,13 @@ class Parameters(Truncatable):
     input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields("text"), InputFields("prompt"))
     truncation_strategy: ClassVar[TruncationStrategy] = "start"
 
-    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 20
-    do_sample: bool = False
-    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
-    top_k: Annotated[int, Field(ge=0, le=1000)] = 50
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    num_return_sequences: Annotated[int, Field(ge=1, le=16)] = 1
-    seed: Annotated[int, Field(ge=0, le=2**53)] = 0
+    max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = DEFAULTS.max_new_tokens
+    do_sample: bool = DEFAULTS.do_sample
+    temperature: Annotated[float, Field(gt=0, le=MAX_TEMPERATURE)] = DEFAULTS.temperature
+    top_k: Annotated[int, Field(ge=0, le=MAX_TOP_K)] = DEFAULTS.top_k
+    top_p: Annotated[float, Field(gt=0, le=1)] = DEFAULTS.top_p
+    num_return_sequences: Annotated[int, Field(ge=1, le=MAX_SEQUENCES)] = DEFAULTS.num_return_sequences
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = DEFAULTS.seed
     return_full_text: bool = True
 
     @model_validator(mode="after")

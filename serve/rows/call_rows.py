@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from serve.rows.row import Row, RowOutput, call_row_index
-from shared.catalog import Model
 from shared.errors import GlossaError, Unprocessable
 from shared.messages import InferCall, Tensor
 
@@ -71,18 +70,6 @@ def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -
         outputs.append(result)
     of_name = {name: [output[name] for output in outputs] for name in outputs[0]}
     return {name: _message_tensor(torch.cat(parts) if len(parts) > 1 else parts[0]) for name, parts in of_name.items()}
-
-
-def per_token_outputs(call: InferCall, model: Model) -> frozenset[str]:
-    """Return the names of the outputs that have one entry per token instead of one per row, for the head of a call."""
-    head = model.heads[call.head]
-    if head.task == "token-classification":
-        return frozenset({"logits"})
-    if head.task == "question-answering" and not head.variant:
-        return frozenset({"start", "end"})
-    if head.task == "feature-extraction" and call.per_token:
-        return frozenset({"vectors", "hidden_states"})
-    return frozenset()
 
 
 def _lengths(parts: Tensor, whole: int, name: str, unit: str) -> list[int]:

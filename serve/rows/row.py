@@ -12,7 +12,8 @@ import torch
 
 from serve.rows.kv_cache import Cache
 from shared.errors import GlossaError
-from shared.messages import Pooling, Sampling
+from shared.limits import DEFAULT_TOP_K
+from shared.messages import DEFAULT_POOLING, Pooling, Sampling
 
 RowOutput = Mapping[str, torch.Tensor]
 
@@ -32,13 +33,13 @@ class Row:
     head: str
     positions: tuple[int, ...] = ()
     lang_ids: torch.Tensor | None = None
-    top_k: int = 5
+    top_k: int = DEFAULT_TOP_K
     target_ids: tuple[int, ...] = ()
     per_token: bool = False
     normalize: bool = False
     token_type_ids: torch.Tensor | None = None
     position_ids: torch.Tensor | None = None
-    pooling: Pooling = "mean"
+    pooling: Pooling = DEFAULT_POOLING
     layers: tuple[int, ...] = ()
     attentions: bool = False
     sampling: Sampling | None = None

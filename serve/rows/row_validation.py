@@ -18,14 +18,11 @@ from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_TARGETS, MAX_TOP_K
 from shared.messages import InferCall, Sampling
+from shared.protocol.head_outputs import CALL_FIELDS
 
 DEFAULTS = {field.name: field.default for field in fields(Row)}
 TASK_FIELDS = {  # parameters that only one task reads, with their defaults
-    task: {name: DEFAULTS[name] for name in names}
-    for task, names in {
-        "feature-extraction": ("per_token", "normalize", "pooling", "layers", "attentions"),
-        "fill-mask": ("positions", "target_ids", "top_k"),
-    }.items()
+    task: {name: DEFAULTS[name] for name in names} for task, names in CALL_FIELDS.items()
 }
 
 

@@ -20,6 +20,7 @@ MAX_SHOWN_CHARS = 60  # of a value in an error message
 MAX_SHOWN_BITS = 128  # of an integer there: str() of a huge one raises
 JSON_TYPE = "application/json"
 BINARY_TYPE = "application/octet-stream"
+PROBLEM_TYPE = "application/problem+json"  # RFC 9457
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.errors import DecodeError, Unprocessable
-from shared.limits import MAX_LAYERS, MAX_NEW_TOKENS, MAX_SEQUENCES, MAX_TOP_K
-from shared.messages import InferCall, Pooling, Priority, Sampling
+from shared.limits import (
+    DEFAULT_TOP_K,
+    MAX_LAYERS,
+    MAX_NEW_TOKENS,
+    MAX_SEED,
+    MAX_SEQUENCES,
+    MAX_TEMPERATURE,
+    MAX_TOP_K,
+)
+from shared.messages import DEFAULT_POOLING, POOLINGS, InferCall, Pooling, Priority, Sampling
 from shared.protocol.frame import brief
 
 MAX_NAME_CHARS = 128
@@ -50,10 +58,10 @@ def write_parameters(call: InferCall) -> dict[str, object]:
     """Return the parameters of a call, scalars only; those at their default are left out."""
     given: dict[str, tuple[object, object]] = {
         "head": (call.head, ""),
-        "top_k": (call.top_k, 5) if call.sampling is None else (call.sampling.top_k, None),
+        "top_k": (call.top_k, DEFAULT_TOP_K) if call.sampling is None else (call.sampling.top_k, None),
         "per_token": (call.per_token, False),
         "normalize": (call.normalize, False),
-        "pooling": (call.pooling, "mean"),
+        "pooling": (call.pooling, DEFAULT_POOLING),
         "layers": (",".join(map(str, call.layers)), ""),
         "attentions": (call.attentions, False),
         "priority": (call.priority, "interactive"),
@@ -75,10 +83,10 @@ def read_parameters(raw: object) -> Parameters:
     timeout_us = _integer(raw, "timeout", default=0, low=1, high=2**53) if "timeout" in raw else None
     return Parameters(
         head=_name(raw, "head"),
-        top_k=5 if samples else _integer(raw, "top_k", default=5, low=1, high=MAX_TOP_K),
+        top_k=DEFAULT_TOP_K if samples else _integer(raw, "top_k", default=DEFAULT_TOP_K, low=1, high=MAX_TOP_K),
         per_token=_flag(raw, "per_token"),
         normalize=_flag(raw, "normalize"),
-        pooling=_pooling(raw.get("pooling", "mean")),
+        pooling=_pooling(raw.get("pooling", DEFAULT_POOLING)),
         layers=_layers(raw.get("layers", "")),
         attentions=_flag(raw, "attentions"),
         sampling=_sampling(raw) if samples else None,
@@ -135,18 +143,22 @@ def _sampling(raw: Mapping[str, object]) -> Sampling:
     return Sampling(
         max_new_tokens=_integer(raw, "max_new_tokens", default=usual.max_new_tokens, low=1, high=MAX_NEW_TOKENS),
         do_sample=_flag(raw, "do_sample"),
-        temperature=_number(raw, "temperature", default=usual.temperature, above=0, high=100),
+        temperature=_number(raw, "temperature", default=usual.temperature, above=0, high=MAX_TEMPERATURE),
         top_k=_integer(raw, "top_k", default=usual.top_k, low=0, high=MAX_TOP_K),
         top_p=_number(raw, "top_p", default=usual.top_p, above=0, high=1),
-        num_return_sequences=_integer(raw, "num_return_sequences", default=1, low=1, high=MAX_SEQUENCES),
-        seed=_integer(raw, "seed", default=0, low=0, high=2**53),
+        num_return_sequences=_integer(
+            raw, "num_return_sequences", default=usual.num_return_sequences, low=1, high=MAX_SEQUENCES
+        ),
+        seed=_integer(raw, "seed", default=usual.seed, low=0, high=MAX_SEED),
     )
 
 
 def _pooling(value: object) -> Pooling:
-    if value == "mean" or value == "cls" or value == "max":  # noqa: PLR1714 - written out, mypy narrows to the literal
-        return value
-    raise Unprocessable(f"got pooling {brief(value)}, expected mean, cls or max")
+    for pooling in POOLINGS:
+        if value == pooling:
+            return pooling
+    *most, last = POOLINGS
+    raise Unprocessable(f"got pooling {brief(value)}, expected {', '.join(most)} or {last}")
 
 
 def _layers(value: object) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
 from functions.jobs.storage.contracts import JobQueue, ObjectStore, Table
 from functions.jobs.storage.queries import all_inputs, all_shards, load_job
 from shared.log import log_event
+from shared.protocol.frame import JSON_TYPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ class Finalizer:
         digest = hashlib.sha256(data).hexdigest()
         bucket, key = self.output_bucket, keys.manifest_key(job.tenant, job.job, job.generation)
         metadata = {"sha256": digest}
-        if self.objects.put_new(bucket, key, data, content_type="application/json", metadata=metadata):
+        if self.objects.put_new(bucket, key, data, content_type=JSON_TYPE, metadata=metadata):
             return digest
         stored = self.objects.head(bucket, key)
         existing = stored.metadata.get("sha256", "") if stored else ""

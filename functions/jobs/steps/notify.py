@@ -18,6 +18,7 @@ from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import load_webhook
 from shared.errors import DecodeError, Unavailable, Unprocessable
 from shared.log import log_event
+from shared.protocol.frame import JSON_TYPE
 
 Post = Callable[[str, bytes, Mapping[str, str]], int]
 GONE = 410  # with this status a receiver says: never call again
@@ -52,7 +53,7 @@ class Notifier:
             return
         body = json.dumps(detail, ensure_ascii=False, sort_keys=True).encode()
         headers = {
-            "content-type": "application/json",
+            "content-type": JSON_TYPE,
             "user-agent": "glossa-webhook/1",
             "glossa-event-id": str(detail.get("id", "")),
             "glossa-signature": sign(webhook.secret, body, self.now_ms() // 1000),

@@ -21,6 +21,7 @@ from functions.jobs.state import keys
 from functions.jobs.state.items import Input, Job, Plan, Shard
 from functions.jobs.storage.contracts import ObjectStore
 from shared.errors import Conflict, NotFound
+from shared.protocol.frame import BINARY_TYPE
 
 MAX_OBJECT_BYTES = 5 << 30
 
@@ -71,7 +72,7 @@ class RunReader:
         data = b"".join(span.raw or b"" for span in run.spans)
         key = keys.staged_key(job.tenant, job.job, shard.shard)
         metadata = {"sha256": hashlib.sha256(data).hexdigest()}
-        self.objects.put_new(self.output_bucket, key, data, content_type="application/octet-stream", metadata=metadata)
+        self.objects.put_new(self.output_bucket, key, data, content_type=BINARY_TYPE, metadata=metadata)
 
     def _header(self, source: Input, how: Format) -> RecordSpan:
         """Return the first row of CSV or TSV. Raises ObjectProblem when there is none, or when it is too long."""
