@@ -1,4 +1,8 @@
-"""Reads the repository's own syntax trees for the house tests. Imports nothing it reads."""
+"""Reads the Python files of the repository as text and syntax trees.
+
+The entry is `sources`; `made_up` makes a source that is in no file, for the negative cases.
+Must not import what it reads.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("shared", "functions", "serve", "glossa")
 OURS = (*PRODUCT, "local", "benchmarks", "checkpoints")
+ALL = (*OURS, "tests")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -25,27 +32,47 @@ class Source:
     @property
     def n_lines(self) -> int:
         """Lines of the file."""
-        return self.text.count("\n")
+        return len(self.text.splitlines())
+
+    @property
+    def module(self) -> str:
+        """The dotted name by which others import the file; a package's own name for its `__init__.py`."""
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def folder(self) -> str:
+        """The path of the folder that holds the file."""
+        return self.path.rpartition("/")[0]
+
+
+def made_up(path: str, text: str) -> Source:
+    """Return a source with a path and a text that need not exist."""
+    return Source(path, text, ast.parse(text, path))
+
+
+@cache
+def tracked(*patterns: str) -> tuple[str, ...]:
+    """Return the paths that git knows, or would take, and that match one of the patterns; all without a pattern."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    return tuple(sorted(path for path in set(listed) if path and (ROOT / path).is_file()))
 
 
 @cache
 def sources(*tops: str) -> tuple[Source, ...]:
-    """Every Python file git knows, or would take, below the given top-level folders."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    wanted = sorted(p for p in set(listed) if p.split("/")[0] in tops and (ROOT / p).is_file())
-    return tuple(_source(path) for path in wanted)
+    """Return every Python file below the given top-level folders."""
+    return tuple(_source(path) for path in tracked("*.py") if path.split("/")[0] in tops)
 
 
+@cache
 def _source(path: str) -> Source:
-    text = (ROOT / path).read_text(encoding="utf-8")
-    return Source(path, text, ast.parse(text, path))
+    return made_up(path, (ROOT / path).read_text(encoding="utf-8"))
 
 
 def imports(source: Source) -> Iterator[str]:
-    """Every dotted name the file imports, anywhere in it, with relative names made absolute."""
+    """Yield every dotted name that the file imports, anywhere in it, with relative names made absolute."""
     package = source.path.removesuffix(".py").split("/")[:-1]
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Import):
@@ -57,9 +84,17 @@ def imports(source: Source) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def functions(source: Source) -> Iterator[tuple[str, int]]:
-    """Name and body length (lines without the docstring) of each function in the file."""
+def functions(source: Source) -> Iterator[Function]:
+    """Yield each function and method of the file, inner ones too."""
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-            yield node.name, (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+        if isinstance(node, Function):
+            yield node
+
+
+def lazy_lines(source: Source) -> set[int]:
+    """Return the lines that do not run when the file is imported: function bodies and `if TYPE_CHECKING`."""
+    lines: set[int] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, Function) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            lines.update(range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1))
+    return lines

@@ -229,7 +229,7 @@ class Batches:
 
     def finish(
         self, texts: list[Text], grid: tuple[NDArray[np.int64], ...], flat: tuple[NDArray[np.generic], ...],
-        starts: NDArray[np.int64], masked: NDArray[np.int64], targets: Ids, most: int = 96,
+        starts: NDArray[np.int64], masked: NDArray[np.int64], targets: Ids, *, most: int = 96,
     ) -> Batch:  # fmt: skip
         """Make tensors of all parts; at most `most` masked positions are scored."""
         kept = self.random.permutation(len(masked))[:most]
