@@ -37,6 +37,8 @@ def bare_ignores(files: Iterable[Source]) -> list[str]:
 
 
 def _comments(file: Source) -> Iterator[tuple[int, str]]:
+    if not any(IGNORE.search(line) for line in file.text.splitlines()):
+        return  # reading tokens is slow
     for token in tokenize.generate_tokens(io.StringIO(file.text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
