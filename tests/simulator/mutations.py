@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Job, Shard
+from functions.jobs.state import state_machine
 from functions.jobs.state.keys import INDEX
-from functions.jobs.state.leases import reopen
-from functions.jobs.state.queue_messages import QueueMessage
-from functions.jobs.state.s3_events import ObjectCreated, is_s3_event, parse_event
-from functions.jobs.state.transactions import ConditionFailed, Put, Update, Write
-from functions.jobs.steps.finalize import Finalizer
-from functions.jobs.steps.manifest import build_manifest
-from functions.jobs.steps.plan.planner import Planner
-from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage
-from functions.jobs.steps.sweep import Sweeper
-from functions.jobs.steps.work.worker import Worker
-from functions.jobs.storage.contracts import Table
-from functions.jobs.storage.queries import all_shards, load_job
+from functions.jobs.state.transactions import Put, Update, Write
 from shared.errors import GlossaError
+from tests.simulator.broken_steps import (
+    DeafWorker,
+    EagerRedriver,
+    EndFirst,
+    ErasesOnce,
+    HastySweeper,
+    IdleSweeper,
+    ManifestFirst,
+    Unconditional,
+    Undeduplicated,
+)
 from tests.simulator.effects import Wrapper
 from tests.unit.functions.jobs.wiring import Effects
 from tests.unit.functions.jobs.world import World
@@ -191,97 +189,6 @@ def _part_after_the_count(effects: Effects, _: World) -> Effects:
     return replace(effects, objects=objects, table=table)
 
 
-# ---- bugs in what steps do
-
-
-class _ManifestFirst(Finalizer):
-    def run(self, tenant: str, job_id: str) -> None:
-        job = load_job(self.table, tenant, job_id)
-        if job is not None and state_machine.ready_to_close(job):
-            self._publish(replace(job, state=state_machine.FINALIZING))
-        Finalizer.run(self, tenant, job_id)
-
-
-class _EndFirst(Finalizer):
-    def _publish(self, job: Job) -> str:
-        import hashlib  # noqa: PLC0415 - only this bug needs it
-
-        data = build_manifest(job, (), all_shards(self.table, job))
-        digest = hashlib.sha256(data).hexdigest()
-        with suppress(ConditionFailed):
-            self.table.write(state_machine.end(job, digest, self.now_ms()))
-        return Finalizer._publish(self, job)
-
-
-class _Unconditional(Finalizer):
-    def run(self, tenant: str, job_id: str) -> None:
-        job = load_job(self.table, tenant, job_id)
-        if job is not None and job.state == state_machine.RUNNING:
-            with suppress(ConditionFailed):
-                self.table.write(state_machine.move(job, state_machine.FINALIZING, self.now_ms(), closing_ms=1))
-        Finalizer.run(self, tenant, job_id)
-
-
-class _ErasesOnce(Finalizer):
-    def run(self, tenant: str, job_id: str) -> None:
-        job = load_job(self.table, tenant, job_id)
-        if job is not None and job.state == state_machine.DELETING:
-            with suppress(RetryLater):
-                self.eraser.run(job)
-            with suppress(ConditionFailed):
-                self.table.write(state_machine.end_deleting(job, self.now_ms()))
-            return
-        Finalizer.run(self, tenant, job_id)
-
-
-class _DeafWorker(Worker):
-    def _cancelled(self, job: Job) -> bool:
-        return False
-
-
-class _IdleSweeper(Sweeper):
-    def run(self, time_left_s: Callable[[], float]) -> dict[str, int]:
-        return {}
-
-
-class _HastySweeper(Sweeper):
-    def _recount(self, job: Job, time_left_s: Callable[[], float]) -> str:
-        return self._close(job) if state_machine.ready_to_close(job) else "running"
-
-
-class _EagerRedriver(Planner):
-    def run(self, tenant: str, job_id: str, time_left_s: Callable[[], float]) -> None:
-        job = load_job(self.table, tenant, job_id)
-        if job is None or job.state != state_machine.REDRIVING:
-            Planner.run(self, tenant, job_id, time_left_s)
-            return
-        with suppress(ConditionFailed):
-            for shard in list(all_shards(self.table, job)):
-                if shard.state in state_machine.SHARD_ENDED and shard.generation < job.generation:
-                    self._reopen(job, shard)
-            self.table.write(state_machine.end_redriving(job, self.now_ms()))
-
-    def _reopen(self, job: Job, shard: Shard) -> None:
-        self.table.write(*reopen(job, [shard]))
-        self.queue.send([QueueMessage("work", job.tenant, job.job, shard.shard)])
-
-
-class _Undeduplicated(Planner):
-    def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
-        if not is_s3_event(message.body):
-            Planner.handle(self, message, time_left_s)
-            return
-        for created in parse_event(message.body):
-            job = self.acceptor.accept(_ever_new(created, self.table))
-            if job is not None:
-                self.run(job.tenant, job.job, time_left_s)
-
-
-def _ever_new(created: ObjectCreated, table: Table) -> ObjectCreated:
-    n_jobs = len(table.query(keys.jobs_partition("local")).items)
-    return replace(created, version=created.version if not n_jobs else f"w{n_jobs}")
-
-
 def _in_place(name: str, kind: Callable[..., Any]) -> Callable[[World], object]:
     def put(world: World) -> None:
         true = getattr(world, name)
@@ -297,25 +204,25 @@ MUTATIONS = (
     Mutation("a fence without its number", REDRIVEN, _each(_unguarded("attempt", where=_of_shard))),
     Mutation("count outside the transaction, after it", effects=_writes(_split(job_first=False))),
     Mutation("count outside the transaction, before it", effects=_writes(_split(job_first=True))),
-    Mutation("manifest before the close", (*CANCELLED, "three shards"), steps=_in_place("finalizer", _ManifestFirst)),
-    Mutation("end before the manifest", steps=_in_place("finalizer", _EndFirst)),
+    Mutation("manifest before the close", (*CANCELLED, "three shards"), steps=_in_place("finalizer", ManifestFirst)),
+    Mutation("end before the manifest", steps=_in_place("finalizer", EndFirst)),
     Mutation("a taken key is a failure", effects=_objects(_Failing412)),
     Mutation("a taken key is written over", effects=_objects(_Overwriting, plain=True)),
     Mutation("count before the part", effects=_part_after_the_count),
     Mutation("leases never end", effects=_each(_endless)),
-    Mutation("close without a condition", REDRIVEN, steps=_in_place("finalizer", _Unconditional)),
+    Mutation("close without a condition", REDRIVEN, steps=_in_place("finalizer", Unconditional)),
     Mutation("checkpoint before its shards", effects=_writes(_checkpoint_first)),
     Mutation("leases not in the index", effects=_each(_unindexed(_of_shard))),
     Mutation("ended jobs not in the index", effects=_each(_unindexed(_ends_job))),
-    Mutation("a sweeper that leaves what waits", steps=_in_place("sweeper", _HastySweeper)),
-    Mutation("a sweeper that does nothing", steps=_in_place("sweeper", _IdleSweeper)),
+    Mutation("a sweeper that leaves what waits", steps=_in_place("sweeper", HastySweeper)),
+    Mutation("a sweeper that does nothing", steps=_in_place("sweeper", IdleSweeper)),
     Mutation("cancel ignored by the count", CANCELLED, _each(_unguarded("state", where=_of_job))),
-    Mutation("cancel ignored by the worker", CANCELLED, steps=_in_place("worker", _DeafWorker)),
-    Mutation("redrive reopens good shards", REDRIVEN, steps=_in_place("planner", _EagerRedriver)),
+    Mutation("cancel ignored by the worker", CANCELLED, steps=_in_place("worker", DeafWorker)),
+    Mutation("redrive reopens good shards", REDRIVEN, steps=_in_place("planner", EagerRedriver)),
     Mutation("redrive keeps the old counts", REDRIVEN, _each(_keep_counts)),
     Mutation("redriven parts under the old key", REDRIVEN, _objects(_OneKey)),
     Mutation("moves that ignore the generation", REDRIVEN, _each(_unguarded("generation", where=_of_job))),
     Mutation("inputs read in their newest version", ("overwritten at any point",), _objects(_Unpinned)),
-    Mutation("each event a job of its own", steps=_in_place("planner", _Undeduplicated)),
-    Mutation("delete looks once", ("deleted at the end",), steps=_in_place("finalizer", _ErasesOnce)),
+    Mutation("each event a job of its own", steps=_in_place("planner", Undeduplicated)),
+    Mutation("delete looks once", ("deleted at the end",), steps=_in_place("finalizer", ErasesOnce)),
 )
