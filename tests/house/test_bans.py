@@ -18,7 +18,7 @@ PATCHING = re.compile(r"mock\.patch|Magic[M]ock|from unittest import [m]ock|monk
 IGNORE = re.compile(r"#\s*(?:noqa(?::\s*[A-Z0-9, ]+)?|type:\s*ignore(?:\[[^\]]+\])?|pragma:[a-z ]+)\s*(.*)$")
 REASON = re.compile(r"[a-z]{3}")
 UNSAFE = ("torch.load(", "pickle.load", "trust_remote_code=True", "yaml.load(", "eval(", "exec(")
-MACHINE_PATH = re.compile(r"/(?:root|work)/|/home/[a-z]")
+MACHINE_PATH = re.compile(r"(?<![\w-])/(?:root|work)/|/home/[a-z]")  # a folder `work` of ours is none
 
 
 def patching(files: Iterable[Source]) -> list[str]:
@@ -117,8 +117,8 @@ def test_no_path_of_one_machine() -> None:
 
 
 def test_a_path_of_one_machine_is_found() -> None:
-    """A path with a person's folder is reported."""
-    texts = {"a.md": "first\nsee /ho" + "me/ada/glossa\n", "b.md": "see /opt/glossa\n"}
+    """A path with a person's folder is reported; a folder of the repository with such a name is not."""
+    texts = {"a.md": "first\nsee /ho" + "me/ada/glossa\n", "b.md": "see /opt/glossa and steps/work/worker.py\n"}
     assert machine_paths(texts) == ["a.md:2"]
 
 
