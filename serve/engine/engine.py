@@ -48,12 +48,12 @@ class Engine(Protocol):
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer rows in one pass. The result has the same order and length.
 
-        An error of `shared.errors` stands in the place of a row that cannot be answered. Such a row changes no other
-        row. Outputs are CPU tensors in FP32 or INT32. Their first dimension is 1, tokens or masks:
+        A row that cannot be answered gets an error of `shared.errors` in its place, and changes no other row. Outputs
+        are CPU tensors in FP32 or INT32. Their first dimension is 1, tokens or masks:
 
         - text-classification: `logits` [1, labels]
         - token-classification: `logits` [tokens, labels]
-        - question-answering: `start`, `end` [tokens]
+        - question-answering: `start`, `end` [tokens]; with a beam the outputs of `serve.models.xlm.beam_head`
         - multiple-choice: `logits` [1, 1]
         - fill-mask: `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks]; with targets also `target_logits`
           [masks, targets]

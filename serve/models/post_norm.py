@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from serve.kernels.cpu.fused_layers import LayersInOne, layers_in_one
+from serve.kernels.cpu.fused_layers import FusedLayers, fuse_layers
 from serve.layers.attention import Attention
 from serve.layers.linear import Activate, activated, added, compiles_per_length, with_padding_rows
 from serve.layers.norms import normed
@@ -80,7 +80,7 @@ class PostNormLayers(nn.Module):
         layers = [PostNorm(index, shape, own, parts) for index, own in enumerate(tensors)]
         self.layers = nn.ModuleList(layers)
         self._compiles = compiles_per_length(self.layers)
-        self._in_one: LayersInOne | None = layers_in_one(layers, shape.attention, shape.n_heads, shape.activate)
+        self._fused: FusedLayers | None = fuse_layers(layers, shape.attention, shape.n_heads, shape.activate)
 
     def __len__(self) -> int:
         """Return the number of layers."""
@@ -88,8 +88,8 @@ class PostNormLayers(nn.Module):
 
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the states [tokens, width] of the last layer, and record all states in `trace`."""
-        if self._in_one is not None and trace is None and not (pack.n_resumed or pack.cache_writers):
-            return self._in_one(states, pack.spans, pack.between)
+        if self._fused is not None and trace is None and not (pack.n_resumed or pack.cache_writers):
+            return self._fused(states, pack.spans, pack.between)
         states = with_padding_rows(states) if self._compiles and trace is None else states
         for number, layer in enumerate(self.layers):
             pack.run_between(number)

@@ -29,9 +29,9 @@ class Rules:
 
     Each of `eos_ids` ends a sequence; if there is none, only the length ends it. `mask_id` is the token that XLM
     appends to the text, and `lang_id` is its language for rows that name none. `cache_token_bytes` is the size of one
-    token's keys and values; it is 0 for models in which every token sees the new one, so that nothing can be cached.
-    `zeroed_id` is the padding id of XLM. The reference counts the padding ids in a text and treats as many tokens at
-    its end as padding, so that the mask gets a zero state.
+    token's keys and values. It is 0 for models in which every token sees the new one, because they cannot cache
+    anything. `zeroed_id` is the padding id of XLM. The reference counts the padding ids in a text and treats as many
+    tokens at its end as padding, so that the mask gets a zero state.
     """
 
     eos_ids: frozenset[int] = frozenset()

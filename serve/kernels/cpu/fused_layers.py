@@ -51,7 +51,7 @@ class _Backbone(ctypes.Structure):
 
 
 @dataclass(frozen=True, slots=True)
-class LayersInOne:
+class FusedLayers:
     """The layers of a backbone as one function of packed states. It keeps alive everything that C reads."""
 
     layers: Sequence[PostNormParts]
@@ -84,9 +84,9 @@ class LayersInOne:
         return out
 
 
-def layers_in_one(
+def fuse_layers(
     layers: Sequence[PostNormParts], how: Attention, n_heads: int, activate: Activate
-) -> LayersInOne | None:
+) -> FusedLayers | None:
     """Return layers of equal shape as one function, or None when the kernels cannot compute one of their parts here."""
     parts = [own for layer in layers if (own := _kernels_of(layer)) is not None]
     library = kernels_here() if len(parts) == len(layers) and activate in STEPS else None
@@ -104,7 +104,7 @@ def layers_in_one(
         team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads, head_width=up.n_in // n_heads,
         inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale, eps=first_norm.eps,
     )  # fmt: skip
-    return LayersInOne(layers, call, scratch_of, backbone, addresses)
+    return FusedLayers(layers, call, scratch_of, backbone, addresses)
 
 
 def _kernels_of(layer: PostNormParts) -> tuple[list[PanelLinear], list[KernelNorm]] | None:

@@ -39,9 +39,12 @@ UNUSED = ("position_ids", LANGS)  # checkpoints may store a language table that 
 class Encoder(nn.Module):
     """The backbone: packed rows to states [tokens, width].
 
-    The embedding of a token is the sum of up to four embeddings: its word; its position, counted or given in
-    `position_ids`; its language, if the row names one and the model reads languages; and, if the row has token types,
-    the *word* embedding of its type, as in the reference. It is summed and normalized in float32.
+    The embedding of a token is a sum, made and normalized in float32. It has up to four parts:
+
+    - its word
+    - its position, counted or given in `position_ids`
+    - its language, if the row names one and the model reads languages
+    - the *word* embedding of its token type, if the row has types, as in the reference
     """
 
     def __init__(self, config: XLMConfig, theirs: Mapping[str, Tensor], parts: ModelParts) -> None:

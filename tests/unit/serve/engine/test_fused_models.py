@@ -32,7 +32,7 @@ def loaded(model: Model, folder: Path) -> PackedEngine:
     """Load a model whose layers run in one call, and whose embeddings do if it is of the XLM-RoBERTa family."""
     engine = load_engine(model, folder, device="cpu")
     encoder: Any = engine._encoder
-    assert encoder.layers._in_one is not None
+    assert encoder.layers._fused is not None
     assert model.family == "xlm" or encoder._embed is not None
     return engine
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from serve.kernels.cpu.attention import attention_of
-from serve.kernels.cpu.fused_layers import LayersInOne, layers_in_one
+from serve.kernels.cpu.fused_layers import FusedLayers, fuse_layers
 from serve.kernels.cpu.int8_products import Int8KernelLinear, int8_product_of
 from serve.kernels.cpu.layer_norm import KernelNorm, norm_call
 from serve.kernels.cpu.library import Variant, variant_here
@@ -84,10 +84,10 @@ def layers_of(
     ]  # fmt: skip
 
 
-def in_one(layers: Sequence[PostNorm]) -> LayersInOne:
+def fused(layers: Sequence[PostNorm]) -> FusedLayers:
     """Return the layers as one function. The kernels must support them."""
     shape = layers[0].shape
-    found = layers_in_one(layers, shape.attention, shape.n_heads, shape.activate)
+    found = fuse_layers(layers, shape.attention, shape.n_heads, shape.activate)
     assert found is not None
     return found
 
@@ -128,8 +128,8 @@ def test_one_call_gives_the_bits_of_many(
     kept, stops = states.clone(), list[None]()
     torch.set_num_threads(n_threads)
     try:
-        found = in_one(layers)(states, pack.spans)
-        halted = in_one(layers)(states, pack.spans, lambda: stops.append(None))
+        found = fused(layers)(states, pack.spans)
+        halted = fused(layers)(states, pack.spans, lambda: stops.append(None))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found, one_by_one(layers, states, pack))
@@ -172,7 +172,7 @@ def test_tokens_that_threads_take_for_themselves(
     states, before = drawn(sum(lengths), WIDTH), torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        own = in_one(layers)
+        own = fused(layers)
         found = own(states, pack.spans)
         guarded = replace(own, call=partial(guard, own.call))(states, pack.spans)
     finally:
@@ -202,7 +202,7 @@ def test_what_it_cannot_read_is_refused(states: Tensor) -> None:
     variant = variant_here()
     assert variant is not None
     with pytest.raises(ValueError, match=r"expected bfloat16 \[9, 64\] on cpu"):
-        in_one(layers_of(parts_of(variant)))(states, pack_of([4, 5]).spans)
+        fused(layers_of(parts_of(variant)))(states, pack_of([4, 5]).spans)
 
 
 def plain_linear(_: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
@@ -223,11 +223,11 @@ def plain_linear(_: str, weight: Tensor, bias: Tensor | None) -> nn.Module:
 def test_one_part_that_is_no_kernels_is_enough(variant: Variant, change: Callable[[ModelParts], ModelParts]) -> None:
     """If one linear layer, a norm or the attention is torch's, the layers run one by one."""
     layers = layers_of(change(parts_of(variant)))
-    assert layers_in_one(layers, layers[0].shape.attention, HEADS, F.gelu) is None
+    assert fuse_layers(layers, layers[0].shape.attention, HEADS, F.gelu) is None
 
 
 @each_variant
 def test_another_activation_stays_apart(variant: Variant) -> None:
     """With an activation that the kernel does not support, the layers run one by one."""
     layers = layers_of(parts_of(variant), activate=torch.tanh)
-    assert layers_in_one(layers, layers[0].shape.attention, HEADS, torch.tanh) is None
+    assert fuse_layers(layers, layers[0].shape.attention, HEADS, torch.tanh) is None
