@@ -69,7 +69,7 @@ ROOMS = (
     _light("shared", ("shared.settings", "shared.catalog"), never=(*AWS, "functions")),
     _light("shared.settings", ("shared.error_text", "shared.errors"), ("pydantic",), never=(*AWS, "functions")),
     _light("shared.catalog", PLAIN_SHARED, ("pydantic",), never=(*AWS, "functions")),
-    _light("shared.protocol", PLAIN_SHARED, never=(*AWS, "functions")),
+    _light("shared.protocol", (*PLAIN_SHARED, "shared.catalog"), never=(*AWS, "functions")),
     _light("functions", ()),
     _light("functions.messages", ("shared",)),
     _light("functions.tokenizers", ("shared",), ("tokenizers", "sacremoses", "pydantic")),
@@ -122,7 +122,7 @@ ROOMS = (
     Room(
         "glossa.tokenizer_build",
         ("shared", "functions.tokenizers", "serve.checkpoints", "serve.kernels"),
-        ("tokenizers", "transformers"),
+        ("regex", "tokenizers", "transformers"),
         ("ray", "local", "tests", "benchmarks"),
     ),
     Room("local", ("shared", "functions", "serve", "glossa"), None, ("tests", "benchmarks")),
