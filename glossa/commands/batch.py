@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from functions.jobs.state.keys import MAX_KEY_BYTES, name_of
 from glossa.client.jobs_client import BatchClient
-from glossa.client.progress import watch
+from glossa.commands.progress import watch
 from shared.error_text import count, visible
 from shared.errors import GlossaError, Unprocessable
 from shared.settings import Settings, read_settings

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glossa.client.jobs_client import BatchClient, MultipartBody, Reply, _signed
-from glossa.client.progress import line_of, watch
+from glossa.commands.progress import line_of, watch
 from glossa.commands.batch_arguments import add_batch
 from shared.errors import GlossaError, NotFound, ReplicaError, Unavailable, Unprocessable
 from tests.unit.functions.jobs.world import World, texts
