@@ -1,4 +1,4 @@
-"""`python -m glossa`."""
+"""Runs the command line: `python -m glossa`."""
 
 from glossa.cli import main
 

@@ -13,9 +13,12 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+import click
+
 from functions.tokenizers.memory_mapped import file_format
 from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
 from functions.tokenizers.xlm.artifact import is_artifact
+from glossa.commands.arguments import catalog_option, open_catalog
 from glossa.tokenizer_build import code_points, prebuilt
 from glossa.tokenizer_build.checkpoints import TOKENIZER, artifact_of, check_digest, folder_of
 from glossa.tokenizer_build.kernel import SOURCE, compile_kernels
@@ -23,6 +26,23 @@ from shared.catalog import Catalog
 
 KERNELS = "kernels"
 Entry = dict[str, object]
+
+
+@click.command("artifacts", help="Write the tokenizer files that the functions carry.")
+@catalog_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="build/artifacts",
+    metavar="FOLDER",
+    show_default=True,
+    help="Where to write them.",
+)
+def artifacts_command(*, catalog_path: Path, out: Path) -> int:
+    """Run the command; return its exit code."""
+    for path in write_artifacts(open_catalog(catalog_path), catalog_path.parent, out):
+        print(path)
+    return 0
 
 
 def _aside(text: str) -> None:

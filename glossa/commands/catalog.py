@@ -7,21 +7,26 @@ comes from the engine itself, by the pass with which a replica warms up.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
 
 from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.commands import catalog_file
+from glossa.commands.arguments import F, TokensPerSecond, catalog_option
 from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference, folder_of
-from shared.catalog import AttnImplementation, Dtype, Head, Model, Quantization, load_catalog
+from shared.catalog import AttnImplementation, Dtype, Head, Model, Quantization, SizeClass, load_catalog
 
 if TYPE_CHECKING:
     from serve.models.checkpoint_facts import CheckpointFacts
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 STORED = ("dtype", "quantization", "int8_embeddings", "attn_implementation")  # how the model is kept and computed
 
 
@@ -36,12 +41,87 @@ class EntryOptions:
     heads: Sequence[str] = ()
     defaults: Sequence[str] = ()
     tokens_per_s: float | None = None
-    lane: str | None = None
+    size_class: SizeClass | None = None
     languages: str | None = None
     dtype: Dtype = "float32"
     quantization: Quantization = "none"
     int8_embeddings: bool = False
     attn_implementation: AttnImplementation = "auto"
+
+
+@click.group("catalog", help="Add a model to the catalog, or take over its new files.")
+def catalog_group() -> None:
+    """Hold the commands that change the catalog."""
+
+
+def _speed_option(command: F) -> F:
+    said = "Tokens that one replica answers in a second. Default: measured on this machine."
+    return click.option("--tokens-per-s", type=TokensPerSecond(), metavar="N", help=said)(command)
+
+
+def _storage_options(command: F) -> F:
+    for flag, kinds, said in (
+        ("--attn-implementation", AttnImplementation, "The attention, by the names of transformers."),
+        ("--quantization", Quantization, "What the layers' weights are stored in."),
+        ("--dtype", Dtype, "What weights are computed in."),
+    ):
+        choices = get_args(kinds)
+        kind = click.Choice(choices)
+        command = click.option(flag, type=kind, default=choices[0], show_default=True, help=said)(command)
+    return command
+
+
+@catalog_group.command(
+    "add", help="Append a checkpoint to the catalog: a folder, s3://bucket/prefix or hub:name@revision."
+)
+@catalog_option
+@click.argument("checkpoint", metavar="FOLDER")
+@click.option("--name", required=True, help="How requests will name it: a-z 0-9 . _ -")
+@click.option("--head", "heads", multiple=True, help="Serve only this head or task; repeatable.")
+@click.option("--default", "defaults", multiple=True, metavar="HEAD", help="The default head of its task; repeatable.")
+@_speed_option
+@click.option("--size-class", type=click.Choice(get_args(SizeClass)), help="Default: base.")
+@click.option("--lane", type=click.Choice(get_args(SizeClass)), hidden=True)
+@click.option("--languages", help="A line for people: what it was trained on.")
+@_storage_options
+@click.option("--int8-embeddings", is_flag=True, help="Store the rows of the word embeddings in 8 bits.")
+def add_command(*, catalog_path: Path, checkpoint: str, lane: SizeClass | None, **given: Any) -> int:
+    """Run the command; return its exit code. Its other options are the fields of EntryOptions."""
+    options = EntryOptions(**_with_size_class(given, lane))
+    print(add(catalog_path, checkpoint, options), end="")
+    print(f"{catalog_path} has {options.name} now; {where_served(catalog_path)}", file=sys.stderr)
+    return 0
+
+
+def _with_size_class(given: dict[str, Any], lane: SizeClass | None) -> dict[str, Any]:
+    """Take the value of --lane, the old name of --size-class, with a warning."""
+    if lane is None:
+        return given
+    if given["size_class"] is not None:
+        raise ValueError("got --lane and --size-class, expected --size-class alone: --lane is its old name")
+    print("glossa: --lane is the old name of --size-class", file=sys.stderr)
+    return given | {"size_class": lane}
+
+
+@catalog_group.command(
+    "refresh", help="Rewrite a model's two sha256 from its files, and its tokens_per_s as measured on this machine."
+)
+@catalog_option
+@click.argument("name")
+@_speed_option
+def refresh_command(*, catalog_path: Path, name: str, tokens_per_s: float | None) -> int:
+    """Run the command; return its exit code."""
+    changed = refresh(catalog_path, name, tokens_per_s)
+    print(f"{name}: {', '.join(changed) or 'nothing'} changed")
+    return 0
+
+
+def where_served(catalog_path: Path) -> str:
+    """Return what answers with the models of a catalog: only the checkout's own catalog is served."""
+    if catalog_path.resolve() == CHECKOUT / "catalog.toml":
+        return "`make run` serves it here, a deployment elsewhere"
+    own = CHECKOUT / "catalog.toml"
+    return f"`glossa run --catalog {catalog_path}` answers with it; what is served stands in {own}"
 
 
 def add(path: Path, reference: str, options: EntryOptions) -> str:
@@ -134,7 +214,7 @@ def _facts(
         "checkpoint": checkpoint,
         "weights_sha256": facts.weights_sha256,
         "tokenizer_sha256": tokenizer.fingerprint,
-        "size_class": options.lane,
+        "size_class": options.size_class,
         **{name: value for name in STORED if (value := getattr(options, name)) != Model.model_fields[name].default},
         "max_tokens": facts.max_tokens,
         "vocab_size": facts.vocab_size,

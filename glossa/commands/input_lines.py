@@ -7,7 +7,9 @@ answered line by line and a file in large batches. Must not know tasks or models
 from __future__ import annotations
 
 import json
+import os
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from functions.messages import TextInput
 from functions.tasks.registry import parse_input
 from shared.errors import BadRequest, TooLarge
 
+STDIN = 0
 MAX_LINE_BYTES = 4_000_000
 MAX_BATCH_LINES = 256
 MAX_BATCH_BYTES = 400_000
@@ -37,6 +40,19 @@ class Line:
 
 
 END = Line(0, None)
+
+
+def open_stdin() -> BinaryIO:
+    """Open standard input as a stream of bytes; tell a person at a terminal how to end it."""
+    if os.isatty(STDIN):
+        print("reading lines from the terminal; end with Ctrl-D", file=sys.stderr)
+    return open(STDIN, "rb", closefd=False)
+
+
+def write_stdout(data: bytes) -> None:
+    """Write to standard output at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def batches(stream: BinaryIO) -> Iterator[list[Line]]:

@@ -1,27 +1,59 @@
-"""`glossa models`: what is there, as a table or as plain values."""
+"""`glossa models`: lists the models of a catalog and their heads, as a table or as JSON."""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from glossa.commands.arguments import catalog_option, open_catalog
 from shared.catalog import Catalog
 
 SHOWN_LABELS = 4
+FILE_COLUMNS = 1000  # a file or a pipe gets each row on one line, however long
 
 
-def as_json(catalog: Catalog) -> dict[str, object]:
-    """Return every model with its heads, as plain values."""
-    return {"default_model": catalog.default_model, "models": [m.model_dump() for m in catalog.models.values()]}
+@click.command("models", help="List the catalog's models and heads.")
+@catalog_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON value instead of a table.")
+def models_command(*, catalog_path: Path, as_json: bool) -> int:
+    """Run the command; return its exit code."""
+    catalog = open_catalog(catalog_path)
+    if as_json:
+        print(json.dumps(plain_values(catalog)))
+    else:
+        print_table(catalog, sys.stdout)
+    return 0
 
 
-def as_table(catalog: Catalog) -> str:
-    """Return one line for each head: reference, default mark, the tasks it can do, lane, labels."""
-    rows = [("MODEL:HEAD", "TASKS", "LANE", "LABELS")]
+def plain_values(catalog: Catalog) -> dict[str, object]:
+    """Return every model with its heads, as values that JSON can hold."""
+    # `lane` is the old name of `size_class`, kept for programs that read it.
+    models = [model.model_dump() | {"lane": model.size_class} for model in catalog.models.values()]
+    return {"default_model": catalog.default_model, "models": models}
+
+
+def print_table(catalog: Catalog, out: TextIO) -> None:
+    """Print one row for each head: its reference, its tasks, its size class and its first labels."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("MODEL:HEAD", "TASKS", "SIZE CLASS", "LABELS"):
+        table.add_column(name)
     for name, model in catalog.models.items():
         for head_name, head in model.heads.items():
             mark = " *" if head.default and name == catalog.default_model else ""
-            rows.append((f"{name}:{head_name}{mark}", ", ".join(head.tasks), model.size_class, _labels(head.labels)))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:{widths[2]}}  {row[3]}".rstrip() for row in rows]
-    return "\n".join([*lines, "", "* answers its task when a request names no model"])
+            cells = (f"{name}:{head_name}{mark}", ", ".join(head.tasks), model.size_class, _labels(head.labels))
+            table.add_row(*map(Text, cells))
+    console = Console(file=out, width=None if out.isatty() else FILE_COLUMNS)
+    with console.capture() as captured:
+        console.print(table)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    print(*lines, "", "* answers its task when a request names no model", sep="\n", file=out)
 
 
 def _labels(labels: tuple[str, ...]) -> str:

@@ -1,23 +1,29 @@
-"""A job's status as one line for a person, and watching it until it ends: a live bar on a terminal, else lines.
+"""Shows the status of a batch job: as one line, and as a line that is drawn again until the job has ended.
 
 Must not know HTTP or arguments.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-ENDED = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"})
+from rich.bar import Bar
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from glossa.client.jobs_client import END_STATES
+
 PAUSE_S = 2.0
-MIN_BAR, MAX_BAR = 10, 40
-EIGHTHS = " ▏▎▍▌▋▊▉█"
+MIN_BAR, MAX_BAR = 10, 40  # columns
+FILE_COLUMNS = 200
 MINUTE_S, HOUR_S = 60, 3600
+Status = Mapping[str, Any]
 
 
-def line_of(shown: Mapping[str, Any], width: int) -> str:
-    """Return a job's status in at most `width` characters: state, bar, records, rate, time left, failures."""
+def line_of(shown: Status, width: int) -> str:
+    """Return a job's status in at most `width` columns: state, bar, records, rate, time left and failures."""
     counts, share = shown["counts"], shown["progress"]
     done = counts["succeeded"] + counts["failed"]
     words = [f"{done:,} of {counts['records']:,}" if share is not None else f"{counts['records']:,} records found"]
@@ -38,29 +44,40 @@ def line_of(shown: Mapping[str, Any], width: int) -> str:
 
 
 def watch(
-    status: Callable[[], Mapping[str, Any]], out: TextIO, pause: Callable[[float], object], *, width: int | None = None
-) -> Mapping[str, Any]:
-    """Show a job until it has ended; return its last status. On what is no terminal, a line when its state changes."""
-    live, before = out.isatty(), ""
+    status: Callable[[], Status], out: TextIO, pause: Callable[[float], object], *, width: int | None = None
+) -> Status:
+    """Show a job until it has ended; return its last status.
+
+    A terminal gets one line that is drawn again. Any other output gets a line when the state changes.
+    """
+    if out.isatty():
+        return _watch_on_terminal(status, Console(file=out, width=width), pause)
+    before = ""
     while True:
         shown = status()
-        columns = width or shutil.get_terminal_size().columns
-        ended = shown["state"] in ENDED
-        if live:
-            out.write("\r\x1b[K" + line_of(shown, columns - 1) + ("\n" if ended else ""))
-        elif shown["state"] != before:
-            out.write(line_of(shown, 200) + "\n")
-        out.flush()
-        if ended:
+        if shown["state"] != before:
+            out.write(line_of(shown, FILE_COLUMNS) + "\n")
+            out.flush()
+        if shown["state"] in END_STATES:
             return shown
         before = shown["state"]
         pause(PAUSE_S)
 
 
+def _watch_on_terminal(status: Callable[[], Status], console: Console, pause: Callable[[float], object]) -> Status:
+    with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+        while True:
+            shown = status()
+            live.update(Text(line_of(shown, console.width - 1), no_wrap=True), refresh=True)
+            if shown["state"] in END_STATES:
+                return shown
+            pause(PAUSE_S)
+
+
 def _bar(share: float, room: int) -> str:
-    eighths = round(max(0.0, min(1.0, share)) * room * 8)
-    whole, part = divmod(eighths, 8)
-    return ("█" * whole + (EIGHTHS[part] if part else "")).ljust(room, "░")
+    console = Console(width=room, color_system=None)
+    drawn = "".join(segment.text for segment in console.render(Bar(1.0, 0.0, share, width=room)))
+    return drawn.rstrip("\n").replace(" ", "░")
 
 
 def _time(seconds: float) -> str:

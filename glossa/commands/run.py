@@ -1,33 +1,49 @@
-"""`glossa run`: texts in, one JSON line out for each, by the desks and the engine in this process.
+"""`glossa run`: answers each line of standard input with one JSON line, by the engine in this process.
 
-No AWS, no Ray. torch is imported when the model is loaded, after everything else was checked.
+It needs neither AWS nor Ray. torch is imported when the model is loaded, after everything else was checked.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import click
+
 from functions.messages import TextInput
 from functions.pipeline.pipeline import Infer, Pipeline
 from functions.pipeline.route import choose_head
-from functions.tasks.registry import parse_parameters
+from functions.tasks.registry import TASK_NAMES, parse_parameters
 from functions.tasks.task import TaskParameters, TextRequest
-from glossa.commands.input_lines import Format, Line, batches, read_line
+from glossa.commands.arguments import (
+    catalog_option,
+    model_option,
+    open_catalog,
+    parameters_option,
+    read_parameters,
+)
+from glossa.commands.input_lines import Format, Line, batches, open_stdin, read_line, write_stdout
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog, Model
 from shared.errors import GlossaError
 from shared.messages import InferCall, ModelOutput
 
-Out = Callable[[bytes], object]
+LINES = """\
+A line is a text, a JSON string, or a JSON object with the names of the task: {"text", "text_pair"}, {"question",
+"context"}, {"text", "choices"}, {"query", "documents"}, {"source_sentence", "sentences"}, each also with "lang" for
+models that read languages. A line that cannot be answered gets {"error", "code", "line"}, and the exit code is then 1.
+Lines may hold 4,000,000 bytes of UTF-8.
+"""
+
+Write = Callable[[bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of every line."""
+    """What is done with every line: the task, the model (None: the default one), and how a line is read."""
 
     task: str
     model: str | None
@@ -35,7 +51,26 @@ class Job:
     form: Format = "auto"
 
 
-def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Out) -> int:
+@click.command("run", help="Answer each line of standard input with one JSON line.", epilog=LINES)
+@catalog_option
+@click.option("--task", required=True, metavar="TASK", help=f"One of {', '.join(TASK_NAMES)}.")
+@model_option
+@parameters_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["auto", "text", "jsonl"]),
+    default="auto",
+    show_default=True,
+    help="How lines are read.",
+)
+def run_command(*, catalog_path: Path, task: str, model: str | None, parameters: Sequence[str], form: Format) -> int:
+    """Run the command; return its exit code."""
+    job = Job(task, model, read_parameters(parameters), form)
+    return run(open_catalog(catalog_path), catalog_path.parent, job, open_stdin(), write_stdout)
+
+
+def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Write) -> int:
     """Answer every line of `stream` in order; return 0, or 1 when some line could not be answered.
 
     Raises GlossaError or ValueError when the task, the model or the parameters are at fault.
@@ -114,17 +149,3 @@ def _message(message: str) -> str:
     """Return a message without the place it names: `inputs[3]: ` is no place in a stream of lines."""
     place, colon, rest = message.partition(": ")
     return rest if colon and place.startswith(("inputs[", "line ")) else message
-
-
-def parse_pairs(pairs: Iterable[str]) -> dict[str, object]:
-    """Read `key=value` pairs; a value is JSON where it is some, a plain string else. Raises ValueError."""
-    found: dict[str, object] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise ValueError(f"got --param {pair!r}, expected key=value")
-        try:
-            found[key] = json.loads(text)
-        except ValueError:
-            found[key] = text
-    return found

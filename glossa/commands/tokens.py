@@ -7,14 +7,41 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+import click
+
 from functions.pipeline.token_view import text_of, tokens_of
-from glossa.commands.input_lines import Line, batches, read_line, text_of_line
+from glossa.commands.arguments import F, catalog_option, open_catalog
+from glossa.commands.input_lines import Line, batches, open_stdin, read_line, text_of_line, write_stdout
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog
 from shared.errors import BadRequest, GlossaError
 
 READS_LIKE = "text-classification"  # texts and pairs
 Write = Callable[[bytes], object]
+
+
+def _model_option(command: F) -> F:
+    return click.option("--model", metavar="MODEL", help="Default: the catalog's default model.")(command)
+
+
+@click.command("tokenize", help="Print ids, pieces and offsets of each line. Offsets count code points.")
+@catalog_option
+@click.option("--no-special-tokens", is_flag=True, help="Only the tokens of the text itself.")
+@_model_option
+def tokenize_command(*, catalog_path: Path, no_special_tokens: bool, model: str | None) -> int:
+    """Run the command; return its exit code."""
+    catalog, root = open_catalog(catalog_path), catalog_path.parent
+    return tokenize_lines(catalog, root, model, open_stdin(), write_stdout, special=not no_special_tokens)
+
+
+@click.command("detokenize", help="Print the text of each line of ids. A line is a JSON list.")
+@catalog_option
+@click.option("--skip-special-tokens", is_flag=True, help="Leave special tokens out of the text.")
+@_model_option
+def detokenize_command(*, catalog_path: Path, skip_special_tokens: bool, model: str | None) -> int:
+    """Run the command; return its exit code."""
+    catalog, root = open_catalog(catalog_path), catalog_path.parent
+    return detokenize_lines(catalog, root, model, open_stdin(), write_stdout, skip_special=skip_special_tokens)
 
 
 def tokenize_lines(

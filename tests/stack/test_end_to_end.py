@@ -13,7 +13,7 @@ from functions.jobs.records.part_files import decode
 from functions.jobs.state.webhooks import sign
 from functions.replica.fake import Sent
 from functions.replica.transport import Reply
-from glossa.client.jobs_client import BatchClient
+from glossa.client.jobs_client import JobsClient
 from local import processes, stack
 from local.client import ApiError
 from local.workspace import ROOT
@@ -100,7 +100,7 @@ def test_an_uploaded_job_is_started_followed_and_read(standing: Standing) -> Non
 def test_the_command_line_runs_a_job_and_its_webhook_is_called(standing: Standing, tmp_path: Path) -> None:
     """A table goes up in a streamed form and comes back in order; the end travels bus, queue, function, signed POST."""
     (tmp_path / "in.csv").write_text("id,text\n" + "".join(f'{n},"{text}"\n' for n, text in enumerate(TEXTS)), "utf-8")
-    client, seen = BatchClient(standing.api.base_url), []
+    client, seen = JobsClient(standing.api.base_url), []
 
     def receive(sent: Sent) -> Reply:
         seen.append(sent)
@@ -123,7 +123,7 @@ def test_the_command_line_runs_a_job_and_its_webhook_is_called(standing: Standin
     assert (detail["job"], detail["state"], detail["counts"]["succeeded"]) == (job, "SUCCEEDED", len(TEXTS))
     date = seen[0].headers["glossa-signature"].partition(",")[0].removeprefix("t=")
     assert seen[0].headers["glossa-signature"] == sign(hook["secret"], seen[0].data, int(date))
-    parts = list(client.pages(f"/v1/jobs/{job}/results", "parts"))
+    parts = list(client.items(f"/v1/jobs/{job}/results", "parts"))
     rows = [row for part in parts for row in decode(client.download(part), "csv")]
     assert [row["id"] for row in rows] == [str(n) for n in range(len(TEXTS))]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from glossa.cli import CHECKOUT, _reached, main
+from glossa.cli import main
+from glossa.commands.catalog import CHECKOUT, where_served
 from shared.catalog import load_catalog
 
 
@@ -43,7 +46,7 @@ def test_adding_says_what_answers_with_the_model(
     said = capsys.readouterr().err
     assert f"{other} has moods now; `glossa run --catalog {other}` answers with it" in said
     assert "make run" not in said
-    assert _reached(CHECKOUT / "catalog.toml") == "`make run` serves it here, a deployment elsewhere"
+    assert where_served(CHECKOUT / "catalog.toml") == "`make run` serves it here, a deployment elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -77,15 +80,15 @@ def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as left:
         main([*command, "--help"])
     assert left.value.code == 0
-    assert "usage: glossa" in capsys.readouterr().out
+    assert "Usage: glossa" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        (["--dtype", "float64"], "invalid choice: float64 (choose from float32, bfloat16, float16)"),
-        (["--quantization", "int4"], "invalid choice: int4 (choose from none, bnb-nf4"),
-        (["--attn-implementation", "flash"], "invalid choice: flash (choose from auto, eager, sdpa"),
+        (["--dtype", "float64"], "float64 is not one of float32, bfloat16, float16"),
+        (["--quantization", "int4"], "int4 is not one of none, bnb-nf4"),
+        (["--attn-implementation", "flash"], "flash is not one of auto, eager, sdpa"),
         (["--quantization", "torchao-int4"], "got dtype float32 with quantization torchao-int4, expected bfloat16"),
         (["--attn-implementation", "flash_attention_2"], "got dtype float32 with attn_implementation flash"),
     ],
@@ -99,8 +102,64 @@ def test_a_storage_that_is_none_is_refused_with_those_there_are(
     arguments = ["catalog", "add", folder, "--name", "other", *stored, "--catalog", str(catalog_path)]
     try:
         code: object = main(arguments)
-    except SystemExit as left:  # argparse refuses by itself
+    except SystemExit as left:  # click refuses by itself
         code = left.code
     assert code == 2
     assert message in capsys.readouterr().err.replace("'", "")
     assert catalog_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["run"], ["catalog", "refresh"], ["models", "--nope"]])
+def test_wrong_arguments_are_exit_code_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that is missing or unknown, and options that are, are refused on standard error."""
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Usage: glossa" in captured.err
+
+
+def test_the_old_name_of_size_class_is_read_with_a_warning(
+    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--lane` still sets the size class, and says its new name; both together are refused."""
+    folder, path = str(catalog_path.parent / "models" / "moods"), tmp_path / "catalog.toml"
+    arguments = ["catalog", "add", folder, "--name", "moods", "--tokens-per-s", "9", "--catalog", str(path)]
+    assert main([*arguments, "--lane", "large"]) == 0
+    assert "--lane is the old name of --size-class" in capsys.readouterr().err
+    assert load_catalog(path).model("moods").size_class == "large"
+    assert 'size_class = "large"' in path.read_text(encoding="utf-8")
+    assert main([*arguments, "--lane", "large", "--size-class", "large"]) == 2
+    assert "got --lane and --size-class, expected --size-class alone" in capsys.readouterr().err
+
+
+def test_starting_imports_no_heavy_library() -> None:
+    """The help of every command is there without torch, ray, boto3, transformers or the local stack."""
+    program = (
+        "import sys; from glossa.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'ray', 'boto3', 'transformers', 'numpy', 'local'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_that_goes_away_is_no_error(catalog_path: Path) -> None:
+    """A pipe that is closed early ends the command with exit code 0 and no message."""
+    command = [sys.executable, "-m", "glossa", "tokenize", "--catalog", str(catalog_path)]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"first\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b"second\n" * 1000)
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import io
 import json
@@ -19,10 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glossa.client.jobs_client import BatchClient, MultipartBody, Reply, _signed
+from glossa.client.errors import ApiError, BadAnswer, NotFound, Unavailable
+from glossa.client.jobs_client import JobsClient, MultipartBody, Response, _signed
+from glossa.commands.batch import batch_group
 from glossa.commands.progress import line_of, watch
-from glossa.commands.batch_arguments import add_batch
-from shared.errors import GlossaError, NotFound, ReplicaError, Unavailable, Unprocessable
+from shared.errors import GlossaError, Unprocessable
 from tests.unit.functions.jobs.world import World, texts
 
 URL = "http://api.example/live"
@@ -38,22 +38,22 @@ class MemoryWeb:
     spoil: Callable[[bytes], bytes] = bytes
     seen: list[tuple[str, str]] = field(default_factory=list)
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Reply:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Response:
         """Answer as the world does; its log goes elsewhere."""
         self.seen.append((method, url))
         with redirect_stdout(io.StringIO()):
             return self._send(method, url, headers, body)
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Reply:
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Response:
         parts = urlsplit(url)
         if parts.scheme == "memory":
             return self._object(method, parts.netloc, parts.path[1:], headers, body)
         if parts.path.endswith("/start") and self.runs:
             status, answer = self._ask(method, url, headers, body)
             self.world.run()
-            return Reply(status, [json.dumps(answer).encode()])
+            return Response(status, [json.dumps(answer).encode()])
         status, answer = self._ask(method, url, headers, body)
-        return Reply(status, [json.dumps(answer).encode()])
+        return Response(status, [json.dumps(answer).encode()])
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> tuple[int, Any]:
         parts = urlsplit(url)
@@ -62,14 +62,14 @@ class MemoryWeb:
         path = parts.path.removeprefix("/live")
         return self.world.ask(method, path, asked, headers=dict(headers), queryStringParameters=query)
 
-    def _object(self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: Any) -> Reply:
+    def _object(self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: Any) -> Response:
         if method == "GET":
-            return Reply(200, [self.spoil(b"".join(self.world.objects.read(bucket, key)))])
+            return Response(200, [self.spoil(b"".join(self.world.objects.read(bucket, key)))])
         raw = b"".join(iter(lambda: body.read(7), b""))
         assert len(raw) == int(headers["content-length"])
         form = fields_of(headers["content-type"], raw)
         self.world.objects.put(bucket, form["key"].decode(), form["file"])
-        return Reply(204, [])
+        return Response(204, [])
 
 
 def fields_of(content_type: str, raw: bytes) -> dict[str, bytes]:
@@ -91,12 +91,9 @@ def web() -> MemoryWeb:
 
 def run(web: MemoryWeb, *arguments: str) -> int:
     """Run one command of `glossa batch`."""
-    parser = argparse.ArgumentParser(prog="glossa")
-    add_batch(parser.add_subparsers(), lambda url: BatchClient(url, web))
-    asked = parser.parse_args(["batch", *arguments])
-    if "--url" not in arguments:
-        asked.url = URL
-    return int(asked.command(asked))
+    words = list(arguments) if "--url" in arguments else [*arguments, "--url", URL]
+    with batch_group.make_context("batch", words, obj=lambda url: JobsClient(url, web)) as context:
+        return int(batch_group.invoke(context))
 
 
 def submitted(web: MemoryWeb, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -144,10 +141,10 @@ def test_a_part_that_is_not_what_its_digest_says_is_not_written(
     (tmp_path / "in.txt").write_text("text", encoding="utf-8")
     job = submitted(web, capsys, str(tmp_path / "in.txt"))
     web.spoil = lambda data: data[:-1]
-    with pytest.raises(ReplicaError, match="expected"):
+    with pytest.raises(BadAnswer, match="expected"):
         run(web, "results", job, "--out", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ReplicaError):
+    with pytest.raises(BadAnswer):
         run(web, "results", job)
     assert capsys.readouterr().out == ""
 
@@ -222,7 +219,7 @@ def test_cancel_redrive_and_delete(web: MemoryWeb, tmp_path: Path, capsys: pytes
 )
 def test_trouble_is_said(web: MemoryWeb, arguments: list[str], message: str) -> None:
     """What cannot be done as asked is a sentence that names the value, or the API's own."""
-    with pytest.raises((ValueError, GlossaError), match=message):
+    with pytest.raises((ValueError, ApiError, GlossaError), match=message):
         run(web, *arguments)
 
 
@@ -230,22 +227,22 @@ def test_trouble_is_said(web: MemoryWeb, arguments: list[str], message: str) -> 
 class CannedWeb:
     """Answers everything alike."""
 
-    reply: Reply
+    reply: Response
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Reply:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Response:
         """Answer."""
         return self.reply
 
 
 @pytest.mark.parametrize(
     ("status", "body", "error"),
-    [(200, b"<html>", ReplicaError), (403, b'{"message": "Forbidden"}', GlossaError), (404, b"{}", NotFound),
+    [(200, b"<html>", BadAnswer), (403, b'{"message": "Forbidden"}', ApiError), (404, b"{}", NotFound),
      (503, b'{"code": "unavailable", "detail": "down"}', Unavailable)],
 )  # fmt: skip
-def test_other_servers_answers_are_told_apart(status: int, body: bytes, error: type[GlossaError]) -> None:
+def test_other_servers_answers_are_told_apart(status: int, body: bytes, error: type[ApiError]) -> None:
     """A page that is not ours, the gateway's own refusal and our problems each become an error in words."""
     with pytest.raises(error):
-        BatchClient(URL, CannedWeb(Reply(status, [body]))).status("x")
+        JobsClient(URL, CannedWeb(Response(status, [body]))).status("x")
 
 
 @given(

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import pytest
 
-from glossa.client.jobs_client import Reply
-from shared.errors import Unavailable
+from glossa.client.errors import Unavailable
+from glossa.client.jobs_client import Response
 from tests.unit.functions.jobs.world import World
 from tests.unit.glossa.commands.test_batch import TASK, MemoryWeb, run
 
@@ -24,31 +24,31 @@ class WithoutNames(MemoryWeb):
     """Loses what only the names of unreadable files are read from: the manifest, or the page that links it."""
 
     where: str = "/manifest"
-    lose: Callable[[], Reply] = lambda: Reply(404, [b"gone"])
+    lose: Callable[[], Response] = lambda: Response(404, [b"gone"])
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Reply:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Response:
         """Answer all else as the world does."""
         if self.where in url and (self.where != PAGE or url.endswith(PAGE)):
             return self.lose()
         return super().send(method, url, headers, body)
 
 
-def _no_answer() -> Reply:
+def _no_answer() -> Response:
     raise Unavailable("no answer from memory: ReadTimeoutError")
 
 
 LOSSES = [
-    ("/manifest", lambda: Reply(404, [b"gone"]), "answered 404; links are good for an hour"),
-    ("/manifest", lambda: Reply(200, [b"{}"]), "manifest.json with sha256 "),
+    ("/manifest", lambda: Response(404, [b"gone"]), "answered 404; links are good for an hour"),
+    ("/manifest", lambda: Response(200, [b"{}"]), "manifest.json with sha256 "),
     ("/manifest", _no_answer, "no answer from memory: ReadTimeoutError"),
-    (PAGE, lambda: Reply(409, [json.dumps(CONFLICT).encode()]), "job x is REDRIVING"),
-    (PAGE, lambda: Reply(200, [b"{}"]), "KeyError('counts')"),
+    (PAGE, lambda: Response(409, [json.dumps(CONFLICT).encode()]), "job x is REDRIVING"),
+    (PAGE, lambda: Response(200, [b"{}"]), "KeyError('counts')"),
 ]
 
 
 @pytest.mark.parametrize(("where", "lose", "said"), LOSSES)
 def test_names_that_cannot_be_had_cost_nothing_else(
-    where: str, lose: Callable[[], Reply], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    where: str, lose: Callable[[], Response], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rows are written whole, the job's own error is said, exit codes stay, and why there are no names is said too."""
     web = WithoutNames(World(max_records=2), where=where, lose=lose)

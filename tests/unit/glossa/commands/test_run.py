@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import transformers
 
-from glossa.commands.run import Job, parse_pairs, run
+from glossa.commands.arguments import read_parameters
+from glossa.commands.run import Job, run
 from shared.catalog import load_catalog
 from shared.errors import NotFound, Unprocessable
 from tests.unit.functions.tokenizers import tiny
@@ -63,7 +64,7 @@ def test_a_bad_line_is_an_error_line_and_the_others_are_answered(catalog_path: P
 
 def test_several_guesses_come_as_a_list(catalog_path: Path) -> None:
     """One guess is an object, several are a list of them; pairs are read from JSON."""
-    job = Job("text-classification", "moods:classifier", parse_pairs(["top_k=null"]))
+    job = Job("text-classification", "moods:classifier", read_parameters(["top_k=null"]))
     code, values = ask(catalog_path, job, b'{"text": "a", "text_pair": "b"}')
     assert code == 0
     assert sorted(guess["label"] for guess in values[0]) == ["glad", "mad", "sad"]
@@ -83,11 +84,11 @@ def test_what_is_wrong_with_the_job_is_said_before_a_model_is_loaded(catalog_pat
 
 def test_pairs_of_the_command_line_are_json_or_strings() -> None:
     """`--param` values are JSON where they are some, else plain strings."""
-    assert parse_pairs(["top_k=3", "a=null", "b=simple", 'c=["x"]', "d=x=y"]) == {
+    assert read_parameters(["top_k=3", "a=null", "b=simple", 'c=["x"]', "d=x=y"]) == {
         "top_k": 3, "a": None, "b": "simple", "c": ["x"], "d": "x=y",
     }  # fmt: skip
     with pytest.raises(ValueError, match="expected key=value"):
-        parse_pairs(["top_k"])
+        read_parameters(["top_k"])
 
 
 def test_the_command_works_as_a_stranger_types_it(catalog_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""Writes the rows of an ended batch job, and names its input files that could not be read. Must not know arguments."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from functions.jobs.state.keys import MAX_KEY_BYTES, name_of
+from glossa.client.errors import ApiError
+from glossa.client.jobs_client import JobsClient
+from shared.error_text import count, visible
+
+HELD_BYTES = 8 << 20  # of a part in memory, until its digest is checked
+CHUNK_BYTES = 1 << 20
+SHOWN_FILES = 10  # of the files that could not be read
+
+
+def write_results(client: JobsClient, job: str, out: Path | None, *, only_errors: bool) -> None:
+    """Write all rows of a job in order, or its error rows as JSON lines; `out` None is standard output."""
+    path = f"/v1/jobs/{job}"
+    page: dict[str, Any] | None = None
+    with _opened(out) as file:
+        if only_errors:
+            for row in client.items(f"{path}/errors", "errors"):
+                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        else:
+            page = _write_parts(client, f"{path}/results", file)
+    print_unreadable(client, job, page)
+
+
+def print_unreadable(client: JobsClient, job: str, page: Mapping[str, Any] | None = None) -> bool:
+    """Print which input files of an ended job could not be read, and why; return whether there were any.
+
+    `page` is a page of the job's results, if the caller has one. A request that fails is printed and never raised: the
+    rows and the job's own error count for more than these names.
+    """
+    try:
+        found = _unreadable(client, page or client.call("GET", f"/v1/jobs/{job}/results", query={"page_size": "1"}))
+    except Exception as error:  # noqa: BLE001 - no error of these requests may cost the rows or the job's own error
+        said = error.message if isinstance(error, ApiError) else repr(error)
+        rest = "the job's manifest names them"
+        print(f"glossa: could not read which files were unreadable, if any: {said}; {rest}", file=sys.stderr)
+        return False
+    for name, detail in found[:SHOWN_FILES]:
+        print(f"glossa: {visible(name, MAX_KEY_BYTES)}: {detail}", file=sys.stderr)
+    if (more := len(found) - SHOWN_FILES) > 0:
+        print(f"glossa: and {count(more, 'more file')} that could not be read; see the job's manifest", file=sys.stderr)
+    return bool(found)
+
+
+def _unreadable(client: JobsClient, page: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the name of each file that could not be read, and the reason.
+
+    The manifest, which may have 65 MB, is read only when there are such files.
+    """
+    if not page["counts"]["unreadable_inputs"] or page["manifest"] is None:
+        return []
+    inputs = json.loads(b"".join(client.download(page["manifest"])))["inputs"]
+    return [(name_of(each["key"]), each["error"]["detail"]) for each in inputs if "error" in each]
+
+
+def _write_parts(client: JobsClient, path: str, out: BinaryIO) -> dict[str, Any]:
+    """Write the rows of all parts; return the last page of results."""
+    page: dict[str, Any] = {}
+    first = True
+    for page in client.pages(path):
+        for part in page["parts"]:
+            out.writelines(_checked(client, part, header=first or not part["key"].endswith(".csv")))
+            first = False
+    return page
+
+
+def _checked(client: JobsClient, part: Mapping[str, Any], *, header: bool) -> Iterator[bytes]:
+    """Yield the bytes of a part after its digest was checked; without `header`, leave out the first line."""
+    with tempfile.SpooledTemporaryFile(HELD_BYTES) as held:
+        for chunk in client.download(part):
+            held.write(chunk)
+        held.seek(0)
+        if not header:
+            held.readline()
+        while chunk := held.read(CHUNK_BYTES):
+            yield chunk
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[BinaryIO]:
+    """Open standard output, or a file that gets its name only when it is complete."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        yield file
+    partial.replace(path)
