@@ -116,7 +116,7 @@ ROOMS = (
         for name in RAY_FILES
     ),
     Room("glossa", ("glossa.cli", "glossa.commands"), (), ("tests", "benchmarks")),
-    Room("glossa.cli", ("glossa.commands", "shared", "functions"), None, ("tests", "benchmarks")),
+    Room("glossa.cli", ("glossa.commands", "glossa.client.errors", "shared"), None, ("tests", "benchmarks")),
     Room("glossa.client", (), ("urllib3", "botocore")),  # botocore signs a request with the caller's credentials
     Room("glossa.commands", ("glossa", "shared", "functions", "serve", "local"), None, ("tests", "benchmarks")),
     Room(
