@@ -1,43 +1,27 @@
-"""Checks that the pages speak of files that exist: the README, and everything below `docs/`."""
+"""Checks that the README and the pages below `docs/` speak of the tree as it is. `tests/house` checks their links."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
-OF_TODAY = tuple(page for page in PAGES if not page.startswith("docs/decisions/"))  # a decision may name what was
+from tests.house.tree import ROOT, tracked
+
+FILES = frozenset(tracked())
+FOLDERS = frozenset(f"{parent}/" for path in FILES for parent in Path(path).parents if parent != Path())
+PAGES = sorted(path for path in FILES if re.fullmatch(r"README\.md|docs/[^/]+\.md", path))  # decisions tell history
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 MAX_README_LINES = 150
 TREE_LEVELS = 2  # that the tree shows of every folder; it may show more
 STAGES = "route -> tokenize -> pack_calls -> infer -> assemble"
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED = re.compile(r"`([\w.-]+/[\w./{},-]*)`")  # a path in backticks, below a folder
 BRACES = re.compile(r"\{([^{}]*)\}")
 TREE = re.compile(r"^## The tree\n+```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TREE_LINE = re.compile(r"(?P<indent> *)(?P<name>\S+) +\S")
-
-
-@cache
-def files() -> tuple[str, ...]:
-    """Every file that git knows, or would take."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    return tuple(sorted(path for path in set(listed) if (ROOT / path).is_file()))
-
-
-def folders() -> set[str]:
-    """Every folder with such a file, from the root, with a slash at its end."""
-    return {f"{parent}/" for path in files() for parent in Path(path).parents if parent != Path()}
 
 
 def expand(name: str) -> Iterator[str]:
@@ -52,9 +36,8 @@ def expand(name: str) -> Iterator[str]:
 
 def named_paths(text: str) -> Iterator[str]:
     """Yield the paths in backticks that start with a folder of the repository."""
-    tops = {folder for folder in folders() if folder.count("/") == 1}
     for name in NAMED.findall(text):
-        if f"{name.split('/')[0]}/" in tops:
+        if f"{name.split('/')[0]}/" in FOLDERS:
             yield from expand(name)
 
 
@@ -73,15 +56,6 @@ def tree_paths() -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_leads_to_a_file(page: str) -> None:
-    """A link inside the repository names a file or a folder that is there."""
-    path = ROOT / page
-    links = [link.split("#")[0] for link in LINK.findall(path.read_text(encoding="utf-8"))]
-    local = [link for link in links if link and "://" not in link]
-    assert [link for link in local if not (path.parent / link).exists()] == []
-
-
-@pytest.mark.parametrize("page", OF_TODAY)
 def test_every_named_path_exists(page: str) -> None:
     """A path in backticks below one of our folders is there."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -90,13 +64,13 @@ def test_every_named_path_exists(page: str) -> None:
 
 def test_the_tree_shows_every_folder() -> None:
     """The tree of the architecture page shows all folders of two levels."""
-    real = {folder for folder in folders() if folder.count("/") <= TREE_LEVELS}
+    real = {folder for folder in FOLDERS if folder.count("/") <= TREE_LEVELS}
     assert sorted(real - set(tree_paths())) == []
 
 
 def test_the_tree_shows_nothing_else() -> None:
     """Every folder and file in the tree of the architecture page is there."""
-    assert [path for path in tree_paths() if path not in folders() | set(files())] == []
+    assert [path for path in tree_paths() if path not in FOLDERS | FILES] == []
 
 
 def test_the_readme_is_short() -> None:
