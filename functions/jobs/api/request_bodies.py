@@ -92,8 +92,8 @@ class JobBody(SpecBody):
     def names(self) -> tuple[str, ...]:
         """Return the checked file names, or the prefix as the only name.
 
-        Raises Unprocessable when both are given, and for a file name that cannot be part of a key, that has no known
-        extension, or that occurs twice.
+        Raises Unprocessable when both are given. A file name must fit into a key, have a known extension, and occur
+        once.
         """
         if self.prefix is not None:
             if self.files is not None:
