@@ -1,1 +1,1 @@
-"""Against a real Ray Serve on loopback."""
+"""Tests against a real Ray Serve on loopback."""

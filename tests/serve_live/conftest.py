@@ -1,6 +1,6 @@
-"""One Ray Serve for this folder's tests: own home, own ports, small random checkpoints; it sees no running stack.
+"""One Ray Serve for the tests of this folder, with its own home and ports. It sees no other running stack.
 
-It serves one checkpoint of each kind of each family, and two models over one classifier.
+It serves small random checkpoints: one of each kind of each family, and two models over one classifier.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from shared.messages import InferCall, Tensor
 from shared.protocol import encode_call
 from tests.checkpoints import draw, write
 from tests.families import make_catalog, write_whole
-from tests.serve_live.handler import Door, opened
+from tests.serve_live.infer_function import InferFunction, running_function
 from tests.serve_live.tree import descendants, running
 
 CLASSIFIERS = """
@@ -57,7 +57,7 @@ heads = {{ topic = {{ task = "text-classification", prefix = "classifier", label
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over HTTP; header names are lower-case."""
+    """What came back over HTTP. Header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
@@ -70,10 +70,11 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A server that stands, what it serves, and a client of it.
+class Server:
+    """A running server, what it serves, and a client of it.
 
-    `families` is the catalog of those models that have tokenizers, as the functions read it; it lies where `path` does.
+    `path` is its catalog. `families` is a second catalog in the same folder, with only the models that have tokenizers.
+    The functions read that one.
     """
 
     workspace: Workspace
@@ -86,7 +87,7 @@ class Standing:
 
     @property
     def pid(self) -> int:
-        """Process that holds the server up."""
+        """The process that runs the server."""
         found = processes.alive(self.workspace, model_server.NAME)
         assert found is not None
         return found
@@ -103,22 +104,22 @@ class Standing:
 
 
 @pytest.fixture(scope="session")
-def door(standing: Standing) -> Iterator[Door]:
-    """Start the infer function before the families' models."""
-    artifacts = standing.path.parent / "artifacts"
-    write_artifacts(load_catalog(standing.families), standing.path.parent, artifacts)
+def function(server: Server) -> Iterator[InferFunction]:
+    """Start the infer function with the catalog of the families."""
+    artifacts = server.path.parent / "artifacts"
+    write_artifacts(load_catalog(server.families), server.path.parent, artifacts)
     settings = {
-        "GLOSSA_REPLICA_URL": standing.url,
-        "GLOSSA_CATALOG": str(standing.families),
+        "GLOSSA_REPLICA_URL": server.url,
+        "GLOSSA_CATALOG": str(server.families),
         "GLOSSA_ARTIFACTS": str(artifacts),
     }
-    with opened(settings, standing.path.parent / "infer.log") as door:
-        yield door
+    with running_function(settings, server.path.parent / "infer.log") as function:
+        yield function
 
 
 @pytest.fixture(scope="session")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """Start the server; end it after the last test, all of it and no call lost."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start the server. After the last test, stop it, and check that no process is left and no call was lost."""
     home = tmp_path_factory.mktemp("ray")
     torch.set_num_threads(1)
     families = make_catalog(home / "families.toml", write_whole(home), num_cpus=0.2)
@@ -127,31 +128,31 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     try:
         url = model_server.start(workspace, catalog)
         loaded = load_catalog(catalog)
-        up = Standing(workspace, url, loaded, load_engine(loaded.models["small"], home), catalog, families)
-        family = descendants(up.pid)
-        yield up
-        answer = _stop_with_a_call_in_flight(up)
+        started = Server(workspace, url, loaded, load_engine(loaded.models["small"], home), catalog, families)
+        processes_before = descendants(started.pid)
+        yield started
+        answer = _stop_with_a_call_in_flight(started)
     finally:
         model_server.stop(workspace)
         shutil.rmtree(temp_dir(workspace), ignore_errors=True)
     assert answer.status == 200
-    assert running(family) == set()
+    assert running(processes_before) == set()
 
 
-def _stop_with_a_call_in_flight(up: Standing) -> Answer:
-    """Stop the server as soon as it holds a large call; return what the call was answered."""
+def _stop_with_a_call_in_flight(started: Server) -> Answer:
+    """Stop the server as soon as it has a large call. Return the answer to that call."""
     call = InferCall("small", "topic", Tensor.ints([0] * 16_384), Tensor.ints([512] * 32), timeout_s=20.0)
     with ThreadPoolExecutor(1) as caller:
-        sent = caller.submit(up.infer, call)
+        sent = caller.submit(started.infer, call)
         while not sent.done():
-            if up.ask("GET", "/v2/models/small/stats").json["model_stats"][0]["glossa"]["backlog_tokens"]:
+            if started.ask("GET", "/v2/models/small/stats").json["model_stats"][0]["glossa"]["backlog_tokens"]:
                 break
-        model_server.stop(up.workspace)
+        model_server.stop(started.workspace)
         return sent.result()
 
 
 def _write_catalog(home: Path, families: Path) -> Path:
-    """Write a catalog of the classifiers after what the other has."""
+    """Write a catalog with the models of `families`, followed by the classifiers."""
     folder = write(draw("XLMRobertaForSequenceClassification"), home / "checkpoint")
     path = home / "catalog.toml"
     ours = CLASSIFIERS.format(weights=weights_sha256(folder), zeros="0" * 64)

@@ -1,6 +1,6 @@
-"""The infer function in a process of its own, as the Lambda runtime keeps it: events in, proxy answers out.
+"""The infer function in a process of its own, as the Lambda runtime runs it: events in, proxy responses out.
 
-The process sees what the function's environment says, and reaches the model server over HTTP alone.
+The process has only the environment of the function, and reaches the model server only over HTTP.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.events import request
 
 PROGRAM = """
 import json, sys
-answers, sys.stdout = sys.stdout, sys.stderr  # what the function logs is no answer
+answers, sys.stdout = sys.stdout, sys.stderr  # what the function logs must not mix with its answers
 from functions.lambdas.infer import handler
 from tests.events import FakeContext
 for line in sys.stdin:
@@ -30,7 +30,7 @@ Answer = tuple[int, Any]
 
 
 @dataclass(frozen=True)
-class Door:
+class InferFunction:
     """A running infer function."""
 
     events: IO[str]
@@ -38,7 +38,7 @@ class Door:
     log: Path
 
     def post(self, task: str, body: object) -> Answer:
-        """Send one API Gateway event to `/v1/{task}`; return the status and the JSON that came back."""
+        """Send one API Gateway event to `/v1/{task}`. Return the status and the JSON that came back."""
         return self.ask("POST", f"/v1/{task}", json.dumps(body))
 
     def ask(self, method: str, path: str, body: str | None = None) -> Answer:
@@ -52,8 +52,8 @@ class Door:
 
 
 @contextmanager
-def opened(settings: Mapping[str, str], log: Path) -> Iterator[Door]:
-    """Start the function with these settings; end it by the end of its events."""
+def running_function(settings: Mapping[str, str], log: Path) -> Iterator[InferFunction]:
+    """Start the function with these settings. Stop it by closing its input."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with (
         log.open("w", encoding="utf-8") as errors,
@@ -64,6 +64,6 @@ def opened(settings: Mapping[str, str], log: Path) -> Iterator[Door]:
     ):  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
-        yield Door(process.stdin, process.stdout, log)
+        yield InferFunction(process.stdin, process.stdout, log)
         process.stdin.close()
         assert process.wait(timeout=30.0) == 0

@@ -1,6 +1,6 @@
-"""What an answer of each task must be, whatever the weights: probabilities, places in texts, labels of the head.
+"""What an answer of each task must be, whatever the weights: probabilities, offsets in texts, labels of the head.
 
-A new task gets one function here. Must not know how the answer came.
+A new task gets one function here. Must not know how the answer was made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.catalog import Head
 
-CLOSE = 1e-4  # of sums of probabilities
+TOLERANCE = 1e-4  # of sums of probabilities
 Check = Callable[[Any, Any, Mapping[str, Any], Head], bool]
 
 
@@ -22,13 +22,13 @@ def is_sane(task: str, item: Any, parameters: Mapping[str, Any], head: Head, val
 
 def _classes(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
     scores = [found["score"] for found in value]
-    shares = len(head.labels) == 1 or math.isclose(sum(scores), 1.0, abs_tol=CLOSE)
-    return {found["label"] for found in value} == set(head.labels) and _falling(scores) and shares
+    shares = len(head.labels) == 1 or math.isclose(sum(scores), 1.0, abs_tol=TOLERANCE)
+    return {found["label"] for found in value} == set(head.labels) and _is_ranked(scores) and shares
 
 
 def _candidates(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
-    whole = math.isclose(sum(value["scores"]), 1.0, abs_tol=CLOSE)
-    return sorted(value["labels"]) == sorted(parameters["candidate_labels"]) and _falling(value["scores"]) and whole
+    whole = math.isclose(sum(value["scores"]), 1.0, abs_tol=TOLERANCE)
+    return sorted(value["labels"]) == sorted(parameters["candidate_labels"]) and _is_ranked(value["scores"]) and whole
 
 
 def _entities(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
@@ -42,16 +42,16 @@ def _entities(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) 
 def _answers(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
     found = value if isinstance(value, list) else [value]
     told = all(one["answer"] == item["context"][one["start"] : one["end"]] for one in found)
-    return 1 <= len(found) <= parameters["top_k"] and told and _falling([one["score"] for one in found])
+    return 1 <= len(found) <= parameters["top_k"] and told and _is_ranked([one["score"] for one in found])
 
 
 def _choices(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
     scores = value["scores"] if isinstance(value, Mapping) else [found["score"] for found in value]
-    return len(scores) == len(item["choices"]) and math.isclose(sum(scores), 1.0, abs_tol=CLOSE)
+    return len(scores) == len(item["choices"]) and math.isclose(sum(scores), 1.0, abs_tol=TOLERANCE)
 
 
 def _masks(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
-    ranked = all(len(mask) == parameters["top_k"] and _falling([one["score"] for one in mask]) for mask in value)
+    ranked = all(len(mask) == parameters["top_k"] and _is_ranked([one["score"] for one in mask]) for mask in value)
     return len(value) == 2 and ranked and all(one["token_str"] is not None for mask in value for one in mask)
 
 
@@ -69,13 +69,15 @@ def _vectors(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -
 
 def _similarities(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
     same = [cosine for cosine, text in zip(value, item["sentences"], strict=True) if text == item["source_sentence"]]
-    return all(-1 - CLOSE <= cosine <= 1 + CLOSE for cosine in value) and all(cosine > 1 - CLOSE for cosine in same)
+    return all(-1 - TOLERANCE <= cosine <= 1 + TOLERANCE for cosine in value) and all(
+        cosine > 1 - TOLERANCE for cosine in same
+    )
 
 
 def _ranking(item: Any, value: Any, parameters: Mapping[str, Any], head: Head) -> bool:
     told = all(item["documents"][one["index"]] in str(one) for one in value)
     indices = sorted(one["index"] for one in value)
-    return indices == list(range(len(item["documents"]))) and told and _falling([one["score"] for one in value])
+    return indices == list(range(len(item["documents"]))) and told and _is_ranked([one["score"] for one in value])
 
 
 CHECKS: Mapping[str, Check] = {
@@ -92,13 +94,13 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
-def _falling(scores: Sequence[float]) -> bool:
+def _is_ranked(scores: Sequence[float]) -> bool:
     """Say whether these are probabilities, best first."""
-    return all(0 <= score <= 1 + CLOSE for score in scores) and list(scores) == sorted(scores, reverse=True)
+    return all(0 <= score <= 1 + TOLERANCE for score in scores) and list(scores) == sorted(scores, reverse=True)
 
 
 def _plain(text: str) -> str:
-    """Return a text without what tokens that are put together may lose: spaces, with XLM capitals too."""
+    """Return a text without what may be lost when tokens are put together: spaces, and with XLM also capitals."""
     return "".join(text.casefold().split())
 
 
