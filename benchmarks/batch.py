@@ -36,7 +36,7 @@ from functions.pipeline.pack_calls import pack_calls
 from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.route import route
 from functions.pipeline.tokenize import tokenize
-from functions.tasks.registry import parse_parameters
+from functions.tasks.parse import parse_parameters
 from functions.tasks.task import TextRequest
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from serve.engine.load_engine import load_engine

@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from shared.catalog import SizeClass
 from shared.errors import GlossaError
-
-
-def tenant_hash(tenant: str) -> str:
-    """Return a short hash that stands for a tenant in logs and in calls to the model server."""
-    return sha256(tenant.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal, get_args
 
 from shared.limits import DEFAULT_TOP_K
@@ -90,6 +91,11 @@ class Sampling:
     top_p: float = 1.0
     num_return_sequences: int = 1
     seed: int = 0
+
+
+def tenant_hash(tenant: str) -> str:
+    """Return a short hash that stands for a tenant in logs and in calls to the model server."""
+    return sha256(tenant.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 import transformers
 from safetensors.torch import load_file, save_file
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.load import load_tokenizer

@@ -14,8 +14,8 @@ from functions.jobs.api.recipes import Recipes
 from functions.jobs.api.request_bodies import EXPECTED, JobBody, RecipeBody, RedriveBody, idempotency_token
 from functions.jobs.api.results import Results
 from functions.jobs.state.webhooks import Reach
-from functions.messages import tenant_hash
 from shared.catalog import Catalog
+from shared.messages import tenant_hash
 
 
 def make_api(

@@ -13,7 +13,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
@@ -21,7 +21,6 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import ValidationError
 
 from functions.http.request_body import body_text, json_object, parse_json, refuse_foreign
-from functions.http.request_context import request_id, server_timing
 from shared.error_text import expected, got, shown, visible
 from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
@@ -29,6 +28,7 @@ from shared.log import log_event
 from shared.protocol.frame import JSON_TYPE, PROBLEM_TYPE
 
 Json = Callable[[object], str]
+DEADLINE_MARGIN_S = 1.5
 Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
 
 _SHOWN_CHARS = 80
@@ -37,6 +37,19 @@ _MAX_DETAIL_CHARS = 4000
 
 # Powertools writes whole request bodies into debug lines. No setting of the root logger may print them.
 logging.getLogger("aws_lambda_powertools").setLevel(logging.WARNING)
+
+
+class Context(Protocol):
+    """The part of the Lambda context that we use."""
+
+    @property
+    def aws_request_id(self) -> str:
+        """Id of the invocation."""
+        ...
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the runtime ends this invocation."""
+        ...
 
 
 class Resolver(APIGatewayRestResolver):
@@ -184,6 +197,23 @@ def make_resolver(function: str, routes: Routes | None = None, *, fields: Mappin
     Without it, the resolver knows its own routes. `fields` says what is expected of some fields of bodies, by name.
     """
     return Resolver(function, routes, fields)
+
+
+def deadline(context: Context, clock: Callable[[], float] = time.monotonic) -> float:
+    """Return when this invocation's work must be over, in seconds on the monotonic clock."""
+    return clock() + context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_S
+
+
+def request_id(event: Mapping[str, Any], context: Any) -> str:
+    """Return the gateway's id of the request, else the runtime's; safe in a header and a log."""
+    request_context = event.get("requestContext")
+    known = request_context.get("requestId") if isinstance(request_context, Mapping) else None
+    return re.sub(r"[^A-Za-z0-9._=-]", "", str(known or getattr(context, "aws_request_id", "")))[:64]
+
+
+def server_timing(timings_s: Mapping[str, float]) -> str:
+    """Return the value of a Server-Timing header: stage;dur=milliseconds, in the order given."""
+    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in timings_s.items())
 
 
 def to_json(value: object) -> str:

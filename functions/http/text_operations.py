@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from functions.http.openapi import Operation
 from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS
-from functions.tasks.inputs import MAX_LANG_CHARS, MAX_TEXTS
+from functions.tasks.parse import MAX_LANG_CHARS, MAX_TEXTS
 from functions.tasks.registry import TASKS
 from functions.tasks.task import InputFields, TaskParameters
 

@@ -11,17 +11,16 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from functions.http.authentication import Auth, principal
-from functions.http.request_context import deadline, request_id
-from functions.http.resolver import Resolver, make_resolver
-from functions.http.text_answers import model_json, models_json, result_json, timings_ms
-from functions.http.text_request import parse_request
+from functions.http.resolver import Resolver, deadline, make_resolver, request_id
+from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
 from functions.http.token_requests import detokenize_json, tokenize_json
-from functions.messages import Result, tenant_hash
+from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
-from functions.tasks.registry import TASKS, task_named
+from functions.tasks.parse import task_named
+from functions.tasks.registry import TASKS
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unavailable
-from shared.messages import InferCall, ModelOutput
+from shared.messages import InferCall, ModelOutput, tenant_hash
 
 READY_RETRY_AFTER_S = 5.0
 FEWER = "send less in one request, and the rest in others"

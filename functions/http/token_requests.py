@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from functions.http.text_request import read_inputs, read_model
+from functions.http.text_json import read_inputs, read_model
 from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS, check_texts
 from functions.pipeline.token_view import text_of, tokens_of
-from functions.tasks.registry import parse_parameters, task_named
+from functions.tasks.parse import parse_parameters, task_named
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model, split_reference
 from shared.error_text import kind, shown

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from functions.messages import Route, Tokenized, Window, tenant_hash
+from functions.messages import Route, Tokenized, Window
 from functions.pipeline.request_limits import check_answer, n_new_tokens
 from functions.tasks.task import TextRequest
 from shared.catalog import Head, Model
 from shared.errors import DeadlineExceeded, TooLarge
 from shared.limits import MAX_CALL_ROWS, MAX_CALL_TOKENS
-from shared.messages import InferCall, Sampling, Tensor
+from shared.messages import InferCall, Sampling, Tensor, tenant_hash
 
 MAX_CALL_NUMBERS = 1_000_000  # that one call answers with for its tokens: 4 MB of the 5 MB that a caller takes
 INTERACTIVE_SHARE = 0.6  # of the time left that an estimate may take: passes of other requests come between

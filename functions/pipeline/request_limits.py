@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from functions.messages import TextInput, Tokenized
-from functions.tasks.inputs import n_characters
+from functions.tasks.parse import n_characters
 from functions.tasks.task import TaskParameters
 from shared.errors import TooLarge, Unprocessable
 from shared.messages import InferCall, Sampling

@@ -68,7 +68,7 @@ def _encode(text: str, lang: str | None, model: Model, tokenizer: Tokenizer, whe
 
 def _n_windows(texts: Sequence[Encoded], model: Model, tokenizer: Tokenizer) -> int | None:
     pair = len(texts) > 1
-    room = model.max_tokens - tokenizer.layout.n_special(pair=pair)
+    room = model.max_tokens - windows.n_special(tokenizer.layout, pair=pair)
     if not pair:
         return len(windows.spans(len(texts[0].ids), room))
     spans = windows.pair_spans(len(texts[0].ids), len(texts[1].ids), room)

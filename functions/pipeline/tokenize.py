@@ -80,15 +80,28 @@ class _InputsToWindows:
         """Return, for each window of a pair, the span it keeps of each text, and the places of the masks in it."""
         lengths = tuple(len(text.ids) for text in texts)
         window = self.parameters.window_tokens(self.model.max_tokens)
-        room = window - self.tokenizer.layout.n_special(pair=len(texts) > 1)
+        room = window - windows.n_special(self.tokenizer.layout, pair=len(texts) > 1)
         if room < 1:
             raise Unprocessable(f"got windows of {window} tokens, expected more than {window - room}, the special ones")
         around_masks = self.parameters.truncation_strategy == "masks"
         masks = self._masks(texts, where) if around_masks else [()] * len(texts)
         if around_masks and len(texts) == 1:
             return [((span,), [found]) for span, found in windows.around(masks[0], lengths[0], room)]
+        if self._fits(lengths, longest_second, room):
+            return [(tuple((0, length) for length in lengths), masks)]
         long_text = LongText(lengths, window, room, longest_second, self.parameters.window_rule, where)
         return [(kept, masks) for kept in split_into_windows(long_text)]
+
+    def _fits(self, lengths: Sequence[int], longest_second: int, room: int) -> bool:
+        """Whether one window holds all of a text, or of a pair.
+
+        Where the first text is split, the longest second text decides, so that all pairs of an input have their
+        windows at the same places.
+        """
+        parameters = self.parameters
+        if parameters.truncation_strategy == "first" and len(lengths) > 1 and not parameters.truncates:
+            return lengths[0] + longest_second <= room
+        return sum(lengths) <= room
 
     def _window(self, row: int, part: int, sides: Sequence[Side]) -> Window:
         reset = self.parameters.resets_positions and len(sides) > 1
@@ -141,7 +154,7 @@ class _InputsToWindows:
 
     def _count(self, kept: Sequence[KeptSpans], n_tokens: int, where: str) -> int:
         """Return the tokens read for an input, with those of one more pair. Refuses too many before they are made."""
-        n_special = self.tokenizer.layout.n_special(pair=True)
+        n_special = windows.n_special(self.tokenizer.layout, pair=True)
         n_tokens += sum(n_special + sum(end - start for start, end in spans) for spans in kept)
         check_input_tokens(n_tokens, where)
         return n_tokens

@@ -19,7 +19,7 @@ ASK_TRUNCATION = 'shorten one text, or ask for "truncation": true'
 
 @dataclass(frozen=True, slots=True)
 class LongText:
-    """A text, or a pair of texts, that may be too long for one window.
+    """A text, or a pair of texts, that is too long for one window.
 
     `lengths` are in tokens, without special ones. A window has `window` tokens, special ones included, and `room` for
     the texts. `longest_second` is the length of the longest second text among all pairs of the same input. `where`
@@ -32,22 +32,6 @@ class LongText:
     longest_second: int
     rule: WindowRule
     where: str
-
-    @property
-    def whole(self) -> KeptSpans:
-        """All of each text."""
-        return tuple((0, length) for length in self.lengths)
-
-    @property
-    def fits(self) -> bool:
-        """Whether one window holds all of it.
-
-        Where the first text is split, the longest second text decides, so that all pairs of an input have their
-        windows at the same places.
-        """
-        if self.rule.strategy == "first" and len(self.lengths) > 1 and not self.rule.truncates:
-            return self.lengths[0] + self.longest_second <= self.room
-        return sum(self.lengths) <= self.room
 
     def spans(self, length: int, room: int) -> list[Span]:
         """Split a text that has `room` tokens in each window. Raises Unprocessable when the stride is too large."""
@@ -63,8 +47,6 @@ class LongText:
 
 def split_into_windows(long_text: LongText) -> list[KeptSpans]:
     """Return what each window keeps, in order. Raises TooLarge, Unprocessable (stride)."""
-    if long_text.fits:
-        return [long_text.whole]
     rules = _PAIR_RULES if len(long_text.lengths) > 1 else _SINGLE_RULES
     return rules[long_text.rule.strategy](long_text)
 

@@ -49,6 +49,11 @@ class Side:
         return tuple(place - self.span[0] for place in self.places)
 
 
+def n_special(layout: Layout, *, pair: bool) -> int:
+    """Return how many ids of a window are special, for one text or for a pair."""
+    return len(layout.first) + len(layout.last) + (len(layout.middle) if pair else 0)
+
+
 def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
     """Return the fewest half-open spans of at most `room` tokens that cover `n_tokens`. Their sizes are even.
 

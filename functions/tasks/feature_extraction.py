@@ -15,8 +15,6 @@ from functions.tasks.postprocessing.output_rows import (
     Counted,
     RowsPerWindow,
     Vector,
-    per_token,
-    per_window,
 )
 from functions.tasks.postprocessing.scores import pool, unit
 from functions.tasks.task import Assembler, Task, Truncatable
@@ -68,12 +66,12 @@ Value = Vector | list[Vector] | dict[str, object]
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors to read: `vectors`, `hidden_states` and `attentions`, as far as they are wanted."""
     del target_ids
-    unit = per_token if parameters.per_token else per_window
+    unit: RowsPerWindow = "token" if parameters.per_token else 1
     read: dict[str, RowsPerWindow] = {"vectors": unit}
     if parameters.layers:
         read["hidden_states"] = unit
     if parameters.attentions:
-        read |= {"attention_sizes": per_window, "attentions": Counted("attention_sizes", MAX_WEIGHTS)}
+        read |= {"attention_sizes": 1, "attentions": Counted("attention_sizes", MAX_WEIGHTS)}
     return read
 
 

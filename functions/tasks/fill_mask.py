@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from functions.messages import TextInput, Window
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, per_mask, read_back
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, read_back
 from functions.tasks.task import Assembler, ReadsPairs, Strings, Task, TopK, TruncationStrategy
 from shared.limits import DEFAULT_TOP_K
 
@@ -46,7 +46,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
     """Name the tensors to read, one row a mask: the best guesses, or the logits of the targets."""
     del parameters
     guesses = ("target_logits",) if target_ids else ("top_ids", "top_logits")
-    return dict.fromkeys((*guesses, "log_sum_exp"), per_mask)
+    return dict.fromkeys((*guesses, "log_sum_exp"), "mask")
 
 
 def value(

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from functions.messages import TextInput, Window
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, by_part, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, by_part
 from functions.tasks.postprocessing.scores import sigmoid
 from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable, TruncationStrategy, pair_with_each
 from shared.catalog import Head
@@ -48,7 +48,7 @@ class Parameters(Truncatable):
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `logits` [windows, 1]."""
     del parameters, target_ids
-    return {"logits": per_window}
+    return {"logits": 1}
 
 
 def value(

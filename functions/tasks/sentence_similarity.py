@@ -8,7 +8,7 @@ from operator import mul
 from typing import ClassVar
 
 from functions.messages import TextInput, Window
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, by_part, per_window
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, by_part
 from functions.tasks.postprocessing.scores import pool, unit
 from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable
 from shared.messages import DEFAULT_POOLING, Pooling
@@ -37,7 +37,7 @@ class Parameters(Truncatable):
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `vectors` [windows, width]."""
     del parameters, target_ids
-    return {"vectors": per_window}
+    return {"vectors": 1}
 
 
 def value(

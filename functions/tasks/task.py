@@ -7,7 +7,7 @@ insides.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
@@ -217,11 +217,19 @@ class Assembler(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[P]):
-    """One task: its name in routes, the type of its parameters, and its assembler."""
+    """One task: its name in routes, the type of its parameters, and its assembler.
+
+    `head_variants` holds other assemblers, for heads that answer with other tensors, by the catalog's `variant`.
+    """
 
     name: str
     parameters: type[P]
     assembler: Assembler[P]
+    head_variants: Mapping[str, Assembler[P]] = field(default_factory=dict)
+
+    def assembler_for(self, head: Head) -> Assembler[P]:
+        """Return what makes answers of a head's tensors. Raises KeyError for a variant that no assembler reads."""
+        return self.head_variants[head.variant] if head.variant else self.assembler
 
 
 @dataclass(frozen=True, slots=True)

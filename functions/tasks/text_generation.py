@@ -70,7 +70,7 @@ class Parameters(Truncatable):
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors to read: how many new tokens each sequence of a prompt has, and their ids."""
     del target_ids
-    return {"row_lengths": lambda _: parameters.num_return_sequences, "ids": Counted("row_lengths")}
+    return {"row_lengths": parameters.num_return_sequences, "ids": Counted("row_lengths")}
 
 
 def value(

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing import graphemes
 from functions.tasks.postprocessing.entities import Tagged, Token, best, entities, without_overlaps
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, per_token
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector
 from functions.tasks.postprocessing.scores import softmax
 from functions.tasks.task import Assembler, Strings, Task, Truncatable
 from shared.errors import ReplicaError
@@ -54,7 +54,7 @@ class Parameters(Truncatable):
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `logits` [tokens, labels]."""
     del parameters, target_ids
-    return {"logits": per_token}
+    return {"logits": "token"}
 
 
 def value(

@@ -41,10 +41,6 @@ class Layout:
     classifying: int | None = None
     unanswering: frozenset[int] = frozenset()
 
-    def n_special(self, *, pair: bool) -> int:
-        """Return how many ids of a window are special."""
-        return len(self.first) + len(self.last) + (len(self.middle) if pair else 0)
-
 
 class Tokenizer(Protocol):
     """One artifact, loaded. `fingerprint` is the sha256 of its bytes; both sides must hold the same.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from functions.messages import TextInput
-from functions.tasks.registry import parse_input
+from functions.tasks.parse import parse_input
 from shared.errors import BadRequest, TooLarge
 
 STDIN = 0

@@ -16,7 +16,8 @@ import click
 from functions.messages import TextInput
 from functions.pipeline.pipeline import Infer, Pipeline
 from functions.pipeline.route import choose_head
-from functions.tasks.registry import TASK_NAMES, parse_parameters
+from functions.tasks.parse import parse_parameters
+from functions.tasks.registry import TASK_NAMES
 from functions.tasks.task import TaskParameters, TextRequest
 from glossa.commands.arguments import (
     catalog_option,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.pipeline.pipeline import Infer, Pipeline
 from functions.tasks.registry import TASK_NAMES
 from glossa.commands.run import load

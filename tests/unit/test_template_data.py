@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from functions.jobs.steps.announce import JOB_ENDED
-from functions.jobs.storage.eventbridge import SOURCE
+from functions.jobs.storage.contracts import EVENT_SOURCE
 from tests.unit.template import listed, properties, resources, target, templates
 
 QUEUES = ("PlanQueue", "WorkQueue", "FinalizeQueue", "NotifyQueue")
@@ -146,7 +146,7 @@ def test_a_lost_event_is_kept(source: str, step: str) -> None:
 def test_ends_of_jobs_of_this_stack_alone_reach_its_webhooks() -> None:
     """The rule matches the events that finalize sends, and no event of another stack in the same account."""
     pattern = properties("AWS::Events::Rule")["JobEndedRule"]["EventPattern"]
-    assert (pattern["source"], pattern["detail-type"]) == ([SOURCE], [JOB_ENDED])
+    assert (pattern["source"], pattern["detail-type"]) == ([EVENT_SOURCE], [JOB_ENDED])
     assert pattern["detail"] == {"bucket": [{"Ref": "OutputBucket"}]}
 
 

@@ -17,7 +17,8 @@ from functions.jobs.state.items import JobSpec
 from functions.jobs.state.keys import check_name, check_prefix, check_recipe
 from functions.jobs.state.webhooks import Reach, Webhook, check_url
 from functions.pipeline.route import choose_head
-from functions.tasks.registry import TASK_NAMES, parse_parameters
+from functions.tasks.parse import parse_parameters
+from functions.tasks.registry import TASK_NAMES
 from shared.catalog import Catalog
 from shared.error_text import count
 from shared.errors import Unprocessable

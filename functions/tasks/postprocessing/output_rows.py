@@ -6,10 +6,10 @@ Must not know any one task, nor how tensors come from the model server.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from functions.messages import Window
 from functions.tokenizers.tokenizer import Tokenizer
@@ -31,7 +31,8 @@ class Counted:
     most: float = math.inf
 
 
-RowsPerWindow = Callable[[Window], int] | Counted  # how many rows of a tensor belong to one window
+# How many rows of a tensor belong to one window: so many, one for each token or mask of it, or as another output says.
+RowsPerWindow = int | Literal["token", "mask"] | Counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +43,6 @@ class AnswerContext(Generic[P]):
     head: Head
     tokenizer: Tokenizer
     target_ids: tuple[int, ...] = ()
-
-
-def per_window(window: Window) -> int:
-    """One row a window."""
-    del window
-    return 1
-
-
-def per_token(window: Window) -> int:
-    """One row a token, special ones included."""
-    return len(window.input_ids)
-
-
-def per_mask(window: Window) -> int:
-    """One row a mask the head reads."""
-    return len(window.positions)
 
 
 def read_back(context: AnswerContext[P], ids: Sequence[int], *, skip_special: bool = False) -> str:

@@ -17,7 +17,7 @@ from functions.jobs.state.state_machine import RETENTION_S
 from functions.jobs.state.transactions import ConditionFailed, Put, Write
 from functions.jobs.storage.contracts import ObjectStore, Table
 from functions.jobs.storage.queries import load_job, load_recipe
-from functions.tasks.registry import parse_parameters
+from functions.tasks.parse import parse_parameters
 from shared.errors import GlossaError
 from shared.log import log_event
 

@@ -31,7 +31,7 @@ from functions.jobs.storage.queries import last_input, load_input, load_job, loa
 from functions.jobs.storage.transient_errors import is_transient
 from functions.pipeline.request_limits import MAX_TOKEN_VECTORS
 from functions.pipeline.route import choose_head
-from functions.tasks.registry import input_names, parse_parameters
+from functions.tasks.parse import input_names, parse_parameters
 from shared.catalog import Catalog
 from shared.error_text import visible
 from shared.errors import GlossaError

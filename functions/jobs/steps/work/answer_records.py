@@ -15,7 +15,7 @@ from functions.jobs.records.result_rows import Answer
 from functions.jobs.state.items import JobSpec
 from functions.jobs.steps.work.server_health import ServerHealthCheck
 from functions.messages import Result, TextInput
-from functions.tasks.registry import input_names, parse_input, parse_parameters
+from functions.tasks.parse import input_names, parse_input, parse_parameters
 from functions.tasks.task import TextRequest
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
 

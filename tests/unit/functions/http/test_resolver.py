@@ -10,8 +10,7 @@ from aws_lambda_powertools.event_handler.exceptions import BadRequestError, Inte
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.http.authentication import principal
-from functions.http.request_context import deadline, request_id, server_timing
-from functions.http.resolver import Resolver, make_resolver
+from functions.http.resolver import Resolver, deadline, make_resolver, request_id, server_timing
 from shared.errors import BY_CODE, Forbidden, GlossaError, Overloaded
 from shared.limits import MAX_ANSWER_BYTES
 from tests.events import FakeContext, event, request

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.http.text_routes import make_api
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import Sent

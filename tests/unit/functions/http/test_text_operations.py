@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.http.openapi_document import document
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.tasks.registry import TASK_NAMES, TASKS
 from shared.errors import GlossaError
 from tests.unit.functions.http.bodies import good

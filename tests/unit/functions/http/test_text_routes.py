@@ -20,7 +20,7 @@ from shared.messages import InferCall, ModelOutput
 from tests.events import FakeContext, event, request
 from tests.unit.functions.http.bodies import BODIES, good, spelled
 from tests.unit.functions.http.world import ARTIFACT, LABELS, ask, count_ids, make, post, tokenizer
-from tests.unit.functions.tasks.test_inputs import RANGES
+from tests.unit.functions.tasks.test_parse_inputs import RANGES
 
 GOOD = {"inputs": "Le train de nuit arrive à l'aube."}
 STAGES = ["tokenize", "route", "queue", "infer", "assemble"]

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.messages import Result, TextInput, Window
+from functions.pipeline.assemble import read_outputs
 from functions.pipeline.pipeline import Pipeline
-from functions.pipeline.read_outputs import read_outputs
 from functions.tasks.feature_extraction import MAX_WEIGHTS, Parameters, outputs
+from functions.tasks.parse import parse_parameters
 from functions.tasks.postprocessing.scores import mean, sigmoid, softmax, unit
-from functions.tasks.registry import TASK_NAMES, parse_parameters
+from functions.tasks.registry import TASK_NAMES
 from functions.tasks.task import TextRequest
 from functions.tasks.token_classification import borders
 from functions.tokenizers.tokenizer import Tokenizer

@@ -7,10 +7,10 @@ from itertools import count
 
 import pytest
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.messages import TextInput
 from functions.pipeline.pipeline import Pipeline
-from functions.tasks.registry import parse_parameters
+from functions.tasks.parse import parse_parameters
 from functions.tasks.task import TextRequest
 from functions.tokenizers.tokenizer import Tokenizer
 from serve.engine.fake import FakeEngine

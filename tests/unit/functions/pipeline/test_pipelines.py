@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import transformers
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.tokenizer import Tokenizer

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from functions.messages import Route, TextInput, Tokenized, Window
 from functions.pipeline.pack_calls import pack_calls
 from functions.pipeline.route import route
-from functions.tasks.registry import parse_parameters
+from functions.tasks.parse import parse_parameters
 from functions.tasks.task import TextRequest
 from shared.catalog import Catalog, Head
 from shared.errors import DeadlineExceeded, NotFound, TooLarge, Unprocessable

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from functions.messages import TextInput, Tokenized
 from functions.pipeline.tokenize import tokenize
-from functions.tasks.registry import parse_parameters
+from functions.tasks.parse import parse_parameters
 from functions.tasks.task import TextRequest
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model

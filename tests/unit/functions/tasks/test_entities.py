@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.tasks.parse import parse_parameters
 from functions.tasks.postprocessing import graphemes
 from functions.tasks.postprocessing.entities import Tagged as Entity
 from functions.tasks.postprocessing.entities import Token, entities, without_overlaps
 from functions.tasks.postprocessing.graphemes import Clusters
-from functions.tasks.registry import parse_parameters
 from shared.errors import Unprocessable
 
 LABELS = ("O", "B-PER", "I-PER", "LOC")

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.messages import Result, Tokenized
 from functions.pipeline.pack_calls import pack_calls
 from functions.pipeline.pipeline import Pipeline

@@ -1,23 +1,85 @@
-"""Reads one input of a request: a text, or an object in one of the input forms of its task.
+"""Reads what a caller sends for a task: its parameters, and inputs in one of the forms of the task.
 
-Every text is checked here, once: not blank, well-formed Unicode. Must not know any one task, models or HTTP.
+Values are checked here, once. Texts are neither blank nor malformed. Must not know any one task, models or HTTP.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from functions.messages import TextInput
-from functions.tasks.task import InputFields, TaskParameters
-from shared.error_text import kind, shown
-from shared.errors import TooLarge, Unprocessable
+from functions.tasks.registry import TASKS
+from functions.tasks.task import InputFields, Task, TaskParameters
+from shared.error_text import expected, got, kind, shown
+from shared.errors import NotFound, TooLarge, Unprocessable
 from shared.strict_json import lone_surrogate_at
 
 MAX_TEXTS = 1000  # choices, documents or sentences of one input
 MAX_LANG_CHARS = 32
 EMPTY_PAIR = ("text_pair", None)  # records without a pair may have it; every task takes it
 MOST_EXPANDED = 18  # code points that NFKC makes of one code point, at most (U+FDFA)
+
+
+def task_named(name: str) -> Task[Any]:
+    """Return the task of that name. Raises NotFound, with the tasks there are."""
+    if name not in TASKS:
+        raise NotFound(f"no task {shown(name)}; tasks: {_listed(TASKS)}")
+    return TASKS[name]
+
+
+def input_names(task: str) -> frozenset[str]:
+    """Return every name that a task knows for a part of its inputs. Raises NotFound."""
+    return frozenset(name for form in task_named(task).parameters.input_forms for name in form.names)
+
+
+def parse_parameters(task: str, value: object) -> TaskParameters:
+    """Read a task's `parameters` from JSON values (None: all defaults). Raises NotFound (task), Unprocessable."""
+    model = task_named(task).parameters
+    value = {} if value is None else value
+    if not isinstance(value, Mapping):
+        raise Unprocessable(f"parameters: got {kind(value)}, expected an object")
+    for name in value:
+        if name not in model.model_fields:
+            known = _listed(model.model_fields)
+            raise Unprocessable(f"unknown parameter {shown(name)} of {task}; parameters: {known}")
+    try:
+        parameters: TaskParameters = model.model_validate(dict(value))
+    except ValidationError as error:
+        raise Unprocessable(_first_error(error.errors()[0])) from None
+    for name, text in _texts_of(parameters):
+        well_formed(text, f"parameters.{name}")
+    return parameters
+
+
+def parse_input(value: object, where: str, task: str) -> TextInput:
+    """Read one input: a text, or an object in one of the task's input forms. A null counts as left out.
+
+    `where` names the input in messages. Raises Unprocessable, TooLarge, NotFound (task).
+    """
+    return read_input(value, where, task, task_named(task).parameters.input_forms)
+
+
+def _texts_of(parameters: TaskParameters) -> Iterator[tuple[str, str]]:
+    for name, value in parameters:
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str):
+                yield name, text
+
+
+def _first_error(error: ErrorDetails) -> str:
+    where = ".".join(map(str, ("parameters", *error["loc"])))
+    if error["type"] == "missing":
+        return f"got no {where}, expected some"
+    return f"{where}: got {got(error)}, expected {expected(error)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
 
 
 def read_input(value: object, where: str, task: str, input_forms: Sequence[InputFields]) -> TextInput:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.messages import TextInput
 from functions.pipeline.request_limits import RequestLimits
-from functions.tasks.registry import TASK_NAMES, parse_input, parse_parameters
+from functions.tasks.parse import parse_input, parse_parameters
+from functions.tasks.registry import TASK_NAMES
 from shared.errors import GlossaError, TooLarge, Unprocessable
 from tests.unit.functions.http.bodies import BODIES, good
 

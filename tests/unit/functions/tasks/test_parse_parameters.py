@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.http.text_request import parse_request
+from functions.http.text_json import parse_request
 from functions.messages import TextInput
 from functions.pipeline.request_limits import RequestLimits
-from functions.tasks.registry import TASK_NAMES, TASKS, parse_input, parse_parameters
+from functions.tasks.parse import parse_input, parse_parameters
+from functions.tasks.registry import TASK_NAMES, TASKS
 from functions.tasks.task import TextRequest
 from shared.errors import BadRequest, GlossaError, NotFound, TooLarge, Unprocessable
 from tests.unit.functions.http.bodies import BODIES
