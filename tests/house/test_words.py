@@ -32,7 +32,7 @@ ALLOWED = {
     "CHANGELOG.md": (None, "it lists old names beside new ones"),
     "shared/catalog.py": ("lanes?", "catalogs of before have this key"),
     "tests/unit/shared/": ("lanes?", "tests of that key"),
-    "functions/http/text_answers.py": ("lanes?", "a key of GET /v1/models that callers read"),
+    "functions/http/text_json.py": ("lanes?", "a key of GET /v1/models that callers read"),
     "tests/unit/functions/http/": ("lanes?", "tests of that key"),
     "glossa/commands/catalog.py": ("lanes?", "an option that scripts may still give"),
     "glossa/commands/models.py": ("lanes?", "a key that scripts read"),
