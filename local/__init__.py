@@ -1,1 +1,5 @@
-"""What makes make run work; nothing the product imports."""
+"""Runs the whole stack on one machine: emulator of AWS, Ray Serve, deploy and demonstration.
+
+Its entries are `local.run` and `local.stop`, which `make run` and `make stop` call. Of the product only commands of
+`glossa` may import this folder. Must not know tests and benchmarks.
+"""

@@ -1,6 +1,7 @@
-"""`sam build` of the template, for the Lambda runtime or for the machine that runs the emulator.
+"""Builds the packages of the Lambdas with `sam build`, for the Lambda runtime or for this machine.
 
-`make build` calls it as a program: GLOSSA_TARGET (lambda or host) and GLOSSA_ARCHITECTURE (arm64 or x86_64) choose.
+`make build` calls it as a program. Two environment variables choose what is built: GLOSSA_TARGET is lambda or host,
+and GLOSSA_ARCHITECTURE is arm64 or x86_64. Must not know what runs the packages.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ARTIFACTS_S = 300.0
 
 
 def architecture() -> str:
-    """Return this machine's type as the template names it. Raises RuntimeError on any other."""
+    """Return this machine's type, as the template names it. Raises RuntimeError for a type that it does not name."""
     machine = platform.machine().lower()
     if machine not in MACHINES:
         raise RuntimeError(f"this machine is {machine}, expected one of {sorted(MACHINES)}")
@@ -31,7 +32,7 @@ def architecture() -> str:
 
 
 def digest(root: Path, names: Sequence[str] = SOURCES) -> str:
-    """Return the sha256 of names and bytes of files and folders; by default of everything a package is made of."""
+    """Return the sha256 of the names and bytes of files and folders; by default of all that packages are made of."""
     total = hashlib.sha256()
     for path in sorted(path for name in names for path in _files(root / name)):
         total.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
@@ -40,7 +41,7 @@ def digest(root: Path, names: Sequence[str] = SOURCES) -> str:
 
 
 def make_artifacts(workspace: Workspace) -> None:
-    """Build the tokenizer artifact of each catalog model. Raises RuntimeError with what the command said."""
+    """Build the tokenizer artifact of each catalog model. Raises RuntimeError with the command's own message."""
     command = [sys.executable, "-m", "glossa", "artifacts", "--out", "build/artifacts"]
     done = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, check=False, timeout=ARTIFACTS_S)
     if done.returncode != 0:
@@ -48,7 +49,10 @@ def make_artifacts(workspace: Workspace) -> None:
 
 
 def build(workspace: Workspace, target: str, machine: str, out: Path) -> Path:
-    """Build all packages into `out`; return the built template. Raises RuntimeError with what make or sam said."""
+    """Build all packages into `out`; return the path of the built template.
+
+    `target` is lambda or host, `machine` is arm64 or x86_64. Raises RuntimeError with sam's last lines.
+    """
     command: list[str | Path] = [
         "build",
         "--build-in-source",
@@ -67,10 +71,13 @@ def build(workspace: Workspace, target: str, machine: str, out: Path) -> Path:
 
 
 def sam(workspace: Workspace, arguments: Sequence[str | Path], extra: dict[str, str], limit_s: float) -> str:
-    """Run the SAM command line, offline and silent; return what it printed. Raises RuntimeError when it fails."""
+    """Run the SAM command line without network and telemetry; return its output.
+
+    `extra` is added to its environment. Raises RuntimeError with its last lines when it fails.
+    """
     folder = workspace.state / "sam"
     folder.mkdir(exist_ok=True)
-    # Without a recent check noted, sam asks the package index for its newest version.
+    # Without this note of a recent check, sam asks the package index for its newest version.
     write_json(folder / "metadata.json", {"telemetryEnabled": False, "lastVersionCheck": time.time()})
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SAM_"))}
     env |= {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(folder), "AWS_DEFAULT_REGION": "us-east-1", **extra}
@@ -92,7 +99,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Build as the environment says, into .aws-sam/build, where `sam deploy` looks."""
+    """Build what the environment chooses into .aws-sam/build, where `sam deploy` looks."""
     workspace = this_workspace()
     target = os.environ.get("GLOSSA_TARGET", "lambda")
     machine = os.environ.get("GLOSSA_ARCHITECTURE", "arm64") if target == "lambda" else architecture()

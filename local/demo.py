@@ -1,6 +1,6 @@
-"""The main job in front of the user: real sentences through the API, real documents through a batch job.
+"""Shows the product at work: real sentences as requests, and real documents as a batch job.
 
-Talks to the API alone; must not know what runs behind it.
+It calls the API only. Must not know what runs behind it.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from glossa.client.jobs_client import END_STATES
 from local.client import ApiClient
 
 SAMPLES = Path(__file__).parent / "samples"
-END_STATES = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"}
 JOB_LIMIT_S = 600.0
 POLL_S = 0.5
 
 
 def sentences() -> list[dict[str, str]]:
-    """Return the sample sentences: `lang` (FLORES-200 code) and `text`."""
+    """Return the sample sentences, each with `lang` (a code of FLORES-200) and `text`."""
     lines = (SAMPLES / "sentences.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
 def show_requests(api: ApiClient, console: Console) -> None:
-    """Classify and tag each sample sentence, one request per task and sentence, and show scores and timings."""
+    """Classify each sample sentence and tag its entities, one request each; print scores and times as a table."""
     table = Table(title="POST /v1/text-classification and /v1/token-classification", show_lines=False)
-    table.caption = "ms: tokenize, route, queue, infer, assemble (Server-Timing of the topic request)"
+    table.caption = "ms: tokenize, route, queue, infer, assemble (from Server-Timing of the topic request)"
     for name in ("written in", "language found", "topic", "entities", "ms"):
         table.add_column(name)
     for sentence in sentences():
@@ -63,10 +63,10 @@ def _top(body: dict[str, Any]) -> str:
 
 
 def run_batch(api: ApiClient, console: Console) -> dict[str, Any]:
-    """Run the sample documents as one job, a record per line, with a progress bar; return its manifest."""
+    """Run the sample documents as one job with a record for each line; show its progress and return its manifest."""
     documents = {path.name: path.read_bytes() for path in sorted((SAMPLES / "documents").glob("*.txt"))}
-    wish = {"task": "text-classification", "model": "mini:topic", "format": {"text": "lines"}, "files": [*documents]}
-    job = api.post("/v1/jobs", wish).body
+    body = {"task": "text-classification", "model": "mini:topic", "format": {"text": "lines"}, "files": [*documents]}
+    job = api.post("/v1/jobs", body).body
     for name, target in zip(documents, job["uploads"], strict=True):
         api.upload(target, name, documents[name])
     api.post(job["start"])
@@ -80,7 +80,7 @@ def run_batch(api: ApiClient, console: Console) -> dict[str, Any]:
 
 
 def follow(api: ApiClient, job_id: str, console: Console) -> dict[str, Any]:
-    """Draw a progress bar until the job ends; return its last status. Raises TimeoutError after 600 s."""
+    """Show a progress bar until the job has ended; return its last status. Raises TimeoutError after 600 s."""
     ends_at = time.monotonic() + JOB_LIMIT_S
     texts = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}/s")
     with Progress(*texts, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
@@ -91,7 +91,7 @@ def follow(api: ApiClient, job_id: str, console: Console) -> dict[str, Any]:
             if status["state"] in END_STATES:
                 return status
             time.sleep(POLL_S)
-    raise TimeoutError(f"job {job_id} did not end in {JOB_LIMIT_S:.0f} s; see the logs")
+    raise TimeoutError(f"job {job_id} has not ended after {JOB_LIMIT_S:.0f} s; see the logs")
 
 
 def _draw(progress: Progress, bar: TaskID, status: dict[str, Any]) -> None:

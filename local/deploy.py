@@ -1,6 +1,7 @@
-"""`sam deploy` of the built, unmodified template onto the emulator; only parameters differ from AWS.
+"""Deploys the template onto the emulator with `sam deploy`.
 
-The stack carries the digest of what it was made of as a tag, so that an unchanged stack is left alone.
+The template is the one for AWS; only its parameters differ. A tag of the stack holds the digest of its sources, so that
+an unchanged stack is not deployed again. Must not know what the functions do.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ DEPLOY_S = 300.0
 
 def client(workspace: Workspace, service: str) -> Any:
     """Return a boto3 client of this stack's emulator."""
-    import boto3  # noqa: PLC0415 - 300 ms that `down` and `status` need not pay
+    import boto3  # noqa: PLC0415 - takes 300 ms, which `down` and `status` do not need
 
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": emulator.REGION}
     return boto3.client(service, endpoint_url=emulator.endpoint(workspace), **keys)
 
 
 def parameters(replica_url: str) -> dict[str, str]:
-    """Return the parameters of a local stack: all that tells it from one on AWS."""
+    """Return the parameters of a local stack. Nothing else tells it from a stack on AWS."""
     return {"Auth": "none", "Environment": "local", "Architecture": architecture(), "ReplicaUrl": replica_url}
 
 
 def deploy(workspace: Workspace, replica_url: str) -> bool:
-    """Build and deploy, unless the stack that stands was made of the same; return whether it did anything.
+    """Build and deploy, unless the running stack has the same sources and parameters; return whether it deployed.
 
-    Raises RuntimeError with what sam said.
+    Raises RuntimeError with sam's last lines.
     """
     given = parameters(replica_url)
     mark = hashlib.sha256(json.dumps([digest(workspace.root), given], sort_keys=True).encode()).hexdigest()
-    standing = describe(workspace)
-    if standing is not None and standing["tags"].get(TAG) == mark:
+    current = describe(workspace)
+    if current is not None and current["tags"].get(TAG) == mark:
         return False
     template = build(workspace, "host", given["Architecture"], workspace.build)
     client(workspace, "s3").create_bucket(Bucket=PACKAGES)
@@ -51,14 +52,14 @@ def deploy(workspace: Workspace, replica_url: str) -> bool:
     command += ["--no-progressbar", "--tags", f"{TAG}={mark}"]
     command += ["--parameter-overrides", *(f"{name}={value}" for name, value in given.items())]
     env = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": emulator.endpoint(workspace), "SAM_CLI_POLL_DELAY": "0.5"}
-    nothing = str(workspace.state / "none")  # no profile of the caller's
+    nothing = str(workspace.state / "none")  # keeps the caller's own AWS profile out
     sam(workspace, command, {**env, "AWS_CONFIG_FILE": nothing, "AWS_SHARED_CREDENTIALS_FILE": nothing}, DEPLOY_S)
     return True
 
 
 def describe(workspace: Workspace) -> Mapping[str, Any] | None:
-    """Return the standing stack's `outputs` and `tags`, None when there is none that is complete."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - comes with boto3
+    """Return the `outputs` and `tags` of the deployed stack, or None when no deployment is complete."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
 
     try:
         stack = client(workspace, "cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]

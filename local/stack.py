@@ -1,8 +1,8 @@
-"""One local stack up and down: emulator, build, deploy; writes run/stack.json for whoever wants its addresses.
+"""Starts and ends the AWS side of a local stack: emulator, build and deploy.
 
     python -m local.stack up --replica-url http://127.0.0.1:8000 | status | down [--forget]
 
-Starts no model server: it takes the address of one.
+run/stack.json holds its addresses while it runs. It starts no model server; it takes the address of one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from local.workspace import Workspace, read_json, this_workspace, write_json
 
 @dataclass(frozen=True)
 class Stack:
-    """Addresses of a stack that stands. `api_url` has no slash at its end."""
+    """The addresses of a stack that runs. `api_url` has no slash at its end."""
 
     api_url: str
     endpoint_url: str
@@ -34,9 +34,9 @@ class Stack:
 
 
 def up(workspace: Workspace, replica_url: str) -> Stack:
-    """Start what is not running, deploy what has changed, say so line by line; return the addresses.
+    """Start what does not run, deploy what has changed, and print each step; return the addresses.
 
-    Raises RuntimeError naming the step that failed.
+    Raises RuntimeError that names the step that failed.
     """
     started = time.monotonic()
     address = emulator.start(workspace)
@@ -51,7 +51,7 @@ def up(workspace: Workspace, replica_url: str) -> Stack:
 
 
 def down(workspace: Workspace, *, forget: bool = False) -> bool:
-    """End the emulator; with `forget`, also drop what it kept. Return whether it ran."""
+    """End the emulator; with `forget`, also remove its stored state. Return whether it ran."""
     ran = emulator.stop(workspace)
     (workspace.run / "stack.json").unlink(missing_ok=True)
     if forget:
@@ -61,7 +61,7 @@ def down(workspace: Workspace, *, forget: bool = False) -> bool:
 
 
 def running_stack(workspace: Workspace) -> Stack | None:
-    """Return the addresses of the stack that stands here, None when none does."""
+    """Return the addresses of the stack that runs in this workspace, None when none does."""
     noted = read_json(workspace.run / "stack.json")
     return Stack(**noted) if noted is not None and processes.alive(workspace, emulator.NAME) is not None else None
 
@@ -69,7 +69,7 @@ def running_stack(workspace: Workspace) -> Stack | None:
 def _addresses(workspace: Workspace, replica_url: str) -> Stack:
     known = deploy.describe(workspace)
     if known is None:
-        raise RuntimeError("the stack was deployed but is not there; see log/sam-deploy.log")
+        raise RuntimeError("sam deployed the stack, but the emulator does not have it; see log/sam-deploy.log")
     outputs = known["outputs"]
     api_id = outputs["ApiUrl"].removeprefix("https://").split(".")[0]
     stage = outputs["ApiUrl"].rsplit("/", 1)[-1]
@@ -85,12 +85,12 @@ def _addresses(workspace: Workspace, replica_url: str) -> Stack:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; return 0, or 1 with a reason on standard error."""
+    """Run one command; return 0, or 1 with a reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m local.stack", description="The local AWS side of this checkout.")
     parser.add_argument("verb", choices=["up", "down", "status"])
-    parser.add_argument("--replica-url", default="", help="where Ray Serve answers (default: this checkout's port)")
-    parser.add_argument("--home", type=Path, default=None, help="keep everything there instead of .local/")
-    parser.add_argument("--forget", action="store_true", help="with down: drop buckets, table and queues too")
+    parser.add_argument("--replica-url", default="", help="address of Ray Serve (default: this checkout's port)")
+    parser.add_argument("--home", type=Path, default=None, help="folder of the workspace (default: .local/)")
+    parser.add_argument("--forget", action="store_true", help="with down: remove buckets, table and queues too")
     asked = parser.parse_args(arguments)
     workspace = this_workspace(asked.home)
     try:

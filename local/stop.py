@@ -1,4 +1,4 @@
-"""`make stop`: ends what `make run` started from this checkout, and nothing else."""
+"""`make stop`: ends what `make run` started from this checkout, and no other process."""
 
 from __future__ import annotations
 

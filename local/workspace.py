@@ -1,6 +1,6 @@
-"""Where one stack of a checkout keeps its folders: everything it writes lies under one home.
+"""The workspace of one stack: the folder that holds everything the stack writes.
 
-Two homes are two stacks that do not see each other; a test makes its own. Knows no process and no port.
+Two workspaces are two stacks, which do not see each other; a test makes its own. Must not know processes and ports.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Workspace:
-    """A stack's folders. `root` is the checkout it runs, `home` holds run/, log/ and all state."""
+    """The folders of a stack. `root` is the checkout whose code it runs; `home` holds run/, log/ and all state."""
 
     root: Path
     home: Path
 
     @property
     def run(self) -> Path:
-        """Folder of pid files, ports and addresses; made when asked for."""
+        """The folder of pid files, ports and addresses. It is made when it is first read."""
         return self._folder("run")
 
     @property
     def log(self) -> Path:
-        """Folder of logs; made when asked for."""
+        """The folder of logs. It is made when it is first read."""
         return self._folder("log")
 
     @property
     def state(self) -> Path:
-        """Folder of what the emulator keeps; made when asked for."""
+        """The folder of the emulator's stored state. It is made when it is first read."""
         return self._folder("state")
 
     @property
     def build(self) -> Path:
-        """Folder of what `sam build` makes for this stack."""
+        """The folder that `sam build` fills for this stack."""
         return self._folder("build") / "packages"
 
     def python(self, environment: str) -> Path:
-        """Return the interpreter of one of the checkout's environments, `.venv-local` for example."""
+        """Return the interpreter of an environment of the checkout, `.venv-local` for example."""
         return self.root / environment / "bin" / "python"
 
     def _folder(self, name: str) -> Path:
@@ -57,14 +57,14 @@ def this_workspace(home: Path | None = None) -> Workspace:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader never sees half of it."""
+    """Write JSON in such a way that no reader sees half a file."""
     fresh = path.with_suffix(path.suffix + ".new")
     fresh.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     fresh.replace(path)
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; None when the file is absent or cut."""
+    """Read JSON; return None when the file is missing or incomplete."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

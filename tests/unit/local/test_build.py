@@ -1,4 +1,4 @@
-"""What decides whether the local stack is built again."""
+"""What decides whether the local stack is built again, and how failures of the tools are shown."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["functions/a.py", "shared/b.py", "template.yaml", "catalog.toml"])
 def test_any_change_of_a_source_changes_the_digest(checkout: Path, name: str) -> None:
-    """Template, code, catalog: one byte more and the stack is built again."""
+    """One byte more in the template, the code or the catalog, and the stack is built again."""
     before = build.digest(checkout)
     (checkout / name).write_text("x")
     assert build.digest(checkout) != before
 
 
 def test_new_artifacts_change_the_digest(checkout: Path) -> None:
-    """A tokenizer built for the first time is a change."""
+    """A tokenizer that was built for the first time is a change."""
     before = build.digest(checkout)
     (checkout / "build" / "artifacts" / "mini").mkdir(parents=True)
     (checkout / "build" / "artifacts" / "mini" / "tokenizer.json").write_text("{}")
@@ -40,7 +40,7 @@ def test_new_artifacts_change_the_digest(checkout: Path) -> None:
 
 
 def test_what_no_package_holds_does_not_change_the_digest(checkout: Path) -> None:
-    """Byte code and other rooms of the house are not part of a package."""
+    """Byte code and the model side are not part of a package."""
     before = build.digest(checkout)
     (checkout / "functions" / "__pycache__").mkdir()
     (checkout / "functions" / "__pycache__" / "a.pyc").write_text("x")
@@ -50,7 +50,7 @@ def test_what_no_package_holds_does_not_change_the_digest(checkout: Path) -> Non
 
 
 def test_moving_bytes_between_files_changes_the_digest(checkout: Path) -> None:
-    """Names and lengths are part of it, so that two different trees never look alike."""
+    """The digest covers names and lengths, so two different trees never have the same one."""
     before = build.digest(checkout)
     (checkout / "functions" / "a.py").write_text("")
     (checkout / "shared" / "b.py").write_text("12")
@@ -58,7 +58,7 @@ def test_moving_bytes_between_files_changes_the_digest(checkout: Path) -> None:
 
 
 def test_a_failing_tool_is_quoted(tmp_path: Path) -> None:
-    """When sam fails, the error holds the end of what it said."""
+    """When sam fails, the error holds its last lines."""
     sam = tmp_path / ".venv-sam" / "bin" / "sam"
     sam.parent.mkdir(parents=True)
     sam.write_text("#!/bin/sh\necho no such template\nexit 3\n")
@@ -69,7 +69,7 @@ def test_a_failing_tool_is_quoted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_no_package_is_built_without_its_tokenizers(tmp_path: Path, *, there: bool) -> None:
-    """A function that could not start is refused when it is built, not when it is called."""
+    """A function that could not start is refused when it is built, and not only when it is called."""
     package, built = tmp_path / "package", tmp_path / "build"
     package.mkdir()
     if there:

@@ -1,4 +1,4 @@
-"""The emulator's start, as far as it goes without one."""
+"""What the start of the emulator checks before it starts anything."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from local.ports import ports
 from local.workspace import Workspace, write_json
 
 
-def test_what_was_kept_under_another_port_is_refused(tmp_path: Path) -> None:
-    """Its functions know their queues by the old address: their jobs would wait for ever."""
+def test_state_of_another_port_is_refused(tmp_path: Path) -> None:
+    """The stored functions know their queues by the old address, so their jobs would wait for ever."""
     workspace = Workspace(tmp_path, tmp_path)
     write_json(workspace.state / "port.json", {"emulator": 17_000})
     with pytest.raises(RuntimeError, match=rf"got port {ports(workspace).emulator} for the emulator, expected 17000"):

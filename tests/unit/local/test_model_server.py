@@ -1,4 +1,4 @@
-"""When a running Ray Serve is ended and started anew, told without starting one."""
+"""Which changes end a running Ray Serve and start it again. No server is started here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from local.workspace import Workspace, write_json
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Make a checkout of one line of code and a catalog, whose server was started with both."""
+    """Make a checkout with two lines of code and a catalog, whose server was started with both."""
     for path, text in [("serve/a.py", "A = 1\n"), ("shared/b.py", "B = 2\n"), ("catalog.toml", "# café\n")]:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
@@ -27,8 +27,8 @@ def _now(workspace: Workspace, engine: str = "packed") -> dict[str, str]:
     return to_load(workspace.root, workspace.root / "catalog.toml", engine, "python")
 
 
-def test_a_server_of_the_same_things_goes_on(workspace: Workspace) -> None:
-    """Nothing changed, or only files it does not load: it is not ended."""
+def test_an_unchanged_server_keeps_running(workspace: Workspace) -> None:
+    """It is not ended when nothing changed, or only files that it does not load."""
     (workspace.root / "README.md").write_text("new", encoding="utf-8")
     assert not is_outdated(workspace, _now(workspace))
 
@@ -44,13 +44,13 @@ def test_a_server_of_the_same_things_goes_on(workspace: Workspace) -> None:
     ids=["code", "new file", "file gone", "catalog"],
 )
 def test_new_code_or_catalog_ends_it(workspace: Workspace, change: Callable[[Path], object]) -> None:
-    """A server that would answer otherwise than the checkout says is outdated."""
+    """A server with other code or another catalog than the checkout is outdated."""
     change(workspace.root)
     assert is_outdated(workspace, _now(workspace))
 
 
 def test_another_choice_or_an_unknown_one_ends_it(workspace: Workspace) -> None:
-    """Another engine or ingress, or a note that is cut or absent, is no reason to keep it."""
+    """A server with another engine or ingress is outdated, and so is one whose note is cut or missing."""
     assert is_outdated(workspace, _now(workspace, engine="fake"))
     assert is_outdated(workspace, to_load(workspace.root, workspace.root / "catalog.toml", "packed", "haproxy"))
     (workspace.run / LOADED).write_text("{", encoding="utf-8")

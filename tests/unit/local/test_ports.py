@@ -1,4 +1,4 @@
-"""Blocks of ports: one per home, off what others use, kept until released."""
+"""Each workspace has a block of ports that no other program uses, and keeps it until it is released."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from local.workspace import Workspace
 
 
 def workspace(home: Path) -> Workspace:
-    """Make a place whose checkout does not matter."""
+    """Make a workspace whose checkout does not matter."""
     return Workspace(home, home)
 
 
-def test_a_place_keeps_its_block(tmp_path: Path) -> None:
-    """Asked twice, a place answers with the same ports, so that a second process finds the first one's stack."""
+def test_a_workspace_keeps_its_block(tmp_path: Path) -> None:
+    """A second process gets the same ports, so that it finds the stack of the first."""
     assert ports(workspace(tmp_path)) == ports(workspace(tmp_path))
 
 
 def test_a_block_follows_from_the_home(tmp_path: Path) -> None:
-    """After a release the same home gets the same block again, so that addresses do not wander between runs."""
+    """After a release the same workspace gets the same block again, so that addresses stay the same between runs."""
     first = ports(workspace(tmp_path))
     release(workspace(tmp_path))
     assert not (tmp_path / "run" / "ports.json").exists()
@@ -32,7 +32,7 @@ def test_a_block_follows_from_the_home(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_moves_the_block(tmp_path: Path) -> None:
-    """A stack never shares a port with a stranger: one taken port of a block, and another block is chosen."""
+    """When another program has one port of a block, another block is chosen."""
     first = ports(workspace(tmp_path))
     release(workspace(tmp_path))
     with socket.socket() as stranger:
@@ -44,13 +44,13 @@ def test_a_taken_port_moves_the_block(tmp_path: Path) -> None:
 
 
 def test_connections_that_ended_take_no_port() -> None:
-    """A server that has just ended leaves connections in TIME_WAIT, which would keep others from its port."""
+    """A port whose server has just ended is free, though its closed connections block a bind for a minute."""
     with socket.socket() as server, socket.socket() as caller:
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
         caller.connect(("127.0.0.1", port))
-        server.accept()[0].close()  # first to close, so the wait is the server's
+        server.accept()[0].close()  # the side that closes first keeps the port in TIME_WAIT
         assert caller.recv(1) == b""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -60,7 +60,7 @@ def test_connections_that_ended_take_no_port() -> None:
 
 
 def test_a_block_lost_while_stopped_is_chosen_anew(tmp_path: Path) -> None:
-    """When a stranger took the port of a stack that does not run, the next start goes elsewhere."""
+    """When another program has taken the port of a stack that does not run, the next start takes another block."""
     first = ports(workspace(tmp_path))
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", first.emulator))
@@ -69,7 +69,7 @@ def test_a_block_lost_while_stopped_is_chosen_anew(tmp_path: Path) -> None:
 
 
 def test_a_running_stack_keeps_its_block(tmp_path: Path) -> None:
-    """While something of the stack runs, its own listening port is not taken for a stranger's."""
+    """While a process of the stack runs, its own listening port counts as its own."""
     first = ports(workspace(tmp_path))
     processes.start(
         workspace(tmp_path), "emulator", [sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path
@@ -84,7 +84,7 @@ def test_a_running_stack_keeps_its_block(tmp_path: Path) -> None:
 
 
 def test_a_first_port_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GLOSSA_PORTS_BASE is where the search begins; a second stack with the same wish gets the next block."""
+    """The search begins at GLOSSA_PORTS_BASE; a second stack with the same base gets the next block."""
     monkeypatch.setenv("GLOSSA_PORTS_BASE", "15000")
     named = ports(workspace(tmp_path / "one"))
     assert named == Ports(15_000)
@@ -95,7 +95,7 @@ def test_a_first_port_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_ports_of_a_block_differ_and_stay_inside() -> None:
-    """Emulator, Serve and Ray's thirty ports are all different and within the block."""
+    """The ports of the emulator, of Serve and of Ray are all different and lie within the block."""
     block = Ports(FIRST)
     numbers = [block.emulator, block.serve, *(block.ray(n) for n in range(30))]
     assert len(set(numbers)) == 32

@@ -1,4 +1,4 @@
-"""Background processes: found again by pid and start time, ended alone."""
+"""Background processes are found again by pid and start time, and only they are ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def started(workspace: Workspace) -> int:
 
 
 def test_a_process_is_found_again_and_ended(tmp_path: Path) -> None:
-    """What one command started, another finds by its pid file and ends."""
+    """A second command finds what a first one started by its pid file, and ends it."""
     workspace = Workspace(tmp_path, tmp_path)
     pid = started(workspace)
     assert processes.alive(workspace, "sleeper") == pid
@@ -32,7 +32,7 @@ def test_a_process_is_found_again_and_ended(tmp_path: Path) -> None:
 
 
 def test_a_pid_that_is_another_process_now_is_left_alone(tmp_path: Path) -> None:
-    """A stale pid file naming a living stranger ends nothing."""
+    """A pid file whose pid now belongs to another program ends nothing."""
     workspace = Workspace(tmp_path, tmp_path)
     stranger = subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL)
     try:
@@ -46,7 +46,7 @@ def test_a_pid_that_is_another_process_now_is_left_alone(tmp_path: Path) -> None
 
 
 def test_output_goes_to_the_log(tmp_path: Path) -> None:
-    """The end of a process's log is at hand when it fails."""
+    """The last lines of a process's log can be read after it has ended."""
     workspace = Workspace(tmp_path, tmp_path)
     processes.start(workspace, "talker", [sys.executable, "-c", "print('one\\ntwo')"], os.environ, cwd=tmp_path)
     os.waitpid(int(read_json(workspace.run / "talker.pid")["pid"]), 0)
@@ -54,7 +54,7 @@ def test_output_goes_to_the_log(tmp_path: Path) -> None:
 
 
 def test_a_half_written_file_reads_as_none(tmp_path: Path) -> None:
-    """A cut pid file is no process."""
+    """An incomplete pid file names no process."""
     workspace = Workspace(tmp_path, tmp_path)
     (workspace.run / "sleeper.pid").write_text('{"pid": 1')
     assert processes.alive(workspace, "sleeper") is None

@@ -1,4 +1,4 @@
-"""Where Ray runs: short paths, own ports and token, nothing from the caller's Ray, HAProxy narrowed to loopback."""
+"""Ray runs in short paths, with its own ports and token, without the caller's settings, and on 127.0.0.1 alone."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ SOCKET_PATH_BYTES = 107
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Make a home of its own."""
+    """Make a workspace in an empty folder."""
     return Workspace(ROOT, tmp_path)
 
 
 def test_socket_paths_fit(workspace: Workspace) -> None:
-    """Ray's sockets, and HAProxy's with the suffix it binds them under, fit a Unix socket's path."""
+    """The paths of Ray's sockets, and of HAProxy's with their suffix, are short enough for Unix sockets."""
     temp = str(temp_dir(workspace))
     assert len(f"{temp}/{SESSION}") <= SOCKET_PATH_BYTES
     state = Path(environment(workspace, "haproxy").get("RAY_SERVE_HAPROXY_SOCKET_PATH", "")).relative_to(temp)
     assert len(f"{temp}/{state.parent}/{'f' * NODE_ID_CHARS}/{state.name}.1234567.tmp") <= SOCKET_PATH_BYTES
 
 
-def test_two_homes_share_nothing(workspace: Workspace, tmp_path: Path) -> None:
-    """Session folders, tokens and ports of two homes differ."""
+def test_two_workspaces_share_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    """The session folders, tokens and ports of two workspaces differ."""
     other = Workspace(ROOT, tmp_path / "other")
     other.run.mkdir(parents=True, exist_ok=True)
     mine, theirs = environment(workspace, "haproxy"), environment(other, "haproxy")
@@ -68,7 +68,7 @@ def test_the_callers_ray_stays_out(workspace: Workspace, monkeypatch: pytest.Mon
 
 
 def test_the_token_is_ours_alone(workspace: Workspace) -> None:
-    """The token is made once, readable by its owner only."""
+    """The token is made once, and only its owner can read it."""
     path = Path(environment(workspace, "python")[TOKEN_PATH])
     token = path.read_text(encoding="ascii")
     assert len(token) == 64
@@ -78,7 +78,7 @@ def test_the_token_is_ours_alone(workspace: Workspace) -> None:
 
 
 def test_ingress_is_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GLOSSA_INGRESS takes two values; any other is an error that names them."""
+    """GLOSSA_INGRESS takes two values; the error for any other names both."""
     for name in ("haproxy", "python"):
         monkeypatch.setenv("GLOSSA_INGRESS", name)
         assert default_ingress() == name
@@ -88,7 +88,7 @@ def test_ingress_is_named_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_replicas_than_ports_are_refused() -> None:
-    """HAProxy needs a port for each replica; a catalog of more is refused with the bound and a way forward."""
+    """HAProxy needs a port for each replica. A catalog with more replicas is refused, with the limit and a way out."""
     check_fits(len(REPLICA_PORTS), "haproxy")
     check_fits(len(REPLICA_PORTS) + 1, "python")
     with pytest.raises(RuntimeError, match=r"got a catalog of 25 replicas.*expected at most 24.*--ingress python"):
@@ -96,7 +96,7 @@ def test_more_replicas_than_ports_are_refused() -> None:
 
 
 def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
-    """The wrapper narrows every open bind, says how long requests may take to come, once, and passes all words on."""
+    """The wrapper makes every bind one on 127.0.0.1, sets the timeouts once, and passes all arguments on."""
     config = tmp_path / "haproxy.cfg"
     lines = [
         "    errorfile 503 /x/500.http",
@@ -126,8 +126,8 @@ def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
         assert config.read_text(encoding="utf-8").splitlines() == [*narrowed, *patient]
 
 
-def test_haproxy_does_not_start_without_its_patience(tmp_path: Path) -> None:
-    """A file in which the wrapper finds no place for how long requests may take to come is not run."""
+def test_haproxy_does_not_start_without_its_timeouts(tmp_path: Path) -> None:
+    """HAProxy is not run when the wrapper finds no line after which it can put the timeouts."""
     config, wrapper = tmp_path / "haproxy.cfg", tmp_path / "haproxy"
     config.write_text("    bind *:8404\n", encoding="utf-8")
     wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", timeouts=HAPROXY_TIMEOUTS), encoding="utf-8")
@@ -136,7 +136,7 @@ def test_haproxy_does_not_start_without_its_patience(tmp_path: Path) -> None:
 
 
 def test_session_folder_is_private_and_fresh(workspace: Workspace) -> None:
-    """The session folder is made for us alone, emptied at each start, and log/ray leads to its logs."""
+    """Only this user can enter the session folder, each start empties it, and log/ray is a link to its logs."""
     first = fresh_temp(workspace)
     (first / "old").touch()
     second = fresh_temp(workspace)
@@ -149,7 +149,7 @@ def test_session_folder_is_private_and_fresh(workspace: Workspace) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_what_ray_leaves_behind_is_ended(workspace: Workspace) -> None:
-    """A process that carries this place's token path is ended; another place's is not."""
+    """A process with this workspace's token path in its environment is ended; one with another path is not."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     other = Workspace(ROOT, workspace.home / "other")
     processes.start(workspace, "mine", command, {**os.environ, TOKEN_PATH: str(workspace.run / "ray-token")}, ROOT)
@@ -164,7 +164,7 @@ def test_what_ray_leaves_behind_is_ended(workspace: Workspace) -> None:
 
 
 def test_ray_knows_every_setting() -> None:
-    """Ray ignores names that it does not know: each of ours stands in its Python or in its own process."""
+    """Ray ignores settings that it does not know, so each of ours must be found in Ray's Python or programs."""
     spec = find_spec("ray")
     assert spec is not None
     assert spec.origin is not None
