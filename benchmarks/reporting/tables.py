@@ -1,80 +1,89 @@
-"""Makes the speed section of RESULTS.md from what the benchmarks kept: `python -m benchmarks.reporting.tables`.
+"""Makes the tables of `RESULTS.md` from the kept results: `python -m benchmarks.reporting.tables`.
 
-Writes between two marks and leaves the rest of the file as it is. Must not know what was measured.
+Writes between two marks and leaves the rest of the page as it is. Must not know what was measured.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks import ROOT
+from benchmarks.reporting.plain_names import goal_name, metric_name, run_order, run_title, system_name
 
 FOLDER = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "benchmarks" / "RESULTS.md"
-BEGIN = "<!-- speed: made by `python -m benchmarks.reporting.tables` from results/*.json; edits here are lost -->"
-END = "<!-- end of speed -->"
+BEGIN = "<!-- tables: made by `python -m benchmarks.reporting.tables` from results/*.json; edits here are lost -->"
+END = "<!-- end of tables -->"
 EXACT_FROM = 1000.0
 
 
 def main() -> int:
-    """Rewrite the section."""
-    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(replaced(text, "\n".join(section(kept))), encoding="utf-8")
+    """Rewrite the tables of the page."""
+    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(replace_section(page, "\n".join(section_lines(kept))), encoding="utf-8")
     return 0
 
 
-def replaced(text: str, made: str) -> str:
-    """Return the page with the section in its place, at the end where it had none."""
-    before, found, rest = text.partition(BEGIN)
+def replace_section(page: str, made: str) -> str:
+    """Return the page with the new section between the marks. Without marks the section goes to the end."""
+    before, found, rest = page.partition(BEGIN)
     after = rest.partition(END)[2] if found else ""
     return f"{before.rstrip()}\n\n{BEGIN}\n{made}\n{END}\n{after.lstrip()}"
 
 
-def section(kept: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def section_lines(kept: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the lines of the section."""
-    yield "## Speed"
+    yield "## Speed and memory, table by table"
     yield ""
     if not kept:
-        yield "Nothing was measured on a quiet machine yet; `make bench` does."
+        yield "Nothing has been measured yet. `make bench` measures all of it."
     else:
-        yield "Medians of several rounds, the lowest and highest in brackets; compare only within one run."
-        yield "`make bench` makes all of it anew."
-    for name, run in kept.items():
-        yield from ("", f"### {name}", "")
-        yield f"`{run['command']}`, {run['date']}, load average at the end {run['load_average']:g};"
-        yield str(run["reports"][0]["machine"])
-        if (FOLDER / f"{name}.png").exists():
-            yield from ("", f"![{name}](results/{name}.png)")
-        for report in run["reports"]:
-            yield from ("", f"**{report['workload']}**", "")
-            yield from table(report["rows"])
-            yield from goals(report["goals"])
+        yield "A figure is the median of several rounds; the lowest and the highest are in brackets."
+        yield "Compare figures within one table only. `make bench` measures all of it again."
+    for name in sorted(kept, key=run_order):
+        yield from _run_lines(name, kept[name])
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a table of systems and metrics, the fewer of the two side by side."""
+def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the heading, the machine, the picture and the tables of one run."""
+    yield from ("", f"### {run_title(name)}", "")
+    yield f"`{run['command']}`, {run['date']}, load average at the end {run['load_average']:g}."
+    yield f"Machine: {run['reports'][0]['machine']}."
+    if (FOLDER / f"{name}.png").exists():
+        yield from ("", f"![{run_title(name)}](results/{name}.png)")
+    for report in run["reports"]:
+        yield from ("", f"**{report['workload']}**", "")
+        yield from table_lines(report["rows"])
+        yield from goal_lines(report["goals"])
+
+
+def table_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a table of systems and figures. Whichever is fewer stands side by side."""
     systems, metrics = (list(dict.fromkeys(row[key] for row in rows)) for key in ("system", "metric"))
     cells = {(row["system"], row["metric"]): _cell(row) for row in rows}
+    system_names, metric_names = list(map(system_name, systems)), list(map(metric_name, metrics))
     if len(systems) >= len(metrics):
-        yield from _grid("system", systems, metrics, lambda system, metric: cells.get((system, metric), ""))
+        yield from _grid("system", system_names, metric_names, lambda i, j: cells.get((systems[i], metrics[j]), ""))
     else:
-        yield from _grid("metric", metrics, systems, lambda metric, system: cells.get((system, metric), ""))
+        yield from _grid("figure", metric_names, system_names, lambda i, j: cells.get((systems[j], metrics[i]), ""))
 
 
-def goals(promises: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each promise."""
-    if promises:
-        yield ""
-    for promise in promises:
-        word = "holds" if promise["ok"] else "**fails**"
-        yield f"- {word}: {promise['goal']}: {number(promise['value'])} (target {number(promise['target'])})"
+def goal_lines(goals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a table of goals: what was measured, what was aimed for, and whether the goal is met."""
+    if not goals:
+        return
+    yield from ("", "| goal | measured | aimed for | met |", "|---|---|---|---|")
+    for goal in goals:
+        is_at_least = goal["ok"] == (goal["value"] >= goal["target"])
+        aim = f"{'at least' if is_at_least else 'at most'} {number(goal['target'])}"
+        yield f"| {goal_name(goal['goal'])} | {number(goal['value'])} | {aim} | {'yes' if goal['ok'] else '**no**'} |"
 
 
 def number(value: float) -> str:
-    """Return a figure with three digits that matter."""
+    """Return a figure with three significant digits, or as a whole number from 1,000 on."""
     return f"{value:,.0f}" if abs(value) >= EXACT_FROM else f"{value:.3g}"
 
 
@@ -83,11 +92,11 @@ def _cell(row: Mapping[str, Any]) -> str:
     return value if low == high else f"{value} ({low}-{high})"
 
 
-def _grid(corner: str, down: Sequence[str], across: Sequence[str], cell: Any) -> Iterator[str]:
+def _grid(corner: str, down: Sequence[str], across: Sequence[str], cell: Callable[[int, int], str]) -> Iterator[str]:
     yield f"| {corner} | {' | '.join(across)} |"
     yield "|---" * (1 + len(across)) + "|"
-    for name in down:
-        yield f"| {name} | {' | '.join(cell(name, other) for other in across)} |"
+    for i, name in enumerate(down):
+        yield f"| {name} | {' | '.join(cell(i, j) for j in range(len(across)))} |"
 
 
 if __name__ == "__main__":
