@@ -16,6 +16,11 @@ from benchmarks.load.wrk import MISSING, can_install, find_wrk
 ANSWER = b'{"parameters":{"queue_s":0.25}}'
 
 
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Ignore connections that wrk closes at its end."""
+
+
 class _Server(BaseHTTPRequestHandler):
     """Answers 200, or 429 to the body `bad`. Reports a queue time, as our server does."""
 
@@ -37,7 +42,7 @@ class _Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def port() -> Iterator[int]:
     """Serve on the loopback address."""
-    with ThreadingHTTPServer((HOST, 0), _Server) as server:
+    with _QuietServer((HOST, 0), _Server) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server.server_address[1]
