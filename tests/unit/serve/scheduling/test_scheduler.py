@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import partial
-
 import pytest
 
-from serve.scheduling.scheduler import Scheduler
-from shared.errors import Overloaded, TooLarge
 from tests.unit.serve.scheduling.traffic import Job, call, lengths, passes, scheduler
 
 
@@ -110,16 +104,6 @@ def test_a_following_class_does_not_choose_its_next() -> None:
     assert lengths(rows.next_batch(0.0).items) == [5, 60]
 
 
-def test_the_longest_queue_is_not_searched_for_what_fits() -> None:
-    """A pass with room left looks at the next rows of a few tenants, not of all."""
-    few, many = (scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0) for _ in range(2))
-    for rows, n_tenants in ((few, 50), (many, 2000)):
-        for number in range(n_tenants):
-            rows.admit(call(number, 60, tenant=str(number)), 0.0)
-    steps = [_count_calls(partial(rows.next_batch, 0.0)) for rows in (few, many)]
-    assert steps[1] <= 1.2 * steps[0]
-
-
 def test_batch_rows_fill_only_what_is_left() -> None:
     """A batch row that does not fit beside the interactive row waits."""
     rows = scheduler(token_budget=100)
@@ -194,73 +178,6 @@ def test_a_row_that_did_not_fit_can_be_cancelled() -> None:
     assert [lengths(batch.items) for batch in passes(rows, 3)] == [[90], [90], []]
 
 
-def test_a_call_is_admitted_whole_or_not_at_all() -> None:
-    """A refused call leaves nothing behind."""
-    rows = scheduler(max_backlog_tokens=100)
-    rows.admit(call(1, 30), 0.0)
-    with pytest.raises(Overloaded):
-        rows.admit(call(2, 30, 50), 0.0)
-    assert (len(rows), rows.backlog_tokens) == (1, 30)
-    assert rows.cancel(2) == ()
-
-
-def test_retry_after_is_the_backlog_at_the_measured_speed() -> None:
-    """Waiting and running tokens, divided by the measured tokens per second."""
-    rows = scheduler(token_budget=100, max_backlog_tokens=1000)
-    rows.admit(call(1, *[100] * 7), 0.0)
-    for _ in passes(rows, 6, seconds=lambda n_tokens: n_tokens / 50):
-        pass
-    rows.admit(call(2, *[100] * 9, tenant="b"), 0.0)
-    rows.next_batch(0.0)
-    with pytest.raises(Overloaded, match="got a call of 100 tokens behind 1000, at most 1000") as caught:
-        rows.admit(call(3, 100, tenant="c"), 0.0)
-    assert caught.value.retry_after_s == pytest.approx(1000 / rows.tokens_per_s)
-    assert caught.value.retry_after_s is not None
-    assert 10 < caught.value.retry_after_s <= 20
-
-
-def test_a_call_over_the_whole_backlog_is_too_large() -> None:
-    """It could wait for ever, so it is no 429. A call of exactly the bound is admitted when nothing else is."""
-    rows = scheduler(max_backlog_tokens=100)
-    with pytest.raises(TooLarge, match="got a call of 101 tokens, at most 100"):
-        rows.admit(call(1, 50, 51), 0.0)
-    rows.admit(call(2, 50, 50), 0.0)
-
-
-@pytest.mark.parametrize(
-    ("holding", "refused", "taken"),
-    [
-        (call(1, *[10] * 7), call(2, 10), call(2, 10, tenant="b")),
-        (call(1, *[10] * 7, priority="batch"), call(2, 10, tenant="b", priority="batch"), call(2, 10, tenant="b")),
-    ],
-    ids=["one tenant", "all batch rows"],
-)
-def test_nobody_holds_the_whole_backlog(holding: list[Job], refused: list[Job], taken: list[Job]) -> None:
-    """A quarter stays free for other tenants, and for interactive rows."""
-    rows = scheduler(max_backlog_tokens=100)
-    rows.admit(holding, 0.0)
-    with pytest.raises(Overloaded):
-        rows.admit(refused, 0.0)
-    rows.admit(taken, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("priority", "tenant", "message"),
-    [
-        ("interactive", "a", "got a call of 10 tokens behind 70 of the same tenant, which may hold at most 75"),
-        ("batch", "b", "got a call of 10 tokens behind 70 of all batch calls, which may hold at most 75"),
-    ],
-)
-def test_a_full_share_says_its_own_bound(priority: str, tenant: str, message: str) -> None:
-    """A refusal names what its holder holds and may hold, not what others hold or the whole bound."""
-    rows = scheduler(max_backlog_tokens=100)
-    rows.admit(call(1, *[10] * 7, priority=priority), 0.0)
-    rows.admit(call(2, 5, tenant="c"), 0.0)
-    with pytest.raises(Overloaded) as caught:
-        rows.admit(call(3, 10, tenant=tenant, priority=priority), 0.0)
-    assert caught.value.message == message
-
-
 def test_a_failed_pass_frees_its_tokens_and_teaches_nothing() -> None:
     """None instead of seconds leaves the measured speed as it was."""
     rows = scheduler()
@@ -297,43 +214,3 @@ def test_a_prefetched_batch_runs_beside_the_current_one() -> None:
     assert rows.backlog_tokens == 10
     rows.done(first, 0.1)
     assert rows.backlog_tokens == 0
-
-
-def _count_calls(work: Callable[[], object]) -> int:
-    n_calls = 0
-
-    def count(*_: object) -> None:
-        nonlocal n_calls
-        n_calls += 1
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return n_calls
-
-
-def _loaded(n_rows: int) -> Scheduler[Job]:
-    rows = scheduler(token_budget=1000, max_backlog_tokens=10_000_000)
-    for key in range(n_rows):
-        rows.admit([Job(10, key, tenant=f"t{key % 5}", deadline_s=1e6 + key)], 0.0)
-    return rows
-
-
-def test_a_batch_costs_the_same_however_many_wait() -> None:
-    """Forming a batch from 10,000 rows takes no more steps than from 500. Nor does cancelling a row."""
-    few, many = _loaded(500), _loaded(10_000)
-    steps = [_count_calls(partial(rows.next_batch, 0.0)) for rows in (few, many)]
-    assert steps[1] <= 1.2 * steps[0]
-    steps = [_count_calls(partial(rows.cancel, 400)) for rows in (few, many)]
-    assert steps[1] <= 1.2 * steps[0]
-
-
-def test_rows_that_left_do_not_pile_up_behind_far_deadlines() -> None:
-    """Deadlines of rows that are long gone are forgotten."""
-    rows = scheduler()
-    for key in range(1000):
-        rows.admit(call(key, 10, deadline_s=1e9), 0.0)
-        rows.cancel(key)
-    assert len(rows._with_deadline._entries) < 100

@@ -1,0 +1,96 @@
+"""The application at /v2: readiness, metadata, the index of models, and paths that no model takes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+
+from serve.http.server_routes import ServedModel, ServerRoutes
+from tests.unit.serve.asgi import Reply, call
+
+
+def _ask_server(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> list[Reply]:
+    """Send requests to the application at /v2. `states` are those of the models, or None when asking fails."""
+
+    def ask() -> Mapping[str, str]:
+        if states is None:
+            raise ConnectionError("planted")
+        return states
+
+    models = ServedModel("toy", "toy", "1"), ServedModel("other", "other", "3")
+    app = ServerRoutes(models, ask).__serve_build_asgi_app__()
+
+    async def whole() -> list[Reply]:
+        return [await call(app, method, path, prefix="/v2") for method, path in paths]
+
+    return asyncio.run(whole())
+
+
+def test_server_is_ready_when_all_models_are() -> None:
+    """It is always live. It is ready only when each model's application runs. The answer names the others."""
+    paths = ("GET", "/health/live"), ("GET", "/health/ready")
+    assert [reply.status for reply in _ask_server({"toy": "RUNNING", "other": "RUNNING"}, *paths)] == [200, 200]
+    live, ready = _ask_server({"toy": "RUNNING", "other": "DEPLOYING"}, *paths)
+    assert (live.status, ready.status) == (200, 503)
+    assert ready.json["error"] == "not ready: other: DEPLOYING"
+    assert _ask_server(None, *paths)[1].status == 503
+
+
+def test_server_queries_states_once_for_all_requests() -> None:
+    """Many requests at a time start one query. A request that stops waiting does not end it for the others."""
+    asked: list[str] = []
+    gate = threading.Event()
+
+    def ask() -> Mapping[str, str]:
+        asked.append("")
+        assert gate.wait(10)
+        return {"toy": "RUNNING"}
+
+    app = ServerRoutes((ServedModel("toy", "toy", "1"),), ask).__serve_build_asgi_app__()
+
+    async def whole() -> list[Reply]:
+        first, *others = [asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")) for _ in range(8)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        others.append(asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")))
+        await asyncio.sleep(0)
+        gate.set()
+        return await asyncio.gather(*others)
+
+    assert [reply.status for reply in asyncio.run(whole())] == [200] * 8
+    assert len(asked) == 1
+
+
+def test_server_describes_itself_and_its_models() -> None:
+    """Server metadata names the protocol's extensions. The index has each model's state."""
+    server, index = _ask_server({"toy": "RUNNING"}, ("GET", ""), ("POST", "/repository/index"))
+    assert server.json["name"] == "glossa"
+    assert "binary_tensor_data" in server.json["extensions"]
+    assert [(entry["name"], entry["version"], entry["state"]) for entry in index.json] == [
+        ("toy", "1", "READY"), ("other", "3", "UNAVAILABLE"),
+    ]  # fmt: skip
+
+
+def test_server_names_the_allowed_methods() -> None:
+    """A method that a path does not take is 405 in the body too, with the allowed ones in `Allow`."""
+    (reply,) = _ask_server({}, ("PUT", "/health/live"))
+    assert (reply.status, reply.json["status"], reply.json["code"]) == (405, 405, "method-not-allowed")
+    assert reply.json["error"] == "got PUT on /v2/health/live, expected GET or HEAD"
+    assert reply.headers["allow"] == "GET, HEAD"
+
+
+def test_server_answers_for_models_that_are_not_running() -> None:
+    """An unknown model or version is 404 with the known names. A known model that does not run is 503."""
+    unknown, version, known, nothing = _ask_server(
+        {},
+        ("POST", "/models/none/infer"),
+        ("GET", "/models/toy/versions/9"),
+        ("GET", "/models/toy"),
+        ("GET", "/nothing"),
+    )
+    assert [unknown.status, version.status, known.status, nothing.status] == [404, 404, 503, 404]
+    assert unknown.json["error"] == "no model 'none'; models: ['other', 'toy']"
+    assert known.headers["retry-after"] == "1"
