@@ -148,8 +148,8 @@ class JobsClient:
         headers = {"content-type": body.content_type, "content-length": str(body.n_bytes)}
         response = self.transport.send("POST", form["url"], headers, body)  # type: ignore[arg-type] # only read() is used
         if response.status >= FIRST_ERROR_STATUS:
-            said = response.read()[:300]
-            raise Unavailable(f"the upload of {form['name']} was refused with {response.status}: {said!r}")
+            answer = response.read()[:300]
+            raise Unavailable(f"the upload of {form['name']} was refused with {response.status}: {answer!r}")
         response.read()
 
 

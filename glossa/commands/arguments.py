@@ -56,14 +56,14 @@ def catalog_option(command: F) -> F:
 
 def model_option(command: F) -> F:
     """Add --model, for a model and one of its heads."""
-    said = "Default: the default model, and its default head."
-    return click.option("--model", metavar="MODEL[:HEAD]", help=said)(command)
+    text = "Default: the default model, and its default head."
+    return click.option("--model", metavar="MODEL[:HEAD]", help=text)(command)
 
 
 def parameters_option(command: F) -> F:
     """Add --param, which may be repeated; `read_parameters` reads its values."""
-    said = "A parameter of the task; repeatable."
-    return click.option("--param", "parameters", multiple=True, metavar="K=V", help=said)(command)
+    text = "A parameter of the task; repeatable."
+    return click.option("--param", "parameters", multiple=True, metavar="K=V", help=text)(command)
 
 
 def read_parameters(pairs: Iterable[str]) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""`glossa artifacts`: the tokenizers of a catalog, as files that the functions carry.
+"""`glossa artifacts`: writes the tokenizers of a catalog as files that are packed with the functions.
 
-Writes `{out}/{model}/tokenizer.json`, beside it the prebuilt form of those the kernel covers, the kernels, and
-`{out}/manifest.json`. Must not know functions.
+Each model gets `{out}/{model}/tokenizer.json`. Beside it lies its prebuilt form if the kernel supports the tokenizer.
+`{out}` also gets the kernels and `manifest.json`. Must not know the Lambdas.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KERNELS = "kernels"
 Entry = dict[str, object]
 
 
-@click.command("artifacts", help="Write the tokenizer files that the functions carry.")
+@click.command("artifacts", help="Write the tokenizer files that are packed with the functions.")
 @catalog_option
 @click.option(
     "--out",
@@ -45,15 +45,17 @@ def artifacts_command(*, catalog_path: Path, out: Path) -> int:
     return 0
 
 
-def _aside(text: str) -> None:
+def _print_warning(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def write_artifacts(catalog: Catalog, root: Path, out: Path, *, say: Callable[[str], object] = _aside) -> list[Path]:
-    """Write the artifact of every model, and the manifest last; what is already right stays untouched.
+def write_artifacts(
+    catalog: Catalog, root: Path, out: Path, *, warn: Callable[[str], object] = _print_warning
+) -> list[Path]:
+    """Write the artifact of every model, and the manifest last; return the path of each tokenizer.json.
 
-    Returns the tokenizer.json of each model. `say` is told why a tokenizer has no prebuilt form. Raises ValueError when
-    an artifact is not the one the catalog names.
+    Files that are already right are not written again. `warn` gets the reason when a tokenizer has no prebuilt form.
+    Raises ValueError when an artifact is not the one that the catalog names.
     """
     kernels = compile_kernels(out / KERNELS)
     written = []
@@ -66,7 +68,7 @@ def write_artifacts(catalog: Catalog, root: Path, out: Path, *, say: Callable[[s
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(artifact)
         models[name] = _entry(out, path)
-        if (made := _prebuilt(name, artifact, path.with_name(file_format.NAME), kernels, say)) is not None:
+        if (made := _prebuilt(name, artifact, path.with_name(file_format.NAME), kernels, warn)) is not None:
             models[name]["prebuilt"] = _entry(out, made)
         written.append(path)
     manifest = {"models": models, "kernels": {path.name: _entry(out, path) for path in kernels}}
@@ -74,13 +76,18 @@ def write_artifacts(catalog: Catalog, root: Path, out: Path, *, say: Callable[[s
     return written
 
 
-def _prebuilt(name: str, artifact: bytes, path: Path, kernels: list[Path], say: Callable[[str], object]) -> Path | None:
-    """Make a tokenizer's prebuilt form unless it is there; None, and none left behind, where there is none."""
+def _prebuilt(
+    name: str, artifact: bytes, path: Path, kernels: list[Path], warn: Callable[[str], object]
+) -> Path | None:
+    """Make the prebuilt form of a tokenizer unless it is there; return its path.
+
+    Returns None, and removes an older one, when the kernel does not support the tokenizer.
+    """
     own = next((kernel for kernel in kernels if kernel.name == kernel_name()), None)
     if own is None or is_artifact(artifact):
         path.unlink(missing_ok=True)
         if own is None:
-            say(f"{name}: no prebuilt form: no compiler (pip install ziglang) for the kernel of this machine")
+            warn(f"{name}: no prebuilt form: no compiler (pip install ziglang) for the kernel of this machine")
         return None
     recipe = _recipe()
     if path.is_file() and _made_by(path) == (sha256(artifact).hexdigest(), recipe):
@@ -89,13 +96,13 @@ def _prebuilt(name: str, artifact: bytes, path: Path, kernels: list[Path], say: 
     try:
         path.write_bytes(prebuilt.prebuild(artifact, Kernel(own), recipe=recipe))
     except ValueError as reason:
-        say(f"{name}: {reason}; functions read it by the tokenizers library")
+        warn(f"{name}: {reason}; functions read it by the tokenizers library")
         return None
     return path
 
 
 def _recipe() -> str:
-    """Return a digest of all that a prebuilt form depends on, beside its tokenizer.json."""
+    """Return a digest of all that a prebuilt form depends on, except its tokenizer.json."""
     sources = [SOURCE, *(Path(str(module.__file__)) for module in (code_points, prebuilt, file_format))]
     versions = [f"{name}=={version(name)}".encode() for name in ("tokenizers", "regex")]
     return sha256(b"\0".join([*versions, *(path.read_bytes() for path in sources)])).hexdigest()

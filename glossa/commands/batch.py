@@ -31,8 +31,8 @@ def batch_group() -> None:
 
 
 def _url_option(command: F) -> F:
-    said = "The API, with its stage. Default: GLOSSA_API_URL."
-    return click.option("--url", metavar="URL", help=said)(command)
+    text = "The API, with its stage. Default: GLOSSA_API_URL."
+    return click.option("--url", metavar="URL", help=text)(command)
 
 
 def _job_argument(command: F) -> F:

@@ -42,9 +42,9 @@ def print_unreadable(client: JobsClient, job: str, page: Mapping[str, Any] | Non
     try:
         found = _unreadable(client, page or client.call("GET", f"/v1/jobs/{job}/results", query={"page_size": "1"}))
     except Exception as error:  # noqa: BLE001 - no error of these requests may cost the rows or the job's own error
-        said = error.message if isinstance(error, ApiError) else repr(error)
+        reason = error.message if isinstance(error, ApiError) else repr(error)
         rest = "the job's manifest names them"
-        print(f"glossa: could not read which files were unreadable, if any: {said}; {rest}", file=sys.stderr)
+        print(f"glossa: could not read which files were unreadable, if any: {reason}; {rest}", file=sys.stderr)
         return False
     for name, detail in found[:SHOWN_FILES]:
         print(f"glossa: {visible(name, MAX_KEY_BYTES)}: {detail}", file=sys.stderr)

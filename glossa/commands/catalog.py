@@ -1,7 +1,8 @@
-"""`glossa catalog add` and `refresh`: a checkpoint folder -> what the catalog says of it.
+"""`glossa catalog add` and `refresh`: writes what the catalog must know of a checkpoint.
 
-The facts come from `serve.models.checkpoint_facts`, which reads configuration and tensor headers, no weights; the speed
-comes from the engine itself, by the pass with which a replica warms up.
+`serve.models.checkpoint_facts` reads the facts from the configuration and the headers of the tensors, and no weights.
+The speed is measured with the engine, by the forward pass with which a replica warms up. Must not know how the model is
+served.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
     from serve.models.checkpoint_facts import CheckpointFacts
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-STORED = ("dtype", "quantization", "int8_embeddings", "attn_implementation")  # how the model is kept and computed
+STORED = ("dtype", "quantization", "int8_embeddings", "attn_implementation")  # how weights are stored and computed
 
 
 @dataclass(frozen=True, slots=True)
 class EntryOptions:
-    """What a caller says about the entry beside the checkpoint; empty means: as found, measured, or the default.
+    """What the caller chooses for the entry, beside the checkpoint.
 
-    Of `dtype`, `quantization`, `int8_embeddings` and `attn_implementation` only what is no default is written.
+    An empty value means: as the checkpoint has it, as measured, or the default. Of `dtype`, `quantization`,
+    `int8_embeddings` and `attn_implementation` only values other than the default are written.
     """
 
     name: str
@@ -55,19 +57,19 @@ def catalog_group() -> None:
 
 
 def _speed_option(command: F) -> F:
-    said = "Tokens that one replica answers in a second. Default: measured on this machine."
-    return click.option("--tokens-per-s", type=TokensPerSecond(), metavar="N", help=said)(command)
+    text = "Tokens that one replica answers in a second. Default: measured on this machine."
+    return click.option("--tokens-per-s", type=TokensPerSecond(), metavar="N", help=text)(command)
 
 
 def _storage_options(command: F) -> F:
-    for flag, kinds, said in (
+    for flag, kinds, text in (
         ("--attn-implementation", AttnImplementation, "The attention, by the names of transformers."),
         ("--quantization", Quantization, "What the layers' weights are stored in."),
         ("--dtype", Dtype, "What weights are computed in."),
     ):
         choices = get_args(kinds)
         kind = click.Choice(choices)
-        command = click.option(flag, type=kind, default=choices[0], show_default=True, help=said)(command)
+        command = click.option(flag, type=kind, default=choices[0], show_default=True, help=text)(command)
     return command
 
 
@@ -117,20 +119,20 @@ def refresh_command(*, catalog_path: Path, name: str, tokens_per_s: float | None
 
 
 def where_served(catalog_path: Path) -> str:
-    """Return what answers with the models of a catalog: only the checkout's own catalog is served."""
+    """Return where the models of a catalog can be used. Only the catalog of the checkout is served."""
     if catalog_path.resolve() == CHECKOUT / "catalog.toml":
-        return "`make run` serves it here, a deployment elsewhere"
+        return "`make run` serves it on this machine, a deployment serves it on AWS"
     own = CHECKOUT / "catalog.toml"
-    return f"`glossa run --catalog {catalog_path}` answers with it; what is served stands in {own}"
+    return f"`glossa run --catalog {catalog_path}` uses it; the models that are served are those of {own}"
 
 
 def add(path: Path, reference: str, options: EntryOptions) -> str:
-    """Describe a checkpoint, append its entry to the catalog at `path` and return the entry.
+    """Append the entry of a checkpoint to the catalog at `path`, and return the entry.
 
-    Its `tokens_per_s` is the caller's, else measured here. Raises ValueError or CheckpointError when it cannot be
-    served exactly, or the name is taken.
+    Its `tokens_per_s` is the caller's, else it is measured on this machine. Raises ValueError or CheckpointError when
+    the checkpoint cannot be served exactly, or when the name is taken.
     """
-    from serve.models.checkpoint_facts import checkpoint_facts  # noqa: PLC0415 - imports torch, which other commands do not need
+    from serve.models.checkpoint_facts import checkpoint_facts  # noqa: PLC0415 - imports torch
 
     remote = reference.startswith(("s3:", "hub:"))
     folder = folder_of(reference, path.parent if remote else Path())
@@ -140,21 +142,22 @@ def add(path: Path, reference: str, options: EntryOptions) -> str:
         raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
     check_like_reference(tokenizer, folder)
     checkpoint = reference if remote else _relative(folder, path.parent)
-    said, heads = _facts(facts, checkpoint, tokenizer, options), choose_heads(facts.heads, options)
+    entry_facts, heads = _facts(facts, checkpoint, tokenizer, options), choose_heads(facts.heads, options)
     catalog_file.check_free(path, options.name)
-    model = catalog_file.parse_entry(options.name, catalog_file.entry_text(options.name, said, heads))
-    said["tokens_per_s"] = options.tokens_per_s or _measure_or_hint(model, path.parent)
-    entry = catalog_file.entry_text(options.name, said, heads)
+    model = catalog_file.parse_entry(options.name, catalog_file.entry_text(options.name, entry_facts, heads))
+    entry_facts["tokens_per_s"] = options.tokens_per_s or _measure_or_hint(model, path.parent)
+    entry = catalog_file.entry_text(options.name, entry_facts, heads)
     catalog_file.append(path, options.name, entry)
     return entry
 
 
 def refresh(path: Path, name: str, tokens_per_s: float | None = None) -> list[str]:
-    """Rewrite a model's two digests and its speed from its checkpoint; return the names of those that changed.
+    """Rewrite the two digests and the speed of a model; return the names of those that changed.
 
-    The speed is `tokens_per_s`, else measured here. Raises CheckpointError when the catalog entry no longer fits.
+    The speed is `tokens_per_s`, else it is measured on this machine. Raises CheckpointError when the checkpoint no
+    longer fits the entry.
     """
-    from serve.checkpoints.verify import weights_sha256  # noqa: PLC0415 - imports torch, likewise
+    from serve.checkpoints.verify import weights_sha256  # noqa: PLC0415 - imports torch
 
     model = load_catalog(path).model(name)
     folder = folder_of(model.checkpoint, path.parent)
@@ -164,14 +167,15 @@ def refresh(path: Path, name: str, tokens_per_s: float | None = None) -> list[st
 
 
 def measure_speed(model: Model, root: Path) -> float:
-    """Return the tokens per second of one replica on this machine, to two digits; `root` is the catalog's folder.
+    """Return the tokens per second of one replica on this machine, rounded to two digits.
 
-    Takes the threads that a replica may take. Raises CheckpointError, or the error of a head that does not answer.
+    `root` is the catalog's folder. The engine gets as many threads as a replica would. Raises CheckpointError, or the
+    error of a head that does not answer.
     """
-    import torch  # noqa: PLC0415 - these three load torch, likewise
+    import torch  # noqa: PLC0415 - slow, and only this function needs it
 
-    from serve.engine.load_engine import load_engine  # noqa: PLC0415 - likewise
-    from serve.engine.warm_up import warm_up  # noqa: PLC0415 - likewise
+    from serve.engine.load_engine import load_engine  # noqa: PLC0415 - imports torch
+    from serve.engine.warm_up import warm_up  # noqa: PLC0415 - imports torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(model.n_threads)
@@ -182,19 +186,19 @@ def measure_speed(model: Model, root: Path) -> float:
 
 
 def _measure_or_hint(model: Model, root: Path) -> float:
-    from serve.checkpoints.read import CheckpointError  # noqa: PLC0415 - imports torch, likewise
+    from serve.checkpoints.read import CheckpointError  # noqa: PLC0415 - imports torch
 
     try:
         return measure_speed(model, root)
     except CheckpointError as error:
-        hint = "say --tokens-per-s to add what this machine cannot run for machines that can"
+        hint = "give --tokens-per-s to add a model that this machine cannot run"
         raise CheckpointError(error.message, hint=error.hint or hint) from error
 
 
 def choose_heads(found: Mapping[str, Head], options: EntryOptions) -> dict[str, Head]:
-    """Return the heads to serve, by name or by task, each task's default marked: the named one, else the first.
+    """Return the heads to serve, with one default for each task: the head that `options` names, else the first.
 
-    Raises ValueError for a name that is neither.
+    `options` names heads by their name or by their task. Raises ValueError for a name that is neither.
     """
     known = set(found) | {task for head in found.values() for task in head.tasks}
     if strange := [name for name in (*options.heads, *options.defaults) if name not in known]:
@@ -209,7 +213,7 @@ def _facts(
     facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, options: EntryOptions
 ) -> dict[str, catalog_file.Value]:
     mask = facts.mask_token or tokenizer.mask_token
-    said: dict[str, catalog_file.Value | None] = {
+    entry_facts: dict[str, catalog_file.Value | None] = {
         "family": facts.family,
         "checkpoint": checkpoint,
         "weights_sha256": facts.weights_sha256,
@@ -227,10 +231,10 @@ def _facts(
         "lang2id": facts.lang2id or None,
         "languages": options.languages,
     }
-    return {key: value for key, value in said.items() if value is not None}
+    return {key: value for key, value in entry_facts.items() if value is not None}
 
 
 def _relative(folder: Path, root: Path) -> str:
-    """Return a folder as the catalog writes it: relative where it lies below the catalog, else absolute."""
+    """Return a folder as the catalog writes it: relative if it lies below the catalog, else absolute."""
     found = os.path.relpath(folder.resolve(), root.resolve())
     return str(folder.resolve()) if found.startswith("..") else Path(found).as_posix()

@@ -1,7 +1,7 @@
-"""Lines of a pipe, in batches that wait for nobody, and what each line means.
+"""Reads standard input line by line: as batches of lines, and each line as an input of a task.
 
-A thread reads ahead; a batch is whatever has arrived when the model is free, so a slow pipe is
-answered line by line and a file in large batches. Must not know tasks or models.
+A thread reads ahead. A batch holds the lines that have arrived when the model is free. So a slow pipe is answered line
+by line, and a file in large batches. Must not know models.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Format = Literal["auto", "text", "jsonl"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line without its end; `data` is None when it was too long to be kept."""
+    """One line without its line end. `data` is None when the line was too long."""
 
     number: int
     data: bytes | None
 
     @property
     def n_bytes(self) -> int:
-        """Bytes held."""
+        """The number of bytes in `data`."""
         return len(self.data or b"")
 
 
@@ -56,9 +56,9 @@ def write_stdout(data: bytes) -> None:
 
 
 def batches(stream: BinaryIO) -> Iterator[list[Line]]:
-    """Yield the lines of a stream in order, each batch as soon as the one before is done with.
+    """Yield the lines of a stream in order. A batch is taken when the caller asks for it.
 
-    Raises OSError after the last line that could be read, when the stream breaks.
+    Raises OSError when the stream breaks, after all lines that were read before.
     """
     arrived: queue.Queue[Line] = queue.Queue(maxsize=2 * MAX_BATCH_LINES)
     broken: list[OSError] = []
@@ -80,10 +80,10 @@ def batches(stream: BinaryIO) -> Iterator[list[Line]]:
 
 
 def read_line(line: Line, task: str, form: Format = "auto") -> TextInput:
-    """Return what a line asks about.
+    """Return the input that a line holds.
 
-    `auto`: a line that is a JSON object or a JSON string is read as such, any other is a text as it
-    stands. Raises BadRequest (not UTF-8, not JSON), TooLarge, Unprocessable.
+    With the form `auto`, a line that is a JSON object or a JSON string is read as JSON, and any other line is a text.
+    Raises BadRequest (not UTF-8, not JSON), TooLarge, Unprocessable.
     """
     where = f"line {line.number}"
     text = text_of_line(line)
@@ -124,7 +124,7 @@ def _read(stream: BinaryIO, arrived: queue.Queue[Line], broken: list[OSError]) -
             number += 1
             whole = len(data) <= MAX_LINE_BYTES or data.endswith(b"\n")
             while not data.endswith(b"\n") and (rest := stream.readline(MAX_LINE_BYTES)):
-                data = rest  # the rest of a line that is too long
+                data = rest  # skips the rest of a line that is too long
             arrived.put(Line(number, data.removesuffix(b"\n").removesuffix(b"\r") if whole else None))
     except OSError as error:
         broken.append(error)

@@ -74,7 +74,7 @@ def run_command(*, catalog_path: Path, task: str, model: str | None, parameters:
 def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Write) -> int:
     """Answer every line of `stream` in order; return 0, or 1 when some line could not be answered.
 
-    Raises GlossaError or ValueError when the task, the model or the parameters are at fault.
+    Raises GlossaError or ValueError when the task, the model or the parameters are wrong.
     """
     parameters = parse_parameters(job.task, job.parameters)
     model = catalog.model(choose_head(job.task, parameters, job.model, catalog).model)
@@ -90,8 +90,8 @@ def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Write) 
 
 def load(model: Model, root: Path) -> Infer:
     """Load the model's engine into this process. Raises CheckpointError."""
-    from serve.engine.load_engine import load_engine  # noqa: PLC0415 - imports torch, which comes last
-    from serve.engine.run_call import infer  # noqa: PLC0415 - imports torch, which comes last
+    from serve.engine.load_engine import load_engine  # noqa: PLC0415 - imports torch
+    from serve.engine.run_call import infer  # noqa: PLC0415 - imports torch
 
     engine = load_engine(model, root)
 
@@ -103,6 +103,8 @@ def load(model: Model, root: Path) -> Infer:
 
 @dataclass(frozen=True, slots=True)
 class _Answering:
+    """Answers batches of lines with one model."""
+
     pipeline: Pipeline
     job: Job
     parameters: TaskParameters
@@ -126,7 +128,7 @@ class _Answering:
         request = TextRequest(self.job.task, tuple(inputs.values()), self.parameters, self.job.model)
         try:
             result, errors = self.pipeline.run_valid_inputs(request, self.infer)
-        except GlossaError as error:  # some line is at fault: find it by asking one by one
+        except GlossaError as error:  # one line is wrong; asking one by one finds it
             if len(inputs) == 1:
                 return dict.fromkeys(inputs, error)
             return {i: value for k in inputs for i, value in self._answers({k: inputs[k]}).items()}
@@ -134,7 +136,7 @@ class _Answering:
         return {i: errors[k] if k in errors else self._unwrapped(next(values)) for k, i in enumerate(inputs)}
 
     def _unwrapped(self, value: object) -> object:
-        """Return the only guess itself where a single one was asked for."""
+        """Return the only guess itself, without its list, when the parameters ask for one guess."""
         if self.parameters.returns_one and isinstance(value, list) and len(value) == 1:
             return value[0]
         return value
@@ -147,6 +149,6 @@ def _encoded(line: Line, value: object) -> bytes:
 
 
 def _message(message: str) -> str:
-    """Return a message without the place it names: `inputs[3]: ` is no place in a stream of lines."""
-    place, colon, rest = message.partition(": ")
-    return rest if colon and place.startswith(("inputs[", "line ")) else message
+    """Return a message without the input that it names, because the numbers of a batch mean nothing to the caller."""
+    name, colon, rest = message.partition(": ")
+    return rest if colon and name.startswith(("inputs[", "line ")) else message

@@ -1,4 +1,4 @@
-"""`glossa tokenize` and `glossa detokenize`: how a text is read, and what ids say. Loads no weights."""
+"""`glossa tokenize` and `glossa detokenize`: from texts to token ids and back. They load no weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog
 from shared.errors import BadRequest, GlossaError
 
-READS_LIKE = "text-classification"  # texts and pairs
+READS_LIKE = "text-classification"  # its inputs are texts and pairs of texts
 Write = Callable[[bytes], object]
 
 
@@ -47,7 +47,7 @@ def detokenize_command(*, catalog_path: Path, skip_special_tokens: bool, model: 
 def tokenize_lines(
     catalog: Catalog, root: Path, model: str | None, stream: BinaryIO, write: Write, *, special: bool = True
 ) -> int:
-    """Write what `/v1/tokenize` says of each line as JSON; return 1 when some line could not be read."""
+    """Write what `/v1/tokenize` would answer for each line; return 1 when some line could not be read, else 0."""
     found = catalog.model(model or catalog.default_model)
     tokenizer = tokenizer_of(found, root)
 
@@ -61,7 +61,7 @@ def tokenize_lines(
 def detokenize_lines(
     catalog: Catalog, root: Path, model: str | None, stream: BinaryIO, write: Write, *, skip_special: bool = False
 ) -> int:
-    """Write the text of each line, a JSON list of ids, as JSON; return 1 when some line was none."""
+    """Write the text of each line of ids as JSON; return 1 when some line is not a JSON list of ids, else 0."""
     tokenizer = tokenizer_of(catalog.model(model or catalog.default_model), root)
 
     def answer(line: Line) -> dict[str, object]:
@@ -72,7 +72,7 @@ def detokenize_lines(
 
 
 def _ids(line: Line, where: str) -> list[object]:
-    """Read a line that is a list of ids, or what `tokenize` wrote of a text."""
+    """Read a line that is a list of ids, or an object that `glossa tokenize` wrote."""
     try:
         value: object = json.loads(text_of_line(line))
     except (ValueError, RecursionError) as error:

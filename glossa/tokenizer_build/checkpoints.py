@@ -1,6 +1,7 @@
-"""Where a model's checkpoint lies, and the tokenizer artifact made from it.
+"""Finds the checkpoint of a model, and makes the tokenizer artifact from it.
 
-Loads no weights. torch and transformers are imported only where a download or a conversion needs them.
+It loads no weights. torch and transformers are imported only when a download or a conversion needs them. Must not know
+the prebuilt form.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ PROBES = (
 
 
 def folder_of(reference: str, root: Path) -> Path:
-    """Return the folder of a checkpoint reference, downloading it when it is remote.
+    """Return the folder of a checkpoint, after a download if the reference is remote.
 
-    `root` is the catalog's folder. Raises ValueError, or CheckpointError for a download.
+    `root` is the catalog's folder. Raises ValueError when there is no such folder, CheckpointError when the download
+    fails.
     """
     if reference.startswith(("s3:", "hub:")):
-        from serve.checkpoints.fetch import fetch  # noqa: PLC0415 - imports torch, which a local folder does not need
+        from serve.checkpoints.fetch import fetch  # noqa: PLC0415 - imports torch, and only a download needs it
 
         return fetch(reference, root)
     folder = root / reference
@@ -41,10 +43,10 @@ def folder_of(reference: str, root: Path) -> Path:
 
 
 def artifact_of(folder: Path) -> bytes:
-    """Return the bytes of a checkpoint's tokenizer artifact: its `tokenizer.json` as it is.
+    """Return the bytes of a checkpoint's tokenizer artifact, which is its `tokenizer.json` if it has one.
 
-    Older checkpoints carry a SentencePiece model instead, XLM a vocabulary and merges; transformers reads both.
-    Raises ValueError.
+    An older checkpoint has a SentencePiece model instead, and XLM a vocabulary and merges; transformers converts them.
+    Raises ValueError when the folder has none of these.
     """
     if holds_xlm_files(folder) and (found := _xlm_of(folder)) is not None:
         return found
@@ -53,29 +55,29 @@ def artifact_of(folder: Path) -> bytes:
     if not (folder / OLDER).is_file():
         kinds = f"{TOKENIZER}, {OLDER}, nor both {' and '.join(FILES)}"
         raise ValueError(f"{folder} holds neither {kinds}; expected one of the three")
-    from transformers import XLMRobertaTokenizer  # noqa: PLC0415 - heavy, and only older checkpoints need it
+    from transformers import XLMRobertaTokenizer  # noqa: PLC0415 - slow, and only older checkpoints need it
 
     converted: str = XLMRobertaTokenizer.from_pretrained(str(folder)).backend_tokenizer.to_str()
     return converted.encode()
 
 
 def _xlm_of(folder: Path) -> bytes | None:
-    """Return the artifact of a folder that transformers reads as XLM's, None when it reads it as another's."""
-    from transformers import AutoTokenizer, XLMTokenizer  # noqa: PLC0415 - heavy, and only XLM needs it
+    """Return the artifact if transformers reads the folder as an XLM tokenizer, else None."""
+    from transformers import AutoTokenizer, XLMTokenizer  # noqa: PLC0415 - slow, and only XLM needs it
 
     reference: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     return xlm_artifact(reference) if isinstance(reference, XLMTokenizer) else None
 
 
 def tokenizer_of(model: Model, root: Path) -> Tokenizer:
-    """Load a catalog model's tokenizer from its checkpoint. Raises ValueError when it is not the catalog's."""
+    """Load the tokenizer of a model from its checkpoint. Raises ValueError when its digest is not the catalog's."""
     tokenizer = read_tokenizer(artifact_of(folder_of(model.checkpoint, root)))
     check_digest(model, tokenizer.fingerprint)
     return tokenizer
 
 
 def check_digest(model: Model, found_sha256: str) -> None:
-    """Raise ValueError unless an artifact is the one that the catalog names."""
+    """Raise ValueError unless the digest of an artifact is the one that the catalog names."""
     if found_sha256 != model.tokenizer_sha256:
         raise ValueError(
             f"the tokenizer of {model.name} has sha256 {found_sha256}, the catalog expects {model.tokenizer_sha256}; "
@@ -84,8 +86,8 @@ def check_digest(model: Model, found_sha256: str) -> None:
 
 
 def check_like_reference(tokenizer: Tokenizer, folder: Path, probes: Sequence[str] = PROBES) -> None:
-    """Raise ValueError where an artifact reads a probe text otherwise than transformers reads it."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - heavy, and only `catalog add` compares
+    """Raise ValueError when an artifact gives other ids for a probe text than transformers does."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 - slow, and only `catalog add` compares
 
     reference = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     for probe in probes:

@@ -1,4 +1,4 @@
-"""Compiles the tokenizers' kernel for the machines that functions run on.
+"""Compiles the tokenizer kernel, which is C code, for the machine types that functions run on.
 
 Must not know tokenizers or catalogs.
 """
@@ -12,13 +12,13 @@ from functions.tokenizers.memory_mapped.kernel import MACHINES, kernel_name
 from serve.kernels.compiler import compile_library
 
 SOURCE = Path(__file__).parent / "native" / "unigram.c"
-FLAGS = ("-ffp-contract=off",)  # sums as the crate makes them: nothing is fused
+FLAGS = ("-ffp-contract=off",)  # no fused operations, so that sums are those of the tokenizers crate
 
 
 def compile_kernels(folder: Path) -> list[Path]:
-    """Compile the kernel into a folder for each machine there is a compiler for; return the files, none without one.
+    """Compile the kernel into a folder, once for each machine type that a compiler here supports; return the files.
 
-    Raises RuntimeError with what a compiler said.
+    Returns an empty list without a compiler. Raises RuntimeError with the compiler's message when it fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = []

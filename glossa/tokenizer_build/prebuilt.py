@@ -1,6 +1,7 @@
-"""tokenizer.json -> the prebuilt file that functions map into memory, where its rules are covered.
+"""Makes the prebuilt file of a tokenizer.json, which functions map into memory instead of parsing JSON.
 
-The kernel itself builds the trie. Must not know catalogs or where files lie.
+Only tokenizers whose rules the kernel supports have one. The kernel itself builds the trie of the vocabulary. Must not
+know catalogs or where files lie.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from functions.tokenizers.unigram import MASK, JsonTokenizer
 from glossa.tokenizer_build.code_points import classes_of, keys_of
 
 MAX_UNITS = 1 << 24
-UNK_PENALTY = 10.0  # as K_UNK_PENALTY of the tokenizers crate
+UNK_PENALTY = 10.0  # the same as K_UNK_PENALTY of the tokenizers crate
 SPLIT = {"type": "WhitespaceSplit"}
 METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
 Json = Mapping[str, Any]
 
 
-def why_not(rules: Json) -> str | None:
-    """Return which rule of a tokenizer.json the kernel does not have, None when it has all."""
+def unsupported_rule(rules: Json) -> str | None:
+    """Return a rule of a tokenizer.json that the kernel does not support, None when it supports all."""
     model, normalizer = rules["model"], rules["normalizer"] or {"type": "Precompiled"}
     checks = {
         "its model is not Unigram": model.get("type", "Unigram") != "Unigram" or model.get("unk_id") is None,
@@ -39,10 +40,10 @@ def why_not(rules: Json) -> str | None:
             token["normalized"] or token["single_word"] for token in rules["added_tokens"]
         ),
     }
-    return next((reason for reason, is_so in checks.items() if is_so), None) or _why_not_pieces(model)
+    return next((reason for reason, is_so in checks.items() if is_so), None) or _unsupported_piece(model)
 
 
-def _why_not_pieces(model: Json) -> str | None:
+def _unsupported_piece(model: Json) -> str | None:
     vocab = model["vocab"]
     if any(not piece or "\0" in piece for piece, _ in vocab):
         return "a piece is empty or has a zero byte"
@@ -55,13 +56,18 @@ def _why_not_pieces(model: Json) -> str | None:
 
 
 def prebuild(artifact: bytes, kernel: Kernel, *, recipe: str = "") -> bytes:
-    """Return the prebuilt file of a tokenizer.json; `recipe` is kept in it. Raises ValueError for rules not covered."""
+    """Return the bytes of the prebuilt file of a tokenizer.json, which also holds `recipe`.
+
+    Raises ValueError for rules that the kernel does not support.
+    """
     library = JsonTokenizer(artifact)
     rules = json.loads(library.backend.to_str())
-    if (reason := why_not(rules)) is not None:
+    if (reason := unsupported_rule(rules)) is not None:
         raise ValueError(f"this tokenizer has no prebuilt form: {reason}")
     model = rules["model"]
-    ids = {piece: i for i, (piece, _) in enumerate(model["vocab"])}  # of repeats the last counts, as in the crate
+    ids = {
+        piece: i for i, (piece, _) in enumerate(model["vocab"])
+    }  # of equal pieces the last one counts, as in the crate
     scores = [score for _, score in model["vocab"]]
     lowest = min(range(len(scores)), key=scores.__getitem__)
     layout = library.layout

@@ -1,7 +1,7 @@
-"""The tokenizer artifact of an XLM checkpoint, from the reference's own reading of its files.
+"""Makes the tokenizer artifact of an XLM checkpoint from the tokenizer that transformers loads.
 
-Whatever the folder says in vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json or
-added_tokens.json, transformers resolves; this writes down what came out. Must not know catalogs.
+transformers reads vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json and added_tokens.json, and
+decides between them. This file writes down the result. Must not know catalogs.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 from functions.tokenizers.xlm.artifact import FORMAT, Added, Artifact
 
 FILES = ("vocab.json", "merges.txt")
-PAIR = 2  # a line of fewer words merges nothing
+PAIR = 2  # a line of merges.txt with fewer words merges nothing
 
 
 def holds_xlm_files(folder: Path) -> bool:
-    """Whether a folder has the files that an XLM tokenizer is read from."""
+    """Return whether a folder has the files that an XLM tokenizer is read from."""
     return all((folder / name).is_file() for name in FILES)
 
 
 def xlm_artifact(reference: Any) -> bytes:
-    """Return the artifact of a loaded `XLMTokenizer`. Raises ValueError when it has no piece for what is unknown."""
+    """Return the artifact of a loaded `XLMTokenizer`. Raises ValueError when the vocabulary lacks the unknown piece."""
     vocab: dict[str, int] = reference.encoder
     ranks: dict[tuple[str, ...], int] = reference.bpe_ranks
     if reference.unk_token not in vocab:
@@ -45,7 +45,7 @@ def xlm_artifact(reference: Any) -> bytes:
 
 
 def _added(reference: Any) -> tuple[Added, ...]:
-    """Return the added tokens in the order in which transformers took them: of two with one text the later holds."""
+    """Return the added tokens in the order in which transformers added them. Of two equal texts the later counts."""
     return tuple(
         Added(
             id=i, content=token.content, lstrip=token.lstrip, rstrip=token.rstrip,

@@ -44,9 +44,11 @@ def test_adding_says_what_answers_with_the_model(
     folder, other = str(catalog_path.parent / "models" / "moods"), str(tmp_path / "other.toml")
     assert main(["catalog", "add", folder, "--name", "moods", "--tokens-per-s", "9", "--catalog", other]) == 0
     said = capsys.readouterr().err
-    assert f"{other} has moods now; `glossa run --catalog {other}` answers with it" in said
+    assert f"{other} has moods now; `glossa run --catalog {other}` uses it" in said
     assert "make run" not in said
-    assert where_served(CHECKOUT / "catalog.toml") == "`make run` serves it here, a deployment elsewhere"
+    assert (
+        where_served(CHECKOUT / "catalog.toml") == "`make run` serves it on this machine, a deployment serves it on AWS"
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from glossa.commands.artifacts import write_artifacts
 from glossa.tokenizer_build.checkpoints import artifact_of
 from glossa.tokenizer_build.code_points import KEY, OPENS, classes_of, keys_of
 from glossa.tokenizer_build.kernel import compile_kernels
-from glossa.tokenizer_build.prebuilt import prebuild, why_not
+from glossa.tokenizer_build.prebuilt import prebuild, unsupported_rule
 from local.workspace import ROOT
 from shared.catalog import Catalog, load_catalog
 from tests.unit.functions.tokenizers import tiny
@@ -120,7 +120,7 @@ def test_a_tokenizer_whose_rules_are_not_covered_is_read_by_the_library(catalog_
     out = tmp_path / "out"
     (out / "people").mkdir(parents=True)
     (out / "people" / "tokenizer.unigram").write_bytes(b"of an older build")
-    write_artifacts(catalog, house, out, say=said.append)
+    write_artifacts(catalog, house, out, warn=said.append)
     assert any("people" in line and "its normalizer is not Precompiled alone" in line for line in said)
     assert not (out / "people" / "tokenizer.unigram").exists()
     tokenizer = load_tokenizers(catalog, out)["people"]
@@ -131,8 +131,8 @@ def test_a_tokenizer_whose_rules_are_not_covered_is_read_by_the_library(catalog_
 def test_each_rule_that_is_not_covered_is_named(catalog_path: Path) -> None:
     """A covered file has no reason; a change of any rule the kernel fixes has one."""
     rules = rules_of(catalog_path)
-    assert why_not(rules) is None
-    assert why_not(rules | {"normalizer": None}) is None
+    assert unsupported_rule(rules) is None
+    assert unsupported_rule(rules | {"normalizer": None}) is None
     model, (token, *rest) = rules["model"], rules["added_tokens"]
     other = [
         ({"model": {"type": "BPE", "vocab": {}}}, "not Unigram"),
@@ -147,7 +147,7 @@ def test_each_rule_that_is_not_covered_is_named(catalog_path: Path) -> None:
         ({"model": model | {"vocab": [*model["vocab"], ["<unk>x", -1.0]]}}, "unknown piece"),
     ]
     for change, reason in other:
-        assert reason in (why_not(rules | change) or ""), change
+        assert reason in (unsupported_rule(rules | change) or ""), change
 
 
 def test_keys_are_read_from_the_normalizers_table(catalog_path: Path) -> None:
