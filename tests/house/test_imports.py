@@ -215,3 +215,8 @@ def test_a_network_import_in_a_pure_room_is_found() -> None:
         "functions/tasks/task.py imports urllib.request",
         "functions/jobs/state/items.py imports time",
     ]
+
+
+def test_every_import_is_allowed() -> None:
+    """Each module imports only what its row allows."""
+    assert not_allowed(whole_graph()) == []

@@ -120,3 +120,8 @@ def test_a_misplaced_test_is_found() -> None:
         "tests/unit/b.py",
     ]
     assert misplaced_tests(there(paths), paths) == ["serve/old"]
+
+
+def test_every_named_file_exists() -> None:
+    """A path in backticks, in docs or comments, is a file or folder of the repository."""
+    assert lost_names(dict(_texts()), there(tracked())) == []
