@@ -58,7 +58,7 @@ def healthy(workspace: Workspace) -> bool:
     """Return whether the emulator answers its health check."""
     try:
         with urllib.request.urlopen(endpoint(workspace) + "/_ministack/health", timeout=2) as reply:  # noqa: S310 - http on loopback
-            return bool(reply.status == 200)  # noqa: PLR2004 - HTTP's 200 is OK
+            return bool(reply.status == 200)  # noqa: PLR2004 - HTTP's code for success
     except (urllib.error.URLError, OSError):
         return False
 
