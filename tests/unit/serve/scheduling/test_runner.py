@@ -23,7 +23,7 @@ from tests.unit.serve.engine.engines import (
     GatedEngine,
     GatedFaultyEngine,
 )
-from tests.unit.serve.scheduling.runners import FOREVER_S, BrokenScheduler, runner_of, submit
+from tests.unit.serve.scheduling.traffic import FOREVER_S, BrokenScheduler, runner_of, submit
 
 
 def test_answers_come_in_the_order_of_the_rows(model: Model) -> None:

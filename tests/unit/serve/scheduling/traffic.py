@@ -1,12 +1,17 @@
-"""Rows without text and an engine without weights, for tests of the scheduler."""
+"""Calls without text for tests of the scheduler and the runner, and a simulated engine."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+from serve.engine.fake import FakeEngine
+from serve.rows.row import row_of
 from serve.scheduling.batch import Batch, Tuning
+from serve.scheduling.pending_calls import PendingCall, PendingRow
+from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler
 
 
@@ -87,3 +92,28 @@ def passes(
 def lengths(jobs: tuple[Job, ...]) -> list[int]:
     """Return the sorted lengths of the rows of a batch."""
     return sorted(job.n_tokens for job in jobs)
+
+
+FOREVER_S = 1e6
+
+
+def runner_of(engine: FakeEngine, *, token_budget: int = 64, max_backlog_tokens: int = 1000) -> Runner:
+    """Return a runner over an engine. Its batches are bounded by tokens alone."""
+    scheduler = Scheduler[PendingRow](
+        token_budget=token_budget, max_backlog_tokens=max_backlog_tokens, max_batch_ms=None
+    )
+    return Runner(engine, scheduler, row_of([0], "topic"))
+
+
+def submit(runner: Runner, *rows: list[int], deadline_s: float = FOREVER_S, **named: Any) -> PendingCall:
+    """Submit a call of rows with these ids. `named` are other arguments of `Runner.submit`."""
+    options = {"priority": "interactive", "tenant": "t", **named}
+    return runner.submit([row_of(ids, "topic") for ids in rows], deadline_s=deadline_s, **options)
+
+
+class BrokenScheduler(Scheduler[PendingRow]):
+    """A scheduler with a bug outside the forward pass: it cannot count a batch as done."""
+
+    def done(self, batch: object, seconds: float | None) -> None:
+        """Fail."""
+        raise KeyError("planted")
