@@ -11,8 +11,8 @@ make all these rows wait longer.
 
 Order. Interactive rows lead a pass, and rows of class batch fill what is left. Every `batch_every`-th pass is led by
 batch rows instead. Within a class, tenants get equal tokens, and the rows of a tenant go by deadline
-(serve.scheduling.fair_queue). Between two layers of the pass of a row larger than the bound, other rows may run
-(`next_interleaved`), until the slack of that row is used up.
+(serve.scheduling.fair_queue). While a row larger than the bound runs alone, other rows may run between two layers of
+its pass (`next_interleaved`). They may do so until the slack of the large row is used up.
 
 Wait bound. Let T be the bound of a batch, L the longest row, s the slack and N the number of tenants. Let `a` be the
 tokens of its own tenant that wait when a row arrives.
@@ -20,8 +20,8 @@ tokens of its own tenant that wait when a row arrives.
   (When the queue is short, they take the share of each free parallel pass.)
 - At most a + s L tokens of its own tenant go before a row: those that waited, and later ones within its slack.
 - Of the tenants that wait, each was served at most T + L tokens more than another.
-So a row runs within N (a + s L + T + 2 L) tokens of its class, and s L more for each pass with interleaved rows while
-it is next. With parallel passes, T is the share of one of them, and the passes of all of them count. T is up to
+So a row runs within N (a + s L + T + 2 L) tokens of its class. Each pass with interleaved rows that runs while it is
+next adds s L. With parallel passes, T is the share of one of them, and the passes of all of them count. T is up to
 `max_pass_growth` times as large while the queue is long. Interactive rows lead at least every second pass, batch
 rows every `batch_every`-th.
 
