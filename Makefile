@@ -1,8 +1,8 @@
-# The only command line of Glossa. `make help` lists the verbs.
+# Sets up, runs, tests and deploys Glossa. `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-# Empty takes torch from your default index. For the small CPU build: https://download.pytorch.org/whl/cpu
+# If this is empty, torch comes from your default index. Its small build for CPUs is at https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
 PIP_QUIET := --quiet --disable-pip-version-check
 RUN := .venv/bin/python -m
@@ -12,10 +12,10 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity build deploy clean lock preflight
 
-help: ## list the verbs
+help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-preflight: ## say in one line what this machine lacks
+preflight: ## print what this machine lacks, in one line
 	@$(PYTHON) -m local.preflight
 
 setup: preflight .venv/.done .venv-local/.done .venv-sam/.done ## make the environments
@@ -39,19 +39,19 @@ setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.
 	@.venv-$*/bin/pip install $(PIP_QUIET) -r $<
 	@touch $@
 
-run: ## set up, start the whole local stack, do the main job on real input; leaves the stack up
+run: ## start the whole stack on this machine, show it on real texts, and leave it running
 	@$(MAKE) --no-print-directory -j3 --output-sync=line setup
 	@$(RUN) local.run
 
 stop: ## end what `make run` started
 	@if [ -x .venv/bin/python ]; then $(RUN) local.stop; else echo "nothing runs from this checkout"; fi
 
-test: ## all checks and tests
+test: ## run all checks and tests
 	@$(MAKE) --no-print-directory -j4 --output-sync=line setup-test
 	@$(MAKE) --no-print-directory check
 	@$(RUN) pytest
 
-check: .venv/.done .venv-lint/.done .venv-sam/.done ## ruff, mypy, house rules, template linters
+check: .venv/.done .venv-lint/.done .venv-sam/.done ## run ruff, mypy, the checks of the template and the rules of the house
 	@$(LINT)/ruff check .
 	@$(LINT)/ruff format --check .
 	@$(LINT)/mypy --python-executable .venv/bin/python $(foreach p,$(PACKAGES),-p $(p))
@@ -59,30 +59,30 @@ check: .venv/.done .venv-lint/.done .venv-sam/.done ## ruff, mypy, house rules, 
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@$(RUN) pytest -q tests/house
 
-fmt: .venv-lint/.done ## format and fix
+fmt: .venv-lint/.done ## format the code, and fix what ruff can fix
 	@$(LINT)/ruff check --fix -q . ; $(LINT)/ruff format -q .
 
-prove: .venv/.done ## the whole proof of batch jobs: every fault, seeds, planted bugs
+prove: .venv/.done ## check batch jobs against every failure point, many random runs, and bugs made on purpose
 	@$(RUN) tests.prove
 
-parity: .venv/.done ## equality with transformers, as a table (DATA=folder of more texts, SMALL=1 without real sizes)
+parity: .venv/.done ## compare answers with transformers (DATA=folder with more texts, SMALL=1 without models of real size)
 	@$(RUN) benchmarks.parity $(if $(DATA),--data $(DATA)) $(if $(SMALL),--small)
 
-bench: .venv/.done bench-peers build ## every benchmark, then the tables and plots of benchmarks/RESULTS.md (takes hours)
+bench: .venv/.done bench-peers build ## run every benchmark, then write the tables and plots of benchmarks/RESULTS.md (takes hours)
 	@$(RUN) benchmarks
 
-bench-peers: .venv-peers/.done .venv-infinity/.done .wrk/.done ## what the benchmarks compare with, and their load generator
+bench-peers: .venv-peers/.done .venv-infinity/.done .wrk/.done ## install the servers that the benchmarks compare with, and their load generator
 
-build: .venv/.done .venv-sam/.done ## the Lambda packages, for the real runtime (GLOSSA_TARGET=host for this machine)
+build: .venv/.done .venv-sam/.done ## build the Lambda packages for AWS (GLOSSA_TARGET=host builds them for this machine)
 	@$(RUN) local.build
 
-deploy: build ## to your AWS account, guided by samconfig or flags in SAM_ARGS
+deploy: build ## deploy to your AWS account; asks for parameters, or takes SAM_ARGS
 	@.venv-sam/bin/sam deploy $(or $(SAM_ARGS),--guided)
 
-clean: stop ## remove what was built (environments stay)
+clean: stop ## end the local stack, and remove what was built and stored; environments stay
 	@rm -rf build .aws-sam .local .mypy_cache .ruff_cache .hypothesis
 
-lock: ## remake requirements/*.txt from the environments
+lock: ## write requirements/*.txt from the environments
 	@for name in venv venv-local venv-sam venv-lint venv-peers venv-infinity; do [ -x .$$name/bin/pip ] || continue; \
 	  { head -1 requirements/$$name.txt; grep -E '^torch==' requirements/$$name.in || true; \
 	    .$$name/bin/pip freeze --exclude torch --exclude setuptools --exclude wheel; } > .lock && mv .lock requirements/$$name.txt; done
