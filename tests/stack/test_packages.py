@@ -19,7 +19,7 @@ MAX_BYTES = 80_000_000
 BANNED = {"torch", "ray", "transformers", "numpy", "boto3", "botocore", "huggingface_hub"}
 # a bare `botocore` is Powertools setting its user agent; its session is what costs 300 ms
 SLOW = BANNED - {"botocore"} | {"botocore.session"}
-DOORS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")
+LAMBDAS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")
 
 
 def size(folder: Path) -> int:
@@ -90,7 +90,7 @@ def test_layer_and_code_stay_small(layer: tuple[str, Path], standing: Standing) 
 def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(standing: Standing) -> None:
     """Each package has functions/, shared/, the catalog and the artifacts; nothing of the build, no byte code."""
     packages = sorted(standing.workspace.build.glob("*Function"))
-    assert len(packages) == len(DOORS)
+    assert len(packages) == len(LAMBDAS)
     for package in packages:
         assert {path.name for path in package.iterdir()} == {"functions", "shared", "catalog.toml", "artifacts"}
         assert list(package.glob("artifacts/*/tokenizer.json"))
@@ -98,18 +98,18 @@ def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(standing: Stand
         assert not (package / "functions" / "Makefile").exists()
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_handler_starts_from_package_and_layer_alone(door: str, standing: Standing) -> None:
+@pytest.mark.parametrize("module", LAMBDAS)
+def test_a_handler_starts_from_package_and_layer_alone(module: str, standing: Standing) -> None:
     """A handler imports with its package, the layer and boto3 in reach, and loads none of the heavy libraries."""
-    name = f"{door.capitalize()}Function"
+    name = f"{module.capitalize()}Function"
     (function,) = [
         f for f in standing.client("lambda").list_functions()["Functions"] if f"-{name}-" in f["FunctionName"]
     ]
     reach = [str(standing.workspace.build / folder) for folder in ("DependencyLayer/python", name)]
     program = (
         f"import sys; sys.path[:0] = {reach!r}\n"
-        f"import functions.{door}.handler as door\n"
-        f"print(sorted(set(sys.modules) & {SLOW!r}), door.__file__)"
+        f"import functions.lambdas.{module} as module\n"
+        f"print(sorted(set(sys.modules) & {SLOW!r}), module.__file__)"
     )
     env = {**function["Environment"]["Variables"], "AWS_DEFAULT_REGION": "us-east-1"}
     done = subprocess.run(
@@ -121,4 +121,5 @@ def test_a_handler_starts_from_package_and_layer_alone(door: str, standing: Stan
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["[]", str(standing.workspace.build / name / "functions" / door / "handler.py")]
+    code = standing.workspace.build / name / "functions" / "lambdas" / f"{module}.py"
+    assert done.stdout.split() == ["[]", str(code)]

@@ -1,4 +1,4 @@
-"""The door as the Lambda runtime meets it: one import reads everything, and brings nothing heavy."""
+"""The infer Lambda as the runtime starts it: one import reads everything, and loads no heavy library."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_import_brings_nothing_heavy(environment: dict[str, str]) -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_a_request_through_the_real_door(environment: dict[str, str]) -> None:
-    """With nobody behind it the door answers 503 in words, and lists its models."""
+def test_a_request_through_the_real_handler(environment: dict[str, str]) -> None:
+    """Without a model server the handler answers 503 with a reason, and lists its models."""
     program = """
 import json, sys
 from functions.lambdas.infer import handler

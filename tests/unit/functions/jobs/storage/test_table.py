@@ -238,11 +238,11 @@ def test_racing_counts_are_all_counted(table: Table) -> None:
     """Racing transactions that add to one counter lose nothing."""
     table.write(Put(A, {"done": 0}), *(Put(Key("s", str(i)), {"state": "LEASED"}) for i in range(24)))
 
-    def settle(i: int) -> None:
+    def commit(i: int) -> None:
         shard = Update(Key("s", str(i // 2)), set={"state": "DONE"}, guards=(Is("state", "LEASED"),))
         with suppress(ConditionFailed):
             table.write(shard, Update(A, add={"done": 1}))
 
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(settle, range(48)))
+        list(threads.map(commit, range(48)))
     assert (table.get(A) or {})["done"] == 24
