@@ -1,11 +1,10 @@
-"""Prints the figures of the model card from the exported folder, through plain transformers classes.
+"""Prints the figures of the model card. It loads the exported folder with plain transformers classes.
 
     python checkpoints/mini/evaluate.py --model checkpoints/mini --data DATA [--only PART] [--least 0.65 0.9]
 
-Each head is loaded by its reference class after renaming `heads.<name>.` to `classifier.`; nothing of the training
-code runs except the readers of the data. Accuracies and F1 are fractions; entity F1 is over exact (start, end, kind)
-spans in Unicode code points (the CoNLL rule, Tjong Kim Sang & De Meulder 2003); masked accuracy is at 15 % of the
-tokens, one seed.
+Each head is loaded by its reference class, with `heads.<name>.` renamed to `classifier.`. Of the training code only the
+readers of the data run. Accuracies and F1 are fractions. Entity F1 is over exact (start, end, kind) spans in Unicode
+code points (the CoNLL rule, Tjong Kim Sang & De Meulder 2003). Masked accuracy hides 15 % of the tokens, with one seed.
 """
 
 import argparse
@@ -30,7 +29,7 @@ Span = tuple[int, int, str]
 
 
 def reference(folder: Path, kind: Any, head: str, labels: int) -> Any:
-    """Load a reference class with one head of the shipped file, in fp32."""
+    """Return a reference class with one head of the shipped file, in fp32."""
     tensors = load_file(folder / "model.safetensors")
     prefix = f"heads.{head}."
     mine = {k.replace(prefix, "classifier."): v.float() for k, v in tensors.items() if k.startswith(prefix)}
@@ -44,7 +43,7 @@ def reference(folder: Path, kind: Any, head: str, labels: int) -> Any:
 
 
 def padded(tokenizer: Any, texts: list[str], size: int = 64) -> Iterator[tuple[list[int], Any]]:
-    """Batches of texts of like length: their indices, and the encoding (cut at 512 tokens)."""
+    """Yield batches of texts of similar length: their indices, and the encoding cut at 512 tokens."""
     order = sorted(range(len(texts)), key=lambda n: len(texts[n].encode()))
     for at in range(0, len(order), size):
         part = order[at : at + size]
@@ -62,7 +61,7 @@ def padded(tokenizer: Any, texts: list[str], size: int = 64) -> Iterator[tuple[l
 
 @torch.inference_mode()
 def classify(folder: Path, tokenizer: Any, head: str, texts: list[str]) -> list[int]:
-    """Find the best label number of each text."""
+    """Return the number of the best label of each text."""
     labels = json.loads((folder / "heads.json").read_text(encoding="utf-8"))[head]["labels"]
     model = reference(folder, XLMRobertaForSequenceClassification, head, len(labels))
     found = [0] * len(texts)
@@ -74,7 +73,7 @@ def classify(folder: Path, tokenizer: Any, head: str, texts: list[str]) -> list[
 
 
 def spans(tags: list[str], offsets: list[tuple[int, int]], text: str) -> set[Span]:
-    """Entities of one text: B- opens, I- of the same kind goes on; outer spaces do not count."""
+    """Return the entities of one text. B- opens one, I- of the same kind continues it. Outer spaces do not count."""
     found: list[Span] = []
     previous = "O"
     for tag, (start, end) in zip(tags, offsets, strict=True):
@@ -94,7 +93,7 @@ def spans(tags: list[str], offsets: list[tuple[int, int]], text: str) -> set[Spa
 
 @torch.inference_mode()
 def entity_scores(folder: Path, tokenizer: Any, data: Path) -> dict[str, float]:
-    """Exact-span F1 of each Universal NER language."""
+    """Return the exact-span F1 of each Universal NER language."""
     model = reference(folder, XLMRobertaForTokenClassification, "entities", len(corpus.TAGS))
     scores: dict[str, float] = {}
     for lang in [*corpus.ENTITY_LANGUAGES, "en"]:
@@ -112,7 +111,7 @@ def entity_scores(folder: Path, tokenizer: Any, data: Path) -> dict[str, float]:
 
 
 def sentiment_scores(folder: Path, tokenizer: Any, data: Path) -> dict[str, dict[str, float]]:
-    """Accuracy and macro-F1 of each sentiment language."""
+    """Return the accuracy and macro-F1 of each sentiment language."""
     rows = corpus.opinions(data, "dev")
     given = classify(folder, tokenizer, "sentiment", [r.text for r in rows])
     scores: dict[str, dict[str, float]] = {}
@@ -128,7 +127,7 @@ def sentiment_scores(folder: Path, tokenizer: Any, data: Path) -> dict[str, dict
 
 @torch.inference_mode()
 def masked_scores(folder: Path, tokenizer: Any, texts: list[str]) -> dict[str, float]:
-    """Accuracy and perplexity at 15 % hidden tokens."""
+    """Return the accuracy and perplexity with 15 % of the tokens hidden."""
     model = reference(folder, XLMRobertaForMaskedLM, "", 2)
     model.tie_weights()
     draw = torch.Generator().manual_seed(0)
@@ -145,7 +144,7 @@ def masked_scores(folder: Path, tokenizer: Any, texts: list[str]) -> dict[str, f
 
 
 def sib_scores(folder: Path, tokenizer: Any, rows: list[corpus.Sentence], bound: list[float]) -> dict[str, Any]:
-    """Topic and language accuracy of each SIB-200 language; ValueError when a mean is under its bound."""
+    """Return topic and language accuracy of each SIB-200 language. Raises ValueError when a mean is under its bound."""
     codes = json.loads((folder / "heads.json").read_text(encoding="utf-8"))["language"]["labels"]
     texts = [r.text for r in rows]
     gold = {"topic": [r.topic for r in rows], "language": [codes.index(r.lang) for r in rows]}

@@ -15,14 +15,14 @@ DATA has one sub-folder per public set (each with its SOURCE.md: repository, com
   xcopa        github cambridgeltl/xcopa               plain text, 11 languages
   indonli      github ir-nlp-csui/indonli              plain text, Indonesian
 
-The topic head is taught by linear teachers (`recipe/teacher.py`): what every token and every shuffled mixture of
-parts of sentences speaks for. That is a gradient far smaller than the masked-token loss has, hence the weights below.
-Late in the run masked tokens, sentiment and entities weigh more, and every step predicts masked tokens, not one in
-three. --start takes the weights and the momentum of the layers' matrices from an earlier run's `last.pt` (names that
-no longer exist are passed over).
-The learning rate follows the clock: warm-up, level, then linear decay to --minutes, whatever else the machine does.
-A file named PAUSE in the work folder or the one above stops the loop until it is gone. On a CPU set
-`MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000` (large buffers are kept: a third less time).
+Linear teachers teach the topic head (`recipe/teacher.py`). They score every token and every shuffled mixture of parts
+of sentences. The gradient of these losses is far smaller than that of masked tokens, hence the weights below. Late in
+the run, masked tokens, sentiment and entities weigh more. Then every step predicts masked tokens, before only every
+third. --start takes weights and the momentum of the layers' matrices from `last.pt` of an earlier run. Names that no
+longer exist are ignored. The learning rate follows the clock: warm-up, constant, then linear decay until --minutes,
+however busy the machine is. A file named PAUSE in the work folder or its parent stops the loop until it is gone. On a
+CPU set `MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000`: large buffers are then kept, which
+takes a third less time.
 """
 
 import argparse
@@ -42,17 +42,20 @@ WEIGHTS = {
     "mlm": 0.2, "topic": 1.0, "mean_topic": 1.0, "vote": 40.0, "language": 0.15, "sentiment": 0.3, "entities": 0.5,
 }  # fmt: skip
 LATE_WEIGHTS = WEIGHTS | {"mlm": 0.5, "sentiment": 0.5, "entities": 0.8}
-LATE = 0.6  # the share of the clock after which they count
-FACTORS = (1.3, 2.0)  # of the rate: AdamW (embeddings, heads, biases, norms) and Muon (matrices of the layers)
+LATE = 0.6  # the share of the time after which LATE_WEIGHTS count
+FACTORS = (
+    1.3,
+    2.0,
+)  # times the learning rate: AdamW (embeddings, heads, biases, norms) and Muon (matrices of the layers)
 
 
 @dataclass
 class Plan:
-    """How to train: rates per step, budget in tokens, times in seconds."""
+    """The settings of a run: rates per step, budget in tokens, times in seconds."""
 
     peak: float = 1e-3
     warm: int = 200
-    fall: float = 0.8  # the share of the clock over which the rate falls to zero
+    fall: float = 0.8  # the share of the time in which the rate falls to zero
     decay: float = 0.05
     average: float = 0.998
     budget: int = 2_740
@@ -68,14 +71,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for training checkpoints")
     parser.add_argument("--minutes", type=float, default=60, help="length of the whole run")
     parser.add_argument("--start", type=Path, help="take the weights of this checkpoint first")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --work")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --work")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
     return parser.parse_args()
 
 
 def tokenizer_texts(data: Path) -> list[str]:
-    """Gather every training text for the tokenizer, and the word lists sixteen words to a line."""
+    """Return every training text for the tokenizer, and the word lists with sixteen words a line."""
     rows = corpus.sib_train(data)
     texts = [r.text for r in rows]
     texts += [p.text for p in corpus.passages(data, {r.lang for r in rows})]
@@ -105,23 +108,23 @@ class Training:
         self.means: dict[str, float] = {}
 
     def groups(self, layers: list[torch.Tensor]) -> list[dict[str, object]]:
-        """Other parameters with weight decay (matrices) and without (biases, norms)."""
+        """Return the other parameters: with weight decay (matrices) and without (biases, norms)."""
         taken = {id(p) for p in layers}
         matrices = [p for p in self.model.parameters() if p.ndim > 1 and id(p) not in taken]
         others = [p for p in self.model.parameters() if p.ndim < 2]
         return [{"params": matrices, "weight_decay": self.plan.decay}, {"params": others, "weight_decay": 0.0}]
 
     def rate(self) -> float:
-        """Return the learning rate now: warm-up by steps, then level, then linear decay by the clock."""
+        """Return the current learning rate: warm-up by steps, then constant, then linear decay by time."""
         left = max(0.0, 1 - self.spent / self.plan.seconds)
         return self.plan.peak * min(1.0, (self.step + 1) / self.plan.warm, left / self.plan.fall)
 
     def advance(self, batches: Batches) -> None:
-        """One step on one batch."""
+        """Make one step on one batch."""
         late = self.spent > LATE * self.plan.seconds
         weights = LATE_WEIGHTS if late else WEIGHTS
         losses = self.model.losses(batches.next(long=self.step % 40 == 39), masked=late or self.step % 3 == 0)
-        torch.stack([weights[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        torch.stack([weights[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call] # torch has no types for it
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer, factor in zip(self.optimizers, FACTORS, strict=True):
             for group in optimizer.param_groups:
@@ -136,12 +139,12 @@ class Training:
 
     @torch.no_grad()
     def blend(self) -> None:
-        """Move the average towards the model (five steps at once; quickly while the run is young)."""
+        """Move the average towards the model: for five steps at once, and faster at the start of a run."""
         keep = min(self.plan.average**5, self.step / (self.step + 50))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
 
     def save(self) -> None:
-        """Write the checkpoint, atomically."""
+        """Write the checkpoint atomically."""
         state = {
             "model": self.model.state_dict(), "average": self.average.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "spent": self.spent,
@@ -151,7 +154,7 @@ class Training:
         partial.replace(self.work / "last.pt")
 
     def load(self) -> None:
-        """Go on from the checkpoint."""
+        """Continue from the checkpoint."""
         state = torch.load(self.work / "last.pt", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -160,14 +163,14 @@ class Training:
         self.step, self.spent = state["step"], state["spent"]
 
     def begin(self, path: Path) -> None:
-        """Take over the weights of another run and the momentum of the matrices, not AdamW's state or the clock."""
+        """Take the weights of another run and the momentum of its matrices, but not AdamW's state or the clock."""
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"], strict=False)
         self.optimizers[1].load_state_dict(state["optimizers"][1])
         self.average.load_state_dict(self.model.state_dict())
 
     def run(self, out: Path) -> None:
-        """Train to the end of the clock, with a checkpoint and an export every few minutes."""
+        """Train until the time is over. Write a checkpoint and an export every few minutes."""
         batches = Batches(self.texts, self.plan.budget, self.seed + self.step)
         last, saved = time.monotonic(), self.spent
         while self.spent < self.plan.seconds:
@@ -188,7 +191,7 @@ class Training:
 
 
 def main() -> int:
-    """Tokenizer if there is none yet, then the pool, then the run."""
+    """Make the tokenizer unless it is there, then the pool, then run the training."""
     options = arguments()
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)

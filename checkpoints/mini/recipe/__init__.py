@@ -1,4 +1,4 @@
-"""The recipe behind `checkpoints/mini`: corpus, tokenizer, batches, model, schedule, export.
+"""Makes `checkpoints/mini`: corpus, tokenizer, batches, model, schedule, export.
 
-Imported only by `train.py` and `evaluate.py` beside this folder; nothing of the product imports it.
+Only `train.py`, `evaluate.py` and `sharpen.py` beside this folder import it. The product never does.
 """

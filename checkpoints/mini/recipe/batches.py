@@ -1,9 +1,10 @@
-"""Turns the corpus into packed training batches; every text is varied anew each time it is drawn.
+"""Makes packed training batches from the corpus. Each text is varied each time it is drawn.
 
-A step mixes all tasks by a token budget. A SIB-200 sentence is drawn in a few languages: whole, thinned, or, more than
-half of the time, as parts of several sentences of the language in random order, labelled by the language's teacher.
-Subword sampling (Kudo 2018) is drawn once per text and copy at the start. Weak topic rows come from `lexicon`.
-No padding: texts are packed first-fit.
+A step mixes all tasks by a token budget. A SIB-200 sentence is drawn in a few languages: whole, or with tokens left
+out. More than half of the time it is a shuffled text instead: parts of several sentences of one language in random
+order, labelled by the teacher of the language. Subword sampling (Kudo 2018) is drawn once for each text and copy, at
+the start. Rows with weak topic labels come from `lexicon`. There is no padding between texts: each goes into the first
+row with enough free space.
 """
 
 from dataclasses import dataclass, field
@@ -18,13 +19,13 @@ from recipe.segment import Ids, one_hot
 
 Votes = NDArray[np.float16]  # [tokens, topics + 1], the last column is the squared weight
 START, PAD, END, MASK, FIRST = 0, 1, 2, 31_999, 4
-PLAIN, THINNED = 0.25, 0.19  # shares of SIB-200 rows; the others are shuffled
+PLAIN, THINNED = 0.25, 0.19  # shares of whole and thinned rows of SIB-200; all others are shuffled
 SHARES = {"sib": 0.86, "opinion": 0.05, "entity": 0.05, "passage": 0.03, "words": 0.01}
 
 
 @dataclass
 class Text:
-    """One text of a batch before packing; ids carry no `<s>` or `</s>` yet."""
+    """One text of a batch before packing. Its ids have no `<s>` and `</s>` yet."""
 
     ids: Ids
     topic: NDArray[np.float32] | None = None
@@ -36,9 +37,9 @@ class Text:
 
 @dataclass
 class Pool:
-    """All texts as ids, ready to draw from."""
+    """All texts as ids. Batches are drawn from it."""
 
-    sib: list[list[list[tuple[Ids, Votes]]]]  # language, sentence, segmentation (the tokenizer's own first)
+    sib: list[list[list[tuple[Ids, Votes]]]]  # [language][sentence][segmentation], the tokenizer's own first
     topic: NDArray[np.float32]  # [sentences, topics], the softened labels
     opens: NDArray[np.bool_]  # [vocabulary], whether a piece opens a word
     opinions: list[Text]
@@ -49,7 +50,7 @@ class Pool:
 
 
 class Batches:
-    """An endless source of batches."""
+    """Makes batches without end."""
 
     def __init__(self, pool: Pool, budget: int, seed: int, width: int = 112) -> None:
         self.pool, self.budget, self.width = pool, budget, width
@@ -57,35 +58,35 @@ class Batches:
         self.deck: dict[str, list[int]] = {}
 
     def next(self, *, long: bool = False) -> Batch:
-        """Draw a mixed batch of about `budget` tokens; a long one has rows of 512 with joined passages."""
+        """Draw a mixed batch of about `budget` tokens. A long batch has rows of 512 tokens with joined passages."""
         texts: list[Text] = []
         for kind, share in SHARES.items():
-            room = self.budget * share
-            while room > 0:
+            free_tokens = self.budget * share
+            while free_tokens > 0:
                 drawn = self.passage(long=long) if kind == "passage" else getattr(self, kind)()
                 texts += drawn
-                room -= sum(len(t.ids) + 2 for t in drawn)
+                free_tokens -= sum(len(t.ids) + 2 for t in drawn)
         return self.pack(texts, 512 if long else self.width)
 
-    def turn(self, name: str, count: int) -> int:
-        """Deal the next index of a shuffled deck, so that each text is seen once per round."""
+    def next_index(self, name: str, count: int) -> int:
+        """Return the next index in random order. All indices come once before any comes again."""
         deck = self.deck.setdefault(name, [])
         if not deck:
             deck.extend(self.random.permutation(count).tolist())
         return deck.pop()
 
     def sentence(self, index: int, lang: int) -> tuple[Ids, Votes]:
-        """Return one segmentation of a SIB-200 sentence with its votes, the tokenizer's own half of the time."""
+        """Return one segmentation of a SIB-200 sentence with its votes. Half of the time it is the tokenizer's own."""
         forms = self.pool.sib[lang][index]
         return forms[0 if self.random.random() < 0.5 else self.random.integers(len(forms))]
 
     def sib(self) -> list[Text]:
-        """Draw a sentence in several languages, whole or thinned, or shuffled with others of the language."""
-        index = self.turn("sib", len(self.pool.topic))
+        """Draw a sentence in several languages: whole, thinned, or shuffled with others of its language."""
+        index = self.next_index("sib", len(self.pool.topic))
         return [self.variant(index, int(lang)) for lang in self.random.choice(len(self.pool.sib), 3, replace=False)]
 
     def variant(self, index: int, lang: int) -> Text:
-        """Make one form of a sentence."""
+        """Return one variant of a sentence."""
         dice = self.random.random()
         if dice > PLAIN + THINNED:
             return self.shuffled(lang)
@@ -96,12 +97,12 @@ class Batches:
         return Text(ids, self.pool.topic[index], lang, votes=votes)
 
     def shuffled(self, lang: int) -> Text:
-        """Join parts of several sentences of one language; its teacher says what they speak for together."""
-        room, parts = int(self.random.integers(12, 48)), list[tuple[Ids, Votes]]()
-        while room > 0:
+        """Join parts of several sentences of one language. Its teacher gives the label of the whole."""
+        free_tokens, parts = int(self.random.integers(12, 48)), list[tuple[Ids, Votes]]()
+        while free_tokens > 0:
             part = self.part(*self.sentence(int(self.random.integers(len(self.pool.topic))), lang))
             parts.append(part)
-            room -= len(part[0])
+            free_tokens -= len(part[0])
         ids, votes = (np.concatenate(column) for column in zip(*parts, strict=True))
         total = votes.astype(np.float32).sum(0)
         logits = SHARPNESS * total[:-1] / np.sqrt(max(1e-3, total[-1]))
@@ -109,7 +110,7 @@ class Batches:
         return Text(ids, label / label.sum(), lang, votes=votes)
 
     def part(self, ids: Ids, votes: Votes) -> tuple[Ids, Votes]:
-        """Cut some whole words out of a sentence (any pieces where a script does not space words)."""
+        """Return some whole words of a sentence. In scripts without spaces between words, return any pieces."""
         size = int(self.random.integers(2, 14))
         start = int(self.random.integers(max(1, len(ids) - 2)))
         opens = np.flatnonzero(self.pool.opens[ids])
@@ -125,28 +126,28 @@ class Batches:
         return kept if len(kept) else ids
 
     def opinion(self) -> list[Text]:
-        """Draw a sentiment row, thinned now and then."""
-        text = self.pool.opinions[self.turn("opinion", len(self.pool.opinions))]
+        """Draw a sentiment row, half of the time thinned."""
+        text = self.pool.opinions[self.next_index("opinion", len(self.pool.opinions))]
         ids = self.thin(text.ids) if self.random.random() < 0.5 else text.ids
         return [Text(ids[:110], lang=text.lang, sentiment=text.sentiment)]
 
     def entity(self) -> list[Text]:
         """Draw a tagged sentence."""
-        text = self.pool.entities[self.turn("entity", len(self.pool.entities))]
+        text = self.pool.entities[self.next_index("entity", len(self.pool.entities))]
         return [Text(text.ids[:110], lang=text.lang, tags=None if text.tags is None else text.tags[:110])]
 
     def passage(self, *, long: bool = False) -> list[Text]:
-        """Draw plain text: a part of one passage, or following passages joined up to 510 tokens."""
-        at = self.turn("passage", len(self.pool.passages))
-        text, room = self.pool.passages[at], 510 if long else 110
+        """Draw plain text: a part of one passage, or passages in sequence joined up to 510 tokens."""
+        at = self.next_index("passage", len(self.pool.passages))
+        text, max_tokens = self.pool.passages[at], 510 if long else 110
         if long:
             following = [t.ids for t in self.pool.passages[at : at + 12] if t.lang == text.lang]
-            return [Text(np.concatenate(following)[:room], lang=text.lang)]
-        start = self.random.integers(max(1, len(text.ids) - room + 1))
-        return [Text(text.ids[start : start + room], text.topic, text.lang)]
+            return [Text(np.concatenate(following)[:max_tokens], lang=text.lang)]
+        start = self.random.integers(max(1, len(text.ids) - max_tokens + 1))
+        return [Text(text.ids[start : start + max_tokens], text.topic, text.lang)]
 
     def words(self) -> list[Text]:
-        """Make a list of words in two languages of the lexicon, mostly of one topic (a weak label)."""
+        """Return a list of words in two languages of the lexicon, mostly of one topic, which is a weak label."""
         topic = int(self.random.integers(len(corpus.TOPICS)))
         pair = [self.pool.words[i] for i in self.random.choice(len(self.pool.words), 2, replace=False)]
         common = [w for w in self.pool.words_by_topic[topic] if all(w in words for words in pair)]
@@ -164,7 +165,10 @@ class Batches:
         return [Text(p[:100], label_or_none) for p in parts]
 
     def pack(self, texts: list[Text], width: int) -> Batch:
-        """Mask each text and pack all first-fit, longest first, into rows of `width`; empty rows make it steady."""
+        """Mask and pack all texts into rows of `width`: longest first, each into the first row with space.
+
+        Empty rows are added so that nearly all batches have one shape.
+        """
         texts = [t for t in texts if len(t.ids)]
         for text in texts:
             text.ids = text.ids[: width - 2]
@@ -174,7 +178,7 @@ class Batches:
         free: list[int] = []
         for number, text in enumerate(texts):
             size = len(text.ids) + 2
-            row = next((r for r, room in enumerate(free) if room >= size), None)
+            row = next((r for r, left in enumerate(free) if left >= size), None)
             if row is None:
                 row = len(rows)
                 rows.append([])
@@ -186,7 +190,7 @@ class Batches:
         return self.tensors(texts, rows, width)
 
     def tensors(self, texts: list[Text], rows: list[list[int]], width: int) -> Batch:
-        """Lay the packed batch out as tensors."""
+        """Return the packed batch as tensors."""
         shape = (len(rows), width)
         ids, positions = np.full(shape, PAD, np.int64), np.full(shape, 1, np.int64)
         segments, owner = np.zeros(shape, np.int64), np.full(shape, len(texts), np.int64)
@@ -217,7 +221,7 @@ class Batches:
         return self.finish(texts, grid, flat, starts, np.concatenate(masked), np.concatenate(targets))
 
     def mask(self, text: Text) -> tuple[Ids, NDArray[np.int64]]:
-        """Return ids with some tokens hidden (80 % `<mask>`, 10 % another token, 10 % kept), and where they are."""
+        """Return ids with some tokens hidden, and where: 80 % `<mask>`, 10 % another token, 10 % unchanged."""
         gentle = text.tags is not None or text.sentiment != IGNORED
         rate = self.random.choice([0.0, 0.1, 0.2] if gentle else [0.0, 0.1, 0.25])
         where = np.flatnonzero((self.random.random(len(text.ids)) < rate) & (text.ids >= FIRST))
@@ -231,7 +235,7 @@ class Batches:
         self, texts: list[Text], grid: tuple[NDArray[np.int64], ...], flat: tuple[NDArray[np.generic], ...],
         starts: NDArray[np.int64], masked: NDArray[np.int64], targets: Ids, *, most: int = 96,
     ) -> Batch:  # fmt: skip
-        """Make tensors of all parts; at most `most` masked positions are scored."""
+        """Return the batch of all parts. At most `most` masked positions count in the loss."""
         kept = self.random.permutation(len(masked))[:most]
         nothing = np.zeros(len(corpus.TOPICS), np.float32)
         ids, positions, segments, owner = (torch.from_numpy(a) for a in grid)

@@ -1,7 +1,8 @@
-"""Reads the public data sets of a data folder into plain Python values; knows nothing of tokens or torch.
+"""Reads the public data sets of a data folder into plain Python values. Must not know tokens or torch.
 
-Layout: one sub-folder per set (`sib200`, `nusax_senti`, `afrisenti`, `uner`, `udhr`, `pud`, `xquad`, `xcopa`,
-`indonli`, `gatitos`, `documents`), `.xz` files xz-compressed, TSV files unquoted with one header line.
+The folder has one sub-folder for each set (`sib200`, `nusax_senti`, `afrisenti`, `uner`, `udhr`, `pud`, `xquad`,
+`xcopa`, `indonli`, `gatitos`, `documents`). `.xz` files are xz-compressed. TSV files have no quotes and one header
+line.
 """
 
 import json
@@ -32,7 +33,7 @@ ALIASES = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """A row of SIB-200: `index` is the same sentence in every language."""
+    """A row of SIB-200. Rows with one `index` are the same sentence in different languages."""
 
     lang: str
     index: int
@@ -60,7 +61,7 @@ class Tagged:
 
 @dataclass(frozen=True)
 class Passage:
-    """Unlabelled text; `group` names parallel passages, `lang` is a SIB-200 code or empty."""
+    """Text without a label. `group` names parallel passages, `lang` is a SIB-200 code or empty."""
 
     lang: str
     text: str
@@ -68,14 +69,14 @@ class Passage:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """Lines of a UTF-8 text file, xz-compressed when its name says so, without the line ends."""
+    """Yield the lines of a UTF-8 text file without line ends. A file named `.xz` is decompressed."""
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file:
         for line in file:
             yield line.rstrip("\n")
 
 
 def table(path: Path) -> Iterator[list[str]]:
-    """Rows of an unquoted TSV file, header left out."""
+    """Yield the rows of a TSV file without quotes, and without its header."""
     rows = lines(path)
     next(rows)
     for row in rows:
@@ -83,28 +84,28 @@ def table(path: Path) -> Iterator[list[str]]:
 
 
 def sib_train(data: Path) -> list[Sentence]:
-    """SIB-200 train: 701 sentences in 205 languages."""
+    """Return the training set of SIB-200: 701 sentences in 205 languages."""
     return [Sentence(r[0], int(r[1]), TOPICS.index(r[2]), r[3]) for r in table(data / "sib200" / "train.tsv.xz")]
 
 
 def sib_dev(data: Path) -> dict[str, list[Sentence]]:
-    """SIB-200 dev: 99 sentences per language, keyed by language code."""
+    """Return the dev set of SIB-200 by language code: 99 sentences of each."""
     files = sorted((data / "sib200" / "dev").glob("*.tsv"))
     return {f.stem: [Sentence(f.stem, int(r[0]), TOPICS.index(r[1]), r[2]) for r in table(f)] for f in files}
 
 
 def opinions(data: Path, split: str) -> list[Opinion]:
-    """NusaX-Senti and AfriSenti, `split` train or dev."""
+    """Return NusaX-Senti and AfriSenti. `split` is train or dev."""
     nusax = [Opinion(r[0], SENTIMENTS.index(r[2]), r[3]) for r in table(data / "nusax_senti" / f"{split}.tsv")]
     afri = [Opinion(r[0], SENTIMENTS.index(r[1]), r[2]) for r in table(data / "afrisenti" / f"{split}.tsv")]
     return nusax + afri
 
 
 def align(text: str, words: list[tuple[str, str]]) -> tuple[tuple[int, int, str], ...]:
-    """Entity spans of a sentence from its (word, IOB2 tag) rows.
+    """Return the entity spans of a sentence from its (word, IOB2 tag) rows.
 
-    Words are found left to right in the raw text; a word that the source split from a contraction (Portuguese `de as`
-    for `das`) is passed over, and an entity reaches from its first to its last found word.
+    Words are searched in the raw text from left to right. A word that the source split from a contraction is ignored
+    (Portuguese `de as` for `das`). An entity reaches from its first to its last word that was found.
     """
     spans: list[tuple[int, int, str]] = []
     at, open_kind = 0, ""
@@ -124,7 +125,7 @@ def align(text: str, words: list[tuple[str, str]]) -> tuple[tuple[int, int, str]
 
 
 def entities(data: Path, split: str, langs: list[str]) -> list[Tagged]:
-    """Universal NER sentences, `split` train or dev; the Croatian OTH counts as outside."""
+    """Return the Universal NER sentences. `split` is train or dev. The Croatian kind OTH counts as no entity."""
     found: list[Tagged] = []
     for lang in langs:
         path = data / "uner" / f"{lang}.{split}.conll"
@@ -142,7 +143,7 @@ def entities(data: Path, split: str, langs: list[str]) -> list[Tagged]:
 
 
 def lexicon(data: Path) -> dict[str, dict[str, str]]:
-    """GATITOS as {language: {English entry: first translation}}."""
+    """Return GATITOS as {language: {English entry: first translation}}."""
     words: dict[str, dict[str, str]] = {}
     for lang, english, translations in table(data / "gatitos" / "wordlist.tsv.xz"):
         words.setdefault(lang, {})[english] = translations.split("; ")[0]
@@ -150,7 +151,7 @@ def lexicon(data: Path) -> dict[str, dict[str, str]]:
 
 
 def passages(data: Path, codes: set[str]) -> list[Passage]:
-    """Plain text for the masked language model: UDHR, Open Source Guides, PUD, XQuAD, XCOPA, IndoNLI train."""
+    """Return plain text for the masked language model: UDHR, Open Source Guides, PUD, XQuAD, XCOPA, IndoNLI train."""
 
     def code(name: str) -> str:
         return name if name in codes else ALIASES.get(name, "")

@@ -14,14 +14,14 @@ UNTIED = ("lm_head.decoder.",)
 
 
 def tensors(model: Mini) -> dict[str, torch.Tensor]:
-    """`roberta.*` and `lm_head.*` as in XLMRobertaForMaskedLM (decoder tied, so left out), and `heads.<name>.*`."""
+    """Return the weights to ship: `roberta.*`, `lm_head.*`, `heads.<name>.*`. The tied decoder is left out."""
     found = {k: v for k, v in model.reference.state_dict().items() if not k.startswith(UNTIED)}
     found |= {f"heads.{k}": v for k, v in model.heads.state_dict().items()}
     return {k: v.detach().to(torch.bfloat16).contiguous() for k, v in found.items()}
 
 
 def head_list(languages: list[str]) -> dict[str, dict[str, object]]:
-    """Task and labels of every head, in logit order."""
+    """Return the task and the labels of every head, in the order of its logits."""
     text, token = "text-classification", "token-classification"
     return {
         "topic": {"task": text, "labels": corpus.TOPICS},
@@ -42,7 +42,7 @@ def write_config(folder: Path, model: Mini, languages: list[str]) -> None:
 
 
 def write(folder: Path, model: Mini, languages: list[str]) -> int:
-    """Write weights and configuration; returns the size of the weights in bytes, ValueError over 24 MiB."""
+    """Write weights and configuration. Return the bytes of the weights. Raises ValueError over 24 MiB."""
     write_config(folder, model, languages)
     partial = folder / "model.safetensors.partial"
     save_file(tensors(model), str(partial), metadata={"format": "pt"})

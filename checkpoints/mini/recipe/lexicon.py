@@ -1,7 +1,7 @@
-"""Hand-made weak topic labels: English GATITOS entries and XQuAD article titles by SIB-200 topic.
+"""Has weak topic labels made by hand: English GATITOS entries and XQuAD article titles by SIB-200 topic.
 
-Written for this model by reading the entries and titles; they bring topical words that the 701 training sentences lack,
-in the 173 languages of GATITOS and the 6 of XQuAD.
+They were chosen for this model by reading the entries and titles. They bring words of topics that the 701 training
+sentences lack, in the 173 languages of GATITOS and the 6 of XQuAD.
 """
 
 WORDS = {
@@ -60,10 +60,10 @@ ARTICLES = {
 
 
 def word_topics() -> dict[str, list[str]]:
-    """English GATITOS entries of each topic."""
+    """Return the English GATITOS entries of each topic."""
     return {topic: [word.replace("_", " ") for word in words.split()] for topic, words in WORDS.items()}
 
 
 def article_topics() -> dict[str, str]:
-    """Topic of each XQuAD article that has one."""
+    """Return the topic of each XQuAD article that has one."""
     return {title: topic for topic, titles in ARTICLES.items() for title in titles}

@@ -1,27 +1,28 @@
-"""The model as it is trained: reference weights, a packed bf16 forward pass, the losses; knows nothing of data sets.
+"""Defines the model as it is trained: reference weights, a packed bf16 forward pass, the losses.
 
-Weights live in `transformers.XLMRobertaForMaskedLM` (names, initialisation, tied decoder); the forward pass here runs
-several texts in one row (block-diagonal attention, positions restarted), which saves the padding; blocks of steady
-shape are compiled, which takes a C++ compiler. Losses, in nats: masked tokens (Devlin et al. 2019), the task heads, and
-what a teacher says that each token speaks for (distillation: Hinton et al. 2015).
+Must not know data sets.
+The weights are those of `transformers.XLMRobertaForMaskedLM` (names, initialization, tied decoder). The forward pass
+here runs several texts in one row: attention is block-diagonal, and positions start again for each text. This saves
+padding. Blocks of one fixed shape are compiled, which needs a C++ compiler. The losses are in nats: masked tokens
+(Devlin et al. 2019), the task heads, and the teacher's score of each token (distillation: Hinton et al. 2015).
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone reads
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 MATH = torch.bfloat16
 IGNORED = -100
-STEADY = (28, 112)  # rows and width of nearly every batch: blocks are compiled for it alone
-SHARPNESS = 8.0  # teacher scores times this are logits
+STEADY = (28, 112)  # rows and width of nearly every batch; blocks are compiled for this shape only
+SHARPNESS = 8.0  # logits are the teacher's scores times this
 
 
 def config() -> XLMRobertaConfig:
-    """4 layers of width 256, 32,000 pieces; limits as in XLM-R."""
+    """Return the configuration: 4 layers of width 256, 32,000 pieces, and the limits of XLM-R."""
     return XLMRobertaConfig(
         vocab_size=32_000, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024,
         max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, hidden_act="gelu",
@@ -31,16 +32,18 @@ def config() -> XLMRobertaConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed texts: `[rows, width]` ids, positions, segments (0 pads); `[texts]` starts (flat `<s>` index), labels.
+    """Packed texts.
 
-    `masked` are flat indices of masked tokens with `targets`; `topics` are label distributions, all zero where there is
-    none; `tags` are per flat token; missing labels are IGNORED.
+    `ids`, `positions` and `segments` are [rows, width]; segment 0 is padding. `starts` and the labels are [texts]; a
+    start is the flat index of `<s>`. `masked` are flat indices of masked tokens, whose ids are `targets`. `topics` are
+    label distributions; all zeros mean no label. `tags` has one label for each flat token. Other missing labels are
+    IGNORED.
     """
 
     ids: Tensor
     positions: Tensor
     segments: Tensor
-    texts: Tensor  # [rows * width], the text a token belongs to; the last number is padding
+    texts: Tensor  # [rows * width], the text that a token belongs to; the largest number is padding
     masked: Tensor
     targets: Tensor
     starts: Tensor
@@ -48,12 +51,12 @@ class Batch:
     languages: Tensor
     sentiments: Tensor
     tags: Tensor
-    votes: Tensor  # [rows * width, 7], what the language's teacher says that a token speaks for
-    voting: Tensor  # [rows * width], whether it says anything
+    votes: Tensor  # [rows * width, 7], the teacher's score of each token
+    voting: Tensor  # [rows * width], whether the token has a score
 
 
 class Head(nn.Module):
-    """The reference's classification head: dense, tanh, out_proj on the `<s>` state (dropout before each)."""
+    """The classification head of the reference: dense, tanh, out_proj on the `<s>` state, with dropout before each."""
 
     def __init__(self, width: int, labels: int) -> None:
         super().__init__()
@@ -61,13 +64,13 @@ class Head(nn.Module):
         self.out_proj = nn.Linear(width, labels)
 
     def forward(self, states: Tensor, drop: float) -> Tensor:
-        """Logits `[texts, labels]` of `<s>` states `[texts, width]`."""
+        """Return the logits `[texts, labels]` of `<s>` states `[texts, width]`."""
         hidden = torch.tanh(self.dense(F.dropout(states, drop, self.training)))
         return torch.as_tensor(self.out_proj(F.dropout(hidden, drop, self.training)))
 
 
 class Mini(nn.Module):
-    """Backbone, task heads, and an aid that is not shipped: the topic votes of tokens."""
+    """The backbone, the task heads, and the topic votes of tokens. The votes help in training and are not shipped."""
 
     def __init__(self, languages: int, drop: float = 0.1) -> None:
         super().__init__()
@@ -82,7 +85,7 @@ class Mini(nn.Module):
         self.drop = drop
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """States of every token after the last layer and before it, `[rows * width, hidden]`, bf16."""
+        """Return the states of every token after and before the last layer, `[rows * width, hidden]`, bf16."""
         embeddings = self.reference.roberta.embeddings
         hidden = F.embedding(batch.ids, embeddings.word_embeddings.weight, padding_idx=1)
         hidden = hidden + F.embedding(batch.positions, embeddings.position_embeddings.weight, padding_idx=1)
@@ -97,7 +100,7 @@ class Mini(nn.Module):
         return hidden.reshape(-1, hidden.shape[-1]), before.reshape(-1, hidden.shape[-1])
 
     def losses(self, batch: Batch, smoothing: float = 0.1, *, masked: bool = True) -> dict[str, Tensor]:
-        """Mean loss of each objective that the batch holds; with `masked`, also of its masked tokens."""
+        """Return the mean loss of each objective in the batch. With `masked` also that of masked tokens."""
         states, before = self.encode(batch)
         first = states[batch.starts].float()
         found = {"mlm": self.masked(states[batch.masked], batch.targets)} if masked else {}
@@ -121,7 +124,7 @@ class Mini(nn.Module):
         return found
 
     def masked(self, states: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy at the masked positions only; the 32,000-way projection runs on no other token."""
+        """Return the cross-entropy at the masked positions. Only these tokens are projected to 32,000 pieces."""
         head = self.reference.lm_head
         hidden = normal(F.gelu(linear(states, head.dense)), head.layer_norm)
         weight = self.reference.roberta.embeddings.word_embeddings.weight.to(MATH)
@@ -134,17 +137,17 @@ def linear(hidden: Tensor, layer: nn.Linear) -> Tensor:
 
 
 def normal(hidden: Tensor, layer: nn.LayerNorm) -> Tensor:
-    """Apply layer normalisation in bf16 on fp32 master weights."""
+    """Apply layer normalization in bf16 on fp32 master weights."""
     return F.layer_norm(hidden, layer.normalized_shape, layer.weight.to(MATH), layer.bias.to(MATH), layer.eps)
 
 
 def block(hidden: Tensor, layer: Any, bias: Tensor) -> Tensor:
-    """One post-norm transformer layer of the reference on `[rows, width, hidden]`."""
+    """Run one post-norm transformer layer of the reference on `[rows, width, hidden]`."""
     own, rows, width = layer.attention.self, hidden.shape[0], hidden.shape[1]
     weight = torch.cat([own.query.weight, own.key.weight, own.value.weight]).to(MATH)
     joined = F.linear(hidden, weight, torch.cat([own.query.bias, own.key.bias, own.value.bias]).to(MATH))
     query, key, value = joined.view(rows, width, 3, own.num_attention_heads, -1).permute(2, 0, 3, 1, 4)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias  # on a CPU faster than the fused kernel
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias  # faster on a CPU than the fused kernel
     context = torch.softmax(scores, -1) @ value
     context = linear(context.transpose(1, 2).reshape(rows, width, -1), layer.attention.output.dense)
     hidden = normal(hidden + context, layer.attention.output.LayerNorm)
@@ -152,11 +155,11 @@ def block(hidden: Tensor, layer: Any, bias: Tensor) -> Tensor:
     return normal(hidden + inner, layer.output.LayerNorm)
 
 
-compiled = torch.compile(block, dynamic=False)  # a tenth less time a step on a CPU
+compiled = torch.compile(block, dynamic=False)  # takes a tenth less time a step on a CPU
 
 
 def pooled(states: Tensor, texts: Tensor, count: int) -> Tensor:
-    """Mean state of each text, fp32 `[texts, hidden]`."""
+    """Return the mean state of each text, fp32 `[texts, hidden]`."""
     total = torch.zeros(count + 1, states.shape[1]).index_add(0, texts, states.float())
     sizes = torch.bincount(texts, minlength=count + 1).clamp(min=1)
     return (total / sizes[:, None])[:count]

@@ -1,8 +1,8 @@
-"""Muon for the matrices of the layers, those of one shape in one product; knows nothing of the model.
+"""Runs Muon for the matrices of the layers; matrices of one shape go into one product. Must not know the model.
 
-The update of a matrix is its momentum made orthogonal by five Newton-Schulz steps in bf16 (Jordan et al. 2024),
-scaled to the root mean square of AdamW's (Liu et al. 2025). `torch.optim.Muon` takes the matrices one by one: on two
-cores that was a third of a training step, in stacks it is a fifth.
+The update of a matrix is its momentum, made orthogonal by five Newton-Schulz steps in bf16 (Jordan et al. 2024). It is
+scaled to the root mean square of AdamW's (Liu et al. 2025). `torch.optim.Muon` takes the matrices one by one. On two
+cores that took a third of a training step; in stacks it takes a fifth.
 """
 
 from collections.abc import Iterable
@@ -27,13 +27,13 @@ def orthogonal(stack: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, made orthogonal, with decoupled weight decay."""
+    """Muon with Nesterov momentum and decoupled weight decay."""
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override] # no closure: nothing here needs the loss again
+    def step(self) -> None:  # type: ignore[override] # it takes no closure, because nothing needs the loss again
         """Move every matrix once."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}

@@ -1,4 +1,4 @@
-"""Segments the whole corpus once, has the teachers mark it, and keeps it as a `Pool`; knows nothing of models."""
+"""Segments the whole corpus once, lets the teachers score it, and returns it as a `Pool`. Must not know models."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from recipe import corpus, lexicon, neighbours, teacher
 from recipe.batches import Pool, Text, Votes
 from recipe.segment import BLANK, Ids, Segmenter, one_hot, tags
 
-SOFTENED = 0.3  # the share of the consensus in a sentence's label
-NEIGHBOURS = 5  # languages that share a teacher's n-grams
+SOFTENED = 0.3  # the share of the consensus in the label of a sentence
+NEIGHBOURS = 5  # languages whose sentences a teacher also learns from
 
 
 def build(data: Path, folder: Path, copies: int = 3) -> tuple[Pool, list[str]]:
-    """Build the training pool, with `copies` sampled segmentations per sentence; also the codes in label order."""
+    """Return the pool with `copies` sampled segmentations of each sentence, and the language codes in label order."""
     segment = Segmenter(str(folder))
     by_lang: dict[str, list[corpus.Sentence]] = {}
     for row in corpus.sib_train(data):
@@ -33,14 +33,14 @@ def build(data: Path, folder: Path, copies: int = 3) -> tuple[Pool, list[str]]:
 
 
 def written(pieces: list[str]) -> str:
-    """Join pieces to the normalised text, a space at both ends."""
+    """Return the normalized text of pieces, with a space at both ends."""
     return "".join(pieces).replace(BLANK, " ") + " "
 
 
 def targets(
     segment: Segmenter, texts: list[list[str]], topics: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], teacher.Floats]:
-    """Soften the labels by the consensus of every fifth language: as distributions, and centred for the teachers."""
+    """Return labels softened by the consensus of every fifth language: distributions, and centred for the teachers."""
     count = len(corpus.TOPICS)
     said = teacher.consensus([[written(p) for p in segment.spelled(rows)] for rows in texts[::5]], topics, count)
     chances = np.exp(6 * said)
@@ -51,7 +51,7 @@ def targets(
 
 
 def teachers(segment: Segmenter, texts: list[list[str]], wanted: teacher.Floats) -> Iterator[teacher.Teacher]:
-    """Fit the teacher of each language in turn."""
+    """Yield the teacher of each language, fitted when it is needed."""
     spelled = [segment.spelled(rows) for rows in texts]
     counts = [neighbours.counted([teacher.grams(written(p))[0] for p in rows]) for rows in spelled]
     pieces = [np.concatenate([segment.numbers(p) for p in rows]).astype(np.int64) for rows in spelled]
@@ -60,7 +60,7 @@ def teachers(segment: Segmenter, texts: list[list[str]], wanted: teacher.Floats)
 
 
 def marked(segment: Segmenter, texts: list[str], judge: teacher.Teacher, copies: int) -> list[list[tuple[Ids, Votes]]]:
-    """Segment a language's sentences and mark each token with its votes, whose mean is about the sentence's score."""
+    """Segment the sentences of a language. Each token gets its votes; their mean is about the score of the sentence."""
     forms = [segment.spelled(texts), *(segment.spelled(texts, sampled=True) for _ in range(copies))]
     found: list[list[tuple[Ids, teacher.Floats]]] = []
     for n, exact in enumerate(forms[0]):
@@ -76,7 +76,7 @@ def marked(segment: Segmenter, texts: list[str], judge: teacher.Teacher, copies:
 
 
 def sentiment(data: Path, segment: Segmenter, number: dict[str, int]) -> list[Text]:
-    """Sentiment rows, with the language where it is a SIB-200 one and the text is not a tweet."""
+    """Return the sentiment rows. They have a language if it is one of SIB-200 and the text is no tweet."""
     rows = corpus.opinions(data, "train")
     ids = segment([r.text for r in rows])
     lang = [number.get(corpus.ALIASES.get(r.lang, ""), -100) if len(r.lang) > 3 else -100 for r in rows]
@@ -84,7 +84,7 @@ def sentiment(data: Path, segment: Segmenter, number: dict[str, int]) -> list[Te
 
 
 def entities(data: Path, segment: Segmenter, number: dict[str, int]) -> list[Text]:
-    """Tagged sentences; the tags follow the character offsets of the shipped tokenizer."""
+    """Return the tagged sentences. The tags follow the character offsets of the shipped tokenizer."""
     rows = corpus.entities(data, "train", corpus.ENTITY_LANGUAGES)
     coded = segment.exact.encode_batch([r.text for r in rows], add_special_tokens=False)
     names = {"zh": "zho_Hant"} | {lang: corpus.ALIASES[lang] for lang in corpus.ENTITY_LANGUAGES if lang != "zh"}
@@ -95,7 +95,7 @@ def entities(data: Path, segment: Segmenter, number: dict[str, int]) -> list[Tex
 
 
 def passages(data: Path, segment: Segmenter, number: dict[str, int]) -> list[Text]:
-    """Plain text; XQuAD passages carry the weak topic of their article, the UDHR a weaker `politics`."""
+    """Return plain text. XQuAD passages have the weak topic of their article, the UDHR a weaker `politics`."""
     topics = lexicon.article_topics()
     rows = corpus.passages(data, set(number))
     found: list[Text] = []
@@ -108,7 +108,7 @@ def passages(data: Path, segment: Segmenter, number: dict[str, int]) -> list[Tex
 
 
 def lexemes(data: Path, segment: Segmenter, copies: int = 1) -> tuple[list[dict[str, list[Ids]]], list[list[str]]]:
-    """Segment the lexicon, English first, and list its entries of each topic."""
+    """Segment the lexicon, English first, and list its entries for each topic."""
     words = corpus.lexicon(data)
     words["en"] = {english: english for table in words.values() for english in table}
     topics = lexicon.word_topics()

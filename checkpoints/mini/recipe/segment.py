@@ -1,4 +1,4 @@
-"""Turns texts into ids, tags and label distributions; knows nothing of batches or models."""
+"""Makes ids, tags and label distributions from texts. Must not know batches or models."""
 
 import numpy as np
 import sentencepiece
@@ -12,7 +12,7 @@ BLANK = "\u2581"
 
 
 class Segmenter:
-    """Ids by the shipped tokenizer, and by subword sampling on the SentencePiece model it came from."""
+    """Makes ids with the shipped tokenizer, and with subword sampling on its SentencePiece model."""
 
     def __init__(self, folder: str) -> None:
         self.exact = Tokenizer.from_file(f"{folder}/tokenizer.json")
@@ -23,7 +23,7 @@ class Segmenter:
         return [np.array(e.ids, np.int32) for e in self.exact.encode_batch_fast(texts, add_special_tokens=False)]
 
     def spelled(self, texts: list[str], *, sampled: bool = False) -> list[list[str]]:
-        """Return the pieces as written, one random segmentation per text when sampled."""
+        """Return the pieces of each text as strings. When sampled, it is one random segmentation."""
         found: list[list[str]] = self.pieces.encode(
             texts, out_type=str, enable_sampling=sampled, nbest_size=-1, alpha=0.25
         )
@@ -35,7 +35,7 @@ class Segmenter:
         return np.where(ids == 0, 3, ids + 1).astype(np.int32)
 
     def opens(self) -> NDArray[np.bool_]:
-        """Say of every id whether its piece opens a word."""
+        """Return for every id whether its piece opens a word."""
         size = len(self.pieces)
         found = np.zeros(size + 2, np.bool_)
         found[1 : size + 1] = [self.pieces.id_to_piece(i).startswith(BLANK) for i in range(size)]
@@ -43,13 +43,13 @@ class Segmenter:
         return found
 
     def sampled(self, texts: list[str], alpha: float = 0.25) -> list[Ids]:
-        """Return ids of one random segmentation per text."""
+        """Return the ids of one random segmentation of each text."""
         drawn = self.pieces.encode(texts, out_type=int, enable_sampling=True, nbest_size=-1, alpha=alpha, num_threads=2)
         return [np.where((row := np.array(r, np.int32)) == 0, 3, row + 1) for r in drawn]
 
 
 def tags(tagged: corpus.Tagged, offsets: list[tuple[int, int]]) -> Ids:
-    """Tag number of every token: B- on the first token of an entity, I- on its others."""
+    """Return the tag number of every token: B- for the first token of an entity, I- for its others."""
     out = np.zeros(len(offsets), np.int32)
     for start, end, kind in tagged.spans:
         inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
@@ -59,7 +59,7 @@ def tags(tagged: corpus.Tagged, offsets: list[tuple[int, int]]) -> Ids:
 
 
 def one_hot(topic: int, weight: float = 1.0) -> NDArray[np.float32]:
-    """Make a topic's label distribution; the rest of the weight is spread evenly."""
+    """Return the label distribution of a topic. All other topics share the rest of the weight."""
     row = np.full(len(corpus.TOPICS), (1 - weight) / len(corpus.TOPICS), np.float32)
     row[topic] += weight
     return row

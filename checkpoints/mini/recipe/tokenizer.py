@@ -1,7 +1,7 @@
-"""Trains the SentencePiece unigram model and writes the tokenizer files in XLM-R's layout; knows nothing of models.
+"""Trains the SentencePiece unigram model, and writes the tokenizer files in the layout of XLM-R. Must not know models.
 
-Method: subword unigram model (Kudo 2018) with `nmt_nfkc`; the layout of the ids is that of XLM-R (Conneau et al. 2020):
-`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then the pieces in the order of the unigram model, `<mask>` last.
+The method is the subword unigram model (Kudo 2018) with `nmt_nfkc`. The ids have the layout of XLM-R (Conneau et al.
+2020): `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then the pieces in the order of the unigram model, and `<mask>` last.
 """
 
 import io
@@ -15,12 +15,12 @@ VOCABULARY = 32_000
 
 
 def fit(texts: Iterable[str], folder: Path, threads: int = 2) -> Path:
-    """Train the unigram model on texts and write `sentencepiece.bpe.model` into the folder."""
-    made = io.BytesIO()  # a file name would be kept in the model
+    """Train the unigram model on texts. Write `sentencepiece.bpe.model` into the folder."""
+    made = io.BytesIO()  # a file name would be stored in the model
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
         model_writer=made,
-        vocab_size=VOCABULARY - 2,  # <pad> and <mask> are added by the layout
+        vocab_size=VOCABULARY - 2,  # the layout adds <pad> and <mask>
         model_type="unigram",
         character_coverage=0.99995,
         normalization_rule_name="nmt_nfkc",
@@ -36,7 +36,7 @@ def fit(texts: Iterable[str], folder: Path, threads: int = 2) -> Path:
 
 
 def convert(folder: Path, limit: int = 512) -> None:
-    """Write `tokenizer.json` and its companions from the SentencePiece model by transformers' own converter."""
+    """Write `tokenizer.json` and its other files from the SentencePiece model with the converter of transformers."""
     tokenizer = XLMRobertaTokenizer.from_pretrained(str(folder), model_max_length=limit)
     tokenizer.save_pretrained(str(folder))
     check(folder)
