@@ -1,7 +1,7 @@
 """Runs every benchmark at its default size, then makes tables and plots: `python -m benchmarks [NAME ...] [--quick]`.
 
 The report of each run is kept in `benchmarks/results/NAME.json`. The tables of `RESULTS.md` and the plots are made from
-these files. A missed goal does not stop the other benchmarks; the exit status tells it at the end. `--quick` only shows
+these files. A missed goal does not stop the other benchmarks, but the exit status is then 1. `--quick` only shows
 that everything runs: its figures go to `build/bench/quick` and into no table. Must not know what a benchmark measures.
 """
 

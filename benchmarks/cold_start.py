@@ -5,7 +5,7 @@
 Package and layer are those of `GLOSSA_TARGET=host`. The runtime starts as Lambda starts it, with our Runtime API. The
 model server is a stand-in on loopback that answers at once. Init lasts from the start of the process to its first
 request for an event. `nothing` is a function that does nothing: it shows the cost of the interpreter and the runtime
-client. Sizes are the vocabularies of mini, XLM-R and XLM-V. In each round every function starts anew.
+client. Sizes are the vocabularies of mini, XLM-R and XLM-V. Every function starts once in each round.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stands in for two services on loopback: the Runtime API of Lambda, and the model server.
+"""Replaces two services on loopback: the Runtime API of Lambda, and the model server.
 
 `awslambdaric` asks the Runtime API for events. This one hands out one event at a time. It notes when the runtime asked
 and when it answered. Must not know what functions do or how they are started.

@@ -1,7 +1,7 @@
 """Starts the servers that are compared, on 127.0.0.1, and ends each with all processes it started.
 
 Ours runs as users start it: `local.model_server`, which is Ray Serve behind HAProxy. The others run in environments of
-their own. Each is asked once to see that it answers. Must not know load.
+their own. Each gets one request first, to see that it answers. Must not know load.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _check_starts(folder: Path) -> None:
     """Raise RuntimeError when the unpacked wrk does not say its version."""
     wrk = find_wrk("", folder)
     if wrk is None:
-        raise RuntimeError(f"the packages {', '.join(PACKAGES)} hold no wrk")
+        raise RuntimeError(f"the packages {', '.join(PACKAGES)} contain no wrk")
     done = subprocess.run(
         [wrk.program, "--version"], env={**os.environ, **wrk.environment}, capture_output=True, text=True, check=False,
         timeout=STEP_S,

@@ -56,7 +56,7 @@ def measure(folder: Path, fields: dict[str, bool]) -> dict[str, float]:
     engine = load_engine(model, folder, device="cpu")
     infer(engine, _call(model.vocab_size, n_texts=1, n_tokens=8))
     loaded_mb, loading_mb = status_mb("VmRSS"), status_mb("VmHWM")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted anew from here
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here on
     infer(engine, _call(model.vocab_size, n_texts=N_TEXTS, n_tokens=N_TOKENS))
     return {
         "loaded": loaded_mb - empty_mb,

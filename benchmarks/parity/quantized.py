@@ -1,6 +1,6 @@
 """Checks quantized layers and int8 embeddings: how far they are from float32 with the weights as drawn.
 
-A bound is no promise of quality. It lies above what was measured when it was set, and below 1.4. That is the distance
+A bound says nothing about quality. It lies above what was measured when it was set, and below 1.4. That is the distance
 of numbers that have nothing to do with the reference, so a broken kernel shows. Weights that are drawn to show faults
 also show rounding at its worst. tests/unit/serve/engine/test_quantize.py holds single layers closer. What a machine
 cannot run is S, with the reason that the engine gives.

@@ -12,7 +12,7 @@ VERSIONS = ("torch", "transformers")
 
 
 def describe_machine() -> str:
-    """Return the description. It holds no host name and no path."""
+    """Return the description. It has no host name and no path."""
     text = _read("/proc/cpuinfo")
     name = re.search(r"model name\s*:\s*(.*)", text)
     flags = set(re.findall(r"\w+", (re.search(r"flags\s*:\s*(.*)", text) or [""])[0]))
@@ -28,7 +28,7 @@ def n_cores() -> int:
 
 
 def load_average() -> float:
-    """Return the load average of the last minute. It tells how busy the machine was."""
+    """Return the load average of the last minute. It shows how busy the machine was."""
     return os.getloadavg()[0]
 
 

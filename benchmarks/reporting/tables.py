@@ -61,7 +61,7 @@ def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a table of systems and figures. Whichever is fewer stands side by side."""
+    """Yield a table of systems and figures. The columns are systems or figures, whichever are fewer."""
     systems, metrics = (list(dict.fromkeys(row[key] for row in rows)) for key in ("system", "metric"))
     cells = {(row["system"], row["metric"]): _cell(row) for row in rows}
     system_names, metric_names = list(map(system_name, systems)), list(map(metric_name, metrics))

@@ -73,7 +73,7 @@ def padded(rows: Rows, pad_id: int = 1) -> tuple[list[list[int]], list[list[int]
 
 
 def forget_peak() -> int:
-    """Count peak memory anew from here (proc(5), clear_refs: 5). Return the bytes that are held now."""
+    """Reset the peak memory of this process (proc(5), clear_refs: 5). Return the bytes in use."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status_bytes("VmRSS")
 

@@ -37,7 +37,7 @@ def test_every_kept_goal_has_a_plain_name() -> None:
 
 
 def test_every_kept_run_has_a_title() -> None:
-    """Runs stand in the order of their titles; an unknown run comes last."""
+    """Runs are in the order of their titles. An unknown run comes last."""
     assert {path.stem for path in FOLDER.glob("*.json")} <= set(RUNS)
     assert sorted(["another", "tokenize", "engine-base"], key=run_order) == ["engine-base", "tokenize", "another"]
 

@@ -19,14 +19,14 @@ def _kept(*rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_section_is_replaced_in_its_place() -> None:
-    """What stands before and after the marks stays, however often it is made."""
+    """Text before and after the marks stays, however often the section is made."""
     once = replace_section("# Page\n\ntext\n", "one") + "\n## After\n"
     twice = replace_section(replace_section(once, "two"), "three")
     assert twice == f"# Page\n\ntext\n\n{BEGIN}\nthree\n{END}\n## After\n"
 
 
 def test_rows_become_a_table_with_their_spread() -> None:
-    """The shorter side stands across, and headings are in plain words."""
+    """The shorter side makes the columns, and headings are in plain words."""
     lines = list(section_lines(_kept(ROW, {**ROW, "system": "theirs", "value": 2.0, "low": 2.0, "high": 2.0})))
     assert "| system | tokens per second |" in lines
     assert "| ours | 12,346 (12,000-13,000) |" in lines
@@ -34,7 +34,7 @@ def test_rows_become_a_table_with_their_spread() -> None:
 
 
 def test_a_missed_goal_says_so() -> None:
-    """Each goal stands with its figure and its target."""
+    """Each goal has its figure and its target beside it."""
     lines = list(section_lines(_kept(ROW)))
     assert "| speed over a peer, times | 1.23 | at least 1.5 | **no** |" in lines
     assert "| peak memory after plan, MiB | 50 | at most 200 | yes |" in lines
