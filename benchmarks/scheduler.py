@@ -7,8 +7,8 @@ its own, so that its latency is seen apart. Its share of the requests is its sha
 measured: 64 connections, all rows mixed. Then loads of 70 % of the capacity with exponential pauses: the short class
 alone at its own rate, and all classes together. A lone request is one connection with one class.
 
-Ours is compared with servers that nobody can build: parallel passes without any overhead (benchmarks.load.queueing). Their
-latencies are what queueing alone costs.
+Ours is compared with servers that nobody can build: parallel passes without any overhead (benchmarks.load.queueing).
+Their latencies are what queueing alone costs.
 """
 
 from __future__ import annotations
