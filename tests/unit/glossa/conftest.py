@@ -1,4 +1,4 @@
-"""A catalog of two foreign checkpoints, made here: a sequence classifier and a token classifier."""
+"""Makes a catalog of two random checkpoints: a sequence classifier and a token classifier."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def catalog_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make random checkpoints with transformers and add both to one catalog, as a stranger would."""
+    """Make random checkpoints with transformers, and add both to one catalog with `add`."""
     root = tmp_path_factory.mktemp("house")
     made = root / "tokenizer"
     made.mkdir()

@@ -1,4 +1,4 @@
-"""Every command says what it did, or in one line what is wrong."""
+"""Every command prints what it did, or one line about what is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.catalog import load_catalog
 
 
 def test_models_lists_every_head(catalog_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A table for people with a line for each head, and one JSON value for programs."""
+    """People get a table with a row for each head; programs get one JSON value."""
     assert main(["models", "--catalog", str(catalog_path)]) == 0
     table = capsys.readouterr().out
     rows = [" ".join(line.split()) for line in table.splitlines()]
@@ -29,7 +29,7 @@ def test_models_lists_every_head(catalog_path: Path, capsys: pytest.CaptureFixtu
 def test_artifacts_and_refresh_say_what_they_did(
     catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The commands that write name what they wrote."""
+    """The commands that write files print which ones."""
     assert main(["artifacts", "--catalog", str(catalog_path), "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / n / "tokenizer.json") for n in ("moods", "people")]
     speed = str(load_catalog(catalog_path).model("moods").tokens_per_s)
@@ -37,10 +37,10 @@ def test_artifacts_and_refresh_say_what_they_did(
     assert capsys.readouterr().out == "moods: nothing changed\n"
 
 
-def test_adding_says_what_answers_with_the_model(
+def test_adding_prints_where_the_model_can_be_used(
     catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`make run` is named for the checkout's own catalog alone, as it reads no other."""
+    """`make run` is named only for the catalog of the checkout, because it reads no other."""
     folder, other = str(catalog_path.parent / "models" / "moods"), str(tmp_path / "other.toml")
     assert main(["catalog", "add", folder, "--name", "moods", "--tokens-per-s", "9", "--catalog", other]) == 0
     said = capsys.readouterr().err
@@ -63,10 +63,10 @@ def test_adding_says_what_answers_with_the_model(
         (["catalog", "refresh", "nope"], "no model 'nope'"),
     ],
 )
-def test_trouble_is_one_line_and_exit_code_two(
+def test_a_mistake_is_one_line_and_exit_code_two(
     catalog_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be done as asked is said on standard error, without a traceback."""
+    """The reason goes to standard error, without a traceback."""
     if "--catalog" not in arguments:
         arguments = [*arguments, "--catalog", str(catalog_path)]
     assert main(arguments) == 2
@@ -78,7 +78,7 @@ def test_trouble_is_one_line_and_exit_code_two(
 
 @pytest.mark.parametrize("command", [[], ["run"], ["tokenize"], ["models"], ["artifacts"], ["catalog", "add"]])
 def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Each command explains itself."""
+    """Each command prints its usage."""
     with pytest.raises(SystemExit) as left:
         main([*command, "--help"])
     assert left.value.code == 0
@@ -95,10 +95,10 @@ def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -
         (["--attn-implementation", "flash_attention_2"], "got dtype float32 with attn_implementation flash"),
     ],
 )
-def test_a_storage_that_is_none_is_refused_with_those_there_are(
+def test_a_wrong_storage_is_refused_with_the_possible_ones(
     catalog_path: Path, stored: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong name, or two that cannot go together, is exit code 2 with value and expectation; nothing is written."""
+    """A wrong value, or two that do not fit together, ends with exit code 2. The catalog stays as it was."""
     before = catalog_path.read_bytes()
     folder = str(catalog_path.parent / "models" / "moods")
     arguments = ["catalog", "add", folder, "--name", "other", *stored, "--catalog", str(catalog_path)]
@@ -113,7 +113,7 @@ def test_a_storage_that_is_none_is_refused_with_those_there_are(
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["run"], ["catalog", "refresh"], ["models", "--nope"]])
 def test_wrong_arguments_are_exit_code_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A command that is missing or unknown, and options that are, are refused on standard error."""
+    """Missing or unknown commands and options are refused on standard error."""
     with pytest.raises(SystemExit) as left:
         main(arguments)
     assert left.value.code == 2
@@ -125,7 +125,7 @@ def test_wrong_arguments_are_exit_code_two(arguments: list[str], capsys: pytest.
 def test_the_old_name_of_size_class_is_read_with_a_warning(
     catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--lane` still sets the size class, and says its new name; both together are refused."""
+    """`--lane` still sets the size class, and prints its new name; both together are refused."""
     folder, path = str(catalog_path.parent / "models" / "moods"), tmp_path / "catalog.toml"
     arguments = ["catalog", "add", folder, "--name", "moods", "--tokens-per-s", "9", "--catalog", str(path)]
     assert main([*arguments, "--lane", "large"]) == 0
@@ -137,7 +137,7 @@ def test_the_old_name_of_size_class_is_read_with_a_warning(
 
 
 def test_starting_imports_no_heavy_library() -> None:
-    """The help of every command is there without torch, ray, boto3, transformers or the local stack."""
+    """The help imports every command, and neither torch, ray, boto3, transformers nor the local stack."""
     program = (
         "import sys; from glossa.cli import main\n"
         "try: main(['--help'])\n"

@@ -1,11 +1,70 @@
-"""The client stands alone: it repeats what it must know of the jobs API, and this is checked here."""
+"""The client calls the jobs API, uploads files and signs requests. Its constants are compared with the service's."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from functions.jobs.state.state_machine import ENDED
-from glossa.client.jobs_client import END_STATES
+from glossa.client.errors import ApiError, BadAnswer, NotFound, Unavailable
+from glossa.client.jobs_client import END_STATES, JobsClient, MultipartBody, Response, _signed
+
+URL = "http://api.example/live"
 
 
 def test_end_states_are_those_of_the_state_machine() -> None:
     """The client watches a job until the same states that end it in the service."""
     assert END_STATES == ENDED
+
+
+@dataclass
+class FixedTransport:
+    """Gives the same response to every request."""
+
+    reply: Response
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Response:
+        """Answer."""
+        return self.reply
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [(200, b"<html>", BadAnswer), (403, b'{"message": "Forbidden"}', ApiError), (404, b"{}", NotFound),
+     (503, b'{"code": "unavailable", "detail": "down"}', Unavailable)],
+)  # fmt: skip
+def test_answers_of_other_servers_are_told_apart(status: int, body: bytes, error: type[ApiError]) -> None:
+    """A page of another server, a refusal of the gateway and a problem of the API each raise their own error."""
+    with pytest.raises(error):
+        JobsClient(URL, FixedTransport(Response(status, [body]))).status("x")
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z-]{1,9}", fullmatch=True), st.from_regex(r"[ -~]{0,20}", fullmatch=True)),
+    st.binary(max_size=60),
+    st.integers(1, 50),
+)
+def test_a_form_is_read_back_whatever_the_reads(fields: dict[str, str], data: bytes, size: int) -> None:
+    """Reads of any size give as many bytes as announced, and a server finds the fields and the file in them."""
+    fields.pop("file", None)
+    body = MultipartBody(fields, "a.bin", io.BytesIO(data), len(data))
+    raw = b"".join(iter(lambda: body.read(size), b""))
+    assert len(raw) == body.n_bytes
+    assert b'name="file"; filename="a.bin"\r\n\r\n' + data + b"\r\n--" in raw
+    for name, value in fields.items():
+        assert f'name="{name}"\r\n\r\n{value}\r\n'.encode() in raw
+
+
+def test_only_the_gateway_gets_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to API Gateway is signed for its region and holds no secret; other requests stay as they are."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    signed = _signed("GET", "https://abc1.execute-api.eu-central-1.amazonaws.com/live/v1/jobs?a=b", {"x": "y"}, b"")
+    assert "/eu-central-1/execute-api/aws4_request" in signed["Authorization"]
+    assert _signed("GET", "http://127.0.0.1:4566/live", {"x": "y"}, b"") == {"x": "y"}
+    assert _signed("GET", "https://abc1.execute-api.eu-central-1.amazonaws.com.evil.example/", {}, b"") == {}

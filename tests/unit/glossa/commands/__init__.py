@@ -1,1 +1,1 @@
-"""The commands folder."""
+"""Tests of the commands."""

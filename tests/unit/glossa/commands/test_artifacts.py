@@ -1,4 +1,4 @@
-"""Artifacts are the tokenizers the catalog names, byte for byte."""
+"""Artifacts have the digests that the catalog names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.functions.tokenizers import tiny
 
 
 def test_every_models_artifact_is_written_with_a_manifest(catalog_path: Path, tmp_path: Path) -> None:
-    """Each model has its tokenizer.json and a manifest line; the functions load them by the catalog."""
+    """Each model has its tokenizer.json and an entry in the manifest, and the functions can load them."""
     catalog = load_catalog(catalog_path)
     for _ in range(2):  # a second run changes nothing
         paths = write_artifacts(catalog, catalog_path.parent, tmp_path / "out")
@@ -33,7 +33,7 @@ def test_every_models_artifact_is_written_with_a_manifest(catalog_path: Path, tm
 
 
 def test_a_tokenizer_that_is_not_the_catalogs_is_refused(catalog_path: Path, tmp_path: Path) -> None:
-    """A changed tokenizer stops the build and says how to take it over."""
+    """A changed tokenizer stops the build; the error names the command that accepts it."""
     shutil.copytree(catalog_path.parent, tmp_path / "house")
     changed = tmp_path / "house" / "models" / "people" / "tokenizer.json"
     changed.write_bytes(changed.read_bytes() + b"\n")
@@ -42,7 +42,7 @@ def test_a_tokenizer_that_is_not_the_catalogs_is_refused(catalog_path: Path, tmp
 
 
 def test_an_older_checkpoint_is_converted_as_transformers_reads_it(tmp_path: Path) -> None:
-    """From a SentencePiece model alone comes an artifact with the reference's ids."""
+    """The artifact of a folder with only a SentencePiece model gives the ids of transformers."""
     tiny.write_tokenizer(tmp_path)
     made = (tmp_path / "tokenizer.json").read_bytes()
     (tmp_path / "tokenizer.json").unlink()
@@ -54,7 +54,7 @@ def test_an_older_checkpoint_is_converted_as_transformers_reads_it(tmp_path: Pat
 
 
 def test_what_holds_no_tokenizer_is_named(tmp_path: Path) -> None:
-    """A folder without a tokenizer, and a folder that is none, are each said plainly."""
+    """The error names a folder without a tokenizer, and a folder that does not exist."""
     with pytest.raises(ValueError, match=r"holds neither tokenizer.json, sentencepiece.bpe.model, nor both vocab.json"):
         artifact_of(tmp_path)
     with pytest.raises(ValueError, match="got checkpoint 'nowhere', expected a folder"):

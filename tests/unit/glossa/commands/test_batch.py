@@ -1,4 +1,4 @@
-"""`glossa batch` against the jobs API in this process, with signed links that lead into memory."""
+"""`glossa batch` against the jobs API in this process; signed links read and write objects in memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from glossa.client.errors import ApiError, BadAnswer, NotFound, Unavailable
-from glossa.client.jobs_client import JobsClient, MultipartBody, Response, _signed
+from glossa.client.errors import ApiError, BadAnswer
+from glossa.client.jobs_client import JobsClient, Response
 from glossa.commands.batch import batch_group
 from shared.errors import GlossaError, Unprocessable
 from tests.unit.functions.jobs.world import World, texts
@@ -29,8 +27,8 @@ TASK = ["--task", "text-classification"]
 
 
 @dataclass
-class MemoryWeb:
-    """Routes the API's requests to a world's resolver and signed links to its objects; time passes as it is asked."""
+class InMemoryTransport:
+    """Sends requests of the API to the resolver of a world, and signed links to its objects."""
 
     world: World
     runs: bool = True
@@ -78,31 +76,31 @@ def fields_of(content_type: str, raw: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for part in parts:
         assert isinstance(part, Message)
-        found[str(part.get_param("name", header="content-disposition"))] = bytes(part.get_payload(decode=True))  # type: ignore[arg-type] # no part of ours is multipart
+        found[str(part.get_param("name", header="content-disposition"))] = bytes(part.get_payload(decode=True))  # type: ignore[arg-type] # none of these parts is multipart itself
     return found
 
 
 @pytest.fixture
-def web() -> MemoryWeb:
-    """Return the web around an empty world."""
-    return MemoryWeb(World(max_records=2))
+def web() -> InMemoryTransport:
+    """Return a transport to an empty world."""
+    return InMemoryTransport(World(max_records=2))
 
 
-def run(web: MemoryWeb, *arguments: str) -> int:
+def run(web: InMemoryTransport, *arguments: str) -> int:
     """Run one command of `glossa batch`."""
     words = list(arguments) if "--url" in arguments else [*arguments, "--url", URL]
     with batch_group.make_context("batch", words, obj=lambda url: JobsClient(url, web)) as context:
         return int(batch_group.invoke(context))
 
 
-def submitted(web: MemoryWeb, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Submit and return the job's id."""
+def submitted(web: InMemoryTransport, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Submit a job and return its id."""
     assert run(web, "submit", *TASK, *arguments) == 0
     return capsys.readouterr().out.split()[-1]
 
 
-def test_from_files_to_rows(web: MemoryWeb, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Files go up, the job runs, its rows come down in order, checked."""
+def test_from_files_to_rows(web: InMemoryTransport, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files are uploaded, the job runs, and its rows are downloaded in order."""
     (tmp_path / 'a "b" ü.csv').write_text("nr,body\n1,first\n2,second\n3,third\n", encoding="utf-8")
     (tmp_path / "b.txt").write_text("fourth\nfifth\n", encoding="utf-8")
     files = [str(path) for path in sorted(tmp_path.iterdir())]
@@ -119,9 +117,9 @@ def test_from_files_to_rows(web: MemoryWeb, tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("output", ["csv", "jsonl.gz"])
 def test_parts_of_other_forms_are_one_file(
-    web: MemoryWeb, output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    web: InMemoryTransport, output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A table has one header, packed parts follow each other; the file appears when it is whole."""
+    """A table has one header, gzip parts follow each other, and the file gets its name when it is complete."""
     (tmp_path / "in.jsonl").write_text('{"text": "a"}\n{"text": ""}\n{"text": "c"}\n', encoding="utf-8")
     job = submitted(web, capsys, str(tmp_path / "in.jsonl"), "--output", output)
     out = tmp_path / "out"
@@ -134,9 +132,9 @@ def test_parts_of_other_forms_are_one_file(
 
 
 def test_a_part_that_is_not_what_its_digest_says_is_not_written(
-    web: MemoryWeb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    web: InMemoryTransport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing of it reaches the file or the screen."""
+    """None of its bytes reach the file or the screen."""
     (tmp_path / "in.txt").write_text("text", encoding="utf-8")
     job = submitted(web, capsys, str(tmp_path / "in.txt"))
     web.spoil = lambda data: data[:-1]
@@ -148,8 +146,10 @@ def test_a_part_that_is_not_what_its_digest_says_is_not_written(
     assert capsys.readouterr().out == ""
 
 
-def test_the_same_key_is_the_same_job(web: MemoryWeb, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a key each command makes a job of its own."""
+def test_the_same_key_is_the_same_job(
+    web: InMemoryTransport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two commands with one key make one job; without a key each makes its own."""
     (tmp_path / "in.txt").write_text("text", encoding="utf-8")
     web.runs = False
     first, again, other = (
@@ -158,15 +158,15 @@ def test_the_same_key_is_the_same_job(web: MemoryWeb, tmp_path: Path, capsys: py
     assert first == again != other
 
 
-def test_a_prefix(web: MemoryWeb, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is there is not uploaded."""
+def test_a_prefix(web: InMemoryTransport, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job over a prefix reads the objects that are there, and uploads nothing."""
     web.world.objects.put("input", "t/local/data/2026/a.txt", b"text")
     job = submitted(web, capsys, "--prefix", "2026/", "--watch")
     assert texts(web.world.rows(job)) == ["text"]
 
 
-def test_files_that_could_not_be_read_are_named(web: MemoryWeb, capsys: pytest.CaptureFixture[str]) -> None:
-    """Watching, rows and error rows name the first ten with their reason, and say how many more there are."""
+def test_files_that_could_not_be_read_are_named(web: InMemoryTransport, capsys: pytest.CaptureFixture[str]) -> None:
+    """`watch` and `results` name the first ten with their reason, and print how many more there are."""
     for i in range(12):
         web.world.objects.put("input", f"t/local/data/x/{i:02}.csv", b"")
     web.world.objects.put("input", "t/local/data/x/a.txt", b"text")
@@ -181,8 +181,8 @@ def test_files_that_could_not_be_read_are_named(web: MemoryWeb, capsys: pytest.C
         assert capsys.readouterr().err.splitlines() == said
 
 
-def test_cancel_redrive_and_delete(web: MemoryWeb, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each says what the job became; watching one that failed in part is exit code 1."""
+def test_cancel_redrive_and_delete(web: InMemoryTransport, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each prints the new state of the job. Watching a job that failed in part ends with exit code 1."""
     (tmp_path / "in.jsonl").write_text('{"text": "good"}\n{"text": "bad"}\n', encoding="utf-8")
     echo = web.world.echo
     echo.poison, echo.poison_error = "bad", lambda: Unprocessable("no")
@@ -216,55 +216,7 @@ def test_cancel_redrive_and_delete(web: MemoryWeb, tmp_path: Path, capsys: pytes
         (["submit", *TASK, "--prefix", "x", "--key", ""], "got an Idempotency-Key of 0 characters"),
     ],
 )
-def test_trouble_is_said(web: MemoryWeb, arguments: list[str], message: str) -> None:
-    """What cannot be done as asked is a sentence that names the value, or the API's own."""
+def test_a_mistake_is_named(web: InMemoryTransport, arguments: list[str], message: str) -> None:
+    """A wrong command raises an error that names the value, or the API's own error."""
     with pytest.raises((ValueError, ApiError, GlossaError), match=message):
         run(web, *arguments)
-
-
-@dataclass
-class CannedWeb:
-    """Answers everything alike."""
-
-    reply: Response
-
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Response:
-        """Answer."""
-        return self.reply
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "error"),
-    [(200, b"<html>", BadAnswer), (403, b'{"message": "Forbidden"}', ApiError), (404, b"{}", NotFound),
-     (503, b'{"code": "unavailable", "detail": "down"}', Unavailable)],
-)  # fmt: skip
-def test_other_servers_answers_are_told_apart(status: int, body: bytes, error: type[ApiError]) -> None:
-    """A page that is not ours, the gateway's own refusal and our problems each become an error in words."""
-    with pytest.raises(error):
-        JobsClient(URL, CannedWeb(Response(status, [body]))).status("x")
-
-
-@given(
-    st.dictionaries(st.from_regex(r"[a-z-]{1,9}", fullmatch=True), st.from_regex(r"[ -~]{0,20}", fullmatch=True)),
-    st.binary(max_size=60),
-    st.integers(1, 50),
-)
-def test_a_form_is_read_back_whatever_the_reads(fields: dict[str, str], data: bytes, size: int) -> None:
-    """Reads of any size give the length that was said, and a server finds fields and file in it."""
-    fields.pop("file", None)
-    body = MultipartBody(fields, "a.bin", io.BytesIO(data), len(data))
-    raw = b"".join(iter(lambda: body.read(size), b""))
-    assert len(raw) == body.n_bytes
-    assert b'name="file"; filename="a.bin"\r\n\r\n' + data + b"\r\n--" in raw
-    for name, value in fields.items():
-        assert f'name="{name}"\r\n\r\n{value}\r\n'.encode() in raw
-
-
-def test_only_the_gateway_gets_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request to API Gateway carries Authorization for its region and no key; others go as they are."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    signed = _signed("GET", "https://abc1.execute-api.eu-central-1.amazonaws.com/live/v1/jobs?a=b", {"x": "y"}, b"")
-    assert "/eu-central-1/execute-api/aws4_request" in signed["Authorization"]
-    assert _signed("GET", "http://127.0.0.1:4566/live", {"x": "y"}, b"") == {"x": "y"}
-    assert _signed("GET", "https://abc1.execute-api.eu-central-1.amazonaws.com.evil.example/", {}, b"") == {}

@@ -1,4 +1,4 @@
-"""`glossa batch` where the names of unreadable files cannot be had: rows and exit codes are what they would be."""
+"""`glossa batch` when the names of unreadable files cannot be read: rows and exit codes stay the same."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 from glossa.client.errors import Unavailable
 from glossa.client.jobs_client import Response
 from tests.unit.functions.jobs.world import World
-from tests.unit.glossa.commands.test_batch import TASK, MemoryWeb, run
+from tests.unit.glossa.commands.test_batch import TASK, InMemoryTransport, run
 
 PAGE = "/results?page_size=1"
 CONFLICT = {"code": "conflict", "detail": "job x is REDRIVING; results can be had when it has ended"}
 
 
 @dataclass
-class WithoutNames(MemoryWeb):
-    """Loses what only the names of unreadable files are read from: the manifest, or the page that links it."""
+class WithoutNames(InMemoryTransport):
+    """Fails on the requests that only the names of unreadable files need: the manifest, or the page with its link."""
 
     where: str = "/manifest"
     lose: Callable[[], Response] = lambda: Response(404, [b"gone"])
@@ -47,10 +47,10 @@ LOSSES = [
 
 
 @pytest.mark.parametrize(("where", "lose", "said"), LOSSES)
-def test_names_that_cannot_be_had_cost_nothing_else(
+def test_names_that_cannot_be_read_cost_nothing_else(
     where: str, lose: Callable[[], Response], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Rows are written whole, the job's own error is said, exit codes stay, and why there are no names is said too."""
+    """All rows are written, exit codes stay, and the job's own error and the reason for missing names are printed."""
     web = WithoutNames(World(max_records=2), where=where, lose=lose)
     web.world.objects.put("input", "t/local/data/x/a.csv", b"")
     web.world.objects.put("input", "t/local/data/x/b.txt", b"text")
@@ -69,8 +69,8 @@ def test_names_that_cannot_be_had_cost_nothing_else(
 
 
 def test_the_page_that_links_the_manifest_is_asked_for_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Rows and names come of one page of results; error rows alone need it beside theirs."""
-    web = MemoryWeb(World(max_records=2))
+    """Rows and names are read from one page of results. Error rows alone need one request more."""
+    web = InMemoryTransport(World(max_records=2))
     web.world.objects.put("input", "t/local/data/x/a.csv", b"")
     web.world.objects.put("input", "t/local/data/x/b.txt", b"text")
     assert run(web, "submit", *TASK, "--prefix", "x/") == 0
@@ -83,8 +83,8 @@ def test_the_page_that_links_the_manifest_is_asked_for_once(capsys: pytest.Captu
 
 
 def test_a_name_is_shown_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
-    """Files under a long prefix are told apart, as their keys may be."""
-    web = MemoryWeb(World(max_records=2))
+    """Names under a long prefix are not shortened, so that they can be told apart."""
+    web = InMemoryTransport(World(max_records=2))
     names = [f"{'folder/' * 70}{i}.csv" for i in range(2)]
     for name in names:
         web.world.objects.put("input", f"t/local/data/{name}", b"")

@@ -46,7 +46,7 @@ def test_a_name_is_given_once(catalog_path: Path) -> None:
 
 
 def test_refresh_rewrites_the_digests_and_nothing_else(catalog_path: Path, tmp_path: Path) -> None:
-    """After new weights the two sha256 are taken over in place; a speed that is given, comments and order stay."""
+    """The two sha256 change in place after new weights. A given speed, comments and the order stay."""
     shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
     path = tmp_path / "catalog.toml"
     before = "# ours\n" + catalog_path.read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_refresh_rewrites_the_digests_and_nothing_else(catalog_path: Path, tmp_p
 
 
 def test_the_speed_is_measured(catalog_path: Path, tmp_path: Path) -> None:
-    """`add` and `refresh` write what a replica's warm-up measures here, to two digits, also where no line was."""
+    """`add` and `refresh` write the speed that a replica's warm-up measures, to two digits, even if there was none."""
     shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
     path = tmp_path / "catalog.toml"
     model = load_catalog(catalog_path).model("people")
@@ -76,14 +76,14 @@ def test_the_speed_is_measured(catalog_path: Path, tmp_path: Path) -> None:
 
 
 def test_a_given_speed_is_taken(catalog_path: Path, tmp_path: Path) -> None:
-    """Who knows the machines that will serve says so instead of measuring."""
+    """A given speed is written and nothing is measured."""
     path = tmp_path / "catalog.toml"
     add(path, str(catalog_path.parent / "models" / "moods"), EntryOptions("moods", tokens_per_s=77.0))
     assert load_catalog(path).model("moods").tokens_per_s == 77.0
 
 
 def test_a_tokenizer_that_reads_otherwise_than_transformers_is_refused(catalog_path: Path, tmp_path: Path) -> None:
-    """An artifact whose rules transformers does not follow would be wrong in silence, so it is not added."""
+    """An artifact that gives other ids than transformers is not added, because its answers would be wrong unnoticed."""
     folder = tmp_path / "odd"
     shutil.copytree(catalog_path.parent / "models" / "moods", folder)
     written = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
@@ -103,20 +103,20 @@ def test_a_tokenizer_that_reads_otherwise_than_transformers_is_refused(catalog_p
     ],
 )
 def test_heads_are_chosen_by_name_or_task(options: EntryOptions, kept: list[str], defaults: list[str]) -> None:
-    """Each task has one default: the named head, else its first."""
+    """Each task has one default: the head that is named, else its first."""
     heads = choose_heads(HEADS, options)
     assert list(heads) == kept
     assert [name for name, head in heads.items() if head.default] == defaults
 
 
 def test_an_unknown_head_is_named() -> None:
-    """A head the checkpoint lacks is refused with those it has."""
+    """The error for a head that the checkpoint lacks lists the heads that it has."""
     with pytest.raises(ValueError, match=r"got head 'z', expected one of \['a', 'b', 'c'\]"):
         choose_heads(HEADS, EntryOptions("n", heads=["z"]))
 
 
 def test_how_a_model_is_stored_is_written_and_measured_so(catalog_path: Path, tmp_path: Path) -> None:
-    """dtype, quantization, int8 embeddings and attention stand in the entry, and the speed is that of such a model."""
+    """The entry has dtype, quantization, int8 embeddings and attention, and the speed is measured with these."""
     path = tmp_path / "catalog.toml"
     folder = str(catalog_path.parent / "models" / "moods")
     options = EntryOptions(
@@ -133,7 +133,7 @@ def test_how_a_model_is_stored_is_written_and_measured_so(catalog_path: Path, tm
 
 
 def test_a_storage_this_machine_cannot_run_needs_a_speed(catalog_path: Path, tmp_path: Path) -> None:
-    """What is made for another machine is added with the speed it has there; without one it is refused by name."""
+    """A model for another machine is added when its speed is given, and refused when it is not."""
     path = tmp_path / "catalog.toml"
     folder = str(catalog_path.parent / "models" / "moods")
     options = EntryOptions("moods", dtype="bfloat16", attn_implementation="flash_attention_2")

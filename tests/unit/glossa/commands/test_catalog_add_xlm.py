@@ -1,4 +1,4 @@
-"""An XLM checkpoint in a folder can be added: its tokenizer, languages and mask with it."""
+"""An XLM checkpoint in a folder can be added, with its tokenizer, languages and mask."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def catalog(catalog_path: Path) -> Catalog:
 
 
 def test_its_entry_says_languages_and_mask(catalog: Catalog) -> None:
-    """The mask is `<special1>`, languages have the ids of the checkpoint, texts may be as long as positions."""
+    """The mask is `<special1>`, languages have the checkpoint's ids, and a text may use every position."""
     model = catalog.model("xlm")
     assert (model.family, model.max_tokens, model.pad_id) == ("xlm", 64, 2)
     assert (model.mask_token, model.mask_id) == ("<special1>", tiny_xlm.SPECIAL.index("<special1>"))
@@ -53,7 +53,7 @@ def test_its_entry_says_languages_and_mask(catalog: Catalog) -> None:
 def test_its_artifact_is_one_file_that_reads_as_the_reference(
     catalog: Catalog, catalog_path: Path, tmp_path: Path
 ) -> None:
-    """Vocabulary, merges and flags are packed for the functions; what they load gives the reference's ids."""
+    """It holds vocabulary, merges and flags, and what functions load from it gives the ids of transformers."""
     paths = write_artifacts(catalog, catalog_path.parent, tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["xlm/tokenizer.json"]
     loaded = load_tokenizers(catalog, tmp_path)["xlm"]

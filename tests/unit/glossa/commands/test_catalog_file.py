@@ -1,4 +1,4 @@
-"""The catalog file is edited as text and stays a catalog."""
+"""The catalog file is edited in place, and stays a valid catalog."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ labels = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=40
 
 @given(names=labels)
 def test_any_labels_survive(names: tuple[str, ...]) -> None:
-    """Labels of any characters, few or many, are read back as they were."""
+    """Labels of any characters and any number are read back as they were."""
     head = Head(task="token-classification", prefix='quote"d\\', labels=names, problem_type="regression", default=True)
     text = "default_model = 'a.b'\n" + entry_text("a.b", FACTS, {"h.1": head})
     assert parse_catalog(text).model("a.b").heads == {"h.1": head}
 
 
 def test_nothing_of_a_head_is_lost() -> None:
-    """Other tasks of a head, and the beam of one, are read back as they were."""
+    """The other tasks of a head and its variant are read back as they were."""
     heads = {
         "classifier": Head(
             task="text-classification", also=("zero-shot-classification", "rerank"), prefix="classifier"
@@ -39,7 +39,7 @@ def test_nothing_of_a_head_is_lost() -> None:
 
 
 def test_a_model_is_appended_and_the_rest_stays(tmp_path: Path) -> None:
-    """What people wrote in the file stays above the new entry; the first model becomes the default."""
+    """Comments and older entries stay above the new entry. The first model becomes the default."""
     path = tmp_path / "catalog.toml"
     append(path, "one", entry_text("one", FACTS, {"e": Head(task="feature-extraction")}))
     path.write_text("# ours\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
@@ -49,7 +49,7 @@ def test_a_model_is_appended_and_the_rest_stays(tmp_path: Path) -> None:
 
 
 def test_facts_are_rewritten_in_the_right_table(tmp_path: Path) -> None:
-    """Only the named model's line changes, though another has a line of the same name."""
+    """Only the line of the named model changes, though other models have a line of the same name."""
     path = tmp_path / "catalog.toml"
     for name in ("one", "one.two", "two"):
         append(path, name, entry_text(name, FACTS, {"e": Head(task="feature-extraction")}))

@@ -1,4 +1,4 @@
-"""Lines are read in order, in batches that wait for nobody, and each means one input."""
+"""Lines are read in order, in batches of those that have arrived, and each is one input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read(data: bytes | None, form: Format = "auto", number: int = 2) -> TextInpu
 
 @given(lines=st.lists(st.binary(max_size=40).map(lambda data: data.replace(b"\n", b"")), max_size=700))
 def test_every_line_arrives_once_in_order(lines: list[bytes]) -> None:
-    """Lines keep number, order and bytes, whatever bytes they are; no batch is empty or too large."""
+    """Lines of any bytes keep their number, order and bytes; no batch is empty or too large."""
     data = b"".join(line + b"\n" for line in lines)
     found = list(batches(io.BytesIO(data)))
     assert all(0 < len(batch) <= MAX_BATCH_LINES for batch in found)
@@ -55,7 +55,7 @@ class _Broken(io.BytesIO):
 
 
 def test_a_broken_stream_is_not_the_end_of_it() -> None:
-    """Lines before a read error arrive, and then the error: never half an input with success."""
+    """The lines before a read error arrive, and then the error. Half an input is never a success."""
     found = []
     with pytest.raises(OSError, match="Input/output error"):
         found.extend(line.data for batch in batches(_Broken(b"a\nb\n")) for line in batch)
@@ -63,7 +63,7 @@ def test_a_broken_stream_is_not_the_end_of_it() -> None:
 
 
 def test_a_line_is_given_while_the_pipe_stays_open() -> None:
-    """A reader of a pipe gets a line as soon as it was written, not when the pipe ends."""
+    """A line of a pipe is given as soon as it was written, before the pipe ends."""
     out, into = os.pipe()
     with os.fdopen(out, "rb") as stream, os.fdopen(into, "wb", buffering=0) as pipe:
         found = batches(stream)
@@ -86,19 +86,19 @@ def test_a_line_is_given_while_the_pipe_stays_open() -> None:
         (b"{" * 100_000, TextInput("{" * 100_000)),
     ],
 )
-def test_auto_reads_json_where_a_line_is_some(data: bytes, expected: TextInput) -> None:
-    """JSON strings and objects are read as such; any other line is a text as it stands."""
+def test_auto_reads_json_strings_and_objects(data: bytes, expected: TextInput) -> None:
+    """A line that is a JSON string or object is read as JSON; any other line is a text."""
     assert read(data) == expected
 
 
 def test_a_byte_order_mark_is_no_text() -> None:
-    """A mark at the head of the stream is dropped; elsewhere it is a character."""
+    """A mark at the start of the stream is removed; in another line it is a character."""
     assert read(b"\xef\xbb\xbfa", number=1) == TextInput("a")
     assert read(b"\xef\xbb\xbfa", number=2) == TextInput("\ufeffa")
 
 
 def test_forms_can_be_forced() -> None:
-    """`text` takes a line as it stands, `jsonl` takes nothing but JSON."""
+    """`text` takes every line as a text, and `jsonl` takes only JSON."""
     assert read(b'"a"', "text") == TextInput('"a"')
     with pytest.raises(BadRequest, match="line 2: got no JSON"):
         read(b"a", "jsonl")
@@ -117,6 +117,6 @@ def test_forms_can_be_forced() -> None:
     ],
 )
 def test_a_bad_line_is_named(data: bytes | None, error: type[GlossaError], message: str) -> None:
-    """Each kind of bad line is its own error with its number."""
+    """Each kind of bad line raises its own error, which names the number of the line."""
     with pytest.raises(error, match=message):
         read(data)

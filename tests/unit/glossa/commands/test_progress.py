@@ -1,4 +1,4 @@
-"""The line that `glossa batch` prints while a job runs."""
+"""A job's status is shown as one line, and on a terminal that line is drawn again until the job has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shown(state: str = "RUNNING", progress: float | None = 0.5, **counts: int) -
 
 
 def test_a_status_is_one_line() -> None:
-    """State, bar, share, records, rate, time left, failures; before the records are counted, those found so far."""
+    """It has state, bar, share, records, rate, time left and failures, or only the records found so far."""
     line = line_of(shown(failed=3), 100)
     assert line.startswith("RUNNING ███████████████████▌░")
     assert line.endswith(" 50% 5,003 of 10,000 · 106/s · 0:47 left · 3 failed")
@@ -32,21 +32,21 @@ def test_a_status_is_one_line() -> None:
 
 @given(st.floats(0, 1), st.integers(1, 200))
 def test_a_line_fits_its_terminal(share: float, width: int) -> None:
-    """However narrow."""
+    """A line never has more columns than its terminal."""
     assert len(line_of(shown(progress=share), width)) <= width
 
 
 class Screen(io.StringIO):
-    """A terminal."""
+    """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
-        """Be one."""
+        """Say yes."""
         return True
 
 
 @pytest.mark.parametrize(("out", "n_lines"), [(Screen(), 1), (io.StringIO(), 2)])
 def test_watching_ends_with_the_job(out: io.StringIO, n_lines: int) -> None:
-    """A terminal sees one line that moves, a file one line for each state."""
+    """A terminal gets one line that is drawn again, a file one line for each state."""
     states = iter([shown(), shown(), shown("SUCCEEDED", 1.0)])
     paused: list[float] = []
     assert watch(lambda: next(states), out, paused.append, width=80)["state"] == "SUCCEEDED"

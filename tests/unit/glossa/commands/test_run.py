@@ -1,4 +1,4 @@
-"""`glossa run` answers every line in order, in one process, with models it has never seen."""
+"""`glossa run` answers every line in order, in one process, with models that were added before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ask(catalog_path: Path, job: Job, *lines: bytes) -> tuple[int, list[Any]]:
 
 
 def test_two_added_checkpoints_are_served_in_one_process(catalog_path: Path) -> None:
-    """A sequence and a token classifier made elsewhere answer as transformers' pipelines do."""
+    """A sequence classifier and a token classifier answer as the pipelines of transformers do."""
     texts = tiny.SENTENCES[:3]
     lines = [text.encode() for text in texts]
     folder = catalog_path.parent / "models"
@@ -53,7 +53,7 @@ def test_two_added_checkpoints_are_served_in_one_process(catalog_path: Path) -> 
 
 
 def test_a_bad_line_is_an_error_line_and_the_others_are_answered(catalog_path: Path) -> None:
-    """Errors stand on their own lines, with their number and code; the exit code says there were some."""
+    """Each error is a line with its number and code; the exit code 1 tells that there were some."""
     code, values = ask(catalog_path, Job("text-classification", None, {}), b"a", b"", b"\xff", "\u200b".encode(), b"b")
     assert code == 1
     assert [value.get("line") for value in values] == [None, 2, 3, 4, None]
@@ -63,15 +63,15 @@ def test_a_bad_line_is_an_error_line_and_the_others_are_answered(catalog_path: P
 
 
 def test_several_guesses_come_as_a_list(catalog_path: Path) -> None:
-    """One guess is an object, several are a list of them; pairs are read from JSON."""
+    """One guess is an object, and several are a list; pairs are read from JSON."""
     job = Job("text-classification", "moods:classifier", read_parameters(["top_k=null"]))
     code, values = ask(catalog_path, job, b'{"text": "a", "text_pair": "b"}')
     assert code == 0
     assert sorted(guess["label"] for guess in values[0]) == ["glad", "mad", "sad"]
 
 
-def test_what_is_wrong_with_the_job_is_said_before_a_model_is_loaded(catalog_path: Path) -> None:
-    """Unknown task, model, parameter, and a model that cannot do the task stop the command."""
+def test_mistakes_are_found_before_a_model_is_loaded(catalog_path: Path) -> None:
+    """An unknown task, model or parameter stops the command, and so does a model without the task."""
     for job, error in [
         (Job("nope", None, {}), NotFound),
         (Job("text-classification", "nope", {}), NotFound),
@@ -83,7 +83,7 @@ def test_what_is_wrong_with_the_job_is_said_before_a_model_is_loaded(catalog_pat
 
 
 def test_pairs_of_the_command_line_are_json_or_strings() -> None:
-    """`--param` values are JSON where they are some, else plain strings."""
+    """A value of `--param` that is JSON is read as JSON; any other is a string."""
     assert read_parameters(["top_k=3", "a=null", "b=simple", 'c=["x"]', "d=x=y"]) == {
         "top_k": 3, "a": None, "b": "simple", "c": ["x"], "d": "x=y",
     }  # fmt: skip
@@ -91,8 +91,8 @@ def test_pairs_of_the_command_line_are_json_or_strings() -> None:
         read_parameters(["top_k"])
 
 
-def test_the_command_works_as_a_stranger_types_it(catalog_path: Path) -> None:
-    """`python -m glossa run` reads a pipe, writes UTF-8 JSON lines, and tells trouble by its exit code."""
+def test_the_command_works_in_a_shell(catalog_path: Path) -> None:
+    """`python -m glossa run` reads a pipe, writes JSON lines in UTF-8, and ends with exit code 1 for a bad line."""
     command = [sys.executable, "-m", "glossa", "run", "--task", "token-classification", "--model", "people"]
     parameters = ["--param", "aggregation_strategy=none", "--param", "ignore_labels=[]"]
     done = subprocess.run(
@@ -112,8 +112,8 @@ def test_the_command_works_as_a_stranger_types_it(catalog_path: Path) -> None:
     assert values[2]
 
 
-def test_plain_models_are_served_in_silence(catalog_path: Path) -> None:
-    """Without quantization neither of its libraries is imported, and nothing is said but the answers."""
+def test_plain_models_import_no_quantization(catalog_path: Path) -> None:
+    """Without quantization neither of its libraries is imported, and only the answers are printed."""
     program = (
         "import sys; from glossa.cli import main; code = main(sys.argv[1:]); "
         "sys.exit(code or sum(name.partition('.')[0] in {'torchao', 'bitsandbytes'} for name in sys.modules))"

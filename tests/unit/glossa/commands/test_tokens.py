@@ -26,7 +26,7 @@ def lines_of(command: Command, catalog_path: Path, data: bytes, **flags: bool) -
 
 
 def test_what_was_tokenized_reads_as_text_again(catalog_path: Path) -> None:
-    """Texts and pairs get the lists of `/v1/tokenize`, and these read as the texts they were made of."""
+    """Texts and pairs get the lists of `/v1/tokenize`, and their ids give the texts again."""
     data = 'Tous les êtres humains\n{"text": "all human", "text_pair": "beings"}\n'.encode()
     code, shown = lines_of(tokenize_lines, catalog_path, data)
     assert code == 0
@@ -57,7 +57,7 @@ def test_what_was_tokenized_reads_as_text_again(catalog_path: Path) -> None:
 def test_a_bad_line_is_named_and_the_others_answered(
     catalog_path: Path, command: Command, line: bytes, words: str
 ) -> None:
-    """The exit code says that some line had no answer; the line says why."""
+    """The exit code 1 tells that some line had no answer, and that line tells why."""
     good = b"human" if command is tokenize_lines else b"[5]"
     code, values = lines_of(command, catalog_path, b"\n".join([good, line, good]))
     assert code == 1
@@ -66,8 +66,8 @@ def test_a_bad_line_is_named_and_the_others_answered(
     assert values[0] == values[2]
 
 
-def test_help_says_how(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both commands explain their flags."""
+def test_help_lists_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of both commands lists their options."""
     for command, flag in [("tokenize", "--no-special-tokens"), ("detokenize", "--skip-special-tokens")]:
         with pytest.raises(SystemExit):
             main([command, "--help"])

@@ -1,1 +1,1 @@
-"""The tokenizer build folder."""
+"""Tests of the build of tokenizers."""

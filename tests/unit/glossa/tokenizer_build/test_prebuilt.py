@@ -1,4 +1,4 @@
-"""Which tokenizers get a prebuilt form, that functions read it, and that nothing else is taken for it."""
+"""Which tokenizers get a prebuilt form, that functions read it, and that a changed one is refused."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def catalog(catalog_path: Path) -> Catalog:
 
 
 def rules_of(catalog_path: Path) -> dict[str, Any]:
-    """Return a tokenizer.json whose rules are covered."""
+    """Return a tokenizer.json whose rules the kernel supports."""
     rules: dict[str, Any] = json.loads((catalog_path.parent / "models/people/tokenizer.json").read_text("utf-8"))
     return rules
 
 
 def test_functions_read_the_prebuilt_form(built: Path, catalog: Catalog) -> None:
-    """Where the manifest names one, a model's tokenizer is the mapped one, with the artifact's fingerprint."""
+    """A model whose prebuilt form is in the manifest gets the mapped tokenizer, with the artifact's fingerprint."""
     for name, tokenizer in load_tokenizers(catalog, built).items():
         assert isinstance(tokenizer, MappedTokenizer)
         assert tokenizer.fingerprint == catalog.model(name).tokenizer_sha256
@@ -58,7 +58,7 @@ def test_functions_read_the_prebuilt_form(built: Path, catalog: Catalog) -> None
 
 
 def test_kernels_are_for_both_machine_types(built: Path) -> None:
-    """One file for each machine type, in the manifest with its digest, of a few kilobytes."""
+    """Each machine type has one small file, whose digest is in the manifest."""
     kernels = json.loads((built / "manifest.json").read_text("utf-8"))["kernels"]
     assert set(kernels) == {"unigram-aarch64.so", "unigram-x86_64.so"}
     for entry in kernels.values():
@@ -69,7 +69,7 @@ def test_kernels_are_for_both_machine_types(built: Path) -> None:
 
 
 def test_a_second_run_makes_the_same(built: Path, catalog_path: Path, tmp_path: Path) -> None:
-    """Files that are right stay; made anew they have the same bytes, so that packages do not change."""
+    """Right files are not written again, and a new build has the same bytes, so that packages do not change."""
     stamps = {path: path.stat().st_mtime_ns for path in built.glob("*/tokenizer.*")}
     manifest = (built / "manifest.json").read_bytes()
     write_artifacts(load_catalog(catalog_path), catalog_path.parent, built)
@@ -80,7 +80,7 @@ def test_a_second_run_makes_the_same(built: Path, catalog_path: Path, tmp_path: 
 
 @pytest.mark.parametrize("name", ["people/tokenizer.unigram", "people/tokenizer.json", "kernels"])
 def test_a_changed_file_is_refused(built: Path, catalog: Catalog, tmp_path: Path, name: str) -> None:
-    """The artifact must be the catalog's; what is made from it, and the kernel, the manifest's."""
+    """The artifact must have the catalog's digest; the prebuilt form and the kernel must have the manifest's."""
     shutil.copytree(built, tmp_path / "changed")
     path = tmp_path / "changed" / name
     path = path / str(kernel_name()) if path.is_dir() else path
@@ -90,7 +90,7 @@ def test_a_changed_file_is_refused(built: Path, catalog: Catalog, tmp_path: Path
 
 
 def test_without_a_kernel_the_library_reads(built: Path, catalog: Catalog, tmp_path: Path) -> None:
-    """A manifest without this machine's kernel, or no manifest at all, is no error."""
+    """Without this machine's kernel, or without a manifest, the tokenizers library reads the artifact."""
     shutil.copytree(built, tmp_path / "plain")
     manifest = json.loads((tmp_path / "plain" / "manifest.json").read_text("utf-8"))
     (tmp_path / "plain" / "manifest.json").write_text(json.dumps(manifest | {"kernels": {}}))
@@ -99,8 +99,8 @@ def test_without_a_kernel_the_library_reads(built: Path, catalog: Catalog, tmp_p
     assert isinstance(load_tokenizers(catalog, tmp_path / "plain")["people"], JsonTokenizer)
 
 
-def test_a_tokenizer_whose_rules_are_not_covered_is_read_by_the_library(catalog_path: Path, tmp_path: Path) -> None:
-    """At the build the reason is said, no prebuilt form is left, and functions read the artifact as it is."""
+def test_a_tokenizer_with_unsupported_rules_is_read_by_the_library(catalog_path: Path, tmp_path: Path) -> None:
+    """The build prints the reason and leaves no prebuilt form, and functions read the artifact itself."""
     house = tmp_path / "house"
     shutil.copytree(catalog_path.parent, house)
     text = (house / "catalog.toml").read_text("utf-8")
@@ -112,7 +112,7 @@ def test_a_tokenizer_whose_rules_are_not_covered_is_read_by_the_library(catalog_
     entry = text.index("people")
     (house / "catalog.toml").write_text(text[:entry] + text[entry:].replace(old, new), "utf-8")
     catalog = load_catalog(house / "catalog.toml")
-    if catalog.model("people").tokenizer_sha256 != new:  # the other entry came later
+    if catalog.model("people").tokenizer_sha256 != new:  # both entries had the old digest
         (house / "catalog.toml").write_text(text.replace(old, new), "utf-8")
         catalog = load_catalog(house / "catalog.toml")
         (house / "models/moods/tokenizer.json").write_bytes(path.read_bytes())
@@ -128,8 +128,8 @@ def test_a_tokenizer_whose_rules_are_not_covered_is_read_by_the_library(catalog_
     assert tokenizer.encode("HELLO").ids == tokenizer.encode("hello").ids
 
 
-def test_each_rule_that_is_not_covered_is_named(catalog_path: Path) -> None:
-    """A covered file has no reason; a change of any rule the kernel fixes has one."""
+def test_each_unsupported_rule_is_named(catalog_path: Path) -> None:
+    """A supported file has no reason; a change of any rule that the kernel relies on has one."""
     rules = rules_of(catalog_path)
     assert unsupported_rule(rules) is None
     assert unsupported_rule(rules | {"normalizer": None}) is None
@@ -151,8 +151,8 @@ def test_each_rule_that_is_not_covered_is_named(catalog_path: Path) -> None:
 
 
 def test_keys_are_read_from_the_normalizers_table(catalog_path: Path) -> None:
-    """The table replaces a ligature alone, and a letter with its accent; both first characters are classed so."""
-    import base64  # noqa: PLC0415 - one test's
+    """The table replaces a single ligature, and a letter with its accent; the classes of both tell so."""
+    import base64  # noqa: PLC0415 - only this test needs it
 
     table = base64.b64decode(rules_of(catalog_path)["normalizer"]["precompiled_charsmap"])
     keys = set(keys_of(table))
@@ -164,7 +164,7 @@ def test_keys_are_read_from_the_normalizers_table(catalog_path: Path) -> None:
 
 
 def test_scores_are_the_files_to_the_last_bit(tmp_path: Path) -> None:
-    """Of two ways that score the same the first is taken, as transformers takes it: no score may be rounded anew."""
+    """Of two paths with equal scores the first wins, as in transformers, so no score may be rounded."""
     folder, text = ROOT / "checkpoints" / "mini", "😁😁😁😁😁😂😂😂😂😂"
     kernel = Kernel(next(path for path in compile_kernels(tmp_path) if path.name == kernel_name()))
     (tmp_path / file_format.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
