@@ -35,7 +35,7 @@ from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, No
 from shared.limits import MAX_BODY_BYTES, MAX_CALL_ROWS, MAX_CALL_TOKENS
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
-from shared.protocol import Body, CallLimits, DecodedCall, Form, decode_call, encode_output
+from shared.protocol import Body, CallLimits, DecodedCall, ResponseForm, decode_call, encode_output
 from shared.protocol.head_outputs import per_token_outputs
 
 V = TypeVar("V")
@@ -242,7 +242,7 @@ def _limits(model: Model, bounds: BackboneLimits) -> CallLimits:
     )
 
 
-def _is_slow_to_encode(form: Form, completed: CompletedCall) -> bool:
+def _is_slow_to_encode(form: ResponseForm, completed: CompletedCall) -> bool:
     """Say whether encoding an answer would hold up the event loop. Padding can make a large answer of a small one."""
     binary = form.binary if form.outputs is None else all(binary for _, binary in form.outputs)
     n_bytes = sum(tensor.nbytes for output in completed.results for tensor in output.values())

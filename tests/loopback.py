@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from functions.replica.fake import Sent
+from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    respond: Callable[[Sent], Reply]
+    respond: Callable[[SentRequest], Reply]
     connections: set[Any]
 
     def do_GET(self) -> None:
@@ -24,7 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connections.add(self.client_address)
         data = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = type(self).respond(Sent(self.command, self.path, headers, data, 0.0))
+        reply = type(self).respond(SentRequest(self.command, self.path, headers, data, 0.0))
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
@@ -38,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(respond: Callable[[Sent], Reply]) -> Iterator[tuple[str, set[Any]]]:
+def serving(respond: Callable[[SentRequest], Reply]) -> Iterator[tuple[str, set[Any]]]:
     """Serve on a free port; yields the base URL and the set of client addresses seen."""
     connections: set[Any] = set()
     kind = type("Handler", (_Handler,), {"respond": staticmethod(respond), "connections": connections})

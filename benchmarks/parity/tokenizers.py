@@ -25,7 +25,7 @@ from benchmarks.parity.texts import Text, texts_under
 from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.memory_mapped import file_format
 from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
-from functions.tokenizers.memory_mapped.tokenizer import MappedTokenizer
+from functions.tokenizers.memory_mapped.tokenizer import MemoryMappedTokenizer
 from functions.tokenizers.xlm.segmenters import japanese
 from glossa.tokenizer_build.checkpoints import artifact_of
 from glossa.tokenizer_build.kernel import compile_kernels
@@ -120,7 +120,7 @@ def _prebuilt(folder: Path) -> Ids:
     """Return the ids from the prebuilt form of the artifact, as functions read it."""
     kernel = Kernel(next(path for path in compile_kernels(folder) if path.name == kernel_name()))
     (folder / file_format.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
-    tokenizer = MappedTokenizer(folder / file_format.NAME, kernel)
+    tokenizer = MemoryMappedTokenizer(folder / file_format.NAME, kernel)
     return lambda texts: [list(tokenizer.encode(text).ids) for text, _ in texts]
 
 

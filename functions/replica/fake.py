@@ -1,6 +1,6 @@
-"""Doubles of the model server, shipped beside the client: a transport that answers from a function.
+"""Doubles of the model server for tests and for handlers that run without a server.
 
-For tests and for the front doors without a server. Must not know how answers are made.
+A test gives the function that makes the answers. This module must not know how answers are made.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from shared.messages import InferCall, ModelOutput
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One request as the transport got it."""
+class SentRequest:
+    """One request that the transport was given. `timeout_s` is in seconds."""
 
     method: str
     path: str
@@ -25,17 +25,20 @@ class Sent:
 
 @dataclass
 class FakeTransport:
-    """Answers each request with `respond(request)`, which may raise TransportError; remembers all in `sent`."""
+    """A transport that answers each request with `respond(request)`, which may raise TransportError.
 
-    respond: Callable[[Sent], Reply]
-    sent: list[Sent] = field(default_factory=list)
+    `sent` holds all requests in order. `closed` counts the calls of `close`.
+    """
+
+    respond: Callable[[SentRequest], Reply]
+    sent: list[SentRequest] = field(default_factory=list)
     closed: int = 0
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int
     ) -> Reply:
-        """Answer as the function says; raises ReplyTooLarge as the real one does."""
-        request = Sent(method, path, headers, bytes(data), timeout_s)
+        """Answer with the function. Raises ReplyTooLarge as the real transport does."""
+        request = SentRequest(method, path, headers, bytes(data), timeout_s)
         self.sent.append(request)
         reply = self.respond(request)
         if len(reply.data) > max_bytes:
@@ -43,15 +46,18 @@ class FakeTransport:
         return reply
 
     def close(self) -> None:
-        """Count it."""
+        """Count this call."""
         self.closed += 1
 
 
-def in_turn(outcomes: Iterable[Reply | Exception]) -> Callable[[Sent], Reply]:
-    """Respond with each outcome in turn (an exception is raised); past the last there is no server."""
+def in_turn(outcomes: Iterable[Reply | Exception]) -> Callable[[SentRequest], Reply]:
+    """Return a function that gives the outcomes one after the other. An exception is raised.
+
+    After the last outcome it raises NotConnected.
+    """
     left = iter(outcomes)
 
-    def respond(_: Sent) -> Reply:
+    def respond(_: SentRequest) -> Reply:
         outcome = next(left, NotConnected("nothing listens"))
         if isinstance(outcome, Exception):
             raise outcome
@@ -62,7 +68,7 @@ def in_turn(outcomes: Iterable[Reply | Exception]) -> Callable[[Sent], Reply]:
 
 @dataclass
 class FakeClock:
-    """A clock that moves only when something pauses on it."""
+    """A clock that moves only when `pause` is called."""
 
     now_s: float = 1000.0
     pauses_s: list[float] = field(default_factory=list)
@@ -72,34 +78,34 @@ class FakeClock:
         return self.now_s
 
     def pause(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward, and keep the seconds in `pauses_s`."""
         self.pauses_s.append(seconds)
         self.now_s += seconds
 
 
 @dataclass
 class FakeReplica:
-    """Stands where a ReplicaClient does: answers each call with `answer(call)`, in this process."""
+    """Takes the place of a ReplicaClient, and answers each call with `answer(call)` in this process."""
 
     answer: Callable[[InferCall], ModelOutput]
     up: bool = True
     measured_tokens_per_s: float | None = None
 
-    def infer(self, calls: Iterable[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:  # noqa: ARG002 - the client's signature
+    def infer(self, calls: Iterable[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:  # noqa: ARG002 - the signature of ReplicaClient
         """Answer the calls in order."""
         return [self.answer(call) for call in calls]
 
-    def blocked_s(self, model: str) -> float:  # noqa: ARG002 - the client's signature
-        """Say 0 while up."""
+    def blocked_s(self, model: str) -> float:  # noqa: ARG002 - the signature of ReplicaClient
+        """Return 0 while `up`, else 10 seconds."""
         return 0.0 if self.up else 10.0
 
-    def tokens_per_s(self, model: str) -> float | None:  # noqa: ARG002 - the client's signature
-        """Say what was set."""
+    def tokens_per_s(self, model: str) -> float | None:  # noqa: ARG002 - the signature of ReplicaClient
+        """Return `measured_tokens_per_s`."""
         return self.measured_tokens_per_s
 
     def ready(self) -> bool:
-        """Say what `up` says."""
+        """Return `up`."""
         return self.up
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""

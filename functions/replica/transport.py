@@ -1,7 +1,7 @@
-"""Bytes to the model server and back over HTTP; opens its connections on first use.
+"""Sends bytes to the model server over HTTP and returns its reply. Connections open on first use.
 
-Tells apart only what the caller must treat differently: never connected, reply lost, no reply in
-time, reply too large. Must not know what the bytes mean, nor retry anything.
+Its errors distinguish what the caller must treat differently: never connected, reply lost, reply late, reply too large.
+This module must not know what the bytes mean. It retries nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Protocol
 
 import urllib3
-from urllib3 import exceptions as faults
+from urllib3 import exceptions
 
 CONNECT_TIMEOUT_S = 1.0
 _READ_BYTES = 65_536
@@ -21,7 +21,7 @@ _READ_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply; header names are lower-case."""
+    """A complete reply. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -29,41 +29,48 @@ class Reply:
 
 
 class TransportError(Exception):
-    """No whole reply; each subclass says how far it came."""
+    """There is no complete reply. Each subclass says why."""
 
 
 class NotConnected(TransportError):
-    """The server was never reached, so it cannot have done anything."""
+    """The server was not reached, so it has not seen the request."""
 
 
 class ReplyLost(TransportError):
-    """The connection broke after the request was sent, before the whole reply was here."""
+    """The connection broke after the request was sent and before the reply was complete."""
 
 
 class ReplyLate(TransportError):
-    """No whole reply within the time given."""
+    """The reply was not complete in time."""
 
 
 class ReplyTooLarge(TransportError):
-    """The reply is larger than the caller wants to hold."""
+    """The reply is larger than the caller allows."""
 
 
 class Transport(Protocol):
-    """One exchange with the model server. Raises TransportError for anything but a whole reply."""
+    """Exchanges single requests with the model server."""
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int
     ) -> Reply:
-        """Send one request; `timeout_s` is for all of it, `max_bytes` bounds the reply's body."""
+        """Send one request and return the reply.
+
+        `timeout_s` limits the whole exchange in seconds, `max_bytes` the body of the reply. Raises TransportError when
+        there is no complete reply.
+        """
         ...
 
     def close(self) -> None:
-        """Drop idle connections, as before a snapshot; the next send opens new ones."""
+        """Close idle connections, as before a Lambda snapshot. The next `send` opens new ones."""
         ...
 
 
 class HttpTransport:
-    """urllib3 connections to one base URL, kept alive and shared by threads. Follows no redirect."""
+    """A Transport over urllib3. Its connections to one base URL are kept alive and shared by threads.
+
+    It follows no redirects.
+    """
 
     def __init__(self, base_url: str, *, n_connections: int = 4, clock: Callable[[], float] = time.monotonic) -> None:
         self._base_url = base_url.rstrip("/")
@@ -75,8 +82,8 @@ class HttpTransport:
     def send(
         self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int
     ) -> Reply:
-        """Send one request and read the whole reply."""
-        until_s = self._clock() + timeout_s
+        """Send one request and read the complete reply. Raises as `Transport.send`."""
+        deadline_s = self._clock() + timeout_s
         timeout = urllib3.Timeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         response: urllib3.BaseHTTPResponse | None = None
         try:
@@ -84,19 +91,19 @@ class HttpTransport:
                 method, self._base_url + path, body=data, headers=headers, timeout=timeout,
                 retries=False, redirect=False, preload_content=False, decode_content=False,
             )  # fmt: skip
-            body = self._read(response, until_s, max_bytes)
-        except (faults.NewConnectionError, faults.ConnectTimeoutError, faults.SSLError) as error:
+            body = self._read(response, deadline_s, max_bytes)
+        except (exceptions.NewConnectionError, exceptions.ConnectTimeoutError, exceptions.SSLError) as error:
             raise NotConnected(type(error).__name__) from error
-        except faults.TimeoutError as error:
+        except exceptions.TimeoutError as error:
             raise ReplyLate(type(error).__name__) from error
-        except (faults.HTTPError, OSError, ValueError) as error:
+        except (exceptions.HTTPError, OSError, ValueError) as error:
             raise ReplyLost(type(error).__name__) from error
         finally:
-            _give_back(response)
+            _release(response)
         return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def close(self) -> None:
-        """Drop the pool; the next send makes another."""
+        """Close the connection pool. The next `send` makes a new one."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -108,21 +115,21 @@ class HttpTransport:
                 self._pool = urllib3.PoolManager(num_pools=1, maxsize=self._n_connections)
             return self._pool
 
-    def _read(self, response: urllib3.BaseHTTPResponse, until_s: float, max_bytes: int) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline_s: float, max_bytes: int) -> bytes:
         if int(response.headers.get("content-length") or 0) > max_bytes:
             raise ReplyTooLarge(f"{response.headers['content-length']} bytes")
         body = bytearray()
-        while chunk := response.read1(_READ_BYTES):  # at most one receive, so that the clock is looked at between
+        while chunk := response.read1(_READ_BYTES):  # at most one receive, so that the time is checked between receives
             body += chunk
             if len(body) > max_bytes:
                 raise ReplyTooLarge(f"more than {max_bytes} bytes")
-            if self._clock() > until_s:
+            if self._clock() > deadline_s:
                 raise ReplyLate("the reply trickled past its time")
         return bytes(body)
 
 
-def _give_back(response: urllib3.BaseHTTPResponse | None) -> None:
-    """Return the connection for reuse if its reply was read to the end, else close it."""
+def _release(response: urllib3.BaseHTTPResponse | None) -> None:
+    """Return the connection to the pool if its reply was read to the end. Close it otherwise."""
     if response is None:
         return
     if not response.closed:

@@ -1,4 +1,5 @@
-"""Text to token ids with offsets, as the reference tokenizers read it.
+"""Turns text into token ids with offsets, as the reference tokenizers do, and token ids back into text.
 
-`load` is the entry. Must not know windows, tasks or AWS.
+The public entry is `load`. It returns tokenizers that follow `tokenizer.Tokenizer`. This folder must not know windows,
+tasks or AWS.
 """

@@ -1,7 +1,7 @@
-"""The bytes of an artifact -> the tokenizer that they are of; its class is chosen by what they say.
+"""Loads tokenizers from artifacts. The content of an artifact decides which class reads it.
 
-A prebuilt form beside an artifact, where the manifest names one, is read in its place. Must not know requests or
-where a catalog lies.
+When the manifest names a prebuilt file for an artifact, that file is mapped into memory instead. Must not know requests
+or where the catalog is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
-from functions.tokenizers.memory_mapped.tokenizer import MappedTokenizer
+from functions.tokenizers.memory_mapped.tokenizer import MemoryMappedTokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from functions.tokenizers.xlm.artifact import is_artifact
 from shared.catalog import Catalog, Model
@@ -22,28 +22,29 @@ Manifest = Mapping[str, Any]
 
 
 def read_tokenizer(artifact: bytes) -> Tokenizer:
-    """Make the tokenizer of an artifact's bytes. Raises ValueError when they are no tokenizer."""
+    """Make a tokenizer from the bytes of an artifact. Raises ValueError when they are no tokenizer."""
     if is_artifact(artifact):
-        from functions.tokenizers.xlm.tokenizer import XlmTokenizer  # noqa: PLC0415 - sacremoses costs 0.4 s
+        from functions.tokenizers.xlm.tokenizer import XlmTokenizer  # noqa: PLC0415 - importing sacremoses takes 0.4 s
 
         return XlmTokenizer(artifact)
-    from functions.tokenizers.unigram import JsonTokenizer  # noqa: PLC0415 - the library, which few texts need
+    from functions.tokenizers.unigram import JsonTokenizer  # noqa: PLC0415 - few texts need the library
 
     return JsonTokenizer(artifact)
 
 
 def load_tokenizer(path: Path, sha256_hex: str | None = None) -> Tokenizer:
-    """Load one artifact. Raises ValueError when it is broken or its sha256 is not the one given, OSError."""
+    """Load one artifact. Raises OSError, and ValueError when it is broken or its sha256 is not `sha256_hex`."""
     tokenizer = read_tokenizer(path.read_bytes())
     _check(path, tokenizer.fingerprint, sha256_hex or tokenizer.fingerprint, "the catalog")
     return tokenizer
 
 
 def load_tokenizers(catalog: Catalog, artifacts: Path) -> dict[str, Tokenizer]:
-    """Load the tokenizer of every model: prebuilt where the manifest has it, else `{artifacts}/{model}/tokenizer.json`.
+    """Load the tokenizer of every model of the catalog, by the name of the model.
 
-    Both files are checked: tokenizer.json by the catalog's sha256, what is made from it by the manifest's. Raises as
-    `load_tokenizer`.
+    A tokenizer is prebuilt where `{artifacts}/manifest.json` says so, else it is `{artifacts}/{model}/tokenizer.json`.
+    The sha256 of tokenizer.json must be that of the catalog, the sha256 of a prebuilt file that of the manifest. Raises
+    as `load_tokenizer`.
     """
     path = artifacts / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -59,7 +60,7 @@ def _load(name: str, model: Model, artifacts: Path, manifest: Manifest, kernel: 
     path = artifacts / entry["path"]
     _check(source, _digest(source), model.tokenizer_sha256, "the catalog")
     _check(path, _digest(path), entry["sha256"], "the manifest")
-    tokenizer = MappedTokenizer(path, kernel)
+    tokenizer = MemoryMappedTokenizer(path, kernel)
     _check(path, tokenizer.fingerprint, model.tokenizer_sha256, "the catalog")
     return tokenizer
 

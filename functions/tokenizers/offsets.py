@@ -1,7 +1,7 @@
-"""Repairs two things that the `tokenizers` library reports wrongly about where a token stands.
+"""Corrects two errors in the offsets of the `tokenizers` library.
 
-It shifts every offset of a stretch whose first characters the normalizer deletes, and it leaves
-out code points that compose with a letter. Must not know vocabularies.
+The library shifts all offsets after control characters that the normalizer deletes at the start of a text or after an
+added token. And it leaves out code points that compose with a letter. Must not know vocabularies.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 Span = tuple[int, int]
-NEAR_CHARS = 32  # how far back a composing letter is looked for; keeps hostile text linear
+NEAR_CHARS = 32  # how far back to look for a composing letter; keeps the time linear in hostile text
 
 
 class LeadingControls:
-    """Control characters that the normalizer deletes, where they open a text or follow an added token.
+    """Removes control characters that the normalizer deletes, at the start of a text and after an added token.
 
-    Without them the text has the same ids, and offsets that can be laid back on the text as received.
+    The text without them has the same ids. Its offsets can be restored to those of the text as received.
     """
 
     def __init__(self, normalize: Callable[[str], str], added_tokens: Iterable[str]) -> None:
         controls = (chr(c) for c in range(0xA0) if unicodedata.category(chr(c)) == "Cc")
-        silent = "".join(re.escape(c) for c in controls if not normalize(c))
+        deleted = "".join(re.escape(c) for c in controls if not normalize(c))
         before = "|".join([r"\A", *map(re.escape, added_tokens)])
-        self._any = re.compile(f"[{silent}]") if silent else None
-        self._leading = re.compile(f"({before})[{silent}]+") if silent else None
+        self._any = re.compile(f"[{deleted}]") if deleted else None
+        self._leading = re.compile(f"({before})[{deleted}]+") if deleted else None
 
     def drop(self, text: str) -> tuple[str, Sequence[int] | None]:
-        """Return the text without them and, when some were dropped, the place each character had."""
+        """Return the text without them, and the index that each character had; None when nothing was removed."""
         if self._any is None or self._leading is None or not self._any.search(text):
             return text, None
         dropped = {i for match in self._leading.finditer(text) for i in range(match.end(1), match.end())}
@@ -36,23 +36,26 @@ class LeadingControls:
         return "".join(text[i] for i in kept), kept
 
 
-def laid_back(offsets: Sequence[Span], places: Sequence[int]) -> list[Span]:
-    """Return spans of a text without dropped characters as spans of the text as received."""
+def restore_offsets(offsets: Sequence[Span], places: Sequence[int]) -> list[Span]:
+    """Return the spans in the text as received, for spans in a text from which characters were dropped.
+
+    `places` has the index in the text as received of each character that was kept.
+    """
     return [(places[start], places[end - 1] + 1) if end > start else (start, end) for start, end in offsets]
 
 
-def whole_characters(text: str, offsets: Sequence[Span]) -> Sequence[Span]:
-    """Let each span reach over the code points that compose with its last one.
+def include_composing_marks(text: str, offsets: Sequence[Span]) -> Sequence[Span]:
+    """Extend each span over the code points that compose with its last one.
 
-    Of `e` and U+0301, which the normalizer composes, the library reports only the `e`.
+    The normalizer composes `e` and U+0301, for example. The library then reports the span of `e` only.
     """
     if not offsets or unicodedata.is_normalized("NFKC", text):  # nothing composes
         return offsets
     stops = [start for start, _ in offsets[1:]] + [len(text)]
-    return [(start, _reach(text, start, end, stop)) for (start, end), stop in zip(offsets, stops, strict=True)]
+    return [(start, _composed_end(text, start, end, stop)) for (start, end), stop in zip(offsets, stops, strict=True)]
 
 
-def _reach(text: str, start: int, end: int, stop: int) -> int:
+def _composed_end(text: str, start: int, end: int, stop: int) -> int:
     while start < end < stop and _composes(text[max(start, end - NEAR_CHARS) : end], text[end]):
         end += 1
     return end

@@ -1,6 +1,6 @@
-"""What the desks need of a tokenizer: ids with offsets, pieces, and text back.
+"""The interface of every tokenizer: ids with offsets, pieces, and text from ids.
 
-Must not know how a text is cut, nor models, windows or tasks.
+Must not know how a text is split, nor models, windows or tasks.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from functions.tokenizers.offsets import Span
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids without special tokens; `offsets` half-open in Unicode code points of the text.
+    """The tokens of one text, without special tokens. The three tuples have one entry for each token.
 
-    `word_starts[i]` says whether token i begins a word: a run between spaces, for XLM a word or mark as Moses or a
-    segmenter cut it, or an added token.
+    `offsets` are half-open spans in Unicode code points of the text. `word_starts` says whether a token begins a word.
+    A word is a run of text between spaces, or an added token. For XLM it is a word or a punctuation mark, as Moses or a
+    segmenter split them.
     """
 
     ids: tuple[int, ...]
@@ -29,23 +30,25 @@ class Encoded:
 class Layout:
     """The special ids around one text, `first A last`, and around a pair, `first A middle B last`.
 
-    `pair_type` is the token type of B and the special ids after it; all else has type 0. `classifying` is the id that
-    stands for a question without an answer; None: the first of `first`. At ids of `unanswering` no answer begins or
-    ends.
+    `pair_type` is the token type of B and of the special ids after it; all other tokens have type 0. `cls_id` is the
+    token whose score means that a question has no answer; None means the first id of `first`. An answer never begins
+    or ends at one of `never_answer_ids`.
     """
 
     first: tuple[int, ...]
     middle: tuple[int, ...]
     last: tuple[int, ...]
     pair_type: int = 0
-    classifying: int | None = None
-    unanswering: frozenset[int] = frozenset()
+    cls_id: int | None = None
+    never_answer_ids: frozenset[int] = frozenset()
 
 
 class Tokenizer(Protocol):
-    """One artifact, loaded. `fingerprint` is the sha256 of its bytes; both sides must hold the same.
+    """A loaded tokenizer artifact.
 
-    `vocab_size` is one more than the greatest id. `mask_token` is the piece that stands for a missing word.
+    `fingerprint` is the sha256 of the artifact's bytes; the model server expects the same. `vocab_size` is one more
+    than the greatest id. `unk_id` is the id of unknown pieces. `mask_token` is the piece of a masked word. Both are
+    None when the vocabulary has no such piece.
     """
 
     fingerprint: str
@@ -55,25 +58,25 @@ class Tokenizer(Protocol):
     layout: Layout
 
     def encode(self, text: str, lang: str | None = None) -> Encoded:
-        """Return the ids of the whole text and where each stands; special tokens are not added.
+        """Return the tokens of the text. Special tokens are not added.
 
-        `lang` names the language for tokenizers with rules by language (XLM; None: English); others read all
-        languages alike and pass it over. Raises Unprocessable where the rules of `lang` are not installed.
+        XLM has rules for each language, and `lang` names it; None means English. Other tokenizers ignore `lang`. Raises
+        Unprocessable when the segmenter of `lang` is not installed.
         """
         ...
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Return the vocabulary's piece of each id. Raises ValueError for an id outside of the vocabulary."""
+        """Return the piece of each id. Raises ValueError for an id outside the vocabulary."""
         ...
 
     def join(self, pieces: Sequence[str]) -> str:
-        """Return the text that a run of pieces reads as."""
+        """Return the text of consecutive pieces."""
         ...
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Return the text that a run of ids reads as, with or without special tokens. Raises as `pieces`."""
+        """Return the text of consecutive ids, without special tokens if `skip_special`. Raises as `pieces`."""
         ...
 
     def id_of(self, piece: str) -> int | None:
-        """Return the id of a piece, None when the vocabulary has no such piece."""
+        """Return the id of a piece, or None when the vocabulary has no such piece."""
         ...

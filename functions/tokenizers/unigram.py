@@ -1,7 +1,7 @@
-"""The tokenizer of XLM-RoBERTa, -XL and XLM-V: one artifact, a `tokenizer.json`.
+"""The tokenizer of XLM-RoBERTa, XLM-RoBERTa-XL and XLM-V. Its artifact is a `tokenizer.json`.
 
-Its rules are run by the `tokenizers` library, which is also what the reference runs. Must not know models,
-windows or tasks.
+The `tokenizers` library applies the rules, as it does for the reference in transformers. Must not know models, windows
+or tasks.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 import tokenizers
 from tokenizers import models
 
-from functions.tokenizers.offsets import LeadingControls, laid_back, whole_characters
+from functions.tokenizers.offsets import LeadingControls, include_composing_marks, restore_offsets
 from functions.tokenizers.tokenizer import Encoded, Layout
 
 MASK = "<mask>"
 
 
 class JsonTokenizer:
-    """A Tokenizer that reads all languages alike: `lang` changes nothing."""
+    """A Tokenizer with the same rules for all languages: it ignores `lang`."""
 
     def __init__(self, artifact: bytes) -> None:
-        """Read the bytes of a `tokenizer.json`. Raises ValueError when they are not one."""
+        """Read the bytes of a `tokenizer.json`. Raises ValueError when they are none."""
         try:
             self._backend = tokenizers.Tokenizer.from_buffer(artifact)
         except Exception as error:  # noqa: BLE001  # the library raises nothing narrower
@@ -45,29 +45,29 @@ class JsonTokenizer:
         """The library's tokenizer."""
         return self._backend
 
-    def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - one set of rules for all
-        """Return the ids of the whole text and where each stands; special tokens are not added."""
+    def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - the same rules for all languages
+        """Return the tokens of the text. Special tokens are not added."""
         return read(self._backend, self._leading, text)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Return the vocabulary's piece of each id. Raises ValueError for an id outside of the vocabulary."""
+        """Return the piece of each id. Raises ValueError for an id outside the vocabulary."""
         ids = list(ids)
         if any(not 0 <= i < self.vocab_size for i in ids):
             raise ValueError(f"got an id that is not below {self.vocab_size}, the size of the vocabulary")
         return [self._backend.id_to_token(i) or "" for i in ids]
 
     def join(self, pieces: Sequence[str]) -> str:
-        """Return the text that a run of pieces reads as."""
+        """Return the text of consecutive pieces."""
         decoder = self._backend.decoder
         return decoder.decode(list(pieces)) if decoder is not None else " ".join(pieces)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Return the text that a run of ids reads as, with or without special tokens. Raises as `pieces`."""
+        """Return the text of consecutive ids, without special tokens if `skip_special`. Raises as `pieces`."""
         self.pieces(ids)
         return self._backend.decode(list(ids), skip_special_tokens=skip_special)
 
     def id_of(self, piece: str) -> int | None:
-        """Return the id of a piece, None when the vocabulary has no such piece."""
+        """Return the id of a piece, or None when the vocabulary has no such piece."""
         return self._backend.token_to_id(piece)
 
     def _normalize(self, text: str) -> str:
@@ -87,19 +87,20 @@ class JsonTokenizer:
 
 
 def read(backend: tokenizers.Tokenizer, leading: LeadingControls, text: str) -> Encoded:
-    """Return the library's ids of a text, and its spans where `offsets` repaired them."""
-    audible, places = leading.drop(text)
-    encoding = backend.encode(audible, add_special_tokens=False)
-    offsets = encoding.offsets if places is None else laid_back(encoding.offsets, places)
+    """Return the tokens that the library finds in a text, with corrected offsets."""
+    kept, places = leading.drop(text)
+    encoding = backend.encode(kept, add_special_tokens=False)
+    offsets = encoding.offsets if places is None else restore_offsets(encoding.offsets, places)
     words = encoding.word_ids
     starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
-    return Encoded(tuple(encoding.ids), tuple(whole_characters(text, offsets)), starts)
+    return Encoded(tuple(encoding.ids), tuple(include_composing_marks(text, offsets)), starts)
 
 
 def _exact(model: Mapping[str, Any]) -> models.Unigram:
-    """Return a model with the file's scores: the library's reader of JSON may round the last bit of one.
+    """Return a unigram model with exactly the scores of the file.
 
-    Of two ways through a word that score the same the first is the best, as in transformers, which reads by Python.
+    The library's JSON reader may round the last bit of a score. That matters when two ways to split a word have equal
+    scores, because the first one wins. transformers reads the scores in Python, as is done here.
     """
     vocab = [(piece, score) for piece, score in model["vocab"]]
     return models.Unigram(vocab, unk_id=model.get("unk_id"), byte_fallback=bool(model.get("byte_fallback")))

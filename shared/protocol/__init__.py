@@ -1,20 +1,21 @@
-"""Open Inference Protocol v2 with binary tensors <-> InferCall and Inferred; the only encoder.
+"""Encodes and decodes the Open Inference Protocol v2 with binary tensors, between the Lambdas and the model server.
 
-`calls` and `padded` read and write requests, `answers` responses and errors; `tensors` and
-`frame` know the protocol's bytes. Must not know what a model does, nor any HTTP library.
+The public entry is the list of names below: calls, outputs and errors, each to bytes and back. `requests` and `padded`
+hold requests, `responses` holds answers and errors, `tensors` and `frame` hold the bytes of the protocol, and
+`head_outputs` lists what each head answers. This folder must not know how a model computes, nor any HTTP library.
 """
 
 from shared.protocol.frame import HEADER_LENGTH, Body
-from shared.protocol.requests import TIMEOUT, CallLimits, DecodedCall, Form, decode_call, encode_call
+from shared.protocol.requests import TIMEOUT_HEADER, CallLimits, DecodedCall, ResponseForm, decode_call, encode_call
 from shared.protocol.responses import decode_error, decode_output, encode_error, encode_output
 
 __all__ = [
     "HEADER_LENGTH",
-    "TIMEOUT",
+    "TIMEOUT_HEADER",
     "Body",
     "CallLimits",
     "DecodedCall",
-    "Form",
+    "ResponseForm",
     "decode_call",
     "decode_error",
     "decode_output",

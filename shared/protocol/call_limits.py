@@ -1,7 +1,7 @@
-"""What a replica takes in one call, and the check that a decoded call keeps to it.
+"""Checks a decoded call against the limits of a replica.
 
-Every index a model would look up with is checked here, so that no id reaches an embedding table
-it is not in. Must not know bytes or JSON.
+Every id and position is checked, so that no forward pass reads outside an embedding table or another row. This module
+must not know bytes or JSON.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from shared.protocol.frame import JsonBounds
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Bounds of one call. `max_tokens` counts over all rows, `max_row_tokens` in each (special tokens included).
+    """Limits of one call. Tokens include special tokens.
 
-    `max_rows` counts a row as often as it is to be continued. `n_langs`, `n_types`, `n_positions` bound the ids of
-    languages, token types and positions. `max_answer_bytes` bounds the tensors of one answer; JSON counts five bytes
-    for each.
+    `max_tokens` limits all rows together, `max_row_tokens` each row. A row that is continued n times counts n times
+    towards `max_rows`. Ids of languages, token types and positions must be below `n_langs`, `n_types` and
+    `n_positions`. `max_answer_bytes` limits the tensors of one answer; as JSON, each byte counts as five.
     """
 
     max_body_bytes: int
@@ -35,24 +35,27 @@ class CallLimits:
 
     @property
     def json(self) -> JsonBounds:
-        """The JSON three padded tensors of the largest size would take, nested, and some room."""
+        """Limits of the JSON: enough for three nested padded tensors of the largest size, and some more."""
         n_cells = max(self.max_tokens, self.max_rows * self.max_row_tokens)
         return JsonBounds(max_values=3 * n_cells + 8192, max_nests=3 * self.max_rows + 1024)
 
 
 def check_body_bytes(n_bytes: int, limits: CallLimits) -> None:
-    """Refuse a body by its size alone. Raises TooLarge."""
+    """Raise TooLarge for a body of `n_bytes` bytes that exceeds the limit."""
     if n_bytes > limits.max_body_bytes:
         raise TooLarge(f"got a body of {n_bytes} bytes, at most {limits.max_body_bytes}")
 
 
 def check_call(call: InferCall, limits: CallLimits) -> None:
-    """Check shapes against each other and values against the limits. Raises TooLarge, Unprocessable."""
+    """Check that the shapes of a call agree and that its values are within the limits.
+
+    Raises TooLarge beyond a size limit, Unprocessable for anything else that is wrong.
+    """
     _check_rows(call, limits)
     _check_range("input_ids", call.input_ids, limits.vocab_size)
-    _check_beside("lang_ids", call.lang_ids, call.n_tokens, limits.n_langs)
-    _check_beside("token_type_ids", call.token_type_ids, call.n_tokens, limits.n_types)
-    _check_beside("position_ids", call.position_ids, call.n_tokens, limits.n_positions)
+    _check_ids("lang_ids", call.lang_ids, call.n_tokens, limits.n_langs)
+    _check_ids("token_type_ids", call.token_type_ids, call.n_tokens, limits.n_types)
+    _check_ids("position_ids", call.position_ids, call.n_tokens, limits.n_positions)
     _check_positions(call)
     _check_fill_mask(call, limits)
 
@@ -79,8 +82,8 @@ def _check_rows(call: InferCall, limits: CallLimits) -> None:
         raise Unprocessable(f"got row_lengths that sum to {sum(lengths)}, expected {call.n_tokens} as in input_ids")
 
 
-def _check_beside(name: str, tensor: Tensor | None, n_tokens: int, end: int) -> None:
-    """Check a tensor that has one id for each token."""
+def _check_ids(name: str, tensor: Tensor | None, n_tokens: int, end: int) -> None:
+    """Check a tensor that has one id for each token. The ids must be below `end`."""
     if tensor is None:
         return
     if tensor.shape != (n_tokens,):

@@ -1,6 +1,7 @@
-"""A v2 body: one JSON object, then raw tensor bytes; `inference-header-content-length` says where it ends.
+"""Joins and splits a v2 body: one JSON object, then the raw bytes of tensors.
 
-Bounds what the JSON may hold before it is parsed. Must not know tensors, requests or answers.
+The header `inference-header-content-length` says how many bytes the JSON has. The size of the JSON is limited before it
+is parsed. This module must not know tensors, requests or answers.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from shared.errors import DecodeError, TooLarge, Unprocessable
 from shared.strict_json import JsonError
 
 HEADER_LENGTH = "inference-header-content-length"
-ALIGNMENT_BYTES = 16  # JSON is padded with spaces to this, so that tensors start aligned in memory
+ALIGNMENT_BYTES = 16  # the JSON is padded with spaces to a multiple of this, so that tensors are aligned in memory
 MAX_LENGTH_DIGITS = 15
 MAX_SHOWN_CHARS = 60  # of a value in an error message
-MAX_SHOWN_BITS = 128  # of an integer there: str() of a huge one raises
+MAX_SHOWN_BITS = 128  # of an integer in an error message: str() of a huge one raises
 JSON_TYPE = "application/json"
 BINARY_TYPE = "application/octet-stream"
 PROBLEM_TYPE = "application/problem+json"  # RFC 9457
@@ -25,7 +26,7 @@ PROBLEM_TYPE = "application/problem+json"  # RFC 9457
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An HTTP body and the headers (lower-case names) that belong to it."""
+    """An HTTP body, and the headers that describe it. Header names are in lower case."""
 
     headers: Mapping[str, str]
     data: bytes
@@ -33,9 +34,9 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class JsonBounds:
-    """How much JSON is parsed at all: a parsed value takes up to 20 times the bytes it came from.
+    """Limits of the JSON that is parsed. A parsed value takes up to 20 times the memory of its text.
 
-    `max_values` bounds the commas and `max_nests` the opening brackets, those in strings included.
+    `max_values` limits the commas, `max_nests` the opening brackets. Those inside strings count too.
     """
 
     max_values: int
@@ -43,7 +44,7 @@ class JsonBounds:
 
 
 def brief(value: object) -> str:
-    """Return a value as an error message may show it: at most 60 characters."""
+    """Return a value for an error message, shortened to 60 characters."""
     if isinstance(value, int) and value.bit_length() > MAX_SHOWN_BITS:
         return f"an integer of {value.bit_length()} bits"
     text = repr(value if isinstance(value, str | int | float | None) else type(value).__name__)
@@ -51,9 +52,9 @@ def brief(value: object) -> str:
 
 
 def write_frame(header: Mapping[str, object], chunks: Sequence[memoryview[int]]) -> Body:
-    """Join a JSON header and tensor bytes; without chunks the body is plain JSON.
+    """Join a JSON object and the bytes of tensors. Without chunks the body is plain JSON.
 
-    Raises ValueError when the header holds a float that JSON has no word for.
+    Raises ValueError when the object holds NaN or an infinity, which JSON cannot express.
     """
     text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("ascii")
     if not chunks:
@@ -65,9 +66,9 @@ def write_frame(header: Mapping[str, object], chunks: Sequence[memoryview[int]])
 def read_frame(
     headers: Mapping[str, str], data: bytes | memoryview[int], bounds: JsonBounds
 ) -> tuple[dict[str, object], memoryview[int]]:
-    """Split a body into its JSON object and a view of the bytes behind it; copies no tensor.
+    """Split a body into its JSON object and a view of the bytes after it. No tensor is copied.
 
-    Raises DecodeError for what is not such a body, TooLarge beyond `bounds`, Unprocessable for an encoding.
+    Raises DecodeError for a body that is not one, TooLarge beyond `bounds`, Unprocessable for a compressed body.
     """
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
@@ -78,7 +79,10 @@ def read_frame(
 
 
 def read_json(view: memoryview[int], bounds: JsonBounds) -> dict[str, object]:
-    """Parse strict JSON (UTF-8, no NaN, no repeated keys) to a dict. Raises DecodeError, TooLarge."""
+    """Parse one object of strict JSON: UTF-8, no NaN, no repeated keys.
+
+    Raises DecodeError for other JSON, TooLarge beyond `bounds`.
+    """
     text = view.tobytes()
     if not text or text.isspace():
         raise DecodeError("got no JSON, expected one object as the body or its beginning")

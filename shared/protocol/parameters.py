@@ -1,7 +1,7 @@
-"""Request parameters of a v2 body -> one frozen value; an unknown or ill-typed one is refused by name.
+"""Reads and writes the request parameters of a v2 body. An unknown or wrong parameter is refused by name.
 
-Takes Triton's `priority` (0, 1: interactive; higher: batch) and `timeout` (microseconds) as its
-clients send them. Must not know tensors.
+`priority` and `timeout` may be those of Triton's clients: a priority of 0 or 1 is interactive, a higher one is batch,
+and a timeout is in microseconds. This module must not know tensors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shared.protocol.frame import brief
 
 MAX_NAME_CHARS = 128
 _LAYER = re.compile(r"-?[0-9]{1,3}")
-_KNOWN = (
+_NAMES = (
     "head", "top_k", "per_token", "normalize", "priority", "tenant", "tokenizer", "target_ids", "timeout",
     "binary_data_output", "pooling", "layers", "attentions", "max_new_tokens", "do_sample", "temperature", "top_p",
     "num_return_sequences", "seed",
@@ -36,7 +36,10 @@ _SAMPLING = ("max_new_tokens", "do_sample", "temperature", "top_p", "num_return_
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Parameters of one request. `target_ids` is None when not given here; `timeout_s` is in seconds."""
+    """The parameters of one request.
+
+    `target_ids` is None when they are not among the parameters; they may also be a tensor. `timeout_s` is in seconds.
+    """
 
     head: str
     top_k: int
@@ -55,7 +58,7 @@ class Parameters:
 
 
 def write_parameters(call: InferCall) -> dict[str, object]:
-    """Return the parameters of a call, scalars only; those at their default are left out."""
+    """Return the parameters of a call. All are scalars. Parameters with their default value are left out."""
     given: dict[str, tuple[object, object]] = {
         "head": (call.head, ""),
         "top_k": (call.top_k, DEFAULT_TOP_K) if call.sampling is None else (call.sampling.top_k, None),
@@ -74,11 +77,11 @@ def write_parameters(call: InferCall) -> dict[str, object]:
 
 
 def read_parameters(raw: object) -> Parameters:
-    """Check and read the parameters. Raises DecodeError when not an object, else Unprocessable."""
+    """Check and read the parameters. Raises DecodeError when they are no object, Unprocessable for a wrong one."""
     if not isinstance(raw, dict):
         raise DecodeError(f"got parameters {brief(raw)}, expected an object")
-    if unknown := sorted(set(raw) - set(_KNOWN)):
-        raise Unprocessable(f"unknown parameter {brief(unknown[0])}; known: {', '.join(_KNOWN)}")
+    if unknown := sorted(set(raw) - set(_NAMES)):
+        raise Unprocessable(f"unknown parameter {brief(unknown[0])}; known: {', '.join(_NAMES)}")
     samples = any(name in raw for name in _SAMPLING)
     timeout_us = _integer(raw, "timeout", default=0, low=1, high=2**53) if "timeout" in raw else None
     return Parameters(
@@ -100,7 +103,7 @@ def read_parameters(raw: object) -> Parameters:
 
 
 def read_timeout(header: str) -> float:
-    """Read the time left, in seconds, from its HTTP header. Raises DecodeError unless finite and positive."""
+    """Read the seconds left from the HTTP header. Raises DecodeError unless they are a finite positive number."""
     try:
         seconds = float(header)
     except ValueError:
@@ -139,17 +142,17 @@ def _number(raw: Mapping[str, object], name: str, *, default: float, above: floa
 
 
 def _sampling(raw: Mapping[str, object]) -> Sampling:
-    usual = Sampling()
+    defaults = Sampling()
     return Sampling(
-        max_new_tokens=_integer(raw, "max_new_tokens", default=usual.max_new_tokens, low=1, high=MAX_NEW_TOKENS),
+        max_new_tokens=_integer(raw, "max_new_tokens", default=defaults.max_new_tokens, low=1, high=MAX_NEW_TOKENS),
         do_sample=_flag(raw, "do_sample"),
-        temperature=_number(raw, "temperature", default=usual.temperature, above=0, high=MAX_TEMPERATURE),
-        top_k=_integer(raw, "top_k", default=usual.top_k, low=0, high=MAX_TOP_K),
-        top_p=_number(raw, "top_p", default=usual.top_p, above=0, high=1),
+        temperature=_number(raw, "temperature", default=defaults.temperature, above=0, high=MAX_TEMPERATURE),
+        top_k=_integer(raw, "top_k", default=defaults.top_k, low=0, high=MAX_TOP_K),
+        top_p=_number(raw, "top_p", default=defaults.top_p, above=0, high=1),
         num_return_sequences=_integer(
-            raw, "num_return_sequences", default=usual.num_return_sequences, low=1, high=MAX_SEQUENCES
+            raw, "num_return_sequences", default=defaults.num_return_sequences, low=1, high=MAX_SEQUENCES
         ),
-        seed=_integer(raw, "seed", default=usual.seed, low=0, high=MAX_SEED),
+        seed=_integer(raw, "seed", default=defaults.seed, low=0, high=MAX_SEED),
     )
 
 
@@ -162,7 +165,7 @@ def _pooling(value: object) -> Pooling:
 
 
 def _layers(value: object) -> tuple[int, ...]:
-    """Read `0,6,-1`: protocol parameters are scalars."""
+    """Read text such as `0,6,-1`, because parameters of the protocol are scalars."""
     parts = value.split(",") if isinstance(value, str) and value else []
     if (value != "" and not parts) or len(parts) > MAX_LAYERS or not all(map(_LAYER.fullmatch, parts)):
         raise Unprocessable(f"got layers {brief(value)}, expected at most {MAX_LAYERS} numbers such as 0,6,-1")

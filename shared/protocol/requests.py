@@ -1,10 +1,11 @@
-"""InferCall <-> the body of `POST /v2/models/{model}/infer`.
+"""Writes an InferCall as the body of `POST /v2/models/{model}/infer`, and reads such a body.
 
-Packed form (ours): `input_ids` [tokens], `row_lengths` [rows], optional `lang_ids`, `token_type_ids` and
-`position_ids` [tokens], `positions` [n] with `positions_per_row` [rows], `target_ids` [targets]. Padded form
-(everyone's): `input_ids`, `attention_mask` and optional `lang_ids`, `token_type_ids`, `position_ids`
-[rows, width], `positions` [n] as row * width + column. All INT32 or INT64 (a mask also BOOL), binary or JSON.
-The model's name is in the URL, the time left in the header `x-request-timeout-seconds`. Must not know heads or tasks.
+Packed form (ours): `input_ids` [tokens] and `row_lengths` [rows]. Optional are `lang_ids`, `token_type_ids` and
+`position_ids` [tokens], `positions` [n] with `positions_per_row` [rows], and `target_ids` [targets].
+Padded form (of other clients): `input_ids` and `attention_mask` [rows, width]. Optional are `lang_ids`,
+`token_type_ids` and `position_ids` [rows, width], and `positions` [n], each as row * width + column.
+All tensors are INT32 or INT64 (a mask may also be BOOL), as bytes or as JSON lists. The URL names the model. The header
+`x-request-timeout-seconds` says how much time is left. This module must not know heads or tasks.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from shared.protocol.parameters import Parameters, read_parameters, read_timeout
 from shared.protocol.tensors import INTEGERS, read_tensors, write_tensor
 from shared.strict_json import lone_surrogate_at
 
-__all__ = ["TIMEOUT", "CallLimits", "DecodedCall", "Form", "decode_call", "encode_call"]
+__all__ = ["TIMEOUT_HEADER", "CallLimits", "DecodedCall", "ResponseForm", "decode_call", "encode_call"]
 
-TIMEOUT = "x-request-timeout-seconds"
+TIMEOUT_HEADER = "x-request-timeout-seconds"
 MAX_ID_CHARS = 256
 PADDED_DIMENSIONS = 2  # rows, width
 _KEYS = ("id", "model_name", "parameters", "inputs", "outputs")
@@ -41,11 +42,12 @@ _INPUTS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """How the caller wants its answer.
+class ResponseForm:
+    """The form in which the caller wants the answer.
 
-    `outputs` are the requested ones, each with whether it comes binary; None asks for all, in the way
-    `binary` says. `padding` is there when the request came padded.
+    `outputs` are pairs of a requested output's name and whether it is binary. None requests all outputs, in the form
+    that `binary` says. `padding` is set when the request was padded. `max_answer_bytes` limits the tensors of the
+    answer.
     """
 
     request_id: str | None
@@ -57,16 +59,16 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class DecodedCall:
-    """A decoded request: the call, packed and checked, and the form its answer takes."""
+    """A decoded request: the call, packed and checked, and the form of its answer."""
 
     call: InferCall
-    form: Form
+    form: ResponseForm
 
 
 def encode_call(call: InferCall) -> Body:
-    """Write a call in the packed form, all binary, asking for a binary answer.
+    """Write a call in the packed form. All tensors are binary, and a binary answer is requested.
 
-    Raises DeadlineExceeded when no time is left to answer in.
+    Raises DeadlineExceeded when no time is left for an answer.
     """
     if call.timeout_s is not None and call.timeout_s <= 0:
         raise DeadlineExceeded(f"got {call.timeout_s:.3f} s left, expected more than 0")
@@ -86,17 +88,18 @@ def encode_call(call: InferCall) -> Body:
         "inputs": [entry for entry, _ in written],
     }
     body = write_frame(header, [chunk for _, chunk in written if chunk is not None])
-    timeout = {} if call.timeout_s is None else {TIMEOUT: repr(call.timeout_s)}
+    timeout = {} if call.timeout_s is None else {TIMEOUT_HEADER: repr(call.timeout_s)}
     return Body({**body.headers, **timeout}, body.data)
 
 
 def decode_call(
     model: str, headers: Mapping[str, str], data: bytes | memoryview[int], limits: CallLimits
 ) -> DecodedCall:
-    """Read either form; a call in packed form and how to answer it come out. Tensors are views of `data`.
+    """Read a request in either form. Return it as a packed call, with the form of its answer.
 
-    `head` is "" when the request names none. Raises DecodeError for a body that is not this protocol's,
-    TooLarge beyond the limits, Unprocessable for unknown names and for values the model cannot take.
+    INT32 tensors are views of `data`. The call's `head` is "" when the request names none. Raises DecodeError for a
+    body that does not follow the protocol, TooLarge beyond the limits, and Unprocessable for unknown names and for
+    values that the model cannot take.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     check_body_bytes(len(data), limits)
@@ -158,11 +161,13 @@ def _target_ids(tensor: Tensor | None, parameters: Parameters) -> tuple[int, ...
 
 
 def _timeout_s(headers: Mapping[str, str], parameters: Parameters) -> float | None:
-    given = [parameters.timeout_s, read_timeout(headers[TIMEOUT]) if TIMEOUT in headers else None]
+    given = [parameters.timeout_s, read_timeout(headers[TIMEOUT_HEADER]) if TIMEOUT_HEADER in headers else None]
     return min((seconds for seconds in given if seconds is not None), default=None)
 
 
-def _form(header: Mapping[str, object], parameters: Parameters, padding: Padding | None, limits: CallLimits) -> Form:
+def _form(
+    header: Mapping[str, object], parameters: Parameters, padding: Padding | None, limits: CallLimits
+) -> ResponseForm:
     request_id = header.get("id")
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= MAX_ID_CHARS):
         raise DecodeError(f"got id {brief(request_id)}, expected a string of at most {MAX_ID_CHARS} characters")
@@ -171,11 +176,11 @@ def _form(header: Mapping[str, object], parameters: Parameters, padding: Padding
     binary = parameters.binary_data_output
     wanted = header.get("outputs")
     outputs = None if wanted is None or wanted == [] else _outputs(wanted, default=binary)
-    return Form(request_id, binary, outputs, padding, limits.max_answer_bytes)
+    return ResponseForm(request_id, binary, outputs, padding, limits.max_answer_bytes)
 
 
 def _check_unicode(request_id: str) -> None:
-    """Refuse an id that its sender, as any who reads the answer, may be unable to write as UTF-8."""
+    """Raise Unprocessable for an id with a lone surrogate, because the answer repeats the id as UTF-8."""
     if (at := lone_surrogate_at(request_id)) is not None:
         found = f"the lone surrogate U+{ord(request_id[at]):04X} at character {at} of id"
         raise Unprocessable(f"got {found}, expected well-formed Unicode")

@@ -1,7 +1,7 @@
-"""Inferred <-> a v2 response, and errors in the shape v2 clients show.
+"""Writes a ModelOutput as a v2 response and reads it back; the same for errors, in the shape that v2 clients show.
 
-Response parameters `queue_s` and `infer_s` carry the seconds of each stage. What cannot be read of an
-answer is the server's fault, never the caller's: ReplicaError. Must not know heads or tasks.
+The response parameters `queue_s` and `infer_s` are the seconds of each stage. An answer that cannot be read is the
+server's fault, so it raises ReplicaError. This module must not know heads or tasks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shared.errors import DecodeError, GlossaError, NotFinite, ReplicaError, Too
 from shared.messages import ModelOutput, Tensor
 from shared.protocol.frame import Body, JsonBounds, brief, read_frame, read_json, write_frame
 from shared.protocol.padded import pad
-from shared.protocol.requests import DecodedCall, Form
+from shared.protocol.requests import DecodedCall, ResponseForm
 from shared.protocol.tensors import read_tensors, write_tensor
 
 JSON_BYTES_PER_BYTE = 5  # an FP32 takes up to 20 characters
@@ -22,23 +22,23 @@ _MAX_STAGE_S = 1e9
 
 
 def encode_output(
-    asked: DecodedCall, model: str, revision: str, inferred: ModelOutput, *, per_token: Collection[str] = ()
+    decoded: DecodedCall, model: str, revision: str, output: ModelOutput, *, per_token: Collection[str] = ()
 ) -> Body:
-    """Write an answer in the form the caller asked for; `model` and `revision` say who answered.
+    """Write an answer in the form that the caller requested. `model` and `revision` name the model that answered.
 
-    `per_token` names the outputs [tokens, ...]; those of a padded request are padded alike with zeros. Raises
-    Unprocessable for a requested output there is not, TooLarge for an answer beyond the limit, NotFinite for NaN
-    that JSON cannot hold.
+    `per_token` names the outputs [tokens, ...]. When the request was padded, they are padded with zeros too. Raises
+    Unprocessable for a requested output that does not exist, TooLarge for an answer beyond the limit, NotFinite for NaN
+    or an infinity in JSON.
     """
     written = [
         write_tensor(name, tensor, binary=binary)
-        for name, tensor, binary in _chosen(asked.form, inferred.outputs, per_token)
+        for name, tensor, binary in _requested_outputs(decoded.form, output.outputs, per_token)
     ]
-    header: dict[str, object] = {} if asked.form.request_id is None else {"id": asked.form.request_id}
+    header: dict[str, object] = {} if decoded.form.request_id is None else {"id": decoded.form.request_id}
     header |= {
         "model_name": model,
         "model_version": revision,
-        "parameters": {f"{stage}_s": seconds for stage, seconds in inferred.timings_s.items()},
+        "parameters": {f"{stage}_s": seconds for stage, seconds in output.timings_s.items()},
         "outputs": [entry for entry, _ in written],
     }
     try:
@@ -48,7 +48,7 @@ def encode_output(
 
 
 def decode_output(headers: Mapping[str, str], data: bytes | memoryview[int]) -> ModelOutput:
-    """Read an answer; its tensors are views of `data`. Raises ReplicaError for anything else than one."""
+    """Read an answer. Its tensors are views of `data`. Raises ReplicaError when it cannot be read."""
     headers = {name.lower(): value for name, value in headers.items()}
     bounds = JsonBounds(max_values=len(data), max_nests=len(data))
     try:
@@ -59,7 +59,7 @@ def decode_output(headers: Mapping[str, str], data: bytes | memoryview[int]) -> 
 
 
 def encode_error(error: GlossaError) -> Body:
-    """Write an error: `error` is the message, as v2 clients show it; our problem fields stand beside it."""
+    """Write an error. v2 clients show the key `error`, which holds the message. Our problem details stand beside it."""
     body = write_frame({"error": error.message, **error.to_problem()}, [])
     retry_after_s = error.retry_after_s
     if retry_after_s is None:
@@ -68,7 +68,7 @@ def encode_error(error: GlossaError) -> Body:
 
 
 def decode_error(status: int, data: bytes | memoryview[int]) -> GlossaError:
-    """Rebuild the error of an answer that is not 200; one that is not ours becomes a ReplicaError."""
+    """Rebuild the error of an answer whose status is not 200. An error of another server becomes a ReplicaError."""
     try:
         problem = read_json(memoryview(data[:MAX_ERROR_BYTES]), JsonBounds(MAX_ERROR_BYTES, MAX_ERROR_BYTES))
     except GlossaError:
@@ -77,8 +77,13 @@ def decode_error(status: int, data: bytes | memoryview[int]) -> GlossaError:
     return from_problem(status, {"detail": message, **problem} if isinstance(message, str) else problem)
 
 
-def _chosen(form: Form, outputs: Mapping[str, Tensor], per_token: Collection[str]) -> list[tuple[str, Tensor, bool]]:
-    """Return name, tensor and binary of each output to send, padded and within the limit."""
+def _requested_outputs(
+    form: ResponseForm, outputs: Mapping[str, Tensor], per_token: Collection[str]
+) -> list[tuple[str, Tensor, bool]]:
+    """Return the outputs to send: name, tensor (padded where the request was), and whether it is binary.
+
+    Raises TooLarge when they exceed the limit together.
+    """
     wanted = form.outputs if form.outputs is not None else tuple((name, form.binary) for name in outputs)
     left = form.max_answer_bytes
     chosen = []

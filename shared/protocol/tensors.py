@@ -1,7 +1,7 @@
-"""Named tensors of a v2 body <-> Tensor: datatype, shape, and data as bytes or as a JSON list.
+"""Reads and writes the named tensors of a v2 body. The data of a tensor is bytes, or a JSON list.
 
-Nothing is allocated from a declared size: shapes must equal the bytes or items that are there.
-Must not know which tensors a request or an answer has.
+No memory is allocated by a declared size: shape and datatype must match the bytes or items that were sent. This module
+must not know which tensors a request or an answer has.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KEYS = frozenset({"name", "datatype", "shape", "parameters", "data"})
 
 
 def write_tensor(name: str, tensor: Tensor, *, binary: bool) -> tuple[dict[str, object], memoryview[int] | None]:
-    """Return a tensor's JSON entry, and its bytes when they travel behind the JSON."""
+    """Return a tensor's JSON entry, and its bytes if it is binary; they follow the JSON in the body."""
     entry: dict[str, object] = {"name": name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
     if binary:
         entry["parameters"] = {"binary_data_size": len(tensor.data)}
@@ -42,11 +42,11 @@ def write_tensor(name: str, tensor: Tensor, *, binary: bool) -> tuple[dict[str, 
 def read_tensors(
     entries: object, binary: memoryview[int], allowed: Mapping[str, Sequence[str]] | None
 ) -> dict[str, Tensor]:
-    """Read all tensors of a body; INT64 and BOOL become INT32. `allowed` maps a name to its datatypes.
+    """Read all tensors of a body. INT64 and BOOL become INT32.
 
-    With `allowed` None any name may be INT32, INT64 or FP32. Binary data lies in the order of the entries and must
-    fill the body exactly. Raises DecodeError for broken ones, Unprocessable for unknown names and datatypes and for
-    values beyond INT32.
+    `allowed` maps each name to its datatypes. When it is None, any name may be INT32, INT64 or FP32. The bytes of
+    binary tensors follow each other in the order of the entries, and nothing may be left over. Raises DecodeError for
+    broken tensors, Unprocessable for unknown names and datatypes and for values beyond INT32.
     """
     if not isinstance(entries, list):
         raise DecodeError(f"got {brief(entries)} for the tensors, expected a list")
@@ -95,7 +95,7 @@ def _shape(name: str, shape: object) -> tuple[int, ...]:
 
 
 def _binary_size(name: str, entry: Mapping[str, object], expected: int) -> int | None:
-    """Return the bytes this tensor takes behind the JSON, or None when its data is in the JSON."""
+    """Return how many bytes of a binary tensor follow the JSON, or None when its data is in the JSON."""
     parameters = entry.get("parameters", {})
     if not isinstance(parameters, dict):
         raise DecodeError(f"tensor {brief(name)} has parameters {brief(parameters)}, expected an object")
@@ -117,16 +117,16 @@ def _from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryvi
     if datatype == "FP32":
         return Tensor("FP32", shape, data)
     if datatype == "BOOL":
-        return _narrow(name, shape, data)
-    return _narrow(name, shape, array("q", data.tobytes()))
+        return _to_int32(name, shape, data)
+    return _to_int32(name, shape, array("q", data.tobytes()))
 
 
 def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) -> Tensor:
-    items = _flat(name, shape, data)
+    items = _row_major(name, shape, data)
     if wrong := set(map(type, items)) - _ITEM_TYPES[datatype] - ({int} if datatype == "BOOL" else set()):
         raise DecodeError(f"tensor {brief(name)} holds a {min(kind.__name__ for kind in wrong)}, expected {datatype}")
     if datatype != "FP32":
-        return _narrow(name, shape, items)
+        return _to_int32(name, shape, items)
     try:
         tensor = Tensor.floats(items, shape)
     except OverflowError:
@@ -136,25 +136,25 @@ def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) -
     return tensor
 
 
-def _narrow(name: str, shape: tuple[int, ...], values: Iterable[int]) -> Tensor:
+def _to_int32(name: str, shape: tuple[int, ...], values: Iterable[int]) -> Tensor:
     try:
         return Tensor.ints(values, shape)
     except OverflowError:
         raise Unprocessable(f"tensor {brief(name)} holds a value beyond INT32") from None
 
 
-def _flat(name: str, shape: tuple[int, ...], data: object) -> list[int]:
-    """Return JSON data row-major; it comes flat, or nested as the shape says."""
+def _row_major(name: str, shape: tuple[int, ...], data: object) -> list[int]:
+    """Return the items of JSON data, row-major. The data is flat, or nested as the shape says."""
     if not isinstance(data, list):
         raise DecodeError(f"tensor {brief(name)} has data {brief(data)}, expected a list")
     nested = len(shape) > 1 and isinstance(next(iter(data), None), list)
-    items = _unnested(name, shape, data) if nested else data
+    items = _flatten(name, shape, data) if nested else data
     if len(items) != math.prod(shape):
         raise DecodeError(f"tensor {brief(name)} has {len(items)} items, its shape makes {math.prod(shape)}")
     return items
 
 
-def _unnested(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
+def _flatten(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
     level: list[Any] = [data]
     for size in shape:
         if not all(isinstance(part, list) and len(part) == size for part in level):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from functions.replica.fake import Sent
+from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
 from serve.engine.fake import FakeEngine
 from serve.engine.run_call import infer
@@ -25,7 +25,7 @@ INFER = re.compile(r"/v2/models/([^/]+)/infer")
 def fake_replica(catalog: Catalog) -> Iterator[str]:
     """Serve every model of a catalog on a free port; yields the base address."""
 
-    def respond(sent: Sent) -> Reply:
+    def respond(sent: SentRequest) -> Reply:
         if sent.method == "GET":
             return Reply(200, {}, b"{}")
         try:
@@ -38,7 +38,7 @@ def fake_replica(catalog: Catalog) -> Iterator[str]:
         yield address
 
 
-def _answer(catalog: Catalog, sent: Sent) -> Reply:
+def _answer(catalog: Catalog, sent: SentRequest) -> Reply:
     path = INFER.fullmatch(sent.path)
     if path is None:
         raise NotFound(f"no route {sent.path}")
@@ -50,6 +50,6 @@ def _answer(catalog: Catalog, sent: Sent) -> Reply:
         max_row_tokens=model.max_tokens,
         vocab_size=model.vocab_size,
     )
-    asked = decode_call(model.name, sent.headers, sent.data, limits)
-    body = encode_output(asked, model.name, model.revision, infer(FakeEngine(model), asked.call))
+    decoded = decode_call(model.name, sent.headers, sent.data, limits)
+    body = encode_output(decoded, model.name, model.revision, infer(FakeEngine(model), decoded.call))
     return Reply(200, dict(body.headers), bytes(body.data))

@@ -11,7 +11,7 @@ import pytest
 
 from functions.jobs.records.part_files import decode
 from functions.jobs.state.webhooks import sign
-from functions.replica.fake import Sent
+from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
 from glossa.client.jobs_client import JobsClient
 from local import processes, stack
@@ -102,7 +102,7 @@ def test_the_command_line_runs_a_job_and_its_webhook_is_called(standing: Standin
     (tmp_path / "in.csv").write_text("id,text\n" + "".join(f'{n},"{text}"\n' for n, text in enumerate(TEXTS)), "utf-8")
     client, seen = JobsClient(standing.api.base_url), []
 
-    def receive(sent: Sent) -> Reply:
+    def receive(sent: SentRequest) -> Reply:
         seen.append(sent)
         return Reply(204)
 

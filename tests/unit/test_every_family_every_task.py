@@ -13,7 +13,7 @@ from functions.http.resolver import Resolver
 from functions.http.text_routes import make_api
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
-from functions.replica.fake import FakeTransport, Sent
+from functions.replica.fake import FakeTransport, SentRequest
 from functions.replica.transport import Reply
 from functions.tasks.registry import TASK_NAMES
 from functions.tokenizers.load import load_tokenizers
@@ -40,8 +40,8 @@ def _served(root: Path, folders: list[Path]) -> Served:
     return catalog, make_api(pipeline, client, "none")
 
 
-def _replica(engines: dict[str, Any], catalog: Catalog) -> Callable[[Sent], Reply]:
-    def respond(sent: Sent) -> Reply:
+def _replica(engines: dict[str, Any], catalog: Catalog) -> Callable[[SentRequest], Reply]:
+    def respond(sent: SentRequest) -> Reply:
         name = sent.path.split("/")[3]
         model = catalog.model(name)
         limits = CallLimits(4 * 2**20, 1024, 16_384, model.max_tokens, model.vocab_size)

@@ -29,16 +29,16 @@ def probabilities(layout: Layout, window: Window, answer: Answer) -> tuple[Vecto
     answer at `<s>`, which its own mask has set to 0, and fails with a KeyError when `</s>` is likely. Here `</s>` is
     read. For XLM, no answer begins or ends at a special token; unknown characters count as such.
     """
-    if layout.classifying is None:
-        classifying = {at for at, token in enumerate(window.input_ids) if token == layout.first[0]}
+    if layout.cls_id is None:
+        cls_positions = {at for at, token in enumerate(window.input_ids) if token == layout.first[0]}
     else:
-        classifying = {window.input_ids.index(layout.classifying)}
+        cls_positions = {window.input_ids.index(layout.cls_id)}
     allowed = [
-        at in classifying or (side == 1 and token not in layout.unanswering)
+        at in cls_positions or (side == 1 and token not in layout.never_answer_ids)
         for at, (side, token) in enumerate(zip(window.sequence_ids, window.input_ids, strict=True))
     ]
     start, end = (_softmax([row[0] for row in answer[name]], allowed) for name in ("start", "end"))
-    none = start[min(classifying)] * end[min(classifying)]
+    none = start[min(cls_positions)] * end[min(cls_positions)]
     for at, side in enumerate(window.sequence_ids):
         if side != 1:
             start[at] = end[at] = 0.0

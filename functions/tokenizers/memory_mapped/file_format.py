@@ -1,6 +1,6 @@
-"""The layout of a prebuilt tokenizer: a header of JSON, then parts that the kernel reads where they lie.
+"""The file format of a prebuilt tokenizer: a JSON header, then parts that the kernel reads in place.
 
-Must not know how a part is made or used.
+Must not know how the parts are made or used.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ ALIGNED_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """A prebuilt file in memory: pages are read when touched. `facts` is its header without the places of parts."""
+class MappedFile:
+    """A prebuilt file that is mapped into memory. The system reads a page of it when the page is first used.
+
+    `facts` is the header without the places of the parts. `start` is the offset of the first part in bytes.
+    """
 
     facts: Mapping[str, Any]
     parts: Mapping[str, memoryview]
     start: int
 
     def address(self, part: str) -> int:
-        """Return where a part lies in memory."""
+        """Return the address of a part in memory, or 0 for an empty part."""
         return ctypes.addressof(ctypes.c_char.from_buffer(self.parts[part])) if len(self.parts[part]) else 0
 
 
 def write(facts: Mapping[str, Any], parts: Mapping[str, bytes | bytearray | memoryview]) -> bytes:
-    """Return the bytes of a prebuilt file."""
+    """Return the bytes of a prebuilt file. Every part begins at a multiple of 64 bytes."""
     places: dict[str, list[int]] = {}
     at = 0
     for name, part in parts.items():
@@ -50,10 +53,13 @@ def write(facts: Mapping[str, Any], parts: Mapping[str, bytes | bytearray | memo
     return bytes(out)
 
 
-def map_file(path: Path) -> Mapped:
-    """Map a prebuilt file. Raises ValueError when it is not one of this version, or cut short."""
+def map_file(path: Path) -> MappedFile:
+    """Map a prebuilt file into memory.
+
+    Raises OSError, and ValueError when the file is cut short or is no prebuilt tokenizer of this version.
+    """
     with path.open("rb") as file:
-        # a private mapping: nothing writes to it, and ctypes takes addresses of writable memory only
+        # a private mapping, because ctypes gives addresses of writable memory only; nothing writes to it
         whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     if len(whole) < HEAD.size or whole[: len(MAGIC)] != MAGIC:
         raise ValueError(f"{path.name}: got something else, expected a prebuilt tokenizer: glossa artifacts makes it")
@@ -64,7 +70,7 @@ def map_file(path: Path) -> Mapped:
     if any(start + first + length > len(whole) for first, length in places.values()):
         raise ValueError(f"{path.name}: got {len(whole)} bytes, expected more: the file was cut short")
     parts = {name: whole[start + first : start + first + length] for name, (first, length) in places.items()}
-    return Mapped(facts, parts, start)
+    return MappedFile(facts, parts, start)
 
 
 def _aligned(n_bytes: int) -> int:

@@ -1,7 +1,7 @@
-"""The native kernel by ctypes: its arguments, its buffers, and which file is this machine's.
+"""Calls the native kernel through ctypes: its arguments, its buffers, and the file name for this machine.
 
-What it does is said in its source, glossa/tokenizer_build/native/unigram.c. Must not know files' layouts or special
-tokens.
+The source of the kernel, glossa/tokenizer_build/native/unigram.c, explains what it does. This module must not know file
+formats or special tokens.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, Final
 
 from functions.tokenizers.tokenizer import Encoded
 
-UNSURE: Final = -1  # text whose clusters the kernel does not judge
-FULL: Final = -2
+UNSURE: Final = -1  # the kernel cannot judge the grapheme clusters of the text
+FULL: Final = -2  # the buffers are too small
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-KEPT_BYTES = 1 << 16  # buffers for longer words are not kept
+KEPT_BYTES = 1 << 16  # buffers for longer texts are not kept for the next call
 UNIT_BYTES = 16
 NODE_BYTES = 16
 SPAN = struct.Struct("=ii")
 
 
 class Model(ctypes.Structure):
-    """`Model` of the kernel: where the parts of a mapped file lie."""
+    """The struct `Model` of the kernel: addresses and sizes of the parts of a mapped file."""
 
     _fields_ = [
         ("units", ctypes.c_void_p), ("classes", ctypes.c_void_p),
@@ -36,7 +36,7 @@ class Model(ctypes.Structure):
 
 
 class _State(ctypes.Structure):
-    """`State` of the kernel: where it writes, and what it keeps while it reads a text."""
+    """The struct `State` of the kernel: the buffers that it writes to, and its state while it reads a text."""
 
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in ("ids", "spans", "word_starts", "word", "places", "nodes")],
@@ -47,7 +47,7 @@ class _State(ctypes.Structure):
 
 
 class _Buffers:
-    """What one call writes into: arrays for `n` tokens, and for one word of `n` bytes."""
+    """The buffers of one call: arrays for `n` tokens, and for one word of `n` bytes."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -61,10 +61,10 @@ class _Buffers:
 
 
 class Kernel:
-    """The kernel's functions. Buffers are per thread; calls run without the interpreter's lock."""
+    """The functions of the kernel. Each thread has its own buffers. Calls release the interpreter's lock."""
 
     def __init__(self, path: Path) -> None:
-        """Load a shared library. Raises OSError when it is not this machine's."""
+        """Load a shared library. Raises OSError when it was not built for this machine."""
         library = ctypes.CDLL(str(path))
         pointer, n_bytes = ctypes.c_void_p, ctypes.c_int64
         self._encode = library.glossa_encode
@@ -81,9 +81,9 @@ class Kernel:
         self._kept = threading.local()
 
     def encode(self, model: Model, text: bytes, place: int = 0) -> tuple[Encoded, bool] | None:
-        """Return the tokens of UTF-8 text whose first code point is at `place`, and whether spans may lack code points.
+        """Return the tokens of UTF-8 text, and whether their spans may lack composing code points.
 
-        None where the kernel is unsure.
+        `place` is the index of the text's first code point in the whole text. Returns None when the kernel is unsure.
         """
         found, buffers = self._read(model, text, place)
         if found == UNSURE:
@@ -93,18 +93,18 @@ class Kernel:
         return Encoded(ids, spans, word_starts), bool(buffers.state.flags)
 
     def ids(self, model: Model, text: bytes) -> list[int] | None:
-        """Return the ids alone; None where the kernel is unsure."""
+        """Return only the ids of the tokens, or None when the kernel is unsure."""
         found, buffers = self._read(model, text, 0)
         return buffers.ids[:found].tolist() if found != UNSURE else None
 
     def find(self, model: Model, piece: bytes) -> tuple[int, float] | None:
-        """Return the id and the score of a piece, None when there is none."""
+        """Return the id and the score of a piece, or None when the vocabulary has no such piece."""
         score = ctypes.c_double()
         found = self._find(ctypes.byref(model), piece, len(piece), ctypes.byref(score))
         return (found, score.value) if found >= 0 else None
 
     def pieces_in(self, model: Model, text: bytes) -> set[int]:
-        """Return the ids of all pieces that stand anywhere in UTF-8 text."""
+        """Return the ids of all pieces that occur anywhere in UTF-8 text."""
         n = 16 * len(text) + 64
         while True:
             ids = (ctypes.c_int32 * n)()
@@ -129,6 +129,6 @@ class Kernel:
 
 
 def kernel_name(machine: str | None = None) -> str | None:
-    """Return the file name of a machine type's kernel, by default of this machine; None where there is none."""
+    """Return the file name of the kernel for a machine type, by default this one. None when there is no kernel."""
     known = MACHINES.get((machine or platform.machine()).lower())
     return f"unigram-{known}.so" if known else None

@@ -1,7 +1,8 @@
-"""Reads by the `tokenizers` library what the kernel leaves: over the pieces that stand in the text, not all.
+"""Reads the texts that the kernel cannot judge, with the `tokenizers` library.
 
-Which path is best depends on the pieces that occur, the lowest score (unknown characters cost 10 more) and nothing else
-of the vocabulary, so that a small tokenizer gives the ids of the whole one. Must not know the kernel's rules.
+A tokenizer of the library is made for each such text, with only the pieces that occur in the text. It gives the same
+ids as one with the whole vocabulary. The best way to split a text depends only on the pieces that occur in it and on
+the lowest score of the vocabulary (an unknown character scores 10 below it). Must not know the kernel's rules.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
-from functions.tokenizers.memory_mapped.file_format import Mapped
+from functions.tokenizers.memory_mapped.file_format import MappedFile
 from functions.tokenizers.memory_mapped.kernel import Kernel, Model
 from functions.tokenizers.offsets import LeadingControls
 from functions.tokenizers.tokenizer import Encoded
@@ -20,11 +21,11 @@ from functions.tokenizers.unigram import read
 WORD_MARK = "\u2581"
 
 
-class Library:
-    """The rules of one artifact, to be put around the pieces of one text."""
+class LibraryFallback:
+    """The rules of one artifact. They are combined with the pieces of each text."""
 
     def __init__(
-        self, mapped: Mapped, kernel: Kernel, model: Model, pieces: Callable[[Iterable[int]], list[str]]
+        self, mapped: MappedFile, kernel: Kernel, model: Model, pieces: Callable[[Iterable[int]], list[str]]
     ) -> None:
         self._facts, self._kernel, self._model, self._pieces = mapped.facts, kernel, model, pieces
         parts = mapped.parts
@@ -41,7 +42,7 @@ class Library:
         self._leading = LeadingControls(self._normalize, self._ids)
 
     def encode(self, text: str) -> Encoded:
-        """Return the ids of the whole text and where each stands."""
+        """Return the tokens of the text."""
         chosen = self._candidates(text)
         pieces = self._pieces(chosen)
         held = [self._kernel.find(self._model, piece.encode()) for piece in pieces]
@@ -56,14 +57,14 @@ class Library:
         return Encoded(tuple(real[i] for i in found.ids), found.offsets, found.word_starts)
 
     def _candidates(self, text: str) -> list[int]:
-        """Return the ids of pieces that any way of cutting the text may need, those that stand for the rules first."""
+        """Return the sorted ids of all pieces that may occur in the text, and of the pieces that the rules need."""
         needed = [self._facts["unk_id"], self._facts["lowest_id"]]
-        stretches = [text, *self._cut(text)]
+        stretches = [text, *self._between_added_tokens(text)]
         words = [word for part in stretches for word, _ in self._split.pre_tokenize_str(self._normalize(part))]
         return sorted({*needed, *self._kernel.pieces_in(self._model, "\n".join(words).encode())})
 
-    def _cut(self, text: str) -> list[str]:
-        """Return the text between added tokens, where clusters end too."""
+    def _between_added_tokens(self, text: str) -> list[str]:
+        """Return the parts of the text between added tokens. Grapheme clusters also end at added tokens."""
         for content in sorted(self._ids, key=len, reverse=True):
             text = text.replace(content, "\n")
         return text.split("\n")

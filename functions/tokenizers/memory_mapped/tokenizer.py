@@ -1,8 +1,9 @@
-"""The tokenizer of XLM-RoBERTa, -XL and XLM-V over a prebuilt file: the kernel reads text, the library what it leaves.
+"""The tokenizer of XLM-RoBERTa, XLM-RoBERTa-XL and XLM-V over a prebuilt file.
 
-Ids and spans are those of `JsonTokenizer` on every text. A span comes from the normalization map: the kernel keeps, of
-each normalized byte, the code point it stands for (as `NormalizedString` of the `tokenizers` crate aligns it), and a
-token reaches from that of its first byte to that of its last. Must not know models, windows or tasks.
+A native kernel reads the text. The `tokenizers` library reads the few texts that the kernel cannot judge. Ids and spans
+equal those of `JsonTokenizer` on every text. For each normalized byte the kernel keeps the code point that it comes
+from, aligned as in `NormalizedString` of the `tokenizers` crate. The span of a token begins at the code point of its
+first byte and ends with that of its last byte. This module must not know models, windows or tasks.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from typing import TYPE_CHECKING
 
 from functions.tokenizers.memory_mapped.file_format import map_file
 from functions.tokenizers.memory_mapped.kernel import UNIT_BYTES, Kernel, Model
-from functions.tokenizers.offsets import Span, whole_characters
+from functions.tokenizers.offsets import Span, include_composing_marks
 from functions.tokenizers.tokenizer import Encoded, Layout
 
 if TYPE_CHECKING:
-    from functions.tokenizers.memory_mapped.library_fallback import Library
+    from functions.tokenizers.memory_mapped.library_fallback import LibraryFallback
 
 WORD_MARK = "\u2581"
-SPACES = frozenset(  # White_Space of Unicode, as in Rust
+SPACES = frozenset(  # the Unicode property White_Space, as in Rust
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
 
 
-class MappedTokenizer:
-    """A Tokenizer that reads all languages alike: `lang` changes nothing."""
+class MemoryMappedTokenizer:
+    """A Tokenizer with the same rules for all languages: it ignores `lang`."""
 
     def __init__(self, path: Path, kernel: Kernel) -> None:
-        """Map a prebuilt file. Raises ValueError when it is not one, OSError."""
-        self._mapped = map_file(path)
-        facts = self._mapped.facts
+        """Map a prebuilt file into memory. Raises OSError, and ValueError when the file is no prebuilt tokenizer."""
+        self._file = map_file(path)
+        facts = self._file.facts
         self.fingerprint: str = facts["source_sha256"]
         self.vocab_size: int = facts["vocab_size"]
         self.unk_id: int | None = facts["unk_id"]
@@ -47,34 +48,34 @@ class MappedTokenizer:
         self._added: dict[str, int] = {token["content"]: token["id"] for token in facts["added_tokens"]}
         self._special = frozenset(token["id"] for token in facts["added_tokens"] if token["special"])
         self._strips = {token["content"]: (token["lstrip"], token["rstrip"]) for token in facts["added_tokens"]}
-        self._cuts = _pattern(self._added)
-        self._opening = tuple({content[0] for content in self._added})
-        parts = self._mapped.parts
+        self._added_pattern = _pattern(self._added)
+        self._first_chars = tuple({content[0] for content in self._added})
+        parts = self._file.parts
         self._piece_bytes, self._piece_ends = parts["pieces"], parts["piece_ends"].cast("I")
 
-    def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - one set of rules for all
-        """Return the ids of the whole text and where each stands; special tokens are not added."""
-        for char in self._opening:
-            if char in text and self._cuts.search(text):
-                return self._encode_cut(text)
+    def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - the same rules for all languages
+        """Return the tokens of the text. Special tokens are not added."""
+        for char in self._first_chars:
+            if char in text and self._added_pattern.search(text):
+                return self._encode_stretches(text)
         found = self._kernel.encode(self._model, text.encode())
         if found is None:
             return self._library.encode(text)
         encoded, some_merged = found
         if some_merged:
-            return replace(encoded, offsets=tuple(whole_characters(text, encoded.offsets)))
+            return replace(encoded, offsets=tuple(include_composing_marks(text, encoded.offsets)))
         return encoded
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """Return the ids alone."""
-        if not any(char in text for char in self._opening):
+        """Return only the ids of the tokens. This is faster than `encode`."""
+        if not any(char in text for char in self._first_chars):
             found = self._kernel.ids(self._model, text.encode())
             if found is not None:
                 return tuple(found)
         return self.encode(text).ids
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Return the vocabulary's piece of each id. Raises ValueError for an id outside of the vocabulary."""
+        """Return the piece of each id. Raises ValueError for an id outside the vocabulary."""
         ids = list(ids)
         if any(not 0 <= i < self.vocab_size for i in ids):
             raise ValueError(f"got an id that is not below {self.vocab_size}, the size of the vocabulary")
@@ -82,25 +83,25 @@ class MappedTokenizer:
         return [str(self._piece_bytes[ends[i - 1] if i else 0 : ends[i]], "utf-8") for i in ids]
 
     def join(self, pieces: Sequence[str]) -> str:
-        """Return the text that a run of pieces reads as."""
+        """Return the text of consecutive pieces."""
         return "".join(piece.replace(WORD_MARK, " " if i else "") for i, piece in enumerate(pieces))
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Return the text that a run of ids reads as, with or without special tokens. Raises as `pieces`."""
+        """Return the text of consecutive ids, without special tokens if `skip_special`. Raises as `pieces`."""
         pieces = self.pieces(ids)
         if skip_special:
             pieces = [piece for piece, i in zip(pieces, ids, strict=True) if i not in self._special]
         return self.join(pieces)
 
     def id_of(self, piece: str) -> int | None:
-        """Return the id of a piece, None when the vocabulary has no such piece."""
+        """Return the id of a piece, or None when the vocabulary has no such piece."""
         if (added := self._added.get(piece)) is not None:
             return added
         found = self._kernel.find(self._model, piece.encode())
         return found[0] if found is not None else None
 
-    def _encode_cut(self, text: str) -> Encoded:
-        """Encode a text with added tokens in it, stretch by stretch."""
+    def _encode_stretches(self, text: str) -> Encoded:
+        """Encode a text that contains added tokens: each of them, and each stretch of text between them."""
         ids: list[int] = []
         spans: list[Span] = []
         word_starts: list[bool] = []
@@ -118,37 +119,40 @@ class MappedTokenizer:
             spans += found[0].offsets
             word_starts += found[0].word_starts
             some_merged |= found[1]
-        return Encoded(tuple(ids), tuple(whole_characters(text, spans) if some_merged else spans), tuple(word_starts))
+        return Encoded(
+            tuple(ids), tuple(include_composing_marks(text, spans) if some_merged else spans), tuple(word_starts)
+        )
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, int | None]]:
-        """Yield where each added token stands and its id, and what lies between with None; nothing empty.
+        """Yield start and end of each added token with its id, and of each stretch of text between them with None.
 
-        A token may take in the spaces at its left or right, as far as they are not another's.
+        A token with `lstrip` or `rstrip` includes the spaces beside it that belong to no other token. No stretch is
+        empty.
         """
-        after = 0
-        for match in self._cuts.finditer(text):
+        end_of_last = 0
+        for match in self._added_pattern.finditer(text):
             start, end = match.span()
-            takes_left, takes_right = self._strips[match[0]]
-            while takes_left and start > after and text[start - 1] in SPACES:
+            strips_left, strips_right = self._strips[match[0]]
+            while strips_left and start > end_of_last and text[start - 1] in SPACES:
                 start -= 1
-            while takes_right and end < len(text) and text[end] in SPACES:
+            while strips_right and end < len(text) and text[end] in SPACES:
                 end += 1
-            if start > after:
-                yield after, start, None
+            if start > end_of_last:
+                yield end_of_last, start, None
             yield start, end, self._added[match[0]]
-            after = end
-        if after < len(text):
-            yield after, len(text), None
+            end_of_last = end
+        if end_of_last < len(text):
+            yield end_of_last, len(text), None
 
     @cached_property
-    def _library(self) -> Library:
-        from functions.tokenizers.memory_mapped.library_fallback import Library  # noqa: PLC0415 - few texts need it
+    def _library(self) -> LibraryFallback:
+        from functions.tokenizers.memory_mapped.library_fallback import LibraryFallback  # noqa: PLC0415 - rarely needed
 
-        return Library(self._mapped, self._kernel, self._model, self.pieces)
+        return LibraryFallback(self._file, self._kernel, self._model, self.pieces)
 
 
-def _model(mapped: MappedTokenizer) -> Model:
-    file = mapped._mapped  # noqa: SLF001 - its maker
+def _model(mapped: MemoryMappedTokenizer) -> Model:
+    file = mapped._file  # noqa: SLF001 - called by its constructor
     facts, parts = file.facts, file.parts
     names = ("units", "classes", "map", "replacements")
     sizes = (len(parts["units"]) // UNIT_BYTES, len(parts["map"]) // 4, len(parts["replacements"]))
@@ -156,5 +160,5 @@ def _model(mapped: MappedTokenizer) -> Model:
 
 
 def _pattern(contents: Iterable[str]) -> re.Pattern[str]:
-    """Return what finds added tokens: the leftmost, and the longest of those."""
+    """Return a pattern for added tokens. Of several at one place it matches the longest."""
     return re.compile("|".join(map(re.escape, sorted(contents, key=len, reverse=True))) or "(?!)")

@@ -1,7 +1,7 @@
-"""Cuts a text at the added tokens, by the reference's trie, whose answer for overlapping tokens is its own.
+"""Splits a text at its added tokens. Tokens that overlap are resolved as in the reference.
 
-Ported from `Trie.split` and `PreTrainedTokenizer.tokenize` of transformers (tokenization_python.py), judged by
-random tokens against it. Must not know vocabularies.
+Ported from `Trie.split` and `PreTrainedTokenizer.tokenize` of transformers (tokenization_python.py). Tests compare both
+on random tokens. Must not know vocabularies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ END = ""  # the key that marks the end of a token in the trie
 
 @dataclass(slots=True)
 class Chunk:
-    """A run of the text: `text` is what is read of it, `text[start:end]` where it stands. `token`: an added token."""
+    """A part of a text, from `start` to `end`. `text` is what is read of it. `token` says that it is an added token."""
 
     text: str
     start: int
@@ -28,10 +28,10 @@ class Chunk:
 
 
 class AddedTokens:
-    """The added tokens of a vocabulary, ready to be looked for."""
+    """Finds the added tokens of a vocabulary in texts."""
 
     def __init__(self, added: Iterable[Added]) -> None:
-        """Take tokens in the reference's order; of two with one content the later holds."""
+        """Take the tokens in the order of the reference. Of two with equal content, the later one counts."""
         self._by_content = {token.content: token for token in added if token.content}
         self._root: Node = {}
         for content in self._by_content:
@@ -41,18 +41,18 @@ class AddedTokens:
             node[END] = True
 
     def split(self, text: str) -> list[Chunk]:
-        """Return the text in order: added tokens, and what stands between them."""
-        cuts = _in_order(self._cuts(text), len(text))
-        chunks = [Chunk(text[a:b], a, b) for a, b in pairwise(cuts)]
+        """Return the parts of the text in order: added tokens, and the text between them. No part is empty."""
+        boundaries = _ascending(self._boundaries(text), len(text))
+        chunks = [Chunk(text[a:b], a, b) for a, b in pairwise(boundaries)]
         for i, chunk in enumerate(chunks):
             if (token := self._by_content.get(chunk.text)) is not None:
-                _make_room(chunks, i, token)
-        for chunk in chunks:  # only now: room making may leave a token, or make one
+                _apply_flags(chunks, i, token)
+        for chunk in chunks:  # after the flags: they may remove a token, or make one
             chunk.token = chunk.text in self._by_content
         return [chunk for chunk in chunks if chunk.text]
 
-    def _cuts(self, text: str) -> list[int]:
-        cuts, skip = [0], 0
+    def _boundaries(self, text: str) -> list[int]:
+        boundaries, skip = [0], 0
         states: dict[int, Node] = {}
         for at, char in enumerate(text):
             if at < skip:
@@ -60,21 +60,21 @@ class AddedTokens:
             found, states = _step(states, char)
             if found is not None:
                 start, end, skip = _look_ahead(states, found, at, text, skip)
-                cuts += [start, end]
+                boundaries += [start, end]
                 states = {}
             if at >= skip and char in self._root:
                 states[at] = self._root[char]
         for start, node in states.items():
             if END in node:
-                cuts += [start, len(text)]
+                boundaries += [start, len(text)]
                 break
-        return cuts
+        return boundaries
 
 
 def _step(states: dict[int, Node], char: str) -> tuple[int | None, dict[int, Node]]:
-    """Follow one character in every open match; stop at the first that is whole and return its start.
+    """Extend every open match by one character. Stop at the first complete match and return its start.
 
-    The matches after it have then not moved, and those before it that failed are still there.
+    As in the reference, the matches after it are then not extended, and failed ones before it are not removed.
     """
     failed = []
     for start, node in states.items():
@@ -90,7 +90,7 @@ def _step(states: dict[int, Node], char: str) -> tuple[int | None, dict[int, Nod
 
 
 def _look_ahead(states: dict[int, Node], found: int, at: int, text: str, skip: int) -> tuple[int, int, int]:
-    """Return start and end of the longest match that began no later, and the place to go on from."""
+    """Return start and end of the longest match that did not begin later, and the index to continue from."""
     start, end = found, at
     for other, state in states.items():
         if other > start:
@@ -107,17 +107,21 @@ def _look_ahead(states: dict[int, Node], found: int, at: int, text: str, skip: i
     return start, end, skip
 
 
-def _in_order(cuts: Sequence[int], length: int) -> list[int]:
-    """Return the cuts without those that go back, from 0 to the length of the text."""
+def _ascending(boundaries: Sequence[int], length: int) -> list[int]:
+    """Return the boundaries from 0 to the length of the text, without those that go back."""
     kept = [0]
-    for cut in (*cuts, length):
-        if cut > kept[-1]:
-            kept.append(cut)
+    for boundary in (*boundaries, length):
+        if boundary > kept[-1]:
+            kept.append(boundary)
     return kept
 
 
-def _make_room(chunks: list[Chunk], i: int, token: Added) -> None:
-    """Let an added token take the spaces beside it, or give itself up inside a word, as its flags say."""
+def _apply_flags(chunks: list[Chunk], i: int, token: Added) -> None:
+    """Apply the flags of an added token.
+
+    `lstrip` and `rstrip` remove the spaces beside it from its neighbours. `single_word` makes it plain text inside a
+    word.
+    """
     left, right = (chunks[i - 1] if i else None), (chunks[i + 1] if i + 1 < len(chunks) else None)
     before, after = (left.text if left else ""), (right.text if right else "")
     if token.rstrip and right and after:

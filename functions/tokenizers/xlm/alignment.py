@@ -1,10 +1,10 @@
-"""Lays words back on the text they were made from: where each of their characters stands.
+"""Aligns words with the text that they were made from: finds the span of each of their characters.
 
-The reference has no offsets for XLM, so the rules are ours: spans are in order and in the text, and a span's slice
-reads as its piece. Works on what comes out of the word rules; must not know which of them did what.
+The reference has no offsets for XLM, so these rules are our own. Spans are in order and inside the text, and the text
+of a span reads as its piece. This module compares words and text only, and must not know which rule changed what.
 """
 
-# ruff: noqa: RUF001 - characters that look alike are what these rules are about
+# ruff: noqa: RUF001 - these rules are about characters that look alike
 
 from __future__ import annotations
 
@@ -15,62 +15,71 @@ from functools import lru_cache
 from functions.tokenizers.offsets import Span
 from functions.tokenizers.xlm.moses import PUNCTUATION
 
-FAR = 8  # characters by which text and words may differ at one place
-SURE = 3  # characters that must agree after it
-# what else Moses makes of one character, whatever stands beside it
-ALIKE = PUNCTUATION | str.maketrans({
+MAX_DIFFERENCE_CHARS = 8  # text and words may differ by this many characters at one place
+AGREEING_CHARS = 3  # so many characters must agree after a difference
+# how Moses replaces single characters, whatever is beside them
+EQUIVALENTS = PUNCTUATION | str.maketrans({
     "。": ".", "．": ".", "„": '"', "–": "-", "—": "-", "´": "'", "‘": "'", "‚": "'", "`": "'", "«": '"', "»": '"',
     "Ş": "S", "ş": "s", "Ţ": "T", "ţ": "t", "Ș": "S", "ș": "s", "Ț": "T", "ț": "t",
     "Ă": "A", "ă": "a", "Â": "A", "â": "a", "Î": "I", "î": "i",
 })  # fmt: skip
 
 
-def lay(words: Sequence[str], text: str, *, lowercase: bool) -> list[Span]:
-    """Return the span in `text` of each character of the words, spaces left out; ordered by start and by end."""
-    fold = _plain if lowercase else _folded
+def align(words: Sequence[str], text: str, *, lowercase: bool) -> list[Span]:
+    """Return the span in `text` of each character of the words, without their spaces. Starts and ends never go back."""
+    fold = _plain if lowercase else _visible
     folded = [fold(char) for char in text]
-    theirs = "".join(folded)
+    text_chars = "".join(folded)
     at = [i for i, chars in enumerate(folded) for _ in chars]
-    ours = "".join([_one(char) for word in words for char in word if char != " "])
-    if ours == theirs:
+    word_chars = "".join([_word_char(char) for word in words for char in word if char != " "])
+    if word_chars == text_chars:
         return [(i, i + 1) for i in at]
-    return _lay_apart(ours, theirs, at, len(text))
+    return _align_different(word_chars, text_chars, at, len(text))
 
 
-def reach(text: str, end: int) -> int:
-    """Return the end of a span moved past the marks that stand on its last character."""
+def include_marks(text: str, end: int) -> int:
+    """Return the end of a span, moved past the combining marks after its last character."""
     while end < len(text) and unicodedata.category(text[end]) == "Mn":
         end += 1
     return end
 
 
-def _lay_apart(ours: str, theirs: str, at: Sequence[int], length: int) -> list[Span]:
-    """Lay characters side by side where they agree; where they do not, ours share the span of theirs."""
+def _align_different(word_chars: str, text_chars: str, at: Sequence[int], length: int) -> list[Span]:
+    """Align equal characters one by one. Where they differ, several characters of the words share a span.
+
+    `at` has the index in the text of each of `text_chars`; `length` is the length of the text.
+    """
     spans: list[Span] = []
     i = j = 0
-    while j < len(ours):
-        if i < len(theirs) and ours[j] == theirs[i]:
+    while j < len(word_chars):
+        if i < len(text_chars) and word_chars[j] == text_chars[i]:
             spans.append((at[i], at[i] + 1))
             i, j = i + 1, j + 1
         else:
-            a, b = _gap(ours[j : j + FAR + SURE], theirs[i : i + FAR + SURE])
+            a, b = _difference(
+                word_chars[j : j + MAX_DIFFERENCE_CHARS + AGREEING_CHARS],
+                text_chars[i : i + MAX_DIFFERENCE_CHARS + AGREEING_CHARS],
+            )
             spans += [_between(at, i, i + a, length)] * b
             i, j = i + a, j + b
     return spans
 
 
-def _gap(ours: str, theirs: str) -> tuple[int, int]:
-    """Return how many characters of theirs stand for how many of ours before both agree again."""
-    for apart in range(1, 2 * FAR + 1):
-        for a in range(max(0, apart - FAR), min(apart, FAR, len(theirs)) + 1):
+def _difference(word_chars: str, text_chars: str) -> tuple[int, int]:
+    """Return how many characters of the text and how many of the words to skip until both agree again."""
+    for apart in range(1, 2 * MAX_DIFFERENCE_CHARS + 1):
+        for a in range(max(0, apart - MAX_DIFFERENCE_CHARS), min(apart, MAX_DIFFERENCE_CHARS, len(text_chars)) + 1):
             b = apart - a
-            if b <= len(ours) and theirs[a : a + SURE] == ours[b : b + SURE]:
+            if b <= len(word_chars) and text_chars[a : a + AGREEING_CHARS] == word_chars[b : b + AGREEING_CHARS]:
                 return a, b
-    return min(FAR, len(theirs)), min(FAR, len(ours))
+    return min(MAX_DIFFERENCE_CHARS, len(text_chars)), min(MAX_DIFFERENCE_CHARS, len(word_chars))
 
 
 def _between(at: Sequence[int], first: int, last: int, length: int) -> Span:
-    """Return the span of characters of theirs; of none: what was dropped there, or a neighbour."""
+    """Return the span of the text's characters from `first` to `last`.
+
+    When there are none, it is the span of the characters that were dropped there, or of a neighbour.
+    """
     if last > first:
         return at[first], at[last - 1] + 1
     start = at[first - 1] + 1 if first else 0
@@ -82,20 +91,20 @@ def _between(at: Sequence[int], first: int, last: int, length: int) -> Span:
 
 
 @lru_cache(65_536)
-def _folded(char: str) -> str:
-    """Return what can be seen of one character, in the spelling of Moses."""
-    return "" if char.isspace() or unicodedata.category(char)[0] == "C" else char.translate(ALIKE)
+def _visible(char: str) -> str:
+    """Return a character of the text as Moses writes it, or "" when it is a space or a control character."""
+    return "" if char.isspace() or unicodedata.category(char)[0] == "C" else char.translate(EQUIVALENTS)
 
 
 @lru_cache(65_536)
 def _plain(char: str) -> str:
-    """Return the same in lower case and without accents."""
-    apart = unicodedata.normalize("NFD", _folded(char).lower())
-    return "".join(_one(c) for c in apart if unicodedata.category(c) != "Mn").lower()
+    """Return the same, in lower case and without accents."""
+    apart = unicodedata.normalize("NFD", _visible(char).lower())
+    return "".join(_word_char(c) for c in apart if unicodedata.category(c) != "Mn").lower()
 
 
 @lru_cache(65_536)
-def _one(char: str) -> str:
-    """Return a character of a word as the text's are spelled: still one."""
-    alike = char.translate(ALIKE).replace("\u03c2", "\u03c3")  # a final sigma is a sigma
-    return alike if len(alike) == 1 else char
+def _word_char(char: str) -> str:
+    """Return a character of a word as Moses writes it. The result is always one character."""
+    equivalent = char.translate(EQUIVALENTS).replace("\u03c2", "\u03c3")  # a final sigma equals a sigma
+    return equivalent if len(equivalent) == 1 else char

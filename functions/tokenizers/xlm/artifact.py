@@ -1,6 +1,6 @@
-"""What an XLM tokenizer is made of, as one JSON file with one spelling, so that its sha256 names it.
+"""The artifact of an XLM tokenizer: one JSON file. Equal tokenizers have equal bytes, so the sha256 identifies one.
 
-Must not know where the facts came from: `glossa artifacts` takes them from the reference.
+Must not know where the content comes from: `glossa artifacts` takes it from the reference.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ class _Frozen(BaseModel):
 
 
 class Added(_Frozen):
-    """A token that is looked for in the text before anything else is done to it."""
+    """An added token: the text is searched for it before any other rule is applied.
+
+    With `lstrip` or `rstrip` it includes the spaces beside it. With `single_word` it counts only as a whole word.
+    """
 
     id: int
     content: str
@@ -30,11 +33,12 @@ class Added(_Frozen):
 
 
 class Artifact(_Frozen):
-    """The whole tokenizer. `merges` are pairs `left right`, best first; `added` stands in the reference's order.
+    """The content of an artifact.
 
-    `bos` and `sep` are the ids around texts, `cls` that of the classifying token where it is not `sep`. `unk` and
-    `mask` are pieces. `special` are the ids left out of a text on request. `lowercase` also removes accents. `tidy`
-    removes spaces before punctuation from a text made of ids.
+    `bos` and `sep` are the ids around texts. `cls` is the id of the classifying token; None means `sep`. `unk` and
+    `mask` are pieces. `special` are the ids that decoding can leave out. `lowercase` also removes accents. `tidy`
+    removes spaces before punctuation when ids are decoded. `split_added` says whether texts are searched for added
+    tokens. `added` has the order of the reference. `merges` are pairs `left right`, best first.
     """
 
     format: Literal["glossa-xlm-1"]
@@ -52,19 +56,19 @@ class Artifact(_Frozen):
     merges: tuple[str, ...]
 
     def to_bytes(self) -> bytes:
-        """Return the one spelling of this tokenizer: fields in order, the vocabulary by id."""
+        """Return the bytes of this artifact: the fields in order, the vocabulary sorted by id."""
         fields = self.model_dump(exclude={"cls"} if self.cls is None else None)
         fields["vocab"] = dict(sorted(self.vocab.items(), key=lambda item: (item[1], item[0])))
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def is_artifact(data: bytes) -> bool:
-    """Whether bytes are those of an XLM tokenizer rather than of a `tokenizer.json`."""
+    """Return whether bytes are the artifact of an XLM tokenizer, and not a `tokenizer.json`."""
     return data.startswith(b'{"format":"glossa-xlm-')
 
 
 def parse_artifact(data: bytes) -> Artifact:
-    """Read the bytes of an artifact. Raises ValueError naming what is wrong."""
+    """Read the bytes of an artifact. Raises ValueError that names what is wrong."""
     try:
         found = Artifact.model_validate_json(data)
     except ValidationError as error:

@@ -1,10 +1,10 @@
-"""Moses punctuation normalization and word splitting, as the reference calls sacremoses.
+"""Normalizes punctuation and splits words by the rules of Moses, as the reference does with sacremoses.
 
-The library's own rules run; three of them are asked in another way, so that time stays linear in hostile text.
-Must not know vocabularies, or languages with a segmenter of their own.
+The library applies its own rules. Three of them are replaced by faster forms with the same result, so that the time
+stays linear in hostile text. Must not know vocabularies, or languages with a segmenter of their own.
 """
 
-# ruff: noqa: RUF001 - characters that look alike are what these rules are about
+# ruff: noqa: RUF001 - these rules are about characters that look alike
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import sacremoses
 
 MAX_LANGUAGES = 128
 
-# replace-unicode-punctuation.perl, as the reference has it: each of these for the one at the same place
+# replace-unicode-punctuation.perl, as in the reference: each character becomes the one at the same index
 PUNCTUATION = str.maketrans(
     dict(zip("，、”“∶：？《》）！（；」「’━〈〉【】％～", ',,""::?"")!(;""\'-<>[]%~', strict=True))
     | dict(zip("０１２３４５６７８９", "0123456789", strict=True))
     | {"…": "..."}
 )
 FULL_STOP = re.compile(r"[。．]\s*")
-# two rules of the library that look again from every character of a run; matched with their run, they need not
+# two rules of the library search again from every character of a run; these patterns match the whole run at once
 DOTS_BEFORE_QUOTE = r'(\.+)"(\s*[^<])'
 DOTS_BEFORE_QUOTE_ONCE = re.compile(r'(\.+)("\s*[^<])?')
 MARKER_ONCE = re.compile(r"((?:DOT)+)(MULTI)?")
 
 
-class _Words(sacremoses.MosesTokenizer):  # type: ignore[misc]  # the library has no types
-    """The library's word splitter; letters are looked up in sets that are made once."""
+class _MosesSplitter(sacremoses.MosesTokenizer):  # type: ignore[misc]  # the library has no types
+    """The library's word splitter, with sets of letters that are made once."""
 
     _ALPHA = frozenset(sacremoses.MosesTokenizer.IsAlpha)
     _LOWER = frozenset(sacremoses.MosesTokenizer.IsLower)
@@ -52,13 +52,13 @@ class _Words(sacremoses.MosesTokenizer):  # type: ignore[misc]  # the library ha
 
 
 def clean(text: str, lang: str) -> str:
-    """Return the text with Latin punctuation, one kind of quotes and spaces, and no unprintable characters."""
+    """Return the text with Latin punctuation, uniform quotes and spaces, and no unprintable characters."""
     text = FULL_STOP.sub(". ", text).translate(PUNCTUATION)
     return without_unprintable(_normalizer(lang).normalize(text))
 
 
 def words(text: str, lang: str) -> list[str]:
-    """Return the words and punctuation marks of a cleaned text."""
+    """Return the words and punctuation marks of a text that `clean` returned."""
     found: list[str] = _splitter(lang).tokenize(text, return_str=False, escape=False)
     return found
 
@@ -85,5 +85,5 @@ def _quote_before_dots(found: re.Match[str]) -> str:
 
 
 @lru_cache(MAX_LANGUAGES)
-def _splitter(lang: str) -> _Words:
-    return _Words(lang)
+def _splitter(lang: str) -> _MosesSplitter:
+    return _MosesSplitter(lang)

@@ -1,4 +1,4 @@
-"""Word segmenters of the languages that write no spaces: libraries that a deployment may or may not carry.
+"""Word segmenters of the languages that are written without spaces. Their libraries are optional in a deployment.
 
 Must not know punctuation rules or vocabularies.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 from shared.errors import Unprocessable
 
 Segment = Callable[[str], list[str]]
-KYTEA_MODEL = Path("~/local/share/kytea/model.bin")  # where the reference looks for it
-ADD_IT = "build with GLOSSA_SEGMENTERS={lang}, or `pip install {package}` where `glossa` runs"
-NO_JAPANESE = (
+KYTEA_MODEL = Path("~/local/share/kytea/model.bin")  # the path in the reference
+INSTALL_HINT = "build with GLOSSA_SEGMENTERS={lang}, or `pip install {package}` where `glossa` runs"
+JAPANESE_HINT = (
     "KyTea and its wrapper Mykytea are built from source: https://github.com/neubig/kytea, then `pip install kytea`; "
     "or split the words yourself and leave out `lang`"
 )
@@ -23,39 +23,39 @@ NO_JAPANESE = (
 
 @cache
 def chinese() -> Segment:
-    """Return the segmenter of `zh`, jieba. Raises Unprocessable where it is not installed."""
+    """Return the segmenter of `zh`, jieba. Raises Unprocessable when it is not installed."""
     try:
         cut = import_module("rjieba").cut
     except ImportError:
-        raise _absent("zh", "rjieba") from None
+        raise _not_installed("zh", "rjieba") from None
     return lambda text: list(cut(text))
 
 
 @cache
 def thai() -> Segment:
-    """Return the segmenter of `th`, PyThaiNLP's default. Raises Unprocessable where it is not installed."""
+    """Return the segmenter of `th`, PyThaiNLP's default. Raises Unprocessable when it is not installed."""
     try:
         word_tokenize = import_module("pythainlp.tokenize").word_tokenize
     except ImportError:
-        raise _absent("th", "pythainlp") from None
+        raise _not_installed("th", "pythainlp") from None
     return lambda text: list(word_tokenize(text))
 
 
 @cache
 def japanese() -> Segment:
-    """Return the segmenter of `ja`, KyTea. Raises Unprocessable where it is not installed."""
+    """Return the segmenter of `ja`, KyTea. Raises Unprocessable when it is not installed."""
     try:
         wrapper = import_module("Mykytea").Mykytea
     except (ImportError, AttributeError):
         raise Unprocessable(
-            'lang: got "ja", expected a language whose segmenter is installed: KyTea is not', hint=NO_JAPANESE
+            'lang: got "ja", expected a language whose segmenter is installed: KyTea is not', hint=JAPANESE_HINT
         ) from None
     words = wrapper(f"-model {KYTEA_MODEL.expanduser()}")
     return lambda text: list(words.getWS(text))
 
 
-def _absent(lang: str, package: str) -> Unprocessable:
+def _not_installed(lang: str, package: str) -> Unprocessable:
     return Unprocessable(
         f'lang: got "{lang}", expected a language whose segmenter is installed: {package} is not',
-        hint=ADD_IT.format(lang=lang, package=package),
+        hint=INSTALL_HINT.format(lang=lang, package=package),
     )

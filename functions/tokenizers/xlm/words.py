@@ -1,6 +1,6 @@
-"""A run of text -> the words that byte pair encoding reads, by the rules of its language.
+"""Splits a text into the words that byte pair encoding reads, by the rules of its language.
 
-The order of steps is that of `XLMTokenizer._tokenize` (transformers, tokenization_xlm.py). Must not know vocabularies.
+The steps have the order of `XLMTokenizer._tokenize` (transformers, tokenization_xlm.py). Must not know vocabularies.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import unicodedata
 
 from functions.tokenizers.xlm import moses, segmenters
 
-# Sennrich's normalise-romanian.py and remove-diacritics.py, one after the other
+# normalise-romanian.py and then remove-diacritics.py of Sennrich's WMT16 scripts
 ROMANIAN = str.maketrans("ŞşŢţȘșȚțĂăÂâÎî", "SsTtSsTtAaAaIi")
 
 
-def words_of(text: str, lang: str, *, lowercase: bool) -> list[str]:
-    """Return the words of a text, none empty. Raises Unprocessable for a language whose segmenter is missing."""
+def split_words(text: str, lang: str, *, lowercase: bool) -> list[str]:
+    """Return the words of a text, without empty ones. With `lowercase` accents are removed too.
+
+    Raises Unprocessable when the segmenter of the language is not installed.
+    """
     found = _split(text, lang)
     if lowercase:
         found = _plain(found)
@@ -33,7 +36,10 @@ def _split(text: str, lang: str) -> list[str]:
 
 
 def _plain(words: list[str]) -> list[str]:
-    """Lowercase words and take their accents off: all at once, since a final sigma depends on its neighbours."""
+    """Return the words in lower case and without accents.
+
+    They are joined first, because whether a Greek sigma is final depends on its neighbours.
+    """
     apart = unicodedata.normalize("NFD", " ".join(words).lower())
     if not apart.isascii():
         apart = "".join(char for char in apart if unicodedata.category(char) != "Mn")

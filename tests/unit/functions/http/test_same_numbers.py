@@ -10,7 +10,7 @@ import pytest
 from functions.http.text_json import parse_request
 from functions.http.text_routes import make_api
 from functions.replica.client import ReplicaClient
-from functions.replica.fake import Sent
+from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
 from functions.tasks.registry import TASK_NAMES
 from serve.engine.fake import FakeEngine
@@ -42,7 +42,7 @@ def _engine(model: str) -> FakeEngine:
     return FakeEngine(catalog().model(model))
 
 
-def _replica(sent: Sent) -> Reply:
+def _replica(sent: SentRequest) -> Reply:
     """Answer one wire body as the model server does, without its scheduler."""
     model = sent.path.split("/")[3]
     try:

@@ -1,4 +1,4 @@
-"""Breaker and retry budget, against a clock that only tests move."""
+"""Circuit breaker and retry budget, with a clock that only the tests move."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _opened(clock: FakeClock, changes: list[State] | None = None) -> CircuitBrea
 
 
 def test_five_failures_in_a_row_open_it() -> None:
-    """The fifth failure opens; a refusal says when a retry may succeed."""
+    """The fifth failure opens the circuit breaker. The error says when a retry may succeed."""
     clock = FakeClock()
     breaker = _opened(clock)
     clock.pause(4.0)
@@ -44,7 +44,7 @@ def test_a_success_between_failures_keeps_it_closed() -> None:
 
 
 def test_one_probe_after_recovery() -> None:
-    """Half-open lets one call pass; a second is refused until the first is answered."""
+    """While half-open, one call passes. A second one is refused until the first is answered."""
     clock, changes = FakeClock(), list[State]()
     breaker = _opened(clock, changes)
     clock.pause(10.0)
@@ -57,7 +57,7 @@ def test_one_probe_after_recovery() -> None:
 
 
 def test_a_failed_probe_opens_again() -> None:
-    """One failure is enough while half-open, and the wait starts anew."""
+    """While half-open, one failure opens it again, and the wait starts anew."""
     clock = FakeClock()
     breaker = _opened(clock)
     clock.pause(10.0)
@@ -67,8 +67,8 @@ def test_a_failed_probe_opens_again() -> None:
         breaker.admit()
 
 
-def test_a_probe_that_learnt_nothing_may_be_tried_again() -> None:
-    """A released probe leaves the door ajar."""
+def test_after_a_released_probe_another_may_pass() -> None:
+    """A probe that showed nothing about the server leaves the circuit breaker half-open."""
     clock = FakeClock()
     breaker = _opened(clock)
     clock.pause(10.0)
@@ -79,10 +79,10 @@ def test_a_probe_that_learnt_nothing_may_be_tried_again() -> None:
 
 @pytest.mark.parametrize("answer", [CircuitBreaker.success, CircuitBreaker.failure, CircuitBreaker.release])
 @pytest.mark.parametrize("after_s", [0.0, 10.0])
-def test_a_call_of_before_says_nothing_of_the_probe(
+def test_results_of_an_older_generation_are_ignored(
     answer: Callable[[CircuitBreaker, int], None], after_s: float
 ) -> None:
-    """What was admitted while closed neither shuts an open breaker nor ends the probe of another."""
+    """The result of a call from before the opening neither closes the circuit breaker nor ends a probe."""
     clock = FakeClock()
     breaker = CircuitBreaker(5, 10.0, clock=clock)
     stale = breaker.admit()
@@ -105,8 +105,8 @@ def test_a_call_of_before_says_nothing_of_the_probe(
     [(NotConnected("x"), "cannot be reached"), (ReplyLost("x"), "broke"), (Reply(503, {}, b""), "takes no requests")],
     ids=repr,
 )
-def test_a_retry_that_it_refuses_leaves_the_first_failure(outcome: Reply | Exception, words: str) -> None:
-    """What went wrong at the server is told, with the breaker's seconds, not that nothing more was sent."""
+def test_a_retry_that_it_refuses_raises_the_first_failure(outcome: Reply | Exception, words: str) -> None:
+    """The error is that of the first attempt, with the seconds of the circuit breaker."""
     clock, transport = FakeClock(), FakeTransport(in_turn([outcome] * 9))
     client = ReplicaClient("http://x", transport=transport, clock=clock, pause=clock.pause, jitter=lambda: 0.5)
     call = InferCall("mini", "topic", Tensor.ints([0, 5, 2]), Tensor.ints([3]))
@@ -121,7 +121,7 @@ def test_a_retry_that_it_refuses_leaves_the_first_failure(outcome: Reply | Excep
 
 @given(st.lists(st.sampled_from(["success", "failure", "release", "later"]), max_size=60))
 def test_never_open_longer_than_its_recovery(events: list[str]) -> None:
-    """Whatever happened before, after the recovery time one call passes."""
+    """After the recovery time one call passes, whatever happened before."""
     clock = FakeClock()
     breaker = CircuitBreaker(3, 10.0, clock=clock)
     for name in events:
@@ -139,7 +139,7 @@ def test_never_open_longer_than_its_recovery(events: list[str]) -> None:
 
 @given(st.lists(st.booleans(), max_size=300))
 def test_retries_stay_within_the_budget(fails: list[bool]) -> None:
-    """Of any run of calls, at most a tenth plus the one saved at the start is retried."""
+    """At most a tenth of the calls is retried, and one more that is saved at the start."""
     budget = RetryBudget()
     retries = 0
     for failed in fails:

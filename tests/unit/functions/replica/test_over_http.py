@@ -1,4 +1,4 @@
-"""The same client over real HTTP on loopback: numbers, kept connections, deadlines, bad answers."""
+"""The client over real HTTP on loopback: numbers, reused connections, deadlines, bad answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from functions.replica.client import ReplicaClient
-from functions.replica.fake import FakeClock, Sent
+from functions.replica.fake import FakeClock, SentRequest
 from functions.replica.transport import HttpTransport, Reply, ReplyLate
 from shared.errors import (
     DeadlineExceeded,
@@ -26,7 +26,7 @@ def _soon() -> float:
 
 
 def test_over_http_the_same_numbers_and_kept_connections() -> None:
-    """Against a real server on loopback calls come back in order over at most four connections."""
+    """Answers of a real server on loopback have the order of the calls and use at most four connections."""
     with serving(good) as (url, connections):
         client = ReplicaClient(url)
         for _ in range(3):
@@ -36,7 +36,7 @@ def test_over_http_the_same_numbers_and_kept_connections() -> None:
 
 
 def test_over_http_nobody_listens() -> None:
-    """A port nobody listens on is Unavailable, and opens the breaker."""
+    """A port without a server is Unavailable, and opens the circuit breaker."""
     with serving(good) as (url, _):
         pass
     client = ReplicaClient(url, pause=lambda _: None)
@@ -48,10 +48,10 @@ def test_over_http_nobody_listens() -> None:
 
 
 def test_over_http_a_slow_server_ends_at_the_deadline() -> None:
-    """A server that does not answer in time is a DeadlineExceeded."""
+    """A server that does not answer in time gives DeadlineExceeded."""
     done = threading.Event()
 
-    def respond(sent: Sent) -> Reply:
+    def respond(sent: SentRequest) -> Reply:
         done.wait(5.0)
         return good(sent)
 
@@ -74,7 +74,7 @@ def test_over_http_a_slow_server_ends_at_the_deadline() -> None:
     ids=["declared too large", "too large", "cut", "garbage", "redirect", "broken length"],
 )
 def test_over_http_bad_answers(reply: Reply, kind: type[GlossaError]) -> None:
-    """Too much, too little or nonsense over a real socket has a name; nothing is followed elsewhere."""
+    """An answer that is too large, incomplete or invalid is a named error. No redirect is followed."""
     with serving(lambda _: reply) as (url, _):
         client = ReplicaClient(url, pause=lambda _: None)
         with pytest.raises(kind) as raised:
@@ -83,10 +83,10 @@ def test_over_http_bad_answers(reply: Reply, kind: type[GlossaError]) -> None:
 
 
 def test_a_trickle_ends_at_the_deadline() -> None:
-    """A reply that keeps coming in drops is not waited for past its time."""
+    """A reply that arrives slowly, byte by byte, is late when its time is over."""
     clock = FakeClock()
 
-    def respond(_: Sent) -> Reply:
+    def respond(_: SentRequest) -> Reply:
         clock.pause(60.0)  # the body takes a minute
         return Reply(200, {}, b"x" * 10)
 

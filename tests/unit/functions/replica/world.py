@@ -1,11 +1,11 @@
-"""What tests of the replica client share: calls, and replies of a server that works."""
+"""What tests of the replica client share: calls, and replies of a working server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from functions.replica.client import ReplicaClient
-from functions.replica.fake import FakeClock, FakeTransport, Sent, in_turn
+from functions.replica.fake import FakeClock, FakeTransport, SentRequest, in_turn
 from functions.replica.transport import Reply
 from shared.errors import (
     GlossaError,
@@ -22,26 +22,26 @@ def call_of(first_id: int = 0, model: str = "mini") -> InferCall:
     return InferCall(model, "topic", Tensor.ints([first_id, 5, 2]), Tensor.ints([3]))
 
 
-def good(sent: Sent) -> Reply:
-    """Answer with the first id of the request as the only logit."""
-    asked = decode_call("mini", sent.headers, sent.data, LIMITS)
-    logits = Tensor.floats([float(asked.call.input_ids.int_values()[0])], (1, 1))
-    body = encode_output(asked, "mini", "1", ModelOutput({"logits": logits}, {"queue": 0.25, "infer": 0.5}))
+def good(sent: SentRequest) -> Reply:
+    """Return an answer whose only logit is the first id of the request."""
+    decoded = decode_call("mini", sent.headers, sent.data, LIMITS)
+    logits = Tensor.floats([float(decoded.call.input_ids.int_values()[0])], (1, 1))
+    body = encode_output(decoded, "mini", "1", ModelOutput({"logits": logits}, {"queue": 0.25, "infer": 0.5}))
     return Reply(200, body.headers, body.data)
 
 
 def refusal(error: GlossaError) -> Reply:
-    """Return the reply a replica sends for an error."""
+    """Return the reply that a replica sends for an error."""
     body = encode_error(error)
     return Reply(error.status, body.headers, body.data)
 
 
-def then_good(*outcomes: Reply | Exception) -> Callable[[Sent], Reply]:
-    """Answer with each outcome in turn, then well."""
+def then_good(*outcomes: Reply | Exception) -> Callable[[SentRequest], Reply]:
+    """Return a function that gives the outcomes one after the other, and then good answers."""
     first = in_turn(outcomes)
     left = len(outcomes)
 
-    def respond(sent: Sent) -> Reply:
+    def respond(sent: SentRequest) -> Reply:
         nonlocal left
         left -= 1
         return first(sent) if left >= 0 else good(sent)
@@ -49,7 +49,9 @@ def then_good(*outcomes: Reply | Exception) -> Callable[[Sent], Reply]:
     return respond
 
 
-def client_for(respond: Callable[[Sent], Reply], clock: FakeClock | None = None) -> tuple[ReplicaClient, FakeTransport]:
+def client_for(
+    respond: Callable[[SentRequest], Reply], clock: FakeClock | None = None
+) -> tuple[ReplicaClient, FakeTransport]:
     """Return a client over a fake transport, and the transport."""
     transport, clock = FakeTransport(respond), clock or FakeClock()
     client = ReplicaClient(

@@ -1,1 +1,1 @@
-"""The tokenizers folder."""
+"""Tests of the tokenizers against the reference tokenizers of transformers."""

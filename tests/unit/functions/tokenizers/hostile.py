@@ -1,6 +1,6 @@
-"""Text that tokenizers trip over, and strategies that draw more of it."""
+"""Texts that are hard for tokenizers, and strategies that draw more of them."""
 
-# ruff: noqa: RUF001 - look-alike characters are what is tested
+# ruff: noqa: RUF001 - characters that look alike are tested
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BLOCKS = [
                   *range(0xE000, 0xE100, 0x80), *range(0xF900, 0x10400, 0x80), *range(0x10400, 0x13000, 0x800),
                   0x16A00, 0x16F00, 0x17000, 0x1B000, 0x1BC00, 0x1D000, 0x1D400, 0x1D780, 0x1E900, 0x1EE00, 0x1F000,
                   0x1F300, 0x1F600, 0x1F900, 0x20000, 0x2F800, 0xE0000, 0xE0100, 0x10FF80)
-]  # fmt: skip  # a stretch of every Unicode block, unassigned code points too
+]  # fmt: skip  # a part of every Unicode block, also unassigned code points
 
 _PARTS = [
     *"abé .,'\"`()-!?:;%&@#<>/▁ς\n\t0123", "<mask>", "</s>", "<s>", "<special1>", "<spec", "e\u0301", "😀",

@@ -1,6 +1,6 @@
-"""The prebuilt form reads every text as the library does: same ids, spans and word starts."""
+"""The memory-mapped tokenizer gives the ids, spans and word starts of the `tokenizers` library for every text."""
 
-# ruff: noqa: RUF001  # look-alike letters are what is tested
+# ruff: noqa: RUF001  # letters that look alike are tested
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from functions.tokenizers.memory_mapped.file_format import map_file, write
 from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
-from functions.tokenizers.memory_mapped.tokenizer import MappedTokenizer
+from functions.tokenizers.memory_mapped.tokenizer import MemoryMappedTokenizer
 from functions.tokenizers.unigram import JsonTokenizer
 from glossa.tokenizer_build.kernel import compile_kernels
 from glossa.tokenizer_build.prebuilt import prebuild
@@ -23,9 +23,9 @@ from tests.unit.functions.conftest import MINI
 from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS, anything, mixed
 from tests.unit.functions.tokenizers.tiny_xlm import SAMPLE
 
-Pair = tuple[MappedTokenizer, JsonTokenizer]
+Pair = tuple[MemoryMappedTokenizer, JsonTokenizer]
 
-# what joins, composes, vanishes or grows: where the library replaces clusters and shifts its map
+# code points that join, compose, vanish or grow: there the library replaces clusters and shifts its alignment
 JOINTS = [
     *"ae.▁ ªº™©¨½…", "\u0301", "\u0323", "\u200d", "\u200c", "\ufeff", "\u00ad", "\x01", "ﷺ", "ำ", "ก", "가", "\u1100",
     "\u1161", "\u11a8", "🇪", "👩", "क", "\u094d", "\u093c", "\u095c", "\u0600", "\u0344", "\n", "\r", "，", "㍿", "𝐀",
@@ -36,13 +36,13 @@ joints = st.lists(st.sampled_from(JOINTS), max_size=6).map("".join)
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
-    """Compile and load this machine's kernel."""
+    """Compile and load the kernel for this machine."""
     made = compile_kernels(tmp_path_factory.mktemp("kernels"))
     return Kernel(next(path for path in made if path.name == kernel_name()))
 
 
 def with_other_scores(artifact: bytes) -> bytes:
-    """Return a tokenizer with equal and nearly equal scores everywhere, whose mask takes in the spaces around it."""
+    """Return an artifact with equal and nearly equal scores, whose mask token includes the spaces around it."""
     rules = json.loads(artifact)
     draw = random.Random(5)
     close = [-8.0, -8.000000000000002, -7.999999999999999, -4.0, -12.0]
@@ -56,18 +56,18 @@ def with_other_scores(artifact: bytes) -> bytes:
 def both(
     request: pytest.FixtureRequest, kernel: Kernel, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Pair:
-    """Load one artifact twice: from its prebuilt form, and by the library."""
+    """Load one artifact twice: as a prebuilt file, and with the library."""
     folder = tiny_folder if request.param == "tiny" else MINI
     artifact = (folder / "tokenizer.json").read_bytes()
     if request.param == "close scores":
         artifact = with_other_scores(artifact)
     path = tmp_path_factory.mktemp("mapped") / "tokenizer.unigram"
     path.write_bytes(prebuild(artifact, kernel))
-    return MappedTokenizer(path, kernel), JsonTokenizer(artifact)
+    return MemoryMappedTokenizer(path, kernel), JsonTokenizer(artifact)
 
 
 def assert_equal(both: Pair, text: str) -> None:
-    """One text reads alike in all that the desks see."""
+    """Check that both tokenizers give equal tokens for a text."""
     ours, library = both
     assert ours.encode(text) == library.encode(text), ascii(text)
     assert ours.ids(text) == library.encode(text).ids
@@ -77,7 +77,7 @@ def assert_equal(both: Pair, text: str) -> None:
     "texts", [AWKWARD, BLOCKS, [text for _, _, text in SAMPLE]], ids=["awkward", "blocks", "languages"]
 )
 def test_equals_the_library_on_the_samples(both: Pair, texts: list[str]) -> None:
-    """Hostile text, every block of Unicode, two sentences in 205 languages."""
+    """The samples are hostile texts, every block of Unicode, and two sentences in 205 languages."""
     for text in texts:
         assert_equal(both, text)
 
@@ -85,14 +85,14 @@ def test_equals_the_library_on_the_samples(both: Pair, texts: list[str]) -> None
 @settings(max_examples=300, deadline=None)
 @given(text=joints | anything | mixed)
 def test_equals_the_library_on_any_text(both: Pair, text: str) -> None:
-    """Arbitrary Unicode, and sequences of what joins its neighbours."""
+    """The texts are arbitrary Unicode, and sequences of code points that join their neighbours."""
     assert_equal(both, text)
 
 
 @settings(max_examples=150, deadline=None)
 @given(word=st.text(alphabet="aeinst", min_size=1, max_size=40))
-def test_equals_the_library_where_ways_to_cut_are_many(both: Pair, word: str) -> None:
-    """Words of few letters, whose ways to be cut often score the same: the same one wins."""
+def test_equals_the_library_where_many_splits_have_equal_scores(both: Pair, word: str) -> None:
+    """Words of few letters can often be split in several ways with equal scores. Both choose the same way."""
     assert_equal(both, word)
     assert_equal(both, word * 8)
 
@@ -100,7 +100,7 @@ def test_equals_the_library_where_ways_to_cut_are_many(both: Pair, word: str) ->
 @pytest.mark.parametrize("both", ["tiny"], indirect=True)
 @pytest.mark.parametrize(("before", "after"), [("", "b"), ("", "\u0301 "), ("a", "\u0301 "), ("ª", "b"), ("क", "b")])
 def test_every_code_point_beside_others(both: Pair, before: str, after: str) -> None:
-    """Each code point of the first two planes, after and before a letter, a mark and what is replaced."""
+    """Each code point of the first two planes is read between letters, marks and characters that are replaced."""
     for start in range(0, 0x20000, 1024):
         chars = [chr(c) for c in range(start, start + 1024) if not 0xD800 <= c < 0xE000]
         known = [char for char in chars if unicodedata.category(char) != "Cn"]
@@ -111,14 +111,14 @@ def test_every_code_point_beside_others(both: Pair, before: str, after: str) -> 
 
 
 def test_ordinary_text_does_not_need_the_library(both: Pair) -> None:
-    """No sentence of the sample is left to the library; a flag beside a replaced mark is."""
+    """The kernel reads every sentence of the sample. A flag beside a replaced mark is left to the library."""
     texts = [text for _, _, text in SAMPLE]
     assert all(both[0]._kernel.encode(both[0]._model, text.encode()) for text in texts)
     assert both[0]._kernel.encode(both[0]._model, "🇪\u0344a".encode()) is None
 
 
 def test_facts_equal_the_librarys(both: Pair) -> None:
-    """Fingerprint, sizes, layout, pieces and text back are those of the library."""
+    """Fingerprint, sizes, layout, pieces and decoded text equal those of the library."""
     ours, library = both
     for fact in ("fingerprint", "vocab_size", "unk_id", "mask_token", "layout"):
         assert getattr(ours, fact) == getattr(library, fact), fact
@@ -136,13 +136,13 @@ def test_facts_equal_the_librarys(both: Pair) -> None:
 
 
 def test_words_longer_than_any_kept_buffer(both: Pair) -> None:
-    """Buffers grow with a word that normalization makes eleven times as long."""
+    """The buffers grow for a word that becomes eleven times as long when it is normalized."""
     for text in ("ﷺ" * 20_000, "a" * 100_000, " ".join(["<mask>"] * 3000)):
         assert_equal(both, text)
 
 
-def test_what_is_no_prebuilt_file_is_refused(tmp_path: Path) -> None:
-    """Other bytes, and a file cut short, are refused by name."""
+def test_a_file_that_is_no_prebuilt_tokenizer_is_refused(tmp_path: Path) -> None:
+    """Other content and a file that is cut short are refused with the file's name."""
     path = tmp_path / "tokenizer.unigram"
     path.write_bytes(b"{}" * 40)
     with pytest.raises(ValueError, match="expected a prebuilt tokenizer"):

@@ -1,6 +1,6 @@
-"""Ids equal the reference's on every string; offsets slice the text as received."""
+"""Ids equal those of the reference on every string, and offsets refer to the text as received."""
 
-# ruff: noqa: RUF001  # look-alike letters are what is tested
+# ruff: noqa: RUF001  # letters that look alike are tested
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ AWKWARD = [
     "\u200b", "a <mask> b<mask>", "</s> x<s><pad><unk>", "\u0085x", "a▁b", "▁", "ﷺ", "가각힣 \u1100\u1161\u11a8", "İ",
     "\u00a0x\u3000y", "x\ufeffy", "   ", "ｶﾞｷﾞ", "क\u093c", "a\u0301\u0323b", "\r\n\t x", "<mask", "< s >", "ﬀ\u0301",
     "a" * 2000, "\u0301" * 50, "x\u2028y", "٣٤٥ ①②③ ½", "\U0010ffff\ue000", "Ꮳꮳ ǅ ẞ", "🏳\ufe0f\u200d🌈 🇪🇺",
-    "x \U0001ccd6",  # an A of Unicode 16
+    "x \U0001ccd6",  # a letter A of Unicode 16
 ]  # fmt: skip
 
-EXTENDERS = "\u200c\u200d\uff9e\uff9f"  # with marks, all that the library joins to the character before
+EXTENDERS = "\u200c\u200d\uff9e\uff9f"  # these and marks are all that the library joins to the character before
 DELETED = {chr(c) for c in [*range(1, 9), 0xB, *range(0xE, 0x20), 0x7F, 0x8F, 0x9F]}
 anything = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60)
 mixed = st.lists(
@@ -39,7 +39,7 @@ mixed = st.lists(
 
 
 def assert_ids_equal(pair: Pair, text: str) -> None:
-    """Ids of one text, with and without special tokens, are the reference's."""
+    """Check that the ids of a text, with and without special tokens, equal those of the reference."""
     ours, reference = pair
     encoded = ours.encode(text)
     assert list(encoded.ids) == reference(text, add_special_tokens=False)["input_ids"]
@@ -47,7 +47,7 @@ def assert_ids_equal(pair: Pair, text: str) -> None:
 
 
 def assert_offsets_slice(pair: Pair, text: str) -> None:
-    """Spans are in the text, in order, and hold what their pieces were made of."""
+    """Check that spans are in the text and in order, and that their text contains the characters of their pieces."""
     ours, _ = pair
     encoded = ours.encode(text)
     assert len(encoded.offsets) == len(encoded.ids)
@@ -60,14 +60,16 @@ def assert_offsets_slice(pair: Pair, text: str) -> None:
         made_of = _plain(text[_character(text, start) : end])
         if DELETED & set(text[start:end]):  # the library is off by one character around these
             continue
-        if any(unicodedata.category(character) == "Cn" for character in text[start:end]):  # newer than this Python's
+        if any(
+            unicodedata.category(character) == "Cn" for character in text[start:end]
+        ):  # newer than the Unicode of this Python
             continue
         if piece not in {"<unk>", "▁", "<mask>", "<s>", "</s>", "<pad>"}:
             assert all(character in made_of for character in _plain(piece.replace("▁", ""))), (piece, text[start:end])
 
 
 def _character(text: str, start: int) -> int:
-    """Return where the character begins that a span's first code point is part of."""
+    """Return the start of the character that the code point at `start` belongs to."""
     while start and (unicodedata.category(text[start])[0] == "M" or text[start] in EXTENDERS):
         start -= 1
     return start
@@ -79,7 +81,7 @@ def _plain(text: str) -> str:
 
 @pytest.mark.parametrize("text", [*AWKWARD, *SENTENCES])
 def test_equals_the_reference_on_the_sample(pair: Pair, text: str) -> None:
-    """Fifty languages and three dozen awkward strings get the reference's ids, and spans that slice back."""
+    """The samples are fifty languages and three dozen awkward strings."""
     assert_ids_equal(pair, text)
     assert_offsets_slice(pair, text)
 
@@ -87,7 +89,7 @@ def test_equals_the_reference_on_the_sample(pair: Pair, text: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(text=anything | mixed)
 def test_equals_the_reference_on_any_text(pair: Pair, text: str) -> None:
-    """Arbitrary Unicode gets the reference's ids, and spans that slice back."""
+    """The texts are arbitrary Unicode."""
     assert_ids_equal(pair, text)
     assert_offsets_slice(pair, text)
 
@@ -95,7 +97,7 @@ def test_equals_the_reference_on_any_text(pair: Pair, text: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(first=mixed, second=mixed.filter(bool))
 def test_pairs_equal_the_reference(pair: Pair, first: str, second: str) -> None:
-    """A pair is `<s> A </s></s> B </s>`, as the reference lays it out."""
+    """A pair is `<s> A </s></s> B </s>`, as in the reference."""
     ours, reference = pair
     layout = ours.layout
     ids = [*layout.first, *ours.encode(first).ids, *layout.middle, *ours.encode(second).ids, *layout.last]
@@ -103,15 +105,15 @@ def test_pairs_equal_the_reference(pair: Pair, first: str, second: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "whole"), [("cafe\u0301 x", "cafe\u0301"), ("e\u0301", "e\u0301")])
-def test_a_span_reaches_over_a_composing_mark(pair: Pair, text: str, whole: str) -> None:
-    """An accent typed as its own code point belongs to the token of its letter."""
+def test_a_span_includes_a_composing_mark(pair: Pair, text: str, whole: str) -> None:
+    """An accent that is a code point of its own belongs to the token of its letter."""
     ours, _ = pair
     spans = [span for span in ours.encode(text).offsets if span[1] <= len(whole)]
     assert text[spans[0][0] : spans[-1][1]] == whole
 
 
-def test_text_back_equals_the_reference(pair: Pair) -> None:
-    """Pieces, joined pieces and decoded ids read as the reference reads them."""
+def test_decoded_text_equals_the_reference(pair: Pair) -> None:
+    """Pieces, joined pieces and decoded ids equal those of the reference."""
     ours, reference = pair
     for text in [*SENTENCES[:12], "a <mask> b</s>"]:
         ids = ours.encode(text).ids
@@ -123,13 +125,13 @@ def test_text_back_equals_the_reference(pair: Pair) -> None:
 
 
 def test_an_id_past_the_vocabulary_is_named(tokenizer: Tokenizer) -> None:
-    """A piece is asked of an id that is in the vocabulary, or an error says so."""
+    """An id outside the vocabulary has no piece. The error says so."""
     with pytest.raises(ValueError, match="not below"):
         tokenizer.pieces([10**6])
 
 
 def test_a_wrong_artifact_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
-    """Bytes that are no tokenizer, or not the catalog's, are refused with both sha256."""
+    """Bytes that are no tokenizer are refused. Bytes other than the catalog expects are refused with the sha256."""
     broken = tmp_path / "tokenizer.json"
     broken.write_bytes(b"{}")
     with pytest.raises(ValueError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""Every kind of file that XLM-RoBERTa and XLM-V checkpoints carry gives the reference's ids on hostile text."""
+"""Every kind of tokenizer file in XLM-RoBERTa and XLM-V checkpoints gives the ids of the reference."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ CONFIG = '{"model_type": "xlm-roberta"}'
 
 
 def json_only(folder: Path) -> None:
-    """Leave a checkpoint with `tokenizer.json`."""
+    """Write a checkpoint with `tokenizer.json` only."""
     shutil.copy(MINI / "tokenizer.json", folder)
 
 
 def sentencepiece_only(folder: Path) -> None:
-    """Leave a checkpoint with the older `sentencepiece.bpe.model`, of the same vocabulary."""
+    """Write a checkpoint with only the older `sentencepiece.bpe.model`, of the same vocabulary."""
     shutil.copy(MINI / "sentencepiece.bpe.model", folder)
 
 
 def like_xlm_v(folder: Path) -> None:
-    """Make a vocabulary as XLM-V's: whole words of many languages, put together, with scores in no order."""
+    """Write a vocabulary like that of XLM-V: whole words of many languages, with unsorted scores."""
     mini = transformers.AutoTokenizer.from_pretrained(str(MINI))
     words = {f"\u2581{word}" for _, _, text in SAMPLE for word in text.split()} - set(mini.get_vocab())
     draw = random.Random(7)
@@ -48,7 +48,7 @@ def like_xlm_v(folder: Path) -> None:
 
 @pytest.fixture(scope="module", params=[json_only, sentencepiece_only, like_xlm_v], ids=lambda kind: str(kind.__name__))
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kind:
-    """Load one kind of checkpoint twice: ours, from its artifact, and transformers' reading of the folder."""
+    """Load one kind of checkpoint twice: our tokenizer from its artifact, and that of transformers from the folder."""
     folder = tmp_path_factory.mktemp("kind")
     request.param(folder)
     (folder / "config.json").write_text(CONFIG, encoding="utf-8")
@@ -56,7 +56,7 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def assert_ids_equal(kind: Kind, texts: list[str]) -> None:
-    """Ids of the texts are the reference's, and words begin where its pre-tokenizer cuts."""
+    """Check that ids equal those of the reference, and that words begin where its pre-tokenizer splits."""
     ours, reference = kind
     wanted = reference(texts, add_special_tokens=False)
     for i, text in enumerate(texts):
@@ -67,17 +67,17 @@ def assert_ids_equal(kind: Kind, texts: list[str]) -> None:
 
 
 def test_hostile_text(kind: Kind) -> None:
-    """Special tokens in the text, lone marks, emoji, bidi controls, endless words, every block of Unicode."""
+    """The texts have special tokens, lone marks, emoji, bidi controls, long words and every block of Unicode."""
     assert_ids_equal(kind, [*AWKWARD, *BLOCKS])
 
 
 def test_every_language_of_the_sample(kind: Kind) -> None:
-    """Two sentences in 205 languages."""
+    """The texts are two sentences in each of 205 languages."""
     assert_ids_equal(kind, [text for _, _, text in SAMPLE])
 
 
-def test_equally_good_ways_through_a_word(kind: Kind) -> None:
-    """Of ways that score the same to the last bit the reference's is taken."""
+def test_splits_of_a_word_with_equal_scores(kind: Kind) -> None:
+    """Of several splits with exactly equal scores, the one of the reference is chosen."""
     runs = [character * n for character in "02a\u00e9\u4e00" for n in range(2, 9)]
     assert_ids_equal(kind, ["0\u00ab222", "\U0001f601" * 5 + "\U0001f602" * 5, *runs])
 
@@ -85,15 +85,15 @@ def test_equally_good_ways_through_a_word(kind: Kind) -> None:
 @settings(max_examples=150, deadline=None)
 @given(text=anything | mixed)
 def test_any_text(kind: Kind, text: str) -> None:
-    """Arbitrary Unicode."""
+    """The texts are arbitrary Unicode."""
     assert_ids_equal(kind, [text])
 
 
-def test_what_the_kinds_are(kind: Kind) -> None:
-    """Each has the mask, the unknown piece and the layout of the family, whatever file it came from."""
+def test_every_kind_has_the_facts_of_the_family(kind: Kind) -> None:
+    """Every kind of file gives the mask token, the unknown piece and the layout of the family."""
     ours, reference = kind
     assert (ours.mask_token, ours.id_of("<mask>")) == ("<mask>", reference.mask_token_id)
     assert ours.unk_id == reference.unk_token_id
     assert (ours.layout.first, ours.layout.middle, ours.layout.last) == ((0,), (2, 2), (2,))
     assert ours.vocab_size == len(reference)
-    assert list(ours.encode("\uff21\ufb01n").ids) == list(ours.encode("Afin").ids)  # all normalize by NFKC
+    assert list(ours.encode("\uff21\ufb01n").ids) == list(ours.encode("Afin").ids)  # all kinds normalize by NFKC

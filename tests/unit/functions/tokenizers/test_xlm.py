@@ -1,4 +1,4 @@
-"""XLM's ids equal the reference's on every string, in every language; its offsets keep our own promises."""
+"""Ids of XLM equal those of the reference on every string and in every language. Offsets follow our own rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.functions.tokenizers import tiny_xlm
 from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS, anything, mixed
 
 Pair = tuple[XlmTokenizer, Any]
-# no language, one that is unknown, and each with rules of its own
+# no language, an unknown one, and every language with rules of its own
 LANGS = (None, "en", "fr", "it", "de", "cs", "ro", "ko", "fi", "xx", "", "zh", "th")
 DATA_LANGS = {
     "eng_Latn": "en",
@@ -34,7 +34,7 @@ languages = st.sampled_from(LANGS)
 
 @pytest.fixture(scope="module", params=["lowercase", "as it is"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Learn a tokenizer and load it twice: ours, from its artifact, and transformers' reading of its files."""
+    """Train a tokenizer and load it twice: ours from its artifact, and that of transformers from its files."""
     folder = tmp_path_factory.mktemp("xlm")
     tiny_xlm.write_tokenizer(folder, lowercase=request.param == "lowercase")
     ours = read_tokenizer(artifact_of(folder))
@@ -43,7 +43,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def assert_ids_equal(pair: Pair, text: str, lang: str | None) -> None:
-    """Ids of a text in one language are the reference's, and its spans are in order and in the text."""
+    """Check that the ids of a text equal those of the reference, and that its spans are in order and in the text."""
     ours, reference = pair
     encoded = ours.encode(text, lang)
     assert list(encoded.ids) == tiny_xlm.reference_ids(reference, text, lang), (text, lang)
@@ -56,13 +56,13 @@ def assert_ids_equal(pair: Pair, text: str, lang: str | None) -> None:
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_equals_the_reference_on_hostile_text(pair: Pair, lang: str | None) -> None:
-    """Special tokens in the text, lone marks, emoji, bidi controls, endless words, every block: the same ids."""
+    """The texts have special tokens, lone marks, emoji, bidi controls, long words and every block of Unicode."""
     for text in [*AWKWARD, *BLOCKS]:
         assert_ids_equal(pair, text, lang)
 
 
 def test_equals_the_reference_in_every_language_of_the_sample(pair: Pair) -> None:
-    """Two sentences in 205 languages get the reference's ids, read as English and as what they are."""
+    """Two sentences in 205 languages are read as English and as their own language."""
     for name, _, text in tiny_xlm.SAMPLE:
         assert_ids_equal(pair, text, None)
         assert_ids_equal(pair, text, DATA_LANGS.get(name, "xx"))
@@ -71,23 +71,23 @@ def test_equals_the_reference_in_every_language_of_the_sample(pair: Pair) -> Non
 @settings(max_examples=200, deadline=None)
 @given(text=anything | mixed, lang=languages)
 def test_equals_the_reference_on_any_text(pair: Pair, text: str, lang: str | None) -> None:
-    """Arbitrary Unicode gets the reference's ids, whatever its language is said to be."""
+    """The texts are arbitrary Unicode, with any language."""
     assert_ids_equal(pair, text, lang)
 
 
 @settings(max_examples=60, deadline=None)
 @given(text=mixed)
-def test_words_that_are_given_stay_as_they_are(pair: Pair, text: str) -> None:
-    """With words given, only byte pair encoding is done, as with the reference's `bypass_tokenizer`."""
+def test_pre_split_words_stay_as_they_are(pair: Pair, text: str) -> None:
+    """Pre-split text gets only byte pair encoding, as with `bypass_tokenizer` of the reference."""
     ours, reference = pair
-    found = list(ours.encode(text, words_given=True).ids)
-    assert found == tiny_xlm.reference_ids(reference, text, words_given=True)
+    found = list(ours.encode(text, pre_split=True).ids)
+    assert found == tiny_xlm.reference_ids(reference, text, pre_split=True)
 
 
 @settings(max_examples=40, deadline=None)
 @given(first=mixed, second=mixed)
 def test_pairs_equal_the_reference(pair: Pair, first: str, second: str) -> None:
-    """A pair is `<s> A </s> B </s>` with types 0 and 1, as the reference lays it out."""
+    """A pair is `<s> A </s> B </s>` with types 0 and 1, as in the reference."""
     ours, reference = pair
     layout, a, b = ours.layout, ours.encode(first).ids, ours.encode(second).ids
     expected = reference(first, second, return_token_type_ids=True)
@@ -97,8 +97,8 @@ def test_pairs_equal_the_reference(pair: Pair, first: str, second: str) -> None:
     assert [0] * n_first + [layout.pair_type] * n_second == expected["token_type_ids"]
 
 
-def test_text_back_equals_the_reference(pair: Pair) -> None:
-    """Pieces, joined pieces and decoded ids read as the reference reads them."""
+def test_decoded_text_equals_the_reference(pair: Pair) -> None:
+    """Pieces, joined pieces and decoded ids equal those of the reference."""
     ours, reference = pair
     for text in [*(text for _, _, text in tiny_xlm.SAMPLE[::20]), "a <special1> b</s> \u0e01 x"]:
         ids = [*ours.layout.first, *ours.encode(text).ids, *ours.layout.last]
@@ -110,8 +110,8 @@ def test_text_back_equals_the_reference(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("lang", ["en", "fr", "ro", "zh"])
-def test_spans_slice_back_to_what_was_read(pair: Pair, lang: str) -> None:
-    """Of ordinary text, a span's slice reads as its piece, and no visible character is outside of every span."""
+def test_the_text_of_a_span_reads_as_its_piece(pair: Pair, lang: str) -> None:
+    """In ordinary text, the text of a span reads as its piece, and every visible character is in a span."""
     ours, reference = pair
     lowercase = reference.do_lowercase_and_remove_accent
     for _, _, text in tiny_xlm.SAMPLE:
@@ -127,8 +127,8 @@ def test_spans_slice_back_to_what_was_read(pair: Pair, lang: str) -> None:
         assert set(range(len(text))) - covered <= dropped
 
 
-def test_words_begin_where_moses_cut(pair: Pair) -> None:
-    """The first piece of each word and mark begins a word, and so does an added token."""
+def test_words_begin_where_moses_splits(pair: Pair) -> None:
+    """The first piece of each word or punctuation mark begins a word, and so does an added token."""
     ours, _ = pair
     encoded = ours.encode("Photons aren't <special1>small!")
     words = [text for text, start in zip(ours.pieces(encoded.ids), encoded.word_starts, strict=True) if start]
@@ -138,7 +138,7 @@ def test_words_begin_where_moses_cut(pair: Pair) -> None:
 
 
 def test_offsets_of_what_moses_changes(pair: Pair) -> None:
-    """Where characters are replaced, dropped or swapped, spans still stand on what they were made of."""
+    """Where Moses replaces, drops or swaps characters, spans still cover the characters that they come from."""
     ours, reference = pair
     text = "\u201eNo\u201c\u2026 \u00abx\u00bb a\u200db e\u0301t\u00e9,\" '' 5\u00a05"
     encoded = ours.encode(text, "en")
@@ -151,11 +151,11 @@ def test_offsets_of_what_moses_changes(pair: Pair) -> None:
     assert text.index("\u00ab") in whole
     assert text.index("''") in whole
     if reference.do_lowercase_and_remove_accent:
-        assert any(piece.endswith("\u0301") for piece in slices)  # the accent that was taken off is in a span
+        assert any(piece.endswith("\u0301") for piece in slices)  # a span includes the accent that was removed
 
 
-def test_what_is_no_artifact_is_refused(pair: Pair) -> None:
-    """Broken bytes, a vocabulary without the unknown piece and ids outside of it are named."""
+def test_an_invalid_artifact_is_refused(pair: Pair) -> None:
+    """Broken bytes, a vocabulary without the unknown piece, and ids outside the vocabulary are refused by name."""
     with pytest.raises(ValueError, match="cannot be read: vocab"):
         XlmTokenizer(b'{"format":"glossa-xlm-1","bos":0,"sep":1,"unk":"<unk>","merges":[]}')
     lacking = Artifact(format=FORMAT, bos=0, sep=1, unk="<unk>", vocab={"a": 0}, merges=())
@@ -166,8 +166,8 @@ def test_what_is_no_artifact_is_refused(pair: Pair) -> None:
             pair[0].pieces([bad])
 
 
-def test_the_artifact_has_one_spelling(tmp_path: Path) -> None:
-    """The order of vocab.json does not matter; reading and writing an artifact gives its bytes back."""
+def test_equal_tokenizers_have_equal_artifacts(tmp_path: Path) -> None:
+    """The order of vocab.json does not matter, and an artifact that is read and written keeps its bytes."""
     tiny_xlm.write_tokenizer(tmp_path)
     made = artifact_of(tmp_path)
     vocab = (tmp_path / "vocab.json").read_text(encoding="utf-8")
@@ -178,7 +178,7 @@ def test_the_artifact_has_one_spelling(tmp_path: Path) -> None:
 
 
 def _read(text: str, *, lowercase: bool, lang: str) -> str:
-    """Return a slice as the vocabulary spells it."""
+    """Return the text of a span as the vocabulary writes it."""
     if lang == "ro":
         text = text.translate(str.maketrans("\u0218\u0219\u021a\u021b\u015e\u015f\u0162\u0163", "SsTtSsTt"))
         text = text.translate(str.maketrans("\u0102\u0103\u00c2\u00e2\u00ce\u00ee", "AaAaIi"))

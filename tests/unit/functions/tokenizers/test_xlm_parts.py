@@ -1,4 +1,4 @@
-"""The parts of XLM's tokenizer against the reference's own: added tokens, merges, Moses, and time that stays linear."""
+"""The parts of the XLM tokenizer against those of the reference: added tokens, merges, Moses, and linear time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ few = st.text(alphabet="abc", max_size=14)
 
 @settings(max_examples=400, deadline=None)
 @given(tokens=st.sets(st.text(alphabet="abc", min_size=1, max_size=4), min_size=1, max_size=4), text=few)
-def test_added_tokens_are_cut_as_the_reference_cuts(tokens: set[str], text: str) -> None:
-    """Tokens that overlap and contain each other are found where the reference's trie finds them."""
+def test_added_tokens_are_found_as_in_the_reference(tokens: set[str], text: str) -> None:
+    """Tokens that overlap or contain each other are found where the trie of the reference finds them."""
     trie = Trie()
     for token in tokens:
         trie.add(token)
@@ -46,10 +46,10 @@ flags = st.fixed_dictionaries(dict.fromkeys(("lstrip", "rstrip", "single_word"),
 @settings(max_examples=150, deadline=None)
 @given(added=st.dictionaries(st.text(alphabet="ab<>", min_size=1, max_size=3), flags, max_size=3),
        text=st.text(alphabet="ab<> \n.", max_size=16))  # fmt: skip
-def test_flags_of_added_tokens_are_the_references(
+def test_flags_of_added_tokens_work_as_in_the_reference(
     xlm: XLMTokenizer, added: dict[str, dict[str, bool]], text: str
 ) -> None:
-    """Tokens that take spaces with them, or stand only as whole words, give the reference's ids."""
+    """Tokens that include spaces, or count only as whole words, give the ids of the reference."""
     before = dict(xlm._added_tokens_decoder), dict(xlm._added_tokens_encoder), xlm.tokens_trie
     xlm.tokens_trie = Trie()
     xlm.add_tokens([AddedToken(content, normalized=False, **told) for content, told in added.items()])
@@ -64,7 +64,7 @@ def test_flags_of_added_tokens_are_the_references(
 
 @pytest.fixture(scope="module")
 def xlm(tmp_path_factory: pytest.TempPathFactory) -> XLMTokenizer:
-    """Load transformers' reading of a tiny tokenizer that keeps case."""
+    """Load a tiny tokenizer that keeps case with transformers."""
     return tiny_xlm.load_reference(tiny_xlm.write_tokenizer(tmp_path_factory.mktemp("parts"), lowercase=False))
 
 
@@ -74,8 +74,8 @@ merges = st.lists(st.tuples(st.text(alphabet="ab", min_size=1, max_size=3), st.s
 
 @settings(max_examples=400, deadline=None)
 @given(merges=merges, word=st.text(alphabet="ab ", min_size=1, max_size=24))
-def test_merges_are_done_in_the_references_order(xlm: XLMTokenizer, merges: list[tuple[str, str]], word: str) -> None:
-    """Any merges, in any order, sensible or not, make the reference's pieces of any word."""
+def test_merges_have_the_order_of_the_reference(xlm: XLMTokenizer, merges: list[tuple[str, str]], word: str) -> None:
+    """Any list of merges gives the pieces of the reference for any word."""
     kept = xlm.bpe_ranks, xlm.cache
     xlm.bpe_ranks, xlm.cache = dict(zip(merges, range(len(merges)), strict=True)), {}
     try:
@@ -85,27 +85,27 @@ def test_merges_are_done_in_the_references_order(xlm: XLMTokenizer, merges: list
     assert list(Bpe(" ".join(pair) for pair in merges).pieces(word)) == expected
 
 
-def test_known_words_are_forgotten_before_they_are_too_many() -> None:
-    """The cache is bounded in words, and holds none that is long."""
+def test_the_cache_of_words_is_bounded() -> None:
+    """The cache has a limit of words, and holds no long words."""
     bpe = Bpe(["a b</w>"])
     for i in range(60_000):
         bpe.pieces(f"w{i}")
     bpe.pieces("x" * 100)
-    assert len(bpe._known) <= 50_000
-    assert "x" * 100 not in bpe._known
+    assert len(bpe._cache) <= 50_000
+    assert "x" * 100 not in bpe._cache
     assert bpe.pieces("ab") == ("ab</w>",)
 
 
 @cache
 def library(lang: str) -> tuple[Any, Any]:
-    """Make the library's own normalizer and splitter of a language, once: some take a second."""
+    """Make the library's normalizer and splitter of a language once, because some take a second."""
     return sacremoses.MosesPunctNormalizer(lang=lang), sacremoses.MosesTokenizer(lang=lang)
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=anything | mixed | st.text(alphabet=".\",` <'DOTMULI-5\u00a0()", max_size=30), lang=LANGS)
-def test_moses_is_the_librarys(text: str, lang: str) -> None:
-    """Rules asked in linear time give what the library's and the reference's give."""
+def test_moses_equals_the_library(text: str, lang: str) -> None:
+    """The rules with linear time give the result of the library and of the reference."""
     cleaned = moses.clean(text, lang)
     normalizer, splitter = library(lang)
     assert cleaned == theirs.remove_non_printing_char(normalizer.normalize(theirs.replace_unicode_punct(text)))
@@ -113,22 +113,22 @@ def test_moses_is_the_librarys(text: str, lang: str) -> None:
 
 
 @pytest.mark.parametrize("text", [*AWKWARD, *BLOCKS])
-def test_moses_is_the_librarys_on_hostile_text(text: str) -> None:
-    """The same on hostile strings, before a quote too, where the library looks again from each dot."""
+def test_moses_equals_the_library_on_hostile_text(text: str) -> None:
+    """Hostile strings are tried alone and before a quote, where the library searches again from each dot."""
     for tried in (text, f'..."{text}."<{text}...."'):
         expected = sacremoses.MosesPunctNormalizer(lang="de").normalize(tried)
         assert moses._normalizer("de").normalize(tried) == expected
 
 
 @pytest.mark.parametrize("run", [".", "DOT", '."', "a.b. ", "'", "<special", "e\u0301", "\x00a"])
-def test_long_runs_take_linear_work(xlm: XLMTokenizer, run: str) -> None:
-    """A hundred thousand characters of what takes the library quadratic time are read without waiting for it."""
+def test_long_runs_take_linear_time(xlm: XLMTokenizer, run: str) -> None:
+    """A hundred thousand characters that take the library quadratic time are read quickly."""
     ours = XlmTokenizer(xlm_artifact(xlm))
     assert ours.encode(run * (100_000 // len(run)), "de").ids
 
 
 def test_a_missing_segmenter_says_what_to_do() -> None:
-    """Japanese without KyTea is refused with the way to install it, as a fault of the request, not of ours."""
+    """Japanese without KyTea is refused as an error of the request, with the way to install it."""
     with pytest.raises(Unprocessable, match='got "ja", expected a language whose segmenter is installed') as caught:
         segmenters.japanese()
     assert "github.com/neubig/kytea" in str(caught.value.hint)

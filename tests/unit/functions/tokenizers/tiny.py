@@ -1,8 +1,8 @@
 """Makes a tiny XLM-R: a tokenizer of the real layout and random checkpoints that transformers can load.
 
 The sentences are Article 1 of the Universal Declaration of Human Rights, whose translations are free to use
-(United Nations, OHCHR). Also answers calls by transformers' own forward, row by row, so that the desks are judged
-without our engine.
+(United Nations, OHCHR). It also answers calls with the forward pass of transformers, row by row, so that the pipeline
+is tested without our engine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KINDS = {
 
 
 def write_tokenizer(folder: Path, vocab_size: int = 1200) -> Path:
-    """Train a unigram model on the sentences and let transformers write `tokenizer.json` from it."""
+    """Train a unigram model on the sentences, and write it as `tokenizer.json` with transformers."""
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(SENTENCES),
         model_prefix=str(folder / "sentencepiece.bpe"),
@@ -48,7 +48,7 @@ def write_tokenizer(folder: Path, vocab_size: int = 1200) -> Path:
 
 
 def write_checkpoint(folder: Path, kind: str, labels: Sequence[str] = LABELS, *, seed: int = 0) -> Any:
-    """Draw random weights (std 0.2) of one kind beside the folder's tokenizer, save and return the model."""
+    """Draw random weights (std 0.2) for one kind of model, save them beside the tokenizer, and return the model."""
     torch.manual_seed(seed)
     vocab_size = len(transformers.AutoTokenizer.from_pretrained(str(folder)))
     config = transformers.XLMRobertaConfig(

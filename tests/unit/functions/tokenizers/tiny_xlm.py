@@ -1,7 +1,7 @@
-"""Makes a tiny XLM tokenizer: a vocabulary and merges learnt here, in the files that transformers reads.
+"""Makes a tiny XLM tokenizer: learns a vocabulary and merges, and writes them as files that transformers reads.
 
-Learns on Article 1 of the Universal Declaration of Human Rights in fifty languages and on the committed sample of
-SIB-200, lowercased or as it is, by the textbook's byte pair encoding.
+It learns with plain byte pair encoding on Article 1 of the Universal Declaration of Human Rights in fifty languages and
+on the committed sample of SIB-200, in lower case or as they are.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 
 import transformers
 
-from functions.tokenizers.xlm.words import words_of
+from functions.tokenizers.xlm.words import split_words
 from tests.unit.functions.tokenizers.tiny import SENTENCES
 
-os.environ.setdefault("PYTHAINLP_READ_ONLY", "1")  # else the segmenter of Thai makes a folder in the home
+os.environ.setdefault("PYTHAINLP_READ_ONLY", "1")  # otherwise PyThaiNLP makes a folder in the home directory
 ROOT = Path(__file__).parents[4]
 SAMPLE = [
     line.split("\t") for line in (ROOT / "tests/data/sib200/sample.tsv").read_text(encoding="utf-8").splitlines()[1:]
 ]  # lang, index, text
 SPECIAL = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{i}>" for i in range(10))]
 LANGS = ("en", "fr", "de", "ro", "ru", "zh", "th")
-RARE = 3  # characters met less often are unknown, so that there are unknown ones
+RARE = 3  # characters that occur less often are left out, so that there are unknown characters
 
 
 def write_tokenizer(folder: Path, *, lowercase: bool = True, n_merges: int = 400) -> Path:
     """Learn a vocabulary and write `vocab.json`, `merges.txt` and `tokenizer_config.json`; return the folder."""
-    characters, merges = _learnt(lowercase, n_merges)
+    characters, merges = _learn(lowercase, n_merges)
     pieces = [*SPECIAL, *characters, *("".join(pair) for pair in merges)]
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
@@ -46,14 +46,15 @@ def write_tokenizer(folder: Path, *, lowercase: bool = True, n_merges: int = 400
     return folder
 
 
-def reference_ids(reference: Any, text: str, lang: str | None = None, *, words_given: bool = False) -> list[int]:
-    """Return the reference's ids of one text in one language, without special tokens.
+def reference_ids(reference: Any, text: str, lang: str | None = None, *, pre_split: bool = False) -> list[int]:
+    """Return the ids of the reference for one text in one language, without special tokens.
 
-    `XLMTokenizer` takes both only in `_tokenize`: calling it whole hands on neither, so that `en` is meant.
+    Only `_tokenize` of `XLMTokenizer` takes `lang` and `bypass_tokenizer`. A call of the tokenizer passes on neither,
+    and so reads the text as English.
     """
-    asked: dict[str, Any] = {"lang": lang} if lang is not None else {}
+    language: dict[str, Any] = {"lang": lang} if lang is not None else {}
     reference._tokenize = lambda chunk: type(reference)._tokenize(
-        reference, chunk, bypass_tokenizer=words_given, **asked
+        reference, chunk, bypass_tokenizer=pre_split, **language
     )
     try:
         return list(reference(text, add_special_tokens=False)["input_ids"])
@@ -62,18 +63,18 @@ def reference_ids(reference: Any, text: str, lang: str | None = None, *, words_g
 
 
 def load_reference(folder: Path) -> Any:
-    """Load the folder as transformers does; its languages, which it only uses to complain of others, are taken out."""
+    """Load the folder with transformers. Its list of languages is removed, because it only warns about others."""
     reference = transformers.AutoTokenizer.from_pretrained(str(folder))
     reference.lang2id = None
     return reference
 
 
 @cache
-def _learnt(lowercase: bool, n_merges: int) -> tuple[list[str], list[tuple[str, str]]]:  # noqa: FBT001 - cached by place
+def _learn(lowercase: bool, n_merges: int) -> tuple[list[str], list[tuple[str, str]]]:  # noqa: FBT001 - @cache needs positional arguments
     texts = [*SENTENCES, *(text for _, _, text in SAMPLE)]
-    counts = Counter(word for text in texts for word in words_of(text, "en", lowercase=lowercase))
+    counts = Counter(word for text in texts for word in split_words(text, "en", lowercase=lowercase))
     words = {word: [*word[:-1], word[-1] + "</w>"] for word in counts}
-    met = Counter(symbol for word, symbols in words.items() for symbol in symbols for _ in range(counts[word]))
+    counted = Counter(symbol for word, symbols in words.items() for symbol in symbols for _ in range(counts[word]))
     merges = []
     pairs = _pairs(words, counts)
     while len(merges) < n_merges and pairs:
@@ -83,7 +84,7 @@ def _learnt(lowercase: bool, n_merges: int) -> tuple[list[str], list[tuple[str, 
             pairs.subtract(_pairs({word: words[word]}, counts))
             words[word] = _merge(words[word], best)
             pairs.update(_pairs({word: words[word]}, counts))
-    return sorted(symbol for symbol, n in met.items() if n >= RARE), merges
+    return sorted(symbol for symbol, n in counted.items() if n >= RARE), merges
 
 
 def _pairs(words: dict[str, list[str]], counts: Counter[str]) -> Counter[tuple[str, str]]:

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from functions.tokenizers.load import load_tokenizers
 from functions.tokenizers.memory_mapped import file_format
 from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
-from functions.tokenizers.memory_mapped.tokenizer import MappedTokenizer
+from functions.tokenizers.memory_mapped.tokenizer import MemoryMappedTokenizer
 from functions.tokenizers.unigram import JsonTokenizer
 from glossa.commands.artifacts import write_artifacts
 from glossa.tokenizer_build.checkpoints import artifact_of
@@ -51,7 +51,7 @@ def rules_of(catalog_path: Path) -> dict[str, Any]:
 def test_functions_read_the_prebuilt_form(built: Path, catalog: Catalog) -> None:
     """A model whose prebuilt form is in the manifest gets the mapped tokenizer, with the artifact's fingerprint."""
     for name, tokenizer in load_tokenizers(catalog, built).items():
-        assert isinstance(tokenizer, MappedTokenizer)
+        assert isinstance(tokenizer, MemoryMappedTokenizer)
         assert tokenizer.fingerprint == catalog.model(name).tokenizer_sha256
         library = JsonTokenizer((built / name / "tokenizer.json").read_bytes())
         assert [tokenizer.encode(text) for text in SAMPLE] == [library.encode(text) for text in SAMPLE]
@@ -168,5 +168,5 @@ def test_scores_are_the_files_to_the_last_bit(tmp_path: Path) -> None:
     folder, text = ROOT / "checkpoints" / "mini", "😁😁😁😁😁😂😂😂😂😂"
     kernel = Kernel(next(path for path in compile_kernels(tmp_path) if path.name == kernel_name()))
     (tmp_path / file_format.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
-    ours = MappedTokenizer(tmp_path / file_format.NAME, kernel).encode(text).ids
+    ours = MemoryMappedTokenizer(tmp_path / file_format.NAME, kernel).encode(text).ids
     assert list(ours) == AutoTokenizer.from_pretrained(str(folder))(text, add_special_tokens=False)["input_ids"]

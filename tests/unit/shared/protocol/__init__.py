@@ -1,1 +1,1 @@
-"""The protocol folder."""
+"""Tests of the Open Inference Protocol, with recorded bodies of other clients in `golden`."""

@@ -1,11 +1,12 @@
-"""Random calls and answers, and the limits they keep to."""
+"""Strategies that draw calls and answers, and the limits that the calls keep to."""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from shared.messages import InferCall, ModelOutput, Sampling, Tensor
+from shared.limits import DEFAULT_TOP_K
+from shared.messages import POOLINGS, InferCall, ModelOutput, Sampling, Tensor
 from shared.protocol import CallLimits
 
 LIMITS = CallLimits(max_body_bytes=1 << 20, max_rows=64, max_tokens=1024, max_row_tokens=128, vocab_size=1000)
@@ -24,14 +25,14 @@ samplings = st.builds(
     temperature=st.floats(1e-3, 100),
     top_k=st.integers(0, 1000),
     top_p=st.floats(1e-3, 1),
-    num_return_sequences=st.integers(1, 8),  # of at most 8 rows: within max_rows together
+    num_return_sequences=st.integers(1, 8),  # there are at most 8 rows, so all sequences are within max_rows
     seed=st.integers(0, 2**53),
 )
 
 
 @st.composite
 def calls(draw: st.DrawFn) -> InferCall:
-    """Any call within LIMITS, in packed form."""
+    """Draw any call within LIMITS, in packed form."""
     texts = draw(rows)
     sampling = draw(st.none() | samplings)
     n_tokens = sum(map(len, texts))
@@ -49,11 +50,11 @@ def calls(draw: st.DrawFn) -> InferCall:
         lang_ids=draw(st.none() | st.just(Tensor.ints(range(n_tokens)))),
         token_type_ids=draw(st.none() | st.just(Tensor.ints([0] * n_tokens))),
         position_ids=draw(st.none() | st.just(Tensor.ints(range(n_tokens)))),
-        pooling=draw(st.sampled_from(["mean", "cls", "max"])),
+        pooling=draw(st.sampled_from(POOLINGS)),
         layers=tuple(draw(st.lists(st.integers(-9, 9), max_size=4))),
         attentions=draw(st.booleans()),
         sampling=sampling,
-        top_k=draw(st.integers(1, 1000)) if sampling is None else 5,
+        top_k=draw(st.integers(1, 1000)) if sampling is None else DEFAULT_TOP_K,
         target_ids=tuple(draw(st.lists(ids, max_size=5))),
         per_token=draw(st.booleans()),
         normalize=draw(st.booleans()),
@@ -66,7 +67,7 @@ def calls(draw: st.DrawFn) -> InferCall:
 
 @st.composite
 def tensors(draw: st.DrawFn, *, finite: bool = False) -> Tensor:
-    """Any INT32 or FP32 tensor of one to three dimensions, empty ones and (unless `finite`) NaN included."""
+    """Draw any INT32 or FP32 tensor of one to three dimensions, also empty ones, and with NaN unless `finite`."""
     shape = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3))
     size = 1
     for dimension in shape:
@@ -78,7 +79,7 @@ def tensors(draw: st.DrawFn, *, finite: bool = False) -> Tensor:
 
 
 def answers(*, finite: bool = False) -> st.SearchStrategy[ModelOutput]:
-    """Any answer with up to four outputs and its stage seconds."""
+    """Draw any answer with up to four outputs and the seconds of its stages."""
     outputs = st.dictionaries(
         st.sampled_from(["logits", "top_ids", "vectors", "x"]), tensors(finite=finite), max_size=4
     )

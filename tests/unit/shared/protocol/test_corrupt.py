@@ -1,4 +1,4 @@
-"""Corrupt request bodies: a typed 4xx each, before any large allocation."""
+"""Corrupt request bodies: each is refused with a 4xx error, before much memory is allocated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALL = InferCall(
 
 
 def refuse(headers: dict[str, str], data: bytes) -> GlossaError:
-    """Decode a body that must be refused with a 4xx, and bound the memory that took."""
+    """Decode a body that must be refused with a 4xx, and check how much memory that took."""
     tracemalloc.start()
     try:
         with pytest.raises(CLIENT_ERRORS) as caught:
@@ -39,18 +39,18 @@ def refuse(headers: dict[str, str], data: bytes) -> GlossaError:
 
 
 def with_json(header: object, binary: bytes = b"") -> tuple[dict[str, str], bytes]:
-    """Frame any JSON and bytes as a binary body."""
+    """Return the headers and the data of a body with any JSON and bytes."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return {HEADER_LENGTH: str(len(text))}, text + binary
 
 
 def entry(name: str, shape: list[object], size: object, datatype: str = "INT32") -> dict[str, object]:
-    """Return a binary tensor's declaration."""
+    """Return the JSON entry of a binary tensor."""
     return {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
 
 
-def test_a_body_cut_at_every_place_is_refused() -> None:
-    """No prefix of a body is a body."""
+def test_a_body_cut_short_anywhere_is_refused() -> None:
+    """No shorter part of a body is accepted."""
     body = encode_call(CALL)
     for end in range(len(body.data)):
         refuse(dict(body.headers), body.data[:end])
@@ -58,13 +58,13 @@ def test_a_body_cut_at_every_place_is_refused() -> None:
 
 @pytest.mark.parametrize("shape", [[0, 0], [0, 5], [5, 0]])
 def test_a_padded_form_without_cells_is_refused(shape: list[object]) -> None:
-    """No rows, or rows of no width, are the caller's fault, whatever positions they name."""
+    """No rows, or rows without columns, are the caller's error, whatever positions the request names."""
     inputs = [entry("input_ids", shape, 0), entry("attention_mask", shape, 0), entry("positions", [1], 4)]
     refuse(*with_json({"inputs": inputs}, bytes(4)))
 
 
 def test_a_body_with_more_bytes_is_refused() -> None:
-    """Bytes nobody declared are not ignored."""
+    """Bytes that no tensor declares are not ignored."""
     body = encode_call(CALL)
     assert "but its tensors declare" in refuse(dict(body.headers), body.data + b"\0").message
 
@@ -72,7 +72,7 @@ def test_a_body_with_more_bytes_is_refused() -> None:
 @quick
 @given(calls(), st.data())
 def test_flipped_bytes_are_refused_or_make_another_valid_call(call: InferCall, data: st.DataObject) -> None:
-    """Damage is a typed 4xx, or else a call that keeps to every limit and encodes again."""
+    """A damaged body is a 4xx error, or else a call within all limits that can be encoded again."""
     body = encode_call(call)
     broken = bytearray(body.data)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -86,8 +86,8 @@ def test_flipped_bytes_are_refused_or_make_another_valid_call(call: InferCall, d
 
 @quick
 @given(st.binary(max_size=300), st.none() | st.integers(0, 400))
-def test_noise_is_refused(data: bytes, header_bytes: int | None) -> None:
-    """Arbitrary bytes with an arbitrary header length are a typed 4xx."""
+def test_random_bytes_are_refused(data: bytes, header_bytes: int | None) -> None:
+    """Random bytes with any header length are a 4xx error."""
     refuse({} if header_bytes is None else {HEADER_LENGTH: str(header_bytes)}, data)
 
 
@@ -101,7 +101,7 @@ JSON = st.recursive(
 @quick
 @given(JSON, st.sampled_from(["inputs", "parameters", "outputs", "id", "model_name"]), st.booleans())
 def test_any_json_in_any_place_is_read_or_refused(value: object, key: str, within: bool) -> None:  # noqa: FBT001 - drawn
-    """No JSON value makes anything but a call or a typed 4xx."""
+    """Any JSON value gives a call or a 4xx error, nothing else."""
     ids = {"name": "input_ids", "datatype": "INT32", "shape": [1], "data": [5]}
     lengths = {"name": "row_lengths", "datatype": "INT32", "shape": [1], "data": [1]}
     body = {"inputs": [ids, lengths]} | {key: [value] if within else value}
@@ -112,7 +112,7 @@ def test_any_json_in_any_place_is_read_or_refused(value: object, key: str, withi
 @quick
 @given(JSON, st.sampled_from(["name", "datatype", "shape", "parameters", "data"]))
 def test_any_json_in_a_tensor_is_read_or_refused(value: object, key: str) -> None:
-    """Likewise inside a tensor's declaration."""
+    """The same holds inside the entry of a tensor."""
     ids = {"name": "input_ids", "datatype": "INT32", "shape": [1], "data": [5]} | {key: value}
     lengths = {"name": "row_lengths", "datatype": "INT32", "shape": [1], "data": [1]}
     with suppress(*CLIENT_ERRORS):
@@ -150,8 +150,8 @@ DECLARATIONS: list[tuple[str, list[dict[str, object]], bytes, str]] = [
 @pytest.mark.parametrize(
     ("entries", "binary", "words"), [case[1:] for case in DECLARATIONS], ids=[case[0] for case in DECLARATIONS]
 )
-def test_what_a_tensor_declares_is_not_believed(entries: list[dict[str, object]], binary: bytes, words: str) -> None:
-    """Shape, datatype and size must agree with each other and with the bytes that are there."""
+def test_what_a_tensor_declares_is_checked(entries: list[dict[str, object]], binary: bytes, words: str) -> None:
+    """Shape, datatype and size must agree with each other and with the bytes that were sent."""
     assert words in refuse(*with_json({"inputs": entries}, binary)).message
 
 
@@ -171,7 +171,7 @@ DOCUMENTS: list[tuple[str, bytes, str]] = [
         "deep lists",
         b'{"inputs": ' + b"[" * 1100 + b"]" * 1100 + b"}",
         "",
-    ),  # the depth the parser takes differs between Pythons
+    ),  # the depth at which the parser fails differs between Python versions
     ("deeper lists", b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "lists and objects, at most"),
     ("deep objects", b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "lists and objects, at most"),
     ("many values", b'{"inputs": [' + b"1," * 400_000 + b"1]}", "values, at most"),
@@ -182,23 +182,23 @@ DOCUMENTS: list[tuple[str, bytes, str]] = [
 
 @pytest.mark.parametrize(("text", "words"), [case[1:] for case in DOCUMENTS], ids=[case[0] for case in DOCUMENTS])
 def test_broken_json_is_refused(text: bytes, words: str) -> None:
-    """Strict UTF-8 JSON of bounded size and depth, or a 4xx."""
+    """Anything but strict UTF-8 JSON of limited size and depth is a 4xx error."""
     assert words in refuse({}, text).message
 
 
 @pytest.mark.parametrize("declared", ["", "-1", "1e3", " 5", "\u0665", "999999", "9" * 40, "0x10"])
 def test_the_header_length_is_a_number_within_the_body(declared: str) -> None:
-    """Anything else is malformed."""
+    """Any other value of the header is refused as malformed."""
     assert HEADER_LENGTH in refuse({HEADER_LENGTH: declared}, b"{}").message
 
 
-def test_compressed_bodies_are_refused_in_words() -> None:
-    """Some clients compress; we say that we do not take it."""
+def test_compressed_bodies_are_refused_by_name() -> None:
+    """Some clients compress bodies. The error names the encoding that is not accepted."""
     assert "gzip" in refuse({"content-encoding": "gzip"}, b"{}").message
 
 
-def test_a_padded_body_of_noise_in_its_mask_is_refused() -> None:
-    """INT64 masks are narrowed with a range check, BOOL masks hold 0 and 1."""
+def test_a_mask_of_other_values_is_refused() -> None:
+    """INT64 values of a mask are checked against INT32, and the bytes of a BOOL mask must be 0 or 1."""
     ids = entry("input_ids", [1, 2], 8)
     bools = with_json({"inputs": [ids, entry("attention_mask", [1, 2], 2, "BOOL")]}, b"\0" * 8 + b"\1\7")
     assert "got 7 in row 0" in refuse(*bools).message

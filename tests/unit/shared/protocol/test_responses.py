@@ -1,4 +1,4 @@
-"""Responses and errors: every form round-trips, and what cannot be read is the server's fault."""
+"""Responses and errors: every form can be written and read back. What cannot be read is the server's fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.messages import InferCall, ModelOutput, Tensor
 from shared.protocol import (
     Body,
     DecodedCall,
-    Form,
+    ResponseForm,
     decode_call,
     decode_error,
     decode_output,
@@ -28,16 +28,16 @@ from shared.protocol import (
 from tests.unit.shared.protocol.strategies import LIMITS, answers, quick
 
 CALL = InferCall("mini", "topic", Tensor.ints([0, 5, 2, 0, 2]), Tensor.ints([3, 2]))
-FORM = Form(None, binary=True, outputs=None, padding=None, max_answer_bytes=1 << 20)
+FORM = ResponseForm(None, binary=True, outputs=None, padding=None, max_answer_bytes=1 << 20)
 
 
-def asked(**changes: Any) -> DecodedCall:
-    """Return a request for everything, with its form changed."""
+def request_for(**changes: Any) -> DecodedCall:
+    """Return a request for all outputs, with some fields of its form changed."""
     return DecodedCall(CALL, dataclasses.replace(FORM, **changes))
 
 
-def from_padded() -> DecodedCall:
-    """Return a padded request of rows of 3 (right padded) and 2 (left padded) in a width of 4."""
+def padded_request() -> DecodedCall:
+    """Return a request of width 4 with a row of 3 tokens, padded right, and a row of 2, padded left."""
     ids = {"name": "input_ids", "datatype": "INT32", "shape": [2, 4], "data": [0, 5, 2, 1, 1, 1, 0, 2]}
     mask = {**ids, "name": "attention_mask", "data": [1, 1, 1, 0, 0, 0, 1, 1]}
     body = json.dumps({"inputs": [ids, mask], "parameters": {"binary_data_output": True}})
@@ -46,31 +46,31 @@ def from_padded() -> DecodedCall:
 
 @quick
 @given(answers())
-def test_every_answer_round_trips_in_binary(inferred: ModelOutput) -> None:
-    """Tensors come back bit by bit, NaN included, and stage seconds exactly."""
-    body = encode_output(asked(), "mini", "1", inferred)
-    assert decode_output(body.headers, body.data) == inferred
+def test_every_answer_round_trips_in_binary(output: ModelOutput) -> None:
+    """Tensors keep every bit, also NaN, and the seconds of the stages are exact."""
+    body = encode_output(request_for(), "mini", "1", output)
+    assert decode_output(body.headers, body.data) == output
 
 
 @quick
 @given(answers(finite=True))
-def test_every_finite_answer_round_trips_in_json(inferred: ModelOutput) -> None:
-    """FP32 survives its decimal digits."""
-    body = encode_output(asked(binary=False), "mini", "1", inferred)
+def test_every_finite_answer_round_trips_in_json(output: ModelOutput) -> None:
+    """FP32 numbers keep their value in decimal digits."""
+    body = encode_output(request_for(binary=False), "mini", "1", output)
     assert set(body.headers) == {"content-type"}
-    assert decode_output(body.headers, body.data) == inferred
+    assert decode_output(body.headers, body.data) == output
 
 
 def test_nan_has_no_json() -> None:
-    """A number JSON cannot hold is the model's failure, not a broken body."""
+    """A number that JSON cannot express is the model's failure, not a broken body."""
     with pytest.raises(NotFinite, match="not finite"):
-        encode_output(asked(binary=False), "mini", "1", ModelOutput({"logits": Tensor.floats([math.nan])}))
+        encode_output(request_for(binary=False), "mini", "1", ModelOutput({"logits": Tensor.floats([math.nan])}))
 
 
 def test_the_answer_names_model_revision_id_and_stages() -> None:
-    """A v2 client finds the fields of the protocol."""
+    """The answer has the fields of the protocol."""
     body = encode_output(
-        asked(binary=False, request_id="r-7"), "mini", "3", ModelOutput({"x": Tensor.ints([1])}, {"queue": 0.5})
+        request_for(binary=False, request_id="r-7"), "mini", "3", ModelOutput({"x": Tensor.ints([1])}, {"queue": 0.5})
     )
     expected = {
         "id": "r-7",
@@ -82,32 +82,32 @@ def test_the_answer_names_model_revision_id_and_stages() -> None:
     assert json.loads(body.data) == expected
 
 
-def test_only_requested_outputs_come_each_its_way() -> None:
-    """Order and binary flags are the caller's."""
+def test_only_requested_outputs_are_sent_each_in_its_form() -> None:
+    """Order and binary flags are those of the request."""
     outputs = {"a": Tensor.ints([1]), "b": Tensor.ints([2]), "c": Tensor.ints([3])}
-    body = encode_output(asked(outputs=(("c", False), ("a", True))), "mini", "1", ModelOutput(outputs))
+    body = encode_output(request_for(outputs=(("c", False), ("a", True))), "mini", "1", ModelOutput(outputs))
     header = json.loads(body.data[: int(body.headers["inference-header-content-length"])])
     assert [(entry["name"], "data" in entry) for entry in header["outputs"]] == [("c", True), ("a", False)]
 
 
 def test_an_unknown_output_is_refused_by_name() -> None:
-    """The message says which outputs there are."""
+    """The message lists the outputs that exist."""
     with pytest.raises(Unprocessable, match="no output 'x'; outputs: logits"):
-        encode_output(asked(outputs=(("x", True),)), "mini", "1", ModelOutput({"logits": Tensor.floats([1])}))
+        encode_output(request_for(outputs=(("x", True),)), "mini", "1", ModelOutput({"logits": Tensor.floats([1])}))
 
 
-def test_token_logits_of_a_padded_request_are_padded_alike() -> None:
-    """Each token's logits stand in its own column, zeros elsewhere."""
-    inferred = ModelOutput({"logits": Tensor.floats([1, 2, 3, 4, 5], (5, 1))})
-    body = encode_output(from_padded(), "mini", "1", inferred, per_token={"logits"})
+def test_token_logits_of_a_padded_request_are_padded() -> None:
+    """The logits of each token are in the column of the token, and zeros are in the other columns."""
+    output = ModelOutput({"logits": Tensor.floats([1, 2, 3, 4, 5], (5, 1))})
+    body = encode_output(padded_request(), "mini", "1", output, per_token={"logits"})
     logits = decode_output(body.headers, body.data).outputs["logits"]
     assert logits == Tensor.floats([1, 2, 3, 0, 0, 0, 4, 5], (2, 4, 1))
 
 
-def test_other_outputs_of_a_padded_request_stay() -> None:
-    """What is per row or per mask has nothing to pad, though there be as many as tokens."""
+def test_other_outputs_of_a_padded_request_are_not_padded() -> None:
+    """Outputs for each row or mask are not padded, even when their number equals the number of tokens."""
     outputs = {"logits": Tensor.floats([1, 2], (2, 1)), "top_ids": Tensor.ints([1, 2, 3, 4, 5], (5, 1))}
-    body = encode_output(from_padded(), "mini", "1", ModelOutput(outputs))
+    body = encode_output(padded_request(), "mini", "1", ModelOutput(outputs))
     assert decode_output(body.headers, body.data).outputs == outputs
 
 
@@ -115,48 +115,48 @@ def test_other_outputs_of_a_padded_request_stay() -> None:
 def test_rows_of_one_token_are_padded_where_the_output_is_per_token(
     per_token: Collection[str], shape: tuple[int, ...]
 ) -> None:
-    """Where rows and tokens are as many, the shape cannot tell them apart; the caller does."""
+    """When rows and tokens are equal in number, the shape does not tell which one is meant, so `per_token` does."""
     ids = {"name": "input_ids", "datatype": "INT32", "shape": [2, 3], "data": [5, 1, 1, 6, 1, 1]}
     body = json.dumps({"inputs": [ids, {**ids, "name": "attention_mask", "data": [1, 0, 0, 1, 0, 0]}]})
-    inferred = ModelOutput({"logits": Tensor.floats([1, 2], (2, 1))})
-    answer = encode_output(decode_call("mini", {}, body.encode(), LIMITS), "mini", "1", inferred, per_token=per_token)
+    output = ModelOutput({"logits": Tensor.floats([1, 2], (2, 1))})
+    answer = encode_output(decode_call("mini", {}, body.encode(), LIMITS), "mini", "1", output, per_token=per_token)
     assert decode_output(answer.headers, answer.data).outputs["logits"].shape == shape
 
 
 def test_a_per_token_output_of_another_length_is_the_servers_fault() -> None:
-    """Rows are never cut out of a tensor that has not one entry for each token."""
+    """A tensor without exactly one entry for each token is not split into rows."""
     with pytest.raises(ReplicaError, match=r"shape \[2, 1\], expected one entry for each of 5 tokens"):
         encode_output(
-            from_padded(), "mini", "1", ModelOutput({"logits": Tensor.floats([1, 2], (2, 1))}), per_token={"logits"}
+            padded_request(), "mini", "1", ModelOutput({"logits": Tensor.floats([1, 2], (2, 1))}), per_token={"logits"}
         )
 
 
 def test_an_answer_over_the_limit_is_too_large() -> None:
-    """Padded, binary and JSON answers are measured before they are built."""
+    """The size of padded, binary and JSON answers is checked before they are built."""
     wide = ModelOutput({"logits": Tensor.floats([0.0] * 500, (5, 100))})
-    padded = from_padded()
+    padded = padded_request()
     padded = dataclasses.replace(padded, form=dataclasses.replace(padded.form, max_answer_bytes=2400))
     with pytest.raises(TooLarge, match="padded output logits has 3200 bytes, at most 2400"):
         encode_output(padded, "mini", "1", wide, per_token={"logits"})
     with pytest.raises(TooLarge, match="got an answer of 2000 bytes up to output logits, at most 1999"):
-        encode_output(asked(max_answer_bytes=1999), "mini", "1", wide)
+        encode_output(request_for(max_answer_bytes=1999), "mini", "1", wide)
     with pytest.raises(TooLarge, match="10000 bytes up to output logits, JSON as 5 for one, at most 9999"):
-        encode_output(asked(binary=False, max_answer_bytes=9999), "mini", "1", wide)
+        encode_output(request_for(binary=False, max_answer_bytes=9999), "mini", "1", wide)
 
 
 @quick
 @given(answers(), st.integers(0, 10_000))
-def test_an_answer_cut_anywhere_is_a_replica_error(inferred: ModelOutput, place: int) -> None:
-    """A shorter body is never read as a whole one."""
-    body = encode_output(asked(), "mini", "1", inferred)
+def test_an_answer_cut_anywhere_is_a_replica_error(output: ModelOutput, place: int) -> None:
+    """An incomplete body is never read as a complete one."""
+    body = encode_output(request_for(), "mini", "1", output)
     with pytest.raises(ReplicaError):
         decode_output(body.headers, body.data[: place % len(body.data)])
 
 
 @quick
 @given(st.binary(max_size=200), st.none() | st.integers(0, 250))
-def test_noise_is_a_replica_error(data: bytes, header_bytes: int | None) -> None:
-    """Whatever a broken server sends, the caller sees a 502."""
+def test_random_bytes_are_a_replica_error(data: bytes, header_bytes: int | None) -> None:
+    """Random bytes from a broken server are a 502 for the caller."""
     headers = {} if header_bytes is None else {"inference-header-content-length": str(header_bytes)}
     with pytest.raises(ReplicaError):
         decode_output(headers, data)
@@ -164,13 +164,13 @@ def test_noise_is_a_replica_error(data: bytes, header_bytes: int | None) -> None
 
 @pytest.mark.parametrize("data", [b'{"outputs": 3}', b'{"outputs": [], "parameters": []}', b'{"outputs": [7]}'])
 def test_wrong_types_are_a_replica_error(data: bytes) -> None:
-    """JSON that is not an answer is not one."""
+    """JSON that is no answer is a 502."""
     with pytest.raises(ReplicaError):
         decode_output({}, data)
 
 
 def test_a_request_is_not_an_answer() -> None:
-    """An echo server is not a model."""
+    """A server that sends the request back gives a 502."""
     body = encode_call(CALL)
     with pytest.raises(ReplicaError):
         decode_output(body.headers, body.data)
@@ -179,7 +179,7 @@ def test_a_request_is_not_an_answer() -> None:
 @quick
 @given(st.sampled_from(sorted(BY_CODE)), st.text(min_size=1), st.none() | st.text(min_size=1), st.none() | st.just(2.5))
 def test_every_error_round_trips(code: str, message: str, hint: str | None, retry_after_s: float | None) -> None:
-    """Class, message, hint and seconds survive; v2 clients find `error`."""
+    """Class, message, hint and seconds to wait are kept. v2 clients find the message under `error`."""
     sent = BY_CODE[code](message, hint=hint, retry_after_s=retry_after_s)
     body = encode_error(sent)
     got = decode_error(sent.status, body.data)
@@ -187,8 +187,8 @@ def test_every_error_round_trips(code: str, message: str, hint: str | None, retr
     assert (type(got), got.message, got.hint, got.retry_after_s) == (type(sent), message, hint, retry_after_s)
 
 
-def test_retry_after_is_whole_seconds_up() -> None:
-    """The HTTP header has no fractions and never says now."""
+def test_retry_after_is_rounded_up_to_whole_seconds() -> None:
+    """The HTTP header has no fractions, and is at least 1."""
     assert encode_error(Overloaded("full", retry_after_s=0.2)).headers["retry-after"] == "1"
     assert encode_error(Overloaded("full", retry_after_s=2.1)).headers["retry-after"] == "3"
 
@@ -203,7 +203,7 @@ def test_retry_after_is_whole_seconds_up() -> None:
     ],
 )
 def test_a_foreign_error_is_a_replica_error(body: Body, message: str) -> None:
-    """A proxy's page and another v2 server's error are told apart from ours."""
+    """The page of a proxy and the error of another v2 server are not taken for our errors."""
     error: GlossaError = decode_error(502, body.data)
     assert type(error) is ReplicaError
     assert error.message == message

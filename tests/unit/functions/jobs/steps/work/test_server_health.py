@@ -13,7 +13,7 @@ from functions.jobs.state.transactions import Update
 from functions.jobs.steps.work.answer_records import send_probe
 from functions.messages import Result
 from functions.replica.client import ReplicaClient
-from functions.replica.fake import FakeTransport, Sent
+from functions.replica.fake import FakeTransport, SentRequest
 from functions.replica.transport import NotConnected, Reply, ReplyLate, ReplyLost
 from functions.tasks.registry import TASK_NAMES
 from functions.tasks.task import TextRequest
@@ -49,7 +49,7 @@ class Mortal:
     lose: Sequence[int] = ()
     ids: tuple[int, ...] = field(default_factory=lambda: tuple(tokenizer().encode(KILLER).ids))
 
-    def __call__(self, sent: Sent) -> Reply:
+    def __call__(self, sent: SentRequest) -> Reply:
         """Answer, die, or be dead."""
         if self.clock() / 1000 < self.up_again_s:
             if isinstance(self.dead, Exception):

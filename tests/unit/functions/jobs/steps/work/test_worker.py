@@ -18,7 +18,7 @@ from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.messages import Result
 from functions.pipeline.request_limits import MAX_TOKEN_VECTORS
 from functions.replica.client import ReplicaClient
-from functions.replica.fake import FakeTransport, Sent
+from functions.replica.fake import FakeTransport, SentRequest
 from functions.replica.transport import Reply
 from functions.tasks.task import TextRequest
 from shared.errors import (
@@ -216,7 +216,7 @@ def test_a_vector_for_each_token_comes_through() -> None:
     lines = ["x " * 5000, "y " * 2100, "z " * 2100]
     answer_bytes: list[int] = []
 
-    def reply(sent: Sent) -> Reply:
+    def reply(sent: SentRequest) -> Reply:
         asked = decode_call("mini", sent.headers, sent.data, LIMITS)
         n_tokens = asked.call.n_tokens
         vectors = Tensor("FP32", (n_tokens, WIDTH), memoryview(bytes(4 * WIDTH * n_tokens)))
