@@ -36,9 +36,9 @@ class XlmTokenizer:
         self._piece |= {token.id: token.content for token in facts.added}
         self.vocab_size = max(self._piece) + 1
         self.mask_token = facts.mask
-        classifying = facts.sep if facts.cls is None else facts.cls
+        cls_id = facts.sep if facts.cls is None else facts.cls
         self._special = frozenset(facts.special)
-        self.layout = Layout((facts.bos,), (facts.sep,), (facts.sep,), 1, classifying, self._special)
+        self.layout = Layout((facts.bos,), (facts.sep,), (facts.sep,), 1, cls_id, self._special)
         self._lowercase, self._tidy = facts.lowercase, facts.tidy
         self._added_tokens = AddedTokens(facts.added if facts.split_added else ())
         self._bpe = Bpe(facts.merges)
