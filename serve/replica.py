@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from serve.http.statistics import statistics
 from serve.kernels.core_team import leave_cores, on_cores, take_cores
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.call_rows import join, split
+from serve.rows.row import Row
 from serve.rows.row_validation import check_output_bytes
 from serve.scheduling.pending_calls import CompletedCall, PendingCall, PendingRow
 from serve.scheduling.response_cache import ResponseCache
@@ -153,21 +154,27 @@ class Replica:
     async def _answer(self, call: InferCall) -> CompletedCall:
         """Return the outputs of all rows of a call. Rows that the response cache knows run no pass."""
         rows = split(call)
+        if not self.model.response_cache_bytes:
+            return await self._compute(call, rows, range(len(rows)))
         cached = self.cache.look_up(rows, call.tenant_hash)
         missing = [index for index in range(len(rows)) if index not in cached.outputs]
         if not missing:
             return CompletedCall(cached.merged((), ()), queue_s=0.0, infer_s=0.0)
+        computed = await self._compute(call, [rows[index] for index in missing], missing)
+        completed = replace(computed, results=cached.merged(missing, computed.results))
+        self.cache.store(cached, completed.results)
+        return completed
+
+    async def _compute(self, call: InferCall, rows: Sequence[Row], places: Sequence[int]) -> CompletedCall:
+        """Run rows of a call, which are at `places` among all its rows."""
         pending_call = self.runner.submit(
-            [rows[index] for index in missing],
-            places=missing,
+            rows,
+            places=places,
             deadline_s=self._deadline_s(call),
             priority=call.priority,
             tenant=call.tenant_hash,
         )
-        computed = await self._wait(pending_call, call)
-        completed = replace(computed, results=cached.merged(missing, computed.results))
-        self.cache.store(cached, completed.results)
-        return completed
+        return await self._wait(pending_call, call)
 
     def _with_head(self, call: InferCall) -> InferCall:
         """Return the call with the name of its head. Raises FingerprintMismatch, NotFound, Unprocessable."""

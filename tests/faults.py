@@ -17,10 +17,10 @@ from transformers import PreTrainedModel
 from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import build_engine
 from serve.layers.attention import attend_runs
-from serve.layers.parts import ModelParts, reference_positions
+from serve.layers.parts import ModelParts
 from serve.models.checkpoint_facts import check_tensors
 from serve.models.registry import FAMILIES
-from serve.rows.pack import Spans, spans_of
+from serve.rows.pack import Spans, reference_positions, spans_of
 from serve.rows.row import Row
 from shared.catalog import Model
 

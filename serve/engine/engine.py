@@ -7,7 +7,7 @@ a row came from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 
 from serve.engine.next_token import continue_rows
 from serve.layers.heads import Head, NextTokenHead
-from serve.layers.trace import trace_of
+from serve.layers.trace import Trace
 from serve.models.family import Encoder
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules, with_cache
@@ -24,7 +24,8 @@ from serve.rows.pack import Between, Pack, pack_rows
 from serve.rows.row import Row, RowOutput, RowResult, Step
 from serve.rows.row_validation import begin_if_valid, validate_rows
 from shared.catalog import Model
-from shared.errors import NotFinite
+from shared.errors import GlossaError, NotFinite
+from shared.log import log_event
 
 
 class Engine(Protocol):
@@ -113,7 +114,8 @@ class PackedEngine:
     def _answer(self, rows: Mapping[int, Row], between: Between | None) -> dict[int, RowResult]:
         begun = {index: self._with_cache(self.begin(row)) for index, row in rows.items()}
         pack = pack_rows(begun, self._caching.device, between)
-        trace = trace_of(pack, self._encoder.n_layers)
+        asked = any(row.layers or row.attentions for row in pack.rows)
+        trace = Trace(pack, self._encoder.n_layers) if asked else None
         states = self._encoder(pack, trace)
         answers: dict[int, RowResult] = {}
         for name, members in pack.by_head().items():
@@ -136,3 +138,30 @@ class PackedEngine:
             return output
         reason = f"got numbers that are not finite from head {self.model.name}:{head}, expected finite ones"
         return NotFinite(reason, hint=f"the row overflows in {self.model.dtype}; serve it in bfloat16 or float32")
+
+
+@dataclass(frozen=True, slots=True)
+class PassResults:
+    """The result of each row, in order. `n_broken` counts the passes that raised an error on the way."""
+
+    results: list[RowResult]
+    n_broken: int = 0
+
+
+def run_pass(engine: Engine, rows: list[Row], between: Between | None = None) -> PassResults:
+    """Run rows in one pass, or in several when the pass breaks. Raises nothing that the engine raises.
+
+    The engine calls `between` between two layers of the first pass.
+    """
+    try:
+        results = engine.forward(rows, between)
+        if len(results) != len(rows):
+            raise RuntimeError(f"got {len(results)} results for {len(rows)} rows")  # noqa: TRY301 - handled alike
+    except Exception as error:  # noqa: BLE001 - whatever breaks a pass must not end the thread
+        log_event("forward-pass-failed", level="error", error_type=type(error).__name__, n_rows=len(rows))
+        if len(rows) == 1:
+            return PassResults([GlossaError(f"the forward pass failed with {type(error).__name__}")], n_broken=1)
+        half = len(rows) // 2
+        first, second = run_pass(engine, rows[:half]), run_pass(engine, rows[half:])
+        return PassResults(first.results + second.results, 1 + first.n_broken + second.n_broken)
+    return PassResults(results)

@@ -18,21 +18,10 @@ from serve.layers.embeddings import MakeEmbed, no_embed
 from serve.layers.heads import MakeDecoder, decoder_of
 from serve.layers.linear import Activate, MakeLinear, linear_of
 from serve.layers.norms import MakeNorm, norm_of
-from serve.rows.pack import Spans
+from serve.rows.pack import Spans, reference_positions
 
 MakeEmbedding = Callable[[str, Tensor], nn.Module]
 MakeTied = Callable[[str, nn.Module, Tensor | None], nn.Module]
-
-
-def reference_positions(ids: Tensor, spans: Spans, pad_id: int) -> Tensor:
-    """Return position ids int64 [tokens], as create_position_ids_from_input_ids of `transformers` counts them.
-
-    Positions count from pad_id + 1. A pad id inside a text gets position pad_id and is not counted.
-    """
-    counted = ids.ne(pad_id).long()
-    seen = counted.cumsum(0)
-    before = seen - counted
-    return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id
 
 
 def embedding_of(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - quantizing makers read it

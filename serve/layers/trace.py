@@ -58,9 +58,3 @@ class Trace:
             output["attention_sizes"] = torch.tensor([[own.numel() for own in attentions]], dtype=torch.int32)
             output["attentions"] = torch.stack(attentions).flatten()
         return output
-
-
-def trace_of(pack: Pack, n_layers: int) -> Trace | None:
-    """Return a trace for a pass, or None when no row asks for more than its answer."""
-    asked = any(row.layers or row.attentions for row in pack.rows)
-    return Trace(pack, n_layers) if asked else None

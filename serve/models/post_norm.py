@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.kernels.cpu.fused_layers import FusedLayers, fuse_layers
 from serve.layers.attention import Attention
 from serve.layers.linear import Activate, activated, added, compiles_per_length, with_padding_rows
-from serve.layers.norms import normed
 from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.rows.pack import Pack
@@ -99,3 +100,15 @@ class PostNormLayers(nn.Module):
         if trace is not None:
             trace.record_states(len(self), states)
         return states[: len(pack.ids)]
+
+
+def normed(norm: nn.Module, sums: Tensor) -> Tensor:
+    """Return norm(sums) [tokens, width] in the dtype of the norm, rounded once.
+
+    The LayerNorm of torch does not accept sums in a wider dtype than its weights, so that the weights are converted
+    here.
+    """
+    if not isinstance(norm, nn.LayerNorm) or sums.dtype == norm.weight.dtype:
+        return torch.as_tensor(norm(sums))
+    weight, bias = norm.weight.to(sums.dtype), norm.bias.to(sums.dtype)
+    return F.layer_norm(sums, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)

@@ -154,3 +154,14 @@ def _runs(lengths: Sequence[int]) -> Iterator[Run]:
         n_rows = len(list(same))
         yield Run(first, first + n_rows * length, n_rows, length)
         first += n_rows * length
+
+
+def reference_positions(ids: torch.Tensor, spans: Spans, pad_id: int) -> torch.Tensor:
+    """Return position ids int64 [tokens], as create_position_ids_from_input_ids of `transformers` counts them.
+
+    Positions count from pad_id + 1. A pad id inside a text gets position pad_id and is not counted.
+    """
+    counted = ids.ne(pad_id).long()
+    seen = counted.cumsum(0)
+    before = seen - counted
+    return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id

@@ -53,6 +53,8 @@ def validate_rows(rows: Sequence[Row], model: Model, bounds: BackboneLimits) -> 
 
 def check_output_bytes(call: InferCall, bounds: BackboneLimits, most_bytes: int) -> None:
     """Raise TooLarge when token vectors, hidden states and attentions of a call exceed `most_bytes` together."""
+    if not (call.per_token or call.layers or call.attentions):
+        return
     lengths = call.row_lengths.int_values()
     n_vectors = sum(lengths) if call.per_token else len(lengths)
     n_bytes = bounds.states_bytes(n_vectors, len(call.layers) + call.per_token)

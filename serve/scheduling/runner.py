@@ -2,7 +2,7 @@
 
 A free thread asks the scheduler for a batch, runs it and delivers the results. One thread runs passes that use all
 cores. An engine with parallel passes has one more thread for each of them. Such a thread uses one core, and runs
-batch after batch while enough rows wait (serve.scheduling.core_schedule).
+batch after batch while enough rows wait (serve.engine.parallel_passes).
 No batch is formed ahead. Forming one takes microseconds, and behind a batch that is ready, a new row would wait
 for two passes. Threads meet the scheduler only here. Must not know HTTP, the wire or Ray.
 """
@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Condition, RLock, Thread, current_thread
 
-from serve.engine.engine import Engine
+from serve.engine.engine import Engine, run_pass
+from serve.engine.parallel_passes import CoreSchedule
 from serve.rows.row import Row
 from serve.scheduling.batch import Batch
-from serve.scheduling.core_schedule import CoreSchedule
-from serve.scheduling.forward_pass import run_pass
-from serve.scheduling.open_calls import OpenCalls, shutting_down
-from serve.scheduling.pending_calls import Counts, PendingCall, PendingRow, running_future
+from serve.scheduling.pending_calls import Counts, OpenCalls, PendingCall, PendingRow, running_future, shutting_down
 from serve.scheduling.scheduler import Scheduler
 from shared.errors import GlossaError
 

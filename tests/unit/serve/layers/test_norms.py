@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from serve.kernels.cpu.layer_norm import KernelNorm, norm_call, norm_for
 from serve.kernels.cpu.library import Variant, variant_here
-from serve.layers.norms import norm_of, normed
+from serve.layers.norms import norm_of
+from serve.models.post_norm import normed
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")

@@ -13,8 +13,7 @@ from serve.engine.attention_choice import attention_for
 from serve.kernels.cpu.attention import kernel_attention
 from serve.layers.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen
 from serve.layers.heads import Decoder, MaskedLmHead, Transform
-from serve.layers.parts import reference_positions
-from serve.rows.pack import pack_rows, spans_of
+from serve.rows.pack import pack_rows, reference_positions, spans_of
 from serve.rows.row import row_of
 from shared.errors import GlossaError
 

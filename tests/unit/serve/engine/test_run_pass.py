@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from serve.engine.engine import run_pass
 from serve.rows.row import row_of
-from serve.scheduling.forward_pass import run_pass
 from shared.catalog import Model
 from shared.errors import GlossaError
 from tests.unit.serve.engine.engines import POISON, FaultyEngine
