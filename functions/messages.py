@@ -92,11 +92,6 @@ class Tokenized:
     target_ids: tuple[int, ...] = ()
     errors: Mapping[int, GlossaError] = field(default_factory=dict)
 
-    @property
-    def n_tokens(self) -> int:
-        """Number of tokens that the model reads, special ones and overlaps included."""
-        return sum(len(window.input_ids) for window in self.windows)
-
 
 @dataclass(frozen=True, slots=True)
 class Result:

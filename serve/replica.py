@@ -23,8 +23,7 @@ from serve.http.routes import model_app
 from serve.http.statistics import statistics
 from serve.kernels.core_team import leave_cores, on_cores, take_cores
 from serve.rows.backbone_limits import BackboneLimits
-from serve.rows.call_rows import join, split
-from serve.rows.row import Row
+from serve.rows.row import Row, join, split
 from serve.rows.row_validation import check_output_bytes
 from serve.scheduling.pending_calls import CompletedCall, PendingCall, PendingRow
 from serve.scheduling.response_cache import ResponseCache

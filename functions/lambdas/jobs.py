@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from functions.http.jobs_routes import make_api
 from functions.http.resolver import Resolver
 from functions.jobs.api.error_rows import ErrorRows
@@ -32,9 +30,4 @@ def build(settings: JobsSettings) -> Resolver:
     )
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one event of API Gateway."""
-    return api.resolve(event, context)
-
-
-api = build(read_settings(JobsSettings))
+handler = build(read_settings(JobsSettings)).resolve

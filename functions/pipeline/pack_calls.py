@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from functions.messages import Route, Tokenized, Window
-from functions.pipeline.request_limits import check_answer, n_new_tokens
+from functions.pipeline.request_limits import check_answer, n_new_tokens, n_tokens
 from functions.tasks.task import TextRequest
 from shared.catalog import Head, Model
 from shared.errors import DeadlineExceeded, TooLarge
@@ -69,17 +69,17 @@ def _check_time(
 ) -> None:
     if timeout_s <= 0:
         raise DeadlineExceeded(f"got a deadline that passed {-timeout_s:.2f} s ago, expected time left for the model")
-    n_tokens = tokenized.n_tokens + n_new_tokens(base.sampling, tokenized)
+    n_total = n_tokens(tokenized) + n_new_tokens(base.sampling, tokenized)
     tokens_per_s, allowed_s = model.tokens_per_s, timeout_s
     if request.priority == "interactive":
         allowed_s = timeout_s * INTERACTIVE_SHARE
-        if n_tokens / tokens_per_s > timeout_s * ASK_SHARE:
+        if n_total / tokens_per_s > timeout_s * ASK_SHARE:
             tokens_per_s = speed() or tokens_per_s
-    if (estimate_s := n_tokens / tokens_per_s) > allowed_s:
+    if (estimate_s := n_total / tokens_per_s) > allowed_s:
         reference = f"{base.model}:{base.head}"
         job = {"task": request.task, "model": reference, "parameters": request.parameters.model_dump()}
         raise TooLarge(
-            f"got {n_tokens} tokens, about {estimate_s:.0f} s at {tokens_per_s:.0f} tokens/s,"
+            f"got {n_total} tokens, about {estimate_s:.0f} s at {tokens_per_s:.0f} tokens/s,"
             f" expected at most {allowed_s:.1f} s",
             hint=f"send it as a batch job: POST /v1/jobs {json.dumps(job)}",
         )
@@ -96,14 +96,14 @@ def _most_rows(sampling: Sampling | None) -> int:
 
 def _groups(windows: Sequence[Window], most_tokens: int, most_rows: int) -> Iterator[list[Window]]:
     group: list[Window] = []
-    n_tokens = 0
+    n_held = 0
     for window in windows:
-        full = n_tokens + len(window.input_ids) > most_tokens or len(group) == most_rows
+        full = n_held + len(window.input_ids) > most_tokens or len(group) == most_rows
         if group and (full or _kinds_of_ids(window) != _kinds_of_ids(group[0])):
             yield group
-            group, n_tokens = [], 0
+            group, n_held = [], 0
         group.append(window)
-        n_tokens += len(window.input_ids)
+        n_held += len(window.input_ids)
     if group:
         yield group
 

@@ -78,6 +78,11 @@ def check_answer(call: InferCall, tokenized: Tokenized) -> None:
         check(call, tokenized)
 
 
+def n_tokens(tokenized: Tokenized) -> int:
+    """Return how many tokens the model reads for a request, special ones and overlaps included."""
+    return sum(len(window.input_ids) for window in tokenized.windows)
+
+
 def n_new_tokens(sampling: Sampling | None, tokenized: Tokenized) -> int:
     """Return how many tokens the model may generate for a request."""
     if sampling is None:
@@ -98,7 +103,7 @@ def _check_guesses(call: InferCall, tokenized: Tokenized) -> None:
 
 
 def _check_vectors(call: InferCall, tokenized: Tokenized) -> None:
-    n_rows = tokenized.n_tokens if call.per_token else len(tokenized.windows)
+    n_rows = n_tokens(tokenized) if call.per_token else len(tokenized.windows)
     n_vectors = n_rows * max(1, len(call.layers))
     if (call.per_token or call.layers) and n_vectors > MAX_TOKEN_VECTORS:
         found = f"{n_rows} {'tokens' if call.per_token else 'windows'}"

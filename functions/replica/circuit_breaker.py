@@ -1,12 +1,15 @@
-"""Stops calls to a server that is down, and lets single calls through to find out when it is back.
+"""Two limits on calls to a server that is in trouble: a circuit breaker, and a budget of retries.
 
-The circuit breaker is plain state behind a lock; its clock is passed in. Must not know HTTP or the model server.
+The circuit breaker stops calls to a server that is down, and lets single calls through to find out when it is back. The
+retry budget limits how many calls are sent again. Both are plain state behind a lock. Must not know HTTP or the model
+server.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Literal
 
@@ -101,3 +104,29 @@ class CircuitBreaker:
         if state != self._state:
             self._state = state
             self._on_change(state)
+
+
+@dataclass(slots=True)
+class RetryBudget:
+    """A token bucket. Each first attempt adds `ratio` of a retry; the bucket holds at most `most` retries.
+
+    `saved` is the number of retries in the bucket. Threads may share a budget.
+    """
+
+    ratio: float = 0.1
+    most: float = 10.0
+    saved: float = 1.0
+    _lock: Lock = field(default_factory=Lock)
+
+    def earn(self) -> None:
+        """Count one first attempt."""
+        with self._lock:
+            self.saved = min(self.most, self.saved + self.ratio)
+
+    def spend(self) -> bool:
+        """Take one retry from the bucket. Return False when the bucket holds less than one."""
+        with self._lock:
+            if self.saved < 1.0:
+                return False
+            self.saved -= 1.0
+            return True

@@ -16,15 +16,21 @@ from dataclasses import replace
 from threading import Lock
 from urllib.parse import urlsplit
 
-from functions.replica.circuit_breaker import CircuitBreaker, State
-from functions.replica.failures import OK, FailedAttempt, error_after_retry, failure_without_reply, read_reply
-from functions.replica.retry_budget import RetryBudget
+from functions.replica.circuit_breaker import CircuitBreaker, RetryBudget, State
+from functions.replica.failures import (
+    OK,
+    FailedAttempt,
+    error_after_retry,
+    failure_in_reply,
+    failure_without_reply,
+    unreadable_reply,
+)
 from functions.replica.transport import HttpTransport, Transport, TransportError
-from shared.errors import DeadlineExceeded, Unavailable
+from shared.errors import DeadlineExceeded, ReplicaError, Unavailable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
-from shared.protocol import encode_call
+from shared.protocol import decode_output, encode_call
 from shared.protocol.frame import BINARY_TYPE
 
 MAX_IN_FLIGHT = 4
@@ -175,7 +181,12 @@ class ReplicaClient:
             )
         except TransportError as error:
             raise failure_without_reply(error, timeout_s, self._max_answer_bytes) from error
-        return read_reply(reply)
+        if reply.status != OK:
+            raise failure_in_reply(reply)
+        try:
+            return decode_output(reply.headers, reply.data)
+        except ReplicaError as unreadable:
+            raise unreadable_reply(unreadable) from None
 
     def _breaker(self, model: str) -> CircuitBreaker:
         with self._lock:

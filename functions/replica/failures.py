@@ -24,8 +24,7 @@ from shared.errors import (
     TooSlow,
     Unavailable,
 )
-from shared.messages import ModelOutput
-from shared.protocol import decode_error, decode_output
+from shared.protocol import decode_error
 from shared.protocol.responses import MAX_ERROR_BYTES
 
 OK = 200
@@ -92,19 +91,19 @@ def failure_without_reply(error: TransportError, timeout_s: float, max_bytes: in
     return FailedAttempt(broken, is_retriable=True, server_down=True)
 
 
-def read_reply(reply: Reply) -> ModelOutput:
-    """Read a complete reply. Raises FailedAttempt when it is an error or cannot be read."""
-    if reply.status == OK:
-        try:
-            return decode_output(reply.headers, reply.data)
-        except ReplicaError as unreadable:
-            raise FailedAttempt(unreadable, is_retriable=False, server_down=True) from None
+def unreadable_reply(error: ReplicaError) -> FailedAttempt:
+    """Return what a reply means that is an answer by its status, but cannot be read."""
+    return FailedAttempt(error, is_retriable=False, server_down=True)
+
+
+def failure_in_reply(reply: Reply) -> FailedAttempt:
+    """Return what a reply with the status of an error means."""
     from_proxy = not _is_from_replica(reply.data)
     error = _error_for_caller(decode_error(reply.status, reply.data), reply)
     refused_for_now = isinstance(error, Overloaded | Unavailable)
     safe_to_repeat = from_proxy and reply.status in REPEATABLE_PROXY_STATUSES
     down = _server_down(error, reply.status, from_proxy=from_proxy)
-    raise FailedAttempt(error, is_retriable=refused_for_now or safe_to_repeat, server_down=down)
+    return FailedAttempt(error, is_retriable=refused_for_now or safe_to_repeat, server_down=down)
 
 
 def _is_from_replica(data: bytes) -> bool:

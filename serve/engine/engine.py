@@ -1,4 +1,4 @@
-"""The contract of an engine, and the engine over real weights.
+"""The contract of an engine, the engine over real weights, and `run_pass`, which finds the rows that break a pass.
 
 An engine answers rows of any heads in one packed forward pass. This module must not know HTTP, Ray, schedulers or where
 a row came from.

@@ -2,8 +2,8 @@
 
 When all cores share a pass, they wait for the slowest core after every product. The attention of one short row is too
 small to share. Parallel passes never wait for each other, even if another process slows one of them. A few tokens are
-still answered sooner by all cores together. This module is pure: it must not know threads, weights or what rows ask
-for.
+still answered sooner by all cores together. `CoreSchedule` says which kind of pass may start now. This module is pure:
+it must not know threads, weights or what rows ask for.
 """
 
 from __future__ import annotations

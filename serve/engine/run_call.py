@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from serve.engine.engine import Engine
 from serve.engine.parallel_passes import is_parallel_faster, partition_rows
 from serve.kernels.core_team import one_core_each
-from serve.rows.call_rows import join, split
-from serve.rows.row import Row, RowOutput, RowResult, Step
+from serve.rows.row import Row, RowOutput, RowResult, Step, join, split
 from shared.errors import GlossaError
 from shared.messages import InferCall, ModelOutput
 

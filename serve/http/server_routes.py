@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serve.http.responses import error_response, make_app
+from serve.http.routes import error_response, make_app
 from shared.errors import NotFound, Unavailable
 
 VERSION = "0.1.0"

@@ -1,6 +1,6 @@
-"""The values that pass through a runner: a call that waits, its rows as the scheduler sees them, and what is counted.
+"""Calls that wait for their answer: each call, its rows as the scheduler sees them, and all open calls.
 
-Data alone; serve.scheduling.runner changes it. Must not know threads, HTTP or Ray.
+`OpenCalls` delivers results to calls, completes them and fails them. Must not know threads, HTTP or Ray.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ and batches grow with the load, as in text-embeddings-inference. Ray's `@serve.b
 not fit to the back, without a bound.
 
 Size. A batch is bounded in tokens, and with `max_batch_ms` in the expected milliseconds of its pass
-(serve.scheduling.speed_estimate). A row larger than the bound goes alone. When the interactive rows of every tenant
+(serve.scheduling.admission). A row larger than the bound goes alone. When the interactive rows of every tenant
 need far longer than `max_batch_ms`, a pass may be longer too. Each pass reads all weights, so many short passes would
 make all these rows wait longer.
 
@@ -38,11 +38,10 @@ from collections.abc import Sequence
 from typing import Generic
 
 from serve.engine.parallel_passes import MIN_PASS_TOKENS, is_parallel_faster
-from serve.scheduling.admission import Admission
+from serve.scheduling.admission import Admission, SpeedEstimate
 from serve.scheduling.batch import Batch, Tuning
 from serve.scheduling.fair_queue import Entry, FairQueue, T
 from serve.scheduling.keyed_heap import KeyedHeap
-from serve.scheduling.speed_estimate import SpeedEstimate
 
 SAFE_PASSES = 2.0  # rows are interleaved with a batch only while so many of its passes would end before its deadline
 

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.replica.circuit_breaker import CircuitBreaker, State
+from functions.replica.circuit_breaker import CircuitBreaker, RetryBudget, State
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeClock, FakeTransport, in_turn
-from functions.replica.retry_budget import RetryBudget
 from functions.replica.transport import NotConnected, Reply, ReplyLost
 from shared.errors import GlossaError, Unavailable
 from shared.messages import InferCall, Tensor

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from serve.http.responses import make_app, read_body
+from serve.http.routes import make_app, read_body
 from shared.errors import TooLarge, TooSlow
 from tests.unit.serve.asgi import call
 

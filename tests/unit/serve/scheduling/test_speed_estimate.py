@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.scheduling.speed_estimate import SpeedEstimate
+from serve.scheduling.admission import SpeedEstimate
 from tests.unit.serve.scheduling.traffic import call, passes, scheduler
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.rows.call_rows import join, split
+from serve.rows.row import join, split
 from shared.errors import TooLarge, Unprocessable
 from shared.messages import InferCall, Tensor
 
