@@ -43,12 +43,12 @@ def unmatched(template: str, files: Iterable[Source]) -> list[str]:
 
 
 def thick(files: Iterable[Source]) -> list[str]:
-    """Return the files of Lambdas that hold more than settings, wiring and one function `handler`."""
+    """Return the files of Lambdas that hold more than settings, wiring and one `handler`."""
     return [
         file.path
         for file in _lambdas(files)
         if file.n_lines > MAX_LINES
-        or _names(file, ast.FunctionDef).count("handler") != 1
+        or _handlers(file) != 1
         or not all(isinstance(node, THIN) for node in file.tree.body)
         or not all(name.endswith("Settings") for name in _names(file, ast.ClassDef))
     ]
@@ -60,6 +60,13 @@ def _lambdas(files: Iterable[Source]) -> list[Source]:
 
 def _names(file: Source, kind: type[ast.FunctionDef | ast.ClassDef]) -> list[str]:
     return [node.name for node in file.tree.body if isinstance(node, kind)]
+
+
+def _handlers(file: Source) -> int:
+    """Count what a file calls `handler`: a function, or the method of an object that is assigned to the name."""
+    assigned = [target for node in file.tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    names = [target.id for target in assigned if isinstance(target, ast.Name)]
+    return [*_names(file, ast.FunctionDef), *names].count("handler")
 
 
 TEMPLATE = """
@@ -96,6 +103,7 @@ def test_every_lambda_is_thin() -> None:
 def test_a_thick_lambda_is_found() -> None:
     """A class that is no settings, a loop, a second handler or none, and a long file are reported."""
     fine = "class PlanSettings(Settings):\n    table: str\n" + HANDLER
+    assert thick([made_up(f"{FOLDER}/plan.py", "handler = build(settings).resolve\n")]) == []
     wrong = ("class Planner: ...\n" + HANDLER, "for a in []: ...\n" + HANDLER, "", HANDLER * 2, HANDLER + "\n" * 120)
     assert thick([made_up(f"{FOLDER}/plan.py", fine)]) == []
     for text in wrong:

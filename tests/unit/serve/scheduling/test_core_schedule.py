@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.engine.fake import FakeEngine
-from serve.engine.parallel_passes import MIN_PASS_TOKENS, is_parallel_faster
+from serve.engine.parallel_passes import BUSY_S, MIN_PASS_TOKENS, CoreSchedule, is_parallel_faster
 from serve.rows.row import row_of
-from serve.engine.parallel_passes import BUSY_S, CoreSchedule
 from serve.scheduling.pending_calls import PendingRow
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler
