@@ -28,6 +28,7 @@ from local.client import ApiClient
 SAMPLES = Path(__file__).parent / "samples"
 JOB_LIMIT_S = 600.0
 POLL_S = 0.5
+SHOWN_ITEMS = 2  # of each list in the manifest
 
 
 def sentences() -> list[dict[str, str]]:
@@ -103,11 +104,13 @@ def _draw(progress: Progress, bar: TaskID, status: dict[str, Any]) -> None:
 
 
 def _show_manifest(status: dict[str, Any], manifest: dict[str, Any], console: Console) -> None:
+    """Print the manifest with the first two of its inputs and of its parts."""
     console.print(f"job state {status['state']}; manifest:")
-    shown = {**manifest, "parts": manifest.get("parts", [])[:2]}
-    console.print_json(json.dumps(shown))
-    if (more := len(manifest.get("parts", [])) - 2) > 0:
-        console.print(f"(and {more} more parts)")
+    lists = {name: manifest.get(name, []) for name in ("inputs", "parts")}
+    console.print_json(json.dumps({**manifest, **{name: items[:SHOWN_ITEMS] for name, items in lists.items()}}))
+    for name, items in lists.items():
+        if (more := len(items) - SHOWN_ITEMS) > 0:
+            console.print(f"(and {more} more {name})")
 
 
 def _show_first_rows(part: bytes, console: Console) -> None:
