@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import BaseModel
 
-from shared.protocol.frame import PROBLEM_TYPE
+from shared.content_types import PROBLEM_TYPE
 
 TITLE, VERSION = "Glossa", "1"
 

@@ -21,11 +21,11 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import ValidationError
 
 from functions.http.request_body import body_text, json_object, parse_json, refuse_foreign
+from shared.content_types import JSON_TYPE, PROBLEM_TYPE
 from shared.error_text import expected, got, shown, visible
 from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
-from shared.protocol.frame import JSON_TYPE, PROBLEM_TYPE
 
 Json = Callable[[object], str]
 DEADLINE_MARGIN_S = 1.5

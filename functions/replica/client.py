@@ -26,12 +26,12 @@ from functions.replica.failures import (
     unreadable_reply,
 )
 from functions.replica.transport import HttpTransport, Transport, TransportError
+from shared.content_types import BINARY_TYPE
 from shared.errors import DeadlineExceeded, ReplicaError, Unavailable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import decode_output, encode_call
-from shared.protocol.frame import BINARY_TYPE
 
 MAX_IN_FLIGHT = 4
 MAX_STATISTICS_BYTES = 65_536

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared import strict_json
+from shared.content_types import BINARY_TYPE, JSON_TYPE
 from shared.errors import DecodeError, TooLarge, Unprocessable
 from shared.strict_json import JsonError
 
@@ -19,9 +20,6 @@ ALIGNMENT_BYTES = 16  # the JSON is padded with spaces to a multiple of this, so
 MAX_LENGTH_DIGITS = 15
 MAX_SHOWN_CHARS = 60  # of a value in an error message
 MAX_SHOWN_BITS = 128  # of an integer in an error message: str() of a huge one raises
-JSON_TYPE = "application/json"
-BINARY_TYPE = "application/octet-stream"
-PROBLEM_TYPE = "application/problem+json"  # RFC 9457
 
 
 @dataclass(frozen=True, slots=True)

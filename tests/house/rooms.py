@@ -60,7 +60,14 @@ SERVE_LIBRARIES = {
     "http": ("starlette",),
 }
 RAY_FILES = ("app", "replica", "cluster", "ingress")
-PLAIN_SHARED = ("shared.error_text", "shared.errors", "shared.limits", "shared.messages", "shared.strict_json")
+PLAIN_SHARED = (
+    "shared.content_types",
+    "shared.error_text",
+    "shared.errors",
+    "shared.limits",
+    "shared.messages",
+    "shared.strict_json",
+)
 PIPELINE = ("functions.messages", "functions.pipeline", "functions.tasks", "functions.tokenizers")
 STATE = ("functions.jobs.state", "functions.jobs.records")
 JOBS = (*STATE, "functions.jobs.storage", *PIPELINE, "shared")

@@ -22,8 +22,8 @@ from functions.jobs.steps.manifest import build_manifest
 from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
 from functions.jobs.storage.contracts import JobQueue, ObjectStore, Table
 from functions.jobs.storage.queries import all_inputs, all_shards, load_job
+from shared.content_types import JSON_TYPE
 from shared.log import log_event
-from shared.protocol.frame import JSON_TYPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,9 @@ from functions.jobs.state.webhooks import sign
 from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
 from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import load_webhook
+from shared.content_types import JSON_TYPE
 from shared.errors import DecodeError, Unavailable, Unprocessable
 from shared.log import log_event
-from shared.protocol.frame import JSON_TYPE
 
 Post = Callable[[str, bytes, Mapping[str, str]], int]
 GONE = 410  # with this status a receiver says: never call again

@@ -20,8 +20,8 @@ from functions.jobs.records.shard_runs import Run, ShardLimits, group_into_runs
 from functions.jobs.state import keys
 from functions.jobs.state.items import Input, Job, Plan, Shard
 from functions.jobs.storage.contracts import ObjectStore
+from shared.content_types import BINARY_TYPE
 from shared.errors import Conflict, NotFound
-from shared.protocol.frame import BINARY_TYPE
 
 MAX_OBJECT_BYTES = 5 << 30
 
