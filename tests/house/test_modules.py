@@ -89,3 +89,8 @@ def test_a_vague_name_is_found() -> None:
     """Files and folders are reported, longer names with such a word are not."""
     paths = ["serve/utils.py", "serve/common/rows.py", "serve/base_model.py"]
     assert vague_names(paths) == ["serve/utils.py", "serve/common/rows.py"]
+
+
+def test_every_folder_says_its_job_and_its_limit() -> None:
+    """The `__init__.py` of each folder of the product says in two sentences or more what it does and must not know."""
+    assert terse_folders(sources(*PRODUCT, "local")) == []
