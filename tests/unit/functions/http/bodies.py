@@ -37,3 +37,49 @@ def spelled(task: str, text: str) -> Any:
     """Return a good input of a task whose own text, the one that may be long, is `text`."""
     usual = BODIES[task]["inputs"]
     return text if isinstance(usual, str) else {**usual, LONG.get(task, next(iter(usual))): text}
+
+
+OUT_OF_RANGE = [
+    ("zero-shot-classification", {}, "got no parameters.candidate_labels"),
+    ("zero-shot-classification", {"candidate_labels": []}, r"candidate_labels: got \[\], expected at least 1 item"),
+    ("zero-shot-classification", {"candidate_labels": " , "}, "candidate_labels: got .*, expected at least 1 item"),
+    (
+        "zero-shot-classification",
+        {"candidate_labels": ["a", " "]},
+        "candidate_labels.1: got ' ', expected a label of at least one character that is not white space",
+    ),
+    ("zero-shot-classification", {"candidate_labels": [3]}, "candidate_labels.0: got 3, expected a string"),
+    ("zero-shot-classification", {"candidate_labels": ["a"] * 257}, "at most 256 items"),
+    ("zero-shot-classification", {"candidate_labels": "a", "hypothesis_template": "b"}, "hypothesis_template: got 'b'"),
+    (
+        "zero-shot-classification",
+        {"candidate_labels": "a", "hypothesis_template": "{}{}"},
+        "expected a template with exactly one {}",
+    ),
+    ("zero-shot-classification", {"candidate_labels": "a", "hypothesis_template": "{0}"}, "hypothesis_template: got"),
+    (
+        "zero-shot-classification",
+        {"candidate_labels": "a", "multi_label": 1},
+        "multi_label: got 1, expected true",
+    ),
+    ("question-answering", {"top_k": 0}, "top_k: got 0, expected greater than or equal to 1"),
+    ("question-answering", {"top_k": 101}, "top_k: got 101, expected less than or equal to 100"),
+    ("question-answering", {"doc_stride": -1}, "doc_stride: got -1"),
+    ("question-answering", {"max_seq_len": 7}, "max_seq_len: got 7"),
+    ("question-answering", {"max_answer_len": 0}, "max_answer_len: got 0"),
+    ("question-answering", {"align_to_words": "yes"}, "align_to_words: got 'yes', expected true or false"),
+    ("question-answering", {"handle_impossible_answer": None}, "handle_impossible_answer: got null"),
+    ("multiple-choice", {"truncation": "only_first"}, "truncation: got 'only_first'"),
+    ("rerank", {"top_n": 0}, "top_n: got 0"),
+    ("rerank", {"function_to_apply": "softmax"}, "function_to_apply: got 'softmax', expected 'default', 'none'"),
+    ("rerank", {"return_documents": 1}, "return_documents: got 1"),
+    ("sentence-similarity", {"pooling": "sum"}, "pooling: got 'sum', expected 'mean', 'cls' or 'max'"),
+    ("text-generation", {"max_new_tokens": 0}, "max_new_tokens: got 0"),
+    ("text-generation", {"max_new_tokens": 5000}, "max_new_tokens: got 5000"),
+    ("text-generation", {"temperature": 0}, "temperature: got 0, expected greater than 0"),
+    ("text-generation", {"top_p": 1.5}, "top_p: got 1.5, expected less than or equal to 1"),
+    ("text-generation", {"top_k": -1}, "top_k: got -1"),
+    ("text-generation", {"seed": -1}, "seed: got -1"),
+    ("text-generation", {"num_return_sequences": 17, "do_sample": True}, "num_return_sequences: got 17"),
+    ("text-generation", {"num_return_sequences": 2}, "got num_return_sequences 2 without do_sample, expected 1"),
+]

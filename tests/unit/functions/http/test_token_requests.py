@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped] # its stubs are a package of their own
 import pytest
+import tokenizers
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -168,3 +169,35 @@ def test_what_is_too_large_is_pointed_to_no_job() -> None:
     ):
         status, problem, _ = post(make(), path, body)
         assert (status, problem["hint"]) == (413, "send less in one request, and the rest in others")
+
+
+def test_tokens_of_texts_and_pairs() -> None:
+    """Ids, pieces, offsets and the mask of special tokens stand side by side; offsets slice the text."""
+    text = "Ньютон lebte in 北京."
+    status, body, headers = post(make(), "tokenize", {"inputs": [text, {"text": "a", "text_pair": "b"}]})
+    single, pair = body["results"]
+    reference = tokenizers.Tokenizer.from_file(str(ARTIFACT))
+    assert (status, body["model"]) == (200, "mini")
+    assert single["ids"] == reference.encode(text).ids
+    assert pair["ids"] == reference.encode("a", "b").ids
+    assert single["tokens"][0] == "<s>"
+    assert single["special_tokens_mask"] == [1, *[0] * (single["count"] - 2), 1]
+    assert len(single["tokens"]) == len(single["offsets"]) == single["count"]
+    assert {i for start, end in single["offsets"] for i in range(start, end)} >= {
+        i for i, c in enumerate(text) if c > " "
+    }
+    assert headers["server-timing"].startswith("tokenize;dur=")
+
+
+@pytest.mark.parametrize(("n_words", "n_windows"), [(1, 1), (30, 1), (31, 2), (90, 3)])
+def test_tokenize_counts_windows(n_words: int, n_windows: int) -> None:
+    """`n_windows` is what the model would read; `count` is the whole text, however long."""
+    (found,) = post(make(), "tokenize", {"inputs": "a " * n_words})[1]["results"]
+    assert (found["count"], found["n_windows"]) == (n_words + 2, n_windows)
+
+
+def test_a_pair_no_window_can_hold_has_no_count_of_windows() -> None:
+    """Where a task would refuse the pair, the tokens are still shown."""
+    (found,) = post(make(), "tokenize", {"inputs": {"text": "a " * 50, "text_pair": "b " * 50}})[1]["results"]
+    assert found["n_windows"] is None
+    assert found["count"] == 104

@@ -7,26 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from functions.messages import Result, TextInput, Window
-from functions.pipeline.assemble import read_outputs
+from functions.messages import Result, TextInput
 from functions.pipeline.pipeline import Pipeline
-from functions.tasks.feature_extraction import MAX_WEIGHTS, Parameters, outputs
 from functions.tasks.parse import parse_parameters
-from functions.tasks.postprocessing.scores import mean, sigmoid, softmax, unit
-from functions.tasks.registry import TASK_NAMES
+from functions.tasks.postprocessing.scores import softmax
 from functions.tasks.task import TextRequest
-from functions.tasks.token_classification import borders
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
-from shared.errors import NotFinite, ReplicaError, TooLarge
+from shared.errors import NotFinite, ReplicaError
 from shared.messages import InferCall, ModelOutput, Tensor
-from tests.unit.functions.tokenizers.tiny import LABELS, SENTENCES, catalog_model
+from tests.unit.functions.tokenizers.tiny import LABELS, SENTENCES
 
 LONG = " ".join(SENTENCES)
-vectors = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=12)
 
 
 def number(token: int, label: int) -> float:
@@ -74,29 +67,6 @@ def test_entities_do_not_show_where_the_windows_were(model: Model, tokenizer: To
     assert cut.truncated == (False,)
     found: Any = cut.values[0]
     assert all(LONG[entity["start"] : entity["end"]] for entity in found)
-
-
-def test_each_token_is_judged_where_it_is_most_central() -> None:
-    """The border lies amid the overlap: at a word's beginning near the middle, or in the very middle."""
-
-    def window(start: int, n: int, *, spaced: bool) -> Window:
-        step = 2 if spaced else 1
-        offsets = tuple(((start + i) * step, (start + i) * step + 1) for i in range(n))
-        return Window(0, (0,) * (n + 2), ((0, 0), *offsets, (0, 0)), (True, *(False,) * n, True), start=start)
-
-    assert borders([window(0, 10, spaced=True), window(4, 10, spaced=True)]) == [7, 14]
-    assert borders([window(0, 10, spaced=False), window(4, 10, spaced=False)]) == [7, 14]
-    assert borders([window(0, 10, spaced=True), window(10, 5, spaced=True)]) == [10, 15]
-    assert borders([window(0, 10, spaced=True)]) == [10]
-
-
-def test_a_word_is_judged_by_one_window() -> None:
-    """Where a word begins near the middle of an overlap, the border moves there."""
-    spans = [(i, i + 1) for i in range(10)]
-    spans[5] = (6, 7)  # a gap before token 5
-    first = Window(0, (0,) * 12, ((0, 0), *spans, (0, 0)), (True, *(False,) * 10, True), start=0)
-    second = Window(0, (0,) * 8, ((0, 0), *spans[4:], (0, 0)), (True, *(False,) * 6, True), start=4)
-    assert borders([first, second]) == [5, 10]
 
 
 def test_token_vectors_of_a_long_text_read_as_one_window(model: Model, tokenizer: Tokenizer) -> None:
@@ -150,53 +120,3 @@ def test_tensors_that_do_not_fit_are_the_servers_fault(
     """A missing, short, long, narrow or broken tensor is a 502, never a wrong answer."""
     with pytest.raises((ReplicaError, NotFinite), match=message):
         ask(model, tokenizer, "text-classification", lambda calls: [ModelOutput(outputs) for _ in calls])
-
-
-@given(logits=vectors)
-def test_softmax_is_a_distribution_in_the_order_of_its_logits(logits: list[float]) -> None:
-    """Probabilities sum to one and rank as the logits do, however large these are."""
-    found = softmax(logits)
-    assert math.fsum(found) == pytest.approx(1)
-    assert all(found[i] <= found[j] for i in range(len(logits)) for j in range(len(logits)) if logits[i] <= logits[j])
-
-
-@given(logits=vectors)
-def test_sigmoid_is_symmetric(logits: list[float]) -> None:
-    """A probability and that of the opposite logit sum to one, however large the logit is."""
-    opposite = sigmoid([-x for x in logits])
-    assert all(a + b == pytest.approx(1) for a, b in zip(sigmoid(logits), opposite, strict=True))
-
-
-@given(vector=vectors, weight=st.floats(0.5, 100))
-def test_a_mean_of_the_same_is_the_same(vector: list[float], weight: float) -> None:
-    """Averaging copies of a vector changes nothing, whatever their weights."""
-    assert mean([vector, vector], [weight, 1.0]) == pytest.approx(vector, abs=1e-6)
-
-
-@given(vector=vectors)
-def test_a_unit_vector_has_length_one(vector: list[float]) -> None:
-    """A vector is scaled to length one; a zero vector stays zero."""
-    length = math.sqrt(sum(x * x for x in unit(vector)))
-    assert length == pytest.approx(1) or not any(vector)
-
-
-@pytest.mark.parametrize("task", TASK_NAMES)
-def test_the_catalogs_tasks_are_all_served(task: str) -> None:
-    """A tiny model with a head for each task has one for each task of the catalog: none is forgotten."""
-    assert task in catalog_model(1000).tasks
-
-
-def test_attention_weights_are_counted_before_they_are_made() -> None:
-    """Weights past the bound of one request are a 413, said before a window's are made into numbers of Python."""
-    read = outputs(Parameters(attentions=True), ())
-    windows = [Window(row, (0, 1), ((0, 0),) * 2, (True,) * 2) for row in range(3)]
-    sizes = [MAX_WEIGHTS // 2, MAX_WEIGHTS // 2, 1]
-    inferred = ModelOutput({
-        "vectors": Tensor.floats([0.5] * 3, (3, 1)),
-        "attention_sizes": Tensor.ints(sizes, (3, 1)),
-        "attentions": Tensor("FP32", (sum(sizes),), memoryview(bytes(4 * sum(sizes)))),
-    })  # fmt: skip
-    found = read_outputs(read, windows, [inferred])
-    assert [len(next(found)["attentions"]) for _ in range(2)] == sizes[:2]
-    with pytest.raises(TooLarge, match="got 200001 attentions, at most 200000 in one request"):
-        next(found)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from functions.http.text_json import parse_request
 from functions.messages import TextInput
-from functions.pipeline.request_limits import RequestLimits
-from functions.tasks.parse import parse_input, parse_parameters
-from functions.tasks.registry import TASK_NAMES
-from shared.errors import GlossaError, TooLarge, Unprocessable
-from tests.unit.functions.http.bodies import BODIES, good
+from functions.tasks.parse import parse_input
+from shared.errors import TooLarge, Unprocessable
 
 
 @pytest.mark.parametrize(
@@ -80,100 +74,7 @@ def test_lists_of_texts_are_bounded() -> None:
         parse_input({"query": "a", "documents": ["b"] * 1001}, "here", "rerank")
 
 
-@pytest.mark.parametrize(
-    ("task", "inputs", "parameters", "message"),
-    [
-        ("zero-shot-classification", ["a"] * 21, {"candidate_labels": ["l"] * 200}, "got 4200 texts to read"),
-        ("zero-shot-classification", "a" * 500_000, {"candidate_labels": ["l", "m"]}, "got 1000036 characters of text"),
-        ("rerank", [{"query": "a", "documents": ["b"] * 1000}] * 5, {}, "got 5000 texts to read for 5 inputs, at most"),
-        ("rerank", {"query": "a" * 2000, "documents": ["b"] * 600}, {}, "got 1200600 characters of text"),
-        ("multiple-choice", {"prompt": "a", "choices": ["\ufdfa" * 60_000]}, {}, "that stand for 1080001, at most"),
-        ("question-answering", {"question": "a", "context": "b" * 1_000_000}, {}, "got 1000001 characters"),
-    ],
-)  # fmt: skip
-def test_bounds_count_what_the_model_reads(task: str, inputs: object, parameters: dict[str, Any], message: str) -> None:
-    """Labels, documents and choices count, and what is read beside each of them counts each time."""
-    with pytest.raises(TooLarge, match=message) as caught:
-        parse_request(task, good(task, inputs, **parameters))
-    assert "POST /v1/jobs" in str(caught.value.hint)
-
-
-def test_bounds_are_the_callers_to_set() -> None:
-    """A door with other bounds says so."""
-    body = {"inputs": {"query": "a", "documents": ["b", "c", "d"]}}
-    assert parse_request("rerank", body, limits=RequestLimits(max_texts=3)).task == "rerank"
-    with pytest.raises(TooLarge, match="got 3 texts to read for 1 inputs, at most 2"):
-        parse_request("rerank", body, limits=RequestLimits(max_texts=2))
-
-
-def test_labels_are_read_as_transformers_reads_them() -> None:
-    """A list, or one string with commas between."""
-    task = "zero-shot-classification"
-    assert parse_parameters(task, {"candidate_labels": " a, b ,, c"}).model_dump()["candidate_labels"] == (
-        "a",
-        "b",
-        "c",
-    )
-    assert parse_parameters(task, {"candidate_labels": ["a, b"]}).model_dump()["candidate_labels"] == ("a, b",)
-
-
-RANGES = [
-    ("zero-shot-classification", {}, "got no parameters.candidate_labels"),
-    ("zero-shot-classification", {"candidate_labels": []}, r"candidate_labels: got \[\], expected at least 1 item"),
-    ("zero-shot-classification", {"candidate_labels": " , "}, "candidate_labels: got .*, expected at least 1 item"),
-    (
-        "zero-shot-classification",
-        {"candidate_labels": ["a", " "]},
-        "candidate_labels.1: got ' ', expected a label of at least one character that is not white space",
-    ),
-    ("zero-shot-classification", {"candidate_labels": [3]}, "candidate_labels.0: got 3, expected a string"),
-    ("zero-shot-classification", {"candidate_labels": ["a"] * 257}, "at most 256 items"),
-    ("zero-shot-classification", {"candidate_labels": "a", "hypothesis_template": "b"}, "hypothesis_template: got 'b'"),
-    (
-        "zero-shot-classification",
-        {"candidate_labels": "a", "hypothesis_template": "{}{}"},
-        "expected a template with exactly one {}",
-    ),
-    ("zero-shot-classification", {"candidate_labels": "a", "hypothesis_template": "{0}"}, "hypothesis_template: got"),
-    (
-        "zero-shot-classification",
-        {"candidate_labels": "a", "multi_label": 1},
-        "multi_label: got 1, expected true",
-    ),
-    ("question-answering", {"top_k": 0}, "top_k: got 0, expected greater than or equal to 1"),
-    ("question-answering", {"top_k": 101}, "top_k: got 101, expected less than or equal to 100"),
-    ("question-answering", {"doc_stride": -1}, "doc_stride: got -1"),
-    ("question-answering", {"max_seq_len": 7}, "max_seq_len: got 7"),
-    ("question-answering", {"max_answer_len": 0}, "max_answer_len: got 0"),
-    ("question-answering", {"align_to_words": "yes"}, "align_to_words: got 'yes', expected true or false"),
-    ("question-answering", {"handle_impossible_answer": None}, "handle_impossible_answer: got null"),
-    ("multiple-choice", {"truncation": "only_first"}, "truncation: got 'only_first'"),
-    ("rerank", {"top_n": 0}, "top_n: got 0"),
-    ("rerank", {"function_to_apply": "softmax"}, "function_to_apply: got 'softmax', expected 'default', 'none'"),
-    ("rerank", {"return_documents": 1}, "return_documents: got 1"),
-    ("sentence-similarity", {"pooling": "sum"}, "pooling: got 'sum', expected 'mean', 'cls' or 'max'"),
-    ("text-generation", {"max_new_tokens": 0}, "max_new_tokens: got 0"),
-    ("text-generation", {"max_new_tokens": 5000}, "max_new_tokens: got 5000"),
-    ("text-generation", {"temperature": 0}, "temperature: got 0, expected greater than 0"),
-    ("text-generation", {"top_p": 1.5}, "top_p: got 1.5, expected less than or equal to 1"),
-    ("text-generation", {"top_k": -1}, "top_k: got -1"),
-    ("text-generation", {"seed": -1}, "seed: got -1"),
-    ("text-generation", {"num_return_sequences": 17, "do_sample": True}, "num_return_sequences: got 17"),
-    ("text-generation", {"num_return_sequences": 2}, "got num_return_sequences 2 without do_sample, expected 1"),
-]
-
-
-@pytest.mark.parametrize(("task", "parameters", "message"), RANGES)
-def test_parameters_out_of_range_are_named(task: str, parameters: dict[str, Any], message: str) -> None:
-    """Each is a 422 that gives the value and what was expected."""
-    with pytest.raises(Unprocessable, match=message) as caught:
-        parse_parameters(task, parameters)
-    assert caught.value.status == 422
-
-
-@pytest.mark.parametrize("task", TASK_NAMES)
-def test_every_task_has_a_good_request_and_refuses_an_unknown_parameter(task: str) -> None:
-    """The good request of each task is taken; with one parameter more that nobody knows, it is not."""
-    assert parse_request(task, BODIES[task]).inputs
-    with pytest.raises(GlossaError, match=f"unknown parameter 'beams' of {task}; parameters: "):
-        parse_request(task, good(task, beams=3))
+def test_nul_is_no_text() -> None:
+    """U+0000 is refused with its place: it is what binary data looks like."""
+    with pytest.raises(Unprocessable, match=r"line 1: got a NUL \(U\+0000\) at character 1"):
+        parse_input("a\x00b", "line 1", "text-classification")

@@ -1,0 +1,56 @@
+"""The log of a request holds counts, names and times, but no text of the caller."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.messages import InferCall, ModelOutput
+from tests.events import request
+from tests.unit.functions.http.world import ask, count_ids, make, post
+
+GOOD = {"inputs": "Le train de nuit arrive à l'aube."}
+STAGES = ["tokenize", "route", "queue", "infer", "assemble"]
+
+
+CANARY = "canary9f3a"
+
+
+def _crash(call: InferCall) -> ModelOutput:
+    raise RuntimeError(f"{CANARY} {call}")
+
+
+@pytest.mark.parametrize("answer", [count_ids, _crash], ids=["answered", "crashed"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/text-classification", {"inputs": CANARY}),
+        ("/v1/text-classification", {"inputs": [{"text": CANARY, "title": CANARY}]}),
+        ("/v1/text-classification", {"inputs": "a", "parameters": {"top_k": CANARY}}),
+        ("/v1/text-classification", {"inputs": "a", "model": CANARY}),
+        ("/v1/text-classification", {"inputs": "a", CANARY: 1}),
+        ("/v1/tokenize", {"inputs": CANARY, "model": f"mini:{CANARY}"}),
+        (f"/v1/{CANARY}", {"inputs": "a"}),
+        (f"/v1/{CANARY}/{CANARY}", {"inputs": "a"}),
+    ],
+)
+def test_no_text_reaches_a_log(answer: Any, path: str, body: object, capfd: Any, caplog: Any) -> None:
+    """A unique text sent through success, refusal and crash is in no line; one line says what happened."""
+    with caplog.at_level("DEBUG"):
+        ask(make(answer), request("POST", path, json.dumps(body)))
+    out, err = capfd.readouterr()
+    assert CANARY not in out + err + caplog.text
+    assert len(out.splitlines()) == 1
+
+
+def test_the_line_of_a_request_says_lengths_and_ids(capfd: Any) -> None:
+    """Route, status, model, head, task, counts and stage times are in the one line."""
+    post(make(), "text-classification", GOOD)
+    line = json.loads(capfd.readouterr().out)
+    assert (line["route"], line["status"]) == ("POST /v1/<task>", 200)
+    assert (line["model"], line["head"], line["task"]) == ("mini", "topic", "text-classification")
+    assert (line["n_rows"], line["n_windows"], line["n_tokens"] > 5) == (1, 1, True)
+    assert list(line["timings_ms"]) == STAGES
+    assert "dropped" not in line

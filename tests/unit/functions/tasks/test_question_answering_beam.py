@@ -1,0 +1,35 @@
+"""Question answering with beam search reads the candidates that the head returns."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from functions.tokenizers.tokenizer import Tokenizer
+from shared.catalog import Model
+from tests.unit.functions.http.bodies import good
+from tests.unit.functions.task_requests import infer_rows, run_request, tokenize_request
+
+
+def test_a_beam_answers_from_its_candidates(model: Model, tokenizer: Tokenizer) -> None:
+    """Candidates in the question or beyond the length are dropped; texts share the softmax of their ranks."""
+    [window] = tokenize_request(model, tokenizer, "question-answering").windows
+    first = window.sequence_ids.index(1)
+    outputs = {
+        "start_top_log_probs": [0.6, 0.3],
+        "start_top_index": [float(first), 1.0],
+        "end_top_log_probs": [0.5, 0.4, 0.9, 0.9],
+        "end_top_index": [float(first), float(first + 1), float(first), float(first)],
+        "cls_logits": [-1.0],
+    }
+    body = good("question-answering", top_k=5, align_to_words=False, handle_impossible_answer=True)
+    answered = infer_rows(lambda _: outputs)
+    [value] = run_request(model, tokenizer, body | {"model": "tiny:beam"}, "question-answering", answered).values
+    assert isinstance(value, list)
+    scores = torch.tensor([1.1, 1.0]).softmax(0).tolist()
+    assert [each["score"] for each in value] == pytest.approx([*scores, 1 / (1 + math.e)], abs=1e-6)
+    assert value[0]["start"] == window.offsets[first][0]
+    assert value[1]["end"] == window.offsets[first + 1][1]
+    assert value[2] == {"score": pytest.approx(1 / (1 + math.e)), "start": 0, "end": 0, "answer": ""}

@@ -1,0 +1,63 @@
+"""Zero-shot classification gives the scores of transformers, and averages the windows of a long text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+
+from functions.tokenizers.tokenizer import Tokenizer
+from shared.catalog import Model
+from tests.unit.functions.http.bodies import good
+from tests.unit.functions.task_requests import LONG, ZERO_SHOT, infer_rows, run_request, tokenize_request
+from tests.unit.functions.tokenizers import tiny
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("labels", [["weather", "human rights", "sports"], ["weather"]])
+def test_zero_shot_is_the_pipelines(
+    tiny_folder: Path, model: Model, tokenizer: Tokenizer, labels: list[str], *, multi_label: bool
+) -> None:
+    """Sequence, labels, their order and scores are those of transformers' pipeline."""
+    network = tiny.write_checkpoint(tiny_folder, "sequence", tiny.NLI)
+    reference = transformers.pipeline(
+        "zero-shot-classification", model=network, tokenizer=str(tiny_folder), device="cpu"
+    )
+    texts = ["All human beings are born free.", "東京は晴れ。"]
+    parameters = {"candidate_labels": labels, "multi_label": multi_label, "hypothesis_template": "About {}!"}
+    ours = run_request(
+        model,
+        tokenizer,
+        good("zero-shot-classification", texts, **parameters),
+        "zero-shot-classification",
+        tiny.reference_infer(network),
+    )
+    for mine, theirs in zip(ours.values, [reference(text, **parameters) for text in texts], strict=True):
+        assert isinstance(mine, dict)
+        assert (mine["sequence"], mine["labels"]) == (theirs["sequence"], theirs["labels"])
+        assert mine["scores"] == pytest.approx(theirs["scores"], abs=1e-5)
+
+
+def test_windows_of_a_label_weigh_their_tokens(model: Model, tokenizer: Tokenizer) -> None:
+    """Scores of a long text are the windows' softmax over the labels, averaged by the tokens of the text in each."""
+
+    def numbers(ids: Sequence[int]) -> Mapping[str, list[float]]:
+        return {"logits": [0.0, 1.0, math.sin(sum(ids)) * 3]}
+
+    task = "zero-shot-classification"
+    [value] = run_request(model, tokenizer, good(task, LONG, **ZERO_SHOT), task, infer_rows(numbers)).values
+    assert isinstance(value, dict)
+    found = tokenize_request(model, tokenizer, task, LONG, **ZERO_SHOT)
+    expected, n_tokens = np.zeros(3), 0
+    firsts = [window for window in found.windows if window.part == 0]
+    for window in firsts:
+        same = [other for other in found.windows if other.start == window.start]
+        raised = np.exp([np.float32(math.sin(sum(other.input_ids)) * 3) for other in same])
+        expected += raised / raised.sum() * window.sequence_ids.count(0)
+        n_tokens += window.sequence_ids.count(0)
+    scores = dict(zip(value["labels"], value["scores"], strict=True))
+    assert [scores[label] for label in ZERO_SHOT["candidate_labels"]] == pytest.approx(expected / n_tokens, abs=1e-6)
