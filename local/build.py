@@ -71,7 +71,7 @@ def build(workspace: Workspace, target: str, machine: str, out: Path) -> Path:
 
 
 def sam(workspace: Workspace, arguments: Sequence[str | Path], extra: dict[str, str], limit_s: float) -> str:
-    """Run the SAM command line without network and telemetry; return its output.
+    """Run the SAM command line without telemetry and its check for a newer version; return its output.
 
     `extra` is added to its environment. Raises RuntimeError with its last lines when it fails.
     """

@@ -1,7 +1,7 @@
 """Starts and ends the AWS emulator of one stack: MiniStack from .venv-local, on 127.0.0.1.
 
-Its state lies in the workspace. To use another emulator, rewrite this file alone. docs/emulator.md lists what MiniStack
-lacks. Must not know Glossa.
+Its state lies in the workspace. docs/emulator.md lists what MiniStack lacks, and who else knows it. Must not know
+Glossa.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes to the table as values: what to put, change, delete or check, and under which guards.
 
-Pure. The job state machine and the leases make these values, and a table carries them out. Nothing else changes the
-table. Must not know DynamoDB's expressions.
+Pure. The job state machine and the leases make these values, and a table carries them out. State
+changes of jobs and shards are made there alone. Must not know DynamoDB's expressions.
 """
 
 from __future__ import annotations

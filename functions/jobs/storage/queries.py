@@ -1,6 +1,6 @@
 """Reads jobs, plans, inputs, shards, webhooks and recipes from the table.
 
-Writes nothing: `jobs/state` makes all writes, and the table carries them out.
+Writes nothing. Must not know which changes of an item are allowed.
 """
 
 from __future__ import annotations
