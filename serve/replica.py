@@ -1,7 +1,7 @@
 """Serves one model: decodes a call, checks and admits it, waits for its rows, and encodes the answer.
 
 A plain class that Ray Serve runs as an ingress. Ray calls `__serve_build_asgi_app__` and `check_health`. Tests use it
-without Ray. Must not know routes, HTTP, or other replicas.
+without Ray. Must not know how routes are made, or other replicas.
 """
 
 from __future__ import annotations

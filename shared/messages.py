@@ -156,7 +156,7 @@ class ModelOutput:
     - text-classification: `logits` [rows, labels]. token-classification: `logits` [tokens, labels].
     - multiple-choice: `logits` [rows, 1].
     - question-answering: `start` and `end` [tokens]. With a beam: `start_top_log_probs`, `start_top_index`,
-      `end_top_log_probs`, `end_top_index` and `cls_logits` [rows, n], named as in the reference.
+      `end_top_log_probs` and `end_top_index` [rows, n], and `cls_logits` [rows], named as in the reference.
     - fill-mask: `top_ids` INT32 and `top_logits` [masks, k], `log_sum_exp` [masks]; with targets `target_logits`
       [masks, targets].
     - feature-extraction: `vectors` [rows, width], or [tokens, width] per token. With `layers`: `hidden_states` [rows or

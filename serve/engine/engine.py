@@ -50,7 +50,8 @@ class Engine(Protocol):
         """Answer rows in one pass. The result has the same order and length.
 
         A row that cannot be answered gets an error of `shared.errors` in its place, and changes no other row. Outputs
-        are CPU tensors in FP32 or INT32. Their first dimension is 1, tokens or masks:
+        are CPU tensors in FP32 or INT32. `shared.protocol.head_outputs` says what their first dimension counts. Here it
+        is the part of one row:
 
         - text-classification: `logits` [1, labels]
         - token-classification: `logits` [tokens, labels]

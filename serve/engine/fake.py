@@ -128,7 +128,7 @@ def _span(row: Row, head: Head, _: int) -> RowOutput:
         "start_top_index": positions[:, :BEAM].to(torch.int32),
         "end_top_log_probs": ranks[:, BEAM:-1],
         "end_top_index": positions[:, BEAM:].to(torch.int32),
-        "cls_logits": ranks[:, -1:],
+        "cls_logits": ranks[:, -1],
     }
 
 

@@ -1,7 +1,7 @@
 """The application at `/v2`: metadata of the server, whether it is live and ready, and the index of its models.
 
-It also answers each model path that no model's application takes. Must not know Ray: it gets a function that returns
-the state of each application.
+It also answers each model path that no model's application takes. Must not import Ray: it gets a function that
+returns the state of each application, in Ray's words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.errors import NotFound, Unavailable
 
 VERSION = "0.1.0"
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
-RUNNING = "RUNNING"
+RUNNING = "RUNNING"  # as ray.serve.schema.ApplicationStatus spells it
 STATES_MAX_AGE_S = 1.0
 STATES_TIMEOUT_S = 5.0
 

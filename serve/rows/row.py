@@ -160,9 +160,9 @@ def split(call: InferCall) -> list[Row]:
 def join(results: Sequence[RowOutput | GlossaError], rows: Sequence[Row] = ()) -> dict[str, Tensor]:
     """Join the results of a call's rows, in order, into the named tensors of the answer.
 
-    Every tensor of a row has a leading dimension (1, tokens or masks), so that rows are joined by concatenation. `rows`
-    are the rows of the call; they are needed when several rows may be sequences of one prompt. A call is answered as a
-    whole: if a row failed, its error is raised with the number of the row.
+    The first dimension of every tensor counts parts of its row, as `Engine.forward` says. So rows are joined by
+    concatenation. `rows` are the rows of the call; they are needed when several rows may be sequences of one prompt. A
+    call is answered as a whole: if a row failed, its error is raised with the number of the row.
     """
     outputs: list[RowOutput] = []
     for index, result in enumerate(results):

@@ -54,7 +54,7 @@ _BEAM_OUTPUTS = (  # question answering with a beam: the names of XLMForQuestion
     OutputTensor("start_top_index", "INT32", 2, "row"),
     OutputTensor("end_top_log_probs", "FP32", 2, "row"),
     OutputTensor("end_top_index", "INT32", 2, "row"),
-    OutputTensor("cls_logits", "FP32", 2, "row"),
+    OutputTensor("cls_logits", "FP32", 1, "row"),
 )
 
 CALL_FIELDS: Mapping[HeadTask, tuple[str, ...]] = {  # fields of InferCall that only heads of this task read

@@ -1,8 +1,8 @@
 """Compiles and loads our CPU kernels for bfloat16, in the variant that fits the processor.
 
 They compute sixteen numbers at a time (native/vector.h). One variant uses AVX512-BF16. The other uses AVX2, for
-processors on which torch's bfloat16 product is eight times slower. Where neither can run, torch computes the same. This
-module must not know what a kernel computes.
+processors on which torch's bfloat16 product is eight times slower. Where neither can run, bfloat16 runs in torch.
+This module must not know what a kernel computes.
 """
 
 from __future__ import annotations
