@@ -1,4 +1,4 @@
-"""The tokenizers the desks are tested with: a tiny one made here, and the one that ships."""
+"""Two tokenizers for the tests: a tiny one that is made here, and the one of mini."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with a tiny tokenizer of XLM-R's layout."""
+    """Make a folder with a tiny tokenizer in the layout of XLM-R."""
     folder = tmp_path_factory.mktemp("tiny")
     tiny.write_tokenizer(folder)
     return folder
@@ -38,12 +38,12 @@ def tokenizer(tiny_folder: Path) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def model(tokenizer: Tokenizer) -> Model:
-    """Make a catalog model of the tiny tokenizer's vocabulary, 64 tokens a window."""
+    """Make a catalog model with the tiny tokenizer's vocabulary. A window has 64 tokens."""
     return tiny.catalog_model(tokenizer.vocab_size)
 
 
 @pytest.fixture(scope="session", params=["tiny", "mini"])
 def pair(request: pytest.FixtureRequest, tiny_folder: Path) -> tuple[Tokenizer, Any]:
-    """Load a tokenizer twice: ours, and transformers' reading of the same folder."""
+    """Load one folder twice: with our tokenizer, and with the reference tokenizer of transformers."""
     folder = MINI if request.param == "mini" else tiny_folder
     return load_tokenizer(folder / "tokenizer.json"), transformers.AutoTokenizer.from_pretrained(str(folder))

@@ -14,7 +14,7 @@ from functions.tasks.task import TextRequest
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from shared.messages import InferCall, ModelOutput, Tensor
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.tokenizers import tiny
 
 LONG = " ".join(tiny.SENTENCES)
@@ -27,8 +27,8 @@ Numbers = Callable[[Sequence[int]], Mapping[str, list[float]]]
 
 
 def tokenize_request(model: Model, tokenizer: Tokenizer, task: str, inputs: Any = None, **parameters: Any) -> Tokenized:
-    """Tokenize one request."""
-    request = parse_request(task, good(task, inputs, **parameters))
+    """Tokenize one request. Raises the error of the first bad input."""
+    request = parse_request(task, valid_body(task, inputs, **parameters))
     tokenized = tokenize(request, model, tokenizer)
     if tokenized.errors:
         raise tokenized.errors[min(tokenized.errors)]
@@ -36,14 +36,14 @@ def tokenize_request(model: Model, tokenizer: Tokenizer, task: str, inputs: Any 
 
 
 def run_request(model: Model, tokenizer: Tokenizer, body: Mapping[str, Any], task: str, infer_calls: Any) -> Result:
-    """Send one request through the desks."""
+    """Answer one request with the pipeline. `infer_calls` stands for the model server."""
     pipeline = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
     return pipeline.run(parse_request(task, body), infer_calls)
 
 
 def infer_rows(numbers: Numbers) -> Callable[[Sequence[InferCall]], list[ModelOutput]]:
-    """Answer each row with tensors [1, n] made of its ids."""
-    return lambda asked: [_output(call, numbers) for call in asked]
+    """Return an `infer` that answers each row with tensors [1, n] computed from its ids."""
+    return lambda calls: [_output(call, numbers) for call in calls]
 
 
 def _output(call: InferCall, numbers: Numbers) -> ModelOutput:
@@ -57,14 +57,14 @@ def _output(call: InferCall, numbers: Numbers) -> ModelOutput:
 
 
 def with_languages(model: Model) -> Model:
-    """Return the same model as one of XLM's that reads two languages."""
+    """Return the same model as an XLM model that reads two languages."""
     return model.model_copy(update={"family": "xlm", "lang2id": {"en": 4, "fr": 7}})
 
 
 def tokenize_inputs(
     task: str, *inputs: TextInput, model: Model, tokenizer: Tokenizer, **parameters: object
 ) -> Tokenized:
-    """Tokenize one request. Raises the first input's error."""
+    """Tokenize these inputs. Raises the error of the first bad input."""
     tokenized = tokenize(TextRequest(task, inputs, parse_parameters(task, parameters)), model, tokenizer)
     if tokenized.errors:
         raise tokenized.errors[min(tokenized.errors)]

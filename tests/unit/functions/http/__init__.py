@@ -1,1 +1,1 @@
-"""The http folder."""
+"""Tests of functions/http."""

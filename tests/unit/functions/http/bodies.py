@@ -1,4 +1,4 @@
-"""One good request of each task, as its users would spell it."""
+"""One valid request body for each task, and parameters that are out of range."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-LONG = {"question-answering": "context"}
+LONG_FIELD = {"question-answering": "context"}
 
 
-def good(task: str, inputs: Any = None, **parameters: Any) -> dict[str, Any]:
-    """Return the good request of a task, with other inputs or more parameters."""
+def valid_body(task: str, inputs: Any = None, **parameters: Any) -> dict[str, Any]:
+    """Return a valid request body of a task, with other inputs or additional parameters."""
     usual = BODIES[task]
     return {
         "inputs": usual["inputs"] if inputs is None else inputs,
@@ -33,12 +33,13 @@ def good(task: str, inputs: Any = None, **parameters: Any) -> dict[str, Any]:
     }
 
 
-def spelled(task: str, text: str) -> Any:
-    """Return a good input of a task whose own text, the one that may be long, is `text`."""
+def with_text(task: str, text: str) -> Any:
+    """Return a valid input of a task. Its text that may be long is `text`."""
     usual = BODIES[task]["inputs"]
-    return text if isinstance(usual, str) else {**usual, LONG.get(task, next(iter(usual))): text}
+    return text if isinstance(usual, str) else {**usual, LONG_FIELD.get(task, next(iter(usual))): text}
 
 
+# task, parameters, pattern of the message
 OUT_OF_RANGE = [
     ("zero-shot-classification", {}, "got no parameters.candidate_labels"),
     ("zero-shot-classification", {"candidate_labels": []}, r"candidate_labels: got \[\], expected at least 1 item"),

@@ -1,4 +1,4 @@
-"""The tenant of a request comes from claims that API Gateway has verified, and from nothing else."""
+"""The tenant of a request comes only from claims that API Gateway has verified."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ARN = "arn:aws:sts::123456789012:assumed-role/product-search/session"
     ],
 )
 def test_tenant_of_an_iam_identity(arn: str, tenant: str) -> None:
-    """Account and role or user make the tenant; a session of a role is not another tenant."""
+    """The tenant is the account with the role or user. Sessions of one role are one tenant."""
     assert principal(_identity(arn), "iam") == tenant
 
 
 @pytest.mark.parametrize("name", ["Team_A", "team.a", "team_a", "x" * 64, "team-a-0123456789ab"])
 def test_two_principals_never_share_a_tenant(name: str) -> None:
-    """A name outside the alphabet, or too long, is cut and marked with a hash of the whole."""
+    """A name that is too long or has other characters is cut, and ends with a hash of the whole name."""
     others = {"team-a", "Team_A", "team.a", "team_a", "x" * 64, "x" * 63, "team-a-0123456789ab"} - {name}
     made = principal(_identity(f"arn:aws:iam::123456789012:user/{name}"), "iam")
     assert made not in {principal(_identity(f"arn:aws:iam::123456789012:user/{other}"), "iam") for other in others}
@@ -49,12 +49,12 @@ def test_two_principals_never_share_a_tenant(name: str) -> None:
     ],
 )
 def test_without_a_verified_identity_nobody_is_a_tenant(raw: dict[str, Any]) -> None:
-    """Missing, contradicting or foreign claims are Forbidden; headers are no claims."""
+    """Missing, contradicting or unknown claims are Forbidden. Headers are not claims."""
     with pytest.raises(Forbidden):
         principal(raw, "iam")
 
 
-def test_without_auth_everyone_is_local() -> None:
+def test_without_auth_every_caller_is_local() -> None:
     """The local stack has one tenant, whatever the event claims."""
     assert principal(_identity(ARN), "none") == "local"
 

@@ -1,4 +1,4 @@
-"""A bad request gets a 4xx with a clear reason, and the service answers the next request."""
+"""A bad request gets a 4xx that names the reason, and the service answers the next request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import tests.events
 from functions.tasks.registry import TASK_NAMES
 from tests.events import event, request
-from tests.unit.functions.http.bodies import good, spelled
-from tests.unit.functions.http.world import ask, make, post
+from tests.unit.functions.http.bodies import valid_body, with_text
+from tests.unit.functions.http.world import make, post, send
 
 GOOD = {"inputs": "Le train de nuit arrive à l'aube."}
 
@@ -73,9 +73,9 @@ BAD = {
 
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_bad_input_is_a_clear_refusal_and_the_service_works_on(name: str) -> None:
-    """Each recorded bad request gets its 4xx with the reason in words, and the next good one its answer."""
+    """Each recorded bad request gets its 4xx with the reason. The next valid request is answered."""
     api = make()
-    status, problem, headers = ask(api, event(f"bad_{name}"))
+    status, problem, headers = send(api, event(f"bad_{name}"))
     assert (status, headers["content-type"]) == (BAD[name][0], "application/problem+json")
     assert BAD[name][1] in problem["detail"]
     assert len(problem["detail"]) < 400
@@ -83,7 +83,7 @@ def test_bad_input_is_a_clear_refusal_and_the_service_works_on(name: str) -> Non
 
 
 def test_every_recorded_bad_request_is_in_the_table() -> None:
-    """No event file is left unread."""
+    """Each event file of a bad request is tested."""
     recorded = {path.stem.removeprefix("bad_") for path in Path(tests.events.__file__).parent.glob("bad_*.json")}
     assert recorded == set(BAD)
 
@@ -91,8 +91,8 @@ def test_every_recorded_bad_request_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("inputs", "status"),
     [
-        ("a" * 10_000_000, 413),  # over the body cap
-        ("word " * 250_000, 413),  # under it, over the characters of one request
+        ("a" * 10_000_000, 413),  # over the limit of a body
+        ("word " * 250_000, 413),  # under that limit, over the limit of characters
         (["a"] * 10_000, 413),
         (["a"] * 513, 413),
         (["a"] * 512, 200),
@@ -100,7 +100,7 @@ def test_every_recorded_bad_request_is_in_the_table() -> None:
     ids=["10 MB", "1.25 MB", "10,000 inputs", "513 inputs", "512 inputs"],
 )
 def test_size_limits(inputs: object, status: int) -> None:
-    """Too much at once is a 413 that points to a batch job; the largest permitted list is answered."""
+    """Too much in one request is a 413 that names batch jobs. The longest allowed list is answered."""
     api = make()
     found, body, _ = post(api, "text-classification", {"inputs": inputs})
     assert found == status
@@ -135,24 +135,24 @@ API = make()
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from([*TASK_NAMES, "tokenize", "jobs"]), REQUESTS | VALUES)
 def test_any_json_is_answered_or_refused(task: str, body: Any) -> None:
-    """No JSON body, however odd, is a 5xx."""
+    """No JSON body gives a 5xx."""
     assert post(API, task, body)[0] < 500
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=300), braces=st.booleans())
 def test_any_bytes_are_refused(*, data: bytes, braces: bool) -> None:
-    """Arbitrary bytes are a 4xx."""
+    """No bytes give a 5xx."""
     body = base64.b64encode(b'{"inputs": ' + data + b"}" if braces else data).decode()
-    assert 200 <= ask(API, request("POST", "/v1/text-classification", body, isBase64Encoded=True))[0] < 500
+    assert 200 <= send(API, request("POST", "/v1/text-classification", body, isBase64Encoded=True))[0] < 500
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=80), st.sampled_from(TASK_NAMES))
 def test_any_text_is_read(text: str, task: str) -> None:
-    """Every text is answered, or refused because it is empty for the reader."""
+    """Every text is answered or refused: as empty, or as too long where the task cannot split it."""
     text = text + "<mask>" if task == "fill-mask" else text
-    status, body, _ = post(API, task, good(task, spelled(task, text)))
-    refuses_long = {"text-generation", "multiple-choice", "rerank"}  # windows of this world hold 32 tokens
+    status, body, _ = post(API, task, valid_body(task, with_text(task, text)))
+    refuses_long = {"text-generation", "multiple-choice", "rerank"}  # a window here has 32 tokens
     assert status in {200, 422, 413 if task in refuses_long else 200}
     assert status != 200 or len(body["results"]) == 1

@@ -61,17 +61,17 @@ def test_bad_pages_are_refused(world: World, query: dict[str, str], path: str) -
 @pytest.mark.parametrize(
     "path", ["/v1/jobs", "/v1/recipes", f"/v1/jobs/{'0' * 32}/results", f"/v1/jobs/{'0' * 32}/errors"]
 )
-def test_a_page_is_asked_for_by_two_names_and_no_other(world: World, path: str) -> None:
+def test_a_page_takes_two_query_parameters_and_no_other(world: World, path: str) -> None:
     """Another parameter is refused, and the error names the known ones."""
     status, problem = world.ask("GET", path, queryStringParameters={"page_size": "2", "limit": "2"})
     assert (status, problem["detail"]) == (422, "got the query parameter 'limit', expected page_size or cursor")
 
 
-def test_a_parameter_that_says_two_things_is_refused(world: World) -> None:
+def test_a_parameter_with_two_values_is_refused(world: World) -> None:
     """Neither value is chosen silently. The same value twice is allowed."""
     for values, status in (["2", "1"], 422), (["1", "1"], 200):
-        said = {"queryStringParameters": {"page_size": "1"}, "multiValueQueryStringParameters": {"page_size": values}}
-        assert world.ask("GET", "/v1/jobs", **said)[0] == status
+        query = {"queryStringParameters": {"page_size": "1"}, "multiValueQueryStringParameters": {"page_size": values}}
+        assert world.ask("GET", "/v1/jobs", **query)[0] == status
 
 
 def test_a_signature_in_the_query_is_the_gateways(world: World) -> None:

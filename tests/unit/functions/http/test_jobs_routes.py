@@ -132,9 +132,9 @@ def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any],
 def test_a_body_without_a_task_is_told_the_tasks(world: World, path: str, body: dict[str, Any], found: str) -> None:
     """The error lists the tasks, beside everything else that is wrong."""
     status, problem = world.ask("POST", path, {**body, "output": "xml"})
-    said = {fault["field"]: fault for fault in problem["errors"]}
-    assert (status, said["task"]["got"], "output" in said) == (422, found, True)
-    assert said["task"]["expected"].startswith("one of feature-extraction, ")
+    errors = {error["field"]: error for error in problem["errors"]}
+    assert (status, errors["task"]["got"], "output" in errors) == (422, found, True)
+    assert errors["task"]["expected"].startswith("one of feature-extraction, ")
 
 
 def test_a_task_where_none_is_read_is_an_unknown_field(world: World) -> None:

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from tests.events import event, request
-from tests.unit.functions.http.world import LABELS, ask, make
+from tests.unit.functions.http.world import LABELS, make, send
 
 
 def test_models_are_listed() -> None:
-    """A caller sees names, tasks, heads, labels and limits, but not where weights lie."""
-    status, body, _ = ask(make(), event("rest_get"))
+    """A caller sees names, tasks, heads, labels and limits of each model, but no path of a checkpoint."""
+    status, body, _ = send(make(), event("rest_get"))
     assert (status, body["default_model"]) == (200, "mini")
     mini, plain = body["models"]
     assert mini["heads"]["topic"] == {"task": "text-classification", "labels": list(LABELS), "default": True}
@@ -21,23 +21,23 @@ def test_models_are_listed() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/text-classification"), ("GET", "/v1/models")])
-def test_a_query_that_nobody_reads_is_refused(method: str, path: str) -> None:
-    """What a caller asks for in the query is not passed over in silence."""
+def test_an_unknown_query_parameter_is_refused(method: str, path: str) -> None:
+    """A query parameter that the route does not know is a 422."""
     raw = request(method, path, '{"inputs": "a"}', queryStringParameters={"top_k": "2"})
-    status, problem, _ = ask(make(), raw)
+    status, problem, _ = send(make(), raw)
     assert (status, problem["detail"]) == (422, "got the query parameter 'top_k', expected none here")
 
 
 def test_one_model() -> None:
-    """A model has its own address; an unknown one is a 404 that names the models."""
-    assert ask(make(), request("GET", "/v1/models/plain"))[1]["name"] == "plain"
-    status, problem, _ = ask(make(), request("GET", "/v1/models/maxi"))
+    """Each model has its own route. An unknown model is a 404 that names the models."""
+    assert send(make(), request("GET", "/v1/models/plain"))[1]["name"] == "plain"
+    status, problem, _ = send(make(), request("GET", "/v1/models/maxi"))
     assert (status, "plain" in problem["detail"]) == (404, True)
 
 
 @pytest.mark.parametrize(("up", "status"), [(True, 200), (False, 503)])
 def test_health_is_the_model_servers(*, up: bool, status: int) -> None:
-    """Healthy means that the model server takes requests; else when to ask again."""
-    found, _, headers = ask(make(up=up), request("GET", "/v1/health"))
+    """Health is 200 when the model server takes requests, and otherwise 503 with Retry-After."""
+    found, _, headers = send(make(up=up), request("GET", "/v1/health"))
     assert found == status
     assert up or headers["retry-after"] == "5"

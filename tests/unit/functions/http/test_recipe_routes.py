@@ -1,4 +1,4 @@
-"""The routes of recipes: created, listed, deleted, and never changed."""
+"""The routes of recipes: create, list and delete. A recipe never changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["world"]  # a fixture
 
 
 def test_recipes(world: World) -> None:
-    """A recipe is created, found again, never changed, listed by name, deleted. An object in its inbox is a job."""
+    """A recipe is created, found, listed by name and deleted, but not changed. An object in its inbox becomes a job."""
     recipe = {"name": "news", "task": "text-classification", "format": {"text": "lines"}}
     status, made = world.ask("POST", "/v1/recipes", recipe)
     assert (status, made["inbox"]) == (201, "s3://input/t/local/inbox/news/")

@@ -1,4 +1,4 @@
-"""Bodies: what is read, what is refused, and that nothing else can happen."""
+"""Request bodies: what is read, what is refused, and that every body is one or the other."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _encoded(data: bytes) -> dict[str, object]:
     ("size", "fits"), [(MAX_BODY_BYTES - 1, True), (MAX_BODY_BYTES, True), (MAX_BODY_BYTES + 1, False)]
 )
 @pytest.mark.parametrize("as_base64", [False, True])
-def test_cap_counts_decoded_bytes(size: int, *, fits: bool, as_base64: bool) -> None:
-    """A body of exactly the cap is read, one byte more is TooLarge, in either encoding."""
+def test_limit_counts_decoded_bytes(size: int, *, fits: bool, as_base64: bool) -> None:
+    """A body of exactly the limit is read. One byte more is TooLarge, plain or base64."""
     event = _encoded(b"a" * size) if as_base64 else {"body": "a" * size}
     if fits:
         assert len(body_text(event)) == size
@@ -44,14 +44,14 @@ def test_cap_counts_decoded_bytes(size: int, *, fits: bool, as_base64: bool) -> 
             body_text(event)
 
 
-def test_cap_counts_bytes_not_characters() -> None:
-    """A text of two-byte letters reaches the cap at half its length."""
+def test_limit_counts_bytes_not_characters() -> None:
+    """A text of two-byte letters reaches the limit at half its length."""
     with pytest.raises(TooLarge):
         body_text({"body": "é" * (MAX_BODY_BYTES // 2 + 1)})
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("content-encoding", "gzip", "got content-encoding 'gzip', expected none: send the body uncompressed"),
         ("content-encoding", "identity, br", "got content-encoding 'br', expected none: send the body uncompressed"),
@@ -62,9 +62,9 @@ def test_cap_counts_bytes_not_characters() -> None:
         ("content-type", 'application/json; charset="Latin1"', "got charset 'Latin1', expected utf-8"),
     ],
 )
-def test_a_body_that_is_no_plain_json_by_its_headers_is_refused_by_them(name: str, value: str, said: str) -> None:
-    """The header is named, as it came, not the first byte that does not fit; without a body nothing is said of it."""
-    with pytest.raises(UnsupportedMedia, match=said):
+def test_headers_of_a_body_that_is_not_plain_json_are_refused(name: str, value: str, message: str) -> None:
+    """The error names the header and its value as sent. Without a body the headers are not checked."""
+    with pytest.raises(UnsupportedMedia, match=message):
         refuse_foreign({"body": "{}", "headers": {name: value}})
     refuse_foreign({"body": None, "headers": {name: value}})
 
@@ -75,8 +75,8 @@ def test_a_body_that_is_no_plain_json_by_its_headers_is_refused_by_them(name: st
      "application/json, application/json", "application/json; charset=", 'application/json; profile="a, b; c"',
      "application/x-www-form-urlencoded", "text/plain;charset=UTF-8", "application/octet-stream", None],
 )  # fmt: skip
-def test_json_is_taken_under_its_names_and_under_those_that_say_nothing(value: str | None) -> None:
-    """Curl calls every body a form, fetch plain text, and a client may call it nothing at all."""
+def test_content_types_of_json_and_of_usual_clients_are_accepted(value: str | None) -> None:
+    """JSON content types are accepted, and also the default types that clients such as curl and fetch send."""
     refuse_foreign({"body": "{}", "headers": {"content-type": value, "Content-Encoding": "identity"}})
     refuse_foreign({"body": "{}", "headers": {"content-type": "text/json", "content-encoding": None}})
     refuse_foreign({"body": "{}", "headers": None})
@@ -84,7 +84,7 @@ def test_json_is_taken_under_its_names_and_under_those_that_say_nothing(value: s
 
 @pytest.mark.parametrize("event", [{}, {"body": None}, {"body": ""}])
 def test_absent_body_is_empty_text(event: dict[str, object]) -> None:
-    """No body reads as empty text; the route decides whether that is wrong."""
+    """No body is read as empty text. The route decides whether that is an error."""
     assert body_text(event) == ""
 
 
@@ -99,7 +99,7 @@ def test_absent_body_is_empty_text(event: dict[str, object]) -> None:
     ],
 )
 def test_unreadable_body_is_bad_request(event: dict[str, object], message: str) -> None:
-    """Broken base64 and invalid UTF-8 are the caller's fault and say where."""
+    """Broken base64 and invalid UTF-8 are errors of the caller, and name the place."""
     with pytest.raises(BadRequest, match=message):
         body_text(event)
 
@@ -131,21 +131,21 @@ def test_unreadable_body_is_bad_request(event: dict[str, object], message: str) 
     ],
 )
 def test_bad_json_is_bad_request(text: str, message: str) -> None:
-    """What JSON forbids, or readers disagree on, is refused by name."""
+    """Text that is not strict JSON is refused with the reason."""
     with pytest.raises(BadRequest, match=message):
         json_object(text)
 
 
 def test_a_key_twice_among_many_is_named() -> None:
-    """The doubled key of the widest body that fits is found in one pass, not by comparing each with all."""
+    """The repeated key of a very wide object is found in one pass."""
     keys = [f'"{i}":1' for i in range(300_000)]
     with pytest.raises(BadRequest, match="'299999' twice"):
         json_object("{" + ",".join([*keys, keys[-1]]) + "}")
 
 
 @pytest.mark.parametrize(("depth", "fits"), [(MAX_JSON_DEPTH, True), (MAX_JSON_DEPTH + 1, False)])
-def test_depth_cap(depth: int, *, fits: bool) -> None:
-    """JSON of the permitted depth is read, one level more is refused."""
+def test_depth_limit(depth: int, *, fits: bool) -> None:
+    """JSON of the allowed depth is read. One level more is refused."""
     text = "[" * depth + "]" * depth
     if fits:
         parse_json(text)
@@ -155,34 +155,34 @@ def test_depth_cap(depth: int, *, fits: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (r'{"a": "\ud800"}', r"a: got the lone surrogate U\+D800 at character 0"),
         (r'{"\udfff": 1}', r"a key of the body: got the lone surrogate U\+DFFF"),
         (r'{"a": ["b", {"c": "xy\ude00\ud83d"}]}', r"a\[1\]\.c: got the lone surrogate U\+DE00 at character 2"),
     ],
 )
-def test_lone_surrogate_is_unprocessable(text: str, said: str) -> None:
-    """Half a character, in a value or a key, is refused with its place before a tokenizer meets it."""
-    with pytest.raises(Unprocessable, match=said):
+def test_lone_surrogate_is_unprocessable(text: str, message: str) -> None:
+    """A lone surrogate in a value or a key is refused with its place, so no tokenizer sees it."""
+    with pytest.raises(Unprocessable, match=message):
         json_object(text)
 
 
 def test_surrogate_pair_is_one_character() -> None:
-    """An escaped pair is the character it spells."""
+    """An escaped pair of surrogates is read as one character."""
     assert json_object(r'{"a": "\ud83d\ude00"}') == {"a": "😀"}
 
 
 @given(value=st.dictionaries(st.text(), VALUES, max_size=4), ascii_only=st.booleans())
 def test_any_json_object_round_trips(*, value: dict[str, object], ascii_only: bool) -> None:
-    """Whatever standard JSON can say is read as json.loads reads it, or refused as half a character."""
+    """Every JSON object is read as `json.loads` reads it."""
     text = json.dumps(value, ensure_ascii=ascii_only)
     assert json_object(text) == value
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    """Arbitrary bytes end as an object or as one of our errors."""
+    """Any bytes are read as an object or refused with one of our errors."""
     assert _outcome(data) in {"object", "refused"}
 
 
@@ -190,4 +190,4 @@ def _outcome(data: bytes) -> str:
     try:
         return "object" if isinstance(json_object(body_text(_encoded(data))), dict) else "something else"
     except GlossaError as error:
-        return "refused" if 400 <= error.status < 500 else "our fault"
+        return "refused" if 400 <= error.status < 500 else "server error"

@@ -1,4 +1,4 @@
-"""The door frame: every error one problem, the tenant from verified claims, nothing of a text in a log."""
+"""The resolver answers with JSON or problem details, and writes no text of a caller into the log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Recipe(BaseModel):
 
 
 def _app() -> Resolver:
-    """Make a small API with one route per kind of ending."""
+    """Make a small API with one route for each kind of outcome."""
     api = make_resolver("test")
 
     @api.post("/v1/echo")
@@ -71,7 +71,7 @@ def _answer(raw: Any, api: Resolver | None = None) -> tuple[int, dict[str, Any],
 
 
 def test_success_is_json_with_the_request_id() -> None:
-    """A good request comes back as it was sent, in its own letters, with the gateway's request id."""
+    """A valid request is answered with JSON in UTF-8 and with the request id of API Gateway."""
     status, body, headers = _answer(request("POST", "/v1/echo", '{"a": "日本 é"}'))
     assert (status, body) == (200, {"a": "日本 é"})
     assert headers["content-type"] == "application/json"
@@ -80,7 +80,7 @@ def test_success_is_json_with_the_request_id() -> None:
 
 @pytest.mark.parametrize("code", sorted(BY_CODE))
 def test_every_error_of_the_tree_is_one_problem(code: str) -> None:
-    """Each class answers with its own status and code as problem details, with Retry-After rounded up."""
+    """Each error class has its own status and code in problem details. Retry-After is rounded up to whole seconds."""
     status, body, headers = _answer(request("POST", f"/v1/raise/{code}", "{}"))
     assert status == BY_CODE[code].status == body["status"]
     assert (body["code"], body["hint"]) == (code, "try again")
@@ -109,7 +109,7 @@ def test_every_error_of_the_tree_is_one_problem(code: str) -> None:
     ],
 )
 def test_invalid_fields_are_listed(body: dict[str, object], errors: list[dict[str, str]]) -> None:
-    """A body that does not fit its model is a 422 naming each field, value and expectation."""
+    """A body that does not fit its model is a 422. It names each field, its value and what was expected."""
     status, problem, _ = _answer(request("POST", "/v1/recipes", json.dumps(body)))
     assert status == 422
     assert problem["errors"] == errors
@@ -124,15 +124,15 @@ def test_invalid_fields_are_listed(body: dict[str, object], errors: list[dict[st
         ("/v1/raise/not-found", {"quote": "ሴ" * 1_000_000}),
     ],
 )
-def test_no_refusal_grows_with_what_it_refuses(path: str, body: dict[str, object]) -> None:
-    """However many faults a body has, and however long what a message quotes, a function can return the answer."""
+def test_no_error_grows_with_what_it_quotes(path: str, body: dict[str, object]) -> None:
+    """An error answer stays small, however many errors a body has and however long the quoted value is."""
     raw = _app().resolve(request("POST", path, json.dumps(body, ensure_ascii=False)), FakeContext())
     assert 400 <= raw["statusCode"] < 500
     assert len(raw["body"]) < 50_000
 
 
 def test_a_crash_is_a_problem_without_internals() -> None:
-    """An unforeseen error says nothing of itself, and the next request works."""
+    """The answer to an unexpected error shows no detail of it. The next request is answered."""
     api = _app()
     status, problem, _ = _answer(request("POST", "/v1/crash", '{"a": "secret"}'), api)
     assert (status, problem["code"]) == (500, "internal")
@@ -141,13 +141,13 @@ def test_a_crash_is_a_problem_without_internals() -> None:
 
 
 @pytest.mark.parametrize("raw", [{}, [], None, {"httpMethod": "GET"}, {"path": 3, "httpMethod": 4, "body": "x"}])
-def test_an_event_that_is_no_request_still_ends_well(raw: object) -> None:
-    """Even an event API Gateway never sends gets an answer instead of a traceback."""
+def test_an_event_that_is_no_request_is_answered(raw: object) -> None:
+    """An event that API Gateway never sends gets an answer, not a traceback."""
     assert _answer(raw)[0] == 500
 
 
 def test_unknown_route_is_404_and_wrong_method_405() -> None:
-    """A path nobody serves is not found; a known path with another method names the right ones."""
+    """An unknown path is a 404. A known path with a wrong method is a 405 that names the allowed methods."""
     assert _answer(request("GET", "/v1/nowhere"))[1]["code"] == "not-found"
     status, problem, headers = _answer(request("DELETE", "/v1/echo"))
     assert (status, problem["code"], headers["allow"]) == (405, "method-not-allowed", "POST")
@@ -155,46 +155,46 @@ def test_unknown_route_is_404_and_wrong_method_405() -> None:
 
 @pytest.mark.parametrize(("route", "status"), [("400", 400), ("500", 500)])
 def test_errors_of_the_resolver_library_are_problems_too(route: str, status: int) -> None:
-    """What Powertools raises takes our shape."""
+    """Errors that Powertools raises become problem details."""
     assert _answer(request("POST", f"/v1/service/{route}", "{}"))[1]["status"] == status
 
 
-def test_a_packed_body_is_a_415_that_names_the_encoding() -> None:
-    """What the header says is told before the bytes are found to be no text."""
-    packed = {"isBase64Encoded": True, "headers": {"Content-Encoding": "gzip"}}
-    status, problem, _ = _answer(request("POST", "/v1/echo", "H4sI", **packed))
+def test_a_compressed_body_is_a_415_that_names_the_encoding() -> None:
+    """The content-encoding header is checked before the bytes are read as text."""
+    compressed = {"isBase64Encoded": True, "headers": {"Content-Encoding": "gzip"}}
+    status, problem, _ = _answer(request("POST", "/v1/echo", "H4sI", **compressed))
     assert (status, problem["code"]) == (415, "unsupported-media")
     assert "'gzip'" in problem["detail"]
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/v1/nowhere", 404), ("GET", "/v1/timed", 429)])
-def test_a_body_that_nobody_reads_is_not_judged(method: str, path: str, status: int) -> None:
-    """A path that is not served is a 404, and a route without a body answers, whatever the headers say of one."""
+def test_a_body_that_no_route_reads_is_not_checked(method: str, path: str, status: int) -> None:
+    """An unknown path is a 404, and a route without a body answers, whatever the headers say about a body."""
     foreign = {"isBase64Encoded": True, "headers": {"Content-Type": "text/xml", "Content-Encoding": "gzip"}}
     assert _answer(request(method, path, "no base64", **foreign))[0] == status
 
 
 def test_an_answer_no_function_can_return_points_to_a_job() -> None:
-    """Over 5 MB the answer is a 413 that names the batch route."""
+    """An answer of more than 5 MB is a 413 that names the route of batch jobs."""
     status, problem, _ = _answer(request("GET", "/v1/large"))
     assert status == 413
     assert "/v1/jobs" in problem["hint"]
 
 
 def test_nan_never_leaves() -> None:
-    """A value that JSON cannot say is our fault, not half an answer."""
+    """A value that JSON cannot hold is a 500, not a broken answer."""
     assert _answer(request("GET", "/v1/nan"))[0] == 500
 
 
 def test_server_timing_also_on_errors() -> None:
-    """Stage times known so far travel on a refusal, beside Retry-After in whole seconds."""
+    """An error answer has the stage times known so far, and Retry-After in whole seconds."""
     status, _, headers = _answer(request("GET", "/v1/timed"))
     assert (status, headers["retry-after"]) == (429, "3")
     assert headers["server-timing"] == "tokenize;dur=1.2, infer;dur=500.0"
 
 
 def test_timings_do_not_leak_into_the_next_request() -> None:
-    """Each request starts with no stage times."""
+    """Each request starts without stage times."""
     api = _app()
     _answer(request("GET", "/v1/timed"), api)
     assert _answer(request("POST", "/v1/echo", "{}"), api)[2]["server-timing"].startswith("total;dur=")
@@ -202,7 +202,7 @@ def test_timings_do_not_leak_into_the_next_request() -> None:
 
 @pytest.mark.parametrize("raw", [request("POST", "/v1/echo", "{"), request("GET", "/v1/nowhere"), {}])
 def test_every_answer_carries_server_timing(raw: dict[str, Any]) -> None:
-    """A request that no stage has seen still says how long it took."""
+    """A request that fails before the first stage still has its total time."""
     assert _answer(raw)[2]["server-timing"].startswith("total;dur=")
 
 
@@ -218,7 +218,7 @@ def test_every_answer_carries_server_timing(raw: dict[str, Any]) -> None:
     ],
 )
 def test_no_text_reaches_a_log(path: str, body: str, capfd: Any, caplog: Any) -> None:
-    """A unique text sent through success, refusal and crash appears in no line, at any level."""
+    """A text of a caller is in no log line at any level, whether the request succeeds, is refused or crashes."""
     with caplog.at_level("DEBUG"):
         _answer(request("POST", path, body))
     out, err = capfd.readouterr()
@@ -227,7 +227,7 @@ def test_no_text_reaches_a_log(path: str, body: str, capfd: Any, caplog: Any) ->
 
 
 def test_one_line_per_request_says_what_happened(capfd: Any) -> None:
-    """The log line holds function, route rule, status, code and request id; a crash also where."""
+    """The log line has function, route rule, status, code and request id. After a crash it also has the place."""
     _answer(request("POST", "/v1/raise/conflict", "{}"))
     _answer(request("POST", "/v1/crash", "{}"))
     first, second = (json.loads(line) for line in capfd.readouterr().out.splitlines())
@@ -237,25 +237,25 @@ def test_one_line_per_request_says_what_happened(capfd: Any) -> None:
 
 
 def test_deadline_leaves_room_to_answer() -> None:
-    """Work must be over 1.5 s before the runtime ends the invocation."""
+    """Work must end 1.5 s before the runtime ends the invocation."""
     assert deadline(FakeContext(remaining_ms=25_000), clock=lambda: 100.0) == 123.5
 
 
 def test_server_timing_is_milliseconds() -> None:
-    """Stages keep their order; seconds become milliseconds with one decimal."""
+    """Stages keep their order. Seconds become milliseconds with one decimal."""
     assert server_timing({"tokenize": 0.00125, "route": 0.0, "infer": 1.5}) == (
         "tokenize;dur=1.2, route;dur=0.0, infer;dur=1500.0"
     )
 
 
 def test_request_id_is_safe_in_a_header() -> None:
-    """A forged id cannot break out of a header or a log line."""
+    """A forged request id cannot add a header or a log line."""
     assert request_id({"requestContext": {"requestId": "a\r\nSet-Cookie: b"}}, FakeContext()) == "aSet-Cookieb"
     assert request_id({}, FakeContext()) == FakeContext().aws_request_id
 
 
 def test_retry_after_of_a_broken_peer_is_dropped() -> None:
-    """An infinite wait is not put into a header."""
+    """An infinite waiting time is not put into a header."""
     api = make_resolver("test")
 
     @api.get("/v1/x")
@@ -267,7 +267,7 @@ def test_retry_after_of_a_broken_peer_is_dropped() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_path_is_quoted_as_it_can_be_printed(method: str) -> None:
-    """Control characters and halves of characters are escaped in the detail of a 404 or 405."""
+    """Control characters and lone surrogates are escaped in the detail of a 404 or 405."""
     status, problem, _ = _answer(request(method, "/v1/no\x00pe\ud800"))
     assert status == 404
     assert f"no route {method} /v1/no\\x00pe\\ud800" in problem["detail"]

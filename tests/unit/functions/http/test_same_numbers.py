@@ -1,4 +1,4 @@
-"""One request end to end in one process: door, desks, client, sockets and wire give the engine's own numbers."""
+"""One request in one process, from the API through client, sockets and protocol, gives the engine's own numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.errors import GlossaError, NotFound
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import CallLimits, decode_call, encode_error, encode_output
 from tests.loopback import serving
-from tests.unit.functions.http.bodies import good, spelled
+from tests.unit.functions.http.bodies import valid_body, with_text
 from tests.unit.functions.http.world import catalog, pipeline, post
 
 LIMITS = CallLimits(max_body_bytes=4 * 2**20, max_rows=1024, max_tokens=16_384, max_row_tokens=32, vocab_size=40_000)
@@ -43,11 +43,11 @@ def _engine(model: str) -> FakeEngine:
 
 
 def _replica(sent: SentRequest) -> Reply:
-    """Answer one wire body as the model server does, without its scheduler."""
+    """Answer one protocol request as the model server does, but without its scheduler."""
     model = sent.path.split("/")[3]
     try:
-        asked = decode_call(model, sent.headers, sent.data, LIMITS)
-        body = encode_output(asked, model, "1", infer(_engine(model), asked.call))
+        decoded = decode_call(model, sent.headers, sent.data, LIMITS)
+        body = encode_output(decoded, model, "1", infer(_engine(model), decoded.call))
     except GlossaError as error:
         return _refused(error)
     return Reply(200, body.headers, body.data)
@@ -63,10 +63,10 @@ def _direct(calls: Sequence[InferCall]) -> list[ModelOutput]:
 
 
 @pytest.mark.parametrize(("task", "parameters"), CASES)
-def test_http_and_wire_change_no_number(task: str, parameters: dict[str, object]) -> None:
-    """Over loopback HTTP each task answers exactly what the desks answer around the engine itself."""
-    inputs = [spelled(task, text) for text in TEXTS]
-    body = good(task, inputs, **parameters) | {"model": "mini"}
+def test_http_and_protocol_change_no_number(task: str, parameters: dict[str, object]) -> None:
+    """Over loopback HTTP, each task gives exactly the answer that the pipeline gives with the engine itself."""
+    inputs = [with_text(task, text) for text in TEXTS]
+    body = valid_body(task, inputs, **parameters) | {"model": "mini"}
     expected = pipeline().run(parse_request(task, body), _direct)
     with serving(_replica) as (url, _):
         client = ReplicaClient(url)
@@ -79,7 +79,7 @@ def test_http_and_wire_change_no_number(task: str, parameters: dict[str, object]
 
 
 def test_many_calls_of_one_request_come_back_in_order() -> None:
-    """A request of more than 16k tokens travels in several calls at once and is put together in its order."""
+    """A request of more than 16k tokens is sent in several calls at once. Its results keep their order."""
     inputs = [f"text {i} " + "word " * 200 for i in range(128)]
     body = {"inputs": inputs}
     expected = pipeline().run(parse_request("text-classification", body), _direct)
@@ -91,8 +91,8 @@ def test_many_calls_of_one_request_come_back_in_order() -> None:
     assert 2 <= len(connections) <= 4
 
 
-def test_an_error_of_the_server_keeps_its_words() -> None:
-    """What the model server refuses reaches the caller with its class and message."""
+def test_an_error_of_the_server_keeps_its_message() -> None:
+    """An error of the model server reaches the caller with its class and message."""
     with serving(lambda _: _refused(NotFound("no head 'x'"))) as (url, _):
         client = ReplicaClient(url)
         status, problem, _ = post(make_api(pipeline(), client, "none"), "text-classification", {"inputs": "a"})

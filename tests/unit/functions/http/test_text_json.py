@@ -14,7 +14,7 @@ from functions.pipeline.request_limits import RequestLimits
 from functions.tasks.registry import TASK_NAMES, TASKS
 from functions.tasks.task import TextRequest
 from shared.errors import BadRequest, GlossaError, NotFound, TooLarge, Unprocessable
-from tests.unit.functions.http.bodies import BODIES, good
+from tests.unit.functions.http.bodies import BODIES, valid_body
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,15 @@ from tests.unit.functions.http.bodies import BODIES, good
         ("question-answering", {"question": "a", "context": "b" * 1_000_000}, {}, "got 1000001 characters"),
     ],
 )  # fmt: skip
-def test_bounds_count_what_the_model_reads(task: str, inputs: object, parameters: dict[str, Any], message: str) -> None:
-    """Labels, documents and choices count, and what is read beside each of them counts each time."""
+def test_limits_count_what_the_model_reads(task: str, inputs: object, parameters: dict[str, Any], message: str) -> None:
+    """The limits count each label, document and choice, and the text that is read with each of them."""
     with pytest.raises(TooLarge, match=message) as caught:
-        parse_request(task, good(task, inputs, **parameters))
+        parse_request(task, valid_body(task, inputs, **parameters))
     assert "POST /v1/jobs" in str(caught.value.hint)
 
 
-def test_bounds_are_the_callers_to_set() -> None:
-    """A door with other bounds says so."""
+def test_limits_can_be_passed() -> None:
+    """A caller of `parse_request` may pass other limits."""
     body = {"inputs": {"query": "a", "documents": ["b", "c", "d"]}}
     assert parse_request("rerank", body, limits=RequestLimits(max_texts=3)).task == "rerank"
     with pytest.raises(TooLarge, match="got 3 texts to read for 1 inputs, at most 2"):
@@ -44,23 +44,23 @@ def test_bounds_are_the_callers_to_set() -> None:
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
-def test_every_task_has_a_good_request_and_refuses_an_unknown_parameter(task: str) -> None:
-    """The good request of each task is taken; with one parameter more that nobody knows, it is not."""
+def test_every_task_has_a_valid_request_and_refuses_an_unknown_parameter(task: str) -> None:
+    """The valid body of each task is read. With an unknown parameter it is refused."""
     assert parse_request(task, BODIES[task]).inputs
     with pytest.raises(GlossaError, match=f"unknown parameter 'beams' of {task}; parameters: "):
-        parse_request(task, good(task, beams=3))
+        parse_request(task, valid_body(task, beams=3))
 
 
 CLASSIFY = "text-classification"
 
 
-def read(body: object, task: str = CLASSIFY, **bounds: int) -> TextRequest:
-    """Read one body."""
-    return parse_request(task, body, limits=RequestLimits(**bounds))
+def read(body: object, task: str = CLASSIFY, **limits: int) -> TextRequest:
+    """Read one body. `limits` replace the usual ones."""
+    return parse_request(task, body, limits=RequestLimits(**limits))
 
 
 def test_one_text_a_list_or_pairs_are_read() -> None:
-    """A text, a list of texts and pairs become inputs, as received."""
+    """A text, a list of texts, and pairs become inputs unchanged."""
     assert read({"inputs": " a "}).inputs == (TextInput(" a "),)
     assert read({"inputs": ["a", {"text": "b", "text_pair": "c"}]}).inputs == (TextInput("a"), TextInput("b", "c"))
     assert read({"inputs": {"text": "b", "text_pair": None}}).inputs == (TextInput("b"),)
@@ -98,7 +98,7 @@ def test_one_text_a_list_or_pairs_are_read() -> None:
     ],
 )  # fmt: skip
 def test_bad_bodies_are_named(body: object, error: type[GlossaError], message: str) -> None:
-    """Each kind of bad input is its own clear error, and never a 5xx."""
+    """Each kind of bad body has its own 4xx, whose message can be written as UTF-8."""
     with pytest.raises(error, match=message) as caught:
         read(body)
     assert 400 <= caught.value.status < 500
@@ -115,21 +115,21 @@ def test_bad_bodies_are_named(body: object, error: type[GlossaError], message: s
     ],
 )
 def test_too_much_text_is_refused_with_a_way_forward(inputs: object, message: str) -> None:
-    """Requests over a bound are a 413 that points to a batch job."""
+    """A request over a limit is a 413 that names batch jobs."""
     with pytest.raises(TooLarge, match=message) as caught:
         parse_request(CLASSIFY, {"inputs": inputs})
     assert "POST /v1/jobs" in str(caught.value.hint)
 
 
 def test_an_unknown_task_is_named_with_the_known() -> None:
-    """A task we do not do is a 404 that lists those we do."""
+    """An unknown task is a 404 that lists the known tasks."""
     with pytest.raises(NotFound, match=r"no task 'summarize'; tasks: .*text-generation, token-classification"):
         parse_request("summarize", {"inputs": "a"})
 
 
 @pytest.mark.parametrize("task", ["feature-extraction", "token-classification", "text-generation"])
 def test_pairs_are_refused_where_a_task_reads_single_texts(task: str) -> None:
-    """A text_pair that would be ignored is refused."""
+    """A `text_pair` that the task would ignore is refused."""
     with pytest.raises(Unprocessable, match=r'inputs\[0\]: got a "text_pair", expected none'):
         parse_request(task, {"inputs": {"text": "a", "text_pair": "b"}})
 
@@ -156,7 +156,7 @@ JSON = st.recursive(
     value=JSON,
 )
 def test_any_json_is_a_request_or_a_typed_error(task: str, body: Any, name: str | None, value: object) -> None:
-    """Whatever JSON comes in, the answer is a request or a 4xx whose message can be written as UTF-8."""
+    """Every JSON value is a request or a 4xx whose message can be written as UTF-8."""
     if name is not None and isinstance(body, dict):
         body = {"inputs": "a", **body, "parameters": {name: value}}
     found = outcome(task, body)

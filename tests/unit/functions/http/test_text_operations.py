@@ -1,4 +1,4 @@
-"""What the OpenAPI page says of the synchronous routes is what they take and give."""
+"""The OpenAPI document describes what the text routes accept and return."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from functions.http.openapi_document import document
 from functions.http.text_json import parse_request
 from functions.tasks.registry import TASK_NAMES, TASKS
 from shared.errors import GlossaError
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.http.world import make, post
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
-def test_answers_fit_the_page(task: str) -> None:
-    """A real answer of each route is of the schema the page gives."""
-    _validate(post(make(), task, good(task))[1], f"/v1/{task}", "200")
+def test_answers_fit_the_schema(task: str) -> None:
+    """A real answer of each route is valid by the schema of the document."""
+    _validate(post(make(), task, valid_body(task))[1], f"/v1/{task}", "200")
     _validate(post(make(), "tokenize", {"inputs": "a"})[1], "/v1/tokenize", "200")
-    problem = post(make(), task, good(task, ""))[1]
+    problem = post(make(), task, valid_body(task, ""))[1]
     jsonschema.validate(problem, {"$ref": "#/components/schemas/Problem", "components": document()["components"]})
 
 
 WORDS = st.sampled_from(["a", "b <mask>"])
 PARTS = WORDS | st.sampled_from([None, 3, [], ["a"], ["a", "b"], ["a", "b", "c"]])
-SPELLINGS = [
+FIELD_NAMES = [
     ["text", "text_pair", "lang"],
     ["question", "context", "text"],
     ["query", "documents", "texts", "lang"],
@@ -39,7 +39,7 @@ SPELLINGS = [
 ITEMS = (
     WORDS
     | st.just(3)
-    | st.sampled_from(SPELLINGS).flatmap(lambda names: st.dictionaries(st.sampled_from(names), PARTS, max_size=3))
+    | st.sampled_from(FIELD_NAMES).flatmap(lambda names: st.dictionaries(st.sampled_from(names), PARTS, max_size=3))
 )
 BODIES = st.fixed_dictionaries(
     {},
@@ -61,9 +61,9 @@ BODIES = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(TASK_NAMES), BODIES)
-def test_the_page_and_the_door_agree(task: str, body: dict[str, Any]) -> None:
-    """What the page's schema takes is taken, what it refuses is refused."""
-    assert _fits(body, task) == _taken(body, task)
+def test_the_schema_and_the_parser_agree(task: str, body: dict[str, Any]) -> None:
+    """The schema and the parser accept the same bodies."""
+    assert _fits(body, task) == _is_parsed(body, task)
 
 
 def _fits(body: object, task: str) -> bool:
@@ -72,7 +72,7 @@ def _fits(body: object, task: str) -> bool:
     return bool(validator.is_valid(body))
 
 
-def _taken(body: object, task: str) -> bool:
+def _is_parsed(body: object, task: str) -> bool:
     try:
         parse_request(task, body)
     except GlossaError:

@@ -1,4 +1,4 @@
-"""The log of a request holds counts, names and times, but no text of the caller."""
+"""The log line of a request has counts, names and times, but no text of the caller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from shared.messages import InferCall, ModelOutput
 from tests.events import request
-from tests.unit.functions.http.world import ask, count_ids, make, post
+from tests.unit.functions.http.world import count_ids, make, post, send
 
 GOOD = {"inputs": "Le train de nuit arrive à l'aube."}
 STAGES = ["tokenize", "route", "queue", "infer", "assemble"]
@@ -37,16 +37,16 @@ def _crash(call: InferCall) -> ModelOutput:
     ],
 )
 def test_no_text_reaches_a_log(answer: Any, path: str, body: object, capfd: Any, caplog: Any) -> None:
-    """A unique text sent through success, refusal and crash is in no line; one line says what happened."""
+    """A text of a caller is in no log line, whether the request succeeds, is refused or crashes."""
     with caplog.at_level("DEBUG"):
-        ask(make(answer), request("POST", path, json.dumps(body)))
+        send(make(answer), request("POST", path, json.dumps(body)))
     out, err = capfd.readouterr()
     assert CANARY not in out + err + caplog.text
     assert len(out.splitlines()) == 1
 
 
-def test_the_line_of_a_request_says_lengths_and_ids(capfd: Any) -> None:
-    """Route, status, model, head, task, counts and stage times are in the one line."""
+def test_the_log_line_has_counts_and_names(capfd: Any) -> None:
+    """The line has route, status, model, head, task, counts and stage times."""
     post(make(), "text-classification", GOOD)
     line = json.loads(capfd.readouterr().out)
     assert (line["route"], line["status"]) == ("POST /v1/<task>", 200)

@@ -1,4 +1,4 @@
-"""`/v1/tokenize` and `/v1/detokenize`: six lists side by side, text back, and every bad value a clear refusal."""
+"""`/v1/tokenize` and `/v1/detokenize`: tokens of texts, text of ids, and errors that name each bad value."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ N_IDS = tokenizer().vocab_size
 
 @cache
 def reference() -> Any:
-    """Load mini's tokenizer as transformers does."""
+    """Load mini's tokenizer with transformers."""
     return transformers.AutoTokenizer.from_pretrained(str(ARTIFACT.parent))
 
 
 @pytest.fixture(scope="module")
 def xlm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, dict[str, Tokenizer], Any]:
-    """Make a catalog of one XLM model of seven languages, its tokenizer, and transformers' reading of it."""
+    """Make a catalog of one XLM model with languages, its tokenizer, and the reference's tokenizer."""
     folder: Path = tiny_xlm.write_tokenizer(tmp_path_factory.mktemp("xlm"))
     ours = read_tokenizer(artifact_of(folder))
     langs = {lang: i for i, lang in enumerate(tiny_xlm.LANGS)}
@@ -46,7 +46,7 @@ def xlm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, dict[str, To
 @pytest.mark.parametrize("special", [True, False, None])
 @pytest.mark.parametrize("pair", [None, PAIR])
 def test_tokens_equal_the_reference(pair: str | None, *, special: bool | None) -> None:
-    """Ids, pieces, the mask of special tokens and types of a text or pair, with special tokens or without."""
+    """Ids, tokens, special tokens mask, types and offsets are the reference's, for texts and pairs."""
     body = {"inputs": {"text": TEXT, "text_pair": pair}, "add_special_tokens": special}
     (found,) = post(make(), "tokenize", body)[1]["results"]
     kinds = {"return_token_type_ids": True, "return_special_tokens_mask": True, "return_offsets_mapping": True}
@@ -64,7 +64,7 @@ def test_tokens_equal_the_reference(pair: str | None, *, special: bool | None) -
 def test_tokens_of_xlm_equal_the_reference(
     xlm: tuple[Catalog, dict[str, Tokenizer], Any], pair: str | None, *, special: bool
 ) -> None:
-    """XLM gives the second text of a pair its own type."""
+    """An XLM tokenizer gives the second text of a pair its own type."""
     kinds = {"return_token_type_ids": True, "return_special_tokens_mask": True}
     wanted = xlm[2](TEXT, pair, add_special_tokens=special, **kinds)
     body = {"inputs": {"text": TEXT, "text_pair": pair}, "add_special_tokens": special}
@@ -75,7 +75,7 @@ def test_tokens_of_xlm_equal_the_reference(
 
 
 def test_each_side_of_a_pair_is_read_in_its_language(xlm: tuple[Catalog, dict[str, Tokenizer], Any]) -> None:
-    """`lang` names the language of a text, or of both sides of a pair."""
+    """`lang` names the language of a text, or the two languages of a pair."""
     both = {"text": "l'été", "text_pair": "don't"}
     (found,) = tokenize_json({"inputs": {**both, "lang": ["fr", "en"]}}, *xlm[:2])[0]["results"]
     sides = [tiny_xlm.reference_ids(xlm[2], text, lang) for text, lang in zip(both.values(), ["fr", "en"], strict=True)]
@@ -87,7 +87,7 @@ def test_each_side_of_a_pair_is_read_in_its_language(xlm: tuple[Catalog, dict[st
 
 
 def test_ids_read_as_text_again() -> None:
-    """One list of ids, or several, with special tokens or without them, read as the reference reads them."""
+    """One list of ids, or several, are decoded as the reference decodes them."""
     ids = reference()(TEXT)["input_ids"]
     status, body, headers = post(make(), "detokenize", {"ids": [ids, ids[:4], []]})
     assert (status, body["model"]) == (200, "mini")
@@ -122,7 +122,7 @@ def test_ids_read_as_text_again() -> None:
     ],
 )
 def test_bad_values_are_named(path: str, body: Any, status: int, words: str) -> None:
-    """The value, then the expectation; never a failure of the service."""
+    """Each error names the value and what was expected."""
     found, problem, _ = post(make(), path, body)
     assert (found, words in problem["detail"]) == (status, True), problem["detail"]
 
@@ -143,25 +143,25 @@ bodies = st.fixed_dictionaries({}, optional={
 
 @settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from(["tokenize", "detokenize"]), body=bodies)
-def test_the_page_and_the_door_agree(path: str, body: dict[str, Any]) -> None:
-    """What the OpenAPI page takes is taken, what it refuses is refused; answers fit it."""
+def test_the_schema_and_the_parser_agree(path: str, body: dict[str, Any]) -> None:
+    """The OpenAPI schema and the parser accept the same bodies, and answers fit the schema."""
     operation = document()["paths"][f"/v1/{path}"]["post"]
     parts = {"components": document()["components"]}
-    asked = operation["requestBody"]["content"]["application/json"]["schema"]
-    fits = jsonschema.Draft202012Validator({**asked, **parts}).is_valid(body)
-    door = tokenize_json if path == "tokenize" else detokenize_json
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    fits = jsonschema.Draft202012Validator({**schema, **parts}).is_valid(body)
+    parse = tokenize_json if path == "tokenize" else detokenize_json
     try:
-        answer, _ = door(body, catalog(), dict.fromkeys(catalog().models, tokenizer()))
+        answer, _ = parse(body, catalog(), dict.fromkeys(catalog().models, tokenizer()))
     except GlossaError:
         assert not fits
     else:
         assert fits
-        said = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        jsonschema.validate(answer, {**said, **parts})
+        answer_schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer, {**answer_schema, **parts})
 
 
-def test_what_is_too_large_is_pointed_to_no_job() -> None:
-    """No batch job makes tokens: more requests do, whether the question or the answer is too large."""
+def test_what_is_too_large_does_not_name_batch_jobs() -> None:
+    """No batch job makes tokens, so the hint of a 413 says to send more requests."""
     for path, body in (
         ("tokenize", {"inputs": ["a"] * 513}),
         ("tokenize", {"inputs": "word " * 180_000}),
@@ -172,7 +172,7 @@ def test_what_is_too_large_is_pointed_to_no_job() -> None:
 
 
 def test_tokens_of_texts_and_pairs() -> None:
-    """Ids, pieces, offsets and the mask of special tokens stand side by side; offsets slice the text."""
+    """Ids, tokens, offsets and special tokens mask have one entry for each token. Offsets are places in the text."""
     text = "Ньютон lebte in 北京."
     status, body, headers = post(make(), "tokenize", {"inputs": [text, {"text": "a", "text_pair": "b"}]})
     single, pair = body["results"]
@@ -191,13 +191,13 @@ def test_tokens_of_texts_and_pairs() -> None:
 
 @pytest.mark.parametrize(("n_words", "n_windows"), [(1, 1), (30, 1), (31, 2), (90, 3)])
 def test_tokenize_counts_windows(n_words: int, n_windows: int) -> None:
-    """`n_windows` is what the model would read; `count` is the whole text, however long."""
+    """`n_windows` counts what the model would read. `count` counts the tokens of the whole text."""
     (found,) = post(make(), "tokenize", {"inputs": "a " * n_words})[1]["results"]
     assert (found["count"], found["n_windows"]) == (n_words + 2, n_windows)
 
 
-def test_a_pair_no_window_can_hold_has_no_count_of_windows() -> None:
-    """Where a task would refuse the pair, the tokens are still shown."""
+def test_a_pair_that_fits_no_window_has_no_count_of_windows() -> None:
+    """A pair that a task would refuse still gets its tokens."""
     (found,) = post(make(), "tokenize", {"inputs": {"text": "a " * 50, "text_pair": "b " * 50}})[1]["results"]
     assert found["n_windows"] is None
     assert found["count"] == 104

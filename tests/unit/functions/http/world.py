@@ -1,4 +1,4 @@
-"""A small world around the infer function: mini's tokenizer, a catalog of two models, a replica that counts ids."""
+"""The infer function for tests: mini's tokenizer, a catalog of two models, and a replica that computes with ids."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 @cache
 def tokenizer() -> Tokenizer:
-    """Load mini's tokenizer, once."""
+    """Load mini's tokenizer once."""
     return load_tokenizer(ARTIFACT)
 
 
 @cache
 def catalog() -> Catalog:
-    """Make a catalog: `mini` with a head for each task, `plain` with one for topics."""
+    """Make a catalog. Its model `mini` has a head for each task, and `plain` has one head for topics."""
     topic = {"task": "text-classification", "prefix": "classifier", "labels": LABELS, "default": True}
     heads = {
         "topic": topic,
@@ -61,14 +61,14 @@ def catalog() -> Catalog:
 
 @cache
 def pipeline() -> Pipeline:
-    """Make the desks over that catalog."""
+    """Make the pipeline with that catalog."""
     return Pipeline(catalog(), dict.fromkeys(catalog().models, tokenizer()))
 
 
 def count_ids(call: InferCall) -> ModelOutput:
-    """Answer with numbers made of each row's ids alone, in the shapes of the wire."""
+    """Answer with numbers computed from each row's ids alone, in the shapes that the protocol requires."""
     rows = _rows(call.input_ids, call.row_lengths)
-    masks = [sum(row) for row, places in zip(rows, _places(call), strict=True) for _ in range(places)]
+    masks = [sum(row) for row, n in zip(rows, _n_positions(call), strict=True) for _ in range(n)]
     tokens = [token for row in rows for token in row]
     sums = [sum(row) for row in rows]
     outputs = {
@@ -92,7 +92,7 @@ def count_ids(call: InferCall) -> ModelOutput:
 
 
 def _continued(seeds: Sequence[int], sampling: Sampling) -> dict[str, Tensor]:
-    """Continue each row by the same id, one token more for each further sequence."""
+    """Continue each row by one repeated id. Each further sequence of a row has one token more."""
     lengths = [1 + i % sampling.max_new_tokens for _ in seeds for i in range(sampling.num_return_sequences)]
     ids = [1000 + seed % 100 for seed in seeds for _ in range(sum(lengths) // len(seeds))]
     return {"ids": Tensor.ints(ids), "row_lengths": Tensor.ints(lengths)}
@@ -104,7 +104,7 @@ def _rows(ids: Tensor, lengths: Tensor) -> list[list[int]]:
     return [left[start:end] for start, end in pairwise([0, *ends])]
 
 
-def _places(call: InferCall) -> list[int]:
+def _n_positions(call: InferCall) -> list[int]:
     return call.positions_per_row.int_values().tolist() if call.positions_per_row is not None else [0] * call.n_rows
 
 
@@ -113,17 +113,17 @@ def _floats(seeds: Sequence[int], width: int) -> Tensor:
 
 
 def make(answer: Callable[[InferCall], ModelOutput] = count_ids, *, auth: Auth = "none", up: bool = True) -> Resolver:
-    """Make the function's API with a replica in this process."""
+    """Make the function's API with a fake replica in this process."""
     return make_api(pipeline(), FakeReplica(answer, up=up), auth)
 
 
-def ask(api: Resolver, raw: dict[str, Any], context: FakeContext | None = None) -> Answer:
-    """Send one event; return status, JSON body and headers by lower-case name."""
+def send(api: Resolver, raw: dict[str, Any], context: FakeContext | None = None) -> Answer:
+    """Send one event. Return status, JSON body, and headers by lower-case name."""
     made = api.resolve(raw, context or FakeContext())
     headers = {name.lower(): values[0] for name, values in made["multiValueHeaders"].items()}
     return made["statusCode"], json.loads(made["body"]), headers
 
 
 def post(api: Resolver, task: str, body: object) -> Answer:
-    """Post a JSON value to a task's route."""
-    return ask(api, request("POST", f"/v1/{task}", json.dumps(body)))
+    """Post a JSON value to the route of a task."""
+    return send(api, request("POST", f"/v1/{task}", json.dumps(body)))

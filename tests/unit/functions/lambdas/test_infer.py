@@ -1,4 +1,4 @@
-"""The infer Lambda as the runtime starts it: one import reads everything, and loads no heavy library."""
+"""The infer Lambda starts as the runtime starts it: one import loads all files and no heavy library."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ labels = ["a", "b"]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Lay out catalog and artifacts as the function's package has them."""
+    """Write catalog and tokenizer files as in the function's package, and return the environment variables."""
     (tmp_path / "artifacts" / "mini").mkdir(parents=True)
     (tmp_path / "artifacts" / "mini" / "tokenizer.json").write_bytes(ARTIFACT.read_bytes())
     found = tokenizer()
@@ -57,7 +57,7 @@ def _run(program: str, environment: dict[str, str], stdin: str = "") -> subproce
 
 
 def test_import_brings_nothing_heavy(environment: dict[str, str]) -> None:
-    """No torch, ray, transformers, numpy or boto3 is loaded at init, nor is anybody called."""
+    """The import loads no torch, ray, transformers, numpy or boto3, and opens no connection."""
     program = (
         "import sys; sys.addaudithook(lambda name, _: name == 'socket.connect' and print(name));"
         f"import functions.lambdas.infer; print([m for m in {HEAVY} if m in sys.modules])"
@@ -67,7 +67,7 @@ def test_import_brings_nothing_heavy(environment: dict[str, str]) -> None:
 
 
 def test_a_request_through_the_real_handler(environment: dict[str, str]) -> None:
-    """Without a model server the handler answers 503 with a reason, and lists its models."""
+    """Without a model server the handler answers 503 with a reason. It still lists its models."""
     program = """
 import json, sys
 from functions.lambdas.infer import handler
@@ -83,32 +83,32 @@ for raw in json.load(sys.stdin):
 
 
 def test_a_snapshot_is_warm_and_without_connections(environment: dict[str, str]) -> None:
-    """Before a snapshot each tokenizer reads a text, and connections are dropped."""
+    """Before a snapshot each tokenizer encodes a text, and connections are closed."""
     program = """
 import snapshot_restore_py
 from functions.lambdas import infer
-read = []
+texts = []
 def encode(text, encode=infer.pipeline.tokenizers["mini"].encode):
-    read.append(text)
+    texts.append(text)
     return encode(text)
 infer.pipeline.tokenizers["mini"].encode = encode
 hooks = snapshot_restore_py.get_before_snapshot()
 for hook, arguments, named in hooks:
     hook(*arguments, **named)
-print(read == [infer.WARM_TEXT], hooks[-1][0] == infer.replica.close)
+print(texts == [infer.WARM_TEXT], hooks[-1][0] == infer.replica.close)
 """
     assert _run(program, environment).stdout == "True True\n"
 
 
 def test_a_restored_function_connects_before_its_first_request(environment: dict[str, str]) -> None:
-    """After a restore the model server is asked once; that nobody answers does no harm."""
+    """After a restore the function calls the model server once. A server that does not answer does no harm."""
     program = """
 import snapshot_restore_py, sys
 from functions.lambdas import infer
-asked = []
-sys.addaudithook(lambda name, _: name == "socket.connect" and asked.append(name))
+connects = []
+sys.addaudithook(lambda name, _: name == "socket.connect" and connects.append(name))
 [(hook, arguments, named)] = snapshot_restore_py.get_after_restore()
-print(hook(*arguments, **named), bool(asked))
+print(hook(*arguments, **named), bool(connects))
 """
     assert _run(program, environment).stdout == "False True\n"
 
@@ -124,21 +124,21 @@ print(hook(*arguments, **named), bool(asked))
     ],
 )
 def test_a_bad_environment_stops_the_start(environment: dict[str, str], name: str, value: str, message: str) -> None:
-    """A missing or malformed variable is named at init, before any request."""
+    """An error at init names a missing or malformed variable."""
     done = _run("import functions.lambdas.infer", environment | {name: value})
     assert done.returncode != 0
     assert message in done.stderr
 
 
-def test_a_foreign_tokenizer_stops_the_start(environment: dict[str, str]) -> None:
-    """An artifact that is not the catalog's is refused at init."""
+def test_another_tokenizer_than_the_catalogs_stops_the_start(environment: dict[str, str]) -> None:
+    """A tokenizer file that is not the catalog's is refused at init."""
     artifact = Path(environment["GLOSSA_ARTIFACTS"]) / "mini" / "tokenizer.json"
     artifact.write_bytes(ARTIFACT.read_bytes() + b"\n")
     assert "the catalog expects" in _run("import functions.lambdas.infer", environment).stderr
 
 
-def test_paths_default_to_beside_the_code() -> None:
-    """Without settings, catalog and artifacts are those packed with the function; auth is iam."""
+def test_paths_default_to_the_package() -> None:
+    """Without settings, catalog and tokenizers are those of the package, and auth is `iam`."""
     settings = read_settings(InferSettings, {"GLOSSA_REPLICA_URL": "http://replica:8000"})
     assert settings.catalog == CODE_ROOT / "catalog.toml"
     assert settings.artifacts == CODE_ROOT / "artifacts"

@@ -1,1 +1,1 @@
-"""The pure desks."""
+"""Tests of functions/pipeline."""

@@ -1,4 +1,4 @@
-"""Requests, windows and calls of the tiny model, without a tokenizer."""
+"""Requests, windows and calls of the tiny model. No tokenizer is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def text_request(task: str = "text-classification", model: str | None = None, **
 
 
 def pack(tokenized: Tokenized, request: TextRequest | None = None, now_s: float = 0.0) -> tuple[InferCall, ...]:
-    """Pack windows for the tiny model."""
+    """Pack windows into calls for the tiny model."""
     return pack_calls(request or text_request(), Route("tiny", "topic", "base"), tokenized, MODEL, now_s=now_s)
 
 

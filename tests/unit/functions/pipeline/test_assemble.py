@@ -1,4 +1,4 @@
-"""Windows are merged into one answer on the caller's own text; bad tensors are the server's fault."""
+"""The windows of a text become one answer. Tensors that do not fit are an error of the model server."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def number(token: int, label: int) -> float:
     return math.sin(token * 12.9898 + label * 78.233) * 4
 
 
-def read_tokens(calls: Sequence[InferCall]) -> list[ModelOutput]:
-    """Answer by a model without context: the logits of a token are its own."""
+def infer_tokens(calls: Sequence[InferCall]) -> list[ModelOutput]:
+    """Answer as a model without context: the numbers of a token depend on that token alone."""
     width = len(LABELS)
     name = "vectors" if calls[0].head == "embed" else "logits"
     return [
@@ -44,14 +44,14 @@ def read_tokens(calls: Sequence[InferCall]) -> list[ModelOutput]:
     ]
 
 
-def ask(model: Model, tokenizer: Tokenizer, task: str, infer: Any, **parameters: object) -> Result:
+def run_long_text(model: Model, tokenizer: Tokenizer, task: str, infer: Any, **parameters: object) -> Result:
     """Send the long text through the pipeline."""
     pipeline = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
     return pipeline.run(TextRequest(task, (TextInput(LONG),), parse_parameters(task, parameters)), infer)
 
 
 def large(model: Model) -> Model:
-    """Return the same model with room for the long text in one window."""
+    """Return the same model with windows that hold the whole long text."""
     return model.model_copy(update={"max_tokens": 8192})
 
 
@@ -59,8 +59,8 @@ def large(model: Model) -> Model:
 def test_entities_do_not_show_where_the_windows_were(model: Model, tokenizer: Tokenizer, strategy: str) -> None:
     """For a model without context, many overlapping windows give exactly the entities of one large window."""
     task = "token-classification"
-    cut = ask(model, tokenizer, task, read_tokens, aggregation_strategy=strategy)
-    whole = ask(large(model), tokenizer, task, read_tokens, aggregation_strategy=strategy)
+    cut = run_long_text(model, tokenizer, task, infer_tokens, aggregation_strategy=strategy)
+    whole = run_long_text(large(model), tokenizer, task, infer_tokens, aggregation_strategy=strategy)
     assert cut.n_windows[0] > 5
     assert whole.n_windows == (1,)
     assert cut.values == whole.values
@@ -70,14 +70,14 @@ def test_entities_do_not_show_where_the_windows_were(model: Model, tokenizer: To
 
 
 def test_token_vectors_of_a_long_text_read_as_one_window(model: Model, tokenizer: Tokenizer) -> None:
-    """Per token, windows leave no seam and no inner special tokens."""
+    """The token vectors of many windows equal those of one large window, without inner special tokens."""
     task = "feature-extraction"
-    cut = ask(model, tokenizer, task, read_tokens, per_token=True)
-    assert cut.values == ask(large(model), tokenizer, task, read_tokens, per_token=True).values
+    cut = run_long_text(model, tokenizer, task, infer_tokens, per_token=True)
+    assert cut.values == run_long_text(large(model), tokenizer, task, infer_tokens, per_token=True).values
 
 
 def test_windows_are_averaged_by_their_tokens(model: Model, tokenizer: Tokenizer) -> None:
-    """Probabilities of windows weigh as many content tokens as the windows hold; vectors, all their tokens."""
+    """Probabilities of windows are weighted by their content tokens, and vectors by all their tokens."""
 
     def rows(calls: Sequence[InferCall]) -> list[ModelOutput]:
         name = "vectors" if calls[0].head == "embed" else "logits"
@@ -89,7 +89,7 @@ def test_windows_are_averaged_by_their_tokens(model: Model, tokenizer: Tokenizer
         ]
 
     sizes = []
-    classified = ask(model, tokenizer, "text-classification", rows, top_k=None)
+    classified = run_long_text(model, tokenizer, "text-classification", rows, top_k=None)
     n_tokens = len(tokenizer.encode(LONG).ids)
     per_window = -(-n_tokens // classified.n_windows[0])
     sizes = [min(per_window, n_tokens - start) for start in range(0, n_tokens, per_window)]
@@ -97,7 +97,7 @@ def test_windows_are_averaged_by_their_tokens(model: Model, tokenizer: Tokenizer
     expected = [sum(size * (high if r % 5 == i else low) for r, size in enumerate(sizes)) / n_tokens for i in range(5)]
     scores = {label: score for value in classified.values for label, score in [(v["label"], v["score"]) for v in value]}  # type: ignore[attr-defined]  # a list of dicts
     assert [scores[label] for label in LABELS] == pytest.approx(expected)
-    [vector] = ask(model, tokenizer, "feature-extraction", rows).values
+    [vector] = run_long_text(model, tokenizer, "feature-extraction", rows).values
     total = n_tokens + 2 * len(sizes)
     assert vector == pytest.approx(
         [sum((s + 2) * 3 * (r % 5 == i) for r, s in enumerate(sizes)) / total for i in range(5)]
@@ -114,9 +114,9 @@ def test_windows_are_averaged_by_their_tokens(model: Model, tokenizer: Tokenizer
         ({"logits": Tensor.floats([float("nan")] * 5000, (1000, 5))}, "not a number"),
     ],
 )
-def test_tensors_that_do_not_fit_are_the_servers_fault(
+def test_tensors_that_do_not_fit_are_an_error_of_the_server(
     model: Model, tokenizer: Tokenizer, outputs: dict[str, Tensor], message: str
 ) -> None:
     """A missing, short, long, narrow or broken tensor is a 502, never a wrong answer."""
     with pytest.raises((ReplicaError, NotFinite), match=message):
-        ask(model, tokenizer, "text-classification", lambda calls: [ModelOutput(outputs) for _ in calls])
+        run_long_text(model, tokenizer, "text-classification", lambda calls: [ModelOutput(outputs) for _ in calls])

@@ -1,4 +1,4 @@
-"""Windows are packed into calls that a replica takes, and that can be answered in time."""
+"""Windows are packed into calls that the replica accepts and that can be answered in time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Head, Model
 from shared.errors import DeadlineExceeded, TooLarge
 from shared.limits import MAX_CALL_TOKENS
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.pipeline.packing import MODEL, pack, text_request, window
 from tests.unit.functions.task_requests import with_languages
 
 
 @given(lengths=st.lists(st.integers(1, 512), max_size=120))
 def test_calls_hold_all_windows_in_order(lengths: list[int]) -> None:
-    """Every id travels once, in order, at most 16k tokens a call, and each call says its rows."""
+    """Every id is in one call, in order. A call has at most 16k tokens, and names its rows."""
     made = [window(n, positions=(n - 1,), first_id=i) for i, n in enumerate(lengths)]
     found = pack(Tokenized(tuple(made), "f" * 64, (False,)))
     ids = [token for call in found for token in call.input_ids.int_values()]
@@ -44,7 +44,7 @@ def test_calls_hold_all_windows_in_order(lengths: list[int]) -> None:
 
 @pytest.mark.parametrize(("n_sequences", "n_rows"), [(1, 1024), (16, 64)])
 def test_calls_hold_no_more_rows_than_a_replica_takes(n_sequences: int, n_rows: int) -> None:
-    """However short, rows beyond the replica's bound travel in a further call; a row counts once a continuation."""
+    """Rows over the replica's limit go into a further call. A row counts once for each of its generated sequences."""
     parameters = {"do_sample": True, "num_return_sequences": n_sequences, "max_new_tokens": 1}
     task, head = ("text-classification", "topic") if n_sequences == 1 else ("text-generation", "mlm")
     request = TextRequest(task, (TextInput("a"),), parse_parameters(task, {} if n_sequences == 1 else parameters))
@@ -54,7 +54,7 @@ def test_calls_hold_no_more_rows_than_a_replica_takes(n_sequences: int, n_rows: 
 
 
 def test_calls_whose_tokens_have_many_labels_are_shorter() -> None:
-    """Numbers of all tokens of a call stay below what a caller takes back; a window that passes that goes alone."""
+    """The numbers of one answer stay below a limit. A window over that limit is a call of its own."""
     head = Head(task="token-classification", labels=tuple(map(str, range(2000))))
     model = MODEL.model_copy(update={"heads": {"entities": head}})
     tokenized = Tokenized((window(300), window(200), window(200), window(512)), "", (False,))
@@ -64,7 +64,7 @@ def test_calls_whose_tokens_have_many_labels_are_shorter() -> None:
 
 
 def test_a_call_carries_what_the_replica_needs() -> None:
-    """Fingerprint, parameters, time left and a hash in the tenant's place travel with the windows."""
+    """A call has fingerprint, parameters and time left. It has a hash in place of the tenant."""
     parameters = {"top_k": 3}
     request = TextRequest(
         "fill-mask",
@@ -83,7 +83,7 @@ def test_a_call_carries_what_the_replica_needs() -> None:
 
 
 def test_work_that_cannot_be_done_in_time_becomes_a_job() -> None:
-    """Past the model's speed the answer is a 413 with the estimate and a job request that is valid JSON."""
+    """A request too large for the model's speed is a 413 with the estimate and a valid JSON body for a batch job."""
     tokenized = Tokenized(tuple(window(500) for _ in range(60)), "", (False,))
     with pytest.raises(
         TooLarge, match=r"got 30000 tokens, about 30 s at 1000 tokens/s, expected at most 24\.0 s"
@@ -97,11 +97,11 @@ def test_work_that_cannot_be_done_in_time_becomes_a_job() -> None:
 
 
 def test_the_measured_speed_decides_where_it_matters() -> None:
-    """A large request asks the server how fast it is; a small one, and a job's, go by the catalog unasked."""
-    calls_of_slow: list[float] = []
+    """A large interactive request uses the server's measured speed. A small one, and a batch one, use the catalog's."""
+    measurements: list[float] = []
 
     def slow() -> float:
-        calls_of_slow.append(1.0)
+        measurements.append(1.0)
         return 100.0
 
     large, small = (Tokenized(tuple(window(500) for _ in range(n)), "", (False,)) for n in (20, 1))
@@ -109,25 +109,25 @@ def test_the_measured_speed_decides_where_it_matters() -> None:
     with pytest.raises(TooLarge, match="about 100 s at 100 tokens/s"):
         pack_calls(interactive, chosen, large, MODEL, now_s=0.0, speed=slow)
     assert len(pack_calls(interactive, chosen, large, MODEL, now_s=0.0, speed=lambda: None)) == 1
-    assert len(calls_of_slow) == 1
+    assert len(measurements) == 1
     assert len(pack_calls(interactive, chosen, small, MODEL, now_s=0.0, speed=slow)) == 1
     assert len(pack_calls(replace(interactive, priority="batch"), chosen, large, MODEL, now_s=0.0, speed=slow)) == 1
-    assert len(calls_of_slow) == 1
+    assert len(measurements) == 1
 
 
-def test_a_deadline_that_has_passed_is_said() -> None:
-    """No call is made for a request whose time is over."""
+def test_a_deadline_that_has_passed_is_an_error() -> None:
+    """A request whose deadline has passed is refused without a call."""
     with pytest.raises(DeadlineExceeded, match=r"passed 1\.00 s ago"):
         pack(Tokenized((window(3),), "", (False,)), text_request(deadline_s=9.0), now_s=10.0)
 
 
-def test_texts_with_and_without_languages_travel_apart(model: Model, tokenizer: Tokenizer) -> None:
-    """A call has languages for all its tokens or for none."""
-    named = with_languages(model)
+def test_texts_with_and_without_languages_are_in_different_calls(model: Model, tokenizer: Tokenizer) -> None:
+    """All tokens of a call have languages, or none has."""
+    xlm = with_languages(model)
     inputs = ["a", {"text": "b", "lang": "en"}, {"text": "c", "lang": "fr"}, "d"]
-    request = parse_request("text-classification", good("text-classification", inputs))
-    catalog = Catalog(default_model="tiny", models={"tiny": named})
+    request = parse_request("text-classification", valid_body("text-classification", inputs))
+    catalog = Catalog(default_model="tiny", models={"tiny": xlm})
     chosen = route(request, catalog)
-    made = pack_calls(request, chosen, tokenize(request, named, tokenizer), named)
+    made = pack_calls(request, chosen, tokenize(request, xlm, tokenizer), xlm)
     assert [call.n_rows for call in made] == [1, 2, 1]
     assert [call.lang_ids is not None for call in made] == [False, True, False]

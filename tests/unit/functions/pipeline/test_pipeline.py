@@ -1,4 +1,4 @@
-"""The stages around one effect: answers, timings, and inputs that fail alone."""
+"""The pipeline around the model: answers, timings, and inputs that fail alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shared.messages import InferCall, ModelOutput
 
 @pytest.fixture
 def pipeline(model: Model, tokenizer: Tokenizer) -> Pipeline:
-    """Make a pipeline whose clock moves one second at each look."""
+    """Make a pipeline whose clock moves one second at each reading."""
     ticks = count()
     return Pipeline(
         Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer}, lambda: float(next(ticks))
@@ -30,21 +30,21 @@ def pipeline(model: Model, tokenizer: Tokenizer) -> Pipeline:
 
 
 def fill_mask(*texts: str) -> TextRequest:
-    """Ask to fill masks, some of which may be missing."""
+    """Make a fill-mask request. Texts may lack a mask."""
     return TextRequest("fill-mask", tuple(map(TextInput, texts)), parse_parameters("fill-mask", None))
 
 
-def answered_by(model: Model) -> object:
-    """Answer calls with the fake engine."""
+def infer_with(model: Model) -> object:
+    """Return an `infer` that uses the fake engine."""
     engine = FakeEngine(model)
     return lambda calls: [infer(engine, call) for call in calls]
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification", "fill-mask", "feature-extraction"])
 def test_a_request_is_answered_with_its_timings(pipeline: Pipeline, model: Model, task: str) -> None:
-    """Each input gets one value, with the windows and tokens it took, and five stage timings."""
+    """Each input has one value, its number of windows and tokens, and the five stage times."""
     request = parse_request(task, {"inputs": ["a <mask> b", "<mask> " + "c " * 200]})
-    result = pipeline.run(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+    result = pipeline.run(request, infer_with(model))  # type: ignore[arg-type]  # a plain lambda
     assert len(result.values) == len(result.n_windows) == len(result.n_tokens) == len(result.truncated) == 2
     assert result.n_windows[0] == 1
     assert result.n_tokens[0] == len(pipeline.tokenizers["tiny"].encode("a <mask> b").ids) + 2
@@ -54,7 +54,7 @@ def test_a_request_is_answered_with_its_timings(pipeline: Pipeline, model: Model
 
 
 def test_queue_time_is_not_counted_twice(pipeline: Pipeline, model: Model) -> None:
-    """The longest queue of any call is told apart from the rest of the model's time."""
+    """The longest queue time of any call is not part of the infer time."""
 
     def slow(calls: Sequence[InferCall]) -> list[ModelOutput]:
         return [ModelOutput(infer(FakeEngine(model), call).outputs, {"queue": 0.25}) for call in calls]
@@ -65,17 +65,17 @@ def test_queue_time_is_not_counted_twice(pipeline: Pipeline, model: Model) -> No
 
 
 def test_a_bad_input_fails_alone_or_fails_all(pipeline: Pipeline, model: Model) -> None:
-    """`run_valid_inputs` answers the good inputs and names the bad; `run` refuses the request."""
+    """`run_valid_inputs` answers the valid inputs and names the bad ones. `run` refuses the whole request."""
     request = fill_mask("a <mask>", "no", "b <mask>")
-    result, errors = pipeline.run_valid_inputs(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+    result, errors = pipeline.run_valid_inputs(request, infer_with(model))  # type: ignore[arg-type]  # a plain lambda
     assert len(result.values) == 2
     assert list(errors) == [1]
     with pytest.raises(Unprocessable, match=r"inputs\[1\]"):
-        pipeline.run(request, answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+        pipeline.run(request, infer_with(model))  # type: ignore[arg-type]  # a plain lambda
 
 
-def test_nothing_is_asked_when_nothing_is_left(pipeline: Pipeline) -> None:
-    """With only bad inputs the model is not called."""
+def test_the_model_is_not_called_without_a_valid_input(pipeline: Pipeline) -> None:
+    """Without a valid input the model is not called."""
 
     def never(calls: Sequence[InferCall]) -> list[ModelOutput]:
         raise AssertionError(f"got {len(calls)} calls, expected none")
@@ -85,8 +85,8 @@ def test_nothing_is_asked_when_nothing_is_left(pipeline: Pipeline) -> None:
     assert list(errors) == [0]
 
 
-def test_errors_of_the_effect_pass_through(pipeline: Pipeline) -> None:
-    """What the replica refuses reaches the caller unchanged."""
+def test_errors_of_infer_pass_through(pipeline: Pipeline) -> None:
+    """An error of the replica reaches the caller unchanged."""
 
     def full(calls: Sequence[InferCall]) -> list[ModelOutput]:
         raise Overloaded("got 9 tokens", retry_after_s=float(len(calls)))
@@ -96,13 +96,13 @@ def test_errors_of_the_effect_pass_through(pipeline: Pipeline) -> None:
 
 
 def test_unknown_models_are_named(pipeline: Pipeline, model: Model) -> None:
-    """A model the catalog does not know is a 404."""
+    """A model that is not in the catalog is a 404."""
     with pytest.raises(NotFound, match="no model 'nope'"):
-        pipeline.run(parse_request("fill-mask", {"inputs": "<mask>", "model": "nope"}), answered_by(model))  # type: ignore[arg-type]  # a plain lambda
+        pipeline.run(parse_request("fill-mask", {"inputs": "<mask>", "model": "nope"}), infer_with(model))  # type: ignore[arg-type]  # a plain lambda
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(model: Model, tokenizer: Tokenizer) -> None:
-    """A tokenizer with ids its model has no row for stops the start."""
+    """A tokenizer with more ids than its model has embeddings is refused at the start."""
     small = model.model_copy(update={"vocab_size": 10})
     with pytest.raises(ValueError, match="tiny: got a tokenizer of"):
         Pipeline(Catalog(default_model="tiny", models={"tiny": small}), {"tiny": tokenizer})

@@ -1,4 +1,4 @@
-"""A request goes to a model that can answer it, in calls it can answer in time."""
+"""A request goes to a model and a head that can answer it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functions.pipeline.route import route
 from functions.tasks.registry import TASK_NAMES
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, Unprocessable
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.pipeline.packing import MODEL, text_request
 from tests.unit.functions.tokenizers.tiny import catalog_model
 
@@ -28,7 +28,7 @@ CATALOG = Catalog(default_model="embedder", models={"embedder": EMBEDDER, "tiny"
     ],
 )
 def test_a_request_finds_model_and_head(task: str, model: str | None, expected: Route) -> None:
-    """Without a name the default model answers, or the first that can; with one, that model's head for the task."""
+    """The default model answers, or the first one that has the task. A named model uses its head for the task."""
     assert route(text_request(task, model), CATALOG) == expected
 
 
@@ -42,30 +42,30 @@ def test_a_request_finds_model_and_head(task: str, model: str | None, expected: 
     ],
 )
 def test_what_cannot_be_chosen_is_named(task: str, model: str, error: type[Exception], message: str) -> None:
-    """Unknown names list the known ones; a head that does something else says what."""
+    """The error of an unknown name lists the known names. A head of another task says its task."""
     with pytest.raises(error, match=message):
         route(text_request(task, model), CATALOG)
 
 
 def test_a_task_that_no_model_does_is_named() -> None:
-    """A catalog without a head for a task refuses the task, not the server."""
+    """A task that no model of the catalog can do is refused by name."""
     with pytest.raises(Unprocessable, match="no model does fill-mask"):
         route(text_request("fill-mask"), Catalog(default_model="embedder", models={"embedder": EMBEDDER}))
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_a_task_without_its_head_is_refused(task: str, model: Model) -> None:
-    """A model that cannot do a task, a head that does another, and a head nobody has are each named."""
-    able = {name: head for name, head in model.heads.items() if task not in head.tasks}
-    catalog = Catalog(default_model="tiny", models={"tiny": model.model_copy(update={"heads": able})})
+    """The errors tell apart a model without the task, a head of another task, and an unknown head."""
+    others = {name: head for name, head in model.heads.items() if task not in head.tasks}
+    catalog = Catalog(default_model="tiny", models={"tiny": model.model_copy(update={"heads": others})})
     for name, error, message in [
         ("tiny", Unprocessable, f"model tiny has no head for {task}; its tasks"),
-        (f"tiny:{next(iter(able))}", Unprocessable, f"not {task}; no head of the model does"),
+        (f"tiny:{next(iter(others))}", Unprocessable, f"not {task}; no head of the model does"),
         ("tiny:nope", NotFound, "has no head 'nope'"),
         ("none", NotFound, "no model 'none'"),
     ]:
         with pytest.raises(error, match=message):
-            route(parse_request(task, good(task) | {"model": name}), catalog)
+            route(parse_request(task, valid_body(task) | {"model": name}), catalog)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_task_without_its_head_is_refused(task: str, model: Model) -> None:
     ],
 )
 def test_a_head_must_suit_its_task(task: str, message: str, model: Model) -> None:
-    """A head that the catalog lends to a task it cannot serve is refused by what it lacks."""
-    lent = model.heads["topic"].model_copy(update={"also": (task,)})
-    catalog = Catalog(default_model="tiny", models={"tiny": model.model_copy(update={"heads": {"topic": lent}})})
+    """A head that the catalog gives to an unsuitable task is refused. The error names what the head lacks."""
+    unsuitable = model.heads["topic"].model_copy(update={"also": (task,)})
+    catalog = Catalog(default_model="tiny", models={"tiny": model.model_copy(update={"heads": {"topic": unsuitable}})})
     with pytest.raises(Unprocessable, match=message):
-        route(parse_request(task, good(task)), catalog)
+        route(parse_request(task, valid_body(task)), catalog)

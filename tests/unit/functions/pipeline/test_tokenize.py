@@ -1,4 +1,4 @@
-"""Texts become windows that fit the model, tokenized once and never cut in silence."""
+"""Texts become windows that fit the model. Each text is tokenized once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.unit.functions.tokenizers.tiny import SENTENCES
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification", "feature-extraction"])
-def test_long_text_is_cut_into_windows_of_the_whole_texts_tokens(task: str, model: Model, tokenizer: Tokenizer) -> None:
-    """Windows laid over each other by `start` give the ids and offsets of the text tokenized whole."""
+def test_windows_hold_the_tokens_of_the_whole_text(task: str, model: Model, tokenizer: Tokenizer) -> None:
+    """Windows, put in place by `start`, give the ids and offsets of the text tokenized as a whole."""
     whole = tokenizer.encode(LONG)
     tokenized = tokenize_inputs(task, TextInput(LONG), model=model, tokenizer=tokenizer)
     ids: dict[int, int] = {}
@@ -40,20 +40,20 @@ def test_long_text_is_cut_into_windows_of_the_whole_texts_tokens(task: str, mode
 @settings(max_examples=40, deadline=None)
 @given(places=st.sets(st.integers(0, len(SENTENCES)), min_size=1, max_size=6))
 def test_every_mask_is_read_once(places: set[int], model: Model, tokenizer: Tokenizer) -> None:
-    """However long the text and wherever its masks, each is the position of exactly one window."""
+    """Each mask of a long text is a position of exactly one window."""
     words = list(SENTENCES)
     for place in sorted(places, reverse=True):
         words.insert(place, "<mask>")
     tokenized = tokenize_inputs("fill-mask", TextInput(" ".join(words)), model=model, tokenizer=tokenizer)
-    read = [window.start + place - 1 for window in tokenized.windows for place in window.positions]
+    positions = [window.start + place - 1 for window in tokenized.windows for place in window.positions]
     whole = tokenizer.encode(" ".join(words)).ids
-    assert read == [i for i, token in enumerate(whole) if token == model.mask_id]
+    assert positions == [i for i, token in enumerate(whole) if token == model.mask_id]
     assert all(len(window.input_ids) == model.max_tokens for window in tokenized.windows)
     assert tokenized.truncated == (True,)
 
 
-def test_a_mask_may_be_spelled_any_way(model: Model, tokenizer: Tokenizer) -> None:
-    """`<mask>` stands for the model's own mask token."""
+def test_a_mask_may_be_written_in_two_ways(model: Model, tokenizer: Tokenizer) -> None:
+    """`<mask>` and the model's own mask token mean the same."""
     own = model.model_copy(update={"mask_token": "</s>", "mask_id": 2})
     for text in ("a <mask> b", "a</s> b"):
         [window] = tokenize_inputs("fill-mask", TextInput(text), model=own, tokenizer=tokenizer).windows
@@ -61,7 +61,7 @@ def test_a_mask_may_be_spelled_any_way(model: Model, tokenizer: Tokenizer) -> No
 
 
 def test_what_a_task_cannot_take_is_named(model: Model, tokenizer: Tokenizer) -> None:
-    """No mask, too many masks, and text that reads as nothing are each a clear 422."""
+    """No mask, too many masks, and a text without tokens are each a 422."""
     for text, message in [
         ("no mask", r"inputs\[0\]: got a text without a mask, expected at least one <mask>"),
         ("<mask>" * 65, "got 65 masks, expected at most 64"),
@@ -77,7 +77,7 @@ def test_what_a_task_cannot_take_is_named(model: Model, tokenizer: Tokenizer) ->
 
 
 def test_a_bad_input_leaves_the_others_alone(model: Model, tokenizer: Tokenizer) -> None:
-    """Asked for each, good inputs are numbered among themselves and bad ones keep their index."""
+    """A bad input is reported by its index in the request. The rows of the others are numbered without it."""
     task, inputs = "text-classification", (TextInput("a"), TextInput("\u200b"), TextInput("b"))
     tokenized = tokenize(TextRequest(task, inputs, parse_parameters(task, None)), model, tokenizer)
     errors = tokenized.errors
@@ -89,7 +89,7 @@ def test_a_bad_input_leaves_the_others_alone(model: Model, tokenizer: Tokenizer)
 
 
 def test_a_pair_says_which_text_each_token_is_of(model: Model, tokenizer: Tokenizer) -> None:
-    """Special tokens are of neither; word starts stand beside the tokens."""
+    """`sequence_ids` tell the text of each token and are -1 for special tokens. Each token has a word start flag."""
     [window] = tokenize_request(model, tokenizer, "question-answering").windows
     assert set(window.sequence_ids) == {-1, 0, 1}
     assert [side == -1 for side in window.sequence_ids] == list(window.special)
@@ -98,8 +98,8 @@ def test_a_pair_says_which_text_each_token_is_of(model: Model, tokenizer: Tokeni
     assert window.token_type_ids is None
 
 
-def test_languages_stand_beside_the_tokens(model: Model, tokenizer: Tokenizer) -> None:
-    """Each text has its language's id, special tokens that of the text before them; positions start again if asked."""
+def test_each_token_has_its_language(model: Model, tokenizer: Tokenizer) -> None:
+    """Each token has the language id of its text. With `position_reset`, positions start again at the second text."""
     pair = {"text": "a b", "text_pair": "c d", "lang": ["en", "fr"]}
     [window] = tokenize_request(
         with_languages(model), tokenizer, "text-classification", pair, position_reset=True
@@ -113,7 +113,7 @@ def test_languages_stand_beside_the_tokens(model: Model, tokenizer: Tokenizer) -
 
 
 def test_languages_are_for_models_that_read_them(model: Model, tokenizer: Tokenizer) -> None:
-    """A model of all languages alike takes no `lang`, and no positions that start again."""
+    """A model without language ids refuses `lang` and `position_reset`."""
     with pytest.raises(
         Unprocessable, match=r"inputs\[0\].lang: got 'en', expected none: model tiny reads no languages"
     ):

@@ -17,7 +17,7 @@ from tests.unit.functions.task_requests import LONG, ZERO_SHOT, tokenize_inputs,
 
 
 def test_labels_are_read_at_the_same_places(model: Model, tokenizer: Tokenizer) -> None:
-    """A long text is cut alike for each label, each hypothesis stands whole in each window, and nothing is left."""
+    """A long text has the same windows for each label. Each window holds the whole hypothesis, and no token is lost."""
     found = tokenize_request(model, tokenizer, "zero-shot-classification", LONG, **ZERO_SHOT)
     parts = [[window for window in found.windows if window.part == part] for part in range(3)]
     assert len({tuple(window.start for window in part) for part in parts}) == 1
@@ -55,13 +55,13 @@ def test_labels_are_read_at_the_same_places(model: Model, tokenizer: Tokenizer) 
 def test_what_does_not_fit_is_named(
     model: Model, tokenizer: Tokenizer, task: str, inputs: Any, parameters: dict[str, Any], message: str
 ) -> None:
-    """No text is cut in silence: what no window can hold is refused with its size and the most that would do."""
+    """No text is cut unasked. What fits no window is refused with its size and the limit."""
     with pytest.raises((TooLarge, Unprocessable), match=message):
         tokenize_request(with_languages(model), tokenizer, task, inputs, **parameters)
 
 
 def test_truncation_keeps_what_the_task_needs(model: Model, tokenizer: Tokenizer) -> None:
-    """A choice keeps its beginning, a prompt its end, and both say that something was cut."""
+    """A cut choice keeps its beginning, and a cut prompt keeps its end. Both say that something was cut."""
     found = tokenize_request(
         model, tokenizer, "multiple-choice", {"prompt": "a", "choices": ["b", LONG]}, truncation=True
     )
@@ -74,7 +74,7 @@ def test_truncation_keeps_what_the_task_needs(model: Model, tokenizer: Tokenizer
 
 
 def test_windows_that_share_nearly_all_are_not_made(model: Model, tokenizer: Tokenizer) -> None:
-    """A stride that would read a long context thousands of times is refused before it is."""
+    """A stride that would read a long context thousands of times is refused before windows are made."""
     large = model.model_copy(update={"max_tokens": 4096})
     inputs = {"question": "a", "context": "a " * 40_000}
     with pytest.raises(TooLarge, match=r"inputs\[0\]: got \d+ tokens to read for it, at most 2000000"):
@@ -82,15 +82,15 @@ def test_windows_that_share_nearly_all_are_not_made(model: Model, tokenizer: Tok
 
 
 def test_truncation_reads_the_first_window_and_says_so(model: Model, tokenizer: Tokenizer) -> None:
-    """A caller who asks for truncation gets one window, and `truncated` where something was left out."""
+    """With `truncation` a long text has one window, and `truncated` is true."""
     inputs = (TextInput(LONG), TextInput("short"))
     tokenized = tokenize_inputs("text-classification", *inputs, model=model, tokenizer=tokenizer, truncation=True)
     assert len(tokenized.windows[0].input_ids) == model.max_tokens
     assert tokenized.truncated == (True, False)
 
 
-def test_a_pair_cuts_its_longer_text(model: Model, tokenizer: Tokenizer) -> None:
-    """Every window of a long pair holds the short text whole, in the reference's layout."""
+def test_a_pair_splits_its_longer_text(model: Model, tokenizer: Tokenizer) -> None:
+    """Every window of a long pair holds the whole short text, in the layout of the reference."""
     tokenized = tokenize_inputs("text-classification", TextInput(LONG, "a b"), model=model, tokenizer=tokenizer)
     short = tokenizer.encode("a b").ids
     assert len(tokenized.windows) > 1
@@ -100,7 +100,7 @@ def test_a_pair_cuts_its_longer_text(model: Model, tokenizer: Tokenizer) -> None
 
 
 def test_a_pair_of_two_long_texts_is_refused(model: Model, tokenizer: Tokenizer) -> None:
-    """Where no cut does both texts justice, the error gives both lengths, the limit and a way forward."""
+    """The error gives the limits and suggests `truncation`."""
     with pytest.raises(TooLarge, match="expected at most 60 together, or 30 in the shorter text") as caught:
         tokenize_inputs("text-classification", TextInput(LONG, LONG), model=model, tokenizer=tokenizer)
     assert "truncation" in str(caught.value.hint)
@@ -108,7 +108,7 @@ def test_a_pair_of_two_long_texts_is_refused(model: Model, tokenizer: Tokenizer)
 
 @pytest.mark.parametrize("n_words", range(40, 60))
 def test_all_labels_have_their_windows_at_the_same_places(model: Model, tokenizer: Tokenizer, n_words: int) -> None:
-    """Near the limit a text fits beside a short label and not beside a long one; both then get the same windows."""
+    """A text that fits with a short label but not with a long one has the same windows for both."""
     task, labels = "zero-shot-classification", ["a", "a b c d e f"]
     request = TextRequest(task, (TextInput("a " * n_words),), parse_parameters(task, {"candidate_labels": labels}))
     tokenized = tokenize(request, model, tokenizer)

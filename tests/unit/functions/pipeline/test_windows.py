@@ -1,4 +1,4 @@
-"""Cutting loses no token, wastes no window and moves no border."""
+"""Windows cover all tokens of a text, with as few windows as possible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functions.pipeline.windows import around, covers, longest_first, pair_spans
 
 @given(n=st.integers(0, 3000), room=st.integers(1, 600), share=st.floats(0, 0.5))
 def test_spans_cover_all_tokens_with_the_fewest_windows(n: int, room: int, share: float) -> None:
-    """Every token is in a span of at most `room`; neighbours share the overlap; one fewer would not do."""
+    """Every token is in a span of at most `room`. Neighbours share the overlap. One span fewer would be too few."""
     overlap = min(int(room * share), room - 1)
     found = spans(n, room, overlap)
     assert covers(found, n)
@@ -26,7 +26,7 @@ def test_spans_cover_all_tokens_with_the_fewest_windows(n: int, room: int, share
 
 @given(n=st.integers(1, 2000), room=st.integers(2, 300), data=st.data())
 def test_each_mask_is_answered_once_by_a_window_that_holds_it(n: int, room: int, data: st.DataObject) -> None:
-    """Windows around masks stay in the text and in the room, and share the masks out."""
+    """Each mask belongs to one window that holds it. Windows stay in the text and in the room."""
     marks = sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=20)))
     placed = around(marks, n, room)
     assert [mark for _, group in placed for mark in group] == marks
@@ -36,15 +36,15 @@ def test_each_mask_is_answered_once_by_a_window_that_holds_it(n: int, room: int,
         assert all(start <= mark < end for mark in group)
 
 
-def test_a_lone_mask_stands_in_the_middle() -> None:
-    """The window of a mask far from both ends reads as much before it as after."""
+def test_a_single_mask_is_in_the_middle() -> None:
+    """The window of a mask far from both ends has as much text before it as after it."""
     [((start, end), _)] = around([500], 1000, 101)
     assert (start, end) == (450, 551)
 
 
 @given(first=st.integers(0, 900), second=st.integers(0, 900), room=st.integers(1, 512))
 def test_a_pair_keeps_the_shorter_text_whole(first: int, second: int, room: int) -> None:
-    """Windows of a pair fit, cover both texts, and cut only the longer one; else there are none."""
+    """Windows of a pair fit, cover both texts, and split only the longer one. Otherwise there are none."""
     found = pair_spans(first, second, room)
     if found is None:
         assert min(first, second) > room // 2
@@ -56,7 +56,7 @@ def test_a_pair_keeps_the_shorter_text_whole(first: int, second: int, room: int)
 
 @given(first=st.integers(0, 900), second=st.integers(0, 900), room=st.integers(1, 512))
 def test_truncating_a_pair_fills_the_room(first: int, second: int, room: int) -> None:
-    """What is kept of a pair fills the room exactly, or is all there is."""
+    """What is kept of a pair fills the room exactly, or is the whole pair."""
     (a0, a1), (b0, b1) = longest_first(first, second, room)
     assert a0 == b0 == 0
     assert a1 + b1 == min(room, first + second)
@@ -65,6 +65,6 @@ def test_truncating_a_pair_fills_the_room(first: int, second: int, room: int) ->
 
 
 def test_an_overlap_as_large_as_the_room_is_refused() -> None:
-    """Windows that never advance are an error, not an endless loop."""
+    """Windows that would never advance are an error, not an endless loop."""
     with pytest.raises(ValueError, match="0 <= overlap < 8"):
         spans(100, 8, 8)

@@ -1,1 +1,1 @@
-"""The tasks folder."""
+"""Tests of functions/tasks."""

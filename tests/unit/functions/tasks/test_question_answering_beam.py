@@ -9,7 +9,7 @@ import torch
 
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.task_requests import infer_rows, run_request, tokenize_request
 
 
@@ -24,7 +24,7 @@ def test_a_beam_answers_from_its_candidates(model: Model, tokenizer: Tokenizer) 
         "end_top_index": [float(first), float(first + 1), float(first), float(first)],
         "cls_logits": [-1.0],
     }
-    body = good("question-answering", top_k=5, align_to_words=False, handle_impossible_answer=True)
+    body = valid_body("question-answering", top_k=5, align_to_words=False, handle_impossible_answer=True)
     answered = infer_rows(lambda _: outputs)
     [value] = run_request(model, tokenizer, body | {"model": "tiny:beam"}, "question-answering", answered).values
     assert isinstance(value, list)

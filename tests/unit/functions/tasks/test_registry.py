@@ -9,7 +9,7 @@ from functions.tokenizers.tokenizer import Tokenizer
 from serve.engine.fake import FakeEngine
 from serve.engine.run_call import infer
 from shared.catalog import Model
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.task_requests import run_request
 from tests.unit.functions.tokenizers.tiny import catalog_model
 
@@ -18,7 +18,7 @@ from tests.unit.functions.tokenizers.tiny import catalog_model
 def test_every_task_answers_through_an_engine(task: str, model: Model, tokenizer: Tokenizer) -> None:
     """One value per input, whatever the engine's numbers are."""
     engine = FakeEngine(model)
-    result = run_request(model, tokenizer, good(task), task, lambda made: [infer(engine, call) for call in made])
+    result = run_request(model, tokenizer, valid_body(task), task, lambda made: [infer(engine, call) for call in made])
     assert len(result.values) == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
 from shared.messages import ModelOutput, Tensor
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.task_requests import run_request
 
 
@@ -18,7 +18,7 @@ def test_continuations_stand_after_their_prompt(model: Model, tokenizer: Tokeniz
     ids = [token for i, one in enumerate(new) for token in (*one, *((2,) if i % 2 else ()))]
     lengths = [len(one) + i % 2 for i, one in enumerate(new)]
     inferred = ModelOutput({"ids": Tensor.ints(ids), "row_lengths": Tensor.ints(lengths)})
-    asked = good("text-generation", ["a ", "b"], do_sample=True, num_return_sequences=2, return_full_text=full)
+    asked = valid_body("text-generation", ["a ", "b"], do_sample=True, num_return_sequences=2, return_full_text=full)
     values = run_request(model, tokenizer, asked, "text-generation", lambda _: [inferred]).values
     texts = [[tokenizer.decode(one) for one in new[:2]], [tokenizer.decode(one) for one in new[2:]]]
     befores = ("a ", "b") if full else ("", "")

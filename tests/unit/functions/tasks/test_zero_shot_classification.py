@@ -12,7 +12,7 @@ import transformers
 
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
-from tests.unit.functions.http.bodies import good
+from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.task_requests import LONG, ZERO_SHOT, infer_rows, run_request, tokenize_request
 from tests.unit.functions.tokenizers import tiny
 
@@ -32,7 +32,7 @@ def test_zero_shot_is_the_pipelines(
     ours = run_request(
         model,
         tokenizer,
-        good("zero-shot-classification", texts, **parameters),
+        valid_body("zero-shot-classification", texts, **parameters),
         "zero-shot-classification",
         tiny.reference_infer(network),
     )
@@ -49,7 +49,7 @@ def test_windows_of_a_label_weigh_their_tokens(model: Model, tokenizer: Tokenize
         return {"logits": [0.0, 1.0, math.sin(sum(ids)) * 3]}
 
     task = "zero-shot-classification"
-    [value] = run_request(model, tokenizer, good(task, LONG, **ZERO_SHOT), task, infer_rows(numbers)).values
+    [value] = run_request(model, tokenizer, valid_body(task, LONG, **ZERO_SHOT), task, infer_rows(numbers)).values
     assert isinstance(value, dict)
     found = tokenize_request(model, tokenizer, task, LONG, **ZERO_SHOT)
     expected, n_tokens = np.zeros(3), 0
