@@ -1,4 +1,4 @@
-"""To add a task is to add one file and one line in the registry."""
+"""A new task is one file and one line in the registry."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PAGE = (ROOT / "docs" / "adding-a-task.md").read_text(encoding="utf-8")
 
 
 class Parameters(TaskParameters):
-    """Each text gets the number of its vector's dimensions, `times` over."""
+    """Parameters of the new task. `times` multiplies the width of the vector."""
 
     times: Annotated[int, Field(ge=1, le=9)] = 1
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
-    """Name the tensor read: `vectors` [windows, width]."""
+    """Name the tensor that is read: `vectors` [windows, width]."""
     del parameters, target_ids
     return {"vectors": 1}
 
@@ -50,15 +50,15 @@ TOY = Task("vector-width", Parameters, Assembler(outputs, value))
 
 @pytest.fixture
 def pipeline(model: Model, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """Make a pipeline whose registry has one task more, and whose embedding head also does it."""
+    """Make a pipeline with one more task, which the embedding head also does."""
     monkeypatch.setitem(registry.TASKS, TOY.name, TOY)  # type: ignore[arg-type]  # a read-only view of a dict
     embed = model.heads["embed"].model_copy(update={"also": (TOY.name,)})
-    able = model.model_copy(update={"heads": {**model.heads, "embed": embed}})
-    return Pipeline(Catalog(default_model="tiny", models={"tiny": able}), {"tiny": tokenizer})
+    extended = model.model_copy(update={"heads": {**model.heads, "embed": embed}})
+    return Pipeline(Catalog(default_model="tiny", models={"tiny": extended}), {"tiny": tokenizer})
 
 
 def test_a_task_of_one_file_is_answered_once_it_is_registered(pipeline: Pipeline, model: Model) -> None:
-    """Parsing, routing, tokenizing, packing and assembling follow from the task's own file."""
+    """Parsing, routing, tokenizing, packing and assembling need only the task's own file."""
     request = parse_request(TOY.name, {"inputs": ["a", "b " * 200], "parameters": {"times": 2}})
     engine = FakeEngine(model)
     result = pipeline.run(request, lambda calls: [infer(engine, call) for call in calls])
@@ -69,26 +69,26 @@ def test_a_task_of_one_file_is_answered_once_it_is_registered(pipeline: Pipeline
 
 
 def test_the_parameters_of_a_new_task_are_checked_like_all_others(pipeline: Pipeline) -> None:
-    """A bad value is a 422 that names the value and what was expected."""
+    """A bad value is a 422 with the value and what was expected."""
     del pipeline
     with pytest.raises(Unprocessable, match=r"parameters\.times: got 10, expected"):
         parse_request(TOY.name, {"inputs": "a", "parameters": {"times": 10}})
 
 
 def test_a_task_that_is_not_registered_is_unknown() -> None:
-    """Without the line in the registry there is no such task."""
+    """Without its line in the registry the task is unknown."""
     with pytest.raises(NotFound, match="no task 'vector-width'"):
         parse_request(TOY.name, {"inputs": "a"})
 
 
 def test_the_page_shows_the_file_as_it_is() -> None:
-    """The page on adding a task shows one whole task file, line by line."""
+    """The page on adding a task shows one whole task file."""
     path = "functions/tasks/sentence_similarity.py"
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
     assert "\n".join([f"+++ {path}", *(f"+{line}" for line in lines)]) + "\n```" in PAGE
 
 
 def test_the_page_shows_the_line_of_the_catalog() -> None:
-    """The line by which a head does the task stands in the catalog that ships."""
+    """The catalog has the line that the page adds to a head."""
     assert '+also = ["sentence-similarity"]' in PAGE
     assert 'also = ["sentence-similarity"]' in (ROOT / "catalog.toml").read_text(encoding="utf-8")

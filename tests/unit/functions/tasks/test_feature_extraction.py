@@ -1,4 +1,4 @@
-"""Feature extraction bounds the attention weights of one request."""
+"""Feature extraction limits the attention weights of one request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.messages import ModelOutput, Tensor
 
 
 def test_attention_weights_are_counted_before_they_are_made() -> None:
-    """Weights past the bound of one request are a 413, said before a window's are made into numbers of Python."""
+    """Weights over the limit of a request are a 413, before they are made into Python numbers."""
     read = outputs(Parameters(attentions=True), ())
     windows = [Window(row, (0, 1), ((0, 0),) * 2, (True,) * 2) for row in range(3)]
     sizes = [MAX_WEIGHTS // 2, MAX_WEIGHTS // 2, 1]

@@ -11,7 +11,7 @@ from tests.unit.functions.task_requests import infer_rows, run_request
 
 
 def test_choices_share_the_probability(model: Model, tokenizer: Tokenizer) -> None:
-    """Choices come best first with the softmax over their logits."""
+    """The best choice is first. Scores are the softmax over the logits of all choices."""
     logits = {len(tokenizer.encode(text).ids): score for text, score in [("b", 1.0), ("b c d e", 3.0), ("b c", 2.0)]}
     n_rest = len(tokenizer.encode("a").ids) + 4
     body = {"inputs": {"prompt": "a", "choices": ["b", "b c d e", "b c"]}}

@@ -1,4 +1,4 @@
-"""Each task's inputs are read as its users spell them; what a task cannot take is named, with what it can."""
+"""The inputs of each task are read, or refused with the bad value and what was expected."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from shared.errors import TooLarge, Unprocessable
         ("text-generation", {"prompt": "a"}, TextInput("a")),
     ],
 )  # fmt: skip
-def test_users_spellings_are_read(task: str, value: object, expected: TextInput) -> None:
-    """The field names of transformers and of the servers people come from are known."""
+def test_field_names_of_other_servers_are_read(task: str, value: object, expected: TextInput) -> None:
+    """The field names of transformers and of other servers are known."""
     assert parse_input(value, "here", task) == expected
 
 
@@ -62,19 +62,19 @@ def test_users_spellings_are_read(task: str, value: object, expected: TextInput)
     ],
 )
 def test_other_inputs_are_refused_by_name(task: str, value: object, message: str) -> None:
-    """A missing, empty, strange or misspelled part of an input is named with what was expected."""
+    """A missing, empty or unknown part of an input is named with what was expected."""
     with pytest.raises(Unprocessable, match=message):
         parse_input(value, "here", task)
 
 
 def test_lists_of_texts_are_bounded() -> None:
-    """An input may hold a thousand texts to compare, no more."""
+    """An input may hold at most 1000 texts to compare."""
     assert len(parse_input({"query": "a", "documents": ["b"] * 1000}, "here", "rerank").texts) == 1000
     with pytest.raises(TooLarge, match=r"here\.documents: got 1001 texts, at most 1000"):
         parse_input({"query": "a", "documents": ["b"] * 1001}, "here", "rerank")
 
 
-def test_nul_is_no_text() -> None:
-    """U+0000 is refused with its place: it is what binary data looks like."""
+def test_nul_is_refused() -> None:
+    """U+0000 is refused with its place, because it is a sign of binary data."""
     with pytest.raises(Unprocessable, match=r"line 1: got a NUL \(U\+0000\) at character 1"):
         parse_input("a\x00b", "line 1", "text-classification")

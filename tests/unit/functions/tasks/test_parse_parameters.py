@@ -1,4 +1,4 @@
-"""A request is read once: bad input is named with its value and what was expected."""
+"""The parameters of each task are read with their defaults, or refused with the bad value and what was expected."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tests.unit.functions.http.bodies import BODIES, OUT_OF_RANGE
 
 
 def test_parameters_have_the_defaults_of_the_task() -> None:
-    """What a caller leaves out is written into the request."""
+    """A parameter that the caller leaves out has its default in the request."""
     usual = {"top_k": 1, "function_to_apply": "default", "truncation": False, "position_reset": False}
     assert parse_request("text-classification", {"inputs": "a"}).parameters.model_dump() == usual
-    whole = {"inputs": "a", "parameters": {"top_k": None}}
-    assert parse_request("text-classification", whole).parameters.model_dump()["top_k"] is None
+    body = {"inputs": "a", "parameters": {"top_k": None}}
+    assert parse_request("text-classification", body).parameters.model_dump()["top_k"] is None
     targets = {"inputs": "a", "parameters": {"targets": "x"}}
     assert parse_request("fill-mask", targets).parameters.model_dump()["targets"] == ("x",)
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_parameters_of_a_request_can_be_read_again(task: str) -> None:
-    """The mapping in a request is itself a valid set of parameters."""
+    """Parsed parameters are themselves valid parameters."""
     parameters = parse_parameters(task, BODIES[task].get("parameters"))
     assert parse_parameters(task, parameters.model_dump()) == parameters
 
 
 def test_texts_in_parameters_are_well_formed() -> None:
-    """A lone surrogate in a target is refused as it is in a text."""
+    """A lone surrogate in a parameter is refused, as it is in a text."""
     with pytest.raises(Unprocessable, match=r"parameters.targets.0: got 'a.udc00', expected a string"):
         parse_parameters("fill-mask", {"targets": ["a\udc00"]})
     with pytest.raises(Unprocessable, match=r"parameters.targets: got \[\], expected at least 1 item"):
@@ -40,7 +40,7 @@ def test_texts_in_parameters_are_well_formed() -> None:
 
 @pytest.mark.parametrize(("task", "name"), [("fill-mask", "targets"), ("token-classification", "ignore_labels")])
 def test_words_in_parameters_are_short(task: str, name: str) -> None:
-    """A parameter is no way around the bound on text: at most 256 words of at most 256 characters."""
+    """A list in a parameter has at most 256 words, and a word has at most 256 characters."""
     assert parse_parameters(task, {name: ["a" * 256] * 256})
     with pytest.raises(Unprocessable, match="at most 256 items"):
         parse_parameters(task, {name: ["a"] * 257})
@@ -49,7 +49,7 @@ def test_words_in_parameters_are_short(task: str, name: str) -> None:
 
 
 def test_labels_are_read_as_transformers_reads_them() -> None:
-    """A list, or one string with commas between."""
+    """`candidate_labels` is a list, or one string with commas between the labels."""
     task = "zero-shot-classification"
     assert parse_parameters(task, {"candidate_labels": " a, b ,, c"}).model_dump()["candidate_labels"] == (
         "a",
@@ -61,7 +61,7 @@ def test_labels_are_read_as_transformers_reads_them() -> None:
 
 @pytest.mark.parametrize(("task", "parameters", "message"), OUT_OF_RANGE)
 def test_parameters_out_of_range_are_named(task: str, parameters: dict[str, Any], message: str) -> None:
-    """Each is a 422 that gives the value and what was expected."""
+    """Each is a 422 with the value and what was expected."""
     with pytest.raises(Unprocessable, match=message) as caught:
         parse_parameters(task, parameters)
     assert caught.value.status == 422

@@ -14,7 +14,7 @@ from tests.unit.functions.task_requests import infer_rows, run_request, tokenize
 
 
 def test_a_beam_answers_from_its_candidates(model: Model, tokenizer: Tokenizer) -> None:
-    """Candidates in the question or beyond the length are dropped; texts share the softmax of their ranks."""
+    """Candidates in the question or over the length are dropped. Equal texts share the softmax of their ranks."""
     [window] = tokenize_request(model, tokenizer, "question-answering").windows
     first = window.sequence_ids.index(1)
     outputs = {
@@ -25,8 +25,10 @@ def test_a_beam_answers_from_its_candidates(model: Model, tokenizer: Tokenizer) 
         "cls_logits": [-1.0],
     }
     body = valid_body("question-answering", top_k=5, align_to_words=False, handle_impossible_answer=True)
-    answered = infer_rows(lambda _: outputs)
-    [value] = run_request(model, tokenizer, body | {"model": "tiny:beam"}, "question-answering", answered).values
+    infer_candidates = infer_rows(lambda _: outputs)
+    [value] = run_request(
+        model, tokenizer, body | {"model": "tiny:beam"}, "question-answering", infer_candidates
+    ).values
     assert isinstance(value, list)
     scores = torch.tensor([1.1, 1.0]).softmax(0).tolist()
     assert [each["score"] for each in value] == pytest.approx([*scores, 1 / (1 + math.e)], abs=1e-6)

@@ -16,13 +16,15 @@ from tests.unit.functions.tokenizers.tiny import catalog_model
 
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_every_task_answers_through_an_engine(task: str, model: Model, tokenizer: Tokenizer) -> None:
-    """One value per input, whatever the engine's numbers are."""
+    """Each input has one value, whatever numbers the engine returns."""
     engine = FakeEngine(model)
-    result = run_request(model, tokenizer, valid_body(task), task, lambda made: [infer(engine, call) for call in made])
+    result = run_request(
+        model, tokenizer, valid_body(task), task, lambda calls: [infer(engine, call) for call in calls]
+    )
     assert len(result.values) == 1
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
-def test_the_catalogs_tasks_are_all_served(task: str) -> None:
-    """A tiny model with a head for each task has one for each task of the catalog: none is forgotten."""
+def test_the_tiny_model_has_every_task(task: str) -> None:
+    """The tiny model has a head for every task of the registry."""
     assert task in catalog_model(1000).tasks

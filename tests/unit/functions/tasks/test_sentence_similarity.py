@@ -13,7 +13,7 @@ from tests.unit.functions.task_requests import infer_rows, run_request
 
 
 def test_similarity_is_the_cosine(model: Model, tokenizer: Tokenizer) -> None:
-    """A sentence is as near to itself as can be, to others as their vectors' cosine says, in the order given."""
+    """Each sentence gets the cosine of its vector and the source's, in the order given."""
 
     def numbers(ids: Sequence[int]) -> Mapping[str, list[float]]:
         return {"vectors": [1.0, float(len(ids)), float(ids[1] % 7)]}

@@ -6,8 +6,8 @@ from functions.messages import Window
 from functions.tasks.token_classification import borders
 
 
-def test_each_token_is_judged_where_it_is_most_central() -> None:
-    """The border lies amid the overlap: at a word's beginning near the middle, or in the very middle."""
+def test_each_token_is_labelled_where_it_is_most_central() -> None:
+    """The border between windows is the word start nearest to the middle of their overlap, or the middle."""
 
     def window(start: int, n: int, *, spaced: bool) -> Window:
         step = 2 if spaced else 1
@@ -20,8 +20,8 @@ def test_each_token_is_judged_where_it_is_most_central() -> None:
     assert borders([window(0, 10, spaced=True)]) == [10]
 
 
-def test_a_word_is_judged_by_one_window() -> None:
-    """Where a word begins near the middle of an overlap, the border moves there."""
+def test_a_word_is_labelled_by_one_window() -> None:
+    """The border moves to the beginning of a word near the middle of the overlap."""
     spans = [(i, i + 1) for i in range(10)]
     spans[5] = (6, 7)  # a gap before token 5
     first = Window(0, (0,) * 12, ((0, 0), *spans, (0, 0)), (True, *(False,) * 10, True), start=0)

@@ -1,4 +1,4 @@
-"""Through desks and engine, each task answers what transformers' pipeline answers with the same checkpoint."""
+"""With our pipeline and engine, each task gives the answer of transformers' pipeline with the same checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEP = 3  # every third language; `make parity` reads all
 @pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")  # as the reference says of XLM-R
 @pytest.mark.parametrize(("name", "source"), all_trials())
 def test_a_task_answers_as_the_pipeline(name: str, source: str, tmp_path: Path) -> None:
-    """Labels, words, places and texts are the pipeline's, numbers within a ten-thousandth."""
+    """Labels, words, offsets and texts are the reference's. Numbers differ by at most a ten-thousandth."""
     verdict = trial(name, source, tmp_path / "checkpoint", STEP)
     assert verdict.difference.strange == []
     assert verdict.difference.delta <= BOUND
@@ -32,15 +32,15 @@ def test_a_task_answers_as_the_pipeline(name: str, source: str, tmp_path: Path) 
         ([0.5], [{"score": 0.5}]),
     ],
 )
-def test_the_judge_sees_what_is_not_the_same(ours: object, theirs: object) -> None:
-    """Another label, a missing field, one answer more, another place, another word: each is told."""
+def test_the_comparison_reports_what_is_not_the_same(ours: object, theirs: object) -> None:
+    """The comparison reports another label, a missing field, an additional answer, another offset or another word."""
     found = Difference()
     found.compare(ours, theirs, "here")
     assert found.strange
 
 
-def test_the_judge_measures_the_largest_distance_of_numbers() -> None:
-    """Numbers are told by their distance: absolute up to one, relative above."""
+def test_the_comparison_measures_the_largest_distance_of_numbers() -> None:
+    """Numbers are compared by their distance: absolute up to one, and relative above."""
     found = Difference()
     found.compare([0.25, 100.0, 3], [0.5, 110.0, 3], "here")
     assert (found.strange, found.n_values) == ([], 3)

@@ -1,4 +1,4 @@
-"""On short texts every task's answer is that of transformers' own pipeline with the same weights."""
+"""On short texts the answer of each task equals that of transformers' own pipeline with the same weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
 from tests.unit.functions.tokenizers import tiny
 
-Ask = Callable[[str, object, dict[str, Any], str], Result]
+Answer = Callable[[str, object, dict[str, Any], str], Result]
 SHORT = [*(text for text in tiny.SENTENCES if len(text) < 55), "a", "x </s> y", "\ufeffb", "cafe\u0301 ﬁn Würde"]
 
 
@@ -34,33 +34,33 @@ def folders(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 @pytest.fixture(scope="module")
-def ask(folders: dict[str, Path], tokenizer: Tokenizer, model: Model) -> Ask:
-    """Send a request through the desks, answered by transformers' own forward."""
-    journey = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
+def answer(folders: dict[str, Path], tokenizer: Tokenizer, model: Model) -> Answer:
+    """Return a function that answers a request with our pipeline and the forward pass of transformers."""
+    ours = Pipeline(Catalog(default_model="tiny", models={"tiny": model}), {"tiny": tokenizer})
 
     def run(task: str, inputs: object, parameters: dict[str, Any], kind: str) -> Result:
         network = tiny.KINDS[kind].from_pretrained(str(folders[kind])).eval()
         request = parse_request(task, {"inputs": inputs, "parameters": parameters})
-        return journey.run(request, tiny.reference_infer(network))
+        return ours.run(request, tiny.reference_infer(network))
 
     return run
 
 
-def pipeline(task: str, folder: Path) -> Any:
-    """Make the reference's pipeline of a folder."""
+def reference_pipeline(task: str, folder: Path) -> Any:
+    """Make transformers' pipeline of a folder."""
     return transformers.pipeline(task, model=str(folder), tokenizer=str(folder), device="cpu")
 
 
-def close(ours: Any, theirs: Any) -> None:
-    """Equal, numbers to 1e-5."""
+def assert_close(ours: Any, theirs: Any) -> None:
+    """Assert that two answers are equal, numbers to 1e-5."""
     if isinstance(theirs, dict):
         assert list(ours) == list(theirs)
         for name, value in theirs.items():
-            close(ours[name], value)
+            assert_close(ours[name], value)
     elif isinstance(theirs, list):
         assert len(ours) == len(theirs)
         for mine, value in zip(ours, theirs, strict=True):
-            close(mine, value)
+            assert_close(mine, value)
     elif isinstance(theirs, str):
         assert ours == theirs
     else:
@@ -70,60 +70,62 @@ def close(ours: Any, theirs: Any) -> None:
 @pytest.mark.parametrize(
     "parameters", [{}, {"top_k": 3}, {"top_k": None}, {"top_k": 2, "function_to_apply": "sigmoid"}]
 )
-def test_text_classification(ask: Ask, folders: dict[str, Path], parameters: dict[str, Any]) -> None:
-    """Labels, their order and scores are the pipeline's."""
-    reference = pipeline("text-classification", folders["sequence"])
+def test_text_classification(answer: Answer, folders: dict[str, Path], parameters: dict[str, Any]) -> None:
+    """Labels, their order and scores are the reference's."""
+    reference = reference_pipeline("text-classification", folders["sequence"])
     theirs = reference(SHORT, **({"top_k": 1} | parameters))
-    close(list(ask("text-classification", SHORT, parameters, "sequence").values), theirs)
+    assert_close(list(answer("text-classification", SHORT, parameters, "sequence").values), theirs)
 
 
-def test_text_pairs(ask: Ask, folders: dict[str, Path]) -> None:
-    """A pair is classified as the pipeline classifies it."""
+def test_text_pairs(answer: Answer, folders: dict[str, Path]) -> None:
+    """A pair has the labels and scores of the reference."""
     pairs = [{"text": SHORT[i], "text_pair": SHORT[i + 1][:12]} for i in range(3)]
-    theirs = pipeline("text-classification", folders["sequence"])(pairs, top_k=None, truncation=True)
-    close(list(ask("text-classification", pairs, {"top_k": None, "truncation": True}, "sequence").values), theirs)
+    theirs = reference_pipeline("text-classification", folders["sequence"])(pairs, top_k=None, truncation=True)
+    assert_close(
+        list(answer("text-classification", pairs, {"top_k": None, "truncation": True}, "sequence").values), theirs
+    )
 
 
-def test_truncation_cuts_as_the_reference(ask: Ask, folders: dict[str, Path]) -> None:
-    """With `truncation` a long text and a long pair are cut where the pipeline cuts, and the answer says so."""
+def test_truncation_cuts_as_the_reference(answer: Answer, folders: dict[str, Path]) -> None:
+    """With `truncation`, texts and pairs are cut as the reference cuts them, and `truncated` is true."""
     long = " ".join(tiny.SENTENCES[:4])
     inputs = [{"text": long}, {"text": long, "text_pair": long}, {"text": "a b", "text_pair": long}]
-    theirs = pipeline("text-classification", folders["sequence"])(inputs, top_k=None, truncation=True)
-    result = ask("text-classification", inputs, {"top_k": None, "truncation": True}, "sequence")
-    close(list(result.values), theirs)
+    theirs = reference_pipeline("text-classification", folders["sequence"])(inputs, top_k=None, truncation=True)
+    result = answer("text-classification", inputs, {"top_k": None, "truncation": True}, "sequence")
+    assert_close(list(result.values), theirs)
     assert result.truncated == (True, True, True)
     assert result.n_windows == (1, 1, 1)
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple"])
 @pytest.mark.parametrize("ignored", [["O"], []])
-def test_token_classification(ask: Ask, folders: dict[str, Path], strategy: str, ignored: list[str]) -> None:
-    """Entities, words, scores and places are the pipeline's."""
+def test_token_classification(answer: Answer, folders: dict[str, Path], strategy: str, ignored: list[str]) -> None:
+    """Entities, words, scores and offsets are the reference's."""
     texts = [text for text in SHORT if "\u0301" not in text]
-    reference = pipeline("token-classification", folders["tokens"])
+    reference = reference_pipeline("token-classification", folders["tokens"])
     theirs = [reference(text, aggregation_strategy=strategy, ignore_labels=ignored) for text in texts]
-    asked = {"aggregation_strategy": strategy, "ignore_labels": ignored}
-    close(list(ask("token-classification", texts, asked, "tokens").values), theirs)
+    parameters = {"aggregation_strategy": strategy, "ignore_labels": ignored}
+    assert_close(list(answer("token-classification", texts, parameters, "tokens").values), theirs)
     assert any(theirs)
 
 
 @pytest.mark.parametrize(
     "parameters", [{}, {"top_k": 3}, {"targets": ["▁a", "Menschen", "qqq", "s"]}, {"targets": "s"}]
 )
-def test_fill_mask(ask: Ask, folders: dict[str, Path], parameters: dict[str, Any]) -> None:
-    """Guesses of one mask and of several, with and without targets, are the pipeline's."""
+def test_fill_mask(answer: Answer, folders: dict[str, Path], parameters: dict[str, Any]) -> None:
+    """Guesses of one mask and of several, with and without targets, are the reference's."""
     texts = ["All <mask> beings", "<mask> x </s> y", "a<mask> b <mask>.", "<mask>"]
-    reference = pipeline("fill-mask", folders["mlm"])
+    reference = reference_pipeline("fill-mask", folders["mlm"])
     theirs = [reference(text, **parameters) for text in texts]
-    close(list(ask("fill-mask", texts, parameters, "mlm").values), theirs)
+    assert_close(list(answer("fill-mask", texts, parameters, "mlm").values), theirs)
 
 
-def test_feature_extraction(ask: Ask, folders: dict[str, Path]) -> None:
-    """Vectors per token are the pipeline's; a pooled vector is their mean, normalised when asked."""
-    theirs = [tokens[0] for tokens in pipeline("feature-extraction", folders["backbone"])(SHORT)]
-    close(list(ask("feature-extraction", SHORT, {"per_token": True}, "backbone").values), theirs)
+def test_feature_extraction(answer: Answer, folders: dict[str, Path]) -> None:
+    """Token vectors are the reference's. A pooled vector is their mean, normalized on request."""
+    theirs = [tokens[0] for tokens in reference_pipeline("feature-extraction", folders["backbone"])(SHORT)]
+    assert_close(list(answer("feature-extraction", SHORT, {"per_token": True}, "backbone").values), theirs)
     means = [[sum(column) / len(column) for column in zip(*tokens, strict=True)] for tokens in theirs]
-    close(list(ask("feature-extraction", SHORT, {}, "backbone").values), means)
+    assert_close(list(answer("feature-extraction", SHORT, {}, "backbone").values), means)
     lengths = [sum(x * x for x in vector) ** 0.5 for vector in means]
     units = [[x / length for x in vector] for vector, length in zip(means, lengths, strict=True)]
-    close(list(ask("feature-extraction", SHORT, {"normalize": True}, "backbone").values), units)
+    assert_close(list(answer("feature-extraction", SHORT, {"normalize": True}, "backbone").values), units)

@@ -19,10 +19,10 @@ from tests.unit.functions.tokenizers import tiny
 
 @pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("labels", [["weather", "human rights", "sports"], ["weather"]])
-def test_zero_shot_is_the_pipelines(
+def test_scores_are_those_of_transformers(
     tiny_folder: Path, model: Model, tokenizer: Tokenizer, labels: list[str], *, multi_label: bool
 ) -> None:
-    """Sequence, labels, their order and scores are those of transformers' pipeline."""
+    """Sequence, labels, their order and scores equal those of transformers' pipeline."""
     network = tiny.write_checkpoint(tiny_folder, "sequence", tiny.NLI)
     reference = transformers.pipeline(
         "zero-shot-classification", model=network, tokenizer=str(tiny_folder), device="cpu"
@@ -42,8 +42,8 @@ def test_zero_shot_is_the_pipelines(
         assert mine["scores"] == pytest.approx(theirs["scores"], abs=1e-5)
 
 
-def test_windows_of_a_label_weigh_their_tokens(model: Model, tokenizer: Tokenizer) -> None:
-    """Scores of a long text are the windows' softmax over the labels, averaged by the tokens of the text in each."""
+def test_windows_are_weighted_by_their_tokens(model: Model, tokenizer: Tokenizer) -> None:
+    """Each window's softmax over the labels is weighted by the window's tokens of the text."""
 
     def numbers(ids: Sequence[int]) -> Mapping[str, list[float]]:
         return {"logits": [0.0, 1.0, math.sin(sum(ids)) * 3]}

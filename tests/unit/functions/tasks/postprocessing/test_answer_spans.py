@@ -8,7 +8,7 @@ from functions.tasks.postprocessing.answer_spans import best_spans
 
 
 def test_the_best_spans_are_all_spans_sorted() -> None:
-    """Searching from the likeliest start gives what sorting every span of the permitted length gives."""
+    """The search gives the same spans as sorting all spans of the allowed length."""
     random = np.random.default_rng(0)
     for n, most, wanted in [(1, 1, 1), (5, 2, 3), (30, 7, 12), (40, 40, 50)]:
         start, end = random.dirichlet(np.ones(n)), random.dirichlet(np.ones(n))

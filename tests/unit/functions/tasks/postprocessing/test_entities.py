@@ -1,4 +1,4 @@
-"""Entities are grouped as the reference's pipeline groups them, and never divide a letter."""
+"""Entities are grouped as the reference's pipeline groups them, and never divide a grapheme."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ STRATEGIES = ("simple", "first", "average", "max")
 
 
 def token(text: str, start: int, end: int, scores: Sequence[float]) -> Token:
-    """Make the token of a place, as the assembler makes it."""
+    """Make the token of a span, as the assembler makes it."""
     subword = start > 0 and " " not in text[start - 1 : start + 1]
     return Token(text[start:end], list(scores), start, start, end, subword, graphemes.inside(text, start))
 
 
 def grouped(text: str, cuts: str, scores: Sequence[Sequence[float]], strategy: str) -> list[tuple[str, str]]:
-    """Return label and text of each entity; `cuts` is the text with | between tokens."""
+    """Return label and text of each entity. `cuts` is the text with | between tokens."""
     ends = [match.start() - i for i, match in enumerate(re.finditer(r"\||$", cuts))]
     starts = [0, *ends]
     tokens = [token(text, a, b, s) for a, b, s in zip(starts, ends, scores, strict=False)]
@@ -52,12 +52,12 @@ PER, INSIDE, PLACE, NONE = (0.1, 0.7, 0.1, 0.1), (0.1, 0.1, 0.7, 0.1), (0.1, 0.0
     ],
 )
 def test_the_tokens_of_a_word_agree_by_the_strategy(strategy: str, expected: list[tuple[str, str]]) -> None:
-    """A word gets its first token's label, its surest token's, or that of the mean; `simple` knows no words."""
+    """A word gets the label of its first token, of its surest token, or of the mean. `simple` does not join words."""
     assert grouped("Microsoft Inc", "Mi|cro|soft| Inc", [PER, PLACE, NONE, PER], strategy) == expected
 
 
-def test_a_letter_of_several_tokens_is_never_divided() -> None:
-    """Where a token begins inside a letter, the entity goes on, at the score of the label it goes on with."""
+def test_a_grapheme_of_several_tokens_is_never_divided() -> None:
+    """If a token begins inside a grapheme, the entity continues, with the score of its own label."""
     text = "กำแพง"
     assert grouped(text, "ก|ำ|แพง", [PER, PLACE, INSIDE], "simple") == [("PER", text)]
     found = entities(Clusters(text), [token(text, 0, 1, PER), token(text, 1, 2, PLACE)], LABELS, "simple", "".join)
@@ -69,8 +69,8 @@ def test_a_letter_of_several_tokens_is_never_divided() -> None:
     data=st.data(),
     strategy=st.sampled_from(STRATEGIES),
 )
-def test_entities_stand_in_order_and_divide_no_letter(text: str, data: st.DataObject, strategy: str) -> None:
-    """Whatever the tokens and their labels: entities follow each other, and begin and end between letters."""
+def test_entities_are_in_order_and_divide_no_grapheme(text: str, data: st.DataObject, strategy: str) -> None:
+    """For any tokens and labels, entities are in order, and begin and end between graphemes."""
     cuts = sorted({0, len(text), *data.draw(st.lists(st.integers(0, len(text)), max_size=8))})
     score = st.lists(st.integers(1, 9), min_size=4, max_size=4).map(lambda parts: [p / sum(parts) for p in parts])
     tokens = [token(text, a, b, data.draw(score)) for a, b in pairwise(cuts)]
@@ -82,16 +82,16 @@ def test_entities_stand_in_order_and_divide_no_letter(text: str, data: st.DataOb
 
 
 def n_calls(work: Callable[[], object]) -> int:
-    """Count the calls of Python functions, steps of generators among them, that some work takes."""
+    """Count the calls of Python functions that some work takes, generator steps included."""
     count = 0
 
-    def see(frame: object, event: str, arg: object) -> None:
+    def count_call(frame: object, event: str, arg: object) -> None:
         nonlocal count
         del frame, arg
         count += event == "call"
 
     before = sys.getprofile()
-    sys.setprofile(see)
+    sys.setprofile(count_call)
     try:
         work()
     finally:
@@ -102,7 +102,7 @@ def n_calls(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("char", ["\u200d", "\u0301", "\U0001f1e9", "\ufdfa\u0301", "a\u0301", "a b"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_steps_are_linear_in_text_and_tokens(char: str, strategy: str) -> None:
-    """Long runs in one letter, many tokens of one letter: twice the text takes at most about twice the steps."""
+    """Twice the text takes at most about twice the steps, also for long graphemes and many tokens of one grapheme."""
     found = []
     for n in (500, 1_000, 2_000):
         text = char * (n // len(char))
@@ -111,11 +111,11 @@ def test_the_steps_are_linear_in_text_and_tokens(char: str, strategy: str) -> No
         clusters = Clusters(text)
         found.append(n_calls(partial(entities, clusters, unbound, LABELS, strategy, "".join)))
     assert found[2] <= 2.1 * found[1] <= 4.5 * found[0]
-    assert found[2] <= 30 * 3 * 2_000  # a walk to the end of a letter at each token would take over 100
+    assert found[2] <= 30 * 3 * 2_000  # a search for the grapheme's end at each token would take over 100
 
 
 def test_of_entities_that_overlap_the_longest_is_kept() -> None:
-    """Windows that share text may both find an entity in it: the longer one counts, of equals the surer one."""
+    """Of overlapping entities the longest is kept, and of equally long ones the surest."""
 
     def entity(start: int, end: int, score: float) -> Entity:
         return Entity("PER", score, "", start, end)
@@ -136,6 +136,6 @@ def test_of_entities_that_overlap_the_longest_is_kept() -> None:
     ],
 )
 def test_parameters_the_reference_refuses_are_refused(parameters: dict[str, Any], expected: str) -> None:
-    """A stride without groups, a negative one and an unknown strategy are named with what was expected."""
+    """A stride without groups, a negative stride and an unknown strategy are named with what was expected."""
     with pytest.raises(Unprocessable, match=re.escape(expected)):
         parse_parameters("token-classification", parameters)

@@ -1,4 +1,4 @@
-"""No letter that Unicode calls one is ever cut."""
+"""A grapheme cluster of Unicode is never divided."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ texts = st.text(HOSTILE | st.characters(exclude_categories=["Cs", "Cn"]), max_si
 
 
 def boundaries(text: str) -> set[int]:
-    """Return where the annex itself, as `regex` implements it, lets a text be cut."""
+    """Return where `regex`, which implements Unicode's annex 29, lets a text be divided."""
     return {match.start() for match in regex.finditer(r"\X", text)} | {len(text)}
 
 
 @given(text=texts)
 def test_what_the_annex_keeps_together_stays_together(text: str) -> None:
-    """Every place that is not a boundary of Unicode's annex 29 is inside a letter here."""
+    """Every place that is no boundary by the annex is inside a grapheme here."""
     assert {at for at in range(len(text)) if not inside(text, at)} <= boundaries(text)
 
 
-def test_ordinary_text_is_cut_everywhere_the_annex_allows() -> None:
-    """On letters, marks, emoji, flags and Korean, boundaries are exactly those of the annex."""
+def test_ordinary_text_has_exactly_the_boundaries_of_the_annex() -> None:
+    """For letters, marks, emoji, flags and Korean, the boundaries are exactly those of the annex."""
     for text in ("Hello", "e\u0301a", "สวัสดี น้ำ", "नमस्ते", "👩🏽‍🚀 ok", "한국어", "a\r\nb", "മലയാളം", "🇩🇪 🇫🇷"):
         assert {at for at in range(len(text)) if not inside(text, at)} | {len(text)} == boundaries(text)
 
 
 @given(text=texts, data=st.data())
-def test_a_span_is_widened_to_whole_letters(text: str, data: st.DataObject) -> None:
-    """A widened span covers the span, and neither end divides a letter."""
+def test_a_span_is_widened_to_whole_graphemes(text: str, data: st.DataObject) -> None:
+    """A widened span covers the span, and its ends divide no grapheme."""
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     first, last = Clusters(text).whole(start, end)
@@ -42,14 +42,14 @@ def test_a_span_is_widened_to_whole_letters(text: str, data: st.DataObject) -> N
     assert not inside(text, last)
 
 
-def test_a_letter_with_a_million_marks_is_left_as_it_is() -> None:
-    """Hostile text costs a bounded look: past that a span is not widened."""
+def test_a_grapheme_with_a_million_marks_is_left_as_it_is() -> None:
+    """The search for an end has a limit. Beyond it a span is not widened."""
     text = "a" + "\u0301" * 1_000_000
     assert Clusters(text).whole(500_000, 500_001) == (500_000, 500_001)
 
 
 def stepwise(text: str, start: int, end: int) -> tuple[int, int]:
-    """Widen a span by looking at place after place."""
+    """Widen a span by testing one place after another."""
     first = next((at for at in range(start, max(-1, start - NEAR_CHARS), -1) if not inside(text, at)), start)
     last = next((at for at in range(end, end + NEAR_CHARS) if not inside(text, at)), end)
     return first, last
@@ -59,10 +59,8 @@ def stepwise(text: str, start: int, end: int) -> tuple[int, int]:
     parts=st.lists(st.tuples(HOSTILE, st.sampled_from([1, 2, 62, 63, 64, 65, 130])), min_size=1, max_size=5),
     data=st.data(),
 )
-def test_spans_of_one_text_are_those_of_a_look_place_by_place(
-    parts: list[tuple[str, int]], data: st.DataObject
-) -> None:
-    """Looking at a text once gives every span the ends that walking from it gives, near and beyond the bound."""
+def test_spans_are_those_of_testing_place_by_place(parts: list[tuple[str, int]], data: st.DataObject) -> None:
+    """Reading a text once gives the same spans as testing place by place, near the limit and beyond it."""
     text = "".join(char * n for char, n in parts)
     clusters = Clusters(text)
     for _ in range(8):
