@@ -14,7 +14,7 @@ from tests.unit.functions.task_requests import infer_rows, run_request, tokenize
 
 
 def test_a_beam_answers_from_its_candidates(model: Model, tokenizer: Tokenizer) -> None:
-    """Candidates in the question or over the length are dropped. Equal texts share the softmax of their ranks."""
+    """Candidates in the question or over the length are dropped. Scores are a softmax of summed log probabilities."""
     [window] = tokenize_request(model, tokenizer, "question-answering").windows
     first = window.sequence_ids.index(1)
     outputs = {
