@@ -1,6 +1,6 @@
 """The questions put to each task and what the reference's pipeline answers: parameters, texts in fifty languages.
 
-A new task gets one entry in `CASES`. Must not know our engine or desks.
+A new task gets one entry in `CASES`. Must not know our engine or pipeline.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Answers of whole tasks against `transformers` pipelines: same checkpoint, same texts, same parameters.
 
-Ours go through all desks and the real engine; theirs are what the pipeline says. Labels, words and
+Ours come from our pipeline and the real engine; theirs are what their pipeline says. Labels, words and
 places must be the same, numbers within `BOUND` in float32.
 """
 
@@ -111,7 +111,7 @@ def all_trials() -> list[tuple[str, str]]:
 
 
 def asker(folder: Path, task: str) -> Ask:
-    """Return what asks a checkpoint folder a task through all desks and the engine, in float32."""
+    """Return what asks a checkpoint folder a task through our pipeline and engine, in float32."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     facts = {"tokenizer_sha256": tokenizer.fingerprint, "mask_id": tokenizer.id_of("<mask>"), "mask_token": "<mask>"}
     model = catalog_model(folder, name="judged", tokens_per_s=1e9, **facts)

@@ -1,4 +1,4 @@
-"""Every task of every family answers through the API: catalog, desks, client, wire and engine in one process."""
+"""Every task of every family answers through the API: catalog, pipeline, client, protocol and engine in one process."""
 
 from __future__ import annotations
 

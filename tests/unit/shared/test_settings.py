@@ -8,8 +8,8 @@ from pydantic import Field, ValidationError
 from shared.settings import Settings, read_settings
 
 
-class Door(Settings):
-    """Settings of a door."""
+class LambdaSettings(Settings):
+    """Settings of a Lambda."""
 
     replica_url: str
     max_rows: int = Field(default=8, ge=1)
@@ -17,8 +17,8 @@ class Door(Settings):
 
 def test_fields_come_from_prefixed_variables() -> None:
     """GLOSSA_REPLICA_URL is replica_url; foreign variables are ignored, empty ones are not there."""
-    door = read_settings(Door, {"GLOSSA_REPLICA_URL": "http://x", "GLOSSA_MAX_ROWS": "", "PATH": "/bin"})
-    assert door == Door(replica_url="http://x", max_rows=8)
+    found = read_settings(LambdaSettings, {"GLOSSA_REPLICA_URL": "http://x", "GLOSSA_MAX_ROWS": "", "PATH": "/bin"})
+    assert found == LambdaSettings(replica_url="http://x", max_rows=8)
 
 
 @pytest.mark.parametrize(
@@ -32,23 +32,23 @@ def test_fields_come_from_prefixed_variables() -> None:
 )
 def test_a_bad_variable_is_named(environ: dict[str, str], name: str) -> None:
     """The start stops with the variable to set."""
-    with pytest.raises(ValueError, match=rf"settings of Door cannot be read: {name}: "):
-        read_settings(Door, environ)
+    with pytest.raises(ValueError, match=rf"settings of LambdaSettings cannot be read: {name}: "):
+        read_settings(LambdaSettings, environ)
 
 
 def test_every_bad_variable_is_named_at_once() -> None:
     """One start shows all that is wrong."""
     with pytest.raises(ValueError, match=r"GLOSSA_REPLICA_URL: .*; GLOSSA_MAX_ROWS: .*'many'"):
-        read_settings(Door, {"GLOSSA_MAX_ROWS": "many"})
+        read_settings(LambdaSettings, {"GLOSSA_MAX_ROWS": "many"})
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a mapping the environment is read."""
     monkeypatch.setenv("GLOSSA_REPLICA_URL", "http://y")
-    assert read_settings(Door).replica_url == "http://y"
+    assert read_settings(LambdaSettings).replica_url == "http://y"
 
 
 def test_settings_do_not_change() -> None:
     """They are read once."""
     with pytest.raises(ValidationError):
-        Door(replica_url="x").replica_url = "y"
+        LambdaSettings(replica_url="x").replica_url = "y"
