@@ -14,10 +14,10 @@ from typing import TextIO
 MAX_CHARS = 300  # of one value
 
 ALLOWED = frozenset({
-    "attempt", "backlog_tokens", "batch_tokens", "code", "count", "deadline_ms", "error_type", "failed",
-    "fingerprint", "function", "head", "job_id", "model", "n_rows", "n_tokens", "n_windows", "operation",
-    "reason", "records", "request_id", "retryable", "revision", "route", "seconds", "shard", "size_class", "state",
-    "status", "task", "tenant_hash", "timings_ms", "url_host", "version",
+    "backlog_tokens", "batch_tokens", "code", "count", "deadline_ms", "error_type", "failed", "fence",
+    "fingerprint", "function", "generation", "head", "job_id", "model", "n_rows", "n_tokens", "n_windows",
+    "operation", "reason", "receives", "records", "request_id", "retryable", "revision", "route", "seconds",
+    "shard", "size_class", "state", "status", "task", "tenant_hash", "timings_ms", "url_host", "version",
 })  # fmt: skip
 
 

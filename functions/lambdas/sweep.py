@@ -23,7 +23,12 @@ def build(settings: BatchSettings) -> Sweeper:
         }
     )
     shard_commit = ShardCommit(
-        table=table, objects=objects, queue=queue, output_bucket=settings.output_bucket, now_ms=wall_clock_ms
+        table=table,
+        objects=objects,
+        queue=queue,
+        output_bucket=settings.output_bucket,
+        now_ms=wall_clock_ms,
+        function="sweep",
     )
     return Sweeper(table=table, queue=queue, shard_commit=shard_commit, now_ms=wall_clock_ms)
 

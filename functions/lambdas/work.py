@@ -12,7 +12,7 @@ from typing import Any
 from functions.jobs.steps.commit import ShardCommit
 from functions.jobs.steps.sqs_handler import time_left
 from functions.jobs.steps.work.read_records import RecordReader
-from functions.jobs.steps.work.worker import MAX_ANSWER_BYTES, Worker
+from functions.jobs.steps.work.worker import MAX_SHARD_ANSWER_BYTES, Worker
 from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
 from functions.lambdas.settings import WorkSettings
 from functions.messages import Result
@@ -56,7 +56,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 settings = read_settings(WorkSettings)
-replica = ReplicaClient(settings.replica_url, max_answer_bytes=MAX_ANSWER_BYTES)
+replica = ReplicaClient(settings.replica_url, max_answer_bytes=MAX_SHARD_ANSWER_BYTES)
 worker = build(settings, replica)
 
 try:  # this module exists in the Lambda runtime; elsewhere nobody takes snapshots

@@ -148,7 +148,7 @@ class ReplicaClient:
         """Return the seconds to wait before the retry, with full jitter. None when a retry may not or cannot help."""
         pause_s = (failed.error.retry_after_s or 0.0) + self._jitter() * BACKOFF_S
         left_s = deadline_s - self._clock()
-        return pause_s if failed.is_retriable and pause_s + MIN_ATTEMPT_S < left_s else None
+        return pause_s if failed.may_repeat_call and pause_s + MIN_ATTEMPT_S < left_s else None
 
     def _attempt(self, call: InferCall, deadline_s: float, request_id: str) -> ModelOutput:
         """Send a call once and report the result to the circuit breaker. Raises FailedAttempt when it was sent."""

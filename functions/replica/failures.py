@@ -57,12 +57,12 @@ class NoReply(DeadlineExceeded):
 class FailedAttempt(Exception):
     """One attempt that failed.
 
-    `error` is what the caller of the client would see. `is_retriable` says whether a second attempt may help.
+    `error` is what the caller of the client would see. `may_repeat_call` says whether a second attempt may help.
     `server_down` says whether the failure shows that the server is down; None means that it shows neither.
     """
 
     error: GlossaError
-    is_retriable: bool
+    may_repeat_call: bool
     server_down: bool | None
 
 
@@ -81,19 +81,19 @@ def error_after_retry(first: GlossaError, second: GlossaError) -> GlossaError:
 def failure_without_reply(error: TransportError, timeout_s: float, max_bytes: int) -> FailedAttempt:
     """Return what a missing reply means, after a wait of at most `timeout_s` for at most `max_bytes`."""
     if isinstance(error, NotConnected):
-        return FailedAttempt(Unavailable("the model server cannot be reached"), is_retriable=True, server_down=True)
+        return FailedAttempt(Unavailable("the model server cannot be reached"), may_repeat_call=True, server_down=True)
     if isinstance(error, ReplyTooLarge):
-        return FailedAttempt(_too_large(max_bytes), is_retriable=False, server_down=False)
+        return FailedAttempt(_too_large(max_bytes), may_repeat_call=False, server_down=False)
     if isinstance(error, ReplyLate):
         down = True if timeout_s >= SLOW_S else None
-        return FailedAttempt(NoReply(timeout_s), is_retriable=False, server_down=down)
+        return FailedAttempt(NoReply(timeout_s), may_repeat_call=False, server_down=down)
     broken = ReplicaError("the connection to the model server broke")
-    return FailedAttempt(broken, is_retriable=True, server_down=True)
+    return FailedAttempt(broken, may_repeat_call=True, server_down=True)
 
 
 def unreadable_reply(error: ReplicaError) -> FailedAttempt:
     """Return what a reply means that is an answer by its status, but cannot be read."""
-    return FailedAttempt(error, is_retriable=False, server_down=True)
+    return FailedAttempt(error, may_repeat_call=False, server_down=True)
 
 
 def failure_in_reply(reply: Reply) -> FailedAttempt:
@@ -103,7 +103,7 @@ def failure_in_reply(reply: Reply) -> FailedAttempt:
     refused_for_now = isinstance(error, Overloaded | Unavailable)
     safe_to_repeat = from_proxy and reply.status in REPEATABLE_PROXY_STATUSES
     down = _server_down(error, reply.status, from_proxy=from_proxy)
-    return FailedAttempt(error, is_retriable=refused_for_now or safe_to_repeat, server_down=down)
+    return FailedAttempt(error, may_repeat_call=refused_for_now or safe_to_repeat, server_down=down)
 
 
 def _is_from_replica(data: bytes) -> bool:

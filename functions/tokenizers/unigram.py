@@ -21,7 +21,10 @@ MASK = "<mask>"
 
 
 class JsonTokenizer:
-    """A Tokenizer with the same rules for all languages: it ignores `lang`."""
+    """A Tokenizer that reads a `tokenizer.json` by the `tokenizers` library. Its rules ignore `lang`.
+
+    The model in it is Unigram for every model family that we serve. Other kinds of models are read too.
+    """
 
     def __init__(self, artifact: bytes) -> None:
         """Read the bytes of a `tokenizer.json`. Raises ValueError when they are none."""

@@ -89,19 +89,19 @@ def _prebuilt(
         if own is None:
             warn(f"{name}: no prebuilt form: no compiler (pip install ziglang) for the kernel of this machine")
         return None
-    recipe = _recipe()
-    if path.is_file() and _made_by(path) == (sha256(artifact).hexdigest(), recipe):
+    build_digest = _build_digest()
+    if path.is_file() and _made_by(path) == (sha256(artifact).hexdigest(), build_digest):
         return path
     path.unlink(missing_ok=True)
     try:
-        path.write_bytes(prebuilt.prebuild(artifact, Kernel(own), recipe=recipe))
+        path.write_bytes(prebuilt.prebuild(artifact, Kernel(own), build_digest=build_digest))
     except ValueError as reason:
         warn(f"{name}: {reason}; functions read it by the tokenizers library")
         return None
     return path
 
 
-def _recipe() -> str:
+def _build_digest() -> str:
     """Return a digest of all that a prebuilt form depends on, except its tokenizer.json."""
     sources = [SOURCE, *(Path(str(module.__file__)) for module in (code_points, prebuilt, file_format))]
     versions = [f"{name}=={version(name)}".encode() for name in ("tokenizers", "regex")]

@@ -43,7 +43,7 @@ Write = Callable[[bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class LineRequest:
     """What is done with every line: the task, the model (None: the default one), and how a line is read."""
 
     task: str
@@ -67,19 +67,19 @@ class Job:
 )
 def run_command(*, catalog_path: Path, task: str, model: str | None, parameters: Sequence[str], form: Format) -> int:
     """Run the command; return its exit code."""
-    job = Job(task, model, read_parameters(parameters), form)
-    return run(open_catalog(catalog_path), catalog_path.parent, job, open_stdin(), write_stdout)
+    line_request = LineRequest(task, model, read_parameters(parameters), form)
+    return run(open_catalog(catalog_path), catalog_path.parent, line_request, open_stdin(), write_stdout)
 
 
-def run(catalog: Catalog, root: Path, job: Job, stream: BinaryIO, write: Write) -> int:
+def run(catalog: Catalog, root: Path, line_request: LineRequest, stream: BinaryIO, write: Write) -> int:
     """Answer every line of `stream` in order; return 0, or 1 when some line could not be answered.
 
     Raises GlossaError or ValueError when the task, the model or the parameters are wrong.
     """
-    parameters = parse_parameters(job.task, job.parameters)
-    model = catalog.model(choose_head(job.task, parameters, job.model, catalog).model)
+    parameters = parse_parameters(line_request.task, line_request.parameters)
+    model = catalog.model(choose_head(line_request.task, parameters, line_request.model, catalog).model)
     pipeline = Pipeline(catalog, {model.name: tokenizer_of(model, root)})
-    answering = _Answering(pipeline, job, parameters, load(model, root))
+    answering = _Answering(pipeline, line_request, parameters, load(model, root))
     failed = 0
     for batch in batches(stream):
         lines = answering.lines(batch)
@@ -106,7 +106,7 @@ class _Answering:
     """Answers batches of lines with one model."""
 
     pipeline: Pipeline
-    job: Job
+    line_request: LineRequest
     parameters: TaskParameters
     infer: Infer
 
@@ -116,7 +116,7 @@ class _Answering:
         inputs: dict[int, TextInput] = {}
         for i, line in enumerate(batch):
             try:
-                inputs[i] = read_line(line, self.job.task, self.job.form)
+                inputs[i] = read_line(line, self.line_request.task, self.line_request.form)
             except GlossaError as error:
                 found[i] = error
         found |= self._answers(inputs)
@@ -125,7 +125,7 @@ class _Answering:
     def _answers(self, inputs: Mapping[int, TextInput]) -> dict[int, object]:
         if not inputs:
             return {}
-        request = TextRequest(self.job.task, tuple(inputs.values()), self.parameters, self.job.model)
+        request = TextRequest(self.line_request.task, tuple(inputs.values()), self.parameters, self.line_request.model)
         try:
             result, errors = self.pipeline.run_valid_inputs(request, self.infer)
         except GlossaError as error:  # one line is wrong; asking one by one finds it

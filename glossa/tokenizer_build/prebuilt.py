@@ -55,10 +55,11 @@ def _unsupported_piece(model: Json) -> str | None:
     return None
 
 
-def prebuild(artifact: bytes, kernel: Kernel, *, recipe: str = "") -> bytes:
-    """Return the bytes of the prebuilt file of a tokenizer.json, which also holds `recipe`.
+def prebuild(artifact: bytes, kernel: Kernel, *, build_digest: str = "") -> bytes:
+    """Return the bytes of the prebuilt file of a tokenizer.json, which also holds `build_digest`.
 
-    Raises ValueError for rules that the kernel does not support.
+    `build_digest` is the digest of all else that the file depends on. Raises ValueError for rules that the
+    kernel does not support.
     """
     library = JsonTokenizer(artifact)
     rules = json.loads(library.backend.to_str())
@@ -77,7 +78,7 @@ def prebuild(artifact: bytes, kernel: Kernel, *, recipe: str = "") -> bytes:
     n_map = struct.unpack_from("<I", charsmap)[0] if charsmap else 0
     facts = {
         "source_sha256": library.fingerprint,
-        "recipe": recipe,
+        "recipe": build_digest,
         "vocab_size": library.vocab_size,
         "unk_id": model["unk_id"],
         "unk_score": min(scores) - UNK_PENALTY,

@@ -98,7 +98,7 @@ def _split(*, job_first: bool) -> Rewrite:
     return rewrite
 
 
-def _checkpoint_first(writes: Sequence[Write]) -> Sequence[Sequence[Write]]:
+def _progress_first(writes: Sequence[Write]) -> Sequence[Sequence[Write]]:
     shards = [write for write in writes if isinstance(write, Put) and _of_shard(write)]
     return [[write for write in writes if write not in shards], shards] if shards else [writes]
 
@@ -211,7 +211,7 @@ MUTATIONS = (
     Mutation("count before the part", effects=_part_after_the_count),
     Mutation("leases never end", effects=_each(_endless)),
     Mutation("close without a condition", REDRIVEN, steps=_in_place("finalizer", Unconditional)),
-    Mutation("checkpoint before its shards", effects=_writes(_checkpoint_first)),
+    Mutation("plan progress before its shards", effects=_writes(_progress_first)),
     Mutation("leases not in the index", effects=_each(_unindexed(_of_shard))),
     Mutation("ended jobs not in the index", effects=_each(_unindexed(_ends_job))),
     Mutation("a sweeper that leaves what waits", steps=_in_place("sweeper", HastySweeper)),

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 
 from functions.jobs.state import state_machine
-from functions.jobs.state.items import Job, Plan, Recipe, iso
+from functions.jobs.state.items import Job, PlanProgress, Recipe, iso
 
 
-def job_json(job: Job, now_ms: int, plan: Plan | None = None) -> dict[str, object]:
+def job_json(job: Job, now_ms: int, plan: PlanProgress | None = None) -> dict[str, object]:
     """Return a job's status. While planning goes on, `plan` has the counts so far."""
     spec = json.loads(job.spec) if job.spec else {}
     return {
@@ -54,7 +54,7 @@ def counts_json(job: Job) -> dict[str, int]:
     return _counts(job, None)
 
 
-def _counts(job: Job, plan: Plan | None) -> dict[str, int]:
+def _counts(job: Job, plan: PlanProgress | None) -> dict[str, int]:
     return {
         "records": plan.record if plan else job.n_records,
         "succeeded": job.records_ok,

@@ -19,19 +19,19 @@ HEADER_BYTES = 1 << 16
 csv.field_size_limit(1 << 21)  # holds for all readers of the module; longer records never come here
 
 
-def find_columns(header: bytes, how: Format, task_names: Collection[str]) -> Columns:
+def find_columns(header: bytes, file_format: Format, task_names: Collection[str]) -> Columns:
     """Return the columns that a job reads, from the bytes of the first row. They may begin with a byte order mark.
 
     `task_names` are the names that the job's task gives its inputs. Raises ObjectProblem when the row cannot be read,
     when a column that is read occurs twice, or when no column that is read exists.
     """
     try:
-        names = _cells(_line(header.decode("utf-8-sig")), how)
+        names = _cells(_line(header.decode("utf-8-sig")), file_format)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ObjectProblem(
             problem_codes.WRONG_HEADER, f"got a first row that is no header: {_reason(error)}"
         ) from None
-    options = how.options
+    options = file_format.options
     wanted = {options.text_field, options.text_pair_field, *task_names}
     counted = Counter(names)
     for name in (*sorted(wanted), options.id_field):
@@ -44,14 +44,14 @@ def find_columns(header: bytes, how: Format, task_names: Collection[str]) -> Col
     return Columns(len(names), {name: i for i, name in enumerate(names) if name in wanted or name == options.id_field})
 
 
-def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] | Problem:
+def read_row(content: str, file_format: Format, columns: Columns) -> dict[str, object] | Problem:
     """Return the cells that a job reads, by the names of their columns, or what is wrong with the row.
 
     An empty cell is left out, except that of the text. In a column of the task, a cell that is a JSON list becomes
     that list.
     """
     try:
-        cells = _cells(content, how)
+        cells = _cells(content, file_format)
     except csv.Error as error:
         return Problem(problem_codes.BROKEN_ROW, f"got a row that cannot be read: {_reason(error)}")
     if len(cells) != columns.width and content:
@@ -59,7 +59,7 @@ def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] |
             problem_codes.WRONG_COLUMNS,
             f"got a row of {count(len(cells), 'cell')}, expected {columns.width} as in the header",
         )
-    options = how.options
+    options = file_format.options
     own = {options.text_field, options.text_pair_field, options.id_field}
     row: dict[str, object] = {}
     for name, position in columns.positions.items():
@@ -69,11 +69,11 @@ def read_row(content: str, how: Format, columns: Columns) -> dict[str, object] |
     return row
 
 
-def _cells(content: str, how: Format) -> list[str]:
+def _cells(content: str, file_format: Format) -> list[str]:
     """Split the content of one row into its cells. Raises csv.Error."""
-    if not how.options.quoted:
-        return content.split(how.delimiter) if content else []
-    return next(csv.reader([content], delimiter=how.delimiter, strict=True), [])
+    if not file_format.options.quoted:
+        return content.split(file_format.delimiter) if content else []
+    return next(csv.reader([content], delimiter=file_format.delimiter, strict=True), [])
 
 
 def _line(content: str) -> str:

@@ -28,20 +28,20 @@ def gunzip(chunks: Iterable[bytes], max_bytes: int, max_ratio: float = MAX_RATIO
     for chunk in chunks:
         for decoded in stream.feed(chunk):
             n_out += len(decoded)
-            _check(stream.n_read, n_out, max_bytes, max_ratio)
+            _check(stream.n_bytes_read, n_out, max_bytes, max_ratio)
             yield decoded
     if not stream.complete:
         raise ObjectProblem(
-            problem_codes.BROKEN_GZIP, f"got gzip data that ends too early, after {stream.n_read} bytes"
+            problem_codes.BROKEN_GZIP, f"got gzip data that ends too early, after {stream.n_bytes_read} bytes"
         )
 
 
 class _Members:
-    """Decodes gzip members, one after the other. `n_read` counts the bytes that were decoded."""
+    """Decodes gzip members, one after the other. `n_bytes_read` counts the bytes that were decoded."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(_GZIP)
-        self.n_read = 0
+        self.n_bytes_read = 0
 
     @property
     def complete(self) -> bool:
@@ -53,7 +53,7 @@ class _Members:
                 self._decoder = zlib.decompressobj(_GZIP)
             decoded = _decode(self._decoder, data)
             rest = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
-            self.n_read += len(data) - len(rest)
+            self.n_bytes_read += len(data) - len(rest)
             data = rest
             if decoded:
                 yield decoded

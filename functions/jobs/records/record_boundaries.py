@@ -80,10 +80,10 @@ class RowBoundary:
         return 0
 
 
-def boundary_of(how: Format) -> RecordBoundary:
+def boundary_of(file_format: Format) -> RecordBoundary:
     """Return what finds the ends of an object's records."""
-    if how.framing == "document":
+    if file_format.framing == "document":
         return DocumentBoundary()
-    if how.delimiter and how.options.quoted:
-        return RowBoundary(how.delimiter.encode())
+    if file_format.delimiter and file_format.options.quoted:
+        return RowBoundary(file_format.delimiter.encode())
     return LineBoundary()

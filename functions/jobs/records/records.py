@@ -30,7 +30,7 @@ class RecordLocation:
     """Where a stream begins: byte offset in the decoded object, and number of its first record, both from 0."""
 
     offset: int = 0
-    index: int = 0
+    index_in_object: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RecordSpan:
     `raw` holds these bytes, or is None when the record is longer than the limit.
     """
 
-    index: int
+    index_in_object: int
     start: int
     end: int
     raw: bytes | None
@@ -58,7 +58,7 @@ class Record:
     `fields` holds the fields of a JSON line or of a row, under the names that a task gives its inputs.
     """
 
-    index: int
+    index_in_object: int
     start: int
     end: int
     text: str | None = None
@@ -75,12 +75,12 @@ class RecordSplitter:
     """
 
     def __init__(
-        self, how: Format, begin: RecordLocation = RecordLocation(), max_record_bytes: int = MAX_RECORD_BYTES
+        self, file_format: Format, begin: RecordLocation = RecordLocation(), max_record_bytes: int = MAX_RECORD_BYTES
     ) -> None:
         """Begin at the record at `begin`."""
-        self._boundary = boundary_of(how)
+        self._boundary = boundary_of(file_format)
         self._limit = max_record_bytes
-        self._start, self._index = begin.offset, begin.index
+        self._start, self._index_in_object = begin.offset, begin.index_in_object
         self._length = 0  # bytes seen of the unfinished record
         self._held: list[bytes] = []
 
@@ -108,27 +108,27 @@ class RecordSplitter:
     def _span(self) -> RecordSpan:
         end = self._start + self._length
         raw = None if self._length > self._limit else b"".join(self._held)
-        span = RecordSpan(self._index, self._start, end, raw)
-        self._start, self._index, self._length = end, self._index + 1, 0
+        span = RecordSpan(self._index_in_object, self._start, end, raw)
+        self._start, self._index_in_object, self._length = end, self._index_in_object + 1, 0
         self._held.clear()
         return span
 
 
 def split_records(
-    chunks: Iterable[bytes], how: Format, begin: RecordLocation = RecordLocation()
+    chunks: Iterable[bytes], file_format: Format, begin: RecordLocation = RecordLocation()
 ) -> Iterator[RecordSpan]:
     """Yield the records of a whole stream that begins at `begin`."""
-    splitter = RecordSplitter(how, begin)
+    splitter = RecordSplitter(file_format, begin)
     for chunk in chunks:
         yield from splitter.feed(chunk)
     yield from splitter.close()
 
 
-def parse(span: RecordSpan, how: Format) -> Record:
+def parse(span: RecordSpan, file_format: Format) -> Record:
     """Read one record. Never raises on its content: what is wrong becomes the record's problem."""
-    here = (span.index, span.start, span.end)
+    here = (span.index_in_object, span.start, span.end)
     if span.raw is None:
-        return Record(*here, problem=_too_large(span.end - span.start, how))
+        return Record(*here, problem=_too_large(span.end - span.start, file_format))
     data = span.raw.removeprefix(BOM) if span.start == 0 else span.raw
     try:
         content = data.decode("utf-8")
@@ -136,21 +136,25 @@ def parse(span: RecordSpan, how: Format) -> Record:
         offset = span.start + len(span.raw) - len(data) + error.start
         detail = f"got byte 0x{data[error.start]:02x} at offset {offset}, expected UTF-8"
         return Record(*here, problem=Problem(problem_codes.INVALID_UTF8, detail))
-    if how.framing == "document":
+    if file_format.framing == "document":
         return Record(*here, text=content, problem=_check_text(content, "text"))
     content = content.removesuffix("\n").removesuffix("\r")
-    if how.framing == "lines":
+    if file_format.framing == "lines":
         return Record(*here, text=content, problem=_check_text(content, "text"))
-    if how.columns is not None:
-        found = read_row(content, how, how.columns)
-        return Record(*here, problem=found) if isinstance(found, Problem) else _read_fields(found, here, how.options)
-    return _parse_json(content, here, how.options)
+    if file_format.columns is not None:
+        found = read_row(content, file_format, file_format.columns)
+        return (
+            Record(*here, problem=found)
+            if isinstance(found, Problem)
+            else _read_fields(found, here, file_format.options)
+        )
+    return _parse_json(content, here, file_format.options)
 
 
-def _too_large(n_bytes: int, how: Format) -> Problem:
-    what = {"document": "document", "lines": "line", "jsonl": "line"}.get(how.framing, "row")
+def _too_large(n_bytes: int, file_format: Format) -> Problem:
+    what = {"document": "document", "lines": "line", "jsonl": "line"}.get(file_format.framing, "row")
     detail = f"got a {what} of {n_bytes} bytes, at most {MAX_RECORD_BYTES}"
-    if how.delimiter and how.options.quoted:
+    if file_format.delimiter and file_format.options.quoted:
         detail += "; one with a quote that is never closed takes in all that follows"
     return Problem(problem_codes.TOO_LARGE, detail)
 

@@ -19,14 +19,13 @@ from functions.jobs.records.records import Record
 class RowSource:
     """Where the records of a part come from.
 
-    `key` is that of their object. The first record is number `line` of its object and number `record` of the job, both
-    from 0.
+    `key` is that of their object. The first record has these indices in its object and in the job, both from 0.
     """
 
     key: str
     framing: Framing
-    line: int
-    record: int
+    index_in_object: int
+    index_in_job: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +56,28 @@ def encode_rows(
 
 def encode_given_up(source: RowSource, n_records: int, problem: Problem, output: Output = "jsonl") -> EncodedRows:
     """Encode the same error row for each of `n_records` records that are given up. They need not be read."""
-    records = (Record(source.line + i, start=0, end=0) for i in range(n_records))
+    records = (Record(source.index_in_object + i, start=0, end=0) for i in range(n_records))
     return _join((_row(source, record, problem) for record in records), output)
 
 
 def _outcome(record: Record, outcomes: Mapping[int, Answer | Problem]) -> Answer | Problem:
     if record.problem is not None:
         return record.problem
-    return outcomes.get(record.index) or Problem(problem_codes.INTERNAL, "no answer came back for this record")
+    return outcomes.get(record.index_in_object) or Problem(
+        problem_codes.INTERNAL, "no answer came back for this record"
+    )
 
 
 def _row(source: RowSource, record: Record, outcome: Answer | Problem) -> tuple[dict[str, object], bytes]:
     place: dict[str, object] = {"key": source.key}
     if source.framing in DELIMITERS:
-        place["row"] = record.index + 1
+        place["row"] = record.index_in_object + 1
     elif source.framing != "document":
-        place["line"] = record.index + 1
-    row: dict[str, object] = {"index": source.record + record.index - source.line, "source": place}
+        place["line"] = record.index_in_object + 1
+    row: dict[str, object] = {
+        "index": source.index_in_job + record.index_in_object - source.index_in_object,
+        "source": place,
+    }
     if record.id is not None:
         row["id"] = record.id
     if isinstance(outcome, Answer):

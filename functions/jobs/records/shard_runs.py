@@ -1,6 +1,6 @@
 """Groups consecutive records into runs, and says how long a run may be. Each run becomes a shard.
 
-Pure and deterministic: the same records and limits give the same runs, from any checkpoint on.
+Pure and deterministic: the same records and limits give the same runs, wherever planning goes on.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Run:
     @property
     def line(self) -> int:
         """Number of the first record within its object, from 0."""
-        return self.spans[0].index
+        return self.spans[0].index_in_object
 
     @property
     def oversize(self) -> bool:

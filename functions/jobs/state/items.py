@@ -1,4 +1,4 @@
-"""The items of the jobs table as frozen values: Job, Listing, Plan, Input, Shard, Recipe.
+"""The items of the jobs table as frozen values: Job, Listing, PlanProgress, Input, Shard, Recipe.
 
 Pure. Turns each value into its attributes in the table and back. No item ever holds text of a document. Must not know
 which changes are allowed: the job state machine knows that.
@@ -50,8 +50,18 @@ class Job:
     - `shards_open` is the number of planned shards less the ended ones. It is below zero while planning goes on.
     - `generation` counts redrives. `replaces_sha256` is the digest of the manifest of the generation before.
     - `announced` counts the generations whose end was announced.
-    - `records_run` counts the records answered in this generation. `begun_ms` is when the first of their shards was
-      claimed, and `settled_ms` when the last one was committed. Both are 0 while there is none.
+    - `source` says where the objects come from: "api" for files that are uploaded, "prefix" for all objects under a
+      prefix of the tenant's data, "inbox" for one object in an inbox.
+    - `records_run` counts the records answered in this generation.
+
+    The times, each 0 until it comes:
+    - `created_ms`: the job was made. `started_ms`: planning began.
+    - `closing_ms`: the job left its working states. It went to FINALIZING, CANCELLING or DELETING, or from CREATED to
+      CANCELLED.
+    - `finished_ms`: it reached SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED or CANCELLED. A redrive sets both back to 0.
+    - `redriven_ms`: the last redrive began.
+    - `begun_ms`: the first shard that was committed in this generation was claimed. `settled_ms`: the last shard of it
+      was committed.
     """
 
     tenant: str
@@ -107,12 +117,13 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The planner's checkpoint. All shards before it are in the table; those in `unsent` may not be in the queue yet.
+class PlanProgress:
+    """How far the planner came. All shards before this place are in the table.
 
     Planning goes on at byte `offset` of input `input`. The next record is number `line` of its object and number
     `record` of the job, both from 0. `max_records` and `max_chars` are kept here, so that planning twice gives the same
-    shards. `n_inputs` is -1 until the inputs are pinned. `runs` counts the planner's runs since the last progress.
+    shards. `n_inputs` is -1 until the inputs are pinned. `runs` counts the planner's runs since the last progress,
+    which was at `updated_ms`. The shards in `unsent` may not be in the queue yet.
     """
 
     step: int = 0
@@ -159,7 +170,8 @@ class Shard:
     The attributes:
     - [start, end) is the byte range in the decoded object. The first record is number `line` of its object and number
       `record` of the job, both from 0.
-    - `attempt` is the fence: it grows with every claim. `strikes` counts the claims that ended badly.
+    - `attempt` is the fencing number, also called the fence: it grows with every claim. `strikes` counts the claims
+      that ended badly.
     - `staged` says that the decoded bytes were written to S3. `oversize` says that the one record is too long to read.
     - `generation` is that of the job when the shard was last opened. The shard's part belongs to that generation.
     - `columns` says where a CSV or TSV row has the cells that are read; see `Columns`.
@@ -203,8 +215,8 @@ class Recipe:
     created_ms: int
 
 
-Entity = Job | Listing | Plan | Input | Shard | Recipe | Webhook
-E = TypeVar("E", Job, Listing, Plan, Input, Shard, Recipe, Webhook)
+Entity = Job | Listing | PlanProgress | Input | Shard | Recipe | Webhook
+E = TypeVar("E", Job, Listing, PlanProgress, Input, Shard, Recipe, Webhook)
 
 
 def to_item(entity: Entity) -> Item:

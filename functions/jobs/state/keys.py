@@ -164,7 +164,7 @@ def job_item(tenant: str, job: str) -> Key:
 
 
 def plan_item(tenant: str, job: str) -> Key:
-    """Return the key of the planner's checkpoint."""
+    """Return the key of a job's plan progress."""
     return Key(job_prefix(tenant, job), "plan")
 
 

@@ -63,21 +63,21 @@ def claim(job: Job, shard: Shard, now_ms: int) -> tuple[Update, Shard]:
         raise Held(shard)
     _check_shard_move(shard, LEASED)
     strikes = shard.strikes + (1 if shard.state == LEASED else 0)
-    facts: dict[str, Value] = {
+    attributes: dict[str, Value] = {
         "state": LEASED, "attempt": shard.attempt + 1, "strikes": strikes, "lease_until_ms": now_ms + LEASE_MS,
     }  # fmt: skip
     guards = (*_fence(shard), AtMost("lease_until_ms", now_ms))
-    write = Update(_shard_key(job, shard), {**facts, **_index(job, shard, now_ms + LEASE_MS)}, guards=guards)
-    return write, replace(shard, **cast("Any", facts))  # the attributes that the write sets
+    write = Update(_shard_key(job, shard), {**attributes, **_index(job, shard, now_ms + LEASE_MS)}, guards=guards)
+    return write, replace(shard, **cast("Any", attributes))  # the attributes that the write sets
 
 
 def release(job: Job, shard: Shard, *, strike: bool, reason: str) -> Update:
     """Give a lease back: LEASED -> PENDING. A strike says that the shard itself may be the cause."""
     _check_shard_move(shard, PENDING)
-    facts: dict[str, Value] = {
+    attributes: dict[str, Value] = {
         "state": PENDING, "lease_until_ms": 0, "strikes": shard.strikes + int(strike), "reason": reason[:200],
     }  # fmt: skip
-    return Update(_shard_key(job, shard), facts, remove=INDEX, guards=_fence(shard))
+    return Update(_shard_key(job, shard), attributes, remove=INDEX, guards=_fence(shard))
 
 
 def commit(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = False) -> tuple[Write, ...]:
@@ -87,7 +87,7 @@ def commit(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = Fa
     """
     to = FAILED if failed else DONE
     _check_shard_move(shard, to)
-    facts: dict[str, Value] = {
+    attributes: dict[str, Value] = {
         "state": to, "part_sha256": part.sha256, "part_bytes": part.n_bytes, "records_ok": part.records_ok,
         "records_failed": part.records_failed, "model_revision": part.model_revision, "ended_ms": now_ms,
     }  # fmt: skip
@@ -100,7 +100,7 @@ def commit(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = Fa
     if not job.begun_ms:  # two shards may both be the first; either time is good enough for a rate
         times["begun_ms"] = shard.lease_until_ms - LEASE_MS
     return (
-        Update(_shard_key(job, shard), facts, remove=INDEX, guards=_fence(shard)),
+        Update(_shard_key(job, shard), attributes, remove=INDEX, guards=_fence(shard)),
         Update(keys.job_item(job.tenant, job.job), times, counters, guards=(IsIn("state", WORKABLE),)),
     )
 
@@ -118,13 +118,13 @@ def reopen(job: Job, shards: Sequence[Shard]) -> tuple[Write, ...]:
     writes: list[Write] = []
     for shard in shards:
         _check_shard_move(shard, PENDING)
-        facts: dict[str, Value] = {
+        attributes: dict[str, Value] = {
             "state": PENDING, "generation": job.generation, "strikes": 0, "reason": "", "lease_until_ms": 0,
             "part_sha256": "", "part_bytes": 0, "records_ok": 0, "records_failed": 0, "model_revision": "",
             "ended_ms": 0,
         }  # fmt: skip
         guards = (*_fence(shard), Is("generation", shard.generation))
-        writes.append(Update(_shard_key(job, shard), facts, guards=guards))
+        writes.append(Update(_shard_key(job, shard), attributes, guards=guards))
     n_failed = sum(shard.state == FAILED for shard in shards)
     counters = {
         "shards_open": len(shards), "shards_failed": -n_failed, "shards_done": n_failed - len(shards),

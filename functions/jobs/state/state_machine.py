@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 from functions.jobs.records import problem_codes
 from functions.jobs.state import keys
-from functions.jobs.state.items import Input, Job, Listing, Plan, Shard, to_item
+from functions.jobs.state.items import Input, Job, Listing, PlanProgress, Shard, to_item
 from functions.jobs.state.keys import INDEX, INDEX_PARTITION, INDEX_SORT
 from functions.jobs.state.transactions import Check, Is, Put, Update, Value, Write
 from shared.errors import Conflict
@@ -72,10 +72,11 @@ def create(job: Job) -> tuple[Write, ...]:
     )
 
 
-def move(job: Job, to: str, now_ms: int, **facts: Value) -> Update:
-    """Move a job out of the state in which it was read, and set `facts`. Raises Conflict when the move is not allowed.
+def move(job: Job, to: str, now_ms: int, **attributes: Value) -> Update:
+    """Move a job out of the state in which it was read, and set `attributes`.
 
-    The job stays in the sweeper's index until its end was announced, or until it is DELETED.
+    Raises Conflict when the move is not allowed. The job stays in the sweeper's index until its end was
+    announced, or until it is DELETED.
     """
     if to not in JOB_MOVES[job.state]:
         raise Conflict(f"job {job.job} is {job.state}; from there it cannot become {to}")
@@ -83,7 +84,7 @@ def move(job: Job, to: str, now_ms: int, **facts: Value) -> Update:
     ended: dict[str, Value] = {"finished_ms": now_ms} if to in ENDED else {}
     return Update(
         keys.job_item(job.tenant, job.job),
-        set={"state": to, **index, **ended, **facts},
+        set={"state": to, **index, **ended, **attributes},
         remove=INDEX if to == DELETED else (),
         guards=unchanged(job),
     )
@@ -99,36 +100,38 @@ def cancel(job: Job, now_ms: int) -> Update:
     return move(job, CANCELLED if job.state == CREATED else CANCELLING, now_ms, closing_ms=now_ms)
 
 
-def begin_planning(job: Job, plan: Plan, now_ms: int, **facts: Value) -> tuple[Write, ...]:
-    """Move SUBMITTED -> PLANNING, and write the first checkpoint."""
-    facts = {"started_ms": now_ms, **facts}
-    return (move(job, PLANNING, now_ms, **facts), Put(keys.plan_item(job.tenant, job.job), to_item(plan)))
+def begin_planning(job: Job, plan: PlanProgress, now_ms: int, **attributes: Value) -> tuple[Write, ...]:
+    """Move SUBMITTED -> PLANNING, and write the first plan progress."""
+    attributes = {"started_ms": now_ms, **attributes}
+    return (move(job, PLANNING, now_ms, **attributes), Put(keys.plan_item(job.tenant, job.job), to_item(plan)))
 
 
-def count_plan_run(job: Job, plan: Plan, add: int) -> Update:
+def count_plan_run(job: Job, plan: PlanProgress, add: int) -> Update:
     """Add `add` to the count of planner runs. The count lets the planner give up an input that kills planners."""
     return Update(keys.plan_item(job.tenant, job.job), add={"runs": add}, guards=(Is("step", plan.step),))
 
 
-def pin(job: Job, plan: Plan, found: Input) -> tuple[Write, ...]:
+def pin(job: Job, plan: PlanProgress, found: Input) -> tuple[Write, ...]:
     """Pin the next input of a job that is PLANNING."""
     check = Check(keys.plan_item(job.tenant, job.job), (Is("step", plan.step),))
     planning = Check(keys.job_item(job.tenant, job.job), (Is("state", PLANNING),))
     return (Put(keys.input_item(job.tenant, job.job, found.ordinal), to_item(found)), check, planning)
 
 
-def plan_step(job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> tuple[Write, ...]:
-    """Move the checkpoint, and add shards or an input's problem. A write fails when another planner was first."""
+def plan_step(
+    job: Job, plan: PlanProgress, after: PlanProgress, shards: tuple[Shard, ...], problem: Input | None
+) -> tuple[Write, ...]:
+    """Move the plan progress, and add shards or an input's problem. A write fails when another planner was first."""
     put = (Put(keys.shard_item(job.tenant, job.job, shard.shard), to_item(shard)) for shard in shards)
     update = Update(keys.plan_item(job.tenant, job.job), set=to_item(after), guards=(Is("step", plan.step),))
     check = Check(keys.job_item(job.tenant, job.job), (Is("state", PLANNING),))
     if problem is None:
         return (update, check, *put)
-    facts: dict[str, Value] = {"code": problem.code, "detail": problem.detail}
-    return (update, check, *put, Update(keys.input_item(job.tenant, job.job, problem.ordinal), set=facts))
+    attributes: dict[str, Value] = {"code": problem.code, "detail": problem.detail}
+    return (update, check, *put, Update(keys.input_item(job.tenant, job.job, problem.ordinal), set=attributes))
 
 
-def end_planning(job: Job, plan: Plan, now_ms: int) -> tuple[Write, ...]:
+def end_planning(job: Job, plan: PlanProgress, now_ms: int) -> tuple[Write, ...]:
     """Move PLANNING -> RUNNING. From here on the job's totals are known, and `shards_open` can reach zero."""
     update = move(
         job, RUNNING, now_ms, n_inputs=plan.n_inputs, n_records=plan.record, n_shards=plan.n_shards,
@@ -162,10 +165,10 @@ def outcome(job: Job) -> str:
 
 def end(job: Job, manifest_sha256: str, now_ms: int) -> Update:
     """Move FINALIZING or CANCELLING -> the end state. The manifest must exist by now."""
-    facts: dict[str, Value] = {"manifest_sha256": manifest_sha256}
+    attributes: dict[str, Value] = {"manifest_sha256": manifest_sha256}
     if outcome(job) == FAILED and not job.code:
-        facts |= _why_failed(job)
-    return move(job, outcome(job), now_ms, **facts)
+        attributes |= _why_failed(job)
+    return move(job, outcome(job), now_ms, **attributes)
 
 
 def _why_failed(job: Job) -> dict[str, Value]:
@@ -194,9 +197,9 @@ def redrive(job: Job, now_ms: int) -> Update:
     )  # fmt: skip
 
 
-def pin_model(job: Job, facts: Mapping[str, Value]) -> Update:
+def pin_model(job: Job, attributes: Mapping[str, Value]) -> Update:
     """Set what answers the shards of a redriven job: the model, tokenizer and catalog of today."""
-    return Update(keys.job_item(job.tenant, job.job), facts, guards=unchanged(job))
+    return Update(keys.job_item(job.tenant, job.job), attributes, guards=unchanged(job))
 
 
 def end_redriving(job: Job, now_ms: int) -> Update:
@@ -221,8 +224,8 @@ def must_announce(job: Job) -> bool:
 
 def announced(job: Job) -> Update:
     """Note that the end of this generation was announced. Nothing of the job is due any more."""
-    facts: dict[str, Value] = {"announced": job.generation + 1}
-    return Update(keys.job_item(job.tenant, job.job), facts, remove=INDEX, guards=unchanged(job))
+    attributes: dict[str, Value] = {"announced": job.generation + 1}
+    return Update(keys.job_item(job.tenant, job.job), attributes, remove=INDEX, guards=unchanged(job))
 
 
 def leave_index(job: Job) -> Update:

@@ -32,24 +32,26 @@ class ForeignPart(GlossaError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardCommit:
-    """Commits shards. `now_ms` returns epoch milliseconds."""
+    """Commits shards. `now_ms` returns epoch milliseconds. `function` names the Lambda function in the log."""
 
     table: Table
     objects: ObjectStore
     queue: JobQueue
     output_bucket: str
     now_ms: Callable[[], int]
+    function: str = "work"
 
     def commit(self, job: Job, shard: Shard, rows: EncodedRows, *, given_up: bool = False) -> None:
         """Write a leased shard's rows and count them. They count once, however often this runs. Raises ForeignPart."""
         part, failed = self._publish(job, shard, rows, given_up=given_up)
         try:
             self.table.write(*leases.commit(job, shard, part, self.now_ms(), failed=failed))
-        except ConditionFailed as refused:  # another worker holds the shard, or the job takes no more results
-            log_event("commit-skipped", function="work", job_id=job.job, shard=shard.shard, reason=str(refused.failed))
+        except ConditionFailed as refused:  # write 0 is that of the shard, write 1 that of the job
+            reason = "claimed by another" if 0 in refused.failed else "the job takes no more results"
+            log_event("commit-skipped", function=self.function, job_id=job.job, shard=shard.shard, reason=reason)
         else:
             log_event(
-                "committed", function="work", job_id=job.job, shard=shard.shard, attempt=shard.attempt,
+                "committed", function=self.function, job_id=job.job, shard=shard.shard, fence=shard.attempt,
                 records=part.records_ok, failed=part.records_failed,
             )  # fmt: skip
         self.close_if_last(job)
@@ -83,21 +85,21 @@ class ShardCommit:
         stored = self.objects.head(self.output_bucket, key)
         if stored is None:
             raise GlossaError(f"the part of shard {shard.shard} vanished while it was read")
-        facts = stored.metadata
+        metadata = stored.metadata
         try:
-            ok, failed = int(facts["ok"]), int(facts["failed"])
+            ok, failed = int(metadata["ok"]), int(metadata["failed"])
         except (KeyError, ValueError):
             raise ForeignPart(f"the object at the part key of shard {shard.shard} carries no counts") from None
-        sha256 = facts.get("sha256", "")
+        sha256 = metadata.get("sha256", "")
         if ok + failed != shard.n_records or stored.sha256 not in {"", sha256}:
             raise ForeignPart(f"the part of shard {shard.shard} holds {ok + failed} rows, expected {shard.n_records}")
-        part = Part(sha256, stored.size_bytes, ok, failed, facts.get("model-revision", ""))
-        return part, facts.get("given-up") == "1"
+        part = Part(sha256, stored.size_bytes, ok, failed, metadata.get("model-revision", ""))
+        return part, metadata.get("given-up") == "1"
 
 
 def row_source(shard: Shard) -> RowSource:
     """Return where the records of a shard come from, as its rows name it."""
-    return RowSource(key=shard.key, framing=shard.framing, line=shard.line, record=shard.record)
+    return RowSource(key=shard.key, framing=shard.framing, index_in_object=shard.line, index_in_job=shard.record)
 
 
 def _output(job: Job) -> Output:

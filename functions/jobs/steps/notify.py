@@ -65,6 +65,6 @@ class Notifier:
             log_event("webhook-refused", level="warning", function="notify", job_id=job, reason=refused.message)
             return
         taken = 200 <= status < 300 or status == GONE  # noqa: PLR2004 - the statuses with which HTTP says success
-        log_event("webhook", function="notify", job_id=job, status=status, url_host=host, attempt=message.receives)
+        log_event("webhook", function="notify", job_id=job, status=status, url_host=host, receives=message.receives)
         if not taken:
             raise Unavailable(f"a webhook answered {status}, expected 200 to 299")

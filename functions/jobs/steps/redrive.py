@@ -21,7 +21,7 @@ from shared.log import log_event
 
 MAX_MOVES = 3  # tries to move a job that others move too
 STEP_SHARDS = 25  # opened by one transaction
-MARGIN_S = 30.0  # time that one transaction and its messages may take
+REOPEN_MARGIN_S = 30.0  # time that one transaction and its messages may take
 
 
 def redrive(
@@ -90,13 +90,13 @@ class Redriver:
         """
         failed = (shard for shard in all_shards(self.table, job) if leases.must_redrive(job, shard))
         for batch in _batches(failed, self.step_shards):
-            if time_left_s() < MARGIN_S:
+            if time_left_s() < REOPEN_MARGIN_S:
                 self.queue.send([QueueMessage("plan", job.tenant, job.job)])
                 return job
             self.table.write(*leases.reopen(job, batch))
             self.queue.send([QueueMessage("work", job.tenant, job.job, shard.shard) for shard in batch])
         self.table.write(state_machine.end_redriving(job, self.now_ms()))
-        log_event("redriven", function="plan", job_id=job.job, attempt=job.generation)
+        log_event("redriven", function="plan", job_id=job.job, generation=job.generation)
         return load_job(self.table, job.tenant, job.job) or job
 
 

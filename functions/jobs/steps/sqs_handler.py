@@ -72,15 +72,15 @@ def _is_handled(step: Step, record: Mapping[str, Any], handle: Callable[[SqsMess
         handle(SqsMessage(_body(record), receives))
     except RetryLater as later:
         delay_s = later.delay_s
-        log_event("retry-later", function=step, reason=str(later), seconds=round(delay_s, 1), attempt=receives)
+        log_event("retry-later", function=step, reason=str(later), seconds=round(delay_s, 1), receives=receives)
     except GlossaError as error:
         delay_s = backoff_s(receives, error.retry_after_s)
         log_event(
-            "failed", level="warning", function=step, code=error.code, retryable=error.retryable, attempt=receives
+            "failed", level="warning", function=step, code=error.code, retryable=error.retryable, receives=receives
         )
     except Exception as error:  # noqa: BLE001 - other messages must not fail with it, and its text may be a document's
         delay_s = backoff_s(receives)
-        log_event("failed", level="error", function=step, error_type=type(error).__name__, attempt=receives)
+        log_event("failed", level="error", function=step, error_type=type(error).__name__, receives=receives)
     else:
         return True
     _return_message(step, record, delay_s, queue)

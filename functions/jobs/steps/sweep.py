@@ -27,7 +27,7 @@ from shared.errors import Conflict
 from shared.log import log_event
 
 MAX_ITEMS = 400  # that one run looks at
-MARGIN_S = 10.0  # time that one item may take
+ITEM_MARGIN_S = 10.0  # time that one item may take
 MAX_RESENT = 1000  # messages of one job that one run sends again
 
 
@@ -45,7 +45,7 @@ class Sweeper:
         """Look at up to `max_items` due items; return how often each action was taken."""
         done: Counter[str] = Counter()
         for key in self._due():
-            if time_left_s() < MARGIN_S:
+            if time_left_s() < ITEM_MARGIN_S:
                 done["out-of-time"] += 1
                 break
             done[self._look_safely(key, time_left_s)] += 1
@@ -139,11 +139,11 @@ class Sweeper:
             _count(counts, shard)
             if shard.state == PENDING and len(waiting) < MAX_RESENT:
                 waiting.append(QueueMessage("work", job.tenant, job.job, shard.shard))
-            if time_left_s() < MARGIN_S:
+            if time_left_s() < ITEM_MARGIN_S:
                 break
         self.queue.send(waiting)
         counts["shards_open"] = job.n_shards - counts["shards_done"] - counts["shards_failed"]
-        if time_left_s() >= MARGIN_S and load_job(self.table, job.tenant, job.job) == job:
+        if time_left_s() >= ITEM_MARGIN_S and load_job(self.table, job.tenant, job.job) == job:
             self._repair(job, counts)
             if counts["shards_open"] == 0:
                 return self._close(job)

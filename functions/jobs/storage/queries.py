@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from functions.jobs.state import keys
-from functions.jobs.state.items import Input, Job, Plan, Recipe, Shard, from_item
+from functions.jobs.state.items import Input, Job, PlanProgress, Recipe, Shard, from_item
 from functions.jobs.state.transactions import Item
 from functions.jobs.state.webhooks import Webhook
 from functions.jobs.storage.contracts import Table
@@ -22,10 +22,10 @@ def load_job(table: Table, tenant: str, job: str) -> Job | None:
     return from_item(Job, item) if item else None
 
 
-def load_plan(table: Table, job: Job) -> Plan | None:
-    """Return the planner's checkpoint of a job, or None."""
+def load_plan(table: Table, job: Job) -> PlanProgress | None:
+    """Return the plan progress of a job, or None."""
     item = table.get(keys.plan_item(job.tenant, job.job))
-    return from_item(Plan, item) if item else None
+    return from_item(PlanProgress, item) if item else None
 
 
 def load_input(table: Table, job: Job, ordinal: int) -> Input | None:

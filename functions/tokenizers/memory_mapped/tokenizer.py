@@ -61,8 +61,8 @@ class MemoryMappedTokenizer:
         found = self._kernel.encode(self._model, text.encode())
         if found is None:
             return self._library.encode(text)
-        encoded, some_merged = found
-        if some_merged:
+        encoded, may_lack_marks = found
+        if may_lack_marks:
             return replace(encoded, offsets=tuple(include_composing_marks(text, encoded.offsets)))
         return encoded
 
@@ -105,7 +105,7 @@ class MemoryMappedTokenizer:
         ids: list[int] = []
         spans: list[Span] = []
         word_starts: list[bool] = []
-        some_merged = False
+        may_lack_marks = False
         for start, end, added in self._stretches(text):
             if added is not None:
                 ids.append(added)
@@ -118,9 +118,9 @@ class MemoryMappedTokenizer:
             ids += found[0].ids
             spans += found[0].offsets
             word_starts += found[0].word_starts
-            some_merged |= found[1]
+            may_lack_marks |= found[1]
         return Encoded(
-            tuple(ids), tuple(include_composing_marks(text, spans) if some_merged else spans), tuple(word_starts)
+            tuple(ids), tuple(include_composing_marks(text, spans) if may_lack_marks else spans), tuple(word_starts)
         )
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, int | None]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import ObjectProblem
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Input, Job, Plan
+from functions.jobs.state.items import Input, Job, PlanProgress
 from functions.jobs.storage.contracts import ObjectStore, Table
 from functions.jobs.storage.queries import last_input
 
@@ -30,7 +30,7 @@ class InputPinner:
     now_ms: Callable[[], int]
     max_inputs: int = MAX_INPUTS
 
-    def pin(self, job: Job, plan: Plan, may_go_on: Callable[[], bool]) -> Plan | None:
+    def pin(self, job: Job, plan: PlanProgress, may_go_on: Callable[[], bool]) -> PlanProgress | None:
         """Pin the objects under the job's prefix, in the order of their keys, after those that are pinned already.
 
         Returns the plan with the number of inputs, or None when `may_go_on` said no. Raises ConditionFailed when

@@ -1,8 +1,8 @@
 """Divides a job's inputs into shards, step by step, and goes on where it was after a crash.
 
-Each step has two effects: one transaction writes the shards and the checkpoint, then a message for each shard is sent.
-Messages that a crash left unsent are sent again. When another planner wrote first, this one stops. Must not know how
-shards are answered.
+Each step has two effects. One transaction writes the shards and the plan progress. Then a message for each shard is
+sent. Messages that a crash left unsent are sent again. When another planner wrote first, this one stops. Must not
+know how shards are answered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functions.jobs.records import problem_codes
 from functions.jobs.records.formats import ObjectProblem, Problem
 from functions.jobs.records.shard_runs import MAX_CHARS, MAX_RECORDS, Run, shard_limits
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Input, Job, JobSpec, Plan, Shard
+from functions.jobs.state.items import Input, Job, JobSpec, PlanProgress, Shard
 from functions.jobs.state.queue_messages import QueueMessage, decode_message
 from functions.jobs.state.s3_events import is_s3_event, parse_event
 from functions.jobs.state.transactions import ConditionFailed, Value
@@ -38,7 +38,7 @@ from shared.errors import GlossaError
 from shared.log import log_event
 
 STEP_SHARDS = 20  # added by one transaction
-MARGIN_S = 30.0  # time that one step may take
+STEP_MARGIN_S = 30.0  # time that one step may take
 MAX_SHARDS = 50_000  # of one job; see Planner
 MAX_OBJECT_RECORDS = 12_000_000  # of one object; in one of 5 GiB they have 447 bytes each
 MAX_RUNS = 8  # without progress, until an input is given up
@@ -77,8 +77,8 @@ class Planner:
     def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
         """Plan the job that a message names, or the jobs of the objects that an S3 event names."""
         if not is_s3_event(message.body):
-            asked = decode_message(message.body, "plan")
-            self.run(asked.tenant, asked.job, time_left_s)
+            queue_message = decode_message(message.body, "plan")
+            self.run(queue_message.tenant, queue_message.job, time_left_s)
             return
         for created in parse_event(message.body):
             job = self.acceptor.accept(created)
@@ -97,8 +97,8 @@ class Planner:
             if job.state == state_machine.PLANNING:
                 job = self._plan(job, time_left_s)
             if job.state == state_machine.REDRIVING:
-                if facts := self._pinned_facts(JobSpec.from_json(job.spec)):
-                    self.table.write(state_machine.pin_model(job, facts))
+                if attributes := self._pinned_attributes(JobSpec.from_json(job.spec)):
+                    self.table.write(state_machine.pin_model(job, attributes))
                 job = self.redriver.run(job, time_left_s)
         except ConditionFailed:  # another planner wrote first and goes on, or the job was cancelled
             log_event("plan-superseded", function="plan", job_id=job_id)
@@ -107,9 +107,9 @@ class Planner:
             self.queue.send([QueueMessage("finalize", tenant, job_id)])
 
     def _begin(self, job: Job) -> Job:
-        plan = Plan(expires_at=job.expires_at)
+        plan = PlanProgress(expires_at=job.expires_at)
         spec = JobSpec.from_json(job.spec)
-        facts: dict[str, Value] = {"catalog_sha256": self.catalog_sha256}
+        attributes: dict[str, Value] = {"catalog_sha256": self.catalog_sha256}
         try:
             parameters = parse_parameters(spec.task, spec.parameters)
             chosen = choose_head(spec.task, parameters, spec.model, self.catalog)
@@ -120,14 +120,14 @@ class Planner:
             most_tokens = MAX_TOKEN_VECTORS if parameters.answers_per_token else MAX_CHARS
             limits = shard_limits(model, self.max_records, most_tokens=most_tokens)
             plan = replace(plan, max_records=limits.max_records, max_chars=limits.max_chars)
-            facts |= {
+            attributes |= {
                 "model": model.name, "head": chosen.head, "model_revision": model.revision,
                 "tokenizer_sha256": model.tokenizer_sha256,
             }  # fmt: skip
-        self.table.write(*state_machine.begin_planning(job, plan, self.now_ms(), **facts))
+        self.table.write(*state_machine.begin_planning(job, plan, self.now_ms(), **attributes))
         return self._reload(job)
 
-    def _pinned_facts(self, spec: JobSpec) -> dict[str, Value]:
+    def _pinned_attributes(self, spec: JobSpec) -> dict[str, Value]:
         """Return what answers a redriven job by the catalog of today; nothing when that catalog cannot answer it."""
         try:
             parameters = parse_parameters(spec.task, spec.parameters)
@@ -153,7 +153,7 @@ class Planner:
                     self.table.write(state_machine.count_plan_run(job, plan, -1))
             raise
 
-    def _plan_on(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Job:
+    def _plan_on(self, job: Job, plan: PlanProgress, time_left_s: Callable[[], float]) -> Job:
         if plan.n_inputs < 0:
             pinned = self._pin(job, plan, time_left_s)
             if pinned is None:
@@ -161,7 +161,7 @@ class Planner:
             plan = pinned
         self._send(job, plan)
         while plan.input < plan.n_inputs:
-            if time_left_s() < MARGIN_S:
+            if time_left_s() < STEP_MARGIN_S:
                 self.queue.send([QueueMessage("plan", job.tenant, job.job)])
                 return job
             plan = self._divide(job, plan, time_left_s)
@@ -169,14 +169,14 @@ class Planner:
         log_event("planned", function="plan", job_id=job.job, count=plan.n_shards, records=plan.record)
         return self._reload(job)
 
-    def _pin(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan | None:
+    def _pin(self, job: Job, plan: PlanProgress, time_left_s: Callable[[], float]) -> PlanProgress | None:
         """Pin all inputs; return the new plan. When time is up, sends a message that carries on, and returns None."""
         if plan.runs >= MAX_RUNS:
             detail = f"the inputs could not be listed in {plan.runs} tries"
             return self._without_inputs(job, plan, Problem(problem_codes.UNREADABLE, detail))
         before = last_input(self.table, job)
         try:
-            pinned = self.pinner.pin(job, plan, lambda: time_left_s() >= MARGIN_S)
+            pinned = self.pinner.pin(job, plan, lambda: time_left_s() >= STEP_MARGIN_S)
         except ObjectProblem as problem:
             return self._without_inputs(job, plan, problem.problem)
         if pinned is None:
@@ -185,7 +185,7 @@ class Planner:
             self.queue.send([QueueMessage("plan", job.tenant, job.job)])
         return pinned
 
-    def _divide(self, job: Job, plan: Plan, time_left_s: Callable[[], float]) -> Plan:
+    def _divide(self, job: Job, plan: PlanProgress, time_left_s: Callable[[], float]) -> PlanProgress:
         """Divide the rest of one input into shards, or as much as time allows; return the new plan."""
         source = load_input(self.table, job, plan.input)
         if source is None:
@@ -196,7 +196,7 @@ class Planner:
         try:
             spec = JobSpec.from_json(job.spec)
             found = self.reader.read(source, plan, spec.options, input_names(spec.task))
-            while plan.input == source.ordinal and time_left_s() >= MARGIN_S:
+            while plan.input == source.ordinal and time_left_s() >= STEP_MARGIN_S:
                 batch = list(islice(found.runs, self.step_shards))
                 self._check_limits(plan, batch)
                 plan = self._step(job, plan, source, batch, found)
@@ -204,8 +204,8 @@ class Planner:
             plan = self._problem(job, plan, source, problem.problem)
         return plan
 
-    def _check_limits(self, plan: Plan, batch: list[Run]) -> None:
-        n_records = batch[-1].spans[-1].index + 1 if batch else 0
+    def _check_limits(self, plan: PlanProgress, batch: list[Run]) -> None:
+        n_records = batch[-1].spans[-1].index_in_object + 1 if batch else 0
         if n_records > self.max_object_records:
             limit = f"got more than {self.max_object_records} records, at most that many in one object"
         elif plan.n_shards + len(batch) > self.max_shards:
@@ -217,7 +217,7 @@ class Planner:
         detail = f"{limit}: {rest} is not in it (the {before} records before are); send that as another job"
         raise ObjectProblem(problem_codes.TOO_LARGE, detail)
 
-    def _step(self, job: Job, plan: Plan, source: Input, batch: list[Run], found: InputRuns) -> Plan:
+    def _step(self, job: Job, plan: PlanProgress, source: Input, batch: list[Run], found: InputRuns) -> PlanProgress:
         shards = tuple(_shards(plan, source, batch, self.input_bucket, found))
         if found.staged:
             for shard, run in zip(shards, batch, strict=True):
@@ -228,10 +228,10 @@ class Planner:
         if len(batch) < self.step_shards:
             after = replace(after, input=plan.input + 1, offset=0, line=0)
         else:
-            after = replace(after, offset=batch[-1].end, line=batch[-1].spans[-1].index + 1)
+            after = replace(after, offset=batch[-1].end, line=batch[-1].spans[-1].index_in_object + 1)
         return self._write(job, plan, replace(after, unsent=tuple(s.shard for s in shards)), shards, None)
 
-    def _problem(self, job: Job, plan: Plan, source: Input, problem: Problem) -> Plan:
+    def _problem(self, job: Job, plan: PlanProgress, source: Input, problem: Problem) -> PlanProgress:
         log_event("input-problem", level="warning", function="plan", job_id=job.job, code=problem.code)
         after = replace(plan, input=plan.input + 1, offset=0, line=0, n_problems=plan.n_problems + 1, unsent=())
         if not plan.code:
@@ -239,17 +239,19 @@ class Planner:
             after = replace(after, code=problem.code, detail=f"{name}: {problem.detail}")
         return self._write(job, plan, after, (), replace(source, code=problem.code, detail=problem.detail))
 
-    def _without_inputs(self, job: Job, plan: Plan, problem: Problem) -> Plan:
+    def _without_inputs(self, job: Job, plan: PlanProgress, problem: Problem) -> PlanProgress:
         after = replace(plan, n_inputs=0, n_problems=1, code=problem.code, detail=problem.detail)
         return self._write(job, plan, after, (), None)
 
-    def _write(self, job: Job, plan: Plan, after: Plan, shards: tuple[Shard, ...], problem: Input | None) -> Plan:
+    def _write(
+        self, job: Job, plan: PlanProgress, after: PlanProgress, shards: tuple[Shard, ...], problem: Input | None
+    ) -> PlanProgress:
         after = replace(after, step=plan.step + 1, runs=0, updated_ms=self.now_ms())
         self.table.write(*state_machine.plan_step(job, plan, after, shards, problem))
         self._send(job, after)
         return after
 
-    def _send(self, job: Job, plan: Plan) -> None:
+    def _send(self, job: Job, plan: PlanProgress) -> None:
         if plan.unsent:
             self.queue.send([QueueMessage("work", job.tenant, job.job, shard) for shard in plan.unsent])
 
@@ -257,7 +259,7 @@ class Planner:
         return load_job(self.table, job.tenant, job.job) or job
 
 
-def _shards(plan: Plan, source: Input, batch: list[Run], bucket: str, found: InputRuns) -> list[Shard]:
+def _shards(plan: PlanProgress, source: Input, batch: list[Run], bucket: str, found: InputRuns) -> list[Shard]:
     shards: list[Shard] = []
     record = plan.record
     for ordinal, run in enumerate(batch, start=plan.n_shards):

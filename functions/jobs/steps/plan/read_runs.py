@@ -1,4 +1,4 @@
-"""Reads the rest of an input, from the planner's checkpoint on, as runs of records. Raises problems of whole objects.
+"""Reads the rest of an input, from where planning goes on, as runs of records. Raises problems of whole objects.
 
 A plain object is read by range. A compressed one is decoded from its beginning. Nobody can read a range of it, so the
 decoded bytes of each shard are staged in the output bucket.
@@ -18,7 +18,7 @@ from functions.jobs.records.gunzip import gunzip
 from functions.jobs.records.records import RecordLocation, RecordSpan, RecordSplitter, split_records
 from functions.jobs.records.shard_runs import Run, ShardLimits, group_into_runs
 from functions.jobs.state import keys
-from functions.jobs.state.items import Input, Job, Plan, Shard
+from functions.jobs.state.items import Input, Job, PlanProgress, Shard
 from functions.jobs.storage.contracts import ObjectStore
 from shared.content_types import BINARY_TYPE
 from shared.errors import Conflict, NotFound
@@ -44,8 +44,8 @@ class RunReader:
     input_bucket: str
     output_bucket: str
 
-    def read(self, source: Input, plan: Plan, options: FormatOptions, task_names: Collection[str]) -> InputRuns:
-        """Open an input at the checkpoint. Raises ObjectProblem, now or while the runs are taken.
+    def read(self, source: Input, plan: PlanProgress, options: FormatOptions, task_names: Collection[str]) -> InputRuns:
+        """Open an input where planning goes on. Raises ObjectProblem, now or while the runs are taken.
 
         `task_names` are the names that the job's task gives its inputs.
         """
@@ -53,17 +53,17 @@ class RunReader:
             raise ObjectProblem(
                 problem_codes.TOO_LARGE, f"got an object of {source.size_bytes} bytes, at most {MAX_OBJECT_BYTES}"
             )
-        how = format_of(source.key.rsplit("/", 1)[-1], options)
+        file_format = format_of(source.key.rsplit("/", 1)[-1], options)
         start, columns = plan.offset, None
-        if how.delimiter:
-            header = self._header(source, how)
-            start, columns = max(start, header.end), find_columns(header.raw or b"", how, task_names)
-        chunks = _as_problems(self._decoded(source, start, how))
+        if file_format.delimiter:
+            header = self._header(source, file_format)
+            start, columns = max(start, header.end), find_columns(header.raw or b"", file_format, task_names)
+        chunks = _as_problems(self._decoded(source, start, file_format))
         if plan.offset == 0:
             chunks = _checked(chunks, "a header and no row" if columns else "an object of 0 bytes")
-        spans = split_records(chunks, how, RecordLocation(start, plan.line))
+        spans = split_records(chunks, file_format, RecordLocation(start, plan.line))
         runs = group_into_runs(spans, ShardLimits(plan.max_records, plan.max_chars))
-        return InputRuns(runs, how.framing, how.gzip, columns)
+        return InputRuns(runs, file_format.framing, file_format.gzip, columns)
 
     def stage(self, job: Job, shard: Shard, run: Run) -> None:
         """Write the decoded bytes of a run where its worker can read them. A repeated call writes the same bytes."""
@@ -74,22 +74,24 @@ class RunReader:
         metadata = {"sha256": hashlib.sha256(data).hexdigest()}
         self.objects.put_new(self.output_bucket, key, data, content_type=BINARY_TYPE, metadata=metadata)
 
-    def _header(self, source: Input, how: Format) -> RecordSpan:
+    def _header(self, source: Input, file_format: Format) -> RecordSpan:
         """Return the first row of CSV or TSV. Raises ObjectProblem when there is none, or when it is too long."""
-        splitter = RecordSplitter(how, max_record_bytes=HEADER_BYTES)
-        n_read = 0
-        for chunk in _checked(_as_problems(self._decoded(source, 0, how, HEADER_BYTES)), "an object of 0 bytes"):
+        splitter = RecordSplitter(file_format, max_record_bytes=HEADER_BYTES)
+        n_bytes_read = 0
+        for chunk in _checked(
+            _as_problems(self._decoded(source, 0, file_format, HEADER_BYTES)), "an object of 0 bytes"
+        ):
             if (span := next(splitter.feed(chunk), None)) is not None:
                 return _header_span(span)
-            if (n_read := n_read + len(chunk)) >= HEADER_BYTES:
+            if (n_bytes_read := n_bytes_read + len(chunk)) >= HEADER_BYTES:
                 break
         span = next(splitter.close(), None)
-        return _header_span(span if n_read < HEADER_BYTES else None)
+        return _header_span(span if n_bytes_read < HEADER_BYTES else None)
 
-    def _decoded(self, source: Input, offset: int, how: Format, n_bytes: int | None = None) -> Iterator[bytes]:
+    def _decoded(self, source: Input, offset: int, file_format: Format, n_bytes: int | None = None) -> Iterator[bytes]:
         """Yield the decoded bytes from `offset` on. Of a plain object, at most `n_bytes` are read."""
         bucket = self.input_bucket
-        if not how.gzip:
+        if not file_format.gzip:
             if offset and offset == source.size_bytes:
                 return iter(())  # S3 refuses a range that begins where its object ends
             end = None if n_bytes is None or source.size_bytes <= offset + n_bytes else offset + n_bytes

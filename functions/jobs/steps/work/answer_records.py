@@ -53,7 +53,7 @@ def answer_all(
         deadline_s=deadline_s,
     )
     inputs, outcomes = _inputs(records, spec.task)
-    size_bytes = {record.index: record.end - record.start for record in records}
+    size_bytes = {record.index_in_object: record.end - record.start for record in records}
     total_bytes = sum(size_bytes[index] for index in inputs) or 1
     waiting = _groups(list(inputs), split=split_first)
     suspects: set[int] = set()
@@ -113,19 +113,19 @@ def _inputs(records: Sequence[Record], task: str) -> tuple[dict[int, TextInput],
     problems: dict[int, Answer | Problem] = {}
     for record in records:
         try:
-            inputs[record.index] = parse_input(_asked(record, task), "record", task)
+            inputs[record.index_in_object] = parse_input(_task_fields(record, task), "record", task)
         except RECORD_ERRORS as error:
-            problems[record.index] = Problem(error.code, error.message)
+            problems[record.index_in_object] = Problem(error.code, error.message)
     return inputs, problems
 
 
-def _asked(record: Record, task: str) -> object:
+def _task_fields(record: Record, task: str) -> object:
     """Return a record's fields under the names that the task gives its inputs. Other fields are left out."""
     known = input_names(task)
-    asked = {name: part for name, part in record.fields.items() if name in known}
-    if record.text is not None and (not asked or record.text_pair is not None):
-        asked |= {"text": record.text, "text_pair": record.text_pair}
-    return asked
+    chosen = {name: part for name, part in record.fields.items() if name in known}
+    if record.text is not None and (not chosen or record.text_pair is not None):
+        chosen |= {"text": record.text, "text_pair": record.text_pair}
+    return chosen
 
 
 def _call(request: TextRequest, inputs: Mapping[int, TextInput], respond: Respond) -> dict[int, Answer | Problem]:

@@ -24,18 +24,18 @@ class RecordReader:
     def read(self, job: Job, shard: Shard) -> list[Record]:
         """Return a shard's records. Raises NotFound or Conflict when its bytes are gone or have changed."""
         columns = Columns.from_json(shard.columns) if shard.columns else None
-        how = Format(shard.framing, False, JobSpec.from_json(job.spec).options, columns)
-        records = [parse(span, how) for span in self._spans(job, shard, how)]
+        file_format = Format(shard.framing, False, JobSpec.from_json(job.spec).options, columns)
+        records = [parse(span, file_format) for span in self._spans(job, shard, file_format)]
         if len(records) != shard.n_records:
             raise Conflict(
                 f"got {len(records)} records in bytes {shard.start} to {shard.end}, expected {shard.n_records}"
             )
         return records
 
-    def _spans(self, job: Job, shard: Shard, how: Format) -> Iterator[RecordSpan]:
+    def _spans(self, job: Job, shard: Shard, file_format: Format) -> Iterator[RecordSpan]:
         if shard.oversize:
             return iter([RecordSpan(shard.line, shard.start, shard.end, None)])
-        return split_records(self._bytes(job, shard), how, RecordLocation(shard.start, shard.line))
+        return split_records(self._bytes(job, shard), file_format, RecordLocation(shard.start, shard.line))
 
     def _bytes(self, job: Job, shard: Shard) -> Iterator[bytes]:
         if shard.staged:

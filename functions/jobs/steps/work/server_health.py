@@ -14,26 +14,29 @@ from shared.errors import GlossaError, Overloaded, ReplicaError, Unavailable
 PROBE_TIMEOUT_S = 30.0  # the most that one probe waits for its answer
 MIN_CALL_S = 10.0  # the time that every call gets, however small
 SLACK = 1.2  # times the seconds that answering a whole shard may take
-HANG_S = 9.0  # a server that is silent for less may only have had too little time from us
+MIN_SILENCE_S = 9.0  # a shorter silence says nothing: we may have given the server too little time (D52)
 MIN_PAUSE_S = 2.0  # between probes, when the server does not say how long to wait
 
 
 class ServerHealthCheck:
     """Judges the failed calls of one worker over one suspect shard.
 
-    `probe(deadline_s)` asks the server something harmless, and raises when there is no answer. The rules:
+    `probe(deadline_s)` asks the server something harmless, and raises when there is no answer. A call breaks the server
+    when the server answers with an error of its own, or not at all within the call's share of the shard's time.
 
-    - A call that gets no answer within its share of the shard's time breaks the server, as an error of the server does.
-    - If the server does not answer the probe before the first call, it is down. The run then ends without a strike,
-      whatever a proxy answers in the server's name.
-    - A call that breaks the server after that broke a server that was up. It is blamed once the server answers the
-      probe again. The worker waits for that itself, so an open circuit breaker or a restart does not end the run. If
-      the server does not come back in time, the error of the first break is raised, which is a strike. An outage that
-      begins at that moment costs one strike too, and no more, by the rule before.
-    - A call that is turned away (the server is full, out of reach or late) is not blamed. Before any break it ends the
-      run. After a break it is repeated after a wait, as the break may be the reason.
+    | situation                                           | strike? | what happens                                   |
+    |-----------------------------------------------------|---------|------------------------------------------------|
+    | 1. no answer to the probe before the first call     | no      | the run ends: the server is down               |
+    | 2. a call breaks the server                         | not yet | the worker waits and probes                    |
+    | 3. after 2, the server answers the probe again      | no      | the call is blamed, and its records are split  |
+    | 4. after 2, it does not come back in time           | yes     | the error of the first break is raised         |
+    | 5. full, out of reach or late, before any break     | no      | the run ends                                   |
+    | 6. full, out of reach or late, after a break        | no      | a wait, then the same call again               |
 
-    So each run over such a shard answers it, finds a smaller group to blame, or leaves a strike.
+    In situation 1 it does not matter what a proxy answers in the server's name. The worker itself waits in situation 2,
+    so an open circuit breaker or a restart does not end the run. An outage that begins during a call looks like
+    situation 4. It costs one strike, and no more, because situation 1 follows. So each run over such a shard answers
+    it, finds a smaller group to blame, or leaves a strike.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class ServerHealthCheck:
 
         Raises the error of the first break when time is up, and `error` itself where waiting cannot help.
         """
-        breaks = isinstance(error, ReplicaError) or (isinstance(error, NoReply) and error.waited_s >= HANG_S)
+        breaks = isinstance(error, ReplicaError) or (isinstance(error, NoReply) and error.waited_s >= MIN_SILENCE_S)
         if breaks:
             self._first_break = self._first_break or error
         if self._first_break is None or not error.retryable:

@@ -34,12 +34,14 @@ from functions.replica.failures import NoReply
 from shared.errors import Conflict, DeadlineExceeded, GlossaError, NotFound, ReplicaError
 from shared.log import log_event
 
-MARGIN_S = 15.0  # time that the part object and the transaction may take
+COMMIT_MARGIN_S = 15.0  # time that the part object and the transaction may take
 HELD_MARGIN_S = 5.0  # added to the end of another worker's lease
-MAX_ANSWER_BYTES = 65 << 20  # of one call: the most token vectors that a job may ask for, at width 2048
+MAX_SHARD_ANSWER_BYTES = (
+    65 << 20
+)  # of one call for a shard: the most token vectors that a job may ask for, at width 2048
 MAX_WAITS = 30  # for a model server that takes no calls, in one run
 MAX_DISCARD_ROUNDS = 500  # in one run
-HANG_S = 60.0  # a server that is silent for this long, though told to be done, hangs
+HANG_BEFORE_STRIKE_S = 60.0  # a server that is silent for this long, though told to be done, hangs (D52)
 NO_REPLY = "no-reply"
 ISOLATE_STRIKES = 2  # from this many strikes on, the record that breaks the model server is searched for
 
@@ -72,21 +74,23 @@ class Worker:
 
     def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
         """Answer the shard that a message names. Raises RetryLater when the message must be delivered again."""
-        asked = decode_message(message.body, "work")
-        job = load_job(self.table, asked.tenant, asked.job)
+        queue_message = decode_message(message.body, "work")
+        job = load_job(self.table, queue_message.tenant, queue_message.job)
         if job is not None and job.state in state_machine.STOPPED:
             self._discard_messages(job, time_left_s)
             return
-        shard = load_shard(self.table, job, asked.shard) if job else None
+        shard = load_shard(self.table, job, queue_message.shard) if job else None
         if job is None or shard is None:
-            log_event("shard-unknown", level="warning", function="work", job_id=asked.job, shard=asked.shard)
+            log_event(
+                "shard-unknown", level="warning", function="work", job_id=queue_message.job, shard=queue_message.shard
+            )
         elif shard.state in state_machine.SHARD_ENDED:
             self.shard_commit.close_if_last(job)
         elif job.state in state_machine.WORKABLE:
             if self._server_takes_calls(job, time_left_s):
                 self._work(job, self._claim(job, shard), message.receives, time_left_s)
             else:  # sends a new message: the receives of this one must not count a server that is away
-                self.queue.send([asked], delay_s=int(backoff_s(1)))
+                self.queue.send([queue_message], delay_s=int(backoff_s(1)))
 
     def _discard_messages(self, job: Job, time_left_s: Callable[[], float]) -> None:
         """Delete the waiting messages of a stopped job, ten in a round, until a message of another job comes."""
@@ -94,7 +98,7 @@ class Worker:
         for _ in range(MAX_DISCARD_ROUNDS):
             n_dead, n_alive = self.queue.discard("work", lambda body: belongs_to(body, job.job))
             n_discarded += n_dead
-            if not n_dead or n_alive or time_left_s() < MARGIN_S:
+            if not n_dead or n_alive or time_left_s() < COMMIT_MARGIN_S:
                 break
         log_event("discarded", function="work", job_id=job.job, state=job.state, count=n_discarded)
 
@@ -104,7 +108,7 @@ class Worker:
             wait_s = self.blocked_s(job.model)
             if wait_s <= 0:
                 return True
-            if time_left_s() < wait_s + MAX_SHARD_S + 2 * MARGIN_S:
+            if time_left_s() < wait_s + MAX_SHARD_S + 2 * COMMIT_MARGIN_S:
                 break
             self.pause(wait_s)
         log_event("blocked", function="work", job_id=job.job, model=job.model)
@@ -149,7 +153,7 @@ class Worker:
         if not good or self._cancelled(job):
             return {}
         spec, reference = JobSpec.from_json(job.spec), f"{job.model}:{job.head}"
-        deadline_s = self.clock_s() + left_s - MARGIN_S
+        deadline_s = self.clock_s() + left_s - COMMIT_MARGIN_S
         health_check = None
         if shard.strikes >= ISOLATE_STRIKES:
             health_check = ServerHealthCheck(
@@ -167,8 +171,8 @@ class Worker:
 
     def _release(self, job: Job, shard: Shard, error: Exception, receives: int, left_s: float) -> Exception:
         """Release the lease; return what must be raised: RetryLater for an error that may pass, else the error."""
-        late = isinstance(error, DeadlineExceeded) and left_s <= MARGIN_S
-        hung = isinstance(error, NoReply) and error.waited_s >= HANG_S
+        late = isinstance(error, DeadlineExceeded) and left_s <= COMMIT_MARGIN_S
+        hung = isinstance(error, NoReply) and error.waited_s >= HANG_BEFORE_STRIKE_S
         passing = is_transient(error) and not late and not hung and not isinstance(error, ReplicaError)
         reason = error.code if isinstance(error, GlossaError) else type(error).__name__
         reason = NO_REPLY if hung else reason

@@ -96,11 +96,11 @@ def make_redriver(effects: Effects, *, step_shards: int = REDRIVE_STEP_SHARDS) -
     return Redriver(table=effects.table, queue=effects.queue, now_ms=effects.now_ms, step_shards=step_shards)
 
 
-def make_shard_commit(effects: Effects) -> ShardCommit:
+def make_shard_commit(effects: Effects, function: str = "work") -> ShardCommit:
     """Build what commits shards."""
     return ShardCommit(
         table=effects.table, objects=effects.objects, queue=effects.queue, output_bucket=effects.output_bucket,
-        now_ms=effects.now_ms,
+        now_ms=effects.now_ms, function=function,
     )  # fmt: skip
 
 
@@ -152,8 +152,8 @@ def make_announcer(effects: Effects) -> Announcer:
 def make_sweeper(effects: Effects, *, max_items: int = MAX_ITEMS) -> Sweeper:
     """Build the sweeper."""
     return Sweeper(
-        table=effects.table, queue=effects.queue, shard_commit=make_shard_commit(effects), now_ms=effects.now_ms,
-        max_items=max_items,
+        table=effects.table, queue=effects.queue, shard_commit=make_shard_commit(effects, "sweep"),
+        now_ms=effects.now_ms, max_items=max_items,
     )  # fmt: skip
 
 

@@ -90,7 +90,7 @@ with mock_aws():
         os.environ["GLOSSA_" + name.upper()] = value
     from functions.jobs.steps.work import worker
     from functions.lambdas import finalize, jobs, plan, sweep, work
-    assert work.replica._max_answer_bytes == worker.MAX_ANSWER_BYTES
+    assert work.replica._max_answer_bytes == worker.MAX_SHARD_ANSWER_BYTES
     print(json.dumps(sweep.handler({}, FakeContext(remaining_ms=60_000))))
     print(json.dumps(jobs.handler(request("GET", "/v1/jobs"), FakeContext())["body"]))
     steps = (("plan", plan, ""), ("work", work, "00000000-0123456789ab"), ("finalize", finalize, ""))

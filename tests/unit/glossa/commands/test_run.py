@@ -14,7 +14,7 @@ import pytest
 import transformers
 
 from glossa.commands.arguments import read_parameters
-from glossa.commands.run import Job, run
+from glossa.commands.run import LineRequest, run
 from shared.catalog import load_catalog
 from shared.errors import NotFound, Unprocessable
 from tests.unit.functions.tokenizers import tiny
@@ -22,7 +22,7 @@ from tests.unit.functions.tokenizers import tiny
 ROOT = Path(__file__).parents[4]
 
 
-def ask(catalog_path: Path, job: Job, *lines: bytes) -> tuple[int, list[Any]]:
+def ask(catalog_path: Path, job: LineRequest, *lines: bytes) -> tuple[int, list[Any]]:
     """Run one job over lines; return the exit code and the values."""
     out = io.BytesIO()
     stream = io.BytesIO(b"".join(line + b"\n" for line in lines))
@@ -35,7 +35,7 @@ def test_two_added_checkpoints_are_served_in_one_process(catalog_path: Path) -> 
     texts = tiny.SENTENCES[:3]
     lines = [text.encode() for text in texts]
     folder = catalog_path.parent / "models"
-    code, moods = ask(catalog_path, Job("text-classification", "moods", {}), *lines)
+    code, moods = ask(catalog_path, LineRequest("text-classification", "moods", {}), *lines)
     pipeline = transformers.pipeline("text-classification", model=str(folder / "moods"), device="cpu", truncation=True)
     theirs = pipeline(texts)
     assert code == 0
@@ -44,7 +44,7 @@ def test_two_added_checkpoints_are_served_in_one_process(catalog_path: Path) -> 
         assert cut or mine["label"] == other["label"]
         assert cut or mine["score"] == pytest.approx(other["score"], abs=1e-4)
     assert not all(long)
-    code, people = ask(catalog_path, Job("token-classification", "people", {}), lines[0], b"a b")
+    code, people = ask(catalog_path, LineRequest("token-classification", "people", {}), lines[0], b"a b")
     named = transformers.pipeline("token-classification", model=str(folder / "people"), device="cpu")
     expected = named("a b", aggregation_strategy="simple")
     assert code == 0
@@ -54,7 +54,9 @@ def test_two_added_checkpoints_are_served_in_one_process(catalog_path: Path) -> 
 
 def test_a_bad_line_is_an_error_line_and_the_others_are_answered(catalog_path: Path) -> None:
     """Each error is a line with its number and code; the exit code 1 tells that there were some."""
-    code, values = ask(catalog_path, Job("text-classification", None, {}), b"a", b"", b"\xff", "\u200b".encode(), b"b")
+    code, values = ask(
+        catalog_path, LineRequest("text-classification", None, {}), b"a", b"", b"\xff", "\u200b".encode(), b"b"
+    )
     assert code == 1
     assert [value.get("line") for value in values] == [None, 2, 3, 4, None]
     assert [value.get("code") for value in values[1:4]] == ["unprocessable", "bad-request", "unprocessable"]
@@ -64,7 +66,7 @@ def test_a_bad_line_is_an_error_line_and_the_others_are_answered(catalog_path: P
 
 def test_several_guesses_come_as_a_list(catalog_path: Path) -> None:
     """One guess is an object, and several are a list; pairs are read from JSON."""
-    job = Job("text-classification", "moods:classifier", read_parameters(["top_k=null"]))
+    job = LineRequest("text-classification", "moods:classifier", read_parameters(["top_k=null"]))
     code, values = ask(catalog_path, job, b'{"text": "a", "text_pair": "b"}')
     assert code == 0
     assert sorted(guess["label"] for guess in values[0]) == ["glad", "mad", "sad"]
@@ -73,10 +75,10 @@ def test_several_guesses_come_as_a_list(catalog_path: Path) -> None:
 def test_mistakes_are_found_before_a_model_is_loaded(catalog_path: Path) -> None:
     """An unknown task, model or parameter stops the command, and so does a model without the task."""
     for job, error in [
-        (Job("nope", None, {}), NotFound),
-        (Job("text-classification", "nope", {}), NotFound),
-        (Job("text-classification", None, {"topk": 1}), Unprocessable),
-        (Job("token-classification", "moods", {}), Unprocessable),
+        (LineRequest("nope", None, {}), NotFound),
+        (LineRequest("text-classification", "nope", {}), NotFound),
+        (LineRequest("text-classification", None, {"topk": 1}), Unprocessable),
+        (LineRequest("token-classification", "moods", {}), Unprocessable),
     ]:
         with pytest.raises(error):
             ask(catalog_path, job, b"a")

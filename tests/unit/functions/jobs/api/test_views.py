@@ -8,7 +8,7 @@ import pytest
 
 from functions.jobs.api.views import job_json
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Plan, from_item
+from functions.jobs.state.items import PlanProgress, from_item
 from shared.errors import Unprocessable
 from tests.unit.functions.jobs.state.test_state_machine import JOB, NOW
 from tests.unit.functions.jobs.world import TENANT, World
@@ -23,7 +23,7 @@ def world() -> World:
 def test_status_while_planning_counts_what_was_found() -> None:
     """While planning goes on, records and shards are those found so far, and the progress is unknown."""
     job = replace(JOB, state=state_machine.PLANNING, started_ms=NOW, begun_ms=NOW, records_ok=10, records_run=10)
-    shown = job_json(job, NOW + 5000, Plan(record=40, n_shards=4))
+    shown = job_json(job, NOW + 5000, PlanProgress(record=40, n_shards=4))
     assert shown["counts"] == {
         "records": 40, "succeeded": 10, "failed": 0, "shards": 4, "shards_done": 0, "shards_failed": 0,
         "unreadable_inputs": 0,
@@ -74,6 +74,6 @@ def test_status_shows_the_plan_of_a_job_that_is_being_planned(world: World) -> N
     world.planner.answer(event, lambda: 1.0)
     item = world.effects.table.get(keys.plan_item(TENANT, job))
     assert item is not None
-    assert from_item(Plan, item).n_inputs == 1
+    assert from_item(PlanProgress, item).n_inputs == 1
     status, shown = world.ask("GET", f"/v1/jobs/{job}")
     assert (status, shown["state"], shown["recipe"], shown["files"]) == (200, "PLANNING", "topics", ["in.jsonl"])

@@ -48,16 +48,16 @@ def test_what_the_csv_library_writes_is_split_into_its_rows(
     rows: list[list[str]], delimiter: str, end: str, size: int
 ) -> None:
     """Quoted line ends, delimiters and quotes, in chunks of any size, give one record for each row, with its cells."""
-    how = how_of(delimiter=delimiter)
+    file_format = how_of(delimiter=delimiter)
     data = table_of(rows, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
     plain = table_of(rows, delimiter=delimiter, lineterminator=end)
     for written in (data, plain):
-        splitter = RecordSplitter(how)
+        splitter = RecordSplitter(file_format)
         spans = [f for at in range(0, len(written), size) for f in splitter.feed(written[at : at + size])]
         spans += splitter.close()
         contents = [(span.raw or b"").decode().removesuffix(end) for span in spans]
         columns = Columns(2, {"text": 0, "id": 1})
-        found = [read_row(content, how, columns) for content in contents]
+        found = [read_row(content, file_format, columns) for content in contents]
         assert [(row.get("text", ""), row.get("id", "")) for row in found if isinstance(row, dict)] == [
             (text, name) for text, name in rows
         ]

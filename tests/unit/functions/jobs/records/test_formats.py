@@ -33,8 +33,8 @@ LINES = FormatOptions(text="lines")
 )
 def test_names_say_how_an_object_is_read(name: str, options: FormatOptions, expected: tuple[str, bool]) -> None:
     """The extension decides, in upper or lower case. A .gz at the end is removed first."""
-    how = format_of(name, options)
-    assert (how.framing, how.gzip) == expected
+    file_format = format_of(name, options)
+    assert (file_format.framing, file_format.gzip) == expected
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "a", "txt", "a.txt.zip", "a.gz", ".gz", "", "a.txt/b", "a.xlsx"])

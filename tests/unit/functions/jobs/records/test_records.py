@@ -57,7 +57,7 @@ def test_every_byte_belongs_to_exactly_one_record(data: bytes, framing: Framing,
     found = spans_of(data, framing, limit)
     assert [span.start for span in found] == [0, *(span.end for span in found)][: len(found)]
     assert (found[-1].end if found else 0) == len(data)
-    assert [span.index for span in found] == list(range(len(found)))
+    assert [span.index_in_object for span in found] == list(range(len(found)))
     for span in found:
         assert span.end > span.start
         assert span.raw == (data[span.start : span.end] if span.end - span.start <= limit else None)
@@ -74,13 +74,15 @@ def test_a_line_is_a_record(data: bytes) -> None:
 @given(DATA, FRAMINGS, st.integers(1, 5), st.integers(1, 30), SIZES)
 def test_shards_do_not_matter(data: bytes, framing: Framing, most: int, chars: int, sizes: list[int]) -> None:
     """Reading the range of each shard by itself gives all records of the whole, for any limits."""
-    how = as_format(framing)
-    whole = [parse(span, how) for span in spans_of(data, framing)]
+    file_format = as_format(framing)
+    whole = [parse(span, file_format) for span in spans_of(data, framing)]
     made = list(group_into_runs(spans_of(data, framing), ShardLimits(most, chars)))
     again: list[Record] = []
     for run in made:
         piece = chunked(data[run.start : run.end], sizes)
-        again += [parse(span, how) for span in split_records(piece, how, RecordLocation(run.start, run.line))]
+        again += [
+            parse(span, file_format) for span in split_records(piece, file_format, RecordLocation(run.start, run.line))
+        ]
     assert again == whole
     assert all(len(run.spans) <= most for run in made)
     assert all(len(run.spans) == 1 or sum(span.n_chars for span in run.spans) <= chars for run in made)
@@ -91,7 +93,7 @@ def test_planning_resumes_anywhere(data: bytes, framing: Framing, most: int, sto
     """From any checkpoint between runs, the rest gives the same runs."""
     whole = list(group_into_runs(spans_of(data, framing), ShardLimits(most, 20)))
     before = whole[:stop]
-    place = RecordLocation(before[-1].end, before[-1].spans[-1].index + 1) if before else RecordLocation()
+    place = RecordLocation(before[-1].end, before[-1].spans[-1].index_in_object + 1) if before else RecordLocation()
     assert (
         list(group_into_runs(split_records([data[place.offset :]], as_format(framing), place), ShardLimits(most, 20)))
         == whole[len(before) :]
@@ -134,7 +136,7 @@ def test_good_json_lines(line: bytes, expected: tuple[str, str | None, str | int
     record = one(line)
     assert record.problem is None
     assert (record.text, record.text_pair, record.id) == expected
-    assert (record.index, record.start) == (3, 100)
+    assert (record.index_in_object, record.start) == (3, 100)
 
 
 def test_fields_are_named_by_the_job() -> None:
@@ -225,15 +227,15 @@ def test_the_offset_of_a_bad_byte_is_in_the_object() -> None:
 
 def test_a_byte_order_mark_is_not_text() -> None:
     """The mark at the start of an object is not part of the text. Elsewhere it stays."""
-    how = as_format("lines")
-    found = [parse(span, how).text for span in spans_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", "lines")]
+    file_format = as_format("lines")
+    found = [parse(span, file_format).text for span in spans_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", "lines")]
     assert found == ["a", "\ufeffb"]
 
 
 def test_a_document_is_kept_whole() -> None:
     """A .txt document keeps all its line ends."""
-    how = as_format("document")
-    assert [parse(span, how).text for span in spans_of(b"a\r\nb\n", "document")] == ["a\r\nb\n"]
+    file_format = as_format("document")
+    assert [parse(span, file_format).text for span in spans_of(b"a\r\nb\n", "document")] == ["a\r\nb\n"]
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))

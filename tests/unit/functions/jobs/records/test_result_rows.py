@@ -13,8 +13,8 @@ from functions.jobs.records.formats import Problem
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, RowSource, decode_rows, encode_given_up, encode_rows
 
-SOURCE = RowSource(key="k", framing="jsonl", line=0, record=0)
-LATER = replace(SOURCE, line=10, record=1000)
+SOURCE = RowSource(key="k", framing="jsonl", index_in_object=0, index_in_job=0)
+LATER = replace(SOURCE, index_in_object=10, index_in_job=1000)
 PROBLEM = Problem("broken-json", "got a line that is not JSON")
 RECORDS = [Record(10, 0, 3, "a", id="x"), Record(11, 3, 6, problem=PROBLEM, id=5), Record(12, 6, 9, "c")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -66,6 +67,16 @@ def test_a_message_is_returned_with_its_delay() -> None:
     assert queue.receive("work") is None
     clock.pass_s(2)
     assert (queue.receive("work") or {})["Records"][0]["attributes"] == {"ApproximateReceiveCount": "2"}
+
+
+def test_a_log_line_names_how_often_the_message_was_received(capsys: pytest.CaptureFixture[str]) -> None:
+    """The field is `receives`: a fence or a generation are other numbers."""
+
+    def handle(_: SqsMessage) -> None:
+        raise RetryLater("held", 40)
+
+    handle_event("work", {"Records": [record("a", "{}")]}, handle, InMemoryQueue(Clock()))
+    assert json.loads(capsys.readouterr().out)["receives"] == 1
 
 
 class BrokenQueue(InMemoryQueue):

@@ -113,7 +113,7 @@ def test_a_lost_message_is_sent_again(world: World, step: str) -> None:
 
 
 def test_a_planner_at_work_is_not_doubled(world: World) -> None:
-    """No second plan message is sent while the checkpoint moves."""
+    """No second plan message is sent while the plan progress moves."""
     job = world.drop("in.jsonl", DATA)
     event = world.queue.receive("plan")
     assert event is not None
@@ -166,6 +166,19 @@ def test_a_shard_that_kills_its_workers_is_given_up(world: World) -> None:
     )
     assert found.code == "no-record-succeeded"
     assert [row["error"]["code"] for row in world.rows(job)] == ["given-up"] * 2
+
+
+def test_a_shard_that_the_sweeper_ends_is_logged_as_its_own(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log line of the commit names the sweeper and the fence."""
+    job = world.drop("in.jsonl", DATA)
+    world.deliver("plan")
+    die(world, job)
+    shard = world.shards(job)[0]
+    world.effects.table.write(Update(keys.shard_item(TENANT, job, shard.shard), set={"strikes": 4}))
+    capsys.readouterr()
+    assert world.sweep(after_s=leases.LEASE_MS / 1000 + 1) == {"shard-given-up": 1}
+    [line] = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["event"] == "committed"]
+    assert (line["function"], line["fence"]) == ("sweep", 2)
 
 
 def test_giving_up_finds_the_part_of_a_worker_that_died_after_writing_it(world: World) -> None:

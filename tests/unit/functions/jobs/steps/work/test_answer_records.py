@@ -52,15 +52,15 @@ def test_an_error_row_speaks_of_its_record_not_of_a_place_in_a_call() -> None:
 )
 def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInput | str) -> None:
     """A JSON line uses the names of its task, with its languages. Other fields are left out."""
-    how = Format("jsonl", gzip=False, options=FormatOptions())
-    [span] = split_records([line.encode()], how)
+    file_format = Format("jsonl", gzip=False, options=FormatOptions())
+    [span] = split_records([line.encode()], file_format)
     seen: list[TextInput] = []
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         seen.extend(request.inputs)
         return Result(("answer",), "m", "h", (1,), (False,), (1,)), {}
 
-    record = parse(span, how)
+    record = parse(span, file_format)
     spec = JobSpec(task, "m", {}, FormatOptions())
     [found] = answer_all([record], spec, reference="m", tenant="local", deadline_s=1.0, respond=respond).values()
     if isinstance(expected, TextInput):
@@ -72,7 +72,7 @@ def test_a_line_is_an_input_of_its_task(task: str, line: str, expected: TextInpu
 
 def test_a_job_may_name_its_text_otherwise() -> None:
     """The job's own name of the text field holds for every task that has a text."""
-    how = Format("jsonl", gzip=False, options=FormatOptions(text_field="body"))
-    [span] = split_records([b'{"body": "t", "choices": ["a"]}'], how)
-    record = parse(span, how)
+    file_format = Format("jsonl", gzip=False, options=FormatOptions(text_field="body"))
+    [span] = split_records([b'{"body": "t", "choices": ["a"]}'], file_format)
+    record = parse(span, file_format)
     assert (record.text, record.fields) == ("t", {"text": "t", "choices": ["a"]})

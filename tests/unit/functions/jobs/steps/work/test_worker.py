@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
+from functions.jobs.records.formats import Problem
 from functions.jobs.records.records import Record
+from functions.jobs.records.result_rows import encode_given_up
 from functions.jobs.state import leases, state_machine
 from functions.jobs.state.items import JobSpec
+from functions.jobs.steps.commit import row_source
 from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage
 from functions.jobs.steps.work.answer_records import answer_all
-from functions.jobs.steps.work.worker import MAX_ANSWER_BYTES
+from functions.jobs.steps.work.worker import MAX_SHARD_ANSWER_BYTES
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.messages import Result
 from functions.pipeline.request_limits import MAX_TOKEN_VECTORS
@@ -150,6 +154,17 @@ def test_a_worker_whose_lease_was_taken_changes_nothing(world: World) -> None:
     assert texts(world.rows(job)) == LINES
 
 
+def test_a_commit_that_is_refused_says_why(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The reason is that another worker claimed the shard, or that the job takes no more results."""
+    job = job_of(world)
+    rows = encode_given_up(row_source(world.shards(job)[0]), 9, Problem("given-up", "why"))
+    world.worker.shard_commit.commit(world.job(job), replace(world.shards(job)[0], state="LEASED", attempt=7), rows)
+    [line] = [
+        line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["event"] == "commit-skipped"
+    ]
+    assert line["reason"] == "claimed by another"
+
+
 def test_time_that_runs_out_is_the_shards_own_fault(world: World) -> None:
     """A shard that takes longer than the function lives gets a strike. A server that is late from load costs none."""
     world.echo.fail = [DeadlineExceeded("late")]
@@ -224,7 +239,9 @@ def test_a_vector_for_each_token_comes_through() -> None:
         answer_bytes.append(len(body.data))
         return Reply(200, body.headers, body.data)
 
-    client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(reply), max_answer_bytes=MAX_ANSWER_BYTES)
+    client = ReplicaClient(
+        "http://127.0.0.1:9", transport=FakeTransport(reply), max_answer_bytes=MAX_SHARD_ANSWER_BYTES
+    )
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
         return true_pipeline.run_valid_inputs(request, lambda calls: client.infer(calls, time.monotonic() + 60.0))
@@ -242,7 +259,7 @@ def test_a_vector_for_each_token_comes_through() -> None:
 
 def test_the_largest_answer_of_a_call_fits() -> None:
     """The worker's limit holds the vectors of the most tokens, up to a width of 2048."""
-    assert MAX_TOKEN_VECTORS * 4 * 2048 < MAX_ANSWER_BYTES
+    assert MAX_TOKEN_VECTORS * 4 * 2048 < MAX_SHARD_ANSWER_BYTES
 
 
 def _delivery(body: dict[str, str]) -> SqsMessage:
