@@ -90,8 +90,8 @@ class Model(_Frozen):
     Precision: `dtype` is what the model computes in; `quantization` is how Linear layers are stored; with
     `int8_embeddings` the word embeddings are stored in 8 bits. `attn_implementation` takes the reference's names.
 
-    `size_class` names the size of the machines. `causal`: a token sees only the tokens before it. `lang2id` holds the
-    ids of the languages that an XLM model reads. Any `eos_id` ends a generated text.
+    `size_class` says how large the model is, and so which machines hold it. `causal`: a token sees only the tokens
+    before it. `lang2id` holds the ids of the languages that an XLM model reads. Any `eos_id` ends a generated text.
     """
 
     name: str = Field(pattern=MODEL_NAME)

@@ -1,4 +1,4 @@
-"""The error tree.
+"""The error tree. `NoReply` of functions/replica and `ForeignPart` of functions/jobs are errors outside this module.
 
 Each class has its HTTP status, a stable code, and whether a retry can help. Each side turns errors into responses in
 one place. A message states the value, then the expectation. Must not know an HTTP library.
@@ -30,7 +30,7 @@ MAX_RETRY_AFTER_S = 86_400.0
 
 
 class GlossaError(Exception):
-    """Root of every error a caller may see. Raised itself only for our own bugs (500)."""
+    """Root of every error that a caller may see. Raised itself, it is a 500: a bug, or a state that must not occur."""
 
     status: int = 500
     code: str = "internal"

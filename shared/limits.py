@@ -1,6 +1,6 @@
-"""Numbers that both sides hold: how much one call to the model server may carry, and the ranges of its fields.
+"""Numbers that both sides use: how much one call to the model server may carry, and the ranges of its fields.
 
-A caller that stays within them is never refused for size. Must not know who checks them.
+Limits of one model, such as tokens in a row, are in the catalog. Must not know who checks them.
 """
 
 MAX_CALL_TOKENS = 16_384  # over all rows of a call

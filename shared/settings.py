@@ -1,7 +1,8 @@
 """Reads the environment into one frozen value, once, when a process starts.
 
-Nothing else in the product reads the environment. A bad or missing value stops the process, with a message that names
-the variable. Must not know which settings there are: each owner has its own class.
+Nothing else in `shared`, `functions` and `serve` reads the environment. A bad or missing
+value stops the process, with a message that names the variable. Must not know which settings there are: each owner has
+its own class.
 """
 
 from __future__ import annotations

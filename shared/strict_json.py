@@ -1,7 +1,7 @@
 """Parses JSON strictly, and finds text that no UTF-8 can hold. Every reader of JSON from outside uses it.
 
-Raises one error that says what is wrong and where. Each caller puts that into words, because their error types and
-codes differ. Must not know bodies, records or who asks.
+Raises one error that says what is wrong and where. Each reader makes its own message of it, because readers differ in
+error types and codes. Must not know bodies, records or who asks.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _PRINCIPAL = re.compile(
 )
 
 
-def principal(event: Mapping[str, Any], auth: Auth) -> str:
+def tenant_of(event: Mapping[str, Any], auth: Auth) -> str:
     """Return the tenant, `[a-z0-9-]{1,63}`, from what API Gateway verified; never from headers or body.
 
     With auth "none" it is "local". With "iam" it holds the account, and the user, role or federated user of the SigV4

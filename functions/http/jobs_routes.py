@@ -5,8 +5,8 @@ Must not know the environment, or how jobs are stored.
 
 from __future__ import annotations
 
-from functions.http.authentication import Auth, principal
-from functions.http.resolver import Resolver, make_resolver
+from functions.http.authentication import Auth, tenant_of
+from functions.http.resolver import Resolver
 from functions.jobs.api.error_rows import ErrorRows
 from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.pages import PAGED, page_size
@@ -29,7 +29,7 @@ def make_api(
     reach: Reach = "public",
 ) -> Resolver:
     """Put the routes on a resolver. `reach` says which addresses a webhook may have."""
-    api = make_resolver("jobs", fields=EXPECTED)
+    api = Resolver("jobs", fields=EXPECTED)
     _add_jobs(api, jobs, catalog, auth, reach)
     _add_job(api, jobs, auth)
     _add_results(api, jobs, results, error_rows, auth)
@@ -131,6 +131,6 @@ def _paged(api: Resolver, auth: Auth) -> tuple[str, dict[str, str]]:
 
 
 def _principal(api: Resolver, auth: Auth) -> str:
-    tenant = principal(api.current_event.raw_event, auth)
+    tenant = tenant_of(api.current_event.raw_event, auth)
     api.note(tenant_hash=tenant_hash(tenant))
     return tenant

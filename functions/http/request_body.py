@@ -20,7 +20,7 @@ MAX_JSON_DEPTH = 32
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN_CHARS = 40
 _JSON_TYPE = re.compile(r"(?:[!-.0-~]+/)?(?:[!-.0-~]+[+.-])?json", re.IGNORECASE)
-_NO_FORMAT = {
+_UNSPECIFIC_TYPES = {
     "",
     "application/x-www-form-urlencoded",  # curl's default for every body
     "text/plain",  # fetch's default for a string
@@ -51,7 +51,7 @@ def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> s
     return body
 
 
-def refuse_foreign(event: Mapping[str, object]) -> None:
+def check_media_type(event: Mapping[str, object]) -> None:
     """Raise UnsupportedMedia when the headers of a proxy event say that its body is not plain UTF-8 JSON.
 
     A type that names no format passes, because most clients send one by default. Without a body nothing is checked.
@@ -63,7 +63,7 @@ def refuse_foreign(event: Mapping[str, object]) -> None:
             raise UnsupportedMedia(f"got content-encoding {shown(encoding)}, expected none: send the body uncompressed")
     for each in _listed(_header(event, "content-type")):
         kind, *parameters = (part.strip() for part in each.split(";"))
-        if kind.lower() not in _NO_FORMAT and not _JSON_TYPE.fullmatch(kind):
+        if kind.lower() not in _UNSPECIFIC_TYPES and not _JSON_TYPE.fullmatch(kind):
             raise UnsupportedMedia(f"got content-type {shown(kind)}, expected application/json: send a JSON object")
         for name, _, value in (parameter.partition("=") for parameter in parameters):
             charset = value.strip(" '\"")

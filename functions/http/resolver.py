@@ -20,15 +20,14 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from functions.http.request_body import body_text, json_object, parse_json, refuse_foreign
+from functions.http.request_body import body_text, check_media_type, json_object, parse_json
 from shared.content_types import JSON_TYPE, PROBLEM_TYPE
 from shared.error_text import expected, got, shown, visible
 from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
 
-Json = Callable[[object], str]
-DEADLINE_MARGIN_S = 1.5
+DEADLINE_MARGIN_S = 1.5  # the time that a function needs to answer after its work has been given up
 Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
 
 _SHOWN_CHARS = 80
@@ -53,7 +52,11 @@ class Context(Protocol):
 
 
 class Resolver(APIGatewayRestResolver):
-    """Powertools' REST resolver with our bodies, errors and log line. Make one with `make_resolver`."""
+    """Powertools' REST resolver with our bodies, errors and log line.
+
+    `function` names the API function in the log. `routes` are the routes of the whole API, for the catch-all function;
+    without it, the resolver knows its own routes. `fields` says what is expected of some fields of bodies, by name.
+    """
 
     def __init__(self, function: str, routes: Routes | None = None, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(json_body_deserializer=_any_json, serializer=to_json, debug=False)
@@ -91,7 +94,7 @@ class Resolver(APIGatewayRestResolver):
         Raises UnsupportedMedia, TooLarge, BadRequest. A body that no route reads is never checked.
         """
         event = self.current_event.raw_event
-        refuse_foreign(event)
+        check_media_type(event)
         return body_text(event)
 
     def json(self) -> dict[str, object]:
@@ -188,15 +191,6 @@ class Resolver(APIGatewayRestResolver):
         if self._routes is not None:
             return ((method, self._compile_regex(path)) for method, path in self._routes())
         return ((route.method, route.rule) for route in (*self._static_routes, *self._dynamic_routes))
-
-
-def make_resolver(function: str, routes: Routes | None = None, *, fields: Mapping[str, str] | None = None) -> Resolver:
-    """Make the resolver of one API function; `function` names it in the log.
-
-    `routes` are the routes of the whole API, for the function that gets every request that no other function takes.
-    Without it, the resolver knows its own routes. `fields` says what is expected of some fields of bodies, by name.
-    """
-    return Resolver(function, routes, fields)
 
 
 def deadline(context: Context, clock: Callable[[], float] = time.monotonic) -> float:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from functions.http.authentication import Auth, principal
-from functions.http.resolver import Resolver, deadline, make_resolver, request_id
+from functions.http.authentication import Auth, tenant_of
+from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
 from functions.http.token_requests import detokenize_json, tokenize_json
 from functions.messages import Result
@@ -46,7 +46,7 @@ def make_api(
     pipeline: Pipeline, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
 ) -> Resolver:
     """Make a resolver with these routes. `clock` is the clock of the pipeline's deadlines."""
-    api = make_resolver("infer", _whole_api)
+    api = Resolver("infer", _whole_api)
     pipeline = replace(pipeline, speed=replica.tokens_per_s)
     _add_tasks(api, pipeline, replica, auth, clock)
     _add_models(api, pipeline, auth)
@@ -145,7 +145,7 @@ def _tenant(api: Resolver, auth: Auth) -> str:
 
 def _principal(api: Resolver, auth: Auth) -> str:
     """Return the tenant, whatever the query holds: monitors and browsers use it to get around caches."""
-    tenant = principal(api.current_event.raw_event, auth)
+    tenant = tenant_of(api.current_event.raw_event, auth)
     api.note(tenant_hash=tenant_hash(tenant))
     return tenant
 

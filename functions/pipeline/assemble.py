@@ -54,20 +54,22 @@ def assemble(
 def read_outputs(
     outputs: Mapping[str, RowsPerWindow], windows: Sequence[Window], model_outputs: Sequence[ModelOutput]
 ) -> Iterator[dict[str, list[Vector]]]:
-    """Yield each window's rows of the named `outputs`, in order. A count stands before the output that it counts.
+    """Yield each window's rows of the named `outputs`, in order.
+
+    In `outputs`, an output that counts must come before the output whose rows it counts.
 
     Raises ReplicaError when a tensor is missing, too short or too long, NotFinite when a value is not finite, and
     TooLarge before it makes more counted rows than the limit.
     """
-    n_counted = dict.fromkeys(outputs, 0)
+    n_read = dict.fromkeys(outputs, 0)
     streams = {name: _rows(name, model_outputs) for name in outputs}
     for window in windows:
         taken: dict[str, list[Vector]] = {}
-        for name, unit in outputs.items():
-            n_rows = _n_rows(unit, window, taken)
-            n_counted[name] += n_rows
-            if isinstance(unit, Counted) and n_counted[name] > unit.most:
-                raise TooLarge(f"got {n_counted[name]} {name}, at most {unit.most} in one request", hint=FEWER)
+        for name, rows_per_window in outputs.items():
+            n_rows = _n_rows(rows_per_window, window, taken)
+            n_read[name] += n_rows
+            if isinstance(rows_per_window, Counted) and n_read[name] > rows_per_window.most:
+                raise TooLarge(f"got {n_read[name]} {name}, at most {rows_per_window.most} in one request", hint=FEWER)
             taken[name] = _take(name, streams[name], n_rows)
         yield taken
     for name, stream in streams.items():

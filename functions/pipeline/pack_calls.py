@@ -19,9 +19,11 @@ from shared.errors import DeadlineExceeded, TooLarge
 from shared.limits import MAX_CALL_ROWS, MAX_CALL_TOKENS
 from shared.messages import InferCall, Sampling, Tensor, tenant_hash
 
-MAX_CALL_NUMBERS = 1_000_000  # that one call answers with for its tokens: 4 MB of the 5 MB that a caller takes
-INTERACTIVE_SHARE = 0.6  # of the time left that an estimate may take: passes of other requests come between
-ASK_SHARE = 0.02  # of the time left; work that takes less by the catalog is not worth asking the server
+MAX_CALL_NUMBERS = 1_000_000  # most numbers in the answer of one call: 4 MB of the 5 MB that a caller takes
+INTERACTIVE_SHARE = 0.6  # an interactive request is refused if it would take more than this share of the time left
+ASK_SERVER_SHARE = (
+    0.02  # the server's speed is asked for only if the work would take more than this share of the time left
+)
 Speed = Callable[[], float | None]
 
 
@@ -41,8 +43,8 @@ def pack_calls(
 
     `now_s` is on the clock of the request's deadline. `speed` returns how many tokens per second the server measures,
     or None. It is called for large interactive requests alone; else the catalog's figure counts. Raises
-    DeadlineExceeded when the deadline has passed. Raises TooLarge, with a batch-job request that would do, when the
-    work would take longer than the time left.
+    DeadlineExceeded when the deadline has passed. Raises TooLarge when the work would
+    take longer than the time left; its hint is the body of a batch job that does the same.
     """
     timeout_s = request.deadline_s - now_s
     base = InferCall(
@@ -73,7 +75,7 @@ def _check_time(
     tokens_per_s, allowed_s = model.tokens_per_s, timeout_s
     if request.priority == "interactive":
         allowed_s = timeout_s * INTERACTIVE_SHARE
-        if n_total / tokens_per_s > timeout_s * ASK_SHARE:
+        if n_total / tokens_per_s > timeout_s * ASK_SERVER_SHARE:
             tokens_per_s = speed() or tokens_per_s
     if (estimate_s := n_total / tokens_per_s) > allowed_s:
         reference = f"{base.model}:{base.head}"

@@ -1,6 +1,7 @@
 """The whole path of a request, in one function: route -> tokenize -> pack_calls -> infer -> assemble.
 
-`infer` is the one effect, and the caller hands it in. Must not know who infers, nor HTTP, AWS or files.
+Two effects are handed in: `infer`, and `speed`, which pack_calls asks about large requests. Must not know who infers,
+nor HTTP, AWS or files.
 """
 
 from __future__ import annotations

@@ -14,15 +14,15 @@ from functions.tasks.task import TaskParameters
 from shared.errors import TooLarge, Unprocessable
 from shared.messages import InferCall, Sampling
 
-MAX_GUESSES = 100_000  # masks x guesses
-MAX_READ_BACK_TOKENS = 5_000_000  # of texts with each guess in them; a token is a byte or more of a 5 MB answer
-MAX_TOKEN_VECTORS = 8_192  # of tokens or layers: at width 1024, 32 MiB from the model server, 20 times that in JSON
-MAX_ATTENTIONS = 2**14  # pairs of tokens, each with layers x heads weights: one text of 128 tokens
-MAX_NEW_TOKENS = 65_536  # of all continuations
-MAX_MASKS = 64  # of one input
-MAX_READ_TOKENS = 2_000_000  # of all windows of one input; each takes 16 bytes of memory or more
-MAX_REQUEST_TOKENS = 2 * MAX_READ_TOKENS  # of all inputs together
-MAX_IDS = 1_000_000  # of one request to /v1/detokenize
+MAX_GUESSES = 100_000  # most guesses of a fill-mask request, over all masks
+MAX_READ_BACK_TOKENS = 5_000_000  # each guess is answered with its whole text; a token takes a byte or more of 5 MB
+MAX_TOKEN_VECTORS = 8_192  # most vectors of tokens or layers: at width 1024 they take 32 MiB, in JSON 20 times that
+MAX_ATTENTIONS = 2**14  # most pairs of tokens with attentions: those of one text of 128 tokens
+MAX_REQUEST_NEW_TOKENS = 65_536  # most new tokens over all continuations
+MAX_MASKS = 64  # most masks in one input
+MAX_READ_TOKENS = 2_000_000  # most tokens in all windows of one input; each takes 16 bytes of memory or more
+MAX_REQUEST_TOKENS = 2 * MAX_READ_TOKENS  # most tokens in all windows of one request
+MAX_IDS = 1_000_000  # most ids in one request to /v1/detokenize
 
 AS_JOB = "send fewer or shorter texts, or the whole as a batch job: POST /v1/jobs"
 FEWER = "send fewer or shorter texts in one request; a batch job takes any number of texts of that length"
@@ -124,6 +124,6 @@ def _check_attentions(call: InferCall, tokenized: Tokenized) -> None:
 
 def _check_new_tokens(call: InferCall, tokenized: Tokenized) -> None:
     n_new = n_new_tokens(call.sampling, tokenized)
-    if n_new > MAX_NEW_TOKENS:
+    if n_new > MAX_REQUEST_NEW_TOKENS:
         found = f"got {len(tokenized.windows)} prompts that ask for up to {n_new} new tokens"
-        raise TooLarge(f"{found}, at most {MAX_NEW_TOKENS} in one request", hint=FEWER)
+        raise TooLarge(f"{found}, at most {MAX_REQUEST_NEW_TOKENS} in one request", hint=FEWER)

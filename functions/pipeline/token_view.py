@@ -70,6 +70,6 @@ def _n_windows(texts: Sequence[Encoded], model: Model, tokenizer: Tokenizer) -> 
     pair = len(texts) > 1
     room = model.max_tokens - windows.n_special(tokenizer.layout, pair=pair)
     if not pair:
-        return len(windows.spans(len(texts[0].ids), room))
+        return len(windows.even_spans(len(texts[0].ids), room))
     spans = windows.pair_spans(len(texts[0].ids), len(texts[1].ids), room)
     return len(spans) if spans is not None else None

@@ -30,14 +30,14 @@ def tokenize(request: TextRequest, model: Model, tokenizer: Tokenizer) -> Tokeni
     An input that cannot be tokenized has its error (Unprocessable, TooLarge) in `errors`, by its index. Raises
     Unprocessable when the parameters are wrong for every input, and TooLarge when all inputs together are too long.
     """
-    inputs_to_windows = _InputsToWindows(request.parameters, model, tokenizer)
+    window_maker = _WindowMaker(request.parameters, model, tokenizer)
     found: list[Window] = []
     truncated: list[bool] = []
     errors: dict[int, GlossaError] = {}
     n_tokens = 0
     for index, item in enumerate(request.inputs):
         try:
-            made, is_cut = inputs_to_windows.windows(len(truncated), item, f"inputs[{index}]")
+            made, is_cut = window_maker.windows(len(truncated), item, f"inputs[{index}]")
         except GlossaError as error:
             errors[index] = error
         else:
@@ -50,7 +50,7 @@ def tokenize(request: TextRequest, model: Model, tokenizer: Tokenizer) -> Tokeni
 
 
 @dataclass(slots=True)
-class _InputsToWindows:
+class _WindowMaker:
     """Makes the windows of one request's inputs. A text that is read more than once is tokenized once."""
 
     parameters: TaskParameters
@@ -59,7 +59,7 @@ class _InputsToWindows:
     encoded: dict[tuple[str, str | None], Encoded] = field(default_factory=dict)
 
     def windows(self, row: int, item: TextInput, where: str) -> tuple[list[Window], bool]:
-        """Return the windows of one input, and whether a part of its text is in none of them."""
+        """Return the windows of one input, and whether some of its text is in none of them."""
         pairs = self.parameters.text_pairs(item)
         encoded = [self._encode_pair(pair, where) for pair in pairs]
         longest_second = max(len(texts[-1].ids) if len(texts) > 1 else 0 for texts in encoded)
@@ -67,13 +67,12 @@ class _InputsToWindows:
         is_cut, n_tokens = False, 0
         for part, (pair, texts) in enumerate(zip(pairs, encoded, strict=True)):
             split = self._split(texts, longest_second, where)
-            n_tokens = self._count([kept for kept, _ in split], n_tokens, where)
+            n_tokens = self._add_tokens([kept for kept, _ in split], n_tokens, where)
             langs = [self._lang_id(lang, where) for lang in (pair.lang, pair.lang_pair)]
             for kept, masks in split:
                 sides = [Side(*side) for side in zip(texts, kept, langs, masks, strict=False)]
                 made.append(self._window(row, part, sides))
-            for text, spans in zip(texts, zip(*(kept for kept, _ in split), strict=True), strict=True):
-                is_cut |= not windows.covers(spans, len(text.ids))
+            is_cut = is_cut or _is_cut(texts, [kept for kept, _ in split])
         return made, is_cut
 
     def _split(self, texts: EncodedPair, longest_second: int, where: str) -> list[tuple[KeptSpans, Masks]]:
@@ -86,7 +85,7 @@ class _InputsToWindows:
         around_masks = self.parameters.truncation_strategy == "masks"
         masks = self._masks(texts, where) if around_masks else [()] * len(texts)
         if around_masks and len(texts) == 1:
-            return [((span,), [found]) for span, found in windows.around(masks[0], lengths[0], room)]
+            return [((span,), [found]) for span, found in windows.spans_around_masks(masks[0], lengths[0], room)]
         if self._fits(lengths, longest_second, room):
             return [(tuple((0, length) for length in lengths), masks)]
         long_text = LongText(lengths, window, room, longest_second, self.parameters.window_rule, where)
@@ -152,12 +151,18 @@ class _InputsToWindows:
             raise Unprocessable(f"{where}: got {n_masks} masks, expected at most {MAX_MASKS}")
         return masks
 
-    def _count(self, kept: Sequence[KeptSpans], n_tokens: int, where: str) -> int:
-        """Return the tokens read for an input, with those of one more pair. Refuses too many before they are made."""
+    def _add_tokens(self, kept: Sequence[KeptSpans], n_tokens: int, where: str) -> int:
+        """Return `n_tokens` with the tokens of one more pair. Raises TooLarge before too many windows are made."""
         n_special = windows.n_special(self.tokenizer.layout, pair=True)
         n_tokens += sum(n_special + sum(end - start for start, end in spans) for spans in kept)
         check_input_tokens(n_tokens, where)
         return n_tokens
+
+
+def _is_cut(texts: EncodedPair, kept: Sequence[KeptSpans]) -> bool:
+    """Whether some of a text, or of a pair, is in no window."""
+    spans_of_texts = zip(*kept, strict=True)
+    return any(not windows.cover_all(spans, len(text.ids)) for text, spans in zip(texts, spans_of_texts, strict=True))
 
 
 def _target_ids(targets: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:

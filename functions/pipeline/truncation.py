@@ -1,6 +1,7 @@
-"""Decides how a text that is too long is split into windows. Each truncation strategy has one rule here.
+"""Decides how a text that is too long is split into windows. Each truncation strategy has a rule here.
 
-Numbers of tokens in, spans of tokens out. Must not know tokenizers, tasks or what windows hold.
+Numbers of tokens in, spans of tokens out; `windows` has the arithmetic. A single text with masks is split in
+`tokenize`. Must not know tokenizers, tasks or what windows hold.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class LongText:
 
     def spans(self, length: int, room: int) -> list[Span]:
         """Split a text that has `room` tokens in each window. Raises Unprocessable when the stride is too large."""
-        split = windows.full_spans if self.rule.full else windows.spans
+        split = windows.stride_spans if self.rule.full else windows.even_spans
         return split(length, room, self.rule.overlap_tokens(self.window, room))
 
     def refusal(self, expected: str, hint: str = ASK_TRUNCATION) -> TooLarge:
@@ -61,7 +62,7 @@ def _single(long_text: LongText) -> list[KeptSpans]:
 def _longer(long_text: LongText) -> list[KeptSpans]:
     first, second = long_text.lengths
     if long_text.rule.truncates:
-        return [windows.longest_first(first, second, long_text.room)]
+        return [windows.cut_pair(first, second, long_text.room)]
     spans = windows.pair_spans(first, second, long_text.room)
     if spans is None:
         half = long_text.room // 2
@@ -83,7 +84,7 @@ def _first(long_text: LongText) -> list[KeptSpans]:
 def _second(long_text: LongText) -> list[KeptSpans]:
     first, second = long_text.lengths
     if long_text.rule.truncates:
-        return [windows.longest_first(first, second, long_text.room)]
+        return [windows.cut_pair(first, second, long_text.room)]
     if first > (half := long_text.room // 2):
         raise long_text.refusal(f"at most {long_text.room} together, or {half} in the first text", "shorten it")
     room = long_text.room - first
@@ -96,10 +97,10 @@ def _whole(long_text: LongText) -> list[KeptSpans]:
     if len(long_text.lengths) == 1:
         return [((0, long_text.room),)]
     first, second = long_text.lengths
-    return [windows.longest_first(first, second, long_text.room)]
+    return [windows.cut_pair(first, second, long_text.room)]
 
 
-def _start(long_text: LongText) -> list[KeptSpans]:
+def _keep_end(long_text: LongText) -> list[KeptSpans]:
     [length] = long_text.lengths
     if not long_text.rule.truncates:
         raise long_text.refusal(f"at most {long_text.room}")
@@ -116,5 +117,5 @@ _PAIR_RULES: Mapping[str, Callable[[LongText], list[KeptSpans]]] = {
 _SINGLE_RULES: Mapping[str, Callable[[LongText], list[KeptSpans]]] = {
     **dict.fromkeys(("longer", "first", "second"), _single),
     "whole": _whole,
-    "start": _start,
+    "keep_end": _keep_end,
 }

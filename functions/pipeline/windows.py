@@ -54,7 +54,7 @@ def n_special(layout: Layout, *, pair: bool) -> int:
     return len(layout.first) + len(layout.last) + (len(layout.middle) if pair else 0)
 
 
-def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
+def even_spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
     """Return the fewest half-open spans of at most `room` tokens that cover `n_tokens`. Their sizes are even.
 
     Neighbours share `overlap` tokens. Raises ValueError unless 0 <= overlap < room.
@@ -68,7 +68,7 @@ def spans(n_tokens: int, room: int, overlap: int = 0) -> list[Span]:
     return [(start, min(start + size, n_tokens)) for start in range(0, n_tokens - overlap, size - overlap)]
 
 
-def full_spans(n_tokens: int, room: int, shared: int) -> list[Span]:
+def stride_spans(n_tokens: int, room: int, shared: int) -> list[Span]:
     """Return spans of `room` tokens. Each begins with the last `shared` tokens of the one before; the last is shorter.
 
     The reference makes the same ones (`return_overflowing_tokens` with a `stride`). Raises Unprocessable.
@@ -89,11 +89,11 @@ def pair_spans(n_first: int, n_second: int, room: int) -> list[tuple[Span, Span]
     if min(n_first, n_second) > room // 2:
         return None
     if n_first <= n_second:
-        return [((0, n_first), span) for span in spans(n_second, room - n_first)]
-    return [(span, (0, n_second)) for span in spans(n_first, room - n_second)]
+        return [((0, n_first), span) for span in even_spans(n_second, room - n_first)]
+    return [(span, (0, n_second)) for span in even_spans(n_first, room - n_second)]
 
 
-def longest_first(n_first: int, n_second: int, room: int) -> tuple[Span, Span]:
+def cut_pair(n_first: int, n_second: int, room: int) -> tuple[Span, Span]:
     """Return what is kept of a pair that is cut to `room`. The longer text is cut first, as in the reference."""
     if n_first + n_second <= room:
         return (0, n_first), (0, n_second)
@@ -102,7 +102,7 @@ def longest_first(n_first: int, n_second: int, room: int) -> tuple[Span, Span]:
     return ((0, short), (0, long)) if n_first <= n_second else ((0, long), (0, short))
 
 
-def around(masks: Sequence[int], n_tokens: int, room: int) -> list[tuple[Span, tuple[int, ...]]]:
+def spans_around_masks(masks: Sequence[int], n_tokens: int, room: int) -> list[tuple[Span, tuple[int, ...]]]:
     """Return spans of at most `room` tokens, each with the masks it answers for. Every mask has exactly one span.
 
     Masks within half a window share a span, which is centred on them.
@@ -127,7 +127,7 @@ def _groups(masks: Sequence[int], reach: int) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups]
 
 
-def covers(kept: Sequence[Span], n_tokens: int) -> bool:
+def cover_all(kept: Sequence[Span], n_tokens: int) -> bool:
     """Whether the spans, in order, hold every token."""
     ends = [0, *(end for _, end in kept)]
     return ends[-1] == n_tokens and all(start <= end for end, (start, _) in zip(ends, kept, strict=False))

@@ -35,14 +35,15 @@ Layers = Annotated[
 
 
 class Parameters(Truncatable):
-    """A text gets one vector, or with `per_token` one for each of its tokens.
+    """Turns a text into one vector, or with `per_token` into one vector for each of its tokens.
 
-    `pooling` over all tokens, special ones included: their mean, their largest values (max), or the vector of the
-    first token (cls). `normalize`: scale to length 1, at the end. With `layers` (0: what enters the first, -1: the
-    last) or `attentions` the answer is an object: `vectors`, `hidden_states` for each layer asked, `attentions` for
-    each layer, head, token and token. Long text: touching windows; means are averaged by the windows' tokens,
-    the largest of all windows counts, cls is the first window's. Attentions are for texts of one window: at most
-    16,384 pairs of tokens (the square of each text's) and 200,000 weights (times layers and heads) in one request.
+    `pooling` makes one vector of all tokens, special ones included: their mean, their largest values (max), or the
+    vector of the first token (cls). `normalize` scales vectors to length 1, at the end. `layers` (0: what enters the
+    first layer, -1: the last) or `attentions` make the answer an object: `vectors`, `hidden_states` of each layer, and
+    `attentions` of each layer, head, token and token. A long text is read in adjacent windows without overlap. Means
+    of windows are averaged, weighted by their tokens; of max, the largest values count; cls is taken from the first
+    window. Attentions need texts that fit in one window. One request may ask for at most 16,384 pairs of tokens and
+    200,000 attention weights (pairs times layers times heads).
     """
 
     call_fields: ClassVar[tuple[str, ...]] = ("per_token", "pooling", "layers", "attentions")

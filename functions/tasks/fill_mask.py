@@ -16,10 +16,10 @@ from shared.limits import DEFAULT_TOP_K
 
 
 class Parameters(ReadsPairs):
-    """Each mask gets its `top_k` most probable tokens, or the best of `targets` when given.
+    """Finds the `top_k` most probable tokens for each mask, or scores `targets` instead.
 
-    A target that is not one token of the vocabulary stands for its first token. Long text: one
-    window around each group of masks that fits in one; a pair must fit in one window.
+    A target that is not one token of the vocabulary stands for its first token. A long text is read in one window
+    around each group of masks that fits in one. A pair must fit in one window.
     """
 
     truncation_strategy: ClassVar[TruncationStrategy] = "masks"

@@ -13,9 +13,9 @@ from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncat
 
 
 class Parameters(Truncatable):
-    """Each of an input's choices gets the probability that it goes with the text.
+    """Gives each choice the probability that it fits the text.
 
-    Text and choice must fit in one window, unless `truncation`: then the longer of the two loses its end.
+    Text and choice must fit in one window. With `truncation`, the longer of the two loses its end.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (

@@ -24,11 +24,12 @@ USUAL_WINDOW, USUAL_STRIDE = 384, 128
 
 
 class Parameters(TaskParameters):
-    """A question gets its `top_k` answers: spans of the context, at most `max_answer_len` tokens each.
+    """Finds the `top_k` answers to a question: spans of the context, at most `max_answer_len` tokens each.
 
-    Long contexts are read in windows of `max_seq_len` tokens, question included, that share `doc_stride` tokens of the
-    context. `handle_impossible_answer` lets the empty answer compete; `align_to_words` widens answers to whole words.
-    Names and defaults are those of transformers 4.57, which was the last to have this pipeline.
+    A long context is read in windows of `max_seq_len` tokens, question included. Neighbouring windows share
+    `doc_stride` tokens of the context. With `handle_impossible_answer`, the empty answer is one of the candidates.
+    `align_to_words` extends answers to whole words. Names and defaults are those of transformers 4.57, the last version
+    with this pipeline.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (

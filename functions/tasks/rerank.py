@@ -17,11 +17,11 @@ from shared.errors import ReplicaError, Unprocessable
 
 
 class Parameters(Truncatable):
-    """An input's documents are put in the order of how well they answer its query.
+    """Puts documents in the order of how well they answer a query.
 
-    The `top_n` best are returned (null: all), each with its index and, with `return_documents`, its text. A score is
-    the sigmoid of the head's only logit, or the logit itself with `function_to_apply` none. Long documents: windows
-    that overlap by an eighth, of which the best counts.
+    The `top_n` best are returned (null: all), each with its index, and with its text if `return_documents` is true. A
+    score is the sigmoid of the head's only logit, or the logit itself with `function_to_apply` none. A long document is
+    read in windows that overlap by an eighth, and its best window counts.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (

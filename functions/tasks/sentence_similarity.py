@@ -15,9 +15,10 @@ from shared.messages import DEFAULT_POOLING, Pooling
 
 
 class Parameters(Truncatable):
-    """Each of an input's sentences gets the cosine of its vector with that of the source sentence.
+    """Compares each sentence with the source sentence: the cosine of their vectors.
 
-    `pooling` makes one vector of the tokens', as in feature-extraction. Long text: touching windows.
+    `pooling` makes one vector of those of the tokens, as in feature-extraction. A long text is read in adjacent windows
+    without overlap.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (

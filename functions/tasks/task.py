@@ -30,14 +30,15 @@ String = Annotated[str, Field(max_length=MAX_STRING_CHARS)]
 Strings = Annotated[tuple[String, ...], Strict(strict=False), BeforeValidator(_listed)]
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
 
-# What happens when the text does not fit in one window. `pipeline/truncation.py` has a rule for each strategy.
-#   longer   a single text is split into windows; of a pair, the longer text is, if the shorter takes at most half
-#   first    the first text of a pair is split, at the same places for all pairs of an input; the second stays whole
-#   second   the second text of a pair is split; the first stays whole
-#   masks    windows surround the mask tokens; a pair must fit in one window
-#   whole    nothing is split: a text that does not fit is refused
-#   start    nothing is split; with `truncation` the start of the text is dropped, and its end is kept
-TruncationStrategy = Literal["longer", "first", "second", "masks", "whole", "start"]
+# What happens when a text does not fit in one window. `pipeline/truncation.py` has the rules; `pipeline/tokenize.py`
+# handles masks in a single text.
+#   longer     a single text is split into windows; of a pair, the longer text is, if the shorter takes at most half
+#   first      the first text of a pair is split, at the same places for all pairs of an input; the second stays whole
+#   second     the second text of a pair is split; the first stays whole
+#   masks      windows surround the mask tokens; a pair must fit in one window
+#   whole      nothing is split: a text that does not fit is refused
+#   keep_end   nothing is split; with `truncation` the start of the text is dropped, and its end is kept
+TruncationStrategy = Literal["longer", "first", "second", "masks", "whole", "keep_end"]
 
 
 @dataclass(frozen=True, slots=True)

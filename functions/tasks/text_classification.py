@@ -15,11 +15,12 @@ from shared.errors import ReplicaError
 
 
 class Parameters(ReadsPairs, Truncatable):
-    """A text or a pair gets labels with scores.
+    """Gives a text, or a pair of texts, labels with scores.
 
-    `top_k` labels are returned, best first (null: all). `function_to_apply` turns logits into
-    scores; `default` asks the head: none for regression, sigmoid for several labels at once or a single label,
-    softmax else. Long text: touching windows, scores averaged by their content tokens.
+    `top_k` labels are returned, best first; null returns all. `function_to_apply` turns logits into scores. `default`
+    depends on the head: none for regression, sigmoid for a head that may give several labels or has only one, and
+    softmax for all others. A long text is read in adjacent windows without overlap. The scores of its windows are
+    averaged, weighted by their tokens without special ones.
     """
 
     top_k: TopK | None = 1

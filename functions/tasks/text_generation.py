@@ -19,15 +19,16 @@ DEFAULTS = Sampling()
 
 
 class Parameters(Truncatable):
-    """A prompt is continued by at most `max_new_tokens` tokens, `num_return_sequences` times.
+    """Continues a prompt by at most `max_new_tokens` tokens, `num_return_sequences` times.
 
-    Greedy unless `do_sample`; then the next token is drawn among the `top_k` likeliest (0: all) that make up `top_p`
-    of the probability, at `temperature`, from `seed`. The prompt is read with its special tokens, as transformers'
-    pipeline does. Prompt and continuation must fit in the model, unless `truncation`: then the prompt loses its start.
+    Without `do_sample` the likeliest token is taken. With it, the next token is drawn at `temperature` from the `top_k`
+    likeliest (0: all) that make up `top_p` of the probability; `seed` makes this repeatable. The prompt is read with
+    its special tokens, as in the pipeline of transformers. Prompt and continuation must fit in the model. With
+    `truncation`, the prompt loses its start.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields("text"), InputFields("prompt"))
-    truncation_strategy: ClassVar[TruncationStrategy] = "start"
+    truncation_strategy: ClassVar[TruncationStrategy] = "keep_end"
 
     max_new_tokens: Annotated[int, Field(ge=1, le=MAX_NEW_TOKENS)] = DEFAULTS.max_new_tokens
     do_sample: bool = DEFAULTS.do_sample

@@ -21,14 +21,14 @@ from shared.errors import ReplicaError
 
 
 class Parameters(Truncatable):
-    """Every token gets a label; tokens of one entity are grouped.
+    """Gives every token a label, and groups the tokens of one entity.
 
-    `aggregation_strategy`: `simple` groups tokens of one tag; `first`, `average`, `max` first give all tokens of a
-    word, a run without spaces, one label: its first token's, that of their mean scores, or its surest token's;
-    `none` groups nothing. No entity begins or ends inside a character as a person sees it. Entities whose
-    label is in `ignore_labels` are left out. Long text: windows that overlap by an eighth; each token is judged by the
-    window in which it stands most centrally. With `stride`, windows are full, share that many tokens, and their
-    entities are merged: transformers' own way, which may begin an entity inside a word.
+    `aggregation_strategy`: `simple` groups tokens of one tag. `first`, `average` and `max` first give all tokens of a
+    word one label: that of its first token, of their mean scores, or of its surest token. A word is a run without
+    spaces. `none` groups nothing. No entity begins or ends inside a character as a person sees it. Entities whose
+    label is in `ignore_labels` are left out. A long text is read in windows that overlap by an eighth. Each token gets
+    its label from the window in which it is most central. With `stride`, windows are full and share that many tokens,
+    and their entities are merged. This is how transformers does it; an entity may then begin inside a word.
     """
 
     overlap: ClassVar[float] = 0.125

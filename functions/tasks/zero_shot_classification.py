@@ -59,11 +59,12 @@ Template = Annotated[
 
 
 class Parameters(Truncatable):
-    """A text gets a score for each of `candidate_labels`, by a head trained on natural language inference.
+    """Scores each of `candidate_labels` for a text, with a head that was trained on natural language inference.
 
-    Each label is put in the place of {} in `hypothesis_template` and read beside the text. Scores are the labels'
-    share of entailment, or with `multi_label` each label's own probability of entailment against contradiction.
-    Long text: touching windows, the same for each label, scores averaged by their tokens.
+    Each label takes the place of {} in `hypothesis_template`, and the result is read beside the text. Scores are a
+    softmax over the entailment of all labels. With `multi_label`, each score is the probability of entailment against
+    contradiction. A long text is read in adjacent windows without overlap, the same for all labels. Their scores are
+    averaged, weighted by their tokens.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (
