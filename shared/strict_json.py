@@ -16,7 +16,7 @@ from typing import Any, Literal
 JsonErrorKind = Literal["syntax", "too-deep", "repeated-key", "not-finite", "out-of-range", "too-many-digits"]
 
 
-@dataclass
+@dataclass(eq=False)
 class JsonError(Exception):
     """Why a text is not strict JSON.
 

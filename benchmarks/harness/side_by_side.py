@@ -19,7 +19,6 @@ from benchmarks.reporting.report import progress
 from serve.deployment_options import ENVIRONMENT
 
 SYSTEMS = ROOT / "benchmarks" / "systems"
-ANSWER_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Numbers of tokens in, spans of tokens out; `windows` has the arithmetic. A singl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from functions.pipeline import windows
 from functions.tasks.task import WindowRule
@@ -76,7 +76,8 @@ def _first(long_text: LongText) -> list[KeptSpans]:
         return [((0, min(first, long_text.room - second)), (0, second))]
     half = long_text.room // 2
     if long_text.longest_second > half:
-        raise long_text.refusal(f"at most {half} in the second text", "shorten the text that is read beside")
+        longest = replace(long_text, lengths=(first, long_text.longest_second))
+        raise longest.refusal(f"at most {half} in the second text", "shorten the text that is read beside")
     room = long_text.room - long_text.longest_second
     return [(span, (0, second)) for span in long_text.spans(first, room)]
 

@@ -56,6 +56,14 @@ def parse_parameters(task: str, value: object) -> TaskParameters:
     return parameters
 
 
+def parse_required_parameters(task: str, value: Mapping[str, object]) -> TaskParameters:
+    """Read the required parameters alone; all others have their defaults. Raises as `parse_parameters`."""
+    fields = task_named(task).parameters.model_fields
+    return parse_parameters(
+        task, {name: value[name] for name, field in fields.items() if field.is_required() and name in value}
+    )
+
+
 def parse_input(value: object, where: str, task: str) -> TextInput:
     """Read one input: a text, or an object in one of the task's input forms. A null counts as left out.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
@@ -164,11 +164,6 @@ class TaskParameters(BaseModel):
     def fields_of_call(self) -> dict[str, Any]:
         """Return the parameters that go to the model server, by name."""
         return {name: getattr(self, name) for name in self.call_fields}
-
-    def with_required_only(self) -> Self:
-        """Return parameters with the same required values, and defaults for all others."""
-        required = {name: getattr(self, name) for name, field in type(self).model_fields.items() if field.is_required()}
-        return self.model_validate(required)
 
 
 class Truncatable(TaskParameters):

@@ -48,6 +48,11 @@ class Parameters(Truncatable):
         return self
 
     @property
+    def returns_one(self) -> bool:
+        """Whether the only sequence is returned without a list on the command line: when one token is considered."""
+        return self.top_k == 1
+
+    @property
     def sampling(self) -> Sampling:
         """How a generating head continues each prompt."""
         return Sampling(

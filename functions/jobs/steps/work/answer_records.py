@@ -15,7 +15,7 @@ from functions.jobs.records.result_rows import Answer
 from functions.jobs.state.items import JobSpec
 from functions.jobs.steps.work.server_health import ServerHealthCheck
 from functions.messages import Result, TextInput
-from functions.tasks.parse import input_names, parse_input, parse_parameters
+from functions.tasks.parse import input_names, parse_input, parse_parameters, parse_required_parameters
 from functions.tasks.task import TextRequest
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable
 
@@ -43,16 +43,20 @@ def answer_all(
     `split_first` splits the first call before it is made, when an earlier run has seen the whole call fail.
     Raises every other error that `respond` raises: no record caused it.
     """
+    inputs, outcomes = _inputs(records, spec.task)
+    try:
+        parameters = parse_parameters(spec.task, spec.parameters)
+    except RECORD_ERRORS as error:  # the job was made when the task took them
+        return outcomes | dict.fromkeys(inputs, _problem(error))
     request = TextRequest(
         task=spec.task,
         inputs=(),
-        parameters=parse_parameters(spec.task, spec.parameters),
+        parameters=parameters,
         model=reference,
         tenant=tenant,
         priority="batch",
         deadline_s=deadline_s,
     )
-    inputs, outcomes = _inputs(records, spec.task)
     size_bytes = {record.index_in_object: record.end - record.start for record in records}
     total_bytes = sum(size_bytes[index] for index in inputs) or 1
     waiting = _groups(list(inputs), split=split_first)
@@ -87,7 +91,7 @@ def _groups(indices: list[int], *, split: bool) -> list[list[int]]:
 
 def send_probe(spec: JobSpec, reference: str, tenant: str, deadline_s: float, respond: Respond) -> None:
     """Have one short input answered by the model and head of a job. Raises GlossaError when it is not answered."""
-    parameters = parse_parameters(spec.task, spec.parameters).with_required_only()
+    parameters = parse_required_parameters(spec.task, spec.parameters)
     item = parameters.input_forms[0].smallest(PROBE_TEXT)
     request = TextRequest(spec.task, (item,), parameters, reference, tenant, "interactive", deadline_s)
     result, errors = respond(request)

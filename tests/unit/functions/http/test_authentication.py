@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.http.authentication import principal
+from functions.http.authentication import tenant_of
 from shared.errors import Forbidden
 
 ARN = "arn:aws:sts::123456789012:assumed-role/product-search/session"
@@ -24,15 +24,15 @@ ARN = "arn:aws:sts::123456789012:assumed-role/product-search/session"
 )
 def test_tenant_of_an_iam_identity(arn: str, tenant: str) -> None:
     """The tenant is the account with the role or user. Sessions of one role are one tenant."""
-    assert principal(_identity(arn), "iam") == tenant
+    assert tenant_of(_identity(arn), "iam") == tenant
 
 
 @pytest.mark.parametrize("name", ["Team_A", "team.a", "team_a", "x" * 64, "team-a-0123456789ab"])
 def test_two_principals_never_share_a_tenant(name: str) -> None:
     """A name that is too long or has other characters is cut, and ends with a hash of the whole name."""
     others = {"team-a", "Team_A", "team.a", "team_a", "x" * 64, "x" * 63, "team-a-0123456789ab"} - {name}
-    made = principal(_identity(f"arn:aws:iam::123456789012:user/{name}"), "iam")
-    assert made not in {principal(_identity(f"arn:aws:iam::123456789012:user/{other}"), "iam") for other in others}
+    made = tenant_of(_identity(f"arn:aws:iam::123456789012:user/{name}"), "iam")
+    assert made not in {tenant_of(_identity(f"arn:aws:iam::123456789012:user/{other}"), "iam") for other in others}
     assert len(made) <= 63
     assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -51,12 +51,12 @@ def test_two_principals_never_share_a_tenant(name: str) -> None:
 def test_without_a_verified_identity_nobody_is_a_tenant(raw: dict[str, Any]) -> None:
     """Missing, contradicting or unknown claims are Forbidden. Headers are not claims."""
     with pytest.raises(Forbidden):
-        principal(raw, "iam")
+        tenant_of(raw, "iam")
 
 
 def test_without_auth_every_caller_is_local() -> None:
     """The local stack has one tenant, whatever the event claims."""
-    assert principal(_identity(ARN), "none") == "local"
+    assert tenant_of(_identity(ARN), "none") == "local"
 
 
 def _identity(arn: str) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from functions.http.request_body import (
     MAX_BODY_BYTES,
     MAX_JSON_DEPTH,
     body_text,
+    check_media_type,
     json_object,
     parse_json,
-    refuse_foreign,
 )
 from shared.errors import BadRequest, GlossaError, TooLarge, Unprocessable, UnsupportedMedia
 
@@ -65,8 +65,8 @@ def test_limit_counts_bytes_not_characters() -> None:
 def test_headers_of_a_body_that_is_not_plain_json_are_refused(name: str, value: str, message: str) -> None:
     """The error names the header and its value as sent. Without a body the headers are not checked."""
     with pytest.raises(UnsupportedMedia, match=message):
-        refuse_foreign({"body": "{}", "headers": {name: value}})
-    refuse_foreign({"body": None, "headers": {name: value}})
+        check_media_type({"body": "{}", "headers": {name: value}})
+    check_media_type({"body": None, "headers": {name: value}})
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_headers_of_a_body_that_is_not_plain_json_are_refused(name: str, value: 
 )  # fmt: skip
 def test_content_types_of_json_and_of_usual_clients_are_accepted(value: str | None) -> None:
     """JSON content types are accepted, and also the default types that clients such as curl and fetch send."""
-    refuse_foreign({"body": "{}", "headers": {"content-type": value, "Content-Encoding": "identity"}})
-    refuse_foreign({"body": "{}", "headers": {"content-type": "text/json", "content-encoding": None}})
-    refuse_foreign({"body": "{}", "headers": None})
+    check_media_type({"body": "{}", "headers": {"content-type": value, "Content-Encoding": "identity"}})
+    check_media_type({"body": "{}", "headers": {"content-type": "text/json", "content-encoding": None}})
+    check_media_type({"body": "{}", "headers": None})
 
 
 @pytest.mark.parametrize("event", [{}, {"body": None}, {"body": ""}])

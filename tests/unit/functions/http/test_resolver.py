@@ -9,7 +9,7 @@ import pytest
 from aws_lambda_powertools.event_handler.exceptions import BadRequestError, InternalServerError
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.http.resolver import Resolver, deadline, make_resolver, request_id, server_timing
+from functions.http.resolver import Resolver, deadline, request_id, server_timing
 from shared.errors import BY_CODE, GlossaError, Overloaded
 from shared.limits import MAX_ANSWER_BYTES
 from tests.events import FakeContext, event, request
@@ -25,7 +25,7 @@ class Recipe(BaseModel):
 
 def _app() -> Resolver:
     """Make a small API with one route for each kind of outcome."""
-    api = make_resolver("test")
+    api = Resolver("test")
 
     @api.post("/v1/echo")
     def echo() -> object:
@@ -256,7 +256,7 @@ def test_request_id_is_safe_in_a_header() -> None:
 
 def test_retry_after_of_a_broken_peer_is_dropped() -> None:
     """An infinite waiting time is not put into a header."""
-    api = make_resolver("test")
+    api = Resolver("test")
 
     @api.get("/v1/x")
     def fail() -> object:

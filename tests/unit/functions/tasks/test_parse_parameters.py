@@ -65,3 +65,20 @@ def test_parameters_out_of_range_are_named(task: str, parameters: dict[str, Any]
     with pytest.raises(Unprocessable, match=message) as caught:
         parse_parameters(task, parameters)
     assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters", "one"),
+    [
+        ("text-classification", {}, True),
+        ("text-classification", {"top_k": 2}, False),
+        ("fill-mask", {"top_k": 1}, True),
+        ("question-answering", {}, True),
+        ("text-generation", {"top_k": 1}, True),
+        ("text-generation", {}, False),
+        ("token-classification", {}, False),
+    ],
+)
+def test_one_guess_is_known_from_the_parameters(task: str, parameters: dict[str, object], *, one: bool) -> None:
+    """The command line prints a guess without its list exactly when `top_k` is 1."""
+    assert parse_parameters(task, parameters).returns_one is one

@@ -9,8 +9,9 @@ import pytest
 from functions.jobs.records.formats import Format, FormatOptions, Problem
 from functions.jobs.records.records import Record, parse, split_records
 from functions.jobs.state.items import JobSpec
-from functions.jobs.steps.work.answer_records import answer_all
+from functions.jobs.steps.work.answer_records import answer_all, send_probe
 from functions.messages import Result, TextInput
+from functions.tasks.parse import parse_parameters
 from functions.tasks.task import TextRequest
 from shared.errors import GlossaError, Unprocessable
 
@@ -76,3 +77,29 @@ def test_a_job_may_name_its_text_otherwise() -> None:
     [span] = split_records([b'{"body": "t", "choices": ["a"]}'], file_format)
     record = parse(span, file_format)
     assert (record.text, record.fields) == ("t", {"text": "t", "choices": ["a"]})
+
+
+def test_a_stored_parameter_that_the_task_no_longer_takes_is_an_error_of_each_record() -> None:
+    """A job may be older than its task: every record then gets the reason as its error, and no call is made."""
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        raise AssertionError(f"got a call of {len(request.inputs)} inputs, expected none")
+
+    spec = JobSpec("text-classification", "m", {"top_k": 1, "gone": True}, FormatOptions())
+    records = [Record(0, 0, 5, "a"), Record(1, 5, 9, "b")]
+    found = answer_all(records, spec, reference="m", tenant="local", deadline_s=1.0, respond=respond)
+    assert [problem.code for problem in found.values() if isinstance(problem, Problem)] == ["unprocessable"] * 2
+    assert all("unknown parameter 'gone'" in str(problem) for problem in found.values())
+
+
+def test_a_probe_sends_the_required_parameters_alone() -> None:
+    """A parameter that the task no longer takes does not keep a probe from being answered."""
+    seen: list[TextRequest] = []
+
+    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
+        seen.append(request)
+        return Result(("answer",), "m", "h", (1,), (False,), (1,)), {}
+
+    parameters = {"candidate_labels": ["x"], "multi_label": True, "gone": 1}
+    send_probe(JobSpec("zero-shot-classification", "m", parameters, FormatOptions()), "m", "local", 1.0, respond)
+    assert seen[0].parameters == parse_parameters("zero-shot-classification", {"candidate_labels": ["x"]})
