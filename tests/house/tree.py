@@ -21,7 +21,7 @@ ALL = (*OURS, "tests")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """One Python file: its path below the root, text and syntax tree."""
 
@@ -84,11 +84,10 @@ def imports(source: Source) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def functions(source: Source) -> Iterator[Function]:
-    """Yield each function and method of the file, inner ones too."""
-    for node in ast.walk(source.tree):
-        if isinstance(node, Function):
-            yield node
+@cache
+def functions(source: Source) -> tuple[Function, ...]:
+    """Return each function and method of the file, inner ones too."""
+    return tuple(node for node in ast.walk(source.tree) if isinstance(node, Function))
 
 
 def lazy_lines(source: Source) -> set[int]:
