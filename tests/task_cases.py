@@ -1,6 +1,6 @@
-"""The questions put to each task and what the reference's pipeline answers: parameters, texts in fifty languages.
+"""Cases of each task for the comparison with transformers: parameters, and texts in fifty languages.
 
-A new task gets one entry in `CASES`. Must not know our engine or pipeline.
+A new task gets one entry in `CASES`. This module must not know our engine or pipeline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MIN_WORDS = 3
 
 @dataclass(frozen=True)
 class Question:
-    """One request, and what the reference says to it: one value per input."""
+    """One request, and the reference's answers: one value for each input."""
 
     inputs: Sequence[Any]
     parameters: Mapping[str, Any]
@@ -35,7 +35,7 @@ Questions = Callable[[Sequence[str], Any], Iterator[Question]]
 
 @dataclass(frozen=True)
 class Case:
-    """One task on one class of checkpoint; `mini_head` is what mini has for it, empty where it has nothing."""
+    """One task on one class of checkpoint. `mini_head` names mini's head for it, and is empty if mini has none."""
 
     task: str
     kind: str
@@ -51,7 +51,7 @@ class Case:
 
 
 def _question(pipe: Any, inputs: Sequence[Any], **parameters: Any) -> Question:
-    """Ask the pipeline input by input, as transformers does without a batch size: nothing is padded."""
+    """Call the pipeline for each input by itself, as transformers does without a batch size. Nothing is padded."""
     return Question(inputs, parameters, [pipe(value, **parameters) for value in inputs])
 
 
@@ -68,7 +68,7 @@ def _classify(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
 
 
 def _tokens(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
-    """Ask for tokens, and for entities where no token divides a letter: there ours are our own."""
+    """Yield texts whose tokens divide no grapheme, for groups of tokens: elsewhere our groups differ on purpose."""
     texts = [text for text in (*sentences, *HARD) if unicodedata.is_normalized("NFC", text)]
     yield _question(pipe, texts, aggregation_strategy="none", ignore_labels=["O"])
     yield _question(pipe, texts, aggregation_strategy="none", ignore_labels=[])
@@ -97,7 +97,7 @@ def _masks(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
 
 
 def masked(text: str) -> str:
-    """Return a text with its middle word masked; of a text without spaces, the middle letter."""
+    """Return a text with its middle word masked. In a text with few spaces, the middle letter is masked."""
     words = text.split(" ")
     if len(words) < MIN_WORDS:
         return f"{text[: len(text) // 2]}<mask>{text[len(text) // 2 + 1 :]}"
@@ -117,7 +117,7 @@ def _features(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
 
 
 def _seen(pipe: Any, text: str) -> dict[str, Any]:
-    """Return what the reference's model has inside: states after no, one and all layers, and all attentions."""
+    """Return hidden states and attentions of the reference's model: after layers 0, 1 and the last."""
     with torch.no_grad():
         read = pipe.tokenizer(text, return_tensors="pt")
         found = pipe.model(**read, output_hidden_states=True, output_attentions=True)

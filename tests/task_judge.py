@@ -1,7 +1,7 @@
-"""Answers of whole tasks against `transformers` pipelines: same checkpoint, same texts, same parameters.
+"""Compares answers of whole tasks with transformers' pipelines: same checkpoint, same texts, same parameters.
 
-Ours come from our pipeline and the real engine; theirs are what their pipeline says. Labels, words and
-places must be the same, numbers within `BOUND` in float32.
+Our answers come from the whole pipeline and the real engine. Labels, words and offsets must be equal, and numbers
+must agree within `BOUND` in float32.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Ask = Callable[[Mapping[str, object]], Result]
 
 @dataclass
 class Difference:
-    """How far two answers are apart: what is not the same, and the largest distance of numbers.
+    """The difference of two answers: what is not equal, and the largest distance of numbers.
 
-    `delta` is absolute up to 1 and relative above, `relative` is relative to the reference's number.
+    `delta` is absolute up to 1 and relative above. `relative` is relative to the reference's number.
     """
 
     n_values: int = 0
@@ -49,7 +49,7 @@ class Difference:
     strange: list[str] = field(default_factory=list)
 
     def compare(self, ours: Any, theirs: Any, where: str) -> None:
-        """Walk both answers at once."""
+        """Compare two answers, and add what differs. `where` names their place."""
         if isinstance(theirs, Mapping) and isinstance(ours, Mapping) and list(ours) == list(theirs):
             for name in theirs:
                 self.compare(ours[name], theirs[name], f"{where}.{name}")
@@ -72,7 +72,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class TaskVerdict:
-    """One row of the table: a task of one checkpoint."""
+    """One row of the table: a task on one checkpoint."""
 
     task: str
     source: str
@@ -81,14 +81,14 @@ class TaskVerdict:
 
     @property
     def ok(self) -> bool:
-        """Whether all that is no number is the same, and numbers are within the bound."""
+        """Whether everything else is equal, and numbers are within the bound."""
         return not self.difference.strange and self.difference.delta <= BOUND and self.difference.n_values > 0
 
 
 def trial(name: str, source: str, folder: Path, step: int = 1) -> TaskVerdict:
-    """Judge one case of `task_cases.CASES` on a random or the mini checkpoint, written into `folder`.
+    """Compare one case of `task_cases.CASES` on a random or the mini checkpoint, written into `folder`.
 
-    With a `step`, on every so manieth sentence. An answer that is an error of ours is raised.
+    Only every `step`-th sentence is used. Raises an error of ours if an answer is one.
     """
     case = CASES[name]
     checkpoint(case, source, folder)
@@ -96,10 +96,10 @@ def trial(name: str, source: str, folder: Path, step: int = 1) -> TaskVerdict:
     reader = transformers.AutoTokenizer.from_pretrained(folder)
     make_pipeline: Any = transformers.pipeline  # overloads for every task
     pipe = make_pipeline(case.task, model=network, tokenizer=reader, device="cpu")
-    ask = asker(folder, case.task)
+    answer = asker(folder, case.task)
     difference, n_answers = Difference(), 0
     for question in case.questions(sentences()[::step], pipe):
-        ours = ask({"inputs": list(question.inputs), "parameters": dict(question.parameters)}).values
+        ours = answer({"inputs": list(question.inputs), "parameters": dict(question.parameters)}).values
         n_answers += len(question.theirs)
         difference.compare(list(ours), list(question.theirs), f"{dict(question.parameters)}")
     return TaskVerdict(name, source, n_answers, difference)
@@ -111,21 +111,21 @@ def all_trials() -> list[tuple[str, str]]:
 
 
 def asker(folder: Path, task: str) -> Ask:
-    """Return what asks a checkpoint folder a task through our pipeline and engine, in float32."""
+    """Return a function that answers requests for a task with a checkpoint folder: pipeline and engine, in float32."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     facts = {"tokenizer_sha256": tokenizer.fingerprint, "mask_id": tokenizer.id_of("<mask>"), "mask_token": "<mask>"}
     model = catalog_model(folder, name="judged", tokens_per_s=1e9, **facts)
     engine = load_engine(model, folder.parent)
     pipeline = Pipeline(Catalog(default_model="judged", models={"judged": model}), {"judged": tokenizer})
 
-    def answer(calls: Sequence[InferCall]) -> list[ModelOutput]:
+    def infer_calls(calls: Sequence[InferCall]) -> list[ModelOutput]:
         return [infer(engine, call) for call in calls]
 
-    return lambda body: pipeline.run(parse_request(task, body), answer)
+    return lambda body: pipeline.run(parse_request(task, body), infer_calls)
 
 
 def checkpoint(case: Case, source: str, folder: Path) -> None:
-    """Write the case's checkpoint as its users have it: one head, float32, tokenizer beside it."""
+    """Write the case's checkpoint as users have it: one head, float32, with its tokenizer."""
     folder.mkdir(parents=True)
     if source == "mini":
         _plain_mini(case, folder)
@@ -139,7 +139,7 @@ def checkpoint(case: Case, source: str, folder: Path) -> None:
 
 
 def _plain_mini(case: Case, folder: Path) -> None:
-    """Write one head of mini under the names its class has."""
+    """Write one head of mini with the tensor names of its class."""
     heads = transformers.AutoConfig.from_pretrained(MINI)
     labels: Sequence[str] = case.mini_labels(MINI)
     if labels:
@@ -158,7 +158,7 @@ def _plain_mini(case: Case, folder: Path) -> None:
 
 @cache
 def sentences() -> tuple[str, ...]:
-    """Return one sentence in each of more than fifty languages: the Declaration of Human Rights."""
+    """Return the Universal Declaration of Human Rights' first article in more than fifty languages."""
     path = ROOT / "tests" / "unit" / "functions" / "tokenizers" / "sentences.tsv"
     with path.open(encoding="utf-8", newline="") as lines:
         return tuple(row[1] for row in csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))

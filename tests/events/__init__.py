@@ -1,4 +1,4 @@
-"""Raw API Gateway REST proxy events, and how tests read them."""
+"""Recorded API Gateway REST proxy events, and functions that read them."""
 
 from __future__ import annotations
 

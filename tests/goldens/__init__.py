@@ -1,1 +1,1 @@
-"""Answers recorded from libraries that the environment no longer has, and what replays them."""
+"""Answers recorded from libraries that the environment no longer has, and the tests that compare with them."""

@@ -1,11 +1,11 @@
-"""Records what the question answering pipeline of transformers 4.57, the last to have one, says of a tiny checkpoint.
+"""Records answers of transformers 4.57, the last version with a question answering pipeline, for a tiny checkpoint.
 
     python -m venv /tmp/recording
     /tmp/recording/bin/pip install "transformers==4.57.*" "torch==2.13.0"
     /tmp/recording/bin/python -m tests.goldens.record_question_answering
 
-Writes `question_answering.json` beside this file: each case with what was asked and what was
-answered, and the digests of weights and tokenizer that `test_question_answering.py` checks before it replays them.
+Writes `question_answering.json` into this folder: each case with its question and answer. The file also has the digests
+of weights and tokenizer. `test_question_answering.py` checks them before it compares the answers.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ TIES = ("en", "What? \u201cWhat\u201d?", "a A a a b. A a\u00a0b a\nb a")  # equa
 
 
 def cases() -> Iterator[dict[str, Any]]:
-    """Yield what is asked: question, context and the pipeline's own parameters."""
+    """Yield the cases: question, context and the pipeline's own parameters."""
     texts = [tuple(line.split("\t")) for line in TEXTS.splitlines()]
     for at, (lang, question, context) in enumerate((*texts, TIES)):
-        asked = {"lang": lang, "question": question, "context": context}
-        yield {**asked, "parameters": {}}
-        yield {**asked, "parameters": {"top_k": 4, "align_to_words": at % 2 == 0, "max_answer_len": 3 + at}}
-        yield {**asked, "parameters": {"max_seq_len": 40, "doc_stride": at, "top_k": 2, "max_answer_len": 5}}
-        yield {**asked, "parameters": {"handle_impossible_answer": True, "top_k": 3, "align_to_words": at % 3 > 0}}
+        case = {"lang": lang, "question": question, "context": context}
+        yield {**case, "parameters": {}}
+        yield {**case, "parameters": {"top_k": 4, "align_to_words": at % 2 == 0, "max_answer_len": 3 + at}}
+        yield {**case, "parameters": {"max_seq_len": 40, "doc_stride": at, "top_k": 2, "max_answer_len": 5}}
+        yield {**case, "parameters": {"handle_impossible_answer": True, "top_k": 3, "align_to_words": at % 3 > 0}}
     long = " ".join(context for _, _, context in texts)
     for at in (0, 3, 9, 12):
-        asked = {"lang": texts[at][0], "question": texts[at][1], "context": long}
-        yield {**asked, "parameters": {"top_k": 3}}
-        yield {**asked, "parameters": {"doc_stride": 32, "max_seq_len": 128, "handle_impossible_answer": at > 0}}
-        yield {**asked, "parameters": {"doc_stride": 0, "max_seq_len": 100, "top_k": 10, "align_to_words": False}}
+        case = {"lang": texts[at][0], "question": texts[at][1], "context": long}
+        yield {**case, "parameters": {"top_k": 3}}
+        yield {**case, "parameters": {"doc_stride": 32, "max_seq_len": 128, "handle_impossible_answer": at > 0}}
+        yield {**case, "parameters": {"doc_stride": 0, "max_seq_len": 100, "top_k": 10, "align_to_words": False}}
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Records how the pipeline of transformers 4.57 reads start and end logits of `XLMForQuestionAnsweringSimple`.
 
-    /tmp/recording/bin/pip install sacremoses pydantic  # beside what `record_question_answering` says
+    /tmp/recording/bin/pip install sacremoses pydantic  # in addition to those of `record_question_answering`
     /tmp/recording/bin/python -m tests.goldens.record_xlm_question_answering
 
-Logits are drawn, so that no weights need to be the same; ids, masks and scores are the pipeline's own.
+Logits are random, so no weights need to be equal. Ids, masks and scores are the pipeline's own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MANY = 12
 
 
 def main() -> None:
-    """Record every case: no answer is likely in the last, where the pipeline itself ends in a KeyError."""
+    """Record every case. In the last, where no answer is likely, the whole pipeline would raise a KeyError."""
     if not transformers.__version__.startswith("4.57."):
         sys.exit(f"got transformers {transformers.__version__}, expected 4.57: see the first lines of this file")
     with tempfile.TemporaryDirectory() as folder:

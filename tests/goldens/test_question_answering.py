@@ -1,4 +1,4 @@
-"""Answers to questions are those of the last transformers with such a pipeline: see `record_question_answering`."""
+"""Answers to questions equal those of transformers 4.57, the last version with such a pipeline."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from tests.task_judge import Difference, asker
 RECORDED: Mapping[str, Any] = json.loads(
     (Path(__file__).parent / "question_answering.json").read_text(encoding="utf-8")
 )
-ANEW = "record anew: tests/goldens/record_question_answering.py"
+RECORD_AGAIN = "record again: tests/goldens/record_question_answering.py"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Draw the checkpoint that was recorded."""
+    """Write the checkpoint that was recorded with."""
     model = toy_checkpoint.draw()
-    assert toy_checkpoint.digest(model) == RECORDED["weights_sha256"], ANEW
-    assert toy_checkpoint.tokenizer_digest() == RECORDED["tokenizer_sha256"], ANEW
+    assert toy_checkpoint.digest(model) == RECORDED["weights_sha256"], RECORD_AGAIN
+    assert toy_checkpoint.tokenizer_digest() == RECORDED["tokenizer_sha256"], RECORD_AGAIN
     made = tmp_path_factory.mktemp("question-answering")
     toy_checkpoint.write(model, made)
     return made
 
 
 def test_answers_are_those_recorded_from_the_reference(folder: Path) -> None:
-    """In sixteen languages, short and long, with every parameter: same spans, scores to four digits."""
-    ask = asker(folder, "question-answering")
+    """In sixteen languages, for short and long texts and all parameters: equal spans, and scores to four digits."""
+    answer = asker(folder, "question-answering")
     difference = Difference()
     for case in RECORDED["cases"]:
         inputs = {"question": case["question"], "context": case["context"]}
-        [ours] = ask({"inputs": [inputs], "parameters": case["parameters"]}).values
+        [ours] = answer({"inputs": [inputs], "parameters": case["parameters"]}).values
         difference.compare(ours, case["answer"], f"{case['lang']} {case['parameters']}")
     assert difference.strange == []
     assert difference.relative <= 1e-4

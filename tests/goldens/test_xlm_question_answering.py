@@ -1,4 +1,4 @@
-"""An XLM model's logits become answers as in the last transformers with such a pipeline: see the recording beside."""
+"""The logits of an XLM model become answers as in transformers 4.57, the last version with such a pipeline."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def _window(case: Mapping[str, Any]) -> Window:
 
 @pytest.mark.parametrize("case", RECORDED, ids=[case["question"] for case in RECORDED])
 def test_spans_and_scores_are_those_recorded(tokenizer: Tokenizer, case: Mapping[str, Any]) -> None:
-    """The context and the first `</s>` share the probability, special and unknown tokens have none.
+    """Context and first `</s>` share the probability. Special and unknown tokens have none.
 
-    No answer scores what the first `</s>` has: the reference reads it at `<s>`, which it has masked, and lets answers
-    begin at `</s>`, for which it then finds no word.
+    Here the score of no answer is that of the first `</s>`. The reference reads it at `<s>`, which it has masked.
+    The reference also lets answers begin at `</s>`, and then finds no word for them.
     """
     window = _window(case)
     question, context = (tokenizer.encode(case[name]).ids for name in ("question", "context"))

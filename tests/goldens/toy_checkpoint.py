@@ -1,6 +1,6 @@
-"""A tiny question answering checkpoint that the same seed draws in every environment, beside mini's tokenizer.
+"""A tiny question answering checkpoint that the same seed draws in every environment, with mini's tokenizer.
 
-Imports nothing of Glossa: the recording environment has another transformers than the product's.
+Imports nothing of Glossa, because the environment of the recording has another version of transformers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SEED = 20
 
 
 def draw() -> PreTrainedModel:
-    """Draw every parameter with std 0.2, LayerNorm weights around 1, in the order of their names; a decided head."""
+    """Draw all parameters in the order of their names: std 0.2, head std 0.8, LayerNorm weights around 1."""
     config = XLMRobertaConfig(
         vocab_size=32_000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
         max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
@@ -49,7 +49,7 @@ def tokenizer_digest() -> str:
 
 
 def write(model: PreTrainedModel, folder: Path) -> None:
-    """Write the checkpoint as its users have it, tokenizer beside it."""
+    """Write the checkpoint and its tokenizer as users have them."""
     model.save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copy(MINI / name, folder)

@@ -1,4 +1,4 @@
-"""One private stack for this folder's tests: own home, own ports, a fake replica; it sees no running stack."""
+"""One private stack for the tests of this folder: own home, own ports, and a fake replica."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.stack.replica import fake_replica
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A stack that stands, and clients of it."""
+class RunningStack:
+    """A running stack, and clients of it."""
 
     workspace: Workspace
     stack: stack.Stack
@@ -31,18 +31,18 @@ class Standing:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Give the checkout a home of its own, tokenizer artifacts made."""
+    """Return a workspace of this checkout with a home of its own, and make its tokenizer files."""
     found = Workspace(ROOT, tmp_path_factory.mktemp("stack"))
     make_artifacts(found)
     return found
 
 
 @pytest.fixture(scope="session")
-def standing(workspace: Workspace) -> Iterator[Standing]:
-    """Bring the whole local stack up in front of a fake replica; end it after the last test."""
+def running(workspace: Workspace) -> Iterator[RunningStack]:
+    """Start the whole local stack with a fake replica. Stop it after the last test."""
     with fake_replica(load_catalog(ROOT / "catalog.toml")) as replica_url:
         try:
             up = stack.up(workspace, replica_url)
-            yield Standing(workspace, up, ApiClient(up.api_url))
+            yield RunningStack(workspace, up, ApiClient(up.api_url))
         finally:
             stack.down(workspace, forget=True)

@@ -1,6 +1,6 @@
-"""A model server without a model: Open Inference Protocol v2 over loopback, answered by the fake engine.
+"""A fake model server: Open Inference Protocol v2 over loopback, answered by the fake engine.
 
-Speaks the real wire and refuses as the real one does; needs no Ray and no weights.
+It uses the real protocol and refuses what the real server refuses. It needs no Ray and no weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INFER = re.compile(r"/v2/models/([^/]+)/infer")
 
 @contextmanager
 def fake_replica(catalog: Catalog) -> Iterator[str]:
-    """Serve every model of a catalog on a free port; yields the base address."""
+    """Serve every model of a catalog on a free port. Yields the base address."""
 
     def respond(sent: SentRequest) -> Reply:
         if sent.method == "GET":

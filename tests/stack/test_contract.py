@@ -1,6 +1,6 @@
-"""The contracts of table, objects and queue on the emulator: the tests that memory and moto pass too.
+"""The contracts of table, objects and queue on the emulator. The memory and moto adapters pass the same tests.
 
-`differences.py` lists what the emulator is known to do differently, with the reason.
+`differences.py` lists what the emulator does differently, with the reason.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.conftest import Standing
+from tests.stack.conftest import RunningStack
 from tests.unit.functions.jobs.conftest import register
 from tests.unit.functions.jobs.storage import test_objects, test_queue, test_table
 from tests.unit.functions.jobs.storage.cloud import cloud, on_aws
@@ -23,10 +23,12 @@ NEEDS = {"effects", "table", "objects"}
 
 
 @pytest.fixture
-def effects(standing: Standing, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Effects]:
+def effects(
+    running: RunningStack, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Effects]:
     """Make the adapters to the emulator. Each test has a table, buckets and queues of its own."""
     register(request, "emulator")
-    with cloud(monkeypatch, standing.stack.endpoint_url) as settings:
+    with cloud(monkeypatch, running.stack.endpoint_url) as settings:
         yield on_aws(settings)
 
 

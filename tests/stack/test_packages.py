@@ -1,4 +1,4 @@
-"""What goes to Lambda: the right machine type and ABI, small, and none of the heavy libraries."""
+"""The packages of the Lambda functions: right architecture and ABI, small, and without the heavy libraries."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pathlib import Path
 import pytest
 
 from local.workspace import ROOT
-from tests.stack.conftest import Standing
+from tests.stack.conftest import RunningStack
 
 pytestmark = pytest.mark.stack
 ELF_MACHINES = {"arm64": 0xB7, "x86_64": 0x3E}
 TRIPLES = {"arm64": "aarch64", "x86_64": "x86_64"}
 MAX_BYTES = 80_000_000
 BANNED = {"torch", "ray", "transformers", "numpy", "boto3", "botocore", "huggingface_hub"}
-# a bare `botocore` is Powertools setting its user agent; its session is what costs 300 ms
+# Powertools imports `botocore` itself to set its user agent. Only `botocore.session` costs 300 ms.
 SLOW = BANNED - {"botocore"} | {"botocore.session"}
 LAMBDAS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
+    """Return the number of bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="module", params=["arm64", "x86_64"])
 def layer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """Build the dependency layer for the Lambda runtime on one machine type."""
+    """Build the dependency layer of the Lambda runtime for one architecture."""
     out = tmp_path_factory.mktemp(f"layer-{request.param}")
     env = {
         **os.environ, "GLOSSA_TARGET": "lambda", "GLOSSA_ARCHITECTURE": request.param,
@@ -55,7 +55,7 @@ def test_compiled_code_is_of_the_runtimes_machine_and_abi(layer: tuple[str, Path
 
 
 def test_wheels_run_on_the_runtimes_libc(layer: tuple[str, Path]) -> None:
-    """No wheel asks for a glibc newer than 2.34, the runtime's."""
+    """No wheel needs a newer glibc than the runtime's, which is 2.34."""
     tags = [
         line
         for path in layer[1].glob("*.dist-info/WHEEL")
@@ -69,7 +69,7 @@ def test_wheels_run_on_the_runtimes_libc(layer: tuple[str, Path]) -> None:
 
 
 def test_the_layer_is_the_list(layer: tuple[str, Path]) -> None:
-    """The layer holds each package of functions/requirements.in at its version, and no other."""
+    """The layer has each package of functions/requirements.in in its version, and no other."""
     lines = (ROOT / "functions/requirements.in").read_text().splitlines()
     wanted = {line.replace("==", "-") for line in lines if not line.startswith("#")}
     held = {path.name.removesuffix(".dist-info").replace("_", "-").lower() for path in layer[1].glob("*.dist-info")}
@@ -77,19 +77,19 @@ def test_the_layer_is_the_list(layer: tuple[str, Path]) -> None:
 
 
 def test_the_layer_holds_nothing_heavy(layer: tuple[str, Path]) -> None:
-    """No model library, no numpy, nothing the runtime already has."""
+    """The layer has no model library, no numpy, and nothing that the runtime already has."""
     assert not {path.name for path in layer[1].iterdir()} & BANNED
 
 
-def test_layer_and_code_stay_small(layer: tuple[str, Path], standing: Standing) -> None:
-    """Unzipped, a function with its layer is at most 80 MB."""
-    for package in standing.workspace.build.glob("*Function"):
+def test_layer_and_code_stay_small(layer: tuple[str, Path], running: RunningStack) -> None:
+    """A function with its layer has at most 80 MB, unzipped."""
+    for package in running.workspace.build.glob("*Function"):
         assert size(package) + size(layer[1]) <= MAX_BYTES, package.name
 
 
-def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(standing: Standing) -> None:
-    """Each package has functions/, shared/, the catalog and the artifacts; nothing of the build, no byte code."""
-    packages = sorted(standing.workspace.build.glob("*Function"))
+def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(running: RunningStack) -> None:
+    """Each package has functions/, shared/, the catalog and the tokenizers, but no build files and no byte code."""
+    packages = sorted(running.workspace.build.glob("*Function"))
     assert len(packages) == len(LAMBDAS)
     for package in packages:
         assert {path.name for path in package.iterdir()} == {"functions", "shared", "catalog.toml", "artifacts"}
@@ -99,21 +99,21 @@ def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(standing: Stand
 
 
 @pytest.mark.parametrize("module", LAMBDAS)
-def test_a_handler_starts_from_package_and_layer_alone(module: str, standing: Standing) -> None:
-    """A handler imports with its package, the layer and boto3 in reach, and loads none of the heavy libraries."""
+def test_a_handler_starts_from_package_and_layer_alone(module: str, running: RunningStack) -> None:
+    """A handler imports with only its package, the layer and boto3 on the path, and loads no heavy library."""
     name = f"{module.capitalize()}Function"
     (function,) = [
-        f for f in standing.client("lambda").list_functions()["Functions"] if f"-{name}-" in f["FunctionName"]
+        f for f in running.client("lambda").list_functions()["Functions"] if f"-{name}-" in f["FunctionName"]
     ]
-    reach = [str(standing.workspace.build / folder) for folder in ("DependencyLayer/python", name)]
+    folders = [str(running.workspace.build / folder) for folder in ("DependencyLayer/python", name)]
     program = (
-        f"import sys; sys.path[:0] = {reach!r}\n"
+        f"import sys; sys.path[:0] = {folders!r}\n"
         f"import functions.lambdas.{module} as module\n"
         f"print(sorted(set(sys.modules) & {SLOW!r}), module.__file__)"
     )
     env = {**function["Environment"]["Variables"], "AWS_DEFAULT_REGION": "us-east-1"}
     done = subprocess.run(
-        [standing.workspace.python(".venv-local"), "-P", "-c", program],
+        [running.workspace.python(".venv-local"), "-P", "-c", program],
         env=env,
         cwd="/",
         capture_output=True,
@@ -121,5 +121,5 @@ def test_a_handler_starts_from_package_and_layer_alone(module: str, standing: St
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    code = standing.workspace.build / name / "functions" / "lambdas" / f"{module}.py"
+    code = running.workspace.build / name / "functions" / "lambdas" / f"{module}.py"
     assert done.stdout.split() == ["[]", str(code)]

@@ -1,4 +1,4 @@
-"""Every task of every family answers through the API: catalog, pipeline, client, protocol and engine in one process."""
+"""Every task of every model family is answered: catalog, pipeline, client, protocol and engine in one process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Served = tuple[Catalog, Resolver]
 
 
 def _served(root: Path, folders: list[Path]) -> Served:
-    """Add every folder to a catalog, and serve it as the model server does, without its scheduler."""
+    """Add every folder to a catalog. Serve it as the model server does, but without its scheduler."""
     catalog = load_catalog(make_catalog(root / "catalog.toml", folders))
     write_artifacts(catalog, root, root / "artifacts")
     engines = {name: load_engine(model, root) for name, model in catalog.models.items()}
@@ -47,8 +47,8 @@ def _replica(engines: dict[str, Any], catalog: Catalog) -> Callable[[SentRequest
         limits = CallLimits(4 * 2**20, 1024, 16_384, model.max_tokens, model.vocab_size)
         engine: Engine = engines[name]
         try:
-            asked = decode_call(name, sent.headers, sent.data, limits)
-            body = encode_output(asked, name, "1", infer(engine, asked.call))
+            decoded = decode_call(name, sent.headers, sent.data, limits)
+            body = encode_output(decoded, name, "1", infer(engine, decoded.call))
         except GlossaError as error:
             refusal = encode_error(error)
             return Reply(error.status, refusal.headers, refusal.data)
@@ -66,9 +66,9 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_every_task_of_every_head_answers(served: Served) -> None:
-    """Each head of each model is asked each of its tasks, and says something to every input."""
+    """Each head of each model answers each of its tasks, with one result for each input."""
     catalog, api = served
-    asked = set()
+    answered = set()
     for name, model in catalog.models.items():
         for head, facts in model.heads.items():
             for task in facts.tasks:
@@ -77,12 +77,12 @@ def test_every_task_of_every_head_answers(served: Served) -> None:
                 status, answer, _ = post(api, task, body)
                 assert status == 200, (name, head, task, answer)
                 assert len(answer["results"]) == len(inputs)
-                asked.add(task)
-    assert asked == set(TASK_NAMES)
+                answered.add(task)
+    assert answered == set(TASK_NAMES)
 
 
-def test_an_input_says_its_language(served: Served) -> None:
-    """A language goes to models that read languages; of others it is refused by name."""
+def test_an_input_may_name_its_language(served: Served) -> None:
+    """A model that reads languages accepts `lang`. Every other model refuses it."""
     catalog, api = served
     name = next(iter(catalog.models))
     body = {"inputs": [{"text": "Alle Menschen", "lang": "de"}], "model": name}

@@ -47,7 +47,7 @@ def catalog() -> Catalog:
 
 
 def test_a_catalog_reads_with_defaults() -> None:
-    """Names come from the tables, tuning from defaults."""
+    """Names come from the tables. Keys that are left out have defaults."""
     model = catalog().model("mini")
     assert model.name == "mini"
     assert model.heads["topic"].labels == ("art", "sport")
@@ -87,21 +87,21 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "words"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
 def test_a_wrong_catalog_stops_the_start_and_says_where(text: str, words: str) -> None:
-    """ValueError with the path of the key."""
+    """The error is a ValueError with the path of the key."""
     with pytest.raises(ValueError, match=re.escape(words)):
         parse_catalog(text)
 
 
 def test_heads_are_found_by_task_or_name() -> None:
-    """The default answers when none is named; the only one able needs no mark."""
+    """Without a name the default head answers, or the only head of the task."""
     model = catalog().model("mini")
     assert model.head_for("text-classification", None) == "topic"
     assert model.head_for("text-classification", "sentiment") == "sentiment"
     assert model.head_for("fill-mask", None) == "mask"
 
 
-def test_what_a_model_cannot_do_is_said() -> None:
-    """Unknown names are 404, a wrong task for a known one is 422."""
+def test_what_a_model_cannot_do_is_an_error() -> None:
+    """An unknown name is a 404. A known head of another task is a 422."""
     model = catalog().model("mini")
     with pytest.raises(NotFound, match="no head 'x'; heads:"):
         model.head_for("fill-mask", "x")
@@ -114,24 +114,24 @@ def test_what_a_model_cannot_do_is_said() -> None:
     for refuse in (catalog().model, lambda name: model.head_for("fill-mask", name)):
         with pytest.raises(NotFound) as refused:
             refuse("x" * 100_000)
-        assert len(refused.value.message) < 300  # says the beginning of the name only
+        assert len(refused.value.message) < 300  # it quotes only the beginning of the name
 
 
 @quick
 @given(st.text(alphabet="abc.-", max_size=5), st.text(min_size=1, max_size=5))
 def test_a_reference_is_name_and_head(name: str, head: str) -> None:
-    """`model:head` splits at the first colon; without one there is no head."""
+    """`model:head` is split at the first colon. Without a colon there is no head."""
     assert split_reference(f"{name}:{head}") == (name, head)
     assert split_reference(name) == (name, None)
 
 
-def test_a_colon_asks_for_a_head() -> None:
-    """An empty one is refused, and not taken for the default head."""
+def test_a_colon_needs_a_head() -> None:
+    """An empty head is refused, and does not mean the default head."""
     with pytest.raises(Unprocessable, match="got 'mini:', expected"):
         split_reference("mini:")
 
 
-@pytest.mark.parametrize(("said", "ids"), [("", set()), ("eos_id = 2", {2}), ("eos_id = [2, 9]", {2, 9})])
-def test_one_or_several_ids_end_a_text(said: str, ids: set[int]) -> None:
-    """A catalog names one end-of-sequence id, several, or none."""
-    assert parse_catalog(f"{HEADER}{MODEL}{said}\n{HEADS}").model("mini").eos_ids == ids
+@pytest.mark.parametrize(("line", "ids"), [("", set()), ("eos_id = 2", {2}), ("eos_id = [2, 9]", {2, 9})])
+def test_one_or_several_ids_end_a_text(line: str, ids: set[int]) -> None:
+    """A catalog has one end-of-sequence id, several, or none."""
+    assert parse_catalog(f"{HEADER}{MODEL}{line}\n{HEADS}").model("mini").eos_ids == ids

@@ -1,4 +1,4 @@
-"""What messages show and expect: JSON's words, short, printable."""
+"""Error messages show values and expectations in the words of JSON, short and printable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.error_text import count, expected, got, shown, visible
 
 
 class Inner(BaseModel):
-    """An object within a body."""
+    """An object inside a body."""
 
     model_config = ConfigDict(strict=True)
 
@@ -19,7 +19,7 @@ class Inner(BaseModel):
 
 
 class Body(BaseModel):
-    """A body with a field of each kind."""
+    """A body with one field of each kind."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Body(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({"name": None}, "null, a string"),
         ({"name": ""}, "'', at least 1 character"),
@@ -52,30 +52,30 @@ class Body(BaseModel):
         ({"other": 1}, "an unknown field, only the documented ones"),
     ],
 )
-def test_a_fault_is_said_without_the_library(body: dict[str, Any], said: str) -> None:
-    """Value and expectation of each kind of fault that a body can have."""
+def test_an_error_is_in_our_words(body: dict[str, Any], message: str) -> None:
+    """Each kind of error has its value and expectation, in our words instead of the library's."""
     with pytest.raises(ValidationError) as caught:
         Body.model_validate(body)
-    [fault] = caught.value.errors()
-    assert f"{got(fault)}, {expected(fault)}" == said
+    [error] = caught.value.errors()
+    assert f"{got(error)}, {expected(error)}" == message
 
 
 def test_a_missing_value_is_nothing() -> None:
-    """What is absent is called so."""
+    """An absent value is called nothing."""
     with pytest.raises(ValidationError) as caught:
-        Needy.model_validate({})
-    [fault] = caught.value.errors()
-    assert (got(fault), expected(fault)) == ("nothing", "a value")
+        Required.model_validate({})
+    [error] = caught.value.errors()
+    assert (got(error), expected(error)) == ("nothing", "a value")
 
 
-class Needy(BaseModel):
-    """A body that needs a field."""
+class Required(BaseModel):
+    """A body with a required field."""
 
     name: str
 
 
 def test_values_are_short_and_printable() -> None:
-    """Long values are cut, names escaped only where they must be."""
+    """Long values are cut. Names are escaped only where they must be."""
     assert len(shown("x" * 500)) == 80
     assert shown(["ü", None, (True, object)]).startswith('["\\u00fc", null, [true, "<class')
     assert (visible("/a/ü"), visible("/a\x00\n")) == ("/a/ü", "/a\\x00\\n")

@@ -1,4 +1,4 @@
-"""Logging: one JSON line per event, allow-listed fields alone."""
+"""The log: one JSON line for each event, with allowed fields only."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def written(event: str, **known: object) -> str:
 @quick
 @given(fields)
 def test_a_text_never_reaches_the_log(foreign: dict[str, object]) -> None:
-    """A field that is not on the list is dropped; its name alone is written."""
+    """A field that is not allowed is dropped. Only its name is written."""
     line = written("answered", status=200, **foreign)
     assert "canary" not in line
     assert json.loads(line).get("dropped", []) == sorted(foreign)
 
 
 def test_an_event_is_one_json_line() -> None:
-    """Time, level, event and the fields, whatever newlines they hold."""
+    """The line has time, level, event and fields, even when a value has newlines."""
     line = written("answered", level="warning", reason="a\nb", n_rows=3)
     assert line.endswith("}\n")
     assert line.count("\n") == 1
@@ -49,22 +49,22 @@ def test_an_event_is_one_json_line() -> None:
 
 
 def test_values_are_cut() -> None:
-    """A long reason does not become a text store."""
+    """A long reason is cut to 300 characters."""
     assert len(json.loads(written("failed", reason="x" * 10_000))["reason"]) == 300
 
 
 @pytest.mark.parametrize("name", ["text", "inputs", "body", "url", "authorization", "token", "tenant", "key"])
 def test_names_of_content_are_not_allowed(name: str) -> None:
-    """Nobody adds one by accident."""
+    """Fields that could hold a caller's content are not on the list."""
     assert name not in ALLOWED
 
 
-def test_allowed_fields_do_not_shadow_the_frame() -> None:
+def test_allowed_fields_do_not_overwrite_fixed_fields() -> None:
     """No field overwrites time, level, event or dropped."""
     assert not ALLOWED & {"time", "level", "event", "dropped", "stream"}
 
 
 @pytest.mark.parametrize("value", [[CANARY * 100], {"k": CANARY * 100}, ValueError(CANARY * 100)])
 def test_any_value_is_bounded(value: object) -> None:
-    """Lists, mappings and exceptions are cut like strings are."""
+    """Lists, mappings and exceptions are cut as strings are."""
     assert len(written("failed", reason=value)) < 500

@@ -20,7 +20,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_what_json_writes_is_read_back(value: object) -> None:
-    """Every finite value that the standard library writes parses to itself."""
+    """Every finite value that the standard library writes is parsed to an equal value."""
     assert parse(json.dumps(value)) == value
 
 
@@ -37,7 +37,7 @@ def test_what_json_writes_is_read_back(value: object) -> None:
     ],
 )
 def test_what_is_not_strict_json_is_named(text: str, kind: str, token: str) -> None:
-    """The error's kind and token say what is wrong."""
+    """The kind and the token of the error say what is wrong."""
     with pytest.raises(JsonError) as caught:
         parse(text)
     assert (caught.value.kind, caught.value.token) == (kind, token)
@@ -51,14 +51,14 @@ def test_a_repeated_key_is_counted() -> None:
 
 
 def test_a_syntax_error_has_its_place() -> None:
-    """Position counts characters of the text, and column those of its line."""
+    """`position` counts characters of the text, and `column` counts those of its line."""
     with pytest.raises(JsonError) as caught:
         parse('{\n  "a" 1}')
     assert (caught.value.position, caught.value.column) == (8, 7)
 
 
 def test_constants_and_infinite_numbers_pass_where_they_are_allowed() -> None:
-    """A caller may let NaN, Infinity and numbers beyond a double pass."""
+    """A caller may allow NaN, Infinity and numbers that are too large for a double."""
     found = parse("[NaN, 1e999]", constants=True, infinite=True)
     assert isinstance(found, list)
     assert math.isnan(found[0])
