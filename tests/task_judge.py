@@ -33,7 +33,7 @@ MINI = ROOT / "checkpoints" / "mini"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 BOUND = 1e-4
 SOURCES = ("random", "mini")
-Ask = Callable[[Mapping[str, object]], Result]
+RunRequest = Callable[[Mapping[str, object]], Result]
 
 
 @dataclass
@@ -57,13 +57,13 @@ class Difference:
             for at, (mine, their) in enumerate(zip(ours, theirs, strict=True)):
                 self.compare(mine, their, f"{where}[{at}]")
         elif hasattr(theirs, "__float__") and not isinstance(theirs, int) and isinstance(ours, float):
-            self._see(ours, float(theirs))
+            self._compare_numbers(ours, float(theirs))
         elif ours == theirs and not isinstance(theirs, Mapping | list | tuple):
             self.n_values += 1
         else:
             self.strange.append(f"{where}: got {str(ours)[:120]!a}, the reference says {str(theirs)[:120]!a}")
 
-    def _see(self, ours: float, theirs: float) -> None:
+    def _compare_numbers(self, ours: float, theirs: float) -> None:
         self.n_values += 1
         distance, size = abs(ours - theirs), abs(theirs)
         self.delta = max(self.delta, distance / max(1.0, size))
@@ -96,7 +96,7 @@ def trial(name: str, source: str, folder: Path, step: int = 1) -> TaskVerdict:
     reader = transformers.AutoTokenizer.from_pretrained(folder)
     make_pipeline: Any = transformers.pipeline  # overloads for every task
     pipe = make_pipeline(case.task, model=network, tokenizer=reader, device="cpu")
-    answer = asker(folder, case.task)
+    answer = request_runner(folder, case.task)
     difference, n_answers = Difference(), 0
     for question in case.questions(sentences()[::step], pipe):
         ours = answer({"inputs": list(question.inputs), "parameters": dict(question.parameters)}).values
@@ -110,13 +110,13 @@ def all_trials() -> list[tuple[str, str]]:
     return [(name, source) for name, case in CASES.items() for source in SOURCES if source != "mini" or case.mini_head]
 
 
-def asker(folder: Path, task: str) -> Ask:
+def request_runner(folder: Path, task: str) -> RunRequest:
     """Return a function that answers requests for a task with a checkpoint folder: pipeline and engine, in float32."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     facts = {"tokenizer_sha256": tokenizer.fingerprint, "mask_id": tokenizer.id_of("<mask>"), "mask_token": "<mask>"}
-    model = catalog_model(folder, name="judged", tokens_per_s=1e9, **facts)
+    model = catalog_model(folder, name="compared", tokens_per_s=1e9, **facts)
     engine = load_engine(model, folder.parent)
-    pipeline = Pipeline(Catalog(default_model="judged", models={"judged": model}), {"judged": tokenizer})
+    pipeline = Pipeline(Catalog(default_model="compared", models={"compared": model}), {"compared": tokenizer})
 
     def infer_calls(calls: Sequence[InferCall]) -> list[ModelOutput]:
         return [infer(engine, call) for call in calls]

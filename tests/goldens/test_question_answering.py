@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.goldens import toy_checkpoint
-from tests.task_judge import Difference, asker
+from tests.task_judge import Difference, request_runner
 
 RECORDED: Mapping[str, Any] = json.loads(
     (Path(__file__).parent / "question_answering.json").read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_answers_are_those_recorded_from_the_reference(folder: Path) -> None:
     """In sixteen languages, for short and long texts and all parameters: equal spans, and scores to four digits."""
-    answer = asker(folder, "question-answering")
+    answer = request_runner(folder, "question-answering")
     difference = Difference()
     for case in RECORDED["cases"]:
         inputs = {"question": case["question"], "context": case["context"]}

@@ -31,11 +31,11 @@ def written(event: str, **known: object) -> str:
 
 @quick
 @given(fields)
-def test_a_text_never_reaches_the_log(foreign: dict[str, object]) -> None:
+def test_a_text_never_reaches_the_log(unknown: dict[str, object]) -> None:
     """A field that is not allowed is dropped. Only its name is written."""
-    line = written("answered", status=200, **foreign)
+    line = written("answered", status=200, **unknown)
     assert "canary" not in line
-    assert json.loads(line).get("dropped", []) == sorted(foreign)
+    assert json.loads(line).get("dropped", []) == sorted(unknown)
 
 
 def test_an_event_is_one_json_line() -> None:

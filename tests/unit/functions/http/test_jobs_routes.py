@@ -86,7 +86,7 @@ def test_the_same_token_with_another_body_is_refused(world: World, change: dict[
 
 
 def test_a_token_of_a_deleted_job_makes_no_other(world: World) -> None:
-    """With any body the answer is a conflict that asks for a new key."""
+    """Whatever the body is, the answer is a conflict that expects a new key."""
     _, made = create(world, "key-1", files=["a.txt"])
     assert world.ask("DELETE", f"/v1/jobs/{made['job']}")[0] == 200
     for files in (["a.txt"], ["b.txt"]):
@@ -129,8 +129,10 @@ def test_bad_requests_are_refused_in_words(world: World, change: dict[str, Any],
 
 @pytest.mark.parametrize(("body", "found"), [({}, "nothing"), ({"task": None}, "null"), ({"task": 5}, "5")])
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/recipes"])
-def test_a_body_without_a_task_is_told_the_tasks(world: World, path: str, body: dict[str, Any], found: str) -> None:
-    """The error lists the tasks, beside everything else that is wrong."""
+def test_the_error_of_a_body_without_a_task_lists_the_tasks(
+    world: World, path: str, body: dict[str, Any], found: str
+) -> None:
+    """The error lists the tasks, and everything else that is wrong."""
     status, problem = world.ask("POST", path, {**body, "output": "xml"})
     errors = {error["field"]: error for error in problem["errors"]}
     assert (status, errors["task"]["got"], "output" in errors) == (422, found, True)
@@ -229,7 +231,7 @@ def test_foreign_and_unknown_ids_are_404(world: World, method: str, rest: str, n
 
 
 def test_redrive(world: World) -> None:
-    """Failed records are answered again once, however often it is asked for. A generation says which end is meant."""
+    """Failed records are answered again once, also after repeated requests. `generation` names the end to redrive."""
     world.recipe()
     world.echo.poison, world.echo.poison_error = "bad", lambda: Unprocessable("no")
     job = world.drop("in.jsonl", b'{"text": "good"}\n{"text": "bad"}\n')

@@ -170,8 +170,8 @@ def test_a_compressed_body_is_a_415_that_names_the_encoding() -> None:
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/v1/nowhere", 404), ("GET", "/v1/timed", 429)])
 def test_a_body_that_no_route_reads_is_not_checked(method: str, path: str, status: int) -> None:
     """An unknown path is a 404, and a route without a body answers, whatever the headers say about a body."""
-    foreign = {"isBase64Encoded": True, "headers": {"Content-Type": "text/xml", "Content-Encoding": "gzip"}}
-    assert _answer(request(method, path, "no base64", **foreign))[0] == status
+    unreadable = {"isBase64Encoded": True, "headers": {"Content-Type": "text/xml", "Content-Encoding": "gzip"}}
+    assert _answer(request(method, path, "no base64", **unreadable))[0] == status
 
 
 def test_an_answer_no_function_can_return_points_to_a_job() -> None:

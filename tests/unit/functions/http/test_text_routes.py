@@ -143,12 +143,3 @@ def test_without_identity_nothing_is_done(path: str) -> None:
     raw = request("POST", path, "{}")
     raw["requestContext"]["identity"] = {"sourceIp": "192.0.2.1"}
     assert send(make(auth="iam"), raw)[0] == 403
-
-
-# Models, tokens, health
-
-
-# Whatever comes in
-
-
-# What a log may hold

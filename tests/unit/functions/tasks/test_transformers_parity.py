@@ -11,7 +11,7 @@ from tests.task_judge import BOUND, Difference, all_trials, trial
 STEP = 3  # every third language; `make parity` reads all
 
 
-@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")  # as the reference says of XLM-R
+@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")  # the reference warns so for XLM-R
 @pytest.mark.parametrize(("name", "source"), all_trials())
 def test_a_task_answers_as_the_pipeline(name: str, source: str, tmp_path: Path) -> None:
     """Labels, words, offsets and texts are the reference's. Numbers differ by at most a ten-thousandth."""
