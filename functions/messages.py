@@ -43,7 +43,7 @@ class Route:
 class Window:
     """One row for the model: special tokens included, at most the model's `max_tokens` ids.
 
-    `row` is the index of the input among the valid inputs. `part` tells what is read separately for one input: its
+    `input_index` counts the valid inputs from 0. `part` tells what is read separately for one input: its
     choices, documents or labels. `input_ids` are int32.
 
     `offsets[i]` is the half-open span of token i, in Unicode code points of the text as received. Special tokens have
@@ -57,7 +57,7 @@ class Window:
     `position_ids` hold one value for each token where the model reads them.
     """
 
-    row: int
+    input_index: int
     input_ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     special: tuple[bool, ...]
@@ -81,7 +81,7 @@ class Tokenized:
     """All windows of a request in input order, and the sha256 of the tokenizer that made them.
 
     `errors` holds, by index in the request, each input that could not be tokenized. Windows and `truncated` count the
-    other inputs only. `truncated[row]` says whether a part of that input is in no window: because the caller asked
+    other inputs only. `truncated[i]` says whether a part of that input is in no window: because the caller asked
     for truncation, or because the task reads only what surrounds a mask. `target_ids` are the vocabulary ids of a
     fill-mask request's targets.
     """
@@ -97,7 +97,7 @@ class Tokenized:
 class Result:
     """The answer: one JSON-ready value for each valid input, with what was done to that input.
 
-    `n_windows[row]` windows were read, with `n_tokens[row]` tokens. `truncated[row]` says whether anything was cut.
+    `n_windows[i]` windows were read, with `n_tokens[i]` tokens. `truncated[i]` says whether anything was cut.
     `timings_s` holds seconds for tokenize, route, queue, infer and assemble.
     """
 

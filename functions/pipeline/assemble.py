@@ -43,9 +43,9 @@ def assemble(
     wanted = assembler.outputs(request.parameters, tokenized.target_ids)
     answered = zip(tokenized.windows, read_outputs(wanted, tokenized.windows, outputs), strict=True)
     values, n_windows, n_tokens = [], [], []
-    for row, pairs in groupby(answered, key=lambda pair: pair[0].row):
+    for index, pairs in groupby(answered, key=lambda pair: pair[0].input_index):
         windows, answers = zip(*pairs, strict=True)
-        values.append(assembler.value(context, request.inputs[row], windows, answers))
+        values.append(assembler.value(context, request.inputs[index], windows, answers))
         n_windows.append(len(windows))
         n_tokens.append(sum(len(window.input_ids) for window in windows))
     return Result(tuple(values), route.model, route.head, tuple(n_windows), tokenized.truncated, tuple(n_tokens))

@@ -114,7 +114,7 @@ def _check_vectors(call: InferCall, tokenized: Tokenized) -> None:
 def _check_attentions(call: InferCall, tokenized: Tokenized) -> None:
     if not call.attentions:
         return
-    if len({window.row for window in tokenized.windows}) < len(tokenized.windows):
+    if len({window.input_index for window in tokenized.windows}) < len(tokenized.windows):
         raise Unprocessable("parameters.attentions: got a text of several windows, expected texts that fit in one")
     n_weights = sum(len(window.input_ids) ** 2 for window in tokenized.windows)
     if n_weights > MAX_ATTENTIONS:

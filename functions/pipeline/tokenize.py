@@ -58,7 +58,7 @@ class _WindowMaker:
     tokenizer: Tokenizer
     encoded: dict[tuple[str, str | None], Encoded] = field(default_factory=dict)
 
-    def windows(self, row: int, item: TextInput, where: str) -> tuple[list[Window], bool]:
+    def windows(self, input_index: int, item: TextInput, where: str) -> tuple[list[Window], bool]:
         """Return the windows of one input, and whether some of its text is in none of them."""
         pairs = self.parameters.text_pairs(item)
         encoded = [self._encode_pair(pair, where) for pair in pairs]
@@ -71,7 +71,7 @@ class _WindowMaker:
             langs = [self._lang_id(lang, where) for lang in (pair.lang, pair.lang_pair)]
             for kept, masks in split:
                 sides = [Side(*side) for side in zip(texts, kept, langs, masks, strict=False)]
-                made.append(self._window(row, part, sides))
+                made.append(self._window(input_index, part, sides))
             is_cut = is_cut or _is_cut(texts, [kept for kept, _ in split])
         return made, is_cut
 
@@ -102,14 +102,14 @@ class _WindowMaker:
             return lengths[0] + longest_second <= room
         return sum(lengths) <= room
 
-    def _window(self, row: int, part: int, sides: Sequence[Side]) -> Window:
+    def _window(self, input_index: int, part: int, sides: Sequence[Side]) -> Window:
         reset = self.parameters.resets_positions and len(sides) > 1
         if reset and self.model.family != "xlm":
             raise Unprocessable(
                 f"parameters.position_reset: got true, expected false: model {self.model.name} is of family"
                 f" {self.model.family}; XLM alone was trained on translations side by side"
             )
-        return windows.window(row, part, sides, self.tokenizer.layout, reset=reset)
+        return windows.window(input_index, part, sides, self.tokenizer.layout, reset=reset)
 
     def _encode_pair(self, pair: TextPair, where: str) -> EncodedPair:
         text = self._encode(pair.text, pair.lang, where)

@@ -133,7 +133,7 @@ def cover_all(kept: Sequence[Span], n_tokens: int) -> bool:
     return ends[-1] == n_tokens and all(start <= end for end, (start, _) in zip(ends, kept, strict=False))
 
 
-def window(row: int, part: int, texts: Sequence[Side], layout: Layout, *, reset: bool = False) -> Window:
+def window(input_index: int, part: int, texts: Sequence[Side], layout: Layout, *, reset: bool = False) -> Window:
     """Build the window of one span of a text, or of one span of each text of a pair.
 
     Offsets count in the token's own text. With `reset`, positions start again at 0 with the second text.
@@ -143,7 +143,7 @@ def window(row: int, part: int, texts: Sequence[Side], layout: Layout, *, reset:
     border = n_before[1] if len(texts) > 1 else None
     ids = specials[0] + tuple(chain.from_iterable(map(add, (side.ids for side in texts), specials[1:])))
     return Window(
-        row=row,
+        input_index=input_index,
         input_ids=ids,
         offsets=_interleaved([side.offsets for side in texts], specials, (0, 0)),
         special=_interleaved([(False,) * len(side.ids) for side in texts], specials, True),

@@ -81,7 +81,7 @@ def test_a_bad_input_leaves_the_others_alone(model: Model, tokenizer: Tokenizer)
     task, inputs = "text-classification", (TextInput("a"), TextInput("\u200b"), TextInput("b"))
     tokenized = tokenize(TextRequest(task, inputs, parse_parameters(task, None)), model, tokenizer)
     errors = tokenized.errors
-    assert [window.row for window in tokenized.windows] == [0, 1]
+    assert [window.input_index for window in tokenized.windows] == [0, 1]
     assert list(errors) == [1]
     assert "inputs[1]" in errors[1].message
     with pytest.raises(Unprocessable, match=r"inputs\[1\]"):
