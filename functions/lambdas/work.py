@@ -1,6 +1,6 @@
 """The Lambda function that answers shards: wires the pipeline, the replica client and the worker.
 
-Connections open at the first call. Where the runtime takes a snapshot, they are closed before it.
+Connections open at the first call.
 """
 
 from __future__ import annotations
@@ -58,10 +58,3 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 settings = read_settings(WorkSettings)
 replica = ReplicaClient(settings.replica_url, max_answer_bytes=MAX_SHARD_ANSWER_BYTES)
 worker = build(settings, replica)
-
-try:  # this module exists in the Lambda runtime; elsewhere nobody takes snapshots
-    from snapshot_restore_py import register_before_snapshot
-except ImportError:
-    pass
-else:
-    register_before_snapshot(replica.close)

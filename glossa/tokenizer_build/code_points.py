@@ -14,13 +14,14 @@ from functools import cache
 
 import regex
 
+from functions.tokenizers.memory_mapped.file_format import SPACES
+
 KEY, OPENS, SURE, EXTENDS, SPACE, CONTROL, LINKS = 1, 2, 4, 8, 16, 32, 64
 N_CODE_POINTS = 0x110000
 MAX_CLUSTER_BYTES = 5
 LETTER, MARK = "a", "\u0301"
 LAST_OF_THREE_BYTES = "\uffff"
 VIRAMA = 9  # the combining class of signs that bind the next consonant
-SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 # Whether these join depends on more than one neighbour: letters of Korean syllables, and flags.
 JOINING = (range(0x1100, 0x1200), range(0xA960, 0xA980), range(0xD7B0, 0xD800), range(0x1F1E6, 0x1F200))
 LETTERS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm",

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Mapping
 from typing import Any
 
-from functions.tokenizers.memory_mapped.file_format import write
+from functions.tokenizers.memory_mapped.file_format import WORD_MARK, write
 from functions.tokenizers.memory_mapped.kernel import FULL, UNIT_BYTES, Kernel
 from functions.tokenizers.unigram import MASK, JsonTokenizer
 from glossa.tokenizer_build.code_points import classes_of, keys_of
@@ -22,7 +22,7 @@ from glossa.tokenizer_build.code_points import classes_of, keys_of
 MAX_UNITS = 1 << 24
 UNK_PENALTY = 10.0  # the same as K_UNK_PENALTY of the tokenizers crate
 SPLIT = {"type": "WhitespaceSplit"}
-METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+METASPACE = {"type": "Metaspace", "replacement": WORD_MARK, "prepend_scheme": "always", "split": True}
 Json = Mapping[str, Any]
 
 

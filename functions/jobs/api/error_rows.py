@@ -12,7 +12,6 @@ from functions.jobs.state.items import Job, JobSpec, Shard, from_item
 from functions.jobs.storage.contracts import ObjectStore, Table
 from shared.errors import Conflict
 
-CURSOR = r"shard/[0-9]{8}-[0-9a-f]{12}"
 MAX_PARTS = 20  # read for one page
 MAX_PARTS_BYTES = 64 << 20  # read for one page
 MAX_QUERIES = 10  # of shards, for one page
@@ -36,7 +35,7 @@ class ErrorRows:
         if job.state not in state_machine.ENDED:
             raise Conflict(f"job {job.job} is {job.state}; errors can be had when it has ended")
         found: list[dict[str, object]] = []
-        after, n_parts, n_bytes = decode_cursor(query, CURSOR), 0, 0
+        after, n_parts, n_bytes = decode_cursor(query, keys.SHARD_SORT_KEY), 0, 0
         partition = keys.job_prefix(job.tenant, job.job)
         for _ in range(MAX_QUERIES):
             page = self.table.query(partition, prefix="shard/", after=after, limit=QUERY_SHARDS)

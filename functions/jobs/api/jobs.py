@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from functions.jobs.api.pages import decode_cursor, encode_cursor
 from functions.jobs.api.request_bodies import request_sha256
 from functions.jobs.api.views import job_json
+from functions.jobs.records.formats import MAX_OBJECT_BYTES
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job, JobSpec, Listing, from_item, to_item
 from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.state_machine import MAX_MOVE_TRIES
 from functions.jobs.state.transactions import ConditionFailed, Put, Write
 from functions.jobs.state.webhooks import Webhook
 from functions.jobs.steps.delete import delete
@@ -24,8 +26,6 @@ from functions.jobs.storage.queries import load_job, load_plan
 from shared.errors import Conflict, NotFound, Unprocessable
 
 UPLOAD_EXPIRES_S = 3600
-MAX_UPLOAD_BYTES = 5 << 30
-MAX_MOVES = 3  # tries to move a job that others move too
 MAX_LISTED = 1000
 
 
@@ -103,7 +103,7 @@ class Jobs:
     def cancel(self, tenant: str, job_id: str) -> Job:
         """Stop a job. No shard is committed after this. Raises Conflict when it is closing or has ended otherwise."""
         job = self.get(tenant, job_id)
-        for _ in range(MAX_MOVES):
+        for _ in range(MAX_MOVE_TRIES):
             if job.state in {state_machine.CANCELLED, state_machine.CANCELLING}:
                 break
             with suppress(ConditionFailed):
@@ -113,7 +113,7 @@ class Jobs:
             self.queue.send([QueueMessage("finalize", tenant, job_id)])
         if job.state not in {state_machine.CANCELLING, state_machine.CANCELLED}:
             raise Conflict(
-                f"job {job_id} moved on {MAX_MOVES} times while it was being cancelled, expected it to stand still"
+                f"job {job_id} moved on {MAX_MOVE_TRIES} times while it was being cancelled, expected it to stand still"
             )
         return job
 
@@ -152,10 +152,10 @@ class Jobs:
     def _upload(self, job: Job, name: str) -> dict[str, object]:
         key = keys.input_prefix(job.tenant, job.job) + name
         bucket = self.input_bucket
-        post = self.objects.sign_post(bucket, key, max_bytes=MAX_UPLOAD_BYTES, expires_s=UPLOAD_EXPIRES_S)
+        post = self.objects.sign_post(bucket, key, max_bytes=MAX_OBJECT_BYTES, expires_s=UPLOAD_EXPIRES_S)
         return {
             "name": name, "method": "POST", "url": post.url, "fields": dict(post.fields),
-            "max_bytes": MAX_UPLOAD_BYTES, "expires_in_s": UPLOAD_EXPIRES_S,
+            "max_bytes": MAX_OBJECT_BYTES, "expires_in_s": UPLOAD_EXPIRES_S,
         }  # fmt: skip
 
     def _require_uploads(self, job: Job) -> None:

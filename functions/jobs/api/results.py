@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from functions.jobs.api.pages import decode_cursor, encode_cursor
 from functions.jobs.api.views import counts_json
+from functions.jobs.records.formats import DEFAULT_OUTPUT
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job, JobSpec, Shard, from_item
 from functions.jobs.storage.contracts import ObjectStore, Table
@@ -27,10 +28,10 @@ class Results:
         """Return a page of an ended job's parts. Raises Conflict while the job goes on."""
         if job.state not in state_machine.ENDED:
             raise Conflict(f"job {job.job} is {job.state}; results can be had when it has ended")
-        after = decode_cursor(query, r"shard/[0-9]{8}-[0-9a-f]{12}")
+        after = decode_cursor(query, keys.SHARD_SORT_KEY)
         page = self.table.query(keys.job_prefix(job.tenant, job.job), prefix="shard/", after=after, limit=size)
         shards = [from_item(Shard, item) for item in page.items]
-        output = JobSpec.from_json(job.spec).output if job.spec else "jsonl"
+        output = JobSpec.from_json(job.spec).output if job.spec else DEFAULT_OUTPUT
         return {
             "job": job.job,
             "state": job.state,

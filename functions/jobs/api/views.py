@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from functions.jobs.records.formats import DEFAULT_OUTPUT
 from functions.jobs.state import state_machine
 from functions.jobs.state.items import Job, PlanProgress, Recipe, iso
 
@@ -23,7 +24,7 @@ def job_json(job: Job, now_ms: int, plan: PlanProgress | None = None) -> dict[st
         "model": spec.get("model") or (f"{job.model}:{job.head}" if job.model else None),
         "parameters": spec.get("parameters"),
         "format": spec.get("options"),
-        "output": spec.get("output", "jsonl"),
+        "output": spec.get("output", DEFAULT_OUTPUT),
         **({"prefix": job.names[0]} if job.source == "prefix" and job.names else {"files": list(job.names)}),
         "created_at": iso(job.created_ms),
         "started_at": iso(job.started_ms),
@@ -44,7 +45,7 @@ def recipe_json(recipe: Recipe, inbox: str) -> dict[str, object]:
         "model": spec["model"],
         "parameters": spec["parameters"],
         "format": spec["options"],
-        "output": spec.get("output", "jsonl"),
+        "output": spec.get("output", DEFAULT_OUTPUT),
         "created_at": iso(recipe.created_ms),
     }
 

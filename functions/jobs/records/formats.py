@@ -15,6 +15,8 @@ from functions.jobs.records import problem_codes
 
 Framing = Literal["document", "lines", "jsonl", "csv", "tsv"]
 Output = Literal["jsonl", "csv", "jsonl.gz"]
+DEFAULT_OUTPUT: Output = "jsonl"
+MAX_OBJECT_BYTES = 5 << 30  # of one input, and of its decoded bytes; also the most that one upload may hold
 SNIFF_BYTES = 4096
 EXTENSIONS: Mapping[str, Framing] = {
     ".txt": "document", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from functions.jobs.records import problem_codes
-from functions.jobs.records.formats import DELIMITERS, Framing, Output, Problem
+from functions.jobs.records.formats import DEFAULT_OUTPUT, DELIMITERS, Framing, Output, Problem
 from functions.jobs.records.part_files import decode, encode
 from functions.jobs.records.records import Record
 
@@ -48,13 +48,18 @@ class EncodedRows:
 
 
 def encode_rows(
-    source: RowSource, records: Sequence[Record], outcomes: Mapping[int, Answer | Problem], output: Output = "jsonl"
+    source: RowSource,
+    records: Sequence[Record],
+    outcomes: Mapping[int, Answer | Problem],
+    output: Output = DEFAULT_OUTPUT,
 ) -> EncodedRows:
     """Encode one row for each record. `outcomes` is by record number; a record with a problem of its own needs none."""
     return _join((_row(source, record, _outcome(record, outcomes)) for record in records), output)
 
 
-def encode_given_up(source: RowSource, n_records: int, problem: Problem, output: Output = "jsonl") -> EncodedRows:
+def encode_given_up(
+    source: RowSource, n_records: int, problem: Problem, output: Output = DEFAULT_OUTPUT
+) -> EncodedRows:
     """Encode the same error row for each of `n_records` records that are given up. They need not be read."""
     records = (Record(source.index_in_object + i, start=0, end=0) for i in range(n_records))
     return _join((_row(source, record, problem) for record in records), output)
@@ -113,6 +118,6 @@ def _join(rows: Iterable[tuple[dict[str, object], bytes]], output: Output) -> En
     return EncodedRows(encode(made, output), len(made) - n_failed, n_failed)
 
 
-def decode_rows(data: bytes, output: Output = "jsonl") -> Iterator[dict[str, object]]:
-    """Yield the rows of a part object."""
+def decode_rows(data: bytes, output: Output = DEFAULT_OUTPUT) -> Iterator[dict[str, object]]:
+    """Yield the rows of a part object. Tests read parts by it; functions call `part_files.decode` on a stream."""
     return decode([data], output)

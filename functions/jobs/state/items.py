@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from functions.jobs.records.formats import FormatOptions, Framing, Output, Problem
+from functions.jobs.records.formats import DEFAULT_OUTPUT, FormatOptions, Framing, Output, Problem
 from functions.jobs.state.transactions import Item, Value
 from functions.jobs.state.webhooks import Webhook
 
@@ -25,7 +25,7 @@ class JobSpec:
     model: str | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
     options: FormatOptions = field(default_factory=FormatOptions)
-    output: Output = "jsonl"
+    output: Output = DEFAULT_OUTPUT
 
     def to_json(self) -> str:
         """Return canonical JSON. Equal specs give equal text."""
@@ -37,7 +37,7 @@ class JobSpec:
         raw = json.loads(text)
         parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["parameters"].items()}
         options = FormatOptions(**raw["options"])
-        return cls(raw["task"], raw["model"], parameters, options, raw.get("output", "jsonl"))
+        return cls(raw["task"], raw["model"], parameters, options, raw.get("output", DEFAULT_OUTPUT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +135,8 @@ class PlanProgress:
     record: int = 0
     n_shards: int = 0
     n_problems: int = 0
-    max_records: int = 256
-    max_chars: int = 131_072
+    max_records: int
+    max_chars: int
     unsent: tuple[str, ...] = ()
     code: str = ""
     detail: str = ""

@@ -19,6 +19,7 @@ TENANT = re.compile(r"[a-z0-9-]{1,63}")
 JOB = re.compile(r"[0-9a-f]{32}")
 RECIPE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 SHARD = re.compile(r"[0-9]{8}-[0-9a-f]{12}")
+SHARD_SORT_KEY = f"shard/{SHARD.pattern}"  # the pattern of the sort keys of shards
 MAX_NAME_BYTES = 512
 MAX_KEY_BYTES = 1024  # of any object; a limit of S3
 DUE_PARTITIONS = 16

@@ -28,7 +28,8 @@ from functions.jobs.state.state_machine import (
 from functions.jobs.state.transactions import AtMost, Is, IsIn, Update, Value, Write
 from shared.errors import Conflict
 
-LEASE_MS = 330_000  # a worker lives at most 300 s, so it is dead when its lease ends
+FUNCTION_TIMEOUT_MS = 300_000  # the longest timeout of a function in template.yaml
+LEASE_MS = FUNCTION_TIMEOUT_MS + 30_000  # when its lease ends, a worker has been stopped
 MAX_STRIKES = 5
 
 

@@ -1,14 +1,8 @@
 """The job state machine: the states of jobs and shards, the allowed moves, and the guarded writes that make them.
 
 Pure. Takes items as they were read, and the time. Returns writes whose guards hold only while the items are unchanged.
-A move that is not listed raises Conflict. Must not know a store.
-
-    job    CREATED -> SUBMITTED -> PLANNING -> RUNNING -> FINALIZING -> SUCCEEDED | PARTIALLY_SUCCEEDED | FAILED
-           PARTIALLY_SUCCEEDED, FAILED -> REDRIVING -> RUNNING (the next generation)
-           SUBMITTED, PLANNING, RUNNING, REDRIVING -> CANCELLING -> CANCELLED;  CREATED -> CANCELLED
-           CREATED and every end state -> DELETING -> DELETED
-    shard  PENDING -> LEASED -> DONE | FAILED;  LEASED -> PENDING (released) | LEASED (lease expired, taken over)
-           DONE, FAILED -> PENDING (redriven)
+A move that JOB_MOVES or SHARD_MOVES does not list raises Conflict. docs/batch.md draws the moves. Must not know a
+store.
 
 A job passes RUNNING and FINALIZING once in each generation, so its state alone does not say which time it is. Guards on
 a job therefore name its generation too, and guards on a shard name its fence.
@@ -60,6 +54,7 @@ WORKABLE = (PLANNING, RUNNING, REDRIVING)
 STALL_MS = 15 * 60_000  # without progress for this long, a job or shard is looked at by the sweeper
 RETENTION_S = 30 * 86_400  # from the creation of a job until its items expire
 MIN_REDRIVE_S = 86_400  # what must be left until a job expires when it is redriven
+MAX_MOVE_TRIES = 3  # of one call that moves a job, while others move it too
 
 
 def create(job: Job) -> tuple[Write, ...]:

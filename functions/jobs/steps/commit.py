@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from functions.jobs.records.formats import Output, Problem
+from functions.jobs.records import problem_codes
+from functions.jobs.records.formats import DEFAULT_OUTPUT, Output, Problem
 from functions.jobs.records.part_files import CONTENT_TYPES
 from functions.jobs.records.result_rows import EncodedRows, RowSource, encode_given_up
 from functions.jobs.state import keys, leases, state_machine
@@ -55,6 +56,11 @@ class ShardCommit:
                 records=part.records_ok, failed=part.records_failed,
             )  # fmt: skip
         self.close_if_last(job)
+
+    def give_up_after_strikes(self, job: Job, shard: Shard) -> None:
+        """Commit a leased shard with error rows that say how often it was tried, and why it failed last."""
+        detail = f"given up after {shard.strikes} tries; last reason: {shard.reason or 'the worker died'}"
+        self.give_up(job, shard, Problem(problem_codes.GIVEN_UP, detail))
 
     def give_up(self, job: Job, shard: Shard, problem: Problem) -> None:
         """Commit a leased shard with an error row for each record, unless an earlier attempt wrote its result."""
@@ -103,7 +109,7 @@ def row_source(shard: Shard) -> RowSource:
 
 
 def _output(job: Job) -> Output:
-    return JobSpec.from_json(job.spec).output if job.spec else "jsonl"
+    return JobSpec.from_json(job.spec).output if job.spec else DEFAULT_OUTPUT
 
 
 def _sha256(data: bytes) -> str:

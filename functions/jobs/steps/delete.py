@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job
 from functions.jobs.state.keys import Key
+from functions.jobs.state.leases import FUNCTION_TIMEOUT_MS
 from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.state_machine import MAX_MOVE_TRIES
 from functions.jobs.state.transactions import ConditionFailed, Delete
 from functions.jobs.steps.sqs_handler import RetryLater
 from functions.jobs.storage.contracts import JobQueue, ObjectStore, Table
@@ -21,10 +23,9 @@ from functions.jobs.storage.queries import load_job
 from shared.errors import Conflict, NotFound
 from shared.log import log_event
 
-MAX_MOVES = 3  # tries to move a job that others move too
 PAGE_ITEMS = 50  # removed by one transaction
 MAX_PAGES = 4_000  # of objects under one prefix, or of items, in one run
-FUNCTION_LIFE_MS = 360_000  # a function lives at most 300 s: later, none that read the job before is left
+FUNCTION_LIFE_MS = FUNCTION_TIMEOUT_MS + 60_000  # after this time, no function is left that read the job before
 
 
 def delete(tenant: str, job_id: str, *, table: Table, queue: JobQueue, now_ms: Callable[[], int]) -> Job:
@@ -33,7 +34,7 @@ def delete(tenant: str, job_id: str, *, table: Table, queue: JobQueue, now_ms: C
     May be repeated. Raises NotFound, and Conflict while the job goes on: it must be cancelled first. An object in an
     inbox belongs to its owner, and stays.
     """
-    for _ in range(MAX_MOVES):
+    for _ in range(MAX_MOVE_TRIES):
         job = load_job(table, tenant, job_id) if keys.JOB.fullmatch(job_id) else None
         if job is None:
             raise NotFound(f"no job {job_id[:40]!r}")
@@ -44,7 +45,9 @@ def delete(tenant: str, job_id: str, *, table: Table, queue: JobQueue, now_ms: C
         if job.state == state_machine.DELETING:  # an earlier call may have ended before it sent this
             queue.send([QueueMessage("finalize", tenant, job_id)])
         return job
-    raise Conflict(f"job {job_id} moved on {MAX_MOVES} times while it was being deleted, expected it to stand still")
+    raise Conflict(
+        f"job {job_id} moved on {MAX_MOVE_TRIES} times while it was being deleted, expected it to stand still"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

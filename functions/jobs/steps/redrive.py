@@ -13,13 +13,13 @@ from itertools import islice
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import Job, Shard
 from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.state_machine import MAX_MOVE_TRIES
 from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import all_shards, load_job
 from shared.errors import Conflict, NotFound
 from shared.log import log_event
 
-MAX_MOVES = 3  # tries to move a job that others move too
 STEP_SHARDS = 25  # opened by one transaction
 REOPEN_MARGIN_S = 30.0  # time that one transaction and its messages may take
 
@@ -39,7 +39,7 @@ def redrive(
     that the caller saw. So it may be repeated. Raises NotFound. Raises Conflict when the job has not ended, was
     cancelled, has no failed record, or is about to expire.
     """
-    for _ in range(MAX_MOVES):
+    for _ in range(MAX_MOVE_TRIES):
         job = load_job(table, tenant, job_id) if keys.JOB.fullmatch(job_id) else None
         if job is None or job.state in state_machine.GONE:
             raise NotFound(f"no job {job_id[:40]!r}")
@@ -53,7 +53,9 @@ def redrive(
         job = load_job(table, tenant, job_id) or job
         _ask_to_open(job, queue)
         return job, True
-    raise Conflict(f"job {job_id} moved on {MAX_MOVES} times while it was being redriven, expected it to stand still")
+    raise Conflict(
+        f"job {job_id} moved on {MAX_MOVE_TRIES} times while it was being redriven, expected it to stand still"
+    )
 
 
 def _is_done(job: Job, generation: int | None) -> bool:

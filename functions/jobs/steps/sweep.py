@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from functions.jobs.records import problem_codes
-from functions.jobs.records.formats import Problem
 from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import Job, Shard, from_item
 from functions.jobs.state.queue_messages import QueueMessage
@@ -170,9 +168,7 @@ class Sweeper:
     def _give_up(self, job: Job, shard: Shard) -> str:
         write, leased = leases.claim(job, shard, self.now_ms())  # the new fence stops a worker that may still live
         self.table.write(write)
-        reason = shard.reason or "the worker died"
-        detail = f"given up after {leased.strikes} tries; last reason: {reason}"
-        self.shard_commit.give_up(job, leased, Problem(problem_codes.GIVEN_UP, detail))
+        self.shard_commit.give_up_after_strikes(job, leased)
         return "shard-given-up"
 
 

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
-from functions.tokenizers.memory_mapped.file_format import MappedFile
+from functions.tokenizers.memory_mapped.file_format import WORD_MARK, MappedFile
 from functions.tokenizers.memory_mapped.kernel import Kernel, Model
 from functions.tokenizers.offsets import LeadingControls
 from functions.tokenizers.tokenizer import Encoded
 from functions.tokenizers.unigram import read
-
-WORD_MARK = "\u2581"
 
 
 class LibraryFallback:

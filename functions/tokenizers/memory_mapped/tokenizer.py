@@ -15,19 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.tokenizers.memory_mapped.file_format import map_file
+from functions.tokenizers.memory_mapped.file_format import SPACES, WORD_MARK, map_file
 from functions.tokenizers.memory_mapped.kernel import UNIT_BYTES, Kernel, Model
 from functions.tokenizers.offsets import Span, include_composing_marks
 from functions.tokenizers.tokenizer import Encoded, Layout
 
 if TYPE_CHECKING:
     from functions.tokenizers.memory_mapped.library_fallback import LibraryFallback
-
-WORD_MARK = "\u2581"
-SPACES = frozenset(  # the Unicode property White_Space, as in Rust
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
 
 
 class MemoryMappedTokenizer:

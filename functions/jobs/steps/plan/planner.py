@@ -29,9 +29,11 @@ from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
 from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import last_input, load_input, load_job, load_plan
 from functions.jobs.storage.transient_errors import is_transient
+from functions.messages import Route
 from functions.pipeline.request_limits import MAX_TOKEN_VECTORS
 from functions.pipeline.route import choose_head
 from functions.tasks.parse import input_names, parse_parameters
+from functions.tasks.task import TaskParameters
 from shared.catalog import Catalog
 from shared.error_text import visible
 from shared.errors import GlossaError
@@ -97,8 +99,7 @@ class Planner:
             if job.state == state_machine.PLANNING:
                 job = self._plan(job, time_left_s)
             if job.state == state_machine.REDRIVING:
-                if attributes := self._pinned_attributes(JobSpec.from_json(job.spec)):
-                    self.table.write(state_machine.pin_model(job, attributes))
+                self._pin_model_of_today(job)
                 job = self.redriver.run(job, time_left_s)
         except ConditionFailed:  # another planner wrote first and goes on, or the job was cancelled
             log_event("plan-superseded", function="plan", job_id=job_id)
@@ -107,33 +108,36 @@ class Planner:
             self.queue.send([QueueMessage("finalize", tenant, job_id)])
 
     def _begin(self, job: Job) -> Job:
-        plan = PlanProgress(expires_at=job.expires_at)
-        spec = JobSpec.from_json(job.spec)
-        attributes: dict[str, Value] = {"catalog_sha256": self.catalog_sha256}
+        plan = PlanProgress(max_records=self.max_records, max_chars=MAX_CHARS, expires_at=job.expires_at)
         try:
-            parameters = parse_parameters(spec.task, spec.parameters)
-            chosen = choose_head(spec.task, parameters, spec.model, self.catalog)
+            parameters, chosen = self._choose(job)
         except GlossaError as error:
+            attributes: dict[str, Value] = {"catalog_sha256": self.catalog_sha256}
             plan = replace(plan, n_inputs=0, n_problems=1, code=error.code, detail=error.message)
         else:
             model = self.catalog.model(chosen.model)
             most_tokens = MAX_TOKEN_VECTORS if parameters.answers_per_token else MAX_CHARS
             limits = shard_limits(model, self.max_records, most_tokens=most_tokens)
             plan = replace(plan, max_records=limits.max_records, max_chars=limits.max_chars)
-            attributes |= {
-                "model": model.name, "head": chosen.head, "model_revision": model.revision,
-                "tokenizer_sha256": model.tokenizer_sha256,
-            }  # fmt: skip
+            attributes = self._pinned_attributes(chosen)
         self.table.write(*state_machine.begin_planning(job, plan, self.now_ms(), **attributes))
         return self._reload(job)
 
-    def _pinned_attributes(self, spec: JobSpec) -> dict[str, Value]:
-        """Return what answers a redriven job by the catalog of today; nothing when that catalog cannot answer it."""
+    def _pin_model_of_today(self, job: Job) -> None:
+        """Pin what answers a redriven job today. If today's catalog cannot answer it, the job keeps what it had."""
         try:
-            parameters = parse_parameters(spec.task, spec.parameters)
-            chosen = choose_head(spec.task, parameters, spec.model, self.catalog)
+            _, chosen = self._choose(job)
         except GlossaError:
-            return {}
+            return
+        self.table.write(state_machine.pin_model(job, self._pinned_attributes(chosen)))
+
+    def _choose(self, job: Job) -> tuple[TaskParameters, Route]:
+        """Return the parameters of a job, and the head that answers it. Raises GlossaError when there is none."""
+        spec = JobSpec.from_json(job.spec)
+        parameters = parse_parameters(spec.task, spec.parameters)
+        return parameters, choose_head(spec.task, parameters, spec.model, self.catalog)
+
+    def _pinned_attributes(self, chosen: Route) -> dict[str, Value]:
         model = self.catalog.model(chosen.model)
         return {
             "model": model.name, "head": chosen.head, "model_revision": model.revision,

@@ -13,7 +13,16 @@ from itertools import chain
 
 from functions.jobs.records import problem_codes
 from functions.jobs.records.csv_tables import HEADER_BYTES, find_columns
-from functions.jobs.records.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, check_head, format_of
+from functions.jobs.records.formats import (
+    MAX_OBJECT_BYTES,
+    Columns,
+    Format,
+    FormatOptions,
+    Framing,
+    ObjectProblem,
+    check_head,
+    format_of,
+)
 from functions.jobs.records.gunzip import gunzip
 from functions.jobs.records.records import RecordLocation, RecordSpan, RecordSplitter, split_records
 from functions.jobs.records.shard_runs import Run, ShardLimits, group_into_runs
@@ -22,8 +31,6 @@ from functions.jobs.state.items import Input, Job, PlanProgress, Shard
 from functions.jobs.storage.contracts import ObjectStore
 from shared.content_types import BINARY_TYPE
 from shared.errors import Conflict, NotFound
-
-MAX_OBJECT_BYTES = 5 << 30
 
 
 @dataclass(frozen=True, slots=True)

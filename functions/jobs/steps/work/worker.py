@@ -127,8 +127,7 @@ class Worker:
 
     def _work(self, job: Job, shard: Shard, receives: int, time_left_s: Callable[[], float]) -> None:
         if leases.exhausted(shard):
-            detail = f"given up after {shard.strikes} tries; last reason: {shard.reason or 'the worker died'}"
-            self.shard_commit.give_up(job, shard, Problem(problem_codes.GIVEN_UP, detail))
+            self.shard_commit.give_up_after_strikes(job, shard)
             return
         try:
             records = self._read(job, shard)

@@ -23,7 +23,7 @@ def world() -> World:
 def test_status_while_planning_counts_what_was_found() -> None:
     """While planning goes on, records and shards are those found so far, and the progress is unknown."""
     job = replace(JOB, state=state_machine.PLANNING, started_ms=NOW, begun_ms=NOW, records_ok=10, records_run=10)
-    shown = job_json(job, NOW + 5000, PlanProgress(record=40, n_shards=4))
+    shown = job_json(job, NOW + 5000, PlanProgress(max_records=256, max_chars=4096, record=40, n_shards=4))
     assert shown["counts"] == {
         "records": 40, "succeeded": 10, "failed": 0, "shards": 4, "shards_done": 0, "shards_failed": 0,
         "unreadable_inputs": 0,

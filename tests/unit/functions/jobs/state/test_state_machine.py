@@ -229,7 +229,7 @@ def test_planning_is_refused_to_the_slower_planner_and_to_a_cancelled_job() -> N
     """A step from an old checkpoint adds nothing, and neither does a step of a cancelled job."""
     planning = replace(JOB, state=state_machine.PLANNING)
     store = stored(job=planning)
-    plan = PlanProgress(n_inputs=1)
+    plan = PlanProgress(max_records=256, max_chars=4096, n_inputs=1)
     store.write(Put(keys.plan_item("a", JOB.job), to_item(plan)))
     after = replace(plan, step=1, record=3, n_shards=1, updated_ms=NOW)
     writes = state_machine.plan_step(planning, plan, after, (SHARD,), None)
@@ -248,7 +248,7 @@ def test_a_job_planned_after_its_shards_ended_is_ready_at_once() -> None:
     """Shards may end while planning goes on. The count of open shards then reaches zero when planning ends."""
     job = replace(JOB, state=state_machine.PLANNING, shards_open=-2)
     store = stored(job=job)
-    plan = PlanProgress(step=4, n_shards=2, record=5)
+    plan = PlanProgress(max_records=256, max_chars=4096, step=4, n_shards=2, record=5)
     store.write(Put(keys.plan_item("a", JOB.job), to_item(plan)))
     assert not state_machine.ready_to_close(job)
     store.write(*state_machine.end_planning(job, plan, NOW))
@@ -266,7 +266,12 @@ def test_repair_is_refused_when_the_counters_moved() -> None:
 
 def test_items_come_back() -> None:
     """Every entity can be read back from its item, and a spec from its JSON."""
-    entities = [JOB, SHARD, PlanProgress(unsent=("a", "b")), Input(ordinal=1, key="ü", etag="e", size_bytes=3)]
+    entities = [
+        JOB,
+        SHARD,
+        PlanProgress(max_records=256, max_chars=4096, unsent=("a", "b")),
+        Input(ordinal=1, key="ü", etag="e", size_bytes=3),
+    ]
     for entity in [*entities, Listing(job="j", expires_at=1), Recipe(name="r", spec="{}", created_ms=5)]:
         kind: type[Job] = type(entity)  # type: ignore[assignment] # any of the six
         assert from_item(kind, {"pk": "p", "sk": "s", "gsi1pk": "x", **to_item(entity)}) == entity
