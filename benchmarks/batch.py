@@ -149,7 +149,7 @@ def _job(pipeline: Pipeline, engine: OnePass, texts: Sequence[str], in_flight: i
     with contextlib.redirect_stdout(io.StringIO()):
         make_planner(effects, pipeline.catalog, "0" * 64).run(TENANT, job, lambda: TIME_LEFT_S)
         with ThreadPoolExecutor(in_flight) as gate:
-            list(gate.map(lambda event: worker.answer(event, lambda: TIME_LEFT_S), _events(effects)))
+            list(gate.map(lambda event: worker.handle_event(event, lambda: TIME_LEFT_S), _events(effects)))
         make_finalizer(effects).run(TENANT, job)
     seconds = time.perf_counter() - began_s
     ended = load_job(effects.table, TENANT, job)

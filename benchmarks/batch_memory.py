@@ -179,7 +179,7 @@ def _worked(effects: Effects, job: str, artifacts: Path) -> None:
     page = effects.table.query(keys.job_prefix("local", job), prefix="shard/", limit=1)
     message = QueueMessage("work", "local", job, str(page.items[0]["shard"]))
     record = {"messageId": "m", "receiptHandle": "r", "body": message.encode(), "attributes": {}}
-    answer = make_worker(effects, respond, time.monotonic).answer({"Records": [record]}, lambda: TIME_LEFT_S)
+    answer = make_worker(effects, respond, time.monotonic).handle_event({"Records": [record]}, lambda: TIME_LEFT_S)
     if answer["batchItemFailures"]:
         raise RuntimeError("the shard was not answered")
 

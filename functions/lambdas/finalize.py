@@ -31,7 +31,7 @@ def build(settings: BatchSettings) -> Finalizer:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - the runtime passes it
     """Answer one event of the finalize queue."""
-    return finalizer.answer(event)
+    return finalizer.handle_event(event)
 
 
 finalizer = build(read_settings(BatchSettings))

@@ -23,7 +23,7 @@ def build(settings: NotifySettings) -> Notifier:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001 - the runtime passes it
     """Answer one event of the notify queue."""
-    return notifier.answer(event)
+    return notifier.handle_event(event)
 
 
 notifier = build(read_settings(NotifySettings))

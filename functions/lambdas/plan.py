@@ -44,7 +44,7 @@ def build(settings: PlanSettings) -> Planner:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one event of the plan queue."""
-    return planner.answer(event, time_left(context))
+    return planner.handle_event(event, time_left(context))
 
 
 planner = build(read_settings(PlanSettings))

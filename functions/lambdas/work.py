@@ -52,7 +52,7 @@ def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one event of the work queue."""
-    return worker.answer(event, time_left(context))
+    return worker.handle_event(event, time_left(context))
 
 
 settings = read_settings(WorkSettings)

@@ -104,9 +104,9 @@ def serve(step: str, workspace: Workspace, said: Connection, seed: int) -> None:
 def _handler(step: str, workspace: Workspace, effects: Effects, said: Connection) -> Any:
     if step == "plan":
         planner = make_planner(effects, mini_catalog(), "c" * 64, max_records=workspace.max_records)
-        return lambda event: planner.answer(event, lambda: LIFE_S)
+        return lambda event: planner.handle_event(event, lambda: LIFE_S)
     if step == "finalize":
-        return make_finalizer(effects).answer
+        return make_finalizer(effects).handle_event
     pipeline = Pipeline(mini_catalog(), dict.fromkeys(mini_catalog().models, tokenizer()))
     replica = ReplicaClient(workspace.replica_url)
 
@@ -115,7 +115,7 @@ def _handler(step: str, workspace: Workspace, effects: Effects, said: Connection
         return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
 
     worker = make_worker(effects, respond, time.monotonic)
-    return lambda event: worker.answer(event, lambda: LIFE_S)
+    return lambda event: worker.handle_event(event, lambda: LIFE_S)
 
 
 def _poll(step: Step, workspace: Workspace, said: Connection, handle: Any) -> None:

@@ -112,9 +112,9 @@ class EagerRedriver(Planner):
 class Undeduplicated(Planner):
     """Makes a job of each event, also of a repeated one."""
 
-    def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
+    def handle_message(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
         if not is_s3_event(message.body):
-            Planner.handle(self, message, time_left_s)
+            Planner.handle_message(self, message, time_left_s)
             return
         for created in parse_event(message.body):
             job = self.acceptor.accept(_ever_new(created, self.table))

@@ -19,7 +19,7 @@ from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.steps.announce import Announcer
 from functions.jobs.steps.delete import Eraser
 from functions.jobs.steps.manifest import build_manifest
-from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
+from functions.jobs.steps.sqs_handler import SqsMessage, handle_messages
 from functions.jobs.storage.contracts import JobQueue, ObjectStore, Table
 from functions.jobs.storage.queries import all_inputs, all_shards, load_job
 from shared.content_types import JSON_TYPE
@@ -38,14 +38,14 @@ class Finalizer:
     announcer: Announcer
     eraser: Eraser
 
-    def answer(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    def handle_event(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the finalize queue; returns the partial batch response."""
+        return handle_messages("finalize", event, self.handle_message, self.queue)
 
-        def handle(message: SqsMessage) -> None:
-            asked = decode_message(message.body, "finalize")
-            self.run(asked.tenant, asked.job)
-
-        return handle_event("finalize", event, handle, self.queue)
+    def handle_message(self, message: SqsMessage) -> None:
+        """Close or erase the job that a message names."""
+        queue_message = decode_message(message.body, "finalize")
+        self.run(queue_message.tenant, queue_message.job)
 
     def run(self, tenant: str, job_id: str) -> None:
         """Close a job that is ready, go on closing one, announce the end of one, or erase one that is DELETING.

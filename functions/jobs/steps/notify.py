@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from functions.jobs.state import keys
 from functions.jobs.state.webhooks import sign
-from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
+from functions.jobs.steps.sqs_handler import SqsMessage, handle_messages
 from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import load_webhook
 from shared.content_types import JSON_TYPE
@@ -33,11 +33,11 @@ class Notifier:
     post: Post
     now_ms: Callable[[], int]
 
-    def answer(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    def handle_event(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the notify queue; returns the partial batch response."""
-        return handle_event("notify", event, self.handle, self.queue)
+        return handle_messages("notify", event, self.handle_message, self.queue)
 
-    def handle(self, message: SqsMessage) -> None:
+    def handle_message(self, message: SqsMessage) -> None:
         """Call the webhook of the job that an event names, if the job has one.
 
         Raises DecodeError for a message that is not such an event, and Unavailable when the call was not taken.

@@ -37,7 +37,7 @@ class SqsMessage:
     receives: int = 1
 
 
-def handle_event(
+def handle_messages(
     step: Step, event: Mapping[str, Any], handle: Callable[[SqsMessage], None], queue: JobQueue
 ) -> dict[str, list[dict[str, str]]]:
     """Handle each message of an SQS event by itself; return which of them must be delivered again.

@@ -25,7 +25,7 @@ from functions.jobs.steps.plan.accept_object import ObjectAcceptor
 from functions.jobs.steps.plan.pin_inputs import InputPinner
 from functions.jobs.steps.plan.read_runs import InputRuns, RunReader
 from functions.jobs.steps.redrive import Redriver
-from functions.jobs.steps.sqs_handler import SqsMessage, handle_event
+from functions.jobs.steps.sqs_handler import SqsMessage, handle_messages
 from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import last_input, load_input, load_job, load_plan
 from functions.jobs.storage.transient_errors import is_transient
@@ -72,11 +72,13 @@ class Planner:
     max_shards: int = MAX_SHARDS
     max_object_records: int = MAX_OBJECT_RECORDS
 
-    def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
+    def handle_event(
+        self, event: Mapping[str, Any], time_left_s: Callable[[], float]
+    ) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the plan queue; returns the partial batch response."""
-        return handle_event("plan", event, lambda message: self.handle(message, time_left_s), self.queue)
+        return handle_messages("plan", event, lambda message: self.handle_message(message, time_left_s), self.queue)
 
-    def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
+    def handle_message(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
         """Plan the job that a message names, or the jobs of the objects that an S3 event names."""
         if not is_s3_event(message.body):
             queue_message = decode_message(message.body, "plan")

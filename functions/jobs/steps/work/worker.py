@@ -23,7 +23,7 @@ from functions.jobs.state.items import Job, JobSpec, Shard
 from functions.jobs.state.queue_messages import belongs_to, decode_message
 from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.steps.commit import ShardCommit, row_source
-from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, handle_event
+from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, handle_messages
 from functions.jobs.steps.work.answer_records import Respond, answer_all, send_probe
 from functions.jobs.steps.work.read_records import RecordReader
 from functions.jobs.steps.work.server_health import ServerHealthCheck
@@ -68,11 +68,13 @@ class Worker:
     pause: Callable[[float], object] = time.sleep
     blocked_s: Callable[[str], float] = lambda _: 0.0
 
-    def answer(self, event: Mapping[str, Any], time_left_s: Callable[[], float]) -> dict[str, list[dict[str, str]]]:
+    def handle_event(
+        self, event: Mapping[str, Any], time_left_s: Callable[[], float]
+    ) -> dict[str, list[dict[str, str]]]:
         """Handle an event of the work queue; returns the partial batch response."""
-        return handle_event("work", event, lambda message: self.handle(message, time_left_s), self.queue)
+        return handle_messages("work", event, lambda message: self.handle_message(message, time_left_s), self.queue)
 
-    def handle(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
+    def handle_message(self, message: SqsMessage, time_left_s: Callable[[], float]) -> None:
         """Answer the shard that a message names. Raises RetryLater when the message must be delivered again."""
         queue_message = decode_message(message.body, "work")
         job = load_job(self.table, queue_message.tenant, queue_message.job)

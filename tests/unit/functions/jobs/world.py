@@ -200,10 +200,10 @@ class World:
     def answer(self, step: Step, event: dict[str, Any], time_left_s: float = LONG_S) -> dict[str, Any]:
         """Invoke a function with an event."""
         if step == "plan":
-            return self.planner.answer(event, lambda: time_left_s)
+            return self.planner.handle_event(event, lambda: time_left_s)
         if step == "work":
-            return self.worker.answer(event, lambda: time_left_s)
-        return self.finalizer.answer(event)
+            return self.worker.handle_event(event, lambda: time_left_s)
+        return self.finalizer.handle_event(event)
 
     def deliver(self, step: Step, copies: int = 1) -> bool:
         """Deliver one message, `copies` times. Returns False when none is visible."""

@@ -71,7 +71,7 @@ def test_status_shows_the_plan_of_a_job_that_is_being_planned(world: World) -> N
     job = world.drop("in.jsonl", b'{"text": "a"}\n')
     event = world.queue.receive("plan")
     assert event is not None
-    world.planner.answer(event, lambda: 1.0)
+    world.planner.handle_event(event, lambda: 1.0)
     item = world.effects.table.get(keys.plan_item(TENANT, job))
     assert item is not None
     assert from_item(PlanProgress, item).n_inputs == 1

@@ -163,7 +163,7 @@ def test_planning_a_table_resumes_with_its_columns() -> None:
         if (event := world.queue.receive("plan")) is None:
             break
         left = iter([300.0] * 3)
-        world.queue.acknowledge("plan", event, world.planner.answer(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
+        world.queue.acknowledge("plan", event, world.planner.handle_event(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
     world.run()
     assert texts(world.rows(made["job"])) == ["a b"] * 5
 

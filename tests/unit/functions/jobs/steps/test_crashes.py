@@ -96,7 +96,7 @@ def test_a_worker_that_dies_after_its_part_is_finished_by_the_next() -> None:
     event = world.queue.receive("work")
     assert event is not None
     with pytest.raises(Killed):
-        worker.answer(event, lambda: 100.0)
+        worker.handle_event(event, lambda: 100.0)
     part = keys.part_key(TENANT, job, world.shards(job)[0].shard)
     written = world.output(part)
     world.echo.before = None
@@ -174,7 +174,7 @@ def test_a_late_commit_cannot_change_a_cancelled_job() -> None:
     late: Any = Late(world, job)
     event = world.queue.receive("work")
     assert event is not None
-    world.worker_on(replace(world.effects, table=late)).answer(event, lambda: 100.0)
+    world.worker_on(replace(world.effects, table=late)).handle_event(event, lambda: 100.0)
     world.run()
     assert (world.job(job).state, world.job(job).shards_done) == (state_machine.CANCELLED, 0)
     assert world.manifest(job)["parts"] == []

@@ -64,7 +64,7 @@ def notify(world: World, receiver: Receiver, turns: int = 30) -> None:
                 return
             world.clock.pass_s(1000)
             continue
-        world.queue.acknowledge("notify", event, notifier.answer(event))
+        world.queue.acknowledge("notify", event, notifier.handle_event(event))
 
 
 def test_an_end_is_said_with_where_the_results_are() -> None:
@@ -150,7 +150,7 @@ def test_foreign_messages_go_the_way_of_the_dead_letters(body: str) -> None:
     event = world.queue.receive("notify")
     assert event is not None
     notifier = Notifier(table=world.effects.table, queue=world.queue, post=Receiver(), now_ms=world.clock)
-    assert len(notifier.answer(event)["batchItemFailures"]) == 1
+    assert len(notifier.handle_event(event)["batchItemFailures"]) == 1
 
 
 @pytest.mark.parametrize(

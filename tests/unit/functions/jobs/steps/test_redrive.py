@@ -150,7 +150,7 @@ def test_redriving_stops_in_time_and_goes_on() -> None:
     left = iter([LONG_S, 5.0])
     event = world.queue.receive("plan")
     assert event is not None
-    world.queue.acknowledge("plan", event, world.planner.answer(event, lambda: next(left)))
+    world.queue.acknowledge("plan", event, world.planner.handle_event(event, lambda: next(left)))
     assert (world.job(job).state, world.job(job).shards_open) == (state_machine.REDRIVING, 25)
     for _ in range(25):
         world.deliver("work")

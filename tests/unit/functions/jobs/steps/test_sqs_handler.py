@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, handle_event, time_left
+from functions.jobs.steps.sqs_handler import RetryLater, SqsMessage, backoff_s, handle_messages, time_left
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from shared.errors import BadRequest, Unavailable
 from tests.events import FakeContext
@@ -46,7 +46,7 @@ def test_only_the_messages_that_failed_come_again() -> None:
     }
     errors = {"later": RetryLater("soon", 5), "ours": Unavailable("no"), "other": KeyError("secret")}
     event = {"Records": [record(name, body, 3) for name, body in names.items()]}
-    answer = handle_event("work", event, handle, InMemoryQueue(Clock()))
+    answer = handle_messages("work", event, handle, InMemoryQueue(Clock()))
     assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == ["b", "c", "d", "e", "f", "g"]
     assert [message.receives for message in seen] == [3, 3, 3, 3]
 
@@ -62,7 +62,7 @@ def test_a_message_is_returned_with_its_delay() -> None:
 
     event = queue.receive("work")
     assert event is not None
-    queue.acknowledge("work", event, handle_event("work", event, handle, queue))
+    queue.acknowledge("work", event, handle_messages("work", event, handle, queue))
     clock.pass_s(39)
     assert queue.receive("work") is None
     clock.pass_s(2)
@@ -75,7 +75,7 @@ def test_a_log_line_names_how_often_the_message_was_received(capsys: pytest.Capt
     def handle(_: SqsMessage) -> None:
         raise RetryLater("held", 40)
 
-    handle_event("work", {"Records": [record("a", "{}")]}, handle, InMemoryQueue(Clock()))
+    handle_messages("work", {"Records": [record("a", "{}")]}, handle, InMemoryQueue(Clock()))
     assert json.loads(capsys.readouterr().out)["receives"] == 1
 
 
@@ -93,7 +93,7 @@ def test_a_message_that_cannot_be_returned_still_fails() -> None:
     def handle(_: SqsMessage) -> None:
         raise RetryLater("held", 40)
 
-    answer = handle_event("work", {"Records": [record("a", "{}")]}, handle, BrokenQueue(Clock()))
+    answer = handle_messages("work", {"Records": [record("a", "{}")]}, handle, BrokenQueue(Clock()))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "a"}]}
 
 
@@ -103,7 +103,7 @@ def test_no_text_of_an_exception_is_logged(capsys: pytest.CaptureFixture[str]) -
     def handle(_: SqsMessage) -> None:
         raise ValueError("canary-7f3a")
 
-    handle_event("work", {"Records": [record("a", '{"canary-7f3a": 1}')]}, handle, InMemoryQueue(Clock()))
+    handle_messages("work", {"Records": [record("a", '{"canary-7f3a": 1}')]}, handle, InMemoryQueue(Clock()))
     assert "ValueError" in (logged := capsys.readouterr().out)
     assert "canary-7f3a" not in logged
 
@@ -111,7 +111,7 @@ def test_no_text_of_an_exception_is_logged(capsys: pytest.CaptureFixture[str]) -
 def test_an_event_of_another_kind_is_refused() -> None:
     """An event without Records is a BadRequest."""
     with pytest.raises(BadRequest):
-        handle_event("work", {"detail": {}}, lambda _: None, InMemoryQueue(Clock()))
+        handle_messages("work", {"detail": {}}, lambda _: None, InMemoryQueue(Clock()))
 
 
 @given(st.integers(1, 1000), st.none() | st.floats(0, 5000))

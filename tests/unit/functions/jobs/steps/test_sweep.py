@@ -117,7 +117,7 @@ def test_a_planner_at_work_is_not_doubled(world: World) -> None:
     job = world.drop("in.jsonl", DATA)
     event = world.queue.receive("plan")
     assert event is not None
-    world.planner.answer(event, lambda: 1.0)
+    world.planner.handle_event(event, lambda: 1.0)
     lose(world, "plan")
     world.clock.pass_s(STALL_S - 10)
     plan_key = keys.plan_item(TENANT, job)

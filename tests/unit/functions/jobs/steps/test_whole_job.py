@@ -222,7 +222,7 @@ def test_planning_stops_in_time_and_goes_on() -> None:
         event = world.queue.receive("plan")
         if event is None:
             break
-        world.queue.acknowledge("plan", event, world.planner.answer(event, lambda: next(left)))
+        world.queue.acknowledge("plan", event, world.planner.handle_event(event, lambda: next(left)))
     assert world.job(job).state == state_machine.RUNNING
     world.run()
     assert world.shards(job)

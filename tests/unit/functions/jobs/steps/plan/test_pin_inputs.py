@@ -45,7 +45,7 @@ def test_a_long_listing_goes_on_where_it_was() -> None:
         if (event := world.queue.receive("plan")) is None or world.job(job).state == "RUNNING":
             break
         left = iter([300.0])
-        world.queue.acknowledge("plan", event, world.planner.answer(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
+        world.queue.acknowledge("plan", event, world.planner.handle_event(event, lambda left=left: next(left, 0.0)))  # type: ignore[misc] # bound now
         plan = load_plan(world.effects.table, world.job(job))
         if plan is not None and plan.n_inputs >= 0:
             break

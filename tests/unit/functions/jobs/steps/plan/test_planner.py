@@ -170,7 +170,7 @@ def test_a_planner_that_is_overtaken_stops() -> None:
 
     event = world.queue.receive("plan")
     assert event is not None
-    world.queue.acknowledge("plan", event, world.planner.answer(event, left))
+    world.queue.acknowledge("plan", event, world.planner.handle_event(event, left))
     assert calls >= 3
     world.run()
     assert texts(world.rows(job)) == ["a", "b", "c"]

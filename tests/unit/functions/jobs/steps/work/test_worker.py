@@ -123,7 +123,7 @@ def test_a_lease_that_is_held_sends_the_twin_away_until_it_ends(world: World) ->
         shard = world.shards(job)[0]
         message = {"glossa": "work", "tenant": "local", "job": job, "shard": shard.shard}
         try:
-            world.worker.handle(_delivery(message), lambda: LONG_S)
+            world.worker.handle_message(_delivery(message), lambda: LONG_S)
         except RetryLater as later:
             seen.append(later)
 
@@ -144,7 +144,7 @@ def test_a_worker_whose_lease_was_taken_changes_nothing(world: World) -> None:
         world.clock.pass_s(leases.LEASE_MS / 1000 + 1)
         shard = world.shards(job)[0]
         message = {"glossa": "work", "tenant": "local", "job": job, "shard": shard.shard}
-        world.worker.handle(_delivery(message), lambda: LONG_S)
+        world.worker.handle_message(_delivery(message), lambda: LONG_S)
         assert world.shards(job)[0].attempt == 2
 
     world.echo.before = overtake
@@ -208,9 +208,9 @@ def test_a_pair_for_a_task_of_single_texts_is_an_error_row() -> None:
 def test_unknown_shards_are_dropped(world: World) -> None:
     """A message for an unknown shard is logged and done. It may be older than the table."""
     message = {"glossa": "work", "tenant": "local", "job": "0" * 32, "shard": "00000000-0123456789ab"}
-    world.worker.handle(_delivery(message), lambda: LONG_S)
+    world.worker.handle_message(_delivery(message), lambda: LONG_S)
     message["job"] = job_of(world)
-    world.worker.handle(_delivery(message), lambda: LONG_S)
+    world.worker.handle_message(_delivery(message), lambda: LONG_S)
 
 
 def test_errors_that_are_nobodys_fault_here_are_raised() -> None:
