@@ -62,7 +62,7 @@ def build(
 
 def server(catalog: Catalog, *, loopback: bool = False) -> Any:
     """Return the application at `/v2`, which answers for the server as a whole."""
-    models = tuple(ServedModel(model.name, model.name, model.revision) for model in catalog.models.values())
+    models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
     return _deployment(ServerRoutes, server_options(), loopback=loopback).bind(models, ask_states())
 
 

@@ -16,8 +16,9 @@ from serve.rows.generation import Rules, advance
 from serve.rows.pack import Between
 from serve.rows.row import Generation, Row, RowOutput, RowResult, Step
 from serve.rows.row_validation import begin_if_valid, validate_rows
-from serve.rows.sampling import choose
+from serve.rows.sampling import draw
 from shared.catalog import Head, Model
+from shared.messages import Sampling
 
 WIDTH = 16
 BOUNDS = BackboneLimits(n_layers=2, n_heads=2, width=WIDTH, n_types=2, n_positions=1024)
@@ -70,6 +71,11 @@ class FakeEngine:
         logits = _numbers(torch.tensor([text]), self.model.vocab_size)[0]
         token, random = choose(logits, state.sampling, state.random)
         return advance(row, token, random, self.rules)
+
+
+def choose(logits: torch.Tensor, sampling: Sampling, state: torch.Tensor | None) -> tuple[int, torch.Tensor | None]:
+    """Choose the next token from `logits` FP32 [vocabulary]. Return it with the generator state for the next choice."""
+    return (int(logits.argmax()), None) if state is None else draw(logits, sampling, state)
 
 
 def _numbers(ids: torch.Tensor, width: int) -> torch.Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from serve.checkpoints.read import CheckpointError
 from serve.kernels.cpu.int8_products import int8_linear
-from serve.kernels.cpu.onednn_int8 import int8_lacks
+from serve.kernels.cpu.onednn_int8 import int8_lacks, int8_rows
 from serve.layers.linear import LAYERS
 from serve.layers.parts import ModelParts
 from shared.catalog import Model, Quantization
@@ -162,7 +162,7 @@ class Int8Embedding(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        blocks = [_int8_rows(block) for block in torch.split(weight.detach(), ROWS_AT_ONCE)]
+        blocks = [int8_rows(block) for block in torch.split(weight.detach(), ROWS_AT_ONCE)]
         self.dtype = weight.dtype
         self.register_buffer("rows", torch.cat([rows for rows, _ in blocks]))
         self.register_buffer("scales", torch.cat([scales for _, scales in blocks]))
@@ -206,14 +206,6 @@ def int8_tied(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:
     if not isinstance(words, Int8Embedding):
         raise CheckpointError(f"{name} is tied to a {type(words).__name__}, expected an embedding in 8 bits")
     return Int8Decoder(words, bias)
-
-
-def _int8_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return int8 [rows, width] and scales float32 [rows]. A row of zeros has scale 1."""
-    values = weight.float()
-    largest = values.abs().amax(1)
-    scales = torch.where(largest > 0, largest / 127, 1.0)
-    return (values / scales[:, None]).round().to(torch.int8), scales
 
 
 def _placed(made: nn.Module, layer: nn.Linear) -> nn.Module:

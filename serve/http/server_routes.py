@@ -30,9 +30,8 @@ States = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """The application of a model: its name, and the model and revision that it serves."""
+    """A model of the catalog, and the revision that is served. Its application has the name of the model."""
 
-    application: str
     model: str
     revision: str
 
@@ -67,7 +66,7 @@ class ServerRoutes:
 
     async def _ready(self, _: Request) -> Response:
         states = await self._fresh_states()
-        not_running = {model.application: states.get(model.application, "absent") for model in self._models}
+        not_running = {model.model: states.get(model.model, "absent") for model in self._models}
         not_running = {name: state for name, state in not_running.items() if state != RUNNING}
         if not_running:
             reasons = ", ".join(f"{name}: {state}" for name, state in sorted(not_running.items()))
@@ -76,7 +75,7 @@ class ServerRoutes:
 
     async def _index(self, _: Request) -> Response:
         states = await self._fresh_states()
-        return JSONResponse([_index_entry(model, states.get(model.application, "absent")) for model in self._models])
+        return JSONResponse([_index_entry(model, states.get(model.model, "absent")) for model in self._models])
 
     async def _no_model(self, request: Request) -> Response:
         name = request.path_params["model"]

@@ -27,8 +27,8 @@ EXACT_IDS = (
 )
 
 
-class Head(Protocol):
-    """Anything that answers the rows of one head."""
+class OnePassHead(Protocol):
+    """Anything that answers the rows of one head in the pass that reads them."""
 
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Answer the packed rows `members`, in that order.
@@ -191,10 +191,6 @@ class NextTokenHead:
         """Return the logits of the next token, float32 [rows, vocabulary] on the device, for states [rows, width]."""
         return self.decoder(self.transform(last))
 
-    def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
-        """Return `logits` [1, vocabulary] of each row."""
-        return [{"logits": row} for row in torch.split(self.score(self.last_states(states, pack, members)).cpu(), 1)]
-
 
 class EmbedHead:
     """Returns the states of the backbone, pooled or per token. It has no tensors."""
@@ -202,6 +198,9 @@ class EmbedHead:
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Return `vectors` [1, width] of each row, or [tokens, width] when the row asks for them per token."""
         return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
+
+
+Head = OnePassHead | NextTokenHead
 
 
 def float32_logits(decoder: nn.Linear, hidden: Tensor, ids: Tensor, block_bytes: int = BLOCK_BYTES) -> Tensor:

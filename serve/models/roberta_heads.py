@@ -16,10 +16,11 @@ from serve.layers import heads
 from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts
 from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
+from serve.models.named_tensors import linear_shapes, norm_shapes
 from shared.catalog import Head
 
-BACKBONE = "roberta."
-WORDS = "embeddings.word_embeddings.weight"
+PREFIX = "roberta."  # of backbone tensors in checkpoints that have a head
+WORDS = "embeddings.word_embeddings.weight"  # the word embedding, without the prefix
 
 
 def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
@@ -53,16 +54,16 @@ def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, 
     at, width = head.prefix, config.hidden_size
     if head.task == "text-classification":
         n_labels = len(head.labels) or found.get(f"{at}.out_proj.weight", (0,))[0]
-        return _linear(f"{at}.dense", width, width) | _linear(f"{at}.out_proj", n_labels, width)
+        return linear_shapes(f"{at}.dense", width, width) | linear_shapes(f"{at}.out_proj", n_labels, width)
     if head.task == "token-classification":
-        return _linear(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
+        return linear_shapes(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
     if head.task == "question-answering":
-        return _linear(at, 2, width)
+        return linear_shapes(at, 2, width)
     if head.task == "multiple-choice":
-        return _linear(_pooler(found), width, width) | _linear(at, 1, width)
+        return linear_shapes(_pooler(found), width, width) | linear_shapes(at, 1, width)
     if head.task in {"fill-mask", "text-generation"}:
-        norm = {f"{at}.layer_norm.weight": (width,), f"{at}.layer_norm.bias": (width,)}
-        return {**_linear(f"{at}.dense", width, width), **norm, **_decoder(at, found, config)}
+        norm = norm_shapes(f"{at}.layer_norm", width)
+        return {**linear_shapes(f"{at}.dense", width, width), **norm, **_decoder(at, found, config)}
     return {}
 
 
@@ -117,12 +118,8 @@ def _decoder(at: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
 
 def _pooler(found: Mapping[str, object]) -> str:
     """Return the name of the pooler of multiple choice, which may or may not have the prefix of the backbone."""
-    return f"{BACKBONE}pooler.dense" if f"{BACKBONE}pooler.dense.weight" in found else "pooler.dense"
+    return f"{PREFIX}pooler.dense" if f"{PREFIX}pooler.dense.weight" in found else "pooler.dense"
 
 
 def _is(config: Any, suffix: str) -> bool:
     return any(str(name).endswith(suffix) for name in config.architectures or ())
-
-
-def _linear(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}

@@ -20,18 +20,23 @@ from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.models.config_checks import check_sizes, listed_ids, parse_config
+from serve.models.named_tensors import joined_linears, norm_shapes, weight_and_bias
 from serve.models.post_norm import PostNormLayers, PostNormShape, PostNormTensors
-from serve.models.roberta_heads import build_head, find_heads, head_shapes
+from serve.models.roberta_heads import PREFIX, WORDS, build_head, find_heads, head_shapes
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules
 from serve.rows.pack import ABSENT, Pack
 from shared.catalog import Family
 
-__all__ = ["build_head", "find_heads", "head_shapes"]  # the heads of this family, as family.Family names them
+__all__ = [
+    "PREFIX",
+    "WORDS",
+    "build_head",
+    "find_heads",
+    "head_shapes",
+]  # the heads of this family, as family.Family names them
 
 FAMILY: Family = "xlm-roberta"
-PREFIX = "roberta."
-WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias")
@@ -206,14 +211,14 @@ def embedding_shapes(config: Any) -> dict[str, tuple[int, ...]]:
 
 def layer_tensors(index: int, tensors: Mapping[str, Tensor]) -> PostNormTensors:
     """Return the tensors of one layer."""
-    theirs = f"encoder.layer.{index}"
+    layer = f"encoder.layer.{index}"
     return PostNormTensors(
-        qkv=fused_qkv(theirs, tensors),
-        mix=pair(f"{theirs}.attention.output.dense", tensors),
-        mix_norm=pair(f"{theirs}.attention.output.LayerNorm", tensors),
-        up=pair(f"{theirs}.intermediate.dense", tensors),
-        down=pair(f"{theirs}.output.dense", tensors),
-        down_norm=pair(f"{theirs}.output.LayerNorm", tensors),
+        qkv=qkv_tensors(layer, tensors),
+        mix=weight_and_bias(f"{layer}.attention.output.dense", tensors),
+        mix_norm=weight_and_bias(f"{layer}.attention.output.LayerNorm", tensors),
+        up=weight_and_bias(f"{layer}.intermediate.dense", tensors),
+        down=weight_and_bias(f"{layer}.output.dense", tensors),
+        down_norm=weight_and_bias(f"{layer}.output.LayerNorm", tensors),
     )
 
 
@@ -227,29 +232,18 @@ def layer_shapes(layer: str, config: Any) -> dict[str, tuple[int, ...]]:
     return weights | {f"{name}.bias": shape[:1] for name, shape in named.items()}
 
 
-def norm_shapes(name: str, wide: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors of a LayerNorm."""
-    return {f"{name}.weight": (wide,), f"{name}.bias": (wide,)}
-
-
 def attention(config: Any, parts: ModelParts) -> Attention:
     """Return the attention of the layers of a configuration."""
     head_width = config.hidden_size // config.num_attention_heads
     return Attention(parts.attend, float(head_width**-0.5), causal=is_causal(config))
 
 
-def fused_qkv(theirs: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def qkv_tensors(layer: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Return weight [3 * width, width] and bias of queries, keys and values of one layer, concatenated."""
-    parts = [pair(f"{theirs}.attention.self.{part}", tensors) for part in ("query", "key", "value")]
-    return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
+    return joined_linears([f"{layer}.attention.self.{part}" for part in ("query", "key", "value")], tensors)
 
 
 def wide_norm(name: str, tensors: Mapping[str, Tensor], eps: float) -> nn.LayerNorm:
     """Return a LayerNorm of the reference that computes in float32."""
-    weight, bias = pair(name, tensors)
+    weight, bias = weight_and_bias(name, tensors)
     return norm_of(weight.float(), bias.float(), eps)
-
-
-def pair(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a module of the reference."""
-    return tensors[f"{name}.weight"], tensors[f"{name}.bias"]

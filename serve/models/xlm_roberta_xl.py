@@ -18,27 +18,24 @@ from serve.layers.linear import activated, compiles_per_length, with_padding_row
 from serve.layers.parts import ModelParts
 from serve.layers.trace import Trace
 from serve.models.config_checks import parse_config
-from serve.models.roberta_heads import build_head, find_heads, head_shapes
+from serve.models.named_tensors import norm_shapes, weight_and_bias
+from serve.models.roberta_heads import PREFIX, WORDS, build_head, find_heads, head_shapes
 from serve.models.xlm_roberta import (
     ONLY,
     OTHER_HEADS,
-    PREFIX,
     UNUSED,
-    WORDS,
     Embeddings,
     attention,
     bounds,
     check_roberta,
     computed,
     embedding_shapes,
-    fused_qkv,
     is_causal,
     lang2id,
     layer_shapes,
     max_tokens,
-    norm_shapes,
     pad_id,
-    pair,
+    qkv_tensors,
     rules,
     vocab_size,
     wide_norm,
@@ -66,18 +63,18 @@ class Layer(nn.Module):
         self, index: int, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts
     ) -> None:
         super().__init__()
-        theirs, eps = f"encoder.layer.{index}", config.layer_norm_eps
+        layer, eps = f"encoder.layer.{index}", config.layer_norm_eps
         self.index = index
         self.n_heads = config.num_attention_heads
         self.activate = parts.activate
         self.attention = attention(config, parts)
         self.dtype = tensors[WORDS].dtype
-        self.qkv_norm = wide_norm(f"{theirs}.attention.self_attn_layer_norm", tensors, eps)
-        self.qkv = parts.linear(f"layers.{index}.qkv", *fused_qkv(theirs, tensors))
-        self.mix = parts.linear(f"layers.{index}.mix", *pair(f"{theirs}.attention.output.dense", tensors))
-        self.up_norm = wide_norm(f"{theirs}.LayerNorm", tensors, eps)
-        self.up = parts.linear(f"layers.{index}.up", *pair(f"{theirs}.intermediate.dense", tensors))
-        self.down = parts.linear(f"layers.{index}.down", *pair(f"{theirs}.output.dense", tensors))
+        self.qkv_norm = wide_norm(f"{layer}.attention.self_attn_layer_norm", tensors, eps)
+        self.qkv = parts.linear(f"layers.{index}.qkv", *qkv_tensors(layer, tensors))
+        self.mix = parts.linear(f"layers.{index}.mix", *weight_and_bias(f"{layer}.attention.output.dense", tensors))
+        self.up_norm = wide_norm(f"{layer}.LayerNorm", tensors, eps)
+        self.up = parts.linear(f"layers.{index}.up", *weight_and_bias(f"{layer}.intermediate.dense", tensors))
+        self.down = parts.linear(f"layers.{index}.down", *weight_and_bias(f"{layer}.output.dense", tensors))
 
     def forward(self, states: Tensor, pack: Pack, trace: Trace | None) -> Tensor:
         """Return the states float32 [tokens, width] after this layer."""

@@ -8,7 +8,6 @@ that a pass that failed can run again. This module must not know weights, heads 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,10 +16,6 @@ from serve.rows.kv_cache import Caching
 from serve.rows.row import Generation, Row, RowOutput, Step
 from serve.rows.sampling import start_state
 from shared.messages import Sampling
-
-if TYPE_CHECKING:
-    from serve.rows.kv_cache import Caching
-    from serve.rows.row import Row, RowOutput
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,6 @@ def seed_of(seed: int, sequence: int) -> int:
     return int.from_bytes(digest, "little") & SEED_MASK
 
 
-def choose(logits: Tensor, sampling: Sampling, state: Tensor | None) -> tuple[int, Tensor | None]:
-    """Choose the next token from `logits` FP32 [vocabulary]. Return it with the generator state for the next choice."""
-    return (int(logits.argmax()), None) if state is None else draw(logits.cpu(), sampling, state)
-
-
 def draw(logits: Tensor, sampling: Sampling, state: Tensor) -> tuple[int, Tensor]:
     """Draw a token from `logits` FP32 [vocabulary] on the CPU. Return it with the generator state for the next draw."""
     generator = torch.Generator()

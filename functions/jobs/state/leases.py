@@ -81,7 +81,7 @@ def release(job: Job, shard: Shard, *, strike: bool, reason: str) -> Update:
     return Update(_shard_key(job, shard), attributes, remove=INDEX, guards=_fence(shard))
 
 
-def commit(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = False) -> tuple[Write, ...]:
+def commit_writes(job: Job, shard: Shard, part: Part, now_ms: int, *, failed: bool = False) -> tuple[Write, ...]:
     """End a leased shard and count it, in one transaction. It ends DONE, or FAILED when it was given up.
 
     Write 0 fails when another worker has claimed the shard since. Write 1 fails when the job takes no more results.

@@ -46,7 +46,7 @@ class ShardCommit:
         """Write a leased shard's rows and count them. They count once, however often this runs. Raises ForeignPart."""
         part, failed = self._publish(job, shard, rows, given_up=given_up)
         try:
-            self.table.write(*leases.commit(job, shard, part, self.now_ms(), failed=failed))
+            self.table.write(*leases.commit_writes(job, shard, part, self.now_ms(), failed=failed))
         except ConditionFailed as refused:  # write 0 is that of the shard, write 1 that of the job
             reason = "claimed by another" if 0 in refused.failed else "the job takes no more results"
             log_event("commit-skipped", function=self.function, job_id=job.job, shard=shard.shard, reason=reason)

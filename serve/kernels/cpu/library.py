@@ -37,10 +37,6 @@ class Variant:
     flags: tuple[str, ...]
     features: frozenset[str]
 
-    def runs_here(self) -> bool:
-        """Say whether this processor has the features."""
-        return self.features <= features_here()
-
 
 AVX512 = Variant(
     "avx512-bf16",

@@ -105,12 +105,20 @@ def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises CheckpointError for a weight that is not finite.
     """
-    values = weight.detach().float().contiguous()  # oneDNN and our kernel read memory in order and know no strides
-    largest = values.abs().amax(1)
-    if not bool(largest.isfinite().all()):
-        raise CheckpointError(f"onednn-int8 got a weight {tuple(values.shape)} that is not finite, expected numbers")
+    if not bool(weight.isfinite().all()):
+        raise CheckpointError(f"onednn-int8 got a weight {tuple(weight.shape)} that is not finite, expected numbers")
+    return int8_rows(weight.detach().contiguous())  # oneDNN and our kernel read memory in order and know no strides
+
+
+def int8_rows(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return int8 values [rows, width] and a float32 scale [rows]: the largest magnitude of a row becomes 127.
+
+    A row of zeros has scale 1.
+    """
+    numbers = values.float()
+    largest = numbers.abs().amax(1)
     scales = torch.where(largest > 0, largest / INT8_MAX, 1.0)
-    return (values / scales[:, None]).round().to(torch.int8), scales
+    return (numbers / scales[:, None]).round().to(torch.int8), scales
 
 
 def int8_lacks(device: torch.device) -> str:

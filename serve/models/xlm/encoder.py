@@ -20,6 +20,7 @@ from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts, embedding_of
 from serve.layers.trace import Trace
 from serve.models.config_checks import check_sizes, listed_ids, parse_config
+from serve.models.named_tensors import joined_linears, linear_shapes, norm_shapes, weight_and_bias
 from serve.models.post_norm import PostNormLayers, PostNormShape, PostNormTensors
 from serve.models.xlm.heads import OTHER_HEADS, WORDS, build_head, find_heads, head_shapes
 from serve.rows.backbone_limits import BackboneLimits
@@ -47,16 +48,16 @@ class Encoder(nn.Module):
     - the *word* embedding of its token type, if the row has types, as in the reference
     """
 
-    def __init__(self, config: XLMConfig, theirs: Mapping[str, Tensor], parts: ModelParts) -> None:
+    def __init__(self, config: XLMConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
-        self.dtype = theirs[WORDS].dtype
-        self.words = parts.embedding("words", theirs[WORDS])
+        self.dtype = tensors[WORDS].dtype
+        self.words = parts.embedding("words", tensors[WORDS])
         positions = (
-            theirs[POSITIONS] if POSITIONS in theirs else sinusoids(config).to(self.dtype).to(theirs[WORDS].device)
+            tensors[POSITIONS] if POSITIONS in tensors else sinusoids(config).to(self.dtype).to(tensors[WORDS].device)
         )
         self.positions = embedding_of("positions", positions.float())
-        self.langs = embedding_of("langs", theirs[LANGS].float()) if reads_langs(config) else None
-        scale, shift = _pair("layer_norm_emb", theirs)
+        self.langs = embedding_of("langs", tensors[LANGS].float()) if reads_langs(config) else None
+        scale, shift = weight_and_bias("layer_norm_emb", tensors)
         self.norm = norm_of(scale.float(), shift.float(), config.layer_norm_eps)
         shape = PostNormShape(
             Attention(parts.attend, float((config.emb_dim // config.n_heads) ** -0.5), config.causal),
@@ -64,7 +65,7 @@ class Encoder(nn.Module):
             parts.activate if config.gelu_activation else F.relu,
             config.layer_norm_eps,
         )
-        self.layers = PostNormLayers(shape, [_layer_tensors(i, theirs) for i in range(config.n_layers)], parts)
+        self.layers = PostNormLayers(shape, [_layer_tensors(i, tensors) for i in range(config.n_layers)], parts)
 
     @property
     def n_layers(self) -> int:
@@ -192,17 +193,17 @@ def expected_shapes(config: XLMConfig) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {
         WORDS: (config.vocab_size, size),
         POSITIONS: (config.max_position_embeddings, size),
-        **_norm_shapes("layer_norm_emb", size),
+        **norm_shapes("layer_norm_emb", size),
     }
     if reads_langs(config):
         shapes[LANGS] = (config.n_langs, size)
     for index in range(config.n_layers):
         for part in ("q_lin", "k_lin", "v_lin", "out_lin"):
-            shapes |= _linear_shapes(f"attentions.{index}.{part}", size, size)
-        shapes |= _norm_shapes(f"layer_norm1.{index}", size)
-        shapes |= _linear_shapes(f"ffns.{index}.lin1", inner, size)
-        shapes |= _linear_shapes(f"ffns.{index}.lin2", size, inner)
-        shapes |= _norm_shapes(f"layer_norm2.{index}", size)
+            shapes |= linear_shapes(f"attentions.{index}.{part}", size, size)
+        shapes |= norm_shapes(f"layer_norm1.{index}", size)
+        shapes |= linear_shapes(f"ffns.{index}.lin1", inner, size)
+        shapes |= linear_shapes(f"ffns.{index}.lin2", size, inner)
+        shapes |= norm_shapes(f"layer_norm2.{index}", size)
     return shapes
 
 
@@ -229,32 +230,13 @@ def _where_given(table: nn.Module, ids: Tensor) -> Tensor:
     return torch.as_tensor(table(ids.clamp(min=0))).float() * (ids != ABSENT)[:, None]
 
 
-def _layer_tensors(index: int, theirs: Mapping[str, Tensor]) -> PostNormTensors:
+def _layer_tensors(index: int, tensors: Mapping[str, Tensor]) -> PostNormTensors:
     """Return the tensors of one layer."""
     return PostNormTensors(
-        qkv=_fused_qkv(index, theirs),
-        mix=_pair(f"attentions.{index}.out_lin", theirs),
-        mix_norm=_pair(f"layer_norm1.{index}", theirs),
-        up=_pair(f"ffns.{index}.lin1", theirs),
-        down=_pair(f"ffns.{index}.lin2", theirs),
-        down_norm=_pair(f"layer_norm2.{index}", theirs),
+        qkv=joined_linears([f"attentions.{index}.{part}_lin" for part in "qkv"], tensors),
+        mix=weight_and_bias(f"attentions.{index}.out_lin", tensors),
+        mix_norm=weight_and_bias(f"layer_norm1.{index}", tensors),
+        up=weight_and_bias(f"ffns.{index}.lin1", tensors),
+        down=weight_and_bias(f"ffns.{index}.lin2", tensors),
+        down_norm=weight_and_bias(f"layer_norm2.{index}", tensors),
     )
-
-
-def _fused_qkv(index: int, theirs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return weight [3 * width, width] and bias of queries, keys and values of one layer, concatenated."""
-    parts = [_pair(f"attentions.{index}.{part}_lin", theirs) for part in "qkv"]
-    return torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])
-
-
-def _pair(name: str, theirs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a module of the reference."""
-    return theirs[f"{name}.weight"], theirs[f"{name}.bias"]
-
-
-def _linear_shapes(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}
-
-
-def _norm_shapes(name: str, size: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}

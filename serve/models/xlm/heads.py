@@ -15,6 +15,7 @@ from transformers import XLMConfig
 from serve.layers import heads
 from serve.layers.parts import ModelParts
 from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
+from serve.models.named_tensors import linear_shapes
 from serve.models.xlm import beam_head, lm_head, sequence_summary
 from shared.catalog import Head
 
@@ -58,11 +59,13 @@ def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple
     if head.task == "text-classification":
         return sequence_summary.summary_shapes(at, config)
     if head.task == "multiple-choice":
-        return sequence_summary.summary_shapes(SUMMARY, config) | _linear(at, 1, sequence_summary.summary_width(config))
+        return sequence_summary.summary_shapes(SUMMARY, config) | linear_shapes(
+            at, 1, sequence_summary.summary_width(config)
+        )
     if head.task == "token-classification":
-        return _linear(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
+        return linear_shapes(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
     if head.task == "question-answering":
-        return beam_head.beam_shapes(at, width) if head.variant == "beam" else _linear(at, 2, width)
+        return beam_head.beam_shapes(at, width) if head.variant == "beam" else linear_shapes(at, 2, width)
     if head.task in {"fill-mask", "text-generation"}:
         return lm_head.prediction_shapes(at, found, config)
     return {}
@@ -115,7 +118,3 @@ def _decoder(
     if stored is None or torch.equal(stored, tensors[WORDS]):
         return parts.decoder(parts.tied(at, words, bias), config.vocab_size)
     return parts.decoder(parts.linear(at, stored, bias), config.vocab_size)
-
-
-def _linear(name: str, out_width: int, in_width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}

@@ -18,7 +18,7 @@ def _ask_server(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> li
             raise ConnectionError("planted")
         return states
 
-    models = ServedModel("toy", "toy", "1"), ServedModel("other", "other", "3")
+    models = ServedModel("toy", "1"), ServedModel("other", "3")
     app = ServerRoutes(models, ask).__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
@@ -47,7 +47,7 @@ def test_server_queries_states_once_for_all_requests() -> None:
         assert gate.wait(10)
         return {"toy": "RUNNING"}
 
-    app = ServerRoutes((ServedModel("toy", "toy", "1"),), ask).__serve_build_asgi_app__()
+    app = ServerRoutes((ServedModel("toy", "1"),), ask).__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
         first, *others = [asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")) for _ in range(8)]

@@ -13,7 +13,8 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from serve.rows.sampling import choose, draw, seed_of, start_state
+from serve.engine.fake import choose
+from serve.rows.sampling import draw, seed_of, start_state
 from shared.messages import Sampling
 
 SETTINGS = st.builds(

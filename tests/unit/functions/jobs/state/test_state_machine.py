@@ -153,7 +153,7 @@ def test_a_lease_holds_until_it_ends() -> None:
     write, second = leases.claim(JOB, first, NOW + leases.LEASE_MS)
     store.write(write)
     assert (second.attempt, second.strikes) == (2, 1)
-    for late in (leases.release(JOB, first, strike=True, reason="x"), *leases.commit(JOB, first, PART, NOW)[:1]):
+    for late in (leases.release(JOB, first, strike=True, reason="x"), *leases.commit_writes(JOB, first, PART, NOW)[:1]):
         with pytest.raises(ConditionFailed):
             store.write(late)
     assert shard_in(store) == second
@@ -176,9 +176,9 @@ def test_a_commit_counts_once() -> None:
     store = stored(SHARD, job=replace(JOB, shards_open=1))
     write, leased = leases.claim(JOB, SHARD, NOW)
     store.write(write)
-    store.write(*leases.commit(JOB, leased, PART, NOW))
+    store.write(*leases.commit_writes(JOB, leased, PART, NOW))
     with pytest.raises(ConditionFailed) as refused:
-        store.write(*leases.commit(JOB, leased, PART, NOW))
+        store.write(*leases.commit_writes(JOB, leased, PART, NOW))
     assert refused.value.failed == (0,)
     job, shard = job_in(store), shard_in(store)
     assert (job.shards_open, job.shards_done, job.shards_failed, job.records_ok, job.records_failed) == (0, 1, 0, 2, 1)
@@ -195,7 +195,7 @@ def test_a_commit_keeps_the_times_and_the_records() -> None:
         begun = replace(SHARD, shard=name)
         write, leased = leases.claim(JOB, begun, NOW + at_s * 1000)
         store.write(write)
-        store.write(*leases.commit(job_in(store), leased, PART, NOW + at_s * 1000 + 9))
+        store.write(*leases.commit_writes(job_in(store), leased, PART, NOW + at_s * 1000 + 9))
     job = job_in(store)
     assert (job.begun_ms, job.settled_ms, job.records_run) == (NOW, NOW + 50_009, 6)
     again = state_machine.redrive(replace(job, state=state_machine.PARTIALLY_SUCCEEDED, expires_at=NOW), NOW)
@@ -219,7 +219,7 @@ def test_a_job_that_is_over_takes_no_result(state: str) -> None:
     write, leased = leases.claim(JOB, SHARD, NOW)
     store.write(write)
     with pytest.raises(ConditionFailed) as refused:
-        store.write(*leases.commit(JOB, leased, PART, NOW))
+        store.write(*leases.commit_writes(JOB, leased, PART, NOW))
     assert refused.value.failed == (1,)
     assert job_in(store).shards_done == 0
     assert shard_in(store).state == state_machine.LEASED

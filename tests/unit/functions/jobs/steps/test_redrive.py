@@ -201,7 +201,7 @@ def test_a_worker_of_the_generation_before_holds_nothing() -> None:
     part = leases.Part("0" * 64, 1, 7, 0)
     for late in (
         leases.release(now, held, strike=True, reason="x"),
-        *leases.commit(now, held, part, 1)[:1],
+        *leases.commit_writes(now, held, part, 1)[:1],
     ):
         with pytest.raises(Conflict):
             world.effects.table.write(late)
