@@ -17,13 +17,13 @@ from serve.kernels.cpu.library import AVX2, AVX512, variant_here
 from serve.kernels.cpu.onednn_int8 import INT8_MAX, ZERO_POINT, Int8Linear, int8_lacks, to_int8
 from serve.kernels.cpu.products import ADDED, GELU, PLAIN, RELU
 from serve.layers.linear import Activate, activated, added
-from tests.unit.serve.kernels.cpu.each_variant import library_of
+from tests.unit.serve.kernels.cpu.each_variant import library_of, runs_here
 
 CPU = torch.device("cpu")
 ROUNDING = 2**-8  # relative rounding of bfloat16, to nearest
 GUARD, POISON = 64, 0xA5
 
-pytestmark = pytest.mark.skipif(not AVX512.runs_here(), reason="needs AVX512-BF16 and VNNI")
+pytestmark = pytest.mark.skipif(not runs_here(AVX512), reason="needs AVX512-BF16 and VNNI")
 sizes = given(st.integers(1, 70), st.sampled_from((32, 64, 352)), st.sampled_from((32, 96, 160)), st.integers(0, 99))
 
 
@@ -189,7 +189,7 @@ def test_sizes_that_fit_are_the_kernels(n_out: int, n_in: int, kind: type[nn.Mod
     assert isinstance(int8_linear(layer), kind)
 
 
-@pytest.mark.skipif(not AVX2.runs_here(), reason="needs AVX2")
+@pytest.mark.skipif(not runs_here(AVX2), reason="needs AVX2")
 def test_the_other_variant_has_no_int8_product() -> None:
     """With AVX2 alone there is no int8 product of our own."""
     assert int8_product_of(library_of(AVX2)) is None

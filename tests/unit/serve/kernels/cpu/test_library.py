@@ -31,7 +31,7 @@ from serve.kernels.cpu.library import (
 )
 from serve.kernels.cpu.products import PLAIN, product_of
 from serve.rows.pack import spans_of
-from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
+from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of, runs_here
 
 N_THREADS = 3
 
@@ -43,7 +43,7 @@ def test_the_kernels_compile_anywhere(variant: Variant, tmp_path: Path) -> None:
     assert compile_library(SOURCES, tmp_path / "kernels.so", MACHINE, flags)
 
 
-@pytest.mark.skipif(not AVX2.runs_here(), reason="needs AVX2")
+@pytest.mark.skipif(not runs_here(AVX2), reason="needs AVX2")
 def test_a_failed_compilation_is_logged_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """If the compiler fails, the log says so once, and torch computes the same."""
     source = tmp_path / "broken.c"
