@@ -156,7 +156,7 @@ def _encoder(config: Any, reference: Any, device: torch.device, *, fp8: bool = F
 def _means(states: Tensor, pack: Pack) -> Tensor:
     sums = states.new_zeros(len(pack.rows), states.shape[1], dtype=torch.float32)
     sums.index_add_(0, pack.spans.row_of_token, states.float())
-    return sums / pack.spans.bounds.diff()[:, None]
+    return sums / pack.spans.cumulative_lengths.diff()[:, None]
 
 
 def _theirs(reference: Any, rows: Sequence[Sequence[int]], n_rows: int, device: torch.device, *, ordered: bool) -> Pass:

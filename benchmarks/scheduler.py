@@ -81,7 +81,7 @@ def wait_bound_s(n_tokens_before: int, longest_tokens: int, budget_tokens: int, 
     row, and the part of the batch bound that belongs to one parallel pass.
     """
     last_tokens = budget_tokens + longest_tokens
-    return (n_tokens_before + Tuning().slack * longest_tokens + last_tokens) / tokens_per_s
+    return (n_tokens_before + Tuning().slack_factor * longest_tokens + last_tokens) / tokens_per_s
 
 
 class _Loads:
@@ -173,7 +173,7 @@ def _note_times_lone(figures: Figures, request_inputs: Sequence[RequestInput]) -
     for order in IDEALS:
         found: dict[str, list[float]] = {}
         for n_tokens, latency in latencies(
-            sizes, n_parallel=N_PARALLEL_PASSES, load=LOAD, order=order, slack=Tuning().slack
+            sizes, n_parallel=N_PARALLEL_PASSES, load=LOAD, order=order, slack=Tuning().slack_factor
         ):
             found.setdefault(class_of(n_tokens), []).append(latency)
         for name in ("short", "long"):

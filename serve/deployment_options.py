@@ -39,7 +39,7 @@ def replica_options(model: Model) -> dict[str, Any]:
             "upscale_delay_s": 10.0, "downscale_delay_s": 300.0,
         }}  # fmt: skip
     return {
-        **_bounds(),
+        **_shared_options(),
         **count,
         "name": "replica",
         "ray_actor_options": {
@@ -53,7 +53,7 @@ def replica_options(model: Model) -> dict[str, Any]:
 def server_options() -> dict[str, Any]:
     """Return every option of the deployment at /v2."""
     actor_options = {"num_cpus": SERVER_CPUS}
-    return {**_bounds(), "name": SERVER_APPLICATION, "num_replicas": 1, "ray_actor_options": actor_options}
+    return {**_shared_options(), "name": SERVER_APPLICATION, "num_replicas": 1, "ray_actor_options": actor_options}
 
 
 def total_cpus(catalog: Catalog) -> int:
@@ -62,7 +62,7 @@ def total_cpus(catalog: Catalog) -> int:
     return math.ceil(SERVER_CPUS + SPARE_CPUS + replica_cpus)
 
 
-def _bounds() -> dict[str, Any]:
+def _shared_options() -> dict[str, Any]:
     """Return the options that all deployments share."""
     return {
         "max_ongoing_requests": MAX_ONGOING,

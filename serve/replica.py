@@ -21,7 +21,7 @@ from serve.engine.warm_up import probe_row, warm_up
 from serve.http.metadata import metadata
 from serve.http.routes import model_app
 from serve.http.statistics import statistics
-from serve.kernels.core_team import leave_cores, on_cores, take_cores
+from serve.kernels.core_team import on_cores, take_cores, use_one_core
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.row import Row, join, split
 from serve.rows.row_validation import check_output_bytes
@@ -82,9 +82,9 @@ class Replica:
         self.last_answer_s = 0.0
         started_s = time.perf_counter()
         engine, tokens_per_s = on_cores(n_threads, lambda: _warm(load()))
-        self.bounds = engine.bounds
-        self.limits = _limits(model, engine.bounds)
-        self.cache = ResponseCache(model.response_cache_bytes)
+        self.backbone_limits = engine.backbone_limits
+        self.limits = _limits(model, engine.backbone_limits)
+        self.response_cache = ResponseCache(model.response_cache_bytes)
         scheduler = Scheduler[PendingRow](
             token_budget=model.token_budget,
             max_backlog_tokens=model.max_backlog_tokens,
@@ -95,7 +95,7 @@ class Replica:
         probe = probe_row(model, next(iter(model.heads)))
         self.runner = Runner(engine, scheduler, probe, prepare=take_cores, n_cores=n_threads)
         self.runner.probe().result()  # by then the thread has taken its cores; Ray bounds how long a start may take
-        leave_cores()
+        use_one_core()
         log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -129,10 +129,10 @@ class Replica:
         return statistics(
             self.model,
             self.runner.counts,
-            self.cache,
+            self.response_cache,
             refused=self.refused,
             backlog_tokens=self.runner.backlog_tokens,
-            cache_bytes=self.runner.cache_bytes,
+            kv_cache_bytes=self.runner.kv_cache_bytes,
             tokens_per_s=self.runner.tokens_per_s,
             last_answer_s=self.last_answer_s,
         )
@@ -144,7 +144,7 @@ class Replica:
     async def _infer(self, headers: Mapping[str, str], data: bytes) -> Body:
         decoded = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
         call = self._with_head(decoded.call)
-        check_output_bytes(call, self.bounds, self.limits.max_answer_bytes)
+        check_output_bytes(call, self.backbone_limits, self.limits.max_answer_bytes)
         completed = await self._answer(call)
         self.last_answer_s = time.time()
         decoded = replace(decoded, call=call)
@@ -155,13 +155,13 @@ class Replica:
         rows = split(call)
         if not self.model.response_cache_bytes:
             return await self._compute(call, rows, range(len(rows)))
-        cached = self.cache.look_up(rows, call.tenant_hash)
+        cached = self.response_cache.look_up(rows, call.tenant_hash)
         missing = [index for index in range(len(rows)) if index not in cached.outputs]
         if not missing:
             return CompletedCall(cached.merged((), ()), queue_s=0.0, infer_s=0.0)
         computed = await self._compute(call, [rows[index] for index in missing], missing)
         completed = replace(computed, results=cached.merged(missing, computed.results))
-        self.cache.store(cached, completed.results)
+        self.response_cache.store(cached, completed.results)
         return completed
 
     async def _compute(self, call: InferCall, rows: Sequence[Row], places: Sequence[int]) -> CompletedCall:
@@ -235,16 +235,17 @@ def _warm(engine: Engine) -> tuple[Engine, float]:
     return engine, warm_up(engine)
 
 
-def _limits(model: Model, bounds: BackboneLimits) -> CallLimits:
+def _limits(model: Model, backbone_limits: BackboneLimits) -> CallLimits:
     return CallLimits(
         max_body_bytes=MAX_BODY_BYTES,
         max_rows=MAX_CALL_ROWS,
         max_tokens=min(MAX_CALL_TOKENS, model.max_backlog_tokens),
         max_row_tokens=model.max_tokens,
         vocab_size=model.vocab_size,
-        n_langs=bounds.n_langs or 2**31,  # a family without languages: the check of each row refuses, and says why
-        n_types=bounds.n_types,
-        n_positions=bounds.n_positions,
+        n_langs=backbone_limits.n_langs
+        or 2**31,  # a family without languages: the check of each row refuses, and says why
+        n_types=backbone_limits.n_types,
+        n_positions=backbone_limits.n_positions,
     )
 
 

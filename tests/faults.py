@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import build_engine
-from serve.layers.attention import attend_runs
+from serve.layers.attention import attend_sdpa
 from serve.layers.parts import ModelParts
 from serve.models.checkpoint_facts import check_tensors
 from serve.models.registry import FAMILIES
@@ -54,7 +54,7 @@ def build_of(reference: PreTrainedModel, model: Model, rows: Sequence[Row]) -> B
 
 def _scaled(build: Build) -> Build:
     def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - it has the signature of Attend
-        return attend_runs(qkv, spans, scale * 1.05, causal)
+        return attend_sdpa(qkv, spans, scale * 1.05, causal)
 
     return replace(build, parts=replace(build.parts, attend=attend))
 
@@ -62,7 +62,7 @@ def _scaled(build: Build) -> Build:
 def _leaking(build: Build) -> Build:
     def attend(qkv: torch.Tensor, spans: Spans, scale: float, causal: bool) -> torch.Tensor:  # noqa: FBT001 - it has the signature of Attend
         first, second, *others = spans.lengths
-        return attend_runs(qkv, spans_of([first + second, *others], CPU), scale, causal)
+        return attend_sdpa(qkv, spans_of([first + second, *others], CPU), scale, causal)
 
     return replace(build, parts=replace(build.parts, attend=attend))
 

@@ -25,19 +25,19 @@ HUB = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})
 S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>.*?)/?")
 
 
-def fetch(reference: str, root: Path, *, cache: Path | None = None) -> Path:
+def fetch(reference: str, root: Path, *, download_folder: Path | None = None) -> Path:
     """Fetch a checkpoint to this machine and return its folder.
 
     `reference` is a folder (relative to `root`), `s3://bucket/prefix`, or `hub:name@revision`, where the revision is a
-    commit of 40 hex digits. `cache` is the folder for downloads. By default, S3 downloads go to `root/build/weights`,
-    and the hub library uses its own cache.
+    commit of 40 hex digits. Downloads go to `download_folder`. By default, S3 downloads go to `root/build/weights`, and
+    the hub library uses its own cache.
 
     Raises CheckpointError when the reference is malformed or cannot be fetched.
     """
     if reference.startswith("s3:"):
-        return _fetch_s3(reference, cache or root / "build" / "weights")
+        return _fetch_s3(reference, download_folder or root / "build" / "weights")
     if reference.startswith("hub:"):
-        return _fetch_hub(reference, cache)
+        return _fetch_hub(reference, download_folder)
     folder = root / reference
     if not folder.is_dir():
         raise CheckpointError(
@@ -46,27 +46,27 @@ def fetch(reference: str, root: Path, *, cache: Path | None = None) -> Path:
     return folder
 
 
-def _fetch_hub(reference: str, cache: Path | None) -> Path:
+def _fetch_hub(reference: str, download_folder: Path | None) -> Path:
     match = HUB.fullmatch(reference)
     if match is None:
         raise CheckpointError(
             f"got checkpoint {reference!r}, expected hub:name@revision with a commit of 40 hex digits"
         )
     for offline in (True, False):  # a pinned commit never changes, so a local copy needs no network
-        folder = _snapshot(match["name"], match["revision"], cache, offline=offline)
+        folder = _snapshot(match["name"], match["revision"], download_folder, offline=offline)
         if folder is not None:
             return folder
     raise CheckpointError(f"{reference} is not in the local hub cache and the hub cannot be reached")
 
 
-def _snapshot(name: str, revision: str, cache: Path | None, *, offline: bool) -> Path | None:
+def _snapshot(name: str, revision: str, download_folder: Path | None, *, offline: bool) -> Path | None:
     """Return the folder of the snapshot, or None when it is not cached (offline) or not reachable (online)."""
     import huggingface_hub  # noqa: PLC0415 - slow, and only hub: references need it
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - slow, and only hub: references need it
 
     try:
         found = huggingface_hub.snapshot_download(
-            name, revision=revision, allow_patterns=list(WANTED), local_files_only=offline, cache_dir=cache
+            name, revision=revision, allow_patterns=list(WANTED), local_files_only=offline, cache_dir=download_folder
         )
     except LocalEntryNotFoundError:
         return None

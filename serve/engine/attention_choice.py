@@ -9,7 +9,7 @@ import torch
 
 from serve.checkpoints.read import CheckpointError
 from serve.kernels.cpu.attention import kernel_attention
-from serve.layers.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen
+from serve.layers.attention import Attend, attend_eager, attend_products, attend_sdpa, attend_varlen
 
 MAX_VARLEN_HEAD_WIDTH = 256
 
@@ -26,14 +26,14 @@ def attention_for(device: torch.device, dtype: torch.dtype, head_width: int, ask
     if asked == "eager":
         return attend_eager
     if asked == "sdpa":
-        return attend_runs
+        return attend_sdpa
     lacking = flash_lacks(device, dtype, head_width)
     if asked == "flash_attention_2" and lacking:
         raise CheckpointError(f"attn_implementation flash_attention_2 cannot run: {lacking}")
     if not lacking:
         return attend_varlen
     if device.type != "cpu" or dtype != torch.bfloat16:
-        return attend_runs
+        return attend_sdpa
     return kernel_attention(head_width) or attend_products
 
 

@@ -19,7 +19,7 @@ from serve.layers.trace import Trace
 from serve.models.family import Encoder
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules, with_cache
-from serve.rows.kv_cache import Caching
+from serve.rows.kv_cache import CacheShape
 from serve.rows.pack import Between, Pack, pack_rows
 from serve.rows.row import Row, RowOutput, RowResult, Step
 from serve.rows.row_validation import begin_if_valid, validate_rows
@@ -29,14 +29,14 @@ from shared.log import log_event
 
 
 class Engine(Protocol):
-    """Answers rows. `model` is its catalog entry, and `bounds` are the limits of its backbone.
+    """Answers rows. `model` is its catalog entry, and `backbone_limits` are the limits of its backbone.
 
     `n_parallel` passes may run in parallel, each on a thread with one core (see serve.engine.parallel_passes). With 1,
     passes run one after the other.
     """
 
     model: Model
-    bounds: BackboneLimits
+    backbone_limits: BackboneLimits
     n_parallel: int
 
     def begin(self, row: Row) -> Row:
@@ -79,34 +79,34 @@ class PackedEngine:
         encoder: Encoder,
         heads: Mapping[str, Head],
         *,
-        bounds: BackboneLimits,
+        backbone_limits: BackboneLimits,
         rules: Rules,
-        caching: Caching,
+        cache_shape: CacheShape,
         n_parallel: int,
     ) -> None:
         """Take the parts of a model. `rules` come from its family.
 
-        `caching` is the shape of its caches, if it is causal.
+        `cache_shape` is the shape of its caches, if it is causal.
         """
         self.model = model
-        self.bounds = bounds
+        self.backbone_limits = backbone_limits
         self.n_parallel = n_parallel
         self._encoder = encoder
         self._heads = heads
-        self._caching = caching
+        self._cache_shape = cache_shape
         self._rules = replace(
             rules,
             eos_ids=rules.eos_ids if model.eos_id is None else model.eos_ids,
-            cache_token_bytes=caching.token_bytes if model.causal else 0,
+            cache_token_bytes=cache_shape.token_bytes if model.causal else 0,
         )
 
     def begin(self, row: Row) -> Row:
         """Return the row of the first pass, as Engine.begin says."""
-        return begin_if_valid(row, self.model, self.bounds, self._rules)
+        return begin_if_valid(row, self.model, self.backbone_limits, self._rules)
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer rows in one packed pass, as Engine.forward says."""
-        errors = validate_rows(rows, self.model, self.bounds)
+        errors = validate_rows(rows, self.model, self.backbone_limits)
         valid = {index: row for index, (row, error) in enumerate(zip(rows, errors, strict=True)) if error is None}
         answers = self._answer(valid, between) if valid else {}
         return [error or answers[index] for index, error in enumerate(errors)]
@@ -114,7 +114,7 @@ class PackedEngine:
     @torch.inference_mode()
     def _answer(self, rows: Mapping[int, Row], between: Between | None) -> dict[int, RowResult]:
         begun = {index: self._with_cache(self.begin(row)) for index, row in rows.items()}
-        pack = pack_rows(begun, self._caching.device, between)
+        pack = pack_rows(begun, self._cache_shape.device, between)
         asked = any(row.layers or row.attentions for row in pack.rows)
         trace = Trace(pack, self._encoder.n_layers) if asked else None
         states = self._encoder(pack, trace)
@@ -132,7 +132,7 @@ class PackedEngine:
         return head(states, pack, members)
 
     def _with_cache(self, row: Row) -> Row:
-        return with_cache(row, self._caching) if row.cache_bytes else row
+        return with_cache(row, self._cache_shape) if row.cache_bytes else row
 
     def _finite(self, output: RowOutput | Step, head: str) -> RowResult:
         if isinstance(output, Step) or all(bool(np.isfinite(tensor.numpy()).all()) for tensor in output.values()):

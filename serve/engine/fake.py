@@ -38,14 +38,14 @@ class FakeEngine:
         self.model = model
         self.n_parallel = n_parallel
         of_xlm = {"n_langs": N_LANGS, "n_types": model.vocab_size}
-        self.bounds = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
+        self.backbone_limits = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
         self.rules = Rules(eos_ids=model.eos_ids, cache_token_bytes=cache_token_bytes)
         self.n_forwards = 0
         self.n_tokens = 0
 
     def begin(self, row: Row) -> Row:
         """Return the row of the first pass for a valid generating row. Return any other row unchanged."""
-        return begin_if_valid(row, self.model, self.bounds, self.rules)
+        return begin_if_valid(row, self.model, self.backbone_limits, self.rules)
 
     def forward(self, rows: Sequence[Row], between: Between | None = None) -> list[RowResult]:
         """Answer rows in order, with an error in the place of an invalid row.
@@ -54,7 +54,7 @@ class FakeEngine:
         """
         self.n_forwards += 1
         self.n_tokens += sum(row.n_tokens for row in rows)
-        errors = validate_rows(rows, self.model, self.bounds)
+        errors = validate_rows(rows, self.model, self.backbone_limits)
         if between is not None:
             between()
         return [error or self._answer(self.begin(row)) for row, error in zip(rows, errors, strict=True)]

@@ -27,19 +27,19 @@ from serve.layers.parts import ModelParts
 from serve.models.checkpoint_facts import check_tensors, read_config
 from serve.models.family import Family
 from serve.models.registry import FAMILIES
-from serve.rows.kv_cache import Caching
+from serve.rows.kv_cache import CacheShape
 from shared.catalog import Model
 
 
 def load_engine(
-    model: Model, root: Path, *, device: torch.device | str | None = None, cache: Path | None = None
+    model: Model, root: Path, *, device: torch.device | str | None = None, download_folder: Path | None = None
 ) -> PackedEngine:
     """Fetch, verify and load a catalog model. `root` is the folder of the catalog.
 
-    `device` defaults to CUDA if there is one, else to the CPU. `cache` is the folder for downloads from S3 and the hub.
+    `device` defaults to CUDA if there is one, else to the CPU. Downloads from S3 and the hub go to `download_folder`.
     Raises CheckpointError when the checkpoint is not the one in the catalog, or when its answers could not be exact.
     """
-    folder = fetch(model.checkpoint, root, cache=cache)
+    folder = fetch(model.checkpoint, root, download_folder=download_folder)
     check_weights(folder, model.weights_sha256)
     family, config = read_config(folder)
     _check_agreement(model, family, config)
@@ -76,12 +76,26 @@ def build_engine(
     parts = quantized(parts or exact, model, device)
     encoder = family.build_encoder(config, placed, parts)
     heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
-    bounds = family.bounds(config)
-    caching = Caching(bounds.n_layers, bounds.n_heads, family.width(config) // bounds.n_heads, dtype, device)
+    backbone_limits = family.backbone_limits(config)
+    cache_shape = CacheShape(
+        backbone_limits.n_layers,
+        backbone_limits.n_heads,
+        family.width(config) // backbone_limits.n_heads,
+        dtype,
+        device,
+    )
     can_run_in_parallel = device.type == "cpu" and model.quantization in PARALLEL_SAFE
     n_parallel = torch.get_num_threads() if can_run_in_parallel else 1
     rules = family.rules(config)
-    return PackedEngine(model, encoder, heads, bounds=bounds, rules=rules, caching=caching, n_parallel=n_parallel)
+    return PackedEngine(
+        model,
+        encoder,
+        heads,
+        backbone_limits=backbone_limits,
+        rules=rules,
+        cache_shape=cache_shape,
+        n_parallel=n_parallel,
+    )
 
 
 def _check_agreement(model: Model, family: Family, config: Any) -> None:

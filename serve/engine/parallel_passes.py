@@ -12,12 +12,8 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-MIN_PASS_TOKENS = (
-    32  # minimum for each pass: with fewer tokens, reading all weights in every pass costs more than waiting
-)
-MAX_ROW_TO_PASS_RATIO = (
-    1.4  # a row may be this much longer than the mean of a pass; with a longer row, all cores together are faster
-)
+MIN_PASS_TOKENS = 32  # for each pass: with fewer tokens, reading all weights in every pass costs more than waiting
+MAX_ROW_TO_PASS_RATIO = 1.4  # of the longest row to the mean tokens of a pass; above it, all cores together are faster
 
 
 def is_parallel_faster(n_tokens: int, longest_tokens: int, n_parallel: int) -> bool:
@@ -44,7 +40,7 @@ def partition_rows(sizes: Mapping[int, int], n_parallel: int, most_tokens: int) 
     return [part for part in parts if part]
 
 
-BUSY_S = 0.5  # so long after `n_parallel` calls were open at once, a lone row leaves the other cores to the next
+BUSY_S = 0.5  # for so long after `n_parallel` calls were open at once, a row that waits alone gets one core, not all
 
 
 class Waiting(Protocol):

@@ -40,24 +40,24 @@ def infer(engine: Engine, call: InferCall) -> ModelOutput:
 def _round(engine: Engine, rows: Mapping[int, Row]) -> Iterator[tuple[int, RowResult]]:
     """Run one pass for every row, in parallel passes if that is faster. Yield the results with the rows' indices."""
     sizes = {index: row.n_tokens for index, row in rows.items()}
-    budget_tokens = engine.model.token_budget
+    token_budget = engine.model.token_budget
     if not is_parallel_faster(sum(sizes.values()), max(sizes.values()), engine.n_parallel):
-        for batch in _batches(rows, budget_tokens):
+        for batch in _batches(rows, token_budget):
             yield from zip(batch, engine.forward([rows[index] for index in batch]), strict=True)
         return
-    parts = partition_rows(sizes, engine.n_parallel, max(1, budget_tokens // engine.n_parallel))
+    parts = partition_rows(sizes, engine.n_parallel, max(1, token_budget // engine.n_parallel))
     with one_core_each(engine.n_parallel) as threads:
         answers = threads.map(lambda part: engine.forward([rows[index] for index in part]), parts)
         for part, results in zip(parts, answers, strict=True):
             yield from zip(part, results, strict=True)
 
 
-def _batches(rows: Mapping[int, Row], budget_tokens: int) -> Iterator[list[int]]:
-    """Yield batches of row indices, sorted by length. A batch has at most `budget_tokens` tokens, or one row."""
+def _batches(rows: Mapping[int, Row], token_budget: int) -> Iterator[list[int]]:
+    """Yield batches of row indices, sorted by length. A batch has at most `token_budget` tokens, or one row."""
     batch: list[int] = []
     held_tokens = 0
     for index in sorted(rows, key=lambda i: rows[i].n_tokens):
-        if batch and held_tokens + rows[index].n_tokens > budget_tokens:
+        if batch and held_tokens + rows[index].n_tokens > token_budget:
             yield batch
             batch, held_tokens = [], 0
         batch.append(index)

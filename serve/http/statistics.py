@@ -18,11 +18,11 @@ MS_PER_S = 1e3
 def statistics(
     model: Model,
     counts: Counts,
-    cache: ResponseCache,
+    response_cache: ResponseCache,
     *,
     refused: Mapping[str, int],
     backlog_tokens: int,
-    cache_bytes: int,
+    kv_cache_bytes: int,
     tokens_per_s: float,
     last_answer_s: float,
 ) -> dict[str, object]:
@@ -45,8 +45,12 @@ def statistics(
                 "inference_stats": {**inference_stats, "fail": {"count": n_failed, "ns": 0}},
                 "glossa": {
                     "backlog_tokens": backlog_tokens,
-                    "cache_bytes": cache_bytes,
-                    "response_cache": {"n_hits": cache.n_hits, "n_misses": cache.n_misses, "n_bytes": cache.n_bytes},
+                    "cache_bytes": kv_cache_bytes,
+                    "response_cache": {
+                        "n_hits": response_cache.n_hits,
+                        "n_misses": response_cache.n_misses,
+                        "n_bytes": response_cache.n_bytes,
+                    },
                     "tokens_per_s": round(tokens_per_s, 1),
                     "n_tokens": counts.n_tokens,
                     "n_generated_tokens": counts.n_generated_tokens,

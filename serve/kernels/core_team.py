@@ -26,7 +26,7 @@ def take_cores(n_threads: int) -> None:
     torch.set_num_threads(n_threads)
 
 
-def leave_cores() -> None:
+def use_one_core() -> None:
     """Let the calling thread, and every thread that has run no product yet, use one core from now on."""
     torch.set_num_threads(1)
 

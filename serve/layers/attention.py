@@ -77,7 +77,7 @@ class Attention:
         return context.transpose(0, 1).reshape(n_new, -1)
 
 
-def attend_runs(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
+def attend_sdpa(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
     """Attend with one scaled_dot_product_attention call for each run of rows of equal length.
 
     `qkv` is [tokens, 3, heads, head_width]; the result is [tokens, heads * head_width]. Queries, keys and values are
@@ -95,7 +95,7 @@ def attend_runs(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor
 
 
 def attend_products(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
-    """Attend with two matrix products and a float32 softmax per run of rows of equal length. Shapes as `attend_runs`.
+    """Attend with two matrix products and a float32 softmax per run of rows of equal length. Shapes as `attend_sdpa`.
 
     In bfloat16 on a CPU this takes half the time of the fused call: 2.2 instead of 5.0 us per token for rows of 70
     tokens and 12 heads of width 64. Probabilities are rounded to the dtype of the states, as in the eager attention of
@@ -137,7 +137,7 @@ def _chunks(spans: Spans, max_scores: int) -> Iterator[tuple[int, int, int]]:
 
 
 def attend_varlen(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
-    """Attend to all rows in one variable-length flash attention call. Shapes as `attend_runs`.
+    """Attend to all rows in one variable-length flash attention call. Shapes as `attend_sdpa`.
 
     It needs CUDA and half precision.
     """
@@ -146,7 +146,7 @@ def attend_varlen(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tens
     query, key, value = qkv.unbind(1)
     longest = max(spans.lengths)
     context = varlen_attn(
-        query, key, value, spans.bounds, spans.bounds, longest, longest,
+        query, key, value, spans.cumulative_lengths, spans.cumulative_lengths, longest, longest,
         scale=scale, window_size=(-1, 0) if causal else (-1, -1),
     )  # fmt: skip
     return torch.as_tensor(context).flatten(1)
@@ -155,7 +155,7 @@ def attend_varlen(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tens
 def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
     """Attend row by row with explicit probabilities, as the eager attention of `transformers` does.
 
-    Shapes as `attend_runs`.
+    Shapes as `attend_sdpa`.
     """
     contexts = []
     for start, length in zip(spans.starts, spans.lengths, strict=True):

@@ -105,18 +105,18 @@ class Decoder:
 
     In half precision a logit of 20 is rounded to a multiple of 1/8, so that close ids tie. The largest `EXACT_IDS`
     logits of a Linear are therefore computed again in float32, for vocabularies of any size. `log_sum_exp` maps logits
-    to [n]. `step` is the number of states that are scored at a time.
+    to [n]. `states_per_block` is the number of states that are scored at a time.
     """
 
     score: Callable[[Tensor], Tensor]
     vocab_size: int
     log_sum_exp: Callable[[Tensor], Tensor] = log_sum_exp
-    step: int = 1
+    states_per_block: int = 1
 
     def at_once(self, block_bytes: int) -> int:
-        """Return the number of states whose logits fit into `block_bytes`, in whole steps; at least one step."""
-        n_steps = block_bytes // (FP32_BYTES * self.vocab_size * self.step)
-        return max(1, n_steps) * self.step
+        """Return the number of states whose logits fit into `block_bytes`, in whole blocks; at least one block."""
+        n_blocks = block_bytes // (FP32_BYTES * self.vocab_size * self.states_per_block)
+        return max(1, n_blocks) * self.states_per_block
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Return logits [n, vocab_size] in float32 of states [n, width]."""
@@ -138,7 +138,7 @@ def decoder_of(score: nn.Module, vocab_size: int) -> Decoder:
 class MaskedLmHead:
     """Predicts masked tokens as XLMRobertaLMHead, but only at the masked positions, and keeps only the best ids.
 
-    At most `block_bytes` of logits exist at a time, or one step of the decoder. Logits of other tokens are never
+    At most `block_bytes` of logits exist at a time, or one block of the decoder. Logits of other tokens are never
     computed.
     """
 
@@ -172,7 +172,7 @@ class MaskedLmHead:
 class NextTokenHead:
     """The LM head of a generating model at the last token of each row. `serve.engine.next_token` reads its logits.
 
-    `at_once` is the number of rows whose logits exist at a time: as many as fit into `block_bytes`, at least one step
+    `at_once` is the number of rows whose logits exist at a time: as many as fit into `block_bytes`, at least one block
     of the decoder.
     """
 

@@ -1,4 +1,4 @@
-"""Linear layers with their pointwise step fused, and weights packed once for the matrix product of the CPU.
+"""Linear layers with a fused epilogue, the pointwise step after the product, and with weights packed for the CPU.
 
 oneDNN reorders a weight at every call unless the weight is kept in oneDNN's own layout. It can also apply GELU or add
 the residual while a block of the product is still in the cache, as torch.compile does for a frozen graph. In float32
@@ -68,8 +68,8 @@ class Prepacked(FusedLinear):
         product = torch.ops.mkldnn._linear_pointwise.binary(states, residual, self._weight, self._bias, "add")  # noqa: SLF001 - torch has no public name
         return torch.as_tensor(product)
 
-    def _product(self, states: Tensor, step: str, variant: str) -> Tensor:
-        product = torch.ops.mkldnn._linear_pointwise(states, self._weight, self._bias, step, [], variant)  # noqa: SLF001 - torch has no public name
+    def _product(self, states: Tensor, epilogue: str, variant: str) -> Tensor:
+        product = torch.ops.mkldnn._linear_pointwise(states, self._weight, self._bias, epilogue, [], variant)  # noqa: SLF001 - torch has no public name
         return torch.as_tensor(product)
 
 
@@ -105,8 +105,9 @@ def compiles_per_length(layers: nn.Module) -> bool:
 
 def padded_tokens(n_tokens: int) -> int:
     """Return the next common number of tokens: at most a sixteenth more than `n_tokens`, and at most 15 more."""
-    step = min(MAX_PADDING_STEP_TOKENS, max(1, 1 << n_tokens.bit_length() >> 5))
-    return -(-n_tokens // step) * step
+    multiple = (1 << n_tokens.bit_length()) // 32  # a power of 2 between 1/32 and 1/16 of n_tokens
+    multiple = min(MAX_PADDING_STEP_TOKENS, max(1, multiple))
+    return -(-n_tokens // multiple) * multiple
 
 
 def linear_of(name: str, weight: Tensor, bias: Tensor | None) -> nn.Module:  # noqa: ARG001 - other makers of this type read it

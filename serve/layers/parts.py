@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from serve.layers.attention import Attend, attend_runs
+from serve.layers.attention import Attend, attend_sdpa
 from serve.layers.embeddings import MakeEmbed, no_embed
 from serve.layers.heads import MakeDecoder, decoder_of
 from serve.layers.linear import Activate, MakeLinear, linear_of
@@ -48,7 +48,7 @@ class ModelParts:
     layers. `embed` may make a function that computes all of the input embeddings in one call.
     """
 
-    attend: Attend = attend_runs
+    attend: Attend = attend_sdpa
     positions: Callable[[Tensor, Spans, int], Tensor] = reference_positions
     activate: Activate = F.gelu
     linear: MakeLinear = linear_of

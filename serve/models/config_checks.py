@@ -13,7 +13,7 @@ from transformers import PretrainedConfig
 from serve.checkpoints.read import CheckpointError
 
 Config = TypeVar("Config", bound=PretrainedConfig)
-NOWHERE: Mapping[str, object] = {
+REQUIRED_VALUES: Mapping[str, object] = {
     "add_cross_attention": False,
     "quantization_config": None,
 }  # setting -> the only value that we serve
@@ -29,7 +29,7 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
         raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {kind.model_type!r}")
     if "auto_map" in raw:
         raise CheckpointError("config.json asks for remote code (auto_map), which is never run")
-    for name, value in {**NOWHERE, **only}.items():
+    for name, value in {**REQUIRED_VALUES, **only}.items():
         if raw.get(name, value) != value:
             raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}")
     try:

@@ -83,7 +83,7 @@ class Family(Protocol):
     def rules(self, config: Any) -> Rules:
         """Return the rules by which the model continues texts."""
 
-    def bounds(self, config: Any) -> BackboneLimits:
+    def backbone_limits(self, config: Any) -> BackboneLimits:
         """Return the limits that the backbone sets for rows."""
 
     def expected_shapes(self, config: Any) -> dict[str, tuple[int, ...]]:

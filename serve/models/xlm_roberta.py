@@ -178,7 +178,7 @@ def rules(config: Any) -> Rules:
     return Rules(eos_ids=frozenset(listed_ids(config.eos_token_id)))
 
 
-def bounds(config: Any) -> BackboneLimits:
+def backbone_limits(config: Any) -> BackboneLimits:
     """Return the limits that a backbone of this configuration sets for rows."""
     return BackboneLimits(
         n_layers=config.num_hidden_layers,

@@ -26,7 +26,7 @@ from serve.models.xlm_roberta import (
     UNUSED,
     Embeddings,
     attention,
-    bounds,
+    backbone_limits,
     check_roberta,
     computed,
     embedding_shapes,
@@ -45,8 +45,8 @@ from serve.rows.pack import Pack
 from shared.catalog import Family
 
 __all__ = [  # what this family shares with XLM-RoBERTa, as family.Family names it
-    "OTHER_HEADS", "PREFIX", "UNUSED", "WORDS", "bounds", "build_head", "computed", "find_heads", "head_shapes",
-    "is_causal", "lang2id", "max_tokens", "pad_id", "rules", "vocab_size", "width",
+    "OTHER_HEADS", "PREFIX", "UNUSED", "WORDS", "backbone_limits", "build_head", "computed", "find_heads",
+    "head_shapes", "is_causal", "lang2id", "max_tokens", "pad_id", "rules", "vocab_size", "width",
 ]  # fmt: skip
 
 FAMILY: Family = "xlm-roberta-xl"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from serve.rows.kv_cache import Caching
+from serve.rows.kv_cache import CacheShape
 from serve.rows.row import Generation, Row, RowOutput, Step
 from serve.rows.sampling import start_state
 from shared.messages import Sampling
@@ -51,10 +51,14 @@ def has_zero_state(row: Row, rules: Rules) -> bool:
     )
 
 
-def with_cache(row: Row, caching: Caching) -> Row:
+def with_cache(row: Row, cache_shape: CacheShape) -> Row:
     """Return a started row with memory for its keys and values."""
     state = state_of(row)
-    return row if state.cache is not None else replace(row, state=replace(state, cache=caching.make(state.most_tokens)))
+    return (
+        row
+        if state.cache is not None
+        else replace(row, state=replace(state, cache=cache_shape.make(state.most_tokens)))
+    )
 
 
 def advance(row: Row, token: int, random: Tensor | None, rules: Rules) -> Step | RowOutput:

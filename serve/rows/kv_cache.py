@@ -30,7 +30,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Caching:
+class CacheShape:
     """The shape, dtype and device of the caches of one backbone."""
 
     n_layers: int

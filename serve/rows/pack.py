@@ -34,14 +34,14 @@ class Run:
 class Spans:
     """The place of each row in the packed stream.
 
-    `starts[i]` is the first token of row i. Two tensors are on the device: `bounds` int32 [rows + 1] are the cumulative
-    lengths, and `row_of_token` is int64 [tokens].
+    `starts[i]` is the first token of row i. Two tensors are on the device: `cumulative_lengths` int32 [rows +
+    1] are the lengths added up, from 0 on, and `row_of_token` is int64 [tokens].
     """
 
     lengths: tuple[int, ...]
     starts: tuple[int, ...]
     runs: tuple[Run, ...]
-    bounds: torch.Tensor
+    cumulative_lengths: torch.Tensor
     row_of_token: torch.Tensor
 
 
@@ -121,12 +121,12 @@ def pack_rows(rows: Mapping[int, Row], device: torch.device, between: Between | 
 
 def spans_of(lengths: Sequence[int], device: torch.device) -> Spans:
     """Return the spans of rows of these lengths, one after the other."""
-    bounds = [0, *accumulate(lengths)]
+    summed = [0, *accumulate(lengths)]
     return Spans(
         lengths=tuple(lengths),
-        starts=tuple(bounds[:-1]),
+        starts=tuple(summed[:-1]),
         runs=tuple(_runs(lengths)),
-        bounds=torch.from_numpy(np.array(bounds, np.int32)).to(device),
+        cumulative_lengths=torch.from_numpy(np.array(summed, np.int32)).to(device),
         row_of_token=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)).to(device),
     )
 
@@ -164,4 +164,4 @@ def reference_positions(ids: torch.Tensor, spans: Spans, pad_id: int) -> torch.T
     counted = ids.ne(pad_id).long()
     seen = counted.cumsum(0)
     before = seen - counted
-    return (seen - before[spans.bounds[:-1].long()][spans.row_of_token]) * counted + pad_id
+    return (seen - before[spans.cumulative_lengths[:-1].long()][spans.row_of_token]) * counted + pad_id

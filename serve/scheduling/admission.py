@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from serve.scheduling.fair_queue import QueuedRow
 from shared.errors import Overloaded, TooLarge
 
-Holder = tuple[str, str]  # ("tenant", its name), or ("priority", "batch") for all rows of class batch together
+Holder = tuple[str, str]  # ("tenant", its name), or ("priority", "batch") for all batch rows together
 
 
 class Admission:
     """Limits the tokens and cache bytes of all admitted rows, and the tokens of each holder.
 
-    Each holder gets at most `max_share` of the tokens. A holder is a tenant, or all rows of class batch
-    together. A holder that holds nothing may send any call that fits.
+    Each holder gets at most `max_share` of the tokens. A holder is a tenant, or all batch rows together. A holder that
+    holds nothing may send any call that fits.
     """
 
     def __init__(self, max_tokens: int, max_cache_bytes: int, max_share: float) -> None:
@@ -49,7 +49,7 @@ class Admission:
             )
 
     def check_room(self, items: Sequence[QueuedRow], tokens_per_s: float) -> None:
-        """Refuse a call while there is no room for it. Its rows have one tenant and one priority class.
+        """Refuse a call while there is no room for it. Its rows have one tenant and one priority.
 
         Raises Overloaded. Its time to retry is the time that all admitted tokens take at `tokens_per_s`.
         """

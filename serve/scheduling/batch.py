@@ -15,16 +15,17 @@ from serve.scheduling.fair_queue import T
 class Tuning:
     """How a scheduler chooses rows.
 
-    `slack`: rows that come later may go before a row while they hold fewer than `slack` times its tokens.
-    `batch_every`: every so many passes, rows of class batch lead one.
-    `max_share`: the part of the admitted tokens that one tenant may hold, or all rows of class batch together. It
-    bounds only those who hold some already; the rest is for others.
-    `long_queue_share`, `max_pass_growth`: when all interactive rows of every tenant need longer than `max_batch_ms`,
-    a pass they lead may be longer too. It may take `long_queue_share` of the time that the tenant with the shortest
-    queue needs, and at most `max_pass_growth` times `max_batch_ms`.
+    `slack_factor`: rows that come later may go before a row while they hold fewer tokens than this many times its own.
+    `batch_every`: batch rows lead one pass in so many.
+    `max_share`: the part of the admitted tokens that one tenant may hold, or all batch rows together. Who holds nothing
+    may send any call that fits.
+    `long_queue_share`, `max_pass_growth`: how long a pass that interactive rows lead may be while much waits. Take the
+    waiting interactive rows of the tenant that has the fewest tokens waiting. If `long_queue_share` of the time that
+    these rows need is longer than `max_batch_ms`, a pass may take that time, at most `max_pass_growth` times
+    `max_batch_ms`.
     """
 
-    slack: float = 4.0
+    slack_factor: float = 4.0
     batch_every: int = 8
     max_share: float = 0.75
     long_queue_share: float = 0.5

@@ -1,9 +1,10 @@
-"""The waiting rows of one priority class: fair between tenants, short rows sooner, bounded waits.
+"""The waiting rows of one priority: fair between tenants, short rows sooner, bounded waits.
 
 Tenants are served by start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): the tenant that was served the
-fewest tokens is next. The rows of a tenant are served by earliest deadline first (Liu and Layland 1973). Here a
-row's deadline is its arrival plus `slack` times its own size, so its wait is in proportion to its size. The clock of
-these deadlines counts tokens that arrive. So it limits what may go before a row, however fast passes are.
+fewest tokens is next. Of a tenant's rows, the one that is due first is next. That is earliest deadline first (Liu and
+Layland 1973), where a row is due when `slack_factor` times its own tokens have arrived after it. So the wait of a row
+is in proportion to its size. Because tokens are counted and not seconds, what may go before a row is limited however
+fast passes are. The deadline of a call, in seconds, plays no part here.
 Must not know where token budgets come from, time or call keys.
 """
 
@@ -17,7 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 from serve.scheduling.keyed_heap import KeyedHeap
 
-MAX_SKIPPED_TENANTS = 8  # after so many tenants whose next row does not fit a pass, it takes no more rows
+MAX_SKIPPED_TENANTS = 8  # a pass takes no more rows once the next row of so many tenants was too large for it
 
 
 class QueuedRow(Protocol):
@@ -48,7 +49,7 @@ class QueuedRow(Protocol):
 
     @property
     def priority(self) -> str:
-        """Its priority class."""
+        """Its priority."""
         ...
 
     @property
@@ -69,8 +70,8 @@ T = TypeVar("T", bound=QueuedRow)
 class Entry(Generic[T]):
     """A row in a queue.
 
-    `number` is its place in the order of arrival. `due_tokens` is its deadline on the token clock of its queue.
-    `slack_tokens` is set when a pass takes it: how many more tokens might have gone before it.
+    `number` is its place in the order of arrival. It is due when its queue has counted `due_tokens` arrived tokens.
+    `overtake_tokens_left` is set when a pass takes it: how many more tokens might have gone before it.
     """
 
     item: T
@@ -78,38 +79,39 @@ class Entry(Generic[T]):
     n_tokens: int
     is_resumed: bool = False
     due_tokens: float = 0.0
-    slack_tokens: int = 0
+    overtake_tokens_left: int = 0
 
 
-class _RowsByDeadline(Generic[T]):
-    """The new rows of a tenant, or its resumed rows, by deadline. The clock counts the tokens of rows that enter."""
+class _RowsByDue(Generic[T]):
+    """The new rows of a tenant, or its resumed rows, by when they are due. Counts the tokens of rows that enter."""
 
     def __init__(self) -> None:
-        self._clock_tokens = 0
+        self._arrived_tokens = 0
         self.rows = KeyedHeap[int, Entry[T]]()
 
-    def enter(self, entry: Entry[T], slack: float) -> None:
-        """Add a row. It is due when `slack` times its own tokens have entered after it."""
-        self._clock_tokens += entry.n_tokens
-        entry.due_tokens = self._clock_tokens + slack * entry.n_tokens
+    def enter(self, entry: Entry[T], slack_factor: float) -> None:
+        """Add a row. It is due when `slack_factor` times its own tokens have entered after it."""
+        self._arrived_tokens += entry.n_tokens
+        entry.due_tokens = self._arrived_tokens + slack_factor * entry.n_tokens
         self.rows.put(entry.number, entry.due_tokens, entry)
 
-    def slack_tokens(self, entry: Entry[T]) -> int:
+    def overtake_tokens_left(self, entry: Entry[T]) -> int:
         """Return how many tokens may still enter after a row and go before it."""
-        return int(max(0.0, entry.due_tokens - self._clock_tokens))
+        return int(max(0.0, entry.due_tokens - self._arrived_tokens))
 
 
 class _Tenant(Generic[T]):
     """The waiting rows of one tenant, and the tokens that passes have served it.
 
     New and resumed rows share the tenant's passes by tokens: the kind that was served fewer goes next.
-    `_resumed_lead_tokens` is how many more tokens resumed rows were served than new rows. A kind of which no row waits
-    earns no claim to later passes. `next` is a row that did not fit a pass, and so goes next.
+    `_resumed_lead_tokens` is how many more tokens resumed rows were served than new rows. When no row of a kind waits,
+    that kind is not owed the tokens that the other one gets meanwhile. `next` is a row that did not fit a pass, and so
+    goes next.
     """
 
     def __init__(self, name: str, served_tokens: int) -> None:
         self.name, self.served_tokens = name, served_tokens
-        self._new, self._resumed = _RowsByDeadline[T](), _RowsByDeadline[T]()
+        self._new, self._resumed = _RowsByDue[T](), _RowsByDue[T]()
         self._resumed_lead_tokens = 0
         self.next: Entry[T] | None = None
 
@@ -117,7 +119,7 @@ class _Tenant(Generic[T]):
         """Return the number of waiting rows."""
         return len(self._new.rows) + len(self._resumed.rows)
 
-    def rows_with(self, entry: Entry[T]) -> _RowsByDeadline[T]:
+    def rows_with(self, entry: Entry[T]) -> _RowsByDue[T]:
         """Return the rows of the same kind as `entry`: new or resumed."""
         return self._resumed if entry.is_resumed else self._new
 
@@ -126,7 +128,7 @@ class _Tenant(Generic[T]):
         return chain(self._new.rows.values(), self._resumed.rows.values())
 
     def first(self) -> Entry[T]:
-        """Return the row that goes next: `next`, or the first by deadline of the kind that was served fewer tokens."""
+        """Return the row that goes next: `next`, or the first due of the kind that was served fewer tokens."""
         if self.next is not None:
             return self.next
         is_resumed_next = len(self._resumed.rows) and (not len(self._new.rows) or self._resumed_lead_tokens <= 0)
@@ -148,18 +150,18 @@ class _Tenant(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """The waiting rows of one priority class.
+    """The waiting rows of one priority.
 
     The tenant that was served the fewest tokens goes next, with its row that is due first. A new tenant starts with the
-    count of the tenant that was served most. So an idle tenant gathers no claim, and many new tenants do not
-    keep an old one waiting. Two waiting tenants never differ by more than the tokens of one pass and one row:
-    a tenant that is so far ahead fills no pass.
-    An operation on a row costs O(log rows), a sum O(tenants), `longest_tokens` O(rows).
+    count of the tenant that was served most. So a tenant is not owed passes for the time in which it sent nothing, and
+    many new tenants do not keep an old one waiting. Two waiting tenants never differ by more than the tokens of one
+    pass and one row: a tenant that is so far ahead fills no pass. An operation on a row costs O(log rows), a sum
+    O(tenants), `longest_tokens` O(rows).
     """
 
-    def __init__(self, slack: float) -> None:
-        """Let later rows go before a row while they hold fewer than `slack` times its tokens."""
-        self._slack = slack
+    def __init__(self, slack_factor: float) -> None:
+        """Let later rows go before a row while they hold fewer than `slack_factor` times its tokens."""
+        self._slack_factor = slack_factor
         self._tenants = KeyedHeap[str, _Tenant[T]]()
         self._most_served_tokens = 0  # of any tenant, ever
         self._n_rows = self._n_new = 0
@@ -197,7 +199,7 @@ class FairQueue(Generic[T]):
         if tenant is None:
             tenant = _Tenant(name, self._most_served_tokens)
             self._put(tenant)
-        tenant.rows_with(entry).enter(entry, self._slack)
+        tenant.rows_with(entry).enter(entry, self._slack_factor)
         self._n_rows += 1
         self._n_new += not entry.is_resumed
         self._waiting_tokens[name] += entry.n_tokens
@@ -216,8 +218,8 @@ class FairQueue(Generic[T]):
     def take(self, budget_tokens: int, *, leads: bool) -> list[Entry[T]]:
         """Take the rows that go next, up to `budget_tokens`. No row of a tenant goes before one that does not fit.
 
-        `leads`: this class leads the pass. Then the very next row goes whatever its size. And the first row that does
-        not fit is the next row of its tenant, whatever arrives later.
+        `leads`: rows of this priority lead the pass. Then the very next row goes whatever its size. And the first row
+        that does not fit is the next row of its tenant, whatever arrives later.
         """
         taken: list[Entry[T]] = []
         skipped: list[_Tenant[T]] = []
@@ -241,7 +243,7 @@ class FairQueue(Generic[T]):
 
     def _take_row(self, tenant: _Tenant[T], entry: Entry[T]) -> None:
         """Remove a row that goes into a pass, and count it."""
-        entry.slack_tokens = tenant.rows_with(entry).slack_tokens(entry)
+        entry.overtake_tokens_left = tenant.rows_with(entry).overtake_tokens_left(entry)
         tenant.count(entry)
         self._most_served_tokens = max(self._most_served_tokens, tenant.served_tokens)
         self._put(tenant)

@@ -80,7 +80,7 @@ class PendingRow:
 
     @property
     def priority(self) -> str:
-        """The call's priority class."""
+        """The call's priority."""
         return self.pending_call.priority
 
     @property

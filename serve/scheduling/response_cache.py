@@ -17,7 +17,7 @@ import torch
 from serve.rows.row import Row, RowOutput
 
 ENTRY_BYTES = 512  # what an entry costs beside its tensor data: key, dict slots, tensor headers
-MAX_SHARE = 8  # an output larger than one part in so many of the cache is not kept
+MIN_ENTRIES = 8  # the cache has room for so many outputs at least: a larger one is not kept
 
 
 def key_of(row: Row, tenant: str) -> bytes:
@@ -100,7 +100,7 @@ class ResponseCache:
     def put(self, key: bytes, output: RowOutput) -> None:
         """Keep an output, unless it is so large that it would push out too many others."""
         n_bytes = _size_bytes(output)
-        if key in self._entries or n_bytes > self._max_bytes // MAX_SHARE:
+        if key in self._entries or n_bytes > self._max_bytes // MIN_ENTRIES:
             return
         # a copy: a view would keep the tensors of the whole batch in memory
         self._entries[key] = {name: tensor.clone() for name, tensor in output.items()}

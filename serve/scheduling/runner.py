@@ -60,8 +60,8 @@ class Runner:
         self._succeeded_s = float("-inf")
         n_single_core = engine.n_parallel if engine.n_parallel > 1 else 0
         names = [f"{SINGLE_CORE_THREAD}-{number}" for number in range(n_single_core)]
-        self._threads = [Thread(target=self._run, args=(1, True), name=name, daemon=True) for name in names]
-        self._threads.append(Thread(target=self._run, args=(n_cores, False), name=ALL_CORES_THREAD, daemon=True))
+        self._threads = [Thread(target=self._run_thread, args=(1, True), name=name, daemon=True) for name in names]
+        self._threads.append(Thread(target=self._run_thread, args=(n_cores, False), name=ALL_CORES_THREAD, daemon=True))
         self._n_left = len(self._threads)
         for thread in self._threads:
             thread.start()
@@ -77,9 +77,9 @@ class Runner:
         return self._scheduler.backlog_tokens
 
     @property
-    def cache_bytes(self) -> int:
+    def kv_cache_bytes(self) -> int:
         """Bytes of keys and values that admitted rows may keep."""
-        return self._scheduler.cache_bytes
+        return self._scheduler.kv_cache_bytes
 
     @property
     def tokens_per_s(self) -> float:
@@ -155,20 +155,20 @@ class Runner:
             thread.join(max(0.0, ends_s - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self, n_cores: int, is_single_core: bool) -> None:  # noqa: FBT001 - a thread's arguments
+    def _run_thread(self, n_cores: int, is_single_core: bool) -> None:  # noqa: FBT001 - a thread's arguments
         """Work until drained. This is what each thread does."""
         is_drained = False
         try:
             self._prepare(n_cores)
-            while self._work(is_single_core=is_single_core):
+            while self._do_next(is_single_core=is_single_core):
                 pass
             is_drained = True
         finally:
             self._end_thread(is_drained=is_drained)
 
-    def _work(self, *, is_single_core: bool) -> bool:
+    def _do_next(self, *, is_single_core: bool) -> bool:
         """Run the next probe or batch; return False once drained. No reference to the rows outlives the call."""
-        work = self._next(is_single_core=is_single_core)
+        work = self._wait_for_work(is_single_core=is_single_core)
         if work is None:
             return False
         try:
@@ -183,12 +183,12 @@ class Runner:
                 self._wake()
         return True
 
-    def _next(self, *, is_single_core: bool) -> Future[None] | Batch[PendingRow] | None:
+    def _wait_for_work(self, *, is_single_core: bool) -> Future[None] | Batch[PendingRow] | None:
         """Wait for the next probe or batch; return None once drained."""
         with self._lock:
             while True:
                 may_start = self._core_schedule.may_start(is_single_core=is_single_core)
-                work = self._take(is_single_core=is_single_core) if may_start else None
+                work = self._pop_work(is_single_core=is_single_core) if may_start else None
                 if work is not None:
                     self._core_schedule.begin(is_single_core=is_single_core)
                     self._began_s[current_thread().name] = self._clock()
@@ -197,7 +197,7 @@ class Runner:
                     return None
                 (self._single_core_work if is_single_core else self._all_cores_work).wait()
 
-    def _take(self, *, is_single_core: bool) -> Future[None] | Batch[PendingRow] | None:
+    def _pop_work(self, *, is_single_core: bool) -> Future[None] | Batch[PendingRow] | None:
         """Take the next probe or batch, if there is one."""
         if self._probes:
             return self._probes.popleft()
@@ -276,8 +276,9 @@ class Runner:
                     future.set_exception(shutting_down())
                 self._probes.clear()
                 self._wake()
-                for pending_call in ended if self._n_left else ():
-                    self._scheduler.cancel(pending_call)  # the other threads then find no work, and end
+                if self._n_left:  # the other threads then find no work, and end
+                    for pending_call in ended:
+                        self._scheduler.cancel(pending_call)
             self._wake()
 
 

@@ -9,26 +9,19 @@ Size. A batch is bounded in tokens, and with `max_batch_ms` in the expected mill
 need far longer than `max_batch_ms`, a pass may be longer too. Each pass reads all weights, so many short passes would
 make all these rows wait longer.
 
-Order. Interactive rows lead a pass, and rows of class batch fill what is left. Every `batch_every`-th pass is led by
-batch rows instead. Within a class, tenants get equal tokens, and the rows of a tenant go by deadline
+Order. Interactive rows lead a pass, and batch rows fill what is left. Every `batch_every`-th pass is led by batch rows
+instead. Within a priority, tenants get equal tokens, and of a tenant's rows the one that is due first goes next
 (serve.scheduling.fair_queue). While a row larger than the bound runs alone, other rows may run between two layers of
-its pass (`next_interleaved`). They may do so until the slack of the large row is used up.
+its pass (`next_interleaved`). They may do so until as many tokens have gone before the large row as its slack allows.
 
-Wait bound. Let T be the bound of a batch, L the longest row, s the slack and N the number of tenants. Let `a` be the
-tokens of its own tenant that wait when a row arrives.
-- Two passes that a class leads take together more than T/2 of its tokens, because a row that did not fit goes next.
-  (When the queue is short, they take the share of each free parallel pass.)
-- At most a + s L tokens of its own tenant go before a row: those that waited, and later ones within its slack.
-- Of the tenants that wait, each was served at most T + L tokens more than another.
-So a row runs within N (a + s L + T + 2 L) tokens of its class. Each pass with interleaved rows that runs while it is
-next adds s L. With parallel passes, T is the share of one of them, and the passes of all of them count. T is up to
-`max_pass_growth` times as large while the queue is long. Interactive rows lead at least every second pass, batch
-rows every `batch_every`-th.
+Wait bound. A row waits for a bounded number of tokens: those of its tenant that came first, later ones within its
+slack, about as many of every other tenant, and a few passes. Example: two tenants, passes of 1,000 tokens, no row
+over 100 tokens, a slack factor of 4, and 500 tokens of its own tenant that wait when the row arrives. It runs within
+2 (500 + 400 + 1,000 + 200) = 4,200 tokens of its priority, which is a little over four full passes.
+benchmarks/notes/scheduling.md has the formula and why it holds.
 
 Generation. A generating row re-enters after each pass (`reenter`) with the tokens that its next pass reads: one with a
-cache, all without. New and resumed rows of a tenant share its passes equally by tokens. While both wait, a row waits as
-if 2 (a + (s + 1) L) tokens went before it. Here `a` counts only rows of its own kind, however many steps the others
-have left.
+cache, all without. New and resumed rows of a tenant share its passes equally by tokens.
 """
 
 from __future__ import annotations
@@ -74,7 +67,7 @@ class Scheduler(Generic[T]):
         self._max_batch_ms = max_batch_ms
         expected_tokens = token_budget if max_batch_ms is None else int(tokens_per_s * max_batch_ms / 1e3)
         self._speed = SpeedEstimate(tokens_per_s, max(1, min(token_budget, expected_tokens)))
-        self._queues = {priority: FairQueue[T](self._tuning.slack) for priority in ("interactive", "batch")}
+        self._queues = {priority: FairQueue[T](self._tuning.slack_factor) for priority in ("interactive", "batch")}
         self._calls: dict[object, dict[int, Entry[T]]] = {}
         self._with_deadline = KeyedHeap[int, Entry[T]]()  # waiting rows that have a deadline, by number
         self._admission = Admission(max_backlog_tokens, max_cache_bytes, self._tuning.max_share)
@@ -93,7 +86,7 @@ class Scheduler(Generic[T]):
         return self._admission.n_tokens
 
     @property
-    def cache_bytes(self) -> int:
+    def kv_cache_bytes(self) -> int:
         """Bytes of keys and values that admitted rows may keep."""
         return self._admission.cache_bytes
 
@@ -103,8 +96,8 @@ class Scheduler(Generic[T]):
         return self._speed.tokens_per_s(self._token_budget)
 
     @property
-    def budget_tokens(self) -> int:
-        """Most tokens of a batch that interactive rows lead: the token budget, or less to keep its pass short."""
+    def pass_bound_tokens(self) -> int:
+        """The most tokens of a pass that interactive rows lead: the token budget, or less to keep its pass short."""
         return self._bound_tokens(self._queues["interactive"].least_tokens)
 
     def admit(self, items: Sequence[T], now_s: float) -> None:
@@ -227,13 +220,13 @@ class Scheduler(Generic[T]):
             self._expired.append(entry.item)
 
     def _take(self, n_parallel: int, n_free: int) -> list[Entry[T]]:
-        """Take the rows of one pass: those of the leading class first, then others while tokens are left."""
+        """Take the rows of one pass: those of the leading priority first, then others while tokens are left."""
         leader, follower = self._order()
         is_interactive = leader is self._queues["interactive"]
-        bound_tokens = self.budget_tokens if is_interactive else self._bound_tokens(0)
-        budget_tokens = max(1, min(bound_tokens // n_parallel, math.ceil(self.waiting_tokens / n_free)))
-        taken = leader.take(budget_tokens, leads=True)
-        left_tokens = budget_tokens - sum(entry.n_tokens for entry in taken)
+        bound_tokens = self.pass_bound_tokens if is_interactive else self._bound_tokens(0)
+        pass_tokens = max(1, min(bound_tokens // n_parallel, math.ceil(self.waiting_tokens / n_free)))
+        taken = leader.take(pass_tokens, leads=True)
+        left_tokens = pass_tokens - sum(entry.n_tokens for entry in taken)
         if taken and left_tokens > 0:
             taken += follower.take(left_tokens, leads=False)
         return taken
@@ -248,7 +241,7 @@ class Scheduler(Generic[T]):
             self._running[self._n_batches] = taken
         n_tokens = sum(entry.n_tokens for entry in taken)
         is_long = len(taken) == 1 and n_tokens > self._bound_tokens(0) // n_parallel
-        interleaved_tokens = taken[0].slack_tokens if is_long else 0
+        interleaved_tokens = taken[0].overtake_tokens_left if is_long else 0
         if interleaved_tokens:
             self._interleaved_tokens[self._n_batches] = interleaved_tokens
         return Batch(
@@ -274,7 +267,7 @@ class Scheduler(Generic[T]):
         return min(self._token_budget, self._speed.tokens_within(pass_ms))
 
     def _order(self) -> tuple[FairQueue[T], FairQueue[T]]:
-        """Return the class that leads this pass, then the other. Count how often waiting batch rows did not lead."""
+        """Return the queue that leads this pass, then the other. Count how often waiting batch rows did not lead."""
         interactive, batch = self._queues["interactive"], self._queues["batch"]
         if batch and (not interactive or self._n_not_led + 1 >= self._tuning.batch_every):
             self._n_not_led = 0

@@ -57,7 +57,7 @@ class KernelAttention:
         scratch = torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
         aligned = -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES
         self.attend(
-            qkv.data_ptr(), contexts.data_ptr(), spans.bounds.data_ptr(), aligned, self.team,
+            qkv.data_ptr(), contexts.data_ptr(), spans.cumulative_lengths.data_ptr(), aligned, self.team,
             len(spans.lengths), heads, width, scratch_bytes, int(causal), n_threads, scale,
         )  # fmt: skip
         return contexts

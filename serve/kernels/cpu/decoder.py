@@ -103,4 +103,4 @@ def kernel_decoder(library: ctypes.CDLL, score: nn.Module, vocab_size: int) -> D
     if not fits(score):
         return decoder_of(score, vocab_size)
     scores = KernelScores(library, score)
-    return Decoder(scores, vocab_size, scores.log_sum_exp, step=PANEL)
+    return Decoder(scores, vocab_size, scores.log_sum_exp, states_per_block=PANEL)

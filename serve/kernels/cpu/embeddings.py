@@ -44,7 +44,7 @@ class KernelEmbeddings:
         if (longest := max(pack.spans.lengths, default=0)) > max_tokens:
             raise ValueError(f"got a row of {longest} tokens, expected at most {max_tokens}")
         self._call(
-            ids.data_ptr(), _address(positions), _address(types), pack.spans.bounds.data_ptr(),
+            ids.data_ptr(), _address(positions), _address(types), pack.spans.cumulative_lengths.data_ptr(),
             self._words.data_ptr(), self._position_table.data_ptr(), self._type_table.data_ptr(),
             self._scale.data_ptr(), self._shift.data_ptr(), sums.data_ptr(), states.data_ptr(), self._team,
             len(pack.spans.lengths), self._words.shape[1], self._pad_id, torch.get_num_threads(), self._eps,

@@ -22,7 +22,7 @@ from serve.kernels.core_team import team_address
 from serve.kernels.cpu.attention import ALIGN_BYTES, KernelAttention
 from serve.kernels.cpu.layer_norm import KernelNorm
 from serve.kernels.cpu.library import check_states, kernels_here
-from serve.kernels.cpu.products import STEPS, PanelLinear
+from serve.kernels.cpu.products import EPILOGUES, PanelLinear
 from serve.layers.attention import Attention
 from serve.layers.linear import Activate
 from serve.rows.pack import Between, Spans
@@ -45,7 +45,7 @@ class _Backbone(ctypes.Structure):
     _fields_ = (
         ("team", ctypes.c_void_p),
         ("layers", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("heads", "head_width", "inner", "step", "causal")),
+        *((name, ctypes.c_int64) for name in ("heads", "head_width", "inner", "epilogue", "causal")),
         *((name, ctypes.c_float) for name in ("scale", "eps")),
     )
 
@@ -77,7 +77,7 @@ class FusedLayers:
             if between is not None and first:
                 between()
             self.call(
-                ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(),
+                ctypes.byref(self.backbone), states.data_ptr(), out.data_ptr(), spans.cumulative_lengths.data_ptr(),
                 qkv.data_ptr(), contexts.data_ptr(), -(-scratch.data_ptr() // ALIGN_BYTES) * ALIGN_BYTES,
                 first, first + step, n_tokens, len(spans.lengths), scratch_bytes, n_threads,
             )  # fmt: skip
@@ -89,7 +89,7 @@ def fuse_layers(
 ) -> FusedLayers | None:
     """Return layers of equal shape as one function, or None when the kernels cannot compute one of their parts here."""
     parts = [own for layer in layers if (own := _kernels_of(layer)) is not None]
-    library = kernels_here() if len(parts) == len(layers) and activate in STEPS else None
+    library = kernels_here() if len(parts) == len(layers) and activate in EPILOGUES else None
     if not parts or library is None or not isinstance(how.attend, KernelAttention):
         return None
     call, scratch_of = library.glossa_layers, library.glossa_layers_scratch
@@ -102,7 +102,7 @@ def fuse_layers(
     (_, _, up, _), (first_norm, _) = parts[0]
     backbone = _Backbone(
         team=team_address(), layers=ctypes.addressof(addresses), heads=n_heads, head_width=up.n_in // n_heads,
-        inner=up.n_out, step=STEPS[activate], causal=int(how.causal), scale=how.scale, eps=first_norm.eps,
+        inner=up.n_out, epilogue=EPILOGUES[activate], causal=int(how.causal), scale=how.scale, eps=first_norm.eps,
     )  # fmt: skip
     return FusedLayers(layers, call, scratch_of, backbone, addresses)
 

@@ -49,13 +49,13 @@ class Int8KernelLinear(PanelLinear):
         """Addresses of the weight, the bias, the scales of the outputs, and the offsets of their sums."""
         return self._weight.data_ptr(), self._bias.data_ptr(), self._scales.data_ptr(), self._offsets.data_ptr()
 
-    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+    def multiply_into(self, product: Tensor, states: Tensor, epilogue: int, residual: int) -> None:
         """Call the kernel."""
         room = torch.empty(int8_scratch_bytes(len(states), self.n_in), dtype=torch.uint8)
         weight, bias, scales, offsets = self.addresses
         self.multiply(
             states.data_ptr(), weight, scales, offsets, bias, residual, product.data_ptr(), room.data_ptr(), self._team,
-            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
+            len(states), self.n_out, self.n_in, epilogue, torch.get_num_threads(),
         )  # fmt: skip
 
 

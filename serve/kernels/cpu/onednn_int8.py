@@ -34,17 +34,17 @@ FLAGS = (
     "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
 )  # fmt: skip
 
-Step = Callable[..., None]  # takes addresses, rows and width
+KernelCall = Callable[..., None]  # takes addresses, rows and width
 
 
 class Kernel:
     """The functions of native/onednn_int8.c by ctypes. They run without the interpreter's lock."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self.quantize = _step(library, "glossa_quantize", n_arrays=3)
-        self.finish = _step(library, "glossa_finish", n_arrays=3)
-        self.finish_gelu = _step(library, "glossa_finish_gelu", n_arrays=3)
-        self.finish_added = _step(library, "glossa_finish_added", n_arrays=5)
+        self.quantize = _kernel_call(library, "glossa_quantize", n_arrays=3)
+        self.finish = _kernel_call(library, "glossa_finish", n_arrays=3)
+        self.finish_gelu = _kernel_call(library, "glossa_finish_gelu", n_arrays=3)
+        self.finish_added = _kernel_call(library, "glossa_finish_added", n_arrays=5)
 
 
 class Int8Linear(FusedLinear):
@@ -79,7 +79,7 @@ class Int8Linear(FusedLinear):
         self._finished(self._kernel.finish_added, states, residual, sums)
         return sums
 
-    def _finished(self, step: Step, states: Tensor, *beside: Tensor) -> Tensor:
+    def _finished(self, call: KernelCall, states: Tensor, *beside: Tensor) -> Tensor:
         if states.dtype != torch.bfloat16 or states.shape != (
             len(states),
             self.n_in,
@@ -96,7 +96,7 @@ class Int8Linear(FusedLinear):
             None, 1.0, 0, torch.bfloat16, "none", [], "",
         )  # fmt: skip
         others = (tensor.data_ptr() for tensor in beside)
-        step(product.data_ptr(), scales.data_ptr(), self._bias.data_ptr(), *others, n_tokens, self.n_out)
+        call(product.data_ptr(), scales.data_ptr(), self._bias.data_ptr(), *others, n_tokens, self.n_out)
         return torch.as_tensor(product)
 
 
@@ -144,13 +144,13 @@ def load_kernel() -> Kernel:
     return Kernel(library)
 
 
-def _step(library: ctypes.CDLL, name: str, *, n_arrays: int) -> Step:
+def _kernel_call(library: ctypes.CDLL, name: str, *, n_arrays: int) -> KernelCall:
     """Return a function that takes `n_arrays` addresses, rows and width. The team of the caller shares its work."""
     function, team = getattr(library, name), team_address()
     function.argtypes, function.restype = [ctypes.c_void_p] * (n_arrays + 1) + [ctypes.c_int64] * 3, None
 
-    def step(*given: int) -> None:
+    def call(*given: int) -> None:
         *arrays, n_rows, width = given
         function(*arrays, team, n_rows, width, torch.get_num_threads())
 
-    return step
+    return call

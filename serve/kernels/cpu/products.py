@@ -24,7 +24,7 @@ from serve.layers.linear import LAYERS, Activate, FusedLinear, MakeLinear, can_p
 
 PANEL, INPUTS = 32, 16  # the number of outputs is a multiple of the first, that of inputs a multiple of the second
 PLAIN, GELU, RELU, ADDED = range(4)  # the steps after a product, as kernels.h numbers them
-STEPS: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
+EPILOGUES: dict[Activate, int] = {F.gelu: GELU, F.relu: RELU}
 
 Multiply = Callable[..., None]
 
@@ -50,8 +50,8 @@ class PanelLinear(FusedLinear):
         """Addresses of the weight's panels, the float32 bias, the outputs' scales and their offsets (0 in bfloat16)."""
 
     @abstractmethod
-    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
-        """Write step(states * weight + bias) into `product`.
+    def multiply_into(self, product: Tensor, states: Tensor, epilogue: int, residual: int) -> None:
+        """Write epilogue(states * weight + bias) into `product`.
 
         `residual` is the address of the residual for ADDED, else 0.
         """
@@ -62,19 +62,19 @@ class PanelLinear(FusedLinear):
 
     def activated(self, states: Tensor, activate: Activate) -> Tensor:
         """Return activate(product) [tokens, out], rounded once."""
-        if activate not in STEPS:
+        if activate not in EPILOGUES:
             return activate(self(states))
-        return self._product(states, STEPS[activate], None)
+        return self._product(states, EPILOGUES[activate], None)
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
         """Return residual + product [tokens, out] in float32. Raises ValueError for a residual of another shape."""
         check_states(residual, len(states), self.n_out)
         return self._product(states, ADDED, residual.contiguous())
 
-    def _product(self, states: Tensor, step: int, residual: Tensor | None) -> Tensor:
+    def _product(self, states: Tensor, epilogue: int, residual: Tensor | None) -> Tensor:
         check_states(states, "tokens", self.n_in)
-        product = torch.empty(len(states), self.n_out, dtype=torch.float32 if step == ADDED else torch.bfloat16)
-        self.multiply_into(product, states.contiguous(), step, 0 if residual is None else residual.data_ptr())
+        product = torch.empty(len(states), self.n_out, dtype=torch.float32 if epilogue == ADDED else torch.bfloat16)
+        self.multiply_into(product, states.contiguous(), epilogue, 0 if residual is None else residual.data_ptr())
         return product
 
 
@@ -97,11 +97,11 @@ class KernelLinear(PanelLinear):
         """Addresses of weight and bias; there are no scales and offsets."""
         return self._weight.data_ptr(), self._bias.data_ptr(), 0, 0
 
-    def multiply_into(self, product: Tensor, states: Tensor, step: int, residual: int) -> None:
+    def multiply_into(self, product: Tensor, states: Tensor, epilogue: int, residual: int) -> None:
         """Call the kernel."""
         self.multiply(
             states.data_ptr(), self._weight.data_ptr(), self._bias.data_ptr(), residual, product.data_ptr(), self._team,
-            len(states), self.n_out, self.n_in, step, torch.get_num_threads(),
+            len(states), self.n_out, self.n_in, epilogue, torch.get_num_threads(),
         )  # fmt: skip
 
 

@@ -175,7 +175,7 @@ def rules(config: XLMConfig) -> Rules:
     )
 
 
-def bounds(config: XLMConfig) -> BackboneLimits:
+def backbone_limits(config: XLMConfig) -> BackboneLimits:
     """Return the limits that a backbone of this configuration sets for rows. Token types are word ids."""
     return BackboneLimits(
         n_layers=config.n_layers,
@@ -218,7 +218,7 @@ def _positions(pack: Pack) -> Tensor:
 
     They count from 0 in each row, pad ids included, unless the row has its own.
     """
-    starts = pack.spans.bounds[:-1].long()[pack.spans.row_of_token]
+    starts = pack.spans.cumulative_lengths[:-1].long()[pack.spans.row_of_token]
     counted = torch.arange(len(pack.ids), device=pack.ids.device) - starts
     if pack.position_ids is None:
         return counted

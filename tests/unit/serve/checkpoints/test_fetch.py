@@ -64,13 +64,13 @@ def test_s3_is_fetched_once_for_each_state(s3: Any, checkpoint: Path, tmp_path: 
     """The same objects are downloaded once. A changed object makes a new folder, and the old folder stays."""
     _upload(s3, checkpoint, "models/tiny")
     s3.put_object(Bucket="weights", Key="models/tiny/notes.txt", Body=b"not wanted")
-    first = fetch("s3://weights/models/tiny", tmp_path, cache=tmp_path / "cache")
+    first = fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache")
     assert sorted(path.name for path in first.iterdir()) == ["config.json", SINGLE]
     assert weights_sha256(first) == weights_sha256(checkpoint)
-    assert fetch("s3://weights/models/tiny/", tmp_path, cache=tmp_path / "cache") != tmp_path
-    assert fetch("s3://weights/models/tiny", tmp_path, cache=tmp_path / "cache") == first
+    assert fetch("s3://weights/models/tiny/", tmp_path, download_folder=tmp_path / "cache") != tmp_path
+    assert fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache") == first
     s3.put_object(Bucket="weights", Key="models/tiny/config.json", Body=b"{}")
-    assert fetch("s3://weights/models/tiny", tmp_path, cache=tmp_path / "cache") != first
+    assert fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache") != first
 
 
 def test_s3_without_weights_is_refused(s3: Any, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_s3_without_weights_is_refused(s3: Any, tmp_path: Path) -> None:
         ("s3://elsewhere/x", "cannot be fetched"),
     ]:
         with pytest.raises(CheckpointError, match=said):
-            fetch(reference, tmp_path, cache=tmp_path / "cache")
+            fetch(reference, tmp_path, download_folder=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
@@ -90,7 +90,7 @@ def test_the_hub_is_read_from_its_local_cache(checkpoint: Path, tmp_path: Path) 
     """A pinned revision in the cache needs no network."""
     snapshot = tmp_path / "models--org--tiny" / "snapshots" / REVISION
     shutil.copytree(checkpoint, snapshot)
-    assert fetch(f"hub:org/tiny@{REVISION}", tmp_path, cache=tmp_path) == snapshot
+    assert fetch(f"hub:org/tiny@{REVISION}", tmp_path, download_folder=tmp_path) == snapshot
 
 
 def test_a_missing_revision_without_a_network_is_an_error(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_missing_revision_without_a_network_is_an_error(tmp_path: Path) -> Non
     code = (
         "import sys; from pathlib import Path\n"
         "from serve.checkpoints.fetch import fetch; from serve.checkpoints.read import CheckpointError\n"
-        f"try: fetch('hub:org/tiny@{REVISION}', Path('.'), cache=Path(sys.argv[1]))\n"
+        f"try: fetch('hub:org/tiny@{REVISION}', Path('.'), download_folder=Path(sys.argv[1]))\n"
         "except CheckpointError as error: print(error.message)"
     )
     environ = {**os.environ, "HF_HUB_OFFLINE": "1"}

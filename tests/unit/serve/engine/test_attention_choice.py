@@ -7,7 +7,7 @@ import torch
 
 from serve.checkpoints.read import CheckpointError
 from serve.engine.attention_choice import attention_for
-from serve.layers.attention import attend_eager, attend_runs
+from serve.layers.attention import attend_eager, attend_sdpa
 from serve.rows.pack import spans_of
 
 CPU = torch.device("cpu")
@@ -19,15 +19,15 @@ def test_eager_is_sdpa(causal: bool) -> None:  # noqa: FBT001 - pytest passes it
     lengths = [1, 3, 3, 8, 20]
     qkv = torch.randn(sum(lengths), 3, 2, 8, generator=torch.Generator().manual_seed(0))
     spans = spans_of(lengths, CPU)
-    fused, spelled = (attend(qkv, spans, 0.4, causal) for attend in (attend_runs, attend_eager))
+    fused, spelled = (attend(qkv, spans, 0.4, causal) for attend in (attend_sdpa, attend_eager))
     torch.testing.assert_close(spelled, fused, rtol=1e-5, atol=1e-5)
 
 
 def test_each_name_of_the_reference_is_honoured() -> None:
     """`eager` and `sdpa` are the functions of these names. `auto` on a CPU is the fused call."""
     assert attention_for(CPU, torch.float32, 64, "eager") is attend_eager
-    assert attention_for(CPU, torch.float32, 64, "sdpa") is attend_runs
-    assert attention_for(CPU, torch.float32, 64) is attend_runs
+    assert attention_for(CPU, torch.float32, 64, "sdpa") is attend_sdpa
+    assert attention_for(CPU, torch.float32, 64) is attend_sdpa
 
 
 def test_flash_is_refused_where_it_cannot_run() -> None:

@@ -129,7 +129,7 @@ def test_what_cannot_be_continued_is_refused(generating: Model, name: str) -> No
 def test_mixed_languages_are_refused(generating: Model) -> None:
     """A row with two languages is refused."""
     xlm = generating.model_copy(update={"family": "xlm"})
-    [error] = validate_rows([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm, FakeEngine(xlm).bounds)
+    [error] = validate_rows([_prompt(lang_ids=row_of([0, 0, 1], "lm").input_ids)], xlm, FakeEngine(xlm).backbone_limits)
     assert error is not None
     assert "got lang_ids [0, 1] in one row" in error.message
 

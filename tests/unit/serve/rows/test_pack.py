@@ -11,7 +11,7 @@ from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbed
 
 from serve.engine.attention_choice import attention_for
 from serve.kernels.cpu.attention import kernel_attention
-from serve.layers.attention import Attend, attend_eager, attend_products, attend_runs, attend_varlen
+from serve.layers.attention import Attend, attend_eager, attend_products, attend_sdpa, attend_varlen
 from serve.layers.heads import Decoder, MaskedLmHead, Transform
 from serve.rows.pack import pack_rows, reference_positions, spans_of
 from serve.rows.row import row_of
@@ -51,7 +51,7 @@ def test_positions_are_the_references(rows: list[list[int]]) -> None:
     assert ours.tolist() == torch.cat(alone).tolist()
 
 
-@pytest.mark.parametrize("attend", [attend_runs, attend_products, attend_eager])
+@pytest.mark.parametrize("attend", [attend_sdpa, attend_products, attend_eager])
 @pytest.mark.parametrize("causal", [False, True])
 @settings(deadline=None, max_examples=25)
 @given(lengths=LENGTHS, seed=st.integers(0, 99))
@@ -83,8 +83,8 @@ def test_products_come_in_chunks() -> None:
     ("dtype", "asked", "attend"),
     [
         (torch.bfloat16, "auto", kernel_attention(64) or attend_products),
-        (torch.float32, "auto", attend_runs),
-        (torch.bfloat16, "sdpa", attend_runs),
+        (torch.float32, "auto", attend_sdpa),
+        (torch.bfloat16, "sdpa", attend_sdpa),
         (torch.bfloat16, "eager", attend_eager),
     ],
 )
@@ -100,7 +100,7 @@ def test_variable_length_attention_equals_runs() -> None:
     spans = spans_of([5, 5, 17, 130], device)
     qkv = torch.randn(157, 3, 4, 64, device=device, dtype=torch.bfloat16)
     torch.testing.assert_close(
-        attend_varlen(qkv, spans, 0.125, False), attend_runs(qkv, spans, 0.125, False), rtol=2e-2, atol=2e-2
+        attend_varlen(qkv, spans, 0.125, False), attend_sdpa(qkv, spans, 0.125, False), rtol=2e-2, atol=2e-2
     )
 
 

@@ -97,7 +97,7 @@ def test_generating_and_encoder_rows_share_passes(generating: Model) -> None:
     assert any(len(batch) > 1 and [7] in batch for batch in engine.passes)
     assert answered.results[0]["row_lengths"].tolist() == [25]
     assert (runner.counts.n_generated_tokens, runner.counts.n_rows, runner.counts.n_answered) == (25, 2, 2)
-    assert (runner.backlog_tokens, runner.cache_bytes) == (0, 0)
+    assert (runner.backlog_tokens, runner.kv_cache_bytes) == (0, 0)
     assert runner.drain(LIMIT_S)
 
 
@@ -124,7 +124,7 @@ def test_a_continuation_ends_when_nobody_waits_for_it(generating: Model, how: st
     runner = Runner(engine, scheduler, row_of([0], "topic"), clock=lambda: now_s[0])
     pending_call = _submit(runner, [4, 5], deadline_s=10.0)
     _until(lambda: not engine.gate.is_set())
-    assert runner.cache_bytes == TOKEN_BYTES * 27
+    assert runner.kv_cache_bytes == TOKEN_BYTES * 27
     now_s[0] = 5.0 if how == "cancel" else 10.0
     if how == "cancel":
         runner.cancel(pending_call, Unavailable("gone"))
@@ -133,7 +133,7 @@ def test_a_continuation_ends_when_nobody_waits_for_it(generating: Model, how: st
     assert runner.drain(LIMIT_S)
     error = pending_call.future.exception(0)
     assert isinstance(error, Unavailable if how == "cancel" else DeadlineExceeded)
-    assert (engine.n_forwards, runner.backlog_tokens, runner.cache_bytes) == (4, 0, 0)
+    assert (engine.n_forwards, runner.backlog_tokens, runner.kv_cache_bytes) == (4, 0, 0)
 
 
 def test_caches_are_freed_when_a_call_ends(tmp_path: Path) -> None:

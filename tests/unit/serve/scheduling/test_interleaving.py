@@ -257,7 +257,7 @@ def test_passes_between_layers_change_no_bit(kind: str, dtype: str, tmp_path: Pa
     alone: Any = [engine.forward([row])[0] for row in (long_row, short_row)]
     interleaved: list[Any] = []
     found: Any = engine.forward([long_row], lambda: interleaved.extend(engine.forward([short_row])))
-    assert len(interleaved) == engine.bounds.n_layers - 1 > 0
+    assert len(interleaved) == engine.backbone_limits.n_layers - 1 > 0
     assert torch.equal(found[0]["logits"], alone[0]["logits"])
     assert all(torch.equal(output["logits"], alone[1]["logits"]) for output in interleaved)
 

@@ -47,7 +47,7 @@ def test_a_row_over_the_budget_goes_alone() -> None:
 
 def test_short_rows_overtake_long_ones() -> None:
     """Rows that come after a long row go first, while they hold fewer than `slack` times its tokens."""
-    rows = scheduler(token_budget=100, slack=2.0)
+    rows = scheduler(token_budget=100, slack_factor=2.0)
     rows.admit(call(1, 90), 0.0)
     rows.admit(call(2, *[30] * 9), 0.0)
     assert [lengths(batch.items) for batch in passes(rows, 4)] == [[30] * 3, [90], [30] * 3, [30] * 3]
@@ -55,7 +55,7 @@ def test_short_rows_overtake_long_ones() -> None:
 
 def test_without_slack_rows_go_as_they_come() -> None:
     """Without slack, rows of all sizes go in the order of arrival."""
-    rows = scheduler(token_budget=100, slack=0.0)
+    rows = scheduler(token_budget=100, slack_factor=0.0)
     rows.admit(call(1, 90), 0.0)
     rows.admit(call(2, 30, 60, 30), 0.0)
     assert [lengths(batch.items) for batch in passes(rows, 3)] == [[90], [30, 60], [30]]
@@ -70,7 +70,7 @@ def test_of_equal_rows_the_older_one_goes_first() -> None:
 
 def test_a_row_that_did_not_fit_leads_the_next_pass() -> None:
     """However many smaller rows come meanwhile that are due before it."""
-    rows = scheduler(token_budget=100, slack=1.0)
+    rows = scheduler(token_budget=100, slack_factor=1.0)
     rows.admit(call(1, 60, 70, 20), 0.0)
     first = rows.next_batch(0.0)
     rows.admit(call(2, *[1] * 50), 0.0)
@@ -80,7 +80,7 @@ def test_a_row_that_did_not_fit_leads_the_next_pass() -> None:
 
 def test_what_is_left_of_a_pass_goes_to_other_tenants() -> None:
     """Rows of a tenant wait behind its row that does not fit. Otherwise they would go before it for ever."""
-    rows = scheduler(token_budget=100, slack=0.0)
+    rows = scheduler(token_budget=100, slack_factor=0.0)
     rows.admit(call(1, 60, 70, 20), 0.0)
     rows.admit(call(2, 30, tenant="b"), 0.0)
     assert [lengths(batch.items) for batch in passes(rows, 2)] == [[30, 60], [20, 70]]
@@ -100,7 +100,7 @@ def test_what_does_not_fit_waits_with_all_its_tokens() -> None:
 
 def test_a_following_class_does_not_choose_its_next() -> None:
     """A row that did not fit behind rows of the other class still goes by its deadline."""
-    rows = scheduler(token_budget=100, slack=1.0)
+    rows = scheduler(token_budget=100, slack_factor=1.0)
     rows.admit(call(1, 60), 0.0)
     rows.admit(call(2, 50, priority="batch"), 0.0)
     assert lengths(rows.next_batch(0.0).items) == [60]
@@ -223,7 +223,7 @@ def test_a_prefetched_batch_runs_beside_the_current_one() -> None:
 
 def test_the_longest_queue_is_not_searched_for_what_fits() -> None:
     """A pass with room left looks at the next rows of a few tenants, not of all."""
-    few, many = (scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0) for _ in range(2))
+    few, many = (scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack_factor=0.0) for _ in range(2))
     for rows, n_tenants in ((few, 50), (many, 2000)):
         for number in range(n_tenants):
             rows.admit(call(number, 60, tenant=str(number)), 0.0)

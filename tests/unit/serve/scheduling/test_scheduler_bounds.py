@@ -73,7 +73,7 @@ class Load:
         """Run one pass and note how long its rows waited."""
         batch = self.rows.next_batch(0.0)
         self.n_passes += 1
-        assert batch.n_tokens <= self.rows.budget_tokens or len(batch.items) == 1
+        assert batch.n_tokens <= self.rows.pass_bound_tokens or len(batch.items) == 1
         for job in batch.items:
             wait = self.waits.pop(job)
             self.waited_passes[job] = (self.n_passes - wait.since_pass, wait.ahead_tokens)
@@ -88,7 +88,7 @@ class Load:
 
 def bound_passes(job: Job, ahead_tokens: float, longest: int, n_tenants: int, budget: int, tuning: Tuning) -> float:
     """Return the bound of the scheduler's docstring on the passes that a row waits."""
-    before_tokens = n_tenants * (ahead_tokens + (tuning.slack + 2) * longest + budget)
+    before_tokens = n_tenants * (ahead_tokens + (tuning.slack_factor + 2) * longest + budget)
     every = tuning.batch_every if job.priority == "batch" else 2
     return (4 * before_tokens / budget + 2) * every
 
@@ -128,7 +128,7 @@ def test_every_row_runs_within_the_bound(
     for job, (waited, own_kind_tokens) in load.waited_passes.items():
         ahead_tokens = float(own_kind_tokens)
         if most_more:
-            ahead_tokens += own_kind_tokens + (tuning.slack + 2) * longest  # twice (a + (s + 1) L), less s L
+            ahead_tokens += own_kind_tokens + (tuning.slack_factor + 2) * longest  # twice (a + (s + 1) L), less s L
         assert waited <= bound_passes(job, ahead_tokens, longest, n_tenants, budget, tuning)
 
 
@@ -223,7 +223,7 @@ def test_a_long_row_does_not_wait_for_the_end_of_what_generates(long: int) -> No
 
 def test_a_long_row_does_not_wait_for_what_fits_better() -> None:
     """Other rows of two tenants fill every pass. A row of 60 tokens fits beside none of them, and still runs soon."""
-    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack=0.0)
+    rows = scheduler(token_budget=100, max_backlog_tokens=1_000_000, slack_factor=0.0)
     rows.admit(call(1, *[50] * 100, tenant="b"), 0.0)
     rows.admit(call(2, 60, *[50] * 100), 0.0)
     late = next(number for number in range(1, 100) if any(job.n_tokens == 60 for job in rows.next_batch(0.0).items))

@@ -10,7 +10,7 @@ from tests.unit.serve.scheduling.traffic import call, lengths, passes, scheduler
 
 def test_short_rows_run_between_the_layers_of_a_long_pass() -> None:
     """At most the batch bound at a time, and only as many tokens as the long row's slack allows."""
-    rows = scheduler(token_budget=100, slack=0.5)
+    rows = scheduler(token_budget=100, slack_factor=0.5)
     rows.admit(call(1, 300), 0.0)
     long_batch = rows.next_batch(0.0)
     assert long_batch.interleaved_tokens == 150
@@ -23,7 +23,7 @@ def test_short_rows_run_between_the_layers_of_a_long_pass() -> None:
 
 def test_slack_that_was_used_while_waiting_is_gone() -> None:
     """Tokens that came while a long row waited count against the tokens that may still go before it."""
-    rows = scheduler(token_budget=100, slack=0.5)
+    rows = scheduler(token_budget=100, slack_factor=0.5)
     rows.admit(call(1, 100, 300), 0.0)
     rows.admit(call(2, 100, 20), 0.0)
     long_batches = [batch for batch in passes(rows, 4) if batch.n_tokens == 300]
@@ -32,7 +32,7 @@ def test_slack_that_was_used_while_waiting_is_gone() -> None:
 
 def test_no_row_is_interleaved_before_the_next_one() -> None:
     """A long row that is next is not overtaken by a row of its tenant through a running pass."""
-    rows = scheduler(token_budget=100, slack=0.5)
+    rows = scheduler(token_budget=100, slack_factor=0.5)
     rows.admit(call(1, 300), 0.0)
     long_batch = rows.next_batch(0.0)
     rows.admit(call(2, 101), 0.0)
@@ -60,7 +60,7 @@ def test_a_pass_that_may_miss_its_deadline_interleaves_nothing(
 
 def test_a_small_interleaved_pass_counts_as_a_full_one() -> None:
     """A pass of one token reads all weights too. So it counts as the fewest tokens that are worth a pass."""
-    rows = scheduler(token_budget=100, slack=0.5)
+    rows = scheduler(token_budget=100, slack_factor=0.5)
     rows.admit(call(1, 3 * 2 * MIN_PASS_TOKENS), 0.0)
     long_batch = rows.next_batch(0.0)
     n_interleaved = 0
@@ -76,7 +76,7 @@ def test_a_row_is_long_by_the_bound_in_milliseconds() -> None:
     rows.admit(call(1, 400), 0.0)
     long_batch = rows.next_batch(0.0)
     rows.admit(call(2, *[20] * 40), 0.0)
-    assert rows.budget_tokens > 100
+    assert rows.pass_bound_tokens > 100
     assert long_batch.interleaved_tokens == 1600
     assert lengths(rows.next_interleaved(long_batch, 0.0).items) == [20] * 3
 

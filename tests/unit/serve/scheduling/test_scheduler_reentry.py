@@ -51,7 +51,7 @@ def test_cancel_removes_resumed_rows() -> None:
     rows.admit(call(1, 20, 20, n_more=9, cache_bytes=7), 0.0)
     _pass(rows)
     assert sorted(job.n_tokens for job in rows.cancel(1)) == [1, 20]
-    assert (len(rows), rows.backlog_tokens, rows.cache_bytes) == (0, 0, 0)
+    assert (len(rows), rows.backlog_tokens, rows.kv_cache_bytes) == (0, 0, 0)
 
 
 def test_admission_counts_all_a_row_may_come_to() -> None:
@@ -84,9 +84,9 @@ def test_passes_of_single_tokens_do_not_shrink_the_budget() -> None:
     rows = scheduler(token_budget=4096, max_batch_ms=60.0)
     rows.admit(call(1, 10, n_more=200), 0.0)
     _pass(rows)
-    budget_tokens, tokens_per_s = rows.budget_tokens, rows.tokens_per_s
+    budget_tokens, tokens_per_s = rows.pass_bound_tokens, rows.tokens_per_s
     for _ in range(100):
         batch = rows.next_batch(0.0)
         rows.done(batch, 0.02)
         rows.reenter([job.again() for job in batch.items])
-    assert (rows.budget_tokens, rows.tokens_per_s) == (budget_tokens, tokens_per_s)
+    assert (rows.pass_bound_tokens, rows.tokens_per_s) == (budget_tokens, tokens_per_s)

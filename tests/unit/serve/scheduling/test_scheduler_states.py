@@ -24,12 +24,12 @@ class SchedulerStates(RuleBasedStateMachine):
 
     @initialize(
         budget=st.integers(1, 40),
-        slack=st.sampled_from([0.0, 0.5, 4.0]),
+        slack_factor=st.sampled_from([0.0, 0.5, 4.0]),
         share=st.sampled_from([0.5, 1.0]),
     )
     def start(self, budget: int, slack: float, share: float) -> None:
         self.budget, self.share = budget, share
-        tuning = Tuning(slack=slack, max_share=share)
+        tuning = Tuning(slack_factor=slack, max_share=share)
         self.rows = Scheduler(
             token_budget=budget,
             max_backlog_tokens=MAX_BACKLOG_TOKENS,
@@ -162,8 +162,8 @@ class SchedulerStates(RuleBasedStateMachine):
     def counts_are_right(self) -> None:
         assert self.rows.backlog_tokens == sum(job.most_tokens for job in self._held())
         assert self.rows.backlog_tokens <= MAX_BACKLOG_TOKENS
-        assert self.rows.cache_bytes == sum(job.cache_bytes for job in self._held())
-        assert self.rows.cache_bytes <= MAX_CACHE_BYTES
+        assert self.rows.kv_cache_bytes == sum(job.cache_bytes for job in self._held())
+        assert self.rows.kv_cache_bytes <= MAX_CACHE_BYTES
         assert len(self.rows) == len(self.waiting) + len(self.expired)
         assert self.rows.waiting_tokens == sum(job.n_tokens for job in self.waiting)
         assert self.rows.has_new == any(not job.n_came for job in self.waiting)

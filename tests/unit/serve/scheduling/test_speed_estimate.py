@@ -75,7 +75,7 @@ def test_the_token_budget_holds_on_a_fast_machine() -> None:
     rows = scheduler(token_budget=100, max_batch_ms=60)
     rows.admit(call(1, *[10] * 500), 0.0)
     assert max(batch.n_tokens for batch in passes(rows, 40, seconds=lambda n: n * 1e-6)) == 100
-    assert rows.budget_tokens == 100
+    assert rows.pass_bound_tokens == 100
 
 
 @pytest.mark.parametrize(("waiting", "expected"), [(50, 60), (200, 100), (5000, 480)])
@@ -83,14 +83,14 @@ def test_a_long_queue_of_interactive_rows_makes_longer_passes(waiting: int, expe
     """At one token a millisecond: the bound, or half of what waits, at most eight times the bound."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * waiting), 0.0)
-    assert rows.budget_tokens == expected
+    assert rows.pass_bound_tokens == expected
 
 
 def test_a_long_queue_of_batch_rows_does_not() -> None:
     """An interactive row that comes next waits only for a pass within the bound."""
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * 5000, priority="batch"), 0.0)
-    assert rows.budget_tokens == 60
+    assert rows.pass_bound_tokens == 60
 
 
 def test_a_tenant_that_waits_little_keeps_passes_short() -> None:
@@ -98,7 +98,7 @@ def test_a_tenant_that_waits_little_keeps_passes_short() -> None:
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * 5000), 0.0)
     rows.admit(call(2, 1, tenant="light"), 0.0)
-    assert rows.budget_tokens == 60
+    assert rows.pass_bound_tokens == 60
 
 
 def test_a_pass_that_batch_rows_lead_is_not_longer() -> None:
@@ -114,7 +114,7 @@ def test_a_queue_that_was_left_makes_no_longer_passes() -> None:
     rows = scheduler(token_budget=4096, max_batch_ms=60)
     rows.admit(call(1, *[1] * 5000), 0.0)
     rows.cancel(1)
-    assert rows.budget_tokens == 60
+    assert rows.pass_bound_tokens == 60
     rows.admit(call(2, *[1] * 300), 0.0)
     assert [batch.n_tokens for batch in passes(rows, 4)] == [150, 75, 60, 15]
 
@@ -130,7 +130,7 @@ def test_a_parallel_pass_measures_what_all_cores_do() -> None:
         while rest.items:
             rows.done(rest, rest.n_tokens * 1e-3)
             rest = rows.next_batch(0.0, n_parallel=2)
-    assert rows.budget_tokens == pytest.approx(120, rel=0.05)
+    assert rows.pass_bound_tokens == pytest.approx(120, rel=0.05)
     rows.admit(call(999, *[10] * 15), 0.0)
     assert rows.next_batch(0.0, n_parallel=2).n_tokens == 60
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from serve.engine.attention_choice import attention_for
 from serve.kernels.cpu.attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention, attention_of, kernel_attention
 from serve.kernels.cpu.library import Variant
-from serve.layers.attention import attend_products, attend_runs
+from serve.layers.attention import attend_products, attend_sdpa
 from serve.rows.pack import spans_of
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
@@ -43,7 +43,7 @@ def kernel(variant: Variant) -> KernelAttention:
 def assert_exact(variant: Variant, qkv: Tensor, lengths: Sequence[int], scale: float, *, causal: bool) -> None:
     """Compare with float32: each context is within rounding of its values, and all together within half of it."""
     spans = spans_of(lengths, CPU)
-    found, exact = kernel(variant)(qkv, spans, scale, causal).float(), attend_runs(qkv.float(), spans, scale, causal)
+    found, exact = kernel(variant)(qkv, spans, scale, causal).float(), attend_sdpa(qkv.float(), spans, scale, causal)
     assert float((found - exact).abs().max()) <= ROUNDING * float(qkv[:, 2].abs().max())
     assert float((found - exact).norm() / exact.norm()) < ROUNDING / 2
 
@@ -123,7 +123,7 @@ def test_it_stays_in_its_memory(variant: Variant, lengths: list[int], width: int
     offset = -scratch.data_ptr() % ALIGN_BYTES
     contexts = torch.full((qkv.shape[0] * heads * width * 2 + GUARD,), POISON, dtype=torch.uint8)
     own.attend(
-        qkv.data_ptr(), contexts.data_ptr(), spans.bounds.data_ptr(), scratch.data_ptr() + offset, 0,
+        qkv.data_ptr(), contexts.data_ptr(), spans.cumulative_lengths.data_ptr(), scratch.data_ptr() + offset, 0,
         len(lengths), heads, width, n_bytes, int(causal), 1, 0.2,
     )  # fmt: skip
     found = contexts[:-GUARD].view(torch.bfloat16).view(-1, heads * width)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from serve.engine.parallel_passes import MIN_PASS_TOKENS
-from serve.kernels.core_team import leave_cores, on_cores, one_core_each, take_cores
+from serve.kernels.core_team import on_cores, one_core_each, take_cores, use_one_core
 from serve.replica import Replica
 from serve.rows.row import row_of
 from shared.catalog import Model
@@ -51,7 +51,7 @@ def test_a_thread_that_took_cores_keeps_them() -> None:
     thread = threading.Thread(target=engine)
     thread.start()
     taken.wait(10)
-    leave_cores()
+    use_one_core()
     left.set()
     thread.join()
     assert seen == [2]

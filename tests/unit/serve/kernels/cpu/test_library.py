@@ -144,8 +144,8 @@ def attended(variant: Variant, team: int | None) -> torch.Tensor:
     out, n_bytes = torch.zeros(sum(lengths), 64).bfloat16(), own.scratch_of(61, 32)
     scratch = torch.zeros(N_THREADS * n_bytes + 64, dtype=torch.uint8)
     own.attend(
-        qkv.data_ptr(), out.data_ptr(), spans.bounds.data_ptr(), -(-scratch.data_ptr() // 64) * 64, team, len(lengths),
-        2, 32, n_bytes, 0, N_THREADS, 0.2,
+        qkv.data_ptr(), out.data_ptr(), spans.cumulative_lengths.data_ptr(), -(-scratch.data_ptr() // 64) * 64, team,
+        len(lengths), 2, 32, n_bytes, 0, N_THREADS, 0.2,
     )  # fmt: skip
     return out
 
@@ -167,8 +167,8 @@ def embedded(variant: Variant, team: int | None) -> torch.Tensor:
     words, places, scale = torch.randn(50, 48).bfloat16(), torch.randn(70, 48), torch.randn(48)
     out, sums = torch.zeros(sum(lengths), 48).bfloat16(), torch.zeros(sum(lengths), 48)
     embed_call(library_of(variant))(
-        ids.data_ptr(), 0, 0, spans.bounds.data_ptr(), words.data_ptr(), places.data_ptr(), 0, scale.data_ptr(),
-        scale.data_ptr(), sums.data_ptr(), out.data_ptr(), team, len(lengths), 48, 1, N_THREADS, 1e-5,
+        ids.data_ptr(), 0, 0, spans.cumulative_lengths.data_ptr(), words.data_ptr(), places.data_ptr(), 0,
+        scale.data_ptr(), scale.data_ptr(), sums.data_ptr(), out.data_ptr(), team, len(lengths), 48, 1, N_THREADS, 1e-5,
     )  # fmt: skip
     return out
 
