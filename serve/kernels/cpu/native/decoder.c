@@ -1,4 +1,5 @@
-/* Scores of states over a vocabulary, and the sums of their exponentials. serve/kernels/cpu/decoder.py calls it and says why.
+/* The decoder of a masked LM: scores of states over a vocabulary, and the sums of their exponentials.
+ * serve/kernels/cpu/decoder.py calls it and says why.
  *
  * A few rows of the decoder, read in place, are multiplied with all states, which are packed in panels of 32. Meanwhile the
  * next rows are prefetched. Sums are float32 and never rounded. The scores of a state are summed in one order, whatever other
@@ -6,10 +7,10 @@
  */
 #include "kernels.h"
 
-#define MAX_BLOCK_WORDS 192 /* words that a thread takes at a time; fewer if states are wide, */
-#define STEP_WORDS 48 /* in whole steps of this, */
-#define PART_BYTES (288 << 10) /* so that they stay in the cache of a core for all panels */
-#define RUN 256 /* registers that are summed before their sum is added to the total */
+#define MAX_BLOCK_WORDS 192 /* most words that a thread takes at a time */
+#define STEP_WORDS 48 /* a block of words is a multiple of this */
+#define PART_BYTES (288 << 10) /* most bytes of a block of words, so that it stays in the cache of a core for all panels */
+#define RUN 256 /* vectors that are summed before their sum is added to the total, so that rounding errors stay small */
 
 typedef struct {
     const bf16 *words; /* [n_words, 2 n_pairs] */
@@ -28,7 +29,7 @@ INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs,
         floats sums[BLOCK_ROWS][BLOCK_REGISTERS];
         for (int i = 0; i < n; i++)
             for (int c = 0; c < BLOCK_REGISTERS; c++)
-                sums[i][c] = all_of(0.0f);
+                sums[i][c] = broadcast(0.0f);
         for (int64_t k = 0; k < n_pairs; k += FETCH_STEP) {
             int n_lines = first ? 0 : n * FETCH_STEP * (int)sizeof(pair) / LINE_BYTES;
             for (int line = 0; line < n_lines && ahead < until; line++, ahead += LINE_BYTES)
@@ -51,40 +52,40 @@ static void any_block(int64_t n, const pair *words, const pair *states, int64_t 
 }
 
 /* Write the scores of `n` words from `first` on, at most VECTOR_WIDTH, for the states of a panel. `sums` is [n, PANEL]. */
-static void put_scores(const job *all, const float *sums, int64_t first, int64_t n, int64_t panel) {
-    _Alignas(64) pair transposed[VECTOR_WIDTH * PANEL];
-    for (int64_t state = panel * PANEL; state < all->n_states && state < (panel + 1) * PANEL; state += VECTOR_WIDTH) {
-        put_transposed(transposed, (const pair *)sums + state % PANEL, PANEL, n, VECTOR_WIDTH);
-        for (int64_t i = 0; i < VECTOR_WIDTH && state + i < all->n_states; i++) {
-            const float *own = (const float *)(transposed + i * PANEL);
-            float *to = all->logits + (state + i) * all->n_words + first;
+static void put_scores(const job *args, const float *sums, int64_t first, int64_t n, int64_t panel) {
+    _Alignas(64) pair scores_by_state[VECTOR_WIDTH * PANEL];
+    for (int64_t state = panel * PANEL; state < args->n_states && state < (panel + 1) * PANEL; state += VECTOR_WIDTH) {
+        put_transposed(scores_by_state, (const pair *)sums + state % PANEL, PANEL, n, VECTOR_WIDTH);
+        for (int64_t i = 0; i < VECTOR_WIDTH && state + i < args->n_states; i++) {
+            const float *own = (const float *)(scores_by_state + i * PANEL);
+            float *to = args->logits + (state + i) * args->n_words + first;
             if (n == VECTOR_WIDTH)
-                put_floats(to, add(floats_at(own), floats_at(all->bias + first)));
+                put_floats(to, add(floats_at(own), floats_at(args->bias + first)));
             else
                 for (int64_t word = 0; word < n; word++)
-                    to[word] = own[word] + all->bias[first + word];
+                    to[word] = own[word] + args->bias[first + word];
         }
     }
 }
 
 static void score_some(void *given) {
-    job *all = given;
+    job *args = given;
     float sums[MAX_BLOCK_WORDS * PANEL];
-    const pair *words = (const pair *)all->words;
-    int64_t n_fit = PART_BYTES / (all->n_pairs * (int64_t)sizeof(pair)) / STEP_WORDS * STEP_WORDS;
+    const pair *words = (const pair *)args->words;
+    int64_t n_fit = PART_BYTES / (args->n_pairs * (int64_t)sizeof(pair)) / STEP_WORDS * STEP_WORDS;
     int64_t n_each = n_fit < STEP_WORDS ? STEP_WORDS : n_fit < MAX_BLOCK_WORDS ? n_fit : MAX_BLOCK_WORDS;
-    for (int64_t first; (first = next_of(&all->n_begun) * n_each) < all->n_words;) {
-        int64_t n = all->n_words - first < n_each ? all->n_words - first : n_each;
-        for (int64_t panel = 0; panel * PANEL < all->n_states; panel++) {
-            int64_t n_states = all->n_states - panel * PANEL < PANEL ? all->n_states - panel * PANEL : PANEL;
+    for (int64_t first; (first = next_of(&args->n_begun) * n_each) < args->n_words;) {
+        int64_t n = args->n_words - first < n_each ? args->n_words - first : n_each;
+        for (int64_t panel = 0; panel * PANEL < args->n_states; panel++) {
+            int64_t n_states = args->n_states - panel * PANEL < PANEL ? args->n_states - panel * PANEL : PANEL;
             for (int64_t word = 0; word < n; word += BLOCK_ROWS) {
-                const pair *own = words + (first + word) * all->n_pairs, *next = own + BLOCK_ROWS * all->n_pairs;
-                const pair *until = panel ? next : words + (first + n) * all->n_pairs;
-                any_block(n - word < BLOCK_ROWS ? n - word : BLOCK_ROWS, own, all->states + panel * all->n_pairs * PANEL,
-                          all->n_pairs, n_states, sums + word * PANEL, (const char *)next, (const char *)until);
+                const pair *own = words + (first + word) * args->n_pairs, *next = own + BLOCK_ROWS * args->n_pairs;
+                const pair *until = panel ? next : words + (first + n) * args->n_pairs;
+                any_block(n - word < BLOCK_ROWS ? n - word : BLOCK_ROWS, own, args->states + panel * args->n_pairs * PANEL,
+                          args->n_pairs, n_states, sums + word * PANEL, (const char *)next, (const char *)until);
             }
             for (int64_t word = 0; word < n; word += VECTOR_WIDTH)
-                put_scores(all, sums + word * PANEL, first + word, n - word < VECTOR_WIDTH ? n - word : VECTOR_WIDTH, panel);
+                put_scores(args, sums + word * PANEL, first + word, n - word < VECTOR_WIDTH ? n - word : VECTOR_WIDTH, panel);
         }
     }
 }
@@ -94,8 +95,8 @@ static void score_some(void *given) {
  */
 void glossa_score(const bf16 *words, const float *bias, const pair *states, float *logits, parallel team, int64_t n_words,
                   int64_t width, int64_t n_states, int64_t n_threads) {
-    job all = {words, bias, states, logits, n_words, width / 2, n_states, 0};
-    together(team, n_threads, score_some, &all);
+    job args = {words, bias, states, logits, n_words, width / 2, n_states, 0};
+    together(team, n_threads, score_some, &args);
 }
 
 typedef struct {
@@ -114,32 +115,33 @@ INLINE floats scores_at(const float *logits, int64_t at, int64_t n_words) {
     return floats_at(last);
 }
 
-static void sum_up(const total *all, int64_t state) {
-    const float *logits = all->logits + state * all->n_words;
-    floats top = all_of(-__builtin_inff()), sum = all_of(0.0f);
-    for (int64_t at = 0; at < all->n_words; at += VECTOR_WIDTH)
-        top = greater(scores_at(logits, at, all->n_words), top);
-    floats largest = all_of(greatest(top));
-    for (int64_t begun = 0; begun < all->n_words; begun += RUN * VECTOR_WIDTH) {
-        floats some = all_of(0.0f);
-        for (int64_t at = begun; at < begun + RUN * VECTOR_WIDTH && at < all->n_words; at += VECTOR_WIDTH)
-            some = add(some, power_of_2(times(subtract(scores_at(logits, at, all->n_words), largest), all_of(1.44269504f))));
+static void sum_up(const total *args, int64_t state) {
+    const float *logits = args->logits + state * args->n_words;
+    floats top = broadcast(-__builtin_inff()), sum = broadcast(0.0f);
+    for (int64_t at = 0; at < args->n_words; at += VECTOR_WIDTH)
+        top = max_of(scores_at(logits, at, args->n_words), top);
+    floats largest = broadcast(max_in(top));
+    for (int64_t begun = 0; begun < args->n_words; begun += RUN * VECTOR_WIDTH) {
+        floats some = broadcast(0.0f);
+        for (int64_t at = begun; at < begun + RUN * VECTOR_WIDTH && at < args->n_words; at += VECTOR_WIDTH)
+            some = add(some, power_of_2(times(subtract(scores_at(logits, at, args->n_words), largest),
+                                              broadcast(1.44269504f))));
         sum = add(sum, some);
     }
-    all->largest[state] = greatest(top);
-    all->sums[state] = sum_of(sum);
+    args->largest[state] = max_in(top);
+    args->sums[state] = sum_of(sum);
 }
 
-static void sum_some_up(void *given) {
-    total *all = given;
+static void sum_up_some(void *given) {
+    total *args = given;
     int64_t state;
-    while ((state = next_of(&all->n_begun)) < all->n_states)
-        sum_up(all, state);
+    while ((state = next_of(&args->n_begun)) < args->n_states)
+        sum_up(args, state);
 }
 
 /* For each state, compute its largest score, and the sum of exp(score - largest score). */
 void glossa_sum_up(const float *logits, float *largest, float *sums, parallel team, int64_t n_words, int64_t n_states,
                    int64_t n_threads) {
-    total all = {logits, largest, sums, n_words, n_states, 0};
-    together(team, n_threads, sum_some_up, &all);
+    total args = {logits, largest, sums, n_words, n_states, 0};
+    together(team, n_threads, sum_up_some, &args);
 }

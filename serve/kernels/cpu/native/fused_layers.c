@@ -6,10 +6,12 @@
  */
 #include "kernels.h"
 
-/* tokens that a thread takes at a time: enough to hide the time of reading the weights once per block, */
-#define MAX_BLOCK_TOKENS 240
-#define MIN_BLOCK_TOKENS 48 /* and fewer towards the end, so that no thread waits long for the last one */
-#define OWN_TOKENS 768 /* minimum for each thread: with fewer, blocks would be small and weights would be read too often */
+#define MAX_BLOCK_TOKENS 240 /* most tokens that a thread takes at a time: enough to hide the time of reading the weights */
+#define MIN_BLOCK_TOKENS 48 /* fewest: blocks shrink to this towards the end, so that no thread waits long for the last one */
+/* Fewest tokens for each thread, if threads take tokens of their own. With fewer, blocks would be so small that weights would
+ * be read too often.
+ */
+#define OWN_TOKENS 768
 
 typedef struct {
     const pair *weight;
@@ -29,13 +31,13 @@ typedef struct {
 typedef struct {
     parallel team; /* or null */
     const layer *layers;
-    int64_t heads, head_width, inner, step, causal;
+    int64_t heads, head_width, inner, epilogue, causal;
     float scale, eps;
 } backbone;
 
 /* The work between two attentions: the rest of one layer (none before the first), and the input of the next attention. */
 typedef struct {
-    const backbone *all;
+    const backbone *model;
     const layer *own, *next; /* or null */
     const bf16 *contexts, *residual; /* [tokens, width] */
     bf16 *out, *qkv; /* [tokens, width], [tokens, 3 * width] */
@@ -51,9 +53,9 @@ typedef struct {
     char *int8_values; /* [tokens, width or inner, whichever is larger, + 4] */
 } workspace;
 
-static int64_t token_bytes(const backbone *all) {
-    int64_t width = all->heads * all->head_width, most = width > all->inner ? width : all->inner;
-    return width * (int64_t)sizeof(float) + all->inner * (int64_t)sizeof(bf16) + most + (int64_t)sizeof(float);
+static int64_t token_bytes(const backbone *model) {
+    int64_t width = model->heads * model->head_width, most = width > model->inner ? width : model->inner;
+    return width * (int64_t)sizeof(float) + model->inner * (int64_t)sizeof(bf16) + most + (int64_t)sizeof(float);
 }
 
 /* Return whether each thread takes tokens of its own. If not, all threads share each product. */
@@ -65,41 +67,42 @@ static int64_t scratch_tokens(int64_t tokens, int64_t n_threads) {
     return threads_own_tokens(tokens, n_threads) && share > MAX_BLOCK_TOKENS ? MAX_BLOCK_TOKENS : share;
 }
 
-static workspace workspace_of(const backbone *all, char *scratch, int64_t tokens, parallel team, int64_t n_threads) {
+static workspace workspace_of(const backbone *model, char *scratch, int64_t tokens, parallel team, int64_t n_threads) {
     float *sums = (float *)scratch;
-    bf16 *inner = (bf16 *)(sums + tokens * all->heads * all->head_width);
-    return (workspace){team, n_threads, sums, inner, (char *)(inner + tokens * all->inner)};
+    bf16 *inner = (bf16 *)(sums + tokens * model->heads * model->head_width);
+    return (workspace){team, n_threads, sums, inner, (char *)(inner + tokens * model->inner)};
 }
 
 static void multiply(const workspace *space, const linear *own, const bf16 *states, const bf16 *residual, void *out,
-                     int64_t tokens, int64_t n_out, int64_t n_in, int64_t step) {
+                     int64_t tokens, int64_t n_out, int64_t n_in, int64_t epilogue) {
 #ifdef HAS_INT8
     if (own->scales) {
         glossa_multiply_int8(states, own->weight, own->scales, own->offsets, own->bias, residual, out, space->int8_values,
-                             space->team, tokens, n_out, n_in, step, space->n_threads);
+                             space->team, tokens, n_out, n_in, epilogue, space->n_threads);
         return;
     }
 #endif
-    glossa_multiply(states, own->weight, own->bias, residual, out, space->team, tokens, n_out, n_in, step, space->n_threads);
+    glossa_multiply(states, own->weight, own->bias, residual, out, space->team, tokens, n_out, n_in, epilogue,
+                    space->n_threads);
 }
 
-static void norm(const workspace *space, const factors *own, bf16 *out, int64_t tokens, const backbone *all) {
-    glossa_norm(space->sums, own->scale, own->shift, out, space->team, tokens, all->heads * all->head_width,
-                space->n_threads, all->eps);
+static void norm(const workspace *space, const factors *own, bf16 *out, int64_t tokens, const backbone *model) {
+    glossa_norm(space->sums, own->scale, own->shift, out, space->team, tokens, model->heads * model->head_width,
+                space->n_threads, model->eps);
 }
 
 static void run_tokens(const job *given, int64_t first, int64_t last, const workspace *space) {
-    const backbone *all = given->all;
+    const backbone *model = given->model;
     const layer *own = given->own;
-    int64_t width = all->heads * all->head_width, n = last - first;
+    int64_t width = model->heads * model->head_width, n = last - first;
     const bf16 *residual = given->residual + first * width, *states = residual;
     if (own) {
         bf16 *out = given->out + first * width;
         multiply(space, &own->mix, given->contexts + first * width, residual, space->sums, n, width, width, ADDED);
-        norm(space, &own->mix_norm, out, n, all);
-        multiply(space, &own->up, out, 0, space->inner, n, all->inner, width, all->step);
-        multiply(space, &own->down, space->inner, out, space->sums, n, width, all->inner, ADDED);
-        norm(space, &own->down_norm, out, n, all);
+        norm(space, &own->mix_norm, out, n, model);
+        multiply(space, &own->up, out, 0, space->inner, n, model->inner, width, model->epilogue);
+        multiply(space, &own->down, space->inner, out, space->sums, n, width, model->inner, ADDED);
+        norm(space, &own->down_norm, out, n, model);
         states = out;
     }
     if (given->next)
@@ -127,7 +130,7 @@ static int next_block(job *given, int64_t *first, int64_t *last) {
 static void run_own_tokens(void *job_given) {
     job *given = job_given;
     char *scratch = given->scratch + next_of(&given->n_joined) * given->scratch_bytes;
-    workspace own = workspace_of(given->all, scratch, scratch_tokens(given->tokens, given->n_threads), 0, 1);
+    workspace own = workspace_of(given->model, scratch, scratch_tokens(given->tokens, given->n_threads), 0, 1);
     int64_t first, last;
     while (next_block(given, &first, &last))
         run_tokens(given, first, last, &own);
@@ -135,17 +138,17 @@ static void run_own_tokens(void *job_given) {
 
 static void run_between_attentions(job given) {
     if (threads_own_tokens(given.tokens, given.n_threads)) {
-        together(given.all->team, given.n_threads, run_own_tokens, &given);
+        together(given.model->team, given.n_threads, run_own_tokens, &given);
         return;
     }
-    workspace shared = workspace_of(given.all, given.scratch, given.tokens, given.all->team, given.n_threads);
+    workspace shared = workspace_of(given.model, given.scratch, given.tokens, given.model->team, given.n_threads);
     run_tokens(&given, 0, given.tokens, &shared);
 }
 
 /* Return the bytes of scratch for each thread, a multiple of 64, if the longest row has `longest` tokens. */
-int64_t glossa_layers_scratch(const backbone *all, int64_t longest, int64_t tokens, int64_t n_threads) {
-    int64_t own = scratch_tokens(tokens, n_threads) * token_bytes(all);
-    int64_t attention = glossa_attend_scratch(longest, all->head_width);
+int64_t glossa_layers_scratch(const backbone *model, int64_t longest, int64_t tokens, int64_t n_threads) {
+    int64_t own = scratch_tokens(tokens, n_threads) * token_bytes(model);
+    int64_t attention = glossa_attend_scratch(longest, model->head_width);
     return ((own > attention ? own : attention) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
@@ -153,18 +156,18 @@ int64_t glossa_layers_scratch(const backbone *all, int64_t longest, int64_t toke
  * layer on. `qkv` [tokens, 3 * width], `contexts` [tokens, width] and `scratch` are scratch. `scratch` is aligned to 64 and has
  * `scratch_bytes` (from glossa_layers_scratch) for each thread.
  */
-void glossa_layers(const backbone *all, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *qkv, bf16 *contexts,
+void glossa_layers(const backbone *model, const bf16 *states, bf16 *out, const int32_t *bounds, bf16 *qkv, bf16 *contexts,
                    char *scratch, int64_t first, int64_t last, int64_t tokens, int64_t rows, int64_t scratch_bytes,
                    int64_t n_threads) {
-    job between = {.all = all, .next = all->layers + first, .contexts = contexts,
+    job between = {.model = model, .next = model->layers + first, .contexts = contexts,
                    .residual = first ? out : states, .out = out, .qkv = qkv,
                    .scratch = scratch, .tokens = tokens, .scratch_bytes = scratch_bytes, .n_threads = n_threads};
     run_between_attentions(between);
     for (int64_t i = first; i < last; i++) {
-        glossa_attend(qkv, contexts, bounds, scratch, all->team, rows, all->heads, all->head_width, scratch_bytes,
-                      all->causal, n_threads, all->scale);
-        between.own = all->layers + i;
-        between.next = i + 1 < last ? all->layers + i + 1 : 0;
+        glossa_attend(qkv, contexts, bounds, scratch, model->team, rows, model->heads, model->head_width, scratch_bytes,
+                      model->causal, n_threads, model->scale);
+        between.own = model->layers + i;
+        between.next = i + 1 < last ? model->layers + i + 1 : 0;
         between.residual = i ? out : states;
         run_between_attentions(between);
     }

@@ -5,15 +5,15 @@
 #include "core_team.h"
 #include "vector.h"
 
-enum { PLAIN, GELU, RELU, ADDED }; /* steps after a product; ADDED leaves float32 for the LayerNorm that follows */
+enum { PLAIN, GELU, RELU, ADDED }; /* epilogues, the step after a product; ADDED leaves float32 for the LayerNorm after it */
 
 /* products.c */
 void glossa_multiply(const bf16 *states, const pair *weight, const float *bias, const bf16 *residual, void *out,
-                     parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
+                     parallel team, int64_t rows, int64_t n_out, int64_t n_in, int64_t epilogue, int64_t n_threads);
 #ifdef HAS_INT8
 void glossa_multiply_int8(const bf16 *states, const pair *weight, const float *scales, const int32_t *offsets,
                           const float *bias, const bf16 *residual, void *out, char *scratch, parallel team, int64_t rows,
-                          int64_t n_out, int64_t n_in, int64_t step, int64_t n_threads);
+                          int64_t n_out, int64_t n_in, int64_t epilogue, int64_t n_threads);
 /* int8_products.c */
 void glossa_to_int8(const bf16 *states, uint8_t *int8_values, float *scales, parallel team, int64_t rows, int64_t width,
                     int64_t n_threads);

@@ -16,35 +16,35 @@ typedef struct {
     int64_t n_begun;
 } job;
 
-static void norm_row(const job *all, int64_t row) {
-    const float *sums = all->sums + row * all->width;
-    bf16 *out = all->out + row * all->width;
-    floats sum = all_of(0.0f), squares = all_of(0.0f);
-    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH)
+static void norm_row(const job *args, int64_t row) {
+    const float *sums = args->sums + row * args->width;
+    bf16 *out = args->out + row * args->width;
+    floats sum = broadcast(0.0f), squares = broadcast(0.0f);
+    for (int64_t k = 0; k < args->width; k += VECTOR_WIDTH)
         sum = add(sum, floats_at(sums + k));
-    floats mean = all_of(sum_of(sum) / (float)all->width);
-    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH) {
+    floats mean = broadcast(sum_of(sum) / (float)args->width);
+    for (int64_t k = 0; k < args->width; k += VECTOR_WIDTH) {
         floats rest = subtract(floats_at(sums + k), mean);
         squares = times_add(rest, rest, squares);
     }
-    floats factor = all_of(one_over_root(sum_of(squares) / (float)all->width + all->eps));
-    for (int64_t k = 0; k < all->width; k += VECTOR_WIDTH) {
+    floats factor = broadcast(one_over_root(sum_of(squares) / (float)args->width + args->eps));
+    for (int64_t k = 0; k < args->width; k += VECTOR_WIDTH) {
         floats rest = times(subtract(floats_at(sums + k), mean), factor);
-        put_rounded(out + k, times_add(rest, floats_at(all->scale + k), floats_at(all->shift + k)));
+        put_rounded(out + k, times_add(rest, floats_at(args->scale + k), floats_at(args->shift + k)));
     }
 }
 
 static void norm_some(void *given) {
-    job *all = given;
+    job *args = given;
     int64_t row, last;
-    while (next_rows(&all->n_begun, all->rows, PART_ROWS, &row, &last))
+    while (next_rows(&args->n_begun, args->rows, PART_ROWS, &row, &last))
         for (; row < last; row++)
-            norm_row(all, row);
+            norm_row(args, row);
 }
 
 /* `out` = LayerNorm(sums). `width` is a multiple of 16. `team` runs the work on `n_threads` threads, or is null. */
 void glossa_norm(const float *sums, const float *scale, const float *shift, bf16 *out, parallel team, int64_t rows,
                  int64_t width, int64_t n_threads, float eps) {
-    job all = {sums, scale, shift, out, rows, width, eps, 0};
-    together(team, n_threads, norm_some, &all);
+    job args = {sums, scale, shift, out, rows, width, eps, 0};
+    together(team, n_threads, norm_some, &args);
 }

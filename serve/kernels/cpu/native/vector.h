@@ -11,41 +11,44 @@
 
 #define VECTOR_WIDTH 16 /* float32 numbers, or pairs of bfloat16, in a vector */
 #define PANEL 32 /* columns of a product that are computed at a time */
-#define FETCH_STEP 8 /* groups of a row between two prefetches */
+#define FETCH_STEP 8 /* groups (pairs, or four int8 values) of a row between two prefetches */
 #define LINE_BYTES 64
 #define INLINE static inline __attribute__((always_inline))
 
 typedef uint16_t bf16;
-typedef uint32_t pair __attribute__((may_alias)); /* two neighbouring bfloat16 numbers */
+/* 32 bits that the processor multiplies at once: two neighbouring bfloat16 numbers. In int8 products it is four int8 values,
+ * and decoder.c also moves single float32 numbers as such.
+ */
+typedef uint32_t pair __attribute__((may_alias));
 
 #ifdef __AVX512BF16__
 
-#define BLOCK_ROWS 12 /* rows of a product that are computed at a time, or one less, */
-#define BLOCK_REGISTERS 2 /* with this many registers of columns: 24 of the 32 registers hold sums */
+#define BLOCK_ROWS 12 /* most rows of a product that are computed at a time: 12 rows x 2 registers = 24 of the 32 hold sums */
+#define BLOCK_REGISTERS 2 /* registers of columns that are computed at a time */
 #define EACH_ROW_COUNT(CASE) \
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 
 typedef __m512 floats;
 typedef __m512bh pairs;
 
-INLINE floats all_of(float x) { return _mm512_set1_ps(x); }
+INLINE floats broadcast(float x) { return _mm512_set1_ps(x); }
 INLINE floats floats_at(const float *from) { return _mm512_loadu_ps(from); }
 INLINE void put_floats(float *to, floats a) { _mm512_storeu_ps(to, a); }
 INLINE floats add(floats a, floats b) { return _mm512_add_ps(a, b); }
 INLINE floats subtract(floats a, floats b) { return _mm512_sub_ps(a, b); }
 INLINE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
 INLINE floats times_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
-/* The greater, or the lesser, of each pair of numbers; `b` if one of them is NaN. */
-INLINE floats greater(floats a, floats b) { return _mm512_max_ps(a, b); }
-INLINE floats lesser(floats a, floats b) { return _mm512_min_ps(a, b); }
-INLINE floats whole_of(floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/* Element by element; `b` where one of the two is NaN. */
+INLINE floats max_of(floats a, floats b) { return _mm512_max_ps(a, b); }
+INLINE floats min_of(floats a, floats b) { return _mm512_min_ps(a, b); }
+INLINE floats round_to_int(floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* a * 2^whole for whole <= 0; 0 if whole is -infinity. */
 INLINE floats times_power_of_2(floats a, floats whole) { return _mm512_scalef_ps(a, whole); }
 /* The first `n` numbers of `a`, then those of `b`. */
-INLINE floats first_of(int64_t n, floats a, floats b) {
+INLINE floats select_first(int64_t n, floats a, floats b) {
     return _mm512_mask_mov_ps(b, n >= VECTOR_WIDTH ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1), a);
 }
-INLINE float greatest(floats a) { return _mm512_reduce_max_ps(a); }
+INLINE float max_in(floats a) { return _mm512_reduce_max_ps(a); }
 INLINE float sum_of(floats a) { return _mm512_reduce_add_ps(a); }
 INLINE floats floats_of_bf16(const bf16 *from) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from)), 16));
@@ -73,12 +76,14 @@ INLINE void add_int8_products(int n, const pair *rows, int64_t stride, const pai
         }
     }
 }
-/* The greatest magnitudes, as bits without the sign. The bits of a NaN are greater than those of any number. */
-INLINE ints greatest_bits(ints most, const bf16 *from) {
+/* Element by element: the larger of `most` and the magnitude of the numbers at `from`, as bits without the sign. The bits of a
+ * NaN are larger than those of any number.
+ */
+INLINE ints max_magnitude_bits(ints most, const bf16 *from) {
     ints sizes = _mm512_and_si512((ints)floats_of_bf16(from), _mm512_set1_epi32(0x7fffffff));
     return _mm512_max_epu32(most, sizes);
 }
-INLINE float greatest_of(ints most) {
+INLINE float max_magnitude(ints most) {
     union {
         uint32_t bits;
         float number;
@@ -87,7 +92,7 @@ INLINE float greatest_of(ints most) {
 }
 /* Round to the nearest integer from 0 to 255. */
 INLINE void put_uint8(uint8_t *to, floats a) {
-    _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(greater(a, all_of(0.0f)))));
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(max_of(a, broadcast(0.0f)))));
 }
 #endif
 /* `sums` [n, BLOCK_REGISTERS] += rows of pairs [n, n_pairs] times columns of pairs [n_pairs, PANEL]. Rows are `stride` apart.
@@ -114,7 +119,7 @@ INLINE void put_pairs(pair *to, const bf16 *low, const bf16 *high) {
 }
 
 /* Transpose VECTOR_WIDTH rows of VECTOR_WIDTH pairs: rows[j] becomes pair j of every row. */
-INLINE void transposed(__m512i rows[VECTOR_WIDTH]) {
+INLINE void transpose(__m512i rows[VECTOR_WIDTH]) {
     __m512i two[VECTOR_WIDTH], four[VECTOR_WIDTH];
     for (int i = 0; i < VECTOR_WIDTH; i += 2) {
         two[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
@@ -144,15 +149,15 @@ INLINE void put_transposed(pair *to, const pair *from, int64_t stride, int64_t n
     __mmask16 there = n_pairs >= VECTOR_WIDTH ? 0xffff : (__mmask16)((1u << n_pairs) - 1);
     for (int i = 0; i < VECTOR_WIDTH; i++)
         rows[i] = i < n_rows ? _mm512_maskz_loadu_epi32(there, from + i * stride) : _mm512_setzero_si512();
-    transposed(rows);
+    transpose(rows);
     for (int i = 0; i < VECTOR_WIDTH && i < n_pairs; i++)
         _mm512_store_si512(to + i * PANEL, rows[i]);
 }
 
 #else
 
-#define BLOCK_ROWS 6
-#define BLOCK_REGISTERS 1 /* a vector is two registers: 12 of the 16 registers hold sums */
+#define BLOCK_ROWS 6 /* as above: 6 rows x 1 vector of 2 registers = 12 of the 16 registers hold sums */
+#define BLOCK_REGISTERS 1 /* as above, in vectors */
 #define EACH_ROW_COUNT(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 
 typedef struct {
@@ -164,7 +169,7 @@ typedef struct {
 
 #define BOTH_PARTS(CALL) (floats){CALL(low), CALL(high)}
 
-INLINE floats all_of(float x) { return (floats){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+INLINE floats broadcast(float x) { return (floats){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 INLINE floats floats_at(const float *from) { return (floats){_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
 INLINE void put_floats(float *to, floats a) { _mm256_storeu_ps(to, a.low), _mm256_storeu_ps(to + 8, a.high); }
 #define AVX2_PART(H) _mm256_add_ps(a.H, b.H)
@@ -180,13 +185,13 @@ INLINE floats times(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
 INLINE floats times_add(floats a, floats b, floats c) { return BOTH_PARTS(AVX2_PART); }
 #undef AVX2_PART
 #define AVX2_PART(H) _mm256_max_ps(a.H, b.H)
-INLINE floats greater(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
+INLINE floats max_of(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
 #undef AVX2_PART
 #define AVX2_PART(H) _mm256_min_ps(a.H, b.H)
-INLINE floats lesser(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
+INLINE floats min_of(floats a, floats b) { return BOTH_PARTS(AVX2_PART); }
 #undef AVX2_PART
 #define AVX2_PART(H) _mm256_round_ps(a.H, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-INLINE floats whole_of(floats a) { return BOTH_PARTS(AVX2_PART); }
+INLINE floats round_to_int(floats a) { return BOTH_PARTS(AVX2_PART); }
 #undef AVX2_PART
 INLINE __m256 times_power_of_2_avx2(__m256 a, __m256 whole) { /* results below 2^-126 are 0 */
     __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23);
@@ -196,14 +201,14 @@ INLINE __m256 times_power_of_2_avx2(__m256 a, __m256 whole) { /* results below 2
 #define AVX2_PART(H) times_power_of_2_avx2(a.H, whole.H)
 INLINE floats times_power_of_2(floats a, floats whole) { return BOTH_PARTS(AVX2_PART); }
 #undef AVX2_PART
-INLINE floats first_of(int64_t n, floats a, floats b) {
+INLINE floats select_first(int64_t n, floats a, floats b) {
     __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256i end = _mm256_set1_epi32(n > VECTOR_WIDTH ? VECTOR_WIDTH : n < 0 ? 0 : (int)n);
     __m256i low = _mm256_cmpgt_epi32(end, place), high = _mm256_cmpgt_epi32(end, _mm256_add_epi32(place, _mm256_set1_epi32(8)));
     return (floats){_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(low)),
                     _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(high))};
 }
-INLINE float greatest(floats a) {
+INLINE float max_in(floats a) {
     __m256 eight = _mm256_max_ps(a.low, a.high);
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     four = _mm_max_ps(four, _mm_movehl_ps(four, four));
@@ -249,11 +254,11 @@ INLINE void add_products(int n, const pair *rows, int64_t stride, const pair *co
             floats first = {first_numbers(both.low), first_numbers(both.high)};
 #pragma GCC unroll 12
             for (int i = 0; i < n; i++)
-                sums[i][0] = times_add(all_of(numbers[i][2 * k]), first, sums[i][0]);
+                sums[i][0] = times_add(broadcast(numbers[i][2 * k]), first, sums[i][0]);
             floats second = {second_numbers(both.low), second_numbers(both.high)};
 #pragma GCC unroll 12
             for (int i = 0; i < n; i++)
-                sums[i][0] = times_add(all_of(numbers[i][2 * k + 1]), second, sums[i][0]);
+                sums[i][0] = times_add(broadcast(numbers[i][2 * k + 1]), second, sums[i][0]);
         }
     }
 }
@@ -271,15 +276,15 @@ INLINE void put_transposed(pair *to, const pair *from, int64_t stride, int64_t n
 
 INLINE float one_over_root(float x) { return 1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
-/* 2^x for x <= 0, with a relative error below 3e-6, and exactly 1 at 0. It is 2^whole times a polynomial of the rest, from -1/2
- * to 1/2, with equal ripples of the error. It is 0 for -infinity.
+/* 2^x for x <= 0, with a relative error below 3e-6, and exactly 1 at 0. It is 2^whole times a minimax polynomial of the rest,
+ * from -1/2 to 1/2. It is 0 for -infinity.
  */
 INLINE floats power_of_2(floats x) {
-    floats whole = whole_of(x), rest = subtract(x, whole), series = all_of(0.00958285f);
-    series = times_add(series, rest, all_of(0.05590643f));
-    series = times_add(series, rest, all_of(0.24024099f));
-    series = times_add(series, rest, all_of(0.69312419f));
-    return times_power_of_2(times_add(series, rest, all_of(1.0f)), whole);
+    floats whole = round_to_int(x), rest = subtract(x, whole), series = broadcast(0.00958285f);
+    series = times_add(series, rest, broadcast(0.05590643f));
+    series = times_add(series, rest, broadcast(0.24024099f));
+    series = times_add(series, rest, broadcast(0.69312419f));
+    return times_power_of_2(times_add(series, rest, broadcast(1.0f)), whole);
 }
 
 #endif
