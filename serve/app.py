@@ -19,11 +19,11 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 from ray.serve.schema import ServeDeploySchema
 
-from serve.cluster import Application, run
-from serve.deployment_options import SERVER_APPLICATION, replica_options, server_options, total_cpus
+from serve.deployment_options import FRONT_APPLICATION, front_options, replica_options, total_cpus
 from serve.engine.fake import FakeEngine
 from serve.engine.load_engine import load_engine
-from serve.http.server_routes import ServedModel, ServerRoutes
+from serve.http.front_routes import FrontRoutes, ServedModel
+from serve.local_cluster import Application, run
 from serve.replica import Replica
 from serve.strict_config import read_strict
 from shared.catalog import Catalog, Model, load_catalog
@@ -57,13 +57,13 @@ def build(
         if model in candidates:
             name, prefix = f"{name}-{model.revision}", f"{prefix}/versions/{model.revision}"
         applications.append(Application(name, prefix, replica(model, root, engine, loopback=loopback)))
-    return [*applications, Application(SERVER_APPLICATION, "/v2", server(catalog, loopback=loopback))]
+    return [*applications, Application(FRONT_APPLICATION, "/v2", front(catalog, loopback=loopback))]
 
 
-def server(catalog: Catalog, *, loopback: bool = False) -> Any:
+def front(catalog: Catalog, *, loopback: bool = False) -> Any:
     """Return the application at `/v2`, which answers for the server as a whole."""
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
-    return _deployment(ServerRoutes, server_options(), loopback=loopback).bind(models, ask_states())
+    return _deployment(FrontRoutes, front_options(), loopback=loopback).bind(models, ask_states())
 
 
 def replica(model: Model, root: Path, kind: EngineKind, *, loopback: bool = False) -> Any:
@@ -130,7 +130,7 @@ def model_application(args: ModelArgs) -> Any:
 
 def front_application(args: FrontArgs) -> Any:
     """Build the application at `/v2`, for a Serve configuration."""
-    return server(load_catalog(args.catalog))
+    return front(load_catalog(args.catalog))
 
 
 def read_serve_config(text: str) -> ServeDeploySchema:

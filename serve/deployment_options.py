@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.catalog import Catalog, Model
 
-SERVER_APPLICATION = "front"  # name of the application at /v2, and of its deployment
+FRONT_APPLICATION = "front"  # name of the application at /v2, and of its deployment
 MAX_ONGOING = 128  # bounds the bodies in memory; a replica bounds its tokens itself, and refuses first
 MAX_QUEUED = 128  # for each proxy
 RETRY_AFTER_S = 1
@@ -19,7 +19,7 @@ HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 10.0, 15.0  # the replica's own probe gives 
 DRAIN_S, DRAIN_STEP_S = 40.0, 0.5  # longer than a function may wait for an answer, 25 s
 REQUEST_TIMEOUT_S = 130.0  # the replica refuses to wait longer than 120 s
 KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
-SERVER_CPUS = 0.1
+FRONT_CPUS = 0.1
 ENVIRONMENT = {  # libgomp and glibc read it when the process starts
     "GOMP_SPINCOUNT": "10000",  # torch's threads spin this often while they wait for the next product, then sleep
     "MALLOC_ARENA_MAX": "1",  # with the two below: the engine's threads keep the memory of their states between passes
@@ -50,16 +50,16 @@ def replica_options(model: Model) -> dict[str, Any]:
     }
 
 
-def server_options() -> dict[str, Any]:
+def front_options() -> dict[str, Any]:
     """Return every option of the deployment at /v2."""
-    actor_options = {"num_cpus": SERVER_CPUS}
-    return {**_shared_options(), "name": SERVER_APPLICATION, "num_replicas": 1, "ray_actor_options": actor_options}
+    actor_options = {"num_cpus": FRONT_CPUS}
+    return {**_shared_options(), "name": FRONT_APPLICATION, "num_replicas": 1, "ray_actor_options": actor_options}
 
 
 def total_cpus(catalog: Catalog) -> int:
     """Return the logical CPUs that all replicas of a catalog ask for together. The machine may have fewer."""
     replica_cpus = sum(model.replicas.max * model.replicas.num_cpus for model in catalog.models.values())
-    return math.ceil(SERVER_CPUS + SPARE_CPUS + replica_cpus)
+    return math.ceil(FRONT_CPUS + SPARE_CPUS + replica_cpus)
 
 
 def _shared_options() -> dict[str, Any]:

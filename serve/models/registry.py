@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from serve.checkpoints.read import CheckpointError
 from serve.models import xlm_roberta, xlm_roberta_xl
 from serve.models.family import Family
-from serve.models.xlm import encoder
+from serve.models.xlm import encoder as xlm
 
-FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_roberta, xlm_roberta_xl, encoder)}
+FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_roberta, xlm_roberta_xl, xlm)}
 
 
 def family_of(model_type: object) -> Family:

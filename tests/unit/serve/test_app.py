@@ -57,7 +57,7 @@ def test_every_bound_is_set(catalog: Catalog) -> None:
         assert (config.backpressure_config.status_code, config.backpressure_config.retry_after_s) == (429, 1)
         assert (config.health_check_period_s, config.health_check_timeout_s) == (10.0, 15.0)
         assert (config.graceful_shutdown_timeout_s, config.graceful_shutdown_wait_loop_s) == (40.0, 0.5)
-        assert set(deployment_options.server_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
+        assert set(deployment_options.front_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
             config.user_configured_option_names
         )
 
@@ -92,7 +92,7 @@ def test_options_are_all_known_to_ray(catalog: Catalog) -> None:
     """Written as a Serve configuration, our options pass the strict reader: Ray drops none of their keys."""
     for chosen in (
         *map(deployment_options.replica_options, catalog.models.values()),
-        deployment_options.server_options(),
+        deployment_options.front_options(),
     ):
         schema = {"applications": [{"name": "a", "import_path": "a:b", "deployments": [chosen]}]}
         read = check_strict(ServeDeploySchema, schema)

@@ -27,9 +27,9 @@ class SchedulerStates(RuleBasedStateMachine):
         slack_factor=st.sampled_from([0.0, 0.5, 4.0]),
         share=st.sampled_from([0.5, 1.0]),
     )
-    def start(self, budget: int, slack: float, share: float) -> None:
+    def start(self, budget: int, slack_factor: float, share: float) -> None:
         self.budget, self.share = budget, share
-        tuning = Tuning(slack_factor=slack, max_share=share)
+        tuning = Tuning(slack_factor=slack_factor, max_share=share)
         self.rows = Scheduler(
             token_budget=budget,
             max_backlog_tokens=MAX_BACKLOG_TOKENS,

@@ -36,7 +36,7 @@ class ServedModel:
     revision: str
 
 
-class ServerRoutes:
+class FrontRoutes:
     """Answers for the server as a whole. `states` returns the state of each application by name, and may block."""
 
     def __init__(self, models: tuple[ServedModel, ...], states: Callable[[], States]) -> None:
