@@ -101,7 +101,9 @@ def log_sum_exp(logits: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Logits over the vocabulary. `score` maps [n, width] to [n, vocab_size].
+    """The decoder of an LM head, as `transformers` names it: logits over the vocabulary.
+
+    `score` maps [n, width] to [n, vocab_size].
 
     In half precision a logit of 20 is rounded to a multiple of 1/8, so that close ids tie. The largest `EXACT_IDS`
     logits of a Linear are therefore computed again in float32, for vocabularies of any size. `log_sum_exp` maps logits

@@ -51,19 +51,19 @@ def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, 
 
     The number of labels comes from the catalog, or from the checkpoint if the catalog names none.
     """
-    at, width = head.prefix, config.hidden_size
+    prefix, width = head.prefix, config.hidden_size
     if head.task == "text-classification":
-        n_labels = len(head.labels) or found.get(f"{at}.out_proj.weight", (0,))[0]
-        return linear_shapes(f"{at}.dense", width, width) | linear_shapes(f"{at}.out_proj", n_labels, width)
+        n_labels = len(head.labels) or found.get(f"{prefix}.out_proj.weight", (0,))[0]
+        return linear_shapes(f"{prefix}.dense", width, width) | linear_shapes(f"{prefix}.out_proj", n_labels, width)
     if head.task == "token-classification":
-        return linear_shapes(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
+        return linear_shapes(prefix, len(head.labels) or found.get(f"{prefix}.weight", (0,))[0], width)
     if head.task == "question-answering":
-        return linear_shapes(at, 2, width)
+        return linear_shapes(prefix, 2, width)
     if head.task == "multiple-choice":
-        return linear_shapes(_pooler(found), width, width) | linear_shapes(at, 1, width)
+        return linear_shapes(_pooler(found), width, width) | linear_shapes(prefix, 1, width)
     if head.task in {"fill-mask", "text-generation"}:
-        norm = norm_shapes(f"{at}.layer_norm", width)
-        return {**linear_shapes(f"{at}.dense", width, width), **norm, **_decoder(at, found, config)}
+        norm = norm_shapes(f"{prefix}.layer_norm", width)
+        return {**linear_shapes(f"{prefix}.dense", width, width), **norm, **_decoder(prefix, found, config)}
     return {}
 
 
@@ -71,48 +71,50 @@ def build_head(
     head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: Any, parts: ModelParts
 ) -> heads.Head:
     """Make a head from checkpoint tensors. `words` is the word embedding, which the decoder may share."""
-    at = head.prefix
+    prefix = head.prefix
 
     def linear(name: str) -> nn.Module:
         return parts.linear(name, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
 
     if head.task == "text-classification":
-        return heads.SequenceHead(linear(f"{at}.dense"), linear(f"{at}.out_proj"))
+        return heads.SequenceHead(linear(f"{prefix}.dense"), linear(f"{prefix}.out_proj"))
     if head.task == "token-classification":
-        return heads.TokenHead(linear(at))
+        return heads.TokenHead(linear(prefix))
     if head.task == "question-answering":
-        return heads.SpanHead(linear(at))
+        return heads.SpanHead(linear(prefix))
     if head.task == "multiple-choice":
-        return heads.ChoiceHead(linear(_pooler(tensors)), linear(at))
+        return heads.ChoiceHead(linear(_pooler(tensors)), linear(prefix))
     if head.task in {"fill-mask", "text-generation"}:
-        norm = norm_of(tensors[f"{at}.layer_norm.weight"], tensors[f"{at}.layer_norm.bias"], config.layer_norm_eps)
+        norm = norm_of(
+            tensors[f"{prefix}.layer_norm.weight"], tensors[f"{prefix}.layer_norm.bias"], config.layer_norm_eps
+        )
         kind = heads.MaskedLmHead if head.task == "fill-mask" else heads.NextTokenHead
-        return kind(heads.Transform(linear(f"{at}.dense"), norm), _make_decoder(at, tensors, words, parts))
+        return kind(heads.Transform(linear(f"{prefix}.dense"), norm), _make_decoder(prefix, tensors, words, parts))
     return heads.EmbedHead()
 
 
-def _make_decoder(at: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: ModelParts) -> heads.Decoder:
+def _make_decoder(prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: ModelParts) -> heads.Decoder:
     """Make the decoder over the vocabulary.
 
     It shares the word embedding when the checkpoint stores no weight for it, or stores the same weight again.
     """
-    name = f"{at}.decoder"
-    bias = tensors[f"{name}.bias" if f"{name}.bias" in tensors else f"{at}.bias"]
+    name = f"{prefix}.decoder"
+    bias = tensors[f"{name}.bias" if f"{name}.bias" in tensors else f"{prefix}.bias"]
     stored = tensors.get(f"{name}.weight")
     if stored is None or torch.equal(stored, tensors[WORDS]):
         return parts.decoder(parts.tied(name, words, bias), bias.shape[0])
     return parts.decoder(parts.linear(name, stored, bias), bias.shape[0])
 
 
-def _decoder(at: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
+def _decoder(prefix: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the decoder's tensors.
 
     Its weight is there when it is stored or not tied. Its bias has one of two names.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    if f"{at}.decoder.weight" in found or not config.tie_word_embeddings:
-        shapes[f"{at}.decoder.weight"] = (config.vocab_size, config.hidden_size)
-    bias = f"{at}.decoder.bias" if f"{at}.decoder.bias" in found else f"{at}.bias"
+    if f"{prefix}.decoder.weight" in found or not config.tie_word_embeddings:
+        shapes[f"{prefix}.decoder.weight"] = (config.vocab_size, config.hidden_size)
+    bias = f"{prefix}.decoder.bias" if f"{prefix}.decoder.bias" in found else f"{prefix}.bias"
     return shapes | {bias: (config.vocab_size,)}
 
 

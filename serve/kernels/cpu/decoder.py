@@ -1,4 +1,6 @@
-"""Scores over a whole vocabulary on a CPU, by our kernel in native/decoder.c: bfloat16 weights, float32 scores.
+"""The decoder of an LM head on a CPU, by our kernel in native/decoder.c: bfloat16 weights, float32 scores.
+
+A decoder here is the linear layer that scores every word of the vocabulary, as `transformers` names it.
 
 For one masked word, XLM-V reads 1.4 GB of weights. torch's product rounds every score to bfloat16. The largest scores
 must then be computed again, and further passes over all scores convert and sum them. This kernel reads the weights in
@@ -47,7 +49,7 @@ class KernelScores:
 
         Raises ValueError for states that the kernel cannot read.
         """
-        check_states(states, "states", self.width)
+        check_states(states, None, self.width, unit="states")
         n_states = len(states)
         padded = F.pad(states, (0, 0, 0, -n_states % PANEL)).reshape(-1, PANEL, self.width // 2, 2)
         panels = padded.transpose(1, 2).contiguous()  # torch aligns its memory to 64 bytes

@@ -36,7 +36,7 @@ class KernelNorm(nn.Module):
         Raises ValueError for sums that the kernel cannot read.
         """
         width = len(self._scale)
-        check_states(sums, "tokens", width, torch.float32, torch.bfloat16)
+        check_states(sums, None, width, torch.float32, torch.bfloat16)
         sums = sums.float().contiguous()
         normed = torch.empty(sums.shape, dtype=torch.bfloat16)
         self.call(

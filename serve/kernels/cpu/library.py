@@ -81,18 +81,18 @@ def variant_here() -> Variant | None:
     return variant_of(features_here(), torch_has_bf16=can_prepack(torch.device("cpu"), torch.bfloat16))
 
 
-def check_states(states: Tensor, n_tokens: str | int, width: int, *dtypes: torch.dtype) -> None:
+def check_states(states: Tensor, n_tokens: int | None, width: int, *dtypes: torch.dtype, unit: str = "tokens") -> None:
     """Raise ValueError unless states are bfloat16 [n_tokens, width] on a CPU. The kernels themselves check nothing.
 
-    A word in place of `n_tokens` allows any number. `dtypes` replace bfloat16.
+    With None as `n_tokens` any number is allowed, and the error names it by its `unit`. `dtypes` replace bfloat16.
     """
     dtypes = dtypes or (torch.bfloat16,)
-    shape = (len(states) if isinstance(n_tokens, str) else n_tokens, width)
+    shape = (len(states) if n_tokens is None else n_tokens, width)
     if states.dtype not in dtypes or not states.is_cpu or states.shape != shape:
         names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
         raise ValueError(
             f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected {names}"
-            f" [{n_tokens}, {width}] on cpu"
+            f" [{unit if n_tokens is None else n_tokens}, {width}] on cpu"
         )
 
 

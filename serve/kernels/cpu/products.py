@@ -72,7 +72,7 @@ class PanelLinear(FusedLinear):
         return self._product(states, ADDED, residual.contiguous())
 
     def _product(self, states: Tensor, epilogue: int, residual: Tensor | None) -> Tensor:
-        check_states(states, "tokens", self.n_in)
+        check_states(states, None, self.n_in)
         product = torch.empty(len(states), self.n_out, dtype=torch.float32 if epilogue == ADDED else torch.bfloat16)
         self.multiply_into(product, states.contiguous(), epilogue, 0 if residual is None else residual.data_ptr())
         return product

@@ -85,30 +85,32 @@ class BeamHead(nn.Module):
         return torch.as_tensor(self.class_out(torch.tanh(self.class_dense(pair)))).flatten().float()
 
 
-def beam_shapes(at: str, width: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of XLMSQuADHead. Their names begin with `at`."""
+def beam_shapes(prefix: str, width: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of XLMSQuADHead. Their names begin with `prefix`."""
     return {
-        f"{at}.start_logits.dense.weight": (1, width),
-        f"{at}.start_logits.dense.bias": (1,),
-        f"{at}.end_logits.dense_0.weight": (width, 2 * width),
-        f"{at}.end_logits.dense_0.bias": (width,),
-        f"{at}.end_logits.LayerNorm.weight": (width,),
-        f"{at}.end_logits.LayerNorm.bias": (width,),
-        f"{at}.end_logits.dense_1.weight": (1, width),
-        f"{at}.end_logits.dense_1.bias": (1,),
-        f"{at}.answer_class.dense_0.weight": (width, 2 * width),
-        f"{at}.answer_class.dense_0.bias": (width,),
-        f"{at}.answer_class.dense_1.weight": (1, width),
+        f"{prefix}.start_logits.dense.weight": (1, width),
+        f"{prefix}.start_logits.dense.bias": (1,),
+        f"{prefix}.end_logits.dense_0.weight": (width, 2 * width),
+        f"{prefix}.end_logits.dense_0.bias": (width,),
+        f"{prefix}.end_logits.LayerNorm.weight": (width,),
+        f"{prefix}.end_logits.LayerNorm.bias": (width,),
+        f"{prefix}.end_logits.dense_1.weight": (1, width),
+        f"{prefix}.end_logits.dense_1.bias": (1,),
+        f"{prefix}.answer_class.dense_0.weight": (width, 2 * width),
+        f"{prefix}.answer_class.dense_0.bias": (width,),
+        f"{prefix}.answer_class.dense_1.weight": (1, width),
     }
 
 
-def build_beam(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> BeamHead:
-    """Make a beam head from the tensors whose names begin with `at`. The configuration sets the sizes of the beams."""
+def build_beam(prefix: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> BeamHead:
+    """Make a beam head from tensors whose names begin with `prefix`. The configuration sets the sizes of the beams."""
 
     def linear(name: str) -> nn.Module:
-        return parts.linear(f"{at}.{name}", tensors[f"{at}.{name}.weight"], tensors.get(f"{at}.{name}.bias"))
+        return parts.linear(
+            f"{prefix}.{name}", tensors[f"{prefix}.{name}.weight"], tensors.get(f"{prefix}.{name}.bias")
+        )
 
-    norm = f"{at}.end_logits.LayerNorm"
+    norm = f"{prefix}.end_logits.LayerNorm"
     layers = BeamLayers(
         start=linear("start_logits.dense"),
         end_dense=linear("end_logits.dense_0"),

@@ -55,19 +55,19 @@ def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple
 
     Raises CheckpointError that names the setting for which the reference has no such head.
     """
-    at, width = head.prefix, int(config.emb_dim)
+    prefix, width = head.prefix, int(config.emb_dim)
     if head.task == "text-classification":
-        return sequence_summary.summary_shapes(at, config)
+        return sequence_summary.summary_shapes(prefix, config)
     if head.task == "multiple-choice":
         return sequence_summary.summary_shapes(SUMMARY, config) | linear_shapes(
-            at, 1, sequence_summary.summary_width(config)
+            prefix, 1, sequence_summary.summary_width(config)
         )
     if head.task == "token-classification":
-        return linear_shapes(at, len(head.labels) or found.get(f"{at}.weight", (0,))[0], width)
+        return linear_shapes(prefix, len(head.labels) or found.get(f"{prefix}.weight", (0,))[0], width)
     if head.task == "question-answering":
-        return beam_head.beam_shapes(at, width) if head.variant == "beam" else linear_shapes(at, 2, width)
+        return beam_head.beam_shapes(prefix, width) if head.variant == "beam" else linear_shapes(prefix, 2, width)
     if head.task in {"fill-mask", "text-generation"}:
-        return lm_head.prediction_shapes(at, found, config)
+        return lm_head.prediction_shapes(prefix, found, config)
     return {}
 
 
@@ -75,27 +75,29 @@ def build_head(
     head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
 ) -> heads.Head:
     """Make a head from checkpoint tensors. `words` is the word embedding, which the decoder may share."""
-    at = head.prefix
+    prefix = head.prefix
 
     def linear(name: str) -> nn.Module:
         return parts.linear(name, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
 
     if head.task in {"text-classification", "multiple-choice"}:
         chooses = head.task == "multiple-choice"
-        name = f"{SUMMARY if chooses else at}.summary"
+        name = f"{SUMMARY if chooses else prefix}.summary"
         project = linear(name) if config.summary_use_proj else nn.Identity()
         activate = sequence_summary.activation_of(config)
-        score = linear(at) if chooses else None
+        score = linear(prefix) if chooses else None
         return sequence_summary.SummaryHead(config.summary_type, project, activate, score)
     if head.task == "token-classification":
-        return heads.TokenHead(linear(at))
+        return heads.TokenHead(linear(prefix))
     if head.task == "question-answering":
         return (
-            beam_head.build_beam(at, tensors, config, parts) if head.variant == "beam" else heads.SpanHead(linear(at))
+            beam_head.build_beam(prefix, tensors, config, parts)
+            if head.variant == "beam"
+            else heads.SpanHead(linear(prefix))
         )
     if head.task in {"fill-mask", "text-generation"}:
         kind = heads.MaskedLmHead if head.task == "fill-mask" else heads.NextTokenHead
-        return kind(nn.Identity(), _decoder(at, tensors, words, config, parts))
+        return kind(nn.Identity(), _decoder(prefix, tensors, words, config, parts))
     return heads.EmbedHead()
 
 
@@ -106,15 +108,15 @@ def _can_continue(config: XLMConfig) -> bool:
 
 
 def _decoder(
-    at: str, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
+    prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
 ) -> heads.Decoder:
     """Make the scores over the vocabulary: an adaptive softmax or a product.
 
     The product shares the word embedding if no other weight is stored.
     """
     if config.asm:
-        return parts.decoder(lm_head.adaptive_of(at, tensors, config, parts), config.vocab_size)
-    bias, stored = tensors[f"{at}.bias"], tensors.get(f"{at}.weight")
+        return parts.decoder(lm_head.adaptive_of(prefix, tensors, config, parts), config.vocab_size)
+    bias, stored = tensors[f"{prefix}.bias"], tensors.get(f"{prefix}.weight")
     if stored is None or torch.equal(stored, tensors[WORDS]):
-        return parts.decoder(parts.tied(at, words, bias), config.vocab_size)
-    return parts.decoder(parts.linear(at, stored, bias), config.vocab_size)
+        return parts.decoder(parts.tied(prefix, words, bias), config.vocab_size)
+    return parts.decoder(parts.linear(prefix, stored, bias), config.vocab_size)

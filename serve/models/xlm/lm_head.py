@@ -55,35 +55,39 @@ def cutoffs(config: XLMConfig) -> tuple[int, ...]:
     return whole[1:]
 
 
-def adaptive_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of an adaptive softmax. Their names begin with `at`. Raises CheckpointError."""
+def adaptive_shapes(prefix: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of an adaptive softmax. Names begin with `prefix`. Raises CheckpointError."""
     ends, width = cutoffs(config), config.emb_dim
     divisor = getattr(config, "asm_div_value", None)
     if not isinstance(divisor, int | float) or not 1 <= divisor <= width:
         raise CheckpointError(f"config.json has asm with asm_div_value = {divisor!r}, expected 1 to {width}")
     n_first = ends[0] + len(ends) - 1
-    shapes: dict[str, tuple[int, ...]] = {f"{at}.head.weight": (n_first, width), f"{at}.head.bias": (n_first,)}
+    shapes: dict[str, tuple[int, ...]] = {f"{prefix}.head.weight": (n_first, width), f"{prefix}.head.bias": (n_first,)}
     for i, (low, high) in enumerate(pairwise(ends)):
         inner = int(width // divisor ** (i + 1))
-        shapes |= {f"{at}.tail.{i}.0.weight": (inner, width), f"{at}.tail.{i}.1.weight": (high - low, inner)}
+        shapes |= {f"{prefix}.tail.{i}.0.weight": (inner, width), f"{prefix}.tail.{i}.1.weight": (high - low, inner)}
     return shapes
 
 
-def adaptive_of(at: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> AdaptiveSoftmax:
-    """Make an adaptive softmax from the tensors whose names begin with `at`."""
+def adaptive_of(prefix: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> AdaptiveSoftmax:
+    """Make an adaptive softmax from the tensors whose names begin with `prefix`."""
     ends = cutoffs(config)
 
     def linear(name: str) -> nn.Module:
         return parts.linear(name, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
 
-    tails = [nn.Sequential(linear(f"{at}.tail.{i}.0"), linear(f"{at}.tail.{i}.1")) for i in range(len(ends) - 1)]
-    return AdaptiveSoftmax(linear(f"{at}.head"), tails, ends[0])
+    tails = [
+        nn.Sequential(linear(f"{prefix}.tail.{i}.0"), linear(f"{prefix}.tail.{i}.1")) for i in range(len(ends) - 1)
+    ]
+    return AdaptiveSoftmax(linear(f"{prefix}.head"), tails, ends[0])
 
 
-def prediction_shapes(at: str, found: Mapping[str, tuple[int, ...]], config: XLMConfig) -> dict[str, tuple[int, ...]]:
+def prediction_shapes(
+    prefix: str, found: Mapping[str, tuple[int, ...]], config: XLMConfig
+) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of the prediction layer. A tied weight is included only if it is stored."""
     if config.asm:
-        return adaptive_shapes(at, config)
-    own = f"{at}.weight" in found or not config.tie_word_embeddings
-    weight = {f"{at}.weight": (config.vocab_size, config.emb_dim)} if own else {}
-    return {**weight, f"{at}.bias": (config.vocab_size,)}
+        return adaptive_shapes(prefix, config)
+    own = f"{prefix}.weight" in found or not config.tie_word_embeddings
+    weight = {f"{prefix}.weight": (config.vocab_size, config.emb_dim)} if own else {}
+    return {**weight, f"{prefix}.bias": (config.vocab_size,)}

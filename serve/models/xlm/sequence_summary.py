@@ -51,13 +51,13 @@ def summary_width(config: XLMConfig) -> int:
     return n_labels if config.summary_use_proj and config.summary_proj_to_labels and n_labels else config.emb_dim
 
 
-def summary_shapes(at: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of the summary. Their names begin with `at`. Raises CheckpointError."""
+def summary_shapes(prefix: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of the summary. Their names begin with `prefix`. Raises CheckpointError."""
     check_summary(config)
     if not config.summary_use_proj:
         return {}
     size = summary_width(config)
-    return {f"{at}.summary.weight": (size, config.emb_dim), f"{at}.summary.bias": (size,)}
+    return {f"{prefix}.summary.weight": (size, config.emb_dim), f"{prefix}.summary.bias": (size,)}
 
 
 def activation_of(config: XLMConfig) -> Callable[[Tensor], Tensor]:
