@@ -160,11 +160,12 @@ def test_other_decoders_are_torchs(variant: Variant, score: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "block_bytes", "at_once"), [(1, 0, 1), (1, 3999, 9), (32, 0, 32), (32, 28_000, 64), (32, 25_599, 32)]
+    ("states_per_block", "block_bytes", "at_once"),
+    [(1, 0, 1), (1, 3999, 9), (32, 0, 32), (32, 28_000, 64), (32, 25_599, 32)],
 )
-def test_logits_stand_in_whole_steps(step: int, block_bytes: int, at_once: int) -> None:
-    """As many states as the bytes hold, in whole steps, and at least one step."""
-    assert Decoder(nn.Identity(), 100, step=step).at_once(block_bytes) == at_once
+def test_logits_stand_in_whole_blocks(states_per_block: int, block_bytes: int, at_once: int) -> None:
+    """As many states as the bytes hold, in whole blocks, and at least one block."""
+    assert Decoder(nn.Identity(), 100, states_per_block=states_per_block).at_once(block_bytes) == at_once
 
 
 @pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
