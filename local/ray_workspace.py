@@ -56,6 +56,14 @@ IDLE_SETTINGS = {
 # - HAProxy listens on 127.0.0.1 instead of every address;
 # - its own 502, 503 and 504 are kept, which Ray would turn into 500;
 # - a request reaches a replica only when its head is complete, and its body too if HAProxy's buffer holds it (15 KiB).
+#
+# What each expression of sed does with the config file, the word after -f:
+# 1. `bind *:8000` becomes `bind 127.0.0.1:8000`.
+# 2. The lines `errorfile 502`, `503` and `504` are deleted.
+# 3. Ray's own `timeout http-...` lines are deleted.
+# 4. Ray's own `option http-buffer-request` is deleted.
+# 5. HAPROXY_TIMEOUTS are added after `timeout client`, with the same indentation.
+# grep then checks that expression 5 found its line. Without it, HAProxy does not start.
 HAPROXY_WRAPPER = """#!/bin/sh
 last=
 for word; do
