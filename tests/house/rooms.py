@@ -59,7 +59,7 @@ SERVE_LIBRARIES = {
     "scheduling": ("torch",),
     "http": ("starlette",),
 }
-RAY_FILES = ("app", "replica", "local_cluster", "ingress")
+RAY_FILES = ("app", "replica", "local_cluster")
 PLAIN_SHARED = (
     "shared.content_types",
     "shared.error_text",
