@@ -15,7 +15,7 @@ import urllib3
 TIMEOUT_S = 35.0
 
 
-class ApiError(Exception):
+class LocalApiError(Exception):
     """The API answered with an error. Holds the HTTP status and the problem details."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
@@ -26,7 +26,7 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class JsonAnswer:
     """A JSON answer and its headers, whose names are in lower case."""
 
     body: dict[str, Any]
@@ -41,16 +41,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class ApiClient:
-    """Calls one API at its base URL, which includes the stage. Raises ApiError for each status from 400 on."""
+    """Calls one API at its base URL, which includes the stage. Raises LocalApiError for each status from 400 on."""
 
     base_url: str
     pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False))
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> JsonAnswer:
         """Send GET to a path below the base URL."""
         return self._call("GET", path, None, {})
 
-    def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> JsonAnswer:
         """Send POST with JSON to a path below the base URL."""
         return self._call("POST", path, body, headers or {})
 
@@ -63,16 +63,16 @@ class ApiClient:
         fields["file"] = (name, data, fields.get("Content-Type", "application/octet-stream"))
         reply = self.pool.request("POST", target["url"], fields=fields, timeout=TIMEOUT_S)
         if reply.status >= 400:  # noqa: PLR2004 - HTTP's errors start at 400
-            raise ApiError(reply.status, {"detail": f"upload of {name} refused: {reply.data[:300]!r}"})
+            raise LocalApiError(reply.status, {"detail": f"upload of {name} refused: {reply.data[:300]!r}"})
 
     def fetch(self, url: str) -> bytes:
         """Return the bytes behind a presigned URL."""
         reply = self.pool.request("GET", url, timeout=TIMEOUT_S)
         if reply.status >= 400:  # noqa: PLR2004 - HTTP's errors start at 400
-            raise ApiError(reply.status, {"detail": f"download refused: {reply.data[:300]!r}"})
+            raise LocalApiError(reply.status, {"detail": f"download refused: {reply.data[:300]!r}"})
         return bytes(reply.data)
 
-    def _call(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> Answer:
+    def _call(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> JsonAnswer:
         data = None if body is None else json.dumps(body).encode()
         sent = {"content-type": "application/json", **headers}
         reply = self.pool.request(method, self.base_url.rstrip("/") + path, body=data, headers=sent, timeout=TIMEOUT_S)
@@ -81,5 +81,5 @@ class ApiClient:
         except ValueError:
             parsed = {"detail": f"not JSON: {reply.data[:200]!r}"}
         if reply.status >= 400:  # noqa: PLR2004 - HTTP's errors start at 400
-            raise ApiError(reply.status, parsed)
-        return Answer(parsed, {name.lower(): value for name, value in reply.headers.items()})
+            raise LocalApiError(reply.status, parsed)
+        return JsonAnswer(parsed, {name.lower(): value for name, value in reply.headers.items()})

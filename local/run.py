@@ -17,7 +17,7 @@ from rich.console import Console
 
 from local import demo, model_server, stack
 from local.build import make_artifacts
-from local.client import ApiClient, ApiError
+from local.client import ApiClient, LocalApiError
 from local.ports import ports
 from local.workspace import Workspace, this_workspace
 
@@ -72,7 +72,7 @@ def main() -> int:
             demo.show_requests(api, console)
         with step(console, "batch job"):
             demo.run_batch(api, console)
-    except (RuntimeError, OSError, ApiError, TimeoutError) as error:
+    except (RuntimeError, OSError, LocalApiError, TimeoutError) as error:
         console.print(f"[red]make run stopped:[/red] {error}\nlogs: {workspace.log}", soft_wrap=True)
         return 1
     print_addresses(workspace, running, console)

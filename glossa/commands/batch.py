@@ -17,7 +17,7 @@ import click
 from glossa.client.jobs_client import JobsClient
 from glossa.commands.arguments import F, JobId, model_option, parameters_option
 from glossa.commands.batch_results import print_unreadable, write_results
-from glossa.commands.batch_submission import BatchSettings, Submission
+from glossa.commands.batch_submission import BatchCommandSettings, Submission
 from glossa.commands.progress import watch
 from shared.settings import read_settings
 
@@ -129,7 +129,7 @@ def list_command(*, url: str | None) -> int:
 
 def _client(url: str | None) -> JobsClient:
     """Return a client for the address that --url or the environment names. Raises ValueError when it is no URL."""
-    address = url or read_settings(BatchSettings).api_url
+    address = url or read_settings(BatchCommandSettings).api_url
     if not address.startswith(("https://", "http://")):
         raise ValueError(f"got --url {address!r}, expected the address of the API, there or in GLOSSA_API_URL")
     open_client: OpenClient = click.get_current_context().obj or JobsClient

@@ -14,7 +14,7 @@ from shared.settings import Settings, read_settings
 MIN_SECRET_CHARS = 16
 
 
-class BatchSettings(Settings):
+class BatchCommandSettings(Settings):
     """GLOSSA_API_URL is the address of the jobs API; GLOSSA_WEBHOOK_SECRET signs the calls to a webhook."""
 
     api_url: str = ""
@@ -70,7 +70,7 @@ class Submission:
 
 def _webhook(url: str) -> dict[str, str]:
     # The secret is no argument of the command, because every process of the machine can see those.
-    secret = read_settings(BatchSettings).webhook_secret
+    secret = read_settings(BatchCommandSettings).webhook_secret
     if len(secret) < MIN_SECRET_CHARS:
         raise Unprocessable(
             f"got GLOSSA_WEBHOOK_SECRET of {len(secret)} characters, expected {MIN_SECRET_CHARS} or more"

@@ -15,7 +15,7 @@ from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
 from glossa.client.jobs_client import JobsClient
 from local import processes, stack
-from local.client import ApiError
+from local.client import LocalApiError
 from local.workspace import ROOT
 from shared.catalog import load_catalog
 from tests.loopback import serving
@@ -54,7 +54,7 @@ def test_a_request_is_answered_through_the_api(running: RunningStack) -> None:
 )
 def test_bad_requests_are_answered_in_problem_details(running: RunningStack, path: str, body: Any, status: int) -> None:
     """On any path, an error comes from our code, with status, code and detail."""
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(LocalApiError) as refused:
         running.api.post(path, body)
     assert refused.value.status == status
     assert {"type", "detail", "code", "status"} <= set(refused.value.problem)
