@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -56,6 +57,8 @@ root = LazyGroup(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code of the process. Raises SystemExit for help and for wrong arguments."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # the caller has closed it
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     try:
         return _run(words)
     except BrokenPipeError:  # the program that read our output has ended

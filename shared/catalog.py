@@ -6,8 +6,8 @@ Unknown keys are refused. Must not know how a model is loaded or how a task is d
 from __future__ import annotations
 
 import math
+import sys
 import tomllib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from shared.error_text import shown
 from shared.errors import NotFound, Unprocessable
+from shared.log import log_event
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it
@@ -131,8 +132,8 @@ class Model(_Frozen):
         if isinstance(raw, dict) and "lane" in raw:
             if "size_class" in raw:
                 raise ValueError("got lane and size_class, expected size_class alone: lane is its old name")
-            name = raw.get("name", "")
-            warnings.warn(f"catalog: model {name}: lane is the old name of size_class", FutureWarning, stacklevel=2)
+            reason = "the catalog says lane, the old name of size_class; rename the key"
+            log_event("catalog-key-renamed", level="warning", stream=sys.stderr, model=raw.get("name"), reason=reason)
             return {("size_class" if key == "lane" else key): value for key, value in raw.items()}
         return raw
 
@@ -215,7 +216,10 @@ def split_reference(reference: str) -> tuple[str, str | None]:
 
 def parse_catalog(text: str) -> Catalog:
     """Parse the TOML text of a catalog. Raises ValueError, and names each key that is wrong."""
-    raw = tomllib.loads(text)
+    try:
+        raw = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("catalog cannot be read: it is nested too deep") from None
     if isinstance(models := raw.get("models"), dict):
         raw["models"] = {
             name: {**value, "name": name} if isinstance(value, dict) else value for name, value in models.items()

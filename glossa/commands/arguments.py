@@ -75,6 +75,8 @@ def read_parameters(pairs: Iterable[str]) -> dict[str, object]:
             raise ValueError(f"got --param {pair!r}, expected key=value")
         try:
             found[key] = json.loads(text)
+        except RecursionError:
+            raise ValueError(f"got --param {key} with JSON nested too deep, expected fewer brackets") from None
         except ValueError:
             found[key] = text
     return found

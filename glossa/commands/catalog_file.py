@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def parse_entry(name: str, entry: str) -> Model:
 
 def check_free(path: Path, name: str) -> None:
     """Raise ValueError when the catalog already has a model of this name."""
-    if path.exists() and name in tomllib.loads(path.read_text(encoding="utf-8")).get("models", {}):
+    if path.exists() and name in parse_catalog(path.read_text(encoding="utf-8")).models:
         raise ValueError(
             f"{path} already has a model {name!r}; choose another --name, or: glossa catalog refresh {name}"
         )
@@ -68,7 +67,9 @@ def rewrite(path: Path, name: str, facts: Mapping[str, Value]) -> list[str]:
     A fact that the entry lacks is added after its last one. Raises ValueError when the file lacks the model, or when
     the model lacks the first of the facts.
     """
-    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    parse_catalog(text)  # tomlkit has other errors, and reads some text that is no catalog
+    document = tomlkit.parse(text)
     models = document.get("models", {})
     if name not in models:
         raise ValueError(f"{path} has no table [models.{_key(name)}]; models: {sorted(models)}")
@@ -85,10 +86,14 @@ def rewrite(path: Path, name: str, facts: Mapping[str, Value]) -> list[str]:
 def _replace(path: Path, text: str) -> None:
     parse_catalog(text)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(partial).chmod(path.stat().st_mode if path.exists() else 0o644)
-    Path(partial).replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(partial).chmod(path.stat().st_mode if path.exists() else 0o644)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
 
 
 def _head_table(head: Head) -> Table:

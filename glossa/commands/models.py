@@ -43,7 +43,7 @@ def print_table(catalog: Catalog, out: TextIO) -> None:
     """Print one row for each head: its reference, its tasks, its size class and its first labels."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("MODEL:HEAD", "TASKS", "SIZE CLASS", "LABELS"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold", no_wrap=name == "MODEL:HEAD")
     for name, model in catalog.models.items():
         for head_name, head in model.heads.items():
             mark = " *" if head.default and name == catalog.default_model else ""

@@ -75,7 +75,7 @@ JOBS = (*STATE, "functions.jobs.storage", *PIPELINE, "shared")
 ROOMS = (
     _light("shared", ("shared.settings", "shared.catalog"), never=(*AWS, "functions")),
     _light("shared.settings", ("shared.error_text", "shared.errors"), ("pydantic",), never=(*AWS, "functions")),
-    _light("shared.catalog", PLAIN_SHARED, ("pydantic",), never=(*AWS, "functions")),
+    _light("shared.catalog", (*PLAIN_SHARED, "shared.log"), ("pydantic",), never=(*AWS, "functions")),
     _light("shared.protocol", (*PLAIN_SHARED, "shared.catalog"), never=(*AWS, "functions")),
     _light("functions", ()),
     _light("functions.messages", ("shared",)),

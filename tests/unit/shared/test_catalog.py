@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -129,6 +130,26 @@ def test_a_colon_needs_a_head() -> None:
     """An empty head is refused, and does not mean the default head."""
     with pytest.raises(Unprocessable, match="got 'mini:', expected"):
         split_reference("mini:")
+
+
+def test_the_old_name_of_the_size_class_is_read_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    """The key `lane` still names the size class. The warning goes to standard error, so that no answer holds it."""
+    assert parse_catalog(HEADER + MODEL + 'lane = "large"\n' + HEADS).model("mini").size_class == "large"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert json.loads(printed.err)["event"] == "catalog-key-renamed"
+
+
+def test_the_size_class_has_one_name_at_a_time() -> None:
+    """A model with both keys is refused: nobody could tell which one counts."""
+    with pytest.raises(ValueError, match="got lane and size_class, expected size_class alone"):
+        parse_catalog(HEADER + MODEL + 'lane = "large"\nsize_class = "xl"\n' + HEADS)
+
+
+def test_a_catalog_that_is_nested_too_deep_is_refused() -> None:
+    """Brackets without end are a ValueError, like all else that is no catalog."""
+    with pytest.raises(ValueError, match="nested too deep"):
+        parse_catalog("a = " + "[" * 100_000)
 
 
 @pytest.mark.parametrize(("line", "ids"), [("", set()), ("eos_id = 2", {2}), ("eos_id = [2, 9]", {2, 9})])
