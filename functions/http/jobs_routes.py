@@ -45,7 +45,7 @@ def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth, reach: Re
         token = idempotency_token(api.current_event.headers)
         spec, names = body.spec(catalog), body.names()
         job, is_new = jobs.create(tenant, spec, names, token, source=body.source, webhook=body.hook(reach))
-        api.note(job_id=job.job, task=body.task)
+        api.add_log_fields(job_id=job.job, task=body.task)
         answer = {**jobs.status(tenant, job.job), "uploads": jobs.uploads(job), "start": f"/v1/jobs/{job.job}/start"}
         return api.ok(answer, status=201 if is_new else 200)
 
@@ -63,27 +63,27 @@ def _add_job(api: Resolver, jobs: Jobs, auth: Auth) -> None:
     @api.post("/v1/jobs/<job>/start")
     def start(job: str) -> object:
         started = jobs.start(_tenant(api, auth), job)
-        api.note(job_id=started.job, state=started.state)
+        api.add_log_fields(job_id=started.job, state=started.state)
         return api.ok({"job": started.job, "state": started.state, "status": f"/v1/jobs/{started.job}"}, status=202)
 
     @api.post("/v1/jobs/<job>/cancel")
     def cancel(job: str) -> object:
         stopped = jobs.cancel(_tenant(api, auth), job)
-        api.note(job_id=stopped.job, state=stopped.state)
+        api.add_log_fields(job_id=stopped.job, state=stopped.state)
         return api.ok({"job": stopped.job, "state": stopped.state, "status": f"/v1/jobs/{stopped.job}"}, status=202)
 
     @api.post("/v1/jobs/<job>/redrive")
     def redrive(job: str) -> object:
         body = RedriveBody.model_validate(api.json() if api.text() else {})
         redriven, begun = jobs.redrive(_tenant(api, auth), job, generation=body.generation)
-        api.note(job_id=redriven.job, state=redriven.state)
+        api.add_log_fields(job_id=redriven.job, state=redriven.state)
         answer = {"job": redriven.job, "state": redriven.state, "generation": redriven.generation, "begun": begun}
         return api.ok({**answer, "status": f"/v1/jobs/{redriven.job}"}, status=202)
 
     @api.delete("/v1/jobs/<job>")
     def delete(job: str) -> object:
         deleted = jobs.delete(_tenant(api, auth), job)
-        api.note(job_id=deleted.job, state=deleted.state)
+        api.add_log_fields(job_id=deleted.job, state=deleted.state)
         return api.ok({"job": deleted.job, "deleted": True})
 
 
@@ -132,5 +132,5 @@ def _paged(api: Resolver, auth: Auth) -> tuple[str, dict[str, str]]:
 
 def _principal(api: Resolver, auth: Auth) -> str:
     tenant = tenant_of(api.current_event.raw_event, auth)
-    api.note(tenant_hash=tenant_hash(tenant))
+    api.add_log_fields(tenant_hash=tenant_hash(tenant))
     return tenant

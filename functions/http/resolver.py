@@ -63,28 +63,30 @@ class Resolver(APIGatewayRestResolver):
         self._function = function
         self._routes = routes
         self._fields = fields or {}
-        self._facts: dict[str, Any] = {}
+        self._log_fields: dict[str, Any] = {}
         self._timings_s: dict[str, float] = {}
-        self.exception_handler(Exception)(self._internal)
-        self.exception_handler([GlossaError])(self._known)
-        self.exception_handler([ValidationError, RequestValidationError])(self._invalid)
-        self.exception_handler(ServiceError)(self._service)
-        self.exception_handler(NotFoundError)(self._unmatched)
+        self.exception_handler(Exception)(self._bug_response)
+        self.exception_handler([GlossaError])(self._error_response)
+        self.exception_handler([ValidationError, RequestValidationError])(self._validation_response)
+        self.exception_handler(ServiceError)(self._powertools_response)
+        self.exception_handler(NotFoundError)(self._no_route_response)
 
     def resolve(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """Answer one proxy event. Never raises: an unforeseen error becomes a 500 problem, and its type is logged."""
         started_s = time.perf_counter()
-        self._facts, self._timings_s = {}, {}
+        self._log_fields, self._timings_s = {}, {}
         try:
-            self._facts["request_id"] = request_id(event, context)
+            self._log_fields["request_id"] = request_id(event, context)
             answer = super().resolve(dict(event), context)
         except Exception as error:  # noqa: BLE001 - nothing may pass: a traceback in the log could hold a caller's text
-            answer = _plain(self._known(error) if isinstance(error, GlossaError) else self._internal(error))
+            answer = _as_proxy_answer(
+                self._error_response(error) if isinstance(error, GlossaError) else self._bug_response(error)
+            )
         seconds = time.perf_counter() - started_s
         headers = answer.setdefault("multiValueHeaders", {})
-        headers["X-Request-Id"] = [str(self._facts.get("request_id", ""))]
+        headers["X-Request-Id"] = [str(self._log_fields.get("request_id", ""))]
         headers.setdefault("Server-Timing", [server_timing({"total": seconds})])  # where no stage was timed
-        facts = {"status": answer["statusCode"], "seconds": round(seconds, 4), **self._facts}
+        facts = {"status": answer["statusCode"], "seconds": round(seconds, 4), **self._log_fields}
         log_event("request", function=self._function, **facts)
         return answer
 
@@ -120,15 +122,15 @@ class Resolver(APIGatewayRestResolver):
     def refuse_other_methods(self) -> None:
         """Raise MethodNotAllowed when the path of the current request is served, but with other methods."""
         path, method = self.current_event.path, self.current_event.http_method
-        allow = sorted({served for served, rule in self._served() if rule.match(path)})
+        allow = sorted({served for served, rule in self._rules() if rule.match(path)})
         if allow and method not in allow:
             raise MethodNotAllowed(f"got {method} on {visible(path)}, expected {' or '.join(allow)}", allow)
 
-    def note(self, **facts: object) -> None:
+    def add_log_fields(self, **facts: object) -> None:
         """Add fields to the log line of this request. shared.log has the list of allowed fields; text is never one."""
-        self._facts |= facts
+        self._log_fields |= facts
 
-    def timed(self, **timings_s: float) -> None:
+    def add_timings(self, **timings_s: float) -> None:
         """Keep the seconds of stages for the Server-Timing header of this answer, even if it becomes an error."""
         self._timings_s |= timings_s
 
@@ -146,48 +148,50 @@ class Resolver(APIGatewayRestResolver):
     def _note_route(self) -> None:
         route = self.context.get("_route")
         if route is not None:  # the rule, not the path: a path may hold a caller's words
-            self._facts.setdefault("route", f"{route.method} {route.path}")
+            self._log_fields.setdefault("route", f"{route.method} {route.path}")
 
     def _timing_header(self) -> dict[str, str]:
         return {"Server-Timing": server_timing(self._timings_s)} if self._timings_s else {}
 
-    def _known(self, error: GlossaError, **more: object) -> Response[str]:
-        problem = error.to_problem(f"urn:glossa:request:{self._facts.get('request_id', '')}") | more
-        problem["detail"] = _short(error.message, _MAX_DETAIL_CHARS)  # a message may quote what came in
+    def _error_response(self, error: GlossaError, **more: object) -> Response[str]:
+        problem = error.to_problem(f"urn:glossa:request:{self._log_fields.get('request_id', '')}") | more
+        problem["detail"] = _shortened(error.message, _MAX_DETAIL_CHARS)  # a message may quote what came in
         headers = {"Cache-Control": "no-store", **self._timing_header()}
         if error.retry_after_s is not None and math.isfinite(error.retry_after_s):
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         if isinstance(error, MethodNotAllowed) and error.allow:
             headers["Allow"] = ", ".join(error.allow)
         self._note_route()
-        self.note(status=error.status, code=error.code, retryable=error.retryable)
+        self.add_log_fields(status=error.status, code=error.code, retryable=error.retryable)
         return Response(error.status, PROBLEM_TYPE, json.dumps(problem), headers)
 
-    def _internal(self, error: Exception) -> Response[str]:
-        self.note(error_type=type(error).__name__, reason=_place(error))
-        return self._known(GlossaError("the service failed at this request; the fault is ours, not the request's"))
+    def _bug_response(self, error: Exception) -> Response[str]:
+        self.add_log_fields(error_type=type(error).__name__, reason=_raised_at(error))
+        return self._error_response(
+            GlossaError("the service failed at this request; the fault is ours, not the request's")
+        )
 
-    def _invalid(self, error: ValidationError | RequestValidationError) -> Response[str]:
+    def _validation_response(self, error: ValidationError | RequestValidationError) -> Response[str]:
         found = error.errors()
-        faults = [_fault(each, self._fields) for each in found[:_MAX_FAULTS]]
+        faults = [_field_error(each, self._fields) for each in found[:_MAX_FAULTS]]
         said = [f"{f['field']}: got {f['got']}, expected {f['expected']}" for f in faults]
         if len(found) > _MAX_FAULTS:
             said.append(f"and {len(found) - _MAX_FAULTS} more")
-        return self._known(Unprocessable("; ".join(said)), errors=faults)
+        return self._error_response(Unprocessable("; ".join(said)), errors=faults)
 
-    def _service(self, error: ServiceError) -> Response[str]:
-        return self._known(BY_STATUS.get(error.status_code, BadRequest)(str(error.msg)))
+    def _powertools_response(self, error: ServiceError) -> Response[str]:
+        return self._error_response(BY_STATUS.get(error.status_code, BadRequest)(str(error.msg)))
 
-    def _unmatched(self, _: NotFoundError) -> Response[str]:
-        self.note(route="unmatched")
+    def _no_route_response(self, _: NotFoundError) -> Response[str]:
+        self.add_log_fields(route="unmatched")
         path, method = self.current_event.path, self.current_event.http_method
         try:
             self.refuse_other_methods()
         except MethodNotAllowed as error:
-            return self._known(error)
-        return self._known(NotFound(f"no route {method} {visible(path)}", hint="see GET /v1/openapi.json"))
+            return self._error_response(error)
+        return self._error_response(NotFound(f"no route {method} {visible(path)}", hint="see GET /v1/openapi.json"))
 
-    def _served(self) -> Iterable[tuple[str, re.Pattern[str]]]:
+    def _rules(self) -> Iterable[tuple[str, re.Pattern[str]]]:
         if self._routes is not None:
             return ((method, self._compile_regex(path)) for method, path in self._routes())
         return ((route.method, route.rule) for route in (*self._static_routes, *self._dynamic_routes))
@@ -219,23 +223,23 @@ def _any_json(text: str) -> Any:
     return parse_json(text)
 
 
-def _fault(error: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
-    field = _short(".".join(str(part) for part in error["loc"] if part != "body") or "body", _SHOWN_CHARS)
+def _field_error(error: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
+    field = _shortened(".".join(str(part) for part in error["loc"] if part != "body") or "body", _SHOWN_CHARS)
     wanted = fields.get(field) if error["type"] != "extra_forbidden" else None
     return {"field": field, "got": got(error), "expected": wanted or expected(error)}
 
 
-def _short(text: str, most: int) -> str:
+def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _place(error: BaseException) -> str:
+def _raised_at(error: BaseException) -> str:
     """Return file and line where an error was raised. A log may say no more of an unforeseen error."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
 
 
-def _plain(response: Response[str]) -> dict[str, Any]:
+def _as_proxy_answer(response: Response[str]) -> dict[str, Any]:
     return {
         "statusCode": response.status_code,
         "body": response.body,

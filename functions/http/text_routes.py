@@ -61,7 +61,7 @@ def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, 
         try:
             return replica.infer(calls, deadline_s, request_id=_request_id(api))
         except GlossaError:
-            api.timed(infer=clock() - began_s)
+            api.add_timings(infer=clock() - began_s)
             raise
 
     @api.post("/v1/<task>")
@@ -72,9 +72,9 @@ def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, 
             task_named(task)  # raises before the body is read
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
-        api.note(task=task, n_rows=len(request.inputs))
+        api.add_log_fields(task=task, n_rows=len(request.inputs))
         result = pipeline.run(request, lambda calls: infer(calls, deadline_s))
-        api.timed(**result.timings_s)
+        api.add_timings(**result.timings_s)
         _note_result(api, result)
         return api.ok(result_json(task, result))
 
@@ -97,8 +97,8 @@ def _add_tokens(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:
         began_s = time.perf_counter()
         try:
             answer, model = make(api.json(), pipeline.catalog, pipeline.tokenizers)
-            api.timed(tokenize=time.perf_counter() - began_s)
-            api.note(model=model.name, n_rows=len(answer["results"]))
+            api.add_timings(tokenize=time.perf_counter() - began_s)
+            api.add_log_fields(model=model.name, n_rows=len(answer["results"]))
             return api.ok(answer)
         except TooLarge as error:
             error.hint = FEWER  # a batch job cannot do this
@@ -146,7 +146,7 @@ def _tenant(api: Resolver, auth: Auth) -> str:
 def _principal(api: Resolver, auth: Auth) -> str:
     """Return the tenant, whatever the query holds: monitors and browsers use it to get around caches."""
     tenant = tenant_of(api.current_event.raw_event, auth)
-    api.note(tenant_hash=tenant_hash(tenant))
+    api.add_log_fields(tenant_hash=tenant_hash(tenant))
     return tenant
 
 
@@ -156,4 +156,4 @@ def _request_id(api: Resolver) -> str:
 
 def _note_result(api: Resolver, result: Result) -> None:
     facts: dict[str, Any] = {"model": result.model, "head": result.head, "timings_ms": timings_ms(result.timings_s)}
-    api.note(**facts, n_tokens=sum(result.n_tokens), n_windows=sum(result.n_windows))
+    api.add_log_fields(**facts, n_tokens=sum(result.n_tokens), n_windows=sum(result.n_windows))

@@ -57,8 +57,8 @@ def _app() -> Resolver:
         return api.ok("x" * MAX_ANSWER_BYTES)
 
     @api.get("/v1/timed")
-    def timed() -> object:
-        api.timed(tokenize=0.0012, infer=0.5)
+    def add_timings() -> object:
+        api.add_timings(tokenize=0.0012, infer=0.5)
         raise Overloaded("got 9 tokens, at most 8", retry_after_s=2.1)
 
     return api
