@@ -54,7 +54,7 @@ def _job_argument(command: F) -> F:
 )
 @click.option("--no-quotes", is_flag=True, help="In tables a quote is a character like all others.")
 @click.option("--output", type=click.Choice(["jsonl", "csv", "jsonl.gz"]), help="Default: jsonl.")
-@click.option("--key", metavar="TEXT", help="An Idempotency-Key: the same command again finds the same job.")
+@click.option("--key", metavar="TEXT", help="An Idempotency-Key: while the job goes on, the same command finds it.")
 @click.option("--webhook", metavar="URL", help="Called at the end, signed with GLOSSA_WEBHOOK_SECRET.")
 @click.option("--watch", "watches", is_flag=True, help="Then show its progress.")
 def submit_command(*, url: str | None, key: str | None, watches: bool, **given: Any) -> int:
