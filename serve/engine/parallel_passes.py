@@ -14,6 +14,7 @@ from typing import Protocol
 
 MIN_PASS_TOKENS = 32  # for each pass: with fewer tokens, reading all weights in every pass costs more than waiting
 MAX_ROW_TO_PASS_RATIO = 1.4  # of the longest row to the mean tokens of a pass; above it, all cores together are faster
+BUSY_S = 0.5  # for so long after `n_parallel` calls were open at once, a row that waits alone gets one core, not all
 
 
 def is_parallel_faster(n_tokens: int, longest_tokens: int, n_parallel: int) -> bool:
@@ -38,9 +39,6 @@ def partition_rows(sizes: Mapping[int, int], n_parallel: int, most_tokens: int) 
         parts[min(n_parts - 1, middle * n_parts // total)].append(index)  # a row without tokens is refused later
         before += sizes[index]
     return [part for part in parts if part]
-
-
-BUSY_S = 0.5  # for so long after `n_parallel` calls were open at once, a row that waits alone gets one core, not all
 
 
 class Waiting(Protocol):

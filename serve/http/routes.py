@@ -27,6 +27,14 @@ from shared.log import log_event
 from shared.protocol import Body, CallLimits, encode_error
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+REQUEST_ID_HEADER = "x-request-id"
+MAX_LENGTH_DIGITS = 18
+MAX_PATH_CHARS = 200
+BODY_TIMEOUT_S = 30.0
+OK, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL_ERROR = 200, 404, 405, 500
+CALLER_GONE = 499  # the caller closed the connection (nginx's number); nobody reads the response
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 class ModelService(Protocol):
@@ -105,16 +113,6 @@ def _checking_revision(endpoint: Endpoint, model: Model) -> Endpoint:
         return await endpoint(request)
 
     return checked
-
-
-REQUEST_ID_HEADER = "x-request-id"
-MAX_LENGTH_DIGITS = 18
-MAX_PATH_CHARS = 200
-BODY_TIMEOUT_S = 30.0
-OK, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL_ERROR = 200, 404, 405, 500
-CALLER_GONE = 499  # the caller closed the connection (nginx's number); nobody reads the response
-
-Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIApp:

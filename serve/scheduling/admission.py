@@ -15,6 +15,10 @@ from serve.scheduling.fair_queue import QueuedRow
 from shared.errors import Overloaded, TooLarge
 
 Holder = tuple[str, str]  # ("tenant", its name), or ("priority", "batch") for all batch rows together
+# Of the speed estimate:
+DECAY = 0.98  # factor on the weight of older passes with each new one; about the last fifty passes count
+MAX_DECAY_PASSES = 50.0  # one slow pass may decay the past as much as this many passes
+PRIOR_PASSES = 4.0  # weight of the speed that is assumed at the start
 
 
 class Admission:
@@ -113,11 +117,6 @@ def _holders(item: QueuedRow) -> tuple[Holder, ...]:
 def _name(holder: Holder) -> str:
     """Return how a message names a holder. It does not say the tenant: the caller knows its own."""
     return "the same tenant" if holder[0] == "tenant" else "all batch calls"
-
-
-DECAY = 0.98  # factor on the weight of older passes with each new one; about the last fifty passes count
-MAX_DECAY_PASSES = 50.0  # one slow pass may decay the past as much as this many passes
-PRIOR_PASSES = 4.0  # weight of the speed that is assumed at the start
 
 
 class SpeedEstimate:
