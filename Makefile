@@ -20,7 +20,7 @@ preflight: ## print what this machine lacks, in one line
 
 setup: preflight .venv/.done .venv-local/.done .venv-sam/.done ## make the environments
 
-setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .wrk/.done
+setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .venv-gates/.done .wrk/.done
 
 .wrk/.done: # the load generator of the benchmarks, 1 MB, needs no root
 	@$(PYTHON) -m benchmarks.load.wrk
@@ -83,6 +83,6 @@ clean: stop ## end the local stack, and remove what was built and stored; enviro
 	@rm -rf build .aws-sam .local .mypy_cache .ruff_cache .hypothesis
 
 lock: ## write requirements/*.txt from the environments
-	@for name in venv venv-local venv-sam venv-lint venv-peers venv-infinity; do [ -x .$$name/bin/pip ] || continue; \
+	@for name in venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity; do [ -x .$$name/bin/pip ] || continue; \
 	  { head -1 requirements/$$name.txt; grep -E '^torch==' requirements/$$name.in || true; \
 	    .$$name/bin/pip freeze --exclude torch --exclude setuptools --exclude wheel; } > .lock && mv .lock requirements/$$name.txt; done
