@@ -28,6 +28,7 @@ COMMANDS = {
     "artifacts": ("artifacts", "artifacts_command"),
     "catalog": ("catalog", "catalog_group"),
     "batch": ("batch", "batch_group"),
+    "cost": ("operations.cost", "cost_command"),
 }
 
 

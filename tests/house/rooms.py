@@ -125,6 +125,7 @@ ROOMS = (
     Room("glossa", ("glossa.cli", "glossa.commands"), (), ("tests", "benchmarks")),
     Room("glossa.cli", ("glossa.commands", "glossa.client.errors", "shared"), None, ("tests", "benchmarks")),
     Room("glossa.client", (), ("urllib3", "botocore")),  # botocore signs a request with the caller's credentials
+    Room("glossa.cost", (), ("pydantic",), ("functions", "serve", "local", "tests", "benchmarks")),
     Room("glossa.commands", ("glossa", "shared", "functions", "serve", "local"), None, ("tests", "benchmarks")),
     Room(
         "glossa.tokenizer_build",

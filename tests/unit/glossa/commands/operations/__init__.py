@@ -1,0 +1,1 @@
+"""Tests of the commands of people who operate Glossa."""
