@@ -1,7 +1,7 @@
 """Writes one JSON line for each event on standard output, with allowed fields only.
 
 Text, tokens and presigned URLs never reach a log. A field that is not on the list is dropped, and its name is written
-in `dropped`. Must not know who logs.
+in `dropped`. Some events carry metrics, as shared.metrics says. Must not know who logs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 import sys
 import time
 from typing import TextIO
+
+from shared.metrics import metrics_of
 
 MAX_CHARS = 300  # of one value
 
@@ -23,8 +25,10 @@ ALLOWED = frozenset({
 
 def log_event(event: str, *, level: str = "info", stream: TextIO | None = None, **fields: object) -> None:
     """Write one JSON line: time, level, event and the allowed fields. Each value is cut at 300 characters."""
-    line: dict[str, object] = {"time": round(time.time(), 3), "level": level, "event": event}
+    now_s = time.time()
+    line: dict[str, object] = {"time": round(now_s, 3), "level": level, "event": event}
     line |= {name: _short(value) for name, value in fields.items() if name in ALLOWED}
+    line |= metrics_of(event, line, int(now_s * 1000))
     if dropped := sorted(name for name in fields if name not in ALLOWED):
         line["dropped"] = dropped
     print(json.dumps(line, default=str), file=stream or sys.stdout, flush=True)

@@ -8,8 +8,7 @@ from functions.jobs.steps.announce import Announcer
 from functions.jobs.steps.delete import Eraser
 from functions.jobs.steps.finalize import Finalizer
 from functions.jobs.storage.aws import open_event_bus, open_objects, open_queue, open_table, wall_clock_ms
-from functions.lambdas.settings import BatchSettings
-from shared.settings import read_settings
+from functions.lambdas.settings import BatchSettings, read_function_settings
 
 
 def build(settings: BatchSettings) -> Finalizer:
@@ -34,4 +33,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
     return finalizer.handle_event(event)
 
 
-finalizer = build(read_settings(BatchSettings))
+finalizer = build(read_function_settings(BatchSettings))

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from functions.http.text_routes import make_api
-from functions.lambdas.settings import InferSettings
+from functions.lambdas.settings import InferSettings, read_function_settings
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
 from functions.tokenizers.load import load_tokenizers
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import load_catalog
-from shared.settings import read_settings
 
 # Letters, words without spaces, characters that are normalized, and a mask.
 WARM_TEXT = "Warm 暖かい ตัวอย่าง, ½ “quoted” é\u0301 <mask>"
@@ -33,7 +32,7 @@ def warm(tokenizers: Mapping[str, Tokenizer]) -> None:
         tokenizer.decode(tokenizer.encode(WARM_TEXT).ids)
 
 
-settings = read_settings(InferSettings)
+settings = read_function_settings(InferSettings)
 replica = ReplicaClient(settings.replica_url)
 pipeline = load(settings)
 handler = make_api(pipeline, replica, settings.auth).resolve

@@ -9,9 +9,8 @@ from functions.jobs.api.jobs import Jobs
 from functions.jobs.api.recipes import Recipes
 from functions.jobs.api.results import Results
 from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
-from functions.lambdas.settings import JobsSettings
+from functions.lambdas.settings import JobsSettings, read_function_settings
 from shared.catalog import load_catalog
-from shared.settings import read_settings
 
 
 def build(settings: JobsSettings) -> Resolver:
@@ -30,4 +29,4 @@ def build(settings: JobsSettings) -> Resolver:
     )
 
 
-handler = build(read_settings(JobsSettings)).resolve
+handler = build(read_function_settings(JobsSettings)).resolve

@@ -7,8 +7,7 @@ from typing import Any
 from functions.jobs.steps.notify import Notifier
 from functions.jobs.steps.webhook_client import post
 from functions.jobs.storage.aws import open_queue, open_table, wall_clock_ms
-from functions.lambdas.settings import NotifySettings
-from shared.settings import read_settings
+from functions.lambdas.settings import NotifySettings, read_function_settings
 
 
 def build(settings: NotifySettings) -> Notifier:
@@ -26,4 +25,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG
     return notifier.handle_event(event)
 
 
-notifier = build(read_settings(NotifySettings))
+notifier = build(read_function_settings(NotifySettings))

@@ -12,9 +12,8 @@ from functions.jobs.steps.plan.read_runs import RunReader
 from functions.jobs.steps.redrive import Redriver
 from functions.jobs.steps.sqs_handler import time_left
 from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
-from functions.lambdas.settings import PlanSettings
+from functions.lambdas.settings import PlanSettings, read_function_settings
 from shared.catalog import parse_catalog
-from shared.settings import read_settings
 
 
 def build(settings: PlanSettings) -> Planner:
@@ -47,4 +46,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return planner.handle_event(event, time_left(context))
 
 
-planner = build(read_settings(PlanSettings))
+planner = build(read_function_settings(PlanSettings))

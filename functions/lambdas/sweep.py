@@ -8,8 +8,7 @@ from functions.jobs.steps.commit import ShardCommit
 from functions.jobs.steps.sqs_handler import time_left
 from functions.jobs.steps.sweep import Sweeper
 from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
-from functions.lambdas.settings import BatchSettings
-from shared.settings import read_settings
+from functions.lambdas.settings import BatchSettings, read_function_settings
 
 
 def build(settings: BatchSettings) -> Sweeper:
@@ -38,4 +37,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG
     return sweeper.run(time_left(context))
 
 
-sweeper = build(read_settings(BatchSettings))
+sweeper = build(read_function_settings(BatchSettings))

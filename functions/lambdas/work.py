@@ -14,7 +14,7 @@ from functions.jobs.steps.sqs_handler import time_left
 from functions.jobs.steps.work.read_records import RecordReader
 from functions.jobs.steps.work.worker import MAX_SHARD_ANSWER_BYTES, Worker
 from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
-from functions.lambdas.settings import WorkSettings
+from functions.lambdas.settings import WorkSettings, read_function_settings
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
@@ -22,7 +22,6 @@ from functions.tasks.task import TextRequest
 from functions.tokenizers.load import load_tokenizers
 from shared.catalog import load_catalog
 from shared.errors import GlossaError
-from shared.settings import read_settings
 
 
 def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
@@ -55,6 +54,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return worker.handle_event(event, time_left(context))
 
 
-settings = read_settings(WorkSettings)
+settings = read_function_settings(WorkSettings)
 replica = ReplicaClient(settings.replica_url, max_answer_bytes=MAX_SHARD_ANSWER_BYTES)
 worker = build(settings, replica)

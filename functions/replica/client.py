@@ -191,13 +191,17 @@ class ReplicaClient:
     def _breaker(self, model: str) -> CircuitBreaker:
         with self._lock:
             if model not in self._breakers:
-                self._breakers[model] = CircuitBreaker(clock=self._clock, on_change=self._log_change(model))
+                on_change = self._log_change(model)
+                on_change("closed")  # so that the metric has a value before the first failure
+                self._breakers[model] = CircuitBreaker(clock=self._clock, on_change=on_change)
             return self._breakers[model]
 
     def _log_change(self, model: str) -> Callable[[State], None]:
-        return lambda state: log_event(
-            "circuit-breaker", level="warning", model=model, state=state, url_host=self._host
-        )
+        def log(state: State) -> None:
+            level = "info" if state == "closed" else "warning"
+            log_event("circuit-breaker", level=level, model=model, state=state, url_host=self._host)
+
+        return log
 
     def _executor(self) -> ThreadPoolExecutor:
         with self._lock:

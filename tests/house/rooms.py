@@ -66,6 +66,7 @@ PLAIN_SHARED = (
     "shared.errors",
     "shared.limits",
     "shared.messages",
+    "shared.metrics",
     "shared.strict_json",
 )
 PIPELINE = ("functions.messages", "functions.pipeline", "functions.tasks", "functions.tokenizers")
@@ -76,6 +77,8 @@ ROOMS = (
     _light("shared", ("shared.settings", "shared.catalog"), never=(*AWS, "functions")),
     _light("shared.settings", ("shared.error_text", "shared.errors"), ("pydantic",), never=(*AWS, "functions")),
     _light("shared.catalog", (*PLAIN_SHARED, "shared.log"), ("pydantic",), never=(*AWS, "functions")),
+    _light("shared.metrics_page", ("shared.metrics",), never=(*AWS, "functions")),
+    _light("shared.log", ("shared.metrics",), never=(*AWS, "functions")),
     _light("shared.protocol", (*PLAIN_SHARED, "shared.catalog"), never=(*AWS, "functions")),
     _light("functions", ()),
     _light("functions.messages", ("shared",)),

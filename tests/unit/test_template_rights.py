@@ -140,12 +140,12 @@ def test_each_function_gets_only_what_the_contract_lists() -> None:
     """Each function gets exactly the variables that it reads."""
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
     wanted = {
-        "InferFunction": {"GLOSSA_AUTH", "GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY"},
+        "InferFunction": {"GLOSSA_STACK", "GLOSSA_AUTH", "GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY"},
         "JobsFunction": {"GLOSSA_AUTH", "GLOSSA_WEBHOOK_REACH", *batch},
         "PlanFunction": batch,
         "WorkFunction": {"GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY", *batch},
         "FinalizeFunction": batch,
         "SweepFunction": batch,
-        "NotifyFunction": {"GLOSSA_JOBS_TABLE", "GLOSSA_NOTIFY_QUEUE_URL", "GLOSSA_WEBHOOK_REACH"},
+        "NotifyFunction": {"GLOSSA_STACK", "GLOSSA_JOBS_TABLE", "GLOSSA_NOTIFY_QUEUE_URL", "GLOSSA_WEBHOOK_REACH"},
     }
     assert {function: _environment(function) for function in wanted} == wanted

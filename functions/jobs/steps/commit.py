@@ -18,6 +18,7 @@ from functions.jobs.state import keys, leases, state_machine
 from functions.jobs.state.items import Job, JobSpec, Shard
 from functions.jobs.state.leases import Part
 from functions.jobs.state.queue_messages import QueueMessage
+from functions.jobs.state.state_machine import DONE, FAILED
 from functions.jobs.state.transactions import ConditionFailed
 from functions.jobs.storage.contracts import JobQueue, ObjectStore, Table
 from functions.jobs.storage.queries import load_job
@@ -52,8 +53,9 @@ class ShardCommit:
             log_event("commit-skipped", function=self.function, job_id=job.job, shard=shard.shard, reason=reason)
         else:
             log_event(
-                "committed", function=self.function, job_id=job.job, shard=shard.shard, fence=shard.attempt,
-                records=part.records_ok, failed=part.records_failed,
+                "committed", function=self.function, job_id=job.job, model=job.model, shard=shard.shard,
+                fence=shard.attempt, state=FAILED if failed else DONE, records=part.records_ok,
+                failed=part.records_failed,
             )  # fmt: skip
         self.close_if_last(job)
 

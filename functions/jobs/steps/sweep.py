@@ -49,6 +49,7 @@ class Sweeper:
             done[self._look_safely(key, time_left_s)] += 1
         for action, count in done.items():
             log_event("swept", function="sweep", operation=action, count=count)
+        log_event("sweep-run", function="sweep", count=sum(done.values()), failed=done["failed"])
         return dict(done)
 
     def _due(self) -> Iterator[keys.Key]:

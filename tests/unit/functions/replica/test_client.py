@@ -176,7 +176,7 @@ def test_breaker_opens_and_recovers(outcome: Reply | Exception, capsys: Any) -> 
     clock.pause(10.0)
     client.infer([call_of()], clock.now_s + 20.0)
     states = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
-    assert states == ["open", "half-open", "closed"]
+    assert states == ["closed", "open", "half-open", "closed"]
 
 
 @pytest.mark.parametrize("code", sorted(set(BY_CODE) - {"unavailable"}))
