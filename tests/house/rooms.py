@@ -120,6 +120,8 @@ ROOMS = (
         for place, folder in enumerate(SERVE_ORDER)
     ),
     _serve("deployment_options", ()),
+    _serve("ingress", ()),
+    _serve("private_folder", ()),
     _serve("strict_config", (), ("pydantic", "yaml")),
     *(
         Room(f"serve.{name}", ("shared", "serve"), ("ray", "torch", "starlette", "pydantic"), ("functions",))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+import stat
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from local import model_server, processes
+from local.ray_workspace import temp_dir
 from serve.deployment_options import MAX_ONGOING
 from serve.engine.run_call import infer
 from shared.errors import Overloaded
@@ -20,7 +24,7 @@ from shared.limits import MAX_BODY_BYTES
 from shared.messages import InferCall, Tensor
 from shared.protocol import decode_error, decode_output
 from tests.serve_live.conftest import Answer, Server
-from tests.serve_live.tree import descendants, pss_bytes
+from tests.serve_live.tree import descendants, open_paths, pss_bytes
 
 pytestmark = pytest.mark.ray
 
@@ -159,6 +163,22 @@ def test_all_of_it_listens_on_loopback_alone(server: Server) -> None:
     open_ports = {(address, port) for pid in descendants(server.pid) for address, port in processes.listeners(pid)}
     assert len(open_ports) > 5
     assert {(address, port) for address, port in open_ports if address not in LOOPBACK} == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_no_other_user_reaches_its_files(server: Server) -> None:
+    """Whatever its processes have open below the shared folder for temporary files is in a folder closed to others."""
+    opened = {path for pid in descendants(server.pid) for path in open_paths(pid)}
+    shared = Path(tempfile.gettempdir())
+    below = {path.relative_to(shared).parts[0] for path in opened if path.is_relative_to(shared)}
+    ours = temp_dir(server.workspace)
+    assert ours.name in below
+    open_to_others = {name for name in below if (shared / name).exists() and (shared / name).stat().st_mode & 0o077}
+    assert open_to_others == set()
+    assert len([path for path in opened if path.is_relative_to(ours) and path.is_socket()]) >= 3
+    assert stat.S_IMODE((ours / "r").stat().st_mode) == 0o777, "Ray opens its own folder, as we expect"
+    orders = [path for path in (ours / "h").rglob("a") if path.is_socket()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in orders] == [0o600] * len(orders)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 
 
@@ -34,3 +36,17 @@ def _is_running(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def open_paths(pid: int) -> set[Path]:
+    """Return the files that a process has open and the Unix sockets that it listens on or has bound, by their paths."""
+    try:
+        descriptors = [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return set()  # it has ended
+    sockets = {
+        str(name).removeprefix("socket:[").rstrip("]") for name in descriptors if str(name).startswith("socket:")
+    }
+    lines = Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]
+    bound = {line.split()[7] for line in lines if len(line.split()) > 7 and line.split()[6] in sockets}
+    return {Path(str(path).removesuffix(" (deleted)")) for path in (*descriptors, *bound) if str(path).startswith("/")}

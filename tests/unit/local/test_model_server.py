@@ -10,13 +10,17 @@ import pytest
 from local.model_server import LOADED, is_outdated, to_load
 from local.workspace import Workspace, write_json
 
+PACKAGES = ".venv/lib/python3.11/site-packages"
+
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Make a checkout with two lines of code and a catalog, whose server was started with both."""
-    for path, text in [("serve/a.py", "A = 1\n"), ("shared/b.py", "B = 2\n"), ("catalog.toml", "# café\n")]:
+    """Make a checkout with two lines of code, a catalog and a package, whose server was started with both."""
+    for path, text in [("serve/a.py", "A = 1\n"), ("shared/b.py", "B = 2\n"), ("catalog.toml", "# café\n"),
+                       ("requirements/venv.txt", "torch==1\n")]:  # fmt: skip
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
+    (tmp_path / PACKAGES / "torch-1.dist-info").mkdir(parents=True)
     made = Workspace(tmp_path, tmp_path / "home")
     made.run.mkdir(parents=True, exist_ok=True)
     write_json(made.run / LOADED, _now(made))
@@ -40,11 +44,14 @@ def test_an_unchanged_server_keeps_running(workspace: Workspace) -> None:
         lambda root: (root / "shared" / "c.py").write_text("\n"),
         lambda root: (root / "shared" / "b.py").unlink(),
         lambda root: (root / "catalog.toml").write_text("# other\n"),
+        lambda root: (root / "requirements" / "venv.txt").write_text("torch==2\n"),
+        lambda root: (root / PACKAGES / "torch-1.dist-info").rename(root / PACKAGES / "torch-2.dist-info"),
+        lambda root: (root / PACKAGES / "new-1.dist-info").mkdir(),
     ],
-    ids=["code", "new file", "file gone", "catalog"],
+    ids=["code", "new file", "file gone", "catalog", "lock", "package", "new package"],
 )
-def test_new_code_or_catalog_ends_it(workspace: Workspace, change: Callable[[Path], object]) -> None:
-    """A server with other code or another catalog than the checkout is outdated."""
+def test_new_code_catalog_or_packages_end_it(workspace: Workspace, change: Callable[[Path], object]) -> None:
+    """A server with other code, another catalog or other packages than the checkout is outdated."""
     change(workspace.root)
     assert is_outdated(workspace, _now(workspace))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +12,6 @@ import pytest
 
 from local import processes
 from local.ray_workspace import (
-    HAPROXY_TIMEOUTS,
-    HAPROXY_WRAPPER,
     IDLE_SETTINGS,
     REPLICA_PORTS,
     TOKEN_PATH,
@@ -41,7 +38,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_socket_paths_fit(workspace: Workspace) -> None:
     """The paths of Ray's sockets, and of HAProxy's with their suffix, are short enough for Unix sockets."""
     temp = str(temp_dir(workspace))
-    assert len(f"{temp}/{SESSION}") <= SOCKET_PATH_BYTES
+    assert len(f"{temp}/r/{SESSION}") <= SOCKET_PATH_BYTES
     state = Path(environment(workspace, "haproxy").get("RAY_SERVE_HAPROXY_SOCKET_PATH", "")).relative_to(temp)
     assert len(f"{temp}/{state.parent}/{'f' * NODE_ID_CHARS}/{state.name}.1234567.tmp") <= SOCKET_PATH_BYTES
 
@@ -95,56 +92,42 @@ def test_more_replicas_than_ports_are_refused() -> None:
         check_fits(len(REPLICA_PORTS) + 1, "haproxy")
 
 
-def test_haproxy_is_narrowed_to_loopback(tmp_path: Path) -> None:
-    """The wrapper makes every bind one on 127.0.0.1, sets the timeouts once, and passes all arguments on."""
-    config = tmp_path / "haproxy.cfg"
-    lines = [
-        "    errorfile 503 /x/500.http",
-        "    bind :9101",
-        "  bind *:8404",
-        "    bind 127.0.0.1:8000",
-        "    bind *:1 proto h2",
-        "    timeout http-keep-alive 7s",
-        "    timeout client 30s",
-        "    timeout client-fin 1s",
-    ]
-    config.write_text("\n".join(lines), encoding="utf-8")
-    wrapper = tmp_path / "haproxy"
-    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", timeouts=HAPROXY_TIMEOUTS), encoding="utf-8")
-    wrapper.chmod(0o700)
-    narrowed = [line.replace("bind :", "bind 127.0.0.1:").replace("bind *:", "bind 127.0.0.1:") for line in lines[1:5]]
-    patient = [
-        "    timeout client 30s",
-        "    timeout http-request 10s",
-        "    timeout http-keep-alive 90s",
-        "    option http-buffer-request",
-        "    timeout client-fin 1s",
-    ]
-    for _ in range(2):
-        said = subprocess.run([wrapper, "-db", "-f", config, "-sf", "1"], capture_output=True, text=True, check=True)
-        assert said.stdout == f"-db -f {config} -sf 1\n"
-        assert config.read_text(encoding="utf-8").splitlines() == [*narrowed, *patient]
-
-
-def test_haproxy_does_not_start_without_its_timeouts(tmp_path: Path) -> None:
-    """HAProxy is not run when the wrapper finds no line after which it can put the timeouts."""
-    config, wrapper = tmp_path / "haproxy.cfg", tmp_path / "haproxy"
-    config.write_text("    bind *:8404\n", encoding="utf-8")
-    wrapper.write_text(HAPROXY_WRAPPER.format(binary="/bin/echo", timeouts=HAPROXY_TIMEOUTS), encoding="utf-8")
-    wrapper.chmod(0o700)
-    assert subprocess.run([wrapper, "-f", config], capture_output=True, check=False).returncode == 1
-
-
 def test_session_folder_is_private_and_fresh(workspace: Workspace) -> None:
-    """Only this user can enter the session folder, each start empties it, and log/ray is a link to its logs."""
+    """Only this user can enter the folder around the session, each start empties it, and log/ray is a link to logs."""
     first = fresh_temp(workspace)
-    (first / "old").touch()
+    (first.parent / "old").touch()
     second = fresh_temp(workspace)
     assert first == second
-    assert not list(second.iterdir())
-    assert stat.S_IMODE(second.stat().st_mode) == 0o700
+    assert second.parent == temp_dir(workspace)
+    assert not list(second.parent.iterdir())
+    assert stat.S_IMODE(second.parent.stat().st_mode) == 0o700
     assert (workspace.log / "ray").readlink() == second / "session_latest" / "logs"
-    second.rmdir()
+    second.parent.rmdir()
+
+
+def test_a_folder_of_another_kind_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    """A link in the place of the session's folder is refused, and what it leads to stays as it is."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    temp_dir(workspace).symlink_to(theirs)
+    try:
+        with pytest.raises(RuntimeError, match="expected to make it ourselves"):
+            fresh_temp(workspace)
+        assert stat.S_IMODE(theirs.stat().st_mode) == 0o755
+    finally:
+        temp_dir(workspace).unlink()
+
+
+def test_haproxy_listens_here_alone(workspace: Workspace) -> None:
+    """The program that Ray starts as HAProxy keeps it on 127.0.0.1, and its files are in the private folder."""
+    made = environment(workspace, "haproxy")
+    wrapper = Path(made["RAY_SERVE_HAPROXY_BINARY_PATH"]).read_text(encoding="utf-8")
+    assert "127.0.0.1:/" in wrapper
+    assert "*:/" not in wrapper.replace("\\**:/", "")
+    files = {name: Path(value) for name, value in made.items() if name.startswith("RAY_SERVE_HAPROXY") and "/" in value}
+    assert files.pop("RAY_SERVE_HAPROXY_BINARY_PATH").parent == workspace.run
+    assert len(files) == 5
+    assert all(file.is_relative_to(temp_dir(workspace)) for file in files.values())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

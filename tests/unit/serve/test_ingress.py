@@ -1,0 +1,91 @@
+"""HAProxy listens where it should, waits for no slow client, keeps its own errors, and takes orders from us alone."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from ray.serve._private import constants
+from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
+
+from serve.ingress import ADDRESSES, Bind, environment, main, write_wrapper
+
+LINES = [
+    "    stats socket /x/a mode 666 level admin expose-fd listeners",
+    "    errorfile 503 /x/500.http",
+    "    bind :9101",
+    "    bind 127.0.0.1:8000",
+    "    bind *:1 proto h2",
+    "    timeout http-keep-alive 7s",
+    "    timeout client 30s",
+    "    timeout client-fin 1s",
+    "listen stats",
+    "  bind *:8404",
+]
+
+
+def _rewritten(folder: Path, lines: list[str], bind: Bind = "loopback") -> tuple[int, list[str]]:
+    """Run the wrapper over a configuration, with `echo` as HAProxy. Return its exit status and the lines after it."""
+    config, wrapper = folder / "haproxy.cfg", folder / "haproxy"
+    config.write_text("\n".join(lines), encoding="utf-8")
+    write_wrapper(wrapper, bind, program="/bin/echo")
+    done = subprocess.run([wrapper, "-db", "-f", config, "-sf", "1"], capture_output=True, text=True, check=False)
+    assert done.stdout in {"", f"-db -f {config} -sf 1\n"}
+    assert bool(done.stdout) == (done.returncode == 0)
+    return done.returncode, config.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("bind", ["loopback", "all"])
+def test_the_configuration_is_narrowed(tmp_path: Path, bind: Bind) -> None:
+    """Binds, timeouts, error pages and the socket for orders are ours, after one run and after two."""
+    address = ADDRESSES[bind]
+    expected = [
+        "    stats socket /x/a mode 600 level admin expose-fd listeners",
+        f"    bind {address}:9101",
+        "    bind 127.0.0.1:8000",
+        f"    bind {address}:1 proto h2",
+        "    timeout client 30s",
+        "    timeout http-request 10s",
+        "    timeout http-keep-alive 90s",
+        "    option http-buffer-request",
+        "    timeout client-fin 1s",
+        "listen stats",
+        "  bind 127.0.0.1:8404",
+    ]
+    status, lines = _rewritten(tmp_path, LINES, bind)
+    assert (status, lines) == (0, expected)
+    assert _rewritten(tmp_path, lines, bind) == (0, expected)
+
+
+@pytest.mark.parametrize("gone", ["timeout client 30s", "stats socket"])
+def test_haproxy_does_not_start_unprotected(tmp_path: Path, gone: str) -> None:
+    """HAProxy is not run when Ray's configuration no longer has a line that the wrapper has to change."""
+    status, _ = _rewritten(tmp_path, [line for line in LINES if gone not in line])
+    assert status == 1
+
+
+def test_ray_s_own_template_has_the_lines() -> None:
+    """Each kind of line that the wrapper changes is in the template of the installed Ray."""
+    for line in ("stats socket", " mode 666 ", "errorfile 502", "timeout client", "\nlisten stats\n  bind *:"):
+        assert line in HAPROXY_CONFIG_TEMPLATE, line
+    assert HAPROXY_CONFIG_TEMPLATE.index("\nlisten stats") > HAPROXY_CONFIG_TEMPLATE.index("\nfrontend http_frontend")
+
+
+def test_ray_knows_every_variable(tmp_path: Path) -> None:
+    """Ray ignores variables that it does not know, so each of ours must be one that it reads."""
+    read = Path(constants.__file__).read_text(encoding="utf-8")
+    made = environment(tmp_path / "haproxy", tmp_path, n_threads=2)
+    assert [name for name in made if f'"{name}"' not in read] == []
+    assert (made["RAY_SERVE_ENABLE_HA_PROXY"], made["RAY_SERVE_HAPROXY_NBTHREAD"]) == ("1", "2")
+
+
+def test_the_image_gets_its_wrapper_from_a_command(tmp_path: Path) -> None:
+    """The command writes a program that everyone may run and nobody else may change. It must say where to listen."""
+    wrapper = tmp_path / "haproxy"
+    assert main([str(wrapper), "--bind", "all"]) == 0
+    assert stat.S_IMODE(wrapper.stat().st_mode) == 0o755
+    assert "\\1*:/" in wrapper.read_text(encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main([str(wrapper)])
