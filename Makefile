@@ -51,11 +51,12 @@ test: ## run all checks and tests
 	@$(MAKE) --no-print-directory check
 	@$(RUN) pytest
 
-check: .venv/.done .venv-lint/.done .venv-sam/.done ## run ruff, mypy, the checks of the template and the rules of the house
+check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done ## run ruff, mypy, the checks of the templates and the rules of the house
 	@$(LINT)/ruff check .
 	@$(LINT)/ruff format --check .
 	@$(LINT)/mypy --python-executable .venv/bin/python $(foreach p,$(PACKAGES),-p $(p))
-	@$(LINT)/cfn-lint template.yaml
+	@$(LINT)/cfn-lint template.yaml infra/*.yaml
+	@$(RUN) tests.gates.checkov infra/*.yaml
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@$(RUN) pytest -q tests/house
 

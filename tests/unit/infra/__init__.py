@@ -1,0 +1,1 @@
+"""Tests of the CloudFormation stacks in infra/ and of the gates over them."""
