@@ -2,12 +2,14 @@
 
 It uses Zig, whose Python wheel holds a compiler for all machine types, or else the C compiler of this machine. The
 result needs no other library, not even libc, so that one file serves every Linux with the processor features in the
-flags. This module must not know what it compiles.
+flags. An image without a compiler brings libraries that were compiled when it was built, in the folder BUILT. This
+module must not know what it compiles.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import platform
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 
 FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-ffreestanding", "-nostdlib", "-s", "-fno-stack-protector")
 COMPILE_S = 120.0
+BUILT = Path(__file__).parent / "built"  # absent in a checkout; serve/kernels/cpu/build.py fills it in an image
 
 
 def compile_library(
@@ -49,11 +52,29 @@ def compile_library(
     return True
 
 
-def load_compiled(sources: Sequence[Path], machine: str, flags: Iterable[str]) -> ctypes.CDLL | None:
-    """Compile C sources into one library for this process and load it. Return None without a compiler.
+def library_name(sources: Sequence[Path], machine: str, flags: Iterable[str]) -> str:
+    """Return the file name of a library: a digest of its sources, their headers, `machine` and the flags.
 
-    Raises RuntimeError as `compile_library` does, and OSError when the library does not load.
+    A library of other sources therefore has another name, and is never loaded in place of the right one.
     """
+    headers = {header for source in sources for header in source.parent.glob("*.h")}
+    digest = hashlib.sha256("\0".join((machine, *FLAGS, *flags)).encode())
+    for path in (*sources, *sorted(headers)):
+        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return f"{digest.hexdigest()[:32]}.so"
+
+
+def load_compiled(
+    sources: Sequence[Path], machine: str, flags: Iterable[str], *, built: Path = BUILT
+) -> ctypes.CDLL | None:
+    """Load C sources as one library: from `built` if it is there, else compiled for this process.
+
+    Return None when it is not there and there is no compiler. Raises RuntimeError as `compile_library` does, and
+    OSError when the library does not load.
+    """
+    flags = tuple(flags)
+    if (ready := built / library_name(sources, machine, flags)).is_file():
+        return ctypes.CDLL(str(ready))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels.so"
         return (

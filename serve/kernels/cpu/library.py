@@ -1,4 +1,4 @@
-"""Compiles and loads our CPU kernels for bfloat16, in the variant that fits the processor.
+"""Loads our CPU kernels for bfloat16, in the variant that fits the processor.
 
 They compute sixteen numbers at a time (native/vector.h). One variant uses AVX512-BF16. The other uses AVX2, for
 processors on which torch's bfloat16 product is eight times slower. Where neither can run, bfloat16 runs in torch.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,44 +16,11 @@ import torch
 from torch import Tensor
 
 from serve.kernels.compiler import load_compiled, this_machine
+from serve.kernels.cpu.variants import AVX2, AVX512, MACHINE, SOURCES, Variant, all_flags
 from serve.layers.linear import can_prepack
 from shared.log import log_event
 
-NATIVE = Path(__file__).parent / "native"
-SOURCES = tuple(
-    NATIVE / f"{name}.c"
-    for name in ("attention", "decoder", "embeddings", "fused_layers", "int8_products", "layer_norm", "products")
-)
-MACHINE = "x86_64"
 VECTOR_WIDTH = 16  # numbers in a vector register: widths that a kernel reads are multiples of it
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One way to compile the kernels. `flags` are for the compiler; `features` are what they need, in torch's names."""
-
-    name: str
-    flags: tuple[str, ...]
-    features: frozenset[str]
-
-
-AVX512 = Variant(
-    "avx512-bf16",
-    (
-        "-mavx512f",
-        "-mavx512bw",
-        "-mavx512vl",
-        "-mavx512dq",
-        "-mavx512bf16",
-        "-mavx512vnni",
-        "-mfma",
-        "-mprefer-vector-width=512",
-    ),
-    frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "avx512_vnni", "fma3"}),
-)  # fmt: skip
-AVX2 = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
-VARIANTS = (AVX512, AVX2)
-FUSED_MULTIPLY_ADD = "-ffp-contract=fast"
 EVENT = "kernels-unavailable"  # the log event when torch computes in place of the kernels
 
 
@@ -104,12 +70,12 @@ def kernels_here() -> ctypes.CDLL | None:
 
 @cache
 def load_kernels(variant: Variant, sources: tuple[Path, ...] = SOURCES) -> ctypes.CDLL | None:
-    """Compile the kernels for this process, which takes a second or two.
+    """Load the kernels of the image, or compile them for this process, which takes a second or two.
 
     Return None when there is no compiler or it fails; the log then says why.
     """
     try:
-        library = load_compiled(sources, MACHINE, (*variant.flags, FUSED_MULTIPLY_ADD))
+        library = load_compiled(sources, MACHINE, all_flags(variant))
     except (RuntimeError, OSError) as failure:
         log_event(EVENT, level="warning", reason=str(failure))
         return None

@@ -15,7 +15,6 @@ import ctypes
 import platform
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
@@ -24,15 +23,10 @@ from torch import Tensor
 from serve.checkpoints.read import CheckpointError
 from serve.kernels.compiler import load_compiled, this_machine
 from serve.kernels.core_team import team_address
+from serve.kernels.cpu.variants import MACHINE, ONEDNN_INT8_FLAGS, ONEDNN_INT8_SOURCES
 from serve.layers.linear import USUAL_TOKENS, Activate, FusedLinear
 
-SOURCE = Path(__file__).parent / "native" / "onednn_int8.c"
-MACHINE = "x86_64"
 INT8_MAX, ZERO_POINT = 127, 128  # oneDNN is fastest with unsigned states and signed weights
-FLAGS = (
-    "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
-    "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
-)  # fmt: skip
 
 KernelCall = Callable[..., None]  # takes addresses, rows and width
 
@@ -134,9 +128,9 @@ def int8_lacks(device: torch.device) -> str:
 
 @cache
 def load_kernel() -> Kernel:
-    """Compile native/onednn_int8.c for this process, in under a second, and load it. Raises CheckpointError."""
+    """Load the kernel of the image, or compile it for this process in under a second. Raises CheckpointError."""
     try:
-        library = load_compiled([SOURCE], MACHINE, FLAGS)
+        library = load_compiled(ONEDNN_INT8_SOURCES, MACHINE, ONEDNN_INT8_FLAGS)
     except (RuntimeError, OSError) as failure:
         raise CheckpointError(f"onednn-int8 has no kernel: {failure}") from failure
     if library is None:

@@ -1,1 +1,1 @@
-"""Tests of the CloudFormation stacks in infra/ and of the gates over them."""
+"""Tests of the CloudFormation stacks in infra/, of the gates over them, and of the image."""

@@ -6,7 +6,8 @@ import ctypes
 
 import pytest
 
-from serve.kernels.cpu.library import VARIANTS, Variant, features_here, load_kernels
+from serve.kernels.cpu.library import features_here, load_kernels
+from serve.kernels.cpu.variants import VARIANTS, Variant
 
 
 def runs_here(variant: Variant) -> bool:

@@ -18,18 +18,9 @@ from serve.kernels.cpu.decoder import score_call, sum_up_call
 from serve.kernels.cpu.embeddings import embed_call
 from serve.kernels.cpu.int8_products import int8_product_of
 from serve.kernels.cpu.layer_norm import norm_call
-from serve.kernels.cpu.library import (
-    AVX2,
-    AVX512,
-    FUSED_MULTIPLY_ADD,
-    MACHINE,
-    SOURCES,
-    VARIANTS,
-    Variant,
-    load_kernels,
-    variant_of,
-)
+from serve.kernels.cpu.library import load_kernels, variant_of
 from serve.kernels.cpu.products import PLAIN, product_of
+from serve.kernels.cpu.variants import AVX2, AVX512, MACHINE, SOURCES, VARIANTS, Variant, all_flags
 from serve.rows.pack import spans_of
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of, runs_here
 
@@ -39,7 +30,7 @@ N_THREADS = 3
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_the_kernels_compile_anywhere(variant: Variant, tmp_path: Path) -> None:
     """They compile without a warning for each variant, on every processor."""
-    flags = (*variant.flags, FUSED_MULTIPLY_ADD, "-Wall", "-Wextra", "-Werror")
+    flags = (*all_flags(variant), "-Wall", "-Wextra", "-Werror")
     assert compile_library(SOURCES, tmp_path / "kernels.so", MACHINE, flags)
 
 

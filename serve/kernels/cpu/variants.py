@@ -1,0 +1,58 @@
+"""Which C sources make which library, and with which flags a compiler makes it.
+
+The kernels compute sixteen numbers at a time (native/vector.h). One variant uses AVX512-BF16. The other uses AVX2, for
+processors on which torch's bfloat16 product is eight times slower. This module imports no torch, so that an image can
+compile the kernels before its packages are installed. It must not know which processor will run them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+NATIVE = Path(__file__).parent / "native"
+SOURCES = tuple(
+    NATIVE / f"{name}.c"
+    for name in ("attention", "decoder", "embeddings", "fused_layers", "int8_products", "layer_norm", "products")
+)
+MACHINE = "x86_64"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to compile the kernels. `flags` are for the compiler; `features` are what they need, in torch's names."""
+
+    name: str
+    flags: tuple[str, ...]
+    features: frozenset[str]
+
+
+AVX512 = Variant(
+    "avx512-bf16",
+    (
+        "-mavx512f",
+        "-mavx512bw",
+        "-mavx512vl",
+        "-mavx512dq",
+        "-mavx512bf16",
+        "-mavx512vnni",
+        "-mfma",
+        "-mprefer-vector-width=512",
+    ),
+    frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "avx512_vnni", "fma3"}),
+)  # fmt: skip
+AVX2 = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
+VARIANTS = (AVX512, AVX2)
+FUSED_MULTIPLY_ADD = "-ffp-contract=fast"
+
+# the steps around oneDNN's int8 product, which need AVX-512 alone
+ONEDNN_INT8_SOURCES = (NATIVE / "onednn_int8.c",)
+ONEDNN_INT8_FLAGS = (
+    "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mprefer-vector-width=512",
+    "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
+)  # fmt: skip
+
+
+def all_flags(variant: Variant) -> tuple[str, ...]:
+    """Return what the compiler is told for a variant."""
+    return (*variant.flags, FUSED_MULTIPLY_ADD)
