@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from serve import ingress
 from tests.house.tree import ROOT, tracked
 from tests.unit.infra.image.dockerfile import RULES, Instruction, commands, read, root_targets
 
@@ -105,11 +106,24 @@ def test_the_start_command_reads_the_mounted_catalog() -> None:
     assert arguments_of("runtime", "ENTRYPOINT") == []
 
 
+def test_haproxy_runs_through_its_wrapper() -> None:
+    """Both targets write the wrapper where Ray looks for it, with the values that the local stack has."""
+    environment = dict(pair.split("=", 1) for line in arguments_of("runtime", "ENV") for pair in line.split())
+    wrapper = environment["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    expected = ingress.environment(Path(wrapper), Path("/state"), n_threads=1)
+    assert environment.items() >= {name: value for name, value in expected.items() if name in environment}.items()
+    for name in ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED", "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"):
+        assert environment[name] == expected[name]
+    for target in TARGETS:
+        assert f"python -m serve.ingress {wrapper} --bind all" in arguments_of(target, "RUN")
+
+
 def test_what_the_server_writes_lies_in_the_volumes() -> None:
     """Every folder that the environment names is below /tmp or /var/cache/glossa, and the code is not writable."""
-    (environment,) = arguments_of("runtime", "ENV")
+    environment = " ".join(arguments_of("runtime", "ENV"))
     folders = dict(re.findall(r"(\w+)=(/\S+)", environment))
     assert folders.pop("PYTHONPATH") == "/opt/glossa"
+    assert folders.pop("RAY_SERVE_HAPROXY_BINARY_PATH") == "/usr/local/bin/glossa-haproxy"
     assert {path for path in folders.values() if not path.startswith(("/tmp", "/var/cache/glossa"))} == set()  # noqa: S108 - read, not written
     assert "PYTHONDONTWRITEBYTECODE=1" in environment
 
