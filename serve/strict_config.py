@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
-import yaml  # type: ignore[import-untyped] # its stubs are one more package, for two calls
+import yaml
 from pydantic import BaseModel, ValidationError
 
 S = TypeVar("S", bound=BaseModel)
