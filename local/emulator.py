@@ -11,12 +11,15 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from local import processes
 from local.ports import BLOCK, ports
 from local.workspace import Workspace, read_json, write_json
 
 NAME = "emulator"
+# The root of the checkout is on the path of this process alone. Functions must not see it.
+PROGRAM = "import sys; sys.path.append(sys.argv.pop()); from local.authorization.server import main; main()"
 REGION = "us-east-1"
 START_S = 60.0
 # A key without digits gives account 000000000000, which no real account has.
@@ -39,7 +42,7 @@ def start(workspace: Workspace) -> str:
         temporary = workspace.state / "tmp"  # holds unpacked code of functions; a killed emulator leaves it behind
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        command = [workspace.python(".venv-local").with_name("ministack")]
+        command: list[str | Path] = [workspace.python(".venv-local"), "-P", "-c", PROGRAM, str(workspace.root)]
         processes.start(workspace, NAME, command, _environment(workspace), cwd=workspace.state)
     ends_at = time.monotonic() + START_S
     while time.monotonic() < ends_at and processes.alive(workspace, NAME) is not None:
@@ -52,6 +55,11 @@ def start(workspace: Workspace) -> str:
 def stop(workspace: Workspace) -> bool:
     """End the emulator of this workspace; return whether one ran."""
     return processes.stop(workspace, NAME)
+
+
+def calls_file(workspace: Workspace) -> Path:
+    """Return the file that gets a line for each AWS call of a function, if it exists when the emulator starts."""
+    return workspace.log / "calls.jsonl"
 
 
 def healthy(workspace: Workspace) -> bool:
@@ -95,6 +103,7 @@ def _environment(workspace: Workspace) -> dict[str, str]:
         "GATEWAY_PORT": str(ports(workspace).emulator),
         "MINISTACK_REGION": REGION,
         "LOG_LEVEL": "WARNING",
+        "AUTH": "true",  # functions run under their roles
         "IOT_MTLS_ENABLED": "0",  # otherwise it listens on port 8883 of every interface
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{state}/no-docker",  # otherwise it removes other MiniStacks' containers
@@ -104,5 +113,6 @@ def _environment(workspace: Workspace) -> dict[str, str]:
         "S3_DATA_DIR": str(state / "s3"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "LAMBDA_WARM_TTL_SECONDS": "60",
+        **({"EMULATOR_CALLS_FILE": str(calls)} if (calls := calls_file(workspace)).exists() else {}),
         **CREDENTIALS,
     }

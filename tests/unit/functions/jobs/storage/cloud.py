@@ -24,7 +24,7 @@ ENDPOINT = os.environ.get("GLOSSA_TEST_ENDPOINT")  # of a running emulator; with
 def cloud(monkeypatch: pytest.MonkeyPatch, endpoint: str | None = None) -> Iterator[BatchSettings]:
     """Make the resources, on moto unless an endpoint is given; yields the settings that name them."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+        monkeypatch.setenv(name, "test")  # the key that the emulator takes as the owner of the account
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     if endpoint is not None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)

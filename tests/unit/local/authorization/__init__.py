@@ -1,0 +1,1 @@
+"""Tests of what starts and stops the local stack, without starting it."""
