@@ -56,7 +56,7 @@ check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done ## run ruf
 	@$(LINT)/ruff format --check .
 	@$(LINT)/mypy --python-executable .venv/bin/python $(foreach p,$(PACKAGES),-p $(p))
 	@$(LINT)/cfn-lint template.yaml infra/*.yaml
-	@$(RUN) tests.gates.checkov infra/*.yaml
+	@$(RUN) tests.gates.checkov template.yaml infra/*.yaml
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@$(RUN) pytest -q tests/house
 

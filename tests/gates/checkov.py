@@ -1,7 +1,7 @@
 """Runs checkov over templates, and compares its findings with infra/exemptions.toml.
 
 A finding passes only when the registry names it with a reason. An entry of the registry that matches no finding fails
-too, so the registry never grows old. `make check` runs it: `python -m tests.gates.checkov infra/*.yaml`.
+too, so the registry never grows old. `make check` runs it: `python -m tests.gates.checkov template.yaml infra/*.yaml`.
 It knows no template, and changes none.
 """
 

@@ -36,7 +36,7 @@ class S3Objects:
         try:
             found = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **which)
         except self._client.exceptions.ClientError as error:
-            if _code(error) in _MISSING:
+            if _code(error) in _MISSING or (_code(error) in _DENIED and self._is_missing(bucket, key, version)):
                 return None
             raise
         return Stored(
@@ -54,6 +54,8 @@ class S3Objects:
         try:
             answer = self._client.get_object(Bucket=bucket, Key=key, **which, **span)
         except self._client.exceptions.ClientError as error:
+            if _code(error) in _DENIED and self._is_missing(bucket, key, version):
+                raise NotFound(f"no object {key!r} in that version") from None
             raise _read_error(error, key) or error from None
         with closing(answer["Body"]) as body:
             chunks = body.iter_chunks(CHUNK_BYTES)
@@ -76,6 +78,19 @@ class S3Objects:
             else:
                 return True
         raise Unavailable(f"writing one object met a concurrent write {MAX_PUT_TRIES} times", retry_after_s=1.0)
+
+    def _is_missing(self, bucket: str, key: str, version: str) -> bool:
+        """Whether an object to which S3 denied access does not exist.
+
+        S3 says that an object does not exist only to those who may list the whole bucket. Our roles may list only
+        prefixes, so this lists with the key as the prefix. The key itself is the first one that begins with it.
+        """
+        if version:
+            page = self._client.list_object_versions(Bucket=bucket, Prefix=key)
+            found = [(each["Key"], each["VersionId"]) for each in page.get("Versions", [])]
+            return (key, version) not in found and not page.get("IsTruncated")
+        first = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+        return [each["Key"] for each in first] != [key]
 
     def list(self, bucket: str, prefix: str, *, after: str = "", limit: int = 1000) -> Listed:
         """Return up to `limit` objects whose key begins with `prefix` and comes after `after`."""
@@ -125,6 +140,7 @@ def _sliced(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[by
         raise Conflict(f"got an object of {at} bytes, shorter than it was")
 
 
+_DENIED = {"403", "AccessDenied"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 
 
