@@ -31,10 +31,12 @@ from benchmarks.reporting.report import options, progress
 from glossa.commands.artifacts import write_artifacts
 from serve.engine.load_engine import load_engine
 from serve.replica import Replica
+from shared.call_keys import KeyFile, write_key_file
 from shared.catalog import load_catalog
 from tests.events import FakeContext, request
 
 HOST = "127.0.0.1"
+KEYS = "call-keys.json"
 NUMBERED, APART = ("functions", "serve"), ("shared",)
 WARM_TEXTS = ("The match ended in a draw.", "Die Wahl findet im Herbst statt.", "Le vaccin est prêt.")
 TEXT = "The committee will meet again on Thursday to decide whether the bridge can be opened."  # not cached yet
@@ -87,7 +89,7 @@ def main() -> int:
     chosen = parser.parse_args()
     trace = FileTrace(ROOT, (*NUMBERED, *APART))
     trace.watch_new_threads()
-    with tempfile.TemporaryDirectory() as folder, serving_mini() as port:
+    with tempfile.TemporaryDirectory() as folder, serving_mini(new_keys(Path(folder))) as port:
         handler = load_handler(Path(folder), port)
         for text in WARM_TEXTS:
             ask(handler, text)
@@ -98,11 +100,17 @@ def main() -> int:
     return 0
 
 
+def new_keys(folder: Path) -> Path:
+    """Write keys for both sides; return their file."""
+    write_key_file(folder / KEYS)
+    return folder / KEYS
+
+
 @contextmanager
-def serving_mini() -> Iterator[int]:
-    """Serve mini from this process and yield the port, once connections are taken."""
+def serving_mini(keys: Path) -> Iterator[int]:
+    """Serve mini from this process to callers with a key of `keys`; yield the port, once connections are taken."""
     model = load_catalog(ROOT / "catalog.toml").model("mini")
-    replica = Replica(model, lambda: load_engine(model, ROOT, device="cpu"))
+    replica = Replica(model, lambda: load_engine(model, ROOT, device="cpu"), verifier=lambda: KeyFile(keys).verify)
     app = Starlette(routes=[Mount(f"/v2/models/{model.name}", app=replica.__serve_build_asgi_app__())])
     server = uvicorn.Server(uvicorn.Config(app, host=HOST, port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -127,6 +135,7 @@ def load_handler(folder: Path, port: int) -> Handler:
     os.environ |= {
         "GLOSSA_REPLICA_URL": f"http://{HOST}:{port}",
         "GLOSSA_AUTH": "none",
+        "GLOSSA_CALL_KEYS_FILE": str(folder / KEYS),
         "GLOSSA_ARTIFACTS": str(artifacts),
     }
     from functions.lambdas.infer import handler  # noqa: PLC0415 - reads its settings when it is imported

@@ -18,7 +18,7 @@ from pathlib import Path
 from local.workspace import Workspace, this_workspace, write_json
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts")
+SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts", "replica-ca.pem")
 BUILD_S = 600.0
 ARTIFACTS_S = 300.0
 

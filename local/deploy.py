@@ -18,6 +18,7 @@ from local.workspace import Workspace
 
 STACK = "glossa"
 PACKAGES = "glossa-packages"
+CALL_KEYS = "glossa-call-keys"
 TAG = "glossa-digest"
 DEPLOY_S = 300.0
 
@@ -30,9 +31,24 @@ def client(workspace: Workspace, service: str) -> Any:
     return boto3.client(service, endpoint_url=emulator.endpoint(workspace), **keys)
 
 
-def parameters(replica_url: str) -> dict[str, str]:
+def parameters(replica_url: str, call_keys_secret: str) -> dict[str, str]:
     """Return the parameters of a local stack. Nothing else tells it from a stack on AWS."""
-    return {"Auth": "none", "Environment": "local", "Architecture": architecture(), "ReplicaUrl": replica_url}
+    return {
+        "Auth": "none",
+        "Environment": "local",
+        "Architecture": architecture(),
+        "ReplicaUrl": replica_url,
+        "CallKeysSecretArn": call_keys_secret,
+    }
+
+
+def store_call_keys(workspace: Workspace) -> str:
+    """Store the keys of this workspace as a secret of the emulator; return its ARN."""
+    text, secrets = workspace.call_keys.read_text(encoding="utf-8"), client(workspace, "secretsmanager")
+    try:
+        return str(secrets.create_secret(Name=CALL_KEYS, SecretString=text)["ARN"])
+    except secrets.exceptions.ResourceExistsException:
+        return str(secrets.put_secret_value(SecretId=CALL_KEYS, SecretString=text)["ARN"])
 
 
 def deploy(workspace: Workspace, replica_url: str) -> bool:
@@ -40,7 +56,7 @@ def deploy(workspace: Workspace, replica_url: str) -> bool:
 
     Raises RuntimeError with sam's last lines.
     """
-    given = parameters(replica_url)
+    given = parameters(replica_url, store_call_keys(workspace))
     mark = hashlib.sha256(json.dumps([digest(workspace.root), given], sort_keys=True).encode()).hexdigest()
     current = describe(workspace)
     if current is not None and current["tags"].get(TAG) == mark:

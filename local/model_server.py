@@ -1,6 +1,6 @@
 """Starts and ends Ray Serve for this checkout, on 127.0.0.1, and waits until its models are ready.
 
-    python -m local.model_server start | stop | status [--catalog FILE] [--engine fake] [--ingress python]
+    python -m local.model_server start | stop | status [--catalog FILE] [--engine fake] [--call-auth none]
 
 Two workspaces have two servers, which do not see each other. Must not know more of models than their names.
 """
@@ -36,12 +36,18 @@ END_S = 10.0
 
 
 def start(
-    workspace: Workspace, catalog: Path | None = None, *, engine: str = "packed", ingress: Ingress | None = None
+    workspace: Workspace,
+    catalog: Path | None = None,
+    *,
+    engine: str = "packed",
+    ingress: Ingress | None = None,
+    call_auth: str = "keys",
 ) -> str:
     """Start Ray Serve unless it runs, and wait until every model is ready; print each step and return its address.
 
     A server that runs with another catalog, engine, ingress or code is ended first. The catalog has the digests of
-    the weights, so new weights count as well. Raises RuntimeError with the end of its log when it does not get ready,
+    the weights, so new weights count as well. It answers calls that are signed with a key of this workspace, with
+    `call_auth` none every call. Raises RuntimeError with the end of its log when it does not get ready,
     and when the catalog has more replicas than there are ports.
     """
     url = address(workspace)
@@ -50,7 +56,7 @@ def start(
     chosen = ingress or default_ingress()
     models = load_catalog(path).models
     check_fits(1 + sum(model.replicas.min for model in models.values()), chosen)
-    loaded = to_load(workspace.root, path, engine, chosen)
+    loaded = to_load(workspace.root, path, engine, chosen) | {"call_auth": call_auth}
     if processes.alive(workspace, NAME) is not None and is_outdated(workspace, loaded):
         print("Ray Serve: the catalog or the code has changed; starting again", flush=True)
         stop(workspace)
@@ -61,9 +67,10 @@ def start(
         fresh_temp(workspace)
         command: list[str | Path] = [
             workspace.python(".venv"), "-m", "serve.app", "--catalog", path, "--port", str(ports(workspace).serve),
-            "--engine", engine, "--temp-dir", temp_dir(workspace),
+            "--engine", engine, "--call-auth", call_auth, "--temp-dir", temp_dir(workspace),
         ]  # fmt: skip
-        processes.start(workspace, NAME, command, environment(workspace, chosen), workspace.root)
+        keys = {"GLOSSA_CALL_KEYS_FILE": str(workspace.call_keys)}
+        processes.start(workspace, NAME, command, environment(workspace, chosen) | keys, workspace.root)
     _wait(workspace, url, sorted(models))
     print(f"Ray Serve: {url}/v2 ({time.monotonic() - started_s:.1f} s)", flush=True)
     return url
@@ -157,12 +164,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--catalog", type=Path, default=None)
     parser.add_argument("--engine", choices=["packed", "fake"], default="packed")
     parser.add_argument("--ingress", choices=["haproxy", "python"], default=None)
+    parser.add_argument("--call-auth", choices=["keys", "none"], default="keys")
     parser.add_argument("--home", type=Path, default=None, help="folder of the workspace (default: .local/)")
     asked = parser.parse_args(arguments)
     workspace = this_workspace(asked.home)
     try:
         if asked.verb == "start":
-            start(workspace, asked.catalog, engine=asked.engine, ingress=asked.ingress)
+            start(workspace, asked.catalog, engine=asked.engine, ingress=asked.ingress, call_auth=asked.call_auth)
         elif asked.verb == "stop":
             print("stopped" if stop(workspace) else "nothing was running")
         else:

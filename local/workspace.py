@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.call_keys import write_key_file
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -40,6 +42,13 @@ class Workspace:
     def build(self) -> Path:
         """The folder that `sam build` fills for this stack."""
         return self._folder("build") / "packages"
+
+    @property
+    def call_keys(self) -> Path:
+        """The file of the keys that sign calls to the model server. It is made for its owner alone, when first read."""
+        path = self.run / "call-keys.json"
+        write_key_file(path)
+        return path
 
     def python(self, environment: str) -> Path:
         """Return the interpreter of an environment of the checkout, `.venv-local` for example."""

@@ -22,6 +22,7 @@ from ray.serve.schema import ServeDeploySchema
 from serve.deployment_options import FRONT_APPLICATION, front_options, replica_options, total_cpus
 from serve.engine.fake import FakeEngine
 from serve.engine.load_engine import load_engine
+from serve.http.callers import VERIFIERS, CallAuth
 from serve.http.front_routes import FrontRoutes, ServedModel
 from serve.local_cluster import Application, run
 from serve.replica import Replica
@@ -41,13 +42,17 @@ def build(
     engine: EngineKind = "packed",
     candidates: Sequence[Model] = (),
     loopback: bool = False,
+    call_auth: CallAuth = "keys",
 ) -> list[Application]:
     """Return the applications of a catalog. `root` is the folder that relative checkpoints start from.
 
     `candidates` are next revisions of models in the catalog. Each gets an application of its own below
-    `versions/{revision}` until it is promoted. With `loopback` no replica listens beyond this machine.
-    Raises ValueError for a candidate that is no new revision.
+    `versions/{revision}` until it is promoted. With `loopback` no replica listens beyond this machine. Only there may
+    `call_auth` be none. Raises ValueError for a candidate that is no new revision, and for calls without tokens
+    elsewhere.
     """
+    if call_auth == "none" and not loopback:
+        raise ValueError("got call-auth none beyond this machine, expected keys: anyone could then call as any tenant")
     for model in candidates:
         if model.name not in catalog.models or catalog.models[model.name].revision == model.revision:
             raise ValueError(f"got candidate {model.name} {model.revision}, expected a new revision of a catalog model")
@@ -56,20 +61,27 @@ def build(
         name, prefix = model.name, f"/v2/models/{model.name}"
         if model in candidates:
             name, prefix = f"{name}-{model.revision}", f"{prefix}/versions/{model.revision}"
-        applications.append(Application(name, prefix, replica(model, root, engine, loopback=loopback)))
-    return [*applications, Application(FRONT_APPLICATION, "/v2", front(catalog, loopback=loopback))]
+        application = replica(model, root, engine, loopback=loopback, call_auth=call_auth)
+        applications.append(Application(name, prefix, application))
+    return [
+        *applications,
+        Application(FRONT_APPLICATION, "/v2", front(catalog, loopback=loopback, call_auth=call_auth)),
+    ]
 
 
-def front(catalog: Catalog, *, loopback: bool = False) -> Any:
+def front(catalog: Catalog, *, loopback: bool = False, call_auth: CallAuth = "keys") -> Any:
     """Return the application at `/v2`, which answers for the server as a whole."""
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
-    return _deployment(FrontRoutes, front_options(), loopback=loopback).bind(models, ask_states())
+    verifier = VERIFIERS[call_auth]
+    return _deployment(FrontRoutes, front_options(), loopback=loopback).bind(models, ask_states(), verifier=verifier)
 
 
-def replica(model: Model, root: Path, kind: EngineKind, *, loopback: bool = False) -> Any:
+def replica(model: Model, root: Path, kind: EngineKind, *, loopback: bool = False, call_auth: CallAuth = "keys") -> Any:
     """Return the application of one model."""
     load = partial(FakeEngine, model) if kind == "fake" else partial(load_engine, model, root)
-    return _deployment(Replica, replica_options(model), loopback=loopback).bind(model, load, n_threads=model.n_threads)
+    return _deployment(Replica, replica_options(model), loopback=loopback).bind(
+        model, load, n_threads=model.n_threads, verifier=VERIFIERS[call_auth]
+    )
 
 
 def _deployment(kind: type, options: Mapping[str, Any], *, loopback: bool) -> Any:
@@ -146,15 +158,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--engine", choices=["packed", "fake"], default="packed")
     parser.add_argument(
+        "--call-auth",
+        choices=["keys", "none"],
+        default="keys",
+        help="keys: answer calls signed with a key of GLOSSA_CALL_KEYS_FILE; none: answer every call, on loopback only",
+    )
+    parser.add_argument(
         "--temp-dir", type=Path, help="folder for Ray's session; its path must be short, it holds sockets"
     )
     options = parser.parse_args(arguments)
     catalog = load_catalog(options.catalog)
     loopback = ipaddress.ip_address(options.host).is_loopback
-    applications = build(catalog, options.catalog.resolve().parent, engine=options.engine, loopback=loopback)
+    root = options.catalog.resolve().parent
     try:
+        applications = build(catalog, root, engine=options.engine, loopback=loopback, call_auth=options.call_auth)
         run(applications, host=options.host, port=options.port, num_cpus=total_cpus(catalog), temp_dir=options.temp_dir)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         log_event("not-serving", level="error", reason=str(error))
         return 1
     return 0

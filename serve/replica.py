@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from serve.engine.engine import Engine
 from serve.engine.warm_up import probe_row, warm_up
+from serve.http.callers import Verify, nobody
 from serve.http.metadata import metadata
 from serve.http.routes import model_app
 from serve.http.statistics import statistics
@@ -73,8 +74,13 @@ class Replica:
         *,
         n_threads: int | None = None,
         timeouts: Timeouts | None = None,
+        verifier: Callable[[], Verify] = lambda: nobody,
     ) -> None:
-        """Load the engine and warm it up. `n_threads` is for torch on a CPU; None leaves torch's own choice."""
+        """Load the engine and warm it up. `n_threads` is for torch on a CPU; None leaves torch's own choice.
+
+        `verifier` makes what checks tokens, in this process. By default every call but health is refused.
+        """
+        self.verify = verifier()
         n_threads = n_threads or torch.get_num_threads()
         self.model = model
         self.timeouts = timeouts or Timeouts()
@@ -112,10 +118,13 @@ class Replica:
         if not self.runner.is_fresh(self.timeouts.fresh_s) or self.runner.is_draining:
             await asyncio.wait_for(asyncio.wrap_future(self.runner.probe()), self.timeouts.probe_s)
 
-    async def infer(self, headers: Mapping[str, str], data: bytes) -> Body:
-        """Return the answer to the body of an infer request. Raises GlossaError with the error to send instead."""
+    async def infer(self, headers: Mapping[str, str], data: bytes, tenant: str | None = None) -> Body:
+        """Return the answer to the body of an infer request. Raises GlossaError with the error to send instead.
+
+        `tenant` is the tenant hash of a checked token. It replaces the one that the body names.
+        """
         try:
-            return await self._infer(headers, data)
+            return await self._infer(headers, data, tenant)
         except GlossaError as error:
             self.refused[error.code] += 1
             raise
@@ -141,9 +150,11 @@ class Replica:
         """Refuse new calls and finish the admitted ones, for at most `drain_s`."""
         await asyncio.to_thread(self.runner.drain, self.timeouts.drain_s)
 
-    async def _infer(self, headers: Mapping[str, str], data: bytes) -> Body:
+    async def _infer(self, headers: Mapping[str, str], data: bytes, tenant: str | None) -> Body:
         decoded = await _run(len(data) > INLINE_BYTES, lambda: decode_call(self.model.name, headers, data, self.limits))
         call = self._with_head(decoded.call)
+        if tenant is not None and call.tenant_hash != tenant:
+            call = replace(call, tenant_hash=tenant)
         check_output_bytes(call, self.backbone_limits, self.limits.max_answer_bytes)
         completed = await self._answer(call)
         self.last_answer_s = time.time()

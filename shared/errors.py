@@ -6,6 +6,8 @@ one place. A message states the value, then the expectation. Must not know an HT
     GlossaError
     ├── BadRequest 400            malformed: cannot be read at all
     │   └── DecodeError 400       a body of the model server's protocol that does not parse
+    ├── Unauthenticated 401       a call to a replica without a valid token
+    │   └── UnknownCallKey 401    a token of a key that the replica does not know
     ├── Forbidden 403             no verified principal
     ├── NotFound 404              unknown route, task, model, head, job (and every foreign id)
     ├── MethodNotAllowed 405      the route exists, but not for this method; has `allow`
@@ -73,6 +75,19 @@ class DecodeError(BadRequest):
     """A body of the Open Inference Protocol v2 does not parse."""
 
     code = "decode-error"
+
+
+class Unauthenticated(GlossaError):
+    """The call has no valid token: unsigned, expired, or made for another request."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class UnknownCallKey(Unauthenticated):
+    """The token has a key that the replica does not know. The caller may have older or newer keys."""
+
+    code = "unknown-call-key"
 
 
 class Forbidden(GlossaError):

@@ -1,7 +1,8 @@
 """The infer function: answers requests of the synchronous API. `handler` is its entry.
 
 Settings, catalog and tokenizers are read once, at start. A SnapStart snapshot holds them, warm. Connections are closed
-before the snapshot, and opened after it is restored. Must not know any one task or route.
+before the snapshot, and opened after it is restored. The keys that sign calls are read only then. Must not know any one
+task or route.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from functions.http.text_routes import make_api
+from functions.lambdas.model_server import load_boto3, open_call_keys, open_client
 from functions.lambdas.settings import InferSettings, read_function_settings
 from functions.pipeline.pipeline import Pipeline
-from functions.replica.client import ReplicaClient
 from functions.tokenizers.load import load_tokenizers
 from functions.tokenizers.tokenizer import Tokenizer
+from shared.call_keys import KeyCache
 from shared.catalog import load_catalog
 
 # Letters, words without spaces, characters that are normalized, and a mask.
@@ -33,7 +35,8 @@ def warm(tokenizers: Mapping[str, Tokenizer]) -> None:
 
 
 settings = read_function_settings(InferSettings)
-replica = ReplicaClient(settings.replica_url)
+call_keys = open_call_keys(settings)
+replica = open_client(settings, call_keys)
 pipeline = load(settings)
 handler = make_api(pipeline, replica, settings.auth).resolve
 
@@ -44,4 +47,8 @@ except ImportError:
 else:
     register_before_snapshot(warm, pipeline.tokenizers)
     register_before_snapshot(replica.close)
+    if isinstance(call_keys, KeyCache):
+        register_before_snapshot(load_boto3)
+        register_before_snapshot(call_keys.forget)
+        register_after_restore(call_keys.prepare)
     register_after_restore(replica.ready)  # opens a connection; returns False, and raises nothing, when nobody answers

@@ -16,7 +16,9 @@ from shared.metrics import set_stack
 from shared.settings import Settings, read_settings
 
 CODE_ROOT = Path(__file__).parents[2]  # the folder that holds the packaged code, the catalog and the artifacts
-ReplicaUrl = Annotated[str, Field(pattern=r"^https?://[^/]+")]
+# http only to this machine, as the template demands: elsewhere texts and answers would travel in the clear
+ReplicaUrl = Annotated[str, Field(pattern=r"^(?:https://[^/@]+|http://(?:127\.0\.0\.1|localhost)(?::[0-9]+)?)$")]
+SecretArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^\s]+$")]
 
 
 class FunctionSettings(Settings):
@@ -36,10 +38,23 @@ def read_function_settings(kind: type[S]) -> S:
     return settings
 
 
-class InferSettings(FunctionSettings):
-    """`replica_url`: base address of the model server. `catalog` and `artifacts`: beside the code, unless set."""
+class ReplicaSettings(FunctionSettings):
+    """How the model server is called.
+
+    `replica_url`: its base address. `replica_ca`: the certificate of a private authority, in PEM; without this file the
+    public ones are trusted. Calls are signed with the keys of the secret `call_keys_secret`, else of the file
+    `call_keys_file`, which is for one machine.
+    """
 
     replica_url: ReplicaUrl
+    replica_ca: Path = CODE_ROOT / "replica-ca.pem"
+    call_keys_secret: SecretArn | None = None
+    call_keys_file: Path | None = None
+
+
+class InferSettings(ReplicaSettings):
+    """`catalog` and `artifacts`: beside the code, unless set."""
+
     auth: Auth = "iam"
     catalog: Path = CODE_ROOT / "catalog.toml"
     artifacts: Path = CODE_ROOT / "artifacts"
@@ -70,10 +85,9 @@ class PlanSettings(BatchSettings):
     catalog: Path = CODE_ROOT / "catalog.toml"
 
 
-class WorkSettings(BatchSettings):
-    """`replica_url`: base address of the model server. `catalog` and `artifacts`: beside the code, unless set."""
+class WorkSettings(BatchSettings, ReplicaSettings):
+    """`catalog` and `artifacts`: beside the code, unless set."""
 
-    replica_url: ReplicaUrl
     catalog: Path = CODE_ROOT / "catalog.toml"
     artifacts: Path = CODE_ROOT / "artifacts"
 

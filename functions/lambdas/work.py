@@ -14,6 +14,7 @@ from functions.jobs.steps.sqs_handler import time_left
 from functions.jobs.steps.work.read_records import RecordReader
 from functions.jobs.steps.work.worker import MAX_SHARD_ANSWER_BYTES, Worker
 from functions.jobs.storage.aws import open_objects, open_queue, open_table, wall_clock_ms
+from functions.lambdas.model_server import open_call_keys, open_client
 from functions.lambdas.settings import WorkSettings, read_function_settings
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
@@ -55,5 +56,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 settings = read_function_settings(WorkSettings)
-replica = ReplicaClient(settings.replica_url, max_answer_bytes=MAX_SHARD_ANSWER_BYTES)
+replica = open_client(settings, open_call_keys(settings), max_answer_bytes=MAX_SHARD_ANSWER_BYTES)
 worker = build(settings, replica)

@@ -25,7 +25,8 @@ from functions.replica.failures import (
     failure_without_reply,
     unreadable_reply,
 )
-from functions.replica.transport import HttpTransport, Transport, TransportError
+from functions.replica.transport import HttpTransport, SignedTransport, Transport, TransportError
+from shared.call_keys import KeySource
 from shared.content_types import BINARY_TYPE
 from shared.errors import DeadlineExceeded, ReplicaError, Unavailable
 from shared.limits import MAX_ANSWER_BYTES
@@ -47,12 +48,18 @@ _system_random = random.SystemRandom()  # has no state, so a Lambda snapshot can
 
 
 class ReplicaClient:
-    """Calls the model server at `base_url`. Threads may share one client. Connections open on first use."""
+    """Calls the model server at `base_url`. Threads may share one client. Connections open on first use.
+
+    `keys` sign each call. Without them calls are unsigned, which a model server answers on loopback alone. `ca` is the
+    certificate of a private authority, in PEM.
+    """
 
     def __init__(
         self,
         base_url: str,
         *,
+        keys: KeySource | None = None,
+        ca: str | None = None,
         transport: Transport | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         clock: Callable[[], float] = time.monotonic,
@@ -60,7 +67,8 @@ class ReplicaClient:
         jitter: Callable[[], float] = _system_random.random,
     ) -> None:
         self._host = urlsplit(base_url).netloc
-        self._transport = transport or HttpTransport(base_url, n_connections=MAX_IN_FLIGHT, clock=clock)
+        plain = transport or HttpTransport(base_url, n_connections=MAX_IN_FLIGHT, ca=ca, clock=clock)
+        self._transport = plain if keys is None else SignedTransport(plain, keys, clock=clock)
         self._max_answer_bytes = max_answer_bytes
         self._clock, self._pause, self._jitter = clock, pause, jitter
         self._budget = RetryBudget()
@@ -102,10 +110,11 @@ class ReplicaClient:
             return None
         try:
             reply = self._transport.send(
-                "GET", f"/v2/models/{model}/stats", {}, b"", timeout_s=SPEED_TIMEOUT_S, max_bytes=MAX_STATISTICS_BYTES
-            )
+                "GET", f"/v2/models/{model}/stats", {}, b"", timeout_s=SPEED_TIMEOUT_S, max_bytes=MAX_STATISTICS_BYTES,
+                tenant="",
+            )  # fmt: skip
             measured = float(json.loads(reply.data)["model_stats"][0]["glossa"]["tokens_per_s"])
-        except (TransportError, ValueError, LookupError, TypeError, RecursionError):
+        except (TransportError, Unavailable, ValueError, LookupError, TypeError, RecursionError):
             return None
         return measured if math.isfinite(measured) and measured > 0 else None
 
@@ -177,8 +186,9 @@ class ReplicaClient:
         path = f"/v2/models/{call.model}/infer"
         try:
             reply = self._transport.send(
-                "POST", path, headers, body.data, timeout_s=timeout_s, max_bytes=self._max_answer_bytes
-            )
+                "POST", path, headers, body.data, timeout_s=timeout_s, max_bytes=self._max_answer_bytes,
+                tenant=call.tenant_hash,
+            )  # fmt: skip
         except TransportError as error:
             raise failure_without_reply(error, timeout_s, self._max_answer_bytes) from error
         if reply.status != OK:

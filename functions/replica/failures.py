@@ -22,6 +22,7 @@ from shared.errors import (
     ReplicaError,
     TooLarge,
     TooSlow,
+    Unauthenticated,
     Unavailable,
 )
 from shared.protocol import decode_error
@@ -130,7 +131,8 @@ def _error_for_caller(error: GlossaError, reply: Reply) -> GlossaError:
     """Return the error that our caller sees for an error of the replica, a proxy or Ray."""
     if type(error) is GlossaError:  # a 500 of the replica: its cause is internal, so the caller does not see it
         return ReplicaError("the model server failed at this request")
-    if isinstance(error, MethodNotAllowed | TooSlow):  # about the request of this client, which our caller did not make
+    # about the request of this client, which our caller did not make
+    if isinstance(error, MethodNotAllowed | TooSlow | Unauthenticated):
         error = ReplicaError("the model server did not take the request")
     if type(error) is ReplicaError:
         kind = DeadlineExceeded if reply.status == RAY_TIMEOUT_STATUS else BY_STATUS.get(reply.status, ReplicaError)

@@ -21,6 +21,7 @@ class SentRequest:
     headers: Mapping[str, str]
     data: bytes
     timeout_s: float
+    tenant: str | None = None
 
 
 @dataclass
@@ -35,10 +36,11 @@ class FakeTransport:
     closed: int = 0
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int
-    ) -> Reply:
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int,
+        tenant: str | None = None,
+    ) -> Reply:  # fmt: skip
         """Answer with the function. Raises ReplyTooLarge as the real transport does."""
-        request = SentRequest(method, path, headers, bytes(data), timeout_s)
+        request = SentRequest(method, path, headers, bytes(data), timeout_s, tenant)
         self.sent.append(request)
         reply = self.respond(request)
         if len(reply.data) > max_bytes:

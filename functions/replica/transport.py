@@ -1,7 +1,8 @@
-"""Sends bytes to the model server over HTTP and returns its reply. Connections open on first use.
+"""Sends bytes to the model server over HTTP, signed, and returns its reply. Connections open on first use.
 
 Its errors distinguish what the caller must treat differently: never connected, reply lost, reply late, reply too large.
-This module must not know what the bytes mean. It retries nothing.
+This module must not know what the bytes mean. It retries nothing, except that a call whose key the server does not know
+is signed anew when there is another key.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Protocol
 import urllib3
 from urllib3 import exceptions
 
+from shared.call_keys import KeySource
+from shared.call_token import TOKEN_HEADER, sign
+from shared.errors import UnknownCallKey
+from shared.log import log_event
+
+UNAUTHENTICATED = UnknownCallKey.status
 CONNECT_TIMEOUT_S = 1.0
+MIN_TIMEOUT_S = 0.001
 _READ_BYTES = 65_536
 
 
@@ -52,12 +60,14 @@ class Transport(Protocol):
     """Exchanges single requests with the model server."""
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int
-    ) -> Reply:
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int,
+        tenant: str | None = None,
+    ) -> Reply:  # fmt: skip
         """Send one request and return the reply.
 
-        `timeout_s` limits the whole exchange in seconds, `max_bytes` the body of the reply. Raises TransportError when
-        there is no complete reply.
+        `timeout_s` limits the whole exchange in seconds, `max_bytes` the body of the reply. `tenant` is the tenant hash
+        that a signed call speaks for, "" for the service itself, None for a call that needs no signature. Raises
+        TransportError when there is no complete reply.
         """
         ...
 
@@ -66,13 +76,60 @@ class Transport(Protocol):
         ...
 
 
+class SignedTransport:
+    """A Transport that signs each call with the keys of a source before another one sends it."""
+
+    def __init__(self, transport: Transport, keys: KeySource, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._transport = transport
+        self._keys = keys
+        self._clock = clock
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int,
+        tenant: str | None = None,
+    ) -> Reply:  # fmt: skip
+        """Send one signed request. Raises as `Transport.send`, and Unavailable when there are no keys."""
+        if tenant is None:
+            return self._transport.send(method, path, headers, data, timeout_s=timeout_s, max_bytes=max_bytes)
+        ends_s = self._clock() + timeout_s
+
+        def send_signed() -> tuple[Reply, str]:
+            keys = self._keys.keys()
+            signed = {**headers, TOKEN_HEADER: sign(keys, method, path, data, tenant=tenant)}
+            left_s = max(ends_s - self._clock(), MIN_TIMEOUT_S)
+            reply = self._transport.send(method, path, signed, data, timeout_s=left_s, max_bytes=max_bytes)
+            return reply, keys.signing
+
+        reply, key_id = send_signed()
+        is_unknown = reply.status == UNAUTHENTICATED and UnknownCallKey.code.encode() in reply.data
+        if is_unknown and self._keys.has_other_than(key_id):
+            reply, key_id = send_signed()
+        if reply.status == UNAUTHENTICATED:  # our caller sees no more than that the model server did not take the call
+            code = UnknownCallKey.code if is_unknown else "unauthenticated"
+            log_event("call-refused", level="error", code=code, reason=f"signed with key {key_id}")
+        return reply
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+
 class HttpTransport:
     """A Transport over urllib3. Its connections to one base URL are kept alive and shared by threads.
 
-    It follows no redirects.
+    It follows no redirects. `ca` is the certificate, in PEM, of the authority that signed the server's; without it the
+    authorities of this machine are trusted.
     """
 
-    def __init__(self, base_url: str, *, n_connections: int = 4, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        n_connections: int = 4,
+        ca: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ca = ca
         self._base_url = base_url.rstrip("/")
         self._n_connections = n_connections
         self._clock = clock
@@ -80,8 +137,9 @@ class HttpTransport:
         self._pool: urllib3.PoolManager | None = None
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int
-    ) -> Reply:
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int,
+        tenant: str | None = None,  # noqa: ARG002 - this transport signs nothing
+    ) -> Reply:  # fmt: skip
         """Send one request and read the complete reply. Raises as `Transport.send`."""
         deadline_s = self._clock() + timeout_s
         timeout = urllib3.Timeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
@@ -112,7 +170,9 @@ class HttpTransport:
     def _connections(self) -> urllib3.PoolManager:
         with self._lock:
             if self._pool is None:
-                self._pool = urllib3.PoolManager(num_pools=1, maxsize=self._n_connections)
+                self._pool = urllib3.PoolManager(
+                    num_pools=1, maxsize=self._n_connections, cert_reqs="CERT_REQUIRED", ca_cert_data=self._ca
+                )
             return self._pool
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline_s: float, max_bytes: int) -> bytes:

@@ -1,12 +1,13 @@
 """The application at `/v2`: metadata of the server, whether it is live and ready, and the index of its models.
 
-It also answers each model path that no model's application takes. Must not import Ray: it gets a function that
-returns the state of each application, in Ray's words.
+It also answers each model path that no model's application takes. Only health needs no token. Must not import Ray: it
+gets a function that returns the state of each application, in Ray's words.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from serve.http.routes import error_response, make_app
+from serve.http.callers import Verify, nobody
+from serve.http.routes import READY, error_response, make_app
 from shared.errors import NotFound, Unavailable
 
 VERSION = "0.1.0"
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
 RUNNING = "RUNNING"  # as ray.serve.schema.ApplicationStatus spells it
+OPEN = re.compile(rf"/health/(?:live|ready)|/models/[^/]+{READY.pattern}")  # need no token
 STATES_MAX_AGE_S = 1.0
 STATES_TIMEOUT_S = 5.0
 
@@ -37,9 +40,19 @@ class ServedModel:
 
 
 class FrontRoutes:
-    """Answers for the server as a whole. `states` returns the state of each application by name, and may block."""
+    """Answers for the server as a whole. `states` returns the state of each application by name, and may block.
 
-    def __init__(self, models: tuple[ServedModel, ...], states: Callable[[], States]) -> None:
+    `verifier` makes what checks tokens, in the process that answers. By default every call but health is refused.
+    """
+
+    def __init__(
+        self,
+        models: tuple[ServedModel, ...],
+        states: Callable[[], States],
+        *,
+        verifier: Callable[[], Verify] = lambda: nobody,
+    ) -> None:
+        self._verify = verifier()
         self._models = models
         self._states = states
         self._known_states: States = {}
@@ -55,7 +68,9 @@ class FrontRoutes:
                 Route("/health/ready", self._ready),
                 Route("/repository/index", self._index, methods=["GET", "POST"]),
                 Route("/models/{model}{rest:path}", self._no_model, methods=["GET", "POST"]),
-            ]
+            ],
+            self._verify,
+            OPEN,
         )
 
     async def _server(self, _: Request) -> Response:

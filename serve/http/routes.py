@@ -1,17 +1,20 @@
-"""The HTTP side of a replica: the routes of one model, and how bodies are read and errors answered.
+"""The HTTP side of a replica: the routes of one model, and how callers are checked, bodies read and errors answered.
 
 The routes are infer, metadata, ready and statistics, below the path prefix of the model. Each also answers below
-`versions/{revision}`, because v2 clients may name a version. The front application also uses `make_app` and
-`error_response`. Must not know how calls are answered, nor Ray.
+`versions/{revision}`, because v2 clients may name a version. Every call needs a token (shared/call_token.py), except
+for the question whether a model is ready. The front application also uses `make_app` and `error_response`. Must not
+know how calls are answered, where keys are kept, nor Ray.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,9 +23,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve.http.callers import Verify
+from shared.call_token import TOKEN_HEADER, Caller
 from shared.catalog import Model
 from shared.error_text import visible
-from shared.errors import BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, TooSlow, Unavailable
+from shared.errors import (
+    BadRequest,
+    GlossaError,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    TooSlow,
+    Unauthenticated,
+    Unavailable,
+)
 from shared.log import log_event
 from shared.protocol import Body, CallLimits, encode_error
 
@@ -33,6 +47,9 @@ MAX_PATH_CHARS = 200
 BODY_TIMEOUT_S = 30.0
 OK, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL_ERROR = 200, 404, 405, 500
 CALLER_GONE = 499  # the caller closed the connection (nginx's number); nobody reads the response
+CALLER = "glossa.caller"  # the key of a scope under which a checked caller travels
+READY = re.compile(r"(?:/versions/[^/]+)?/ready")
+HASH_INLINE_BYTES = 256 * 2**10  # a thread hashes larger bodies, which takes longer than a millisecond
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -43,8 +60,10 @@ class ModelService(Protocol):
     model: Model
     limits: CallLimits
 
-    async def infer(self, headers: Mapping[str, str], data: bytes) -> Body:
-        """Answer the body of an infer request."""
+    verify: Verify
+
+    async def infer(self, headers: Mapping[str, str], data: bytes, tenant: str | None = None) -> Body:
+        """Answer the body of an infer request, for a tenant that a token names."""
         ...
 
     async def check_health(self) -> None:
@@ -69,7 +88,9 @@ def model_app(service: ModelService) -> ASGIApp:
 
     async def infer(request: Request) -> Response:
         data = await read_body(request, service.limits.max_body_bytes)
-        return body_response(await service.infer(dict(request.headers), data))
+        caller: Caller | None = request.scope[CALLER]
+        tenant = None if caller is None else caller.tenant
+        return body_response(await service.infer(dict(request.headers), data, tenant))
 
     async def metadata(_: Request) -> Response:
         return JSONResponse(service.metadata())
@@ -100,7 +121,7 @@ def model_app(service: ModelService) -> ASGIApp:
         for base in ("", "/versions/{revision}")
         for path, (method, endpoint) in endpoints.items()
     ]
-    return make_app(routes, lifespan)
+    return make_app(routes, service.verify, READY, lifespan)
 
 
 def _checking_revision(endpoint: Endpoint, model: Model) -> Endpoint:
@@ -115,11 +136,14 @@ def _checking_revision(endpoint: Endpoint, model: Model) -> Endpoint:
     return checked
 
 
-def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIApp:
+def make_app(
+    routes: Sequence[Route], verify: Verify, is_open: re.Pattern[str], lifespan: Lifespan | None = None
+) -> ASGIApp:
     """Make an application whose errors are v2 JSON. Its route "/" also answers at the prefix without a slash.
 
-    An unhandled exception is a bug of ours. Its answer is a 500, and the log says where it was raised. The log leaves
-    out its message, which may hold data of a caller.
+    `verify` checks every call before any byte of its body is read. Only GET of a path, below the prefix, that fits
+    `is_open` as a whole needs no token. An unhandled exception is a bug of ours. Its answer is a 500, and the log says
+    where it was raised. The log leaves out its message, which may hold data of a caller.
     """
     handlers = {
         GlossaError: _on_glossa_error,
@@ -131,8 +155,14 @@ def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIA
     app.router.redirect_slashes = False
 
     async def rooted(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == scope.get("root_path", ""):
-            scope = {**scope, "path": scope["path"] + "/"}
+        if scope["type"] == "http":
+            try:
+                caller = _caller(scope, verify, is_open)
+            except Unauthenticated as error:
+                await error_response(error)(scope, receive, send)
+                return
+            slash = "/" if scope["path"] == scope.get("root_path", "") else ""
+            scope = {**scope, "path": scope["path"] + slash, CALLER: caller}
         try:
             await app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - _on_unhandled_error has answered it
@@ -141,6 +171,19 @@ def make_app(routes: Sequence[Route], lifespan: Lifespan | None = None) -> ASGIA
             log_event("unhandled-error", level="error", error_type=type(error).__name__, reason=reason)
 
     return rooted
+
+
+def _caller(scope: Scope, verify: Verify, is_open: re.Pattern[str]) -> Caller | None:
+    """Return who calls, None when nobody needs to say. Raises Unauthenticated."""
+    path: str = scope["path"]
+    if scope["method"] == "GET" and is_open.fullmatch(path.removeprefix(scope.get("root_path", ""))):
+        return None
+    sent = [value for name, value in scope["headers"] if name == TOKEN_HEADER.encode()]
+    if len(sent) > 1:
+        raise Unauthenticated(f"got the header {TOKEN_HEADER} {len(sent)} times, expected it once")
+    query = scope["query_string"].decode("latin-1")
+    target = quote(path, safe="/~") + (f"?{query}" if query else "")
+    return verify(scope["method"], target, sent[0].decode("latin-1") if sent else "")
 
 
 def body_response(body: Body, status: int = OK) -> Response:
@@ -157,7 +200,7 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_TIM
     """Read a body of at most `max_bytes`. One that declares more is refused before any byte is read.
 
     Raises TooLarge, or TooSlow when the body is not complete after `within_s`. A slow body must not hold one of the
-    replica's request slots for longer.
+    replica's request slots for longer. Raises Unauthenticated for a body that the caller's token is not about.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and (len(declared) > MAX_LENGTH_DIGITS or int(declared) > max_bytes):
@@ -175,7 +218,13 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_TIM
         raise TooSlow(
             f"got {n_bytes} bytes of a body in {within_s:g} s, expected all of it", hint="send it anew"
         ) from None
-    return b"".join(chunks)
+    data = b"".join(chunks)
+    caller: Caller | None = request.scope[CALLER]
+    if caller is not None and len(data) <= HASH_INLINE_BYTES:
+        caller.check_body(data)
+    elif caller is not None:
+        await asyncio.to_thread(caller.check_body, data)
+    return data
 
 
 async def _on_glossa_error(request: Request, error: Exception) -> Response:

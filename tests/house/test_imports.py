@@ -19,7 +19,7 @@ PURE = ("shared", "functions.messages", "functions.tokenizers", "functions.tasks
         "functions.jobs.state", "functions.jobs.records")  # fmt: skip
 CLOCKS = ("time", "random")
 LAMBDAS = "functions.lambdas"
-LAMBDA_SETTINGS = f"{LAMBDAS}.settings"
+FOR_ALL_LAMBDAS = (LAMBDAS, f"{LAMBDAS}.settings", f"{LAMBDAS}.model_server")
 
 
 @cache
@@ -68,13 +68,13 @@ def forbidden_chains(graph: ImportGraph) -> list[str]:
 
 
 def lambdas_that_import_another(graph: ImportGraph) -> list[str]:
-    """Return the imports from one Lambda's file to another; all may import the settings."""
+    """Return the imports from one Lambda's file to another; all may import the settings, and the client they share."""
     return [
         f"{module} imports {imported}"
         for module in own(graph)
         if within(module, [LAMBDAS])
         for imported in sorted(graph.find_modules_directly_imported_by(module))
-        if within(imported, [LAMBDAS]) and imported not in (LAMBDAS, LAMBDA_SETTINGS)
+        if within(imported, [LAMBDAS]) and imported not in FOR_ALL_LAMBDAS
     ]
 
 

@@ -24,6 +24,8 @@ from local.workspace import ROOT, Workspace
 from serve.checkpoints.verify import weights_sha256
 from serve.engine.engine import Engine
 from serve.engine.load_engine import load_engine
+from shared.call_keys import KeyFile
+from shared.call_token import TOKEN_HEADER, sign
 from shared.catalog import Catalog, load_catalog
 from shared.messages import InferCall, Tensor
 from shared.protocol import encode_call
@@ -86,6 +88,11 @@ class Server:
     pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, maxsize=64))
 
     @property
+    def keys(self) -> KeyFile:
+        """The keys that sign calls to it."""
+        return KeyFile(self.workspace.call_keys)
+
+    @property
     def pid(self) -> int:
         """The process that runs the server."""
         found = processes.alive(self.workspace, model_server.NAME)
@@ -93,8 +100,9 @@ class Server:
         return found
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
-        """Send one request."""
-        reply = self.pool.request(method, self.url + path, body=body, headers=dict(headers or {}), timeout=30.0)
+        """Send one request, signed."""
+        signed = {TOKEN_HEADER: sign(self.keys.keys(), method, path, body), **(headers or {})}
+        reply = self.pool.request(method, self.url + path, body=body, headers=signed, timeout=30.0)
         return Answer(reply.status, {name.lower(): value for name, value in reply.headers.items()}, reply.data)
 
     def infer(self, call: InferCall, headers: Mapping[str, str] | None = None) -> Answer:
@@ -110,6 +118,7 @@ def function(server: Server) -> Iterator[InferFunction]:
     write_artifacts(load_catalog(server.families), server.path.parent, artifacts)
     settings = {
         "GLOSSA_REPLICA_URL": server.url,
+        "GLOSSA_CALL_KEYS_FILE": str(server.workspace.call_keys),
         "GLOSSA_CATALOG": str(server.families),
         "GLOSSA_ARTIFACTS": str(artifacts),
     }

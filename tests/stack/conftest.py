@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="session")
 def running(workspace: Workspace) -> Iterator[RunningStack]:
     """Start the whole local stack with a fake replica. Stop it after the last test."""
-    with fake_replica(load_catalog(ROOT / "catalog.toml")) as replica_url:
+    with fake_replica(load_catalog(ROOT / "catalog.toml"), workspace.call_keys) as replica_url:
         try:
             up = stack.up(workspace, replica_url)
             yield RunningStack(workspace, up, ApiClient(up.api_url))

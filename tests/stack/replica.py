@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
 from serve.engine.fake import FakeEngine
 from serve.engine.run_call import infer
+from serve.http.callers import no_check
+from shared.call_keys import KeyFile
+from shared.call_token import TOKEN_HEADER
 from shared.catalog import Catalog
 from shared.errors import GlossaError, NotFound
 from shared.protocol import CallLimits, decode_call, encode_error, encode_output
@@ -22,14 +26,21 @@ INFER = re.compile(r"/v2/models/([^/]+)/infer")
 
 
 @contextmanager
-def fake_replica(catalog: Catalog) -> Iterator[str]:
-    """Serve every model of a catalog on a free port. Yields the base address."""
+def fake_replica(catalog: Catalog, keys: Path | None = None) -> Iterator[str]:
+    """Serve every model of a catalog on a free port. Yields the base address.
+
+    With a file of `keys` it refuses what is not signed, as the real server does.
+    """
+    verify = no_check() if keys is None else KeyFile(keys).verify
 
     def respond(sent: SentRequest) -> Reply:
-        if sent.method == "GET":
+        if sent.path == "/v2/health/ready":
             return Reply(200, {}, b"{}")
         try:
-            return _answer(catalog, sent)
+            caller = verify(sent.method, sent.path, sent.headers.get(TOKEN_HEADER, ""))
+            if caller is not None:
+                caller.check_body(sent.data)
+            return Reply(200, {}, b"{}") if sent.method == "GET" else _answer(catalog, sent)
         except GlossaError as error:
             body = encode_error(error)
             return Reply(error.status, dict(body.headers), bytes(body.data))

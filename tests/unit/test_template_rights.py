@@ -112,9 +112,21 @@ def test_each_role_writes_to_its_own_log_group() -> None:
 
 
 def test_infer_may_do_nothing_but_log_and_trace() -> None:
-    """The role of infer reaches no table, bucket or queue."""
+    """The role of infer reaches no table, bucket or queue, and no other secret than the keys of its calls."""
     granted = {action for s in statements(properties("AWS::IAM::Role")["InferRole"]) for action in listed(s["Action"])}
-    assert {action.partition(":")[0] for action in granted} == {"logs", "xray", "ec2"}
+    assert {action.partition(":")[0] for action in granted} == {"logs", "xray", "ec2", "secretsmanager"}
+
+
+def test_the_functions_that_call_the_model_server_alone_read_the_keys_of_calls() -> None:
+    """Only infer and work may read a secret, and only the one that the stack is given."""
+    found = {
+        name: statement
+        for name, role in properties("AWS::IAM::Role").items()
+        for statement in statements(role)
+        if "secretsmanager:GetSecretValue" in listed(statement["Action"])
+    }
+    assert set(found) == {"InferRole", "WorkRole"}
+    assert all(statement["Resource"] == {"Ref": "CallKeysSecretArn"} for statement in found.values())
 
 
 def test_every_method_asks_for_a_signature_unless_open() -> None:
@@ -192,11 +204,12 @@ def test_each_batch_function_is_told_where_everything_is() -> None:
 def test_each_function_gets_only_what_the_contract_lists() -> None:
     """Each function gets exactly the variables that it reads."""
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
+    model_server = {"GLOSSA_REPLICA_URL", "GLOSSA_CALL_KEYS_SECRET", "PYTHAINLP_READ_ONLY"}
     wanted = {
-        "InferFunction": {"GLOSSA_STACK", "GLOSSA_AUTH", "GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY"},
+        "InferFunction": {"GLOSSA_STACK", "GLOSSA_AUTH", *model_server},
         "JobsFunction": {"GLOSSA_AUTH", "GLOSSA_WEBHOOK_REACH", *batch},
         "PlanFunction": batch,
-        "WorkFunction": {"GLOSSA_REPLICA_URL", "PYTHAINLP_READ_ONLY", *batch},
+        "WorkFunction": {*model_server, *batch},
         "FinalizeFunction": batch,
         "SweepFunction": batch,
         "NotifyFunction": {"GLOSSA_STACK", "GLOSSA_JOBS_TABLE", "GLOSSA_NOTIFY_QUEUE_URL", "GLOSSA_WEBHOOK_REACH"},

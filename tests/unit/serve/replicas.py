@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
+from serve.http.callers import no_check
 from serve.replica import Replica, Timeouts
 from shared.catalog import Model
 from shared.messages import InferCall, Tensor
@@ -28,7 +29,7 @@ def run_with_replica(
     model: Model, test: Test, load: Callable[[], Engine] | None = None, timeouts: Timeouts | None = None
 ) -> None:
     """Run a test against a replica, and drain the replica afterwards."""
-    replica = Replica(model, load or (lambda: FakeEngine(model)), timeouts=timeouts)
+    replica = Replica(model, load or (lambda: FakeEngine(model)), timeouts=timeouts, verifier=no_check)
 
     async def whole() -> None:
         await test(replica, replica.__serve_build_asgi_app__())

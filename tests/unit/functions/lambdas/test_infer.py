@@ -139,7 +139,7 @@ def test_another_tokenizer_than_the_catalogs_stops_the_start(environment: dict[s
 
 def test_paths_default_to_the_package() -> None:
     """Without settings, catalog and tokenizers are those of the package, and auth is `iam`."""
-    settings = read_settings(InferSettings, {"GLOSSA_REPLICA_URL": "http://replica:8000"})
+    settings = read_settings(InferSettings, {"GLOSSA_REPLICA_URL": "https://replica:8000"})
     assert settings.catalog == CODE_ROOT / "catalog.toml"
     assert settings.artifacts == CODE_ROOT / "artifacts"
     assert settings.auth == "iam"

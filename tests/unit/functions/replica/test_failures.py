@@ -17,6 +17,8 @@ from shared.errors import (
     ReplicaError,
     TooLarge,
     TooSlow,
+    Unauthenticated,
+    UnknownCallKey,
 )
 from tests.unit.functions.replica.world import START_S, call_of, client_for, refusal, then_good
 
@@ -30,6 +32,8 @@ def test_a_missing_reply_does_not_replace_the_general_error_of_its_code() -> Non
 OF_THE_CALL = {
     "method-not-allowed",
     "too-slow",
+    "unauthenticated",
+    "unknown-call-key",
 }  # errors about the request of this client, which its caller did not make
 
 
@@ -61,6 +65,8 @@ def test_an_internal_error_of_the_replica_is_neither_retried_nor_quoted() -> Non
         (Reply(504, {}, b""), DeadlineExceeded),
         (refusal(TooSlow("the body did not come")), DeadlineExceeded),
         (refusal(MethodNotAllowed("got POST", ["GET"])), ReplicaError),
+        (refusal(Unauthenticated("got no token")), ReplicaError),
+        (refusal(UnknownCallKey("got a token of key k9")), ReplicaError),
         (Reply(413, {}, b"too big"), TooLarge),
         (Reply(404, {}, b"Path not found"), ReplicaError),
         (Reply(302, {"location": "http://elsewhere"}, b""), ReplicaError),

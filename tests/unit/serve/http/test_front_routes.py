@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 
+from serve.http.callers import no_check
 from serve.http.front_routes import FrontRoutes, ServedModel
 from tests.unit.serve.asgi import Reply, call
 
@@ -19,7 +20,7 @@ def _ask_server(states: Mapping[str, str] | None, *paths: tuple[str, str]) -> li
         return states
 
     models = ServedModel("toy", "1"), ServedModel("other", "3")
-    app = FrontRoutes(models, ask).__serve_build_asgi_app__()
+    app = FrontRoutes(models, ask, verifier=no_check).__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
         return [await call(app, method, path, prefix="/v2") for method, path in paths]
@@ -47,7 +48,7 @@ def test_server_queries_states_once_for_all_requests() -> None:
         assert gate.wait(10)
         return {"toy": "RUNNING"}
 
-    app = FrontRoutes((ServedModel("toy", "1"),), ask).__serve_build_asgi_app__()
+    app = FrontRoutes((ServedModel("toy", "1"),), ask, verifier=no_check).__serve_build_asgi_app__()
 
     async def whole() -> list[Reply]:
         first, *others = [asyncio.create_task(call(app, "GET", "/health/ready", prefix="/v2")) for _ in range(8)]

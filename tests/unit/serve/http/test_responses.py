@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from serve.http.routes import make_app, read_body
+from serve.http.callers import no_check
+from serve.http.routes import CALLER, READY, make_app, read_body
 from shared.errors import TooLarge, TooSlow
 from tests.unit.serve.asgi import call
 
@@ -26,7 +27,7 @@ def request_of(chunks: Sequence[bytes], *, ends: bool) -> Request:
             await asyncio.Event().wait()
         return {"type": "http.request", "body": left.pop(0), "more_body": bool(left) or not ends}
 
-    return Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": [], CALLER: None}, receive)
 
 
 def test_a_body_is_its_chunks() -> None:
@@ -53,7 +54,7 @@ def test_an_unhandled_error_is_logged_where_it_was_raised(capsys: pytest.Capture
     async def fail(_: Request) -> Response:
         raise RuntimeError("planted")
 
-    reply = asyncio.run(call(make_app([Route("/", fail)]), "GET", "/"))
+    reply = asyncio.run(call(make_app([Route("/", fail)], no_check(), READY), "GET", "/"))
     line = capsys.readouterr().out.strip()
     event = json.loads(line)
     assert (reply.status, event["event"], event["error_type"]) == (500, "unhandled-error", "RuntimeError")

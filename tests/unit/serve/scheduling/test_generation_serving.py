@@ -15,6 +15,7 @@ import pytest
 from serve.engine.fake import FakeEngine
 from serve.engine.load_engine import load_engine
 from serve.engine.run_call import infer
+from serve.http.callers import no_check
 from serve.replica import Replica
 from serve.rows.pack import Between
 from serve.rows.row import Row, RowResult, Step, row_of
@@ -168,7 +169,7 @@ Test = Callable[[Replica, Callable[[InferCall], Coroutine[Any, Any, Reply]]], Co
 
 
 def _serve(engine: FakeEngine, test: Test) -> None:
-    replica = Replica(engine.model, lambda: engine)
+    replica = Replica(engine.model, lambda: engine, verifier=no_check)
     app = replica.__serve_build_asgi_app__()
 
     async def send(asked: InferCall) -> Reply:

@@ -1,0 +1,53 @@
+"""Opens the client of the model server for the functions that call it: address, private authority, and signing keys.
+
+The keys are a secret of Secrets Manager, or a file on this machine. boto3 is imported when the secret is first read,
+and no key is kept in a SnapStart snapshot. Must not know requests.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from functions.lambdas.settings import ReplicaSettings
+from functions.replica.client import ReplicaClient
+from shared.call_keys import KeyCache, KeyFile, KeySource
+from shared.limits import MAX_ANSWER_BYTES
+
+CONNECT_S, READ_S, ATTEMPTS = 1.0, 2.0, 2  # a request waits for the keys, once in five minutes
+
+
+def open_client(
+    settings: ReplicaSettings, keys: KeySource | None, *, max_answer_bytes: int = MAX_ANSWER_BYTES
+) -> ReplicaClient:
+    """Return a client that signs with these keys. It trusts the authority of the package, if there is one.
+
+    Raises OSError for a certificate that cannot be read.
+    """
+    ca = settings.replica_ca.read_text(encoding="ascii") if settings.replica_ca.is_file() else None
+    return ReplicaClient(settings.replica_url, keys=keys, ca=ca, max_answer_bytes=max_answer_bytes)
+
+
+def open_call_keys(settings: ReplicaSettings) -> KeySource | None:
+    """Return the keys of the secret, else of the file; None when neither is set.
+
+    Raises OSError, ValueError for a file that cannot be read.
+    """
+    if settings.call_keys_secret is not None:
+        return KeyCache(partial(read_secret, settings.call_keys_secret))
+    return None if settings.call_keys_file is None else KeyFile(settings.call_keys_file)
+
+
+def read_secret(arn: str) -> str:
+    """Return the text of a secret. Raises botocore's errors."""
+    import boto3  # noqa: PLC0415 - takes 300 ms, which the start of a function need not pay
+    from botocore.config import Config  # noqa: PLC0415 - likewise
+
+    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    config = Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S)
+    answer = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=arn)
+    return str(answer["SecretString"])
+
+
+def load_boto3() -> None:
+    """Import what `read_secret` needs, so that a snapshot holds it."""
+    import boto3  # noqa: F401, PLC0415 - imported for its cost, before the snapshot
