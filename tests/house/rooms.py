@@ -79,6 +79,7 @@ ROOMS = (
     _light("shared.catalog", (*PLAIN_SHARED, "shared.log"), ("pydantic",), never=(*AWS, "functions")),
     _light("shared.metrics_page", ("shared.metrics",), never=(*AWS, "functions")),
     _light("shared.log", ("shared.metrics",), never=(*AWS, "functions")),
+    _light("shared.call_keys", (*PLAIN_SHARED, "shared.call_token", "shared.log"), never=(*AWS, "functions")),
     _light("shared.protocol", (*PLAIN_SHARED, "shared.catalog"), never=(*AWS, "functions")),
     _light("functions", ()),
     _light("functions.messages", ("shared",)),
