@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.unit.template import condition, holds, listed, properties, resources, statements, templates
+from tests.unit.template import condition, holds, properties, resources, statements, templates
 
 REAL_ACCOUNT = "123456789012"
 WAYS = ("iam", "jwt", "key", "bearer", "none")
