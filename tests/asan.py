@@ -21,7 +21,7 @@ from tests.house.tree import ROOT, tracked
 WATCHED = ("-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address")
 TESTS = "tests/unit/serve/kernels/cpu"
 COPIED = ("serve", "shared", "functions", "glossa", "tests", "checkpoints", "pyproject.toml", "catalog.toml")
-FOUND = "heap-buffer-overflow"
+FOUND, REPORT = "heap-buffer-overflow", "asan-report"
 READ_BEYOND = "int glossa_read(const char *from, long at) { return from[at]; }\n"
 PROBE = """
 import ctypes, sys, torch
@@ -43,6 +43,7 @@ def environment(tree: Path) -> dict[str, str]:
         ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     ).stdout.strip()
     options = "detect_leaks=0:abort_on_error=0:exitcode=99:detect_odr_violation=0"  # Python keeps memory until its end
+    options += f":log_path={tree / REPORT}"  # pytest would keep it to itself when the process ends
     watched = {"LD_PRELOAD": str(Path(library).resolve()), "ASAN_OPTIONS": options, "PYTHONPATH": str(tree)}
     return {**os.environ, **watched, "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -59,7 +60,16 @@ def is_watching(tree: Path) -> bool:
         )
         for at in (63, 64)
     )  # fmt: skip
-    return inside.returncode == 0 and beyond.returncode != 0 and FOUND in beyond.stderr
+    return inside.returncode == 0 and beyond.returncode != 0 and FOUND in take_reports(tree)
+
+
+def take_reports(tree: Path) -> str:
+    """Return what AddressSanitizer wrote since the last call."""
+    files = sorted(tree.glob(f"{REPORT}.*"))
+    text = "\n".join(file.read_text(errors="replace") for file in files)
+    for file in files:
+        file.unlink()
+    return text
 
 
 def copy_tree(tree: Path) -> None:
@@ -86,6 +96,7 @@ def main() -> int:
             [sys.executable, "-m", "pytest", "-q", "-rs", TESTS, *sys.argv[1:]], cwd=tree, env=environment(tree),
             check=False,
         )  # fmt: skip
+        sys.stderr.write(take_reports(tree))
         return done.returncode
 
 
