@@ -42,13 +42,14 @@ def start(
     engine: str = "packed",
     ingress: Ingress | None = None,
     call_auth: str = "keys",
+    metrics: bool = False,
 ) -> str:
     """Start Ray Serve unless it runs, and wait until every model is ready; print each step and return its address.
 
     A server that runs with another catalog, engine, ingress or code is ended first. The catalog has the digests of
     the weights, so new weights count as well. It answers calls that are signed with a key of this workspace, with
-    `call_auth` none every call. Raises RuntimeError with the end of its log when it does not get ready,
-    and when the catalog has more replicas than there are ports.
+    `call_auth` none every call. With `metrics` it offers them to Prometheus. Raises RuntimeError with the end of its
+    log when it does not get ready, and when the catalog has more replicas than there are ports.
     """
     url = address(workspace)
     path = catalog or workspace.root / "catalog.toml"
@@ -70,7 +71,9 @@ def start(
             "--engine", engine, "--call-auth", call_auth, "--temp-dir", temp_dir(workspace),
         ]  # fmt: skip
         keys = {"GLOSSA_CALL_KEYS_FILE": str(workspace.call_keys)}
-        processes.start(workspace, NAME, command, environment(workspace, chosen) | keys, workspace.root)
+        processes.start(
+            workspace, NAME, command, environment(workspace, chosen, metrics=metrics) | keys, workspace.root
+        )
     _wait(workspace, url, sorted(models))
     print(f"Ray Serve: {url}/v2 ({time.monotonic() - started_s:.1f} s)", flush=True)
     return url

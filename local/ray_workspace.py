@@ -75,8 +75,11 @@ def check_fits(n_replicas: int, ingress: Ingress) -> None:
         raise RuntimeError(f"got a catalog of {n_replicas} replicas, the front's included, expected {expected}")
 
 
-def environment(workspace: Workspace, ingress: Ingress) -> dict[str, str]:
-    """Return the environment of the server: Ray on 127.0.0.1, with own ports and token, without usage reports."""
+def environment(workspace: Workspace, ingress: Ingress, *, metrics: bool = False) -> dict[str, str]:
+    """Return the environment of the server: Ray on 127.0.0.1, with own ports and token, without usage reports.
+
+    Without `metrics` Ray collects none, because that takes a part of a core when nothing happens.
+    """
     chosen = ports(workspace)
     ours = IDLE_SETTINGS | {
         "PYTHONPATH": str(workspace.root),
@@ -89,6 +92,8 @@ def environment(workspace: Workspace, ingress: Ingress) -> dict[str, str]:
         "AUTOSCALER_METRIC_PORT": str(chosen.ray(0)),
         "DASHBOARD_METRIC_PORT": str(chosen.ray(1)),
     }
+    if metrics:
+        del ours["RAY_enable_metrics_collection"]
     if ingress == "haproxy":
         ours |= _haproxy(workspace, chosen)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

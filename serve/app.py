@@ -25,6 +25,7 @@ from serve.engine.load_engine import load_engine
 from serve.http.callers import VERIFIERS, CallAuth
 from serve.http.front_routes import FrontRoutes, ServedModel
 from serve.local_cluster import Application, run
+from serve.ray_metrics import front_metrics, publishing, replica_metrics
 from serve.replica import Replica
 from serve.strict_config import read_strict
 from shared.catalog import Catalog, Model, load_catalog
@@ -73,13 +74,17 @@ def front(catalog: Catalog, *, loopback: bool = False, call_auth: CallAuth = "ke
     """Return the application at `/v2`, which answers for the server as a whole."""
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
     verifier = VERIFIERS[call_auth]
-    return _deployment(FrontRoutes, front_options(), loopback=loopback).bind(models, ask_states(), verifier=verifier)
+    kind = publishing(FrontRoutes, front_metrics(catalog))
+    return _deployment(kind, front_options(), loopback=loopback).bind(models, ask_states(), verifier=verifier)
 
 
-def replica(model: Model, root: Path, kind: EngineKind, *, loopback: bool = False, call_auth: CallAuth = "keys") -> Any:
+def replica(
+    model: Model, root: Path, engine: EngineKind, *, loopback: bool = False, call_auth: CallAuth = "keys"
+) -> Any:
     """Return the application of one model."""
-    load = partial(FakeEngine, model) if kind == "fake" else partial(load_engine, model, root)
-    return _deployment(Replica, replica_options(model), loopback=loopback).bind(
+    load = partial(FakeEngine, model) if engine == "fake" else partial(load_engine, model, root)
+    kind = publishing(Replica, replica_metrics)
+    return _deployment(kind, replica_options(model), loopback=loopback).bind(
         model, load, n_threads=model.n_threads, verifier=VERIFIERS[call_auth]
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -41,6 +41,7 @@ from shared.protocol.head_outputs import per_token_outputs
 
 V = TypeVar("V")
 
+MAX_LATENCIES = 16_384  # that are kept until metrics are published; later ones push out the oldest
 INLINE_BYTES = 64 * 2**10  # a thread decodes larger bodies, and encodes answers that are larger, padded or in JSON
 
 
@@ -85,6 +86,7 @@ class Replica:
         self.model = model
         self.timeouts = timeouts or Timeouts()
         self.refused: Counter[str] = Counter()
+        self.latencies_ms: deque[float] = deque(maxlen=MAX_LATENCIES)
         self.last_answer_s = 0.0
         started_s = time.perf_counter()
         engine, tokens_per_s = on_cores(n_threads, lambda: _warm(load()))
@@ -158,6 +160,7 @@ class Replica:
         check_output_bytes(call, self.backbone_limits, self.limits.max_answer_bytes)
         completed = await self._answer(call)
         self.last_answer_s = time.time()
+        self.latencies_ms.append(1e3 * (completed.queue_s + completed.infer_s))
         decoded = replace(decoded, call=call)
         return await _run(_is_slow_to_encode(decoded.form, completed), lambda: self._encode(decoded, completed))
 

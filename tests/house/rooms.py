@@ -59,7 +59,7 @@ SERVE_LIBRARIES = {
     "scheduling": ("torch",),
     "http": ("starlette",),
 }
-RAY_FILES = ("app", "replica", "local_cluster")
+RAY_FILES = ("app", "replica", "ray_metrics", "local_cluster")
 PLAIN_SHARED = (
     "shared.content_types",
     "shared.error_text",
@@ -96,12 +96,6 @@ ROOMS = (
         ("shared", *PIPELINE, "functions.jobs.api", "functions.jobs.state"),
         ("aws_lambda_powertools", "pydantic"),
         never=(*AWS, "functions.lambdas"),
-    ),
-    _light(
-        "functions.authorizer",
-        ("shared", "functions.http.authentication", "functions.tasks.registry"),
-        ("jwt", "urllib3", "pydantic", *AWS),
-        never=("functions.lambdas", "functions.pipeline", "functions.replica", "functions.jobs"),
     ),
     _light("functions.jobs", ()),
     _light("functions.jobs.state", ("shared", "functions.jobs.records")),

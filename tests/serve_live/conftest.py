@@ -135,7 +135,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     catalog = _write_catalog(home, families)
     workspace = Workspace(ROOT, home)
     try:
-        url = model_server.start(workspace, catalog)
+        url = model_server.start(workspace, catalog, metrics=True)
         loaded = load_catalog(catalog)
         started = Server(workspace, url, loaded, load_engine(loaded.models["small"], home), catalog, families)
         processes_before = descendants(started.pid)

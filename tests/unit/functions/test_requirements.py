@@ -18,8 +18,7 @@ LEFT_OUT = {
 }
 
 
-# the layer's own, each segmenter's, and that of the authorizer's layer
-LISTS = ("requirements", "requirements-zh", "requirements-th", "requirements-authorize")
+LISTS = ("requirements", "requirements-zh", "requirements-th")  # the layer's own, and each segmenter's
 
 
 def pins(name: str = "requirements") -> dict[str, str]:
@@ -44,10 +43,9 @@ def test_the_list_is_what_the_tests_run_on(name: str) -> None:
 
 
 def test_the_list_is_complete() -> None:
-    """Whatever a package of the two layers needs on Linux and Python 3.13 is in them too."""
-    all_pins = pins() | pins("requirements-authorize")
-    for name in all_pins:
+    """Whatever a package of the list needs on Linux and Python 3.13 is on it too."""
+    for name in pins():
         for wanted in map(Requirement, requires(name) or []):
             needed = wanted.marker is None or wanted.marker.evaluate({"extra": "", "python_version": "3.13"})
             if needed and (name, canonicalize_name(wanted.name)) not in LEFT_OUT:
-                assert canonicalize_name(wanted.name) in all_pins, f"{name} needs {wanted}"
+                assert canonicalize_name(wanted.name) in pins(), f"{name} needs {wanted}"
