@@ -5,12 +5,19 @@ PYTHON ?= python3
 # If this is empty, torch comes from your default index. Its small build for CPUs is at https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
 PIP_QUIET := --quiet --disable-pip-version-check
+# Every file that pip installs has one of the digests in requirements/*.txt. Nothing is added, and nothing is built.
+LOCKED := --require-hashes --no-deps --only-binary :all:
+# torch is not locked: its builds have other digests at each index. Only its version is fixed, in the .in file.
+TORCH = $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' $(1))
+ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-gates/bin/uv pip compile --quiet --universal --python-version 3.11 \
+  --generate-hashes --only-binary :all: --no-annotate $(if $(UPGRADE),--upgrade)
 RUN := .venv/bin/python -m
 LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity build deploy clean lock preflight
+.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity build deploy clean lock preflight sbom audit asan
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,15 +35,15 @@ setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.
 .venv/.done: requirements/venv.txt
 	@echo "setup: .venv (torch, transformers, ray; the largest step)"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install $(PIP_QUIET) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' requirements/venv.txt)
-	@.venv/bin/pip install $(PIP_QUIET) -r requirements/venv.txt
+	@.venv/bin/pip install $(PIP_QUIET) $(LOCKED) -r requirements/venv.txt
+	@.venv/bin/pip install $(PIP_QUIET) $(call TORCH,requirements/venv.in)
 	@touch $@
 
 .venv-%/.done: requirements/venv-%.txt
 	@echo "setup: .venv-$*"
 	@$(PYTHON) -m venv .venv-$*
-	@if grep -qE '^torch==' $<; then .venv-$*/bin/pip install $(PIP_QUIET) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' $<); fi
-	@.venv-$*/bin/pip install $(PIP_QUIET) -r $<
+	@.venv-$*/bin/pip install $(PIP_QUIET) $(LOCKED) -r $<
+	@if grep -qE '^torch==' $(<:.txt=.in); then .venv-$*/bin/pip install $(PIP_QUIET) $(call TORCH,$(<:.txt=.in)); fi
 	@touch $@
 
 run: ## start the whole stack on this machine, show it on real texts, and leave it running
@@ -83,7 +90,20 @@ deploy: build ## deploy to your AWS account; asks for parameters, or takes SAM_A
 clean: stop ## end the local stack, and remove what was built and stored; environments stay
 	@rm -rf build .aws-sam .local .mypy_cache .ruff_cache .hypothesis
 
-lock: ## write requirements/*.txt from the environments
-	@for name in venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity; do [ -x .$$name/bin/pip ] || continue; \
-	  { head -1 requirements/$$name.txt; grep -E '^torch==' requirements/$$name.in || true; \
-	    .$$name/bin/pip freeze --exclude torch --exclude setuptools --exclude wheel; } > .lock && mv .lock requirements/$$name.txt; done
+lock: .venv-gates/.done ## write requirements/*.txt with the digests of all files (UPGRADE=1 takes newer versions)
+	@for name in $(ENVIRONMENTS); do \
+	  $(LOCK) --config-file requirements/uv.toml --no-emit-package torch requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@grep -v '^#' requirements/venv.txt > .lock
+	@$(LOCK) --config-file requirements/uv.toml -c .lock --no-emit-package torch requirements/image.in -o requirements/image-cpu.txt
+	@$(LOCK) --no-config -c .lock requirements/image.in -o requirements/image-cuda.txt
+	@$(LOCK) --no-config -c .lock requirements/image-compiler.in -o requirements/image-compiler.txt
+	@rm .lock
+
+sbom: .venv/.done .venv-gates/.done ## write build/sbom/*.json: what each environment and the image hold (CycloneDX)
+	@$(RUN) tests.gates.sbom
+
+audit: .venv-gates/.done ## ask for known vulnerabilities of every locked package; says so when it cannot be asked
+	@$(RUN) tests.gates.audit
+
+asan: .venv/.done ## run the kernel tests under AddressSanitizer (needs gcc)
+	@$(RUN) tests.asan

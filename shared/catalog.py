@@ -81,6 +81,9 @@ class Replicas(_Frozen):
 class Model(_Frozen):
     """One served model. `checkpoint` is a folder (relative to the catalog), `s3://…` or `hub:name@revision`.
 
+    The digests are compared with the checkpoint when it is loaded: `weights_sha256` with its weights, `config_sha256`
+    with its config.json, which decides how they are computed with. Catalogs older than the latter lack it.
+
     Tokens: `max_tokens` of one row, special ones included (max_position_embeddings - pad_id - 1 for XLM-R);
     `token_budget` of one forward pass; `max_backlog_tokens` that are admitted and not yet answered. `tokens_per_s` is
     the speed by which a request that cannot be done in time is refused; replicas also measure their own.
@@ -99,6 +102,7 @@ class Model(_Frozen):
     family: Family
     checkpoint: str
     weights_sha256: Sha256
+    config_sha256: Sha256 | None = None
     tokenizer_sha256: Sha256
     revision: str = Field(default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     dtype: Dtype = "float32"

@@ -92,6 +92,7 @@ def catalog_model(folder: Path, **fields: object) -> Model:
             "family": facts.family,
             "checkpoint": str(folder),
             "weights_sha256": facts.weights_sha256,
+            "config_sha256": facts.config_sha256,
             "tokenizer_sha256": "0" * 64,
             "max_tokens": facts.max_tokens,
             "vocab_size": facts.vocab_size,

@@ -5,7 +5,7 @@ Must not know the environment, or how jobs are stored.
 
 from __future__ import annotations
 
-from functions.http.authentication import Auth, tenant_of
+from functions.http.authentication import Auth, check_task, tenant_of
 from functions.http.resolver import Resolver
 from functions.jobs.api.error_rows import ErrorRows
 from functions.jobs.api.jobs import Jobs
@@ -42,6 +42,7 @@ def _add_jobs(api: Resolver, jobs: Jobs, catalog: Catalog, auth: Auth, reach: Re
     def create() -> object:
         tenant = _tenant(api, auth)
         body = JobBody.model_validate(api.json())
+        check_task(api.current_event.raw_event, auth, body.task)
         token = idempotency_token(api.current_event.headers)
         spec, names = body.spec(catalog), body.names()
         job, is_new = jobs.create(tenant, spec, names, token, source=body.source, webhook=body.hook(reach))
@@ -104,6 +105,7 @@ def _add_recipes(api: Resolver, recipes: Recipes, catalog: Catalog, auth: Auth) 
     def create() -> object:
         tenant = _tenant(api, auth)
         body = RecipeBody.model_validate(api.json())
+        check_task(api.current_event.raw_event, auth, body.task)
         recipe, is_new = recipes.create(tenant, body.checked_name(), body.spec(catalog))
         return api.ok(recipe, status=201 if is_new else 200)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from functions.http.authentication import Auth, tenant_of
+from functions.http.authentication import Auth, check_task, tenant_of
 from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
 from functions.http.token_requests import detokenize_json, tokenize_json
@@ -70,6 +70,7 @@ def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, 
         if task not in TASKS:  # a path of another route or function, or of none
             api.refuse_other_methods()
             task_named(task)  # raises before the body is read
+        check_task(api.current_event.raw_event, auth, task)
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
         api.add_log_fields(task=task, n_rows=len(request.inputs))

@@ -24,7 +24,7 @@ def build(settings: JobsSettings) -> Resolver:
         Results(table=table, objects=objects, output_bucket=output_bucket),
         ErrorRows(table=table, objects=objects, output_bucket=output_bucket),
         catalog=load_catalog(settings.catalog),
-        auth=settings.auth,
+        auth=settings.callers,
         reach=settings.webhook_reach,
     )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from functions.http.authentication import Auth
+from functions.http.authentication import Auth, AuthKind
 from functions.jobs.state.webhooks import Reach
 from shared.metrics import set_stack
 from shared.settings import Settings, read_settings
@@ -19,6 +19,7 @@ CODE_ROOT = Path(__file__).parents[2]  # the folder that holds the packaged code
 # http only to this machine, as the template demands: elsewhere texts and answers would travel in the clear
 ReplicaUrl = Annotated[str, Field(pattern=r"^(?:https://[^/@]+|http://(?:127\.0\.0\.1|localhost)(?::[0-9]+)?)$")]
 SecretArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^\s]+$")]
+Names = Annotated[frozenset[str], BeforeValidator(lambda text: {name.strip() for name in text.split(",")} - {""})]
 
 
 class FunctionSettings(Settings):
@@ -52,10 +53,21 @@ class ReplicaSettings(FunctionSettings):
     call_keys_file: Path | None = None
 
 
-class InferSettings(ReplicaSettings):
+class CallerSettings(FunctionSettings):
+    """How callers are known: `auth`, and the roles whose sessions are one tenant, with commas between them."""
+
+    auth: AuthKind = "iam"
+    roles_as_tenants: Names = frozenset()
+
+    @property
+    def callers(self) -> Auth:
+        """What the routes take."""
+        return Auth(self.auth, self.roles_as_tenants)
+
+
+class InferSettings(ReplicaSettings, CallerSettings):
     """`catalog` and `artifacts`: beside the code, unless set."""
 
-    auth: Auth = "iam"
     catalog: Path = CODE_ROOT / "catalog.toml"
     artifacts: Path = CODE_ROOT / "artifacts"
 
@@ -71,10 +83,9 @@ class BatchSettings(FunctionSettings):
     finalize_queue_url: str
 
 
-class JobsSettings(BatchSettings):
+class JobsSettings(BatchSettings, CallerSettings):
     """`webhook_reach`: which addresses a webhook may have. `catalog`: beside the code, unless set."""
 
-    auth: Auth = "iam"
     webhook_reach: Reach = "public"
     catalog: Path = CODE_ROOT / "catalog.toml"
 

@@ -106,7 +106,7 @@ def _with_size_class(given: dict[str, Any], lane: SizeClass | None) -> dict[str,
 
 
 @catalog_group.command(
-    "refresh", help="Rewrite a model's two sha256 from its files, and its tokens_per_s as measured on this machine."
+    "refresh", help="Rewrite a model's sha256 digests from its files, and its tokens_per_s as measured on this machine."
 )
 @catalog_option
 @click.argument("name")
@@ -152,16 +152,20 @@ def add(path: Path, reference: str, options: EntryOptions) -> str:
 
 
 def refresh(path: Path, name: str, tokens_per_s: float | None = None) -> list[str]:
-    """Rewrite the two digests and the speed of a model; return the names of those that changed.
+    """Rewrite the digests and the speed of a model; return the names of those that changed.
 
     The speed is `tokens_per_s`, else it is measured on this machine. Raises CheckpointError when the checkpoint no
     longer fits the entry.
     """
-    from serve.checkpoints.verify import weights_sha256  # noqa: PLC0415 - imports torch
+    from serve.checkpoints.verify import config_sha256, weights_sha256  # noqa: PLC0415 - imports torch
 
     model = load_catalog(path).model(name)
     folder = folder_of(model.checkpoint, path.parent)
-    digests = {"weights_sha256": weights_sha256(folder), "tokenizer_sha256": sha256(artifact_of(folder)).hexdigest()}
+    digests = {
+        "weights_sha256": weights_sha256(folder),
+        "config_sha256": config_sha256(folder),
+        "tokenizer_sha256": sha256(artifact_of(folder)).hexdigest(),
+    }
     speed = tokens_per_s or measure_speed(model.model_copy(update=digests), path.parent)
     return catalog_file.rewrite(path, name, {**digests, "tokens_per_s": speed})
 
@@ -217,6 +221,7 @@ def _facts(
         "family": facts.family,
         "checkpoint": checkpoint,
         "weights_sha256": facts.weights_sha256,
+        "config_sha256": facts.config_sha256,
         "tokenizer_sha256": tokenizer.fingerprint,
         "size_class": options.size_class,
         **{name: value for name in STORED if (value := getattr(options, name)) != Model.model_fields[name].default},

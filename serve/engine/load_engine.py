@@ -14,7 +14,7 @@ import torch
 
 from serve.checkpoints.fetch import fetch
 from serve.checkpoints.read import CheckpointError, read_tensors, tensor_shapes
-from serve.checkpoints.verify import check_weights
+from serve.checkpoints.verify import check_config, check_weights
 from serve.engine.attention_choice import attention_for
 from serve.engine.engine import PackedEngine
 from serve.engine.quantize import PARALLEL_SAFE, quantized
@@ -41,6 +41,7 @@ def load_engine(
     """
     folder = fetch(model.checkpoint, root, download_folder=download_folder)
     check_weights(folder, model.weights_sha256)
+    check_config(folder, model.config_sha256, model.name)
     family, config = read_config(folder)
     _check_agreement(model, family, config)
     backbone, of_heads = check_tensors(tensor_shapes(folder), family, config, model.heads.values())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.checkpoints.read import CheckpointError, read_json, tensor_shapes
-from serve.checkpoints.verify import weights_sha256
+from serve.checkpoints.verify import config_sha256, weights_sha256
 from serve.models.checkpoint_heads import Shapes
 from serve.models.config_checks import first_id, listed_ids
 from serve.models.family import Family
@@ -34,6 +34,7 @@ class CheckpointFacts:
 
     family: FamilyName
     weights_sha256: str
+    config_sha256: str
     n_parameters: int
     max_tokens: int
     vocab_size: int
@@ -57,6 +58,7 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
     return CheckpointFacts(
         family=family.FAMILY,
         weights_sha256=weights_sha256(folder),
+        config_sha256=config_sha256(folder),
         n_parameters=sum(_size(shape) for shape in shapes.values()),
         max_tokens=family.max_tokens(config),
         vocab_size=family.vocab_size(config),

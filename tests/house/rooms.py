@@ -97,6 +97,12 @@ ROOMS = (
         ("aws_lambda_powertools", "pydantic"),
         never=(*AWS, "functions.lambdas"),
     ),
+    _light(
+        "functions.authorizer",
+        ("shared", "functions.http.authentication", "functions.tasks.registry"),
+        ("jwt", "urllib3", "pydantic", *AWS),
+        never=("functions.lambdas", "functions.pipeline", "functions.replica", "functions.jobs"),
+    ),
     _light("functions.jobs", ()),
     _light("functions.jobs.state", ("shared", "functions.jobs.records")),
     _light("functions.jobs.records", ("shared",)),

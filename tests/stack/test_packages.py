@@ -19,7 +19,7 @@ MAX_BYTES = 80_000_000
 BANNED = {"torch", "ray", "transformers", "numpy", "boto3", "botocore", "huggingface_hub"}
 # Powertools imports `botocore` itself to set its user agent. Only `botocore.session` costs 300 ms.
 SLOW = BANNED - {"botocore"} | {"botocore.session"}
-LAMBDAS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")
+LAMBDAS = ("infer", "jobs", "plan", "work", "finalize", "sweep", "notify")  # authorize is packed apart
 
 
 def size(folder: Path) -> int:
@@ -27,18 +27,28 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+LAYERS = {"DependencyLayer": "requirements", "AuthorizerLayer": "requirements-authorize"}
+
+
 @pytest.fixture(scope="module", params=["arm64", "x86_64"])
-def layer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """Build the dependency layer of the Lambda runtime for one architecture."""
-    out = tmp_path_factory.mktemp(f"layer-{request.param}")
-    env = {
-        **os.environ, "GLOSSA_TARGET": "lambda", "GLOSSA_ARCHITECTURE": request.param,
-        "GLOSSA_PYTHON": str(ROOT / ".venv/bin/python"), "ARTIFACTS_DIR": str(out),
-    }  # fmt: skip
-    subprocess.run(
-        ["make", "-C", "functions", "build-DependencyLayer"], cwd=ROOT, env=env, check=True, capture_output=True
-    )
-    return request.param, out / "python"
+def layers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Path]]:
+    """Build both layers of the Lambda runtime for one architecture; return their folders by name."""
+    built = {}
+    for name in LAYERS:
+        out = tmp_path_factory.mktemp(f"{name}-{request.param}")
+        env = {
+            **os.environ, "GLOSSA_TARGET": "lambda", "GLOSSA_ARCHITECTURE": request.param,
+            "GLOSSA_PYTHON": str(ROOT / ".venv/bin/python"), "ARTIFACTS_DIR": str(out),
+        }  # fmt: skip
+        subprocess.run(["make", "-C", "functions", f"build-{name}"], cwd=ROOT, env=env, check=True, capture_output=True)
+        built[name] = out / "python"
+    return request.param, built
+
+
+@pytest.fixture(scope="module", params=list(LAYERS))
+def layer(request: pytest.FixtureRequest, layers: tuple[str, dict[str, Path]]) -> tuple[str, Path]:
+    """Return the folder of one layer."""
+    return layers[0], layers[1][request.param]
 
 
 def test_compiled_code_is_of_the_runtimes_machine_and_abi(layer: tuple[str, Path]) -> None:
@@ -68,12 +78,13 @@ def test_wheels_run_on_the_runtimes_libc(layer: tuple[str, Path]) -> None:
     assert max(needed) <= 34
 
 
-def test_the_layer_is_the_list(layer: tuple[str, Path]) -> None:
-    """The layer has each package of functions/requirements.in in its version, and no other."""
-    lines = (ROOT / "functions/requirements.in").read_text().splitlines()
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_layer_is_the_list(name: str, layers: tuple[str, dict[str, Path]]) -> None:
+    """The layer has each package of its list in its version, and no other."""
+    lines = (ROOT / f"functions/{LAYERS[name]}.in").read_text().splitlines()
     wanted = {line.replace("==", "-") for line in lines if not line.startswith("#")}
-    held = {path.name.removesuffix(".dist-info").replace("_", "-").lower() for path in layer[1].glob("*.dist-info")}
-    assert held == wanted
+    found = layers[1][name].glob("*.dist-info")
+    assert {path.name.removesuffix(".dist-info").replace("_", "-").lower() for path in found} == wanted
 
 
 def test_the_layer_holds_nothing_heavy(layer: tuple[str, Path]) -> None:
@@ -81,19 +92,21 @@ def test_the_layer_holds_nothing_heavy(layer: tuple[str, Path]) -> None:
     assert not {path.name for path in layer[1].iterdir()} & BANNED
 
 
-def test_layer_and_code_stay_small(layer: tuple[str, Path], running: RunningStack) -> None:
-    """A function with its layer has at most 80 MB, unzipped."""
+def test_layer_and_code_stay_small(layers: tuple[str, dict[str, Path]], running: RunningStack) -> None:
+    """A function with its layers has at most 80 MB, unzipped."""
     for package in running.workspace.build.glob("*Function"):
-        assert size(package) + size(layer[1]) <= MAX_BYTES, package.name
+        names = LAYERS if package.name == "AuthorizeFunction" else ["DependencyLayer"]
+        assert size(package) + sum(size(layers[1][name]) for name in names) <= MAX_BYTES, package.name
 
 
 def test_a_package_holds_the_code_the_catalog_and_the_tokenizers(running: RunningStack) -> None:
     """Each package has functions/, shared/, the catalog and the tokenizers, but no build files and no byte code."""
     packages = sorted(running.workspace.build.glob("*Function"))
-    assert len(packages) == len(LAMBDAS)
+    assert len(packages) == len(LAMBDAS) + 1
     for package in packages:
-        assert {path.name for path in package.iterdir()} == {"functions", "shared", "catalog.toml", "artifacts"}
-        assert list(package.glob("artifacts/*/tokenizer.json"))
+        of_models = {"catalog.toml", "artifacts"} if package.name != "AuthorizeFunction" else set()
+        assert {path.name for path in package.iterdir()} == {"functions", "shared"} | of_models
+        assert bool(list(package.glob("artifacts/*/tokenizer.json"))) == bool(of_models)
         assert not list(package.rglob("*.pyc"))
         assert not (package / "functions" / "Makefile").exists()
 

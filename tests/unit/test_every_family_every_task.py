@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from functions.http.authentication import OPEN
 from functions.http.resolver import Resolver
 from functions.http.text_routes import make_api
 from functions.pipeline.pipeline import Pipeline
@@ -37,7 +38,7 @@ def _served(root: Path, folders: list[Path]) -> Served:
     engines = {name: load_engine(model, root) for name, model in catalog.models.items()}
     pipeline = Pipeline(catalog, load_tokenizers(catalog, root / "artifacts"))
     client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(_replica(engines, catalog)))
-    return catalog, make_api(pipeline, client, "none")
+    return catalog, make_api(pipeline, client, OPEN)
 
 
 def _replica(engines: dict[str, Any], catalog: Catalog) -> Callable[[SentRequest], Reply]:

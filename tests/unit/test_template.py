@@ -10,14 +10,14 @@ from typing import Any
 
 from tests.unit.template import condition, properties, resources, target, templates, walk
 
-LAMBDAS = ("Infer", "Jobs", "Plan", "Work", "Finalize", "Sweep", "Notify")
+LAMBDAS = ("Infer", "Authorize", "Jobs", "Plan", "Work", "Finalize", "Sweep", "Notify")
 FUNCTIONS = tuple(f"{name}Function" for name in LAMBDAS)
 MAX_DESCRIPTION = 256  # characters, of a version
 # Reserved concurrency belongs to the function and not to its versions.
 KEPT_OUTSIDE_VERSIONS = {"InferConcurrency"}
 
 
-def test_there_are_seven_functions_with_their_handlers() -> None:
+def test_there_are_eight_functions_with_their_handlers() -> None:
     """Each Lambda has a handler in functions/lambdas. It runs on Python 3.13 and the architecture of the parameter."""
     functions = properties("AWS::Lambda::Function")
     assert sorted(functions) == sorted(FUNCTIONS)
@@ -29,17 +29,19 @@ def test_there_are_seven_functions_with_their_handlers() -> None:
 
 
 def test_all_functions_share_one_layer() -> None:
-    """SAM builds one dependency layer. Every function has this layer and no other."""
-    (layer,) = resources("AWS::Lambda::LayerVersion")
-    layers = [f["Layers"] for f in properties("AWS::Lambda::Function").values()]
-    assert layers == [[{"Ref": layer}]] * len(FUNCTIONS)
+    """Every function has the dependency layer. The authorizer alone has another, so the others stay light."""
+    (shared,) = (layer for layer in resources("AWS::Lambda::LayerVersion") if layer.startswith("DependencyLayer"))
+    (own,) = (layer for layer in resources("AWS::Lambda::LayerVersion") if layer.startswith("AuthorizerLayer"))
+    for name, function in properties("AWS::Lambda::Function").items():
+        more = [{"Ref": own}] if name == "AuthorizeFunction" else []
+        assert function["Layers"] == [{"Ref": shared}, *more], name
 
 
 def test_packages_are_built_by_make() -> None:
-    """functions/Makefile builds the functions and the layer, so the build needs no Lambda runtime."""
+    """functions/Makefile builds the functions and the layers, so the build needs no Lambda runtime."""
     kinds = ("AWS::Serverless::Function", "AWS::Serverless::LayerVersion")
     built = [r for kind in kinds for r in resources(kind, expanded=False).values()]
-    assert [r["Metadata"]["BuildMethod"] for r in built] == ["makefile"] * (len(FUNCTIONS) + 1)
+    assert [r["Metadata"]["BuildMethod"] for r in built] == ["makefile"] * (len(FUNCTIONS) + 2)
     assert {r["Properties"].get("CodeUri", r["Properties"].get("ContentUri")) for r in built} <= {"functions/", None}
     assert templates()["source"]["Globals"]["Function"]["CodeUri"] == "functions/"
 
@@ -81,6 +83,8 @@ def test_nothing_but_the_listed_types_hides_from_the_emulator() -> None:
     parameters = templates()["source"]["Parameters"]
     given = {**{name: p.get("Default", "") for name, p in parameters.items()}, **LOCAL}
     given |= {name: [""] for name, p in parameters.items() if p["Type"] == "CommaDelimitedList"}
+    # A local stack takes no Bearer tokens, but tests/stack makes one on the emulator that does.
+    given["Auth"] = "key"
     resources = templates()["expanded"]["Resources"].values()
     hidden = {r["Type"] for r in resources if "Condition" in r and not condition(r["Condition"], given)}
     assert hidden == set(HIDDEN)

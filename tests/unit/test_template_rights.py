@@ -1,16 +1,13 @@
-"""Checks who may do what in template.yaml: the roles, the access to the API, and the environment of each function."""
+"""Checks who may do what in template.yaml: the roles, and the environment of each function."""
 
 from __future__ import annotations
 
-import itertools
 import re
-
-import pytest
 
 from functions.jobs.storage.contracts import EVENT_SOURCE
 from functions.lambdas.settings import BatchSettings
 from shared.settings import PREFIX
-from tests.unit.template import ROOT, condition, holds, listed, properties, statements, templates, walk
+from tests.unit.template import ROOT, listed, properties, statements, templates, walk
 
 # Policies of AWS that hold a "*", each with the reason why we attach it.
 ALLOWED_MANAGED = {
@@ -23,7 +20,6 @@ UNNAMED = {
     "ec2:DescribeNetworkInterfaces": "rights to describe cannot name a resource",
     "ec2:DescribeSubnets": "rights to describe cannot name a resource",
 }
-REAL_ACCOUNT = "123456789012"
 
 
 def test_no_statement_names_everything() -> None:
@@ -129,37 +125,6 @@ def test_the_functions_that_call_the_model_server_alone_read_the_keys_of_calls()
     assert all(statement["Resource"] == {"Ref": "CallKeysSecretArn"} for statement in found.values())
 
 
-def test_every_method_asks_for_a_signature_unless_open() -> None:
-    """Every method of the API accepts only signed requests, unless IsOpen is true."""
-    (api,) = properties("AWS::ApiGateway::RestApi").values()
-    for path in api["Body"]["paths"].values():
-        for method in path.values():
-            assert method["security"] == {"Fn::If": ["IsOpen", [], [{"sigv4": []}]]}
-
-
-@pytest.mark.parametrize(
-    ("auth", "environment", "account"),
-    list(itertools.product(["iam", "none"], ["cloud", "local"], [REAL_ACCOUNT, "000000000000", "AWS::AccountId"])),
-)
-def test_the_api_is_open_on_the_emulator_alone(auth: str, environment: str, account: str) -> None:
-    """No combination of parameters opens the API in a real account."""
-    given = {"Auth": auth, "Environment": environment, "AWS::AccountId": account}
-    emulated = account != REAL_ACCOUNT
-    assert condition("IsOpen", given) is (auth == "none" and environment == "local" and emulated)
-    assert condition("IsCloud", given) is not (environment == "local" and emulated)
-
-
-def test_a_rule_refuses_an_open_api_on_the_cloud() -> None:
-    """CloudFormation refuses Auth=none with the default environment before it creates anything, and says why."""
-    (assertion,) = templates()["source"]["Rules"]["OpenOnlyOnTheEmulator"]["Assertions"]
-    assert not holds(assertion["Assert"], {"Auth": "none", "Environment": "cloud"})
-    assert holds(assertion["Assert"], {"Auth": "iam", "Environment": "cloud"})
-    assert holds(assertion["Assert"], {"Auth": "none", "Environment": "local"})
-    assert "expected Auth=iam" in assertion["AssertDescription"]
-    parameters = templates()["source"]["Parameters"]
-    assert (parameters["Auth"]["Default"], parameters["Environment"]["Default"]) == ("iam", "cloud")
-
-
 def test_an_exemption_from_the_linter_stands_beside_its_reason() -> None:
     """Every linter check that we ignore has a comment that says why."""
     text = (ROOT / "template.yaml").read_text(encoding="utf-8")
@@ -204,10 +169,12 @@ def test_each_batch_function_is_told_where_everything_is() -> None:
 def test_each_function_gets_only_what_the_contract_lists() -> None:
     """Each function gets exactly the variables that it reads."""
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
+    callers = {"GLOSSA_AUTH", "GLOSSA_ROLES_AS_TENANTS"}
     model_server = {"GLOSSA_REPLICA_URL", "GLOSSA_CALL_KEYS_SECRET", "PYTHAINLP_READ_ONLY"}
     wanted = {
-        "InferFunction": {"GLOSSA_STACK", "GLOSSA_AUTH", *model_server},
-        "JobsFunction": {"GLOSSA_AUTH", "GLOSSA_WEBHOOK_REACH", *batch},
+        "InferFunction": {"GLOSSA_STACK", *callers, *model_server},
+        "AuthorizeFunction": {"GLOSSA_STACK", "GLOSSA_KEYS_TABLE", "GLOSSA_ISSUERS"},
+        "JobsFunction": {"GLOSSA_WEBHOOK_REACH", *callers, *batch},
         "PlanFunction": batch,
         "WorkFunction": {*model_server, *batch},
         "FinalizeFunction": batch,

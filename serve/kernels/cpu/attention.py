@@ -19,11 +19,13 @@ import torch
 from torch import Tensor
 
 from serve.kernels.core_team import team_address
+from serve.kernels.cpu.guards import check_spans
 from serve.kernels.cpu.library import kernels_here
 from serve.rows.pack import Spans
 
 WIDTH_STEP = 16  # the kernel needs heads with a width that is a multiple of this
 ALIGN_BYTES = 64
+QKV_DIMENSIONS = 4  # tokens, 3, heads, head width
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,17 @@ class KernelAttention:
     def __call__(self, qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tensor:  # noqa: FBT001 - callers of Attend pass it by position
         """Return the contexts [tokens, heads * head_width] of `qkv` [tokens, 3, heads, head_width], both bfloat16.
 
-        Raises ValueError for a shape, dtype or device that the kernel cannot read.
+        Raises ValueError for a shape, dtype or device that the kernel cannot read, or for spans that do not fit.
         """
-        n_tokens, _, heads, width = qkv.shape
-        n_spanned = sum(spans.lengths)
-        if (
-            qkv.dtype != torch.bfloat16
-            or not qkv.is_cpu
-            or qkv.shape != (n_spanned, 3, heads, width)
-            or width % WIDTH_STEP
-        ):
-            raise ValueError(  # the kernel itself checks nothing
-                f"got states {qkv.dtype} {tuple(qkv.shape)} on {qkv.device}, expected bfloat16 [{n_spanned}, 3, heads,"
+        n_tokens = sum(spans.lengths)
+        fits = qkv.dim() == QKV_DIMENSIONS and qkv.shape[:2] == (n_tokens, 3)
+        if qkv.dtype != torch.bfloat16 or not qkv.is_cpu or not fits or not qkv.shape[2] or qkv.shape[3] % WIDTH_STEP:
+            raise ValueError(
+                f"got states {qkv.dtype} {tuple(qkv.shape)} on {qkv.device}, expected bfloat16 [{n_tokens}, 3, heads,"
                 f" multiple of {WIDTH_STEP}] on cpu"
             )
+        check_spans(spans, n_tokens)
+        heads, width = qkv.shape[2:]
         qkv, contexts = qkv.contiguous(), qkv.new_empty(n_tokens, heads * width)
         n_threads = torch.get_num_threads() if self.team else 1
         scratch_bytes = self.scratch_of(max(spans.lengths), width)

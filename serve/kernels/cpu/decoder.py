@@ -21,7 +21,8 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
-from serve.kernels.cpu.library import VECTOR_WIDTH, check_states, kernels_here
+from serve.kernels.cpu.guards import check_states, check_vector
+from serve.kernels.cpu.library import VECTOR_WIDTH, kernels_here
 from serve.kernels.cpu.products import PANEL
 from serve.layers.heads import Decoder, MakeDecoder, decoder_of
 
@@ -42,6 +43,8 @@ class KernelScores:
         self._team, self._weight = team_address(), decoder.weight.detach()
         self.n_words, self.width = self._weight.shape
         bias = dict(decoder.named_parameters()).get("bias")
+        if bias is not None:
+            check_vector("a bias", bias, self.n_words)
         self._bias = torch.zeros(self.n_words) if bias is None else bias.detach().float().contiguous()
 
     def __call__(self, states: Tensor) -> Tensor:
@@ -61,7 +64,12 @@ class KernelScores:
         return logits
 
     def log_sum_exp(self, logits: Tensor) -> Tensor:
-        """Return log(sum(exp(logits))) [n] of float32 logits [n, vocabulary]."""
+        """Return log(sum(exp(logits))) [n] of float32 logits [n, words].
+
+        Raises ValueError for logits that the kernel cannot read.
+        """
+        n_words = logits.shape[1] if logits.dim() > 1 else self.n_words
+        check_states(logits, None, n_words, torch.float32, unit="states", name="logits")
         logits, n_states = logits.contiguous(), len(logits)
         largest, sums = torch.empty(n_states), torch.empty(n_states)
         self._sum_up(
@@ -90,7 +98,7 @@ def fits(decoder: nn.Module) -> TypeGuard[nn.Linear]:
     weight = decoder.weight if isinstance(decoder, nn.Linear) else None
     if weight is None or weight.dtype != torch.bfloat16 or not weight.is_cpu:
         return False
-    return weight.is_contiguous() and not weight.shape[1] % VECTOR_WIDTH
+    return weight.is_contiguous() and weight.numel() > 0 and not weight.shape[1] % VECTOR_WIDTH
 
 
 def decoder_for(device: torch.device, dtype: torch.dtype) -> MakeDecoder:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
+from serve.kernels.cpu.guards import check_ids, check_spans, check_table, check_vector
 from serve.kernels.cpu.library import VECTOR_WIDTH, kernels_here
 from serve.layers.embeddings import Embed, EmbeddingTables, MakeEmbed, no_embed
 from serve.rows.pack import ABSENT, Pack
@@ -23,26 +24,44 @@ class KernelEmbeddings:
     """The kernel with the tables of a model, which it keeps alive."""
 
     def __init__(self, call: Callable[..., None], tables: EmbeddingTables, words: Tensor) -> None:
+        """Keep the tables. Raises ValueError unless they have one width, and rows that `pad_id` can name."""
+        width = words.shape[1]
+        check_table("the word table", words, width, torch.bfloat16)
+        check_table("the position table", tables.positions, width, torch.float32)
+        check_table("the type table", tables.types, width, torch.float32)
+        check_vector("the scale", tables.scale, width)
+        check_vector("the shift", tables.shift, width)
+        if not 0 <= tables.pad_id < len(tables.positions) - 1:
+            raise ValueError(f"got pad id {tables.pad_id}, expected 0 <= id < {len(tables.positions) - 1}")
         self._call, self._words, self._pad_id, self._eps = call, words.contiguous(), tables.pad_id, tables.eps
         self._position_table, self._type_table = tables.positions.contiguous(), tables.types.contiguous()
-        self._scale, self._shift = tables.scale.detach().contiguous(), tables.shift.detach().contiguous()
+        self._scale, self._shift = (own.detach().float().contiguous() for own in (tables.scale, tables.shift))
         self._team = team_address()
 
     def __call__(self, pack: Pack) -> Tensor:
-        """Return the normalized sums [tokens, width] in bfloat16. Raises ValueError for ids outside the tables."""
+        """Return the normalized sums [tokens, width] in bfloat16.
+
+        Raises ValueError for ids outside the tables, and for spans that do not fit.
+        """
+        n_tokens = sum(pack.spans.lengths)
+        check_ids("token id", pack.ids, n_tokens, len(self._words), least=0)
+        for name, own, table in (
+            ("position id", pack.position_ids, self._position_table),
+            ("token type id", pack.token_type_ids, self._type_table),
+        ):
+            if own is not None:
+                check_ids(name, own, n_tokens, len(table), least=ABSENT)
+        check_spans(pack.spans, n_tokens)
+        max_tokens = len(self._position_table) - self._pad_id - 1
+        if (longest := max(pack.spans.lengths, default=0)) > max_tokens:
+            raise ValueError(f"got a row of {longest} tokens, expected at most {max_tokens}")
         ids = pack.ids.to(torch.int32).contiguous()
-        states = self._words.new_empty(len(ids), self._words.shape[1])
+        states = self._words.new_empty(n_tokens, self._words.shape[1])
         sums = torch.empty(states.shape)
         positions, types = (
             None if own is None else own.to(torch.int64).contiguous()
             for own in (pack.position_ids, pack.token_type_ids)
         )
-        _check("token id", ids, len(self._words), least=0)
-        _check("position id", positions, len(self._position_table))
-        _check("token type id", types, len(self._type_table))
-        max_tokens = len(self._position_table) - self._pad_id - 1
-        if (longest := max(pack.spans.lengths, default=0)) > max_tokens:
-            raise ValueError(f"got a row of {longest} tokens, expected at most {max_tokens}")
         self._call(
             ids.data_ptr(), _address(positions), _address(types), pack.spans.cumulative_lengths.data_ptr(),
             self._words.data_ptr(), self._position_table.data_ptr(), self._type_table.data_ptr(),
@@ -50,15 +69,6 @@ class KernelEmbeddings:
             len(pack.spans.lengths), self._words.shape[1], self._pad_id, torch.get_num_threads(), self._eps,
         )  # fmt: skip
         return states
-
-
-def _check(name: str, ids: Tensor | None, end: int, least: int = ABSENT) -> None:
-    """Raise ValueError when an id is outside `least` <= id < `end`. The kernel itself checks nothing."""
-    if ids is None or not len(ids):
-        return
-    numbers = ids.numpy()
-    if (low := int(numbers.min())) < least or (high := int(numbers.max())) >= end:
-        raise ValueError(f"got {name} {low if low < least else high}, expected {least} <= id < {end}")
 
 
 def _address(ids: Tensor | None) -> int:

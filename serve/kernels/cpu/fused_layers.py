@@ -19,13 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
-from serve.kernels.cpu.attention import ALIGN_BYTES, KernelAttention
+from serve.kernels.cpu.attention import ALIGN_BYTES, WIDTH_STEP, KernelAttention
+from serve.kernels.cpu.guards import check_spans, check_states
 from serve.kernels.cpu.layer_norm import KernelNorm
-from serve.kernels.cpu.library import check_states, kernels_here
+from serve.kernels.cpu.library import kernels_here
 from serve.kernels.cpu.products import EPILOGUES, PanelLinear
 from serve.layers.attention import Attention
 from serve.layers.linear import Activate
 from serve.rows.pack import Between, Spans
+
+LayerKernels = tuple[list[PanelLinear], list[KernelNorm]]
 
 
 class PostNormParts(Protocol):
@@ -66,8 +69,9 @@ class FusedLayers:
         With `between`, each layer is a call of its own, and `between` is called before each layer but the first. Raises
         ValueError for states that the kernel cannot read.
         """
-        n_tokens, width = len(states), self.backbone.heads * self.backbone.head_width
-        check_states(states, sum(spans.lengths), width)
+        n_tokens, width = sum(spans.lengths), self.backbone.heads * self.backbone.head_width
+        check_states(states, n_tokens, width)
+        check_spans(spans, n_tokens)
         n_threads = torch.get_num_threads() if self.backbone.team else 1
         scratch_bytes = self.scratch_of(ctypes.byref(self.backbone), max(spans.lengths), n_tokens, n_threads)
         states, scratch = states.contiguous(), torch.empty(n_threads * scratch_bytes + ALIGN_BYTES, dtype=torch.uint8)
@@ -90,7 +94,7 @@ def fuse_layers(
     """Return layers of equal shape as one function, or None when the kernels cannot compute one of their parts here."""
     parts = [own for layer in layers if (own := _kernels_of(layer)) is not None]
     library = kernels_here() if len(parts) == len(layers) and activate in EPILOGUES else None
-    if not parts or library is None or not isinstance(how.attend, KernelAttention):
+    if not parts or library is None or not isinstance(how.attend, KernelAttention) or not _equal_shapes(parts, n_heads):
         return None
     call, scratch_of = library.glossa_layers, library.glossa_layers_scratch
     call.argtypes, call.restype = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 6, None
@@ -107,7 +111,21 @@ def fuse_layers(
     return FusedLayers(layers, call, scratch_of, backbone, addresses)
 
 
-def _kernels_of(layer: PostNormParts) -> tuple[list[PanelLinear], list[KernelNorm]] | None:
+def _equal_shapes(parts: Sequence[LayerKernels], n_heads: int) -> bool:
+    """Say whether all layers have the shapes of one `backbone`: C takes the first layer's for every layer."""
+    (_, _, first_up, _), (first_norm, _) = parts[0]
+    width, inner, eps = first_up.n_in, first_up.n_out, first_norm.eps
+    if n_heads < 1 or width % n_heads or width // n_heads % WIDTH_STEP:
+        return False
+    linear_shapes = [(3 * width, width), (width, width), (inner, width), (width, inner)]
+    return all(
+        [(linear.n_out, linear.n_in) for linear in linears] == linear_shapes
+        and [(norm.width, norm.eps) for norm in norms] == [(width, eps)] * len(norms)
+        for linears, norms in parts
+    )
+
+
+def _kernels_of(layer: PostNormParts) -> LayerKernels | None:
     """Return the linear layers and norms of a layer, in the order of the struct `layer` of fused_layers.c.
 
     Return None when one of them is not computed by a kernel.

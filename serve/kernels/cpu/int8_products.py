@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
+from serve.kernels.cpu.guards import check_weight
 from serve.kernels.cpu.library import kernels_here
 from serve.kernels.cpu.onednn_int8 import ZERO_POINT, Int8Linear, to_int8
-from serve.kernels.cpu.products import PANEL, PanelLinear, check_weight
+from serve.kernels.cpu.products import PANEL, PanelLinear
 
 INPUTS = 32  # the number of inputs is a multiple of this
 MAX_INPUTS = 2**17  # integer sums of so many inputs stay below 2^31
@@ -37,6 +38,8 @@ class Int8KernelLinear(PanelLinear):
         Raises ValueError for another shape or dtype, and CheckpointError for a weight that is not finite.
         """
         check_weight(weight, PANEL, INPUTS, torch.float32, torch.bfloat16)
+        if weight.shape[1] > MAX_INPUTS:
+            raise ValueError(f"got a weight of {weight.shape[1]} inputs, expected at most {MAX_INPUTS}")
         super().__init__(weight.shape[0], weight.shape[1], bias)
         self.multiply = multiply
         int8_values, self._scales = to_int8(weight)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
-from serve.kernels.cpu.library import VECTOR_WIDTH, check_states, kernels_here
+from serve.kernels.cpu.guards import check_states, check_vector
+from serve.kernels.cpu.library import VECTOR_WIDTH, kernels_here
 from serve.layers.norms import MakeNorm, norm_of
 
 
@@ -21,9 +22,18 @@ class KernelNorm(nn.Module):
     """A LayerNorm of float32 sums, rounded once to bfloat16. For the CPU, without gradients."""
 
     def __init__(self, call: Callable[..., None], weight: Tensor, bias: Tensor, eps: float) -> None:
+        """Keep `weight` and `bias` [width], a multiple of 16. Raises ValueError for others."""
         super().__init__()
+        width = max(VECTOR_WIDTH, weight.numel() // VECTOR_WIDTH * VECTOR_WIDTH)
+        check_vector("a weight", weight, width)
+        check_vector("a bias", bias, width)
         self.call, self.eps, self._team = call, eps, team_address()
         self._scale, self._shift = (own.detach().float().contiguous() for own in (weight, bias))
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token."""
+        return len(self._scale)
 
     @property
     def addresses(self) -> tuple[int, int]:
@@ -35,7 +45,7 @@ class KernelNorm(nn.Module):
 
         Raises ValueError for sums that the kernel cannot read.
         """
-        width = len(self._scale)
+        width = self.width
         check_states(sums, None, width, torch.float32, torch.bfloat16)
         sums = sums.float().contiguous()
         normed = torch.empty(sums.shape, dtype=torch.bfloat16)

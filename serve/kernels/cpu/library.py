@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from serve.kernels.compiler import load_compiled, this_machine
 from serve.kernels.cpu.variants import AVX2, AVX512, MACHINE, SOURCES, Variant, all_flags
@@ -45,21 +44,6 @@ def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | N
 def variant_here() -> Variant | None:
     """Return the variant that is faster than torch on this machine, or None."""
     return variant_of(features_here(), torch_has_bf16=can_prepack(torch.device("cpu"), torch.bfloat16))
-
-
-def check_states(states: Tensor, n_tokens: int | None, width: int, *dtypes: torch.dtype, unit: str = "tokens") -> None:
-    """Raise ValueError unless states are bfloat16 [n_tokens, width] on a CPU. The kernels themselves check nothing.
-
-    With None as `n_tokens` any number is allowed, and the error names it by its `unit`. `dtypes` replace bfloat16.
-    """
-    dtypes = dtypes or (torch.bfloat16,)
-    shape = (len(states) if n_tokens is None else n_tokens, width)
-    if states.dtype not in dtypes or not states.is_cpu or states.shape != shape:
-        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
-        raise ValueError(
-            f"got states {states.dtype} {tuple(states.shape)} on {states.device}, expected {names}"
-            f" [{unit if n_tokens is None else n_tokens}, {width}] on cpu"
-        )
 
 
 def kernels_here() -> ctypes.CDLL | None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from serve.checkpoints.read import CheckpointError
 from serve.kernels.compiler import load_compiled, this_machine
 from serve.kernels.core_team import team_address
+from serve.kernels.cpu.guards import check_states, check_vector, check_weight
 from serve.kernels.cpu.variants import MACHINE, ONEDNN_INT8_FLAGS, ONEDNN_INT8_SOURCES
 from serve.layers.linear import USUAL_TOKENS, Activate, FusedLinear
 
@@ -45,13 +46,20 @@ class Int8Linear(FusedLinear):
     """A linear layer with an int8 weight [out, in] in oneDNN's layout only. For bfloat16 states on a CPU."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Quantize `weight` [out, in] and keep `bias` [out].
+
+        Raises ValueError for another shape, dtype or device, and CheckpointError for a weight that is not finite.
+        """
         super().__init__()
+        check_weight(weight, 1, 1, torch.float32, torch.bfloat16, torch.float16)
+        if bias is not None:
+            check_vector("a bias", bias, weight.shape[0])
         self._kernel = load_kernel()
         self.n_out, self.n_in = weight.shape
         rounded, self._scales = to_int8(weight)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, [USUAL_TOKENS, self.n_in])
         self._zero_points = torch.zeros(self.n_out, dtype=torch.int64)
-        self._bias = torch.zeros(self.n_out) if bias is None else bias.detach().float()
+        self._bias = torch.zeros(self.n_out) if bias is None else bias.detach().float().contiguous()
 
     def forward(self, states: Tensor) -> Tensor:
         """Return [tokens, out] for states [tokens, in]. Raises ValueError for states that the kernel cannot read."""
@@ -65,22 +73,13 @@ class Int8Linear(FusedLinear):
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
         """Return residual + product [tokens, out] in float32, where oneDNN rounded the product. Raises ValueError."""
-        if residual.dtype != torch.bfloat16 or residual.shape != (states.shape[0], self.n_out):
-            raise ValueError(
-                f"got a residual {residual.dtype} {tuple(residual.shape)}, expected bfloat16 like the product"
-            )
+        check_states(residual, states.shape[0] if states.dim() else 0, self.n_out, name="a residual")
         sums, residual = torch.empty(residual.shape), residual.contiguous()
         self._finished(self._kernel.finish_added, states, residual, sums)
         return sums
 
     def _finished(self, call: KernelCall, states: Tensor, *beside: Tensor) -> Tensor:
-        if states.dtype != torch.bfloat16 or states.shape != (
-            len(states),
-            self.n_in,
-        ):  # the kernel itself checks nothing
-            raise ValueError(
-                f"got states {states.dtype} {tuple(states.shape)}, expected bfloat16 [tokens, {self.n_in}]"
-            )
+        check_states(states, None, self.n_in)
         states, n_tokens = states.contiguous(), len(states)
         int8_values = torch.empty(n_tokens, self.n_in, dtype=torch.uint8)
         scales = torch.empty(n_tokens)

@@ -19,7 +19,8 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
-from serve.kernels.cpu.library import check_states, kernels_here
+from serve.kernels.cpu.guards import check_states, check_weight
+from serve.kernels.cpu.library import kernels_here
 from serve.layers.linear import LAYERS, Activate, FusedLinear, MakeLinear, can_prepack, linear_of, prepacked_of
 
 PANEL, INPUTS = 32, 16  # the number of outputs is a multiple of the first, that of inputs a multiple of the second
@@ -68,7 +69,7 @@ class PanelLinear(FusedLinear):
 
     def added(self, states: Tensor, residual: Tensor) -> Tensor:
         """Return residual + product [tokens, out] in float32. Raises ValueError for a residual of another shape."""
-        check_states(residual, len(states), self.n_out)
+        check_states(residual, states.shape[0] if states.dim() else 0, self.n_out, name="a residual")
         return self._product(states, ADDED, residual.contiguous())
 
     def _product(self, states: Tensor, epilogue: int, residual: Tensor | None) -> Tensor:
@@ -103,21 +104,6 @@ class KernelLinear(PanelLinear):
             states.data_ptr(), self._weight.data_ptr(), self._bias.data_ptr(), residual, product.data_ptr(), self._team,
             len(states), self.n_out, self.n_in, epilogue, torch.get_num_threads(),
         )  # fmt: skip
-
-
-def check_weight(weight: Tensor, outputs: int, inputs: int, *dtypes: torch.dtype) -> None:
-    """Raise ValueError for a weight that a kernel would read wrongly. The kernels themselves check nothing.
-
-    `outputs` and `inputs` are the numbers of which the shape [out, in] must hold multiples. `dtypes` replace bfloat16.
-    """
-    dtypes = dtypes or (torch.bfloat16,)
-    fits = weight.dim() == 2 and weight.numel() and not (weight.shape[0] % outputs or weight.shape[1] % inputs)  # noqa: PLR2004 - a weight has two dimensions
-    if weight.dtype not in dtypes or not weight.is_cpu or not fits:
-        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
-        raise ValueError(
-            f"got a weight {weight.dtype} {tuple(weight.shape)} on {weight.device}, expected {names}"
-            f" [multiple of {outputs}, multiple of {inputs}] on cpu"
-        )
 
 
 def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from functions.http.authentication import OPEN
 from functions.http.jobs_routes import make_api as make_jobs
 from functions.http.openapi_document import document
 from functions.http.resolver import Resolver
@@ -39,7 +40,7 @@ def test_what_monitors_and_browsers_fetch_is_answered_whatever_the_query(path: s
 def test_the_document_lists_exactly_the_routes() -> None:
     """The document lists exactly the routes that are served."""
     unused = cast("Any", None)  # only requests call these
-    jobs = make_jobs(unused, unused, unused, unused, catalog=catalog(), auth="none")
+    jobs = make_jobs(unused, unused, unused, unused, catalog=catalog(), auth=OPEN)
     served = _routes(make()) | _routes(jobs)
     tasks = {("POST", f"/v1/{task}") for task in TASK_NAMES}
     documented = {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from functions.http.authentication import OPEN
 from functions.http.text_json import parse_request
 from functions.http.text_routes import make_api
 from functions.replica.client import ReplicaClient
@@ -70,7 +71,7 @@ def test_http_and_protocol_change_no_number(task: str, parameters: dict[str, obj
     expected = pipeline().run(parse_request(task, body), _direct)
     with serving(_replica) as (url, _):
         client = ReplicaClient(url)
-        status, answer, headers = post(make_api(pipeline(), client, "none"), task, body)
+        status, answer, headers = post(make_api(pipeline(), client, OPEN), task, body)
         client.close()
     assert status == 200
     assert answer["results"] == json.loads(json.dumps(expected.values))
@@ -85,7 +86,7 @@ def test_many_calls_of_one_request_come_back_in_order() -> None:
     expected = pipeline().run(parse_request("text-classification", body), _direct)
     with serving(_replica) as (url, connections):
         client = ReplicaClient(url)
-        _, answer, _ = post(make_api(pipeline(), client, "none"), "text-classification", body)
+        _, answer, _ = post(make_api(pipeline(), client, OPEN), "text-classification", body)
         client.close()
     assert answer["results"] == json.loads(json.dumps(expected.values))
     assert 2 <= len(connections) <= 4
@@ -95,6 +96,6 @@ def test_an_error_of_the_server_keeps_its_message() -> None:
     """An error of the model server reaches the caller with its class and message."""
     with serving(lambda _: _refused(NotFound("no head 'x'"))) as (url, _):
         client = ReplicaClient(url)
-        status, problem, _ = post(make_api(pipeline(), client, "none"), "text-classification", {"inputs": "a"})
+        status, problem, _ = post(make_api(pipeline(), client, OPEN), "text-classification", {"inputs": "a"})
         client.close()
     assert (status, problem["code"], problem["detail"]) == (404, "not-found", "no head 'x'")

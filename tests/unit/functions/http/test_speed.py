@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from functions.http.authentication import OPEN
 from functions.http.text_routes import make_api
 from functions.replica.fake import FakeReplica
 from shared.catalog import Catalog
@@ -34,7 +35,7 @@ def test_the_speed_of_the_server_decides(measured: float | None, status: int) ->
         return count_ids(call)
 
     with_clock = replace(pipeline(), catalog=with_speed(16_000.0), now_s=lambda: 0.0)
-    api = make_api(with_clock, FakeReplica(answer, measured_tokens_per_s=measured), "none", clock=lambda: 0.0)
+    api = make_api(with_clock, FakeReplica(answer, measured_tokens_per_s=measured), OPEN, clock=lambda: 0.0)
     found, body, _ = post(api, "text-classification", {"inputs": TEXTS})
     assert (found, bool(calls)) == (status, status == 200)
     if status == 413:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from functions.http.authentication import Auth
 from functions.tasks.registry import TASK_NAMES
 from shared.errors import DeadlineExceeded, Overloaded, ReplicaError, Unavailable
 from shared.messages import InferCall, ModelOutput
@@ -131,7 +132,7 @@ def test_calls_carry_the_time_left_and_who_asks() -> None:
         seen.append(call)
         return count_ids(call)
 
-    send(make(keep, auth="iam"), event("rest_post"), FakeContext(remaining_ms=20_000))
+    send(make(keep, auth=Auth("iam")), event("rest_post"), FakeContext(remaining_ms=20_000))
     assert 15 < (seen[0].timeout_s or 0) <= 18.5
     assert len(seen[0].tenant_hash) == 16
     assert seen[0].fingerprint == tokenizer().fingerprint
@@ -142,4 +143,4 @@ def test_without_identity_nothing_is_done(path: str) -> None:
     """With auth `iam` a request without a verified identity is a 403, whatever else is wrong with it."""
     raw = request("POST", path, "{}")
     raw["requestContext"]["identity"] = {"sourceIp": "192.0.2.1"}
-    assert send(make(auth="iam"), raw)[0] == 403
+    assert send(make(auth=Auth("iam")), raw)[0] == 403

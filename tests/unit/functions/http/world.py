@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from functions.http.authentication import Auth
+from functions.http.authentication import OPEN, Auth
 from functions.http.resolver import Resolver
 from functions.http.text_routes import make_api
 from functions.pipeline.pipeline import Pipeline
@@ -112,7 +112,7 @@ def _floats(seeds: Sequence[int], width: int) -> Tensor:
     return Tensor.floats([(seed * 31 + i * 7) % 17 / 4 for seed in seeds for i in range(width)], [len(seeds), width])
 
 
-def make(answer: Callable[[InferCall], ModelOutput] = count_ids, *, auth: Auth = "none", up: bool = True) -> Resolver:
+def make(answer: Callable[[InferCall], ModelOutput] = count_ids, *, auth: Auth = OPEN, up: bool = True) -> Resolver:
     """Make the function's API with a fake replica in this process."""
     return make_api(pipeline(), FakeReplica(answer, up=up), auth)
 

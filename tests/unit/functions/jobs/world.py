@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from functions.http.authentication import OPEN, Auth
 from functions.http.jobs_routes import make_api
 from functions.http.resolver import Resolver
 from functions.jobs.api.error_rows import ErrorRows
@@ -258,15 +259,15 @@ class World:
         return [row for part in parts for row in decode_rows(self.output(part["key"]))]
 
 
-def make_routes(effects: Effects, catalog: Catalog) -> Resolver:
-    """Build the routes of the jobs API, without authentication."""
+def make_routes(effects: Effects, catalog: Catalog, auth: Auth = OPEN) -> Resolver:
+    """Build the routes of the jobs API, by default without authentication."""
     return make_api(
         make_jobs(effects),
         make_recipes(effects),
         Results(table=effects.table, objects=effects.objects, output_bucket=effects.output_bucket),
         ErrorRows(table=effects.table, objects=effects.objects, output_bucket=effects.output_bucket),
         catalog=catalog,
-        auth="none",
+        auth=auth,
     )
 
 

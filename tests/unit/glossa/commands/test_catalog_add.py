@@ -46,17 +46,29 @@ def test_a_name_is_given_once(catalog_path: Path) -> None:
 
 
 def test_refresh_rewrites_the_digests_and_nothing_else(catalog_path: Path, tmp_path: Path) -> None:
-    """The two sha256 change in place after new weights. A given speed, comments and the order stay."""
+    """The digests change in place after new files. A given speed, comments and the order stay."""
     shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
     path = tmp_path / "catalog.toml"
     before = "# ours\n" + catalog_path.read_text(encoding="utf-8")
     path.write_text(before, encoding="utf-8")
     speed = load_catalog(path).model("people").tokens_per_s
     assert refresh(path, "people", speed) == []
-    digest = load_catalog(path).model("people").weights_sha256
-    path.write_text(before.replace(digest, "0" * 64), encoding="utf-8")
-    assert refresh(path, "people", speed) == ["weights_sha256"]
-    assert path.read_text(encoding="utf-8") == before
+    for name in ("weights_sha256", "config_sha256"):
+        digest = getattr(load_catalog(path).model("people"), name)
+        path.write_text(before.replace(digest, "0" * 64), encoding="utf-8")
+        assert refresh(path, "people", speed) == [name]
+        assert path.read_text(encoding="utf-8") == before
+
+
+def test_refresh_adds_the_digest_that_an_old_catalog_lacks(catalog_path: Path, tmp_path: Path) -> None:
+    """An entry from before config_sha256 gets it, and nothing else changes."""
+    shutil.copytree(catalog_path.parent / "models", tmp_path / "models")
+    path, model = tmp_path / "catalog.toml", load_catalog(catalog_path).model("people")
+    text = catalog_path.read_text(encoding="utf-8")
+    path.write_text(text.replace(f'config_sha256 = "{model.config_sha256}"\n', ""), encoding="utf-8")
+    assert load_catalog(path).model("people").config_sha256 is None
+    assert refresh(path, "people", model.tokens_per_s) == ["config_sha256"]
+    assert load_catalog(path).model("people") == model
 
 
 def test_the_speed_is_measured(catalog_path: Path, tmp_path: Path) -> None:

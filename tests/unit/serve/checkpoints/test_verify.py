@@ -1,14 +1,15 @@
-"""The digest of a checkpoint's weights, and the error when the catalog has another."""
+"""The digests of a checkpoint's weights and of its config.json, and the error when the catalog has another."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from serve.checkpoints.read import SINGLE, CheckpointError, weight_files
-from serve.checkpoints.verify import check_weights, weights_sha256
+from serve.checkpoints.verify import check_config, check_weights, config_sha256, weights_sha256
 
 
 def test_the_digest_of_one_file_is_its_sha256(checkpoint: Path) -> None:
@@ -25,3 +26,32 @@ def test_the_digest_of_shards_is_that_of_the_sha256sum_listing(sharded: Path) ->
     names = [path.name for path in weight_files(sharded)]
     listing = "".join(f"{hashlib.sha256((sharded / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     assert weights_sha256(sharded) == hashlib.sha256(listing.encode()).hexdigest()
+
+
+def test_a_changed_config_is_refused(tmp_path: Path) -> None:
+    """One changed byte of config.json is refused, even if its values mean the same."""
+    (tmp_path / "config.json").write_text('{"layer_norm_eps": 1e-05}')
+    expected = config_sha256(tmp_path)
+    check_config(tmp_path, expected, "toy")
+    for text in ('{"layer_norm_eps": 0.1}', '{"layer_norm_eps": 1e-5}'):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(CheckpointError, match=f"the catalog expects {expected}") as refused:
+            check_config(tmp_path, expected, "toy")
+        assert "glossa catalog refresh" in str(refused.value.hint)
+
+
+def test_a_folder_without_config_has_no_digest(tmp_path: Path) -> None:
+    """The error names the file that is missing."""
+    with pytest.raises(CheckpointError, match=r"holds no config\.json, expected one beside the weights"):
+        config_sha256(tmp_path)
+
+
+def test_a_catalog_without_the_digest_is_read_with_a_warning(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A catalog from before the digest still loads. The log says how to add it, on standard error."""
+    check_config(checkpoint, None, "toy")
+    written = capsys.readouterr()
+    line = json.loads(written.err)
+    assert (written.out, line["level"], line["event"]) == ("", "warning", "config-unchecked")
+    assert line["reason"].endswith("glossa catalog refresh toy")

@@ -155,7 +155,8 @@ def test_a_call_with_a_bad_row_fails_as_that_row(engine: PackedEngine) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"weights_sha256": "0" * 64}, "the catalog expects 0000"),
+        ({"weights_sha256": "0" * 64}, "weights in .* the catalog expects 0000"),
+        ({"config_sha256": "0" * 64}, r"config\.json in .* the catalog expects 0000"),
         ({"vocab_size": 499}, "the catalog says"),
         ({"pad_id": 0}, "the catalog says"),
         ({"max_tokens": 513}, "gives toy 513 tokens a row, the checkpoint takes at most 512"),

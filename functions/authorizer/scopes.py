@@ -1,0 +1,35 @@
+"""Lists every scope with the routes that it opens. The policy of a caller is made of this list.
+
+A `*` stands for the rest of a path. docs/authentication.md has the same list, and a test compares them. Must not know
+who has which scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from functions.http.authentication import EVERY_TASK, task_scope
+from functions.tasks.registry import TASK_NAMES
+
+SCOPES: Mapping[str, tuple[str, ...]] = {
+    EVERY_TASK: tuple(f"POST /v1/{task}" for task in TASK_NAMES),
+    **{task_scope(task): (f"POST /v1/{task}",) for task in TASK_NAMES},
+    "tokens": ("POST /v1/tokenize", "POST /v1/detokenize"),
+    "models:read": ("GET /v1/models", "GET /v1/models/*"),
+    "jobs:read": ("GET /v1/jobs", "GET /v1/jobs/*"),
+    "jobs:write": ("POST /v1/jobs", "POST /v1/jobs/*", "DELETE /v1/jobs/*"),
+    "recipes:read": ("GET /v1/recipes",),
+    "recipes:write": ("POST /v1/recipes", "DELETE /v1/recipes/*"),
+}
+EVERY_CALLER = ("GET /v1/health", "GET /v1/openapi.json")  # no scope is needed for these
+
+
+def routes_of(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return the routes that these scopes open together, and those of every caller, each once."""
+    opened = [route for scope in scopes for route in SCOPES[scope]]
+    return tuple(dict.fromkeys((*EVERY_CALLER, *opened)))
+
+
+def known_scopes(named: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the names that are scopes of ours, sorted. A token may name others, such as `openid`."""
+    return tuple(sorted(SCOPES.keys() & set(named)))

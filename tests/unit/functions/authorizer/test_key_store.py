@@ -1,0 +1,71 @@
+"""The contract of a store of keys, run in memory and on moto's DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from functions.authorizer.key_store import ApiKey, InMemoryKeys, KeyStore, open_keys
+
+KEY = ApiKey("0123456789abcdef", "d" * 64, "search", "key-acme", ("infer", "jobs:read"), 1_800_000_000, 1_900_000_000)
+
+
+@pytest.fixture(params=["memory", "moto"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyStore]:
+    """Return an empty store of one kind."""
+    if request.param == "memory":
+        yield InMemoryKeys()
+        return
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "t"),
+        ("AWS_SECRET_ACCESS_KEY", "t"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        boto3.client("dynamodb").create_table(
+            TableName="keys",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+        yield open_keys("keys")
+
+
+def test_a_key_comes_back_as_it_was_stored(store: KeyStore) -> None:
+    """Every field of a key is kept, and an unknown id is None."""
+    assert store.get(KEY.id) is None
+    store.add(KEY)
+    assert store.get(KEY.id) == KEY
+    assert store.get("f" * 16) is None
+
+
+def test_an_id_is_taken_once(store: KeyStore) -> None:
+    """A second key with the same id is refused, and the first one stays."""
+    store.add(KEY)
+    with pytest.raises(ValueError, match="which is taken"):
+        store.add(replace(KEY, tenant="key-other"))
+    assert store.get(KEY.id) == KEY
+
+
+def test_a_revoked_key_stays_revoked(store: KeyStore) -> None:
+    """The time of the first revocation is kept, and nothing else changes. An unknown id is not made."""
+    store.add(KEY)
+    assert store.revoke(KEY.id, 7)
+    assert store.revoke(KEY.id, 9)
+    assert store.get(KEY.id) == replace(KEY, revoked_s=7)
+    assert not store.revoke("f" * 16, 7)
+    assert store.get("f" * 16) is None
+
+
+def test_all_keys_are_listed(store: KeyStore) -> None:
+    """Every key is listed once."""
+    keys = [replace(KEY, id=f"{number:016x}", name="n" * 100) for number in range(30)]
+    for key in keys:
+        store.add(key)
+    assert sorted(store.all(), key=lambda key: key.id) == keys
