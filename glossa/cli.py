@@ -29,6 +29,7 @@ COMMANDS = {
     "catalog": ("catalog", "catalog_group"),
     "batch": ("batch", "batch_group"),
     "cost": ("operations.cost", "cost_command"),
+    "dead-letters": ("operations.dead_letters", "dead_letters_group"),
 }
 
 

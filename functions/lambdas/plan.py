@@ -19,7 +19,7 @@ from shared.catalog import parse_catalog
 def build(settings: PlanSettings) -> Planner:
     """Read the catalog and make the planner. Raises ValueError or OSError when the catalog cannot be read."""
     catalog = settings.catalog.read_text(encoding="utf-8")
-    table, objects, bucket = open_table(settings.jobs_table), open_objects(), settings.input_bucket
+    table, objects, bucket = open_table(settings.jobs_table), open_objects(settings.account_id), settings.input_bucket
     queue = open_queue(
         {
             "plan": settings.plan_queue_url,

@@ -16,6 +16,7 @@ from shared.metrics import set_stack
 from shared.settings import Settings, read_settings
 
 CODE_ROOT = Path(__file__).parents[2]  # the folder that holds the packaged code, the catalog and the artifacts
+AccountId = Annotated[str, Field(pattern=r"^([0-9]{12})?$")]
 # http only to this machine, as the template demands: elsewhere texts and answers would travel in the clear
 ReplicaUrl = Annotated[str, Field(pattern=r"^(?:https://[^/@]+|http://(?:127\.0\.0\.1|localhost)(?::[0-9]+)?)$")]
 SecretArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^\s]+$")]
@@ -73,8 +74,12 @@ class InferSettings(ReplicaSettings, CallerSettings):
 
 
 class BatchSettings(FunctionSettings):
-    """The table, the buckets and the queue of each step, which the functions of batch jobs share."""
+    """The table, the buckets and the queue of each step, which the functions of batch jobs share.
 
+    `account_id` is the account that owns the buckets; with "" the owner of a bucket is not checked.
+    """
+
+    account_id: AccountId = ""
     input_bucket: str
     output_bucket: str
     jobs_table: str
@@ -84,8 +89,13 @@ class BatchSettings(FunctionSettings):
 
 
 class JobsSettings(BatchSettings, CallerSettings):
-    """`webhook_reach`: which addresses a webhook may have. `catalog`: beside the code, unless set."""
+    """The table of webhooks and the key that seals them. `webhook_reach`: which addresses a webhook may have.
 
+    `catalog`: beside the code, unless set.
+    """
+
+    webhooks_table: str
+    webhooks_key: str
     webhook_reach: Reach = "public"
     catalog: Path = CODE_ROOT / "catalog.toml"
 
@@ -103,9 +113,22 @@ class WorkSettings(BatchSettings, ReplicaSettings):
     artifacts: Path = CODE_ROOT / "artifacts"
 
 
+class FinalizeSettings(BatchSettings):
+    """The bus that is told of the end of jobs, and the table of webhooks, from which those of deleted jobs go."""
+
+    event_bus: str
+    webhooks_table: str
+
+
 class NotifySettings(FunctionSettings):
-    """The table that holds webhooks, the queue of events, and which addresses a webhook may have."""
+    """The tables of jobs and webhooks, the key that opens webhooks, the queue of events, the bucket of results.
+
+    `webhook_reach`: which addresses a webhook may have.
+    """
 
     jobs_table: str
+    webhooks_table: str
+    webhooks_key: str
+    output_bucket: str
     notify_queue_url: str
     webhook_reach: Reach = "public"

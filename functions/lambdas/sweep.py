@@ -13,7 +13,7 @@ from functions.lambdas.settings import BatchSettings, read_function_settings
 
 def build(settings: BatchSettings) -> Sweeper:
     """Make the sweeper."""
-    table, objects = open_table(settings.jobs_table), open_objects()
+    table, objects = open_table(settings.jobs_table), open_objects(settings.account_id)
     queue = open_queue(
         {
             "plan": settings.plan_queue_url,

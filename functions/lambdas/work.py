@@ -29,7 +29,7 @@ def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
     """Load the tokenizers and make the worker. Raises ValueError or OSError when something cannot be loaded."""
     catalog = load_catalog(settings.catalog)
     pipeline = Pipeline(catalog, load_tokenizers(catalog, settings.artifacts))
-    table, objects = open_table(settings.jobs_table), open_objects()
+    table, objects = open_table(settings.jobs_table), open_objects(settings.account_id)
     queue = open_queue({"work": settings.work_queue_url, "finalize": settings.finalize_queue_url})
     input_bucket, output_bucket = settings.input_bucket, settings.output_bucket
 

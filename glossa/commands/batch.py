@@ -101,9 +101,10 @@ def delete_command(*, url: str | None, job: str) -> int:
 @_job_argument
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Default: standard output.")
 @click.option("--errors", is_flag=True, help="Only the error rows, as JSON lines.")
-def results_command(*, url: str | None, job: str, out: Path | None, errors: bool) -> int:
+@click.option("--raw", is_flag=True, help="CSV without the ' that keeps a spreadsheet from running cells as formulas.")
+def results_command(*, url: str | None, job: str, out: Path | None, errors: bool, raw: bool) -> int:
     """Run the command; return its exit code."""
-    write_results(_client(url), job, out, only_errors=errors)
+    write_results(_client(url), job, out, only_errors=errors, raw=raw)
     return DONE
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from functions.jobs.records.part_files import without_guards
 from functions.jobs.state.keys import MAX_KEY_BYTES, name_of
 from glossa.client.errors import ApiError
 from glossa.client.jobs_client import JobsClient
@@ -20,8 +21,11 @@ CHUNK_BYTES = 1 << 20
 SHOWN_FILES = 10  # of the files that could not be read
 
 
-def write_results(client: JobsClient, job: str, out: Path | None, *, only_errors: bool) -> None:
-    """Write all rows of a job in order, or its error rows as JSON lines; `out` None is standard output."""
+def write_results(client: JobsClient, job: str, out: Path | None, *, only_errors: bool, raw: bool = False) -> None:
+    """Write all rows of a job in order, or its error rows as JSON lines; `out` None is standard output.
+
+    With `raw`, cells of CSV are written without the quote that marks those which begin like a formula.
+    """
     path = f"/v1/jobs/{job}"
     page: dict[str, Any] | None = None
     with _opened(out) as file:
@@ -29,7 +33,7 @@ def write_results(client: JobsClient, job: str, out: Path | None, *, only_errors
             for row in client.items(f"{path}/errors", "errors"):
                 file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         else:
-            page = _write_parts(client, f"{path}/results", file)
+            page = _write_parts(client, f"{path}/results", file, raw=raw)
     print_unreadable(client, job, page)
 
 
@@ -64,13 +68,15 @@ def _unreadable(client: JobsClient, page: Mapping[str, Any]) -> list[tuple[str, 
     return [(name_of(each["key"]), each["error"]["detail"]) for each in inputs if "error" in each]
 
 
-def _write_parts(client: JobsClient, path: str, out: BinaryIO) -> dict[str, Any]:
+def _write_parts(client: JobsClient, path: str, out: BinaryIO, *, raw: bool) -> dict[str, Any]:
     """Write the rows of all parts; return the last page of results."""
     page: dict[str, Any] = {}
     first = True
     for page in client.pages(path):
         for part in page["parts"]:
-            out.writelines(_checked(client, part, header=first or not part["key"].endswith(".csv")))
+            is_csv = part["key"].endswith(".csv")
+            chunks = _checked(client, part, header=first or not is_csv)
+            out.writelines(without_guards(chunks) if raw and is_csv else chunks)
             first = False
     return page
 

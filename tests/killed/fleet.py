@@ -19,7 +19,6 @@ from typing import Any
 
 from functions.jobs.state.queue_messages import QueueMessage, Step
 from functions.jobs.storage.aws import wall_clock_ms
-from functions.lambdas.settings import BatchSettings
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.replica.client import ReplicaClient
@@ -29,7 +28,7 @@ from tests.simulator.effects import Wrapper
 from tests.stack.replica import fake_replica
 from tests.unit.functions.http.world import catalog as mini_catalog
 from tests.unit.functions.http.world import tokenizer
-from tests.unit.functions.jobs.storage.cloud import client, on_aws
+from tests.unit.functions.jobs.storage.cloud import CloudSettings, client, on_aws
 from tests.unit.functions.jobs.wiring import Effects, make_finalizer, make_planner, make_sweeper, make_worker
 
 LIFE_S = 300.0
@@ -44,7 +43,7 @@ class Workspace:
     Each message is sent twice with probability `doubled`.
     """
 
-    settings: BatchSettings
+    settings: CloudSettings
     replica_url: str
     begun_ms: int
     speed: float

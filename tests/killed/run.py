@@ -25,9 +25,8 @@ from functions.jobs.state import keys, state_machine
 from functions.jobs.state.items import Job, JobSpec
 from functions.jobs.storage.aws import wall_clock_ms
 from functions.jobs.storage.queries import load_job
-from functions.lambdas.settings import BatchSettings
 from tests.killed.fleet import Workspace, serve, serve_model
-from tests.unit.functions.jobs.storage.cloud import client, resources
+from tests.unit.functions.jobs.storage.cloud import CloudSettings, client, resources
 from tests.unit.functions.jobs.wiring import Effects, make_jobs
 
 TENANT = "local"
@@ -256,7 +255,7 @@ def model_server() -> Iterator[str]:
         process.join()
 
 
-def make_resources(suffix: str, speed: float) -> BatchSettings:
+def make_resources(suffix: str, speed: float) -> CloudSettings:
     """Make table, buckets and queues on the emulator that the environment names, visibility on the fleet's time."""
     settings = resources(suffix)
     for step in ("plan", "work", "finalize"):

@@ -42,7 +42,8 @@ def stopping(effects: Effects) -> Effects:
     objects: Any = _StoppingObjects(effects.objects)
     queue: Any = _StoppingQueue(effects.queue)
     event_bus: Any = _StoppingBus(effects.event_bus)
-    return replace(effects, table=table, objects=objects, queue=queue, event_bus=event_bus)
+    webhooks = replace(effects.webhooks, table=_StoppingTable(effects.webhooks.table))  # type: ignore[arg-type] # passes all on
+    return replace(effects, table=table, objects=objects, queue=queue, event_bus=event_bus, webhooks=webhooks)
 
 
 class Wrapper:

@@ -172,7 +172,10 @@ def test_a_lost_event_is_kept(source: str, step: str) -> None:
 
 def test_ends_of_jobs_of_this_stack_alone_reach_its_webhooks() -> None:
     """The rule matches the events that finalize sends, and no event of another stack in the same account."""
-    pattern = properties("AWS::Events::Rule")["JobEndedRule"]["EventPattern"]
+    rule = properties("AWS::Events::Rule")["JobEndedRule"]
+    pattern = rule["EventPattern"]
+    assert rule["EventBusName"] == {"Ref": "JobEventBus"}
+    assert rule["Targets"][0]["SqsParameters"] == {"MessageGroupId": "$.detail.tenant"}  # fair between tenants
     assert (pattern["source"], pattern["detail-type"]) == ([EVENT_SOURCE], [JOB_ENDED])
     assert pattern["detail"] == {"bucket": [{"Ref": "OutputBucket"}]}
 

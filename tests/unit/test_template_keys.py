@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from functions.jobs.state.webhooks import seal_context
 from tests.unit.template import condition, listed, properties, resources
 
 KEY = {"Fn::If": ["OwnsKey", {"Fn::GetAtt": ["EncryptionKey", "Arn"]}, {"Ref": "EncryptionKeyArn"}]}
@@ -62,6 +63,16 @@ def test_nobody_uses_the_key_without_a_condition() -> None:
         assert ("Condition" in statement) or not actions & {*cryptographic, "kms:CreateGrant"}, name
         assert statement["Principal"] != "*"
         assert statement["Effect"] == "Allow"
+
+
+def test_the_key_of_webhooks_binds_each_to_tenant_and_job() -> None:
+    """Nobody encrypts or decrypts with it without naming a tenant and a job. It rotates and is as hard to lose."""
+    key = properties("AWS::KMS::Key")["WebhooksKey"]
+    administers, uses = key["KeyPolicy"]["Statement"]
+    assert administers == _key_statements()["AccountAdministers"]
+    assert uses["Action"] == ["kms:Encrypt", "kms:Decrypt"]
+    assert uses["Condition"] == {"Null": {f"kms:EncryptionContext:{n}": "false" for n in seal_context("t", "j")}}
+    assert (key["EnableKeyRotation"], key["PendingWindowInDays"]) == (True, 30)
 
 
 def test_each_service_uses_the_key_for_this_stack_alone() -> None:

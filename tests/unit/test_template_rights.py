@@ -94,6 +94,8 @@ def test_the_key_is_used_through_named_services_only() -> None:
     """A role may decrypt and encrypt only what S3, SQS or DynamoDB ask for on its behalf."""
     for name, role in properties("AWS::IAM::Role").items():
         for statement in statements(role):
+            if statement["Resource"] == {"Fn::GetAtt": ["WebhooksKey", "Arn"]}:
+                continue  # the functions call KMS with it themselves; see test_notify_alone_reads_webhooks
             if [action for action in listed(statement["Action"]) if action.startswith("kms:")]:
                 services = listed(statement["Condition"]["StringEquals"]["kms:ViaService"])
                 assert {s["Fn::Sub"].partition(".")[0] for s in services} <= {"s3", "sqs", "dynamodb"}, name
@@ -153,6 +155,26 @@ def test_finalize_alone_may_speak_on_the_bus_and_only_as_us() -> None:
     ]  # fmt: skip
     assert [name for name, _ in found] == ["FinalizeRole"]
     assert found[0][1]["Condition"] == {"StringEquals": {"events:source": EVENT_SOURCE}}
+    bus = {"Fn::GetAtt": ["JobEventBus", "Arn"]}
+    assert found[0][1]["Resource"] == bus
+    (policy,) = properties("AWS::Events::EventBusPolicy").values()
+    assert policy["Statement"] == {
+        "Effect": "Deny", "Principal": "*", "Action": "events:PutEvents", "Resource": bus,
+        "Condition": {"ArnNotEquals": {"aws:PrincipalArn": {"Fn::GetAtt": ["FinalizeRole", "Arn"]}}},
+    }  # fmt: skip
+
+
+def test_notify_alone_reads_webhooks() -> None:
+    """Jobs writes, removes and seals webhooks, and finalize removes them. Only notify reads and unseals one."""
+    webhooks = ({"Fn::GetAtt": ["WebhooksTable", "Arn"]}, {"Fn::GetAtt": ["WebhooksKey", "Arn"]})
+    granted = {
+        (name, action) for name, role in properties("AWS::IAM::Role").items() for s in statements(role)
+        if any(resource in webhooks for resource in listed(s["Resource"])) for action in listed(s["Action"])
+    }  # fmt: skip
+    assert granted == {
+        ("JobsRole", "dynamodb:PutItem"), ("JobsRole", "dynamodb:DeleteItem"), ("JobsRole", "kms:Encrypt"),
+        ("FinalizeRole", "dynamodb:DeleteItem"), ("NotifyRole", "dynamodb:GetItem"), ("NotifyRole", "kms:Decrypt"),
+    }  # fmt: skip
 
 
 def _environment(function: str) -> set[str]:
@@ -174,11 +196,16 @@ def test_each_function_gets_only_what_the_contract_lists() -> None:
     wanted = {
         "InferFunction": {"GLOSSA_STACK", *callers, *model_server},
         "AuthorizeFunction": {"GLOSSA_STACK", "GLOSSA_KEYS_TABLE", "GLOSSA_ISSUERS"},
-        "JobsFunction": {"GLOSSA_WEBHOOK_REACH", *callers, *batch},
+        "JobsFunction": {
+            "GLOSSA_WEBHOOK_REACH", "GLOSSA_WEBHOOKS_TABLE", "GLOSSA_WEBHOOKS_KEY", *callers, *batch,
+        },
         "PlanFunction": batch,
         "WorkFunction": {*model_server, *batch},
-        "FinalizeFunction": batch,
+        "FinalizeFunction": {"GLOSSA_EVENT_BUS", "GLOSSA_WEBHOOKS_TABLE", *batch},
         "SweepFunction": batch,
-        "NotifyFunction": {"GLOSSA_STACK", "GLOSSA_JOBS_TABLE", "GLOSSA_NOTIFY_QUEUE_URL", "GLOSSA_WEBHOOK_REACH"},
-    }
+        "NotifyFunction": {
+            "GLOSSA_STACK", "GLOSSA_JOBS_TABLE", "GLOSSA_WEBHOOKS_TABLE", "GLOSSA_WEBHOOKS_KEY", "GLOSSA_OUTPUT_BUCKET",
+            "GLOSSA_NOTIFY_QUEUE_URL", "GLOSSA_WEBHOOK_REACH",
+        },
+    }  # fmt: skip
     assert {function: _environment(function) for function in wanted} == wanted

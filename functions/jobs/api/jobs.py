@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from functions.jobs.api.pages import decode_cursor, encode_cursor
 from functions.jobs.api.request_bodies import request_sha256
 from functions.jobs.api.views import job_json
 from functions.jobs.records.formats import MAX_OBJECT_BYTES
 from functions.jobs.state import keys, state_machine
-from functions.jobs.state.items import Job, JobSpec, Listing, from_item, to_item
+from functions.jobs.state.items import Job, JobSpec, Listing, from_item
 from functions.jobs.state.queue_messages import QueueMessage
 from functions.jobs.state.state_machine import MAX_MOVE_TRIES
-from functions.jobs.state.transactions import ConditionFailed, Put, Write
-from functions.jobs.state.webhooks import Webhook
+from functions.jobs.state.transactions import ConditionFailed
+from functions.jobs.state.webhooks import Webhook, secret_digest
 from functions.jobs.steps.delete import delete
 from functions.jobs.steps.redrive import redrive
 from functions.jobs.storage.contracts import JobQueue, ObjectStore, Table
 from functions.jobs.storage.queries import load_job, load_plan
-from shared.errors import Conflict, NotFound, Unprocessable
+from functions.jobs.storage.webhook_store import WebhookStore
+from shared.errors import Conflict, GlossaError, NotFound, Unprocessable
 
 UPLOAD_EXPIRES_S = 3600
 MAX_LISTED = 1000
@@ -36,6 +37,7 @@ class Jobs:
     table: Table
     objects: ObjectStore
     queue: JobQueue
+    webhooks: WebhookStore
     input_bucket: str
     now_ms: Callable[[], int]
 
@@ -53,33 +55,43 @@ class Jobs:
 
         Raises Unprocessable when the token was used for another request, and Conflict when its job was deleted.
         """
+        job_id = keys.job_id_of_token(tenant, token) if token else keys.new_job_id()
+        hook = (webhook.url, secret_digest(webhook.secret, tenant, job_id)) if webhook else ()
         now_ms = self.now_ms()
-        hook = (webhook.url, webhook.secret) if webhook else ()
-        digest = request_sha256(spec, (source, *names, *hook))
         job = Job(
             tenant=tenant,
-            job=keys.job_id_of_token(tenant, token) if token else keys.new_job_id(),
+            job=job_id,
             state=state_machine.CREATED,
             source=source,
             spec=spec.to_json(),
             names=names,
-            request_sha256=digest,
+            request_sha256=request_sha256(spec, (source, *names, *hook)),
             created_ms=now_ms,
             expires_at=now_ms // 1000 + state_machine.RETENTION_S,
         )
-        try:
-            self.table.write(*state_machine.create(job), *_webhook(job, webhook))
-        except ConditionFailed:
-            known = load_job(self.table, tenant, job.job)
+        known = load_job(self.table, tenant, job_id) if token and webhook else None
+        if known is None:
+            try:
+                self._write_new(job, webhook)
+            except ConditionFailed:
+                known = load_job(self.table, tenant, job_id)
+            else:
+                return job, True
+        if known is not None and known.state not in state_machine.GONE:
+            if known.request_sha256 == job.request_sha256:
+                return known, False
+            refused = "got an Idempotency-Key that was used with another body, expected a new key or that body"
+            error: GlossaError = Unprocessable(refused)
         else:
-            return job, True
-        if known is None or known.state in state_machine.GONE:
-            raise Conflict("got an Idempotency-Key whose job was deleted, expected a new key")
-        if known.request_sha256 != digest:
-            raise Unprocessable(
-                "got an Idempotency-Key that was used with another body, expected a new key or that body"
-            )
-        return known, False
+            error = Conflict("got an Idempotency-Key whose job was deleted, expected a new key")
+        if webhook is not None:
+            self.webhooks.remove(job)
+        raise error
+
+    def _write_new(self, job: Job, webhook: Webhook | None) -> None:
+        if webhook is not None:  # before the job, so that a job that asked for a webhook is never without it
+            self.webhooks.keep(job, webhook)
+        self.table.write(*state_machine.create(job))
 
     def uploads(self, job: Job) -> list[dict[str, object]]:
         """Return a signed upload for each file of a job that was not started yet; nothing later."""
@@ -171,10 +183,3 @@ class Jobs:
         with suppress(ConditionFailed):  # the same request or a cancel was first; the job says which
             self.table.write(state_machine.move(job, to, self.now_ms()))
         return self.get(job.tenant, job.job)
-
-
-def _webhook(job: Job, webhook: Webhook | None) -> tuple[Write, ...]:
-    if webhook is None:
-        return ()
-    kept = replace(webhook, expires_at=job.expires_at)
-    return (Put(keys.webhook_item(job.tenant, job.job), to_item(kept)),)

@@ -88,7 +88,7 @@ class JobBody(SpecBody):
             raise Unprocessable("webhook.url: got no text, expected https://host/path")
         if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
             raise Unprocessable("webhook.secret: got no such text, expected 16 to 256 visible ASCII characters")
-        return Webhook(url=check_url(url, reach), secret=secret, expires_at=0)
+        return Webhook(url=check_url(url, reach), secret=secret)
 
     def names(self) -> tuple[str, ...]:
         """Return the checked file names, or the prefix as the only name.

@@ -24,6 +24,9 @@ CELLS = (
     "error_code", "error_detail",
 )  # fmt: skip
 MAX_PART_BYTES = 1 << 40
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four are full-width forms
+CONTROL_STARTS = ("\t", "\r", "\n")
+GUARD = "'"
 Row = Mapping[str, object]
 
 
@@ -44,6 +47,29 @@ def decode(chunks: Iterable[bytes], output: Output) -> Iterator[dict[str, object
         yield from (json.loads(line) for line in _lines(plain))
 
 
+def without_guards(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a part in CSV, its cells as they were before `guarded`."""
+    for cells in csv.reader(_lines(chunks)):
+        yield _csv_lines([[unguarded(cell) for cell in cells]])
+
+
+def guarded(cell: object) -> object:
+    """Return a cell of CSV that no spreadsheet reads as a formula: text that begins like one gets a quote before it.
+
+    White space before a formula is looked through. Text that begins with a quote gets one more, so that `unguarded`
+    always returns the cell. Numbers stay as they are.
+    """
+    if not isinstance(cell, str):
+        return cell
+    is_formula = cell.lstrip().startswith(FORMULA_STARTS) or cell.startswith((*CONTROL_STARTS, GUARD))
+    return GUARD + cell if is_formula else cell
+
+
+def unguarded(cell: str) -> str:
+    """Return the cell that `guarded` was given."""
+    return cell.removeprefix(GUARD)
+
+
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
     rest = b""
     for chunk in chunks:
@@ -54,10 +80,13 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _csv(rows: Iterable[Row]) -> bytes:
+    cells = map(_cells, rows)
+    return _csv_lines([CELLS, *([guarded(row.get(name, "")) for name in CELLS] for row in cells)])
+
+
+def _csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
     text = _LfLines(newline="")
-    writer = csv.DictWriter(text, CELLS, lineterminator="\r\n", restval="")
-    writer.writeheader()
-    writer.writerows(map(_cells, rows))
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()
 
 
@@ -91,7 +120,8 @@ def _object(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _row(cells: Mapping[str, str]) -> dict[str, object]:
+def _row(found: Mapping[str, str]) -> dict[str, object]:
+    cells = {name: unguarded(cell) for name, cell in found.items()}
     source: dict[str, object] = {"key": cells["source_key"]}
     if cells["source_number"]:
         source["number"] = int(cells["source_number"])

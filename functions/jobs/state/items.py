@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from functions.jobs.records.formats import DEFAULT_OUTPUT, FormatOptions, Framing, Output, Problem
 from functions.jobs.state.transactions import Item, Value
-from functions.jobs.state.webhooks import Webhook
+from functions.jobs.state.webhooks import SealedWebhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +215,8 @@ class Recipe:
     created_ms: int
 
 
-Entity = Job | Listing | PlanProgress | Input | Shard | Recipe | Webhook
-E = TypeVar("E", Job, Listing, PlanProgress, Input, Shard, Recipe, Webhook)
+Entity = Job | Listing | PlanProgress | Input | Shard | Recipe | SealedWebhook
+E = TypeVar("E", Job, Listing, PlanProgress, Input, Shard, Recipe, SealedWebhook)
 
 
 def to_item(entity: Entity) -> Item:

@@ -169,9 +169,12 @@ def plan_item(tenant: str, job: str) -> Key:
     return Key(job_prefix(tenant, job), "plan")
 
 
-def webhook_item(tenant: str, job: str) -> Key:
-    """Return the key of a job's webhook."""
-    return Key(job_prefix(tenant, job), "webhook")
+def webhook_item(tenant: str, job: str, request_sha256: str) -> Key:
+    """Return the key of a job's webhook in the table of webhooks. Each request for a job has a key of its own.
+
+    So of two requests with one Idempotency-Key, the one that is refused never replaces the webhook of the other.
+    """
+    return Key(job_prefix(tenant, job), f"webhook/{request_sha256[:32]}")
 
 
 def input_item(tenant: str, job: str, ordinal: int) -> Key:

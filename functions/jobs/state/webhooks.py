@@ -1,7 +1,7 @@
 """A job's webhook: the address and the secret that its owner gave, which addresses may be called, and signatures.
 
-Pure. A webhook is an item of its own beside the job's item. So only the function that signs with the secret reads it.
-Must not know HTTP or the table.
+Pure. Both are secret, because many receivers put a token into the address. So a webhook is stored sealed, in a table
+of its own. Must not know HTTP, the table or the key.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
@@ -27,9 +28,40 @@ _TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:
 class Webhook:
     """The address that is told when a job has ended, and the secret that signs the message."""
 
-    url: str
+    url: str = field(repr=False)
     secret: str = field(repr=False)
+
+    def to_text(self) -> str:
+        """Return the text that is sealed. It has at most 2,305 bytes, and KMS takes 4,096."""
+        return f"{self.secret}\n{self.url}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Webhook:
+        """Read the text that `to_text` made."""
+        secret, _, url = text.partition("\n")
+        return cls(url=url, secret=secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedWebhook:
+    """A webhook as the table keeps it: encrypted."""
+
+    sealed: str
     expires_at: int
+
+
+def seal_context(tenant: str, job: str) -> Mapping[str, str]:
+    """Return what a sealed webhook is bound to. Moved to another job or tenant, it cannot be opened."""
+    return {"tenant": tenant, "job": job}
+
+
+def secret_digest(secret: str, tenant: str, job: str) -> str:
+    """Return a digest that tells two secrets apart, for the item of the job.
+
+    scrypt makes each guess at a secret dear for a reader of the table. The salt makes it useless for other jobs.
+    """
+    made = hashlib.scrypt(secret.encode(), salt=f"{tenant}/{job}".encode(), n=1 << 14, r=8, p=1, dklen=32)
+    return made.hex()
 
 
 def check_url(url: str, reach: Reach) -> str:

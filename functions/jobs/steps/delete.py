@@ -1,4 +1,4 @@
-"""Deletes a job: its uploads, staged bytes, parts and manifests, and all its items except its own.
+"""Deletes a job: its uploads, staged bytes, parts and manifests, its webhook, and all its items except its own.
 
 Has two halves. `delete` is the API's: it moves the job to DELETING and asks for the rest. `Eraser` is the finalizer's:
 it removes things, and again when no function that knew the job can still run.
@@ -20,6 +20,7 @@ from functions.jobs.state.transactions import ConditionFailed, Delete
 from functions.jobs.steps.sqs_handler import RetryLater
 from functions.jobs.storage.contracts import JobQueue, ObjectStore, Table
 from functions.jobs.storage.queries import load_job
+from functions.jobs.storage.webhook_store import WebhookStore
 from shared.errors import Conflict, NotFound
 from shared.log import log_event
 
@@ -56,6 +57,7 @@ class Eraser:
 
     table: Table
     objects: ObjectStore
+    webhooks: WebhookStore
     input_bucket: str
     output_bucket: str
     now_ms: Callable[[], int]
@@ -67,6 +69,7 @@ class Eraser:
         """
         n_objects = self._erase_objects(self.output_bucket, keys.job_prefix(job.tenant, job.job) + "/")
         n_objects += self._erase_objects(self.input_bucket, keys.input_prefix(job.tenant, job.job))
+        self.webhooks.remove(job)
         self._erase_items(job)
         left_ms = job.closing_ms + FUNCTION_LIFE_MS - self.now_ms()
         if left_ms > 0:

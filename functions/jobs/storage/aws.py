@@ -1,4 +1,4 @@
-"""Makes the adapters to DynamoDB, S3, SQS and EventBridge from plain names.
+"""Makes the adapters to DynamoDB, S3, SQS, EventBridge and KMS from plain names.
 
 An adapter makes its client at the first call, and boto3 is imported only then. Endpoint, region and credentials are
 read by boto3. Must not know settings, steps or Lambdas.
@@ -14,8 +14,10 @@ from functions.jobs.state.queue_messages import Step
 from functions.jobs.storage.contracts import EventBus, JobQueue, ObjectStore, Table
 from functions.jobs.storage.dynamodb_table import DynamoDbTable
 from functions.jobs.storage.eventbridge import EventBridgeBus
+from functions.jobs.storage.kms_sealer import KmsSealer
 from functions.jobs.storage.s3_objects import S3Objects
 from functions.jobs.storage.sqs_queue import SqsQueue
+from functions.jobs.storage.webhook_store import WebhookStore
 
 
 def open_table(name: str) -> Table:
@@ -23,9 +25,14 @@ def open_table(name: str) -> Table:
     return DynamoDbTable(name, lambda: _client("dynamodb"))
 
 
-def open_objects() -> ObjectStore:
-    """Return all buckets of S3."""
-    return S3Objects(lambda: _client("s3"))
+def open_webhooks(table: str, key: str = "") -> WebhookStore:
+    """Return the webhooks in this table. A function that only removes them needs no `key` of KMS."""
+    return WebhookStore(table=open_table(table), sealer=KmsSealer(key, lambda: _client("kms")))
+
+
+def open_objects(owner: str = "") -> ObjectStore:
+    """Return the buckets of S3. With an `owner`, an account, a bucket of another account is refused."""
+    return S3Objects(lambda: _client("s3"), owner)
 
 
 def open_queue(urls: Mapping[Step, str]) -> JobQueue:
@@ -33,9 +40,9 @@ def open_queue(urls: Mapping[Step, str]) -> JobQueue:
     return SqsQueue(urls, lambda: _client("sqs"))
 
 
-def open_event_bus() -> EventBus:
-    """Return the account's default bus of EventBridge."""
-    return EventBridgeBus(lambda: _client("events"))
+def open_event_bus(name: str) -> EventBus:
+    """Return the bus of EventBridge of this name."""
+    return EventBridgeBus(name, lambda: _client("events"))
 
 
 def wall_clock_ms() -> int:

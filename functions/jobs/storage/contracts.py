@@ -1,4 +1,4 @@
-"""What the steps may ask of a table, of buckets, of queues and of an event bus.
+"""What the steps may ask of a table, of buckets, of queues, of an event bus and of a key.
 
 The adapters to AWS and the stores in memory keep the same contracts and pass the same tests. The limits here are those
 of AWS. Must not know boto3, or what an item, an object or a message is used for.
@@ -19,6 +19,7 @@ CHUNK_BYTES = 1 << 20  # the most that one piece of a read object holds
 MAX_SEND_ENTRIES = 10  # of one call to a queue
 MAX_DELAY_S = 900  # before a message is delivered
 EVENT_SOURCE = "glossa"
+MAX_SEALED_BYTES = 4096  # of one text, before it is sealed; a limit of KMS
 
 
 class Table(Protocol):
@@ -165,4 +166,16 @@ class EventBus(Protocol):
 
     def put(self, kind: str, detail: Mapping[str, object]) -> None:
         """Publish one event. Raises Unavailable when the bus did not take it."""
+        ...
+
+
+class Sealer(Protocol):
+    """Encrypts short texts with one key. A sealed text opens only in the context in which it was sealed."""
+
+    def seal(self, text: str, context: Mapping[str, str]) -> str:
+        """Return a text of at most MAX_SEALED_BYTES bytes, encrypted."""
+        ...
+
+    def unseal(self, sealed: str, context: Mapping[str, str]) -> str:
+        """Return the text again. Raises DecodeError for another context, another key, and what was never sealed."""
         ...

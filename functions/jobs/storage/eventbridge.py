@@ -12,9 +12,10 @@ from shared.errors import Unavailable
 
 
 class EventBridgeBus:
-    """The account's default bus. `make_client` is called at the first use."""
+    """The event bus `name`, which takes events of batch jobs alone. `make_client` is called at the first use."""
 
-    def __init__(self, make_client: Callable[[], Any]) -> None:
+    def __init__(self, name: str, make_client: Callable[[], Any]) -> None:
+        self._name = name
         self._make_client = make_client
 
     @cached_property
@@ -23,7 +24,8 @@ class EventBridgeBus:
 
     def put(self, kind: str, detail: Mapping[str, object]) -> None:
         """Publish one event. Raises Unavailable when the bus did not take it."""
-        entry = {"Source": EVENT_SOURCE, "DetailType": kind, "Detail": json.dumps(detail, ensure_ascii=False)}
+        text = json.dumps(detail, ensure_ascii=False)
+        entry = {"EventBusName": self._name, "Source": EVENT_SOURCE, "DetailType": kind, "Detail": text}
         answer = self._client.put_events(Entries=[entry])
         if answer.get("FailedEntryCount"):
             raise Unavailable("the event bus did not take an event", retry_after_s=1.0)

@@ -1,4 +1,4 @@
-"""Reads jobs, plans, inputs, shards, webhooks and recipes from the table.
+"""Reads jobs, plans, inputs, shards and recipes from the table.
 
 Writes nothing. Must not know which changes of an item are allowed.
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functions.jobs.state import keys
 from functions.jobs.state.items import Input, Job, PlanProgress, Recipe, Shard, from_item
 from functions.jobs.state.transactions import Item
-from functions.jobs.state.webhooks import Webhook
 from functions.jobs.storage.contracts import Table
 
 PAGE_ITEMS = 200
@@ -38,12 +37,6 @@ def load_shard(table: Table, job: Job, shard: str) -> Shard | None:
     """Return a shard, or None."""
     item = table.get(keys.shard_item(job.tenant, job.job, shard))
     return from_item(Shard, item) if item else None
-
-
-def load_webhook(table: Table, tenant: str, job: str) -> Webhook | None:
-    """Return a job's webhook, or None."""
-    item = table.get(keys.webhook_item(tenant, job))
-    return from_item(Webhook, item) if item else None
 
 
 def load_recipe(table: Table, tenant: str, name: str) -> Recipe | None:

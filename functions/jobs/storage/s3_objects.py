@@ -21,10 +21,15 @@ MAX_ERASE_KEYS = 1000  # of one call to S3
 
 
 class S3Objects:
-    """All buckets of S3. `make_client` is called at the first use; signed addresses name the client's endpoint."""
+    """The buckets of S3. `make_client` is called at the first use; signed addresses name the client's endpoint.
 
-    def __init__(self, make_client: Callable[[], Any]) -> None:
+    Each call names the account `owner`, so that S3 refuses a bucket that another account made under the same name. With
+    "" no owner is named. Signed forms and links cannot name one: S3 takes the owner only in a header of the request.
+    """
+
+    def __init__(self, make_client: Callable[[], Any], owner: str = "") -> None:
         self._make_client = make_client
+        self._owned = {"ExpectedBucketOwner": owner} if owner else {}
 
     @cached_property
     def _client(self) -> Any:
@@ -34,7 +39,7 @@ class S3Objects:
         """Return what is known of an object, or None. Without a `version`, the newest one is meant."""
         which = {"VersionId": version} if version else {}
         try:
-            found = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **which)
+            found = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **self._owned, **which)
         except self._client.exceptions.ClientError as error:
             if _code(error) in _MISSING or (_code(error) in _DENIED and self._is_missing(bucket, key, version)):
                 return None
@@ -52,7 +57,7 @@ class S3Objects:
         which = {"VersionId": version} if version else {"IfMatch": f'"{etag}"'} if etag else {}
         span = {} if start == 0 and end is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         try:
-            answer = self._client.get_object(Bucket=bucket, Key=key, **which, **span)
+            answer = self._client.get_object(Bucket=bucket, Key=key, **self._owned, **which, **span)
         except self._client.exceptions.ClientError as error:
             if _code(error) in _DENIED and self._is_missing(bucket, key, version):
                 raise NotFound(f"no object {key!r} in that version") from None
@@ -68,7 +73,7 @@ class S3Objects:
             try:
                 self._client.put_object(
                     Bucket=bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=digest, ContentType=content_type, Metadata=dict(metadata),
+                    ChecksumSHA256=digest, ContentType=content_type, Metadata=dict(metadata), **self._owned,
                 )  # fmt: skip
             except self._client.exceptions.ClientError as error:
                 if _code(error) in {"PreconditionFailed", "412"}:
@@ -95,18 +100,18 @@ class S3Objects:
     def list(self, bucket: str, prefix: str, *, after: str = "", limit: int = 1000) -> Listed:
         """Return up to `limit` objects whose key begins with `prefix` and comes after `after`."""
         start_after = {"StartAfter": after} if after else {}
-        page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **start_after)
+        page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=limit, **self._owned, **start_after)
         found = tuple(Stored(each["Key"], int(each["Size"]), _etag(each)) for each in page.get("Contents", []))
         return Listed(found, bool(page.get("IsTruncated")))
 
     def erase(self, bucket: str, prefix: str) -> int:
         """Remove up to 1,000 versions of objects under a prefix; return how many. Raises Unavailable."""
-        page = self._client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_ERASE_KEYS)
+        page = self._client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=MAX_ERASE_KEYS, **self._owned)
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         gone = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
         if not gone:
             return 0
-        answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": gone, "Quiet": True})
+        answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": gone, "Quiet": True}, **self._owned)
         if answer.get("Errors"):
             raise Unavailable(f"{len(answer['Errors'])} of {len(gone)} objects could not be removed", retry_after_s=1.0)
         return len(gone)

@@ -16,6 +16,7 @@ from functions.jobs.steps.announce import Announcer
 from functions.jobs.steps.commit import ShardCommit
 from functions.jobs.steps.delete import Eraser
 from functions.jobs.steps.finalize import Finalizer
+from functions.jobs.steps.notify import Notifier, Post
 from functions.jobs.steps.plan.accept_object import ObjectAcceptor
 from functions.jobs.steps.plan.pin_inputs import MAX_INPUTS, InputPinner
 from functions.jobs.steps.plan.planner import MAX_OBJECT_RECORDS, MAX_SHARDS, STEP_SHARDS, Planner
@@ -30,7 +31,9 @@ from functions.jobs.storage.contracts import EventBus, JobQueue, ObjectStore, Ta
 from functions.jobs.storage.in_memory.event_bus import InMemoryEventBus
 from functions.jobs.storage.in_memory.objects import InMemoryObjects
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
+from functions.jobs.storage.in_memory.sealer import InMemorySealer
 from functions.jobs.storage.in_memory.table import InMemoryTable
+from functions.jobs.storage.webhook_store import WebhookStore
 from shared.catalog import Catalog
 
 
@@ -42,6 +45,7 @@ class Effects:
     objects: ObjectStore
     queue: JobQueue
     event_bus: EventBus
+    webhooks: WebhookStore
     input_bucket: str
     output_bucket: str
     now_ms: Callable[[], int]
@@ -54,6 +58,7 @@ def in_memory(now_ms: Callable[[], int], *, versioned: bool = True) -> Effects:
         objects=InMemoryObjects(versioned=versioned),
         queue=InMemoryQueue(now_ms),
         event_bus=InMemoryEventBus(),
+        webhooks=WebhookStore(table=InMemoryTable(), sealer=InMemorySealer()),
         input_bucket="input",
         output_bucket="output",
         now_ms=now_ms,
@@ -138,8 +143,8 @@ def make_finalizer(effects: Effects) -> Finalizer:
         now_ms=effects.now_ms,
         announcer=make_announcer(effects),
         eraser=Eraser(
-            table=effects.table, objects=effects.objects, input_bucket=effects.input_bucket,
-            output_bucket=effects.output_bucket, now_ms=effects.now_ms,
+            table=effects.table, objects=effects.objects, webhooks=effects.webhooks,
+            input_bucket=effects.input_bucket, output_bucket=effects.output_bucket, now_ms=effects.now_ms,
         ),
     )  # fmt: skip
 
@@ -160,8 +165,16 @@ def make_sweeper(effects: Effects, *, max_items: int = MAX_ITEMS) -> Sweeper:
 def make_jobs(effects: Effects) -> Jobs:
     """Build the part of the API that creates, starts, cancels, redrives and deletes jobs."""
     return Jobs(
-        table=effects.table, objects=effects.objects, queue=effects.queue, input_bucket=effects.input_bucket,
-        now_ms=effects.now_ms,
+        table=effects.table, objects=effects.objects, queue=effects.queue, webhooks=effects.webhooks,
+        input_bucket=effects.input_bucket, now_ms=effects.now_ms,
+    )  # fmt: skip
+
+
+def make_notifier(effects: Effects, post: Post) -> Notifier:
+    """Build what calls webhooks; `post` sends the calls."""
+    return Notifier(
+        table=effects.table, webhooks=effects.webhooks, queue=effects.queue, output_bucket=effects.output_bucket,
+        post=post, now_ms=effects.now_ms,
     )  # fmt: skip
 
 

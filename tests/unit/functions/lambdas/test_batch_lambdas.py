@@ -33,6 +33,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "GLOSSA_INPUT_BUCKET": "input",
         "GLOSSA_OUTPUT_BUCKET": "output",
         "GLOSSA_JOBS_TABLE": "jobs",
+        "GLOSSA_WEBHOOKS_TABLE": "webhooks",
+        "GLOSSA_WEBHOOKS_KEY": "key",
+        "GLOSSA_EVENT_BUS": "bus",
         "GLOSSA_PLAN_QUEUE_URL": "http://127.0.0.1:9/plan",
         "GLOSSA_WORK_QUEUE_URL": "http://127.0.0.1:9/work",
         "GLOSSA_FINALIZE_QUEUE_URL": "http://127.0.0.1:9/finalize",
@@ -86,7 +89,7 @@ from tests.events import FakeContext, request
 from tests.unit.functions.jobs.storage import cloud
 with mock_aws():
     settings = cloud.resources()
-    for name, value in settings.model_dump().items():
+    for name, value in settings.model_dump(exclude_unset=True).items():
         os.environ["GLOSSA_" + name.upper()] = value
     from functions.jobs.steps.work import worker
     from functions.lambdas import finalize, jobs, plan, sweep, work

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions.jobs.records.formats import Output, Problem
-from functions.jobs.records.part_files import CELLS, CONTENT_TYPES, decode
+from functions.jobs.records.part_files import CELLS, CONTENT_TYPES, decode, guarded, unguarded, without_guards
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, encode_given_up, encode_rows
 from tests.unit.functions.jobs.records.test_result_rows import SOURCE
@@ -27,6 +29,7 @@ VALUE = st.lists(st.fixed_dictionaries({"label": TEXT, "score": st.floats(0, 1)}
 @settings(deadline=None)
 @given(values=st.lists(VALUE | st.none(), min_size=1, max_size=6), name=TEXT.filter(bool), size=st.integers(1, 50))
 @example(values=[None, "\r"], name="\r", size=1)
+@example(values=[None, [{"label": "=1+1", "score": 0.5}], "'="], name="'=HYPERLINK(1)", size=3)
 def test_rows_come_out_as_they_went_in(output: Output, values: list[Any], name: str, size: int) -> None:
     """Answers and errors with any text, read in chunks of any size, equal those in JSON lines."""
     records = [Record(i, i, i + 1, "a", id=name) for i in range(len(values))]
@@ -49,6 +52,47 @@ def test_a_table_shows_the_best_label() -> None:
     [row] = csv.DictReader(io.StringIO(data.decode()))
     assert tuple(row) == CELLS
     assert (row["id"], row["label"], row["score"], row["error_code"]) == ("7", "ü, or", "0.75", "")
+
+
+FORMULAS = [
+    '=HYPERLINK("http://x")', "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "\u3000=1", "\uff1d1", "\uff0b1",
+    "\uff0d1", "\uff201", "\tx", "\rx", "\nx", "'=1", "'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_begins_like_a_formula(text: str) -> None:
+    """Ids, labels, errors and keys that a spreadsheet would run get a quote before them. Readers get them back."""
+    source = replace(SOURCE, key=text)
+    records = [Record(0, 0, 3, "a", id=text), Record(1, 0, 3, "a", id=text), Record(2, 0, 3, "a")]
+    outcomes = {0: Answer([{"label": text, "score": 0.5}]), 1: Problem("c", text), 2: Answer(-5)}
+    data = encode_rows(source, records, outcomes, "csv").data
+    table = list(csv.reader(io.StringIO(data.decode(), newline="")))
+    assert table[0] == list(CELLS)  # the names of the columns are ours, and none begins so
+    cells = [cell for row in table for cell in row if cell]
+    assert [cell for cell in cells if is_formula(cell)] == []
+    assert "'" + text in cells
+    assert [row.get("id") for row in decode([data], "csv")] == [text, text, None]
+    raw = list(csv.reader(io.StringIO(b"".join(without_guards([data])).decode(), newline="")))
+    assert [raw[1][1], raw[1][3], raw[1][4], raw[2][11]] == [text] * 4
+    plain = encode_rows(source, records, outcomes).data
+    assert json.loads(plain.splitlines()[0])["id"] == text
+
+
+def is_formula(cell: str) -> bool:
+    """Whether a spreadsheet may run a cell: what OWASP's page on CSV injection lists, also after white space."""
+    return cell.lstrip().startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20")) or cell[0] in "\t\r\n"
+
+
+@settings(deadline=None)
+@given(st.text() | st.sampled_from(FORMULAS))
+def test_a_guard_can_always_be_taken_off(text: str) -> None:
+    """Every text comes back as it was, also one that has a quote of its own. Numbers get no guard."""
+    cell = guarded(text)
+    assert isinstance(cell, str)
+    assert unguarded(cell) == text
+    assert (cell == "") or not is_formula(cell)
+    assert [guarded(-1), guarded(-0.5)] == [-1, -0.5]
 
 
 def test_packed_rows_hold_no_time() -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from functions.jobs.state import keys
+from functions.jobs.state.transactions import Put
 from functions.jobs.steps.announce import JOB_ENDED
-from functions.jobs.steps.notify import Notifier
 from functions.jobs.storage.eventbridge import EventBridgeBus
 from shared.errors import Unavailable, Unprocessable
+from tests.unit.functions.jobs.wiring import make_notifier
 from tests.unit.functions.jobs.world import TENANT, World
 
 SECRET = "s3cret-" * 4
@@ -52,11 +54,11 @@ def ended(world: World, **body: Any) -> str:
     return str(made["job"])
 
 
-def notify(world: World, receiver: Receiver, turns: int = 30) -> None:
-    """Move the events of the bus to the notify queue, as its rule does, and run the notifier until nothing is left."""
-    for event in said(world):
+def notify(world: World, receiver: Receiver, events: list[dict[str, Any]] | None = None, turns: int = 30) -> None:
+    """Move events, by default those of the bus, to the notify queue, and run the notifier until nothing is left."""
+    for event in said(world) if events is None else events:
         world.queue.put("notify", json.dumps(event))
-    notifier = Notifier(table=world.effects.table, queue=world.queue, post=receiver, now_ms=world.clock)
+    notifier = make_notifier(world.effects, receiver)
     for _ in range(turns):
         event = world.queue.receive("notify")
         if event is None:
@@ -142,15 +144,70 @@ def test_a_call_that_can_never_be_taken_ends(answer: int | Exception) -> None:
     assert len(receiver.seen) == 1
 
 
-@pytest.mark.parametrize("body", ["[]", "{}", "nonsense", '{"detail": {"tenant": "../x", "job": "y"}}'])
+END = {"source": "glossa", "detail-type": JOB_ENDED, "detail": {"tenant": "local", "job": "0" * 32, "generation": 0}}
+FOREIGN = [
+    [], {}, END | {"source": "other"}, END | {"detail-type": "Other"}, END | {"detail": "x"},
+    *(END | {"detail": END["detail"] | bad}  # type: ignore[operator] # a dict
+      for bad in ({"tenant": "../x"}, {"job": "y"}, {"generation": "0"}, {"generation": True}, {"generation": None})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", ["nonsense", *map(json.dumps, FOREIGN)])
 def test_foreign_messages_go_the_way_of_the_dead_letters(body: str) -> None:
     """A message that is no event of a job fails, so that someone sees it."""
     world = World()
     world.queue.put("notify", body)
     event = world.queue.receive("notify")
     assert event is not None
-    notifier = Notifier(table=world.effects.table, queue=world.queue, post=Receiver(), now_ms=world.clock)
+    notifier = make_notifier(world.effects, Receiver())
     assert len(notifier.handle_event(event)["batchItemFailures"]) == 1
+
+
+def forged(job: str, **changes: Any) -> dict[str, Any]:
+    """Return an event of the end of a job as somebody else would write it."""
+    detail = {"tenant": TENANT, "job": job, "generation": 0, "state": "SUCCEEDED", "counts": {"records": 10**6}}
+    return END | {"detail": detail | changes}
+
+
+def test_what_is_signed_comes_from_the_job_and_not_from_the_event() -> None:
+    """A forged event of an ended job sends the truth: no word of the event is in what is signed."""
+    world, receiver = World(), Receiver()
+    job = ended(world, webhook=HOOK)
+    notify(world, receiver, [forged(job, id="forged", state="FAILED", manifest={"key": "forged"}, more="forged")])
+    [(_, body, headers)] = receiver.seen
+    assert json.loads(body) == said(world)[0]["detail"]
+    assert "forged" not in body.decode() + str(headers)
+
+
+def test_an_event_of_a_job_that_has_not_ended_sends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Forged, early and stale events, and those of other tenants, are done without a call, and the log says so."""
+    world, receiver = World(), Receiver()
+    _, made = world.ask("POST", "/v1/jobs", BODY | {"webhook": HOOK})
+    running = str(made["job"])
+    done = ended(world, webhook=HOOK)
+    events = [forged(running), forged(done, tenant="other"), forged(done, generation=1), forged("f" * 32)]
+    capsys.readouterr()
+    notify(world, receiver, events)
+    assert receiver.seen == []
+    assert world.queue.waiting("notify") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    refused = [line for line in lines if line["event"] == "event-refused"]
+    assert [line["job_id"] for line in refused] == [running, done, done, "f" * 32]
+    assert not any("dropped" in line for line in refused)
+
+
+def test_an_event_that_is_kept_back_until_a_redrive_sends_nothing() -> None:
+    """The end of an earlier generation is stale when the next one has begun. Only the last end is sent."""
+    world, receiver = World(), Receiver()
+    world.echo.poison, world.echo.poison_error = "text", lambda: Unprocessable("no")
+    job = ended(world, webhook=HOOK)
+    [first] = said(world)
+    world.echo.poison_error = None
+    world.ask("POST", f"/v1/jobs/{job}/redrive")
+    notify(world, receiver, [first])
+    world.run()
+    notify(world, receiver)
+    assert [json.loads(body)["id"] for _, body, _ in receiver.seen] == [f"{job}.1"]
 
 
 @pytest.mark.parametrize(
@@ -182,9 +239,41 @@ def test_a_secret_is_shown_nowhere_and_goes_with_its_job() -> None:
     world.run()
     shown = [world.ask("GET", path)[1] for path in ("/v1/jobs", f"/v1/jobs/{made['job']}")]
     assert SECRET not in json.dumps([shown, world.manifest(made["job"])])
+    partition = f"t/{TENANT}/jobs/{made['job']}"
+    [kept] = world.effects.webhooks.table.query(partition).items  # the webhook of the refused request has gone
+    assert SECRET not in repr(kept)
+    assert "hooks.example" not in repr(kept)
+    assert "webhook" not in repr(world.effects.table.query(partition).items)
     world.ask("DELETE", f"/v1/jobs/{made['job']}")
     world.run()
-    assert SECRET not in repr(world.effects.table.query(f"t/{TENANT}/jobs/{made['job']}").items)
+    assert world.effects.webhooks.table.query(partition).items == ()
+
+
+def test_a_request_after_the_delete_leaves_no_webhook() -> None:
+    """The same Idempotency-Key with the same body is refused once the job is deleted, and keeps nothing."""
+    world = World()
+    body, headers = BODY | {"webhook": HOOK}, {"Idempotency-Key": "k"}
+    _, made = world.ask("POST", "/v1/jobs", body, headers=headers)
+    world.ask("DELETE", f"/v1/jobs/{made['job']}")
+    world.run()
+    assert world.ask("POST", "/v1/jobs", body, headers=headers)[0] == 409
+    assert world.effects.webhooks.table.query(f"t/{TENANT}/jobs/{made['job']}").items == ()
+
+
+def test_a_webhook_of_another_job_cannot_be_opened() -> None:
+    """A sealed webhook that was moved to another job is an error, and nobody is called."""
+    world, receiver = World(), Receiver()
+    first, second = ended(world, webhook=HOOK), ended(world)
+    one, other = world.job(first), world.job(second)
+    table = world.effects.webhooks.table
+    [kept] = table.query(f"t/{TENANT}/jobs/{first}").items
+    table.write(
+        Put(keys.webhook_item(TENANT, second, other.request_sha256), {"sealed": kept["sealed"], "expires_at": 0})
+    )
+    assert world.effects.webhooks.find(one) is not None
+    notify(world, receiver, [forged(second)], turns=3)
+    assert receiver.seen == []
+    assert world.queue.waiting("notify") == 1
 
 
 class Client:
@@ -202,8 +291,10 @@ class Client:
 def test_the_bus_says_when_it_did_not_take_an_event() -> None:
     """A failed entry is a retryable 503. A taken one has source, kind and detail."""
     client = Client()
-    bus = EventBridgeBus(lambda: client)
+    bus = EventBridgeBus("jobs", lambda: client)
     with pytest.raises(Unavailable):
         bus.put("k", {"ü": 1})
     bus.put("k", {"ü": 1})
-    assert client.entries[1] == {"Source": "glossa", "DetailType": "k", "Detail": '{"ü": 1}'}
+    assert client.entries[1] == {
+        "EventBusName": "jobs", "Source": "glossa", "DetailType": "k", "Detail": '{"ü": 1}',
+    }  # fmt: skip
