@@ -20,6 +20,7 @@ from ray import serve as ray_serve
 from ray.serve.schema import ServeDeploySchema
 
 from serve.deployment_options import FRONT_APPLICATION, front_options, replica_options, total_cpus
+from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
 from serve.engine.load_engine import load_engine
 from serve.http.callers import VERIFIERS, CallAuth
@@ -34,6 +35,7 @@ from shared.log import log_event
 EngineKind = Literal["packed", "fake"]
 
 LOOPBACK = "127.0.0.1"
+MODEL_BUILDER, FRONT_BUILDER = "serve.app:model_application", "serve.app:front_application"
 
 
 def build(
@@ -44,13 +46,15 @@ def build(
     candidates: Sequence[Model] = (),
     loopback: bool = False,
     call_auth: CallAuth = "keys",
+    spread: bool = False,
 ) -> list[Application]:
     """Return the applications of a catalog. `root` is the folder that relative checkpoints start from.
 
     `candidates` are next revisions of models in the catalog. Each gets an application of its own below
-    `versions/{revision}` until it is promoted. With `loopback` no replica listens beyond this machine. Only there may
-    `call_auth` be none. Raises ValueError for a candidate that is no new revision, and for calls without tokens
-    elsewhere.
+    `versions/{revision}` until it is promoted. No configuration can name it, for it is in no catalog file. With
+    `loopback` no replica listens beyond this machine. Only there may `call_auth` be none. With `spread` the replicas of
+    a model are on several nodes. Raises ValueError for a candidate that is no new revision, and for calls without
+    tokens elsewhere.
     """
     if call_auth == "none" and not loopback:
         raise ValueError("got call-auth none beyond this machine, expected keys: anyone could then call as any tenant")
@@ -59,34 +63,39 @@ def build(
             raise ValueError(f"got candidate {model.name} {model.revision}, expected a new revision of a catalog model")
     applications = []
     for model in (*catalog.models.values(), *candidates):
-        name, prefix = model.name, f"/v2/models/{model.name}"
+        name, prefix, builder, args = model.name, f"/v2/models/{model.name}", MODEL_BUILDER, {"model": model.name}
         if model in candidates:
-            name, prefix = f"{name}-{model.revision}", f"{prefix}/versions/{model.revision}"
-        application = replica(model, root, engine, loopback=loopback, call_auth=call_auth)
-        applications.append(Application(name, prefix, application))
-    return [
-        *applications,
-        Application(FRONT_APPLICATION, "/v2", front(catalog, loopback=loopback, call_auth=call_auth)),
-    ]
+            name, prefix, builder = f"{name}-{model.revision}", f"{prefix}/versions/{model.revision}", ""
+        load = partial(FakeEngine, model) if engine == "fake" else partial(load_engine, model, root)
+        options = replica_options(model, spread=spread)
+        bound = replica(model, load, options, loopback=loopback, call_auth=call_auth)
+        applications.append(Application(name, prefix, bound, builder, args | {"engine": engine}, options))
+    options = front_options(catalog, spread=spread)
+    at_front = front(catalog, options, loopback=loopback, call_auth=call_auth)
+    return [*applications, Application(FRONT_APPLICATION, "/v2", at_front, FRONT_BUILDER, {}, options)]
 
 
-def front(catalog: Catalog, *, loopback: bool = False, call_auth: CallAuth = "keys") -> Any:
+def front(
+    catalog: Catalog, options: Mapping[str, Any], *, loopback: bool = False, call_auth: CallAuth = "keys"
+) -> Any:
     """Return the application at `/v2`, which answers for the server as a whole."""
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
-    verifier = VERIFIERS[call_auth]
     kind = publishing(FrontRoutes, front_metrics(catalog))
-    return _deployment(kind, front_options(), loopback=loopback).bind(models, ask_states(), verifier=verifier)
+    deployment = _deployment(kind, options, loopback=loopback)
+    return deployment.bind(models, ask_states(), verifier=VERIFIERS[call_auth])
 
 
 def replica(
-    model: Model, root: Path, engine: EngineKind, *, loopback: bool = False, call_auth: CallAuth = "keys"
+    model: Model,
+    load: Callable[[], Engine],
+    options: Mapping[str, Any],
+    *,
+    loopback: bool = False,
+    call_auth: CallAuth = "keys",
 ) -> Any:
-    """Return the application of one model."""
-    load = partial(FakeEngine, model) if engine == "fake" else partial(load_engine, model, root)
-    kind = publishing(Replica, replica_metrics)
-    return _deployment(kind, replica_options(model), loopback=loopback).bind(
-        model, load, n_threads=model.n_threads, verifier=VERIFIERS[call_auth]
-    )
+    """Return the application of one model. `load` loads its engine, in the process of the replica."""
+    deployment = _deployment(publishing(Replica, replica_metrics), options, loopback=loopback)
+    return deployment.bind(model, load, n_threads=model.n_threads, verifier=VERIFIERS[call_auth])
 
 
 def _deployment(kind: type, options: Mapping[str, Any], *, loopback: bool) -> Any:
@@ -121,33 +130,48 @@ def ask_states() -> Callable[[], Mapping[str, str]]:
     return states
 
 
-# The `serveConfigV2` of a cluster imports `serve.app:model_application` or `serve.app:front_application`.
+# The `serveConfigV2` of a cluster imports MODEL_BUILDER and FRONT_BUILDER. serve.cluster writes it.
 
 
 class ModelArgs(BaseModel):
-    """Arguments of `model_application`: the catalog file and one of its models."""
+    """Arguments of `model_application`: the catalog file, one of its models, and the folder for downloaded weights.
+
+    With `loopback` the replica opens no port beyond this machine, where several nodes are on one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     catalog: Path
     model: str
     engine: EngineKind = "packed"
+    download_folder: Path | None = None
+    loopback: bool = False
 
 
 class FrontArgs(BaseModel):
-    """Arguments of `front_application`: the catalog file."""
+    """Arguments of `front_application`: the catalog file, and `loopback` as for a model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     catalog: Path
+    loopback: bool = False
 
 
-def model_application(args: ModelArgs) -> Any:
-    """Build the application of one model, for a Serve configuration."""
-    return replica(load_catalog(args.catalog).model(args.model), args.catalog.parent, args.engine)
+def model_application(raw: Mapping[str, object]) -> Any:
+    """Build the application of one model from `ModelArgs`, for a Serve configuration of a cluster.
+
+    Raises ValueError for an unknown argument. Ray would read them itself only if annotations here were no texts.
+    """
+    args = ModelArgs.model_validate(raw)
+    model = load_catalog(args.catalog).model(args.model)
+    load = partial(load_engine, model, args.catalog.parent, download_folder=args.download_folder)
+    chosen = partial(FakeEngine, model) if args.engine == "fake" else load
+    return replica(model, chosen, replica_options(model, spread=True), loopback=args.loopback)
 
 
-def front_application(args: FrontArgs) -> Any:
-    """Build the application at `/v2`, for a Serve configuration."""
-    return front(load_catalog(args.catalog))
+def front_application(raw: Mapping[str, object]) -> Any:
+    """Build the application at `/v2` from `FrontArgs`, for a Serve configuration of a cluster. Raises ValueError."""
+    args = FrontArgs.model_validate(raw)
+    catalog = load_catalog(args.catalog)
+    return front(catalog, front_options(catalog, spread=True), loopback=args.loopback)
 
 
 def read_serve_config(text: str) -> ServeDeploySchema:

@@ -6,9 +6,9 @@ Pure values; tests compare them with the built configuration. Must not know Ray 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
-from shared.catalog import Catalog, Model
+from shared.catalog import Catalog, Model, SizeClass
 
 FRONT_APPLICATION = "front"  # name of the application at /v2, and of its deployment
 MAX_ONGOING = 128  # bounds the bodies in memory; a replica bounds its tokens itself, and refuses first
@@ -19,7 +19,11 @@ HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 10.0, 15.0  # the replica's own probe gives 
 DRAIN_S, DRAIN_STEP_S = 40.0, 0.5  # longer than a function may wait for an answer, 25 s
 REQUEST_TIMEOUT_S = 130.0  # the replica refuses to wait longer than 120 s
 KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
+NODE_DRAIN_S = 90.0  # from the notice that a node goes until its processes end; longer than DRAIN_S and a look at it
 FRONT_CPUS = 0.1
+FRONT_CLASS: SizeClass = "base"
+SIZE_CLASS_UNITS = 1000  # that a node has of the custom resource of its size class
+SIZE_CLASS_SHARE = 0.001  # that a replica takes of it
 ENVIRONMENT = {  # libgomp and glibc read it when the process starts
     "GOMP_SPINCOUNT": "10000",  # torch's threads spin this often while they wait for the next product, then sleep
     "MALLOC_ARENA_MAX": "1",  # with the two below: the engine's threads keep the memory of their states between passes
@@ -29,8 +33,12 @@ ENVIRONMENT = {  # libgomp and glibc read it when the process starts
 SPARE_CPUS = 1.0  # logical CPUs for Serve's own actors, and for replicas that start while others stop
 
 
-def replica_options(model: Model) -> dict[str, Any]:
-    """Return every option of a model's deployment."""
+def replica_options(model: Model, *, spread: bool = False) -> dict[str, Any]:
+    """Return every option of a model's deployment.
+
+    A replica runs on a node of its size class. With `spread`, for a cluster of several nodes, no node holds more than
+    half of the replicas that always run. So the loss of one node leaves a model with two replicas one.
+    """
     replicas = model.replicas
     count: dict[str, Any] = {"num_replicas": replicas.min}
     if replicas.min != replicas.max:
@@ -41,25 +49,55 @@ def replica_options(model: Model) -> dict[str, Any]:
     return {
         **_shared_options(),
         **count,
+        **_spread(replicas.min if spread else 1),
         "name": "replica",
         "ray_actor_options": {
             "num_cpus": replicas.num_cpus,
             "num_gpus": replicas.num_gpus,
+            "resources": {size_class_resource(model.size_class): SIZE_CLASS_SHARE},
             "runtime_env": {"env_vars": dict(ENVIRONMENT)},
         },
     }
 
 
-def front_options() -> dict[str, Any]:
-    """Return every option of the deployment at /v2."""
-    actor_options = {"num_cpus": FRONT_CPUS}
-    return {**_shared_options(), "name": FRONT_APPLICATION, "num_replicas": 1, "ray_actor_options": actor_options}
+def front_options(catalog: Catalog, *, spread: bool = False) -> dict[str, Any]:
+    """Return every option of the deployment at /v2, which runs on nodes of the class base."""
+    n_replicas = front_replicas(catalog)
+    return {
+        **_shared_options(),
+        **_spread(n_replicas if spread else 1),
+        "name": FRONT_APPLICATION,
+        "num_replicas": n_replicas,
+        "ray_actor_options": {
+            "num_cpus": FRONT_CPUS,
+            "resources": {size_class_resource(FRONT_CLASS): SIZE_CLASS_SHARE},
+        },
+    }
+
+
+def front_replicas(catalog: Catalog) -> int:
+    """Return the number of replicas at /v2: two when a model of the catalog always has two or more, else one."""
+    return min(2, max(1, *(model.replicas.min for model in catalog.models.values())))
+
+
+def size_class_resource(size_class: str) -> str:
+    """Return the name of the custom resource that Ray's nodes of a size class have."""
+    return f"size_class_{size_class}"
+
+
+def all_size_classes() -> dict[str, float]:
+    """Return the custom resources of a node that holds replicas of every size class, as one machine does."""
+    return {size_class_resource(name): SIZE_CLASS_UNITS for name in get_args(SizeClass)}
 
 
 def total_cpus(catalog: Catalog) -> int:
     """Return the logical CPUs that all replicas of a catalog ask for together. The machine may have fewer."""
     replica_cpus = sum(model.replicas.max * model.replicas.num_cpus for model in catalog.models.values())
-    return math.ceil(FRONT_CPUS + SPARE_CPUS + replica_cpus)
+    return math.ceil(FRONT_CPUS * front_replicas(catalog) + SPARE_CPUS + replica_cpus)
+
+
+def _spread(n_replicas: int) -> dict[str, Any]:
+    return {"max_replicas_per_node": math.ceil(n_replicas / 2)} if n_replicas > 1 else {}
 
 
 def _shared_options() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import ray
 from ray import serve as ray_serve
 from ray.serve.config import HTTPOptions
 
-from serve.deployment_options import DRAIN_S, DRAIN_STEP_S, KEEP_ALIVE_S, REQUEST_TIMEOUT_S
+from serve.deployment_options import DRAIN_S, DRAIN_STEP_S, KEEP_ALIVE_S, REQUEST_TIMEOUT_S, all_size_classes
 from serve.private_folder import private_session
 from shared.log import log_event
 
@@ -25,11 +25,18 @@ OBJECT_STORE_BYTES = 100 * 2**20  # nothing large travels through the object sto
 
 
 class Application(NamedTuple):
-    """One application as Ray Serve runs it: a name, the path prefix of its routes, and the bound deployment."""
+    """One application as Ray Serve runs it: a name, the path prefix of its routes, and the bound deployment.
+
+    The rest says the same for a Serve configuration: `builder` is the function that makes the application from `args`
+    and a catalog, and `options` are those of its deployment.
+    """
 
     name: str
     route_prefix: str
     application: Any
+    builder: str
+    args: Mapping[str, str | bool]
+    options: Mapping[str, Any]
 
 
 def run(applications: Sequence[Application], *, host: str, port: int, num_cpus: int, temp_dir: Path | None) -> None:
@@ -43,6 +50,7 @@ def run(applications: Sequence[Application], *, host: str, port: int, num_cpus: 
     ray.init(
         address="local",
         num_cpus=num_cpus,
+        resources=all_size_classes(),
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=OBJECT_STORE_BYTES,

@@ -77,6 +77,12 @@ class Replicas(_Frozen):
     num_cpus: float = Field(default=1.0, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _min_is_at_most_max(self) -> Replicas:
+        if self.min > self.max:
+            raise ValueError(f"got min {self.min} and max {self.max}, expected min to be at most max")
+        return self
+
 
 class Model(_Frozen):
     """One served model. `checkpoint` is a folder (relative to the catalog), `s3://…` or `hub:name@revision`.

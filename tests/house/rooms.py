@@ -59,7 +59,7 @@ SERVE_LIBRARIES = {
     "scheduling": ("torch",),
     "http": ("starlette",),
 }
-RAY_FILES = ("app", "replica", "ray_metrics", "local_cluster")
+RAY_FILES = ("app", "cluster", "replica", "ray_metrics", "local_cluster")
 PLAIN_SHARED = (
     "shared.content_types",
     "shared.error_text",
@@ -130,6 +130,7 @@ ROOMS = (
     _serve("ingress", ()),
     _serve("private_folder", ()),
     _serve("strict_config", (), ("pydantic", "yaml")),
+    _serve("manifests", ("serve.deployment_options",), ("yaml",)),
     *(
         Room(f"serve.{name}", ("shared", "serve"), ("ray", "torch", "starlette", "pydantic"), ("functions",))
         for name in RAY_FILES

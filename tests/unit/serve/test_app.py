@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.schema import ServeDeploySchema
 
 from serve import deployment_options
 from serve.app import (
-    FrontArgs,
-    ModelArgs,
     build,
     front_application,
     model_application,
@@ -57,7 +56,7 @@ def test_every_bound_is_set(catalog: Catalog) -> None:
         assert (config.backpressure_config.status_code, config.backpressure_config.retry_after_s) == (429, 1)
         assert (config.health_check_period_s, config.health_check_timeout_s) == (10.0, 15.0)
         assert (config.graceful_shutdown_timeout_s, config.graceful_shutdown_wait_loop_s) == (40.0, 0.5)
-        assert set(deployment_options.front_options()) - {"name", "num_replicas", "ray_actor_options"} <= (
+        assert set(deployment_options.front_options(catalog)) - {"name", "num_replicas", "ray_actor_options"} <= (
             config.user_configured_option_names
         )
 
@@ -73,6 +72,7 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
     assert other._bound_deployment.ray_actor_options == {
         "num_cpus": 2.0,
         "num_gpus": 0.0,
+        "resources": {"size_class_base": 0.001},
         "runtime_env": {"env_vars": deployment_options.ENVIRONMENT},
     }
     assert catalog.models["other"].n_threads == 2
@@ -92,7 +92,7 @@ def test_options_are_all_known_to_ray(catalog: Catalog) -> None:
     """Written as a Serve configuration, our options pass the strict reader: Ray drops none of their keys."""
     for chosen in (
         *map(deployment_options.replica_options, catalog.models.values()),
-        deployment_options.front_options(),
+        deployment_options.front_options(catalog),
     ):
         schema = {"applications": [{"name": "a", "import_path": "a:b", "deployments": [chosen]}]}
         read = check_strict(ServeDeploySchema, schema)
@@ -123,14 +123,16 @@ heads = {{ topic = {{ task = "text-classification" }} }}
 
 
 def test_builders_for_a_cluster_take_strict_arguments(tmp_path: Path) -> None:
-    """`serveConfigV2` names a catalog and a model. An unknown argument is refused."""
+    """`serveConfigV2` names a catalog and a model. An unknown argument is refused. Ray hands them over as a dict."""
     path = tmp_path / "catalog.toml"
     path.write_text(CATALOG, encoding="utf-8")
-    built = model_application(ModelArgs(catalog=path, model="toy", engine="fake"))
+    read = call_user_app_builder_with_args_if_necessary
+    built = read(model_application, {"catalog": str(path), "model": "toy", "engine": "fake"})
     assert _config(built).max_queued_requests == deployment_options.MAX_QUEUED
-    assert front_application(FrontArgs(catalog=path))._bound_deployment.name == "front"
-    with pytest.raises(ValidationError):
-        ModelArgs.model_validate({"catalog": path, "model": "toy", "modle": "toy"})
+    assert read(front_application, {"catalog": str(path)})._bound_deployment.name == "front"
+    for builder, args in ((model_application, {"model": "toy", "modle": "toy"}), (front_application, {"model": "toy"})):
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            read(builder, {"catalog": str(path), **args})
 
 
 def test_loopback_replaces_what_ray_binds_by_itself() -> None:

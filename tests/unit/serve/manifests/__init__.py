@@ -1,0 +1,1 @@
+"""Tests of the manifest of the Ray cluster."""
