@@ -75,9 +75,7 @@ def build(
     return [*applications, Application(FRONT_APPLICATION, "/v2", at_front, FRONT_BUILDER, {}, options)]
 
 
-def front(
-    catalog: Catalog, options: Mapping[str, Any], *, loopback: bool = False, call_auth: CallAuth = "keys"
-) -> Any:
+def front(catalog: Catalog, options: Mapping[str, Any], *, loopback: bool = False, call_auth: CallAuth = "keys") -> Any:
     """Return the application at `/v2`, which answers for the server as a whole."""
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
     kind = publishing(FrontRoutes, front_metrics(catalog))

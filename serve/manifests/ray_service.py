@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml  # type: ignore[import-untyped] # its stubs are one more package, for one call
+import yaml
 
 from serve.deployment_options import SIZE_CLASS_UNITS, size_class_resource
 from serve.manifests.pods import OBJECT_STORE_BYTES, autoscaler, head_pod, worker_pod
@@ -72,7 +72,7 @@ def to_yaml(manifest: dict[str, Any], header: str) -> str:
     return "".join(f"# {line}\n" for line in header.splitlines()) + text
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc] # without stubs its base has no type
+class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the library calls it with a value
         return True
 

@@ -1,6 +1,6 @@
 """A Ray cluster of several nodes on this machine, with the Serve configuration that `serve.cluster` writes.
 
-    python -m tests.serve_live.several_nodes CATALOG PORT
+    python -m tests.serve_live.several_nodes CATALOG PORT KEYS
 
 The nodes have the custom resources of their size classes, and GPUs that are only declared. The program deploys, asks
 every model, ends one node, asks again, and prints what it saw as one line of JSON. All of it is on 127.0.0.1.
@@ -13,7 +13,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from serve.app import read_serve_config
 from serve.cluster import served
 from serve.deployment_options import SIZE_CLASS_UNITS, size_class_resource
 from serve.manifests.serve_config import serve_config
+from shared.call_keys import KeyFile
+from shared.call_token import TOKEN_HEADER, sign
 from shared.catalog import Catalog, load_catalog
 from shared.messages import InferCall, Tensor
 from shared.protocol import encode_call
@@ -37,18 +40,19 @@ HEAD = "embed"
 STORE_BYTES = 80 * 2**20
 
 
-def main(path: Path, port: int) -> None:
+def main(path: Path, port: int, keys: Path) -> None:
     """Run the cluster and print what was seen."""
     catalog = load_catalog(path)
+    calls = partial(_calls, catalog, port, KeyFile(keys))
     cluster = Cluster(initialize_head=True, head_node_args=_node(0, 0, {}) | {"include_dashboard": False})
     workers = [cluster.add_node(**_node(cpus, gpus, _class(name))) for name, cpus, gpus in NODES]
     ray.init(address=cluster.address, log_to_driver=False)
     client = _deploy(catalog, path, port)
     _until(_running)
-    seen: dict[str, Any] = {"placed": list(_placed(client)), "answers": _ask_all(catalog, port)}
+    seen: dict[str, Any] = {"placed": list(_placed(client)), "answers": _ask(calls)}
     cluster.remove_node(workers[0], allow_graceful=False)
-    _until(lambda: set(_ask_all(catalog, port).values()) == {200})
-    seen["answers_after"] = _ask_all(catalog, port)
+    _until(lambda: set(_ask(calls).values()) == {200})
+    seen["answers_after"] = _ask(calls)
     gone = workers[0].node_id
     seen["placed_after"] = [entry for entry in _placed(client) if entry["node"] != gone]
     seen["gone"] = gone
@@ -97,14 +101,19 @@ def _placed(client: Any) -> Iterator[dict[str, Any]]:
                     yield {"application": name, "node": node, "classes": classes.get(node, [])}
 
 
-def _ask_all(catalog: Catalog, port: int) -> dict[str, int]:
-    """Ask the server and every model. Return the status of each answer; 0 where there was none."""
-    calls = {"": urllib.request.Request(f"http://{HOST}:{port}/v2/health/ready")}
+def _calls(catalog: Catalog, port: int, keys: KeyFile) -> Iterator[tuple[str, urllib.request.Request]]:
+    """Yield a question to the server, and a signed call to each model."""
+    yield "", urllib.request.Request(f"http://{HOST}:{port}/v2/health/ready")
     for name in catalog.models:
         body = encode_call(InferCall(name, HEAD, Tensor.ints([0, 5, 2]), Tensor.ints([3])))
-        address = f"http://{HOST}:{port}/v2/models/{name}/infer"
-        calls[name] = urllib.request.Request(address, body.data, dict(body.headers))
-    return {name: _status(call) for name, call in calls.items()}
+        path = f"/v2/models/{name}/infer"
+        headers = {**body.headers, TOKEN_HEADER: sign(keys.keys(), "POST", path, body.data)}
+        yield name, urllib.request.Request(f"http://{HOST}:{port}{path}", bytes(body.data), headers)
+
+
+def _ask(calls: Callable[[], Iterator[tuple[str, urllib.request.Request]]]) -> dict[str, int]:
+    """Return the status of the answer to each call; 0 where there was none."""
+    return {name: _status(call) for name, call in calls()}
 
 
 def _status(call: urllib.request.Request) -> int:
@@ -126,4 +135,4 @@ def _until(is_so: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

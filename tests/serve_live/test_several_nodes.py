@@ -46,8 +46,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
     models = [ENTRY.format(name=name, zeros="0" * 64, replicas=replicas) for name, replicas in REPLICAS.items()]
     catalog = home / "catalog.toml"
     catalog.write_text('default_model = "base"\n' + "".join(models), encoding="utf-8")
-    settings = {"RAY_TMPDIR": str(temp_dir(workspace)), "SERVE_SOCKET_REUSE_PORT_ENABLED": "1"}
-    command = [sys.executable, "-m", "tests.serve_live.several_nodes", catalog, str(ports(workspace).serve)]
+    keys = workspace.call_keys
+    settings = {
+        "RAY_TMPDIR": str(temp_dir(workspace)),
+        "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",  # the proxies of all nodes share one port here
+        "GLOSSA_CALL_KEYS_FILE": str(keys),
+    }
+    command = [sys.executable, "-m", "tests.serve_live.several_nodes", catalog, str(ports(workspace).serve), keys]
     log = home / "nodes.log"
     try:
         with log.open("w", encoding="utf-8") as errors:
