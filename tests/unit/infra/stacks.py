@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.unit.template import ROOT, walk
+from tests.unit.template import ROOT, Values, walk
 
 INFRA = ROOT / "infra"
 # stack: its template, in the order in which they are deployed
@@ -39,14 +39,16 @@ def _short_form(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str
         value = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
+    elif isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
     else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type] # YAML has no fourth kind of node
+        raise TypeError(f"got a {type(node).__name__} after !{name}, expected a scalar, a sequence or a mapping")
     if name == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
 
 
-_Loader.add_multi_constructor("!", _short_form)  # type: ignore[no-untyped-call] # the stubs leave it untyped
+_Loader.add_multi_constructor("!", _short_form)
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -76,12 +78,12 @@ def environments() -> list[str]:
     return sorted(path.stem for path in (INFRA / "environments").glob("*.toml"))
 
 
-def resources(template: dict[str, Any], *kinds: str) -> dict[str, dict[str, Any]]:
+def resources(template: Values, *kinds: str) -> dict[str, dict[str, Any]]:
     """Return the resources of these types by logical id."""
     return {name: made for name, made in template["Resources"].items() if made["Type"] in kinds}
 
 
-def policies(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def policies(template: Values) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield logical id and statement of each policy document in a template: of roles, keys, buckets and endpoints."""
     for name, made in template["Resources"].items():
         for value in walk(made.get("Properties", {})):
