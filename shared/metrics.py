@@ -24,7 +24,7 @@ Reading = Callable[[Fields], float | None]
 # The values of each dimension. A metric is dropped when a value does not match, so that no other text can be one.
 DIMENSIONS = {
     "stack": re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}"),
-    "function": re.compile(r"infer|jobs|plan|work|finalize|sweep|notify|canary"),
+    "function": re.compile(r"infer|jobs|plan|work|finalize|sweep|notify|canary|authorize"),
     "model": re.compile(r"[a-z0-9][a-z0-9._-]{0,62}"),
     "code": re.compile(r"[a-z][a-z-]{1,30}"),
     "state": re.compile(r"SUCCEEDED|PARTIALLY_SUCCEEDED|FAILED|CANCELLED"),
@@ -33,7 +33,7 @@ DIMENSIONS = {
 }
 BOUNDS = {
     "stack": "the name of the stack of functions; one for each environment",
-    "function": "the eight functions",
+    "function": "the functions",
     "model": "the models of the catalog",
     "code": "the error codes of `shared/errors.py`",
     "state": "the four end states of a job",
@@ -86,6 +86,8 @@ METRICS = {metric.name: metric for metric in (
            (("model",),)),
     Metric("breaker_open", "gauge", "Count", ("infer", "work"), "1 when a circuit breaker opens, 0 when it closes or "
            "is made. The model server failed several times in a row.", _ALSO_BY_MODEL),
+    Metric("callers_refused", "counter", "Count", ("authorize",), "Bearer tokens that the authorizer refused."),
+    Metric("issuer_key_failures", "counter", "Count", ("authorize",), "Keys of an issuer that could not be read."),
     # ---- a job
     Metric("records_planned", "counter", "Count", ("plan",), "Records that were found in the inputs of jobs."),
     Metric("shards_done", "counter", "Count", _COMMITS, "Shards whose result was written."),
@@ -173,7 +175,7 @@ def _when(name: str, value: object) -> Reading:
     return lambda fields: 1.0 if fields.get(name) == value else None
 
 
-_OK, _INTERNAL_ERROR = 200, 500
+_OK, _UNAUTHORIZED, _INTERNAL_ERROR = 200, 401, 500
 _REFUSALS = frozenset({429, 503})
 _BREAKER = {"open": 1.0, "closed": 0.0}
 
@@ -189,6 +191,8 @@ EVENTS: Mapping[str, Mapping[str, Reading]] = {
         "request_infer_ms": _stage_ms("infer"),
     },
     "circuit-breaker": {"breaker_open": lambda fields: _BREAKER.get(str(fields.get("state")))},
+    "authorize": {"callers_refused": _status_is(lambda status: status == _UNAUTHORIZED), "issuer_key_failures": _zero},
+    "issuer_keys": {"issuer_key_failures": _one},
     "planned": {"records_planned": _count_of("records")},
     "committed": {
         "shards_done": lambda fields: float(fields.get("state") == "DONE"),

@@ -30,7 +30,7 @@ caller, a tenant, a job or a request.
 |---|---|
 """
 SECTIONS = (
-    ("Requests", lambda metric: "infer" in metric.emitters),
+    ("Requests", lambda metric: set(metric.emitters) & {"infer", "authorize"}),
     ("Batch jobs", lambda metric: set(metric.emitters) & {"plan", "work", "finalize", "notify", "sweep"}),
     ("The canary", lambda metric: "canary" in metric.emitters),
     ("Replicas and front", lambda metric: set(metric.emitters) & {REPLICA, FRONT}),

@@ -7,18 +7,25 @@ from typing import Any
 from functions.authorizer.authorizer import Authorizer
 from functions.authorizer.jwt_tokens import Issuers, JwtCallers
 from functions.authorizer.key_store import open_keys
+from shared.metrics import set_stack
 from shared.settings import Settings, read_settings
 
 
 class AuthorizeSettings(Settings):
-    """`keys_table`: the table of API keys. `issuers`: a JSON list. What is not set is not taken."""
+    """`stack`: its name, for metrics. `keys_table`: the table of API keys. `issuers`: a JSON list.
 
+    What is not set is not taken.
+    """
+
+    stack: str = ""
     keys_table: str = ""
     issuers: Issuers = Issuers()
 
 
 def build(settings: AuthorizeSettings) -> Authorizer:
-    """Make the authorizer."""
+    """Make the authorizer, and name the stack to its metrics."""
+    if settings.stack:
+        set_stack(settings.stack)
     return Authorizer(
         keys=open_keys(settings.keys_table) if settings.keys_table else None,
         jwts=JwtCallers(settings.issuers) if settings.issuers.listed else None,

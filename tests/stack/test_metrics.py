@@ -22,7 +22,9 @@ from tests.unit.infra.alarms import Used, alarms, metrics_of
 
 pytestmark = pytest.mark.stack
 WAIT_S = 60.0
-ELSEWHERE = {"canary", REPLICA, FRONT}  # tests/unit/infra/test_canary.py and tests/serve_live/test_metrics.py see these
+# tests/unit/infra/test_canary.py, tests/serve_live/test_metrics.py and tests/unit/shared/test_metrics.py see these. The
+# authorizer is not deployed here, because the local stack takes everyone.
+ELSEWHERE = {"canary", REPLICA, FRONT, "authorize"}
 # Nothing here is put off or stands still. tests/unit/shared/test_metrics.py sees what these events carry.
 RARE = {"message_retries", "sweeper_actions"}
 

@@ -86,11 +86,13 @@ def test_every_queue_and_every_function_is_watched() -> None:
     for queue in QUEUES:
         assert ("ApproximateAgeOfOldestMessage", f"${{{queue}QueueName}}") in watched
         assert ("ApproximateNumberOfMessagesVisible", f"${{{queue}DeadLetterQueueName}}") in watched
-    for function in FUNCTIONS:
+    for function in (*FUNCTIONS, "Authorize"):
         for metric in ("Errors", "Duration", "Throttles"):
             assert (metric, f"${{{function}FunctionName}}") in watched, (metric, function)
     service = stack("service")
-    assert sorted(resources(service, "AWS::Serverless::Function")) == sorted(f"{name}Function" for name in FUNCTIONS)
+    assert sorted(resources(service, "AWS::Serverless::Function")) == sorted(
+        f"{name}Function" for name in (*FUNCTIONS, "Authorize")
+    )
     queues = {f"{name}{kind}" for name in QUEUES for kind in ("Queue", "DeadLetterQueue")}
     assert set(resources(service, "AWS::SQS::Queue")) == queues
 
@@ -100,6 +102,8 @@ def test_the_alarm_on_duration_knows_the_time_outs() -> None:
     expression = alarms()["FunctionDuration"]["Metrics"][0]["Expression"]
     tenths = {name: int(value) for name, value in re.findall(r"(\w+) / (\d+)", expression)}
     functions = resources(stack("service"), "AWS::Serverless::Function")
+    threshold_ms = alarms()["AuthorizeDuration"]["Threshold"]
+    assert threshold_ms == 900 * functions["AuthorizeFunction"]["Properties"]["Timeout"]
     assert tenths == {name.lower(): functions[f"{name}Function"]["Properties"]["Timeout"] * 10 for name in FUNCTIONS}
 
 

@@ -80,6 +80,8 @@ def test_without_a_stack_no_metric_is_written() -> None:
         ("failed", {"function": "notify"}, {"message_failures": 1.0, "webhook_failures": 1.0}),
         ("failed", {"function": "plan"}, {"message_failures": 1.0}),
         ("webhook", {"function": "notify", "status": 204}, {"webhook_calls": 1.0, "webhook_failures": 0.0}),
+        ("authorize", {"status": 401, "reason": "expired"}, {"callers_refused": 1.0, "issuer_key_failures": 0.0}),
+        ("issuer_keys", {"code": "unavailable"}, {"issuer_key_failures": 1.0}),
         ("ended", {"state": "SUCCEEDED"}, {"jobs_ended": 1.0}),
     ],
 )  # fmt: skip
