@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-PARTITION_KEYS = ("pk", "gsi1pk", "tenant", "job")  # names of partition keys; of every table and index of the template
+PARTITION_KEY = "pk"  # of a table with a sort key; in other tables the key has one attribute
 
 
 def as_dict(body: bytes) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def leading_keys(request: Mapping[str, Any]) -> list[str]:
 
 def _partition(row: Mapping[str, Any]) -> str:
     """Return the partition key of an item or of a key."""
-    name = next((name for name in PARTITION_KEYS if name in row), next(iter(row)))
+    name = PARTITION_KEY if PARTITION_KEY in row else next(iter(row))
     return str(next(iter(row[name].values())))
 
 

@@ -67,6 +67,13 @@ def test_each_function_logs_json_to_a_group_that_forgets() -> None:
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
 
 
+def test_each_function_says_how_much_memory_and_time_it_has() -> None:
+    """No function runs with what Lambda gives by default, 128 MB and 3 s."""
+    for name, function in properties("AWS::Lambda::Function").items():
+        assert function["MemorySize"] >= 256, name
+        assert function["Timeout"] >= 10, name
+
+
 def test_functions_and_api_are_traced() -> None:
     """Tracing is on for every function and for the stage of the API."""
     assert {f["TracingConfig"]["Mode"] for f in properties("AWS::Lambda::Function").values()} == {"Active"}

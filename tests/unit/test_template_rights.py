@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from functions.jobs.storage.contracts import EVENT_SOURCE
 from functions.lambdas.settings import BatchSettings
@@ -209,3 +210,21 @@ def test_each_function_gets_only_what_the_contract_lists() -> None:
         },
     }  # fmt: skip
     assert {function: _environment(function) for function in wanted} == wanted
+
+
+def _grants_to_services() -> list[tuple[str, dict[str, Any]]]:
+    """Return the statements of queues, buckets and the key that allow a service of AWS something."""
+    kinds = ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::KMS::Key")
+    policies = [(n, p.get("PolicyDocument") or p["KeyPolicy"]) for kind in kinds for n, p in properties(kind).items()]
+    found = [(name, statement) for name, policy in policies for statement in policy["Statement"]]
+    return [(name, s) for name, s in found if isinstance(s["Principal"], dict) and "Service" in s["Principal"]]
+
+
+def test_a_service_acts_for_our_account_alone() -> None:
+    """A service of AWS that works for somebody else cannot reach our queues, buckets or key."""
+    found = _grants_to_services()
+    assert len(found) > 5
+    for name, statement in found:
+        account = statement["Condition"].get("StringEquals", {}).get("aws:SourceAccount")
+        context = statement["Condition"].get("ArnLike", {}).get("kms:EncryptionContext:aws:logs:arn", {})
+        assert account == {"Ref": "AWS::AccountId"} or ":${AWS::AccountId}:" in context["Fn::Sub"], name

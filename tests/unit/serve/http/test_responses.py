@@ -30,9 +30,10 @@ def request_of(chunks: Sequence[bytes], *, ends: bool) -> Request:
     return Request({"type": "http", "method": "POST", "path": "/", "headers": [], CALLER: None}, receive)
 
 
-def test_a_body_is_its_chunks() -> None:
-    """A body that comes in pieces is read to its end."""
-    assert asyncio.run(read_body(request_of([b"a", b"bc", b""], ends=True), 3)) == b"abc"
+@pytest.mark.parametrize("limit", [4, 3])
+def test_a_body_is_its_chunks(limit: int) -> None:
+    """A body that comes in pieces is read to its end, up to the last byte that the limit allows."""
+    assert asyncio.run(read_body(request_of([b"a", b"bc", b""], ends=True), limit)) == b"abc"
 
 
 def test_a_body_that_does_not_end_is_let_go() -> None:
