@@ -64,6 +64,7 @@ check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done ## run ruf
 	@$(LINT)/mypy --python-executable .venv/bin/python $(foreach p,$(PACKAGES),-p $(p))
 	@$(LINT)/cfn-lint template.yaml infra/*.yaml
 	@$(RUN) tests.gates.checkov template.yaml infra/*.yaml
+	@$(RUN) tests.gates.manifests
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@$(RUN) pytest -q tests/house
 

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs what the manifests need, or brings it up to date: network policies that count, the namespace, and KubeRay's
+# operator. `glossa deploy` runs it. OPERATOR_REPOSITORY is the repository with a copy of the operator's image
+# (output OperatorRepositoryUri of infra/cluster.yaml).
+set -euo pipefail
+cd "$(dirname "$0")"
+VERSION=1.7.0
+: "${OPERATOR_REPOSITORY:?expected the repository that holds the image of the KubeRay operator, tag v$VERSION}"
+kubectl apply --server-side --filename network-policy-controller.yaml
+kubectl apply --server-side --filename ../namespace.yaml # the operator gets its rights in it
+exec helm upgrade kuberay-operator kuberay-operator --install --version "$VERSION" \
+  --repo https://ray-project.github.io/kuberay-helm/ --namespace kuberay-operator --create-namespace \
+  --values values.yaml --set "image.repository=$OPERATOR_REPOSITORY" --atomic --timeout 5m
