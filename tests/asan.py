@@ -39,12 +39,14 @@ def compile_watched(sources: tuple[Path, ...], out: Path, flags: tuple[str, ...]
 
 def environment(tree: Path) -> dict[str, str]:
     """Return the variables under which a process loads libasan before everything else."""
-    library = subprocess.run(
-        ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    found = [
+        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so.6")  # the latter, because torch throws, and libasan watches that too
+    ]
+    preloaded = " ".join(str(Path(library).resolve()) for library in found)
     options = "detect_leaks=0:abort_on_error=0:exitcode=99:detect_odr_violation=0"  # Python keeps memory until its end
     options += f":log_path={tree / REPORT}"  # pytest would keep it to itself when the process ends
-    watched = {"LD_PRELOAD": str(Path(library).resolve()), "ASAN_OPTIONS": options, "PYTHONPATH": str(tree)}
+    watched = {"LD_PRELOAD": preloaded, "ASAN_OPTIONS": options, "PYTHONPATH": str(tree)}
     return {**os.environ, **watched, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
