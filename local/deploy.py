@@ -61,24 +61,30 @@ def deploy(workspace: Workspace, replica_url: str) -> bool:
     current = describe(workspace)
     if current is not None and current["tags"].get(TAG) == mark:
         return False
-    template = build(workspace, "host", given["Architecture"], workspace.build)
+    build(workspace, "host", given["Architecture"], workspace.build)
+    deploy_built(workspace, given, STACK, mark)
+    return True
+
+
+def deploy_built(workspace: Workspace, given: Mapping[str, str], name: str, mark: str) -> None:
+    """Deploy what is built as a stack of this name. Raises RuntimeError with sam's last lines."""
+    template = workspace.build / "template.yaml"
     client(workspace, "s3").create_bucket(Bucket=PACKAGES)
-    command: list[str | Path] = ["deploy", "--template-file", template, "--stack-name", STACK, "--s3-bucket", PACKAGES]
+    command: list[str | Path] = ["deploy", "--template-file", template, "--stack-name", name, "--s3-bucket", PACKAGES]
     command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     command += ["--no-progressbar", "--tags", f"{TAG}={mark}"]
     command += ["--parameter-overrides", *(f"{name}={value}" for name, value in given.items())]
     env = {**emulator.CREDENTIALS, "AWS_ENDPOINT_URL": emulator.endpoint(workspace), "SAM_CLI_POLL_DELAY": "0.5"}
     nothing = str(workspace.state / "none")  # keeps the caller's own AWS profile out
     sam(workspace, command, {**env, "AWS_CONFIG_FILE": nothing, "AWS_SHARED_CREDENTIALS_FILE": nothing}, DEPLOY_S)
-    return True
 
 
-def describe(workspace: Workspace) -> Mapping[str, Any] | None:
+def describe(workspace: Workspace, name: str = STACK) -> Mapping[str, Any] | None:
     """Return the `outputs` and `tags` of the deployed stack, or None when no deployment is complete."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
 
     try:
-        stack = client(workspace, "cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        stack = client(workspace, "cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError:
         return None
     if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:

@@ -44,7 +44,7 @@ def up(workspace: Workspace, replica_url: str) -> Stack:
     started = time.monotonic()
     changed = deploy.deploy(workspace, replica_url)
     print(f"template.yaml: {'deployed' if changed else 'unchanged'} ({time.monotonic() - started:.1f} s)", flush=True)
-    stack = _addresses(workspace, replica_url)
+    stack = addresses(workspace, replica_url)
     write_json(workspace.run / "stack.json", asdict(stack))
     print(f"API: {stack.api_url}", flush=True)
     return stack
@@ -66,8 +66,9 @@ def running_stack(workspace: Workspace) -> Stack | None:
     return Stack(**noted) if noted is not None and processes.alive(workspace, emulator.NAME) is not None else None
 
 
-def _addresses(workspace: Workspace, replica_url: str) -> Stack:
-    known = deploy.describe(workspace)
+def addresses(workspace: Workspace, replica_url: str, name: str = deploy.STACK) -> Stack:
+    """Return the addresses of a deployed stack. Raises RuntimeError when the emulator does not have it."""
+    known = deploy.describe(workspace, name)
     if known is None:
         raise RuntimeError("sam deployed the stack, but the emulator does not have it; see log/sam-deploy.log")
     outputs = known["outputs"]

@@ -21,6 +21,7 @@ from shared.error_text import shown
 from shared.errors import Unprocessable
 
 KEY = re.compile(r"glossa_(?P<id>[0-9a-f]{16})_[A-Za-z0-9_-]{43}")
+KEY_ID = re.compile(r"[0-9a-f]{16}")
 TENANT = re.compile(r"[a-z0-9-]{1,63}")
 SECRET_BYTES = 32
 DAY_S = 86_400

@@ -1,6 +1,7 @@
 """Calls the jobs API: makes jobs, uploads their files, reads their status and downloads their results.
 
-Files are streamed in both directions. A request to API Gateway on AWS is signed with the caller's own credentials.
+Files are streamed in both directions. A request carries an API key, if there is one. Without a key, a request to API
+Gateway on AWS is signed with the caller's own credentials.
 Must not know arguments or terminals.
 """
 
@@ -23,6 +24,8 @@ CHUNK_BYTES = 1 << 20
 FIRST_ERROR_STATUS = 400
 PAGE_SIZE = 100
 END_STATES = frozenset({"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"})
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+_VISIBLE = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _AWS_HOST = re.compile(r"[a-z0-9-]+\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 
 
@@ -66,10 +69,14 @@ class Urllib3Transport:
 
 @dataclass(frozen=True)
 class JobsClient:
-    """Calls the jobs API at `base_url`, which includes the stage. Its methods raise ApiError."""
+    """Calls the jobs API at `base_url`, which includes the stage. Its methods raise ApiError.
+
+    `api_key` is sent as a Bearer token, to the API alone and never in the clear. It may also be a JWT.
+    """
 
     base_url: str
     transport: Transport = field(default_factory=Urllib3Transport)
+    api_key: str | None = field(default=None, repr=False)
 
     def submit(self, body: Mapping[str, Any], files: Mapping[str, Path], key: str | None = None) -> dict[str, Any]:
         """Make a job, upload its files and start it; return the job as it was made.
@@ -128,7 +135,8 @@ class JobsClient:
         """Call a route of the API; return the JSON object that it answers."""
         url = self.base_url.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         data = b"" if body is None else json.dumps(body).encode()
-        sent = _signed(method, url, {"content-type": "application/json", **(headers or {})}, data)
+        given = {"content-type": "application/json", **(headers or {})}
+        sent = _with_key(url, given, self.api_key) if self.api_key else _signed(method, url, given, data)
         response = self.transport.send(method, url, sent, data)
         raw = response.read()
         try:
@@ -174,6 +182,16 @@ class MultipartBody:
             self._rest, self._after = self._after, b""
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
+
+
+def _with_key(url: str, headers: dict[str, str], api_key: str) -> dict[str, str]:
+    """Return the headers of a request with a key. Raises InvalidRequest where others could read or change them."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in _THIS_MACHINE:
+        raise InvalidRequest(f"got {parts.scheme}://{parts.hostname} and an API key, expected https")
+    if not _VISIBLE.fullmatch(api_key):
+        raise InvalidRequest("got an API key with spaces or other characters, expected it as it was printed")
+    return {**headers, "authorization": f"Bearer {api_key}"}
 
 
 def _signed(method: str, url: str, headers: dict[str, str], data: bytes) -> dict[str, str]:

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +131,12 @@ def list_command(*, url: str | None) -> int:
 
 def _client(url: str | None) -> JobsClient:
     """Return a client for the address that --url or the environment names. Raises ValueError when it is no URL."""
-    address = url or read_settings(BatchCommandSettings).api_url
+    settings = read_settings(BatchCommandSettings)
+    address = url or settings.api_url
     if not address.startswith(("https://", "http://")):
         raise ValueError(f"got --url {address!r}, expected the address of the API, there or in GLOSSA_API_URL")
     open_client: OpenClient = click.get_current_context().obj or JobsClient
-    return open_client(address)
+    return replace(open_client(address), api_key=settings.api_key or None)
 
 
 def _watch(client: JobsClient, job: str) -> int:

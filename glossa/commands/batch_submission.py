@@ -15,9 +15,13 @@ MIN_SECRET_CHARS = 16
 
 
 class BatchCommandSettings(Settings):
-    """GLOSSA_API_URL is the address of the jobs API; GLOSSA_WEBHOOK_SECRET signs the calls to a webhook."""
+    """GLOSSA_API_URL is the address of the jobs API. GLOSSA_API_KEY is sent as a Bearer token.
+
+    GLOSSA_WEBHOOK_SECRET signs the calls to a webhook.
+    """
 
     api_url: str = ""
+    api_key: str = ""
     webhook_secret: str = ""
 
 

@@ -1,4 +1,4 @@
-"""The scopes cover the routes: each route has one, and each scope opens routes that exist."""
+"""The scopes cover the routes: each route has one, each scope opens routes that exist, and the docs have the list."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from functions.http.authentication import Auth, check_task
 from functions.http.openapi_document import routes
 from functions.tasks.registry import TASK_NAMES
 from shared.errors import Forbidden
+from tests.unit.template import ROOT
 
 STAGE = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3/live"
 ROUTES = sorted(routes())
@@ -120,3 +121,18 @@ def test_a_function_and_the_policy_agree_on_tasks(scope: str) -> None:
 def test_unknown_scopes_are_left_out() -> None:
     """Names of other systems, wildcards and other spellings are no scopes."""
     assert known_scopes(["openid", "*", "Infer", "tasks:*", "jobs:read", "infer", "infer"]) == ("infer", "jobs:read")
+
+
+def test_the_docs_have_the_same_list() -> None:
+    """The table of docs/authentication.md names the scopes and routes of the code, and no other."""
+    text = (ROOT / "docs/authentication.md").read_text(encoding="utf-8")
+    table = text.partition("| scope | routes |")[2].partition("\n\n")[0]
+    told: dict[str, tuple[str, ...]] = {}
+    for row in table.strip().splitlines()[1:]:
+        scope, routes_told = (cell.strip() for cell in row.strip("|").split("|"))
+        named = re.findall(r"`([^`]+)`", routes_told)
+        for task in TASK_NAMES if "{task}" in row else ("",):
+            key = scope.strip("`").replace("{task}", task)
+            told[key] = (*told.get(key, ()), *(route.replace("{task}", task) for route in named))
+    assert told.pop("none is needed") == EVERY_CALLER
+    assert told == dict(SCOPES)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.jobs.state.state_machine import ENDED
-from glossa.client.errors import ApiError, BadAnswer, NotFound, Unavailable
+from glossa.client.errors import ApiError, BadAnswer, InvalidRequest, NotFound, Unavailable
 from glossa.client.jobs_client import END_STATES, JobsClient, MultipartBody, Response, _signed
 
 URL = "http://api.example/live"
@@ -68,3 +68,43 @@ def test_only_the_gateway_gets_a_signature(monkeypatch: pytest.MonkeyPatch) -> N
     assert "/eu-central-1/execute-api/aws4_request" in signed["Authorization"]
     assert _signed("GET", "http://127.0.0.1:4566/live", {"x": "y"}, b"") == {"x": "y"}
     assert _signed("GET", "https://abc1.execute-api.eu-central-1.amazonaws.com.evil.example/", {}, b"") == {}
+
+
+@dataclass
+class KeepingTransport:
+    """Keeps the headers of each request by its address."""
+
+    seen: dict[str, Mapping[str, str]]
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Response:
+        """Answer with an empty object."""
+        del method, body
+        self.seen[url] = headers
+        return Response(200, [b"{}"])
+
+
+KEY = "glossa_0123456789abcdef_" + "A" * 43
+GATEWAY = "https://abc1.execute-api.eu-central-1.amazonaws.com/live"
+
+
+@pytest.mark.parametrize("url", [GATEWAY, "http://127.0.0.1:4566/live"])
+def test_a_key_is_sent_as_a_bearer_token_to_the_api_alone(url: str) -> None:
+    """A request to the API carries the key and no signature. A link to storage does not get it."""
+    kept = KeepingTransport({})
+    client = JobsClient(url, kept, KEY)
+    client.status("x")
+    assert kept.seen[f"{url}/v1/jobs/x"]["authorization"] == f"Bearer {KEY}"
+    assert "Authorization" not in kept.seen[f"{url}/v1/jobs/x"]
+    with pytest.raises(BadAnswer):
+        list(client.download({"url": "https://bucket.example/part", "key": "part", "sha256": "0"}))
+    assert kept.seen["https://bucket.example/part"] == {}
+    assert KEY not in repr(JobsClient(url, api_key=KEY))
+
+
+@pytest.mark.parametrize(("url", "key"), [(URL, KEY), ("ftp://127.0.0.1", KEY + " "), (GATEWAY, "a\r\nb: c")])
+def test_a_key_does_not_travel_in_the_clear(url: str, key: str) -> None:
+    """Over http to another machine, and with characters that no key has, nothing is sent."""
+    kept = KeepingTransport({})
+    with pytest.raises(InvalidRequest):
+        JobsClient(url, kept, key).status("x")
+    assert kept.seen == {}
