@@ -17,7 +17,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity build deploy clean lock preflight sbom audit asan
+.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity build deploy clean lock preflight sbom audit asan image release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -105,6 +105,14 @@ sbom: .venv/.done .venv-gates/.done ## write build/sbom/*.json: what each enviro
 
 audit: .venv-gates/.done ## ask for known vulnerabilities of every locked package; says so when it cannot be asked
 	@$(RUN) tests.gates.audit
+
+image: ## build the image of the model server (TARGET=cpu or cuda, BASE_DIGEST=sha256:…, for cpu TORCH_INDEX_URL and TORCH_SHA256)
+	@docker build --file infra/image/Dockerfile --target $(or $(TARGET),cpu) --build-arg BASE_DIGEST=$(BASE_DIGEST) \
+	  --build-arg TORCH_INDEX_URL=$(TORCH_INDEX_URL) --build-arg TORCH_SHA256=$(TORCH_SHA256) \
+	  --tag $(or $(IMAGE),glossa:$$(git rev-parse --short HEAD)-ray$$(grep -oP '^ray\[serve\]==\K.*' requirements/image.in)-$(or $(TARGET),cpu)) .
+
+release: ## publish the tag of this commit on GitHub with the files of `make sbom` (needs the program gh)
+	@gh release create "$$(git describe --exact-match --tags)" --verify-tag --generate-notes build/sbom/*.json
 
 asan: .venv/.done ## run the kernel tests under AddressSanitizer (needs gcc)
 	@$(RUN) tests.asan
