@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from tests.unit.infra.stacks import OURS, PLATFORMS, parse, resources, stack, text
+from tests.unit.infra.stacks import INFRA, OURS, PLATFORMS, parse, resources, stack, text
 from tests.unit.template import Values, listed, statements
 
 GROUPS = ("AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
@@ -33,6 +34,7 @@ RULES = {
         ("EndpointsSecurityGroupId", "in", "443", "Cluster.ClusterSecurityGroupId"),
         ("Cluster.ClusterSecurityGroupId", "in", "8000", "LoadBalancerSecurityGroupId"),
         ("LoadBalancerSecurityGroupId", "out", "8000", "Cluster.ClusterSecurityGroupId"),
+        ("Cluster.ClusterSecurityGroupId", "in", "443", "AdminCidr"),  # only where it is given
         ("RedisSecurityGroup", "in", "6379", "Cluster.ClusterSecurityGroupId"),
         ("RedisSecurityGroup", *NONE),
     },
@@ -143,15 +145,26 @@ def test_an_open_rule_is_found() -> None:
     assert list(rules(template)) == [("Open", "in", "all", "0.0.0.0/0"), ("Open", "in", "udp 1-9", "10.0.0.0/8")]
 
 
+def ways_out(template: Values) -> list[str]:
+    """Return gateways, routes, public addresses and load balancers that face the internet."""
+    kinds = sorted({made["Type"] for made in template["Resources"].values()})
+    written = json.dumps(template)
+    public = ("internet-facing", '"MapPublicIpOnLaunch": true', '"AssociatePublicIpAddress": true')
+    ends = ("Gateway", "::Route", "::EIP", "GatewayAttachment")
+    return [kind for kind in kinds if kind.endswith(ends)] + [each for each in public if each in written]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_nothing_leads_to_the_internet(name: str) -> None:
     """No stack has a gateway, a route, a public address or a load balancer that faces the internet."""
-    kinds = {made["Type"] for made in stack(name)["Resources"].values()}
-    assert not {kind for kind in kinds if kind.endswith(("Gateway", "::Route", "::EIP", "GatewayAttachment"))}
-    written = json.dumps(stack(name))
-    assert "internet-facing" not in written
-    assert '"MapPublicIpOnLaunch": true' not in written
-    assert '"AssociatePublicIpAddress": true' not in written
+    assert ways_out(stack(name)) == []
+
+
+def test_a_way_out_is_found() -> None:
+    """Negative case: a gateway for addresses, and a subnet that gives public ones."""
+    subnet = {"Type": "AWS::EC2::Subnet", "Properties": {"MapPublicIpOnLaunch": True}}
+    template = {"Resources": {"Nat": {"Type": "AWS::EC2::NatGateway"}, "Subnet": subnet}}
+    assert ways_out(template) == ["AWS::EC2::NatGateway", '"MapPublicIpOnLaunch": true']
 
 
 def test_functions_in_the_network_reach_what_their_roles_allow() -> None:
@@ -184,6 +197,18 @@ def test_nodes_of_the_cluster_reach_what_they_need() -> None:
         name for name, made in endpoints(stack("network")).items() if made.get("Condition") in (None, "OnCluster")
     }
     assert {"ecr.api", "ecr.dkr", "s3", "ec2", "sts", "eks-auth"} <= reached
+
+
+@pytest.mark.parametrize(
+    ("platform", "conditions", "n_paid"),
+    [("instances", {"OnInstances", "WritesLogs"}, 6), ("cluster", {"OnCluster"}, 7)],
+)
+def test_the_page_counts_the_endpoints_that_are_paid(platform: str, conditions: set[str], n_paid: int) -> None:
+    """infra/README.md says how many interface endpoints a platform has with the defaults."""
+    found = resources(stack("network"), "AWS::EC2::VPCEndpoint").values()
+    paid = [made for made in found if made["Properties"]["VpcEndpointType"] == "Interface"]
+    assert len([made for made in paid if made.get("Condition") in {None, *conditions}]) == n_paid
+    assert re.search(rf"`{platform}` (has )?{n_paid}\b", (INFRA / "README.md").read_text(encoding="utf-8"))
 
 
 def test_an_action_without_a_way_is_found() -> None:

@@ -219,7 +219,8 @@ def test_a_model_server_runs_closed_and_its_keys_stay_in_memory() -> None:
     ):  # fmt: skip
         assert option in user_data, option
     written = [line.rpartition("> ")[2].split()[0] for line in user_data.splitlines() if "SecretString" in line]
-    assert written == ["/run/glossa/fresh.json"]
+    assert written == ["$fresh"]
+    assert "fresh=$(mktemp /run/glossa/fresh.XXXXXX)" in user_data
 
 
 def test_references_in_the_user_data_are_known() -> None:

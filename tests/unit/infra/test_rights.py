@@ -12,6 +12,12 @@ from tests.unit.template import Values, listed, walk
 
 OWN_KEY = "in the policy of a key, * is the key itself"
 NO_RESOURCE = "these actions take no resource; the condition or the endpoint's own group limits them"
+TAGS = "the conditions limit it to what EKS tags with the name of its cluster; the EKS guide gives these statements"
+TAGGED_BY_EKS = (
+    "ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate", "ec2:CreateNetworkInterface",
+    "ec2:CreateSecurityGroup", "elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup",
+    "elasticloadbalancing:CreateListener", "elasticloadbalancing:CreateRule",
+)  # fmt: skip
 # (stack, logical id, action): why its resource, its action or its principal is a *
 WIDE = {
     ("weights", "WeightsKey", "kms:*"): f"{OWN_KEY}; as in every default policy, the roles of the account decide",
@@ -31,6 +37,7 @@ WIDE = {
         "SecretsKey",
         "kms:Decrypt",
     ): f"{OWN_KEY}; two conditions limit it to Secrets Manager in this account",
+    **{("cluster", "ClusterRole", action): TAGS for action in TAGGED_BY_EKS},
     ("instances", "InstanceRole", "ecr:GetAuthorizationToken"): "the login to ECR names no repository",
     ("instances", "InstanceRole", "ssm:UpdateInstanceInformation"): NO_RESOURCE,
     ("instances", "InstanceRole", "ssmmessages:*Channel"): NO_RESOURCE,
