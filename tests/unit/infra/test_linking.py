@@ -22,8 +22,13 @@ def unfed(templates: Mapping[str, Values], given: Mapping[str, Values]) -> list[
         for parameter, facts in template.get("Parameters", {}).items():
             if "Default" not in facts and parameter not in given.get(name, {}) and parameter not in known:
                 lacking.append(f"{name}.{parameter}")
-        known |= set(template.get("Outputs", {}))
+        known |= _sure_outputs(template)
     return lacking
+
+
+def _sure_outputs(template: Values) -> set[str]:
+    """Return the outputs that a stack has under every condition."""
+    return {output for output, facts in template.get("Outputs", {}).items() if "Condition" not in facts}
 
 
 def strangers(templates: Mapping[str, Values], given: Mapping[str, Values]) -> list[str]:
@@ -67,18 +72,19 @@ def test_environment_files_hold_parameters_alone(name: str) -> None:
 
 def test_a_parameter_without_a_value_and_a_misspelt_key_are_found() -> None:
     """Negative case: an output counts only for later stacks, and a key only for its own stack."""
-    first: Values = {"Parameters": {"Name": {}, "Zone": {}}, "Outputs": {"Key": {}}}
+    first: Values = {"Parameters": {"Name": {}, "Zone": {}}, "Outputs": {"Key": {}, "Kind": {"Condition": "Sometimes"}}}
     second: Values = {"Parameters": {"Key": {}, "Kind": {"Default": 1}}}
     templates = {"first": first, "second": second}
     assert unfed(templates, {"first": {"Name": "x"}}) == ["first.Zone"]
     assert unfed({"second": second, "first": first}, {}) == ["second.Key", "first.Name", "first.Zone"]
+    assert unfed({"first": {"Outputs": first["Outputs"]}, "third": {"Parameters": {"Kind": {}}}}, {}) == ["third.Kind"]
     assert strangers(templates, {"second": {"Nmae": "x"}, "deploy": {"region": ""}}) == ["second.Nmae"]
 
 
 def test_a_parameter_of_one_name_means_one_thing() -> None:
     """A parameter that an earlier stack feeds has no default, so that a missing output is an error."""
     for name in OURS:
-        fed = _earlier_outputs(name)
+        fed = _earlier_outputs(name) - _unsure_outputs(name)
         for parameter, facts in stack(name)["Parameters"].items():
             assert not (parameter in fed and "Default" in facts), f"{name}.{parameter}"
 
@@ -118,6 +124,12 @@ def _earlier_outputs(name: str) -> set[str]:
     """Return the outputs of all stacks that come before one."""
     before = [other for p in PLATFORMS if name in chain(p) for other in chain(p)[: chain(p).index(name)]]
     return {output for other in before for output in stack(other).get("Outputs", {})}
+
+
+def _unsure_outputs(name: str) -> set[str]:
+    """Return the outputs of earlier stacks that are there under a condition alone."""
+    before = {other for p in PLATFORMS if name in chain(p) for other in chain(p)[: chain(p).index(name)]}
+    return {output for other in before for output in set(stack(other)["Outputs"]) - _sure_outputs(stack(other))}
 
 
 def _shown(facts: Values) -> str:
