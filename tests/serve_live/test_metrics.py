@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+import urllib.parse
 
 import pytest
 
 from local.ray_workspace import temp_dir
 from shared.messages import InferCall, Tensor
 from shared.metrics import DIMENSIONS, EXPORTED_NAME, FRONT, METRICS, REPLICA
+from tests.leaks import CANARY, leaks
 from tests.serve_live.conftest import Server
 
 pytestmark = pytest.mark.ray
@@ -38,6 +41,20 @@ def _read(server: Server, found: dict[str, set[tuple[str, ...]]]) -> None:
         ours = tuple(key for key in DIMENSIONS if key in labels)
         assert all(DIMENSIONS[key].fullmatch(labels[key]) for key in ours)
         found.setdefault(name[1], set()).add(ours)
+
+
+def test_no_text_of_a_call_reaches_a_log_or_a_metric(server: Server) -> None:
+    """A unique text in the id and in the name of a parameter of a call is in no log, and in no metric."""
+    body = {"id": CANARY, "parameters": {"head": "topic", CANARY: 1}, "inputs": []}
+    reply = server.ask("POST", f"/v2/models/small/infer?q={urllib.parse.quote(CANARY)}", json.dumps(body).encode())
+    assert 400 <= reply.status < 500
+    found = server.pool.request("GET", _address(server), timeout=30.0).data.decode()
+    logs = temp_dir(server.workspace).rglob("logs/**/*")
+    places = {path.name: path.read_text("utf-8", "replace") for path in logs if path.is_file()}
+    assert len(places) > 3
+    assert (
+        leaks(places | {"metrics": found, "serve.log": (server.workspace.log / "serve.log").read_text("utf-8")}) == []
+    )
 
 
 def test_prometheus_gets_every_metric_of_replicas_and_front(server: Server) -> None:

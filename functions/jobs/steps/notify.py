@@ -74,7 +74,10 @@ class Notifier:
         try:
             status = self.post(webhook.url, body, headers)
         except Unprocessable as refused:  # the address will not become a public one
-            log_event("webhook-refused", level="warning", function="notify", job_id=job.job, reason=refused.message)
+            # Its message may quote the address, and the path of an address may be a secret.
+            log_event(
+                "webhook-refused", level="warning", function="notify", job_id=job.job, code=refused.code, url_host=host
+            )
             return
         taken = 200 <= status < 300 or status == GONE  # noqa: PLR2004 - the statuses with which HTTP says success
         log_event("webhook", function="notify", job_id=job.job, status=status, url_host=host, receives=receives)
