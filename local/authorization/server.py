@@ -1,8 +1,8 @@
 """Starts the emulator, and adds to its checks of rights what AWS has and it lacks. Runs in .venv-local.
 
 The added rules: calls count as encrypted, a batch call of SQS needs the right to the single call, and the condition
-keys `dynamodb:LeadingKeys`, `s3:if-none-match` and `events:source` are known. With EMULATOR_CALLS_FILE set, each check
-is written there as a line of JSON. Must not know Glossa or its template.
+keys `dynamodb:LeadingKeys`, `s3:if-none-match`, `events:source` and `kms:EncryptionContext:NAME` are known. With
+EMULATOR_CALLS_FILE set, each check is written there as a line of JSON. Must not know Glossa or its template.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def add_rules() -> None:
     def request_tag_context(service: str, action: str, body: bytes, params: Any) -> dict[str, Any]:
         given = dict(of_tags(service, action, body, params))
         sources = {str(entry.get("Source")) for entry in as_dict(body).get("Entries", [])}
+        if service == "kms":
+            sealed = as_dict(body).get("EncryptionContext") or {}
+            return {**given, **{f"kms:EncryptionContext:{name}": value for name, value in sealed.items()}}
         return {**given, **({"events:source": sources.pop()} if service == "events" and len(sources) == 1 else {})}
 
     iam_actions.request_tag_context = request_tag_context
