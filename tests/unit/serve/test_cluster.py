@@ -13,6 +13,7 @@ import pytest
 from local.workspace import ROOT
 from serve import cluster
 from serve.app import build, read_serve_config
+from serve.manifests.pods import USER
 from shared.catalog import load_catalog
 
 EXAMPLES = ROOT / "examples" / "catalogs"
@@ -163,6 +164,14 @@ def test_a_catalog_that_cannot_be_placed_is_refused(
     assert not out.exists()
     with pytest.raises(ValueError, match=said):
         raise ValueError(capsys.readouterr().err)
+
+
+def test_the_image_has_what_the_manifest_names() -> None:
+    """The image writes the wrapper of HAProxy where the pods look for it, for all addresses, and has the same user."""
+    text = (ROOT / "infra" / "image" / "Dockerfile").read_text(encoding="utf-8")
+    assert f"python -m serve.ingress {cluster.WRAPPER} --bind all" in text
+    assert f"useradd --uid {USER} " in text
+    assert f"ray{version('ray')}-" in text
 
 
 def test_gpus_need_their_image() -> None:
