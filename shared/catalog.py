@@ -10,11 +10,11 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.error_text import shown
+from shared.error_text import expected, got, shown
 from shared.errors import NotFound, Unprocessable
 from shared.log import log_event
 
@@ -237,8 +237,13 @@ def parse_catalog(text: str) -> Catalog:
     try:
         return Catalog.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {_said(fault)}" for fault in error.errors())
         raise ValueError(f"catalog cannot be read: {faults}") from None
+
+
+def _said(fault: Mapping[str, Any]) -> str:
+    """Return the value that was refused, then what was expected. Our own checks say both themselves."""
+    return expected(fault) if fault["type"] == "value_error" else f"got {got(fault)}, expected {expected(fault)}"
 
 
 def load_catalog(path: Path) -> Catalog:

@@ -3,7 +3,8 @@
     python -m tests.serve_live.several_nodes CATALOG PORT KEYS
 
 The nodes have the custom resources of their size classes, and GPUs that are only declared. The program deploys, asks
-every model, ends one node, asks again, and prints what it saw as one line of JSON. All of it is on 127.0.0.1.
+every model, ends one node, asks again, and prints what it saw as one line of JSON. All of it is on 127.0.0.1, so the
+nodes share the port of Ray's Python proxy. HAProxy cannot: that of each node has more ports, which are fixed.
 """
 
 from __future__ import annotations

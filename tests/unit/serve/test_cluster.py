@@ -148,8 +148,8 @@ def test_an_image_of_another_ray_is_refused(image: str, said: str) -> None:
         ("num_gpus = 0.5", "num_gpus = 2.0", "got 2 GPUs for a replica of xlm-roberta-large, expected at most 1"),
         ("num_gpus = 0.5", "num_gpus = 1.5", "got 1.5 GPUs for a replica of"),
         ("num_cpus = 6.0", "num_cpus = 16.0", "got 16 CPUs for a replica of xlm-roberta-base, expected at most 7"),
-        ('size_class = "large"', 'size_class = "huge"', "size_class: .*'base', 'large' or 'xl'"),
-        ("max = 4", "max = 0", "replicas.max: .*greater than or equal to 1"),
+        ('size_class = "large"', 'size_class = "huge"', "size_class: got 'huge', expected 'base', 'large' or 'xl'"),
+        ("max = 4", "max = 0", "replicas.max: got 0, expected greater than or equal to 1"),
         ("max = 4", "max = 1", "got min 2 and max 1, expected min to be at most max"),
     ],
 )

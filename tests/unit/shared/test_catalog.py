@@ -78,7 +78,7 @@ REFUSED = [
     ("no heads", HEADER + MODEL, "models.mini.heads"),
     ("no default model", MODEL + HEADS, "default_model"),
     ("foreign default", HEADER.replace("mini", "max") + MODEL + HEADS, "default_model 'max' is not one of ['mini']"),
-    ("no models", HEADER, "models: Field required"),
+    ("no models", HEADER, "models: got nothing, expected a value"),
     ("models a list", HEADER + "models = [1]\n", "models"),
     ("models a number", HEADER + "models = 1\n", "models"),
     ("model a number", HEADER + "[models]\nmini = 1\n", "models"),
