@@ -28,7 +28,7 @@ from shared.catalog import Catalog, SizeClass, load_catalog
 
 OUT = Path("infra/kubernetes/rayservice.yaml")
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - in a pod; the network policy says who reaches it
-WRAPPER = Path("/usr/local/bin/glossa-haproxy")  # infra/image/Dockerfile makes it with serve.ingress
+WRAPPER = Path("/opt/glossa/bin/haproxy")  # infra/image/Dockerfile makes it with serve.ingress
 HAPROXY_FILES = Path("/tmp/haproxy")  # noqa: S108 - in a volume of the pod
 HAPROXY_THREADS = 2
 REDIS_ADDRESS = "redis:6379"
