@@ -47,14 +47,15 @@ def build(
     loopback: bool = False,
     call_auth: CallAuth = "keys",
     spread: bool = False,
+    download_folder: Path | None = None,
 ) -> list[Application]:
     """Return the applications of a catalog. `root` is the folder that relative checkpoints start from.
 
     `candidates` are next revisions of models in the catalog. Each gets an application of its own below
     `versions/{revision}` until it is promoted. No configuration can name it, for it is in no catalog file. With
     `loopback` no replica listens beyond this machine. Only there may `call_auth` be none. With `spread` the replicas of
-    a model are on several nodes. Raises ValueError for a candidate that is no new revision, and for calls without
-    tokens elsewhere.
+    a model are on several nodes. Checkpoints from S3 and the hub are stored in `download_folder`. Raises ValueError for
+    a candidate that is no new revision, and for calls without tokens elsewhere.
     """
     if call_auth == "none" and not loopback:
         raise ValueError("got call-auth none beyond this machine, expected keys: anyone could then call as any tenant")
@@ -66,7 +67,8 @@ def build(
         name, prefix, builder, args = model.name, f"/v2/models/{model.name}", MODEL_BUILDER, {"model": model.name}
         if model in candidates:
             name, prefix, builder = f"{name}-{model.revision}", f"{prefix}/versions/{model.revision}", ""
-        load = partial(FakeEngine, model) if engine == "fake" else partial(load_engine, model, root)
+        packed = partial(load_engine, model, root, download_folder=download_folder)
+        load = partial(FakeEngine, model) if engine == "fake" else packed
         options = replica_options(model, spread=spread)
         bound = replica(model, load, options, loopback=loopback, call_auth=call_auth)
         applications.append(Application(name, prefix, bound, builder, args | {"engine": engine}, options))
@@ -193,12 +195,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--temp-dir", type=Path, help="folder for Ray's session; its path must be short, it holds sockets"
     )
+    parser.add_argument(
+        "--download-folder", type=Path, help="folder for checkpoints from S3 and the hub; default: below the catalog"
+    )
     options = parser.parse_args(arguments)
     catalog = load_catalog(options.catalog)
     loopback = ipaddress.ip_address(options.host).is_loopback
     root = options.catalog.resolve().parent
     try:
-        applications = build(catalog, root, engine=options.engine, loopback=loopback, call_auth=options.call_auth)
+        applications = build(
+            catalog,
+            root,
+            engine=options.engine,
+            loopback=loopback,
+            call_auth=options.call_auth,
+            download_folder=options.download_folder,
+        )
         run(applications, host=options.host, port=options.port, num_cpus=total_cpus(catalog), temp_dir=options.temp_dir)
     except (RuntimeError, ValueError) as error:
         log_event("not-serving", level="error", reason=str(error))

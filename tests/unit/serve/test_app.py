@@ -152,3 +152,10 @@ def test_loopback_replaces_what_ray_binds_by_itself() -> None:
     finally:
         inside.add_port_to_grpc_server = kept
     assert asked == ["127.0.0.1:0"]
+
+
+def test_downloads_go_where_the_caller_says(catalog: Catalog, tmp_path: Path) -> None:
+    """An image has a read-only root, so checkpoints from S3 go to a folder that is named."""
+    bound = build(catalog, Path(), download_folder=tmp_path)[0].application
+    load = bound._bound_deployment.init_args[1]
+    assert load.keywords == {"download_folder": tmp_path}

@@ -101,7 +101,7 @@ def test_the_start_command_reads_the_mounted_catalog() -> None:
     """An instance runs the image as it is: all interfaces, the port and the catalog of the contract."""
     (command,) = arguments_of("runtime", "CMD")
     assert command == str(Instruction("", "", command)).strip()
-    for word in ("serve.app", "/etc/glossa/catalog.toml", "0.0.0.0", "8000"):  # noqa: S104 - read, not bound
+    for word in ("serve.app", "/etc/glossa/catalog.toml", "0.0.0.0", "8000", "/var/cache/glossa/weights"):  # noqa: S104 - read, not bound
         assert f'"{word}"' in command
     assert arguments_of("runtime", "ENTRYPOINT") == []
 
