@@ -85,8 +85,8 @@ bench-peers: .venv-peers/.done .venv-infinity/.done .wrk/.done ## install the se
 build: .venv/.done .venv-sam/.done ## build the Lambda packages for AWS (GLOSSA_TARGET=host builds them for this machine)
 	@$(RUN) local.build
 
-deploy: build ## deploy to your AWS account; asks for parameters, or takes SAM_ARGS
-	@.venv-sam/bin/sam deploy $(or $(SAM_ARGS),--guided)
+deploy: .venv/.done .venv-sam/.done ## deploy an environment of infra/environments to your AWS account (ENVIRONMENT=dev, ARGS=--dry-run)
+	@$(RUN) glossa deploy --environment $(or $(ENVIRONMENT),dev) $(ARGS)
 
 clean: stop ## end the local stack, and remove what was built and stored; environments stay
 	@rm -rf build .aws-sam .local .mypy_cache .ruff_cache .hypothesis

@@ -31,6 +31,9 @@ COMMANDS = {
     "keys": ("operations.keys", "keys_group"),
     "cost": ("operations.cost", "cost_command"),
     "dead-letters": ("operations.dead_letters", "dead_letters_group"),
+    "weights": ("operations.weights", "weights_group"),
+    "deploy": ("operations.deploy", "deploy_command"),
+    "destroy": ("operations.deploy", "destroy_command"),
 }
 
 

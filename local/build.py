@@ -1,7 +1,7 @@
 """Builds the packages of the Lambdas with `sam build`, for the Lambda runtime or for this machine.
 
-`make build` calls it as a program. Two environment variables choose what is built: GLOSSA_TARGET is lambda or host,
-and GLOSSA_ARCHITECTURE is arm64 or x86_64. Must not know what runs the packages.
+`make build` calls it as a program. Environment variables choose what is built: GLOSSA_TARGET is lambda or host,
+GLOSSA_ARCHITECTURE is arm64 or x86_64, GLOSSA_CATALOG is a catalog file. Must not know what runs the packages.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from local.workspace import Workspace, this_workspace, write_json
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCES = ("template.yaml", "catalog.toml", "functions", "shared", "build/artifacts", "replica-ca.pem")
+CATALOG = "catalog.toml"
 BUILD_S = 600.0
 ARTIFACTS_S = 300.0
 
@@ -40,18 +41,20 @@ def digest(root: Path, names: Sequence[str] = SOURCES) -> str:
     return total.hexdigest()
 
 
-def make_artifacts(workspace: Workspace) -> None:
+def make_artifacts(workspace: Workspace, catalog: Path | None = None) -> None:
     """Build the tokenizer artifact of each catalog model. Raises RuntimeError with the command's own message."""
-    command = [sys.executable, "-m", "glossa", "artifacts", "--out", "build/artifacts"]
+    path = str(catalog or workspace.root / CATALOG)
+    command = [sys.executable, "-m", "glossa", "artifacts", "--catalog", path, "--out", "build/artifacts"]
     done = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, check=False, timeout=ARTIFACTS_S)
     if done.returncode != 0:
         raise RuntimeError(f"glossa artifacts failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def build(workspace: Workspace, target: str, machine: str, out: Path) -> Path:
+def build(workspace: Workspace, target: str, machine: str, out: Path, catalog: Path | None = None) -> Path:
     """Build all packages into `out`; return the path of the built template.
 
-    `target` is lambda or host, `machine` is arm64 or x86_64. Raises RuntimeError with sam's last lines.
+    `target` is lambda or host, `machine` is arm64 or x86_64. `catalog` is that of the checkout by default. Raises
+    RuntimeError with sam's last lines.
     """
     command: list[str | Path] = [
         "build",
@@ -64,6 +67,7 @@ def build(workspace: Workspace, target: str, machine: str, out: Path) -> Path:
     extra = {
         "GLOSSA_TARGET": target,
         "GLOSSA_ARCHITECTURE": machine,
+        "GLOSSA_CATALOG": str(catalog or workspace.root / CATALOG),
         "GLOSSA_PYTHON": str(workspace.python(".venv-local" if target == "host" else ".venv")),
     }
     sam(workspace, command, extra, BUILD_S)
@@ -103,8 +107,9 @@ def main() -> None:
     workspace = this_workspace()
     target = os.environ.get("GLOSSA_TARGET", "lambda")
     machine = os.environ.get("GLOSSA_ARCHITECTURE", "arm64") if target == "lambda" else architecture()
-    make_artifacts(workspace)
-    built = build(workspace, target, machine, workspace.root / ".aws-sam" / "build")
+    catalog = Path(os.environ.get("GLOSSA_CATALOG", workspace.root / CATALOG)).resolve()
+    make_artifacts(workspace, catalog)
+    built = build(workspace, target, machine, workspace.root / ".aws-sam" / "build", catalog)
     print(f"built for {target} on {machine}: {built.parent}")
 
 

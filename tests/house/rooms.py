@@ -139,6 +139,12 @@ ROOMS = (
     Room("glossa.cli", ("glossa.commands", "glossa.client.errors", "shared"), None, ("tests", "benchmarks")),
     Room("glossa.client", (), ("urllib3", "botocore")),  # botocore signs a request with the caller's credentials
     Room("glossa.cost", (), ("pydantic",), ("functions", "serve", "local", "tests", "benchmarks")),
+    Room(
+        "glossa.deployment",
+        ("shared", "glossa.client", "glossa.tokenizer_build"),
+        ("boto3", "botocore", "pydantic", "tomlkit", "yaml"),
+        ("functions.lambdas", "local", "ray", "tests", "benchmarks"),
+    ),
     Room("glossa.commands", ("glossa", "shared", "functions", "serve", "local"), None, ("tests", "benchmarks")),
     Room(
         "glossa.tokenizer_build",

@@ -1,0 +1,87 @@
+"""Asks an AWS account what a deployment must know: who we are, quotas, and what its stacks give. It changes nothing.
+
+Must not know steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Account(Protocol):
+    """What a deployment asks of an account."""
+
+    def account_id(self) -> str | None:
+        """Return the number of the account, None without credentials that work."""
+        ...
+
+    def quota(self, name: str) -> float | None:
+        """Return the EC2 quota of this name, None when it cannot be read."""
+        ...
+
+    def prefix_lists(self) -> Mapping[str, str]:
+        """Return the id of each prefix list in PREFIX_LISTS, by the parameter that takes it."""
+        ...
+
+    def outputs(self, stack_name: str) -> Mapping[str, str]:
+        """Return the outputs of a stack. Raises LookupError when there is no such stack."""
+        ...
+
+
+# The prefix lists that AWS keeps of its services, and the parameters of the network that take their ids.
+PREFIX_LISTS = {"S3PrefixListId": "s3", "DynamoDbPrefixListId": "dynamodb"}
+
+
+class AwsAccount:
+    """The account that the caller's credentials belong to, in one region. Clients are made when they are needed."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+
+    def account_id(self) -> str | None:
+        """Return the number of the account, None without credentials that work."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+        try:
+            return str(self._client("sts").get_caller_identity()["Account"])
+        except (BotoCoreError, ClientError):
+            return None
+
+    def quota(self, name: str) -> float | None:
+        """Return the EC2 quota of this name, None when it cannot be read."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+        try:
+            for page in self._client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="ec2"):
+                for quota in page["Quotas"]:
+                    if quota["QuotaName"] == name:
+                        return float(quota["Value"])
+        except (BotoCoreError, ClientError):
+            return None
+        return None
+
+    def prefix_lists(self) -> Mapping[str, str]:
+        """Return the id of each prefix list in PREFIX_LISTS, by the parameter that takes it. Raises LookupError."""
+        names = {f"com.amazonaws.{self._region}.{service}": name for name, service in PREFIX_LISTS.items()}
+        filters = [{"Name": "prefix-list-name", "Values": list(names)}]
+        found = self._client("ec2").describe_managed_prefix_lists(Filters=filters)["PrefixLists"]
+        ids = {names[each["PrefixListName"]]: str(each["PrefixListId"]) for each in found}
+        if len(ids) != len(names):
+            raise LookupError(f"got prefix lists for {sorted(ids)} in {self._region}, expected {sorted(PREFIX_LISTS)}")
+        return ids
+
+    def outputs(self, stack_name: str) -> Mapping[str, str]:
+        """Return the outputs of a stack. Raises LookupError when there is no such stack."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+        try:
+            (stack,) = self._client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+        except ClientError as error:
+            raise LookupError(f"there is no stack {stack_name} in {self._region}: {error}") from None
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def _client(self, service: str) -> Any:
+        import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need
+
+        return boto3.client(service, region_name=self._region)

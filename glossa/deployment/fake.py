@@ -1,0 +1,59 @@
+"""A runner that runs nothing and remembers every command, and an account that exists in memory. For tests.
+
+Must not know which steps there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from glossa.deployment.steps import Command
+
+
+@dataclass(slots=True)
+class FakeRunner:
+    """Remembers commands. Those whose words hold `fails_at` end with status 1, as often as `n_failures` says."""
+
+    fails_at: str = ""
+    n_failures: int = 0
+    ran: list[Command] = field(default_factory=list)
+
+    def run(self, command: Command, folder: Path) -> int:  # noqa: ARG002 - the signature of a runner
+        """Remember one command; return 0, or 1 where a failure is asked for."""
+        self.ran.append(command)
+        if self.fails_at and self.n_failures and any(self.fails_at in word for word in command.words):
+            self.n_failures -= 1
+            return 1
+        return 0
+
+    @property
+    def lines(self) -> list[str]:
+        """Every command that ran, in one line each."""
+        return [command.shown({}) for command in self.ran]
+
+
+@dataclass(frozen=True, slots=True)
+class FakeAccount:
+    """An account: who we are in it, its quotas, and what its stacks give."""
+
+    number: str | None = "123456789012"
+    quotas: Mapping[str, float] = field(default_factory=dict)
+    stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def account_id(self) -> str | None:
+        """Return the number of the account, None without credentials."""
+        return self.number
+
+    def quota(self, name: str) -> float | None:
+        """Return an EC2 quota, None when it cannot be read."""
+        return self.quotas.get(name)
+
+    def prefix_lists(self) -> Mapping[str, str]:
+        """Return ids of prefix lists."""
+        return {"S3PrefixListId": "pl-1", "DynamoDbPrefixListId": "pl-2"}
+
+    def outputs(self, stack_name: str) -> Mapping[str, str]:
+        """Return the outputs of a stack. Raises LookupError when there is no such stack."""
+        return self.stacks[stack_name]

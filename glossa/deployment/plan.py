@@ -1,0 +1,150 @@
+"""The plan of a deployment: its steps, in order, as data.
+
+Stacks come first, then weights and image, then what runs the replicas, then the functions that call them, then alarms.
+Must not know how a command runs, or what an account holds now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from glossa.deployment.account import PREFIX_LISTS
+from glossa.deployment.environment import Environment
+from glossa.deployment.kubernetes import kubernetes_steps, registry_words
+from glossa.deployment.steps import Command, Step, digest_of
+from glossa.deployment.target import Target
+from glossa.deployment.templates import Link, link, read_template, template_path
+
+PYTHON = ".venv/bin/python"
+SAM = ".venv-sam/bin/sam"
+TAG_CHARS = 16
+OPERATOR_VALUES = "infra/kubernetes/operator/values.yaml"  # the one place of the operator's version
+NOTED = ("ImageUri", "GpuImageUri", "CatalogKey")  # what the programs of steps find out
+IMAGE_SOURCES = ("infra/image", "serve", "shared", "requirements")
+FUNCTION_SOURCES = ("functions", "shared", "catalog.toml", "template.yaml")
+MINUTES = {"weights": 2, "network": 5, "cluster": 25, "instances": 15, "service": 10, "observability": 5}
+TITLES = {
+    "weights": "stack weights: buckets and the image repository",
+    "network": "stack network: VPC, subnets, endpoints, security groups",
+    "cluster": "stack cluster: EKS, secrets, Redis",
+    "instances": "stack instances: Auto Scaling group and load balancer",
+    "service": "stack service: API, functions, queues, table, buckets",
+    "observability": "stack observability: alarms, dashboards, canary, budget",
+}
+
+
+def target_of(root: Path, environment: Environment, *, gpu: bool) -> Target:
+    """Return what is deployed. The image's tag is the digest of its sources. Raises OSError, ValueError."""
+    cidr = (
+        environment.parameters.get("network", {}).get("VpcCidr") or read_template(root, "network").parameters["VpcCidr"]
+    )
+    operator = yaml.safe_load((root / OPERATOR_VALUES).read_text(encoding="utf-8"))["image"]["tag"]
+    return Target(environment, gpu, digest_of(root, IMAGE_SOURCES)[:TAG_CHARS], str(operator), str(cidr))
+
+
+def first_facts(environment: Environment) -> dict[str, str]:
+    """Return what is known before the first step: outputs of no stack, which parameters may ask for all the same."""
+    names = {"NamePrefix": f"glossa-{environment.name}", "Platform": environment.deploy.platform}
+    return (
+        {**names, "CertificateArn": environment.deploy.certificate_arn} if environment.deploy.certificate_arn else names
+    )
+
+
+def links(root: Path, environment: Environment) -> dict[str, Link]:
+    """Return what each stack's parameters get. Raises OSError or ValueError when a template cannot be read."""
+    known = {*first_facts(environment), *PREFIX_LISTS, *NOTED}
+    found = {}
+    for stack in environment.stacks:
+        template = read_template(root, stack)
+        found[stack] = link(template, environment.parameters.get(stack, {}), known)
+        known |= template.outputs
+    return found
+
+
+def plan(target: Target, linked: Mapping[str, Link]) -> list[Step]:
+    """Return all steps of a deployment, in order."""
+    on_cluster = target.environment.deploy.platform == "cluster"
+    replicas = ("cluster",) if on_cluster else ()
+    return [
+        *(_stack(target, stack, linked) for stack in ("weights", "network", *replicas)),
+        _weights(target),
+        _image(target),
+        *(kubernetes_steps(target) if on_cluster else [_stack(target, "instances", linked), _call_key(target)]),
+        _functions(target),
+        _stack(target, "service", linked),
+        _stack(target, "observability", linked),
+        _health(target),
+    ]
+
+
+def _stack(target: Target, stack: str, linked: Mapping[str, Link]) -> Step:
+    """Return the step that creates or updates a stack. SAM deploys plain templates too, and waits for the end."""
+    environment, values = target.environment, linked[stack].values
+    path = Path(".aws-sam/build/template.yaml") if stack == "service" else template_path(stack)
+    words = [SAM, "deploy", "--template-file", str(path), "--stack-name", environment.stack_name(stack)]
+    words += ["--region", environment.deploy.region, "--resolve-s3", "--s3-prefix", environment.stack_name(stack)]
+    words += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
+    words += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+    words += ["--tags", "service=glossa", f"environment={environment.name}"]
+    if values:
+        words += ["--parameter-overrides", *(f"{name}={value}" for name, value in sorted(values.items()))]
+    command = Command(tuple(words), {"SAM_CLI_TELEMETRY": "0"})
+    sources: tuple[str, ...] = FUNCTION_SOURCES if stack == "service" else (str(template_path(stack)),)
+    return Step(stack, TITLES[stack], (command,), MINUTES[stack], sources, stack)
+
+
+def _weights(target: Target) -> Step:
+    """Return the step that mirrors the checkpoints: private subnets have no way to the hub."""
+    deploy = target.environment.deploy
+    words = (PYTHON, "-m", "glossa", "weights", "push", "--catalog", str(deploy.catalog), "--region", deploy.region)
+    where = ("--bucket", "${WeightsBucketName}", "--out", str(target.catalog), "--notes", str(target.notes))
+    sources = (str(deploy.catalog),)
+    return Step(
+        "mirror", "checkpoints into the bucket of weights", (Command((*words, *where)),), 30, sources, always=True
+    )
+
+
+def _image(target: Target) -> Step:
+    """Return the step that builds and pushes the image. Its tag is the digest of its sources, so it never moves."""
+    deploy = target.environment.deploy
+    registry = registry_words(target.environment, "${ImageRepositoryUri}")
+    commands = [Command((*registry, "sign-in"))]
+    for kind, address in target.images.items():
+        build = (deploy.image_builder, "build", "--file", "infra/image/Dockerfile", "--target", kind)
+        digest = ("--build-arg", f"BASE_DIGEST={deploy.base_digest}")
+        commands.append(Command((*build, *digest, "--platform", "linux/amd64", "--tag", address, ".")))
+        fact = "ImageUri" if len(target.images) == 1 or kind == "cpu" else "GpuImageUri"
+        commands.append(Command((*registry, "push", "--image", address, "--notes", str(target.notes), "--fact", fact)))
+    return Step("image", "image of the model servers", tuple(commands), 30, IMAGE_SOURCES)
+
+
+def _call_key(target: Target) -> Step:
+    """Return the step that writes the first call key. Instances wait for it."""
+    words = (PYTHON, "-m", "glossa.deployment.programs.cluster_secrets", "--region", target.environment.deploy.region)
+    return Step("call-keys", "first call key", (Command((*words, "--call-keys", "${CallKeysSecretArn}")),))
+
+
+def _functions(target: Target) -> Step:
+    """Return the step that builds the packages of the functions, for the processors of Lambda."""
+    architecture = target.environment.parameters.get("service", {}).get("Architecture", "arm64")
+    catalog = str(target.environment.deploy.catalog)
+    env = {"GLOSSA_TARGET": "lambda", "GLOSSA_ARCHITECTURE": architecture, "GLOSSA_CATALOG": catalog}
+    command = Command(("make", "build"), env)
+    return Step("functions", "packages of the functions", (command,), 10, (*FUNCTION_SOURCES, catalog))
+
+
+def _health(target: Target) -> Step:
+    """Return the last step: the API answers that its model servers are ready."""
+    words = (
+        PYTHON,
+        "-m",
+        "glossa.deployment.programs.health",
+        "--url",
+        "${ApiUrl}",
+        "--region",
+        target.environment.deploy.region,
+    )
+    return Step("health", "the API and its model servers answer", (Command(words),), 10, always=True)

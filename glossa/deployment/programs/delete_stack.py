@@ -1,0 +1,44 @@
+"""Deletes a stack and waits for the end. A stack that is not there counts as deleted.
+
+    python -m glossa.deployment.programs.delete_stack --stack NAME --region REGION
+
+Must not know what the stack holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+WAIT_S, WAIT_TIMES = 15, 240  # an hour: a cluster takes long
+
+
+def delete(client: Any, stack: str) -> None:
+    """Delete a stack and wait. Raises the errors of boto3, with the reason when it cannot be deleted."""
+    client.delete_stack(StackName=stack)
+    waiter = client.get_waiter("stack_delete_complete")
+    waiter.wait(StackName=stack, WaiterConfig={"Delay": WAIT_S, "MaxAttempts": WAIT_TIMES})
+
+
+def main() -> int:
+    """Delete; return 0, or 1 with the reason."""
+    parser = argparse.ArgumentParser(prog="python -m glossa.deployment.programs.delete_stack")
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--region", required=True)
+    asked = parser.parse_args()
+
+    import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+    try:
+        delete(boto3.client("cloudformation", region_name=asked.region), asked.stack)
+    except (BotoCoreError, ClientError) as error:
+        print(f"{asked.stack} was not deleted: {error}", file=sys.stderr)
+        return 1
+    print(f"{asked.stack}: deleted")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

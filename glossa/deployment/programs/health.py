@@ -1,0 +1,64 @@
+"""Waits until the deployed API answers that its model servers are ready.
+
+    python -m glossa.deployment.programs.health --url URL --region REGION [--within-s 600]
+
+Must not know what was deployed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from glossa.client.errors import ApiError
+from glossa.client.jobs_client import JobsClient
+
+POLL_S = 10.0
+
+
+def wait_until_ready(
+    ask: Callable[[], object],
+    within_s: float,
+    say: Callable[[str], None],
+    *,
+    clock_s: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Ask until there is an answer without an error; return whether one came within `within_s` seconds."""
+    ends_s = clock_s() + within_s
+    said = ""
+    while True:
+        try:
+            ask()
+        except ApiError as error:
+            if error.message != said:
+                said = error.message
+                say(f"not ready yet: {said}")
+        else:
+            return True
+        if clock_s() + POLL_S > ends_s:
+            return False
+        pause(POLL_S)
+
+
+def main() -> int:
+    """Wait; return 0 when the API is ready, else 1 with what it said last."""
+    parser = argparse.ArgumentParser(prog="python -m glossa.deployment.programs.health")
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--within-s", type=float, default=600.0)
+    asked = parser.parse_args()
+    os.environ.setdefault("AWS_DEFAULT_REGION", asked.region)
+    client = JobsClient(asked.url)
+    if wait_until_ready(lambda: client.call("GET", "/v1/health"), asked.within_s, print):
+        print(f"{asked.url}: ready")
+        return 0
+    print(f"{asked.url} is not ready after {asked.within_s:g} s; docs/operations has what to look at", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Copies the checkpoints of a catalog into the bucket of weights, and writes the catalog that the replicas read.
+
+Replicas have no way to the internet, so they read weights from this bucket alone. A key holds the digest of the
+weights, so a changed checkpoint never overwrites one that a replica may be reading. Must not know models beyond their
+files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from shared.catalog import Catalog, Model, load_catalog
+
+PREFIX = "models"
+KEPT = re.compile(r".*\.(?:safetensors|json|model|txt)")  # weights, their index, and what describes them
+Copy = Callable[[Path, str], bool]
+
+
+def key_prefix(model: Model) -> str:
+    """Return where a model's files lie in the bucket: below its name and the digest of its weights."""
+    return f"{PREFIX}/{model.name}/{model.weights_sha256[:16]}"
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint that a replica may read, largest last, so that the weights complete it."""
+    found = [path for path in folder.iterdir() if path.is_file() and KEPT.fullmatch(path.name)]
+    return sorted(found, key=lambda path: (path.suffix == ".safetensors", path.name))
+
+
+def mirror(
+    catalog: Catalog, folder_of: Callable[[str], Path], copy: Copy, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Copy every checkpoint; return the key prefix of each model.
+
+    `folder_of` brings a checkpoint to this machine. `copy` uploads one file to a key and says whether it had to.
+    """
+    places = {}
+    for model in catalog.models.values():
+        prefix = key_prefix(model)
+        files = files_of(folder_of(model.checkpoint))
+        n_copied = sum(copy(path, f"{prefix}/{path.name}") for path in files)
+        say(f"weights of {model.name}: {n_copied} of {len(files)} files copied, the others are there")
+        places[model.name] = prefix
+    return places
+
+
+def deployed_catalog(text: str, bucket: str, places: Mapping[str, str]) -> str:
+    """Return a catalog whose checkpoints are in the bucket. All else stays as it is, comments too."""
+    document = tomlkit.parse(text)
+    models: Any = document["models"]
+    for name, prefix in places.items():
+        models[name]["checkpoint"] = f"s3://{bucket}/{prefix}"
+    return tomlkit.dumps(document)
+
+
+def push(catalog_path: Path, bucket: str, region: str, out: Path, say: Callable[[str], None]) -> str:
+    """Copy the checkpoints of a catalog file to the bucket, and write the catalog of the replicas to `out`.
+
+    The new catalog goes to the bucket too. Its key, which is returned, holds its digest, so a changed catalog starts
+    new replicas. Raises ValueError, OSError, and the errors of boto3.
+    """
+    from glossa.tokenizer_build.checkpoints import folder_of  # noqa: PLC0415 - a download imports torch
+
+    catalog = load_catalog(catalog_path)
+    copy = s3_copy(bucket, region)
+    places = mirror(catalog, lambda reference: folder_of(reference, catalog_path.parent), copy, say)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(deployed_catalog(catalog_path.read_text(encoding="utf-8"), bucket, places), encoding="utf-8")
+    load_catalog(out)
+    key = f"catalogs/{hashlib.sha256(out.read_bytes()).hexdigest()[:16]}.toml"
+    copy(out, key)
+    say(f"catalog of the replicas: {out}, {key}")
+    return key
+
+
+def s3_copy(bucket: str, region: str) -> Copy:
+    """Return a function that uploads a file to a key.
+
+    Weights are not uploaded again when an object of their size is there: their key holds their digest.
+    """
+    import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+    client = boto3.client("s3", region_name=region)
+
+    def copy(path: Path, key: str) -> bool:
+        if path.suffix == ".safetensors" and n_bytes(key) == path.stat().st_size:
+            return False
+        client.upload_file(str(path), bucket, key)
+        return True
+
+    def n_bytes(key: str) -> int | None:
+        try:
+            return int(client.head_object(Bucket=bucket, Key=key)["ContentLength"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"404", "NoSuchKey", "NotFound"}:
+                raise
+            return None
+
+    return copy

@@ -1,0 +1,96 @@
+"""Checks that checkpoints reach the bucket, and that replicas get a catalog that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from glossa.deployment.programs.weights import deployed_catalog, files_of, mirror, push
+from shared.catalog import load_catalog, parse_catalog
+
+ROOT = Path(__file__).parents[5]
+BUCKET, REGION = "weights", "eu-central-1"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a client of an account in memory, with an empty bucket."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        client = boto3.client("s3", region_name=REGION)
+        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield client
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Make a catalog whose one checkpoint is a folder with a few bytes; return its path."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "pytorch_model.bin", "optimizer.pt"):
+        (folder / name).write_bytes(name.encode())
+    text = (ROOT / "catalog.toml").read_text(encoding="utf-8").replace('"checkpoints/mini"', '"model"')
+    (tmp_path / "catalog.toml").write_text(text, encoding="utf-8")
+    return tmp_path / "catalog.toml"
+
+
+def test_the_replicas_catalog_differs_in_its_checkpoints_alone(bucket: Any, small: Path, tmp_path: Path) -> None:
+    """The catalog that is deployed names the bucket, and the rest of it is what the reader wrote."""
+    out = tmp_path / "out" / "catalog.toml"
+    key = push(small, BUCKET, REGION, out, lambda _: None)
+    assert bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read() == out.read_bytes()
+    model = load_catalog(out).model("mini")
+    assert model.checkpoint == f"s3://{BUCKET}/models/mini/{model.weights_sha256[:16]}"
+    assert model.model_copy(update={"checkpoint": "model"}) == load_catalog(small).model("mini")
+    keys = [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET, Prefix="models/")["Contents"]]
+    assert sorted(key.rsplit("/", 1)[1] for key in keys) == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+def test_weights_that_are_there_are_not_sent_again(bucket: Any, small: Path, tmp_path: Path) -> None:
+    """A second deployment uploads no weights, and says so."""
+    said: list[str] = []
+    push(small, BUCKET, REGION, tmp_path / "a.toml", lambda _: None)
+    push(small, BUCKET, REGION, tmp_path / "b.toml", said.append)
+    assert said[0] == "weights of mini: 2 of 3 files copied, the others are there"
+
+
+def test_half_uploaded_weights_are_sent_again(bucket: Any, small: Path, tmp_path: Path) -> None:
+    """An object of another size is not taken for the weights."""
+    push(small, BUCKET, REGION, tmp_path / "a.toml", lambda _: None)
+    key = next(i["Key"] for i in bucket.list_objects_v2(Bucket=BUCKET)["Contents"] if "safetensors" in i["Key"])
+    bucket.put_object(Bucket=BUCKET, Key=key, Body=b"half")
+    push(small, BUCKET, REGION, tmp_path / "b.toml", lambda _: None)
+    assert bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"model.safetensors"
+
+
+def test_pickles_never_reach_the_bucket(small: Path) -> None:
+    """Only safetensors and the files that describe them are copied; the weights come last."""
+    assert [path.name for path in files_of(small.parent / "model")] == [
+        "config.json",
+        "tokenizer.json",
+        "model.safetensors",
+    ]
+
+
+def test_a_copy_that_fails_writes_no_catalog(small: Path) -> None:
+    """An upload that breaks off ends the step; no model is named as copied."""
+
+    def broken(_: Path, __: str) -> bool:
+        raise OSError("the connection broke")
+
+    with pytest.raises(OSError, match="the connection broke"):
+        mirror(load_catalog(small), lambda _: small.parent / "model", broken, lambda _: None)
+
+
+def test_comments_of_the_catalog_stay() -> None:
+    """The catalog keeps its comments and its order."""
+    text = (ROOT / "catalog.toml").read_text(encoding="utf-8")
+    changed = deployed_catalog(text, BUCKET, {"mini": "models/mini/1"})
+    assert changed.splitlines()[0] == text.splitlines()[0]
+    assert parse_catalog(changed).model("mini").checkpoint == "s3://weights/models/mini/1"

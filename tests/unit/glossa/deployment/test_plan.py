@@ -1,0 +1,100 @@
+"""Checks the plan of a deployment over the templates and environments of the repository."""
+
+from __future__ import annotations
+
+import pytest
+
+from glossa.deployment.destroy import destroy_steps
+from glossa.deployment.environment import Environment, load_environment
+from glossa.deployment.fake import FakeRunner
+from glossa.deployment.plan import first_facts, links, plan
+from glossa.deployment.steps import Step, names_in
+from glossa.deployment.target import Target
+from glossa.deployment.templates import read_template
+from tests.unit.template import ROOT
+
+ENVIRONMENTS = ROOT / "infra" / "environments"
+NOTED = {"Root", "ImageUri", "GpuImageUri", "CatalogKey", "S3PrefixListId", "DynamoDbPrefixListId"}
+
+
+def on(platform: str, name: str = "prod") -> Environment:
+    """Return an environment of the repository, on a platform."""
+    found = load_environment(ENVIRONMENTS / f"{name}.toml")
+    deploy = found.deploy.model_copy(update={"platform": platform, "region": "eu-central-1"})
+    return found.model_copy(update={"deploy": deploy})
+
+
+def steps_of(platform: str, *, gpu: bool = False) -> list[Step]:
+    """Return the plan of an environment on a platform."""
+    environment = on(platform)
+    return plan(Target(environment, gpu, "tag", "v1", "10.0.0.0/16"), links(ROOT, environment))
+
+
+@pytest.mark.parametrize("platform", ["cluster", "instances"])
+def test_every_fact_that_a_step_asks_for_comes_from_a_step_before_it(platform: str) -> None:
+    """No command waits for an output that only a later stack gives."""
+    known = {*first_facts(on(platform)), *NOTED}
+    for step in steps_of(platform):
+        asked = {name for command in step.commands for word in command.words for name in names_in(word)}
+        assert asked <= known, (step.name, asked - known)
+        if step.stack:
+            known |= read_template(ROOT, step.stack).outputs
+
+
+@pytest.mark.parametrize("platform", ["cluster", "instances"])
+def test_stacks_come_in_the_order_of_their_links(platform: str) -> None:
+    """The functions come after the model servers that they call, and alarms after the functions."""
+    names = [step.name for step in steps_of(platform)]
+    order = ["weights", "network", platform, "service", "observability", "health"]
+    assert [name for name in names if name in order] == order
+    assert names.index("mirror") < names.index("service")
+    assert names.index("image") < names.index("replicas" if platform == "cluster" else "instances")
+
+
+def test_gpus_need_a_second_image_on_a_cluster_alone() -> None:
+    """On a cluster CPU and GPU models have an image each; instances are of one kind."""
+    tags = {
+        (platform, gpu): [
+            word for step in steps_of(platform, gpu=gpu) if step.name == "image"
+            for command in step.commands if "--tag" in command.words for word in command.words if ":tag-" in word
+        ]
+        for platform in ("cluster", "instances") for gpu in (False, True)
+    }  # fmt: skip
+    address = "${ImageRepositoryUri}:tag-"
+    assert tags == {
+        ("cluster", False): [f"{address}cpu"],
+        ("cluster", True): [f"{address}cpu", f"{address}cuda"],
+        ("instances", False): [f"{address}cpu"],
+        ("instances", True): [f"{address}cuda"],
+    }
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_an_environment_of_the_repository_gives_no_unknown_parameter(name: str) -> None:
+    """Every key of an environment file is a parameter of its stack."""
+    for stack, linked in links(ROOT, load_environment(ENVIRONMENTS / f"{name}.toml")).items():
+        assert linked.unknown == (), stack
+
+
+def test_stacks_are_removed_in_reverse_order_and_the_cluster_is_emptied_first() -> None:
+    """Machines and load balancers that the cluster made would keep the network from being removed."""
+    names = [step.name for step in destroy_steps(on("cluster"))]
+    assert names == ["observability", "service", "manifests", "cluster", "network", "weights"]
+    assert "manifests" not in [step.name for step in destroy_steps(on("cluster"), has_cluster=False)]
+
+
+def test_no_command_holds_a_secret_or_runs_a_shell_line() -> None:
+    """Every command is a list of words for one program; a secret is read by the program that needs it."""
+    for step in steps_of("cluster", gpu=True):
+        for command in step.commands:
+            assert not {"-c", "|", "&&", "--password"} & set(command.words), step.name
+
+
+def test_a_fake_deployment_runs_every_step_once() -> None:
+    """The runner that tests use takes every command of the plan."""
+    runner = FakeRunner()
+    steps = steps_of("cluster")
+    for step in steps:
+        for command in step.commands:
+            assert runner.run(command, ROOT) == 0
+    assert len(runner.lines) == sum(len(step.commands) for step in steps)
