@@ -1,4 +1,4 @@
-"""Reads the environment into one frozen value, once, when a process starts.
+"""Reads the environment into one frozen value, once, when a process starts; also the trace of each invocation.
 
 Nothing else in `shared`, `functions` and `serve` reads the environment. A bad or missing
 value stops the process, with a message that names the variable. Must not know which settings there are: each owner has
@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 PREFIX = "GLOSSA_"
+XRAY_VARIABLE = "_X_AMZN_TRACE_ID"
 
 
 class Settings(BaseModel):
@@ -23,6 +24,11 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+
+
+def xray_of_invocation(environ: Mapping[str, str] | None = None) -> str:
+    """Return the X-Ray header of the current Lambda invocation, "" outside one. The runtime sets it each time."""
+    return (os.environ if environ is None else environ).get(XRAY_VARIABLE, "")
 
 
 def read_settings(kind: type[S], environ: Mapping[str, str] | None = None) -> S:

@@ -58,10 +58,10 @@ def check_media_type(event: Mapping[str, object]) -> None:
     """
     if not event.get("body"):
         return
-    for encoding in _listed(_header(event, "content-encoding")):
+    for encoding in _listed(header(event, "content-encoding")):
         if encoding.lower() not in {"", "identity"}:
             raise UnsupportedMedia(f"got content-encoding {shown(encoding)}, expected none: send the body uncompressed")
-    for each in _listed(_header(event, "content-type")):
+    for each in _listed(header(event, "content-type")):
         kind, *parameters = (part.strip() for part in each.split(";"))
         if kind.lower() not in _UNSPECIFIC_TYPES and not _JSON_TYPE.fullmatch(kind):
             raise UnsupportedMedia(f"got content-type {shown(kind)}, expected application/json: send a JSON object")
@@ -71,7 +71,8 @@ def check_media_type(event: Mapping[str, object]) -> None:
                 raise UnsupportedMedia(f"got charset {shown(charset)}, expected utf-8: send the body in UTF-8")
 
 
-def _header(event: Mapping[str, object], name: str) -> str:
+def header(event: Mapping[str, object], name: str) -> str:
+    """Return a header of a proxy event by its name in lower case, "" when it is not there."""
     headers = event.get("headers")
     known = headers if isinstance(headers, Mapping) else {}
     found = next((value for key, value in known.items() if str(key).lower() == name), None)

@@ -20,12 +20,13 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from functions.http.request_body import body_text, check_media_type, json_object, parse_json
+from functions.http.request_body import body_text, check_media_type, header, json_object, parse_json
 from shared.content_types import JSON_TYPE, PROBLEM_TYPE
 from shared.error_text import expected, got, shown, visible
 from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
+from shared.trace_context import TRACEPARENT, TRACESTATE, XRAY_HEADER, TraceContext, continue_trace, new_trace
 
 DEADLINE_MARGIN_S = 1.5  # the time that a function needs to answer after its work has been given up
 Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
@@ -65,6 +66,7 @@ class Resolver(APIGatewayRestResolver):
         self._fields = fields or {}
         self._log_fields: dict[str, Any] = {}
         self._timings_s: dict[str, float] = {}
+        self._trace: TraceContext | None = None
         self.exception_handler(Exception)(self._bug_response)
         self.exception_handler([GlossaError])(self._error_response)
         self.exception_handler([ValidationError, RequestValidationError])(self._validation_response)
@@ -74,9 +76,11 @@ class Resolver(APIGatewayRestResolver):
     def resolve(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """Answer one proxy event. Never raises: an unforeseen error becomes a 500 problem, and its type is logged."""
         started_s = time.perf_counter()
-        self._log_fields, self._timings_s = {}, {}
+        self._log_fields, self._timings_s, self._trace = {}, {}, None
         try:
             self._log_fields["request_id"] = request_id(event, context)
+            self._trace = continue_trace(*(header(event, name) for name in (TRACEPARENT, TRACESTATE, XRAY_HEADER)))
+            self._log_fields["trace_id"] = self._trace.trace_id
             answer = super().resolve(dict(event), context)
         except Exception as error:  # noqa: BLE001 - nothing may pass: a traceback in the log could hold a caller's text
             answer = _as_proxy_answer(
@@ -89,6 +93,11 @@ class Resolver(APIGatewayRestResolver):
         facts = {"status": answer["statusCode"], "seconds": round(seconds, 4), **self._log_fields}
         log_event("request", function=self._function, **facts)
         return answer
+
+    @property
+    def trace(self) -> TraceContext:
+        """The trace of the current request, with a span of this function."""
+        return self._trace or new_trace()
 
     def text(self) -> str:
         """Return the body of the current request, or "" when there is none.

@@ -21,6 +21,7 @@ from functions.tasks.registry import TASKS
 from shared.catalog import Model
 from shared.errors import GlossaError, TooLarge, Unavailable
 from shared.messages import InferCall, ModelOutput, tenant_hash
+from shared.trace_context import TraceContext
 
 READY_RETRY_AFTER_S = 5.0
 FEWER = "send less in one request, and the rest in others"
@@ -29,7 +30,9 @@ FEWER = "send less in one request, and the rest in others"
 class Replica(Protocol):
     """The model server as these routes need it: a ReplicaClient, or a FakeReplica."""
 
-    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:
+    def infer(
+        self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "", trace: TraceContext | None = None
+    ) -> list[ModelOutput]:
         """Answer the calls in order."""
         ...
 
@@ -59,7 +62,7 @@ def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, 
     def infer(calls: Sequence[InferCall], deadline_s: float) -> list[ModelOutput]:
         began_s = clock()
         try:
-            return replica.infer(calls, deadline_s, request_id=_request_id(api))
+            return replica.infer(calls, deadline_s, request_id=_request_id(api), trace=api.trace)
         except GlossaError:
             api.add_timings(infer=clock() - began_s)
             raise

@@ -23,6 +23,8 @@ from functions.tasks.task import TextRequest
 from functions.tokenizers.load import load_tokenizers
 from shared.catalog import load_catalog
 from shared.errors import GlossaError
+from shared.settings import xray_of_invocation
+from shared.trace_context import TraceContext, continue_trace
 
 
 def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
@@ -33,8 +35,8 @@ def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
     queue = open_queue({"work": settings.work_queue_url, "finalize": settings.finalize_queue_url})
     input_bucket, output_bucket = settings.input_bucket, settings.output_bucket
 
-    def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s))
+    def respond(request: TextRequest, trace: TraceContext) -> tuple[Result, Mapping[int, GlossaError]]:
+        return pipeline.run_valid_inputs(request, lambda calls: replica.infer(calls, request.deadline_s, trace=trace))
 
     return Worker(
         table=table,
@@ -47,6 +49,7 @@ def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
         respond=respond,
         clock_s=time.monotonic,
         blocked_s=replica.blocked_s,
+        begin_trace=lambda: continue_trace("", xray=xray_of_invocation()),
     )
 
 

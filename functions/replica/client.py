@@ -10,7 +10,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import Lock
@@ -33,6 +33,7 @@ from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import decode_output, encode_call
+from shared.trace_context import TraceContext
 
 MAX_IN_FLIGHT = 4
 MAX_STATISTICS_BYTES = 65_536
@@ -76,16 +77,20 @@ class ReplicaClient:
         self._threads: ThreadPoolExecutor | None = None
         self._lock = Lock()
 
-    def infer(self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:
+    def infer(
+        self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "", trace: TraceContext | None = None
+    ) -> list[ModelOutput]:
         """Send all calls and return their outputs in the same order.
 
-        `deadline_s` is a time in seconds on this process's monotonic clock. The first failure cancels the calls that
+        `deadline_s` is a time in seconds on this process's monotonic clock. The replica gets `request_id` and `trace`
+        for its log. The first failure cancels the calls that
         have not begun. Raises DeadlineExceeded, Unavailable (open circuit breaker, no connection), Overloaded,
         TooLarge, ReplicaError, and any error that the replica answers with.
         """
+        names = _name_headers(request_id, trace)
         if len(calls) <= 1:
-            return [self._infer_one(call, deadline_s, request_id) for call in calls]
-        futures = [self._executor().submit(self._infer_one, call, deadline_s, request_id) for call in calls]
+            return [self._infer_one(call, deadline_s, names) for call in calls]
+        futures = [self._executor().submit(self._infer_one, call, deadline_s, names) for call in calls]
         done, rest = wait(futures, return_when=FIRST_EXCEPTION)
         for future in rest:
             future.cancel()
@@ -130,11 +135,11 @@ class ReplicaClient:
             threads.shutdown(wait=False, cancel_futures=True)
         self._transport.close()
 
-    def _infer_one(self, call: InferCall, deadline_s: float, request_id: str) -> ModelOutput:
+    def _infer_one(self, call: InferCall, deadline_s: float, names: Mapping[str, str]) -> ModelOutput:
         """Send one call, and once more where that may help."""
         self._budget.earn()
         try:
-            return self._attempt(call, deadline_s, request_id)
+            return self._attempt(call, deadline_s, names)
         except FailedAttempt as failed:
             pause_s = self._retry_pause_s(failed, deadline_s)
             if pause_s is None or not self._budget.spend():
@@ -142,7 +147,7 @@ class ReplicaClient:
             first = failed.error
         self._pause(pause_s)
         try:
-            return self._attempt(call, deadline_s, request_id)
+            return self._attempt(call, deadline_s, names)
         except FailedAttempt as failed:
             raise error_after_retry(first, failed.error) from None
         except (
@@ -159,7 +164,7 @@ class ReplicaClient:
         left_s = deadline_s - self._clock()
         return pause_s if failed.may_repeat_call and pause_s + MIN_ATTEMPT_S < left_s else None
 
-    def _attempt(self, call: InferCall, deadline_s: float, request_id: str) -> ModelOutput:
+    def _attempt(self, call: InferCall, deadline_s: float, names: Mapping[str, str]) -> ModelOutput:
         """Send a call once and report the result to the circuit breaker. Raises FailedAttempt when it was sent."""
         left_s = min(deadline_s - self._clock(), MAX_ATTEMPT_S)
         if left_s <= 0:
@@ -169,7 +174,7 @@ class ReplicaClient:
         report = breaker.release
         try:
             timed_call = replace(call, timeout_s=left_s - min(GRACE_S, left_s / 10))
-            outputs = self._exchange(timed_call, left_s, request_id)
+            outputs = self._exchange(timed_call, left_s, names)
             report = breaker.success
         except FailedAttempt as failed:
             report = {True: breaker.failure, False: breaker.success, None: breaker.release}[failed.server_down]
@@ -178,11 +183,9 @@ class ReplicaClient:
             report(generation)
         return outputs
 
-    def _exchange(self, call: InferCall, timeout_s: float, request_id: str) -> ModelOutput:
+    def _exchange(self, call: InferCall, timeout_s: float, names: Mapping[str, str]) -> ModelOutput:
         body = encode_call(call)
-        headers = {**body.headers, "content-type": BINARY_TYPE}
-        if request_id:
-            headers["x-request-id"] = request_id
+        headers = {**body.headers, **names, "content-type": BINARY_TYPE}
         path = f"/v2/models/{call.model}/infer"
         try:
             reply = self._transport.send(
@@ -218,3 +221,9 @@ class ReplicaClient:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="replica")
             return self._threads
+
+
+def _name_headers(request_id: str, trace: TraceContext | None) -> dict[str, str]:
+    """Return the headers by which the log of a replica names a request."""
+    names = {} if trace is None else trace.headers()
+    return names | ({"x-request-id": request_id} if request_id else {})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from functions.replica.transport import NotConnected, Reply, ReplyTooLarge
 from shared.messages import InferCall, ModelOutput
+from shared.trace_context import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,14 @@ class FakeReplica:
     up: bool = True
     measured_tokens_per_s: float | None = None
 
-    def infer(self, calls: Iterable[InferCall], deadline_s: float, *, request_id: str = "") -> list[ModelOutput]:  # noqa: ARG002 - the signature of ReplicaClient
+    def infer(
+        self,
+        calls: Iterable[InferCall],
+        deadline_s: float,  # noqa: ARG002 - the signature of ReplicaClient
+        *,
+        request_id: str = "",  # noqa: ARG002 - likewise
+        trace: TraceContext | None = None,  # noqa: ARG002 - likewise
+    ) -> list[ModelOutput]:
         """Answer the calls in order."""
         return [self.answer(call) for call in calls]
 

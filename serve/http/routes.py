@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
 from urllib.parse import quote
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.http.callers import Verify
+from serve.http.model_service import ModelService
 from shared.call_token import TOKEN_HEADER, Caller
 from shared.catalog import Model
 from shared.error_text import visible
@@ -38,7 +40,8 @@ from shared.errors import (
     Unavailable,
 )
 from shared.log import log_event
-from shared.protocol import Body, CallLimits, encode_error
+from shared.protocol import Body, encode_error
+from shared.trace_context import TRACEPARENT, read_trace
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 REQUEST_ID_HEADER = "x-request-id"
@@ -48,49 +51,30 @@ BODY_TIMEOUT_S = 30.0
 OK, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL_ERROR = 200, 404, 405, 500
 CALLER_GONE = 499  # the caller closed the connection (nginx's number); nobody reads the response
 CALLER = "glossa.caller"  # the key of a scope under which a checked caller travels
+REQUEST_ID = re.compile(r"[A-Za-z0-9._=-]{1,64}", re.ASCII)
 READY = re.compile(r"(?:/versions/[^/]+)?/ready")
+LOG_PAUSE_S = 0.1
 HASH_INLINE_BYTES = 256 * 2**10  # a thread hashes larger bodies, which takes longer than a millisecond
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-class ModelService(Protocol):
-    """What the routes need from a replica."""
-
-    model: Model
-    limits: CallLimits
-
-    verify: Verify
-
-    async def infer(self, headers: Mapping[str, str], data: bytes, tenant: str | None = None) -> Body:
-        """Answer the body of an infer request, for a tenant that a token names."""
-        ...
-
-    async def check_health(self) -> None:
-        """Return when the engine answers. Raises when it does not."""
-        ...
-
-    async def drain(self) -> None:
-        """Refuse new calls and finish the admitted ones."""
-        ...
-
-    def metadata(self) -> dict[str, object]:
-        """Return v2 metadata."""
-        ...
-
-    def statistics(self) -> dict[str, object]:
-        """Return v2 statistics."""
-        ...
-
-
 def model_app(service: ModelService) -> ASGIApp:
     """Make the application of one model. When it shuts down, the replica drains."""
+    call_log = CallLog(service.model.name)
 
     async def infer(request: Request) -> Response:
-        data = await read_body(request, service.limits.max_body_bytes)
         caller: Caller | None = request.scope[CALLER]
         tenant = None if caller is None else caller.tenant
-        return body_response(await service.infer(dict(request.headers), data, tenant))
+        began_s = time.perf_counter()
+        try:
+            data = await read_body(request, service.limits.max_body_bytes)
+            body = await service.infer(dict(request.headers), data, tenant)
+        except GlossaError as error:
+            call_log.note(request.headers, began_s, tenant, error)
+            raise
+        call_log.note(request.headers, began_s, tenant)
+        return body_response(body)
 
     async def metadata(_: Request) -> Response:
         return JSONResponse(service.metadata())
@@ -124,6 +108,48 @@ def model_app(service: ModelService) -> ASGIApp:
     return make_app(routes, service.verify, READY, lifespan)
 
 
+class CallLog:
+    """Writes log lines of infer calls, with the ids that the functions log for the same request.
+
+    There is a line for each call that fails here, and for an answered call when the caller records its trace. Lines of
+    answered calls and of refused ones are each at most ten a second, so that no load fills the disk.
+    """
+
+    def __init__(self, model: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._model = model
+        self._clock = clock
+        self._next_s = {"info": 0.0, "warning": 0.0}
+
+    def note(
+        self, headers: Mapping[str, str], began_s: float, tenant: str | None, error: GlossaError | None = None
+    ) -> None:
+        """Log a call that began at `began_s` of the performance counter, and ended with `error` or an answer."""
+        trace = read_trace(headers.get(TRACEPARENT, ""))
+        level = "info" if error is None else "warning" if error.status < INTERNAL_ERROR else "error"
+        if (error is None and (trace is None or not trace.sampled)) or not self._may_write(level):
+            return
+        log_event(
+            "call", level=level, model=self._model, status=OK if error is None else error.status,
+            code=None if error is None else error.code, seconds=round(time.perf_counter() - began_s, 4),
+            request_id=_known_id(headers), trace_id=None if trace is None else trace.trace_id,
+            tenant_hash=tenant,
+        )  # fmt: skip
+
+    def _may_write(self, level: str) -> bool:
+        now_s = self._clock()
+        if now_s < self._next_s.get(level, 0.0):
+            return False
+        if level in self._next_s:
+            self._next_s[level] = now_s + LOG_PAUSE_S
+        return True
+
+
+def _known_id(headers: Mapping[str, str]) -> str | None:
+    """Return the id of a request, None when it is not one: a stranger could put text into it, which is never logged."""
+    found = headers.get(REQUEST_ID_HEADER, "")
+    return found if REQUEST_ID.fullmatch(found) else None
+
+
 def _checking_revision(endpoint: Endpoint, model: Model) -> Endpoint:
     """Return an endpoint that refuses a path with another revision than the model has."""
 
@@ -153,12 +179,14 @@ def make_app(
     }
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False
+    refusals = CallLog()
 
     async def rooted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
                 caller = _caller(scope, verify, is_open)
             except Unauthenticated as error:
+                refusals.note(Headers(scope=scope), time.perf_counter(), None, error)
                 await error_response(error)(scope, receive, send)
                 return
             slash = "/" if scope["path"] == scope.get("root_path", "") else ""
@@ -231,7 +259,7 @@ async def _on_glossa_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, GlossaError):
         raise TypeError(f"got {type(error).__name__}, expected one of our errors. This is a bug.")
     if error.status == INTERNAL_ERROR:
-        request_id = request.headers.get(REQUEST_ID_HEADER)
+        request_id = _known_id(request.headers)
         log_event("internal", level="error", code=error.code, reason=error.message, request_id=request_id)
     return error_response(error)
 

@@ -30,9 +30,12 @@ from functions.jobs.steps.work.server_health import ServerHealthCheck
 from functions.jobs.storage.contracts import JobQueue, Table
 from functions.jobs.storage.queries import load_job, load_shard
 from functions.jobs.storage.transient_errors import is_transient
+from functions.messages import Result
 from functions.replica.failures import NoReply
+from functions.tasks.task import TextRequest
 from shared.errors import Conflict, DeadlineExceeded, GlossaError, NotFound, ReplicaError
 from shared.log import log_event
+from shared.trace_context import TraceContext, new_trace
 
 COMMIT_MARGIN_S = 15.0  # time that the part object and the transaction may take
 HELD_MARGIN_S = 5.0  # added to the end of another worker's lease
@@ -52,7 +55,7 @@ class SourceGone(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """Answers shards. `respond` runs a request through the pipeline and the model server.
+    """Answers shards. `respond` runs a request through the pipeline and the model server, as part of a trace.
 
     `clock_s` is the clock of the deadlines, and `pause` waits on it. `blocked_s` says for how many seconds no call for
     a model will be let pass. `now_ms` returns epoch milliseconds.
@@ -63,10 +66,11 @@ class Worker:
     reader: RecordReader
     shard_commit: ShardCommit
     now_ms: Callable[[], int]
-    respond: Respond
+    respond: Callable[[TextRequest, TraceContext], tuple[Result, Mapping[int, GlossaError]]]
     clock_s: Callable[[], float]
     pause: Callable[[float], object] = time.sleep
     blocked_s: Callable[[str], float] = lambda _: 0.0
+    begin_trace: Callable[[], TraceContext] = new_trace
 
     def handle_event(
         self, event: Mapping[str, Any], time_left_s: Callable[[], float]
@@ -155,16 +159,23 @@ class Worker:
             return {}
         spec, reference = JobSpec.from_json(job.spec), f"{job.model}:{job.head}"
         deadline_s = self.clock_s() + left_s - COMMIT_MARGIN_S
+        respond = self._respond_in_trace(job, shard)
         health_check = None
         if shard.strikes >= ISOLATE_STRIKES:
             health_check = ServerHealthCheck(
-                lambda until_s: send_probe(spec, reference, job.tenant, until_s, self.respond),
+                lambda until_s: send_probe(spec, reference, job.tenant, until_s, respond),
                 clock_s=self.clock_s, pause=self.pause, deadline_s=deadline_s,
             )  # fmt: skip
         return answer_all(
-            good, spec, reference=reference, tenant=job.tenant, deadline_s=deadline_s, respond=self.respond,
+            good, spec, reference=reference, tenant=job.tenant, deadline_s=deadline_s, respond=respond,
             health_check=health_check, split_first=health_check is not None and shard.reason == NO_REPLY,
         )  # fmt: skip
+
+    def _respond_in_trace(self, job: Job, shard: Shard) -> Respond:
+        """Begin a trace for the run of a shard, and log it. All calls of the run belong to it."""
+        trace = self.begin_trace()
+        log_event("shard-trace", function="work", job_id=job.job, shard=shard.shard, trace_id=trace.trace_id)
+        return lambda request: self.respond(request, trace)
 
     def _cancelled(self, job: Job) -> bool:
         now = load_job(self.table, job.tenant, job.job)

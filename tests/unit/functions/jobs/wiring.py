@@ -126,7 +126,7 @@ def make_worker(
         ),
         shard_commit=make_shard_commit(effects),
         now_ms=effects.now_ms,
-        respond=respond,
+        respond=lambda request, _: respond(request),
         clock_s=clock_s,
         pause=pause,
         blocked_s=blocked_s,
