@@ -31,6 +31,7 @@ from shared.trace_context import TRACEPARENT, TRACESTATE, XRAY_HEADER, TraceCont
 DEADLINE_MARGIN_S = 1.5  # the time that a function needs to answer after its work has been given up
 Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
 
+V2_PATH = re.compile(r"/v2(?:/|$)")  # routes of the Open Inference Protocol, which has errors of its own form
 _SHOWN_CHARS = 80
 _MAX_FAULTS = 20  # of one body; with the limit on a detail, every refusal stays far below the limit of an answer
 _MAX_DETAIL_CHARS = 4000
@@ -67,6 +68,7 @@ class Resolver(APIGatewayRestResolver):
         self._log_fields: dict[str, Any] = {}
         self._timings_s: dict[str, float] = {}
         self._trace: TraceContext | None = None
+        self._is_v2 = False
         self.exception_handler(Exception)(self._bug_response)
         self.exception_handler([GlossaError])(self._error_response)
         self.exception_handler([ValidationError, RequestValidationError])(self._validation_response)
@@ -77,7 +79,9 @@ class Resolver(APIGatewayRestResolver):
         """Answer one proxy event. Never raises: an unforeseen error becomes a 500 problem, and its type is logged."""
         started_s = time.perf_counter()
         self._log_fields, self._timings_s, self._trace = {}, {}, None
+        self._is_v2 = False
         try:
+            self._is_v2 = V2_PATH.match(str(event.get("path"))) is not None
             self._log_fields["request_id"] = request_id(event, context)
             self._trace = continue_trace(*(header(event, name) for name in (TRACEPARENT, TRACESTATE, XRAY_HEADER)))
             self._log_fields["trace_id"] = self._trace.trace_id
@@ -154,6 +158,14 @@ class Resolver(APIGatewayRestResolver):
         self._note_route()
         return Response(status, JSON_TYPE, body, {**(headers or {}), **self._timing_header()})
 
+    def bytes_answer(self, body: bytes, headers: Mapping[str, str]) -> Response[bytes] | Response[str]:
+        """Answer with bytes as they are. JSON goes as text, because Powertools would encode it once more."""
+        self._note_route()
+        sent = {**headers, **self._timing_header()}
+        if headers.get("Content-Type", "").startswith(JSON_TYPE):
+            return Response(200, None, body.decode(errors="replace"), sent)
+        return Response(200, None, body, sent)
+
     def _note_route(self) -> None:
         route = self.context.get("_route")
         if route is not None:  # the rule, not the path: a path may hold a caller's words
@@ -172,6 +184,8 @@ class Resolver(APIGatewayRestResolver):
             headers["Allow"] = ", ".join(error.allow)
         self._note_route()
         self.add_log_fields(status=error.status, code=error.code, retryable=error.retryable)
+        if self._is_v2:  # clients of this protocol show the key `error`
+            return Response(error.status, JSON_TYPE, json.dumps({"error": problem["detail"], **problem}), headers)
         return Response(error.status, PROBLEM_TYPE, json.dumps(problem), headers)
 
     def _bug_response(self, error: Exception) -> Response[str]:

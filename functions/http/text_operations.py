@@ -146,4 +146,18 @@ OPERATIONS = (
     Operation("GET", "/v1/models/<name>", "One model"),
     Operation("GET", "/v1/health", "Whether the model server takes requests"),
     Operation("GET", "/v1/openapi.json", "This page"),
+    Operation("GET", "/v2", "The model server, in the Open Inference Protocol v2 as all routes below"),
+    Operation("GET", "/v2/health/live", "Whether the model server is live"),
+    Operation("GET", "/v2/health/ready", "Whether every model is ready"),
+    Operation("POST", "/v2/repository/index", "Models with their states", answer=list[dict[str, Any]]),
+    *(
+        operation
+        for path in ("/v2/models/<model>", "/v2/models/<model>/versions/<version>")
+        for operation in (
+            Operation("GET", path, "Inputs, outputs, heads and limits of a model"),
+            Operation("GET", f"{path}/ready", "Whether a model is ready"),
+            Operation("GET", f"{path}/stats", "Statistics of a model"),
+            Operation("POST", f"{path}/infer", "Tensors to tensors, as JSON or with binary data"),
+        )
+    ),
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from functions.http import v2_routes
 from functions.http.authentication import Auth, check_task, tenant_of
 from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
@@ -27,7 +28,7 @@ READY_RETRY_AFTER_S = 5.0
 FEWER = "send less in one request, and the rest in others"
 
 
-class Replica(Protocol):
+class Replica(v2_routes.Replica, Protocol):
     """The model server as these routes need it: a ReplicaClient, or a FakeReplica."""
 
     def infer(
@@ -55,6 +56,7 @@ def make_api(
     _add_models(api, pipeline, auth)
     _add_tokens(api, pipeline, auth)
     _add_service(api, replica, auth)
+    v2_routes.add_v2_routes(api, pipeline.catalog, replica, auth, clock)
     return api
 
 

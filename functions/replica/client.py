@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import Lock
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from functions.replica.circuit_breaker import CircuitBreaker, RetryBudget, State
@@ -25,14 +26,15 @@ from functions.replica.failures import (
     failure_without_reply,
     unreadable_reply,
 )
-from functions.replica.transport import HttpTransport, SignedTransport, Transport, TransportError
+from functions.replica.transport import HttpTransport, Reply, SignedTransport, Transport, TransportError
 from shared.call_keys import KeySource
 from shared.content_types import BINARY_TYPE
 from shared.errors import DeadlineExceeded, ReplicaError, Unavailable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
-from shared.protocol import decode_output, encode_call
+from shared.protocol import TIMEOUT_HEADER, decode_output, encode_call
+from shared.protocol.parameters import read_timeout
 from shared.trace_context import TraceContext
 
 MAX_IN_FLIGHT = 4
@@ -45,6 +47,7 @@ HEALTH_TIMEOUT_S = 1.0
 GRACE_S = 2.0  # the client waits this much longer than it tells the server, so that a server that is late can say so
 
 
+T = TypeVar("T")
 _system_random = random.SystemRandom()  # has no state, so a Lambda snapshot cannot repeat its numbers
 
 
@@ -135,6 +138,28 @@ class ReplicaClient:
             threads.shutdown(wait=False, cancel_futures=True)
         self._transport.close()
 
+    def forward(
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, tenant: str, deadline_s: float,
+        max_bytes: int, model: str | None = None, request_id: str = "", trace: TraceContext | None = None,
+    ) -> Reply:  # fmt: skip
+        """Pass a request of an outside client on, signed for a tenant hash, and return the server's reply.
+
+        It is sent once. The server gets the time that is left, or the less that the client names. With a `model` the
+        circuit breaker of that model counts. Raises as `infer`, and DecodeError for a time that is no number.
+        """
+        named_s = headers.get(TIMEOUT_HEADER)
+        wanted_s = math.inf if named_s is None else read_timeout(named_s)
+
+        def exchange(left_s: float) -> Reply:
+            told_s = min(wanted_s, left_s - min(GRACE_S, left_s / 10))
+            sent = {**headers, **_name_headers(request_id, trace), TIMEOUT_HEADER: repr(told_s)}
+            return self._send(method, path, sent, data, timeout_s=left_s, max_bytes=max_bytes, tenant=tenant)
+
+        try:
+            return self._guarded(model, deadline_s, exchange)
+        except FailedAttempt as failed:
+            raise failed.error from None
+
     def _infer_one(self, call: InferCall, deadline_s: float, names: Mapping[str, str]) -> ModelOutput:
         """Send one call, and once more where that may help."""
         self._budget.earn()
@@ -165,16 +190,26 @@ class ReplicaClient:
         return pause_s if failed.may_repeat_call and pause_s + MIN_ATTEMPT_S < left_s else None
 
     def _attempt(self, call: InferCall, deadline_s: float, names: Mapping[str, str]) -> ModelOutput:
-        """Send a call once and report the result to the circuit breaker. Raises FailedAttempt when it was sent."""
+        """Send a call once. Raises as `_guarded`."""
+
+        def exchange(left_s: float) -> ModelOutput:
+            timed_call = replace(call, timeout_s=left_s - min(GRACE_S, left_s / 10))
+            return self._exchange(timed_call, left_s, names)
+
+        return self._guarded(call.model, deadline_s, exchange)
+
+    def _guarded(self, model: str | None, deadline_s: float, exchange: Callable[[float], T]) -> T:
+        """Send something once and report the result to the circuit breaker. Raises FailedAttempt when it was sent."""
         left_s = min(deadline_s - self._clock(), MAX_ATTEMPT_S)
         if left_s <= 0:
             raise DeadlineExceeded(f"got {-left_s:.2f} s past the deadline, expected time left for the model")
-        breaker = self._breaker(call.model)
+        if model is None:
+            return exchange(left_s)
+        breaker = self._breaker(model)
         generation = breaker.admit()
         report = breaker.release
         try:
-            timed_call = replace(call, timeout_s=left_s - min(GRACE_S, left_s / 10))
-            outputs = self._exchange(timed_call, left_s, names)
+            outputs = exchange(left_s)
             report = breaker.success
         except FailedAttempt as failed:
             report = {True: breaker.failure, False: breaker.success, None: breaker.release}[failed.server_down]
@@ -185,21 +220,29 @@ class ReplicaClient:
 
     def _exchange(self, call: InferCall, timeout_s: float, names: Mapping[str, str]) -> ModelOutput:
         body = encode_call(call)
-        headers = {**body.headers, **names, "content-type": BINARY_TYPE}
-        path = f"/v2/models/{call.model}/infer"
-        try:
-            reply = self._transport.send(
-                "POST", path, headers, body.data, timeout_s=timeout_s, max_bytes=self._max_answer_bytes,
-                tenant=call.tenant_hash,
-            )  # fmt: skip
-        except TransportError as error:
-            raise failure_without_reply(error, timeout_s, self._max_answer_bytes) from error
-        if reply.status != OK:
-            raise failure_in_reply(reply)
+        reply = self._send(
+            "POST", f"/v2/models/{call.model}/infer", {**body.headers, **names, "content-type": BINARY_TYPE}, body.data,
+            timeout_s=timeout_s, max_bytes=self._max_answer_bytes, tenant=call.tenant_hash,
+        )  # fmt: skip
         try:
             return decode_output(reply.headers, reply.data)
         except ReplicaError as unreadable:
             raise unreadable_reply(unreadable) from None
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int,
+        tenant: str,
+    ) -> Reply:  # fmt: skip
+        """Send a request once, and return its reply when that has the status 200. Raises FailedAttempt."""
+        try:
+            reply = self._transport.send(
+                method, path, headers, data, timeout_s=timeout_s, max_bytes=max_bytes, tenant=tenant
+            )
+        except TransportError as error:
+            raise failure_without_reply(error, timeout_s, max_bytes) from error
+        if reply.status != OK:
+            raise failure_in_reply(reply)
+        return reply
 
     def _breaker(self, model: str) -> CircuitBreaker:
         with self._lock:

@@ -93,6 +93,7 @@ class FakeReplica:
     answer: Callable[[InferCall], ModelOutput]
     up: bool = True
     measured_tokens_per_s: float | None = None
+    respond: Callable[[SentRequest], Reply] = lambda _: Reply(200)
 
     def infer(
         self,
@@ -104,6 +105,13 @@ class FakeReplica:
     ) -> list[ModelOutput]:
         """Answer the calls in order."""
         return [self.answer(call) for call in calls]
+
+    def forward(
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, tenant: str, deadline_s: float,
+        max_bytes: int, model: str | None = None, request_id: str = "", trace: TraceContext | None = None,  # noqa: ARG002 - likewise
+    ) -> Reply:  # fmt: skip
+        """Answer an outside client with `respond`."""
+        return self.respond(SentRequest(method, path, headers, data, deadline_s, tenant))
 
     def blocked_s(self, model: str) -> float:  # noqa: ARG002 - the signature of ReplicaClient
         """Return 0 while `up`, else 10 seconds."""

@@ -22,7 +22,7 @@ from shared.errors import GlossaError, NotFound
 from shared.protocol import CallLimits, decode_call, encode_error, encode_output
 from tests.loopback import serving
 
-INFER = re.compile(r"/v2/models/([^/]+)/infer")
+INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/[^/]+)?/infer")
 
 
 @contextmanager

@@ -53,16 +53,18 @@ def test_the_deployed_template_is_the_written_one(running: RunningStack) -> None
 
 
 def test_only_these_parameters_differ_from_the_cloud(running: RunningStack) -> None:
-    """A local stack sets four parameters. Every other parameter has its default."""
+    """A local stack sets five parameters. Every other parameter has its default."""
     described = running.client("cloudformation").describe_stacks(StackName=deploy.STACK)["Stacks"][0]
     written = {name: str(p.get("Default")) for name, p in templates()["source"]["Parameters"].items()}
     differing = {p["ParameterKey"]: p["ParameterValue"] for p in described["Parameters"]}
     differing = {name: value for name, value in differing.items() if value != written[name]}
+    secret = running.client("secretsmanager").describe_secret(SecretId=deploy.CALL_KEYS)["ARN"]
     wanted = {
         "Auth": "none",
         "Environment": "local",
         "ReplicaUrl": running.stack.replica_url,
         "Architecture": architecture(),
+        "CallKeysSecretArn": secret,
     }
     assert differing == {name: value for name, value in wanted.items() if value != written[name]}
 

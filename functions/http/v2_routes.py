@@ -1,0 +1,149 @@
+"""The routes of the Open Inference Protocol v2 for outside clients: each request goes on to the model server as it is.
+
+The caller's tenant is the one that the API verified, and stands in the token of the call. Only headers that the
+protocol needs go on, in both directions. Must not know what bodies mean, or how the server is reached.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from aws_lambda_powertools.event_handler import Response
+
+from functions.http.authentication import Auth, tenant_of
+from functions.http.request_body import body_bytes, header
+from functions.http.resolver import Resolver, deadline, request_id
+from shared.catalog import Catalog
+from shared.error_text import shown
+from shared.errors import NotFound
+from shared.messages import tenant_hash
+from shared.protocol import TIMEOUT_HEADER
+from shared.trace_context import TraceContext
+
+MAX_ANSWER_BYTES = 4_500_000  # in base64 they are 6,000,000, and Lambda passes on no more than 6 MB
+SENT_ON = ("content-type", "content-encoding", "inference-header-content-length", TIMEOUT_HEADER)
+SENT_BACK = ("Content-Type", "Inference-Header-Content-Length")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+class Reply(Protocol):
+    """What the model server replied. Header names are in lower case."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Body."""
+        ...
+
+
+class Replica(Protocol):
+    """The model server as these routes need it: a ReplicaClient, or a FakeReplica."""
+
+    def forward(
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, tenant: str, deadline_s: float,
+        max_bytes: int, model: str | None = None, request_id: str = "", trace: TraceContext | None = None,
+    ) -> Reply:  # fmt: skip
+        """Pass one request on, signed for a tenant hash, and return the reply. Raises GlossaError."""
+        ...
+
+
+def add_v2_routes(
+    api: Resolver, catalog: Catalog, replica: Replica, auth: Auth, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Add the routes to a resolver. `clock` is the clock of deadlines."""
+
+    def passed_on(path: str, model: str | None = None) -> Response[bytes] | Response[str]:
+        event = api.current_event.raw_event
+        tenant = tenant_hash(tenant_of(event, auth))
+        api.add_log_fields(tenant_hash=tenant)
+        api.query()
+        if model is not None:
+            api.add_log_fields(model=catalog.model(model).name)
+        method, began_s = api.current_event.http_method, clock()
+        reply = replica.forward(
+            method, path, {name: value for name in SENT_ON if (value := header(event, name))},
+            body_bytes(event) if method == "POST" else b"",
+            tenant=tenant, deadline_s=deadline(api.lambda_context, clock), max_bytes=MAX_ANSWER_BYTES,
+            model=model if path.endswith("/infer") else None, request_id=request_id(event, api.lambda_context),
+            trace=api.trace,
+        )  # fmt: skip
+        api.add_timings(infer=clock() - began_s)
+        return api.bytes_answer(
+            reply.data, {n: reply.headers[n.lower()] for n in SENT_BACK if n.lower() in reply.headers}
+        )
+
+    _add_server(api, passed_on)
+    _add_models(api, passed_on)
+
+
+def _add_server(api: Resolver, passed_on: Callable[..., object]) -> None:
+    @api.get("/v2")
+    def server() -> object:
+        return passed_on("/v2")
+
+    @api.get("/v2/health/live")
+    def live() -> object:
+        return passed_on("/v2/health/live")
+
+    @api.get("/v2/health/ready")
+    def ready() -> object:
+        return passed_on("/v2/health/ready")
+
+    @api.post("/v2/repository/index")
+    def index() -> object:
+        return passed_on("/v2/repository/index")
+
+
+def _add_models(api: Resolver, passed_on: Callable[..., object]) -> None:
+    @api.get("/v2/models/<model>")
+    def metadata(model: str) -> object:
+        return passed_on(_path(model), model)
+
+    @api.get("/v2/models/<model>/ready")
+    def ready(model: str) -> object:
+        return passed_on(f"{_path(model)}/ready", model)
+
+    @api.get("/v2/models/<model>/stats")
+    def statistics(model: str) -> object:
+        return passed_on(f"{_path(model)}/stats", model)
+
+    @api.post("/v2/models/<model>/infer")
+    def infer(model: str) -> object:
+        return passed_on(f"{_path(model)}/infer", model)
+
+    @api.get("/v2/models/<model>/versions/<version>")
+    def metadata_of_version(model: str, version: str) -> object:
+        return passed_on(_path(model, version), model)
+
+    @api.get("/v2/models/<model>/versions/<version>/ready")
+    def ready_of_version(model: str, version: str) -> object:
+        return passed_on(f"{_path(model, version)}/ready", model)
+
+    @api.get("/v2/models/<model>/versions/<version>/stats")
+    def statistics_of_version(model: str, version: str) -> object:
+        return passed_on(f"{_path(model, version)}/stats", model)
+
+    @api.post("/v2/models/<model>/versions/<version>/infer")
+    def infer_with_version(model: str, version: str) -> object:
+        return passed_on(f"{_path(model, version)}/infer", model)
+
+
+def _path(model: str, version: str | None = None) -> str:
+    """Return the path of a model at its server. The name is checked against the catalog before anything is sent."""
+    if version is None:
+        return f"/v2/models/{model}"
+    if not VERSION.fullmatch(version):
+        raise NotFound(f"no version {shown(version)} of model {shown(model)}")
+    return f"/v2/models/{model}/versions/{version}"
