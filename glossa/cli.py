@@ -28,6 +28,7 @@ COMMANDS = {
     "artifacts": ("artifacts", "artifacts_command"),
     "catalog": ("catalog", "catalog_group"),
     "batch": ("batch", "batch_group"),
+    "call-keys": ("operations.call_keys", "call_keys_group"),
     "keys": ("operations.keys", "keys_group"),
     "cost": ("operations.cost", "cost_command"),
     "dead-letters": ("operations.dead_letters", "dead_letters_group"),

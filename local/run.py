@@ -51,7 +51,8 @@ def print_addresses(workspace: Workspace, running: stack.Stack, console: Console
     console.rule("the stack runs; `make stop` ends it")
     for name, address in (
         ("API", running.api_url),
-        ("model server (Open Inference Protocol v2)", running.replica_url + "/v2"),
+        ("Open Inference Protocol v2", running.api_url + "/v2"),
+        ("model server, for signed calls", running.replica_url),
         ("AWS emulator", running.endpoint_url),
         ("inbox bucket", f"s3://{running.input_bucket}/t/local/inbox/<recipe>/"),
         ("logs", f"{workspace.log.relative_to(workspace.root)}/"),

@@ -12,16 +12,18 @@ from functions.http.authentication import EVERY_TASK, task_scope
 from functions.tasks.registry import TASK_NAMES
 
 SCOPES: Mapping[str, tuple[str, ...]] = {
-    EVERY_TASK: tuple(f"POST /v1/{task}" for task in TASK_NAMES),
+    # the body of an infer call says which head it is for, so one task alone cannot be allowed there
+    EVERY_TASK: (*(f"POST /v1/{task}" for task in TASK_NAMES), "POST /v2/models/*"),
     **{task_scope(task): (f"POST /v1/{task}",) for task in TASK_NAMES},
     "tokens": ("POST /v1/tokenize", "POST /v1/detokenize"),
-    "models:read": ("GET /v1/models", "GET /v1/models/*"),
+    "models:read": ("GET /v1/models", "GET /v1/models/*", "GET /v2", "GET /v2/models/*", "POST /v2/repository/index"),
     "jobs:read": ("GET /v1/jobs", "GET /v1/jobs/*"),
     "jobs:write": ("POST /v1/jobs", "POST /v1/jobs/*", "DELETE /v1/jobs/*"),
     "recipes:read": ("GET /v1/recipes",),
     "recipes:write": ("POST /v1/recipes", "DELETE /v1/recipes/*"),
 }
-EVERY_CALLER = ("GET /v1/health", "GET /v1/openapi.json")  # no scope is needed for these
+# no scope is needed for these
+EVERY_CALLER = ("GET /v1/health", "GET /v1/openapi.json", "GET /v2/health/live", "GET /v2/health/ready")
 
 
 def routes_of(scopes: Iterable[str]) -> tuple[str, ...]:

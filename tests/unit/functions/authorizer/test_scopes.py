@@ -39,14 +39,16 @@ def _allows(resources: list[str], arn: str) -> bool:
 
 def test_each_scope_opens_exactly_its_routes() -> None:
     """For every scope, the routes that its policy allows are those of its meaning, and no other."""
-    everyone = {("GET", "/v1/health"), ("GET", "/v1/openapi.json")}
+    everyone = {("GET", f"/{path}") for path in ("v1/health", "v1/openapi.json", "v2/health/live", "v2/health/ready")}
     tasks = {("POST", f"/v1/{task}") for task in TASK_NAMES}
+    tasks |= {(method, path) for method, path in ROUTES if path.startswith("/v2") and path.endswith("/infer")}
     wanted = {"infer": tasks, "tokens": {("POST", "/v1/tokenize"), ("POST", "/v1/detokenize")}}
     wanted |= {f"tasks:{task}": {("POST", f"/v1/{task}")} for task in TASK_NAMES}
     for kind in ("models", "jobs", "recipes"):
         of_kind = {(method, path) for method, path in ROUTES if path.startswith(f"/v1/{kind}")}
         wanted[f"{kind}:read"] = {(method, path) for method, path in of_kind if method == "GET"}
         wanted[f"{kind}:write"] = of_kind - wanted[f"{kind}:read"]
+    wanted["models:read"] |= {route for route in ROUTES if route[1].startswith("/v2")} - tasks - everyone
     wanted = {scope: found for scope, found in wanted.items() if found}
     assert {scope: opened(scope) - everyone for scope in SCOPES} == wanted
     assert opened() == everyone
