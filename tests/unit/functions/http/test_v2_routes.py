@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from functions.http.authentication import OPEN
 from functions.http.text_routes import make_api
 from functions.http.v2_routes import MAX_ANSWER_BYTES
 from functions.replica.client import ReplicaClient
@@ -40,7 +41,7 @@ def ask(respond: Respond, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[
     transport = FakeTransport(respond)
     clock = FakeClock()
     client = ReplicaClient("http://127.0.0.1:9", transport=transport, clock=clock, pause=clock.pause)
-    made = make_api(pipeline(), client, "none", clock=clock).resolve(raw, FakeContext())
+    made = make_api(pipeline(), client, OPEN, clock=clock).resolve(raw, FakeContext())
     return made, transport.sent
 
 
@@ -177,7 +178,7 @@ def test_a_server_that_is_down_opens_the_breaker_of_its_model() -> None:
 
     transport, clock = FakeTransport(respond), FakeClock()
     client = ReplicaClient("http://127.0.0.1:9", transport=transport, clock=clock, pause=clock.pause)
-    api = make_api(pipeline(), client, "none", clock=clock)
+    api = make_api(pipeline(), client, OPEN, clock=clock)
     statuses = [api.resolve(infer(), FakeContext())["statusCode"] for _ in range(7)]
     assert statuses == [503] * 7
     assert len(transport.sent) == 5
