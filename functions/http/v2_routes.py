@@ -13,7 +13,7 @@ from typing import Protocol
 
 from aws_lambda_powertools.event_handler import Response
 
-from functions.http.authentication import Auth, tenant_of
+from functions.http.authentication import EVERY_TASK, Auth, check_task, tenant_of
 from functions.http.request_body import body_bytes, header
 from functions.http.resolver import Resolver, deadline, request_id
 from shared.catalog import Catalog
@@ -26,6 +26,7 @@ from shared.trace_context import TraceContext
 MAX_ANSWER_BYTES = 4_500_000  # in base64 they are 6,000,000, and Lambda passes on no more than 6 MB
 SENT_ON = ("content-type", "content-encoding", "inference-header-content-length", TIMEOUT_HEADER)
 SENT_BACK = ("Content-Type", "Inference-Header-Content-Length")
+INFER = "/infer"
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -64,19 +65,22 @@ def add_v2_routes(
 ) -> None:
     """Add the routes to a resolver. `clock` is the clock of deadlines."""
 
-    def passed_on(path: str, model: str | None = None) -> Response[bytes] | Response[str]:
+    def passed_on(rest: str, model: str | None = None, version: str | None = None) -> Response[bytes] | Response[str]:
         event = api.current_event.raw_event
         tenant = tenant_hash(tenant_of(event, auth))
         api.add_log_fields(tenant_hash=tenant)
         api.query()
+        if rest == INFER:  # the body says which task it is for, so the scope of one task is not enough
+            check_task(event, auth, EVERY_TASK)
         if model is not None:
             api.add_log_fields(model=catalog.model(model).name)
+        path = f"/v2{'' if model is None else _model_path(model, version)}{rest}"
         method, began_s = api.current_event.http_method, clock()
         reply = replica.forward(
             method, path, {name: value for name in SENT_ON if (value := header(event, name))},
             body_bytes(event) if method == "POST" else b"",
             tenant=tenant, deadline_s=deadline(api.lambda_context, clock), max_bytes=MAX_ANSWER_BYTES,
-            model=model if path.endswith("/infer") else None, request_id=request_id(event, api.lambda_context),
+            model=model if rest == INFER else None, request_id=request_id(event, api.lambda_context),
             trace=api.trace,
         )  # fmt: skip
         api.add_timings(infer=clock() - began_s)
@@ -91,59 +95,59 @@ def add_v2_routes(
 def _add_server(api: Resolver, passed_on: Callable[..., object]) -> None:
     @api.get("/v2")
     def server() -> object:
-        return passed_on("/v2")
+        return passed_on("")
 
     @api.get("/v2/health/live")
     def live() -> object:
-        return passed_on("/v2/health/live")
+        return passed_on("/health/live")
 
     @api.get("/v2/health/ready")
     def ready() -> object:
-        return passed_on("/v2/health/ready")
+        return passed_on("/health/ready")
 
     @api.post("/v2/repository/index")
     def index() -> object:
-        return passed_on("/v2/repository/index")
+        return passed_on("/repository/index")
 
 
 def _add_models(api: Resolver, passed_on: Callable[..., object]) -> None:
     @api.get("/v2/models/<model>")
     def metadata(model: str) -> object:
-        return passed_on(_path(model), model)
+        return passed_on("", model)
 
     @api.get("/v2/models/<model>/ready")
     def ready(model: str) -> object:
-        return passed_on(f"{_path(model)}/ready", model)
+        return passed_on("/ready", model)
 
     @api.get("/v2/models/<model>/stats")
     def statistics(model: str) -> object:
-        return passed_on(f"{_path(model)}/stats", model)
+        return passed_on("/stats", model)
 
     @api.post("/v2/models/<model>/infer")
     def infer(model: str) -> object:
-        return passed_on(f"{_path(model)}/infer", model)
+        return passed_on(INFER, model)
 
     @api.get("/v2/models/<model>/versions/<version>")
     def metadata_of_version(model: str, version: str) -> object:
-        return passed_on(_path(model, version), model)
+        return passed_on("", model, version)
 
     @api.get("/v2/models/<model>/versions/<version>/ready")
     def ready_of_version(model: str, version: str) -> object:
-        return passed_on(f"{_path(model, version)}/ready", model)
+        return passed_on("/ready", model, version)
 
     @api.get("/v2/models/<model>/versions/<version>/stats")
     def statistics_of_version(model: str, version: str) -> object:
-        return passed_on(f"{_path(model, version)}/stats", model)
+        return passed_on("/stats", model, version)
 
     @api.post("/v2/models/<model>/versions/<version>/infer")
     def infer_with_version(model: str, version: str) -> object:
-        return passed_on(f"{_path(model, version)}/infer", model)
+        return passed_on(INFER, model, version)
 
 
-def _path(model: str, version: str | None = None) -> str:
-    """Return the path of a model at its server. The name is checked against the catalog before anything is sent."""
+def _model_path(model: str, version: str | None) -> str:
+    """Return the path of a model below /v2. The catalog has the model. Raises NotFound for what is no version."""
     if version is None:
-        return f"/v2/models/{model}"
+        return f"/models/{model}"
     if not VERSION.fullmatch(version):
         raise NotFound(f"no version {shown(version)} of model {shown(model)}")
-    return f"/v2/models/{model}/versions/{version}"
+    return f"/models/{model}/versions/{version}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.http.authentication import OPEN
+from functions.http.authentication import OPEN, Auth
 from functions.http.text_routes import make_api
 from functions.http.v2_routes import MAX_ANSWER_BYTES
 from functions.replica.client import ReplicaClient
@@ -183,3 +183,15 @@ def test_a_server_that_is_down_opens_the_breaker_of_its_model() -> None:
     assert statuses == [503] * 7
     assert len(transport.sent) == 5
     assert client.blocked_s("mini") > 0
+
+
+@pytest.mark.parametrize(("scopes", "status"), [("infer", 200), ("tasks:text-classification models:read", 403)])
+def test_a_bearer_token_needs_the_scope_of_all_tasks(scopes: str, status: int) -> None:
+    """The body says which task a call is for, so the scope of one task is not enough."""
+    transport, clock = FakeTransport(answer), FakeClock()
+    client = ReplicaClient("http://127.0.0.1:9", transport=transport, clock=clock, pause=clock.pause)
+    raw = infer()
+    raw["requestContext"]["authorizer"] = {"tenant": "key-ada", "principal": "key/0", "scopes": scopes}
+    made = make_api(pipeline(), client, Auth("bearer"), clock=clock).resolve(raw, FakeContext())
+    assert made["statusCode"] == status
+    assert [sent.tenant for sent in transport.sent] == ([tenant_hash("key-ada")] if status == 200 else [])
