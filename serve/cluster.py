@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,12 +86,17 @@ def manifest(
 
 
 def check_image(image: str) -> None:
-    """Raise ValueError unless the image has a tag that names this version of Ray, or a digest besides."""
+    """Raise ValueError unless the image is named by its digest, or by a tag that names this version of Ray.
+
+    A digest never moves, and `glossa deploy` takes that of the image it has just built from this checkout. A tag that
+    names another version of Ray is refused even beside a digest.
+    """
     name, _, digest = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]
-    if f"ray{ray.__version__}" not in tag.split("-"):
-        found = f"got image {image!r}" + (" by its digest alone" if digest and not tag else "")
-        raise ValueError(f"{found}, expected a tag with -ray{ray.__version__}, the version that wrote this file")
+    named = [part for part in tag.split("-") if re.fullmatch(r"ray\d+\.\d+\.\d+", part)]
+    if named != [f"ray{ray.__version__}"] and (named or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)):
+        expected = f"a digest, or a tag with -ray{ray.__version__}, the version that writes this file"
+        raise ValueError(f"got image {image!r}, expected {expected}")
 
 
 def warnings(catalog: Catalog) -> Iterator[str]:

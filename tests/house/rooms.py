@@ -130,7 +130,7 @@ ROOMS = (
     _serve("ingress", ()),
     _serve("private_folder", ()),
     _serve("strict_config", (), ("pydantic", "yaml")),
-    _serve("manifests", ("serve.deployment_options",), ("yaml",)),
+    Room("serve.manifests", ("shared", "serve.deployment_options"), ("yaml",), (*HEAVY, "functions", "local")),
     *(
         Room(f"serve.{name}", ("shared", "serve"), ("ray", "torch", "starlette", "pydantic"), ("functions",))
         for name in RAY_FILES
