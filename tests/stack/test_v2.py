@@ -33,7 +33,7 @@ def ask(
 @pytest.mark.parametrize("path", [f"{MODEL}/infer", f"{MODEL}/versions/1/infer"])
 def test_binary_tensors_pass_the_api_in_both_directions(running: RunningStack, path: str) -> None:
     """The encoders of the protocol work against the API as against a model server."""
-    answer = ask(running, "POST", path, bytes(CALL.data), CALL.headers)
+    answer = ask(running, "POST", path, bytes(CALL.data), {**CALL.headers, "accept": "*/*"})
     assert answer.status == 200, answer.data
     headers = {name.lower(): value for name, value in answer.headers.items()}
     assert int(headers["inference-header-content-length"]) < len(answer.data)
