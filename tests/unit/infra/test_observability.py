@@ -97,6 +97,15 @@ def test_every_queue_and_every_function_is_watched() -> None:
     assert set(resources(service, "AWS::SQS::Queue")) == queues
 
 
+def test_a_refused_token_is_no_failure_of_the_authorizer() -> None:
+    """API Gateway answers 401 to an exception alone, which Lambda counts as an error. The alarm takes those off."""
+    total, *parts = alarms()["AuthorizeErrors"]["Metrics"]
+    assert total["Expression"] == "FILL(errors, 0) + FILL(throttles, 0) - FILL(refused, 0)"
+    metrics = {part["Id"]: part["MetricStat"]["Metric"]["MetricName"] for part in parts}
+    assert metrics == {"errors": "Errors", "throttles": "Throttles", "refused": "callers_refused"}
+    assert len({(part["MetricStat"]["Period"], part["MetricStat"]["Stat"]) for part in parts}) == 1
+
+
 def test_the_alarm_on_duration_knows_the_time_outs() -> None:
     """Each function's duration is divided by its own time-out. A hundredth of it in milliseconds gives percent."""
     expression = alarms()["FunctionDuration"]["Metrics"][0]["Expression"]
