@@ -7,6 +7,7 @@ so that a storm of tokens with made-up key ids reaches the issuer once in 30 s. 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ MAX_AGE_S = 600.0  # a key that its issuer withdraws is refused after this time
 MAX_STALE_S = 3_600.0  # how long the kept keys are used while the issuer cannot be reached
 MIN_BETWEEN_FETCHES_S = 30.0
 FETCH_S = 3.0
+SOCKET_S = 2.0
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 100
 RSA_BITS = (2_048, 8_192)
@@ -30,30 +32,43 @@ Fetch = Callable[[str], bytes]
 
 
 def fetch(url: str) -> bytes:
-    """Return what an https address answers. Raises Unavailable without one, and past 3 s or 256 KiB.
-
-    Follows no redirect, so the keys come from the configured address alone.
-    """
+    """Return what an https address answers. Raises Unavailable for any other address, and as `get`."""
     if not url.startswith("https://"):
         raise Unavailable(f"got {url}, expected an https address")
-    ends_s, body = time.monotonic() + FETCH_S, b""
-    pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=1.0, read=1.0))
+    return get(url)
+
+
+def get(url: str, limit_s: float = FETCH_S) -> bytes:
+    """Return the body at an address. Raises Unavailable without one, past `limit_s` and past 256 KiB.
+
+    Follows no redirect, so the keys come from the configured address alone. The time is that of the whole exchange:
+    a time-out of a socket would begin anew with each byte.
+    """
+    found: list[bytes | Unavailable] = []
+    thread = threading.Thread(target=lambda: found.append(_answer(url)), daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    answer = found[0] if found else Unavailable(f"the issuer's keys did not come within {limit_s} s")
+    if isinstance(answer, Unavailable):
+        raise answer
+    return answer
+
+
+def _answer(url: str) -> bytes | Unavailable:
+    """Return the body at an address, or why there is none."""
+    pool = urllib3.PoolManager(retries=False, timeout=SOCKET_S)
     try:
-        response = pool.request("GET", url, redirect=False, preload_content=False)
+        response = pool.request("GET", url, redirect=False, preload_content=False, decode_content=False)
         if response.status != OK:
-            raise Unavailable(f"the issuer's keys answered {response.status}, expected {OK}")
-        while chunk := response.read1(65_536):
+            return Unavailable(f"the issuer's keys answered {response.status}, expected {OK}")
+        body = b""
+        while len(body) <= MAX_BYTES and (chunk := response.read(65_536)):
             body += chunk
-            if len(body) > MAX_BYTES:
-                raise Unavailable(f"got more than {MAX_BYTES} bytes of keys, at most {MAX_BYTES}")
-            if time.monotonic() > ends_s:
-                raise Unavailable(f"the issuer's keys did not come within {FETCH_S:.0f} s")
     except urllib3.exceptions.HTTPError as error:
-        raise Unavailable(f"the issuer's keys cannot be fetched: {type(error).__name__}") from None
-    else:
-        return body
+        return Unavailable(f"the issuer's keys cannot be fetched: {type(error).__name__}")
     finally:
         pool.clear()
+    return body if len(body) <= MAX_BYTES else Unavailable(f"got over {MAX_BYTES} bytes of keys, at most {MAX_BYTES}")
 
 
 class KeySet:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from functions.authorizer import key_sets
-from functions.authorizer.key_sets import KeySet, fetch, read_keys
+from functions.authorizer.key_sets import KeySet, fetch, get, read_keys
 from functions.authorizer.policy import Refused
 from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
@@ -142,3 +143,42 @@ def test_keys_come_over_https_alone() -> None:
             with pytest.raises(Unavailable):
                 fetch(url)
     assert not seen
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(302, {"location": "/elsewhere"}), "answered 302"),
+        (Reply(404, {}, key_set()), "answered 404"),
+        (Reply(500), "answered 500"),
+        (Reply(200, {}, b"x" * (key_sets.MAX_BYTES + 1)), "got over 262144 bytes"),
+        (Reply(200, {"content-length": "9", "connection": "close"}, b"x"), "cannot be fetched"),
+    ],
+)
+def test_an_answer_that_is_no_key_set_is_given_up(reply: Reply, said: str) -> None:
+    """Redirects are not followed. Errors, too many bytes and half an answer are no keys."""
+    seen: list[str] = []
+
+    def answer(sent: SentRequest) -> Reply:
+        seen.append(sent.path)
+        return reply
+
+    with serving(answer) as (address, _), pytest.raises(Unavailable, match=said):
+        get(f"{address}/keys")
+    assert seen == ["/keys"]
+
+
+def test_keys_are_read_whole_within_their_time() -> None:
+    """A good answer is returned as it came. An issuer that is silent is given up."""
+    may_answer = threading.Event()
+
+    def answer(sent: SentRequest) -> Reply:
+        if sent.path == "/silent":
+            may_answer.wait(10)
+        return Reply(200, {}, key_set())
+
+    with serving(answer) as (address, _):
+        assert get(f"{address}/keys") == key_set()
+        with pytest.raises(Unavailable, match="did not come within"):
+            get(f"{address}/silent", 0.05)
+        may_answer.set()
