@@ -21,7 +21,7 @@ caller, a tenant, a job or a request.
 - **Functions** write metrics in the [embedded metric format][emf] on log lines that they write anyway. The column
   *log event* names the line. CloudWatch reads the value from it, so a function makes no further call.
 - **Replicas** and the front hand their metrics to Ray, which offers them to Prometheus as `ray_glossa_` and the name;
-  counters end in `_total`. A collector in the cluster brings them to CloudWatch under the name
+  counters end in `_total`. The collector of `infra/metrics/` brings them to CloudWatch under the name
   in this table. Ray's own metrics, such as those of Serve, are at the same address.
 
 [emf]: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
