@@ -19,10 +19,11 @@ from local import model_server, processes
 from local.ray_workspace import temp_dir
 from serve.deployment_options import MAX_ONGOING
 from serve.engine.run_call import infer
+from shared.call_token import TOKEN_HEADER, sign
 from shared.errors import Overloaded
 from shared.limits import MAX_BODY_BYTES
 from shared.messages import InferCall, Tensor
-from shared.protocol import decode_error, decode_output
+from shared.protocol import decode_error, decode_output, encode_call
 from tests.serve_live.conftest import Answer, Server
 from tests.serve_live.tree import descendants, open_paths, pss_bytes
 
@@ -47,6 +48,30 @@ def test_server_and_models_are_ready(server: Server) -> None:
     assert {entry["state"] for entry in server.ask("POST", "/v2/repository/index").json} == {"READY"}
     told = server.ask("GET", "/v2/models/small").json
     assert (told["name"], told["limits"]["max_row_tokens"]) == ("small", 512)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/v2/health/ready", 200), ("/v2/models/small/ready", 200), ("/v2", 401), ("/v2/models/small", 401),
+     ("/v2/models/small/stats", 401), ("/v2/models/none", 401)],
+)  # fmt: skip
+def test_a_stranger_learns_whether_it_is_ready_and_no_more(server: Server, path: str, status: int) -> None:
+    """Without a token only health is answered, behind the proxy too."""
+    reply = server.pool.request("GET", server.url + path, timeout=30.0)
+    assert reply.status == status
+    assert status == 200 or json.loads(reply.data)["code"] == "unauthenticated"
+
+
+def test_an_unsigned_call_computes_nothing(server: Server) -> None:
+    """A call without a token, or with the token of another body, is refused."""
+    body = encode_call(_call([[0, 7, 2]]))
+    token = sign(server.keys.keys(), "POST", "/v2/models/small/infer", b"another body")
+    for headers in ({}, {TOKEN_HEADER: token}):
+        reply = server.pool.request(
+            "POST", server.url + "/v2/models/small/infer", body=bytes(body.data), headers={**body.headers, **headers},
+            timeout=30.0,
+        )  # fmt: skip
+        assert reply.status == 401
 
 
 def test_answers_are_the_engine_s(server: Server) -> None:

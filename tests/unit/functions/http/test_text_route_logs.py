@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from functions.http.authentication import OPEN
+from functions.http.text_routes import make_api
+from functions.replica.fake import FakeReplica
 from shared.messages import InferCall, ModelOutput
 from tests.events import request
-from tests.unit.functions.http.world import count_ids, make, post, send
+from tests.unit.functions.http.world import count_ids, make, pipeline, post, send
 
 GOOD = {"inputs": "Le train de nuit arrive à l'aube."}
 STAGES = ["tokenize", "route", "queue", "infer", "assemble"]
@@ -54,3 +57,21 @@ def test_the_log_line_has_counts_and_names(capfd: Any) -> None:
     assert (line["n_rows"], line["n_windows"], line["n_tokens"] > 5) == (1, 1, True)
     assert list(line["timings_ms"]) == STAGES
     assert "dropped" not in line
+
+
+def test_the_log_line_and_the_calls_have_the_same_trace(capfd: Any) -> None:
+    """The trace id of the caller is logged, and goes on to the model server with the id of the request."""
+    trace, seen = "4bf92f3577b34da6a3ce929d0e0e4736", []
+
+    class Noting(FakeReplica):
+        def infer(self, calls: Any, deadline_s: float, **named: Any) -> list[ModelOutput]:
+            seen.append(named)
+            return super().infer(calls, deadline_s)
+
+    raw = request("POST", "/v1/text-classification", json.dumps(GOOD))
+    raw["headers"] |= {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "tracestate": f"a={CANARY}"}
+    send(make_api(pipeline(), Noting(count_ids), OPEN), raw)
+    line = json.loads(capfd.readouterr().out)
+    assert (line["trace_id"], seen[0]["trace"].trace_id) == (trace, trace)
+    assert (seen[0]["request_id"], seen[0]["trace"].state) == (line["request_id"], f"a={CANARY}")
+    assert CANARY not in json.dumps(line)

@@ -100,6 +100,25 @@ print(texts == [infer.WARM_TEXT], hooks[-1][0] == infer.replica.close)
     assert _run(program, environment).stdout == "True True\n"
 
 
+def test_a_snapshot_holds_no_keys(environment: dict[str, str]) -> None:
+    """Keys of a secret are forgotten before a snapshot, and fetched after the restore. A failure does no harm."""
+    program = """
+import snapshot_restore_py, sys
+from functions.lambdas import infer
+reads = []
+infer.call_keys._fetch = lambda: reads.append(1) or "broken"
+for hook, arguments, named in snapshot_restore_py.get_before_snapshot():
+    hook(*arguments, **named)
+print(reads, "boto3" in sys.modules, infer.call_keys._keys)
+for hook, arguments, named in snapshot_restore_py.get_after_restore():
+    hook(*arguments, **named)
+print(reads)
+"""
+    secret = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:call-keys-AbCdEf"
+    lines = _run(program, environment | {"GLOSSA_CALL_KEYS_SECRET": secret}).stdout.splitlines()
+    assert (lines[0], lines[-1]) == ("[] True None", "[1]")
+
+
 def test_a_restored_function_connects_before_its_first_request(environment: dict[str, str]) -> None:
     """After a restore the function calls the model server once. A server that does not answer does no harm."""
     program = """

@@ -257,6 +257,16 @@ def test_a_vector_for_each_token_comes_through() -> None:
     assert max(answer_bytes) > 5_000_000  # what one answer of the synchronous path may have
 
 
+def test_the_calls_of_a_shard_have_one_trace(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log joins the trace with job and shard, and holds no text."""
+    world.run()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (traced,) = [line for line in lines if line["event"] == "shard-trace"]
+    assert (traced["job_id"], len(traced["trace_id"]), "dropped" in traced) == (job_of(world), 32, False)
+    assert traced["shard"]
+    assert not [line for line in lines if LINES[0] in json.dumps(line)]
+
+
 def test_the_largest_answer_of_a_call_fits() -> None:
     """The worker's limit holds the vectors of the most tokens, up to a width of 2048."""
     assert MAX_TOKEN_VECTORS * 4 * 2048 < MAX_SHARD_ANSWER_BYTES
