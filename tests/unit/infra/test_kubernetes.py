@@ -157,3 +157,61 @@ def test_the_operator_is_pinned() -> None:
     assert '--version "$VERSION"' in script
     assert (values["watchNamespace"], values["singleNamespaceInstall"]) == (["glossa"], True)
     assert values["securityContext"]["readOnlyRootFilesystem"]
+
+
+def workers() -> list[dict[str, Any]]:
+    """Return the groups of workers of the committed RayService."""
+    (ray,) = of_kind("RayService")
+    return list(ray["spec"]["rayClusterConfig"]["workerGroupSpecs"])
+
+
+def gib(text: str) -> int:
+    """Return a quantity in GiB."""
+    number, unit = re.fullmatch(r"(\d+)(Gi|Ti)", text).groups()  # type: ignore[union-attr] # other units fail the test
+    return int(number) * (1024 if unit == "Ti" else 1)
+
+
+def test_the_pods_of_ray_fit_their_machines() -> None:
+    """A worker goes to the machines of its class, which have room for what it stores, and to nobody else's."""
+    storage = {one["metadata"]["name"]: gib(one["spec"]["ephemeralStorage"]["size"]) for one in of_kind("NodeClass")}
+    pools = {one["spec"]["template"]["metadata"]["labels"]["glossa-size-class"]: one for one in of_kind("NodePool")}
+    for group in workers():
+        pod, labels = group["template"]["spec"], group["template"]["metadata"]["labels"]
+        pool = pools[group["groupName"]]["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"glossa-size-class": group["groupName"]}
+        assert {(one["key"], one.get("value")) for one in pod["tolerations"]} >= {
+            (taint["key"], taint["value"]) for taint in pool["taints"]
+        }
+        assert labels.items() >= (NAMED | {"glossa-role": "worker", "glossa-size-class": group["groupName"]}).items()
+        assert pod["serviceAccountName"] == "glossa-replica"
+        (container,) = pod["containers"]
+        assert gib(container["resources"]["limits"]["ephemeral-storage"]) < storage[pool["nodeClassRef"]["name"]]
+
+
+def test_the_load_balancer_asks_what_the_probe_asks() -> None:
+    """A worker that is not ready gets no calls, whoever asks first."""
+    (ingress,) = of_kind("Ingress")
+    path = ingress["metadata"]["annotations"]["alb.ingress.kubernetes.io/healthcheck-path"]
+    for group in workers():
+        assert group["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"] == {"path": path, "port": 8000}
+
+
+def test_the_quota_holds_two_clusters() -> None:
+    """While a new cluster starts beside the old one, both fit into the quota and into the limits of their machines."""
+    (quota,) = [one["spec"]["hard"] for one in of_kind("ResourceQuota")]
+    totals = {"cpu": 0, "memory": 0, "gpu": 0, "storage": 0}
+    limits = {one["metadata"]["name"]: one["spec"]["limits"] for one in of_kind("NodePool")}
+    for group in workers():
+        asked, most = group["template"]["spec"]["containers"][0]["resources"]["requests"], group["maxReplicas"]
+        totals["cpu"] += most * int(asked["cpu"])
+        totals["memory"] += most * gib(asked["memory"])
+        totals["storage"] += most * gib(asked["ephemeral-storage"])
+        gpus = most * int(asked.get("nvidia.com/gpu", 0))
+        totals["gpu"] += gpus
+        own = limits[f"glossa-{group['groupName']}"]
+        assert 2 * gpus <= int(own.get("nvidia.com/gpu", 0))
+        assert "cpu" not in own or 2 * most * int(asked["cpu"]) <= int(own["cpu"])
+    assert 2 * totals["cpu"] <= int(quota["requests.cpu"])
+    assert 2 * totals["gpu"] <= int(quota["requests.nvidia.com/gpu"])
+    assert 2 * totals["memory"] <= gib(quota["requests.memory"])
+    assert 2 * totals["storage"] <= gib(quota["requests.ephemeral-storage"])

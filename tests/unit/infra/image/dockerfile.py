@@ -14,7 +14,7 @@ SERVED_BY = "10001:10001"
 PIPE_TO_SHELL = re.compile(r"\|\s*(?:/bin/)?(?:ba|da|z)?sh\b")
 SECRET = re.compile(r"(?i)(?:token|password|passwd|secret|credential|api_?key|private_?key)")
 PINNED_PACKAGE = re.compile(r'"?[a-z0-9][a-z0-9.+-]*=[0-9][\w.:+~*-]*"?')
-HASHED = ("--require-hashes", "--no-deps")
+HASHED = ("--require-hashes", "--no-deps", "--only-binary :all:")
 
 
 @dataclass(frozen=True)
