@@ -53,7 +53,7 @@ def commands(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction,
     """Yield each shell command of each RUN."""
     for one in instructions:
         if one.word == "RUN":
-            yield from ((one, command.strip()) for command in one.arguments.split("&&"))
+            yield from ((one, command.strip()) for command in re.split(r"&&|;", one.arguments))
 
 
 def loose_bases(instructions: Sequence[Instruction]) -> list[str]:

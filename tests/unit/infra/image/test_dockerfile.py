@@ -39,6 +39,10 @@ def test_the_image_keeps_the_rule(rule: str) -> None:
         ("loose_bases", "FROM python:latest@${BASE_DIGEST} AS a"),
         ("defaults", "ARG BASE_DIGEST=sha256:00"),
         ("unhashed_installs", "RUN pip install ray"),
+        (
+            "unhashed_installs",
+            "RUN if a; then pip install --require-hashes --no-deps -r a.txt; else pip install ray; fi",
+        ),
         ("unhashed_installs", "RUN pip install --require-hashes --no-deps -r a.txt"),
         ("loose_packages", "RUN apt-get install --no-install-recommends gcc && rm -rf /var/lib/apt/lists/*"),
         ("loose_packages", "RUN apt-get install gcc=4:12.2.0-3 && rm -rf /var/lib/apt/lists/*"),
