@@ -6,7 +6,10 @@ test_template_keys.py the encryption, and test_template_rights.py the rights.
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import pytest
 
 from tests.unit.template import condition, properties, resources, target, templates, walk
 
@@ -185,3 +188,23 @@ def _parameters_of(value: Any) -> set[str]:
     named = {node["Ref"] for node in nodes if "Ref" in node}
     asked = {node["Fn::If"][0] for node in nodes if "Fn::If" in node}
     return named | asked
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("ReplicaUrl", "https://replica.internal:8443", True),
+        ("ReplicaUrl", "http://127.0.0.1:18001", True),
+        ("ReplicaUrl", "http://replica.internal", False),
+        ("ReplicaUrl", "http://127.0.0.1.evil.example", False),
+        ("ReplicaUrl", "https://replica.internal/path", False),
+        ("CallKeysSecretArn", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:call-keys-AbCdEf", True),
+        ("CallKeysSecretArn", "", False),
+        ("CallKeysSecretArn", "arn:aws:ssm:eu-central-1:123456789012:parameter/x", False),
+    ],
+)
+def test_calls_to_the_model_server_are_encrypted_and_signed(*, name: str, value: str, fits: bool) -> None:
+    """CloudFormation refuses an address without TLS beyond one machine, and a stack without the keys of calls."""
+    parameter = templates()["source"]["Parameters"][name]
+    assert (re.fullmatch(parameter["AllowedPattern"], value) is not None) is fits
+    assert "Default" not in parameter
