@@ -1,4 +1,4 @@
-"""Prints a template as JSON, as written and as SAM expands it. Runs with the interpreter of .venv-sam.
+"""Prints a template as JSON, as written and as SAM expands it with parameters. Runs with the interpreter of .venv-sam.
 
 Intrinsic functions are printed in their long form.
 """
@@ -25,4 +25,8 @@ with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - a short scri
     text = file.read()
 # The translator expects an address in S3 where the source names a folder. `sam package` usually writes it.
 packaged = yaml_parse(text.replace("Uri: functions/", "Uri: s3://packages/functions"))
-sys.stdout.write(json.dumps({"source": yaml_parse(text), "expanded": transform(packaged, {}, NoManagedPolicies())}))
+sys.stdout.write(
+    json.dumps(
+        {"source": yaml_parse(text), "expanded": transform(packaged, json.loads(sys.argv[2]), NoManagedPolicies())}
+    )
+)

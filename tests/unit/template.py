@@ -18,22 +18,23 @@ Values = Mapping[str, Any]
 
 
 @functools.cache
-def _translated() -> subprocess.CompletedProcess[str]:
+def _translated(given: str = "{}") -> subprocess.CompletedProcess[str]:
+    program = Path(__file__).with_name("expand_template.py")
     return subprocess.run(
-        [ROOT / ".venv-sam/bin/python", "-I", Path(__file__).with_name("expand_template.py"), ROOT / "template.yaml"],
+        [ROOT / ".venv-sam/bin/python", "-I", program, ROOT / "template.yaml", given],
         capture_output=True, text=True, check=False, env={**os.environ, "AWS_DEFAULT_REGION": "us-east-1"},
     )  # fmt: skip
 
 
 @functools.cache
-def templates() -> dict[str, Any]:
-    """Return the template as written (`source`) and as SAM expands it (`expanded`).
+def templates(given: str = "{}") -> dict[str, Any]:
+    """Return the template as written (`source`) and as SAM expands it (`expanded`), with parameters as JSON.
 
     Raises ValueError with the message of SAM.
     """
-    if _translated().returncode != 0:
-        raise ValueError(f"template.yaml cannot be expanded:\n{_translated().stderr[-2000:]}")
-    read: dict[str, Any] = json.loads(_translated().stdout)
+    if _translated(given).returncode != 0:
+        raise ValueError(f"template.yaml cannot be expanded:\n{_translated(given).stderr[-2000:]}")
+    read: dict[str, Any] = json.loads(_translated(given).stdout)
     return read
 
 
