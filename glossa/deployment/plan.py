@@ -90,10 +90,17 @@ def _stack(target: Target, stack: str, linked: Mapping[str, Link]) -> Step:
     words += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
     words += ["--tags", "service=glossa", f"environment={environment.name}"]
     if values:
-        words += ["--parameter-overrides", *(f"{name}={value}" for name, value in sorted(values.items()))]
+        words += ["--parameter-overrides", *(override(name, value) for name, value in sorted(values.items()))]
     command = Command(tuple(words), {"SAM_CLI_TELEMETRY": "0"})
     sources: tuple[str, ...] = FUNCTION_SOURCES if stack == "service" else (str(template_path(stack)),)
     return Step(stack, TITLES[stack], (command,), MINUTES[stack], sources, stack)
+
+
+def override(name: str, value: object) -> str:
+    """Return a parameter as SAM reads it. Without quotes around it, a value would end at its first space or quote."""
+    text = str(value)
+    escaped = text.replace('"', '\\"')
+    return f'{name}="{escaped}"' if not text or any(mark in text for mark in " \t\n\"'") else f"{name}={text}"
 
 
 def _weights(target: Target) -> Step:

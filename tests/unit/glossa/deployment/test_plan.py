@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+
 import pytest
 
 from glossa.deployment.destroy import destroy_steps
 from glossa.deployment.environment import Environment, load_environment
 from glossa.deployment.fake import FakeRunner
-from glossa.deployment.plan import first_facts, links, plan
+from glossa.deployment.plan import first_facts, links, override, plan
 from glossa.deployment.steps import Step, names_in
 from glossa.deployment.target import Target
 from glossa.deployment.templates import read_template
@@ -98,3 +101,24 @@ def test_a_fake_deployment_runs_every_step_once() -> None:
         for command in step.commands:
             assert runner.run(command, ROOT) == 0
     assert len(runner.lines) == sum(len(step.commands) for step in steps)
+
+
+def test_sam_reads_every_parameter_as_it_was_written() -> None:
+    """Values with quotes, spaces and commas come out of SAM's own parser unchanged, such as the JSON of issuers."""
+    issuers = json.dumps([{"name": "okta", "issuer": "https://a.example/x", "audience": "my api"}])
+    values = {
+        "Auth": "jwt",
+        "Empty": "",
+        "Issuers": issuers,
+        "RolesAsTenants": "a,b",
+        "Text": "it's a = b",
+        "Number": 4,
+    }
+    program = (
+        "import json, sys; from samcli.cli.types import CfnParameterOverridesType as Type\n"
+        "print(json.dumps(Type().convert(tuple(sys.argv[1:]), None, None)))"
+    )
+    words = [override(name, value) for name, value in values.items()]
+    python = ROOT / ".venv-sam/bin/python"
+    done = subprocess.run([python, "-I", "-c", program, *words], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {name: str(value) for name, value in values.items()}
