@@ -16,7 +16,7 @@ from moto import mock_aws
 
 from serve.checkpoints.fetch import fetch
 from serve.checkpoints.read import SINGLE, CheckpointError
-from serve.checkpoints.verify import weights_sha256
+from serve.checkpoints.verify import check_config, config_sha256, weights_sha256
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -71,6 +71,17 @@ def test_s3_is_fetched_once_for_each_state(s3: Any, checkpoint: Path, tmp_path: 
     assert fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache") == first
     s3.put_object(Bucket="weights", Key="models/tiny/config.json", Body=b"{}")
     assert fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache") != first
+
+
+def test_a_config_that_changed_in_s3_is_refused(s3: Any, checkpoint: Path, tmp_path: Path) -> None:
+    """The same weights with another config.json are fetched, and refused by its digest."""
+    expected = config_sha256(checkpoint)
+    _upload(s3, checkpoint, "models/toy")
+    reference = "s3://weights/models/toy"
+    check_config(fetch(reference, tmp_path), expected, "toy")
+    s3.put_object(Bucket="weights", Key="models/toy/config.json", Body=b"{}")
+    with pytest.raises(CheckpointError, match=f"the catalog expects {expected}"):
+        check_config(fetch(reference, tmp_path), expected, "toy")
 
 
 def test_s3_without_weights_is_refused(s3: Any, tmp_path: Path) -> None:
