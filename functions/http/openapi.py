@@ -17,6 +17,17 @@ from pydantic import BaseModel
 from shared.content_types import PROBLEM_TYPE
 
 TITLE, VERSION = "Glossa", "1"
+# A stack takes one of these; its parameter Auth says which.
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, or a JWT of a configured issuer"},
+    "sigv4": {
+        "type": "apiKey",
+        "name": "Authorization",
+        "in": "header",
+        "description": "a signature with AWS credentials, version 4, for the service execute-api",
+        "x-amazon-apigateway-authtype": "awsSigv4",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,8 @@ def page(operations: Iterable[Operation]) -> dict[str, Any]:
         )(_stub(operation))
     made: dict[str, Any] = json.loads(book.get_openapi_json_schema(title=TITLE, version=VERSION))
     _replace_library_errors(made)
+    made["components"]["securitySchemes"] = SECURITY_SCHEMES
+    made["security"] = [{name: []} for name in SECURITY_SCHEMES]
     return made
 
 

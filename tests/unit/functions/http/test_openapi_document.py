@@ -25,6 +25,15 @@ def test_the_committed_document_is_current() -> None:
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == document()
 
 
+def test_the_document_says_how_callers_are_verified() -> None:
+    """Every route takes a Bearer token or a signature, so that generated clients send one."""
+    schemes = document()["components"]["securitySchemes"]
+    assert (schemes["bearer"]["scheme"], schemes["sigv4"]["x-amazon-apigateway-authtype"]) == ("bearer", "awsSigv4")
+    assert document()["security"] == [{"bearer": []}, {"sigv4": []}]
+    operations = [operation for path in document()["paths"].values() for operation in path.values()]
+    assert not [operation for operation in operations if "security" in operation]
+
+
 def test_the_document_is_served() -> None:
     """The infer function serves the document."""
     status, body, _ = send(make(), request("GET", "/v1/openapi.json"))
