@@ -7,11 +7,12 @@ and dimensions come from shared.metrics. Imports Ray. Must not know how calls ar
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ray import serve as ray_serve
-from ray.util.metrics import Counter, Gauge, Histogram
+from ray.util import metrics as ray_metrics
 
 from serve.deployment_options import FRONT_APPLICATION
 from shared.catalog import Catalog, Model
@@ -65,9 +66,11 @@ class RayInstruments:
         if name not in self._made:
             metric, keys = METRICS[name], tuple(labels)
             if metric.kind == "histogram":
-                made: Any = Histogram(RAY_PREFIX + name, metric.meaning, LATENCY_BOUNDS_MS, keys)
+                made: Any = ray_metrics.Histogram(RAY_PREFIX + name, metric.meaning, LATENCY_BOUNDS_MS, keys)
             else:
-                made = {"counter": Counter, "gauge": Gauge}[metric.kind](RAY_PREFIX + name, metric.meaning, keys)
+                made = {"counter": ray_metrics.Counter, "gauge": ray_metrics.Gauge}[metric.kind](
+                    RAY_PREFIX + name, metric.meaning, keys
+                )
             self._made[name] = made
         return self._made[name]
 
@@ -179,12 +182,14 @@ def front_metrics(catalog: Catalog) -> Callable[[Any], Callable[[], None]]:
 
 def replica_states() -> Mapping[str, Mapping[str, int]]:
     """Return the number of replicas of each application by state, in Ray's words. It blocks."""
-    return {
-        name: {
-            str(state.value): count
-            for each in status.deployments.values()
-            for state, count in each.replica_states.items()
-        }
-        for name, status in ray_serve.status().applications.items()
-        if name != FRONT_APPLICATION
-    }
+    applications = ray_serve.status().applications
+    return {name: count_states(status) for name, status in applications.items() if name != FRONT_APPLICATION}
+
+
+def count_states(application: Any) -> Mapping[str, int]:
+    """Count the replicas of an application by state. Ray 2.60 gives plain text where its types say an enumeration."""
+    counts: Counter[str] = Counter()
+    for deployment in application.deployments.values():
+        for state, count in deployment.replica_states.items():
+            counts[str(getattr(state, "value", state))] += count
+    return counts
