@@ -22,6 +22,7 @@ from local.authorization.request_keys import as_dict, leading_keys
 
 Scope = dict[str, Any]  # Any: what ASGI passes
 App = Callable[[Scope, Any, Any], Awaitable[None]]
+BODY = 4  # the place of the body among the arguments of `extract_iam_action`
 # On AWS these batch calls have no action of their own. Each of their entries is authorized as the single call.
 SINGLE = {
     "sqs:SendMessageBatch": "sqs:SendMessage",
@@ -40,6 +41,8 @@ def add_rules() -> None:
 
     def extract_iam_action(*given: Any, **named: Any) -> str | None:
         found: str | None = name_action(*given, **named)
+        if found == "s3:DeleteObject" and b"<VersionId>" in given[BODY]:  # a list of versions, not of keys
+            return "s3:DeleteObjectVersion"
         return SINGLE.get(found, found) if found else None
 
     def dynamodb_service_context(body: bytes) -> dict[str, Any]:
