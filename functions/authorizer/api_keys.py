@@ -26,6 +26,7 @@ TENANT = re.compile(r"[a-z0-9-]{1,63}")
 SECRET_BYTES = 32
 DAY_S = 86_400
 MAX_DAYS = 3_650
+MAX_TENANT_CHARS = 256
 _NO_DIGEST = "0" * 64
 
 
@@ -61,7 +62,13 @@ def new_key(*, name: str, tenant: str, scopes: Sequence[str], days: int, now_s: 
 
 
 def tenant_of_keys(name: str) -> str:
-    """Return the tenant of all keys made with this tenant's name. No IAM identity and no JWT has such a tenant."""
+    """Return the tenant of all keys made with this tenant's name. No IAM identity and no JWT has such a tenant.
+
+    Raises Unprocessable for a name that is empty, too long or not printable, such as a shell variable that is not set.
+    """
+    if not 1 <= len(name) <= MAX_TENANT_CHARS or not name.isprintable() or name != name.strip():
+        wanted = f"1 to {MAX_TENANT_CHARS} printable characters without spaces around them"
+        raise Unprocessable(f"got the tenant's name {shown(name)}, expected {wanted}")
     return tenant_name(f"key-{name}")
 
 
@@ -70,9 +77,12 @@ def caller_of_key(token: str, store: KeyStore, now_s: float) -> Caller:
     match = KEY.fullmatch(token)
     if match is None:
         raise Refused("no-key")
-    found = store.get(match["id"])
+    try:
+        found = store.get(match["id"])
+    except ValueError:  # somebody else wrote this item
+        raise Refused("unreadable-key") from None
     # A key that does not exist is compared too, so that both answers take the same time.
-    same = hmac.compare_digest(_digest(token), found.sha256 if found else _NO_DIGEST)
+    same = hmac.compare_digest(_digest(token).encode(), (found.sha256 if found else _NO_DIGEST).encode())
     if found is None or not same:
         raise Refused("unknown-key")
     if found.revoked_s is not None:

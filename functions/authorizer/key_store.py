@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+from shared.error_text import shown
+
+MAX_TIME_S = 253_402_300_799  # the end of the year 9999
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -30,7 +34,7 @@ class KeyStore(Protocol):
     """The stored keys, each under its id."""
 
     def get(self, key_id: str) -> ApiKey | None:
-        """Return a key, or None."""
+        """Return a key, or None. Raises ValueError for an item that is no key of ours."""
         ...
 
     def add(self, key: ApiKey) -> None:
@@ -42,7 +46,7 @@ class KeyStore(Protocol):
         ...
 
     def all(self) -> Iterator[ApiKey]:
-        """Yield all keys, in no order."""
+        """Yield all keys, in no order. Raises ValueError as `get`."""
         ...
 
 
@@ -149,13 +153,28 @@ def _value(value: object) -> dict[str, Any]:
 
 
 def _read(item: Mapping[str, Any]) -> ApiKey:
-    return ApiKey(
-        id=item["id"]["S"],
-        sha256=item["sha256"]["S"],
-        name=item["name"]["S"],
-        tenant=item["tenant"]["S"],
-        scopes=tuple(each["S"] for each in item["scopes"]["L"]),
-        created_s=int(item["created_s"]["N"]),
-        expires_s=int(item["expires_s"]["N"]),
-        revoked_s=int(item["revoked_s"]["N"]) if "revoked_s" in item else None,
-    )
+    try:
+        return ApiKey(
+            id=item["id"]["S"],
+            sha256=item["sha256"]["S"],
+            name=item["name"]["S"],
+            tenant=item["tenant"]["S"],
+            scopes=tuple(each["S"] for each in item["scopes"]["L"]),
+            created_s=_seconds(item["created_s"]),
+            expires_s=_seconds(item["expires_s"]),
+            revoked_s=_seconds(item["revoked_s"]) if "revoked_s" in item else None,
+        )
+    except (KeyError, TypeError, ValueError):
+        found = shown(item.get("id", {}).get("S", ""))
+        raise ValueError(
+            f"got an item with the id {found} that is no key of ours, expected one that `glossa keys create` made; "
+            "delete it from the table"
+        ) from None
+
+
+def _seconds(value: Mapping[str, str]) -> int:
+    """Return a time of the table. Raises KeyError, ValueError for what is no time that a clock can show."""
+    seconds = int(value["N"])
+    if not 0 <= seconds <= MAX_TIME_S:
+        raise ValueError("not a time")
+    return seconds

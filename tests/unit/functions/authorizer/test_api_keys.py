@@ -116,7 +116,20 @@ def test_a_key_that_makes_no_sense_is_not_made(scopes: list[str], tenant: str, d
 
 def test_tenants_of_keys_have_a_name_space_of_their_own() -> None:
     """Whatever an operator calls a tenant, it is none of IAM and of no issuer."""
-    names = ["acme", "Acme", "jwt-okta-acme", "123456789012-role-x", "local", "", "x" * 99, "a b"]
+    names = ["acme", "Acme", "jwt-okta-acme", "123456789012-role-x", "local", "x" * 99, "a b"]
     tenants = {tenant_of_keys(name) for name in names}
     assert len(tenants) == len(names)
     assert all(tenant.startswith("key-") and len(tenant) <= 63 for tenant in tenants)
+
+
+@pytest.mark.parametrize("name", ["", " ", " acme", "a\nb", "x" * 257])
+def test_a_tenant_needs_a_name(name: str) -> None:
+    """A shell variable that is not set would otherwise make one tenant that all such keys share."""
+    with pytest.raises(Unprocessable, match="expected 1 to 256 printable characters"):
+        tenant_of_keys(name)
+
+
+def test_a_stored_digest_that_is_none_opens_nothing() -> None:
+    """A digest that somebody changed in the table is compared like any other."""
+    text, store = stored(sha256="é")
+    assert refusal(text, store) == "unknown-key"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from functions.authorizer.key_store import ApiKey, InMemoryKeys, KeyStore, open_keys
+from functions.authorizer.api_keys import caller_of_key
+from functions.authorizer.key_store import ApiKey, DynamoDbKeys, InMemoryKeys, KeyStore, _write, open_keys
+from functions.authorizer.policy import Refused
 
 KEY = ApiKey("0123456789abcdef", "d" * 64, "search", "key-acme", ("infer", "jobs:read"), 1_800_000_000, 1_900_000_000)
 
@@ -69,3 +72,33 @@ def test_all_keys_are_listed(store: KeyStore) -> None:
     for key in keys:
         store.add(key)
     assert sorted(store.all(), key=lambda key: key.id) == keys
+
+
+class OneItem:
+    """A client whose table holds one item, whatever is asked for."""
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        self._item = item
+
+    def get_item(self, **_: object) -> dict[str, Any]:
+        """Return the item."""
+        return {"Item": self._item}
+
+    def scan(self, **_: object) -> dict[str, Any]:
+        """Return the item."""
+        return {"Items": [self._item]}
+
+
+@pytest.mark.parametrize("name", ["id", "sha256", "name", "tenant", "scopes", "created_s", "expires_s", "revoked_s"])
+@pytest.mark.parametrize("value", [None, {"NULL": True}, {"N": "1.5"}, {"N": "1e30"}, {"N": "9" * 30}, {"L": [{}]}])
+def test_an_item_that_is_no_key_is_refused(name: str, value: object) -> None:
+    """Whoever calls gets a 401, and the operator who lists keys one sentence. No traceback shows the item."""
+    item = {**_write(replace(KEY, revoked_s=5)), name: value}
+    if value is None and name == "revoked_s":
+        return
+    store = DynamoDbKeys("keys", lambda: OneItem({key: each for key, each in item.items() if each is not None}))
+    with pytest.raises(ValueError, match="no key of ours, expected one that"):
+        list(store.all())
+    with pytest.raises(Refused) as refused:
+        caller_of_key(f"glossa_{KEY.id}_{'x' * 43}", store, 0.0)
+    assert refused.value.reason == "unreadable-key"
