@@ -18,7 +18,7 @@ from functions.http.request_body import body_bytes, header
 from functions.http.resolver import Resolver, deadline, request_id
 from shared.catalog import Catalog
 from shared.error_text import shown
-from shared.errors import NotFound
+from shared.errors import BadRequest, NotFound
 from shared.messages import tenant_hash
 from shared.protocol import TIMEOUT_HEADER
 from shared.trace_context import TraceContext
@@ -27,6 +27,8 @@ MAX_ANSWER_BYTES = 4_500_000  # in base64 they are 6,000,000, and Lambda passes 
 SENT_ON = ("content-type", "content-encoding", "inference-header-content-length", TIMEOUT_HEADER)
 SENT_BACK = ("Content-Type", "Inference-Header-Content-Length")
 INFER = "/infer"
+MAX_HEADER_CHARS = 256
+HEADER_VALUE = re.compile(rf"[ -~]{{1,{MAX_HEADER_CHARS}}}", re.ASCII)
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -75,9 +77,9 @@ def add_v2_routes(
         if model is not None:
             api.add_log_fields(model=catalog.model(model).name)
         path = f"/v2{'' if model is None else _model_path(model, version)}{rest}"
-        method, began_s = api.current_event.http_method, clock()
+        method, began_s = api.current_event.http_method.upper(), clock()
         reply = replica.forward(
-            method, path, {name: value for name in SENT_ON if (value := header(event, name))},
+            method, path, _sent_on(event),
             body_bytes(event) if method == "POST" else b"",
             tenant=tenant, deadline_s=deadline(api.lambda_context, clock), max_bytes=MAX_ANSWER_BYTES,
             model=model if rest == INFER else None, request_id=request_id(event, api.lambda_context),
@@ -142,6 +144,19 @@ def _add_models(api: Resolver, passed_on: Callable[..., object]) -> None:
     @api.post("/v2/models/<model>/versions/<version>/infer")
     def infer_with_version(model: str, version: str) -> object:
         return passed_on(INFER, model, version)
+
+
+def _sent_on(event: Mapping[str, object]) -> dict[str, str]:
+    """Return the headers that go on. Raises BadRequest for a value that HTTP cannot carry.
+
+    Sent on, such a value would break the connection, and the circuit breaker would count that against the server.
+    """
+    headers = {name: value for name in SENT_ON if (value := header(event, name))}
+    for name, value in headers.items():
+        if not HEADER_VALUE.fullmatch(value):
+            wanted = f"at most {MAX_HEADER_CHARS} visible ASCII characters"
+            raise BadRequest(f"got {name} {shown(value)}, expected {wanted}")
+    return headers
 
 
 def _model_path(model: str, version: str | None) -> str:

@@ -119,6 +119,11 @@ def test_every_route_goes_to_the_same_path(method: str, path: str) -> None:
         (infer("/v2/models/mini/nothing"), 404, "not-found", "no route"),
         (request("DELETE", INFER), 405, "method-not-allowed", "expected POST"),
         (infer(x_request_timeout_seconds="soon"), 400, "decode-error", "expected seconds above 0"),
+        *(
+            (infer(**{name: value}), 400, "bad-request", "visible ASCII characters")
+            for name in ("content_type", "content_encoding", "inference_header_content_length")
+            for value in ("\u4e2d", "\xe9", "a\r\nx-glossa-token: b", "\0", "x" * 257)
+        ),
         (infer(data=b"x" * (MAX_BODY_BYTES + 1)), 413, "too-large", "at most 4194304"),
         (request("POST", INFER, "=", isBase64Encoded=True), 400, "bad-request", "not base64"),
         (request("POST", INFER, "{}", queryStringParameters={"a": "1"}), 422, "unprocessable", "query parameter"),
@@ -195,3 +200,9 @@ def test_a_bearer_token_needs_the_scope_of_all_tasks(scopes: str, status: int) -
     made = make_api(pipeline(), client, Auth("bearer"), clock=clock).resolve(raw, FakeContext())
     assert made["statusCode"] == status
     assert [sent.tenant for sent in transport.sent] == ([tenant_hash("key-ada")] if status == 200 else [])
+
+
+def test_a_method_in_small_letters_is_the_same_method() -> None:
+    """Powertools takes it, so it must not end in a bug of ours."""
+    _, (sent,) = ask(lambda _: Reply(200, {}, b"{}"), request("get", "/v2"))
+    assert sent.method == "GET"
