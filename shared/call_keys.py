@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from shared.call_token import MIN_KEY_BYTES, Caller, CallKeys, verify
+from shared.call_token import MIN_KEY_BYTES, Caller, CallKeys, shown_key_id, verify
 from shared.errors import Unavailable
 from shared.log import log_event
 from shared.strict_json import JsonError, parse
@@ -91,20 +91,18 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mark = self._mark_now()
+        self._mark: tuple[int, int, int] | None = self._mark_now()
         self._keys = read_call_keys(path.read_text(encoding="utf-8"))
 
     def keys(self) -> CallKeys:
         """Return the keys that the file has now."""
         try:
             mark = self._mark_now()
-            if mark != self._mark:
-                self._mark = mark  # a broken file is read once, and again when it changes
-                self._keys = read_call_keys(self._path.read_text(encoding="utf-8"))
-                log_event("call-keys", state="read", count=len(self._keys.keys))
-        except (OSError, ValueError) as error:
-            reason = type(error).__name__ if isinstance(error, OSError) else str(error)
-            log_event("call-keys", level="error", state="kept", reason=reason)
+        except OSError:
+            mark = None
+        if mark != self._mark:
+            self._mark = mark  # a broken or missing file is tried and logged once, and again when that changes
+            self._read()
         return self._keys
 
     def has_other_than(self, key_id: str) -> bool:
@@ -114,6 +112,15 @@ class KeyFile:
     def verify(self, method: str, path: str, token: str) -> Caller:
         """Return who calls. Raises Unauthenticated."""
         return verify(self.keys(), token, method, path)
+
+    def _read(self) -> None:
+        try:
+            self._keys = read_call_keys(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            reason = type(error).__name__ if isinstance(error, OSError) else str(error)
+            log_event("call-keys", level="error", state="kept", reason=reason)
+        else:
+            log_event("call-keys", state="read", count=len(self._keys.keys))
 
     def _mark_now(self) -> tuple[int, int, int]:
         found = self._path.stat()
@@ -175,4 +182,4 @@ def _key(key_id: str, encoded: object) -> bytes:
     try:
         return base64.b64decode(encoded if isinstance(encoded, str) else "", validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError(f"got a key as {key_id[:32]!r} that is not base64, expected base64") from None
+        raise ValueError(f"got a key with the id {shown_key_id(key_id)} that is not base64, expected base64") from None

@@ -58,10 +58,11 @@ class CallKeys:
     def __post_init__(self) -> None:
         """Check ids and lengths."""
         if self.signing not in self.keys:
-            raise ValueError(f"got the signing key {self.signing[:SHOWN_CHARS]!r}, expected one of {sorted(self.keys)}")
+            known = ", ".join(sorted(map(shown_key_id, self.keys)))
+            raise ValueError(f"got the signing key {shown_key_id(self.signing)}, expected one of {known}")
         for key_id, key in self.keys.items():
             if not _KEY_ID.fullmatch(key_id):
-                raise ValueError(f"got the key id {key_id[:SHOWN_CHARS]!r}, expected 1 to 32 letters, digits, - or _")
+                raise ValueError(f"got the key id {shown_key_id(key_id)}, expected 1 to 32 letters, digits, - or _")
             if len(key) < MIN_KEY_BYTES:
                 raise ValueError(f"got a key of {len(key)} bytes as {key_id}, expected at least {MIN_KEY_BYTES}")
 
@@ -77,6 +78,11 @@ class Caller:
         """Raise Unauthenticated when `data` is not the body that was signed."""
         if not hmac.compare_digest(sha256_hex(data), self.body_sha256):
             raise Unauthenticated("got a token for another body, expected one for the body that came")
+
+
+def shown_key_id(key_id: str) -> str:
+    """Return an id as a message may show it. What is too long for an id may be a key in the wrong place."""
+    return key_id if _KEY_ID.fullmatch(key_id) else f"of {len(key_id)} characters"
 
 
 def sha256_hex(data: bytes | bytearray | memoryview[int]) -> str:

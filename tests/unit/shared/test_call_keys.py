@@ -173,3 +173,27 @@ def test_a_snapshot_holds_no_keys() -> None:
     cache.forget()
     cache.prepare()
     assert cache.keys() == BOTH
+
+
+def test_a_missing_file_is_logged_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is gone would otherwise add a line of log to every call."""
+    path = tmp_path / "keys.json"
+    _write(path, write_call_keys(OLD))
+    file = KeyFile(path)
+    path.unlink()
+    for _ in range(3):
+        assert file.keys() == OLD
+    assert capsys.readouterr().out.count('"state": "kept"') == 1
+    _write(path, write_call_keys(BOTH))
+    assert file.keys() == BOTH
+
+
+@pytest.mark.parametrize(
+    "form", ['{"signing": "k1", "keys": {"KEY": "k1"}}', '{"signing": "KEY", "keys": {"k1": "KEY"}}']
+)
+def test_a_key_in_the_place_of_an_id_is_not_shown(form: str) -> None:
+    """Whoever swaps ids and keys does not find a key in the log."""
+    text = json.loads(write_call_keys(OLD))["keys"]["k1"]
+    with pytest.raises(ValueError, match="of 44 characters") as refused:
+        read_call_keys(form.replace("KEY", text))
+    assert text[:8] not in str(refused.value)
