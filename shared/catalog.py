@@ -39,8 +39,12 @@ BFLOAT16_ONLY: frozenset[Quantization] = frozenset({"torchao-int4", "torchao-fp8
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+MAX_REPLICAS = 1_000  # of one model; the size of a cluster is counted replica by replica
+MAX_CPUS, MAX_GPUS = 1_024, 64  # of one replica, far above any machine
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Head(_Frozen):
@@ -73,9 +77,9 @@ class Replicas(_Frozen):
     """How many replicas serve the model, and how many CPUs and GPUs one replica takes."""
 
     min: int = Field(default=1, ge=0)
-    max: int = Field(default=1, ge=1)
-    num_cpus: float = Field(default=1.0, ge=0)
-    num_gpus: float = Field(default=0.0, ge=0)
+    max: int = Field(default=1, ge=1, le=MAX_REPLICAS)
+    num_cpus: float = Field(default=1.0, ge=0, le=MAX_CPUS)
+    num_gpus: float = Field(default=0.0, ge=0, le=MAX_GPUS)
 
     @model_validator(mode="after")
     def _min_is_at_most_max(self) -> Replicas:

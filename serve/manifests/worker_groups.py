@@ -6,6 +6,7 @@ of workers that takes is the size of a group. Must not know Kubernetes.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from serve.manifests.demand import Demand
 from shared.catalog import SizeClass
 
 PARTS = 10_000  # in which Ray divides a CPU or a GPU
+_NUMBER = re.compile(r"[0-9]{1,5}")
 SPARE = 1  # workers beyond those that all replicas need, for replicas that move while a node is drained
 
 
@@ -117,7 +119,11 @@ def parse_shape(text: str) -> tuple[SizeClass, Shape]:
     """Read `xl=15,200,1`: size class, CPUs, GiB of memory and GPUs of a worker. Raises ValueError."""
     size_class, _, numbers = text.partition("=")
     values = numbers.split(",")
-    if size_class not in get_args(SizeClass) or len(values) != len(Shape._fields) or not all(map(str.isdigit, values)):
+    if (
+        size_class not in get_args(SizeClass)
+        or len(values) != len(Shape._fields)
+        or not all(map(_NUMBER.fullmatch, values))
+    ):
         raise ValueError(f"got worker {text!r}, expected CLASS=CPUS,MEMORY_GIB,GPUS with one of {get_args(SizeClass)}")
     shape = Shape(*map(int, values))
     if not shape.cpus or not shape.memory_gib:

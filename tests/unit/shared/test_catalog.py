@@ -156,3 +156,18 @@ def test_a_catalog_that_is_nested_too_deep_is_refused() -> None:
 def test_one_or_several_ids_end_a_text(line: str, ids: set[int]) -> None:
     """A catalog has one end-of-sequence id, several, or none."""
     assert parse_catalog(f"{HEADER}{MODEL}{line}\n{HEADS}").model("mini").eos_ids == ids
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("tokens_per_s = inf", "tokens_per_s: got Infinity, expected a finite number"),
+        ("replicas = {num_cpus = inf}", "num_cpus: got Infinity, expected a finite number"),
+        ("replicas = {num_gpus = 1e308}", "num_gpus: got 1e\\+308, expected less than or equal to 64"),
+        ("replicas = {max = 1_000_000_000}", "max: got 1000000000, expected less than or equal to 1000"),
+    ],
+)
+def test_a_number_that_no_cluster_can_have_is_refused(line: str, said: str) -> None:
+    """Such a number would end the deployment in an overflow, or keep it counting for ever."""
+    with pytest.raises(ValueError, match=said):
+        parse_catalog(f"{HEADER}{MODEL}{line}\n{HEADS}")

@@ -89,6 +89,6 @@ def test_a_replica_that_fits_nowhere_is_refused(demand: Demand, said: str) -> No
 def test_a_shape_can_be_named() -> None:
     """`xl=15,200,1` is a worker of one H100. A bad one is refused with its form."""
     assert parse_shape("xl=15,200,1") == ("xl", Shape(15, 200, 1))
-    for wrong in ("xxl=1,1,1", "xl=1,1", "xl=1,1,half", "xl", "xl=0,1,1"):
+    for wrong in ("xxl=1,1,1", "xl=1,1", "xl=1,1,half", "xl", "xl=0,1,1", "xl=\u00b2,1,1", "xl=1,1,999999"):
         with pytest.raises(ValueError, match=f"got worker '{wrong}', expected"):
             parse_shape(wrong)
