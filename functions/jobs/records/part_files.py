@@ -56,12 +56,13 @@ def without_guards(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def guarded(cell: object) -> object:
     """Return a cell of CSV that no spreadsheet reads as a formula: text that begins like one gets a quote before it.
 
-    White space before a formula is looked through. Text that begins with a quote gets one more, so that `unguarded`
-    always returns the cell. Numbers stay as they are.
+    White space and characters that cannot be seen are looked through. Text that begins with a quote gets one more, so
+    that `unguarded` always returns the cell. Numbers stay as they are.
     """
     if not isinstance(cell, str):
         return cell
-    is_formula = cell.lstrip().startswith(FORMULA_STARTS) or cell.startswith((*CONTROL_STARTS, GUARD))
+    first = next((letter for letter in cell if letter.isprintable() and not letter.isspace()), "")
+    is_formula = first in FORMULA_STARTS or cell.startswith((*CONTROL_STARTS, GUARD))
     return GUARD + cell if is_formula else cell
 
 

@@ -95,6 +95,13 @@ def test_a_guard_can_always_be_taken_off(text: str) -> None:
     assert [guarded(-1), guarded(-0.5)] == [-1, -0.5]
 
 
+@pytest.mark.parametrize("hidden", ["\0", "\u200b", "\ufeff", "\u2060", "\xad", "\x1b", " \u200b "])
+def test_characters_that_nobody_sees_hide_no_formula(hidden: str) -> None:
+    """A spreadsheet may drop them, and then run what follows."""
+    assert guarded(f"{hidden}=1+1") == f"'{hidden}=1+1"
+    assert guarded(f"{hidden}a") == f"{hidden}a"
+
+
 def test_packed_rows_hold_no_time() -> None:
     """Two attempts at a shard write the same bytes at any time."""
     data = encode_given_up(SOURCE, 1, Problem("c", "d"), "jsonl.gz").data
