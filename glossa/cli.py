@@ -19,6 +19,7 @@ from glossa.client.errors import ApiError
 from shared.errors import GlossaError
 
 INTERRUPTED = 130
+AWS_LIBRARIES = frozenset({"boto3", "botocore"})  # by name, because importing them takes 300 ms
 # Each command by name: its file in glossa/commands, and the command in that file.
 COMMANDS = {
     "run": ("run", "run_command"),
@@ -61,13 +62,16 @@ root = LazyGroup(
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code of the process. Raises SystemExit for help and for wrong arguments."""
+def main(arguments: Sequence[str] | None = None, group: click.Group = root) -> int:
+    """Run one command of a group; return the exit code of the process.
+
+    Raises SystemExit for help and for wrong arguments.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # the caller has closed it
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     try:
-        return _run(words)
+        return _run(words, group)
     except BrokenPipeError:  # the program that read our output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -77,19 +81,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _print_error(error.message, error.hint)
     except (ValueError, OSError) as error:
         return _print_error(str(error))
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in AWS_LIBRARIES:
+            raise
+        return _print_error(f"AWS refused: {error}")
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], group: click.Group) -> int:
     # click's own `main` would turn a broken pipe into exit code 1 and an interrupt into a message.
     try:
-        with root.make_context("glossa", words) as context:
-            code: Any = root.invoke(context)
+        with group.make_context("glossa", words) as context:
+            code: Any = group.invoke(context)
             return int(code or 0)
     except click.exceptions.Exit as done:
         raise SystemExit(done.exit_code) from None
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
+    except click.Abort:  # a question was interrupted, or nobody is there to answer it
+        raise ValueError("got no answer to the question, expected one; without a terminal give --yes") from None
 
 
 def _print_error(message: str, hint: str | None = None) -> int:

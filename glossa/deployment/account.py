@@ -25,12 +25,18 @@ class Account(Protocol):
         ...
 
     def outputs(self, stack_name: str) -> Mapping[str, str]:
-        """Return the outputs of a stack. Raises LookupError when there is no such stack."""
+        """Return the outputs of a stack. Raises LookupError when there is no such stack, and the errors of boto3."""
         ...
 
 
 # The prefix lists that AWS keeps of its services, and the parameters of the network that take their ids.
 PREFIX_LISTS = {"S3PrefixListId": "s3", "DynamoDbPrefixListId": "dynamodb"}
+
+
+def is_absence(answer: Mapping[str, Any]) -> bool:
+    """Return whether CloudFormation's refusal says that a stack does not exist. Any other leaves that open."""
+    error = answer.get("Error", {})
+    return error.get("Code") == "ValidationError" and "does not exist" in str(error.get("Message"))
 
 
 class AwsAccount:
@@ -72,12 +78,14 @@ class AwsAccount:
         return ids
 
     def outputs(self, stack_name: str) -> Mapping[str, str]:
-        """Return the outputs of a stack. Raises LookupError when there is no such stack."""
+        """Return the outputs of a stack. Raises LookupError when there is no such stack, and the errors of boto3."""
         from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
 
         try:
             (stack,) = self._client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
         except ClientError as error:
+            if not is_absence(error.response):  # such as expired credentials, which say nothing of the stack
+                raise
             raise LookupError(f"there is no stack {stack_name} in {self._region}: {error}") from None
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 

@@ -5,6 +5,7 @@ Unknown tables and keys are refused. Must not know what the stacks hold.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ ORDER: Mapping[Platform, tuple[str, ...]] = {
 }
 STACKS = ("weights", "network", "cluster", "instances", "service", "observability")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+_CHANGED_BY_SAM = re.compile(r"\\(?:[ \"']|\Z)|ParameterKey=")
 
 
 class _Frozen(BaseModel):
@@ -71,11 +73,13 @@ def load_environment(path: Path) -> Environment:
         raise ValueError(f"got environment {name!r}, expected one of {known}: there is no file {path}")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no TOML: {error}") from None
     deploy = raw.pop("deploy", {})
     if unknown := sorted(set(raw) - set(STACKS)):
         raise ValueError(f"{path}: got table {unknown[0]!r}, expected deploy or one of {list(STACKS)}")
+    if wrong := [stack for stack, table in raw.items() if not isinstance(table, dict)]:
+        raise ValueError(f"{path}: got {wrong[0]} that is no table, expected [{wrong[0]}] with parameters")
     try:
         parameters = {
             stack: {key: _text(path, stack, key, value) for key, value in table.items()} for stack, table in raw.items()
@@ -87,11 +91,25 @@ def load_environment(path: Path) -> Environment:
 
 
 def _text(path: Path, stack: str, key: str, value: Any) -> str:
-    """Return a parameter as CloudFormation takes it: text; a list is joined by commas."""
-    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
-        return ",".join(map(str, value))
+    """Return a parameter as CloudFormation takes it: text; a list is joined by commas.
+
+    Raises ValueError for what it cannot be, and for a text that SAM's command line would change.
+    """
+    parts = [_scalar(each) for each in value] if isinstance(value, list) else [_scalar(value)]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or (isinstance(value, list) and any("," in part for part in known)):
+        wanted = "text, a finite number, true, false or a list of these without commas in them"
+        raise ValueError(f"{path}: got {stack}.{key} of type {type(value).__name__}, expected {wanted}")
+    text = ",".join(known)
+    if _CHANGED_BY_SAM.search(text):
+        wanted = r"no \ before a space, a quote or the end, and no ParameterKey="
+        raise ValueError(f"{path}: got {stack}.{key} with a text that SAM would change, expected {wanted}")
+    return text
+
+
+def _scalar(value: Any) -> str | None:
+    """Return one value as text, None when it is no text, finite number or truth value."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise ValueError(f"{path}: got {stack}.{key} of type {type(value).__name__}, expected text, a number or a list")
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return str(value) if is_number or isinstance(value, str) else None

@@ -6,7 +6,7 @@ Must not know how a command runs, or what an account holds now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -14,7 +14,7 @@ import yaml
 from glossa.deployment.account import PREFIX_LISTS
 from glossa.deployment.environment import Environment
 from glossa.deployment.kubernetes import kubernetes_steps, registry_words
-from glossa.deployment.steps import Command, Step, digest_of
+from glossa.deployment.steps import Command, Step, digest_of, names_in
 from glossa.deployment.target import Target
 from glossa.deployment.templates import Link, link, read_template, template_path
 
@@ -62,6 +62,15 @@ def links(root: Path, environment: Environment) -> dict[str, Link]:
         found[stack] = link(template, environment.parameters.get(stack, {}), known)
         known |= template.outputs
     return found
+
+
+def unknown_facts(root: Path, environment: Environment, steps: Sequence[Step]) -> set[str]:
+    """Return the names that commands ask for as `${Name}` and that no step gives, such as those of a wrong value."""
+    known = {*first_facts(environment), *PREFIX_LISTS, *NOTED, "Root"}
+    for stack in environment.stacks:
+        known |= read_template(root, stack).outputs
+    words = (word for step in steps for each in step.commands for word in (*each.words, *each.env.values()))
+    return {name for word in words for name in names_in(word)} - known
 
 
 def plan(target: Target, linked: Mapping[str, Link]) -> list[Step]:

@@ -7,6 +7,7 @@ Must not know steps.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ TOOLS = {
     },
     "instances": {},
 }
-SHA256_CHARS = len("sha256:") + 64
+SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,12 @@ def preflight(
     account: Account,
     which: Callable[[str], str | None],
     unfilled: Collection[str] = (),
+    unknown: Collection[str] = (),
 ) -> list[Missing]:
     """Return what is missing, in the order in which a reader would mend it.
 
-    `which` finds a program by its name. `unfilled` are names of manifests that nothing fills.
+    `which` finds a program by its name. `unfilled` are names of manifests that nothing fills, and `unknown` those that
+    values ask for as `${Name}` and that no stack gives.
     """
     file = f"infra/environments/{environment.name}.toml"
     found = [*_tools(environment, which), *_region(environment, file)]
@@ -63,6 +66,10 @@ def preflight(
     found += [
         Missing(f"no value for {name}, which a manifest asks for", "one", f"write it into [deploy.values] of {file}")
         for name in sorted(unfilled)
+    ]
+    found += [
+        Missing(f"${{{name}}} in a value", "the name of an output of an earlier stack", f"mend the value in {file}")
+        for name in sorted(unknown)
     ]
     return found + (_quotas(catalog, account) if environment.deploy.region else [])
 
@@ -112,7 +119,7 @@ def _parameters(links: Mapping[str, Link], file: str) -> list[Missing]:
 
 def _image(environment: Environment, file: str) -> list[Missing]:
     digest = environment.deploy.base_digest
-    if digest.startswith("sha256:") and len(digest) == SHA256_CHARS:
+    if SHA256.fullmatch(digest):
         return []
     shown = repr(digest) if digest else "no base_digest"
     return [

@@ -47,7 +47,7 @@ def read_notes(path: Path) -> dict[str, str]:
     """Return what a JSON file of texts holds, nothing when there is none or it is broken."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 

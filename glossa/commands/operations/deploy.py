@@ -36,7 +36,7 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Print every comma
 @click.option("--again", is_flag=True, help="Run every step, also those that are done.")
 def deploy_command(*, name: str, dry_run: bool, yes: bool, again: bool) -> int:
     """Run the command; return its exit code."""
-    from glossa.deployment.plan import first_facts, links, plan, target_of  # noqa: PLC0415 - reads every template
+    from glossa.deployment.plan import first_facts, links, plan, target_of, unknown_facts  # noqa: PLC0415 - reads every template
 
     environment = load_environment(ENVIRONMENTS / f"{name}.toml")
     catalog = load_catalog(ROOT / environment.deploy.catalog)
@@ -45,10 +45,13 @@ def deploy_command(*, name: str, dry_run: bool, yes: bool, again: bool) -> int:
     target = target_of(ROOT, environment, gpu=needed_gpus(catalog) > 0)
     filled = {name for name, value in target.manifest_values.items() if value}
     asked = placeholders(ROOT / MANIFESTS) if environment.deploy.platform == "cluster" else set()
-    missing = preflight(environment, linked, catalog, account=account, which=shutil.which, unfilled=asked - filled)
+    steps = plan(target, linked)
+    missing = preflight(
+        environment, linked, catalog, account=account, which=shutil.which, unfilled=asked - filled,
+        unknown=unknown_facts(ROOT, environment, steps),
+    )  # fmt: skip
     for each in missing:
         click.echo(f"missing: {each}", err=True)
-    steps = plan(target, linked)
     show(environment, steps, first_facts(environment), commands=dry_run)
     if dry_run:
         return 0
@@ -83,6 +86,8 @@ def destroy_command(*, name: str, dry_run: bool, yes: bool) -> int:
     from glossa.deployment.destroy import destroy_steps  # noqa: PLC0415 - keeps `--help` fast
 
     environment = load_environment(ENVIRONMENTS / f"{name}.toml")
+    if not environment.deploy.region and not dry_run:
+        raise ValueError(f"got no region, expected that of the stacks: write it into [deploy] of {name}.toml")
     facts = {} if dry_run else _cluster_facts(environment, AwsAccount(environment.deploy.region))
     steps = destroy_steps(environment, has_cluster=dry_run or bool(facts))
     show(environment, steps, facts, commands=True)

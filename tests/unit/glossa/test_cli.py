@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from glossa.cli import main
@@ -165,3 +166,36 @@ def test_a_reader_that_goes_away_is_no_error(catalog_path: Path) -> None:
         process.stdin.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize("arguments", [["call-keys", "status", "--secret", "x"], ["keys", "list", "--table", "t"]])
+def test_what_aws_refuses_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any error of the AWS libraries, such as that of a missing region, ends in a sentence."""
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == "glossa: AWS refused: You must specify a region.\n"
+
+
+def failing(error: Exception) -> click.Group:
+    """Return a group whose command `fail` raises an error."""
+
+    def fail() -> None:
+        raise error
+
+    return click.Group("glossa", {"fail": click.Command("fail", callback=fail)})
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback() -> None:
+    """Only errors of the AWS libraries become a line."""
+    with pytest.raises(KeyError):
+        main(["fail"], failing(KeyError("a bug")))
+
+
+def test_a_question_that_nobody_answers_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal, as in a pipeline, click gives up, and the way forward is named."""
+    assert main(["fail"], failing(click.Abort())) == 2
+    assert "expected one; without a terminal give --yes" in capsys.readouterr().err

@@ -71,3 +71,41 @@ def test_a_name_that_cannot_be_part_of_a_stack_name_is_refused(tmp_path: Path, n
     """The name becomes a part of the names of stacks."""
     with pytest.raises(ValueError, match="expected a name of a-z"):
         load_environment(written(tmp_path, GOOD, name))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Flag = nan", "of type float, expected text, a finite number"),
+        ("Flag = inf", "of type float, expected text, a finite number"),
+        ('Flag = ["a,b"]', "a list of these without commas"),
+        ("Flag = 'a\\'", "that SAM would change"),
+        ("Flag = 'say \\\"x\\\"'", "that SAM would change"),
+        ("Flag = 'ParameterKey=a,ParameterValue=b'", "that SAM would change"),
+    ],
+)
+def test_a_value_that_would_reach_the_stack_as_another_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    """SAM reads a backslash before a quote, a space or the end as its own, and `ParameterKey=` as another form."""
+    with pytest.raises(ValueError, match=message):
+        load_environment(written(tmp_path, GOOD.replace("Flag = true", line)))
+
+
+def test_truth_values_in_a_list_are_written_as_elsewhere(tmp_path: Path) -> None:
+    """CloudFormation knows true, and not True."""
+    text = GOOD.replace("Flag = true", "Flag = [true, 1]")
+    assert load_environment(written(tmp_path, text)).parameters["network"]["Flag"] == "true,1"
+
+
+@pytest.mark.parametrize("text", ["network = 3\n[deploy]\n", "[deploy]\n[[network]]\n"])
+def test_a_stack_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+    """A key in the place of a table is named."""
+    with pytest.raises(ValueError, match=r"got network that is no table, expected \[network\]"):
+        load_environment(written(tmp_path, text))
+
+
+def test_a_file_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    """The message says which file it was."""
+    path = written(tmp_path, GOOD)
+    path.write_bytes(b"# \xff")
+    with pytest.raises(ValueError, match=r"dev\.toml is no TOML"):
+        load_environment(path)

@@ -10,7 +10,7 @@ import pytest
 from glossa.deployment.destroy import destroy_steps
 from glossa.deployment.environment import Environment, load_environment
 from glossa.deployment.fake import FakeRunner
-from glossa.deployment.plan import first_facts, links, override, plan
+from glossa.deployment.plan import first_facts, links, override, plan, unknown_facts
 from glossa.deployment.steps import Step, names_in
 from glossa.deployment.target import Target
 from glossa.deployment.templates import read_template
@@ -122,3 +122,13 @@ def test_sam_reads_every_parameter_as_it_was_written() -> None:
     python = ROOT / ".venv-sam/bin/python"
     done = subprocess.run([python, "-I", "-c", program, *words], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {name: str(value) for name, value in values.items()}
+
+
+def test_a_name_in_a_value_that_no_stack_gives_is_found() -> None:
+    """The plan of the repository asks for none; a value of the environment may."""
+    environment = on("cluster")
+    assert unknown_facts(ROOT, environment, steps_of("cluster")) == set()
+    wrong = {**environment.parameters, "network": {**environment.parameters["network"], "VpcCidr": "${Nope}"}}
+    changed = environment.model_copy(update={"parameters": wrong})
+    steps = plan(Target(changed, False, "tag", "v1", "10.0.0.0/16"), links(ROOT, changed))
+    assert unknown_facts(ROOT, changed, steps) == {"Nope"}

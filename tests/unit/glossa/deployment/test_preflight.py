@@ -88,7 +88,7 @@ def test_a_value_for_no_parameter_is_named() -> None:
     assert "got cluster.Kubernetes, expected a parameter of the template" in line
 
 
-@pytest.mark.parametrize("digest", ["", "latest", "sha256:12", "md5:" + "0" * 64])
+@pytest.mark.parametrize("digest", ["", "latest", "sha256:12", "md5:" + "0" * 64, "sha256:${" + "x" * 61 + "}"])
 def test_an_image_starts_from_a_digest(digest: str) -> None:
     """A tag can be moved, so only a whole digest is taken."""
     (line,) = found(base_digest=digest)
@@ -123,3 +123,12 @@ def test_an_empty_region_is_asked_for_and_no_account_is() -> None:
     """Without a region there is no account to ask."""
     (line,) = found(account=FakeAccount(number=None), region="")
     assert "got no region, expected one" in line
+
+
+def test_a_value_that_asks_for_an_unknown_name_is_missing() -> None:
+    """Otherwise a deployment would stop in its middle."""
+    missing = preflight(
+        environment(), LINKS, CATALOG, account=FakeAccount(), which=lambda name: f"/bin/{name}", unknown=("Nope",)
+    )
+    (line,) = map(str, missing)
+    assert "got ${Nope} in a value, expected the name of an output of an earlier stack" in line

@@ -105,12 +105,13 @@ def test_what_a_program_notes_is_a_fact_of_the_next_step(tmp_path: Path) -> None
 
 
 def test_a_broken_note_of_what_is_done_counts_as_none(tmp_path: Path) -> None:
-    """A file that was cut in the middle makes every step run, and none be skipped."""
-    deployment(tmp_path, FakeRunner()).run(STEPS, {})
-    (tmp_path / "state.json").write_text('{"one": ', encoding="utf-8")
-    runner = FakeRunner()
-    deployment(tmp_path, runner).run(STEPS, {})
-    assert len(runner.lines) == 3
+    """A file that was cut in the middle, or holds no JSON of ours, makes every step run, and none be skipped."""
+    for broken in ('{"one": ', "[" * 100_000, "null"):
+        deployment(tmp_path, FakeRunner()).run(STEPS, {})
+        (tmp_path / "state.json").write_text(broken, encoding="utf-8")
+        runner = FakeRunner()
+        deployment(tmp_path, runner).run(STEPS, {})
+        assert len(runner.lines) == 3
 
 
 def test_a_real_command_runs_in_the_folder_with_its_environment(tmp_path: Path) -> None:

@@ -45,3 +45,9 @@ def test_destroy_shows_what_it_removes_and_what_stays(capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert printed.index("glossa-dev-observability") < printed.index("glossa-dev-network")
     assert "Buckets, tables, keys and logs stay" in printed
+
+
+def test_destroy_needs_a_region(capsys: pytest.CaptureFixture[str]) -> None:
+    """The files of the repository have none, so a run without one stops before its question."""
+    assert main(["destroy", "--environment", "prod"]) == 2
+    assert "got no region, expected that of the stacks" in capsys.readouterr().err
