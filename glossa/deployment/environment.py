@@ -34,7 +34,8 @@ class DeploySettings(_Frozen):
 
     `glossa deploy` asks for what is empty in the file. `certificate_arn` is for the load balancer of a cluster.
     `base_digest` is the digest of the image that ours starts from. Nobody else knows which one you trust. `values` fill
-    the `${NAME}` of the Kubernetes manifests that nothing else fills.
+    the `${NAME}` of the Kubernetes manifests that nothing else fills. `torch_index_url` and `torch_sha256` name torch's
+    small build for CPUs; without them the image has the build for CUDA, which is gigabytes larger.
     """
 
     region: str = Field(pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$")
@@ -43,6 +44,8 @@ class DeploySettings(_Frozen):
     certificate_arn: str = ""
     image_builder: Builder = "docker"
     base_digest: str = ""
+    torch_index_url: str = Field(default="", pattern=r"^(https://\S+)?$")
+    torch_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     values: Mapping[str, str] = {}
 
 
@@ -57,6 +60,10 @@ class Environment(_Frozen):
     def stacks(self) -> tuple[str, ...]:
         """The stacks of this environment, in the order in which they are created."""
         return ORDER[self.deploy.platform]
+
+    def value(self, stack: str, name: str, default: str = "") -> str:
+        """Return a parameter that the file gives, and `default` where it gives none or an empty text."""
+        return self.parameters.get(stack, {}).get(name) or default
 
     def stack_name(self, stack: str) -> str:
         """Return the name of a stack in the account."""

@@ -25,8 +25,21 @@ def kubernetes_steps(target: Target) -> list[Step]:
 
 
 def kubeconfig_command(environment: Environment) -> Command:
-    """Return the command that writes how to sign in to the cluster; it touches no configuration of yours."""
-    words = ("aws", "eks", "update-kubeconfig", "--name", "${ClusterName}", "--region", environment.deploy.region)
+    """Return the command that writes how to sign in to the cluster; it touches no configuration of yours.
+
+    kubectl takes the role that the cluster admits, AdminRoleArn, because the cluster admits nobody else.
+    """
+    words: tuple[str, ...] = (
+        "aws",
+        "eks",
+        "update-kubeconfig",
+        "--name",
+        "${ClusterName}",
+        "--region",
+        environment.deploy.region,
+    )
+    if role := environment.value("cluster", "AdminRoleArn"):
+        words = (*words, "--role-arn", role)
     return Command((*words, "--kubeconfig", str(kubeconfig(environment))))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from glossa.deployment.account import PREFIX_LISTS
-from glossa.deployment.environment import Environment
+from glossa.deployment.environment import DeploySettings, Environment
 from glossa.deployment.kubernetes import kubernetes_steps, registry_words
 from glossa.deployment.steps import Command, Step, digest_of, names_in
 from glossa.deployment.target import Target
@@ -130,11 +130,20 @@ def _image(target: Target) -> Step:
     commands = [Command((*registry, "sign-in"))]
     for kind, address in target.images.items():
         build = (deploy.image_builder, "build", "--file", "infra/image/Dockerfile", "--target", kind)
-        digest = ("--build-arg", f"BASE_DIGEST={deploy.base_digest}")
-        commands.append(Command((*build, *digest, "--platform", "linux/amd64", "--tag", address, ".")))
+        commands.append(
+            Command((*build, *_build_arguments(deploy), "--platform", "linux/amd64", "--tag", address, "."))
+        )
         fact = "ImageUri" if len(target.images) == 1 or kind == "cpu" else "GpuImageUri"
         commands.append(Command((*registry, "push", "--image", address, "--notes", str(target.notes), "--fact", fact)))
     return Step("image", "image of the model servers", tuple(commands), 30, IMAGE_SOURCES)
+
+
+def _build_arguments(deploy: DeploySettings) -> list[str]:
+    """Return the arguments of the Dockerfile. Those of torch's small build are given together, or not at all."""
+    given = {"BASE_DIGEST": deploy.base_digest}
+    if deploy.torch_sha256:
+        given |= {"TORCH_INDEX_URL": deploy.torch_index_url, "TORCH_SHA256": deploy.torch_sha256}
+    return [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
 
 
 def _call_key(target: Target) -> Step:
@@ -162,5 +171,7 @@ def _health(target: Target) -> Step:
         "${ApiUrl}",
         "--region",
         target.environment.deploy.region,
+        "--auth",
+        target.environment.value("service", "Auth", "iam"),
     )
     return Step("health", "the API and its model servers answer", (Command(words),), 10, always=True)

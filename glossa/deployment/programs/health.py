@@ -1,7 +1,8 @@
 """Waits until the deployed API answers that its model servers are ready.
 
-    python -m glossa.deployment.programs.health --url URL --region REGION [--within-s 600]
+    python -m glossa.deployment.programs.health --url URL --region REGION [--auth iam] [--within-s 600]
 
+With --auth iam the call is signed. Otherwise it carries GLOSSA_API_KEY, an API key or a token, as a Bearer token.
 Must not know what was deployed.
 """
 
@@ -11,12 +12,26 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from glossa.client.errors import ApiError
 from glossa.client.jobs_client import JobsClient
 
 POLL_S = 10.0
+API_KEY = "GLOSSA_API_KEY"
+BEARERS = ("jwt", "key", "bearer")  # values of Auth whose API takes Bearer tokens alone
+
+
+def key_for(auth: str, environ: Mapping[str, str]) -> str | None:
+    """Return the Bearer token for an API that expects one, None for one whose calls are signed or open.
+
+    Raises ValueError when the environment holds none.
+    """
+    if auth not in BEARERS:
+        return None
+    if key := environ.get(API_KEY):
+        return key
+    raise ValueError(f"got no {API_KEY}, expected an API key or a token in it: the API has Auth={auth}")
 
 
 def wait_until_ready(
@@ -49,10 +64,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m glossa.deployment.programs.health")
     parser.add_argument("--url", required=True)
     parser.add_argument("--region", required=True)
+    parser.add_argument("--auth", default="iam")
     parser.add_argument("--within-s", type=float, default=600.0)
     asked = parser.parse_args()
     os.environ.setdefault("AWS_DEFAULT_REGION", asked.region)
-    client = JobsClient(asked.url)
+    try:
+        client = JobsClient(asked.url, api_key=key_for(asked.auth, os.environ))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     if wait_until_ready(lambda: client.call("GET", "/v1/health"), asked.within_s, print):
         print(f"{asked.url}: ready")
         return 0

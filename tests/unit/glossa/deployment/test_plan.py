@@ -72,6 +72,43 @@ def test_gpus_need_a_second_image_on_a_cluster_alone() -> None:
     }
 
 
+def with_settings(deploy: dict[str, str], **stacks: dict[str, str]) -> list[Step]:
+    """Return the plan of a cluster with other settings and parameters."""
+    environment = on("cluster")
+    parameters = {**environment.parameters, **stacks}
+    changed = environment.model_copy(
+        update={"deploy": environment.deploy.model_copy(update=deploy), "parameters": parameters}
+    )
+    return plan(Target(changed, False, "tag", "v1", "10.0.0.0/16"), links(ROOT, changed))
+
+
+def words_of(steps: list[Step], name: str) -> list[str]:
+    """Return all words of a step's commands."""
+    return [word for step in steps if step.name == name for command in step.commands for word in command.words]
+
+
+def test_torch_for_cpus_reaches_the_build_of_the_image() -> None:
+    """Both arguments are given together; without them the Dockerfile takes torch for CUDA."""
+    given = {"torch_index_url": "https://torch.example/cpu", "torch_sha256": "a" * 64}
+    words = words_of(with_settings(given), "image")
+    assert {"TORCH_INDEX_URL=https://torch.example/cpu", f"TORCH_SHA256={'a' * 64}"} <= set(words)
+    assert not [word for word in words_of(with_settings({}), "image") if word.startswith("TORCH")]
+
+
+def test_kubectl_takes_the_role_that_the_cluster_admits() -> None:
+    """Any other credentials would be refused by the cluster."""
+    role = "arn:aws:iam::123456789012:role/admin"
+    words = words_of(with_settings({}, cluster={"AdminRoleArn": role}), "kubeconfig")
+    assert words[words.index("--role-arn") + 1] == role
+
+
+@pytest.mark.parametrize(("given", "auth"), [({}, "iam"), ({"Auth": "key"}, "key")])
+def test_the_last_call_is_made_as_the_api_expects(given: dict[str, str], auth: str) -> None:
+    """Health is told how callers are verified."""
+    words = words_of(with_settings({}, service=given), "health")
+    assert words[words.index("--auth") + 1] == auth
+
+
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_an_environment_of_the_repository_gives_no_unknown_parameter(name: str) -> None:
     """Every key of an environment file is a parameter of its stack."""

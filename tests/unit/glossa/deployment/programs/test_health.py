@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import pytest
+
 from glossa.client.errors import ApiError, Unavailable
-from glossa.deployment.programs.health import wait_until_ready
+from glossa.deployment.programs.health import BEARERS, key_for, wait_until_ready
 
 
 def asking(answers: Iterator[ApiError | None]) -> Callable[[], object]:
@@ -41,3 +43,16 @@ def test_it_waits_until_the_api_answers() -> None:
 def test_it_gives_up_in_time() -> None:
     """It does not begin a pause that would end too late."""
     assert waited([Unavailable("no answer")] * 9, 25.0) == (False, ["not ready yet: no answer"], 20.0)
+
+
+@pytest.mark.parametrize("auth", BEARERS)
+def test_an_api_that_takes_bearer_tokens_gets_one(auth: str) -> None:
+    """The token comes from the environment, and a missing one is named at once, not after ten minutes."""
+    assert key_for(auth, {"GLOSSA_API_KEY": "k"}) == "k"
+    with pytest.raises(ValueError, match=f"got no GLOSSA_API_KEY, expected an API key .* has Auth={auth}"):
+        key_for(auth, {})
+
+
+def test_a_signed_call_carries_no_key() -> None:
+    """With Auth=iam a key in the environment is left alone: API Gateway would refuse it."""
+    assert key_for("iam", {"GLOSSA_API_KEY": "k"}) is None
