@@ -23,6 +23,7 @@ TMP_GIB, LOGS_GIB = 4, 2
 CACHE_GIB = {"base": 20, "large": 40, "xl": 120}  # weights as they are stored; those of XXL have 43 GB in float32
 GRACE_S = 120  # the notice that a spot machine gives
 AGENT_PORT = 52365  # of Ray's agent, which says whether the node is well
+START_PERIOD_S, START_LIMIT_S = 10, 86_400
 METRICS_PORTS = {"metrics": 8080, "proxy-metrics": 9101}
 SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -51,6 +52,8 @@ def head_pod(image: str, environment: dict[str, str], catalog_sha256: str) -> di
             {"containerPort": 6379, "name": "gcs"},
             {"containerPort": 8265, "name": "dashboard"},
             {"containerPort": METRICS_PORTS["metrics"], "name": "metrics"},
+            # The head gets no calls. But the operator reads here which port the service of the workers has.
+            {"containerPort": PORT, "name": "serve"},
         ],
         "env": _environment(environment),
         "resources": _resources(HEAD_CPUS, HEAD_MEMORY_GIB, TMP_GIB + LOGS_GIB),
@@ -62,7 +65,8 @@ def head_pod(image: str, environment: dict[str, str], catalog_sha256: str) -> di
             {"name": "catalog", "mountPath": CATALOG, "subPath": "catalog.toml", "readOnly": True},
         ],
     }
-    volumes = [_folder("tmp", f"{TMP_GIB}Gi"), _folder("ray-logs", f"{LOGS_GIB}Gi"), _shared_memory(), _catalog()]
+    volumes = [_folder("tmp", f"{TMP_GIB}Gi"), _folder("ray-logs", f"{LOGS_GIB}Gi"), _shared_memory()]
+    volumes.append(_catalog(catalog_sha256))
     metadata = {"labels": _labels("head"), "annotations": {CATALOG_SHA256: catalog_sha256}}
     return {"metadata": metadata, "spec": _pod("base", container, volumes)}
 
@@ -81,6 +85,15 @@ def worker_pod(group: WorkerGroup, image: str, environment: dict[str, str], cata
         ],
         "env": _environment(environment | {"GLOSSA_CALL_KEYS_FILE": f"{CALL_KEYS}/keys.json"}),
         "resources": _resources(shape.cpus, shape.memory_gib, TMP_GIB + CACHE_GIB[size_class], gpus),
+        # A worker of a new cluster gets no calls before every model of that cluster runs. A model that never starts
+        # is no reason to end a worker of another one, so the limit is a day.
+        "startupProbe": _probe(
+            "/v2/health/ready",
+            PORT,
+            periodSeconds=START_PERIOD_S,
+            timeoutSeconds=10,
+            failureThreshold=START_LIMIT_S // START_PERIOD_S,
+        ),
         # A worker without a replica has no proxy: it is not ready, and gets no calls. But it is alive.
         "readinessProbe": _probe("/-/healthz", PORT, initialDelaySeconds=10, periodSeconds=5, failureThreshold=2),
         "livenessProbe": _probe(
@@ -100,7 +113,7 @@ def worker_pod(group: WorkerGroup, image: str, environment: dict[str, str], cata
         _folder("tmp", f"{TMP_GIB}Gi"),
         _shared_memory(),
         _folder("cache", f"{CACHE_GIB[size_class]}Gi"),
-        _catalog(),
+        _catalog(catalog_sha256),
         # Mounted as a folder, so that new keys arrive without a restart
         {"name": "call-keys", "secret": {"secretName": "glossa-call-keys", "defaultMode": 0o440}},
     ]
@@ -113,6 +126,14 @@ def worker_pod(group: WorkerGroup, image: str, environment: dict[str, str], cata
     }
     labels = _labels("worker") | {LABEL: size_class}
     return {"metadata": {"labels": labels, "annotations": {CATALOG_SHA256: catalog_sha256}}, "spec": spec}
+
+
+def catalog_map(sha256: str) -> str:
+    """Return the name of the ConfigMap that holds the catalog of this digest.
+
+    Each catalog has its own. A pod of the old cluster that starts during an upgrade still gets the old catalog.
+    """
+    return f"glossa-catalog-{sha256[:12]}"
 
 
 def autoscaler() -> dict[str, Any]:
@@ -188,5 +209,5 @@ def _shared_memory() -> dict[str, Any]:
     return {"name": "shared-mem", "emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY}}
 
 
-def _catalog() -> dict[str, Any]:
-    return {"name": "catalog", "configMap": {"name": "glossa-catalog"}}
+def _catalog(sha256: str) -> dict[str, Any]:
+    return {"name": "catalog", "configMap": {"name": catalog_map(sha256)}}

@@ -141,7 +141,7 @@ ROOMS = (
     Room("glossa.cost", (), ("pydantic",), ("functions", "serve", "local", "tests", "benchmarks")),
     Room(
         "glossa.deployment",
-        ("shared", "glossa.client", "glossa.tokenizer_build"),
+        ("shared", "glossa.client", "glossa.tokenizer_build", "serve.manifests.pods"),
         ("boto3", "botocore", "pydantic", "tomlkit", "yaml"),
         ("functions.lambdas", "local", "ray", "tests", "benchmarks"),
     ),

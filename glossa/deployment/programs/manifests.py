@@ -2,7 +2,7 @@
 
     python -m glossa.deployment.programs.manifests --from FOLDER --out FOLDER --catalog FILE [--value NAME=VALUE]...
 
-The catalog becomes a ConfigMap beside them.
+The catalog becomes a ConfigMap beside them, whose name has the digest of the catalog. So pods that run keep theirs.
 
 Must not know what a manifest means.
 """
@@ -10,6 +10,7 @@ Must not know what a manifest means.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from glossa.deployment.steps import fill, names_in
+from serve.manifests.pods import catalog_map
 
 
 def placeholders(folder: Path) -> set[str]:
@@ -43,11 +45,13 @@ def fill_folder(folder: Path, out: Path, values: Mapping[str, str]) -> list[Path
     return [out / name for name in texts]
 
 
-def config_map(catalog: str) -> str:
-    """Return the ConfigMap that holds a catalog, as JSON, which is YAML too."""
-    metadata = {"name": "glossa-catalog", "namespace": "glossa", "labels": {"app.kubernetes.io/name": "glossa"}}
-    data = {"catalog.toml": catalog}
-    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}, indent=2) + "\n"
+def config_map(catalog: bytes) -> str:
+    """Return the ConfigMap that holds a catalog, as JSON, which is YAML too. Nothing can change it afterwards."""
+    sha256 = hashlib.sha256(catalog).hexdigest()
+    labels = {"app.kubernetes.io/name": "glossa", "glossa-part": "catalog"}
+    metadata = {"name": catalog_map(sha256), "namespace": "glossa", "labels": labels}
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True}
+    return json.dumps({**made, "data": {"catalog.toml": catalog.decode("utf-8")}}, indent=2) + "\n"
 
 
 def main() -> int:
@@ -62,7 +66,7 @@ def main() -> int:
     try:
         for path in fill_folder(asked.source, asked.out, values):
             print(path)
-        (asked.out / "catalog.yaml").write_text(config_map(asked.catalog.read_text("utf-8")), encoding="utf-8")
+        (asked.out / "catalog.yaml").write_text(config_map(asked.catalog.read_bytes()), encoding="utf-8")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

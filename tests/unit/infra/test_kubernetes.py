@@ -145,7 +145,23 @@ def test_the_load_balancer_is_internal_and_speaks_tls() -> None:
     drained = dict(pair.split("=") for pair in notes["target-group-attributes"].split(","))
     assert int(drained["deregistration_delay.timeout_seconds"]) >= DRAIN_S
     (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
-    assert path["backend"]["service"] == {"name": "glossa-serve-svc", "port": {"number": 8000}}
+    (service,) = of_kind("Service")
+    assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"number": 8000}}
+
+
+def test_the_load_balancer_leads_to_the_workers_of_both_clusters() -> None:
+    """While a new cluster starts, the old one stays behind the load balancer. No field names one of the two."""
+    (service,) = of_kind("Service")
+    assert service["spec"]["selector"] == NAMED | {"glossa-role": "worker"}
+    (port,) = service["spec"]["ports"]
+    (ray,) = of_kind("RayService")
+    head = ray["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["metadata"]["labels"]
+    assert not service["spec"]["selector"].items() <= head.items()
+    for group in workers():
+        assert service["spec"]["selector"].items() <= group["template"]["metadata"]["labels"].items()
+        (container,) = group["template"]["spec"]["containers"]
+        assert {"containerPort": port["port"], "name": port["targetPort"]} in container["ports"]
+        assert container["startupProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
 
 
 def test_the_operator_is_pinned() -> None:

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from glossa.deployment.programs.manifests import config_map, fill_folder, placeholders
+from local.workspace import ROOT
 
 
 @pytest.fixture
@@ -48,5 +50,19 @@ def test_manifests_of_an_earlier_deployment_do_not_stay(folder: Path, tmp_path: 
 
 
 def test_the_catalog_is_a_config_map() -> None:
-    """The text of the catalog reaches the replicas unchanged."""
-    assert json.loads(config_map('a = "${b}"\n'))["data"] == {"catalog.toml": 'a = "${b}"\n'}
+    """The text of the catalog reaches the replicas unchanged, and nothing changes it below them."""
+    made = json.loads(config_map(b'a = "${b}"\r\n'))
+    assert made["data"] == {"catalog.toml": 'a = "${b}"\r\n'}
+    assert made["immutable"] is True
+
+
+def test_each_catalog_has_its_own_config_map() -> None:
+    """Another catalog leaves the old map as it is. The pods of the RayService mount the map of their catalog."""
+    service = yaml.safe_load((ROOT / "infra/kubernetes/rayservice.yaml").read_text(encoding="utf-8"))
+    catalog = (ROOT / "examples/catalogs/xl-on-l40s.toml").read_bytes()
+    name = json.loads(config_map(catalog))["metadata"]["name"]
+    cluster = service["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        volumes = group["template"]["spec"]["volumes"]
+        assert [volume["configMap"]["name"] for volume in volumes if "configMap" in volume] == [name]
+    assert json.loads(config_map(catalog + b"# more"))["metadata"]["name"] != name
