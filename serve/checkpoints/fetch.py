@@ -11,7 +11,10 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from serve.checkpoints.read import BESIDE, INDEX, SINGLE, CheckpointError, no_weights, weight_files
@@ -23,6 +26,19 @@ HUB = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})
 
 
 S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>.*?)/?")
+
+# What `glossa weights push` writes: the same key never holds other bytes
+PINNED = re.compile(r"(?P<model>models/[^/]+)/[0-9a-f]{32}")
+KEPT_STATES = 2  # of one model: the newest, and the one before it, which a replica may still be reading
+PARTIAL, STALE_S = "partial-", 24 * 3600.0  # an unfinished download that is older belongs to a process that has ended
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """What a listing says of an object."""
+
+    etag: str
+    size_bytes: int
 
 
 def fetch(reference: str, root: Path, *, download_folder: Path | None = None) -> Path:
@@ -84,9 +100,9 @@ def _complete(folder: Path) -> bool:
 
 
 def _fetch_s3(reference: str, cache: Path) -> Path:
-    """Download the wanted objects that lie directly under the prefix.
+    """Download the wanted objects that lie directly under the prefix, unless the cache has them.
 
-    The folder in the cache is named after the objects' entity tags. A prefix whose objects changed is downloaded again.
+    When a new state of a model is complete, all but its KEPT_STATES last used ones are removed.
     """
     match = S3.fullmatch(reference)
     if match is None or not match["prefix"]:
@@ -94,33 +110,56 @@ def _fetch_s3(reference: str, cache: Path) -> Path:
     import boto3  # noqa: PLC0415 - slow, and only s3: references need it
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, and only s3: references need it
 
+    bucket, prefix = match["bucket"], match["prefix"]
     try:
         client = boto3.client("s3")
-        listed = _list_s3(client, match["bucket"], match["prefix"] + "/")
+        listed = _list_s3(client, bucket, prefix + "/")
         wanted = {name: facts for name, facts in listed.items() if any(Path(name).match(want) for want in WANTED)}
         if SINGLE not in wanted and INDEX not in wanted:
             raise no_weights(reference, listed)
-        state = hashlib.sha256(json.dumps([reference, sorted(wanted.items())]).encode()).hexdigest()[:32]
-        return _download_s3(client, match["bucket"], match["prefix"], list(wanted), cache / state)
+        target = cache / _state_folder(bucket, prefix, wanted)
+        is_new = not target.is_dir()
+        if is_new:
+            _download_s3(client, bucket, prefix, list(wanted), target)
+        with suppress(OSError):  # a folder of another user is read all the same, and another process may tidy too
+            target.touch()  # so that the states used last are known
+            if is_new:
+                _remove_old(target.parent)
     except (BotoCoreError, ClientError) as error:
         raise CheckpointError(f"{reference} cannot be fetched: {error}") from None
+    return target
 
 
-def _list_s3(client: object, bucket: str, prefix: str) -> dict[str, str]:
-    """Return the entity tag of each object directly under `prefix`, by object name."""
+def _state_folder(bucket: str, prefix: str, wanted: Mapping[str, S3Object]) -> Path:
+    """Return the folder of one state of a model, below the folder of all its states.
+
+    Under a prefix that holds a digest, names and sizes tell whether the download is complete. Entity tags would not
+    do: under SSE-KMS they change when the same bytes are uploaded again. Any other prefix has nothing but its tags.
+    """
+    pinned = PINNED.fullmatch(prefix)
+    facts = [(name, each.size_bytes if pinned else each.etag) for name, each in sorted(wanted.items())]
+    model = f"{bucket}/{pinned['model'] if pinned else prefix}"
+    return Path(_short_hash(model)) / _short_hash(json.dumps([bucket, prefix, facts]))
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _list_s3(client: object, bucket: str, prefix: str) -> dict[str, S3Object]:
+    """Return each object directly under `prefix`, by object name."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")  # type: ignore[attr-defined] # boto3 makes clients at run time
-    return {item["Key"].removeprefix(prefix): item["ETag"] for page in pages for item in page.get("Contents", ())}
+    items = [item for page in pages for item in page.get("Contents", ())]
+    return {item["Key"].removeprefix(prefix): S3Object(item["ETag"], int(item["Size"])) for item in items}
 
 
-def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str], target: Path) -> Path:
+def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str], target: Path) -> None:
     """Download into a temporary folder, then rename it to `target`.
 
     Other processes therefore never see a partial checkpoint.
     """
-    if target.is_dir():
-        return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=target.parent))
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=target.parent))
     try:
         for name in names:
             client.download_file(bucket, f"{prefix}/{name}", str(partial / name))  # type: ignore[attr-defined] # boto3 makes clients at run time
@@ -131,4 +170,18 @@ def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str],
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return target
+
+
+def _remove_old(states: Path) -> None:
+    """Remove the states of a model that were not used lately, and downloads that nobody finishes.
+
+    A state gets another name first, so that no process takes a half removed folder for a checkpoint. A process that
+    has its files open goes on. Raises OSError when another process does the same; what is left is removed next time.
+    """
+    used = sorted(((path.stat().st_mtime, path) for path in states.iterdir()), reverse=True)
+    for at_s, path in used:
+        if path.name.startswith(PARTIAL) and at_s < time.time() - STALE_S:
+            shutil.rmtree(path, ignore_errors=True)
+    complete = [path for _, path in used if not path.name.startswith(PARTIAL)]
+    for path in complete[KEPT_STATES:]:
+        shutil.rmtree(path.rename(path.with_name(f"{PARTIAL}{path.name}")), ignore_errors=True)

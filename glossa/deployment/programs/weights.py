@@ -1,15 +1,15 @@
 """Copies the checkpoints of a catalog into the bucket of weights, and writes the catalog that the replicas read.
 
-Replicas have no way to the internet, so they read weights from this bucket alone. A key holds the digest of the
-weights, so a changed checkpoint never overwrites one that a replica may be reading. Must not know models beyond their
-files.
+Replicas have no way to the internet, so they read weights from this bucket alone. A key holds the digest of weights,
+config and tokenizer, so a changed checkpoint never overwrites one that a replica may be reading, and what is there is
+never sent again. Must not know models beyond their files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,27 @@ import tomlkit
 
 from shared.catalog import Catalog, Model, load_catalog
 
-PREFIX = "models"
+PREFIX, DIGEST_CHARS = "models", 32  # serve/checkpoints/fetch.py knows this form
+WEIGHTS = ".safetensors"
 KEPT = re.compile(r".*\.(?:safetensors|json|model|txt)")  # weights, their index, and what describes them
 Copy = Callable[[Path, str], bool]
 
 
-def key_prefix(model: Model) -> str:
-    """Return where a model's files lie in the bucket: below its name and the digest of its weights."""
-    return f"{PREFIX}/{model.name}/{model.weights_sha256[:16]}"
+def key_prefix(model: Model, files: Sequence[Path]) -> str:
+    """Return where a model's files lie in the bucket: below its name, and a digest of all that a replica reads there.
+
+    The catalog has the digest of the weights, which are gigabytes. The files beside them are read.
+    """
+    total = hashlib.sha256(f"{model.weights_sha256}\n{model.config_sha256}\n{model.tokenizer_sha256}\n".encode())
+    for path in sorted(path for path in files if path.suffix != WEIGHTS):
+        total.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n".encode())
+    return f"{PREFIX}/{model.name}/{total.hexdigest()[:DIGEST_CHARS]}"
 
 
 def files_of(folder: Path) -> list[Path]:
     """Return the files of a checkpoint that a replica may read, largest last, so that the weights complete it."""
     found = [path for path in folder.iterdir() if path.is_file() and KEPT.fullmatch(path.name)]
-    return sorted(found, key=lambda path: (path.suffix == ".safetensors", path.name))
+    return sorted(found, key=lambda path: (path.suffix == WEIGHTS, path.name))
 
 
 def mirror(
@@ -42,8 +49,8 @@ def mirror(
     """
     places = {}
     for model in catalog.models.values():
-        prefix = key_prefix(model)
         files = files_of(folder_of(model.checkpoint))
+        prefix = key_prefix(model, files)
         n_copied = sum(copy(path, f"{prefix}/{path.name}") for path in files)
         say(f"weights of {model.name}: {n_copied} of {len(files)} files copied, the others are there")
         places[model.name] = prefix
@@ -82,7 +89,8 @@ def push(catalog_path: Path, bucket: str, region: str, out: Path, say: Callable[
 def s3_copy(bucket: str, region: str) -> Copy:
     """Return a function that uploads a file to a key.
 
-    Weights are not uploaded again when an object of their size is there: their key holds their digest.
+    Nothing is uploaded again when an object of its size is there, because a key holds the digest of what it names. A
+    second upload would change the entity tag under SSE-KMS, and tell a replica that the object changed.
     """
     import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need
     from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
@@ -90,7 +98,7 @@ def s3_copy(bucket: str, region: str) -> Copy:
     client = boto3.client("s3", region_name=region)
 
     def copy(path: Path, key: str) -> bool:
-        if path.suffix == ".safetensors" and n_bytes(key) == path.stat().st_size:
+        if n_bytes(key) == path.stat().st_size:
             return False
         client.upload_file(str(path), bucket, key)
         return True

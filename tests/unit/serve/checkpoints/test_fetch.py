@@ -67,10 +67,85 @@ def test_s3_is_fetched_once_for_each_state(s3: Any, checkpoint: Path, tmp_path: 
     first = fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache")
     assert sorted(path.name for path in first.iterdir()) == ["config.json", SINGLE]
     assert weights_sha256(first) == weights_sha256(checkpoint)
-    assert fetch("s3://weights/models/tiny/", tmp_path, download_folder=tmp_path / "cache") != tmp_path
+    assert fetch("s3://weights/models/tiny/", tmp_path, download_folder=tmp_path / "cache") == first
     assert fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache") == first
     s3.put_object(Bucket="weights", Key="models/tiny/config.json", Body=b"{}")
     assert fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache") != first
+
+
+PINNED_AT = "models/tiny/0123456789abcdef0123456789abcdef"
+
+
+def _upload_by_parts(client: Any, folder: Path, prefix: str) -> None:
+    """Upload each file in parts. Its entity tag is then no digest of its bytes, and not that of a plain upload."""
+    for path in folder.iterdir():
+        place = {"Bucket": "weights", "Key": f"{prefix}/{path.name}"}
+        upload = client.create_multipart_upload(**place)["UploadId"]
+        part = client.upload_part(**place, UploadId=upload, PartNumber=1, Body=path.read_bytes())
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload=parts)
+
+
+def test_the_same_bytes_with_other_entity_tags_are_not_fetched_again(s3: Any, checkpoint: Path, tmp_path: Path) -> None:
+    """A prefix with a digest keeps its folder when the tags change, as under SSE-KMS. Any other has only its tags."""
+    for prefix, is_kept in ((PINNED_AT, True), ("models/tiny", False)):
+        _upload(s3, checkpoint, prefix)
+        before = s3.head_object(Bucket="weights", Key=f"{prefix}/{SINGLE}")["ETag"]
+        first = fetch(f"s3://weights/{prefix}", tmp_path)
+        _upload_by_parts(s3, checkpoint, prefix)
+        assert s3.head_object(Bucket="weights", Key=f"{prefix}/{SINGLE}")["ETag"] != before
+        assert (fetch(f"s3://weights/{prefix}", tmp_path) == first) is is_kept
+
+
+def test_a_prefix_with_a_digest_that_is_half_uploaded_makes_a_folder_of_its_own(
+    s3: Any, checkpoint: Path, tmp_path: Path
+) -> None:
+    """A file that came later, or with another size, is not missed."""
+    s3.upload_file(str(checkpoint / SINGLE), "weights", f"{PINNED_AT}/{SINGLE}")
+    half = fetch(f"s3://weights/{PINNED_AT}", tmp_path)
+    _upload(s3, checkpoint, PINNED_AT)
+    whole = fetch(f"s3://weights/{PINNED_AT}", tmp_path)
+    assert [sorted(path.name for path in each.iterdir()) for each in (half, whole)] == [
+        [SINGLE],
+        ["config.json", SINGLE],
+    ]
+
+
+@pytest.fixture
+def states(s3: Any, checkpoint: Path, tmp_path: Path) -> list[Path]:
+    """Fetch three states of a model, an hour apart; between the second and the third, use the first again."""
+    found = []
+    for number, turn in enumerate((0, 1, 0, 2)):
+        _upload(s3, checkpoint, f"models/tiny/{turn:032}")
+        found.append(fetch(f"s3://weights/models/tiny/{turn:032}", tmp_path))
+        if number < 3:
+            os.utime(found[-1], (number * 3600, number * 3600))
+    return [found[0], found[1], found[3]]
+
+
+def test_all_but_the_two_states_that_were_used_last_are_removed(states: list[Path]) -> None:
+    """The volume does not fill. The state that a replica used last beside the new one stays, though it is older."""
+    assert [path.is_dir() for path in states] == [True, False, True]
+    assert sorted(states[0].parent.iterdir()) == sorted([states[0], states[2]])
+
+
+def test_the_states_of_another_model_stay(s3: Any, checkpoint: Path, tmp_path: Path, states: list[Path]) -> None:
+    """Each model keeps its own two."""
+    _upload(s3, checkpoint, "models/other/" + "f" * 32)
+    other = fetch("s3://weights/models/other/" + "f" * 32, tmp_path)
+    assert [path.is_dir() for path in (*states, other)] == [True, False, True, True]
+
+
+def test_an_unfinished_download_is_removed_after_a_day(s3: Any, checkpoint: Path, tmp_path: Path) -> None:
+    """One that may still go on stays."""
+    _upload(s3, checkpoint, PINNED_AT)
+    model = fetch(f"s3://weights/{PINNED_AT}", tmp_path).parent
+    for name in ("partial-old", "partial-new"):
+        (model / name).mkdir()
+    os.utime(model / "partial-old", (0, 0))
+    _upload(s3, checkpoint, "models/tiny/" + "f" * 32)
+    fetch("s3://weights/models/tiny/" + "f" * 32, tmp_path)
+    assert sorted(path.name for path in model.glob("partial-*")) == ["partial-new"]
 
 
 def test_a_config_that_changed_in_s3_is_refused(s3: Any, checkpoint: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from glossa.deployment.programs.weights import deployed_catalog, files_of, mirror, push
+from glossa.deployment.programs.weights import deployed_catalog, files_of, key_prefix, mirror, push
+from serve.checkpoints.fetch import PINNED
 from shared.catalog import load_catalog, parse_catalog
 
 ROOT = Path(__file__).parents[5]
@@ -25,6 +26,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with mock_aws():
         client = boto3.client("s3", region_name=REGION)
         client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         yield client
 
 
@@ -46,18 +48,48 @@ def test_the_replicas_catalog_differs_in_its_checkpoints_alone(bucket: Any, smal
     key = push(small, BUCKET, REGION, out, lambda _: None)
     assert bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read() == out.read_bytes()
     model = load_catalog(out).model("mini")
-    assert model.checkpoint == f"s3://{BUCKET}/models/mini/{model.weights_sha256[:16]}"
+    assert PINNED.fullmatch(model.checkpoint.removeprefix(f"s3://{BUCKET}/"))
     assert model.model_copy(update={"checkpoint": "model"}) == load_catalog(small).model("mini")
     keys = [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET, Prefix="models/")["Contents"]]
     assert sorted(key.rsplit("/", 1)[1] for key in keys) == ["config.json", "model.safetensors", "tokenizer.json"]
 
 
-def test_weights_that_are_there_are_not_sent_again(bucket: Any, small: Path, tmp_path: Path) -> None:
-    """A second deployment uploads no weights, and says so."""
+def test_what_is_there_is_not_sent_again(bucket: Any, small: Path, tmp_path: Path) -> None:
+    """A second deployment uploads nothing, and says so. So no entity tag changes, which under SSE-KMS it would."""
     said: list[str] = []
+    key = push(small, BUCKET, REGION, tmp_path / "a.toml", lambda _: None)
+    written = written_at(bucket, key)
+    assert push(small, BUCKET, REGION, tmp_path / "b.toml", said.append) == key
+    assert said[0] == "weights of mini: 0 of 3 files copied, the others are there"
+    assert written_at(bucket, key) == written
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "heads.json"])
+def test_a_changed_file_beside_the_weights_overwrites_nothing(
+    bucket: Any, small: Path, tmp_path: Path, name: str
+) -> None:
+    """Another config, tokenizer or heads of the same size go to another key. What a replica reads stays."""
+    (small.parent / "model" / name).write_bytes(b"old")
     push(small, BUCKET, REGION, tmp_path / "a.toml", lambda _: None)
-    push(small, BUCKET, REGION, tmp_path / "b.toml", said.append)
-    assert said[0] == "weights of mini: 2 of 3 files copied, the others are there"
+    (small.parent / "model" / name).write_bytes(b"new")
+    push(small, BUCKET, REGION, tmp_path / "b.toml", lambda _: None)
+    places = [load_catalog(tmp_path / out).model("mini").checkpoint for out in ("a.toml", "b.toml")]
+    held = [bucket.get_object(Bucket=BUCKET, Key=f"{at.removeprefix(f's3://{BUCKET}/')}/{name}") for at in places]
+    assert [each["Body"].read() for each in held] == [b"old", b"new"]
+
+
+def test_each_digest_of_the_catalog_is_part_of_the_key(small: Path) -> None:
+    """Other weights, another config and another tokenizer each have a key of their own."""
+    model = load_catalog(small).model("mini")
+    changed = [model.model_copy(update={f"{part}_sha256": "0" * 64}) for part in ("weights", "config", "tokenizer")]
+    assert len({key_prefix(each, []) for each in (model, *changed)}) == 4
+
+
+def written_at(client: Any, *keys: str) -> list[Any]:
+    """Return when the objects of the bucket were written, in the order of their keys."""
+    found = client.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert set(keys) <= {item["Key"] for item in found}
+    return [client.list_object_versions(Bucket=BUCKET, Prefix=item["Key"])["Versions"] for item in found]
 
 
 def test_half_uploaded_weights_are_sent_again(bucket: Any, small: Path, tmp_path: Path) -> None:
