@@ -15,7 +15,6 @@ from functions.jobs.state.queue_messages import Step
 from functions.jobs.storage.in_memory.queue import InMemoryQueue
 from serve.replica import Replica
 from shared import metrics
-from shared.catalog import Model
 from shared.errors import DeadlineExceeded, ReplicaError, Unavailable, Unprocessable
 from shared.messages import InferCall, ModelOutput
 from tests.embedded_metrics import json_lines, published
@@ -25,9 +24,8 @@ from tests.unit.functions.http.world import count_ids, make, send
 from tests.unit.functions.jobs.steps.test_notify import Receiver, notify
 from tests.unit.functions.jobs.wiring import in_memory
 from tests.unit.functions.jobs.world import World
-from tests.unit.serve.replicas import padded, post, run_with_replica
+from tests.unit.serve.replicas import padded, post, run_with_replica, toy_model
 
-pytest_plugins = ["tests.unit.serve.conftest"]
 HOOK = {"url": "https://hooks.example/glossa", "secret": f"secret-{CANARY.split()[0]}"}
 ROWS = [{"id": CANARY, "text": CANARY}, {"id": "2", "text": f"{CANARY} {CANARY}"}]
 
@@ -152,7 +150,7 @@ V2_BODIES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", V2_BODIES)
-def test_v2(name: str, model: Model, capfd: Any, caplog: Any) -> None:
+def test_v2(name: str, capfd: Any, caplog: Any) -> None:
     """A call to a replica that holds the text in a name, an id or a tensor writes it to no log."""
 
     async def test(_: Replica, app: ASGIApp) -> None:
@@ -160,7 +158,7 @@ def test_v2(name: str, model: Model, capfd: Any, caplog: Any) -> None:
         assert reply.status in {200, 400, 404, 422}
 
     with caplog.at_level("DEBUG"):
-        run_with_replica(model, test)
+        run_with_replica(toy_model(), test)
     out, err = capfd.readouterr()
     assert leaks({"standard output": out, "standard error": err, "logging": caplog.text}) == []
 

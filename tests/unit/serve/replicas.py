@@ -25,6 +25,22 @@ SHORT = Timeouts(answer_s=LIMIT_S, probe_s=0.05, fresh_s=-1.0)  # a health check
 Test = Callable[[Replica, ASGIApp], Coroutine[Any, Any, None]]
 
 
+def toy_model() -> Model:
+    """Make a model with one head for each task. It takes 32 tokens a row and has 100 token ids."""
+    heads = {
+        "topic": {"task": "text-classification", "prefix": "classifier", "labels": ["a", "b", "c"], "default": True},
+        "entities": {"task": "token-classification", "prefix": "heads.entities", "labels": ["O", "B-X"]},
+        "mlm": {"task": "fill-mask", "prefix": "lm_head"},
+        "qa": {"task": "question-answering", "prefix": "qa_outputs"},
+        "choice": {"task": "multiple-choice", "prefix": "heads.choice"},
+        "embed": {"task": "feature-extraction"},
+    }
+    return Model.model_validate({
+        "name": "toy", "family": "xlm-roberta", "checkpoint": "nowhere", "weights_sha256": "0" * 64,
+        "tokenizer_sha256": "0" * 64, "max_tokens": 32, "vocab_size": 100, "token_budget": 64, "heads": heads,
+    })  # fmt: skip
+
+
 def run_with_replica(
     model: Model, test: Test, load: Callable[[], Engine] | None = None, timeouts: Timeouts | None = None
 ) -> None:
