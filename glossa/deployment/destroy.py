@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from glossa.deployment.environment import Environment
 from glossa.deployment.kubernetes import kubeconfig_command, removal_commands
+from glossa.deployment.names import PYTHON
 from glossa.deployment.steps import Command, Step
-
-PYTHON = ".venv/bin/python"
 
 
 def destroy_steps(environment: Environment, *, has_cluster: bool = True) -> list[Step]:

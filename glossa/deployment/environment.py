@@ -66,8 +66,13 @@ class Environment(_Frozen):
         return self.parameters.get(stack, {}).get(name) or default
 
     def stack_name(self, stack: str) -> str:
-        """Return the name of a stack in the account."""
-        return f"glossa-{self.name}-{stack}"
+        """Return the name of a stack in the account. Policies of the network name resources by it."""
+        return f"{self.name_prefix}-{stack}"
+
+    @property
+    def name_prefix(self) -> str:
+        """The start of the names of all resources: `[weights] NamePrefix`, which the other stacks take from it."""
+        return self.parameters.get("weights", {}).get("NamePrefix") or f"glossa-{self.name}"
 
 
 def load_environment(path: Path) -> Environment:
@@ -87,6 +92,8 @@ def load_environment(path: Path) -> Environment:
         raise ValueError(f"{path}: got table {unknown[0]!r}, expected deploy or one of {list(STACKS)}")
     if wrong := [stack for stack, table in raw.items() if not isinstance(table, dict)]:
         raise ValueError(f"{path}: got {wrong[0]} that is no table, expected [{wrong[0]}] with parameters")
+    if elsewhere := [stack for stack, table in raw.items() if "NamePrefix" in table and stack != "weights"]:
+        raise ValueError(f"{path}: got {elsewhere[0]}.NamePrefix, expected it in [weights] alone: stacks have its name")
     try:
         parameters = {
             stack: {key: _text(path, stack, key, value) for key, value in table.items()} for stack, table in raw.items()

@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from glossa.deployment.environment import Environment
+from glossa.deployment.names import NAMESPACE, PYTHON
 from glossa.deployment.steps import Command, Step
 from glossa.deployment.target import Target
 
-PYTHON = ".venv/bin/python"
-NAMESPACE = "glossa"
 MANIFESTS = "infra/kubernetes"
 OPERATOR_IMAGE = "quay.io/kuberay/operator"  # ray-project/kuberay, helm-chart/kuberay-operator/values.yaml at v1.7.0
 READY_MINUTES = 40  # a machine with a GPU starts, pulls an image of gigabytes, and loads weights of gigabytes
@@ -113,11 +112,10 @@ def _manifests(target: Target) -> Step:
 
 
 def _ready(target: Target) -> Step:
-    """Return the step that waits until the replicas answer."""
-    wait = ("wait", "--for=condition=Ready", "rayservice/glossa", f"--timeout={READY_MINUTES}m")
-    return Step(
-        "replicas", "model servers are ready", (kubectl(target.environment, *wait),), READY_MINUTES, always=True
-    )
+    """Return the step that waits until replicas with this catalog answer. `kubectl wait` is true for old ones too."""
+    words = (PYTHON, "-m", "glossa.deployment.programs.cluster_ready", "--catalog", str(target.catalog))
+    where = ("--kubeconfig", str(kubeconfig(target.environment)), "--within-s", str(READY_MINUTES * 60))
+    return Step("replicas", "model servers are ready", (Command((*words, *where)),), READY_MINUTES, always=True)
 
 
 def _name(target: Target) -> Step:

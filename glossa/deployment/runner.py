@@ -105,7 +105,7 @@ class Deployment:
         for number, step in enumerate(steps, 1):
             digest = step.digest(self.root, known)
             head = f"[{number}/{len(steps)}] {step.title}"
-            if done.get(step.name) == digest and not step.always and self._stands(step):
+            if done.get(step.name) == digest and not step.always and self._stands(step) and self._noted(step):
                 self.say(f"{head}: nothing has changed")
             else:
                 self.say(f"{head} (up to {step.minutes} min)")
@@ -125,12 +125,17 @@ class Deployment:
         except LookupError:
             return False
 
+    def _noted(self, step: Step) -> bool:
+        """Return whether every fact that a step gives is still noted: the notes and the state are two files."""
+        return set(step.gives) <= read_notes(self.root / self.notes).keys()
+
     def _run_step(self, step: Step, facts: Mapping[str, str]) -> None:
         for command in step.commands:
-            shown = command.shown(facts)
+            filled = command.filled(facts)
+            shown = filled.shown({})
             self.say(f"  $ {shown}")
             try:
-                status = self.runner.run(command.filled(facts), self.root)
+                status = self.runner.run(filled, self.root)
             except OSError as error:
                 raise StepFailed(f"step {step.name}: {command.words[0]} cannot be run: {error.strerror}") from None
             if status != 0:

@@ -18,17 +18,24 @@ Facts = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command line. No secret is ever part of it. `env` adds to the environment."""
+    """A command line. No secret is ever part of it. `env` adds to the environment.
+
+    `otherwise` has what stands for a word when a fact that it asks for is not known.
+    """
 
     words: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    otherwise: Mapping[str, str] = field(default_factory=dict)
 
     def filled(self, facts: Facts) -> Command:
         """Return the command with every `${Name}` replaced. Raises ValueError for a fact that is not known yet."""
         return Command(
-            tuple(fill(word, facts) for word in self.words),
+            tuple(fill(self._known(word, facts), facts) for word in self.words),
             {name: fill(value, facts) for name, value in self.env.items()},
         )
+
+    def _known(self, word: str, facts: Facts) -> str:
+        return word if names_in(word) <= facts.keys() else self.otherwise.get(word, word)
 
     def shown(self, facts: Facts) -> str:
         """Return the command as it can be pasted into a shell; a fact that is not known yet stands as `<Name>`."""
@@ -41,8 +48,8 @@ class Step:
     """One step of a plan.
 
     `title` says what it does and `minutes` how long it may take. `sources` are the files and folders that decide its
-    result. `stack` is the stack whose outputs become facts after the step. A step that is `always` runs in every
-    deployment, even if nothing has changed.
+    result. `stack` is the stack whose outputs become facts after the step. `gives` are facts that its programs note; it
+    is not done without them. A step that is `always` runs in every deployment, even if nothing has changed.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Step:
     sources: tuple[str, ...] = ()
     stack: str = ""
     always: bool = False
+    gives: tuple[str, ...] = ()
 
     def digest(self, root: Path, facts: Facts) -> str:
         """Return the sha256 of the step's filled commands and of its sources: a step with another digest runs again."""

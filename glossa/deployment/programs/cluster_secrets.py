@@ -18,12 +18,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from glossa.deployment.names import APP_LABEL, CALL_KEYS, CALL_KEYS_FILE, NAMESPACE, REDIS, REDIS_FIELD
 from shared.call_keys import new_key, read_call_keys, write_call_keys
 from shared.call_token import CallKeys
 
-NAMESPACE = "glossa"
-CALL_KEYS, CALL_KEYS_FILE = "glossa-call-keys", "keys.json"
-REDIS, REDIS_FIELD = "glossa-redis", "password"
 FIRST_KEY = "k1"
 
 
@@ -44,7 +42,7 @@ def shaped_call_keys(client: Any, secret: str) -> str:
 def manifest(name: str, values: Mapping[str, str]) -> str:
     """Return the Secret of Kubernetes that holds these values, as JSON."""
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-    metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/name": "glossa"}}
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": APP_LABEL}
     return json.dumps({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data})
 
 

@@ -1,8 +1,9 @@
 """Deletes a stack and waits for the end. A stack that is not there counts as deleted.
 
-    python -m glossa.deployment.programs.delete_stack --stack NAME --region REGION
+    python -m glossa.deployment.programs.delete_stack --stack NAME --region REGION [--only-failed-creation]
 
-Must not know what the stack holds.
+A stack whose first creation failed stays as an empty shell that CloudFormation never updates. With the option, only
+such a shell is deleted; every other stack stays as it is. Must not know what the stack holds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 from typing import Any
 
 WAIT_S, WAIT_TIMES = 15, 240  # an hour: a cluster takes long
+# Only a failed creation ends in these (AWSCloudFormation/latest/UserGuide/view-stack-events.html), so none had data.
+FAILED_CREATION = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED"})
 
 
 def delete(client: Any, stack: str) -> None:
@@ -21,18 +24,35 @@ def delete(client: Any, stack: str) -> None:
     waiter.wait(StackName=stack, WaiterConfig={"Delay": WAIT_S, "MaxAttempts": WAIT_TIMES})
 
 
+def creation_failed(client: Any, stack: str) -> bool:
+    """Return whether a stack is what a failed creation left. Raises the errors of boto3."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+    try:
+        (found,) = client.describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return False
+        raise
+    return found["StackStatus"] in FAILED_CREATION
+
+
 def main() -> int:
     """Delete; return 0, or 1 with the reason."""
     parser = argparse.ArgumentParser(prog="python -m glossa.deployment.programs.delete_stack")
     parser.add_argument("--stack", required=True)
     parser.add_argument("--region", required=True)
+    parser.add_argument("--only-failed-creation", action="store_true")
     asked = parser.parse_args()
 
     import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
 
+    client = boto3.client("cloudformation", region_name=asked.region)
     try:
-        delete(boto3.client("cloudformation", region_name=asked.region), asked.stack)
+        if asked.only_failed_creation and not creation_failed(client, asked.stack):
+            return 0
+        delete(client, asked.stack)
     except (BotoCoreError, ClientError) as error:
         print(f"{asked.stack} was not deleted: {error}", file=sys.stderr)
         return 1

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from glossa.deployment.names import APP_LABEL, CATALOG_FILE, NAMESPACE
 from glossa.deployment.steps import fill, names_in
 from serve.manifests.pods import catalog_map
 
@@ -48,10 +49,10 @@ def fill_folder(folder: Path, out: Path, values: Mapping[str, str]) -> list[Path
 def config_map(catalog: bytes) -> str:
     """Return the ConfigMap that holds a catalog, as JSON, which is YAML too. Nothing can change it afterwards."""
     sha256 = hashlib.sha256(catalog).hexdigest()
-    labels = {"app.kubernetes.io/name": "glossa", "glossa-part": "catalog"}
-    metadata = {"name": catalog_map(sha256), "namespace": "glossa", "labels": labels}
+    labels = {**APP_LABEL, "glossa-part": "catalog"}
+    metadata = {"name": catalog_map(sha256), "namespace": NAMESPACE, "labels": labels}
     made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True}
-    return json.dumps({**made, "data": {"catalog.toml": catalog.decode("utf-8")}}, indent=2) + "\n"
+    return json.dumps({**made, "data": {CATALOG_FILE: catalog.decode("utf-8")}}, indent=2) + "\n"
 
 
 def main() -> int:

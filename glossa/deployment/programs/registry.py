@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from glossa.deployment.names import IMAGE_PLATFORM
 from glossa.deployment.runner import note
 
 
@@ -47,11 +48,14 @@ def push(client: Any, builder: str, repository: str, tag: str) -> int:
 
 
 def copy(client: Any, builder: str, repository: str, source: str, tag: str) -> int:
-    """Copy an image of another registry into a repository, unless its tag is there; return the exit status."""
+    """Copy an image of another registry into a repository, unless its tag is there; return the exit status.
+
+    It is the image for the nodes, which may have other processors than this machine.
+    """
     if digest_of(client, repository, tag) is not None:
         print(f"{repository}:{tag} is there")
         return 0
-    for words in (["pull", source], ["tag", source, f"{repository}:{tag}"]):
+    for words in (["pull", "--platform", IMAGE_PLATFORM, source], ["tag", source, f"{repository}:{tag}"]):
         if status := subprocess.run([builder, *words], check=False).returncode:
             return status
     return push(client, builder, repository, tag)

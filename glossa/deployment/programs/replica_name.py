@@ -14,24 +14,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-SERVICE = ("ingress/glossa", "{.status.loadBalancer.ingress[0].hostname}")
+from glossa.deployment.names import INGRESS, NAMESPACE
+
+RESOURCE = f"ingress/{INGRESS}"
+HOST_PATH = "{.status.loadBalancer.ingress[0].hostname}"  # where Kubernetes writes the load balancer's name
 POLL_S, WITHIN_S = 10.0, 900.0
 
 
 def balancer_host(kubeconfig: str) -> str:
     """Return the name of the load balancer, empty while the cluster makes it."""
-    name, path = SERVICE
-    command = [
-        "kubectl",
-        "--kubeconfig",
-        kubeconfig,
-        "--namespace",
-        "glossa",
-        "get",
-        name,
-        "--output",
-        f"jsonpath={path}",
-    ]
+    command = ["kubectl", "--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "get", RESOURCE]
+    command += ["--output", f"jsonpath={HOST_PATH}"]
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
 
@@ -40,9 +33,7 @@ def wait_for_host(ask: Callable[[], str], pause: Callable[[float], None], within
     waited_s = 0.0
     while not (host := ask()):
         if waited_s >= within_s:
-            raise TimeoutError(
-                f"got no load balancer after {within_s:g} s, expected one: kubectl describe {SERVICE[0]}"
-            )
+            raise TimeoutError(f"got no load balancer after {within_s:g} s, expected one: kubectl describe {RESOURCE}")
         pause(POLL_S)
         waited_s += POLL_S
     return host

@@ -4,7 +4,7 @@
 # (output OperatorRepositoryUri of infra/cluster.yaml).
 set -euo pipefail
 cd "$(dirname "$0")"
-VERSION=1.7.0
+VERSION=$(sed -n 's/^  tag: v//p' values.yaml) # the chart and its image have one version
 : "${OPERATOR_REPOSITORY:?expected the repository that holds the image of the KubeRay operator, tag v$VERSION}"
 kubectl apply --server-side --filename network-policy-controller.yaml
 kubectl apply --server-side --filename ../namespace.yaml # the operator gets its rights in it

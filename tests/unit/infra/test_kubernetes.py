@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any, get_args
 
@@ -168,7 +169,10 @@ def test_the_operator_is_pinned() -> None:
     """Chart and image have one version, and the operator watches one namespace."""
     values = yaml.safe_load((FOLDER / "operator/values.yaml").read_text(encoding="utf-8"))
     script = (FOLDER / "operator/install.sh").read_text(encoding="utf-8")
-    (version,) = re.findall(r"^VERSION=([\d.]+)$", script, re.MULTILINE)
+    (line,) = re.findall(r"^VERSION=.*$", script, re.MULTILINE)
+    command = ["bash", "-c", f'{line}\necho "$VERSION"']
+    done = subprocess.run(command, cwd=FOLDER / "operator", capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version := done.stdout.strip())
     assert values["image"]["tag"] == f"v{version}"
     assert '--version "$VERSION"' in script
     assert (values["watchNamespace"], values["singleNamespaceInstall"]) == (["glossa"], True)

@@ -34,6 +34,18 @@ def test_parameters_become_text_as_cloudformation_takes_it(tmp_path: Path) -> No
     assert environment.stack_name("network") == "glossa-dev-network"
 
 
+def test_stacks_are_named_by_the_prefix_that_policies_know_them_by(tmp_path: Path) -> None:
+    """The policies of the network name resources by NamePrefix, so the stacks are called by it too."""
+    own = GOOD + '[weights]\nNamePrefix = "acme-nlp"\n'
+    assert load_environment(written(tmp_path, own)).stack_name("service") == "acme-nlp-service"
+
+
+def test_a_second_prefix_is_refused(tmp_path: Path) -> None:
+    """The other stacks take the prefix of the stack weights; one of their own would part names and policies."""
+    with pytest.raises(ValueError, match=r"got network.NamePrefix, expected it in \[weights\] alone"):
+        load_environment(written(tmp_path, GOOD + 'NamePrefix = "acme"\n'))
+
+
 @pytest.mark.parametrize(("platform", "stack"), [("cluster", "cluster"), ("instances", "instances")])
 def test_the_platform_decides_which_stack_holds_the_replicas(tmp_path: Path, platform: str, stack: str) -> None:
     """An environment has a cluster or instances, never both."""

@@ -104,6 +104,19 @@ def test_what_a_program_notes_is_a_fact_of_the_next_step(tmp_path: Path) -> None
     assert deployment(tmp_path, FakeRunner(), {}).run(STEPS, {})["Address"] == "from a program"
 
 
+def test_a_step_whose_facts_were_lost_runs_again(tmp_path: Path) -> None:
+    """What is done and what was noted are two files; without the note of its fact, a step is not done."""
+    steps = [Step("image", "image", (Command(("make", "image")),), gives=("ImageUri",))]
+    note(tmp_path / "notes.json", {"ImageUri": "a@sha256:1"})
+    deployment(tmp_path, FakeRunner()).run(steps, {})
+    runner = FakeRunner()
+    deployment(tmp_path, runner).run(steps, {})
+    assert runner.lines == []
+    (tmp_path / "notes.json").unlink()
+    deployment(tmp_path, runner).run(steps, {})
+    assert runner.lines == ["make image"]
+
+
 def test_a_broken_note_of_what_is_done_counts_as_none(tmp_path: Path) -> None:
     """A file that was cut in the middle, or holds no JSON of ours, makes every step run, and none be skipped."""
     for broken in ('{"one": ', "[" * 100_000, "null"):

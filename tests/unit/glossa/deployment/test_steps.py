@@ -21,6 +21,12 @@ def test_facts_replace_their_names() -> None:
     assert Command(("a${X}b${Y}",), {"E": "${X}"}).filled({"X": "1", "Y": "2"}) == Command(("a1b2",), {"E": "1"})
 
 
+def test_another_word_stands_for_one_that_nothing_fills() -> None:
+    """A word whose fact is not known is replaced; one whose fact is known is not."""
+    command = Command(("sam", "A=${A}", "B=${B}"), otherwise={"A=${A}": 'A=""', "B=${B}": "B=0"})
+    assert command.filled({"B": "1"}).words == ("sam", 'A=""', "B=1")
+
+
 @given(st.lists(st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="$\0")), min_size=1))
 def test_a_shown_command_can_be_pasted(words: list[str]) -> None:
     """A shell that reads the shown line gets the same words, whatever they hold."""

@@ -43,8 +43,24 @@ def test_a_file_without_resources_is_no_template(tmp_path: Path) -> None:
 def test_the_environment_wins_over_an_output_and_an_output_over_a_default(tmp_path: Path) -> None:
     """A value is taken from the environment file, then from an earlier stack, then from the template."""
     read = template(tmp_path)
-    assert link(read, {"VpcId": "vpc-1"}, ["VpcId"]).values == {"VpcId": "vpc-1"}
-    assert link(read, {}, ["VpcId", "Count"]).values == {"VpcId": "${VpcId}", "Count": "${Count}"}
+    assert link(read, {"VpcId": "vpc-1"}, ["VpcId"]).values == {"VpcId": "vpc-1", "Count": "2", "Bucket": ""}
+    assert link(read, {}, ["VpcId", "Count"]).values == {"VpcId": "${VpcId}", "Count": "${Count}", "Bucket": ""}
+
+
+def test_an_output_with_a_condition_needs_a_default_beside(tmp_path: Path) -> None:
+    """It may not be there: then the default stands, and a parameter without one is missing."""
+    read = template(tmp_path, TEXT.replace("Value: !GetAtt", "Condition: Sometimes, Value: !GetAtt"))
+    assert read.conditional == {"ThingArn"}
+    linked = link(read, {}, ["VpcId", "Bucket"], conditional=["VpcId", "Bucket"])
+    assert linked.values == {"Bucket": "${Bucket}", "Count": "2"}
+    assert linked.otherwise == {"Bucket": ""}
+    assert linked.missing == ("VpcId",)
+
+
+def test_a_default_is_given_as_cloudformation_reads_it(tmp_path: Path) -> None:
+    """A default of true is the text true."""
+    read = template(tmp_path, TEXT.replace("Default: 2", "Default: true"))
+    assert link(read, {"VpcId": "v"}, []).values["Count"] == "true"
 
 
 def test_what_nothing_feeds_is_missing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from glossa.deployment.programs.registry import digest_of, push, sign_in
+from glossa.deployment.programs.registry import copy, digest_of, push, sign_in
 
 MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 URI = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/glossa"
@@ -49,3 +49,13 @@ def test_the_password_goes_to_standard_input_alone(client: Any, tmp_path: Path) 
     assert words == "login --username AWS --password-stdin 123456789012.dkr.ecr.eu-central-1.amazonaws.com\n"
     assert password
     assert password not in words
+
+
+def test_a_copied_image_is_for_the_processors_of_the_nodes(client: Any, tmp_path: Path) -> None:
+    """A machine with other processors would otherwise pull an image that no node can start."""
+    builder = tmp_path / "builder"
+    builder.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/words\n', encoding="utf-8")
+    builder.chmod(0o755)
+    assert copy(client, str(builder), URI, "quay.io/a/b:v1", "v1") == 0
+    lines = (tmp_path / "words").read_text(encoding="utf-8").splitlines()
+    assert lines == ["pull --platform linux/amd64 quay.io/a/b:v1", f"tag quay.io/a/b:v1 {URI}:v1", f"push {URI}:v1"]
