@@ -23,9 +23,7 @@ from glossa.deployment.templates import Link, link, read_template, template_path
 
 SAM = ".venv-sam/bin/sam"
 TAG_CHARS = 16
-OPERATOR_VALUES = (
-    "infra/kubernetes/operator/values.yaml"  # the one place of the operator's version; install.sh reads it
-)
+OPERATOR_VALUES = "infra/kubernetes/operator/values.yaml"  # has the operator's version; install.sh reads it too
 NOTED = ("ImageUri", "GpuImageUri", "CatalogKey")  # what the programs of steps find out
 IMAGE_SOURCES = ("infra/image", "serve", "shared", "requirements")
 MINUTES = {"weights": 2, "network": 5, "cluster": 25, "instances": 15, "service": 10, "observability": 5}
