@@ -15,6 +15,7 @@ from shared.catalog import SizeClass
 from tests.gates.manifests import FOLDER, KNOWN, asked, invalid, manifests, problems, read
 
 SIZE_CLASSES = get_args(SizeClass)
+CHARTS = "https://ray-project.github.io/kuberay-helm/"
 FUNCTION_S = 25  # template.yaml: the time that a function has
 ALL: list[dict[str, Any]] = [dict(one) for path in manifests() for one in read(path.read_text(encoding="utf-8"))]
 NAMED = {"app.kubernetes.io/name": "glossa"}
@@ -174,7 +175,9 @@ def test_the_operator_is_pinned() -> None:
     done = subprocess.run(command, cwd=FOLDER / "operator", capture_output=True, text=True, check=True)
     assert re.fullmatch(r"\d+\.\d+\.\d+", version := done.stdout.strip())
     assert values["image"]["tag"] == f"v{version}"
-    assert '--version "$VERSION"' in script
+    chart = f'chart=(kuberay-operator --version "$VERSION" --repo {CHARTS})'
+    kinds, operator = 'helm show crds "${chart[@]}" | kubectl apply', 'helm upgrade kuberay-operator "${chart[@]}"'
+    assert script.index(chart) < script.index(kinds) < script.index(operator)  # helm leaves old kinds as they are
     assert (values["watchNamespace"], values["singleNamespaceInstall"]) == (["glossa"], True)
     assert values["securityContext"]["readOnlyRootFilesystem"]
 
