@@ -54,6 +54,7 @@ WIDE = {
     ): "images of EKS add-ons are in registries of AWS; the condition names this account",
     ("network", "Ec2Endpoint", "ec2:Describe"): NO_RESOURCE,
     ("network", "StsEndpoint", "sts"): NO_RESOURCE,
+    ("network", "LoadBalancingEndpoint", "elasticloadbalancing:Describe"): NO_RESOURCE,
     ("network", "MonitoringEndpoint", "cloudwatch"): NO_RESOURCE,
     ("network", "XrayEndpoint", "xray"): NO_RESOURCE,
     ("network", "SsmEndpoint", "ssm"): NO_RESOURCE,
