@@ -55,7 +55,7 @@ def build(
     `versions/{revision}` until it is promoted. No configuration can name it, for it is in no catalog file. With
     `loopback` no replica listens beyond this machine. Only there may `call_auth` be none. With `spread` the replicas of
     a model are on several nodes. Checkpoints from S3 and the hub are stored in `download_folder`. Raises ValueError for
-    a candidate that is no new revision, and for calls without tokens elsewhere.
+    a candidate that is no new revision, for calls without tokens elsewhere, and for a name that is taken twice.
     """
     if call_auth == "none" and not loopback:
         raise ValueError("got call-auth none beyond this machine, expected keys: anyone could then call as any tenant")
@@ -74,7 +74,11 @@ def build(
         applications.append(Application(name, prefix, bound, builder, args | {"engine": engine}, options))
     options = front_options(catalog, spread=spread)
     at_front = front(catalog, options, loopback=loopback, call_auth=call_auth)
-    return [*applications, Application(FRONT_APPLICATION, "/v2", at_front, FRONT_BUILDER, {}, options)]
+    applications.append(Application(FRONT_APPLICATION, "/v2", at_front, FRONT_BUILDER, {}, options))
+    names = [each.name for each in applications]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"got two applications named {twice[0]!r}, expected each name once: rename the model")
+    return applications
 
 
 def front(catalog: Catalog, options: Mapping[str, Any], *, loopback: bool = False, call_auth: CallAuth = "keys") -> Any:

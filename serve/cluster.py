@@ -33,6 +33,8 @@ WRAPPER = Path("/opt/glossa/bin/haproxy")  # infra/image/Dockerfile makes it wit
 HAPROXY_FILES = Path("/tmp/haproxy")  # noqa: S108 - in a volume of the pod
 HAPROXY_THREADS = 2
 REDIS_ADDRESS = "redis:6379"
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]*(?:@sha256:[0-9a-f]+)?")
+REDIS = re.compile(r"(?:rediss?://)?[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}")
 REPLICA_PORTS = (30_000, 31_000)  # on which replicas take calls from the proxies of all nodes
 ENVIRONMENT = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(REPLICA_PORTS[0]),
@@ -72,6 +74,8 @@ def manifest(
     for name in (image, gpu_image):
         if name is not None:
             check_image(name)
+    if not REDIS.fullmatch(redis_address):
+        raise ValueError(f"got Redis at {redis_address!r}, expected host:port, or rediss://host:port for TLS")
     applications = served(load_catalog(path), path.resolve().parent)
     cluster = Cluster(
         image=image,
@@ -97,6 +101,8 @@ def check_image(image: str) -> None:
     if named != [f"ray{ray.__version__}"] and (named or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)):
         expected = f"a digest, or a tag with -ray{ray.__version__}, the version that writes this file"
         raise ValueError(f"got image {image!r}, expected {expected}")
+    if not IMAGE.fullmatch(image):
+        raise ValueError(f"got image {image!r}, expected REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST")
 
 
 def warnings(catalog: Catalog) -> Iterator[str]:

@@ -39,7 +39,7 @@ BFLOAT16_ONLY: frozenset[Quantization] = frozenset({"torchao-int4", "torchao-fp8
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-MAX_REPLICAS = 1_000  # of one model; the size of a cluster is counted replica by replica
+MAX_REPLICAS = 200  # of one model: half of them may share a node, and Ray takes no more than 100 there
 MAX_CPUS, MAX_GPUS = 1_024, 64  # of one replica, far above any machine
 
 
@@ -234,6 +234,8 @@ def parse_catalog(text: str) -> Catalog:
         raw = tomllib.loads(text)
     except RecursionError:
         raise ValueError("catalog cannot be read: it is nested too deep") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"catalog cannot be read: it is no TOML: {error}") from None
     if isinstance(models := raw.get("models"), dict):
         raw["models"] = {
             name: {**value, "name": name} if isinstance(value, dict) else value for name, value in models.items()
@@ -252,4 +254,8 @@ def _said(fault: Mapping[str, Any]) -> str:
 
 def load_catalog(path: Path) -> Catalog:
     """Read and parse a catalog file. Raises ValueError, OSError."""
-    return parse_catalog(path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"catalog cannot be read: it is not UTF-8: {error.reason} at byte {error.start}") from None
+    return parse_catalog(text)

@@ -122,6 +122,16 @@ heads = {{ topic = {{ task = "text-classification" }} }}
 """.format(zeros="0" * 64)
 
 
+@pytest.mark.parametrize("name", ["front", "toy-2"])
+def test_no_two_applications_have_one_name(catalog: Catalog, name: str) -> None:
+    """Ray would refuse the second, or replace the first: the front's name, and that of a model's next revision."""
+    model = catalog.model("toy")
+    models = {**catalog.models, name: model.model_copy(update={"name": name})}
+    changed = catalog.model_copy(update={"models": models})
+    with pytest.raises(ValueError, match=f"got two applications named '{name}', expected each name once"):
+        build(changed, Path(), engine="fake", candidates=(model.model_copy(update={"revision": "2"}),))
+
+
 def test_builders_for_a_cluster_take_strict_arguments(tmp_path: Path) -> None:
     """`serveConfigV2` names a catalog and a model. An unknown argument is refused. Ray hands them over as a dict."""
     path = tmp_path / "catalog.toml"

@@ -183,6 +183,20 @@ def test_the_image_has_what_the_manifest_names() -> None:
     assert f"ray{version('ray')}-" in text
 
 
+@pytest.mark.parametrize("image", ["", f"@{DIGEST}", f"a b@{DIGEST}", f"a\nb@{DIGEST}", f"$(id)@{DIGEST}", f"{CPU}@x"])
+def test_a_text_that_is_no_image_is_refused(image: str) -> None:
+    """Kubernetes would refuse the pod only when the cluster is there."""
+    with pytest.raises(ValueError, match=r"got image .*, expected"):
+        cluster.check_image(image)
+
+
+@pytest.mark.parametrize("address", ["", "redis", "a\nb:1", "${RedisAddress}", "http://redis:6379"])
+def test_redis_has_a_host_and_a_port(address: str) -> None:
+    """Anything else is refused with both forms."""
+    with pytest.raises(ValueError, match="expected host:port, or rediss://host:port"):
+        cluster.manifest(EXAMPLES / "large-on-l4.toml", image=CPU, gpu_image=GPU, redis_address=address)
+
+
 def test_gpus_need_their_image() -> None:
     """Without an image for GPUs, a catalog that uses them is refused: the other image would run on their CPUs."""
     with pytest.raises(ValueError, match=r"got no image for GPUs, expected --gpu-image: .*large"):

@@ -164,10 +164,19 @@ def test_one_or_several_ids_end_a_text(line: str, ids: set[int]) -> None:
         ("tokens_per_s = inf", "tokens_per_s: got Infinity, expected a finite number"),
         ("replicas = {num_cpus = inf}", "num_cpus: got Infinity, expected a finite number"),
         ("replicas = {num_gpus = 1e308}", "num_gpus: got 1e\\+308, expected less than or equal to 64"),
-        ("replicas = {max = 1_000_000_000}", "max: got 1000000000, expected less than or equal to 1000"),
+        ("replicas = {max = 1_000_000_000}", "max: got 1000000000, expected less than or equal to 200"),
     ],
 )
 def test_a_number_that_no_cluster_can_have_is_refused(line: str, said: str) -> None:
     """Such a number would end the deployment in an overflow, or keep it counting for ever."""
     with pytest.raises(ValueError, match=said):
         parse_catalog(f"{HEADER}{MODEL}{line}\n{HEADS}")
+
+
+def test_a_file_that_is_no_catalog_says_so(tmp_path: Path) -> None:
+    """Text that is no TOML, and bytes that are no text, are named as a catalog that cannot be read."""
+    path = tmp_path / "catalog.toml"
+    for data, said in ((b"a = [", "no TOML"), (b"# \xff", "not UTF-8: invalid start byte at byte 2")):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=f"catalog cannot be read: it is {said}"):
+            load_catalog(path)
