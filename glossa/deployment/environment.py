@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,10 @@ ORDER: Mapping[Platform, tuple[str, ...]] = {
 STACKS = ("weights", "network", "cluster", "instances", "service", "observability")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 _CHANGED_BY_SAM = re.compile(r"\\(?:[ \"']|\Z)|ParameterKey=")
+
+
+# What a manifest may hold in the place of a name: no line break, quote or other mark that means something in YAML
+ManifestText = Annotated[str, Field(pattern=r"^([A-Za-z0-9/$][A-Za-z0-9_.,/:@=+${}-]*)?$")]
 
 
 class _Frozen(BaseModel):
@@ -41,12 +45,12 @@ class DeploySettings(_Frozen):
     region: str = Field(pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$")
     platform: Platform
     catalog: Path = Path("catalog.toml")
-    certificate_arn: str = ""
+    certificate_arn: ManifestText = ""
     image_builder: Builder = "docker"
     base_digest: str = ""
     torch_index_url: str = Field(default="", pattern=r"^(https://\S+)?$")
     torch_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    values: Mapping[str, str] = {}
+    values: Mapping[str, ManifestText] = {}
 
 
 class Environment(_Frozen):

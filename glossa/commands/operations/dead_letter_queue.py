@@ -21,6 +21,7 @@ from shared.errors import DecodeError, NotFound
 
 STEPS: tuple[Step, ...] = ("plan", "work", "finalize", "notify")
 HIDDEN_S = 300  # a message that was received stays hidden this long, unless it is given back before
+MAX_OURS_CHARS = 20_000  # of one message as ASCII JSON; SQS takes 1 MiB in one call
 WAIT_S = 1  # a receive that waits asks every server of SQS, so an empty answer means an empty queue
 
 
@@ -114,6 +115,12 @@ def names_of(step: Step, body: str) -> Mapping[str, str] | None:
     return {"tenant": message.tenant, "job": message.job} | ({"shard": message.shard} if message.shard else {})
 
 
+def _names(step: Step, message: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Return what a message asks for, None when it is not ours. Ours are small, so ten of them fit into one call."""
+    sent = json.dumps([message["Body"], message.get("MessageAttributes")], default=str)
+    return names_of(step, message["Body"]) if len(sent) <= MAX_OURS_CHARS else None
+
+
 def received(sqs: Any, pair: QueuePair, limit: int, seen: set[str]) -> Iterator[list[DeadLetter]]:
     """Yield the messages of a dead-letter queue in batches, at most `limit`, each once.
 
@@ -128,7 +135,7 @@ def received(sqs: Any, pair: QueuePair, limit: int, seen: set[str]) -> Iterator[
         seen |= {message["MessageId"] for message in new}
         limit -= len(new)
         if new:
-            yield [DeadLetter(pair.step, message, names_of(pair.step, message["Body"])) for message in new]
+            yield [DeadLetter(pair.step, message, _names(pair.step, message)) for message in new]
         if len(new) < len(found) or not found:
             return
 

@@ -146,6 +146,15 @@ def test_a_message_that_is_not_ours_stays(sqs: Any) -> None:
     assert len(taken(sqs, "WorkDeadLetterQueue")) == 2
 
 
+def test_a_message_too_large_to_be_ours_holds_no_other_back(sqs: Any) -> None:
+    """Messages of a step are small. Forged ones would fill a call to SQS, which refuses more than 1 MiB."""
+    large = {"X": {"DataType": "String", "StringValue": "x" * 200_000}}
+    for body, attributes in ((json.dumps(json.loads(WORK) | {"x": "x" * 200_000}), {}), (WORK, large), (WORK, {})):
+        sqs.send_message(QueueUrl=url(sqs, "WorkDeadLetterQueue"), MessageBody=body, MessageAttributes=attributes)
+    result = run("replay", "--stack", STACK, "--step", "work")
+    assert result.stdout == "work: 1 message replayed, 2 not ours, 0 refused\n"
+
+
 def test_listing_and_a_dry_run_change_nothing(sqs: Any) -> None:
     """Both name what is there, without bodies, and leave every message in its queue."""
     sqs.send_message(QueueUrl=url(sqs, "NotifyDeadLetterQueue"), MessageBody=END)
