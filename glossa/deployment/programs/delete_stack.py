@@ -3,17 +3,21 @@
     python -m glossa.deployment.programs.delete_stack --stack NAME --region REGION [--only-failed-creation]
 
 A stack whose first creation failed stays as an empty shell that CloudFormation never updates. With the option, only
-such a shell is deleted; every other stack stays as it is. Must not know what the stack holds.
+such a shell is deleted, and what is in progress is waited for; every other stack stays as it is. Must not know what the
+stack holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 WAIT_S, WAIT_TIMES = 15, 240  # an hour: a cluster takes long
 # Only a failed creation ends in these (AWSCloudFormation/latest/UserGuide/view-stack-events.html), so none had data.
+NOT_STARTED = frozenset({"REVIEW_IN_PROGRESS"})  # a stack with nothing but a change set
 FAILED_CREATION = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED"})
 
 
@@ -24,17 +28,30 @@ def delete(client: Any, stack: str) -> None:
     waiter.wait(StackName=stack, WaiterConfig={"Delay": WAIT_S, "MaxAttempts": WAIT_TIMES})
 
 
-def creation_failed(client: Any, stack: str) -> bool:
-    """Return whether a stack is what a failed creation left. Raises the errors of boto3."""
+def creation_failed(client: Any, stack: str, pause: Callable[[float], None] = time.sleep) -> bool:
+    """Return whether a stack is what a failed creation left. Waits for the end of what somebody began.
+
+    Raises the errors of boto3, and TimeoutError after an hour.
+    """
+    for _ in range(WAIT_TIMES):
+        status = status_of(client, stack)
+        if not status.endswith("_IN_PROGRESS") or status in NOT_STARTED:
+            return status in FAILED_CREATION
+        pause(WAIT_S)
+    raise TimeoutError(f"got {status} after {WAIT_TIMES * WAIT_S} s, expected an end: see its events in CloudFormation")
+
+
+def status_of(client: Any, stack: str) -> str:
+    """Return the status of a stack, empty when it is not there. Raises the errors of boto3."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
 
     try:
         (found,) = client.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
-            return False
+            return ""
         raise
-    return found["StackStatus"] in FAILED_CREATION
+    return str(found["StackStatus"])
 
 
 def main() -> int:
@@ -53,7 +70,7 @@ def main() -> int:
         if asked.only_failed_creation and not creation_failed(client, asked.stack):
             return 0
         delete(client, asked.stack)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, TimeoutError) as error:
         print(f"{asked.stack} was not deleted: {error}", file=sys.stderr)
         return 1
     print(f"{asked.stack}: deleted")

@@ -11,17 +11,17 @@ from glossa.deployment.programs.delete_stack import creation_failed, delete
 
 
 class FakeStacks:
-    """An account with one stack in a state, or without any."""
+    """An account with one stack, whose status goes on with each look, or without any."""
 
-    def __init__(self, status: str | None, code: str = "ValidationError") -> None:
-        self._status, self._code = status, code
+    def __init__(self, *status: str, code: str = "ValidationError") -> None:
+        self._status, self._code = list(status), code
         self.asked: list[str] = []
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803 - the name that boto3 takes
-        if self._status is None:
+        if not self._status:
             message = f"Stack with id {StackName} does not exist" if self._code == "ValidationError" else "no"
             raise ClientError({"Error": {"Code": self._code, "Message": message}}, "DescribeStacks")
-        return {"Stacks": [{"StackName": StackName, "StackStatus": self._status}]}
+        return {"Stacks": [{"StackName": StackName, "StackStatus": self._status.pop(0)}]}
 
     def delete_stack(self, StackName: str) -> None:  # noqa: N803 - likewise
         self.asked.append(f"delete {StackName}")
@@ -44,6 +44,7 @@ class FakeStacks:
         ("UPDATE_ROLLBACK_COMPLETE", False),
         ("UPDATE_ROLLBACK_FAILED", False),
         ("DELETE_FAILED", False),
+        ("REVIEW_IN_PROGRESS", False),
     ],
 )
 def test_only_a_failed_creation_counts(status: str, failed: bool) -> None:  # noqa: FBT001 - a column of the table
@@ -53,9 +54,19 @@ def test_only_a_failed_creation_counts(status: str, failed: bool) -> None:  # no
 
 def test_a_stack_that_is_not_there_did_not_fail() -> None:
     """The first deployment finds nothing to remove; whoever may not look is told."""
-    assert not creation_failed(FakeStacks(None), "glossa-dev-cluster")
+    assert not creation_failed(FakeStacks(), "glossa-dev-cluster")
     with pytest.raises(ClientError, match="AccessDenied"):
-        creation_failed(FakeStacks(None, "AccessDenied"), "glossa-dev-cluster")
+        creation_failed(FakeStacks(code="AccessDenied"), "glossa-dev-cluster")
+
+
+def test_what_is_in_progress_is_waited_for() -> None:
+    """A deployment that was stopped leaves a stack at work; the next one looks at how that ended."""
+    pauses: list[float] = []
+    stacks = FakeStacks("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
+    assert creation_failed(stacks, "glossa-dev-cluster", pauses.append)
+    assert pauses == [15, 15]
+    with pytest.raises(TimeoutError, match="got CREATE_IN_PROGRESS after 3600 s, expected an end"):
+        creation_failed(FakeStacks(*["CREATE_IN_PROGRESS"] * 240), "glossa-dev-cluster", lambda _: None)
 
 
 def test_a_deletion_is_waited_for() -> None:
