@@ -1,4 +1,4 @@
-"""A runner that runs nothing and remembers every command, and an account that exists in memory. For tests.
+"""A runner that runs nothing and remembers every command; an account and a cluster's call keys in memory. For tests.
 
 Must not know which steps there are.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from glossa.deployment.call_keys import Held
 from glossa.deployment.steps import Command
 
 
@@ -57,3 +58,22 @@ class FakeAccount:
     def outputs(self, stack_name: str) -> Mapping[str, str]:
         """Return the outputs of a stack. Raises LookupError when there is no such stack."""
         return self.stacks[stack_name]
+
+
+@dataclass(slots=True)
+class FakeCluster:
+    """The call keys of a cluster. While it `is_broken`, nothing can be written."""
+
+    has: Held | None = None
+    is_broken: bool = False
+
+    def held(self) -> Held | None:
+        """Return what the cluster has."""
+        return self.has
+
+    def copy(self, text: str, now_s: float) -> None:
+        """Make the cluster have this text; one that is there keeps its time. Raises ValueError when it is broken."""
+        if self.is_broken:
+            raise ValueError("kubectl cannot write the secret")
+        if self.has is None or self.has.text != text or not self.has.since_s:
+            self.has = Held(text, now_s)

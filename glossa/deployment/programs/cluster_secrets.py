@@ -4,8 +4,8 @@
         [--kubeconfig FILE --redis ARN]
 
 A template makes the secret of call keys empty; the first run writes a key. Instances fetch the secret themselves, so
-without --kubeconfig nothing is copied. No secret is ever on a command line or
-in a file: kubectl reads it from its standard input. Must not know who uses them.
+without --kubeconfig nothing is copied. No secret is ever on a command line or in a file: kubectl reads it from its
+standard input. Must not know who uses them.
 """
 
 from __future__ import annotations
@@ -16,40 +16,68 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
 
+from glossa.deployment.call_keys import Held, create
 from glossa.deployment.names import APP_LABEL, CALL_KEYS, CALL_KEYS_FILE, NAMESPACE, REDIS, REDIS_FIELD
-from shared.call_keys import new_key, read_call_keys, write_call_keys
-from shared.call_token import CallKeys
 
-FIRST_KEY = "k1"
-
-
-def shaped_call_keys(client: Any, secret: str) -> str:
-    """Return the call keys of a secret as JSON. An empty secret gets its first key.
-
-    Raises ValueError for a secret that holds something else: it is not thrown away. Raises the errors of boto3.
-    """
-    try:
-        text = str(client.get_secret_value(SecretId=secret)["SecretString"])
-    except client.exceptions.ResourceNotFoundException:  # the secret has no version yet
-        text = write_call_keys(CallKeys(FIRST_KEY, {FIRST_KEY: new_key()}))
-        client.put_secret_value(SecretId=secret, SecretString=text)
-    read_call_keys(text)
-    return text
+STANDARD_ERROR = 2  # standard output is for the answer of a command
+SINCE = "glossa-keys-since"  # the annotation: when this text came, by the clock of AWS
 
 
-def manifest(name: str, values: Mapping[str, str]) -> str:
+def manifest(name: str, values: Mapping[str, str], annotations: Mapping[str, str] | None = None) -> str:
     """Return the Secret of Kubernetes that holds these values, as JSON."""
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-    metadata = {"name": name, "namespace": NAMESPACE, "labels": APP_LABEL}
+    metadata: dict[str, object] = {"name": name, "namespace": NAMESPACE, "labels": APP_LABEL}
+    metadata |= {"annotations": dict(annotations)} if annotations else {}
     return json.dumps({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data})
 
 
 def apply(kubeconfig: str, text: str) -> int:
     """Give a manifest to kubectl on its standard input; return its exit status."""
     command = ["kubectl", "--kubeconfig", kubeconfig, "apply", "--server-side", "--force-conflicts", "--filename", "-"]
-    return subprocess.run(command, input=text.encode(), check=False).returncode
+    return subprocess.run(command, input=text.encode(), stdout=STANDARD_ERROR, check=False).returncode
+
+
+class CallKeyCopy:
+    """The Secret of call keys in a cluster. An annotation of it says since when the cluster has this text."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        self._kubeconfig = kubeconfig
+
+    def held(self) -> Held | None:
+        """Return what the cluster has, None when there is no such Secret. Raises OSError, and ValueError."""
+        words = ["--namespace", NAMESPACE, "get", "secret", CALL_KEYS, "--ignore-not-found", "--output", "json"]
+        done = subprocess.run(
+            ["kubectl", "--kubeconfig", self._kubeconfig, *words], stdout=subprocess.PIPE, check=False
+        )
+        if done.returncode:
+            raise ValueError(f"kubectl cannot read the secret {CALL_KEYS}: it ended with status {done.returncode}")
+        if not done.stdout.strip():
+            return None
+        found = json.loads(done.stdout)
+        text = base64.b64decode(found.get("data", {}).get(CALL_KEYS_FILE, "")).decode(errors="replace")
+        return Held(text, _seconds(found["metadata"].get("annotations", {}).get(SINCE, "")))
+
+    def copy(self, text: str, now_s: float) -> None:
+        """Make the cluster have this text. Raises OSError, and ValueError when kubectl fails."""
+        held = self.held()
+        if held is not None and held.text == text and held.since_s:
+            return
+        since = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds")
+        if status := apply(self._kubeconfig, manifest(CALL_KEYS, {CALL_KEYS_FILE: text}, {SINCE: since})):
+            raise ValueError(
+                f"kubectl cannot write the secret {CALL_KEYS}: it ended with status {status}. The keys are in Secrets "
+                "Manager; when kubectl works, copy them with `glossa call-keys create`, which changes no key"
+            )
+
+
+def _seconds(text: str) -> float:
+    """Return a time of an annotation in seconds since 1970, 0.0 when it is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def main() -> int:
@@ -66,14 +94,17 @@ def main() -> int:
 
     client = boto3.client("secretsmanager", region_name=asked.region)
     try:
-        manifests = [manifest(CALL_KEYS, {CALL_KEYS_FILE: shaped_call_keys(client, asked.call_keys)})]
-        if asked.redis:
-            password = json.loads(client.get_secret_value(SecretId=asked.redis)["SecretString"])[REDIS_FIELD]
-            manifests.append(manifest(REDIS, {REDIS_FIELD: str(password)}))
-    except (BotoCoreError, ClientError, ValueError, KeyError) as error:
-        print(f"the secrets cannot be read: {error}", file=sys.stderr)
+        stored = create(client, asked.call_keys)
+        if not asked.kubeconfig:
+            return 0
+        CallKeyCopy(asked.kubeconfig).copy(stored.text, stored.now_s)
+        if not asked.redis:
+            return 0
+        password = json.loads(client.get_secret_value(SecretId=asked.redis)["SecretString"])[REDIS_FIELD]
+    except (BotoCoreError, ClientError, OSError, ValueError, KeyError) as error:
+        print(f"the secrets cannot be copied: {error}", file=sys.stderr)
         return 1
-    return max(apply(asked.kubeconfig, text) for text in manifests) if asked.kubeconfig else 0
+    return apply(asked.kubeconfig, manifest(REDIS, {REDIS_FIELD: str(password)}))
 
 
 if __name__ == "__main__":
