@@ -20,8 +20,20 @@ class Account(Protocol):
         """Return the EC2 quota of this name, None when it cannot be read."""
         ...
 
+    def concurrency(self) -> int | None:
+        """Return how many executions of Lambda may run at once, None when it cannot be read."""
+        ...
+
+    def can_assume(self, role_arn: str) -> bool:
+        """Return whether the caller can take this role."""
+        ...
+
     def prefix_lists(self) -> Mapping[str, str]:
         """Return the id of each prefix list in PREFIX_LISTS, by the parameter that takes it."""
+        ...
+
+    def parameters(self, stack_name: str) -> Mapping[str, str]:
+        """Return the parameters of a stack. Raises LookupError when there is no such stack, and the errors of boto3."""
         ...
 
     def outputs(self, stack_name: str) -> Mapping[str, str]:
@@ -31,6 +43,16 @@ class Account(Protocol):
 
 # The prefix lists that AWS keeps of its services, and the parameters of the network that take their ids.
 PREFIX_LISTS = {"S3PrefixListId": "s3", "DynamoDbPrefixListId": "dynamodb"}
+ACCOUNT_FACTS = (*PREFIX_LISTS, "AccountConcurrency")  # the parameters that the account itself fills
+
+
+def account_facts(account: Account) -> dict[str, str]:
+    """Return the values of ACCOUNT_FACTS; one that cannot be read is left out."""
+    limit = account.concurrency()
+    return {**account.prefix_lists(), **({} if limit is None else {"AccountConcurrency": str(limit)})}
+
+
+SESSION_S = 900  # the shortest session that STS gives: DurationSeconds in STS/latest/APIReference/API_AssumeRole
 
 
 def is_absence(answer: Mapping[str, Any]) -> bool:
@@ -67,6 +89,27 @@ class AwsAccount:
             return None
         return None
 
+    def concurrency(self) -> int | None:
+        """Return how many executions of Lambda may run at once, None when it cannot be read."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+        try:
+            return int(self._client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
+        except (BotoCoreError, ClientError):
+            return None
+
+    def can_assume(self, role_arn: str) -> bool:
+        """Return whether the caller can take this role: a session of the shortest time is asked for, and not used."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
+
+        try:
+            self._client("sts").assume_role(
+                RoleArn=role_arn, RoleSessionName="glossa-preflight", DurationSeconds=SESSION_S
+            )
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
     def prefix_lists(self) -> Mapping[str, str]:
         """Return the id of each prefix list in PREFIX_LISTS, by the parameter that takes it. Raises LookupError."""
         names = {f"com.amazonaws.{self._region}.{service}": name for name, service in PREFIX_LISTS.items()}
@@ -79,6 +122,15 @@ class AwsAccount:
 
     def outputs(self, stack_name: str) -> Mapping[str, str]:
         """Return the outputs of a stack. Raises LookupError when there is no such stack, and the errors of boto3."""
+        found = self._stack(stack_name).get("Outputs", [])
+        return {output["OutputKey"]: output["OutputValue"] for output in found}
+
+    def parameters(self, stack_name: str) -> Mapping[str, str]:
+        """Return the parameters of a stack. Raises LookupError when there is no such stack, and the errors of boto3."""
+        found = self._stack(stack_name).get("Parameters", [])
+        return {given["ParameterKey"]: given["ParameterValue"] for given in found}
+
+    def _stack(self, stack_name: str) -> Mapping[str, Any]:
         from botocore.exceptions import ClientError  # noqa: PLC0415 - slow, as boto3 is
 
         try:
@@ -87,7 +139,7 @@ class AwsAccount:
             if not is_absence(error.response):  # such as expired credentials, which say nothing of the stack
                 raise
             raise LookupError(f"there is no stack {stack_name} in {self._region}: {error}") from None
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return dict(stack)
 
     def _client(self, service: str) -> Any:
         import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need

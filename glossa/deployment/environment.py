@@ -9,6 +9,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,9 +25,21 @@ STACKS = ("weights", "network", "cluster", "instances", "service", "observabilit
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 _CHANGED_BY_SAM = re.compile(r"\\(?:[ \"']|\Z)|ParameterKey=")
 
-
 # What a manifest may hold in the place of a name: no line break, quote or other mark that means something in YAML
 ManifestText = Annotated[str, Field(pattern=r"^([A-Za-z0-9/$][A-Za-z0-9_.,/:@=+${}-]*)?$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing that a deployment would miss: what was found, what is expected, and what to do."""
+
+    found: str
+    expected: str
+    way_forward: str
+
+    def __str__(self) -> str:
+        """Return it as one sentence."""
+        return f"got {self.found}, expected {self.expected}; {self.way_forward}"
 
 
 class _Frozen(BaseModel):
@@ -36,7 +49,7 @@ class _Frozen(BaseModel):
 class DeploySettings(_Frozen):
     """How an environment is deployed.
 
-    `glossa deploy` asks for what is empty in the file. `certificate_arn` is for the load balancer of a cluster.
+    `glossa deploy` asks for what is empty in the file. `certificate_arn` is for the load balancer.
     `base_digest` is the digest of the image that ours starts from. Nobody else knows which one you trust. `values` fill
     the `${NAME}` of the Kubernetes manifests that nothing else fills. `torch_index_url` and `torch_sha256` name torch's
     small build for CPUs; without them the image has the build for CUDA, which is gigabytes larger.
@@ -64,6 +77,11 @@ class Environment(_Frozen):
     def stacks(self) -> tuple[str, ...]:
         """The stacks of this environment, in the order in which they are created."""
         return ORDER[self.deploy.platform]
+
+    @property
+    def file(self) -> str:
+        """The file that holds it, as messages name it."""
+        return f"infra/environments/{self.name}.toml"
 
     def value(self, stack: str, name: str, default: str = "") -> str:
         """Return a parameter that the file gives, and `default` where it gives none or an empty text."""

@@ -37,11 +37,14 @@ class FakeRunner:
 
 @dataclass(frozen=True, slots=True)
 class FakeAccount:
-    """An account: who we are in it, its quotas, and what its stacks give."""
+    """An account: who we are in it, its quotas, what its stacks give and were given, and whether we can take roles."""
 
     number: str | None = "123456789012"
     quotas: Mapping[str, float] = field(default_factory=dict)
     stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    limit: int | None = 1000
+    admits: bool = True
 
     def account_id(self) -> str | None:
         """Return the number of the account, None without credentials."""
@@ -50,6 +53,18 @@ class FakeAccount:
     def quota(self, name: str) -> float | None:
         """Return an EC2 quota, None when it cannot be read."""
         return self.quotas.get(name)
+
+    def concurrency(self) -> int | None:
+        """Return the limit of Lambda, None when it cannot be read."""
+        return self.limit
+
+    def can_assume(self, role_arn: str) -> bool:  # noqa: ARG002 - the signature of an account
+        """Return whether roles can be taken."""
+        return self.admits
+
+    def parameters(self, stack_name: str) -> Mapping[str, str]:
+        """Return the parameters of a stack. Raises LookupError when there is no such stack."""
+        return self.given[stack_name]
 
     def prefix_lists(self) -> Mapping[str, str]:
         """Return ids of prefix lists."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from glossa.deployment.account import PREFIX_LISTS
+from glossa.deployment.account import ACCOUNT_FACTS
 from glossa.deployment.environment import Environment
 from glossa.deployment.kubernetes import kubernetes_steps, registry_words
 from glossa.deployment.names import IMAGE_PLATFORM, PYTHON
@@ -65,14 +65,16 @@ def build_arguments(environment: Environment) -> dict[str, str]:
 def first_facts(environment: Environment) -> dict[str, str]:
     """Return what is known before the first step: outputs of no stack, which parameters may ask for all the same."""
     names = {"NamePrefix": environment.name_prefix, "Platform": environment.deploy.platform}
-    return (
-        {**names, "CertificateArn": environment.deploy.certificate_arn} if environment.deploy.certificate_arn else names
-    )
+    given = {
+        "CertificateArn": environment.deploy.certificate_arn,
+        "Concurrency": environment.value("service", "Concurrency"),
+    }
+    return {**names, **{name: value for name, value in given.items() if value}}
 
 
 def links(root: Path, environment: Environment) -> dict[str, Link]:
     """Return what each stack's parameters get. Raises OSError or ValueError when a template cannot be read."""
-    known = {*first_facts(environment), *PREFIX_LISTS, *NOTED}
+    known = {*first_facts(environment), *ACCOUNT_FACTS, *NOTED}
     unsure: set[str] = set()
     found = {}
     for stack in environment.stacks:
@@ -85,7 +87,7 @@ def links(root: Path, environment: Environment) -> dict[str, Link]:
 
 def unknown_facts(root: Path, environment: Environment, steps: Sequence[Step]) -> set[str]:
     """Return the names that commands ask for as `${Name}` and that no step gives, such as those of a wrong value."""
-    known = {*first_facts(environment), *PREFIX_LISTS, *NOTED, "Root"}
+    known = {*first_facts(environment), *ACCOUNT_FACTS, *NOTED, "Root"}
     for stack in environment.stacks:
         known |= read_template(root, stack).outputs
     words = (word for step in steps for each in step.commands for word in (*each.words, *each.env.values()))

@@ -6,18 +6,13 @@ Must not know steps.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 from glossa.deployment.account import Account
-from glossa.deployment.environment import Environment
+from glossa.deployment.environment import Environment, Missing
 from glossa.deployment.templates import Link
-from shared.catalog import Catalog
 
-G_QUOTA = "Running On-Demand G and VT instances"  # in vCPUs; the name that Service Quotas shows
-GPU_VCPUS = 4  # the vCPUs of the smallest machine with one GPU of infra/kubernetes, g6.xlarge and g6e.xlarge
 TOOLS = {
     "cluster": {
         "aws": "the AWS command line, version 2: kubectl signs in to the cluster with it",
@@ -26,26 +21,13 @@ TOOLS = {
     },
     "instances": {},
 }
+SETTINGS = {"CertificateArn": "certificate_arn"}  # what manifests and stacks ask for, and its key in [deploy]
 SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """One thing that a deployment would miss: what was found, what is expected, and what to do."""
-
-    found: str
-    expected: str
-    way_forward: str
-
-    def __str__(self) -> str:
-        """Return it as one sentence."""
-        return f"got {self.found}, expected {self.expected}; {self.way_forward}"
 
 
 def preflight(
     environment: Environment,
     links: Mapping[str, Link],
-    catalog: Catalog,
     *,
     account: Account,
     which: Callable[[str], str | None],
@@ -57,21 +39,21 @@ def preflight(
     `which` finds a program by its name. `unfilled` are names of manifests that nothing fills, and `unknown` those that
     values ask for as `${Name}` and that no stack gives.
     """
-    file = f"infra/environments/{environment.name}.toml"
+    file = environment.file
     found = [*_tools(environment, which), *_region(environment, file)]
     if environment.deploy.region:
         found += _account(environment, account)
     found += _parameters(links, file)
     found += _image(environment, file)
     found += [
-        Missing(f"no value for {name}, which a manifest asks for", "one", f"write it into [deploy.values] of {file}")
+        Missing(f"no value for {name}, which a manifest asks for", "one", _place(name, "deploy.values", file))
         for name in sorted(unfilled)
     ]
     found += [
         Missing(f"${{{name}}} in a value", "the name of an output of an earlier stack", f"mend the value in {file}")
         for name in sorted(unknown)
     ]
-    return found + (_quotas(catalog, account) if environment.deploy.region else [])
+    return found
 
 
 def _tools(environment: Environment, which: Callable[[str], str | None]) -> list[Missing]:
@@ -91,9 +73,9 @@ def _region(environment: Environment, file: str) -> list[Missing]:
 
 
 def _account(environment: Environment, account: Account) -> list[Missing]:
-    if account.account_id() is not None:
-        return []
     region = environment.deploy.region
+    if account.account_id() is not None:
+        return _administrator(environment, account)
     return [
         Missing(
             "no AWS credentials that work",
@@ -103,18 +85,35 @@ def _account(environment: Environment, account: Account) -> list[Missing]:
     ]
 
 
+def _administrator(environment: Environment, account: Account) -> list[Missing]:
+    """Return what is missing when the caller cannot take the one role that the cluster admits."""
+    role = environment.value("cluster", "AdminRoleArn")
+    if environment.deploy.platform != "cluster" or not role or account.can_assume(role):
+        return []
+    return [
+        Missing(
+            f"credentials that cannot take the role {role}",
+            "some that can, because the cluster admits this role alone",
+            "let its trust policy name you, the role itself too if you sign in with it, or change cluster.AdminRoleArn",
+        )
+    ]
+
+
 def _parameters(links: Mapping[str, Link], file: str) -> list[Missing]:
     found = []
     for stack, linked in links.items():
-        found += [
-            Missing(f"no value for {stack}.{name}", "one", f"write it into [{stack}] of {file}")
-            for name in linked.missing
-        ]
+        found += [Missing(f"no value for {stack}.{name}", "one", _place(name, stack, file)) for name in linked.missing]
         found += [
             Missing(f"{stack}.{name}", "a parameter of the template", f"take it out of [{stack}] in {file}")
             for name in linked.unknown
         ]
     return found
+
+
+def _place(name: str, table: str, file: str) -> str:
+    """Return where a value belongs. The certificate is one key, whatever asks for it."""
+    key = SETTINGS.get(name)
+    return f"write {key} into [deploy] of {file}" if key else f"write it into [{table}] of {file}"
 
 
 def _image(environment: Environment, file: str) -> list[Missing]:
@@ -127,25 +126,5 @@ def _image(environment: Environment, file: str) -> list[Missing]:
             shown,
             "sha256:… of the image that ours starts from",
             f"choose one that you trust, see infra/image/Dockerfile, and write it into [deploy] of {file}",
-        )
-    ]
-
-
-def needed_gpus(catalog: Catalog) -> int:
-    """Return how many GPUs the catalog's replicas take at most."""
-    return sum(math.ceil(model.replicas.max * model.replicas.num_gpus) for model in catalog.models.values())
-
-
-def _quotas(catalog: Catalog, account: Account) -> list[Missing]:
-    """Compare the vCPUs of the GPU machines with the quota, where the quota can be read."""
-    vcpus = needed_gpus(catalog) * GPU_VCPUS
-    quota = account.quota(G_QUOTA) if vcpus else None
-    if quota is None or quota >= vcpus:
-        return []
-    return [
-        Missing(
-            f"a quota of {quota:g} vCPUs for G instances",
-            f"{vcpus} or more for the GPUs of the catalog",
-            f"ask for more in Service Quotas, at EC2, {G_QUOTA}",
         )
     ]

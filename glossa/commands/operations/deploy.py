@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from glossa.deployment.account import Account, AwsAccount
-from glossa.deployment.environment import Environment, load_environment
+from glossa.deployment.account import Account, AwsAccount, account_facts
+from glossa.deployment.choices import Value, choices, values_of, warnings
+from glossa.deployment.environment import Environment, Missing, load_environment
 from glossa.deployment.kubernetes import MANIFESTS
-from glossa.deployment.preflight import needed_gpus, preflight
+from glossa.deployment.preflight import preflight
 from glossa.deployment.programs.manifests import placeholders
+from glossa.deployment.quotas import needed_gpus, quotas
 from glossa.deployment.runner import Deployment, Shell, State, StepFailed
 from glossa.deployment.steps import Step
-from shared.catalog import load_catalog
+from glossa.deployment.templates import read_template
+from shared.catalog import Catalog, load_catalog
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENTS = ROOT / "infra" / "environments"
@@ -39,17 +44,23 @@ def deploy_command(*, name: str, dry_run: bool, yes: bool, again: bool) -> int:
     from glossa.deployment.plan import first_facts, links, plan, target_of, unknown_facts  # noqa: PLC0415 - reads every template
 
     environment = load_environment(ENVIRONMENTS / f"{name}.toml")
-    catalog = load_catalog(ROOT / environment.deploy.catalog)
+    catalog = None
+    if environment.deploy.catalog == Path():  # an empty text: preflight asks for it, and the plan shows its place
+        deploy = environment.deploy.model_copy(update={"catalog": Path("CATALOG.toml")})
+        environment = environment.model_copy(update={"deploy": deploy})
+    else:
+        catalog = load_catalog(ROOT / environment.deploy.catalog)
     linked = links(ROOT, environment)
     account = AwsAccount(environment.deploy.region)
-    target = target_of(ROOT, environment, gpu=needed_gpus(catalog) > 0)
+    target = target_of(ROOT, environment, gpu=catalog is not None and needed_gpus(catalog) > 0)
     filled = {name for name, value in target.manifest_values.items() if value}
     asked = placeholders(ROOT / MANIFESTS) if environment.deploy.platform == "cluster" else set()
     steps = plan(target, linked)
     missing = preflight(
-        environment, linked, catalog, account=account, which=shutil.which, unfilled=asked - filled,
+        environment, linked, account=account, which=shutil.which, unfilled=asked - filled,
         unknown=unknown_facts(ROOT, environment, steps),
     )  # fmt: skip
+    missing += _unfit(environment, catalog, account)
     for each in missing:
         click.echo(f"missing: {each}", err=True)
     show(environment, steps, first_facts(environment), commands=dry_run)
@@ -69,7 +80,7 @@ def deploy_command(*, name: str, dry_run: bool, yes: bool, again: bool) -> int:
     )
     try:
         facts = deployment.run(
-            steps, {**first_facts(environment), **account.prefix_lists(), "Root": str(ROOT)}, again=again
+            steps, {**first_facts(environment), **account_facts(account), "Root": str(ROOT)}, again=again
         )
     except (StepFailed, LookupError) as error:
         raise ValueError(str(error)) from None
@@ -77,25 +88,30 @@ def deploy_command(*, name: str, dry_run: bool, yes: bool, again: bool) -> int:
     return 0
 
 
-@click.command("destroy", help="Remove an environment from your AWS account; buckets, tables and keys stay.")
+@click.command("destroy", help="Remove an environment from your AWS account; buckets, tables and KMS keys stay.")
 @environment_option
 @dry_run_option
 @yes_option
 def destroy_command(*, name: str, dry_run: bool, yes: bool) -> int:
     """Run the command; return its exit code."""
-    from glossa.deployment.destroy import destroy_steps  # noqa: PLC0415 - keeps `--help` fast
+    from glossa.deployment.destroy import PROTECTION, destroy_steps, protections, what_stays  # noqa: PLC0415 - keeps `--help` fast
 
     environment = load_environment(ENVIRONMENTS / f"{name}.toml")
     if not environment.deploy.region and not dry_run:
         raise ValueError(f"got no region, expected that of the stacks: write it into [deploy] of {name}.toml")
-    facts = {} if dry_run else _cluster_facts(environment, AwsAccount(environment.deploy.region))
-    steps = destroy_steps(environment, has_cluster=dry_run or bool(facts))
+    account = AwsAccount(environment.deploy.region)
+    standing = {} if dry_run else _standing(environment, account)
+    facts = {name: value for outputs in standing.values() for name, value in outputs.items()}
+    steps = destroy_steps(environment, None if dry_run else standing)
     show(environment, steps, facts, commands=True)
-    click.echo(
-        "Buckets, tables, keys and logs stay: their templates retain them. docs/deploy.md says how to remove them."
-    )
+    click.echo(f"{what_stays()} docs/deploy.md says how to remove the rest.")
     if dry_run:
+        value = _values(environment)
+        for refusal in protections(environment, lambda stack: {PROTECTION: value(stack, PROTECTION)}):
+            click.echo(f"warning: {refusal}", err=True)
         return 0
+    if refusals := protections(environment, lambda stack: account.parameters(environment.stack_name(stack))):
+        raise ValueError("; ".join(refusals))
     if not yes and click.prompt(f"Type {name} to remove its stacks") != name:
         click.echo("nothing was removed", err=True)
         return 1
@@ -109,14 +125,26 @@ def destroy_command(*, name: str, dry_run: bool, yes: bool) -> int:
     return 0
 
 
-def _cluster_facts(environment: Environment, account: Account) -> dict[str, str]:
-    """Return what the stack of the cluster gives, nothing when there is no cluster."""
-    if environment.deploy.platform != "cluster":
-        return {}
-    try:
-        return dict(account.outputs(environment.stack_name("cluster")))
-    except LookupError:
-        return {}
+def _values(environment: Environment) -> Value:
+    return values_of({stack: read_template(ROOT, stack) for stack in environment.stacks}, environment)
+
+
+def _unfit(environment: Environment, catalog: Catalog | None, account: Account) -> list[Missing]:
+    """Return the values that do not fit together or the account, and print what is allowed and unwise."""
+    value = _values(environment)
+    for warning in warnings(environment, catalog) if catalog else ():
+        click.echo(f"warning: {warning}", err=True)
+    limits = quotas(environment, catalog, value, account) if environment.deploy.region else []
+    return [*choices(environment, catalog, value, os.environ), *limits]
+
+
+def _standing(environment: Environment, account: Account) -> dict[str, Mapping[str, str]]:
+    """Return the outputs of each stack before the functions that is still there."""
+    found = {}
+    for stack in ("network", "cluster"):
+        with suppress(LookupError):
+            found[stack] = account.outputs(environment.stack_name(stack))
+    return found
 
 
 def show(environment: Environment, steps: list[Step], facts: dict[str, str], *, commands: bool) -> None:

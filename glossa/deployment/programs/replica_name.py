@@ -1,6 +1,6 @@
 """Points the private name of the replicas at the load balancer that the cluster made.
 
-    python -m glossa.deployment.programs.replica_name --region R --kubeconfig FILE --zone ID --host NAME
+    python -m glossa.deployment.programs.replica_name --region R --zone ID --host NAME (--kubeconfig FILE | --remove)
 
 Kubernetes makes the load balancer, so no template knows its address. Must not know what is behind it.
 """
@@ -54,17 +54,37 @@ def point(balancers: Any, names: Any, host: str, zone: str, name: str) -> None:
     names.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
 
 
+def remove(names: Any, zone: str, name: str) -> bool:
+    """Delete the record, because a zone with a record cannot be deleted; return whether there was one."""
+    found = names.list_resource_record_sets(HostedZoneId=zone, StartRecordName=name, StartRecordType="A", MaxItems="1")[
+        "ResourceRecordSets"
+    ]
+    records = [each for each in found if each["Type"] == "A" and each["Name"].rstrip(".") == name.rstrip(".").lower()]
+    if records:
+        changes = [{"Action": "DELETE", "ResourceRecordSet": records[0]}]
+        names.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+    return bool(records)
+
+
 def main() -> int:
-    """Point the name; return 0, or 1 with the reason."""
+    """Point the name, or remove it; return 0, or 1 with the reason."""
     parser = argparse.ArgumentParser(prog="python -m glossa.deployment.programs.replica_name")
-    for word in ("--region", "--kubeconfig", "--zone", "--host"):
+    for word in ("--region", "--zone", "--host"):
         parser.add_argument(word, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--kubeconfig")
+    what.add_argument("--remove", action="store_true")
     asked = parser.parse_args()
 
     import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
 
     try:
+        if asked.remove:
+            print(
+                f"{asked.host}: {'removed' if remove(boto3.client('route53'), asked.zone, asked.host) else 'no record'}"
+            )
+            return 0
         host = wait_for_host(lambda: balancer_host(asked.kubeconfig), time.sleep)
         balancers = boto3.client("elbv2", region_name=asked.region)
         point(balancers, boto3.client("route53"), host, asked.zone, asked.host)

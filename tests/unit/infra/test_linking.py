@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from glossa.deployment.preflight import SETTINGS
 from tests.unit.infra.stacks import INFRA, OURS, PLATFORMS, TEMPLATES, chain, environment, environments, path, stack
 from tests.unit.template import ROOT, Values
 
@@ -17,7 +18,8 @@ PLACES = [(platform, name) for platform in PLATFORMS for name in environments()]
 
 def unfed(templates: Mapping[str, Values], given: Mapping[str, Values]) -> list[str]:
     """Return `stack.Parameter` for each one without a default that neither the file nor an earlier stack gives."""
-    lacking, known = [], set[str]()
+    known = {parameter for parameter, key in SETTINGS.items() if key in given.get("deploy", {})}
+    lacking = []
     for name, template in templates.items():
         for parameter, facts in template.get("Parameters", {}).items():
             if "Default" not in facts and parameter not in given.get(name, {}) and parameter not in known:

@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-from glossa.deployment.destroy import destroy_steps
 from glossa.deployment.environment import Environment, load_environment
 from glossa.deployment.fake import FakeRunner
 from glossa.deployment.plan import first_facts, links, override, plan, unknown_facts
@@ -17,7 +16,15 @@ from glossa.deployment.templates import read_template
 from tests.unit.template import ROOT
 
 ENVIRONMENTS = ROOT / "infra" / "environments"
-NOTED = {"Root", "ImageUri", "GpuImageUri", "CatalogKey", "S3PrefixListId", "DynamoDbPrefixListId"}
+NOTED = {
+    "Root",
+    "ImageUri",
+    "GpuImageUri",
+    "CatalogKey",
+    "AccountConcurrency",
+    "S3PrefixListId",
+    "DynamoDbPrefixListId",
+}
 
 
 def on(platform: str, name: str = "prod") -> Environment:
@@ -114,18 +121,18 @@ def test_the_last_call_is_made_as_the_api_expects(given: dict[str, str], auth: s
     assert words[words.index("--auth") + 1] == auth
 
 
+def test_lambdas_limit_and_what_functions_reserve_reach_the_alarms() -> None:
+    """The account fills its own limit, and the choice between reserved and shared is made once."""
+    assert "AccountConcurrency=${AccountConcurrency}" in words_of(with_settings({}), "observability")
+    changed = on("cluster").model_copy(update={"parameters": {"service": {"Concurrency": "shared"}}})
+    assert first_facts(changed)["Concurrency"] == "shared"
+
+
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_an_environment_of_the_repository_gives_no_unknown_parameter(name: str) -> None:
     """Every key of an environment file is a parameter of its stack."""
     for stack, linked in links(ROOT, load_environment(ENVIRONMENTS / f"{name}.toml")).items():
         assert linked.unknown == (), stack
-
-
-def test_stacks_are_removed_in_reverse_order_and_the_cluster_is_emptied_first() -> None:
-    """Machines and load balancers that the cluster made would keep the network from being removed."""
-    names = [step.name for step in destroy_steps(on("cluster"))]
-    assert names == ["observability", "service", "manifests", "cluster", "network", "weights"]
-    assert "manifests" not in [step.name for step in destroy_steps(on("cluster"), has_cluster=False)]
 
 
 def test_no_command_holds_a_secret_or_runs_a_shell_line() -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from glossa.deployment.environment import DeploySettings, Environment
 from glossa.deployment.fake import FakeAccount
-from glossa.deployment.preflight import G_QUOTA, needed_gpus, preflight
+from glossa.deployment.preflight import preflight
 from glossa.deployment.templates import Link
-from shared.catalog import Catalog, Replicas, load_catalog
 
-ROOT = Path(__file__).parents[4]
-CATALOG = load_catalog(ROOT / "catalog.toml")
 DIGEST = "sha256:" + "0" * 64
 LINKS = {"network": Link({"A": "1"}, (), ())}
 
@@ -24,21 +19,13 @@ def environment(**settings: str) -> Environment:
     return Environment(name="dev", deploy=DeploySettings.model_validate(given), parameters={})
 
 
-def on_gpus(maximum: int, share: float) -> Catalog:
-    """Return a catalog whose model has up to `maximum` replicas with a share of a GPU each."""
-    model = CATALOG.model("mini").model_copy(update={"replicas": Replicas(max=maximum, num_gpus=share)})
-    return CATALOG.model_copy(update={"models": {"mini": model}})
-
-
-def found(
-    catalog: Catalog = CATALOG, account: FakeAccount | None = None, unfilled: tuple[str, ...] = (), **changes: object
-) -> list[str]:
+def found(account: FakeAccount | None = None, unfilled: tuple[str, ...] = (), **changes: object) -> list[str]:
     """Return what is missing, as sentences."""
     links = changes.get("links", LINKS)
     assert isinstance(links, dict)
     where = environment(**{name: str(value) for name, value in changes.items() if name != "links"})
     asked = account or FakeAccount()
-    missing = preflight(where, links, catalog, account=asked, which=lambda name: f"/bin/{name}", unfilled=unfilled)
+    missing = preflight(where, links, account=asked, which=lambda name: f"/bin/{name}", unfilled=unfilled)
     return [str(each) for each in missing]
 
 
@@ -49,7 +36,7 @@ def test_nothing_is_missing_where_everything_is_there() -> None:
 
 def test_every_missing_program_is_named_at_once() -> None:
     """A cluster needs four programs; a reader installs all of them before the next try."""
-    missing = preflight(environment(), LINKS, CATALOG, account=FakeAccount(), which=lambda _: None)
+    missing = preflight(environment(), LINKS, account=FakeAccount(), which=lambda _: None)
     assert [each.found for each in missing] == [f"no program {name}" for name in ("aws", "kubectl", "helm", "docker")]
 
 
@@ -58,7 +45,6 @@ def test_instances_need_an_image_builder_alone() -> None:
     missing = preflight(
         environment(platform="instances", image_builder="podman"),
         LINKS,
-        CATALOG,
         account=FakeAccount(),
         which=lambda _: None,
     )
@@ -95,24 +81,6 @@ def test_an_image_starts_from_a_digest(digest: str) -> None:
     assert "expected sha256:" in line
 
 
-def test_gpus_are_counted_by_shares() -> None:
-    """Five replicas of half a GPU take three GPUs."""
-    assert needed_gpus(on_gpus(5, 0.5)) == 3
-    assert needed_gpus(CATALOG) == 0
-
-
-def test_a_quota_that_is_too_small_is_named() -> None:
-    """Three GPUs take machines of 12 vCPUs."""
-    (line,) = found(on_gpus(3, 1.0), FakeAccount(quotas={G_QUOTA: 8.0}))
-    assert "got a quota of 8 vCPUs for G instances, expected 12 or more" in line
-    assert found(on_gpus(3, 1.0), FakeAccount(quotas={G_QUOTA: 12.0})) == []
-
-
-def test_a_quota_that_cannot_be_read_stops_nobody() -> None:
-    """A role that may not read quotas may still deploy."""
-    assert found(on_gpus(3, 1.0), FakeAccount()) == []
-
-
 def test_a_name_of_a_manifest_that_nothing_fills_is_missing() -> None:
     """A placeholder without a value is found before anything is created."""
     (line,) = found(unfilled=("CertificateArn",))
@@ -128,7 +96,28 @@ def test_an_empty_region_is_asked_for_and_no_account_is() -> None:
 def test_a_value_that_asks_for_an_unknown_name_is_missing() -> None:
     """Otherwise a deployment would stop in its middle."""
     missing = preflight(
-        environment(), LINKS, CATALOG, account=FakeAccount(), which=lambda name: f"/bin/{name}", unknown=("Nope",)
+        environment(), LINKS, account=FakeAccount(), which=lambda name: f"/bin/{name}", unknown=("Nope",)
     )
     (line,) = map(str, missing)
     assert "got ${Nope} in a value, expected the name of an output of an earlier stack" in line
+
+
+def test_the_certificate_has_one_place() -> None:
+    """A stack and a manifest ask for the same key of [deploy]; no table of values is named."""
+    place = "write certificate_arn into [deploy] of infra/environments/dev.toml"
+    assert found(unfilled=("CertificateArn",))[0].endswith(place)
+    assert found(links={"instances": Link({}, ("CertificateArn",), ())})[0].endswith(place)
+
+
+def test_the_role_of_the_cluster_must_be_one_that_we_can_take() -> None:
+    """The cluster admits this role alone, so kubectl would be refused after half an hour."""
+    role = "arn:aws:iam::123456789012:role/admin"
+    given = environment().model_copy(update={"parameters": {"cluster": {"AdminRoleArn": role}}})
+
+    def lines(*, admits: bool) -> list[str]:
+        account = FakeAccount(admits=admits)
+        return [str(each) for each in preflight(given, LINKS, account=account, which=lambda name: name)]
+
+    (line,) = lines(admits=False)
+    assert f"got credentials that cannot take the role {role}" in line
+    assert lines(admits=True) == []

@@ -44,10 +44,19 @@ def test_destroy_shows_what_it_removes_and_what_stays(capsys: pytest.CaptureFixt
     assert main(["destroy", "--environment", "dev", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert printed.index("glossa-dev-observability") < printed.index("glossa-dev-network")
-    assert "Buckets, tables, keys and logs stay" in printed
+    assert "What stays: buckets, tables" in printed
+    assert "Everything else goes, with all logs in CloudWatch" in printed
 
 
 def test_destroy_needs_a_region(capsys: pytest.CaptureFixture[str]) -> None:
     """The files of the repository have none, so a run without one stops before its question."""
     assert main(["destroy", "--environment", "prod"]) == 2
     assert "got no region, expected that of the stacks" in capsys.readouterr().err
+
+
+def test_production_asks_for_its_catalog_and_names_what_protects_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demonstration model is no default of production, and a removal that would stop halfway is announced."""
+    assert main(["deploy", "--environment", "prod", "--dry-run"]) == 0
+    assert "missing: got no catalog, expected the file that lists your models" in capsys.readouterr().err
+    assert main(["destroy", "--environment", "prod", "--dry-run"]) == 0
+    assert "warning: got cluster.DeletionProtection true" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from glossa.deployment.programs.replica_name import point, wait_for_host
+from glossa.deployment.programs.replica_name import point, remove, wait_for_host
 
 
 class FakeBalancers:
@@ -25,8 +25,12 @@ class FakeBalancers:
 class FakeNames:
     """Remembers what was asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *records: dict[str, Any]) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.records = list(records)
+
+    def list_resource_record_sets(self, **_: Any) -> dict[str, Any]:
+        return {"ResourceRecordSets": self.records}
 
     def change_resource_record_sets(self, **asked: Any) -> None:
         self.asked.append(asked)
@@ -63,3 +67,23 @@ def test_it_does_not_wait_for_ever() -> None:
     """Without a load balancer it ends with what to look at."""
     with pytest.raises(TimeoutError, match="kubectl describe ingress/glossa"):
         wait_for_host(lambda: "", lambda _: None, within_s=30.0)
+
+
+def test_the_record_is_removed_as_it_stands() -> None:
+    """Route 53 deletes a record only when it is named in whole. Names there end with a dot."""
+    record = {"Name": "replicas.example.com.", "Type": "A", "AliasTarget": {"DNSName": "internal-1.elb"}}
+    names = FakeNames(record)
+    assert remove(names, "Z1", "replicas.example.com")
+    (asked,) = names.asked
+    assert asked == {
+        "HostedZoneId": "Z1",
+        "ChangeBatch": {"Changes": [{"Action": "DELETE", "ResourceRecordSet": record}]},
+    }
+
+
+@pytest.mark.parametrize(("name", "kind"), [("replicas.example.com.", "AAAA"), ("z.example.com.", "A")])
+def test_only_our_record_is_removed(name: str, kind: str) -> None:
+    """The list begins at our name, so another record comes first when ours is gone."""
+    names = FakeNames({"Name": name, "Type": kind})
+    assert not remove(names, "Z1", "replicas.example.com")
+    assert names.asked == []
