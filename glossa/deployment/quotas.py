@@ -1,6 +1,6 @@
 """Compares what a deployment takes with the limits of an account: vCPUs of EC2, and Lambda's concurrency.
 
-A limit that cannot be read stops nobody. Must not know steps, or how an account is asked.
+A quota that cannot be read stops nobody. Must not know steps, or how an account is asked.
 """
 
 from __future__ import annotations
@@ -59,6 +59,14 @@ def reserved_concurrency(value: Value) -> int:
 
 def _concurrency(environment: Environment, value: Value, account: Account) -> list[Missing]:
     limit, reserved = account.concurrency(), reserved_concurrency(value)
+    if limit is None and not value("observability", "AccountConcurrency"):
+        return [
+            Missing(
+                "no limit of concurrent executions of Lambda that you may read",
+                "the one that Service Quotas shows, because an alarm is a part of it",
+                f"write it as AccountConcurrency into [observability] of {environment.file}",
+            )
+        ]
     if limit is None or not reserved or limit >= reserved + UNRESERVED:
         return []
     return [
@@ -66,7 +74,7 @@ def _concurrency(environment: Environment, value: Value, account: Account) -> li
             f"a limit of {limit} concurrent executions of Lambda",
             f"{reserved + UNRESERVED} or more: {reserved} are reserved, and Lambda keeps {UNRESERVED} for others",
             "ask for more in Service Quotas, at AWS Lambda, Concurrent executions, or write smaller numbers or "
-            f'Concurrency = "shared" into [service] of infra/environments/{environment.name}.toml',
+            f'Concurrency = "shared" into [service] of {environment.file}',
         )
     ]
 

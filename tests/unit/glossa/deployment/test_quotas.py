@@ -66,8 +66,11 @@ def test_machines_without_gpus_have_a_quota_too() -> None:
 
 
 def test_limits_that_cannot_be_read_stop_nobody() -> None:
-    """A role that may not read quotas may still deploy."""
-    assert found(FakeAccount(limit=None), of_replicas(3, gpus=1.0)) == []
+    """A role that may not read quotas may still deploy. It writes down the one that an alarm needs."""
+    (line,) = found(FakeAccount(limit=None), of_replicas(3, gpus=1.0))
+    assert "write it as AccountConcurrency into [observability] of infra/environments/dev.toml" in line
+    given = environment().model_copy(update={"parameters": {"observability": {"AccountConcurrency": "10"}}})
+    assert found(FakeAccount(limit=None), of_replicas(3, gpus=1.0), given) == []
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from glossa.deployment.account import account_facts
 from glossa.deployment.environment import Environment, load_environment
-from glossa.deployment.fake import FakeRunner
+from glossa.deployment.fake import FakeAccount, FakeRunner
 from glossa.deployment.plan import first_facts, image_tag, links, plan, target_of
 from glossa.deployment.runner import Deployment, State, note
 from glossa.deployment.steps import Command
@@ -19,7 +20,7 @@ from tests.unit.template import ROOT, condition, templates
 
 AUTHS = templates()["source"]["Parameters"]["Auth"]["AllowedValues"]
 DIGEST = "sha256:" + "0" * 64
-GIVEN = {"S3PrefixListId": "pl-1", "DynamoDbPrefixListId": "pl-2", "Root": "/checkout"}
+GIVEN = {**account_facts(FakeAccount()), "Root": "/checkout"}
 NOTED = {"ImageUri": "image@sha256:1", "GpuImageUri": "image@sha256:2", "CatalogKey": "catalogs/1.toml"}
 
 
