@@ -2,7 +2,8 @@
 
     python -m serve.cluster --catalog FILE --image IMAGE [--gpu-image IMAGE] [--out FILE]
 
-The applications are those of `serve.app.build`, which is their only enumeration. Imports Ray. Must not know Kubernetes.
+The applications are those of `serve.app.build`, which is their only enumeration. A cluster that does not fit the limits
+in the manifests beside FILE is refused. Imports Ray. Must not know Kubernetes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import ray
 from serve import ingress
 from serve.app import EngineKind, build
 from serve.manifests.demand import demand
+from serve.manifests.limits import beyond, read_limits
 from serve.manifests.pods import CACHE, CATALOG
 from serve.manifests.ray_service import Cluster, ray_service, to_yaml
 from serve.manifests.serve_config import Served, serve_config
@@ -105,6 +107,12 @@ def check_image(image: str) -> None:
         raise ValueError(f"got image {image!r}, expected REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST")
 
 
+def check_limits(made: Mapping[str, Any], folder: Path) -> None:
+    """Raise ValueError when two clusters like this one do not fit the limits in the manifests of a folder."""
+    if broken := list(beyond(made, read_limits(folder))):
+        raise ValueError("\n".join(broken))
+
+
 def warnings(catalog: Catalog) -> Iterator[str]:
     """Yield a sentence for each model that one crash would leave without a replica."""
     for name, model in catalog.models.items():
@@ -131,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             redis_address=options.redis_address,
             shapes={**SHAPES, **dict(map(parse_shape, options.worker))},
         )
+        check_limits(made, options.out.parent)
         options.out.write_text(to_yaml(made, header(given)), encoding="utf-8")
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - it speaks to a person

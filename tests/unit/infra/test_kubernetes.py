@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from serve.deployment_options import DRAIN_S, KEEP_ALIVE_S
+from serve.manifests.limits import beyond, read_limits
 from shared.catalog import SizeClass
 from tests.gates.manifests import FOLDER, KNOWN, asked, invalid, manifests, problems, read
 
@@ -219,22 +220,9 @@ def test_the_load_balancer_asks_what_the_probe_asks() -> None:
         assert group["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"] == {"path": path, "port": 8000}
 
 
-def test_the_quota_holds_two_clusters() -> None:
+def test_the_limits_hold_two_clusters() -> None:
     """While a new cluster starts beside the old one, both fit into the quota and into the limits of their machines."""
-    (quota,) = [one["spec"]["hard"] for one in of_kind("ResourceQuota")]
-    totals = {"cpu": 0, "memory": 0, "gpu": 0, "storage": 0}
-    limits = {one["metadata"]["name"]: one["spec"]["limits"] for one in of_kind("NodePool")}
-    for group in workers():
-        asked, most = group["template"]["spec"]["containers"][0]["resources"]["requests"], group["maxReplicas"]
-        totals["cpu"] += most * int(asked["cpu"])
-        totals["memory"] += most * gib(asked["memory"])
-        totals["storage"] += most * gib(asked["ephemeral-storage"])
-        gpus = most * int(asked.get("nvidia.com/gpu", 0))
-        totals["gpu"] += gpus
-        own = limits[f"glossa-{group['groupName']}"]
-        assert 2 * gpus <= int(own.get("nvidia.com/gpu", 0))
-        assert "cpu" not in own or 2 * most * int(asked["cpu"]) <= int(own["cpu"])
-    assert 2 * totals["cpu"] <= int(quota["requests.cpu"])
-    assert 2 * totals["gpu"] <= int(quota["requests.nvidia.com/gpu"])
-    assert 2 * totals["memory"] <= gib(quota["requests.memory"])
-    assert 2 * totals["storage"] <= gib(quota["requests.ephemeral-storage"])
+    (ray,) = of_kind("RayService")
+    limits = read_limits(FOLDER)
+    assert {one["kind"] for one in limits} == {"ResourceQuota", "LimitRange", "NodePool", "NodeClass"}
+    assert list(beyond(ray, limits)) == []
