@@ -29,6 +29,14 @@ def values_of(templates: Mapping[str, Template], environment: Environment) -> Va
     return value
 
 
+def number(value: Value, stack: str, name: str) -> int:
+    """Return a parameter that is a whole number. Raises ValueError that names it."""
+    text = value(stack, name)
+    if not text.isdecimal():
+        raise ValueError(f"got {stack}.{name} {text!r}, expected a whole number")
+    return int(text)
+
+
 def choices(
     environment: Environment, catalog: Catalog | None, value: Value, environ: Mapping[str, str]
 ) -> list[Missing]:
@@ -110,7 +118,7 @@ def _instances(environment: Environment, value: Value) -> Iterator[Missing]:
             "one with an x86 processor, because the image is built for linux/amd64",
             f"choose another in [instances] of {environment.file}",
         )
-    least, most = (int(value("instances", name)) for name in ("MinInstances", "MaxInstances"))
+    least, most = (number(value, "instances", name) for name in ("MinInstances", "MaxInstances"))
     if most <= least:
         yield Missing(
             f"instances.MaxInstances {most} with MinInstances {least}",

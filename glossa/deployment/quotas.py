@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from glossa.deployment.account import Account
-from glossa.deployment.choices import Value
+from glossa.deployment.choices import Value, number
 from glossa.deployment.environment import Environment, Missing
 from shared.catalog import Catalog
 
@@ -51,9 +51,9 @@ def reserved_concurrency(value: Value) -> int:
     """Return how much of Lambda's concurrency the functions take for themselves alone, the canary's included."""
     if value("service", "Concurrency") != "reserved":
         return 0 if value("observability", "Concurrency") else CANARY
-    total = sum(n * int(value("service", name)) for name, n in RESERVED.items()) + SWEEP + CANARY
+    total = sum(n * number(value, "service", name) for name, n in RESERVED.items()) + SWEEP + CANARY
     if value("service", "Auth") in SERVED_BY_AUTHORIZER:
-        total += int(value("service", "AuthorizeConcurrency"))
+        total += number(value, "service", "AuthorizeConcurrency")
     return total + (SMOKE if value("service", "Canary") == "true" else 0)
 
 

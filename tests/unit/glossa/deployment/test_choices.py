@@ -74,6 +74,13 @@ def test_an_update_needs_room_for_one_more_instance() -> None:
     assert "got instances.MaxInstances 4 with MinInstances 4, expected 5 or more" in line
 
 
+@pytest.mark.parametrize("text", ["many", "-1", "2.5"])
+def test_a_number_that_is_none_is_named(text: str) -> None:
+    """The message names the parameter, as for every other wrong value."""
+    with pytest.raises(ValueError, match=rf"got instances\.MinInstances '{text}', expected a whole number"):
+        found(environment("instances", instances={"MinInstances": text}))
+
+
 def test_an_empty_catalog_is_asked_for() -> None:
     """The examples are named, because a demonstration model is no choice for production."""
     (line,) = found(environment(cluster=CIDR), catalog=None)
