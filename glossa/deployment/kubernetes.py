@@ -15,12 +15,13 @@ from glossa.deployment.target import Target
 
 MANIFESTS = "infra/kubernetes"
 OPERATOR_IMAGE = "quay.io/kuberay/operator"  # ray-project/kuberay, helm-chart/kuberay-operator/values.yaml at v1.7.0
+TAG_CHARS = 16
 READY_MINUTES = 40  # a machine with a GPU starts, pulls an image of gigabytes, and loads weights of gigabytes
 
 
 def kubernetes_steps(target: Target) -> list[Step]:
     """Return the steps between the stack of the cluster and the stack of the functions."""
-    return [_sign_in(target), _operator(target), _manifests(target), _ready(target), _name(target)]
+    return [_sign_in(target), _operator(target), _collector(target), _manifests(target), _ready(target), _name(target)]
 
 
 def kubeconfig_command(environment: Environment) -> Command:
@@ -84,6 +85,16 @@ def _operator(target: Target) -> Step:
         ),
     )
     return Step("operator", "Ray's operator", commands, 5, (f"{MANIFESTS}/operator",), always=True)
+
+
+def _collector(target: Target) -> Step:
+    """Return the step that copies the image of the collector of metrics. Its tag is the start of its digest."""
+    source = target.collector_source
+    registry = registry_words(target.environment, "${CollectorRepositoryUri}")
+    copy = ("copy", "--from", source, "--tag", source.rpartition(":")[2][:TAG_CHARS] or "none")
+    noted = ("--notes", str(target.notes), "--fact", "CollectorImage")
+    commands = (Command((*registry, "sign-in")), Command((*registry, *copy, *noted)))
+    return Step("collector", "image of the collector of metrics", commands, 2, always=True)
 
 
 def _manifests(target: Target) -> Step:

@@ -12,7 +12,10 @@ from pathlib import Path
 from glossa.deployment.environment import Environment
 
 # The outputs of stacks that manifests may ask for.
-OUTPUTS = ("NamePrefix", "NodeRoleName", "ClusterSecurityGroupId", "LoadBalancerSecurityGroupId", "SubnetIds")
+OUTPUTS = (
+    "NamePrefix", "NodeRoleName", "ClusterSecurityGroupId", "LoadBalancerSecurityGroupId", "SubnetIds",
+    "CollectorLogGroupName",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +59,12 @@ class Target:
     def manifest_values(self) -> Mapping[str, str]:
         """The names that manifests may ask for, each with what fills it; an output of a stack stands as `${Name}`."""
         deploy = self.environment.deploy
-        known = {"VpcCidr": self.vpc_cidr, "CertificateArn": deploy.certificate_arn}
-        return {**{name: f"${{{name}}}" for name in OUTPUTS}, **known, **deploy.values}
+        known = {"VpcCidr": self.vpc_cidr, "CertificateArn": deploy.certificate_arn, "Region": deploy.region}
+        known |= {"EnvironmentName": self.environment.name}
+        copied = {"CollectorImage": "${CollectorImage}"} if self.collector_source else {}
+        return {**{name: f"${{{name}}}" for name in OUTPUTS}, **known, **deploy.values, **copied}
+
+    @property
+    def collector_source(self) -> str:
+        """The image of the collector of metrics, where the environment says it is. Manifests name a copy of it."""
+        return self.environment.deploy.values.get("CollectorImage", "")

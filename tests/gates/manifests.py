@@ -27,6 +27,10 @@ KNOWN = {  # every name that a manifest may ask for, with a value of its kind
     "LoadBalancerSecurityGroupId": "sg-0c",
     "NodeRoleName": "glossa-dev-node",
     "ClusterSecurityGroupId": "sg-0d",
+    "CollectorImage": f"registry.example/collector@sha256:{'0' * 64}",
+    "CollectorLogGroupName": "/glossa-dev/replica-metrics",
+    "EnvironmentName": "dev",
+    "Region": "us-east-1",
     "CertificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/00000000",
 }
 OTHERS = ("karpenter.sh", "amazonaws.com")  # groups of kinds that Kubernetes does not know

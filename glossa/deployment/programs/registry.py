@@ -2,9 +2,9 @@
 
     python -m glossa.deployment.programs.registry --builder docker --region R --repository URI sign-in
     python -m … push --image URI:TAG --notes FILE --fact NAME
-    python -m … copy --from IMAGE --tag TAG
+    python -m … copy --from IMAGE --tag TAG [--notes FILE --fact NAME]
 
-Tags of a repository cannot be moved, so an image that is there is not pushed again. A push notes the image's digest,
+Tags of a repository cannot be moved, so an image that is there is not pushed again. A push or a copy notes the digest,
 because stacks and pods name images by digest. The password goes to the builder's standard input, never onto a command
 line. Must not know what is in an image.
 """
@@ -75,6 +75,8 @@ def arguments() -> argparse.Namespace:
     copying = verbs.add_parser("copy")
     copying.add_argument("--from", dest="source", required=True)
     copying.add_argument("--tag", required=True)
+    copying.add_argument("--notes", type=Path)
+    copying.add_argument("--fact")
     return parser.parse_args()
 
 
@@ -88,10 +90,11 @@ def main() -> int:
     if asked.verb == "sign-in":
         return sign_in(client, asked.builder, asked.repository)
     if asked.verb == "copy":
-        return copy(client, asked.builder, asked.repository, asked.source, asked.tag)
-    tag = asked.image.removeprefix(asked.repository + ":")
-    status = push(client, asked.builder, asked.repository, tag)
-    if status == 0:
+        tag, status = asked.tag, copy(client, asked.builder, asked.repository, asked.source, asked.tag)
+    else:
+        tag = asked.image.removeprefix(asked.repository + ":")
+        status = push(client, asked.builder, asked.repository, tag)
+    if status == 0 and asked.notes is not None:
         note(asked.notes, {asked.fact: f"{asked.repository}@{digest_of(client, asked.repository, tag)}"})
     return status
 

@@ -81,8 +81,8 @@ def test_the_namespace_is_restricted() -> None:
     """Pod Security refuses what could leave its container, and everything namespaced is in the namespace."""
     (space,) = of_kind("Namespace")
     assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    (account,) = of_kind("ServiceAccount")
-    assert (account["metadata"]["name"], account["automountServiceAccountToken"]) == ("glossa-replica", False)
+    accounts = {one["metadata"]["name"]: one["automountServiceAccountToken"] for one in of_kind("ServiceAccount")}
+    assert accounts == {"glossa-replica": False, "glossa-collector": False}
     namespaces = {one["metadata"]["namespace"] for one in ALL if "namespace" in one["metadata"]}
     assert namespaces == {"glossa", "kube-system"}
 
@@ -108,18 +108,18 @@ def test_each_size_class_has_its_machines(size_class: str) -> None:
 def test_everything_is_refused_first() -> None:
     """One policy covers every pod in both directions and allows nothing."""
     assert policy("nothing") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    (switch,) = of_kind("ConfigMap")
+    (switch,) = [one for one in of_kind("ConfigMap") if one["metadata"]["name"] == "amazon-vpc-cni"]
     assert switch["data"] == {"enable-network-policy-controller": "true"}
     assert all(one["spec"]["networkPolicy"] == "DefaultAllow" for one in of_kind("NodeClass"))
 
 
 def test_ports_of_the_head_are_for_the_cluster() -> None:
-    """From outside the cluster of Ray, a pod is reached on 8000 alone, and by the operator on 8265 too."""
+    """From outside the cluster of Ray, a pod is reached on 8000, on 8265 by the operator, on 8080 by the collector."""
     entries = {}
     for one in of_kind("NetworkPolicy"):
         for way in one["spec"].get("ingress", ()):
             entries[one["metadata"]["name"]] = {port["port"] for port in way.get("ports", ())}
-    assert entries == {"ray": set(), "load-balancer": {8000}, "operator": {8265, 8000}}
+    assert entries == {"ray": set(), "load-balancer": {8000}, "operator": {8265, 8000}, "metrics": {8080}}
     assert policy("ray")["ingress"] == [{"from": [{"podSelector": {"matchLabels": NAMED}}]}]
     assert policy("load-balancer")["podSelector"]["matchLabels"]["glossa-role"] == "worker"
 

@@ -12,6 +12,7 @@ from glossa.deployment.preflight import SETTINGS
 from tests.unit.infra.stacks import INFRA, OURS, PLATFORMS, TEMPLATES, chain, environment, environments, path, stack
 from tests.unit.template import ROOT, Values
 
+READERS = {"glossa deploy", "manifests", "people who subscribe to it"}  # besides stacks
 README = (INFRA / "README.md").read_text(encoding="utf-8")
 PLACES = [(platform, name) for platform in PLATFORMS for name in environments()]
 
@@ -70,6 +71,7 @@ def test_environment_files_hold_parameters_alone(name: str) -> None:
     """A misspelt parameter in an environment file is found here, and not by CloudFormation."""
     assert strangers(_templates((*OURS, "service")), environment(name)) == []
     assert environment(name)["deploy"]["platform"] == environment(name)["network"]["Platform"]
+    assert environment(name)["observability"]["EnvironmentName"] == name
 
 
 def test_a_parameter_without_a_value_and_a_misspelt_key_are_found() -> None:
@@ -100,6 +102,7 @@ def test_the_page_lists_every_output_and_who_reads_it() -> None:
         taken = set().union(*(readers(output, where, _templates(chain(p))) for p in PLATFORMS if where in chain(p)))
         assert {name for name in said if name in TEMPLATES} == taken, f"{where}.{output}"
         assert said, f"nobody reads {where}.{output}"
+        assert said <= READERS | set(TEMPLATES), f"{where}.{output}: no such reader among {sorted(said)}"
 
 
 def test_outputs_of_the_service_are_taken_or_written_about() -> None:
@@ -129,9 +132,12 @@ def _earlier_outputs(name: str) -> set[str]:
 
 
 def _unsure_outputs(name: str) -> set[str]:
-    """Return the outputs of earlier stacks that are there under a condition alone."""
-    before = {other for p in PLATFORMS if name in chain(p) for other in chain(p)[: chain(p).index(name)]}
-    return {output for other in before for output in set(stack(other)["Outputs"]) - _sure_outputs(stack(other))}
+    """Return the outputs of earlier stacks that are there under a condition alone, or on one platform alone."""
+    given = [
+        {output for other in chain(p)[: chain(p).index(name)] for output in _sure_outputs(stack(other))}
+        for p in PLATFORMS if name in chain(p)
+    ]  # fmt: skip
+    return _earlier_outputs(name) - set.intersection(*given)
 
 
 def _shown(facts: Values) -> str:

@@ -178,15 +178,21 @@ def test_functions_in_the_network_reach_what_their_roles_allow() -> None:
         assert unreachable(_actions(role), reached, NEEDS_NONE) == set(), name
 
 
+def test_the_collector_reaches_what_its_role_allows() -> None:
+    """Its log has an endpoint on a cluster with the defaults, and the policy there covers its log group."""
+    made = stack("cluster")["Resources"]
+    reached = {name: one for name, one in endpoints(stack("network")).items() if not one.get("Condition")}
+    assert unreachable(_actions(made["CollectorRole"]["Properties"]), reached, {}) == set()
+    (statement,) = reached["logs"]["Properties"]["PolicyDocument"]["Statement"]
+    assert text(statement["Resource"]).endswith(":log-group:/${NamePrefix}/*")
+    assert text(made["CollectorLogGroup"]["Properties"]["LogGroupName"]).startswith("/${NamePrefix}/")
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_model_servers_reach_what_their_roles_allow(platform: str) -> None:
     """For each action that a model server may call, an endpoint stands on its platform, and its policy allows it."""
     role = stack(platform)["Resources"][ROLES[platform]]["Properties"]
-    wanted = (
-        {"OnCluster", "WritesLogs", None}
-        if platform == "cluster"
-        else {"OnInstances", "WritesLogs", "OpensSessions", None}
-    )
+    wanted = {"OnCluster", None} if platform == "cluster" else {"OnInstances", "OpensSessions", None}
     reached = {name: made for name, made in endpoints(stack("network")).items() if made.get("Condition") in wanted}
     assert unreachable(_actions(role), reached, {"kms": NEEDS_NONE["kms"]}) == set()
 
@@ -203,7 +209,7 @@ def test_nodes_of_the_cluster_reach_what_they_need() -> None:
 
 @pytest.mark.parametrize(
     ("platform", "conditions", "n_paid"),
-    [("instances", {"OnInstances", "WritesLogs"}, 6), ("cluster", {"OnCluster"}, 7)],
+    [("instances", {"OnInstances"}, 6), ("cluster", {"OnCluster"}, 8)],
 )
 def test_the_page_counts_the_endpoints_that_are_paid(platform: str, conditions: set[str], n_paid: int) -> None:
     """infra/README.md says how many interface endpoints a platform has with the defaults."""

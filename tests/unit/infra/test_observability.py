@@ -16,10 +16,21 @@ from tests.unit.template import ROOT
 # /apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html
 # /AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 # /amazondynamodb/latest/developerguide/metrics-dimensions.html
+# /elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
 PUBLISHED_BY_AWS = {
     "AWS/Lambda": ({"Errors", "Throttles", "Duration", "ConcurrentExecutions"}, {("FunctionName",), ()}),
     "AWS/ApiGateway": ({"5XXError", "Count", "Latency"}, {("ApiName", "Stage")}),
     "AWS/SQS": ({"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"}, {("QueueName",)}),
+    "AWS/ApplicationELB": (
+        {
+            "HealthyHostCount",
+            "UnHealthyHostCount",
+            "HTTPCode_ELB_5XX_Count",
+            "HTTPCode_Target_5XX_Count",
+            "RequestCount",
+        },
+        {("LoadBalancer",), ("LoadBalancer", "TargetGroup")},
+    ),
     "AWS/DynamoDB": ({"ReadThrottleEvents", "WriteThrottleEvents"}, {("TableName",)}),
 }
 ALARMS = sorted(alarms())
@@ -151,7 +162,8 @@ def test_parameters_have_the_names_of_outputs() -> None:
     outputs = set(stack("service")["Outputs"])
     parameters = stack("observability")["Parameters"]
     from_outputs = {name for name, made in parameters.items() if "Default" not in made}
-    assert from_outputs - outputs == {"NamePrefix", "MonthlyBudgetUsd", "AccountConcurrency"}
+    others = {"NamePrefix", "MonthlyBudgetUsd", "AccountConcurrency", "EnvironmentName", "ReplicaMetrics"}
+    assert from_outputs - outputs == others
     named: set[str] = set()
     body = (ROOT / "infra/observability.yaml").read_text(encoding="utf-8").partition("\nConditions:")[2]
     named |= {name for name in parameters if re.search(rf"\b{name}\b", body)}
