@@ -20,7 +20,7 @@ from shared.log import log_event
 from shared.messages import tenant_hash
 
 KEY_PREFIX = "glossa_"
-_BEARER = re.compile(r"[Bb]earer +(?P<token>[A-Za-z0-9._~+/=-]+)")
+_BEARER = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9._~+/=-]+)")  # RFC 9110, 11.1: any case
 
 
 class Unauthorized(Exception):

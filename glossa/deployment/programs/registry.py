@@ -81,12 +81,20 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run one of the three; return the builder's exit status."""
+    """Run one of the three; return the builder's exit status, or 1 with what the registry refused."""
     asked = arguments()
 
     import boto3  # noqa: PLC0415 - takes 300 ms, which `--help` does not need
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow, as boto3 is
 
-    client = boto3.client("ecr", region_name=asked.region)
+    try:
+        return _run(boto3.client("ecr", region_name=asked.region), asked)
+    except (BotoCoreError, ClientError) as error:
+        print(f"repository {asked.repository} refused {asked.verb}: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(client: Any, asked: argparse.Namespace) -> int:
     if asked.verb == "sign-in":
         return sign_in(client, asked.builder, asked.repository)
     if asked.verb == "copy":

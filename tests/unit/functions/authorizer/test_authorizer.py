@@ -41,7 +41,7 @@ def tenant(answer: dict[str, Any]) -> str:
     return found
 
 
-@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "Bearer   "])
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "Bearer   "])
 def test_keys_and_tokens_are_told_apart(scheme: str) -> None:
     """A key and a JWT come in the same header, and each names its own tenant."""
     assert tenant(BOTH.handle_event(event(scheme + MADE.text))) == "key-acme"
