@@ -36,11 +36,17 @@ def step(console: Console, name: str) -> Iterator[None]:
 def bring_up(workspace: Workspace, console: Console) -> stack.Stack:
     """Start Ray Serve and the AWS side at the same time; return the addresses. Raises RuntimeError if a step fails."""
     replica_url = f"http://127.0.0.1:{ports(workspace).serve}"
-    with step(console, "tokenizer artifacts"):
+
+    def aws_side() -> stack.Stack:
         make_artifacts(workspace)
-    with step(console, "Ray Serve, emulator, sam build, sam deploy"), ThreadPoolExecutor(2) as pool:
+        return stack.up(workspace, replica_url)
+
+    with (
+        step(console, "Ray Serve, tokenizer artifacts, emulator, sam build, sam deploy"),
+        ThreadPoolExecutor(2) as pool,
+    ):
         serving = pool.submit(model_server.start, workspace)
-        deployed = pool.submit(stack.up, workspace, replica_url)
+        deployed = pool.submit(aws_side)
         serving.result()
         return deployed.result()
 
