@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from glossa.commands.arguments import catalog_option
+from shared.catalog import Model
 
 
 @click.group("weights", help="Checkpoints in the bucket of weights.")
@@ -32,9 +33,14 @@ def push_command(*, catalog_path: Path, bucket: str, region: str, out_path: Path
 
     from glossa.deployment.programs.weights import push  # noqa: PLC0415 - imports tomlkit, which `--help` does not need
     from glossa.deployment.runner import note  # noqa: PLC0415 - only this command needs it
+    from serve.checkpoints.verify import check_config, check_weights  # noqa: PLC0415 - imports torch
+
+    def check(model: Model, folder: Path) -> None:
+        check_weights(folder, model.weights_sha256)
+        check_config(folder, model.config_sha256, model.name)
 
     try:
-        key = push(catalog_path, bucket, region, out_path, print)
+        key = push(catalog_path, bucket, region, out_path, print, check)
     except (BotoCoreError, ClientError, S3UploadFailedError) as error:
         raise ValueError(f"got bucket {bucket}, expected one that takes checkpoints: {error}") from None
     if notes_path is not None:

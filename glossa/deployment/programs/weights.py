@@ -21,6 +21,7 @@ PREFIX, DIGEST_CHARS = "models", 32  # serve/checkpoints/fetch.py knows this for
 WEIGHTS = ".safetensors"
 KEPT = re.compile(r".*\.(?:safetensors|json|model|txt)")  # weights, their index, and what describes them
 Copy = Callable[[Path, str], bool]
+Check = Callable[[Model, Path], None]
 
 
 def key_prefix(model: Model, files: Sequence[Path]) -> str:
@@ -41,15 +42,22 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def mirror(
-    catalog: Catalog, folder_of: Callable[[str], Path], copy: Copy, say: Callable[[str], None]
+    catalog: Catalog,
+    folder_of: Callable[[str], Path],
+    copy: Copy,
+    say: Callable[[str], None],
+    check: Check = lambda _, __: None,
 ) -> dict[str, str]:
     """Copy every checkpoint; return the key prefix of each model.
 
-    `folder_of` brings a checkpoint to this machine. `copy` uploads one file to a key and says whether it had to.
+    `folder_of` brings a checkpoint to this machine. `check` refuses one that is not what the catalog says. `copy`
+    uploads one file to a key and says whether it had to.
     """
     places = {}
     for model in catalog.models.values():
-        files = files_of(folder_of(model.checkpoint))
+        folder = folder_of(model.checkpoint)
+        check(model, folder)
+        files = files_of(folder)
         prefix = key_prefix(model, files)
         n_copied = sum(copy(path, f"{prefix}/{path.name}") for path in files)
         say(f"weights of {model.name}: {n_copied} of {len(files)} files copied, the others are there")
@@ -66,17 +74,25 @@ def deployed_catalog(text: str, bucket: str, places: Mapping[str, str]) -> str:
     return tomlkit.dumps(document)
 
 
-def push(catalog_path: Path, bucket: str, region: str, out: Path, say: Callable[[str], None]) -> str:
+def push(
+    catalog_path: Path,
+    bucket: str,
+    region: str,
+    out: Path,
+    say: Callable[[str], None],
+    check: Check = lambda _, __: None,
+) -> str:
     """Copy the checkpoints of a catalog file to the bucket, and write the catalog of the replicas to `out`.
 
     The new catalog goes to the bucket too. Its key, which is returned, holds its digest, so a changed catalog starts
-    new replicas. Raises ValueError, OSError, and the errors of boto3.
+    new replicas. Nothing is copied of a checkpoint that `check` refuses: what once lies under a key stays there. Raises
+    ValueError, OSError, what `check` raises, and the errors of boto3.
     """
     from glossa.tokenizer_build.checkpoints import folder_of  # noqa: PLC0415 - a download imports torch
 
     catalog = load_catalog(catalog_path)
     copy = s3_copy(bucket, region)
-    places = mirror(catalog, lambda reference: folder_of(reference, catalog_path.parent), copy, say)
+    places = mirror(catalog, lambda reference: folder_of(reference, catalog_path.parent), copy, say, check)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(deployed_catalog(catalog_path.read_text(encoding="utf-8"), bucket, places), encoding="utf-8")
     load_catalog(out)
