@@ -6,7 +6,6 @@ GLOSSA_ARCHITECTURE is arm64 or x86_64, GLOSSA_CATALOG is a catalog file. Must n
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -15,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from glossa.deployment.steps import digest_of
 from local.workspace import Workspace, this_workspace, write_json
 
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
@@ -34,11 +34,7 @@ def architecture() -> str:
 
 def digest(root: Path, names: Sequence[str] = SOURCES) -> str:
     """Return the sha256 of the names and bytes of files and folders; by default of all that packages are made of."""
-    total = hashlib.sha256()
-    for path in sorted(path for name in names for path in _files(root / name)):
-        total.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()
+    return digest_of(root, names)
 
 
 def make_artifacts(workspace: Workspace, catalog: Path | None = None) -> None:
@@ -94,12 +90,6 @@ def sam(workspace: Workspace, arguments: Sequence[str | Path], extra: dict[str, 
     if done.returncode != 0:
         raise RuntimeError(f"sam {arguments[0]} failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-20:]))
     return done.stdout
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return [found for found in path.rglob("*") if found.is_file() and "__pycache__" not in found.parts]
 
 
 def main() -> None:
