@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from functions.authorizer.api_keys import caller_of_key
 from functions.authorizer.key_store import ApiKey, DynamoDbKeys, InMemoryKeys, KeyStore, _write, open_keys
 from functions.authorizer.policy import Refused
+from tests.account_in_memory import keys_table
 
 KEY = ApiKey("0123456789abcdef", "d" * 64, "search", "key-acme", ("infer", "jobs:read"), 1_800_000_000, 1_900_000_000)
 
@@ -23,20 +22,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param == "memory":
         yield InMemoryKeys()
         return
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "t"),
-        ("AWS_SECRET_ACCESS_KEY", "t"),
-        ("AWS_DEFAULT_REGION", "eu-west-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        boto3.client("dynamodb").create_table(
-            TableName="keys",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
+    with keys_table(monkeypatch):
         yield open_keys("keys")
 
 

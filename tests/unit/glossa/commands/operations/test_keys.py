@@ -6,15 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from functions.authorizer.api_keys import caller_of_key
 from functions.authorizer.key_store import KeyStore, open_keys
 from functions.authorizer.policy import Refused
 from glossa.cli import main
 from glossa.commands.operations.keys import table_of
+from tests.account_in_memory import keys_table
 from tests.unit.template import templates
 
 CREATE = ["keys", "create", "--name", "search", "--scope", "infer", "--scope", "jobs:read"]
@@ -23,18 +22,8 @@ CREATE = ["keys", "create", "--name", "search", "--scope", "infer", "--scope", "
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyStore]:
     """Make a table of keys; return the keys."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    for name in ("AWS_ENDPOINT_URL", "GLOSSA_KEYS_TABLE"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
-        boto3.client("dynamodb").create_table(
-            TableName="keys",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
+    monkeypatch.delenv("GLOSSA_KEYS_TABLE", raising=False)
+    with keys_table(monkeypatch):
         yield open_keys("keys")
 
 

@@ -6,24 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from glossa.cli import main
+from tests.account_in_memory import REGION, weights_bucket
+from tests.account_in_memory import WEIGHTS_BUCKET as BUCKET
 from tests.unit.template import ROOT
-
-BUCKET, REGION = "weights", "eu-central-1"
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return a client of an account in memory, with an empty bucket."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with mock_aws():
-        client = boto3.client("s3", region_name=REGION)
-        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    with weights_bucket(monkeypatch) as client:
         yield client
 
 
