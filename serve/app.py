@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 from ray.serve.schema import ServeDeploySchema
 
+from serve.application_states import application_states
 from serve.deployment_options import FRONT_APPLICATION, front_options, replica_options, total_cpus
 from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
@@ -86,7 +87,7 @@ def front(catalog: Catalog, options: Mapping[str, Any], *, loopback: bool = Fals
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
     kind = publishing(FrontRoutes, front_metrics(catalog))
     deployment = _deployment(kind, options, loopback=loopback)
-    return deployment.bind(models, ask_states(), verifier=VERIFIERS[call_auth])
+    return deployment.bind(models, application_states, verifier=VERIFIERS[call_auth])
 
 
 def replica(
@@ -120,18 +121,6 @@ def on_loopback(kind: type) -> type:
             super().__init__(*args, **named)
 
     return OnLoopback
-
-
-def ask_states() -> Callable[[], Mapping[str, str]]:
-    """Return a function that asks Serve's controller for the state of each application, by name. It blocks.
-
-    It is made inside a function so that Ray sends it by value. The server's process then loads no torch.
-    """
-
-    def states() -> Mapping[str, str]:
-        return {name: str(status.status.value) for name, status in ray_serve.status().applications.items()}
-
-    return states
 
 
 # The `serveConfigV2` of a cluster imports MODEL_BUILDER and FRONT_BUILDER. serve.cluster writes it.

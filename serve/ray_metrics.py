@@ -7,14 +7,12 @@ and dimensions come from shared.metrics. Imports Ray. Must not know how calls ar
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ray import serve as ray_serve
 from ray.util import metrics as ray_metrics
 
-from serve.deployment_options import FRONT_APPLICATION
+from serve.application_states import replica_states
 from shared.catalog import Catalog, Model
 from shared.log import log_event
 from shared.metrics import METRICS, RAY_PREFIX
@@ -178,18 +176,3 @@ def front_metrics(catalog: Catalog) -> Callable[[Any], Callable[[], None]]:
     """Return what makes the metrics of the front for a catalog."""
     size_classes = {model.name: model.size_class for model in catalog.models.values()}
     return lambda _: FrontMetrics(size_classes, replica_states, RayInstruments()).publish
-
-
-def replica_states() -> Mapping[str, Mapping[str, int]]:
-    """Return the number of replicas of each application by state, in Ray's words. It blocks."""
-    applications = ray_serve.status().applications
-    return {name: count_states(status) for name, status in applications.items() if name != FRONT_APPLICATION}
-
-
-def count_states(application: Any) -> Mapping[str, int]:
-    """Count the replicas of an application by state. Ray 2.60 gives plain text where its types say an enumeration."""
-    counts: Counter[str] = Counter()
-    for deployment in application.deployments.values():
-        for state, count in deployment.replica_states.items():
-            counts[str(getattr(state, "value", state))] += count
-    return counts

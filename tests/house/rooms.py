@@ -59,7 +59,7 @@ SERVE_LIBRARIES = {
     "scheduling": ("torch",),
     "http": ("starlette",),
 }
-RAY_FILES = ("app", "cluster", "replica", "ray_metrics", "local_cluster")
+RAY_FILES = ("app", "application_states", "cluster", "replica", "ray_metrics", "local_cluster")
 PLAIN_SHARED = (
     "shared.content_types",
     "shared.error_text",

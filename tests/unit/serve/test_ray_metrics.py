@@ -8,9 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.serve._private.common import ReplicaState
 
-from serve.ray_metrics import FrontMetrics, Labels, ReplicaMetrics, count_states, publishing, repeat
+from serve.ray_metrics import FrontMetrics, Labels, ReplicaMetrics, publishing, repeat
 from serve.scheduling.pending_calls import Counts
 from shared.catalog import Model
 from shared.metrics import DIMENSIONS, FRONT, METRICS, REPLICA
@@ -94,15 +93,6 @@ def test_the_front_counts_missing_replicas_by_size_class() -> None:
     FrontMetrics(classes, lambda: states, written).publish()
     assert {labels["size_class"]: value for _, value, labels in written.values} == {"base": 0, "large": 2, "xl": 0}
     assert {name for name, _, _ in written.values} == {name for name, m in METRICS.items() if FRONT in m.emitters}
-
-
-def test_states_are_counted_over_deployments() -> None:
-    """States count as text, whether Ray gives text, as it does, or the enumeration that its types promise."""
-    deployments = {
-        "a": SimpleNamespace(replica_states={"RUNNING": 1, "STARTING": 1}),
-        "b": SimpleNamespace(replica_states={ReplicaState.RUNNING: 2}),
-    }
-    assert count_states(SimpleNamespace(deployments=deployments)) == {"RUNNING": 3, "STARTING": 1}
 
 
 def test_an_error_does_not_end_publishing(capsys: pytest.CaptureFixture[str]) -> None:

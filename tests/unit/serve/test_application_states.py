@@ -1,0 +1,37 @@
+"""The state of an application, and the numbers of its replicas, from what Ray says of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from ray.serve.schema import ApplicationStatus, ReplicaState
+
+from serve.application_states import count_states, state_of
+
+
+def _application(status: Any, *replica_states: dict[Any, int]) -> Any:
+    deployments = {str(at): SimpleNamespace(replica_states=states) for at, states in enumerate(replica_states)}
+    return SimpleNamespace(status=status, deployments=deployments)
+
+
+def test_an_application_runs_while_each_deployment_has_a_replica() -> None:
+    """A model that lost one of two replicas answers. One that lost all of them does not, and says what Ray says."""
+    unhealthy = ApplicationStatus.UNHEALTHY
+    assert state_of(_application(unhealthy, {"RUNNING": 1, "STARTING": 1})) == "RUNNING"
+    assert state_of(_application(unhealthy, {ReplicaState.RUNNING: 1}, {"RUNNING": 2})) == "RUNNING"
+    assert state_of(_application(unhealthy, {"STARTING": 2})) == "UNHEALTHY"
+    assert state_of(_application(unhealthy, {"RUNNING": 1}, {"STARTING": 1})) == "UNHEALTHY"
+    assert state_of(_application(unhealthy)) == "UNHEALTHY"
+
+
+def test_other_states_are_as_ray_says() -> None:
+    """A new revision is not running before Ray says so, though replicas of the old one answer. Scaled to zero runs."""
+    assert state_of(_application(ApplicationStatus.DEPLOYING, {"RUNNING": 1})) == "DEPLOYING"
+    assert state_of(_application(ApplicationStatus.RUNNING, {})) == "RUNNING"
+
+
+def test_states_are_counted_over_deployments() -> None:
+    """States count as text, whether Ray gives text, as it does, or the enumeration that its types promise."""
+    application = _application("RUNNING", {"RUNNING": 1, "STARTING": 1}, {ReplicaState.RUNNING: 2})
+    assert count_states(application) == {"RUNNING": 3, "STARTING": 1}
