@@ -27,7 +27,7 @@ COMMANDS = {
     "detokenize": ("tokens", "detokenize_command"),
     "models": ("models", "models_command"),
     "artifacts": ("artifacts", "artifacts_command"),
-    "catalog": ("catalog", "catalog_group"),
+    "catalog": ("catalog.group", "catalog_group"),
     "batch": ("batch", "batch_group"),
     "call-keys": ("operations.call_keys", "call_keys_group"),
     "keys": ("operations.keys", "keys_group"),

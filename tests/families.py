@@ -14,7 +14,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from glossa.commands.catalog import EntryOptions, add
+from glossa.commands.catalog.add import add
+from glossa.commands.catalog.options import EntryOptions
 from tests import checkpoints, checkpoints_xlm
 from tests.unit.functions.tokenizers import tiny, tiny_xlm
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from glossa.commands.catalog import EntryOptions, add
+from glossa.commands.catalog.add import add
+from glossa.commands.catalog.options import EntryOptions
 from tests.unit.functions.tokenizers import tiny
 
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from glossa.cli import main
-from glossa.commands.catalog import CHECKOUT, where_served
+from glossa.commands.catalog.add import CHECKOUT, where_served
 from shared.catalog import load_catalog
 
 

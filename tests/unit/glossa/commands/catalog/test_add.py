@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from glossa.commands.catalog import EntryOptions, add, choose_heads, refresh
+from glossa.commands.catalog.add import add
+from glossa.commands.catalog.description import choose_heads
+from glossa.commands.catalog.options import EntryOptions
+from glossa.commands.catalog.refresh import refresh
 from serve.checkpoints.read import CheckpointError
 from shared.catalog import Head, load_catalog
 

@@ -10,7 +10,8 @@ import transformers
 
 from functions.tokenizers.load import load_tokenizers
 from glossa.commands.artifacts import write_artifacts
-from glossa.commands.catalog import EntryOptions, add
+from glossa.commands.catalog.add import add
+from glossa.commands.catalog.options import EntryOptions
 from glossa.tokenizer_build.checkpoints import artifact_of, tokenizer_of
 from shared.catalog import Catalog, load_catalog
 from tests.unit.functions.tokenizers import tiny, tiny_xlm

@@ -1,0 +1,1 @@
+"""Tests of the commands that read and change the catalog."""
