@@ -51,15 +51,16 @@ class Head(_Frozen):
     """One head over a model's backbone.
 
     `prefix` is where its tensors are in the checkpoint: the reference's names (`classifier`, `lm_head`), or
-    `heads.<name>` where there are several heads. It is empty for feature-extraction, which has no tensors. `labels`
-    are in logit order. `default` marks the head that a task takes when none is named. `task` says which tensors the
-    head answers with. `also` names other tasks that read the same tensors: zero-shot-classification and rerank read
-    those of a classifier. `variant` beam is XLM's question answering head with a beam.
+    `heads.<name>` where there are several heads. It is empty for feature-extraction without a variant, which has no
+    tensors. `labels` are in logit order. `default` marks the head that a task takes when none is named. `task` says
+    which tensors the head answers with. `also` names other tasks that read the same tensors: zero-shot-classification
+    and rerank read those of a classifier, sentence-similarity and rerank those of an embedder. `variant` beam is XLM's
+    question answering head with a beam; sparse is the feature-extraction head of bge-m3 that weighs each token.
     """
 
     task: HeadTask
     also: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z-]{1,62}$")], ...] = ()
-    variant: Literal["", "beam"] = ""
+    variant: Literal["", "beam", "sparse"] = ""
     prefix: str = ""
     labels: tuple[str, ...] = ()
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] = (

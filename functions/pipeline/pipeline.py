@@ -60,6 +60,7 @@ class Pipeline:
         times_s = [self.now_s()]
         chosen = route(request, self.catalog)
         model, tokenizer = self.catalog.model(chosen.model), self.tokenizers[chosen.model]
+        request = replace(request, parameters=request.parameters.for_head(model.heads[chosen.head]))
         times_s.append(self.now_s())
         tokenized = tokenize(request, model, tokenizer)
         if (errors := tokenized.errors) and not allow_errors:

@@ -161,6 +161,14 @@ class TaskParameters(BaseModel):
     def check_head(self, name: str, head: Head) -> None:
         """Raise Unprocessable when the task cannot read the answers of this head."""
 
+    def for_head(self, head: Head) -> TaskParameters:
+        """Return the parameters as the head that answers reads them. Here: unchanged.
+
+        The pipeline asks once the head is chosen. Later stages see what is returned.
+        """
+        del head
+        return self
+
     def fields_of_call(self) -> dict[str, Any]:
         """Return the parameters that go to the model server, by name."""
         return {name: getattr(self, name) for name in self.call_fields}
@@ -215,7 +223,8 @@ class Assembler(Generic[P]):
 class Task(Generic[P]):
     """One task: its name in routes, the type of its parameters, and its assembler.
 
-    `head_variants` holds other assemblers, for heads that answer with other tensors, by the catalog's `variant`.
+    `head_variants` holds other assemblers, for heads that answer with other tensors: by the catalog's `variant`, or by
+    the head's own task.
     """
 
     name: str
@@ -225,7 +234,9 @@ class Task(Generic[P]):
 
     def assembler_for(self, head: Head) -> Assembler[P]:
         """Return what makes answers of a head's tensors. Raises KeyError for a variant that no assembler reads."""
-        return self.head_variants[head.variant] if head.variant else self.assembler
+        if head.variant:
+            return self.head_variants[head.variant]
+        return self.head_variants.get(head.task, self.assembler)
 
 
 @dataclass(frozen=True, slots=True)
