@@ -12,14 +12,19 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from serve.checkpoints.read import BESIDE, INDEX, SINGLE, CheckpointError, no_weights, weight_files
+from serve.checkpoints.files import BESIDE, CONFIG, INDEX, MODULES, SINGLE, CheckpointError
+from serve.checkpoints.folders import module_folders, transformer_folder
+from serve.checkpoints.read import no_weights, shard_names, weight_files
 
 WANTED = (SINGLE, INDEX, "model-*-of-*.safetensors", *BESIDE)
+PICKLED = ("pytorch_model.bin", "pytorch_model*.bin.index.json", "pytorch_model-*-of-*.bin", "sparse_linear.pt")
+MODULE = "[0-9]*_*"  # the folder of a module of sentence-transformers
 
 
 HUB = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
@@ -41,20 +46,34 @@ class S3Object:
     size_bytes: int
 
 
-def fetch(reference: str, root: Path, *, download_folder: Path | None = None) -> Path:
+def fetch(
+    reference: str,
+    root: Path,
+    *,
+    download_folder: Path | None = None,
+    with_pickles: bool = False,
+    asks_hub: bool = False,
+) -> Path:
     """Fetch a checkpoint to this machine and return its folder.
 
     `reference` is a folder (relative to `root`), `s3://bucket/prefix`, or `hub:name@revision`, where the revision is a
     commit of 40 hex digits. Downloads go to `download_folder`. By default, S3 downloads go to `root/build/weights`, and
-    the hub library uses its own cache.
+    the hub library uses its own cache. `with_pickles` also fetches the pickles that a conversion reads.
+    Another program may have fetched a part of a commit into the cache of the hub library; with `asks_hub`, files that
+    the part may lack are asked for, if the hub can be reached. A loaded checkpoint needs no such question: its digest
+    tells.
 
     Raises CheckpointError when the reference is malformed or cannot be fetched.
     """
+    names = (*WANTED, *PICKLED) if with_pickles else WANTED
+    wanted = (*names, *(f"{MODULE}/{name}" for name in names))
     if reference.startswith("s3:"):
-        return _fetch_s3(reference, download_folder or root / "build" / "weights")
+        return _fetch_s3(reference, download_folder or root / "build" / "weights", wanted)
     if reference.startswith("hub:"):
-        return _fetch_hub(reference, download_folder)
+        return _fetch_hub(reference, download_folder, wanted, asks_hub=asks_hub)
     folder = root / reference
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file, expected the folder that holds it")
     if not folder.is_dir():
         raise CheckpointError(
             f"got checkpoint {reference!r}, expected a folder (also below {root}), s3://… or hub:name@…"
@@ -62,45 +81,70 @@ def fetch(reference: str, root: Path, *, download_folder: Path | None = None) ->
     return folder
 
 
-def _fetch_hub(reference: str, download_folder: Path | None) -> Path:
+def _fetch_hub(reference: str, download_folder: Path | None, wanted: Sequence[str], *, asks_hub: bool) -> Path:
     match = HUB.fullmatch(reference)
     if match is None:
         raise CheckpointError(
             f"got checkpoint {reference!r}, expected hub:name@revision with a commit of 40 hex digits"
         )
-    for offline in (True, False):  # a pinned commit never changes, so a local copy needs no network
-        folder = _snapshot(match["name"], match["revision"], download_folder, offline=offline)
-        if folder is not None:
-            return folder
-    raise CheckpointError(f"{reference} is not in the local hub cache and the hub cannot be reached")
+    cached = _snapshot(match["name"], match["revision"], download_folder, wanted, offline=True)
+    if cached is not None and (_complete(cached) if asks_hub else _has_weights(cached)):
+        return cached  # a pinned commit never changes, so a whole local copy needs no network
+    folder = _snapshot(match["name"], match["revision"], download_folder, wanted, offline=False)
+    if folder is not None and (others := _other_shards(folder)):
+        folder = _snapshot(match["name"], match["revision"], download_folder, others, offline=False)
+    if folder is None and (cached is None or not _has_weights(cached)):
+        raise CheckpointError(f"{reference} is not in the local hub cache and the hub cannot be reached")
+    return folder or cached or Path()
 
 
-def _snapshot(name: str, revision: str, download_folder: Path | None, *, offline: bool) -> Path | None:
+def _snapshot(
+    name: str, revision: str, download_folder: Path | None, wanted: Sequence[str], *, offline: bool
+) -> Path | None:
     """Return the folder of the snapshot, or None when it is not cached (offline) or not reachable (online)."""
     import huggingface_hub  # noqa: PLC0415 - slow, and only hub: references need it
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - slow, and only hub: references need it
 
     try:
         found = huggingface_hub.snapshot_download(
-            name, revision=revision, allow_patterns=list(WANTED), local_files_only=offline, cache_dir=download_folder
+            name, revision=revision, allow_patterns=list(wanted), local_files_only=offline, cache_dir=download_folder
         )
     except LocalEntryNotFoundError:
         return None
     except HfHubHTTPError as error:
         raise CheckpointError(f"hub:{name}@{revision} cannot be fetched: {error}") from None
-    folder = Path(found)
-    return None if offline and not _complete(folder) else folder
+    return Path(found)
 
 
 def _complete(folder: Path) -> bool:
+    """Say whether nothing may be missing of a cached snapshot.
+
+    Another program may have fetched it, and only what it needs. So one without modules.json may lack that file.
+    """
     try:
-        return bool(weight_files(folder)) and (folder / "config.json").is_file()
+        modules = [folder / name for name in module_folders(folder) if name]
+    except CheckpointError:
+        return False
+    described = all((path / CONFIG).is_file() for path in modules if "Normalize" not in path.name)
+    return (folder / MODULES).is_file() and described and _has_weights(folder)
+
+
+def _has_weights(folder: Path) -> bool:
+    try:
+        return bool(weight_files(folder)) and (transformer_folder(folder) / CONFIG).is_file()
     except CheckpointError:
         return False
 
 
-def _fetch_s3(reference: str, cache: Path) -> Path:
-    """Download the wanted objects that lie directly under the prefix, unless the cache has them.
+def _other_shards(folder: Path) -> list[str]:
+    """Return the files that an index names and that were not fetched, because their names are unusual."""
+    if (folder / SINGLE).is_file() or not (folder / INDEX).is_file():
+        return []
+    return [name for name in shard_names(folder) if not (folder / name).is_file()]
+
+
+def _fetch_s3(reference: str, cache: Path, patterns: Sequence[str]) -> Path:
+    """Download the wanted objects under the prefix and in the folders of its modules, unless the cache has them.
 
     When a new state of a model is complete, all but its KEPT_STATES last used ones are removed.
     """
@@ -114,8 +158,8 @@ def _fetch_s3(reference: str, cache: Path) -> Path:
     try:
         client = boto3.client("s3")
         listed = _list_s3(client, bucket, prefix + "/")
-        wanted = {name: facts for name, facts in listed.items() if any(Path(name).match(want) for want in WANTED)}
-        if SINGLE not in wanted and INDEX not in wanted:
+        wanted = _wanted_of(listed, patterns)
+        if not any(name.endswith((SINGLE, INDEX, PICKLED[0], f"{PICKLED[0]}.index.json")) for name in wanted):
             raise no_weights(reference, listed)
         target = cache / _state_folder(bucket, prefix, wanted)
         is_new = not target.is_dir()
@@ -128,6 +172,21 @@ def _fetch_s3(reference: str, cache: Path) -> Path:
     except (BotoCoreError, ClientError) as error:
         raise CheckpointError(f"{reference} cannot be fetched: {error}") from None
     return target
+
+
+def _wanted_of(listed: Mapping[str, S3Object], patterns: Sequence[str]) -> dict[str, S3Object]:
+    """Return the objects that a checkpoint needs. Shards may have any name, as the index says."""
+    shards = () if SINGLE in listed or INDEX not in listed else ("*.safetensors",)
+    wanted = [pattern.split("/") for pattern in (*patterns, *shards)]
+    return {
+        name: facts
+        for name, facts in listed.items()
+        if any(
+            len(parts) == len(want) and all(map(fnmatchcase, parts, want))
+            for want in wanted
+            for parts in [name.split("/")]
+        )
+    }
 
 
 def _state_folder(bucket: str, prefix: str, wanted: Mapping[str, S3Object]) -> Path:
@@ -147,10 +206,17 @@ def _short_hash(text: str) -> str:
 
 
 def _list_s3(client: object, bucket: str, prefix: str) -> dict[str, S3Object]:
-    """Return each object directly under `prefix`, by object name."""
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")  # type: ignore[attr-defined] # boto3 makes clients at run time
-    items = [item for page in pages for item in page.get("Contents", ())]
-    return {item["Key"].removeprefix(prefix): S3Object(item["ETag"], int(item["Size"])) for item in items}
+    """Return each object directly under `prefix`, and in the folders of modules there, by its name below `prefix`."""
+    objects: dict[str, S3Object] = {}
+    places = [prefix]
+    for place in places:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=place, Delimiter="/")  # type: ignore[attr-defined] # boto3 makes clients at run time
+        for page in pages:
+            for item in page.get("Contents", ()):
+                objects[item["Key"].removeprefix(prefix)] = S3Object(item["ETag"], int(item["Size"]))
+            found = [each["Prefix"] for each in page.get("CommonPrefixes", ()) if place == prefix]
+            places += [name for name in found if fnmatchcase(name.removeprefix(prefix), f"{MODULE}/")]
+    return {name: facts for name, facts in objects.items() if not name.endswith("/") and name}
 
 
 def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str], target: Path) -> None:
@@ -162,6 +228,7 @@ def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str],
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=target.parent))
     try:
         for name in names:
+            (partial / name).parent.mkdir(exist_ok=True)
             client.download_file(bucket, f"{prefix}/{name}", str(partial / name))  # type: ignore[attr-defined] # boto3 makes clients at run time
         try:
             partial.rename(target)

@@ -6,7 +6,6 @@ came from, or the architecture of a family.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -14,27 +13,21 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from shared.errors import GlossaError
+from serve.checkpoints.files import INDEX, SINGLE, CheckpointError, read_json
+from serve.checkpoints.folders import transformer_folder
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
-BESIDE = (
-    "config.json", "heads.json", "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model",
-    "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",  # the last four: XLM tokenizers
-)  # fmt: skip
+__all__ = [
+    "INDEX", "SINGLE", "CheckpointError", "no_weights", "read_json", "read_tensors", "shard_names",
+    "tensor_shapes", "weight_files",
+]  # fmt: skip
+
+SHARD = re.compile(r"[A-Za-z0-9_][\w.-]*\.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
-FLOATS = {"F32", "F16", "BF16"}
+FLOATS = {"F64", "F32", "F16", "BF16"}
 CONVERT = (
     "convert it once, where you trust the file: AutoModelForX.from_pretrained(path).save_pretrained(folder) "
     "of transformers writes model.safetensors"
 )
-
-
-class CheckpointError(GlossaError):
-    """A checkpoint that cannot be served: it is missing, changed, incomplete, or of an unsupported kind."""
-
-    code = "checkpoint-error"
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -44,20 +37,29 @@ def weight_files(folder: Path) -> list[Path]:
     are none; an error about a checkpoint of pickles names the pickle. Also raises CheckpointError when the index names
     a file that is missing or outside the folder.
     """
+    folder = transformer_folder(folder)
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if not (folder / INDEX).is_file():
         raise no_weights(str(folder), (path.name for path in folder.iterdir()))
-    index = read_json(folder / INDEX)
-    places = index.get("weight_map")
-    names = sorted(set(places.values())) if isinstance(places, Mapping) else []
-    if wrong := [name for name in names if not SHARD.fullmatch(name)]:
-        raise CheckpointError(f"{INDEX} names {wrong[0]!r}, expected names such as model-00001-of-00002.safetensors")
+    names = shard_names(folder)
     if absent := [name for name in names if not (folder / name).is_file()]:
         raise CheckpointError(f"{INDEX} names {absent[0]}, which is not in {folder}")
+    return [folder / name for name in names]
+
+
+def shard_names(folder: Path) -> list[str]:
+    """Return the files that the index of a folder names, sorted.
+
+    Raises CheckpointError when the index cannot be read, names no file, or one outside the folder.
+    """
+    places = read_json(folder / INDEX).get("weight_map")
+    names = sorted(set(map(str, places.values()))) if isinstance(places, Mapping) else []
+    if wrong := [name for name in names if not SHARD.fullmatch(name)]:
+        raise CheckpointError(f"{INDEX} names {wrong[0]!r}, expected names such as model-00001-of-00002.safetensors")
     if not names:
         raise CheckpointError(f"{INDEX} in {folder} names no file")
-    return [folder / name for name in names]
+    return names
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -89,17 +91,6 @@ def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None
             found = [name for name in opened.keys() if name in names]  # noqa: SIM118 - the file handle is no mapping
         tensors.update({name: _read(path, name).to(dtype=dtype) for name in found})
     return tensors
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """Read a JSON object of a checkpoint. Raises CheckpointError when it is not a readable JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds a {type(value).__name__}, expected an object")
-    return value
 
 
 def no_weights(place: str, names: Iterable[str]) -> CheckpointError:

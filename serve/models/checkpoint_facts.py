@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serve.checkpoints.read import CheckpointError, read_json, tensor_shapes
+from serve.checkpoints.files import CONFIG, CheckpointError, read_json
+from serve.checkpoints.folders import transformer_folder
+from serve.checkpoints.read import tensor_shapes
 from serve.checkpoints.verify import config_sha256, weights_sha256
 from serve.models.checkpoint_heads import Shapes
 from serve.models.config_checks import first_id, listed_ids
@@ -29,7 +31,8 @@ class CheckpointFacts:
 
     `max_tokens` includes special tokens. `mask_id` and `mask_token` are None when tokenizer.json names no mask. `heads`
     are by name: `classifier`, `qa`, `choice`, `mlm`, `lm` and `embed` for plain checkpoints, otherwise the names in
-    `heads.json`. `embed` is always there. `causal` means that a token sees only the tokens before it.
+    `heads.json`. `embed` is always there. `causal` means that a token sees only the tokens before it. `ignored` has one
+    plain line for each thing in the folder that is not used, as transformers does not use it.
     """
 
     family: FamilyName
@@ -46,6 +49,7 @@ class CheckpointFacts:
     bos_id: int | None = None
     eos_id: int | tuple[int, ...] | None = None
     lang2id: Mapping[str, int] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
 
 def checkpoint_facts(folder: Path) -> CheckpointFacts:
@@ -75,7 +79,7 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
 
 def read_config(folder: Path) -> tuple[Family, Any]:
     """Return the family and the configuration of a folder. Raises CheckpointError that names what we do not serve."""
-    raw = read_json(folder / "config.json")
+    raw = read_json(transformer_folder(folder) / CONFIG)
     family = family_of(raw.get("model_type"))
     return family, family.check_config(raw)
 
@@ -113,9 +117,10 @@ def _one_or_several(ids: tuple[int, ...]) -> int | tuple[int, ...] | None:
 
 def _mask(folder: Path) -> tuple[int | None, str | None]:
     """Return id and text of the mask token, from the added tokens of tokenizer.json."""
-    if not (folder / "tokenizer.json").is_file():
+    path = transformer_folder(folder) / "tokenizer.json"
+    if not path.is_file():
         return None, None
-    added = read_json(folder / "tokenizer.json").get("added_tokens")
+    added = read_json(path).get("added_tokens")
     for token in added if isinstance(added, list) else ():
         if token.get("content") == "<mask>":
             return int(token["id"]), "<mask>"

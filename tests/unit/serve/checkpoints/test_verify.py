@@ -42,8 +42,51 @@ def test_a_changed_config_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_config_has_no_digest(tmp_path: Path) -> None:
     """The error names the file that is missing."""
+    (tmp_path / SINGLE).write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"holds no config\.json, expected one beside the weights"):
         config_sha256(tmp_path)
+
+
+def _describe_more(folder: Path) -> None:
+    """Write what sentence-transformers writes beside a model."""
+    (folder / "config.json").write_text("{}")
+    modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Normalize"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+
+
+def test_the_digest_covers_what_describes_the_weights(tmp_path: Path) -> None:
+    """It is what `sha256sum` prints for config.json, modules.json and the modules: a changed pooling is refused."""
+    _describe_more(tmp_path)
+    names = ("1_Pooling/config.json", "config.json", "modules.json")
+    listing = "".join(f"{hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    expected = config_sha256(tmp_path)
+    assert expected == hashlib.sha256(listing.encode()).hexdigest()
+    check_config(tmp_path, expected, "toy")
+    (tmp_path / "1_Pooling" / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"2 files beside it in .* the catalog expects"):
+        check_config(tmp_path, expected, "toy")
+
+
+def test_a_digest_of_config_json_alone_is_read_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An older catalog names the sha256 of config.json alone. It still loads, and the log says how to renew it."""
+    _describe_more(tmp_path)
+    check_config(tmp_path, hashlib.sha256(b"{}").hexdigest(), "toy")
+    line = json.loads(capsys.readouterr().err)
+    assert line["reason"].endswith("modules.json is not checked; add it: glossa catalog refresh toy")
+
+
+def test_the_digest_of_an_old_layout_is_that_of_its_inner_folder(tmp_path: Path) -> None:
+    """In `0_Transformer/` config.json has its own place in the listing."""
+    (tmp_path / "0_Transformer").mkdir()
+    (tmp_path / "0_Transformer" / "config.json").write_text("{}")
+    (tmp_path / "modules.json").write_text(json.dumps([{"path": "0_Transformer"}]))
+    before = config_sha256(tmp_path)
+    (tmp_path / "0_Transformer" / "config.json").write_text("{ }")
+    assert config_sha256(tmp_path) != before
 
 
 def test_a_catalog_without_the_digest_is_read_with_a_warning(
