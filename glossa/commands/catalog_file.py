@@ -1,4 +1,4 @@
-"""Edits catalog.toml in place: appends a model, or rewrites facts of one.
+"""Edits catalog.toml in place: appends a model, rewrites facts of one, or removes one.
 
 `tomlkit` keeps the comments, the order and the formatting of the file. Every edit is read back by `shared.catalog`
 before it is written. Must not know checkpoints.
@@ -11,8 +11,10 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tomlkit
+from tomlkit import TOMLDocument
 from tomlkit.items import Array, InlineTable, Item, Table
 
 from shared.catalog import Head, Model, parse_catalog
@@ -61,26 +63,83 @@ def append(path: Path, name: str, entry: str) -> None:
     _replace(path, f"{before.rstrip()}\n\n{entry}")
 
 
-def rewrite(path: Path, name: str, facts: Mapping[str, Value]) -> list[str]:
-    """Rewrite facts of a model in place; return the names of those that changed.
+def rewrite(
+    path: Path, name: str, facts: Mapping[str, Value | None], heads: Mapping[str, Head] | None = None
+) -> list[str]:
+    """Rewrite facts of a model in place, and its heads if they are given; return the names of those that changed.
 
-    A fact that the entry lacks is added after its last one. Raises ValueError when the file lacks the model, or when
-    the model lacks the first of the facts.
+    A fact that the entry lacks is added after its last one, and None removes one. A head keeps its lines that stay
+    true. Raises ValueError when the file lacks the model, or when the model lacks the first of the facts.
     """
+    document, entry = _open(path, name)
+    if facts and (first := next(iter(facts))) not in entry:
+        raise ValueError(f"{path}: [models.{_key(name)}] has no line {first} = …, expected one")
+    changed = [key for key, value in facts.items() if entry.get(key) != value]
+    for key in changed:
+        _put(entry, key, None if (value := facts[key]) is None else _item(value))
+    if heads is not None:
+        changed += _rewrite_heads(entry["heads"], heads)
+    _replace(path, tomlkit.dumps(document))
+    return changed
+
+
+def remove(path: Path, name: str, default_model: str | None = None) -> None:
+    """Remove the entry of a model, and nothing else. `default_model` names the new default.
+
+    Raises ValueError when the file lacks the model, or when the rest is not a valid catalog.
+    """
+    document, _ = _open(path, name)
+    del document["models"][name]
+    if default_model is not None:
+        document["default_model"] = default_model
+    _replace(path, tomlkit.dumps(document))
+
+
+def stored_entry(path: Path, name: str) -> str:
+    """Return the lines of a model's entry as the file has them. Raises ValueError when the file lacks the model."""
+    _, entry = _open(path, name)
+    models = tomlkit.table(is_super_table=True)
+    models.append(name, entry)
+    shown = tomlkit.document()
+    shown.append("models", models)
+    return tomlkit.dumps(shown).strip()
+
+
+def _open(path: Path, name: str) -> tuple[TOMLDocument, Table]:
+    """Return the document of a catalog, and the table of a model in it."""
     text = path.read_text(encoding="utf-8")
     parse_catalog(text)  # tomlkit has other errors, and reads some text that is no catalog
     document = tomlkit.parse(text)
-    models = document.get("models", {})
+    models: Any = document.get("models", {})
     if name not in models:
         raise ValueError(f"{path} has no table [models.{_key(name)}]; models: {sorted(models)}")
-    entry = models[name]
-    if (first := next(iter(facts))) not in entry:
-        raise ValueError(f"{path}: [models.{_key(name)}] has no line {first} = …, expected one")
-    changed = [key for key, value in facts.items() if key not in entry or entry[key] != value]
-    for key in changed:
-        entry[key] = _item(facts[key])
-    _replace(path, tomlkit.dumps(document))
-    return changed
+    return document, models[name]
+
+
+def _rewrite_heads(table: Any, heads: Mapping[str, Head]) -> list[str]:
+    """Make the table of heads say `heads`; return `heads.NAME` of each that changed."""
+    changed = [name for name in table if name not in heads]
+    for name in changed:
+        del table[name]
+    for name, head in heads.items():
+        wanted = _head_table(head)
+        if name not in table:
+            table[name] = wanted
+        elif table[name].unwrap() != wanted.unwrap():
+            for key in [*table[name], *wanted]:
+                if table[name].get(key) != wanted.get(key):
+                    _put(table[name], key, wanted.get(key))
+        else:
+            continue
+        changed.append(name)
+    return [f"heads.{name}" for name in changed]
+
+
+def _put(table: Any, key: str, value: Item | None) -> None:
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value
 
 
 def _replace(path: Path, text: str) -> None:

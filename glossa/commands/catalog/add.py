@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
-from functions.tokenizers.load import read_tokenizer
 from glossa.commands import catalog_file
 from glossa.commands.arguments import catalog_option
-from glossa.commands.catalog.description import choose_heads, entry_facts
-from glossa.commands.catalog.options import EntryOptions, speed_option, storage_options
-from glossa.commands.catalog.speed import measure_or_hint
-from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference, folder_of
-from shared.catalog import SizeClass
+from glossa.commands.catalog.description import choose_heads, describe, heads_of
+from glossa.commands.catalog.options import EntryOptions, speed_options, storage_options
+from glossa.commands.catalog.progress import SILENT, Progress
+from glossa.commands.catalog.report import report
+from glossa.commands.catalog.speed import measure_speed
+from glossa.tokenizer_build.checkpoints import folder_of
+from shared.catalog import MODEL_NAME, Head, Model, SizeClass
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+SOME_DIGEST = "0" * 64
+# what an entry needs before its folder is read, so that the caller's own choices can be checked
+UNREAD: dict[str, catalog_file.Value] = {
+    "family": "xlm-roberta", "checkpoint": "unread", "weights_sha256": SOME_DIGEST, "tokenizer_sha256": SOME_DIGEST,
+    "max_tokens": 8, "vocab_size": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A model that the catalog has now: its TOML, and the lines that people read."""
+
+    entry: str
+    lines: list[str]
 
 
 @click.command("add", help="Append a checkpoint to the catalog: a folder, s3://bucket/prefix or hub:name@revision.")
@@ -27,16 +44,22 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 @click.option("--name", required=True, help="How requests will name it: a-z 0-9 . _ -")
 @click.option("--head", "heads", multiple=True, help="Serve only this head or task; repeatable.")
 @click.option("--default", "defaults", multiple=True, metavar="HEAD", help="The default head of its task; repeatable.")
-@speed_option
+@speed_options
 @click.option("--size-class", type=click.Choice(get_args(SizeClass)), help="Default: base.")
 @click.option("--lane", type=click.Choice(get_args(SizeClass)), hidden=True)
 @click.option("--languages", help="A line for people: what it was trained on.")
 @storage_options
 @click.option("--int8-embeddings", is_flag=True, help="Store the rows of the word embeddings in 8 bits.")
-def add_command(*, catalog_path: Path, checkpoint: str, lane: SizeClass | None, **given: Any) -> int:
+@click.option("--print-entry", is_flag=True, help="Print the entry as TOML instead of its facts in plain lines.")
+def add_command(*, catalog_path: Path, checkpoint: str, lane: SizeClass | None, print_entry: bool, **given: Any) -> int:
     """Run the command; return its exit code. Its other options are the fields of EntryOptions."""
     options = EntryOptions(**_with_size_class(given, lane))
-    print(add(catalog_path, checkpoint, options), end="")
+    progress = Progress(sys.stderr)
+    try:
+        added = add(catalog_path, checkpoint, options, progress)
+    finally:
+        progress.done()
+    print(added.entry if print_entry else "\n".join(added.lines), end="" if print_entry else "\n")
     print(f"{catalog_path} has {options.name} now; {where_served(catalog_path)}", file=sys.stderr)
     return 0
 
@@ -59,29 +82,46 @@ def where_served(catalog_path: Path) -> str:
     return f"`glossa run --catalog {catalog_path}` uses it; the models that are served are those of {own}"
 
 
-def add(path: Path, reference: str, options: EntryOptions) -> str:
-    """Append the entry of a checkpoint to the catalog at `path`, and return the entry.
+def add(path: Path, reference: str, options: EntryOptions, progress: Progress = SILENT) -> Added:
+    """Append the entry of a checkpoint to the catalog at `path`.
 
-    Its `tokens_per_s` is the caller's, else it is measured on this machine. Raises ValueError or CheckpointError when
-    the checkpoint cannot be served exactly, or when the name is taken.
+    Its `tokens_per_s` is the caller's, else it is measured on this machine. What is wrong with the caller's choices is
+    said before anything is downloaded, and an unknown head before weights are read. Raises ValueError or
+    CheckpointError when the checkpoint cannot be served exactly, or when the name is taken.
     """
-    from serve.models.checkpoint_facts import checkpoint_facts  # noqa: PLC0415 - imports torch
-
+    check_choices(path, options)
     remote = reference.startswith(("s3:", "hub:"))
+    progress.stage(f"{'fetching and ' if remote else ''}reading {reference}")
     folder = folder_of(reference, path.parent if remote else Path())
-    facts = checkpoint_facts(folder)
-    tokenizer = read_tokenizer(artifact_of(folder))
-    if tokenizer.vocab_size > facts.vocab_size:
-        raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
-    check_like_reference(tokenizer, folder)
-    checkpoint = reference if remote else _relative(folder, path.parent)
-    said, heads = entry_facts(facts, checkpoint, tokenizer, options), choose_heads(facts.heads, options)
-    catalog_file.check_free(path, options.name)
-    model = catalog_file.parse_entry(options.name, catalog_file.entry_text(options.name, said, heads))
-    said["tokens_per_s"] = options.tokens_per_s or measure_or_hint(model, path.parent)
+    choose_heads(heads_of(folder), options)
+    found = describe(folder)
+    said = {**found.entry, "checkpoint": reference if remote else _relative(folder, path.parent), **options.facts}
+    said = {"family": said.pop("family"), "checkpoint": said.pop("checkpoint"), **said}  # as people look for them
+    heads = choose_heads(found.facts.heads, options)
+    model = _model_of(options.name, said, heads)
+    if options.measure and options.tokens_per_s is None:
+        said["tokens_per_s"] = measure_speed(model, path.parent, progress)
+        model = _model_of(options.name, said, heads)
     entry = catalog_file.entry_text(options.name, said, heads)
     catalog_file.append(path, options.name, entry)
-    return entry
+    return Added(entry, report(model, found.facts))
+
+
+def check_choices(path: Path, options: EntryOptions) -> None:
+    """Raise ValueError for what is wrong with a name, a catalog or options, whatever the checkpoint is."""
+    if not re.fullmatch(MODEL_NAME, options.name):
+        raise ValueError(
+            f"got --name {options.name!r}, expected 1 to 63 of a-z 0-9 . _ -, the first a letter or a digit"
+        )
+    catalog_file.check_free(path, options.name)
+    for needed in (path.parent, path) if path.exists() else (path.parent,):
+        if not needed.exists() or not os.access(needed, os.W_OK):
+            raise ValueError(f"got --catalog {path}, expected a place to write to: {needed} is no such place")
+    _model_of(options.name, UNREAD | options.facts, {"embed": Head(task="feature-extraction")})
+
+
+def _model_of(name: str, facts: dict[str, catalog_file.Value], heads: dict[str, Head]) -> Model:
+    return catalog_file.parse_entry(name, catalog_file.entry_text(name, facts, heads))
 
 
 def _relative(folder: Path, root: Path) -> str:

@@ -1,21 +1,57 @@
-"""Turns the facts of a checkpoint folder into those of a catalog entry.
+"""Describes a checkpoint folder as an entry of the catalog: the one source of `add` and of `refresh`.
 
-`serve.models.checkpoint_facts` reads them from the configuration and the headers of the tensors, and no weights. Must
-not know the catalog file.
+`serve.models.checkpoint_facts` reads the facts from the configuration and the headers of the tensors, and no weights.
+The tokenizer is compared with that of transformers. Must not know the catalog file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
-from glossa.commands.catalog.options import STORED, EntryOptions
+from glossa.commands.catalog.options import EntryOptions
 from glossa.commands.catalog_file import Value
-from shared.catalog import Head, Model
+from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference
+from shared.catalog import Head
 
 if TYPE_CHECKING:
     from serve.models.checkpoint_facts import CheckpointFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a folder says: `entry` are the facts of an entry that its files decide, without its heads."""
+
+    facts: CheckpointFacts
+    entry: Mapping[str, Value]
+
+
+def heads_of(folder: Path) -> Mapping[str, Head]:
+    """Return the heads of a folder from its configuration and the headers of its tensors, in no time.
+
+    Raises CheckpointError when the folder cannot be served.
+    """
+    from serve.checkpoints.read import tensor_shapes  # noqa: PLC0415 - imports torch
+    from serve.models.checkpoint_facts import read_config  # noqa: PLC0415 - imports torch
+
+    family, config = read_config(folder)
+    return family.find_heads(folder, config, tensor_shapes(folder))
+
+
+def describe(folder: Path) -> Description:
+    """Describe a folder. Raises ValueError or CheckpointError when it cannot be served exactly."""
+    from serve.models.checkpoint_facts import checkpoint_facts  # noqa: PLC0415 - imports torch
+
+    tokenizer = read_tokenizer(artifact_of(folder))
+    check_like_reference(tokenizer, folder)
+    facts = checkpoint_facts(folder)
+    if tokenizer.vocab_size > facts.vocab_size:
+        raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
+    return Description(facts, _entry(facts, tokenizer))
 
 
 def choose_heads(found: Mapping[str, Head], options: EntryOptions) -> dict[str, Head]:
@@ -32,19 +68,13 @@ def choose_heads(found: Mapping[str, Head], options: EntryOptions) -> dict[str, 
     return {name: head.model_copy(update={"default": first[head.task] == name}) for name, head in kept.items()}
 
 
-def entry_facts(
-    facts: CheckpointFacts, checkpoint: str, tokenizer: Tokenizer, options: EntryOptions
-) -> dict[str, Value]:
-    """Return what the entry of a checkpoint says, without its heads and its speed."""
+def _entry(facts: CheckpointFacts, tokenizer: Tokenizer) -> dict[str, Value]:
     mask = facts.mask_token or tokenizer.mask_token
     found: dict[str, Value | None] = {
         "family": facts.family,
-        "checkpoint": checkpoint,
         "weights_sha256": facts.weights_sha256,
         "config_sha256": facts.config_sha256,
         "tokenizer_sha256": tokenizer.fingerprint,
-        "size_class": options.size_class,
-        **{name: value for name in STORED if (value := getattr(options, name)) != Model.model_fields[name].default},
         "max_tokens": facts.max_tokens,
         "vocab_size": facts.vocab_size,
         "pad_id": facts.pad_id,
@@ -54,6 +84,5 @@ def entry_facts(
         "eos_id": facts.eos_id,
         "causal": facts.causal or None,
         "lang2id": facts.lang2id or None,
-        "languages": options.languages,
     }
     return {key: value for key, value in found.items() if value is not None}

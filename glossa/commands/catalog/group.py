@@ -5,8 +5,12 @@ from __future__ import annotations
 import click
 
 from glossa.commands.catalog.add import add_command
+from glossa.commands.catalog.listing import list_command, show_command
 from glossa.commands.catalog.refresh import refresh_command
+from glossa.commands.catalog.remove import remove_command
 
 catalog_group = click.Group(
-    "catalog", commands=[add_command, refresh_command], help="Add a model to the catalog, or take over its new files."
+    "catalog",
+    commands=[add_command, list_command, show_command, refresh_command, remove_command],
+    help="Add a model to the catalog, show it, take over its new files, or remove it.",
 )

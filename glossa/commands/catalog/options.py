@@ -12,7 +12,8 @@ from typing import get_args
 import click
 
 from glossa.commands.arguments import F, TokensPerSecond
-from shared.catalog import AttnImplementation, Dtype, Quantization, SizeClass
+from glossa.commands.catalog_file import Value
+from shared.catalog import AttnImplementation, Dtype, Model, Quantization, SizeClass
 
 STORED = ("dtype", "quantization", "int8_embeddings", "attn_implementation")  # how weights are stored and computed
 
@@ -22,13 +23,15 @@ class EntryOptions:
     """What the caller chooses for the entry, beside the checkpoint.
 
     An empty value means: as the checkpoint has it, as measured, or the default. Of `dtype`, `quantization`,
-    `int8_embeddings` and `attn_implementation` only values other than the default are written.
+    `int8_embeddings` and `attn_implementation` only values other than the default are written. Without `tokens_per_s`
+    the speed is measured, unless `measure` says not to.
     """
 
     name: str
     heads: Sequence[str] = ()
     defaults: Sequence[str] = ()
     tokens_per_s: float | None = None
+    measure: bool = True
     size_class: SizeClass | None = None
     languages: str | None = None
     dtype: Dtype = "float32"
@@ -36,11 +39,20 @@ class EntryOptions:
     int8_embeddings: bool = False
     attn_implementation: AttnImplementation = "auto"
 
+    @property
+    def facts(self) -> dict[str, Value]:
+        """The facts of an entry that are chosen here."""
+        stored = {name: value for name in STORED if (value := getattr(self, name)) != Model.model_fields[name].default}
+        said = {"size_class": self.size_class, **stored, "languages": self.languages, "tokens_per_s": self.tokens_per_s}
+        return {name: value for name, value in said.items() if value is not None}
 
-def speed_option(command: F) -> F:
-    """Add --tokens-per-s."""
+
+def speed_options(command: F) -> F:
+    """Add --tokens-per-s and --no-measure."""
     text = "Tokens that one replica answers in a second. Default: measured on this machine."
-    return click.option("--tokens-per-s", type=TokensPerSecond(), metavar="N", help=text)(command)
+    command = click.option("--tokens-per-s", type=TokensPerSecond(), metavar="N", help=text)(command)
+    text = "Measure no speed."
+    return click.option("--no-measure", "measure", flag_value=False, default=True, help=text)(command)
 
 
 def storage_options(command: F) -> F:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from glossa.cli import main
 from glossa.commands.catalog.add import add
 from glossa.commands.catalog.description import choose_heads
 from glossa.commands.catalog.options import EntryOptions
@@ -43,7 +44,7 @@ def test_a_name_is_given_once(catalog_path: Path) -> None:
     before = catalog_path.read_bytes()
     with pytest.raises(ValueError, match="already has a model 'moods'"):
         add(catalog_path, str(catalog_path.parent / "models" / "moods"), EntryOptions("moods"))
-    with pytest.raises(ValueError, match="catalog cannot be read"):
+    with pytest.raises(ValueError, match="got --name 'Not A Name', expected 1 to 63"):
         add(catalog_path, str(catalog_path.parent / "models" / "moods"), EntryOptions("Not A Name"))
     assert catalog_path.read_bytes() == before
 
@@ -137,7 +138,7 @@ def test_how_a_model_is_stored_is_written_and_measured_so(catalog_path: Path, tm
     options = EntryOptions(
         "moods", dtype="bfloat16", quantization="torchao-int8", int8_embeddings=True, attn_implementation="eager"
     )
-    entry = add(path, folder, options)
+    entry = add(path, folder, options).entry
     for line in ('dtype = "bfloat16"', 'quantization = "torchao-int8"', "int8_embeddings = true"):
         assert f"\n{line}\n" in entry
     model = load_catalog(path).model("moods")
@@ -159,3 +160,55 @@ def test_a_storage_this_machine_cannot_run_needs_a_speed(catalog_path: Path, tmp
     assert "--tokens-per-s" in (refused.value.hint or "")
     add(path, folder, replace(options, tokens_per_s=9.0))
     assert load_catalog(path).model("moods").attn_implementation == "flash_attention_2"
+
+
+@pytest.mark.parametrize(
+    ("catalog", "options", "message"),
+    [
+        ("catalog.toml", EntryOptions("moods"), "already has a model 'moods'"),
+        ("catalog.toml", EntryOptions("Moods"), "got --name 'Moods', expected 1 to 63 of a-z"),
+        ("catalog.toml", EntryOptions("x", quantization="torchao-int4"), "expected bfloat16"),
+        ("broken.toml", EntryOptions("x"), "catalog cannot be read: it is no TOML"),
+        ("nowhere/catalog.toml", EntryOptions("x"), "expected a place to write to"),
+    ],
+)
+def test_what_is_wrong_with_the_choices_is_said_before_a_download(
+    catalog_path: Path, tmp_path: Path, catalog: str, options: EntryOptions, message: str
+) -> None:
+    """A name, a catalog or a storage that will not do is refused although the checkpoint cannot be reached at all."""
+    shutil.copy(catalog_path, tmp_path / "catalog.toml")
+    (tmp_path / "broken.toml").write_text("default_model =", encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        add(tmp_path / catalog, "hub:nobody/nothing@main", options)
+
+
+def test_an_unknown_head_is_refused_before_weights_are_read(catalog_path: Path, tmp_path: Path) -> None:
+    """The headers of the tensors suffice: the folder needs no tokenizer and no whole weights for the refusal."""
+    folder = tmp_path / "cut"
+    shutil.copytree(catalog_path.parent / "models" / "moods", folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match=r"got head 'topic', expected one of \['classifier', 'embed'\]"):
+        add(tmp_path / "catalog.toml", str(folder), EntryOptions("cut", heads=["topic"]))
+
+
+def test_adding_prints_ten_plain_lines_or_the_entry(
+    catalog_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """People read what the model is; --print-entry prints the TOML; what is done meanwhile is on standard error."""
+    folder, path = str(catalog_path.parent / "models" / "moods"), tmp_path / "catalog.toml"
+    assert main(["catalog", "add", folder, "--name", "moods", "--no-measure", "--catalog", str(path)]) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert len(lines) <= 10
+    assert lines[0].startswith("moods: xlm-roberta, ")
+    assert lines[0].endswith(" parameters")
+    assert "heads: classifier: text-classification, 3 labels (sad, glad, mad); embed: feature-extraction" in said.out
+    assert "vectors of embed: mean pooling, not normalized, no prompts" in lines
+    assert "window: 64 tokens" in lines
+    assert f"reading {folder}" in said.err.splitlines()
+    options = ["--name", "again", "--tokens-per-s", "7", "--print-entry", "--catalog", str(path)]
+    assert main(["catalog", "add", folder, *options]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("[models.again]\n")
+    assert "measuring" not in said.err
+    assert path.read_text(encoding="utf-8").endswith(said.out)
