@@ -37,7 +37,8 @@ class JsonTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self.fingerprint = sha256(artifact).hexdigest()
-        self.vocab_size: int = self._backend.get_vocab_size(with_added_tokens=True)
+        added = self._backend.get_added_tokens_decoder()
+        self.vocab_size: int = max(self._backend.get_vocab_size(with_added_tokens=False), *(i + 1 for i in added), 0)
         self.unk_id = self.id_of("<unk>")
         self.mask_token = MASK if self.id_of(MASK) is not None else None
         self.layout = self._read_layout()

@@ -20,8 +20,9 @@ from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
 from functions.tokenizers.xlm.artifact import is_artifact
 from glossa.commands.arguments import catalog_option, open_catalog
 from glossa.tokenizer_build import code_points, prebuilt
-from glossa.tokenizer_build.checkpoints import TOKENIZER, artifact_of, check_digest, folder_of
+from glossa.tokenizer_build.checkpoints import artifact_of, check_digest, folder_of
 from glossa.tokenizer_build.kernel import SOURCE, compile_kernels
+from glossa.tokenizer_build.reference import TOKENIZER
 from shared.catalog import Catalog
 
 KERNELS = "kernels"
@@ -61,7 +62,7 @@ def write_artifacts(
     written = []
     models: dict[str, Entry] = {}
     for name, model in catalog.models.items():
-        artifact = artifact_of(folder_of(model.checkpoint, root))
+        artifact = artifact_of(folder_of(model.checkpoint, root), model.tokenizer_sha256)
         check_digest(model, sha256(artifact).hexdigest())
         path = out / name / TOKENIZER
         if not path.is_file() or path.read_bytes() != artifact:

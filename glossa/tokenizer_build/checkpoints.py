@@ -6,21 +6,24 @@ the prebuilt form.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
+from glossa.tokenizer_build.reference import OLDER, TOKENIZER, XLM, TokenizerError, reference_of
+from glossa.tokenizer_build.rules import same_meaning
 from glossa.tokenizer_build.xlm_artifact import FILES, holds_xlm_files, xlm_artifact
 from shared.catalog import Model
 
-TOKENIZER = "tokenizer.json"
-OLDER = "sentencepiece.bpe.model"
+MAX_NAMED, MAX_PROBED = 5, 200  # added tokens
 PROBES = (
     "Hello  world", "Grüße aus Köln, 3½ km", "你好,世界。", "すべての人間は", "สวัสดีชาวโลก", "مرحبا بالعالم",
     "नमस्ते दुनिया", "👩\u200d👩\u200d👧 cafe\u0301 ﬁn", "a <mask> b<mask>.", "x </s> y<s>", "\u0085a▁b\ufeffc\u200b",
-    "", "   ", "a\x00b\r\n c",
+    "", "   ", "a\x00b\r\n c", "hello ", " hello\u00a0", "\u200b\u200b", "a\u3000b\u3000 c", "x  <s>  y </s>",
 )  # fmt: skip
 
 
@@ -42,36 +45,39 @@ def folder_of(reference: str, root: Path) -> Path:
     return folder
 
 
-def artifact_of(folder: Path) -> bytes:
-    """Return the bytes of a checkpoint's tokenizer artifact, which is its `tokenizer.json` if it has one.
+def artifact_of(folder: Path, known_sha256: str | None = None) -> bytes:
+    """Return the bytes of a checkpoint's tokenizer artifact: the rules that transformers 5 applies for the folder.
 
-    An older checkpoint has a SentencePiece model instead, and XLM a vocabulary and merges; transformers converts them.
-    Raises ValueError when the folder has none of these.
+    They are those of its `tokenizer.json` if that file means the same, or if its sha256 is `known_sha256`, the
+    catalog's. Else the library writes the artifact from the tokenizer that `AutoTokenizer` gives. Padding and
+    truncation that are stored in the file play no role. Raises ValueError when the folder has no tokenizer, and
+    TokenizerError when transformers reads it otherwise than it was trained.
     """
-    if holds_xlm_files(folder) and (found := _xlm_of(folder)) is not None:
-        return found
-    if (folder / TOKENIZER).is_file():
-        return (folder / TOKENIZER).read_bytes()
-    if not (folder / OLDER).is_file():
+    path = folder / TOKENIZER
+    own = path.read_bytes() if path.is_file() else None
+    if own is not None and known_sha256 == sha256(own).hexdigest():
+        return own
+    if own is None and not (folder / OLDER).is_file() and not holds_xlm_files(folder):
         kinds = f"{TOKENIZER}, {OLDER}, nor both {' and '.join(FILES)}"
         raise ValueError(f"{folder} holds neither {kinds}; expected one of the three")
-    from transformers import XLMRobertaTokenizer  # noqa: PLC0415 - slow, and only older checkpoints need it
-
-    converted: str = XLMRobertaTokenizer.from_pretrained(str(folder)).backend_tokenizer.to_str()
-    return converted.encode()
+    return _artifact(reference_of(folder), own)
 
 
-def _xlm_of(folder: Path) -> bytes | None:
-    """Return the artifact if transformers reads the folder as an XLM tokenizer, else None."""
-    from transformers import AutoTokenizer, XLMTokenizer  # noqa: PLC0415 - slow, and only XLM needs it
-
-    reference: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    return xlm_artifact(reference) if isinstance(reference, XLMTokenizer) else None
+def _artifact(reference: Any, own: bytes | None) -> bytes:
+    if type(reference).__name__ == XLM:
+        return xlm_artifact(reference)
+    backend = reference.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    written: str = backend.to_str()
+    if own is not None and same_meaning(json.loads(own), json.loads(written)):
+        return own
+    return written.encode()
 
 
 def tokenizer_of(model: Model, root: Path) -> Tokenizer:
     """Load the tokenizer of a model from its checkpoint. Raises ValueError when its digest is not the catalog's."""
-    tokenizer = read_tokenizer(artifact_of(folder_of(model.checkpoint, root)))
+    tokenizer = read_tokenizer(artifact_of(folder_of(model.checkpoint, root), model.tokenizer_sha256))
     check_digest(model, tokenizer.fingerprint)
     return tokenizer
 
@@ -85,15 +91,28 @@ def check_digest(model: Model, found_sha256: str) -> None:
         )
 
 
-def check_like_reference(tokenizer: Tokenizer, folder: Path, probes: Sequence[str] = PROBES) -> None:
-    """Raise ValueError when an artifact gives other ids for a probe text than transformers does."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - slow, and only `catalog add` compares
+def check_rows(tokenizer: Tokenizer, n_rows: int) -> None:
+    """Raise TokenizerError that names the tokens whose ids are past the rows of the model's word embedding."""
+    if tokenizer.vocab_size <= n_rows:
+        return
+    past = range(n_rows, tokenizer.vocab_size)
+    named = ", ".join(f"{piece} ({i})" for piece, i in zip(tokenizer.pieces(past[:MAX_NAMED]), past, strict=False))
+    more = f" and {len(past) - MAX_NAMED} more" if len(past) > MAX_NAMED else ""
+    raise TokenizerError(
+        f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {n_rows}: no row for {named}{more}",
+        hint="resize the model as in training (model.resize_token_embeddings(len(tokenizer))) and save it again, or "
+        "remove these tokens from the tokenizer's files",
+    )
 
-    reference = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    for probe in probes:
+
+def check_like_reference(tokenizer: Tokenizer, folder: Path, probes: Sequence[str] = PROBES) -> None:
+    """Raise ValueError when an artifact gives other ids for a probe text than transformers does.
+
+    Each added token of the folder is read too, alone and within words. Raises TokenizerError as `artifact_of`.
+    """
+    reference = reference_of(folder)
+    added = "".join(f"a {token} b{token}c" for token in list(reference.added_tokens_encoder)[:MAX_PROBED])
+    for probe in (*probes, added):
         ours = [*tokenizer.layout.first, *tokenizer.encode(probe).ids, *tokenizer.layout.last]
         if ours != (theirs := reference(probe)["input_ids"]):
-            raise ValueError(
-                f"the tokenizer of {folder} reads {probe!a} as {ours}, transformers as {theirs}; "
-                "save it again with AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
-            )
+            raise ValueError(f"the tokenizer of {folder} reads {probe!a} as {ours}, transformers as {theirs}")
