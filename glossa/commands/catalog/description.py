@@ -15,7 +15,7 @@ from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.commands.catalog.options import EntryOptions
 from glossa.commands.catalog_file import Value
-from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference
+from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference, check_rows
 from shared.catalog import Head
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def describe(folder: Path) -> Description:
     tokenizer = read_tokenizer(artifact_of(folder))
     check_like_reference(tokenizer, folder)
     facts = checkpoint_facts(folder)
-    if tokenizer.vocab_size > facts.vocab_size:
-        raise ValueError(f"the tokenizer has {tokenizer.vocab_size} ids, the model rows for {facts.vocab_size}")
+    check_rows(tokenizer, facts.vocab_size)
     return Description(facts, _entry(facts, tokenizer))
 
 
