@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shared.error_text import expected, got, shown
 from shared.errors import NotFound, Unprocessable
 from shared.log import log_event
+from shared.messages import Pooling
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+MAX_PROMPT_CHARS = 4_096  # of one prompt that a checkpoint declares
 SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it
 SizeClass = Literal["base", "large", "xl"]
 Family = Literal["xlm-roberta", "xlm-roberta-xl", "xlm"]
@@ -33,6 +35,7 @@ HeadTask = Literal[
 ]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8", "onednn-int8"]
+Activation = Literal["", "identity", "sigmoid", "softmax"]
 AttnImplementation = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 # the only dtype that their kernels compute in
 BFLOAT16_ONLY: frozenset[Quantization] = frozenset({"torchao-int4", "torchao-fp8", "onednn-int8"})
@@ -55,18 +58,42 @@ class Head(_Frozen):
     tensors. `labels` are in logit order. `default` marks the head that a task takes when none is named. `task` says
     which tensors the head answers with. `also` names other tasks that read the same tensors: zero-shot-classification
     and rerank read those of a classifier, sentence-similarity and rerank those of an embedder. `variant` beam is XLM's
-    question answering head with a beam; sparse is the feature-extraction head of bge-m3 that weighs each token.
+    question answering head with a beam; sparse is the feature-extraction head of bge-m3 that weighs each token; linear
+    is a text-classification head of one layer on the pooled vector.
+
+    What the checkpoint declares, and a request may choose otherwise: `pooling` and `normalize` of vectors, the
+    `prompts` that are put before a text, by name, with `default_prompt` among them, and the `activation` that makes
+    scores of logits (empty: by `problem_type`).
     """
 
     task: HeadTask
     also: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z-]{1,62}$")], ...] = ()
-    variant: Literal["", "beam", "sparse"] = ""
+    variant: Literal["", "beam", "sparse", "linear"] = ""
     prefix: str = ""
     labels: tuple[str, ...] = ()
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] = (
         "single_label_classification"
     )
+    pooling: Pooling = "mean"
+    normalize: bool = False
+    prompts: Mapping[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]] = {}
+    default_prompt: str = ""
+    activation: Activation = ""
     default: bool = False
+
+    @model_validator(mode="after")
+    def _declared_fits(self) -> Head:
+        """Refuse what no head of this task reads."""
+        pools = self.task == "feature-extraction" or self.variant == "linear"
+        if self.pooling != "mean" and not pools:
+            raise ValueError(f"got pooling {self.pooling} for {self.task}, expected it for feature-extraction alone")
+        if (self.normalize or self.prompts) and self.task != "feature-extraction":
+            raise ValueError(f"got normalize or prompts for {self.task}, expected them for feature-extraction alone")
+        if self.activation and self.task != "text-classification":
+            raise ValueError(f"got activation for {self.task}, expected it for text-classification alone")
+        if self.default_prompt and self.default_prompt not in self.prompts:
+            raise ValueError(f"got default_prompt {self.default_prompt!r}, expected one of {sorted(self.prompts)}")
+        return self
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -164,6 +164,11 @@ def _head_table(head: Head) -> Table:
         "prefix": head.prefix or None,
         "labels": _labels(head.labels) if head.labels else None,
         "problem_type": head.problem_type if head.problem_type != "single_label_classification" else None,
+        "pooling": head.pooling if head.pooling != "mean" else None,
+        "normalize": head.normalize or None,
+        "prompts": _inline_table(head.prompts) if head.prompts else None,
+        "default_prompt": head.default_prompt or None,
+        "activation": head.activation or None,
         "default": True if head.default else None,
     }
     table = tomlkit.table()
@@ -203,7 +208,7 @@ def _item(value: Value) -> Item:
     return _inline_table(value) if isinstance(value, Mapping) else tomlkit.item(value)
 
 
-def _inline_table(values: Mapping[str, int]) -> InlineTable:
+def _inline_table(values: Mapping[str, int] | Mapping[str, str]) -> InlineTable:
     table = tomlkit.inline_table()
     table.update(values)
     return table

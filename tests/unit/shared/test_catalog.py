@@ -93,6 +93,24 @@ def test_a_wrong_catalog_stops_the_start_and_says_where(text: str, words: str) -
         parse_catalog(text)
 
 
+TAGGER = HEADER + MODEL + '[models.mini.heads.tags]\ntask = "token-classification"\n'
+EMBED = HEADER + MODEL + '[models.mini.heads.embed]\ntask = "feature-extraction"\n'
+STRANGE_FACTS = [
+    (TAGGER + 'pooling = "cls"\n', "heads.tags: got pooling cls for token-classification"),
+    (TAGGER + "normalize = true\n", "got normalize or prompts for token-classification"),
+    (EMBED + 'activation = "sigmoid"\n', "got activation for feature-extraction"),
+    (EMBED + 'default_prompt = "q"\nprompts = {p = "p: "}\n', "got default_prompt 'q', expected one of ['p']"),
+    (EMBED + 'pooling = "last"\n', "pooling: got 'last', expected "),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), STRANGE_FACTS)
+def test_a_head_declares_only_what_its_task_reads(text: str, words: str) -> None:
+    """Pooling, prompts and activation are refused where nothing would read them."""
+    with pytest.raises(ValueError, match=re.escape(words)):
+        parse_catalog(text)
+
+
 def test_heads_are_found_by_task_or_name() -> None:
     """Without a name the default head answers, or the only head of the task."""
     model = catalog().model("mini")

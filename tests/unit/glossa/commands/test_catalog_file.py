@@ -15,6 +15,7 @@ FACTS: dict[str, Value] = {
     "family": "xlm-roberta", "checkpoint": "x", "weights_sha256": "0" * 64, "tokenizer_sha256": "1" * 64,
     "max_tokens": 16, "vocab_size": 100,
 }  # fmt: skip
+PROMPTS = {"query": "query: ", 'a "b".c\n': "Instruct: “找”\nQuery: "}
 labels = st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=40).map(tuple)
 
 
@@ -27,12 +28,16 @@ def test_any_labels_survive(names: tuple[str, ...]) -> None:
 
 
 def test_nothing_of_a_head_is_lost() -> None:
-    """The other tasks of a head and its variant are read back as they were."""
+    """The other tasks of a head, its variant and what it declares are read back as they were."""
     heads = {
         "classifier": Head(
             task="text-classification", also=("zero-shot-classification", "rerank"), prefix="classifier"
         ),
         "qa": Head(task="question-answering", variant="beam", prefix="qa_outputs"),
+        "logit": Head(task="text-classification", variant="linear", prefix="c", pooling="max", activation="identity"),
+        "embed": Head(
+            task="feature-extraction", pooling="cls", normalize=True, prompts=PROMPTS, default_prompt="query"
+        ),
     }
     text = "default_model = 'one'\n" + entry_text("one", FACTS, heads)
     assert parse_catalog(text).model("one").heads == heads
