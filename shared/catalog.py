@@ -33,6 +33,7 @@ HeadTask = Literal[
     "text-generation",
     "feature-extraction",
 ]
+EMBEDS: HeadTask = "feature-extraction"  # the task of an embedder; other tasks may read its vectors
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8", "onednn-int8"]
 Activation = Literal["", "identity", "sigmoid", "softmax"]
@@ -197,11 +198,14 @@ class Model(_Frozen):
     def head_for(self, task: str, head: str | None) -> str:
         """Return the name of the head that does `task`: the named head, or the task's default.
 
+        A head that was trained for a task comes before an embedder, which can rerank by its vectors.
+
         Raises NotFound for an unknown head, and Unprocessable when the head or the model cannot do the task.
         """
         able = [name for name, known in self.heads.items() if task in known.tasks]
         if head is None:
-            default = [name for name in able if self.heads[name].default] or able
+            trained = [name for name in able if self.heads[name].task != EMBEDS] or able
+            default = [name for name in trained if self.heads[name].default] or trained
             if not default:
                 raise Unprocessable(f"model {self.name} has no head for {task}; its tasks: {sorted(self.tasks)}")
             return default[0]

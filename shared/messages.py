@@ -161,7 +161,8 @@ class ModelOutput:
       [masks, targets].
     - feature-extraction: `vectors` [rows, width], or [tokens, width] per token. With `layers`: `hidden_states` [rows or
       tokens, layers, width]. With `attentions`: `attentions` [n], where each row has its [layers, heads, tokens,
-      tokens] flattened, and `attention_sizes` INT32 [rows, layers], how many of them each layer has.
+      tokens] flattened, and `attention_sizes` INT32 [rows, layers], how many of them each layer has. With variant
+      sparse: `token_weights` [tokens], none below 0.
     - text-generation: `ids` INT32 [tokens], the new ones alone, and `row_lengths` INT32 [rows * sequences].
     """
 

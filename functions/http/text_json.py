@@ -10,6 +10,7 @@ from typing import Any
 
 from functions.messages import Result, TextInput
 from functions.pipeline.request_limits import AS_JOB, REQUEST_LIMITS, RequestLimits, check_texts
+from functions.pipeline.route import answers_unnamed
 from functions.tasks.parse import expectation, parse_parameters, read_input, task_named
 from functions.tasks.task import InputFields, TextRequest
 from shared.catalog import Catalog, Head, Model
@@ -103,8 +104,15 @@ def timings_ms(timings_s: Mapping[str, float]) -> dict[str, float]:
 
 
 def models_json(catalog: Catalog) -> dict[str, Any]:
-    """Return the answer of `/v1/models`."""
-    return {"default_model": catalog.default_model, "models": [model_json(model) for model in catalog.models.values()]}
+    """Return the answer of `/v1/models`.
+
+    `defaults` has, for each task, the `model:head` that answers when a request names no model.
+    """
+    return {
+        "default_model": catalog.default_model,
+        "defaults": {task: ":".join(answering) for task, answering in answers_unnamed(catalog).items()},
+        "models": [model_json(model) for model in catalog.models.values()],
+    }
 
 
 def model_json(model: Model) -> dict[str, Any]:
@@ -127,4 +135,5 @@ def model_json(model: Model) -> dict[str, Any]:
 
 
 def _head_json(head: Head) -> dict[str, Any]:
-    return {"task": head.task, "labels": list(head.labels), "default": head.default}
+    tasks = list(head.tasks)
+    return {"task": head.task, "tasks": tasks, "labels": list(head.labels), "default": head.default}

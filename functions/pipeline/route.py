@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functions.messages import Route
 from functions.tasks.task import TaskParameters, TextRequest
-from shared.catalog import Catalog, split_reference
+from shared.catalog import EMBEDS, Catalog, Model, split_reference
 from shared.errors import Unprocessable
 
 
@@ -19,8 +19,9 @@ def route(request: TextRequest, catalog: Catalog) -> Route:
 def choose_head(task: str, parameters: TaskParameters, reference: str | None, catalog: Catalog) -> Route:
     """Choose a model and a head for a task. `reference` is `model[:head]`.
 
-    Without a reference: the default model if it can do the task, else the first model that can. Raises NotFound for an
-    unknown model or head, and Unprocessable when the named model or head cannot do the task with these parameters.
+    Without a reference: the default model if it can do the task, else the first model that can. A model that can do it
+    by the vectors of an embedder alone comes after all others. Raises NotFound for an unknown model or head, and
+    Unprocessable when the named model or head cannot do the task with these parameters.
     """
     name, head = split_reference(reference) if reference is not None else (_first_able(task, catalog), None)
     model = catalog.model(name)
@@ -29,9 +30,20 @@ def choose_head(task: str, parameters: TaskParameters, reference: str | None, ca
     return Route(model.name, found, model.size_class)
 
 
+def answers_unnamed(catalog: Catalog) -> dict[str, tuple[str, str]]:
+    """Return, for each task that the catalog can do, the model and head that answer when a request names none."""
+    tasks = sorted({task for model in catalog.models.values() for task in model.tasks})
+    names = {task: _first_able(task, catalog) for task in tasks}
+    return {task: (name, catalog.models[name].head_for(task, None)) for task, name in names.items()}
+
+
 def _first_able(task: str, catalog: Catalog) -> str:
-    names = [catalog.default_model, *catalog.models]
-    for name in names:
-        if task in catalog.models[name].tasks:
-            return name
-    raise Unprocessable(f"no model does {task}; models: {sorted(catalog.models)}")
+    able = [name for name in (catalog.default_model, *catalog.models) if task in catalog.models[name].tasks]
+    if not able:
+        raise Unprocessable(f"no model does {task}; models: {sorted(catalog.models)}")
+    return next((name for name in able if not _by_vectors(task, catalog.models[name])), able[0])
+
+
+def _by_vectors(task: str, model: Model) -> bool:
+    """Whether a model does a task by the vectors of an embedder, which was not trained for it."""
+    return model.heads[model.head_for(task, None)].task == EMBEDS

@@ -17,7 +17,10 @@ from functions.tasks.postprocessing.output_rows import (
     Vector,
 )
 from functions.tasks.postprocessing.scores import pool, unit
+from functions.tasks.postprocessing.vectors import Precision, quantized, shorten
 from functions.tasks.task import Assembler, Task, Truncatable
+from shared.catalog import Head
+from shared.errors import Unprocessable
 from shared.limits import MAX_LAYERS
 from shared.messages import DEFAULT_POOLING, Pooling
 
@@ -34,11 +37,26 @@ Layers = Annotated[
 ]
 
 
+MAX_WIDTH = 16_384  # of a vector; no model of these families is wider
+OF_VECTORS = ("pooling", "per_token", "normalize", "layers", "attentions", "dimensions", "precision")
+
+
 class Parameters(Truncatable):
     """Turns a text into one vector, or with `per_token` into one vector for each of its tokens.
 
     `pooling` makes one vector of all tokens, special ones included: their mean, their largest values (max), or the
-    vector of the first token (cls). `normalize` scales vectors to length 1, at the end. `layers` (0: what enters the
+    vector of the first token (cls). `dimensions` keeps the first numbers of a vector, as Matryoshka models are trained
+    for; then `normalize` scales vectors to length 1.
+
+    `precision` other than float32 makes the answer an object: `vectors`, `precision` and `dimensions`. int8 is 127
+    times the vector at length 1, rounded half to even; uint8 is 128 more. ubinary has a bit for each number, 1 if it is
+    above 0, eight in a byte, the first the highest, zeros at the end; binary is 128 less. Ranges measured on your own
+    vectors give a finer int8: ask for float32 then.
+
+    A sparse head answers with `token_id`, `token` and `weight` of each token instead, the heaviest first; a token that
+    occurs several times has its largest weight.
+
+    `layers` (0: what enters the
     first layer, -1: the last) or `attentions` make the answer an object: `vectors`, `hidden_states` of each layer, and
     `attentions` of each layer, head, token and token. A long text is read in adjacent windows without overlap. Means
     of windows are averaged, weighted by their tokens; of max, the largest values count; cls is taken from the first
@@ -53,15 +71,27 @@ class Parameters(Truncatable):
     normalize: bool = False
     layers: Layers = ()
     attentions: bool = False
+    dimensions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = None
+    precision: Precision = "float32"
 
     @property
     def answers_per_token(self) -> bool:
         """Whether the answer holds a vector for each token, and so grows with the text."""
         return self.per_token
 
+    def check_head(self, name: str, head: Head) -> None:
+        """Raise Unprocessable when a sparse head is asked for what only vectors have."""
+        if head.variant != "sparse":
+            return
+        fields = type(self).model_fields
+        if asked := [of for of in OF_VECTORS if getattr(self, of) != fields[of].default]:
+            found = f"parameters.{asked[0]}: got {getattr(self, asked[0])!r} for head {name}"
+            raise Unprocessable(f"{found}, expected none: its answer is one weight for each token")
+
 
 MAX_WEIGHTS = 200_000  # of attention in one request; at 24 bytes of JSON each, they fit in an answer of 5 MB
-Value = Vector | list[Vector] | dict[str, object]
+Finished = Vector | list[int]
+Value = Finished | list[Finished] | dict[str, object]
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
@@ -86,9 +116,11 @@ def value(
     del item
     wanted = context.parameters
     vectors = _read(wanted, windows, [answer["vectors"] for answer in answers])
-    if not wanted.layers and not wanted.attentions:
+    if not wanted.layers and not wanted.attentions and wanted.precision == "float32":
         return vectors
     found: dict[str, object] = {"vectors": vectors}
+    if wanted.precision != "float32":
+        found |= {"precision": wanted.precision, "dimensions": wanted.dimensions or _width(answers)}
     if wanted.layers:
         of_layers = [_layers(answer["hidden_states"], len(wanted.layers)) for answer in answers]
         found["hidden_states"] = [_read(wanted, windows, rows) for rows in zip(*of_layers, strict=True)]
@@ -97,12 +129,20 @@ def value(
     return found
 
 
-def _read(wanted: Parameters, windows: Sequence[Window], rows: Sequence[Sequence[Vector]]) -> Vector | list[Vector]:
+def _read(wanted: Parameters, windows: Sequence[Window], rows: Sequence[Sequence[Vector]]) -> Finished | list[Finished]:
     """Return the vectors of one layer. `rows` are those of each window."""
-    finish = unit if wanted.normalize else list
     if wanted.per_token:
-        return [finish(vector) for vector in _of_tokens(windows, rows)]
-    return finish(pool(windows, [own[0] for own in rows], wanted.pooling))
+        return [_finish(wanted, vector) for vector in _of_tokens(windows, rows)]
+    return _finish(wanted, pool(windows, [own[0] for own in rows], wanted.pooling))
+
+
+def _finish(wanted: Parameters, vector: Vector) -> Finished:
+    short = shorten(vector, wanted.dimensions)
+    return quantized(unit(short) if wanted.normalize else list(short), wanted.precision)
+
+
+def _width(answers: Sequence[Answer]) -> int:
+    return len(answers[0]["vectors"][0])
 
 
 def _of_tokens(windows: Sequence[Window], rows: Sequence[Sequence[Vector]]) -> Iterator[Vector]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from functions.tasks import (
     feature_extraction,
+    feature_extraction_sparse,
     fill_mask,
     multiple_choice,
     question_answering,
@@ -25,7 +26,7 @@ from functions.tasks import (
 from functions.tasks.task import Task
 
 _ALL: tuple[Task[Any], ...] = (
-    feature_extraction.TASK,
+    replace(feature_extraction.TASK, head_variants={"sparse": feature_extraction_sparse.ASSEMBLER}),
     fill_mask.TASK,
     multiple_choice.TASK,
     replace(question_answering.TASK, head_variants={"beam": question_answering_beam.ASSEMBLER}),

@@ -1,19 +1,22 @@
 """Puts documents in the order of how well they answer a query.
 
-Works on one logit for each window of each document. Must not know how texts become tokens.
+Works on one logit for each window of each document, or on the vectors of an embedder. Must not know how texts become
+tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, by_part
 from functions.tasks.postprocessing.scores import sigmoid
+from functions.tasks.postprocessing.vectors import cosines
 from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable, TruncationStrategy, pair_with_each
-from shared.catalog import Head
+from shared.catalog import EMBEDS, Head
 from shared.errors import ReplicaError, Unprocessable
+from shared.messages import DEFAULT_POOLING, Pooling
 
 
 class Parameters(Truncatable):
@@ -22,6 +25,9 @@ class Parameters(Truncatable):
     The `top_n` best are returned (null: all), each with its index, and with its text if `return_documents` is true. A
     score is the sigmoid of the head's only logit, or the logit itself with `function_to_apply` none. A long document is
     read in windows that overlap by an eighth, and its best window counts.
+
+    An embedder ranks by the cosine of the vectors of query and document, each read alone, as in sentence-similarity;
+    the cosine is the score.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (
@@ -40,9 +46,33 @@ class Parameters(Truncatable):
         return pair_with_each(item)
 
     def check_head(self, name: str, head: Head) -> None:
-        """Raise Unprocessable when the head has more than one logit to rank by."""
+        """Raise Unprocessable when the head has more than one logit to rank by, or weighs tokens alone."""
         if len(head.labels) > 1:
             raise Unprocessable(f"head {name} has {len(head.labels)} labels, expected a head of one label to rank by")
+        if head.variant == "sparse":
+            raise Unprocessable(f"head {name} answers with weights of tokens, expected one with vectors to rank by")
+        if head.task == EMBEDS and self.function_to_apply == "sigmoid":
+            found = f"parameters.function_to_apply: got sigmoid for head {name}"
+            raise Unprocessable(f"{found}, expected default or none: its scores are cosines, not logits")
+
+    def for_head(self, head: Head) -> Truncatable:
+        """Return these parameters, or for an embedder those that read query and documents alone."""
+        return ByVectors(**self.model_dump()) if head.task == EMBEDS else self
+
+
+class ByVectors(Parameters):
+    """The parameters of an embedder: query and documents are read alone. What it adds is no caller's to set."""
+
+    truncation_strategy: ClassVar[TruncationStrategy] = "longer"
+    overlap: ClassVar[float] = 0.0
+    call_fields: ClassVar[tuple[str, ...]] = ("pooling",)
+
+    pooling: Annotated[Pooling, Field(exclude=True)] = DEFAULT_POOLING
+
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
+        """Return the query, then each document, all alone."""
+        langs = [item.lang, *[item.lang_pair or item.lang] * len(item.texts)]
+        return [TextPair(text, lang=lang) for text, lang in zip((item.text, *item.texts), langs, strict=True)]
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
@@ -60,9 +90,28 @@ def value(
     """
     logits = [max(_only(answer["logits"][0]) for answer in theirs) for _, theirs in by_part(windows, answers)]
     scores = logits if context.parameters.function_to_apply == "none" else sigmoid(logits)
-    best = sorted(range(len(scores)), key=lambda index: -logits[index])[: context.parameters.top_n]
+    return _ranked(context.parameters, item, logits, scores)
+
+
+def vectors(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
+    """Name the tensor to read of an embedder: `vectors` [windows, width]."""
+    del parameters, target_ids
+    return {"vectors": 1}
+
+
+def value_by_vectors(
+    context: AnswerContext[ByVectors], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
+) -> list[dict[str, object]]:
+    """Return the `top_n` documents by the cosine of their vectors with the query's, best first."""
+    found = cosines(windows, answers, context.parameters.pooling)
+    return _ranked(context.parameters, item, found, found)
+
+
+def _ranked(wanted: Parameters, item: TextInput, keys: Vector, scores: Vector) -> list[dict[str, object]]:
+    """Return the `top_n` documents by their keys, each with its score."""
+    best = sorted(range(len(scores)), key=lambda index: -keys[index])[: wanted.top_n]
     found: list[dict[str, object]] = [{"index": index, "score": scores[index]} for index in best]
-    if context.parameters.return_documents:
+    if wanted.return_documents:
         return [{**entry, "document": item.texts[index]} for entry, index in zip(found, best, strict=True)]
     return found
 
@@ -73,4 +122,4 @@ def _only(logits: Vector) -> float:
     return logits[0]
 
 
-TASK = Task("rerank", Parameters, Assembler(outputs, value))
+TASK: Task[Any] = Task("rerank", Parameters, Assembler(outputs, value), {EMBEDS: Assembler(vectors, value_by_vectors)})

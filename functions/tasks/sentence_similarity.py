@@ -4,12 +4,11 @@ Must not know how texts become tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from operator import mul
 from typing import ClassVar
 
 from functions.messages import TextInput, Window
-from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, by_part
-from functions.tasks.postprocessing.scores import pool, unit
+from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
+from functions.tasks.postprocessing.vectors import cosines
 from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable
 from shared.messages import DEFAULT_POOLING, Pooling
 
@@ -49,11 +48,7 @@ def value(
     The vector of a long text is made of its windows' as in feature-extraction.
     """
     del item
-    source, *others = [
-        unit(pool(mine, [answer["vectors"][0] for answer in theirs], context.parameters.pooling))
-        for mine, theirs in by_part(windows, answers)
-    ]
-    return [sum(map(mul, source, other)) for other in others]
+    return cosines(windows, answers, context.parameters.pooling)
 
 
 TASK = Task("sentence-similarity", Parameters, Assembler(outputs, value))

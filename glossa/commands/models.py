@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from functions.pipeline.route import answers_unnamed
 from glossa.commands.arguments import catalog_option, open_catalog
 from shared.catalog import Catalog
 
@@ -33,27 +34,35 @@ def models_command(*, catalog_path: Path, as_json: bool) -> int:
 
 
 def plain_values(catalog: Catalog) -> dict[str, object]:
-    """Return every model with its heads, as values that JSON can hold."""
+    """Return every model with its heads, as values that JSON can hold.
+
+    `defaults` has, for each task, the `model:head` that answers when a request names no model.
+    """
     # `lane` is the old name of `size_class`, kept for programs that read it.
     models = [model.model_dump() | {"lane": model.size_class} for model in catalog.models.values()]
-    return {"default_model": catalog.default_model, "models": models}
+    defaults = {task: ":".join(answering) for task, answering in answers_unnamed(catalog).items()}
+    return {"default_model": catalog.default_model, "defaults": defaults, "models": models}
 
 
 def print_table(catalog: Catalog, out: TextIO) -> None:
-    """Print one row for each head: its reference, its tasks, its size class and its first labels."""
+    """Print one row for each head: its reference, its tasks, its size class and its first labels.
+
+    A task has a mark at the head that answers it when a request names no model.
+    """
+    unnamed = answers_unnamed(catalog)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("MODEL:HEAD", "TASKS", "SIZE CLASS", "LABELS"):
         table.add_column(name, overflow="fold", no_wrap=name == "MODEL:HEAD")
     for name, model in catalog.models.items():
         for head_name, head in model.heads.items():
-            mark = " *" if head.default and name == catalog.default_model else ""
-            cells = (f"{name}:{head_name}{mark}", ", ".join(head.tasks), model.size_class, _labels(head.labels))
+            marked = (f"{task} *" if unnamed[task] == (name, head_name) else task for task in head.tasks)
+            cells = (f"{name}:{head_name}", ", ".join(marked), model.size_class, _labels(head.labels))
             table.add_row(*map(Text, cells))
     console = Console(file=out, width=None if out.isatty() else FILE_COLUMNS)
     with console.capture() as captured:
         console.print(table)
     lines = [line.rstrip() for line in captured.get().splitlines()]
-    print(*lines, "", "* answers its task when a request names no model", sep="\n", file=out)
+    print(*lines, "", "* answers this task when a request names no model", sep="\n", file=out)
 
 
 def _labels(labels: tuple[str, ...]) -> str:

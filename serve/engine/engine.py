@@ -60,7 +60,7 @@ class Engine(Protocol):
         - fill-mask: `top_ids`, `top_logits` [masks, k], `log_sum_exp` [masks]; with targets also `target_logits`
           [masks, targets]
         - feature-extraction: `vectors` [1 or tokens, width]; with layers also `hidden_states` [1 or tokens, layers,
-          width]; with attentions also `attentions` [n]
+          width]; with attentions also `attentions` [n]; with variant sparse only `token_weights` [tokens]
         - text-generation: a Step until the row is done, whose row goes into a later pass; then `ids` [new tokens],
           `row_lengths` [1]
 

@@ -105,7 +105,9 @@ def _fill(row: Row, _: Head, vocab_size: int) -> RowOutput:
     return found
 
 
-def _embed(row: Row, _: Head, __: int) -> RowOutput:
+def _embed(row: Row, head: Head, _: int) -> RowOutput:
+    if head.variant == "sparse":
+        return {"token_weights": _numbers(row.input_ids, 1)[:, 0].relu()}
     output = {"vectors": _vectors(row, _numbers(row.input_ids, WIDTH))}
     if row.layers:
         states = [_vectors(row, _numbers(row.input_ids + layer % (BOUNDS.n_layers + 1), WIDTH)) for layer in row.layers]

@@ -202,6 +202,19 @@ class EmbedHead:
         return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
 
 
+class SparseHead(nn.Module):
+    """Weighs tokens as BGE-M3 (Chen et al., 2024): one linear layer on every token, and ReLU."""
+
+    def __init__(self, linear: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `token_weights` [tokens] of each row, none below 0."""
+        weights = F.relu(self.linear(pack.tokens_of(states, members)).float())[:, 0].cpu().contiguous()
+        return [{"token_weights": row} for row in torch.split(weights, [pack.spans.lengths[m] for m in members])]
+
+
 Head = OnePassHead | NextTokenHead
 
 

@@ -51,7 +51,7 @@ def with_other_tasks(head: Head) -> Head:
         also = ("zero-shot-classification",) if able else ()
         also += ("rerank",) if len(head.labels) == 1 else ()
     if head.task == "feature-extraction":
-        also = ("sentence-similarity",)
+        also = ("sentence-similarity", "rerank") if not head.variant else ()
     return head if head.also else head.model_copy(update={"also": also})
 
 
@@ -83,3 +83,10 @@ def read_head(facts: Mapping[str, object]) -> Head:
 
 
 EMBED = with_other_tasks(Head(task="feature-extraction"))  # the head that every backbone has
+SPARSE = "sparse_linear"  # the prefix of bge-m3's head for sparse vectors, which has a file of its own
+
+
+def vector_heads(shapes: Shapes) -> dict[str, Head]:
+    """Return `embed`, which every backbone has, and `sparse` if the checkpoint holds its tensors."""
+    sparse = Head(task="feature-extraction", variant="sparse", prefix=SPARSE)
+    return {"embed": EMBED} | ({"sparse": sparse} if f"{SPARSE}.weight" in shapes else {})

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from serve.layers import heads
 from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts
-from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
+from serve.models.checkpoint_heads import Shapes, classifier, listed_heads, vector_heads
 from serve.models.named_tensors import linear_shapes, norm_shapes
 from shared.catalog import Head
 
@@ -26,7 +26,8 @@ WORDS = "embeddings.word_embeddings.weight"  # the word embedding, without the p
 def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
     """Return the heads of a checkpoint, from its tensors, its architectures and its heads.json.
 
-    Names are `classifier`, `qa`, `choice`, `mlm` or, for a decoder, `lm`. Every backbone has `embed`.
+    Names are `classifier`, `qa`, `choice`, `mlm` or, for a decoder, `lm`; `sparse` of bge-m3. Every backbone has
+    `embed`.
     """
     found: dict[str, Head] = {}
     if "classifier.out_proj.weight" in shapes:
@@ -43,7 +44,7 @@ def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
         generates = config.is_decoder and not _is(config, "ForMaskedLM")
         name, task = ("lm", "text-generation") if generates else ("mlm", "fill-mask")
         found[name] = Head.model_validate({"task": task, "prefix": "lm_head"})
-    return found | {"embed": EMBED}
+    return found | vector_heads(shapes)
 
 
 def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
@@ -64,7 +65,7 @@ def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, 
     if head.task in {"fill-mask", "text-generation"}:
         norm = norm_shapes(f"{prefix}.layer_norm", width)
         return {**linear_shapes(f"{prefix}.dense", width, width), **norm, **_decoder(prefix, found, config)}
-    return {}
+    return linear_shapes(prefix, 1, width) if head.variant == "sparse" else {}
 
 
 def build_head(
@@ -90,7 +91,7 @@ def build_head(
         )
         kind = heads.MaskedLmHead if head.task == "fill-mask" else heads.NextTokenHead
         return kind(heads.Transform(linear(f"{prefix}.dense"), norm), _make_decoder(prefix, tensors, words, parts))
-    return heads.EmbedHead()
+    return heads.SparseHead(linear(prefix)) if head.variant == "sparse" else heads.EmbedHead()
 
 
 def _make_decoder(prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: ModelParts) -> heads.Decoder:

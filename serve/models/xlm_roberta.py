@@ -40,7 +40,7 @@ FAMILY: Family = "xlm-roberta"
 POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 UNUSED = ("embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias")
-OTHER_HEADS = ("classifier.", "lm_head.", "qa_outputs.", "heads.")
+OTHER_HEADS = ("classifier.", "lm_head.", "qa_outputs.", "heads.", "sparse_linear.")
 ONLY: Mapping[str, object] = {
     "position_embedding_type": "absolute", "hidden_act": "gelu", "embedding_size": None,
 }  # fmt: skip

@@ -103,6 +103,8 @@ def _task_error(row: Row, model: Model, bounds: BackboneLimits) -> GlossaError |
         return Unprocessable(f"got parameters of text-generation, head {row.head} does {task}")
     if error := _other_task_error(row, task):
         return error
+    if model.heads[row.head].variant == "sparse":
+        return _sparse_error(row)
     if task == "feature-extraction":
         return _layer_output_error(row, bounds)
     return _mask_error(row, model) if task == "fill-mask" else None
@@ -120,6 +122,14 @@ def _other_task_error(row: Row, task: str) -> GlossaError | None:
             if getattr(row, name) != value and not (name == "top_k" and task == "text-generation"):
                 said = f"got {name}, a parameter of {owner}, head {row.head} does {task}"
                 return Unprocessable(said, hint=f"leave {name} out, or name a head that does {owner}")
+    return None
+
+
+def _sparse_error(row: Row) -> GlossaError | None:
+    """Check that a row asks a sparse head for nothing that only vectors have."""
+    unasked = TASK_FIELDS["feature-extraction"]
+    if asked := [name for name, value in unasked.items() if getattr(row, name) != value]:
+        return Unprocessable(f"got {asked[0]}, head {row.head} answers with one weight for each token")
     return None
 
 

@@ -57,6 +57,9 @@ _BEAM_OUTPUTS = (  # question answering with a beam: the names of XLMForQuestion
     OutputTensor("cls_logits", "FP32", 1, "row"),
 )
 
+_SPARSE_OUTPUTS = (OutputTensor("token_weights", "FP32", 1, "token"),)
+_OF_VARIANTS = {"beam": _BEAM_OUTPUTS, "sparse": _SPARSE_OUTPUTS}
+
 CALL_FIELDS: Mapping[HeadTask, tuple[str, ...]] = {  # fields of InferCall that only heads of this task read
     "feature-extraction": ("per_token", "normalize", "pooling", "layers", "attentions"),
     "fill-mask": ("positions", "target_ids", "top_k"),
@@ -66,7 +69,7 @@ CALL_FIELDS: Mapping[HeadTask, tuple[str, ...]] = {  # fields of InferCall that 
 
 def head_outputs(head: Head) -> tuple[OutputTensor, ...]:
     """Return every tensor that a head may answer with, also those that only some calls ask for."""
-    return _BEAM_OUTPUTS if head.variant == "beam" else _OUTPUTS[head.task]
+    return _OF_VARIANTS.get(head.variant, _OUTPUTS[head.task])
 
 
 def per_token_outputs(head: Head, *, per_token: bool) -> frozenset[str]:

@@ -14,12 +14,20 @@ from transformers import XLMConfig
 
 from serve.layers import heads
 from serve.layers.parts import ModelParts
-from serve.models.checkpoint_heads import EMBED, Shapes, classifier, listed_heads
+from serve.models.checkpoint_heads import Shapes, classifier, listed_heads, vector_heads
 from serve.models.named_tensors import linear_shapes
 from serve.models.xlm import beam_head, lm_head, sequence_summary
 from shared.catalog import Head
 
-OTHER_HEADS = ("classifier.", "heads.", "logits_proj.", "pred_layer.", "qa_outputs.", "sequence_summary.")
+OTHER_HEADS = (
+    "classifier.",
+    "heads.",
+    "logits_proj.",
+    "pred_layer.",
+    "qa_outputs.",
+    "sequence_summary.",
+    "sparse_linear.",
+)
 SUMMARY = "sequence_summary"
 WORDS = "embeddings.weight"
 
@@ -47,7 +55,7 @@ def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Hea
         found["mlm"] = Head(task="fill-mask", prefix="pred_layer.proj")
         if _can_continue(config):
             found["lm"] = Head(task="text-generation", prefix="pred_layer.proj")
-    return found | {"embed": EMBED}
+    return found | vector_heads(shapes)
 
 
 def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple[int, ...]]:
@@ -68,7 +76,7 @@ def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple
         return beam_head.beam_shapes(prefix, width) if head.variant == "beam" else linear_shapes(prefix, 2, width)
     if head.task in {"fill-mask", "text-generation"}:
         return lm_head.prediction_shapes(prefix, found, config)
-    return {}
+    return linear_shapes(prefix, 1, width) if head.variant == "sparse" else {}
 
 
 def build_head(
@@ -98,7 +106,7 @@ def build_head(
     if head.task in {"fill-mask", "text-generation"}:
         kind = heads.MaskedLmHead if head.task == "fill-mask" else heads.NextTokenHead
         return kind(nn.Identity(), _decoder(prefix, tensors, words, config, parts))
-    return heads.EmbedHead()
+    return heads.SparseHead(linear(prefix)) if head.variant == "sparse" else heads.EmbedHead()
 
 
 def _can_continue(config: XLMConfig) -> bool:
