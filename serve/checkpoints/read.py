@@ -7,13 +7,13 @@ came from, or the architecture of a family.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from serve.checkpoints.files import INDEX, SINGLE, CheckpointError, read_json
+from serve.checkpoints.files import INDEX, SINGLE, SPARSE, CheckpointError, read_json
 from serve.checkpoints.folders import transformer_folder
 
 __all__ = [
@@ -65,16 +65,17 @@ def shard_names(folder: Path) -> list[str]:
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor by name. Only the headers of the files are read.
 
+    The tensors of the head for sparse vectors have a file of their own. Their names begin with `sparse_linear.`.
     Raises CheckpointError for a broken file, or for a tensor that is not float32, float16 or bfloat16.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    for path in weight_files(folder):
+    for path, prefix in _tensor_files(folder):
         with _open(path) as opened:
             for name in opened.keys():  # noqa: SIM118 - the file handle is no mapping
                 part = opened.get_slice(name)
                 if not name.endswith("_ids") and part.get_dtype() not in FLOATS:
                     raise CheckpointError(f"tensor {name} is {part.get_dtype()}, expected one of {sorted(FLOATS)}")
-                shapes[name] = tuple(part.get_shape())
+                shapes[prefix + name] = tuple(part.get_shape())
     return shapes
 
 
@@ -86,10 +87,10 @@ def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None
     its pages are freed while other tensors keep theirs.
     """
     tensors: dict[str, torch.Tensor] = {}
-    for path in weight_files(folder):
+    for path, prefix in _tensor_files(folder):
         with _open(path) as opened:
-            found = [name for name in opened.keys() if name in names]  # noqa: SIM118 - the file handle is no mapping
-        tensors.update({name: _read(path, name).to(dtype=dtype) for name in found})
+            found = [name for name in opened.keys() if prefix + name in names]  # noqa: SIM118 - the file handle is no mapping
+        tensors.update({prefix + name: _read(path, name).to(dtype=dtype) for name in found})
     return tensors
 
 
@@ -99,6 +100,13 @@ def no_weights(place: str, names: Iterable[str]) -> CheckpointError:
     if pickles:
         return CheckpointError(f"{place} holds {pickles[0]} but no {SINGLE}; pickles are never loaded", hint=CONVERT)
     return CheckpointError(f"{place} holds no {SINGLE} and no {INDEX}", hint=CONVERT)
+
+
+def _tensor_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files that hold tensors, each with what its tensors' names begin with."""
+    yield from ((path, "") for path in weight_files(folder))
+    places = [place / SPARSE for place in (folder, transformer_folder(folder))]
+    yield from ((path, f"{path.stem}.") for path in [path for path in places if path.is_file()][:1])
 
 
 def _open(path: Path) -> safe_open:

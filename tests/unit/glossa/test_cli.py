@@ -20,11 +20,15 @@ def test_models_lists_every_head(catalog_path: Path, capsys: pytest.CaptureFixtu
     assert main(["models", "--catalog", str(catalog_path)]) == 0
     table = capsys.readouterr().out
     rows = [" ".join(line.split()) for line in table.splitlines()]
-    assert "moods:classifier * text-classification base sad, glad, mad" in rows
-    assert "people:embed feature-extraction, sentence-similarity base" in rows
+    assert "moods:classifier text-classification * base sad, glad, mad" in rows
+    assert "moods:embed feature-extraction *, sentence-similarity *, rerank * base" in rows
+    assert "people:embed feature-extraction, sentence-similarity, rerank base" in rows
+    assert "* answers this task when a request names no model" in rows
     assert "O, B-PER, I-PER, B-LOC, … (5)" in table
     assert main(["models", "--json", "--catalog", str(catalog_path)]) == 0
-    assert [model["name"] for model in json.loads(capsys.readouterr().out)["models"]] == ["moods", "people"]
+    listed = json.loads(capsys.readouterr().out)
+    assert [model["name"] for model in listed["models"]] == ["moods", "people"]
+    assert listed["defaults"]["token-classification"] == "people:classifier"
 
 
 def test_artifacts_and_refresh_say_what_they_did(

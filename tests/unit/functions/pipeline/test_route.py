@@ -6,7 +6,7 @@ import pytest
 
 from functions.http.text_json import parse_request
 from functions.messages import Route
-from functions.pipeline.route import route
+from functions.pipeline.route import answers_unnamed, route
 from functions.tasks.registry import TASK_NAMES
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, Unprocessable
@@ -45,6 +45,23 @@ def test_what_cannot_be_chosen_is_named(task: str, model: str, error: type[Excep
     """The error of an unknown name lists the known names. A head of another task says its task."""
     with pytest.raises(error, match=message):
         route(text_request(task, model), CATALOG)
+
+
+def test_a_head_for_reranking_comes_before_an_embedder() -> None:
+    """An embedder reranks only where no model has a head that was trained for it, whatever the default model is."""
+    able = {"task": "feature-extraction", "also": ["rerank"], "default": True}
+    both = catalog_model(1000, name="both", heads={"embed": able, "ranker": MODEL.heads["relevance"]})
+    alone = catalog_model(1000, name="alone", heads={"embed": able})
+    catalog = Catalog(default_model="alone", models={"alone": alone, "both": both})
+    assert route(text_request("rerank"), catalog) == Route("both", "ranker", "base")
+    assert route(text_request("rerank", "alone"), catalog) == Route("alone", "embed", "base")
+    assert route(text_request("rerank", "both:embed"), catalog) == Route("both", "embed", "base")
+    assert answers_unnamed(catalog) == {
+        "feature-extraction": ("alone", "embed"), "rerank": ("both", "ranker"),
+        "text-classification": ("both", "ranker"),
+    }  # fmt: skip
+    only = Catalog(default_model="alone", models={"alone": alone})
+    assert answers_unnamed(only)["rerank"] == ("alone", "embed")
 
 
 def test_a_task_that_no_model_does_is_named() -> None:

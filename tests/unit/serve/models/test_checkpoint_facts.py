@@ -44,7 +44,8 @@ FOUND: dict[str, dict[str, Head]] = {
 def test_a_plain_checkpoint_states_its_own_facts(family: str, suffix: str, tmp_path: Path) -> None:
     """Limits come from the configuration; heads and labels come from tensors, architectures and id2label."""
     facts = checkpoint_facts(write(draw(family + suffix), tmp_path))
-    assert facts.heads == {**FOUND[suffix], "embed": Head(task="feature-extraction", also=("sentence-similarity",))}
+    embed = Head(task="feature-extraction", also=("sentence-similarity", "rerank"))
+    assert facts.heads == {**FOUND[suffix], "embed": embed}
     assert facts.family == {"XLMRoberta": "xlm-roberta", "XLMRobertaXL": "xlm-roberta-xl"}[family]
     assert (facts.max_tokens, facts.vocab_size, facts.pad_id) == (512, 500, 1)
     assert (facts.bos_id, facts.eos_id, facts.causal) == (0, 2, suffix == "ForCausalLM")
