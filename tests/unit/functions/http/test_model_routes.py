@@ -15,7 +15,11 @@ def test_models_are_listed() -> None:
     status, body, _ = send(make(), event("rest_get"))
     assert (status, body["default_model"]) == (200, "mini")
     mini, plain = body["models"]
-    assert mini["heads"]["topic"] == {"task": "text-classification", "labels": list(LABELS), "default": True}
+    assert mini["heads"]["topic"] == {
+        "task": "text-classification", "tasks": ["text-classification"], "labels": list(LABELS), "default": True,
+    }  # fmt: skip
+    assert body["defaults"]["rerank"] == "mini:relevance"
+    assert body["defaults"]["sentence-similarity"] == "mini:embed"
     assert (plain["name"], plain["tasks"], plain["max_tokens"]) == ("plain", ["text-classification"], 32)
     assert "nowhere" not in json.dumps(body)
 

@@ -90,5 +90,5 @@ def test_the_page_shows_the_file_as_it_is() -> None:
 
 def test_the_page_shows_the_line_of_the_catalog() -> None:
     """The catalog has the line that the page adds to a head."""
-    assert '+also = ["sentence-similarity"]' in PAGE
-    assert 'also = ["sentence-similarity"]' in (ROOT / "catalog.toml").read_text(encoding="utf-8")
+    assert '+also = ["sentence-similarity", "rerank"]' in PAGE
+    assert 'also = ["sentence-similarity", "rerank"]' in (ROOT / "catalog.toml").read_text(encoding="utf-8")

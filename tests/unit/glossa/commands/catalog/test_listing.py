@@ -13,8 +13,8 @@ def test_each_model_is_a_line(catalog_path: Path, capsys: pytest.CaptureFixture[
     """The default model is marked; family, tasks and checkpoint follow."""
     assert main(["catalog", "list", "--catalog", str(catalog_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "moods (default): xlm-roberta, feature-extraction, sentence-similarity, text-classification; models/moods",
-        "people: xlm-roberta, feature-extraction, sentence-similarity, token-classification; models/people",
+        "moods (default): xlm-roberta, feature-extraction, rerank, sentence-similarity, text-classification; models/moods",
+        "people: xlm-roberta, feature-extraction, rerank, sentence-similarity, token-classification; models/people",
     ]
 
 
