@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from local import processes
+from local.ports import ports
 from local.ray_workspace import (
     IDLE_SETTINGS,
     REPLICA_PORTS,
@@ -45,8 +46,9 @@ def test_socket_paths_fit(workspace: Workspace) -> None:
 
 def test_two_workspaces_share_nothing(workspace: Workspace, tmp_path: Path) -> None:
     """The session folders, tokens and ports of two workspaces differ."""
-    other = Workspace(ROOT, tmp_path / "other")
-    other.run.mkdir(parents=True, exist_ok=True)
+    own_base = ports(workspace).base  # nothing listens there yet, so one in 325 other paths has the same block
+    others = (Workspace(ROOT, tmp_path / f"other{n}") for n in range(9))
+    other = next(each for each in others if ports(each).base != own_base)
     mine, theirs = environment(workspace, "haproxy"), environment(other, "haproxy")
     assert temp_dir(workspace) != temp_dir(other)
     named = {name for name in mine if "PORT" in name and name.startswith(("RAY_SERVE", "AUTOSCALER", "DASHBOARD"))}
