@@ -11,7 +11,17 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve.checkpoints.files import ADAPTER, CONFIG, INDEX, MODULES, SINGLE, CheckpointError, read_any_json, read_json
+from serve.checkpoints.files import (
+    ADAPTER,
+    CONFIG,
+    INDEX,
+    MODULES,
+    SINGLE,
+    SPARSE,
+    CheckpointError,
+    read_any_json,
+    read_json,
+)
 
 OLD_TRANSFORMER = "0_Transformer"
 MODULE = re.compile(r"[A-Za-z0-9_][\w.-]*")
@@ -51,6 +61,18 @@ def module_folders(folder: Path) -> list[str]:
         if not isinstance(name, str) or (name and not MODULE.fullmatch(name)):
             raise CheckpointError(f"{folder / MODULES} has a module at {name!r}, expected the name of a folder in it")
     return [str(name) for name in names]
+
+
+def unread_files(folder: Path) -> tuple[str, ...]:
+    """Return one line for each file of a whole model that is not read although it may change answers elsewhere."""
+    lines = {
+        ADAPTER: "the adapter is not applied, because the folder holds a whole model",
+        "pytorch_model.bin": f"a pickle; {SINGLE} is read",
+        "colbert_linear.pt": "vectors of single tokens are not served",
+    }
+    if not (folder / SPARSE).is_file():
+        lines["sparse_linear.pt"] = f"a pickle; --convert makes {SPARSE} of it"
+    return tuple(f"{name}: {line}" for name, line in lines.items() if (folder / name).is_file())
 
 
 def _check_kind(folder: Path) -> None:

@@ -7,27 +7,38 @@ came from, or the architecture of a family.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from serve.checkpoints.files import INDEX, SINGLE, SPARSE, CheckpointError, read_json
+from serve.checkpoints.files import CONFIG, INDEX, SINGLE, SPARSE, CheckpointError, read_json
 from serve.checkpoints.folders import transformer_folder
 
 __all__ = [
-    "INDEX", "SINGLE", "CheckpointError", "no_weights", "read_json", "read_tensors", "shard_names",
-    "tensor_shapes", "weight_files",
+    "INDEX", "SINGLE", "CheckpointError", "Header", "check_finite", "no_weights", "read_json", "read_tensors",
+    "shard_names", "tensor_headers", "tensor_shapes", "weight_files",
 ]  # fmt: skip
 
 SHARD = re.compile(r"[A-Za-z0-9_][\w.-]*\.safetensors")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
-FLOATS = {"F64", "F32", "F16", "BF16"}
-CONVERT = (
-    "convert it once, where you trust the file: AutoModelForX.from_pretrained(path).save_pretrained(folder) "
-    "of transformers writes model.safetensors"
-)
+CLASS_NAME = re.compile(r"[A-Za-z]\w*")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".onnx")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+PICKLED_SHARD = re.compile(r"pytorch_model-\d+-of-\d+\.bin")
+NO_WEIGHTS = (
+    "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "sparse_linear.pt", "colbert_linear.pt",
+)  # fmt: skip
+FOREIGN = {".h5": "weights of TensorFlow", ".msgpack": "weights of Flax", ".onnx": "a graph of ONNX"}
+
+
+class Header(NamedTuple):
+    """What the header of a safetensors file says of a tensor. `dtype` is a name of the format, such as BF16."""
+
+    shape: tuple[int, ...]
+    dtype: str
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -41,7 +52,9 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if not (folder / INDEX).is_file():
-        raise no_weights(str(folder), (path.name for path in folder.iterdir()))
+        names = [path.name for path in folder.iterdir()]
+        architectures = read_json(folder / CONFIG).get("architectures") if CONFIG in names else None
+        raise no_weights(str(folder), names, architectures)
     names = shard_names(folder)
     if absent := [name for name in names if not (folder / name).is_file()]:
         raise CheckpointError(f"{INDEX} names {absent[0]}, which is not in {folder}")
@@ -62,21 +75,24 @@ def shard_names(folder: Path) -> list[str]:
     return names
 
 
-def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor by name. Only the headers of the files are read.
+def tensor_headers(folder: Path) -> dict[str, Header]:
+    """Return shape and dtype of every tensor by name. Only the headers of the files are read.
 
-    The tensors of the head for sparse vectors have a file of their own. Their names begin with `sparse_linear.`.
-    Raises CheckpointError for a broken file, or for a tensor that is not float32, float16 or bfloat16.
+    The tensors of the head for sparse vectors have a file of their own. Their names begin with `sparse_linear.`. Raises
+    CheckpointError for a broken file.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
+    headers: dict[str, Header] = {}
     for path, prefix in _tensor_files(folder):
         with _open(path) as opened:
             for name in opened.keys():  # noqa: SIM118 - the file handle is no mapping
                 part = opened.get_slice(name)
-                if not name.endswith("_ids") and part.get_dtype() not in FLOATS:
-                    raise CheckpointError(f"tensor {name} is {part.get_dtype()}, expected one of {sorted(FLOATS)}")
-                shapes[prefix + name] = tuple(part.get_shape())
-    return shapes
+                headers[prefix + name] = Header(tuple(part.get_shape()), str(part.get_dtype()))
+    return headers
+
+
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor by its name in the files. Raises CheckpointError for a broken file."""
+    return {name: header.shape for name, header in tensor_headers(folder).items()}
 
 
 def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
@@ -84,22 +100,66 @@ def read_tensors(folder: Path, names: Collection[str], dtype: torch.dtype | None
 
     Names that the checkpoint lacks are left out. Each tensor is converted when it is read, so that only one tensor at a
     time exists in both dtypes. Each tensor has a memory mapping of its own: when a layer copies it into another layout,
-    its pages are freed while other tensors keep theirs.
+    its pages are freed while other tensors keep theirs. Raises CheckpointError for a tensor that is not finite.
     """
-    tensors: dict[str, torch.Tensor] = {}
+    return dict(_finite_tensors(folder, names, dtype))
+
+
+def check_finite(folder: Path, names: Collection[str]) -> None:
+    """Raise CheckpointError when one of the named tensors holds NaN or an infinite number."""
+    for _ in _finite_tensors(folder, names, None):
+        pass
+
+
+def no_weights(place: str, names: Iterable[str], architectures: object = None) -> CheckpointError:
+    """Return the error for a place without weights, which holds files of these `names`.
+
+    If it holds a pickle of weights, the hint is a line that converts it. `architectures` are those of its config.json.
+    """
+    found = sorted(names)
+    pickled = [name for name in found if name in PICKLED or PICKLED_SHARD.fullmatch(name)]
+    others = [name for name in found if name.endswith(PICKLES) and name not in NO_WEIGHTS]
+    if pickled:
+        message = f"{place} holds {pickled[0]} but no {SINGLE}; a pickle is opened by a conversion alone"
+        return CheckpointError(message, hint=_conversion(place, architectures))
+    if others:
+        what = FOREIGN.get(Path(others[0]).suffix, "a pickle")
+        message = f"{place} holds {others[0]}, {what}, but no {SINGLE}"
+        return CheckpointError(message, hint=f"save_pretrained of transformers writes {SINGLE}")
+    return CheckpointError(f"{place} holds no {SINGLE} and no {INDEX}")
+
+
+def _conversion(place: str, architectures: object) -> str:
+    """Return a line that converts a checkpoint, and, for a folder whose class is known, what transformers needs."""
+    ours = f"glossa catalog add {shlex.quote(place)} --name NAME --convert"
+    kind = architectures[0] if isinstance(architectures, list) and architectures else None
+    if not isinstance(kind, str) or not CLASS_NAME.fullmatch(kind) or place.startswith(("s3:", "hub:")):
+        return f"convert it: {ours}"
+    code = f"from transformers import {kind} as M; M.from_pretrained({place!r}).save_pretrained({place!r})"
+    return f"convert it: {ours}, or: python -c {shlex.quote(code)}"
+
+
+def _finite_tensors(
+    folder: Path, names: Collection[str], dtype: torch.dtype | None
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the named tensors, each with a memory mapping of its own. Raises CheckpointError for one not finite."""
     for path, prefix in _tensor_files(folder):
         with _open(path) as opened:
-            found = [name for name in opened.keys() if prefix + name in names]  # noqa: SIM118 - the file handle is no mapping
-        tensors.update({prefix + name: _read(path, name).to(dtype=dtype) for name in found})
-    return tensors
+            found = [prefix + name for name in opened.keys() if prefix + name in names]  # noqa: SIM118 - the file handle is no mapping
+        for name in found:
+            stored = _read(path, name.removeprefix(prefix))
+            tensor = stored.to(dtype=dtype)
+            if not _is_finite(tensor):
+                broken = "NaN" if bool(tensor.isnan().any()) else "an infinite number"
+                at = f" in {dtype}, as stored all are finite" if _is_finite(stored) else f" in {path.name}"
+                raise CheckpointError(f"tensor {name} holds {broken}{at}, expected finite weights")
+            yield name, tensor
 
 
-def no_weights(place: str, names: Iterable[str]) -> CheckpointError:
-    """Return the error for a place without weights. If the place holds a pickle, the error says how to convert it."""
-    pickles = sorted(name for name in names if name.endswith(PICKLES))
-    if pickles:
-        return CheckpointError(f"{place} holds {pickles[0]} but no {SINGLE}; pickles are never loaded", hint=CONVERT)
-    return CheckpointError(f"{place} holds no {SINGLE} and no {INDEX}", hint=CONVERT)
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Say whether all numbers are finite. Their sum tells, unless it overflows."""
+    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return bool(torch.isfinite(tensor.sum(dtype=wide))) or bool(torch.isfinite(tensor).all())
 
 
 def _tensor_files(folder: Path) -> Iterator[tuple[Path, str]]:

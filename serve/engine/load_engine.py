@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from serve.checkpoints.fetch import fetch
-from serve.checkpoints.read import CheckpointError, read_tensors, tensor_shapes
+from serve.checkpoints.read import CheckpointError, read_tensors
 from serve.checkpoints.verify import check_config, check_weights
 from serve.engine.attention_choice import attention_for
 from serve.engine.engine import PackedEngine
@@ -27,6 +27,7 @@ from serve.layers.parts import ModelParts
 from serve.models.checkpoint_facts import check_tensors, read_config
 from serve.models.family import Family
 from serve.models.registry import FAMILIES
+from serve.models.tensor_names import stored_tensors
 from serve.rows.kv_cache import CacheShape
 from shared.catalog import Model
 
@@ -44,9 +45,11 @@ def load_engine(
     check_config(folder, model.config_sha256, model.name)
     family, config = read_config(folder)
     _check_agreement(model, family, config)
-    backbone, of_heads = check_tensors(tensor_shapes(folder), family, config, model.heads.values())
-    stored = read_tensors(folder, backbone.keys() | of_heads, getattr(torch, model.dtype))
-    named = {backbone.get(name, name): tensor for name, tensor in stored.items()}
+    found = stored_tensors(folder, family, config)
+    backbone, of_heads = check_tensors(found.shapes, family, config, model.heads.values())
+    wanted = backbone.keys() | of_heads
+    read = read_tensors(folder, found.stored(wanted), getattr(torch, model.dtype))
+    named = {backbone.get(name, name): read[found.stored_names[name]] for name in wanted}
     return build_engine(model, config, named, device=torch.device(device or _best_device()))
 
 

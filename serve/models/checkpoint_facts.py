@@ -6,23 +6,24 @@ or devices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from serve.checkpoints.files import CONFIG, CheckpointError, read_json
-from serve.checkpoints.folders import transformer_folder
-from serve.checkpoints.read import tensor_shapes
+from serve.checkpoints.folders import module_folders, transformer_folder, unread_files
+from serve.checkpoints.read import check_finite
 from serve.checkpoints.verify import config_sha256, weights_sha256
+from serve.models.architectures import check_classes
 from serve.models.checkpoint_heads import Shapes
-from serve.models.config_checks import first_id, listed_ids
+from serve.models.config_checks import first_id, listed_ids, refuse_remote_code
 from serve.models.family import Family
 from serve.models.registry import family_of
+from serve.models.tensor_names import check_merged, named, prefix_in, stored_tensors, unread_lines
 from shared.catalog import Family as FamilyName
 from shared.catalog import Head
-
-MAX_NAMED_TENSORS = 5  # tensors that one error names
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,18 @@ class CheckpointFacts:
 def checkpoint_facts(folder: Path) -> CheckpointFacts:
     """Return the facts of a checkpoint folder. Raises CheckpointError when we could not serve it."""
     family, config = read_config(folder)
-    shapes = tensor_shapes(folder)
+    tensors = stored_tensors(folder, family, config)
+    shapes = tensors.shapes
     found = family.find_heads(folder, config, shapes)
-    check_tensors(shapes, family, config, found.values())
+    check_classes(config, found, shapes, is_embedder=bool(module_folders(folder)))
+    backbone, of_heads = check_tensors(shapes, family, config, found.values())
+    check_finite(folder, tensors.stored(backbone.keys() | of_heads))
     mask_id, mask_token = _mask(folder)
     return CheckpointFacts(
         family=family.FAMILY,
         weights_sha256=weights_sha256(folder),
         config_sha256=config_sha256(folder),
-        n_parameters=sum(_size(shape) for shape in shapes.values()),
+        n_parameters=sum(math.prod(header.shape) for header in tensors.by_stored_name.values()),
         max_tokens=family.max_tokens(config),
         vocab_size=family.vocab_size(config),
         pad_id=family.pad_id(config),
@@ -74,12 +78,15 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
         bos_id=first_id(config.bos_token_id),
         eos_id=_one_or_several(listed_ids(config.eos_token_id)),
         lang2id=family.lang2id(config),
+        ignored=(*unread_files(folder), *unread_lines(shapes, backbone.keys() | of_heads, family)),
     )
 
 
 def read_config(folder: Path) -> tuple[Family, Any]:
     """Return the family and the configuration of a folder. Raises CheckpointError that names what we do not serve."""
-    raw = read_json(transformer_folder(folder) / CONFIG)
+    inner = transformer_folder(folder)
+    raw = read_json(inner / CONFIG)
+    refuse_remote_code(inner)
     family = family_of(raw.get("model_type"))
     return family, family.check_config(raw)
 
@@ -87,12 +94,12 @@ def read_config(folder: Path) -> tuple[Family, Any]:
 def check_tensors(
     shapes: Shapes, family: Family, config: Any, wanted: Iterable[Head]
 ) -> tuple[dict[str, str], frozenset[str]]:
-    """Return the tensors to read: backbone tensors as checkpoint name -> reference name, and names of head tensors.
+    """Return the tensors to read: those of the backbone, with and then without prefix, and those of the wanted heads.
 
-    Heads that are not wanted, and stored index buffers, are skipped. Raises CheckpointError that names tensors which
-    are missing, have the wrong shape, or do not belong to this family.
+    Raises CheckpointError that names tensors which are missing, have the wrong shape, or belong to an adapter. Other
+    tensors are not read.
     """
-    prefix = family.PREFIX if family.PREFIX + family.WORDS in shapes else ""
+    prefix = prefix_in(shapes, family)
     made = {prefix + name for name in family.computed(config)} - shapes.keys()
     backbone = {prefix + name: shape for name, shape in family.expected_shapes(config).items()}
     backbone = {name: shape for name, shape in backbone.items() if name not in made}
@@ -100,14 +107,11 @@ def check_tensors(
     for head in wanted:
         own |= family.head_shapes(head, shapes, config)
     expected = backbone | own
+    check_merged(shapes)
     if missing := sorted(expected.keys() - shapes.keys()):
-        raise CheckpointError(f"checkpoint lacks {_named(missing)}")
+        raise CheckpointError(f"checkpoint lacks {named(missing)}")
     if wrong := [name for name in sorted(expected) if shapes[name] != expected[name]]:
         raise CheckpointError(f"tensor {wrong[0]} has shape {shapes[wrong[0]]}, expected {expected[wrong[0]]}")
-    unused = {prefix + name for name in family.UNUSED}
-    strange = [name for name in shapes.keys() - expected.keys() - unused if not name.startswith(family.OTHER_HEADS)]
-    if strange:
-        raise CheckpointError(f"checkpoint holds {_named(sorted(strange))}, unknown to family {family.FAMILY}")
     return {name: name.removeprefix(prefix) for name in backbone}, frozenset(own)
 
 
@@ -125,15 +129,3 @@ def _mask(folder: Path) -> tuple[int | None, str | None]:
         if token.get("content") == "<mask>":
             return int(token["id"]), "<mask>"
     return None, None
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED_TENSORS} more" if len(names) > MAX_NAMED_TENSORS else ""
-    return f"{len(names)} tensors: {', '.join(names[:MAX_NAMED_TENSORS])}{more}"
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size

@@ -6,11 +6,12 @@ It holds the checks that every family needs. It must not know layers or tensors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from transformers import PretrainedConfig
 
-from serve.checkpoints.read import CheckpointError
+from serve.checkpoints.files import CONFIG, CheckpointError, read_json
 
 Config = TypeVar("Config", bound=PretrainedConfig)
 REQUIRED_VALUES: Mapping[str, object] = {
@@ -27,8 +28,6 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
     """
     if raw.get("model_type") != kind.model_type:
         raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {kind.model_type!r}")
-    if "auto_map" in raw:
-        raise CheckpointError("config.json asks for remote code (auto_map), which is never run")
     for name, value in {**REQUIRED_VALUES, **only}.items():
         if raw.get(name, value) != value:
             raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}")
@@ -36,6 +35,18 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
         return kind.from_dict(dict(raw))
     except Exception as error:  # noqa: BLE001 - any failure of the library to read it is a refusal
         raise CheckpointError(f"config.json cannot be read: {error}") from None
+
+
+def refuse_remote_code(folder: Path) -> None:
+    """Raise CheckpointError when config.json or tokenizer_config.json of a folder names code to run (`auto_map`)."""
+    for name in (CONFIG, "tokenizer_config.json"):
+        raw = read_json(folder / name) if (folder / name).is_file() else {}
+        if auto_map := raw.get("auto_map"):
+            classes = ", ".join(map(str, auto_map.values())) if isinstance(auto_map, Mapping) else str(auto_map)
+            raise CheckpointError(
+                f"{name} asks for remote code (auto_map: {classes}), which is never run",
+                hint="if transformers reads the folder without it, remove auto_map from the file",
+            )
 
 
 def check_sizes(config: PretrainedConfig, positive: Iterable[str]) -> None:

@@ -41,7 +41,9 @@ def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Hea
     found: dict[str, Head] = {}
     if "logits_proj.weight" in shapes:
         found["choice"] = Head(task="multiple-choice", prefix="logits_proj")
-    elif f"{SUMMARY}.summary.weight" in shapes or "XLMForSequenceClassification" in (config.architectures or ()):
+    elif f"{SUMMARY}.summary.weight" in shapes or (
+        "XLMForSequenceClassification" in (config.architectures or ()) and not config.summary_use_proj
+    ):
         n_labels = sequence_summary.summary_width(config)
         found["classifier"] = classifier("text-classification", config, n_labels, prefix=SUMMARY)
     if "classifier.weight" in shapes:

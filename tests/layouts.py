@@ -1,0 +1,89 @@
+"""Rewrites a checkpoint into the layouts that people have: prefixes, tied tensors, dtypes, shards and old folders.
+
+Each layout holds the same model, so its answers are those of the reference that was written. Tests and the parity
+table share them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from serve.checkpoints.files import INDEX, SINGLE
+
+Tensors = dict[str, torch.Tensor]
+TIED = {
+    "roberta.embeddings.word_embeddings.weight": "lm_head.decoder.weight",
+    "transformer.embeddings.weight": "pred_layer.proj.weight",
+}
+
+
+def _renamed(rename: Callable[[str], str]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        save_file({rename(name): tensor for name, tensor in load_file(folder / SINGLE).items()}, folder / SINGLE)
+
+    return change
+
+
+def _in_dtype(dtype: torch.dtype) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        tensors = {name: tensor.to(dtype) for name, tensor in load_file(folder / SINGLE).items()}
+        save_file(tensors, folder / SINGLE)
+
+    return change
+
+
+def _tied_under_the_decoder(folder: Path) -> None:
+    save_file({TIED.get(name, name): tensor for name, tensor in load_file(folder / SINGLE).items()}, folder / SINGLE)
+
+
+def _tied_under_both(folder: Path) -> None:
+    tensors = load_file(folder / SINGLE)
+    save_file(tensors | {TIED[name]: tensors[name].clone() for name in TIED if name in tensors}, folder / SINGLE)
+
+
+def _shards(folder: Path) -> None:
+    """Divide the tensors over two files whose names are unusual."""
+    tensors = load_file(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    files = {name: f"part_{'ab'[number % 2]}.safetensors" for number, name in enumerate(sorted(tensors))}
+    for file in set(files.values()):
+        save_file({name: tensors[name] for name in tensors if files[name] == file}, folder / file)
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": files}))
+
+
+def _old_sentence_transformers(folder: Path) -> None:
+    (folder / "0_Transformer").mkdir()
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        path.rename(folder / "0_Transformer" / path.name)
+    modules = [{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def _further_tensors(folder: Path) -> None:
+    tensors = load_file(folder / SINGLE)
+    further = {"loss_fct.weight": torch.ones(3), "n_steps": torch.tensor(7), "old.scale": torch.full((2,), torch.nan)}
+    save_file(tensors | further, folder / SINGLE)
+
+
+LAYOUTS: Mapping[str, Callable[[Path], None]] = {
+    "torch.compile": _renamed(lambda name: f"_orig_mod.{name}"),
+    "layers compiled": _renamed(lambda name: name.replace(".layer.0.", ".layer.0._orig_mod.")),
+    "DataParallel": _renamed(lambda name: f"module.{name}"),
+    "both": _renamed(lambda name: f"module._orig_mod.{name}"),
+    "Lightning": _renamed(lambda name: f"model.{name}"),
+    "no prefix": _renamed(lambda name: name.removeprefix("roberta.").removeprefix("transformer.")),
+    "decoder alone": _tied_under_the_decoder,
+    "decoder too": _tied_under_both,
+    "float64": _in_dtype(torch.float64),
+    "float16": _in_dtype(torch.float16),
+    "bfloat16": _in_dtype(torch.bfloat16),
+    "shards": _shards,
+    "0_Transformer": _old_sentence_transformers,
+    "further tensors": _further_tensors,
+}
+ROUNDED: Mapping[str, torch.dtype] = {"float16": torch.float16, "bfloat16": torch.bfloat16}

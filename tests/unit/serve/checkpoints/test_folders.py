@@ -1,0 +1,67 @@
+"""What a folder is, where its transformer lies, and the sentence for each folder that is no checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serve.checkpoints.files import CheckpointError
+from serve.checkpoints.folders import module_folders, transformer_folder
+from serve.checkpoints.read import weight_files
+
+
+def _modules(folder: Path, *paths: object) -> None:
+    (folder / "modules.json").write_text(json.dumps([{"idx": n, "path": path} for n, path in enumerate(paths)]))
+
+
+def test_the_transformer_is_the_first_module(tmp_path: Path) -> None:
+    """Its folder is the one that modules.json names, or the folder itself."""
+    (tmp_path / "config.json").write_text("{}")
+    assert transformer_folder(tmp_path) == tmp_path
+    _modules(tmp_path, "", "1_Pooling")
+    assert transformer_folder(tmp_path) == tmp_path
+    (tmp_path / "0_Transformer").mkdir()
+    (tmp_path / "config.json").rename(tmp_path / "0_Transformer" / "config.json")
+    _modules(tmp_path, "0_Transformer", "1_Pooling")
+    assert transformer_folder(tmp_path) == tmp_path / "0_Transformer"
+    (tmp_path / "modules.json").unlink()
+    assert transformer_folder(tmp_path) == tmp_path / "0_Transformer"
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "/etc", "a/b", None, 3])
+def test_a_module_lies_in_the_folder(path: object, tmp_path: Path) -> None:
+    """A place outside the folder is refused."""
+    _modules(tmp_path, path)
+    with pytest.raises(CheckpointError, match=r"modules\.json has a module at .* expected the name of a folder in it"):
+        module_folders(tmp_path)
+
+
+def test_each_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    """Nothing, a file, an empty folder, a training run, and a folder without weights are told apart."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "run" / "checkpoint-500").mkdir(parents=True)
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_text("{}")
+    for name, said in [
+        ("nowhere", "is not there, expected a folder with a checkpoint"),
+        ("file", "is a file, expected the folder that holds it"),
+        ("empty", "is empty, expected config"),
+        ("run", "is the folder of a training run, expected one of its states: checkpoint-500"),
+        ("bare", "holds no model.safetensors and no model"),
+    ]:
+        with pytest.raises(CheckpointError, match=said):
+            weight_files(tmp_path / name)
+
+
+@pytest.mark.parametrize("beside", ["config.json", "README.md"])
+def test_an_adapter_is_named_with_its_base(beside: str, tmp_path: Path) -> None:
+    """One sentence says what it is and what it belongs to, and the hint is the command that merges it."""
+    facts = {"peft_type": "LORA", "base_model_name_or_path": "FacebookAI/xlm-roberta-base"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(facts))
+    (tmp_path / beside).write_text("{}")
+    with pytest.raises(CheckpointError, match=r"is an adapter \(LORA\) of FacebookAI/xlm-roberta-base") as refused:
+        weight_files(tmp_path)
+    assert f"glossa catalog add {tmp_path} --merge BASE" in str(refused.value.hint)
