@@ -152,6 +152,12 @@ ROOMS = (
         ("regex", "tokenizers", "transformers"),
         ("ray", "local", "tests", "benchmarks"),
     ),
+    Room(
+        "glossa.checkpoint_conversion",
+        ("shared", "serve.checkpoints"),
+        ("torch", "safetensors"),
+        ("ray", "functions", "local", "tests", "benchmarks"),
+    ),
     Room("local", ("shared", "functions", "serve", "glossa"), None, ("tests", "benchmarks")),
     Room("checkpoints", ("shared",), None),
     Room("benchmarks", None, None),

@@ -18,6 +18,8 @@ PATCHING = re.compile(r"mock\.patch|Magic[M]ock|from unittest import [m]ock|monk
 IGNORE = re.compile(r"#\s*(?:noqa(?::\s*[A-Z0-9, ]+)?|type:\s*ignore(?:\[[^\]]+\])?|pragma:[a-z ]+)\s*(.*)$")
 REASON = re.compile(r"[a-z]{3}")
 UNSAFE = ("torch.load(", "pickle.load", "trust_remote_code=True", "yaml.load(", "eval(", "exec(")
+# The process of a conversion opens a pickle, with `weights_only`: it makes tensors and nothing else
+UNPICKLES = ("glossa/checkpoint_conversion/unpickle.py", "torch.load(")
 MACHINE_PATH = re.compile(r"(?<![\w-])/(?:root|work)/|/home/[a-z]")  # a folder `work` of ours is none
 
 
@@ -100,8 +102,10 @@ def test_an_ignore_without_a_reason_is_found() -> None:
 
 
 def test_unsafe_loaders_are_absent() -> None:
-    """The product unpickles nothing, runs no code of a checkpoint and evaluates no text."""
-    assert unsafe_calls(sources(*PRODUCT)) == []
+    """The product runs no code of a checkpoint and evaluates no text. One process reads pickles, tensors alone."""
+    assert unsafe_calls(sources(*PRODUCT)) == [UNPICKLES]
+    program = (ROOT / UNPICKLES[0]).read_text(encoding="utf-8")
+    assert program.count(UNPICKLES[1]) == program.count("weights_only=True)") == 1
 
 
 def test_an_unsafe_loader_is_found() -> None:
@@ -109,6 +113,8 @@ def test_an_unsafe_loader_is_found() -> None:
     files = [made_up("serve/a.py", word.removesuffix("=True").rstrip("(") + "(1)") for word in ("eval(", "torch.load(")]
     assert unsafe_calls(files) == [("serve/a.py", "eval("), ("serve/a.py", "torch.load(")]
     assert unsafe_calls([made_up("serve/a.py", "model.eval()")]) == []
+    elsewhere = made_up("glossa/checkpoint_conversion/convert.py", UNPICKLES[1] + "1)")
+    assert unsafe_calls([elsewhere]) == [(elsewhere.path, UNPICKLES[1])] != [UNPICKLES]
 
 
 def test_no_path_of_one_machine() -> None:

@@ -13,6 +13,7 @@ import click
 
 from glossa.commands import catalog_file
 from glossa.commands.arguments import catalog_option
+from glossa.commands.catalog.conversion import Conversion, conversion_options, converted
 from glossa.commands.catalog.description import choose_heads, describe, heads_of
 from glossa.commands.catalog.options import EntryOptions, speed_options, storage_options
 from glossa.commands.catalog.progress import SILENT, Progress
@@ -50,13 +51,17 @@ class Added:
 @click.option("--languages", help="A line for people: what it was trained on.")
 @storage_options
 @click.option("--int8-embeddings", is_flag=True, help="Store the rows of the word embeddings in 8 bits.")
+@conversion_options
 @click.option("--print-entry", is_flag=True, help="Print the entry as TOML instead of its facts in plain lines.")
 def add_command(*, catalog_path: Path, checkpoint: str, lane: SizeClass | None, print_entry: bool, **given: Any) -> int:
     """Run the command; return its exit code. Its other options are the fields of EntryOptions."""
+    conversion = Conversion(given.pop("convert"), given.pop("merge"), given.pop("out"))
     options = EntryOptions(**_with_size_class(given, lane))
+    check_choices(catalog_path, options)
     progress = Progress(sys.stderr)
     try:
-        added = add(catalog_path, checkpoint, options, progress)
+        reference = converted(checkpoint, catalog_path.parent, options.name, conversion, progress)
+        added = add(catalog_path, reference, options, progress)
     finally:
         progress.done()
     print(added.entry if print_entry else "\n".join(added.lines), end="" if print_entry else "\n")

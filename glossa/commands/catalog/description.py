@@ -35,11 +35,11 @@ def heads_of(folder: Path) -> Mapping[str, Head]:
 
     Raises CheckpointError when the folder cannot be served.
     """
-    from serve.checkpoints.read import tensor_shapes  # noqa: PLC0415 - imports torch
     from serve.models.checkpoint_facts import read_config  # noqa: PLC0415 - imports torch
+    from serve.models.tensor_names import stored_tensors  # noqa: PLC0415 - imports torch
 
     family, config = read_config(folder)
-    return family.find_heads(folder, config, tensor_shapes(folder))
+    return family.find_heads(folder, config, stored_tensors(folder, family, config).shapes)
 
 
 def describe(folder: Path) -> Description:

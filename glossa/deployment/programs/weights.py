@@ -20,6 +20,7 @@ from shared.catalog import Catalog, Model, load_catalog
 PREFIX, DIGEST_CHARS = "models", 32  # serve/checkpoints/fetch.py knows this form
 WEIGHTS = ".safetensors"
 KEPT = re.compile(r".*\.(?:safetensors|json|model|txt)")  # weights, their index, and what describes them
+MODULE = re.compile(r"\d+_\w+")  # serve/checkpoints/fetch.py knows these folders too
 Copy = Callable[[Path, str], bool]
 Check = Callable[[Model, Path], None]
 
@@ -36,9 +37,14 @@ def key_prefix(model: Model, files: Sequence[Path]) -> str:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files of a checkpoint that a replica may read, largest last, so that the weights complete it."""
-    found = [path for path in folder.iterdir() if path.is_file() and KEPT.fullmatch(path.name)]
-    return sorted(found, key=lambda path: (path.suffix == WEIGHTS, path.name))
+    """Return the files of a checkpoint that a replica may read, largest last, so that the weights complete it.
+
+    The folders of the modules of sentence-transformers, such as `1_Pooling`, belong to it.
+    """
+    inner = [path for path in folder.iterdir() if path.is_dir() and MODULE.fullmatch(path.name)]
+    found = [path for place in (folder, *inner) for path in place.iterdir()]
+    kept = [path for path in found if path.is_file() and KEPT.fullmatch(path.name)]
+    return sorted(kept, key=lambda path: (path.suffix == WEIGHTS, path.relative_to(folder).as_posix()))
 
 
 def mirror(
@@ -59,7 +65,7 @@ def mirror(
         check(model, folder)
         files = files_of(folder)
         prefix = key_prefix(model, files)
-        n_copied = sum(copy(path, f"{prefix}/{path.name}") for path in files)
+        n_copied = sum(copy(path, f"{prefix}/{path.relative_to(folder).as_posix()}") for path in files)
         say(f"weights of {model.name}: {n_copied} of {len(files)} files copied, the others are there")
         places[model.name] = prefix
     return places

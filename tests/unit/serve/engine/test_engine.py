@@ -23,6 +23,7 @@ from serve.rows.row import row_of
 from shared.errors import GlossaError, NotFinite, NotFound, TooLarge, Unprocessable
 from shared.messages import InferCall, Tensor
 from tests.checkpoints import LABELS, catalog_model, draw, draw_ids, write
+from tests.faults import build_of
 from tests.judge import CASES, judge
 
 HEADS = {
@@ -108,11 +109,11 @@ def test_a_pass_of_bad_rows_alone_is_no_pass(engine: PackedEngine) -> None:
 def test_an_overflowing_row_fails_alone(tmp_path: Path) -> None:
     """A row whose numbers are not finite gets an error that names the head. Its batch mates are answered."""
     reference = draw("XLMRobertaForTokenClassification")
-    with torch.no_grad():
+    model = catalog_model(write(reference, tmp_path), dtype="float16")
+    with torch.no_grad():  # such weights are refused when they are read from a file
         reference.roberta.embeddings.word_embeddings.weight[77] = float("inf")
-    loaded = load_engine(catalog_model(write(reference, tmp_path), dtype="float16"), tmp_path, device="cpu")
     rows = [row_of([0, n, 2], "classifier") for n in (76, 77, 78)]
-    before, error, after = loaded.forward(rows)
+    before, error, after = build_of(reference, model, rows).engine().forward(rows)
     assert isinstance(error, NotFinite)
     assert not error.retryable  # a second try gives the same numbers
     assert "toy:classifier" in error.message
@@ -156,7 +157,7 @@ def test_a_call_with_a_bad_row_fails_as_that_row(engine: PackedEngine) -> None:
     ("fields", "said"),
     [
         ({"weights_sha256": "0" * 64}, "weights in .* the catalog expects 0000"),
-        ({"config_sha256": "0" * 64}, r"config\.json in .* the catalog expects 0000"),
+        ({"config_sha256": "0" * 64}, r"config\.json and 1 files beside it in .* the catalog expects 0000"),
         ({"vocab_size": 499}, "the catalog says"),
         ({"pad_id": 0}, "the catalog says"),
         ({"max_tokens": 513}, "gives toy 513 tokens a row, the checkpoint takes at most 512"),

@@ -1,0 +1,1 @@
+"""Tests of glossa/checkpoint_conversion."""

@@ -1,0 +1,89 @@
+"""A LoRA adapter and its base become one checkpoint, with the weights that LoRA defines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from glossa.checkpoint_conversion.merge import merge
+from serve.checkpoints.files import SINGLE, CheckpointError
+from serve.models.checkpoint_facts import checkpoint_facts
+from tests.checkpoints import draw, write
+
+QUERY = "roberta.encoder.layer.0.attention.self.query"
+WORDS = "roberta.embeddings.word_embeddings"
+RANK = 4
+
+
+def _adapter(folder: Path, **facts: Any) -> dict[str, torch.Tensor]:
+    """Write an adapter as peft does, and return its tensors without the prefix of peft."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        f"{QUERY}.lora_A.weight": torch.randn(RANK, 48, generator=generator),
+        f"{QUERY}.lora_B.weight": torch.randn(48, RANK, generator=generator),
+        f"{WORDS}.lora_embedding_A": torch.randn(RANK, 500, generator=generator),
+        f"{WORDS}.lora_embedding_B": torch.randn(48, RANK, generator=generator),
+        "classifier.dense.weight": torch.randn(48, 48, generator=generator),
+        "classifier.dense.bias": torch.randn(48, generator=generator),
+        "classifier.out_proj.weight": torch.randn(3, 48, generator=generator),
+        "classifier.out_proj.bias": torch.randn(3, generator=generator),
+    }
+    folder.mkdir()
+    save_file(
+        {f"base_model.model.{name}": tensor for name, tensor in tensors.items()}, folder / "adapter_model.safetensors"
+    )
+    usual = {"peft_type": "LORA", "task_type": "SEQ_CLS", "r": RANK, "lora_alpha": 8, "base_model_name_or_path": "base"}
+    (folder / "adapter_config.json").write_text(json.dumps({**usual, **facts}))
+    return tensors
+
+
+@pytest.mark.parametrize("kind", ["XLMRobertaForMaskedLM", "XLMRobertaModel"])
+@pytest.mark.parametrize(
+    ("facts", "scale"),
+    [({}, 2.0), ({"use_rslora": True}, 4.0), ({"alpha_pattern": {"query": 12, "word_embeddings": 12}}, 3.0)],
+)
+def test_an_adapter_is_merged_into_its_base(kind: str, facts: dict[str, Any], scale: float, tmp_path: Path) -> None:
+    """W becomes W + scale * B A, that of an embedding its transpose; the head that was trained comes along."""
+    stored = write(draw(kind), tmp_path / "base")
+    tensors = _adapter(tmp_path / "adapter", **facts)
+    before = load_file(stored / SINGLE)
+    before = {name if name.startswith(("roberta.", "lm_head.")) else f"roberta.{name}": t for name, t in before.items()}
+    out = merge(tmp_path / "adapter", tmp_path / "base")
+    after = load_file(out / SINGLE)
+    delta = tensors[f"{QUERY}.lora_B.weight"] @ tensors[f"{QUERY}.lora_A.weight"]
+    torch.testing.assert_close(after[f"{QUERY}.weight"], before[f"{QUERY}.weight"] + scale * delta)
+    delta = (tensors[f"{WORDS}.lora_embedding_B"] @ tensors[f"{WORDS}.lora_embedding_A"]).T
+    torch.testing.assert_close(after[f"{WORDS}.weight"], before[f"{WORDS}.weight"] + scale * delta)
+    assert checkpoint_facts(out).heads["classifier"].labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    assert list(checkpoint_facts(out).heads) == ["classifier", "embed"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"peft_type": "IA3"}, "is an adapter of kind 'IA3', expected LORA"),
+        ({"use_dora": True}, "use_dora = True, expected False"),
+    ],
+)
+def test_another_kind_of_adapter_is_named_with_what_merges_it(facts: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """The hint is what to do with peft."""
+    write(draw("XLMRobertaModel"), tmp_path / "base")
+    _adapter(tmp_path / "adapter", **facts)
+    with pytest.raises(CheckpointError, match=said) as refused:
+        merge(tmp_path / "adapter", tmp_path / "base")
+    assert "merge_and_unload" in str(refused.value.hint)
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
+    """The module and the shapes are named."""
+    write(draw("XLMRobertaModel", vocab_size=600), tmp_path / "base")
+    _adapter(tmp_path / "adapter")
+    with pytest.raises(
+        CheckpointError, match=r"word_embeddings\.weight of shape \(500, 48\), the base has \(600, 48\)"
+    ):
+        merge(tmp_path / "adapter", tmp_path / "base")
