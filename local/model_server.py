@@ -10,26 +10,40 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
+import signal
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from local import processes
 from local.build import digest
 from local.ports import ports
-from local.ray_workspace import Ingress, check_fits, default_ingress, end_leftovers, environment, fresh_temp, temp_dir
+from local.ray_workspace import (
+    REPLICA_PORTS,
+    Ingress,
+    check_fits,
+    default_ingress,
+    end_leftovers,
+    environment,
+    fresh_temp,
+    temp_dir,
+)
 from local.workspace import Workspace, read_json, this_workspace, write_json
-from shared.catalog import load_catalog
+from shared.catalog import load_catalog, parse_catalog
 
 NAME = "serve"
-LOADED = "serve.json"
+LOADED, STATE = "serve.json", "serve-state.json"  # what it was started with; what it says of its updates
+FOLLOWED = {"catalog": "", "removed": ""}  # of LOADED: what a running server follows
 CODE = ("serve", "shared")
 LOCKS = ("requirements/venv.txt",)
 START_S, MODEL_S = 240.0, 15.0  # the longest wait, and what each model adds to it
+UPDATE_S = 1800.0  # the longest wait for an update; the server bounds the time of each application itself
 POLL_S = 0.3
 ASK_S = 5.0
 END_S = 10.0
@@ -43,13 +57,16 @@ def start(
     ingress: Ingress | None = None,
     call_auth: str = "keys",
     metrics: bool = False,
+    keep_removed: bool = False,
 ) -> str:
     """Start Ray Serve unless it runs, and wait until every model is ready; print each step and return its address.
 
-    A server that runs with another catalog, engine, ingress or code is ended first. The catalog has the digests of
-    the weights, so new weights count as well. It answers calls that are signed with a key of this workspace, with
-    `call_auth` none every call. With `metrics` it offers them to Prometheus. Raises RuntimeError with the end of its
-    log when it does not get ready, and when the catalog has more replicas than there are ports.
+    A server that runs with another engine, ingress or code is ended first. One that runs with another catalog follows
+    it: models that have not changed answer throughout. The catalog has the digests of the weights, so new weights count
+    as well. With `keep_removed` models that were taken out of it go on until the next call without. It answers calls
+    that are signed with a key of this workspace, with `call_auth` none every call. With `metrics` it offers them to
+    Prometheus. Raises RuntimeError with the end of its log when it does not get ready, with the reason when it does not
+    follow the catalog, and when the catalog has more replicas than there are ports.
     """
     url = address(workspace)
     path = catalog or workspace.root / "catalog.toml"
@@ -59,16 +76,21 @@ def start(
     check_fits(1 + sum(model.replicas.min for model in models.values()), chosen)
     loaded = to_load(workspace.root, path, engine, chosen) | {"call_auth": call_auth}
     if processes.alive(workspace, NAME) is not None and is_outdated(workspace, loaded):
-        print("Ray Serve: the catalog or the code has changed; starting again", flush=True)
-        stop(workspace)
+        if can_follow(workspace, loaded):
+            _follow(workspace, loaded, keep_removed=keep_removed)
+        else:
+            print("Ray Serve: the code or its options have changed; starting again", flush=True)
+            stop(workspace)
     if processes.alive(workspace, NAME) is None:
         write_json(workspace.run / LOADED, loaded)
+        (workspace.run / STATE).unlink(missing_ok=True)
         print(f"Ray Serve: starting ({chosen} ingress)", flush=True)
         end_leftovers(workspace, 0.0)
         fresh_temp(workspace)
         command: list[str | Path] = [
             workspace.python(".venv"), "-m", "serve.app", "--catalog", path, "--port", str(ports(workspace).serve),
             "--engine", engine, "--call-auth", call_auth, "--temp-dir", temp_dir(workspace),
+            "--state-file", workspace.run / STATE,
         ]  # fmt: skip
         keys = {"GLOSSA_CALL_KEYS_FILE": str(workspace.call_keys)}
         processes.start(
@@ -86,6 +108,7 @@ def to_load(root: Path, catalog: Path, engine: str, ingress: Ingress) -> dict[st
         "packages": digest(root, LOCKS),
         "installed": hashlib.sha256("\n".join(installed(root)).encode()).hexdigest(),
         "catalog": catalog.read_text(encoding="utf-8"),
+        "catalog_file": str(catalog.resolve()),
         "engine": engine,
         "ingress": ingress,
     }
@@ -100,6 +123,62 @@ def installed(root: Path) -> list[str]:
 def is_outdated(workspace: Workspace, loaded: Mapping[str, str]) -> bool:
     """Return whether the last server of this workspace loaded something else than `loaded`, or something unknown."""
     return bool(read_json(workspace.run / LOADED) != loaded)
+
+
+def can_follow(workspace: Workspace, loaded: Mapping[str, str]) -> bool:
+    """Return whether the server of this workspace can become what `loaded` says while it runs.
+
+    It can when nothing but the catalog differs, and while its new replicas start beside the old ones there is a port
+    for each. Only HAProxy needs them.
+    """
+    noted = read_json(workspace.run / LOADED)
+    if not isinstance(noted, Mapping) or {**noted, **FOLLOWED} != {**loaded, **FOLLOWED}:
+        return False
+    models = {**parse_catalog(noted["catalog"]).models, **parse_catalog(loaded["catalog"]).models}
+    n_replicas = [model.replicas.min for model in models.values()]
+    return loaded["ingress"] != "haproxy" or 1 + sum(n_replicas) + max(n_replicas) <= len(REPLICA_PORTS)
+
+
+def answers_meanwhile(workspace: Workspace) -> bool:
+    """Return whether a server runs that `start` with its defaults would not end."""
+    loaded = to_load(workspace.root, workspace.root / "catalog.toml", "packed", default_ingress())
+    loaded |= {"call_auth": "keys"}
+    outdated = is_outdated(workspace, loaded)
+    return processes.alive(workspace, NAME) is not None and (not outdated or can_follow(workspace, loaded))
+
+
+def drop_removed(workspace: Workspace) -> None:
+    """End the models that `start` kept though they were taken out of the catalog, if there are any."""
+    if "removed" in (read_json(workspace.run / LOADED) or {}):
+        start(workspace)
+
+
+def _follow(workspace: Workspace, loaded: Mapping[str, str], *, keep_removed: bool) -> None:
+    """Let the running server follow its catalog. Raises RuntimeError with its reason when it goes back."""
+    before = parse_catalog(read_json(workspace.run / LOADED)["catalog"]).models
+    gone = sorted(before.keys() - parse_catalog(loaded["catalog"]).models)
+    print("Ray Serve: the catalog has changed; the other models answer meanwhile", flush=True)
+    done = _updates(workspace, 0)["updates"]
+    pid = processes.alive(workspace, NAME)
+    if pid is None:
+        raise RuntimeError("Ray Serve ended before it could follow the catalog")
+    os.kill(pid, signal.SIGUSR1 if keep_removed else signal.SIGHUP)
+    state = _updates(workspace, done + 1)
+    if state["reason"]:
+        raise RuntimeError(f"Ray Serve serves what it did before, because the catalog failed: {state['reason']}")
+    kept = {"removed": "kept"} if keep_removed and gone else {}
+    write_json(workspace.run / LOADED, {**loaded, **kept})
+
+
+def _updates(workspace: Workspace, expected: int) -> Mapping[str, Any]:
+    """Wait until the server has made so many updates; return what it says of them. Raises RuntimeError."""
+    ends_s = time.monotonic() + UPDATE_S
+    while time.monotonic() < ends_s and processes.alive(workspace, NAME) is not None:
+        state = read_json(workspace.run / STATE)
+        if state is not None and state["updates"] >= expected:
+            return dict(state)
+        time.sleep(POLL_S)
+    raise RuntimeError(f"Ray Serve did not follow the catalog; log/{NAME}.log ends:\n{processes.tail(workspace, NAME)}")
 
 
 def stop(workspace: Workspace) -> bool:
@@ -131,9 +210,9 @@ def _wait(workspace: Workspace, url: str, models: list[str]) -> None:
                 f"Ray Serve ended while starting; log/{NAME}.log ends:\n{processes.tail(workspace, NAME)}"
             )
         answers = [_ask(page) for page in pages]
-        if all(is_ready for is_ready, _ in answers):
+        if all(is_ready for is_ready, _ in answers) and (workspace.run / STATE).exists():
             return
-        waiting = next(why for is_ready, why in answers if not is_ready)
+        waiting = next((why for is_ready, why in answers if not is_ready), said)
         if waiting and waiting != said:
             said = waiting
             print(f"Ray Serve: {said}", flush=True)

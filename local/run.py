@@ -34,13 +34,24 @@ def step(console: Console, name: str) -> Iterator[None]:
 
 
 def bring_up(workspace: Workspace, console: Console) -> stack.Stack:
-    """Start Ray Serve and the AWS side at the same time; return the addresses. Raises RuntimeError if a step fails."""
+    """Start Ray Serve and the AWS side at the same time; return the addresses. Raises RuntimeError if a step fails.
+
+    When the server runs and follows a new catalog, one comes after the other, so that the functions never name a model
+    that nobody serves: new models are ready before the functions learn of them, and old ones end after that.
+    """
     replica_url = f"http://127.0.0.1:{ports(workspace).serve}"
 
     def aws_side() -> stack.Stack:
         make_artifacts(workspace)
         return stack.up(workspace, replica_url)
 
+    if model_server.answers_meanwhile(workspace):
+        with step(console, "tokenizer artifacts, Ray Serve, emulator, sam build, sam deploy"):
+            make_artifacts(workspace)  # fails before anything has changed, if the catalog is wrong
+            model_server.start(workspace, keep_removed=True)
+            deployed_stack = stack.up(workspace, replica_url)
+            model_server.drop_removed(workspace)
+            return deployed_stack
     with (
         step(console, "Ray Serve, tokenizer artifacts, emulator, sam build, sam deploy"),
         ThreadPoolExecutor(2) as pool,
@@ -79,7 +90,7 @@ def main() -> int:
             demo.show_requests(api, console)
         with step(console, "batch job"):
             demo.run_batch(api, console)
-    except (RuntimeError, OSError, LocalApiError, TimeoutError) as error:
+    except (RuntimeError, ValueError, OSError, LocalApiError) as error:
         console.print(f"[red]make run stopped:[/red] {error}\nlogs: {workspace.log}", soft_wrap=True)
         return 1
     print_addresses(workspace, running, console)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -19,16 +20,17 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 from ray.serve.schema import ServeDeploySchema
 
-from serve.application_states import application_states
-from serve.deployment_options import FRONT_APPLICATION, front_options, replica_options, total_cpus
+from serve.application_states import answering_states, application_states
+from serve.deployment_options import FRONT_APPLICATION, front_options, replica_options
 from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
 from serve.engine.load_engine import load_engine
 from serve.http.callers import VERIFIERS, CallAuth
 from serve.http.front_routes import FrontRoutes, ServedModel
-from serve.local_cluster import Application, run
+from serve.local_cluster import run
 from serve.ray_metrics import front_metrics, publishing, replica_metrics
 from serve.replica import Replica
+from serve.rolling_update import Application
 from serve.strict_config import read_strict
 from shared.catalog import Catalog, Model, load_catalog
 from shared.log import log_event
@@ -72,22 +74,37 @@ def build(
         load = partial(FakeEngine, model) if engine == "fake" else packed
         options = replica_options(model, spread=spread)
         bound = replica(model, load, options, loopback=loopback, call_auth=call_auth)
-        applications.append(Application(name, prefix, bound, builder, args | {"engine": engine}, options))
+        said = definition(model.model_dump_json(), options)
+        applications.append(Application(name, prefix, bound, builder, args | {"engine": engine}, options, said))
     options = front_options(catalog, spread=spread)
-    at_front = front(catalog, options, loopback=loopback, call_auth=call_auth)
-    applications.append(Application(FRONT_APPLICATION, "/v2", at_front, FRONT_BUILDER, {}, options))
+    states = application_states if spread else answering_states
+    at_front = front(catalog, options, loopback=loopback, call_auth=call_auth, states=states)
+    said = definition([(each.name, each.revision, each.size_class) for each in catalog.models.values()], options)
+    applications.append(Application(FRONT_APPLICATION, "/v2", at_front, FRONT_BUILDER, {}, options, said))
     names = [each.name for each in applications]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"got two applications named {twice[0]!r}, expected each name once: rename the model")
     return applications
 
 
-def front(catalog: Catalog, options: Mapping[str, Any], *, loopback: bool = False, call_auth: CallAuth = "keys") -> Any:
-    """Return the application at `/v2`, which answers for the server as a whole."""
+def definition(facts: object, options: Mapping[str, Any]) -> str:
+    """Return all that tells an application from another of the same name in one process: its facts and options."""
+    return json.dumps([facts, options], sort_keys=True)
+
+
+def front(
+    catalog: Catalog,
+    options: Mapping[str, Any],
+    *,
+    loopback: bool = False,
+    call_auth: CallAuth = "keys",
+    states: Callable[[], Mapping[str, str]] = application_states,
+) -> Any:
+    """Return the application at `/v2`, which answers for the server as a whole. `states` says what it tells of it."""
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
     kind = publishing(FrontRoutes, front_metrics(catalog))
     deployment = _deployment(kind, options, loopback=loopback)
-    return deployment.bind(models, application_states, verifier=VERIFIERS[call_auth])
+    return deployment.bind(models, states, verifier=VERIFIERS[call_auth])
 
 
 def replica(
@@ -173,7 +190,10 @@ def read_serve_config(text: str) -> ServeDeploySchema:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve a catalog on this machine until SIGTERM. Return 1 when it does not start."""
+    """Serve a catalog on this machine until SIGTERM. Return 1 when it does not start.
+
+    After SIGHUP it reads the catalog again, and serves what it says then; after SIGUSR1 also what was taken out.
+    """
     parser = argparse.ArgumentParser(prog="python -m serve.app", description="Serve the models of a catalog.")
     parser.add_argument("--catalog", type=Path, default=Path("catalog.toml"))
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
@@ -191,20 +211,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--download-folder", type=Path, help="folder for checkpoints from S3 and the hub; default: below the catalog"
     )
+    parser.add_argument("--state-file", type=Path, help="file for the number of updates, and why the last one failed")
     options = parser.parse_args(arguments)
-    catalog = load_catalog(options.catalog)
-    loopback = ipaddress.ip_address(options.host).is_loopback
-    root = options.catalog.resolve().parent
-    try:
-        applications = build(
-            catalog,
-            root,
+
+    def wanted() -> list[Application]:
+        return build(
+            load_catalog(options.catalog),
+            options.catalog.resolve().parent,
             engine=options.engine,
-            loopback=loopback,
+            loopback=ipaddress.ip_address(options.host).is_loopback,
             call_auth=options.call_auth,
             download_folder=options.download_folder,
         )
-        run(applications, host=options.host, port=options.port, num_cpus=total_cpus(catalog), temp_dir=options.temp_dir)
+
+    try:
+        run(
+            wanted(),
+            host=options.host,
+            port=options.port,
+            temp_dir=options.temp_dir,
+            reload=wanted,
+            state_file=options.state_file,
+        )
     except (RuntimeError, ValueError) as error:
         log_event("not-serving", level="error", reason=str(error))
         return 1

@@ -15,11 +15,20 @@ from ray import serve as ray_serve
 from serve.deployment_options import FRONT_APPLICATION
 
 RUNNING, UNHEALTHY = "RUNNING", "UNHEALTHY"  # as Ray spells them
+IN_UPDATE = ("DEPLOYING", "DEPLOY_FAILED")  # likewise: new replicas start, or did not
 
 
 def application_states() -> Mapping[str, str]:
     """Return the state of each application by name. It blocks."""
     return {name: state_of(application) for name, application in ray_serve.status().applications.items()}
+
+
+def answering_states() -> Mapping[str, str]:
+    """Return the states as `application_states` does, but one that is deployed anew runs while it has old replicas.
+
+    For a server on one machine, whose first start waits for all replicas by itself. It blocks.
+    """
+    return {name: answering_state_of(application) for name, application in ray_serve.status().applications.items()}
 
 
 def replica_states() -> Mapping[str, Mapping[str, int]]:
@@ -31,14 +40,23 @@ def replica_states() -> Mapping[str, Mapping[str, int]]:
 def state_of(application: Any) -> str:
     """Return the state of an application, in the words of Ray. It runs while each deployment has a replica."""
     state = _word(application.status)
-    deployments = application.deployments.values()
-    answers = bool(deployments) and all(_count(deployment)[RUNNING] for deployment in deployments)
-    return RUNNING if state == UNHEALTHY and answers else state
+    return RUNNING if state == UNHEALTHY and _answers(application) else state
+
+
+def answering_state_of(application: Any) -> str:
+    """Return the state of an application. It runs while each deployment has a replica, of whatever definition."""
+    state = _word(application.status)
+    return RUNNING if state in {UNHEALTHY, *IN_UPDATE} and _answers(application) else state
 
 
 def count_states(application: Any) -> Counter[str]:
     """Count the replicas of an application by state."""
     return sum((_count(deployment) for deployment in application.deployments.values()), Counter())
+
+
+def _answers(application: Any) -> bool:
+    deployments = application.deployments.values()
+    return bool(deployments) and all(_count(deployment)[RUNNING] for deployment in deployments)
 
 
 def _count(deployment: Any) -> Counter[str]:

@@ -30,7 +30,8 @@ ENVIRONMENT = {  # libgomp and glibc read it when the process starts
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
 }
-SPARE_CPUS = 1.0  # logical CPUs for Serve's own actors, and for replicas that start while others stop
+LOGICAL_CPUS = 100_000  # that a server on one machine tells Ray it has: any catalog fits, and any that follows it
+MAX_SURGE_PERCENT = 100  # on one machine new replicas start beside the old ones, which answer until these are ready
 
 
 def replica_options(model: Model, *, spread: bool = False) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def replica_options(model: Model, *, spread: bool = False) -> dict[str, Any]:
         **_shared_options(),
         **count,
         **_spread(replicas.min if spread else 1),
+        **_surge(on_cluster=spread, num_gpus=replicas.num_gpus),
         "name": "replica",
         "ray_actor_options": {
             "num_cpus": replicas.num_cpus,
@@ -66,6 +68,7 @@ def front_options(catalog: Catalog, *, spread: bool = False) -> dict[str, Any]:
     return {
         **_shared_options(),
         **_spread(n_replicas if spread else 1),
+        **_surge(on_cluster=spread),
         "name": FRONT_APPLICATION,
         "num_replicas": n_replicas,
         "ray_actor_options": {
@@ -90,14 +93,16 @@ def all_size_classes() -> dict[str, float]:
     return {size_class_resource(name): SIZE_CLASS_UNITS for name in get_args(SizeClass)}
 
 
-def total_cpus(catalog: Catalog) -> int:
-    """Return the logical CPUs that all replicas of a catalog ask for together. The machine may have fewer."""
-    replica_cpus = sum(model.replicas.max * model.replicas.num_cpus for model in catalog.models.values())
-    return math.ceil(FRONT_CPUS * front_replicas(catalog) + SPARE_CPUS + replica_cpus)
-
-
 def _spread(n_replicas: int) -> dict[str, Any]:
     return {"max_replicas_per_node": math.ceil(n_replicas / 2)} if n_replicas > 1 else {}
+
+
+def _surge(*, on_cluster: bool, num_gpus: float = 0.0) -> dict[str, Any]:
+    """Let new replicas of a changed model start before the old ones stop, where there is room for both.
+
+    A GPU has room for one. A cluster gets a new catalog in a new cluster, never in the one that runs.
+    """
+    return {} if on_cluster or num_gpus else {"max_surge_percent": MAX_SURGE_PERCENT}
 
 
 def _shared_options() -> dict[str, Any]:

@@ -59,7 +59,7 @@ SERVE_LIBRARIES = {
     "scheduling": ("torch",),
     "http": ("starlette",),
 }
-RAY_FILES = ("app", "application_states", "cluster", "replica", "ray_metrics", "local_cluster")
+RAY_FILES = ("app", "application_states", "cluster", "replica", "ray_metrics", "local_cluster", "rolling_update")
 PLAIN_SHARED = (
     "shared.content_types",
     "shared.error_text",
@@ -126,6 +126,7 @@ ROOMS = (
         _serve(folder, tuple(f"serve.{name}" for name in SERVE_ORDER[:place]), SERVE_LIBRARIES[folder])
         for place, folder in enumerate(SERVE_ORDER)
     ),
+    _serve("application_changes", ()),
     _serve("deployment_options", ()),
     _serve("ingress", ()),
     _serve("private_folder", ()),

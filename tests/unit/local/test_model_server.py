@@ -1,4 +1,4 @@
-"""Which changes end a running Ray Serve and start it again. No server is started here."""
+"""Which changes end a running Ray Serve and start it again, and which it follows. No server is started here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.model_server import LOADED, is_outdated, to_load
+from local.model_server import LOADED, can_follow, is_outdated, to_load
+from local.ray_workspace import Ingress
 from local.workspace import Workspace, write_json
 
 PACKAGES = ".venv/lib/python3.11/site-packages"
@@ -64,3 +65,30 @@ def test_another_choice_or_an_unknown_one_ends_it(workspace: Workspace) -> None:
     assert is_outdated(workspace, _now(workspace))
     (workspace.run / LOADED).unlink()
     assert is_outdated(workspace, _now(workspace))
+
+
+def _entry(name: str, replicas: int = 1) -> str:
+    return (
+        f'[models.{name}]\nfamily = "xlm-roberta"\ncheckpoint = "c"\nweights_sha256 = "{"0" * 64}"\n'
+        f'tokenizer_sha256 = "{"0" * 64}"\nmax_tokens = 8\nvocab_size = 8\nheads = {{}}\n'
+        f"replicas = {{ min = {replicas}, max = {replicas} }}\n"
+    )
+
+
+def test_a_server_follows_another_catalog_and_nothing_else(workspace: Workspace) -> None:
+    """A running server follows its catalog file while there is a port for each replica. Other changes end it."""
+    catalog = workspace.root / "catalog.toml"
+
+    def now(text: str, ingress: Ingress = "haproxy") -> dict[str, str]:
+        catalog.write_text('default_model = "a"\n' + text, encoding="utf-8")
+        return to_load(workspace.root, catalog, "packed", ingress)
+
+    write_json(workspace.run / LOADED, now(_entry("a")) | {"removed": "kept"})
+    assert can_follow(workspace, now(_entry("a") + _entry("b")))
+    assert is_outdated(workspace, now(_entry("a"))), "a model that was taken out still runs"
+    assert not can_follow(workspace, now(_entry("a") + _entry("b", 22)))
+    assert not can_follow(workspace, now(_entry("a"), "python"))
+    (workspace.root / "serve" / "a.py").write_text("A = 2\n", encoding="utf-8")
+    assert not can_follow(workspace, now(_entry("a")))
+    (workspace.run / LOADED).unlink()
+    assert not can_follow(workspace, now(_entry("a")))

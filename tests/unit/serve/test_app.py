@@ -20,7 +20,7 @@ from serve.app import (
 )
 from serve.replica import Timeouts
 from serve.strict_config import check_strict
-from shared.catalog import Catalog, Model
+from shared.catalog import Catalog, Model, Replicas
 
 FUNCTION_S = 25.0  # the time a function has, the longest that anyone of ours waits
 
@@ -76,7 +76,31 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
         "runtime_env": {"env_vars": deployment_options.ENVIRONMENT},
     }
     assert catalog.models["other"].n_threads == 2
-    assert deployment_options.total_cpus(catalog) >= 1 + 3 * 2
+
+
+def test_a_definition_differs_when_a_fact_or_an_option_does(catalog: Catalog) -> None:
+    """Built twice, all definitions are the same. A changed fact changes its model alone, a new revision the front too."""
+
+    def definitions(**facts: Any) -> dict[str, str]:
+        models = {**catalog.models, "toy": catalog.models["toy"].model_copy(update=facts)}
+        built = build(catalog.model_copy(update={"models": models}), Path(), engine="fake")
+        return {app.name: app.definition for app in built}
+
+    def differing(**facts: Any) -> list[str]:
+        return [name for name, text in definitions(**facts).items() if text != definitions()[name]]
+
+    assert differing() == []
+    assert differing(weights_sha256="f" * 64) == ["toy"]
+    assert differing(heads=dict(reversed(catalog.models["toy"].heads.items()))) == ["toy"]
+    assert differing(revision="2") == ["toy", "front"]
+
+
+def test_new_replicas_start_beside_old_ones_where_there_is_room(catalog: Catalog) -> None:
+    """On one machine old replicas answer until new ones are ready. A GPU has no room for two, and a cluster is new."""
+    gpu = catalog.models["toy"].model_copy(update={"replicas": Replicas(num_gpus=1)})
+    assert _config(build(catalog, Path(), engine="fake")[0].application).max_surge_percent == 100
+    assert "max_surge_percent" not in deployment_options.replica_options(gpu)
+    assert "max_surge_percent" not in deployment_options.front_options(catalog, spread=True)
 
 
 def test_outer_times_are_longer_than_inner_ones() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.serve.schema import ApplicationStatus, ReplicaState
 
-from serve.application_states import count_states, state_of
+from serve.application_states import answering_state_of, count_states, state_of
 
 
 def _application(status: Any, *replica_states: dict[Any, int]) -> Any:
@@ -29,6 +29,14 @@ def test_other_states_are_as_ray_says() -> None:
     """A new revision is not running before Ray says so, though replicas of the old one answer. Scaled to zero runs."""
     assert state_of(_application(ApplicationStatus.DEPLOYING, {"RUNNING": 1})) == "DEPLOYING"
     assert state_of(_application(ApplicationStatus.RUNNING, {})) == "RUNNING"
+
+
+def test_a_model_in_update_answers_while_it_has_a_replica() -> None:
+    """On one machine a model whose new replicas start, or do not, runs as long as an old one answers."""
+    for status in (ApplicationStatus.DEPLOYING, ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+        assert answering_state_of(_application(status, {"RUNNING": 1, "STARTING": 1})) == "RUNNING"
+        assert answering_state_of(_application(status, {"STARTING": 1})) == status.value
+    assert answering_state_of(_application(ApplicationStatus.DELETING, {"RUNNING": 1})) == "DELETING"
 
 
 def test_states_are_counted_over_deployments() -> None:
