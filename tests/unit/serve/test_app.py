@@ -79,7 +79,7 @@ def test_replicas_follow_the_catalog(catalog: Catalog) -> None:
 
 
 def test_a_definition_differs_when_a_fact_or_an_option_does(catalog: Catalog) -> None:
-    """Built twice, all definitions are the same. A changed fact changes its model alone, a new revision the front too."""
+    """Built twice, all definitions are the same. A changed fact changes its model alone, a revision the front too."""
 
     def definitions(**facts: Any) -> dict[str, str]:
         models = {**catalog.models, "toy": catalog.models["toy"].model_copy(update=facts)}
