@@ -118,8 +118,8 @@ def _follow(
         reason = ""
         try:
             wanted = reload() if reload is not None else applications
-            running = update(running, wanted, remove=order is Order.FOLLOW, is_stopped=stopped.is_set)
-        except (RuntimeError, ValueError, OSError) as error:
+            update(running, wanted, remove=order is Order.FOLLOW, is_stopped=stopped.is_set)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the models that run go on
             reason = str(error)
             log_event("catalog-not-applied", level="error", reason=reason)
         _note(state_file, count, reason)

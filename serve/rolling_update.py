@@ -37,9 +37,9 @@ class Application(NamedTuple):
 
 
 def update(
-    running: Mapping[str, Application], wanted: Sequence[Application], *, remove: bool, is_stopped: Callable[[], bool]
-) -> dict[str, Application]:
-    """Deploy what is new or has changed, then delete what is gone if `remove`; return what runs then, by name.
+    running: dict[str, Application], wanted: Sequence[Application], *, remove: bool, is_stopped: Callable[[], bool]
+) -> None:
+    """Deploy what is new or has changed, then delete what is gone if `remove`. `running` is kept up to date, by name.
 
     Raises RuntimeError with the reason when an application does not start. What ran before then runs again.
     """
@@ -50,14 +50,14 @@ def update(
         for name in (*found.added, *found.changed):
             tried.append(name)
             start(by_name[name], is_stopped)
-    except RuntimeError:
+    except Exception:
         _go_back(running, tried, is_stopped)
         raise
+    running.update(by_name)
     for name in found.removed if remove else ():
         ray_serve.delete(name)
-    kept = {} if remove else {name: running[name] for name in found.removed}
-    log_event("catalog-applied", count=len(by_name) + len(kept), state=found._asdict())
-    return kept | by_name
+        del running[name]
+    log_event("catalog-applied", count=len(running), state=found._asdict())
 
 
 def start(application: Application, is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -84,13 +84,20 @@ def failure_reasons() -> Iterator[tuple[str, str]]:
                 yield name, lines[-1]
 
 
-def _go_back(running: Mapping[str, Application], tried: Sequence[str], is_stopped: Callable[[], bool]) -> None:
-    """Delete what did not run before, and deploy what did as it was. Replicas that still answer do so meanwhile."""
-    for name in reversed(tried):
+def _go_back(running: dict[str, Application], tried: Sequence[str], is_stopped: Callable[[], bool]) -> None:
+    """Delete what did not run before, and deploy what did as it was. Replicas that still answer do so meanwhile.
+
+    What does not even start as it was is taken out of `running`, so that the next update tries it again.
+    """
+    for name in () if is_stopped() else reversed(tried):
         if name not in running:
             ray_serve.delete(name)
-        elif not is_stopped():
+            continue
+        try:
             start(running[name], is_stopped)
+        except RuntimeError as error:
+            log_event("not-serving", level="error", model=name, reason=str(error))
+            del running[name]
 
 
 def _definitions(applications: Iterable[Application]) -> dict[str, str]:
