@@ -1,4 +1,4 @@
-"""Corrects two errors in the offsets of the `tokenizers` library.
+"""Corrects two errors in the offsets of the `tokenizers` library, and takes white space off their ends.
 
 The library shifts all offsets after control characters that the normalizer deletes at the start of a text or after an
 added token. And it leaves out code points that compose with a letter. Must not know vocabularies.
@@ -11,6 +11,13 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 Span = tuple[int, int]
+SPACES = frozenset(  # the Unicode property White_Space, as in Rust
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+SEPARATORS = frozenset("\x1c\x1d\x1e\x1f")  # white space for Python alone
+# what SentencePiece's NMT rules turn into a space besides
+MADE_SPACES = "\u061c\u200b\u200c\u200e\u200f\u2581\ufeff\ufffd"
 NEAR_CHARS = 32  # how far back to look for a composing letter; keeps the time linear in hostile text
 
 
@@ -42,6 +49,32 @@ def restore_offsets(offsets: Sequence[Span], places: Sequence[int]) -> list[Span
     `places` has the index in the text as received of each character that was kept.
     """
     return [(places[start], places[end - 1] + 1) if end > start else (start, end) for start, end in offsets]
+
+
+def white_space(normalize: Callable[[str], str]) -> frozenset[str]:
+    """Return the characters that are white space, or that the normalizer deletes or turns into white space."""
+    return SPACES | {char for char in (*SEPARATORS, *MADE_SPACES) if not normalize(char).strip()}
+
+
+def trim(text: str, offsets: Sequence[Span], white: frozenset[str]) -> Sequence[Span]:
+    """Return the spans without the white space at their ends.
+
+    A token for the mark before a word stands for that space too, where a rule splits there without dropping the space.
+    A span of white space alone becomes empty, at its end.
+    """
+    ends = ((start, end, text[start:end]) for start, end in offsets)
+    return [
+        _trimmed(text, start, end, white) if part and (part[0] in white or part[-1] in white) else (start, end)
+        for start, end, part in ends
+    ]
+
+
+def _trimmed(text: str, start: int, end: int, white: frozenset[str]) -> Span:
+    while start < end and text[start] in white:
+        start += 1
+    while start < end and text[end - 1] in white:
+        end -= 1
+    return start, end
 
 
 def include_composing_marks(text: str, offsets: Sequence[Span]) -> Sequence[Span]:

@@ -14,7 +14,7 @@ from typing import Any
 import tokenizers
 from tokenizers import models
 
-from functions.tokenizers.offsets import LeadingControls, include_composing_marks, restore_offsets
+from functions.tokenizers.offsets import LeadingControls, include_composing_marks, restore_offsets, trim, white_space
 from functions.tokenizers.tokenizer import Encoded, Layout
 
 MASK = "<mask>"
@@ -43,6 +43,7 @@ class JsonTokenizer:
         self.mask_token = MASK if self.id_of(MASK) is not None else None
         self.layout = self._read_layout()
         self._leading = LeadingControls(self._normalize, self._added_tokens())
+        self._white = white_space(self._normalize)
 
     @property
     def backend(self) -> tokenizers.Tokenizer:
@@ -51,7 +52,7 @@ class JsonTokenizer:
 
     def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - the same rules for all languages
         """Return the tokens of the text. Special tokens are not added."""
-        return read(self._backend, self._leading, text)
+        return read(self._backend, self._leading, self._white, text)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Return the piece of each id. Raises ValueError for an id outside the vocabulary."""
@@ -90,14 +91,15 @@ class JsonTokenizer:
         return Layout(tuple(ids[:first_a]), middle, tuple(ids[last_a + 1 :]), encoding.type_ids[-1])
 
 
-def read(backend: tokenizers.Tokenizer, leading: LeadingControls, text: str) -> Encoded:
-    """Return the tokens that the library finds in a text, with corrected offsets."""
+def read(backend: tokenizers.Tokenizer, leading: LeadingControls, white: frozenset[str], text: str) -> Encoded:
+    """Return the tokens that the library finds in a text, with corrected offsets that end at no `white` character."""
     kept, places = leading.drop(text)
     encoding = backend.encode(kept, add_special_tokens=False)
     offsets = encoding.offsets if places is None else restore_offsets(encoding.offsets, places)
     words = encoding.word_ids
     starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
-    return Encoded(tuple(encoding.ids), tuple(include_composing_marks(text, offsets)), starts)
+    offsets = trim(text, include_composing_marks(text, offsets), white)
+    return Encoded(tuple(encoding.ids), tuple(offsets), starts)
 
 
 def _exact(model: Mapping[str, Any]) -> models.Unigram:

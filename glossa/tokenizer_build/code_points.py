@@ -14,7 +14,7 @@ from functools import cache
 
 import regex
 
-from functions.tokenizers.memory_mapped.file_format import SPACES
+from functions.tokenizers.offsets import SPACES
 
 KEY, OPENS, SURE, EXTENDS, SPACE, CONTROL, LINKS = 1, 2, 4, 8, 16, 32, 64
 N_CODE_POINTS = 0x110000

@@ -19,10 +19,6 @@ MAGIC = b"glossa unigram 1"
 HEAD = struct.Struct("<16sQ")  # magic, length of the header
 ALIGNED_BYTES = 64
 WORD_MARK = "\u2581"  # stands for the space before a word
-SPACES = frozenset(  # the Unicode property White_Space, as in Rust
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
 
 
 @dataclass(frozen=True, slots=True)

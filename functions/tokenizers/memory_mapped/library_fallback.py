@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 from functions.tokenizers.memory_mapped.file_format import WORD_MARK, MappedFile
 from functions.tokenizers.memory_mapped.kernel import Kernel, Model
-from functions.tokenizers.offsets import LeadingControls
+from functions.tokenizers.offsets import LeadingControls, white_space
 from functions.tokenizers.tokenizer import Encoded
 from functions.tokenizers.unigram import read
 
@@ -38,6 +38,7 @@ class LibraryFallback:
         ]
         self._ids = {token["content"]: token["id"] for token in self._facts["added_tokens"]}
         self._leading = LeadingControls(self._normalize, self._ids)
+        self._white = white_space(self._normalize)
 
     def encode(self, text: str) -> Encoded:
         """Return the tokens of the text."""
@@ -51,7 +52,7 @@ class LibraryFallback:
         small.pre_tokenizer = self._split
         small.add_special_tokens(self._added)
         real = dict(enumerate(chosen)) | {small.token_to_id(content): i for content, i in self._ids.items()}
-        found = read(small, self._leading, text)
+        found = read(small, self._leading, self._white, text)
         return Encoded(tuple(real[i] for i in found.ids), found.offsets, found.word_starts)
 
     def _candidates(self, text: str) -> list[int]:

@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.tokenizers.memory_mapped.file_format import SPACES, WORD_MARK, map_file
+from functions.tokenizers.memory_mapped.file_format import WORD_MARK, map_file
 from functions.tokenizers.memory_mapped.kernel import UNIT_BYTES, Kernel, Model
-from functions.tokenizers.offsets import Span, include_composing_marks
+from functions.tokenizers.offsets import SEPARATORS, SPACES, Span, include_composing_marks, trim
 from functions.tokenizers.tokenizer import Encoded, Layout
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class MemoryMappedTokenizer:
         self._added_pattern = _pattern(self._added)
         self._first_chars = tuple({content[0] for content in self._added})
         parts = self._file.parts
+        self._corrects_all = not len(parts["map"])  # the kernel marks only what a normalizer changed
         self._piece_bytes, self._piece_ends = parts["pieces"], parts["piece_ends"].cast("I")
 
     def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - the same rules for all languages
@@ -56,8 +57,8 @@ class MemoryMappedTokenizer:
         if found is None:
             return self._library.encode(text)
         encoded, may_lack_marks = found
-        if may_lack_marks:
-            return replace(encoded, offsets=tuple(include_composing_marks(text, encoded.offsets)))
+        if may_lack_marks or self._corrects_all:
+            return replace(encoded, offsets=_corrected(text, encoded.offsets))
         return encoded
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -99,11 +100,11 @@ class MemoryMappedTokenizer:
         ids: list[int] = []
         spans: list[Span] = []
         word_starts: list[bool] = []
-        may_lack_marks = False
+        may_lack_marks = self._corrects_all
         for start, end, added in self._stretches(text):
             if added is not None:
                 ids.append(added)
-                spans.append((start, end))
+                spans += trim(text, [(start, end)], SPACES)
                 word_starts.append(True)
                 continue
             found = self._kernel.encode(self._model, text[start:end].encode(), start)
@@ -113,9 +114,7 @@ class MemoryMappedTokenizer:
             spans += found[0].offsets
             word_starts += found[0].word_starts
             may_lack_marks |= found[1]
-        return Encoded(
-            tuple(ids), tuple(include_composing_marks(text, spans) if may_lack_marks else spans), tuple(word_starts)
-        )
+        return Encoded(tuple(ids), _corrected(text, spans) if may_lack_marks else tuple(spans), tuple(word_starts))
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, int | None]]:
         """Yield start and end of each added token with its id, and of each stretch of text between them with None.
@@ -151,6 +150,11 @@ def _model(mapped: MemoryMappedTokenizer) -> Model:
     names = ("units", "classes", "map", "replacements")
     sizes = (len(parts["units"]) // UNIT_BYTES, len(parts["map"]) // 4, len(parts["replacements"]))
     return Model(*map(file.address, names), *sizes, facts["unk_score"], facts["unk_id"])
+
+
+def _corrected(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Return spans with the code points that compose, without separators that were deleted after their last one."""
+    return tuple(trim(text, include_composing_marks(text, spans), SPACES | SEPARATORS))
 
 
 def _pattern(contents: Iterable[str]) -> re.Pattern[str]:

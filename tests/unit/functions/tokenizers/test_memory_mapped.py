@@ -21,6 +21,7 @@ from glossa.tokenizer_build.kernel import compile_kernels
 from glossa.tokenizer_build.prebuilt import prebuild
 from tests.unit.functions.conftest import MINI
 from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS, anything, mixed
+from tests.unit.functions.tokenizers.test_spans import spaces
 from tests.unit.functions.tokenizers.tiny_xlm import SAMPLE
 
 Pair = tuple[MemoryMappedTokenizer, JsonTokenizer]
@@ -150,3 +151,10 @@ def test_a_file_that_is_no_prebuilt_tokenizer_is_refused(tmp_path: Path) -> None
     path.write_bytes(write({}, {"units": bytes(1000)})[:-500])
     with pytest.raises(ValueError, match="cut short"):
         map_file(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=spaces)
+def test_equals_the_library_where_spans_meet_white_space(both: Pair, text: str) -> None:
+    """The texts are spaces of all kinds, deleted controls, and words beside special tokens."""
+    assert_equal(both, text)
