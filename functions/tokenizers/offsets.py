@@ -16,6 +16,7 @@ SPACES = frozenset(  # the Unicode property White_Space, as in Rust
     "\u2028\u2029\u202f\u205f\u3000"
 )
 SEPARATORS = frozenset("\x1c\x1d\x1e\x1f")  # white space for Python alone
+DELETED = SEPARATORS | {"\v"}  # of white space, by the NMT rules
 # what SentencePiece's NMT rules turn into a space besides
 MADE_SPACES = "\u061c\u200b\u200c\u200e\u200f\u2581\ufeff\ufffd"
 NEAR_CHARS = 32  # how far back to look for a composing letter; keeps the time linear in hostile text
@@ -70,6 +71,8 @@ def trim(text: str, offsets: Sequence[Span], white: frozenset[str]) -> Sequence[
 
 
 def _trimmed(text: str, start: int, end: int, white: frozenset[str]) -> Span:
+    if start and text[start] in DELETED and text[start - 1] not in white:
+        start -= 1  # the library gives the last part of a character the place of what was deleted after it
     while start < end and text[start] in white:
         start += 1
     while start < end and text[end - 1] in white:

@@ -43,7 +43,7 @@ class JsonTokenizer:
         self.mask_token = MASK if self.id_of(MASK) is not None else None
         self.layout = self._read_layout()
         self._leading = LeadingControls(self._normalize, self._added_tokens())
-        self._white = white_space(self._normalize)
+        self.white = white_space(self._normalize)
 
     @property
     def backend(self) -> tokenizers.Tokenizer:
@@ -52,7 +52,7 @@ class JsonTokenizer:
 
     def encode(self, text: str, lang: str | None = None) -> Encoded:  # noqa: ARG002 - the same rules for all languages
         """Return the tokens of the text. Special tokens are not added."""
-        return read(self._backend, self._leading, self._white, text)
+        return read(self._backend, self._leading, self.white, text)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Return the piece of each id. Raises ValueError for an id outside the vocabulary."""
@@ -95,11 +95,12 @@ def read(backend: tokenizers.Tokenizer, leading: LeadingControls, white: frozens
     """Return the tokens that the library finds in a text, with corrected offsets that end at no `white` character."""
     kept, places = leading.drop(text)
     encoding = backend.encode(kept, add_special_tokens=False)
+    if places is not None and encoding.ids != (as_is := backend.encode(text, add_special_tokens=False)).ids:
+        encoding, places = as_is, None  # a rule such as Strip comes before the one that deletes them
     offsets = encoding.offsets if places is None else restore_offsets(encoding.offsets, places)
     words = encoding.word_ids
     starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
-    offsets = trim(text, include_composing_marks(text, offsets), white)
-    return Encoded(tuple(encoding.ids), tuple(offsets), starts)
+    return Encoded(tuple(encoding.ids), tuple(trim(text, include_composing_marks(text, offsets), white)), starts)
 
 
 def _exact(model: Mapping[str, Any]) -> models.Unigram:

@@ -86,6 +86,7 @@ def prebuild(artifact: bytes, kernel: Kernel, *, build_digest: str = "") -> byte
         "mask_token": MASK if library.id_of(MASK) is not None else None,
         "layout": [layout.first, layout.middle, layout.last, layout.pair_type],
         "added_tokens": rules["added_tokens"],
+        "white": "".join(sorted(library.white)),
     }
     ends = array("I")
     for piece in pieces:

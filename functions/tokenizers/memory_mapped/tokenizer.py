@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from functions.tokenizers.memory_mapped.file_format import WORD_MARK, map_file
 from functions.tokenizers.memory_mapped.kernel import UNIT_BYTES, Kernel, Model
-from functions.tokenizers.offsets import SEPARATORS, SPACES, Span, include_composing_marks, trim
+from functions.tokenizers.offsets import SPACES, Span, include_composing_marks, trim
 from functions.tokenizers.tokenizer import Encoded, Layout
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class MemoryMappedTokenizer:
         self._added_pattern = _pattern(self._added)
         self._first_chars = tuple({content[0] for content in self._added})
         parts = self._file.parts
+        self._white = frozenset(facts["white"])
         self._corrects_all = not len(parts["map"])  # the kernel marks only what a normalizer changed
         self._piece_bytes, self._piece_ends = parts["pieces"], parts["piece_ends"].cast("I")
 
@@ -58,7 +59,7 @@ class MemoryMappedTokenizer:
             return self._library.encode(text)
         encoded, may_lack_marks = found
         if may_lack_marks or self._corrects_all:
-            return replace(encoded, offsets=_corrected(text, encoded.offsets))
+            return replace(encoded, offsets=self._corrected(text, encoded.offsets))
         return encoded
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -104,7 +105,7 @@ class MemoryMappedTokenizer:
         for start, end, added in self._stretches(text):
             if added is not None:
                 ids.append(added)
-                spans += trim(text, [(start, end)], SPACES)
+                spans += trim(text, [(start, end)], self._white)
                 word_starts.append(True)
                 continue
             found = self._kernel.encode(self._model, text[start:end].encode(), start)
@@ -114,7 +115,7 @@ class MemoryMappedTokenizer:
             spans += found[0].offsets
             word_starts += found[0].word_starts
             may_lack_marks |= found[1]
-        return Encoded(tuple(ids), _corrected(text, spans) if may_lack_marks else tuple(spans), tuple(word_starts))
+        return Encoded(tuple(ids), self._corrected(text, spans) if may_lack_marks else tuple(spans), tuple(word_starts))
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, int | None]]:
         """Yield start and end of each added token with its id, and of each stretch of text between them with None.
@@ -137,6 +138,10 @@ class MemoryMappedTokenizer:
         if end_of_last < len(text):
             yield end_of_last, len(text), None
 
+    def _corrected(self, text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+        """Return spans with the code points that compose, without white space that was merged into them."""
+        return tuple(trim(text, include_composing_marks(text, spans), self._white))
+
     @cached_property
     def _library(self) -> LibraryFallback:
         from functions.tokenizers.memory_mapped.library_fallback import LibraryFallback  # noqa: PLC0415 - rarely needed
@@ -150,11 +155,6 @@ def _model(mapped: MemoryMappedTokenizer) -> Model:
     names = ("units", "classes", "map", "replacements")
     sizes = (len(parts["units"]) // UNIT_BYTES, len(parts["map"]) // 4, len(parts["replacements"]))
     return Model(*map(file.address, names), *sizes, facts["unk_score"], facts["unk_id"])
-
-
-def _corrected(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Return spans with the code points that compose, without separators that were deleted after their last one."""
-    return tuple(trim(text, include_composing_marks(text, spans), SPACES | SEPARATORS))
 
 
 def _pattern(contents: Iterable[str]) -> re.Pattern[str]:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.commands.catalog.options import EntryOptions
 from glossa.commands.catalog_file import Value
-from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference, check_rows
+from glossa.tokenizer_build.checkpoints import check_rows, checked_tokenizer
 from shared.catalog import Head
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ def describe(folder: Path) -> Description:
     """Describe a folder. Raises ValueError or CheckpointError when it cannot be served exactly."""
     from serve.models.checkpoint_facts import checkpoint_facts  # noqa: PLC0415 - imports torch
 
-    tokenizer = read_tokenizer(artifact_of(folder))
-    check_like_reference(tokenizer, folder)
+    tokenizer = checked_tokenizer(folder)
     facts = checkpoint_facts(folder)
     check_rows(tokenizer, facts.vocab_size)
     return Description(facts, _entry(facts, tokenizer))

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
-from glossa.tokenizer_build.checkpoints import artifact_of, check_like_reference, check_rows
+from glossa.tokenizer_build.checkpoints import artifact_of, check_rows, checked_tokenizer
 from glossa.tokenizer_build.reference import TokenizerError
 from tests.unit.functions.tokenizers import forms
 from tests.unit.functions.tokenizers.forms import HARD, KEPT, METASPACE, OURS, PADDING, PUNCTUATION, SPLIT, STRIP
@@ -33,9 +33,7 @@ TWO_IDS = {"[E1]": forms.N_PIECES + 1, "[/E1]": forms.N_PIECES + 2}
 
 def read(folder: Path) -> Tokenizer:
     """Return the tokenizer of a folder's artifact, after the comparison that `catalog add` makes."""
-    tokenizer = read_tokenizer(artifact_of(folder))
-    check_like_reference(tokenizer, folder)
-    return tokenizer
+    return checked_tokenizer(folder)
 
 
 def ids_of(tokenizer: Tokenizer) -> list[list[int]]:
