@@ -17,6 +17,7 @@ from functions.tokenizers.tokenizer import Tokenizer
 from glossa.tokenizer_build.reference import OLDER, TOKENIZER, XLM, TokenizerError, reference_of
 from glossa.tokenizer_build.rules import same_meaning
 from glossa.tokenizer_build.xlm_artifact import FILES, holds_xlm_files, xlm_artifact
+from serve.checkpoints.folders import transformer_folder
 from shared.catalog import Model
 
 MAX_NAMED, MAX_PROBED = 5, 200  # added tokens
@@ -27,16 +28,17 @@ PROBES = (
 )  # fmt: skip
 
 
-def folder_of(reference: str, root: Path) -> Path:
+def folder_of(reference: str, root: Path, *, asks_hub: bool = False) -> Path:
     """Return the folder of a checkpoint, after a download if the reference is remote.
 
-    `root` is the catalog's folder. Raises ValueError when there is no such folder, CheckpointError when the download
+    `root` is the catalog's folder. `asks_hub` asks for files that a cached copy may lack. Raises ValueError when there
+    is no such folder, CheckpointError when the download
     fails.
     """
     if reference.startswith(("s3:", "hub:")):
         from serve.checkpoints.fetch import fetch  # noqa: PLC0415 - imports torch, and only a download needs it
 
-        return fetch(reference, root)
+        return fetch(reference, root, asks_hub=asks_hub)
     folder = root / reference
     if not folder.is_dir():
         raise ValueError(
@@ -53,6 +55,7 @@ def artifact_of(folder: Path, known_sha256: str | None = None) -> bytes:
     truncation that are stored in the file play no role. Raises ValueError when the folder has no tokenizer, and
     TokenizerError when transformers reads it otherwise than it was trained.
     """
+    folder = transformer_folder(folder)
     path = folder / TOKENIZER
     own = path.read_bytes() if path.is_file() else None
     if own is not None and known_sha256 == sha256(own).hexdigest():
@@ -68,6 +71,7 @@ def checked_tokenizer(folder: Path) -> Tokenizer:
 
     It reads the folder once, which takes seconds for a vocabulary of 250,000 pieces.
     """
+    folder = transformer_folder(folder)
     if not (folder / TOKENIZER).is_file():
         tokenizer = read_tokenizer(artifact_of(folder))
         check_like_reference(tokenizer, folder)
@@ -125,7 +129,7 @@ def check_like_reference(tokenizer: Tokenizer, folder: Path, probes: Sequence[st
 
     Each added token of the folder is read too, alone and within words. Raises TokenizerError as `artifact_of`.
     """
-    _compare(tokenizer, reference_of(folder), folder, probes)
+    _compare(tokenizer, reference_of(transformer_folder(folder)), folder, probes)
 
 
 def _compare(tokenizer: Tokenizer, reference: Any, folder: Path, probes: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ came from, or the architecture of a family.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -135,7 +136,8 @@ def _conversion(place: str, architectures: object) -> str:
     kind = architectures[0] if isinstance(architectures, list) and architectures else None
     if not isinstance(kind, str) or not CLASS_NAME.fullmatch(kind) or place.startswith(("s3:", "hub:")):
         return f"convert it: {ours}"
-    code = f"from transformers import {kind} as M; M.from_pretrained({place!r}).save_pretrained({place!r})"
+    path = json.dumps(place)  # in double quotes, so that the shell's single ones stay readable
+    code = f"from transformers import {kind} as M; M.from_pretrained({path}).save_pretrained({path})"
     return f"convert it: {ours}, or: python -c {shlex.quote(code)}"
 
 

@@ -97,7 +97,7 @@ def add(path: Path, reference: str, options: EntryOptions, progress: Progress = 
     check_choices(path, options)
     remote = reference.startswith(("s3:", "hub:"))
     progress.stage(f"{'fetching and ' if remote else ''}reading {reference}")
-    folder = folder_of(reference, path.parent if remote else Path())
+    folder = folder_of(reference, path.parent if remote else Path(), asks_hub=True)
     choose_heads(heads_of(folder), options)
     found = describe(folder)
     said = {**found.entry, "checkpoint": reference if remote else _relative(folder, path.parent), **options.facts}

@@ -67,7 +67,7 @@ def refresh(
     """
     model = load_model(path, name)
     progress.stage(f"reading {model.checkpoint}")
-    folder = folder_of(model.checkpoint, path.parent)
+    folder = folder_of(model.checkpoint, path.parent, asks_hub=True)
     description = describe(folder)
     said = {**description.entry, "checkpoint": model.checkpoint}
     found = catalog_file.parse_entry(name, catalog_file.entry_text(name, said, description.facts.heads))

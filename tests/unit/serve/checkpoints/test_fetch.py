@@ -73,6 +73,31 @@ def test_s3_is_fetched_once_for_each_state(s3: Any, checkpoint: Path, tmp_path: 
     assert fetch("s3://weights/models/tiny", tmp_path, download_folder=tmp_path / "cache") != first
 
 
+def test_s3_brings_modules_and_shards_of_any_name(s3: Any, tmp_path: Path) -> None:
+    """The folders of modules come along, and shards by the names of the index; other folders stay where they are."""
+    index = b'{"weight_map": {"a": "part_a.safetensors"}}'
+    wanted = {
+        "config.json": b"{}", "modules.json": b"[]", f"{SINGLE}.index.json": index, "part_a.safetensors": b"x",
+        "1_Pooling/config.json": b"{}", "0_Transformer/tokenizer.json": b"{}",
+    }  # fmt: skip
+    for name, body in {**wanted, "onnx/model.onnx": b"x", "1_Pooling/notes.bin": b"x"}.items():
+        s3.put_object(Bucket="weights", Key=f"models/st/{name}", Body=body)
+    folder = fetch("s3://weights/models/st", tmp_path)
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found == wanted
+
+
+def test_s3_brings_pickles_for_a_conversion_alone(s3: Any, tmp_path: Path) -> None:
+    """Else the error says how to convert."""
+    for name in ("config.json", "pytorch_model.bin", "optimizer.pt"):
+        s3.put_object(Bucket="weights", Key=f"models/old/{name}", Body=b"{}")
+    with pytest.raises(CheckpointError, match=r"holds pytorch_model\.bin but no") as refused:
+        fetch("s3://weights/models/old", tmp_path)
+    assert str(refused.value.hint) == "convert it: glossa catalog add s3://weights/models/old --name NAME --convert"
+    folder = fetch("s3://weights/models/old", tmp_path, with_pickles=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "pytorch_model.bin"]
+
+
 PINNED_AT = "models/tiny/0123456789abcdef0123456789abcdef"
 
 
