@@ -17,8 +17,8 @@ SPACES = frozenset(  # the Unicode property White_Space, as in Rust
 )
 SEPARATORS = frozenset("\x1c\x1d\x1e\x1f")  # white space for Python alone
 DELETED = SEPARATORS | {"\v"}  # of white space, by the NMT rules
-# what SentencePiece's NMT rules turn into a space besides
-MADE_SPACES = "\u061c\u200b\u200c\u200e\u200f\u2581\ufeff\ufffd"
+# what the NMT rules turn into a space besides, except U+200C, which joins the character before it
+MADE_SPACES = "\u061c\u200b\u200e\u200f\u2581\ufeff\ufffd"
 NEAR_CHARS = 32  # how far back to look for a composing letter; keeps the time linear in hostile text
 
 
