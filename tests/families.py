@@ -124,14 +124,15 @@ def write_plain(family: str, root: Path) -> list[Path]:
     return folders
 
 
-def write_whole(root: Path) -> list[Path]:
-    """Write every checkpoint of `WHOLE` with all the heads that it can hold. Return their folders."""
+def write_whole(root: Path, names: Iterable[str] = tuple(WHOLE)) -> list[Path]:
+    """Write these checkpoints of `WHOLE` with all the heads that they can hold. Return their folders."""
     learnt, learnt_xlm = _learn(root, tiny.write_tokenizer), _learn(root, tiny_xlm.write_tokenizer)
     return [
         _write_xlm(root / name, learnt_xlm, **settings)
         if family == "xlm"
         else _write_roberta(root / name, **{"prefix": PLAIN[family], "tokenizer": learnt, **settings})
         for name, (family, settings) in WHOLE.items()
+        if name in names
     ]
 
 

@@ -16,16 +16,13 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 import transformers
 from transformers import PreTrainedModel
 
+from serve.engine.bounds import CLOSE, EXACT
 from serve.engine.load_engine import load_engine
 from serve.rows.row import Row, RowOutput, RowResult, row_of
 from shared.catalog import Head, Model
 from shared.errors import GlossaError
 from tests.checkpoints import catalog_model, draw, draw_ids, rounded, write
 
-EXACT = 2e-5  # float32: max|delta| <= EXACT * max(1, max|reference|); at 1e-4, tanh-GELU would stay within 5 bounds
-# half precision: |delta| / |reference| <= CLOSE, compared with float32 on the rounded weights. A class that gives one
-# number a row has only 13 of them here: 0.0208 was met in bfloat16 on a processor that has no such products (AVX2)
-CLOSE = 2.5e-2
 FAULT_FACTOR = 5.0  # a planted fault must exceed the bound at least so many times
 MIN_STD = 0.5  # of the reference's outputs; with less, a fault could go unseen
 LENGTHS = (7, 1, 512, 33, 2, 7, 130, 64, 3, 7, 33, 255, 16)

@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.parity import real_size
 from benchmarks.parity.table import Line, attempt, within
+from serve.engine.bounds import CLOSE_AT_REAL_SIZE, EXACT_AT_REAL_SIZE
 from serve.engine.load_engine import load_engine
 from serve.rows.row import RowResult, row_of
 from tests.checkpoints import catalog_model
@@ -27,7 +28,6 @@ SIZES = (("base", "float32"), ("base", "bfloat16"), ("large", "float32"), ("larg
 LENGTHS = (5, 33, 128, 512)
 LENGTHS_XL = (5, 33, 128)
 TOP_K = 5
-EXACT, CLOSE = 1e-4, 2e-2  # float32 max|delta| / max(1, max|logit|); bfloat16 |delta| / |reference|
 TIMEOUT_S = 900
 LEAST_FREE_BYTES = {"xl": 13 * 2**30}
 
@@ -71,9 +71,9 @@ def compare(size: str, dtype: str, folder: Path) -> dict[str, float]:
     mine, theirs = (torch.cat([pair[side].flatten() for pair in pairs]) for side in (0, 1))
     if dtype == "float32":
         largest = max(1.0, float(expected.abs().max()))
-        distance, bound = float((mine - theirs).abs().max()), EXACT * largest
+        distance, bound = float((mine - theirs).abs().max()), EXACT_AT_REAL_SIZE * largest
     else:
-        distance, bound = float((mine - theirs).norm() / theirs.norm()), CLOSE
+        distance, bound = float((mine - theirs).norm() / theirs.norm()), CLOSE_AT_REAL_SIZE
     return {"distance": distance, "bound": bound, "std": float(expected.std())}
 
 

@@ -18,16 +18,13 @@ import torch
 from benchmarks.parity.table import Line, attempt, skipped, within
 from serve.checkpoints.read import CheckpointError
 from serve.engine.attention_choice import flash_lacks
+from serve.engine.bounds import CLOSE, INT8_EMBEDDINGS, QUANTIZED
 from serve.engine.load_engine import load_engine
 from serve.engine.quantize import check_runnable
 from shared.catalog import Quantization
 from tests import checkpoints_xlm, judge, judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write
 
-BOUNDS: Mapping[str, float] = {
-    "none": 2e-2, "bnb-nf4": 0.8, "bnb-int8": 0.06, "torchao-int8": 0.04, "torchao-int4": 0.8, "torchao-fp8": 0.15,
-    "onednn-int8": 0.06,
-}  # fmt: skip
 LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel accepts
     "XLMRobertaForSequenceClassification": {"hidden_size": 128, "intermediate_size": 256},
     "XLMRobertaForMaskedLM": {"hidden_size": 128, "intermediate_size": 256},
@@ -35,7 +32,7 @@ LIKE: Mapping[str, Mapping[str, Any]] = {  # widths that every kernel accepts
 }
 XLM = ("XLMForSequenceClassification", "XLMWithLMHeadModel")
 KINDS: tuple[Quantization, ...] = ("bnb-nf4", "bnb-int8", "torchao-int8", "torchao-int4", "torchao-fp8", "onednn-int8")
-QUANTIZED: tuple[tuple[Quantization, bool], ...] = (
+STORED: tuple[tuple[Quantization, bool], ...] = (
     *((kind, False) for kind in KINDS),
     ("none", True),
     ("bnb-nf4", True),
@@ -47,7 +44,7 @@ ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
 def lines() -> Iterator[Line]:
     """Judge each quantization on each family, then each attention implementation."""
     for kind in (*LIKE, *XLM):
-        for quantization, int8_embeddings in QUANTIZED:
+        for quantization, int8_embeddings in STORED:
             for dtype in DTYPES:
                 yield _quantized(kind, dtype, quantization, int8_embeddings=int8_embeddings)
     for implementation in ATTENTIONS:
@@ -62,7 +59,7 @@ def _quantized(kind: str, dtype: str, quantization: Quantization, *, int8_embedd
         check_runnable(quantization, getattr(torch, dtype), _device())
     except CheckpointError as error:
         return skipped(kind, precision, str(error))
-    bound = max(BOUNDS[quantization], 3e-2 if int8_embeddings else 0)
+    bound = max(QUANTIZED[quantization], INT8_EMBEDDINGS if int8_embeddings else 0)
     fields = {"quantization": quantization, "int8_embeddings": int8_embeddings, "dtype": dtype}
     return attempt(kind, precision, lambda: within(kind, precision, _distance(kind, fields), bound))
 
@@ -87,7 +84,7 @@ def _attention(implementation: str, dtype: str) -> Line:
     if implementation == "flash_attention_2" and (lacking := flash_lacks(device, getattr(torch, dtype), 32)):
         return skipped(kind, precision, lacking)
     fields = {"attn_implementation": implementation, "dtype": dtype}
-    bound = 1e-5 if dtype == "float32" else judge.CLOSE
+    bound = 1e-5 if dtype == "float32" else CLOSE
     return attempt(kind, precision, lambda: within(kind, precision, _distance(kind, fields), bound))
 
 

@@ -159,6 +159,7 @@ ROOMS = (
         ("torch", "safetensors"),
         ("ray", "functions", "local", "tests", "benchmarks"),
     ),
+    Room("glossa.reference", ("shared", "serve"), ("torch", "transformers"), ("ray", "local", "tests", "benchmarks")),
     Room("local", ("shared", "functions", "serve", "glossa"), None, ("tests", "benchmarks")),
     Room("checkpoints", ("shared",), None),
     Room("benchmarks", None, None),
