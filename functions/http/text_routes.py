@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from functions.http import v2_routes
 from functions.http.authentication import Auth, check_task, tenant_of
@@ -19,8 +20,9 @@ from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.tasks.parse import task_named
 from functions.tasks.registry import TASKS
-from shared.catalog import Model
-from shared.errors import GlossaError, TooLarge, Unavailable
+from shared.catalog import Model, split_reference
+from shared.error_text import shown
+from shared.errors import GlossaError, NotFound, TooLarge, Unavailable
 from shared.messages import InferCall, ModelOutput, tenant_hash
 from shared.trace_context import TraceContext
 
@@ -94,7 +96,11 @@ def _add_models(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:
     @api.get("/v1/models/<name>")
     def model(name: str) -> object:
         _tenant(api, auth)
-        return api.ok(model_json(pipeline.catalog.model(name)))
+        model_name, head = split_reference(unquote(name))  # clients encode the colon of model:head, and other scripts
+        found = pipeline.catalog.model(model_name)
+        if head is not None and head not in found.heads:
+            raise NotFound(f"model {found.name} has no head {shown(head)}; heads: {sorted(found.heads)}")
+        return api.ok(model_json(found))
 
 
 def _add_tokens(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:

@@ -14,7 +14,7 @@ from functions.pipeline.request_limits import MAX_MASKS, check_input_tokens, che
 from functions.pipeline.truncation import KeptSpans, LongText, split_into_windows
 from functions.pipeline.windows import Side
 from functions.tasks.task import TaskParameters, TextPair, TextRequest
-from functions.tokenizers.tokenizer import Encoded, Tokenizer
+from functions.tokenizers.tokenizer import Encoded, Tokenizer, target_ids
 from shared.catalog import Model
 from shared.error_text import count
 from shared.errors import GlossaError, Unprocessable
@@ -166,14 +166,8 @@ def _is_cut(texts: EncodedPair, kept: Sequence[KeptSpans]) -> bool:
 
 
 def _target_ids(targets: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Return the ids of targets, each once. A target that is no single piece stands for its first piece."""
-    ids: dict[int, None] = {}
-    for target in targets:
-        found = tokenizer.id_of(target)
-        if found is None and (pieces := tokenizer.encode(target).ids):
-            found = pieces[0]
-        if found is not None:  # the reference skips a target that reads as nothing, too
-            ids[found] = None
-    if targets and not ids:
+    """Return the ids of targets, each once. The reference, too, skips a target that reads as nothing."""
+    found = [ids for target in targets if (ids := target_ids(tokenizer, target)) is not None]
+    if targets and not found:
         raise Unprocessable(f"parameters.targets: got {targets[0]!a}, which reads as nothing, expected a word")
-    return tuple(ids)
+    return tuple(dict.fromkeys(id_ for ids in found for id_ in (ids.of_word, ids.of_rest)))

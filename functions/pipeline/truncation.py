@@ -15,6 +15,7 @@ from functions.tokenizers.offsets import Span
 from shared.errors import TooLarge
 
 KeptSpans = tuple[Span, ...]  # what one window keeps: a span of the text, and of the second text of a pair
+LEAST_SHARE = 8  # a second text that is split has at least an eighth of each window
 ASK_TRUNCATION = 'shorten one text, or ask for "truncation": true'
 
 
@@ -86,8 +87,9 @@ def _second(long_text: LongText) -> list[KeptSpans]:
     first, second = long_text.lengths
     if long_text.rule.truncates:
         return [windows.cut_pair(first, second, long_text.room)]
-    if first > (half := long_text.room // 2):
-        raise long_text.refusal(f"at most {long_text.room} together, or {half} in the first text", "shorten it")
+    most = long_text.room - max(1, long_text.room // LEAST_SHARE)  # less room would make a window of a few tokens each
+    if first > most:
+        raise long_text.refusal(f"at most {long_text.room} together, or {most} in the first text", "shorten it")
     room = long_text.room - first
     return [((0, first), span) for span in long_text.spans(second, room)]
 

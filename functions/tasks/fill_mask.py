@@ -12,14 +12,17 @@ from pydantic import Field
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, read_back
 from functions.tasks.task import Assembler, ReadsPairs, Strings, Task, TopK, TruncationStrategy
+from functions.tokenizers.tokenizer import target_ids
 from shared.limits import DEFAULT_TOP_K
 
 
 class Parameters(ReadsPairs):
     """Finds the `top_k` most probable tokens for each mask, or scores `targets` instead.
 
-    A target that is not one token of the vocabulary stands for its first token. A long text is read in one window
-    around each group of masks that fits in one. A pair must fit in one window.
+    A target is scored as a word where the mask begins a word, and as the rest of a word elsewhere: `France` is the
+    piece `▁France` in `in <mask>`, and the piece `France` in `Saint-<mask>`. `piece` in the answer says which. A target
+    that begins with `▁` is that piece everywhere. One that is no piece stands for its first piece. A long text is read
+    in one window around each group of masks that fits in one. A pair must fit in one window.
     """
 
     truncation_strategy: ClassVar[TruncationStrategy] = "masks"
@@ -72,9 +75,10 @@ def _guesses(
     context: AnswerContext[Parameters], window: Window, mask: int, rows: Mapping[str, Vector], *, single: bool
 ) -> list[Guess]:
     if context.target_ids:
-        pairs = zip(context.target_ids, rows["target_logits"], strict=True)
+        logits = dict(zip(context.target_ids, rows["target_logits"], strict=True))
+        pairs = [(token, logits[token]) for token in _scored(context, begins_word=_begins_word(context, window, mask))]
     else:
-        pairs = zip(map(int, rows["top_ids"]), rows["top_logits"], strict=True)
+        pairs = list(zip(map(int, rows["top_ids"]), rows["top_logits"], strict=True))
     best = sorted(pairs, key=lambda pair: -pair[1])[: context.parameters.top_k]
     total = rows["log_sum_exp"][0]
     return [
@@ -83,9 +87,24 @@ def _guesses(
             "token": token,
             "token_str": read_back(context, [token]),
             "sequence": _sequence(context, window, mask, token, single=single),
+            **({"piece": context.tokenizer.pieces([token])[0]} if context.target_ids else {}),
         }
         for token, logit in best
     ]
+
+
+def _scored(context: AnswerContext[Parameters], *, begins_word: bool) -> list[int]:
+    """Return the ids of the targets at one mask, each once."""
+    found = filter(None, (target_ids(context.tokenizer, target) for target in context.parameters.target_words))
+    return list(dict.fromkeys(ids.of_word if begins_word else ids.of_rest for ids in found))
+
+
+def _begins_word(context: AnswerContext[Parameters], window: Window, mask: int) -> bool:
+    """Whether a mask is at the start of the text or after a space. Some tokenizers count that space to the mask."""
+    if window.special[mask - 1]:
+        return True
+    start, end = window.offsets[mask]
+    return start > window.offsets[mask - 1][1] or end - start > len(context.tokenizer.mask_token or "")
 
 
 def _sequence(context: AnswerContext[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:

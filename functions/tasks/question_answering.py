@@ -17,6 +17,7 @@ from functions.tasks.postprocessing.answer_spans import (
     score_of,
     text_span,
 )
+from functions.tasks.postprocessing.graphemes import Clusters
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from functions.tasks.task import Assembler, InputFields, Task, TaskParameters, TruncationStrategy
 
@@ -28,7 +29,8 @@ class Parameters(TaskParameters):
 
     A long context is read in windows of `max_seq_len` tokens, question included. Neighbouring windows share
     `doc_stride` tokens of the context. With `handle_impossible_answer`, the empty answer is one of the candidates.
-    `align_to_words` extends answers to whole words. Names and defaults are those of transformers 4.57, the last version
+    `align_to_words` extends answers to whole words; in scripts without spaces, such as those of Japanese and Thai, to
+    whole characters. A question may take seven eighths of a window beside a long context. Names and defaults are those of transformers 4.57, the last version
     with this pipeline.
     """
 
@@ -82,6 +84,7 @@ def value(
     at the classifying token is the score of no answer. The scores of equal answers (ignoring case) are added up.
     """
     parameters, text = context.parameters, item.text_pair or ""
+    clusters = Clusters(text)
     found: dict[str, Found] = {}
     none_score = 1_000_000.0  # as in the reference: the least score of no answer in any window
     for window, answer in zip(windows, answers, strict=True):
@@ -89,7 +92,8 @@ def value(
         none_score = min(none_score, none)
         n_wanted = parameters.top_k * 2 + 10 if parameters.align_to_words else parameters.top_k
         for score, first, last in best_spans(start, end, n_wanted, parameters.max_answer_len):
-            add_answer(found, text, text_span(window, first, last, whole_words=parameters.align_to_words), score)
+            span = text_span(window, clusters, first, last, whole_words=parameters.align_to_words)
+            add_answer(found, text, span, score)
     ranked = list(found.values())
     if parameters.handle_impossible_answer:
         ranked.append({"score": none_score, "start": 0, "end": 0, "answer": ""})

@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.answer_spans import Found, score_of, text_span
+from functions.tasks.postprocessing.graphemes import Clusters
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from functions.tasks.postprocessing.scores import sigmoid, softmax
 from functions.tasks.question_answering import Parameters
@@ -38,8 +39,9 @@ def value(
     token of the window, which fits models that read the context first. Here an answer must lie in the context.
     """
     parameters, text = context.parameters, item.text_pair or ""
+    clusters = Clusters(text)
     spans = [
-        (rank, text_span(window, first, last, whole_words=parameters.align_to_words))
+        (rank, text_span(window, clusters, first, last, whole_words=parameters.align_to_words))
         for index, (window, answer) in enumerate(zip(windows, answers, strict=True))
         for rank, first, last in _candidates(index, windows, answer, parameters.max_answer_len)
     ]

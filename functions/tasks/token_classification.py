@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing import graphemes
 from functions.tasks.postprocessing.entities import Tagged, Token, best, entities, without_overlaps
+from functions.tasks.postprocessing.graphemes import is_break, is_space
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector
 from functions.tasks.postprocessing.scores import softmax
 from functions.tasks.task import Assembler, Strings, Task, Truncatable
@@ -25,10 +26,12 @@ class Parameters(Truncatable):
 
     `aggregation_strategy`: `simple` groups tokens of one tag. `first`, `average` and `max` first give all tokens of a
     word one label: that of its first token, of their mean scores, or of its surest token. A word is a run without
-    spaces. `none` groups nothing. No entity begins or ends inside a character as a person sees it. Entities whose
-    label is in `ignore_labels` are left out. A long text is read in windows that overlap by an eighth. Each token gets
-    its label from the window in which it is most central. With `stride`, windows are full and share that many tokens,
-    and their entities are merged. This is how transformers does it; an entity may then begin inside a word.
+    white space of any kind. `none` groups nothing. No entity begins or ends inside a character as a person sees it,
+    goes on over a line break or a tab, is without a word, or overlaps another. Entities whose label is in
+    `ignore_labels` are left out: `O` is the label of that name, not `B-O`. A long text is read in windows that overlap
+    by an eighth. Each token gets its label from the window in which it is most central. With `stride`, windows are
+    full and share that many tokens, and their entities are merged. This is how transformers does it; an entity may
+    then begin inside a word.
     """
 
     overlap: ClassVar[float] = 0.125
@@ -71,9 +74,9 @@ def value(
         judged = (_token(labels, token) for run in runs for token in run)
         return [token for token in judged if token["entity"] not in ignored]
     clusters = graphemes.Clusters(text)
-    found = [entity for run in runs for entity in entities(clusters, run, labels, strategy, context.tokenizer.join)]
-    kept = [entity for entity in found if entity.label not in ignored]
-    return [_entity(entity) for entity in (without_overlaps(kept) if len(runs) > 1 else kept)]
+    join = context.tokenizer.join
+    found = [entity for run in runs for entity in entities(clusters, run, labels, strategy, join, ignored)]
+    return [_entity(entity) for entity in without_overlaps(found)]
 
 
 def borders(windows: Sequence[Window], text: str = "") -> list[int]:
@@ -133,17 +136,18 @@ def _token_at(
     context: AnswerContext[Parameters], text: str, window: Window, at: int, piece: str, logits: Vector
 ) -> Token:
     start, end = window.offsets[at]
+    end_before = start if at == 0 or window.special[at - 1] else window.offsets[at - 1][1]
     unknown = window.input_ids[at] == context.tokenizer.unk_id
+    near = text[max(0, min(end_before, start - 1)) : start + 1]
     return Token(
         word=text[start:end] if unknown else piece,
         scores=_scores(context.head.labels, logits),
         index=window.start + at,
         start=start,
         end=end,
-        subword=not unknown
-        and start > 0
-        and " " not in text[start - 1 : start + 1],  # the rule of the reference's pipeline
+        subword=not unknown and start > 0 and not any(map(is_space, near)),
         bound=graphemes.inside(text, start),
+        breaks=any(map(is_break, text[end_before : start + 1])),
     )
 
 

@@ -95,6 +95,12 @@ def entailment(labels: Sequence[str]) -> int | None:
     return next((i for i, label in enumerate(labels) if label.lower().startswith("entail")), None)
 
 
+def contradiction(labels: Sequence[str]) -> int:
+    """Return the column of contradiction, by its name. The reference takes a place: the last, or the first."""
+    named = next((i for i, label in enumerate(labels) if label.lower().startswith("contra")), None)
+    return (-1 if entailment(labels) == 0 else 0) if named is None else named
+
+
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `logits` [windows, labels]."""
     del parameters, target_ids
@@ -107,8 +113,8 @@ def value(
     """Return `sequence`, `labels` and `scores`, best first, by the rules of the pipeline of transformers.
 
     Scores are a softmax over the entailment logits of all labels. With `multi_label`, and for a single label, they are
-    a softmax over entailment and contradiction of each label. Contradiction is the first column, or the last when
-    entailment is the first. All labels have windows at the same places. Scores of windows are averaged, weighted by
+    a softmax over entailment and contradiction of each label. Contradiction is the label that begins with `contra`;
+    without one, it is the first column, or the last when entailment is the first, as in the reference. All labels have windows at the same places. Scores of windows are averaged, weighted by
     the tokens of the text in them.
     """
     parts = list(by_part(windows, answers))
@@ -116,7 +122,7 @@ def value(
     weights = [max(1, window.sequence_ids.count(0)) for window in parts[0][0]]
     entails = entailment(context.head.labels) or 0
     if context.parameters.multi_label or len(parts) == 1:
-        contradicts = -1 if entails == 0 else 0
+        contradicts = contradiction(context.head.labels)
         each = [[softmax([row[contradicts], row[entails]])[1] for row in rows] for rows in logits]
         scores = [mean([[score] for score in label], weights)[0] for label in each]
     else:

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from functions.tokenizers.offsets import Span
 
+WORD_START = "\u2581"  # the sign with which pieces of XLM-RoBERTa's vocabularies begin a word
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -41,6 +43,14 @@ class Layout:
     pair_type: int = 0
     cls_id: int | None = None
     never_answer_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetIds:
+    """The ids by which a target of a mask is scored: where the mask begins a word, and where it goes on with one."""
+
+    of_word: int
+    of_rest: int
 
 
 class Tokenizer(Protocol):
@@ -80,3 +90,20 @@ class Tokenizer(Protocol):
     def id_of(self, piece: str) -> int | None:
         """Return the id of a piece, or None when the vocabulary has no such piece."""
         ...
+
+
+def target_ids(tokenizer: Tokenizer, target: str) -> TargetIds | None:
+    """Return the ids of a target. Returns None when it reads as nothing.
+
+    A plain word is one piece as a word, or else the piece of that very name, or else its first piece. Where the mask
+    goes on with a word, the piece of that name comes first. A target that begins with the sign of a word is the piece
+    of that name everywhere.
+    """
+    pieces = tokenizer.encode(target).ids
+    word = pieces[0] if len(pieces) == 1 and pieces[0] != tokenizer.unk_id else None
+    named = tokenizer.id_of(target)
+    if named is not None and (word is None or target.startswith(WORD_START)):
+        return TargetIds(named, named)
+    first = pieces[0] if pieces else None
+    of_word = first if word is None else word
+    return None if of_word is None else TargetIds(of_word, of_word if named is None else named)

@@ -22,8 +22,8 @@ EXTENSIONS: Mapping[str, Framing] = {
     ".txt": "document", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv",
 }  # fmt: skip
 DELIMITERS: Mapping[str, str] = {"csv": ",", "tsv": "\t"}
+GZIP_MAGIC = b"\x1f\x8b"
 MAGIC: Mapping[bytes, str] = {
-    b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "a zip archive or an office document",
     b"%PDF": "PDF",
     b"\xff\xfe": "UTF-16 text",
@@ -122,6 +122,9 @@ def check_head(head: bytes, nothing: str = "an object of 0 bytes") -> None:
     """
     if not head:
         raise ObjectProblem(problem_codes.EMPTY_OBJECT, f"got {nothing}, expected at least one record")
+    if head.startswith(GZIP_MAGIC):
+        detail = "got data that is still packed (gzip), expected UTF-8 text; pack it once, and end its name with .gz"
+        raise ObjectProblem(problem_codes.BINARY, detail)
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
             raise ObjectProblem(problem_codes.BINARY, f"got what looks like {kind}, expected UTF-8 text")

@@ -12,6 +12,7 @@ from typing import Protocol
 from functions.jobs.records.formats import Format
 
 QUOTE, LF = 0x22, 0x0A
+BOM = b"\xef\xbb\xbf"
 
 
 class RecordBoundary(Protocol):
@@ -43,9 +44,11 @@ class RowBoundary:
 
     A quote opens a quoted cell only as the first byte of the cell; elsewhere outside quotes it is a plain character.
     Inside, two quotes in a row are one character, and a single one closes. Python's `csv` reads rows the same way.
+    With `may_have_bom`, the first bytes are those of an object: a byte order mark there is no part of the first cell.
     """
 
-    def __init__(self, delimiter: bytes) -> None:
+    def __init__(self, delimiter: bytes, *, may_have_bom: bool = False) -> None:
+        self._bom = BOM if may_have_bom else b""  # what may still come of it
         self._delimiter = delimiter[0]
         # Outside quotes: the end of the row, or the end of a cell when the next cell is quoted or not seen yet.
         self._outside = re.compile(rb"\n|" + re.escape(delimiter) + rb'(?:(?=")|\Z)')
@@ -55,7 +58,7 @@ class RowBoundary:
 
     def find(self, chunk: bytes, begin: int) -> int:
         """Return one past the row's LF, or 0. Remembers in which part of a row the chunk ended."""
-        at, size = begin, len(chunk)
+        at, size = begin + self._bom_bytes(chunk, begin), len(chunk)
         while at < size:
             if self._after_quote:
                 self._after_quote = False
@@ -80,10 +83,22 @@ class RowBoundary:
         return 0
 
 
-def boundary_of(file_format: Format) -> RecordBoundary:
-    """Return what finds the ends of an object's records."""
+    def _bom_bytes(self, chunk: bytes, begin: int) -> int:
+        """Return how many bytes at `begin` are of a byte order mark, which chunks may divide."""
+        n_bytes = 0
+        while self._bom and begin + n_bytes < len(chunk):
+            if chunk[begin + n_bytes] != self._bom[0]:
+                self._bom = b""
+                break
+            self._bom = self._bom[1:]
+            n_bytes += 1
+        return n_bytes
+
+
+def boundary_of(file_format: Format, *, at_start: bool = True) -> RecordBoundary:
+    """Return what finds the ends of an object's records. `at_start`: the stream begins where the object does."""
     if file_format.framing == "document":
         return DocumentBoundary()
     if file_format.delimiter and file_format.options.quoted:
-        return RowBoundary(file_format.delimiter.encode())
+        return RowBoundary(file_format.delimiter.encode(), may_have_bom=at_start)
     return LineBoundary()

@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from functions.jobs.records import problem_codes
 from functions.jobs.records.csv_tables import read_row
 from functions.jobs.records.formats import Format, FormatOptions, Problem
-from functions.jobs.records.record_boundaries import boundary_of
+from functions.jobs.records.record_boundaries import BOM, boundary_of
 from shared import strict_json
 from shared.strict_json import JsonError, lone_surrogate_at
 
 MAX_RECORD_BYTES = 1 << 20
-BOM = b"\xef\xbb\xbf"
 _JSON_NAMES = {dict: "object", list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
 
 
@@ -78,7 +77,7 @@ class RecordSplitter:
         self, file_format: Format, begin: RecordLocation = RecordLocation(), max_record_bytes: int = MAX_RECORD_BYTES
     ) -> None:
         """Begin at the record at `begin`."""
-        self._boundary = boundary_of(file_format)
+        self._boundary = boundary_of(file_format, at_start=begin.offset == 0)
         self._limit = max_record_bytes
         self._start, self._index_in_object = begin.offset, begin.index_in_object
         self._length = 0  # bytes seen of the unfinished record

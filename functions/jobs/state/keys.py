@@ -11,6 +11,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from typing import NamedTuple
+from unicodedata import category
 
 from shared.error_text import count
 from shared.errors import Unprocessable
@@ -21,6 +22,7 @@ RECIPE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 SHARD = re.compile(r"[0-9]{8}-[0-9a-f]{12}")
 SHARD_SORT_KEY = f"shard/{SHARD.pattern}"  # the pattern of the sort keys of shards
 MAX_NAME_BYTES = 512
+_REORDERS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # overrides and embeddings of direction
 MAX_KEY_BYTES = 1024  # of any object; a limit of S3
 DUE_PARTITIONS = 16
 INDEX_NAME = "gsi1"  # the sparse index of the table: it holds what the sweeper must look at
@@ -79,18 +81,27 @@ def check_name(name: str) -> str:
     if not name or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         found = count(len(name), "character")
         raise Unprocessable(f"got a file name of {found}, expected 1 to {MAX_NAME_BYTES} bytes of UTF-8")
-    if "/" in name or "${" in name or name in {".", ".."} or not name.isprintable():
+    if "/" in name or "${" in name or name in {".", ".."} or _hidden(name):
         raise Unprocessable(
-            f"got file name {name!r}, expected printable characters without '/' and '${{', and not '.' or '..'"
+            f"got file name {name!a}, expected characters that control nothing, without '/' and '${{', and not '.' or"
+            " '..'"
         )
     return name
 
 
+def _hidden(name: str) -> bool:
+    """Whether a name holds a character that makes it another than it looks, or that no key of S3 may hold.
+
+    Spaces of any width and joiners are part of names in many languages, and macOS writes U+202F into times.
+    """
+    return any(char in _REORDERS or category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in "\ufffe\uffff" for char in name)
+
+
 def check_prefix(prefix: str) -> str:
     """Return a prefix of a tenant's data unchanged; "" means all. Raises Unprocessable when no key can begin so."""
-    if len(prefix.encode("utf-8", "replace")) > MAX_NAME_BYTES or not prefix.isprintable() or prefix.startswith("/"):
+    if len(prefix.encode("utf-8", "replace")) > MAX_NAME_BYTES or _hidden(prefix) or prefix.startswith("/"):
         raise Unprocessable(
-            f"got prefix {prefix[:80]!r}, expected at most {MAX_NAME_BYTES} bytes of printable UTF-8, no '/' first"
+            f"got prefix {prefix[:80]!a}, expected at most {MAX_NAME_BYTES} bytes of UTF-8 without controls, no '/' first"
         )
     return prefix
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from functions.messages import Window
+from functions.tasks.postprocessing.graphemes import Clusters, is_seam, is_unspaced
 from functions.tasks.postprocessing.output_rows import Answer, Vector
 from functions.tokenizers.tokenizer import Layout
 
@@ -61,15 +62,20 @@ def best_spans(start: Vector, end: Vector, n_spans: int, max_len: int) -> list[C
     return [(score, -first, -last) for score, first, last in sorted(kept, reverse=True)]
 
 
-def text_span(window: Window, first: int, last: int, *, whole_words: bool) -> tuple[int, int]:
+def text_span(window: Window, clusters: Clusters, first: int, last: int, *, whole_words: bool) -> tuple[int, int]:
     """Return the characters of the context that a span of tokens covers.
 
-    With `whole_words`, the span grows to whole words, but not beyond the window.
+    With `whole_words`, the span grows to whole words, but not beyond the window. In a script without spaces it grows
+    to whole grapheme clusters; the reference would take all up to the next space there.
     """
-    if whole_words:
-        first = next(i for i in range(first, -1, -1) if window.word_starts[i] or i == 0 or window.special[i - 1])
-        last = next(i for i in range(last, len(window.special)) if _ends_word(window, i))
-    return window.offsets[first][0], window.offsets[last][1]
+    if not whole_words:
+        return window.offsets[first][0], window.offsets[last][1]
+    text = clusters.text
+    first = next(i for i in range(first, -1, -1) if i == 0 or _is_border(window, text, i))
+    last = next(i for i in range(last, len(window.special)) if _is_border(window, text, i + 1))
+    start, end = window.offsets[first][0], window.offsets[last][1]
+    ends = text[start : start + 1] + text[max(0, end - 1) : end]
+    return clusters.whole(start, end) if any(map(is_unspaced, ends)) else (start, end)
 
 
 def add_answer(found: dict[str, Found], context: str, span: tuple[int, int], score: float) -> None:
@@ -86,9 +92,12 @@ def score_of(found: Found) -> float:
     return score if isinstance(score, float) else 0.0
 
 
-def _ends_word(window: Window, at: int) -> bool:
-    after = at + 1
-    return after == len(window.special) or window.special[after] or window.word_starts[after]
+def _is_border(window: Window, text: str, at: int) -> bool:
+    """Whether a word ends before a token. The piece of a lone space covers the first letter of the word after it."""
+    if at == len(window.special) or window.special[at] or window.special[at - 1] or window.word_starts[at]:
+        return True
+    end_before, start = window.offsets[at - 1][1], window.offsets[at][0]
+    return end_before <= start and is_seam(text, start)
 
 
 def _softmax(logits: Vector, allowed: Sequence[bool]) -> Vector:

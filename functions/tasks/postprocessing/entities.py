@@ -1,16 +1,21 @@
 """Groups labelled tokens into entities, by the rules of the token classification pipeline of transformers.
 
-One rule is added: no entity begins or ends inside a grapheme cluster, which is one character to a person. Pieces of the
-vocabulary may. Must not know windows, tensors or requests.
+Four rules are added. No entity begins or ends inside a grapheme cluster, which is one character to a person. A word
+ends at white space of any kind, not only at a space, and no entity goes on over a line break or a tab. No entity is
+without a word, and none overlap. A plain label `O` never joins `B-O` or `I-O`. Must not know windows, tensors or
+requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from functions.tasks.postprocessing.graphemes import Clusters
 
+OUTSIDE = "O"
+PREFIXES = ("B-", "I-")
+_SPACE_PIECES = "\u2581 "  # what pieces of a vocabulary write for a space
 Vector = Sequence[float]
 Join = Callable[[Sequence[str]], str]
 
@@ -19,8 +24,8 @@ Join = Callable[[Sequence[str]], str]
 class Token:
     """One token and the probability of each label.
 
-    `word` is its piece, `index` its place among all tokens. `subword`: no space is before it. `bound`: it begins
-    inside a grapheme cluster.
+    `word` is its piece, `index` its place among all tokens. `subword`: no white space is before it. `bound`: it begins
+    inside a grapheme cluster. `breaks`: a line break or a tab is before it.
     """
 
     word: str
@@ -30,6 +35,7 @@ class Token:
     end: int
     subword: bool
     bound: bool
+    breaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +48,29 @@ class Tagged:
     start: int
     end: int
     bound: bool = False
+    breaks: bool = False
 
 
 def entities(
-    clusters: Clusters, tokens: Sequence[Token], labels: Sequence[str], strategy: str, join: Join
+    clusters: Clusters,
+    tokens: Sequence[Token],
+    labels: Sequence[str],
+    strategy: str,
+    join: Join,
+    ignored: Collection[str] = (),
 ) -> list[Tagged]:
-    """Group the tokens of one text, in order. `strategy` is simple, first, average or max. Takes linear time."""
+    """Group the tokens of one text, in order. `strategy` is simple, first, average or max. Takes linear time.
+
+    A group is left out when the label of its first token is in `ignored`, or its tag is. A tag that is itself one of
+    `labels` is only a label there: `O` leaves out the label `O`, but not a group that `B-O` begins.
+    """
     tagged = of_tokens(tokens, labels) if strategy == "simple" else of_words(tokens, labels, PICKS[strategy], join)
-    return [_entity(clusters, group, join) for group in groups(tagged)]
+    ignored_tags = set(ignored).difference(labels)
+    return [
+        _entity(clusters, group, join)
+        for group in map(_without_empty_end, groups(tagged))
+        if group and group[0].label not in ignored and tag_of(group[0].label) not in ignored_tags
+    ]
 
 
 def best(labels: Sequence[str], scores: Vector) -> tuple[str, float]:
@@ -63,28 +84,30 @@ def of_tokens(tokens: Iterable[Token], labels: Sequence[str]) -> Iterator[Tagged
     before: Tagged | None = None
     for token in tokens:
         label, score = best(labels, token.scores)
-        if token.bound and before is not None and _opens(label, before.label):
-            label = f"I-{tag_of(before.label)}"
+        bound = token.bound or (before is not None and _shares(before, token))
+        if bound and before is not None and _opens(label, before.label):
+            label = before.label if before.label == OUTSIDE else f"I-{tag_of(before.label)}"
             label = label if label in labels else before.label
             score = token.scores[labels.index(label)]
-        before = Tagged(label, score, token.word, token.start, token.end, token.bound)
+        before = Tagged(label, score, token.word, token.start, token.end, bound, token.breaks)
         yield before
 
 
 def of_words(
     tokens: Iterable[Token], labels: Sequence[str], pick: Callable[[Sequence[Token]], Vector], join: Join
 ) -> Iterator[Tagged]:
-    """Tag each word: a run of tokens with no space between them. `pick` makes its scores of those of its tokens."""
+    """Tag each word: a run of tokens without white space. `pick` makes its scores of those of its tokens."""
     for word in _words(tokens):
         label, score = best(labels, pick(word))
-        yield Tagged(label, score, join([token.word for token in word]), word[0].start, word[-1].end)
+        text = join([token.word for token in word])
+        yield Tagged(label, score, text, word[0].start, word[-1].end, breaks=word[0].breaks)
 
 
 def groups(tagged: Iterable[Tagged]) -> Iterator[list[Tagged]]:
-    """Yield runs of tokens with one tag. A `B-` label begins a new run."""
+    """Yield runs of tokens with one tag. A `B-` label, a line break and a tab begin a new run."""
     group: list[Tagged] = []
     for token in tagged:
-        if group and not token.bound and _opens(token.label, group[-1].label):
+        if group and not token.bound and (token.breaks or _opens(token.label, group[-1].label)):
             yield group
             group = []
         group.append(token)
@@ -94,7 +117,7 @@ def groups(tagged: Iterable[Tagged]) -> Iterator[list[Tagged]]:
 
 def tag_of(label: str) -> str:
     """Return a label without its `B-` or `I-`."""
-    return label[2:] if label.startswith(("B-", "I-")) else label
+    return label[2:] if label.startswith(PREFIXES) else label
 
 
 def without_overlaps(found: Iterable[Tagged]) -> list[Tagged]:
@@ -112,7 +135,7 @@ def without_overlaps(found: Iterable[Tagged]) -> list[Tagged]:
 def _words(tokens: Iterable[Token]) -> Iterator[list[Token]]:
     word: list[Token] = []
     for token in tokens:
-        if word and not (token.subword or token.bound):
+        if word and not (token.subword or token.bound or _shares(word[-1], token)):
             yield word
             word = []
         word.append(token)
@@ -135,8 +158,26 @@ def _average(word: Sequence[Token]) -> Vector:
 PICKS: Mapping[str, Callable[[Sequence[Token]], Vector]] = {"first": _first, "max": _surest, "average": _average}
 
 
+def _is_space(piece: str) -> bool:
+    """Whether a piece stands for a space alone, as before words in scripts without spaces. Its span is the letter's."""
+    return not piece.strip(_SPACE_PIECES)
+
+
+def _shares(before: Token | Tagged, token: Token) -> bool:
+    """Whether two tokens are parts of one character, such as those of a fraction."""
+    return token.start < before.end and not _is_space(before.word)
+
+
 def _opens(label: str, before: str) -> bool:
-    return tag_of(label) != tag_of(before) or label.startswith("B-")
+    if tag_of(label) != tag_of(before) or label.startswith("B-"):
+        return True
+    return (label == OUTSIDE) != (before == OUTSIDE)  # the tag of B-O and I-O has the same name
+
+
+def _without_empty_end(group: list[Tagged]) -> list[Tagged]:
+    """Return a group without spaces at its end, which cover a letter of the next; nothing when it has no word."""
+    n_words = next((len(group) - i for i, token in enumerate(reversed(group)) if not _is_space(token.word)), 0)
+    return group[:n_words]
 
 
 def _entity(clusters: Clusters, group: Sequence[Tagged], join: Join) -> Tagged:

@@ -1,7 +1,7 @@
 """Finds grapheme clusters (Unicode annex 29): characters, as a person sees them, that must not be split.
 
 It works by general categories, because Python has no table of clusters. No cluster of the annex is ever split; a few
-sequences that the annex would split stay whole. Must not know tokens or tasks.
+sequences that the annex would split stay whole. It also says where words end. Must not know tokens or tasks.
 """
 
 from __future__ import annotations
@@ -10,9 +10,27 @@ import unicodedata
 
 MARKS = frozenset({"Mn", "Me", "Mc"})
 VIRAMA = 9  # the combining class of signs that join the next consonant
-ZWJ = "\u200d"
+ZWJ, ZWSP = "\u200d", "\u200b"
 NEAR_MARKS = 8  # how far back to look for such a sign
 NEAR_CHARS = 64  # how far to follow a cluster; this keeps the time linear for hostile text
+# scripts that write words without spaces between them: first and last code point of their blocks
+_UNSPACED = (
+    (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19FF),  # Tai Le, New Tai Lue, Khmer symbols
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x1B00, 0x1B7F),  # Balinese
+    (0x2E80, 0x312F),  # radicals and punctuation of East Asia, kana, Bopomofo
+    (0x31A0, 0x9FFF),  # strokes, enclosed letters, ideographs
+    (0xA980, 0xA9FF),  # Javanese, Myanmar
+    (0xAA60, 0xAADF),  # Myanmar, Tai Viet
+    (0xF900, 0xFAFF),  # ideographs
+    (0xFE30, 0xFE4F),  # vertical punctuation
+    (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF9F),  # wide punctuation, narrow kana
+    (0x1AFF0, 0x1B16F),  # kana
+    (0x20000, 0x3FFFF),  # ideographs
+)  # fmt: skip
 _SPACING = frozenset("\u0e33\u0eb3\uff9e\uff9f\u200c" + ZWJ)
 _BREAKS = frozenset({"Cc", "Zl", "Zp"})
 _PREPENDED = frozenset(
@@ -32,6 +50,29 @@ def inside(text: str, at: int) -> bool:
     if unicodedata.category(before) in _BREAKS or unicodedata.category(after) in _BREAKS:
         return False
     return _extends(after) or _binds(before, after) or _hangul(before, after) or _conjunct(text, at)
+
+
+def is_unspaced(char: str) -> bool:
+    """Whether a character is of a script that writes words without spaces, or of its punctuation."""
+    code = ord(char)
+    return any(first <= code <= last for first, last in _UNSPACED)
+
+
+def is_seam(text: str, at: int) -> bool:
+    """Whether a word may end before code point `at`, in a script without spaces: between two clusters, one of it."""
+    if not 0 < at < len(text) or inside(text, at):
+        return False
+    return is_unspaced(text[at - 1]) or is_unspaced(text[at])
+
+
+def is_space(char: str) -> bool:
+    """Whether a character ends a word: white space of any kind, and the space without width of Thai and Khmer."""
+    return char.isspace() or char == ZWSP
+
+
+def is_break(char: str) -> bool:
+    """Whether a character is white space that begins something new: a line break of any kind, or a tab."""
+    return char.isspace() and unicodedata.category(char) != "Zs"
 
 
 class Clusters:

@@ -39,6 +39,25 @@ def test_one_model() -> None:
     assert (status, "plain" in problem["detail"]) == (404, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "said"),
+    [
+        ("mini%3Atopic", 200, "mini"),
+        ("mini:topic", 200, "mini"),
+        ("mini%3Anone", 404, "model mini has no head 'none'"),
+        ("mini%3A", 422, "got 'mini:'"),
+        ("bge-reranker-v2.5", 404, "no model 'bge-reranker-v2.5'"),
+        ("%E6%97%A5", 404, "no model '日'"),
+        ("org%2Fname", 404, "no model 'org/name'"),
+    ],
+)
+def test_a_name_in_a_path_is_found_or_named(name: str, status: int, said: str) -> None:
+    """A reference with a head finds its model, also percent-encoded. Another name is quoted as the caller means it."""
+    found, body, _ = send(make(), request("GET", f"/v1/models/{name}"))
+    assert found == status
+    assert said in (body["name"] if found == 200 else body["detail"])
+
+
 @pytest.mark.parametrize(("up", "status"), [(True, 200), (False, 503)])
 def test_health_is_the_model_servers(*, up: bool, status: int) -> None:
     """Health is 200 when the model server takes requests, and otherwise 503 with Retry-After."""

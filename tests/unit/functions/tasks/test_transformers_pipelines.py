@@ -15,6 +15,7 @@ from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model
+from tests.task_cases import scored
 from tests.unit.functions.tokenizers import tiny
 
 Answer = Callable[[str, object, dict[str, Any], str], Result]
@@ -109,11 +110,18 @@ def test_token_classification(answer: Answer, folders: dict[str, Path], strategy
     assert any(theirs)
 
 
-@pytest.mark.parametrize(
-    "parameters", [{}, {"top_k": 3}, {"targets": ["▁a", "Menschen", "qqq", "s"]}, {"targets": "s"}]
-)
+@pytest.mark.parametrize("targets", [["▁a", "Menschen", "qqq", "s"], ["s"]])
+def test_targets_of_a_mask(answer: Answer, folders: dict[str, Path], targets: list[str]) -> None:
+    """The scores of targets are the reference's for the pieces that the answer names: words, or the rest of one."""
+    reference = reference_pipeline("fill-mask", folders["mlm"])
+    texts = ["All <mask> beings", "<mask> x </s> y", "a<mask> b.", "<mask>"]
+    theirs = [scored(reference, text, targets) for text in texts]
+    assert_close(list(answer("fill-mask", texts, {"targets": targets}, "mlm").values), theirs)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"top_k": 3}])
 def test_fill_mask(answer: Answer, folders: dict[str, Path], parameters: dict[str, Any]) -> None:
-    """Guesses of one mask and of several, with and without targets, are the reference's."""
+    """Guesses of one mask and of several are the reference's."""
     texts = ["All <mask> beings", "<mask> x </s> y", "a<mask> b <mask>.", "<mask>"]
     reference = reference_pipeline("fill-mask", folders["mlm"])
     theirs = [reference(text, **parameters) for text in texts]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from functions.jobs.records.csv_tables import HEADER_BYTES, find_columns, read_row
 from functions.jobs.records.formats import Columns, Format, FormatOptions, Framing, ObjectProblem, Problem
 from functions.jobs.records.record_boundaries import RowBoundary
-from functions.jobs.records.records import RecordSplitter
+from functions.jobs.records.records import RecordLocation, RecordSplitter
 from tests.unit.functions.jobs.world import World, texts
 
 CELL = st.text(st.sampled_from('ab",\n\t;ü日 '), max_size=6)
@@ -61,6 +61,19 @@ def test_what_the_csv_library_writes_is_split_into_its_rows(
         assert [(row.get("text", ""), row.get("id", "")) for row in found if isinstance(row, dict)] == [
             (text, name) for text, name in rows
         ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 100])
+def test_a_byte_order_mark_before_a_quoted_header_is_no_text(size: int) -> None:
+    """A header cell with a line break is one row behind a byte order mark, in chunks of any size; later it is text."""
+    data = b'\xef\xbb\xbf"text\nof all",id\n"a\nb",1\n'
+    splitter = RecordSplitter(how_of())
+    spans = [span for at in range(0, len(data), size) for span in splitter.feed(data[at : at + size])]
+    assert [span.raw for span in spans] == [data[:20], data[20:]]
+    columns = find_columns(data[:20], how_of(text_field="text\nof all"), ())
+    assert columns.positions == {"text\nof all": 0, "id": 1}
+    later = RecordSplitter(how_of(), RecordLocation(5, 1))
+    assert [span.raw for span in later.feed(data)][0] == b'\xef\xbb\xbf"text\n'
 
 
 @given(st.binary(max_size=40).map(lambda raw: bytes(b'",\n\rx'[b % 5] for b in raw)), st.integers(1, 5))

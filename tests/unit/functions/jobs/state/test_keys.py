@@ -44,17 +44,27 @@ def test_other_keys_are_nobodys(key: str) -> None:
     assert keys.parse_object_key(key) is None
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\x00b", "a\nb", "${filename}", "x" * 513, "é" * 300])
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "../x", "a\x00b", "a\nb", "${filename}", "x" * 513, "é" * 300, "a\x85.csv", "a\u2028b.csv",
+     "a\u202egnp.csv", "a\u2066b.csv", "\ud800.csv", "a\uffff.csv"],
+)  # fmt: skip
 def test_names_that_could_leave_their_place_are_refused(name: str) -> None:
-    """Slashes, single dots, control characters, S3's placeholder and long names are a 422."""
-    with pytest.raises(Unprocessable, match="got"):
+    """Slashes, single dots, control characters, overrides of direction, S3's placeholder and long names are a 422."""
+    with pytest.raises(Unprocessable, match="got") as refused:
         keys.check_name(name)
+    assert refused.value.message.isprintable()
 
 
-@pytest.mark.parametrize("name", ["a b.txt", "a+b.txt", "100%.txt", "日本語.jsonl", "é😀.txt.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["a b.txt", "a+b.txt", "100%.txt", "日本語.jsonl", "é😀.txt.gz", "レビュー\u3000一覧.csv", "9.41\u202fAM.csv",
+     "می\u200cخواهم.csv", "क्\u200dष.csv", "👩\u200d👧.txt", "a\u00a0b.csv", "ภาษา\u200bไทย.csv", "\u200fשלום.csv"],
+)  # fmt: skip
 def test_names_in_any_script_are_kept(name: str) -> None:
-    """Spaces, plus, percent and Unicode are allowed."""
+    """Spaces of any width, joiners, plus, percent and Unicode are allowed, in names and prefixes."""
     assert keys.check_name(name) == name
+    assert keys.check_prefix(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "-a", "a b", "x" * 64])

@@ -125,6 +125,7 @@ def test_a_bad_record_fails_alone() -> None:
         ("picture.txt", b"\x89PNG\r\n\x1a\n", "binary"),
         ("report.pdf", b"%PDF-1.7", "wrong-extension"),
         ("packed.jsonl.gz", b"this is not gzip", "broken-gzip"),
+        ("encoded.jsonl", gzip.compress(b'{"text": "a"}'), "binary"),
     ],
 )
 def test_an_object_that_cannot_be_read_fails_its_job_in_words(name: str, data: bytes, code: str) -> None:
