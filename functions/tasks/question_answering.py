@@ -28,10 +28,10 @@ class Parameters(TaskParameters):
     """Finds the `top_k` answers to a question: spans of the context, at most `max_answer_len` tokens each.
 
     A long context is read in windows of `max_seq_len` tokens, question included. Neighbouring windows share
-    `doc_stride` tokens of the context. With `handle_impossible_answer`, the empty answer is one of the candidates.
-    `align_to_words` extends answers to whole words; in scripts without spaces, such as those of Japanese and Thai, to
-    whole characters. A question may take seven eighths of a window beside a long context. Names and defaults are those of transformers 4.57, the last version
-    with this pipeline.
+    `doc_stride` tokens of the context. A question may take up to seven eighths of a window. With
+    `handle_impossible_answer`, the empty answer is one of the candidates. `align_to_words` extends answers to whole
+    words; in scripts without spaces, such as those of Japanese and Thai, to whole characters. Names and defaults are
+    those of transformers 4.57, the last version with this pipeline.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (

@@ -96,7 +96,10 @@ def entailment(labels: Sequence[str]) -> int | None:
 
 
 def contradiction(labels: Sequence[str]) -> int:
-    """Return the column of contradiction, by its name. The reference takes a place: the last, or the first."""
+    """Return the column of contradiction: the first label that begins with `contra`.
+
+    Without one, it is the first column, or the last when entailment is the first. The reference always takes these.
+    """
     named = next((i for i, label in enumerate(labels) if label.lower().startswith("contra")), None)
     return (-1 if entailment(labels) == 0 else 0) if named is None else named
 
@@ -113,9 +116,8 @@ def value(
     """Return `sequence`, `labels` and `scores`, best first, by the rules of the pipeline of transformers.
 
     Scores are a softmax over the entailment logits of all labels. With `multi_label`, and for a single label, they are
-    a softmax over entailment and contradiction of each label. Contradiction is the label that begins with `contra`;
-    without one, it is the first column, or the last when entailment is the first, as in the reference. All labels have windows at the same places. Scores of windows are averaged, weighted by
-    the tokens of the text in them.
+    a softmax over entailment and contradiction of each label; `contradiction` finds its column. All labels have
+    windows at the same places. Scores of windows are averaged, weighted by the tokens of the text in them.
     """
     parts = list(by_part(windows, answers))
     logits = [[_checked(context, answer["logits"][0]) for answer in theirs] for _, theirs in parts]

@@ -82,7 +82,6 @@ class RowBoundary:
                     return at
         return 0
 
-
     def _bom_bytes(self, chunk: bytes, begin: int) -> int:
         """Return how many bytes at `begin` are of a byte order mark, which chunks may divide."""
         n_bytes = 0

@@ -94,14 +94,17 @@ def _hidden(name: str) -> bool:
 
     Spaces of any width and joiners are part of names in many languages, and macOS writes U+202F into times.
     """
-    return any(char in _REORDERS or category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in "\ufffe\uffff" for char in name)
+    return any(
+        char in _REORDERS or category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in "\ufffe\uffff" for char in name
+    )
 
 
 def check_prefix(prefix: str) -> str:
     """Return a prefix of a tenant's data unchanged; "" means all. Raises Unprocessable when no key can begin so."""
     if len(prefix.encode("utf-8", "replace")) > MAX_NAME_BYTES or _hidden(prefix) or prefix.startswith("/"):
         raise Unprocessable(
-            f"got prefix {prefix[:80]!a}, expected at most {MAX_NAME_BYTES} bytes of UTF-8 without controls, no '/' first"
+            f"got prefix {prefix[:80]!a}, expected at most {MAX_NAME_BYTES} bytes of UTF-8, no control character and no"
+            " '/' first"
         )
     return prefix
 

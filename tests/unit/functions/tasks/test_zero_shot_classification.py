@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import transformers
 
+from functions.tasks.zero_shot_classification import contradiction, entailment
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
+from shared.errors import Unprocessable
 from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.task_requests import LONG, ZERO_SHOT, infer_rows, run_request, tokenize_request
 from tests.unit.functions.tokenizers import tiny
@@ -61,3 +63,39 @@ def test_windows_are_weighted_by_their_tokens(model: Model, tokenizer: Tokenizer
         n_tokens += window.sequence_ids.count(0)
     scores = dict(zip(value["labels"], value["scores"], strict=True))
     assert [scores[label] for label in ZERO_SHOT["candidate_labels"]] == pytest.approx(expected / n_tokens, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "column"),
+    [
+        (("contradiction", "neutral", "entailment"), 0),
+        (("neutral", "CONTRADICTION", "ENTAILMENT"), 1),
+        (("neutral", "entailment", "contradiction"), 2),
+        (("entailment", "not_entailment"), -1),
+        (("no", "Entails"), 0),
+    ],
+)
+def test_labels_of_inference_are_found_by_name(labels: tuple[str, ...], column: int) -> None:
+    """Contradiction is the label of that name, in any case and place; without one, the reference's place."""
+    assert contradiction(labels) == column
+    assert entailment(labels) is not None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "labels", "message"),
+    [
+        ({"candidate_labels": "a, b"}, ("LABEL_0", "LABEL_1"), "expected one that begins with entail"),
+        ({"candidate_labels": "a", "hypothesis_template": "{{}}"}, tiny.NLI, r"exactly one \{\}"),
+        ({"candidate_labels": " , "}, tiny.NLI, "candidate_labels: got .*, expected at least 1 item"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    model: Model, tokenizer: Tokenizer, parameters: dict[str, object], labels: tuple[str, ...], message: str
+) -> None:
+    """A head without entailment, a template with other braces and no label at all are a 422."""
+    head = model.heads["nli"].model_copy(update={"labels": labels})
+    other = model.model_copy(update={"heads": {"nli": head}})
+    task = "zero-shot-classification"
+    body = {"inputs": "a", "parameters": parameters}
+    with pytest.raises(Unprocessable, match=message):
+        run_request(other, tokenizer, body, task, infer_rows(lambda _: {"logits": [0.0] * len(labels)}))

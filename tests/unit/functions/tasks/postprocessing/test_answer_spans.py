@@ -1,10 +1,58 @@
-"""The search for the best answer spans is exact."""
+"""The search for the best answer spans is exact, and spans end where words do."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from functions.tasks.postprocessing.answer_spans import best_spans
+import numpy as np
+import pytest
+
+from functions.messages import Window
+from functions.tasks.postprocessing.answer_spans import best_spans, text_span
+from functions.tasks.postprocessing.graphemes import Clusters, inside
+from functions.tokenizers.load import load_tokenizer
+from functions.tokenizers.tokenizer import Tokenizer
+
+MINI = Path(__file__).parents[5] / "checkpoints" / "mini"
+
+
+@pytest.fixture(scope="module")
+def mini() -> Tokenizer:
+    """Load the tokenizer of mini, whose pieces are those of real vocabularies."""
+    return load_tokenizer(MINI / "tokenizer.json")
+
+
+def spans_in(tokenizer: Tokenizer, text: str) -> set[str]:
+    """Return the texts of the spans that single tokens of a text grow to."""
+    encoded = tokenizer.encode(text)
+    n_tokens = len(encoded.ids)
+    window = Window(0, encoded.ids, encoded.offsets, (False,) * n_tokens, word_starts=encoded.word_starts)
+    spans = [text_span(window, Clusters(text), i, i, whole_words=True) for i in range(n_tokens)]
+    assert not any(inside(text, place) for span in spans for place in span)
+    return {text[start:end] for start, end in spans}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("首都は東京です。", {"首", "都", "は", "東", "京", "です", "。"}),
+        ("ออกเดินทางที่กรุงเทพ", {"ที่"}),
+        ("ពិភពលោក", {"ពិ"}),
+        ("東京Tokyo大学", {"東", "京", "Tokyo", "大学"}),
+        ("カﾞスﾎﾟｯﾄ", {"カﾞ", "ﾎﾟ"}),
+        ("Donaudampfschifffahrt 1936!", {"Donaudampfschifffahrt", "1936!"}),
+        ("서울에서 삽니다", {"서울에서", "삽니다"}),
+        ("ในกรุงเทพ abc", {"abc"}),
+    ],
+)
+def test_a_word_ends_where_its_script_says(mini: Tokenizer, text: str, expected: set[str]) -> None:
+    """In scripts without spaces a span is whole characters, elsewhere whole words. No span is the first letter alone.
+
+    Mini reads a space before the first letter as a token of its own, with the span of that letter.
+    """
+    found = spans_in(mini, text)
+    assert expected <= found
+    assert text not in found
 
 
 def test_the_best_spans_are_all_spans_sorted() -> None:

@@ -81,6 +81,53 @@ def test_entities_are_in_order_and_divide_no_grapheme(text: str, data: st.DataOb
     assert all(0 <= entity.score <= 1 for entity in found)
 
 
+def named(labels: Sequence[str], tokens: Sequence[tuple[str, int, int, str]], strategy: str = "simple") -> list[str]:
+    """Return the groups of tokens (piece, start, end, label), as `tag start-end`, without the label O."""
+    text = "x" * 99
+    made = [
+        replace(token(text, start, end, [float(label == other) for other in labels]), word=piece, subword=False)
+        for piece, start, end, label in tokens
+    ]
+    found = entities(Clusters(text), made, labels, strategy, "".join, ("O",))
+    return [f"{one.label} {one.start}-{one.end}" for one in found]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_label_b_o_is_an_entity_of_type_o(strategy: str) -> None:
+    """`ignore_labels` names the label of a token: O is left out, B-O and I-O are not, and they do not join O."""
+    labels = ("O", "B-O", "I-O")
+    tokens = [("a", 0, 1, "O"), ("b", 2, 3, "B-O"), ("c", 4, 5, "I-O"), ("d", 6, 7, "O"), ("e", 8, 9, "I-O")]
+    assert named(labels, tokens, strategy) == ["O 2-5", "O 8-9"]
+
+
+def test_a_type_that_is_no_label_is_ignored_as_a_type() -> None:
+    """PER leaves out what B-PER begins, as in the reference, unless PER is a label of its own."""
+    text = "xx"
+    for labels, expected in ((("B-PER", "I-PER"), 0), (("B-PER", "PER"), 1)):
+        made = [token(text, 0, 2, (1.0, 0.0))]
+        assert len(entities(Clusters(text), made, labels, "simple", "".join, ("PER",))) == expected
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_no_entity_is_without_a_word(strategy: str) -> None:
+    """The piece of a space alone, whose span is the next letter, is no entity and ends none."""
+    labels = ("O", "B-ORG", "I-ORG", "B-PER")
+    lone = [("▁", 0, 1, "B-ORG"), ("軍", 0, 1, "B-ORG"), ("艦", 1, 2, "I-ORG")]
+    assert named(labels, lone, strategy) == ["ORG 0-2"]
+    last = [("▁Ja", 0, 2, "B-PER"), ("▁", 3, 4, "I-ORG"), ("軍", 3, 4, "O")]
+    assert named(labels, last, strategy) == ["PER 0-2"]
+    held = [("▁Ja", 0, 2, "B-ORG"), ("▁", 3, 4, "I-ORG"), ("軍", 3, 4, "B-ORG")]
+    assert named(labels, held, strategy) == ["ORG 0-2", "ORG 3-4"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_tokens_of_one_character_are_one_entity(strategy: str) -> None:
+    """The tokens of a fraction share its span. They never become entities that overlap."""
+    labels = ("O", "B-ORG", "I-ORG", "B-PER")
+    tokens = [("▁1", 0, 1, "B-ORG"), ("\u2044", 0, 1, "B-PER"), ("2", 0, 1, "B-ORG"), ("x", 1, 2, "O")]
+    assert named(labels, tokens, strategy) == ["ORG 0-1"]
+
+
 def n_calls(work: Callable[[], object]) -> int:
     """Count the calls of Python functions that some work takes, generator steps included."""
     count = 0
