@@ -72,17 +72,17 @@ def _classify(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
 def _tokens(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
     """Yield texts whose tokens divide no grapheme, for groups of tokens: elsewhere our groups differ on purpose.
 
-    For the same reason texts with line breaks or tabs are left out, and groups of the reference are `settled`.
+    For the same reason texts with line breaks or tabs are left out, and groups of the reference pass through `without_lone_spaces`.
     """
     texts = [text for text in (*sentences, *HARD) if unicodedata.is_normalized("NFC", text)]
     yield _question(pipe, texts, aggregation_strategy="none", ignore_labels=["O"])
     yield _question(pipe, texts, aggregation_strategy="none", ignore_labels=[])
     texts = [text for text in texts if not divided(text, pipe.tokenizer) and not re.search(r"[^\S ]", text)]
     for strategy, ignored in (("simple", ["O"]), ("simple", []), ("first", []), ("average", ["O", "X"]), ("max", [])):
-        yield settled(_question(pipe, texts, aggregation_strategy=strategy, ignore_labels=ignored))
+        yield without_lone_spaces(_question(pipe, texts, aggregation_strategy=strategy, ignore_labels=ignored))
     long = [" ".join(texts), " ".join(texts[10:])]
     for strategy, stride in (("simple", 0), ("simple", 64), ("first", 128), ("average", 7), ("max", 30)):
-        yield settled(_question(pipe, long, aggregation_strategy=strategy, stride=stride))
+        yield without_lone_spaces(_question(pipe, long, aggregation_strategy=strategy, stride=stride))
 
 
 def divided(text: str, reader: Any) -> bool:
@@ -96,7 +96,7 @@ def divided(text: str, reader: Any) -> bool:
     )
 
 
-def settled(question: Question) -> Question:
+def without_lone_spaces(question: Question) -> Question:
     """Return entities of the reference by our rules: none without a word, and none that ends with a lone space piece.
 
     The span of such a piece is the first letter of the next word, so that two entities of the reference overlap.
