@@ -72,7 +72,7 @@ def _classify(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
 def _tokens(sentences: Sequence[str], pipe: Any) -> Iterator[Question]:
     """Yield texts whose tokens divide no grapheme, for groups of tokens: elsewhere our groups differ on purpose.
 
-    For the same reason texts with line breaks or tabs are left out, and groups of the reference pass through `without_lone_spaces`.
+    For the same reason texts with line breaks or tabs are left out, and the reference loses its lone spaces.
     """
     texts = [text for text in (*sentences, *HARD) if unicodedata.is_normalized("NFC", text)]
     yield _question(pipe, texts, aggregation_strategy="none", ignore_labels=["O"])
