@@ -23,7 +23,7 @@ MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 MAX_PROMPT_CHARS = 4_096  # of one prompt that a checkpoint declares
 SHOWN_CHARS = 64  # of an unknown name, in the error that refuses it
 SizeClass = Literal["base", "large", "xl"]
-Family = Literal["xlm-roberta", "xlm-roberta-xl", "xlm"]
+Family = Literal["xlm-roberta", "xlm-roberta-xl", "xlm", "bert"]
 HeadTask = Literal[
     "text-classification",
     "token-classification",
@@ -123,7 +123,8 @@ class Model(_Frozen):
     The digests are compared with the checkpoint when it is loaded: `weights_sha256` with its weights, `config_sha256`
     with its config.json, which decides how they are computed with. Catalogs older than the latter lack it.
 
-    Tokens: `max_tokens` of one row, special ones included (max_position_embeddings - pad_id - 1 for XLM-R);
+    Tokens: `max_tokens` of one row, special ones included (max_position_embeddings - pad_id - 1 for XLM-R; all of them
+    for BERT, which counts positions from 0);
     `token_budget` of one forward pass; `max_backlog_tokens` that are admitted and not yet answered. `tokens_per_s` is
     the speed by which a request that cannot be done in time is refused; replicas also measure their own.
 

@@ -47,6 +47,7 @@ def draw(kind: str, *, seed: int = 0, **settings: Any) -> PreTrainedModel:
     """
     model_class = getattr(transformers, kind)
     usual = {"ForQuestionAnswering": {"id2label": {0: "start", 1: "end"}}, "ForCausalLM": {"is_decoder": True}}
+    usual["LMHeadModel"] = usual["ForCausalLM"]
     for suffix, said in usual.items():
         settings = {**said, **settings} if kind.endswith(suffix) else settings
     model: PreTrainedModel = model_class(small_config(model_class.config_class, **settings)).eval()

@@ -42,7 +42,8 @@ XLM_CLASSES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("XLMForMultipleChoice", {}),
     ("XLMWithLMHeadModel", {}),
 )
-PLAIN = {"xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL", "xlm": "XLM"}
+PLAIN = {"xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL", "xlm": "XLM", "bert": "Bert"}
+DECODERS = {"Bert": "LMHeadModel"}  # the class of a causal LM, where it is not called ForCausalLM
 LONG = "Anna lives in Turku. " * 60
 BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "text-classification": (["Alle Menschen", {"text": "a", "text_pair": "b"}], {"top_k": None}),
@@ -120,7 +121,8 @@ def write_plain(family: str, root: Path) -> list[Path]:
     folders = []
     for at, (kind, said) in enumerate(XLM_CLASSES if is_xlm else CLASSES):
         folder = _copy_tokenizer(learnt, root / f"{at}-{kind.lower()}")
-        folders.append(checkpoints.write(draw(kind if is_xlm else PLAIN[family] + kind, **sizes, **said), folder))
+        named = kind if is_xlm else _class_of(PLAIN[family], kind)
+        folders.append(checkpoints.write(draw(named, **sizes, **said), folder))
     return folders
 
 
@@ -147,6 +149,11 @@ def make_catalog(path: Path, folders: Iterable[Path], *, num_cpus: float = 1.0) 
     speed = "\ntokens_per_s = "
     path.write_text(text.replace(speed, f"\nreplicas = {{ num_cpus = {num_cpus} }}{speed}"), encoding="utf-8")
     return path
+
+
+def _class_of(prefix: str, suffix: str) -> str:
+    """Return the name of a class of transformers."""
+    return prefix + (DECODERS.get(prefix, suffix) if suffix == "ForCausalLM" else suffix)
 
 
 def _write_roberta(folder: Path, *, prefix: str, tokenizer: Path, base: str = "ForMaskedLM", **more: Any) -> Path:

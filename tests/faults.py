@@ -97,6 +97,15 @@ def _counting_pads(build: Build) -> Build:
     return replace(build, parts=replace(build.parts, positions=positions))
 
 
+def _skipping_pads(build: Build) -> Build:
+    """Count the positions of a BERT around pad ids, as XLM-R does."""
+
+    def positions(ids: torch.Tensor, spans: Spans, pad_id: int) -> torch.Tensor:  # noqa: ARG001 - it has the signature of the part
+        return (reference_positions(ids, spans, 1) - 2).clamp(min=0)
+
+    return replace(build, parts=replace(build.parts, positions=positions))
+
+
 def _tanh_gelu(build: Build) -> Build:
     return replace(build, parts=replace(build.parts, activate=partial(F.gelu, approximate="tanh")))
 
@@ -117,7 +126,7 @@ def swapped(one: str, other: str) -> Callable[[Build], Build]:
 
 
 def _without_bias(build: Build) -> Build:
-    ends = ("classifier.bias", "out_proj.bias", "lm_head.bias", "decoder.bias", "qa_outputs.bias")
+    ends = ("classifier.bias", "out_proj.bias", "lm_head.bias", "predictions.bias", "decoder.bias", "qa_outputs.bias")
     return replace(build, tensors={k: t * 0 if k.endswith(ends) else t for k, t in build.tensors.items()})
 
 
@@ -136,6 +145,7 @@ FAULTS: Mapping[str, Callable[[Build], Build]] = {
     "row leaks into its neighbour": _leaking,
     "position off by one": _late,
     "pad ids counted": _counting_pads,
+    "pad ids skipped": _skipping_pads,
     "tanh GELU": _tanh_gelu,
     "LayerNorm eps": _usual_eps,
     "Q and K swapped": swapped("query", "key"),
@@ -149,7 +159,13 @@ FAULTS: Mapping[str, Callable[[Build], Build]] = {
 
 
 def shows(kind: str, fault: str) -> bool:
-    """Say whether a class can show a fault: without a head there is no head bias, and few classes are causal."""
+    """Say whether a class can show a fault.
+
+    Without a head there is no head bias, few classes are causal, and BERT counts pad ids where the others skip them.
+    """
+    is_causal = kind.endswith(("ForCausalLM", "LMHeadModel"))
     if fault == "missing head bias":
-        return not kind.endswith("Model")
-    return kind.endswith("ForCausalLM") or not fault.startswith("causal mask")
+        return is_causal or not kind.endswith("Model")
+    if fault in {"pad ids counted", "pad ids skipped"}:
+        return kind.startswith("Bert") == (fault == "pad ids skipped")
+    return is_causal or not fault.startswith("causal mask")

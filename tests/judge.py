@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from serve.engine.bounds import CLOSE, EXACT
 from serve.engine.load_engine import load_engine
+from serve.models.registry import FAMILIES
 from serve.rows.row import Row, RowOutput, RowResult, row_of
 from shared.catalog import Head, Model
 from shared.errors import GlossaError
@@ -170,7 +171,8 @@ def _compare_spans(reference: PreTrainedModel, row: Row, output: RowOutput) -> P
 
 
 def _compare_masked(reference: PreTrainedModel, row: Row, output: RowOutput) -> Pairs:
-    logits = _run(reference, row).logits[0, list(row.positions)]
+    found = _run(reference, row)
+    logits = found["prediction_logits" if "prediction_logits" in found else "logits"][0, list(row.positions)]
     pairs = [
         (output["top_logits"], logits.topk(row.top_k).values),
         (output["top_logits"], logits.gather(1, output["top_ids"].long())),
@@ -211,6 +213,7 @@ LIKE: Mapping[str, Mapping[str, int]] = {
     "xlm-v": {"vocab_size": 9_001},  # XLM-V is XLM-R with a larger vocabulary
     "xl": {"hidden_size": 160, "num_attention_heads": 2, "intermediate_size": 320},  # heads of width 80, as in XL
     "xxl": {"hidden_size": 256, "num_attention_heads": 2, "intermediate_size": 512},  # heads of width 128, as in XXL
+    "minilm": {"hidden_size": 96, "num_attention_heads": 3, "intermediate_size": 384},  # heads of width 32, as in MiniLM
 }
 _HEADS: Mapping[str, Case] = {
     "Model": Case("embed", _compare_vectors, _ask_vectors),
@@ -222,18 +225,33 @@ _HEADS: Mapping[str, Case] = {
     # the scores of a causal LM at every position; tests of generation judge the text that it generates
     "ForCausalLM": Case("lm", _compare_masked, _ask_everywhere, {"lm": Head(task="fill-mask", prefix="lm_head")}),
 }
-CASES: Mapping[str, Case] = {
-    prefix + suffix: case for prefix in ("XLMRoberta", "XLMRobertaXL") for suffix, case in _HEADS.items()
+_BERT: Mapping[str, Case] = {
+    **{suffix: case for suffix, case in _HEADS.items() if suffix != "ForCausalLM"},
+    "ForPreTraining": _HEADS["ForMaskedLM"],
+    "LMHeadModel": Case("lm", _compare_masked, _ask_everywhere, {"lm": Head(task="fill-mask", prefix="cls.predictions")}),
 }
+CASES: Mapping[str, Case] = {
+    **{prefix + suffix: case for prefix in ("XLMRoberta", "XLMRobertaXL") for suffix, case in _HEADS.items()},
+    **{f"Bert{suffix}": case for suffix, case in _BERT.items()},
+}
+UNSERVED = ("BertForNextSentencePrediction",)  # its head answers no task; `catalog add` refuses it by name
 
 
 def likes_of(kind: str) -> tuple[str, ...]:
     """Return the sizes in which a class is judged."""
+    if kind.startswith("Bert"):
+        return ("minilm",)
     return ("xl", "xxl") if kind.startswith("XLMRobertaXL") else ("xlm-r", "xlm-v")
 
 
 def public_classes() -> list[str]:
-    """Return every model class of transformers for the families of XLM-RoBERTa."""
-    named = [name for name in dir(transformers) if name.startswith("XLM") and not name.endswith("PreTrainedModel")]
-    kinds = {name: getattr(transformers, name) for name in named}
-    return [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, PreTrainedModel)]
+    """Return every model class of transformers for the families of XLM-RoBERTa, XLM and BERT, but for `UNSERVED`."""
+    named = [
+        name for name in dir(transformers) if name.startswith(("XLM", "Bert")) and not name.endswith("PreTrainedModel")
+    ]
+    kinds = {name: getattr(transformers, name) for name in named if name not in UNSERVED}
+    return [
+        name
+        for name, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, PreTrainedModel) and kind.config_class.model_type in FAMILIES
+    ]

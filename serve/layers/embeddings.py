@@ -18,7 +18,8 @@ class EmbeddingTables:
     """The tables and the LayerNorm that make the states for the first layer.
 
     `words` holds [vocabulary, width]. The others are float32: `positions` [positions, width], `types` [types, width],
-    whose type 0 is all zeros, and the `scale` and `shift` [width] of the LayerNorm. Positions count from `pad_id` + 1.
+    whose type 0 is all zeros, and the `scale` and `shift` [width] of the LayerNorm. Positions count from `pad_id` + 1;
+    it is NO_PAD in models whose positions count from 0.
     """
 
     words: nn.Module

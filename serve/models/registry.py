@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from serve.checkpoints.read import CheckpointError
-from serve.models import xlm_roberta, xlm_roberta_xl
+from serve.models import bert, xlm_roberta, xlm_roberta_xl
 from serve.models.family import Family
 from serve.models.xlm import encoder as xlm
 
-FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_roberta, xlm_roberta_xl, xlm)}
+FAMILIES: Mapping[str, Family] = {family.FAMILY: family for family in (xlm_roberta, xlm_roberta_xl, xlm, bert)}
 
 
 def family_of(model_type: object) -> Family:

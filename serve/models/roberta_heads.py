@@ -33,7 +33,7 @@ def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
     if "classifier.out_proj.weight" in shapes:
         n_labels = shapes["classifier.out_proj.weight"][0]
         found["classifier"] = classifier("text-classification", config, n_labels)
-    elif "classifier.weight" in shapes and _is(config, "ForMultipleChoice"):
+    elif "classifier.weight" in shapes and is_named(config, "ForMultipleChoice"):
         found["choice"] = Head(task="multiple-choice", prefix="classifier")
     elif "classifier.weight" in shapes:
         found["classifier"] = classifier("token-classification", config, shapes["classifier.weight"][0])
@@ -41,7 +41,7 @@ def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
         found["qa"] = Head(task="question-answering", prefix="qa_outputs")
     found |= listed_heads(folder)
     if "lm_head.dense.weight" in shapes:
-        generates = config.is_decoder and not _is(config, "ForMaskedLM")
+        generates = config.is_decoder and not is_named(config, "ForMaskedLM")
         name, task = ("lm", "text-generation") if generates else ("mlm", "fill-mask")
         found[name] = Head.model_validate({"task": task, "prefix": "lm_head"})
     return found | vector_heads(shapes)
@@ -64,7 +64,7 @@ def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, 
         return linear_shapes(_pooler(found), width, width) | linear_shapes(prefix, 1, width)
     if head.task in {"fill-mask", "text-generation"}:
         norm = norm_shapes(f"{prefix}.layer_norm", width)
-        return {**linear_shapes(f"{prefix}.dense", width, width), **norm, **_decoder(prefix, found, config)}
+        return {**linear_shapes(f"{prefix}.dense", width, width), **norm, **decoder_shapes(prefix, found, config)}
     return linear_shapes(prefix, 1, width) if head.variant == "sparse" else {}
 
 
@@ -90,11 +90,11 @@ def build_head(
             tensors[f"{prefix}.layer_norm.weight"], tensors[f"{prefix}.layer_norm.bias"], config.layer_norm_eps
         )
         kind = heads.MaskedLmHead if head.task == "fill-mask" else heads.NextTokenHead
-        return kind(heads.Transform(linear(f"{prefix}.dense"), norm), _make_decoder(prefix, tensors, words, parts))
+        return kind(heads.Transform(linear(f"{prefix}.dense"), norm), make_decoder(prefix, tensors, words, parts))
     return heads.SparseHead(linear(prefix)) if head.variant == "sparse" else heads.EmbedHead()
 
 
-def _make_decoder(prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: ModelParts) -> heads.Decoder:
+def make_decoder(prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, parts: ModelParts) -> heads.Decoder:
     """Make the decoder over the vocabulary.
 
     It shares the word embedding when the checkpoint stores no weight for it, or stores the same weight again.
@@ -107,7 +107,7 @@ def _make_decoder(prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, 
     return parts.decoder(parts.linear(name, stored, bias), bias.shape[0])
 
 
-def _decoder(prefix: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
+def decoder_shapes(prefix: str, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the decoder's tensors.
 
     Its weight is there when it is stored or not tied. Its bias has one of two names.
@@ -124,5 +124,6 @@ def _pooler(found: Mapping[str, object]) -> str:
     return f"{PREFIX}pooler.dense" if f"{PREFIX}pooler.dense.weight" in found else "pooler.dense"
 
 
-def _is(config: Any, suffix: str) -> bool:
+def is_named(config: Any, suffix: str) -> bool:
+    """Say whether a class that ends with `suffix` wrote the checkpoint."""
     return any(str(name).endswith(suffix) for name in config.architectures or ())

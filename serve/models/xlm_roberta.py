@@ -57,9 +57,10 @@ class Embeddings(nn.Module):
     the differences from it. Type 0 therefore adds exactly nothing.
     """
 
-    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], parts: ModelParts, *, pad_id: int) -> None:
+        """Take the tables of a checkpoint. Positions count from `pad_id` + 1; with NO_PAD from 0."""
         super().__init__()
-        self.pad_id = pad_id(config)
+        self.pad_id = pad_id
         self.count_positions = parts.positions
         self.words = parts.embedding("words", tensors[WORDS])
         types = tensors[TYPES].float()
@@ -80,10 +81,11 @@ class Embeddings(nn.Module):
 class Encoder(nn.Module):
     """The backbone: packed ids [tokens] to states [tokens, width]. Embeddings are normalized in float32."""
 
-    def __init__(self, config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
+    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts, *, pad_id: int) -> None:
+        """Make the layers of a checkpoint. Positions count from `pad_id` + 1; with NO_PAD from 0."""
         super().__init__()
         self.dtype = tensors[WORDS].dtype
-        self.embeddings = Embeddings(config, tensors, parts)
+        self.embeddings = Embeddings(tensors, parts, pad_id=pad_id)
         self.norm = wide_norm("embeddings.LayerNorm", tensors, config.layer_norm_eps)
         self._embed = parts.embed(self._tables(config.layer_norm_eps))
         shape = PostNormShape(
@@ -116,7 +118,7 @@ class Encoder(nn.Module):
 
 def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder from tensors named as in XLMRobertaModel. It keeps their dtype and device."""
-    return Encoder(config, tensors, parts).eval()
+    return Encoder(config, tensors, parts, pad_id=pad_id(config)).eval()
 
 
 def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
@@ -189,7 +191,7 @@ def backbone_limits(config: Any) -> BackboneLimits:
     )
 
 
-def expected_shapes(config: XLMRobertaConfig) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every backbone tensor by its name in XLMRobertaModel."""
     shapes = embedding_shapes(config) | norm_shapes("embeddings.LayerNorm", config.hidden_size)
     for index in range(config.num_hidden_layers):

@@ -90,7 +90,7 @@ class Encoder(nn.Module):
     def __init__(self, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.dtype = tensors[WORDS].dtype
-        self.embeddings = Embeddings(config, tensors, parts)
+        self.embeddings = Embeddings(tensors, parts, pad_id=pad_id(config))
         self.layers = nn.ModuleList(Layer(i, config, tensors, parts) for i in range(config.num_hidden_layers))
         self.compiles_per_length = compiles_per_length(self.layers)
         self.norm = wide_norm("encoder.LayerNorm", tensors, config.layer_norm_eps)

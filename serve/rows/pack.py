@@ -18,6 +18,7 @@ from serve.rows.row import Row
 Between = Callable[[], None]  # called between two layers of a pass
 
 ABSENT = -1  # the id of a token whose row has no ids of a kind, while another row of the pack has some
+NO_PAD = -1  # in place of the pad id of models whose positions count every token, from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def _runs(lengths: Sequence[int]) -> Iterator[Run]:
 def reference_positions(ids: torch.Tensor, spans: Spans, pad_id: int) -> torch.Tensor:
     """Return position ids int64 [tokens], as create_position_ids_from_input_ids of `transformers` counts them.
 
-    Positions count from pad_id + 1. A pad id inside a text gets position pad_id and is not counted.
+    Positions count from pad_id + 1. A pad id inside a text gets position pad_id and is not counted. With NO_PAD they
+    count from 0, as in BERT, and every token is counted.
     """
     counted = ids.ne(pad_id).long()
     seen = counted.cumsum(0)

@@ -13,6 +13,7 @@ import numpy as np
 
 from serve.rows.backbone_limits import MAX_EXTRA_BYTES, BackboneLimits
 from serve.rows.generation import Rules, begin
+from serve.rows.pack import NO_PAD
 from serve.rows.row import Row
 from shared.catalog import Model
 from shared.errors import GlossaError, NotFound, TooLarge, Unprocessable
@@ -231,11 +232,15 @@ def _continued_ids_error(row: Row, model: Model) -> GlossaError | None:
         return Unprocessable("got position_ids, generation of family xlm counts its own")
     if row.position_ids is not None and len(row.position_ids):
         last, more = int(row.position_ids[-1]), (row.sampling or Sampling()).max_new_tokens
-        if last + more > model.max_tokens + model.pad_id:
+        if last + more > (most := _last_position(model)):
             return Unprocessable(
-                f"got position_ids up to {last} and max_new_tokens {more}, model {model.name} has places up to "
-                f"{model.max_tokens + model.pad_id}"
+                f"got position_ids up to {last} and max_new_tokens {more}, model {model.name} has places up to {most}"
             )
     if row.lang_ids is not None and len(langs := set(row.lang_ids.tolist())) > 1:
         return Unprocessable(f"got lang_ids {sorted(langs)[:8]} in one row, generation continues in one language")
     return None
+
+
+def _last_position(model: Model) -> int:
+    """Return the position of the last token of the longest row: positions count after the pad id, in BERT from 0."""
+    return model.max_tokens + (NO_PAD if model.family == "bert" else model.pad_id)

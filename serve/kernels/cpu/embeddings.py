@@ -17,7 +17,7 @@ from serve.kernels.core_team import team_address
 from serve.kernels.cpu.guards import check_ids, check_spans, check_table, check_vector
 from serve.kernels.cpu.library import VECTOR_WIDTH, kernels_here
 from serve.layers.embeddings import Embed, EmbeddingTables, MakeEmbed, no_embed
-from serve.rows.pack import ABSENT, Pack
+from serve.rows.pack import ABSENT, NO_PAD, Pack
 
 
 class KernelEmbeddings:
@@ -31,8 +31,8 @@ class KernelEmbeddings:
         check_table("the type table", tables.types, width, torch.float32)
         check_vector("the scale", tables.scale, width)
         check_vector("the shift", tables.shift, width)
-        if not 0 <= tables.pad_id < len(tables.positions) - 1:
-            raise ValueError(f"got pad id {tables.pad_id}, expected 0 <= id < {len(tables.positions) - 1}")
+        if not NO_PAD <= tables.pad_id < len(tables.positions) - 1:
+            raise ValueError(f"got pad id {tables.pad_id}, expected {NO_PAD} <= id < {len(tables.positions) - 1}")
         self._call, self._words, self._pad_id, self._eps = call, words.contiguous(), tables.pad_id, tables.eps
         self._position_table, self._type_table = tables.positions.contiguous(), tables.types.contiguous()
         self._scale, self._shift = (own.detach().float().contiguous() for own in (tables.scale, tables.shift))

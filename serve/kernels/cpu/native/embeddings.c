@@ -31,7 +31,8 @@ static void embed_some(void *given) {
     job *args = given;
     int64_t row;
     while ((row = next_of(&args->n_begun)) < args->rows) {
-        /* the last position that was counted; pad ids are not counted and have position pad_id */
+        /* the last position that was counted; pad ids are not counted and have position pad_id. A pad_id of -1 is no token's:
+         * positions count from 0 */
         int64_t counted = args->pad_id;
         for (int64_t token = args->bounds[row]; token < args->bounds[row + 1]; token++) {
             int64_t own = args->ids[token] == args->pad_id ? args->pad_id : ++counted;

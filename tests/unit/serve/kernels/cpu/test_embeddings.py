@@ -41,7 +41,7 @@ def tables() -> tuple[Embeddings, EmbeddingTables]:
         POSITIONS: drawn(N_POSITIONS, WIDTH).bfloat16(),
         TYPES: drawn(N_TYPES, WIDTH).bfloat16(),
     }
-    own = Embeddings(CONFIG, stored, ModelParts())
+    own = Embeddings(stored, ModelParts(), pad_id=PAD)
     positions, types = own.get_buffer("position_table"), own.get_buffer("type_table")
     return own, EmbeddingTables(own.words, positions, types, 1 + drawn(WIDTH), drawn(WIDTH), 1e-5, PAD)
 
