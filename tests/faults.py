@@ -100,7 +100,7 @@ def _counting_pads(build: Build) -> Build:
 def _skipping_pads(build: Build) -> Build:
     """Count the positions of a BERT around pad ids, as XLM-R does."""
 
-    def positions(ids: torch.Tensor, spans: Spans, pad_id: int) -> torch.Tensor:  # noqa: ARG001 - it has the signature of the part
+    def positions(ids: torch.Tensor, spans: Spans, pad_id: int) -> torch.Tensor:
         return (reference_positions(ids, spans, 1) - 2).clamp(min=0)
 
     return replace(build, parts=replace(build.parts, positions=positions))

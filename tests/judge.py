@@ -213,7 +213,11 @@ LIKE: Mapping[str, Mapping[str, int]] = {
     "xlm-v": {"vocab_size": 9_001},  # XLM-V is XLM-R with a larger vocabulary
     "xl": {"hidden_size": 160, "num_attention_heads": 2, "intermediate_size": 320},  # heads of width 80, as in XL
     "xxl": {"hidden_size": 256, "num_attention_heads": 2, "intermediate_size": 512},  # heads of width 128, as in XXL
-    "minilm": {"hidden_size": 96, "num_attention_heads": 3, "intermediate_size": 384},  # heads of width 32, as in MiniLM
+    "minilm": {
+        "hidden_size": 96,
+        "num_attention_heads": 3,
+        "intermediate_size": 384,
+    },  # heads of width 32, as in MiniLM
 }
 _HEADS: Mapping[str, Case] = {
     "Model": Case("embed", _compare_vectors, _ask_vectors),
@@ -228,7 +232,9 @@ _HEADS: Mapping[str, Case] = {
 _BERT: Mapping[str, Case] = {
     **{suffix: case for suffix, case in _HEADS.items() if suffix != "ForCausalLM"},
     "ForPreTraining": _HEADS["ForMaskedLM"],
-    "LMHeadModel": Case("lm", _compare_masked, _ask_everywhere, {"lm": Head(task="fill-mask", prefix="cls.predictions")}),
+    "LMHeadModel": Case(
+        "lm", _compare_masked, _ask_everywhere, {"lm": Head(task="fill-mask", prefix="cls.predictions")}
+    ),
 }
 CASES: Mapping[str, Case] = {
     **{prefix + suffix: case for prefix in ("XLMRoberta", "XLMRobertaXL") for suffix, case in _HEADS.items()},

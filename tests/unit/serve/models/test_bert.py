@@ -40,7 +40,10 @@ def test_a_plain_checkpoint_states_its_own_facts(suffix: str, tmp_path: Path) ->
 
 def test_a_classifier_of_no_named_class_reads_the_pooler_if_there_is_one(tmp_path: Path) -> None:
     """Without architectures, a stored pooler tells a classifier of texts from a tagger."""
-    for kind, task in (("SequenceClassification", "text-classification"), ("TokenClassification", "token-classification")):
+    for kind, task in (
+        ("SequenceClassification", "text-classification"),
+        ("TokenClassification", "token-classification"),
+    ):
         folder = write(draw(f"BertFor{kind}"), tmp_path / kind)
         raw = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**raw, "architectures": None}))
@@ -51,7 +54,9 @@ def test_a_wordpiece_tokenizer_is_refused_by_name(tmp_path: Path) -> None:
     """Other BERTs are refused in a sentence that says which ones are served."""
     folder = write(draw("BertModel"), tmp_path)
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n")
-    with pytest.raises(CheckpointError, match=r"WordPiece tokenizer in vocab\.txt, expected the tokenizer of XLM-R") as seen:
+    with pytest.raises(
+        CheckpointError, match=r"WordPiece tokenizer in vocab\.txt, expected the tokenizer of XLM-R"
+    ) as seen:
         checkpoint_facts(folder)
     assert "multilingual-e5-small" in str(seen.value.hint)
     (folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece"}}))

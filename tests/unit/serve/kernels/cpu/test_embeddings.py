@@ -10,26 +10,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from transformers import XLMRobertaConfig
 
 from serve.kernels.cpu.embeddings import embed_call, embed_for, kernel_embed
 from serve.kernels.cpu.library import Variant, variant_here
 from serve.layers.embeddings import Embed, EmbeddingTables, no_embed
 from serve.layers.parts import ModelParts
 from serve.models.xlm_roberta import POSITIONS, TYPES, WORDS, Embeddings
-from serve.rows.pack import Pack, pack_rows
+from serve.rows.pack import NO_PAD, Pack, pack_rows
 from serve.rows.row import Row
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of
 
 CPU = torch.device("cpu")
 WIDTH, PAD, N_WORDS, N_POSITIONS, N_TYPES = 48, 1, 50, 64, 3
 ROUNDING = 2**-8  # relative rounding of bfloat16, to nearest
-CONFIG = XLMRobertaConfig(pad_token_id=PAD)
 
 some_rows = st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=30), min_size=1, max_size=6)
 
 
-def tables() -> tuple[Embeddings, EmbeddingTables]:
+def tables(pad_id: int = PAD) -> tuple[Embeddings, EmbeddingTables]:
     """Draw the embeddings of the family, and the tables that they and their LayerNorm consist of."""
     generator = torch.Generator().manual_seed(0)
 
@@ -41,9 +39,9 @@ def tables() -> tuple[Embeddings, EmbeddingTables]:
         POSITIONS: drawn(N_POSITIONS, WIDTH).bfloat16(),
         TYPES: drawn(N_TYPES, WIDTH).bfloat16(),
     }
-    own = Embeddings(stored, ModelParts(), pad_id=PAD)
+    own = Embeddings(stored, ModelParts(), pad_id=pad_id)
     positions, types = own.get_buffer("position_table"), own.get_buffer("type_table")
-    return own, EmbeddingTables(own.words, positions, types, 1 + drawn(WIDTH), drawn(WIDTH), 1e-5, PAD)
+    return own, EmbeddingTables(own.words, positions, types, 1 + drawn(WIDTH), drawn(WIDTH), 1e-5, pad_id)
 
 
 def kernel(variant: Variant, given: EmbeddingTables) -> Embed:
@@ -65,10 +63,13 @@ def pack_of(rows: Sequence[Sequence[int]]) -> Pack:
 
 @each_variant
 @settings(deadline=None, max_examples=60)
-@given(some_rows, st.integers(1, 3))
-def test_embeddings_are_the_familys(variant: Variant, rows: list[list[int]], n_threads: int) -> None:
-    """Words, types, and positions that are given or counted around pad ids are summed and normalized as in torch."""
-    own, given_tables = tables()
+@given(some_rows, st.integers(1, 3), st.sampled_from((PAD, NO_PAD)))
+def test_embeddings_are_the_familys(variant: Variant, rows: list[list[int]], n_threads: int, pad_id: int) -> None:
+    """Words, types, and positions are summed and normalized as in torch.
+
+    Positions are given, counted around pad ids, or counted from 0 for every token.
+    """
+    own, given_tables = tables(pad_id)
     norm = nn.functional.layer_norm
     pack, before = pack_of(rows), torch.get_num_threads()
     exact = norm(own(pack).double(), (WIDTH,), given_tables.scale.double(), given_tables.shift.double(), 1e-5)
@@ -109,6 +110,17 @@ def test_ids_that_no_table_has_are_refused(variant: Variant, row: Row, said: str
     """An id or a row outside a table is an error before memory is read."""
     with pytest.raises(ValueError, match=said):
         kernel(variant, tables()[1])(pack_rows({0: row}, CPU))
+
+
+@each_variant
+def test_a_row_may_have_a_token_for_each_position_when_they_count_from_0(variant: Variant) -> None:
+    """The longest row of a BERT ends at the last row of the table, and one more token is refused."""
+    own, given_tables = tables(NO_PAD)
+    longest = pack_rows({0: Row(torch.tensor([PAD] * N_POSITIONS, dtype=torch.int32), "topic")}, CPU)
+    exact = nn.functional.layer_norm(own(longest), (WIDTH,), given_tables.scale, given_tables.shift, 1e-5)
+    torch.testing.assert_close(kernel(variant, given_tables)(longest).float(), exact, rtol=ROUNDING, atol=2e-5)
+    with pytest.raises(ValueError, match="got a row of 65 tokens, expected at most 64"):
+        kernel(variant, given_tables)(pack_rows({0: Row(torch.tensor([5] * (N_POSITIONS + 1)), "topic")}, CPU))
 
 
 @each_variant
