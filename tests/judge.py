@@ -217,7 +217,7 @@ LIKE: Mapping[str, Mapping[str, int]] = {
         "hidden_size": 96,
         "num_attention_heads": 3,
         "intermediate_size": 384,
-    },  # heads of width 32, as in MiniLM
+    },  # of width 32, as in MiniLM
 }
 _HEADS: Mapping[str, Case] = {
     "Model": Case("embed", _compare_vectors, _ask_vectors),

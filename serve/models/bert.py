@@ -1,8 +1,8 @@
 """BERT bodies with the tokenizer of XLM-RoBERTa, such as multilingual-e5-small and Multilingual-MiniLM.
 
 It follows BertModel of `transformers` (Devlin et al. 2019): the layers of XLM-RoBERTa, with positions that count every
-token from 0. BERTs with a WordPiece tokenizer are refused, because no tokenizer here reads their texts. This module must
-not know how rows were chosen.
+token from 0. BERTs with a WordPiece tokenizer are refused, because no tokenizer here reads their texts. This module
+must not know how rows were chosen.
 """
 
 from __future__ import annotations

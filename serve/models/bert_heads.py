@@ -45,8 +45,11 @@ def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
             found["choice"] = Head(task="multiple-choice", prefix="classifier")
         else:
             reads_tokens = is_named(config, "ForTokenClassification") or f"{_pooler(shapes)}.weight" not in shapes
-            task = "token-classification" if reads_tokens else "text-classification"
-            found["classifier"] = classifier(task, config, shapes["classifier.weight"][0])
+            found["classifier"] = classifier(
+                "token-classification" if reads_tokens else "text-classification",
+                config,
+                shapes["classifier.weight"][0],
+            )
     if "qa_outputs.weight" in shapes:
         found["qa"] = Head(task="question-answering", prefix="qa_outputs")
     found |= listed_heads(folder)

@@ -1,4 +1,4 @@
-"""BERT bodies: the facts of each class, and the folders that are refused because no tokenizer here reads their texts."""
+"""BERT bodies: the facts of each class, and the folders that are refused by name."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_embeddings_refuse_what_the_kernel_would_misread(changed: dict[str, Any]
         {"types": torch.zeros(TYPES, WIDTH, device=META)},
         {"scale": torch.ones(WIDTH - 1)},
         {"shift": torch.ones(WIDTH, dtype=torch.int32)},
-        {"pad_id": -1},
+        {"pad_id": -2},
         {"pad_id": POSITIONS},
     ],
 )
