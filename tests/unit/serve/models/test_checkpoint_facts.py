@@ -96,7 +96,7 @@ def test_listed_heads_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model_type": "camembert"}, r"got model_type 'camembert', expected one of \['xlm', 'xlm-roberta'"),
+        ({"model_type": "camembert"}, r"got model_type 'camembert', expected one of \['bert', 'xlm', 'xlm-roberta'"),
         ({"auto_map": {"AutoModel": "code.Model"}}, "remote code"),
         ({"add_cross_attention": True}, "add_cross_attention"),
         ({"hidden_act": "gelu_new"}, "hidden_act = 'gelu_new', expected 'gelu'"),
