@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 
 from local import model_server
-from shared.catalog import load_catalog
 from shared.messages import InferCall, Tensor
 from tests.serve_live.conftest import Answer, Server
 
@@ -57,14 +56,10 @@ def _index(server: Server) -> dict[str, str]:
 
 
 def test_other_models_answer_while_one_is_added_changed_and_removed(server: Server) -> None:
-    """Every call to another model gets 200, and so does every call to the changed one, and the server stays ready.
-
-    A model whose weights are not those of the catalog is named, and changes nothing.
-    """
+    """Every call to another model gets 200, and so does every call to the changed one, and the server stays ready."""
     before = server.path.read_text(encoding="utf-8")
     entry = before[before.index("[models.narrow]") :].replace("[models.narrow]", "[models.late]")
     changed = entry.replace("max_backlog_tokens = 600", 'revision = "2"')
-    weights = load_catalog(server.path).models["narrow"].weights_sha256
     pid = server.pid
 
     def follow(text: str) -> None:
@@ -79,9 +74,6 @@ def test_other_models_answer_while_one_is_added_changed_and_removed(server: Serv
             with _calls(server, "late") as own:
                 follow(before + changed)
             assert server.ask("GET", "/v2/models/late").json["versions"] == ["2"]
-            with pytest.raises(RuntimeError, match=r"late: .*weights"):
-                follow(before + changed.replace(weights, "f" * 64))
-            assert server.infer(_call("late")).status == 200
             follow(before)
         assert server.ask("POST", "/v2/models/late/infer").status == 404
         assert "late" not in _index(server)
