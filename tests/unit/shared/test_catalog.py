@@ -68,7 +68,7 @@ REFUSED = [
     ("unknown model key", HEADER + MODEL + "gpu = 1\n" + HEADS, "models.mini.gpu"),
     ("unknown head key", HEADER + MODEL + HEADS + "activation = 1\n", "models.mini.heads.mask.activation"),
     ("unknown task", HEADER + MODEL + HEADS.replace("fill-mask", "sing"), "models.mini.heads.mask.task"),
-    ("unknown family", HEADER + MODEL.replace("xlm-roberta", "bert") + HEADS, "models.mini.family"),
+    ("unknown family", HEADER + MODEL.replace("xlm-roberta", "gpt2") + HEADS, "models.mini.family"),
     ("two defaults", HEADER + MODEL + HEADS.replace('"heads.sentiment"', '"s"\ndefault = true'), "more than one"),
     ("name", HEADER + (MODEL + HEADS).replace("models.mini", 'models."Mini Me"'), "name"),
     ("name of dots", HEADER + (MODEL + HEADS).replace("models.mini", 'models."..x"'), "name"),

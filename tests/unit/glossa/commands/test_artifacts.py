@@ -55,6 +55,7 @@ def test_an_older_checkpoint_is_converted_as_transformers_reads_it(tmp_path: Pat
 
 def test_what_holds_no_tokenizer_is_named(tmp_path: Path) -> None:
     """The error names a folder without a tokenizer, and a folder that does not exist."""
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"holds neither tokenizer.json, sentencepiece.bpe.model, nor both vocab.json"):
         artifact_of(tmp_path)
     with pytest.raises(ValueError, match="got checkpoint 'nowhere', expected a folder"):
