@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serve.checkpoints.files import CheckpointError
-from serve.checkpoints.folders import module_folders, transformer_folder
+from serve.checkpoints.folders import module_folders, transformer_folder, unread_files
 from serve.checkpoints.read import weight_files
 
 
@@ -65,3 +65,11 @@ def test_an_adapter_is_named_with_its_base(beside: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"is an adapter \(LORA\) of FacebookAI/xlm-roberta-base") as refused:
         weight_files(tmp_path)
     assert f"glossa catalog add {tmp_path} --merge BASE" in str(refused.value.hint)
+
+
+def test_modules_that_are_not_applied_are_named(tmp_path: Path) -> None:
+    """Each module after the transformer has a line, so that nobody takes its vectors for those of the folder."""
+    _modules(tmp_path, "", "1_Pooling", "2_Dense")
+    lines = unread_files(tmp_path)
+    assert [line.partition(":")[0] for line in lines] == ["1_Pooling", "2_Dense"]
+    assert all("not applied" in line for line in lines)
