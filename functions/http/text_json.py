@@ -17,6 +17,7 @@ from shared.catalog import Catalog, Head, Model
 from shared.error_text import kind, shown
 from shared.errors import BadRequest, TooLarge, Unprocessable
 from shared.messages import Priority
+from shared.protocol.head_outputs import declared_json
 
 BODY_KEYS = ("inputs", "parameters", "model")
 
@@ -135,5 +136,7 @@ def model_json(model: Model) -> dict[str, Any]:
 
 
 def _head_json(head: Head) -> dict[str, Any]:
+    """Return the facts of a head, with how its vectors are made where it makes them. Prompts are named."""
     tasks = list(head.tasks)
-    return {"task": head.task, "tasks": tasks, "labels": list(head.labels), "default": head.default}
+    found = {"task": head.task, "tasks": tasks, "labels": list(head.labels), "default": head.default}
+    return found | declared_json(head)

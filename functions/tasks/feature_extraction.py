@@ -4,7 +4,7 @@ Must not know how texts become tokens.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, Strict
 
@@ -18,11 +18,11 @@ from functions.tasks.postprocessing.output_rows import (
 )
 from functions.tasks.postprocessing.scores import pool, unit
 from functions.tasks.postprocessing.vectors import Precision, quantized, shorten
-from functions.tasks.task import Assembler, Task, Truncatable
+from functions.tasks.task import Assembler, ReadsVectors, Task
 from shared.catalog import Head
 from shared.errors import Unprocessable
 from shared.limits import MAX_LAYERS
-from shared.messages import DEFAULT_POOLING, Pooling
+from shared.messages import DEFAULT_POOLING
 
 
 def _listed(value: object) -> object:
@@ -41,12 +41,14 @@ MAX_WIDTH = 16_384  # of a vector; no model of these families is wider
 OF_VECTORS = ("pooling", "per_token", "normalize", "layers", "attentions", "dimensions", "precision")
 
 
-class Parameters(Truncatable):
+class Parameters(ReadsVectors):
     """Turns a text into one vector, or with `per_token` into one vector for each of its tokens.
 
     `pooling` makes one vector of all tokens, special ones included: their mean, their largest values (max), or the
     vector of the first token (cls). `dimensions` keeps the first numbers of a vector, as Matryoshka models are trained
-    for; then `normalize` scales vectors to length 1.
+    for; then `normalize` scales vectors to length 1. Without them, text vectors are pooled and scaled as the checkpoint
+    declares; else they are means, and not scaled. `prompt_name` puts a prompt that the checkpoint declares before the
+    text ("" for none).
 
     `precision` other than float32 makes the answer an object: `vectors`, `precision` and `dimensions`. int8 is 127
     times the vector at length 1, rounded half to even; uint8 is 128 more. ubinary has a bit for each number, 1 if it is
@@ -56,19 +58,17 @@ class Parameters(Truncatable):
     A sparse head answers with `token_id`, `token` and `weight` of each token instead, the heaviest first; a token that
     occurs several times has its largest weight.
 
-    `layers` (0: what enters the
-    first layer, -1: the last) or `attentions` make the answer an object: `vectors`, `hidden_states` of each layer, and
-    `attentions` of each layer, head, token and token. A long text is read in adjacent windows without overlap. Means
-    of windows are averaged, weighted by their tokens; of max, the largest values count; cls is taken from the first
-    window. Attentions need texts that fit in one window. One request may ask for at most 16,384 pairs of tokens and
-    200,000 attention weights (pairs times layers times heads).
+    `layers` (0: what enters the first layer, -1: the last) or `attentions` make the answer an object: `vectors`,
+    `hidden_states` of each layer, and `attentions` of each layer, head, token and token. A long text is read in
+    adjacent windows without overlap. Means of windows are averaged, weighted by their tokens; of max, the largest
+    values count; cls is taken from the first window. Attentions need texts that fit in one window. One request may ask
+    for at most 16,384 pairs of tokens and 200,000 attention weights (pairs times layers times heads).
     """
 
     call_fields: ClassVar[tuple[str, ...]] = ("per_token", "pooling", "layers", "attentions")
 
-    pooling: Pooling = DEFAULT_POOLING
     per_token: bool = False
-    normalize: bool = False
+    normalize: bool | None = None
     layers: Layers = ()
     attentions: bool = False
     dimensions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = None
@@ -80,13 +80,20 @@ class Parameters(Truncatable):
         return self.per_token
 
     def check_head(self, name: str, head: Head) -> None:
-        """Raise Unprocessable when a sparse head is asked for what only vectors have."""
+        """Raise Unprocessable for an unknown prompt, or when a sparse head is asked for what only vectors have."""
+        super().check_head(name, head)
         if head.variant != "sparse":
             return
         fields = type(self).model_fields
         if asked := [of for of in OF_VECTORS if getattr(self, of) != fields[of].default]:
             found = f"parameters.{asked[0]}: got {getattr(self, asked[0])!r} for head {name}"
             raise Unprocessable(f"{found}, expected none: its answer is one weight for each token")
+
+    def for_head(self, head: Head) -> Self:
+        """Return the parameters with what the head declares. Vectors of tokens are scaled on request alone."""
+        declared = head.normalize and not self.per_token
+        normalize = declared if self.normalize is None else self.normalize
+        return super().for_head(head).model_copy(update={"normalize": normalize})
 
 
 MAX_WEIGHTS = 200_000  # of attention in one request; at 24 bytes of JSON each, they fit in an answer of 5 MB
@@ -133,7 +140,7 @@ def _read(wanted: Parameters, windows: Sequence[Window], rows: Sequence[Sequence
     """Return the vectors of one layer. `rows` are those of each window."""
     if wanted.per_token:
         return [_finish(wanted, vector) for vector in _of_tokens(windows, rows)]
-    return _finish(wanted, pool(windows, [own[0] for own in rows], wanted.pooling))
+    return _finish(wanted, pool(windows, [own[0] for own in rows], wanted.pooling or DEFAULT_POOLING))
 
 
 def _finish(wanted: Parameters, vector: Vector) -> Finished:

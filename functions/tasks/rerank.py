@@ -13,18 +13,30 @@ from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, by_part
 from functions.tasks.postprocessing.scores import sigmoid
 from functions.tasks.postprocessing.vectors import cosines
-from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable, TruncationStrategy, pair_with_each
+from functions.tasks.task import (
+    Assembler,
+    InputFields,
+    ReadsVectors,
+    Task,
+    TextPair,
+    Truncatable,
+    TruncationStrategy,
+    pair_with_each,
+)
 from shared.catalog import EMBEDS, Head
 from shared.errors import ReplicaError, Unprocessable
-from shared.messages import DEFAULT_POOLING, Pooling
+from shared.messages import DEFAULT_POOLING
+
+PROMPT_NAMES = (("query",), ("document", "passage", "corpus"))  # of a query, and of documents: the first that is there
 
 
 class Parameters(Truncatable):
     """Puts documents in the order of how well they answer a query.
 
     The `top_n` best are returned (null: all), each with its index, and with its text if `return_documents` is true. A
-    score is the sigmoid of the head's only logit, or the logit itself with `function_to_apply` none. A long document is
-    read in windows that overlap by an eighth, and its best window counts.
+    score is the sigmoid of the head's only logit, or the logit itself with `function_to_apply` none; `default` is what
+    the checkpoint declares, else sigmoid. The order is that of the logits. A long document is read in windows that
+    overlap by an eighth, and its best window counts.
 
     An embedder ranks by the cosine of the vectors of query and document, each read alone, as in sentence-similarity;
     the cosine is the score.
@@ -57,22 +69,24 @@ class Parameters(Truncatable):
 
     def for_head(self, head: Head) -> Truncatable:
         """Return these parameters, or for an embedder those that read query and documents alone."""
-        return ByVectors(**self.model_dump()) if head.task == EMBEDS else self
+        return ByVectors(**self.model_dump()).for_head(head) if head.task == EMBEDS else self
 
 
-class ByVectors(Parameters):
-    """The parameters of an embedder: query and documents are read alone. What it adds is no caller's to set."""
+class ByVectors(ReadsVectors, Parameters):
+    """The parameters of an embedder: query and documents are read alone. What it adds is no caller's to set.
+
+    Prompts are those that sentence-transformers finds by name in `encode_query` and `encode_document`.
+    """
 
     truncation_strategy: ClassVar[TruncationStrategy] = "longer"
     overlap: ClassVar[float] = 0.0
-    call_fields: ClassVar[tuple[str, ...]] = ("pooling",)
 
-    pooling: Annotated[Pooling, Field(exclude=True)] = DEFAULT_POOLING
-
-    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
-        """Return the query, then each document, all alone."""
-        langs = [item.lang, *[item.lang_pair or item.lang] * len(item.texts)]
-        return [TextPair(text, lang=lang) for text, lang in zip((item.text, *item.texts), langs, strict=True)]
+    def prompts_of(self, head: Head) -> tuple[str, str]:
+        """Return the prompt of the query and that of the documents: by name if declared, else the default one."""
+        usual = head.default_prompt
+        names = [next((name for name in known if name in head.prompts), usual) for known in PROMPT_NAMES]
+        query, document = (head.prompts.get(name, "") for name in names)
+        return query, document
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
@@ -89,7 +103,9 @@ def value(
     A document counts as much as its best window (MaxP; Dai and Callan, 2019).
     """
     logits = [max(_only(answer["logits"][0]) for answer in theirs) for _, theirs in by_part(windows, answers)]
-    scores = logits if context.parameters.function_to_apply == "none" else sigmoid(logits)
+    apply, declared = context.parameters.function_to_apply, context.head.activation
+    is_logit = apply == "none" or (apply == "default" and declared == "identity")
+    scores = logits if is_logit else sigmoid(logits)
     return _ranked(context.parameters, item, logits, scores)
 
 
@@ -103,7 +119,7 @@ def value_by_vectors(
     context: AnswerContext[ByVectors], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return the `top_n` documents by the cosine of their vectors with the query's, best first."""
-    found = cosines(windows, answers, context.parameters.pooling)
+    found = cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING)
     return _ranked(context.parameters, item, found, found)
 
 

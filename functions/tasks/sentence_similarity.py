@@ -9,29 +9,21 @@ from typing import ClassVar
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from functions.tasks.postprocessing.vectors import cosines
-from functions.tasks.task import Assembler, InputFields, Task, TextPair, Truncatable
-from shared.messages import DEFAULT_POOLING, Pooling
+from functions.tasks.task import Assembler, InputFields, ReadsVectors, Task
+from shared.messages import DEFAULT_POOLING
 
 
-class Parameters(Truncatable):
+class Parameters(ReadsVectors):
     """Compares each sentence with the source sentence: the cosine of their vectors.
 
-    `pooling` makes one vector of those of the tokens, as in feature-extraction. A long text is read in adjacent windows
-    without overlap.
+    `pooling` makes one vector of those of the tokens, and `prompt_name` puts a prompt before every text, as in
+    feature-extraction. A long text is read in adjacent windows without overlap.
     """
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (
         InputFields("source_sentence", texts="sentences"),
         InputFields("text", texts="texts"),
     )
-    call_fields: ClassVar[tuple[str, ...]] = ("pooling",)
-
-    pooling: Pooling = DEFAULT_POOLING
-
-    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
-        """Return the source sentence, then each of the others, all alone."""
-        langs = [item.lang, *[item.lang_pair or item.lang] * len(item.texts)]
-        return [TextPair(text, lang=lang) for text, lang in zip((item.text, *item.texts), langs, strict=True)]
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
@@ -48,7 +40,7 @@ def value(
     The vector of a long text is made of its windows' as in feature-extraction.
     """
     del item
-    return cosines(windows, answers, context.parameters.pooling)
+    return cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING)
 
 
 TASK = Task("sentence-similarity", Parameters, Assembler(outputs, value))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, Strict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from shared.catalog import Head
+from shared.errors import Unprocessable
 from shared.limits import MAX_TOP_K
-from shared.messages import Priority, Sampling
+from shared.messages import Pooling, Priority, Sampling
 
 
 def _listed(value: object) -> object:
@@ -183,6 +184,45 @@ class Truncatable(TaskParameters):
     def truncates(self) -> bool:
         """Whether the caller asked to keep only the first window of a text that is too long."""
         return self.truncation
+
+
+class ReadsVectors(Truncatable):
+    """Parameters of a task that reads the vectors of an embedder. What is not asked for is as the head declares it.
+
+    `prompt_name` names one of the prompts that the head declares, "" none of them. A prompt stands before the text, as
+    in sentence-transformers.
+    """
+
+    call_fields: ClassVar[tuple[str, ...]] = ("pooling",)
+
+    pooling: Pooling | None = None
+    prompt_name: Annotated[str, Field(max_length=64)] | None = None
+    _prompts: tuple[str, str] = PrivateAttr(("", ""))  # before the first text of an input, and before its others
+
+    def check_head(self, name: str, head: Head) -> None:
+        """Raise Unprocessable when the head declares no prompt of that name."""
+        if self.prompt_name and self.prompt_name not in head.prompts:
+            known = f"one of {', '.join(sorted(head.prompts))}" if head.prompts else "none: it declares no prompts"
+            raise Unprocessable(f"parameters.prompt_name: got {self.prompt_name!a} for head {name}, expected {known}")
+
+    def prompts_of(self, head: Head) -> tuple[str, str]:
+        """Return what stands before the first text of an input, and before its others."""
+        named = head.default_prompt if self.prompt_name is None else self.prompt_name
+        prompt = head.prompts.get(named, "")
+        return prompt, prompt
+
+    def for_head(self, head: Head) -> Self:
+        """Return the parameters with the pooling and the prompts of the head, where the caller chose none."""
+        found = self.model_copy(update={"pooling": self.pooling or head.pooling})
+        found._prompts = self.prompts_of(head)  # noqa: SLF001 - a copy of itself
+        return found
+
+    def text_pairs(self, item: TextInput) -> Sequence[TextPair]:
+        """Return the text of an input, then each of its others, all alone, each behind its prompt."""
+        first, other = self._prompts
+        lang = item.lang_pair or item.lang
+        others = [TextPair(other + text, lang=lang) for text in item.texts]
+        return [TextPair(first + item.text, lang=item.lang), *others]
 
 
 class ReadsPairs(TaskParameters):

@@ -18,9 +18,10 @@ class Parameters(ReadsPairs, Truncatable):
     """Gives a text, or a pair of texts, labels with scores.
 
     `top_k` labels are returned, best first; null returns all. `function_to_apply` turns logits into scores. `default`
-    depends on the head: none for regression, sigmoid for a head that may give several labels or has only one, and
-    softmax for all others. A long text is read in adjacent windows without overlap. The scores of its windows are
-    averaged, weighted by their tokens without special ones.
+    depends on the head: what the checkpoint declares (`activation_fn` of its config.json), else none for regression,
+    sigmoid for a head that may give several labels or has only one, and softmax for all others. A long text is read in
+    adjacent windows without overlap. The scores of its windows are averaged, weighted by their tokens without special
+    ones.
     """
 
     top_k: TopK | None = 1
@@ -51,8 +52,9 @@ def value(
         raise ReplicaError(
             f"got {len(scores)} logits from the model server, expected {len(labels)}, one for each label"
         )
-    best = sorted(zip(labels, scores, strict=True), key=lambda pair: -pair[1])[: context.parameters.top_k]
-    return [{"label": label, "score": score} for label, score in best]
+    logits = mean([answer["logits"][0] for answer in answers], weights)  # they tell apart scores that round to 1
+    best = sorted(zip(scores, logits, labels, strict=True), key=lambda entry: (-entry[0], -entry[1]))
+    return [{"label": label, "score": score} for score, _, label in best[: context.parameters.top_k]]
 
 
 def _as_it_is(logits: Vector) -> Vector:
@@ -63,9 +65,11 @@ FUNCTIONS: Mapping[str, Callable[[Vector], Vector]] = {"none": _as_it_is, "sigmo
 
 
 def _function(parameters: Parameters, head: Head) -> str:
-    """Return the function's name; for `default` the rule of transformers' pipeline."""
+    """Return the function's name; for `default` what the head declares, else the rule of transformers' pipeline."""
     if parameters.function_to_apply != "default":
         return parameters.function_to_apply
+    if head.activation:
+        return "none" if head.activation == "identity" else head.activation
     if head.problem_type == "regression":
         return "none"
     if head.problem_type == "multi_label_classification" or len(head.labels) == 1:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shared.catalog import Head, Model
 from shared.protocol import CallLimits
-from shared.protocol.head_outputs import head_outputs
+from shared.protocol.head_outputs import declared_json, head_outputs
 
 # name, datatype, shape (-1: any), optional. Packed calls have row_lengths. Padded calls have the mask and ids like it
 INPUTS: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
@@ -64,4 +64,5 @@ def _head(head: Head) -> dict[str, object]:
         "labels": list(head.labels),
         "outputs": [output.name for output in head_outputs(head)],
         "default": head.default,
+        **declared_json(head),
     }

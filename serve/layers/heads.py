@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from serve.layers.pooling import read_vectors
+from serve.layers.pooling import pool, read_vectors
 from serve.rows.pack import Pack
 from serve.rows.row import RowOutput
+from shared.messages import Pooling
 
 FP32_BYTES = 4
 BLOCK_BYTES = (
@@ -200,6 +201,19 @@ class EmbedHead:
     def __call__(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Return `vectors` [1, width] of each row, or [tokens, width] when the row asks for them per token."""
         return [{"vectors": vectors} for vectors in read_vectors(states, pack, members)]
+
+
+class LinearHead(nn.Module):
+    """Classifies rows by one linear layer on the vector that `pooling` makes of all tokens, special ones included."""
+
+    def __init__(self, linear: nn.Module, pooling: Pooling) -> None:
+        super().__init__()
+        self.linear, self.pooling = linear, pooling
+
+    def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
+        """Return `logits` [1, labels] of each row."""
+        vectors = pool(self.pooling, states, pack, members).to(states.dtype)
+        return [{"logits": row} for row in torch.split(self.linear(vectors).float().cpu(), 1)]
 
 
 class SparseHead(nn.Module):

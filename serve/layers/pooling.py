@@ -35,6 +35,12 @@ def read_vectors(states: Tensor, pack: Pack, members: Sequence[int]) -> list[Ten
     return [F.normalize(own) if row.normalize else own for row, own in zip(rows, found, strict=True)]
 
 
+def pool(kind: str, states: Tensor, pack: Pack, members: Sequence[int]) -> Tensor:
+    """Return the float32 [rows, width] that a pooling makes of the tokens of each row, where the states are."""
+    lengths = torch.tensor([pack.spans.lengths[member] for member in members])
+    return _pool(kind, pack.tokens_of(states, members).float(), lengths.to(states.device))
+
+
 def _pool(kind: str, tokens: Tensor, lengths: Tensor) -> Tensor:
     if kind == "cls":
         return tokens[lengths.cumsum(0) - lengths]

@@ -52,7 +52,7 @@ def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
             )
     if "qa_outputs.weight" in shapes:
         found["qa"] = Head(task="question-answering", prefix="qa_outputs")
-    found |= listed_heads(folder)
+    found |= listed_heads(folder, shapes)
     if f"{PREDICTIONS}.transform.dense.weight" in shapes:
         generates = config.is_decoder and not is_named(config, "ForMaskedLM")
         name, answers = ("lm", "text-generation") if generates else ("mlm", "fill-mask")

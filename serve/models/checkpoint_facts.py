@@ -21,9 +21,12 @@ from serve.models.checkpoint_heads import Shapes
 from serve.models.config_checks import first_id, listed_ids, refuse_remote_code
 from serve.models.family import Family
 from serve.models.registry import family_of
+from serve.models.sentence_transformers import read_declared
 from serve.models.tensor_names import check_merged, named, prefix_in, stored_tensors, unread_lines
 from shared.catalog import Family as FamilyName
 from shared.catalog import Head
+
+EMBED_HEAD = "embed"  # the head that every backbone has
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
     family, config = read_config(folder)
     tensors = stored_tensors(folder, family, config)
     shapes = tensors.shapes
-    found = family.find_heads(folder, config, shapes)
+    declared = read_declared(folder)
+    found = heads_of(folder, family, config, shapes)
     check_classes(config, found, shapes, is_embedder=bool(module_folders(folder)))
     backbone, of_heads = check_tensors(shapes, family, config, found.values())
     check_finite(folder, tensors.stored(backbone.keys() | of_heads))
@@ -68,7 +72,7 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
         weights_sha256=weights_sha256(folder),
         config_sha256=config_sha256(folder),
         n_parameters=sum(math.prod(header.shape) for header in tensors.by_stored_name.values()),
-        max_tokens=family.max_tokens(config),
+        max_tokens=min(filter(None, (family.max_tokens(config), declared.max_tokens))),
         vocab_size=family.vocab_size(config),
         pad_id=family.pad_id(config),
         mask_id=mask_id,
@@ -78,8 +82,17 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
         bos_id=first_id(config.bos_token_id),
         eos_id=_one_or_several(listed_ids(config.eos_token_id)),
         lang2id=family.lang2id(config),
-        ignored=(*unread_files(folder), *unread_lines(shapes, backbone.keys() | of_heads, family)),
+        ignored=(*unread_files(folder), *declared.ignored, *unread_lines(shapes, backbone.keys() | of_heads, family)),
     )
+
+
+def heads_of(folder: Path, family: Family, config: Any, shapes: Shapes) -> dict[str, Head]:
+    """Return the heads of a checkpoint by name. `embed` makes its vectors as the folder declares.
+
+    Raises CheckpointError when the folder declares what we do not apply.
+    """
+    found = family.find_heads(folder, config, shapes)
+    return {name: read_declared(folder).of(head) if name == EMBED_HEAD else head for name, head in found.items()}
 
 
 def read_config(folder: Path) -> tuple[Family, Any]:

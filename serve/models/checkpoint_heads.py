@@ -16,6 +16,7 @@ from shared.catalog import Head
 
 Shapes = Mapping[str, tuple[int, ...]]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+ACTIVATION_KEYS = ("activation_fn", "sbert_ce_default_activation_function")  # the latter in older checkpoints
 ENTAILMENT = "entail"  # how the label begins that zero-shot classification reads, as in its `transformers` pipeline
 
 
@@ -28,7 +29,8 @@ def classifier(
 ) -> Head:
     """Return the head of a plain checkpoint. Raises CheckpointError when labels and tensors do not match.
 
-    A head with one output and no problem type uses a sigmoid, as in the `transformers` pipeline.
+    A head with one output and no problem type uses a sigmoid, as in the `transformers` pipeline, unless the checkpoint
+    declares an activation, as a CrossEncoder of sentence-transformers does.
     """
     names = {int(index): name for index, name in (config.id2label or {}).items()}
     if sorted(names) != list(range(n_labels)):
@@ -39,8 +41,24 @@ def classifier(
         "prefix": prefix,
         "labels": tuple(str(names[index]) for index in range(n_labels)),
         "problem_type": config.problem_type or usual,
+        "activation": _activation(config, n_labels) if task == "text-classification" else "",
     }
     return with_other_tasks(read_head(facts))
+
+
+def _activation(config: Any, n_labels: int) -> str:
+    """Return the activation that config.json declares under any of its names, or "" where it declares none."""
+    saved = getattr(config, "sentence_transformers", None)
+    named = [saved.get("activation_fn") if isinstance(saved, Mapping) else None]
+    named += [getattr(config, name, None) for name in ACTIVATION_KEYS]
+    said = next((name for name in named if name is not None), None)
+    if said is None:
+        return ""
+    kind = str(said).rpartition(".")[2].removesuffix("()").lower()
+    known = ["Identity", "Sigmoid", *(["Softmax"] if n_labels > 1 else [])]
+    if kind not in {name.lower() for name in known}:
+        raise CheckpointError(f"config.json has activation_fn {said!r}, expected one of {', '.join(known)}")
+    return kind
 
 
 def with_other_tasks(head: Head) -> Head:
@@ -55,11 +73,12 @@ def with_other_tasks(head: Head) -> Head:
     return head if head.also else head.model_copy(update={"also": also})
 
 
-def listed_heads(folder: Path) -> dict[str, Head]:
+def listed_heads(folder: Path, shapes: Shapes) -> dict[str, Head]:
     """Return the heads of heads.json by name, or none when there is no such file.
 
-    An entry has a task, labels and, if they are unusual, a prefix and a problem_type. Raises CheckpointError for an
-    entry that is malformed.
+    An entry has a task, labels and, if they are unusual, a prefix and a problem_type. A classifier of one linear layer
+    is read by its tensors; it may name the `pooling` of the vector that it reads, else the mean. Raises CheckpointError
+    for an entry that is malformed.
     """
     if not (folder / "heads.json").is_file():
         return {}
@@ -69,8 +88,19 @@ def listed_heads(folder: Path) -> dict[str, Head]:
             raise CheckpointError(
                 f"heads.json has {name}: {type(facts).__name__}, expected an object with task and labels"
             )
-        named[name] = with_other_tasks(read_head({"prefix": f"heads.{name}", **facts}))
+        said = {"prefix": f"heads.{name}", **facts}
+        named[name] = with_other_tasks(read_head(said | _linear(said, shapes)))
     return named
+
+
+def _linear(said: Mapping[str, Any], shapes: Shapes) -> dict[str, str]:
+    """Return the variant and the prefix of a classifier whose only weight is that of one linear layer."""
+    if said.get("task") != "text-classification" or said.get("variant"):
+        return {}
+    weights = [name for name in shapes if name.startswith(f"{said['prefix']}.") and name.endswith(".weight")]
+    if len(weights) != 1 or len(shapes[weights[0]]) != 2:  # noqa: PLR2004 - the dimensions of a matrix
+        return {}
+    return {"variant": "linear", "prefix": weights[0].removesuffix(".weight")}
 
 
 def read_head(facts: Mapping[str, object]) -> Head:

@@ -39,7 +39,7 @@ def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
         found["classifier"] = classifier("token-classification", config, shapes["classifier.weight"][0])
     if "qa_outputs.weight" in shapes:
         found["qa"] = Head(task="question-answering", prefix="qa_outputs")
-    found |= listed_heads(folder)
+    found |= listed_heads(folder, shapes)
     if "lm_head.dense.weight" in shapes:
         generates = config.is_decoder and not is_named(config, "ForMaskedLM")
         name, task = ("lm", "text-generation") if generates else ("mlm", "fill-mask")
@@ -53,10 +53,10 @@ def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, 
     The number of labels comes from the catalog, or from the checkpoint if the catalog names none.
     """
     prefix, width = head.prefix, config.hidden_size
-    if head.task == "text-classification":
+    if head.task == "text-classification" and head.variant != "linear":
         n_labels = len(head.labels) or found.get(f"{prefix}.out_proj.weight", (0,))[0]
         return linear_shapes(f"{prefix}.dense", width, width) | linear_shapes(f"{prefix}.out_proj", n_labels, width)
-    if head.task == "token-classification":
+    if head.task in {"text-classification", "token-classification"}:
         return linear_shapes(prefix, len(head.labels) or found.get(f"{prefix}.weight", (0,))[0], width)
     if head.task == "question-answering":
         return linear_shapes(prefix, 2, width)
@@ -78,11 +78,11 @@ def build_head(
         return parts.linear(name, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
 
     if head.task == "text-classification":
+        if head.variant == "linear":
+            return heads.LinearHead(linear(prefix), head.pooling)
         return heads.SequenceHead(linear(f"{prefix}.dense"), linear(f"{prefix}.out_proj"))
-    if head.task == "token-classification":
-        return heads.TokenHead(linear(prefix))
-    if head.task == "question-answering":
-        return heads.SpanHead(linear(prefix))
+    if head.task in {"token-classification", "question-answering"}:
+        return (heads.TokenHead if head.task == "token-classification" else heads.SpanHead)(linear(prefix))
     if head.task == "multiple-choice":
         return heads.ChoiceHead(linear(_pooler(tensors)), linear(prefix))
     if head.task in {"fill-mask", "text-generation"}:

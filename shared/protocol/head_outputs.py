@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.catalog import Head, HeadTask
+from shared.catalog import EMBEDS, Head, HeadTask
 from shared.messages import Datatype
 
 # what the first dimension counts; "vector" is a token when the call says per_token, else a row
@@ -76,3 +76,13 @@ def per_token_outputs(head: Head, *, per_token: bool) -> frozenset[str]:
     """Return the names of the outputs that have one entry for each token; `per_token` is that field of the call."""
     per_token_units = {"token", "vector"} if per_token else {"token"}
     return frozenset(output.name for output in head_outputs(head) if output.one_per in per_token_units)
+
+
+def declared_json(head: Head) -> dict[str, object]:
+    """Return what a head declares, for the facts that callers see: pooling of vectors, names of prompts, activation."""
+    found: dict[str, object] = {"activation": head.activation} if head.activation else {}
+    if head.task == EMBEDS and not head.variant:
+        found |= {"pooling": head.pooling, "normalize": head.normalize}
+        if head.prompts:
+            found |= {"prompts": sorted(head.prompts), "default_prompt": head.default_prompt}
+    return found

@@ -34,11 +34,11 @@ def heads_of(folder: Path) -> Mapping[str, Head]:
 
     Raises CheckpointError when the folder cannot be served.
     """
-    from serve.models.checkpoint_facts import read_config  # noqa: PLC0415 - imports torch
+    from serve.models import checkpoint_facts  # noqa: PLC0415 - imports torch
     from serve.models.tensor_names import stored_tensors  # noqa: PLC0415 - imports torch
 
-    family, config = read_config(folder)
-    return family.find_heads(folder, config, stored_tensors(folder, family, config).shapes)
+    family, config = checkpoint_facts.read_config(folder)
+    return checkpoint_facts.heads_of(folder, family, config, stored_tensors(folder, family, config).shapes)
 
 
 def describe(folder: Path) -> Description:

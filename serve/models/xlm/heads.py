@@ -52,7 +52,7 @@ def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Hea
         found["qa"] = Head(task="question-answering", prefix="qa_outputs")
     if "qa_outputs.start_logits.dense.weight" in shapes:
         found["qa"] = Head(task="question-answering", prefix="qa_outputs", variant="beam")
-    found |= listed_heads(folder)
+    found |= listed_heads(folder, shapes)
     if any(name.startswith("pred_layer.proj.") for name in shapes):
         found["mlm"] = Head(task="fill-mask", prefix="pred_layer.proj")
         if _can_continue(config):
@@ -66,13 +66,13 @@ def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple
     Raises CheckpointError that names the setting for which the reference has no such head.
     """
     prefix, width = head.prefix, int(config.emb_dim)
-    if head.task == "text-classification":
+    if head.task == "text-classification" and head.variant != "linear":
         return sequence_summary.summary_shapes(prefix, config)
     if head.task == "multiple-choice":
         return sequence_summary.summary_shapes(SUMMARY, config) | linear_shapes(
             prefix, 1, sequence_summary.summary_width(config)
         )
-    if head.task == "token-classification":
+    if head.task in {"text-classification", "token-classification"}:
         return linear_shapes(prefix, len(head.labels) or found.get(f"{prefix}.weight", (0,))[0], width)
     if head.task == "question-answering":
         return beam_head.beam_shapes(prefix, width) if head.variant == "beam" else linear_shapes(prefix, 2, width)
@@ -90,6 +90,8 @@ def build_head(
     def linear(name: str) -> nn.Module:
         return parts.linear(name, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
 
+    if head.variant == "linear":
+        return heads.LinearHead(linear(prefix), head.pooling)
     if head.task in {"text-classification", "multiple-choice"}:
         chooses = head.task == "multiple-choice"
         name = f"{SUMMARY if chooses else prefix}.summary"

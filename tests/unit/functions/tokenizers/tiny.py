@@ -106,7 +106,8 @@ def _answer(model: Any, call: InferCall) -> ModelOutput:
 def _row_output(call: InferCall, output: Any, positions: list[int]) -> dict[str, torch.Tensor]:
     if "logits" not in output:
         states = output.last_hidden_state[0]
-        return {"vectors": states if call.per_token else states.mean(0, keepdim=True)}
+        pooled = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[call.pooling]
+        return {"vectors": states if call.per_token else pooled[None]}
     logits = output.logits[0]
     if not positions:
         return {"logits": logits if logits.ndim == 2 else logits[None]}
