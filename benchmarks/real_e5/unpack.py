@@ -102,7 +102,8 @@ def read_weights(raw: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     }  # fmt: skip
     shapes = {
         "emb.word": (rows, hidden), "emb.pos": (positions, hidden), "emb.type": (types, hidden),
-        "fi.w": (inner, hidden), "fo.w": (hidden, inner), **{f"{part}.w": (hidden, hidden) for part in ("q", "k", "v", "ao")},
+        **{f"{part}.w": (hidden, hidden) for part in ("q", "k", "v", "ao")},
+        "fi.w": (inner, hidden), "fo.w": (hidden, inner),
     }  # fmt: skip
     tensors = {}
     for name, four_bits, stored in _entries(raw):

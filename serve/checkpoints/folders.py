@@ -27,7 +27,6 @@ OLD_TRANSFORMER = "0_Transformer"
 MODULE = re.compile(r"[A-Za-z0-9_][\w.-]*")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 RUN_STATE = re.compile(r"checkpoint-\d+")  # what the Trainer of transformers writes while it trains
-NOT_APPLIED = "not applied; vectors are means, not scaled, unless a request says pooling and normalize"  # of modules
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -65,7 +64,10 @@ def module_folders(folder: Path) -> list[str]:
 
 
 def unread_files(folder: Path) -> tuple[str, ...]:
-    """Return one line for each file or module of a whole model that changes answers elsewhere and is not read here."""
+    """Return one line for each file of a whole model that changes answers elsewhere and is not read here.
+
+    Modules have none: what a module does is applied, or the folder is refused.
+    """
     lines = {
         ADAPTER: "the adapter is not applied, because the folder holds a whole model",
         "pytorch_model.bin": f"a pickle; {SINGLE} is read",
@@ -73,8 +75,7 @@ def unread_files(folder: Path) -> tuple[str, ...]:
     }
     if not (folder / SPARSE).is_file():
         lines["sparse_linear.pt"] = f"a pickle; --convert makes {SPARSE} of it"
-    found = [f"{name}: {line}" for name, line in lines.items() if (folder / name).is_file()]
-    return (*found, *(f"{name}: {NOT_APPLIED}" for name in module_folders(folder)[1:]))
+    return tuple(f"{name}: {line}" for name, line in lines.items() if (folder / name).is_file())
 
 
 def _check_kind(folder: Path) -> None:

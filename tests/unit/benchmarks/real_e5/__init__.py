@@ -1,0 +1,1 @@
+"""Tests of what the real multilingual-e5-small is made with."""
