@@ -264,7 +264,7 @@ class Task(Generic[P]):
     """One task: its name in routes, the type of its parameters, and its assembler.
 
     `head_variants` holds other assemblers, for heads that answer with other tensors: by the catalog's `variant`, or by
-    the head's own task.
+    the head's own task. A variant that is not there answers with the usual tensors, as `linear` does.
     """
 
     name: str
@@ -273,10 +273,8 @@ class Task(Generic[P]):
     head_variants: Mapping[str, Assembler[P]] = field(default_factory=dict)
 
     def assembler_for(self, head: Head) -> Assembler[P]:
-        """Return what makes answers of a head's tensors. Raises KeyError for a variant that no assembler reads."""
-        if head.variant:
-            return self.head_variants[head.variant]
-        return self.head_variants.get(head.task, self.assembler)
+        """Return what makes answers of a head's tensors."""
+        return self.head_variants.get(head.variant or head.task, self.assembler)
 
 
 @dataclass(frozen=True, slots=True)

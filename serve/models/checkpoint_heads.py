@@ -88,17 +88,24 @@ def listed_heads(folder: Path, shapes: Shapes) -> dict[str, Head]:
             raise CheckpointError(
                 f"heads.json has {name}: {type(facts).__name__}, expected an object with task and labels"
             )
-        said = {"prefix": f"heads.{name}", **facts}
-        named[name] = with_other_tasks(read_head(said | _linear(said, shapes)))
+        named[name] = described_head({"prefix": f"heads.{name}", **facts}, shapes)
     return named
 
 
+def described_head(facts: Mapping[str, Any], shapes: Shapes) -> Head:
+    """Return the head that an entry of heads.json describes. Raises CheckpointError for an entry that is malformed."""
+    return with_other_tasks(read_head({**facts, **_linear(facts, shapes)}))
+
+
 def _linear(said: Mapping[str, Any], shapes: Shapes) -> dict[str, str]:
-    """Return the variant and the prefix of a classifier whose only weight is that of one linear layer."""
+    """Return the variant and the prefix of a classifier whose only weight is that of one linear layer.
+
+    A layer named `summary` is XLM's own head, which reads the first token.
+    """
     if said.get("task") != "text-classification" or said.get("variant"):
         return {}
     weights = [name for name in shapes if name.startswith(f"{said['prefix']}.") and name.endswith(".weight")]
-    if len(weights) != 1 or len(shapes[weights[0]]) != 2:  # noqa: PLR2004 - the dimensions of a matrix
+    if len(weights) != 1 or weights[0].endswith(".summary.weight") or len(shapes[weights[0]]) != 2:  # noqa: PLR2004 - the dimensions of a matrix
         return {}
     return {"variant": "linear", "prefix": weights[0].removesuffix(".weight")}
 

@@ -167,3 +167,12 @@ def test_labels_of_equal_scores_are_in_the_order_of_their_logits(model: Model, t
     infer = infer_rows(lambda _: {"logits": [39.5, 40.0]})
     [value] = run_request(other, tokenizer, {"inputs": ["a"]}, "text-classification", infer).values
     assert value == [{"label": "high", "score": 1.0}]
+
+
+def test_a_linear_head_answers_as_any_classifier(model: Model, tokenizer: Tokenizer) -> None:
+    """A classifier of one linear layer gives logits, so it answers every task of a classifier."""
+    head = {"labels": ("LABEL_0",), "variant": "linear", "activation": "identity"}
+    [best] = scored(model, tokenizer, head, "text-classification", {"inputs": ["a"]})
+    assert best == {"label": "LABEL_0", "score": -40.0}
+    ranked = scored(model, tokenizer, head, "rerank", {"inputs": {"query": "xyz", "documents": list(LOGITS)}})
+    assert [entry["index"] for entry in ranked] == [2, 1, 0]

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from serve.engine.load_engine import load_engine
+from serve.models import checkpoint_heads
 from serve.models.checkpoint_facts import checkpoint_facts
 from serve.rows.row import row_of
 from shared.errors import GlossaError
@@ -42,3 +43,10 @@ def test_a_linear_head_reads_the_pooled_vector(kind: str, pooling: str, name: st
             vector = {"mean": states.mean(0), "cls": states[0], "max": states.amax(0)}[pooling]
             expected = linear(vector)[None]
         torch.testing.assert_close(output["logits"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_summary_of_xlm_is_no_linear_head() -> None:
+    """XLM's own classifier also has one weight, named `summary`. It reads the first token."""
+    facts = {"task": "text-classification", "prefix": "heads.nli", "labels": LABELS}
+    head = checkpoint_heads.described_head(facts, {"heads.nli.summary.weight": (3, 48)})
+    assert (head.variant, head.prefix) == ("", "heads.nli")
