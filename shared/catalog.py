@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from shared.error_text import expected, got, shown
 from shared.errors import NotFound, Unprocessable
+from shared.limits import MAX_ROW_TOKENS
 from shared.log import log_event
 from shared.messages import Pooling
 
@@ -151,7 +152,7 @@ class Model(_Frozen):
     attn_implementation: AttnImplementation = "auto"
     causal: bool = False
     size_class: SizeClass = "base"
-    max_tokens: int = Field(ge=8, le=8192)
+    max_tokens: int = Field(ge=8, le=MAX_ROW_TOKENS)
     vocab_size: int = Field(ge=8)
     pad_id: int = 1
     mask_id: int | None = None

@@ -4,6 +4,7 @@ Limits of one model, such as tokens in a row, are in the catalog. Must not know 
 """
 
 MAX_CALL_TOKENS = 16_384  # over all rows of a call
+MAX_ROW_TOKENS = 8_192  # of one row, whatever positions a model has
 MAX_CALL_ROWS = 1_024  # a row that is continued n times counts n times
 MAX_BODY_BYTES = 4 * 2**20  # of a request to the model server, and of a request to the API
 MAX_ANSWER_BYTES = 5_000_000  # of an answer: the gateway and Lambda pass on no more than 6 MB

@@ -7,6 +7,7 @@ table share them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from serve.checkpoints.files import INDEX, SINGLE
 Tensors = dict[str, torch.Tensor]
 TIED = {
     "roberta.embeddings.word_embeddings.weight": "lm_head.decoder.weight",
+    "bert.embeddings.word_embeddings.weight": "cls.predictions.decoder.weight",
     "transformer.embeddings.weight": "pred_layer.proj.weight",
 }
 
@@ -44,6 +46,10 @@ def _tied_under_the_decoder(folder: Path) -> None:
 def _tied_under_both(folder: Path) -> None:
     tensors = load_file(folder / SINGLE)
     save_file(tensors | {TIED[name]: tensors[name].clone() for name in TIED if name in tensors}, folder / SINGLE)
+
+
+def _old_norm_names(name: str) -> str:
+    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
 
 
 def _shards(folder: Path) -> None:
@@ -76,7 +82,8 @@ LAYOUTS: Mapping[str, Callable[[Path], None]] = {
     "DataParallel": _renamed(lambda name: f"module.{name}"),
     "both": _renamed(lambda name: f"module._orig_mod.{name}"),
     "Lightning": _renamed(lambda name: f"model.{name}"),
-    "no prefix": _renamed(lambda name: name.removeprefix("roberta.").removeprefix("transformer.")),
+    "gamma and beta": _renamed(_old_norm_names),
+    "no prefix": _renamed(lambda name: re.sub(r"^(?:roberta|bert|transformer)\.", "", name)),
     "decoder alone": _tied_under_the_decoder,
     "decoder too": _tied_under_both,
     "float64": _in_dtype(torch.float64),

@@ -19,6 +19,7 @@ Attend = Callable[[Tensor, Spans, float, bool], Tensor]
 
 LONG_TOKENS = 224  # row length from which one softmax in bfloat16 is faster than a softmax in float32 and a conversion
 MAX_SCORES = 2**21  # attention scores of one product, so that they stay in the cache of a core or near it
+MAX_BLOCK_SCORES = 2**24  # of one product of a single long row, which takes some queries at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,28 @@ def attend_products(
         n_rows = (last - first) // length
         shaped = qkv[first:last].view(n_rows, length, *qkv.shape[1:]).permute(2, 0, 3, 1, 4)
         query, key, value = shaped.reshape(3, -1, length, qkv.shape[3])
-        scores = torch.baddbmm(query.new_empty(1), query, key.transpose(1, 2), beta=0, alpha=scale)
-        if causal:
-            scores = scores.masked_fill(_causal_mask(length, qkv.device), -torch.inf)
-        context = _probabilities(scores) @ value
+        seen = []
+        for begin, block in _query_blocks(query):
+            scores = torch.baddbmm(query.new_empty(1), block, key.transpose(1, 2), beta=0, alpha=scale)
+            if causal:
+                scores = scores.masked_fill(_causal_mask(begin, block.shape[1], length, qkv.device), -torch.inf)
+            seen.append(_probabilities(scores) @ value)
+        context = torch.cat(seen, dim=1)
         contexts.append(context.view(n_rows, -1, length, qkv.shape[3]).transpose(1, 2).reshape(last - first, -1))
     return torch.cat(contexts)
+
+
+def _query_blocks(query: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first token and the queries of blocks of `query` [rows * heads, length, width] that share a product.
+
+    A block has at most MAX_BLOCK_SCORES scores, or one query. So memory grows with the length of a row and not with
+    its square. Rows of up to some hundred tokens are one block.
+    """
+    n_rows, length = query.shape[:2]
+    n_blocks = -(-n_rows * length**2 // MAX_BLOCK_SCORES)
+    step = -(-length // n_blocks)
+    for begin in range(0, length, step):
+        yield begin, query[:, begin : begin + step]
 
 
 def _probabilities(scores: Tensor) -> Tensor:
@@ -166,13 +183,14 @@ def attend_eager(qkv: Tensor, spans: Spans, scale: float, causal: bool) -> Tenso
     contexts = []
     for start, length in zip(spans.starts, spans.lengths, strict=True):
         query, key, value = qkv[start : start + length].permute(1, 2, 0, 3)
-        scores = query @ key.transpose(1, 2) * scale
-        if causal:
-            scores = scores.masked_fill(_causal_mask(length, qkv.device), -torch.inf)
-        contexts.append((scores.softmax(-1) @ value).transpose(0, 1).reshape(length, -1))
+        for begin, block in _query_blocks(query):
+            scores = block @ key.transpose(1, 2) * scale
+            if causal:
+                scores = scores.masked_fill(_causal_mask(begin, block.shape[1], length, qkv.device), -torch.inf)
+            contexts.append((scores.softmax(-1) @ value).transpose(0, 1).reshape(block.shape[1], -1))
     return torch.cat(contexts)
 
 
-def _causal_mask(length: int, device: torch.device) -> Tensor:
-    """Return bool [length, length], true where a token must not see another."""
-    return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+def _causal_mask(begin: int, n_queries: int, length: int, device: torch.device) -> Tensor:
+    """Return bool [n_queries, length], true where a token must not see another. The first token is `begin`."""
+    return torch.ones(n_queries, length, dtype=torch.bool, device=device).triu(1 + begin)

@@ -25,6 +25,7 @@ from serve.models.sentence_transformers import read_declared
 from serve.models.tensor_names import check_merged, named, prefix_in, stored_tensors, unread_lines
 from shared.catalog import Family as FamilyName
 from shared.catalog import Head
+from shared.limits import MAX_ROW_TOKENS
 
 EMBED_HEAD = "embed"  # the head that every backbone has
 
@@ -72,7 +73,7 @@ def checkpoint_facts(folder: Path) -> CheckpointFacts:
         weights_sha256=weights_sha256(folder),
         config_sha256=config_sha256(folder),
         n_parameters=sum(math.prod(header.shape) for header in tensors.by_stored_name.values()),
-        max_tokens=min(filter(None, (family.max_tokens(config), declared.max_tokens))),
+        max_tokens=min(filter(None, (family.max_tokens(config), declared.max_tokens, MAX_ROW_TOKENS))),
         vocab_size=family.vocab_size(config),
         pad_id=family.pad_id(config),
         mask_id=mask_id,

@@ -22,6 +22,8 @@ FLOATS = ("BF16", "F16", "F32", "F64")  # as safetensors names them
 INNER_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 # DataParallel, Lightning and plain classes around a model, sentence-transformers
 OUTER_WRAPPERS = re.compile(r"^(?:module\.|model\.|(?:0\.)?auto_model\.)+")
+# A LayerNorm's weight and bias in checkpoints that came from TensorFlow, at any place in a name as in transformers
+OLD_NORMS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 # Where XLM-RoBERTa, XLM and BERT keep the weight of a decoder that the word embedding is tied to
 TIED_DECODERS = ("lm_head.decoder.weight", "pred_layer.proj.weight", "cls.predictions.decoder.weight")
 ADAPTED = re.compile(r"(?:^|\.)(?:lora_\w+|ia3_\w+|adapters?|base_layer|modules_to_save|prompt_encoder)(?:\.|$)")
@@ -60,13 +62,14 @@ class StoredTensors:
 def stored_tensors(folder: Path, family: Family, config: Any) -> StoredTensors:
     """Return the tensors of a folder by their names in `transformers`.
 
-    Prefixes of wrappers are passed over. If the word embedding is tied to a decoder and only the decoder is stored, it
-    has both names. Raises CheckpointError when two tensors have one name, or all have a prefix that nobody knows.
+    Prefixes of wrappers are passed over, and old names of LayerNorm are those of today. If the word embedding is tied
+    to a decoder and only the decoder is stored, it has both names. Raises CheckpointError when two tensors have one
+    name, or all have a prefix that nobody knows.
     """
     headers = tensor_headers(folder)
     names: dict[str, str] = {}
     for stored in headers:
-        plain = OUTER_WRAPPERS.sub("", INNER_WRAPPERS.sub("", stored))
+        plain = _with_new_norms(OUTER_WRAPPERS.sub("", INNER_WRAPPERS.sub("", stored)))
         if plain in names:
             raise CheckpointError(f"checkpoint holds both {names[plain]} and {stored}, expected one tensor {plain}")
         names[plain] = stored
@@ -106,6 +109,12 @@ def named(names: Collection[str]) -> str:
     shown = list(names)[:MAX_NAMED_TENSORS]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     return f"{len(names)} tensors: {', '.join(shown)}{more}"
+
+
+def _with_new_norms(name: str) -> str:
+    for old, new in OLD_NORMS:
+        name = name.replace(old, new)
+    return name
 
 
 def _check_prefix(names: Collection[str], family: Family, config: Any) -> None:

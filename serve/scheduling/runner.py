@@ -231,7 +231,7 @@ class Runner:
             if item.pending_call.started_s is None:
                 item.pending_call.started_s = started_s
         interleaved = _InterleavedPasses()
-        between = partial(self._run_interleaved, batch, interleaved) if batch.interleaved_tokens else None
+        between = partial(self._run_interleaved, batch, interleaved) if batch.is_long else None
         done = run_pass(self._engine, [item.row for item in batch.items], between)
         if interleaved.error is not None:
             raise interleaved.error

@@ -36,6 +36,7 @@ from serve.scheduling.batch import Batch, Tuning
 from serve.scheduling.fair_queue import Entry, FairQueue, T
 from serve.scheduling.keyed_heap import KeyedHeap
 
+MAX_MEASURED_TOKENS = 2048  # of a row: attention takes most of the time of a longer one, and its square grows
 SAFE_PASSES = 2.0  # rows are interleaved with a batch only while so many of its passes would end before its deadline
 
 
@@ -74,6 +75,7 @@ class Scheduler(Generic[T]):
         self._running: dict[int, list[Entry[T]]] = {}
         self._interleaved_tokens: dict[int, int] = {}  # that may still run between the layers of a running batch
         self._expired: list[T] = []
+        self._was_long = False  # whether the last pass that was done read a row of over MAX_MEASURED_TOKENS
         self._n_batches = self._n_entered = self._n_not_led = 0
 
     def __len__(self) -> int:
@@ -170,16 +172,19 @@ class Scheduler(Generic[T]):
     def done(self, batch: Batch[T], seconds: float | None) -> None:
         """Count a batch as done after a pass of `seconds`, or None when the pass broke and its time says nothing.
 
-        Only passes of mostly new rows are measured: resumed rows say little about the time of a token. During a
-        parallel pass, all `n_parallel` are assumed to run. So the measured speed is a little too high while some are
-        idle. Raises KeyError for a batch that is not running.
+        Only passes of mostly new rows are measured: resumed rows say little about the time of a token. So does a row of
+        over MAX_MEASURED_TOKENS. Such a pass is measured only when the pass before it was one too. During a parallel
+        pass, all `n_parallel` are assumed to run. So the measured speed is a little too high while some are idle.
+        Raises KeyError for a batch that is not running.
         """
         entries = self._running.pop(batch.number)
         self._interleaved_tokens.pop(batch.number, None)
         for entry in entries:
             self._admission.release(entry.item)
         n_resumed_tokens = sum(entry.n_tokens for entry in entries if entry.is_resumed)
-        if seconds is not None and 2 * n_resumed_tokens <= batch.n_tokens:
+        was_long, self._was_long = self._was_long, max(entry.n_tokens for entry in entries) > MAX_MEASURED_TOKENS
+        says_much = 2 * n_resumed_tokens <= batch.n_tokens and (was_long or not self._was_long)
+        if seconds is not None and says_much:
             self._speed.observe(batch.n_tokens * batch.n_parallel, seconds)
 
     def cancel(self, key: object) -> tuple[T, ...]:
@@ -250,6 +255,7 @@ class Scheduler(Generic[T]):
             expired=tuple(expired),
             n_tokens=n_tokens,
             n_parallel=n_parallel,
+            is_long=is_long,
             interleaved_tokens=interleaved_tokens,
         )
 

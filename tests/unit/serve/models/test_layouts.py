@@ -18,10 +18,11 @@ from tests.checkpoints import catalog_model, draw, draw_ids, rounded, write
 from tests.layouts import LAYOUTS, ROUNDED
 
 LENGTHS = (7, 1, 33, 2, 130)
+KINDS = ("XLMRobertaForMaskedLM", "XLMRobertaForSequenceClassification", "XLMRobertaXLModel", "BertForMaskedLM")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", ["XLMRobertaForMaskedLM", "XLMRobertaForSequenceClassification", "XLMRobertaXLModel"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_layout_answers_as_the_reference(kind: str, layout: str, tmp_path: Path) -> None:
     """Names, files and dtypes of the weights change no answer."""
     reference = rounded(draw(kind), ROUNDED.get(layout, torch.float32))

@@ -11,7 +11,7 @@ from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbed
 
 from serve.engine.attention_choice import attention_for
 from serve.kernels.cpu.attention import kernel_attention
-from serve.layers.attention import Attend, attend_eager, attend_products, attend_sdpa, attend_varlen
+from serve.layers.attention import MAX_BLOCK_SCORES, Attend, attend_eager, attend_products, attend_sdpa, attend_varlen
 from serve.layers.heads import Decoder, MaskedLmHead, Transform
 from serve.rows.pack import pack_rows, reference_positions, spans_of
 from serve.rows.row import row_of
@@ -77,6 +77,18 @@ def test_products_come_in_chunks() -> None:
     whole = attend_products(qkv, spans, 0.5, False)
     for most in (1, 2 * 81 * 3):
         torch.testing.assert_close(attend_products(qkv, spans, 0.5, False, most), whole, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("attend", [attend_products, attend_eager])
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_long_row_takes_some_queries_at_a_time(attend: Attend, *, causal: bool) -> None:
+    """Scores in two blocks give the contexts of the fused call; a short row beside it is not touched."""
+    lengths = [5, 2999]
+    assert MAX_BLOCK_SCORES < 2 * lengths[1] ** 2 < 2 * MAX_BLOCK_SCORES
+    qkv = torch.randn(sum(lengths), 3, 2, 4, generator=torch.Generator().manual_seed(0))
+    spans = spans_of(lengths, CPU)
+    found, fused = attend(qkv, spans, 0.5, causal), attend_sdpa(qkv, spans, 0.5, causal)
+    torch.testing.assert_close(found, fused, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,11 @@ def test_slack_that_was_used_while_waiting_is_gone() -> None:
     rows.admit(call(2, 100, 20), 0.0)
     long_batches = [batch for batch in passes(rows, 4) if batch.n_tokens == 300]
     assert [long_batch.interleaved_tokens for long_batch in long_batches] == [30]
+    rows.admit(call(3, 100, 300, 300), 0.0)
+    rows.admit(call(4, 100, 200), 0.0)
+    used_up = [batch for batch in passes(rows, 6) if batch.n_tokens == 300 and not batch.interleaved_tokens]
+    assert used_up
+    assert all(batch.is_long for batch in used_up)  # its thread is still seen to make progress
 
 
 def test_no_row_is_interleaved_before_the_next_one() -> None:

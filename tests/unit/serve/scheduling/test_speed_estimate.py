@@ -141,3 +141,18 @@ def test_a_parallel_pass_leaves_the_others_their_part() -> None:
     rows.admit(call(1, *[10] * 8), 0.0)
     assert rows.next_batch(0.0, n_parallel=2, n_free=2).n_tokens == 40
     assert rows.next_batch(0.0, n_parallel=2, n_free=1).n_tokens == 40
+
+
+def test_one_row_of_a_long_window_does_not_slow_the_others_down() -> None:
+    """Attention takes most of its time, so it is measured only when such rows follow one another."""
+    rows = scheduler(token_budget=4096, max_batch_ms=60)
+    rows.admit(call(1, *[30] * 100), 0.0)
+    list(passes(rows, 60))
+    usual = rows.pass_bound_tokens
+    for key, n_tokens in enumerate((8192, 30, 8192)):
+        rows.admit(call(2 + key, n_tokens), 0.0)
+        list(passes(rows, 1, seconds=lambda n: 40.0 if n > 4096 else n / 1000))
+        assert rows.pass_bound_tokens == pytest.approx(usual, rel=0.01)
+    rows.admit(call(9, 8192), 0.0)
+    list(passes(rows, 1, seconds=lambda _: 40.0))
+    assert rows.pass_bound_tokens < usual / 2
