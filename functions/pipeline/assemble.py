@@ -39,7 +39,9 @@ def assemble(
     """
     head = model.heads[route.head]
     assembler = TASKS[request.task].assembler_for(head)
-    context: AnswerContext[Any] = AnswerContext(request.parameters, head, tokenizer, tokenized.target_ids)
+    context: AnswerContext[Any] = AnswerContext(
+        request.parameters, head, tokenizer, tokenized.target_ids, model.mask_token
+    )
     wanted = assembler.outputs(request.parameters, tokenized.target_ids)
     answered = zip(tokenized.windows, read_outputs(wanted, tokenized.windows, outputs), strict=True)
     values, n_windows, n_tokens = [], [], []

@@ -104,7 +104,7 @@ def _begins_word(context: AnswerContext[Parameters], window: Window, mask: int) 
     if window.special[mask - 1]:
         return True
     start, end = window.offsets[mask]
-    return start > window.offsets[mask - 1][1] or end - start > len(context.tokenizer.mask_token or "")
+    return start > window.offsets[mask - 1][1] or end - start > len(context.mask_token or "")
 
 
 def _sequence(context: AnswerContext[Parameters], window: Window, mask: int, token: int, *, single: bool) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from serve.checkpoints.broken_files import what_is
 from serve.checkpoints.files import INDEX, SINGLE, SPARSE, CheckpointError, read_json
 from serve.checkpoints.folders import module_folders, transformer_folder
 
@@ -74,6 +75,8 @@ def unpickle(source: Path, target: Path) -> None:
 
     Raises CheckpointError with what the process says, when the file asks for more than tensors or cannot be read.
     """
+    if (known := what_is(source)) is not None:
+        raise CheckpointError(f"{source} {known[0]}, expected the weights", hint=known[1])
     program = [
         sys.executable,
         "-m",

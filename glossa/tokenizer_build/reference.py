@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from glossa.tokenizer_build.rules import lost_rule, prepend_scheme, rules_of, same_meaning
+from serve.checkpoints.broken_files import AGAIN, what_is
 from shared.errors import GlossaError
 
 TOKENIZER, OLDER = "tokenizer.json", "sentencepiece.bpe.model"
 CONFIG, ADDED = "tokenizer_config.json", "added_tokens.json"
 OURS, KEEPING, XLM = "XLMRobertaTokenizer", "TokenizersBackend", "XLMTokenizer"
 KEPT = "PreTrainedTokenizerFast"  # the name of KEEPING in files; transformers 4 knows it too
+DECODER = "added_tokens_decoder"  # in CONFIG: the added tokens by id
+NO_LIMIT = 10**30
 READ = {OURS, KEEPING, XLM}
 MAX_NAMED = 5
 
@@ -37,7 +40,9 @@ def reference_of(folder: Path) -> Any:
     cannot be read, or when the class that it names reads it by other rules than it was trained with.
     """
     stored = _stored(folder)
+    _check_files(folder, stored)
     found = _load(folder, stored)
+    found.model_max_length = NO_LIMIT  # it plays no role, and some folders have texts or 1e30 there
     name = type(found).__name__
     if name not in READ and not _is_as_stored(found, stored):
         raise _wrong_class(folder, stored, name)
@@ -56,6 +61,7 @@ def reference_of(folder: Path) -> Any:
 def _load(folder: Path, stored: Mapping[str, Any] | None) -> Any:
     from transformers import AutoTokenizer, XLMRobertaTokenizer  # noqa: PLC0415 - slow, and few commands need it
 
+    reason: Exception | None = None
     try:
         found: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # noqa: BLE001 - broken files raise whatever their reader meets first
@@ -66,14 +72,31 @@ def _load(folder: Path, stored: Mapping[str, Any] | None) -> Any:
     is_ours = named is None or named.removesuffix("Fast") == OURS
     if is_ours and _holds_ours(folder, stored):
         try:
-            return XLMRobertaTokenizer.from_pretrained(str(folder), local_files_only=True)
+            found = XLMRobertaTokenizer.from_pretrained(str(folder), local_files_only=True)
         except Exception as error:  # noqa: BLE001 - as above
             found, reason = None, error
-    if found is not None:
+    if found is not None and (type(found).__name__ not in READ or _has_vocabulary(found)):
         return found
     if named is not None and not is_ours and named not in (KEPT, KEEPING) and _holds_ours(folder, stored):
         raise _wrong_class(folder, stored, named)
-    raise TokenizerError(f"{folder}: transformers cannot read this tokenizer: {_one_line(reason)}")
+    if stored is None and (folder / OLDER).is_file():
+        raise TokenizerError(f"{folder / OLDER} cannot be read as a model of SentencePiece", hint=AGAIN)
+    why = _one_line(reason) if reason else "it has special tokens alone, and no pieces"
+    raise TokenizerError(f"{folder}: transformers cannot read this tokenizer: {why}")
+
+
+def _check_files(folder: Path, stored: Mapping[str, Any] | None) -> None:
+    """Raise TokenizerError for files of which transformers would make something else, or nothing plain."""
+    path = folder / OLDER
+    if stored is None and path.is_file() and (known := what_is(path)) is not None:
+        raise TokenizerError(f"{path} {known[0]}, expected a model of SentencePiece", hint=known[1])
+    for file in (CONFIG, "config.json"):
+        named = read_object(folder / file).get("tokenizer_class")
+        if named is not None and not isinstance(named, str):
+            raise TokenizerError(f"{folder / file} has tokenizer_class {named!r}, expected a name such as {OURS}")
+    listed = read_object(folder / ADDED)
+    if wrong := [f"{token} {i!r}" for token, i in listed.items() if type(i) is not int]:
+        raise TokenizerError(f"{folder / ADDED} has {wrong[0]}, expected tokens with whole numbers as their ids")
 
 
 def _holds_ours(folder: Path, stored: Mapping[str, Any] | None) -> bool:
@@ -110,7 +133,8 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise TokenizerError(f"{path} cannot be read as JSON: {error}") from None
+        what, advice = what_is(path) or (f"cannot be read as JSON: {error}", AGAIN)
+        raise TokenizerError(f"{path} {what}, expected JSON", hint=advice) from None
     if not isinstance(found, dict):
         raise TokenizerError(f"{path} holds a {type(found).__name__}, expected an object")
     return found
@@ -170,7 +194,14 @@ def _check_added(folder: Path, stored: Mapping[str, Any] | None, found: Any) -> 
     if other := {token: i for token, i in in_file.items() if ids.get(token) != i}:
         raise TokenizerError(
             f"{folder}: {TOKENIZER} has added tokens that transformers reads otherwise: {_named(other, ids)}",
-            hint=f"delete added_tokens_decoder from {CONFIG}, so that the tokens of {TOKENIZER} count",
+            hint=_advice_for_tokens(folder, stored, other),
+        )
+    decoder = read_object(folder / CONFIG).get(DECODER) or {}
+    in_decoder = {str(facts["content"]): int(i) for i, facts in decoder.items()}
+    if other := {token: i for token, i in in_decoder.items() if found.convert_tokens_to_ids(token) != i}:
+        raise TokenizerError(
+            f"{folder}: {DECODER} of {CONFIG} has tokens that get other ids from transformers: {_named(other, ids)}",
+            hint=f"name the tokens of all ids before them in {DECODER} too: transformers leaves no id out",
         )
     in_list = {token: int(i) for token, i in read_object(folder / ADDED).items()}
     if other := {token: i for token, i in in_list.items() if found.convert_tokens_to_ids(token) != i}:
@@ -178,6 +209,17 @@ def _check_added(folder: Path, stored: Mapping[str, Any] | None, found: Any) -> 
             f"{folder}: {ADDED} has tokens that get other ids from transformers: {_named(other, ids)}",
             hint=f"name the tokens of all ids before them in {ADDED} too: transformers leaves no id out",
         )
+
+
+def _advice_for_tokens(folder: Path, stored: Mapping[str, Any] | None, other: Mapping[str, int]) -> str:
+    """Return what to change so that the added tokens of tokenizer.json keep their ids."""
+    vocab = (stored or {}).get("model", {}).get("vocab")
+    for token, i in other.items():
+        if isinstance(vocab, list) and i < len(vocab) and vocab[i][0] != token:
+            return f"give id {i} one name in {TOKENIZER}: {vocab[i][0]} in its vocabulary, {token} in its added_tokens"
+    if DECODER in read_object(folder / CONFIG):
+        return f"delete {DECODER} from {CONFIG}, so that the tokens of {TOKENIZER} count"
+    return f'to keep the tokens of {TOKENIZER}: set "tokenizer_class": "{KEPT}" in {_class_of(folder)[1]}'
 
 
 def _named(wanted: Mapping[str, int], found: Mapping[str, int]) -> str:

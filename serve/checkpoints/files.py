@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from serve.checkpoints.broken_files import what_is
 from shared.errors import GlossaError
 
 CONFIG = "config.json"
@@ -21,6 +22,7 @@ BESIDE = (
     "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",  # the last four: XLM tokenizers
     MODULES, "sentence_bert_config.json", "config_sentence_transformers.json",
 )  # fmt: skip
+WRITE = "write it again as JSON in UTF-8 without a byte order mark, or take it from the checkpoint's source"
 
 
 class CheckpointError(GlossaError):
@@ -38,8 +40,15 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def read_any_json(path: Path) -> object:
-    """Read a JSON file of a checkpoint. Raises CheckpointError when it is not readable JSON."""
+    """Read a JSON file of a checkpoint. Raises CheckpointError when it is not there, or not readable JSON."""
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} holds no {path.name}, expected one{_link(path)}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+        what, advice = what_is(path) or (f"cannot be read as JSON: {error}", WRITE)
+        raise CheckpointError(f"{path} {what}, expected JSON", hint=advice) from None
+
+
+def _link(path: Path) -> str:
+    return f"; it is a link to {path.readlink()}, which is not there" if path.is_symlink() else ""

@@ -27,6 +27,7 @@ OLD_TRANSFORMER = "0_Transformer"
 MODULE = re.compile(r"[A-Za-z0-9_][\w.-]*")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 RUN_STATE = re.compile(r"checkpoint-\d+")  # what the Trainer of transformers writes while it trains
+SNAPSHOTS = "snapshots"  # of the commits of a model, in the cache of the hub library
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -42,6 +43,8 @@ def transformer_folder(folder: Path) -> Path:
         _check_adapter(folder)
         if states := sorted(path.name for path in folder.iterdir() if RUN_STATE.fullmatch(path.name)):
             raise CheckpointError(f"{folder} is the folder of a training run, expected one of its states: {states[-1]}")
+        if inside := _checkpoints_inside(folder):
+            raise CheckpointError(f"{folder} holds no {CONFIG}", hint=f"give the folder within it: {inside[-1]}")
     elif not _holds_weights(found):
         _check_adapter(folder)
     return found
@@ -85,6 +88,11 @@ def _check_kind(folder: Path) -> None:
         raise CheckpointError(f"{folder} is not there, expected a folder with a checkpoint")
     if not any(folder.iterdir()):
         raise CheckpointError(f"{folder} is empty, expected {CONFIG} and {SINGLE}")
+
+
+def _checkpoints_inside(folder: Path) -> list[Path]:
+    """Return the folders of checkpoints in a folder, as an unpacked archive and the cache of the hub library have."""
+    return sorted(path.parent for pattern in ("*", f"{SNAPSHOTS}/*") for path in folder.glob(f"{pattern}/{CONFIG}"))
 
 
 def _check_adapter(folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
+from serve.checkpoints.broken_files import AGAIN, what_is_safetensors
 from serve.checkpoints.files import CONFIG, INDEX, SINGLE, SPARSE, CheckpointError, read_json
 from serve.checkpoints.folders import transformer_folder
 
@@ -26,13 +27,29 @@ __all__ = [
 
 SHARD = re.compile(r"[A-Za-z0-9_][\w.-]*\.safetensors")
 CLASS_NAME = re.compile(r"[A-Za-z]\w*")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".onnx")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 PICKLED_SHARD = re.compile(r"pytorch_model-\d+-of-\d+\.bin")
 NO_WEIGHTS = (
     "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "sparse_linear.pt", "colbert_linear.pt",
+    "adapter_model.safetensors", SPARSE,
 )  # fmt: skip
-FOREIGN = {".h5": "weights of TensorFlow", ".msgpack": "weights of Flax", ".onnx": "a graph of ONNX"}
+GRAPHS = "onnx"  # the folder of graphs beside the weights of many models
+SAFETENSORS = ".safetensors"
+NUMBERED = re.compile(r".*-\d+-of-\d+")  # how shards are called
+SAVE = f"save_pretrained of transformers writes {SINGLE}"
+SOURCE = "take the weights that it was made of"
+TORCH = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+OTHER_FORMATS: Mapping[str, tuple[str, str]] = {
+    "openvino_model.bin": ("weights of OpenVINO", SOURCE),
+    ".onnx": ("a graph of ONNX", SOURCE),
+    ".gguf": ("weights of llama.cpp", SOURCE),
+    ".ot": ("weights of rust-bert", SOURCE),
+    ".npz": ("arrays of NumPy", SOURCE),
+    ".tflite": ("a model of TensorFlow Lite", SOURCE),
+    ".h5": ("weights of TensorFlow", f"from_pretrained(folder, from_tf=True) of transformers 4 reads it; {SAVE}"),
+    ".msgpack": ("weights of Flax", f"from_pretrained(folder, from_flax=True) of transformers 4 reads it; {SAVE}"),
+    **dict.fromkeys(TORCH, ("a pickle", SAVE)),
+}  # how a name ends -> what the file is, and what to do
 
 
 class Header(NamedTuple):
@@ -53,7 +70,10 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if not (folder / INDEX).is_file():
-        names = [path.name for path in folder.iterdir()]
+        names = [path.name for path in folder.iterdir() if path.is_file() or path.name == GRAPHS]
+        for path in (folder / SINGLE, folder / INDEX):
+            if path.is_symlink():
+                raise CheckpointError(f"{path} is a link to {path.readlink()}, which is not there", hint=AGAIN)
         architectures = read_json(folder / CONFIG).get("architectures") if CONFIG in names else None
         raise no_weights(str(folder), names, architectures)
     names = shard_names(folder)
@@ -117,17 +137,30 @@ def no_weights(place: str, names: Iterable[str], architectures: object = None) -
 
     If it holds a pickle of weights, the hint is a line that converts it. `architectures` are those of its config.json.
     """
-    found = sorted(names)
+    found = sorted(set(names).difference(NO_WEIGHTS))
     pickled = [name for name in found if name in PICKLED or PICKLED_SHARD.fullmatch(name)]
-    others = [name for name in found if name.endswith(PICKLES) and name not in NO_WEIGHTS]
     if pickled:
         message = f"{place} holds {pickled[0]} but no {SINGLE}; a pickle is opened by a conversion alone"
         return CheckpointError(message, hint=_conversion(place, architectures))
-    if others:
-        what = FOREIGN.get(Path(others[0]).suffix, "a pickle")
-        message = f"{place} holds {others[0]}, {what}, but no {SINGLE}"
-        return CheckpointError(message, hint=f"save_pretrained of transformers writes {SINGLE}")
-    return CheckpointError(f"{place} holds no {SINGLE} and no {INDEX}")
+    for name in found:
+        if name.lower().endswith(SAFETENSORS):
+            return _misnamed(place, name)
+    for name in found:
+        for ending, (what, advice) in OTHER_FORMATS.items():
+            if name.endswith(ending):
+                return CheckpointError(f"{place} holds {name}, {what}, but no {SINGLE}", hint=advice)
+    graphs = f"; the graphs in its folder {GRAPHS} are not read" if GRAPHS in found else ""
+    return CheckpointError(f"{place} holds no {SINGLE} and no {INDEX}{graphs}")
+
+
+def _misnamed(place: str, name: str) -> CheckpointError:
+    """Return the error for weights under a name that transformers does not read either."""
+    if NUMBERED.fullmatch(name.lower().removesuffix(SAFETENSORS)):
+        return CheckpointError(
+            f"{place} holds {name} but no {INDEX}, which says what is in each file",
+            hint=f"take {INDEX} from the checkpoint's source; save_pretrained of transformers writes it too",
+        )
+    return CheckpointError(f"{place} holds {name} but no {SINGLE}", hint=f"name it {SINGLE}")
 
 
 def _conversion(place: str, architectures: object) -> str:
@@ -175,7 +208,8 @@ def _open(path: Path) -> safe_open:
     try:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
+        reason, advice = what_is_safetensors(path) or (f"cannot be read: {error}", AGAIN)
+        raise CheckpointError(f"{path} {reason}, expected a safetensors file", hint=advice) from None
 
 
 def _read(path: Path, name: str) -> torch.Tensor:

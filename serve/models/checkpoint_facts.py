@@ -134,12 +134,15 @@ def _one_or_several(ids: tuple[int, ...]) -> int | tuple[int, ...] | None:
 
 
 def _mask(folder: Path) -> tuple[int | None, str | None]:
-    """Return id and text of the mask token, from the added tokens of tokenizer.json."""
-    path = transformer_folder(folder) / "tokenizer.json"
+    """Return id and text of the mask token: that of tokenizer_config.json, among the added tokens of tokenizer.json."""
+    inner = transformer_folder(folder)
+    path, said = inner / "tokenizer.json", inner / "tokenizer_config.json"
     if not path.is_file():
         return None, None
+    named = read_json(said).get("mask_token") if said.is_file() else None
+    mask = named.get("content") if isinstance(named, Mapping) else named
     added = read_json(path).get("added_tokens")
     for token in added if isinstance(added, list) else ():
-        if token.get("content") == "<mask>":
-            return int(token["id"]), "<mask>"
+        if token.get("content") == (mask or "<mask>"):
+            return int(token["id"]), str(token["content"])
     return None, None

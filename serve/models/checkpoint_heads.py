@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from shared.catalog import Head
 
 Shapes = Mapping[str, tuple[int, ...]]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+MAX_NAMED_IDS = 8
 ACTIVATION_KEYS = ("activation_fn", "sbert_ce_default_activation_function")  # the latter in older checkpoints
 ENTAILMENT = "entail"  # how the label begins that zero-shot classification reads, as in its `transformers` pipeline
 
@@ -34,7 +35,11 @@ def classifier(
     """
     names = {int(index): name for index, name in (config.id2label or {}).items()}
     if sorted(names) != list(range(n_labels)):
-        raise CheckpointError(f"config.json names {len(names)} labels in id2label, the classifier has {n_labels}")
+        raise _other_labels(names, n_labels)
+    if config.problem_type not in {None, *get_args(ProblemType)}:
+        raise CheckpointError(
+            f"config.json has problem_type {config.problem_type!r}, expected one of {list(get_args(ProblemType))}"
+        )
     usual: ProblemType = "multi_label_classification" if n_labels == 1 else "single_label_classification"
     facts = {
         "task": task,
@@ -44,6 +49,17 @@ def classifier(
         "activation": _activation(config, n_labels) if task == "text-classification" else "",
     }
     return with_other_tasks(read_head(facts))
+
+
+def _other_labels(names: Mapping[int, str], n_labels: int) -> CheckpointError:
+    """Return the error for labels that are not those of the classifier's outputs."""
+    if sorted(names) != list(range(len(names))):
+        said = f"the ids {', '.join(map(str, sorted(names)[:MAX_NAMED_IDS]))}"
+        return CheckpointError(f"config.json has {said} in id2label, expected 0 to {n_labels - 1}")
+    return CheckpointError(
+        f"config.json names {len(names)} labels in id2label, the classifier has {n_labels}",
+        hint='name all of them: "id2label": {"0": "first", ...}, in the order of the outputs',
+    )
 
 
 def _activation(config: Any, n_labels: int) -> str:

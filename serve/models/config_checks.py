@@ -5,6 +5,7 @@ It holds the checks that every family needs. It must not know layers or tensors.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from transformers import PretrainedConfig
 from serve.checkpoints.files import CONFIG, CheckpointError, read_json
 
 Config = TypeVar("Config", bound=PretrainedConfig)
+CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
+LABELS = 'write them as {"0": "first", "1": "second"}, in the order of the outputs of the classifier'
 REQUIRED_VALUES: Mapping[str, object] = {
     "add_cross_attention": False,
     "quantization_config": None,
@@ -28,13 +31,46 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
     """
     if raw.get("model_type") != kind.model_type:
         raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {kind.model_type!r}")
+    if isinstance(raw.get("architectures"), str):
+        raw = {**raw, "architectures": [raw["architectures"]]}
+    _check_labels(raw)
     for name, value in {**REQUIRED_VALUES, **only}.items():
         if raw.get(name, value) != value:
             raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}")
     try:
         return kind.from_dict(dict(raw))
     except Exception as error:  # noqa: BLE001 - any failure of the library to read it is a refusal
-        raise CheckpointError(f"config.json cannot be read: {error}") from None
+        raise CheckpointError(f"config.json cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _check_labels(raw: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for labels that transformers would replace, or not understand."""
+    names, n_labels = raw.get("id2label"), raw.get("num_labels")
+    if names is None:
+        _check_reversed(raw)
+        return
+    if not isinstance(names, Mapping):
+        raise CheckpointError(f"config.json has id2label {names!r:.80}, expected labels by index", hint=LABELS)
+    if wrong := [(i, name) for i, name in names.items() if not str(i).isdecimal() or name is None]:
+        raise CheckpointError(f"config.json has {wrong[0]} in id2label, expected a label by its index", hint=LABELS)
+    if n_labels is not None and n_labels != len(names):
+        raise CheckpointError(
+            f"config.json has num_labels {n_labels!r} and {len(names)} labels in id2label, expected one number",
+            hint="remove num_labels; transformers would rename the labels to LABEL_0 and so on",
+        )
+
+
+def _check_reversed(raw: Mapping[str, Any]) -> None:
+    """Raise CheckpointError when a classifier has label2id alone: transformers would number its labels."""
+    ids = raw.get("label2id")
+    named = [str(kind) for kind in raw.get("architectures") or () if str(kind).endswith(CLASSIFIERS)]
+    if not named or not isinstance(ids, Mapping) or not ids:
+        return
+    names = {str(i): str(label) for label, i in sorted(ids.items(), key=lambda item: str(item[1]).zfill(9))}
+    raise CheckpointError(
+        f"config.json has label2id and no id2label, expected both for {named[0]}: the labels would have no names",
+        hint=f'add "id2label": {json.dumps(names, ensure_ascii=False)}',
+    )
 
 
 def refuse_remote_code(folder: Path) -> None:

@@ -37,12 +37,16 @@ RowsPerWindow = int | Literal["token", "mask"] | Counted
 
 @dataclass(frozen=True, slots=True)
 class AnswerContext(Generic[P]):
-    """What an assembler may know of the request: its parameters, the head, and how to read ids."""
+    """What an assembler may know of the request: its parameters, the head, and how to read ids.
+
+    `mask_token` is the model's, if it has one.
+    """
 
     parameters: P
     head: Head
     tokenizer: Tokenizer
     target_ids: tuple[int, ...] = ()
+    mask_token: str | None = None
 
 
 def read_back(context: AnswerContext[P], ids: Sequence[int], *, skip_special: bool = False) -> str:

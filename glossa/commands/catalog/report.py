@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from shared.catalog import Head, Model
+from shared.error_text import count
 
 if TYPE_CHECKING:
     from serve.models.checkpoint_facts import CheckpointFacts
@@ -40,7 +41,7 @@ def report(model: Model, facts: CheckpointFacts | None = None) -> list[str]:
 def _head(name: str, head: Head) -> str:
     facts = [", ".join(head.tasks)]
     if head.labels:
-        facts.append(f"{len(head.labels)} labels ({_some(head.labels, SHOWN_LABELS)})")
+        facts.append(f"{count(len(head.labels), 'label')} ({_some(head.labels, SHOWN_LABELS)})")
     if head.problem_type != "single_label_classification":
         facts.append(head.problem_type.replace("_classification", "").replace("_", "-"))
     facts += [said for said in (head.variant, getattr(head, "activation", "")) if said]

@@ -18,6 +18,8 @@ from glossa.commands.arguments import catalog_option, open_catalog
 from glossa.commands.catalog.progress import SILENT, Progress
 from glossa.commands.catalog.texts import TEXTS
 from glossa.tokenizer_build.checkpoints import folder_of, tokenizer_of
+from glossa.tokenizer_build.reference import reference_of
+from serve.checkpoints.folders import transformer_folder
 from shared.catalog import Head, Model
 from shared.errors import GlossaError
 
@@ -81,12 +83,7 @@ def compare(model: Model, root: Path, *, measure: bool = True, progress: Progres
 
 
 def _tokens(tokenizer: Tokenizer, folder: Path) -> Line:
-    from transformers import AutoTokenizer  # noqa: PLC0415 - slow, and only this command compares
-
-    from serve.checkpoints.folders import transformer_folder  # noqa: PLC0415 - imports torch
-
-    reader: Any = AutoTokenizer
-    reference = reader.from_pretrained(str(transformer_folder(folder)), local_files_only=True)
+    reference = reference_of(transformer_folder(folder))
     wrong = [text for text in TEXTS if _ids(tokenizer, text) != list(reference(text, verbose=False)["input_ids"])]
     said = f"{len(TEXTS) - len(wrong)} of {len(TEXTS)} texts have the ids of transformers"
     return Line("tokenizer", said + (f"; not {wrong[0]!a}" if wrong else ""), not wrong)

@@ -170,7 +170,7 @@ def rules(config: XLMConfig) -> Rules:
     return Rules(
         eos_ids=frozenset(listed_ids(config.eos_token_id)),
         mask_id=config.mask_token_id,
-        lang_id=config.lang_id,
+        lang_id=config.lang_id if reads_langs(config) else 0,
         zeroed_id=config.pad_token_id,
     )
 

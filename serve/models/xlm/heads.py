@@ -114,9 +114,14 @@ def build_head(
 
 
 def _can_continue(config: XLMConfig) -> bool:
-    """Say whether the mask and the language that the reference needs for generation exist. Without them it fails."""
+    """Say whether the mask and the language that the reference needs for generation exist. Without them it fails.
+
+    Without a table of languages `lang_id` is not read.
+    """
     mask = config.mask_token_id
-    return mask is not None and 0 <= mask < config.vocab_size and 0 <= config.lang_id < config.n_langs
+    reads_langs = config.use_lang_emb and config.n_langs > 1
+    knows_lang = not reads_langs or 0 <= config.lang_id < config.n_langs
+    return mask is not None and 0 <= mask < config.vocab_size and knows_lang
 
 
 def _decoder(

@@ -171,6 +171,49 @@ def test_a_listed_token_with_an_id_that_transformers_does_not_give_is_refused(tm
         artifact_of(forms.write(tmp_path, forms.rules(), {"tokenizer_class": OURS}, added_tokens=listed))
 
 
+DECODER = {**OLD_LIST, str(forms.N_PIECES + 9): {**OLD_LIST["0"], "content": "[E1]"}}
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "said"),
+    [
+        ({"added_tokens_decoder": DECODER}, {}, r"added_tokens_decoder of .* \[E1\] is 3009, there 3001"),
+        ({"tokenizer_class": 7}, {}, "has tokenizer_class 7, expected a name"),
+        ({}, {"added_tokens": {"[E1]": "3001"}}, r"added_tokens\.json has \[E1\] '3001', expected tokens with whole"),
+        ({}, {"added_tokens": ["[E1]"]}, r"added_tokens\.json holds a list, expected an object"),
+    ],
+)
+def test_lists_that_contradict_the_vocabulary_are_named(
+    tmp_path: Path, config: dict[str, Any], files: dict[str, Any], said: str
+) -> None:
+    """The file and the value that cannot be right are in the error."""
+    with pytest.raises(TokenizerError, match=said):
+        artifact_of(forms.write(tmp_path, forms.rules(), config, **files))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"x" * 80, "cannot"),
+    ],
+)
+def test_a_vocabulary_that_is_none_is_never_read_as_empty(tmp_path: Path, data: bytes, said: str) -> None:
+    """Transformers makes a tokenizer without pieces of an empty file; here it is named."""
+    folder = forms.write(tmp_path, None, {"tokenizer_class": OURS})
+    (folder / "sentencepiece.bpe.model").write_bytes(data)
+    with pytest.raises(TokenizerError, match=rf"sentencepiece\.bpe\.model .*{said}.* a model of SentencePiece"):
+        artifact_of(folder)
+
+
+@pytest.mark.parametrize("length", [1e30, "512", 3, None])
+def test_the_longest_text_of_a_tokenizer_plays_no_role(tmp_path: Path, length: object) -> None:
+    """`model_max_length` is broken in many folders; the window comes from the model."""
+    folder = forms.write(tmp_path, forms.rules(), {"tokenizer_class": OURS, "model_max_length": length})
+    assert ids_of(read(folder)) == forms.ids_by(forms.rules())
+
+
 def test_an_id_past_the_rows_of_the_model_names_its_token(tmp_path: Path) -> None:
     """Without a row for it, a token would be an index past the word embedding."""
     tokenizer = read(forms.write(tmp_path, forms.rules(), {"additional_special_tokens": EXTRA}))

@@ -56,6 +56,16 @@ def test_each_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
             weight_files(tmp_path / name)
 
 
+@pytest.mark.parametrize("inner", ["xlm-r", "snapshots/4d7a214614ab2935c943f9e0ff69d22eadbb8f32"])
+def test_a_folder_around_a_checkpoint_names_it(inner: str, tmp_path: Path) -> None:
+    """An unpacked archive, and the cache of the hub library, have the checkpoint further within."""
+    (tmp_path / inner).mkdir(parents=True)
+    (tmp_path / inner / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"holds no config\.json") as refused:
+        weight_files(tmp_path)
+    assert refused.value.hint == f"give the folder within it: {tmp_path / inner}"
+
+
 @pytest.mark.parametrize("beside", ["config.json", "README.md"])
 def test_an_adapter_is_named_with_its_base(beside: str, tmp_path: Path) -> None:
     """One sentence says what it is and what it belongs to, and the hint is the command that merges it."""

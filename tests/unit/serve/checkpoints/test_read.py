@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from serve.checkpoints.read import SINGLE, CheckpointError, read_tensors, tensor_shapes, weight_files
+from serve.checkpoints.read import SINGLE, CheckpointError, read_json, read_tensors, tensor_shapes, weight_files
 from serve.checkpoints.verify import weights_sha256
 from tests.unit.serve.checkpoints.shards import write_index
 
@@ -53,6 +53,12 @@ def test_shards_may_have_any_name(sharded: Path) -> None:
         (("pytorch_model-00001-of-00002.bin",), r"holds pytorch_model-00001-of-00002\.bin but no"),
         (("tf_model.h5",), r"holds tf_model\.h5, weights of TensorFlow, but no"),
         (("xlmr.pt", "training_args.bin"), r"holds xlmr\.pt, a pickle, but no"),
+        (("openvino_model.bin",), r"holds openvino_model\.bin, weights of OpenVINO, but no"),
+        (("model.gguf",), r"holds model\.gguf, weights of llama\.cpp, but no"),
+        (("flax_model.msgpack",), r"holds flax_model\.msgpack, weights of Flax, but no"),
+        (("MODEL.SAFETENSORS",), r"holds MODEL\.SAFETENSORS but no model\.safetensors"),
+        (("model.fp16.safetensors",), r"holds model\.fp16\.safetensors but no model\.safetensors"),
+        (("model-00001-of-00002.safetensors",), r"00002\.safetensors but no model\.safetensors\.index\.json"),
         (("training_args.bin", "optimizer.pt"), r"holds no model\.safetensors and no model"),
     ],
 )
@@ -64,6 +70,15 @@ def test_a_folder_without_safetensors_is_named_by_what_it_holds(
         (tmp_path / name).write_bytes(b"\x80\x02.")
     with pytest.raises(CheckpointError, match=said):
         weights_sha256(tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    """The cache of the hub library has such links after its blobs are removed."""
+    (tmp_path / SINGLE).symlink_to("../../blobs/4d7a")
+    (tmp_path / "config.json").symlink_to("../../blobs/1f2e")
+    for read in (weights_sha256, lambda folder: read_json(folder / "config.json")):
+        with pytest.raises(CheckpointError, match=r"is a link to \.\./\.\./blobs/\w+, which is not there"):
+            read(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 64, b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])

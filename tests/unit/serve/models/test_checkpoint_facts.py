@@ -79,6 +79,23 @@ def test_the_mask_comes_from_the_tokenizer(tmp_path: Path) -> None:
     assert (facts.mask_id, facts.mask_token) == (499, "<mask>")
 
 
+def test_a_mask_of_another_name_is_the_one_that_the_tokenizer_names(tmp_path: Path) -> None:
+    """tokenizer_config.json names it, as text or as a token."""
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": [{"id": 9, "content": "[MASK]"}]}))
+    write(draw("XLMRobertaForMaskedLM"), tmp_path)
+    for named in ("[MASK]", {"content": "[MASK]", "lstrip": True}):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"mask_token": named}))
+        facts = checkpoint_facts(tmp_path)
+        assert (facts.mask_id, facts.mask_token) == (9, "[MASK]")
+
+
+def test_one_class_need_not_be_in_a_list(tmp_path: Path) -> None:
+    """`architectures` as a text is read as the class that it names."""
+    _edit_config(write(draw("XLMRobertaForSequenceClassification"), tmp_path), architectures="XLMRobertaForMaskedLM")
+    with pytest.raises(CheckpointError, match="says XLMRobertaForMaskedLM, but the checkpoint lacks"):
+        checkpoint_facts(tmp_path)
+
+
 def test_one_output_is_a_sigmoid(tmp_path: Path) -> None:
     """One label without a problem type is multi-label, as in the pipeline of the reference."""
     facts = checkpoint_facts(write(draw("XLMRobertaForSequenceClassification", id2label={0: "toxic"}), tmp_path))
@@ -105,7 +122,14 @@ def test_listed_heads_are_found(tmp_path: Path) -> None:
         ({"num_attention_heads": 5}, "got 5 heads, expected a divisor of 48"),
         ({"num_hidden_layers": 0}, "num_hidden_layers = 0, expected at least 1"),
         ({"hidden_size": "48"}, "cannot be read"),
-        ({"id2label": 3}, "cannot be read"),
+        ({"id2label": 3}, "id2label 3, expected labels by index"),
+        ({"id2label": ["a", "b"]}, "expected labels by index"),
+        ({"id2label": {"0": None}}, "expected a label by its index"),
+        ({"id2label": {str(i + 1): "a" for i in range(5)}}, "the ids 1, 2, 3, 4, 5 in id2label, expected 0 to 4"),
+        ({"num_labels": 3}, "num_labels 3 and 5 labels in id2label, expected one number"),
+        ({"id2label": None, "label2id": {"neg": 0, "pos": 1}}, "label2id and no id2label, expected both"),
+        ({"problem_type": "multilabel"}, r"problem_type 'multilabel', expected one of \['single_label"),
+        ({"model_type": None}, "got model_type None, expected one of"),
         ({"pad_token_id": None}, "no pad_token_id"),
         ({"num_hidden_layers": 3}, r"lacks 16 tensors: roberta\.encoder\.layer\.2\.attention.* and 11 more"),
         ({"vocab_size": 501}, r"word_embeddings\.weight has shape \(500, 48\), expected \(501, 48\)"),

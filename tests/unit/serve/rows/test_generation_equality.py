@@ -100,6 +100,18 @@ def test_ids_are_those_of_generate(both: Both, name: str) -> None:
     assert len({token for ids in ours for token in ids}) > 3
 
 
+def test_an_xlm_of_one_language_continues_with_the_mask_of_its_config(tmp_path: Path) -> None:
+    """`mask_token_id` counts beside `mask_index`; without a table of languages `lang_id` is not read."""
+    facts = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": 64, "mask_index": 5, "mask_token_id": 0, "lang_id": 1}
+    reference = checkpoints_xlm.draw("XLMWithLMHeadModel", **facts)
+    assert (reference.config.n_langs, reference.config.use_lang_emb) == (1, True)
+    folder = checkpoints.write(reference, tmp_path)
+    engine = load_engine(checkpoints.catalog_model(folder), folder, device="cpu")
+    prompts = _prompts(2, 4)
+    ours = _run(engine, [row_of(ids, "lm", sampling=ASKED["greedy"]) for ids in prompts])
+    assert ours == [_generate(reference, ids, ASKED["greedy"]) for ids in prompts]
+
+
 @pytest.mark.parametrize("name", DRAWS)
 def test_any_of_several_ids_ends_a_text(name: str, tmp_path: Path) -> None:
     """A checkpoint with several end-of-sequence ids ends at the first of any of them, as `generate` does."""
