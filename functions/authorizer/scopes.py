@@ -11,10 +11,21 @@ from collections.abc import Iterable, Mapping
 from functions.http.authentication import EVERY_TASK, task_scope
 from functions.tasks.registry import TASK_NAMES
 
+# Routes of other ecosystems that do one task.
+COMPATIBLE: Mapping[str, tuple[str, ...]] = {
+    "feature-extraction": ("POST /v1/embeddings",),
+    "text-generation": ("POST /v1/completions",),
+}
+
+
 SCOPES: Mapping[str, tuple[str, ...]] = {
     # the body of an infer call says which head it is for, so one task alone cannot be allowed there
-    EVERY_TASK: (*(f"POST /v1/{task}" for task in TASK_NAMES), "POST /v2/models/*"),
-    **{task_scope(task): (f"POST /v1/{task}",) for task in TASK_NAMES},
+    EVERY_TASK: (
+        *(f"POST /v1/{task}" for task in TASK_NAMES),
+        *(route for routes in COMPATIBLE.values() for route in routes),
+        "POST /v2/models/*",
+    ),
+    **{task_scope(task): (f"POST /v1/{task}", *COMPATIBLE.get(task, ())) for task in TASK_NAMES},
     "tokens": ("POST /v1/tokenize", "POST /v1/detokenize"),
     "models:read": ("GET /v1/models", "GET /v1/models/*", "GET /v2", "GET /v2/models/*", "POST /v2/repository/index"),
     "jobs:read": ("GET /v1/jobs", "GET /v1/jobs/*"),

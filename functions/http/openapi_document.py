@@ -10,9 +10,10 @@ from functools import cache
 from typing import Any
 
 from functions.http import jobs_operations, text_operations
+from functions.http.compatible import operations as compatible_operations
 from functions.http.openapi import page
 
-OPERATIONS = (*text_operations.OPERATIONS, *jobs_operations.OPERATIONS)
+OPERATIONS = (*text_operations.OPERATIONS, *compatible_operations.OPERATIONS, *jobs_operations.OPERATIONS)
 
 
 @cache

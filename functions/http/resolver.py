@@ -20,8 +20,9 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from functions.http.error_shapes import shaped
 from functions.http.request_body import body_text, check_media_type, header, json_object, parse_json
-from shared.content_types import JSON_TYPE, PROBLEM_TYPE
+from shared.content_types import JSON_TYPE
 from shared.error_text import expected, got, shown, visible
 from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
@@ -31,7 +32,6 @@ from shared.trace_context import TRACEPARENT, TRACESTATE, XRAY_HEADER, TraceCont
 DEADLINE_MARGIN_S = 1.5  # the time that a function needs to answer after its work has been given up
 Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
 
-V2_PATH = re.compile(r"/v2(?:/|$)")  # routes of the Open Inference Protocol, which has errors of its own form
 _SHOWN_CHARS = 80
 _MAX_FAULTS = 20  # of one body; with the limit on a detail, every refusal stays far below the limit of an answer
 _MAX_DETAIL_CHARS = 4000
@@ -68,7 +68,7 @@ class Resolver(APIGatewayRestResolver):
         self._log_fields: dict[str, Any] = {}
         self._timings_s: dict[str, float] = {}
         self._trace: TraceContext | None = None
-        self._is_v2 = False
+        self._path = ""
         self.exception_handler(Exception)(self._bug_response)
         self.exception_handler([GlossaError])(self._error_response)
         self.exception_handler([ValidationError, RequestValidationError])(self._validation_response)
@@ -79,9 +79,9 @@ class Resolver(APIGatewayRestResolver):
         """Answer one proxy event. Never raises: an unforeseen error becomes a 500 problem, and its type is logged."""
         started_s = time.perf_counter()
         self._log_fields, self._timings_s, self._trace = {}, {}, None
-        self._is_v2 = False
+        self._path = ""
         try:
-            self._is_v2 = V2_PATH.match(str(event.get("path"))) is not None
+            self._path = str(event.get("path"))
             self._log_fields["request_id"] = request_id(event, context)
             self._trace = continue_trace(*(header(event, name) for name in (TRACEPARENT, TRACESTATE, XRAY_HEADER)))
             self._log_fields["trace_id"] = self._trace.trace_id
@@ -183,10 +183,9 @@ class Resolver(APIGatewayRestResolver):
         if isinstance(error, MethodNotAllowed) and error.allow:
             headers["Allow"] = ", ".join(error.allow)
         self._note_route()
-        self.add_log_fields(status=error.status, code=error.code, retryable=error.retryable)
-        if self._is_v2:  # clients of this protocol show the key `error`
-            return Response(error.status, JSON_TYPE, json.dumps({"error": problem["detail"], **problem}), headers)
-        return Response(error.status, PROBLEM_TYPE, json.dumps(problem), headers)
+        status, kind, body = shaped(self._path, problem)
+        self.add_log_fields(status=status, code=error.code, retryable=error.retryable)
+        return Response(status, kind, json.dumps(body), headers)
 
     def _bug_response(self, error: Exception) -> Response[str]:
         self.add_log_fields(error_type=type(error).__name__, reason=_raised_at(error))

@@ -107,9 +107,12 @@ def timings_ms(timings_s: Mapping[str, float]) -> dict[str, float]:
 def models_json(catalog: Catalog) -> dict[str, Any]:
     """Return the answer of `/v1/models`.
 
-    `defaults` has, for each task, the `model:head` that answers when a request names no model.
+    `defaults` has, for each task, the `model:head` that answers when a request names no model. `object` and `data` are
+    what clients of OpenAI read.
     """
     return {
+        "object": "list",
+        "data": [_openai_model(name) for name in catalog.models],
         "default_model": catalog.default_model,
         "defaults": {task: ":".join(answering) for task, answering in answers_unnamed(catalog).items()},
         "models": [model_json(model) for model in catalog.models.values()],
@@ -119,6 +122,7 @@ def models_json(catalog: Catalog) -> dict[str, Any]:
 def model_json(model: Model) -> dict[str, Any]:
     """Return what a caller may know of a model. Where its weights are stored is not part of it."""
     return {
+        **_openai_model(model.name),
         "name": model.name,
         "revision": model.revision,
         "family": model.family,
@@ -133,6 +137,11 @@ def model_json(model: Model) -> dict[str, Any]:
         "tasks": sorted(model.tasks),
         "heads": {name: _head_json(head) for name, head in model.heads.items()},
     }
+
+
+def _openai_model(name: str) -> dict[str, Any]:
+    """Return a model as OpenAI lists it. Nobody knows when it was made: `created` is 0."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "glossa"}
 
 
 def _head_json(head: Head) -> dict[str, Any]:

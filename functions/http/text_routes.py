@@ -13,11 +13,14 @@ from urllib.parse import unquote
 
 from functions.http import v2_routes
 from functions.http.authentication import Auth, check_task, tenant_of
+from functions.http.compatible.routes import add_compatible_routes
+from functions.http.compatible.service import Run, Service
 from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
 from functions.http.token_requests import detokenize_json, tokenize_json
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
+from functions.pipeline.request_limits import REQUEST_LIMITS, RequestLimits
 from functions.tasks.parse import task_named
 from functions.tasks.registry import TASKS
 from shared.catalog import Model, split_reference
@@ -54,15 +57,19 @@ def make_api(
     """Make a resolver with these routes. `clock` is the clock of the pipeline's deadlines."""
     api = Resolver("infer", _whole_api)
     pipeline = replace(pipeline, speed=replica.tokens_per_s)
-    _add_tasks(api, pipeline, replica, auth, clock)
+    run = _runner(api, pipeline, replica, auth, clock)
+    _add_tasks(api, auth, run)
     _add_models(api, pipeline, auth)
     _add_tokens(api, pipeline, auth)
     _add_service(api, replica, auth)
+    add_compatible_routes(Service(api, pipeline, auth, run, replica.ready))
     v2_routes.add_v2_routes(api, pipeline.catalog, replica, auth, clock)
     return api
 
 
-def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, clock: Callable[[], float]) -> None:
+def _runner(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, clock: Callable[[], float]) -> Run:
+    """Return what answers a task for a body of our own form, and notes what it did."""
+
     def infer(calls: Sequence[InferCall], deadline_s: float) -> list[ModelOutput]:
         began_s = clock()
         try:
@@ -71,20 +78,28 @@ def _add_tasks(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, 
             api.add_timings(infer=clock() - began_s)
             raise
 
-    @api.post("/v1/<task>")
-    def answer(task: str) -> object:
-        tenant = _tenant(api, auth)
-        if task not in TASKS:  # a path of another route or function, or of none
-            api.refuse_other_methods()
-            task_named(task)  # raises before the body is read
-        check_task(api.current_event.raw_event, auth, task)
+    def run(task: str, body: object, limits: RequestLimits = REQUEST_LIMITS) -> Result:
+        tenant = tenant_of(api.current_event.raw_event, auth)
         deadline_s = deadline(api.lambda_context, clock)
-        request = parse_request(task, api.json(), tenant=tenant, deadline_s=deadline_s)
+        request = parse_request(task, body, tenant=tenant, deadline_s=deadline_s, limits=limits)
         api.add_log_fields(task=task, n_rows=len(request.inputs))
         result = pipeline.run(request, lambda calls: infer(calls, deadline_s))
         api.add_timings(**result.timings_s)
         _note_result(api, result)
-        return api.ok(result_json(task, result))
+        return result
+
+    return run
+
+
+def _add_tasks(api: Resolver, auth: Auth, run: Run) -> None:
+    @api.post("/v1/<task>")
+    def answer(task: str) -> object:
+        _tenant(api, auth)
+        if task not in TASKS:  # a path of another route or function, or of none
+            api.refuse_other_methods()
+            task_named(task)  # raises before the body is read
+        check_task(api.current_event.raw_event, auth, task)
+        return api.ok(result_json(task, run(task, api.json())))
 
 
 def _add_models(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:

@@ -14,6 +14,10 @@ from functions.tasks.registry import TASK_NAMES
 from shared.errors import Forbidden
 from tests.unit.template import ROOT
 
+COMPATIBLE = {
+    "feature-extraction": {("POST", "/v1/embeddings")},
+    "text-generation": {("POST", "/v1/completions")},
+}
 STAGE = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3/live"
 ROUTES = sorted(routes())
 
@@ -40,10 +44,11 @@ def _allows(resources: list[str], arn: str) -> bool:
 def test_each_scope_opens_exactly_its_routes() -> None:
     """For every scope, the routes that its policy allows are those of its meaning, and no other."""
     everyone = {("GET", f"/{path}") for path in ("v1/health", "v1/openapi.json", "v2/health/live", "v2/health/ready")}
-    tasks = {("POST", f"/v1/{task}") for task in TASK_NAMES}
+    of_task = {task: {("POST", f"/v1/{task}")} | COMPATIBLE.get(task, set()) for task in TASK_NAMES}
+    tasks = set().union(*of_task.values())
     tasks |= {(method, path) for method, path in ROUTES if path.startswith("/v2") and path.endswith("/infer")}
     wanted = {"infer": tasks, "tokens": {("POST", "/v1/tokenize"), ("POST", "/v1/detokenize")}}
-    wanted |= {f"tasks:{task}": {("POST", f"/v1/{task}")} for task in TASK_NAMES}
+    wanted |= {f"tasks:{task}": opened_by for task, opened_by in of_task.items()}
     for kind in ("models", "jobs", "recipes"):
         of_kind = {(method, path) for method, path in ROUTES if path.startswith(f"/v1/{kind}")}
         wanted[f"{kind}:read"] = {(method, path) for method, path in of_kind if method == "GET"}

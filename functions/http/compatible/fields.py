@@ -1,0 +1,133 @@
+"""Types of fields that several ecosystems share, and how texts or token ids become texts.
+
+Null means left out, and `1.0` is a whole number, because clients send both. Must not know routes or tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema, model_validator
+
+from functions.http.text_json import read_model
+from functions.pipeline.request_limits import MAX_IDS
+from functions.pipeline.token_view import text_of
+from functions.tokenizers.tokenizer import Tokenizer
+from shared.error_text import kind, shown
+from shared.errors import TooLarge, Unprocessable
+
+MAX_INPUTS = 2048  # OpenAI takes as many in one request, and its clients send them
+
+
+class ForeignBody(BaseModel):
+    """Base of every foreign body. A null counts as left out. An unknown field is refused: it would have no effect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: object) -> object:
+        return without_nulls(value) if isinstance(value, Mapping) else value
+
+
+def without_nulls(value: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields that are not null."""
+    return {name: each for name, each in value.items() if each is not None}
+
+
+def whole(value: object) -> object:
+    """Return a number without a fraction as an integer, and anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def whole_numbers(value: object) -> object:
+    """Return a JSON value in which every number without a fraction is an integer."""
+    if isinstance(value, list):
+        return [whole_numbers(each) for each in value]
+    if isinstance(value, dict):
+        return {name: whole_numbers(each) for name, each in value.items()}
+    return whole(value)
+
+
+Whole = Annotated[int, Strict(), BeforeValidator(whole)]
+Flag = Annotated[bool, Strict()]
+ModelReference = Annotated[
+    str, Strict(), Field(min_length=1, description="model or model:head; absent: the task's default")
+]
+Ignored = Annotated[object, Field(description="taken, and without effect here")]
+_IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+_TEXT = {"type": "string", "minLength": 1}
+TextsOrIds = Annotated[
+    object,
+    WithJsonSchema(
+        {
+            "description": "a text, token ids of a text, or a list of either",
+            "anyOf": [
+                _TEXT,
+                {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_INPUTS},
+                _IDS,
+                {"type": "array", "items": _IDS, "minItems": 1, "maxItems": MAX_INPUTS},
+            ],
+        }
+    ),
+]
+
+
+def has_ids(value: object) -> bool:
+    """Whether a value holds token ids instead of texts."""
+    first = value[0] if isinstance(value, list) and value else None
+    return is_id(first) or (isinstance(first, list) and (not first or is_id(first[0])))
+
+
+def is_id(value: object) -> bool:
+    """Whether a value is a number that could be a token id."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def listed(value: object, where: str) -> tuple[list[object], bool]:
+    """Return a text, ids or a list of either as a list, and whether it was a list. Raises Unprocessable, TooLarge."""
+    value = whole_numbers(value)
+    if isinstance(value, str) or (isinstance(value, list) and value and is_id(value[0])):
+        return [value], False
+    if not isinstance(value, list) or not value:
+        found = "an empty list" if isinstance(value, list) else kind(value)
+        raise Unprocessable(f"{where}: got {found}, expected a text, token ids, or a list of either")
+    if len(value) > MAX_INPUTS:
+        raise TooLarge(f"{where}: got {len(value)} inputs, at most {MAX_INPUTS} in one request")
+    return value, True
+
+
+def texts_of_ids(lists: Sequence[object], tokenizer: Tokenizer, where: str) -> list[str]:
+    """Return the texts that lists of ids read as, special tokens left out.
+
+    Ids of another tokenizer would read as another text, and nobody would notice. So a text that does not have exactly
+    these ids is refused. Raises Unprocessable, TooLarge.
+    """
+    if (n_ids := sum(len(ids) for ids in lists if isinstance(ids, list))) > MAX_IDS:
+        raise TooLarge(f"{where}: got {n_ids} ids, at most {MAX_IDS} in one request")
+    layout = tokenizer.layout
+    special = {*layout.first, *layout.middle, *layout.last}
+    found = []
+    for place, ids in enumerate(lists):
+        at = f"{where}[{place}]"
+        if not isinstance(ids, list) or not ids:
+            raise Unprocessable(f"{at}: got {shown(ids)}, expected a list of token ids")
+        text = text_of(ids, tokenizer, at, skip_special=True)
+        if tokenizer.encode(text).ids != tuple(i for i in ids if i not in special):
+            wanted = "ids that the tokenizer of the model makes of a text, as POST /v1/tokenize does"
+            raise Unprocessable(
+                f"{at}: got ids that read as a text with other ids, expected {wanted}; or send the text"
+            )
+        found.append(text)
+    return found
+
+
+def parameters(**given: Any) -> dict[str, Any]:
+    """Return the parameters of a task that a caller gave: those that are not None."""
+    return without_nulls(given)
+
+
+def reference(value: object) -> str | None:
+    """Return a model's reference, or None. Raises Unprocessable."""
+    return read_model(value)

@@ -1,0 +1,121 @@
+"""OpenAI's embeddings and completions: bodies, and answers made of results.
+
+The forms are those of https://platform.openai.com/docs/api-reference. Vectors have length 1, as OpenAI's have. Must not
+know how vectors or texts are made.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from functions.http.compatible.fields import (
+    Flag,
+    ForeignBody,
+    Ignored,
+    ModelReference,
+    TextsOrIds,
+    Whole,
+    has_ids,
+    listed,
+    parameters,
+    texts_of_ids,
+)
+from functions.messages import Result
+from functions.tokenizers.tokenizer import Tokenizer
+from shared.limits import MAX_NEW_TOKENS, MAX_SEED, MAX_SEQUENCES, MAX_TEMPERATURE
+
+
+class EmbeddingsBody(ForeignBody):
+    """Texts or token ids to turn into vectors."""
+
+    input: TextsOrIds
+    model: ModelReference | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[Whole, Field(ge=1)] | None = None
+    user: Ignored = None
+
+
+class CompletionsBody(ForeignBody):
+    """Prompts to continue. Temperature 0 takes the likeliest token; without `seed` the seed is 0."""
+
+    prompt: TextsOrIds
+    model: ModelReference | None = None
+    max_tokens: Annotated[Whole, Field(ge=1, le=MAX_NEW_TOKENS)] = 16
+    temperature: Annotated[float, Field(ge=0, le=MAX_TEMPERATURE, strict=True)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
+    top_k: Annotated[Whole, Field(ge=0)] = 0
+    n: Annotated[Whole, Field(ge=1, le=MAX_SEQUENCES)] = 1
+    seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] | None = None
+    echo: Flag = False
+    do_sample: Flag | None = None
+    stream: Annotated[Literal[False], Field(description="answers come whole")] = False
+    user: Ignored = None
+
+
+def texts(value: object, tokenizer: Tokenizer, where: str) -> list[str]:
+    """Return the texts of an input: as they are, or read from token ids. Raises Unprocessable, TooLarge."""
+    found, _ = listed(value, where)
+    return texts_of_ids(found, tokenizer, where) if has_ids(found) else found  # type: ignore[return-value] # the task checks that they are texts
+
+
+def embeddings_request(body: EmbeddingsBody, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the body of feature-extraction. Raises Unprocessable, TooLarge."""
+    wanted = parameters(normalize=True, dimensions=body.dimensions)
+    return {"inputs": texts(body.input, tokenizer, "input"), "model": body.model, "parameters": wanted}
+
+
+def embeddings_answer(body: EmbeddingsBody, result: Result) -> dict[str, Any]:
+    """Return the vectors, as lists or as base64 of little-endian float32, with the tokens that were read."""
+    encode = base64_of if body.encoding_format == "base64" else list
+    data = [
+        {"object": "embedding", "index": index, "embedding": encode(vector)}  # type: ignore[arg-type] # float32 vectors
+        for index, vector in enumerate(result.values)
+    ]
+    n_tokens = sum(result.n_tokens)
+    usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
+    return {"object": "list", "data": data, "model": body.model or result.model, "usage": usage}
+
+
+def base64_of(vector: Sequence[float]) -> str:
+    """Return a vector as base64 of its float32 bytes, little-endian."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def completions_request(body: CompletionsBody, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the body of text-generation. Raises Unprocessable, TooLarge."""
+    samples = body.temperature > 0 if body.do_sample is None else body.do_sample
+    wanted = parameters(
+        max_new_tokens=body.max_tokens,
+        do_sample=samples,
+        temperature=body.temperature if samples and body.temperature > 0 else None,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        num_return_sequences=body.n,
+        seed=body.seed,
+        return_full_text=body.echo,
+    )
+    return {"inputs": texts(body.prompt, tokenizer, "prompt"), "model": body.model, "parameters": wanted}
+
+
+def completions_answer(
+    body: CompletionsBody, result: Result, tokenizer: Tokenizer, *, answer_id: str, created_s: int
+) -> dict[str, Any]:
+    """Return the continuations. Their tokens are counted by tokenizing them, `length` if the limit is reached."""
+    prompts = texts(body.prompt, tokenizer, "prompt") if body.echo else [""] * len(result.values)
+    choices, n_new = [], 0
+    for prompt, found in zip(prompts, result.values, strict=True):
+        for one in found:  # type: ignore[attr-defined] # a list of sequences, each with its text
+            text = one["generated_text"]
+            n_tokens = len(tokenizer.encode(text[len(prompt) :]).ids)
+            n_new += n_tokens
+            reason = "length" if n_tokens >= body.max_tokens else "stop"
+            choices.append({"text": text, "index": len(choices), "logprobs": None, "finish_reason": reason})
+    n_read = sum(result.n_tokens)
+    usage = {"prompt_tokens": n_read, "completion_tokens": n_new, "total_tokens": n_read + n_new}
+    about = {"id": f"cmpl-{answer_id}", "object": "text_completion", "created": created_s}
+    return {**about, "model": body.model or result.model, "choices": choices, "usage": usage}

@@ -1,0 +1,69 @@
+"""What the routes of other ecosystems need of the API: who calls, and how a task is answered.
+
+Must not know any ecosystem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from functions.http.authentication import Auth, check_task, tenant_of
+from functions.http.compatible.fields import MAX_INPUTS
+from functions.http.resolver import Resolver
+from functions.messages import Result
+from functions.pipeline.pipeline import Pipeline
+from functions.pipeline.request_limits import REQUEST_LIMITS, RequestLimits
+from functions.pipeline.route import choose_head
+from functions.tasks.parse import parse_parameters
+from functions.tokenizers.tokenizer import Tokenizer
+from shared.catalog import Model
+from shared.errors import Unavailable
+from shared.messages import tenant_hash
+
+READY_RETRY_AFTER_S = 5.0
+FOREIGN_LIMITS = replace(REQUEST_LIMITS, max_inputs=MAX_INPUTS)
+
+
+class Run(Protocol):
+    """Answers a task for a body of our own form: `inputs`, `parameters`, `model`."""
+
+    def __call__(self, task: str, body: object, limits: RequestLimits = REQUEST_LIMITS) -> Result:
+        """Return the result. Raises GlossaError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The API as an adapter's routes see it. `ready` says whether the model server takes calls."""
+
+    api: Resolver
+    pipeline: Pipeline
+    auth: Auth
+    run: Run
+    ready: Callable[[], bool]
+
+    def body(self) -> dict[str, object]:
+        """Return the JSON object of the current request, once its caller is known. Raises as `Resolver.json`."""
+        self.caller()
+        return self.api.json()
+
+    def caller(self) -> None:
+        """Note the tenant of the current request. Raises Forbidden when nobody was verified."""
+        self.api.add_log_fields(tenant_hash=tenant_hash(tenant_of(self.api.current_event.raw_event, self.auth)))
+
+    def ask(self, task: str, body: Mapping[str, Any]) -> Result:
+        """Answer a body of our own form: `inputs`, `parameters`, `model`. Raises GlossaError."""
+        check_task(self.api.current_event.raw_event, self.auth, task)
+        return self.run(task, body, FOREIGN_LIMITS)
+
+    def model_for(self, task: str, reference: str | None) -> tuple[Model, Tokenizer]:
+        """Return the model that answers a task, with its tokenizer. Raises NotFound, Unprocessable."""
+        name = choose_head(task, parse_parameters(task, None), reference, self.pipeline.catalog).model
+        return self.pipeline.catalog.model(name), self.pipeline.tokenizers[name]
+
+    def check_ready(self) -> None:
+        """Raise Unavailable when the model server takes no calls."""
+        if not self.ready():
+            raise Unavailable("the model server is not ready", retry_after_s=READY_RETRY_AFTER_S)
