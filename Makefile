@@ -13,6 +13,8 @@ ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-in
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-gates/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --only-binary :all: --no-annotate $(if $(UPGRADE),--upgrade)
 RUN := .venv/bin/python -m
+# Processes that share the unit tests. Those that start servers run one after the other, since they need all cores.
+WORKERS ?= 2
 LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
@@ -56,7 +58,8 @@ stop: ## end what `make run` started
 test: ## run all checks and tests
 	@$(MAKE) --no-print-directory -j4 --output-sync=line setup-test
 	@$(MAKE) --no-print-directory check
-	@$(RUN) pytest
+	@$(RUN) pytest -n $(WORKERS) --dist loadfile tests/unit tests/goldens tests/simulator
+	@$(RUN) pytest tests/killed tests/serve_live tests/stack
 
 check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done ## run ruff, mypy, the checks of the templates and the rules of the house
 	@$(LINT)/ruff check .
