@@ -36,7 +36,11 @@ KINDS = {
 }
 XLM_KINDS = {"question-answering": "ForQuestionAnsweringSimple", "fill-mask": "WithLMHeadModel",
              "text-generation": "WithLMHeadModel"}  # fmt: skip
-LIBRARY = logging.getLogger("transformers")  # it reports at length the tensors of other heads
+NOISY = (  # libraries that speak while a class of transformers is imported and read
+    "transformers",  # of the tensors of other heads
+    "torchao",  # of each CUDA library that a CPU machine lacks
+    "torch.utils._pytree",  # of what torchao does
+)
 OWN_PREFIX = {"text-classification": "classifier", "token-classification": "classifier",
               "question-answering": "qa_outputs", "multiple-choice": "classifier"}  # fmt: skip
 XLM_PREFIX = {"text-classification": "sequence_summary", "multiple-choice": "logits_proj"}
@@ -57,7 +61,8 @@ class Reference:
         self.head, self._family = head, model.family
         self._extra: Mapping[str, torch.Tensor] = {}
         is_plain = head.task == "feature-extraction" or self.head.variant == "linear"
-        kind = _class_of(model, "feature-extraction" if is_plain else head.task, head.variant)
+        with _quiet():
+            kind = _class_of(model, "feature-extraction" if is_plain else head.task, head.variant)
         config, state, self._extra = _tensors(folder, head, backbone_only=is_plain, kind=kind)
         direct = None if head.prefix.startswith(LISTED) and not is_plain else _read_by_transformers(kind, folder)
         self.network = direct or _made_of(kind, config, state)
@@ -149,14 +154,17 @@ def _read_by_transformers(kind: Any, folder: Path) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the progress bar and the report of transformers from standard error."""
-    level, had_bar = LIBRARY.level, is_progress_bar_enabled()
-    LIBRARY.setLevel(logging.ERROR)
+    """Keep progress bars, reports and warnings of the libraries from standard error."""
+    loggers = [logging.getLogger(name) for name in NOISY]
+    levels, had_bar = [logger.level for logger in loggers], is_progress_bar_enabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     disable_progress_bar()  # type: ignore[no-untyped-call] # transformers has no types for it
     try:
         yield
     finally:
-        LIBRARY.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if had_bar:
             enable_progress_bar()  # type: ignore[no-untyped-call] # transformers has no types for it
 
