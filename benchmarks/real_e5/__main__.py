@@ -19,7 +19,6 @@ from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from benchmarks import ROOT
 from benchmarks.parity.batch_mates import read_texts
@@ -29,6 +28,7 @@ from benchmarks.parity.tokenizers import Ids, batched, judge_ids, prebuilt
 from benchmarks.real_e5 import vectors
 from benchmarks.real_e5.unpack import unpack
 from benchmarks.reporting.machine import describe_machine, load_average, n_cores
+from glossa.reference.classes import quiet
 from shared.catalog import load_catalog
 from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS
 
@@ -44,15 +44,14 @@ def main() -> int:
     parser.add_argument("--wheels", type=Path, default=BUILD / "wheels")
     parser.add_argument("--folder", type=Path, default=BUILD / "multilingual-e5-small")
     chosen = parser.parse_args()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call] # transformers has no types for it
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # transformers has no types for it
     torch.set_num_threads(n_cores())
     if not (chosen.folder / "config.json").exists():
         unpack(chosen.wheels, chosen.folder)
     print(f"{describe_machine()}; load {load_average():.1f}\n{head()}")
     tally = Tally()
     speeds: list[vectors.Speed] = []
-    show(_lines(chosen.folder, chosen.data, speeds), tally, lambda text: print(text, flush=True))
+    with quiet():
+        show(_lines(chosen.folder, chosen.data, speeds), tally, lambda text: print(text, flush=True))
     print(tally, *speeds, sep="\n")
     return 1 if tally.n_failed else 0
 

@@ -61,7 +61,7 @@ class Reference:
         self.head, self._family = head, model.family
         self._extra: Mapping[str, torch.Tensor] = {}
         is_plain = head.task == "feature-extraction" or self.head.variant == "linear"
-        with _quiet():
+        with quiet():
             kind = _class_of(model, "feature-extraction" if is_plain else head.task, head.variant)
         config, state, self._extra = _tensors(folder, head, backbone_only=is_plain, kind=kind)
         direct = None if head.prefix.startswith(LISTED) and not is_plain else _read_by_transformers(kind, folder)
@@ -141,7 +141,7 @@ def _class_of(model: Model, task: str, variant: str) -> Any:
 def _read_by_transformers(kind: Any, folder: Path) -> Any:
     """Return the model that transformers reads from the folder, None when it lacks or renames a tensor."""
     try:
-        with _quiet():
+        with quiet():
             network, loading = kind.from_pretrained(
                 str(transformer_folder(folder)), dtype=torch.float32, local_files_only=True, output_loading_info=True
             )
@@ -153,7 +153,7 @@ def _read_by_transformers(kind: Any, folder: Path) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep progress bars, reports and warnings of the libraries from standard error."""
     loggers = [logging.getLogger(name) for name in NOISY]
     levels, had_bar = [logger.level for logger in loggers], is_progress_bar_enabled()

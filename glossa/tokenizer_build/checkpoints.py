@@ -56,13 +56,9 @@ def artifact_of(folder: Path, known_sha256: str | None = None) -> bytes:
     TokenizerError when transformers reads it otherwise than it was trained.
     """
     folder = transformer_folder(folder)
-    path = folder / TOKENIZER
-    own = path.read_bytes() if path.is_file() else None
+    own = _stored(folder)
     if own is not None and known_sha256 == sha256(own).hexdigest():
         return own
-    if own is None and not (folder / OLDER).is_file() and not holds_xlm_files(folder):
-        kinds = f"{TOKENIZER}, {OLDER}, nor both {' and '.join(FILES)}"
-        raise ValueError(f"{folder} holds neither {kinds}; expected one of the three")
     return _artifact(reference_of(folder), own)
 
 
@@ -72,14 +68,22 @@ def checked_tokenizer(folder: Path) -> Tokenizer:
     It reads the folder once, which takes seconds for a vocabulary of 250,000 pieces.
     """
     folder = transformer_folder(folder)
-    if not (folder / TOKENIZER).is_file():
-        tokenizer = read_tokenizer(artifact_of(folder))
-        check_like_reference(tokenizer, folder)
-        return tokenizer
+    own = _stored(folder)
     reference = reference_of(folder)
-    tokenizer = read_tokenizer(_artifact(reference, (folder / TOKENIZER).read_bytes()))
+    tokenizer = read_tokenizer(_artifact(reference, own))
     _compare(tokenizer, reference, folder, PROBES)
     return tokenizer
+
+
+def _stored(folder: Path) -> bytes | None:
+    """Return the folder's `tokenizer.json`, None where other files stand for it. Raises ValueError without any."""
+    path = folder / TOKENIZER
+    if path.is_file():
+        return path.read_bytes()
+    if not (folder / OLDER).is_file() and not holds_xlm_files(folder):
+        kinds = f"{TOKENIZER}, {OLDER}, nor both {' and '.join(FILES)}"
+        raise ValueError(f"{folder} holds neither {kinds}; expected one of the three")
+    return None
 
 
 def _artifact(reference: Any, own: bytes | None) -> bytes:

@@ -1,0 +1,1 @@
+"""Tests of the answers of transformers that ours are compared with."""
