@@ -19,7 +19,7 @@ from functions.tokenizers.memory_mapped import file_format
 from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
 from functions.tokenizers.xlm.artifact import is_artifact
 from glossa.commands.arguments import catalog_option, open_catalog
-from glossa.tokenizer_build import code_points, prebuilt
+from glossa.tokenizer_build import code_points, kernel_rules, prebuilt
 from glossa.tokenizer_build.checkpoints import artifact_of, check_digest, folder_of
 from glossa.tokenizer_build.kernel import SOURCE, compile_kernels
 from glossa.tokenizer_build.reference import TOKENIZER
@@ -104,7 +104,7 @@ def _prebuilt(
 
 def _build_digest() -> str:
     """Return a digest of all that a prebuilt form depends on, except its tokenizer.json."""
-    sources = [SOURCE, *(Path(str(module.__file__)) for module in (code_points, prebuilt, file_format))]
+    sources = [SOURCE, *(Path(str(module.__file__)) for module in (code_points, kernel_rules, prebuilt, file_format))]
     versions = [f"{name}=={version(name)}".encode() for name in ("tokenizers", "regex")]
     return sha256(b"\0".join([*versions, *(path.read_bytes() for path in sources)])).hexdigest()
 

@@ -16,7 +16,7 @@ import regex
 
 from functions.tokenizers.offsets import SPACES
 
-KEY, OPENS, SURE, EXTENDS, SPACE, CONTROL, LINKS = 1, 2, 4, 8, 16, 32, 64
+KEY, OPENS, SURE, EXTENDS, SPACE, CONTROL, LINKS, WHITE = 1, 2, 4, 8, 16, 32, 64, 128
 N_CODE_POINTS = 0x110000
 MAX_CLUSTER_BYTES = 5
 LETTER, MARK = "a", "\u0301"
@@ -29,12 +29,17 @@ LETTERS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No", "Pc", "Pd",
 _CLUSTER = regex.compile(r"\X")
 
 
-def classes_of(keys: Iterable[bytes]) -> bytearray:
-    """Return the class of every code point for a normalizer that replaces `keys`; one byte each, 0 if unassigned."""
+def classes_of(keys: Iterable[bytes], white: Iterable[str] = ()) -> bytearray:
+    """Return the class of every code point for a normalizer that replaces `keys`; one byte each, 0 if unassigned.
+
+    `white` are the characters that spans do not begin or end with.
+    """
     classes = bytearray(_clusters())
     for key in keys:
         text = key.decode()
         classes[ord(text[0])] |= KEY if len(text) == 1 else OPENS
+    for char in white:
+        classes[ord(char)] |= WHITE
     return classes
 
 

@@ -14,28 +14,28 @@ from array import array
 from collections.abc import Mapping
 from typing import Any
 
-from functions.tokenizers.memory_mapped.file_format import WORD_MARK, write
+from functions.tokenizers.memory_mapped.file_format import write
 from functions.tokenizers.memory_mapped.kernel import FULL, UNIT_BYTES, Kernel
 from functions.tokenizers.unigram import MASK, JsonTokenizer
 from glossa.tokenizer_build.code_points import classes_of, keys_of
+from glossa.tokenizer_build.kernel_rules import is_metaspace, other_normalizers, rule_flags, table_of
 
 MAX_UNITS = 1 << 24
 UNK_PENALTY = 10.0  # the same as K_UNK_PENALTY of the tokenizers crate
-SPLIT = {"type": "WhitespaceSplit"}
-METASPACE = {"type": "Metaspace", "replacement": WORD_MARK, "prepend_scheme": "always", "split": True}
 Json = Mapping[str, Any]
 
 
 def unsupported_rule(rules: Json) -> str | None:
     """Return a rule of a tokenizer.json that the kernel does not support, None when it supports all."""
-    model, normalizer = rules["model"], rules["normalizer"] or {"type": "Precompiled"}
+    model = rules["model"]
+    try:
+        rule_flags(rules["normalizer"], rules["pre_tokenizer"])
+    except ValueError as reason:
+        return str(reason)
     checks = {
         "its model is not Unigram": model.get("type", "Unigram") != "Unigram" or model.get("unk_id") is None,
         "it falls back to bytes": bool(model.get("byte_fallback")),
-        "its normalizer is not Precompiled alone": normalizer["type"] != "Precompiled",
-        "it does not split at spaces, then by Metaspace": rules["pre_tokenizer"]
-        != {"type": "Sequence", "pretokenizers": [SPLIT, METASPACE]},
-        "its decoder is not Metaspace": rules["decoder"] != METASPACE,
+        "its decoder is not Metaspace": not is_metaspace(rules["decoder"] or {"type": None}),
         "an added token is normalized or a whole word only": any(
             token["normalized"] or token["single_word"] for token in rules["added_tokens"]
         ),
@@ -74,7 +74,7 @@ def prebuild(artifact: bytes, kernel: Kernel, *, build_digest: str = "") -> byte
     layout = library.layout
     pieces = [piece.encode() for piece in library.pieces(range(library.vocab_size))]
     units = _trie({piece.encode(): i for piece, i in ids.items()}, scores, kernel)
-    charsmap = base64.b64decode((rules["normalizer"] or {}).get("precompiled_charsmap", ""))
+    charsmap = base64.b64decode(table_of(rules["normalizer"]))
     n_map = struct.unpack_from("<I", charsmap)[0] if charsmap else 0
     facts = {
         "source_sha256": library.fingerprint,
@@ -86,13 +86,17 @@ def prebuild(artifact: bytes, kernel: Kernel, *, build_digest: str = "") -> byte
         "mask_token": MASK if library.id_of(MASK) is not None else None,
         "layout": [layout.first, layout.middle, layout.last, layout.pair_type],
         "added_tokens": rules["added_tokens"],
+        "rules": rule_flags(rules["normalizer"], rules["pre_tokenizer"]),
+        "other_normalizers": other_normalizers(rules["normalizer"]),
+        "pre_tokenizer": rules["pre_tokenizer"],
+        "drops_first_mark": rules["decoder"]["prepend_scheme"] != "never",
         "white": "".join(sorted(library.white)),
     }
     ends = array("I")
     for piece in pieces:
         ends.append((ends[-1] if ends else 0) + len(piece))
     return write(facts, {
-        "units": units, "classes": classes_of(keys_of(charsmap) if charsmap else ()),
+        "units": units, "classes": classes_of(keys_of(charsmap) if charsmap else (), library.white),
         "map": charsmap[4 : 4 + n_map], "replacements": charsmap[4 + n_map :],
         "pieces": b"".join(pieces), "piece_ends": ends.tobytes(),
     })  # fmt: skip

@@ -70,7 +70,7 @@ def _lost_of_model(model: Json) -> str | None:
 
 
 def _lost_normalizer(rule: Json | None) -> str | None:
-    each_rule = list(_flat(rule))
+    each_rule = list(flat(rule))
     if other := [each["type"] for each in each_rule if not _is_kept_normalizer(each)]:
         return f"normalizer {other[0]}"
     maps = {each["precompiled_charsmap"] for each in each_rule if each["type"] == "Precompiled"}
@@ -79,7 +79,7 @@ def _lost_normalizer(rule: Json | None) -> str | None:
 
 
 def _lost_pre_tokenizer(rule: Json | None, scheme: str) -> str | None:
-    each_rule = list(_flat(rule))
+    each_rule = list(flat(rule))
     for each in each_rule:
         if each["type"] != "WhitespaceSplit" and not _is_metaspace(each, scheme):
             facts = {name: value for name, value in each.items() if name in ("prepend_scheme", "split")}
@@ -91,8 +91,19 @@ def _lost_pre_tokenizer(rule: Json | None, scheme: str) -> str | None:
 
 def prepend_scheme(rules: Json) -> str | None:
     """Return the `prepend_scheme` of the first Metaspace rule, None without such a rule."""
-    found = (each["prepend_scheme"] for each in _flat(rules["pre_tokenizer"]) if each["type"] == "Metaspace")
+    found = (each["prepend_scheme"] for each in flat(rules["pre_tokenizer"]) if each["type"] == "Metaspace")
     return next(found, None)
+
+
+def flat(rule: Json | None) -> Iterator[Json]:
+    """Yield the rules of a sequence in their order, or a rule that is no sequence; none for None."""
+    if rule is None:
+        return
+    for name in ("normalizers", "pretokenizers"):
+        for each in rule.get(name, ()):
+            yield from flat(each)
+    if rule["type"] != "Sequence":
+        yield rule
 
 
 def layout_of(stored: Json) -> Layout:
@@ -112,16 +123,6 @@ def _shell(stored: Json) -> str:
 
 def _added(file: Json) -> list[Any]:
     return sorted(file.get("added_tokens") or [], key=lambda token: int(token["id"]))
-
-
-def _flat(rule: Json | None) -> Iterator[Json]:
-    if rule is None:
-        return
-    for name in ("normalizers", "pretokenizers"):
-        for each in rule.get(name, ()):
-            yield from _flat(each)
-    if rule["type"] != "Sequence":
-        yield rule
 
 
 def _is_kept_normalizer(rule: Json) -> bool:

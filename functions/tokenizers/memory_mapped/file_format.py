@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "tokenizer.unigram"
-MAGIC = b"glossa unigram 1"
+MAGIC = b"glossa unigram 2"
 HEAD = struct.Struct("<16sQ")  # magic, length of the header
 ALIGNED_BYTES = 64
 WORD_MARK = "\u2581"  # stands for the space before a word

@@ -10,6 +10,7 @@ import ctypes
 import platform
 import struct
 import threading
+from enum import IntFlag
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,22 @@ NODE_BYTES = 16
 SPAN = struct.Struct("=ii")
 
 
+class Rule(IntFlag):
+    """The rules of a tokenizer, by their names and values in the kernel.
+
+    With SPLITS, a text is split at white space, which is dropped. Without it, each space becomes a mark that begins a
+    word: of several spaces one, with MERGES_SPACES; none at an end, with STRIPS_LEFT or STRIPS_RIGHT. MARKS_ALL puts a
+    mark before each first word that has none, MARKS_FIRST only at the very start of a text.
+    """
+
+    SPLITS = 1
+    MERGES_SPACES = 2
+    STRIPS_LEFT = 4
+    STRIPS_RIGHT = 8
+    MARKS_ALL = 16
+    MARKS_FIRST = 32
+
+
 class Model(ctypes.Structure):
     """The struct `Model` of the kernel: addresses and sizes of the parts of a mapped file."""
 
@@ -31,7 +48,7 @@ class Model(ctypes.Structure):
         ("units", ctypes.c_void_p), ("classes", ctypes.c_void_p),
         ("map", ctypes.c_void_p), ("replacements", ctypes.c_void_p),
         ("n_units", ctypes.c_int64), ("n_map", ctypes.c_int64), ("n_replacements", ctypes.c_int64),
-        ("unk_score", ctypes.c_double), ("unk_id", ctypes.c_int32),
+        ("unk_score", ctypes.c_double), ("unk_id", ctypes.c_int32), ("rules", ctypes.c_int32),
     ]  # fmt: skip
 
 
@@ -40,8 +57,9 @@ class _State(ctypes.Structure):
 
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in ("ids", "spans", "word_starts", "word", "places", "nodes")],
-        *[(name, ctypes.c_int64) for name in ("capacity", "word_capacity", "n_tokens", "n_word")],
+        *[(name, ctypes.c_int64) for name in ("capacity", "word_capacity", "n_tokens", "n_word", "n_stripped")],
         *[(name, ctypes.c_int32) for name in ("cursor", "is_inserted", "has_output")],
+        *[(name, ctypes.c_int32) for name in ("has_text", "is_after_space", "trims")],
         ("flags", ctypes.c_uint32),
     ]
 

@@ -7,14 +7,17 @@ the lowest score of the vocabulary (an unknown character scores 10 below it). Mu
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import struct
 from collections.abc import Callable, Iterable
 
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models
 
-from functions.tokenizers.memory_mapped.file_format import WORD_MARK, MappedFile
+from functions.tokenizers.memory_mapped.file_format import MappedFile
 from functions.tokenizers.memory_mapped.kernel import Kernel, Model
-from functions.tokenizers.offsets import LeadingControls, white_space
+from functions.tokenizers.offsets import LeadingControls
 from functions.tokenizers.tokenizer import Encoded
 from functions.tokenizers.unigram import read
 
@@ -26,19 +29,16 @@ class LibraryFallback:
         self, mapped: MappedFile, kernel: Kernel, model: Model, pieces: Callable[[Iterable[int]], list[str]]
     ) -> None:
         self._facts, self._kernel, self._model, self._pieces = mapped.facts, kernel, model, pieces
-        parts = mapped.parts
-        charsmap = struct.pack("<I", len(parts["map"])) + bytes(parts["map"]) + bytes(parts["replacements"])
-        self._normalizer = normalizers.Precompiled(charsmap) if len(parts["map"]) else None
-        self._split = pre_tokenizers.Sequence(
-            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(WORD_MARK, "always", split=True)]
-        )
+        rules = _rules(mapped)
+        self._normalizer, self._split = rules.normalizer, rules.pre_tokenizer
         self._added = [
             AddedToken(token["content"], lstrip=token["lstrip"], rstrip=token["rstrip"], normalized=False, special=True)
             for token in self._facts["added_tokens"]
         ]
         self._ids = {token["content"]: token["id"] for token in self._facts["added_tokens"]}
+        self._between = re.compile("|".join(map(re.escape, sorted(self._ids, key=len, reverse=True))) or "(?!)")
         self._leading = LeadingControls(self._normalize, self._ids)
-        self._white = white_space(self._normalize)
+        self._white = frozenset(self._facts["white"])
 
     def encode(self, text: str) -> Encoded:
         """Return the tokens of the text."""
@@ -58,15 +58,22 @@ class LibraryFallback:
     def _candidates(self, text: str) -> list[int]:
         """Return the sorted ids of all pieces that may occur in the text, and of the pieces that the rules need."""
         needed = [self._facts["unk_id"], self._facts["lowest_id"]]
-        stretches = [text, *self._between_added_tokens(text)]
+        stretches = [text, *self._between.split(text)]  # grapheme clusters also end at added tokens
         words = [word for part in stretches for word, _ in self._split.pre_tokenize_str(self._normalize(part))]
         return sorted({*needed, *self._kernel.pieces_in(self._model, "\n".join(words).encode())})
 
-    def _between_added_tokens(self, text: str) -> list[str]:
-        """Return the parts of the text between added tokens. Grapheme clusters also end at added tokens."""
-        for content in sorted(self._ids, key=len, reverse=True):
-            text = text.replace(content, "\n")
-        return text.split("\n")
-
     def _normalize(self, text: str) -> str:
         return text if self._normalizer is None else str(self._normalizer.normalize_str(text))
+
+
+def _rules(mapped: MappedFile) -> Tokenizer:
+    """Return a tokenizer of the library with the rules of a file, and no vocabulary."""
+    parts = mapped.parts
+    table = struct.pack("<I", len(parts["map"])) + bytes(parts["map"]) + bytes(parts["replacements"])
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(table).decode()}
+    each_normalizer = [*([precompiled] if len(parts["map"]) else []), *mapped.facts["other_normalizers"]]
+    rules = {
+        "version": "1.0", "model": {"type": "Unigram", "vocab": []}, "pre_tokenizer": mapped.facts["pre_tokenizer"],
+        "normalizer": {"type": "Sequence", "normalizers": each_normalizer} if each_normalizer else None,
+    }  # fmt: skip
+    return Tokenizer.from_str(json.dumps(rules))

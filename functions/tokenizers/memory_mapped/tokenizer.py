@@ -44,6 +44,7 @@ class MemoryMappedTokenizer:
         self._strips = {token["content"]: (token["lstrip"], token["rstrip"]) for token in facts["added_tokens"]}
         self._added_pattern = _pattern(self._added)
         self._first_chars = tuple({content[0] for content in self._added})
+        self._first_mark = "" if facts["drops_first_mark"] else " "
         parts = self._file.parts
         self._white = frozenset(facts["white"])
         self._corrects_all = not len(parts["map"])  # the kernel marks only what a normalizer changed
@@ -80,7 +81,8 @@ class MemoryMappedTokenizer:
 
     def join(self, pieces: Sequence[str]) -> str:
         """Return the text of consecutive pieces."""
-        return "".join(piece.replace(WORD_MARK, " " if i else "") for i, piece in enumerate(pieces))
+        first = self._first_mark
+        return "".join(piece.replace(WORD_MARK, " " if i else first) for i, piece in enumerate(pieces))
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         """Return the text of consecutive ids, without special tokens if `skip_special`. Raises as `pieces`."""
@@ -154,7 +156,7 @@ def _model(mapped: MemoryMappedTokenizer) -> Model:
     facts, parts = file.facts, file.parts
     names = ("units", "classes", "map", "replacements")
     sizes = (len(parts["units"]) // UNIT_BYTES, len(parts["map"]) // 4, len(parts["replacements"]))
-    return Model(*map(file.address, names), *sizes, facts["unk_score"], facts["unk_id"])
+    return Model(*map(file.address, names), *sizes, facts["unk_score"], facts["unk_id"], facts["rules"])
 
 
 def _pattern(contents: Iterable[str]) -> re.Pattern[str]:

@@ -10,7 +10,10 @@
 
 enum { UNSURE = -1, FULL = -2 }; /* what encode() returns instead of a number of tokens */
 /* classes of a code point; SURE: a cluster of its own beside another SURE */
-enum { KEY = 1, OPENS = 2, SURE = 4, EXTENDS = 8, SPACE = 16, CONTROL = 32, LINKS = 64 };
+enum { KEY = 1, OPENS = 2, SURE = 4, EXTENDS = 8, SPACE = 16, CONTROL = 32, LINKS = 64, WHITE = 128 };
+/* rules of a tokenizer: SPLITS at white space and drops it, else each space is a mark; MARKS_* say where a mark is
+ * put before the first word of a stretch (SPLITS: before each word) */
+enum { SPLITS = 1, MERGES_SPACES = 2, STRIPS_LEFT = 4, STRIPS_RIGHT = 8, MARKS_ALL = 16, MARKS_FIRST = 32 };
 enum { MERGED = 1 }; /* flag: a span may lack characters that were merged away or deleted */
 enum { MAX_CLUSTER_BYTES = 5, MARK_BYTES = 3, REACH_BYTES = 4096 };
 
@@ -24,7 +27,7 @@ typedef struct {
     const uint8_t *replacements;
     int64_t n_units, n_map, n_replacements;
     double unk_score;
-    int32_t unk_id;
+    int32_t unk_id, rules;
 } Model;
 
 typedef struct { double score; int32_t length, unit; } Node; /* the best path to a byte: its last piece */
@@ -36,13 +39,17 @@ typedef struct { /* buffers and their sizes come from the caller, the rest is se
     Span *spans;
     uint8_t *word_starts;
     uint8_t *word;   /* the word being read, normalized */
-    int32_t *places; /* of each byte of it: the code point of the text that it stands for */
+    int32_t *places; /* of each byte of it: the code point of the text that it stands for << 1 | is white space */
     Node *nodes;     /* one more than the bytes of a word */
     int64_t capacity, word_capacity; /* in tokens, in bytes */
     int64_t n_tokens, n_word;
+    int64_t n_stripped;  /* tokens before the last spaces */
     int32_t cursor;      /* the code point that the next normalized character stands for */
     int32_t is_inserted; /* whether the last normalized character was inserted, as `changes` > 0 in the crate */
     int32_t has_output;
+    int32_t has_text;       /* whether any character was no space at the start of the text */
+    int32_t is_after_space; /* whether the last normalized character was a space, which is a mark now */
+    int32_t trims;          /* whether spans are cut to begin and end with no white space */
     uint32_t flags;
 } State;
 
@@ -65,6 +72,9 @@ static int64_t step(const Model *m, int64_t unit, uint8_t byte)
 }
 
 static int is_mark(const uint8_t *at) { return at[0] == 0xE2 && at[1] == 0x96 && at[2] == 0x81; } /* U+2581 */
+
+/* White space that the NMT rules delete. Where other rules keep it, spans are trimmed in Python. */
+static int is_separator(uint8_t at) { return at == 0x0B || (at >= 0x1C && at <= 0x1F); }
 
 /* ------------------------------------------------------------------ the best path through one word */
 
@@ -93,6 +103,17 @@ static void fill(const Model *m, const uint8_t *word, int64_t size, Node *nodes)
     }
 }
 
+/* The span in the text of some bytes of a word, without white space at its ends; of white space alone it is empty. */
+static Span in_text(const int32_t *places, Span bytes)
+{
+    int32_t start = bytes.start, end = bytes.end, after = (places[end - 1] >> 1) + 1;
+    while (start < end && places[start] & 1)
+        start++;
+    while (start < end && places[end - 1] & 1)
+        end--;
+    return start < end ? (Span){places[start] >> 1, (places[end - 1] >> 1) + 1} : (Span){after, after};
+}
+
 static int segment(const Model *m, State *s, const uint8_t *word, const int32_t *places, int64_t size)
 {
     Node *nodes = s->nodes;
@@ -105,12 +126,12 @@ static int segment(const Model *m, State *s, const uint8_t *word, const int32_t 
             if (s->n_tokens >= s->capacity)
                 return FULL;
             s->ids[s->n_tokens] = id;
-            s->spans[s->n_tokens].end = places[at - 1] + 1;
+            s->spans[s->n_tokens].end = (int32_t)at;
             s->word_starts[s->n_tokens] = 0;
             s->n_tokens++;
         }
         run_end = id == m->unk_id ? end : 0;
-        s->spans[s->n_tokens - 1].start = places[end];
+        s->spans[s->n_tokens - 1].start = (int32_t)end;
     }
     for (int64_t i = first, j = s->n_tokens - 1; i < j; i++, j--) {
         int32_t id = s->ids[i];
@@ -118,18 +139,21 @@ static int segment(const Model *m, State *s, const uint8_t *word, const int32_t 
         s->ids[i] = s->ids[j], s->spans[i] = s->spans[j];
         s->ids[j] = id, s->spans[j] = span;
     }
+    for (int64_t i = first; i < s->n_tokens; i++)
+        s->spans[i] = in_text(places, s->spans[i]);
     s->word_starts[first] = 1;
     return 0;
 }
 
-/* The word is done: a mark stands before it, and each mark in it begins a piece of its own. */
+/* The word is done: a mark stands before it, where the rules say so, and each mark in it begins a piece of its own. */
 static int flush(const Model *m, State *s)
 {
     int64_t from = MARK_BYTES, size = s->n_word;
     s->n_word = MARK_BYTES;
     if (size == MARK_BYTES)
         return 0;
-    if (size - from < MARK_BYTES || !is_mark(s->word + from)) {
+    int is_marked = size - from >= MARK_BYTES && is_mark(s->word + from), is_first = s->places[from] >> 1 == 0;
+    if (!is_marked && (m->rules & MARKS_ALL || (m->rules & MARKS_FIRST && is_first))) {
         from = 0;
         for (int i = 0; i < MARK_BYTES; i++)
             s->places[i] = s->places[MARK_BYTES];
@@ -146,11 +170,8 @@ static int flush(const Model *m, State *s)
 
 /* ------------------------------------------------------------------ normalized characters, with where they stand */
 
-static int put(const Model *m, State *s, const uint8_t *at, int n_bytes, int32_t place, uint8_t class)
+static int append(State *s, const uint8_t *at, int n_bytes, int32_t place)
 {
-    s->has_output = 1;
-    if (class & SPACE)
-        return flush(m, s);
     if (s->n_word + n_bytes > s->word_capacity)
         return FULL;
     for (int i = 0; i < n_bytes; i++) {
@@ -160,8 +181,54 @@ static int put(const Model *m, State *s, const uint8_t *at, int n_bytes, int32_t
     return 0;
 }
 
-/* `n_old` characters are replaced; alignment as `replace` and `transform_range` of the crate make it. */
-static int replace(const Model *m, State *s, int32_t n_old, const uint8_t *with)
+/* A space becomes a mark, with which a word begins. Of several that are one, the last one's place counts. */
+static int put_space(const Model *m, State *s, int32_t place)
+{
+    static const uint8_t mark[MARK_BYTES] = {0xE2, 0x96, 0x81};
+    if (s->is_after_space && m->rules & MERGES_SPACES) {
+        for (int i = 1; i <= MARK_BYTES; i++)
+            s->places[s->n_word - i] = place;
+        return 0;
+    }
+    int failed = flush(m, s);
+    if (failed)
+        return failed;
+    if (!s->is_after_space)
+        s->n_stripped = s->n_tokens;
+    s->is_after_space = 1;
+    return append(s, mark, MARK_BYTES, place);
+}
+
+/* `class` is that of the normalized character, `old` that of the character at `place`, for which it stands. */
+static int put(const Model *m, State *s, const uint8_t *at, int n_bytes, int32_t place, uint8_t class, uint8_t old)
+{
+    s->has_output = 1;
+    place = place << 1 | (s->trims && old & WHITE);
+    if (class & SPACE) {
+        if (m->rules & SPLITS)
+            return flush(m, s);
+        if (m->rules & STRIPS_LEFT && !s->has_text)
+            return 0;
+        if (*at == ' ')
+            return put_space(m, s, place);
+        if (m->rules & STRIPS_RIGHT)
+            return UNSURE; /* it is stripped too, if it is the last */
+    }
+    s->has_text = 1, s->is_after_space = 0;
+    return append(s, at, n_bytes, place);
+}
+
+/* The text is done. */
+static int finish(const Model *m, State *s)
+{
+    if (!s->is_after_space || !(m->rules & STRIPS_RIGHT))
+        return flush(m, s);
+    s->n_tokens = s->n_stripped;
+    return 0;
+}
+
+/* `n_old` characters of the class `old` are replaced; alignment as `replace` and `transform_range` of the crate make it. */
+static int replace(const Model *m, State *s, int32_t n_old, const uint8_t *with, uint8_t old)
 {
     int32_t n_new = 0, after = s->cursor + n_old;
     for (const uint8_t *at = with; *at; at += width(*at))
@@ -172,7 +239,7 @@ static int replace(const Model *m, State *s, int32_t n_old, const uint8_t *with)
         if (s->is_inserted && s->n_word > MARK_BYTES) { /* the inserted character takes the deleted one's place */
             int64_t at = s->n_word;
             do
-                s->places[--at] = s->cursor;
+                s->places[--at] = s->cursor << 1;
             while ((s->word[at] & 0xC0) == 0x80);
         }
         s->is_inserted = 0;
@@ -180,11 +247,11 @@ static int replace(const Model *m, State *s, int32_t n_old, const uint8_t *with)
         s->cursor = after;
         return 0;
     }
-    if (n_old > 1)
+    if (n_old > 1 && !(old & WHITE))
         s->flags |= MERGED;
     for (int32_t i = 0; i < n_new; i++, with += width(*with)) {
         int32_t place = i < n_old ? s->cursor + i : after - 1;
-        int failed = put(m, s, with, width(*with), place, m->classes[code_point(with)]);
+        int failed = put(m, s, with, width(*with), place, m->classes[code_point(with)], old);
         if (failed)
             return failed;
     }
@@ -221,9 +288,11 @@ static int one(const Model *m, State *s, const uint8_t *at, int n_bytes, uint8_t
     if (with && class & EXTENDS)
         s->flags |= MERGED;
     if (with)
-        return replace(m, s, 1, with);
+        return replace(m, s, 1, with, class);
     s->is_inserted = 0;
-    return put(m, s, at, n_bytes, s->cursor++, class);
+    if (class & CONTROL && s->trims && is_separator(*at))
+        s->flags |= MERGED;
+    return put(m, s, at, n_bytes, s->cursor++, class, class);
 }
 
 /* Code points from `at` on that may be one cluster, more than one: a base, then what extends it, or anything unsure.
@@ -244,7 +313,7 @@ static int cluster(const Model *m, State *s, const uint8_t *at, const uint8_t *e
     if (is_touched && end - at <= MAX_CLUSTER_BYTES) {
         const uint8_t *with = lookup(m, at, end - at);
         if (with)
-            return replace(m, s, n_chars, with);
+            return replace(m, s, n_chars, with, n_chars > 1 && *at != '\r' ? 0 : m->classes[code_point(at)]);
     }
     for (const uint8_t *p = at; p < end; p += width(*p)) {
         int failed = one(m, s, p, width(*p), m->classes[code_point(p)]);
@@ -267,6 +336,10 @@ static int read_text(const Model *m, State *s, const uint8_t *at, const uint8_t 
             at = stop;
             continue;
         }
+        if (*at == '\r' && stop < end && *stop == '\n') { /* the one cluster that begins with a control */
+            stop++;
+            next = stop < end ? m->classes[code_point(stop)] : CONTROL;
+        }
         uint8_t before = class;
         int is_simple = !!(class & (SURE | CONTROL | EXTENDS)), is_linked = class & LINKS;
         while (stop < end) {
@@ -287,17 +360,26 @@ static int read_text(const Model *m, State *s, const uint8_t *at, const uint8_t 
             return failed;
         at = stop;
     }
-    return flush(m, s);
+    return finish(m, s);
+}
+
+static int encode(const Model *m, State *s, const uint8_t *text, int64_t n_bytes, int32_t cursor, int32_t trims)
+{
+    s->n_tokens = 0, s->n_word = MARK_BYTES, s->n_stripped = 0, s->cursor = cursor, s->trims = trims;
+    s->is_inserted = 0, s->has_output = 0, s->has_text = 0, s->is_after_space = 0, s->flags = 0;
+    s->word[0] = 0xE2, s->word[1] = 0x96, s->word[2] = 0x81;
+    return read_text(m, s, text, text + n_bytes);
 }
 
 /* Encode `n_bytes` of UTF-8 whose first code point has the place `cursor`. Returns the number of tokens, UNSURE, or FULL
- * when a buffer is too small. `flags` of the state gets MERGED or 0. */
+ * when a buffer is too small. `flags` of the state gets MERGED or 0. Spans of flagged texts have the white space at their
+ * ends, as in the crate. */
 int64_t glossa_encode(const Model *m, State *s, const uint8_t *text, int64_t n_bytes, int32_t cursor)
 {
-    s->n_tokens = 0, s->n_word = MARK_BYTES, s->cursor = cursor;
-    s->is_inserted = 0, s->has_output = 0, s->flags = 0;
-    s->word[0] = 0xE2, s->word[1] = 0x96, s->word[2] = 0x81;
-    int failed = read_text(m, s, text, text + n_bytes);
+    int32_t trims = !(m->rules & SPLITS) && m->n_map;
+    int failed = encode(m, s, text, n_bytes, cursor, trims);
+    if (!failed && trims && s->flags)
+        failed = encode(m, s, text, n_bytes, cursor, 0);
     return failed ? failed : s->n_tokens;
 }
 
