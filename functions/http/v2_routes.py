@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import Response
 
@@ -75,7 +76,8 @@ def add_v2_routes(
         if rest == INFER:  # the body says which task it is for, so the scope of one task is not enough
             check_task(event, auth, EVERY_TASK)
         if model is not None:
-            api.add_log_fields(model=catalog.model(model).name)
+            model = catalog.model(unquote(model)).name  # clients encode what is in a name
+            api.add_log_fields(model=model)
         path = f"/v2{'' if model is None else _model_path(model, version)}{rest}"
         method, began_s = api.current_event.http_method.upper(), clock()
         reply = replica.forward(
@@ -163,6 +165,7 @@ def _model_path(model: str, version: str | None) -> str:
     """Return the path of a model below /v2. The catalog has the model. Raises NotFound for what is no version."""
     if version is None:
         return f"/models/{model}"
-    if not VERSION.fullmatch(version):
-        raise NotFound(f"no version {shown(version)} of model {shown(model)}")
-    return f"/models/{model}/versions/{version}"
+    named = unquote(version)
+    if not VERSION.fullmatch(named):
+        raise NotFound(f"no version {shown(named)} of model {shown(model)}")
+    return f"/models/{model}/versions/{named}"

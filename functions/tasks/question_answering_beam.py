@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from functions.messages import TextInput, Window
-from functions.tasks.postprocessing.answer_spans import Found, score_of, text_span
+from functions.tasks.postprocessing.answer_spans import Found, add_answer, score_of, text_span
 from functions.tasks.postprocessing.graphemes import Clusters
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from functions.tasks.postprocessing.scores import sigmoid, softmax
@@ -35,8 +35,9 @@ def value(
     with the same text, the first counts. A score is the softmax over the ranks of the 20 best. The score of no answer
     is the sigmoid of the least `cls_logits`: this logit is trained for it.
 
-    One check differs from the evaluation. It drops places beyond the length of the context, counted from the first
-    token of the window, which fits models that read the context first. Here an answer must lie in the context.
+    Two things differ from the evaluation. It drops places beyond the length of the context, counted from the first
+    token of the window, which fits models that read the context first. Here an answer must lie in the context. And
+    answers that differ in case alone are one answer, with the sum of their scores, as for other heads.
     """
     parameters, text = context.parameters, item.text_pair or ""
     clusters = Clusters(text)
@@ -50,10 +51,10 @@ def value(
         first_of_text.setdefault(text[slice(*span)], (rank, span))
     best = list(first_of_text.items())[:N_BEST]
     scores = softmax([rank for _, (rank, _) in best]) if best else []
-    ranked: list[Found] = [
-        {"score": score, "start": start, "end": end, "answer": text}
-        for score, (text, (_, (start, end))) in zip(scores, best, strict=True)
-    ]
+    found: dict[str, Found] = {}
+    for score, (_, (_, span)) in zip(scores, best, strict=True):
+        add_answer(found, text, span, score)
+    ranked = list(found.values())
     if parameters.handle_impossible_answer or not ranked:
         none = sigmoid([min(answer["cls_logits"][0][0] for answer in answers)])[0]
         ranked.append({"score": none, "start": 0, "end": 0, "answer": ""})

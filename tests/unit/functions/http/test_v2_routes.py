@@ -111,12 +111,22 @@ def test_every_route_goes_to_the_same_path(method: str, path: str) -> None:
     assert (made["statusCode"], body_of(made)) == (200, b'{"a": 1}')
 
 
+def test_a_name_may_be_encoded() -> None:
+    """Clients encode more of a path than they must; the server gets the plain name."""
+    made, (sent,) = ask(lambda _: Reply(200, {}, b"{}"), request("GET", "/v2/models/%6Dini/versions/v1%2E5/ready"))
+    assert (made["statusCode"], sent.path) == (200, "/v2/models/mini/versions/v1.5/ready")
+
+
 @pytest.mark.parametrize(
     ("raw", "status", "code", "said"),
     [
         (infer("/v2/models/none/infer"), 404, "not-found", "no model"),
         (infer("/v2/models/mini/versions/../infer"), 404, "not-found", "no version"),
         (infer("/v2/models/mini/nothing"), 404, "not-found", "no route"),
+        (infer("/v2/models/%E6%97%A5/infer"), 404, "not-found", "no model '日'"),
+        (infer("/v2/models/mini%3Atopic/infer"), 404, "not-found", "no model 'mini:topic'"),
+        (infer("/v2/models/..%2Frepository/infer"), 404, "not-found", "no model '../repository'"),
+        (infer("/v2/models/mini/versions/1%2F../infer"), 404, "not-found", "no version '1/..'"),
         (request("DELETE", INFER), 405, "method-not-allowed", "expected POST"),
         (infer(x_request_timeout_seconds="soon"), 400, "decode-error", "expected seconds above 0"),
         *(

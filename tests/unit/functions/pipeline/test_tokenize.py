@@ -98,6 +98,16 @@ def test_a_pair_says_which_text_each_token_is_of(model: Model, tokenizer: Tokeni
     assert window.token_type_ids is None
 
 
+def test_an_unknown_language_is_named(model: Model, tokenizer: Tokenizer) -> None:
+    """A language that the checkpoint does not list is a 422 with those that it lists; none is a guess."""
+    for inputs, lang in (
+        ({"text": "a", "lang": "xx"}, "xx"),
+        ({"text": "a", "text_pair": "b", "lang": ["en", "q"]}, "q"),
+    ):
+        with pytest.raises(Unprocessable, match=rf"lang: got '{lang}', expected one of en, fr"):
+            tokenize_request(with_languages(model), tokenizer, "text-classification", inputs)
+
+
 def test_each_token_has_its_language(model: Model, tokenizer: Tokenizer) -> None:
     """Each token has the language id of its text. With `position_reset`, positions start again at the second text."""
     pair = {"text": "a b", "text_pair": "c d", "lang": ["en", "fr"]}

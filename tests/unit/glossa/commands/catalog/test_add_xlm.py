@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,19 @@ def test_its_artifact_is_one_file_that_reads_as_the_reference(
     reference = tiny_xlm.load_reference(catalog_path.parent / "models" / "xlm")
     text = "Photons aren't <special1> small, n'est-ce pas?"
     assert list(loaded.encode(text, "fr").ids) == tiny_xlm.reference_ids(reference, text, "fr")
+
+
+def test_a_vocabulary_one_longer_than_the_model_is_refused_with_both_numbers(
+    catalog_path: Path, tmp_path: Path
+) -> None:
+    """The original vocabulary of some XLMs has a piece for which the model has no row."""
+    folder = tmp_path / "longer"
+    shutil.copytree(catalog_path.parent / "models" / "xlm", folder)
+    vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    (folder / "vocab.json").write_text(json.dumps(vocab | {"photon</w>": len(vocab)}), encoding="utf-8")
+    said = rf"has {len(vocab) + 1} ids, the model rows for {len(vocab)}: no row for photon</w> \({len(vocab)}\)"
+    with pytest.raises(ValueError, match=said):
+        add(tmp_path / "catalog.toml", str(folder), EntryOptions("longer", measure=False))
 
 
 def test_a_vocabulary_without_the_unknown_piece_is_refused(tmp_path: Path) -> None:

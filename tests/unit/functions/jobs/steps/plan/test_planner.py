@@ -53,6 +53,20 @@ def test_recorded_events_of_both_envelopes_start_the_same_job(name: str) -> None
     assert texts(world.rows(job)) == ["a", "b", "c"]
 
 
+def test_both_envelopes_of_one_version_make_one_job() -> None:
+    """A bucket may send both kinds of events for one object, and each of them twice."""
+    world = World()
+    world.recipe()
+    key = "t/local/inbox/topics/a+b %2Fü 日本.jsonl"
+    for version in ("v1", "v2"):
+        world.objects.put(world.effects.input_bucket, key, DATA)
+        for name in ("eventbridge_created", "notification_created") * 2:
+            raw = (EVENTS / f"{name}.json").read_text(encoding="utf-8")
+            deliver(world, raw.replace("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e", version))
+    jobs = {keys.job_id_of_object("input", key, version, "topics") for version in ("v1", "v2")}
+    assert {job["job"] for job in world.ask("GET", "/v1/jobs")[1]["jobs"]} == jobs
+
+
 @pytest.mark.parametrize(
     "key", ["t/local/jobs/x/input/a.jsonl", "t/local/inbox/topics/", "t/LOCAL/inbox/topics/a.jsonl", "other/a.jsonl"]
 )
