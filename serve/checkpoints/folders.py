@@ -27,6 +27,7 @@ OLD_TRANSFORMER = "0_Transformer"
 MODULE = re.compile(r"[A-Za-z0-9_][\w.-]*")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 RUN_STATE = re.compile(r"checkpoint-\d+")  # what the Trainer of transformers writes while it trains
+MERGED = "LORA"  # the kind of adapter that --merge merges
 SNAPSHOTS = "snapshots"  # of the commits of a model, in the cache of the hub library
 
 
@@ -74,6 +75,7 @@ def unread_files(folder: Path) -> tuple[str, ...]:
     lines = {
         ADAPTER: "the adapter is not applied, because the folder holds a whole model",
         "pytorch_model.bin": f"a pickle; {SINGLE} is read",
+        "model_head.pkl": "a pickle, the classifier of SetFit; the vectors under it are served",
         "colbert_linear.pt": "vectors of single tokens are not served",
     }
     if not (folder / SPARSE).is_file():
@@ -100,12 +102,14 @@ def _check_adapter(folder: Path) -> None:
     if not (folder / ADAPTER).is_file():
         return
     facts = read_json(folder / ADAPTER)
-    base = str(facts.get("base_model_name_or_path") or "its base model")
-    kind = facts.get("peft_type") or "peft"
+    base = str(facts.get("base_model_name_or_path") or facts.get("model_name") or "its base model")
+    kind = facts.get("peft_type")
+    ours = f"merge it: glossa catalog add {shlex.quote(str(folder))} --merge BASE --name NAME, "
+    hint = f"{ours}where BASE is the folder of {base}"
+    if kind != MERGED:
+        hint = "merge it with the library that made it (peft: model.merge_and_unload()), and save the whole model"
     raise CheckpointError(
-        f"{folder} is an adapter ({kind}) of {base}, not a whole model",
-        hint=f"merge it: glossa catalog add {shlex.quote(str(folder))} --merge BASE --name NAME, "
-        f"where BASE is the folder of {base}",
+        f"{folder} is an adapter ({kind or 'of the library adapters'}) of {base}, not a whole model", hint=hint
     )
 
 

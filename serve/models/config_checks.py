@@ -16,6 +16,9 @@ from serve.checkpoints.files import CONFIG, CheckpointError, read_json
 
 Config = TypeVar("Config", bound=PretrainedConfig)
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
+HINTS: Mapping[str, str] = {
+    "quantization_config": "add the weights that it was made of; `--quantization` stores them in fewer bits"
+}
 LABELS = 'write them as {"0": "first", "1": "second"}, in the order of the outputs of the classifier'
 REQUIRED_VALUES: Mapping[str, object] = {
     "add_cross_attention": False,
@@ -36,7 +39,7 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
     _check_labels(raw)
     for name, value in {**REQUIRED_VALUES, **only}.items():
         if raw.get(name, value) != value:
-            raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}")
+            raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}", hint=HINTS.get(name))
     try:
         return kind.from_dict(dict(raw))
     except Exception as error:  # noqa: BLE001 - any failure of the library to read it is a refusal

@@ -111,10 +111,13 @@ def _pooling(facts: Mapping[str, object], path: Path) -> Pooling:
     """Return the only mode of pooling that a module's config.json names."""
     said = facts.get("pooling_mode")  # one name or several, in newer files
     if said is None:
-        stated = [name for name, value in facts.items() if name.startswith("pooling_mode_") and value is True]
+        given = {name: value for name, value in facts.items() if name.startswith("pooling_mode_")}
+        if wrong := [f"{name} {value!r}" for name, value in given.items() if not isinstance(value, bool)]:
+            raise CheckpointError(f"{path} has {wrong[0]}, expected true or false")
+        stated = [name for name, value in given.items() if value]
         modes = [name.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for name in stated]
     else:
-        modes = [str(mode) for mode in said] if isinstance(said, list) else [str(said)]
+        modes = [str(mode).lower() for mode in (said if isinstance(said, list) else [said])]
     if not modes and said is None and "pooling_mode_mean_tokens" not in facts:
         return "mean"  # the default of sentence-transformers
     if len(modes) != 1 or modes[0] not in MODES:

@@ -66,6 +66,21 @@ def test_a_folder_around_a_checkpoint_names_it(inner: str, tmp_path: Path) -> No
     assert refused.value.hint == f"give the folder within it: {tmp_path / inner}"
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"peft_type": "IA3", "base_model_name_or_path": "base"}, r"an adapter \(IA3\) of base"),
+        ({"architecture": "seq_bn", "model_name": "base"}, r"an adapter \(of the library adapters\) of base"),
+    ],
+)
+def test_an_adapter_that_merge_does_not_take_has_other_advice(facts: dict[str, str], said: str, tmp_path: Path) -> None:
+    """The advice is never a command that refuses the folder again."""
+    (tmp_path / "adapter_config.json").write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match=said) as refused:
+        weight_files(tmp_path)
+    assert "merge it with the library that made it" in str(refused.value.hint)
+
+
 @pytest.mark.parametrize("beside", ["config.json", "README.md"])
 def test_an_adapter_is_named_with_its_base(beside: str, tmp_path: Path) -> None:
     """One sentence says what it is and what it belongs to, and the hint is the command that merges it."""

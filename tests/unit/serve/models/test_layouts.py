@@ -47,10 +47,10 @@ def test_a_layout_of_xlm_answers_as_the_reference(layout: str, tmp_path: Path) -
 def test_what_is_not_read_is_listed(tmp_path: Path) -> None:
     """Each tensor and each file that is not used has a line of its own."""
     LAYOUTS["further tensors"](write(draw("XLMRobertaForSequenceClassification"), tmp_path))
-    for name in ("pytorch_model.bin", "sparse_linear.pt", "colbert_linear.pt"):
+    for name in ("pytorch_model.bin", "model_head.pkl", "sparse_linear.pt", "colbert_linear.pt"):
         (tmp_path / name).touch()
     assert [line.split(":")[0] for line in checkpoint_facts(tmp_path).ignored] == [
-        "pytorch_model.bin", "colbert_linear.pt", "sparse_linear.pt",
+        "pytorch_model.bin", "model_head.pkl", "colbert_linear.pt", "sparse_linear.pt",
         "tensor loss_fct.weight", "tensor n_steps", "tensor old.scale",
     ]  # fmt: skip
 

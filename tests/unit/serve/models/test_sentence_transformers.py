@@ -59,7 +59,7 @@ def embed(folder: Path) -> Head:
     ("pooling", "said"),
     [
         (CLS, "cls"), (MEAN, "mean"), (MAX, "max"),
-        ({}, "mean"), ({"pooling_mode": "cls"}, "cls"), ({"pooling_mode": ["max"]}, "max"),
+        ({}, "mean"), ({"pooling_mode": "CLS"}, "cls"), ({"pooling_mode": ["max"]}, "max"),
     ],
 )  # fmt: skip
 def test_pooling_and_length_are_the_folders(pooling: Mapping[str, object], said: str, folder: Path) -> None:
@@ -98,6 +98,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"pooling": {**CLS, "pooling_mode_max_tokens": True}}, "has pooling cls and max, expected one of cls, mean, max"),
     ({"pooling": {**CLS, "pooling_mode_cls_token": False}}, "has pooling none"),
     ({"pooling": {**MEAN, "pooling_mode_mean_tokens": False, "pooling_mode_lasttoken": True}}, "has pooling lasttoken"),
+    ({"pooling": {"pooling_mode_cls_token": "true"}}, "pooling_mode_cls_token 'true', expected true or false"),
     ({"pooling": {"pooling_mode": "weightedmean"}}, "has pooling weightedmean"),
     ({"sentence_bert_config": {"max_seq_length": 128, "do_lower_case": True}}, "do_lower_case = true"),
     ({"sentence_bert_config": {"max_seq_length": "128"}}, "max_seq_length = '128'"),
