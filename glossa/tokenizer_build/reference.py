@@ -21,6 +21,9 @@ CONFIG, ADDED = "tokenizer_config.json", "added_tokens.json"
 OURS, KEEPING, XLM = "XLMRobertaTokenizer", "TokenizersBackend", "XLMTokenizer"
 KEPT = "PreTrainedTokenizerFast"  # the name of KEEPING in files; transformers 4 knows it too
 DECODER = "added_tokens_decoder"  # in CONFIG: the added tokens by id
+VOCABULARIES = {  # what is read where there is no TOKENIZER
+    OLDER: "a model of SentencePiece", "vocab.json": "the pieces of XLM", "merges.txt": "the merges of XLM",
+}  # fmt: skip
 NO_LIMIT = 10**30
 READ = {OURS, KEEPING, XLM}
 MAX_NAMED = 5
@@ -82,14 +85,17 @@ def _load(folder: Path, stored: Mapping[str, Any] | None) -> Any:
     if stored is None and (folder / OLDER).is_file():
         raise TokenizerError(f"{folder / OLDER} cannot be read as a model of SentencePiece", hint=AGAIN)
     why = _one_line(reason) if reason else "it has special tokens alone, and no pieces"
-    raise TokenizerError(f"{folder}: transformers cannot read this tokenizer: {why}")
+    hint = None
+    if read_object(folder / "config.json").get("model_type") == "xlm" and named != XLM:
+        hint = f'set "tokenizer_class": "{XLM}" in {_class_of(folder)[1]}'
+    raise TokenizerError(f"{folder}: transformers cannot read this tokenizer: {why}", hint=hint)
 
 
 def _check_files(folder: Path, stored: Mapping[str, Any] | None) -> None:
     """Raise TokenizerError for files of which transformers would make something else, or nothing plain."""
-    path = folder / OLDER
-    if stored is None and path.is_file() and (known := what_is(path)) is not None:
-        raise TokenizerError(f"{path} {known[0]}, expected a model of SentencePiece", hint=known[1])
+    for file, kind in VOCABULARIES.items() if stored is None else ():
+        if (folder / file).is_file() and (known := what_is(folder / file)) is not None:
+            raise TokenizerError(f"{folder / file} {known[0]}, expected {kind}", hint=known[1])
     for file in (CONFIG, "config.json"):
         named = read_object(folder / file).get("tokenizer_class")
         if named is not None and not isinstance(named, str):

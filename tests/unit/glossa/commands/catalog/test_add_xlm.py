@@ -15,6 +15,7 @@ from glossa.commands.artifacts import write_artifacts
 from glossa.commands.catalog.add import add
 from glossa.commands.catalog.options import EntryOptions
 from glossa.tokenizer_build.checkpoints import artifact_of, tokenizer_of
+from glossa.tokenizer_build.reference import TokenizerError
 from shared.catalog import Catalog, load_catalog
 from tests.unit.functions.tokenizers import tiny, tiny_xlm
 
@@ -78,6 +79,24 @@ def test_a_vocabulary_one_longer_than_the_model_is_refused_with_both_numbers(
     said = rf"has {len(vocab) + 1} ids, the model rows for {len(vocab)}: no row for photon</w> \({len(vocab)}\)"
     with pytest.raises(ValueError, match=said):
         add(tmp_path / "catalog.toml", str(folder), EntryOptions("longer", measure=False))
+
+
+@pytest.mark.parametrize("file", ["vocab.json", "merges.txt"])
+def test_an_empty_file_of_the_vocabulary_is_named(file: str, tmp_path: Path) -> None:
+    """Of an empty list of merges transformers would make letters, without a word."""
+    tiny_xlm.write_tokenizer(tmp_path)
+    (tmp_path / file).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"{file} is empty, expected the (pieces|merges) of XLM"):
+        artifact_of(tmp_path)
+
+
+def test_a_class_of_another_family_is_named_with_the_right_one(tmp_path: Path) -> None:
+    """The files of XLM under the class of XLM-R have no pieces."""
+    tiny_xlm.write_tokenizer(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "XLMRobertaTokenizer"}', encoding="utf-8")
+    with pytest.raises(TokenizerError, match="no pieces") as refused:
+        artifact_of(tmp_path)
+    assert refused.value.hint == 'set "tokenizer_class": "XLMTokenizer" in tokenizer_config.json'
 
 
 def test_a_vocabulary_without_the_unknown_piece_is_refused(tmp_path: Path) -> None:
