@@ -25,6 +25,7 @@ COMMANDS = {
     "run": ("run", "run_command"),
     "tokenize": ("tokens", "tokenize_command"),
     "detokenize": ("tokens", "detokenize_command"),
+    "evaluate": ("evaluate", "evaluate_command"),
     "models": ("models", "models_command"),
     "artifacts": ("artifacts", "artifacts_command"),
     "catalog": ("catalog.group", "catalog_group"),

@@ -146,6 +146,12 @@ ROOMS = (
         ("boto3", "botocore", "pydantic", "tomlkit", "yaml"),
         ("functions.lambdas", "local", "ray", "tests", "benchmarks"),
     ),
+    Room(
+        "glossa.evaluation",
+        ("shared", "functions.messages", "functions.pipeline", "functions.tasks"),
+        ("torch", "rich"),
+        ("ray", *AWS, "serve", "local", "tests", "benchmarks"),
+    ),
     Room("glossa.commands", ("glossa", "shared", "functions", "serve", "local"), None, ("tests", "benchmarks")),
     Room(
         "glossa.tokenizer_build",

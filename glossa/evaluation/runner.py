@@ -1,0 +1,117 @@
+"""Asks a model about the examples of each language, and measures its answers.
+
+Is handed the function that asks, and one that is told of each record. Must not know engines, files or the command line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from functions.messages import TextInput
+from functions.pipeline.pipeline import Infer, Pipeline
+from functions.tasks.parse import parse_parameters
+from functions.tasks.task import TextRequest
+from glossa.evaluation.examples import LanguageData
+from glossa.evaluation.heads import Chosen
+from glossa.evaluation.measures import Measure
+from glossa.evaluation.results import Record, key_of, model_digest
+
+INPUTS_AT_ONCE = 256
+Ask = Callable[[Sequence[TextInput]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One data set measured with one head in one precision. `parameters` are the caller's, beside the measure's own."""
+
+    dataset: str
+    split: str
+    measure: Measure
+    chosen: Chosen
+    compute_type: str
+    parameters: Mapping[str, object]
+
+    @property
+    def all_parameters(self) -> dict[str, object]:
+        """The parameters of the task."""
+        return {**self.measure.parameters, **self.parameters}
+
+    @property
+    def model_digest(self) -> str:
+        """The digest of all that the answers depend on, the data aside."""
+        return model_digest(self.chosen.model, self.chosen.head, self.all_parameters, self.chosen.gold)
+
+    def key(self, data: LanguageData) -> str:
+        """Return the key of the record of a language."""
+        return key_of(self.dataset, data.lang, self.model_digest, data.digest)
+
+
+def asking(run: Run, pipeline: Pipeline, infer: Infer) -> Ask:
+    """Return a function that answers inputs in order, with None for those that the model cannot read.
+
+    It keeps the answers of the call before: the English side of a data set of translations is the same for each
+    language.
+    """
+    parameters = parse_parameters(run.measure.task, run.all_parameters)
+    kept: dict[TextInput, Any] = {}
+
+    def ask(inputs: Sequence[TextInput]) -> list[Any]:
+        nonlocal kept
+        new = [item for item in dict.fromkeys(inputs) if item not in kept]
+        found = {item: kept[item] for item in inputs if item in kept}
+        for at in range(0, len(new), INPUTS_AT_ONCE):
+            batch = new[at : at + INPUTS_AT_ONCE]
+            request = TextRequest(run.measure.task, tuple(batch), parameters, run.chosen.reference)
+            result, errors = pipeline.run_valid_inputs(request, infer)
+            values = iter(result.values)
+            found |= {item: None if i in errors else next(values) for i, item in enumerate(batch)}
+        kept = found
+        return [found[item] for item in inputs]
+
+    return ask
+
+
+def measure(
+    run: Run, data: Sequence[LanguageData], known: Mapping[str, Record], ask: Callable[[], Ask]
+) -> Iterator[Record]:
+    """Yield the record of each language: that of `known` if it is there, else a new one.
+
+    `ask()` is called for the first language that is not known; it loads the model. Raises GlossaError when the model
+    fails.
+    """
+    asks: Ask | None = None
+    for of in data:
+        if (record := known.get(run.key(of))) is not None:
+            yield record
+            continue
+        asks = asks or ask()
+        yield _measured(run, of, asks)
+
+
+def _measured(run: Run, data: LanguageData, ask: Ask) -> Record:
+    began_s = time.perf_counter()
+    answers = ask(run.measure.inputs(data.examples))
+    seconds = time.perf_counter() - began_s
+    named = [_renamed(answer, run.chosen.gold) for answer in answers] if run.chosen.gold else answers
+    return Record(
+        run.dataset,
+        run.split,
+        data.lang,
+        run.chosen.reference,
+        run.compute_type,
+        run.model_digest,
+        data.digest,
+        n_examples=len(data.examples),
+        n_unanswered=sum(answer is None for answer in answers),
+        scores=run.measure.score(data.examples, named, data.lang),
+        baseline=run.measure.baseline(data.examples),
+        seconds=round(seconds, 3),
+    )
+
+
+def _renamed(answer: Any, gold: Mapping[str, str]) -> Any:
+    """Return labels by the names of the data."""
+    return answer and [{**each, "label": gold.get(each["label"], each["label"])} for each in answer]

@@ -1,0 +1,70 @@
+"""The head of a measurement is chosen by task and labels; when none fits, one line says what would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from glossa.evaluation.datasets.registry import DATASETS
+from glossa.evaluation.examples import Labelled, LanguageData, Question, Tagged
+from glossa.evaluation.heads import choose
+from shared.catalog import Catalog, Head
+from shared.errors import NotFound, Unprocessable
+from tests.unit.functions.tokenizers.tiny import catalog_model
+
+
+def catalog(**heads: Sequence[str]) -> Catalog:
+    """Return a catalog of one model with classifiers that have these labels, and a tagger `tags`."""
+    made = {
+        name: Head(task="token-classification" if name == "tags" else "text-classification", labels=tuple(labels))
+        for name, labels in heads.items()
+    }
+    model = catalog_model(100).model_copy(update={"heads": made})
+    return Catalog(default_model="tiny", models={"tiny": model})
+
+
+NLI = [LanguageData("de", tuple(Labelled("a", label, "b") for label in ("entailment", "neutral", "contradiction")))]
+PAIRS = [LanguageData("de", (Labelled("a", "0", "b"), Labelled("a", "1", "b")))]
+
+
+def test_a_classifier_is_found_by_its_labels() -> None:
+    """Case does not count, order neither; a head with other labels is passed over."""
+    models = catalog(topic=("a", "b"), nli=("CONTRADICTION", "Neutral", "entailment"))
+    chosen = choose(DATASETS["xnli"], NLI, models, None, {})
+    assert chosen.reference == "tiny:nli"
+    assert chosen.gold == {"CONTRADICTION": "contradiction", "Neutral": "neutral", "entailment": "entailment"}
+
+
+def test_labels_may_have_other_names() -> None:
+    """A data set knows the usual ones, and the caller may say which is which."""
+    models = catalog(pairs=("LABEL_0", "LABEL_1"))
+    assert choose(DATASETS["pawsx"], PAIRS, models, "tiny:pairs", {}).gold == {"LABEL_0": "0", "LABEL_1": "1"}
+    said = {"0": "LABEL_1", "1": "LABEL_0"}
+    assert choose(DATASETS["pawsx"], PAIRS, models, None, said).gold == {"LABEL_1": "0", "LABEL_0": "1"}
+
+
+def test_a_model_without_the_head_is_told_what_adds_one() -> None:
+    """For a task that it has not, for labels that no head has, and for a named head with other labels."""
+    models = catalog(topic=("a", "b"))
+    asked = [LanguageData("de", (Question("a", "b", ("b",)),))]
+    with pytest.raises(Unprocessable, match="has no head for question-answering, and xquad needs one") as raised:
+        choose(DATASETS["xquad"], asked, models, None, {})
+    assert (
+        raised.value.hint == "add one: glossa head train --model tiny --task question-answering --data FILE --name NAME"
+    )
+    with pytest.raises(Unprocessable, match="xnli needs one with the labels contradiction, entailment, neutral"):
+        choose(DATASETS["xnli"], NLI, models, None, {})
+    with pytest.raises(Unprocessable, match="head tiny:topic has labels a, b, expected contradiction") as raised:
+        choose(DATASETS["xnli"], NLI, models, "tiny:topic", {})
+    assert raised.value.hint == "say which is which: --label GOLD=LABEL"
+    with pytest.raises(NotFound):
+        choose(DATASETS["xnli"], NLI, models, "tiny:none", {})
+
+
+def test_types_of_entities_that_a_head_lacks_are_named() -> None:
+    """Some may be missing, not all."""
+    data = [LanguageData("hau", (Tagged("a b", ((0, 1), (2, 3)), ("B-PER", "B-DATE")),))]
+    assert choose(DATASETS["masakhaner"], data, catalog(tags=("O", "B-PER", "I-PER")), None, {}).missing == ("DATE",)
+    with pytest.raises(Unprocessable, match="expected tags such as B-DATE and I-DATE"):
+        choose(DATASETS["masakhaner"], data, catalog(tags=("LABEL_0", "LABEL_1")), None, {})
