@@ -1,8 +1,8 @@
 /* The inner loop of unigram tokenizing: UTF-8 text -> ids with offsets, over a file that is mapped, never parsed.
  *
- * It follows the `tokenizers` crate step by step (normalizers/precompiled.rs, pre_tokenizers/{whitespace,metaspace}.rs,
- * models/unigram/model.rs: scores are summed in double, the first of equals wins), so that ids and offsets are equal bit
- * for bit. Text in which a border between grapheme clusters could matter and is not plain to see is refused (UNSURE),
+ * It follows the `tokenizers` crate step by step (normalizers/{precompiled,strip,replace}.rs,
+ * pre_tokenizers/{whitespace,metaspace}.rs, models/unigram/model.rs: scores are summed in double, the first of equals
+ * wins), so that ids and offsets are equal bit for bit. Text in which a border between grapheme clusters could matter and is not plain to see is refused (UNSURE),
  * never guessed. No libc, no allocation, no global state: every buffer comes from the caller, every write is bounded.
  * It must not know Python, files, special tokens or windows.
  */
