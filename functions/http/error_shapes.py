@@ -16,13 +16,7 @@ Shape = Callable[[Problem], dict[str, Any]]
 SERVER_ERROR, NOT_FOUND, UNPROCESSABLE, TOO_MANY = 500, 404, 422, 429
 _FIELD = re.compile(r"([a-z_]+)[\w.\[\]]*: got ")  # how our messages about one field begin
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", TOO_MANY: "rate_limit_error"}
-_TEI_TYPES = {
-    400: "Validation",
-    413: "Validation",
-    UNPROCESSABLE: "Validation",
-    TOO_MANY: "Overloaded",
-    503: "Unhealthy",
-}
+_TEI_TYPES = {TOO_MANY: "Overloaded", 503: "Unhealthy"}
 
 
 def _text(problem: Problem) -> str:
@@ -47,7 +41,8 @@ def cohere(problem: Problem) -> dict[str, Any]:
 
 def tei(problem: Problem) -> dict[str, Any]:
     """Return `error` and `error_type`, as text-embeddings-inference and Hugging Face do."""
-    return {"error": _text(problem), "error_type": _TEI_TYPES.get(problem["status"], "Backend")}
+    usual = "Backend" if problem["status"] >= SERVER_ERROR else "Validation"
+    return {"error": _text(problem), "error_type": _TEI_TYPES.get(problem["status"], usual)}
 
 
 def hugging_face(problem: Problem) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from functions.http import v2_routes
 from functions.http.authentication import Auth, check_task, tenant_of
+from functions.http.compatible.cohere_routes import rank_for_cohere
 from functions.http.compatible.routes import add_compatible_routes
 from functions.http.compatible.service import Run, Service
 from functions.http.resolver import Resolver, deadline, request_id
@@ -58,11 +59,12 @@ def make_api(
     api = Resolver("infer", _whole_api)
     pipeline = replace(pipeline, speed=replica.tokens_per_s)
     run = _runner(api, pipeline, replica, auth, clock)
-    _add_tasks(api, auth, run)
+    service = Service(api, pipeline, auth, run, replica.ready)
+    _add_tasks(service)
     _add_models(api, pipeline, auth)
     _add_tokens(api, pipeline, auth)
     _add_service(api, replica, auth)
-    add_compatible_routes(Service(api, pipeline, auth, run, replica.ready))
+    add_compatible_routes(service)
     v2_routes.add_v2_routes(api, pipeline.catalog, replica, auth, clock)
     return api
 
@@ -91,15 +93,20 @@ def _runner(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, clo
     return run
 
 
-def _add_tasks(api: Resolver, auth: Auth, run: Run) -> None:
+def _add_tasks(service: Service) -> None:
+    api = service.api
+
     @api.post("/v1/<task>")
     def answer(task: str) -> object:
-        _tenant(api, auth)
+        _tenant(api, service.auth)
         if task not in TASKS:  # a path of another route or function, or of none
             api.refuse_other_methods()
             task_named(task)  # raises before the body is read
-        check_task(api.current_event.raw_event, auth, task)
-        return api.ok(result_json(task, run(task, api.json())))
+        check_task(api.current_event.raw_event, service.auth, task)
+        body = api.json()
+        if task == "rerank" and "query" in body and "inputs" not in body:  # Cohere and Jina share this path
+            return rank_for_cohere(service, body, 1)
+        return api.ok(result_json(task, service.run(task, body)))
 
 
 def _add_models(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:

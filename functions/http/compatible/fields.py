@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema, model_validator
 
-from functions.http.text_json import read_model
 from functions.pipeline.request_limits import MAX_IDS
 from functions.pipeline.token_view import text_of
 from functions.tokenizers.tokenizer import Tokenizer
+from shared.catalog import Head, Model
 from shared.error_text import kind, shown
-from shared.errors import TooLarge, Unprocessable
+from shared.errors import NotFound, TooLarge, Unprocessable
 
 MAX_INPUTS = 2048  # OpenAI takes as many in one request, and its clients send them
 
@@ -123,11 +123,13 @@ def texts_of_ids(lists: Sequence[object], tokenizer: Tokenizer, where: str) -> l
     return found
 
 
+def checked_head(model: Model, head: str) -> Head:
+    """Return the facts of a head. Raises NotFound."""
+    if head not in model.heads:
+        raise NotFound(f"model {model.name} has no head {shown(head)}; heads: {sorted(model.heads)}")
+    return model.heads[head]
+
+
 def parameters(**given: Any) -> dict[str, Any]:
     """Return the parameters of a task that a caller gave: those that are not None."""
     return without_nulls(given)
-
-
-def reference(value: object) -> str | None:
-    """Return a model's reference, or None. Raises Unprocessable."""
-    return read_model(value)

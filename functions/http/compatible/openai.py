@@ -53,8 +53,14 @@ class CompletionsBody(ForeignBody):
     seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] | None = None
     echo: Flag = False
     do_sample: Flag | None = None
+    return_full_text: Annotated[Flag, Field(description="the name that Hugging Face has for `echo`")] = False
     stream: Annotated[Literal[False], Field(description="answers come whole")] = False
     user: Ignored = None
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the prompt stands before its continuation."""
+        return self.echo or self.return_full_text
 
 
 def texts(value: object, tokenizer: Tokenizer, where: str) -> list[str]:
@@ -97,7 +103,7 @@ def completions_request(body: CompletionsBody, tokenizer: Tokenizer) -> dict[str
         top_k=body.top_k,
         num_return_sequences=body.n,
         seed=body.seed,
-        return_full_text=body.echo,
+        return_full_text=body.echoes,
     )
     return {"inputs": texts(body.prompt, tokenizer, "prompt"), "model": body.model, "parameters": wanted}
 
@@ -106,7 +112,7 @@ def completions_answer(
     body: CompletionsBody, result: Result, tokenizer: Tokenizer, *, answer_id: str, created_s: int
 ) -> dict[str, Any]:
     """Return the continuations. Their tokens are counted by tokenizing them, `length` if the limit is reached."""
-    prompts = texts(body.prompt, tokenizer, "prompt") if body.echo else [""] * len(result.values)
+    prompts = texts(body.prompt, tokenizer, "prompt") if body.echoes else [""] * len(result.values)
     choices, n_new = [], 0
     for prompt, found in zip(prompts, result.values, strict=True):
         for one in found:  # type: ignore[attr-defined] # a list of sequences, each with its text

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from functions.http.authentication import Auth, check_task, tenant_of
 from functions.http.compatible.fields import MAX_INPUTS
-from functions.http.resolver import Resolver
+from functions.http.resolver import Resolver, request_id
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.request_limits import REQUEST_LIMITS, RequestLimits
 from functions.pipeline.route import choose_head
 from functions.tasks.parse import parse_parameters
 from functions.tokenizers.tokenizer import Tokenizer
-from shared.catalog import Model
+from shared.catalog import Head, Model
 from shared.errors import Unavailable
 from shared.messages import tenant_hash
 
@@ -62,6 +62,15 @@ class Service:
         """Return the model that answers a task, with its tokenizer. Raises NotFound, Unprocessable."""
         name = choose_head(task, parse_parameters(task, None), reference, self.pipeline.catalog).model
         return self.pipeline.catalog.model(name), self.pipeline.tokenizers[name]
+
+    def head_for(self, task: str, reference: str | None) -> Head:
+        """Return the facts of the head that answers a task. Raises NotFound, Unprocessable."""
+        route = choose_head(task, parse_parameters(task, None), reference, self.pipeline.catalog)
+        return self.pipeline.catalog.model(route.model).heads[route.head]
+
+    def answer_id(self) -> str:
+        """Return the id of the current request, for answers that have one."""
+        return request_id(self.api.current_event.raw_event, self.api.lambda_context)
 
     def check_ready(self) -> None:
         """Raise Unavailable when the model server takes no calls."""

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
 import struct
 from typing import Any
 
 import pytest
 
-from tests.events import request
-from tests.unit.functions.http.world import Answer, make, post, send, tokenizer
-
-
-def ask(path: str, body: object) -> Answer:
-    """Post a JSON value."""
-    return send(make(), request("POST", path, json.dumps(body)))
+from tests.unit.functions.http.compatible.asking import ask, get, own
+from tests.unit.functions.http.world import tokenizer
 
 
 def own_vectors(inputs: object, **parameters: Any) -> Any:
-    """Return the vectors of our own route."""
-    body = {"inputs": inputs, "parameters": {"normalize": True, **parameters}}
-    return post(make(), "feature-extraction", body)[1]["results"]
+    """Return the unit vectors of our own route."""
+    return own("feature-extraction", inputs, normalize=True, **parameters)
 
 
 def test_vectors_are_those_of_our_route_in_both_encodings() -> None:
@@ -73,15 +66,15 @@ def test_a_continuation_has_its_choices_and_counts() -> None:
 def test_temperature_zero_is_the_continuation_without_sampling() -> None:
     """It equals that of our route, without the prompt."""
     _, answer, _ = ask("/v1/completions", {"prompt": "The river", "temperature": 0, "max_tokens": 3})
-    own = post(make(), "text-generation", {"inputs": "The river", "parameters": {"return_full_text": False}})[1]
-    assert answer["choices"][0]["text"] == own["results"][0][0]["generated_text"]
+    [[wanted]] = own("text-generation", "The river", return_full_text=False)
+    assert answer["choices"][0]["text"] == wanted["generated_text"]
 
 
 def test_models_are_listed_in_both_forms() -> None:
     """`data` is what OpenAI's clients read; `models` is ours, as before."""
-    _, answer, _ = send(make(), request("GET", "/v1/models"))
+    _, answer, _ = get("/v1/models")
     assert [each["id"] for each in answer["data"]] == [each["name"] for each in answer["models"]] == ["mini", "plain"]
-    _, one, _ = send(make(), request("GET", "/v1/models/mini"))
+    _, one, _ = get("/v1/models/mini")
     wanted = {"id": "mini", "object": "model", "created": 0, "owned_by": "glossa"}
     assert {name: one[name] for name in wanted} == wanted == answer["data"][0]
 
@@ -109,6 +102,6 @@ def test_an_error_has_their_form(path: str, body: object, status: int, param: st
 
 def test_an_unknown_model_is_an_error_for_both_kinds_of_clients() -> None:
     """The problem stays, and `error` stands beside it."""
-    status, answer, headers = send(make(), request("GET", "/v1/models/nope"))
+    status, answer, headers = get("/v1/models/nope")
     assert (status, answer["status"], headers["content-type"]) == (404, 404, "application/problem+json")
     assert (answer["error"]["code"], answer["error"]["message"]) == ("model_not_found", answer["detail"])
