@@ -25,6 +25,8 @@ ROBERTA_LAYOUT = {
     "type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": True,
 }  # fmt: skip
 STRIPPED = forms.rules(normalizer=forms.normalizers(STRIP), pre_tokenizer=METASPACE)
+WIDE_MASK = forms.rules()
+WIDE_MASK["added_tokens"][-1] |= {"lstrip": True}  # as in e5-base; mini has it as e5-small
 STORED_LENGTHS = forms.rules(padding=PADDING, truncation=forms.TRUNCATION)
 PUNCTUATED = forms.rules(pre_tokenizer=forms.split(SPLIT, PUNCTUATION, METASPACE))
 EXTRA = ["[E1]", "[/E1]"]
@@ -50,6 +52,8 @@ def ids_of(tokenizer: Tokenizer) -> list[list[int]]:
         (E5, None, {}),
         (E5, {"tokenizer_class": KEPT}, {"config": BERT}),
         (forms.rules(post_processor=ROBERTA_LAYOUT), {"tokenizer_class": OURS}, {}),
+        (WIDE_MASK, {"tokenizer_class": OURS}, {}),
+        (WIDE_MASK, {"tokenizer_class": KEPT}, {}),
         (STRIPPED, {"tokenizer_class": OURS}, {}),
         (STRIPPED, {"tokenizer_class": KEPT}, {}),
         (STORED_LENGTHS, {"tokenizer_class": OURS}, {}),

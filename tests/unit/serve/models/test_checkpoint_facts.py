@@ -89,6 +89,14 @@ def test_a_mask_of_another_name_is_the_one_that_the_tokenizer_names(tmp_path: Pa
         assert (facts.mask_id, facts.mask_token) == (9, "[MASK]")
 
 
+def test_further_keys_of_config_are_ignored(tmp_path: Path) -> None:
+    """Public checkpoints have keys of their own, of older versions and of other tools."""
+    folder = write(draw("XLMRobertaForQuestionAnswering"), tmp_path)
+    before = checkpoint_facts(folder)
+    _edit_config(folder, language="english", name="XLM", gradient_checkpointing=False, _num_labels=2, adapters={})
+    assert checkpoint_facts(folder).heads == before.heads
+
+
 def test_one_class_need_not_be_in_a_list(tmp_path: Path) -> None:
     """`architectures` as a text is read as the class that it names."""
     _edit_config(write(draw("XLMRobertaForSequenceClassification"), tmp_path), architectures="XLMRobertaForMaskedLM")

@@ -57,6 +57,12 @@ def test_what_is_not_text_is_seen_at_once(head: bytes, code: str) -> None:
     assert refused.value.problem.code == code
 
 
+def test_what_is_packed_under_a_plain_name_is_said_to_be() -> None:
+    """Content-Encoding: gzip leaves the bytes packed in the bucket; the name must then end with .gz."""
+    with pytest.raises(ObjectProblem, match=r"still packed \(gzip\), .* end its name with \.gz"):
+        check_head(gzip.compress(b'{"text": "a"}'))
+
+
 @pytest.mark.parametrize(
     "head", [b"a", b"\xef\xbb\xbfa", "日本".encode(), b"\xff is one bad byte", b"x" * 9000 + b"\x00"]
 )
