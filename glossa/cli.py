@@ -29,6 +29,7 @@ COMMANDS = {
     "models": ("models", "models_command"),
     "artifacts": ("artifacts", "artifacts_command"),
     "catalog": ("catalog.group", "catalog_group"),
+    "head": ("head.group", "head_group"),
     "batch": ("batch", "batch_group"),
     "call-keys": ("operations.call_keys", "call_keys_group"),
     "keys": ("operations.keys", "keys_group"),

@@ -12,6 +12,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +26,11 @@ from serve.deployment_options import FRONT_APPLICATION, front_options, replica_o
 from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
 from serve.engine.load_engine import load_engine
+from serve.engine.own_heads import check_own_heads
 from serve.http.callers import VERIFIERS, CallAuth
 from serve.http.front_routes import FrontRoutes, ServedModel
 from serve.local_cluster import run
+from serve.own_heads import user_config, without_own_heads
 from serve.ray_metrics import front_metrics, publishing, replica_metrics
 from serve.replica import Replica
 from serve.rolling_update import Application
@@ -73,7 +76,7 @@ def build(
         packed = partial(load_engine, model, root, download_folder=download_folder)
         load = partial(FakeEngine, model) if engine == "fake" else packed
         options = replica_options(model, spread=spread)
-        bound = replica(model, load, options, loopback=loopback, call_auth=call_auth)
+        bound = replica(model, load, options, loopback=loopback, call_auth=call_auth, takes_heads=not spread)
         said = definition(model.model_dump_json(), options)
         applications.append(Application(name, prefix, bound, builder, args | {"engine": engine}, options, said))
     options = front_options(catalog, spread=spread)
@@ -114,9 +117,18 @@ def replica(
     *,
     loopback: bool = False,
     call_auth: CallAuth = "keys",
+    takes_heads: bool = False,
 ) -> Any:
-    """Return the application of one model. `load` loads its engine, in the process of the replica."""
+    """Return the application of one model. `load` loads its engine, in the process of the replica.
+
+    With `takes_heads` a replica that runs takes the heads with checkpoints of their own from its `user_config`. Ray
+    compares versions to tell whether it must start new replicas instead, and draws a random one unless it is set.
+    """
     deployment = _deployment(publishing(Replica, replica_metrics), options, loopback=loopback)
+    if takes_heads:
+        said = definition(without_own_heads(model).model_dump_json(), options)
+        deployment = deployment.options(user_config=user_config(model))
+        deployment._version = sha256(said.encode()).hexdigest()[:16]  # noqa: SLF001 - Ray 2.60 has no public name for it
     return deployment.bind(model, load, n_threads=model.n_threads, verifier=VERIFIERS[call_auth])
 
 
@@ -224,13 +236,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             download_folder=options.download_folder,
         )
 
+    def followed() -> list[Application]:
+        applications = wanted()
+        for model in load_catalog(options.catalog).models.values():
+            check_own_heads(model, options.catalog.resolve().parent, options.download_folder)
+        return applications
+
     try:
         run(
             wanted(),
             host=options.host,
             port=options.port,
             temp_dir=options.temp_dir,
-            reload=wanted,
+            reload=followed,
             state_file=options.state_file,
         )
     except (RuntimeError, ValueError) as error:

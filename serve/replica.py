@@ -23,6 +23,7 @@ from serve.http.metadata import metadata
 from serve.http.routes import model_app
 from serve.http.statistics import statistics
 from serve.kernels.core_team import on_cores, take_cores, use_one_core
+from serve.own_heads import with_own_heads, without_own_heads
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.row import Row, join, split
 from serve.rows.row_validation import check_output_bytes
@@ -30,7 +31,7 @@ from serve.scheduling.pending_calls import CompletedCall, PendingCall, PendingRo
 from serve.scheduling.response_cache import ResponseCache
 from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler
-from shared.catalog import Model
+from shared.catalog import Head, Model
 from shared.error_text import count
 from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
 from shared.limits import MAX_BODY_BYTES, MAX_CALL_ROWS, MAX_CALL_TOKENS
@@ -90,6 +91,7 @@ class Replica:
         self.last_answer_s = 0.0
         started_s = time.perf_counter()
         engine, tokens_per_s = on_cores(n_threads, lambda: _warm(load()))
+        self.engine = engine
         self.backbone_limits = engine.backbone_limits
         self.limits = _limits(model, engine.backbone_limits)
         self.response_cache = ResponseCache(model.response_cache_bytes)
@@ -100,7 +102,7 @@ class Replica:
             max_batch_ms=model.max_batch_ms,
             max_cache_bytes=model.max_cache_bytes,
         )
-        probe = probe_row(model, next(iter(model.heads)))
+        probe = probe_row(model, next(iter(without_own_heads(model).heads or model.heads)))
         self.runner = Runner(engine, scheduler, probe, prepare=take_cores, n_cores=n_threads)
         self.runner.probe().result()  # by then the thread has taken its cores; Ray bounds how long a start may take
         use_one_core()
@@ -109,6 +111,20 @@ class Replica:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the HTTP side; the hook that `ray.serve.ingress()` looks for."""
         return model_app(self)
+
+    async def reconfigure(self, user_config: Mapping[str, object]) -> None:
+        """Take the heads with checkpoints of their own that the catalog has now. Ray calls it, also at the start.
+
+        The backbone and its memory stay, and calls are answered meanwhile. Raises CheckpointError, and then changes
+        nothing.
+        """
+        model = with_own_heads(self.model, user_config)
+        if model.heads == self.model.heads:
+            return
+        await asyncio.to_thread(self.engine.take_heads, model)
+        self.model = model
+        self.response_cache = ResponseCache(model.response_cache_bytes)  # a head of the same name answers otherwise
+        log_event("heads-taken", model=model.name, count=len(model.heads))
 
     async def check_health(self) -> None:
         """Return when the engine answers. Raises when it does not within `probe_s`. Ray calls it.
@@ -157,12 +173,13 @@ class Replica:
         call = self._with_head(decoded.call)
         if tenant is not None and call.tenant_hash != tenant:
             call = replace(call, tenant_hash=tenant)
+        head = self.model.heads[call.head]  # the model may have other heads when the rows are done
         check_output_bytes(call, self.backbone_limits, self.limits.max_answer_bytes)
         completed = await self._answer(call)
         self.last_answer_s = time.time()
         self.latencies_ms.append(1e3 * (completed.queue_s + completed.infer_s))
         decoded = replace(decoded, call=call)
-        return await _run(_is_slow_to_encode(decoded.form, completed), lambda: self._encode(decoded, completed))
+        return await _run(_is_slow_to_encode(decoded.form, completed), lambda: self._encode(decoded, completed, head))
 
     async def _answer(self, call: InferCall) -> CompletedCall:
         """Return the outputs of all rows of a call. Rows that the response cache knows run no pass."""
@@ -236,10 +253,9 @@ class Replica:
             self.runner.cancel(pending_call, Unavailable("the caller went away"))
             raise
 
-    def _encode(self, decoded: DecodedCall, completed: CompletedCall) -> Body:
+    def _encode(self, decoded: DecodedCall, completed: CompletedCall, head: Head) -> Body:
         timings_s = {"queue": completed.queue_s, "infer": completed.infer_s}
         outputs = ModelOutput(join(completed.results), timings_s)
-        head = self.model.heads[decoded.call.head]
         per_token = per_token_outputs(head, per_token=decoded.call.per_token)
         return encode_output(decoded, self.model.name, self.model.revision, outputs, per_token=per_token)
 

@@ -43,7 +43,6 @@ AttnImplementation = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 BFLOAT16_ONLY: frozenset[Quantization] = frozenset({"torchao-int4", "torchao-fp8", "onednn-int8"})
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-
 MAX_REPLICAS = 200  # of one model: half of them may share a node, and Ray takes no more than 100 there
 MAX_CPUS, MAX_GPUS = 1_024, 64  # of one replica, far above any machine
 
@@ -63,6 +62,9 @@ class Head(_Frozen):
     question answering head with a beam; sparse is the feature-extraction head of bge-m3 that weighs each token; linear
     is a text-classification head of one layer on the pooled vector.
 
+    `checkpoint` is the folder of a head that was trained apart from its model: a folder (relative to the catalog) or
+    `s3://…`, with the head's tensors in a file whose sha256 is `weights_sha256`. Empty: they are in the model's own.
+
     What the checkpoint declares, and a request may choose otherwise: `pooling` and `normalize` of vectors, the
     `prompts` that are put before a text, by name, with `default_prompt` among them, and the `activation` that makes
     scores of logits (empty: by `problem_type`).
@@ -72,6 +74,8 @@ class Head(_Frozen):
     also: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z-]{1,62}$")], ...] = ()
     variant: Literal["", "beam", "sparse", "linear"] = ""
     prefix: str = ""
+    checkpoint: str = ""
+    weights_sha256: Sha256 | None = None
     labels: tuple[str, ...] = ()
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] = (
         "single_label_classification"
@@ -95,6 +99,8 @@ class Head(_Frozen):
             raise ValueError(f"got activation for {self.task}, expected it for text-classification alone")
         if self.default_prompt and self.default_prompt not in self.prompts:
             raise ValueError(f"got default_prompt {self.default_prompt!r}, expected one of {sorted(self.prompts)}")
+        if bool(self.checkpoint) != (self.weights_sha256 is not None):
+            raise ValueError("got one of checkpoint and weights_sha256, expected both or none: one names the other")
         return self
 
     @property

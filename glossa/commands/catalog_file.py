@@ -162,6 +162,8 @@ def _head_table(head: Head) -> Table:
         "also": _one_line(head.also) if head.also else None,
         "variant": head.variant or None,
         "prefix": head.prefix or None,
+        "checkpoint": head.checkpoint or None,
+        "weights_sha256": head.weights_sha256,
         "labels": _labels(head.labels) if head.labels else None,
         "problem_type": head.problem_type if head.problem_type != "single_label_classification" else None,
         "pooling": head.pooling if head.pooling != "mean" else None,

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from serve.checkpoints.files import BESIDE, CONFIG, INDEX, MODULES, SINGLE, CheckpointError
+from serve.checkpoints.files import BESIDE, CONFIG, HEAD, INDEX, MODULES, SINGLE, CheckpointError
 from serve.checkpoints.folders import module_folders, transformer_folder
 from serve.checkpoints.read import no_weights, shard_names, weight_files
 
+WEIGHTS = (SINGLE, INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json")  # one of them makes a checkpoint
 WANTED = (SINGLE, INDEX, "model-*-of-*.safetensors", *BESIDE)
 PICKLED = ("pytorch_model.bin", "pytorch_model*.bin.index.json", "pytorch_model-*-of-*.bin", "sparse_linear.pt")
 MODULE = "[0-9]*_*"  # the folder of a module of sentence-transformers
@@ -33,7 +34,7 @@ HUB = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})
 S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>.*?)/?")
 
 # What `glossa weights push` writes: the same key never holds other bytes
-PINNED = re.compile(r"(?P<model>models/[^/]+)/[0-9a-f]{32}")
+PINNED = re.compile(r"(?P<model>models/[^/]+(?:/heads/[^/]+)?)/[0-9a-f]{32}")
 KEPT_STATES = 2  # of one model: the newest, and the one before it, which a replica may still be reading
 PARTIAL, STALE_S = "partial-", 24 * 3600.0  # an unfinished download that is older belongs to a process that has ended
 
@@ -68,7 +69,7 @@ def fetch(
     names = (*WANTED, *PICKLED) if with_pickles else WANTED
     wanted = (*names, *(f"{MODULE}/{name}" for name in names))
     if reference.startswith("s3:"):
-        return _fetch_s3(reference, download_folder or root / "build" / "weights", wanted)
+        return _fetch_s3(reference, download_folder or root / "build" / "weights", wanted, WEIGHTS)
     if reference.startswith("hub:"):
         return _fetch_hub(reference, download_folder, wanted, asks_hub=asks_hub)
     folder = root / reference
@@ -79,6 +80,16 @@ def fetch(
             f"got checkpoint {reference!r}, expected a folder (also below {root}), s3://… or hub:name@…"
         )
     return folder
+
+
+def fetch_head(reference: str, root: Path, *, download_folder: Path | None = None) -> Path:
+    """Fetch the checkpoint of a head that was trained apart, and return its folder. Its backbone stays where it is.
+
+    `reference` is a folder (relative to `root`) or `s3://bucket/prefix`. Raises CheckpointError as `fetch` does.
+    """
+    if reference.startswith("s3:"):
+        return _fetch_s3(reference, download_folder or root / "build" / "weights", (HEAD,), (HEAD,))
+    return fetch(reference, root, download_folder=download_folder)
 
 
 def _fetch_hub(reference: str, download_folder: Path | None, wanted: Sequence[str], *, asks_hub: bool) -> Path:
@@ -143,10 +154,11 @@ def _other_shards(folder: Path) -> list[str]:
     return [name for name in shard_names(folder) if not (folder / name).is_file()]
 
 
-def _fetch_s3(reference: str, cache: Path, patterns: Sequence[str]) -> Path:
+def _fetch_s3(reference: str, cache: Path, patterns: Sequence[str], needed: tuple[str, ...]) -> Path:
     """Download the wanted objects under the prefix and in the folders of its modules, unless the cache has them.
 
-    When a new state of a model is complete, all but its KEPT_STATES last used ones are removed.
+    There must be one whose name ends with a `needed` one. When a new state of a model is complete, all but its
+    KEPT_STATES last used ones are removed.
     """
     match = S3.fullmatch(reference)
     if match is None or not match["prefix"]:
@@ -159,7 +171,7 @@ def _fetch_s3(reference: str, cache: Path, patterns: Sequence[str]) -> Path:
         client = boto3.client("s3")
         listed = _list_s3(client, bucket, prefix + "/")
         wanted = _wanted_of(listed, patterns)
-        if not any(name.endswith((SINGLE, INDEX, PICKLED[0], f"{PICKLED[0]}.index.json")) for name in wanted):
+        if not any(name.endswith(needed) for name in wanted):
             raise no_weights(reference, listed)
         target = cache / _state_folder(bucket, prefix, wanted)
         is_new = not target.is_dir()

@@ -17,6 +17,7 @@ INDEX = "model.safetensors.index.json"
 MODULES = "modules.json"  # of sentence-transformers: the modules of a model, with their folders
 ADAPTER = "adapter_config.json"  # of peft
 SPARSE = "sparse_linear.safetensors"  # the head for sparse vectors of bge-m3, made of its sparse_linear.pt
+HEAD = "head.safetensors"  # the tensors of a head that was trained apart, in a folder of its own
 BESIDE = (
     CONFIG, "heads.json", "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model", SPARSE,
     "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",  # the last four: XLM tokenizers

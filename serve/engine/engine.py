@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from serve.engine.next_token import continue_rows
+from serve.engine.own_heads import HeadMaker
 from serve.layers.heads import Head, NextTokenHead
 from serve.layers.trace import Trace
 from serve.models.family import Encoder
@@ -69,6 +70,14 @@ class Engine(Protocol):
         """
         ...
 
+    def take_heads(self, model: Model) -> None:
+        """Become the engine of `model`, which differs in heads with checkpoints of their own alone.
+
+        Only heads that are new or have changed are read. Passes may run meanwhile. Raises CheckpointError, and then
+        changes nothing.
+        """
+        ...
+
 
 class PackedEngine:
     """The engine over real weights: one backbone and any number of heads."""
@@ -79,6 +88,7 @@ class PackedEngine:
         encoder: Encoder,
         heads: Mapping[str, Head],
         *,
+        make: HeadMaker,
         backbone_limits: BackboneLimits,
         rules: Rules,
         cache_shape: CacheShape,
@@ -92,13 +102,21 @@ class PackedEngine:
         self.backbone_limits = backbone_limits
         self.n_parallel = n_parallel
         self._encoder = encoder
-        self._heads = heads
+        self._heads = dict(heads)
+        self._make = make
         self._cache_shape = cache_shape
         self._rules = replace(
             rules,
             eos_ids=rules.eos_ids if model.eos_id is None else model.eos_ids,
             cache_token_bytes=cache_shape.token_bytes if model.causal else 0,
         )
+
+    def take_heads(self, model: Model) -> None:
+        """Take the heads of `model`, as Engine.take_heads says. One that is gone stays for the rows in flight."""
+        before = self.model.heads
+        fresh = {name: head for name, head in model.heads.items() if before.get(name) != head}
+        self._heads = {**self._heads, **self._make.make(fresh)}
+        self.model = model
 
     def begin(self, row: Row) -> Row:
         """Return the row of the first pass, as Engine.begin says."""

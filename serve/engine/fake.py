@@ -43,6 +43,10 @@ class FakeEngine:
         self.n_forwards = 0
         self.n_tokens = 0
 
+    def take_heads(self, model: Model) -> None:
+        """Take the heads of `model`."""
+        self.model = model
+
     def begin(self, row: Row) -> Row:
         """Return the row of the first pass for a valid generating row. Return any other row unchanged."""
         return begin_if_valid(row, self.model, self.backbone_limits, self.rules)

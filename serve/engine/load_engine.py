@@ -17,6 +17,7 @@ from serve.checkpoints.read import CheckpointError, read_tensors
 from serve.checkpoints.verify import check_config, check_weights
 from serve.engine.attention_choice import attention_for
 from serve.engine.engine import PackedEngine
+from serve.engine.own_heads import HeadMaker, ReadHead, read_from
 from serve.engine.quantize import PARALLEL_SAFE, quantized
 from serve.kernels.cpu.decoder import decoder_for
 from serve.kernels.cpu.embeddings import embed_for
@@ -46,11 +47,13 @@ def load_engine(
     family, config = read_config(folder)
     _check_agreement(model, family, config)
     found = stored_tensors(folder, family, config)
-    backbone, of_heads = check_tensors(found.shapes, family, config, model.heads.values())
+    in_folder = [head for head in model.heads.values() if not head.checkpoint]
+    backbone, of_heads = check_tensors(found.shapes, family, config, in_folder)
     wanted = backbone.keys() | of_heads
     read = read_tensors(folder, found.stored(wanted), getattr(torch, model.dtype))
     named = {backbone.get(name, name): read[found.stored_names[name]] for name in wanted}
-    return build_engine(model, config, named, device=torch.device(device or _best_device()))
+    read_head = read_from(root, download_folder)
+    return build_engine(model, config, named, device=torch.device(device or _best_device()), read_head=read_head)
 
 
 def build_engine(
@@ -60,12 +63,14 @@ def build_engine(
     *,
     device: torch.device,
     parts: ModelParts | None = None,
+    read_head: ReadHead | None = None,
 ) -> PackedEngine:
     """Make an engine from reference tensors.
 
-    Tensors of the backbone are named without prefix, those of heads as in the checkpoint. `parts` defaults to the exact
-    layers with the attention that `model` asks for. In both cases the layers are then quantized as `model` says. Raises
-    CheckpointError when this machine cannot run them.
+    Tensors of the backbone are named without prefix, those of heads as in the checkpoint. `read_head` reads those of a
+    head that has a checkpoint of its own; by default it lies in a folder relative to this one. `parts` defaults to the
+    exact layers with the attention that `model` asks for. In both cases the layers are then quantized as `model` says.
+    Raises CheckpointError when this machine cannot run them.
     """
     dtype = getattr(torch, model.dtype)
     placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
@@ -79,7 +84,12 @@ def build_engine(
     )  # fmt: skip
     parts = quantized(parts or exact, model, device)
     encoder = family.build_encoder(config, placed, parts)
-    heads = {name: family.build_head(head, placed, encoder.words, config, parts) for name, head in model.heads.items()}
+    make = HeadMaker(family, config, encoder.words, parts, device, dtype, read_head or read_from(Path()))
+    heads = {
+        name: family.build_head(head, placed, encoder.words, config, parts)
+        for name, head in model.heads.items()
+        if not head.checkpoint
+    }
     backbone_limits = family.backbone_limits(config)
     cache_shape = CacheShape(
         backbone_limits.n_layers,
@@ -94,7 +104,8 @@ def build_engine(
     return PackedEngine(
         model,
         encoder,
-        heads,
+        heads | make.make(model.heads),
+        make=make,
         backbone_limits=backbone_limits,
         rules=rules,
         cache_shape=cache_shape,

@@ -86,6 +86,8 @@ def _of_model(model: Model, found: Model, *, is_same: bool) -> Iterator[Differen
 
 def _of_heads(said: Mapping[str, Head], found: Mapping[str, Head], *, is_same: bool) -> Iterator[Difference]:
     for name, head in said.items():
+        if head.checkpoint:  # it was trained apart, so the folder knows nothing of it
+            continue
         if name not in found:
             yield Difference(name, "", head, None)
             continue

@@ -118,6 +118,7 @@ def _check_heads(folder: Path, model: Model) -> None:
 
     try:
         family, config = read_config(folder)
-        check_tensors(tensor_shapes(folder), family, config, model.heads.values())
+        own = [head for head in model.heads.values() if not head.checkpoint]
+        check_tensors(tensor_shapes(folder), family, config, own)
     except CheckpointError as error:
         raise CheckpointError(f"{model.name} cannot keep its heads: {error.message}", hint=error.hint) from error
