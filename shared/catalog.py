@@ -62,8 +62,7 @@ class Head(_Frozen):
     question answering head with a beam; sparse is the feature-extraction head of bge-m3 that weighs each token; linear
     is a text-classification head of one layer on the pooled vector.
 
-    `checkpoint` is the folder of a head that was trained apart from its model: a folder (relative to the catalog) or
-    `s3://…`, with the head's tensors in a file whose sha256 is `weights_sha256`. Empty: they are in the model's own.
+    `checkpoint`: where a head that was trained apart has its tensors, as a model's; `weights_sha256` is their digest.
 
     What the checkpoint declares, and a request may choose otherwise: `pooling` and `normalize` of vectors, the
     `prompts` that are put before a text, by name, with `default_prompt` among them, and the `activation` that makes

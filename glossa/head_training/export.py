@@ -22,6 +22,7 @@ from torch import Tensor
 
 from serve.checkpoints.files import BESIDE, CONFIG, HEAD, INDEX, MODULES, read_json
 from serve.checkpoints.folders import transformer_folder
+from serve.checkpoints.head_files import BACKBONE
 from serve.checkpoints.read import weight_files
 from serve.models.checkpoint_facts import check_tensors, read_config
 from serve.models.tensor_names import stored_tensors
@@ -52,7 +53,10 @@ def write_head(out: Path, backbone: Path, model: Model, trained: Trained) -> str
     partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
         partial.chmod(0o755)
-        data = save({name: tensor.contiguous() for name, tensor in trained.tensors.items()}, {"format": "pt"})
+        data = save(
+            {name: tensor.contiguous() for name, tensor in trained.tensors.items()},
+            {"format": "pt", BACKBONE: model.weights_sha256},
+        )
         (partial / HEAD).write_bytes(data)
         _write_json(partial / CONFIG, _config(backbone, model, trained.head))
         _write_json(partial / INDEX, _index(partial, backbone, trained.tensors))

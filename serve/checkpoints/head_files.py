@@ -7,6 +7,7 @@ know what the tensors mean, or where the folder came from.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from safetensors.torch import load
 
 from serve.checkpoints.files import HEAD, CheckpointError
 
+BACKBONE = "backbone_sha256"  # the metadata that names the weights that a head was trained over
+LENGTH_BYTES = 8  # at the start of a safetensors file: how long its header is
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def read_head_tensors(folder: Path, expected_sha256: str | None) -> dict[str, torch.Tensor]:
-    """Return the tensors of the head in `folder`, as stored.
+def read_head_tensors(folder: Path, expected_sha256: str | None, backbone_sha256: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of the head in `folder`, as stored. `backbone_sha256` is the digest of its model's weights.
 
-    Raises CheckpointError when the file is missing, is not the one that the catalog names, or holds a number that is
-    not finite.
+    Raises CheckpointError when the file is missing, is not the one that the catalog names, was trained over other
+    weights, or holds a number that is not finite.
     """
     path = folder / HEAD
     try:
@@ -40,10 +43,23 @@ def read_head_tensors(folder: Path, expected_sha256: str | None) -> dict[str, to
         tensors: dict[str, torch.Tensor] = load(data)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
+    trained_over = _metadata(data).get(BACKBONE)
+    if trained_over not in {None, backbone_sha256}:
+        raise CheckpointError(
+            f"{path} was trained over weights with sha256 {trained_over}, those of its model have {backbone_sha256}",
+            hint="train it again: glossa head train … --replace",
+        )
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"tensor {name} of {path} holds a number that is not finite, expected finite weights")
     return tensors
+
+
+def _metadata(data: bytes) -> Mapping[str, str]:
+    """Return the metadata of a safetensors file that was read before."""
+    n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
+    found: Mapping[str, str] = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + n_bytes]).get("__metadata__", {})
+    return found
 
 
 def check_head_shapes(name: str, tensors: Mapping[str, torch.Tensor], expected: Shapes) -> None:

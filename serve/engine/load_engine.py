@@ -52,7 +52,7 @@ def load_engine(
     wanted = backbone.keys() | of_heads
     read = read_tensors(folder, found.stored(wanted), getattr(torch, model.dtype))
     named = {backbone.get(name, name): read[found.stored_names[name]] for name in wanted}
-    read_head = read_from(root, download_folder)
+    read_head = read_from(model, root, download_folder)
     return build_engine(model, config, named, device=torch.device(device or _best_device()), read_head=read_head)
 
 
@@ -84,7 +84,7 @@ def build_engine(
     )  # fmt: skip
     parts = quantized(parts or exact, model, device)
     encoder = family.build_encoder(config, placed, parts)
-    make = HeadMaker(family, config, encoder.words, parts, device, dtype, read_head or read_from(Path()))
+    make = HeadMaker(family, config, encoder.words, parts, device, dtype, read_head or read_from(model, Path()))
     heads = {
         name: family.build_head(head, placed, encoder.words, config, parts)
         for name, head in model.heads.items()

@@ -26,12 +26,12 @@ from shared.catalog import Model
 ReadHead = Callable[[CatalogHead], Mapping[str, Tensor]]
 
 
-def read_from(root: Path, download_folder: Path | None = None) -> ReadHead:
-    """Return a function that reads the tensors of a head with a checkpoint of its own, relative to `root`."""
+def read_from(model: Model, root: Path, download_folder: Path | None = None) -> ReadHead:
+    """Return a function that reads the tensors of a head of `model` with a checkpoint of its own, below `root`."""
 
     def read(head: CatalogHead) -> Mapping[str, Tensor]:
         folder = fetch_head(head.checkpoint, root, download_folder=download_folder)
-        return read_head_tensors(folder, head.weights_sha256)
+        return read_head_tensors(folder, head.weights_sha256, model.weights_sha256)
 
     return read
 
@@ -65,7 +65,7 @@ def check_own_heads(model: Model, root: Path, download_folder: Path | None = Non
     if not own:
         return
     family, config = read_config(fetch(model.checkpoint, root, download_folder=download_folder))
-    read = read_from(root, download_folder)
+    read = read_from(model, root, download_folder)
     for name, head in own.items():
         check_fit(name, head, read(head), family, config)
 

@@ -71,6 +71,7 @@ def refresh(
     description = describe(folder)
     said = {**description.entry, "checkpoint": model.checkpoint}
     found = catalog_file.parse_entry(name, catalog_file.entry_text(name, said, description.facts.heads))
+    check_own_heads_fit(model, found)
     differing = differences(model, found)
     if differing and taken is None:
         raise refusal(name, differing)
@@ -103,6 +104,18 @@ def refusal(name: str, differing: Sequence[Difference]) -> Exception:
         f"{name}: its folder says otherwise than the catalog, and nothing was written\n{lines}",
         hint=f"to serve what the folder says: glossa catalog refresh {name} --accept; to keep the catalog's: --keep",
     )
+
+
+def check_own_heads_fit(model: Model, found: Model) -> None:
+    """Raise CheckpointError when the weights changed that heads with checkpoints of their own were trained over."""
+    own = [name for name, head in model.heads.items() if head.checkpoint]
+    if own and model.weights_sha256 != found.weights_sha256:
+        from serve.checkpoints.read import CheckpointError  # noqa: PLC0415 - imports torch
+
+        raise CheckpointError(
+            f"the weights of {model.name} have changed, and its heads {own} were trained over the former ones",
+            hint=f"glossa head remove {model.name}:{own[0]}, refresh, then train it again: glossa head train",
+        )
 
 
 def _added(model: Model, found: Model) -> list[str]:

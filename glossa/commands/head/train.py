@@ -43,7 +43,7 @@ EXAMPLES = """\
 \b
 Examples:
   glossa head train --model mini --task text-classification --data labels.csv --name intents
-  glossa head train --model mini --task text-classification --data tickets.tsv --column text=body --column label=queue
+  glossa head train --model mini --task text-classification --data mails.tsv --column text=body --column label=queue
       --kind linear --name queues
   glossa head train --model mini --task token-classification --data names.jsonl --held-out dev.jsonl --name names
   glossa head train --model mini --task text-classification --data labels.csv --unfreeze 2 --name intents-model

@@ -1,0 +1,1 @@
+"""Tests of heads that are trained on labels: data."""

@@ -19,7 +19,7 @@ def blobs(n_labels: int = 3) -> tuple[Vectors, torch.Tensor]:
 
 
 @pytest.mark.parametrize("has_dense", [True, False])
-def test_a_head_is_learned_and_stored(has_dense: bool) -> None:
+def test_a_head_is_learned_and_stored(*, has_dense: bool) -> None:
     """Both kinds separate the labels; their stored layers read plain vectors and hold the temperature."""
     data, inner = blobs()
     plan = Plan(3, "one", has_dense=has_dense, seed=0)
