@@ -22,7 +22,7 @@ from torch import Tensor
 
 from serve.checkpoints.files import BESIDE, CONFIG, HEAD, INDEX, MODULES, read_json
 from serve.checkpoints.folders import transformer_folder
-from serve.checkpoints.head_files import BACKBONE
+from serve.checkpoints.head_files import BACKBONE, LENGTH_BYTES
 from serve.checkpoints.read import weight_files
 from serve.models.checkpoint_facts import check_tensors, read_config
 from serve.models.tensor_names import stored_tensors
@@ -53,10 +53,7 @@ def write_head(out: Path, backbone: Path, model: Model, trained: Trained) -> str
     partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
         partial.chmod(0o755)
-        data = save(
-            {name: tensor.contiguous() for name, tensor in trained.tensors.items()},
-            {"format": "pt", BACKBONE: model.weights_sha256},
-        )
+        data = head_file(trained.tensors, model.weights_sha256)
         (partial / HEAD).write_bytes(data)
         _write_json(partial / CONFIG, _config(backbone, model, trained.head))
         _write_json(partial / INDEX, _index(partial, backbone, trained.tensors))
@@ -75,6 +72,18 @@ def write_head(out: Path, backbone: Path, model: Model, trained: Trained) -> str
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return hashlib.sha256(data).hexdigest()
+
+
+def head_file(tensors: Mapping[str, Tensor], backbone_sha256: str) -> bytes:
+    """Return the bytes of a head's file, equal for equal tensors. The library orders metadata at random."""
+    metadata = {"format": "pt", BACKBONE: backbone_sha256}
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    n_bytes = int.from_bytes(data[:LENGTH_BYTES], "little")
+    header = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + n_bytes])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % LENGTH_BYTES)  # the numbers after it are aligned
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text + data[LENGTH_BYTES + n_bytes :]
 
 
 def _config(backbone: Path, model: Model, head: Head) -> dict[str, object]:
