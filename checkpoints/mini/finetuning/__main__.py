@@ -2,9 +2,9 @@
 
     python -m checkpoints.mini.finetuning --start E5 --data DATA --work build/mini --out build/mini/out
 
-E5 is the folder that `python -m benchmarks.real_e5.unpack` writes. DATA has one sub-folder for each public set. The same
-command again continues where the last one stopped. With --choosing a part of each training set is held out and judged;
-without it everything is trained on, and the dev files are judged once. A file PAUSE in --work halts the training.
+E5 is a folder of multilingual-e5-small (BertModel, fp32). DATA has one sub-folder for each public set. The same command
+again continues where the last one stopped. With --choosing a part of each training set is held out and judged; without
+it everything is trained on, and the dev files are judged once. A file PAUSE in --work halts the training.
 On a CPU set `MALLOC_ARENA_MAX=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000`: large buffers are then kept.
 """
 

@@ -15,7 +15,8 @@ import numpy as np
 from checkpoints.mini.finetuning.data_sets import Question
 
 SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\u061f\u06d4\u0964]+[.!?\u3002\uff01\uff1f\u061f\u06d4\u0964]*\s*")
-WORD = re.compile(r"[^\W_]{4,}(?: [^\W_]{4,})?|\d{2,}")
+WORD = re.compile(r"[^\W_]{4,}|\d{2,}")
+TWO_WORDS = re.compile(r"\b(?=([^\W_]{3,} [^\W_]{3,})\b)")
 MASK = "<mask>"
 MIN_SENTENCES, MAX_CHARACTERS = 3, 900
 USUAL = 0.004  # a word in a larger share of the passages of all texts says little
@@ -41,7 +42,7 @@ def questions(documents: Iterable[Sequence[str]], contexts: Iterable[str], seed:
     texts = passages(documents, contexts)
     seen: Counter[str] = Counter()
     for text in texts:
-        seen.update(set(WORD.findall(text)))
+        seen.update(candidates(text))
     most = max(3, USUAL * len(texts))
     found: list[Question] = []
     for text in texts:
@@ -50,16 +51,21 @@ def questions(documents: Iterable[Sequence[str]], contexts: Iterable[str], seed:
             continue
         places = gaps(sentences)
         rare = [word for word in places if seen[word] <= most]
-        for word in random.permutation(rare)[:2].tolist() if rare else []:
-            found.append(question(sentences, word, places[word], random))
+        chosen = random.permutation(rare)[:2].tolist() if rare else []
+        found += [question(sentences, word, places[word], random) for word in chosen]
     return found
+
+
+def candidates(text: str) -> set[str]:
+    """Return the words of a text that may be hidden, and the pairs of words that stand side by side."""
+    return {*WORD.findall(text), *TWO_WORDS.findall(text)}
 
 
 def gaps(sentences: Sequence[str]) -> dict[str, list[int]]:
     """Return the words that stand in two sentences or more, with the numbers of these sentences."""
     found: dict[str, list[int]] = {}
     for n, sentence in enumerate(sentences):
-        for word in set(WORD.findall(sentence)):
+        for word in candidates(sentence):
             found.setdefault(word, []).append(n)
     return {word: found[word] for word in sorted(found) if len(found[word]) > 1}
 

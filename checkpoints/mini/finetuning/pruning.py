@@ -28,10 +28,12 @@ PARTS = (  # e5's names below `encoder.layer.N.` are those of XLM-R
 )  # fmt: skip
 
 
-def tensors(start: Path, vocabulary: Vocabulary | None, layers: Sequence[int]) -> dict[str, Tensor]:
+def tensors(
+    start: Path, vocabulary: Vocabulary | None, layers: Sequence[int], *, mask: int = MASK_OF_E5
+) -> dict[str, Tensor]:
     """Return the weights of e5 under the names of `XLMRobertaModel`, with the chosen rows and layers.
 
-    Rows of new pieces are the mean row. None keeps all pieces.
+    Rows of new pieces are the mean row. None keeps all pieces. `mask` is e5's id of `<mask>`.
     """
     found = {
         name.removeprefix("bert."): tensor.float() for name, tensor in load_file(start / "model.safetensors").items()
@@ -40,7 +42,7 @@ def tensors(start: Path, vocabulary: Vocabulary | None, layers: Sequence[int]) -
     if vocabulary is not None:
         fresh = words[list(vocabulary.kept)].mean(0, keepdim=True).expand(len(vocabulary.added), -1)
         kept = words[[*range(N_SPECIAL), *vocabulary.kept]]
-        words = torch.cat([kept, fresh, words[MASK_OF_E5 : MASK_OF_E5 + 1]])
+        words = torch.cat([kept, fresh, words[mask : mask + 1]])
     places = found["embeddings.position_embeddings.weight"]
     made = {
         "embeddings.word_embeddings.weight": words.contiguous(),

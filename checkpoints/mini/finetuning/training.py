@@ -148,7 +148,7 @@ class Training:
     def blend(self) -> None:
         """Move the average towards the network: for five steps at once, and faster at the start of a run."""
         keep = min(self.plan.average**5, self.step / (self.step + 50))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)  # noqa: SLF001 - torch names no other call for many tensors
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)
 
     def show(self, began: tuple[float, int]) -> None:
         """Print step, minutes spent and left, tokens per second of this start, and the means of the losses."""
