@@ -50,17 +50,20 @@ def tensors(network: Network, without: Collection[str] = ()) -> dict[str, Tensor
     return {name: value.detach().to(torch.bfloat16).contiguous() for name, value in found.items()}
 
 
-def shards(found: dict[str, Tensor]) -> list[list[str]]:
-    """Return the names of the tensors of each file, in order. Raises ValueError when a tensor is too large for one."""
+def shards(found: dict[str, Tensor], most: int = SHARD) -> list[list[str]]:
+    """Return the names of the tensors of each file of at most `most` bytes, in order.
+
+    Raises ValueError when a tensor is too large for a file.
+    """
     made: list[list[str]] = [[]]
     used = 0
     for name, value in found.items():
         size = value.numel() * value.element_size()
-        if size > SHARD - HEADER:
+        if size > most - HEADER:
             raise ValueError(
-                f"got {name} of {size} bytes, expected at most {SHARD - HEADER}: a file holds whole tensors"
+                f"got {name} of {size} bytes, expected at most {most - HEADER}: a file holds whole tensors"
             )
-        if used + size > SHARD - HEADER:
+        if used + size > most - HEADER:
             made.append([])
             used = 0
         made[-1].append(name)
@@ -68,10 +71,12 @@ def shards(found: dict[str, Tensor]) -> list[list[str]]:
     return made
 
 
-def write(folder: Path, network: Network, languages: Sequence[str], without: Collection[str] = ()) -> int:
+def write(
+    folder: Path, network: Network, languages: Sequence[str], without: Collection[str] = (), *, most: int = SHARD
+) -> int:
     """Write weights, config.json and heads.json. Return the bytes of the weights. Raises ValueError over 80 MiB."""
     found = tensors(network, without)
-    parts = shards(found)
+    parts = shards(found, most)
     total = sum(value.numel() * value.element_size() for value in found.values())
     if total + HEADER > TOTAL:
         raise ValueError(f"got {total} bytes of weights, expected at most {TOTAL}")

@@ -89,14 +89,16 @@ def script(character: str) -> str:
     return unicodedata.name(character, "?").split()[0]
 
 
-def added(tokenizer: Tokenizer, pieces: set[str], texts: list[str]) -> tuple[tuple[str, float], ...]:
+def added(
+    tokenizer: Tokenizer, pieces: set[str], texts: list[str], *, min_script: int = MIN_SCRIPT
+) -> tuple[tuple[str, float], ...]:
     """Return new pieces with their log probabilities for what e5 cannot spell, most probable first."""
     lost = missing(tokenizer, pieces, texts)
     totals: Counter[str] = Counter()
     for character, n in lost.items():
         totals[script(character)] += n
     found: dict[str, float] = {}
-    for name in sorted(name for name, n in totals.items() if n >= MIN_SCRIPT):
+    for name in sorted(name for name, n in totals.items() if n >= min_script):
         own = frozenset(character for character in lost if script(character) == name)
         found |= fit([text for text in texts if not own.isdisjoint(text)], own)
     floor = min([*found.values(), -12.0])

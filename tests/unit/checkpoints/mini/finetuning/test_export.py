@@ -31,22 +31,20 @@ def test_a_folder_is_read_again_in_bf16(network: Network, tmp_path: Path) -> Non
         assert torch.equal(export.tensors(again)[name], value), name
 
 
-def test_files_are_small_and_listed(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_small_and_listed(network: Network, tmp_path: Path) -> None:
     """Each tensor is in the file that the index names."""
-    monkeypatch.setattr(export, "SHARD", 2 * 2**20)
-    export.write(tmp_path, network, LANGUAGES)
+    export.write(tmp_path, network, LANGUAGES, most=2 * 2**20)
     place = json.loads((tmp_path / export.INDEX).read_text())["weight_map"]
     assert len(set(place.values())) > 1
     assert all((tmp_path / file).stat().st_size <= 2 * 2**20 for file in place.values())
 
 
-def test_a_tensor_larger_than_a_file_is_refused(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tensor_larger_than_a_file_is_refused(network: Network) -> None:
     """The message says which and how large."""
-    monkeypatch.setattr(export, "SHARD", 2**19)
     with pytest.raises(
         ValueError, match=r"got roberta\.encoder\.layer\.0\.intermediate\.dense\.weight of 1179648 bytes"
     ):
-        export.shards(export.tensors(network))
+        export.shards(export.tensors(network), 2**19)
 
 
 def test_the_product_finds_every_head_but_those_left_out(network: Network, tmp_path: Path) -> None:

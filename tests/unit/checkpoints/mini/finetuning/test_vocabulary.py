@@ -59,11 +59,10 @@ def test_a_missing_character_gets_a_piece(source: dict[str, Any]) -> None:
     assert [piece for piece, _ in added] == ["ⴰ"]
 
 
-def test_a_missing_script_gets_pieces_of_its_words(source: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_script_gets_pieces_of_its_words(source: dict[str, Any]) -> None:
     """Words of several characters are among them."""
-    monkeypatch.setattr(vocabulary, "MIN_SCRIPT", 50)
     tokenizer = Tokenizer.from_str(json.dumps(source))
-    added = vocabulary.added(tokenizer, set(PIECES), ["ⴰⵣⵓⵍ ⵎⴰⵎⴽ", "ⵎⴰⵎⴽ ⴰⵣⵓⵍ ⵉⵙ", "ⵉⵙ ⵎⴰⵎⴽ"] * 20)
+    added = vocabulary.added(tokenizer, set(PIECES), ["ⴰⵣⵓⵍ ⵎⴰⵎⴽ", "ⵎⴰⵎⴽ ⴰⵣⵓⵍ ⵉⵙ", "ⵉⵙ ⵎⴰⵎⴽ"] * 20, min_script=50)
     assert any(len(piece.strip("▁")) > 1 for piece, _ in added)
 
 
