@@ -107,6 +107,7 @@ WHOLE: Mapping[str, tuple[str, dict[str, Any]]] = {
         "xlm-roberta-xl",
         {**DECODER, "hidden_size": 256, "num_attention_heads": 2},
     ),  # heads of width 128
+    "bert": ("bert", {"pad_token_id": 0}),
     "xlm": ("xlm", {"gelu_activation": True}),
     "xlm-causal": ("xlm", {"causal": True, "summary_type": "mean"}),
     "xlm-asm": ("xlm", {**ASM, "heads": BEAM_HEADS, "num_labels": 1}),
@@ -159,13 +160,14 @@ def _class_of(prefix: str, suffix: str) -> str:
 def _write_roberta(folder: Path, *, prefix: str, tokenizer: Path, base: str = "ForMaskedLM", **more: Any) -> Path:
     """Write a language model and other heads with the pooler that one of them reads."""
     _copy_tokenizer(tokenizer, folder)
+    pooler = "bert" if prefix == "Bert" else "roberta"
     draw = partial(checkpoints.draw, **{**ROBERTA, **more})
     checkpoints.write(draw(prefix + base), folder)
     tensors: dict[str, Any] = {}
     for seed, (name, (kind, at, facts)) in enumerate(ROBERTA_HEADS.items(), 1):
         said = {"num_labels": len(facts["labels"]), "id2label": None} if "labels" in facts else {}
         drawn = draw(prefix + kind, seed=seed, **said).state_dict()
-        tensors |= _moved(drawn, f"{at}.", f"heads.{name}.") | _moved(drawn, "roberta.pooler.", "roberta.pooler.")
+        tensors |= _moved(drawn, f"{at}.", f"heads.{name}.") | _moved(drawn, f"{pooler}.pooler.", f"{pooler}.pooler.")
     return _add_heads(folder, tensors, ROBERTA_HEADS)
 
 

@@ -39,13 +39,22 @@ def _in_dtype(dtype: torch.dtype) -> Callable[[Path], None]:
     return change
 
 
+def _tied(tensors: Tensors) -> Mapping[str, str]:
+    """Return the decoder's name of a word embedding. XLM's decoder has no weight without its bias."""
+    is_other_head = "transformer.embeddings.weight" in tensors and "pred_layer.proj.bias" not in tensors
+    return {} if is_other_head else {name: decoder for name, decoder in TIED.items() if name in tensors}
+
+
 def _tied_under_the_decoder(folder: Path) -> None:
-    save_file({TIED.get(name, name): tensor for name, tensor in load_file(folder / SINGLE).items()}, folder / SINGLE)
+    tensors = load_file(folder / SINGLE)
+    tied = _tied(tensors)
+    save_file({tied.get(name, name): tensor for name, tensor in tensors.items()}, folder / SINGLE)
 
 
 def _tied_under_both(folder: Path) -> None:
     tensors = load_file(folder / SINGLE)
-    save_file(tensors | {TIED[name]: tensors[name].clone() for name in TIED if name in tensors}, folder / SINGLE)
+    again = {decoder: tensors[name].clone() for name, decoder in _tied(tensors).items()}
+    save_file(tensors | again, folder / SINGLE)
 
 
 def _old_norm_names(name: str) -> str:
@@ -68,6 +77,19 @@ def _old_sentence_transformers(folder: Path) -> None:
         path.rename(folder / "0_Transformer" / path.name)
     modules = [{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]
     (folder / "modules.json").write_text(json.dumps(modules))
+
+
+def declare_vectors(folder: Path, pooling: str, *, normalize: bool) -> None:
+    """Write the files of sentence-transformers that declare a pooling and length 1, beside what the folder has."""
+    path, kind = folder / "modules.json", "sentence_transformers.models."
+    entries = json.loads(path.read_text()) if path.is_file() else [{"path": "", "type": f"{kind}Transformer"}]
+    entries.append({"path": "1_Pooling", "type": f"{kind}Pooling"})
+    entries += [{"path": "2_Normalize", "type": f"{kind}Normalize"}] if normalize else []
+    path.write_text(json.dumps(entries))
+    (folder / "1_Pooling").mkdir()
+    modes = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
+    said = {f"pooling_mode_{name}": mode == pooling for mode, name in modes.items()}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 48, **said}))
 
 
 def _further_tensors(folder: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 COLUMNS = "{:<58}{:<28}{:>10} {:>10}  {}"
+MARKDOWN = "| {} | {} | {} | {} | {} |"
 SHOWN_CHARS = 160  # of an error text
 
 
@@ -61,17 +62,18 @@ def attempt(what: str, precision: str, judge: Callable[[], Line]) -> Line:
         return Line(what, precision, None, None, ok=False, note=said[:SHOWN_CHARS])
 
 
-def show(lines: Iterable[Line], tally: Tally, write: Callable[[str], object]) -> None:
-    """Write the lines as they come, and count them."""
+def show(lines: Iterable[Line], tally: Tally, write: Callable[[str], object], columns: str = COLUMNS) -> None:
+    """Write the lines as they come, and count them. `columns` is COLUMNS or MARKDOWN."""
     for line in lines:
         tally.n_rows += 1
         tally.n_failed += line.ok is False
         tally.n_skipped += line.ok is None
         figures = ("-" if figure is None else f"{figure:.2e}" for figure in (line.distance, line.bound))
         said = {True: "yes", False: "NO", None: "S"}[line.ok]
-        write(COLUMNS.format(line.what, line.precision, *figures, f"{said}  {line.note}".rstrip()))
+        write(columns.format(line.what, line.precision, *figures, f"{said}  {line.note}".rstrip()))
 
 
-def head() -> str:
-    """Return the line with the names of the columns."""
-    return COLUMNS.format("what", "precision", "distance", "bound", "ok")
+def head(columns: str = COLUMNS) -> str:
+    """Return the line with the names of the columns; in markdown also the one below it."""
+    names = columns.format("what", "precision", "distance", "bound", "ok")
+    return names if columns == COLUMNS else f"{names}\n{columns.format('---', '---', '---:', '---:', '---')}"

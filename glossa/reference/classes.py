@@ -18,8 +18,9 @@ import transformers
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from serve.checkpoints.folders import transformer_folder
-from serve.checkpoints.read import read_tensors, tensor_shapes
+from serve.checkpoints.read import read_tensors
 from serve.models.checkpoint_facts import check_tensors, read_config
+from serve.models.tensor_names import stored_tensors
 from serve.rows.row import Row, RowOutput
 from shared.catalog import Head, Model
 
@@ -34,8 +35,12 @@ KINDS = {
     "text-generation": "ForCausalLM",
     "feature-extraction": "Model",
 }
-XLM_KINDS = {"question-answering": "ForQuestionAnsweringSimple", "fill-mask": "WithLMHeadModel",
-             "text-generation": "WithLMHeadModel"}  # fmt: skip
+OWN_KINDS = {  # of a family that names its classes otherwise
+    "xlm": {"question-answering": "ForQuestionAnsweringSimple", "fill-mask": "WithLMHeadModel",
+            "text-generation": "WithLMHeadModel"},
+    "bert": {"text-generation": "LMHeadModel"},
+}  # fmt: skip
+STATES_ALONE = ("linear", "sparse")  # variants that transformers has no class for: one layer on the backbone's states
 NOISY = (  # libraries that speak while a class of transformers is imported and read
     "transformers",  # of the tensors of other heads
     "torchao",  # of each CUDA library that a CPU machine lacks
@@ -60,20 +65,24 @@ class Reference:
         """
         self.head, self._family = head, model.family
         self._extra: Mapping[str, torch.Tensor] = {}
-        is_plain = head.task == "feature-extraction" or self.head.variant == "linear"
+        is_plain = head.task == "feature-extraction" or head.variant in STATES_ALONE
         with quiet():
             kind = _class_of(model, "feature-extraction" if is_plain else head.task, head.variant)
         config, state, self._extra = _tensors(folder, head, backbone_only=is_plain, kind=kind)
         direct = None if head.prefix.startswith(LISTED) and not is_plain else _read_by_transformers(kind, folder)
         self.network = direct or _made_of(kind, config, state)
-        _round(self.network, getattr(torch, model.dtype))
+        dtype = getattr(torch, model.dtype)
+        _round(self.network, dtype)
+        self._extra = {name: tensor.to(dtype).float() for name, tensor in self._extra.items()}
 
     @torch.no_grad()
     def pairs(self, row: Row, output: RowOutput) -> Pairs:
         """Return our numbers for a row beside those of the reference, of equal shapes."""
         task = self.head.task
-        if task == "feature-extraction" or self.head.variant == "linear":
-            return self._from_states(row, output)
+        if self.head.variant in STATES_ALONE:
+            return [self._from_one_layer(row, output)]
+        if task == "feature-extraction":
+            return [self._vectors(row, output)]
         if task in {"fill-mask", "text-generation"}:
             return self._masked(row, output)
         inputs = {"input_ids": row.input_ids.long()[None]}
@@ -97,17 +106,20 @@ class Reference:
         states: torch.Tensor = base(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
         return states
 
-    def _from_states(self, row: Row, output: RowOutput) -> Pairs:
+    def _from_one_layer(self, row: Row, output: RowOutput) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores of a classifier on a pooled vector, or the weights of tokens as BGE-M3 computes them."""
         states = self._states(row)
-        weight, bias = (self._extra.get(f"{self.head.prefix}.{part}") for part in ("weight", "bias"))
-        if self.head.variant == "linear" and weight is not None:
-            return [(output["logits"][0], F.linear(_pooled(states, self.head.pooling), weight, bias))]
-        if self.head.variant:
-            raise NotImplementedError(f"variant {self.head.variant} has no class in transformers")
-        vector, ours = _pooled(states, row.pooling), output["vectors"][0]
-        return (
-            [(ours * vector.norm(), F.normalize(vector, dim=0) * vector.norm())] if row.normalize else [(ours, vector)]
-        )
+        weight, bias = (self._extra[f"{self.head.prefix}.{part}"] for part in ("weight", "bias"))
+        if self.head.variant == "linear":
+            return output["logits"][0], F.linear(_pooled(states, self.head.pooling), weight, bias)
+        return output["token_weights"], F.linear(states, weight, bias).relu()[:, 0]
+
+    def _vectors(self, row: Row, output: RowOutput) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return one pooled vector; if it has length 1, at the scale of the states."""
+        vector, ours = _pooled(self._states(row), row.pooling), output["vectors"][0]
+        if row.normalize:
+            return ours * vector.norm(), F.normalize(vector, dim=0) * vector.norm()
+        return ours, vector
 
     def _masked(self, row: Row, output: RowOutput) -> Pairs:
         places = list(row.positions)
@@ -130,7 +142,7 @@ def _pooled(states: torch.Tensor, pooling: str) -> torch.Tensor:
 
 def _class_of(model: Model, task: str, variant: str) -> Any:
     """Return the class of transformers that has such a head."""
-    kind = (XLM_KINDS if model.family == "xlm" else {}).get(task, KINDS[task])
+    kind = OWN_KINDS.get(model.family, {}).get(task, KINDS[task])
     kind = KINDS[task] if variant == "beam" else kind
     name = f"{CLASSES[model.family]}{kind}"
     if not hasattr(transformers, name):
@@ -174,11 +186,12 @@ def _tensors(
 ) -> tuple[Any, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Return configuration, tensors by the names of `kind`, and the tensors of the head by their own names."""
     family, config = read_config(folder)
-    backbone, of_head = check_tensors(tensor_shapes(folder), family, config, [head])
-    stored = read_tensors(folder, backbone.keys() | of_head, torch.float32)
+    found = stored_tensors(folder, family, config)
+    backbone, of_head = check_tensors(found.shapes, family, config, [head])
+    read = read_tensors(folder, found.stored(backbone.keys() | of_head), torch.float32)
     base = "" if backbone_only else f"{kind.base_model_prefix}."
-    state = {f"{base}{own}": stored[name] for name, own in backbone.items()}
-    extra = {name: stored[name] for name in of_head}
+    state = {f"{base}{own}": read[found.stored_names[name]] for name, own in backbone.items()}
+    extra = {name: read[found.stored_names[name]] for name in of_head}
     if backbone_only:
         return config, state, extra
     prefixes = OWN_PREFIX | (XLM_PREFIX if family.FAMILY == "xlm" else {})

@@ -129,7 +129,7 @@ def test_the_families_have_every_task_between_them(in_process: InProcess) -> Non
     models = in_process.catalog.models
     assert list(models) == list(WHOLE)
     assert {task for model in models.values() for task in model.tasks} == set(TASK_NAMES)
-    assert {head.variant for model in models.values() for head in model.heads.values()} == {"", "beam"}
+    assert {head.variant for model in models.values() for head in model.heads.values()} == {"", "beam", "linear"}
 
 
 def test_languages_reach_the_model(model: Model, function: InferFunction, in_process: InProcess) -> None:

@@ -176,3 +176,23 @@ def test_a_linear_head_answers_as_any_classifier(model: Model, tokenizer: Tokeni
     assert best == {"label": "LABEL_0", "score": -40.0}
     ranked = scored(model, tokenizer, head, "rerank", {"inputs": {"query": "xyz", "documents": list(LOGITS)}})
     assert [entry["index"] for entry in ranked] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("problem_type", ["multi_label_classification", "single_label_classification"])
+def test_identity_gives_the_logits_of_every_label(problem_type: str, model: Model, tokenizer: Tokenizer) -> None:
+    """A declared Identity holds for a head of several labels too, unless the request names a function."""
+    labels, logits = ("low", "middle", "high"), (-40.0, 0.5, 7.0)
+    facts = {"prefix": "c", "labels": labels, "problem_type": problem_type, "activation": "identity"}
+    head = Head.model_validate({"task": "text-classification", **facts})
+    other = model.model_copy(update={"heads": {"c": head}})
+    infer = infer_rows(lambda _: {"logits": list(logits)})
+    body: dict[str, Any] = {"inputs": ["a"], "parameters": {"top_k": None}}
+    [value] = run_request(other, tokenizer, body, "text-classification", infer).values
+    assert value == [
+        {"label": "high", "score": 7.0},
+        {"label": "middle", "score": 0.5},
+        {"label": "low", "score": -40.0},
+    ]
+    body["parameters"]["function_to_apply"] = "sigmoid"
+    [value] = run_request(other, tokenizer, body, "text-classification", infer).values
+    assert value[1]["score"] == pytest.approx(1 / (1 + math.exp(-0.5)), rel=1e-12)

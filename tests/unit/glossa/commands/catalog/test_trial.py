@@ -6,16 +6,22 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from glossa.cli import main
 from glossa.commands.catalog.add import add
 from glossa.commands.catalog.options import EntryOptions
 from glossa.commands.catalog.trial import compare, compare_head
 from glossa.tokenizer_build.checkpoints import tokenizer_of
+from serve.checkpoints.files import SPARSE
 from serve.engine.load_engine import load_engine
 from shared.catalog import load_catalog
 from tests import families
+from tests.layouts import LAYOUTS, declare_vectors
 from tests.unit.functions.tokenizers import tiny
+
+NAMES = ("xlm-roberta", "bert", "xlm-asm")
 
 
 def test_each_head_is_a_line(catalog_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,20 +51,30 @@ def test_other_weights_fail(catalog_path: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a catalog of checkpoints with every head: of a heads.json, with a beam, with an adaptive softmax."""
+    """Make a catalog of checkpoints with every head: of a heads.json, with a beam, with an adaptive softmax.
+
+    The BERT has heads of one linear layer and sparse vectors, declares a pooling, and has the names of DataParallel.
+    """
     root = tmp_path_factory.mktemp("whole")
-    for folder in families.write_whole(root, ("xlm-roberta", "xlm-asm")):
+    for folder in families.write_whole(root, NAMES):
+        if folder.name == "bert":
+            save_file({"weight": torch.ones(1, 48), "bias": torch.ones(1)}, folder / SPARSE)
+            declare_vectors(folder, "cls", normalize=True)
+            LAYOUTS["DataParallel"](folder)
         add(root / "catalog.toml", str(folder), EntryOptions(folder.name, measure=False))
     return root / "catalog.toml"
 
 
-@pytest.mark.parametrize("name", ["xlm-roberta", "xlm-asm"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_head_of_every_family_is_compared(whole: Path, name: str) -> None:
-    """Heads of a heads.json, language models, spans, beams and choices all have a reference and agree with it."""
+    """Heads of a heads.json, language models, spans, beams, choices and sparse vectors agree with their reference."""
     model = load_catalog(whole).model(name)
     lines = list(compare(model, whole.parent, measure=False))
     assert len(lines) == 1 + len(model.heads)
     assert [str(line) for line in lines if not line.ok] == []
+    if name == "bert":
+        assert {head.variant for head in model.heads.values()} == {"", "linear", "sparse"}
+        assert (model.heads["embed"].pooling, model.heads["embed"].normalize) == ("cls", True)
 
 
 @pytest.mark.parametrize("stored", [{"dtype": "float16"}, {"quantization": "torchao-int8"}])
