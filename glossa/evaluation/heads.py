@@ -18,6 +18,11 @@ from shared.errors import Unprocessable
 
 OUTSIDE = "O"
 SHOWN_LABELS = 8
+TRAINED_HERE = ("text-classification", "token-classification")
+CLASSES = {
+    "question-answering": "XLMRobertaForQuestionAnswering",
+    "multiple-choice": "XLMRobertaForMultipleChoice",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +113,19 @@ def _missing_kinds(data: Sequence[LanguageData], head: Head, name: str) -> tuple
 
 
 def _no_head(model: Model, task: str, why: str) -> Unprocessable:
-    hint = f"add one: glossa head train --model {model.name} --task {task} --data FILE --name NAME"
-    return Unprocessable(
-        f"model {model.name} has no head for {task}, and {why}; its heads: {', '.join(model.heads)}", hint=hint
-    )
+    found = f"model {model.name} has no head for {task}, and {why}; its heads: {', '.join(model.heads)}"
+    return Unprocessable(found, hint=_way_forward(model, task))
+
+
+def _way_forward(model: Model, task: str) -> str:
+    """Return what adds a head of a task. Heads of the others are trained with their whole model, elsewhere."""
+    if task in TRAINED_HERE:
+        return f"add one: glossa head train --model {model.name} --task {task} --data FILE --name NAME"
+    if task in CLASSES:
+        return (
+            f"add a checkpoint that has one, of a class such as {CLASSES[task]}: glossa catalog add FOLDER --name NAME"
+        )
+    return f"serve its vectors: glossa catalog add {model.checkpoint} --name NAME --head embed"
 
 
 def _shown(labels: Sequence[str]) -> str:

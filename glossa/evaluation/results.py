@@ -22,6 +22,7 @@ DIGESTED = (
     "family", "weights_sha256", "config_sha256", "tokenizer_sha256", "dtype", "quantization", "int8_embeddings",
     "max_tokens", "attn_implementation",
 )  # fmt: skip
+NOT_DIGESTED = ("default", "also", "checkpoint")  # of a head: they change no answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def key_of(dataset: str, lang: str, model_digest: str, data_digest: str) -> str:
 def model_digest(model: Model, head: str, parameters: Mapping[str, object], labels: Mapping[str, str]) -> str:
     """Return the sha256 of all that the answers depend on: files, head, precision, parameters and names of labels."""
     facts = model.model_dump(mode="json")
-    said = {name: facts[name] for name in DIGESTED} | {"head": facts["heads"][head], "name": head}
+    of_head = {name: value for name, value in facts["heads"][head].items() if name not in NOT_DIGESTED}
+    said = {name: facts[name] for name in DIGESTED} | {"head": of_head, "name": head}
     text = json.dumps([said, dict(parameters), dict(labels)], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -50,11 +50,15 @@ def test_a_model_without_the_head_is_told_what_adds_one() -> None:
     asked = [LanguageData("de", (Question("a", "b", ("b",)),))]
     with pytest.raises(Unprocessable, match="has no head for question-answering, and xquad needs one") as raised:
         choose(DATASETS["xquad"], asked, models, None, {})
-    assert (
-        raised.value.hint == "add one: glossa head train --model tiny --task question-answering --data FILE --name NAME"
-    )
-    with pytest.raises(Unprocessable, match="xnli needs one with the labels contradiction, entailment, neutral"):
+    assert "such as XLMRobertaForQuestionAnswering: glossa catalog add FOLDER" in str(raised.value.hint)
+    with pytest.raises(
+        Unprocessable, match="xnli needs one with the labels contradiction, entailment, neutral"
+    ) as raised:
         choose(DATASETS["xnli"], NLI, models, None, {})
+    assert (
+        raised.value.hint
+        == "add one: glossa head train --model tiny --task text-classification --data FILE --name NAME"
+    )
     with pytest.raises(Unprocessable, match="head tiny:topic has labels a, b, expected contradiction") as raised:
         choose(DATASETS["xnli"], NLI, models, "tiny:topic", {})
     assert raised.value.hint == "say which is which: --label GOLD=LABEL"
