@@ -55,7 +55,7 @@ def choose(
     name, named = split_reference(reference) if reference is not None else (None, None)
     model = catalog.model(name or catalog.default_model)
     if task not in model.tasks:
-        raise _no_head(model, task, f"{dataset.name} needs one")
+        raise _no_head(model, task, "", dataset)
     if dataset.kind == "labels":
         return _by_labels(dataset, _labels(data), model, named, said)
     route = choose_head(task, parse_parameters(task, {}), f"{model.name}:{named}" if named else model.name, catalog)
@@ -76,7 +76,7 @@ def _by_labels(
         if set(wanted) <= set(gold.values()):
             return Chosen(model, name, gold)
     if named is None:
-        raise _no_head(model, task, f"{dataset.name} needs one with the labels {_shown(wanted)}")
+        raise _no_head(model, task, f" with the labels {_shown(wanted)}", dataset)
     found = f"head {model.name}:{named} has labels {_shown(model.heads[named].labels)}"
     raise Unprocessable(f"{found}, expected {_shown(wanted)}", hint="say which is which: --label GOLD=LABEL")
 
@@ -112,9 +112,9 @@ def _missing_kinds(data: Sequence[LanguageData], head: Head, name: str) -> tuple
     return tuple(sorted(wanted - known))
 
 
-def _no_head(model: Model, task: str, why: str) -> Unprocessable:
-    found = f"model {model.name} has no head for {task}, and {why}; its heads: {', '.join(model.heads)}"
-    return Unprocessable(found, hint=_way_forward(model, task))
+def _no_head(model: Model, task: str, labels: str, dataset: Dataset) -> Unprocessable:
+    found = f"model {model.name} has no head for {task}{labels}, which {dataset.name} needs"
+    return Unprocessable(f"{found}; its heads: {', '.join(model.heads)}", hint=_way_forward(model, task))
 
 
 def _way_forward(model: Model, task: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.messages import TextInput
@@ -18,6 +18,7 @@ from glossa.evaluation.examples import LanguageData
 from glossa.evaluation.heads import Chosen
 from glossa.evaluation.measures import Measure
 from glossa.evaluation.results import Record, key_of, model_digest
+from shared.catalog import EMBEDS
 
 INPUTS_AT_ONCE = 256
 Ask = Callable[[Sequence[TextInput]], list[Any]]
@@ -93,7 +94,7 @@ def measure(
 
 def _measured(run: Run, data: LanguageData, ask: Ask) -> Record:
     began_s = time.perf_counter()
-    answers = ask(run.measure.inputs(data.examples))
+    answers = ask(in_language(run.measure.inputs(data.examples), run, data.lang))
     seconds = time.perf_counter() - began_s
     named = [_renamed(answer, run.chosen.gold) for answer in answers] if run.chosen.gold else answers
     return Record(
@@ -110,6 +111,16 @@ def _measured(run: Run, data: LanguageData, ask: Ask) -> Record:
         baseline=run.measure.baseline(data.examples),
         seconds=round(seconds, 3),
     )
+
+
+def in_language(inputs: Sequence[TextInput], run: Run, lang: str) -> list[TextInput]:
+    """Return inputs that name their language, for models that read languages (XLM) and know it; else as they are.
+
+    Vectors are asked without it, because the other side of a pair is in another language.
+    """
+    if lang not in run.chosen.model.lang2id or run.measure.task == EMBEDS:
+        return list(inputs)
+    return [replace(item, lang=lang) for item in inputs]
 
 
 def _renamed(answer: Any, gold: Mapping[str, str]) -> Any:

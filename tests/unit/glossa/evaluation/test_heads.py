@@ -48,11 +48,11 @@ def test_a_model_without_the_head_is_told_what_adds_one() -> None:
     """For a task that it has not, for labels that no head has, and for a named head with other labels."""
     models = catalog(topic=("a", "b"))
     asked = [LanguageData("de", (Question("a", "b", ("b",)),))]
-    with pytest.raises(Unprocessable, match="has no head for question-answering, and xquad needs one") as raised:
+    with pytest.raises(Unprocessable, match="has no head for question-answering, which xquad needs") as raised:
         choose(DATASETS["xquad"], asked, models, None, {})
     assert "such as XLMRobertaForQuestionAnswering: glossa catalog add FOLDER" in str(raised.value.hint)
     with pytest.raises(
-        Unprocessable, match="xnli needs one with the labels contradiction, entailment, neutral"
+        Unprocessable, match="with the labels contradiction, entailment, neutral, which xnli needs"
     ) as raised:
         choose(DATASETS["xnli"], NLI, models, None, {})
     assert (

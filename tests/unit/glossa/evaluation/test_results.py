@@ -16,7 +16,7 @@ from glossa.evaluation.heads import Chosen
 from glossa.evaluation.measures import MEASURES
 from glossa.evaluation.precision import described, in_precision
 from glossa.evaluation.results import Record, Summary, read, summary, write
-from glossa.evaluation.runner import Run, measure
+from glossa.evaluation.runner import Run, in_language, measure
 from glossa.evaluation.table import print_table
 from tests.unit.functions.tokenizers.tiny import catalog_model
 
@@ -86,6 +86,16 @@ def test_what_has_changed_is_measured_again(tmp_path: Path) -> None:
     model = Model()
     list(run_and_write(path, model, data=[replace(DATA[0], examples=DATA[0].examples[:1]), DATA[1]]))
     assert (model.n_calls, len(read(path))) == (1, 9)
+
+
+def test_models_that_read_languages_are_told_which() -> None:
+    """A language that the model does not know, and the vectors of pairs, are asked without one."""
+    model = MODEL.model_copy(update={"lang2id": {"de": 3}})
+    run = replace(RUN, chosen=replace(RUN.chosen, model=model))
+    assert in_language([TextInput("a")], run, "de") == [TextInput("a", lang="de")]
+    assert in_language([TextInput("a")], run, "fr") == [TextInput("a")]
+    vectors = replace(run, measure=MEASURES["retrieval"])
+    assert in_language([TextInput("a")], vectors, "de") == [TextInput("a")]
 
 
 def test_another_file_is_not_written_over(tmp_path: Path) -> None:
