@@ -9,7 +9,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 LOCKED := --require-hashes --no-deps --only-binary :all:
 # torch is not locked: its builds have other digests at each index. Only its version is fixed, in the .in file.
 TORCH = $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' $(1))
-ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity
+ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity venv-conformance
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-gates/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --only-binary :all: --no-annotate $(if $(UPGRADE),--upgrade)
 RUN := .venv/bin/python -m
@@ -76,6 +76,14 @@ fmt: .venv-lint/.done ## format the code, and fix what ruff can fix
 
 prove: .venv/.done ## check batch jobs against every failure point, many random runs, and bugs made on purpose
 	@$(RUN) tests.prove
+
+conformance: .venv/.done .venv-conformance/.done .venv-conformance/node/.done ## run the clients of other ecosystems against our routes (ARGS="--url URL" for an API that runs)
+	@$(RUN) tests.conformance $(ARGS)
+
+.venv-conformance/node/.done: tests/conformance/node/package-lock.json .venv-conformance/.done
+	@mkdir -p $(@D) && cp tests/conformance/node/package*.json $(@D)
+	@if command -v npm > /dev/null; then npm ci --silent --ignore-scripts --no-audit --no-fund --prefix $(@D) && touch $@; \
+	  else echo "SKIPPED: the Node clients, because there is no npm"; fi
 
 parity: .venv/.done ## compare answers with transformers (DATA=folder with more texts, SMALL=1 without models of real size)
 	@$(RUN) benchmarks.parity $(if $(DATA),--data $(DATA)) $(if $(SMALL),--small)

@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from functions.http.authentication import OPEN
 from functions.http.resolver import Resolver
-from functions.http.text_routes import make_api
-from functions.pipeline.pipeline import Pipeline
-from functions.replica.client import ReplicaClient
-from functions.replica.fake import FakeTransport, SentRequest
-from functions.replica.transport import Reply
 from functions.tasks.registry import TASK_NAMES
-from functions.tokenizers.load import load_tokenizers
-from glossa.commands.artifacts import write_artifacts
-from serve.engine.engine import Engine
-from serve.engine.load_engine import load_engine
-from serve.engine.run_call import infer
-from shared.catalog import Catalog, load_catalog
-from shared.errors import GlossaError
-from shared.protocol import CallLimits, decode_call, encode_error, encode_output
+from shared.catalog import Catalog
 from tests.families import BODIES, PLAIN, make_catalog, write_plain
+from tests.served import serve_catalog
 from tests.unit.functions.http.world import post
 
 Served = tuple[Catalog, Resolver]
 
 
 def _served(root: Path, folders: list[Path]) -> Served:
-    """Add every folder to a catalog. Serve it as the model server does, but without its scheduler."""
-    catalog = load_catalog(make_catalog(root / "catalog.toml", folders))
-    write_artifacts(catalog, root, root / "artifacts")
-    engines = {name: load_engine(model, root) for name, model in catalog.models.items()}
-    pipeline = Pipeline(catalog, load_tokenizers(catalog, root / "artifacts"))
-    client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(_replica(engines, catalog)))
-    return catalog, make_api(pipeline, client, OPEN)
-
-
-def _replica(engines: dict[str, Any], catalog: Catalog) -> Callable[[SentRequest], Reply]:
-    def respond(sent: SentRequest) -> Reply:
-        name = sent.path.split("/")[3]
-        model = catalog.model(name)
-        limits = CallLimits(4 * 2**20, 1024, 16_384, model.max_tokens, model.vocab_size)
-        engine: Engine = engines[name]
-        try:
-            decoded = decode_call(name, sent.headers, sent.data, limits)
-            body = encode_output(decoded, name, "1", infer(engine, decoded.call))
-        except GlossaError as error:
-            refusal = encode_error(error)
-            return Reply(error.status, refusal.headers, refusal.data)
-        return Reply(200, body.headers, body.data)
-
-    return respond
+    """Add every folder to a catalog, and serve it."""
+    return serve_catalog(make_catalog(root / "catalog.toml", folders))
 
 
 @pytest.fixture(scope="module", params=PLAIN)

@@ -1,0 +1,45 @@
+"""What real clients sent is answered as when they understood it. `python -m tests.conformance --record` keeps it.
+
+A change of an answer here is a change for these clients: run `make conformance` before recording anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.events import request
+from tests.unit.functions.http.world import make, send
+
+LINES = (Path(__file__).parent / "recorded.jsonl").read_text(encoding="utf-8").splitlines()
+RECORDED = [json.loads(line) for line in LINES]
+
+
+def without_time(answer: Any) -> Any:
+    """Return an answer without the second in which it was made."""
+    return {name: value for name, value in answer.items() if name != "created"} if isinstance(answer, dict) else answer
+
+
+@pytest.mark.parametrize("kept", RECORDED, ids=lambda kept: f"{kept['client'].split(' ')[0]} {kept['path']}")
+def test_a_recorded_request_has_its_recorded_answer(kept: dict[str, Any]) -> None:
+    """Status and body are the same."""
+    status, answer, _ = send(make(), request(kept["method"], kept["path"], kept["body"]))
+    assert (status, without_time(answer)) == (kept["status"], without_time(kept["answer"]))
+
+
+def test_each_ecosystem_is_recorded() -> None:
+    """No client has fallen out of the recording."""
+    clients = " ".join(each["client"] for each in RECORDED)
+    wanted = [
+        "OpenAI/Python",
+        "OpenAI/JS",
+        "cohere/",
+        "cohere-ai/",
+        "hf_hub/",
+        "@huggingface/inference",
+        "python-httpx",
+    ]
+    assert [name for name in wanted if name not in clients] == []
