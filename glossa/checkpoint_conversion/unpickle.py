@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+STATES = ("state_dict", "model_state_dict", "model", "module")  # where training states keep their tensors
 TIED = ("decoder.weight", "decoder.bias", "pred_layer.proj.weight")  # names that a tied tensor need not have
 
 
@@ -37,8 +38,8 @@ def plain_tensors(loaded: object) -> dict[str, torch.Tensor]:
 
     A tied tensor that is stored under two names keeps the first of them. Raises ValueError for what is no state dict.
     """
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    if isinstance(loaded, Mapping):
+        loaded = next((loaded[name] for name in STATES if isinstance(loaded.get(name), Mapping)), loaded)
     if not isinstance(loaded, Mapping) or not loaded or not all(map(torch.is_tensor, loaded.values())):
         raise ValueError(f"it holds a {type(loaded).__name__}, expected tensors by name")
     known: set[tuple[object, ...]] = set()

@@ -104,7 +104,10 @@ def listed_heads(folder: Path, shapes: Shapes) -> dict[str, Head]:
             raise CheckpointError(
                 f"heads.json has {name}: {type(facts).__name__}, expected an object with task and labels"
             )
-        named[name] = described_head({"prefix": f"heads.{name}", **facts}, shapes)
+        head = described_head({"prefix": f"heads.{name}", **facts}, shapes)
+        if head.task in {"text-classification", "token-classification"} and not head.labels:
+            raise CheckpointError(f"heads.json has {name} without labels, expected one for each of its outputs")
+        named[name] = head
     return named
 
 

@@ -126,12 +126,13 @@ def _added(model: Model, found: Model) -> list[str]:
 
 def _check_heads(folder: Path, model: Model) -> None:
     """Raise CheckpointError when the folder lacks the tensors of a head, or has others."""
-    from serve.checkpoints.read import CheckpointError, tensor_shapes  # noqa: PLC0415 - imports torch
+    from serve.checkpoints.read import CheckpointError  # noqa: PLC0415 - imports torch
     from serve.models.checkpoint_facts import check_tensors, read_config  # noqa: PLC0415 - imports torch
+    from serve.models.tensor_names import stored_tensors  # noqa: PLC0415 - imports torch
 
     try:
         family, config = read_config(folder)
         own = [head for head in model.heads.values() if not head.checkpoint]
-        check_tensors(tensor_shapes(folder), family, config, own)
+        check_tensors(stored_tensors(folder, family, config).shapes, family, config, own)
     except CheckpointError as error:
         raise CheckpointError(f"{model.name} cannot keep its heads: {error.message}", hint=error.hint) from error

@@ -136,7 +136,8 @@ def test_the_hint_runs_as_pasted(tmp_path: Path) -> None:
 
 
 def test_a_state_dict_within_a_training_state_is_found() -> None:
-    """Lightning stores the tensors below `state_dict`; what is no tensor is refused."""
-    assert plain_tensors({"state_dict": {"a": torch.ones(1)}, "epoch": 3}).keys() == {"a"}
+    """Lightning stores the tensors below `state_dict`, others elsewhere; what is no tensor is refused."""
+    for name in ("state_dict", "model_state_dict", "model", "module"):
+        assert plain_tensors({name: {"a": torch.ones(1)}, "epoch": 3}).keys() == {"a"}
     with pytest.raises(ValueError, match="it holds a dict, expected tensors by name"):
         plain_tensors({"a": 3})

@@ -118,6 +118,16 @@ def test_listed_heads_are_found(tmp_path: Path) -> None:
     assert checkpoint_facts(tmp_path).heads["entities"].labels == LABELS
 
 
+def test_a_listed_classifier_needs_labels(tmp_path: Path) -> None:
+    """Without labels its scores would have no names."""
+    write(draw("XLMRobertaForTokenClassification"), tmp_path)
+    (tmp_path / "heads.json").write_text(
+        json.dumps({"names": {"task": "token-classification", "prefix": "classifier"}})
+    )
+    with pytest.raises(CheckpointError, match=r"heads\.json has names without labels, expected one for each"):
+        checkpoint_facts(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

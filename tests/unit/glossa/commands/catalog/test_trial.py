@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from glossa.cli import main
 from glossa.commands.catalog.add import add
 from glossa.commands.catalog.options import EntryOptions
+from glossa.commands.catalog.refresh import refresh
 from glossa.commands.catalog.trial import compare, compare_head
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from serve.checkpoints.files import SPARSE
@@ -34,6 +35,16 @@ def test_each_head_is_a_line(catalog_path: Path, capsys: pytest.CaptureFixture[s
         assert line.endswith(" expected  PASS")
     assert "tokens/s here" in lines[3]
     assert len(lines) == 4
+
+
+def test_tensors_behind_a_prefix_are_compared_too(catalog_path: Path, tmp_path: Path) -> None:
+    """A folder of DataParallel, which transformers alone would not read, can be tested and refreshed."""
+    shutil.copytree(catalog_path.parent / "models" / "moods", tmp_path / "moods")
+    LAYOUTS["DataParallel"](tmp_path / "moods")
+    add(tmp_path / "catalog.toml", str(tmp_path / "moods"), EntryOptions("moods", measure=False))
+    lines = list(compare(load_catalog(tmp_path / "catalog.toml").model("moods"), tmp_path, measure=False))
+    assert [str(line) for line in lines if not line.ok] == []
+    assert refresh(tmp_path / "catalog.toml", "moods", measure=False) == []
 
 
 def test_other_weights_fail(catalog_path: Path, tmp_path: Path) -> None:
