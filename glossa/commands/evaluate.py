@@ -15,7 +15,6 @@ from typing import Any, TextIO
 import click
 
 from functions.pipeline.pipeline import Pipeline
-from functions.tasks.parse import parse_parameters
 from glossa.commands.arguments import (
     catalog_option,
     model_option,
@@ -127,9 +126,9 @@ def _data(options: Options) -> list[LanguageData]:
 def _run(options: Options, chosen: Chosen, kind: str) -> Run:
     precise = replace(chosen, model=in_precision(chosen.model, kind))
     measured = MEASURES[options.dataset.kind]
-    run = Run(options.dataset.name, options.used_split, measured, precise, described(precise.model), options.parameters)
-    parse_parameters(measured.task, run.all_parameters)
-    return run
+    return Run(
+        options.dataset.name, options.used_split, measured, precise, described(precise.model), options.parameters
+    )
 
 
 def _records(

@@ -21,6 +21,8 @@ from glossa.evaluation.results import Record, key_of, model_digest
 from shared.catalog import EMBEDS
 
 INPUTS_AT_ONCE = 256
+# They change the form of answers, so that they could not be measured
+FORMS = ("aggregation_strategy", "attentions", "ignore_labels", "layers", "per_token", "precision", "stride", "top_k")
 Ask = Callable[[Sequence[TextInput]], list[Any]]
 
 
@@ -34,6 +36,14 @@ class Run:
     chosen: Chosen
     compute_type: str
     parameters: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        """Check the caller's parameters. Raises ValueError, or GlossaError for one that the task does not have."""
+        if changed := [name for name in self.parameters if name in FORMS]:
+            raise ValueError(
+                f"got --param {changed[0]}, expected none of {', '.join(FORMS)}: answers have one form here"
+            )
+        parse_parameters(self.measure.task, self.all_parameters)
 
     @property
     def all_parameters(self) -> dict[str, object]:

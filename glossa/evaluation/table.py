@@ -21,7 +21,11 @@ def print_table(runs: Sequence[Sequence[Record]], metrics: Sequence[str], out: T
     With several, the last columns are what the main figure loses or gains against the first precision.
     """
     first = runs[0]
-    columns = [*_columns(runs, metrics), *_differences(runs, metrics[0]), *_baseline(first, metrics[0])]
+    columns = [
+        *_columns(runs, metrics),
+        *_differences(runs, metrics[0]),
+        *_baseline(first, metrics if len(runs) == 1 else metrics[:1]),
+    ]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("LANGUAGE", no_wrap=True)
     for heading in ("N", *(heading for heading, _ in columns)):
@@ -52,9 +56,10 @@ def _differences(runs: Sequence[Sequence[Record]], metric: str) -> Iterator[Colu
         yield f"{_said(metric)} {records[0].compute_type} - {runs[0][0].compute_type}", differences
 
 
-def _baseline(records: Sequence[Record], metric: str) -> Iterator[Column]:
-    if found := {record.lang: record.baseline[metric] for record in records if metric in record.baseline}:
-        yield f"{_said(metric)} BASELINE", found
+def _baseline(records: Sequence[Record], metrics: Sequence[str]) -> Iterator[Column]:
+    for metric in metrics:
+        if found := {record.lang: record.baseline[metric] for record in records if metric in record.baseline}:
+            yield f"{_said(metric)} BASELINE", found
 
 
 def _sums(n_languages: int, columns: Sequence[Column]) -> Iterator[list[str]]:

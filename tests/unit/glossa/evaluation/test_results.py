@@ -18,6 +18,7 @@ from glossa.evaluation.precision import described, in_precision
 from glossa.evaluation.results import Record, Summary, read, summary, write
 from glossa.evaluation.runner import Run, in_language, measure
 from glossa.evaluation.table import print_table
+from shared.errors import Unprocessable
 from tests.unit.functions.tokenizers.tiny import catalog_model
 
 MODEL = catalog_model(100)
@@ -96,6 +97,14 @@ def test_models_that_read_languages_are_told_which() -> None:
     assert in_language([TextInput("a")], run, "fr") == [TextInput("a")]
     vectors = replace(run, measure=MEASURES["retrieval"])
     assert in_language([TextInput("a")], vectors, "de") == [TextInput("a")]
+
+
+def test_parameters_that_change_the_form_of_answers_are_refused() -> None:
+    """And those that the task does not have."""
+    with pytest.raises(ValueError, match="got --param top_k, expected none of aggregation_strategy"):
+        replace(RUN, parameters={"top_k": 3})
+    with pytest.raises(Unprocessable, match="unknown parameter"):
+        replace(RUN, parameters={"topk": 3})
 
 
 def test_another_file_is_not_written_over(tmp_path: Path) -> None:
