@@ -80,7 +80,11 @@ def summary(values: Sequence[float]) -> Summary:
 
 def read(path: Path | None) -> dict[str, Record]:
     """Return the records of a file by key; none when there is no file. Raises ValueError for another kind of file."""
-    if path is None or not path.exists():
+    if path is None:
+        return {}
+    if not path.parent.is_dir():
+        raise ValueError(f"got --out {path}, expected a file in a folder that is there")
+    if not path.exists():
         return {}
     try:
         records = _records(json.loads(path.read_text(encoding="utf-8")))

@@ -19,6 +19,7 @@ from glossa.evaluation.heads import Chosen
 from glossa.evaluation.measures import Measure
 from glossa.evaluation.results import Record, key_of, model_digest
 from shared.catalog import EMBEDS
+from shared.errors import NotFinite
 
 INPUTS_AT_ONCE = 256
 # They change the form of answers, so that they could not be measured
@@ -61,7 +62,7 @@ class Run:
 
 
 def asking(run: Run, pipeline: Pipeline, infer: Infer) -> Ask:
-    """Return a function that answers inputs in order, with None for those that the model cannot read.
+    """Return a function that answers inputs in order, with None for those that the model cannot read or compute.
 
     It keeps the answers of the call before: the English side of a data set of translations is the same for each
     language.
@@ -69,16 +70,23 @@ def asking(run: Run, pipeline: Pipeline, infer: Infer) -> Ask:
     parameters = parse_parameters(run.measure.task, run.all_parameters)
     kept: dict[TextInput, Any] = {}
 
+    def answers(batch: Sequence[TextInput]) -> list[Any]:
+        request = TextRequest(run.measure.task, tuple(batch), parameters, run.chosen.reference)
+        try:
+            result, errors = pipeline.run_valid_inputs(request, infer)
+        except NotFinite:  # one of them overflows in this precision; halving finds it
+            half = len(batch) // 2
+            return [*answers(batch[:half]), *answers(batch[half:])] if half else [None]
+        values = iter(result.values)
+        return [None if i in errors else next(values) for i in range(len(batch))]
+
     def ask(inputs: Sequence[TextInput]) -> list[Any]:
         nonlocal kept
         new = [item for item in dict.fromkeys(inputs) if item not in kept]
         found = {item: kept[item] for item in inputs if item in kept}
         for at in range(0, len(new), INPUTS_AT_ONCE):
             batch = new[at : at + INPUTS_AT_ONCE]
-            request = TextRequest(run.measure.task, tuple(batch), parameters, run.chosen.reference)
-            result, errors = pipeline.run_valid_inputs(request, infer)
-            values = iter(result.values)
-            found |= {item: None if i in errors else next(values) for i, item in enumerate(batch)}
+            found |= zip(batch, answers(batch), strict=True)
         kept = found
         return [found[item] for item in inputs]
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
+from functions.messages import TextInput
+from functions.pipeline.pipeline import Pipeline
 from glossa.cli import main
 from glossa.commands.evaluate import Options, evaluate
+from glossa.commands.run import load
 from glossa.evaluation.datasets.registry import DATASETS
+from glossa.evaluation.heads import Chosen
+from glossa.evaluation.measures import MEASURES
 from glossa.evaluation.metrics.entities import conll_entities
 from glossa.evaluation.results import read
+from glossa.evaluation.runner import Run, asking
+from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import load_catalog
-from shared.errors import Unprocessable
+from shared.errors import NotFinite, Unprocessable
+from shared.messages import InferCall, ModelOutput
 from tests.unit.functions.tokenizers import tiny
 
 SENTENCES = [text.split()[:6] for text in tiny.SENTENCES[:20] if len(text.split()) > 3]
@@ -59,6 +68,25 @@ def test_entities_are_measured_as_transformers_tags_words(catalog_path: Path, tm
     again = io.StringIO()
     assert evaluate(load_catalog(catalog_path), tmp_path / "no-checkpoints", options, again) == 0
     assert again.getvalue() == out.getvalue()
+
+
+def test_an_input_that_overflows_has_no_answer(catalog_path: Path) -> None:
+    """The others of its batch are answered as alone."""
+    catalog = load_catalog(catalog_path)
+    model = catalog.model("moods")
+    answer = load(model, catalog_path.parent)
+    most = 4
+
+    def infer(calls: Sequence[InferCall]) -> list[ModelOutput]:
+        if any(length > most for call in calls for length in call.row_lengths.int_values()):
+            raise NotFinite("got a number that is not finite")
+        return answer(calls)
+
+    run = Run("nusax", "test", MEASURES["labels"], Chosen(model, "classifier", {}), "float16", {})
+    ask = asking(run, Pipeline(catalog, {"moods": tokenizer_of(model, catalog_path.parent)}), infer)
+    found = ask([TextInput(text) for text in ("a", "b", tiny.SENTENCES[0], "a", "human")])
+    assert [each is None for each in found] == [False, False, True, False, False]
+    assert found[0] == found[3] == ask([TextInput("a")])[0]
 
 
 def test_a_head_is_needed_before_a_model_is_loaded(catalog_path: Path, tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ def test_another_file_is_not_written_over(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match="which holds no results"):
             read(path)
+    with pytest.raises(ValueError, match="expected a file in a folder that is there"):
+        read(tmp_path / "none" / "results.json")
 
 
 def test_precisions_are_those_of_a_catalog() -> None:
