@@ -56,7 +56,9 @@ def _check_labels(raw: Mapping[str, Any]) -> None:
         raise CheckpointError(f"config.json has id2label {names!r:.80}, expected labels by index", hint=LABELS)
     if wrong := [(i, name) for i, name in names.items() if not str(i).isdecimal() or name is None]:
         raise CheckpointError(f"config.json has {wrong[0]} in id2label, expected a label by its index", hint=LABELS)
-    if n_labels is not None and n_labels != len(names):
+    classes = [str(kind) for kind in raw.get("architectures") or ()]
+    has_labels = not classes or any(kind.endswith(CLASSIFIERS) for kind in classes)
+    if has_labels and n_labels is not None and n_labels != len(names):
         raise CheckpointError(
             f"config.json has num_labels {n_labels!r} and {len(names)} labels in id2label, expected one number",
             hint="remove num_labels; transformers would rename the labels to LABEL_0 and so on",

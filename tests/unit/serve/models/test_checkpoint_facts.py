@@ -118,6 +118,12 @@ def test_listed_heads_are_found(tmp_path: Path) -> None:
     assert checkpoint_facts(tmp_path).heads["entities"].labels == LABELS
 
 
+def test_labels_of_an_embedder_may_contradict_each_other(tmp_path: Path) -> None:
+    """Nothing reads them."""
+    _edit_config(write(draw("XLMRobertaModel"), tmp_path), num_labels=1, label2id={"a": 0})
+    assert list(checkpoint_facts(tmp_path).heads) == ["embed"]
+
+
 def test_a_listed_classifier_needs_labels(tmp_path: Path) -> None:
     """Without labels its scores would have no names."""
     write(draw("XLMRobertaForTokenClassification"), tmp_path)
