@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def compare(folder: Path, model: Model, root: Path) -> Iterator[Line | Speed]:
         call = _call(rows, model)
         ours = _vectors(engine, call)
         yield _judge(dtype, ours, wanted if dtype == "float32" else _of_rounded(full, rows), wanted, len(rows))
-        yield _speed(f"Glossa, {dtype}", rows, lambda own=engine, given=call: _vectors(own, given))
+        yield _speed(f"Glossa, {dtype}", rows, partial(_vectors, engine, call))
         padded = _padded(folder, getattr(torch, dtype), rows)
         yield _speed(f"transformers, {dtype}, sorted batches of {BATCH}", rows, padded)
 
