@@ -30,7 +30,7 @@ from serve.engine.own_heads import check_own_heads
 from serve.http.callers import VERIFIERS, CallAuth
 from serve.http.front_routes import FrontRoutes, ServedModel
 from serve.local_cluster import run
-from serve.own_heads import user_config, without_own_heads
+from serve.own_heads import replica_facts, user_config
 from serve.ray_metrics import front_metrics, publishing, replica_metrics
 from serve.replica import Replica
 from serve.rolling_update import Application
@@ -126,7 +126,7 @@ def replica(
     """
     deployment = _deployment(publishing(Replica, replica_metrics), options, loopback=loopback)
     if takes_heads:
-        said = definition(without_own_heads(model).model_dump_json(), options)
+        said = definition(replica_facts(model), options)
         deployment = deployment.options(user_config=user_config(model))
         deployment._version = sha256(said.encode()).hexdigest()[:16]  # noqa: SLF001 - Ray 2.60 has no public name for it
     return deployment.bind(model, load, n_threads=model.n_threads, verifier=VERIFIERS[call_auth])

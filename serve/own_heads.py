@@ -18,9 +18,15 @@ def without_own_heads(model: Model) -> Model:
 
 
 def user_config(model: Model) -> dict[str, Any]:
-    """Return the heads of a model that have checkpoints of their own, as JSON."""
+    """Return as JSON the heads of a model that have checkpoints of their own, and the names of all default heads."""
     own = {name: head for name, head in model.heads.items() if head.checkpoint}
-    return {"heads": {name: head.model_dump(mode="json") for name, head in own.items()}}
+    defaults = [name for name, head in model.heads.items() if head.default]
+    return {"heads": {name: head.model_dump(mode="json") for name, head in own.items()}, "defaults": defaults}
+
+
+def replica_facts(model: Model) -> str:
+    """Return as text all of a model but what its `user_config` says: a replica cannot take more while it runs."""
+    return without_own_heads(model).model_dump_json(exclude={"heads": {"__all__": {"default"}}})
 
 
 def with_own_heads(model: Model, config: Mapping[str, Any]) -> Model:
@@ -29,5 +35,9 @@ def with_own_heads(model: Model, config: Mapping[str, Any]) -> Model:
     Raises pydantic's ValidationError, a ValueError, for a head that is none, and for a second default of one task.
     """
     own = {name: Head.model_validate(facts) for name, facts in config["heads"].items()}
-    heads = {**without_own_heads(model).heads, **own}
+    defaults = set(config["defaults"])
+    heads = {
+        name: head.model_copy(update={"default": name in defaults})
+        for name, head in {**without_own_heads(model).heads, **own}.items()
+    }
     return Model.model_validate({**dict(model), "heads": heads})

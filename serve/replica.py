@@ -184,15 +184,16 @@ class Replica:
     async def _answer(self, call: InferCall) -> CompletedCall:
         """Return the outputs of all rows of a call. Rows that the response cache knows run no pass."""
         rows = split(call)
+        response_cache = self.response_cache  # another one once there are other heads
         if not self.model.response_cache_bytes:
             return await self._compute(call, rows, range(len(rows)))
-        cached = self.response_cache.look_up(rows, call.tenant_hash)
+        cached = response_cache.look_up(rows, call.tenant_hash)
         missing = [index for index in range(len(rows)) if index not in cached.outputs]
         if not missing:
             return CompletedCall(cached.merged((), ()), queue_s=0.0, infer_s=0.0)
         computed = await self._compute(call, [rows[index] for index in missing], missing)
         completed = replace(computed, results=cached.merged(missing, computed.results))
-        self.response_cache.store(cached, completed.results)
+        response_cache.store(cached, completed.results)
         return completed
 
     async def _compute(self, call: InferCall, rows: Sequence[Row], places: Sequence[int]) -> CompletedCall:

@@ -47,6 +47,15 @@ def folder_of(reference: str, root: Path, *, asks_hub: bool = False) -> Path:
     return folder
 
 
+def head_folder_of(reference: str, root: Path) -> Path:
+    """Return the folder of a head that was trained apart, after a download if the reference is remote. Raises alike."""
+    if not reference.startswith("s3:"):
+        return folder_of(reference, root)
+    from serve.checkpoints.fetch import fetch_head  # noqa: PLC0415 - imports torch, and only a download needs it
+
+    return fetch_head(reference, root)
+
+
 def artifact_of(folder: Path, known_sha256: str | None = None) -> bytes:
     """Return the bytes of a checkpoint's tokenizer artifact: the rules that transformers 5 applies for the folder.
 

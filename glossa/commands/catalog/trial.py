@@ -17,7 +17,7 @@ from functions.tokenizers.tokenizer import Tokenizer
 from glossa.commands.arguments import catalog_option, open_catalog
 from glossa.commands.catalog.progress import SILENT, Progress
 from glossa.commands.catalog.texts import TEXTS
-from glossa.tokenizer_build.checkpoints import folder_of, tokenizer_of
+from glossa.tokenizer_build.checkpoints import folder_of, head_folder_of, tokenizer_of
 from glossa.tokenizer_build.reference import reference_of
 from serve.checkpoints.folders import transformer_folder
 from shared.catalog import Head, Model
@@ -77,7 +77,8 @@ def compare(model: Model, root: Path, *, measure: bool = True, progress: Progres
     engine = load_engine(model.model_copy(update={"heads": heads}), root)
     for name, head in model.heads.items():
         progress.stage(f"comparing head {name} with transformers")
-        yield compare_head(engine, folder, name, head, tokenizer)
+        own = head_folder_of(head.checkpoint, root) if head.checkpoint else folder
+        yield compare_head(engine, own, name, head, tokenizer)
     if measure:
         yield _speed(model, root, progress)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from glossa.commands.arguments import catalog_option
-from shared.catalog import Model
+from shared.catalog import Head, Model
 
 
 @click.group("weights", help="Checkpoints in the bucket of weights.")
@@ -33,14 +33,18 @@ def push_command(*, catalog_path: Path, bucket: str, region: str, out_path: Path
 
     from glossa.deployment.programs.weights import push  # noqa: PLC0415 - imports tomlkit, which `--help` does not need
     from glossa.deployment.runner import note  # noqa: PLC0415 - only this command needs it
+    from serve.checkpoints.head_files import read_head_tensors  # noqa: PLC0415 - imports torch
     from serve.checkpoints.verify import check_config, check_weights  # noqa: PLC0415 - imports torch
 
     def check(model: Model, folder: Path) -> None:
         check_weights(folder, model.weights_sha256)
         check_config(folder, model.config_sha256, model.name)
 
+    def check_head(model: Model, head: Head, folder: Path) -> None:
+        read_head_tensors(folder, head.weights_sha256, model.weights_sha256)
+
     try:
-        key = push(catalog_path, bucket, region, out_path, print, check)
+        key = push(catalog_path, bucket, region, out_path, print, check, check_head=check_head)
     except (BotoCoreError, ClientError, S3UploadFailedError) as error:
         raise ValueError(f"got bucket {bucket}, expected one that takes checkpoints: {error}") from None
     if notes_path is not None:

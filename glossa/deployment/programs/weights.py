@@ -15,14 +15,15 @@ from typing import Any
 
 import tomlkit
 
-from shared.catalog import Catalog, Model, load_catalog
+from shared.catalog import Catalog, Head, Model, load_catalog
 
 PREFIX, DIGEST_CHARS = "models", 32  # serve/checkpoints/fetch.py knows this form
-WEIGHTS = ".safetensors"
+WEIGHTS, HEAD = ".safetensors", "head.safetensors"
 KEPT = re.compile(r".*\.(?:safetensors|json|model|txt)")  # weights, their index, and what describes them
 MODULE = re.compile(r"\d+_\w+")  # serve/checkpoints/fetch.py knows these folders too
 Copy = Callable[[Path, str], bool]
 Check = Callable[[Model, Path], None]
+CheckHead = Callable[[Model, Head, Path], None]
 
 
 def key_prefix(model: Model, files: Sequence[Path]) -> str:
@@ -71,12 +72,43 @@ def mirror(
     return places
 
 
-def deployed_catalog(text: str, bucket: str, places: Mapping[str, str]) -> str:
-    """Return a catalog whose checkpoints are in the bucket. All else stays as it is, comments too."""
+def mirror_heads(
+    catalog: Catalog,
+    folder_of: Callable[[str], Path],
+    copy: Copy,
+    say: Callable[[str], None],
+    check: CheckHead = lambda _, __, ___: None,
+) -> dict[tuple[str, str], str]:
+    """Copy the file of every head that was trained apart; return the key prefix of each, by model and head.
+
+    The arguments are those of `mirror`. The backbone beside such a head is not copied: its model has it.
+    """
+    places = {}
+    own = [(model, name, head) for model in catalog.models.values() for name, head in model.heads.items()]
+    for model, name, head in own:
+        if head.checkpoint:
+            folder = folder_of(head.checkpoint)
+            check(model, head, folder)
+            prefix = f"{PREFIX}/{model.name}/heads/{name}/{str(head.weights_sha256)[:DIGEST_CHARS]}"
+            is_new = copy(folder / HEAD, f"{prefix}/{HEAD}")
+            say(f"head {model.name}:{name}: {'copied' if is_new else 'is there'}")
+            places[model.name, name] = prefix
+    return places
+
+
+def deployed_catalog(
+    text: str, bucket: str, places: Mapping[str, str], heads: Mapping[tuple[str, str], str] | None = None
+) -> str:
+    """Return a catalog whose checkpoints, and `heads` by model and head, are in the bucket.
+
+    All else stays as it is, comments too.
+    """
     document = tomlkit.parse(text)
     models: Any = document["models"]
     for name, prefix in places.items():
         models[name]["checkpoint"] = f"s3://{bucket}/{prefix}"
+    for (name, head), prefix in (heads or {}).items():
+        models[name]["heads"][head]["checkpoint"] = f"s3://{bucket}/{prefix}"
     return tomlkit.dumps(document)
 
 
@@ -87,20 +119,24 @@ def push(
     out: Path,
     say: Callable[[str], None],
     check: Check = lambda _, __: None,
+    *,
+    check_head: CheckHead = lambda _, __, ___: None,
 ) -> str:
     """Copy the checkpoints of a catalog file to the bucket, and write the catalog of the replicas to `out`.
 
     The new catalog goes to the bucket too. Its key, which is returned, holds its digest, so a changed catalog starts
-    new replicas. Nothing is copied of a checkpoint that `check` refuses: what once lies under a key stays there. Raises
-    ValueError, OSError, what `check` raises, and the errors of boto3.
+    new replicas. Nothing is copied of a checkpoint that `check` or `check_head` refuses: what once lies under a key
+    stays there. Raises ValueError, OSError, what these two raise, and the errors of boto3.
     """
-    from glossa.tokenizer_build.checkpoints import folder_of  # noqa: PLC0415 - a download imports torch
+    from glossa.tokenizer_build.checkpoints import folder_of, head_folder_of  # noqa: PLC0415 - a download imports torch
 
     catalog = load_catalog(catalog_path)
     copy = s3_copy(bucket, region)
     places = mirror(catalog, lambda reference: folder_of(reference, catalog_path.parent), copy, say, check)
+    heads = mirror_heads(catalog, lambda each: head_folder_of(each, catalog_path.parent), copy, say, check_head)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(deployed_catalog(catalog_path.read_text(encoding="utf-8"), bucket, places), encoding="utf-8")
+    text = deployed_catalog(catalog_path.read_text(encoding="utf-8"), bucket, places, heads)
+    out.write_text(text, encoding="utf-8")
     load_catalog(out)
     key = f"catalogs/{hashlib.sha256(out.read_bytes()).hexdigest()[:16]}.toml"
     copy(out, key)

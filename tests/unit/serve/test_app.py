@@ -20,7 +20,7 @@ from serve.app import (
 )
 from serve.replica import Timeouts
 from serve.strict_config import check_strict
-from shared.catalog import Catalog, Model, Replicas
+from shared.catalog import Catalog, Head, Model, Replicas
 
 FUNCTION_S = 25.0  # the time a function has, the longest that anyone of ours waits
 
@@ -93,6 +93,24 @@ def test_a_definition_differs_when_a_fact_or_an_option_does(catalog: Catalog) ->
     assert differing(weights_sha256="f" * 64) == ["toy"]
     assert differing(heads=dict(reversed(catalog.models["toy"].heads.items()))) == ["toy"]
     assert differing(revision="2") == ["toy", "front"]
+
+
+def test_a_head_of_its_own_changes_what_ray_hands_to_replicas_and_not_their_version(catalog: Catalog) -> None:
+    """So Ray keeps the replicas that run. Any other fact changes the version. A cluster reads the catalog alone."""
+    toy = catalog.models["toy"]
+    own = Head(task="token-classification", labels=("x",), default=True, checkpoint="mine", weights_sha256="a" * 64)
+
+    def deployed(model: Model, *, spread: bool = False) -> Any:
+        known = Catalog(default_model="toy", models={"toy": model})
+        return build(known, Path(), engine="fake", spread=spread)[0].application._bound_deployment
+
+    plain = deployed(toy)
+    more = deployed(toy.model_copy(update={"heads": {**toy.heads, "mine": own}}))
+    assert (plain._version, plain.user_config) == (more._version, {"heads": {}, "defaults": ["topic"]})
+    assert Head.model_validate(more.user_config["heads"]["mine"]) == own
+    assert more.user_config["defaults"] == ["topic", "mine"]
+    assert deployed(toy.model_copy(update={"dtype": "bfloat16"}))._version != plain._version
+    assert deployed(toy, spread=True).user_config is None
 
 
 def test_new_replicas_start_beside_old_ones_where_there_is_room(catalog: Catalog) -> None:

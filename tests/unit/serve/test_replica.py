@@ -227,3 +227,21 @@ def test_the_only_head_needs_no_name(model: Model) -> None:
         assert (await post(app, {**padded([[1, 2]]), "parameters": {}})).status == 200
 
     run_with_replica(single, test)
+
+
+def test_a_replica_takes_heads_while_it_runs(model: Model) -> None:
+    """A head with a checkpoint of its own is answered once Ray has said it, and no more when it is taken out."""
+    own = {"task": "text-classification", "labels": ["x"], "checkpoint": "mine", "weights_sha256": "a" * 64}
+
+    async def test(replica: Replica, app: ASGIApp) -> None:
+        engine = replica.engine
+        assert (await send_call(app, packed([[5, 6]], "mine"))).status == 404
+        await replica.reconfigure({"heads": {"mine": own}, "defaults": ["mine"]})
+        assert (await send_call(app, packed([[5, 6]], "mine"))).status == 200
+        assert replica.engine is engine
+        assert replica.model.head_for("text-classification", None) == "mine"
+        await replica.reconfigure({"heads": {}, "defaults": ["topic"]})
+        assert (await send_call(app, packed([[5, 6]], "mine"))).status == 404
+        assert replica.model.heads == model.heads
+
+    run_with_replica(model, test)

@@ -162,5 +162,7 @@ def test_the_command_prints_what_the_head_is_worth(
     assert TEXTS[0] not in json.dumps(report)
     assert main([*line, "--data", str(write_rows([{"text": "a"}], "bad.jsonl")), "--name", "other"]) == 2
     assert "bad.jsonl line 1: got columns text, expected a column label" in capsys.readouterr().err
+    assert main(["catalog", "test", "--catalog", str(house), "moods", "--no-measure"]) == 0
+    assert capsys.readouterr().out.count("PASS") == len(load_catalog(house).model("moods").heads) + 1
     remove(house, "moods:mine")
     assert "mine" not in load_catalog(house).model("moods").heads

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from glossa.deployment.programs.weights import deployed_catalog, files_of, key_prefix, mirror, push
-from serve.checkpoints.fetch import PINNED
+from serve.checkpoints.fetch import PINNED, fetch_head
 from shared.catalog import load_catalog, parse_catalog
 from tests.account_in_memory import REGION, weights_bucket
 from tests.account_in_memory import WEIGHTS_BUCKET as BUCKET
@@ -46,6 +46,22 @@ def test_the_replicas_catalog_differs_in_its_checkpoints_alone(bucket: Any, smal
     assert model.model_copy(update={"checkpoint": "model"}) == load_catalog(small).model("mini")
     keys = [item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET, Prefix="models/")["Contents"]]
     assert sorted(key.rsplit("/", 1)[1] for key in keys) == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+def test_a_head_that_was_trained_apart_is_copied_without_its_backbone(bucket: Any, small: Path, tmp_path: Path) -> None:
+    """The replicas' catalog names its key, from which a replica fetches the head's file and nothing else."""
+    (tmp_path / "mine").mkdir()
+    for name in ("head.safetensors", "backbone.safetensors", "config.json"):
+        (tmp_path / "mine" / name).write_bytes(name.encode())
+    facts = f'task = "text-classification"\ncheckpoint = "mine"\nweights_sha256 = "{"a" * 64}"\n'
+    with small.open("a", encoding="utf-8") as file:
+        file.write(f"\n[models.mini.heads.mine]\n{facts}")
+    push(small, BUCKET, REGION, tmp_path / "out.toml", lambda _: None)
+    head = load_catalog(tmp_path / "out.toml").model("mini").heads["mine"]
+    assert head.checkpoint == f"s3://{BUCKET}/models/mini/heads/mine/{'a' * 32}"
+    assert PINNED.fullmatch(head.checkpoint.removeprefix(f"s3://{BUCKET}/"))
+    folder = fetch_head(head.checkpoint, tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["head.safetensors"]
 
 
 def test_what_is_there_is_not_sent_again(bucket: Any, small: Path, tmp_path: Path) -> None:
