@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import BaseModel
 
-from shared.content_types import PROBLEM_TYPE
+from shared.content_types import JSON_TYPE, PROBLEM_TYPE
 
 TITLE, VERSION = "Glossa", "1"
 # A stack takes one of these; its parameter Auth says which.
@@ -32,7 +32,10 @@ SECURITY_SCHEMES = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one route; `body` and `answer` are pydantic classes; `query` holds annotations by name."""
+    """One method on one route; `body` and `answer` are pydantic classes; `query` holds annotations by name.
+
+    `error` is the form of its errors, where it is not a Problem.
+    """
 
     method: str
     path: str
@@ -41,6 +44,7 @@ class Operation:
     answer: Any = dict[str, Any]
     status: int = 200
     query: Mapping[str, Any] = field(default_factory=dict)
+    error: type[BaseModel] | None = None
 
 
 class Problem(BaseModel):
@@ -58,7 +62,8 @@ class Problem(BaseModel):
 
 
 def page(operations: Iterable[Operation]) -> dict[str, Any]:
-    """Return the OpenAPI document of the operations. Every error is a Problem."""
+    """Return the OpenAPI document of the operations. An error is a Problem, unless the operation says otherwise."""
+    operations = tuple(operations)
     book = APIGatewayRestResolver(enable_validation=True)
     for operation in operations:
         book.route(
@@ -69,7 +74,7 @@ def page(operations: Iterable[Operation]) -> dict[str, Any]:
             status_code=operation.status,
         )(_stub(operation))
     made: dict[str, Any] = json.loads(book.get_openapi_json_schema(title=TITLE, version=VERSION))
-    _replace_library_errors(made)
+    _replace_library_errors(made, {_operation_id(each): each.error for each in operations if each.error is not None})
     made["components"]["securitySchemes"] = SECURITY_SCHEMES
     made["security"] = [{name: []} for name in SECURITY_SCHEMES]
     return made
@@ -97,17 +102,18 @@ def _operation_id(operation: Operation) -> str:
     return re.sub(r"\W+", "_", f"{operation.method.lower()}_{operation.path.removeprefix('/v1/')}").strip("_")
 
 
-def _replace_library_errors(made: dict[str, Any]) -> None:
-    """Put our problem details where the library describes its own validation errors."""
+def _replace_library_errors(made: dict[str, Any], of_others: Mapping[str, type[BaseModel]]) -> None:
+    """Put problem details, or the form in `of_others`, where the library describes its own validation errors."""
     schemas: dict[str, Any] = made["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         schemas.pop(name, None)
-    schemas["Problem"] = Problem.model_json_schema()
-    problem = {
-        "description": "Problem details",
-        "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
     for path in made["paths"].values():
         for operation in path.values():
+            kind = of_others.get(operation["operationId"], Problem)
+            described = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= described.pop("$defs", {}) | {kind.__name__: described}
+            schema = {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}
+            content = {PROBLEM_TYPE if kind is Problem else JSON_TYPE: schema}
             kept: Mapping[str, Any] = operation["responses"]
-            operation["responses"] = {code: said for code, said in kept.items() if code != "422"} | {"default": problem}
+            error = {"description": (kind.__doc__ or "").partition(":")[0], "content": content}
+            operation["responses"] = {code: said for code, said in kept.items() if code != "422"} | {"default": error}

@@ -13,7 +13,6 @@ from urllib.parse import unquote
 
 from functions.http import v2_routes
 from functions.http.authentication import Auth, check_task, tenant_of
-from functions.http.compatible.cohere_routes import rank_for_cohere
 from functions.http.compatible.routes import add_compatible_routes
 from functions.http.compatible.service import Run, Service
 from functions.http.resolver import Resolver, deadline, request_id
@@ -105,6 +104,8 @@ def _add_tasks(service: Service) -> None:
         check_task(api.current_event.raw_event, service.auth, task)
         body = api.json()
         if task == "rerank" and "query" in body and "inputs" not in body:  # Cohere and Jina share this path
+            from functions.http.compatible.answers_cohere import rank_for_cohere  # noqa: PLC0415 - start-up time costs money
+
             return rank_for_cohere(service, body, 1)
         return api.ok(result_json(task, service.run(task, body)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from functions.http.compatible.routes import load_answers
 from functions.http.text_routes import make_api
 from functions.lambdas.model_server import load_boto3, open_call_keys, open_client
 from functions.lambdas.settings import InferSettings, read_function_settings
@@ -46,6 +47,7 @@ except ImportError:
     pass
 else:
     register_before_snapshot(warm, pipeline.tokenizers)
+    register_before_snapshot(load_answers)
     register_before_snapshot(replica.close)
     if isinstance(call_keys, KeyCache):
         register_before_snapshot(load_boto3)

@@ -33,7 +33,7 @@ _PROMPTS: Mapping[str, tuple[str, ...]] = {
 RANK_FIELDS = ("text",)  # what is read of an object, unless the caller names fields
 
 
-class EmbedBody(ForeignBody):
+class CohereEmbedBody(ForeignBody):
     """Texts to turn into vectors. Long texts are read in windows; `truncate` END keeps the first window only."""
 
     texts: Annotated[list[str], Field(min_length=1)]
@@ -45,7 +45,7 @@ class EmbedBody(ForeignBody):
     priority: Ignored = None
 
 
-class RerankBody(ForeignBody):
+class CohereRerankBody(ForeignBody):
     """A query, and documents to put in order: texts, or objects with a text."""
 
     query: str
@@ -64,7 +64,7 @@ def prompt_for(input_type: str | None, head: Head) -> str | None:
     return next((name for name in _PROMPTS.get(input_type or "", ()) if name in head.prompts), None)
 
 
-def embed_request(body: EmbedBody, head: Head) -> dict[str, Any]:
+def embed_request(body: CohereEmbedBody, head: Head) -> dict[str, Any]:
     """Return the body of feature-extraction."""
     wanted = parameters(
         normalize=True,
@@ -75,7 +75,7 @@ def embed_request(body: EmbedBody, head: Head) -> dict[str, Any]:
     return {"inputs": body.texts, "model": body.model, "parameters": wanted}
 
 
-def embed_answer(body: EmbedBody, result: Result, *, answer_id: str, version: int) -> dict[str, Any]:
+def embed_answer(body: CohereEmbedBody, result: Result, *, answer_id: str, version: int) -> dict[str, Any]:
     """Return the vectors of each asked type. Version 1 without types answers with a list of float vectors."""
     vectors: list[Vector] = list(result.values)  # type: ignore[arg-type] # of feature-extraction in float32
     if body.embedding_types is None and version == 1:
@@ -87,7 +87,7 @@ def embed_answer(body: EmbedBody, result: Result, *, answer_id: str, version: in
     return {"id": answer_id, "texts": body.texts, **found, "meta": _meta(result, version)}
 
 
-def rerank_request(body: RerankBody) -> dict[str, Any]:
+def rerank_request(body: CohereRerankBody) -> dict[str, Any]:
     """Return the body of rerank. Raises Unprocessable for an object without text."""
     documents = [_text(document, body.rank_fields, f"documents[{i}]") for i, document in enumerate(body.documents)]
     wanted = parameters(top_n=min(body.top_n, len(documents)) if body.top_n else None)
@@ -98,7 +98,7 @@ def rerank_request(body: RerankBody) -> dict[str, Any]:
     }
 
 
-def rerank_answer(body: RerankBody, result: Result, *, answer_id: str, version: int) -> dict[str, Any]:
+def rerank_answer(body: CohereRerankBody, result: Result, *, answer_id: str, version: int) -> dict[str, Any]:
     """Return the documents by relevance, with what clients of Cohere and of Jina read."""
     ranked: Sequence[Mapping[str, Any]] = result.values[0]  # type: ignore[assignment] # of rerank
     results = [{"index": each["index"], "relevance_score": each["score"]} for each in ranked]

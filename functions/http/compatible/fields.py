@@ -10,14 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema, model_validator
 
+from functions.http.compatible.service import MAX_INPUTS
 from functions.pipeline.request_limits import MAX_IDS
 from functions.pipeline.token_view import text_of
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Head, Model
 from shared.error_text import kind, shown
 from shared.errors import NotFound, TooLarge, Unprocessable
-
-MAX_INPUTS = 2048  # OpenAI takes as many in one request, and its clients send them
 
 
 class ForeignBody(BaseModel):

@@ -33,7 +33,7 @@ _DRAWS = ("temperature", "top_k", "top_p")  # any of them means sampling, as in 
 _ANY_MASK = "<mask>"
 
 
-class Body(ForeignBody):
+class HuggingFaceBody(ForeignBody):
     """`inputs` in a form of the task, and its `parameters`. Those of feature-extraction may stand beside `inputs`."""
 
     inputs: Annotated[object, Field(description="a text, an object of the task, or a list of these")]
@@ -66,7 +66,7 @@ def head_tasks(reference: str, catalog: Catalog) -> tuple[Model, Collection[str]
     return model, checked_head(model, head).tasks
 
 
-def choose_task(body: Body, model: Model, tasks: Collection[str]) -> str:
+def choose_task(body: HuggingFaceBody, model: Model, tasks: Collection[str]) -> str:
     """Return the only task of `tasks` that the body fits. Raises Unprocessable when there are none, or several.
 
     An object in `inputs` names its task by its fields. A text with a mask is for fill-mask. Parameters leave only the
@@ -107,7 +107,7 @@ def _has_mask(value: object, model: Model) -> bool:
     return isinstance(text, str) and (_ANY_MASK in text or (model.mask_token or _ANY_MASK) in text)
 
 
-def request(task: str, body: Body, reference: str) -> dict[str, Any]:
+def request(task: str, body: HuggingFaceBody, reference: str) -> dict[str, Any]:
     """Return the body of the task. Raises NotFound (task), BadRequest for what a generating model does not read."""
     task_named(task)
     given = body.given()
@@ -141,7 +141,7 @@ def completions(given: Mapping[str, Any], reference: str) -> dict[str, Any]:
     return usual | without_nulls(given) | {"model": reference}
 
 
-def answer(task: str, body: Body, result: Result) -> object:
+def answer(task: str, body: HuggingFaceBody, result: Result) -> object:
     """Return the bare results: that of the only input, or a list of them when a list came."""
     values = [_value(task, body, value) for value in result.values]
     if task == "zero-shot-classification" and len(values) == 1:
@@ -149,7 +149,7 @@ def answer(task: str, body: Body, result: Result) -> object:
     return values if isinstance(body.inputs, list) or task == "text-classification" else values[0]
 
 
-def _value(task: str, body: Body, value: Any) -> object:
+def _value(task: str, body: HuggingFaceBody, value: Any) -> object:
     if task == "zero-shot-classification":
         return [{"label": label, "score": score} for label, score in zip(value["labels"], value["scores"], strict=True)]
     if task == "question-answering" and body.given().get("top_k", 1) != 1 and not isinstance(value, list):

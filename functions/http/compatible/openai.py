@@ -30,7 +30,7 @@ from functions.tokenizers.tokenizer import Tokenizer
 from shared.limits import MAX_NEW_TOKENS, MAX_SEED, MAX_SEQUENCES, MAX_TEMPERATURE
 
 
-class EmbeddingsBody(ForeignBody):
+class OpenAIEmbeddingsBody(ForeignBody):
     """Texts or token ids to turn into vectors."""
 
     input: TextsOrIds
@@ -40,7 +40,7 @@ class EmbeddingsBody(ForeignBody):
     user: Ignored = None
 
 
-class CompletionsBody(ForeignBody):
+class OpenAICompletionsBody(ForeignBody):
     """Prompts to continue. Temperature 0 takes the likeliest token; without `seed` the seed is 0."""
 
     prompt: TextsOrIds
@@ -69,13 +69,13 @@ def texts(value: object, tokenizer: Tokenizer, where: str) -> list[str]:
     return texts_of_ids(found, tokenizer, where) if has_ids(found) else found  # type: ignore[return-value] # the task checks that they are texts
 
 
-def embeddings_request(body: EmbeddingsBody, tokenizer: Tokenizer) -> dict[str, Any]:
+def embeddings_request(body: OpenAIEmbeddingsBody, tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the body of feature-extraction. Raises Unprocessable, TooLarge."""
     wanted = parameters(normalize=True, dimensions=body.dimensions)
     return {"inputs": texts(body.input, tokenizer, "input"), "model": body.model, "parameters": wanted}
 
 
-def embeddings_answer(body: EmbeddingsBody, result: Result) -> dict[str, Any]:
+def embeddings_answer(body: OpenAIEmbeddingsBody, result: Result) -> dict[str, Any]:
     """Return the vectors, as lists or as base64 of little-endian float32, with the tokens that were read."""
     encode = base64_of if body.encoding_format == "base64" else list
     data = [
@@ -92,7 +92,7 @@ def base64_of(vector: Sequence[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
-def completions_request(body: CompletionsBody, tokenizer: Tokenizer) -> dict[str, Any]:
+def completions_request(body: OpenAICompletionsBody, tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the body of text-generation. Raises Unprocessable, TooLarge."""
     samples = body.temperature > 0 if body.do_sample is None else body.do_sample
     wanted = parameters(
@@ -109,7 +109,7 @@ def completions_request(body: CompletionsBody, tokenizer: Tokenizer) -> dict[str
 
 
 def completions_answer(
-    body: CompletionsBody, result: Result, tokenizer: Tokenizer, *, answer_id: str, created_s: int
+    body: OpenAICompletionsBody, result: Result, tokenizer: Tokenizer, *, answer_id: str, created_s: int
 ) -> dict[str, Any]:
     """Return the continuations. Their tokens are counted by tokenizing them, `length` if the limit is reached."""
     prompts = texts(body.prompt, tokenizer, "prompt") if body.echoes else [""] * len(result.values)

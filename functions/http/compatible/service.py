@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from functions.http.authentication import Auth, check_task, tenant_of
-from functions.http.compatible.fields import MAX_INPUTS
 from functions.http.resolver import Resolver, request_id
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
@@ -23,6 +22,7 @@ from shared.errors import Unavailable
 from shared.messages import tenant_hash
 
 READY_RETRY_AFTER_S = 5.0
+MAX_INPUTS = 2048  # OpenAI takes as many in one request, and its clients send them
 FOREIGN_LIMITS = replace(REQUEST_LIMITS, max_inputs=MAX_INPUTS)
 
 

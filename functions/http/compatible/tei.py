@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from functions.http.compatible.fields import (
-    MAX_INPUTS,
     Flag,
     ForeignBody,
     ModelReference,
@@ -20,6 +19,7 @@ from functions.http.compatible.fields import (
     Whole,
     parameters,
 )
+from functions.http.compatible.service import MAX_INPUTS
 from functions.messages import Result
 from shared.catalog import Catalog, Head, Model, split_reference
 from shared.error_text import kind
@@ -40,7 +40,7 @@ TextsAndPairs = Annotated[
 Labels = list[dict[str, Any]]
 
 
-class Body(ForeignBody):
+class TeiBody(ForeignBody):
     """What several bodies have. Long texts are read in windows; with `truncate`, only their first window is."""
 
     model: ModelReference | None = None
@@ -48,7 +48,7 @@ class Body(ForeignBody):
     truncation_direction: Annotated[Literal["right", "Right"], Field(description="the end of a text is cut")] = "right"
 
 
-class EmbedBody(Body):
+class TeiEmbedBody(TeiBody):
     """Texts or token ids to turn into one vector each, of length 1 unless `normalize` is false."""
 
     inputs: TextsOrIds
@@ -57,21 +57,21 @@ class EmbedBody(Body):
     dimensions: Annotated[Whole, Field(ge=1)] | None = None
 
 
-class EmbedAllBody(Body):
+class TeiEmbedAllBody(TeiBody):
     """Texts or token ids to turn into a vector for each token, or into weights of tokens."""
 
     inputs: TextsOrIds
     prompt_name: str | None = None
 
 
-class PredictBody(Body):
+class TeiPredictBody(TeiBody):
     """Texts or pairs to label."""
 
     inputs: TextsAndPairs
     raw_scores: Flag = False
 
 
-class RerankBody(Body):
+class TeiRerankBody(TeiBody):
     """A query, and texts to put in order."""
 
     query: str
@@ -80,14 +80,14 @@ class RerankBody(Body):
     return_text: Flag = False
 
 
-class Sentences(ForeignBody):
+class TeiSentences(ForeignBody):
     """A sentence, and those that are compared with it."""
 
     source_sentence: str
     sentences: Annotated[list[str], Field(min_length=1)]
 
 
-class SimilarityParameters(ForeignBody):
+class TeiSimilarityParameters(ForeignBody):
     """How the sentences are read."""
 
     truncate: Flag = False
@@ -95,15 +95,15 @@ class SimilarityParameters(ForeignBody):
     prompt_name: str | None = None
 
 
-class SimilarityBody(ForeignBody):
+class TeiSimilarityBody(ForeignBody):
     """A sentence, and those that are compared with it by the cosine of their vectors."""
 
-    inputs: Sentences
-    parameters: SimilarityParameters = SimilarityParameters()
+    inputs: TeiSentences
+    parameters: TeiSimilarityParameters = TeiSimilarityParameters()
     model: ModelReference | None = None
 
 
-class TokenizeBody(ForeignBody):
+class TeiTokenizeBody(ForeignBody):
     """Texts to tokenize."""
 
     inputs: str | Annotated[list[str], Field(min_length=1)]
@@ -111,7 +111,7 @@ class TokenizeBody(ForeignBody):
     model: ModelReference | None = None
 
 
-class DecodeBody(ForeignBody):
+class TeiDecodeBody(ForeignBody):
     """Token ids to read as text."""
 
     ids: Annotated[list[Whole], Field(min_length=1)] | Annotated[list[list[Whole]], Field(min_length=1)]
@@ -119,19 +119,19 @@ class DecodeBody(ForeignBody):
     model: ModelReference | None = None
 
 
-def embed_request(body: EmbedBody, texts: Sequence[object]) -> dict[str, Any]:
+def embed_request(body: TeiEmbedBody, texts: Sequence[object]) -> dict[str, Any]:
     """Return the body of feature-extraction for one vector a text. `texts` are those of the inputs."""
     wanted = parameters(normalize=body.normalize, prompt_name=body.prompt_name, dimensions=body.dimensions)
     return {"inputs": list(texts), "model": body.model, "parameters": wanted | _truncation(body.truncate)}
 
 
-def embed_all_request(body: EmbedAllBody, texts: Sequence[object]) -> dict[str, Any]:
+def embed_all_request(body: TeiEmbedAllBody, texts: Sequence[object]) -> dict[str, Any]:
     """Return the body of feature-extraction for a vector for each token."""
     wanted = parameters(per_token=True, prompt_name=body.prompt_name)
     return {"inputs": list(texts), "model": body.model, "parameters": wanted | _truncation(body.truncate)}
 
 
-def embed_sparse_request(body: EmbedAllBody, texts: Sequence[object], catalog: Catalog) -> dict[str, Any]:
+def embed_sparse_request(body: TeiEmbedAllBody, texts: Sequence[object], catalog: Catalog) -> dict[str, Any]:
     """Return the body of feature-extraction by a sparse head. Raises Unprocessable when no model has one, NotFound."""
     wanted = parameters(prompt_name=body.prompt_name) | _truncation(body.truncate)
     return {"inputs": list(texts), "model": sparse_head(body.model, catalog), "parameters": wanted}
@@ -156,14 +156,14 @@ def sparse_head(reference: str | None, catalog: Catalog) -> str:
     raise Unprocessable(f"{reference or 'no model'} has a head that weighs tokens, expected one; ask for /embed")
 
 
-def predict_request(body: PredictBody) -> tuple[dict[str, Any], bool]:
+def predict_request(body: TeiPredictBody) -> tuple[dict[str, Any], bool]:
     """Return the body of text-classification, and whether it is for a list. Raises Unprocessable."""
     inputs, many = _sequences(body.inputs)
     wanted = {"top_k": None, "function_to_apply": "none" if body.raw_scores else "default"}
     return {"inputs": inputs, "model": body.model, "parameters": wanted | _truncation(body.truncate)}, many
 
 
-def rerank_request(body: RerankBody) -> dict[str, Any]:
+def rerank_request(body: TeiRerankBody) -> dict[str, Any]:
     """Return the body of rerank."""
     apply = "none" if body.raw_scores else "default"
     wanted = {"function_to_apply": apply, "return_documents": body.return_text} | _truncation(body.truncate)
@@ -176,7 +176,7 @@ def rerank_answer(result: Result) -> list[dict[str, Any]]:
     return [{("text" if name == "document" else name): value for name, value in each.items()} for each in ranked]
 
 
-def similarity_request(body: SimilarityBody) -> dict[str, Any]:
+def similarity_request(body: TeiSimilarityBody) -> dict[str, Any]:
     """Return the body of sentence-similarity."""
     wanted = parameters(prompt_name=body.parameters.prompt_name) | _truncation(body.parameters.truncate)
     inputs = {"source_sentence": body.inputs.source_sentence, "sentences": body.inputs.sentences}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.http.compatible.tei import EmbedAllBody, embed_sparse_answer, embed_sparse_request, info
+from functions.http.compatible.tei import TeiEmbedAllBody, embed_sparse_answer, embed_sparse_request, info
 from functions.messages import Result
 from shared.catalog import Catalog, Head
 from tests.events import request
@@ -42,7 +42,7 @@ def test_sparse_weights_come_by_token_id() -> None:
     sparse = Head(task="feature-extraction", variant="sparse")
     mini = catalog().model("mini").model_copy(update={"heads": {"embed": Head(task="feature-extraction"), "s": sparse}})
     known = Catalog(default_model="mini", models={"mini": mini})
-    body = EmbedAllBody(inputs="a")
+    body = TeiEmbedAllBody(inputs="a")
     assert embed_sparse_request(body, ["a"], known) == {"inputs": ["a"], "model": "mini:s", "parameters": {}}
     result = replace(RESULT, values=([{"token_id": 5, "token": "a", "weight": 0.5}],))
     assert embed_sparse_answer(result) == [[{"index": 5, "value": 0.5}]]

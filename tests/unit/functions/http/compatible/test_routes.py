@@ -1,0 +1,34 @@
+"""The routes of other ecosystems: each is answered, each is on the OpenAPI page, and none costs before it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+from functions.http.compatible.answers import ANSWERS
+from functions.http.compatible.operations import OPERATIONS
+from functions.http.compatible.paths import compatible_routes
+from tests.unit.functions.http.compatible.asking import ask, own
+
+PROGRAM = "import sys, functions.http.text_routes; print(*(m for m in sys.modules if '.compatible.' in m))"
+
+
+def test_each_route_is_answered_and_described() -> None:
+    """Routes, answers and the OpenAPI page have the same paths, each with one method."""
+    paths = [path for _, path in compatible_routes()]
+    assert Counter(paths) == Counter(ANSWERS.keys())
+    assert set(compatible_routes()) == {(each.method, each.path) for each in OPERATIONS}
+
+
+def test_a_function_starts_without_the_adapters() -> None:
+    """Only the table of routes, and what it needs, is imported with our own routes."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {f"functions.http.compatible.{name}" for name in ("paths", "routes", "service")}
+
+
+def test_an_encoded_colon_is_read() -> None:
+    """Some clients encode the colon of `model:head` in a path."""
+    wanted = own("text-classification", "a", top_k=None)
+    assert ask("/hf/mini%3Atopic", {"inputs": "a"})[1] == wanted
+    assert ask("/tei/mini%3Atopic/predict", {"inputs": "a"})[1] == wanted[0]
