@@ -27,7 +27,7 @@ from checkpoints.mini.finetuning.network import Network
 from checkpoints.mini.finetuning.training import Plan, Training
 from checkpoints.mini.recipe import corpus
 
-OTHER_MINUTES = 13.0  # pieces, teacher, export and figures; the rest of --minutes is training
+OTHER_MINUTES = 15.0  # pieces, teacher, export and figures; the rest of --minutes is training
 ALL_LAYERS = "0 1 2 3 4 5 6 7 8 9 10 11"
 
 

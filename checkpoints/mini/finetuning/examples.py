@@ -16,7 +16,7 @@ from checkpoints.mini.recipe import corpus
 
 Ids = NDArray[np.int64]
 END, IGNORED = 2, -100
-LONG, SHORT = 320, 128  # tokens: of a question with its context, of any other text
+LONG, SHORT = 192, 128  # tokens in training: of a question with the context around its answer, of any other text
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from checkpoints.mini.finetuning.batches import Batch, hidden
 from checkpoints.mini.finetuning.examples import IGNORED
 from checkpoints.mini.finetuning.network import Network, mean
 
-SHARPNESS = 20.0  # logits are cosines times this
+SHARPNESS = 50.0  # logits are cosines times this; e5 itself was trained with 100, and its cosines are near 1
 NEAR = 2.0  # the weight of the distance to the own vector beside the contrast
 RANKING = 20.0  # of graded pairs, as in CoSENT
 Bank = Tensor  # unit vectors [originals, width] of the frozen e5

@@ -24,16 +24,16 @@ from checkpoints.mini.finetuning.network import Network
 
 # How often a step takes a batch of each other task, in so many steps of all together.
 TURNS = {
-    "masked": 3, "entities": 4, "answers": 3, "cloze": 2, "sentiment": 3, "nli": 3, "choice": 1, "similarity": 1,
-    "parallel": 1, "words": 2,
+    "masked": 3, "entities": 4, "answers": 5, "cloze": 3, "sentiment": 3, "nli": 3, "choice": 2, "similarity": 1,
+    "parallel": 1, "words": 1,
 }  # fmt: skip
 WEIGHTS = {
     "topic": 0.5,
     "language": 0.3,
-    "aligned": 1.0,
+    "aligned": 0.5,
     "masked": 0.3,
-    "words": 0.5,
-    "parallel": 0.5,
+    "words": 0.3,
+    "parallel": 0.3,
     "similarity": 0.3,
 }
 CHOICES = 5  # answers of a question of the training set
