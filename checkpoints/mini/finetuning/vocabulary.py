@@ -27,7 +27,7 @@ from tokenizers import Tokenizer
 
 N_SPECIAL = 4  # <s>, <pad>, </s>, <unk>
 BLANK = "\u2581"
-PRIOR = 30.0  # e5's own text counts as much as so many languages
+PRIOR = 60.0  # e5's own text counts as much as so many languages
 MIN_SCRIPT, MIN_CHARACTER = 2_000, 5  # occurrences: a script gets its own pieces from, a character its own piece
 PIECES_PER_SCRIPT = 300
 RARE = -15.0  # the log probability of a character that goes unless a data set has it
