@@ -19,7 +19,7 @@ from checkpoints.mini.finetuning.network import Network
 from checkpoints.mini.recipe import corpus
 
 SHARD, TOTAL = 24 * 2**20, 80 * 2**20  # bytes: of a file, and of all weights
-HEADER = 64 * 2**10  # bytes that a file may hold besides its tensors
+HEADER = 32 * 2**10  # bytes that a file may hold besides its tensors
 INDEX = "model.safetensors.index.json"
 WORDS = "roberta.embeddings.word_embeddings.weight"
 POOLER = "roberta.pooler.dense"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from checkpoints.mini.finetuning import export
+from checkpoints.mini.finetuning import export, vocabulary
 from checkpoints.mini.finetuning.network import Network
 from serve.models.checkpoint_facts import checkpoint_facts
 
@@ -37,6 +37,12 @@ def test_files_are_small_and_listed(network: Network, tmp_path: Path) -> None:
     place = json.loads((tmp_path / export.INDEX).read_text())["weight_map"]
     assert len(set(place.values())) > 1
     assert all((tmp_path / file).stat().st_size <= 2 * 2**20 for file in place.values())
+
+
+def test_the_largest_vocabulary_fits_a_file() -> None:
+    """Its word embedding has a file of its own; nearly nothing is left over."""
+    words = {export.WORDS: torch.empty(vocabulary.MOST, 384, dtype=torch.bfloat16, device="meta")}
+    assert export.shards(words) == [[export.WORDS]]
 
 
 def test_a_tensor_larger_than_a_file_is_refused(network: Network) -> None:
