@@ -110,7 +110,8 @@ def _vectors(engine: Engine, call: messages.InferCall) -> Tensor:
 
 
 def _reference(folder: Path, dtype: torch.dtype) -> Any:
-    return transformers.BertModel.from_pretrained(str(folder), dtype=dtype, add_pooling_layer=False).eval()
+    model: Any = transformers.BertModel.from_pretrained(str(folder), dtype=dtype, add_pooling_layer=False)
+    return model.eval()
 
 
 def _of_rounded(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
