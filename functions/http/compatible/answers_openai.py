@@ -35,5 +35,6 @@ def _completion(service: Service, given: dict[str, Any]) -> object:
     body = openai.OpenAICompletionsBody.model_validate(given)
     _, tokenizer = service.model_for("text-generation", body.model)
     result = service.ask("text-generation", openai.completions_request(body, tokenizer))
-    made = {"answer_id": service.answer_id(), "created_s": int(time.time())}
-    return service.api.ok(openai.completions_answer(body, result, tokenizer, **made))
+    created_s = int(time.time())
+    answer = openai.completions_answer(body, result, tokenizer, answer_id=service.answer_id(), created_s=created_s)
+    return service.api.ok(answer)

@@ -77,10 +77,11 @@ def embeddings_request(body: OpenAIEmbeddingsBody, tokenizer: Tokenizer) -> dict
 
 def embeddings_answer(body: OpenAIEmbeddingsBody, result: Result) -> dict[str, Any]:
     """Return the vectors, as lists or as base64 of little-endian float32, with the tokens that were read."""
-    encode = base64_of if body.encoding_format == "base64" else list
+    vectors: list[list[float]] = list(result.values)  # type: ignore[arg-type] # of feature-extraction in float32
+    packs = body.encoding_format == "base64"
     data = [
-        {"object": "embedding", "index": index, "embedding": encode(vector)}  # type: ignore[arg-type] # float32 vectors
-        for index, vector in enumerate(result.values)
+        {"object": "embedding", "index": index, "embedding": base64_of(vector) if packs else vector}
+        for index, vector in enumerate(vectors)
     ]
     n_tokens = sum(result.n_tokens)
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
@@ -113,7 +114,8 @@ def completions_answer(
 ) -> dict[str, Any]:
     """Return the continuations. Their tokens are counted by tokenizing them, `length` if the limit is reached."""
     prompts = texts(body.prompt, tokenizer, "prompt") if body.echoes else [""] * len(result.values)
-    choices, n_new = [], 0
+    choices: list[dict[str, Any]] = []
+    n_new = 0
     for prompt, found in zip(prompts, result.values, strict=True):
         for one in found:  # type: ignore[attr-defined] # a list of sequences, each with its text
             text = one["generated_text"]
