@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
@@ -64,11 +65,12 @@ def test_rules_of_e5_have_a_prebuilt_form_and_others_go_by_the_library(house: Pa
 def test_each_form_answers_as_transformers(house: Path, made: Made, name: str) -> None:
     """The labels and scores are those of transformers' own pipeline over the folder."""
     catalog, tokenizers, _ = made
-    network = tiny.KINDS["sequence"].from_pretrained(str(house / name)).eval()
+    network: Any = tiny.KINDS["sequence"].from_pretrained(str(house / name))
     request = parse_request("text-classification", {"inputs": TEXTS, "model": name, "parameters": {"top_k": 3}})
-    ours = Pipeline(catalog, tokenizers).run(request, tiny.reference_infer(network)).values
+    ours: Any = Pipeline(catalog, tokenizers).run(request, tiny.reference_infer(network.eval())).values
     folder = str(house / name)
-    theirs = transformers.pipeline("text-classification", model=folder, tokenizer=folder, device="cpu")(TEXTS, top_k=3)
+    reference: Any = transformers.pipeline("text-classification", model=folder, tokenizer=folder, device="cpu")
+    theirs = reference(TEXTS, top_k=3)
     for mine, wanted in zip(ours, theirs, strict=True):
         assert [found["label"] for found in mine] == [found["label"] for found in wanted]
         assert [found["score"] for found in mine] == pytest.approx([found["score"] for found in wanted], abs=1e-5)
