@@ -25,9 +25,9 @@ TOKENS, SIMILARITY = "token-classification", "sentence-similarity"
 class TrainOptions:
     """A head to train: over which model, for which task, from which file, and under which name.
 
-    `columns` are our names of columns with those of the file. `share` of the rows is held out, unless `held_out` names
-    a file of its own. With `unfreeze` the last layers are trained too, and `name` is that of the new model. `out` is
-    the folder to write; None: beside the catalog.
+    `kind` None tries all kinds of head, and takes the best. `columns` are our names of columns with those of the file.
+    `share` of the rows is held out, unless `held_out` names a file of its own. With `unfreeze` the last layers are
+    trained too, and `name` is that of the new model. `out` is the folder to write; None: beside the catalog.
     """
 
     model: str
@@ -48,10 +48,10 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Options that can be done: the model that they name, the kind of head, and the folder to write."""
+    """Options that can be done: the model that they name, the kinds of head to try, and the folder to write."""
 
     model: Model
-    kind: KindName
+    kinds: tuple[KindName, ...]
     out: Path
 
 
@@ -72,13 +72,13 @@ def check_options(options: TrainOptions, catalog: Catalog, root: Path) -> Checke
     if options.seed < 0:
         raise ValueError(f"got --seed {options.seed}, expected 0 or more")
     _check_unfreeze(options, model)
-    kind = _kind(options, model)
+    kinds = _kinds(options, model)
     _check_name(options, catalog, model)
     folder = options.name if options.unfreeze else f"{model.name}-{options.name}"
     out = options.out or root / "checkpoints" / folder
     if out.exists() and not options.replace:
         raise ValueError(f"got {out}, which is there already; expected a new folder: give --replace, or another --out")
-    return Checked(model, kind, out)
+    return Checked(model, kinds, out)
 
 
 def _check_unfreeze(options: TrainOptions, model: Model) -> None:
@@ -95,19 +95,21 @@ def _check_unfreeze(options: TrainOptions, model: Model) -> None:
         raise ValueError("got --unfreeze and --kind linear, expected the family's own head, which is trained with it")
 
 
-def _kind(options: TrainOptions, model: Model) -> KindName:
-    """Return the kind of head. For tokens there is one kind."""
+def _kinds(options: TrainOptions, model: Model) -> tuple[KindName, ...]:
+    """Return the kinds of head to try. For tokens there is one kind, as for layers that are trained too."""
     if options.task == TOKENS:
         if options.kind == "linear":
             raise ValueError(f"got --kind linear, expected none: a head of {TOKENS} is one linear layer on each token")
-        return "family"
+        return ("family",)
     has_own = model.family in FAMILY_HEADS or options.unfreeze > 0
     if options.kind == "family" and not has_own:
         raise ValueError(
             f"got --kind family, expected linear: model {model.name} is of family {model.family}, whose own classifier "
             "is a part of its backbone"
         )
-    return options.kind or ("family" if has_own else "linear")
+    if options.kind:
+        return (options.kind,)
+    return ("family",) if options.unfreeze else ("linear", "family") if has_own else ("linear",)
 
 
 def _check_name(options: TrainOptions, catalog: Catalog, model: Model) -> None:

@@ -106,19 +106,22 @@ def _scaled(path: Path, rows: Sequence[Example]) -> tuple[Example, ...]:
 
 
 def _head(options: TrainOptions, checked: Checked, labels: tuple[str, ...], target: Target) -> Head:
-    is_linear = checked.kind == "linear"
     also = {RERANK: (RERANK,), ZERO_SHOT: (ZERO_SHOT,)}.get(options.task, ())
     task = TOKENS if options.task == TOKENS else "text-classification"
     others = [head for name, head in checked.model.heads.items() if name != options.name]
     return Head.model_validate({
         "task": task,
         "also": also,
-        "variant": "linear" if is_linear else "",
-        "prefix": f"heads.{options.name}" if is_linear else "classifier",
+        "prefix": "classifier",
         "labels": labels,
         "problem_type": "single_label_classification" if target in {"label", "spans"} else "multi_label_classification",
         "default": options.default or not any(head.task == task for head in others),
     })  # fmt: skip
+
+
+def as_linear(head: Head, name: str) -> Head:
+    """Return the head as one of one layer on mean vectors, with the prefix that a heads.json implies."""
+    return head.model_copy(update={"variant": "linear", "prefix": f"heads.{name}"})
 
 
 def _inner(rows: Sequence[Example], seed: int) -> tuple[int, ...]:

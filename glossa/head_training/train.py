@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,21 +19,22 @@ from functions.messages import Window
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.head_training.data.examples import Target
 from glossa.head_training.export import Trained, write_head
-from glossa.head_training.features import Wanted, features, load_backbone
+from glossa.head_training.features import Read, features, load_backbone
 from glossa.head_training.fitting.calibration import calibration_error, temperature
-from glossa.head_training.fitting.fit import Loss, Plan, fit
+from glossa.head_training.fitting.fit import Fitted, Loss, Plan, Vectors, fit
 from glossa.head_training.fitting.networks import logits_of, tensor_names
 from glossa.head_training.fitting.vectors import by_row, vectors_of
 from glossa.head_training.judging.confusion_picture import confusion_svg
 from glossa.head_training.judging.judge import Answered, Judgement, judge
 from glossa.head_training.judging.report import TrainingFacts, as_json
-from glossa.head_training.options import TOKENS, Checked, TrainOptions
-from glossa.head_training.prepare import Prepared, prepare
+from glossa.head_training.options import TOKENS, Checked, KindName, TrainOptions
+from glossa.head_training.prepare import Prepared, as_linear, prepare
 from glossa.head_training.windows import windows_of
 from glossa.tokenizer_build.checkpoints import folder_of, tokenizer_of
 from shared.catalog import Head
 
 REPORT, PICTURE = "training.json", "confusion.svg"
+READS: dict[KindName, Read] = {"family": "cls", "linear": "mean"}
 LOSSES: dict[Target, Loss] = {"label": "one", "spans": "one", "labels": "any", "grade": "grade"}
 
 
@@ -77,25 +78,26 @@ def train_head(options: TrainOptions, checked: Checked, root: Path, progress: Pr
     engine = load_backbone(checked.model, root)
     flat = [window for own in windows for window in own]
     progress.stage(f"computing what {checked.model.name} says of {len(flat):,} texts")
-    wanted = Wanted("cls" if checked.kind == "family" else "mean", per_token=options.task == TOKENS)
-    found = features(engine, flat, wanted, lambda n: progress.detail(f"{n:,} of {len(flat):,}"))
+    reads = ("tokens",) if options.task == TOKENS else tuple(READS[kind] for kind in checked.kinds)
+    found = features(engine, flat, reads, lambda n: progress.detail(f"{n:,} of {len(flat):,}"))
     progress.stage(f"training {options.name} on {len(prepared.split.train):,} rows")
-    layers, chosen, degree, before = _fit(options, checked, prepared, windows, found, progress)
+    fitted = _best(options, checked, _Vectors(prepared, windows, found), progress)
+    prepared = replace(prepared, head=as_linear(prepared.head, options.name)) if fitted.kind == "linear" else prepared
     held = prepared.split.held_out
     answered = Answered(
         [prepared.rows[at] for at in held],
         [windows[at] for at in held],
-        [[each.tolist() for each in own] for own in _logits(layers, by_row(windows, found, held))],
+        [[each.tolist() for each in own] for own in _logits(fitted.layers, by_row(windows, fitted.vectors, held))],
     )
     judgement = judge(answered, prepared.head, prepared.target, tokenizer)
     facts = TrainingFacts(
-        checked.model.name, options.name, options.task, checked.kind, options.data.name, prepared.sha256, options.seed,
-        len(prepared.split.train), len(held), len(prepared.head.labels), chosen, degree, before,
-        time.perf_counter() - started_s,
+        checked.model.name, options.name, options.task, fitted.kind, options.data.name, prepared.sha256, options.seed,
+        len(prepared.split.train), len(held), len(prepared.head.labels), fitted.chosen,
+        fitted.temperature, fitted.error_before, time.perf_counter() - started_s,
     )  # fmt: skip
-    names = tensor_names(prepared.head.prefix, has_dense="dense.weight" in layers)
+    names = tensor_names(prepared.head.prefix, has_dense="dense.weight" in fitted.layers)
     trained = Trained(
-        options.name, prepared.head, {names[name]: tensor for name, tensor in layers.items()},
+        options.name, prepared.head, {names[name]: tensor for name, tensor in fitted.layers.items()},
         files_of(facts, judgement, prepared.head),
     )  # fmt: skip
     progress.stage(f"writing {checked.out}")
@@ -121,30 +123,64 @@ def files_of(facts: TrainingFacts, judgement: Judgement, head: Head) -> dict[str
     )
 
 
-def _fit(
-    options: TrainOptions, checked: Checked, prepared: Prepared, windows: list[list[Window]], found: list[Tensor],
-    progress: Progress,
-) -> tuple[dict[str, Tensor], str, float | None, float | None]:  # fmt: skip
-    """Fit the head; return its layers, how it was chosen, its temperature, and the calibration error before that."""
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    """What the backbone says of the windows of each row, by what kinds of head read."""
+
+    prepared: Prepared
+    windows: list[list[Window]]
+    found: Mapping[Read, list[Tensor]]
+
+    def of(self, read: Read, rows: Sequence[int]) -> tuple[Vectors, Tensor]:
+        """Return what is fitted of the given rows, and which of it belongs to rows that choose."""
+        return vectors_of(self.prepared, self.windows, self.found[read], rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The head to keep: its kind, its layers, the vectors that they read, and how it was chosen."""
+
+    kind: KindName
+    layers: dict[str, Tensor]
+    vectors: list[Tensor]
+    chosen: str
+    temperature: float | None
+    error_before: float | None
+
+
+def _best(options: TrainOptions, checked: Checked, data: _Vectors, progress: Progress) -> _Best:
+    """Fit each kind of head, and keep the one with the least loss on the rows that choose; of equals the first."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data, is_inner = vectors_of(prepared, windows, found, prepared.split.train)
-    plan = Plan(
-        n_outputs=len(prepared.head.labels),
-        loss=LOSSES[prepared.target],
-        has_dense=checked.kind == "family" and options.task != TOKENS,
-        seed=options.seed,
-        balance=options.balance and prepared.target != "spans",
-    )
-    fitted = fit(data.to(device), is_inner.to(device), plan, progress.detail)
-    plain = fitted.network.layers(1.0)
-    held, _ = vectors_of(prepared, windows, found, prepared.split.held_out)
-    logits = logits_of(plain, held.inputs)
-    degree = temperature(logits, held.targets, held.weights, plan.loss)
+    prepared = data.prepared
+    plans: dict[KindName, Plan] = {}
+    tried: dict[KindName, Fitted] = {}
+    for kind in checked.kinds:
+        plans[kind] = Plan(
+            n_outputs=len(prepared.head.labels),
+            loss=LOSSES[prepared.target],
+            has_dense=kind == "family" and options.task != TOKENS,
+            seed=options.seed,
+            balance=options.balance and prepared.target != "spans",
+        )
+        train, is_inner = data.of(_read_by(options, kind), prepared.split.train)
+        tried[kind] = fit(train.to(device), is_inner.to(device), plans[kind], progress.detail)
+    kind = min(tried, key=lambda each: tried[each].inner_loss)
+    losses = ", ".join(f"{name} {fitted.inner_loss:.3f}" for name, fitted in tried.items())
+    compared = f" (loss of each kind on the rows that choose: {losses})" if len(tried) > 1 else ""
+    held, _ = data.of(_read_by(options, kind), prepared.split.held_out)
+    logits = logits_of(tried[kind].network.layers(1.0), held.inputs)
+    degree = temperature(logits, held.targets, held.weights, plans[kind].loss)
     before = None
     if prepared.target == "label":
         scores, guesses = logits.softmax(-1).max(-1)
         before = calibration_error(scores.tolist(), (guesses == held.targets).tolist())
-    return fitted.network.layers(degree or 1.0), fitted.chosen, degree, before
+    layers = tried[kind].network.layers(degree or 1.0)
+    vectors = data.found[_read_by(options, kind)]
+    return _Best(kind, layers, vectors, tried[kind].chosen + compared, degree, before)
+
+
+def _read_by(options: TrainOptions, kind: KindName) -> Read:
+    return "tokens" if options.task == TOKENS else READS[kind]
 
 
 def _logits(layers: dict[str, Tensor], by_row: Iterable[Sequence[Tensor]]) -> list[list[Tensor]]:

@@ -73,7 +73,7 @@ class Columns(click.ParamType[tuple[str, str]]):
 @click.option("--name", required=True, help="How requests name it: MODEL:NAME. With --unfreeze: the new model.")
 @click.option(
     "--kind", type=click.Choice(["family", "linear"]), help="family: dense, tanh and projection of `<s>`, which "
-    "transformers loads by itself; linear: one layer on mean vectors. Default: family where the model's class has it.",
+    "transformers loads by itself; linear: one layer on mean vectors. Default: the better one.",
 )  # fmt: skip
 @click.option(
     "--column",

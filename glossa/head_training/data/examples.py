@@ -53,7 +53,9 @@ class RowError(ValueError):
 
 
 def bad_rows(path: object, found: Sequence[tuple[int, str]]) -> ValueError:
-    """Return the error that names the first bad rows of a file, one a line. Nothing was trained then."""
-    lines = [f"{path} line {line}: {reason}" for line, reason in found[:SHOWN_ROWS]]
+    """Return the error that names bad rows of a file: the first with each reason, one a line. Nothing was trained."""
+    first = {reason: line for line, reason in reversed(found)}
+    shown = sorted((line, reason) for reason, line in first.items())[:SHOWN_ROWS]
+    lines = [f"{path} line {line}: {reason}" for line, reason in shown]
     more = len(found) - len(lines)
-    return ValueError("\n".join([*lines, *([f"{more} more rows like these"] if more > 0 else [])]))
+    return ValueError("\n".join([*lines, *([f"{more:,} more rows like these"] if more > 0 else [])]))

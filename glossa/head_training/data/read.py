@@ -69,7 +69,7 @@ def _renamed(record: Record, columns: Mapping[str, str]) -> Fields:
         raise RowError(record.problem)
     missing = [name for name in columns.values() if name not in record.fields]
     if missing:
-        raise RowError(f"got no column {missing[0]!r}, expected it, as --column says; columns: {_names(record.fields)}")
+        raise RowError(f"got no column {missing[0]!r}, expected it, as --column says, among {_names(record.fields)}")
     return {**record.fields, **{ours: record.fields[theirs] for ours, theirs in columns.items()}}
 
 

@@ -59,10 +59,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A fitted head, and a line that says how it was chosen."""
+    """A fitted head, a line that says how it was chosen, and its loss on the rows that chose, if there were any."""
 
     network: Network
     chosen: str
+    inner_loss: float = math.inf
 
 
 def fit(train: Vectors, is_inner: Tensor, plan: Plan, on_step: OnStep = lambda _: None) -> Fitted:
@@ -75,10 +76,13 @@ def fit(train: Vectors, is_inner: Tensor, plan: Plan, on_step: OnStep = lambda _
     inner, others = train.of(is_inner), train.of(~is_inner)
     has_both = len(inner.inputs) > 0 and len(others.inputs) > 0
     if plan.has_dense:
-        epochs = fit_one.best_epochs(others, inner) if has_both else MAX_EPOCHS // 4
-        return Fitted(fit_one.by_adam(train, epochs), f"{epochs} epochs")
-    decay = min(DECAYS, key=lambda each: fit_one.linear_loss(others, inner, each)) if has_both else DECAYS[1]
-    return Fitted(fit_one.by_lbfgs(train, decay), f"weight decay {decay:g}")
+        epochs, least = fit_one.best_epochs(others, inner) if has_both else (MAX_EPOCHS // 4, math.inf)
+        return Fitted(fit_one.by_adam(train, epochs), f"{epochs} epochs", least)
+    tried = (
+        {decay: fit_one.linear_loss(others, inner, decay) for decay in DECAYS} if has_both else {DECAYS[1]: math.inf}
+    )
+    decay = min(tried, key=lambda each: tried[each])
+    return Fitted(fit_one.by_lbfgs(train, decay), f"weight decay {decay:g}", tried[decay])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,8 @@ class _Fit:
         self.on_step(f"weight decay {decay:g}: loss {found:.3f}")
         return found
 
-    def best_epochs(self, train: Vectors, inner: Vectors) -> int:
-        """Return the number of epochs after which the loss on `inner` was least, of those until it stopped falling."""
+    def best_epochs(self, train: Vectors, inner: Vectors) -> tuple[int, float]:
+        """Return after how many epochs the loss on `inner` was least, and that loss; it stops when it falls no more."""
         best, best_epoch = math.inf, 1
         for epoch, network in enumerate(self._epochs(train, MAX_EPOCHS), 1):
             with torch.no_grad():
@@ -133,7 +137,7 @@ class _Fit:
                 best, best_epoch = found, epoch
             elif epoch - best_epoch >= PATIENCE:
                 break
-        return best_epoch
+        return best_epoch, best
 
     def by_adam(self, data: Vectors, epochs: int) -> Network:
         """Return the head after so many epochs."""

@@ -33,7 +33,7 @@ def test_what_csv_and_json_lines_hold_is_read_back(
     """Any texts and labels survive both formats, line breaks and quotes included."""
     folder = tmp_path_factory.mktemp("rows")
     with (folder / "a.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([("text", "label"), *rows])
+        csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([("text", "label"), *rows])
     lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
     path = write(folder, "a.jsonl", "\n".join(lines))
     for found in (read_examples(folder / "a.csv", "text-classification"), read_examples(path, "text-classification")):
