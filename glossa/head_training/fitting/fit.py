@@ -18,7 +18,7 @@ from torch import Tensor
 from glossa.head_training.fitting.networks import Network
 
 Loss = Literal["one", "any", "grade"]  # softmax over labels, a sigmoid for each, a sigmoid against a grade
-DECAYS = (1e-1, 1e-2, 1e-3, 1e-4)  # that are tried for one linear layer, strongest first
+DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # that are tried for one linear layer, strongest first
 LBFGS_STEPS = 100
 BATCH, RATE, DECAY = 32, 1e-3, 0.01
 MAX_EPOCHS, PATIENCE = 60, 6
@@ -79,7 +79,7 @@ def fit(train: Vectors, is_inner: Tensor, plan: Plan, on_step: OnStep = lambda _
         epochs, least = fit_one.best_epochs(others, inner) if has_both else (MAX_EPOCHS // 4, math.inf)
         return Fitted(fit_one.by_adam(train, epochs), f"{epochs} epochs", least)
     tried = (
-        {decay: fit_one.linear_loss(others, inner, decay) for decay in DECAYS} if has_both else {DECAYS[1]: math.inf}
+        {decay: fit_one.linear_loss(others, inner, decay) for decay in DECAYS} if has_both else {DECAYS[2]: math.inf}
     )
     decay = min(tried, key=lambda each: tried[each])
     return Fitted(fit_one.by_lbfgs(train, decay), f"weight decay {decay:g}", tried[decay])
