@@ -6,11 +6,14 @@ A change of an answer here is a change for these clients: run `make conformance`
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped] # its stubs are a package of their own
 import pytest
 
+from functions.http.openapi_document import document
 from tests.events import request
 from tests.unit.functions.http.world import make, send
 
@@ -28,6 +31,16 @@ def test_a_recorded_request_has_its_recorded_answer(kept: dict[str, Any]) -> Non
     """Status and body are the same."""
     status, answer, _ = send(make(), request(kept["method"], kept["path"], kept["body"]))
     assert (status, without_time(answer)) == (kept["status"], without_time(kept["answer"]))
+
+
+@pytest.mark.parametrize("kept", RECORDED, ids=lambda kept: f"{kept['client'].split(' ')[0]} {kept['path']}")
+def test_a_recorded_body_fits_the_openapi_page(kept: dict[str, Any]) -> None:
+    """What a client sends and we answer is described. The page of `/v1/rerank` describes our own body alone."""
+    if kept["body"] is None or kept["status"] != 200 or kept["path"] == "/v1/rerank":
+        return
+    [path] = [path for path in document()["paths"] if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), kept["path"])]
+    schema = document()["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.validate(json.loads(kept["body"]), {**schema, "components": document()["components"]})
 
 
 def test_each_ecosystem_is_recorded() -> None:
