@@ -22,7 +22,7 @@ from functions.http.compatible.fields import (
 from functions.http.compatible.service import MAX_INPUTS
 from functions.messages import Result
 from shared.catalog import Catalog, Head, Model, split_reference
-from shared.error_text import kind
+from shared.error_text import kind, shown
 from shared.errors import Unprocessable
 
 PAIR = 2
@@ -153,7 +153,8 @@ def sparse_head(reference: str | None, catalog: Catalog) -> str:
         for known, facts in model.heads.items():
             if facts.variant == "sparse" and head in (None, known):
                 return f"{model.name}:{known}"
-    raise Unprocessable(f"{reference or 'no model'} has a head that weighs tokens, expected one; ask for /embed")
+    found = "no model has" if reference is None else f"model: got {shown(reference)}, which does not have"
+    raise Unprocessable(f"{found} a head that weighs tokens, expected one", hint="ask for /embed")
 
 
 def predict_request(body: TeiPredictBody) -> tuple[dict[str, Any], bool]:

@@ -48,6 +48,12 @@ def test_sparse_weights_come_by_token_id() -> None:
     assert embed_sparse_answer(result) == [[{"index": 5, "value": 0.5}]]
 
 
+def test_a_model_without_sparse_weights_is_told_apart() -> None:
+    """The error names the model that was asked for."""
+    assert ask("/tei/plain/embed_sparse", {"inputs": "a"})[1]["error"].startswith("model: got 'plain', which does not")
+    assert ask("/embed_sparse", {"inputs": "a"})[1]["error"].startswith("no model has a head that weighs tokens")
+
+
 def test_texts_and_pairs_are_labelled() -> None:
     """One text or pair is answered with its labels, a list of lists with one list each."""
     everything = own("text-classification", ["a", {"text": "a", "text_pair": "b"}], top_k=None)
