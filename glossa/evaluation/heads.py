@@ -57,7 +57,7 @@ def choose(
     if task not in model.tasks:
         raise _no_head(model, task, "", dataset)
     if dataset.kind == "labels":
-        return _by_labels(dataset, _labels(data), model, named, said)
+        return _by_labels(dataset, dataset.labels or _labels(data), model, named, said)
     route = choose_head(task, parse_parameters(task, {}), f"{model.name}:{named}" if named else model.name, catalog)
     missing = _missing_kinds(data, model.heads[route.head], route.head) if dataset.kind == "entities" else ()
     return Chosen(model, route.head, {}, missing)
@@ -96,7 +96,7 @@ def _names(
     return gold
 
 
-def _labels(data: Sequence[LanguageData]) -> list[str]:
+def _labels(data: Sequence[LanguageData]) -> Sequence[str]:
     found = {each.label for of in data for each in of.examples if isinstance(each, Labelled)}
     return sorted(found)
 

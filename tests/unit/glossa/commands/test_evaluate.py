@@ -94,7 +94,7 @@ def test_a_head_is_needed_before_a_model_is_loaded(catalog_path: Path, tmp_path:
     (tmp_path / "xnli.test.jsonl").write_text(
         '{"language": "en", "gold_label": "neutral", "sentence1": "a", "sentence2": "b"}\n', encoding="utf-8"
     )
-    with pytest.raises(Unprocessable, match="with the labels neutral, which xnli needs; its heads: classifier"):
+    with pytest.raises(Unprocessable, match="contradiction, which xnli needs; its heads: classifier"):
         evaluate(load_catalog(catalog_path), tmp_path, Options(DATASETS["xnli"], tmp_path, "moods"), io.StringIO())
 
 

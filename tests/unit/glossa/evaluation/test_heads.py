@@ -52,14 +52,14 @@ def test_a_model_without_the_head_is_told_what_adds_one() -> None:
         choose(DATASETS["xquad"], asked, models, None, {})
     assert "such as XLMRobertaForQuestionAnswering: glossa catalog add FOLDER" in str(raised.value.hint)
     with pytest.raises(
-        Unprocessable, match="with the labels contradiction, entailment, neutral, which xnli needs"
+        Unprocessable, match="with the labels entailment, neutral, contradiction, which xnli needs"
     ) as raised:
         choose(DATASETS["xnli"], NLI, models, None, {})
     assert (
         raised.value.hint
         == "add one: glossa head train --model tiny --task text-classification --data FILE --name NAME"
     )
-    with pytest.raises(Unprocessable, match="head tiny:topic has labels a, b, expected contradiction") as raised:
+    with pytest.raises(Unprocessable, match="head tiny:topic has labels a, b, expected entailment") as raised:
         choose(DATASETS["xnli"], NLI, models, "tiny:topic", {})
     assert raised.value.hint == "say which is which: --label GOLD=LABEL"
     with pytest.raises(NotFound):
