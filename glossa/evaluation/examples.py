@@ -90,7 +90,7 @@ class LanguageData:
 
 def only(kind: type[E], examples: Sequence[Example]) -> list[E]:
     """Return examples that are all of one kind. Raises TypeError for another one, which is a bug."""
-    found = [example for example in examples if isinstance(example, kind)]
+    found: list[E] = [example for example in examples if isinstance(example, kind)]
     if len(found) != len(examples):
         raise TypeError(f"got other examples than {kind.__name__}")
     return found

@@ -83,10 +83,10 @@ def main() -> None:
         entities.append({"gold": gold, "given": given, "strict": float(strict), "conll": float(conll)})
     labels = []
     for n in (1, 2, 7, 50):
-        gold, given = (draw.choices(LABELS[: 2 + n % 3], k=n) for _ in range(2))
-        macro = float(sklearn.f1_score(gold, given, average="macro", zero_division=0))
-        accuracy = float(sklearn.accuracy_score(gold, given))
-        labels.append({"gold": gold, "given": given, "macro_f1": macro, "accuracy": accuracy})
+        right, said = (draw.choices(LABELS[: 2 + n % 3], k=n) for _ in range(2))
+        macro = float(sklearn.f1_score(right, said, average="macro", zero_division=0))
+        accuracy = float(sklearn.accuracy_score(right, said))
+        labels.append({"gold": right, "given": said, "macro_f1": macro, "accuracy": accuracy})
     graded = []
     for n in (3, 12, 60):
         first = [float(draw.randint(0, 5)) for _ in range(n)]

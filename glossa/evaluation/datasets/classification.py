@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from glossa.evaluation.datasets.dataset import Dataset, Pairs, Wanted
 from glossa.evaluation.examples import Labelled
@@ -57,7 +58,7 @@ def _lang(row: Row, found: Found, lang: str) -> str:
 
 
 def _nli(
-    name: str, title: str, files: str, patterns: tuple[str, ...], source: str, licence: str, **read: object
+    name: str, title: str, files: str, patterns: tuple[str, ...], source: str, licence: str, **read: Any
 ) -> Dataset:
     reader: Callable[[Found, Wanted], Pairs] = partial(read_pairs, labels=NLI, **read)
     return Dataset(name, title, "labels", ("accuracy", "macro_f1"), files, patterns, reader, source, licence, NLI)

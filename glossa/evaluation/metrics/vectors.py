@@ -53,7 +53,7 @@ def retrieval_accuracy(queries: Vectors, targets: Vectors) -> float:
 
     As the accuracy of Tatoeba (Artetxe & Schwenk 2019). Of equal cosines, the first target is the nearest.
     """
-    nearest = (_units(queries) @ _units(targets).T).argmax(1).tolist()
+    nearest: list[int] = (_units(queries) @ _units(targets).T).argmax(1).tolist()
     return PERCENT * sum(place == own for own, place in enumerate(nearest)) / len(nearest)
 
 
@@ -61,4 +61,5 @@ def _units(vectors: Vectors) -> Tensor:
     import torch  # noqa: PLC0415 - takes seconds, and only vectors need it
 
     rows = torch.tensor(vectors, dtype=torch.float64)
-    return rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    units: Tensor = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return units

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from glossa.evaluation.results import Record, read
 from shared.catalog import load_catalog
 from tests.unit.glossa.evaluation.samples import SAMPLES
 
-CLASSES = {
+CLASSES: Mapping[str, Any] = {
     "answers": transformers.XLMRobertaForQuestionAnswering,
     "choices": transformers.XLMRobertaForMultipleChoice,
 }

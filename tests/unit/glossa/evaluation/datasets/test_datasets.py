@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import lzma
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +74,7 @@ def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("ending", "opened"), [(".gz", gzip.open), (".xz", lzma.open)])
-def test_packed_files_are_read(ending: str, opened: type[lzma.LZMAFile], tmp_path: Path) -> None:
+def test_packed_files_are_read(ending: str, opened: Callable[..., Any], tmp_path: Path) -> None:
     """A byte order mark and the line ends of Windows do not count."""
     with opened(tmp_path / f"xnli.test.jsonl{ending}", "wb") as file:
         file.write(
