@@ -43,6 +43,16 @@ def test_a_recorded_body_fits_the_openapi_page(kept: dict[str, Any]) -> None:
     jsonschema.validate(json.loads(kept["body"]), {**schema, "components": document()["components"]})
 
 
+def test_no_text_gets_into_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither what was sent nor what was answered stands in a log line."""
+    api = make()
+    for kept in RECORDED:
+        send(api, request(kept["method"], kept["path"], kept["body"]))
+    logged = capsys.readouterr().out.lower()
+    assert len(logged.splitlines()) == len(RECORDED)
+    assert [word for word in ("river", "rhine", "wasser", "rain", "cat sleeps") if word in logged] == []
+
+
 def test_each_ecosystem_is_recorded() -> None:
     """No client has fallen out of the recording."""
     clients = " ".join(each["client"] for each in RECORDED)
