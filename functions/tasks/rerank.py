@@ -82,10 +82,13 @@ class ByVectors(ReadsVectors, Parameters):
     overlap: ClassVar[float] = 0.0
 
     def prompts_of(self, head: Head) -> tuple[str, str]:
-        """Return the prompt of the query and that of the documents: by name if declared, else the default one."""
-        usual = head.default_prompt
-        names = [next((name for name in known if name in head.prompts), usual) for known in PROMPT_NAMES]
-        query, document = (head.prompts.get(name, "") for name in names)
+        """Return the prompt of the query and that of the documents, "" where none is declared by such a name.
+
+        The default prompt is for vectors alone: it would put the prompt of a query before documents.
+        """
+        query, document = (
+            next((head.prompts[name] for name in known if name in head.prompts), "") for known in PROMPT_NAMES
+        )
         return query, document
 
 

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serve.checkpoints.broken_files import what_is
-from serve.checkpoints.files import INDEX, SINGLE, SPARSE, CheckpointError, read_json
+from serve.checkpoints.files import INDEX, PICKLE, PICKLE_INDEX, SINGLE, SPARSE, CheckpointError, read_json
 from serve.checkpoints.folders import module_folders, transformer_folder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PICKLE, PICKLE_INDEX, SPARSE_PICKLE = "pytorch_model.bin", "pytorch_model.bin.index.json", "sparse_linear.pt"
+SPARSE_PICKLE = "sparse_linear.pt"
 SHARD = re.compile(r"[A-Za-z0-9_][\w.-]*\.bin")
 KEPT = re.compile(r".*\.(?:json|model|txt|md)|LICENSE.*")  # what describes the weights
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR")  # the process gets no credentials of the caller

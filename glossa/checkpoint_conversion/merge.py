@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from glossa.checkpoint_conversion.convert import copy_descriptions, new_folder, unpickle
 from serve.checkpoints.files import ADAPTER, CONFIG, SINGLE, CheckpointError, read_json
-from serve.checkpoints.folders import transformer_folder
+from serve.checkpoints.folders import module_folders, transformer_folder
 from serve.checkpoints.read import check_finite, read_tensors, tensor_headers
 
 ADAPTER_WEIGHTS, ADAPTER_PICKLE = "adapter_model.safetensors", "adapter_model.bin"
@@ -32,7 +32,11 @@ CLASSES = {
 }  # fmt: skip
 OTHER_HEADS = ("lm_head.", "pred_layer.", "cls.")  # of a base that was trained on masks
 SCORES = ("classifier.out_proj.weight", "classifier.weight")
-WITHOUT = {"use_dora": False, "fan_in_fan_out": False, "alora_invocation_tokens": None, "lora_bias": False}
+WITHOUT = {
+    "use_dora": False, "fan_in_fan_out": False, "alora_invocation_tokens": None, "lora_bias": False,
+    "trainable_token_indices": None, "layer_replication": None, "use_qalora": False,
+}  # fmt: skip
+KEEPING = (True, False, None, "gaussian", "eva", "orthogonal")  # ways to start an adapter that keep the base as it is
 BY_PEFT = (
     'pip install peft, then: python -c "from peft import AutoPeftModelForSequenceClassification as M; '
     "M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\", with the class of your task"
@@ -43,8 +47,8 @@ def merge(adapter: Path, base: Path, out: Path | None = None) -> Path:
     """Write the model that the LoRA folder `adapter` makes of the checkpoint `base` into the new folder `out`.
 
     `out` defaults to the name of the adapter's folder and `-merged`. Heads that were trained whole (`modules_to_save`)
-    replace those of the base. Labels and tokenizer are those of the adapter's folder, if it has them. Raises
-    CheckpointError for another kind of adapter, or one that does not fit the base.
+    replace those of the base. Labels, tokenizer and the modules of sentence-transformers are those of the adapter's
+    folder, if it has them. Raises CheckpointError for another kind of adapter, or one that does not fit the base.
     """
     target = out or adapter.with_name(f"{adapter.resolve().name}-merged")
     facts = _lora_facts(adapter)
@@ -56,14 +60,22 @@ def merge(adapter: Path, base: Path, out: Path | None = None) -> Path:
     merged = _with_prefix(merged, tensors)
     _apply(merged, tensors, facts, adapter)
     with new_folder(target) as partial:
-        copy_descriptions(inner, partial)
-        copy_descriptions(adapter, partial)
+        for source in (base, inner, adapter):
+            copy_descriptions(source, partial)
+            _copy_modules(source, partial)
         for name in (ADAPTER, "README.md"):
             (partial / name).unlink(missing_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in merged.items()}, partial / SINGLE, {"format": "pt"})
         _describe(partial / CONFIG, facts, merged)
         check_finite(partial, merged.keys())
     return target
+
+
+def _copy_modules(source: Path, target: Path) -> None:
+    """Copy what describes the modules of sentence-transformers, such as `1_Pooling`, beside the transformer."""
+    for name in module_folders(source)[1:]:
+        if (source / name).is_dir():
+            copy_descriptions(source / name, target / name)
 
 
 def _lora_facts(adapter: Path) -> Mapping[str, Any]:
@@ -77,6 +89,11 @@ def _lora_facts(adapter: Path) -> Mapping[str, Any]:
     for name, value in WITHOUT.items():
         if facts.get(name, value) not in (value, None):
             raise CheckpointError(f"{ADAPTER} has {name} = {facts[name]!r}, expected {value!r}", hint=BY_PEFT)
+    if (start := facts.get("init_lora_weights")) not in KEEPING:
+        raise CheckpointError(
+            f"{ADAPTER} has init_lora_weights = {start!r}, which changes the base's weights too; expected true",
+            hint=BY_PEFT,
+        )
     return facts
 
 
@@ -139,7 +156,7 @@ def _scale(module: str, rank: int, facts: Mapping[str, Any]) -> float:
     """Return the factor of a module: a pattern of its name may give it an alpha of its own."""
     alpha = float(facts.get("lora_alpha") or rank)
     for pattern, value in (facts.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(?:.*\.)?{pattern}", module):
+        if re.fullmatch(rf"(?:.*\.)?(?:{pattern})", module):
             alpha = float(value)
             break
     return alpha / (rank**0.5 if facts.get("use_rslora") else rank)

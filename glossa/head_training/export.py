@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 from torch import Tensor
 
-from serve.checkpoints.files import BESIDE, CONFIG, HEAD, INDEX, MODULES, read_json
+from serve.checkpoints.files import BESIDE, CONFIG, DECLARING, HEAD, HEADS, INDEX, read_json
 from serve.checkpoints.folders import transformer_folder
 from serve.checkpoints.head_files import BACKBONE, LENGTH_BYTES
 from serve.checkpoints.read import weight_files
@@ -28,8 +28,8 @@ from serve.models.checkpoint_facts import check_tensors, read_config
 from serve.models.tensor_names import stored_tensors
 from shared.catalog import Head, Model
 
-HEADS, LOADER = "heads.json", "linear_head.py"
-NOT_COPIED = (CONFIG, HEADS, MODULES, "sentence_bert_config.json", "config_sentence_transformers.json")
+LOADER = "linear_head.py"
+NOT_COPIED = (CONFIG, *DECLARING)
 CLASSES = {"text-classification": "ForSequenceClassification", "token-classification": "ForTokenClassification"}
 NAMES = {"xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL", "xlm": "XLM", "bert": "Bert"}
 

@@ -18,13 +18,23 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from serve.checkpoints.files import BESIDE, CONFIG, HEAD, INDEX, MODULES, SINGLE, CheckpointError
+from serve.checkpoints.files import (
+    BESIDE,
+    CONFIG,
+    HEAD,
+    INDEX,
+    MODULES,
+    PICKLE,
+    PICKLE_INDEX,
+    SINGLE,
+    CheckpointError,
+)
 from serve.checkpoints.folders import module_folders, transformer_folder
 from serve.checkpoints.read import no_weights, shard_names, weight_files
 
-WEIGHTS = (SINGLE, INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json")  # one of them makes a checkpoint
+WEIGHTS = (SINGLE, INDEX, PICKLE, PICKLE_INDEX)  # one of them makes a checkpoint
 WANTED = (SINGLE, INDEX, "model-*-of-*.safetensors", *BESIDE)
-PICKLED = ("pytorch_model.bin", "pytorch_model*.bin.index.json", "pytorch_model-*-of-*.bin", "sparse_linear.pt")
+PICKLED = (PICKLE, "pytorch_model*.bin.index.json", "pytorch_model-*-of-*.bin", "sparse_linear.pt")
 MODULE = "[0-9]*_*"  # the folder of a module of sentence-transformers
 
 

@@ -18,10 +18,19 @@ MODULES = "modules.json"  # of sentence-transformers: the modules of a model, wi
 ADAPTER = "adapter_config.json"  # of peft
 SPARSE = "sparse_linear.safetensors"  # the head for sparse vectors of bge-m3, made of its sparse_linear.pt
 HEAD = "head.safetensors"  # the tensors of a head that was trained apart, in a folder of its own
+PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+HEADS = "heads.json"  # of checkpoints with several heads
+PROMPTS = "config_sentence_transformers.json"
+# The longest text of a transformer; sentence-transformers had a name for each architecture once, and reads the first
+WINDOWS = (
+    "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
+    "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+)  # fmt: skip
+DECLARING = (HEADS, MODULES, *WINDOWS, PROMPTS)  # files that say how the weights are used, as CONFIG does
 BESIDE = (
-    CONFIG, "heads.json", "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model", SPARSE,
+    CONFIG, *DECLARING, "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model", SPARSE,
     "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",  # the last four: XLM tokenizers
-    MODULES, "sentence_bert_config.json", "config_sentence_transformers.json",
 )  # fmt: skip
 WRITE = "write it again as JSON in UTF-8 without a byte order mark, or take it from the checkpoint's source"
 

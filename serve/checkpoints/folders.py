@@ -16,6 +16,8 @@ from serve.checkpoints.files import (
     CONFIG,
     INDEX,
     MODULES,
+    PICKLE,
+    PICKLE_INDEX,
     SINGLE,
     SPARSE,
     CheckpointError,
@@ -25,7 +27,6 @@ from serve.checkpoints.files import (
 
 OLD_TRANSFORMER = "0_Transformer"
 MODULE = re.compile(r"[A-Za-z0-9_][\w.-]*")
-PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 RUN_STATE = re.compile(r"checkpoint-\d+")  # what the Trainer of transformers writes while it trains
 MERGED = "LORA"  # the kind of adapter that --merge merges
 SNAPSHOTS = "snapshots"  # of the commits of a model, in the cache of the hub library
@@ -74,7 +75,7 @@ def unread_files(folder: Path) -> tuple[str, ...]:
     """
     lines = {
         ADAPTER: "the adapter is not applied, because the folder holds a whole model",
-        "pytorch_model.bin": f"a pickle; {SINGLE} is read",
+        PICKLE: f"a pickle; {SINGLE} is read",
         "model_head.pkl": "a pickle, the classifier of SetFit; the vectors under it are served",
         "colbert_linear.pt": "vectors of single tokens are not served",
     }
@@ -114,4 +115,4 @@ def _check_adapter(folder: Path) -> None:
 
 
 def _holds_weights(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (SINGLE, INDEX, *PICKLED))
+    return any((folder / name).is_file() for name in (SINGLE, INDEX, PICKLE, PICKLE_INDEX))

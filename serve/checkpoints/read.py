@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from serve.checkpoints.broken_files import AGAIN, what_is_safetensors
-from serve.checkpoints.files import CONFIG, INDEX, SINGLE, SPARSE, CheckpointError, read_json
+from serve.checkpoints.files import CONFIG, INDEX, PICKLE, PICKLE_INDEX, SINGLE, SPARSE, CheckpointError, read_json
 from serve.checkpoints.folders import transformer_folder
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
 
 SHARD = re.compile(r"[A-Za-z0-9_][\w.-]*\.safetensors")
 CLASS_NAME = re.compile(r"[A-Za-z]\w*")
-PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 PICKLED_SHARD = re.compile(r"pytorch_model-\d+-of-\d+\.bin")
 NO_WEIGHTS = (
     "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "sparse_linear.pt", "colbert_linear.pt",
@@ -138,7 +137,7 @@ def no_weights(place: str, names: Iterable[str], architectures: object = None) -
     If it holds a pickle of weights, the hint is a line that converts it. `architectures` are those of its config.json.
     """
     found = sorted(set(names).difference(NO_WEIGHTS))
-    pickled = [name for name in found if name in PICKLED or PICKLED_SHARD.fullmatch(name)]
+    pickled = [name for name in found if name in (PICKLE, PICKLE_INDEX) or PICKLED_SHARD.fullmatch(name)]
     if pickled:
         message = f"{place} holds {pickled[0]} but no {SINGLE}; a pickle is opened by a conversion alone"
         return CheckpointError(message, hint=_conversion(place, architectures))

@@ -9,12 +9,12 @@ import hashlib
 import sys
 from pathlib import Path
 
-from serve.checkpoints.files import CONFIG, MODULES, SINGLE, SPARSE, CheckpointError
+from serve.checkpoints.files import CONFIG, DECLARING, SINGLE, SPARSE, CheckpointError
 from serve.checkpoints.folders import module_folders, transformer_folder
 from serve.checkpoints.read import weight_files
 from shared.log import log_event
 
-BESIDE = ("heads.json", MODULES, "sentence_bert_config.json", "config_sentence_transformers.json", SPARSE)
+BESIDE = (*DECLARING, SPARSE)
 OF_MODULES = (CONFIG, SINGLE)  # of a module of sentence-transformers other than the transformer
 CHANGED = "the checkpoint changed, or the catalog names another; if on purpose: glossa catalog refresh NAME"
 

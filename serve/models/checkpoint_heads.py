@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
-from serve.checkpoints.read import CheckpointError, read_json
+from serve.checkpoints.files import HEADS, CheckpointError, read_json
 from shared.catalog import Head
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -96,10 +96,10 @@ def listed_heads(folder: Path, shapes: Shapes) -> dict[str, Head]:
     is read by its tensors; it may name the `pooling` of the vector that it reads, else the mean. Raises CheckpointError
     for an entry that is malformed.
     """
-    if not (folder / "heads.json").is_file():
+    if not (folder / HEADS).is_file():
         return {}
     named: dict[str, Head] = {}
-    for name, facts in read_json(folder / "heads.json").items():
+    for name, facts in read_json(folder / HEADS).items():
         if not isinstance(facts, Mapping):
             raise CheckpointError(
                 f"heads.json has {name}: {type(facts).__name__}, expected an object with task and labels"

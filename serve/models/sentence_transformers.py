@@ -10,15 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve.checkpoints.files import CONFIG, MODULES, CheckpointError, read_any_json, read_json
+from serve.checkpoints.files import CONFIG, MODULES, PROMPTS, WINDOWS, CheckpointError, read_any_json, read_json
 from serve.checkpoints.folders import module_folders, transformer_folder
 from serve.models.checkpoint_heads import read_head
 from shared.catalog import Head
 from shared.messages import Pooling
 
-PROMPTS = "config_sentence_transformers.json"
-# of the transformer; sentence-transformers had one name for each architecture once
-WINDOWS = ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_xlm-roberta_config.json")
 MODES: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max"}
 SERVED = "Transformer, then Pooling (cls, mean or max), then perhaps Normalize"
 IDLE = ("Dropout",)  # modules that do nothing but in training

@@ -15,6 +15,7 @@ from typing import Any
 from serve.checkpoints.read import CheckpointError, Header, tensor_headers
 from serve.models.checkpoint_heads import Shapes
 from serve.models.family import Family
+from shared.error_text import count
 
 MAX_NAMED_TENSORS = 5  # tensors that one message names
 FLOATS = ("BF16", "F16", "F32", "F64")  # as safetensors names them
@@ -101,14 +102,17 @@ def unread_lines(found: Collection[str], read: Collection[str], family: Family) 
     strange = sorted(name for name in found if name not in read and name not in known)
     lines = [f"tensor {name}: the model does not read it" for name in strange[:MAX_NAMED_TENSORS]]
     more = len(strange) - len(lines)
-    return (*lines, *([f"{more} more tensors: the model does not read them"] if more else []))
+    return (
+        *lines,
+        *([f"{count(more, 'more tensor')}: the model does not read {'it' if more == 1 else 'them'}"] if more else []),
+    )
 
 
 def named(names: Collection[str]) -> str:
     """Return how many tensors there are, with the first of their names."""
     shown = list(names)[:MAX_NAMED_TENSORS]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"{len(names)} tensors: {', '.join(shown)}{more}"
+    return f"{count(len(names), 'tensor')}: {', '.join(shown)}{more}"
 
 
 def _with_new_norms(name: str) -> str:

@@ -33,9 +33,16 @@ def report(model: Model, facts: CheckpointFacts | None = None) -> list[str]:
         f"window: {model.max_tokens:,} tokens",
         f"vocabulary: {ids}, mask {model.mask_token or 'none'}",
         f"languages: {_languages(model)}",
-        f"speed: {model.tokens_per_s:,.0f} tokens/s for each replica",
+        f"speed: {speed_of(model)}",
         *([f"ignored: {_some(ignored, SHOWN_IGNORED, '; ')}"] if ignored else ()),
     ]
+
+
+def speed_of(model: Model) -> str:
+    """Return the speed of one replica as the entry has it, or what is assumed where nobody measured it."""
+    if "tokens_per_s" in model.model_fields_set:
+        return f"{model.tokens_per_s:,.0f} tokens/s for each replica"
+    return f"not measured; {model.tokens_per_s:,.0f} tokens/s is assumed until `glossa catalog refresh {model.name}`"
 
 
 def _head(name: str, head: Head) -> str:

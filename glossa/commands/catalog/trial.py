@@ -16,6 +16,7 @@ import click
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.commands.arguments import catalog_option, open_catalog
 from glossa.commands.catalog.progress import SILENT, Progress
+from glossa.commands.catalog.report import speed_of
 from glossa.commands.catalog.texts import TEXTS
 from glossa.tokenizer_build.checkpoints import folder_of, head_folder_of, tokenizer_of
 from glossa.tokenizer_build.reference import reference_of
@@ -158,4 +159,4 @@ def _speed(model: Model, root: Path, progress: Progress) -> Line:
     from glossa.commands.catalog.speed import measure_speed  # noqa: PLC0415 - imports torch
 
     found = measure_speed(model, root, progress)
-    return Line("speed", f"{found:,.0f} tokens/s here, {model.tokens_per_s:,.0f} in the catalog", None)
+    return Line("speed", f"{found:,.0f} tokens/s here; in the catalog: {speed_of(model)}", None)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from functions.messages import Window
 from glossa.head_training.fitting.fit import Loss
-from serve.checkpoints.files import BESIDE, CONFIG, MODULES
+from serve.checkpoints.files import BESIDE, CONFIG, DECLARING
 from serve.checkpoints.folders import transformer_folder
 from serve.checkpoints.read import read_tensors
 from serve.models.checkpoint_facts import check_tensors, read_config
@@ -29,7 +29,7 @@ from shared.catalog import Head, Model
 
 CLASSES = {"xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL", "xlm": "XLM", "bert": "Bert"}
 KINDS = {"text-classification": "ForSequenceClassification", "token-classification": "ForTokenClassification"}
-NOT_COPIED = (CONFIG, "heads.json", MODULES, "sentence_bert_config.json", "config_sentence_transformers.json")
+NOT_COPIED = (CONFIG, *DECLARING)
 LAYER_RATE, HEAD_RATE, DECAY = 3e-5, 1e-3, 0.01
 BATCH, MAX_EPOCHS, PATIENCE = 16, 10, 2
 WARM_UP = 0.1  # of all steps, in which the rate grows

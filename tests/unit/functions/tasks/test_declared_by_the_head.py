@@ -94,13 +94,14 @@ def test_windows_are_merged_before_length_one(model: Model, tokenizer: Tokenizer
     assert math.hypot(*vector) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("names", [("query", "passage"), ("query", "document"), ("query", "corpus"), ("", "")])
+@pytest.mark.parametrize("default", ["", "query"])
+@pytest.mark.parametrize("names", [("query", "passage"), ("query", "document"), ("query", "corpus"), ("query", "")])
 def test_an_embedder_reranks_with_the_prompts_of_both_sides(
-    names: tuple[str, str], model: Model, tokenizer: Tokenizer, network: Any, reference: Reference
+    names: tuple[str, str], default: str, model: Model, tokenizer: Tokenizer, network: Any, reference: Reference
 ) -> None:
-    """The query has the prompt `query`, and documents theirs under any of its names, as in sentence-transformers."""
+    """The query has the prompt `query`, and documents theirs under any of its names, whatever the default one is."""
     prompts = {name: text for name, text in zip(names, PROMPTS.values(), strict=True) if name}
-    declared = embedder(model, prompts=prompts, pooling="cls")
+    declared = embedder(model, prompts=prompts, pooling="cls", default_prompt=default)
     pair = {"query": TEXTS[0], "documents": TEXTS}
     [ranked] = run(declared, tokenizer, network, "rerank", [pair])
     source = torch.tensor(reference(prompts.get(names[0], "") + TEXTS[0], "cls"))

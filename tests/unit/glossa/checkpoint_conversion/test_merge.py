@@ -45,7 +45,7 @@ def _adapter(folder: Path, **facts: Any) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kind", ["XLMRobertaForMaskedLM", "XLMRobertaModel"])
 @pytest.mark.parametrize(
     ("facts", "scale"),
-    [({}, 2.0), ({"use_rslora": True}, 4.0), ({"alpha_pattern": {"query": 12, "word_embeddings": 12}}, 3.0)],
+    [({}, 2.0), ({"use_rslora": True}, 4.0), ({"alpha_pattern": {"query|word_embeddings": 12}}, 3.0)],
 )
 def test_an_adapter_is_merged_into_its_base(kind: str, facts: dict[str, Any], scale: float, tmp_path: Path) -> None:
     """W becomes W + scale * B A, that of an embedding its transpose; the head that was trained comes along."""
@@ -68,6 +68,8 @@ def test_an_adapter_is_merged_into_its_base(kind: str, facts: dict[str, Any], sc
     [
         ({"peft_type": "IA3"}, "is an adapter of kind 'IA3', expected LORA"),
         ({"use_dora": True}, "use_dora = True, expected False"),
+        ({"init_lora_weights": "pissa_niter_4"}, "'pissa_niter_4', which changes the base's weights too"),
+        ({"trainable_token_indices": [5]}, r"trainable_token_indices = \[5\], expected None"),
     ],
 )
 def test_another_kind_of_adapter_is_named_with_what_merges_it(facts: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -77,6 +79,22 @@ def test_another_kind_of_adapter_is_named_with_what_merges_it(facts: dict[str, A
     with pytest.raises(CheckpointError, match=said) as refused:
         merge(tmp_path / "adapter", tmp_path / "base")
     assert "merge_and_unload" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("inner", ["", "0_Transformer"])
+def test_the_modules_of_an_embedder_come_along(inner: str, tmp_path: Path) -> None:
+    """Pooling, length and window are those of the base, in both of its layouts."""
+    base = tmp_path / "base"
+    write(draw("XLMRobertaModel"), base / inner)
+    modules = [{"path": inner}, {"path": "1_Pooling"}, {"path": "2_Normalize"}]
+    (base / "modules.json").write_text(json.dumps(modules))
+    (base / inner / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
+    (base / "1_Pooling").mkdir()
+    (base / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    _adapter(tmp_path / "adapter")
+    merged = checkpoint_facts(merge(tmp_path / "adapter", base))
+    head = merged.heads["embed"]
+    assert (head.pooling, head.normalize, merged.max_tokens) == ("cls", True, 64)
 
 
 def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_s3_brings_modules_and_shards_of_any_name(s3: Any, tmp_path: Path) -> No
     wanted = {
         "config.json": b"{}", "modules.json": b"[]", f"{SINGLE}.index.json": index, "part_a.safetensors": b"x",
         "1_Pooling/config.json": b"{}", "0_Transformer/tokenizer.json": b"{}",
+        "sentence_xlm-roberta_config.json": b"{}",
     }  # fmt: skip
     for name, body in {**wanted, "onnx/model.onnx": b"x", "1_Pooling/notes.bin": b"x"}.items():
         s3.put_object(Bucket="weights", Key=f"models/st/{name}", Body=body)

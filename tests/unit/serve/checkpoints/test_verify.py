@@ -52,20 +52,21 @@ def _describe_more(folder: Path) -> None:
     (folder / "config.json").write_text("{}")
     modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Normalize"}]
     (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "sentence_xlm-roberta_config.json").write_text('{"max_seq_length": 128}')
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
 
 
 def test_the_digest_covers_what_describes_the_weights(tmp_path: Path) -> None:
-    """It is what `sha256sum` prints for config.json, modules.json and the modules: a changed pooling is refused."""
+    """It is what `sha256sum` prints for the files that describe the weights: a changed pooling is refused."""
     _describe_more(tmp_path)
-    names = ("1_Pooling/config.json", "config.json", "modules.json")
+    names = ("1_Pooling/config.json", "config.json", "modules.json", "sentence_xlm-roberta_config.json")
     listing = "".join(f"{hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     expected = config_sha256(tmp_path)
     assert expected == hashlib.sha256(listing.encode()).hexdigest()
     check_config(tmp_path, expected, "toy")
     (tmp_path / "1_Pooling" / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"2 files beside it in .* the catalog expects"):
+    with pytest.raises(CheckpointError, match=r"3 files beside it in .* the catalog expects"):
         check_config(tmp_path, expected, "toy")
 
 

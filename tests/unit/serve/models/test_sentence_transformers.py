@@ -78,6 +78,9 @@ def test_prompts_and_window_are_the_folders(folder: Path) -> None:
     assert found.max_tokens == 128
     assert found.heads["embed"].prompts == {"query": "query: ", "passage": "passage: "}
     assert found.heads["embed"].default_prompt == "query"
+    old = declare(folder, **{"sentence_bert_config": {}, "sentence_xlm-roberta_config": {"max_seq_length": 64}})
+    (old / "sentence_bert_config.json").unlink()
+    assert checkpoint_facts(old).max_tokens == 64
     longer = {"max_seq_length": 9000, "do_lower_case": False}
     assert checkpoint_facts(declare(folder, sentence_bert_config=longer)).max_tokens == 512
 

@@ -76,7 +76,7 @@ def test_a_summary_without_projection_is_found_by_its_class(tmp_path: Path) -> N
         ("XLMModel", {"n_layers": 0}, "n_layers = 0, expected at least 1"),
         ("XLMModel", {"n_layers": 3}, "lacks 16 tensors: attentions"),
         ("XLMModel", {"vocab_size": 501}, r"embeddings\.weight has shape \(500, 48\), expected \(501, 48\)"),
-        ("XLMModel", {"n_langs": 3}, r"lacks 1 tensors: lang_embeddings\.weight"),
+        ("XLMModel", {"n_langs": 3}, r"lacks 1 tensor: lang_embeddings\.weight"),
         ("XLMModel", {"pad_token_id": None}, "no pad_index, expected one"),
         ("XLMModel", {"pad_token_id": 500}, "pad_index = 500, expected one of the vocabulary"),
         ("XLMModel", {"lang2id": {"en": 0, "fr": 1}}, "lang2id fr = 1, expected 0 <= id < 1"),
@@ -192,5 +192,5 @@ def test_a_sinusoidal_table_that_is_not_stored_is_computed(dtype: str, tmp_path:
         assert isinstance(other, dict)
         torch.testing.assert_close(other["vectors"], one["vectors"], rtol=1e-5, atol=1e-6)
     _edit_config(tmp_path / "computed", sinusoidal_embeddings=False)
-    with pytest.raises(CheckpointError, match="checkpoint lacks 1 tensors: position_embeddings"):
+    with pytest.raises(CheckpointError, match="checkpoint lacks 1 tensor: position_embeddings"):
         checkpoint_facts(tmp_path / "computed")

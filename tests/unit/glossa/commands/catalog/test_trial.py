@@ -13,11 +13,12 @@ from glossa.cli import main
 from glossa.commands.catalog.add import add
 from glossa.commands.catalog.options import EntryOptions
 from glossa.commands.catalog.refresh import refresh
+from glossa.commands.catalog.report import speed_of
 from glossa.commands.catalog.trial import compare, compare_head
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from serve.checkpoints.files import SPARSE
 from serve.engine.load_engine import load_engine
-from shared.catalog import load_catalog
+from shared.catalog import Model, load_catalog
 from tests import families
 from tests.layouts import LAYOUTS, declare_vectors
 from tests.unit.functions.tokenizers import tiny
@@ -45,6 +46,14 @@ def test_tensors_behind_a_prefix_are_compared_too(catalog_path: Path, tmp_path: 
     lines = list(compare(load_catalog(tmp_path / "catalog.toml").model("moods"), tmp_path, measure=False))
     assert [str(line) for line in lines if not line.ok] == []
     assert refresh(tmp_path / "catalog.toml", "moods", measure=False) == []
+
+
+def test_a_speed_that_nobody_measured_is_said_to_be_assumed(catalog_path: Path) -> None:
+    """Without `tokens_per_s` in its entry, a model has no figure of its own."""
+    model = load_catalog(catalog_path).model("moods")
+    assert speed_of(model) == f"{model.tokens_per_s:,.0f} tokens/s for each replica"
+    unsaid = Model.model_validate(model.model_dump(exclude={"tokens_per_s"}))
+    assert speed_of(unsaid).startswith("not measured; 1,000 tokens/s is assumed")
 
 
 def test_other_weights_fail(catalog_path: Path, tmp_path: Path) -> None:
