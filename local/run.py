@@ -63,7 +63,7 @@ def bring_up(workspace: Workspace, console: Console) -> stack.Stack:
 
 
 def print_addresses(workspace: Workspace, running: stack.Stack, console: Console) -> None:
-    """Print the address of each part, and a curl command that can be pasted."""
+    """Print the address of each part, and two commands that can be pasted."""
     body = json.dumps({"inputs": EXAMPLE, "model": "mini:topic"}, ensure_ascii=False)
     console.rule("the stack runs; `make stop` ends it")
     for name, address in (
@@ -76,7 +76,8 @@ def print_addresses(workspace: Workspace, running: stack.Stack, console: Console
     ):
         console.print(f"{name:<42} {address}", soft_wrap=True, highlight=False, markup=False)
     console.print("\ntry it:")
-    print(f"curl -s {running.api_url}/v1/text-classification -H 'content-type: application/json' -d '{body}'")
+    print(f"export API={running.api_url}")
+    print(f"curl -s $API/v1/text-classification -H 'content-type: application/json' -d '{body}'")
 
 
 def main() -> int:

@@ -108,7 +108,7 @@ def train_command(*, catalog_path: Path, columns: Sequence[tuple[str, str]], **g
         print(f"glossa: {warning}", file=sys.stderr)
     print(f"\n{result.out} holds the head, its figures and, for labels, a picture of its confusions", file=sys.stderr)
     print(f"{catalog_path} has {result.reference} now; {where_served(catalog_path)}", file=sys.stderr)
-    print(f"try it: glossa run --task {options.task} --model {result.reference}", file=sys.stderr)
+    print(f"try it: glossa run --task {options.task} --model {result.reference}   # then type a line", file=sys.stderr)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -19,8 +20,10 @@ PAGE = Path(__file__).parents[5] / "docs/heads.md"
 COMMAND = re.compile(r'^(?:echo "(?P<line>.*)" \| )?\.venv/bin/python -m glossa (?P<words>.*)$', re.MULTILINE)
 
 
-def test_the_commands_of_the_page_run(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head is trained on a CSV, answers a line, and is removed."""
+def test_the_commands_of_the_page_run(
+    house: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A head is trained on a CSV, answers a line, and is removed. The Python example loads the linear one."""
     monkeypatch.chdir(house.parent)
     house.write_text(house.read_text(encoding="utf-8").replace("moods", "mini"), encoding="utf-8")
     (house.parent / "models/moods").rename(house.parent / "models/mini")
@@ -48,4 +51,11 @@ def test_the_commands_of_the_page_run(house: Path, monkeypatch: pytest.MonkeyPat
             == 0
         )
     assert len(answers) == 1
-    assert sorted(load_catalog(house).model("mini").heads) == ["classifier", "embed"]
+    assert sorted(load_catalog(house).model("mini").heads) == ["classifier", "embed", "queues"]
+    example = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    Path("example.py").write_text(example[1], encoding="utf-8")
+    monkeypatch.syspath_prepend(".")  # and sys.path is as before after the test
+    capsys.readouterr()
+    runpy.run_path("example.py")
+    assert capsys.readouterr().out in {"['a']\n", "['b']\n"}
