@@ -66,7 +66,7 @@ def _label_scores(examples: Sequence[Example], given: Answers, _: str) -> Scores
 
 def _label_baseline(examples: Sequence[Example]) -> Scores:
     gold = [each.label for each in only(Labelled, examples)]
-    return _of_labels(gold, labels.majority(gold))
+    return _of_labels(gold, labels.majority(gold)) if len(set(gold)) > 1 else {}
 
 
 def _entity_inputs(examples: Sequence[Example]) -> list[TextInput]:

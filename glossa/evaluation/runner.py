@@ -54,7 +54,8 @@ class Run:
     @property
     def model_digest(self) -> str:
         """The digest of all that the answers depend on, the data aside."""
-        return model_digest(self.chosen.model, self.chosen.head, self.all_parameters, self.chosen.gold)
+        renamed = {label: gold for label, gold in self.chosen.gold.items() if label != gold}
+        return model_digest(self.chosen.model, self.chosen.head, self.all_parameters, renamed)
 
     def key(self, data: LanguageData) -> str:
         """Return the key of the record of a language."""

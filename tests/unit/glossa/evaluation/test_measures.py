@@ -53,6 +53,11 @@ def test_right_answers_give_100_and_missing_ones_less(
     assert all(0 < figure <= 100 for figure in measure.baseline(examples).values())
 
 
+def test_one_label_has_no_baseline() -> None:
+    """The commonest label of texts in one language is always right about their language."""
+    assert MEASURES["labels"].baseline([Labelled("a", "deu_Latn"), Labelled("b", "deu_Latn")]) == {}
+
+
 def test_the_tag_of_a_word_is_that_of_its_first_token() -> None:
     """A word in several tokens, one without a token, and a token that covers two words."""
     tokens = [

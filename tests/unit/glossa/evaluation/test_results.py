@@ -89,6 +89,14 @@ def test_what_has_changed_is_measured_again(tmp_path: Path) -> None:
     assert (model.n_calls, len(read(path))) == (1, 9)
 
 
+def test_languages_that_are_added_measure_no_other_again() -> None:
+    """Labels that head and data name alike are not part of a key: of `sib200-language` each language adds one."""
+    few = replace(RUN, chosen=replace(RUN.chosen, gold={"B-PER": "x", "O": "O"}))
+    assert few.model_digest == RUN.model_digest
+    other = replace(RUN, chosen=replace(RUN.chosen, gold={"B-PER": "y"}))
+    assert other.model_digest != RUN.model_digest
+
+
 def test_models_that_read_languages_are_told_which() -> None:
     """A language that the model does not know, and the vectors of pairs, are asked without one."""
     model = MODEL.model_copy(update={"lang2id": {"de": 3}})
