@@ -19,7 +19,17 @@ from torch import Tensor
 from functions.messages import Window
 from glossa.head_training.fitting.calibration import calibration_error, temperature
 from glossa.head_training.fitting.fit import Plan, Vectors, class_weights
-from glossa.head_training.fitting.unfreeze import Item, Task, answers, fold, open_network, save_network, train_network
+from glossa.head_training.fitting.frozen import upper_layers
+from glossa.head_training.fitting.unfreeze import (
+    Item,
+    Task,
+    answers,
+    check_layers,
+    fold,
+    open_network,
+    save_network,
+    train_network,
+)
 from glossa.head_training.fitting.vectors import targets_of
 from glossa.head_training.judging.judge import Answered, Judgement, judge, judge_grades
 from glossa.head_training.judging.report import TrainingFacts
@@ -35,26 +45,28 @@ def train_model(options: TrainOptions, checked: Checked, root: Path, progress: P
     Raises ValueError for rows that cannot be read or are too few, and for more layers than the model has.
     """
     started_s = time.perf_counter()
+    source = folder_of(checked.model.checkpoint, root)
+    check_layers(source, checked.model, options.unfreeze)
     progress.stage(f"reading {options.data}")
     prepared = prepare(options, checked)
     tokenizer = tokenizer_of(checked.model, root)
-    source = folder_of(checked.model.checkpoint, root)
     compares = options.task == SIMILARITY
     items = _pairs(prepared, checked, tokenizer) if compares else _items(prepared, checked, tokenizer)
     progress.stage(f"loading {checked.model.name}")
     head = None if compares else prepared.head
     network = open_network(source, checked.model, head, options.unfreeze, options.seed)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    task = Task(LOSSES[prepared.target], compares=compares, per_token=options.task == TOKENS)
-    train, inner = _parts(prepared, items, task, balance=options.balance)
-    progress.stage(f"training the last {options.unfreeze} layers on {len(prepared.split.train):,} rows")
-    chosen = train_network(network, train, inner, task, options.seed, progress.detail)
-    progress.stage(f"judging it on {len(prepared.split.held_out):,} rows")
-    degree: float | None = None
-    before: float | None = None
-    if not compares and not task.per_token:
+    whole = Task(LOSSES[prepared.target], compares=compares, per_token=options.task == TOKENS)
+    windows = [each for own in items for item in own for each in (item.window, item.other) if each is not None]
+    progress.stage(f"computing the frozen layers of {len(windows):,} texts")
+    with upper_layers(network, windows, checked.model.pad_id) as states:
+        task = replace(whole, states=states)
+        train, inner = _parts(prepared, items, task, balance=options.balance)
+        progress.stage(f"training the last {options.unfreeze} layers on {len(prepared.split.train):,} rows")
+        chosen = train_network(network, train, inner, task, options.seed, progress.detail)
+        progress.stage(f"judging it on {len(prepared.split.held_out):,} rows")
         degree, before = _calibrate(network, [item for at in prepared.split.held_out for item in items[at]], task)
-    judgement = _judge(network, prepared, items, task, tokenizer)
+        judgement = _judge(network, prepared, items, task, tokenizer)
     facts = TrainingFacts(
         checked.model.name, options.name, options.task, f"{options.unfreeze} layers", options.data.name,
         prepared.sha256, options.seed, len(prepared.split.train), len(prepared.split.held_out),
@@ -115,7 +127,9 @@ def _parts(
 
 
 def _calibrate(network: Any, held: Sequence[Item], task: Task) -> tuple[float | None, float | None]:
-    """Fold a temperature into the network; return it, and the calibration error before."""
+    """Fold a temperature into a network with labels of texts; return it, and the calibration error before."""
+    if task.compares or task.per_token:
+        return None, None
     logits = torch.tensor([each[0] for each in answers(network, held, task)])
     targets = torch.tensor([item.target for item in held])
     degree = temperature(logits, targets, torch.tensor([item.weight for item in held]), task.loss)

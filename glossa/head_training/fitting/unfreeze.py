@@ -9,7 +9,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from functions.messages import Window
 from glossa.head_training.fitting.fit import Loss
-from serve.checkpoints.files import BESIDE, CONFIG, DECLARING
+from glossa.head_training.fitting.frozen import States
+from serve.checkpoints.files import BESIDE, CONFIG, DECLARING, read_json
 from serve.checkpoints.folders import transformer_folder
 from serve.checkpoints.read import read_tensors
 from serve.models.checkpoint_facts import check_tensors, read_config
@@ -52,17 +53,21 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is trained: the loss, and whether vectors of two texts are compared in place of a head."""
+    """What is trained: the loss, and whether vectors of two texts are compared in place of a head.
+
+    `states` are those of windows below the first trained layer, if the network begins there.
+    """
 
     loss: Loss
     compares: bool = False
     per_token: bool = False
+    states: States = field(default_factory=dict)
 
 
 def open_network(folder: Path, model: Model, head: Head | None, n_layers: int, seed: int) -> Any:
     """Return the class of transformers with the weights of a folder and a new head; without one, the backbone alone.
 
-    All but the last `n_layers` layers and the head are frozen. Raises ValueError when there are fewer layers.
+    All but the last `n_layers` layers and the head are frozen.
     """
     for library in NOISY:
         logging.getLogger(library).setLevel(logging.ERROR)
@@ -86,13 +91,18 @@ def open_network(folder: Path, model: Model, head: Head | None, n_layers: int, s
     )
     backbone = getattr(network, network.base_model_prefix, network)
     layers = _layers(backbone)
-    if n_layers > len(layers):
-        raise ValueError(f"got --unfreeze {n_layers}, expected at most {len(layers)}, the layers of {model.name}")
     backbone.requires_grad_(requires_grad=False)
     pooler = getattr(backbone, "pooler", None)  # of BERT: a part of its classifier
     for layer in [*layers[len(layers) - n_layers :], *([] if pooler is None else [pooler])]:
         layer.requires_grad_(requires_grad=True)
     return network
+
+
+def check_layers(folder: Path, model: Model, n_layers: int) -> None:
+    """Raise ValueError when the model in a folder has fewer layers."""
+    most = read_json(transformer_folder(folder) / CONFIG).get("num_hidden_layers")
+    if isinstance(most, int) and n_layers > most:
+        raise ValueError(f"got --unfreeze {n_layers}, expected at most {most}, the layers of {model.name}")
 
 
 def train_network(
@@ -200,11 +210,11 @@ def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
 
 def _output(network: Any, batch: Sequence[Item], task: Task) -> Tensor:
     """Return the logits of a batch, or the cosines of its pairs."""
-    first = _run(network, [item.window for item in batch])
+    first = _run(network, [item.window for item in batch], task.states)
     if not task.compares:
         logits: Tensor = first.logits
         return logits
-    second = _run(network, [item.other for item in batch if item.other is not None])
+    second = _run(network, [item.other for item in batch if item.other is not None], task.states)
     mask, other_mask = (_padded([w.input_ids for w in own], 0, ones=True) for own in _sides(batch))
     return F.cosine_similarity(_mean(first, mask), _mean(second, other_mask))
 
@@ -213,8 +223,12 @@ def _sides(batch: Sequence[Item]) -> tuple[list[Window], list[Window]]:
     return [item.window for item in batch], [item.other for item in batch if item.other is not None]
 
 
-def _run(network: Any, windows: Sequence[Window]) -> Any:
+def _run(network: Any, windows: Sequence[Window], states: States) -> Any:
     device = next(network.parameters()).device
+    if states:
+        given = torch.nn.utils.rnn.pad_sequence([states[id(window)] for window in windows], batch_first=True)
+        mask = _padded([window.input_ids for window in windows], 0, ones=True)
+        return network(inputs_embeds=given.to(device), attention_mask=mask.to(device))
     ids = _padded([window.input_ids for window in windows], network.config.pad_token_id)
     mask = _padded([window.input_ids for window in windows], 0, ones=True)
     return network(input_ids=ids.to(device), attention_mask=mask.to(device))
