@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from serve.checkpoints.files import (
 )
 from serve.checkpoints.folders import module_folders, transformer_folder
 from serve.checkpoints.read import no_weights, shard_names, weight_files
+from shared.log import log_event
 
 WEIGHTS = (SINGLE, INDEX, PICKLE, PICKLE_INDEX)  # one of them makes a checkpoint
 WANTED = (SINGLE, INDEX, "model-*-of-*.safetensors", *BESIDE)
@@ -71,8 +73,8 @@ def fetch(
     commit of 40 hex digits. Downloads go to `download_folder`. By default, S3 downloads go to `root/build/weights`, and
     the hub library uses its own cache. `with_pickles` also fetches the pickles that a conversion reads.
     Another program may have fetched a part of a commit into the cache of the hub library; with `asks_hub`, files that
-    the part may lack are asked for, if the hub can be reached. A loaded checkpoint needs no such question: its digest
-    tells.
+    the part may lack are asked for, and a warning says when the hub cannot be reached. A loaded checkpoint needs no
+    such question: its digest tells.
 
     Raises CheckpointError when the reference is malformed or cannot be fetched.
     """
@@ -116,7 +118,24 @@ def _fetch_hub(reference: str, download_folder: Path | None, wanted: Sequence[st
         folder = _snapshot(match["name"], match["revision"], download_folder, others, offline=False)
     if folder is None and (cached is None or not _has_weights(cached)):
         raise CheckpointError(f"{reference} is not in the local hub cache and the hub cannot be reached")
+    if asks_hub and not _answers(match["name"], match["revision"], download_folder):
+        reason = f"{reference} is read from the local cache alone; files that it lacks, such as {MODULES}, do not count"
+        log_event("hub-not-reached", level="warning", stream=sys.stderr, reason=reason)
     return folder or cached or Path()
+
+
+def _answers(name: str, revision: str, download_folder: Path | None) -> bool:
+    """Say whether it is known that a commit has modules.json, or that it has none. Its snapshot alone does not tell."""
+    import huggingface_hub  # noqa: PLC0415 - slow, and only hub: references need it
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - slow
+
+    try:
+        huggingface_hub.hf_hub_download(name, MODULES, revision=revision, cache_dir=download_folder)
+    except LocalEntryNotFoundError:
+        return False
+    except (EntryNotFoundError, HfHubHTTPError):
+        return True
+    return True
 
 
 def _snapshot(

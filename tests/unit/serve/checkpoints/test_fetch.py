@@ -205,11 +205,13 @@ def test_the_hub_is_read_from_its_local_cache(checkpoint: Path, tmp_path: Path) 
     assert fetch(f"hub:org/tiny@{REVISION}", tmp_path, download_folder=tmp_path) == snapshot
 
 
-def test_a_missing_revision_without_a_network_is_an_error(tmp_path: Path) -> None:
-    """A revision that is neither cached nor reachable is a CheckpointError."""
+def test_a_missing_revision_without_a_network_is_an_error(checkpoint: Path, tmp_path: Path) -> None:
+    """A revision that is neither cached nor reachable is a CheckpointError; of a cached one, files may be missing."""
+    shutil.copytree(checkpoint, tmp_path / "models--org--part" / "snapshots" / REVISION)
     code = (
         "import sys; from pathlib import Path\n"
         "from serve.checkpoints.fetch import fetch; from serve.checkpoints.read import CheckpointError\n"
+        f"fetch('hub:org/part@{REVISION}', Path('.'), download_folder=Path(sys.argv[1]), asks_hub=True)\n"
         f"try: fetch('hub:org/tiny@{REVISION}', Path('.'), download_folder=Path(sys.argv[1]))\n"
         "except CheckpointError as error: print(error.message)"
     )
@@ -218,3 +220,4 @@ def test_a_missing_revision_without_a_network_is_an_error(tmp_path: Path) -> Non
         [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, env=environ, check=True
     )
     assert "the hub cannot be reached" in done.stdout
+    assert "is read from the local cache alone; files that it lacks, such as modules.json" in done.stderr
