@@ -50,8 +50,9 @@ def convert(folder: Path, out: Path | None = None) -> Path:
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Give a folder that becomes `target` if nothing fails. Raises CheckpointError when `target` is there already."""
-    if target.exists():
-        raise CheckpointError(f"{target} is there already, expected a new folder", hint="give another one with --out")
+    if target.exists() or target.is_symlink():
+        hint = "give another one with --out; if it was converted before, add that folder itself"
+        raise CheckpointError(f"{target} is there already, expected a new folder", hint=hint)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

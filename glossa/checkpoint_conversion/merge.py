@@ -14,17 +14,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from glossa.checkpoint_conversion.convert import copy_descriptions, new_folder, unpickle
+from serve.checkpoints.broken_files import AGAIN, what_is_safetensors
 from serve.checkpoints.files import ADAPTER, CONFIG, SINGLE, CheckpointError, read_json
 from serve.checkpoints.folders import module_folders, transformer_folder
 from serve.checkpoints.read import check_finite, read_tensors, tensor_headers
+from shared.error_text import shown
 
 ADAPTER_WEIGHTS, ADAPTER_PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 BASE_PREFIX = "base_model.model."
 LORA = re.compile(r"(?P<module>.+)\.lora_(?P<kind>A|B|embedding_A|embedding_B)(?:\.\w+)?(?:\.weight)?")
 WRAPPED = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)(?=\.)")  # how peft names what it trains whole
+MOST_ALPHA = 2.0**20  # far above any scale of training
 OWN_BASE = "give the base model that the adapter was trained on"
 CLASSES = {
     "SEQ_CLS": "ForSequenceClassification", "TOKEN_CLS": "ForTokenClassification",
@@ -55,7 +59,7 @@ def merge(adapter: Path, base: Path, out: Path | None = None) -> Path:
     inner = transformer_folder(base)
     merged = dict(read_tensors(base, tensor_headers(base).keys()))
     tensors = _adapter_tensors(adapter)
-    if facts.get("task_type") in CLASSES:
+    if str(facts.get("task_type")) in CLASSES:
         merged = {name: tensor for name, tensor in merged.items() if not name.startswith(OTHER_HEADS)}
     merged = _with_prefix(merged, tensors)
     _apply(merged, tensors, facts, adapter)
@@ -86,6 +90,7 @@ def _lora_facts(adapter: Path) -> Mapping[str, Any]:
         raise CheckpointError(
             f"{adapter} is an adapter of kind {facts.get('peft_type')!r}, expected LORA", hint=BY_PEFT
         )
+    _check_types(facts)
     for name, value in WITHOUT.items():
         if facts.get(name, value) not in (value, None):
             raise CheckpointError(f"{ADAPTER} has {name} = {facts[name]!r}, expected {value!r}", hint=BY_PEFT)
@@ -97,11 +102,32 @@ def _lora_facts(adapter: Path) -> Mapping[str, Any]:
     return facts
 
 
+def _check_types(facts: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for a scale that is no finite number, or a pattern that is no regular expression."""
+    patterns = facts.get("alpha_pattern") or {}
+    if not isinstance(patterns, Mapping):
+        raise CheckpointError(f"{ADAPTER} has alpha_pattern {shown(patterns)}, expected numbers by patterns")
+    for name, value in {"lora_alpha": facts.get("lora_alpha"), **patterns}.items():
+        if value is not None and (not isinstance(value, int | float) or not 0 < value < MOST_ALPHA):
+            raise CheckpointError(f"{ADAPTER} has {shown(value)} for {shown(name)}, expected a number above 0")
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise CheckpointError(
+                f"{ADAPTER} has {shown(pattern)} in alpha_pattern, expected a pattern: {error}"
+            ) from None
+
+
 def _adapter_tensors(adapter: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of an adapter by their names in the model, without the prefix of peft."""
     path = adapter / ADAPTER_WEIGHTS
     if path.is_file():
-        found = load_file(path)
+        try:
+            found = load_file(path)
+        except (SafetensorError, OSError) as error:
+            reason, advice = what_is_safetensors(path) or (f"cannot be read: {error}", AGAIN)
+            raise CheckpointError(f"{path} {reason}, expected a safetensors file", hint=advice) from None
     elif (adapter / ADAPTER_PICKLE).is_file():
         with TemporaryDirectory() as folder:
             unpickle(adapter / ADAPTER_PICKLE, Path(folder) / SINGLE)
@@ -111,6 +137,8 @@ def _adapter_tensors(adapter: Path) -> dict[str, torch.Tensor]:
     plain = {
         name.removeprefix(BASE_PREFIX): tensor for name, tensor in found.items() if ".original_module." not in name
     }
+    if not any(map(LORA.fullmatch, plain)):
+        raise CheckpointError(f"{adapter} adapts nothing, expected tensors such as …query.lora_A.weight", hint=AGAIN)
     return {WRAPPED.sub("", name): tensor for name, tensor in plain.items()}
 
 
@@ -133,11 +161,18 @@ def _apply(
             merged[_stored_name(name, merged) or name] = tensor
             continue
         if not match["kind"].endswith("A"):
+            if _swapped(name, "B", "A") not in tensors:
+                raise CheckpointError(f"{place} holds {name} without its other factor, expected both", hint=AGAIN)
             continue
-        other = tensors.get(name.replace("lora_A", "lora_B").replace("lora_embedding_A", "lora_embedding_B"))
+        other = tensors.get(_swapped(name, "A", "B"))
         stored = _stored_name(f"{match['module']}.weight", merged)
         if stored is None or other is None:
             raise CheckpointError(f"{place} adapts {match['module']}, which the base does not hold", hint=OWN_BASE)
+        if other.ndim != 2 or tensor.ndim != 2 or not 0 < tensor.shape[0] == other.shape[1]:  # noqa: PLR2004 - matrices
+            sizes = f"{tuple(other.shape)} and {tuple(tensor.shape)}"
+            raise CheckpointError(
+                f"{place} adapts {stored} by factors of shape {sizes}, expected a product", hint=AGAIN
+            )
         delta = other.float() @ tensor.float() * _scale(match["module"], tensor.shape[0], facts)
         delta = delta.T if match["kind"].startswith("embedding") else delta
         weight = merged[stored]
@@ -145,6 +180,11 @@ def _apply(
             sizes = f"{tuple(delta.shape)}, the base has {tuple(weight.shape)}"
             raise CheckpointError(f"{place} adapts {stored} of shape {sizes}", hint=OWN_BASE)
         merged[stored] = (weight.float() + delta).to(weight.dtype)
+
+
+def _swapped(name: str, kind: str, other: str) -> str:
+    """Return the name of the other factor of an adapted weight."""
+    return name.replace(f"lora_{kind}", f"lora_{other}").replace(f"lora_embedding_{kind}", f"lora_embedding_{other}")
 
 
 def _module_of(name: str) -> str:

@@ -6,10 +6,12 @@ before it is written. Must not know checkpoints.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import tomlkit
 from tomlkit import TOMLDocument
 from tomlkit.items import Array, InlineTable, Item, Table
 
-from shared.catalog import Head, Model, parse_catalog
+from shared.catalog import Head, Model, load_catalog, parse_catalog
 
 Value = str | int | float | bool | tuple[int, ...] | Mapping[str, int]
 MAX_LINE = 118
@@ -46,11 +48,20 @@ def parse_entry(name: str, entry: str) -> Model:
 
 
 def check_free(path: Path, name: str) -> None:
-    """Raise ValueError when the catalog already has a model of this name."""
-    if path.exists() and name in parse_catalog(path.read_text(encoding="utf-8")).models:
+    """Raise ValueError when the catalog already has a model of this name, or cannot be read."""
+    if path.exists() and name in load_catalog(path).models:
         raise ValueError(
             f"{path} already has a model {name!r}; choose another --name, or: glossa catalog refresh {name}"
         )
+
+
+def check_writable(path: Path) -> None:
+    """Raise ValueError when the catalog, or its folder while there is none, cannot be written to."""
+    if path.is_dir():
+        raise ValueError(f"got --catalog {path}, which is a folder; expected a file in it: {path / 'catalog.toml'}")
+    for needed in (path.parent, path) if path.exists() else (path.parent,):
+        if not needed.exists() or not os.access(needed, os.W_OK):
+            raise ValueError(f"got --catalog {path}, expected a place to write to: {needed} is no such place")
 
 
 def append(path: Path, name: str, entry: str) -> None:
@@ -58,9 +69,10 @@ def append(path: Path, name: str, entry: str) -> None:
 
     Raises ValueError when the model is already there or the result is not a valid catalog.
     """
-    check_free(path, name)
-    before = path.read_text(encoding="utf-8") if path.exists() else _default_model(name)
-    _replace(path, f"{before.rstrip()}\n\n{entry}")
+    with _locked(path):
+        check_free(path, name)
+        before = path.read_text(encoding="utf-8") if path.exists() else _default_model(name)
+        _replace(path, f"{before.rstrip()}\n\n{entry}")
 
 
 def rewrite(
@@ -71,6 +83,11 @@ def rewrite(
     A fact that the entry lacks is added after its last one, and None removes one. A head keeps its lines that stay
     true. Raises ValueError when the file lacks the model, or when the model lacks the first of the facts.
     """
+    with _locked(path):
+        return _rewrite(path, name, facts, heads)
+
+
+def _rewrite(path: Path, name: str, facts: Mapping[str, Value | None], heads: Mapping[str, Head] | None) -> list[str]:
     document, entry = _open(path, name)
     if facts and (first := next(iter(facts))) not in entry:
         raise ValueError(f"{path}: [models.{_key(name)}] has no line {first} = …, expected one")
@@ -88,11 +105,12 @@ def remove(path: Path, name: str, default_model: str | None = None) -> None:
 
     Raises ValueError when the file lacks the model, or when the rest is not a valid catalog.
     """
-    document, _ = _open(path, name)
-    del document["models"][name]
-    if default_model is not None:
-        document["default_model"] = default_model
-    _replace(path, tomlkit.dumps(document))
+    with _locked(path):
+        document, _ = _open(path, name)
+        del document["models"][name]
+        if default_model is not None:
+            document["default_model"] = default_model
+        _replace(path, tomlkit.dumps(document))
 
 
 def stored_entry(path: Path, name: str) -> str:
@@ -142,12 +160,27 @@ def _put(table: Any, key: str, value: Item | None) -> None:
         table[key] = value
 
 
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let no other process edit a catalog of the same folder meanwhile, so that no edit of two is lost."""
+    check_writable(path)
+    folder = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _replace(path: Path, text: str) -> None:
+    """Put a text in the place of a catalog at once. A link stays one, and line ends stay those of the file."""
     parse_catalog(text)
+    path = path.resolve()
+    ends = "\r\n" if path.exists() and b"\r\n" in path.read_bytes() else "\n"
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "w", encoding="utf-8", newline=ends) as file:
+            file.write(text.replace("\r\n", "\n"))
         Path(partial).chmod(path.stat().st_mode if path.exists() else 0o644)
         Path(partial).replace(path)
     except BaseException:

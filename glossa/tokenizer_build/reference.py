@@ -14,6 +14,7 @@ from typing import Any
 
 from glossa.tokenizer_build.rules import lost_rule, prepend_scheme, rules_of, same_meaning
 from serve.checkpoints.broken_files import AGAIN, what_is
+from shared.error_text import kind, shown
 from shared.errors import GlossaError
 
 TOKENIZER, OLDER = "tokenizer.json", "sentencepiece.bpe.model"
@@ -85,7 +86,7 @@ def _load(folder: Path, stored: Mapping[str, Any] | None) -> Any:
     if stored is None and (folder / OLDER).is_file():
         raise TokenizerError(f"{folder / OLDER} cannot be read as a model of SentencePiece", hint=AGAIN)
     why = _one_line(reason) if reason else "it has special tokens alone, and no pieces"
-    hint = None
+    hint = "take its tokenizer files from the checkpoint's source again, or write them with save_pretrained"
     if read_object(folder / "config.json").get("model_type") == "xlm" and named != XLM:
         hint = f'set "tokenizer_class": "{XLM}" in {_class_of(folder)[1]}'
     raise TokenizerError(f"{folder}: transformers cannot read this tokenizer: {why}", hint=hint)
@@ -93,13 +94,17 @@ def _load(folder: Path, stored: Mapping[str, Any] | None) -> Any:
 
 def _check_files(folder: Path, stored: Mapping[str, Any] | None) -> None:
     """Raise TokenizerError for files of which transformers would make something else, or nothing plain."""
-    for file, kind in VOCABULARIES.items() if stored is None else ():
+    for file, what in VOCABULARIES.items() if stored is None else ():
         if (folder / file).is_file() and (known := what_is(folder / file)) is not None:
-            raise TokenizerError(f"{folder / file} {known[0]}, expected {kind}", hint=known[1])
+            raise TokenizerError(f"{folder / file} {known[0]}, expected {what}", hint=known[1])
     for file in (CONFIG, "config.json"):
         named = read_object(folder / file).get("tokenizer_class")
         if named is not None and not isinstance(named, str):
             raise TokenizerError(f"{folder / file} has tokenizer_class {named!r}, expected a name such as {OURS}")
+    decoder = read_object(folder / CONFIG).get(DECODER) or {}
+    known = isinstance(decoder, Mapping) and all(isinstance(facts, Mapping) for facts in decoder.values())
+    if not known or not all(i.isdecimal() and isinstance(facts.get("content"), str) for i, facts in decoder.items()):
+        raise TokenizerError(f"{folder / CONFIG} has {DECODER} {shown(decoder)}, expected tokens by their ids")
     listed = read_object(folder / ADDED)
     if wrong := [f"{token} {i!r}" for token, i in listed.items() if type(i) is not int]:
         raise TokenizerError(f"{folder / ADDED} has {wrong[0]}, expected tokens with whole numbers as their ids")
@@ -138,11 +143,11 @@ def read_object(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         what, advice = what_is(path) or (f"cannot be read as JSON: {error}", AGAIN)
         raise TokenizerError(f"{path} {what}, expected JSON", hint=advice) from None
     if not isinstance(found, dict):
-        raise TokenizerError(f"{path} holds a {type(found).__name__}, expected an object")
+        raise TokenizerError(f"{path} holds {kind(found)}, expected an object")
     return found
 
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from serve.checkpoints.broken_files import what_is
+from shared.error_text import kind
 from shared.errors import GlossaError
 
 CONFIG = "config.json"
@@ -45,7 +46,7 @@ def read_json(path: Path) -> dict[str, object]:
     """Read a JSON object of a checkpoint. Raises CheckpointError when it is not a readable JSON object."""
     value = read_any_json(path)
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds a {type(value).__name__}, expected an object")
+        raise CheckpointError(f"{path} holds {kind(value)}, expected an object")
     return value
 
 

@@ -13,10 +13,13 @@ from pydantic import ValidationError
 
 from serve.checkpoints.files import HEADS, CheckpointError, read_json
 from shared.catalog import Head
+from shared.error_text import expected, got, shown
 
 Shapes = Mapping[str, tuple[int, ...]]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 MAX_NAMED_IDS = 8
+MAX_NAME_CHARS = 64  # of a head
+ELSEWHERE = ("checkpoint", "weights_sha256")  # what a catalog alone may say of a head: where else its tensors are
 ACTIVATION_KEYS = ("activation_fn", "sbert_ce_default_activation_function")  # the latter in older checkpoints
 ENTAILMENT = "entail"  # how the label begins that zero-shot classification reads, as in its `transformers` pipeline
 
@@ -36,7 +39,7 @@ def classifier(
     names = {int(index): name for index, name in (config.id2label or {}).items()}
     if sorted(names) != list(range(n_labels)):
         raise _other_labels(names, n_labels)
-    if config.problem_type not in {None, *get_args(ProblemType)}:
+    if config.problem_type not in [None, *get_args(ProblemType)]:
         raise CheckpointError(
             f"config.json has problem_type {config.problem_type!r}, expected one of {list(get_args(ProblemType))}"
         )
@@ -104,6 +107,12 @@ def listed_heads(folder: Path, shapes: Shapes) -> dict[str, Head]:
             raise CheckpointError(
                 f"heads.json has {name}: {type(facts).__name__}, expected an object with task and labels"
             )
+        if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
+            raise CheckpointError(
+                f"heads.json has head {shown(name)}, expected a name of 1 to {MAX_NAME_CHARS} characters"
+            )
+        if elsewhere := [key for key in ELSEWHERE if key in facts]:
+            raise CheckpointError(f"heads.json has {elsewhere[0]} for {name}, expected tensors of the folder itself")
         head = described_head({"prefix": f"heads.{name}", **facts}, shapes)
         if head.task in {"text-classification", "token-classification"} and not head.labels:
             raise CheckpointError(f"heads.json has {name} without labels, expected one for each of its outputs")
@@ -134,7 +143,8 @@ def read_head(facts: Mapping[str, object]) -> Head:
     try:
         return Head.model_validate(facts)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        faults = [(".".join(map(str, fault["loc"])), fault) for fault in error.errors()]
+        problems = "; ".join(f"{place}: got {got(fault)}, expected {expected(fault)}" for place, fault in faults)
         raise CheckpointError(f"a head of the checkpoint cannot be read: {problems}") from None
 
 

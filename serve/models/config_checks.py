@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 from transformers import PretrainedConfig
 
 from serve.checkpoints.files import CONFIG, CheckpointError, read_json
+from shared.error_text import shown
 
 Config = TypeVar("Config", bound=PretrainedConfig)
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
+MOST_LAYERS = 1_000  # far above any model; each is named when tensors are compared
 HINTS: Mapping[str, str] = {
     "quantization_config": "add the weights that it was made of; `--quantization` stores them in fewer bits"
 }
@@ -36,6 +38,8 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
         raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {kind.model_type!r}")
     if isinstance(raw.get("architectures"), str):
         raw = {**raw, "architectures": [raw["architectures"]]}
+    if not isinstance(raw.get("architectures") or [], list):
+        raise CheckpointError(f"config.json has architectures {shown(raw['architectures'])}, expected a list of names")
     _check_labels(raw)
     for name, value in {**REQUIRED_VALUES, **only}.items():
         if raw.get(name, value) != value:
@@ -54,7 +58,9 @@ def _check_labels(raw: Mapping[str, Any]) -> None:
         return
     if not isinstance(names, Mapping):
         raise CheckpointError(f"config.json has id2label {names!r:.80}, expected labels by index", hint=LABELS)
-    if wrong := [(i, name) for i, name in names.items() if not str(i).isdecimal() or name is None]:
+    if wrong := [
+        (i, name) for i, name in names.items() if not str(i).isdecimal() or not isinstance(name, str | int | float)
+    ]:
         raise CheckpointError(f"config.json has {wrong[0]} in id2label, expected a label by its index", hint=LABELS)
     classes = [str(kind) for kind in raw.get("architectures") or ()]
     has_labels = not classes or any(kind.endswith(CLASSIFIERS) for kind in classes)
@@ -95,6 +101,8 @@ def check_sizes(config: PretrainedConfig, positive: Iterable[str]) -> None:
     for name in positive:
         if getattr(config, name) < 1:
             raise CheckpointError(f"config.json has {name} = {getattr(config, name)}, expected at least 1")
+    if config.num_hidden_layers > MOST_LAYERS:
+        raise CheckpointError(f"config.json has {config.num_hidden_layers} layers, expected at most {MOST_LAYERS}")
     if config.hidden_size % config.num_attention_heads:
         raise CheckpointError(f"got {config.num_attention_heads} heads, expected a divisor of {config.hidden_size}")
 

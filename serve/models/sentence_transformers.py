@@ -132,7 +132,7 @@ def _prompts(folder: Path) -> tuple[dict[str, str], str]:
     if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in prompts.values()):
         raise CheckpointError(f"{folder / PROMPTS} has prompts {prompts!r:.200}, expected texts by name")
     default = facts.get("default_prompt_name")
-    if default is not None and default not in prompts:
+    if default is not None and (not isinstance(default, str) or default not in prompts):
         raise CheckpointError(
             f"{folder / PROMPTS} has default_prompt_name {default!r}, expected one of {sorted(prompts)}"
         )

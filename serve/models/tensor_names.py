@@ -15,7 +15,7 @@ from typing import Any
 from serve.checkpoints.read import CheckpointError, Header, tensor_headers
 from serve.models.checkpoint_heads import Shapes
 from serve.models.family import Family
-from shared.error_text import count
+from shared.error_text import count, visible
 
 MAX_NAMED_TENSORS = 5  # tensors that one message names
 FLOATS = ("BF16", "F16", "F32", "F64")  # as safetensors names them
@@ -100,7 +100,7 @@ def unread_lines(found: Collection[str], read: Collection[str], family: Family) 
     """
     known = {prefix_in(found, family) + name for name in family.UNUSED} | set(family.UNUSED)
     strange = sorted(name for name in found if name not in read and name not in known)
-    lines = [f"tensor {name}: the model does not read it" for name in strange[:MAX_NAMED_TENSORS]]
+    lines = [f"tensor {visible(name)}: the model does not read it" for name in strange[:MAX_NAMED_TENSORS]]
     more = len(strange) - len(lines)
     return (
         *lines,
@@ -112,7 +112,7 @@ def named(names: Collection[str]) -> str:
     """Return how many tensors there are, with the first of their names."""
     shown = list(names)[:MAX_NAMED_TENSORS]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"{count(len(names), 'tensor')}: {', '.join(shown)}{more}"
+    return f"{count(len(names), 'tensor')}: {', '.join(map(visible, shown))}{more}"
 
 
 def _with_new_norms(name: str) -> str:

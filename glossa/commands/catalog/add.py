@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -118,10 +119,10 @@ def check_choices(path: Path, options: EntryOptions) -> None:
         raise ValueError(
             f"got --name {options.name!r}, expected 1 to 63 of a-z 0-9 . _ -, the first a letter or a digit"
         )
+    catalog_file.check_writable(path)
     catalog_file.check_free(path, options.name)
-    for needed in (path.parent, path) if path.exists() else (path.parent,):
-        if not needed.exists() or not os.access(needed, os.W_OK):
-            raise ValueError(f"got --catalog {path}, expected a place to write to: {needed} is no such place")
+    if not _is_text(options.languages or ""):
+        raise ValueError(f"got --languages {options.languages!a}, expected one line of text in UTF-8")
     _model_of(options.name, UNREAD | options.facts, {"embed": Head(task="feature-extraction")})
 
 
@@ -129,7 +130,18 @@ def _model_of(name: str, facts: dict[str, catalog_file.Value], heads: dict[str, 
     return catalog_file.parse_entry(name, catalog_file.entry_text(name, facts, heads))
 
 
+def _is_text(line: str) -> bool:
+    """Return whether a line can be stored and printed: control characters and bytes that are not UTF-8 cannot."""
+    return all(char.isprintable() or unicodedata.category(char) in {"Zs", "Cf"} for char in line)
+
+
 def _relative(folder: Path, root: Path) -> str:
-    """Return a folder as the catalog writes it: relative if it lies below the catalog, else absolute."""
+    """Return a folder as the catalog writes it: relative if it lies below the catalog, else absolute.
+
+    Raises ValueError for a name that a line of text cannot hold.
+    """
     found = os.path.relpath(folder.resolve(), root.resolve())
-    return str(folder.resolve()) if found.startswith("..") else Path(found).as_posix()
+    said = str(folder.resolve()) if found.startswith("..") else Path(found).as_posix()
+    if not _is_text(said):
+        raise ValueError(f"got folder {said!a}, expected a name in UTF-8 without control characters; rename it")
+    return said

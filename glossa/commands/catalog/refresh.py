@@ -66,6 +66,7 @@ def refresh(
     right. Raises CheckpointError that names them when nobody has said it, and when the folder cannot be served.
     """
     model = load_model(path, name)
+    catalog_file.check_writable(path)
     progress.stage(f"reading {model.checkpoint}")
     folder = folder_of(model.checkpoint, path.parent, asks_hub=True)
     description = describe(folder)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from shared.catalog import Head, Model
-from shared.error_text import count
+from shared.error_text import count, visible
 
 if TYPE_CHECKING:
     from serve.models.checkpoint_facts import CheckpointFacts
@@ -73,5 +73,5 @@ def _languages(model: Model) -> str:
 
 
 def _some(values: Sequence[str], n_shown: int, between: str = ", ") -> str:
-    shown = between.join(values[:n_shown])
+    shown = between.join(map(visible, values[:n_shown]))
     return f"{shown}, … {len(values) - n_shown} more" if len(values) > n_shown else shown

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from glossa.checkpoint_conversion.convert import convert
-from glossa.checkpoint_conversion.unpickle import main, plain_tensors
+from glossa.checkpoint_conversion.unpickle import check_unpacked, main, plain_tensors
 from serve.checkpoints.files import CheckpointError
 from serve.engine.load_engine import load_engine
 from serve.models.checkpoint_facts import checkpoint_facts
@@ -141,3 +142,19 @@ def test_a_state_dict_within_a_training_state_is_found() -> None:
         assert plain_tensors({name: {"a": torch.ones(1)}, "epoch": 3}).keys() == {"a"}
     with pytest.raises(ValueError, match="it holds a dict, expected tensors by name"):
         plain_tensors({"a": 3})
+
+
+def test_a_small_pickle_does_not_become_huge_tensors(tmp_path: Path) -> None:
+    """Tensors that repeat few numbers, and archives that unpack to many bytes, are refused before they take memory."""
+    with pytest.raises(ValueError, match="its tensors take 1,099,511,627,776 bytes, expected at most 1,000"):
+        plain_tensors({"a": torch.ones(1).expand(2**38)}, 1000)
+    with zipfile.ZipFile(tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data/0", bytes(10_000))
+    with pytest.raises(ValueError, match="its parts take 10,000 bytes, expected at most 1,000"):
+        check_unpacked(tmp_path / "bomb", 1000)
+
+
+def test_tensors_that_are_no_plain_numbers_are_refused() -> None:
+    """A sparse tensor has no place in safetensors."""
+    with pytest.raises(ValueError, match="tensor a is sparse, quantized or empty, expected plain numbers"):
+        plain_tensors({"a": torch.ones(2).to_sparse()})

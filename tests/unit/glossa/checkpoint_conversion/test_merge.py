@@ -105,3 +105,39 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
         CheckpointError, match=r"word_embeddings\.weight of shape \(500, 48\), the base has \(600, 48\)"
     ):
         merge(tmp_path / "adapter", tmp_path / "base")
+
+
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "alpha": ({"lora_alpha": "x"}, r"has 'x' for 'lora_alpha', expected a number above 0"),
+    "huge alpha": ({"lora_alpha": 10**400}, r"expected a number above 0"),
+    "patterns": ({"alpha_pattern": 3}, r"has alpha_pattern 3, expected numbers by patterns"),
+    "pattern": ({"alpha_pattern": {"(": 1}}, r"has '\(' in alpha_pattern, expected a pattern"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_facts_of_other_types_are_refused(case: str, tmp_path: Path) -> None:
+    """A scale is a number, and patterns can be read."""
+    facts, said = BROKEN[case]
+    _adapter(tmp_path / "adapter", **facts)
+    with pytest.raises(CheckpointError, match=said):
+        merge(tmp_path / "adapter", write(draw("XLMRobertaModel"), tmp_path / "base"))
+
+
+def test_factors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """Two factors make a product; one alone, none at all, and a broken file are named."""
+    base = write(draw("XLMRobertaModel"), tmp_path / "base")
+    _adapter(adapter := tmp_path / "adapter")
+    first, second = (f"base_model.model.{QUERY}.lora_{kind}.weight" for kind in "AB")
+    for tensors, said in (
+        ({first: torch.ones(3, 48), second: torch.ones(48, 2)}, r"factors of shape \(48, 2\) and \(3, 48\)"),
+        ({first: torch.ones(0, 48), second: torch.ones(48, 0)}, "expected a product"),
+        ({second: torch.ones(48, 2)}, "without its other factor, expected both"),
+        ({"x": torch.ones(2)}, "adapts nothing, expected tensors such as"),
+    ):
+        save_file(tensors, adapter / "adapter_model.safetensors")
+        with pytest.raises(CheckpointError, match=said):
+            merge(adapter, base)
+    (adapter / "adapter_model.safetensors").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="expected a safetensors file"):
+        merge(adapter, base)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glossa.commands.catalog_file import Value, append, entry_text, rewrite
+from glossa.commands.catalog_file import Value, append, check_free, entry_text, rewrite
 from shared.catalog import Head, load_catalog, parse_catalog
 
 FACTS: dict[str, Value] = {
@@ -65,3 +66,47 @@ def test_facts_are_rewritten_in_the_right_table(tmp_path: Path) -> None:
         rewrite(path, "three", {"max_tokens": 1})
     with pytest.raises(ValueError, match="has no line revision"):
         rewrite(path, "two", {"revision": "2"})
+
+
+def _catalog(folder: Path) -> Path:
+    path = folder / "catalog.toml"
+    append(path, "one", entry_text("one", FACTS, {"e": Head(task="feature-extraction")}))
+    return path
+
+
+def test_a_link_to_a_catalog_stays_a_link(tmp_path: Path) -> None:
+    """The file that the link names is edited."""
+    link = tmp_path / "link.toml"
+    link.symlink_to(_catalog(tmp_path))
+    append(link, "two", entry_text("two", FACTS, {"e": Head(task="feature-extraction")}))
+    assert link.is_symlink()
+    assert sorted(load_catalog(tmp_path / "catalog.toml").models) == ["one", "two"]
+
+
+def test_line_ends_stay_as_they_are(tmp_path: Path) -> None:
+    """A file of Windows keeps its line ends, also at the lines of the new entry."""
+    path = _catalog(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    append(path, "two", entry_text("two", FACTS, {"e": Head(task="feature-extraction")}))
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n")
+
+
+def test_two_edits_at_once_are_both_kept(tmp_path: Path) -> None:
+    """An edit waits for another one, so that none is lost."""
+    path, names = _catalog(tmp_path), [f"m{number}" for number in range(20)]
+    with ThreadPoolExecutor(5) as pool:
+        list(
+            pool.map(
+                lambda name: append(path, name, entry_text(name, FACTS, {"e": Head(task="feature-extraction")})), names
+            )
+        )
+    assert sorted(load_catalog(path).models) == sorted([*names, "one"])
+
+
+def test_a_place_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
+    """A folder is named as one, and a file of another encoding as what it is."""
+    with pytest.raises(ValueError, match=r"which is a folder; expected a file in it: .*catalog\.toml"):
+        append(tmp_path, "one", "")
+    (tmp_path / "c.toml").write_bytes(b"\xff\xfea\x00")
+    with pytest.raises(ValueError, match="it is not UTF-8"):
+        check_free(tmp_path / "c.toml", "one")

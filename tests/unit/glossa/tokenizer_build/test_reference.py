@@ -182,6 +182,11 @@ DECODER = {**OLD_LIST, str(forms.N_PIECES + 9): {**OLD_LIST["0"], "content": "[E
     ("config", "files", "said"),
     [
         ({"added_tokens_decoder": DECODER}, {}, r"added_tokens_decoder of .* \[E1\] is 3009, there 3001"),
+        (
+            {"added_tokens_decoder": {"5": {}}},
+            {},
+            r"has added_tokens_decoder {\"5\": {}}, expected tokens by their ids",
+        ),
         ({"tokenizer_class": 7}, {}, "has tokenizer_class 7, expected a name"),
         ({}, {"added_tokens": {"[E1]": "3001"}}, r"added_tokens\.json has \[E1\] '3001', expected tokens with whole"),
         ({}, {"added_tokens": ["[E1]"]}, r"added_tokens\.json holds a list, expected an object"),
@@ -244,3 +249,11 @@ def test_no_tokenizer_needs_the_network(tmp_path: Path) -> None:
     )
     read(forms.write(tmp_path, E5, {}, config=BERT | {"_name_or_path": "microsoft/Multilingual-MiniLM-L12-H384"}))
     assert not events
+
+
+def test_json_that_is_nested_too_deep_is_named(tmp_path: Path) -> None:
+    """The reader of JSON has a bound, and a file beyond it is no traceback."""
+    folder = forms.write(tmp_path, forms.rules(), {"tokenizer_class": OURS})
+    (folder / "added_tokens.json").write_text("[" * 200_000)
+    with pytest.raises(TokenizerError, match=r"added_tokens\.json cannot be read as JSON: maximum recursion depth"):
+        artifact_of(folder)
