@@ -171,10 +171,10 @@ def test_missing_tensors_and_an_adapter_are_named(tmp_path: Path) -> None:
     """A head without its bias, and an adapter that would not be applied, are refused."""
     write(draw("XLMRobertaForSequenceClassification"), tmp_path)
     _edit_tensors(tmp_path, drop="classifier.out_proj.bias")
-    with pytest.raises(CheckpointError, match=r"lacks 1 tensors: classifier\.out_proj\.bias"):
+    with pytest.raises(CheckpointError, match=r"lacks 1 tensor: classifier\.out_proj\.bias"):
         checkpoint_facts(tmp_path)
     _edit_tensors(tmp_path, **{"roberta.encoder.layer.0.output.lora_A.default.weight": torch.ones(1)})
-    with pytest.raises(CheckpointError, match=r"holds 1 tensors: .*lora_A.*, of an adapter that is not merged"):
+    with pytest.raises(CheckpointError, match=r"holds 1 tensor: .*lora_A.*, of an adapter that is not merged"):
         checkpoint_facts(tmp_path)
 
 
