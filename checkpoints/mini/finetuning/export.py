@@ -86,6 +86,7 @@ def write(
     for n, names in enumerate(parts, 1):
         file = f"model-{n:05}-of-{len(parts):05}.safetensors"
         save_file({name: found[name] for name in names}, str(folder / file), metadata={"format": "pt"})
+        (folder / file).chmod(0o644)
         place |= dict.fromkeys(names, file)
     write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(place.items()))})
     settings = network.config.to_dict() | {"architectures": ["XLMRobertaForMaskedLM"], "dtype": "bfloat16"}
