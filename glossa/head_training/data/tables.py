@@ -58,8 +58,11 @@ def read_records(path: Path) -> Iterator[Record]:
 def _separated(text: str, delimiter: str) -> Iterator[Record]:
     """Yield the rows below the header. A TSV knows no quotes, as published ones do not."""
     csv.field_size_limit(MAX_FIELD_CHARS)
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=delimiter == ",")
+    lines = io.StringIO(text, newline="")
+    if delimiter == ",":
+        rows = csv.reader(lines, strict=True)
+    else:
+        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     names: list[str] | None = None
     begins = 1
     while True:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor
 
@@ -25,9 +24,8 @@ def temperature(logits: Tensor, targets: Tensor, weights: Tensor, loss: Loss) ->
     """
     if len(logits) < MIN_ROWS:
         return None
-    tried = torch.logspace(
-        torch.log10(torch.tensor(LOWEST)).item(), torch.log10(torch.tensor(HIGHEST)).item(), N_STEPS + 1
-    ).tolist()
+    ratio = HIGHEST / LOWEST
+    tried: list[float] = [LOWEST * ratio ** (step / N_STEPS) for step in range(N_STEPS + 1)]
     return min(tried, key=lambda each: _loss(logits / each, targets, weights, loss))
 
 

@@ -114,7 +114,7 @@ class _Fit:
             total.backward()  # type: ignore[no-untyped-call] # torch has no types for it
             return total
 
-        optimizer.step(closure)  # type: ignore[no-untyped-call, arg-type] # likewise
+        optimizer.step(closure)  # type: ignore[no-untyped-call] # likewise
         return network.eval()
 
     @torch.no_grad()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from functions.messages import TextInput, Window
 from functions.tasks import token_classification
@@ -24,6 +25,7 @@ from shared.catalog import Head
 N_WORST = 10
 HALF = 0.5  # the score from which a label of several is given
 NO_LABEL = "(none)"
+Entity = tuple[int, int, str]  # start and end in code points, and the label
 Logits = Sequence[list[list[float]]]  # of each window: one row, or one for each token
 
 
@@ -147,9 +149,9 @@ def judge_grades(rows: Sequence[Example], scores: Sequence[float]) -> Judgement:
 def _of_entities(answered: Answered, head: Head, tokenizer: Tokenizer) -> Judgement:
     context = AnswerContext(token_classification.Parameters(), head, tokenizer)
     of_words = replace(context, parameters=token_classification.Parameters(aggregation_strategy="first"))
-    by_word: list[set[Hashable]] = []
-    truths: list[set[Hashable]] = []
-    guesses: list[set[Hashable]] = []
+    by_word: list[set[Entity]] = []
+    truths: list[set[Entity]] = []
+    guesses: list[set[Entity]] = []
     wrong: list[WorstError] = []
     for row, windows, logits in zip(answered.rows, answered.windows, answered.logits, strict=True):
         answers = [{"logits": own} for own in logits]
@@ -183,11 +185,11 @@ def _of_entities(answered: Answered, head: Head, tokenizer: Tokenizer) -> Judgem
     )
 
 
-def _entities(found: Sequence[Mapping[str, object]]) -> set[Hashable]:
-    return {(each["start"], each["end"], each["entity_group"]) for each in found}  # type: ignore[misc] # JSON values
+def _entities(found: Sequence[Mapping[str, Any]]) -> set[Entity]:
+    return {(each["start"], each["end"], each["entity_group"]) for each in found}
 
 
-def _named(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
+def _named(text: str, spans: Sequence[Entity]) -> str:
     return ", ".join(f"{text[start:end]} ({label})" for start, end, label in spans) or NO_LABEL
 
 
