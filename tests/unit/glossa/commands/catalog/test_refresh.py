@@ -16,6 +16,7 @@ from glossa.commands.catalog.options import EntryOptions
 from glossa.commands.catalog.refresh import refresh
 from serve.checkpoints.read import CheckpointError
 from shared.catalog import load_catalog
+from tests.layouts import declare_vectors
 from tests.unit.functions.tokenizers import tiny
 
 
@@ -97,6 +98,24 @@ def test_what_is_accepted_is_what_adding_writes(own: Path, change: Callable[[Pat
     add(anew, str(folder), EntryOptions("moods", tokens_per_s=model.tokens_per_s))
     assert load_catalog(anew).model("moods") == model
     assert refresh(own, "moods", measure=False) == []
+
+
+def test_what_a_folder_declares_of_vectors_and_scores_is_compared(own: Path) -> None:
+    """Pooling, length, prompts and activation are differences, and --accept writes each of them."""
+    folder = own.parent / "models" / "moods"
+    declare_vectors(folder, "cls", normalize=True)
+    prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts), encoding="utf-8")
+    change_config(folder, sentence_transformers={"activation_fn": "torch.nn.modules.activation.Sigmoid"})
+    with pytest.raises(CheckpointError) as refused:
+        refresh(own, "moods", measure=False)
+    shown = [line.strip().partition(":")[0] for line in refused.value.message.splitlines()[1:]]
+    facts = ("embed.pooling", "embed.normalize", "embed.prompts", "embed.default_prompt")
+    assert shown == ["heads.classifier.activation", *(f"heads.{fact}" for fact in facts)]
+    refresh(own, "moods", measure=False, taken="folder")
+    heads = load_catalog(own).model("moods").heads
+    assert (heads["embed"].pooling, heads["embed"].default_prompt) == ("cls", "query")
+    assert heads["classifier"].activation == "sigmoid"
 
 
 def test_what_people_wrote_stays(own: Path) -> None:
