@@ -6,7 +6,7 @@ Must not know how texts become tokens.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import BeforeValidator, Field, PrivateAttr, Strict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import (
@@ -59,7 +59,8 @@ class Parameters(ReadsVectors):
     occurs several times has its largest weight.
 
     `layers` (0: what enters the first layer, -1: the last) or `attentions` make the answer an object: `vectors`,
-    `hidden_states` of each layer, and `attentions` of each layer, head, token and token. A long text is read in
+    `hidden_states` of each layer, which only `normalize` itself scales, and `attentions` of each layer, head, token
+    and token. A long text is read in
     adjacent windows without overlap. Means of windows are averaged, weighted by their tokens; of max, the largest
     values count; cls is taken from the first window. Attentions need texts that fit in one window. One request may ask
     for at most 16,384 pairs of tokens and 200,000 attention weights (pairs times layers times heads).
@@ -73,11 +74,17 @@ class Parameters(ReadsVectors):
     attentions: bool = False
     dimensions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = None
     precision: Precision = "float32"
+    _scales_states: bool = PrivateAttr(default=False)  # hidden states have length 1 on request alone
 
     @property
     def answers_per_token(self) -> bool:
         """Whether the answer holds a vector for each token, and so grows with the text."""
         return self.per_token
+
+    @property
+    def of_states(self) -> Self:
+        """The parameters by which hidden states are read."""
+        return self.model_copy(update={"normalize": self._scales_states})
 
     def check_head(self, name: str, head: Head) -> None:
         """Raise Unprocessable for an unknown prompt, or when a sparse head is asked for what only vectors have."""
@@ -90,10 +97,12 @@ class Parameters(ReadsVectors):
             raise Unprocessable(f"{found}, expected none: its answer is one weight for each token")
 
     def for_head(self, head: Head) -> Self:
-        """Return the parameters with what the head declares. Vectors of tokens are scaled on request alone."""
+        """Return the parameters with what the head declares. Tokens and layers are scaled on request alone."""
         declared = head.normalize and not self.per_token
         normalize = declared if self.normalize is None else self.normalize
-        return super().for_head(head).model_copy(update={"normalize": normalize})
+        found = super().for_head(head).model_copy(update={"normalize": normalize})
+        found._scales_states = bool(self.normalize)  # noqa: SLF001 - a copy of itself
+        return found
 
 
 MAX_WEIGHTS = 200_000  # of attention in one request; at 24 bytes of JSON each, they fit in an answer of 5 MB
@@ -130,7 +139,7 @@ def value(
         found |= {"precision": wanted.precision, "dimensions": wanted.dimensions or _width(answers)}
     if wanted.layers:
         of_layers = [_layers(answer["hidden_states"], len(wanted.layers)) for answer in answers]
-        found["hidden_states"] = [_read(wanted, windows, rows) for rows in zip(*of_layers, strict=True)]
+        found["hidden_states"] = [_read(wanted.of_states, windows, rows) for rows in zip(*of_layers, strict=True)]
     if wanted.attentions:
         found["attentions"] = _attentions(len(windows[0].input_ids), answers[0])
     return found

@@ -87,6 +87,15 @@ def test_the_request_may_choose_otherwise(
     assert tokens[0] == pytest.approx(reference("a", "cls", normalize=False), abs=1e-5)
 
 
+def test_layers_have_length_one_on_request_alone(model: Model, tokenizer: Tokenizer) -> None:
+    """The length that a checkpoint declares is that of its vectors; hidden states stay as the layers return them."""
+    numbers = infer_rows(lambda _ids: {"vectors": [3.0, 4.0], "hidden_states": [3.0, 4.0]})
+    for chosen, states in (({}, [3.0, 4.0]), ({"normalize": True}, [0.6, 0.8])):
+        body = {"inputs": ["a"], "parameters": {"layers": [-1], **chosen}}
+        [found] = run_request(embedder(model), tokenizer, body, "feature-extraction", numbers).values
+        assert found == {"vectors": pytest.approx([0.6, 0.8]), "hidden_states": [pytest.approx(states)]}
+
+
 def test_windows_are_merged_before_length_one(model: Model, tokenizer: Tokenizer, network: Any) -> None:
     """The vector of a long text has length 1, though it is the mean of several windows."""
     assert len(tokenizer.encode(LONG).ids) > model.max_tokens
