@@ -102,8 +102,10 @@ def _check_files(folder: Path, stored: Mapping[str, Any] | None) -> None:
         if named is not None and not isinstance(named, str):
             raise TokenizerError(f"{folder / file} has tokenizer_class {named!r}, expected a name such as {OURS}")
     decoder = read_object(folder / CONFIG).get(DECODER) or {}
-    known = isinstance(decoder, Mapping) and all(isinstance(facts, Mapping) for facts in decoder.values())
-    if not known or not all(i.isdecimal() and isinstance(facts.get("content"), str) for i, facts in decoder.items()):
+    are_objects = isinstance(decoder, Mapping) and all(isinstance(facts, Mapping) for facts in decoder.values())
+    if not are_objects or not all(
+        i.isdecimal() and isinstance(facts.get("content"), str) for i, facts in decoder.items()
+    ):
         raise TokenizerError(f"{folder / CONFIG} has {DECODER} {shown(decoder)}, expected tokens by their ids")
     listed = read_object(folder / ADDED)
     if wrong := [f"{token} {i!r}" for token, i in listed.items() if type(i) is not int]:

@@ -60,8 +60,13 @@ class CohereRerankBody(ForeignBody):
 
 
 def prompt_for(input_type: str | None, head: Head) -> str | None:
-    """Return the name of the prompt that the head declares for an input type, or None for its default."""
-    return next((name for name in _PROMPTS.get(input_type or "", ()) if name in head.prompts), None)
+    """Return the name of the prompt that the head declares for an input type, "" without one, None for its default.
+
+    The default prompt may be that of queries, so it never stands before texts of another type.
+    """
+    if input_type is None:
+        return None
+    return next((name for name in _PROMPTS[input_type] if name in head.prompts), "")
 
 
 def embed_request(body: CohereEmbedBody, head: Head) -> dict[str, Any]:

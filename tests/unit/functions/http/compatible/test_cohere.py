@@ -31,10 +31,11 @@ def test_each_asked_type_is_answered() -> None:
 
 
 def test_an_input_type_takes_the_declared_prompt_of_that_name() -> None:
-    """A document has the prompt `passage` where `document` is not declared. Without a prompt there is none."""
-    head = Head(task="feature-extraction", prompts={"query": "query: ", "passage": "passage: "})
+    """A document has the prompt `passage` where `document` is not declared. No type takes the default prompt."""
+    prompts = {"query": "query: ", "passage": "passage: "}
+    head = Head(task="feature-extraction", prompts=prompts, default_prompt="query")
     found = [prompt_for(name, head) for name in ("search_query", "search_document", "classification", None)]
-    assert found == ["query", "passage", None, None]
+    assert found == ["query", "passage", "", None]
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
