@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serve.checkpoints.broken_files import what_is
+from serve.checkpoints.broken_files import AGAIN, what_is
 from serve.checkpoints.files import INDEX, PICKLE, PICKLE_INDEX, SINGLE, SPARSE, CheckpointError, read_json
 from serve.checkpoints.folders import module_folders, transformer_folder
 
@@ -94,7 +94,7 @@ def unpickle(source: Path, target: Path) -> None:
         raise CheckpointError(f"{source} was not read within {LONGEST_S:.0f} s") from None
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"{source.name} ended its process with {done.returncode}"])[-1]
-        more = {3: "it was not run; ask its author for safetensors"}
+        more = {3: "it was not run; ask its author for safetensors", 4: AGAIN}
         raise CheckpointError(f"{source.parent}: {said}", hint=more.get(done.returncode))
 
 

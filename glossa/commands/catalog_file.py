@@ -48,11 +48,13 @@ def parse_entry(name: str, entry: str) -> Model:
 
 
 def check_free(path: Path, name: str) -> None:
-    """Raise ValueError when the catalog already has a model of this name, or cannot be read."""
+    """Raise ValueError when the catalog has a model of this name, cannot be read, or takes no further table."""
     if path.exists() and name in load_catalog(path).models:
         raise ValueError(
             f"{path} already has a model {name!r}; choose another --name, or: glossa catalog refresh {name}"
         )
+    if path.exists() and isinstance(tomlkit.parse(path.read_text(encoding="utf-8"))["models"], InlineTable):
+        raise ValueError(f"{path} has models = {{…}} on one line, expected a table [models.NAME] for each of them")
 
 
 def check_writable(path: Path) -> None:

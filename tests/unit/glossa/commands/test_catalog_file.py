@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -110,3 +111,25 @@ def test_a_place_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_bytes(b"\xff\xfea\x00")
     with pytest.raises(ValueError, match="it is not UTF-8"):
         check_free(tmp_path / "c.toml", "one")
+
+
+def test_models_on_one_line_are_refused_at_once(tmp_path: Path) -> None:
+    """TOML takes no further table then; it is said before any work."""
+    head = '{task = "feature-extraction"}'
+    facts = ", ".join(
+        f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value in FACTS.items()
+    )
+    path = tmp_path / "c.toml"
+    path.write_text(f'default_model = "a"\nmodels = {{a = {{{facts}, heads = {{e = {head}}}}}}}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"on one line, expected a table \[models.NAME\]"):
+        check_free(path, "b")
+
+
+def test_a_catalog_that_may_not_be_written_stays(tmp_path: Path) -> None:
+    """An edit puts a new file in the place of the old one, and asks first whether the old one may be written."""
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    path = _catalog(tmp_path)
+    path.chmod(0o444)
+    with pytest.raises(ValueError, match="expected a place to write to"):
+        rewrite(path, "one", {"max_tokens": 32})
