@@ -34,6 +34,9 @@ def write_results(client: JobsClient, job: str, out: Path | None, *, only_errors
                 file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         else:
             page = _write_parts(client, f"{path}/results", file, raw=raw)
+    if out is not None and page is not None:
+        rows = count(page["counts"]["succeeded"] + page["counts"]["failed"], "row")
+        print(f"{out} has {rows}, {page['counts']['failed']:,} of them errors", file=sys.stderr)
     print_unreadable(client, job, page)
 
 

@@ -124,6 +124,7 @@ def test_parts_of_other_forms_are_one_file(
     job = submitted(web, capsys, str(tmp_path / "in.jsonl"), "--output", output)
     out = tmp_path / "out"
     assert run(web, "results", job, "--out", str(out)) == 0
+    assert capsys.readouterr().err.endswith("out has 3 rows, 1 of them errors\n")
     lines = (gzip.decompress(out.read_bytes()) if output == "jsonl.gz" else out.read_bytes()).decode().splitlines()
     assert len(lines) == 3 + (output == "csv")
     assert not (tmp_path / "out.part").exists()
