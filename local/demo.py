@@ -24,10 +24,12 @@ from rich.table import Table
 
 from glossa.client.jobs_client import END_STATES
 from local.client import ApiClient
+from shared.catalog import Catalog
 
 SAMPLES = Path(__file__).parent / "samples"
 JOB_LIMIT_S = 600.0
 POLL_S = 0.5
+HEADS = {"topic", "language", "entities"}  # of mini, which the demonstration asks
 SHOWN_ITEMS = 2  # of each list in the manifest
 
 
@@ -35,6 +37,11 @@ def sentences() -> list[dict[str, str]]:
     """Return the sample sentences, each with `lang` (a code of FLORES-200) and `text`."""
     lines = (SAMPLES / "sentences.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def can_show(catalog: Catalog) -> bool:
+    """Return whether a catalog has the model and the heads that the demonstration asks."""
+    return "mini" in catalog.models and catalog.models["mini"].heads.keys() >= HEADS
 
 
 def show_requests(api: ApiClient, console: Console) -> None:
@@ -52,7 +59,8 @@ def _row(api: ApiClient, sentence: dict[str, str]) -> list[str]:
     text = sentence["text"]
     topic = api.post("/v1/text-classification", {"inputs": text, "model": "mini:topic"})
     language = api.post("/v1/text-classification", {"inputs": text, "model": "mini:language"})
-    tagged = api.post("/v1/token-classification", {"inputs": text, "parameters": {"aggregation_strategy": "simple"}})
+    simple = {"aggregation_strategy": "simple"}
+    tagged = api.post("/v1/token-classification", {"inputs": text, "model": "mini:entities", "parameters": simple})
     entities = "  ".join(f"{e['entity_group']} {e['word']} {e['score']:.2f}" for e in tagged.body["results"][0])
     stages = " ".join(f"{topic.timings_ms.get(s, 0):.1f}" for s in ("tokenize", "route", "queue", "infer", "assemble"))
     return [sentence["lang"], _top(language.body), _top(topic.body), entities or "-", stages]

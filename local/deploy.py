@@ -61,6 +61,7 @@ def deploy(workspace: Workspace, replica_url: str) -> bool:
     current = describe(workspace)
     if current is not None and current["tags"].get(TAG) == mark:
         return False
+    print("template.yaml: building and deploying; this takes about a minute", flush=True)
     build(workspace, "host", given["Architecture"], workspace.build)
     deploy_built(workspace, given, STACK, mark)
     return True

@@ -20,6 +20,7 @@ from local.build import make_artifacts
 from local.client import ApiClient, LocalApiError
 from local.ports import ports
 from local.workspace import Workspace, this_workspace
+from shared.catalog import load_catalog
 
 EXAMPLE = "Οι γιατροί στο νοσοκομείο έδωσαν στους ασθενείς ένα νέο φάρμακο."  # noqa: RUF001 - the text is Greek, so its letters are too
 
@@ -62,9 +63,8 @@ def bring_up(workspace: Workspace, console: Console) -> stack.Stack:
         return deployed.result()
 
 
-def print_addresses(workspace: Workspace, running: stack.Stack, console: Console) -> None:
-    """Print the address of each part, and two commands that can be pasted."""
-    body = json.dumps({"inputs": EXAMPLE, "model": "mini:topic"}, ensure_ascii=False)
+def print_addresses(workspace: Workspace, running: stack.Stack, console: Console, *, shown: bool = True) -> None:
+    """Print the address of each part, and two commands that can be pasted; `shown`: mini is served."""
     console.rule("the stack runs; `make stop` ends it")
     for name, address in (
         ("API", running.api_url),
@@ -77,6 +77,10 @@ def print_addresses(workspace: Workspace, running: stack.Stack, console: Console
         console.print(f"{name:<42} {address}", soft_wrap=True, highlight=False, markup=False)
     console.print("\ntry it:")
     print(f"export API={running.api_url}")
+    if not shown:
+        print("curl -s $API/v1/models")
+        return
+    body = json.dumps({"inputs": EXAMPLE, "model": "mini:topic"}, ensure_ascii=False)
     print(f"curl -s $API/v1/text-classification -H 'content-type: application/json' -d '{body}'")
 
 
@@ -87,14 +91,17 @@ def main() -> int:
     try:
         running = bring_up(workspace, console)
         api = ApiClient(running.api_url)
-        with step(console, "requests"):
-            demo.show_requests(api, console)
-        with step(console, "batch job"):
-            demo.run_batch(api, console)
+        if shown := demo.can_show(load_catalog(workspace.root / "catalog.toml")):
+            with step(console, "requests"):
+                demo.show_requests(api, console)
+            with step(console, "batch job"):
+                demo.run_batch(api, console)
+        else:
+            console.print("no demonstration: it needs the model mini with its heads in catalog.toml")
     except (RuntimeError, ValueError, OSError, LocalApiError) as error:
         console.print(f"[red]make run stopped:[/red] {error}\nlogs: {workspace.log}", soft_wrap=True)
         return 1
-    print_addresses(workspace, running, console)
+    print_addresses(workspace, running, console, shown=shown)
     console.print(f"\n{time.monotonic() - started:.0f} s in all, without the set-up of the environments")
     return 0
 
