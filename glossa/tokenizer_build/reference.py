@@ -101,6 +101,8 @@ def _check_files(folder: Path, stored: Mapping[str, Any] | None) -> None:
         named = read_object(folder / file).get("tokenizer_class")
         if named is not None and not isinstance(named, str):
             raise TokenizerError(f"{folder / file} has tokenizer_class {named!r}, expected a name such as {OURS}")
+    if read_object(folder / CONFIG).get("unk_token") == "":  # transformers asks for its id without an end
+        raise TokenizerError(f"{folder / CONFIG} has unk_token '', expected a token such as <unk>")
     decoder = read_object(folder / CONFIG).get(DECODER) or {}
     are_objects = isinstance(decoder, Mapping) and all(isinstance(facts, Mapping) for facts in decoder.values())
     if not are_objects or not all(

@@ -187,6 +187,7 @@ DECODER = {**OLD_LIST, str(forms.N_PIECES + 9): {**OLD_LIST["0"], "content": "[E
             {},
             r"has added_tokens_decoder {\"5\": {}}, expected tokens by their ids",
         ),
+        ({"unk_token": ""}, {}, "has unk_token '', expected a token"),
         ({"tokenizer_class": 7}, {}, "has tokenizer_class 7, expected a name"),
         ({}, {"added_tokens": {"[E1]": "3001"}}, r"added_tokens\.json has \[E1\] '3001', expected tokens with whole"),
         ({}, {"added_tokens": ["[E1]"]}, r"added_tokens\.json holds a list, expected an object"),
