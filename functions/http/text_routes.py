@@ -17,7 +17,7 @@ from functions.http.compatible.routes import add_compatible_routes
 from functions.http.compatible.service import Run, Service
 from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
-from functions.http.token_requests import detokenize_json, tokenize_json
+from functions.http.token_requests import detokenize_json, tokenize_json, without_batch_jobs
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.request_limits import REQUEST_LIMITS, RequestLimits
@@ -25,12 +25,11 @@ from functions.tasks.parse import task_named
 from functions.tasks.registry import TASKS
 from shared.catalog import Model, split_reference
 from shared.error_text import shown
-from shared.errors import GlossaError, NotFound, TooLarge, Unavailable
+from shared.errors import GlossaError, NotFound, Unavailable
 from shared.messages import InferCall, ModelOutput, tenant_hash
 from shared.trace_context import TraceContext
 
 READY_RETRY_AFTER_S = 5.0
-FEWER = "send less in one request, and the rest in others"
 
 
 class Replica(v2_routes.Replica, Protocol):
@@ -130,14 +129,11 @@ def _add_tokens(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:
     def answered(make: Callable[..., tuple[dict[str, Any], Model]]) -> object:
         _tenant(api, auth)
         began_s = time.perf_counter()
-        try:
+        with without_batch_jobs():
             answer, model = make(api.json(), pipeline.catalog, pipeline.tokenizers)
             api.add_timings(tokenize=time.perf_counter() - began_s)
             api.add_log_fields(model=model.name, n_rows=len(answer["results"]))
             return api.ok(answer)
-        except TooLarge as error:
-            error.hint = FEWER  # a batch job cannot do this
-            raise
 
     @api.post("/v1/tokenize")
     def tokenize() -> object:

@@ -5,11 +5,12 @@ Must not know HTTP or the model server.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from functions.http.text_json import read_inputs, read_model
-from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS, check_texts
+from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS, RequestLimits, check_texts
 from functions.pipeline.token_view import text_of, tokens_of
 from functions.tasks.parse import parse_parameters, task_named
 from functions.tokenizers.tokenizer import Tokenizer
@@ -20,18 +21,31 @@ from shared.errors import NotFound, TooLarge, Unprocessable
 READS_LIKE = "text-classification"  # texts and pairs, within the same bounds
 TOKENIZE_KEYS = ("inputs", "model", "add_special_tokens")
 DETOKENIZE_KEYS = ("ids", "model", "skip_special_tokens")
+FEWER = "send less in one request, and the rest in others"
 Tokenizers = Mapping[str, Tokenizer]
 
 
-def tokenize_json(body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers) -> tuple[dict[str, Any], Model]:
+@contextmanager
+def without_batch_jobs() -> Iterator[None]:
+    """Give every TooLarge of the block the hint to send less: no batch job does what these routes do."""
+    try:
+        yield
+    except TooLarge as error:
+        error.hint = FEWER
+        raise
+
+
+def tokenize_json(
+    body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers, limits: RequestLimits = REQUEST_LIMITS
+) -> tuple[dict[str, Any], Model]:
     """Return the answer of `/v1/tokenize` and the model whose tokenizer made it.
 
     Raises Unprocessable, TooLarge (inputs), NotFound (model, head).
     """
     fields = _fields(body, TOKENIZE_KEYS)
     special = _flag(fields, "add_special_tokens", default=True)
-    inputs = read_inputs(fields.get("inputs"), READS_LIKE, task_named(READS_LIKE).parameters.input_forms)
-    check_texts(parse_parameters(READS_LIKE, None), inputs, REQUEST_LIMITS)
+    inputs = read_inputs(fields.get("inputs"), READS_LIKE, task_named(READS_LIKE).parameters.input_forms, limits)
+    check_texts(parse_parameters(READS_LIKE, None), inputs, limits)
     model = _model(read_model(fields.get("model")), catalog)
     results = [
         tokens_of(item, model, tokenizers[model.name], f"inputs[{i}]", special=special) for i, item in enumerate(inputs)
@@ -40,12 +54,12 @@ def tokenize_json(body: Mapping[str, object], catalog: Catalog, tokenizers: Toke
 
 
 def detokenize_json(
-    body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers
+    body: Mapping[str, object], catalog: Catalog, tokenizers: Tokenizers, limits: RequestLimits = REQUEST_LIMITS
 ) -> tuple[dict[str, Any], Model]:
     """Return the answer of `/v1/detokenize`: the text of each list of ids. Raises as `tokenize_json`."""
     fields = _fields(body, DETOKENIZE_KEYS)
     skip = _flag(fields, "skip_special_tokens", default=False)
-    lists = _lists(fields.get("ids"))
+    lists = _lists(fields.get("ids"), limits)
     name = fields.get("model")
     if name is not None and (not isinstance(name, str) or not name):
         raise Unprocessable(f'model: got {shown(name)}, expected "model" or "model:head"')
@@ -69,15 +83,15 @@ def _flag(fields: Mapping[str, object], name: str, *, default: bool) -> bool:
     return found
 
 
-def _lists(raw: object) -> list[tuple[str, list[object]]]:
+def _lists(raw: object, limits: RequestLimits) -> list[tuple[str, list[object]]]:
     """Read `ids`: a list of ids, or a list of such lists. Each comes with its name in messages."""
     if not isinstance(raw, list):
         found = "nothing" if raw is None else kind(raw)
         raise Unprocessable(f"ids: got {found}, expected a list of ids, or a list of such lists")
     many = bool(raw) and all(isinstance(ids, list) for ids in raw)
     lists = [(f"ids[{i}]", ids) for i, ids in enumerate(raw)] if many else [("ids", raw)]
-    if len(lists) > REQUEST_LIMITS.max_inputs:
-        raise TooLarge(f"got {len(lists)} lists of ids, at most {REQUEST_LIMITS.max_inputs} in one request")
+    if len(lists) > limits.max_inputs:
+        raise TooLarge(f"got {len(lists)} lists of ids, at most {limits.max_inputs} in one request")
     if (n_ids := sum(len(ids) for _, ids in lists)) > MAX_IDS:
         raise TooLarge(f"got {n_ids} ids, at most {MAX_IDS} in one request")
     return lists

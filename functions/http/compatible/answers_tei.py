@@ -5,7 +5,7 @@ Must not know paths, nor how bodies are read or answers are written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,8 +14,8 @@ from aws_lambda_powertools.event_handler import Response
 from functions.http.compatible import tei
 from functions.http.compatible.answers_cohere import rank_for_cohere
 from functions.http.compatible.fields import checked_head, has_ids, listed, texts_of_ids
-from functions.http.compatible.service import Service
-from functions.http.token_requests import detokenize_json, tokenize_json
+from functions.http.compatible.service import FOREIGN_LIMITS, Service
+from functions.http.token_requests import detokenize_json, tokenize_json, without_batch_jobs
 from shared.catalog import Head, Model, split_reference
 
 EMBEDS = "feature-extraction"
@@ -80,16 +80,14 @@ def tokenize(service: Service, model: str | None = None) -> object:
     body = tei.TeiTokenizeBody.model_validate(_body(service, model))
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     asked = {"inputs": texts, "model": body.model, "add_special_tokens": body.add_special_tokens}
-    answer, _ = tokenize_json(asked, service.pipeline.catalog, service.pipeline.tokenizers)
-    return service.api.ok(tei.tokenize_answer(answer, texts))
+    return _answered(service, tokenize_json, asked, lambda answer: tei.tokenize_answer(answer, texts))
 
 
 def decode(service: Service, model: str | None = None) -> object:
     """Answer with the texts of tokens."""
     body = tei.TeiDecodeBody.model_validate(_body(service, model))
     asked = {"ids": body.ids, "model": body.model, "skip_special_tokens": body.skip_special_tokens}
-    answer, _ = detokenize_json(asked, service.pipeline.catalog, service.pipeline.tokenizers)
-    return service.api.ok([each["text"] for each in answer["results"]])
+    return _answered(service, detokenize_json, asked, lambda answer: [each["text"] for each in answer["results"]])
 
 
 def info(service: Service, model: str | None = None) -> object:
@@ -116,6 +114,19 @@ def metrics(service: Service) -> object:
 def _body(service: Service, model: str | None) -> dict[str, Any]:
     """Return the body of the current request, with the model of its path."""
     return service.body() if model is None else service.body() | {"model": unquote(model)}
+
+
+def _answered(
+    service: Service,
+    make: Callable[..., tuple[dict[str, Any], Model]],
+    asked: Mapping[str, Any],
+    answered: Callable[[dict[str, Any]], object],
+) -> object:
+    """Answer a body of our own tokens or ids, in TEI's form."""
+    with without_batch_jobs():
+        answer, model = make(asked, service.pipeline.catalog, service.pipeline.tokenizers, FOREIGN_LIMITS)
+        service.api.add_log_fields(model=model.name, n_rows=len(answer["results"]))
+        return service.api.ok(answered(answer))
 
 
 def _texts(service: Service, inputs: object, model: str | None) -> Sequence[object]:

@@ -87,6 +87,16 @@ def test_tokens_of_a_text_read_as_the_text() -> None:
     assert ask("/decode", {"ids": [ids, ids[:2]], "skip_special_tokens": False})[1] == ["<s> The river</s>", "<s> The"]
 
 
+@pytest.mark.parametrize(("path", "field", "value"), [("/tokenize", "inputs", "a"), ("/decode", "ids", [5])])
+def test_tokens_come_for_as_many_texts_as_info_says(path: str, field: str, value: object) -> None:
+    """The limit is that of the other routes. Above it, no batch job is offered: none makes tokens."""
+    most = get("/info")[1]["max_client_batch_size"]
+    status, answer, _ = ask(path, {field: [value] * most})
+    assert (status, len(answer)) == (200, most)
+    status, answer, _ = ask(path, {field: [value] * (most + 1)})
+    assert (status, "batch job" in answer["error"]) == (413, False)
+
+
 def test_a_model_says_what_it_is() -> None:
     """The named head decides the type; without one, the head for vectors."""
     assert get("/info")[1]["model_type"] == {"embedding": {"pooling": "mean"}}
