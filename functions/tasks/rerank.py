@@ -87,7 +87,7 @@ class ByVectors(ReadsVectors, Parameters):
         The default prompt is for vectors alone: it would put the prompt of a query before documents.
         """
         query, document = (
-            next((head.prompts[name] for name in known if name in head.prompts), "") for known in PROMPT_NAMES
+            next((text for name in known if (text := head.prompts.get(name))), "") for known in PROMPT_NAMES
         )
         return query, document
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,8 +43,9 @@ WITHOUT = {
     "trainable_token_indices": None, "layer_replication": None, "use_qalora": False,
 }  # fmt: skip
 KEEPING = (True, False, None, "gaussian", "eva", "orthogonal")  # ways to start an adapter that keep the base as it is
+_PYTHON = shlex.quote(sys.executable)
 BY_PEFT = (
-    'pip install peft, then: python -c "from peft import AutoPeftModelForSequenceClassification as M; '
+    f'{_PYTHON} -m pip install peft, then: {_PYTHON} -c "from peft import AutoPeftModelForSequenceClassification as M; '
     "M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\", with the class of your task"
 )
 

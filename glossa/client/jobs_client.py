@@ -63,7 +63,7 @@ class Urllib3Transport:
         try:
             response = self._pool.request(method, url, headers=dict(headers), body=body, preload_content=False)
         except self._errors as error:
-            raise Unavailable(f"no answer from {urlsplit(url).netloc}: {type(error).__name__}") from None
+            raise _no_answer(url, error) from None
         return Response(response.status, response.stream(CHUNK_BYTES))
 
 
@@ -182,6 +182,15 @@ class MultipartBody:
             self._rest, self._after = self._after, b""
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
+
+
+def _no_answer(url: str, error: Exception) -> Unavailable:
+    """Return the error of a request without an answer, with what to do about it."""
+    parts = urlsplit(url)
+    hint = f"check the address, and that this machine can reach {parts.hostname}"
+    if parts.hostname in _THIS_MACHINE:
+        hint = "start the service with `make run`, or check the address"
+    return Unavailable(f"no answer from {parts.netloc}: {type(error).__name__}", hint=hint)
 
 
 def _with_key(url: str, headers: dict[str, str], api_key: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -170,7 +171,7 @@ def _conversion(place: str, architectures: object) -> str:
         return f"convert it: {ours}"
     path = json.dumps(place)  # in double quotes, so that the shell's single ones stay readable
     code = f"from transformers import {kind} as M; M.from_pretrained({path}).save_pretrained({path})"
-    return f"convert it: {ours}, or: python -c {shlex.quote(code)}"
+    return f"convert it: {ours}, or: {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
 
 
 def _finite_tensors(

@@ -59,7 +59,7 @@ def read_declared(folder: Path) -> Declared:
     """
     pooling, normalize, excludes_prompt = _vectors(folder)
     prompts, default = _prompts(folder)
-    if excludes_prompt and prompts and pooling != "cls":
+    if excludes_prompt and any(prompts.values()) and pooling != "cls":
         raise CheckpointError(
             f"{folder} has include_prompt = false in its pooling, expected true: vectors are made of all tokens",
             hint=f"to put no prompt before texts, remove `prompts` from {PROMPTS}",
@@ -124,20 +124,20 @@ def _pooling(facts: Mapping[str, object], path: Path) -> Pooling:
 
 
 def _prompts(folder: Path) -> tuple[dict[str, str], str]:
-    """Return the prompts that are not empty, by name, and the name of the default one, or ""."""
+    """Return the prompts by name, and the name of the default one, or "". A text may be empty: null stands for it."""
     if not (folder / PROMPTS).is_file():
         return {}, ""
     facts = read_json(folder / PROMPTS)
     prompts = facts.get("prompts") or {}
-    if not isinstance(prompts, Mapping) or not all(isinstance(text, str) for text in prompts.values()):
+    if not isinstance(prompts, Mapping) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise CheckpointError(f"{folder / PROMPTS} has prompts {prompts!r:.200}, expected texts by name")
     default = facts.get("default_prompt_name")
     if default is not None and (not isinstance(default, str) or default not in prompts):
         raise CheckpointError(
             f"{folder / PROMPTS} has default_prompt_name {default!r}, expected one of {sorted(prompts)}"
         )
-    kept = {str(name): text for name, text in prompts.items() if text}
-    return kept, str(default) if default in kept else ""
+    kept = {str(name): text or "" for name, text in prompts.items()}
+    return kept, str(default) if default is not None and kept[default] else ""
 
 
 def _comparison(folder: Path, *, normalize: bool) -> tuple[bool, tuple[str, ...]]:

@@ -66,7 +66,7 @@ def prompt_for(input_type: str | None, head: Head) -> str | None:
     """
     if input_type is None:
         return None
-    return next((name for name in _PROMPTS[input_type] if name in head.prompts), "")
+    return next((name for name in _PROMPTS[input_type] if head.prompts.get(name)), "")
 
 
 def embed_request(body: CohereEmbedBody, head: Head) -> dict[str, Any]:

@@ -97,8 +97,9 @@ def add(path: Path, reference: str, options: EntryOptions, progress: Progress = 
     """
     check_choices(path, options)
     remote = reference.startswith(("s3:", "hub:"))
+    own = None if remote else folder_of(reference, Path())  # one that is not there is refused before a line of progress
     progress.stage(f"{'fetching and ' if remote else ''}reading {reference}")
-    folder = folder_of(reference, path.parent if remote else Path(), asks_hub=True)
+    folder = own or folder_of(reference, path.parent, asks_hub=True)
     choose_heads(heads_of(folder), options)
     found = describe(folder)
     said = {**found.entry, "checkpoint": reference if remote else _relative(folder, path.parent), **options.facts}

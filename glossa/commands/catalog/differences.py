@@ -97,11 +97,19 @@ def _of_heads(said: Mapping[str, Head], found: Mapping[str, Head], *, is_same: b
 
 
 def _of_head(name: str, said: Head, found: Head) -> Iterator[Difference]:
-    """Yield the facts of one head. Other tasks that only a newer Glossa knows of are no difference by themselves."""
+    """Yield the facts of one head.
+
+    Other tasks that only a newer Glossa knows of are no difference by themselves. Nor are prompts without a text.
+    """
     pairs = {fact: (getattr(said, fact), getattr(found, fact)) for fact in Head.model_fields if fact not in CHOSEN}
-    differing = [fact for fact, (before, is_now) in pairs.items() if before != is_now]
+    differing = [fact for fact, (before, is_now) in pairs.items() if _with_texts(before) != _with_texts(is_now)]
     if differing != ["also"] or set(said.also) - set(found.also):
         yield from (Difference(name, fact, *pairs[fact]) for fact in differing)
+
+
+def _with_texts(value: object) -> object:
+    """Return a fact, of prompts those that change a text."""
+    return {name: text for name, text in value.items() if text} if isinstance(value, Mapping) else value
 
 
 def _labels(said: tuple[str, ...], found: tuple[str, ...]) -> str:

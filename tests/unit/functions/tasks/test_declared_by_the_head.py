@@ -103,6 +103,16 @@ def test_windows_are_merged_before_length_one(model: Model, tokenizer: Tokenizer
     assert math.hypot(*vector) == pytest.approx(1.0)
 
 
+def test_a_prompt_may_be_empty(model: Model, tokenizer: Tokenizer, network: Any, reference: Reference) -> None:
+    """An empty prompt is asked for by its name; a reranker takes the next name that has a text."""
+    declared = embedder(model, prompts={"query": "", "document": "", "passage": "Der Text: "}, default_prompt="passage")
+    [found] = run(declared, tokenizer, network, "feature-extraction", ["a"], prompt_name="document")
+    assert found == pytest.approx(reference("a", "mean"), abs=1e-5)
+    [[ranked]] = run(declared, tokenizer, network, "rerank", [{"query": "a", "documents": ["x"]}])
+    query, document = torch.tensor(reference("a", "mean")), torch.tensor(reference("Der Text: x", "mean"))
+    assert ranked["score"] == pytest.approx(float(query @ document), abs=1e-5)
+
+
 @pytest.mark.parametrize("default", ["", "query"])
 @pytest.mark.parametrize("names", [("query", "passage"), ("query", "document"), ("query", "corpus"), ("query", "")])
 def test_an_embedder_reranks_with_the_prompts_of_both_sides(

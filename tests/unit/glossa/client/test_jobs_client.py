@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from functions.jobs.state.state_machine import ENDED
 from glossa.client.errors import ApiError, BadAnswer, InvalidRequest, NotFound, Unavailable
-from glossa.client.jobs_client import END_STATES, JobsClient, MultipartBody, Response, _signed
+from glossa.client.jobs_client import END_STATES, JobsClient, MultipartBody, Response, _no_answer, _signed
 
 URL = "http://api.example/live"
 
@@ -42,6 +42,14 @@ def test_answers_of_other_servers_are_told_apart(status: int, body: bytes, error
     """A page of another server, a refusal of the gateway and a problem of the API each raise their own error."""
     with pytest.raises(error):
         JobsClient(URL, FixedTransport(Response(status, [body]))).status("x")
+
+
+def test_a_service_that_is_down_has_a_way_forward() -> None:
+    """On this machine the hint is to start it; elsewhere it names the host."""
+    with pytest.raises(Unavailable, match=r"no answer from 127\.0\.0\.1:1: ") as caught:
+        JobsClient("http://127.0.0.1:1/live").status("x")
+    assert "`make run`" in (caught.value.hint or "")
+    assert "can reach api.example" in (_no_answer(URL, OSError()).hint or "")
 
 
 @given(

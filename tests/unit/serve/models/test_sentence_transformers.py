@@ -70,13 +70,13 @@ def test_pooling_and_length_are_the_folders(pooling: Mapping[str, object], said:
 
 
 def test_prompts_and_window_are_the_folders(folder: Path) -> None:
-    """Prompts that are not empty are kept by name; the shorter window is the model's."""
-    prompts = {"query": "query: ", "passage": "passage: ", "document": ""}
+    """Prompts are kept by name, empty ones too; the shorter window is the model's."""
+    prompts = {"query": "query: ", "passage": "passage: ", "document": "", "web": None}
     facts = {"prompts": prompts, "default_prompt_name": "query", "similarity_fn_name": "cosine"}
     declare(folder, config_sentence_transformers=facts, sentence_bert_config={"max_seq_length": 128})
     found = checkpoint_facts(folder)
     assert found.max_tokens == 128
-    assert found.heads["embed"].prompts == {"query": "query: ", "passage": "passage: "}
+    assert found.heads["embed"].prompts == {**prompts, "web": ""}
     assert found.heads["embed"].default_prompt == "query"
     old = declare(folder, **{"sentence_bert_config": {}, "sentence_xlm-roberta_config": {"max_seq_length": 64}})
     (old / "sentence_bert_config.json").unlink()

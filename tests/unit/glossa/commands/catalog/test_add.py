@@ -182,6 +182,12 @@ def test_what_is_wrong_with_the_choices_is_said_before_a_download(
         add(tmp_path / catalog, "hub:nobody/nothing@main", options)
 
 
+def test_a_missing_folder_is_refused_before_it_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is said to be read that is not there."""
+    assert main(["catalog", "add", "missing/folder", "--name", "x", "--catalog", str(tmp_path / "catalog.toml")]) == 2
+    assert capsys.readouterr().err.startswith("glossa: got checkpoint 'missing/folder', expected a folder")
+
+
 def test_an_unknown_head_is_refused_before_weights_are_read(catalog_path: Path, tmp_path: Path) -> None:
     """The headers of the tensors suffice: the folder needs no tokenizer and no whole weights for the refusal."""
     folder = tmp_path / "cut"

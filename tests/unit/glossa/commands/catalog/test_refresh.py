@@ -116,6 +116,9 @@ def test_what_a_folder_declares_of_vectors_and_scores_is_compared(own: Path) -> 
     heads = load_catalog(own).model("moods").heads
     assert (heads["embed"].pooling, heads["embed"].default_prompt) == ("cls", "query")
     assert heads["classifier"].activation == "sigmoid"
+    prompts["prompts"] = {"query": "query: ", "document": ""}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts), encoding="utf-8")
+    refresh(own, "moods", measure=False)  # a prompt without a text is no difference
 
 
 def test_what_people_wrote_stays(own: Path) -> None:
