@@ -29,12 +29,12 @@ def rerank_2(service: Service) -> object:
 def _embed(service: Service, version: int) -> object:
     body = cohere.CohereEmbedBody.model_validate(service.body())
     head = service.head_for("feature-extraction", body.model)
-    result = service.ask("feature-extraction", cohere.embed_request(body, head))
+    result = service.ask("feature-extraction", cohere.embed_request(body, head), cohere.EMBED_NAMES)
     return service.api.ok(cohere.embed_answer(body, result, answer_id=service.answer_id(), version=version))
 
 
 def rank_for_cohere(service: Service, given: dict[str, Any], version: int) -> object:
     """Answer a body of Cohere or Jina: a query, and documents to put in order."""
     body = cohere.CohereRerankBody.model_validate(given)
-    result = service.ask("rerank", cohere.rerank_request(body))
+    result = service.ask("rerank", cohere.rerank_request(body), cohere.RANK_NAMES)
     return service.api.ok(cohere.rerank_answer(body, result, answer_id=service.answer_id(), version=version))

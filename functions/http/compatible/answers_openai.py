@@ -17,7 +17,7 @@ def embeddings(service: Service) -> object:
     """Answer with vectors of texts."""
     body = openai.OpenAIEmbeddingsBody.model_validate(service.body())
     _, tokenizer = service.model_for("feature-extraction", body.model)
-    result = service.ask("feature-extraction", openai.embeddings_request(body, tokenizer))
+    result = service.ask("feature-extraction", openai.embeddings_request(body, tokenizer), openai.EMBEDDINGS_NAMES)
     return service.api.ok(openai.embeddings_answer(body, result))
 
 
@@ -34,7 +34,7 @@ def completions_of_model(service: Service, model: str) -> object:
 def _completion(service: Service, given: dict[str, Any]) -> object:
     body = openai.OpenAICompletionsBody.model_validate(given)
     _, tokenizer = service.model_for("text-generation", body.model)
-    result = service.ask("text-generation", openai.completions_request(body, tokenizer))
+    result = service.ask("text-generation", openai.completions_request(body, tokenizer), openai.COMPLETIONS_NAMES)
     created_s = int(time.time())
     answer = openai.completions_answer(body, result, tokenizer, answer_id=service.answer_id(), created_s=created_s)
     return service.api.ok(answer)

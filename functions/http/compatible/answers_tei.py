@@ -32,14 +32,14 @@ glossa_models {n_models}
 def embed(service: Service, model: str | None = None) -> object:
     """Answer with a vector for each text."""
     body = tei.TeiEmbedBody.model_validate(_body(service, model))
-    result = service.ask(EMBEDS, tei.embed_request(body, _texts(service, body.inputs, body.model)))
+    result = service.ask(EMBEDS, tei.embed_request(body, _texts(service, body.inputs, body.model)), tei.EMBED_NAMES)
     return service.api.ok(result.values)
 
 
 def embed_all(service: Service, model: str | None = None) -> object:
     """Answer with a vector for each token."""
     body = tei.TeiEmbedAllBody.model_validate(_body(service, model))
-    result = service.ask(EMBEDS, tei.embed_all_request(body, _texts(service, body.inputs, body.model)))
+    result = service.ask(EMBEDS, tei.embed_all_request(body, _texts(service, body.inputs, body.model)), tei.EMBED_NAMES)
     return service.api.ok(result.values)
 
 
@@ -47,14 +47,16 @@ def embed_sparse(service: Service, model: str | None = None) -> object:
     """Answer with the weights of tokens."""
     body = tei.TeiEmbedAllBody.model_validate(_body(service, model))
     texts = _texts(service, body.inputs, tei.sparse_head(body.model, service.pipeline.catalog))
-    result = service.ask(EMBEDS, tei.embed_sparse_request(body, texts, service.pipeline.catalog))
+    result = service.ask(EMBEDS, tei.embed_sparse_request(body, texts, service.pipeline.catalog), tei.EMBED_NAMES)
     return service.api.ok(tei.embed_sparse_answer(result))
 
 
 def similarity(service: Service, model: str | None = None) -> object:
     """Answer with the cosines of sentences."""
     body = tei.TeiSimilarityBody.model_validate(_body(service, model))
-    return service.api.ok(service.ask("sentence-similarity", tei.similarity_request(body)).values[0])
+    return service.api.ok(
+        service.ask("sentence-similarity", tei.similarity_request(body), tei.SIMILARITY_NAMES).values[0]
+    )
 
 
 def predict(service: Service, model: str | None = None) -> object:
@@ -70,9 +72,8 @@ def rerank(service: Service, model: str | None = None) -> object:
     given = _body(service, model)
     if "documents" in given and "texts" not in given:
         return rank_for_cohere(service, given, 1)
-    return service.api.ok(
-        tei.rerank_answer(service.ask("rerank", tei.rerank_request(tei.TeiRerankBody.model_validate(given))))
-    )
+    asked = tei.rerank_request(tei.TeiRerankBody.model_validate(given))
+    return service.api.ok(tei.rerank_answer(service.ask("rerank", asked, tei.RANK_NAMES)))
 
 
 def tokenize(service: Service, model: str | None = None) -> object:

@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from functions.http.compatible.fields import Flag, ForeignBody, Ignored, ModelReference, Whole, parameters
+from functions.http.compatible.fields import Flag, ForeignBody, Ignored, ModelReference, Whole, most, parameters
 from functions.http.compatible.openai import base64_of
+from functions.http.compatible.service import MAX_INPUTS
 from functions.messages import Result
+from functions.tasks.parse import MAX_TEXTS
 from functions.tasks.postprocessing.vectors import quantized
 from functions.tasks.rerank import PROMPT_NAMES
 from shared.catalog import Head
@@ -32,11 +34,15 @@ _PROMPTS: Mapping[str, tuple[str, ...]] = {
 }
 RANK_FIELDS = ("text",)  # what is read of an object, unless the caller names fields
 
+# Fields of ours, and their names here.
+EMBED_NAMES = (("inputs", "texts"), ("parameters.dimensions", "output_dimension"))
+RANK_NAMES = (("inputs[0].query", "query"), ("inputs[0].documents", "documents"), ("parameters.top_n", "top_n"))
+
 
 class CohereEmbedBody(ForeignBody):
     """Texts to turn into vectors. Long texts are read in windows; `truncate` END keeps the first window only."""
 
-    texts: Annotated[list[str], Field(min_length=1)]
+    texts: Annotated[list[str], most(MAX_INPUTS)]
     model: ModelReference | None = None
     input_type: Annotated[InputType, Field(description="takes the prompt of that name, if declared")] | None = None
     embedding_types: Annotated[list[EmbeddingType], Field(min_length=1)] | None = None
@@ -49,7 +55,7 @@ class CohereRerankBody(ForeignBody):
     """A query, and documents to put in order: texts, or objects with a text."""
 
     query: str
-    documents: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+    documents: Annotated[list[str | dict[str, Any]], most(MAX_TEXTS)]
     model: ModelReference | None = None
     top_n: Annotated[Whole, Field(ge=1)] | None = None
     return_documents: Flag = False

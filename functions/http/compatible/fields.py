@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema, model_validator
+from pydantic.fields import FieldInfo
 
 from functions.http.compatible.service import MAX_INPUTS
 from functions.pipeline.request_limits import MAX_IDS
@@ -51,6 +52,13 @@ def whole_numbers(value: object) -> object:
 
 Whole = Annotated[int, Strict(), BeforeValidator(whole)]
 Flag = Annotated[bool, Strict()]
+
+
+def most(n_items: int) -> FieldInfo:
+    """Return a field of one item or more, whose page says `n_items` at most. Above it the task says 413, not 422."""
+    return Field(min_length=1, json_schema_extra={"maxItems": n_items})  # type: ignore[no-any-return] # pydantic says Any
+
+
 ModelReference = Annotated[
     str, Strict(), Field(min_length=1, description="model or model:head; absent: the task's default")
 ]

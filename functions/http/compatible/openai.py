@@ -29,6 +29,15 @@ from functions.messages import Result
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.limits import MAX_NEW_TOKENS, MAX_SEED, MAX_SEQUENCES, MAX_TEMPERATURE
 
+# Fields of ours, and their names here.
+EMBEDDINGS_NAMES = (("inputs", "input"), ("parameters.dimensions", "dimensions"))
+COMPLETIONS_NAMES = (
+    ("inputs", "prompt"),
+    ("parameters.max_new_tokens", "max_tokens"),
+    ("parameters: got num_return_sequences", "n: got"),
+)
+NoPenalty = Annotated[float, Field(ge=0, le=0, strict=True, description="0 alone: there are no penalties here")]
+
 
 class OpenAIEmbeddingsBody(ForeignBody):
     """Texts or token ids to turn into vectors."""
@@ -55,6 +64,9 @@ class OpenAICompletionsBody(ForeignBody):
     do_sample: Flag | None = None
     return_full_text: Annotated[Flag, Field(description="the name that Hugging Face has for `echo`")] = False
     stream: Annotated[Literal[False], Field(description="answers come whole")] = False
+    best_of: Annotated[Whole, Field(ge=1, le=1, description="any other number is refused")] = 1
+    frequency_penalty: NoPenalty = 0.0
+    presence_penalty: NoPenalty = 0.0
     user: Ignored = None
 
     @property

@@ -5,7 +5,7 @@ Must not know any ecosystem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,12 +18,23 @@ from functions.pipeline.route import choose_head
 from functions.tasks.parse import parse_parameters
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Head, Model
-from shared.errors import Unavailable
+from shared.errors import GlossaError, Unavailable
 from shared.messages import tenant_hash
 
 READY_RETRY_AFTER_S = 5.0
 MAX_INPUTS = 2048  # OpenAI takes as many in one request, and its clients send them
 FOREIGN_LIMITS = replace(REQUEST_LIMITS, max_inputs=MAX_INPUTS)
+
+
+Names = Sequence[tuple[str, str]]
+
+
+def renamed(message: str, names: Names) -> str:
+    """Return a message with the name of the field at its beginning as the caller wrote it. The first pair counts."""
+    for ours, theirs in names:
+        if message.startswith(ours) and not message[len(ours) : len(ours) + 1].isidentifier():
+            return f"{theirs}{message[len(ours) :]}"
+    return message
 
 
 class Run(Protocol):
@@ -53,10 +64,17 @@ class Service:
         """Note the tenant of the current request. Raises Forbidden when nobody was verified."""
         self.api.add_log_fields(tenant_hash=tenant_hash(tenant_of(self.api.current_event.raw_event, self.auth)))
 
-    def ask(self, task: str, body: Mapping[str, Any]) -> Result:
-        """Answer a body of our own form: `inputs`, `parameters`, `model`. Raises GlossaError."""
+    def ask(self, task: str, body: Mapping[str, Any], names: Names = ()) -> Result:
+        """Answer a body of our own form: `inputs`, `parameters`, `model`.
+
+        `names` are pairs of a field of ours and the caller's name for it. Raises GlossaError, by the caller's names.
+        """
         check_task(self.api.current_event.raw_event, self.auth, task)
-        return self.run(task, body, FOREIGN_LIMITS)
+        try:
+            return self.run(task, body, FOREIGN_LIMITS)
+        except GlossaError as error:
+            error.message = renamed(error.message, names)
+            raise
 
     def model_for(self, task: str, reference: str | None) -> tuple[Model, Tokenizer]:
         """Return the model that answers a task, with its tokenizer. Raises NotFound, Unprocessable."""

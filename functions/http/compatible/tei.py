@@ -17,10 +17,12 @@ from functions.http.compatible.fields import (
     ModelReference,
     TextsOrIds,
     Whole,
+    most,
     parameters,
 )
 from functions.http.compatible.service import MAX_INPUTS
 from functions.messages import Result
+from functions.tasks.parse import MAX_TEXTS
 from shared.catalog import Catalog, Head, Model, split_reference
 from shared.error_text import kind, shown
 from shared.errors import Unprocessable
@@ -38,6 +40,10 @@ TextsAndPairs = Annotated[
     ),
 ]
 Labels = list[dict[str, Any]]
+# Fields of ours, and their names here.
+EMBED_NAMES = (("parameters.dimensions", "dimensions"), ("parameters.prompt_name", "prompt_name"))
+RANK_NAMES = (("inputs[0].query", "query"), ("inputs[0].documents", "texts"))
+SIMILARITY_NAMES = (("inputs[0]", "inputs"),)
 
 
 class TeiBody(ForeignBody):
@@ -75,7 +81,7 @@ class TeiRerankBody(TeiBody):
     """A query, and texts to put in order."""
 
     query: str
-    texts: Annotated[list[str], Field(min_length=1)]
+    texts: Annotated[list[str], most(MAX_TEXTS)]
     raw_scores: Flag = False
     return_text: Flag = False
 
@@ -84,7 +90,7 @@ class TeiSentences(ForeignBody):
     """A sentence, and those that are compared with it."""
 
     source_sentence: str
-    sentences: Annotated[list[str], Field(min_length=1)]
+    sentences: Annotated[list[str], most(MAX_TEXTS)]
 
 
 class TeiSimilarityParameters(ForeignBody):
@@ -106,7 +112,7 @@ class TeiSimilarityBody(ForeignBody):
 class TeiTokenizeBody(ForeignBody):
     """Texts to tokenize."""
 
-    inputs: str | Annotated[list[str], Field(min_length=1)]
+    inputs: str | Annotated[list[str], most(MAX_INPUTS)]
     add_special_tokens: Flag = True
     model: ModelReference | None = None
 
@@ -208,7 +214,7 @@ def info(model: Model, head: Head) -> dict[str, Any]:
         "model_type": _model_type(head),
         "max_input_length": model.max_tokens,
         "max_batch_tokens": model.token_budget,
-        "max_client_batch_size": MAX_INPUTS,
+        "max_client_batch_size": MAX_TEXTS if "rerank" in head.tasks else MAX_INPUTS,
         "auto_truncate": False,
         "version": model.revision,
     }

@@ -87,6 +87,22 @@ def test_an_error_is_a_message(path: str, body: object, status: int) -> None:
     assert (found, list(answer), headers["content-type"]) == (status, ["message"], "application/json")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v2/embed", {"texts": ["a", ""]}, "texts[1]"),
+        ("/v2/embed", {"texts": ["a"], "output_dimension": 99}, "output_dimension"),
+        ("/v2/rerank", {"query": "", "documents": ["a"]}, "query"),
+        ("/v2/rerank", {"query": "q", "documents": ["a"] * 1001}, "documents"),
+        ("/rerank", {"query": "q", "texts": ["a"] * 1001}, "texts"),
+        ("/rerank", {"query": "q", "texts": ["a", " "]}, "texts[1]"),
+    ],
+)
+def test_an_error_names_the_field_of_the_caller(path: str, body: object, field: str) -> None:
+    """A caller of Cohere or TEI knows no `inputs` and no `parameters`."""
+    assert ask(path, body)[1]["message"].startswith(f"{field}: got ")
+
+
 def test_an_error_of_the_shared_ranking_serves_both() -> None:
     """It stays a problem, with Cohere's `message` beside."""
     status, answer, _ = ask("/v1/rerank", {"query": "q", "documents": []})

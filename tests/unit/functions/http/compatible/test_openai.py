@@ -70,6 +70,14 @@ def test_temperature_zero_is_the_continuation_without_sampling() -> None:
     assert answer["choices"][0]["text"] == wanted["generated_text"]
 
 
+def test_fields_that_clients_send_without_effect_are_taken() -> None:
+    """LangChain's `OpenAI` sends penalties of 0 with every request."""
+    plain = {"prompt": "a", "temperature": 0}
+    wanted = ask("/v1/completions", plain)[1]["choices"]
+    sent = plain | {"frequency_penalty": 0, "presence_penalty": 0.0, "best_of": 1, "stop": None}
+    assert ask("/v1/completions", sent)[1]["choices"] == wanted
+
+
 def test_models_are_listed_in_both_forms() -> None:
     """`data` is what OpenAI's clients read; `models` is ours, as before."""
     _, answer, _ = get("/v1/models")
@@ -90,7 +98,11 @@ def test_models_are_listed_in_both_forms() -> None:
         ("/v1/embeddings", {"input": ["a"] * 2049}, 413, "input"),
         ("/v1/embeddings", [], 400, None),
         ("/v1/completions", {"prompt": "a", "stream": True}, 400, "stream"),
-        ("/v1/completions", {"prompt": "a", "n": 2, "temperature": 0}, 400, "parameters"),
+        ("/v1/embeddings", {"input": ["a", ""]}, 400, "input"),
+        ("/v1/embeddings", {"input": "a", "dimensions": 99}, 400, "dimensions"),
+        ("/v1/completions", {"prompt": "a", "n": 2, "temperature": 0}, 400, "n"),
+        ("/v1/completions", {"prompt": "a", "max_tokens": 4096}, 400, "max_tokens"),
+        ("/v1/completions", {"prompt": "a", "presence_penalty": 0.5}, 400, "presence_penalty"),
     ],
 )
 def test_an_error_has_their_form(path: str, body: object, status: int, param: str | None) -> None:

@@ -100,7 +100,8 @@ def test_tokens_come_for_as_many_texts_as_info_says(path: str, field: str, value
 def test_a_model_says_what_it_is() -> None:
     """The named head decides the type; without one, the head for vectors."""
     assert get("/info")[1]["model_type"] == {"embedding": {"pooling": "mean"}}
-    assert list(get("/tei/mini:relevance/info")[1]["model_type"]) == ["reranker"]
+    ranks = get("/tei/mini:relevance/info")[1]
+    assert (list(ranks["model_type"]), ranks["max_client_batch_size"]) == (["reranker"], 1000)
     labels = get("/hf/mini:topic/info")[1]["model_type"]["classifier"]["id2label"]
     assert labels["0"] == "O"
     sparse = info(catalog().model("mini"), Head(task="feature-extraction", variant="sparse"))
