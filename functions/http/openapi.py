@@ -34,7 +34,7 @@ SECURITY_SCHEMES = {
 class Operation:
     """One method on one route; `body` and `answer` are pydantic classes; `query` holds annotations by name.
 
-    `error` is the form of its errors, where it is not a Problem.
+    `error` is the form of its errors, where it is not a Problem, and `media_type` that of its answers.
     """
 
     method: str
@@ -45,6 +45,7 @@ class Operation:
     status: int = 200
     query: Mapping[str, Any] = field(default_factory=dict)
     error: type[BaseModel] | None = None
+    media_type: str = JSON_TYPE
 
 
 class Problem(BaseModel):
@@ -75,6 +76,11 @@ def page(operations: Iterable[Operation]) -> dict[str, Any]:
         )(_stub(operation))
     made: dict[str, Any] = json.loads(book.get_openapi_json_schema(title=TITLE, version=VERSION))
     _replace_library_errors(made, {_operation_id(each): each.error for each in operations if each.error is not None})
+    for each in operations:
+        if each.media_type != JSON_TYPE:
+            path = re.sub(r"<(\w+)>", r"{\1}", each.path)
+            answer = made["paths"][path][each.method.lower()]["responses"][str(each.status)]
+            answer["content"] = {each.media_type: answer["content"].pop(JSON_TYPE)}
     made["components"]["securitySchemes"] = SECURITY_SCHEMES
     made["security"] = [{name: []} for name in SECURITY_SCHEMES]
     return made

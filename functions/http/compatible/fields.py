@@ -50,7 +50,8 @@ def whole_numbers(value: object) -> object:
     return whole(value)
 
 
-Whole = Annotated[int, Strict(), BeforeValidator(whole)]
+WHOLE = BeforeValidator(whole)  # comes after bounds: before them, the OpenAPI page would not have them
+Whole = Annotated[int, Strict(), WHOLE]
 Flag = Annotated[bool, Strict()]
 
 

@@ -96,5 +96,5 @@ OPERATIONS = (
     ),
     *_about_a_model("/hf/<model>", "Hugging Face"),
     *(operation for prefix in TEI_PREFIXES for operation in _tei(prefix)),
-    Operation("GET", "/metrics", "TEI: a page for Prometheus", answer=str, error=TeiError),
+    Operation("GET", "/metrics", "TEI: a page for Prometheus", answer=str, error=TeiError, media_type="text/plain"),
 )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, Strict, WithJsonSchema
 
 from functions.http.compatible.fields import (
+    WHOLE,
     Flag,
     ForeignBody,
     ModelReference,
@@ -60,7 +61,7 @@ class TeiEmbedBody(TeiBody):
     inputs: TextsOrIds
     normalize: Flag = True
     prompt_name: str | None = None
-    dimensions: Annotated[Whole, Field(ge=1)] | None = None
+    dimensions: Annotated[int, Strict(), Field(ge=1), WHOLE] | None = None
 
 
 class TeiEmbedAllBody(TeiBody):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -9,6 +11,7 @@ from collections import Counter
 from functions.http.compatible.answers import ANSWERS
 from functions.http.compatible.operations import OPERATIONS
 from functions.http.compatible.paths import compatible_routes
+from functions.http.openapi_document import document
 from tests.unit.functions.http.compatible.asking import ask, own
 
 PROGRAM = "import sys, functions.http.text_routes; print(*(m for m in sys.modules if '.compatible.' in m))"
@@ -32,3 +35,15 @@ def test_an_encoded_colon_is_read() -> None:
     wanted = own("text-classification", "a", top_k=None)
     assert ask("/hf/mini%3Atopic", {"inputs": "a"})[1] == wanted
     assert ask("/tei/mini%3Atopic/predict", {"inputs": "a"})[1] == wanted[0]
+
+
+def test_the_page_has_bounds_by_their_names_in_json_schema() -> None:
+    """A bound that pydantic could not write would stand there as `ge` or `le`, which no reader knows."""
+    page = document()
+    assert page["components"]["schemas"]["CohereRerankBody"]["properties"]["documents"]["maxItems"] == 1000
+    assert not {"ge", "gt", "le", "lt"} & set(re.findall(r'"(\w+)":', json.dumps(page)))
+
+
+def test_the_page_says_that_metrics_are_text() -> None:
+    """Every other answer is JSON."""
+    assert list(document()["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
