@@ -12,13 +12,13 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from serve.checkpoints.downloads import PARTIAL, remove_old
 from serve.checkpoints.files import (
     BESIDE,
     CONFIG,
@@ -30,25 +30,21 @@ from serve.checkpoints.files import (
     SINGLE,
     CheckpointError,
 )
-from serve.checkpoints.folders import module_folders, transformer_folder
+from serve.checkpoints.folders import module_folders, module_names, transformer_folder
 from serve.checkpoints.read import no_weights, shard_names, weight_files
 from shared.log import log_event
 
 WEIGHTS = (SINGLE, INDEX, PICKLE, PICKLE_INDEX)  # one of them makes a checkpoint
 WANTED = (SINGLE, INDEX, "model-*-of-*.safetensors", *BESIDE)
 PICKLED = (PICKLE, "pytorch_model*.bin.index.json", "pytorch_model-*-of-*.bin", "sparse_linear.pt")
-MODULE = "[0-9]*_*"  # the folder of a module of sentence-transformers
-
+MODULE = "[0-9]*_*"  # the folder of a module of sentence-transformers; others are in MODULES
 
 HUB = re.compile(r"hub:(?P<name>[\w.-]+(?:/[\w.-]+)?)@(?P<revision>[0-9a-f]{40})")
-
 
 S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>.*?)/?")
 
 # What `glossa weights push` writes: the same key never holds other bytes
 PINNED = re.compile(r"(?P<model>models/[^/]+(?:/heads/[^/]+)?)/[0-9a-f]{32}")
-KEPT_STATES = 2  # of one model: the newest, and the one before it, which a replica may still be reading
-PARTIAL, STALE_S = "partial-", 24 * 3600.0  # an unfinished download that is older belongs to a process that has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ def _fetch_hub(reference: str, download_folder: Path | None, wanted: Sequence[st
     if cached is not None and (_complete(cached) if asks_hub else _has_weights(cached)):
         return cached  # a pinned commit never changes, so a whole local copy needs no network
     folder = _snapshot(match["name"], match["revision"], download_folder, wanted, offline=False)
-    if folder is not None and (others := _other_shards(folder)):
+    if folder is not None and (others := [*_other_shards(folder), *_other_modules(folder, wanted)]):
         folder = _snapshot(match["name"], match["revision"], download_folder, others, offline=False)
     if folder is None and (cached is None or not _has_weights(cached)):
         raise CheckpointError(f"{reference} is not in the local hub cache and the hub cannot be reached")
@@ -183,11 +179,24 @@ def _other_shards(folder: Path) -> list[str]:
     return [name for name in shard_names(folder) if not (folder / name).is_file()]
 
 
+def _other_modules(folder: Path, patterns: Sequence[str]) -> list[str]:
+    """Return patterns for the modules that were not fetched, because their names are unusual."""
+    try:
+        names = [name for name in module_folders(folder) if name and not fnmatchcase(name, MODULE)]
+    except CheckpointError:  # whoever reads the folder refuses it
+        return []
+    return _within([name for name in names if not (folder / name).is_dir()], patterns)
+
+
+def _within(modules: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    return [f"{module}/{pattern}" for module in modules for pattern in patterns if "/" not in pattern]
+
+
 def _fetch_s3(reference: str, cache: Path, patterns: Sequence[str], needed: tuple[str, ...]) -> Path:
     """Download the wanted objects under the prefix and in the folders of its modules, unless the cache has them.
 
     There must be one whose name ends with a `needed` one. When a new state of a model is complete, all but its
-    KEPT_STATES last used ones are removed.
+    last used ones are removed.
     """
     match = S3.fullmatch(reference)
     if match is None or not match["prefix"]:
@@ -198,8 +207,10 @@ def _fetch_s3(reference: str, cache: Path, patterns: Sequence[str], needed: tupl
     bucket, prefix = match["bucket"], match["prefix"]
     try:
         client = boto3.client("s3")
-        listed = _list_s3(client, bucket, prefix + "/")
-        wanted = _wanted_of(listed, patterns)
+        listed = _list_s3(client, bucket, prefix + "/", [prefix + "/"])
+        modules = _modules_s3(client, bucket, prefix + "/") if MODULES in listed else []
+        listed |= _list_s3(client, bucket, prefix + "/", [f"{prefix}/{name}/" for name in modules])
+        wanted = _wanted_of(listed, [*patterns, *_within(modules, patterns)])
         if not any(name.endswith(needed) for name in wanted):
             raise no_weights(reference, listed)
         target = cache / _state_folder(bucket, prefix, wanted)
@@ -209,7 +220,7 @@ def _fetch_s3(reference: str, cache: Path, patterns: Sequence[str], needed: tupl
         with suppress(OSError):  # a folder of another user is read all the same, and another process may tidy too
             target.touch()  # so that the states used last are known
             if is_new:
-                _remove_old(target.parent)
+                remove_old(target.parent)
     except (BotoCoreError, ClientError) as error:
         raise CheckpointError(f"{reference} cannot be fetched: {error}") from None
     return target
@@ -246,10 +257,18 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _list_s3(client: object, bucket: str, prefix: str) -> dict[str, S3Object]:
-    """Return each object directly under `prefix`, and in the folders of modules there, by its name below `prefix`."""
+def _modules_s3(client: object, bucket: str, prefix: str) -> list[str]:
+    """Return the folders of the modules whose names are unusual. A file that is broken names none."""
+    try:
+        listed = json.loads(client.get_object(Bucket=bucket, Key=prefix + MODULES)["Body"].read())  # type: ignore[attr-defined] # boto3 makes clients at run time
+        return [name for name in module_names(listed, prefix + MODULES) if name and not fnmatchcase(name, MODULE)]
+    except (ValueError, CheckpointError):  # whoever reads the folder refuses it
+        return []
+
+
+def _list_s3(client: object, bucket: str, prefix: str, places: list[str]) -> dict[str, S3Object]:
+    """Return each object directly in `places`, by its name below `prefix`, and those of modules directly below it."""
     objects: dict[str, S3Object] = {}
-    places = [prefix]
     for place in places:
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=place, Delimiter="/")  # type: ignore[attr-defined] # boto3 makes clients at run time
         for page in pages:
@@ -278,18 +297,3 @@ def _download_s3(client: object, bucket: str, prefix: str, names: Iterable[str],
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _remove_old(states: Path) -> None:
-    """Remove the states of a model that were not used lately, and downloads that nobody finishes.
-
-    A state gets another name first, so that no process takes a half removed folder for a checkpoint. A process that
-    has its files open goes on. Raises OSError when another process does the same; what is left is removed next time.
-    """
-    used = sorted(((path.stat().st_mtime, path) for path in states.iterdir()), reverse=True)
-    for at_s, path in used:
-        if path.name.startswith(PARTIAL) and at_s < time.time() - STALE_S:
-            shutil.rmtree(path, ignore_errors=True)
-    complete = [path for _, path in used if not path.name.startswith(PARTIAL)]
-    for path in complete[KEPT_STATES:]:
-        shutil.rmtree(path.rename(path.with_name(f"{PARTIAL}{path.name}")), ignore_errors=True)

@@ -59,12 +59,19 @@ def module_folders(folder: Path) -> list[str]:
     """
     if not (folder / MODULES).is_file():
         return []
-    listed = read_any_json(folder / MODULES)
+    return module_names(read_any_json(folder / MODULES), str(folder / MODULES))
+
+
+def module_names(listed: object, place: str) -> list[str]:
+    """Return the folders that the content of a modules.json at `place` names. Raises CheckpointError as module_folders.
+
+    No name leads out of the checkpoint, or has a character that means something in a pattern.
+    """
     entries = listed if isinstance(listed, list) else [None]
     names = [entry.get("path") if isinstance(entry, Mapping) else None for entry in entries]
     for name in names:
         if not isinstance(name, str) or (name and not MODULE.fullmatch(name)):
-            raise CheckpointError(f"{folder / MODULES} has a module at {name!r}, expected the name of a folder in it")
+            raise CheckpointError(f"{place} has a module at {name!r}, expected the name of a folder in it")
     return [str(name) for name in names]
 
 

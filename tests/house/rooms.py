@@ -143,7 +143,7 @@ ROOMS = (
     Room("glossa.cost", (), ("pydantic",), ("functions", "serve", "local", "tests", "benchmarks")),
     Room(
         "glossa.deployment",
-        ("shared", "glossa.client", "glossa.tokenizer_build", "serve.manifests.pods"),
+        ("shared", "glossa.client", "glossa.tokenizer_build", "serve.manifests.pods", "serve.checkpoints.folders"),
         ("boto3", "botocore", "pydantic", "tomlkit", "yaml"),
         ("functions.lambdas", "local", "ray", "tests", "benchmarks"),
     ),

@@ -15,12 +15,13 @@ from typing import Any
 
 import tomlkit
 
+from serve.checkpoints.folders import module_folders
 from shared.catalog import Catalog, Head, Model, load_catalog
 
 PREFIX, DIGEST_CHARS = "models", 32  # serve/checkpoints/fetch.py knows this form
 WEIGHTS, HEAD = ".safetensors", "head.safetensors"
 KEPT = re.compile(r".*\.(?:safetensors|json|model|txt)")  # weights, their index, and what describes them
-MODULE = re.compile(r"\d+_\w+")  # serve/checkpoints/fetch.py knows these folders too
+MODULE = re.compile(r"\d+_\w+")  # serve/checkpoints/fetch.py knows these folders too, and those in modules.json
 Copy = Callable[[Path, str], bool]
 Check = Callable[[Model, Path], None]
 CheckHead = Callable[[Model, Head, Path], None]
@@ -42,7 +43,8 @@ def files_of(folder: Path) -> list[Path]:
 
     The folders of the modules of sentence-transformers, such as `1_Pooling`, belong to it.
     """
-    inner = [path for path in folder.iterdir() if path.is_dir() and MODULE.fullmatch(path.name)]
+    named = module_folders(folder)
+    inner = [path for path in folder.iterdir() if path.is_dir() and (MODULE.fullmatch(path.name) or path.name in named)]
     found = [path for place in (folder, *inner) for path in place.iterdir()]
     kept = [path for path in found if path.is_file() and KEPT.fullmatch(path.name)]
     return sorted(kept, key=lambda path: (path.suffix == WEIGHTS, path.relative_to(folder).as_posix()))

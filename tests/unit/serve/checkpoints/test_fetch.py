@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from serve.checkpoints.fetch import fetch
+from serve.checkpoints.fetch import _other_modules, fetch
 from serve.checkpoints.read import SINGLE, CheckpointError
 from serve.checkpoints.verify import check_config, config_sha256, weights_sha256
 
@@ -78,14 +78,33 @@ def test_s3_brings_modules_and_shards_of_any_name(s3: Any, tmp_path: Path) -> No
     index = b'{"weight_map": {"a": "part_a.safetensors"}}'
     wanted = {
         "config.json": b"{}", "modules.json": b"[]", f"{SINGLE}.index.json": index, "part_a.safetensors": b"x",
-        "1_Pooling/config.json": b"{}", "0_Transformer/tokenizer.json": b"{}",
+        "1_Pooling/config.json": b"{}", "0_Transformer/tokenizer.json": b"{}", "my-pooling/config.json": b"{}",
         "sentence_xlm-roberta_config.json": b"{}",
     }  # fmt: skip
-    for name, body in {**wanted, "onnx/model.onnx": b"x", "1_Pooling/notes.bin": b"x"}.items():
+    wanted["modules.json"] = b'[{"path": ""}, {"path": "my-pooling"}]'
+    for name, body in {**wanted, "onnx/model.onnx": b"x", "my-pooling/notes.bin": b"x"}.items():
         s3.put_object(Bucket="weights", Key=f"models/st/{name}", Body=body)
     folder = fetch("s3://weights/models/st", tmp_path)
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert found == wanted
+
+
+def test_no_module_leads_out_of_the_prefix(s3: Any, tmp_path: Path) -> None:
+    """A modules.json that names another place brings nothing from there; whoever reads the folder refuses it."""
+    files = {"st/modules.json": b'[{"path": "../other"}]', f"st/{SINGLE}": b"x", "other/config.json": b"{}"}
+    for name, body in files.items():
+        s3.put_object(Bucket="weights", Key=f"models/{name}", Body=body)
+    folder = fetch("s3://weights/models/st", tmp_path)
+    assert sorted(path.name for path in folder.rglob("*")) == [SINGLE, "modules.json"]
+
+
+def test_modules_of_any_name_are_asked_for(tmp_path: Path) -> None:
+    """Those that a first look at the hub did not bring, once modules.json says their names."""
+    (tmp_path / "modules.json").write_text('[{"path": "body"}, {"path": "here"}, {"path": "2_Normalize"}]')
+    (tmp_path / "here").mkdir()
+    assert _other_modules(tmp_path, [SINGLE, f"1_*/{SINGLE}"]) == [f"body/{SINGLE}"]
+    (tmp_path / "modules.json").write_text('[{"path": "body/.."}]')
+    assert _other_modules(tmp_path, [SINGLE]) == []
 
 
 def test_s3_brings_pickles_for_a_conversion_alone(s3: Any, tmp_path: Path) -> None:

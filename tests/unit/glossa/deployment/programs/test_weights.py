@@ -123,12 +123,14 @@ def test_pickles_never_reach_the_bucket(small: Path) -> None:
 def test_the_folders_of_modules_are_copied(small: Path) -> None:
     """What says how vectors are pooled has the same path in the bucket. Other folders are left out."""
     model = small.parent / "model"
-    for name in ("1_Pooling/config.json", "onnx/config.json"):
+    for name in ("1_Pooling/config.json", "onnx/config.json", "body/config.json"):
         (model / name).parent.mkdir()
         (model / name).write_text("{}")
+    (model / "modules.json").write_text('[{"path": "body"}, {"path": "1_Pooling"}]')
     keys: list[str] = []
     mirror(load_catalog(small), lambda _: model, lambda _, key: bool(keys.append(key)), lambda _: None)
-    assert [key.split("/", 3)[-1] for key in keys if "config.json" in key] == ["1_Pooling/config.json", "config.json"]
+    found = [key.split("/", 3)[-1] for key in keys if "config.json" in key]
+    assert found == ["1_Pooling/config.json", "body/config.json", "config.json"]
 
 
 def test_a_copy_that_fails_writes_no_catalog(small: Path) -> None:
