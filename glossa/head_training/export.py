@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 from torch import Tensor
 
+from glossa.head_training.folder import whole_folder
 from serve.checkpoints.files import BESIDE, CONFIG, DECLARING, HEAD, HEADS, INDEX, read_json
 from serve.checkpoints.folders import transformer_folder
 from serve.checkpoints.head_files import BACKBONE, LENGTH_BYTES
@@ -49,28 +49,20 @@ def write_head(out: Path, backbone: Path, model: Model, trained: Trained) -> str
 
     `backbone` is the folder of the model. Nobody sees half a folder. Raises OSError.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
-    try:
-        partial.chmod(0o755)
-        data = head_file(trained.tensors, model.weights_sha256)
-        (partial / HEAD).write_bytes(data)
-        _write_json(partial / CONFIG, _config(backbone, model, trained.head))
-        _write_json(partial / INDEX, _index(partial, backbone, trained.tensors))
+    data = head_file(trained.tensors, model.weights_sha256)
+    with whole_folder(out) as made:
+        (made / HEAD).write_bytes(data)
+        _write_json(made / CONFIG, _config(backbone, model, trained.head))
+        _write_json(made / INDEX, _index(made, backbone, trained.tensors))
         for name in BESIDE:
             path = transformer_folder(backbone) / name
             if name not in NOT_COPIED and path.is_file():
-                shutil.copyfile(path, partial / name)
+                shutil.copyfile(path, made / name)
         if trained.head.variant == "linear":
-            _write_json(partial / HEADS, {trained.name: _listed(trained.head)})
-            shutil.copyfile(Path(__file__).with_name(LOADER), partial / LOADER)
+            _write_json(made / HEADS, {trained.name: _listed(trained.head)})
+            shutil.copyfile(Path(__file__).with_name(LOADER), made / LOADER)
         for name, text in trained.files.items():
-            (partial / name).write_text(text, encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            (made / name).write_text(text, encoding="utf-8")
     return hashlib.sha256(data).hexdigest()
 
 

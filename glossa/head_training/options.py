@@ -18,6 +18,8 @@ from shared.catalog import MODEL_NAME, Catalog, Model
 KindName = Literal["family", "linear"]
 FAMILY_HEADS = ("xlm-roberta", "xlm-roberta-xl")  # whose own classifier is dense, tanh and projection of `<s>`
 MAX_SHARE = 0.5
+MAX_SEED = 2**31  # the rows that choose are drawn with the next one
+REPORT = "training.json"  # the figures in a folder that this command wrote
 TOKENS, SIMILARITY = "token-classification", "sentence-similarity"
 
 
@@ -69,15 +71,14 @@ def check_options(options: TrainOptions, catalog: Catalog, root: Path) -> Checke
             check_name(path)
     if not 0 < options.share <= MAX_SHARE:
         raise ValueError(f"got --share {options.share:g}, expected more than 0 and at most {MAX_SHARE:g}")
-    if options.seed < 0:
-        raise ValueError(f"got --seed {options.seed}, expected 0 or more")
+    if not 0 <= options.seed <= MAX_SEED:
+        raise ValueError(f"got --seed {options.seed}, expected 0 to {MAX_SEED}")
     _check_unfreeze(options, model)
     kinds = _kinds(options, model)
     _check_name(options, catalog, model)
     folder = options.name if options.unfreeze else f"{model.name}-{options.name}"
     out = options.out or root / "checkpoints" / folder
-    if out.exists() and not options.replace:
-        raise ValueError(f"got {out}, which is there already; expected a new folder: give --replace, or another --out")
+    _check_folder(options, catalog, root, out)
     return Checked(model, kinds, out)
 
 
@@ -127,3 +128,25 @@ def _check_name(options: TrainOptions, catalog: Catalog, model: Model) -> None:
         )
     if not options.replace:
         raise ValueError(f"got --name {options.name!r}, which {model.name} has; expected a new name, or --replace")
+
+
+def _check_folder(options: TrainOptions, catalog: Catalog, root: Path, out: Path) -> None:
+    """Raise ValueError for a folder that must stay: without --replace any, with it those that are not of this head."""
+    if not out.exists():
+        return
+    if not options.replace:
+        raise ValueError(f"got {out}, which is there already; expected a new folder: give --replace, or another --out")
+    if not (out / REPORT).is_file():
+        raise ValueError(
+            f"got --replace with {out}, expected a folder that glossa head train wrote; this one has no {REPORT}: "
+            "give another --out"
+        )
+    for model in catalog.models.values():
+        own = {f"{model.name}:{name}": head.checkpoint for name, head in model.heads.items() if head.checkpoint}
+        for reference, folder in {model.name: model.checkpoint, **own}.items():
+            is_this = not options.unfreeze and reference == f"{options.model}:{options.name}"
+            if not is_this and (root / folder).resolve() == out.resolve():
+                raise ValueError(
+                    f"got --replace with {out}, expected a folder that nobody reads: it is that of {reference}; "
+                    "give another --out"
+                )

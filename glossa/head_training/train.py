@@ -27,13 +27,13 @@ from glossa.head_training.fitting.vectors import by_row, vectors_of
 from glossa.head_training.judging.confusion_picture import confusion_svg
 from glossa.head_training.judging.judge import Answered, Judgement, judge
 from glossa.head_training.judging.report import TrainingFacts, as_json
-from glossa.head_training.options import TOKENS, Checked, KindName, TrainOptions
+from glossa.head_training.options import REPORT, TOKENS, Checked, KindName, TrainOptions
 from glossa.head_training.prepare import Prepared, as_linear, prepare
 from glossa.head_training.windows import windows_of
 from glossa.tokenizer_build.checkpoints import folder_of, tokenizer_of
 from shared.catalog import Head
 
-REPORT, PICTURE = "training.json", "confusion.svg"
+PICTURE = "confusion.svg"
 READS: dict[KindName, Read] = {"family": "cls", "linear": "mean"}
 LOSSES: dict[Target, Loss] = {"label": "one", "spans": "one", "labels": "any", "grade": "grade"}
 

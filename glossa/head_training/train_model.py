@@ -5,8 +5,6 @@ Must not know the command line, or how a model is served.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +29,7 @@ from glossa.head_training.fitting.unfreeze import (
     train_network,
 )
 from glossa.head_training.fitting.vectors import targets_of
+from glossa.head_training.folder import whole_folder
 from glossa.head_training.judging.judge import Answered, Judgement, judge, judge_grades
 from glossa.head_training.judging.report import TrainingFacts
 from glossa.head_training.options import SIMILARITY, TOKENS, Checked, TrainOptions
@@ -153,15 +152,7 @@ def _judge(network: Any, prepared: Prepared, items: Sequence[Sequence[Item]], ta
 
 def _write(network: Any, source: Path, out: Path, files: dict[str, str]) -> None:
     """Write the folder of a model, in place of one that is there. Nobody sees half a folder."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
-    try:
-        partial.chmod(0o755)
-        save_network(network, source, partial)
+    with whole_folder(out) as made:
+        save_network(network, source, made)
         for name, text in files.items():
-            (partial / name).write_text(text, encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            (made / name).write_text(text, encoding="utf-8")

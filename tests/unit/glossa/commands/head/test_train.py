@@ -127,10 +127,12 @@ def test_layers_that_are_trained_too_make_a_model(house: Path, write_rows: Write
         ({"data": Path("rows.xlsx")}, "whose name ends with one of .csv"),
         ({"data": Path("rows.csv")}, "which is no file"),
         ({"share": 0.9}, "at most 0.5"),
-        ({"seed": -1}, "0 or more"),
+        ({"seed": -1}, "expected 0 to"),
+        ({"seed": 2**64}, "expected 0 to"),
         ({"unfreeze": 1, "kind": "linear"}, "the family's own head"),
         ({"unfreeze": 1, "name": "people"}, "has a model of this name"),
         ({"out": Path(__file__).parent}, "is there already"),
+        ({"out": Path(__file__).parent, "replace": True}, "a folder that glossa head train wrote"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_read(
