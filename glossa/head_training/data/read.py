@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +25,8 @@ BETWEEN = "|"  # labels in one field of a table
 ENTAILMENT = "entail"
 TASKS = ("text-classification", "token-classification", "zero-shot-classification", "rerank", "sentence-similarity")
 SPAN_FIELDS = 3
-MAX_LABELS = 10_000
+MAX_LABEL_CHARS = 200  # a label stands in the catalog and in every answer
+MAX_GRADE = 1e100  # far from where differences of two doubles overflow
 
 
 def read_examples(path: Path, task: str, columns: Mapping[str, str] | None = None) -> Examples:
@@ -37,8 +39,9 @@ def read_examples(path: Path, task: str, columns: Mapping[str, str] | None = Non
     target: Target | None = None
     for record in read_records(path):
         try:
-            target = target or target_of(task, _renamed(record, columns or {}))
-            rows.append(_example(record, _renamed(record, columns or {}), task, target))
+            fields = _renamed(record, columns or {})
+            target = target or target_of(task, fields)
+            rows.append(_checked(_example(record, fields, task, target)))
         except RowError as error:
             bad.append((record.line, str(error)))
     if bad:
@@ -87,6 +90,21 @@ def _example(record: Record, fields: Fields, task: str, target: Target) -> Examp
     return Example(record.line, text, pair, labels, group=group, lang=lang)
 
 
+def _checked(row: Example) -> Example:
+    """Return a row that can be trained on. Raises RowError for text that is no Unicode, and for odd labels."""
+    labels = (*row.labels, *(span.label for span in row.spans))
+    for value in (row.text, row.text_pair or "", row.lang, row.group, *labels):
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise RowError(f"got {_shown(value)}, half of a surrogate pair, expected text; write both halves")
+    for label in labels:
+        if len(label) > MAX_LABEL_CHARS or any(unicodedata.category(char) == "Cc" for char in label):
+            raise RowError(
+                f"got {_shown(label)} as label, expected at most {MAX_LABEL_CHARS} characters without control "
+                "characters; is it the wrong column?"
+            )
+    return row
+
+
 def _text(fields: Fields, names: Sequence[str]) -> str:
     value = _required(fields, names)
     if not isinstance(value, str) or not value.strip():
@@ -114,9 +132,9 @@ def _grade(fields: Fields) -> float:
     value = _required(fields, GRADES)
     try:
         grade = math.nan if isinstance(value, bool) or not isinstance(value, str | int | float) else float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         grade = math.nan
-    if not math.isfinite(grade):
+    if not abs(grade) <= MAX_GRADE:
         raise RowError(f"got {_shown(value)} as score, expected a number, higher for a better pair")
     return grade
 
@@ -166,7 +184,10 @@ def _required(fields: Fields, names: Sequence[str]) -> object:
 
 
 def _optional(fields: Fields, names: Sequence[str]) -> str:
-    return next((str(fields[name]) for name in names if fields.get(name) is not None), "")
+    value = next((fields[name] for name in names if fields.get(name) is not None), "")
+    if not isinstance(value, str | int):
+        raise RowError(f"got {_shown(value)} as {names[0]}, expected a name")
+    return str(value)
 
 
 def _names(fields: Fields) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 MAX_FIELD_CHARS = 4_000_000  # of one field of a CSV, as of a line of `glossa run`
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -78,6 +80,9 @@ def _separated(text: str, delimiter: str) -> Iterator[Record]:
             continue
         if names is None:
             names = [name.strip() for name in row]
+            if problem := _repeated(names, "columns"):
+                yield Record(line, {}, problem)
+                return
         elif len(row) != len(names):
             problem = f"got {len(row)} fields, expected {len(names)} ({', '.join(names)})"
             yield Record(line, {}, f"{problem}; put quotes around a text that holds the separator or a line break")
@@ -85,12 +90,24 @@ def _separated(text: str, delimiter: str) -> Iterator[Record]:
             yield Record(line, dict(zip(names, row, strict=True)))
 
 
+def _repeated(names: Sequence[str], what: str) -> str:
+    """Return the problem of names that stand there twice, or "". Columns without a name may: nobody reads them."""
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    return f"got {twice[0]!r} twice among the {what}, expected each name once; rename one of them" if twice else ""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if problem := _repeated([name for name, _ in pairs], "keys"):
+        raise ValueError(problem)
+    return dict(pairs)
+
+
 def _json_lines(text: str) -> Iterator[Record]:
     for line, row in enumerate(text.split("\n"), 1):
         if not row.strip():
             continue
         try:
-            value = json.loads(row)
+            value = json.loads(row, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             yield Record(line, {}, f"got no JSON ({error}), expected an object on each line")
             continue

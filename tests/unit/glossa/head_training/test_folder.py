@@ -13,9 +13,14 @@ def test_an_interrupt_leaves_what_was_there(tmp_path: Path) -> None:
     """The folder of before stays, and nothing half-written lies beside it."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "file").write_text("before")
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "out") as made:
-        (made / "file").write_text("half")
-        raise KeyboardInterrupt
+
+    def write_half() -> None:
+        with whole_folder(tmp_path / "out") as made:
+            (made / "file").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "file").read_text() == "before"
 
