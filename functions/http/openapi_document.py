@@ -13,7 +13,9 @@ from functions.http import jobs_operations, text_operations
 from functions.http.compatible import operations as compatible_operations
 from functions.http.openapi import page
 
-OPERATIONS = (*text_operations.OPERATIONS, *compatible_operations.OPERATIONS, *jobs_operations.OPERATIONS)
+SHARED = "/v1/rerank"
+OURS = [compatible_operations.with_cohere(each) if each.path == SHARED else each for each in text_operations.OPERATIONS]
+OPERATIONS = (*OURS, *compatible_operations.OPERATIONS, *jobs_operations.OPERATIONS)
 
 
 @cache

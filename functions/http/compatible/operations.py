@@ -3,9 +3,10 @@
 Must not answer requests.
 """
 
+from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, create_model
 
 from functions.http.compatible import cohere, hugging_face, openai, tei
 from functions.http.compatible.paths import TEI_PREFIXES
@@ -42,6 +43,13 @@ class TeiError(BaseModel):
 
 class RankingBody(RootModel[tei.TeiRerankBody | cohere.CohereRerankBody]):
     """A body of TEI. One of Cohere or Jina, with `documents` in place of `texts`, is answered in their form."""
+
+
+def with_cohere(ours: Operation) -> Operation:
+    """Return our operation of a ranking with Cohere's body beside: both are posted to one path."""
+    both = RootModel[ours.body | cohere.CohereRerankBody]  # type: ignore[name-defined] # made of two classes
+    body = create_model("SharedRerankBody", __base__=both, __doc__="A body of ours, or one of Cohere or Jina.")
+    return replace(ours, body=body, answer=Any)
 
 
 def _posts(error: type[BaseModel], *rows: tuple[str, str, type[BaseModel], Any]) -> tuple[Operation, ...]:

@@ -47,3 +47,13 @@ def test_the_page_has_bounds_by_their_names_in_json_schema() -> None:
 def test_the_page_says_that_metrics_are_text() -> None:
     """Every other answer is JSON."""
     assert list(document()["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
+
+
+def test_the_page_has_both_bodies_of_a_shared_path() -> None:
+    """A generated client can send ours and Cohere's to `/v1/rerank`."""
+    assert [
+        each["$ref"].rsplit("/", 1)[1] for each in document()["components"]["schemas"]["SharedRerankBody"]["anyOf"]
+    ] == [
+        "RerankBody",
+        "CohereRerankBody",
+    ]
