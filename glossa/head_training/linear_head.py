@@ -19,6 +19,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+UNUSED = "pooler."  # a layer of the class that this head does not read
 
 
 class LinearHead(nn.Module):
@@ -31,15 +34,14 @@ class LinearHead(nn.Module):
 
     @classmethod
     def from_folder(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> LinearHead:
-        """Load backbone, head and tokenizer of a folder."""
+        """Load backbone, head and tokenizer of a folder. Raises ValueError when the backbone is not whole."""
         place = Path(folder)
         facts = next(iter(json.loads((place / "heads.json").read_text(encoding="utf-8")).values()))
         tensors = load_file(place / "head.safetensors")
         weight, bias = (tensors[f"{facts['prefix']}.{part}"] for part in ("weight", "bias"))
         layer = nn.Linear(weight.shape[1], weight.shape[0])
         layer.load_state_dict({"weight": weight, "bias": bias})
-        auto: Any = AutoModel  # transformers has no types for it
-        backbone = auto.from_pretrained(str(place), dtype=dtype, local_files_only=True)
+        backbone = _backbone(place, dtype)
         head = cls(backbone, layer.to(dtype), facts["labels"], facts.get("pooling", "mean")).eval()
         reader: Any = AutoTokenizer
         head.tokenizer = reader.from_pretrained(str(place), local_files_only=True)
@@ -63,3 +65,18 @@ class LinearHead(nn.Module):
         """Return the likeliest label of each text, which is cut to the longest row of the model."""
         encoded = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         return [self.labels[at] for at in self(**encoded).argmax(-1).tolist()]
+
+
+def _backbone(folder: Path, dtype: torch.dtype) -> Any:
+    """Load the backbone. transformers' report is not printed: it warns of the pooler and of other heads."""
+    auto: Any = AutoModel  # transformers has no types for it
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        backbone, info = auto.from_pretrained(str(folder), dtype=dtype, local_files_only=True, output_loading_info=True)
+    finally:
+        logging.set_verbosity(verbosity)
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith(UNUSED))
+    if missing:
+        raise ValueError(f"{folder} has no tensor {missing[0]}, expected all of the backbone; copy the whole folder")
+    return backbone

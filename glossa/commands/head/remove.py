@@ -33,11 +33,11 @@ def remove(path: Path, reference: str) -> str:
             f"got {reference!r}, expected MODEL:HEAD; to remove a model: glossa catalog remove {reference}"
         )
     found = model.heads.get(head)
-    if found is None:
-        raise ValueError(f"got {reference!r}, expected one of {sorted(model.heads)} as its head")
-    if not found.checkpoint:
+    if found is None or not found.checkpoint:
+        known = f"this one is in {model.checkpoint} itself" if found else f"{name} has no head {head}"
+        own = ", ".join(f"{name}:{each}" for each, of in model.heads.items() if of.checkpoint) or f"none in {name}"
         raise ValueError(
-            f"got {reference!r}, expected a head that was trained apart: this one is in {model.checkpoint}"
+            f"got {reference!r}, expected a head that was trained apart, of which there are: {own}; {known}"
         )
     catalog_file.rewrite(path, name, {}, {each: kept for each, kept in model.heads.items() if each != head})
     return found.checkpoint

@@ -76,7 +76,9 @@ def test_one_seed_gives_one_file_and_another_seed_another(house: Path, write_row
     assert head_file(4, replace=True) != first
 
 
-def test_a_linear_head_is_read_with_its_own_loader(house: Path, write_rows: Write) -> None:
+def test_a_linear_head_is_read_with_its_own_loader(
+    house: Path, write_rows: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The file beside it gives the logits of the engine, which `glossa run` then answers with."""
     rows = [{"text": row["text"], "labels": [row["label"]] * (at % 4 > 0)} for at, row in enumerate(LABELLED)]
     options = TrainOptions("moods", "text-classification", write_rows(rows), "many", kind="linear")
@@ -87,7 +89,9 @@ def test_a_linear_head_is_read_with_its_own_loader(house: Path, write_rows: Writ
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    capsys.readouterr()
     theirs = module.LinearHead.from_folder(out)
+    assert "MISSING" not in capsys.readouterr().err
     with torch.no_grad():
         scores = theirs(**theirs.tokenizer(TEXTS[:2], padding=True, return_tensors="pt")).sigmoid()
     found: list[bytes] = []
