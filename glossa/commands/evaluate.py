@@ -134,10 +134,14 @@ def _run(options: Options, chosen: Chosen, kind: str) -> Run:
 def _records(
     run: Run, data: Sequence[LanguageData], known: dict[str, Record], asks: Callable[[], Ask], options: Options
 ) -> list[Record]:
-    """Measure each language, and write each record as soon as it is there."""
+    """Measure each language, and write each record as soon as it is there.
+
+    Known records without one of the metrics are measured again: an older version wrote them.
+    """
     records: list[Record] = []
-    for record in measure(run, data, known, asks):
-        is_new = record.key not in known
+    whole = {key: record for key, record in known.items() if set(options.dataset.metrics) <= set(record.scores)}
+    for record in measure(run, data, whole, asks):
+        is_new = record.key not in whole
         records.append(record)
         known[record.key] = record
         if is_new:

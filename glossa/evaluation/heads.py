@@ -56,11 +56,21 @@ def choose(
     model = catalog.model(name or catalog.default_model)
     if task not in model.tasks:
         raise _no_head(model, task, "", dataset)
+    _check_said(dataset, said)
     if dataset.kind == "labels":
         return _by_labels(dataset, dataset.labels or _labels(data), model, named, said)
     route = choose_head(task, parse_parameters(task, {}), f"{model.name}:{named}" if named else model.name, catalog)
     missing = _missing_kinds(data, model.heads[route.head], route.head) if dataset.kind == "entities" else ()
     return Chosen(model, route.head, {}, missing)
+
+
+def _check_said(dataset: Dataset, said: Mapping[str, str]) -> None:
+    """Raise Unprocessable for a --label that would do nothing. Data sets without a list of labels take any."""
+    if dataset.kind == "labels" and not dataset.labels:
+        return
+    if unknown := sorted(set(said) - set(dataset.labels or ())):
+        expected = f"one of {_shown(dataset.labels)}" if dataset.labels else f"none: {dataset.name} has no such labels"
+        raise Unprocessable(f"got --label {unknown[0]}={said[unknown[0]]}, expected as GOLD {expected}")
 
 
 def _by_labels(

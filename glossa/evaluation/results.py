@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from shared.catalog import Model
 
 VERSION = 1
@@ -88,6 +90,11 @@ def read(path: Path | None) -> dict[str, Record]:
         return {}
     try:
         records = _records(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        found = f"got --out {path}, which holds no results (records.{place}: {first['msg']})"
+        raise ValueError(f"{found}, expected a file that glossa evaluate wrote; name another one") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         found = f"got --out {path}, which holds no results ({type(error).__name__}: {error})"
         raise ValueError(f"{found}, expected a file that glossa evaluate wrote; name another one") from None
@@ -97,7 +104,7 @@ def read(path: Path | None) -> dict[str, Record]:
 def _records(value: Any) -> list[Record]:
     if value["version"] != VERSION:
         raise ValueError(f"version {value['version']}")
-    return [Record(**each) for each in value["records"]]
+    return TypeAdapter(list[Record]).validate_python(value["records"])
 
 
 def write(path: Path | None, records: Mapping[str, Record]) -> None:

@@ -9,6 +9,7 @@ import gzip
 import lzma
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import BinaryIO, cast
 
 from shared.errors import Unprocessable
 
+PACKING_ERRORS = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 PACKED = r"(?:\.xz|\.gz)?"
 # How data sets name their splits
 SPLITS: Mapping[str, tuple[str, ...]] = {
@@ -72,16 +74,26 @@ def split_of(name: str) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line, without line end and byte order mark. Raises Unprocessable (not UTF-8)."""
-    with _opened(path) as stream:
-        for number, data in enumerate(stream, 1):
-            try:
-                text = data.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise ill_formed(
-                    path, number, f"got a byte that is not UTF-8 at {error.start}, expected UTF-8"
-                ) from None
-            yield number, (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
+    """Yield number and text of each line, without line end and byte order mark.
+
+    Raises Unprocessable for a file that is not UTF-8, or cannot be unpacked.
+    """
+    number = 0
+    try:
+        with _opened(path) as stream:
+            for number, data in enumerate(stream, 1):
+                yield number, _decoded(path, number, data)
+    except PACKING_ERRORS as error:
+        found = f"got no whole {path.suffix} file ({error}), expected one"
+        raise Unprocessable(f"{path}, after line {number}: {found}", hint="copy or download it again") from None
+
+
+def _decoded(path: Path, number: int, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ill_formed(path, number, f"got a byte that is not UTF-8 at {error.start}, expected UTF-8") from None
+    return (text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n")
 
 
 def read_text(path: Path) -> str:

@@ -83,7 +83,7 @@ def _tsv_rows(path: Path) -> Iterator[Row]:
     for line, text in lines(path):
         cells = text.split("\t")
         if not header:
-            header = cells
+            header = _header(path, line, cells)
         elif text:
             yield _row(path, line, header, cells)
 
@@ -100,7 +100,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         if cells is None:
             return
         if not header:
-            header = cells
+            header = _header(path, begun, cells)
         elif cells:
             yield _row(path, begun, header, cells)
 
@@ -116,6 +116,14 @@ def _json_rows(path: Path) -> Iterator[Row]:
         if not isinstance(values, dict):
             raise ill_formed(path, line, f"got {type(values).__name__}, expected a JSON object")
         yield Row(path, line, values)
+
+
+def _header(path: Path, line: int, cells: list[str]) -> list[str]:
+    """Return the names of columns. Raises Unprocessable for a name that two columns have."""
+    twice = [name for at, name in enumerate(cells) if name and name in cells[:at]]
+    if twice:
+        raise ill_formed(path, line, f"got two columns {twice[0]!r}, expected each name once")
+    return cells
 
 
 def _row(path: Path, line: int, header: list[str], cells: list[str]) -> Row:

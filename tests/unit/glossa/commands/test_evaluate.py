@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,5 +121,13 @@ def test_the_command_reads_its_options(catalog_path: Path, tmp_path: Path, capsy
     assert "MACRO F1 float16 - float32" in shown.out
     assert shown.err.count("of 3 in") == 2
     assert shown.err.count("1 without an answer") == 2
+    results = tmp_path / "results.json"
+    for scores in ({}, {"accuracy": 1.0}):  # as of a version without macro F1: it is measured again
+        assert main([*words, "--out", str(results)]) == 0
+        value = json.loads(results.read_text(encoding="utf-8"))
+        assert list(value["records"][0]["scores"]) == ["accuracy", "macro_f1"]
+        value["records"][0]["scores"] = scores
+        results.write_text(json.dumps(value), encoding="utf-8")
+    capsys.readouterr()
     assert main([*words[:-2], "--label", "positive"]) == 2
     assert "expected GOLD=LABEL" in capsys.readouterr().err

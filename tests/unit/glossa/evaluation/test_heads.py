@@ -44,6 +44,14 @@ def test_labels_may_have_other_names() -> None:
     assert choose(DATASETS["pawsx"], PAIRS, models, None, said).gold == {"LABEL_1": "0", "LABEL_0": "1"}
 
 
+@pytest.mark.parametrize("name", ["xnli", "wikiann"])
+def test_a_name_of_a_label_that_the_data_has_not_is_refused(name: str) -> None:
+    """It would do nothing: a slip of the pen, or a data set of another kind."""
+    models = catalog(nli=("contradiction", "neutral", "entailment"), tags=("O", "B-PER"))
+    with pytest.raises(Unprocessable, match="got --label entails=LABEL_0, expected as GOLD"):
+        choose(DATASETS[name], NLI, models, None, {"entails": "LABEL_0"})
+
+
 def test_a_model_without_the_head_is_told_what_adds_one() -> None:
     """For a task that it has not, for labels that no head has, and for a named head with other labels."""
     models = catalog(topic=("a", "b"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ def test_parameters_that_change_the_form_of_answers_are_refused() -> None:
 def test_another_file_is_not_written_over(tmp_path: Path) -> None:
     """A file that holds no results is refused, and left as it is."""
     path = tmp_path / "notes.json"
-    for text in ("[]", "{", '{"version": 2}', '{"version": 1, "records": [{}]}'):
+    [first, *_] = run_and_write(tmp_path / "results.json", Model())
+    wrong = json.dumps({"version": 1, "records": [{**asdict(first), "model_digest": 1}]})
+    for text in ("[]", "{", '{"version": 2}', '{"version": 1, "records": [{}]}', wrong):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match="which holds no results"):
             read(path)

@@ -45,6 +45,7 @@ def test_the_page_has_every_data_set(name: str) -> None:
         ("sib200", "test/deu_Latn.tsv", "index_id\tcategory\ttext\n1\tsport\ta\n", "line 2: got label 'sport'"),
         ("sib200", "test/deu_Latn.tsv", "index_id\ttopic\ttext\n1\tsports\ta\n", "line 2: got columns index_id, topic"),
         ("nusax", "english/test.csv", 'id,text,label\n1,"a,positive\n', "line 2: got no CSV"),
+        ("nusax", "english/test.csv", "id,text,label,text\n1,a,positive,b\n", "line 1: got two columns 'text'"),
         ("nusax", "english/test.csv", 'id,text,label\n1,"a\nb",positive\n2,c\n', "line 4: got 2 columns, expected 3"),
         ("wikiann", "en/test", "en:a\tO\n\nen:b\tPER\n", "line 3: got 'en:b.tPER', expected a word and a tag"),
         ("masakhaner", "hau/test.txt", "word\n", "line 1: got 'word', expected a word and a tag"),
@@ -82,6 +83,10 @@ def test_packed_files_are_read(ending: str, opened: Callable[..., Any], tmp_path
         )
     [found] = read_languages(DATASETS["xnli"], Wanted(tmp_path, "test"))
     assert (found.lang, len(found.examples)) == ("en", 1)
+    path = tmp_path / f"xnli.test.jsonl{ending}"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(Unprocessable, match=f"got no whole {ending} file"):
+        read_languages(DATASETS["xnli"], Wanted(tmp_path, "test"))
 
 
 def test_written_text_gives_each_word_its_place(tmp_path: Path) -> None:
