@@ -89,6 +89,7 @@ def shaped(path: str, problem: Problem) -> tuple[int, str, dict[str, Any]]:
 
     OpenAI answers 400 where we say 422, and its clients know that alone as a request to correct.
     """
+    path = path.rstrip("/")  # routes are found with and without it
     shape = next((found for pattern, found in _SHAPES if pattern.match(path)), None)
     if shape is None or path.startswith(_OURS_TOO):
         return problem["status"], PROBLEM_TYPE, dict(problem) if shape is None else shape(problem)

@@ -15,6 +15,7 @@ from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.request_limits import REQUEST_LIMITS, RequestLimits
 from functions.pipeline.route import choose_head
+from functions.pipeline.truncation import ASK_TRUNCATION
 from functions.tasks.parse import parse_parameters
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Head, Model
@@ -26,6 +27,7 @@ MAX_INPUTS = 2048  # OpenAI takes as many in one request, and its clients send t
 FOREIGN_LIMITS = replace(REQUEST_LIMITS, max_inputs=MAX_INPUTS)
 
 
+ASK_SHORTER = "shorten one text, or ask to truncate it where the route can"
 Names = Sequence[tuple[str, str]]
 
 
@@ -74,6 +76,8 @@ class Service:
             return self.run(task, body, FOREIGN_LIMITS)
         except GlossaError as error:
             error.message = renamed(error.message, names)
+            if error.hint == ASK_TRUNCATION:
+                error.hint = ASK_SHORTER  # `truncation` is a field of ours
             raise
 
     def model_for(self, task: str, reference: str | None) -> tuple[Model, Tokenizer]:

@@ -52,6 +52,12 @@ def test_our_own_routes_answer_with_the_problem(path: str) -> None:
     assert shape(path, OVERLOADED) == (429, OVERLOADED.to_problem())
 
 
+def test_a_slash_at_the_end_changes_no_form() -> None:
+    """The route takes the request as well."""
+    for path in ("/v1/embeddings", "/v2/embed", "/embed", "/hf/mini", "/tei/mini/rerank", "/v1/models", "/v1/jobs"):
+        assert shape(f"{path}/", OVERLOADED) == shape(path, OVERLOADED)
+
+
 def test_the_protocol_of_tensors_keeps_its_form() -> None:
     """Below /v2 the key `error` stands beside the problem, but not on the routes of Cohere."""
     assert shape("/v2/models/mini/infer", OVERLOADED)[1] == {"error": "got a full queue", **OVERLOADED.to_problem()}

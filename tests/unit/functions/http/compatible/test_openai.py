@@ -112,6 +112,12 @@ def test_an_error_has_their_form(path: str, body: object, status: int, param: st
     assert (answer["error"]["param"], answer["error"]["type"]) == (param, "invalid_request_error")
 
 
+def test_nobody_is_told_of_a_field_that_is_ours() -> None:
+    """No body of OpenAI has `truncation`."""
+    status, answer, _ = ask("/v1/completions", {"prompt": "a " * 100})
+    assert (status, "truncation" in answer["error"]["message"]) == (413, False)
+
+
 def test_an_unknown_model_is_an_error_for_both_kinds_of_clients() -> None:
     """The problem stays, and `error` stands beside it."""
     status, answer, headers = get("/v1/models/nope")
