@@ -61,12 +61,11 @@ class Head(_Frozen):
     and rerank read those of a classifier, sentence-similarity and rerank those of an embedder. `variant` beam is XLM's
     question answering head with a beam; sparse is the feature-extraction head of bge-m3 that weighs each token; linear
     is a text-classification head of one layer on the pooled vector.
-
     `checkpoint`: where a head that was trained apart has its tensors, as a model's; `weights_sha256` is their digest.
 
-    What the checkpoint declares, and a request may choose otherwise: `pooling` and `normalize` of vectors, the
-    `prompts` that are put before a text, by name, with `default_prompt` among them, and the `activation` that makes
-    scores of logits (empty: by `problem_type`).
+    What the checkpoint declares, and a request may choose otherwise: `pooling`, `normalize` and `dimensions` (the first
+    numbers alone) of vectors, the `prompts` before a text, by name, with `default_prompt` among them, and the
+    `activation` that makes scores of logits (empty: by `problem_type`).
     """
 
     task: HeadTask
@@ -81,6 +80,7 @@ class Head(_Frozen):
     )
     pooling: Pooling = "mean"
     normalize: bool = False
+    dimensions: int | None = Field(default=None, ge=1)
     prompts: Mapping[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]] = {}
     default_prompt: str = ""
     activation: Activation = ""
@@ -92,8 +92,8 @@ class Head(_Frozen):
         pools = self.task == "feature-extraction" or self.variant == "linear"
         if self.pooling != "mean" and not pools:
             raise ValueError(f"got pooling {self.pooling} for {self.task}, expected it for feature-extraction alone")
-        if (self.normalize or self.prompts) and self.task != "feature-extraction":
-            raise ValueError(f"got normalize or prompts for {self.task}, expected them for feature-extraction alone")
+        if (self.normalize or self.prompts or self.dimensions) and self.task != "feature-extraction":
+            raise ValueError(f"got normalize, prompts or dimensions for {self.task}, expected feature-extraction alone")
         if self.activation and self.task != "text-classification":
             raise ValueError(f"got activation for {self.task}, expected it for text-classification alone")
         if self.default_prompt and self.default_prompt not in self.prompts:

@@ -46,9 +46,9 @@ class Parameters(ReadsVectors):
 
     `pooling` makes one vector of all tokens, special ones included: their mean, their largest values (max), or the
     vector of the first token (cls). `dimensions` keeps the first numbers of a vector, as Matryoshka models are trained
-    for; then `normalize` scales vectors to length 1. Without them, text vectors are pooled and scaled as the checkpoint
-    declares; else they are means, and not scaled. `prompt_name` puts a prompt that the checkpoint declares before the
-    text ("" for none).
+    for; then `normalize` scales vectors to length 1. Without them, text vectors are pooled, cut and scaled as the
+    checkpoint declares; else they are means, whole and not scaled. `prompt_name` puts a prompt that the checkpoint
+    declares before the text ("" for none).
 
     `precision` other than float32 makes the answer an object: `vectors`, `precision` and `dimensions`. int8 is 127
     times the vector at length 1, rounded half to even; uint8 is 128 more. ubinary has a bit for each number, 1 if it is
@@ -75,6 +75,7 @@ class Parameters(ReadsVectors):
     dimensions: Annotated[int, Field(ge=1, le=MAX_WIDTH)] | None = None
     precision: Precision = "float32"
     _scales_states: bool = PrivateAttr(default=False)  # hidden states have length 1 on request alone
+    _cuts_states: int | None = PrivateAttr(default=None)  # and as many numbers as the request says
 
     @property
     def answers_per_token(self) -> bool:
@@ -84,7 +85,7 @@ class Parameters(ReadsVectors):
     @property
     def of_states(self) -> Self:
         """The parameters by which hidden states are read."""
-        return self.model_copy(update={"normalize": self._scales_states})
+        return self.model_copy(update={"normalize": self._scales_states, "dimensions": self._cuts_states})
 
     def check_head(self, name: str, head: Head) -> None:
         """Raise Unprocessable for an unknown prompt, or when a sparse head is asked for what only vectors have."""
@@ -97,11 +98,13 @@ class Parameters(ReadsVectors):
             raise Unprocessable(f"{found}, expected none: its answer is one weight for each token")
 
     def for_head(self, head: Head) -> Self:
-        """Return the parameters with what the head declares. Tokens and layers are scaled on request alone."""
+        """Return the parameters with what the head declares. Tokens and layers are changed on request alone."""
         declared = head.normalize and not self.per_token
         normalize = declared if self.normalize is None else self.normalize
-        found = super().for_head(head).model_copy(update={"normalize": normalize})
+        dimensions = self.dimensions or (None if self.per_token else head.dimensions)
+        found = super().for_head(head).model_copy(update={"normalize": normalize, "dimensions": dimensions})
         found._scales_states = bool(self.normalize)  # noqa: SLF001 - a copy of itself
+        found._cuts_states = self.dimensions  # noqa: SLF001 - a copy of itself
         return found
 
 

@@ -122,7 +122,7 @@ def value_by_vectors(
     context: AnswerContext[ByVectors], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
 ) -> list[dict[str, object]]:
     """Return the `top_n` documents by the cosine of their vectors with the query's, best first."""
-    found = cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING)
+    found = cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING, context.head)
     return _ranked(context.parameters, item, found, found)
 
 

@@ -40,7 +40,7 @@ def value(
     The vector of a long text is made of its windows' as in feature-extraction.
     """
     del item
-    return cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING)
+    return cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING, context.head)
 
 
 TASK = Task("sentence-similarity", Parameters, Assembler(outputs, value))

@@ -203,6 +203,7 @@ def _head_table(head: Head) -> Table:
         "problem_type": head.problem_type if head.problem_type != "single_label_classification" else None,
         "pooling": head.pooling if head.pooling != "mean" else None,
         "normalize": head.normalize or None,
+        "dimensions": head.dimensions,
         "prompts": _inline_table(head.prompts) if head.prompts else None,
         "default_prompt": head.default_prompt or None,
         "activation": head.activation or None,

@@ -93,7 +93,9 @@ def heads_of(folder: Path, family: Family, config: Any, shapes: Shapes) -> dict[
     Raises CheckpointError when the folder declares what we do not apply.
     """
     found = family.find_heads(folder, config, shapes)
-    return {name: read_declared(folder).of(head) if name == EMBED_HEAD else head for name, head in found.items()}
+    if EMBED_HEAD in found:
+        found = {**found, EMBED_HEAD: read_declared(folder).of(found[EMBED_HEAD], family.width(config))}
+    return dict(found)
 
 
 def read_config(folder: Path) -> tuple[Family, Any]:

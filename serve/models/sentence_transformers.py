@@ -34,17 +34,23 @@ class Declared:
 
     pooling: Pooling = "mean"
     normalize: bool = False
+    dimensions: int | None = None
     prompts: Mapping[str, str] | None = None
     default_prompt: str = ""
     max_tokens: int | None = None
     compares: bool = True
     ignored: tuple[str, ...] = ()
 
-    def of(self, head: Head) -> Head:
-        """Return an embedder's head with what the folder declares. Raises CheckpointError for what cannot be kept."""
+    def of(self, head: Head, width: int) -> Head:
+        """Return an embedder's head with what the folder declares, for vectors of `width` numbers.
+
+        Raises CheckpointError for what cannot be kept.
+        """
+        is_shorter = self.dimensions is not None and self.dimensions < width
         facts = {
             "pooling": self.pooling,
             "normalize": self.normalize,
+            "dimensions": self.dimensions if is_shorter else None,
             "prompts": self.prompts or {},
             "default_prompt": self.default_prompt,
         }
@@ -65,7 +71,8 @@ def read_declared(folder: Path) -> Declared:
             hint=f"to put no prompt before texts, remove `prompts` from {PROMPTS}",
         )
     compares, ignored = _comparison(folder, normalize=normalize)
-    return Declared(pooling, normalize, prompts, default, _window(folder), compares, ignored)
+    window, dimensions = _window(folder), _dimensions(folder)
+    return Declared(pooling, normalize, dimensions, prompts, default, window, compares, ignored)
 
 
 def _vectors(folder: Path) -> tuple[Pooling, bool, bool]:
@@ -138,6 +145,14 @@ def _prompts(folder: Path) -> tuple[dict[str, str], str]:
         )
     kept = {str(name): text or "" for name, text in prompts.items()}
     return kept, str(default) if default is not None and kept[default] else ""
+
+
+def _dimensions(folder: Path) -> int | None:
+    """Return how many first numbers of a vector are answered: `truncate_dim`, which newer versions store and apply."""
+    found = read_json(folder / PROMPTS).get("truncate_dim") if (folder / PROMPTS).is_file() else None
+    if found is not None and (not isinstance(found, int) or isinstance(found, bool) or found < 1):
+        raise CheckpointError(f"{folder / PROMPTS} has truncate_dim = {found!r}, expected a whole number from 1 on")
+    return found
 
 
 def _comparison(folder: Path, *, normalize: bool) -> tuple[bool, tuple[str, ...]]:

@@ -83,6 +83,8 @@ def declared_json(head: Head) -> dict[str, object]:
     found: dict[str, object] = {"activation": head.activation} if head.activation else {}
     if head.task == EMBEDS and not head.variant:
         found |= {"pooling": head.pooling, "normalize": head.normalize}
+        if head.dimensions:
+            found["dimensions"] = head.dimensions
         if head.prompts:
             found |= {"prompts": sorted(head.prompts), "default_prompt": head.default_prompt}
     return found

@@ -12,6 +12,7 @@ from typing import Literal
 from functions.messages import Window
 from functions.tasks.postprocessing.output_rows import Answer, Vector, by_part
 from functions.tasks.postprocessing.scores import pool, unit
+from shared.catalog import Head
 from shared.errors import Unprocessable
 
 # The names of `quantize_embeddings` in sentence-transformers.
@@ -51,13 +52,13 @@ def quantized(vector: Vector, precision: Precision) -> Vector | list[int]:
     return [byte - less for byte in _packed(vector)]
 
 
-def cosines(windows: Sequence[Window], answers: Sequence[Answer], pooling: str) -> list[float]:
+def cosines(windows: Sequence[Window], answers: Sequence[Answer], pooling: str, head: Head) -> list[float]:
     """Return the cosine of each further part of an input with its first part, in order.
 
-    The vector of a long part is made of its windows' by `pooling`.
+    The vector of a long part is made of its windows' by `pooling`, and cut as the head declares.
     """
     first, *others = [
-        unit(pool(mine, [answer["vectors"][0] for answer in theirs], pooling))
+        unit(shorten(pool(mine, [answer["vectors"][0] for answer in theirs], pooling), head.dimensions))
         for mine, theirs in by_part(windows, answers)
     ]
     return [sum(map(mul, first, other)) for other in others]

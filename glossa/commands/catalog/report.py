@@ -60,6 +60,7 @@ def _vectors(model: Model) -> Iterator[str]:
     for name, head in model.heads.items():
         if head.task == "feature-extraction" and head.variant == "":
             length = "length 1" if getattr(head, "normalize", False) else "not normalized"
+            length = f"the first {head.dimensions} numbers, {length}" if head.dimensions else length
             named, default = [name for name, text in head.prompts.items() if text], head.default_prompt
             chosen = f", of which {default} is the default" if default else ""
             prompts = f"prompts {', '.join(named)}{chosen}" if named else "no prompts"

@@ -97,7 +97,7 @@ TAGGER = HEADER + MODEL + '[models.mini.heads.tags]\ntask = "token-classificatio
 EMBED = HEADER + MODEL + '[models.mini.heads.embed]\ntask = "feature-extraction"\n'
 STRANGE_FACTS = [
     (TAGGER + 'pooling = "cls"\n', "heads.tags: got pooling cls for token-classification"),
-    (TAGGER + "normalize = true\n", "got normalize or prompts for token-classification"),
+    (TAGGER + "normalize = true\n", "got normalize, prompts or dimensions for token-classification"),
     (EMBED + 'activation = "sigmoid"\n', "got activation for feature-extraction"),
     (EMBED + 'default_prompt = "q"\nprompts = {p = "p: "}\n', "got default_prompt 'q', expected one of ['p']"),
     (EMBED + 'pooling = "last"\n', "pooling: got 'last', expected "),

@@ -103,6 +103,22 @@ def test_windows_are_merged_before_length_one(model: Model, tokenizer: Tokenizer
     assert math.hypot(*vector) == pytest.approx(1.0)
 
 
+def test_declared_dimensions_are_the_first_numbers(
+    model: Model, tokenizer: Tokenizer, network: Any, reference: Reference
+) -> None:
+    """Vectors of texts and their cosines are cut before length 1; a request may ask for more; tokens stay whole."""
+    declared = embedder(model, dimensions=3)
+    whole = torch.tensor([reference(text, "mean", normalize=False) for text in TEXTS])
+    cut = torch.nn.functional.normalize(whole[:, :3])
+    found = run(declared, tokenizer, network, "feature-extraction", TEXTS)
+    assert found == [pytest.approx(vector, abs=1e-5) for vector in cut.tolist()]
+    [cosine] = run(declared, tokenizer, network, "sentence-similarity", [{"text": TEXTS[0], "texts": [TEXTS[1]]}])[0]
+    assert cosine == pytest.approx(float(cut[0] @ cut[1]), abs=1e-5)
+    assert len(run(declared, tokenizer, network, "feature-extraction", ["a"], dimensions=5)[0]) == 5
+    [tokens] = run(declared, tokenizer, network, "feature-extraction", ["a"], per_token=True)
+    assert len(tokens[0]) == whole.shape[1]
+
+
 def test_a_prompt_may_be_empty(model: Model, tokenizer: Tokenizer, network: Any, reference: Reference) -> None:
     """An empty prompt is asked for by its name; a reranker takes the next name that has a text."""
     declared = embedder(model, prompts={"query": "", "document": "", "passage": "Der Text: "}, default_prompt="passage")

@@ -38,7 +38,12 @@ def test_nothing_of_a_head_is_lost() -> None:
         "qa": Head(task="question-answering", variant="beam", prefix="qa_outputs"),
         "logit": Head(task="text-classification", variant="linear", prefix="c", pooling="max", activation="identity"),
         "embed": Head(
-            task="feature-extraction", pooling="cls", normalize=True, prompts=PROMPTS, default_prompt="query"
+            task="feature-extraction",
+            pooling="cls",
+            normalize=True,
+            dimensions=3,
+            prompts=PROMPTS,
+            default_prompt="query",
         ),
     }
     text = "default_model = 'one'\n" + entry_text("one", FACTS, heads)

@@ -93,6 +93,13 @@ def test_vectors_for_dot_products_are_not_compared_by_cosine(folder: Path) -> No
     assert embed(declare(folder)).also  # of length 1 both are one
 
 
+def test_the_dimensions_that_are_stored_are_the_heads(folder: Path) -> None:
+    """Newer versions of sentence-transformers store `truncate_dim` and apply it; more than there are change nothing."""
+    for stored, applied in ((4, 4), (10_000, None), (None, None)):
+        found = checkpoint_facts(declare(folder, config_sentence_transformers={"truncate_dim": stored}))
+        assert found.heads["embed"].dimensions == applied
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kinds": (*MODULES[:2], "Dense")}, "modules.json has 2_Dense, a module of kind Dense, which is not applied"),
     ({"kinds": ("WordEmbeddings", "Pooling")}, "a module of kind WordEmbeddings"),
@@ -105,6 +112,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"pooling": {"pooling_mode": "weightedmean"}}, "has pooling weightedmean"),
     ({"sentence_bert_config": {"max_seq_length": 128, "do_lower_case": True}}, "do_lower_case = true"),
     ({"sentence_bert_config": {"max_seq_length": "128"}}, "max_seq_length = '128'"),
+    ({"config_sentence_transformers": {"truncate_dim": "64"}}, "truncate_dim = '64', expected a whole number"),
     ({"config_sentence_transformers": {"prompts": {"q": 1}}}, "has prompts {'q': 1}, expected texts by name"),
     ({"config_sentence_transformers": {"prompts": {"q": "q"}, "default_prompt_name": "p"}}, "default_prompt_name 'p'"),
     (
