@@ -150,7 +150,7 @@ ROOMS = (
     Room(
         "glossa.evaluation",
         ("shared", "functions.messages", "functions.pipeline", "functions.tasks"),
-        ("torch", "rich"),
+        ("torch", "rich", "pydantic"),
         ("ray", *AWS, "serve", "local", "tests", "benchmarks"),
     ),
     Room("glossa.commands", ("glossa", "shared", "functions", "serve", "local"), None, ("tests", "benchmarks")),
