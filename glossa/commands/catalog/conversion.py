@@ -47,6 +47,8 @@ def converted(reference: str, root: Path, name: str, wanted: Conversion, progres
             raise ValueError("got --out alone, expected it with --convert or --merge")
         return reference
     remote = reference.startswith(("s3:", "hub:"))
+    if not remote:
+        folder_of(reference, Path())  # one that is not there is refused before a line of progress
     out = wanted.out or (root / "checkpoints" / name if remote else None)
     if wanted.merge is not None:
         from glossa.checkpoint_conversion.merge import merge  # noqa: PLC0415 - imports torch

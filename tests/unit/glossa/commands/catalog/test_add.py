@@ -182,9 +182,13 @@ def test_what_is_wrong_with_the_choices_is_said_before_a_download(
         add(tmp_path / catalog, "hub:nobody/nothing@main", options)
 
 
-def test_a_missing_folder_is_refused_before_it_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is said to be read that is not there."""
-    assert main(["catalog", "add", "missing/folder", "--name", "x", "--catalog", str(tmp_path / "catalog.toml")]) == 2
+@pytest.mark.parametrize("options", [[], ["--convert"]])
+def test_a_missing_folder_is_refused_before_it_is_read(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is said to be read or converted that is not there."""
+    catalog = str(tmp_path / "catalog.toml")
+    assert main(["catalog", "add", "missing/folder", "--name", "x", "--catalog", catalog, *options]) == 2
     assert capsys.readouterr().err.startswith("glossa: got checkpoint 'missing/folder', expected a folder")
 
 
