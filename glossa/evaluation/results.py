@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -86,6 +87,8 @@ def read(path: Path | None) -> dict[str, Record]:
         return {}
     if not path.parent.is_dir():
         raise ValueError(f"got --out {path}, expected a file in a folder that is there")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(f"got --out {path}, expected a file that can be written, in a folder that is not read-only")
     if not path.exists():
         return {}
     try:

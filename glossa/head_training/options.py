@@ -5,6 +5,7 @@ Must not know tensors.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -132,6 +133,9 @@ def _check_name(options: TrainOptions, catalog: Catalog, model: Model) -> None:
 
 def _check_folder(options: TrainOptions, catalog: Catalog, root: Path, out: Path) -> None:
     """Raise ValueError for a folder that must stay: without --replace any, with it those that are not of this head."""
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"got {out} to write, expected a folder that can be made: {above} is read-only or a file")
     if not out.exists():
         return
     if not options.replace:

@@ -75,13 +75,20 @@ def _check_count(path: Path, rows: Sequence[Example]) -> None:
 
 
 def _check_apart(path: Path, rows: Sequence[Example], others: Sequence[Example]) -> None:
-    """Raise ValueError when a text is in both files: figures would then be too good."""
+    """Raise ValueError when a text, a pair or a group is in both files: figures would then be too good."""
     known = {(plain(row.text), plain(row.text_pair or "")) for row in rows}
     same = [row.line for row in others if (plain(row.text), plain(row.text_pair or "")) in known]
     if same:
         raise ValueError(
             f"{path} line {same[0]}: got a text that is also trained on ({len(same)} in all), expected other texts; "
             "take them out of one of the files"
+        )
+    groups = {row.group for row in rows if row.group}
+    shared = [row for row in others if row.group in groups]
+    if shared:
+        raise ValueError(
+            f"{path} line {shared[0].line}: got group {shared[0].group!r}, which is also trained on "
+            f"({len(shared)} rows in all), expected other groups; take them out of one of the files, or give them other names"
         )
 
 

@@ -127,6 +127,8 @@ def test_another_file_is_not_written_over(tmp_path: Path) -> None:
             read(path)
     with pytest.raises(ValueError, match="expected a file in a folder that is there"):
         read(tmp_path / "none" / "results.json")
+    with pytest.raises(ValueError, match="expected a file that can be written"):
+        read(tmp_path)
 
 
 def test_precisions_are_those_of_a_catalog() -> None:

@@ -136,6 +136,7 @@ def test_layers_that_are_trained_too_make_a_model(house: Path, write_rows: Write
         ({"unfreeze": 1, "kind": "linear"}, "the family's own head"),
         ({"unfreeze": 1, "name": "people"}, "has a model of this name"),
         ({"out": Path(__file__).parent}, "is there already"),
+        ({"out": Path(__file__) / "below"}, "expected a folder that can be made"),
         ({"out": Path(__file__).parent, "replace": True}, "a folder that glossa head train wrote"),
     ],
 )
