@@ -88,7 +88,8 @@ def _check_apart(path: Path, rows: Sequence[Example], others: Sequence[Example])
     if shared:
         raise ValueError(
             f"{path} line {shared[0].line}: got group {shared[0].group!r}, which is also trained on "
-            f"({len(shared)} rows in all), expected other groups; take them out of one of the files, or give them other names"
+            f"({len(shared)} rows in all), expected other groups; take them out of one of the files, or give them "
+            "other names"
         )
 
 
