@@ -71,7 +71,7 @@ def _backbone(folder: Path, dtype: torch.dtype) -> Any:
     """Load the backbone. transformers' report is not printed: it warns of the pooler and of other heads."""
     auto: Any = AutoModel  # transformers has no types for it
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call] # transformers has no types for it
     try:
         backbone, info = auto.from_pretrained(str(folder), dtype=dtype, local_files_only=True, output_loading_info=True)
     finally:
