@@ -135,7 +135,7 @@ def _grade(fields: Fields) -> float:
     except (ValueError, OverflowError):
         grade = math.nan
     if not abs(grade) <= MAX_GRADE:
-        raise RowError(f"got {_shown(value)} as score, expected a number, higher for a better pair")
+        raise RowError(f"got {_shown(value)} as score, expected a number to {MAX_GRADE:g}, higher for a better pair")
     return grade
 
 

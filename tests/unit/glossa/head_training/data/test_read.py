@@ -60,7 +60,7 @@ def test_what_csv_and_json_lines_hold_is_read_back(
             "a.jsonl",
             f'{{"query": "a", "document": "b", "score": 1{"0" * 400}}}',
             "rerank",
-            "as score, expected a number",
+            "as score, expected a number to 1e+100",
         ),
         ("a.jsonl", '{"text": "\\ud800", "label": "b"}', "text-classification", "half of a surrogate pair"),
         ("a.jsonl", '{"text": "a", "label": "b", "lang": ["en"]}', "text-classification", "got ['en'] as lang"),
