@@ -168,7 +168,14 @@ ROOMS = (
     ),
     Room(
         "glossa.head_training",
-        ("shared", "functions", "serve", "glossa.tokenizer_build", "glossa.head_training.data"),
+        (
+            "shared",
+            "functions",
+            "serve",
+            "glossa.tokenizer_build",
+            "glossa.evaluation.metrics",
+            "glossa.head_training.data",
+        ),
         ("torch", "transformers", "safetensors"),
         ("ray", "local", "functions.lambdas", "functions.http", "functions.jobs", "tests", "benchmarks"),
     ),
@@ -180,7 +187,7 @@ ROOMS = (
     ),
     Room("glossa.reference", ("shared", "serve"), ("torch", "transformers"), ("ray", "local", "tests", "benchmarks")),
     Room("local", ("shared", "functions", "serve", "glossa"), None, ("tests", "benchmarks")),
-    Room("checkpoints", ("shared",), None),
+    Room("checkpoints", ("shared", "glossa.evaluation.metrics"), None),
     Room("benchmarks", None, None),
     Room("tests", None, None),
 )

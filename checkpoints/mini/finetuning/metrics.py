@@ -7,8 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from glossa.evaluation.metrics import labels, vectors
 
 Span = tuple[int, int, str]
 HAN = re.compile(r"([\u3400-\u9fff])")
@@ -16,22 +15,17 @@ HAN = re.compile(r"([\u3400-\u9fff])")
 
 def accuracy(gold: Sequence[Hashable], given: Sequence[Hashable]) -> float:
     """Return the share of equal labels."""
-    return sum(a == b for a, b in zip(gold, given, strict=True)) / len(gold)
+    return labels.accuracy(gold, given) / labels.PERCENT
 
 
 def macro_f1(gold: Sequence[Hashable], given: Sequence[Hashable]) -> float:
-    """Return the mean F1 over the labels that occur in `gold`."""
-    scores = []
-    for label in set(gold):
-        hits = sum(a == b == label for a, b in zip(gold, given, strict=True))
-        total = sum(a == label for a in gold) + sum(b == label for b in given)
-        scores.append(2 * hits / total)
-    return sum(scores) / len(scores)
+    """Return the mean F1 over the labels that occur, as `glossa evaluate` computes it."""
+    return labels.macro_f1(gold, given) / labels.PERCENT
 
 
-def majority(gold: Sequence[Hashable]) -> Hashable:
+def majority(gold: Sequence[Hashable]) -> object:
     """Return the most frequent label, the baseline's only answer."""
-    return Counter(gold).most_common(1)[0][0]
+    return labels.majority(gold)[0]
 
 
 def span_f1(gold: Sequence[set[Span]], given: Sequence[set[Span]]) -> float:
@@ -78,13 +72,6 @@ def exact(gold: str, given: str) -> float:
     return float(words(gold) == words(given))
 
 
-def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ranks; equal values share the mean of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray((ends - (counts - 1) / 2)[place], np.float64)
-
-
 def spearman(gold: Sequence[float], given: Sequence[float]) -> float:
     """Return Spearman's rank correlation."""
-    return float(np.corrcoef(ranks(np.array(gold, np.float64)), ranks(np.array(given, np.float64)))[0, 1])
+    return vectors.spearman(gold, given) / vectors.PERCENT

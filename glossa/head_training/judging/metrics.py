@@ -8,6 +8,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from glossa.evaluation.metrics import vectors
+
 TOP = 10  # documents of a query that nDCG looks at
 
 
@@ -61,7 +63,8 @@ def confusion(truths: Sequence[int], guesses: Sequence[int], n_labels: int) -> l
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float:
     """Return Spearman's rank correlation, with mean ranks for equal values. It is nan where one side never varies."""
-    return _pearson(_ranks(first), _ranks(second))
+    varies = len(set(first)) > 1 and len(set(second)) > 1
+    return vectors.spearman(first, second) / vectors.PERCENT if varies else math.nan
 
 
 def ndcg(grades: Sequence[float], scores: Sequence[float], queries: Sequence[str]) -> float:
@@ -93,25 +96,3 @@ def _score(right: int, said: int, true: int) -> LabelScore:
     precision, recall = right / said if said else 0.0, right / true if true else 0.0
     total = precision + recall
     return LabelScore(precision, recall, 2 * precision * recall / total if total else 0.0, true)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    order = sorted(range(len(values)), key=lambda at: values[at])
-    ranks = [0.0] * len(values)
-    start = 0
-    while start < len(order):
-        end = start
-        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
-            end += 1
-        for place in range(start, end + 1):
-            ranks[order[place]] = (start + end) / 2
-        start = end + 1
-    return ranks
-
-
-def _pearson(first: Sequence[float], second: Sequence[float]) -> float:
-    n = max(1, len(first))
-    mean_first, mean_second = sum(first) / n, sum(second) / n
-    both = sum((a - mean_first) * (b - mean_second) for a, b in zip(first, second, strict=True))
-    size = math.sqrt(sum((a - mean_first) ** 2 for a in first) * sum((b - mean_second) ** 2 for b in second))
-    return both / size if size else math.nan
