@@ -1,7 +1,7 @@
-"""Defines the model as it is trained: reference weights, a bf16 forward pass over padded rows, and the heads.
+"""Defines the model as it is trained: reference weights, a forward pass over padded rows, and the heads.
 
 The weights are those of `transformers.XLMRobertaForMaskedLM` (names, tied decoder). The forward pass here casts fp32
-weights to bf16 once a step and skips what training does not need. Rows of one batch have similar lengths.
+weights to bf16 where that is fast, and skips what training does not need. Rows of one batch have similar lengths.
 Must not know data sets or losses.
 """
 
@@ -14,7 +14,8 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
-MATH = torch.bfloat16
+# Products in bf16 are fast only where the processor has them; elsewhere oneDNN imitates them.
+MATH = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32  # noqa: SLF001 - torch has no public name
 PAD, N_BEFORE = 1, 2  # positions count from pad + 1
 SEQUENCE_HEADS = {"sentiment": 3, "nli": 3}  # and `language`, whose labels the data gives
 
@@ -57,6 +58,7 @@ class Network(nn.Module):
         })  # fmt: skip
         self.pooler = nn.Linear(width, width)  # of multiple choice
         self.drop = drop
+        self.n_fixed = 0  # layers, and the embeddings before them, that get no gradient in this pass
 
     def encode(self, ids: Tensor, dtype: torch.dtype = MATH) -> Tensor:
         """Return the last states `[rows, tokens, width]` of padded ids, in `dtype`."""
@@ -64,17 +66,23 @@ class Network(nn.Module):
 
     def layers(self, ids: Tensor, dtype: torch.dtype = MATH) -> list[Tensor]:
         """Return the states after the embeddings and after every layer."""
-        embeddings = self.reference.roberta.embeddings
         real = ids != PAD
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.n_fixed):
+            states = [self.embedded(ids, dtype)]
+        bias = None if bool(real.all()) else (~real)[:, None, None, :].to(dtype) * -1e4
+        for n, layer in enumerate(self.reference.roberta.encoder.layer):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and n >= self.n_fixed):
+                states.append(block(states[-1], layer, bias))
+        return states
+
+    def embedded(self, ids: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the states that the first layer reads."""
+        embeddings = self.reference.roberta.embeddings
         positions = torch.arange(N_BEFORE, N_BEFORE + ids.shape[1])
         hidden = F.embedding(ids, embeddings.word_embeddings.weight, padding_idx=PAD)
         hidden = hidden + embeddings.position_embeddings.weight[positions]
         hidden = (hidden + embeddings.token_type_embeddings.weight[0]).to(dtype)
-        states = [normal(hidden, embeddings.LayerNorm)]
-        bias = None if bool(real.all()) else (~real)[:, None, None, :].to(dtype) * -1e4
-        for layer in self.reference.roberta.encoder.layer:
-            states.append(block(states[-1], layer, bias))
-        return states
+        return normal(hidden, embeddings.LayerNorm)
 
     def predict(self, states: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return the logits over the vocabulary of states `[positions, width]`."""
