@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from functions.http import jobs_operations, text_operations
 from functions.http.compatible import operations as compatible_operations
-from functions.http.openapi import page
+from functions.http.openapi import jobs_operations, text_operations
+from functions.http.openapi.page import page
 
 SHARED = "/v1/rerank"
 OURS = [compatible_operations.with_cohere(each) if each.path == SHARED else each for each in text_operations.OPERATIONS]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, RootModel, create_model
 
 from functions.http.compatible import cohere, hugging_face, openai, tei
 from functions.http.compatible.paths import TEI_PREFIXES
-from functions.http.openapi import Operation
+from functions.http.openapi.page import Operation
 
 
 class OpenAIErrorFacts(BaseModel):

@@ -11,7 +11,7 @@ import pytest
 
 from functions.authorizer.scopes import SCOPES
 from functions.http.authentication import Auth
-from functions.http.jobs_operations import OPERATIONS
+from functions.http.openapi.jobs_operations import OPERATIONS
 from functions.http.openapi_document import routes
 from functions.http.resolver import Resolver
 from tests.events import FakeContext, request

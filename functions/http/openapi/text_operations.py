@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from functions.http.openapi import Operation
+from functions.http.openapi.page import Operation
 from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS
 from functions.tasks.parse import MAX_LANG_CHARS, MAX_TEXTS
 from functions.tasks.registry import TASKS

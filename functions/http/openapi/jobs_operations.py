@@ -7,7 +7,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 
-from functions.http.openapi import Operation
+from functions.http.openapi.page import Operation
 from functions.jobs.api.pages import MAX_PAGE
 from functions.jobs.api.request_bodies import TOKEN, JobBody, RecipeBody, RedriveBody
 

@@ -1,0 +1,1 @@
+"""Tests of the routes of other ecosystems. They must not know any client: what clients send is recorded."""
