@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from shared.error_text import expected, got, shown
 from shared.errors import NotFound, Unprocessable
+from shared.head_hints import way_to_head
 from shared.limits import MAX_ROW_TOKENS
 from shared.log import log_event
 from shared.messages import Pooling
@@ -60,8 +61,8 @@ class Head(_Frozen):
     which tensors the head answers with. `also` names other tasks that read the same tensors: zero-shot-classification
     and rerank read those of a classifier, sentence-similarity and rerank those of an embedder. `variant` beam is XLM's
     question answering head with a beam; sparse is the feature-extraction head of bge-m3 that weighs each token; linear
-    is a text-classification head of one layer on the pooled vector.
-    `checkpoint`: where a head that was trained apart has its tensors, as a model's; `weights_sha256` is their digest.
+    classifies the pooled vector by one layer. `checkpoint`, as a model's, is where a head that was trained apart has
+    its tensors; `weights_sha256` is their digest.
 
     What the checkpoint declares, and a request may choose otherwise: `pooling`, `normalize` and `dimensions` (the first
     numbers alone) of vectors, the `prompts` before a text, by name, with `default_prompt` among them, and the
@@ -129,14 +130,12 @@ class Model(_Frozen):
     The digests are compared with the checkpoint when it is loaded: `weights_sha256` with its weights, `config_sha256`
     with its config.json, which decides how they are computed with. Catalogs older than the latter lack it.
 
-    Tokens: `max_tokens` of one row, special ones included (max_position_embeddings - pad_id - 1 for XLM-R; all of them
-    for BERT, which counts positions from 0);
-    `token_budget` of one forward pass; `max_backlog_tokens` that are admitted and not yet answered. `tokens_per_s` is
-    the speed by which a request that cannot be done in time is refused; replicas also measure their own.
+    Tokens: `max_tokens` of one row, special ones included (max_position_embeddings - pad_id - 1 for XLM-R, all for
+    BERT); `token_budget` of one forward pass; `max_backlog_tokens` that are admitted and not yet answered.
+    `tokens_per_s`: a request that would take too long is refused by it; replicas also measure their own.
 
     Bytes: `max_cache_bytes` of keys and values that all generating rows may hold; `response_cache_bytes` of answers
     that each replica keeps for rows that are sent again (0: none).
-
     Precision: `dtype` is what the model computes in; `quantization` is how Linear layers are stored; with
     `int8_embeddings` the word embeddings are stored in 8 bits. `attn_implementation` takes the reference's names.
 
@@ -205,22 +204,23 @@ class Model(_Frozen):
     def head_for(self, task: str, head: str | None) -> str:
         """Return the name of the head that does `task`: the named head, or the task's default.
 
-        A head that was trained for a task comes before an embedder, which can rerank by its vectors.
-
-        Raises NotFound for an unknown head, and Unprocessable when the head or the model cannot do the task.
+        A head that was trained for a task comes before an embedder, which can rerank by its vectors. Raises NotFound
+        for an unknown head, and Unprocessable when the head or the model cannot do the task.
         """
         able = [name for name, known in self.heads.items() if task in known.tasks]
         if head is None:
             trained = [name for name in able if self.heads[name].task != EMBEDS] or able
             default = [name for name in trained if self.heads[name].default] or trained
             if not default:
-                raise Unprocessable(f"model {self.name} has no head for {task}; its tasks: {sorted(self.tasks)}")
+                found = f"model {self.name} has no head for {task}; its tasks: {sorted(self.tasks)}"
+                raise Unprocessable(found, hint=way_to_head(task, self.name, self.checkpoint))
             return default[0]
         if head not in self.heads:
             raise NotFound(f"model {self.name} has no head {head[:SHOWN_CHARS]!r}; heads: {sorted(self.heads)}")
         if head not in able:
             found = f"head {self.name}:{head} does {', '.join(self.heads[head].tasks)}, not {task}"
-            raise Unprocessable(f"{found}; {f'try one of {able}' if able else 'no head of the model does'}")
+            hint = None if able else way_to_head(task, self.name, self.checkpoint)
+            raise Unprocessable(f"{found}; {f'try one of {able}' if able else 'no head of the model does'}", hint=hint)
         return head
 
     @property

@@ -9,6 +9,7 @@ from functions.messages import Route
 from functions.tasks.task import TaskParameters, TextRequest
 from shared.catalog import EMBEDS, Catalog, Model, split_reference
 from shared.errors import Unprocessable
+from shared.head_hints import way_to_head
 
 
 def route(request: TextRequest, catalog: Catalog) -> Route:
@@ -40,7 +41,9 @@ def answers_unnamed(catalog: Catalog) -> dict[str, tuple[str, str]]:
 def _first_able(task: str, catalog: Catalog) -> str:
     able = [name for name in (catalog.default_model, *catalog.models) if task in catalog.models[name].tasks]
     if not able:
-        raise Unprocessable(f"no model does {task}; models: {sorted(catalog.models)}")
+        usual = catalog.models[catalog.default_model]
+        hint = way_to_head(task, usual.name, usual.checkpoint)
+        raise Unprocessable(f"no model does {task}; models: {sorted(catalog.models)}", hint=hint)
     return next((name for name in able if not _by_vectors(task, catalog.models[name])), able[0])
 
 

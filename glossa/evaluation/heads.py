@@ -15,14 +15,10 @@ from glossa.evaluation.examples import Labelled, LanguageData, Tagged
 from glossa.evaluation.measures import MEASURES
 from shared.catalog import Catalog, Head, Model, split_reference
 from shared.errors import Unprocessable
+from shared.head_hints import way_to_head
 
 OUTSIDE = "O"
 SHOWN_LABELS = 8
-TRAINED_HERE = ("text-classification", "token-classification")
-CLASSES = {
-    "question-answering": "XLMRobertaForQuestionAnswering",
-    "multiple-choice": "XLMRobertaForMultipleChoice",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +120,8 @@ def _missing_kinds(data: Sequence[LanguageData], head: Head, name: str) -> tuple
 
 def _no_head(model: Model, task: str, labels: str, dataset: Dataset) -> Unprocessable:
     found = f"model {model.name} has no head for {task}{labels}, which {dataset.name} needs"
-    return Unprocessable(f"{found}; its heads: {', '.join(model.heads)}", hint=_way_forward(model, task))
-
-
-def _way_forward(model: Model, task: str) -> str:
-    """Return what adds a head of a task. Heads of the others are trained with their whole model, elsewhere."""
-    if task in TRAINED_HERE:
-        return f"add one: glossa head train --model {model.name} --task {task} --data FILE --name NAME"
-    if task in CLASSES:
-        return (
-            f"add a checkpoint that has one, of a class such as {CLASSES[task]}: glossa catalog add FOLDER --name NAME"
-        )
-    return f"serve its vectors: glossa catalog add {model.checkpoint} --name NAME --head embed"
+    hint = way_to_head(task, model.name, model.checkpoint)
+    return Unprocessable(f"{found}; its heads: {', '.join(model.heads)}", hint=hint)
 
 
 def _shown(labels: Sequence[str]) -> str:

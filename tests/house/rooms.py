@@ -64,6 +64,7 @@ PLAIN_SHARED = (
     "shared.content_types",
     "shared.error_text",
     "shared.errors",
+    "shared.head_hints",
     "shared.limits",
     "shared.messages",
     "shared.metrics",

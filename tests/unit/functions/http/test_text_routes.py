@@ -45,9 +45,10 @@ def test_every_task_of_the_catalog_has_its_route(task: str) -> None:
 
 @pytest.mark.parametrize("task", sorted(set(TASK_NAMES) - {"text-classification"}))
 def test_a_task_is_refused_by_a_model_without_its_head(task: str) -> None:
-    """A model without a head for the task is a 422 that names its tasks. An unknown head is a 404."""
+    """A model without a head for it is a 422 that names its tasks and what adds a head. An unknown head is a 404."""
     status, problem, _ = post(make(), task, valid_body(task) | {"model": "plain"})
     assert (status, f"model plain has no head for {task}; its tasks" in problem["detail"]) == (422, True)
+    assert "glossa head train --model plain" in problem["hint"] or "glossa catalog add" in problem["hint"]
     status, problem, _ = post(make(), task, valid_body(task) | {"model": "mini:weather"})
     assert (status, "has no head 'weather'; heads: " in problem["detail"]) == (404, True)
 

@@ -66,8 +66,9 @@ def test_a_head_for_reranking_comes_before_an_embedder() -> None:
 
 def test_a_task_that_no_model_does_is_named() -> None:
     """A task that no model of the catalog can do is refused by name."""
-    with pytest.raises(Unprocessable, match="no model does fill-mask"):
+    with pytest.raises(Unprocessable, match="no model does fill-mask") as refused:
         route(text_request("fill-mask"), Catalog(default_model="embedder", models={"embedder": EMBEDDER}))
+    assert "glossa catalog add FOLDER" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
@@ -81,8 +82,9 @@ def test_a_task_without_its_head_is_refused(task: str, model: Model) -> None:
         ("tiny:nope", NotFound, "has no head 'nope'"),
         ("none", NotFound, "no model 'none'"),
     ]:
-        with pytest.raises(error, match=message):
+        with pytest.raises(error, match=message) as refused:
             route(parse_request(task, valid_body(task) | {"model": name}), catalog)
+        assert ("glossa " in str(refused.value.hint)) == (error is Unprocessable)  # what would add a head
 
 
 @pytest.mark.parametrize(
