@@ -42,6 +42,7 @@ if find_spec("pydantic") is None:  # the engine imports the catalog's types, but
 
 from benchmarks import ROOT
 from benchmarks.inputs.checkpoints import config_of
+from benchmarks.inputs.workload import TOKENIZER
 from benchmarks.reporting.hardware_limit import flop_per_token
 from benchmarks.reporting.machine import describe_machine
 from benchmarks.reporting.report import (
@@ -240,8 +241,8 @@ def _peak_flops(config: Any, device: torch.device) -> float:
 
 
 def _rows(vocab_size: int) -> list[list[int]]:
-    """Return the rows of the committed mix: ids of the shipped tokenizer, spread over the vocabulary."""
-    encode = Tokenizer.from_file(str(ROOT / "checkpoints" / "mini" / "tokenizer.json")).encode
+    """Return the rows of the committed mix: ids of the tokenizer of the workloads, spread over the vocabulary."""
+    encode = Tokenizer.from_file(str(TOKENIZER)).encode
     lines = (ROOT / "benchmarks" / "workloads" / "sib-mix.jsonl").read_text(encoding="utf-8").splitlines()
     encoded = [encode(json.loads(line), add_special_tokens=False).ids[:510] for line in lines]
     return [[0, *(4 + i * 7919 % (vocab_size - 5) for i in ids), 2] for ids in encoded]

@@ -5,7 +5,7 @@
 
 Requests of one text come on 1, 64 and 256 connections, requests of 32 texts on 1 and 8. Ours runs as users start it,
 behind HAProxy, and gets ids in the packed binary form. The other servers run as their packages come. LitServe and Ray
-get the same ids as JSON, so no tokenizer runs in them. infinity gets the texts and runs mini's tokenizer, which makes
+get the same ids as JSON, so no tokenizer runs in them. infinity gets the texts and runs their tokenizer, which makes
 as many tokens.
 
 One server runs at a time, so that none takes cores from another. tokens/s counts the tokens of requests that were

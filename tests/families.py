@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from glossa.commands.catalog.add import add
 from glossa.commands.catalog.options import EntryOptions
 from tests import checkpoints, checkpoints_xlm
+from tests.data import N_PIECES, XLMR_TOKENIZER
 from tests.unit.functions.tokenizers import tiny, tiny_xlm
 
-MINI = Path(__file__).parents[1] / "checkpoints" / "mini"
 WEIGHTS = "model.safetensors"
 NLI = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
 ONE = {"id2label": {0: "good"}}
@@ -98,10 +98,7 @@ ASM = {"asm": True, "asm_cutoffs": [300, 700], "asm_div_value": 2.0, "sinusoidal
 WHOLE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "xlm-roberta": ("xlm-roberta", {}),
     "xlm-roberta-decoder": ("xlm-roberta", DECODER),
-    "xlm-v": (
-        "xlm-roberta",
-        {"tokenizer": MINI, "vocab_size": 33_000},
-    ),  # the 32,000 ids of mini, and rows without a piece
+    "xlm-v": ("xlm-roberta", {"tokenizer": XLMR_TOKENIZER, "vocab_size": N_PIECES + 1_000}),  # and rows without a piece
     "xlm-roberta-xl": ("xlm-roberta-xl", {}),
     "xlm-roberta-xxl": (
         "xlm-roberta-xl",

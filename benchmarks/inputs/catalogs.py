@@ -38,7 +38,7 @@ default = true
 def write_catalog(path: Path, checkpoint: Path, *, precision: str, tokens_per_s: float = 2000.0) -> Path:
     """Write the catalog of a checkpoint to `path` and return it.
 
-    The checkpoint has a classifier, and mini's tokenizer beside its weights. `precision` is a dtype or INT8.
+    The checkpoint has a classifier, and a tokenizer beside its weights. `precision` is a dtype or INT8.
     """
     facts = checkpoint_facts(checkpoint)
     entry = ENTRY.format(

@@ -16,7 +16,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaXLConfig
 
-from benchmarks import ROOT
+from tests.data import TOKENIZER_FILES, XLMR_TOKENIZER
 
 BASE: Mapping[str, Any] = {
     "vocab_size": 250_002, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
@@ -38,8 +38,6 @@ MINI: Mapping[str, Any] = {  # the sizes of checkpoints/mini, with one head
     "intermediate_size": 1024,
 }  # fmt: skip
 LABELS, SPAN_LABELS = 7, 2
-TOKENIZER = ROOT / "checkpoints" / "mini"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SIZES: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
     "mini": (XLMRobertaConfig, MINI),
     "base": (XLMRobertaConfig, BASE),
@@ -81,10 +79,10 @@ def make(size: str, task: str, folder: Path) -> Path:
 
 
 def add_tokenizer(checkpoint: Path) -> Path:
-    """Copy mini's tokenizer beside the weights, for systems that are sent texts. Return the folder."""
+    """Copy the tokenizer of the workloads beside the weights, for systems that are sent texts. Return the folder."""
     for name in TOKENIZER_FILES:
         if not (checkpoint / name).exists():
-            shutil.copyfile(TOKENIZER / name, checkpoint / name)
+            shutil.copyfile(XLMR_TOKENIZER / name, checkpoint / name)
     return checkpoint
 
 

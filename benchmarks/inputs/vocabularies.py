@@ -1,9 +1,9 @@
-"""Makes tokenizers of real size from the pieces of mini and from words composed of them.
+"""Makes tokenizers of real size from the pieces of a small one and from words composed of them.
 
     python -m benchmarks.inputs.vocabularies 250k|902k FOLDER
 
 Load time, memory and speed depend on sizes and lengths, not on what a tokenizer has learnt. 250k has the 250,002 pieces
-of XLM-R, 902k the 901,629 of XLM-V. All other rules are those of mini. The same call always writes the same bytes.
+of XLM-R, 902k the 901,629 of XLM-V. All other rules are those of XLM-R. The same call always writes the same bytes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ROOT
+from tests.data import N_PIECES, XLMR_TOKENIZER
 
-MINI = ROOT / "checkpoints" / "mini" / "tokenizer.json"
-SIZES: Mapping[str, int] = {"32k": 31_999 + 1, "250k": 250_002, "902k": 901_629}
+SMALL = XLMR_TOKENIZER / "tokenizer.json"
+SIZES: Mapping[str, int] = {"32k": N_PIECES, "250k": 250_002, "902k": 901_629}
 UNSPACED = frozenset({"CJK", "THAI", "HIRAGANA", "KATAKANA", "LAO", "KHMER", "MYANMAR", "HANGUL"})
 MAX_CHARS = 16
 MIN_SCORE = -17.0
@@ -33,9 +33,9 @@ def make(size: str, folder: Path) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     if size == "32k":
-        path.write_bytes(MINI.read_bytes())
+        path.write_bytes(SMALL.read_bytes())
         return path
-    rules: dict[str, Any] = json.loads(MINI.read_text(encoding="utf-8"))
+    rules: dict[str, Any] = json.loads(SMALL.read_text(encoding="utf-8"))
     *vocab, mask = rules["model"]["vocab"]
     rules["model"]["vocab"] = [*vocab, *_words(vocab, SIZES[size] - len(vocab) - 1), mask]
     rules["added_tokens"][-1]["id"] = SIZES[size] - 1

@@ -1,7 +1,7 @@
 """Reads the committed texts as rows of token ids, for models with a vocabulary of any size.
 
-The ids are those of `checkpoints/mini`, spread over the vocabulary of the model. So the embedding rows they read are as
-far apart as in real use. Weights are random, so only lengths and repetition matter.
+The ids are those of a tokenizer of 32,000 pieces, spread over the vocabulary of the model. So the embedding rows they
+read are as far apart as in real use. Weights are random, so only lengths and repetition matter.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import json
 
 from benchmarks import ROOT
 from functions.tokenizers.load import load_tokenizer
+from tests.data import XLMR_TOKENIZER
 
-TOKENIZER = ROOT / "checkpoints" / "mini" / "tokenizer.json"
+TOKENIZER = XLMR_TOKENIZER / "tokenizer.json"
 MIXES = ("sib-mix", "short", "long")
 FIRST_ID, BOS, EOS = 4, 0, 2  # ids below FIRST_ID are special tokens
 MAX_TOKENS = 512

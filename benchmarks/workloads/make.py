@@ -2,7 +2,7 @@
 
 `sib-mix` has 512 texts: at least one SIB-200 sentence of every language, and 5 % documents cut to 300-512 tokens.
 `short` has 512 queries: the first words of such sentences. `long` has 64 documents cut to 512 tokens. Tokens are those
-of `checkpoints/mini`. It ran once; benchmarks read what is committed.
+of `benchmarks.inputs.workload`. It ran once; benchmarks read what is committed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.inputs.workload import TOKENIZER
 from functions.tokenizers.load import load_tokenizer
 
 HERE = Path(__file__).parent
-TOKENIZER = HERE.parent.parent / "checkpoints" / "mini" / "tokenizer.json"
 N_TEXTS, N_DOCUMENTS, N_LONG = 512, 26, 64
 MAX_WORDS = 6
 TEXT_TOKENS = 510  # two of 512 are special tokens

@@ -1,4 +1,4 @@
-"""A tiny question answering checkpoint that the same seed draws in every environment, with mini's tokenizer.
+"""A tiny question answering checkpoint that the same seed draws in every environment, with a committed tokenizer.
 
 Imports nothing of Glossa, because the environment of the recording has another version of transformers.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaForQuestionAnswering
 
-MINI = Path(__file__).parents[2] / "checkpoints" / "mini"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+from tests.data import N_PIECES, TOKENIZER_FILES, XLMR_TOKENIZER
+
 STD = 0.2
 HEAD_STD = 0.8  # so that some answers are likelier than others
 SEED = 20
@@ -22,7 +22,7 @@ SEED = 20
 def draw() -> PreTrainedModel:
     """Draw all parameters in the order of their names: std 0.2, head std 0.8, LayerNorm weights around 1."""
     config = XLMRobertaConfig(
-        vocab_size=32_000, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        vocab_size=N_PIECES, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
         max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
     )  # fmt: skip
     model: PreTrainedModel = XLMRobertaForQuestionAnswering(config)
@@ -44,12 +44,12 @@ def digest(model: PreTrainedModel) -> str:
 
 
 def tokenizer_digest() -> str:
-    """Return the sha256 of mini's tokenizer.json."""
-    return sha256((MINI / "tokenizer.json").read_bytes()).hexdigest()
+    """Return the sha256 of the tokenizer.json."""
+    return sha256((XLMR_TOKENIZER / "tokenizer.json").read_bytes()).hexdigest()
 
 
 def write(model: PreTrainedModel, folder: Path) -> None:
     """Write the checkpoint and its tokenizer as users have them."""
     model.save_pretrained(folder)
     for name in TOKENIZER_FILES:
-        shutil.copy(MINI / name, folder)
+        shutil.copy(XLMR_TOKENIZER / name, folder)

@@ -27,14 +27,14 @@ from serve.scheduling.scheduler import Scheduler
 from shared.catalog import Catalog, Model
 from shared.messages import InferCall, ModelOutput
 from tests.checkpoints import catalog_model, draw, draw_ids, write
-from tests.families import MINI
+from tests.data import N_PIECES, XLMR_TOKENIZER
 from tests.judge import EXACT
 from tests.unit.serve.engine.engines import LIMIT_S
 
 WINDOW_TOKENS = 8192
 KIND = "XLMRobertaForSequenceClassification"
 SIZES = {"max_position_embeddings": WINDOW_TOKENS + 2, "num_attention_heads": 2, "hidden_size": 24}
-WORD = "de"  # one piece of mini's tokenizer
+WORD = "de"  # one piece
 
 
 class LargestTensor(TorchDispatchMode):
@@ -74,9 +74,9 @@ class GatedEngine:
 def test_8190_words_of_one_piece_are_one_window_and_one_pass(tmp_path: Path) -> None:
     """The answer is that of the reference to the whole text, from one call of one row."""
     torch.set_num_threads(1)
-    reference = draw(KIND, vocab_size=32_000, num_hidden_layers=1, bos_token_id=0, eos_token_id=2, **SIZES)
+    reference = draw(KIND, vocab_size=N_PIECES, num_hidden_layers=1, bos_token_id=0, eos_token_id=2, **SIZES)
     write(reference, tmp_path)
-    tokenizer = load_tokenizer(MINI / "tokenizer.json")
+    tokenizer = load_tokenizer(XLMR_TOKENIZER / "tokenizer.json")
     model = catalog_model(tmp_path, tokenizer_sha256=tokenizer.fingerprint, tokens_per_s=1e9)
     engine, calls = load_engine(model, tmp_path, device="cpu"), []
 
@@ -89,7 +89,7 @@ def test_8190_words_of_one_piece_are_one_window_and_one_pass(tmp_path: Path) -> 
     body = {"inputs": [text], "parameters": {"top_k": None}}
     [found] = pipeline.run(parse_request("text-classification", body), infer_calls).values
     assert [list(call.row_lengths.int_values()) for call in calls] == [[WINDOW_TOKENS]]
-    ids = transformers.AutoTokenizer.from_pretrained(MINI)(text, return_tensors="pt")["input_ids"]
+    ids = transformers.AutoTokenizer.from_pretrained(XLMR_TOKENIZER)(text, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         scores = reference(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].softmax(-1)
     named: Any = {entry["label"]: entry["score"] for entry in found}  # type: ignore[union-attr, index] # a list of labels with scores

@@ -1,4 +1,4 @@
-"""Two tokenizers for the tests: a tiny one that is made here, and the one of mini."""
+"""Tokenizers for the tests: a tiny one that is made here, a large one with the rules of XLM-R, and the shipped one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import transformers
 from functions.tokenizers.load import load_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Model
+from tests.data import XLMR_TOKENIZER
 from tests.unit.functions.tokenizers import tiny
 
 MINI = Path(__file__).parents[3] / "checkpoints" / "mini"
@@ -42,8 +43,8 @@ def model(tokenizer: Tokenizer) -> Model:
     return tiny.catalog_model(tokenizer.vocab_size)
 
 
-@pytest.fixture(scope="session", params=["tiny", "mini"])
+@pytest.fixture(scope="session", params=["tiny", "xlmr", "mini"])
 def pair(request: pytest.FixtureRequest, tiny_folder: Path) -> tuple[Tokenizer, Any]:
     """Load one folder twice: with our tokenizer, and with the reference tokenizer of transformers."""
-    folder = MINI if request.param == "mini" else tiny_folder
+    folder = {"tiny": tiny_folder, "xlmr": XLMR_TOKENIZER, "mini": MINI}[request.param]
     return load_tokenizer(folder / "tokenizer.json"), transformers.AutoTokenizer.from_pretrained(str(folder))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -14,19 +13,19 @@ from functions.tasks.token_classification import borders
 from functions.tokenizers.load import load_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.messages import ModelOutput, Tensor
+from tests.data import XLMR_TOKENIZER
 from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.task_requests import run_request, tokenize_request
 from tests.unit.functions.tokenizers import tiny
 
-MINI = Path(__file__).parents[4] / "checkpoints" / "mini"
 STRATEGIES = ("simple", "first", "average", "max")
 LABELS = ("O", "B-PER", "I-PER")
 
 
 @pytest.fixture(scope="module")
-def mini() -> Tokenizer:
-    """Load the tokenizer of mini, whose pieces are those of real vocabularies."""
-    return load_tokenizer(MINI / "tokenizer.json")
+def reader() -> Tokenizer:
+    """Load a tokenizer whose pieces are those of real vocabularies."""
+    return load_tokenizer(XLMR_TOKENIZER / "tokenizer.json")
 
 
 def found_in(tokenizer: Tokenizer, text: str, labels: Sequence[str], **parameters: object) -> list[tuple[str, str]]:
@@ -47,38 +46,38 @@ def found_in(tokenizer: Tokenizer, text: str, labels: Sequence[str], **parameter
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("space", ["\n", "\t", "\r\n", "\u2028", "\u2029", "\x85", "\n \n"])
-def test_no_entity_goes_on_over_a_line_break(mini: Tokenizer, strategy: str, space: str) -> None:
+def test_no_entity_goes_on_over_a_line_break(reader: Tokenizer, strategy: str, space: str) -> None:
     """Two names on two lines, or in two cells, are two entities, whatever their labels."""
     for labels in (["B-PER", "I-PER"], ["B-PER", "B-PER"], ["I-PER", "I-PER"]):
-        found = found_in(mini, f"Anna{space}Berlin", labels, aggregation_strategy=strategy)
+        found = found_in(reader, f"Anna{space}Berlin", labels, aggregation_strategy=strategy)
         assert found == [("PER", "Anna"), ("PER", "Berlin")]
 
 
 @pytest.mark.parametrize("space", [" ", "\u00a0", "\u3000", "\u202f", "\u2009", "\u200b"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_word_ends_at_any_white_space(mini: Tokenizer, strategy: str, space: str) -> None:
+def test_a_word_ends_at_any_white_space(reader: Tokenizer, strategy: str, space: str) -> None:
     """Words beside a space of any width have labels of their own: B- begins an entity, and I- goes on with one."""
     text = f"Anna{space}Berlin"
-    assert found_in(mini, text, ["B-PER", "B-PER"], aggregation_strategy=strategy) == [
+    assert found_in(reader, text, ["B-PER", "B-PER"], aggregation_strategy=strategy) == [
         ("PER", "Anna"),
         ("PER", "Berlin"),
     ]
-    assert found_in(mini, text, ["B-PER", "I-PER"], aggregation_strategy=strategy) == [("PER", text)]
+    assert found_in(reader, text, ["B-PER", "I-PER"], aggregation_strategy=strategy) == [("PER", text)]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_words_in_scripts_without_spaces_end_at_a_wide_space(mini: Tokenizer, strategy: str) -> None:
+def test_words_in_scripts_without_spaces_end_at_a_wide_space(reader: Tokenizer, strategy: str) -> None:
     """Two cities beside a wide space are two entities, although each begins with the piece of a space."""
     labels = ["B-PER", "B-PER", "I-PER"] * 2
-    found = found_in(mini, "東京\u3000大阪", labels, aggregation_strategy=strategy)
+    found = found_in(reader, "東京\u3000大阪", labels, aggregation_strategy=strategy)
     assert found == [("PER", "東京"), ("PER", "大阪")]
 
 
-def test_offsets_count_code_points(mini: Tokenizer) -> None:
+def test_offsets_count_code_points(reader: Tokenizer) -> None:
     """Flags and families before a name move its offsets by their code points; docs/texts.md shows UTF-16."""
     text = "🚀👩\u200d👩\u200d👧 Anna lives in Turku 🇫🇮."
-    at = tokens_at(mini, text, "Anna")
-    assert found_in(mini, text, ["O"] * at + ["B-PER", "O"]) == [("PER", "Anna")]
+    at = tokens_at(reader, text, "Anna")
+    assert found_in(reader, text, ["O"] * at + ["B-PER", "O"]) == [("PER", "Anna")]
     start = text.index("Anna")
     assert len(text[:start].encode("utf-16-le")) // 2 == start + 4  # four code points take two units each
 
@@ -90,11 +89,11 @@ def tokens_at(tokenizer: Tokenizer, text: str, word: str) -> int:
 
 
 @pytest.mark.parametrize("text", [unicodedata.normalize("NFD", "서울에 삽니다"), "ﾄﾞｲﾂとﾌﾟﾗﾊ", "Ⅷ한국ﾃﾞｰﾀmix"])
-def test_spans_of_decomposed_letters_stay_whole(mini: Tokenizer, text: str) -> None:
+def test_spans_of_decomposed_letters_stay_whole(reader: Tokenizer, text: str) -> None:
     """Ids are the reference's, with unknown pieces; no entity divides a syllable, or a kana from its voicing mark."""
-    n_tokens = len(mini.encode(text).ids)
+    n_tokens = len(reader.encode(text).ids)
     for cut in range(1, n_tokens):
-        found = found_in(mini, text, ["B-PER", *["I-PER"] * cut, "O"])
+        found = found_in(reader, text, ["B-PER", *["I-PER"] * cut, "O"])
         ends = [place for _, part in found for place in (text.index(part), text.index(part) + len(part))]
         assert found
         assert not any(graphemes.inside(text, place) for place in ends)

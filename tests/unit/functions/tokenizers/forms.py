@@ -1,4 +1,4 @@
-"""Writes mini's tokenizer in the forms that public checkpoints have, with a part of its vocabulary.
+"""Writes a tokenizer of XLM-R's rules in the forms that public checkpoints have, with a part of its vocabulary.
 
 Each form is a folder without weights. Must not know which forms are accepted.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import tokenizers
 
-from tests.unit.functions.conftest import MINI
+from tests.data import XLMR_TOKENIZER
 
 N_PIECES = 3000
 METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
@@ -34,22 +34,22 @@ HARD = (
 
 
 @cache
-def _mini() -> str:
-    rules = json.loads((MINI / "tokenizer.json").read_text(encoding="utf-8"))
+def _whole() -> str:
+    rules = json.loads((XLMR_TOKENIZER / "tokenizer.json").read_text(encoding="utf-8"))
     rules["model"]["vocab"] = [*rules["model"]["vocab"][:N_PIECES], ["<mask>", 0.0]]
     rules["added_tokens"][-1]["id"] = N_PIECES
     return json.dumps(rules)
 
 
 def rules(**changes: object) -> dict[str, Any]:
-    """Return mini's rules with changes."""
-    found: dict[str, Any] = json.loads(_mini())
+    """Return the rules of XLM-R with changes."""
+    found: dict[str, Any] = json.loads(_whole())
     return found | changes
 
 
 def normalizers(*before: Mapping[str, Any], after: tuple[Mapping[str, Any], ...] = ()) -> dict[str, Any]:
-    """Return mini's normalizer with others before and after it."""
-    return {"type": "Sequence", "normalizers": [*before, json.loads(_mini())["normalizer"], *after]}
+    """Return XLM-R's normalizer with others before and after it."""
+    return {"type": "Sequence", "normalizers": [*before, json.loads(_whole())["normalizer"], *after]}
 
 
 def split(*rules: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,12 +72,12 @@ def write(
 ) -> Path:
     """Write a folder with `tokenizer.json`, `tokenizer_config.json`, and other JSON files by their stem.
 
-    Without `stored`, the folder has only mini's SentencePiece model.
+    Without `stored`, the folder has only the SentencePiece model.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {"config": {"model_type": "xlm-roberta"}} | files
     if stored is None:
-        (folder / "sentencepiece.bpe.model").write_bytes((MINI / "sentencepiece.bpe.model").read_bytes())
+        (folder / "sentencepiece.bpe.model").write_bytes((XLMR_TOKENIZER / "sentencepiece.bpe.model").read_bytes())
     else:
         files["tokenizer"] = stored
     if tokenizer_config is not None:

@@ -19,6 +19,7 @@ from functions.tokenizers.memory_mapped.tokenizer import MemoryMappedTokenizer
 from functions.tokenizers.unigram import JsonTokenizer
 from glossa.tokenizer_build.kernel import compile_kernels
 from glossa.tokenizer_build.prebuilt import prebuild
+from tests.data import XLMR_TOKENIZER
 from tests.unit.functions.conftest import MINI
 from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS, anything, mixed
 from tests.unit.functions.tokenizers.test_spans import spaces
@@ -53,12 +54,12 @@ def with_other_scores(artifact: bytes) -> bytes:
     return json.dumps(rules).encode()
 
 
-@pytest.fixture(scope="module", params=["mini", "tiny", "close scores"])
+@pytest.fixture(scope="module", params=["xlmr", "mini", "tiny", "close scores"])
 def both(
     request: pytest.FixtureRequest, kernel: Kernel, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Pair:
     """Load one artifact twice: as a prebuilt file, and with the library."""
-    folder = tiny_folder if request.param == "tiny" else MINI
+    folder = {"tiny": tiny_folder, "mini": MINI}.get(request.param, XLMR_TOKENIZER)
     artifact = (folder / "tokenizer.json").read_bytes()
     if request.param == "close scores":
         artifact = with_other_scores(artifact)

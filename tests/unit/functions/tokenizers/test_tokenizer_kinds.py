@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from glossa.tokenizer_build.checkpoints import artifact_of
+from tests.data import XLMR_TOKENIZER
 from tests.unit.functions.conftest import MINI
 from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS, anything, mixed
 from tests.unit.functions.tokenizers.tiny_xlm import SAMPLE
@@ -24,29 +25,37 @@ CONFIG = '{"model_type": "xlm-roberta"}'
 
 def json_only(folder: Path) -> None:
     """Write a checkpoint with `tokenizer.json` only."""
-    shutil.copy(MINI / "tokenizer.json", folder)
+    shutil.copy(XLMR_TOKENIZER / "tokenizer.json", folder)
+
+
+def shipped(folder: Path) -> None:
+    """Write the tokenizer of the model that ships."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(MINI / name, folder)
 
 
 def sentencepiece_only(folder: Path) -> None:
     """Write a checkpoint with only the older `sentencepiece.bpe.model`, of the same vocabulary."""
-    shutil.copy(MINI / "sentencepiece.bpe.model", folder)
+    shutil.copy(XLMR_TOKENIZER / "sentencepiece.bpe.model", folder)
 
 
 def like_xlm_v(folder: Path) -> None:
     """Write a vocabulary like that of XLM-V: whole words of many languages, with unsorted scores."""
-    mini = transformers.AutoTokenizer.from_pretrained(str(MINI))
-    words = {f"\u2581{word}" for _, _, text in SAMPLE for word in text.split()} - set(mini.get_vocab())
+    base = transformers.AutoTokenizer.from_pretrained(str(XLMR_TOKENIZER))
+    words = {f"\u2581{word}" for _, _, text in SAMPLE for word in text.split()} - set(base.get_vocab())
     draw = random.Random(7)
     special = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-    pieces = [(piece, draw.uniform(-14, -4)) for piece in sorted({*mini.get_vocab(), *words} - set(special))]
+    pieces = [(piece, draw.uniform(-14, -4)) for piece in sorted({*base.get_vocab(), *words} - set(special))]
     draw.shuffle(pieces)
     vocab = [(piece, 0.0) for piece in special[:4]] + pieces + [("<mask>", 0.0)]
     made = transformers.XLMRobertaTokenizer(vocab=vocab)
-    made.backend_tokenizer.normalizer = mini.backend_tokenizer.normalizer
+    made.backend_tokenizer.normalizer = base.backend_tokenizer.normalizer
     made.save_pretrained(str(folder))
 
 
-@pytest.fixture(scope="module", params=[json_only, sentencepiece_only, like_xlm_v], ids=lambda kind: str(kind.__name__))
+@pytest.fixture(
+    scope="module", params=[json_only, shipped, sentencepiece_only, like_xlm_v], ids=lambda kind: str(kind.__name__)
+)
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kind:
     """Load one kind of checkpoint twice: our tokenizer from its artifact, and that of transformers from the folder."""
     folder = tmp_path_factory.mktemp("kind")

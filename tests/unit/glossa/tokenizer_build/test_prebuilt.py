@@ -21,8 +21,8 @@ from glossa.tokenizer_build.checkpoints import artifact_of
 from glossa.tokenizer_build.code_points import KEY, OPENS, classes_of, keys_of
 from glossa.tokenizer_build.kernel import compile_kernels
 from glossa.tokenizer_build.prebuilt import prebuild, unsupported_rule
-from local.workspace import ROOT
 from shared.catalog import Catalog, load_catalog
+from tests.data import XLMR_TOKENIZER
 from tests.unit.functions.tokenizers import tiny
 
 SAMPLE = tiny.SENTENCES[:20]
@@ -165,7 +165,7 @@ def test_keys_are_read_from_the_normalizers_table(catalog_path: Path) -> None:
 
 def test_scores_are_the_files_to_the_last_bit(tmp_path: Path) -> None:
     """Of two paths with equal scores the first wins, as in transformers, so no score may be rounded."""
-    folder, text = ROOT / "checkpoints" / "mini", "😁😁😁😁😁😂😂😂😂😂"
+    folder, text = XLMR_TOKENIZER, "😁😁😁😁😁😂😂😂😂😂"
     kernel = Kernel(next(path for path in compile_kernels(tmp_path) if path.name == kernel_name()))
     (tmp_path / file_format.NAME).write_bytes(prebuild(artifact_of(folder), kernel))
     ours = MemoryMappedTokenizer(tmp_path / file_format.NAME, kernel).encode(text).ids

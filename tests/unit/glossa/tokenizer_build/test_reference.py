@@ -26,7 +26,7 @@ ROBERTA_LAYOUT = {
 }  # fmt: skip
 STRIPPED = forms.rules(normalizer=forms.normalizers(STRIP), pre_tokenizer=METASPACE)
 WIDE_MASK = forms.rules()
-WIDE_MASK["added_tokens"][-1] |= {"lstrip": True}  # as in e5-base; mini has it as e5-small
+WIDE_MASK["added_tokens"][-1] |= {"lstrip": True}  # as in e5-base
 STORED_LENGTHS = forms.rules(padding=PADDING, truncation=forms.TRUNCATION)
 PUNCTUATED = forms.rules(pre_tokenizer=forms.split(SPLIT, PUNCTUATION, METASPACE))
 EXTRA = ["[E1]", "[/E1]"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,14 +10,13 @@ from functions.tasks.postprocessing.answer_spans import best_spans, text_span
 from functions.tasks.postprocessing.graphemes import Clusters, inside
 from functions.tokenizers.load import load_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
-
-MINI = Path(__file__).parents[5] / "checkpoints" / "mini"
+from tests.data import XLMR_TOKENIZER
 
 
 @pytest.fixture(scope="module")
-def mini() -> Tokenizer:
-    """Load the tokenizer of mini, whose pieces are those of real vocabularies."""
-    return load_tokenizer(MINI / "tokenizer.json")
+def reader() -> Tokenizer:
+    """Load a tokenizer whose pieces are those of real vocabularies."""
+    return load_tokenizer(XLMR_TOKENIZER / "tokenizer.json")
 
 
 def spans_in(tokenizer: Tokenizer, text: str) -> set[str]:
@@ -45,12 +42,12 @@ def spans_in(tokenizer: Tokenizer, text: str) -> set[str]:
         ("ในกรุงเทพ abc", {"abc"}),
     ],
 )
-def test_a_word_ends_where_its_script_says(mini: Tokenizer, text: str, expected: set[str]) -> None:
+def test_a_word_ends_where_its_script_says(reader: Tokenizer, text: str, expected: set[str]) -> None:
     """In scripts without spaces a span is whole characters, elsewhere whole words. No span is the first letter alone.
 
-    Mini reads a space before the first letter as a token of its own, with the span of that letter.
+    It reads a space before the first letter as a token of its own, with the span of that letter.
     """
-    found = spans_in(mini, text)
+    found = spans_in(reader, text)
     assert expected <= found
     assert text not in found
 
