@@ -11,12 +11,19 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from glossa.client.errors import ApiError
-from shared.errors import GlossaError
+from glossa.client.errors import ApiError, InvalidRequest
+
+PRINTED: tuple[type[Any], ...] = (ApiError,)  # errors with a message for people, and a hint
+try:
+    from shared.errors import GlossaError
+except ImportError:  # the wheel has no `shared`, and none of its errors
+    pass
+else:
+    PRINTED = (ApiError, GlossaError)
 
 INTERRUPTED = 130
 AWS_LIBRARIES = frozenset({"boto3", "botocore"})  # by name, because importing them takes 300 ms
@@ -30,7 +37,7 @@ COMMANDS = {
     "artifacts": ("artifacts", "artifacts_command"),
     "catalog": ("catalog.group", "catalog_group"),
     "head": ("head.group", "head_group"),
-    "batch": ("batch", "batch_group"),
+    "batch": ("remote.batch", "batch_group"),
     "call-keys": ("operations.call_keys", "call_keys_group"),
     "keys": ("operations.keys", "keys_group"),
     "cost": ("operations.cost", "cost_command"),
@@ -39,6 +46,12 @@ COMMANDS = {
     "deploy": ("operations.deploy", "deploy_command"),
     "destroy": ("operations.deploy", "destroy_command"),
 }
+IS_CHECKOUT = (Path(__file__).parents[1] / "catalog.toml").is_file()  # else it runs from the wheel
+
+
+def is_remote(command: str) -> bool:
+    """Whether a command needs no more than what the wheel holds: its file lies in `glossa/commands/remote`."""
+    return COMMANDS[command][0].startswith("remote.")
 
 
 class LazyGroup(click.Group):
@@ -52,9 +65,26 @@ class LazyGroup(click.Group):
         """Return a command by its name, None if there is none."""
         if cmd_name not in COMMANDS:
             return None
+        if not IS_CHECKOUT and not is_remote(cmd_name):
+            return needs_checkout(cmd_name)
         module, name = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"glossa.commands.{module}"), name)
         return command
+
+
+def needs_checkout(name: str) -> click.Command:
+    """Return a command that takes any arguments, and says that it needs the checkout."""
+
+    def refuse(**_: object) -> NoReturn:
+        remote = ", ".join(sorted(filter(is_remote, COMMANDS)))
+        way = f"clone the repository, run `make setup` there, then `.venv/bin/python -m glossa {name}`"
+        found = f"got the command {name}, which needs a checkout of Glossa; this is the wheel, with {remote}"
+        raise InvalidRequest(found, hint=way)
+
+    arguments = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    text = "Needs a checkout of Glossa."
+    return click.Command(name, settings, refuse, [arguments], help=text, add_help_option=False)
 
 
 root = LazyGroup(
@@ -79,7 +109,7 @@ def main(arguments: Sequence[str] | None = None, group: click.Group = root) -> i
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (GlossaError, ApiError) as error:
+    except PRINTED as error:
         return _print_error(error.message, error.hint)
     except (ValueError, OSError) as error:
         return _print_error(str(error))

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from glossa.commands.remote.options import F, model_option, parameters_option, read_parameters
 from shared.catalog import Catalog, load_catalog
 
-F = TypeVar("F", bound=Callable[..., Any])
-_JOB_ID = re.compile(r"[0-9a-f]{32}")
-
-
-class JobId(click.ParamType[str]):
-    """The id of a batch job."""
-
-    name = "job"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id as it is; refuse any other text."""
-        if not _JOB_ID.fullmatch(value):
-            self.fail(f"got {value[:80]!r}, expected the id of a job: 32 of 0-9 a-f", param, ctx)
-        return value
+__all__ = [
+    "F",
+    "TokensPerSecond",
+    "catalog_option",
+    "model_option",
+    "open_catalog",
+    "parameters_option",
+    "read_parameters",
+]
 
 
 class TokensPerSecond(click.ParamType[float]):
@@ -52,34 +45,6 @@ def catalog_option(command: F) -> F:
         "--catalog", "catalog_path", type=kind, default="catalog.toml", metavar="FILE", show_default=True
     )
     return option(command)
-
-
-def model_option(command: F) -> F:
-    """Add --model, for a model and one of its heads."""
-    text = "Default: the default model, and its default head."
-    return click.option("--model", metavar="MODEL[:HEAD]", help=text)(command)
-
-
-def parameters_option(command: F) -> F:
-    """Add --param, which may be repeated; `read_parameters` reads its values."""
-    text = "A parameter of the task; repeatable."
-    return click.option("--param", "parameters", multiple=True, metavar="K=V", help=text)(command)
-
-
-def read_parameters(pairs: Iterable[str]) -> dict[str, object]:
-    """Read `key=value` pairs: a value that is JSON as such, any other as a string. Raises ValueError."""
-    found: dict[str, object] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise ValueError(f"got --param {pair!r}, expected key=value")
-        try:
-            found[key] = json.loads(text)
-        except RecursionError:
-            raise ValueError(f"got --param {key} with JSON nested too deep, expected fewer brackets") from None
-        except ValueError:
-            found[key] = text
-    return found
 
 
 def open_catalog(path: Path) -> Catalog:

@@ -154,6 +154,12 @@ ROOMS = (
         ("torch", "rich", "pydantic"),
         ("ray", *AWS, "serve", "local", "tests", "benchmarks"),
     ),
+    Room(
+        "glossa.commands.remote",
+        ("glossa.client",),
+        ("click", "rich"),
+        ("shared", "functions", "serve", "local", *HEAVY),
+    ),
     Room("glossa.commands", ("glossa", "shared", "functions", "serve", "local"), None, ("tests", "benchmarks")),
     Room(
         "glossa.tokenizer_build",

@@ -47,12 +47,6 @@ def decode(chunks: Iterable[bytes], output: Output) -> Iterator[dict[str, object
         yield from (json.loads(line) for line in _lines(plain))
 
 
-def without_guards(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a part in CSV, its cells as they were before `guarded`."""
-    for cells in csv.reader(_lines(chunks)):
-        yield _csv_lines([[unguarded(cell) for cell in cells]])
-
-
 def guarded(cell: object) -> object:
     """Return a cell of CSV that no spreadsheet reads as a formula: text that begins like one gets a quote before it.
 

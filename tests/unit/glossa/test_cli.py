@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from glossa.cli import main
+from glossa.cli import IS_CHECKOUT, main, needs_checkout
 from glossa.commands.catalog.add import CHECKOUT, where_served
 from shared.catalog import load_catalog
 
@@ -203,3 +203,16 @@ def test_a_question_that_nobody_answers_is_one_line(capsys: pytest.CaptureFixtur
     """Without a terminal, as in a pipeline, click gives up, and the way forward is named."""
     assert main(["fail"], failing(click.Abort())) == 2
     assert "expected one; without a terminal give --yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--task", "fill-mask", "-h"], ["catalog", "--help"]])
+def test_a_command_that_the_wheel_has_not_names_the_way(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its arguments, it says that it needs the checkout, how to get one, and which commands are there."""
+    assert main(["run", *arguments], click.Group("glossa", {"run": needs_checkout("run")})) == 2
+    said = capsys.readouterr().err
+    assert "got the command run, which needs a checkout" in said
+    assert "batch" in said
+    assert "`.venv/bin/python -m glossa run`" in said
+    assert IS_CHECKOUT

@@ -14,9 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions.jobs.records.formats import Output, Problem
-from functions.jobs.records.part_files import CELLS, CONTENT_TYPES, decode, guarded, unguarded, without_guards
+from functions.jobs.records.part_files import CELLS, CONTENT_TYPES, decode, guarded, unguarded
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, encode_given_up, encode_rows
+from glossa.client.job_rows import without_guards
 from tests.unit.functions.jobs.records.test_result_rows import SOURCE
 from tests.unit.functions.jobs.world import World
 

@@ -7,22 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glossa.commands.arguments import read_parameters
-from shared.errors import Unprocessable
-from shared.settings import Settings, read_settings
+from glossa.client.errors import InvalidRequest
+from glossa.commands.remote.options import read_parameters
+from glossa.commands.remote.settings import webhook_secret
 
 MIN_SECRET_CHARS = 16
-
-
-class BatchCommandSettings(Settings):
-    """GLOSSA_API_URL is the address of the jobs API. GLOSSA_API_KEY is sent as a Bearer token.
-
-    GLOSSA_WEBHOOK_SECRET signs the calls to a webhook.
-    """
-
-    api_url: str = ""
-    api_key: str = ""
-    webhook_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +42,7 @@ class Submission:
         return files
 
     def body(self) -> dict[str, Any]:
-        """Return the body for the jobs API. Raises ValueError or Unprocessable for options that do not fit."""
+        """Return the body for the jobs API. Raises ValueError or InvalidRequest for options that do not fit."""
         names = list(self.paths())
         parameters = read_parameters(self.parameters)
         if bool(names) == (self.prefix is not None):
@@ -74,9 +63,9 @@ class Submission:
 
 def _webhook(url: str) -> dict[str, str]:
     # The secret is no argument of the command, because every process of the machine can see those.
-    secret = read_settings(BatchCommandSettings).webhook_secret
+    secret = webhook_secret()
     if len(secret) < MIN_SECRET_CHARS:
-        raise Unprocessable(
+        raise InvalidRequest(
             f"got GLOSSA_WEBHOOK_SECRET of {len(secret)} characters, expected {MIN_SECRET_CHARS} or more"
         )
     return {"url": url, "secret": secret}

@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from functions.jobs.records.part_files import without_guards
-from functions.jobs.state.keys import MAX_KEY_BYTES, name_of
 from glossa.client.errors import ApiError
+from glossa.client.job_rows import name_of, without_guards
 from glossa.client.jobs_client import JobsClient
-from shared.error_text import count, visible
 
 HELD_BYTES = 8 << 20  # of a part in memory, until its digest is checked
 CHUNK_BYTES = 1 << 20
 SHOWN_FILES = 10  # of the files that could not be read
+SHOWN_NAME_CHARS = 1024
 
 
 def write_results(client: JobsClient, job: str, out: Path | None, *, only_errors: bool, raw: bool = False) -> None:
@@ -35,7 +34,7 @@ def write_results(client: JobsClient, job: str, out: Path | None, *, only_errors
         else:
             page = _write_parts(client, f"{path}/results", file, raw=raw)
     if out is not None and page is not None:
-        rows = count(page["counts"]["succeeded"] + page["counts"]["failed"], "row")
+        rows = _count(page["counts"]["succeeded"] + page["counts"]["failed"], "row")
         print(f"{out} has {rows}, {page['counts']['failed']:,} of them errors", file=sys.stderr)
     print_unreadable(client, job, page)
 
@@ -54,9 +53,10 @@ def print_unreadable(client: JobsClient, job: str, page: Mapping[str, Any] | Non
         print(f"glossa: could not read which files were unreadable, if any: {reason}; {rest}", file=sys.stderr)
         return False
     for name, detail in found[:SHOWN_FILES]:
-        print(f"glossa: {visible(name, MAX_KEY_BYTES)}: {detail}", file=sys.stderr)
+        print(f"glossa: {_visible(name)}: {detail}", file=sys.stderr)
     if (more := len(found) - SHOWN_FILES) > 0:
-        print(f"glossa: and {count(more, 'more file')} that could not be read; see the job's manifest", file=sys.stderr)
+        rest = f"and {_count(more, 'more file')} that could not be read"
+        print(f"glossa: {rest}; see the job's manifest", file=sys.stderr)
     return bool(found)
 
 
@@ -107,3 +107,13 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
     with partial.open("wb") as file:
         yield file
     partial.replace(path)
+
+
+def _visible(name: str) -> str:
+    """Return a name for a sentence: escaped if it cannot be printed, cut if it is very long."""
+    kept = name if len(name) <= SHOWN_NAME_CHARS else f"{name[: SHOWN_NAME_CHARS - 1]}…"
+    return kept if kept.isprintable() else ascii(kept)[1:-1]
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

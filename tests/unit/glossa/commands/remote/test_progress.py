@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glossa.commands.progress import line_of, watch
+from glossa.commands.remote.progress import line_of, watch
 
 
 def shown(state: str = "RUNNING", progress: float | None = 0.5, **counts: int) -> dict[str, Any]:

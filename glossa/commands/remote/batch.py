@@ -16,11 +16,11 @@ from typing import Any
 import click
 
 from glossa.client.jobs_client import JobsClient
-from glossa.commands.arguments import F, JobId, model_option, parameters_option
-from glossa.commands.batch_results import print_unreadable, write_results
-from glossa.commands.batch_submission import BatchCommandSettings, Submission
-from glossa.commands.progress import watch
-from shared.settings import read_settings
+from glossa.commands.remote.batch_results import print_unreadable, write_results
+from glossa.commands.remote.batch_submission import Submission
+from glossa.commands.remote.options import F, JobId, model_option, parameters_option, url_option
+from glossa.commands.remote.progress import watch
+from glossa.commands.remote.settings import api_address, api_key
 
 DONE, SOME_FAILED = 0, 1
 OpenClient = Callable[[str], JobsClient]  # from the address of the API
@@ -31,18 +31,13 @@ def batch_group() -> None:
     """Hold the commands of batch jobs. A test may pass another OpenClient as click's `obj`."""
 
 
-def _url_option(command: F) -> F:
-    text = "The API, with its stage. Default: GLOSSA_API_URL."
-    return click.option("--url", metavar="URL", help=text)(command)
-
-
 def _job_argument(command: F) -> F:
-    return click.argument("job", metavar="JOB", type=JobId())(_url_option(command))
+    return click.argument("job", metavar="JOB", type=JobId())(url_option(command))
 
 
 @batch_group.command("submit", help="Start a job over files or a prefix. Uploads the files and prints the job's id.")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-@_url_option
+@url_option
 @click.option("--prefix", metavar="PREFIX", help="Instead of files: all objects under your data/PREFIX.")
 @click.option("--task", required=True, metavar="TASK")
 @model_option
@@ -121,7 +116,7 @@ def redrive_command(*, url: str | None, job: str, watches: bool) -> int:
 
 
 @batch_group.command("list", help="List jobs, the newest first.")
-@_url_option
+@url_option
 def list_command(*, url: str | None) -> int:
     """Run the command; return its exit code."""
     for job in _client(url).items("/v1/jobs", "jobs"):
@@ -131,12 +126,8 @@ def list_command(*, url: str | None) -> int:
 
 def _client(url: str | None) -> JobsClient:
     """Return a client for the address that --url or the environment names. Raises ValueError when it is no URL."""
-    settings = read_settings(BatchCommandSettings)
-    address = url or settings.api_url
-    if not address.startswith(("https://", "http://")):
-        raise ValueError(f"got --url {address!r}, expected the address of the API, there or in GLOSSA_API_URL")
     open_client: OpenClient = click.get_current_context().obj or JobsClient
-    return replace(open_client(address), api_key=settings.api_key or None)
+    return replace(open_client(api_address(url)), api_key=api_key())
 
 
 def _watch(client: JobsClient, job: str) -> int:

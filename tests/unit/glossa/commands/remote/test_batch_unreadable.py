@@ -13,7 +13,7 @@ import pytest
 from glossa.client.errors import Unavailable
 from glossa.client.jobs_client import Response
 from tests.unit.functions.jobs.world import World
-from tests.unit.glossa.commands.test_batch import TASK, InMemoryTransport, run
+from tests.unit.glossa.commands.remote.test_batch import TASK, InMemoryTransport, run
 
 PAGE = "/results?page_size=1"
 CONFLICT = {"code": "conflict", "detail": "job x is REDRIVING; results can be had when it has ended"}

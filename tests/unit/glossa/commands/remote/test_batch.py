@@ -18,7 +18,7 @@ import pytest
 
 from glossa.client.errors import ApiError, BadAnswer
 from glossa.client.jobs_client import JobsClient, Response
-from glossa.commands.batch import batch_group
+from glossa.commands.remote.batch import batch_group
 from shared.errors import GlossaError, Unprocessable
 from tests.unit.functions.jobs.world import World, texts
 

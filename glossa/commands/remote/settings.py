@@ -1,0 +1,26 @@
+"""Reads the environment of the remote commands: the address of the API, its key, and the secret of a webhook.
+
+Secrets are no arguments of commands, because every process of the machine can see those. Must not know HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def api_address(url: str | None) -> str:
+    """Return the address that --url or GLOSSA_API_URL names. Raises ValueError when it is no URL."""
+    address = url or os.environ.get("GLOSSA_API_URL", "")
+    if not address.startswith(("https://", "http://")):
+        raise ValueError(f"got --url {address!r}, expected the address of the API, there or in GLOSSA_API_URL")
+    return address
+
+
+def api_key() -> str | None:
+    """Return GLOSSA_API_KEY, which is sent as a Bearer token; None when it is empty or not set."""
+    return os.environ.get("GLOSSA_API_KEY") or None
+
+
+def webhook_secret() -> str:
+    """Return GLOSSA_WEBHOOK_SECRET, which signs the calls to a webhook; empty when it is not set."""
+    return os.environ.get("GLOSSA_WEBHOOK_SECRET", "")
