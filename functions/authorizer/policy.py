@@ -33,7 +33,7 @@ class Caller:
 def allow(caller: Caller, method_arn: str) -> dict[str, Any]:
     """Return the answer for a caller. `method_arn` is that of the event: `arn:…:API/STAGE/METHOD/PATH`."""
     stage = "/".join(method_arn.split("/", 2)[:2])
-    resources = [f"{stage}/{_resource(route)}" for route in routes_of(caller.scopes)]
+    resources = [f"{stage}/{each}" for route in routes_of(caller.scopes) for each in _resources(route)]
     statement = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resources}
     context: Mapping[str, str] = {
         "principal": caller.principal,
@@ -47,6 +47,7 @@ def allow(caller: Caller, method_arn: str) -> dict[str, Any]:
     }
 
 
-def _resource(route: str) -> str:
+def _resources(route: str) -> tuple[str, ...]:
+    """Return a route as API Gateway names it. Who may GET may also ask for the headers alone."""
     method, path = route.split(" ")
-    return f"{method}{path}"
+    return (f"GET{path}", f"HEAD{path}") if method == "GET" else (f"{method}{path}",)

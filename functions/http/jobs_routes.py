@@ -6,6 +6,7 @@ Must not know the environment, or how jobs are stored.
 from __future__ import annotations
 
 from functions.http.authentication import Auth, check_task, tenant_of
+from functions.http.cors import NO_CORS, Cors
 from functions.http.resolver import Resolver
 from functions.jobs.api.error_rows import ErrorRows
 from functions.jobs.api.jobs import Jobs
@@ -27,9 +28,10 @@ def make_api(
     catalog: Catalog,
     auth: Auth,
     reach: Reach = "public",
+    origins: Cors = NO_CORS,
 ) -> Resolver:
     """Put the routes on a resolver. `reach` says which addresses a webhook may have."""
-    api = Resolver("jobs", fields=EXPECTED)
+    api = Resolver("jobs", fields=EXPECTED, origins=origins)
     _add_jobs(api, jobs, catalog, auth, reach)
     _add_job(api, jobs, auth)
     _add_results(api, jobs, results, error_rows, auth)

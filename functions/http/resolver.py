@@ -20,10 +20,12 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from functions.http.cors import NO_CORS, Cors
 from functions.http.error_shapes import shaped
+from functions.http.field_errors import field_errors, shortened
 from functions.http.request_body import body_text, check_media_type, header, json_object, parse_json
 from shared.content_types import JSON_TYPE
-from shared.error_text import expected, got, shown, visible
+from shared.error_text import shown, visible
 from shared.errors import BY_STATUS, BadRequest, GlossaError, MethodNotAllowed, NotFound, TooLarge, Unprocessable
 from shared.limits import MAX_ANSWER_BYTES
 from shared.log import log_event
@@ -32,8 +34,7 @@ from shared.trace_context import TRACEPARENT, TRACESTATE, XRAY_HEADER, TraceCont
 DEADLINE_MARGIN_S = 1.5  # the time that a function needs to answer after its work has been given up
 Routes = Callable[[], Iterable[tuple[str, str]]]  # method and path, as in `/v1/jobs/<job>`
 
-_SHOWN_CHARS = 80
-_MAX_FAULTS = 20  # of one body; with the limit on a detail, every refusal stays far below the limit of an answer
+_IMPLIED = ("HEAD", "OPTIONS")  # answered without routes of their own
 _MAX_DETAIL_CHARS = 4000
 
 # Powertools writes whole request bodies into debug lines. No setting of the root logger may print them.
@@ -58,17 +59,26 @@ class Resolver(APIGatewayRestResolver):
 
     `function` names the API function in the log. `routes` are the routes of the whole API, for the catch-all function;
     without it, the resolver knows its own routes. `fields` says what is expected of some fields of bodies, by name.
+    `origins` says which pages of other origins may call. HEAD is answered as GET without a body, and OPTIONS on every
+    path without asking who calls.
     """
 
-    def __init__(self, function: str, routes: Routes | None = None, fields: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        function: str,
+        routes: Routes | None = None,
+        fields: Mapping[str, str] | None = None,
+        origins: Cors = NO_CORS,
+    ) -> None:
         super().__init__(json_body_deserializer=_any_json, serializer=to_json, debug=False)
         self._function = function
+        self._origins = origins
         self._routes = routes
         self._fields = fields or {}
         self._log_fields: dict[str, Any] = {}
         self._timings_s: dict[str, float] = {}
         self._trace: TraceContext | None = None
-        self._path = ""
+        self._path = self._method = ""
         self.exception_handler(Exception)(self._bug_response)
         self.exception_handler([GlossaError])(self._error_response)
         self.exception_handler([ValidationError, RequestValidationError])(self._validation_response)
@@ -79,13 +89,13 @@ class Resolver(APIGatewayRestResolver):
         """Answer one proxy event. Never raises: an unforeseen error becomes a 500 problem, and its type is logged."""
         started_s = time.perf_counter()
         self._log_fields, self._timings_s, self._trace = {}, {}, None
-        self._path = ""
+        self._path = self._method = ""
         try:
-            self._path = str(event.get("path"))
+            self._path, self._method = str(event.get("path")), str(event.get("httpMethod"))
             self._log_fields["request_id"] = request_id(event, context)
             self._trace = continue_trace(*(header(event, name) for name in (TRACEPARENT, TRACESTATE, XRAY_HEADER)))
             self._log_fields["trace_id"] = self._trace.trace_id
-            answer = super().resolve(dict(event), context)
+            answer = self._answer(event, context)
         except Exception as error:  # noqa: BLE001 - nothing may pass: a traceback in the log could hold a caller's text
             answer = _as_proxy_answer(
                 self._error_response(error) if isinstance(error, GlossaError) else self._bug_response(error)
@@ -94,9 +104,30 @@ class Resolver(APIGatewayRestResolver):
         headers = answer.setdefault("multiValueHeaders", {})
         headers["X-Request-Id"] = [str(self._log_fields.get("request_id", ""))]
         headers.setdefault("Server-Timing", [server_timing({"total": seconds})])  # where no stage was timed
+        for name, value in self._cross_origin_headers(event).items():
+            headers[name] = [", ".join((*headers.get(name, ()), value))]  # a route may vary by other headers too
         facts = {"status": answer["statusCode"], "seconds": round(seconds, 4), **self._log_fields}
         log_event("request", function=self._function, **facts)
         return answer
+
+    def _answer(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        if event.get("httpMethod") == "OPTIONS":
+            return _as_proxy_answer(self._options_response(event))
+        if event.get("httpMethod") != "HEAD":
+            return super().resolve(dict(event), context)
+        return super().resolve({**event, "httpMethod": "GET"}, context) | {"body": "", "isBase64Encoded": False}
+
+    def _options_response(self, event: Mapping[str, Any]) -> Response[str]:
+        """Answer a browser that asks what it may send, or whoever asks for the methods of a path."""
+        self.add_log_fields(route="OPTIONS")
+        allow = self._methods_of(self._path)
+        preflight = self._origins.preflight(event)  # of an unknown path too, so that the page can read the 404
+        if not allow and preflight is None:
+            raise NotFound(f"no route OPTIONS {visible(self._path)}", hint="see GET /v1/openapi.json")
+        return Response(204, None, "", {**({"Allow": ", ".join(allow)} if allow else {}), **(preflight or {})})
+
+    def _cross_origin_headers(self, event: Any) -> dict[str, str]:
+        return self._origins.headers(event) if isinstance(event, Mapping) else {}
 
     @property
     def trace(self) -> TraceContext:
@@ -135,9 +166,10 @@ class Resolver(APIGatewayRestResolver):
     def refuse_other_methods(self) -> None:
         """Raise MethodNotAllowed when the path of the current request is served, but with other methods."""
         path, method = self.current_event.path, self.current_event.http_method
-        allow = sorted({served for served, rule in self._rules() if rule.match(path)})
+        allow = self._methods_of(path)
         if allow and method not in allow:
-            raise MethodNotAllowed(f"got {method} on {visible(path)}, expected {' or '.join(allow)}", allow)
+            wanted = " or ".join(each for each in allow if each not in _IMPLIED)
+            raise MethodNotAllowed(f"got {self._method} on {visible(path)}, expected {wanted}", allow)
 
     def add_log_fields(self, **facts: object) -> None:
         """Add fields to the log line of this request. shared.log has the list of allowed fields; text is never one."""
@@ -176,7 +208,7 @@ class Resolver(APIGatewayRestResolver):
 
     def _error_response(self, error: GlossaError, **more: object) -> Response[str]:
         problem = error.to_problem(f"urn:glossa:request:{self._log_fields.get('request_id', '')}") | more
-        problem["detail"] = _shortened(error.message, _MAX_DETAIL_CHARS)  # a message may quote what came in
+        problem["detail"] = shortened(error.message, _MAX_DETAIL_CHARS)  # a message may quote what came in
         headers = {"Cache-Control": "no-store", **self._timing_header()}
         if error.retry_after_s is not None and math.isfinite(error.retry_after_s):
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -194,12 +226,8 @@ class Resolver(APIGatewayRestResolver):
         )
 
     def _validation_response(self, error: ValidationError | RequestValidationError) -> Response[str]:
-        found = error.errors()
-        faults = [_field_error(each, self._fields) for each in found[:_MAX_FAULTS]]
-        said = [f"{f['field']}: got {f['got']}, expected {f['expected']}" for f in faults]
-        if len(found) > _MAX_FAULTS:
-            said.append(f"and {len(found) - _MAX_FAULTS} more")
-        return self._error_response(Unprocessable("; ".join(said)), errors=faults)
+        said, faults = field_errors(list(error.errors()), self._fields)
+        return self._error_response(Unprocessable(said), errors=faults)
 
     def _powertools_response(self, error: ServiceError) -> Response[str]:
         return self._error_response(BY_STATUS.get(error.status_code, BadRequest)(str(error.msg)))
@@ -212,6 +240,11 @@ class Resolver(APIGatewayRestResolver):
         except MethodNotAllowed as error:
             return self._error_response(error)
         return self._error_response(NotFound(f"no route {method} {visible(path)}", hint="see GET /v1/openapi.json"))
+
+    def _methods_of(self, path: str) -> list[str]:
+        """Return the methods of a path, sorted, none when no route has it. HEAD and OPTIONS come with the others."""
+        served = {method for method, rule in self._rules() if rule.match(path)}
+        return sorted({*served, "OPTIONS", *({"HEAD"} if "GET" in served else ())}) if served else []
 
     def _rules(self) -> Iterable[tuple[str, re.Pattern[str]]]:
         if self._routes is not None:
@@ -243,16 +276,6 @@ def to_json(value: object) -> str:
 
 def _any_json(text: str) -> Any:
     return parse_json(text)
-
-
-def _field_error(error: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
-    field = _shortened(".".join(str(part) for part in error["loc"] if part != "body") or "body", _SHOWN_CHARS)
-    wanted = fields.get(field) if error["type"] != "extra_forbidden" else None
-    return {"field": field, "got": got(error), "expected": wanted or expected(error)}
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _raised_at(error: BaseException) -> str:

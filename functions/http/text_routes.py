@@ -15,6 +15,7 @@ from functions.http import v2_routes
 from functions.http.authentication import Auth, check_task, tenant_of
 from functions.http.compatible.routes import add_compatible_routes
 from functions.http.compatible.service import Run, Service
+from functions.http.cors import NO_CORS, Cors
 from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
 from functions.http.token_requests import detokenize_json, tokenize_json, without_batch_jobs
@@ -51,10 +52,15 @@ class Replica(v2_routes.Replica, Protocol):
 
 
 def make_api(
-    pipeline: Pipeline, replica: Replica, auth: Auth, *, clock: Callable[[], float] = time.monotonic
+    pipeline: Pipeline,
+    replica: Replica,
+    auth: Auth,
+    *,
+    origins: Cors = NO_CORS,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Resolver:
     """Make a resolver with these routes. `clock` is the clock of the pipeline's deadlines."""
-    api = Resolver("infer", _whole_api)
+    api = Resolver("infer", _whole_api, origins=origins)
     pipeline = replace(pipeline, speed=replica.tokens_per_s)
     run = _runner(api, pipeline, replica, auth, clock)
     service = Service(api, pipeline, auth, run, replica.ready)

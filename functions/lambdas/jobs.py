@@ -33,6 +33,7 @@ def build(settings: JobsSettings) -> Resolver:
         catalog=load_catalog(settings.catalog),
         auth=settings.callers,
         reach=settings.webhook_reach,
+        origins=settings.origins,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 from pydantic import BeforeValidator, Field
 
 from functions.http.authentication import Auth, AuthKind
+from functions.http.cors import ORIGIN, Cors
 from functions.jobs.state.webhooks import Reach
 from shared.metrics import set_stack
 from shared.settings import Settings, read_settings
@@ -21,6 +22,8 @@ AccountId = Annotated[str, Field(pattern=r"^([0-9]{12})?$")]
 ReplicaUrl = Annotated[str, Field(pattern=r"^(?:https://[^/@]+|http://(?:127\.0\.0\.1|localhost)(?::[0-9]+)?)$")]
 SecretArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^\s]+$")]
 Names = Annotated[frozenset[str], BeforeValidator(lambda text: {name.strip() for name in text.split(",")} - {""})]
+Origin = Annotated[str, Field(pattern=f"^(?:{ORIGIN.pattern})$")]
+Origins = Annotated[frozenset[Origin], BeforeValidator(lambda text: {name.strip() for name in text.split(",")} - {""})]
 
 
 class FunctionSettings(Settings):
@@ -55,10 +58,19 @@ class ReplicaSettings(FunctionSettings):
 
 
 class CallerSettings(FunctionSettings):
-    """How callers are known: `auth`, and the roles whose sessions are one tenant, with commas between them."""
+    """How callers are known: `auth`, and the roles whose sessions are one tenant, with commas between them.
+
+    `cors_origins`: the origins whose pages may call from a browser, with commas between them.
+    """
 
     auth: AuthKind = "iam"
     roles_as_tenants: Names = frozenset()
+    cors_origins: Origins = frozenset()
+
+    @property
+    def origins(self) -> Cors:
+        """Which pages of other origins may call."""
+        return Cors(self.cors_origins)
 
     @property
     def callers(self) -> Auth:

@@ -58,7 +58,11 @@ def test_each_api_path_leads_to_its_function() -> None:
         wanted = "JobsFunction.Arn}" if path.startswith(("/v1/jobs", "/v1/recipes")) else "InferFunction.Arn}:live"
         for method in methods.values():
             assert wanted in method["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"], path
-    assert set(api["Body"]["paths"]["/{proxy+}"]) == {"get", "post", "put", "patch", "delete"}
+    every = {"get", "head", "options", "post", "put", "patch", "delete"}
+    assert set(api["Body"]["paths"]["/{proxy+}"]) == every
+    for methods in api["Body"]["paths"].values():
+        assert "options" in methods
+        assert ("get" in methods) is ("head" in methods)
 
 
 def test_the_api_waits_for_the_role_of_its_access_logs() -> None:

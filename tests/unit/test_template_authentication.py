@@ -15,12 +15,16 @@ WAYS = ("iam", "jwt", "key", "bearer", "none")
 
 
 def test_every_method_verifies_its_caller_unless_open() -> None:
-    """Every method accepts only signed requests, or only Bearer tokens, unless IsOpen is true."""
+    """Every method accepts only signed requests, or only Bearer tokens, unless IsOpen is true.
+
+    OPTIONS alone accepts everyone when pages of other origins may call, because browsers send no key with it.
+    """
     (api,) = properties("AWS::ApiGateway::RestApi").values()
-    verified = {"Fn::If": ["TakesBearers", [{"bearer": []}], [{"sigv4": []}]]}
+    verified = {"Fn::If": ["IsOpen", [], {"Fn::If": ["TakesBearers", [{"bearer": []}], [{"sigv4": []}]]}]}
     for path in api["Body"]["paths"].values():
-        for method in path.values():
-            assert method["security"] == {"Fn::If": ["IsOpen", [], verified]}
+        for name, method in path.items():
+            asked = {"Fn::If": ["TakesOrigins", [], verified]}
+            assert method["security"] == (asked if name == "options" else verified), name
 
 
 @pytest.mark.parametrize(
@@ -98,8 +102,8 @@ def test_who_is_not_verified_gets_problem_details() -> None:
         problem = json.loads(text.replace("$context.error.messageString", '"said"'))
         assert (int(answers[name]["statusCode"]), problem["status"]) == (status, status)
         assert problem["type"] == f"urn:glossa:error:{problem['code']}"
-    header = answers["UNAUTHORIZED"]["responseParameters"]["gatewayresponse.header.WWW-Authenticate"]
-    assert header == "'Bearer'"
+    for headers in answers["UNAUTHORIZED"]["responseParameters"]["Fn::If"][1:]:
+        assert headers["gatewayresponse.header.WWW-Authenticate"] == "'Bearer'"
 
 
 def test_the_authorizer_reads_one_key_and_nothing_else() -> None:

@@ -150,7 +150,7 @@ def test_unknown_route_is_404_and_wrong_method_405() -> None:
     """An unknown path is a 404. A known path with a wrong method is a 405 that names the allowed methods."""
     assert _answer(request("GET", "/v1/nowhere"))[1]["code"] == "not-found"
     status, problem, headers = _answer(request("DELETE", "/v1/echo"))
-    assert (status, problem["code"], headers["allow"]) == (405, "method-not-allowed", "POST")
+    assert (status, problem["code"], headers["allow"]) == (405, "method-not-allowed", "OPTIONS, POST")
 
 
 @pytest.mark.parametrize(("route", "status"), [("400", 400), ("500", 500)])
