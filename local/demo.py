@@ -1,4 +1,4 @@
-"""Shows the product at work: real sentences as requests, and real documents as a batch job.
+"""Shows the product at work: real sentences as requests, a request of each task, and real documents as a batch job.
 
 It calls the API only. Must not know what runs behind it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,30 @@ JOB_LIMIT_S = 600.0
 POLL_S = 0.5
 HEADS = {"topic", "language", "entities"}  # of mini, which the demonstration asks
 SHOWN_ITEMS = 2  # of each list in the manifest
+SHOWN_NUMBERS = 3  # of a vector
+
+
+def _scored(entry: Mapping[str, Any], *names: str) -> str:
+    return " ".join(str(entry[name]) for name in names) + f" {entry['score']:.2f}"
+
+
+def _numbers(values: Collection[float]) -> str:
+    return "  ".join(f"{value:.2f}" for value in values)
+
+
+Answered = Callable[[Any], str]  # makes a line of the answer to one input
+ANSWERED: Mapping[str, Answered] = {
+    "text-classification": lambda found: _scored(found[0], "label"),
+    "token-classification": lambda found: "  ".join(_scored(entity, "entity_group", "word") for entity in found),
+    "zero-shot-classification": lambda found: f"{found['labels'][0]} {found['scores'][0]:.2f}",
+    "question-answering": lambda found: _scored(found, "answer"),
+    "multiple-choice": lambda found: _scored(found[0], "choice"),
+    "fill-mask": lambda found: "  ".join(_scored(guess, "token_str") for guess in found[:SHOWN_ITEMS]),
+    "text-generation": lambda found: str(found[0]["generated_text"]),
+    "feature-extraction": lambda found: f"{len(found)} numbers: {_numbers(found[:SHOWN_NUMBERS])} …",
+    "sentence-similarity": _numbers,
+    "rerank": lambda found: "  ".join(f"document {each['index'] + 1}: {each['score']:.2f}" for each in found),
+}
 
 
 def sentences() -> list[dict[str, str]]:
@@ -69,6 +94,32 @@ def _row(api: ApiClient, sentence: dict[str, str]) -> list[str]:
 def _top(body: dict[str, Any]) -> str:
     best = body["results"][0][0]
     return f"{best['label']} {best['score']:.2f}"
+
+
+def show_tasks(api: ApiClient, console: Console, tasks: Collection[str]) -> None:
+    """Ask mini one request for each of these tasks, and print question and answer as a table."""
+    table = Table(title="one request of each task, POST /v1/<task>", show_lines=False)
+    for name in ("task", "inputs", "answer"):
+        table.add_column(name)
+    for task, body in asked(tasks):
+        found = api.post(f"/v1/{task}", body).body["results"][0]
+        table.add_row(task, _plain(body["inputs"]), ANSWERED[task](found) or "-")
+    console.print(table)
+
+
+def asked(tasks: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield task and body of the sample requests for these tasks."""
+    for line in (SAMPLES / "tasks.jsonl").read_text(encoding="utf-8").splitlines():
+        sample = json.loads(line)
+        if (task := sample.pop("task")) in tasks:
+            yield task, {"model": "mini", **sample}
+
+
+def _plain(value: Any) -> str:
+    """Return the texts of an input, one a line."""
+    if isinstance(value, dict | list):
+        return "\n".join(_plain(each) for each in (value.values() if isinstance(value, dict) else value))
+    return str(value)
 
 
 def run_batch(api: ApiClient, console: Console) -> dict[str, Any]:

@@ -91,9 +91,11 @@ def main() -> int:
     try:
         running = bring_up(workspace, console)
         api = ApiClient(running.api_url)
-        if shown := demo.can_show(load_catalog(workspace.root / "catalog.toml")):
+        catalog = load_catalog(workspace.root / "catalog.toml")
+        if shown := demo.can_show(catalog):
             with step(console, "requests"):
                 demo.show_requests(api, console)
+                demo.show_tasks(api, console, catalog.models["mini"].tasks)
             with step(console, "batch job"):
                 demo.run_batch(api, console)
         else:
