@@ -183,7 +183,7 @@ TOKENS = "XLMRobertaForTokenClassification"
 CLASSIFY = "text-classification"
 NLI = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
 CASES: Mapping[str, Case] = {
-    "text-classification": Case(CLASSIFY, SEQUENCE, _classify, "topic"),
+    "text-classification": Case(CLASSIFY, SEQUENCE, _classify, "sentiment"),
     "text-classification (multi-label)": Case(
         CLASSIFY, SEQUENCE, _classify, config={"problem_type": "multi_label_classification"}
     ),

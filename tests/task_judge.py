@@ -14,23 +14,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from functions.http.text_json import parse_request
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.tokenizers.load import load_tokenizer
+from serve.checkpoints.read import read_tensors, tensor_shapes
 from serve.engine.load_engine import load_engine
 from serve.engine.run_call import infer
 from shared.catalog import Catalog
 from shared.messages import InferCall, ModelOutput
 from tests.checkpoints import catalog_model, draw, write
+from tests.data import N_PIECES, TOKENIZER_FILES, XLMR_TOKENIZER
 from tests.task_cases import CASES, Case
 
 ROOT = Path(__file__).parents[1]
 MINI = ROOT / "checkpoints" / "mini"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 BOUND = 1e-4
 SOURCES = ("random", "mini")
 RunRequest = Callable[[Mapping[str, object]], Result]
@@ -130,12 +132,14 @@ def checkpoint(case: Case, source: str, folder: Path) -> None:
     if source == "mini":
         _plain_mini(case, folder)
     else:
-        settings = {"vocab_size": 32_000, "type_vocab_size": 1, "bos_token_id": 0, "eos_token_id": 2, **case.config}
+        settings = {"vocab_size": N_PIECES, "type_vocab_size": 1, "bos_token_id": 0, "eos_token_id": 2, **case.config}
         if "id2label" in settings:
             settings["label2id"] = {label: index for index, label in settings["id2label"].items()}
         write(draw(case.kind, **settings), folder)
-    for name in TOKENIZER_FILES:
-        shutil.copy(MINI / name, folder)
+    tokenizer = MINI if source == "mini" else XLMR_TOKENIZER
+    for path in (tokenizer / name for name in TOKENIZER_FILES):
+        if path.exists():  # special_tokens_map.json is of older folders
+            shutil.copy(path, folder)
 
 
 def _plain_mini(case: Case, folder: Path) -> None:
@@ -148,10 +152,10 @@ def _plain_mini(case: Case, folder: Path) -> None:
     heads.architectures, heads.dtype = [case.kind], "float32"
     heads.save_pretrained(folder)
     own = f"heads.{case.mini_head}."
+    read = ("roberta.", "lm_head.") if case.mini_head == "lm_head" else ("roberta.", own)
+    names = [name for name in tensor_shapes(MINI) if name.startswith(read)]
     tensors = {
-        name.replace(own, "classifier."): tensor.float()
-        for name, tensor in load_file(MINI / "model.safetensors").items()
-        if name.startswith(("roberta.", own)) or (name.startswith("lm_head.") and case.mini_head == "lm_head")
+        name.replace(own, "classifier."): tensor for name, tensor in read_tensors(MINI, names, torch.float32).items()
     }
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 

@@ -28,7 +28,7 @@ from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import load_engine
 from serve.kernels.cpu.onednn_int8 import int8_lacks
 from serve.rows.row import Row, RowOutput, row_of
-from shared.catalog import Head, Model, load_catalog
+from shared.catalog import EMBEDS, Head, Model, load_catalog
 
 WORKLOADS = ROOT / "benchmarks" / "workloads"
 SAMPLE = ROOT / "tests" / "data" / "sib200" / "sample.tsv"
@@ -44,7 +44,9 @@ SAME: Mapping[str, float] = {
 }  # the share of final answers that may differ from those of float32
 NEAR: Mapping[str, float] = {"bfloat16": 2e-2, INT8: 0.2}  # |delta| of a vector, which is no final answer
 BATCH = 64
+ENDS = ("start", "end")
 FULL = "float32"
+NO_ANSWER = (EMBEDS, "multiple-choice")  # of one row: a vector, and a number to compare with that of other rows
 
 
 def lines(data: Path | None) -> Iterator[Line]:
@@ -56,7 +58,7 @@ def lines(data: Path | None) -> Iterator[Line]:
             continue
         yield attempt(what, dtype, partial(_batch_mates, what, dtype, bound))
     texts = tuple(islice(read_texts(data), N_TEXTS))
-    answering = {name: head for name, head in model().heads.items() if head.task != "feature-extraction"}
+    answering = {name: head for name, head in model().heads.items() if head.task not in NO_ANSWER}
     for precision in SAME:
         against = f"{precision} to {FULL}"
         what = f"{MODEL}: {len(texts)} texts x {len(answering)} heads, other answers"
@@ -64,7 +66,7 @@ def lines(data: Path | None) -> Iterator[Line]:
             yield skipped(what, against, lacking)
             continue
         yield attempt(what, against, partial(_agreement, what, precision, answering, texts))
-        for name in model().heads.keys() - answering.keys():
+        for name in (name for name, head in model().heads.items() if head.task == EMBEDS):
             what = f"{MODEL}:{name}, {len(texts)} vectors, max |delta|/|vector|"
             yield attempt(what, against, partial(_vectors, what, precision, name, texts))
 
@@ -92,18 +94,24 @@ def model() -> Model:
 
 
 def final(head: Head, output: RowOutput) -> Tensor:
-    """Return the final answer: labels, or the best id of each mask."""
+    """Return the final answer: labels, the best id of each mask, or the ends of the best span."""
     if head.task == "fill-mask":
         return output["top_ids"][:, 0]
+    if head.task == "question-answering":
+        return torch.stack([output[end].argmax() for end in ENDS])
     return output["logits"].argmax(-1)
 
 
 def scores(head: Head, output: RowOutput) -> Tensor:
     """Return the numbers that a caller gets: probabilities, or a vector of length 1."""
-    if head.task == "feature-extraction":
+    if head.task == EMBEDS:
         return output["vectors"]
     if head.task == "fill-mask":
         return (output["top_logits"] - output["log_sum_exp"][:, None]).exp()
+    if head.task == "question-answering":
+        return torch.stack([output[end].softmax(-1) for end in ENDS])
+    if head.task == "multiple-choice":
+        return output["logits"].sigmoid()
     return output["logits"].softmax(-1)
 
 
@@ -120,7 +128,7 @@ def _batch_mates(what: str, dtype: str, bound: float) -> Line:
         for member, output in zip(members, _answers(engine, [pool[m] for m in members]), strict=True):
             head, own = heads[pool[member].head], alone[member]
             n_met += 1
-            if head.task != "feature-extraction":
+            if head.task not in NO_ANSWER:
                 n_other += not torch.equal(final(head, output), final(head, own))
             furthest = max(furthest, float((scores(head, output) - scores(head, own)).abs().max()))
     ok = n_other == 0 and furthest <= bound
@@ -189,7 +197,7 @@ def _row(name: str, ids: Sequence[int]) -> Row:
     if head.task == "fill-mask" and mask_id is not None:
         middle = len(ids) // 2
         return row_of([*ids[:middle], mask_id, *ids[middle + 1 :]], name, positions=(middle,), top_k=5)
-    return row_of(ids, name, normalize=True) if head.task == "feature-extraction" else row_of(ids, name)
+    return row_of(ids, name, normalize=True) if head.task == EMBEDS else row_of(ids, name)
 
 
 def _column(path: Path, name: str) -> Iterator[str]:

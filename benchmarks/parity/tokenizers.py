@@ -1,9 +1,9 @@
 """Checks token ids of our tokenizers against those of the reference, on hostile strings and on real text.
 
-Mini's `tokenizer.json` and its `sentencepiece.bpe.model` are compared with `AutoTokenizer`, in the prebuilt form that
-functions read. XLM tokenizers, learnt from the committed sample with and without lowercasing, are compared with
-`XLMTokenizer` in each language that its segmenters know. A folder of texts is read in the language that it names.
-Japanese is S where its segmenter is not installed.
+The tokenizer of mini, and both kinds of file with the rules of XLM-R, are compared with `AutoTokenizer`, in the
+prebuilt form that functions read. XLM tokenizers, learnt from the committed sample with and without lowercasing, are
+compared with `XLMTokenizer` in each language that its segmenters know. A folder of texts is read in the language that
+it names. Japanese is S where its segmenter is not installed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from glossa.tokenizer_build.checkpoints import artifact_of
 from glossa.tokenizer_build.kernel import compile_kernels
 from glossa.tokenizer_build.prebuilt import prebuild
 from shared.errors import GlossaError
+from tests.data import XLMR_TOKENIZER
 from tests.unit.functions.tokenizers import tiny_xlm
 from tests.unit.functions.tokenizers.hostile import AWKWARD, BLOCKS
 
-MINI_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
+SHIPPED = ("tokenizer.json", "tokenizer_config.json")  # what transformers reads of mini's folder
+XLMR_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
 XLM_LANGS = (None, "en", "zh", "th", "ro", "fr", "ru")
 N_XLM_TEXTS = 600
 BATCH_TEXTS = 256
@@ -46,10 +48,10 @@ Kind = Callable[[Path], tuple[Ids, Ids]]  # an empty folder -> ours and the refe
 def lines(data: Path | None) -> Iterator[Line]:
     """Judge ids text by text. The distance is how many texts have other ids; the bound is 0."""
     hostile, real = [*AWKWARD, *BLOCKS], list(read_texts(None))
-    kinds = _kinds()
-    for name in MINI_FILES:
-        yield _row(name, kinds[name], f"{len(hostile)} hostile strings", _in_language(hostile))
-        yield _row(name, kinds[name], f"{len(real)} real texts", _in_language(real))
+    unigram, kinds = _unigram_kinds(), _kinds()
+    for name, kind in unigram.items():
+        yield _row(name, kind, f"{len(hostile)} hostile strings", _in_language(hostile))
+        yield _row(name, kind, f"{len(real)} real texts", _in_language(real))
     texts = [*hostile, *islice(real, N_XLM_TEXTS)]
     for lang in XLM_LANGS:
         yield _row(
@@ -60,14 +62,20 @@ def lines(data: Path | None) -> Iterator[Line]:
         yield from (_row(name, kind, f"all of {data.name}/", texts_under(data)) for name, kind in kinds.items())
 
 
+def _unigram_kinds() -> dict[str, Kind]:
+    made: dict[str, Kind] = {model().name: partial(_unigram, ROOT / model().checkpoint, SHIPPED)}
+    return made | {f"XLM-R {name}": partial(_unigram, XLMR_TOKENIZER, (name,)) for name in XLMR_FILES}
+
+
 def _kinds() -> dict[str, Kind]:
-    made: dict[str, Kind] = {name: partial(_mini, name) for name in MINI_FILES}
-    return made | {"XLM lowercase": partial(_xlm, lowercase=True), "XLM as it is": partial(_xlm, lowercase=False)}
+    return _unigram_kinds() | {
+        "XLM lowercase": partial(_xlm, lowercase=True),
+        "XLM as it is": partial(_xlm, lowercase=False),
+    }
 
 
 def _row(name: str, kind: Kind, said: str, texts: Iterable[Text]) -> Line:
-    read = f"{model().name} {name}" if name in MINI_FILES else name
-    what = f"ids of {read}, {said}"
+    what = f"ids of {name}, {said}"
     return attempt(what, "-", partial(judge_ids, what, kind, texts))
 
 
@@ -102,8 +110,9 @@ def _in_language(texts: Iterable[str], lang: str | None = None) -> list[Text]:
     return [(text, lang) for text in texts]
 
 
-def _mini(name: str, folder: Path) -> tuple[Ids, Ids]:
-    shutil.copy(ROOT / model().checkpoint / name, folder)
+def _unigram(source: Path, names: Iterable[str], folder: Path) -> tuple[Ids, Ids]:
+    for name in names:
+        shutil.copy(source / name, folder)
     (folder / "config.json").write_text('{"model_type": "xlm-roberta"}', encoding="utf-8")
     reference = transformers.AutoTokenizer.from_pretrained(str(folder))
     return prebuilt(folder, folder), partial(batched, reference)

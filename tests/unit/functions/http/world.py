@@ -1,4 +1,4 @@
-"""The infer function for tests: mini's tokenizer, a catalog of two models, and a replica that computes with ids."""
+"""The infer function for tests: a real tokenizer, a catalog of two models, and a replica that computes with ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Any
 
 from functions.http.authentication import OPEN, Auth
@@ -18,9 +17,10 @@ from functions.tokenizers.load import load_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog
 from shared.messages import InferCall, ModelOutput, Sampling, Tensor
+from tests.data import XLMR_TOKENIZER
 from tests.events import FakeContext, request
 
-ARTIFACT = Path(__file__).parents[4] / "checkpoints" / "mini" / "tokenizer.json"
+ARTIFACT = XLMR_TOKENIZER / "tokenizer.json"
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 NLI = ("contradiction", "neutral", "entailment")
 Answer = tuple[int, dict[str, Any], dict[str, str]]
@@ -28,7 +28,7 @@ Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 @cache
 def tokenizer() -> Tokenizer:
-    """Load mini's tokenizer once."""
+    """Load the tokenizer once."""
     return load_tokenizer(ARTIFACT)
 
 
