@@ -9,7 +9,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 LOCKED := --require-hashes --no-deps --only-binary :all:
 # torch is not locked: its builds have other digests at each index. Only its version is fixed, in the .in file.
 TORCH = $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' $(1))
-ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity venv-conformance
+ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity venv-conformance venv-docs
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-gates/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --only-binary :all: --no-annotate $(if $(UPGRADE),--upgrade)
 RUN := .venv/bin/python -m
@@ -19,7 +19,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity real-e5 build deploy clean lock preflight sbom audit asan image release
+.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity real-e5 build deploy clean lock site preflight sbom audit asan image release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ preflight: ## print what this machine lacks, in one line
 
 setup: preflight .venv/.done .venv-local/.done .venv-sam/.done ## make the environments
 
-setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .venv-gates/.done .wrk/.done
+setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .venv-gates/.done .venv-docs/.done .wrk/.done
 
 .wrk/.done: # the load generator of the benchmarks, 1 MB, needs no root
 	@$(PYTHON) -m benchmarks.load.wrk
@@ -61,7 +61,7 @@ test: ## run all checks and tests
 	@$(RUN) pytest -n $(WORKERS) --dist loadfile tests/unit tests/goldens tests/simulator
 	@$(RUN) pytest tests/killed tests/serve_live tests/stack
 
-check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done ## run ruff, mypy, the checks of the templates and the rules of the house
+check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done .venv-docs/.done ## run ruff, mypy, the checks of the templates and the rules of the house
 	@$(LINT)/ruff check .
 	@$(LINT)/ruff format --check .
 	@$(LINT)/mypy --python-executable .venv/bin/python $(foreach p,$(PACKAGES),-p $(p))
@@ -69,7 +69,11 @@ check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done ## run ruf
 	@$(RUN) tests.gates.checkov template.yaml infra/*.yaml
 	@$(RUN) tests.gates.manifests
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
+	@$(RUN) local.documentation
 	@$(RUN) pytest -q tests/house
+
+site: .venv/.done .venv-docs/.done ## make a site of the pages in build/site, and refuse links that lead nowhere
+	@$(RUN) local.documentation
 
 fmt: .venv-lint/.done ## format the code, and fix what ruff can fix
 	@$(LINT)/ruff check --fix -q . ; $(LINT)/ruff format -q .

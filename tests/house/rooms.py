@@ -193,6 +193,7 @@ ROOMS = (
         ("ray", "torch", "functions", "serve", "shared", "local", "tests", "benchmarks"),
     ),
     Room("glossa.reference", ("shared", "serve"), ("torch", "transformers"), ("ray", "local", "tests", "benchmarks")),
+    Room("local.documentation", (), (), ("shared", "functions", "serve", "glossa")),
     Room("local", ("shared", "functions", "serve", "glossa"), None, ("tests", "benchmarks")),
     Room("checkpoints", ("shared", "glossa.evaluation.metrics"), None),
     Room("benchmarks", None, None),

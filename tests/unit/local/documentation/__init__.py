@@ -1,0 +1,1 @@
+"""Tests of what lays the pages out for their site."""
