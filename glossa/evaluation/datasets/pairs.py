@@ -106,7 +106,7 @@ DATASETS = (
         (r"(?:.*/)?sts-(?P<split>train|dev|test)\.(?:csv|tsv)",),
         read_stsb,
         "ixa2.si.ehu.eus/stswiki",
-        "several: those of its sources",
+        "several, in its LICENSE.txt",
     ),
     Dataset(
         "sts17",

@@ -1,0 +1,1 @@
+"""Tests of the pages: their commands run, and their figures are those of the code."""
