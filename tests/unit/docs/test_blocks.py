@@ -114,7 +114,8 @@ def test_what_a_page_says_of_a_block_is_read() -> None:
     """Who runs it, where, or why not; a block in a list is moved to the margin."""
     text = (
         "<!-- not run: it costs money -->\n```sh\na\n```\n1. b\n\n   ```sh\n   c\n     d\n   ```\n"
-        "<!-- run in .venv-x, which has y -->\n```python\ne\n```\n<!-- run by tests/f.py -->\n```sh\ng\n```\n```json\nh\n```\n"
+        "<!-- run in .venv-x, which has y -->\n```python\ne\n```\n<!-- run by tests/f.py -->\n```sh\ng\n```\n"
+        "```json\nh\n```\n"
     )
     assert read_blocks("p.md", text) == [
         Block("p.md", "sh", "a\n", reason="it costs money"),
