@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from glossa.client.jobs_client import END_STATES
+from glossa.client.jobs.status import END_STATES
 from local.client import ApiClient
 from shared.catalog import Catalog
 

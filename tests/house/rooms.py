@@ -22,6 +22,7 @@ NETWORK = (
     "urllib3",
     "requests",
     "httpx",
+    "httpx2",
 )
 
 
@@ -140,7 +141,8 @@ ROOMS = (
     ),
     Room("glossa", ("glossa.cli", "glossa.commands"), (), ("tests", "benchmarks")),
     Room("glossa.cli", ("glossa.commands", "glossa.client.errors", "shared"), None, ("tests", "benchmarks")),
-    Room("glossa.client", (), ("urllib3", "botocore")),  # botocore signs a request with the caller's credentials
+    # botocore signs requests with the caller's credentials; anyio is what httpx2 is built on
+    Room("glossa.client", (), ("httpx2", "anyio", "botocore")),
     Room("glossa.cost", (), ("pydantic",), ("functions", "serve", "local", "tests", "benchmarks")),
     Room(
         "glossa.deployment",

@@ -14,8 +14,7 @@ import pytest
 
 from functions.authorizer.api_keys import new_key, tenant_of_keys
 from functions.authorizer.key_store import DynamoDbKeys, KeyStore
-from glossa.client.errors import ApiError
-from glossa.client.jobs_client import JobsClient
+from glossa.client import ApiError, Client
 from local import deploy, emulator, stack
 from local.workspace import ROOT
 from tests.stack.conftest import RunningStack
@@ -33,11 +32,11 @@ class KeyedStack:
     stack: stack.Stack
     keys: KeyStore
 
-    def client(self, tenant: str, *scopes: str) -> JobsClient:
+    def client(self, tenant: str, *scopes: str) -> Client:
         """Make a key; return a client that sends it."""
         made = new_key(name="test", tenant=tenant_of_keys(tenant), scopes=scopes, days=1, now_s=int(time.time()))
         self.keys.add(made.stored)
-        return JobsClient(self.stack.api_url, api_key=made.text)
+        return Client(self.stack.api_url, api_key=made.text)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def keyed(running: RunningStack) -> Iterator[KeyedStack]:
     calls.write_text("".join(kept))
 
 
-def status(client: JobsClient, method: str, path: str, body: object = None, **headers: str) -> int:
+def status(client: Client, method: str, path: str, body: object = None, **headers: str) -> int:
     """Return the status of an answer."""
     try:
         client.call(method, path, body, headers=headers)
@@ -81,7 +80,7 @@ def test_a_key_is_answered_within_its_scopes(keyed: KeyedStack) -> None:
 def test_without_a_key_nobody_is_answered(keyed: KeyedStack, header: dict[str, str]) -> None:
     """A missing header, another scheme and a made-up key are a 401, whatever other headers and the body claim."""
     claimed = {"x-tenant": "key-acme", "tenant": "key-acme"}
-    outsider = JobsClient(keyed.stack.api_url)
+    outsider = Client(keyed.stack.api_url, api_key="")
     assert status(outsider, "POST", "/v1/text-classification", {"tenant": "key-acme"}, **claimed, **header) == 401
 
 
@@ -101,7 +100,7 @@ def test_two_tenants_never_meet(keyed: KeyedStack) -> None:
     again = bob.call("POST", "/v1/jobs", {**TOPICS, "files": ["a.jsonl"]}, headers={"idempotency-key": "same"})["job"]
     assert again != job
     assert [found["job"] for found in ada.call("GET", "/v1/jobs")["jobs"]] == [job]
-    assert ada.status(job)["state"] == "CREATED"
+    assert ada.jobs.get(job).status().state == "CREATED"
 
 
 def test_a_job_needs_the_scope_of_its_task(keyed: KeyedStack) -> None:
@@ -114,10 +113,11 @@ def test_a_revoked_key_is_refused(keyed: KeyedStack) -> None:
     """The gateway keeps its answer for the header that it knows. For another spelling it asks again, and is told no."""
     client = keyed.client("acme", "models:read")
     assert status(client, "GET", "/v1/models") == 200
-    assert client.api_key is not None
-    keyed.keys.revoke(client.api_key[7:23], int(time.time()))
-    outsider = JobsClient(keyed.stack.api_url)
-    assert status(outsider, "GET", "/v1/models", authorization=f"bearer {client.api_key}") == 401
+    key = client.target.api_key
+    assert key is not None
+    keyed.keys.revoke(key[7:23], int(time.time()))
+    outsider = Client(keyed.stack.api_url, api_key="")
+    assert status(outsider, "GET", "/v1/models", authorization=f"bearer {key}") == 401
 
 
 def test_the_command_finds_the_table_of_a_stack(keyed: KeyedStack) -> None:

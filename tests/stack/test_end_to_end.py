@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from functions.jobs.records.part_files import decode
 from functions.jobs.state.webhooks import sign
 from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
-from glossa.client.jobs_client import JobsClient
+from glossa.client import Client, JobSpec, Webhook
 from local import processes, stack
 from local.client import LocalApiError
 from local.workspace import ROOT
@@ -100,32 +99,25 @@ def test_an_uploaded_job_is_started_followed_and_read(running: RunningStack) -> 
 def test_the_command_line_runs_a_job_and_its_webhook_is_called(running: RunningStack, tmp_path: Path) -> None:
     """A CSV job returns its rows in order. At its end the webhook gets a signed POST."""
     (tmp_path / "in.csv").write_text("id,text\n" + "".join(f'{n},"{text}"\n' for n, text in enumerate(TEXTS)), "utf-8")
-    client, seen = JobsClient(running.api.base_url), []
+    client, seen = Client(running.api.base_url), []
 
     def receive(sent: SentRequest) -> Reply:
         seen.append(sent)
         return Reply(204)
 
     with serving(receive) as (address, _):
-        hook = {"url": f"{address}/ended", "secret": "a-secret-of-the-tests"}
-        body = {
-            "task": "text-classification",
-            "model": "mini:topic",
-            "output": "csv",
-            "files": ["in.csv"],
-            "webhook": hook,
-        }
-        job = client.submit(body, {"in.csv": tmp_path / "in.csv"})["job"]
+        hook = Webhook(url=f"{address}/ended", secret="a-secret-of-the-tests")
+        spec = JobSpec("text-classification", [tmp_path / "in.csv"], model="mini:topic", output="csv", webhook=hook)
+        job = client.jobs.submit(spec).id
         deadline_s = time.monotonic() + WAIT_S
         while not seen and time.monotonic() < deadline_s:
             time.sleep(0.1)
     detail = json.loads(seen[0].data)
     assert (detail["job"], detail["state"], detail["counts"]["succeeded"]) == (job, "SUCCEEDED", len(TEXTS))
     date = seen[0].headers["glossa-signature"].partition(",")[0].removeprefix("t=")
-    assert seen[0].headers["glossa-signature"] == sign(hook["secret"], seen[0].data, int(date))
-    parts = list(client.items(f"/v1/jobs/{job}/results", "parts"))
-    rows = [row for part in parts for row in decode(client.download(part), "csv")]
-    assert [row["id"] for row in rows] == [str(n) for n in range(len(TEXTS))]
+    assert seen[0].headers["glossa-signature"] == sign(hook.secret, seen[0].data, int(date))
+    rows = client.jobs.get(job).results()
+    assert [row.id for row in rows] == [str(n) for n in range(len(TEXTS))]
 
 
 def test_a_stopped_stack_comes_back_with_what_it_kept(running: RunningStack) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from functions.replica.fake import SentRequest
 from functions.replica.transport import Reply
-from glossa.client.jobs_client import JobsClient
+from glossa.client import Client, JobSpec, Webhook
 from local import deploy
 from local.client import LocalApiError
 from shared.metrics import FRONT, METRICS, NAMESPACE, REPLICA
@@ -103,9 +103,9 @@ def _run_a_job(running: RunningStack, folder: Path) -> None:
         return Reply(204)
 
     with serving(receive) as (address, _):
-        hook = {"url": f"{address}/ended", "secret": "a-secret-of-the-tests"}
-        body = {"task": "text-classification", "model": "mini:topic", "files": ["in.txt"], "webhook": hook}
-        JobsClient(running.api.base_url).submit(body, {"in.txt": folder / "in.txt"})
+        hook = Webhook(url=f"{address}/ended", secret="a-secret-of-the-tests")
+        spec = JobSpec("text-classification", [folder / "in.txt"], model="mini:topic", webhook=hook)
+        Client(running.api.base_url).jobs.submit(spec)
         ends_s = time.monotonic() + WAIT_S
         while not seen and time.monotonic() < ends_s:
             time.sleep(0.1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from glossa.client.jobs_client import JobsClient
+from glossa.client import Client, JobSpec
 from local.client import LocalApiError
 from tests.leaks import CANARY, leaks
 from tests.stack.conftest import RunningStack
@@ -26,9 +26,8 @@ def test_no_text_gets_out_of_the_deployed_stack(running: RunningStack, tmp_path:
     with pytest.raises(LocalApiError):
         running.api.post("/v1/text-classification", {"inputs": CANARY, "parameters": {"top_k": CANARY}})
     (tmp_path / "in.jsonl").write_text(json.dumps({"id": CANARY, "text": CANARY}) + f"\nbroken {CANARY}\n", "utf-8")
-    client = JobsClient(running.api.base_url)
-    body = {"task": "text-classification", "model": "mini:topic", "files": ["in.jsonl"]}
-    job = client.submit(body, {"in.jsonl": tmp_path / "in.jsonl"})["job"]
+    spec = JobSpec("text-classification", [tmp_path / "in.jsonl"], model="mini:topic")
+    job = Client(running.api.base_url).jobs.submit(spec).id
     ends_s = time.monotonic() + WAIT_S
     while running.api.get(f"/v1/jobs/{job}").body["state"] not in ENDED and time.monotonic() < ends_s:
         time.sleep(0.2)

@@ -8,22 +8,22 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from glossa.client.jobs_client import JobsClient
+from glossa.client import Client
+from glossa.client.jobs.status import JobStatus
 from glossa.commands.remote.batch_results import print_unreadable, write_results
-from glossa.commands.remote.batch_submission import Submission
+from glossa.commands.remote.batch_submission import spec_of
 from glossa.commands.remote.options import F, JobId, model_option, parameters_option, url_option
 from glossa.commands.remote.progress import watch
-from glossa.commands.remote.settings import api_address, api_key
+from glossa.commands.remote.settings import api_address
 
 DONE, SOME_FAILED = 0, 1
-OpenClient = Callable[[str], JobsClient]  # from the address of the API
+OpenClient = Callable[[str], Client]  # from the address of the API
 
 
 @click.group("batch", help="Submit, watch and read batch jobs over the jobs API.")
@@ -54,18 +54,18 @@ def _job_argument(command: F) -> F:
 @click.option("--webhook", metavar="URL", help="Called at the end, signed with GLOSSA_WEBHOOK_SECRET.")
 @click.option("--watch", "watches", is_flag=True, help="Then show its progress.")
 def submit_command(*, url: str | None, key: str | None, watches: bool, **given: Any) -> int:
-    """Make and start a job, print its id; return the exit code. Its other options are the fields of Submission."""
-    client, submission = _client(url), Submission(**given)
-    made = client.submit(submission.body(), submission.paths(), key)
-    print(made["job"], flush=True)
-    return _watch(client, made["job"]) if watches else DONE
+    """Make and start a job, print its id; return the exit code. Its other options are those of `spec_of`."""
+    client = _client(url)
+    job = client.jobs.submit(spec_of(**given), key=key)
+    print(job.id, flush=True)
+    return _watch(client, job.id) if watches else DONE
 
 
 @batch_group.command("status", help="Print a job's status as JSON.")
 @_job_argument
 def status_command(*, url: str | None, job: str) -> int:
     """Run the command; return its exit code."""
-    print(json.dumps(_client(url).status(job), ensure_ascii=False, indent=2))
+    print(json.dumps(_client(url).call("GET", f"/v1/jobs/{job}"), ensure_ascii=False, indent=2))
     return DONE
 
 
@@ -80,7 +80,7 @@ def watch_command(*, url: str | None, job: str) -> int:
 @_job_argument
 def cancel_command(*, url: str | None, job: str) -> int:
     """Run the command; return its exit code."""
-    print(_client(url).call("POST", f"/v1/jobs/{job}/cancel")["state"])
+    print(_client(url).jobs.get(job).cancel())
     return DONE
 
 
@@ -88,7 +88,7 @@ def cancel_command(*, url: str | None, job: str) -> int:
 @_job_argument
 def delete_command(*, url: str | None, job: str) -> int:
     """Run the command; return its exit code."""
-    _client(url).call("DELETE", f"/v1/jobs/{job}")
+    _client(url).jobs.get(job).delete()
     print("deleted")
     return DONE
 
@@ -119,19 +119,19 @@ def redrive_command(*, url: str | None, job: str, watches: bool) -> int:
 @url_option
 def list_command(*, url: str | None) -> int:
     """Run the command; return its exit code."""
-    for job in _client(url).items("/v1/jobs", "jobs"):
-        print(f"{job['job']}  {job['created_at']}  {job['state']:<19}  {job['task']}", flush=True)
+    for job in _client(url).jobs.list():
+        print(f"{job.job}  {job.created_at}  {job.state:<19}  {job.task}", flush=True)
     return DONE
 
 
-def _client(url: str | None) -> JobsClient:
+def _client(url: str | None) -> Client:
     """Return a client for the address that --url or the environment names. Raises ValueError when it is no URL."""
-    open_client: OpenClient = click.get_current_context().obj or JobsClient
-    return replace(open_client(api_address(url)), api_key=api_key())
+    open_client: OpenClient = click.get_current_context().obj or Client
+    return open_client(api_address(url))
 
 
-def _watch(client: JobsClient, job: str) -> int:
-    shown: Mapping[str, Any] = watch(lambda: client.status(job), sys.stderr, time.sleep)
-    if not (shown["counts"]["unreadable_inputs"] and print_unreadable(client, job)) and "error" in shown:
-        print(f"glossa: {shown['error']['detail']}", file=sys.stderr)
-    return DONE if shown["state"] == "SUCCEEDED" else SOME_FAILED
+def _watch(client: Client, job: str) -> int:
+    shown: JobStatus = watch(client.jobs.get(job).status, sys.stderr, time.sleep)
+    if not (shown.unreadable_inputs and print_unreadable(client, job)) and shown.error is not None:
+        print(f"glossa: {shown.error.detail}", file=sys.stderr)
+    return DONE if shown.succeeded_wholly else SOME_FAILED

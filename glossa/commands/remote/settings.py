@@ -1,4 +1,4 @@
-"""Reads the environment of the remote commands: the address of the API, its key, and the secret of a webhook.
+"""Reads the environment of the remote commands: the address of the API, and the secret of a webhook.
 
 Secrets are no arguments of commands, because every process of the machine can see those. Must not know HTTP.
 """
@@ -14,11 +14,6 @@ def api_address(url: str | None) -> str:
     if not address.startswith(("https://", "http://")):
         raise ValueError(f"got --url {address!r}, expected the address of the API, there or in GLOSSA_API_URL")
     return address
-
-
-def api_key() -> str | None:
-    """Return GLOSSA_API_KEY, which is sent as a Bearer token; None when it is empty or not set."""
-    return os.environ.get("GLOSSA_API_KEY") or None
 
 
 def webhook_secret() -> str:

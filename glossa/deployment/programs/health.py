@@ -14,8 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from glossa.client.errors import ApiError
-from glossa.client.jobs_client import JobsClient
+from glossa.client import NO_RETRIES, ApiError, Client
 
 POLL_S = 10.0
 API_KEY = "GLOSSA_API_KEY"
@@ -69,11 +68,11 @@ def main() -> int:
     asked = parser.parse_args()
     os.environ.setdefault("AWS_DEFAULT_REGION", asked.region)
     try:
-        client = JobsClient(asked.url, api_key=key_for(asked.auth, os.environ))
+        client = Client(asked.url, api_key=key_for(asked.auth, os.environ) or "", retries=NO_RETRIES)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    if wait_until_ready(lambda: client.call("GET", "/v1/health"), asked.within_s, print):
+    if wait_until_ready(client.ready, asked.within_s, print):
         print(f"{asked.url}: ready")
         return 0
     print(f"{asked.url} is not ready after {asked.within_s:g} s; docs/operations has what to look at", file=sys.stderr)

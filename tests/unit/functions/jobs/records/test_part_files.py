@@ -17,7 +17,7 @@ from functions.jobs.records.formats import Output, Problem
 from functions.jobs.records.part_files import CELLS, CONTENT_TYPES, decode, guarded, unguarded
 from functions.jobs.records.records import Record
 from functions.jobs.records.result_rows import Answer, encode_given_up, encode_rows
-from glossa.client.job_rows import without_guards
+from glossa.client.jobs.rows import without_guards
 from tests.unit.functions.jobs.records.test_result_rows import SOURCE
 from tests.unit.functions.jobs.world import World
 

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+import httpx2
 import pytest
 
-from glossa.client.errors import Unavailable
-from glossa.client.jobs_client import Response
 from tests.unit.functions.jobs.world import World
-from tests.unit.glossa.commands.remote.test_batch import TASK, InMemoryTransport, run
+from tests.unit.glossa.client.served import JobsServer
+from tests.unit.glossa.commands.remote.test_batch import TASK, run
 
 PAGE = "/results?page_size=1"
 CONFLICT = {"code": "conflict", "detail": "job x is REDRIVING; results can be had when it has ended"}
 
 
 @dataclass
-class WithoutNames(InMemoryTransport):
+class WithoutNames(JobsServer):
     """Fails on the requests that only the names of unreadable files need: the manifest, or the page with its link."""
 
     where: str = "/manifest"
-    lose: Callable[[], Response] = lambda: Response(404, [b"gone"])
+    lose: Callable[[], httpx2.Response] = lambda: httpx2.Response(404, content=b"gone")
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | BinaryIO | None) -> Response:
+    def __call__(self, sent: httpx2.Request) -> httpx2.Response:
         """Answer all else as the world does."""
+        url = str(sent.url)
         if self.where in url and (self.where != PAGE or url.endswith(PAGE)):
             return self.lose()
-        return super().send(method, url, headers, body)
+        return super().__call__(sent)
 
 
-def _no_answer() -> Response:
-    raise Unavailable("no answer from memory: ReadTimeoutError")
+def _no_answer() -> httpx2.Response:
+    raise httpx2.ReadTimeout("late")
 
 
 LOSSES = [
-    ("/manifest", lambda: Response(404, [b"gone"]), "answered 404; links are good for an hour"),
-    ("/manifest", lambda: Response(200, [b"{}"]), "manifest.json with sha256 "),
-    ("/manifest", _no_answer, "no answer from memory: ReadTimeoutError"),
-    (PAGE, lambda: Response(409, [json.dumps(CONFLICT).encode()]), "job x is REDRIVING"),
-    (PAGE, lambda: Response(200, [b"{}"]), "KeyError('counts')"),
+    ("/manifest", lambda: httpx2.Response(404, content=b"gone"), "answered 404: gone; links are good for an hour"),
+    ("/manifest", lambda: httpx2.Response(200, content=b"{}"), "manifest.json with sha256 "),
+    ("/manifest", _no_answer, "no answer from output: ReadTimeout"),
+    (PAGE, lambda: httpx2.Response(409, json=CONFLICT), "job x is REDRIVING"),
+    (PAGE, lambda: httpx2.Response(200, content=b"{}"), "KeyError('counts')"),
 ]
 
 
 @pytest.mark.parametrize(("where", "lose", "said"), LOSSES)
 def test_names_that_cannot_be_read_cost_nothing_else(
-    where: str, lose: Callable[[], Response], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    where: str, lose: Callable[[], httpx2.Response], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All rows are written, exit codes stay, and the job's own error and the reason for missing names are printed."""
     web = WithoutNames(World(max_records=2), where=where, lose=lose)
@@ -70,7 +69,7 @@ def test_names_that_cannot_be_read_cost_nothing_else(
 
 def test_the_page_that_links_the_manifest_is_asked_for_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Rows and names are read from one page of results. Error rows alone need one request more."""
-    web = InMemoryTransport(World(max_records=2))
+    web = JobsServer(World(max_records=2))
     web.world.objects.put("input", "t/local/data/x/a.csv", b"")
     web.world.objects.put("input", "t/local/data/x/b.txt", b"text")
     assert run(web, "submit", *TASK, "--prefix", "x/") == 0
@@ -84,7 +83,7 @@ def test_the_page_that_links_the_manifest_is_asked_for_once(capsys: pytest.Captu
 
 def test_a_name_is_shown_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     """Names under a long prefix are not shortened, so that they can be told apart."""
-    web = InMemoryTransport(World(max_records=2))
+    web = JobsServer(World(max_records=2))
     names = [f"{'folder/' * 70}{i}.csv" for i in range(2)]
     for name in names:
         web.world.objects.put("input", f"t/local/data/{name}", b"")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glossa.client.jobs.status import JobStatus, job_status
 from glossa.commands.remote.progress import line_of, watch
 
 
-def shown(state: str = "RUNNING", progress: float | None = 0.5, **counts: int) -> dict[str, Any]:
+def shown(state: str = "RUNNING", progress: float | None = 0.5, **counts: int) -> JobStatus:
     """Return a job's status."""
     known = {"records": 10_000, "succeeded": 5000, "failed": 0, "unreadable_inputs": 0}
     eta_s = None if progress is None else 47.0
-    return {
-        "state": state, "progress": progress, "records_per_s": 106.0, "eta_s": eta_s, "counts": known | counts,
-    }  # fmt: skip
+    return job_status({
+        "job": "0" * 32, "state": state, "task": "fill-mask", "created_at": "", "progress": progress,
+        "records_per_s": 106.0, "eta_s": eta_s, "counts": known | counts,
+    })  # fmt: skip
 
 
 def test_a_status_is_one_line() -> None:
@@ -49,6 +50,6 @@ def test_watching_ends_with_the_job(out: io.StringIO, n_lines: int) -> None:
     """A terminal gets one line that is drawn again, a file one line for each state."""
     states = iter([shown(), shown(), shown("SUCCEEDED", 1.0)])
     paused: list[float] = []
-    assert watch(lambda: next(states), out, paused.append, width=80)["state"] == "SUCCEEDED"
+    assert watch(lambda: next(states), out, paused.append, width=80).state == "SUCCEEDED"
     assert len(paused) == 2
     assert out.getvalue().count("\n") == n_lines

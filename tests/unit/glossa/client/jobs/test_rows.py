@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.jobs.state import keys
-from glossa.client.job_rows import name_of
+from glossa.client.jobs.rows import name_of
 
 JOB = "0" * 32
 

@@ -1,0 +1,1 @@
+"""Tests of batch jobs in the Python client."""

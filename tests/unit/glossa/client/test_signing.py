@@ -1,0 +1,77 @@
+"""Requests carry a key or a signature: to the API alone, and never in the clear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from glossa.client import Client, InvalidRequest
+from glossa.client.signing import aws_credentials, region_of, signature
+from tests.unit.glossa.client.served import URL, client_of
+
+KEY = "glossa_0123456789abcdef_" + "A" * 43
+GATEWAY = "https://abc1.execute-api.eu-central-1.amazonaws.com/live"
+LOCAL = "http://127.0.0.1:4566/live"
+CREDENTIALS = Credentials("testing", "testing", "a-session-token")
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give the process AWS credentials."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    aws_credentials.cache_clear()
+    yield
+    aws_credentials.cache_clear()
+
+
+def headers_sent(url: str, **settings: object) -> httpx2.Headers:
+    """Return the headers of a call to an address."""
+    seen: list[httpx2.Headers] = []
+
+    def keep(sent: httpx2.Request) -> httpx2.Response:
+        seen.append(sent.headers)
+        return httpx2.Response(200, json={})
+
+    client_of(keep, url=url, **settings).call("GET", "/v1/jobs", query={"cursor": "a=b c"})
+    return seen[0]
+
+
+@pytest.mark.parametrize("url", [GATEWAY, LOCAL])
+def test_a_key_is_sent_as_a_bearer_token(url: str) -> None:
+    """A request with a key carries it and no signature, and the key is not shown with the client."""
+    headers = headers_sent(url, api_key=KEY)
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert not any(name.startswith("x-amz") for name in headers)
+    assert KEY not in repr(Client(url, api_key=KEY).target)
+
+
+@pytest.mark.parametrize(("url", "key"), [(URL, KEY), (LOCAL, KEY + " "), (GATEWAY, "a\r\nb: c")])
+def test_a_key_does_not_travel_in_the_clear(url: str, key: str) -> None:
+    """Over http to another machine, and with characters that no key has, nothing is sent."""
+    with pytest.raises(InvalidRequest):
+        headers_sent(url, api_key=key)
+
+
+def test_only_the_gateway_gets_a_signature(credentials: None) -> None:
+    """A request to API Gateway is signed for its region; other requests are not, unless the caller names a region."""
+    assert "/eu-central-1/execute-api/aws4_request" in headers_sent(GATEWAY)["authorization"]
+    assert "authorization" not in headers_sent(LOCAL)
+    assert "/us-east-1/execute-api/" in headers_sent("https://api.example.org", region="us-east-1")["authorization"]
+    assert region_of("https://abc1.execute-api.eu-central-1.amazonaws.com.evil.example/") is None
+
+
+def test_a_signature_is_that_of_botocore() -> None:
+    """Host, time, token and body are signed as botocore itself signs them."""
+    made = signature("POST", f"{GATEWAY}/v1/fill-mask?a=b", b"{}", "eu-central-1", CREDENTIALS)
+    again = AWSRequest("POST", f"{GATEWAY}/v1/fill-mask?a=b", data=b"{}")
+    again.context["timestamp"] = made["X-Amz-Date"]
+    again.headers["X-Amz-Date"], again.headers["X-Amz-Security-Token"] = made["X-Amz-Date"], "a-session-token"
+    signer = SigV4Auth(CREDENTIALS, "execute-api", "eu-central-1")
+    text = signer.string_to_sign(again, signer.canonical_request(again))
+    assert made["Authorization"].endswith(f"Signature={signer.signature(text, again)}")
