@@ -39,6 +39,7 @@ def parameters(replica_url: str, call_keys_secret: str) -> dict[str, str]:
         "Architecture": architecture(),
         "ReplicaUrl": replica_url,
         "CallKeysSecretArn": call_keys_secret,
+        "Page": "on",
     }
 
 

@@ -16,6 +16,7 @@ from functions.http.authentication import Auth, check_task, tenant_of
 from functions.http.compatible.routes import add_compatible_routes
 from functions.http.compatible.service import Run, Service
 from functions.http.cors import NO_CORS, Cors
+from functions.http.page.routes import PAGES, add_page_routes
 from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
 from functions.http.token_requests import detokenize_json, tokenize_json, without_batch_jobs
@@ -58,9 +59,13 @@ def make_api(
     *,
     origins: Cors = NO_CORS,
     clock: Callable[[], float] = time.monotonic,
+    page_stores: Sequence[str] | None = None,
 ) -> Resolver:
-    """Make a resolver with these routes. `clock` is the clock of the pipeline's deadlines."""
-    api = Resolver("infer", _whole_api, origins=origins)
+    """Make a resolver with these routes. `clock` is the clock of the pipeline's deadlines.
+
+    `page_stores` are the origins to which the playground uploads documents. None: there is no playground.
+    """
+    api = Resolver("infer", _whole_api if page_stores is None else _with_pages, origins=origins)
     pipeline = replace(pipeline, speed=replica.tokens_per_s)
     run = _runner(api, pipeline, replica, auth, clock)
     service = Service(api, pipeline, auth, run, replica.ready)
@@ -70,6 +75,8 @@ def make_api(
     _add_service(api, replica, auth)
     add_compatible_routes(service)
     v2_routes.add_v2_routes(api, pipeline.catalog, replica, auth, clock)
+    if page_stores is not None:
+        add_page_routes(api, page_stores)
     return api
 
 
@@ -171,6 +178,10 @@ def _whole_api() -> Iterable[tuple[str, str]]:
     from functions.http.openapi_document import routes  # noqa: PLC0415 - only a refusal needs it, and start-up time costs money
 
     return routes()
+
+
+def _with_pages() -> Iterable[tuple[str, str]]:
+    return (*_whole_api(), *(("GET", path) for path in PAGES))
 
 
 def _tenant(api: Resolver, auth: Auth) -> str:

@@ -39,7 +39,9 @@ settings = read_function_settings(InferSettings)
 call_keys = open_call_keys(settings)
 replica = open_client(settings, call_keys)
 pipeline = load(settings)
-handler = make_api(pipeline, replica, settings.callers, origins=settings.origins).resolve
+handler = make_api(
+    pipeline, replica, settings.callers, origins=settings.origins, page_stores=settings.shown_stores
+).resolve
 
 try:  # only the Lambda runtime has this module, and takes snapshots
     from snapshot_restore_py import register_after_restore, register_before_snapshot

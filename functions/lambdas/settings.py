@@ -6,7 +6,7 @@ Must not know what is done with them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
@@ -79,10 +79,20 @@ class CallerSettings(FunctionSettings):
 
 
 class InferSettings(ReplicaSettings, CallerSettings):
-    """`catalog` and `artifacts`: beside the code, unless set."""
+    """`catalog` and `artifacts`: beside the code, unless set.
+
+    `page`: whether `/` and `/docs` show pages. `page_stores`: the origins to which they upload, with commas between.
+    """
 
     catalog: Path = CODE_ROOT / "catalog.toml"
     artifacts: Path = CODE_ROOT / "artifacts"
+    page: Literal["on", "off"] = "off"
+    page_stores: Names = frozenset()
+
+    @property
+    def shown_stores(self) -> tuple[str, ...] | None:
+        """What the routes take: the origins in order, or None when there are no pages."""
+        return tuple(sorted(self.page_stores)) if self.page == "on" else None
 
 
 class BatchSettings(FunctionSettings):

@@ -12,19 +12,35 @@ from tests.unit.template import condition, holds, properties, resources, stateme
 
 REAL_ACCOUNT = "123456789012"
 WAYS = ("iam", "jwt", "key", "bearer", "none")
+PAGES = ("/", "/docs", "/page/{proxy+}")
 
 
 def test_every_method_verifies_its_caller_unless_open() -> None:
-    """Every method accepts only signed requests, or only Bearer tokens, unless IsOpen is true.
+    """Every method accepts only signed requests, or only Bearer tokens, unless IsOpen is true, or it shows a page.
 
     OPTIONS alone accepts everyone when pages of other origins may call, because browsers send no key with it.
     """
     (api,) = properties("AWS::ApiGateway::RestApi").values()
     verified = {"Fn::If": ["IsOpen", [], {"Fn::If": ["TakesBearers", [{"bearer": []}], [{"sigv4": []}]]}]}
-    for path in api["Body"]["paths"].values():
-        for name, method in path.items():
+    for path, methods in api["Body"]["paths"].items():
+        usual = {"Fn::If": ["HasPage", [], verified]} if path in PAGES else verified
+        for name, method in methods.items():
             asked = {"Fn::If": ["TakesOrigins", [], verified]}
-            assert method["security"] == (asked if name == "options" else verified), name
+            assert method["security"] == (asked if name == "options" else usual), f"{name} {path}"
+
+
+def test_pages_are_shown_only_where_somebody_asked_for_them() -> None:
+    """Page is off by default. On, it opens the paths of the pages, to be read alone, and the function is told."""
+    parameter = templates()["source"]["Parameters"]["Page"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("off", ["on", "off"])
+    assert [condition("HasPage", {"Page": value}) for value in ("on", "off")] == [True, False]
+    (api,) = properties("AWS::ApiGateway::RestApi").values()
+    assert all(set(api["Body"]["paths"][path]) == {"get", "head", "options"} for path in PAGES)
+    told = properties("AWS::Lambda::Function")["InferFunction"]["Environment"]["Variables"]
+    assert told["GLOSSA_PAGE"] == {"Ref": "Page"}
+    which, stores, otherwise = told["GLOSSA_PAGE_STORES"]["Fn::If"]
+    assert (which, otherwise) == ("HasPage", "")
+    assert all(store.startswith("https://${InputBucket}.s3.") for store in stores["Fn::Sub"].split(","))
 
 
 @pytest.mark.parametrize(

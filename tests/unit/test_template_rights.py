@@ -193,10 +193,11 @@ def test_each_batch_function_is_told_where_everything_is() -> None:
 def test_each_function_gets_only_what_the_contract_lists() -> None:
     """Each function gets exactly the variables that it reads."""
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
-    callers = {"GLOSSA_AUTH", "GLOSSA_ROLES_AS_TENANTS"}
+    callers = {"GLOSSA_AUTH", "GLOSSA_ROLES_AS_TENANTS", "GLOSSA_CORS_ORIGINS"}
+    page = {"GLOSSA_PAGE", "GLOSSA_PAGE_STORES"}
     model_server = {"GLOSSA_REPLICA_URL", "GLOSSA_CALL_KEYS_SECRET", "PYTHAINLP_READ_ONLY"}
     wanted = {
-        "InferFunction": {"GLOSSA_STACK", *callers, *model_server},
+        "InferFunction": {"GLOSSA_STACK", *callers, *model_server, *page},
         "AuthorizeFunction": {"GLOSSA_STACK", "GLOSSA_KEYS_TABLE", "GLOSSA_ISSUERS"},
         "JobsFunction": {
             "GLOSSA_WEBHOOK_REACH", "GLOSSA_WEBHOOKS_TABLE", "GLOSSA_WEBHOOKS_KEY", *callers, *batch,

@@ -1,0 +1,1 @@
+"""Tests of the playground and the API reference, as files and routes."""
