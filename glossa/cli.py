@@ -38,6 +38,8 @@ COMMANDS = {
     "catalog": ("catalog.group", "catalog_group"),
     "head": ("head.group", "head_group"),
     "batch": ("remote.batch", "batch_group"),
+    "ask": ("remote.ask", "ask_command"),
+    "proxy": ("remote.proxy", "proxy_command"),
     "call-keys": ("operations.call_keys", "call_keys_group"),
     "keys": ("operations.keys", "keys_group"),
     "cost": ("operations.cost", "cost_command"),

@@ -57,5 +57,5 @@ def signature(method: str, url: str, data: bytes, region: str, credentials: Any)
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - only calls to AWS need it
 
     request = AWSRequest(method=method, url=url, data=data)
-    SigV4Auth(credentials, SERVICE, region).add_auth(request)
+    SigV4Auth(credentials.get_frozen_credentials(), SERVICE, region).add_auth(request)
     return dict(request.headers.items())

@@ -157,9 +157,15 @@ ROOMS = (
         ("ray", *AWS, "serve", "local", "tests", "benchmarks"),
     ),
     Room(
+        "glossa.proxy",
+        ("glossa.client.errors", "glossa.client.signing"),
+        ("httpx2", "uvicorn", "botocore"),
+        ("shared", "functions", "serve", "local", "click", *HEAVY),
+    ),
+    Room(
         "glossa.commands.remote",
-        ("glossa.client",),
-        ("click", "rich"),
+        ("glossa.client", "glossa.proxy"),
+        ("click", "rich", "httpx2"),
         ("shared", "functions", "serve", "local", *HEAVY),
     ),
     Room("glossa.commands", ("glossa", "shared", "functions", "serve", "local"), None, ("tests", "benchmarks")),

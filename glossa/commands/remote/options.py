@@ -13,6 +13,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
+def examples(*commands: str) -> str:
+    """Return the examples of a command for the end of its help, one a line."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
+
+
 class JobId(click.ParamType[str]):
     """The id of a batch job."""
 
