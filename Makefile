@@ -19,7 +19,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity real-e5 build deploy clean lock site preflight sbom audit asan image release
+.PHONY: help setup setup-test run stop test check fmt prove bench bench-peers parity real-e5 build wheel deploy clean lock site preflight sbom audit asan image release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -106,6 +106,9 @@ bench-peers: .venv-peers/.done .venv-infinity/.done .wrk/.done ## install the se
 
 build: .venv/.done .venv-sam/.done ## build the Lambda packages for AWS (GLOSSA_TARGET=host builds them for this machine)
 	@$(RUN) local.build
+
+wheel: .venv/.done ## build the wheel of the Python client and the remote commands: build/wheel/glossa_xlm-….whl
+	@$(RUN) hatchling build --target wheel --directory build/wheel
 
 deploy: .venv/.done .venv-sam/.done ## deploy an environment of infra/environments to your AWS account (ENVIRONMENT=dev, ARGS=--dry-run)
 	@$(RUN) glossa deploy --environment $(or $(ENVIRONMENT),dev) $(ARGS)

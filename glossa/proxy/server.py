@@ -26,7 +26,7 @@ def bind(host: str, port: int) -> socket.socket:
     if address is None or not address.is_loopback:
         said = "whoever reaches the proxy and knows its token acts with your AWS credentials"
         raise ValueError(f"got the address {host!r}, expected one of this machine alone, such as 127.0.0.1: {said}")
-    made = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # noqa: PLR2004 - IPv6
+    made = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # noqa: PLR2004 - the number is the name of the version
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((str(address), port))
     return made

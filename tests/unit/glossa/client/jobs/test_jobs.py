@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -13,8 +12,6 @@ import httpx2
 import pytest
 
 from functions.jobs.state.state_machine import ENDED
-from functions.messages import Result
-from functions.tasks.task import TextRequest
 from glossa.client import (
     ApiError,
     BadAnswer,
@@ -30,22 +27,13 @@ from glossa.client import (
 )
 from glossa.client.jobs.spec import Output
 from glossa.client.jobs.status import END_STATES, JobStatus
-from shared.errors import GlossaError, Unprocessable
-from tests.unit.functions.jobs.world import Echo, World
+from shared.errors import Unprocessable
+from tests.unit.functions.jobs.world import World
 from tests.unit.glossa.client.served import JobsServer, async_client_of, client_of
+from tests.unit.glossa.client.worlds import Labels
 
 TEXTS = ["first", "second", "third ü"]
 TASK = "text-classification"
-
-
-class Labels(Echo):
-    """Answers each text with a label: the text itself."""
-
-    def __call__(self, request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
-        """Answer a request."""
-        found, errors = super().__call__(request)
-        values = tuple([{"label": each.text, "score": 0.5}] for each in request.inputs)
-        return Result(values, found.model, found.head, found.n_windows, found.truncated, found.n_tokens), errors
 
 
 @pytest.fixture
