@@ -137,8 +137,8 @@ image: ## build the image of the model server (TARGET=cpu or cuda, BASE_DIGEST=s
 	  --build-arg TORCH_INDEX_URL=$(TORCH_INDEX_URL) --build-arg TORCH_SHA256=$(TORCH_SHA256) \
 	  --tag $(or $(IMAGE),glossa:$$(git rev-parse --short HEAD)-ray$$(grep -oP '^ray\[serve\]==\K.*' requirements/image.in)-$(or $(TARGET),cpu)) .
 
-release: ## publish the tag of this commit on GitHub with the files of `make sbom` (needs the program gh)
-	@gh release create "$$(git describe --exact-match --tags)" --verify-tag --generate-notes build/sbom/*.json
+release: ## publish the tag of this commit on GitHub with what `make wheel` and `make sbom` made (needs the program gh)
+	@gh release create "$$(git describe --exact-match --tags)" --verify-tag --generate-notes build/wheel/*.whl build/sbom/*.json
 
 asan: .venv/.done ## run the kernel tests under AddressSanitizer (needs gcc)
 	@$(RUN) tests.asan
