@@ -65,6 +65,7 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
 EVERY_CALLER = (
     "GET /v1/health",
     "GET /v1/openapi.json",
+    "GET /openapi.json",
     "GET /v2/health/live",
     "GET /v2/health/ready",
     "GET /health",

@@ -163,6 +163,12 @@ class Resolver(APIGatewayRestResolver):
                 raise Unprocessable(f"got the query parameter {shown(name)} as {shown(found)}, expected it once")
         return query
 
+    def prefix(self) -> str:
+        """Return what stands before the path of the current request in its address: the stage, "" by a name of ours."""
+        event, path = self.current_event.raw_event, self.current_event.path
+        whole = str((event.get("requestContext") or {}).get("path") or path)
+        return whole.removesuffix(path) if whole.endswith(path) else ""
+
     def refuse_other_methods(self) -> None:
         """Raise MethodNotAllowed when the path of the current request is served, but with other methods."""
         path, method = self.current_event.path, self.current_event.http_method

@@ -165,12 +165,13 @@ def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
             raise Unavailable("the model server is not ready", retry_after_s=READY_RETRY_AFTER_S)
         return api.ok({"status": "ready"})
 
+    @api.get("/openapi.json")
     @api.get("/v1/openapi.json")
     def openapi() -> object:
-        from functions.http.openapi_document import document  # noqa: PLC0415 - this route alone needs it, and start-up time costs money
+        from functions.http.openapi_document import served  # noqa: PLC0415 - this route alone needs it, and start-up time costs money
 
         _principal(api, auth)
-        return api.ok(document())
+        return api.ok(served(api.prefix()))
 
 
 def _whole_api() -> Iterable[tuple[str, str]]:

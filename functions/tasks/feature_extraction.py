@@ -4,9 +4,10 @@ Must not know how texts become tokens.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, NotRequired, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, Strict
+from typing_extensions import TypedDict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import (
@@ -109,8 +110,31 @@ class Parameters(ReadsVectors):
 
 
 MAX_WEIGHTS = 200_000  # of attention in one request; at 24 bytes of JSON each, they fit in an answer of 5 MB
-Finished = Vector | list[int]
-Value = Finished | list[Finished] | dict[str, object]
+Finished = list[float] | list[int]
+
+
+class Weight(TypedDict):
+    """The weight of a token, of a sparse head."""
+
+    token_id: int
+    token: str
+    weight: float
+
+
+class Vectors(TypedDict):
+    """The vector of a text, or those of its tokens, with what else was asked for.
+
+    `hidden_states` has one of both for each layer. `attentions` are [layers][heads][tokens][tokens].
+    """
+
+    vectors: Finished | list[Finished]
+    precision: NotRequired[Precision]
+    dimensions: NotRequired[int]
+    hidden_states: NotRequired[list[Finished | list[Finished]]]
+    attentions: NotRequired[list[list[list[list[float]]]]]
+
+
+Value = Finished | list[Finished] | Vectors
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
@@ -137,9 +161,9 @@ def value(
     vectors = _read(wanted, windows, [answer["vectors"] for answer in answers])
     if not wanted.layers and not wanted.attentions and wanted.precision == "float32":
         return vectors
-    found: dict[str, object] = {"vectors": vectors}
+    found: Vectors = {"vectors": vectors}
     if wanted.precision != "float32":
-        found |= {"precision": wanted.precision, "dimensions": wanted.dimensions or _width(answers)}
+        found["precision"], found["dimensions"] = wanted.precision, wanted.dimensions or _width(answers)
     if wanted.layers:
         of_layers = [_layers(answer["hidden_states"], len(wanted.layers)) for answer in answers]
         found["hidden_states"] = [_read(wanted.of_states, windows, rows) for rows in zip(*of_layers, strict=True)]
@@ -188,4 +212,4 @@ def _attentions(n_tokens: int, answer: Answer) -> list[list[list[Vector]]]:
     return [heads[at : at + n_heads] for at in range(0, len(heads), n_heads)]
 
 
-TASK = Task("feature-extraction", Parameters, Assembler(outputs, value))
+TASK = Task("feature-extraction", Parameters, Value | list[Weight], Assembler(outputs, value))

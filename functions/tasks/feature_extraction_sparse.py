@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from functions.messages import TextInput, Window
-from functions.tasks.feature_extraction import Parameters
+from functions.tasks.feature_extraction import Parameters, Weight
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from functions.tasks.task import Assembler
 from functions.tokenizers.tokenizer import Tokenizer
@@ -25,7 +25,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> list[dict[str, object]]:
+) -> list[Weight]:
     """Return `token_id`, `token` and `weight` of each token of a text, the heaviest first, then by id.
 
     A token that occurs several times, in any window, has its largest weight. Tokens of weight 0 are left out, and so

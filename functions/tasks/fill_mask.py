@@ -5,9 +5,10 @@ Must not know how windows are made.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NotRequired
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, read_back
@@ -42,7 +43,14 @@ class Parameters(ReadsPairs):
         return self.top_k == 1
 
 
-Guess = dict[str, object]
+class Guess(TypedDict):
+    """A token for a mask. `sequence` is the text with it; `piece` says how a target was scored."""
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+    piece: NotRequired[str]
 
 
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
@@ -81,16 +89,18 @@ def _guesses(
         pairs = list(zip(map(int, rows["top_ids"]), rows["top_logits"], strict=True))
     best = sorted(pairs, key=lambda pair: -pair[1])[: context.parameters.top_k]
     total = rows["log_sum_exp"][0]
-    return [
-        {
+    guesses = []
+    for token, logit in best:
+        guess: Guess = {
             "score": math.exp(logit - total),
             "token": token,
             "token_str": read_back(context, [token]),
             "sequence": _sequence(context, window, mask, token, single=single),
-            **({"piece": context.tokenizer.pieces([token])[0]} if context.target_ids else {}),
         }
-        for token, logit in best
-    ]
+        if context.target_ids:
+            guess["piece"] = context.tokenizer.pieces([token])[0]
+        guesses.append(guess)
+    return guesses
 
 
 def _scored(context: AnswerContext[Parameters], *, begins_word: bool) -> list[int]:
@@ -113,4 +123,4 @@ def _sequence(context: AnswerContext[Parameters], window: Window, mask: int, tok
     return read_back(context, ids, skip_special=single)
 
 
-TASK = Task("fill-mask", Parameters, Assembler(outputs, value))
+TASK = Task("fill-mask", Parameters, list[Guess] | list[list[Guess]], Assembler(outputs, value))

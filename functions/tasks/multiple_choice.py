@@ -6,6 +6,8 @@ Must not know how texts become tokens.
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from typing_extensions import TypedDict
+
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from functions.tasks.postprocessing.scores import softmax
@@ -29,6 +31,14 @@ class Parameters(Truncatable):
         return pair_with_each(item)
 
 
+class Choice(TypedDict):
+    """A choice, its place in the request, and its probability."""
+
+    index: int
+    choice: str
+    score: float
+
+
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `logits` [windows, 1]."""
     del parameters, target_ids
@@ -37,7 +47,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> list[dict[str, object]]:
+) -> list[Choice]:
     """Return each choice with its index and the softmax over the choices' logits, best first."""
     del context, windows
     scores = softmax([answer["logits"][0][0] for answer in answers])
@@ -45,4 +55,4 @@ def value(
     return [{"index": index, "choice": item.texts[index], "score": score} for index, score in best]
 
 
-TASK = Task("multiple-choice", Parameters, Assembler(outputs, value))
+TASK = Task("multiple-choice", Parameters, list[Choice], Assembler(outputs, value))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.answer_spans import (
-    Found,
+    AnswerSpan,
     add_answer,
     best_spans,
     probabilities,
@@ -77,7 +77,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> Found | list[Found]:
+) -> AnswerSpan | list[AnswerSpan]:
     """Return the best answer, or a list of the best when `top_k` is above 1 and there are several.
 
     In each window, start and end are a softmax over the tokens of the context and the classifying token. The product
@@ -85,7 +85,7 @@ def value(
     """
     parameters, text = context.parameters, item.text_pair or ""
     clusters = Clusters(text)
-    found: dict[str, Found] = {}
+    found: dict[str, AnswerSpan] = {}
     none_score = 1_000_000.0  # as in the reference: the least score of no answer in any window
     for window, answer in zip(windows, answers, strict=True):
         start, end, none = probabilities(context.tokenizer.layout, window, answer)
@@ -101,4 +101,4 @@ def value(
     return ranked[0] if len(ranked) == 1 else ranked
 
 
-TASK = Task("question-answering", Parameters, Assembler(outputs, value))
+TASK = Task("question-answering", Parameters, AnswerSpan | list[AnswerSpan], Assembler(outputs, value))

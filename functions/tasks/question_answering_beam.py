@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from functions.messages import TextInput, Window
-from functions.tasks.postprocessing.answer_spans import Found, add_answer, score_of, text_span
+from functions.tasks.postprocessing.answer_spans import AnswerSpan, add_answer, score_of, text_span
 from functions.tasks.postprocessing.graphemes import Clusters
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from functions.tasks.postprocessing.scores import sigmoid, softmax
@@ -28,7 +28,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> Found | list[Found]:
+) -> AnswerSpan | list[AnswerSpan]:
     """Return the best answer, or a list of the best when `top_k` is above 1 and there are several.
 
     The rank of a span is the sum of the probabilities of its two ends (the reference calls them log probs). Of spans
@@ -51,7 +51,7 @@ def value(
         first_of_text.setdefault(text[slice(*span)], (rank, span))
     best = list(first_of_text.items())[:N_BEST]
     scores = softmax([rank for _, (rank, _) in best]) if best else []
-    found: dict[str, Found] = {}
+    found: dict[str, AnswerSpan] = {}
     for score, (_, (_, span)) in zip(scores, best, strict=True):
         add_answer(found, text, span, score)
     ranked = list(found.values())

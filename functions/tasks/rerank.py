@@ -5,9 +5,10 @@ tokens.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, by_part
@@ -92,6 +93,14 @@ class ByVectors(ReadsVectors, Parameters):
         return query, document
 
 
+class Ranked(TypedDict):
+    """A document by its place in the request, with its score, and its text where it was asked for."""
+
+    index: int
+    score: float
+    document: NotRequired[str]
+
+
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `logits` [windows, 1]."""
     del parameters, target_ids
@@ -100,7 +109,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> list[dict[str, object]]:
+) -> list[Ranked]:
     """Return the `top_n` documents by score, best first; equals keep their order.
 
     A document counts as much as its best window (MaxP; Dai and Callan, 2019).
@@ -120,16 +129,16 @@ def vectors(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value_by_vectors(
     context: AnswerContext[ByVectors], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> list[dict[str, object]]:
+) -> list[Ranked]:
     """Return the `top_n` documents by the cosine of their vectors with the query's, best first."""
     found = cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING, context.head)
     return _ranked(context.parameters, item, found, found)
 
 
-def _ranked(wanted: Parameters, item: TextInput, keys: Vector, scores: Vector) -> list[dict[str, object]]:
+def _ranked(wanted: Parameters, item: TextInput, keys: Vector, scores: Vector) -> list[Ranked]:
     """Return the `top_n` documents by their keys, each with its score."""
     best = sorted(range(len(scores)), key=lambda index: -keys[index])[: wanted.top_n]
-    found: list[dict[str, object]] = [{"index": index, "score": scores[index]} for index in best]
+    found: list[Ranked] = [{"index": index, "score": scores[index]} for index in best]
     if wanted.return_documents:
         return [{**entry, "document": item.texts[index]} for entry, index in zip(found, best, strict=True)]
     return found
@@ -141,4 +150,6 @@ def _only(logits: Vector) -> float:
     return logits[0]
 
 
-TASK: Task[Any] = Task("rerank", Parameters, Assembler(outputs, value), {EMBEDS: Assembler(vectors, value_by_vectors)})
+TASK: Task[Any] = Task(
+    "rerank", Parameters, list[Ranked], Assembler(outputs, value), {EMBEDS: Assembler(vectors, value_by_vectors)}
+)

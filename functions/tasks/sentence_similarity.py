@@ -43,4 +43,4 @@ def value(
     return cosines(windows, answers, context.parameters.pooling or DEFAULT_POOLING, context.head)
 
 
-TASK = Task("sentence-similarity", Parameters, Assembler(outputs, value))
+TASK = Task("sentence-similarity", Parameters, list[float], Assembler(outputs, value))

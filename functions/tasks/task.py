@@ -261,7 +261,7 @@ class Assembler(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[P]):
-    """One task: its name in routes, the type of its parameters, and its assembler.
+    """One task: its name in routes, the type of its parameters, that of its values, and its assembler.
 
     `head_variants` holds other assemblers, for heads that answer with other tensors: by the catalog's `variant`, or by
     the head's own task. A variant that is not there answers with the usual tensors, as `linear` does.
@@ -269,6 +269,7 @@ class Task(Generic[P]):
 
     name: str
     parameters: type[P]
+    value: Any  # a type, such as list[Label]; the OpenAPI document says it to callers
     assembler: Assembler[P]
     head_variants: Mapping[str, Assembler[P]] = field(default_factory=dict)
 

@@ -6,6 +6,8 @@ Works on the logits of a classification head. Must not know how texts become tok
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from typing_extensions import TypedDict
+
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector
 from functions.tasks.postprocessing.scores import mean, sigmoid, softmax
@@ -33,6 +35,13 @@ class Parameters(ReadsPairs, Truncatable):
         return self.top_k == 1
 
 
+class Label(TypedDict):
+    """A label, and how well it fits."""
+
+    label: str
+    score: float
+
+
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `logits` [windows, labels]."""
     del parameters, target_ids
@@ -41,7 +50,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> list[dict[str, object]]:
+) -> list[Label]:
     """Return the `top_k` labels, best first: scores of windows averaged by their content tokens."""
     del item
     apply = FUNCTIONS[_function(context.parameters, context.head)]
@@ -77,4 +86,4 @@ def _function(parameters: Parameters, head: Head) -> str:
     return "softmax"
 
 
-TASK = Task("text-classification", Parameters, Assembler(outputs, value))
+TASK = Task("text-classification", Parameters, list[Label], Assembler(outputs, value))

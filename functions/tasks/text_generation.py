@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import TypedDict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, Counted, RowsPerWindow, read_back
@@ -73,6 +74,12 @@ class Parameters(Truncatable):
         return most - self.max_new_tokens
 
 
+class Continuation(TypedDict):
+    """The new text, after the prompt unless it was left out."""
+
+    generated_text: str
+
+
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensors to read: how many new tokens each sequence of a prompt has, and their ids."""
     del target_ids
@@ -81,7 +88,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> list[dict[str, str]]:
+) -> list[Continuation]:
     """Return each sequence's text as transformers' pipeline makes it: the new tokens, decoded by themselves.
 
     With `return_full_text` the prompt stands before them as it was received, cut or not.
@@ -90,7 +97,8 @@ def value(
     [answer] = answers
     before = item.text if context.parameters.return_full_text else ""
     ids = [int(token) for [token] in answer["ids"]]
-    found, start = [], 0
+    found: list[Continuation] = []
+    start = 0
     for [length] in answer["row_lengths"]:
         new = ids[start : start + int(length)]
         found.append({"generated_text": before + read_back(context, new, skip_special=True)})
@@ -98,4 +106,4 @@ def value(
     return found
 
 
-TASK = Task("text-generation", Parameters, Assembler(outputs, value))
+TASK = Task("text-generation", Parameters, list[Continuation], Assembler(outputs, value))

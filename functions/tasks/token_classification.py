@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing import graphemes
@@ -54,6 +55,27 @@ class Parameters(Truncatable):
         return self.stride
 
 
+class Entity(TypedDict):
+    """A group of tokens. `start` and `end` are its place in the text, in code points."""
+
+    entity_group: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+class LabelledToken(TypedDict):
+    """A token, where nothing is grouped. `index` is its place among the tokens of the text."""
+
+    entity: str
+    score: float
+    index: int
+    word: str
+    start: int
+    end: int
+
+
 def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, RowsPerWindow]:
     """Name the tensor to read: `logits` [tokens, labels]."""
     del parameters, target_ids
@@ -62,7 +84,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> list[dict[str, object]]:
+) -> list[LabelledToken] | list[Entity]:
     """Return tokens (`none`) or entities (any other strategy) in text order, without the ignored labels."""
     text, labels = item.text, context.head.labels
     strategy, ignored = context.parameters.aggregation_strategy, set(context.parameters.ignore_labels)
@@ -159,7 +181,7 @@ def _scores(labels: Sequence[str], logits: Vector) -> Vector:
     return softmax(logits)
 
 
-def _token(labels: Sequence[str], token: Token) -> dict[str, object]:
+def _token(labels: Sequence[str], token: Token) -> LabelledToken:
     label, score = best(labels, token.scores)
     return {
         "entity": label,
@@ -171,7 +193,7 @@ def _token(labels: Sequence[str], token: Token) -> dict[str, object]:
     }
 
 
-def _entity(entity: Tagged) -> dict[str, object]:
+def _entity(entity: Tagged) -> Entity:
     return {
         "entity_group": entity.label,
         "score": entity.score,
@@ -181,4 +203,4 @@ def _entity(entity: Tagged) -> dict[str, object]:
     }
 
 
-TASK = Task("token-classification", Parameters, Assembler(outputs, value))
+TASK = Task("token-classification", Parameters, list[Entity] | list[LabelledToken], Assembler(outputs, value))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
+from typing_extensions import TypedDict
 
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow, Vector, by_part
@@ -90,6 +91,14 @@ class Parameters(Truncatable):
             raise Unprocessable(f"head {name} has labels {list(head.labels)[:8]}, expected one that begins with entail")
 
 
+class Ranking(TypedDict):
+    """The text, and the labels with their scores, best first."""
+
+    sequence: str
+    labels: list[str]
+    scores: list[float]
+
+
 def entailment(labels: Sequence[str]) -> int | None:
     """Return the column of entailment: the first label that begins with `entail`, as transformers finds it."""
     return next((i for i, label in enumerate(labels) if label.lower().startswith("entail")), None)
@@ -112,7 +121,7 @@ def outputs(parameters: Parameters, target_ids: Sequence[int]) -> Mapping[str, R
 
 def value(
     context: AnswerContext[Parameters], item: TextInput, windows: Sequence[Window], answers: Sequence[Answer]
-) -> dict[str, object]:
+) -> Ranking:
     """Return `sequence`, `labels` and `scores`, best first, by the rules of the pipeline of transformers.
 
     Scores are a softmax over the entailment logits of all labels. With `multi_label`, and for a single label, they are
@@ -145,4 +154,4 @@ def _checked(context: AnswerContext[Parameters], logits: Vector) -> Vector:
     return logits
 
 
-TASK = Task("zero-shot-classification", Parameters, Assembler(outputs, value))
+TASK = Task("zero-shot-classification", Parameters, Ranking, Assembler(outputs, value))

@@ -86,7 +86,11 @@ ROOMS = (
     _light("functions", ()),
     _light("functions.messages", ("shared",)),
     _light("functions.tokenizers", ("shared",), ("tokenizers", "sacremoses", "pydantic")),
-    _light("functions.tasks", ("shared", "functions.tokenizers", "functions.messages"), ("pydantic", "pydantic_core")),
+    _light(
+        "functions.tasks",
+        ("shared", "functions.tokenizers", "functions.messages"),
+        ("pydantic", "pydantic_core", "typing_extensions"),
+    ),
     _light(
         "functions.pipeline",
         ("shared", "functions.tokenizers", "functions.messages", "functions.tasks"),

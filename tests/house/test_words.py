@@ -33,6 +33,7 @@ ALLOWED = {
     "shared/catalog.py": ("lanes?", "catalogs of before have this key"),
     "tests/unit/shared/": ("lanes?", "tests of that key"),
     "functions/http/text_json.py": ("lanes?", "a key of GET /v1/models that callers read"),
+    "functions/http/openapi/model_answers.py": ("lanes?", "the type of that answer"),
     "tests/unit/functions/http/": ("lanes?", "tests of that key"),
     "glossa/commands/catalog/": ("lanes?", "an option that scripts may still give"),
     "glossa/commands/models.py": ("lanes?", "a key that scripts read"),

@@ -8,7 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -21,6 +24,7 @@ from tests.stack.conftest import RunningStack
 
 pytestmark = pytest.mark.stack
 NAME = "keyed"
+ORIGIN = "https://app.example.com"
 TOPICS = {"task": "text-classification", "model": "mini:topic"}
 
 
@@ -43,7 +47,7 @@ class KeyedStack:
 def keyed(running: RunningStack) -> Iterator[KeyedStack]:
     """Deploy the built template a second time, with Auth=key."""
     workspace, url = running.workspace, running.stack.replica_url
-    given = deploy.parameters(url, deploy.store_call_keys(workspace)) | {"Auth": "key"}
+    given = deploy.parameters(url, deploy.store_call_keys(workspace)) | {"Auth": "key", "CorsOrigins": ORIGIN}
     deploy.deploy_built(workspace, given, NAME, "keys")
     known = deploy.describe(workspace, NAME)
     assert known is not None
@@ -82,6 +86,41 @@ def test_without_a_key_nobody_is_answered(keyed: KeyedStack, header: dict[str, s
     claimed = {"x-tenant": "key-acme", "tenant": "key-acme"}
     outsider = Client(keyed.stack.api_url, api_key="")
     assert status(outsider, "POST", "/v1/text-classification", {"tenant": "key-acme"}, **claimed, **header) == 401
+
+
+def ask(keyed: KeyedStack, method: str, path: str, **headers: str) -> tuple[int, bytes, Message]:
+    """Send a request as a browser would; return status, body and headers."""
+    sent = Request(  # noqa: S310 - the address of the stack under test
+        keyed.stack.api_url + path, method=method, headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
+    try:
+        with urlopen(sent, timeout=30) as answer:  # noqa: S310 - likewise
+            return answer.status, answer.read(), answer.headers
+    except HTTPError as error:
+        return error.code, error.read(), error.headers
+
+
+def test_a_page_of_a_listed_origin_may_call(keyed: KeyedStack) -> None:
+    """Its preflight needs no key, on the paths of both functions. Its call does, and only its origin is named."""
+    for path in ("/v1/models", "/v1/jobs", "/v2"):
+        asked = {"access_control_request_method": "GET", "access_control_request_headers": "authorization"}
+        found, _, headers = ask(keyed, "OPTIONS", path, origin=ORIGIN, **asked)
+        assert (found, headers["access-control-allow-origin"]) == (204, ORIGIN), path
+        assert "authorization" in headers["access-control-allow-headers"]
+    key = f"Bearer {keyed.client('acme', 'models:read').api_key}"
+    assert ask(keyed, "GET", "/v1/models", origin=ORIGIN)[0] == 401
+    for origin, named in ((ORIGIN, ORIGIN), ("https://other.example.com", None)):
+        found, _, headers = ask(keyed, "GET", "/v1/models", origin=origin, authorization=key)
+        assert (found, headers["access-control-allow-origin"], headers["vary"]) == (200, named, "Origin")
+
+
+def test_head_needs_a_key_and_has_no_body(keyed: KeyedStack) -> None:
+    """The policy of a key that may GET a route lets it ask for the headers alone."""
+    key = f"Bearer {keyed.client('acme', 'models:read').api_key}"
+    found, body, headers = ask(keyed, "HEAD", "/v1/models", authorization=key)
+    assert (found, body, headers["content-type"]) == (200, b"", "application/json")
+    assert ask(keyed, "HEAD", "/v1/models")[0] == 401
+    assert ask(keyed, "HEAD", "/v1/jobs", authorization=key)[0] == 403
 
 
 def test_two_tenants_never_meet(keyed: KeyedStack) -> None:

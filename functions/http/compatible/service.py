@@ -58,8 +58,12 @@ class Service:
     ready: Callable[[], bool]
 
     def body(self) -> dict[str, object]:
-        """Return the JSON object of the current request, once its caller is known. Raises as `Resolver.json`."""
+        """Return the JSON object of the current request, once its caller is known. Raises as `Resolver.json`.
+
+        A query parameter is refused, as on our own routes: it would have no effect.
+        """
         self.caller()
+        self.api.query()
         return self.api.json()
 
     def caller(self) -> None:

@@ -5,11 +5,14 @@ model.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from functions.http.openapi.page import Operation
+from functions.http.openapi.examples import DETOKENIZE, TASK_BODIES, TOKENIZE
+from functions.http.openapi.model_answers import Health, ModelFacts, ModelsAnswer
+from functions.http.openapi.operation import Operation, Reference
+from functions.http.openapi.problems import ModelsProblem
 from functions.pipeline.request_limits import MAX_IDS, REQUEST_LIMITS
 from functions.tasks.parse import MAX_LANG_CHARS, MAX_TEXTS
 from functions.tasks.registry import TASKS
@@ -30,14 +33,14 @@ class Usage(BaseModel):
 
 
 class Answer(BaseModel):
-    """One result per input; its shape is the one of the transformers pipeline of the task."""
+    """One result per input, as the transformers pipeline of the task makes it."""
 
     model: str
     head: str
     task: str
     results: list[Any]
     usage: Usage
-    timings_ms: dict[str, float]
+    timings_ms: dict[str, float] = Field(description="milliseconds of each stage")
 
 
 class Tokens(BaseModel):
@@ -87,6 +90,13 @@ class TextsAnswer(BaseModel):
     results: list[OneText]
 
 
+def _task_answer(name: str, value: Any) -> type[BaseModel]:
+    title = "".join(word.title() for word in name.split("-"))
+    fields: Any = {"task": (Literal[name], ...), "results": (list[value], ...)}
+    made: type[BaseModel] = create_model(f"{title}Answer", __base__=Answer, __doc__=Answer.__doc__, **fields)
+    return made
+
+
 def _task_body(task: str, parameters: type[TaskParameters]) -> type[BaseModel]:
     name = "".join(word.title() for word in task.split("-"))
     renamed = create_model(f"{name}Parameters", __base__=parameters, __doc__=parameters.__doc__)
@@ -125,9 +135,18 @@ def _body(name: str, items: Sequence[Any], **more: Any) -> type[BaseModel]:
     return made
 
 
+_READS_MODELS = {"name": Reference}
 OPERATIONS = (
     *(
-        Operation("POST", f"/v1/{name}", f"Do {name} over texts", _task_body(name, task.parameters), Answer)
+        Operation(
+            "POST",
+            f"/v1/{name}",
+            f"Do {name} over texts",
+            _task_body(name, task.parameters),
+            _task_answer(name, task.value),
+            examples=TASK_BODIES[name],
+            refusals=(404, 409),
+        )
         for name, task in TASKS.items()
     ),
     Operation(
@@ -140,24 +159,25 @@ OPERATIONS = (
             add_special_tokens=(Annotated[bool | None, Field(strict=True, description="absent: true")], None),
         ),
         TokensAnswer,
+        examples=TOKENIZE,
+        refusals=(404,),
     ),
-    Operation("POST", "/v1/detokenize", "Texts of tokens, as a model writes them", DetokenizeBody, TextsAnswer),
-    Operation("GET", "/v1/models", "Models there are, their tasks, heads and labels"),
-    Operation("GET", "/v1/models/<name>", "One model"),
-    Operation("GET", "/v1/health", "Whether the model server takes requests"),
-    Operation("GET", "/v1/openapi.json", "This page"),
-    Operation("GET", "/v2", "The model server, in the Open Inference Protocol v2 as all routes below"),
-    Operation("GET", "/v2/health/live", "Whether the model server is live"),
-    Operation("GET", "/v2/health/ready", "Whether every model is ready"),
-    Operation("POST", "/v2/repository/index", "Models with their states", answer=list[dict[str, Any]]),
-    *(
-        operation
-        for path in ("/v2/models/<model>", "/v2/models/<model>/versions/<version>")
-        for operation in (
-            Operation("GET", path, "Inputs, outputs, heads and limits of a model"),
-            Operation("GET", f"{path}/ready", "Whether a model is ready"),
-            Operation("GET", f"{path}/stats", "Statistics of a model"),
-            Operation("POST", f"{path}/infer", "Tensors to tensors, as JSON or with binary data"),
-        )
+    Operation(
+        "POST",
+        "/v1/detokenize",
+        "Texts of tokens, as a model writes them",
+        DetokenizeBody,
+        TextsAnswer,
+        examples=DETOKENIZE,
+        refusals=(404,),
     ),
+    Operation(
+        "GET", "/v1/models", "Models there are, their tasks, heads and labels", None, ModelsAnswer, error=ModelsProblem
+    ),
+    Operation(
+        "GET", "/v1/models/<name>", "One model", None, ModelFacts, error=ModelsProblem, path_parameters=_READS_MODELS
+    ),
+    Operation("GET", "/v1/health", "Whether the model server takes requests", None, Health, checks_query=False),
+    Operation("GET", "/v1/openapi.json", "This document", checks_query=False),
+    Operation("GET", "/openapi.json", "This document, where tools look for it", checks_query=False),
 )

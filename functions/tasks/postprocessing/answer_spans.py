@@ -9,12 +9,21 @@ import heapq
 import math
 from collections.abc import Iterator, Sequence
 
+from typing_extensions import TypedDict
+
 from functions.messages import Window
 from functions.tasks.postprocessing.graphemes import Clusters, is_seam, is_unspaced
 from functions.tasks.postprocessing.output_rows import Answer, Vector
 from functions.tokenizers.tokenizer import Layout
 
-Found = dict[str, object]
+
+class AnswerSpan(TypedDict):
+    """An answer. `start` and `end` are its place in the context, in code points; without an answer it is empty."""
+
+    score: float
+    start: int
+    end: int
+    answer: str
 
 
 Candidate = tuple[float, int, int]  # probability, and the first and last token of a span in its window
@@ -78,7 +87,7 @@ def text_span(window: Window, clusters: Clusters, first: int, last: int, *, whol
     return clusters.whole(start, end) if any(map(is_unspaced, ends)) else (start, end)
 
 
-def add_answer(found: dict[str, Found], context: str, span: tuple[int, int], score: float) -> None:
+def add_answer(found: dict[str, AnswerSpan], context: str, span: tuple[int, int], score: float) -> None:
     """Add an answer to those found. If its text is there already (ignoring case), add its score to it."""
     start, end = span
     text = context[start:end]
@@ -86,10 +95,9 @@ def add_answer(found: dict[str, Found], context: str, span: tuple[int, int], sco
     known["score"] = score_of(known) + score
 
 
-def score_of(found: Found) -> float:
+def score_of(found: AnswerSpan) -> float:
     """Return an answer's score."""
-    score = found["score"]
-    return score if isinstance(score, float) else 0.0
+    return found["score"]
 
 
 def _is_border(window: Window, text: str, at: int) -> bool:

@@ -98,7 +98,8 @@ function parameters(list, document_) {
       (one.description || one.schema?.description) && el("p", { class: "note" }, one.description || one.schema.description)))))];
 }
 
-function answerView(status, answer, document_) {
+function answerView(status, given, document_) {
+  const answer = given.$ref ? document_.components.responses[given.$ref.split("/").pop()] : given; // errors are shared
   const [type, content] = Object.entries(answer.content || {})[0] ?? ["", {}];
   const shown = content.schema ? schemaView(content.schema, document_) : [];
   return el("div", { class: "field-row" }, el("dt", {}, status === "default" ? "error" : status),

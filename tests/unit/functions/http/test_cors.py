@@ -17,7 +17,9 @@ from tests.events import FakeContext, request
 from tests.unit.functions.http.world import count_ids, make, pipeline
 
 APP, OTHER = "https://app.example.com", "https://other.example.com"
-LISTED = make_api(pipeline(), FakeReplica(count_ids), Auth("bearer"), origins=Cors(frozenset({APP, "https://b.example"})))
+LISTED = make_api(
+    pipeline(), FakeReplica(count_ids), Auth("bearer"), origins=Cors(frozenset({APP, "https://b.example"}))
+)
 
 
 def ask(method: str, path: str, api: Any = LISTED, **headers: str) -> tuple[int, str, dict[str, str]]:

@@ -14,7 +14,7 @@ from functions.http.jobs_routes import make_api as make_jobs
 from functions.http.openapi_document import document
 from functions.http.resolver import Resolver
 from functions.tasks.registry import TASK_NAMES
-from tests.events import request
+from tests.events import FakeContext, request
 from tests.unit.functions.http.world import catalog, make, send
 
 COMMITTED = Path(__file__).parents[4] / "docs" / "openapi.json"
@@ -34,16 +34,22 @@ def test_the_document_says_how_callers_are_verified() -> None:
     assert not [operation for operation in operations if "security" in operation]
 
 
-def test_the_document_is_served() -> None:
-    """The infer function serves the document."""
-    status, body, _ = send(make(), request("GET", "/v1/openapi.json"))
-    assert (status, body) == (200, document())
+@pytest.mark.parametrize("path", ["/v1/openapi.json", "/openapi.json"])
+def test_the_document_is_served(path: str) -> None:
+    """The infer function serves the document, with the address where it lies first: a stage, or a name of one's own."""
+    status, body, _ = send(make(), request("GET", path))
+    assert (status, body | {"servers": document()["servers"]}) == (200, document())
+    assert [each["url"] for each in body["servers"]] == ["/live", *(each["url"] for each in document()["servers"])]
+    named = request("GET", path)
+    named["requestContext"] |= {"path": path}
+    assert send(make(), named)[1]["servers"][0]["url"] == "/"
 
 
-@pytest.mark.parametrize("path", ["/v1/health", "/v1/openapi.json"])
+@pytest.mark.parametrize("path", ["/v1/health", "/v1/openapi.json", "/openapi.json", "/health", "/metrics"])
 def test_what_monitors_and_browsers_fetch_is_answered_whatever_the_query(path: str) -> None:
     """A query parameter that only avoids a cache is ignored."""
-    assert send(make(), request("GET", path, queryStringParameters={"_": "1732"}))[0] == 200
+    raw = request("GET", path, queryStringParameters={"_": "1732"})
+    assert make().resolve(raw, FakeContext())["statusCode"] == 200
 
 
 def test_the_document_lists_exactly_the_routes() -> None:

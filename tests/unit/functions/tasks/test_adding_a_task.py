@@ -45,7 +45,7 @@ def value(
     return {"text": item.text, "n_windows": len(windows), "width": width * context.parameters.times}
 
 
-TOY = Task("vector-width", Parameters, Assembler(outputs, value))
+TOY = Task("vector-width", Parameters, dict[str, object], Assembler(outputs, value))
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from functions.http.compatible.answers import ANSWERS
 from functions.http.compatible.operations import OPERATIONS
 from functions.http.compatible.paths import compatible_routes
 from functions.http.openapi_document import document
+from tests.events import request
 from tests.unit.functions.http.compatible.asking import ask, own
+from tests.unit.functions.http.world import make, send
 
 PROGRAM = "import sys, functions.http.text_routes; print(*(m for m in sys.modules if '.compatible.' in m))"
 
@@ -52,8 +54,17 @@ def test_the_page_says_that_metrics_are_text() -> None:
 def test_the_page_has_both_bodies_of_a_shared_path() -> None:
     """A generated client can send ours and Cohere's to `/v1/rerank`."""
     assert [
-        each["$ref"].rsplit("/", 1)[1] for each in document()["components"]["schemas"]["SharedRerankBody"]["anyOf"]
+        each["$ref"].rsplit("/", 1)[1] for each in document()["components"]["schemas"]["SharedRerankBody"]["oneOf"]
     ] == [
         "RerankBody",
         "CohereRerankBody",
     ]
+
+
+def test_a_query_parameter_is_refused_where_a_body_is_read() -> None:
+    """It would have no effect, as on our own routes. Each refusal has the form of its ecosystem."""
+    raw = request("POST", "/v1/embeddings", json.dumps({"input": "a"}), queryStringParameters={"api-version": "1"})
+    status, problem, _ = send(make(), raw)
+    assert (status, problem["error"]["message"]) == (400, "got the query parameter 'api-version', expected none here")
+    raw = request("POST", "/embed", json.dumps({"inputs": "a"}), queryStringParameters={"normalize": "false"})
+    assert send(make(), raw)[0] == 422
