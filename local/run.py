@@ -67,6 +67,7 @@ def print_addresses(workspace: Workspace, running: stack.Stack, console: Console
     """Print the address of each part, and two commands that can be pasted; `shown`: mini is served."""
     console.rule("the stack runs; `make stop` ends it")
     for name, address in (
+        ("playground, to open in a browser", running.api_url + "/"),
         ("API", running.api_url),
         ("Open Inference Protocol v2", running.api_url + "/v2"),
         ("model server, for signed calls", running.replica_url),

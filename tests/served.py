@@ -5,7 +5,7 @@ Must not know who asks, nor which models there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from functions.http.authentication import OPEN
@@ -25,14 +25,17 @@ from shared.errors import GlossaError
 from shared.protocol import CallLimits, decode_call, encode_error, encode_output
 
 
-def serve_catalog(path: Path) -> tuple[Catalog, Resolver]:
-    """Load each model of a catalog file, and return the API over them. Tokenizer files go beside the catalog."""
+def serve_catalog(path: Path, page_stores: Sequence[str] | None = None) -> tuple[Catalog, Resolver]:
+    """Load each model of a catalog file, and return the API over them. Tokenizer files go beside the catalog.
+
+    `page_stores` are those of `make_api`: None makes no pages.
+    """
     root, catalog = path.parent, load_catalog(path)
     write_artifacts(catalog, root, root / "artifacts")
     engines = {name: load_engine(model, root) for name, model in catalog.models.items()}
     pipeline = Pipeline(catalog, load_tokenizers(catalog, root / "artifacts"))
     client = ReplicaClient("http://127.0.0.1:9", transport=FakeTransport(_replica(engines, catalog)))
-    return catalog, make_api(pipeline, client, OPEN)
+    return catalog, make_api(pipeline, client, OPEN, page_stores=page_stores)
 
 
 def _replica(engines: Mapping[str, Engine], catalog: Catalog) -> Callable[[SentRequest], Reply]:

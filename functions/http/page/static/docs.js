@@ -48,7 +48,7 @@ function grouped(document_) {
 function draw(document_) {
   const groups = grouped(document_);
   const filter = el("input", { id: "filter", type: "search", autocomplete: "off", spellcheck: "false" });
-  const lists = groups.map(([name, list]) => el("section", { class: "group" }, el("h3", {}, name),
+  const lists = groups.map(([name, list]) => el("section", { class: "group" }, el("h2", {}, name),
     el("ul", {}, list.map((each) => el("li", { "data-words": `${each.path} ${each.of.summary || ""}`.toLowerCase() },
       el("a", { href: `#${each.id}` }, el("span", { class: "verb" }, each.method), ` ${each.path}`))))));
   const none = el("p", { class: "note", role: "status" });
@@ -83,16 +83,16 @@ function operation({ path, method, of, id }, document_) {
     box.append(
       ...(of.description && of.description !== of.summary ? [el("p", {}, of.description)] : []),
       ...parameters(of.parameters || [], document_),
-      ...(body ? [el("h4", {}, "Body"), ...schemaView(body.schema, document_)] : []),
-      el("h4", {}, "Answers"), el("dl", {}, Object.entries(of.responses).map(([status, answer]) => answerView(status, answer, document_))),
-      el("h4", {}, "As a command"), command(path, method, body, document_));
+      ...(body ? [el("h3", {}, "Body"), ...schemaView(body.schema, document_)] : []),
+      el("h3", {}, "Answers"), el("dl", {}, Object.entries(of.responses).map(([status, answer]) => answerView(status, answer, document_))),
+      el("h3", {}, "As a command"), command(path, method, body, document_));
   });
   return box;
 }
 
 function parameters(list, document_) {
   if (!list.length) return [];
-  return [el("h4", {}, "Parameters"), el("dl", {}, list.map((one) => el("div", { class: "field-row" },
+  return [el("h3", {}, "Parameters"), el("dl", {}, list.map((one) => el("div", { class: "field-row" },
     el("dt", {}, el("code", {}, one.name), one.required && el("span", { class: "required" }, "required")),
     el("dd", {}, el("span", { class: "type" }, `${typeOf(one.schema, document_)}, in the ${one.in}`),
       (one.description || one.schema?.description) && el("p", { class: "note" }, one.description || one.schema.description)))))];

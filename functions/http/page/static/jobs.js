@@ -193,10 +193,10 @@ async function ended(job, signal) {
   return parts;
 }
 
-/** Return an address that a link may have: https, or that of this page's own host. */
+/** Return an address that a link may have: https, or http where this page has that too. Anything else would be a script. */
 function safe(address) {
   const url = new URL(address, BASE);
-  return url.protocol === "https:" || url.origin === location.origin ? url.href : null;
+  return ["https:", location.protocol].includes(url.protocol) ? url.href : null;
 }
 
 /** Return the first rows of a part. A bucket elsewhere lets no page read it, so there is a link alone. */

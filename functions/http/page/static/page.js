@@ -107,7 +107,7 @@ function showTask({ view, choices }, choice) {
   const out = el("div", { class: "results", id: "results" }, nothing("Pick an example, or type a text. Then run it."));
   const status = el("p", { class: "status", id: "status", role: "status" });
   const inputs = view.fields.map((field) => input(field, values));
-  const context = { view, choice, values, out, status };
+  const context = { view, choice, values, out, status, answer: null };
   const shelf = el("div", {});
   const model = el("select", { id: "model" },
     choices.map(({ reference }) => el("option", { selected: reference === choice.reference }, reference)));
@@ -120,22 +120,26 @@ function showTask({ view, choices }, choice) {
     context.choice = choices.find(({ reference }) => reference === model.value);
     history.replaceState(null, "", `#${view.id}/${model.value}`);
     shelf.replaceChildren(examples(view, context.choice, take));
+    showCode(context);
   });
   shelf.append(examples(view, choice, take));
   const form = el("form", { id: "form", novalidate: true, onsubmit: (event) => { event.preventDefault(); send(context); } },
     shelf,
-    inputs.map(({ box }) => box),
+    inputs.filter(({ field }) => field.kind !== "number").map(({ box }) => box),
     el("div", { class: "row end" },
       el("div", { class: "field inline" }, el("label", { for: "model" }, "Model"), model),
+      inputs.filter(({ field }) => field.kind === "number").map(({ box }) => box),
       el("button", { type: "submit", class: "main", "aria-keyshortcuts": "Control+Enter" }, "Run"),
-      el("span", { class: "note keys" }, "or Ctrl + Enter")));
+      el("span", { class: "note keys" }, "Ctrl + Enter")));
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       send(context);
     }
   });
+  form.addEventListener("input", () => showCode(context));
   byId("work").replaceChildren(el("h2", {}, view.name), el("p", { class: "says" }, view.says), form, status, out);
+  showCode(context);
 }
 
 function examples(view, choice, choose) {
@@ -181,26 +185,24 @@ async function send(context) {
     byId(`field-${missing.name}`).focus();
     return;
   }
-  let body;
-  try {
-    body = { model: choice.reference, ...view.body(values, choice.model) };
-  } catch {
+  const body = bodyOf(context, values);
+  if (!body) {
     out.replaceChildren(nothing("That is not JSON. Write it as in the examples of the API reference."));
     return;
   }
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  const path = `v1/${view.task}`;
   status.textContent = `Asking ${choice.reference} …`;
   out.setAttribute("aria-busy", "true");
   out.classList.add("busy");
   let answer = null;
   try {
-    answer = await call("POST", path, body, { signal });
+    answer = await call("POST", `v1/${view.task}`, body, { signal });
     const shown = view.show ? view.show(answer.body.results, { values: { ...values }, body }) : el("pre", { tabindex: "0" }, shortJson(answer.body.results));
     status.textContent = `Answered in ${duration(answer.took_ms)}.`;
     out.replaceChildren(...[shown].flat(3).filter(Boolean), ...facts(answer));
+    status.scrollIntoView({ block: "nearest" }); // with the room below it that page.css names
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (!(problem instanceof Problem)) throw problem;
@@ -214,11 +216,32 @@ async function send(context) {
       out.classList.remove("busy");
     }
   }
-  showCode(view.task, path, body, answer);
+  context.answer = answer;
+  showCode(context);
 }
 
-function showCode(task, path, body, answer) {
-  const client = clientLines(task, body);
+/** Return the request that values make, or null where they are no JSON. */
+function bodyOf({ view, choice }, values) {
+  try {
+    return { model: choice.reference, ...view.body(values, choice.model) };
+  } catch {
+    return null;
+  }
+}
+
+function isFilled(view, values) {
+  return view.fields.every(({ name, required }) => !required || String(values[name]).trim());
+}
+
+/** Show the request of the form in code, that of the first example while the form is empty, and the last answer. */
+function showCode(context) {
+  const { view, choice, values, answer } = context;
+  const sample = examplesOf(view, choice)[0];
+  const body = isFilled(view, values) ? bodyOf(context, values) : sample && bodyOf(context, { ...usual(view), ...sample.values });
+  byId("beside").hidden = !body;
+  if (!body) return;
+  const path = `v1/${view.task}`;
+  const client = clientLines(view.task, body);
   const code = (text, full = text) => [el("pre", { tabindex: "0" }, el("code", {}, text)), copyButton("Copy", () => full)];
   const panels = [
     ["curl", () => code(curlLine(path, body))],
@@ -226,12 +249,12 @@ function showCode(task, path, body, answer) {
     ...(client ? [[client[0], () => code(client[1])]] : []),
     ...(answer ? [["JSON", () => code(shortJson(answer.body), JSON.stringify(answer.body, null, 2))]] : []),
   ];
-  const made = tabs("The same request in code", panels, tabChosen);
+  const made = tabs("The request in code", panels, tabChosen);
   made.element.addEventListener("click", () => { tabChosen = made.chosen(); });
+  made.element.addEventListener("keyup", () => { tabChosen = made.chosen(); });
   const bytes = answer ? new TextEncoder().encode(JSON.stringify(answer.body)).length : 0;
-  byId("beside").replaceChildren(el("h2", {}, "The same request in code"), made.element,
-    answer && el("p", { class: "note" }, `The answer has ${count(bytes, "byte")}.`));
-  byId("beside").hidden = false;
+  byId("beside").replaceChildren(el("h2", {}, "The request in code"), made.element,
+    answer ? el("p", { class: "note" }, `The answer has ${count(bytes, "byte")}.`) : "");
 }
 
 byId("key-form").addEventListener("submit", (event) => {

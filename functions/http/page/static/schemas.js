@@ -12,13 +12,13 @@ function followed(schema, document) {
 
 /** Return the type of a schema in a few words. */
 export function typeOf(given, document, depth = 0) {
-  const { schema, name } = followed(given, document);
+  const { schema } = followed(given, document);
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   const choices = schema.anyOf || schema.oneOf;
   if (choices) return [...new Set(choices.map((each) => typeOf(each, document, depth + 1)))].join(" or ");
   if (schema.type === "array") return `list of ${depth > 3 ? "…" : typeOf(schema.prefixItems?.[0] ?? schema.items ?? {}, document, depth + 1)}`;
-  if (schema.type === "object" || schema.properties) return schema.properties ? name || "object" : "object";
+  if (schema.type === "object" || schema.properties) return "object";
   if (schema.type === "null") return "null";
   return { string: "text", integer: "integer", number: "number", boolean: "true or false" }[schema.type] || "anything";
 }

@@ -6,7 +6,7 @@ import { linesOf } from "./lines.js";
 import { showChoices, showEntities, showGenerated, showLabels, showMasks, showRanking, showSimilar, showSpans, showZeroShot } from "./results.js";
 import { showMatrix, showNeighbours } from "./vectors.js";
 
-const text = (label = "Text", more = {}) => ({ name: "text", label, kind: "text", rows: 4, required: true, ...more });
+const text = (label = "Text", more = {}) => ({ name: "text", label, kind: "text", rows: 3, required: true, ...more });
 const lines = (name, label, rows = 5) => ({ name, label, kind: "lines", rows, required: true, note: "One a line." });
 const number = (name, label, usual, most) => ({ name, label, kind: "number", usual, least: 1, most });
 
