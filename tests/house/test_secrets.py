@@ -32,7 +32,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     }.items()
 }
 ASSIGNED = re.compile(
-    r"(?i)(?:secret|passw(?:or)?d|token|api_?key|access_?key|credential)\w*[\"']?\s*[:=]\s*[\"']([\w+/=.-]{24,})[\"']"
+    r"(?i)(?:secret|passw(?:or)?d|token|api_?key|access_?key|credential)\w*(?<!_sha256)[\"']?\s*[:=]\s*"
+    r"[\"']([\w+/=.-]{24,})[\"']"  # the digest of a tokenizer's file is none
 )
 MIN_ENTROPY = 3.8  # bits a character; a name in words has less, a random key of 24 characters more
 FREE_OF_ASSIGNED = ("tests/", "benchmarks/")  # they hold made-up keys; the exact patterns hold there too
@@ -128,6 +129,7 @@ def test_a_credential_is_found(name: str, parts: tuple[str, ...]) -> None:
         'token_name = "the-name-of-the-token-header"',
         'password = "x"',
         "sha256 = 'aa'",
+        'tokenizer_sha256 = "0c57261906080b619e1cb3b8fd4a1c11ec3fdc1e970edf4921d8e3951edc33b6"',
         "AKIAIOSFODNN7EXAMPLE",  # the key in the documentation of AWS
     ],
 )
