@@ -7,6 +7,7 @@ has a checkpoint is left as it is.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaXLConfig
 
+from benchmarks import ROOT
 from tests.data import TOKENIZER_FILES, XLMR_TOKENIZER
 
 BASE: Mapping[str, Any] = {
@@ -33,10 +35,8 @@ XL: Mapping[str, Any] = {
     "vocab_size": 250_880, "hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 32,
     "intermediate_size": 10_240, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
 }  # fmt: skip
-MINI: Mapping[str, Any] = {  # the sizes of checkpoints/mini, with one head
-    **BASE, "vocab_size": 32_000, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "intermediate_size": 1024,
-}  # fmt: skip
+_SHIPPED: Mapping[str, Any] = json.loads((ROOT / "checkpoints" / "mini" / "config.json").read_text(encoding="utf-8"))
+MINI: Mapping[str, Any] = {name: _SHIPPED[name] for name in BASE}  # with one head
 LABELS, SPAN_LABELS = 7, 2
 SIZES: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
     "mini": (XLMRobertaConfig, MINI),
