@@ -127,7 +127,7 @@ class Resolver(APIGatewayRestResolver):
         return Response(204, None, "", {**({"Allow": ", ".join(allow)} if allow else {}), **(preflight or {})})
 
     def _cross_origin_headers(self, event: Any) -> dict[str, str]:
-        return self._origins.headers(event) if isinstance(event, Mapping) else {}
+        return self._origins.headers(event) if self._origins.origins and isinstance(event, Mapping) else {}
 
     @property
     def trace(self) -> TraceContext:

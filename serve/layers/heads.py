@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
-from serve.layers.pooling import pool, read_vectors
+from serve.layers.pooling import read_vectors
 from serve.rows.pack import Pack
 from serve.rows.row import RowOutput
 from shared.messages import Pooling
@@ -212,7 +212,7 @@ class LinearHead(nn.Module):
 
     def forward(self, states: Tensor, pack: Pack, members: Sequence[int]) -> list[RowOutput]:
         """Return `logits` [1, labels] of each row."""
-        vectors = pool(self.pooling, states, pack, members).to(states.dtype)
+        vectors = pack.pooled(self.pooling, states, members).to(states.dtype)
         return [{"logits": row} for row in torch.split(self.linear(vectors).float().cpu(), 1)]
 
 

@@ -18,6 +18,7 @@ from serve.rows.row import Row
 Between = Callable[[], None]  # called between two layers of a pass
 
 ABSENT = -1  # the id of a token whose row has no ids of a kind, while another row of the pack has some
+SEGMENTS = {"mean": "mean", "max": "max"}  # names of poolings in torch.segment_reduce
 NO_PAD = -1  # in place of the pad id of models whose positions count every token, from 0
 
 
@@ -92,6 +93,17 @@ class Pack:
             return states
         wanted = [torch.arange(self.spans.starts[m], self.spans.starts[m] + self.spans.lengths[m]) for m in members]
         return states[torch.cat(wanted).to(states.device)]
+
+    def pooled(self, kind: str, states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
+        """Return the float32 [members, width] that a pooling makes of the tokens of each row, where the states are.
+
+        `mean` and `max` pool over all tokens, special ones included. `cls` is the state of the first token (`<s>`).
+        """
+        tokens = self.tokens_of(states, members).float()
+        lengths = torch.tensor([self.spans.lengths[member] for member in members]).to(states.device)
+        if kind == "cls":
+            return tokens[lengths.cumsum(0) - lengths]
+        return torch.segment_reduce(tokens, SEGMENTS[kind], lengths=lengths, axis=0)
 
 
 def pack_rows(rows: Mapping[int, Row], device: torch.device, between: Between | None = None) -> Pack:
