@@ -29,6 +29,7 @@ def bind(host: str, port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET)  # noqa: PLR2004 - the number is the name of the version
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((str(address), port))
+    made.listen(BACKLOG)  # who comes before the server has started waits for it
     return made
 
 
