@@ -43,8 +43,9 @@ class Proxy:
     body_s: float = BODY_S
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
+        """Answer one request, or close the connections to the API when the server ends."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
             return
         began_s = time.monotonic()
         received = Received(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"])
@@ -55,6 +56,12 @@ class Proxy:
             await _refuse(send, refusal)
         shown = ascii(received.path.decode("latin-1")[:SHOWN_CHARS])[1:-1]
         self.say(f"{received.method} {shown} {status} {(time.monotonic() - began_s) * 1000:.0f} ms")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await self.http.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, received: Received, receive: Receive, send: Send) -> int:
         self.guard.check(received)

@@ -46,7 +46,7 @@ def server_of(app: Any) -> uvicorn.Server:
         http="h11",  # hands on the target of a request as it came
         loop="asyncio",
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
