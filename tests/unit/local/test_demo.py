@@ -50,3 +50,13 @@ def test_inputs_are_shown_as_texts(task: str) -> None:
     """Each text of an input with several has a line."""
     [(_, body)] = demo.asked([task])
     assert "{" not in demo._plain(body["inputs"])
+
+
+def test_the_job_takes_the_beginning_of_each_document() -> None:
+    """All languages are there, and no text is cut."""
+    documents = demo.first_paragraphs()
+    assert len(documents) == len(list((demo.SAMPLES / "documents").glob("*.txt")))
+    for name, text in documents.items():
+        assert len(text.splitlines()) == demo.N_PARAGRAPHS
+        assert (demo.SAMPLES / "documents" / name).read_bytes().startswith(text)
+        assert text.endswith(b"\n")
