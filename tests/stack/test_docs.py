@@ -27,4 +27,4 @@ def test_a_job_is_made_uploaded_and_read_with_curl(running: RunningStack, tmp_pa
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"index"')]
     assert [row["id"] for row in rows] == ["a1"]
-    assert {"label", "score"} <= set(rows[0]["result"])
+    assert {"label", "score"} <= set(rows[0]["result"][0])
