@@ -72,7 +72,7 @@ def make_api(
     _add_tasks(service)
     _add_models(api, pipeline, auth)
     _add_tokens(api, pipeline, auth)
-    _add_service(api, replica, auth)
+    _add_service(api, replica, auth, is_public=page_stores is not None)
     add_compatible_routes(service)
     v2_routes.add_v2_routes(api, pipeline.catalog, replica, auth, clock)
     if page_stores is not None:
@@ -157,7 +157,9 @@ def _add_tokens(api: Resolver, pipeline: Pipeline, auth: Auth) -> None:
         return answered(detokenize_json)
 
 
-def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
+def _add_service(api: Resolver, replica: Replica, auth: Auth, *, is_public: bool) -> None:
+    """Add what tells of the service. `is_public`: everybody may read its description, which the page at /docs shows."""
+
     @api.get("/v1/health")
     def health() -> object:
         _principal(api, auth)
@@ -165,12 +167,13 @@ def _add_service(api: Resolver, replica: Replica, auth: Auth) -> None:
             raise Unavailable("the model server is not ready", retry_after_s=READY_RETRY_AFTER_S)
         return api.ok({"status": "ready"})
 
-    @api.get("/openapi.json")
-    @api.get("/v1/openapi.json")
+    @api.get("/openapi.json", compress=True)
+    @api.get("/v1/openapi.json", compress=True)
     def openapi() -> object:
         from functions.http.openapi_document import served  # noqa: PLC0415 - this route alone needs it, and start-up time costs money
 
-        _principal(api, auth)
+        if not is_public:
+            _principal(api, auth)
         return api.ok(served(api.prefix()))
 
 

@@ -26,7 +26,7 @@ WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 WAIT_MS = 60_000
 MEASURES = """() => {
   const files = performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))
-    .filter((one) => !one.name.includes('/v1/'));
+    .filter((one) => !/v1|openapi/.test(one.name));
   const paint = performance.getEntriesByName('first-contentful-paint')[0];
   const sum = (name) => files.reduce((all, one) => all + one[name], 0);
   return {first_contentful_paint_ms: Math.round(paint.startTime), n_files: files.length,

@@ -16,7 +16,7 @@ Open = Callable[..., Watched]
 
 def document(served: Served) -> dict[str, Any]:
     """Return the description that the API gives of itself."""
-    with urllib.request.urlopen(f"{served.api}/v1/openapi.json") as reply:  # noqa: S310 - http on loopback
+    with urllib.request.urlopen(f"{served.api}/openapi.json") as reply:  # noqa: S310 - http on loopback
         found: dict[str, Any] = json.load(reply)
     return found
 

@@ -16,7 +16,7 @@ FILES = "performance.getEntriesByType('resource').concat(performance.getEntriesB
 
 def of_the_page(page: Page, size: str) -> list[int]:
     """Return a size of each file of the page itself, not of what it asks of the API."""
-    found: list[int] = page.evaluate(f"{FILES}.filter((one) => !one.name.includes('/v1/')).map((one) => one.{size})")
+    found: list[int] = page.evaluate(f"{FILES}.filter((one) => !/v1|openapi/.test(one.name)).map((one) => one.{size})")
     return found
 
 

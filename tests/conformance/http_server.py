@@ -5,6 +5,7 @@ Must not know any route.
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -95,6 +96,8 @@ def _body(handler: BaseHTTPRequestHandler) -> str | None:
 
 def _send(handler: BaseHTTPRequestHandler, made: dict[str, Any]) -> None:
     data = (made["body"] if isinstance(made["body"], str) else json.dumps(made["body"])).encode()
+    if made.get("isBase64Encoded"):
+        data = base64.b64decode(data)
     handler.send_response(made["statusCode"])
     for name, values in made["multiValueHeaders"].items():
         for value in values:

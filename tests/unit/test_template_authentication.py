@@ -12,7 +12,7 @@ from tests.unit.template import condition, holds, properties, resources, stateme
 
 REAL_ACCOUNT = "123456789012"
 WAYS = ("iam", "jwt", "key", "bearer", "none")
-PAGES = ("/", "/docs", "/page/{proxy+}")
+PAGES = ("/", "/docs", "/openapi.json", "/page/{proxy+}")
 
 
 def test_every_method_verifies_its_caller_unless_open() -> None:

@@ -3,9 +3,9 @@ import { byId, copyButton, el } from "./dom.js";
 import { BASE, call, Problem, useKey } from "./api.js";
 import { problemCard } from "./problems.js";
 import { curlLine } from "./snippets.js";
-import { exampleOf, schemaView, typeOf } from "./schemas.js";
+import { exampleOf, resolved, schemaView, typeOf } from "./schemas.js";
 
-const DOCUMENT = "v1/openapi.json";
+const DOCUMENT = "openapi.json";
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const GROUPS = [ // the first that fits a path has it
   ["Batch jobs", /^\/v1\/(jobs|recipes)/],
@@ -84,7 +84,7 @@ function operation({ path, method, of, id }, document_) {
       ...(of.description && of.description !== of.summary ? [el("p", {}, of.description)] : []),
       ...parameters(of.parameters || [], document_),
       ...(body ? [el("h3", {}, "Body"), ...schemaView(body.schema, document_)] : []),
-      el("h3", {}, "Answers"), el("dl", {}, Object.entries(of.responses).map(([status, answer]) => answerView(status, answer, document_))),
+      el("h3", {}, "Answers"), el("dl", {}, answers(of.responses, document_)),
       el("h3", {}, "As a command"), command(path, method, body, document_));
   });
   return box;
@@ -98,13 +98,25 @@ function parameters(list, document_) {
       (one.description || one.schema?.description) && el("p", { class: "note" }, one.description || one.schema.description)))))];
 }
 
-function answerView(status, given, document_) {
-  const answer = given.$ref ? document_.components.responses[given.$ref.split("/").pop()] : given; // errors are shared
-  const [type, content] = Object.entries(answer.content || {})[0] ?? ["", {}];
-  const shown = content.schema ? schemaView(content.schema, document_) : [];
-  return el("div", { class: "field-row" }, el("dt", {}, status === "default" ? "error" : status),
-    el("dd", {}, answer.description, type && el("span", { class: "note" }, ` ${type}`),
-      shown.length ? el("details", {}, el("summary", {}, "its fields"), shown) : null));
+/** Return the answers of an operation; errors of one form stand together, with what each status means. */
+function answers(responses, document_) {
+  const forms = new Map();
+  for (const [status, given] of Object.entries(responses)) {
+    const answer = resolved(given, document_);
+    const [type, content] = Object.entries(answer.content || {})[0] ?? ["", {}];
+    const form = status < "400" ? status : `${type} ${JSON.stringify(content.schema)}`;
+    if (!forms.has(form)) forms.set(form, { type, schema: content.schema, list: [] });
+    forms.get(form).list.push([status, answer.description]);
+  }
+  return [...forms.values()].map(({ type, schema, list }) => {
+    const shown = schema ? schemaView(schema, document_) : [];
+    const [[status, description]] = list;
+    const said = list.length === 1 ? description
+      : el("ul", {}, list.map(([each, meaning]) => el("li", {}, el("code", {}, each), ` ${meaning}`)));
+    return el("div", { class: "field-row" }, el("dt", {}, list.length === 1 ? status : "errors"),
+      el("dd", {}, said, type && el("span", { class: "note" }, ` ${type}`),
+        shown.length ? el("details", {}, el("summary", {}, "its fields"), shown) : null));
+  });
 }
 
 function command(path, method, body, document_) {

@@ -3,11 +3,15 @@ import { el } from "./dom.js";
 
 const DEEPEST = 5;
 
+/** Return what a `$ref` of the document leads to, or the value itself. */
+export function resolved(value, document) {
+  if (!value?.$ref) return value ?? {};
+  return value.$ref.slice(2).split("/").reduce((at, name) => at?.[name], document) ?? {};
+}
+
 /** Return the schema that a `$ref` leads to, with its name. */
 function followed(schema, document) {
-  if (!schema?.$ref) return { schema: schema ?? {}, name: schema?.title || "" };
-  const name = schema.$ref.split("/").pop();
-  return { schema: document.components.schemas[name] ?? {}, name };
+  return { schema: resolved(schema, document), name: schema?.$ref?.split("/").pop() ?? schema?.title ?? "" };
 }
 
 /** Return the type of a schema in a few words. */

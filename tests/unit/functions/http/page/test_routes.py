@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 from typing import Any
 
 import pytest
@@ -69,6 +70,8 @@ def test_a_page_is_open_where_the_api_is_not(auth: str) -> None:
     """A browser sends no key with an address. Everything else asks for a verified caller as ever."""
     api = shown(auth=auth)
     assert [api.resolve(request("GET", p, requestContext={}), FakeContext())["statusCode"] for p in PAGES] == [200, 200]
+    described = api.resolve(request("GET", "/openapi.json", requestContext={}), FakeContext())
+    assert (described["statusCode"], json.loads(described["body"])["info"]["title"]) == (200, "Glossa")
     anybody = request("GET", "/v1/models", requestContext={})
     assert api.resolve(anybody, FakeContext())["statusCode"] == 403
 
