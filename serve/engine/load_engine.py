@@ -44,7 +44,7 @@ def load_engine(
     folder = fetch(model.checkpoint, root, download_folder=download_folder)
     check_weights(folder, model.weights_sha256)
     check_config(folder, model.config_sha256, model.name)
-    family, config = read_config(folder)
+    family, config = read_config(folder, is_known=model.config_sha256 is not None)
     _check_agreement(model, family, config)
     found = stored_tensors(folder, family, config)
     in_folder = [head for head in model.heads.values() if not head.checkpoint]

@@ -64,7 +64,8 @@ def check_own_heads(model: Model, root: Path, download_folder: Path | None = Non
     own = {name: head for name, head in model.heads.items() if head.checkpoint}
     if not own:
         return
-    family, config = read_config(fetch(model.checkpoint, root, download_folder=download_folder))
+    folder = fetch(model.checkpoint, root, download_folder=download_folder)
+    family, config = read_config(folder, is_known=model.config_sha256 is not None)
     read = read_from(model, root, download_folder)
     for name, head in own.items():
         check_fit(name, head, read(head), family, config)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
 
@@ -26,10 +25,8 @@ MakeTied = Callable[[str, nn.Module, Tensor | None], nn.Module]
 
 def embedding_of(name: str, weight: Tensor) -> nn.Module:  # noqa: ARG001 - quantizing makers read it
     """Make an Embedding that uses `weight` [rows, width] unchanged. `name` is its name in the model."""
-    with torch.device("meta"):
-        table = nn.Embedding(weight.shape[0], weight.shape[1])
-    table.load_state_dict({"weight": weight}, assign=True)
-    return table.requires_grad_(requires_grad=False)
+    table: nn.Embedding = nn.Embedding.from_pretrained(weight)  # type: ignore[no-untyped-call] # torch has no types here
+    return table
 
 
 def tied_of(name: str, words: nn.Module, bias: Tensor | None) -> nn.Module:

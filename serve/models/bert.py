@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import BertConfig
 
 from serve.checkpoints.read import CheckpointError, read_json
 from serve.layers.parts import ModelParts
@@ -49,33 +48,34 @@ UNIGRAM = "Unigram"  # the kind of XLM-R's tokenizer, as tokenizer.json names it
 SENTENCEPIECE = "sentencepiece.bpe.model"
 
 
-def check_config(raw: Mapping[str, Any]) -> BertConfig:
+def check_config(raw: Mapping[str, Any], *, is_known: bool = False) -> Any:
     """Return the configuration of a checkpoint that we can serve exactly. `raw` is its config.json.
 
-    Raises CheckpointError that names the setting for which our answers would be wrong.
+    `is_known` says that transformers has read it before. Raises CheckpointError that names the setting for which our
+    answers would be wrong.
     """
-    config = parse_config(BertConfig, raw, ONLY)
+    config = parse_config("BertConfig", raw, ONLY, is_known=is_known)
     check_sizes(config, POSITIVE)
     return config
 
 
-def max_tokens(config: BertConfig) -> int:
+def max_tokens(config: Any) -> int:
     """Return the number of tokens of the longest row, special tokens included: one for each position."""
     return int(config.max_position_embeddings)
 
 
-def pad_id(config: BertConfig) -> int:
+def pad_id(config: Any) -> int:
     """Return the pad id of a configuration. No answer depends on it: rows are not padded, and positions count it."""
     return int(config.pad_token_id or 0)
 
 
-def find_heads(folder: Path, config: BertConfig, shapes: Shapes) -> dict[str, Head]:
+def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
     """Return the heads of a checkpoint by name. Raises CheckpointError when its tokenizer is not that of XLM-R."""
     check_tokenizer(folder)
     return bert_heads.find_heads(folder, config, shapes)
 
 
-def build_encoder(config: BertConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
+def build_encoder(config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder from tensors named as in BertModel. It keeps their dtype and device."""
     return Encoder(config, tensors, parts, pad_id=NO_PAD).eval()
 

@@ -98,13 +98,17 @@ def heads_of(folder: Path, family: Family, config: Any, shapes: Shapes) -> dict[
     return dict(found)
 
 
-def read_config(folder: Path) -> tuple[Family, Any]:
-    """Return the family and the configuration of a folder. Raises CheckpointError that names what we do not serve."""
+def read_config(folder: Path, *, is_known: bool = False) -> tuple[Family, Any]:
+    """Return the family and the configuration of a folder. Raises CheckpointError that names what we do not serve.
+
+    `is_known`: its config.json is the one that was read when the model came into the catalog. It is then read without
+    transformers, which checks the types of all settings.
+    """
     inner = transformer_folder(folder)
     raw = read_json(inner / CONFIG)
     refuse_remote_code(inner)
     family = family_of(raw.get("model_type"))
-    return family, family.check_config(raw)
+    return family, family.check_config(raw, is_known=is_known)
 
 
 def check_tensors(

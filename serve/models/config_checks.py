@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-from transformers import PretrainedConfig
+from typing import Any
 
 from serve.checkpoints.files import CONFIG, CheckpointError, read_json
+from serve.checkpoints.plain_config import DEFAULTS, PlainConfig
 from shared.error_text import shown
 
-Config = TypeVar("Config", bound=PretrainedConfig)
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
 MOST_LAYERS = 1_000  # far above any model; each is named when tensors are compared
 HINTS: Mapping[str, str] = {
@@ -28,14 +26,16 @@ REQUIRED_VALUES: Mapping[str, object] = {
 }  # setting -> the only value that we serve
 
 
-def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, object]) -> Config:
-    """Return the configuration in `raw`, the content of a config.json.
+def parse_config(kind: str, raw: Mapping[str, Any], only: Mapping[str, object], *, is_known: bool) -> Any:
+    """Return the configuration in `raw`, the content of a config.json, as the class `kind` of transformers has it.
+
+    `is_known`: transformers has read this content before, and need not be imported to check it again.
 
     `only` names settings that would change the answers in ways that this family does not implement, with the one value
     that we serve. Raises CheckpointError that names the first setting with another value.
     """
-    if raw.get("model_type") != kind.model_type:
-        raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {kind.model_type!r}")
+    if raw.get("model_type") != (expected := DEFAULTS[kind]["model_type"]):
+        raise CheckpointError(f"got model_type {raw.get('model_type')!r}, expected {expected!r}")
     if isinstance(raw.get("architectures"), str):
         raw = {**raw, "architectures": [raw["architectures"]]}
     if not isinstance(raw.get("architectures") or [], list):
@@ -44,8 +44,12 @@ def parse_config(kind: type[Config], raw: Mapping[str, Any], only: Mapping[str, 
     for name, value in {**REQUIRED_VALUES, **only}.items():
         if raw.get(name, value) != value:
             raise CheckpointError(f"config.json has {name} = {raw[name]!r}, expected {value!r}", hint=HINTS.get(name))
+    if is_known:
+        return PlainConfig(kind, raw)
+    import transformers  # noqa: PLC0415 - takes longer than loading a small model
+
     try:
-        return kind.from_dict(dict(raw))
+        return getattr(transformers, kind).from_dict(dict(raw))
     except Exception as error:  # noqa: BLE001 - any failure of the library to read it is a refusal
         raise CheckpointError(f"config.json cannot be read: {' '.join(str(error).split())}") from None
 
@@ -96,7 +100,7 @@ def refuse_remote_code(folder: Path) -> None:
             )
 
 
-def check_sizes(config: PretrainedConfig, positive: Iterable[str]) -> None:
+def check_sizes(config: Any, positive: Iterable[str]) -> None:
     """Raise CheckpointError unless the named settings are at least 1 and the number of heads divides the width."""
     for name in positive:
         if getattr(config, name) < 1:

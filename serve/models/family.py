@@ -56,8 +56,8 @@ class Family(Protocol):
     UNUSED: tuple[str, ...]  # backbone tensors that some checkpoints store and no answer needs
     OTHER_HEADS: tuple[str, ...]  # prefixes of head tensors
 
-    def check_config(self, raw: Mapping[str, Any]) -> Any:
-        """Return the configuration in a config.json.
+    def check_config(self, raw: Mapping[str, Any], *, is_known: bool = False) -> Any:
+        """Return the configuration in a config.json; `is_known` says that transformers has read it before.
 
         Raises CheckpointError that names what we cannot answer exactly.
         """

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import XLMRobertaConfig
 
 from serve.checkpoints.read import CheckpointError
 from serve.layers.attention import Attention
@@ -116,17 +115,18 @@ class Encoder(nn.Module):
         return torch.as_tensor(self.layers(states, pack, trace))
 
 
-def build_encoder(config: XLMRobertaConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
+def build_encoder(config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder from tensors named as in XLMRobertaModel. It keeps their dtype and device."""
     return Encoder(config, tensors, parts, pad_id=pad_id(config)).eval()
 
 
-def check_config(raw: Mapping[str, Any]) -> XLMRobertaConfig:
+def check_config(raw: Mapping[str, Any], *, is_known: bool = False) -> Any:
     """Return the configuration of a checkpoint that we can serve exactly. `raw` is its config.json.
 
-    Raises CheckpointError that names the setting for which our answers would be wrong.
+    `is_known` says that transformers has read it before. Raises CheckpointError that names the setting for which our
+    answers would be wrong.
     """
-    config = parse_config(XLMRobertaConfig, raw, ONLY)
+    config = parse_config("XLMRobertaConfig", raw, ONLY, is_known=is_known)
     check_roberta(config)
     return config
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import XLMRobertaXLConfig
 
 from serve.layers.linear import activated, compiles_per_length, with_padding_rows
 from serve.layers.parts import ModelParts
@@ -59,9 +58,7 @@ class Layer(nn.Module):
     the end, so that bfloat16 would round it at every block, and float16 could overflow.
     """
 
-    def __init__(
-        self, index: int, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts
-    ) -> None:
+    def __init__(self, index: int, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         layer, eps = f"encoder.layer.{index}", config.layer_norm_eps
         self.index = index
@@ -87,7 +84,7 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """The backbone: packed ids [tokens] to states [tokens, width], normalized once at the end."""
 
-    def __init__(self, config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
+    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.dtype = tensors[WORDS].dtype
         self.embeddings = Embeddings(tensors, parts, pad_id=pad_id(config))
@@ -120,22 +117,23 @@ class Encoder(nn.Module):
         return torch.as_tensor(states[: len(pack.ids)])
 
 
-def build_encoder(config: XLMRobertaXLConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
+def build_encoder(config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder from tensors named as in XLMRobertaXLModel. It keeps their dtype and device."""
     return Encoder(config, tensors, parts).eval()
 
 
-def check_config(raw: Mapping[str, Any]) -> XLMRobertaXLConfig:
+def check_config(raw: Mapping[str, Any], *, is_known: bool = False) -> Any:
     """Return the configuration of a checkpoint that we can serve exactly. `raw` is its config.json.
 
-    Raises CheckpointError that names the setting for which our answers would be wrong.
+    `is_known` says that transformers has read it before. Raises CheckpointError that names the setting for which our
+    answers would be wrong.
     """
-    config = parse_config(XLMRobertaXLConfig, raw, ONLY)
+    config = parse_config("XLMRobertaXLConfig", raw, ONLY, is_known=is_known)
     check_roberta(config)
     return config
 
 
-def expected_shapes(config: XLMRobertaXLConfig) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every backbone tensor by its name in XLMRobertaXLModel."""
     shapes = embedding_shapes(config) | norm_shapes("encoder.LayerNorm", config.hidden_size)
     for index in range(config.num_hidden_layers):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import XLMConfig
 
 from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts
@@ -102,7 +102,7 @@ def beam_shapes(prefix: str, width: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def build_beam(prefix: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> BeamHead:
+def build_beam(prefix: str, tensors: Mapping[str, Tensor], config: Any, parts: ModelParts) -> BeamHead:
     """Make a beam head from tensors whose names begin with `prefix`. The configuration sets the sizes of the beams."""
 
     def linear(name: str) -> nn.Module:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
-from transformers import XLMConfig
 
 from serve.checkpoints.read import CheckpointError
 from serve.layers.attention import Attention
@@ -48,7 +47,7 @@ class Encoder(nn.Module):
     - the *word* embedding of its token type, if the row has types, as in the reference
     """
 
-    def __init__(self, config: XLMConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
+    def __init__(self, config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> None:
         super().__init__()
         self.dtype = tensors[WORDS].dtype
         self.words = parts.embedding("words", tensors[WORDS])
@@ -83,18 +82,19 @@ class Encoder(nn.Module):
         return torch.as_tensor(self.layers(states, pack, trace))
 
 
-def build_encoder(config: XLMConfig, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
+def build_encoder(config: Any, tensors: Mapping[str, Tensor], parts: ModelParts) -> Encoder:
     """Make an encoder from tensors named as in XLMModel. It keeps their dtype and device."""
     return Encoder(config, tensors, parts).requires_grad_(requires_grad=False).eval()
 
 
-def check_config(raw: Mapping[str, Any]) -> XLMConfig:
+def check_config(raw: Mapping[str, Any], *, is_known: bool = False) -> Any:
     """Return the configuration of a checkpoint that we can serve exactly. `raw` is its config.json.
 
-    Raises CheckpointError that names the setting for which our answers would be wrong, or for which the reference
-    fails. Settings that only a head reads (`summary_type`, `asm_cutoffs`) are checked with that head.
+    `is_known` says that transformers has read it before. Raises CheckpointError that names the setting for which our
+    answers would be wrong, or for which the reference fails. Settings that only a head reads (`summary_type`,
+    `asm_cutoffs`) are checked with that head.
     """
-    config = parse_config(XLMConfig, raw, _ONLY)
+    config = parse_config("XLMConfig", raw, _ONLY, is_known=is_known)
     check_sizes(config, _POSITIVE)
     if not 0 <= pad_id(config) < config.vocab_size:
         raise CheckpointError(f"config.json has pad_index = {config.pad_token_id}, expected one of the vocabulary")
@@ -102,56 +102,56 @@ def check_config(raw: Mapping[str, Any]) -> XLMConfig:
     return config
 
 
-def computed(config: XLMConfig) -> tuple[str, ...]:
+def computed(config: Any) -> tuple[str, ...]:
     """Return the backbone tensors that a checkpoint may lack, because the configuration determines them."""
     return (POSITIONS,) if config.sinusoidal_embeddings else ()
 
 
-def sinusoids(config: XLMConfig) -> Tensor:
+def sinusoids(config: Any) -> Tensor:
     """Return the sinusoidal positions float32 [positions, width] of Vaswani et al. 2017, as the reference makes them.
 
     Column 2i is the sine of position / 10000^(2i / width); column 2i + 1 is the cosine.
     """
     columns = torch.arange(config.emb_dim, dtype=torch.float64) // 2 * 2 / config.emb_dim
     angles = torch.arange(config.max_position_embeddings, dtype=torch.float64)[:, None] / 10_000**columns
-    table = angles.sin()
+    table: Tensor = angles.sin()
     table[:, 1::2] = angles[:, 1::2].cos()
     return table.float()
 
 
-def max_tokens(config: XLMConfig) -> int:
+def max_tokens(config: Any) -> int:
     """Return the length of the longest row, special tokens included: positions start at 0."""
     return int(config.max_position_embeddings)
 
 
-def pad_id(config: XLMConfig) -> int:
+def pad_id(config: Any) -> int:
     """Return the pad id of a configuration. Raises CheckpointError when it has none."""
     if config.pad_token_id is None:
         raise CheckpointError("config.json has no pad_index, expected one")
-    return config.pad_token_id
+    return int(config.pad_token_id)
 
 
-def vocab_size(config: XLMConfig) -> int:
+def vocab_size(config: Any) -> int:
     """Return the number of word embeddings."""
     return int(config.vocab_size)
 
 
-def width(config: XLMConfig) -> int:
+def width(config: Any) -> int:
     """Return the width of a hidden state."""
     return int(config.emb_dim)
 
 
-def is_causal(config: XLMConfig) -> bool:
+def is_causal(config: Any) -> bool:
     """Say whether a token sees only itself and the tokens before it."""
     return bool(config.causal)
 
 
-def reads_langs(config: XLMConfig) -> bool:
+def reads_langs(config: Any) -> bool:
     """Say whether language ids change the answers. The reference has no table when there is one language."""
     return bool(config.use_lang_emb and config.n_langs > 1)
 
 
-def lang2id(config: XLMConfig) -> dict[str, int]:
+def lang2id(config: Any) -> dict[str, int]:
     """Return the language names of a checkpoint with their ids. Raises CheckpointError for an impossible id."""
     named = getattr(config, "lang2id", None) or {}
     if not isinstance(named, Mapping):
@@ -162,7 +162,7 @@ def lang2id(config: XLMConfig) -> dict[str, int]:
     return {str(lang): index for lang, index in named.items()}
 
 
-def rules(config: XLMConfig) -> Rules:
+def rules(config: Any) -> Rules:
     """Return the rules by which a model continues texts.
 
     It predicts the token at a mask that it appends, in the language of the configuration.
@@ -175,7 +175,7 @@ def rules(config: XLMConfig) -> Rules:
     )
 
 
-def backbone_limits(config: XLMConfig) -> BackboneLimits:
+def backbone_limits(config: Any) -> BackboneLimits:
     """Return the limits that a backbone of this configuration sets for rows. Token types are word ids."""
     return BackboneLimits(
         n_layers=config.n_layers,
@@ -187,7 +187,7 @@ def backbone_limits(config: XLMConfig) -> BackboneLimits:
     )
 
 
-def expected_shapes(config: XLMConfig) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every backbone tensor by its name in XLMModel, including a sinusoidal table."""
     size, inner = config.emb_dim, 4 * config.emb_dim
     shapes: dict[str, tuple[int, ...]] = {

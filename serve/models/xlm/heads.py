@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import XLMConfig
 
 from serve.layers import heads
 from serve.layers.parts import ModelParts
@@ -32,7 +32,7 @@ SUMMARY = "sequence_summary"
 WORDS = "embeddings.weight"
 
 
-def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Head]:
+def find_heads(folder: Path, config: Any, shapes: Shapes) -> dict[str, Head]:
     """Return the heads of a checkpoint: `classifier`, `choice`, `qa`, those of its heads.json, `mlm`, `lm` and `embed`.
 
     A prediction layer makes two heads: `mlm` reads it at masks, and `lm` continues a text, whether the model is causal
@@ -60,7 +60,7 @@ def find_heads(folder: Path, config: XLMConfig, shapes: Shapes) -> dict[str, Hea
     return found | vector_heads(shapes)
 
 
-def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple[int, ...]]:
+def head_shapes(head: Head, found: Shapes, config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor that a head reads, by its name in the checkpoint.
 
     Raises CheckpointError that names the setting for which the reference has no such head.
@@ -82,7 +82,7 @@ def head_shapes(head: Head, found: Shapes, config: XLMConfig) -> dict[str, tuple
 
 
 def build_head(
-    head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
+    head: Head, tensors: Mapping[str, Tensor], words: nn.Module, config: Any, parts: ModelParts
 ) -> heads.Head:
     """Make a head from checkpoint tensors. `words` is the word embedding, which the decoder may share."""
     prefix = head.prefix
@@ -113,7 +113,7 @@ def build_head(
     return heads.SparseHead(linear(prefix)) if head.variant == "sparse" else heads.EmbedHead()
 
 
-def _can_continue(config: XLMConfig) -> bool:
+def _can_continue(config: Any) -> bool:
     """Say whether the mask and the language that the reference needs for generation exist. Without them it fails.
 
     Without a table of languages `lang_id` is not read.
@@ -125,7 +125,7 @@ def _can_continue(config: XLMConfig) -> bool:
 
 
 def _decoder(
-    prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, config: XLMConfig, parts: ModelParts
+    prefix: str, tensors: Mapping[str, Tensor], words: nn.Module, config: Any, parts: ModelParts
 ) -> heads.Decoder:
     """Make the scores over the vocabulary: an adaptive softmax or a product.
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
 from torch import Tensor, nn
-from transformers import XLMConfig
 
 from serve.checkpoints.read import CheckpointError
 from serve.layers.parts import ModelParts
@@ -39,7 +39,7 @@ class AdaptiveSoftmax(nn.Module):
         return torch.cat([first[:, : self.n_frequent], *rest], dim=1)
 
 
-def cutoffs(config: XLMConfig) -> tuple[int, ...]:
+def cutoffs(config: Any) -> tuple[int, ...]:
     """Return the ends of the clusters of an adaptive softmax. The last one is the size of the vocabulary.
 
     Raises CheckpointError for cutoffs that are missing or do not increase.
@@ -55,7 +55,7 @@ def cutoffs(config: XLMConfig) -> tuple[int, ...]:
     return whole[1:]
 
 
-def adaptive_shapes(prefix: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
+def adaptive_shapes(prefix: str, config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of an adaptive softmax. Names begin with `prefix`. Raises CheckpointError."""
     ends, width = cutoffs(config), config.emb_dim
     divisor = getattr(config, "asm_div_value", None)
@@ -69,7 +69,7 @@ def adaptive_shapes(prefix: str, config: XLMConfig) -> dict[str, tuple[int, ...]
     return shapes
 
 
-def adaptive_of(prefix: str, tensors: Mapping[str, Tensor], config: XLMConfig, parts: ModelParts) -> AdaptiveSoftmax:
+def adaptive_of(prefix: str, tensors: Mapping[str, Tensor], config: Any, parts: ModelParts) -> AdaptiveSoftmax:
     """Make an adaptive softmax from the tensors whose names begin with `prefix`."""
     ends = cutoffs(config)
 
@@ -82,9 +82,7 @@ def adaptive_of(prefix: str, tensors: Mapping[str, Tensor], config: XLMConfig, p
     return AdaptiveSoftmax(linear(f"{prefix}.head"), tails, ends[0])
 
 
-def prediction_shapes(
-    prefix: str, found: Mapping[str, tuple[int, ...]], config: XLMConfig
-) -> dict[str, tuple[int, ...]]:
+def prediction_shapes(prefix: str, found: Mapping[str, tuple[int, ...]], config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of the prediction layer. A tied weight is included only if it is stored."""
     if config.asm:
         return adaptive_shapes(prefix, config)

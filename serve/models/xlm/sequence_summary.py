@@ -7,10 +7,10 @@ when the caller gives none. This module must not know the backbone, files or lab
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import XLMConfig
 
 from serve.checkpoints.read import CheckpointError
 from serve.rows.pack import Pack
@@ -38,20 +38,20 @@ class SummaryHead(nn.Module):
         return [{"logits": row} for row in torch.split(logits.float().cpu(), 1)]
 
 
-def check_summary(config: XLMConfig) -> None:
+def check_summary(config: Any) -> None:
     """Raise CheckpointError when the reference has no summary for these settings."""
     if config.summary_type not in KINDS:
         raise CheckpointError(f"config.json has summary_type = {config.summary_type!r}, expected one of {KINDS}")
     activation_of(config)
 
 
-def summary_width(config: XLMConfig) -> int:
+def summary_width(config: Any) -> int:
     """Return the width of a row's summary: the number of labels if it is projected to them, else that of a state."""
     n_labels = config.num_labels or 0
     return n_labels if config.summary_use_proj and config.summary_proj_to_labels and n_labels else config.emb_dim
 
 
-def summary_shapes(prefix: str, config: XLMConfig) -> dict[str, tuple[int, ...]]:
+def summary_shapes(prefix: str, config: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of the summary. Their names begin with `prefix`. Raises CheckpointError."""
     check_summary(config)
     if not config.summary_use_proj:
@@ -60,7 +60,7 @@ def summary_shapes(prefix: str, config: XLMConfig) -> dict[str, tuple[int, ...]]
     return {f"{prefix}.summary.weight": (size, config.emb_dim), f"{prefix}.summary.bias": (size,)}
 
 
-def activation_of(config: XLMConfig) -> Callable[[Tensor], Tensor]:
+def activation_of(config: Any) -> Callable[[Tensor], Tensor]:
     """Return the activation after the projection, or the identity if there is none. Raises CheckpointError."""
     name = config.summary_activation
     if not name:
