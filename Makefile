@@ -51,12 +51,12 @@ chromium: ## install Chromium and fonts of all scripts for the tests in a browse
 	@if grep -qE '^torch==' $(<:.txt=.in); then .venv-$*/bin/pip install $(PIP_QUIET) $(call TORCH,$(<:.txt=.in)); fi
 	@touch $@
 
-run: ## start the whole stack on this machine, show it on real texts, and leave it running
+run: ## start the whole stack on this machine, show it on real texts, and leave it running (DEMO=0 shows nothing)
 	@$(MAKE) --no-print-directory -j3 --output-sync=line setup
-	@$(RUN) local.run
+	@$(RUN) glossa up $(if $(filter 0,$(DEMO)),--no-demo)
 
 stop: ## end what `make run` started
-	@if [ -x .venv/bin/python ]; then $(RUN) local.stop; else echo "nothing runs from this checkout"; fi
+	@if [ -x .venv/bin/python ]; then $(RUN) glossa stop; else echo "nothing runs from this checkout"; fi
 
 test: ## run all checks and tests
 	@$(MAKE) --no-print-directory -j4 --output-sync=line setup-test

@@ -1,5 +1,5 @@
 """Runs the whole stack on one machine: emulator of AWS, Ray Serve, deploy and demonstration.
 
-Its entries are `local.run` and `local.stop`, which `make run` and `make stop` call. Nothing of
-the product imports this folder. Must not know tests and benchmarks.
+Its entries are `local.run` and `local.stop`, which `glossa up` and `glossa stop` call; `make run` and `make stop` call
+those. Nothing else of the product imports this folder. Must not know tests and benchmarks.
 """

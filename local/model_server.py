@@ -194,6 +194,14 @@ def is_up(workspace: Workspace) -> bool:
     return processes.alive(workspace, NAME) is not None and _ask(address(workspace) + "/v2/health/ready")[0]
 
 
+def model_states(workspace: Workspace) -> dict[str, str]:
+    """Return `ready` for each model of the server that runs and answers, or what the model says instead."""
+    loaded = read_json(workspace.run / LOADED)
+    names = parse_catalog(loaded["catalog"]).models if loaded else {}
+    answers = {name: _ask(f"{address(workspace)}/v2/models/{name}/ready") for name in names}
+    return {name: "ready" if is_ready else why or "no answer" for name, (is_ready, why) in answers.items()}
+
+
 def address(workspace: Workspace) -> str:
     """Return the address of this workspace's Ray Serve, whether it runs or not."""
     return f"http://127.0.0.1:{ports(workspace).serve}"

@@ -56,12 +56,17 @@ def ports(workspace: Workspace) -> Ports:
     noted = read_json(workspace.run / "ports.json")
     if noted is not None and (_runs(workspace) or is_free(noted["emulator"])):
         return Ports(int(noted["base"]))
-    chosen = Ports(_choose(str(workspace.home)))
+    chosen = free_block(workspace)
     write_json(
         workspace.run / "ports.json",
         {"base": chosen.base, "emulator": chosen.emulator, "serve": chosen.serve, "ray": chosen.ray(0)},
     )
     return chosen
+
+
+def free_block(workspace: Workspace) -> Ports:
+    """Return the block that a stack of this workspace would get now. Raises OSError when all blocks are taken."""
+    return Ports(_choose(str(workspace.home)))
 
 
 def release(workspace: Workspace) -> None:

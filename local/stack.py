@@ -46,7 +46,6 @@ def up(workspace: Workspace, replica_url: str) -> Stack:
     print(f"template.yaml: {'deployed' if changed else 'unchanged'} ({time.monotonic() - started:.1f} s)", flush=True)
     stack = addresses(workspace, replica_url)
     write_json(workspace.run / "stack.json", asdict(stack))
-    print(f"API: {stack.api_url}", flush=True)
     return stack
 
 
@@ -96,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     workspace = this_workspace(asked.home)
     try:
         if asked.verb == "up":
-            up(workspace, asked.replica_url or f"http://127.0.0.1:{ports(workspace).serve}")
+            replica_url = asked.replica_url or f"http://127.0.0.1:{ports(workspace).serve}"
+            print(f"API: {up(workspace, replica_url).api_url}")
         elif asked.verb == "down":
             print("stopped" if down(workspace, forget=asked.forget) else "nothing was running")
         else:

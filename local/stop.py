@@ -1,24 +1,17 @@
-"""`make stop`: ends what `make run` started from this checkout, and no other process."""
+"""`glossa stop` and `make stop`: ends what was started from this checkout, and no other process."""
 
 from __future__ import annotations
 
-import sys
-
 from local import model_server, stack
 from local.ports import release
-from local.workspace import this_workspace
+from local.workspace import Workspace
 
 
-def main() -> int:
-    """End the emulator and Ray Serve of this checkout; return 0."""
-    workspace = this_workspace()
-    ended = [
-        name for name, ran in (("emulator", stack.down(workspace)), ("Ray Serve", model_server.stop(workspace))) if ran
-    ]
+def stop(workspace: Workspace, *, forget: bool = False) -> list[str]:
+    """End the emulator and Ray Serve of a workspace; return which of them ran.
+
+    With `forget`, also remove what the emulator has stored: buckets, tables, queues, and the deployed stack.
+    """
+    parts = ("emulator", stack.down(workspace, forget=forget)), ("Ray Serve", model_server.stop(workspace))
     release(workspace)
-    print(f"stopped: {', '.join(ended)}" if ended else "nothing was running")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return [name for name, ran in parts if ran]

@@ -8,18 +8,22 @@ from typing import Any
 
 import click
 
-from glossa.commands.remote.options import F, model_option, parameters_option, read_parameters
+from glossa.commands.remote.options import F, examples, parameters_option, read_parameters
 from shared.catalog import Catalog, load_catalog
 
 __all__ = [
     "F",
     "TokensPerSecond",
     "catalog_option",
+    "examples",
     "model_option",
     "open_catalog",
     "parameters_option",
     "read_parameters",
 ]
+
+
+CATALOG = "catalog.toml"  # of the folder in which a command runs
 
 
 class TokensPerSecond(click.ParamType[float]):
@@ -41,10 +45,24 @@ class TokensPerSecond(click.ParamType[float]):
 def catalog_option(command: F) -> F:
     """Add --catalog."""
     kind = click.Path(path_type=Path)
-    option = click.option(
-        "--catalog", "catalog_path", type=kind, default="catalog.toml", metavar="FILE", show_default=True
-    )
+    option = click.option("--catalog", "catalog_path", type=kind, default=CATALOG, metavar="FILE", show_default=True)
     return option(command)
+
+
+def model_option(command: F) -> F:
+    """Add --model, for a model and one of its heads. A shell completes those of the catalog."""
+    text = "Default: the default model, and its default head."
+    return click.option("--model", metavar="MODEL[:HEAD]", help=text, shell_complete=_references)(command)
+
+
+def _references(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's signature
+    """Return the models, and with a colon the heads of one, that begin with an incomplete word."""
+    try:
+        models = load_catalog(Path(ctx.params.get("catalog_path") or CATALOG)).models
+    except (ValueError, OSError):
+        return []
+    names = [*models, *(f"{name}:{head}" for name, model in models.items() for head in model.heads)]
+    return [name for name in names if name.startswith(incomplete) and (":" in incomplete or ":" not in name)]
 
 
 def open_catalog(path: Path) -> Catalog:

@@ -18,7 +18,7 @@ import click
 from functions.tokenizers.memory_mapped import file_format
 from functions.tokenizers.memory_mapped.kernel import Kernel, kernel_name
 from functions.tokenizers.xlm.artifact import is_artifact
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import catalog_option, examples, open_catalog
 from glossa.tokenizer_build import code_points, kernel_rules, prebuilt
 from glossa.tokenizer_build.checkpoints import artifact_of, check_digest, folder_of
 from glossa.tokenizer_build.kernel import SOURCE, compile_kernels
@@ -29,7 +29,11 @@ KERNELS = "kernels"
 Entry = dict[str, object]
 
 
-@click.command("artifacts", help="Write the tokenizer files that are packed with the functions.")
+@click.command(
+    "artifacts",
+    help="Write the tokenizer files that are packed with the functions.",
+    epilog=examples("glossa artifacts", "glossa artifacts --catalog other.toml --out build/other"),
+)
 @catalog_option
 @click.option(
     "--out",

@@ -61,9 +61,11 @@ def check_writable(path: Path) -> None:
     """Raise ValueError when the catalog, or its folder while there is none, cannot be written to."""
     if path.is_dir():
         raise ValueError(f"got --catalog {path}, which is a folder; expected a file in it: {path / 'catalog.toml'}")
+    if not path.parent.is_dir():
+        raise ValueError(f"got --catalog {path}, expected a folder that is there; make it: mkdir -p {path.parent}")
     for needed in (path.parent, path) if path.exists() else (path.parent,):
-        if not needed.exists() or not os.access(needed, os.W_OK):
-            raise ValueError(f"got --catalog {path}, expected a place to write to: {needed} is no such place")
+        if not os.access(needed, os.W_OK):
+            raise ValueError(f"got --catalog {path}, expected a place to write to: {needed} is read-only for you")
 
 
 def append(path: Path, name: str, entry: str) -> None:

@@ -15,14 +15,15 @@ from typing import Any, TextIO
 import click
 
 from functions.pipeline.pipeline import Pipeline
+from glossa.commands.answers.run import load
 from glossa.commands.arguments import (
     catalog_option,
+    examples,
     model_option,
     open_catalog,
     parameters_option,
     read_parameters,
 )
-from glossa.commands.run import load
 from glossa.evaluation.datasets.dataset import Dataset, Wanted, read_languages
 from glossa.evaluation.datasets.registry import DATASETS, dataset_named
 from glossa.evaluation.examples import LanguageData
@@ -37,7 +38,10 @@ from glossa.evaluation.table import print_table
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog
 
-EPILOG = "docs/evaluate.md names the files of each data set, its metric, source and licence."
+EPILOG = examples(
+    "glossa evaluate --dataset sib200 --data path/to/sib200 --lang deu_Latn --lang swh_Latn",
+    "glossa evaluate --dataset xnli --data path/to/xnli --model my-model --limit 200 --out results.json",
+).replace("Examples:", "docs/evaluate.md names the files of each data set, its metric, source and licence.\nExamples:")
 
 
 @click.command("evaluate", help="Measure a model on a published data set, for each language.", epilog=EPILOG)
@@ -60,9 +64,7 @@ EPILOG = "docs/evaluate.md names the files of each data set, its metric, source 
 @click.option(
     "--words",
     type=click.Choice(["spaced", "written"]),
-    default="spaced",
-    show_default=True,
-    help="Entities: words with spaces between them, as papers do, or the text as it was written.",
+    help="Entities: words with spaces between them, as papers do, or the text as it was written. Default: spaced.",
 )
 @parameters_option
 @click.option("--out", type=click.Path(path_type=Path), help="The file of results. A stopped run goes on there.")
@@ -71,7 +73,10 @@ def evaluate_command(
 ) -> int:
     """Run the command; return its exit code. Its other options are the fields of Options."""
     given["parameters"] = read_parameters(given["parameters"])
-    options = Options(dataset_named(name), langs=langs, labels=_pairs(labels), **given)
+    dataset, words = dataset_named(name), given.pop("words")
+    if words is not None and dataset.kind != "entities":
+        raise ValueError(f"got --words {words}, expected none: only data sets of entities have it, and {name} has not")
+    options = Options(dataset, langs=langs, labels=_pairs(labels), words=words or "spaced", **given)
     return evaluate(open_catalog(catalog_path), catalog_path.parent, options, sys.stdout)
 
 

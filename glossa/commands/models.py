@@ -13,14 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from functions.pipeline.route import answers_unnamed
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import catalog_option, examples, open_catalog
 from shared.catalog import Catalog
 
 SHOWN_LABELS = 4
 FILE_COLUMNS = 1000  # a file or a pipe gets each row on one line, however long
 
 
-@click.command("models", help="List the catalog's models and heads.")
+@click.command(
+    "models", help="List the catalog's models and heads.", epilog=examples("glossa models", "glossa models --json")
+)
 @catalog_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON value instead of a table.")
 def models_command(*, catalog_path: Path, as_json: bool) -> int:

@@ -144,7 +144,7 @@ ROOMS = (
         for name in RAY_FILES
     ),
     Room("glossa", ("glossa.cli", "glossa.commands"), (), ("tests", "benchmarks")),
-    Room("glossa.cli", ("glossa.commands", "glossa.client.errors", "shared"), None, ("tests", "benchmarks")),
+    Room("glossa.cli", ("glossa", "shared"), None, ("tests", "benchmarks")),
     # botocore signs requests with the caller's credentials; anyio is what httpx2 is built on
     Room("glossa.client", (), ("httpx2", "anyio", "botocore")),
     Room("glossa.cost", (), ("pydantic",), ("functions", "serve", "local", "tests", "benchmarks")),

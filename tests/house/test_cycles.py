@@ -31,11 +31,12 @@ def file_cycle(graph: ImportGraph) -> list[str]:
 def sibling_cycles(graph: ImportGraph) -> list[list[str]]:
     """Return for each folder one cycle between the files and folders in it, if there is one.
 
-    Tests are left out: benchmarks use their judges, and tests of benchmarks lie among them.
+    Tests are left out: benchmarks use their judges, and tests of benchmarks lie among them. The commands count as a
+    folder of their own: they start the local stack, which builds on the rest of `glossa`.
     """
     siblings: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for importer, imported in edges(graph):
-        left, right = importer.split("."), imported.split(".")
+        left, right = _place(importer).split("."), _place(imported).split(".")
         if "tests" in (left[0], right[0]):
             continue
         n_shared = next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), None)
@@ -43,6 +44,12 @@ def sibling_cycles(graph: ImportGraph) -> list[list[str]]:
             end = n_shared + 1
             siblings[".".join(left[:n_shared])].add((".".join(left[:end]), ".".join(right[:end])))
     return [found for pairs in siblings.values() if (found := cycle(sorted(pairs)))]
+
+
+def _place(module: str) -> str:
+    """Return the name of a module as if the command line lay beside `glossa`, and not in it."""
+    is_command = module in {"glossa.cli", "glossa.__main__"} or f"{module}.".startswith("glossa.commands.")
+    return module.replace("glossa", "commands", 1) if is_command else module
 
 
 def test_files_import_in_one_direction() -> None:
@@ -74,6 +81,18 @@ def test_a_cycle_between_folders_is_found() -> None:
     assert file_cycle(graph) == []
     (found,) = sibling_cycles(graph)
     assert set(found) == {"functions.jobs.state", "functions.jobs.records"}
+
+
+def test_commands_count_as_a_folder_of_their_own() -> None:
+    """They may start what builds on the rest of `glossa`, and nothing else of `glossa` may."""
+    below = "local.deploy imports glossa.deployment.steps"
+    assert sibling_cycles(made_up_graph("glossa.commands.stack.up imports local.run", below)) == []
+    (found,) = sibling_cycles(made_up_graph("glossa.deployment.runner imports local.run", below))
+    assert set(found) == {"glossa", "local"}
+    (found,) = sibling_cycles(
+        made_up_graph("glossa.commands.stack.up imports local.run", "local.demo imports glossa.commands.models")
+    )
+    assert set(found) == {"commands", "local"}
 
 
 def test_a_folder_and_its_own_folders_count_as_one() -> None:

@@ -15,7 +15,7 @@ import pytest
 from functions.http.text_json import parse_request
 from functions.pipeline.pipeline import Infer, Pipeline
 from functions.tasks.registry import TASK_NAMES
-from glossa.commands.run import load
+from glossa.commands.answers.run import load
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog, Model, load_catalog
 from tests.families import BODIES, LONG, WHOLE

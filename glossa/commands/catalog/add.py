@@ -13,7 +13,7 @@ from typing import Any, get_args
 import click
 
 from glossa.commands import catalog_file
-from glossa.commands.arguments import catalog_option
+from glossa.commands.arguments import catalog_option, examples
 from glossa.commands.catalog.conversion import Conversion, conversion_options, converted
 from glossa.commands.catalog.description import choose_heads, describe, heads_of
 from glossa.commands.catalog.options import EntryOptions, speed_options, storage_options
@@ -40,7 +40,15 @@ class Added:
     lines: list[str]
 
 
-@click.command("add", help="Append a checkpoint to the catalog: a folder, s3://bucket/prefix or hub:name@revision.")
+@click.command(
+    "add",
+    help="Append a checkpoint to the catalog: a folder, s3://bucket/prefix or hub:name@revision.",
+    epilog=examples(
+        "glossa catalog add path/to/checkpoint --name my-model",
+        "glossa catalog add hub:intfloat/multilingual-e5-small@main --name e5 --dtype bfloat16",
+        "glossa catalog add path/to/old-checkpoint --name old --convert",
+    ),
+)
 @catalog_option
 @click.argument("checkpoint", metavar="FOLDER")
 @click.option("--name", required=True, help="How requests will name it: a-z 0-9 . _ -")

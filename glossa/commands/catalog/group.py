@@ -14,4 +14,5 @@ catalog_group = click.Group(
     "catalog",
     commands=[add_command, list_command, show_command, test_command, refresh_command, remove_command],
     help="Add a model to the catalog, show it, test it, take over its new files, or remove it.",
+    short_help="Add, show, test, refresh and remove models.",
 )

@@ -7,11 +7,15 @@ from pathlib import Path
 import click
 
 from glossa.commands import catalog_file
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import catalog_option, examples, open_catalog
 from glossa.commands.catalog.report import report
 
 
-@click.command("list", help="Print a line for each model: its family, its tasks and its checkpoint.")
+@click.command(
+    "list",
+    help="Print a line for each model: its family, its tasks and its checkpoint.",
+    epilog=examples("glossa catalog list"),
+)
 @catalog_option
 def list_command(*, catalog_path: Path) -> int:
     """Run the command; return its exit code."""
@@ -22,7 +26,11 @@ def list_command(*, catalog_path: Path) -> int:
     return 0
 
 
-@click.command("show", help="Print the facts of a model in plain lines.")
+@click.command(
+    "show",
+    help="Print the facts of a model in plain lines.",
+    epilog=examples("glossa catalog show mini", "glossa catalog show mini --print-entry"),
+)
 @catalog_option
 @click.argument("name")
 @click.option("--print-entry", is_flag=True, help="Print its entry as the catalog has it, in TOML.")

@@ -13,7 +13,7 @@ from typing import Literal
 import click
 
 from glossa.commands import catalog_file
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import catalog_option, examples, open_catalog
 from glossa.commands.catalog.description import describe
 from glossa.commands.catalog.differences import DIGESTS, FACTS, OPTIONAL, Difference, applied, differences
 from glossa.commands.catalog.options import speed_options
@@ -29,6 +29,7 @@ Taken = Literal["folder", "catalog"]
     "refresh",
     help="Take over a model's new files: their digests, and the speed as measured here. Other facts that differ are "
     "shown, and nothing is written until --accept or --keep says whose are right.",
+    epilog=examples("glossa catalog refresh mini", "glossa catalog refresh mini --accept"),
 )
 @catalog_option
 @click.argument("name")

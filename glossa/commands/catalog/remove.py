@@ -8,10 +8,14 @@ from pathlib import Path
 import click
 
 from glossa.commands import catalog_file
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import catalog_option, examples, open_catalog
 
 
-@click.command("remove", help="Remove a model's entry. Its checkpoint stays where it is.")
+@click.command(
+    "remove",
+    help="Remove a model's entry. Its checkpoint stays where it is.",
+    epilog=examples("glossa catalog remove my-model", "glossa catalog remove mini --default my-model"),
+)
 @catalog_option
 @click.argument("name")
 @click.option("--default", "default_model", metavar="MODEL", help="The new default model.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from functions.tokenizers.tokenizer import Tokenizer
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import catalog_option, examples, open_catalog
 from glossa.commands.catalog.progress import SILENT, Progress
 from glossa.commands.catalog.report import speed_of
 from glossa.commands.catalog.texts import TEXTS
@@ -46,7 +46,11 @@ class Line:
         return f"{self.what}: {self.said}{'' if self.ok is None else '  PASS' if self.ok else '  FAIL'}"
 
 
-@click.command("test", help="Compare a model's answers with those of transformers, and measure its speed.")
+@click.command(
+    "test",
+    help="Compare a model's answers with those of transformers, and measure its speed.",
+    epilog=examples("glossa catalog test my-model", "glossa catalog test my-model --no-measure"),
+)
 @catalog_option
 @click.argument("name")
 @click.option("--no-measure", "measure", flag_value=False, default=True, help="Measure no speed.")

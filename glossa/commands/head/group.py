@@ -11,4 +11,5 @@ head_group = click.Group(
     "head",
     commands=[train_command, remove_command],
     help="Train a head on labels of your own over a model of the catalog, or take one out again.",
+    short_help="Train a head on labels of your own, or remove one.",
 )

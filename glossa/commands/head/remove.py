@@ -8,11 +8,15 @@ from pathlib import Path
 import click
 
 from glossa.commands import catalog_file
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import catalog_option, examples, open_catalog
 from shared.catalog import split_reference
 
 
-@click.command("remove", help="Take a trained head out of the catalog. Its folder stays.")
+@click.command(
+    "remove",
+    help="Take a trained head out of the catalog. Its folder stays.",
+    epilog=examples("glossa head remove mini:intents"),
+)
 @catalog_option
 @click.argument("reference", metavar="MODEL:HEAD")
 def remove_command(*, catalog_path: Path, reference: str) -> int:

@@ -6,6 +6,7 @@ Must not know how a head is fitted. torch is imported after everything that need
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glossa.commands import catalog_file
-from glossa.commands.arguments import catalog_option, open_catalog
+from glossa.commands.arguments import CATALOG, catalog_option, open_catalog
 from glossa.commands.catalog.add import add, where_served
 from glossa.commands.catalog.options import EntryOptions
 from glossa.commands.catalog.progress import SILENT, Progress
@@ -43,7 +44,7 @@ EXAMPLES = """\
 \b
 Examples:
   glossa head train --model mini --task text-classification --data labels.csv --name intents
-  glossa head train --model mini --task text-classification --data mails.tsv --column text=body --column label=queue
+  glossa head train --model mini --task text-classification --data mails.tsv --column text=body --column label=queue \\
       --kind linear --name queues
   glossa head train --model mini --task token-classification --data names.jsonl --held-out dev.jsonl --name names
   glossa head train --model mini --task text-classification --data labels.csv --unfreeze 2 --name intents-model
@@ -108,8 +109,14 @@ def train_command(*, catalog_path: Path, columns: Sequence[tuple[str, str]], **g
         print(f"glossa: {warning}", file=sys.stderr)
     print(f"\n{result.out} holds the head, its figures and, for labels, a picture of its confusions", file=sys.stderr)
     print(f"{catalog_path} has {result.reference} now; {where_served(catalog_path)}", file=sys.stderr)
-    print(f"try it: glossa run --task {options.task} --model {result.reference}   # then type a line", file=sys.stderr)
+    print(f"try it: {try_line(catalog_path, options.task, result.reference)}   # then type a line", file=sys.stderr)
     return 0
+
+
+def try_line(path: Path, task: str, reference: str) -> str:
+    """Return the command that asks a head of the catalog at `path`, from the folder in which this one runs."""
+    catalog = "" if str(path) == CATALOG else f" --catalog {shlex.quote(str(path))}"
+    return f"glossa run --task {task} --model {reference}{catalog}"
 
 
 def train(path: Path, options: TrainOptions, progress: Progress = SILENT) -> Result:
@@ -118,9 +125,7 @@ def train(path: Path, options: TrainOptions, progress: Progress = SILENT) -> Res
     Raises ValueError for wrong options before anything is read, for rows that cannot be read, and for too few of them.
     """
     checked = check_options(options, open_catalog(path), path.parent)
-    for place in (path, path.parent):
-        if not os.access(place, os.W_OK):
-            raise ValueError(f"got --catalog {path}, expected a place to write to: {place} is read-only")
+    catalog_file.check_writable(path)
     if options.unfreeze:
         return _train_model(path, options, checked, progress)
     from glossa.head_training.train import train_head  # noqa: PLC0415 - imports torch

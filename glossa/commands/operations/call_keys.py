@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from glossa.commands.arguments import F
+from glossa.commands.arguments import F, examples
 from glossa.deployment.account import Account, AwsAccount
 from glossa.deployment.call_keys import (
     WAIT_S,
@@ -89,7 +89,7 @@ def place_of(environment: Environment, account: Account, runner: CommandRunner, 
     return Place(region, outputs[SECRET], str(root / kubeconfig(environment)))
 
 
-@click.group("call-keys", help="Make and replace the keys that sign calls to the model servers.")
+@click.group("call-keys", help="Make and replace the keys that sign calls to model servers.")
 def call_keys_group() -> None:
     """Hold the commands of call keys."""
 
@@ -100,7 +100,11 @@ def _place_options(command: F) -> F:
     return command
 
 
-@call_keys_group.command("create", help="Fill the secret with a first key, unless it has keys. A cluster gets a copy.")
+@call_keys_group.command(
+    "create",
+    help="Fill the secret with a first key, unless it has keys. A cluster gets a copy.",
+    epilog=examples("glossa call-keys create --environment dev"),
+)
 @_place_options
 def create_command(*, environment: str | None, secret: str | None, config: str | None) -> int:
     """Run the command; return its exit code."""
@@ -112,7 +116,11 @@ def create_command(*, environment: str | None, secret: str | None, config: str |
     return 0
 
 
-@call_keys_group.command("status", help="Print the ids of the keys, the next step and how long it must wait, as JSON.")
+@call_keys_group.command(
+    "status",
+    help="Print the ids of the keys, the next step and how long it must wait, as JSON.",
+    epilog=examples("glossa call-keys status --environment dev"),
+)
 @_place_options
 def status_command(*, environment: str | None, secret: str | None, config: str | None) -> int:
     """Run the command; return its exit code."""
@@ -124,6 +132,7 @@ def status_command(*, environment: str | None, secret: str | None, config: str |
 @call_keys_group.command(
     "rotate",
     help="Take the next step of a rotation: add a key, sign with it, retire the old one. None comes too early.",
+    epilog=examples("glossa call-keys rotate --environment dev"),
 )
 @_place_options
 @click.option("--instances", is_flag=True, help="Beside --secret: no cluster reads it, so there is nothing to copy.")

@@ -11,11 +11,16 @@ from pathlib import Path
 
 import click
 
+from glossa.commands.arguments import examples
 from glossa.cost.prices import SHIPPED, load_prices
 from glossa.cost.tables import all_tables, fill
 
 
-@click.command("cost", help="Print what a million texts and documents cost, at three loads.")
+@click.command(
+    "cost",
+    help="Print what a million texts and documents cost, at three loads.",
+    epilog=examples("glossa cost", "glossa cost --prices my-prices.toml"),
+)
 @click.option(
     "--prices", "prices_path", type=click.Path(path_type=Path), default=SHIPPED, help="A TOML file of prices."
 )

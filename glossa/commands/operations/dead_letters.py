@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from functions.jobs.state.queue_messages import Step
-from glossa.commands.arguments import F
+from glossa.commands.arguments import F, examples
 from glossa.commands.operations.dead_letter_queue import (
     STEPS,
     Outcome,
@@ -52,7 +52,11 @@ def _where(command: F) -> F:
     return command
 
 
-@dead_letters_group.command("list", help="Print a JSON line for each message, without its body. Changes nothing.")
+@dead_letters_group.command(
+    "list",
+    help="Print a JSON line for each message, without its body. Changes nothing.",
+    epilog=examples("glossa dead-letters list --stack glossa-dev"),
+)
 @_where
 def list_command(*, stack: str | None, queue: str | None, steps: Sequence[Step], limit: int) -> int:
     """Run the command; return its exit code."""
@@ -64,7 +68,13 @@ def list_command(*, stack: str | None, queue: str | None, steps: Sequence[Step],
     return 0
 
 
-@dead_letters_group.command("replay", help="Send messages to their queues again. Those that are not ours stay.")
+@dead_letters_group.command(
+    "replay",
+    help="Send messages to their queues again. Those that are not ours stay.",
+    epilog=examples(
+        "glossa dead-letters replay --stack glossa-dev --dry-run", "glossa dead-letters replay --stack glossa-dev"
+    ),
+)
 @_where
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
 def replay_command(*, stack: str | None, queue: str | None, steps: Sequence[Step], limit: int, dry_run: bool) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from glossa.commands.arguments import examples
 from glossa.deployment.account import Account, AwsAccount, account_facts
 from glossa.deployment.choices import Value, choices, values_of, warnings
 from glossa.deployment.environment import Environment, Missing, load_environment
@@ -34,7 +35,11 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print every command, and run none.")
 
 
-@click.command("deploy", help="Create or update an environment in your AWS account.")
+@click.command(
+    "deploy",
+    help="Create or update an environment in your AWS account.",
+    epilog=examples("glossa deploy --environment dev --dry-run", "glossa deploy --environment dev"),
+)
 @environment_option
 @dry_run_option
 @yes_option
@@ -88,7 +93,12 @@ def deploy_command(*, name: str, dry_run: bool, yes: bool, again: bool) -> int:
     return 0
 
 
-@click.command("destroy", help="Remove an environment from your AWS account; buckets, tables and KMS keys stay.")
+@click.command(
+    "destroy",
+    help="Remove an environment from your AWS account; buckets, tables and KMS keys stay.",
+    short_help="Remove an environment from your AWS account.",
+    epilog=examples("glossa destroy --environment dev --dry-run", "glossa destroy --environment dev --yes"),
+)
 @environment_option
 @dry_run_option
 @yes_option

@@ -18,7 +18,7 @@ import click
 from functions.authorizer.api_keys import KEY_ID, MAX_DAYS, new_key, tenant_of_keys
 from functions.authorizer.key_store import ApiKey, KeyStore, open_keys
 from functions.authorizer.scopes import SCOPES
-from glossa.commands.arguments import F
+from glossa.commands.arguments import F, examples
 from shared.settings import Settings, read_settings
 
 OUTPUT = "KeysTableName"  # of the template
@@ -43,7 +43,11 @@ def _table_options(command: F) -> F:
     return stack(table(command))
 
 
-@keys_group.command("create", help="Make a key and print it. It is shown this once: the table has only its hash.")
+@keys_group.command(
+    "create",
+    help="Make a key and print it. It is shown this once: the table has only its hash.",
+    epilog=examples('glossa keys create --stack glossa-dev --name "search page" --tenant shop --scope infer --days 30'),
+)
 @_table_options
 @click.option("--name", required=True, metavar="TEXT", help="What it is for, in your words.")
 @click.option("--tenant", metavar="NAME", help="Whose data it reads. Keys of one tenant share jobs and recipes.")
@@ -77,7 +81,11 @@ def create_command(
     return 0
 
 
-@keys_group.command("list", help="Print a line of JSON for each key, oldest first.")
+@keys_group.command(
+    "list",
+    help="Print a line of JSON for each key, oldest first.",
+    epilog=examples("glossa keys list --stack glossa-dev"),
+)
 @_table_options
 def list_command(*, table: str | None, stack: str | None) -> int:
     """Print the keys; return the exit code."""
@@ -88,7 +96,11 @@ def list_command(*, table: str | None, stack: str | None) -> int:
     return 0
 
 
-@keys_group.command("revoke", help="Refuse a key from now on. It may still be answered for 30 s.")
+@keys_group.command(
+    "revoke",
+    help="Refuse a key from now on. It may still be answered for 30 s.",
+    epilog=examples("glossa keys revoke 0123456789abcdef --stack glossa-dev"),
+)
 @click.argument("key_id", metavar="ID")
 @_table_options
 def revoke_command(*, key_id: str, table: str | None, stack: str | None) -> int:

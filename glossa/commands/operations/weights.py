@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from glossa.commands.arguments import catalog_option
+from glossa.commands.arguments import catalog_option, examples
 from shared.catalog import Head, Model
 
 
@@ -18,7 +18,11 @@ def weights_group() -> None:
     """Hold the commands below."""
 
 
-@weights_group.command("push", help="Copy the catalog's checkpoints, and write the catalog that replicas read.")
+@weights_group.command(
+    "push",
+    help="Copy the catalog's checkpoints, and write the catalog that replicas read.",
+    epilog=examples("glossa weights push --bucket my-weights --region eu-central-1 --out build/replica-catalog.toml"),
+)
 @catalog_option
 @click.option("--bucket", required=True, help="The bucket of weights.")
 @click.option("--region", required=True, help="Its region.")

@@ -60,7 +60,7 @@ class Question:
         return self.answers(inputs[:middle]) + self.answers(inputs[middle:])
 
 
-@click.command("ask", help=HELP, epilog=EXAMPLES)
+@click.command("ask", help=HELP, epilog=EXAMPLES, short_help="Answer each line of files by the API.")
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @url_option
 @click.option("--task", required=True, metavar="TASK")

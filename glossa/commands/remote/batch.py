@@ -18,7 +18,7 @@ from glossa.client import Client
 from glossa.client.jobs.status import JobStatus
 from glossa.commands.remote.batch_results import print_unreadable, write_results
 from glossa.commands.remote.batch_submission import spec_of
-from glossa.commands.remote.options import F, JobId, model_option, parameters_option, url_option
+from glossa.commands.remote.options import F, JobId, examples, model_option, parameters_option, url_option
 from glossa.commands.remote.progress import watch
 from glossa.commands.remote.settings import api_address
 
@@ -35,7 +35,15 @@ def _job_argument(command: F) -> F:
     return click.argument("job", metavar="JOB", type=JobId())(url_option(command))
 
 
-@batch_group.command("submit", help="Start a job over files or a prefix. Uploads the files and prints the job's id.")
+@batch_group.command(
+    "submit",
+    help="Start a job over files or a prefix. Uploads the files and prints the job's id.",
+    epilog=examples(
+        "glossa batch submit news.jsonl --task text-classification --watch",
+        "glossa batch submit *.txt --task token-classification --lines --output csv",
+        "glossa batch submit --prefix 2026/11/ --task feature-extraction --url https://api.example.com/live",
+    ),
+)
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @url_option
 @click.option("--prefix", metavar="PREFIX", help="Instead of files: all objects under your data/PREFIX.")
@@ -61,7 +69,11 @@ def submit_command(*, url: str | None, key: str | None, watches: bool, **given: 
     return _watch(client, job.id) if watches else DONE
 
 
-@batch_group.command("status", help="Print a job's status as JSON.")
+@batch_group.command(
+    "status",
+    help="Print a job's status as JSON.",
+    epilog=examples("glossa batch status 0123456789abcdef0123456789abcdef"),
+)
 @_job_argument
 def status_command(*, url: str | None, job: str) -> int:
     """Run the command; return its exit code."""
@@ -69,14 +81,20 @@ def status_command(*, url: str | None, job: str) -> int:
     return DONE
 
 
-@batch_group.command("watch", help="Show a job's progress until it has ended. The exit code is 1 unless all succeeded.")
+@batch_group.command(
+    "watch",
+    help="Show a job's progress until it has ended. The exit code is 1 unless all succeeded.",
+    epilog=examples("glossa batch watch 0123456789abcdef0123456789abcdef"),
+)
 @_job_argument
 def watch_command(*, url: str | None, job: str) -> int:
     """Run the command; return its exit code."""
     return _watch(_client(url), job)
 
 
-@batch_group.command("cancel", help="Stop a job.")
+@batch_group.command(
+    "cancel", help="Stop a job.", epilog=examples("glossa batch cancel 0123456789abcdef0123456789abcdef")
+)
 @_job_argument
 def cancel_command(*, url: str | None, job: str) -> int:
     """Run the command; return its exit code."""
@@ -84,7 +102,11 @@ def cancel_command(*, url: str | None, job: str) -> int:
     return DONE
 
 
-@batch_group.command("delete", help="Remove a job, its uploads and its results.")
+@batch_group.command(
+    "delete",
+    help="Remove a job, its uploads and its results.",
+    epilog=examples("glossa batch delete 0123456789abcdef0123456789abcdef"),
+)
 @_job_argument
 def delete_command(*, url: str | None, job: str) -> int:
     """Run the command; return its exit code."""
@@ -93,7 +115,14 @@ def delete_command(*, url: str | None, job: str) -> int:
     return DONE
 
 
-@batch_group.command("results", help="Write a job's rows, in order. Each part is checked against its digest.")
+@batch_group.command(
+    "results",
+    help="Write a job's rows, in order. Each part is checked against its digest.",
+    epilog=examples(
+        "glossa batch results 0123456789abcdef0123456789abcdef --out results.jsonl",
+        "glossa batch results 0123456789abcdef0123456789abcdef --errors",
+    ),
+)
 @_job_argument
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Default: standard output.")
 @click.option("--errors", is_flag=True, help="Only the error rows, as JSON lines.")
@@ -104,7 +133,11 @@ def results_command(*, url: str | None, job: str, out: Path | None, errors: bool
     return DONE
 
 
-@batch_group.command("redrive", help="Answer again what failed in an ended job.")
+@batch_group.command(
+    "redrive",
+    help="Answer again what failed in an ended job.",
+    epilog=examples("glossa batch redrive 0123456789abcdef0123456789abcdef --watch"),
+)
 @_job_argument
 @click.option("--watch", "watches", is_flag=True, help="Then show its progress.")
 def redrive_command(*, url: str | None, job: str, watches: bool) -> int:
@@ -115,7 +148,11 @@ def redrive_command(*, url: str | None, job: str, watches: bool) -> int:
     return _watch(client, job) if watches else DONE
 
 
-@batch_group.command("list", help="List jobs, the newest first.")
+@batch_group.command(
+    "list",
+    help="List jobs, the newest first.",
+    epilog=examples("glossa batch list", "glossa batch list --url https://api.example.com/live"),
+)
 @url_option
 def list_command(*, url: str | None) -> int:
     """Run the command; return its exit code."""

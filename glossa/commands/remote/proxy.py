@@ -35,7 +35,7 @@ EXAMPLES = examples(
 )
 
 
-@click.command("proxy", help=HELP, epilog=EXAMPLES)
+@click.command("proxy", help=HELP, epilog=EXAMPLES, short_help="Sign the requests of other clients on this machine.")
 @url_option
 @click.option("--region", metavar="REGION", help="Of an API with a domain of its own. Default: as its address says.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")

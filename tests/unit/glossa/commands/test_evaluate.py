@@ -14,8 +14,8 @@ import transformers
 from functions.messages import TextInput
 from functions.pipeline.pipeline import Pipeline
 from glossa.cli import main
+from glossa.commands.answers.run import load
 from glossa.commands.evaluate import Options, evaluate
-from glossa.commands.run import load
 from glossa.evaluation.datasets.registry import DATASETS
 from glossa.evaluation.heads import Chosen
 from glossa.evaluation.measures import MEASURES
@@ -131,3 +131,5 @@ def test_the_command_reads_its_options(catalog_path: Path, tmp_path: Path, capsy
     capsys.readouterr()
     assert main([*words[:-2], "--label", "positive"]) == 2
     assert "expected GOLD=LABEL" in capsys.readouterr().err
+    assert main([*words, "--words", "written"]) == 2
+    assert "only data sets of entities have it, and nusax has not" in capsys.readouterr().err

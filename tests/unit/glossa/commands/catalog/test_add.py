@@ -169,7 +169,7 @@ def test_a_storage_this_machine_cannot_run_needs_a_speed(catalog_path: Path, tmp
         ("catalog.toml", EntryOptions("Moods"), "got --name 'Moods', expected 1 to 63 of a-z"),
         ("catalog.toml", EntryOptions("x", quantization="torchao-int4"), "expected bfloat16"),
         ("broken.toml", EntryOptions("x"), "catalog cannot be read: it is no TOML"),
-        ("nowhere/catalog.toml", EntryOptions("x"), "expected a place to write to"),
+        ("nowhere/catalog.toml", EntryOptions("x"), "expected a folder that is there; make it: mkdir -p "),
     ],
 )
 def test_what_is_wrong_with_the_choices_is_said_before_a_download(

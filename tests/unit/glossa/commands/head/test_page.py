@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from glossa.cli import main
-from glossa.commands.run import LineRequest, run, run_command
+from glossa.commands.answers.run import LineRequest, run, run_command
 from shared.catalog import load_catalog
 from tests.unit.glossa.commands.head.conftest import texts
 

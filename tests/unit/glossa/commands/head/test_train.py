@@ -13,10 +13,10 @@ import torch
 import transformers
 
 from glossa.cli import main
+from glossa.commands.answers.run import LineRequest, run
 from glossa.commands.catalog.trial import compare_head
 from glossa.commands.head.remove import remove
-from glossa.commands.head.train import train
-from glossa.commands.run import LineRequest, run
+from glossa.commands.head.train import train, try_line
 from glossa.head_training.options import TrainOptions
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from serve.checkpoints.files import HEAD
@@ -45,6 +45,12 @@ def compare(house: Path, name: str) -> None:
         load_engine(model, house.parent), house.parent / head.checkpoint, name, head, tokenizer_of(model, house.parent)
     )
     assert line.ok, line
+
+
+def test_the_line_to_try_names_the_catalog() -> None:
+    """It can be pasted, also when the catalog is not the one of the folder."""
+    assert try_line(Path("catalog.toml"), "rerank", "moods:mine") == "glossa run --task rerank --model moods:mine"
+    assert try_line(Path("/my house/c.toml"), "rerank", "m:x").endswith("--model m:x --catalog '/my house/c.toml'")
 
 
 @pytest.mark.parametrize("task", list(ROWS))

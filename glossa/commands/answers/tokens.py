@@ -10,8 +10,16 @@ from typing import BinaryIO
 import click
 
 from functions.pipeline.token_view import text_of, tokens_of
-from glossa.commands.arguments import F, catalog_option, open_catalog
-from glossa.commands.input_lines import Line, batches, open_stdin, read_line, text_of_line, write_stdout
+from glossa.commands.answers.input_lines import (
+    Line,
+    batches,
+    lines_of,
+    open_stdin,
+    read_line,
+    text_of_line,
+    write_stdout,
+)
+from glossa.commands.arguments import F, catalog_option, examples, open_catalog
 from glossa.tokenizer_build.checkpoints import tokenizer_of
 from shared.catalog import Catalog
 from shared.errors import BadRequest, GlossaError
@@ -24,7 +32,11 @@ def _model_option(command: F) -> F:
     return click.option("--model", metavar="MODEL", help="Default: the catalog's default model.")(command)
 
 
-@click.command("tokenize", help="Print ids, pieces and offsets of each line. Offsets count code points.")
+@click.command(
+    "tokenize",
+    help="Print ids, pieces and offsets of each line. Offsets count code points.",
+    epilog=examples("echo 'The team won.' | glossa tokenize", "glossa tokenize --model mini < texts.txt"),
+)
 @catalog_option
 @click.option("--no-special-tokens", is_flag=True, help="Only the tokens of the text itself.")
 @_model_option
@@ -34,7 +46,14 @@ def tokenize_command(*, catalog_path: Path, no_special_tokens: bool, model: str 
     return tokenize_lines(catalog, root, model, open_stdin(), write_stdout, special=not no_special_tokens)
 
 
-@click.command("detokenize", help="Print the text of each line of ids. A line is a JSON list.")
+@click.command(
+    "detokenize",
+    help="Print the text of each line of ids. A line is a JSON list, or an object that `glossa tokenize` wrote.",
+    epilog=examples(
+        "echo '[0, 581, 2]' | glossa detokenize",
+        "glossa tokenize < texts.txt | glossa detokenize --skip-special-tokens",
+    ),
+)
 @catalog_option
 @click.option("--skip-special-tokens", is_flag=True, help="Leave special tokens out of the text.")
 @_model_option
@@ -85,7 +104,7 @@ def _ids(line: Line, where: str) -> list[object]:
 
 def _each(stream: BinaryIO, write: Write, answer: Callable[[Line], dict[str, object]]) -> int:
     code = 0
-    for batch in batches(stream):
+    for batch in batches(lines_of(stream)):
         for line in batch:
             try:
                 value = answer(line)

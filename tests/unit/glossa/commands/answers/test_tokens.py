@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from glossa.cli import main
-from glossa.commands.tokens import detokenize_lines, tokenize_lines
+from glossa.commands.answers.tokens import detokenize_lines, tokenize_lines
 from shared.catalog import load_catalog
 
 Command = Callable[..., int]

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 import transformers
 
+from glossa.cli import main
+from glossa.commands.answers.run import LineRequest, run
 from glossa.commands.arguments import read_parameters
-from glossa.commands.run import LineRequest, run
+from serve.checkpoints.files import CheckpointError
 from shared.catalog import load_catalog
 from shared.errors import NotFound, Unprocessable
 from tests.unit.functions.tokenizers import tiny
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 
 
 def ask(catalog_path: Path, job: LineRequest, *lines: bytes) -> tuple[int, list[Any]]:
@@ -126,3 +128,56 @@ def test_plain_models_import_no_quantization(catalog_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["label"]
+
+
+def test_files_and_texts_are_answered_in_every_form(
+    catalog_path: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """JSON lines, a table for people and tab-separated values hold the same answers; the exit code is that of lines."""
+    for name, text in (("a.txt", "All human beings\n\n"), ("b.txt", "are born free\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    files = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+    asked = ["run", "--task", "text-classification", "--model", "moods", "--catalog", str(catalog_path)]
+    assert main([*asked, *files]) == 1
+    first, bad, last = map(json.loads, capfdbinary.readouterr().out.splitlines())
+    assert (bad["line"], bad["file"], bad["code"]) == (2, files[0], "unprocessable")
+    assert main([*asked, *files, "--output", "tsv"]) == 1
+    rows = [line.split("\t") for line in capfdbinary.readouterr().out.decode().splitlines()]
+    assert rows[0] == ["line", "label", "score", "error"]
+    assert rows[1] == [f"{files[0]}:1", first["label"], str(first["score"]), ""]
+    assert rows[2] == [f"{files[0]}:2", "", "", bad["error"]]
+    assert rows[3][:2] == [f"{files[1]}:1", last["label"]]
+    assert main([*asked, "--text", "All human beings", "--output", "table"]) == 0
+    header, row = capfdbinary.readouterr().out.decode().splitlines()
+    assert header.split() == ["line", "text", "answer"]
+    assert row.split() == ["1", "All", "human", "beings", first["label"], f"{first['score']:.2f}"]
+
+
+def test_many_lines_keep_their_order(catalog_path: Path) -> None:
+    """Two threads prepare batches beside the engine; rows come out as lines went in."""
+    texts = [f"{tiny.SENTENCES[i % 9]} {i}".encode() for i in range(700)]
+    code, values = ask(catalog_path, LineRequest("token-classification", "people", {}), *texts, b"", *texts[:3])
+    assert code == 1
+    assert len(values) == 704
+    assert values[700]["line"] == 701
+    assert values[701:] == values[:3]
+
+
+def test_an_engine_that_fails_ends_the_command(catalog_path: Path) -> None:
+    """What no line explains is raised, and no more lines are read."""
+    model = load_catalog(catalog_path).model("moods").model_copy(update={"weights_sha256": "0" * 64})
+    catalog = load_catalog(catalog_path).model_copy(update={"models": {"moods": model}})
+    with pytest.raises(CheckpointError, match="the catalog expects 000"):
+        run(catalog, catalog_path.parent, LineRequest("text-classification", None, {}), io.BytesIO(b"a\n"), print)
+
+
+def test_a_model_starts_without_what_it_does_not_need(catalog_path: Path) -> None:
+    """Answering imports torch, and neither its compiler nor transformers, Ray, AWS or the local stack."""
+    program = (
+        "import sys; from glossa.cli import main; code = main(sys.argv[1:]); "
+        "slow = {'torch._dynamo', 'sympy', 'transformers', 'ray', 'boto3', 'rich.progress', 'local'}; "
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    asked = ["run", "--task", "token-classification", "--catalog", str(catalog_path), "--text", "All human beings"]
+    done = subprocess.run([sys.executable, "-c", program, *asked], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[1:] == ["[]"], done.stderr
