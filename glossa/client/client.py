@@ -9,9 +9,9 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from glossa.client import answering, routes, tasks, vectors
+from glossa.client.address import FORM, is_address
 from glossa.client.errors import InvalidRequest
 from glossa.client.flows import Api
 from glossa.client.jobs.jobs import AsyncJobs, Jobs
@@ -92,7 +92,7 @@ class Client(ApiMethods, Runner[Api]):
 class AsyncClient(ApiMethods, AsyncRunner[Api]):
     """The client for event loops: the same methods as those of Client, which are awaited.
 
-    async with AsyncClient("http://127.0.0.1:4566/live") as client:
+    async with AsyncClient() as client:  # the API that GLOSSA_API_URL names
         result = await client.text_classification("The team won the match.")
         print(result.only[0].label)
     """
@@ -131,15 +131,9 @@ class AsyncClient(ApiMethods, AsyncRunner[Api]):
 def _api(base_url: str | None, api_key: str | None, region: str | None, retries: Retries | None) -> Api:
     """Return the API that was named, else the one that the environment names. Raises InvalidRequest for no address."""
     address = base_url or os.environ.get("GLOSSA_API_URL", "")
-    if not _is_address(address):
-        raise InvalidRequest(f"got the address {address!r}, expected that of the API, there or in GLOSSA_API_URL")
+    if not is_address(address):
+        raise InvalidRequest(
+            f"got the address {address!r}, expected that of the API, there or in GLOSSA_API_URL: {FORM}"
+        )
     key = api_key if api_key is not None else os.environ.get("GLOSSA_API_KEY")
     return Api(address, key or None, region, retries or Retries())
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:  # a bracket that is not closed
-        return False
-    return parts.scheme in {"https", "http"} and bool(parts.hostname) and text.isprintable() and " " not in text

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 from glossa.client import signing
+from glossa.client.address import joined
 from glossa.client.errors import BY_STATUS, ApiError, BadAnswer
 from glossa.client.retries import Retries
 
@@ -92,8 +93,8 @@ class Api:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Flow[Reply]:
-        """Call a route; return the JSON object that it answers."""
-        url = self.base_url.rstrip("/") + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        """Call a route; return the JSON object that it answers. Raises InvalidRequest for a path that is none."""
+        url = joined(self.base_url, path + (f"?{urlencode(query, quote_via=quote)}" if query else ""))
         data = b"" if body is None else json.dumps(body, allow_nan=False).encode()
         given = {**JSON_TYPE, **(headers or {})}
         response = yield from self.tried(lambda: Request(method, url, self._authorized(method, url, given, data), data))
@@ -129,6 +130,7 @@ class Api:
         region = self.region or signing.region_of(url)
         if region is None:
             return headers
+        signing.check_private(url, "AWS credentials")
         return {**headers, **signing.signature(method, url, data, region, signing.aws_credentials())}
 
 

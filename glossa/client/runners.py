@@ -12,9 +12,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
+from glossa.client.address import THIS_MACHINE
 from glossa.client.errors import ApiError, InvalidRequest, Unavailable
 from glossa.client.flows import FIRST_ERROR_STATUS, Flow, Form, Pause, Request, Response
-from glossa.client.signing import THIS_MACHINE
 
 if TYPE_CHECKING:
     import httpx2

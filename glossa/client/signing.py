@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from glossa.client.address import is_private
 from glossa.client.errors import InvalidRequest
 
 SERVICE = "execute-api"
-THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 BOTOCORE_HINT = "install it: pip install botocore, or the wheel with its extra `aws`"
 _VISIBLE = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _AWS_HOST = re.compile(r"[a-z0-9-]+\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
@@ -22,12 +22,17 @@ _AWS_HOST = re.compile(r"[a-z0-9-]+\.execute-api\.(?P<region>[a-z0-9-]+)\.amazon
 
 def with_key(url: str, headers: Mapping[str, str], api_key: str) -> dict[str, str]:
     """Return the headers of a request with a key. Raises InvalidRequest where others could read or change them."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in THIS_MACHINE:
-        raise InvalidRequest(f"got {parts.scheme}://{parts.hostname} and an API key, expected https")
+    check_private(url, "an API key")
     if not _VISIBLE.fullmatch(api_key):
         raise InvalidRequest("got an API key with spaces or other characters, expected it as it was printed")
     return {**headers, "authorization": f"Bearer {api_key}"}
+
+
+def check_private(url: str, secret: str) -> None:
+    """Raise InvalidRequest where others could read or change a request with a secret, whose name is for the message."""
+    if not is_private(url):
+        parts = urlsplit(url)
+        raise InvalidRequest(f"got {parts.scheme}://{parts.hostname} and {secret}, expected https")
 
 
 def region_of(url: str) -> str | None:
@@ -52,7 +57,10 @@ def aws_credentials() -> Any:
 
 
 def signature(method: str, url: str, data: bytes, region: str, credentials: Any) -> dict[str, str]:
-    """Return the headers that sign a request: they cover method, address, host, time and body."""
+    """Return the headers that sign a request: they cover method, address, host, time and body.
+
+    The query must be as `encoded_query` writes it: botocore signs that of a URL as it is.
+    """
     from botocore.auth import SigV4Auth  # noqa: PLC0415 - takes 300 ms, and only calls to AWS need it
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - only calls to AWS need it
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from glossa.client.signing import THIS_MACHINE, region_of, signature
-from glossa.proxy.guard import Received, Refusal
+from glossa.client.address import FORM, encoded_query, is_address, is_private
+from glossa.client.signing import region_of, signature
+from glossa.proxy.guard import Received, Refusal, no_path
 from glossa.proxy.headers import to_api
 
 if TYPE_CHECKING:
@@ -29,25 +30,25 @@ class Upstream:
     @classmethod
     def at(cls, url: str, region: str | None, credentials: Callable[[], Any]) -> Upstream:
         """Return the API at an address. Raises ValueError for an address that is none of an API."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            parts = urlsplit("")
-        is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in THIS_MACHINE)
-        if not is_safe or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
-            raise ValueError(f"got the address {url!r}, expected https://HOST/STAGE of the API, without query or user")
+        if not is_address(url) or not is_private(url):
+            raise ValueError(f"got the address {url!r}, expected that of the API: {FORM}")
         found = region or region_of(url)
         if found is None:
-            raise ValueError(f"got {parts.hostname}, which names no region, expected --region with that of the API")
+            raise ValueError(
+                f"got {urlsplit(url).hostname}, which names no region, expected --region with that of the API"
+            )
         return cls(url.rstrip("/"), found, credentials)
 
     def request(self, received: Received, body: bytes) -> httpx2.Request:
         """Return the request to the API, signed. Raises Refusal when there is nothing to sign it with."""
         import httpx2  # noqa: PLC0415 - takes 150 ms, and only a proxy needs it
 
-        query = b"?" + received.query if received.query else b""
+        query = b"?" + encoded_query(received.query).encode() if received.query else b""
         base = httpx2.URL(self.url)
-        url = base.copy_with(raw_path=base.raw_path.rstrip(b"/") + received.path + query)
+        try:
+            url = base.copy_with(raw_path=base.raw_path.rstrip(b"/") + received.path + query)
+        except httpx2.InvalidURL:
+            raise no_path() from None
         try:
             signed = signature(received.method, str(url), body, self.region, self.credentials())
         except Exception as error:  # noqa: BLE001 - botocore has many errors, and a text of it may hold a secret

@@ -162,7 +162,7 @@ ROOMS = (
     ),
     Room(
         "glossa.proxy",
-        ("glossa.client.errors", "glossa.client.signing"),
+        ("glossa.client.errors", "glossa.client.address", "glossa.client.signing"),
         ("httpx2", "uvicorn", "botocore"),
         ("shared", "functions", "serve", "local", "click", *HEAVY),
     ),

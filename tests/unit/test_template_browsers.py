@@ -80,6 +80,18 @@ def test_a_name_needs_a_certificate_and_a_public_api(endpoint: str, certificate:
     assert holds(rule["RuleCondition"], GIVEN)
 
 
+@pytest.mark.parametrize(
+    ("certificate", "zone", "accepted"), [("", "", True), ("arn", "", False), ("", "Z1", False), ("arn", "Z1", False)]
+)
+def test_what_is_for_a_name_needs_one(certificate: str, zone: str, *, accepted: bool) -> None:
+    """A certificate or a zone without a name would have no effect, so it is refused."""
+    rule = templates()["source"]["Rules"]["NoDomainWithoutName"]
+    given = {"DomainCertificateArn": certificate, "DomainHostedZoneId": zone}
+    assert all(holds(each["Assert"], given) for each in rule["Assertions"]) is accepted
+    assert holds(rule["RuleCondition"], EMPTY)
+    assert not holds(rule["RuleCondition"], GIVEN)
+
+
 def test_a_name_stands_for_the_root_of_the_stage() -> None:
     """It has no base path: the functions would see it before each route."""
     (mapping,) = resources("AWS::ApiGateway::BasePathMapping").values()

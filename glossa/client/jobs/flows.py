@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 import time
 import uuid
@@ -18,6 +19,7 @@ from glossa.client.jobs.status import JobStatus, job_status
 
 PAGE_SIZE = 100
 HELD_BYTES = 8 << 20  # of a part in memory, until its digest is checked; the rest is on disk
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 LINK_HINT = "links are good for an hour"
 
 
@@ -27,6 +29,11 @@ class JobRef:
 
     api: Api
     id: str
+
+    def __post_init__(self) -> None:
+        """Refuse an id that would lead to another route."""
+        if not _JOB_ID.fullmatch(self.id):
+            raise InvalidRequest(f"got {self.id[:80]!r}, expected the id of a job: 32 of 0-9 a-f")
 
     @property
     def path(self) -> str:

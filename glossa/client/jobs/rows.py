@@ -51,10 +51,13 @@ class Row:
 
 
 def read_rows(part: IO[bytes], output: str, task: str) -> Iterator[Row]:
-    """Read the rows of a part. `output` is the form that the job asked for."""
+    """Read the rows of a part. `output` is the form that the job asked for.
+
+    Reading CSV raises `csv.field_size_limit` of the process, which csv knows for all its readers alone.
+    """
     read = readers.BY_TASK.get(task, readers.as_it_is)
     if output == "csv":
-        csv.field_size_limit(MAX_CELL_CHARS)
+        _take_long_cells()
         for cells in csv.DictReader(io.TextIOWrapper(part, encoding="utf-8", newline="")):
             yield row_of(_of_cells({name: cell.removeprefix(GUARD) for name, cell in cells.items()}), read)
         return
@@ -103,10 +106,18 @@ def name_of(key: str) -> str:
 
 
 def without_guards(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a part in CSV, its cells as they were before they were guarded against spreadsheets."""
-    csv.field_size_limit(MAX_CELL_CHARS)
+    """Yield a part in CSV, its cells as they were before they were guarded against spreadsheets.
+
+    Raises `csv.field_size_limit` of the process, as `read_rows` does.
+    """
+    _take_long_cells()
     for cells in csv.reader(_lines(chunks)):
         yield _csv_line([cell.removeprefix(GUARD) for cell in cells])
+
+
+def _take_long_cells() -> None:
+    """Raise the limit of csv where it is lower. It is never lowered: another thread may be reading."""
+    csv.field_size_limit(max(MAX_CELL_CHARS, csv.field_size_limit()))
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -1,14 +1,15 @@
 """`glossa ask`: sends lines of texts to an API that runs, and prints one JSON line for each.
 
 Lines travel several in one request. Where a request is refused, its lines are asked for in halves, so that one bad line
-costs the others nothing. Must not know how a task is done.
+costs the others nothing. If all lines of the first request are refused alike, that is the end. Must not know how a task
+is done.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from glossa.commands.remote.settings import api_address
 REFUSED = frozenset({400, 413, 422})  # what one line of a request may have caused
 LINES_A_REQUEST = 32
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LOOK_AT = "look at --task, --model and --param"
 DONE, SOME_FAILED = 0, 1
 OpenClient = Callable[[str], Client]  # from the address of the API
 HELP = """\
@@ -30,7 +32,8 @@ Answer each line of the FILEs, or of standard input, by an API that runs.
 
 A line is a text, a JSON string, or a JSON object with the names of the task, such as {"question", "context"}. Each
 answer is a line of JSON, as the API gives it. A line that cannot be answered gets an error in its place, and the exit
-code is then 1. For thousands of lines take `glossa batch`.
+code is then 1. If all lines of the first request get the same error, it is printed once, the other lines are not asked
+for, and the exit code is 2. For thousands of lines take `glossa batch`.
 """
 EXAMPLES = examples(
     'glossa ask --task text-classification --text "The team won the match."',
@@ -88,8 +91,19 @@ def ask_command(
     lines = enumerate((text.encode() for text in texts) if texts else _lines(files), 1)
     code = DONE
     while batch := list(islice(lines, n_lines)):
-        code = max(code, _print_answers(question, batch))
+        found = _answers(question, batch)
+        if batch[0][0] == 1:
+            _check_first(found)
+        code = max(code, _print_answers(found))
     return code
+
+
+def _check_first(found: Mapping[int, object]) -> None:
+    """Raise the error that all lines of the first request have, if there are several: no line has caused it."""
+    errors = [value for value in found.values() if isinstance(value, ApiError)]
+    if len(errors) == len(found) > 1 and len({error.message for error in errors}) == 1:
+        errors[0].hint = errors[0].hint or f"all {len(errors)} lines of the first request got this error: {LOOK_AT}"
+        raise errors[0]
 
 
 def _lines(files: Sequence[Path]) -> Iterator[bytes]:
@@ -128,12 +142,16 @@ def _input(line: bytes) -> object:
     return text
 
 
-def _print_answers(question: Question, batch: Sequence[tuple[int, bytes]]) -> int:
-    """Print the answers of a batch of numbered lines; return 1 when one of them has an error, else 0."""
+def _answers(question: Question, batch: Sequence[tuple[int, bytes]]) -> dict[int, Any]:
+    """Return an answer, or an ApiError, for each of a batch of numbered lines."""
     inputs = {number: _input(line) for number, line in batch}
     readable = {number: value for number, value in inputs.items() if not isinstance(value, ApiError)}
     answers = question.answers(list(readable.values())) if readable else []
-    found = inputs | dict(zip(readable, answers, strict=True))
+    return inputs | dict(zip(readable, answers, strict=True))
+
+
+def _print_answers(found: Mapping[int, Any]) -> int:
+    """Print the answers of numbered lines; return 1 when one of them has an error, else 0."""
     for number, value in found.items():
         shown = {"error": value.message, "code": value.code, "line": number} if isinstance(value, ApiError) else value
         print(json.dumps(shown, ensure_ascii=False))

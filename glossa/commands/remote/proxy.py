@@ -56,7 +56,7 @@ def proxy_command(*, url: str | None, region: str | None, host: str, port: int, 
     token, is_new = read_token(token_file)
     aws_credentials()  # raises now, not at the first request
     with bind(host, port) as bound:
-        guard = Guard(token, bound.getsockname()[1])
+        guard = Guard(token, bound.getsockname()[1], bound.getsockname()[0])
         server = server_of(Proxy(guard, upstream, httpx2.AsyncClient(), say))
         name = f"[{host}]" if ":" in host else host
         print_start(f"http://{name}:{guard.port}", upstream, token if is_new else None)

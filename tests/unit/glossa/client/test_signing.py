@@ -11,6 +11,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from glossa.client import Client, InvalidRequest
+from glossa.client.address import encoded_query
 from glossa.client.signing import aws_credentials, region_of, signature
 from tests.unit.glossa.client.served import URL, client_of
 
@@ -64,6 +65,25 @@ def test_only_the_gateway_gets_a_signature(credentials: None) -> None:
     assert "authorization" not in headers_sent(LOCAL)
     assert "/us-east-1/execute-api/" in headers_sent("https://api.example.org", region="us-east-1")["authorization"]
     assert region_of("https://abc1.execute-api.eu-central-1.amazonaws.com.evil.example/") is None
+
+
+def test_a_signature_does_not_travel_in_the_clear(credentials: None) -> None:
+    """Whoever reads a signed request can send it again, so it goes over https or stays on this machine."""
+    for url, region in ((GATEWAY.replace("https", "http"), None), (URL, "us-east-1")):
+        with pytest.raises(InvalidRequest, match="and AWS credentials, expected https"):
+            headers_sent(url, region=region)
+    assert "/us-east-1/execute-api/" in headers_sent(LOCAL, region="us-east-1")["authorization"]
+
+
+def test_a_query_is_signed_as_aws_does() -> None:
+    """The vector get-vanilla-utf8-query of AWS: its signature is the published one."""
+    query = encoded_query("\u1234=bar".encode())
+    asked = AWSRequest("GET", f"https://example.amazonaws.com/?{query}")
+    asked.headers["Host"] = "example.amazonaws.com"
+    asked.headers["X-Amz-Date"] = asked.context["timestamp"] = "20150830T123600Z"
+    signer = SigV4Auth(Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"), "service", "us-east-1")
+    text = signer.string_to_sign(asked, signer.canonical_request(asked))
+    assert signer.signature(text, asked) == "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"
 
 
 def test_a_signature_is_that_of_botocore() -> None:

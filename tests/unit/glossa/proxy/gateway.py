@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx2
 from botocore.auth import SigV4Auth
@@ -27,7 +28,9 @@ def recomputed(sent: httpx2.Request) -> str:
     """Return the signature that AWS expects of a request, computed anew from what arrived, by botocore's own code."""
     authorization = sent.headers["authorization"]
     names = authorization.partition("SignedHeaders=")[2].partition(",")[0].split(";")
-    again = AWSRequest(sent.method, f"https://{sent.url.host}{sent.url.raw_path.decode()}", data=sent.content)
+    path = sent.url.raw_path.decode().partition("?")[0]
+    query = parse_qsl(sent.url.query.decode(), keep_blank_values=True)  # AWS writes the query anew, too
+    again = AWSRequest(sent.method, f"https://{sent.url.host}{path}", data=sent.content, params=query)
     for name in names:
         again.headers[name] = sent.headers[name]
     again.context["timestamp"] = sent.headers["x-amz-date"]
@@ -69,6 +72,7 @@ def ask(
     content: Any = b'{"inputs": "x"}',
     *,
     token: str | None = TOKEN,
+    guard: Guard | None = None,
     url: str = API,
     credentials: Callable[[], Any] = lambda: CREDENTIALS,
     **limits: Any,
@@ -78,7 +82,7 @@ def ask(
 
     async def run() -> httpx2.Response:
         http = httpx2.AsyncClient(transport=httpx2.MockTransport(gateway))
-        app: Any = Proxy(Guard(TOKEN, PORT), Upstream.at(url, None, credentials), http, said.append, **limits)
+        app: Any = Proxy(guard or Guard(TOKEN, PORT), Upstream.at(url, None, credentials), http, said.append, **limits)
         given = dict(headers) | ({"authorization": f"Bearer {token}"} if token else {})
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app)) as caller:
             return await caller.request(method, HERE + path, headers=given, content=content)

@@ -41,6 +41,38 @@ def test_requests_are_signed_as_aws_checks_them(method: str, path: str) -> None:
     assert TOKEN not in str(sent.headers)
 
 
+@pytest.mark.parametrize(
+    ("query", "written"),
+    [("cursor=a/b:c", "cursor=a%2Fb%3Ac"), ("b=2&a=1&a", "b=2&a=1&a="), ("a=x+y", "a=x%20y")],
+)
+def test_a_query_is_sent_as_it_is_signed(query: str, written: str) -> None:
+    """Where AWS would write a query in another way than it came, it is sent in the way of AWS."""
+    gateway = FakeGateway()
+    assert ask(gateway, "GET", f"/v1/jobs?{query}", content=b"").status == 200
+    assert str(gateway.seen[0].url) == f"{API}/v1/jobs?{written}"
+
+
+@pytest.mark.parametrize("part", ["raw_path", "query_string"])
+@pytest.mark.parametrize("target", [b"/v1/x#y", b"/v1/x y", b"/v1/\xff", b"/\x7f"])
+def test_a_target_that_is_none_is_refused(part: str, target: bytes) -> None:
+    """A fragment, a space or a byte that is no visible ASCII is a 400, in the path and in the query."""
+    gateway = FakeGateway()
+    assert statuses(gateway, scope_of("GET", b"/v1/models") | {part: target}) == [400]
+    assert gateway.seen == []
+
+
+@pytest.mark.parametrize(
+    ("guard", "host", "status"),
+    [(Guard(TOKEN, PORT, "127.0.0.2"), f"127.0.0.2:{PORT}", 200), (Guard(TOKEN, PORT), f"127.0.0.2:{PORT}", 421),
+     (Guard(TOKEN, 80), "127.0.0.1", 200), (Guard(TOKEN, 80), "localhost:80", 200), (Guard(TOKEN, 80), "evil", 421),
+     (Guard(TOKEN, PORT, "::1"), f"[::1]:{PORT}", 200)],
+    ids=lambda value: f"{value.host}-{value.port}" if isinstance(value, Guard) else None,
+)  # fmt: skip
+def test_the_address_that_was_bound_is_taken(guard: Guard, host: str, status: int) -> None:
+    """Another address of this machine works, and so does port 80, which clients leave out."""
+    assert ask(FakeGateway(), headers={"host": host, "origin": f"http://{host}"}, guard=guard).status == status
+
+
 def test_a_request_that_was_changed_has_another_signature() -> None:
     """The check of these tests can fail: another body, path or host does not fit."""
     gateway = FakeGateway()
@@ -193,7 +225,7 @@ def test_the_log_has_no_secret() -> None:
         assert secret not in line + other
 
 
-@pytest.mark.parametrize("token", ["", "short", "x" * 31, "x" * 31 + "\n", "é" * 32])
+@pytest.mark.parametrize("token", ["", "short", "x" * 31, "x" * 31 + "\n", "é" * 32, " " * 40, "x" * 32 + " y"])
 def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
     """The proxy does not start with a short token; it is never shown."""
     with pytest.raises(ValueError, match="expected 32 or more"):
@@ -203,9 +235,9 @@ def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
 
 @pytest.mark.parametrize(
     ("url", "region", "message"),
-    [("http://api.example/live", None, "expected https"), ("https://u:p@api.example", "r", "without query or user"),
-     ("https://api.example/live?a=b", "r", "without query"), ("nonsense", None, "expected https"),
-     ("https://nlp.example.com", None, "expected --region"), ("https://[::1", None, "expected https")],
+    [("http://api.example/live", None, "https://HOST"), ("https://u:p@api.example", "r", "without user, query"),
+     ("https://api.example/live?a=b", "r", "without user, query"), ("nonsense", None, "https://HOST"),
+     ("https://nlp.example.com", None, "expected --region"), ("https://[::1", None, "https://HOST")],
 )  # fmt: skip
 def test_the_api_must_be_one(url: str, region: str | None, message: str) -> None:
     """An address in the clear, with a user, a query or without a region is refused before anything is served."""

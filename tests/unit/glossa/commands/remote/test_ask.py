@@ -54,6 +54,25 @@ def test_a_bad_line_costs_the_others_nothing(tmp_path: Path, capsys: pytest.Capt
     assert len(first) == len(fourth) == 1
 
 
+def test_one_cause_of_all_lines_ends_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong parameter is one error and no line, after the first request and its halves."""
+    path, seen = tmp_path / "in.txt", list[int]()
+    path.write_text("a line\n" * 40, encoding="utf-8")
+    with pytest.raises(ApiError, match="top_k") as caught:
+        run(
+            "--task", "text-classification", "--param", 'top_k="many"', "--lines-per-request", "4", str(path), seen=seen
+        )
+    assert "--param" in str(caught.value)
+    assert printed(capsys) == []
+    assert seen == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_a_single_bad_line_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one line nobody can tell whether it has caused the error itself."""
+    assert run("--task", "fill-mask", "--text", "no mask") == 1
+    assert [row["line"] for row in printed(capsys)] == [1]
+
+
 def test_texts_of_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     """--text may be repeated, and is not given beside files."""
     assert run("--task", "text-classification", "--model", "mini:sentiment", "--text", "a", "--text", "b") == 0

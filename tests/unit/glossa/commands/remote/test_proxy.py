@@ -40,7 +40,7 @@ def test_a_token_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["--url", API, "--host", "192.168.1.1"], "expected one of this machine alone"),
-     (["--url", "http://api.example"], "expected https"), (["--url", "https://nlp.example.com"], "expected --region")],
+     (["--url", "http://api.example"], "https://HOST"), (["--url", "https://nlp.example.com"], "expected --region")],
 )  # fmt: skip
 def test_it_does_not_start_where_it_is_not_safe(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch

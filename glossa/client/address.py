@@ -1,0 +1,56 @@
+"""Which addresses are those of an API, where secrets may go, and how paths and queries are written.
+
+The client, `glossa ask`, `glossa batch` and `glossa proxy` take the same. Must not know the HTTP library or signatures.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from glossa.client.errors import InvalidRequest
+
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+FORM = "https://HOST/STAGE, without user, query or fragment"
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is the address of an API: http or https, a host, and at most a path."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket that is not closed
+        return False
+    has_more = "@" in parts.netloc or "?" in text or "#" in text
+    return parts.scheme in {"https", "http"} and bool(parts.hostname) and not has_more and _is_one_word(text)
+
+
+def is_private(url: str) -> bool:
+    """Tell whether nobody on the way can read a request: it goes over https, or stays on this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in THIS_MACHINE
+
+
+def joined(base_url: str, path: str) -> str:
+    """Return the URL of a route, its query written as it is signed.
+
+    Raises InvalidRequest for a path that does not begin with a slash: it would change the host, and get the key there.
+    """
+    if not path.startswith("/") or "#" in path or not _is_one_word(path):
+        raise InvalidRequest(
+            f"got the path {path!r}, expected a slash, then visible characters without #, such as /v1/models"
+        )
+    route, _, query = path.partition("?")
+    return base_url.rstrip("/") + route + (f"?{encoded_query(query.encode())}" if query else "")
+
+
+def encoded_query(query: bytes) -> str:
+    """Return a query as SigV4 writes it, all but letters, digits and `-._~` as %XX: what is signed is then sent."""
+    pairs = (pair.replace(b"+", b" ").partition(b"=") for pair in query.split(b"&") if pair)
+    return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, _, value in pairs)
+
+
+def _encoded(text: bytes) -> str:
+    return quote(unquote_to_bytes(text), safe="")
+
+
+def _is_one_word(text: str) -> bool:
+    return text.isprintable() and " " not in text
