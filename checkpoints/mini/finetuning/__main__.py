@@ -133,7 +133,10 @@ def main(given: list[str] | None = None) -> int:
     minutes = options.minutes - OTHER_MINUTES if options.train_minutes is None else options.train_minutes
     network = begin(options, encode, languages)
     training = Training(network, sets, banks, Plan(seconds=60 * minutes), options.work, seed=options.seed)
-    print(f"training: {'continued' if training.load() else 'begun'} after {time.monotonic() - began:.0f} s", flush=True)
+    resumed = training.load()
+    if not resumed:
+        print("heads:", {name: round(loss, 2) for name, loss in training.fit_heads().items()}, flush=True)
+    print(f"training: {'continued' if resumed else 'begun'} after {time.monotonic() - began:.0f} s", flush=True)
     training.run()
     size = export.write(options.out, training.average, languages, options.without)
     print(f"exported: {size:,} bytes after {time.monotonic() - began:.0f} s", flush=True)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from checkpoints.mini.finetuning import losses
+from checkpoints.mini.finetuning import losses, probing
 from checkpoints.mini.finetuning.batches import Batches, thinned
 from checkpoints.mini.finetuning.examples import Examples
 from checkpoints.mini.finetuning.network import Network
@@ -41,7 +41,7 @@ CHOICES = 5  # answers of a question of the training set
 # rest in others: new scripts need them, but their gradient costs a fifth of a step.
 RESTING = 1 / 3
 LOW_TASKS = ("parallel", "words")
-RATES = {"words": 1.0, "body": 0.5, "heads": 3.0}  # times the peak
+RATES = {"words": 1.0, "body": 0.5, "heads": 1.5}  # times the peak
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Plan:
     warm: int = 100  # steps
     fall: float = 0.7  # the share of the time in which the rate falls to zero
     decay: float = 0.01
-    average: float = 0.998
+    average: float = 0.08  # the share of all steps so far that the moving average reaches back
     topics_tokens: int = 2_048
     other_tokens: int = 2_048
     every_s: float = 180.0  # between two states
@@ -73,6 +73,14 @@ class Training:
         self.n_resting = int(RESTING * network.config.num_hidden_layers)
         self.step, self.spent_s, self.n_tokens = 0, 0.0, 0
         self.means: dict[str, float] = {}
+
+    def fit_heads(self) -> dict[str, float]:
+        """Fit the heads on the states of the start. It counts as time of the training. Return the last losses."""
+        began = time.monotonic()
+        losses = probing.fit_heads(self.network, self.sets, self.seed)
+        self.average.load_state_dict(self.network.state_dict())
+        self.spent_s = time.monotonic() - began
+        return losses
 
     def groups(self) -> list[dict[str, object]]:
         """Return the parameters with their rates: word embeddings, body, heads; norms and biases do not decay."""
@@ -153,8 +161,8 @@ class Training:
 
     @torch.no_grad()
     def blend(self) -> None:
-        """Move the average towards the network: for five steps at once, and faster at the start of a run."""
-        keep = min(self.plan.average**5, self.step / (self.step + 50))
+        """Move the average towards the network, for five steps at once. A short run averages over fewer steps."""
+        keep = 1 - 5 / (5 + self.plan.average * self.step)
         torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)
 
     def show(self, began: tuple[float, int]) -> None:
