@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ RUNNING = [page for page in PAGES if any(block.runs_here for block in blocks_of(
 IN_README = ('curl "$API/v1/text-classification"', 'echo "The team')  # the others start or need the whole stack
 # curl tells a refusal by its exit code, and is else quiet
 PRELUDE = 'curl() { command curl --silent --show-error --fail-with-body "$@"; }\n'
-TYPED = re.compile(r"(?:^|\| *)(?:\.venv/bin/)?(?:python3? -m )?glossa (?P<words>.*?)(?: *#.*)?$", re.MULTILINE)
+TYPED = re.compile(r"(?:^|\| *)(?:\.venv/bin/)?(?:python3? -m )?glossa (?P<words>[^|\n]*)", re.MULTILINE)
 INLINE = re.compile(r"`(?:\.venv/bin/)?(?:python -m )?glossa (?P<words>[a-z][^`\n]*)`")
 LIMIT_S = 300
 
@@ -74,14 +75,15 @@ def commands(text: str) -> Iterator[list[str]]:
     """Yield the words of each command of glossa in a text, whether in a block or in a line."""
     for pattern in (TYPED, INLINE):
         for match in pattern.finditer(text.replace("\\\n", " ")):
-            yield shlex.split(match["words"].partition("…")[0].rstrip("`|>& "), comments=True)
+            words = shlex.shlex(match["words"].partition("…")[0].rstrip("`"), posix=True, punctuation_chars=True)
+            yield list(takewhile(lambda word: word[0] not in "|<>;&()", words))
 
 
 def fault(words: list[str]) -> str:
     """Return what is wrong with a command: a name or an option that is not there; empty when nothing is."""
     command: click.Command = root
     for word in words:
-        if not isinstance(command, click.Group):
+        if not isinstance(command, click.Group) or word.startswith("--"):
             break
         found = command.get_command(click.Context(command), word)
         if found is None:
@@ -102,11 +104,14 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
 
 def test_a_command_that_is_gone_is_found() -> None:
     """A wrong name and a wrong option are reported; a group alone is no fault."""
-    text = "`glossa batch`\n```sh\necho a | .venv/bin/python -m glossa run --tusk x  # why\nglossa btach list\n```\n"
-    assert [fault(words) for words in commands(text)] == [
+    text = (
+        "`glossa batch`\n```sh\necho a | .venv/bin/python -m glossa run --tusk x  # why\nglossa btach list > f\n"
+        "glossa --version; glossa tokenize < a | glossa detokenize --skip-special-token\n```\n"
+    )
+    assert [said for words in commands(text) if (said := fault(words))] == [
         "no option --tusk in 'run --tusk x'",
         "no command 'btach' in 'btach list'",
-        "",
+        "no option --skip-special-token in 'detokenize --skip-special-token'",
     ]
 
 
