@@ -148,7 +148,8 @@ def test_the_commands_of_the_page(programs: Path) -> None:
 
 
 def test_the_commands_of_an_empty_environment(programs: Path) -> None:
-    """`glossa` says its help, and names the way for what needs a checkout."""
+    """`glossa` says its version and its help, and names the way for what needs a checkout."""
+    assert run(programs, "glossa", "--version").stdout == f"glossa {__version__}\n"
     words = run(programs, "glossa", "--help").stdout
     assert all(name in words for name in COMMANDS)
     for name in COMMANDS:
