@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from serve.engine.engine import Engine
 from serve.engine.warm_up import probe_row, warm_up
 from serve.http.callers import Verify, nobody
-from serve.http.metadata import metadata
+from serve.http.metadata import config, metadata
 from serve.http.routes import model_app
 from serve.http.statistics import statistics
 from serve.kernels.core_team import on_cores, take_cores, use_one_core
@@ -33,12 +33,12 @@ from serve.scheduling.runner import Runner
 from serve.scheduling.scheduler import Scheduler
 from shared.catalog import Head, Model
 from shared.error_text import count
-from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable, Unprocessable
+from shared.errors import DeadlineExceeded, FingerprintMismatch, GlossaError, NotFound, Unavailable
 from shared.limits import MAX_BODY_BYTES, MAX_CALL_ROWS, MAX_CALL_TOKENS
 from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import Body, CallLimits, DecodedCall, ResponseForm, decode_call, encode_output
-from shared.protocol.head_outputs import per_token_outputs
+from shared.protocol.head_outputs import default_head, per_token_outputs
 
 V = TypeVar("V")
 
@@ -151,6 +151,10 @@ class Replica:
         """Return the v2 metadata of the model."""
         return metadata(self.model, self.limits)
 
+    def config(self) -> dict[str, object]:
+        """Return the v2 configuration of the model."""
+        return config(self.model)
+
     def statistics(self) -> dict[str, object]:
         """Return the v2 statistics of this replica."""
         return statistics(
@@ -178,8 +182,9 @@ class Replica:
         completed = await self._answer(call)
         self.last_answer_s = time.time()
         self.latencies_ms.append(1e3 * (completed.queue_s + completed.infer_s))
-        decoded = replace(decoded, call=call)
-        return await _run(_is_slow_to_encode(decoded.form, completed), lambda: self._encode(decoded, completed, head))
+        chosen = "" if decoded.call.head else call.head
+        slow = _is_slow_to_encode(decoded.form, completed)
+        return await _run(slow, lambda: self._encode(decoded, completed, head, chosen))
 
     async def _answer(self, call: InferCall) -> CompletedCall:
         """Return the outputs of all rows of a call. Rows that the response cache knows run no pass."""
@@ -208,7 +213,7 @@ class Replica:
         return await self._wait(pending_call, call)
 
     def _with_head(self, call: InferCall) -> InferCall:
-        """Return the call with the name of its head. Raises FingerprintMismatch, NotFound, Unprocessable."""
+        """Return the call with the name of its head. Raises FingerprintMismatch, NotFound."""
         if call.fingerprint and call.fingerprint != self.model.tokenizer_sha256:
             raise FingerprintMismatch(
                 f"got ids of tokenizer {call.fingerprint[:12]}, model {self.model.name} expects "
@@ -217,9 +222,7 @@ class Replica:
             )
         if call.head and call.head not in self.model.heads:
             raise NotFound(f"model {self.model.name} has no head {call.head!r}; heads: {sorted(self.model.heads)}")
-        if not call.head and len(self.model.heads) > 1:
-            raise Unprocessable(f"got no parameter head, expected one of {sorted(self.model.heads)}")
-        return call if call.head else replace(call, head=next(iter(self.model.heads)))
+        return call if call.head else replace(call, head=default_head(self.model))
 
     def _time_s(self, call: InferCall) -> float:
         """Return the seconds that a call has: those that it names, within our limit, or our default."""
@@ -254,11 +257,15 @@ class Replica:
             self.runner.cancel(pending_call, Unavailable("the caller went away"))
             raise
 
-    def _encode(self, decoded: DecodedCall, completed: CompletedCall, head: Head) -> Body:
+    def _encode(self, decoded: DecodedCall, completed: CompletedCall, head: Head, chosen: str) -> Body:
+        """Return the body of an answer. `chosen` is the name of the head that we chose, "" when the caller did."""
         timings_s = {"queue": completed.queue_s, "infer": completed.infer_s}
         outputs = ModelOutput(join(completed.results), timings_s)
         per_token = per_token_outputs(head, per_token=decoded.call.per_token)
-        return encode_output(decoded, self.model.name, self.model.revision, outputs, per_token=per_token)
+        return encode_output(
+            decoded, self.model.name, self.model.revision, outputs,
+            per_token=per_token, labels=head.labels, answered_by=chosen,
+        )  # fmt: skip
 
 
 def _warm(engine: Engine) -> tuple[Engine, float]:
@@ -282,7 +289,7 @@ def _limits(model: Model, backbone_limits: BackboneLimits) -> CallLimits:
 
 def _is_slow_to_encode(form: ResponseForm, completed: CompletedCall) -> bool:
     """Say whether encoding an answer would hold up the event loop. Padding can make a large answer of a small one."""
-    binary = form.binary if form.outputs is None else all(binary for _, binary in form.outputs)
+    binary = form.binary if form.outputs is None else all(each.binary and not each.n_classes for each in form.outputs)
     n_bytes = sum(tensor.nbytes for output in completed.results for tensor in output.values())
     return not binary or form.padding is not None or n_bytes > INLINE_BYTES
 

@@ -9,6 +9,7 @@ MAX_CALL_ROWS = 1_024  # a row that is continued n times counts n times
 MAX_BODY_BYTES = 4 * 2**20  # of a request to the model server, and of a request to the API
 MAX_ANSWER_BYTES = 5_000_000  # of an answer: the gateway and Lambda pass on no more than 6 MB
 MAX_TOP_K = 1_000
+MAX_CLASSES = 1_000  # of an output, by the classification extension of the protocol
 DEFAULT_TOP_K = 5
 MAX_TARGETS = 1_000  # of a fill-mask call
 MAX_LAYERS = 64

@@ -1,4 +1,4 @@
-"""Parses JSON strictly, and finds text that no UTF-8 can hold. Every reader of JSON from outside uses it.
+"""Parses JSON strictly, and finds text that no UTF-8 can hold, and whole numbers that are written as 1.0.
 
 Raises one error that says what is wrong and where. Each reader makes its own message of it, because readers differ in
 error types and codes. Must not know bodies, records or who asks.
@@ -68,6 +68,20 @@ def lone_surrogate_at(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def whole(value: object) -> object:
+    """Return a number without a fraction as an integer, and anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def whole_numbers(value: object) -> object:
+    """Return a JSON value in which every number without a fraction is an integer."""
+    if isinstance(value, list):
+        return [whole_numbers(each) for each in value]
+    if isinstance(value, dict):
+        return {name: whole_numbers(each) for name, each in value.items()}
+    return whole(value)
 
 
 def _no_constant(name: str) -> object:

@@ -51,7 +51,7 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
         "GET /v1/models/*",
         "GET /v2",
         "GET /v2/models/*",
-        "POST /v2/repository/index",
+        "POST /v2/repository/*",
         "GET /info",
         "GET /tei/*/info",
         "GET /hf/*/info",

@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Mapping
 
+from functions.http.content_coding import coding_of, unpacked
 from shared import strict_json
 from shared.error_text import shown
 from shared.errors import BadRequest, TooLarge, Unprocessable, UnsupportedMedia
@@ -34,15 +35,20 @@ _QUOTED = re.compile(r'"[^"]*"')
 def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> str:
     """Return the body of a proxy event as text, or "" when there is none.
 
-    Raises TooLarge past `max_bytes` decoded bytes, BadRequest for broken base64 or invalid UTF-8.
+    A body in gzip or deflate is unpacked. Raises TooLarge past `max_bytes` decoded bytes, UnsupportedMedia for another
+    coding, BadRequest for broken base64, a broken coding or invalid UTF-8.
     """
     body = event.get("body")
     if body is None:
         return ""
     if not isinstance(body, str):
         raise BadRequest(f"got a body of type {type(body).__name__}, expected text")
-    if event.get("isBase64Encoded"):
-        return _utf8(_base64(body, max_bytes), max_bytes)
+    if event.get("isBase64Encoded") or coding_of(header(event, "content-encoding")):
+        return _utf8(body_bytes(event, max_bytes))
+    return _whole_text(body, max_bytes)
+
+
+def _whole_text(body: str, max_bytes: int) -> str:
     _refuse_over(len(body), max_bytes)  # a text has at least as many bytes as characters
     try:
         _refuse_over(len(body.encode()), max_bytes)
@@ -52,25 +58,24 @@ def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> s
 
 
 def body_bytes(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """Return the body of a proxy event byte for byte. Raises as `body_text`, but takes bytes that are not UTF-8."""
+    """Return the body of a proxy event, unpacked. Raises as `body_text`, but takes bytes that are not UTF-8."""
     body = event.get("body")
-    if isinstance(body, str) and event.get("isBase64Encoded"):
-        data = _base64(body, max_bytes)
-        _refuse_over(len(data), max_bytes)
-        return data
-    return body_text(event, max_bytes).encode()
+    coding = coding_of(header(event, "content-encoding"))
+    if not isinstance(body, str):
+        return body_text(event, max_bytes).encode()
+    data = _base64(body, max_bytes) if event.get("isBase64Encoded") else _whole_text(body, max_bytes).encode()
+    _refuse_over(len(data), max_bytes)
+    return unpacked(data, coding, max_bytes)
 
 
 def check_media_type(event: Mapping[str, object]) -> None:
-    """Raise UnsupportedMedia when the headers of a proxy event say that its body is not plain UTF-8 JSON.
+    """Raise UnsupportedMedia when the headers of a proxy event say that its body is not JSON in UTF-8.
 
     A type that names no format passes, because most clients send one by default. Without a body nothing is checked.
     """
     if not event.get("body"):
         return
-    for encoding in _listed(header(event, "content-encoding")):
-        if encoding.lower() not in {"", "identity"}:
-            raise UnsupportedMedia(f"got content-encoding {shown(encoding)}, expected none: send the body uncompressed")
+    coding_of(header(event, "content-encoding"))
     for each in _listed(header(event, "content-type")):
         kind, *parameters = (part.strip() for part in each.split(";"))
         if kind.lower() not in _UNSPECIFIC_TYPES and not _JSON_TYPE.fullmatch(kind):
@@ -143,8 +148,7 @@ def _base64(body: str, max_bytes: int) -> bytes:
         raise BadRequest("got a body that is not base64 although the event says so") from None
 
 
-def _utf8(data: bytes, max_bytes: int) -> str:
-    _refuse_over(len(data), max_bytes)
+def _utf8(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:

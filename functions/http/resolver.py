@@ -6,6 +6,7 @@ SnapStart snapshot of it is safe. Must not know tasks, jobs or models.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import math
@@ -200,6 +201,10 @@ class Resolver(APIGatewayRestResolver):
         """Answer with bytes as they are. JSON goes as text, because Powertools would encode it once more."""
         self._note_route()
         sent = {**headers, **self._timing_header()}
+        if headers.get("Content-Encoding"):
+            made = Response(200, None, base64.b64encode(body).decode(), sent)
+            made.base64_encoded = True
+            return made
         if headers.get("Content-Type", "").startswith(JSON_TYPE):
             return Response(200, None, body.decode(errors="replace"), sent)
         return Response(200, None, body, sent)

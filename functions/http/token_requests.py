@@ -17,6 +17,7 @@ from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Model, split_reference
 from shared.error_text import kind, shown
 from shared.errors import NotFound, TooLarge, Unprocessable
+from shared.strict_json import whole_numbers
 
 READS_LIKE = "text-classification"  # texts and pairs, within the same bounds
 TOKENIZE_KEYS = ("inputs", "model", "add_special_tokens")
@@ -85,6 +86,7 @@ def _flag(fields: Mapping[str, object], name: str, *, default: bool) -> bool:
 
 def _lists(raw: object, limits: RequestLimits) -> list[tuple[str, list[object]]]:
     """Read `ids`: a list of ids, or a list of such lists. Each comes with its name in messages."""
+    raw = whole_numbers(raw)
     if not isinstance(raw, list):
         found = "nothing" if raw is None else kind(raw)
         raise Unprocessable(f"ids: got {found}, expected a list of ids, or a list of such lists")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, Strict
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, Strict
 
+from functions.json_objects import JsonObject
 from functions.messages import TextInput, Window
 from functions.tasks.postprocessing.output_rows import Answer, AnswerContext, RowsPerWindow
 from shared.catalog import Head
@@ -91,7 +92,7 @@ class WindowRule:
     overlap_tokens: Callable[[int, int], int]
 
 
-class TaskParameters(BaseModel):
+class TaskParameters(JsonObject):
     """Base of every task's parameters, with the facts by which the pipeline treats a task.
 
     `input_forms`: the forms an input may take; messages speak of the first. `truncation_strategy`: what happens to a
@@ -99,7 +100,7 @@ class TaskParameters(BaseModel):
     that go to the model server, under the same names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     input_forms: ClassVar[tuple[InputFields, ...]] = (InputFields(),)
     truncation_strategy: ClassVar[TruncationStrategy] = "longer"

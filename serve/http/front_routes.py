@@ -18,15 +18,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from serve.http.callers import Verify, nobody
-from serve.http.routes import READY, error_response, make_app
+from serve.http.routes import READY, error_response, make_app, read_body
 from shared.errors import NotFound, Unavailable
+from shared.protocol.frame import JsonBounds, read_json
 
 VERSION = "0.1.0"
-EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
+# What clients may rely on, by Triton's names. The API has the routes of the whole server that are not here.
+EXTENSIONS = (
+    "binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters", "schedule_policy",
+    "statistics",
+)  # fmt: skip
+MAX_INDEX_BYTES = 4096  # of a body that asks for the index
 RUNNING = "RUNNING"  # as ray.serve.schema.ApplicationStatus spells it
 OPEN = re.compile(rf"/health/(?:live|ready)|/models/[^/]+{READY.pattern}")  # need no token
 STATES_MAX_AGE_S = 1.0
 STATES_TIMEOUT_S = 5.0
+INDEX_BOUNDS = JsonBounds(max_values=64, max_nests=64)
 
 States = Mapping[str, str]
 
@@ -88,9 +95,12 @@ class FrontRoutes:
             return error_response(Unavailable(f"not ready: {reasons}", retry_after_s=1.0))
         return JSONResponse({"ready": True})
 
-    async def _index(self, _: Request) -> Response:
+    async def _index(self, request: Request) -> Response:
+        data = await read_body(request, MAX_INDEX_BYTES)
+        only_ready = data and read_json(memoryview(data), INDEX_BOUNDS).get("ready") is True
         states = await self._fresh_states()
-        return JSONResponse([_index_entry(model, states.get(model.model, "absent")) for model in self._models])
+        entries = [_index_entry(model, states.get(model.model, "absent")) for model in self._models]
+        return JSONResponse([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
     async def _no_model(self, request: Request) -> Response:
         name = request.path_params["model"]

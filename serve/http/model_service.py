@@ -37,6 +37,10 @@ class ModelService(Protocol):
         """Return v2 metadata."""
         ...
 
+    def config(self) -> dict[str, object]:
+        """Return the v2 configuration of the model."""
+        ...
+
     def statistics(self) -> dict[str, object]:
         """Return v2 statistics."""
         ...

@@ -1,9 +1,9 @@
 """The HTTP side of a replica: the routes of one model, and how callers are checked, bodies read and errors answered.
 
-The routes are infer, metadata, ready and statistics, below the path prefix of the model. Each also answers below
-`versions/{revision}`, because v2 clients may name a version. Every call needs a token (shared/call_token.py), except
-for the question whether a model is ready. The front application also uses `make_app` and `error_response`. Must not
-know how calls are answered, where keys are kept, nor Ray.
+The routes are infer, metadata, configuration, ready and statistics, below the path prefix of the model. Each also
+answers below `versions/{revision}`, because v2 clients may name a version. Every call needs a token
+(shared/call_token.py), except for the question whether a model is ready. The front application also uses `make_app`,
+`read_body` and `error_response`. Must not know how calls are answered, where keys are kept, nor Ray.
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ def model_app(service: ModelService) -> ASGIApp:
     async def metadata(_: Request) -> Response:
         return JSONResponse(service.metadata())
 
+    async def config(_: Request) -> Response:
+        return JSONResponse(service.config())
+
     async def statistics(_: Request) -> Response:
         return JSONResponse(service.statistics())
 
@@ -97,6 +100,7 @@ def model_app(service: ModelService) -> ASGIApp:
     endpoints = {
         "/infer": ("POST", infer),
         "/": ("GET", metadata),
+        "/config": ("GET", config),
         "/stats": ("GET", statistics),
         "/ready": ("GET", ready),
     }

@@ -34,6 +34,8 @@ def statistics(
     stages_s = {"success": counts.queue_s + counts.infer_s, "queue": counts.queue_s, "compute_infer": counts.infer_s}
     inference_stats = {name: {"count": counts.n_answered, "ns": int(s * NS_PER_S)} for name, s in stages_s.items()}
     n_failed = counts.n_failed + counts.n_expired + counts.n_cancelled
+    others = {"fail": n_failed, "cache_hit": response_cache.n_hits, "cache_miss": response_cache.n_misses}
+    others |= dict.fromkeys(("compute_input", "compute_output"), 0)  # not measured apart
     return {
         "model_stats": [
             {
@@ -42,7 +44,8 @@ def statistics(
                 "last_inference": int(last_answer_s * MS_PER_S),
                 "inference_count": counts.n_rows,
                 "execution_count": counts.n_batches,
-                "inference_stats": {**inference_stats, "fail": {"count": n_failed, "ns": 0}},
+                "inference_stats": inference_stats | {name: {"count": n, "ns": 0} for name, n in others.items()},
+                "batch_stats": [],
                 "glossa": {
                     "backlog_tokens": backlog_tokens,
                     "cache_bytes": kv_cache_bytes,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.catalog import EMBEDS, Head, HeadTask
+from shared.catalog import EMBEDS, Head, HeadTask, Model
 from shared.messages import Datatype
 
 # what the first dimension counts; "vector" is a token when the call says per_token, else a row
@@ -70,6 +70,11 @@ CALL_FIELDS: Mapping[HeadTask, tuple[str, ...]] = {  # fields of InferCall that 
 def head_outputs(head: Head) -> tuple[OutputTensor, ...]:
     """Return every tensor that a head may answer with, also those that only some calls ask for."""
     return _OF_VARIANTS.get(head.variant, _OUTPUTS[head.task])
+
+
+def default_head(model: Model) -> str:
+    """Return the head that answers a call which names none: the first of the entry, which is a fine-tune's own."""
+    return next(iter(model.heads))
 
 
 def per_token_outputs(head: Head, *, per_token: bool) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """Reads and writes the request parameters of a v2 body. An unknown or wrong parameter is refused by name.
 
 `priority` and `timeout` may be those of Triton's clients: a priority of 0 or 1 is interactive, a higher one is batch,
-and a timeout is in microseconds. This module must not know tensors.
+and a timeout is in microseconds. A null counts as left out, and `1.0` is a whole number. This module must not know
+tensors.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from shared.limits import (
 )
 from shared.messages import DEFAULT_POOLING, POOLINGS, InferCall, Pooling, Priority, Sampling
 from shared.protocol.frame import brief
+from shared.strict_json import whole
 
 MAX_NAME_CHARS = 128
 _LAYER = re.compile(r"-?[0-9]{1,3}")
@@ -76,10 +78,11 @@ def write_parameters(call: InferCall) -> dict[str, object]:
     return {name: value for name, (value, default) in given.items() if value != default}
 
 
-def read_parameters(raw: object) -> Parameters:
+def read_parameters(given: object) -> Parameters:
     """Check and read the parameters. Raises DecodeError when they are no object, Unprocessable for a wrong one."""
-    if not isinstance(raw, dict):
-        raise DecodeError(f"got parameters {brief(raw)}, expected an object")
+    if not isinstance(given, dict):
+        raise DecodeError(f"got parameters {brief(given)}, expected an object")
+    raw = {name: whole(value) for name, value in given.items() if value is not None}
     if unknown := sorted(set(raw) - set(_NAMES)):
         raise Unprocessable(f"unknown parameter {brief(unknown[0])}; known: {', '.join(_NAMES)}")
     samples = any(name in raw for name in _SAMPLING)

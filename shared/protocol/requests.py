@@ -4,25 +4,36 @@ Packed form (ours): `input_ids` [tokens] and `row_lengths` [rows]. Optional are 
 `position_ids` [tokens], `positions` [n] with `positions_per_row` [rows], and `target_ids` [targets].
 Padded form (of other clients): `input_ids` and `attention_mask` [rows, width]. Optional are `lang_ids`,
 `token_type_ids` and `position_ids` [rows, width], and `positions` [n], each as row * width + column.
-All tensors are INT32 or INT64 (a mask may also be BOOL), as bytes or as JSON lists. The URL names the model. The header
-`x-request-timeout-seconds` says how much time is left. This module must not know heads or tasks.
+All tensors are INT32 or INT64 (a mask may also be BOOL), as bytes or as JSON lists. A null counts as left out. The URL
+names the model. The header `x-request-timeout-seconds` says how much time is left. This module must not know heads or
+tasks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.errors import DeadlineExceeded, DecodeError, Unprocessable
+from shared.limits import MAX_CLASSES
 from shared.messages import InferCall, Tensor
 from shared.protocol.call_limits import CallLimits, check_body_bytes, check_call
 from shared.protocol.frame import Body, brief, read_frame, write_frame
 from shared.protocol.padded import Padding, unpad
 from shared.protocol.parameters import Parameters, read_parameters, read_timeout, write_parameters
 from shared.protocol.tensors import INTEGERS, read_tensors, write_tensor
-from shared.strict_json import lone_surrogate_at
+from shared.strict_json import lone_surrogate_at, whole
 
-__all__ = ["TIMEOUT_HEADER", "CallLimits", "DecodedCall", "ResponseForm", "decode_call", "encode_call"]
+__all__ = [
+    "TIMEOUT_HEADER",
+    "CallLimits",
+    "DecodedCall",
+    "RequestedOutput",
+    "ResponseForm",
+    "decode_call",
+    "encode_call",
+]
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 MAX_ID_CHARS = 256
@@ -41,18 +52,25 @@ _INPUTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+class RequestedOutput(NamedTuple):
+    """An output that the caller wants: whether as bytes, and how many of its best classes in place of all numbers."""
+
+    name: str
+    binary: bool
+    n_classes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseForm:
     """The form in which the caller wants the answer.
 
-    `outputs` are pairs of a requested output's name and whether it is binary. None requests all outputs, in the form
-    that `binary` says. `padding` is set when the request was padded. `max_answer_bytes` limits the tensors of the
-    answer.
+    `outputs` None requests all outputs, in the form that `binary` says. `padding` is set when the request was padded.
+    `max_answer_bytes` limits the tensors of the answer.
     """
 
     request_id: str | None
     binary: bool
-    outputs: tuple[tuple[str, bool], ...] | None
+    outputs: tuple[RequestedOutput, ...] | None
     padding: Padding | None
     max_answer_bytes: int
 
@@ -103,7 +121,8 @@ def decode_call(
     """
     headers = {name.lower(): value for name, value in headers.items()}
     check_body_bytes(len(data), limits)
-    header, binary = read_frame(headers, data, limits.json)
+    found, binary = read_frame(headers, data, limits.json)
+    header = {key: value for key, value in found.items() if value is not None}
     _check_keys(header, model)
     parameters = read_parameters(header.get("parameters", {}))
     tensors = read_tensors(header.get("inputs"), binary, _INPUTS)
@@ -186,21 +205,30 @@ def _check_unicode(request_id: str) -> None:
         raise Unprocessable(f"got {found}, expected well-formed Unicode")
 
 
-def _outputs(raw: object, *, default: bool) -> tuple[tuple[str, bool], ...]:
+def _outputs(raw: object, *, default: bool) -> tuple[RequestedOutput, ...]:
     if not isinstance(raw, list):
         raise DecodeError(f"got outputs {brief(raw)}, expected a list of objects with name, or none for all")
-    wanted: dict[str, bool] = {}
-    for entry in raw:
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise DecodeError("got a requested output without a name, expected an object with name")
-        name, parameters = entry["name"], entry.get("parameters", {})
-        if name in wanted:
-            raise DecodeError(f"output {brief(name)} is requested twice")
-        if set(entry) - {"name", "parameters"} or not isinstance(parameters, dict):
-            raise DecodeError(f"requested output {brief(name)} has other keys than name and parameters")
-        if unknown := sorted(set(parameters) - {"binary_data"}):
-            raise Unprocessable(f"requested output {brief(name)} has an unknown parameter {brief(unknown[0])}")
-        wanted[name] = parameters.get("binary_data", default)
-        if not isinstance(wanted[name], bool):
-            raise Unprocessable(f"requested output {brief(name)} has a binary_data that is not true or false")
-    return tuple(wanted.items())
+    wanted = tuple(_output(entry, default=default) for entry in raw)
+    names = [each.name for each in wanted]
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise DecodeError(f"output {brief(twice)} is requested twice")
+    return wanted
+
+
+def _output(entry: object, *, default: bool) -> RequestedOutput:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise DecodeError("got a requested output without a name, expected an object with name")
+    name, given = entry["name"], entry.get("parameters")
+    if set(entry) - {"name", "parameters"} or not isinstance(given, dict | None):
+        raise DecodeError(f"requested output {brief(name)} has other keys than name and parameters")
+    parameters = {key: value for key, value in (given or {}).items() if value is not None}
+    if unknown := sorted(set(parameters) - {"binary_data", "classification"}):
+        raise Unprocessable(f"requested output {brief(name)} has an unknown parameter {brief(unknown[0])}")
+    binary, n_classes = parameters.get("binary_data", default), whole(parameters.get("classification", 0))
+    if not isinstance(binary, bool):
+        raise Unprocessable(f"requested output {brief(name)} has a binary_data that is not true or false")
+    if type(n_classes) is not int or not 0 <= n_classes <= MAX_CLASSES:
+        found = f"requested output {brief(name)} has classification {brief(n_classes)}"
+        raise Unprocessable(f"{found}, expected a number of classes from 0 to {MAX_CLASSES}")
+    return RequestedOutput(name, binary, n_classes)

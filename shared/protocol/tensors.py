@@ -15,6 +15,7 @@ from typing import Any
 from shared.errors import DecodeError, Unprocessable
 from shared.messages import Tensor
 from shared.protocol.frame import brief
+from shared.strict_json import whole
 
 ITEM_BYTES: Mapping[str, int] = {"INT32": 4, "INT64": 8, "FP32": 4, "BOOL": 1}
 INTEGERS = ("INT32", "INT64")
@@ -96,7 +97,7 @@ def _shape(name: str, shape: object) -> tuple[int, ...]:
 
 def _binary_size(name: str, entry: Mapping[str, object], expected: int) -> int | None:
     """Return how many bytes of a binary tensor follow the JSON, or None when its data is in the JSON."""
-    parameters = entry.get("parameters", {})
+    parameters = {} if entry.get("parameters") is None else entry["parameters"]
     if not isinstance(parameters, dict):
         raise DecodeError(f"tensor {brief(name)} has parameters {brief(parameters)}, expected an object")
     if unknown := sorted(set(parameters) - {"binary_data_size"}):
@@ -123,6 +124,8 @@ def _from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryvi
 
 def _from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) -> Tensor:
     items = _row_major(name, shape, data)
+    if datatype in INTEGERS and any(type(item) is float for item in items):
+        items = [whole(item) for item in items]  # type: ignore[misc] # the datatypes of what is left are checked below
     if wrong := set(map(type, items)) - _ITEM_TYPES[datatype] - ({int} if datatype == "BOOL" else set()):
         raise DecodeError(f"tensor {brief(name)} holds a {min(kind.__name__ for kind in wrong)}, expected {datatype}")
     if datatype != "FP32":

@@ -71,7 +71,8 @@ PLAIN_SHARED = (
     "shared.metrics",
     "shared.strict_json",
 )
-PIPELINE = ("functions.messages", "functions.pipeline", "functions.tasks", "functions.tokenizers")
+READING = ("functions.messages", "functions.json_objects")
+PIPELINE = (*READING, "functions.pipeline", "functions.tasks", "functions.tokenizers")
 STATE = ("functions.jobs.state", "functions.jobs.records")
 JOBS = (*STATE, "functions.jobs.storage", *PIPELINE, "shared")
 
@@ -84,16 +85,17 @@ ROOMS = (
     _light("shared.call_keys", (*PLAIN_SHARED, "shared.call_token", "shared.log"), never=(*AWS, "functions")),
     _light("shared.protocol", (*PLAIN_SHARED, "shared.catalog"), never=(*AWS, "functions")),
     _light("functions", ()),
+    _light("functions.json_objects", ("shared",), ("pydantic",)),
     _light("functions.messages", ("shared",)),
     _light("functions.tokenizers", ("shared",), ("tokenizers", "sacremoses", "pydantic")),
     _light(
         "functions.tasks",
-        ("shared", "functions.tokenizers", "functions.messages"),
+        ("shared", "functions.tokenizers", *READING),
         ("pydantic", "pydantic_core", "typing_extensions"),
     ),
     _light(
         "functions.pipeline",
-        ("shared", "functions.tokenizers", "functions.messages", "functions.tasks"),
+        ("shared", "functions.tokenizers", *READING, "functions.tasks"),
         never=(*AWS, "functions.lambdas", "functions.http", "functions.replica", "functions.jobs", "urllib3"),
     ),
     _light("functions.replica", ("shared",), ("urllib3",)),

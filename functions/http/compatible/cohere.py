@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from functions.http.compatible.fields import WHOLE, Flag, ForeignBody, Ignored, ModelReference, most, parameters
+from functions.http.compatible.fields import Flag, ForeignBody, Ignored, ModelReference, most, parameters
 from functions.http.compatible.openai import base64_of
 from functions.http.compatible.service import MAX_INPUTS
 from functions.messages import Result
@@ -46,7 +46,7 @@ class CohereEmbedBody(ForeignBody):
     model: ModelReference | None = None
     input_type: Annotated[InputType, Field(description="takes the prompt of that name, if declared")] | None = None
     embedding_types: Annotated[list[EmbeddingType], Field(min_length=1)] | None = None
-    output_dimension: Annotated[int, Strict(), Field(ge=1), WHOLE] | None = None
+    output_dimension: Annotated[int, Strict(), Field(ge=1)] | None = None
     truncate: Literal["NONE", "END"] = "NONE"
     priority: Ignored = None
 
@@ -57,7 +57,7 @@ class CohereRerankBody(ForeignBody):
     query: str
     documents: Annotated[list[str | dict[str, Any]], most(MAX_TEXTS)]
     model: ModelReference | None = None
-    top_n: Annotated[int, Strict(), Field(ge=1), WHOLE] | None = None
+    top_n: Annotated[int, Strict(), Field(ge=1)] | None = None
     return_documents: Flag = False
     rank_fields: Annotated[list[str], Field(min_length=1)] | None = None
     max_chunks_per_doc: Ignored = None

@@ -1,6 +1,6 @@
 """Types of fields that several ecosystems share, and how texts or token ids become texts.
 
-Null means left out, and `1.0` is a whole number, because clients send both. Must not know routes or tasks.
+Must not know routes or tasks.
 """
 
 from __future__ import annotations
@@ -8,27 +8,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from functions.http.compatible.service import MAX_INPUTS
+from functions.json_objects import JsonObject, with_null
 from functions.pipeline.request_limits import MAX_IDS
 from functions.pipeline.token_view import text_of
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Head, Model
 from shared.error_text import kind, shown
 from shared.errors import NotFound, TooLarge, Unprocessable
+from shared.strict_json import whole, whole_numbers
 
 
-class ForeignBody(BaseModel):
-    """Base of every foreign body. A null counts as left out. An unknown field is refused: it would have no effect."""
+def _foreign_schema(schema: dict[str, Any]) -> None:
+    """Let the schema of a foreign body take null for all that may be left out, also by names that are not known."""
+    with_null(schema)
+    schema["additionalProperties"] = {"type": "null"}
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @model_validator(mode="before")
+class ForeignBody(JsonObject):
+    """Base of every foreign body. A null counts as left out, whatever its name; clients send such fields."""
+
+    model_config = ConfigDict(json_schema_extra=_foreign_schema)
+
     @classmethod
-    def _without_nulls(cls, value: object) -> object:
-        return without_nulls(value) if isinstance(value, Mapping) else value
+    def keeps_null(cls, name: str) -> bool:  # noqa: ARG003 - the base asks by name
+        """No null is a value in a foreign body."""
+        return False
 
 
 def without_nulls(value: Mapping[str, object]) -> dict[str, object]:
@@ -36,22 +44,7 @@ def without_nulls(value: Mapping[str, object]) -> dict[str, object]:
     return {name: each for name, each in value.items() if each is not None}
 
 
-def whole(value: object) -> object:
-    """Return a number without a fraction as an integer, and anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def whole_numbers(value: object) -> object:
-    """Return a JSON value in which every number without a fraction is an integer."""
-    if isinstance(value, list):
-        return [whole_numbers(each) for each in value]
-    if isinstance(value, dict):
-        return {name: whole_numbers(each) for name, each in value.items()}
-    return whole(value)
-
-
-WHOLE = BeforeValidator(whole)  # comes after bounds: before them, the OpenAPI page would not have them
-Whole = Annotated[int, Strict(), WHOLE]
+Whole = Annotated[int, Strict(), BeforeValidator(whole)]  # of a list of lists, which the base does not read
 Flag = Annotated[bool, Strict()]
 
 

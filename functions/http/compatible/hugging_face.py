@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from functions.http.compatible.fields import Flag, ForeignBody, Ignored, checked_head, whole_numbers, without_nulls
+from functions.http.compatible.fields import Flag, ForeignBody, Ignored, checked_head, without_nulls
 from functions.messages import Result
 from functions.tasks.parse import task_named
 from functions.tasks.registry import TASKS
 from shared.catalog import Catalog, Model, split_reference
 from shared.errors import BadRequest, Unprocessable
+from shared.strict_json import whole_numbers
 
 # The field of an object in `inputs` that names its task.
 _OF_FIELD: Mapping[str, str] = {

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 
 from functions.http.compatible.fields import (
-    WHOLE,
     Flag,
     ForeignBody,
     Ignored,
@@ -45,7 +44,7 @@ class OpenAIEmbeddingsBody(ForeignBody):
     input: TextsOrIds
     model: ModelReference | None = None
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Annotated[int, Strict(), Field(ge=1), WHOLE] | None = None
+    dimensions: Annotated[int, Strict(), Field(ge=1)] | None = None
     user: Ignored = None
 
 
@@ -54,17 +53,17 @@ class OpenAICompletionsBody(ForeignBody):
 
     prompt: TextsOrIds
     model: ModelReference | None = None
-    max_tokens: Annotated[int, Strict(), Field(ge=1, le=MAX_NEW_TOKENS), WHOLE] = 16
+    max_tokens: Annotated[int, Strict(), Field(ge=1, le=MAX_NEW_TOKENS)] = 16
     temperature: Annotated[float, Field(ge=0, le=MAX_TEMPERATURE, strict=True)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
-    top_k: Annotated[int, Strict(), Field(ge=0), WHOLE] = 0
-    n: Annotated[int, Strict(), Field(ge=1, le=MAX_SEQUENCES), WHOLE] = 1
-    seed: Annotated[int, Strict(), Field(ge=0, le=MAX_SEED), WHOLE] | None = None
+    top_k: Annotated[int, Strict(), Field(ge=0)] = 0
+    n: Annotated[int, Strict(), Field(ge=1, le=MAX_SEQUENCES)] = 1
+    seed: Annotated[int, Strict(), Field(ge=0, le=MAX_SEED)] | None = None
     echo: Flag = False
     do_sample: Flag | None = None
     return_full_text: Annotated[Flag, Field(description="the name that Hugging Face has for `echo`")] = False
     stream: Annotated[Literal[False], Field(description="answers come whole")] = False
-    best_of: Annotated[int, Strict(), Field(ge=1, le=1, description="any other number is refused"), WHOLE] = 1
+    best_of: Annotated[int, Strict(), Field(ge=1, le=1, description="any other number is refused")] = 1
     frequency_penalty: NoPenalty = 0.0
     presence_penalty: NoPenalty = 0.0
     user: Ignored = None

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict, WithJsonSchema
 
 from functions.http.compatible.fields import (
-    WHOLE,
     Flag,
     ForeignBody,
     ModelReference,
@@ -61,7 +60,7 @@ class TeiEmbedBody(TeiBody):
     inputs: TextsOrIds
     normalize: Flag = True
     prompt_name: str | None = None
-    dimensions: Annotated[int, Strict(), Field(ge=1), WHOLE] | None = None
+    dimensions: Annotated[int, Strict(), Field(ge=1)] | None = None
 
 
 class TeiEmbedAllBody(TeiBody):

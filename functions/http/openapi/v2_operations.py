@@ -122,8 +122,31 @@ class Metadata(BaseModel):
     outputs: list[MetadataTensor]
     revision: str
     fingerprint: str
+    default_head: str
     heads: dict[str, dict[str, Any]]
     limits: dict[str, int | None]
+
+
+class ConfigTensor(BaseModel):
+    """A tensor that a model takes or answers, by Triton's names; -1 stands for any size."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+    optional: bool | None = None
+
+
+class Config(BaseModel):
+    """The configuration of a model, as Triton writes it."""
+
+    name: str
+    platform: str
+    backend: str
+    version_policy: dict[str, Any]
+    max_batch_size: int
+    input: list[ConfigTensor]
+    output: list[ConfigTensor]
+    parameters: dict[str, dict[str, str]]
 
 
 class Statistics(BaseModel):
@@ -149,10 +172,19 @@ def _get(path: str, summary: str, answer: Any) -> Operation:
     return Operation("GET", path, summary, None, answer, error=ProtocolError, refusals=(400,), path_parameters=_NAMED)
 
 
+def _refused(verb: str) -> Operation:
+    """Return an operation of the repository that is never done."""
+    path, says = f"/v2/repository/models/<model>/{verb}", "Refused: the catalog says which models are served"
+    return Operation(
+        "POST", path, says, None, error=ProtocolError, refusals=(403, 404), path_parameters=_NAMED, checks_query=False
+    )
+
+
 def _of_a_model(path: str) -> tuple[Operation, ...]:
     return (
         _get(path, "Inputs, outputs, heads and limits of a model", Metadata),
         _get(f"{path}/ready", "Whether a model is ready", ModelReady),
+        _get(f"{path}/config", "The configuration of a model, as Triton writes it", Config),
         _get(f"{path}/stats", "Statistics of a model", Statistics),
         Operation(
             "POST",
@@ -184,6 +216,8 @@ OPERATIONS = (
         error=ProtocolError,
         refusals=(400, 413),
     ),
+    _get("/v2/models/stats", "Statistics of all models", Statistics),
+    *(_refused(verb) for verb in ("load", "unload")),
     *_of_a_model("/v2/models/<model>"),
     *_of_a_model("/v2/models/<model>/versions/<version>"),
 )

@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from functions.jobs.records.formats import FormatOptions, ObjectProblem, format_of
 from functions.jobs.state.items import JobSpec
 from functions.jobs.state.keys import check_name, check_prefix, check_recipe
 from functions.jobs.state.webhooks import Reach, Webhook, check_url
+from functions.json_objects import JsonObject
 from functions.pipeline.route import choose_head
 from functions.tasks.parse import parse_parameters
 from functions.tasks.registry import TASK_NAMES
@@ -30,8 +31,8 @@ TOKEN = re.compile(r"[\x21-\x7e]{1,255}")
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class _Strict(JsonObject):
+    model_config = ConfigDict(strict=True)
 
 
 class FormatBody(_Strict):

@@ -60,8 +60,59 @@ def test_metadata_names_heads_limits_and_fingerprint(model: Model) -> None:
             assert (told["name"], told["versions"], told["fingerprint"]) == ("toy", ["1"], model.tokenizer_sha256)
             assert told["heads"]["topic"]["labels"] == ["a", "b", "c"]
             assert told["limits"]["max_row_tokens"] == 32
+            assert told["default_head"] == "topic"
             assert {"input_ids", "row_lengths"} <= {entry["name"] for entry in told["inputs"]}
             assert {"logits", "vectors", "top_ids"} <= {entry["name"] for entry in told["outputs"]}
+
+    run_with_replica(model, test)
+
+
+def test_a_call_without_a_head_is_for_the_first_one(model: Model) -> None:
+    """Clients that know no heads get the model's default, and the answer says which one it was."""
+
+    async def test(_: Replica, app: ASGIApp) -> None:
+        unnamed = (await post(app, {**padded([[5, 6]]), "parameters": {}})).json
+        named = (await post(app, padded([[5, 6]], head="topic"))).json
+        assert unnamed["outputs"] == named["outputs"]
+        assert (unnamed["parameters"]["head"], "head" in named["parameters"]) == ("topic", False)
+
+    run_with_replica(model, test)
+
+
+def test_classes_have_the_labels_of_their_head(model: Model) -> None:
+    """The classification extension names what a number stands for."""
+    asked = {**padded([[5, 6]]), "outputs": [{"name": "logits", "parameters": {"classification": 2}}]}
+
+    async def test(_: Replica, app: ASGIApp) -> None:
+        (entry,) = (await post(app, asked)).json["outputs"]
+        assert (entry["datatype"], entry["shape"]) == ("BYTES", [1, 2])
+        assert {text.split(":")[2] for text in entry["data"]} < {"a", "b", "c"}
+
+    run_with_replica(model, test)
+
+
+def test_the_configuration_is_as_triton_writes_it(model: Model) -> None:
+    """Names and shapes are those of the metadata; statistics have every duration that Triton has."""
+
+    async def test(_: Replica, app: ASGIApp) -> None:
+        told = (await call(app, "GET", "", prefix=PREFIX)).json
+        config = (await call(app, "GET", "/config", prefix=PREFIX)).json
+        assert (config["name"], config["max_batch_size"]) == ("toy", 0)
+        for ours, theirs in (("inputs", "input"), ("outputs", "output")):
+            assert [(e["name"], e["shape"]) for e in told[ours]] == [(e["name"], e["dims"]) for e in config[theirs]]
+        assert {entry["data_type"] for entry in config["input"]} == {"TYPE_INT32"}
+        (stats,) = (await call(app, "GET", "/stats", prefix=PREFIX)).json["model_stats"]
+        durations = [
+            "success",
+            "fail",
+            "queue",
+            "compute_input",
+            "compute_infer",
+            "compute_output",
+            "cache_hit",
+            "cache_miss",
+        ]
+        assert set(stats["inference_stats"]) == {*durations, "cache_hit", "cache_miss"}
 
     run_with_replica(model, test)
 

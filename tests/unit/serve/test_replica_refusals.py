@@ -31,7 +31,6 @@ BAD_BODIES: dict[str, tuple[int, object, dict[str, str]]] = {
     "row too long": (413, padded([[1] * 33]), {}),
     "too many rows": (413, padded([[1]] * (MAX_CALL_ROWS + 1)), {}),
     "unknown head": (404, padded([[1]], head="no-such"), {}),
-    "no head among many": (422, {**padded([[1]]), "parameters": {}}, {}),
     "unknown parameter": (422, padded([[1]], warmth=1), {}),
     "other tokenizer": (409, padded([[1]], tokenizer="f" * 64), {}),
     "mask head without positions": (422, padded([[1]], head="mlm"), {}),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.strict_json import JsonError, lone_surrogate_at, parse
+from shared.strict_json import JsonError, lone_surrogate_at, parse, whole, whole_numbers
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -69,3 +69,15 @@ def test_constants_and_infinite_numbers_pass_where_they_are_allowed() -> None:
 def test_a_lone_surrogate_is_found(text: str, at: int | None) -> None:
     """The first code point that UTF-8 cannot hold is found by its place."""
     assert lone_surrogate_at(text) == at
+
+
+def test_a_number_without_a_fraction_is_whole() -> None:
+    """Everything else stays as it is, also a boolean, and a number that no integer is."""
+    for value, expected in ((1.0, 1), (-0.0, 0), (1.5, 1.5), ("1.0", "1.0"), (True, True), (None, None)):
+        assert (whole(value), type(whole(value))) == (expected, type(expected))
+    assert whole(float("inf")) == float("inf")
+
+
+def test_a_value_of_json_has_its_whole_numbers_anywhere() -> None:
+    """Lists and objects are read to their ends."""
+    assert repr(whole_numbers({"a": [1.0, [2.0, 2.5]], "b": 3.0})) == "{'a': [1, [2, 2.5]], 'b': 3}"

@@ -69,7 +69,7 @@ OUT_OF_RANGE = [
     ("question-answering", {"max_seq_len": 7}, "max_seq_len: got 7"),
     ("question-answering", {"max_answer_len": 0}, "max_answer_len: got 0"),
     ("question-answering", {"align_to_words": "yes"}, "align_to_words: got 'yes', expected true or false"),
-    ("question-answering", {"handle_impossible_answer": None}, "handle_impossible_answer: got null"),
+    ("question-answering", {"handle_impossible_answer": 1}, "handle_impossible_answer: got 1"),
     ("multiple-choice", {"truncation": "only_first"}, "truncation: got 'only_first'"),
     ("rerank", {"top_n": 0}, "top_n: got 0"),
     ("rerank", {"function_to_apply": "softmax"}, "function_to_apply: got 'softmax', expected 'default', 'none'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from typing import Annotated, Any
 
@@ -159,12 +161,22 @@ def test_errors_of_the_resolver_library_are_problems_too(route: str, status: int
     assert _answer(request("POST", f"/v1/service/{route}", "{}"))[1]["status"] == status
 
 
-def test_a_compressed_body_is_a_415_that_names_the_encoding() -> None:
+def test_a_body_in_an_unknown_coding_is_a_415_that_names_it() -> None:
     """The content-encoding header is checked before the bytes are read as text."""
-    compressed = {"isBase64Encoded": True, "headers": {"Content-Encoding": "gzip"}}
+    compressed = {"isBase64Encoded": True, "headers": {"Content-Encoding": "br"}}
     status, problem, _ = _answer(request("POST", "/v1/echo", "H4sI", **compressed))
     assert (status, problem["code"]) == (415, "unsupported-media")
-    assert "'gzip'" in problem["detail"]
+    assert "'br'" in problem["detail"]
+
+
+def test_a_body_in_gzip_is_unpacked() -> None:
+    """Clients that pack their bodies get the same answer."""
+    packed = base64.b64encode(gzip.compress(b'{"a": 1}')).decode()
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    assert (
+        _answer(request("POST", "/v1/echo", packed, isBase64Encoded=True, headers=headers))[:2]
+        == _answer(request("POST", "/v1/echo", '{"a": 1}'))[:2]
+    )
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/v1/nowhere", 404), ("GET", "/v1/timed", 429)])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +17,7 @@ from functions.http.v2_routes import MAX_ANSWER_BYTES
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeClock, FakeTransport, SentRequest
 from functions.replica.transport import NotConnected, Reply
-from shared.errors import Overloaded
+from shared.errors import Overloaded, Unavailable
 from shared.limits import MAX_BODY_BYTES
 from shared.messages import InferCall, ModelOutput, Tensor, tenant_hash
 from shared.protocol import CallLimits, decode_call, decode_output, encode_call, encode_output
@@ -100,8 +102,8 @@ def test_the_server_gets_the_time_that_is_left(named: str | None, told: float) -
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/v2"), ("GET", "/v2/health/live"), ("GET", "/v2/health/ready"), ("POST", "/v2/repository/index"),
-     *(("GET", f"/v2/models/mini{rest}") for rest in ("", "/ready", "/stats")),
-     *(("GET", f"/v2/models/mini/versions/1{rest}") for rest in ("", "/ready", "/stats")),
+     *(("GET", f"/v2/models/mini{rest}") for rest in ("", "/ready", "/config", "/stats")),
+     *(("GET", f"/v2/models/mini/versions/1{rest}") for rest in ("", "/ready", "/config", "/stats")),
      ("POST", "/v2/models/mini/versions/1/infer")],
 )  # fmt: skip
 def test_every_route_goes_to_the_same_path(method: str, path: str) -> None:
@@ -109,6 +111,47 @@ def test_every_route_goes_to_the_same_path(method: str, path: str) -> None:
     made, (sent,) = ask(lambda _: Reply(200, {"content-type": "application/json"}, b'{"a": 1}'), request(method, path))
     assert (sent.method, sent.path) == (method, path)
     assert (made["statusCode"], body_of(made)) == (200, b'{"a": 1}')
+
+
+def test_statistics_of_all_models_are_those_of_each() -> None:
+    """A model that is not served now is left out. One answer holds them in the order of the catalog."""
+
+    def respond(sent: SentRequest) -> Reply:
+        if sent.path == "/v2/models/mini/stats":
+            return refusal(Unavailable("not served", retry_after_s=1.0))
+        return Reply(200, {}, json.dumps({"model_stats": [{"name": sent.path}]}).encode())
+
+    made, sent = ask(respond, request("GET", "/v2/models/stats"))
+    assert [each.path for each in sent] == ["/v2/models/mini/stats", "/v2/models/plain/stats"]
+    assert json.loads(made["body"]) == {"model_stats": [{"name": "/v2/models/plain/stats"}]}
+
+
+@pytest.mark.parametrize("verb", ["load", "unload"])
+def test_the_catalog_says_which_models_are_served(verb: str) -> None:
+    """No caller loads or unloads a model. An unknown one is unknown here as well."""
+    made, sent = ask(answer, request("POST", f"/v2/repository/models/mini/{verb}", "{}"))
+    assert (made["statusCode"], sent) == (403, [])
+    assert "the catalog says which models are served" in json.loads(made["body"])["error"]
+    assert ask(answer, request("POST", f"/v2/repository/models/nope/{verb}"))[0]["statusCode"] == 404
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_packed_call_goes_on_unpacked(coding: str, pack: Callable[[bytes], bytes]) -> None:
+    """The server never sees the coding. The length of the JSON is that of the unpacked body, as tritonclient sends."""
+    made, (sent,) = ask(answer, infer(data=pack(bytes(CALL.data)), content_encoding=coding))
+    assert (made["statusCode"], sent.data) == (200, bytes(CALL.data))
+    assert "content-encoding" not in sent.headers
+
+
+@pytest.mark.parametrize(("coding", "unpack"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
+def test_an_answer_is_packed_for_who_asks_for_one_coding(coding: str, unpack: Callable[[bytes], bytes]) -> None:
+    """Its bytes are those of the plain answer. A caller that takes several codings gets it as it is."""
+    plain = body_of(ask(answer, infer(accept_encoding="gzip, deflate, br"))[0])
+    made, _ = ask(answer, infer(accept_encoding=coding))
+    assert made["multiValueHeaders"]["Content-Encoding"] == [coding]
+    assert unpack(body_of(made)) == plain
+    as_json, _ = ask(lambda _: Reply(200, {"content-type": "application/json"}, b"{}"), infer(accept_encoding=coding))
+    assert unpack(body_of(as_json)) == b"{}"
 
 
 def test_a_name_may_be_encoded() -> None:
@@ -131,10 +174,14 @@ def test_a_name_may_be_encoded() -> None:
         (infer(x_request_timeout_seconds="soon"), 400, "decode-error", "expected seconds above 0"),
         *(
             (infer(**{name: value}), 400, "bad-request", "visible ASCII characters")
-            for name in ("content_type", "content_encoding", "inference_header_content_length")
+            for name in ("content_type", "inference_header_content_length")
             for value in ("\u4e2d", "\xe9", "a\r\nx-glossa-token: b", "\0", "x" * 257)
         ),
         (infer(data=b"x" * (MAX_BODY_BYTES + 1)), 413, "too-large", "at most 4194304"),
+        (infer(data=gzip.compress(bytes(MAX_BODY_BYTES + 1)), content_encoding="gzip"), 413, "too-large", "unpacked"),
+        (infer(data=gzip.compress(b"x" * 99)[:-4], content_encoding="gzip"), 400, "bad-request", "an early end"),
+        (infer(content_encoding="gzip"), 400, "bad-request", "not gzip"),
+        (infer(content_encoding="a\r\nb: c"), 415, "unsupported-media", "expected gzip, deflate, or none"),
         (request("POST", INFER, "=", isBase64Encoded=True), 400, "bad-request", "not base64"),
         (request("POST", INFER, "{}", queryStringParameters={"a": "1"}), 422, "unprocessable", "query parameter"),
     ],

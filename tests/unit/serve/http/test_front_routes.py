@@ -69,10 +69,25 @@ def test_server_describes_itself_and_its_models() -> None:
     """Server metadata names the protocol's extensions. The index has each model's state."""
     server, index = _ask_server({"toy": "RUNNING"}, ("GET", ""), ("POST", "/repository/index"))
     assert server.json["name"] == "glossa"
-    assert "binary_tensor_data" in server.json["extensions"]
+    assert {"binary_tensor_data", "classification", "model_repository"} <= set(server.json["extensions"])
     assert [(entry["name"], entry["version"], entry["state"]) for entry in index.json] == [
         ("toy", "1", "READY"), ("other", "3", "UNAVAILABLE"),
     ]  # fmt: skip
+
+
+def test_the_index_can_be_of_ready_models_alone() -> None:
+    """As the extension says: `ready` true leaves out the others. A body that cannot be read is refused."""
+    states = {"toy": "RUNNING"}
+    app = FrontRoutes((ServedModel("toy", "1"), ServedModel("other", "3")), lambda: states, verifier=no_check)
+    bodies = b'{"ready": true}', b'{"ready": false}', b"", b"[]", b" " * 5000
+
+    async def whole() -> list[Reply]:
+        served = app.__serve_build_asgi_app__()
+        return [await call(served, "POST", "/repository/index", body=body, prefix="/v2") for body in bodies]
+
+    replies = asyncio.run(whole())
+    assert [reply.status for reply in replies] == [200, 200, 200, 400, 413]
+    assert [len(reply.json) for reply in replies[:3]] == [1, 2, 2]
 
 
 def test_server_names_the_allowed_methods() -> None:

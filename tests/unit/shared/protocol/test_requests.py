@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.errors import DeadlineExceeded, DecodeError, Unprocessable
 from shared.messages import InferCall, Tensor
 from shared.protocol import TIMEOUT_HEADER, decode_call, encode_call
-from tests.unit.shared.protocol.bodies import decode_json, packed, padded
+from tests.unit.shared.protocol.bodies import IDS, LENGTHS, decode_json, packed, padded
 from tests.unit.shared.protocol.strategies import LIMITS, calls, quick, rows
 
 
@@ -115,10 +115,23 @@ def test_a_timeout_must_be_positive_seconds(value: str) -> None:
 
 def test_requested_outputs_and_id_are_kept() -> None:
     """The form of the answer holds the requested names, their binary flags and the request id."""
-    outputs = [{"name": "logits", "parameters": {"binary_data": True}}, {"name": "x"}]
+    outputs = [
+        {"name": "logits", "parameters": {"binary_data": True, "classification": 3.0}},
+        {"name": "x", "parameters": None},
+    ]
     form = decode_json(packed() | {"id": "ré-1", "outputs": outputs}).form
-    assert form.outputs == (("logits", True), ("x", False))
+    assert form.outputs == (("logits", True, 3), ("x", False, 0))
     assert form.request_id == "ré-1"
+
+
+def test_null_is_left_out_and_a_number_without_a_fraction_is_whole() -> None:
+    """Clients write null for what they leave out, and 1.0 for 1."""
+    strange = {"head": None, "top_k": 3.0, "normalize": None, "priority": 2.0, "timeout": None}
+    ids = {**IDS, "data": [float(value) for value in IDS["data"]], "parameters": None}
+    body = {**packed(), "id": None, "parameters": strange, "inputs": [ids, LENGTHS]}
+    plain = packed() | {"parameters": {"top_k": 3, "priority": 2}}
+    assert decode_json(body) == decode_json(plain)
+    assert decode_json(packed() | {"parameters": None}) == decode_json(packed())
 
 
 @pytest.mark.parametrize("outputs", [None, []])

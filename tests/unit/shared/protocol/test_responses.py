@@ -17,6 +17,7 @@ from shared.messages import InferCall, ModelOutput, Tensor
 from shared.protocol import (
     Body,
     DecodedCall,
+    RequestedOutput,
     ResponseForm,
     decode_call,
     decode_error,
@@ -85,7 +86,12 @@ def test_the_answer_names_model_revision_id_and_stages() -> None:
 def test_only_requested_outputs_are_sent_each_in_its_form() -> None:
     """Order and binary flags are those of the request."""
     outputs = {"a": Tensor.ints([1]), "b": Tensor.ints([2]), "c": Tensor.ints([3])}
-    body = encode_output(request_for(outputs=(("c", False), ("a", True))), "mini", "1", ModelOutput(outputs))
+    body = encode_output(
+        request_for(outputs=(RequestedOutput("c", binary=False), RequestedOutput("a", binary=True))),
+        "mini",
+        "1",
+        ModelOutput(outputs),
+    )
     header = json.loads(body.data[: int(body.headers["inference-header-content-length"])])
     assert [(entry["name"], "data" in entry) for entry in header["outputs"]] == [("c", True), ("a", False)]
 
@@ -93,7 +99,12 @@ def test_only_requested_outputs_are_sent_each_in_its_form() -> None:
 def test_an_unknown_output_is_refused_by_name() -> None:
     """The message lists the outputs that exist."""
     with pytest.raises(Unprocessable, match="no output 'x'; outputs: logits"):
-        encode_output(request_for(outputs=(("x", True),)), "mini", "1", ModelOutput({"logits": Tensor.floats([1])}))
+        encode_output(
+            request_for(outputs=(RequestedOutput("x", binary=True),)),
+            "mini",
+            "1",
+            ModelOutput({"logits": Tensor.floats([1])}),
+        )
 
 
 def test_token_logits_of_a_padded_request_are_padded() -> None:
