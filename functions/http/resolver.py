@@ -6,7 +6,6 @@ SnapStart snapshot of it is safe. Must not know tasks, jobs or models.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import math
@@ -21,6 +20,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from functions.http.content_coding import BytesResponse
 from functions.http.cors import NO_CORS, Cors
 from functions.http.error_shapes import shaped
 from functions.http.field_errors import field_errors, shortened
@@ -201,13 +201,9 @@ class Resolver(APIGatewayRestResolver):
         """Answer with bytes as they are. JSON goes as text, because Powertools would encode it once more."""
         self._note_route()
         sent = {**headers, **self._timing_header()}
-        if headers.get("Content-Encoding"):
-            made = Response(200, None, base64.b64encode(body).decode(), sent)
-            made.base64_encoded = True
-            return made
-        if headers.get("Content-Type", "").startswith(JSON_TYPE):
+        if headers.get("Content-Type", "").startswith(JSON_TYPE) and "Content-Encoding" not in headers:
             return Response(200, None, body.decode(errors="replace"), sent)
-        return Response(200, None, body, sent)
+        return BytesResponse(200, None, body, sent)
 
     def _note_route(self) -> None:
         route = self.context.get("_route")

@@ -1,4 +1,4 @@
-"""Answers the requests of clients of OpenAI, and the completions that @huggingface/inference asks for.
+"""Answers the requests of clients of OpenAI and Jina, and the completions that @huggingface/inference asks for.
 
 Must not know paths, nor how bodies are read or answers are written.
 """
@@ -9,15 +9,16 @@ import time
 from typing import Any
 from urllib.parse import unquote
 
-from functions.http.compatible import hugging_face, openai
+from functions.http.compatible import hugging_face, jina, openai
 from functions.http.compatible.service import Service
 
 
 def embeddings(service: Service) -> object:
     """Answer with vectors of texts."""
-    body = openai.OpenAIEmbeddingsBody.model_validate(service.body())
+    body = jina.EmbeddingsBody.model_validate(service.body())
     _, tokenizer = service.model_for("feature-extraction", body.model)
-    result = service.ask("feature-extraction", openai.embeddings_request(body, tokenizer), openai.EMBEDDINGS_NAMES)
+    asked = openai.embeddings_request(body, tokenizer, service.head_for("feature-extraction", body.model))
+    result = service.ask("feature-extraction", asked, openai.EMBEDDINGS_NAMES)
     return service.api.ok(openai.embeddings_answer(body, result))
 
 

@@ -80,6 +80,9 @@ def tokenize(service: Service, model: str | None = None) -> object:
     """Answer with the tokens of texts."""
     body = tei.TeiTokenizeBody.model_validate(_body(service, model))
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+    if body.prompt_name:
+        head = service.head_for(EMBEDS, body.model, prompt_name=body.prompt_name)
+        texts = [head.prompts[body.prompt_name] + text for text in texts]
     asked = {"inputs": texts, "model": body.model, "add_special_tokens": body.add_special_tokens}
     return _answered(service, tokenize_json, asked, lambda answer: tei.tokenize_answer(answer, texts))
 

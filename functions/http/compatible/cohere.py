@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from functions.http.compatible.fields import Flag, ForeignBody, Ignored, ModelReference, most, parameters
+from functions.http.compatible.fields import (
+    Flag,
+    ForeignBody,
+    Ignored,
+    ModelReference,
+    declared_prompt,
+    most,
+    parameters,
+)
 from functions.http.compatible.openai import base64_of
 from functions.http.compatible.service import MAX_INPUTS
 from functions.messages import Result
@@ -65,22 +73,12 @@ class CohereRerankBody(ForeignBody):
     priority: Ignored = None
 
 
-def prompt_for(input_type: str | None, head: Head) -> str | None:
-    """Return the name of the prompt that the head declares for an input type, "" without one, None for its default.
-
-    The default prompt may be that of queries, so it never stands before texts of another type.
-    """
-    if input_type is None:
-        return None
-    return next((name for name in _PROMPTS[input_type] if head.prompts.get(name)), "")
-
-
 def embed_request(body: CohereEmbedBody, head: Head) -> dict[str, Any]:
     """Return the body of feature-extraction."""
     wanted = parameters(
         normalize=True,
         dimensions=body.output_dimension,
-        prompt_name=prompt_for(body.input_type, head),
+        prompt_name=None if body.input_type is None else declared_prompt(_PROMPTS[body.input_type], head),
         truncation=True if body.truncate == "END" else None,
     )
     return {"inputs": body.texts, "model": body.model, "parameters": wanted}

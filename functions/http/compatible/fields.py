@@ -131,6 +131,14 @@ def checked_head(model: Model, head: str) -> Head:
     return model.heads[head]
 
 
+def declared_prompt(names: Sequence[str], head: Head) -> str:
+    """Return the first of these names by which a head declares a prompt, "" if it declares none of them.
+
+    The default prompt may be that of queries, so it never stands before texts of another type.
+    """
+    return next((name for name in names if head.prompts.get(name)), "")
+
+
 def parameters(**given: Any) -> dict[str, Any]:
     """Return the parameters of a task that a caller gave: those that are not None."""
     return without_nulls(given)

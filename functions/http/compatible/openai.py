@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
@@ -25,7 +25,9 @@ from functions.http.compatible.fields import (
     texts_of_ids,
 )
 from functions.messages import Result
+from functions.tasks.postprocessing.vectors import quantized
 from functions.tokenizers.tokenizer import Tokenizer
+from shared.catalog import Head
 from shared.limits import MAX_NEW_TOKENS, MAX_SEED, MAX_SEQUENCES, MAX_TEMPERATURE
 
 # Fields of ours, and their names here.
@@ -46,6 +48,20 @@ class OpenAIEmbeddingsBody(ForeignBody):
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Strict(), Field(ge=1)] | None = None
     user: Ignored = None
+
+    @property
+    def encoding(self) -> str:
+        """How vectors are written."""
+        return self.encoding_format
+
+    def prompt_name(self, head: Head) -> str | None:  # noqa: ARG002 - OpenAI has no prompts, others do
+        """Return the name of the prompt before the texts, "" for none, None for the default of the head."""
+        return None
+
+    @property
+    def truncation(self) -> bool | None:
+        """Whether long texts keep their first window alone."""
+        return None
 
 
 class OpenAICompletionsBody(ForeignBody):
@@ -80,19 +96,20 @@ def texts(value: object, tokenizer: Tokenizer, where: str) -> list[str]:
     return texts_of_ids(found, tokenizer, where) if has_ids(found) else found  # type: ignore[return-value] # the task checks that they are texts
 
 
-def embeddings_request(body: OpenAIEmbeddingsBody, tokenizer: Tokenizer) -> dict[str, Any]:
+def embeddings_request(body: OpenAIEmbeddingsBody, tokenizer: Tokenizer, head: Head) -> dict[str, Any]:
     """Return the body of feature-extraction. Raises Unprocessable, TooLarge."""
-    wanted = parameters(normalize=True, dimensions=body.dimensions)
+    wanted = parameters(
+        normalize=True, dimensions=body.dimensions, prompt_name=body.prompt_name(head), truncation=body.truncation
+    )
     return {"inputs": texts(body.input, tokenizer, "input"), "model": body.model, "parameters": wanted}
 
 
 def embeddings_answer(body: OpenAIEmbeddingsBody, result: Result) -> dict[str, Any]:
-    """Return the vectors, as lists or as base64 of little-endian float32, with the tokens that were read."""
+    """Return the vectors in their encoding, with the tokens that were read."""
     vectors: list[list[float]] = list(result.values)  # type: ignore[arg-type] # of feature-extraction in float32
-    packs = body.encoding_format == "base64"
+    encode = ENCODERS[body.encoding]
     data = [
-        {"object": "embedding", "index": index, "embedding": base64_of(vector) if packs else vector}
-        for index, vector in enumerate(vectors)
+        {"object": "embedding", "index": index, "embedding": encode(vector)} for index, vector in enumerate(vectors)
     ]
     n_tokens = sum(result.n_tokens)
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
@@ -102,6 +119,19 @@ def embeddings_answer(body: OpenAIEmbeddingsBody, result: Result) -> dict[str, A
 def base64_of(vector: Sequence[float]) -> str:
     """Return a vector as base64 of its float32 bytes, little-endian."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _as_bits(precision: Literal["binary", "ubinary"]) -> Callable[[Sequence[float]], object]:
+    return lambda vector: quantized(vector, precision)
+
+
+# How a vector is written, by the names of OpenAI and Jina.
+ENCODERS: Mapping[str, Callable[[Sequence[float]], object]] = {
+    "float": list,
+    "base64": base64_of,
+    "binary": _as_bits("binary"),
+    "ubinary": _as_bits("ubinary"),
+}
 
 
 def completions_request(body: OpenAICompletionsBody, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, RootModel, create_model
 
-from functions.http.compatible import cohere, hugging_face, openai, tei
+from functions.http.compatible import cohere, hugging_face, jina, openai, tei
 from functions.http.compatible.paths import TEI_PREFIXES
 from functions.http.openapi import examples, problems
 from functions.http.openapi import foreign_answers as answers
@@ -106,8 +106,8 @@ OPERATIONS = (
     _post(
         problems.OpenAIError,
         "/v1/embeddings",
-        "OpenAI: vectors of texts",
-        (openai.OpenAIEmbeddingsBody, answers.OpenAIEmbeddings),
+        "OpenAI and Jina: vectors of texts",
+        (jina.EmbeddingsBody, answers.OpenAIEmbeddings),
         examples.EMBEDDINGS,
     ),
     _post(

@@ -89,9 +89,9 @@ class Service:
         name = choose_head(task, parse_parameters(task, None), reference, self.pipeline.catalog).model
         return self.pipeline.catalog.model(name), self.pipeline.tokenizers[name]
 
-    def head_for(self, task: str, reference: str | None) -> Head:
-        """Return the facts of the head that answers a task. Raises NotFound, Unprocessable."""
-        route = choose_head(task, parse_parameters(task, None), reference, self.pipeline.catalog)
+    def head_for(self, task: str, reference: str | None, **wanted: object) -> Head:
+        """Return the facts of the head that answers a task with these parameters. Raises NotFound, Unprocessable."""
+        route = choose_head(task, parse_parameters(task, wanted), reference, self.pipeline.catalog)
         return self.pipeline.catalog.model(route.model).heads[route.head]
 
     def answer_id(self) -> str:

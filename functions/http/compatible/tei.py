@@ -114,6 +114,7 @@ class TeiTokenizeBody(ForeignBody):
 
     inputs: str | Annotated[list[str], most(MAX_INPUTS)]
     add_special_tokens: Flag = True
+    prompt_name: str | None = None
     model: ModelReference | None = None
 
 
@@ -215,6 +216,8 @@ def info(model: Model, head: Head) -> dict[str, Any]:
         "max_input_length": model.max_tokens,
         "max_batch_tokens": model.token_budget,
         "max_client_batch_size": MAX_TEXTS if "rerank" in head.tasks else MAX_INPUTS,
+        "max_concurrent_requests": max(1, model.max_backlog_tokens // model.max_tokens),
+        "tokenization_workers": 1,
         "auto_truncate": False,
         "version": model.revision,
     }

@@ -16,7 +16,7 @@ class Embedding(BaseModel):
 
     object: Literal["embedding"]
     index: int
-    embedding: list[float] | Base64
+    embedding: list[float] | list[int] | Base64
 
 
 class EmbeddingsUsage(BaseModel):
@@ -150,5 +150,7 @@ class TeiInfo(BaseModel):
     max_input_length: int
     max_batch_tokens: int
     max_client_batch_size: int
+    max_concurrent_requests: int
+    tokenization_workers: int
     auto_truncate: bool
     version: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.http.compatible.cohere import prompt_for
+from functions.http.compatible.cohere import CohereEmbedBody, embed_request
 from shared.catalog import Head
 from tests.unit.functions.http.compatible.asking import ask, own
 
@@ -34,7 +34,9 @@ def test_an_input_type_takes_the_declared_prompt_of_that_name() -> None:
     """A document has the prompt `passage` where `document` is not declared. No type takes the default prompt."""
     prompts = {"query": "query: ", "passage": "passage: "}
     head = Head(task="feature-extraction", prompts=prompts, default_prompt="query")
-    found = [prompt_for(name, head) for name in ("search_query", "search_document", "classification", None)]
+    types = "search_query", "search_document", "classification", None
+    bodies = [CohereEmbedBody.model_validate({"texts": ["a"], "input_type": name}) for name in types]
+    found = [embed_request(body, head)["parameters"].get("prompt_name") for body in bodies]
     assert found == ["query", "passage", "", None]
 
 

@@ -87,6 +87,12 @@ def test_tokens_of_a_text_read_as_the_text() -> None:
     assert ask("/decode", {"ids": [ids, ids[:2]], "skip_special_tokens": False})[1] == ["<s> The river</s>", "<s> The"]
 
 
+def test_tokens_come_behind_a_named_prompt() -> None:
+    """A prompt that the model does not declare is refused by its name."""
+    status, answer, _ = ask("/tokenize", {"inputs": "a", "prompt_name": "query"})
+    assert (status, "prompt_name: got 'query'" in answer["error"]) == (422, True)
+
+
 @pytest.mark.parametrize(("path", "field", "value"), [("/tokenize", "inputs", "a"), ("/decode", "ids", [5])])
 def test_tokens_come_for_as_many_texts_as_info_says(path: str, field: str, value: object) -> None:
     """The limit is that of the other routes. Above it, no batch job is offered: none makes tokens."""
@@ -100,6 +106,7 @@ def test_tokens_come_for_as_many_texts_as_info_says(path: str, field: str, value
 def test_a_model_says_what_it_is() -> None:
     """The named head decides the type; without one, the head for vectors."""
     assert get("/info")[1]["model_type"] == {"embedding": {"pooling": "mean"}}
+    assert get("/info")[1]["max_concurrent_requests"] > get("/info")[1]["tokenization_workers"] == 1
     ranks = get("/tei/mini:relevance/info")[1]
     assert (list(ranks["model_type"]), ranks["max_client_batch_size"]) == (["reranker"], 1000)
     labels = get("/hf/mini:topic/info")[1]["model_type"]["classifier"]["id2label"]

@@ -21,6 +21,12 @@ def _schemas(page: Page) -> Page:
     return found
 
 
+def _parameter(page: Page, task: str, name: str) -> Page:
+    """Return what a parameter of a task takes besides null."""
+    found: Page = _schemas(page)[f"{task}Parameters"]["properties"][name]["anyOf"][0]
+    return found
+
+
 def changed(change: Change) -> list[str]:
     """Return the breaks of a document with one change."""
     page = copy.deepcopy(document())
@@ -36,13 +42,11 @@ BREAKING: list[tuple[Change, str]] = [
     (lambda page: _schemas(page)["JobBody"]["required"].append("files"), "body.files: is required now"),
     (lambda page: _schemas(page)["JobBody"]["properties"].pop("prefix"), "body.prefix: is not taken any more"),
     (
-        lambda page: _schemas(page)["TextClassificationParameters"]["properties"]["function_to_apply"]["enum"].remove(
-            "none"
-        ),
+        lambda page: _parameter(page, "TextClassification", "function_to_apply")["enum"].remove("none"),
         "function_to_apply: without 'none'",
     ),
     (
-        lambda page: _schemas(page)["QuestionAnsweringParameters"]["properties"]["top_k"].update(maximum=5),
+        lambda page: _parameter(page, "QuestionAnswering", "top_k").update(maximum=5),
         "top_k: maximum became 5",
     ),
     (lambda page: _schemas(page)["Label"]["properties"].pop("score"), ""),
@@ -63,7 +67,7 @@ COMPATIBLE: list[Change] = [
     lambda page: page["paths"].update({"/v1/new": page["paths"][TASK]}),
     lambda page: _schemas(page)["JobBody"]["properties"].update(new={"type": "string"}),
     lambda page: _schemas(page)["Label"]["properties"].update(new={"type": "string"}),
-    lambda page: _schemas(page)["QuestionAnsweringParameters"]["properties"]["top_k"].update(maximum=500),
+    lambda page: _parameter(page, "QuestionAnswering", "top_k").update(maximum=500),
     lambda page: _schemas(page)["Job"]["properties"]["state"]["enum"].remove("RUNNING"),
     lambda page: _schemas(page)["Label"].update(description="other words"),
 ]
