@@ -88,8 +88,8 @@ prove: .venv/.done ## check batch jobs against every failure point, many random 
 conformance: .venv/.done .venv-conformance/.done .venv-conformance/node/.done ## run the clients of other ecosystems against our routes (ARGS="--url URL" for an API that runs)
 	@$(RUN) tests.conformance $(ARGS)
 
-.venv-conformance/node/.done: tests/conformance/node/package-lock.json .venv-conformance/.done
-	@mkdir -p $(@D) && cp tests/conformance/node/package*.json $(@D)
+.venv-conformance/node/.done: tests/conformance/clients/node/package-lock.json .venv-conformance/.done
+	@mkdir -p $(@D) && cp tests/conformance/clients/node/package*.json $(@D)
 	@if command -v npm > /dev/null; then npm ci --silent --ignore-scripts --no-audit --no-fund --prefix $(@D) && touch $@; \
 	  else echo "SKIPPED: the Node clients, because there is no npm"; fi
 

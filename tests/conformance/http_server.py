@@ -1,6 +1,7 @@
 """An HTTP server over the handler of the infer function, as API Gateway calls it. It can keep what came.
 
-Must not know any route.
+Bodies go to the function in base64, because the API of the template takes every type as binary. With a gateway, only
+callers pass whom the authorizer knows. Must not know any route.
 """
 
 from __future__ import annotations
@@ -8,27 +9,28 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from functions.http.resolver import Resolver
+from tests.conformance.gateway import Denied, Gateway
 from tests.events import FakeContext, request
 
 
-@dataclass
+@dataclass(frozen=True)
 class Exchange:
-    """What one client sent, and what it was answered."""
+    """What one client sent, and what it was answered. Header names are in lower case."""
 
     method: str
     path: str
-    user_agent: str
-    body: str | None
+    headers: Mapping[str, str]
+    body: bytes
     status: int
-    answer: str
+    answer: bytes
 
 
 @dataclass
@@ -40,11 +42,11 @@ class Serving:
 
 
 @contextmanager
-def serving(api: Resolver) -> Iterator[Serving]:
+def serving(api: Resolver, gateway: Gateway | None = None) -> Iterator[Serving]:
     """Serve an API on a free port of this machine, one request at a time."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     found = Serving(f"http://127.0.0.1:{server.server_address[1]}")
-    server.RequestHandlerClass = _handler(api, found)
+    server.RequestHandlerClass = _handler(api, gateway, found)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -55,25 +57,42 @@ def serving(api: Resolver) -> Iterator[Serving]:
         thread.join()
 
 
-def _handler(api: Resolver, serving: Serving) -> type[BaseHTTPRequestHandler]:
+def event_of(method: str, path: str, headers: Mapping[str, str], body: bytes, query: str = "") -> dict[str, Any]:
+    """Return the event of a request as the gateway passes it to the function."""
+    given = parse_qsl(query, keep_blank_values=True)
+    return request(
+        method, path, base64.b64encode(body).decode() if body else None, isBase64Encoded=bool(body),
+        headers=dict(headers), queryStringParameters=dict(given) or None,
+        multiValueQueryStringParameters={name: [v for n, v in given if n == name] for name, _ in given} or None,
+    )  # fmt: skip
+
+
+def _handler(api: Resolver, gateway: Gateway | None, serving: Serving) -> type[BaseHTTPRequestHandler]:
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            text = _body(self)
-            event = request(self.command, path, text, headers=dict(self.headers.items()))
+            address = urlsplit(self.path)
+            path, body = unquote(address.path), _body(self)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            event = event_of(self.command, path, headers, body, address.query)
+            try:
+                if gateway is not None:
+                    caller = gateway.context(self.command, path, headers.get("authorization", ""))
+                    event["requestContext"]["authorizer"] = dict(caller)
+            except Denied as denied:
+                _send(self, denied.status, {}, json.dumps({"message": str(denied)}).encode())
+                return
             with lock:
                 made = api.resolve(event, FakeContext())
-                agent = self.headers.get("user-agent", "")
-                serving.exchanges.append(
-                    Exchange(self.command, path, agent, text, made["statusCode"], made["body"] or "")
-                )
-            _send(self, made)
+                data = _answered(made, headers)
+                exchange = Exchange(self.command, path, headers, body, made["statusCode"], data)
+                serving.exchanges.append(exchange)
+            _send(self, made["statusCode"], made["multiValueHeaders"], data)
 
-        do_GET = do_POST = answer  # noqa: N815 - the names that http.server looks for
+        do_GET = do_POST = do_HEAD = do_OPTIONS = answer  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: Any) -> None:
             """Say nothing: the function logs."""
@@ -81,27 +100,32 @@ def _handler(api: Resolver, serving: Serving) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _body(handler: BaseHTTPRequestHandler) -> str | None:
+def _body(handler: BaseHTTPRequestHandler) -> bytes:
     """Return the body of a request, also one that comes in chunks."""
+    if handler.headers.get("transfer-encoding", "").lower() != "chunked":
+        return handler.rfile.read(int(handler.headers.get("content-length") or 0))
     data = b""
-    if handler.headers.get("transfer-encoding", "").lower() == "chunked":
-        while size := int(handler.rfile.readline(), 16):
-            data += handler.rfile.read(size)
-            handler.rfile.readline()
+    while size := int(handler.rfile.readline(), 16):
+        data += handler.rfile.read(size)
         handler.rfile.readline()
-    else:
-        data = handler.rfile.read(int(handler.headers.get("content-length") or 0))
-    return data.decode() if data else None
+    handler.rfile.readline()
+    return data
 
 
-def _send(handler: BaseHTTPRequestHandler, made: dict[str, Any]) -> None:
-    data = (made["body"] if isinstance(made["body"], str) else json.dumps(made["body"])).encode()
-    if made.get("isBase64Encoded"):
-        data = base64.b64decode(data)
-    handler.send_response(made["statusCode"])
-    for name, values in made["multiValueHeaders"].items():
+def _answered(made: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
+    """Return the bytes of an answer. The gateway decodes a binary one for a caller that accepts something alone."""
+    body = made["body"] or ""
+    if made.get("isBase64Encoded") and headers.get("accept"):
+        return base64.b64decode(body)
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+
+def _send(handler: BaseHTTPRequestHandler, status: int, headers: Mapping[str, list[str]], data: bytes) -> None:
+    handler.send_response(status)
+    for name, values in headers.items():
         for value in values:
             handler.send_header(name, value)
     handler.send_header("Content-Length", str(len(data)))
     handler.end_headers()
-    handler.wfile.write(data)
+    if handler.command != "HEAD":
+        handler.wfile.write(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- the table: make conformance ARGS=--write -->", "<!-- end of the table -->"
-HEADER = "| client | version | calls | tasks | state |\n|---|---|---|---|---|\n"
+HEADER = "| client | version | calls | tasks | with an API key | with a JWT |\n|---|---|---|---|---|---|\n"
 
 
 def write_table(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -27,7 +27,8 @@ def rows(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         theirs = list(group)
         calls = "; ".join(f"`{line['call']}`" for line in theirs)
         tasks = ", ".join(sorted({line["task"] for line in theirs} - {""}))
-        yield f"| {client} | {version} | {calls} | {tasks} | {_state(theirs)} |\n"
+        jwt = next((f"one call {line['jwt']}" for line in theirs if line.get("jwt")), "not tried")
+        yield f"| {client} | {version} | {calls} | {tasks} | {_state(theirs)} | {jwt} |\n"
 
 
 def _state(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import cohere
 
-from tests.conformance.calls import Api, Call, api_of_arguments, raised, report
+from tests.conformance.clients.calls import Api, Call, api_of_arguments, raised, report
 
 TEXTS = ["The river rises after the rain.", "Das Wasser steigt."]
 QUERY, DOCUMENTS = "high water", ["The river rises.", "A cat sleeps.", "Das Wasser steigt."]
@@ -17,7 +17,7 @@ EMBED, RANK = "feature-extraction", "rerank"
 
 def calls(api: Api) -> Iterator[Call]:
     """Yield the calls."""
-    first, second = cohere.Client("none", base_url=api.url), cohere.ClientV2("none", base_url=api.url)
+    first, second = cohere.Client(api.key, base_url=api.url), cohere.ClientV2(api.key, base_url=api.url)
     yield Call(
         "Client.embed",
         EMBED,

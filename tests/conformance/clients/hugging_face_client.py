@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import AsyncInferenceClient, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
-from tests.conformance.calls import Api, Call, api_of_arguments, raised, report
+from tests.conformance.clients.calls import Api, Call, api_of_arguments, raised, report
 
 TEXT = "The river Rhine rises in Switzerland."
 MASKED = "The river <mask> rises."
@@ -33,7 +33,7 @@ def calls(api: Api) -> Iterator[Call]:
 
 def _client(api: Api, task: str) -> InferenceClient:
     """Return a client for the head that does a task."""
-    return InferenceClient(model=f"{api.url}/hf/{api.model(task)}", provider="hf-inference")
+    return InferenceClient(model=f"{api.url}/hf/{api.model(task)}", provider="hf-inference", api_key=api.key)
 
 
 def _plain(found: Any) -> Any:
@@ -135,7 +135,9 @@ def _vectors(api: Api) -> Iterator[Call]:
     )
 
     async def waiting() -> Any:
-        async with AsyncInferenceClient(model=f"{api.url}/hf/{api.model(compared)}", provider="hf-inference") as client:
+        async with AsyncInferenceClient(
+            model=f"{api.url}/hf/{api.model(compared)}", provider="hf-inference", api_key=api.key
+        ) as client:
             return await client.sentence_similarity(TEXT, SENTENCES)
 
     yield Call(
@@ -171,7 +173,7 @@ def _endpoint(api: Api) -> Iterator[Call]:
     name = api.model(task).partition(":")[0]
     yield Call("get_endpoint_info", task, lambda: _client(api, task).get_endpoint_info()["model_id"], lambda: name)
     yield Call("health_check", task, lambda: _client(api, task).health_check(), lambda: True)
-    wrong = InferenceClient(model=f"{api.url}/hf/nope", provider="hf-inference")
+    wrong = InferenceClient(model=f"{api.url}/hf/nope", provider="hf-inference", api_key=api.key)
     yield Call(
         "errors: HfHubHTTPError",
         task,

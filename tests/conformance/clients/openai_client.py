@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from tests.conformance.calls import Api, Call, api_of_arguments, raised, report
+from tests.conformance.clients.calls import Api, Call, api_of_arguments, raised, report
 
 TEXTS = ["The river rises after the rain.", "Das Wasser steigt."]
 PROMPT = "The river"
@@ -16,7 +16,7 @@ PROMPT = "The river"
 
 def calls(api: Api) -> Iterator[Call]:
     """Yield the calls."""
-    client = openai.OpenAI(base_url=f"{api.url}/v1", api_key="none", max_retries=0)
+    client = openai.OpenAI(base_url=f"{api.url}/v1", api_key=api.key, max_retries=0)
     yield from _embeddings(api, client)
     yield from _models(api, client)
     yield Call(
@@ -46,7 +46,7 @@ def _embeddings(api: Api, client: openai.OpenAI) -> Iterator[Call]:
         return [each.embedding for each in made.data]
 
     async def vectors_async() -> Any:
-        async with openai.AsyncOpenAI(base_url=f"{api.url}/v1", api_key="none", max_retries=0) as waiting:
+        async with openai.AsyncOpenAI(base_url=f"{api.url}/v1", api_key=api.key, max_retries=0) as waiting:
             made = await waiting.embeddings.create(model=api.model(task), input=TEXTS)
             return [each.embedding for each in made.data]
 
