@@ -21,7 +21,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from checkpoints.mini.finetuning import card, data_sets, examples, export, judging, pruning, teacher, vocabulary
+from checkpoints.mini.finetuning import card, examples, export, judging, pruning, teacher, vocabulary
+from checkpoints.mini.finetuning.data import data_sets
 from checkpoints.mini.finetuning.examples import Encoder, Examples
 from checkpoints.mini.finetuning.network import Network
 from checkpoints.mini.finetuning.training import Plan, Training

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from checkpoints.mini.finetuning.data_sets import HUNDRED
+from checkpoints.mini.finetuning.data.data_sets import HUNDRED
 
 Figures = Mapping[str, Mapping[str, float]]
 WORDS = Path(__file__).with_name("card.md")  # what the card says besides figures

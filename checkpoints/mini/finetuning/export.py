@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from checkpoints.mini.finetuning.data_sets import RELATIONS
+from checkpoints.mini.finetuning.data.data_sets import RELATIONS
 from checkpoints.mini.finetuning.network import Network
 from checkpoints.mini.recipe import corpus
 

@@ -16,9 +16,10 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor
 
-from checkpoints.mini.finetuning import data_sets, examples, export, metrics
+from checkpoints.mini.finetuning import examples, export, metrics
 from checkpoints.mini.finetuning.batches import Batches, hidden, padded
-from checkpoints.mini.finetuning.data_sets import Split
+from checkpoints.mini.finetuning.data import data_sets
+from checkpoints.mini.finetuning.data.data_sets import Split
 from checkpoints.mini.finetuning.examples import IGNORED, Encoder, Examples
 from checkpoints.mini.finetuning.network import Network, mean
 from checkpoints.mini.recipe import corpus

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from checkpoints.mini.finetuning.data_sets import Question
+from checkpoints.mini.finetuning.data.data_sets import Question
 
 SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\u061f\u06d4\u0964]+[.!?\u3002\uff01\uff1f\u061f\u06d4\u0964]*\s*")
 WORD = re.compile(r"[^\W_]{4,}|\d{2,}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checkpoints.mini.finetuning import cloze
+from checkpoints.mini.finetuning.data import cloze
 
 TEXT = "Marie Curie was born in Warsaw. She studied physics. Later Warsaw named a street after her. It rains."
 
