@@ -9,7 +9,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 LOCKED := --require-hashes --no-deps --only-binary :all:
 # torch is not locked: its builds have other digests at each index. Only its version is fixed, in the .in file.
 TORCH = $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $$(grep -E '^torch==' $(1))
-ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity venv-conformance venv-browser venv-docs
+ENVIRONMENTS := venv venv-local venv-sam venv-lint venv-gates venv-peers venv-infinity venv-conformance venv-browser venv-docs venv-contract
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv-gates/bin/uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --only-binary :all: --no-annotate $(if $(UPGRADE),--upgrade)
 RUN := .venv/bin/python -m
@@ -19,7 +19,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup setup-test chromium run stop test check fmt prove bench bench-peers parity real-e5 build wheel deploy clean lock site preflight sbom audit asan image release
+.PHONY: contract help setup setup-test chromium run stop test check fmt prove bench bench-peers parity real-e5 build wheel deploy clean lock site preflight sbom audit asan image release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ preflight: ## print what this machine lacks, in one line
 
 setup: preflight .venv/.done .venv-local/.done .venv-sam/.done ## make the environments
 
-setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .venv-gates/.done .venv-docs/.done .venv-browser/.done .wrk/.done chromium
+setup-test: preflight .venv/.done .venv-lint/.done .venv-local/.done .venv-sam/.done .venv-gates/.done .venv-docs/.done .venv-browser/.done .venv-contract/.done .wrk/.done chromium
 
 chromium: ## install Chromium and fonts of all scripts for the tests in a browser (Debian, as root; elsewhere it says what is missing)
 	@$(PYTHON) -m tests.browser.chromium
@@ -63,7 +63,7 @@ test: ## run all checks and tests
 	@$(MAKE) --no-print-directory check
 	@$(RUN) pytest -n $(WORKERS) --dist loadfile tests/unit tests/goldens tests/simulator
 	@.venv-browser/bin/python -m pytest tests/browser
-	@$(RUN) pytest tests/killed tests/serve_live tests/stack
+	@$(RUN) pytest tests/contract tests/killed tests/serve_live tests/stack
 
 check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done .venv-docs/.done ## run ruff, mypy, the checks of the templates and the rules of the house
 	@$(LINT)/ruff check .
@@ -72,6 +72,7 @@ check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done .venv-docs
 	@$(LINT)/cfn-lint template.yaml infra/*.yaml
 	@$(RUN) tests.gates.checkov template.yaml infra/*.yaml
 	@$(RUN) tests.gates.manifests
+	@$(RUN) tests.gates.contract
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@$(RUN) local.documentation
 	@$(RUN) pytest -q tests/house
@@ -85,8 +86,11 @@ fmt: .venv-lint/.done ## format the code, and fix what ruff can fix
 prove: .venv/.done ## check batch jobs against every failure point, many random runs, and bugs made on purpose
 	@$(RUN) tests.prove
 
-conformance: .venv/.done .venv-conformance/.done .venv-conformance/node/.done ## run the clients of other ecosystems against our routes (ARGS="--url URL" for an API that runs)
+conformance: .venv/.done .venv-conformance/.done .venv-conformance/node/.done contract ## run the clients of other ecosystems against our routes (ARGS="--url URL" for an API that runs)
 	@$(RUN) tests.conformance $(ARGS)
+
+contract: .venv/.done .venv-contract/.done ## send what the OpenAPI document allows and forbids to every route, and 1,000 hostile texts
+	@$(RUN) tests.contract $(CONTRACT_ARGS)
 
 .venv-conformance/node/.done: tests/conformance/clients/node/package-lock.json .venv-conformance/.done
 	@mkdir -p $(@D) && cp tests/conformance/clients/node/package*.json $(@D)

@@ -105,7 +105,8 @@ class Resolver(APIGatewayRestResolver):
         headers = answer.setdefault("multiValueHeaders", {})
         headers["X-Request-Id"] = [str(self._log_fields.get("request_id", ""))]
         headers.setdefault("Server-Timing", [server_timing({"total": seconds})])  # where no stage was timed
-        for name, value in self._cross_origin_headers(event).items():
+        crosses = self._origins.origins and isinstance(event, Mapping)
+        for name, value in (self._origins.headers(event) if crosses else {}).items():
             headers[name] = [", ".join((*headers.get(name, ()), value))]  # a route may vary by other headers too
         facts = {"status": answer["statusCode"], "seconds": round(seconds, 4), **self._log_fields}
         log_event("request", function=self._function, **facts)
@@ -126,9 +127,6 @@ class Resolver(APIGatewayRestResolver):
         if not allow and preflight is None:
             raise NotFound(f"no route OPTIONS {visible(self._path)}", hint="see GET /v1/openapi.json")
         return Response(204, None, "", {**({"Allow": ", ".join(allow)} if allow else {}), **(preflight or {})})
-
-    def _cross_origin_headers(self, event: Any) -> dict[str, str]:
-        return self._origins.headers(event) if self._origins.origins and isinstance(event, Mapping) else {}
 
     @property
     def trace(self) -> TraceContext:
@@ -163,12 +161,6 @@ class Resolver(APIGatewayRestResolver):
             if name in query and len(found := list(dict.fromkeys(values))) > 1:
                 raise Unprocessable(f"got the query parameter {shown(name)} as {shown(found)}, expected it once")
         return query
-
-    def prefix(self) -> str:
-        """Return what stands before the path of the current request in its address: the stage, "" by a name of ours."""
-        event, path = self.current_event.raw_event, self.current_event.path
-        whole = str((event.get("requestContext") or {}).get("path") or path)
-        return whole.removesuffix(path) if whole.endswith(path) else ""
 
     def refuse_other_methods(self) -> None:
         """Raise MethodNotAllowed when the path of the current request is served, but with other methods."""
@@ -250,7 +242,11 @@ class Resolver(APIGatewayRestResolver):
 
     def _methods_of(self, path: str) -> list[str]:
         """Return the methods of a path, sorted, none when no route has it. HEAD and OPTIONS come with the others."""
-        served = {method for method, rule in self._rules() if rule.match(path)}
+        matching = [(method, rule) for method, rule in self._rules() if rule.match(path)]
+        nearest = min(
+            (rule.groups for _, rule in matching), default=0
+        )  # `/a/<b>/c` says more of a path than `/a/<b>/<d>`
+        served = {method for method, rule in matching if rule.groups == nearest}
         return sorted({*served, "OPTIONS", *({"HEAD"} if "GET" in served else ())}) if served else []
 
     def _rules(self) -> Iterable[tuple[str, re.Pattern[str]]]:

@@ -174,7 +174,7 @@ def _add_service(api: Resolver, replica: Replica, auth: Auth, *, is_public: bool
 
         if not is_public:
             _principal(api, auth)
-        return api.ok(served(api.prefix()))
+        return api.ok(served(_prefix(api)))
 
 
 def _whole_api() -> Iterable[tuple[str, str]]:
@@ -200,6 +200,13 @@ def _principal(api: Resolver, auth: Auth) -> str:
     tenant = tenant_of(api.current_event.raw_event, auth)
     api.add_log_fields(tenant_hash=tenant_hash(tenant))
     return tenant
+
+
+def _prefix(api: Resolver) -> str:
+    """Return what stands before the path of the request in its address: the stage, "" by a name of one's own."""
+    event, path = api.current_event.raw_event, api.current_event.path
+    whole = str((event.get("requestContext") or {}).get("path") or path)
+    return whole.removesuffix(path) if whole.endswith(path) else ""
 
 
 def _request_id(api: Resolver) -> str:

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 from functions.http.compatible import hugging_face
 from functions.http.compatible.service import Service
+from functions.tasks.parse import task_named
+from functions.tasks.registry import TASKS
 
 
 def infer(service: Service, model: str) -> object:
@@ -19,7 +21,11 @@ def infer(service: Service, model: str) -> object:
 
 
 def infer_task(service: Service, model: str, task: str) -> object:
-    """Answer the task of the path."""
+    """Answer the task of the path. The path may be one of another method."""
+    if task not in TASKS:
+        service.caller()
+        service.api.refuse_other_methods()
+        task_named(task)  # raises before the body is read
     return _inferred(service, task, hugging_face.HuggingFaceBody.model_validate(service.body()), model)
 
 

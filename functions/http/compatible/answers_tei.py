@@ -15,6 +15,7 @@ from functions.http.compatible import tei
 from functions.http.compatible.answers_cohere import rank_for_cohere
 from functions.http.compatible.fields import checked_head, has_ids, listed, texts_of_ids
 from functions.http.compatible.service import FOREIGN_LIMITS, Service
+from functions.http.text_json import read_model
 from functions.http.token_requests import detokenize_json, tokenize_json, without_batch_jobs
 from shared.catalog import Head, Model, split_reference
 
@@ -116,8 +117,12 @@ def metrics(service: Service) -> object:
 
 
 def _body(service: Service, model: str | None) -> dict[str, Any]:
-    """Return the body of the current request, with the model of its path."""
-    return service.body() if model is None else service.body() | {"model": unquote(model)}
+    """Return the body of the current request, with the model of its path. Raises Unprocessable for a bad `model`."""
+    body = service.body()
+    if model is None:
+        return body
+    read_model(body.get("model"))
+    return body | {"model": unquote(model)}
 
 
 def _answered(

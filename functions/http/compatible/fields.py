@@ -6,7 +6,7 @@ Must not know routes or tasks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 from pydantic.fields import FieldInfo
@@ -46,6 +46,16 @@ def without_nulls(value: Mapping[str, object]) -> dict[str, object]:
 
 Whole = Annotated[int, Strict(), BeforeValidator(whole)]  # of a list of lists, which the base does not read
 Flag = Annotated[bool, Strict()]
+
+
+def _no_number(value: object) -> object:
+    """Return a value that is no number: Python takes 0 for false."""
+    if type(value) in {int, float}:
+        raise ValueError("false")
+    return value
+
+
+Never = Annotated[Literal[False], BeforeValidator(_no_number)]
 
 
 def most(n_items: int) -> FieldInfo:

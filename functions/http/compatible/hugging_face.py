@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from functions.http.compatible.fields import Flag, ForeignBody, Ignored, checked_head, without_nulls
+from functions.http.compatible.fields import Flag, ForeignBody, Ignored, Never, checked_head, without_nulls
 from functions.messages import Result
 from functions.tasks.parse import task_named
 from functions.tasks.registry import TASKS
@@ -41,7 +41,7 @@ class HuggingFaceBody(ForeignBody):
     parameters: dict[str, Any] = Field(default={}, description="those of the task; null counts as left out")
     options: Ignored = None
     model: Ignored = None
-    stream: Literal[False] = False
+    stream: Never = False
     normalize: Flag | None = None
     prompt_name: str | None = None
     truncate: Flag | None = None

@@ -18,6 +18,7 @@ from functions.http.compatible.fields import (
     ForeignBody,
     Ignored,
     ModelReference,
+    Never,
     TextsOrIds,
     has_ids,
     listed,
@@ -78,7 +79,7 @@ class OpenAICompletionsBody(ForeignBody):
     echo: Flag = False
     do_sample: Flag | None = None
     return_full_text: Annotated[Flag, Field(description="the name that Hugging Face has for `echo`")] = False
-    stream: Annotated[Literal[False], Field(description="answers come whole")] = False
+    stream: Annotated[Never, Field(description="answers come whole")] = False
     best_of: Annotated[int, Strict(), Field(ge=1, le=1, description="any other number is refused")] = 1
     frequency_penalty: NoPenalty = 0.0
     presence_penalty: NoPenalty = 0.0

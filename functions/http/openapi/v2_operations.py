@@ -159,7 +159,7 @@ _LENGTH = {
     "inference_header_content_length": Annotated[
         str | None,
         Header(
-            alias="Inference-Header-Content-Length", pattern="^[0-9]{1,9}$", description="bytes of JSON before tensors"
+            alias="Inference-Header-Content-Length", pattern="^[0-9]{0,9}$", description="bytes of JSON before tensors"
         ),
     ]
 }

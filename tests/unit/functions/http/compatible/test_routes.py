@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from functions.http.compatible.answers import ANSWERS
 from functions.http.compatible.operations import OPERATIONS
 from functions.http.compatible.paths import compatible_routes
 from functions.http.openapi_document import document
-from tests.events import request
+from tests.events import FakeContext, request
 from tests.unit.functions.http.compatible.asking import ask, own
 from tests.unit.functions.http.world import make, send
 
@@ -68,3 +70,36 @@ def test_a_query_parameter_is_refused_where_a_body_is_read() -> None:
     assert (status, problem["error"]["message"]) == (400, "got the query parameter 'api-version', expected none here")
     raw = request("POST", "/embed", json.dumps({"inputs": "a"}), queryStringParameters={"normalize": "false"})
     assert send(make(), raw)[0] == 422
+
+
+@pytest.mark.parametrize("name", ["info", "health"])
+def test_a_path_with_a_name_of_its_own_is_no_task(name: str) -> None:
+    """`/hf/mini/health` looks like a task of the model, but has GET alone."""
+    made = make().resolve(request("POST", f"/hf/mini/{name}", "{}"), FakeContext())
+    assert (made["statusCode"], made["multiValueHeaders"]["Allow"]) == (405, ["GET, HEAD, OPTIONS"])
+
+
+def test_an_unknown_task_of_a_path_is_reported_before_the_body() -> None:
+    """As on our own routes."""
+    status, problem, _ = send(make(), request("POST", "/hf/mini/nope", "no json"))
+    assert (status, "tasks: feature-extraction" in problem["error"]) == (404, True)
+
+
+def test_a_model_in_the_body_beside_that_of_the_path_is_checked() -> None:
+    """The path decides, and what is no name is still refused."""
+    assert ask("/tei/mini:embed/embed", {"inputs": "a", "model": "plain"})[0] == 200
+    assert ask("/tei/mini:embed/embed", {"inputs": "a", "model": ""})[0] == 422
+
+
+def test_the_page_says_that_null_counts_as_left_out() -> None:
+    """Every field that may be left out may be null."""
+    schema = document()["components"]["schemas"]["TeiPredictBody"]
+    for name, field in schema["properties"].items():
+        assert (name in schema["required"]) is ({"type": "null"} not in field.get("anyOf", ())), name
+
+
+@pytest.mark.parametrize(("path", "body"), [("/hf/mini:topic", {"inputs": "a"}), ("/v1/completions", {"prompt": "a"})])
+def test_a_zero_is_not_false(path: str, body: dict[str, object]) -> None:
+    """`stream` takes false alone, as the page says."""
+    assert ask(path, body | {"stream": False})[0] == 200
+    assert ask(path, body | {"stream": 0})[0] in (400, 422)
