@@ -94,6 +94,15 @@ def header(event: Mapping[str, object], name: str) -> str:
     return "" if found is None else str(found)
 
 
+def takes_bytes(event: Mapping[str, object]) -> bool:
+    """Return whether the answer to a proxy event may be bytes, such as a compressed text.
+
+    API Gateway makes bytes of an answer in base64 only for a request that says which types it takes. Others would get
+    the base64.
+    """
+    return bool(header(event, "accept"))
+
+
 def _listed(value: str) -> list[str]:
     """Return the parts of a header that may be repeated. A quoted text with commas or semicolons is left out."""
     plain = _QUOTED.sub(lambda found: found[0] if {",", ";"}.isdisjoint(found[0]) else "", value)

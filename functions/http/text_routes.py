@@ -17,6 +17,7 @@ from functions.http.compatible.routes import add_compatible_routes
 from functions.http.compatible.service import Run, Service
 from functions.http.cors import NO_CORS, Cors
 from functions.http.page.routes import PAGES, add_page_routes
+from functions.http.request_body import takes_bytes
 from functions.http.resolver import Resolver, deadline, request_id
 from functions.http.text_json import model_json, models_json, parse_request, result_json, timings_ms
 from functions.http.token_requests import detokenize_json, tokenize_json, without_batch_jobs
@@ -174,7 +175,9 @@ def _add_service(api: Resolver, replica: Replica, auth: Auth, *, is_public: bool
 
         if not is_public:
             _principal(api, auth)
-        return api.ok(served(_prefix(api)))
+        answer = api.ok(served(_prefix(api)))
+        answer.compress = takes_bytes(api.current_event.raw_event)
+        return answer
 
 
 def _whole_api() -> Iterable[tuple[str, str]]:

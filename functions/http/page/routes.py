@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from aws_lambda_powertools.event_handler import Response
 
 from functions.http.page.files import File, digest, files
-from functions.http.request_body import header
+from functions.http.request_body import header, takes_bytes
 from functions.http.resolver import Resolver
 from shared.error_text import shown
 from shared.errors import NotFound
@@ -78,7 +78,8 @@ def _answer(api: Resolver, file: File, headers: Mapping[str, str]) -> Response[s
     api.add_log_fields(route="GET /page")
     tag = f'W/"{file.tag}"'  # weak: one for the text as it is and compressed
     sent = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
-    known = [each.strip() for each in header(api.current_event.raw_event, "if-none-match").split(",")]
+    event = api.current_event.raw_event
+    known = [each.strip() for each in header(event, "if-none-match").split(",")]
     if tag in known or "*" in known:
         return Response(304, None, None, sent)
-    return Response(200, file.content_type, file.text, sent)
+    return Response(200, file.content_type, file.text, sent, compress=takes_bytes(event))

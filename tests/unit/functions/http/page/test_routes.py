@@ -98,8 +98,11 @@ def test_files_are_kept_for_a_year_and_pages_are_asked_for_each_time() -> None:
 
 
 def test_files_travel_compressed() -> None:
-    """To who says that it reads gzip."""
-    answer = ask(shown(), f"/page/{digest()}/page.js", **{"Accept-Encoding": "gzip, br"})
+    """To who says that it reads gzip, and which types it takes: API Gateway sends others the base64 of bytes."""
+    path, both = f"/page/{digest()}/page.js", {"Accept-Encoding": "gzip, br", "Accept": "*/*"}
+    for name in both:
+        assert ask(shown(), path, **{name: both[name]})["body"] == files()["page.js"].text
+    answer = ask(shown(), path, **both)
     assert (answer["headers"]["content-encoding"], answer["headers"]["vary"]) == ("gzip", "Accept-Encoding")
     assert answer["isBase64Encoded"] is True
     assert gzip.decompress(base64.b64decode(answer["body"])).decode() == files()["page.js"].text
