@@ -123,7 +123,7 @@ def base64_of(vector: Sequence[float]) -> str:
 
 
 def _as_bits(precision: Literal["binary", "ubinary"]) -> Callable[[Sequence[float]], object]:
-    return lambda vector: quantized(vector, precision)
+    return lambda vector: quantized(list(vector), precision)
 
 
 # How a vector is written, by the names of OpenAI and Jina.
