@@ -77,4 +77,4 @@ def test_an_overload_says_when_to_come_back() -> None:
 def test_a_wrong_method_has_their_form() -> None:
     """It is refused before any route is reached."""
     status, body, headers = send(make(), request("GET", "/v1/embeddings"))
-    assert (status, headers["allow"], list(body)) == (405, "POST", ["error"])
+    assert (status, headers["allow"], list(body)) == (405, "OPTIONS, POST", ["error"])
