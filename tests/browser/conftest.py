@@ -25,7 +25,7 @@ except ImportError:
     collect_ignore_glob = ["test_*.py"]
 
 ROOT = Path(__file__).parents[2]
-WAIT_MS = 15_000
+WAIT_MS = 30_000  # a machine may be busy
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 320, "height": 640}
 # what Chromium writes for every answer above 399, which some tests ask for
 REFUSED = "Failed to load resource"

@@ -69,7 +69,7 @@ def _page(api: Resolver, name: str, headers: Mapping[str, str]) -> Response[str]
     """Answer with a page. Its files are named relative to it, so a slash at its end would lead them astray."""
     path = api.current_event.path
     if path != "/" and path.endswith("/"):
-        return Response(308, None, None, {**headers, "Location": f"../{path.strip('/')}"})
+        return Response(308, None, "", {**headers, "Location": f"../{path.strip('/')}"}, compress=False)
     return _answer(api, files()[name], {**headers, "Cache-Control": ASK_AGAIN})
 
 
@@ -81,5 +81,5 @@ def _answer(api: Resolver, file: File, headers: Mapping[str, str]) -> Response[s
     event = api.current_event.raw_event
     known = [each.strip() for each in header(event, "if-none-match").split(",")]
     if tag in known or "*" in known:
-        return Response(304, None, None, sent)
+        return Response(304, None, "", sent, compress=False)
     return Response(200, file.content_type, file.text, sent, compress=takes_bytes(event))
