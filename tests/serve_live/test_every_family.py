@@ -41,7 +41,7 @@ OUT_OF_RANGE: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("question-answering", {"doc_stride": 999}, "stride of 999 tokens, expected less than"),
     ("multiple-choice", {"truncation": "yes"}, "true or false"),
     ("fill-mask", {"top_k": 1001}, "less than or equal to 1000"),
-    ("text-generation", {"temperature": 0.0}, "greater than 0"),
+    ("text-generation", {"temperature": 0}, "greater than 0"),
     ("text-generation", {"top_p": 1.5}, "less than or equal to 1"),
     ("text-generation", {"max_new_tokens": 4000}, "expected less than the"),
     ("text-generation", {"num_return_sequences": 2}, "expected 1"),
