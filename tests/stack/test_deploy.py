@@ -53,7 +53,7 @@ def test_the_deployed_template_is_the_written_one(running: RunningStack) -> None
 
 
 def test_only_these_parameters_differ_from_the_cloud(running: RunningStack) -> None:
-    """A local stack sets five parameters. Every other parameter has its default."""
+    """A local stack sets six parameters. Every other parameter has its default."""
     described = running.client("cloudformation").describe_stacks(StackName=deploy.STACK)["Stacks"][0]
     written = {name: str(p.get("Default")) for name, p in templates()["source"]["Parameters"].items()}
     differing = {p["ParameterKey"]: p["ParameterValue"] for p in described["Parameters"]}
@@ -62,6 +62,7 @@ def test_only_these_parameters_differ_from_the_cloud(running: RunningStack) -> N
     wanted = {
         "Auth": "none",
         "Environment": "local",
+        "Page": "on",
         "ReplicaUrl": running.stack.replica_url,
         "Architecture": architecture(),
         "CallKeysSecretArn": secret,
