@@ -73,9 +73,10 @@ def test_a_document_in_the_inbox_becomes_a_manifest(running: RunningStack) -> No
     recipe = {"name": "topics", "task": "text-classification", "model": "mini:topic", "format": {"text": "lines"}}
     running.api.post("/v1/recipes", recipe)
     text = "\n".join(TEXTS * 5)
+    before = _manifests(running)  # of other tests on this stack
     key = "t/local/inbox/topics/a b+ü%.txt"
     running.client("s3").put_object(Bucket=running.stack.input_bucket, Key=key, Body=text.encode())
-    manifest = _manifest(running)
+    manifest = _new_manifest(running, before)
     assert manifest["state"] == "SUCCEEDED"
     assert manifest["counts"]["succeeded"] == len(TEXTS) * 5
 
@@ -131,15 +132,18 @@ def test_a_stopped_stack_comes_back_with_what_it_kept(running: RunningStack) -> 
     assert running.api.post("/v1/text-classification", {"inputs": TEXTS[0]}).body["results"]
 
 
-def _manifest(running: RunningStack) -> Any:
+def _manifests(running: RunningStack) -> set[str]:
+    listed = running.client("s3").list_objects_v2(Bucket=running.stack.output_bucket, Prefix="t/local/jobs/")
+    return {found["Key"] for found in listed.get("Contents", []) if found["Key"].endswith("/manifest.json")}
+
+
+def _new_manifest(running: RunningStack, before: set[str]) -> Any:
     s3, deadline_s = running.client("s3"), time.monotonic() + WAIT_S
     while time.monotonic() < deadline_s:
-        listed = s3.list_objects_v2(Bucket=running.stack.output_bucket, Prefix="t/local/jobs/").get("Contents", [])
-        for found in listed:
-            if found["Key"].endswith("/manifest.json"):
-                return json.loads(s3.get_object(Bucket=running.stack.output_bucket, Key=found["Key"])["Body"].read())
+        for key in _manifests(running) - before:
+            return json.loads(s3.get_object(Bucket=running.stack.output_bucket, Key=key)["Body"].read())
         time.sleep(0.1)
-    pytest.fail(f"no manifest after {WAIT_S} s; objects: {[found['Key'] for found in listed]}")
+    pytest.fail(f"no manifest after {WAIT_S} s beside {sorted(before)}")
 
 
 def test_only_loopback_listens(running: RunningStack) -> None:
