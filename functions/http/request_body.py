@@ -43,7 +43,7 @@ def body_text(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> s
         return ""
     if not isinstance(body, str):
         raise BadRequest(f"got a body of type {type(body).__name__}, expected text")
-    if event.get("isBase64Encoded") or coding_of(header(event, "content-encoding")):
+    if event.get("isBase64Encoded") or _coding(event):
         return _utf8(body_bytes(event, max_bytes))
     return _whole_text(body, max_bytes)
 
@@ -60,12 +60,17 @@ def _whole_text(body: str, max_bytes: int) -> str:
 def body_bytes(event: Mapping[str, object], max_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Return the body of a proxy event, unpacked. Raises as `body_text`, but takes bytes that are not UTF-8."""
     body = event.get("body")
-    coding = coding_of(header(event, "content-encoding"))
+    coding = _coding(event)
     if not isinstance(body, str):
         return body_text(event, max_bytes).encode()
     data = _base64(body, max_bytes) if event.get("isBase64Encoded") else _whole_text(body, max_bytes).encode()
     _refuse_over(len(data), max_bytes)
     return unpacked(data, coding, max_bytes)
+
+
+def _coding(event: Mapping[str, object]) -> str:
+    named = header(event, "content-encoding")
+    return coding_of(named) if named else ""
 
 
 def check_media_type(event: Mapping[str, object]) -> None:
@@ -75,7 +80,7 @@ def check_media_type(event: Mapping[str, object]) -> None:
     """
     if not event.get("body"):
         return
-    coding_of(header(event, "content-encoding"))
+    _coding(event)
     for each in _listed(header(event, "content-type")):
         kind, *parameters = (part.strip() for part in each.split(";"))
         if kind.lower() not in _UNSPECIFIC_TYPES and not _JSON_TYPE.fullmatch(kind):

@@ -54,7 +54,7 @@ def value(
     """Return the `top_k` labels, best first: scores of windows averaged by their content tokens."""
     del item
     apply = FUNCTIONS[_function(context.parameters, context.head)]
-    weights = [window.n_content_tokens for window in windows]
+    weights = [window.n_content_tokens for window in windows] if len(windows) > 1 else [1]
     scores = mean([apply(answer["logits"][0]) for answer in answers], weights)
     labels = context.head.labels
     if len(labels) != len(scores):
