@@ -67,6 +67,7 @@ def main() -> int:
             n_before = len(served.exchanges)
             found = list(_run(name, served, served.key))
             kept += recorded(served.exchanges[n_before:], found, served.key)
+            _say_lost(name, served.exchanges[n_before:])
             by_jwt = list(_run(name, served, served.jwt, "--first")) if served.jwt else []
             lines += [line | {"jwt": _jwt_state(by_jwt, line)} for line in found] + _failed(by_jwt)
     if chosen.record:
@@ -126,6 +127,13 @@ def _command(name: str) -> tuple[list[str], Path]:
         return [], folder
     shutil.copy(HERE / "clients" / "node" / "clients.mjs", folder)
     return ["node", "clients.mjs"], folder
+
+
+def _say_lost(name: str, exchanges: Sequence[Exchange]) -> None:
+    """Print the paths that a client asked for without the stage of the address: it needs a name of one's own."""
+    lost = sorted({each.path for each in exchanges if not each.in_stage})
+    if lost:
+        print(f"{name} asked without the stage: {', '.join(lost)}", file=sys.stderr)
 
 
 def _jwt_state(lines: Sequence[Line], line: Line) -> str:

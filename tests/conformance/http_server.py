@@ -1,7 +1,8 @@
 """An HTTP server over the handler of the infer function, as API Gateway calls it. It can keep what came.
 
-Bodies go to the function in base64, because the API of the template takes every type as binary. With a gateway, only
-callers pass whom the authorizer knows. Must not know any route.
+Bodies go to the function in base64, because the API of the template takes every type as binary. The address has a
+stage, as that of the template has, and the root is a domain of one's own. With a gateway, only callers pass whom the
+authorizer knows. Must not know any route.
 """
 
 from __future__ import annotations
@@ -20,10 +21,15 @@ from functions.http.resolver import Resolver
 from tests.conformance.gateway import Denied, Gateway
 from tests.events import FakeContext, request
 
+STAGE = "/live"
+
 
 @dataclass(frozen=True)
 class Exchange:
-    """What one client sent, and what it was answered. Header names are in lower case."""
+    """What one client sent, and what it was answered. Header names are in lower case.
+
+    `in_stage` is false for a client that has lost the stage of the address, as it does which joins paths to the host.
+    """
 
     method: str
     path: str
@@ -31,6 +37,7 @@ class Exchange:
     body: bytes
     status: int
     answer: bytes
+    in_stage: bool = True
 
 
 @dataclass
@@ -43,9 +50,9 @@ class Serving:
 
 @contextmanager
 def serving(api: Resolver, gateway: Gateway | None = None) -> Iterator[Serving]:
-    """Serve an API on a free port of this machine, one request at a time."""
+    """Serve an API on a free port of this machine, one request at a time: below a stage, and at the root."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    found = Serving(f"http://127.0.0.1:{server.server_address[1]}")
+    found = Serving(f"http://127.0.0.1:{server.server_address[1]}{STAGE}")
     server.RequestHandlerClass = _handler(api, gateway, found)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -75,7 +82,8 @@ def _handler(api: Resolver, gateway: Gateway | None, serving: Serving) -> type[B
 
         def answer(self) -> None:
             address = urlsplit(self.path)
-            path, body = unquote(address.path), _body(self)
+            asked, body = unquote(address.path), _body(self)
+            path = asked.removeprefix(STAGE) or "/"
             headers = {name.lower(): value for name, value in self.headers.items()}
             event = event_of(self.command, path, headers, body, address.query)
             try:
@@ -88,8 +96,9 @@ def _handler(api: Resolver, gateway: Gateway | None, serving: Serving) -> type[B
             with lock:
                 made = api.resolve(event, FakeContext())
                 data = _answered(made, headers)
-                exchange = Exchange(self.command, path, headers, body, made["statusCode"], data)
-                serving.exchanges.append(exchange)
+                serving.exchanges.append(
+                    Exchange(self.command, path, headers, body, made["statusCode"], data, asked.startswith(STAGE))
+                )
             _send(self, made["statusCode"], made["multiValueHeaders"], data)
 
         do_GET = do_POST = do_HEAD = do_OPTIONS = answer  # noqa: N815 - the names that http.server looks for
