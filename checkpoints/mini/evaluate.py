@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from recipe import corpus
+from finetuning.data import corpus
 from safetensors.torch import load_file
 from transformers import (
     AutoConfig,

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from evaluate import padded, reference
-from recipe import corpus, segment
+from finetuning.data import corpus
+from recipe import segment
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, XLMRobertaForTokenClassification
 

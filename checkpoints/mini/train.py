@@ -33,7 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from recipe import corpus, export, pool, tokenizer
+from finetuning.data import corpus
+from recipe import export, pool, tokenizer
 from recipe.batches import Batches, Pool
 from recipe.model import Mini
 from recipe.muon import Muon

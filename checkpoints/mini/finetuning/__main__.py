@@ -22,11 +22,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from checkpoints.mini.finetuning import card, examples, export, judging, pruning, teacher, vocabulary
-from checkpoints.mini.finetuning.data import data_sets
+from checkpoints.mini.finetuning.data import corpus, data_sets
 from checkpoints.mini.finetuning.examples import Encoder, Examples
 from checkpoints.mini.finetuning.network import Network
 from checkpoints.mini.finetuning.training import Plan, Training
-from checkpoints.mini.recipe import corpus
 
 OTHER_MINUTES = 15.0  # pieces, teacher, export and figures; the rest of --minutes is training
 ALL_LAYERS = "0 1 2 3 4 5 6 7 8 9 10 11"

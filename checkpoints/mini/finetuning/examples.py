@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from checkpoints.mini.finetuning.data import cloze, data_sets
+from checkpoints.mini.finetuning.data import cloze, corpus, data_sets
 from checkpoints.mini.finetuning.data.data_sets import Question, Split
-from checkpoints.mini.recipe import corpus
 
 Ids = NDArray[np.int64]
 END, IGNORED = 2, -100

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from checkpoints.mini.finetuning.data import corpus
 from checkpoints.mini.finetuning.data.data_sets import RELATIONS
 from checkpoints.mini.finetuning.network import Network
-from checkpoints.mini.recipe import corpus
 
 SHARD, TOTAL = 24 * 2**20, 80 * 2**20  # bytes: of a file, and of all weights
 HEADER = 32 * 2**10  # bytes that a file may hold besides its tensors

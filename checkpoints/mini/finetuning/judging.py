@@ -18,11 +18,10 @@ from torch import Tensor
 
 from checkpoints.mini.finetuning import examples, export, metrics
 from checkpoints.mini.finetuning.batches import Batches, hidden, padded
-from checkpoints.mini.finetuning.data import data_sets
+from checkpoints.mini.finetuning.data import corpus, data_sets
 from checkpoints.mini.finetuning.data.data_sets import Split
 from checkpoints.mini.finetuning.examples import IGNORED, Encoder, Examples
 from checkpoints.mini.finetuning.network import Network, mean
-from checkpoints.mini.recipe import corpus
 
 Figures = dict[str, dict[str, float]]  # name of the figure, then language
 BUDGET, MAX_ANSWER = 4_096, 30  # tokens: of a batch, of an answer

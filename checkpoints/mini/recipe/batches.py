@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from finetuning.data import corpus
 from numpy.typing import NDArray
 
-from recipe import corpus
 from recipe.model import IGNORED, SHARPNESS, STEADY, Batch
 from recipe.segment import Ids, one_hot
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import torch
+from finetuning.data import corpus
 from safetensors.torch import save_file
 
-from recipe import corpus
 from recipe.model import Mini
 
 LIMIT = 24 * 1024 * 1024

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from finetuning.data import corpus
 from numpy.typing import NDArray
 
-from recipe import corpus, lexicon, neighbours, teacher
+from recipe import lexicon, neighbours, teacher
 from recipe.batches import Pool, Text, Votes
 from recipe.segment import BLANK, Ids, Segmenter, one_hot, tags
 

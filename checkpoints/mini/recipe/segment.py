@@ -2,10 +2,9 @@
 
 import numpy as np
 import sentencepiece
+from finetuning.data import corpus
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-
-from recipe import corpus
 
 Ids = NDArray[np.int32]
 BLANK = "\u2581"

@@ -1,4 +1,4 @@
-"""Reads the labelled data sets that `checkpoints/mini/recipe/corpus.py` does not read, and splits all of them.
+"""Reads the labelled data sets that `corpus.py` does not read, and splits all of them.
 
 A row is held out for choices (`select`) by its place: every fifth SIB-200 sentence, in all languages at once, every
 fifth XQuAD paragraph of those that may be trained on, every tenth row of the other sets. Dev files are never read here
@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from checkpoints.mini.recipe import corpus
+from checkpoints.mini.finetuning.data import corpus
 
 T = TypeVar("T")
 Split = Literal["train", "select", "dev"]
