@@ -65,6 +65,7 @@ RUNS = (
     Run("scheduler-base", "scheduler"),
     Run("end-to-end-base", "end_to_end"),
     Run("tokenize", "tokenize"),
+    Run("pipeline", "pipeline"),
     Run("cold-start", "cold_start"),
     Run("batch", "batch"),
     Run("batch-memory", "batch_memory"),

@@ -7,8 +7,9 @@ Data, and views of it. Must not know how a stage works, nor any library.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from shared.catalog import SizeClass
 from shared.errors import GlossaError
@@ -40,18 +41,32 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What is known of each token of a window beside its id. Each tuple has one entry for each token.
+
+    `offsets[i]` is the half-open span of token i, in Unicode code points of the text as received. Special tokens have
+    (0, 0), and `special[i]` is True. `sequence_ids[i]` is 0 or 1 for the first or second text of a pair, and -1 for
+    special tokens; it is empty for single texts. `word_starts[i]` says whether token i begins a word.
+    """
+
+    offsets: tuple[tuple[int, int], ...]
+    special: tuple[bool, ...]
+    sequence_ids: tuple[int, ...] = ()
+    word_starts: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
 class Window:
     """One row for the model: special tokens included, at most the model's `max_tokens` ids.
 
     `input_index` counts the valid inputs from 0. `part` tells what is read separately for one input: its
     choices, documents or labels. `input_ids` are int32.
 
-    `offsets[i]` is the half-open span of token i, in Unicode code points of the text as received. Special tokens have
-    (0, 0), and `special[i]` is True. `word_starts[i]` says whether token i begins a word.
+    `read_facts` makes the facts of the tokens. It is called once, and only where a task reads them: most tasks do not,
+    and the facts take longer than the ids.
 
     `start` is the place of the first content token among all content tokens of the input. It shows how overlapping
-    windows lie on the text; of a pair, it counts in the text that is split into windows. `sequence_ids[i]` is 0 or 1
-    for the first or second text of a pair, and -1 for special tokens; it is empty for single texts.
+    windows lie on the text; of a pair, it counts in the text that is split into windows.
 
     `positions` are indices into this window that the head reads (masks). `lang_ids` (XLM), `token_type_ids` and
     `position_ids` hold one value for each token where the model reads them.
@@ -59,16 +74,38 @@ class Window:
 
     input_index: int
     input_ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
-    special: tuple[bool, ...]
+    read_facts: Callable[[], TokenFacts] = field(repr=False, compare=False)
     positions: tuple[int, ...] = ()
     lang_ids: tuple[int, ...] | None = None
     start: int = 0
     part: int = 0
-    sequence_ids: tuple[int, ...] = ()
     token_type_ids: tuple[int, ...] | None = None
     position_ids: tuple[int, ...] | None = None
-    word_starts: tuple[bool, ...] = ()
+
+    @cached_property
+    def facts(self) -> TokenFacts:
+        """What is known of each token."""
+        return self.read_facts()
+
+    @property
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """Span of each token."""
+        return self.facts.offsets
+
+    @property
+    def special(self) -> tuple[bool, ...]:
+        """Whether each token is special."""
+        return self.facts.special
+
+    @property
+    def sequence_ids(self) -> tuple[int, ...]:
+        """Which text of a pair each token belongs to."""
+        return self.facts.sequence_ids
+
+    @property
+    def word_starts(self) -> tuple[bool, ...]:
+        """Whether each token begins a word."""
+        return self.facts.word_starts
 
     @property
     def n_content_tokens(self) -> int:

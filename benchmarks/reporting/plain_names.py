@@ -25,6 +25,7 @@ RUNS: Mapping[str, str] = {  # in the order of the page
     "scheduler-base": "Latency under load of mixed lengths: base",
     "end-to-end-base": "Whole requests, from text to labels: base",
     "tokenize": "Tokenizing",
+    "pipeline": "The functions' part of a request",
     "cold-start": "Start of the Lambda functions",
     "batch": "Batch jobs: speed",
     "batch-memory": "Batch jobs: memory",

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from functions.messages import Route, Tokenized, Window
 from functions.pipeline.request_limits import check_answer, n_new_tokens, n_tokens
@@ -24,6 +24,7 @@ INTERACTIVE_SHARE = 0.6  # an interactive request is refused if it would take mo
 ASK_SERVER_SHARE = (
     0.02  # the server's speed is asked for only if the work would take more than this share of the time left
 )
+NO_INTS = Tensor.ints(())
 Speed = Callable[[], float | None]
 
 
@@ -50,16 +51,16 @@ def pack_calls(
     base = InferCall(
         model=route.model,
         head=route.head,
-        input_ids=Tensor.ints(()),
-        row_lengths=Tensor.ints(()),
+        input_ids=NO_INTS,
+        row_lengths=NO_INTS,
         target_ids=tokenized.target_ids,
         sampling=request.parameters.sampling,
         priority=request.priority,
         tenant_hash=tenant_hash(request.tenant),
         fingerprint=tokenized.fingerprint,
         timeout_s=timeout_s if math.isfinite(timeout_s) else None,
+        **request.parameters.fields_of_call(),
     )
-    base = replace(base, **request.parameters.fields_of_call())
     _check_time(request, base, tokenized, model, timeout_s, speed)
     check_answer(base, tokenized)
     groups = _groups(tokenized.windows, _most_tokens(model.heads[route.head]), _most_rows(base.sampling))
@@ -98,12 +99,13 @@ def _most_rows(sampling: Sampling | None) -> int:
 
 def _groups(windows: Sequence[Window], most_tokens: int, most_rows: int) -> Iterator[list[Window]]:
     group: list[Window] = []
-    n_held = 0
+    n_held, kinds = 0, (False, False, False)
     for window in windows:
         full = n_held + len(window.input_ids) > most_tokens or len(group) == most_rows
-        if group and (full or _kinds_of_ids(window) != _kinds_of_ids(group[0])):
-            yield group
-            group, n_held = [], 0
+        if (own := _kinds_of_ids(window)) != kinds or full:
+            if group:
+                yield group
+            group, n_held, kinds = [], 0, own
         group.append(window)
         n_held += len(window.input_ids)
     if group:
@@ -112,27 +114,30 @@ def _groups(windows: Sequence[Window], most_tokens: int, most_rows: int) -> Iter
 
 def _packed(base: InferCall, windows: Sequence[Window]) -> InferCall:
     lengths = [len(window.input_ids) for window in windows]
-    packed = replace(
+    places = positions_per_row = None
+    if any(window.positions for window in windows):
+        starts = accumulate(lengths, initial=0)
+        places = Tensor.ints(
+            start + place for start, window in zip(starts, windows, strict=False) for place in window.positions
+        )
+        positions_per_row = Tensor.ints([len(window.positions) for window in windows])
+    return replace(
         base,
-        input_ids=Tensor.ints(token for window in windows for token in window.input_ids),
+        input_ids=Tensor.ints(chain.from_iterable([window.input_ids for window in windows])),
         row_lengths=Tensor.ints(lengths),
         lang_ids=_concatenated([window.lang_ids for window in windows]),
         token_type_ids=_concatenated([window.token_type_ids for window in windows]),
         position_ids=_concatenated([window.position_ids for window in windows]),
+        positions=places,
+        positions_per_row=positions_per_row,
     )
-    if any(window.positions for window in windows):
-        starts = accumulate(lengths, initial=0)
-        places = [start + place for start, window in zip(starts, windows, strict=False) for place in window.positions]
-        counts = [len(window.positions) for window in windows]
-        packed = replace(packed, positions=Tensor.ints(places), positions_per_row=Tensor.ints(counts))
-    return packed
 
 
 def _concatenated(ids: Sequence[tuple[int, ...] | None]) -> Tensor | None:
     """Return the windows' ids of one kind, one window after the other. All windows of a call have them, or none has."""
-    return None if ids[0] is None else Tensor.ints(each for window in ids for each in window or ())
+    return None if ids[0] is None else Tensor.ints(chain.from_iterable(window or () for window in ids))
 
 
-def _kinds_of_ids(window: Window) -> tuple[bool, ...]:
+def _kinds_of_ids(window: Window) -> tuple[bool, bool, bool]:
     """Return which kinds of ids a window has beside its tokens."""
-    return tuple(ids is not None for ids in (window.lang_ids, window.token_type_ids, window.position_ids))
+    return window.lang_ids is not None, window.token_type_ids is not None, window.position_ids is not None

@@ -65,7 +65,8 @@ class Pipeline:
         tokenized = tokenize(request, model, tokenizer)
         if (errors := tokenized.errors) and not allow_errors:
             raise errors[min(errors)]
-        request = replace(request, inputs=tuple(item for i, item in enumerate(request.inputs) if i not in errors))
+        if errors:
+            request = replace(request, inputs=tuple(item for i, item in enumerate(request.inputs) if i not in errors))
         times_s.append(self.now_s())
         calls = pack_calls(request, chosen, tokenized, model, now_s=times_s[-1], speed=lambda: self.speed(chosen.model))
         times_s.append(self.now_s())

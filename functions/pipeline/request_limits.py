@@ -92,6 +92,8 @@ def n_new_tokens(sampling: Sampling | None, tokenized: Tokenized) -> int:
 
 def _check_guesses(call: InferCall, tokenized: Tokenized) -> None:
     n_masks = sum(len(window.positions) for window in tokenized.windows)
+    if not n_masks:
+        return
     n_guesses = n_masks * (call.top_k + len(call.target_ids))
     if n_guesses > MAX_GUESSES:
         raise TooLarge(f"got {n_masks} masks that ask for {n_guesses} guesses, at most {MAX_GUESSES} in one request")
@@ -103,9 +105,11 @@ def _check_guesses(call: InferCall, tokenized: Tokenized) -> None:
 
 
 def _check_vectors(call: InferCall, tokenized: Tokenized) -> None:
+    if not (call.per_token or call.layers):
+        return
     n_rows = n_tokens(tokenized) if call.per_token else len(tokenized.windows)
     n_vectors = n_rows * max(1, len(call.layers))
-    if (call.per_token or call.layers) and n_vectors > MAX_TOKEN_VECTORS:
+    if n_vectors > MAX_TOKEN_VECTORS:
         found = f"{n_rows} {'tokens' if call.per_token else 'windows'}"
         each = "a vector" if len(call.layers) < 2 else f"{len(call.layers)} vectors"  # noqa: PLR2004 - a plural
         raise TooLarge(f"got {found} that ask for {each} each, at most {MAX_TOKEN_VECTORS} in one request", hint=FEWER)

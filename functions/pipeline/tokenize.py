@@ -57,15 +57,28 @@ class _WindowMaker:
     model: Model
     tokenizer: Tokenizer
     encoded: dict[tuple[str, str | None], Encoded] = field(default_factory=dict)
+    room: int = field(init=False)  # tokens of a single text that one window holds whole
+
+    def __post_init__(self) -> None:
+        """Find the room once for all inputs. Windows around masks are made by `_split` alone."""
+        around_masks = self.parameters.truncation_strategy == "masks"
+        window = 0 if around_masks else self.parameters.window_tokens(self.model.max_tokens)
+        self.room = window - windows.n_special(self.tokenizer.layout, pair=False)
 
     def windows(self, input_index: int, item: TextInput, where: str) -> tuple[list[Window], bool]:
         """Return the windows of one input, and whether some of its text is in none of them."""
         pairs = self.parameters.text_pairs(item)
         encoded = [self._encode_pair(pair, where) for pair in pairs]
-        longest_second = max(len(texts[-1].ids) if len(texts) > 1 else 0 for texts in encoded)
+        longest_second = max([len(texts[-1].ids) for texts in encoded if len(texts) > 1], default=0)
         made: list[Window] = []
         is_cut, n_tokens = False, 0
         for part, (pair, texts) in enumerate(zip(pairs, encoded, strict=True)):
+            if len(texts) == 1 and len(texts[0].ids) <= self.room:  # most texts
+                side = Side(texts[0], (0, len(texts[0].ids)), self._lang_id(pair.lang, where))
+                made.append(windows.window(input_index, part, (side,), self.tokenizer.layout))
+                n_tokens += len(made[-1].input_ids)
+                check_input_tokens(n_tokens, where)
+                continue
             split = self._split(texts, longest_second, where)
             n_tokens = self._add_tokens([kept for kept, _ in split], n_tokens, where)
             langs = [self._lang_id(lang, where) for lang in (pair.lang, pair.lang_pair)]

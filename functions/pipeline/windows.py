@@ -11,7 +11,7 @@ from itertools import chain
 from operator import add
 from typing import TypeVar
 
-from functions.messages import Window
+from functions.messages import TokenFacts, Window
 from functions.tokenizers.offsets import Span
 from functions.tokenizers.tokenizer import Encoded, Layout
 from shared.errors import Unprocessable
@@ -138,23 +138,35 @@ def window(input_index: int, part: int, texts: Sequence[Side], layout: Layout, *
 
     Offsets count in the token's own text. With `reset`, positions start again at 0 with the second text.
     """
-    specials = (layout.first, layout.middle, layout.last) if len(texts) > 1 else (layout.first, layout.last)
-    n_before = [len(layout.first), len(layout.first) + len(texts[0].ids) + len(layout.middle)]
-    border = n_before[1] if len(texts) > 1 else None
-    ids = specials[0] + tuple(chain.from_iterable(map(add, (side.ids for side in texts), specials[1:])))
+    first = texts[0]
+    ids, border, start = layout.first + first.ids, None, first.span[0]
+    n_before = [len(layout.first)]
+    if len(texts) > 1:
+        border = len(ids) + len(layout.middle)
+        n_before.append(border)
+        ids += layout.middle + texts[1].ids
+        start = max(start, texts[1].span[0])
+    ids += layout.last
     return Window(
         input_index=input_index,
         input_ids=ids,
+        read_facts=lambda: _facts(texts, layout),
+        positions=tuple(n + place for n, side in zip(n_before, texts, strict=True) for place in side.positions),
+        lang_ids=_by_side([side.lang_id for side in texts], border, len(ids)),
+        start=start,
+        part=part,
+        position_ids=(*range(border), *range(len(ids) - border)) if reset and border is not None else None,
+    )
+
+
+def _facts(texts: Sequence[Side], layout: Layout) -> TokenFacts:
+    """Return what is known of each token of a window."""
+    specials = (layout.first, layout.middle, layout.last) if len(texts) > 1 else (layout.first, layout.last)
+    is_pair = len(texts) > 1
+    return TokenFacts(
         offsets=_interleaved([side.offsets for side in texts], specials, (0, 0)),
         special=_interleaved([(False,) * len(side.ids) for side in texts], specials, True),
-        positions=tuple(n_before[i] + place for i, side in enumerate(texts) for place in side.positions),
-        lang_ids=_by_side([side.lang_id for side in texts], border, len(ids)),
-        start=max(side.span[0] for side in texts),
-        part=part,
-        sequence_ids=()
-        if border is None
-        else _interleaved([(i,) * len(s.ids) for i, s in enumerate(texts)], specials, -1),
-        position_ids=(*range(border), *range(len(ids) - border)) if reset and border is not None else None,
+        sequence_ids=_interleaved([(i,) * len(s.ids) for i, s in enumerate(texts)], specials, -1) if is_pair else (),
         word_starts=_interleaved([side.word_starts for side in texts], specials, False),
     )
 

@@ -5,8 +5,9 @@ Must not know how a text is split, nor models, windows or tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from functions.tokenizers.offsets import Span
@@ -14,18 +15,52 @@ from functions.tokenizers.offsets import Span
 WORD_START = "\u2581"  # the sign with which pieces of XLM-RoBERTa's vocabularies begin a word
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The tokens of one text, without special tokens. The three tuples have one entry for each token.
+Places = tuple[tuple[Span, ...], tuple[bool, ...]]  # offsets and word starts
 
-    `offsets` are half-open spans in Unicode code points of the text. `word_starts` says whether a token begins a word.
-    A word is a run of text between spaces, or an added token. For XLM it is a word or a punctuation mark, as Moses or a
-    segmenter split them.
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """The tokens of one text, without special tokens. Each of the three tuples has one entry for each token.
+
+    `read_places` makes `offsets` and `word_starts`. It is called once, and only where they are read, because it takes
+    longer than the ids.
     """
 
     ids: tuple[int, ...]
-    offsets: tuple[Span, ...]
-    word_starts: tuple[bool, ...]
+    read_places: Callable[[], Places] = field(repr=False)
+
+    @classmethod
+    def of(cls, ids: tuple[int, ...], offsets: tuple[Span, ...], word_starts: tuple[bool, ...]) -> Encoded:
+        """Make it of tuples that are known."""
+        return cls(ids, lambda: (offsets, word_starts))
+
+    @cached_property
+    def _places(self) -> Places:
+        return self.read_places()
+
+    @property
+    def offsets(self) -> tuple[Span, ...]:
+        """Half-open spans in Unicode code points of the text."""
+        return self._places[0]
+
+    @property
+    def word_starts(self) -> tuple[bool, ...]:
+        """Whether each token begins a word.
+
+        A word is a run of text between spaces, or an added token. For XLM it is a word or a punctuation mark, as Moses
+        or a segmenter split them.
+        """
+        return self._places[1]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all three."""
+        if not isinstance(other, Encoded):
+            return NotImplemented
+        return (self.ids, *self._places) == (other.ids, *other._places)
+
+    def __hash__(self) -> int:
+        """Hash of the ids."""
+        return hash(self.ids)
 
 
 @dataclass(frozen=True, slots=True)

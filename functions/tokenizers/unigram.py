@@ -100,7 +100,7 @@ def read(backend: tokenizers.Tokenizer, leading: LeadingControls, white: frozens
     offsets = encoding.offsets if places is None else restore_offsets(encoding.offsets, places)
     words = encoding.word_ids
     starts = tuple(a != b for a, b in zip(words, [None, *words], strict=False))
-    return Encoded(tuple(encoding.ids), tuple(trim(text, include_composing_marks(text, offsets), white)), starts)
+    return Encoded.of(tuple(encoding.ids), tuple(trim(text, include_composing_marks(text, offsets), white)), starts)
 
 
 def _exact(model: Mapping[str, Any]) -> models.Unigram:

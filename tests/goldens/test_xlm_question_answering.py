@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.messages import Window
+from functions.messages import TokenFacts, Window
 from functions.tasks.postprocessing.answer_spans import best_spans, probabilities
 from functions.tokenizers.load import read_tokenizer
 from functions.tokenizers.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ def _window(case: Mapping[str, Any]) -> Window:
     middle, last = types.index(1) - 1, len(ids) - 1
     special = tuple(at in {0, middle, last} for at in range(len(ids)))
     sides = tuple(-1 if ours else kind for ours, kind in zip(special, types, strict=True))
-    return Window(0, tuple(ids), ((0, 0),) * len(ids), special, sequence_ids=sides)
+    return Window(0, tuple(ids), lambda: TokenFacts(((0, 0),) * len(ids), special, sides))
 
 
 @pytest.mark.parametrize("case", RECORDED, ids=[case["question"] for case in RECORDED])

@@ -14,7 +14,7 @@ from enum import IntFlag
 from pathlib import Path
 from typing import Any, Final
 
-from functions.tokenizers.tokenizer import Encoded
+from functions.tokenizers.tokenizer import Encoded, Places
 
 UNSURE: Final = -1  # the kernel cannot judge the grapheme clusters of the text
 FULL: Final = -2  # the buffers are too small
@@ -73,9 +73,8 @@ class _Buffers:
         self.memory = tuple((ctypes.c_uint8 * size)() for size in sizes)
         self.state = _State(*map(ctypes.addressof, self.memory), n, n)
         self.address = ctypes.addressof(self.state)
-        ids, self.spans, word_starts = (memoryview(array).cast("B") for array in self.memory[:3])
+        ids, self.spans, self.word_starts = (memoryview(array).cast("B") for array in self.memory[:3])
         self.ids: Any = ids.cast("i")
-        self.word_starts: Any = word_starts.cast("?")
 
 
 class Kernel:
@@ -106,9 +105,9 @@ class Kernel:
         found, buffers = self._read(model, text, place)
         if found == UNSURE:
             return None
-        spans: tuple[Any, ...] = tuple(SPAN.iter_unpack(buffers.spans[: SPAN.size * found]))
-        ids, word_starts = tuple(buffers.ids[:found].tolist()), tuple(buffers.word_starts[:found].tolist())
-        return Encoded(ids, spans, word_starts), bool(buffers.state.flags)
+        spans, word_starts = bytes(buffers.spans[: SPAN.size * found]), bytes(buffers.word_starts[:found])
+        encoded = Encoded(tuple(buffers.ids[:found].tolist()), lambda: _places(spans, word_starts))
+        return encoded, bool(buffers.state.flags)
 
     def ids(self, model: Model, text: bytes) -> list[int] | None:
         """Return only the ids of the tokens, or None when the kernel is unsure."""
@@ -144,6 +143,12 @@ class Kernel:
         if kept is None:
             kept = self._kept.buffers = _Buffers(KEPT_BYTES)
         return kept
+
+
+def _places(spans: bytes, word_starts: bytes) -> Places:
+    """Return the offsets and the word starts that the kernel wrote."""
+    pairs: Any = SPAN.iter_unpack(spans)
+    return tuple(pairs), tuple(map(bool, word_starts))
 
 
 def kernel_name(machine: str | None = None) -> str | None:

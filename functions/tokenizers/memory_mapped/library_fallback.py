@@ -53,7 +53,7 @@ class LibraryFallback:
         small.add_special_tokens(self._added)
         real = dict(enumerate(chosen)) | {small.token_to_id(content): i for content, i in self._ids.items()}
         found = read(small, self._leading, self._white, text)
-        return Encoded(tuple(real[i] for i in found.ids), found.offsets, found.word_starts)
+        return Encoded(tuple(real[i] for i in found.ids), found.read_places)
 
     def _candidates(self, text: str) -> list[int]:
         """Return the sorted ids of all pieces that may occur in the text, and of the pieces that the rules need."""

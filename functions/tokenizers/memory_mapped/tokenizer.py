@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +59,7 @@ class MemoryMappedTokenizer:
             return self._library.encode(text)
         encoded, may_lack_marks = found
         if may_lack_marks or self._corrects_all:
-            return replace(encoded, offsets=self._corrected(text, encoded.offsets))
+            return Encoded(encoded.ids, lambda: (self._corrected(text, encoded.offsets), encoded.word_starts))
         return encoded
 
     def ids(self, text: str) -> tuple[int, ...]:
@@ -117,7 +116,8 @@ class MemoryMappedTokenizer:
             spans += found[0].offsets
             word_starts += found[0].word_starts
             may_lack_marks |= found[1]
-        return Encoded(tuple(ids), self._corrected(text, spans) if may_lack_marks else tuple(spans), tuple(word_starts))
+        offsets = self._corrected(text, spans) if may_lack_marks else tuple(spans)
+        return Encoded.of(tuple(ids), offsets, tuple(word_starts))
 
     def _stretches(self, text: str) -> Iterator[tuple[int, int, int | None]]:
         """Yield start and end of each added token with its id, and of each stretch of text between them with None.

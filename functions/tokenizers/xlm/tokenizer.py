@@ -66,7 +66,7 @@ class XlmTokenizer:
             spans += _spans(
                 word_pieces, align(words, source, lowercase=removes_accents), source, chunk.start, marks=removes_accents
             )
-        return Encoded(tuple(ids), tuple(spans), tuple(starts))
+        return Encoded.of(tuple(ids), tuple(spans), tuple(starts))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Return the piece of each id. Raises ValueError for an id outside the vocabulary."""

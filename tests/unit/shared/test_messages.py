@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.messages import Window
+from functions.messages import TokenFacts, Window
 from shared.messages import InferCall, Tensor
 from tests.unit.shared.protocol.strategies import quick
 
@@ -68,5 +68,5 @@ def test_views_count_rows_tokens_and_content() -> None:
     """A call counts its rows and tokens. A window counts its tokens that are not special."""
     call = InferCall("mini", "topic", Tensor.ints([0, 5, 2, 0, 2]), Tensor.ints([3, 2]))
     assert (call.n_rows, call.n_tokens) == (2, 5)
-    window = Window(0, (0, 5, 2), ((0, 0), (0, 1), (0, 0)), (True, False, True))
+    window = Window(0, (0, 5, 2), lambda: TokenFacts(((0, 0), (0, 1), (0, 0)), (True, False, True)))
     assert window.n_content_tokens == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.messages import Route, TextInput, Tokenized, Window
+from functions.messages import Route, TextInput, TokenFacts, Tokenized, Window
 from functions.pipeline.pack_calls import pack_calls
 from functions.tasks.parse import parse_parameters
 from functions.tasks.task import TextRequest
@@ -26,4 +26,4 @@ def pack(tokenized: Tokenized, request: TextRequest | None = None, now_s: float 
 def window(n_tokens: int, positions: tuple[int, ...] = (), first_id: int = 0) -> Window:
     """Make a window of consecutive ids."""
     ids = tuple(range(first_id, first_id + n_tokens))
-    return Window(0, ids, ((0, 0),) * n_tokens, (False,) * n_tokens, positions)
+    return Window(0, ids, lambda: TokenFacts(((0, 0),) * n_tokens, (False,) * n_tokens), positions)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.messages import Window
+from functions.messages import TokenFacts, Window
 from functions.pipeline.assemble import read_outputs
 from functions.tasks.feature_extraction import MAX_WEIGHTS, Parameters, outputs
 from functions.tokenizers.tokenizer import Tokenizer
@@ -21,7 +21,7 @@ from tests.unit.functions.task_requests import LONG, infer_rows, run_request
 def test_attention_weights_are_counted_before_they_are_made() -> None:
     """Weights over the limit of a request are a 413, before they are made into Python numbers."""
     read = outputs(Parameters(attentions=True), ())
-    windows = [Window(row, (0, 1), ((0, 0),) * 2, (True,) * 2) for row in range(3)]
+    windows = [Window(row, (0, 1), lambda: TokenFacts(((0, 0),) * 2, (True,) * 2)) for row in range(3)]
     sizes = [MAX_WEIGHTS // 2, MAX_WEIGHTS // 2, 1]
     inferred = ModelOutput({
         "vectors": Tensor.floats([0.5] * 3, (3, 1)),

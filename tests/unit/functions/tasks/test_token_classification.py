@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.messages import Window
+from functions.messages import TokenFacts, Window
 from functions.tasks.postprocessing import graphemes
 from functions.tasks.token_classification import borders
 from functions.tokenizers.load import load_tokenizer
@@ -99,13 +99,19 @@ def test_spans_of_decomposed_letters_stay_whole(reader: Tokenizer, text: str) ->
         assert not any(graphemes.inside(text, place) for place in ends)
 
 
+def of(offsets: Sequence[tuple[int, int]], start: int) -> Window:
+    """Make a window of tokens between two special ones. Its first token is the text's token `start`."""
+    facts = TokenFacts(((0, 0), *offsets, (0, 0)), (True, *(False,) * len(offsets), True))
+    return Window(0, (0,) * len(facts.offsets), lambda: facts, start=start)
+
+
 def test_each_token_is_labelled_where_it_is_most_central() -> None:
     """The border between windows is the word start nearest to the middle of their overlap, or the middle."""
 
     def window(start: int, n: int, *, spaced: bool) -> Window:
         step = 2 if spaced else 1
         offsets = tuple(((start + i) * step, (start + i) * step + 1) for i in range(n))
-        return Window(0, (0,) * (n + 2), ((0, 0), *offsets, (0, 0)), (True, *(False,) * n, True), start=start)
+        return of(offsets, start)
 
     assert borders([window(0, 10, spaced=True), window(4, 10, spaced=True)]) == [7, 14]
     assert borders([window(0, 10, spaced=False), window(4, 10, spaced=False)]) == [7, 14]
@@ -117,6 +123,4 @@ def test_a_word_is_labelled_by_one_window() -> None:
     """The border moves to the beginning of a word near the middle of the overlap."""
     spans = [(i, i + 1) for i in range(10)]
     spans[5] = (6, 7)  # a gap before token 5
-    first = Window(0, (0,) * 12, ((0, 0), *spans, (0, 0)), (True, *(False,) * 10, True), start=0)
-    second = Window(0, (0,) * 8, ((0, 0), *spans[4:], (0, 0)), (True, *(False,) * 6, True), start=4)
-    assert borders([first, second]) == [5, 10]
+    assert borders([of(spans, 0), of(spans[4:], 4)]) == [5, 10]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from functions.messages import Window
+from functions.messages import TokenFacts, Window
 from functions.tasks.postprocessing.answer_spans import best_spans, text_span
 from functions.tasks.postprocessing.graphemes import Clusters, inside
 from functions.tokenizers.load import load_tokenizer
@@ -23,7 +23,8 @@ def spans_in(tokenizer: Tokenizer, text: str) -> set[str]:
     """Return the texts of the spans that single tokens of a text grow to."""
     encoded = tokenizer.encode(text)
     n_tokens = len(encoded.ids)
-    window = Window(0, encoded.ids, encoded.offsets, (False,) * n_tokens, word_starts=encoded.word_starts)
+    facts = TokenFacts(encoded.offsets, (False,) * n_tokens, word_starts=encoded.word_starts)
+    window = Window(0, encoded.ids, lambda: facts)
     spans = [text_span(window, Clusters(text), i, i, whole_words=True) for i in range(n_tokens)]
     assert not any(inside(text, place) for span in spans for place in span)
     return {text[start:end] for start, end in spans}
