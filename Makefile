@@ -19,7 +19,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: contract help setup setup-test chromium run stop test check fmt prove bench bench-peers parity real-e5 build wheel deploy clean lock site preflight sbom audit asan image release
+.PHONY: contract help setup setup-test chromium run stop test check fmt prove chaos bench bench-peers parity real-e5 build wheel deploy clean lock site preflight sbom audit asan image release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,7 +63,7 @@ test: ## run all checks and tests
 	@$(MAKE) --no-print-directory check
 	@$(RUN) pytest -n $(WORKERS) --dist loadfile tests/unit tests/goldens tests/simulator
 	@.venv-browser/bin/python -m pytest tests/browser
-	@$(RUN) pytest tests/contract tests/killed tests/serve_live tests/stack
+	@$(RUN) pytest tests/contract tests/killed tests/chaos tests/serve_live tests/stack
 
 check: .venv/.done .venv-lint/.done .venv-sam/.done .venv-gates/.done .venv-docs/.done ## run ruff, mypy, the checks of the templates and the rules of the house
 	@$(LINT)/ruff check .
@@ -85,6 +85,9 @@ fmt: .venv-lint/.done ## format the code, and fix what ruff can fix
 
 prove: .venv/.done ## check batch jobs against every failure point, many random runs, and bugs made on purpose
 	@$(RUN) tests.prove
+
+chaos: setup ## break a local stack under load, and report what callers see (ARGS="--only kill-replica --seconds 60"; --soak MINUTES)
+	@$(RUN) benchmarks.chaos $(ARGS)
 
 conformance: .venv/.done .venv-conformance/.done .venv-conformance/node/.done contract ## run the clients of other ecosystems against our routes (ARGS="--url URL" for an API that runs)
 	@$(RUN) tests.conformance $(ARGS)

@@ -1,4 +1,4 @@
-"""Sends load to a server with wrk, and computes what queueing alone would cost.
+"""Sends load to a server with wrk, and simulates what queueing, routing and autoscaling alone would cost.
 
 The entry is `generator.send_load`. Must not know what the requests ask.
 """
