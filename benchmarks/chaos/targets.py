@@ -20,9 +20,9 @@ from local.workspace import Workspace
 
 Part = Literal["replica", "proxy", "controller", "handler", "ray", "functions", "emulator"]
 TITLES: Mapping[str, re.Pattern[str]] = {  # what Ray calls its processes
-    "replica": re.compile(r"ray::ServeReplica:mini\b"),
-    "proxy": re.compile(r"haproxy|ray::(ProxyActor|HAProxyManager)"),
-    "controller": re.compile(r"ray::ServeController"),
+    "replica": re.compile(r"^ray::.*ServeReplica:mini\b"),
+    "proxy": re.compile(r"haproxy|^ray::.*(ProxyActor|HAProxyManager)"),
+    "controller": re.compile(r"^ray::.*ServeController"),
 }
 FUNCTION = "AWS_LAMBDA_FUNCTION_NAME"
 INFER = re.compile(r"infer", re.IGNORECASE)
