@@ -174,9 +174,9 @@ def _order(found: Plan) -> Iterator[str]:
 
 
 def _steps(machines: Sequence[Machine]) -> Iterator[str]:
-    yield f"**When the load grows {STEP:.0f} times at once.** Two replicas are busy to a third; at most {MAX_REPLICAS} may run."
-    yield f"Ray wants one for each {TARGET_ONGOING:.0f} open calls, after 10 s. Callers are behind while one is refused,"
-    yield "or waits over 2 s."
+    yield f"**When the load grows {STEP:.0f} times at once.** Two replicas are busy to a third, {MAX_REPLICAS} may run."
+    yield f"Ray wants one for each {TARGET_ONGOING:.0f} open calls, after 10 s."
+    yield "Callers are behind while one is refused, or waits over 2 s."
     yield ""
     yield "| machine | a new replica answers after | refused in 14 minutes | longest wait | callers are behind for |"
     yield "|---|---|---|---|---|"

@@ -69,18 +69,21 @@ class NetworkProxy:
         self.n_calls = 0
         self.target, self._asked_port, self.port = target, port, 0
         self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     def start(self) -> None:
         """Start to listen. Raises OSError when the port is taken."""
-        threading.Thread(target=self._loop.run_forever, name="network", daemon=True).start()
+        self._thread.start()
         self._run(self._listen())
 
     def stop(self) -> None:
         """End all connections."""
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(READY_S)

@@ -38,6 +38,8 @@ SERVER = """
 import os, time
 from tests.loopback import serving
 from tests.unit.functions.http.model_server import respond
+from tests.unit.functions.http.world import catalog
+catalog()  # takes seconds, which its first call should not wait for
 with serving(respond) as (address, _):
     print(address.rsplit(":", 1)[1], flush=True)
     while os.getppid() > 1:

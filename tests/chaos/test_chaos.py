@@ -20,7 +20,7 @@ from benchmarks.chaos.scenarios import scenario
 from tests.chaos.small_stack import FUNCTION_S, SmallStack
 from tests.unit.functions.http.world import make, post
 
-CALM_S, AFTER_S, WARM_S = 2.0, 15.0, 1.0  # after a fault, a circuit breaker that is open may stay so for 10 s
+CALM_S, AFTER_S, WARM_S = 2.0, 13.0, 1.0  # after a fault, a circuit breaker that is open may stay so for 10 s
 MACHINE_S = 10.0  # that a busy machine may take besides
 TEXTS = [f"{word} {n}" for n in range(12) for word in ("rain", "Wahl", "война", "天气", "mvua")]
 
