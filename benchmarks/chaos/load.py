@@ -94,7 +94,7 @@ class Load:
         """Send for so many seconds, and wait until all calls have ended; those that do not end have failed."""
         self._begun_s = time.monotonic()
         async with self._client() as client:
-            due_s = number = 0
+            due_s, number = 0.0, 0
             while due_s < seconds:
                 await asyncio.sleep(max(0.0, due_s - self.now_s()))
                 if self.per_s:
