@@ -11,6 +11,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from local import processes
@@ -22,6 +23,7 @@ NAME = "emulator"
 PROGRAM = "import sys; sys.path.append(sys.argv.pop()); from local.authorization.server import main; main()"
 REGION = "us-east-1"
 START_S = 60.0
+MAX_WORKERS = 16  # processes of one function; each takes 60 to 105 MB
 # A key without digits gives account 000000000000, which no real account has.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
@@ -55,6 +57,14 @@ def start(workspace: Workspace) -> str:
 def stop(workspace: Workspace) -> bool:
     """End the emulator of this workspace; return whether one ran."""
     return processes.stop(workspace, NAME)
+
+
+def max_workers(environment: Mapping[str, str]) -> int:
+    """Return how many processes a function may have: GLOSSA_LOCAL_WORKERS, else MAX_WORKERS. Raises RuntimeError."""
+    given = environment.get("GLOSSA_LOCAL_WORKERS", str(MAX_WORKERS))
+    if not (given.isascii() and given.isdigit() and int(given) > 0):
+        raise RuntimeError(f"got GLOSSA_LOCAL_WORKERS={given!r}, expected a whole number from 1")
+    return int(given)
 
 
 def calls_file(workspace: Workspace) -> Path:
@@ -113,6 +123,7 @@ def _environment(workspace: Workspace) -> dict[str, str]:
         "S3_DATA_DIR": str(state / "s3"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "LAMBDA_WARM_TTL_SECONDS": "60",
+        "EMULATOR_MAX_WORKERS": str(max_workers(os.environ)),
         **({"EMULATOR_CALLS_FILE": str(calls)} if (calls := calls_file(workspace)).exists() else {}),
         **CREDENTIALS,
     }

@@ -6,7 +6,6 @@ Unknown keys are refused. Must not know how a model is loaded or how a task is d
 from __future__ import annotations
 
 import math
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shared.catalog_checks import check_stand_in, with_new_names
 from shared.error_text import expected, got, shown
 from shared.errors import NotFound, Unprocessable
 from shared.head_hints import way_to_head
 from shared.limits import MAX_ROW_TOKENS
-from shared.log import log_event
 from shared.messages import Pooling
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -139,8 +138,9 @@ class Model(_Frozen):
     Precision: `dtype` is what the model computes in; `quantization` is how Linear layers are stored; with
     `int8_embeddings` the word embeddings are stored in 8 bits. `attn_implementation` takes the reference's names.
 
-    `size_class` says how large the model is, and so which machines hold it. `causal`: a token sees only the tokens
-    before it. `lang2id` holds the ids of the languages that an XLM model reads. Any `eos_id` ends a generated text.
+    `size_class` says how large the model is, and so which machines hold it. `stand_in` names the smaller model that may
+    answer while this one cannot, if a caller allows it. `causal`: a token sees only the tokens before it. `lang2id`
+    holds the ids of the languages that an XLM model reads. Any `eos_id` ends a generated text.
     """
 
     name: str = Field(pattern=MODEL_NAME)
@@ -156,6 +156,7 @@ class Model(_Frozen):
     attn_implementation: AttnImplementation = "auto"
     causal: bool = False
     size_class: SizeClass = "base"
+    stand_in: str | None = None
     max_tokens: int = Field(ge=8, le=MAX_ROW_TOKENS)
     vocab_size: int = Field(ge=8)
     pad_id: int = 1
@@ -177,14 +178,7 @@ class Model(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _old_names(cls, raw: object) -> object:
-        """Read `lane`, the old name of `size_class`, with a warning."""
-        if isinstance(raw, dict) and "lane" in raw:
-            if "size_class" in raw:
-                raise ValueError("got lane and size_class, expected size_class alone: lane is its old name")
-            reason = "the catalog says lane, the old name of size_class; rename the key"
-            log_event("catalog-key-renamed", level="warning", stream=sys.stderr, model=raw.get("name"), reason=reason)
-            return {("size_class" if key == "lane" else key): value for key, value in raw.items()}
-        return raw
+        return with_new_names(raw)
 
     @model_validator(mode="after")
     def _one_default_per_task(self) -> Model:
@@ -247,9 +241,11 @@ class Catalog(_Frozen):
     models: Mapping[str, Model]
 
     @model_validator(mode="after")
-    def _default_exists(self) -> Catalog:
+    def _named_models_exist(self) -> Catalog:
         if self.default_model not in self.models:
             raise ValueError(f"default_model {self.default_model!r} is not one of {sorted(self.models)}")
+        for model in self.models.values():
+            check_stand_in(model, self.models)
         return self
 
     def model(self, name: str) -> Model:

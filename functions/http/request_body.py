@@ -14,7 +14,7 @@ from functions.http.content_coding import coding_of, unpacked
 from shared import strict_json
 from shared.error_text import shown
 from shared.errors import BadRequest, TooLarge, Unprocessable, UnsupportedMedia
-from shared.limits import MAX_BODY_BYTES
+from shared.limits import MAX_BODY_BYTES, MAX_RECORD_BYTES
 from shared.strict_json import JsonError, lone_surrogate_at
 
 MAX_JSON_DEPTH = 32
@@ -173,7 +173,8 @@ def _refuse_over(n_bytes: int, max_bytes: int) -> None:
     if n_bytes > max_bytes:
         raise TooLarge(
             f"got a body of {n_bytes} bytes or more, at most {max_bytes}",
-            hint="split the inputs over several requests, or send them as a batch job: POST /v1/jobs",
+            hint="split the inputs over several requests, or send them as a batch job, where a text may have "
+            f"{MAX_RECORD_BYTES} bytes: POST /v1/jobs",
         )
 
 

@@ -19,7 +19,7 @@ from shared.errors import BadRequest, TooLarge, Unprocessable
 from shared.messages import Priority
 from shared.protocol.head_outputs import declared_json
 
-BODY_KEYS = ("inputs", "parameters", "model")
+BODY_KEYS = ("inputs", "parameters", "model", "fallback")
 
 
 def parse_request(
@@ -31,7 +31,7 @@ def parse_request(
     deadline_s: float = float("inf"),
     limits: RequestLimits = REQUEST_LIMITS,
 ) -> TextRequest:
-    """Read the body of `/v1/{task}`: `inputs`, and optionally `parameters` and `model`.
+    """Read the body of `/v1/{task}`: `inputs`, and optionally `parameters`, `model` and `fallback`.
 
     Raises BadRequest (not an object), NotFound (task), TooLarge (limits), Unprocessable (all else).
     """
@@ -52,6 +52,7 @@ def parse_request(
         tenant=tenant,
         priority=priority,
         deadline_s=deadline_s,
+        fallback=read_fallback(body.get("fallback")),
     )
 
 
@@ -77,6 +78,13 @@ def read_model(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         raise Unprocessable(f'model: got {kind(value) if value else "an empty name"}, expected "model" or "model:head"')
     return value
+
+
+def read_fallback(value: object) -> bool:
+    """Read `fallback`: whether the stand-in of the model may answer. Raises Unprocessable."""
+    if value is not None and (not isinstance(value, str) or value not in {"allow", "never"}):
+        raise Unprocessable(f'fallback: got {shown(value)}, expected "allow" or "never"')
+    return value == "allow"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -24,11 +24,12 @@ from functions.http.token_requests import detokenize_json, tokenize_json, withou
 from functions.messages import Result
 from functions.pipeline.pipeline import Pipeline
 from functions.pipeline.request_limits import REQUEST_LIMITS, RequestLimits
+from functions.pipeline.route import stand_in_for
 from functions.tasks.parse import task_named
 from functions.tasks.registry import TASKS
 from shared.catalog import Model, split_reference
 from shared.error_text import shown
-from shared.errors import GlossaError, NotFound, Unavailable
+from shared.errors import GlossaError, NotFound, Overloaded, Unavailable
 from shared.messages import InferCall, ModelOutput, tenant_hash
 from shared.trace_context import TraceContext
 
@@ -39,9 +40,10 @@ class Replica(v2_routes.Replica, Protocol):
     """The model server as these routes need it: a ReplicaClient, or a FakeReplica."""
 
     def infer(
-        self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "", trace: TraceContext | None = None
-    ) -> list[ModelOutput]:
-        """Answer the calls in order."""
+        self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "", trace: TraceContext | None = None,
+        waits: bool = True,
+    ) -> list[ModelOutput]:  # fmt: skip
+        """Answer the calls in order. Unless it `waits`, a server that asks to come later is not asked again."""
         ...
 
     def ready(self) -> bool:
@@ -84,10 +86,10 @@ def make_api(
 def _runner(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, clock: Callable[[], float]) -> Run:
     """Return what answers a task for a body of our own form, and notes what it did."""
 
-    def infer(calls: Sequence[InferCall], deadline_s: float) -> list[ModelOutput]:
+    def infer(calls: Sequence[InferCall], deadline_s: float, *, waits: bool = True) -> list[ModelOutput]:
         began_s = clock()
         try:
-            return replica.infer(calls, deadline_s, request_id=_request_id(api), trace=api.trace)
+            return replica.infer(calls, deadline_s, request_id=_request_id(api), trace=api.trace, waits=waits)
         except GlossaError:
             api.add_timings(infer=clock() - began_s)
             raise
@@ -97,7 +99,13 @@ def _runner(api: Resolver, pipeline: Pipeline, replica: Replica, auth: Auth, clo
         deadline_s = deadline(api.lambda_context, clock)
         request = parse_request(task, body, tenant=tenant, deadline_s=deadline_s, limits=limits)
         api.add_log_fields(task=task, n_rows=len(request.inputs))
-        result = pipeline.run(request, lambda calls: infer(calls, deadline_s))
+        other = stand_in_for(request, pipeline.catalog)
+        try:
+            result = pipeline.run(request, lambda calls: infer(calls, deadline_s, waits=other is None))
+        except (Unavailable, Overloaded):
+            if other is None:
+                raise
+            result = pipeline.run(other, lambda calls: infer(calls, deadline_s))
         api.add_timings(**result.timings_s)
         _note_result(api, result)
         return result

@@ -1,4 +1,4 @@
-"""Opens the client of the model server for the functions that call it: address, private authority, and signing keys.
+"""Opens the client of the model server for the functions that call it: address, authority, keys, shared breakers.
 
 The keys are a secret of Secrets Manager, or a file on this machine. boto3 is imported when the secret is first read,
 and no key is kept in a SnapStart snapshot. Must not know requests.
@@ -7,24 +7,39 @@ and no key is kept in a SnapStart snapshot. Must not know requests.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from functions.lambdas.settings import ReplicaSettings
-from functions.replica.client import ReplicaClient
+from functions.replica.breaker_store import BreakerStore, DynamoDbBreakers
+from functions.replica.client import MAX_WAIT_S, ReplicaClient
 from shared.call_keys import KeyCache, KeyFile, KeySource
 from shared.limits import MAX_ANSWER_BYTES
 
 CONNECT_S, READ_S, ATTEMPTS = 1.0, 2.0, 2  # a request waits for the keys, once in five minutes
+BREAKER_S = 0.5  # a failed call waits so long for the shared circuit breakers, which it can do without
 
 
 def open_client(
-    settings: ReplicaSettings, keys: KeySource | None, *, max_answer_bytes: int = MAX_ANSWER_BYTES
+    settings: ReplicaSettings,
+    keys: KeySource | None,
+    *,
+    max_answer_bytes: int = MAX_ANSWER_BYTES,
+    max_wait_s: float = MAX_WAIT_S,
 ) -> ReplicaClient:
     """Return a client that signs with these keys. It trusts the authority of the package, if there is one.
 
-    Raises OSError for a certificate that cannot be read.
+    It waits out a Retry-After of at most `max_wait_s`. Raises OSError for a certificate that cannot be read.
     """
     ca = settings.replica_ca.read_text(encoding="ascii") if settings.replica_ca.is_file() else None
-    return ReplicaClient(settings.replica_url, keys=keys, ca=ca, max_answer_bytes=max_answer_bytes)
+    return ReplicaClient(
+        settings.replica_url, keys=keys, ca=ca, breakers=open_breakers(settings), max_answer_bytes=max_answer_bytes,
+        max_wait_s=max_wait_s,
+    )  # fmt: skip
+
+
+def open_breakers(settings: ReplicaSettings) -> BreakerStore | None:
+    """Return the table in which functions share their circuit breakers; None when none is set."""
+    return DynamoDbBreakers(settings.breakers_table, _dynamodb) if settings.breakers_table else None
 
 
 def open_call_keys(settings: ReplicaSettings) -> KeySource | None:
@@ -46,6 +61,14 @@ def read_secret(arn: str) -> str:
     config = Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S)
     answer = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=arn)
     return str(answer["SecretString"])
+
+
+def _dynamodb() -> Any:
+    import boto3  # noqa: PLC0415 - takes 300 ms, which only a function whose call failed needs to pay
+    from botocore.config import Config  # noqa: PLC0415 - likewise
+
+    retries = {"mode": "standard", "total_max_attempts": 1}
+    return boto3.client("dynamodb", config=Config(retries=retries, connect_timeout=BREAKER_S, read_timeout=BREAKER_S))
 
 
 def load_boto3() -> None:

@@ -48,13 +48,15 @@ class ReplicaSettings(FunctionSettings):
 
     `replica_url`: its base address. `replica_ca`: the certificate of a private authority, in PEM; without this file the
     public ones are trusted. Calls are signed with the keys of the secret `call_keys_secret`, else of the file
-    `call_keys_file`, which is for one machine.
+    `call_keys_file`, which is for one machine. `breakers_table`: where functions share the states of their circuit
+    breakers; without it each has its own.
     """
 
     replica_url: ReplicaUrl
     replica_ca: Path = CODE_ROOT / "replica-ca.pem"
     call_keys_secret: SecretArn | None = None
     call_keys_file: Path | None = None
+    breakers_table: str = ""
 
 
 class CallerSettings(FunctionSettings):

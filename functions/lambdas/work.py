@@ -26,6 +26,8 @@ from shared.errors import GlossaError
 from shared.settings import xray_of_invocation
 from shared.trace_context import TraceContext, continue_trace
 
+MAX_WAIT_S = 60.0  # a shard waits for a full server, because nobody waits for the shard
+
 
 def build(settings: WorkSettings, replica: ReplicaClient) -> Worker:
     """Load the tokenizers and make the worker. Raises ValueError or OSError when something cannot be loaded."""
@@ -59,5 +61,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 settings = read_function_settings(WorkSettings)
-replica = open_client(settings, open_call_keys(settings), max_answer_bytes=MAX_SHARD_ANSWER_BYTES)
+replica = open_client(
+    settings, open_call_keys(settings), max_answer_bytes=MAX_SHARD_ANSWER_BYTES, max_wait_s=MAX_WAIT_S
+)
 worker = build(settings, replica)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import accumulate, chain
 
 from functions.messages import Route, Tokenized, Window
-from functions.pipeline.request_limits import check_answer, n_new_tokens, n_tokens
+from functions.pipeline.request_limits import DIVIDED, check_answer, fits_a_record, n_new_tokens, n_tokens
 from functions.tasks.task import TextRequest
 from shared.catalog import Head, Model
 from shared.errors import DeadlineExceeded, TooLarge
@@ -25,6 +25,7 @@ ASK_SERVER_SHARE = (
     0.02  # the server's speed is asked for only if the work would take more than this share of the time left
 )
 NO_INTS = Tensor.ints(())
+MAX_RECORD_S = 200.0  # a batch job has less than 300 s for a record
 Speed = Callable[[], float | None]
 
 
@@ -79,13 +80,24 @@ def _check_time(
         if n_total / tokens_per_s > timeout_s * ASK_SERVER_SHARE:
             tokens_per_s = speed() or tokens_per_s
     if (estimate_s := n_total / tokens_per_s) > allowed_s:
-        reference = f"{base.model}:{base.head}"
-        job = {"task": request.task, "model": reference, "parameters": request.parameters.model_dump()}
         raise TooLarge(
             f"got {n_total} tokens, about {estimate_s:.0f} s at {tokens_per_s:.0f} tokens/s,"
             f" expected at most {allowed_s:.1f} s",
-            hint=f"send it as a batch job: POST /v1/jobs {json.dumps(job)}",
+            hint=_way_forward(request, base, tokenized, model),
         )
+
+
+def _way_forward(request: TextRequest, base: InferCall, tokenized: Tokenized, model: Model) -> str:
+    """Return what a caller can do with work that takes too long: a batch job, if one would take these texts."""
+    n_each = [0] * len(request.inputs)
+    for window in tokenized.windows:
+        n_each[window.input_index] += len(window.input_ids)
+    too_long = max(n_each) / model.tokens_per_s > MAX_RECORD_S
+    if request.priority == "batch" or too_long or not all(map(fits_a_record, request.inputs)):
+        return DIVIDED
+    reference = f"{base.model}:{base.head}"
+    job = {"task": request.task, "model": reference, "parameters": request.parameters.model_dump()}
+    return f"send it as a batch job: POST /v1/jobs {json.dumps(job)}"
 
 
 def _most_tokens(head: Head) -> int:

@@ -5,6 +5,7 @@ Numbers of one call to the model server are in shared/limits.py. Must not know H
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from functions.messages import TextInput, Tokenized
 from functions.tasks.parse import n_characters
 from functions.tasks.task import TaskParameters
 from shared.errors import TooLarge, Unprocessable
+from shared.limits import MAX_RECORD_BYTES
 from shared.messages import InferCall, Sampling
 
 MAX_GUESSES = 100_000  # most guesses of a fill-mask request, over all masks
@@ -26,6 +28,8 @@ MAX_IDS = 1_000_000  # most ids in one request to /v1/detokenize
 
 AS_JOB = "send fewer or shorter texts, or the whole as a batch job: POST /v1/jobs"
 FEWER = "send fewer or shorter texts in one request; a batch job takes any number of texts of that length"
+DIVIDED = f"divide the text; a batch job takes texts of at most {MAX_RECORD_BYTES} bytes each: POST /v1/jobs"
+RECORD_FRAME_BYTES = 512  # of a record, around its texts: the names of fields, and its id
 SHORTER = "shorten the text, or what is read beside it, or let windows share fewer tokens"
 
 
@@ -53,7 +57,15 @@ def check_texts(parameters: TaskParameters, inputs: Sequence[TextInput], limits:
     if n_expanded > limits.max_chars:
         standing = f" that stand for {n_expanded}" if n_expanded > n_chars else ""
         found = f"got {n_chars} characters of text{standing}"
-        raise TooLarge(f"{found}, at most {limits.max_chars} in one request", hint=AS_JOB)
+        hint = AS_JOB if all(map(fits_a_record, inputs)) else DIVIDED
+        raise TooLarge(f"{found}, at most {limits.max_chars} in one request", hint=hint)
+
+
+def fits_a_record(item: TextInput) -> bool:
+    """Return whether a batch job takes an input as one line of JSON."""
+    texts = (item.text, item.text_pair or "", *item.texts)
+    n_bytes = len(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return n_bytes + RECORD_FRAME_BYTES <= MAX_RECORD_BYTES
 
 
 def check_tokens(n_tokens: int, n_inputs: int) -> None:

@@ -5,6 +5,8 @@ Reads the catalog alone. Must not know tokenizers, windows or the network.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from functions.messages import Route
 from functions.tasks.task import TaskParameters, TextRequest
 from shared.catalog import EMBEDS, Catalog, Model, split_reference
@@ -15,6 +17,20 @@ from shared.head_hints import way_to_head
 def route(request: TextRequest, catalog: Catalog) -> Route:
     """Choose the model and head of a request. Raises as `choose_head`."""
     return choose_head(request.task, request.parameters, request.model, catalog)
+
+
+def stand_in_for(request: TextRequest, catalog: Catalog) -> TextRequest | None:
+    """Return the request as the stand-in of its model answers it, or None when the caller or the catalog allows none.
+
+    Nothing stands in for an embedder, because vectors of two models cannot be compared. Raises as `choose_head`.
+    """
+    if not request.fallback:
+        return None
+    asked = route(request, catalog)
+    model = catalog.model(asked.model)
+    if model.stand_in is None or model.heads[asked.head].task == EMBEDS:
+        return None
+    return replace(request, model=f"{model.stand_in}:{asked.head}")
 
 
 def choose_head(task: str, parameters: TaskParameters, reference: str | None, catalog: Catalog) -> Route:

@@ -1,132 +1,159 @@
-"""Two limits on calls to a server that is in trouble: a circuit breaker, and a budget of retries.
+"""The circuit breaker of one model: stops calls to a server that is down, and lets one call find out when it is back.
 
-The circuit breaker stops calls to a server that is down, and lets single calls through to find out when it is back. The
-retry budget limits how many calls are sent again. Both are plain state behind a lock. Must not know HTTP or the model
-server.
+Functions share its state through a store. A call that succeeds while all is well asks the store nothing. When the store
+fails, each function goes on with its own copy. Must not know HTTP or the model server.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from threading import Lock
-from typing import Literal
 
+from functions.replica.breaker_state import (
+    Admission,
+    BreakerRules,
+    BreakerState,
+    Phase,
+    after_claim,
+    after_failure,
+    after_release,
+    after_success,
+    blocked_s,
+)
+from functions.replica.breaker_store import BreakerStore
 from shared.errors import Unavailable
+from shared.log import log_event
 
-State = Literal["closed", "open", "half-open"]
-PROBE_RETRY_AFTER_S = 1.0
+MAX_TRIES = 4  # of one change, when others keep changing the state
+READ_EVERY_S = 1.0  # the least time between two reads of a function
+STORE_REST_S = 5.0  # a store that failed is left alone for so long
+PROBE_RETRY_AFTER_S = 1.0  # what a caller is told while a probe is out
+Change = Callable[[BreakerState], BreakerState]
 
 
 class CircuitBreaker:
-    """Closed: every call passes. Open: no call passes for `recovery_s`. Half-open: one call, the probe, passes.
+    """Closed: every call passes. Open: no call passes. Half-open: one call, the probe, passes. See `BreakerRules`.
 
-    It opens after `threshold` failures in a row, and becomes half-open after `recovery_s`. A successful probe closes
-    it, a failed one opens it again. The caller reports the result of every admitted call once, with `success`,
-    `failure` or `release`, and passes the generation that `admit` returned. The generation grows when the breaker opens
-    or lets a probe pass. Results of an older generation are ignored.
+    The caller reports the result of every admitted call once, with `success`, `failure` or `release`, and passes what
+    `admit` returned. Failures of all functions count together. The store is written when the state changes. It is read
+    only while the probe of another function is out, at most once in READ_EVERY_S.
     """
 
     def __init__(
         self,
-        threshold: int = 5,
-        recovery_s: float = 10.0,
+        model: str,
+        store: BreakerStore,
+        rules: BreakerRules | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        on_change: Callable[[State], None] = lambda _: None,
+        on_change: Callable[[Phase], None] = lambda _: None,
     ) -> None:
-        self._threshold = threshold
-        self._recovery_s = recovery_s
-        self._clock = clock
+        self._model = model
+        self._store = store
+        self._rules = rules or BreakerRules()
         self._on_change = on_change
-        self._lock = Lock()
-        self._failures = 0
-        self._opened_s = 0.0
-        self._probing = False
-        self._generation = 0
-        self._state: State = "closed"
+        self._lock = Lock()  # held while the store is asked
+        self._seen = BreakerState()  # the last known state; replaced as a whole, so it is read without the lock
+        self._read_s = self._lost_s = float("-inf")
 
     @property
-    def state(self) -> State:
+    def phase(self) -> Phase:
         """The state after the last event. Time alone does not change it."""
-        return self._state
+        return self._seen.phase
 
     def blocked_s(self) -> float:
-        """Return the seconds until a call may pass; 0 when one may pass now."""
-        with self._lock:
-            if self._state == "closed":
-                return 0.0
-            left_s = self._opened_s + self._recovery_s - self._clock()
-            return max(left_s, PROBE_RETRY_AFTER_S if self._probing else 0.0)
+        """Return the seconds until a call may pass; 0 when one may pass now. It does not ask the store."""
+        left_s = blocked_s(self._seen, self._store.now_s())
+        return max(left_s, PROBE_RETRY_AFTER_S) if left_s and self._seen.lease_until_s else left_s
 
-    def admit(self) -> int:
-        """Let one call pass and return its generation. Raises Unavailable, with seconds to wait, when none may pass."""
+    def admit(self) -> Admission:
+        """Let one call pass. Raises Unavailable, with seconds to wait, when none may pass."""
+        now_s, seen = self._store.now_s(), self._seen
+        if not seen.is_open:
+            return Admission(now_s)
+        if seen.probe_s > now_s:  # known without asking anybody, and so refused at once
+            raise self._refused(seen.probe_s - now_s)
         with self._lock:
-            if self._state == "closed":
-                return self._generation
-            left_s = self._opened_s + self._recovery_s - self._clock()
-            if left_s > 0 or self._probing:
-                raise Unavailable(
-                    f"the model server failed {self._failures} times in a row, expected it back soon",
-                    retry_after_s=max(left_s, PROBE_RETRY_AFTER_S),
-                )
-            self._probing = True
-            self._generation += 1
-            self._change_to("half-open")
-            return self._generation
+            if self._seen.lease_until_s > now_s >= self._read_s + READ_EVERY_S:
+                self._refresh(now_s)
+            claimed = self._change(lambda state: after_claim(state, now_s, self._rules))
+            if claimed is not None:
+                return Admission(now_s, claimed.lease)
+            if not self._seen.is_open:
+                return Admission(now_s)
+            raise self._refused(max(PROBE_RETRY_AFTER_S, self._seen.probe_s - now_s))
 
-    def success(self, generation: int) -> None:
+    def success(self, call: Admission) -> None:
         """Report that an admitted call was answered."""
-        with self._lock:
-            if generation == self._generation:
-                self._failures, self._probing = 0, False
-                self._change_to("closed")
+        if self._seen.is_open or self._seen.failures:
+            self._report(lambda state: after_success(state, call, self._store.now_s()))
 
-    def failure(self, generation: int) -> None:
-        """Report that an admitted call failed in a way that shows that the server is down."""
-        with self._lock:
-            if generation != self._generation:
-                return
-            self._failures, self._probing = self._failures + 1, False
-            if self._state == "half-open" or self._failures >= self._threshold:
-                self._opened_s = self._clock()
-                self._generation += 1
-                self._change_to("open")
+    def failure(self, call: Admission, *, late: bool = False, retry_after_s: float | None = None) -> None:
+        """Report that an admitted call failed in a way that shows that the server is down.
 
-    def release(self, generation: int) -> None:
+        `late` says that it waited its whole time for a reply. `retry_after_s` is what the server asked for.
+        """
+        now_s = self._store.now_s()
+        self._report(
+            lambda state: after_failure(state, call, now_s, self._rules, late=late, retry_after_s=retry_after_s)
+        )
+
+    def release(self, call: Admission) -> None:
         """Report that an admitted call showed nothing about the server. Another probe may then pass."""
+        if call.lease is not None:
+            self._report(lambda state: after_release(state, call))
+
+    def _refused(self, left_s: float) -> Unavailable:
+        return Unavailable(
+            f"the model server failed {self._seen.failures} times in a row, expected it back soon", retry_after_s=left_s
+        )
+
+    def _report(self, change: Change) -> None:
         with self._lock:
-            if generation == self._generation:
-                self._probing = False
+            self._change(change)
 
-    def _change_to(self, state: State) -> None:
-        if state != self._state:
-            self._state = state
-            self._on_change(state)
+    def _change(self, change: Change) -> BreakerState | None:
+        """Change the shared state, or the own copy while the store is lost. Return None when nothing was changed."""
+        for _ in range(MAX_TRIES):
+            before = self._seen
+            after = change(before)
+            if after == before:
+                return None
+            if self._store.now_s() < self._lost_s + STORE_REST_S:
+                return self._keep(after)
+            try:
+                after = replace(after, version=before.version + 1)
+                stored, now = self._store.swap(self._model, after, replaces=before.version)
+            except Exception as error:  # noqa: BLE001 - whatever the store does, no call may fail of it
+                self._lose(error)
+                return self._keep(replace(after, version=before.version))
+            self._keep(now or BreakerState())
+            if stored:
+                return after
+        return None
 
+    def _refresh(self, now_s: float) -> None:
+        """Read the shared state. While the store is lost, the own copy stays."""
+        if now_s < self._lost_s + STORE_REST_S:
+            return
+        self._read_s = now_s
+        try:
+            self._keep(self._store.read(self._model) or BreakerState())
+        except Exception as error:  # noqa: BLE001 - as above
+            self._lose(error)
 
-@dataclass(slots=True)
-class RetryBudget:
-    """A token bucket. Each first attempt adds `ratio` of a retry; the bucket holds at most `most` retries.
+    def _lose(self, error: Exception) -> None:
+        self._lost_s = self._store.now_s()
+        log_event("breaker-store", level="warning", model=self._model, error_type=type(error).__name__)
 
-    `saved` is the number of retries in the bucket. Threads may share a budget.
-    """
-
-    ratio: float = 0.1
-    most: float = 10.0
-    saved: float = 1.0
-    _lock: Lock = field(default_factory=Lock)
-
-    def earn(self) -> None:
-        """Count one first attempt."""
-        with self._lock:
-            self.saved = min(self.most, self.saved + self.ratio)
-
-    def spend(self) -> bool:
-        """Take one retry from the bucket. Return False when the bucket holds less than one."""
-        with self._lock:
-            if self.saved < 1.0:
-                return False
-            self.saved -= 1.0
-            return True
+    def _keep(self, state: BreakerState) -> BreakerState:
+        """Keep a state. A clock that runs ahead elsewhere cannot close this function off for longer than the rules."""
+        now_s, before = self._store.now_s(), self._seen
+        self._seen = replace(
+            state,
+            probe_s=min(state.probe_s, now_s + self._rules.most_open_s),
+            lease_until_s=min(state.lease_until_s, now_s + self._rules.lease_s),
+        )
+        if state.phase != before.phase:
+            self._on_change(state.phase)
+        return state

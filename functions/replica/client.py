@@ -1,7 +1,8 @@
 """Sends packed calls to the model server and returns its tensors, within a deadline.
 
 At most four calls are in flight. A call is retried once, where a repeat is safe and the retry budget allows it. Each
-model has a circuit breaker. This module must not know tasks, texts or tokenizers. It opens no connection at import.
+model has a circuit breaker, whose state functions may share. This module must not know tasks, texts or tokenizers. It
+opens no connection at import.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from functions.replica.circuit_breaker import CircuitBreaker, RetryBudget, State
+from functions.replica.breaker_state import Admission, Phase
+from functions.replica.breaker_store import BreakerStore, InMemoryBreakers
+from functions.replica.circuit_breaker import CircuitBreaker
 from functions.replica.failures import (
     OK,
     FailedAttempt,
+    NoReply,
     error_after_retry,
     failure_in_reply,
     failure_without_reply,
     unreadable_reply,
 )
+from functions.replica.retry_budget import RetryBudget
 from functions.replica.transport import HttpTransport, Reply, SignedTransport, Transport, TransportError
 from shared.call_keys import KeySource
 from shared.content_types import BINARY_TYPE
@@ -41,6 +47,7 @@ MAX_IN_FLIGHT = 4
 MAX_STATISTICS_BYTES = 65_536
 MAX_ATTEMPT_S = 120.0
 BACKOFF_S = 0.1  # the longest random wait before a retry, on top of Retry-After
+MAX_WAIT_S = 2.0  # the longest Retry-After that a call waits out by itself; the caller hears of a longer one at once
 MIN_ATTEMPT_S = 0.05  # a retry with less time than this cannot succeed
 SPEED_TIMEOUT_S = 0.25  # short, because a request waits for the speed
 HEALTH_TIMEOUT_S = 1.0
@@ -55,7 +62,8 @@ class ReplicaClient:
     """Calls the model server at `base_url`. Threads may share one client. Connections open on first use.
 
     `keys` sign each call. Without them calls are unsigned, which a model server answers on loopback alone. `ca` is the
-    certificate of a private authority, in PEM.
+    certificate of a private authority, in PEM. `breakers` is where functions share the states of their circuit
+    breakers; without it this client has its own.
     """
 
     def __init__(
@@ -65,7 +73,9 @@ class ReplicaClient:
         keys: KeySource | None = None,
         ca: str | None = None,
         transport: Transport | None = None,
+        breakers: BreakerStore | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_wait_s: float = MAX_WAIT_S,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = _system_random.random,
@@ -73,27 +83,29 @@ class ReplicaClient:
         self._host = urlsplit(base_url).netloc
         plain = transport or HttpTransport(base_url, n_connections=MAX_IN_FLIGHT, ca=ca, clock=clock)
         self._transport = plain if keys is None else SignedTransport(plain, keys, clock=clock)
-        self._max_answer_bytes = max_answer_bytes
+        self._max_answer_bytes, self._max_wait_s = max_answer_bytes, max_wait_s
         self._clock, self._pause, self._jitter = clock, pause, jitter
         self._budget = RetryBudget()
+        self._store = breakers or InMemoryBreakers(clock)
         self._breakers: dict[str, CircuitBreaker] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._lock = Lock()
 
     def infer(
-        self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "", trace: TraceContext | None = None
-    ) -> list[ModelOutput]:
+        self, calls: Sequence[InferCall], deadline_s: float, *, request_id: str = "", trace: TraceContext | None = None,
+        waits: bool = True,
+    ) -> list[ModelOutput]:  # fmt: skip
         """Send all calls and return their outputs in the same order.
 
         `deadline_s` is a time in seconds on this process's monotonic clock. The replica gets `request_id` and `trace`
-        for its log. The first failure cancels the calls that
-        have not begun. Raises DeadlineExceeded, Unavailable (open circuit breaker, no connection), Overloaded,
+        for its log. Unless it `waits`, no Retry-After is waited out. The first failure cancels the calls that have not
+        begun. Raises DeadlineExceeded, Unavailable (open circuit breaker, no connection), Overloaded,
         TooLarge, ReplicaError, and any error that the replica answers with.
         """
-        names = _name_headers(request_id, trace)
+        names, max_wait_s = _name_headers(request_id, trace), self._max_wait_s if waits else 0.0
         if len(calls) <= 1:
-            return [self._infer_one(call, deadline_s, names) for call in calls]
-        futures = [self._executor().submit(self._infer_one, call, deadline_s, names) for call in calls]
+            return [self._infer_one(call, deadline_s, names, max_wait_s) for call in calls]
+        futures = [self._executor().submit(self._infer_one, call, deadline_s, names, max_wait_s) for call in calls]
         done, rest = wait(futures, return_when=FIRST_EXCEPTION)
         for future in rest:
             future.cancel()
@@ -160,13 +172,15 @@ class ReplicaClient:
         except FailedAttempt as failed:
             raise failed.error from None
 
-    def _infer_one(self, call: InferCall, deadline_s: float, names: Mapping[str, str]) -> ModelOutput:
+    def _infer_one(
+        self, call: InferCall, deadline_s: float, names: Mapping[str, str], max_wait_s: float
+    ) -> ModelOutput:
         """Send one call, and once more where that may help."""
         self._budget.earn()
         try:
             return self._attempt(call, deadline_s, names)
         except FailedAttempt as failed:
-            pause_s = self._retry_pause_s(failed, deadline_s)
+            pause_s = self._retry_pause_s(failed, deadline_s, max_wait_s)
             if pause_s is None or not self._budget.spend():
                 raise failed.error from None
             first = failed.error
@@ -175,19 +189,17 @@ class ReplicaClient:
             return self._attempt(call, deadline_s, names)
         except FailedAttempt as failed:
             raise error_after_retry(first, failed.error) from None
-        except (
-            Unavailable,
-            DeadlineExceeded,
-        ) as error:  # the retry was not sent: open circuit breaker, or no time left
+        except (Unavailable, DeadlineExceeded) as error:  # it was not sent: open circuit breaker, or no time left
             if error.retry_after_s is not None:
                 first.retry_after_s = error.retry_after_s
             raise first from None
 
-    def _retry_pause_s(self, failed: FailedAttempt, deadline_s: float) -> float | None:
+    def _retry_pause_s(self, failed: FailedAttempt, deadline_s: float, max_wait_s: float) -> float | None:
         """Return the seconds to wait before the retry, with full jitter. None when a retry may not or cannot help."""
         pause_s = (failed.error.retry_after_s or 0.0) + self._jitter() * BACKOFF_S
         left_s = deadline_s - self._clock()
-        return pause_s if failed.may_repeat_call and pause_s + MIN_ATTEMPT_S < left_s else None
+        fits = pause_s + MIN_ATTEMPT_S < left_s and (failed.error.retry_after_s or 0.0) <= max_wait_s
+        return pause_s if failed.may_repeat_call and fits else None
 
     def _attempt(self, call: InferCall, deadline_s: float, names: Mapping[str, str]) -> ModelOutput:
         """Send a call once. Raises as `_guarded`."""
@@ -206,16 +218,21 @@ class ReplicaClient:
         if model is None:
             return exchange(left_s)
         breaker = self._breaker(model)
-        generation = breaker.admit()
-        report = breaker.release
+        admitted = breaker.admit()
+        report: Callable[[Admission], None] = breaker.release
         try:
             outputs = exchange(left_s)
             report = breaker.success
         except FailedAttempt as failed:
-            report = {True: breaker.failure, False: breaker.success, None: breaker.release}[failed.server_down]
+            down = partial(
+                breaker.failure, late=isinstance(failed.error, NoReply), retry_after_s=failed.error.retry_after_s
+            )
+            reports: Mapping[bool | None, Callable[[Admission], None]]
+            reports = {True: down, False: breaker.success, None: breaker.release}
+            report = reports[failed.server_down]
             raise
         finally:
-            report(generation)
+            report(admitted)
         return outputs
 
     def _exchange(self, call: InferCall, timeout_s: float, names: Mapping[str, str]) -> ModelOutput:
@@ -249,11 +266,11 @@ class ReplicaClient:
             if model not in self._breakers:
                 on_change = self._log_change(model)
                 on_change("closed")  # so that the metric has a value before the first failure
-                self._breakers[model] = CircuitBreaker(clock=self._clock, on_change=on_change)
+                self._breakers[model] = CircuitBreaker(model, self._store, on_change=on_change)
             return self._breakers[model]
 
-    def _log_change(self, model: str) -> Callable[[State], None]:
-        def log(state: State) -> None:
+    def _log_change(self, model: str) -> Callable[[Phase], None]:
+        def log(state: Phase) -> None:
             level = "info" if state == "closed" else "warning"
             log_event("circuit-breaker", level=level, model=model, state=state, url_host=self._host)
 

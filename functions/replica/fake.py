@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from functions.replica.breaker_state import BreakerState
+from functions.replica.breaker_store import InMemoryBreakers
 from functions.replica.transport import NotConnected, Reply, ReplyTooLarge
 from shared.messages import InferCall, ModelOutput
 from shared.trace_context import TraceContext
@@ -102,6 +105,7 @@ class FakeReplica:
         *,
         request_id: str = "",  # noqa: ARG002 - likewise
         trace: TraceContext | None = None,  # noqa: ARG002 - likewise
+        waits: bool = True,  # noqa: ARG002 - likewise
     ) -> list[ModelOutput]:
         """Answer the calls in order."""
         return [self.answer(call) for call in calls]
@@ -127,3 +131,38 @@ class FakeReplica:
 
     def close(self) -> None:
         """Do nothing, because nothing is open."""
+
+
+@dataclass
+class FaultyBreakers:
+    """A store of breakers that raises OSError whenever `fault()` says "before" or "after" the effect.
+
+    `reads` and `writes` count what was asked, the faulty ones included.
+    """
+
+    store: InMemoryBreakers
+    fault: Callable[[], Literal["none", "before", "after"]] = lambda: "none"
+    reads: int = 0
+    writes: int = 0
+
+    def now_s(self) -> float:
+        """Return the time of the store."""
+        return self.store.now_s()
+
+    def read(self, model: str) -> BreakerState | None:
+        """Read, unless there is a fault."""
+        self.reads += 1
+        if self.fault() != "none":
+            raise OSError("the store cannot be reached")
+        return self.store.read(model)
+
+    def swap(self, model: str, after: BreakerState, *, replaces: int) -> tuple[bool, BreakerState | None]:
+        """Write, unless there is a fault before. A fault after it hides that it was written."""
+        self.writes += 1
+        fault = self.fault()
+        if fault == "before":
+            raise OSError("the store cannot be reached")
+        answer = self.store.swap(model, after, replaces=replaces)
+        if fault == "after":
+            raise OSError("the answer of the store was lost")
+        return answer

@@ -284,6 +284,7 @@ class TextRequest:
     """What a caller asks: a task over `inputs`, validated, with the task's own parameters.
 
     `model` is `name[:head]`, or None for the task's default. `deadline_s` is on the monotonic clock of this process.
+    `fallback`: the stand-in of the model may answer while the model cannot.
     """
 
     task: str
@@ -293,3 +294,4 @@ class TextRequest:
     tenant: str = "local"
     priority: Priority = "interactive"
     deadline_s: float = float("inf")
+    fallback: bool = False

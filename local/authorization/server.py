@@ -1,8 +1,9 @@
-"""Starts the emulator, and adds to its checks of rights what AWS has and it lacks. Runs in .venv-local.
+"""Starts the emulator, bounds its workers, and adds to its checks of rights what AWS has. Runs in .venv-local.
 
 The added rules: calls count as encrypted, a batch call of SQS needs the right to the single call, and the condition
 keys `dynamodb:LeadingKeys`, `s3:if-none-match`, `events:source` and `kms:EncryptionContext:NAME` are known. With
-EMULATOR_CALLS_FILE set, each check is written there as a line of JSON. Must not know Glossa or its template.
+EMULATOR_CALLS_FILE set, each check is written there as a line of JSON. With EMULATOR_MAX_WORKERS set, each function has
+at most so many processes. Must not know Glossa or its template.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app as emulator
-from ministack.core import iam_actions, iam_evaluator
-from ministack.services import sts
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
+from ministack.services import lambda_svc, sts
 
 from local.authorization.request_keys import as_dict, leading_keys
 
@@ -101,6 +102,20 @@ def watch(calls_file: str | None) -> None:
     iam_evaluator.enforce = enforce
 
 
+def bound_workers(most: int) -> None:
+    """Let each function have at most `most` processes. A call beyond them gets 429 at once, with Retry-After."""
+    answer_of = lambda_svc.lambda_execute_result_to_api_proxy_response
+
+    def with_retry_after(result: Any) -> Any:
+        answer, error = answer_of(result)
+        if answer and result.get("throttle"):
+            answer = {**answer, "headers": {**answer["headers"], "Retry-After": "1"}}
+        return answer, error
+
+    lambda_svc.lambda_execute_result_to_api_proxy_response = with_retry_after
+    lambda_runtime._LOCAL_MAX_WORKERS = most  # noqa: SLF001 - it has no public one, and reads this at each call
+
+
 def encrypted(inner: App) -> App:
     """Return an app that takes every call to an AWS service as one that came by TLS.
 
@@ -120,5 +135,6 @@ def main() -> None:
     """Run the emulator until it gets SIGTERM."""
     add_rules()
     watch(os.environ.get("EMULATOR_CALLS_FILE"))
+    bound_workers(int(os.environ.get("EMULATOR_MAX_WORKERS", "0")))
     emulator.app = encrypted(emulator.app)
     emulator.main()

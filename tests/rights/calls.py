@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from functions.replica.breaker_store import PARTITION
 from tests.rights.policy import Call
 from tests.rights.resolve import ACCOUNT, REGION, arn, resolve
 from tests.unit.template import properties, target
@@ -35,6 +36,8 @@ UNRECORDED = {
     "AuthorizeRole": "the recorded stack is open (Auth=none), so it has no authorizer",
     "SmokeRole": "the emulator has no CodeDeploy, so no new version is tried before it takes requests",
 }
+# Calls that a function makes only while the model server fails, which it does not in the recorded run.
+IN_TROUBLE = {"InferRole", "WorkRole"}
 GROUP = f"arn:aws:codedeploy:{REGION}:{ACCOUNT}:deploymentgroup:glossa-Application/glossa-Group"
 
 
@@ -44,6 +47,16 @@ def written() -> list[Call]:
         Call("AuthorizeRole", "dynamodb:GetItem", arn("KeysTable")),
         Call("SmokeRole", "lambda:InvokeFunction", arn("InferFunction") + ":2"),
         Call("SmokeRole", "codedeploy:PutLifecycleEventHookExecutionStatus", GROUP),
+    ]
+
+
+def in_trouble() -> list[Call]:
+    """Return the calls of the functions that share their circuit breakers, as functions/replica makes them."""
+    context = {"dynamodb:LeadingKeys": (PARTITION,)}
+    return [
+        Call(role, f"dynamodb:{action}", arn("JobsTable"), context)
+        for role in sorted(IN_TROUBLE)
+        for action in ("GetItem", "PutItem")
     ]
 
 
@@ -73,7 +86,7 @@ def to_json(calls: Iterable[Call]) -> str:
 
 def needed() -> list[Call]:
     """Return every call that a role must be allowed to make."""
-    own = [*recorded(), *written()]
+    own = [*recorded(), *written(), *in_trouble()]
     asked = [each for call in own for each in _asks_listing(call)]
     made = [*map(_complete, [*own, *asked]), *_service_calls()]
     return list(dict.fromkeys([*made, *(each for call in made for each in _kms_calls(call))]))

@@ -136,8 +136,21 @@ def test_every_taggable_resource_is_tagged() -> None:
 
 def test_infer_starts_from_a_snapshot_of_its_published_version() -> None:
     """SnapStart saves the loaded tokenizers in a snapshot. The API calls the alias of the published version."""
-    assert properties("AWS::Lambda::Function")["InferFunction"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    snapshot = {"ApplyOn": {"Fn::If": ["KeepsReady", "None", "PublishedVersions"]}}
+    assert properties("AWS::Lambda::Function")["InferFunction"]["SnapStart"] == snapshot
     assert properties("AWS::Lambda::Alias")["InferFunctionAliaslive"]["Name"] == "live"
+
+
+def test_runs_of_infer_are_kept_ready_only_when_asked_for() -> None:
+    """Lambda keeps as many runs of the alias ready as the parameter says, and none by default."""
+    ready = {"ProvisionedConcurrentExecutions": {"Ref": "ProvisionedConcurrency"}}
+    alias = properties("AWS::Lambda::Alias")["InferFunctionAliaslive"]
+    assert alias["ProvisionedConcurrencyConfig"] == {"Fn::If": ["KeepsReady", ready, {"Ref": "AWS::NoValue"}]}
+    real = {"AWS::AccountId": "123456789012", "Environment": "cloud"}
+    assert templates()["source"]["Parameters"]["ProvisionedConcurrency"]["Default"] == 0
+    assert not condition("KeepsReady", {"ProvisionedConcurrency": "0", **real})
+    assert condition("KeepsReady", {"ProvisionedConcurrency": "5", **real})
+    assert not condition("KeepsReady", {"ProvisionedConcurrency": "5", **LOCAL})
 
 
 def test_a_changed_parameter_publishes_a_new_version_of_infer() -> None:

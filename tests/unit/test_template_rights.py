@@ -7,6 +7,7 @@ from typing import Any
 
 from functions.jobs.storage.contracts import EVENT_SOURCE
 from functions.lambdas.settings import BatchSettings
+from functions.replica.breaker_store import PARTITION
 from shared.settings import PREFIX
 from tests.unit.template import ROOT, listed, properties, statements, templates, walk
 
@@ -83,7 +84,7 @@ def test_a_role_reaches_buckets_of_our_account_only() -> None:
 
 def test_every_right_to_items_names_the_keys_they_may_have() -> None:
     """Every right to the table of jobs is limited to partition keys of one kind, such as recipes or the jobs' own."""
-    kinds = {"t/*/jobs/*", "t/*/jobs", "t/*/recipes", "due/*"}
+    kinds = {"t/*/jobs/*", "t/*/jobs", "t/*/recipes", "due/*", PARTITION}
     for name, role in properties("AWS::IAM::Role").items():
         for statement in statements(role):
             if "JobsTable" in str(statement["Resource"]):
@@ -111,10 +112,15 @@ def test_each_role_writes_to_its_own_log_group() -> None:
         assert groups == ([] if name in {"ApiAccountRoleResource", "DeploymentRole"} else expected)
 
 
-def test_infer_may_do_nothing_but_log_and_trace() -> None:
-    """The role of infer reaches no table, bucket or queue, and no other secret than the keys of its calls."""
-    granted = {action for s in statements(properties("AWS::IAM::Role")["InferRole"]) for action in listed(s["Action"])}
-    assert {action.partition(":")[0] for action in granted} == {"logs", "xray", "ec2", "secretsmanager"}
+def test_infer_may_do_little_but_log_and_trace() -> None:
+    """The role of infer reaches no bucket or queue, and of the table only the states of circuit breakers."""
+    found = statements(properties("AWS::IAM::Role")["InferRole"])
+    granted = {action for s in found for action in listed(s["Action"])}
+    assert {a.partition(":")[0] for a in granted} == {"logs", "xray", "ec2", "secretsmanager", "dynamodb", "kms"}
+    (items,) = [s for s in found if any(action.startswith("dynamodb:") for action in listed(s["Action"]))]
+    assert items["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [PARTITION]}}
+    (key,) = [s for s in found if "kms:Decrypt" in listed(s["Action"])]
+    assert key["Condition"]["StringEquals"]["kms:ViaService"]["Fn::Sub"].startswith("dynamodb.")
 
 
 def test_the_functions_that_call_the_model_server_alone_read_the_keys_of_calls() -> None:
@@ -195,7 +201,9 @@ def test_each_function_gets_only_what_the_contract_lists() -> None:
     batch = {PREFIX + field.upper() for field in BatchSettings.model_fields}
     callers = {"GLOSSA_AUTH", "GLOSSA_ROLES_AS_TENANTS", "GLOSSA_CORS_ORIGINS"}
     page = {"GLOSSA_PAGE", "GLOSSA_PAGE_STORES"}
-    model_server = {"GLOSSA_REPLICA_URL", "GLOSSA_CALL_KEYS_SECRET", "PYTHAINLP_READ_ONLY"}
+    model_server = {
+        "GLOSSA_REPLICA_URL", "GLOSSA_CALL_KEYS_SECRET", "GLOSSA_BREAKERS_TABLE", "PYTHAINLP_READ_ONLY",
+    }  # fmt: skip
     wanted = {
         "InferFunction": {"GLOSSA_STACK", *callers, *model_server, *page},
         "AuthorizeFunction": {"GLOSSA_STACK", "GLOSSA_KEYS_TABLE", "GLOSSA_ISSUERS"},

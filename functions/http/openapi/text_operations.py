@@ -21,6 +21,10 @@ from functions.tasks.task import InputFields, TaskParameters
 Text = Annotated[str, Field(min_length=1, max_length=REQUEST_LIMITS.max_chars)]
 Lang = Annotated[str, Field(min_length=1, max_length=MAX_LANG_CHARS, description="a language of the model")]
 ModelName = Annotated[str | None, Field(min_length=1, description="model or model:head; absent: the task's default")]
+Fallback = Annotated[
+    Literal["never", "allow"] | None,
+    Field(description="allow: the smaller model that the catalog names may answer while the model cannot"),
+]
 Langs = Lang | Annotated[list[Lang], Field(min_length=2, max_length=2, description="of the text, of what is beside it")]
 
 
@@ -105,7 +109,12 @@ def _task_body(task: str, parameters: type[TaskParameters]) -> type[BaseModel]:
         item for i, fields in enumerate(parameters.input_forms) for item in _items(f"{name}Input{i or ''}", fields)
     ]
     plain = [Text] if parameters.input_forms[0].plain else []
-    return _body(name, [*plain, *items], parameters=(renamed, ...) if needed else (renamed | None, None))
+    return _body(
+        name,
+        [*plain, *items],
+        parameters=(renamed, ...) if needed else (renamed | None, None),
+        fallback=(Fallback, None),
+    )
 
 
 def _items(name: str, fields: InputFields) -> Iterator[type[BaseModel]]:

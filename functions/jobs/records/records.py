@@ -18,9 +18,9 @@ from functions.jobs.records.csv_tables import read_row
 from functions.jobs.records.formats import Format, FormatOptions, Problem
 from functions.jobs.records.record_boundaries import BOM, boundary_of
 from shared import strict_json
+from shared.limits import MAX_RECORD_BYTES
 from shared.strict_json import JsonError, lone_surrogate_at
 
-MAX_RECORD_BYTES = 1 << 20
 _JSON_NAMES = {dict: "object", list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
 
 

@@ -83,7 +83,7 @@ def test_one_text_a_list_or_pairs_are_read() -> None:
         ({"inputs": {"text": "a", "label": 1}}, Unprocessable, "unknown field 'label'"),
         ({"inputs": {"text_pair": "a"}}, Unprocessable, 'got no "text"'),
         ({"inputs": {"text": "a", "text_pair": ""}}, Unprocessable, r"inputs\[0\].text_pair: got an empty text"),
-        ({"inputs": "a", "top_k": 1}, Unprocessable, "unknown field 'top_k', expected inputs, parameters, model"),
+        ({"inputs": "a", "top_k": 1}, Unprocessable, "'top_k', expected inputs, parameters, model, fallback"),
         ({"inputs": "a", "model": 1}, Unprocessable, "model: got a number"),
         ({"inputs": "a", "model": ""}, Unprocessable, "model: got an empty name"),
         ({"inputs": "a", "parameters": []}, Unprocessable, "parameters: got a list, expected an object"),

@@ -8,8 +8,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from functions.lambdas.model_server import open_call_keys, open_client
+from functions.lambdas.model_server import open_breakers, open_call_keys, open_client
 from functions.lambdas.settings import ReplicaSettings
+from functions.replica.breaker_state import BreakerState
 from shared.call_keys import KeyCache, KeyFile, write_call_keys, write_key_file
 from shared.call_token import CallKeys
 from shared.settings import read_settings
@@ -40,6 +41,27 @@ def test_keys_of_a_secret_are_read_at_the_first_call(monkeypatch: pytest.MonkeyP
         assert keys.keys() == KEYS
         keys.forget()
         assert keys.keys() == newer
+
+
+def test_breakers_are_shared_through_the_table_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 is asked at the first failure. Without a table each function has its own breakers."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    assert open_breakers(settings()) is None
+    with mock_aws():
+        names = {"pk": "HASH", "sk": "RANGE"}
+        boto3.client("dynamodb").create_table(
+            TableName="jobs",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in names.items()],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        )
+        one, other = (open_breakers(settings(breakers_table="jobs")) for _ in range(2))
+        assert one is not None
+        assert other is not None
+        assert one.swap("mini", BreakerState(is_open=True, version=1), replaces=0)[0]
+        assert other.read("mini") == BreakerState(is_open=True, version=1)
 
 
 def test_keys_of_a_file_and_no_keys(tmp_path: Path) -> None:

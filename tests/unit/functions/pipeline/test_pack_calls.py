@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from functions.http.text_json import parse_request
 from functions.messages import Route, TextInput, Tokenized
 from functions.pipeline.pack_calls import pack_calls
+from functions.pipeline.request_limits import DIVIDED
 from functions.pipeline.route import route
 from functions.pipeline.tokenize import tokenize
 from functions.tasks.parse import parse_parameters
@@ -19,7 +21,7 @@ from functions.tasks.task import TextRequest
 from functions.tokenizers.tokenizer import Tokenizer
 from shared.catalog import Catalog, Head, Model
 from shared.errors import DeadlineExceeded, TooLarge
-from shared.limits import MAX_CALL_TOKENS
+from shared.limits import MAX_CALL_TOKENS, MAX_RECORD_BYTES
 from tests.unit.functions.http.bodies import valid_body
 from tests.unit.functions.pipeline.packing import MODEL, pack, text_request, window
 from tests.unit.functions.task_requests import with_languages
@@ -94,6 +96,30 @@ def test_work_that_cannot_be_done_in_time_becomes_a_job() -> None:
     assert len(pack(tokenized, text_request(deadline_s=151.0), now_s=100.0)) == 2
     shard = replace(text_request(deadline_s=131.0), priority="batch")
     assert len(pack(tokenized, shard, now_s=100.0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "n_windows", "priority", "offers_a_job"),
+    [
+        ("a" * (MAX_RECORD_BYTES - 1_000), 60, "interactive", True),
+        ("a" * MAX_RECORD_BYTES, 60, "interactive", False),
+        ("語" * (MAX_RECORD_BYTES // 3), 60, "interactive", False),
+        ('"' * (MAX_RECORD_BYTES // 2), 60, "interactive", False),  # two bytes each in JSON
+        ("a", 401, "interactive", False),  # more than 200 s at 1,000 tokens/s
+        ("a", 100, "batch", False),
+    ],
+)
+def test_the_hint_offers_a_batch_job_only_for_texts_that_it_takes(
+    *, text: str, n_windows: int, priority: Literal["interactive", "batch"], offers_a_job: bool
+) -> None:
+    """A text over the size of a record, one that takes too long, and a record of a job itself must be divided."""
+    tokenized = Tokenized(tuple(window(500) for _ in range(n_windows)), "", (False,))
+    request = replace(text_request(deadline_s=120.0), inputs=(TextInput(text),), priority=priority)
+    with pytest.raises(TooLarge) as caught:
+        pack(tokenized, request, now_s=100.0)
+    hint = str(caught.value.hint)
+    assert ("{" in hint, hint == DIVIDED) == (offers_a_job, not offers_a_job)
+    assert not offers_a_job or len(json.dumps({"text": text}, ensure_ascii=False).encode()) <= MAX_RECORD_BYTES
 
 
 def test_the_measured_speed_decides_where_it_matters() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from functions.http.text_json import parse_request
 from functions.messages import Route
-from functions.pipeline.route import answers_unnamed, route
+from functions.pipeline.route import answers_unnamed, route, stand_in_for
 from functions.tasks.registry import TASK_NAMES
 from shared.catalog import Catalog, Model
 from shared.errors import NotFound, Unprocessable
@@ -45,6 +47,17 @@ def test_what_cannot_be_chosen_is_named(task: str, model: str, error: type[Excep
     """The error of an unknown name lists the known names. A head of another task says its task."""
     with pytest.raises(error, match=message):
         route(text_request(task, model), CATALOG)
+
+
+def test_a_stand_in_answers_with_the_same_head_where_the_caller_allows_it() -> None:
+    """Without leave, without a stand-in and for vectors there is none."""
+    large = MODEL.model_copy(update={"name": "large", "stand_in": "tiny"})
+    catalog = Catalog.model_construct(default_model="large", models={"large": large, "tiny": MODEL})
+    asked = replace(text_request("text-classification", "large"), fallback=True)
+    assert stand_in_for(asked, catalog) == replace(asked, model="tiny:topic")
+    assert stand_in_for(replace(asked, fallback=False), catalog) is None
+    assert stand_in_for(replace(asked, model="tiny"), catalog) is None
+    assert stand_in_for(replace(text_request("feature-extraction", "large"), fallback=True), catalog) is None
 
 
 def test_a_head_for_reranking_comes_before_an_embedder() -> None:

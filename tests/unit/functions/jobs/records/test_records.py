@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.jobs.records import records
 from functions.jobs.records.formats import DELIMITERS, Columns, Format, FormatOptions, Framing, Problem, format_of
 from functions.jobs.records.records import Record, RecordLocation, RecordSpan, RecordSplitter, parse, split_records
 from functions.jobs.records.shard_runs import Run, ShardLimits, group_into_runs
+from shared.limits import MAX_RECORD_BYTES
 
 FRAMINGS = st.sampled_from(["document", "lines", "jsonl", "csv", "tsv"])
 LINE = st.binary(max_size=12) | st.sampled_from(
@@ -248,7 +248,7 @@ def test_any_text_survives_json_lines(text: str) -> None:
 
 def test_limits_are_the_same_for_planner_and_worker() -> None:
     """Planner and worker use the same limit, so that they agree which records are too long."""
-    assert RecordSplitter(as_format("lines"))._limit == records.MAX_RECORD_BYTES
+    assert RecordSplitter(as_format("lines"))._limit == MAX_RECORD_BYTES
 
 
 def test_a_run_knows_its_range() -> None:
@@ -270,7 +270,7 @@ def test_a_run_knows_its_range() -> None:
 )
 def test_a_record_that_is_too_long_is_named_as_what_it_is(name: str, said: str) -> None:
     """The problem says line, document or row. Only for rows with quotes does it mention a quote that is not closed."""
-    problem = parse(RecordSpan(0, 0, records.MAX_RECORD_BYTES + 1, None), format_of(name, FormatOptions())).problem
+    problem = parse(RecordSpan(0, 0, MAX_RECORD_BYTES + 1, None), format_of(name, FormatOptions())).problem
     assert problem is not None
     assert problem.detail.startswith(said)
     assert (";" in problem.detail) == name.endswith(".csv")
