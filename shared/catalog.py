@@ -6,18 +6,19 @@ Unknown keys are refused. Must not know how a model is loaded or how a task is d
 from __future__ import annotations
 
 import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from shared.catalog_checks import check_stand_in, with_new_names
-from shared.error_text import expected, got, shown
+from shared.error_text import said, shown
 from shared.errors import NotFound, Unprocessable
-from shared.head_hints import way_to_head
+from shared.head_hints import check_stand_in, way_to_head
 from shared.limits import MAX_ROW_TOKENS
+from shared.log import log_event
 from shared.messages import Pooling
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -178,7 +179,14 @@ class Model(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _old_names(cls, raw: object) -> object:
-        return with_new_names(raw)
+        """Read `lane`, the old name of `size_class`, with a warning."""
+        if isinstance(raw, dict) and "lane" in raw:
+            if "size_class" in raw:
+                raise ValueError("got lane and size_class, expected size_class alone: lane is its old name")
+            reason = "the catalog says lane, the old name of size_class; rename the key"
+            log_event("catalog-key-renamed", level="warning", stream=sys.stderr, model=raw.get("name"), reason=reason)
+            return {("size_class" if key == "lane" else key): value for key, value in raw.items()}
+        return raw
 
     @model_validator(mode="after")
     def _one_default_per_task(self) -> Model:
@@ -278,13 +286,8 @@ def parse_catalog(text: str) -> Catalog:
     try:
         return Catalog.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {_said(fault)}" for fault in error.errors())
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {said(fault)}" for fault in error.errors())
         raise ValueError(f"catalog cannot be read: {faults}") from None
-
-
-def _said(fault: Mapping[str, Any]) -> str:
-    """Return the value that was refused, then what was expected. Our own checks say both themselves."""
-    return expected(fault) if fault["type"] == "value_error" else f"got {got(fault)}, expected {expected(fault)}"
 
 
 def load_catalog(path: Path) -> Catalog:

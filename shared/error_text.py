@@ -76,3 +76,8 @@ def expected(fault: Mapping[str, Any]) -> str:
         return f"{bound} {count(fault['ctx'][name], 'item')}"
     said = _SAID_BEFORE.sub("", str(fault["msg"]))
     return said[:1].lower() + said[1:]
+
+
+def said(fault: Mapping[str, Any]) -> str:
+    """Return the value that was refused, then what was expected. Our own checks say both themselves."""
+    return expected(fault) if fault["type"] == "value_error" else f"got {got(fault)}, expected {expected(fault)}"
