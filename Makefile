@@ -19,7 +19,7 @@ LINT := .venv-lint/bin
 PACKAGES := shared functions serve glossa local benchmarks
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: contract help setup setup-test chromium run stop test check fmt prove chaos bench bench-peers parity real-e5 build wheel deploy clean lock site preflight sbom audit asan image release
+.PHONY: contract help setup setup-test chromium run stop test check fmt prove chaos bench bench-peers parity real-e5 build wheel deploy clean lock site preflight sbom audit asan arm image release
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -150,6 +150,9 @@ image: ## build the image of the model server (TARGET=cpu or cuda, BASE_DIGEST=s
 
 release: ## publish the tag of this commit on GitHub with what `make wheel` and `make sbom` made (needs the program gh)
 	@gh release create "$$(git describe --exact-match --tags)" --verify-tag --generate-notes build/wheel/*.whl build/sbom/*.json
+
+arm: .venv/.done ## check the arm64 kernels under an emulator (installs it and a cross compiler as root on Debian; elsewhere it says what is missing)
+	@$(RUN) tests.arm64
 
 asan: .venv/.done ## run the kernel tests under AddressSanitizer (needs gcc)
 	@$(RUN) tests.asan

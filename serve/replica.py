@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -106,7 +106,8 @@ class Replica:
         self.runner = Runner(engine, scheduler, probe, prepare=take_cores, n_cores=n_threads)
         self.runner.probe().result()  # by then the thread has taken its cores; Ray bounds how long a start may take
         use_one_core()
-        log_event("replica-ready", model=model.name, revision=model.revision, seconds=time.perf_counter() - started_s)
+        seconds, kernels = time.perf_counter() - started_s, asdict(engine.kernels)
+        log_event("replica-ready", model=model.name, revision=model.revision, seconds=seconds, kernels=kernels)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the HTTP side; the hook that `ray.serve.ingress()` looks for."""
@@ -149,7 +150,7 @@ class Replica:
 
     def metadata(self) -> dict[str, object]:
         """Return the v2 metadata of the model."""
-        return metadata(self.model, self.limits)
+        return metadata(self.model, self.limits, asdict(self.engine.kernels))
 
     def config(self) -> dict[str, object]:
         """Return the v2 configuration of the model."""

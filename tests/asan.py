@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from serve.kernels.compiler import FLAGS, library_name
-from serve.kernels.cpu.build import RECIPES
+from serve.kernels.compiler import FLAGS, library_name, this_machine
+from serve.kernels.cpu.build import recipes_for
 from tests.house.tree import ROOT, tracked
 
 WATCHED = ("-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address")
@@ -83,7 +83,7 @@ def copy_tree(tree: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tree], check=True)  # tests of the house ask git for the files
     built = tree / "serve" / "kernels" / "built"
     built.mkdir()
-    for sources, machine, flags in RECIPES.values():
+    for sources, machine, flags in recipes_for(this_machine()).values():
         compile_watched(tuple(sources), built / library_name(sources, machine, flags), flags)
 
 

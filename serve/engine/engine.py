@@ -15,6 +15,7 @@ import torch
 
 from serve.engine.next_token import continue_rows
 from serve.engine.own_heads import HeadMaker
+from serve.kernels.cpu.library import KernelChoice
 from serve.layers.heads import Head, NextTokenHead
 from serve.layers.trace import Trace
 from serve.models.family import Encoder
@@ -32,6 +33,8 @@ from shared.log import log_event
 class Engine(Protocol):
     """Answers rows. `model` is its catalog entry, and `backbone_limits` are the limits of its backbone.
 
+    `kernels` says what computes its layers.
+
     `n_parallel` passes may run in parallel, each on a thread with one core (see serve.engine.parallel_passes). With 1,
     passes run one after the other.
     """
@@ -39,6 +42,7 @@ class Engine(Protocol):
     model: Model
     backbone_limits: BackboneLimits
     n_parallel: int
+    kernels: KernelChoice
 
     def begin(self, row: Row) -> Row:
         """Return the row of the first pass for a generating row, with the size of its cache.
@@ -93,6 +97,7 @@ class PackedEngine:
         rules: Rules,
         cache_shape: CacheShape,
         n_parallel: int,
+        kernels: KernelChoice,
     ) -> None:
         """Take the parts of a model. `rules` come from its family.
 
@@ -101,6 +106,7 @@ class PackedEngine:
         self.model = model
         self.backbone_limits = backbone_limits
         self.n_parallel = n_parallel
+        self.kernels = kernels
         self._encoder = encoder
         self._heads = dict(heads)
         self._make = make

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import torch
 
+from serve.kernels.cpu.library import KernelChoice
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.generation import Rules, advance
 from serve.rows.pack import Between
@@ -37,6 +38,7 @@ class FakeEngine:
     def __init__(self, model: Model, *, cache_token_bytes: int = 0, n_parallel: int = 1) -> None:
         self.model = model
         self.n_parallel = n_parallel
+        self.kernels = KernelChoice()
         of_xlm = {"n_langs": N_LANGS, "n_types": model.vocab_size}
         self.backbone_limits = replace(BOUNDS, **of_xlm) if model.family == "xlm" else BOUNDS
         self.rules = Rules(eos_ids=model.eos_ids, cache_token_bytes=cache_token_bytes)

@@ -22,6 +22,7 @@ from serve.engine.quantize import PARALLEL_SAFE, quantized
 from serve.kernels.cpu.decoder import decoder_for
 from serve.kernels.cpu.embeddings import embed_for
 from serve.kernels.cpu.layer_norm import norm_for
+from serve.kernels.cpu.library import choice_for
 from serve.kernels.cpu.products import linear_for
 from serve.layers.linear import linear_of
 from serve.layers.parts import ModelParts
@@ -110,6 +111,7 @@ def build_engine(
         rules=rules,
         cache_shape=cache_shape,
         n_parallel=n_parallel,
+        kernels=choice_for(device, dtype),
     )
 
 

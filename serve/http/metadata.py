@@ -5,6 +5,8 @@ Pure. Must not know HTTP or engines.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shared.catalog import Head, Model
 from shared.protocol import CallLimits
 from shared.protocol.head_outputs import declared_json, default_head, head_outputs
@@ -23,8 +25,11 @@ INPUTS: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
 )
 
 
-def metadata(model: Model, limits: CallLimits) -> dict[str, object]:
-    """Return the v2 metadata of a model. Heads, limits, fingerprint and revision stand beside the protocol's keys."""
+def metadata(model: Model, limits: CallLimits, kernels: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Return the v2 metadata of a model. Heads, limits, fingerprint and revision stand beside the protocol's keys.
+
+    `kernels` says what computes the layers in this replica.
+    """
     return {
         "name": model.name,
         "versions": [model.revision],
@@ -50,6 +55,7 @@ def metadata(model: Model, limits: CallLimits) -> dict[str, object]:
             "n_types": limits.n_types,
             "n_positions": limits.n_positions,
         },
+        **({} if kernels is None else {"kernels": dict(kernels)}),
     }
 
 

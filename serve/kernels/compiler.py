@@ -64,6 +64,11 @@ def library_name(sources: Sequence[Path], machine: str, flags: Iterable[str]) ->
     return f"{digest.hexdigest()[:32]}.so"
 
 
+def is_built(sources: Sequence[Path], machine: str, flags: Iterable[str], *, built: Path = BUILT) -> bool:
+    """Say whether a library of just these sources, machine and flags was built ahead of time."""
+    return (built / library_name(sources, machine, flags)).is_file()
+
+
 def load_compiled(
     sources: Sequence[Path], machine: str, flags: Iterable[str], *, built: Path = BUILT
 ) -> ctypes.CDLL | None:
@@ -73,8 +78,8 @@ def load_compiled(
     OSError when the library does not load.
     """
     flags = tuple(flags)
-    if (ready := built / library_name(sources, machine, flags)).is_file():
-        return ctypes.CDLL(str(ready))
+    if is_built(sources, machine, flags, built=built):
+        return ctypes.CDLL(str(built / library_name(sources, machine, flags)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernels.so"
         return (

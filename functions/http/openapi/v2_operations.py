@@ -125,6 +125,7 @@ class Metadata(BaseModel):
     default_head: str
     heads: dict[str, dict[str, Any]]
     limits: dict[str, int | None]
+    kernels: dict[str, Any] | None = None  # what computes the layers in the replica that answers
 
 
 class ConfigTensor(BaseModel):

@@ -1,21 +1,22 @@
 """Loads our CPU kernels for bfloat16, in the variant that fits the processor.
 
-They compute sixteen numbers at a time (native/vector.h). One variant uses AVX512-BF16. The other uses AVX2, for
-processors on which torch's bfloat16 product is eight times slower. Where neither can run, bfloat16 runs in torch.
-This module must not know what a kernel computes.
+serve.kernels.cpu.variants lists them. Where none can run, bfloat16 runs in torch. This module must not know what a
+kernel computes.
 """
 
 from __future__ import annotations
 
 import ctypes
 import platform
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
 
-from serve.kernels.compiler import load_compiled, this_machine
-from serve.kernels.cpu.variants import AVX2, AVX512, MACHINE, SOURCES, Variant, all_flags
+from serve.kernels.compiler import is_built, load_compiled, this_machine
+from serve.kernels.cpu.arm_features import arm_features
+from serve.kernels.cpu.variants import ARM, AVX2, AVX512, NEON, NEON_TILES, SOURCES, X86, Variant, all_flags
 from serve.layers.linear import can_prepack
 from shared.log import log_event
 
@@ -23,19 +24,37 @@ VECTOR_WIDTH = 16  # numbers in a vector register: widths that a kernel reads ar
 EVENT = "kernels-unavailable"  # the log event when torch computes in place of the kernels
 
 
+@dataclass(frozen=True, slots=True)
+class KernelChoice:
+    """What computes a model's layers: a variant of our kernels, or `none` where torch does.
+
+    `prebuilt` says that the kernels were compiled ahead of time, as in the image, and not when the process started.
+    """
+
+    variant: str = "none"
+    prebuilt: bool = False
+
+
 def features_here() -> frozenset[str]:
-    """Return the features of this processor in torch's names, or none on machines without kernels."""
-    if platform.system() != "Linux" or this_machine() != MACHINE:
+    """Return the features of this processor, as `Variant.features` names them. None on machines without kernels."""
+    if platform.system() != "Linux" or this_machine() not in {X86, ARM}:
         return frozenset()
+    if this_machine() == ARM:
+        return arm_features()
     return frozenset(name for name, has in torch.cpu.get_capabilities().items() if has is True)
 
 
 def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | None:
     """Return the variant that is faster than torch on a processor with these features, or None.
 
-    With AMX, torch's products may be faster (not measured). `torch_has_bf16` says that oneDNN has bfloat16 products on
+    With AMX, torch's products may be faster (not measured). No speed was measured on arm64. There, as everywhere, our
+    kernels give a row the same bits with any batch mates. `torch_has_bf16` says that oneDNN has bfloat16 products on
     this processor, which is also so with AVX512 alone.
     """
+    if features >= NEON_TILES.features:
+        return NEON_TILES
+    if features >= NEON.features:
+        return None if torch_has_bf16 else NEON
     if features >= AVX512.features:
         return None if "amx_bf16" in features else AVX512
     return AVX2 if features >= AVX2.features and not torch_has_bf16 else None
@@ -52,6 +71,14 @@ def kernels_here() -> ctypes.CDLL | None:
     return None if variant is None else load_kernels(variant)
 
 
+def choice_for(device: torch.device, dtype: torch.dtype) -> KernelChoice:
+    """Return what computes layers of this dtype on this device, as metadata and the log show it."""
+    variant = variant_here() if device.type == "cpu" and dtype == torch.bfloat16 else None
+    if variant is None or load_kernels(variant) is None:
+        return KernelChoice()
+    return KernelChoice(variant.name, prebuilt=is_built(SOURCES, variant.machine, all_flags(variant)))
+
+
 @cache
 def load_kernels(variant: Variant, sources: tuple[Path, ...] = SOURCES) -> ctypes.CDLL | None:
     """Load the kernels of the image, or compile them for this process, which takes a second or two.
@@ -59,7 +86,7 @@ def load_kernels(variant: Variant, sources: tuple[Path, ...] = SOURCES) -> ctype
     Return None when there is no compiler or it fails; the log then says why.
     """
     try:
-        library = load_compiled(sources, MACHINE, all_flags(variant))
+        library = load_compiled(sources, variant.machine, all_flags(variant))
     except (RuntimeError, OSError) as failure:
         log_event(EVENT, level="warning", reason=str(failure))
         return None

@@ -24,7 +24,8 @@ from serve.checkpoints.read import CheckpointError
 from serve.kernels.compiler import load_compiled, this_machine
 from serve.kernels.core_team import team_address
 from serve.kernels.cpu.guards import check_states, check_vector, check_weight
-from serve.kernels.cpu.variants import MACHINE, ONEDNN_INT8_FLAGS, ONEDNN_INT8_SOURCES
+from serve.kernels.cpu.library import features_here
+from serve.kernels.cpu.variants import ARM, NEON_TILES, ONEDNN_INT8_FLAGS, ONEDNN_INT8_SOURCES, X86
 from serve.layers.linear import USUAL_TOKENS, Activate, FusedLinear
 
 INT8_MAX, ZERO_POINT = 127, 128  # oneDNN is fastest with unsigned states and signed weights
@@ -54,7 +55,7 @@ class Int8Linear(FusedLinear):
         check_weight(weight, 1, 1, torch.float32, torch.bfloat16, torch.float16)
         if bias is not None:
             check_vector("a bias", bias, weight.shape[0])
-        self._kernel = load_kernel()
+        self._kernel = load_kernel(this_machine())
         self.n_out, self.n_in = weight.shape
         rounded, self._scales = to_int8(weight)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, [USUAL_TOKENS, self.n_in])
@@ -115,21 +116,37 @@ def int8_rows(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def int8_lacks(device: torch.device) -> str:
-    """Return why this machine cannot run int8 products, with value and expectation. Return "" when it can."""
+    """Return why this machine cannot run int8 products, with value and expectation. Return "" when it can.
+
+    On arm64 the products are ours alone.
+    """
     if device.type != "cpu":
         return f"got device {device.type}, expected cpu: hide the others (CUDA_VISIBLE_DEVICES=)"
+    if this_machine() == ARM:
+        return arm_lacks(features_here())
     if platform.system() != "Linux" or not torch._C._has_mkldnn:  # noqa: SLF001 - its wrapper has no types
         return f"got {platform.system()} or a torch without oneDNN, expected Linux and oneDNN"
-    if this_machine() != MACHINE or not torch.cpu._is_vnni_supported():  # noqa: SLF001 - torch has no public name
+    if this_machine() != X86 or not torch.cpu._is_vnni_supported():  # noqa: SLF001 - torch has no public name
         return f"got a processor ({this_machine()}) without AVX-512 VNNI, expected one with it"
     return ""
 
 
+def arm_lacks(features: frozenset[str]) -> str:
+    """Return why an arm64 processor with these features cannot run int8 products, or ""."""
+    missing = sorted(NEON_TILES.features - features)
+    return f"got a processor (aarch64) without {', '.join(missing)}, expected one with them" if missing else ""
+
+
 @cache
-def load_kernel() -> Kernel:
+def load_kernel(machine: str = X86) -> Kernel:
     """Load the kernel of the image, or compile it for this process in under a second. Raises CheckpointError."""
+    if machine != X86:
+        raise CheckpointError(
+            f"onednn-int8 has no kernel around oneDNN's product for {machine}, expected weights [multiple of 32,"
+            " multiple of 32] and a C compiler, so that our own product computes them"
+        )
     try:
-        library = load_compiled(ONEDNN_INT8_SOURCES, MACHINE, ONEDNN_INT8_FLAGS)
+        library = load_compiled(ONEDNN_INT8_SOURCES, machine, ONEDNN_INT8_FLAGS)
     except (RuntimeError, OSError) as failure:
         raise CheckpointError(f"onednn-int8 has no kernel: {failure}") from failure
     if library is None:

@@ -1,8 +1,9 @@
 """Which C sources make which library, and with which flags a compiler makes it.
 
-The kernels compute sixteen numbers at a time (native/vector.h). One variant uses AVX512-BF16. The other uses AVX2, for
-processors on which torch's bfloat16 product is eight times slower. This module imports no torch, so that an image can
-compile the kernels before its packages are installed. It must not know which processor will run them.
+The kernels compute sixteen numbers at a time (native/vector.h). On x86-64 one variant uses AVX512-BF16. The other uses
+AVX2, for processors on which torch's bfloat16 product is eight times slower. On arm64 one variant uses the products of
+BF16 and I8MM (Graviton3 and 4), and the other plain NEON. This module imports no torch, so that an image can compile
+the kernels before its packages are installed. It must not know which processor will run them.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ SOURCES = tuple(
     NATIVE / f"{name}.c"
     for name in ("attention", "decoder", "embeddings", "fused_layers", "int8_products", "layer_norm", "products")
 )
-MACHINE = "x86_64"
+X86, ARM = "x86_64", "aarch64"  # machine types as Linux and compilers name them
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to compile the kernels. `flags` are for the compiler; `features` are what they need, in torch's names."""
+    """One way to compile the kernels, for one machine type.
+
+    `flags` are for the compiler. `features` are what they need: in torch's names on x86-64, in Linux's on arm64.
+    """
 
     name: str
+    machine: str
     flags: tuple[str, ...]
     features: frozenset[str]
 
 
 AVX512 = Variant(
     "avx512-bf16",
+    X86,
     (
         "-mavx512f",
         "-mavx512bw",
@@ -41,8 +47,14 @@ AVX512 = Variant(
     ),
     frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "avx512_vnni", "fma3"}),
 )  # fmt: skip
-AVX2 = Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
-VARIANTS = (AVX512, AVX2)
+AVX2 = Variant("avx2", X86, ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
+# Without libgcc there are no functions for atomic operations. Vectors of one type read memory that another type wrote.
+ARM_FLAGS = ("-mno-outline-atomics", "-fno-strict-aliasing")
+NEON_TILES = Variant(
+    "neon-bf16-i8mm", ARM, ("-mcpu=generic+bf16+i8mm", *ARM_FLAGS), frozenset({"asimd", "atomics", "bf16", "i8mm"})
+)
+NEON = Variant("neon", ARM, ("-mcpu=generic", *ARM_FLAGS), frozenset({"asimd"}))
+VARIANTS = (AVX512, AVX2, NEON_TILES, NEON)
 FUSED_MULTIPLY_ADD = "-ffp-contract=fast"
 
 # the steps around oneDNN's int8 product, which need AVX-512 alone

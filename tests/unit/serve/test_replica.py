@@ -61,6 +61,7 @@ def test_metadata_names_heads_limits_and_fingerprint(model: Model) -> None:
             assert told["heads"]["topic"]["labels"] == ["a", "b", "c"]
             assert told["limits"]["max_row_tokens"] == 32
             assert told["default_head"] == "topic"
+            assert told["kernels"] == {"variant": "none", "prebuilt": False}  # of the engine without weights
             assert {"input_ids", "row_lengths"} <= {entry["name"] for entry in told["inputs"]}
             assert {"logits", "vectors", "top_ids"} <= {entry["name"] for entry in told["outputs"]}
 

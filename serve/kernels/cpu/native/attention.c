@@ -29,7 +29,9 @@ INLINE void product_of(int n, const pair *rows, int64_t stride, const pair *colu
     for (int i = 0; i < n; i++)
         for (int c = 0; c < BLOCK_REGISTERS; c++)
             sums[i][c] = broadcast(0.0f);
+    to_tiles(n, sums);
     add_products(n, rows, stride, columns, n_pairs, sums);
+    from_tiles(n, sums);
 }
 
 /* `scores` [n, n_panels * PANEL] = queries times keys */
@@ -121,7 +123,7 @@ INLINE void fetch_head(const job *args, const bf16 *queries, int64_t first, int6
         for (int64_t kind = 0; kind < 3; kind++) {
             const char *from = (const char *)(queries + (token * 3 + kind) * args->heads * args->width);
             for (int64_t at = 0; at < args->width * (int64_t)sizeof(bf16); at += LINE_BYTES)
-                _mm_prefetch(from + at, _MM_HINT_T1);
+                fetch_far(from + at);
         }
 }
 

@@ -30,12 +30,14 @@ INLINE void block(int n, const pair *words, const pair *states, int64_t n_pairs,
         for (int i = 0; i < n; i++)
             for (int c = 0; c < BLOCK_REGISTERS; c++)
                 sums[i][c] = broadcast(0.0f);
+        to_tiles(n, sums);
         for (int64_t k = 0; k < n_pairs; k += FETCH_STEP) {
             int n_lines = first ? 0 : n * FETCH_STEP * (int)sizeof(pair) / LINE_BYTES;
             for (int line = 0; line < n_lines && ahead < until; line++, ahead += LINE_BYTES)
-                _mm_prefetch(ahead, _MM_HINT_T0);
+                fetch_near(ahead);
             add_products(n, words + k, n_pairs, states + k * PANEL + first, FETCH_STEP, sums);
         }
+        from_tiles(n, sums);
 #pragma GCC unroll 12
         for (int i = 0; i < n; i++)
             for (int c = 0; c < BLOCK_REGISTERS; c++)

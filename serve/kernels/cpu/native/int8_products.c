@@ -19,7 +19,7 @@ typedef struct {
 static void row_to_int8(const job *args, int64_t row) {
     const bf16 *states = args->states + row * args->width;
     uint8_t *int8_values = args->int8_values + row * args->width;
-    ints most = (ints)broadcast(0.0f);
+    ints most = no_magnitude();
     for (int64_t k = 0; k < args->width; k += VECTOR_WIDTH)
         most = max_magnitude_bits(most, states + k);
     float top = max_magnitude(most), scale = top < SMALLEST ? 1.0f : top / LARGEST_INT8;

@@ -31,7 +31,7 @@ typedef struct {
 
 INLINE void fetch(fetching *lines) {
     for (int64_t line = 0; line < lines->each && lines->next < lines->until; line++, lines->next += LINE_BYTES)
-        _mm_prefetch(lines->next, _MM_HINT_T1);
+        fetch_far(lines->next);
 }
 
 /* x * Phi(x). The error is below 1e-6 + 2^-13 of the value. The result is near 0 for -infinity, where the formula gives NaN.
@@ -72,10 +72,12 @@ INLINE void sum_bf16(int n, const job *args, const pair *states, const pair *wei
     for (int i = 0; i < n; i++)
         for (int c = 0; c < BLOCK_REGISTERS; c++)
             sums[i][c] = floats_at(args->bias + first + c * VECTOR_WIDTH);
+    to_tiles(n, sums);
     for (int64_t k = 0; k < args->n_groups; k += FETCH_STEP) {
         fetch(lines);
         add_products(n, states + k, args->n_groups, weight + k * PANEL, FETCH_STEP, sums);
     }
+    from_tiles(n, sums);
 }
 
 #ifdef HAS_INT8
@@ -86,10 +88,12 @@ INLINE void sum_int8(int n, const job *args, const pair *states, const pair *wei
     for (int i = 0; i < n; i++)
         for (int c = 0; c < BLOCK_REGISTERS; c++)
             counts[i][c] = ints_at(args->offsets + first + c * VECTOR_WIDTH);
+    counts_to_tiles(n, counts);
     for (int64_t k = 0; k < args->n_groups; k += FETCH_STEP) {
         fetch(lines);
         add_int8_products(n, states + k, args->n_groups, weight + k * PANEL, FETCH_STEP, counts);
     }
+    counts_from_tiles(n, counts);
 #pragma GCC unroll 12
     for (int i = 0; i < n; i++)
         for (int c = 0; c < BLOCK_REGISTERS; c++) {

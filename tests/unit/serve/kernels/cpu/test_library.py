@@ -20,7 +20,7 @@ from serve.kernels.cpu.int8_products import int8_product_of
 from serve.kernels.cpu.layer_norm import norm_call
 from serve.kernels.cpu.library import load_kernels, variant_of
 from serve.kernels.cpu.products import PLAIN, product_of
-from serve.kernels.cpu.variants import AVX2, AVX512, MACHINE, SOURCES, VARIANTS, Variant, all_flags
+from serve.kernels.cpu.variants import AVX2, AVX512, SOURCES, VARIANTS, Variant, all_flags
 from serve.rows.pack import spans_of
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of, runs_here
 
@@ -31,7 +31,7 @@ N_THREADS = 3
 def test_the_kernels_compile_anywhere(variant: Variant, tmp_path: Path) -> None:
     """They compile without a warning for each variant, on every processor."""
     flags = (*all_flags(variant), "-Wall", "-Wextra", "-Werror")
-    assert compile_library(SOURCES, tmp_path / "kernels.so", MACHINE, flags)
+    assert compile_library(SOURCES, tmp_path / "kernels.so", variant.machine, flags)
 
 
 @pytest.mark.skipif(not runs_here(AVX2), reason="needs AVX2")
