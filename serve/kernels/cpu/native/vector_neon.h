@@ -71,7 +71,7 @@ INLINE floats select_first(int64_t n, floats x, floats y) {
 }
 INLINE float max_in(floats x) { return vmaxvq_f32(vmaxq_f32(vmaxq_f32(x.a, x.b), vmaxq_f32(x.c, x.d))); }
 INLINE float sum_of(floats x) { return vaddvq_f32(vaddq_f32(vaddq_f32(x.a, x.b), vaddq_f32(x.c, x.d))); }
-INLINE float root_of(float x) { return vget_lane_f32(vsqrt_f32(vdup_n_f32(x)), 0); }
+INLINE float root_of(float x) { return vmaxv_f32(vsqrt_f32(vdup_n_f32(x))); }
 INLINE floats floats_of_bf16(const bf16 *from) {
     uint16x8_t low = vld1q_u16(from), high = vld1q_u16(from + 8), none = vdupq_n_u16(0);
     return (floats){vreinterpretq_f32_u16(vzip1q_u16(none, low)), vreinterpretq_f32_u16(vzip2q_u16(none, low)),
@@ -131,12 +131,12 @@ INLINE floats numbers_of(const pair *columns, uint32x4_t kept, int32x4_t left) {
 INLINE floats first_numbers(const pair *columns) { return numbers_of(columns, vdupq_n_u32(0xffff), vdupq_n_s32(16)); }
 INLINE floats second_numbers(const pair *columns) { return numbers_of(columns, vdupq_n_u32(0xffff0000), vdupq_n_s32(0)); }
 
-#define NEON_ADD(P, LANE) sums[i][0].P = vfmaq_laneq_f32(sums[i][0].P, column.P, numbers[i], LANE)
-#define NEON_ADD_EACH(COLUMN, LANE) \
+#define NEON_ADD(P, PLACE) sums[i][0].P = vfmaq_laneq_f32(sums[i][0].P, column.P, numbers[i], PLACE)
+#define NEON_ADD_EACH(COLUMN, PLACE) \
     do { \
         floats column = COLUMN; \
         _Pragma("GCC unroll 6") for (int i = 0; i < n; i++) \
-            NEON_ADD(a, LANE), NEON_ADD(b, LANE), NEON_ADD(c, LANE), NEON_ADD(d, LANE); \
+            NEON_ADD(a, PLACE), NEON_ADD(b, PLACE), NEON_ADD(c, PLACE), NEON_ADD(d, PLACE); \
     } while (0)
 
 /* `sums` [n, BLOCK_REGISTERS] += rows of pairs [n, n_pairs] times columns of pairs [n_pairs, PANEL]. Rows are `stride` apart.

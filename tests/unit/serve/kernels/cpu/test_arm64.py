@@ -15,7 +15,7 @@ from serve.kernels.cpu.arm_features import AT_HWCAP, AT_HWCAP2, arm_features
 from serve.kernels.cpu.library import KernelChoice, choice_for, variant_here, variant_of
 from serve.kernels.cpu.onednn_int8 import arm_lacks, load_kernel
 from serve.kernels.cpu.variants import ARM, AVX2, NATIVE, NEON, NEON_TILES, SOURCES, Variant, all_flags
-from tests.arm64.emulated import DRIVER, PROCESSORS, compile_driver, compilers, lacking, run
+from tests.arm64.emulated import DRIVER, KERNEL_COMPILERS, PROCESSORS, compile_driver, lacking, run
 from tests.unit.serve.kernels.cpu.each_variant import runs_here
 
 OLDER = 1 << 1 | 1 << 8  # asimd, atomics
@@ -34,18 +34,12 @@ BUGS = {
 }
 
 
-def any_compiler() -> tuple[str, ...]:
-    """Return the compiler that replicas use, or else another one."""
-    return next(iter(compilers().values()))
-
-
 @emulated
-@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("compiler", KERNEL_COMPILERS)
 @pytest.mark.parametrize("variant", PROCESSORS, ids=lambda variant: variant.name)
 def test_the_kernels_are_right_on_arm64(variant: Variant, compiler: str, tmp_path: Path) -> None:
     """Each kernel equals double arithmetic within rounding, and a row has the same bits in any company."""
-    compile_driver(compilers()[compiler], variant, tmp_path / "driver")
-    done = run(tmp_path / "driver", variant)
+    done = run(compile_driver(variant, tmp_path, kernels_by=compiler), variant)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("bfloat16 and int8" if variant is NEON_TILES else "bfloat16:")
     assert int(done.stdout.split(" checks")[0].split()[-1]) > 10_000
@@ -60,8 +54,7 @@ def test_a_bug_in_a_kernel_is_found(bug: str, tmp_path: Path) -> None:
     source = (native / name).read_text()
     assert source.count(right) >= 1
     (native / name).write_text(source.replace(right, wrong))
-    compile_driver(any_compiler(), NEON_TILES, tmp_path / "driver", native)
-    done = run(tmp_path / "driver", NEON_TILES)
+    done = run(compile_driver(NEON_TILES, tmp_path, native), NEON_TILES)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED" in done.stdout
 
