@@ -5,7 +5,7 @@
 Package and layer are those of `GLOSSA_TARGET=host`. The runtime starts as Lambda starts it, with our Runtime API. The
 model server is a stand-in on loopback that answers at once. Init lasts from the start of the process to its first
 request for an event. `nothing` is a function that does nothing: it shows the cost of the interpreter and the runtime
-client. Sizes are the vocabularies of mini, XLM-R and XLM-V. Every function starts once in each round.
+client. Sizes are the vocabularies of the first mini, XLM-R and XLM-V. Every function starts once in each round.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main() -> int:
 
 
 def _functions(work: Path, sizes: Sequence[str], folder: Path) -> list[Function]:
-    """Return all functions with their packages: infer with each vocabulary, the job functions with that of mini."""
+    """Return all functions with their packages: infer with each vocabulary, the job functions with the smallest."""
     (work / "nothing").mkdir()
     (work / "nothing" / "nothing.py").write_text(NOTHING, encoding="utf-8")
     package = _make(work / "package", "InferFunction")

@@ -3,7 +3,7 @@
     python -m benchmarks.tokenize [--mix sib-mix|short|long]
 
 Each runs in a process of its own, and both read the same texts round by round. The first round is cold for both,
-because the library keeps words it has seen. The sizes are mini's 32k, and 250k (XLM-R) and 902k (XLM-V), which
+because the library keeps words it has seen. The sizes are the first mini's 32k, 250k (XLM-R) and 902k (XLM-V), which
 `benchmarks.inputs.vocabularies` makes. The ids of all texts are compared before anything is timed.
 """
 

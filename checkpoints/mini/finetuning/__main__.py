@@ -42,7 +42,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train-minutes", type=float, help="length of the training alone, instead of --minutes")
     parser.add_argument("--pieces", type=int, default=vocabulary.MOST, help="ids of the tokenizer")
     parser.add_argument("--layers", default=ALL_LAYERS, help="layers of e5 to keep, by number")
-    parser.add_argument("--without", nargs="*", default=[], metavar="HEAD", help="heads that are not shipped")
+    parser.add_argument("--without", nargs="*", default=["choice"], metavar="HEAD", help="heads that are not shipped")
     parser.add_argument("--choosing", action="store_true", help="hold out a part of the training sets and judge it")
     parser.add_argument("--every", type=int, default=1, help="judge every nth row or language only")
     parser.add_argument("--threads", type=int, default=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
+from functions.tasks.registry import TASK_NAMES
 from glossa.cli import root
 from tests.house.tree import ROOT, tracked
 from tests.unit.docs.blocks import Block, blocks_of, read_blocks
@@ -26,6 +28,9 @@ IN_README = ('curl "$API/v1/text-classification"', 'echo "The team')  # the othe
 PRELUDE = 'curl() { command curl --silent --show-error --fail-with-body "$@"; }\n'
 TYPED = re.compile(r"(?:^|\| *)(?:\.venv/bin/)?(?:python3? -m )?glossa (?P<words>[^|\n]*)", re.MULTILINE)
 INLINE = re.compile(r"`(?:\.venv/bin/)?(?:python -m )?glossa (?P<words>[a-z][^`\n]*)`")
+ASK = re.compile(r"`(ask\(\) \{[^`]*\})`")  # of the README: what its table of tasks is asked by
+REQUEST = re.compile(r"^\| `(?P<line>ask (?P<task>[a-z-]+) '[^`]*')` \|", re.MULTILINE)  # a row of that table
+WITHOUT_HEAD = {"multiple-choice", "text-generation"}  # tasks that mini has no head for; the README says why
 LIMIT_S = 300
 
 
@@ -61,6 +66,29 @@ def test_the_calls_of_the_readme_run(begins: str, folder: Path, api_url: str) ->
     """Its request and its line of text are answered with a label."""
     (block,) = [block for block in blocks_of(README) if block.text.startswith(begins)]
     assert '"label"' in run(block, folder, api_url)
+
+
+def rows_of_tasks(text: str) -> dict[str, str]:
+    """Return the request of each row of the README's table by its task, with the line that defines `ask` before it."""
+    found = ASK.search(text)
+    assert found is not None
+    return {row["task"]: f"{found[1]}\n{row['line']}\n" for row in REQUEST.finditer(text)}
+
+
+ROWS = rows_of_tasks((ROOT / README).read_text(encoding="utf-8"))
+
+
+def test_the_readme_has_a_request_of_every_task() -> None:
+    """Tasks without a head are named, with the reason."""
+    assert set(ROWS) | WITHOUT_HEAD == set(TASK_NAMES)
+    assert "`mini` has no head for it:" in (ROOT / README).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("task", ROWS)
+def test_a_row_of_the_readme_is_answered_by_mini(task: str, folder: Path, api_url: str) -> None:
+    """A request is pasted as it stands, and answered with one result."""
+    answer = json.loads(run(Block(README, "sh", ROWS[task]), folder, api_url))
+    assert (answer["model"], answer["task"], len(answer["results"])) == ("mini", task, 1)
 
 
 def test_who_runs_a_block_knows_its_page() -> None:

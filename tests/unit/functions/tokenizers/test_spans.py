@@ -18,7 +18,7 @@ from tests.unit.functions.tokenizers.hostile import AWKWARD, anything, mixed
 WIDE_MASK = forms.rules()
 WIDE_MASK["added_tokens"][-1] |= {"lstrip": True, "rstrip": True}
 KINDS: dict[str, dict[str, Any]] = {
-    "of mini": forms.rules(),
+    "of XLM-R": forms.rules(),
     "of e5": forms.like_e5(),
     "metaspace": forms.rules(pre_tokenizer=METASPACE),
     "strip": forms.rules(normalizer=forms.normalizers(STRIP, after=(ONE_SPACE,)), pre_tokenizer=METASPACE),
@@ -66,7 +66,7 @@ def test_any_text(tokenizer: JsonTokenizer, text: str) -> None:
     assert_spans(tokenizer, text)
 
 
-@pytest.mark.parametrize("kind", ["of mini", "of e5", "metaspace", "strip"])
+@pytest.mark.parametrize("kind", ["of XLM-R", "of e5", "metaspace", "strip"])
 def test_a_span_is_its_word(kind: str) -> None:
     """A token of a word after spaces begins at the word, whatever space stands before it."""
     tokenizer = JsonTokenizer(json.dumps(KINDS[kind]).encode())

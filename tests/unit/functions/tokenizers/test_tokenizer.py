@@ -57,6 +57,8 @@ def assert_offsets_slice(pair: Pair, text: str) -> None:
         assert before[0] <= start
         assert before[1] <= end
         before = (start, end)
+        if start == end and not piece.replace("▁", "").strip():  # white space alone has an empty span
+            continue
         made_of = _plain(text[_character(text, start) : end])
         if DELETED & set(text[start:end]):  # the library is off by one character around these
             continue
@@ -70,7 +72,7 @@ def assert_offsets_slice(pair: Pair, text: str) -> None:
 
 def _character(text: str, start: int) -> int:
     """Return the start of the character that the code point at `start` belongs to."""
-    while start and (unicodedata.category(text[start])[0] == "M" or text[start] in EXTENDERS):
+    while 0 < start < len(text) and (unicodedata.category(text[start])[0] == "M" or text[start] in EXTENDERS):
         start -= 1
     return start
 
