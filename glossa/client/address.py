@@ -5,22 +5,29 @@ The client, `glossa ask`, `glossa batch` and `glossa proxy` take the same. Must 
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from glossa.client.errors import InvalidRequest
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
-FORM = "https://HOST/STAGE, without user, query or fragment"
+FORM = "https://HOST/STAGE in ASCII, without user, query or fragment"
+_ESCAPES = re.compile(r"(%[0-9A-Fa-f]{2})")
+_IN_PATHS = "/!$&'()*+,;=:@-._~"  # RFC 3986, 3.3; everything else is written as %XX
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is the address of an API: http or https, a host, and at most a path."""
+    """Tell whether a text is the address of an API: http or https, a host, and at most a path, in ASCII.
+
+    A host or a stage of other letters would be signed in one writing and sent in another.
+    """
     try:
         parts = urlsplit(text)
     except ValueError:  # a bracket that is not closed
         return False
     has_more = "@" in parts.netloc or "?" in text or "#" in text
-    return parts.scheme in {"https", "http"} and bool(parts.hostname) and not has_more and _is_one_word(text)
+    is_http = parts.scheme in {"https", "http"} and bool(parts.hostname)
+    return is_http and not has_more and text.isascii() and _is_one_word(text)
 
 
 def is_private(url: str) -> bool:
@@ -30,7 +37,7 @@ def is_private(url: str) -> bool:
 
 
 def joined(base_url: str, path: str) -> str:
-    """Return the URL of a route, its query written as it is signed.
+    """Return the URL of a route, its path and its query written as they are signed.
 
     Raises InvalidRequest for a path that does not begin with a slash: it would change the host, and get the key there.
     """
@@ -39,7 +46,16 @@ def joined(base_url: str, path: str) -> str:
             f"got the path {path!r}, expected a slash, then visible characters without #, such as /v1/models"
         )
     route, _, query = path.partition("?")
-    return base_url.rstrip("/") + route + (f"?{encoded_query(query.encode())}" if query else "")
+    return base_url.rstrip("/") + encoded_path(route) + (f"?{encoded_query(query.encode())}" if query else "")
+
+
+def encoded_path(path: str) -> str:
+    """Return a path as HTTP carries it: what it cannot hold as it is becomes %XX of UTF-8, and %XX stays.
+
+    An HTTP library would do so after the signature was made.
+    """
+    parts = _ESCAPES.split(path)
+    return "".join(part if _ESCAPES.fullmatch(part) else quote(part, safe=_IN_PATHS) for part in parts)
 
 
 def encoded_query(query: bytes) -> str:

@@ -84,7 +84,9 @@ class Guard:
             raise Refusal(405, "method-not-allowed", f"got another method, expected {allowed}", {"allow": allowed})
         _check_path(request.path)
         if not _TARGET.fullmatch(request.path + request.query):
-            raise no_path()
+            raise Refusal(
+                400, "bad-request", "got a path or a query with spaces, # or letters beyond ASCII, expected them as %XX"
+            )
 
     def _hosts(self) -> list[bytes]:
         """Return the names of this proxy in the header Host; the one that was bound is first."""

@@ -107,7 +107,7 @@ SCENES: tuple[tuple[str, str, Callable[[Page], None] | None, bool], ...] = (
     ("reference", "light", reference, False),
     ("reference-dark", "dark", reference, False),
     ("phone", "light", arabic, True),
-    ("phone-dark", "dark", classes, True),
+    ("phone-dark", "dark", arabic, True),
 )
 
 

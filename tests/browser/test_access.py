@@ -130,6 +130,43 @@ def test_keys_alone_are_enough(open_page: Open) -> None:
     tab_to(page, page.get_by_role("button", name="Copy"))
 
 
+def test_the_skip_link_keeps_the_task(open_page: Open) -> None:
+    """It leads to the form of the task that is shown, and the address still names that."""
+    page = open_page("/#rerank").page
+    expect(page.get_by_role("heading", name="Ranking")).to_be_visible()
+    press(page, "Tab", "Enter")
+    expect(page.locator("#work")).to_be_focused()
+    assert page.url.endswith("#rerank")
+    press(page, "Tab")
+    expect(page.get_by_role("group", name="Examples").get_by_role("button").first).to_be_focused()
+
+
+def test_code_beside_keeps_the_focus_when_an_answer_comes(open_page: Open) -> None:
+    """Who has moved on to the code while the answer is made stays there."""
+    page = open_page().page
+    held: list[Any] = []
+    page.route("**/v1/text-classification", held.append)
+    page.get_by_role("group", name="Examples").get_by_role("button").first.click()
+    expect(page.locator("#status")).to_contain_text("Asking")
+    page.get_by_role("tab", name="Python").click()
+    held[0].continue_()
+    wait_for_answer(page)
+    expect(page.get_by_role("tab", name="JSON")).to_be_visible()
+    expect(page.get_by_role("tab", name="Python")).to_be_focused()
+
+
+def test_languages_are_named(open_page: Open) -> None:
+    """Texts say their language, so that they are read and drawn as they should be, until somebody types."""
+    page = open_page().page
+    choose(page, "Classification")
+    take_example(page, 2)
+    text = page.get_by_label("Text", exact=True)
+    expect(text).to_have_attribute("lang", "ar")
+    expect(page.get_by_role("button", name="日本語")).to_have_attribute("lang", "ja")
+    text.press_sequentially("a")
+    assert text.get_attribute("lang") is None
+
+
 def test_keys_alone_run_a_job(open_page: Open) -> None:
     """The sample needs no window for files."""
     page = open_page("/#batch").page

@@ -84,3 +84,22 @@ def test_a_description_behind_a_key_is_asked_for_with_one(open_page: Open) -> No
     page.get_by_label("API key or token").fill("glossa_0123")
     page.get_by_role("button", name="Use it").click()
     expect(page.locator("details.operation").first).to_be_visible()
+
+
+def test_each_command_has_the_key_that_was_given(open_page: Open) -> None:
+    """With a body and without one. Its address has examples where the description has a place for a name."""
+    page = open_page("/docs").page
+    boxes = page.locator("details.operation")
+    expect(boxes.first).to_be_visible()
+    page.get_by_text("API key", exact=True).click()
+    page.get_by_label("API key or token").fill("glossa_0123")
+    page.get_by_label("API key or token").press("Enter")
+    expect(boxes.first).to_be_visible()
+    boxes.evaluate_all("all => all.forEach((box) => { box.open = true; })")
+    commands = page.locator("details.operation > div > pre")
+    expect(commands).to_have_count(boxes.count())
+    texts = commands.all_inner_texts()
+    assert [text for text in texts if '-H "Authorization: Bearer $GLOSSA_API_KEY"' not in text] == []
+    assert [text for text in texts if "{" in text.splitlines()[0]] == []
+    assert any(text.startswith("curl -X DELETE ") for text in texts)
+    assert "glossa_0123" not in "".join(texts)

@@ -44,7 +44,11 @@ def test_nothing_is_asked_before_there_is_a_text(open_page: Open) -> None:
     page.get_by_role("button", name="Run").click()
     expect(results(page)).to_contain_text("“Text” is empty")
     expect(page.get_by_label("Text", exact=True)).to_be_focused()
-    assert page.get_by_label("Text", exact=True).get_attribute("aria-invalid") == "true"
+    text = page.get_by_label("Text", exact=True)
+    expect(text).to_have_attribute("aria-invalid", "true")
+    expect(text).to_have_accessible_description("“Text” is empty. Pick an example, or type something.")
+    text.press_sequentially("a")
+    expect(text).to_have_accessible_description("")
     assert not [url for url in watched.requested if url.endswith("/v1/text-classification")]
 
 
@@ -116,6 +120,30 @@ def test_each_error_says_what_to_do(open_page: Open, status: int, code: str, mor
         expect(page.locator("#status")).to_contain_text("Answered in")
 
 
+@pytest.mark.parametrize(("status", "title"), [(429, "Busy"), (503, "Not ready")])
+def test_an_error_of_the_gateway_says_when_to_try_again(open_page: Open, status: int, title: str) -> None:
+    """Its body is not ours, and its wait stands in a header alone. The focus stays where the answer will be."""
+    page = open_page(may_be_refused=True).page
+    said = {"message": "Too Many Requests"}
+    page.route(TASK, lambda route: route.fulfill(status=status, json=said, headers={"Retry-After": "7"}))
+    page.get_by_role("group", name="Examples").get_by_role("button").first.click()
+    for words in (title, "Too Many Requests", "Try again in 7 s."):
+        expect(page.get_by_role("alert")).to_contain_text(words)
+    page.unroute(TASK)
+    page.get_by_role("button", name="Try again").press("Enter")
+    expect(page.locator("#status")).to_contain_text("Answered in")
+    expect(results(page)).to_be_focused()
+
+
+def test_an_answer_that_is_no_json_is_said(open_page: Open) -> None:
+    """Something on the way may answer in the place of the API."""
+    page = open_page().page
+    page.route(TASK, lambda route: route.fulfill(status=200, content_type="text/html", body="<p>Sign in</p>"))
+    page.get_by_role("group", name="Examples").get_by_role("button").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("The answer cannot be read")
+    expect(page.get_by_role("alert")).to_contain_text("<p>Sign in</p>")
+
+
 def test_no_answer_at_all_is_said(open_page: Open) -> None:
     """A network that fails is told from a service that fails."""
     page = open_page(may_be_refused=True).page
@@ -165,6 +193,16 @@ def test_a_key_is_asked_for_and_kept_in_memory_alone(open_page: Open) -> None:
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("This API asks for a key")
     expect(page.get_by_label("API key or token")).to_have_value("")
+
+
+def test_the_form_of_the_key_is_left_by_escape(open_page: Open) -> None:
+    """The focus goes back to what opened it."""
+    page = open_page().page
+    opener = page.get_by_text("API key", exact=True)
+    opener.click()
+    page.get_by_label("API key or token").press("Escape")
+    expect(page.get_by_label("API key or token")).to_be_hidden()
+    expect(opener).to_be_focused()
 
 
 def test_a_task_is_left_while_it_is_answered(open_page: Open) -> None:

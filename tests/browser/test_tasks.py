@@ -168,3 +168,18 @@ def test_a_link_leads_to_a_task_and_a_model_and_holds_no_text(open_page: Open) -
     page.reload()
     expect(page.get_by_label("Model")).to_have_value("plain:topic")
     expect(page.get_by_label("Text", exact=True)).to_have_value("")
+
+
+def test_numbers_have_the_digits_that_people_read(open_page: Open) -> None:
+    """A score is a percentage, never 0 when it is more; JSON has six digits, and all of them when it is copied."""
+    page = open_page().page
+    scores = [{"label": "sports", "score": 0.9412345671234567}, {"label": "travel", "score": 0.00001234567890123}]
+    answer = {"model": "mini", "head": "topic", "results": [scores]}
+    page.route("**/v1/text-classification", lambda route: route.fulfill(json=answer))
+    take_example(page)
+    assert results(page).locator(".figure").all_inner_texts() == ["94.1 %", "< 0.1 %"]
+    page.get_by_role("tab", name="JSON").click()
+    shown = page.get_by_role("tabpanel").locator("code").inner_text()
+    assert "0.941235" in shown
+    assert "0.94123456" not in shown
+    assert "0.0000123457" in shown

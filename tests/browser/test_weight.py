@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -14,6 +15,18 @@ MAX_BYTES = 150_000
 FILES = "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
 
 
+# the last part of every address that a first visit asks for: four files, and one call of the API
+ASKED = {
+    "/": ["", "icon.svg", "models", "page.css", "page.js"],
+    "/docs": ["docs", "docs.js", "icon.svg", "openapi.json", "page.css"],
+}
+
+
+def names(watched: Watched) -> list[str]:
+    """Return the last part of every address that was asked for, sorted."""
+    return sorted(urlsplit(url).path.rpartition("/")[2] for url in watched.requested)
+
+
 def of_the_page(page: Page, size: str) -> list[int]:
     """Return a size of each file of the page itself, not of what it asks of the API."""
     found: list[int] = page.evaluate(f"{FILES}.filter((one) => !/v1|openapi/.test(one.name)).map((one) => one.{size})")
@@ -22,11 +35,13 @@ def of_the_page(page: Page, size: str) -> list[int]:
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_a_visit_is_light(open_page: Open, path: str) -> None:
-    """A page with its style, script and icon has less than 150 kB, even without compression."""
-    page = open_page(path).page
+    """A page with its style, script and icon is four files, of less than 150 kB even without compression."""
+    watched = open_page(path)
+    page = watched.page
     expect(page.locator("main h2").first).to_be_visible()
+    assert names(watched) == ASKED[path]
     whole, sent = of_the_page(page, "decodedBodySize"), of_the_page(page, "transferSize")
-    assert len(whole) <= 5
+    assert len(whole) == 4
     assert sum(whole) < MAX_BYTES
     assert sum(sent) < sum(whole) / 2  # compressed
 

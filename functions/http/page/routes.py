@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler import Response
 from functions.http.page.files import File, digest, files
 from functions.http.request_body import header, takes_bytes
 from functions.http.resolver import Resolver
-from shared.error_text import shown
+from shared.error_text import shown, visible
 from shared.errors import NotFound
 
 PAGES = ("/", "/docs", "/page/<version>/<name>")
@@ -51,11 +51,11 @@ def add_page_routes(api: Resolver, stores: Sequence[str] = ()) -> None:
 
     @api.get(PAGES[0], compress=True)
     def playground() -> Response[str]:
-        return _page(api, "index.html", headers)
+        return _page(api, PAGES[0], "index.html", headers)
 
     @api.get(PAGES[1], compress=True)
     def reference() -> Response[str]:
-        return _page(api, "docs.html", headers)
+        return _page(api, PAGES[1], "docs.html", headers)
 
     @api.get(PAGES[2], compress=True)
     def asset(version: str, name: str) -> Response[str]:
@@ -65,12 +65,18 @@ def add_page_routes(api: Resolver, stores: Sequence[str] = ()) -> None:
         return _answer(api, files()[name], {**headers, "Cache-Control": keep})
 
 
-def _page(api: Resolver, name: str, headers: Mapping[str, str]) -> Response[str]:
-    """Answer with a page. Its files are named relative to it, so a slash at its end would lead them astray."""
+def _page(api: Resolver, place: str, name: str, headers: Mapping[str, str]) -> Response[str]:
+    """Answer with a page. Its files are named relative to it, so a slash at its end would lead them astray.
+
+    One slash leads back to the place, whose name alone is in the answer. The resolver lets any number of slashes pass;
+    with more of them there is no page.
+    """
     path = api.current_event.path
-    if path != "/" and path.endswith("/"):
-        return Response(308, None, "", {**headers, "Location": f"../{path.strip('/')}"}, compress=False)
-    return _answer(api, files()[name], {**headers, "Cache-Control": ASK_AGAIN})
+    if path == place:
+        return _answer(api, files()[name], {**headers, "Cache-Control": ASK_AGAIN})
+    if path == f"{place}/" and place != PAGES[0]:
+        return Response(308, None, "", {**headers, "Location": f"..{place}"}, compress=False)
+    raise NotFound(f"no route GET {visible(path)}", hint="see GET /v1/openapi.json")
 
 
 def _answer(api: Resolver, file: File, headers: Mapping[str, str]) -> Response[str]:

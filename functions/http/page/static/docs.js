@@ -1,6 +1,7 @@
 // The API reference: every operation of the OpenAPI document of this service, with its fields and a curl line.
 import { byId, copyButton, el } from "./dom.js";
-import { BASE, call, Problem, useKey } from "./api.js";
+import { call, Problem } from "./api.js";
+import { askForKey, whenKeyIsGiven } from "./key.js";
 import { problemCard } from "./problems.js";
 import { curlLine } from "./snippets.js";
 import { exampleOf, resolved, schemaView, typeOf } from "./schemas.js";
@@ -27,7 +28,7 @@ async function load() {
     if (!(problem instanceof Problem)) throw problem;
     byId("routes").replaceChildren();
     byId("operations").replaceChildren(problemCard(problem, load));
-    if (problem.status === 401) byId("key").open = true;
+    if (problem.status === 401) askForKey();
     return;
   }
   draw(document_);
@@ -85,7 +86,7 @@ function operation({ path, method, of, id }, document_) {
       ...parameters(of.parameters || [], document_),
       ...(body ? [el("h3", {}, "Body"), ...schemaView(body.schema, document_)] : []),
       el("h3", {}, "Answers"), el("dl", {}, answers(of.responses, document_)),
-      el("h3", {}, "As a command"), command(path, method, body, document_));
+      el("h3", {}, "As a command"), command(path, method, of, document_));
   });
   return box;
 }
@@ -119,10 +120,16 @@ function answers(responses, document_) {
   });
 }
 
-function command(path, method, body, document_) {
+/** Return a command with the examples of the body and of the path; what has none is written in capitals. */
+function command(path, method, of, document_) {
+  const body = of.requestBody?.content?.["application/json"];
   const example = body && (Object.values(body.examples || {})[0]?.value ?? body.example ?? exampleOf(body.schema, document_));
-  const verb = { get: "", post: "" }[method] ?? `-X ${method.toUpperCase()} `;
-  const text = body ? curlLine(path.slice(1), example) : `curl ${verb}${method === "post" ? "-X POST " : ""}"${BASE}${path.slice(1)}"`;
+  const filled = path.replace(/\{(\w+)\}/g, (_, name) => {
+    const one = (of.parameters || []).map((each) => resolved(each, document_)).find((each) => each.name === name);
+    const schema = resolved(one?.schema, document_);
+    return one?.example ?? schema.examples?.[0] ?? schema.enum?.[0] ?? name.toUpperCase();
+  });
+  const text = curlLine(filled.slice(1), example, method.toUpperCase());
   return el("div", {}, el("pre", { tabindex: "0" }, el("code", {}, text)), copyButton("Copy", () => text));
 }
 
@@ -135,11 +142,6 @@ function open_() {
   box.querySelector("summary").focus({ preventScroll: true });
 }
 
-byId("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  useKey(byId("key-value").value);
-  byId("key").open = false;
-  load();
-});
+whenKeyIsGiven(load);
 window.addEventListener("hashchange", open_);
 load();

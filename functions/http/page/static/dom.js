@@ -23,9 +23,9 @@ export function words(text, attributes = {}) {
   return el("bdi", { dir: "auto", ...attributes }, String(text));
 }
 
-/** Return a number for people: 0.941 as "94.1 %". */
+/** Return a part of one for people: 0.941 as "94.1 %"; what is above 0 is never written as 0. */
 export function percent(score) {
-  return `${(score * 100).toFixed(1)} %`;
+  return score > 0 && score < 0.0005 ? "< 0.1 %" : `${(score * 100).toFixed(1)} %`;
 }
 
 /** Return a count with its noun: "1 token", "2 tokens". */
@@ -33,14 +33,18 @@ export function count(n, noun) {
   return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 }
 
-/** Return milliseconds for people. */
+/** Return milliseconds for people: with three digits or so, and hours where there are that many. */
 export function duration(ms) {
-  return ms < 10 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
+  const s = ms / 1000;
+  if (ms < 999.5) return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+  if (s < 120) return `${s < 10 ? s.toFixed(2) : Math.round(s)} s`;
+  return s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`;
 }
 
-/** Return a button that copies what `text` returns, and says that it has. */
+/** Return a button that copies what `text` returns, and says that it has, to people who cannot see it too. */
 export function copyButton(label, text) {
   const button = el("button", { type: "button", class: "quiet" }, label);
+  const heard = el("span", { class: "heard", role: "status" });
   button.addEventListener("click", async () => {
     let said = "Copied";
     try {
@@ -48,21 +52,31 @@ export function copyButton(label, text) {
     } catch {
       said = "Select it and copy by hand";
     }
-    button.textContent = said;
-    setTimeout(() => { button.textContent = label; }, 1600);
+    button.textContent = heard.textContent = said;
+    setTimeout(() => {
+      button.textContent = label;
+      heard.textContent = "";
+    }, 1600);
   });
-  return button;
+  return el("span", { class: "copy" }, button, heard);
 }
 
-/** Return tabs that arrow keys move through, as people of screen readers know them. `panels`: [name, make]. */
-export function tabs(label, panels, chosen = 0) {
+/**
+ * Return tabs that arrow keys move through, as people of screen readers know them. `panels`: [name, make]. `chosen` is
+ * the name of the first one to show, and `noted` is called with the name of each one that is chosen.
+ */
+export function tabs(label, panels, chosen, noted) {
   const id = `tabs-${tabs.next = (tabs.next || 0) + 1}`;
-  const panel = el("div", { role: "tabpanel", id: `${id}-panel`, tabindex: "0", class: "panel" });
+  const panel = el("div", { role: "tabpanel", id: `${id}-panel`, class: "panel" });
   const buttons = panels.map(([name], i) => el("button", {
-    type: "button", role: "tab", id: `${id}-${i}`, "aria-controls": `${id}-panel`, onclick: () => choose(i),
+    type: "button", role: "tab", id: `${id}-${i}`, "aria-controls": `${id}-panel`, onclick: () => take(i),
   }, name));
   const list = el("div", { role: "tablist", "aria-label": label, class: "tabs" }, buttons);
-  let now = Math.min(chosen, panels.length - 1);
+  let now = 0;
+  function take(i) {
+    choose(i);
+    noted(panels[i][0]);
+  }
   function choose(i) {
     now = i;
     buttons.forEach((button, j) => {
@@ -77,9 +91,9 @@ export function tabs(label, panels, chosen = 0) {
     const to = step ? (now + step + buttons.length) % buttons.length : { Home: 0, End: buttons.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    choose(to);
+    take(to);
     buttons[to].focus();
   });
-  choose(now);
-  return { element: el("div", { class: "tabbed" }, list, panel), chosen: () => now };
+  choose(Math.max(0, panels.findIndex(([name]) => name === chosen)));
+  return el("div", { class: "tabbed" }, list, panel);
 }

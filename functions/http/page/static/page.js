@@ -1,32 +1,41 @@
 // The playground: reads which models are served, makes a form for each task, sends it, and shows the answer.
-import { byId, copyButton, count, duration, el, tabs } from "./dom.js";
-import { call, Problem, useKey } from "./api.js";
+import { byId, duration, el } from "./dom.js";
+import { call, Problem } from "./api.js";
+import { askForKey, whenKeyIsGiven } from "./key.js";
 import { problemCard } from "./problems.js";
+import { fill, input, isJson, wrong } from "./fields.js";
 import { facts, nothing } from "./results.js";
-import { clientLines, curlLine, pythonLines, shortJson } from "./snippets.js";
+import { codeOf } from "./sentences.js";
+import { shortJson } from "./snippets.js";
+import { showCode } from "./code.js";
 import { plainView, VIEWS } from "./tasks.js";
-import { jobPanel, stopWatching } from "./jobs.js";
+import { jobPanel, leaveJobs } from "./jobs.js";
 
 const JOBS = "batch";
 const kept = {}; // the values of each form while the page is open
 let offered = []; // views with their models; empty until the models are read
+let asking = new AbortController();
 let running = new AbortController();
-let tabChosen = 0;
 
 /** Read the models, then show the view of the address. */
 async function begin() {
   const work = byId("work");
+  asking.abort();
+  asking = new AbortController();
+  running.abort();
+  leaveJobs();
   byId("tasks").replaceChildren(el("p", { class: "note" }, "Reading which models are served …"));
   byId("beside").hidden = true;
   work.replaceChildren(el("div", { class: "loading", role: "status" }, el("span", {}, "Loading …")));
   try {
-    offered = views((await call("GET", "v1/models")).body);
+    offered = views((await call("GET", "v1/models", undefined, { signal: asking.signal })).body);
   } catch (problem) {
+    if (problem.name === "AbortError") return;
     if (!(problem instanceof Problem)) throw problem;
     offered = [];
     byId("tasks").replaceChildren();
     work.replaceChildren(problemCard(problem, begin));
-    if (problem.status === 401) openKey();
+    if (problem.status === 401) askForKey();
     return;
   }
   if (!offered.length) {
@@ -37,11 +46,6 @@ async function begin() {
   const link = (id, name) => el("li", {}, el("a", { href: `#${id}`, "data-view": id }, name));
   byId("tasks").replaceChildren(el("ul", {}, offered.map(({ view }) => link(view.id, view.name)), link(JOBS, "Batch job")));
   show();
-}
-
-function openKey() {
-  byId("key").open = true;
-  byId("key-value").focus();
 }
 
 /** Return each view that a served head can do, with the references of its models, the default first. */
@@ -72,16 +76,25 @@ function asked() {
 
 function show() {
   running.abort();
-  stopWatching();
+  leaveJobs();
   const { entry, choice } = asked();
   for (const link of byId("tasks").querySelectorAll("a")) { // the links stay, so that the focus does
-    if (link.dataset.view === (entry ? entry.view.id : JOBS)) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.view === (entry ? entry.view.id : JOBS)) {
+      link.setAttribute("aria-current", "page");
+      reveal(link);
+    } else link.removeAttribute("aria-current");
   }
   byId("beside").hidden = true;
   document.title = `${entry ? entry.view.name : "Batch job"} – Glossa playground`;
   if (entry) showTask(entry, choice);
   else byId("work").replaceChildren(...jobPanel(jobViews()));
+}
+
+/** Scroll a list of links sideways, on a phone, until one of them is seen. */
+function reveal(link) {
+  const list = link.closest("ul");
+  const start = link.offsetLeft - list.offsetLeft;
+  if (start < list.scrollLeft || start + link.offsetWidth > list.scrollLeft + list.clientWidth) list.scrollLeft = start - 16;
 }
 
 function jobViews() {
@@ -113,14 +126,14 @@ function showTask({ view, choices }, choice) {
     choices.map(({ reference }) => el("option", { selected: reference === choice.reference }, reference)));
   const take = (example) => {
     Object.assign(values, usual(view), example.values);
-    for (const { element, field } of inputs) fill(element, values[field.name]);
+    for (const { element, field } of inputs) fill(element, values[field.name], field.kind === "text" ? codeOf(example.language) : null);
     send(context);
   };
   model.addEventListener("change", () => {
     context.choice = choices.find(({ reference }) => reference === model.value);
     history.replaceState(null, "", `#${view.id}/${model.value}`);
     shelf.replaceChildren(examples(view, context.choice, take));
-    showCode(context);
+    code(context);
   });
   shelf.append(examples(view, choice, take));
   const form = el("form", { id: "form", novalidate: true, onsubmit: (event) => { event.preventDefault(); send(context); } },
@@ -137,41 +150,17 @@ function showTask({ view, choices }, choice) {
       send(context);
     }
   });
-  form.addEventListener("input", () => showCode(context));
+  form.addEventListener("input", () => code(context));
   byId("work").replaceChildren(el("h2", {}, view.name), el("p", { class: "says" }, view.says), form, status, out);
-  showCode(context);
+  code(context);
 }
 
 function examples(view, choice, choose) {
   const list = examplesOf(view, choice);
   if (!list.length) return "";
   return el("div", { class: "examples", role: "group", "aria-label": "Examples" }, list.map((example) =>
-    el("button", { type: "button", class: "chip", dir: "auto", onclick: () => choose(example) }, example.language)));
-}
-
-function fill(element, value) {
-  if (element.type === "checkbox") element.checked = value;
-  else element.value = value;
-}
-
-function input(field, values) {
-  const id = `field-${field.name}`;
-  const note = field.note ? `${id}-note` : null;
-  const many = ["text", "lines", "json"].includes(field.kind);
-  const element = el(many ? "textarea" : "input", {
-    id, rows: many ? field.rows : null, dir: field.kind === "json" ? "ltr" : "auto", spellcheck: "false", autocomplete: "off",
-    type: many ? null : { number: "number", check: "checkbox" }[field.kind] || "text", min: field.least, max: field.most,
-    "aria-describedby": note, "aria-required": field.required ? "true" : null,
-  });
-  fill(element, values[field.name]);
-  element.addEventListener("input", () => {
-    element.removeAttribute("aria-invalid");
-    values[field.name] = field.kind === "check" ? element.checked : field.kind === "number" ? element.valueAsNumber || field.usual : element.value;
-  });
-  const label = el("label", { for: id }, field.label);
-  const box = field.kind === "check" ? el("div", { class: "field check" }, element, label)
-    : el("div", { class: `field ${field.kind}` }, label, element, note && el("p", { class: "note", id: note }, field.note));
-  return { element, box, field };
+    el("button", { type: "button", class: "chip", dir: "auto", lang: codeOf(example.language), onclick: () => choose(example) },
+      example.language)));
 }
 
 /** Send the form; show what comes back, or what went wrong. A newer request ends an older one. */
@@ -179,15 +168,13 @@ async function send(context) {
   const { view, choice, values, out, status } = context;
   const missing = view.fields.find((field) => field.required && !String(values[field.name]).trim());
   if (missing) {
-    status.textContent = "";
-    out.replaceChildren(nothing(`“${missing.label}” is empty. Pick an example, or type something.`));
-    byId(`field-${missing.name}`).setAttribute("aria-invalid", "true");
-    byId(`field-${missing.name}`).focus();
+    wrong(context, missing, `“${missing.label}” is empty. Pick an example, or type something.`);
     return;
   }
   const body = bodyOf(context, values);
   if (!body) {
-    out.replaceChildren(nothing("That is not JSON. Write it as in the examples of the API reference."));
+    wrong(context, view.fields.find((field) => !isJson(values[field.name])) ?? view.fields[0],
+      "That is not JSON. Write it as in the examples of the API reference.");
     return;
   }
   running.abort();
@@ -196,28 +183,38 @@ async function send(context) {
   status.textContent = `Asking ${choice.reference} …`;
   out.setAttribute("aria-busy", "true");
   out.classList.add("busy");
-  let answer = null;
+  context.answer = null;
   try {
-    answer = await call("POST", `v1/${view.task}`, body, { signal });
-    const shown = view.show ? view.show(answer.body.results, { values: { ...values }, body }) : el("pre", { tabindex: "0" }, shortJson(answer.body.results));
-    status.textContent = `Answered in ${duration(answer.took_ms)}.`;
-    out.replaceChildren(...[shown].flat(3).filter(Boolean), ...facts(answer));
+    context.answer = await call("POST", `v1/${view.task}`, body, { signal });
+    const shown = picture(context, body);
+    status.textContent = `Answered in ${duration(context.answer.took_ms)}.`;
+    out.replaceChildren(...[shown].flat(3).filter(Boolean), ...facts(context.answer));
     status.scrollIntoView({ block: "nearest" }); // with the room below it that page.css names
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (!(problem instanceof Problem)) throw problem;
     status.textContent = "";
     out.replaceChildren(problemCard(problem, () => send(context)));
-    if (problem.status === 401) openKey();
-    answer = problem.status ? { body: problem.body } : null;
+    if (problem.status === 401) askForKey();
+    context.answer = problem.status ? { body: problem.body } : null;
   } finally {
     if (!signal.aborted) {
       out.removeAttribute("aria-busy");
       out.classList.remove("busy");
     }
   }
-  context.answer = answer;
-  showCode(context);
+  code(context);
+}
+
+/** Return what shows the results of an answer. A form that the page does not know is shown as JSON. */
+function picture({ view, values, answer }, body) {
+  try {
+    if (view.show) return view.show(answer.body.results, { values: { ...values }, body });
+  } catch (error) {
+    console.error(error); // the answer is still shown, below
+  }
+  return [view.show && nothing("This answer has a form that this page has no picture of."),
+    el("pre", { tabindex: "0" }, shortJson(answer.body.results ?? answer.body))];
 }
 
 /** Return the request that values make, or null where they are no JSON. */
@@ -234,34 +231,17 @@ function isFilled(view, values) {
 }
 
 /** Show the request of the form in code, that of the first example while the form is empty, and the last answer. */
-function showCode(context) {
+function code(context) {
   const { view, choice, values, answer } = context;
   const sample = examplesOf(view, choice)[0];
   const body = isFilled(view, values) ? bodyOf(context, values) : sample && bodyOf(context, { ...usual(view), ...sample.values });
-  byId("beside").hidden = !body;
-  if (!body) return;
-  const path = `v1/${view.task}`;
-  const client = clientLines(view.task, body);
-  const code = (text, full = text) => [el("pre", { tabindex: "0" }, el("code", {}, text)), copyButton("Copy", () => full)];
-  const panels = [
-    ["curl", () => code(curlLine(path, body))],
-    ["Python", () => code(pythonLines(path, body))],
-    ...(client ? [[client[0], () => code(client[1])]] : []),
-    ...(answer ? [["JSON", () => code(shortJson(answer.body), JSON.stringify(answer.body, null, 2))]] : []),
-  ];
-  const made = tabs("The request in code", panels, tabChosen);
-  made.element.addEventListener("click", () => { tabChosen = made.chosen(); });
-  made.element.addEventListener("keyup", () => { tabChosen = made.chosen(); });
-  const bytes = answer ? new TextEncoder().encode(JSON.stringify(answer.body)).length : 0;
-  byId("beside").replaceChildren(el("h2", {}, "The request in code"), made.element,
-    answer ? el("p", { class: "note" }, `The answer has ${count(bytes, "byte")}.`) : "");
+  showCode(view.task, body, answer);
 }
 
-byId("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  useKey(byId("key-value").value);
-  byId("key").open = false;
-  begin();
+whenKeyIsGiven(begin);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the task
+  byId("work").focus();
 });
 window.addEventListener("hashchange", () => {
   if (offered.length) show();

@@ -5,10 +5,10 @@ import { linesOf } from "./lines.js";
 const TONES = 6; // colours of entities in page.css
 const KNOWN_TONES = { PER: 0, PERSON: 0, LOC: 1, LOCATION: 1, GPE: 1, ORG: 2, ORGANIZATION: 2, MISC: 3, DATE: 4 };
 
-/** Return a list of names with bars. `rows`: [name, part from 0 to 1, figure, note]. */
+/** Return a list of names with bars. `rows`: [name, part from 0 to 1, figure, note, language of the name]. */
 export function bars(rows, label) {
-  return el("ol", { class: "bars", "aria-label": label }, rows.map(([name, part, figure, note]) => el("li", {},
-    el("span", { class: "name" }, words(name), note && el("small", {}, " ", note)),
+  return el("ol", { class: "bars", "aria-label": label }, rows.map(([name, part, figure, note, lang]) => el("li", {},
+    el("span", { class: "name" }, words(name, { lang }), note && el("small", {}, " ", words(note))),
     el("span", { class: "figure" }, figure),
     el("span", { class: "track", "aria-hidden": "true" },
       el("span", { class: "fill", vars: { "--part": Math.max(0, Math.min(1, part)) } })))));
@@ -89,7 +89,7 @@ export function showSpans([found], { values }) {
   }
   const spans = free.map((one) => ({ ...one, tone: one === answers[0] ? 0 : 6, tag: percent(one.score) }));
   return [
-    el("p", { class: "answer" }, words(answers[0].answer)),
+    el("p", { class: "answer", dir: "auto" }, answers[0].answer),
     marked(values.context, spans.sort((a, b) => a.start - b.start)),
     bars(answers.map(({ answer, score }) => [answer, score, percent(score)]), "Answers, best first"),
   ];

@@ -39,6 +39,16 @@ export const SENTENCES = [
   ["বাংলা", "জ্যোতির্বিজ্ঞানীরা একটি দূরের গ্রহে জল খুঁজে পেয়েছেন।"],
 ];
 
+const CODES = {
+  English: "en", Español: "es", العربية: "ar", Русский: "ru", 日本語: "ja", हिन्दी: "hi", Deutsch: "de", Ελληνικά: "el", 中文: "zh",
+  Kiswahili: "sw", Français: "fr", ไทย: "th", Türkçe: "tr", עברית: "he", 한국어: "ko", فارسی: "fa", বাংলা: "bn",
+};
+
+/** Return the code of a language by its own name, so that it is read and drawn as it should be; null for several. */
+export function codeOf(language) {
+  return CODES[language] ?? null;
+}
+
 /** Return the sentence with this meaning (0 to 5) in a language of the table. */
 function said(meaning, language) {
   return SENTENCES.slice(meaning * 6, meaning * 6 + 6).find(([name]) => name === language)[1];

@@ -2,12 +2,17 @@
 import { BASE, hasKey } from "./api.js";
 
 const KEY = "GLOSSA_API_KEY";
+const DIGITS = 6; // the seventh of a float32 is already rounded
 
-/** Return a command for a shell. */
-export function curlLine(path, body) {
-  const json = JSON.stringify(body, null, 1).replace(/\n\s*/g, " ");
-  const key = hasKey() ? ` \\\n  -H "Authorization: Bearer $${KEY}"` : "";
-  return `curl "${BASE}${path}"${key} \\\n  -H 'Content-Type: application/json' \\\n  -d '${json.replaceAll("'", "'\\''")}'`;
+/** Return a command for a shell. Without a body, `method` says what is done. */
+export function curlLine(path, body, method = "POST") {
+  const parts = [`curl ${{ GET: "", POST: body === undefined ? "-X POST " : "" }[method] ?? `-X ${method} `}"${BASE}${path}"`];
+  if (hasKey()) parts.push(`-H "Authorization: Bearer $${KEY}"`);
+  if (body !== undefined) {
+    const json = JSON.stringify(body, null, 1).replace(/\n\s*/g, " ");
+    parts.push("-H 'Content-Type: application/json'", `-d '${json.replaceAll("'", "'\\''")}'`);
+  }
+  return parts.join(" \\\n  ");
 }
 
 /** Return a program for the package `requests`. */
@@ -52,15 +57,16 @@ export function python(value, indent = 0) {
   return `${open}\n${parts.map((part) => `${space}${part},\n`).join("")}${" ".repeat(indent)}${close}`;
 }
 
-/** Return JSON for people: long lists of numbers are cut, and say so. */
-export function shortJson(value) {
+/** Return JSON for people: long lists of numbers are cut and say so, and other numbers have six digits. */
+export function shortJson(value, indent = 2) {
   const cut = (each) => {
+    if (typeof each === "number") return Number.isInteger(each) ? each : Number(each.toPrecision(DIGITS));
     if (Array.isArray(each)) {
       const numbers = each.length > 12 && each.every((one) => typeof one === "number");
-      return numbers ? [...each.slice(0, 8), `… ${each.length - 8} more numbers`] : each.map(cut);
+      return numbers ? [...each.slice(0, 8).map(cut), `… ${each.length - 8} more numbers`] : each.map(cut);
     }
     return each && typeof each === "object" ? Object.fromEntries(Object.entries(each).map(([k, v]) => [k, cut(v)])) : each;
   };
   // a list of numbers stands on one line
-  return JSON.stringify(cut(value), null, 2).replace(/\[\n\s+-?\d[^[\]{}]*?\]/g, (list) => list.replace(/\s*\n\s*/g, " "));
+  return JSON.stringify(cut(value), null, indent).replace(/\[\n\s+-?\d[^[\]{}]*?\]/g, (list) => list.replace(/\s*\n\s*/g, " "));
 }

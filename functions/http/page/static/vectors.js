@@ -2,7 +2,7 @@
 import { el, words } from "./dom.js";
 import { linesOf } from "./lines.js";
 import { bars, nothing } from "./results.js";
-import { SENTENCES } from "./sentences.js";
+import { codeOf, SENTENCES } from "./sentences.js";
 
 const SHOWN = 12;
 
@@ -29,7 +29,8 @@ export function showNeighbours(results) {
   const [asked, ...others] = vectors;
   const rows = others.map((vector, i) => {
     const score = cosine(asked, vector);
-    return [SENTENCES[i][1], score, score.toFixed(3), SENTENCES[i][0]];
+    const [language, sentence] = SENTENCES[i];
+    return [sentence, score, score.toFixed(3), language, codeOf(language)];
   }).sort((a, b) => b[1] - a[1]);
   return [el("p", { class: "note" }, `The ${SHOWN} closest of ${rows.length}, by cosine. Vectors of ${asked.length} numbers.`),
     bars(rows.slice(0, SHOWN), "Sentences, closest first")];

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from glossa.client import Client, InvalidRequest
-from glossa.client.address import encoded_query, is_address, joined
+from glossa.client.address import encoded_path, encoded_query, is_address, joined
 from glossa.commands.remote.settings import api_address
 from glossa.proxy.upstream import Upstream
 from tests.unit.glossa.client.served import client_of
@@ -15,7 +15,8 @@ API = "https://api.example/live"
 NO_ADDRESSES = [
     "https://user@api.example/live", "https://api.example/live?a=b", "https://api.example/live?",
     "https://api.example/live#x", "https://api.example#@evil.example", "ftp://api.example", "https://", "api.example",
-    "https://[::1", "https://api.example/a b", "https://api.example/\n", "",
+    "https://[::1", "https://api.example/a b", "https://api.example/\n", "https://bücher.example/live",
+    "https://api.example/größe", "",
 ]  # fmt: skip
 
 
@@ -87,3 +88,17 @@ def test_a_query_is_written_as_it_is_signed(given: bytes, written: str) -> None:
     """All but the unreserved characters is %XX in capitals, in the order that was given."""
     assert encoded_query(given) == written
     assert encoded_query(written.encode()) == written
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [("/v1/größe", "/v1/gr%C3%B6%C3%9Fe"), ("/v1/новое", "/v1/%D0%BD%D0%BE%D0%B2%D0%BE%D0%B5"),
+     ("/v1/caf%C3%A9%20x", "/v1/caf%C3%A9%20x"), ("/a%2fb%zz", "/a%2fb%25zz"),
+     ('/a[b]{c}|"^`\\', "/a%5Bb%5D%7Bc%7D%7C%22%5E%60%5C"),
+     ("/hf/mini:topic/@x,y;z=1", "/hf/mini:topic/@x,y;z=1"), ("/", "/")],
+)  # fmt: skip
+def test_a_path_is_written_as_it_is_sent(given: str, written: str) -> None:
+    """Letters beyond ASCII are %XX of UTF-8. What is written so already stays, and the HTTP library changes nothing."""
+    assert encoded_path(given) == written
+    assert encoded_path(written) == written
+    assert sent_urls(given) == [f"https://api.example{written}"]

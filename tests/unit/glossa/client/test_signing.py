@@ -86,6 +86,29 @@ def test_a_query_is_signed_as_aws_does() -> None:
     assert signer.signature(text, asked) == "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/recipes/größe", "/v1/recipes/новости?a=é", "/v1/caf%C3%A9%20x", "/hf/mini:topic"]
+)
+def test_a_path_is_signed_as_it_is_sent(credentials: None, path: str) -> None:
+    """A gateway that signs the path that arrived, as AWS does, comes to the same signature."""
+    seen: list[httpx2.Request] = []
+
+    def keep(sent: httpx2.Request) -> httpx2.Response:
+        seen.append(sent)
+        return httpx2.Response(200, json={})
+
+    client_of(keep, url=GATEWAY).call("GET", path)
+    [sent] = seen
+    arrived = sent.url.raw_path.decode()
+    assert arrived.isascii()
+    again = AWSRequest("GET", f"https://{sent.url.host}{arrived}")
+    again.context["timestamp"] = sent.headers["x-amz-date"]
+    again.headers["X-Amz-Date"] = sent.headers["x-amz-date"]
+    signer = SigV4Auth(Credentials("testing", "testing"), "execute-api", "eu-central-1")
+    text = signer.string_to_sign(again, signer.canonical_request(again))
+    assert sent.headers["authorization"].endswith(f"Signature={signer.signature(text, again)}")
+
+
 def test_a_signature_is_that_of_botocore() -> None:
     """Host, time, token and body are signed as botocore itself signs them."""
     made = signature("POST", f"{GATEWAY}/v1/fill-mask?a=b", b"{}", "eu-central-1", CREDENTIALS)

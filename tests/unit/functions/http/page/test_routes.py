@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -114,10 +115,21 @@ def test_only_files_of_a_page_are_sent(name: str) -> None:
     assert ask(shown(), f"/page/{digest()}/{name}")["statusCode"] == 404
 
 
-def test_a_slash_too_many_leads_back() -> None:
-    """A page names its files relative to its address."""
+def test_one_slash_too_many_leads_back() -> None:
+    """A page names its files relative to its address, and a browser goes from `/live/docs/` to `/live/docs`."""
     answer = ask(shown(), "/docs/")
     assert (answer["statusCode"], answer["headers"]["location"]) == (308, "../docs")
+    assert urljoin("https://api.example/live/docs/", answer["headers"]["location"]) == "https://api.example/live/docs"
+
+
+@pytest.mark.parametrize(
+    "path", ["//", "///", "/docs//", "//docs", "//docs/", "//evil.example", "//evil.example/", "/docs/%2f", "/docs/\\"]
+)
+def test_more_slashes_lead_nowhere(path: str) -> None:
+    """They are no page, and nothing sends a browser to another host or to a place that is not there."""
+    answer = ask(shown(), path)
+    assert (answer["statusCode"], "location" in answer["headers"]) == (404, False)
+    assert answer["headers"]["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("path", PAGES)
