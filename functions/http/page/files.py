@@ -1,7 +1,7 @@
 """The files of the playground and the API reference, as browsers get them.
 
-The scripts are modules in the source. Here those of a page become one file, because each file is a call of the function:
-a first visit asks for four, the page, its style, its script and its icon. Must not know routes or requests.
+The scripts are modules in the source. Here those of a page become one file, because each file is a call of the
+function. A first visit asks for four: the page, its style, its script and its icon. Must not know routes or requests.
 """
 
 from __future__ import annotations
