@@ -163,10 +163,6 @@ class SpeedEstimate:
         """Return the expected milliseconds of a pass of `n_tokens`."""
         return self._mean_ms + (n_tokens - self._mean_tokens) * self.ms_per_token
 
-    def tokens_per_s(self, n_tokens: int) -> float:
-        """Return the expected tokens per second of passes of `n_tokens`."""
-        return 1e3 * n_tokens / self.forward_ms(n_tokens)
-
     def tokens_within(self, ms: float) -> int:
         """Return how many tokens a pass of `ms` milliseconds can hold, at least 1."""
         return max(1, int(self._mean_tokens + (ms - self._mean_ms) / self.ms_per_token))

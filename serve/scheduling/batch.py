@@ -37,7 +37,7 @@ class Batch(Generic[T]):
     """The rows of one forward pass, in no particular order, and the rows that expired instead.
 
     Give it to `Scheduler.done` after the pass, unless `items` is empty. Its pass is one of `n_parallel` that may run
-    side by side. `is_long`: it is one row that is larger than the batch bound. Then `Scheduler.next_interleaved` is to
+    side by side. `left_rows`: it holds about all that a pass may hold, and more rows wait. `is_long`: it is one row that is larger than the batch bound. Then `Scheduler.next_interleaved` is to
     be asked between its layers. It gives out rows of up to `interleaved_tokens` tokens.
     """
 
@@ -46,5 +46,6 @@ class Batch(Generic[T]):
     expired: tuple[T, ...]
     n_tokens: int
     n_parallel: int = 1
+    left_rows: bool = False
     is_long: bool = False
     interleaved_tokens: int = 0

@@ -34,6 +34,7 @@ from serve.engine.parallel_passes import MIN_PASS_TOKENS, is_parallel_faster
 from serve.scheduling.admission import Admission, SpeedEstimate
 from serve.scheduling.batch import Batch, Tuning
 from serve.scheduling.fair_queue import Entry, FairQueue, T
+from serve.scheduling.full_speed import FullSpeed
 from serve.scheduling.keyed_heap import KeyedHeap
 
 MAX_MEASURED_TOKENS = 2048  # of a row: attention takes most of the time of a longer one, and its square grows
@@ -67,7 +68,8 @@ class Scheduler(Generic[T]):
         self._token_budget = token_budget
         self._max_batch_ms = max_batch_ms
         expected_tokens = token_budget if max_batch_ms is None else int(tokens_per_s * max_batch_ms / 1e3)
-        self._speed = SpeedEstimate(tokens_per_s, max(1, min(token_budget, expected_tokens)))
+        full_tokens = max(1, min(token_budget, expected_tokens))
+        self._speed, self._full_speed = SpeedEstimate(tokens_per_s, full_tokens), FullSpeed(tokens_per_s, full_tokens)
         self._queues = {priority: FairQueue[T](self._tuning.slack_factor) for priority in ("interactive", "batch")}
         self._calls: dict[object, dict[int, Entry[T]]] = {}
         self._with_deadline = KeyedHeap[int, Entry[T]]()  # waiting rows that have a deadline, by number
@@ -94,8 +96,8 @@ class Scheduler(Generic[T]):
 
     @property
     def tokens_per_s(self) -> float:
-        """Expected speed of full passes, from the measured ones."""
-        return self._speed.tokens_per_s(self._token_budget)
+        """Expected speed of full passes, from the measured ones. Passes of few tokens do not change it."""
+        return self._full_speed.tokens_per_s
 
     @property
     def pass_bound_tokens(self) -> int:
@@ -150,7 +152,9 @@ class Scheduler(Generic[T]):
         this one.
         """
         self._expire(now_s)
-        return self._batch(self._take(n_parallel, n_free), n_parallel)
+        taken, bound_tokens = self._take(n_parallel, n_free)
+        is_full = 2 * sum(entry.n_tokens for entry in taken) >= bound_tokens
+        return self._batch(taken, n_parallel, left_rows=is_full and self.waiting_tokens > 0)
 
     def next_interleaved(self, batch: Batch[T], now_s: float) -> Batch[T]:
         """Return interactive rows to run between two layers of a running batch, and all rows that expired.
@@ -185,7 +189,9 @@ class Scheduler(Generic[T]):
         was_long, self._was_long = self._was_long, max(entry.n_tokens for entry in entries) > MAX_MEASURED_TOKENS
         says_much = 2 * n_resumed_tokens <= batch.n_tokens and (was_long or not self._was_long)
         if seconds is not None and says_much:
-            self._speed.observe(batch.n_tokens * batch.n_parallel, seconds)
+            n_tokens = batch.n_tokens * batch.n_parallel
+            self._speed.observe(n_tokens, seconds)
+            self._full_speed.observe(n_tokens, seconds, left_rows=batch.left_rows)
 
     def cancel(self, key: object) -> tuple[T, ...]:
         """Remove the waiting rows of a call and return them. Its rows in a pass stay there until the pass is done."""
@@ -224,19 +230,22 @@ class Scheduler(Generic[T]):
             self._withdraw(entry)
             self._expired.append(entry.item)
 
-    def _take(self, n_parallel: int, n_free: int) -> list[Entry[T]]:
-        """Take the rows of one pass: those of the leading priority first, then others while tokens are left."""
+    def _take(self, n_parallel: int, n_free: int) -> tuple[list[Entry[T]], int]:
+        """Take the rows of one pass: those of the leading priority first, then others while tokens are left.
+
+        Return them with the tokens that a pass may hold.
+        """
         leader, follower = self._order()
         is_interactive = leader is self._queues["interactive"]
-        bound_tokens = self.pass_bound_tokens if is_interactive else self._bound_tokens(0)
-        pass_tokens = max(1, min(bound_tokens // n_parallel, math.ceil(self.waiting_tokens / n_free)))
+        bound_tokens = (self.pass_bound_tokens if is_interactive else self._bound_tokens(0)) // n_parallel
+        pass_tokens = max(1, min(bound_tokens, math.ceil(self.waiting_tokens / n_free)))
         taken = leader.take(pass_tokens, leads=True)
         left_tokens = pass_tokens - sum(entry.n_tokens for entry in taken)
         if taken and left_tokens > 0:
             taken += follower.take(left_tokens, leads=False)
-        return taken
+        return taken, bound_tokens
 
-    def _batch(self, taken: list[Entry[T]], n_parallel: int) -> Batch[T]:
+    def _batch(self, taken: list[Entry[T]], n_parallel: int, *, left_rows: bool = False) -> Batch[T]:
         """Return rows that left the queues, and those that have expired, as a batch."""
         expired, self._expired = self._expired, []
         self._n_batches += 1
@@ -255,6 +264,7 @@ class Scheduler(Generic[T]):
             expired=tuple(expired),
             n_tokens=n_tokens,
             n_parallel=n_parallel,
+            left_rows=left_rows,
             is_long=is_long,
             interleaved_tokens=interleaved_tokens,
         )
