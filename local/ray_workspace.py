@@ -20,6 +20,7 @@ import psutil
 from local.ports import Ports, ports
 from local.workspace import Workspace
 from serve import ingress
+from serve.deployment_options import CONTROLLER_ENVIRONMENT
 from serve.private_folder import private_session
 
 INGRESS = "GLOSSA_INGRESS"
@@ -81,17 +82,21 @@ def environment(workspace: Workspace, ingress: Ingress, *, metrics: bool = False
     Without `metrics` Ray collects none, because that takes a part of a core when nothing happens.
     """
     chosen = ports(workspace)
-    ours = IDLE_SETTINGS | {
-        "PYTHONPATH": str(workspace.root),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # makes 127.0.0.1 the address of the node
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "token",
-        TOKEN_PATH: str(_token(workspace)),
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # Ray's default of 0.1 takes 4 % of a core when nothing happens
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no load balancer here has to see it
-        "AUTOSCALER_METRIC_PORT": str(chosen.ray(0)),
-        "DASHBOARD_METRIC_PORT": str(chosen.ray(1)),
-    }
+    ours = (
+        IDLE_SETTINGS
+        | CONTROLLER_ENVIRONMENT
+        | {
+            "PYTHONPATH": str(workspace.root),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # makes 127.0.0.1 the address of the node
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            TOKEN_PATH: str(_token(workspace)),
+            "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # Ray's default of 0.1 takes 4 % of a core when nothing happens
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no load balancer here has to see it
+            "AUTOSCALER_METRIC_PORT": str(chosen.ray(0)),
+            "DASHBOARD_METRIC_PORT": str(chosen.ray(1)),
+        }
+    )
     if metrics:
         del ours["RAY_enable_metrics_collection"]
     if ingress == "haproxy":

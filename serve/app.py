@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 from ray.serve.schema import ServeDeploySchema
 
-from serve.application_states import answering_states, application_states
+from serve.application_states import answering_states, application_states, wake
 from serve.deployment_options import FRONT_APPLICATION, front_options, replica_options
 from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
@@ -107,7 +107,7 @@ def front(
     models = tuple(ServedModel(model.name, model.revision) for model in catalog.models.values())
     kind = publishing(FrontRoutes, front_metrics(catalog))
     deployment = _deployment(kind, options, loopback=loopback)
-    return deployment.bind(models, states, verifier=VERIFIERS[call_auth])
+    return deployment.bind(models, states, wake=wake, verifier=VERIFIERS[call_auth])
 
 
 def replica(

@@ -1,4 +1,4 @@
-"""Asks Serve's controller for the state of each application, and for the number of its replicas by state.
+"""Asks Serve's controller for the state of each application, the number of its replicas by state, and for a replica.
 
 A model that lost one of its replicas still answers, so it counts as running. Ray calls its application unhealthy.
 Imports Ray. Must not load torch, since the server's own process imports it. Must not know who asks.
@@ -6,8 +6,9 @@ Imports Ray. Must not load torch, since the server's own process imports it. Mus
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from ray import serve as ray_serve
@@ -15,6 +16,8 @@ from ray import serve as ray_serve
 from serve.deployment_options import FRONT_APPLICATION
 
 RUNNING, UNHEALTHY = "RUNNING", "UNHEALTHY"  # as Ray spells them
+IDLE = "IDLE"  # our word for an application that runs and has scaled to no replica
+WAKE_S = 600.0  # the longest wait for a first replica; large weights are fetched in this time
 IN_UPDATE = ("DEPLOYING", "DEPLOY_FAILED")  # likewise: new replicas start, or did not
 
 
@@ -37,16 +40,33 @@ def replica_states() -> Mapping[str, Mapping[str, int]]:
     return {name: count_states(each) for name, each in applications.items() if name != FRONT_APPLICATION}
 
 
+async def wake(name: str) -> None:
+    """Let Serve start a replica of an application that has none. Return when it answers.
+
+    A call that waits for a replica is what tells Serve's autoscaler that one is needed. Raises what Serve raises, and
+    TimeoutError.
+    """
+    handle = await asyncio.to_thread(ray_serve.get_app_handle, name)
+    async with asyncio.timeout(WAKE_S):
+        await handle.check_health.remote()
+
+
 def state_of(application: Any) -> str:
     """Return the state of an application, in the words of Ray. It runs while each deployment has a replica."""
-    state = _word(application.status)
-    return RUNNING if state == UNHEALTHY and _answers(application) else state
+    return _state(application, {UNHEALTHY})
 
 
 def answering_state_of(application: Any) -> str:
     """Return the state of an application. It runs while each deployment has a replica, of whatever definition."""
+    return _state(application, {UNHEALTHY, *IN_UPDATE})
+
+
+def _state(application: Any, but_running: Container[str]) -> str:
+    """Return the state. With replicas, those of `but_running` count as RUNNING; without any, RUNNING counts as IDLE."""
     state = _word(application.status)
-    return RUNNING if state in {UNHEALTHY, *IN_UPDATE} and _answers(application) else state
+    if _answers(application):
+        return RUNNING if state in but_running else state
+    return IDLE if state == RUNNING else state
 
 
 def count_states(application: Any) -> Counter[str]:

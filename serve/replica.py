@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -27,6 +27,7 @@ from serve.own_heads import with_own_heads, without_own_heads
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.row import Row, join, split
 from serve.rows.row_validation import check_output_bytes
+from serve.scheduling.health import Health, HealthTimes
 from serve.scheduling.pending_calls import CompletedCall, PendingCall, PendingRow
 from serve.scheduling.response_cache import ResponseCache
 from serve.scheduling.runner import Runner
@@ -52,18 +53,14 @@ class Timeouts:
 
     `answer_s` is the time of a call that names none. `longest_s` is the most that a call gets. When the caller names a
     time, the deadline is `margin_s` earlier, or a tenth of that time if that is less. So the answer arrives before the
-    proxy's own timeout. `probe_s` bounds the forward pass of a health check. No probe is needed when a pass succeeded
-    within the last `fresh_s` and none runs for longer than `stuck_s`. `drain_s` bounds the wait for admitted calls on
-    shutdown.
+    proxy's own timeout. `drain_s` bounds the wait for admitted calls on shutdown. `health` are those of health checks.
     """
 
     answer_s: float = 30.0
     longest_s: float = 120.0
-    probe_s: float = 10.0
-    fresh_s: float = 10.0
-    stuck_s: float = 60.0
     drain_s: float = 25.0
     margin_s: float = 0.05
+    health: HealthTimes = field(default_factory=HealthTimes)
 
 
 class Replica:
@@ -105,6 +102,7 @@ class Replica:
         probe = probe_row(model, next(iter(without_own_heads(model).heads or model.heads)))
         self.runner = Runner(engine, scheduler, probe, prepare=take_cores, n_cores=n_threads)
         self.runner.probe().result()  # by then the thread has taken its cores; Ray bounds how long a start may take
+        self.health = Health(self.runner, self.timeouts.health)
         use_one_core()
         seconds, kernels = time.perf_counter() - started_s, asdict(engine.kernels)
         log_event("replica-ready", model=model.name, revision=model.revision, seconds=seconds, kernels=kernels)
@@ -128,14 +126,8 @@ class Replica:
         log_event("heads-taken", model=model.name, count=len(model.heads))
 
     async def check_health(self) -> None:
-        """Return when the engine answers. Raises when it does not within `probe_s`. Ray calls it.
-
-        A probe runs on a thread of the engine before the next batch, so it gets its turn under any load.
-        """
-        if self.runner.is_stuck(self.timeouts.stuck_s):
-            raise TimeoutError(f"a forward pass runs for over {self.timeouts.stuck_s:g} s")
-        if not self.runner.is_fresh(self.timeouts.fresh_s) or self.runner.is_draining:
-            await asyncio.wait_for(asyncio.wrap_future(self.runner.probe()), self.timeouts.probe_s)
+        """Return when the engine answers or is at work. Raises when it does not. Ray calls it."""
+        await self.health.check()
 
     async def infer(self, headers: Mapping[str, str], data: bytes, tenant: str | None = None) -> Body:
         """Return the answer to the body of an infer request. Raises GlossaError with the error to send instead.

@@ -37,8 +37,9 @@ class Batch(Generic[T]):
     """The rows of one forward pass, in no particular order, and the rows that expired instead.
 
     Give it to `Scheduler.done` after the pass, unless `items` is empty. Its pass is one of `n_parallel` that may run
-    side by side. `left_rows`: it holds about all that a pass may hold, and more rows wait. `is_long`: it is one row that is larger than the batch bound. Then `Scheduler.next_interleaved` is to
-    be asked between its layers. It gives out rows of up to `interleaved_tokens` tokens.
+    side by side. `left_rows`: it holds about all that a pass may hold, and more rows wait. `is_long`: it is one row
+    that is larger than the batch bound. Then `Scheduler.next_interleaved` is to be asked between its layers. It gives
+    out rows of up to `interleaved_tokens` tokens.
     """
 
     number: int

@@ -87,6 +87,11 @@ class Runner:
         return self._scheduler.tokens_per_s
 
     @property
+    def is_running(self) -> bool:
+        """Whether a pass of rows runs. A probe is none."""
+        return self._scheduler.is_running
+
+    @property
     def is_draining(self) -> bool:
         """Whether new calls are refused."""
         return self._is_draining

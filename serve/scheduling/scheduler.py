@@ -85,6 +85,11 @@ class Scheduler(Generic[T]):
         return sum(map(len, self._queues.values())) + len(self._expired)
 
     @property
+    def is_running(self) -> bool:
+        """Whether a batch was given out that is not done."""
+        return bool(self._running)
+
+    @property
     def backlog_tokens(self) -> int:
         """Tokens admitted and not done, expired or cancelled. A generating row counts all that it may come to."""
         return self._admission.n_tokens

@@ -13,6 +13,7 @@ from serve.engine.engine import Engine
 from serve.engine.fake import FakeEngine
 from serve.http.callers import no_check
 from serve.replica import Replica, Timeouts
+from serve.scheduling.health import HealthTimes
 from shared.catalog import Model
 from shared.messages import InferCall, Tensor
 from shared.protocol import encode_call
@@ -20,7 +21,9 @@ from tests.unit.serve.asgi import Reply, call
 from tests.unit.serve.engine.engines import LIMIT_S
 
 PREFIX = "/v2/models/toy"
-SHORT = Timeouts(answer_s=LIMIT_S, probe_s=0.05, fresh_s=-1.0)  # a health check always runs a probe, and waits briefly
+SHORT = Timeouts(  # a health check always runs a probe, and waits briefly
+    answer_s=LIMIT_S, health=HealthTimes(check_s=0.05, probe_s=0.05, fresh_s=-1.0)
+)
 
 Test = Callable[[Replica, ASGIApp], Coroutine[Any, Any, None]]
 

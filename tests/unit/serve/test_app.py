@@ -124,7 +124,8 @@ def test_new_replicas_start_beside_old_ones_where_there_is_room(catalog: Catalog
 def test_outer_times_are_longer_than_inner_ones() -> None:
     """Each time is longer than the times of what it waits for."""
     timeouts = Timeouts()
-    assert timeouts.probe_s < deployment_options.HEALTH_TIMEOUT_S
+    assert timeouts.health.check_s < deployment_options.HEALTH_TIMEOUT_S <= deployment_options.HEALTH_PERIOD_S
+    assert timeouts.health.check_s < timeouts.health.probe_s < timeouts.health.stuck_s
     assert timeouts.answer_s <= timeouts.longest_s < deployment_options.REQUEST_TIMEOUT_S
     assert FUNCTION_S <= timeouts.drain_s < deployment_options.DRAIN_S
     assert deployment_options.KEEP_ALIVE_S > 60  # a load balancer's idle timeout

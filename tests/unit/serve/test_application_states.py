@@ -26,9 +26,11 @@ def test_an_application_runs_while_each_deployment_has_a_replica() -> None:
 
 
 def test_other_states_are_as_ray_says() -> None:
-    """A new revision is not running before Ray says so, though replicas of the old one answer. Scaled to zero runs."""
+    """A new revision is not running before Ray says so, though replicas of the old one answer. Scaled to zero rests."""
     assert state_of(_application(ApplicationStatus.DEPLOYING, {"RUNNING": 1})) == "DEPLOYING"
-    assert state_of(_application(ApplicationStatus.RUNNING, {})) == "RUNNING"
+    assert state_of(_application(ApplicationStatus.RUNNING, {"RUNNING": 1})) == "RUNNING"
+    assert state_of(_application(ApplicationStatus.RUNNING, {})) == "IDLE"
+    assert state_of(_application(ApplicationStatus.RUNNING, {"STOPPING": 1})) == "IDLE"
 
 
 def test_a_model_in_update_answers_while_it_has_a_replica() -> None:

@@ -1,4 +1,4 @@
-"""HAProxy listens where it should, waits for no slow client, keeps its own errors, and takes orders from us alone."""
+"""HAProxy listens where it should, waits for no slow client, refuses at once, and takes orders from us alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig,
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 from ray.serve.config import HTTPOptions
 
-from serve.ingress import ADDRESSES, Bind, environment, main, write_wrapper
+from serve.deployment_options import FRONT_APPLICATION
+from serve.ingress import ADDRESSES, FRONT, REFUSAL, Bind, environment, main, write_wrapper
 
 LINES = [
     "    stats socket /x/a mode 666 level admin expose-fd listeners",
@@ -26,6 +27,15 @@ LINES = [
     "    timeout client-fin 1s",
     "listen stats",
     "  bind *:8404",
+]
+
+TEXT = bytes(REFUSAL.data).decode().replace('"', '\\"')
+REFUSED = f'    http-error status 503 content-type application/json string "{TEXT}" hdr retry-after 1'
+ROUTES = ["    use_backend http-toy if is_http-toy", "    use_backend http-front if is_http-front"]
+SERVERS = [
+    "backend http-front",
+    "    server f 127.0.0.1:30000 check observe layer4 error-limit 1 on-error mark-down",
+    "    server SERVE_PROXY_ACTOR 127.0.0.1:8500 check backup",
 ]
 
 
@@ -53,6 +63,7 @@ def test_the_configuration_is_narrowed(tmp_path: Path, bind: Bind) -> None:
         "    timeout http-request 10s",
         "    timeout http-keep-alive 90s",
         "    option http-buffer-request",
+        REFUSED,
         "    timeout client-fin 1s",
         "listen stats",
         "  bind 127.0.0.1:8404",
@@ -60,6 +71,23 @@ def test_the_configuration_is_narrowed(tmp_path: Path, bind: Bind) -> None:
     status, lines = _rewritten(tmp_path, LINES, bind)
     assert (status, lines) == (0, expected)
     assert _rewritten(tmp_path, lines, bind) == (0, expected)
+
+
+def test_the_front_answers_for_a_model_without_a_server(tmp_path: Path) -> None:
+    """A line before that of the model sends its calls to the front. Ray's own proxy, which lets them wait, is gone."""
+    instead = "    use_backend http-front if is_http-toy { nbsrv(http-toy) lt 1 }"
+    status, lines = _rewritten(tmp_path, [*LINES[:-2], *ROUTES, *SERVERS])
+    assert status == 0
+    assert lines[-5:] == [instead, *ROUTES, *SERVERS[:2]]
+    assert _rewritten(tmp_path, lines) == (0, lines)
+    assert f"http-{FRONT_APPLICATION}" == FRONT
+
+
+def test_without_a_front_haproxy_refuses(tmp_path: Path) -> None:
+    """While the front has no part of its own, no line names it. HAProxy would not start with one that does."""
+    _, lines = _rewritten(tmp_path, [*LINES[:-2], ROUTES[0]])
+    assert lines[-1] == ROUTES[0]
+    assert REFUSED in lines
 
 
 @pytest.mark.parametrize("gone", ["timeout client 30s", "stats socket"])
@@ -71,7 +99,14 @@ def test_haproxy_does_not_start_unprotected(tmp_path: Path, gone: str) -> None:
 
 def test_ray_s_own_template_has_the_lines() -> None:
     """Each kind of line that the wrapper changes is in the template of the installed Ray."""
-    for line in ("stats socket", " mode 666 ", "errorfile 502", "timeout client", "\nlisten stats\n  bind *:"):
+    for line in (
+        "stats socket",
+        " mode 666 ",
+        "errorfile 502",
+        "timeout client",
+        "\nlisten stats\n  bind *:",
+        "check backup\n",
+    ):
         assert line in HAPROXY_CONFIG_TEMPLATE, line
     assert HAPROXY_CONFIG_TEMPLATE.index("\nlisten stats") > HAPROXY_CONFIG_TEMPLATE.index("\nfrontend http_frontend")
 
@@ -83,10 +118,13 @@ def test_haproxy_takes_ray_s_configuration_as_rewritten(tmp_path: Path, bind: Bi
     http = HTTPOptions(host="0.0.0.0" if bind == "all" else "127.0.0.1", port=18_999)  # noqa: S104 - only checked
     config = HAProxyConfig(http_options=http, socket_path=str(tmp_path / "a"), server_state_file=str(tmp_path / "s"))
     toy = ServerConfig(name="toy-1", host="127.0.0.1", port=30_000)
-    backend = BackendConfig(name="toy", path_prefix="/v2/models/toy", app_name="toy", servers=[toy])
+    backend = BackendConfig(
+        name="http-toy", path_prefix="/v2/models/toy", app_name="toy", servers=[toy], fallback_server=toy
+    )
+    front = BackendConfig(name=FRONT, path_prefix="/v2", app_name="front", servers=[toy], fallback_server=toy)
     file = tmp_path / "haproxy.cfg"
     HAProxyApi(
-        cfg=config, backend_configs={"toy": backend}, config_file_path=str(file)
+        cfg=config, backend_configs={"http-toy": backend, FRONT: front}, config_file_path=str(file)
     )._generate_config_file_internal()
     wrapper = tmp_path / "haproxy"
     write_wrapper(wrapper, bind)
@@ -97,6 +135,12 @@ def test_haproxy_takes_ray_s_configuration_as_rewritten(tmp_path: Path, bind: Bi
     binds = [line for line in lines if line.startswith("bind")]
     assert binds == [f"bind {address}:9101", f"bind {address}:18999", "bind 127.0.0.1:8404"]
     assert not [line for line in lines if line.startswith(("errorfile 502", "errorfile 503", "errorfile 504"))]
+    assert [line for line in lines if line.startswith("use_backend")] == [
+        f"use_backend {FRONT} if is_http-toy {{ nbsrv(http-toy) lt 1 }}",
+        "use_backend http-toy if is_http-toy",
+        f"use_backend {FRONT} if is_{FRONT}",
+    ]
+    assert not [line for line in lines if line.endswith("check backup")]
     assert lines.count("timeout http-request 10s") == lines.count("option http-buffer-request") == 1
 
 

@@ -100,13 +100,61 @@ def test_server_names_the_allowed_methods() -> None:
 
 def test_server_answers_for_models_that_are_not_running() -> None:
     """An unknown model or version is 404 with the known names. A known model that does not run is 503."""
-    unknown, version, known, nothing = _ask_server(
+    unknown, version, known, same, ready, nothing = _ask_server(
         {},
         ("POST", "/models/none/infer"),
         ("GET", "/models/toy/versions/9"),
         ("GET", "/models/toy"),
+        ("POST", "/models/toy/versions/1/infer"),
+        ("GET", "/models/toy/ready"),
         ("GET", "/nothing"),
     )
-    assert [unknown.status, version.status, known.status, nothing.status] == [404, 404, 503, 404]
+    assert [unknown.status, version.status, nothing.status] == [404, 404, 404]
+    assert [known.status, same.status, ready.status] == [503, 503, 503]
     assert unknown.json["error"] == "no model 'none'; models: ['other', 'toy']"
-    assert known.headers["retry-after"] == "1"
+    assert known.headers["retry-after"] == "15"
+    assert known.json["error"] == "model 'toy' has 0 replicas now, expected 1 or more"
+
+
+def test_an_idle_model_is_woken_once() -> None:
+    """However many calls come, one replica is asked for. The server is ready meanwhile, and calls are not kept."""
+    woken: list[str] = []
+    states = {"toy": "IDLE"}
+
+    async def whole() -> list[Reply]:
+        gate = asyncio.Event()
+
+        async def wake(model: str) -> None:
+            woken.append(model)
+            await gate.wait()
+
+        app = FrontRoutes((ServedModel("toy", "1"),), lambda: states, wake=wake, verifier=no_check)
+        served = app.__serve_build_asgi_app__()
+        ready = await call(served, "GET", "/health/ready", prefix="/v2")
+        replies = [await call(served, "POST", "/models/toy/infer", prefix="/v2") for _ in range(9)]
+        states["toy"] = "RUNNING"
+        gate.set()
+        return [ready, *replies]
+
+    ready, *replies = asyncio.run(whole())
+    assert ready.status == 200
+    assert {(reply.status, reply.headers["retry-after"]) for reply in replies} == {(503, "15")}
+    assert woken == ["toy"]
+
+
+def test_a_model_that_lost_its_replica_is_not_woken() -> None:
+    """Serve starts it again by itself. A server that has no way to wake a model refuses in the same way."""
+    woken: list[str] = []
+
+    async def wake(model: str) -> None:
+        woken.append(model)
+
+    async def whole(app: FrontRoutes) -> int:
+        served = app.__serve_build_asgi_app__()
+        await call(served, "GET", "/health/ready", prefix="/v2")
+        return (await call(served, "POST", "/models/toy/infer", prefix="/v2")).status
+
+    models = (ServedModel("toy", "1"),)
+    assert asyncio.run(whole(FrontRoutes(models, lambda: {"toy": "UNHEALTHY"}, wake=wake, verifier=no_check))) == 503
+    assert asyncio.run(whole(FrontRoutes(models, lambda: {"toy": "IDLE"}, verifier=no_check))) == 503
+    assert woken == []
