@@ -54,7 +54,7 @@ def test_every_bound_is_set(catalog: Catalog) -> None:
         assert config.max_ongoing_requests == deployment_options.MAX_ONGOING
         assert 0 < config.max_queued_requests == deployment_options.MAX_QUEUED
         assert (config.backpressure_config.status_code, config.backpressure_config.retry_after_s) == (429, 1)
-        assert (config.health_check_period_s, config.health_check_timeout_s) == (10.0, 15.0)
+        assert (config.health_check_period_s, config.health_check_timeout_s) == (2.0, 2.0)
         assert (config.graceful_shutdown_timeout_s, config.graceful_shutdown_wait_loop_s) == (40.0, 0.5)
         assert set(deployment_options.front_options(catalog)) - {"name", "num_replicas", "ray_actor_options"} <= (
             config.user_configured_option_names
