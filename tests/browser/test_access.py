@@ -145,7 +145,7 @@ def test_code_beside_keeps_the_focus_when_an_answer_comes(open_page: Open) -> No
     """Who has moved on to the code while the answer is made stays there."""
     page = open_page().page
     held: list[Any] = []
-    page.route("**/v1/text-classification", held.append)
+    page.route("**/v1/text-classification", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks its handlers
     page.get_by_role("group", name="Examples").get_by_role("button").first.click()
     expect(page.locator("#status")).to_contain_text("Asking")
     page.get_by_role("tab", name="Python").click()
