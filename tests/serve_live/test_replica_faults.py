@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from urllib3.exceptions import ProtocolError
 
 from shared.messages import InferCall, Tensor
 from tests.serve_live.conftest import Answer, Server
@@ -22,9 +23,15 @@ PAUSE_S = 0.05
 MODEL = "narrow"
 
 
+LOST = Answer(0, {}, b"")  # HAProxy closes the caller's connection when a kept one to the replica turns out dead
+
+
 def _ask(server: Server, model: str = MODEL) -> Answer:
     ids = Tensor.ints([0, 7, 2])
-    return server.infer(InferCall(model, "topic", ids, Tensor.ints([3]), timeout_s=10.0))
+    try:
+        return server.infer(InferCall(model, "topic", ids, Tensor.ints([3]), timeout_s=10.0))
+    except ProtocolError:
+        return LOST
 
 
 def _replica(server: Server) -> int:
@@ -55,7 +62,7 @@ def _check_refusals(answers: list[Answer]) -> None:
     """Check that calls were refused with the time to wait, by the application at /v2 as well as by HAProxy."""
     refused = [answer for answer in answers if answer.status == 503]
     assert refused
-    assert {answer.status for answer in answers} <= {502, 503, 504}
+    assert {answer.status for answer in answers} <= {LOST.status, 502, 503, 504}
     assert {answer.json["code"] for answer in refused} == {"unavailable"}
     assert min(int(answer.headers["retry-after"]) for answer in refused) >= 1
     assert any("has 0 replicas now" in answer.json["error"] for answer in refused)
