@@ -50,9 +50,7 @@ def fit_heads(network: Network, sets: Mapping[str, Examples], seed: int) -> dict
     random = np.random.default_rng(seed)
     losses = {}
     topics = some(sets["topics"], N_TOPIC_TEXTS, random)
-    states, labels = whole_texts(
-        network, topics, lambda found, ids: torch.cat([mean(found, ids), first(found, ids)], 1)
-    )
+    states, labels = whole_texts(network, topics, both)
     width = network.config.hidden_size
     losses["topic"] = fit(network.heads["topic"], Known(states[:, :width], labels["topic"]))
     losses["language"] = fit(network.heads["language"], Known(states[:, width:], labels["language"]))
