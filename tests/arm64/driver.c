@@ -1,4 +1,4 @@
-/* Checks every kernel against double arithmetic, and that a row has the same bits in any company. It needs libc alone, so that
+/* Checks every kernel against double arithmetic, and that a row has the same bits with any batch mates. It needs libc alone, so that
  * it runs under an emulator of another processor. tests/arm64/emulated.py compiles it together with the kernels.
  */
 #include "driver.h"
@@ -42,7 +42,7 @@ static void check_products(const char *kind, int epilogue, const double *exact, 
         double series = epilogue == GELU ? 2e-6 + fabs(exact[i]) / 8192 : 0.0; /* what GELU's polynomial may cost */
         check_near(name, i, found, wanted, rounding + series + sizes[i]);
     }
-    snprintf(name, sizeof name, "%s %s: a row alone and in company", kind, EPILOGUES[epilogue]);
+    snprintf(name, sizeof name, "%s %s: a row alone and among batch mates", kind, EPILOGUES[epilogue]);
     for (size_t each = 0; each < sizeof ROW_COUNTS / sizeof *ROW_COUNTS; each++)
         for (int64_t from = 0; from + ROW_COUNTS[each] <= MOST_ROWS; from += 2) {
             multiply(epilogue, ROW_COUNTS[each], from, alone);
@@ -170,7 +170,7 @@ static void check_embeddings(void) {
         int64_t first = bounds[row];
         glossa_embed(ids + first, positions + first, types + first, own, words, places, kinds, scale, shift, sums, alone, 0, 1,
                      WIDTH, PAD, 1, 1e-5f);
-        check_same_bits("embeddings: a row alone and in company", alone, out + first * WIDTH,
+        check_same_bits("embeddings: a row alone and among batch mates", alone, out + first * WIDTH,
                         sizeof(bf16) * (size_t)(own[1] * WIDTH));
     }
 }
@@ -202,7 +202,7 @@ static void check_decoder(void) {
         memset(moved, 0, sizeof(bf16) * PANEL * WIDTH);
         memcpy(moved, own + state * WIDTH, sizeof(bf16) * WIDTH);
         glossa_score(words, offset, packed(moved, PANEL, WIDTH, 2, sizeof(bf16)), alone, 0, WORDS, WIDTH, 1, 1);
-        check_same_bits("scores: a state alone and in company", alone, logits + state * WORDS, sizeof(float) * WORDS);
+        check_same_bits("scores: a state alone and among batch mates", alone, logits + state * WORDS, sizeof(float) * WORDS);
     }
 }
 

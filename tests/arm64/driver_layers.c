@@ -71,7 +71,7 @@ static void check_attention(int causal) {
         for (int64_t token = first; token < last; token++)
             check_query(causal ? "causal attention" : "attention", qkv, contexts, first, token, causal ? token + 1 : last);
         attend(qkv + first * 3 * WIDTH, alone, own, 1, causal);
-        check_same_bits("attention: a row alone and in company", alone, contexts + first * WIDTH,
+        check_same_bits("attention: a row alone and among batch mates", alone, contexts + first * WIDTH,
                         sizeof(bf16) * (size_t)((last - first) * WIDTH));
     }
 }
@@ -136,7 +136,7 @@ static void check_fused(int int8) {
         int64_t first = BOUNDS[row], length = BOUNDS[row + 1] - first;
         const int32_t own[] = {0, (int32_t)length};
         glossa_layers(&model, begun + first * WIDTH, alone, own, qkv, contexts, scratch, 0, LAYERS, length, 1, n_bytes, 1);
-        check_same_bits("layers: a row alone and in company", alone, fused + first * WIDTH,
+        check_same_bits("layers: a row alone and among batch mates", alone, fused + first * WIDTH,
                         sizeof(bf16) * (size_t)(length * WIDTH));
     }
 }

@@ -1,8 +1,8 @@
 """Compiles the checks of the kernels (driver.c) for arm64, and runs them under QEMU: `make arm`.
 
 The program holds the kernels and no torch. It compares them with arithmetic in double, and a row alone with the same
-row in company. The emulated processor of plain NEON lacks BF16 and I8MM, so that no such instruction hides there. Speed
-under an emulator means nothing.
+row among batch mates. The emulated processor of plain NEON lacks BF16 and I8MM, so no such instruction hides there.
+Speed under an emulator means nothing.
 """
 
 from __future__ import annotations

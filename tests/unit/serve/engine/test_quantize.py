@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
@@ -15,6 +13,7 @@ from serve.engine import quantize
 from serve.engine.quantize import Int8Embedding, check_runnable, quantized
 from serve.layers.parts import ModelParts
 from shared.catalog import Model, Quantization
+from tests.large_tensors import large_tensors
 
 CPU = torch.device("cpu")
 HERE: tuple[Quantization, ...] = ("bnb-nf4", "bnb-int8", "torchao-int8")
@@ -68,13 +67,6 @@ def test_a_stored_layer_keeps_no_full_copy(kind: str, rows: int, width: int) -> 
     known = {id(tensor) for tensor in before}
     assert [tensor.shape for tensor in large_tensors(rows * width / 2) if id(tensor) not in known] == []
     assert layer is not None
-
-
-def large_tensors(least: float) -> list[torch.Tensor]:
-    """Return all floating-point tensors of this process that hold at least so many numbers."""
-    gc.collect()
-    alive = [o for o in gc.get_objects() if type(o) in {torch.Tensor, torch.nn.Parameter} and o.is_floating_point()]
-    return [tensor for tensor in alive if tensor.numel() >= least]
 
 
 @pytest.mark.parametrize("kind", HERE)

@@ -1,4 +1,4 @@
-"""The arm64 kernels under an emulator: right, the same for a row in any company, and chosen by the processor."""
+"""The arm64 kernels under an emulator: right, the same for a row with any batch mates, and chosen by the processor."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BUGS = {
 @pytest.mark.parametrize("compiler", KERNEL_COMPILERS)
 @pytest.mark.parametrize("variant", PROCESSORS, ids=lambda variant: variant.name)
 def test_the_kernels_are_right_on_arm64(variant: Variant, compiler: str, tmp_path: Path) -> None:
-    """Each kernel equals double arithmetic within rounding, and a row has the same bits in any company."""
+    """Each kernel equals double arithmetic within rounding, and a row has the same bits with any batch mates."""
     done = run(compile_driver(variant, tmp_path, kernels_by=compiler), variant)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("bfloat16 and int8" if variant is NEON_TILES else "bfloat16:")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone reads
@@ -17,6 +15,7 @@ from serve.kernels.cpu.library import AVX2, AVX512, variant_here
 from serve.kernels.cpu.onednn_int8 import INT8_MAX, ZERO_POINT, Int8Linear, int8_lacks, to_int8
 from serve.kernels.cpu.products import ADDED, GELU, PLAIN, RELU
 from serve.layers.linear import Activate, activated, added
+from tests.large_tensors import large_tensors
 from tests.unit.serve.kernels.cpu.each_variant import library_of, runs_here
 
 CPU = torch.device("cpu")
@@ -171,17 +170,11 @@ def test_weights_of_any_strides_are_packed() -> None:
 
 def test_no_full_copy_of_the_weight_is_kept() -> None:
     """After a product there is no floating-point tensor of the weight's size that was not there before."""
-    others = _large_tensors()  # kept, so that no new tensor takes the place of one of them
+    others = large_tensors(1056 * 320 / 2)  # kept, so that no new tensor takes the place of one of them
     layer = linear(drawn(1056, 320).float())
     layer(drawn(3, 320))
     known = set(map(id, others))
-    assert [tensor.shape for tensor in _large_tensors() if id(tensor) not in known] == []
-
-
-def _large_tensors() -> list[Tensor]:
-    gc.collect()
-    alive = [o for o in gc.get_objects() if type(o) in {Tensor, nn.Parameter} and o.is_floating_point()]
-    return [tensor for tensor in alive if tensor.numel() >= 1056 * 320 / 2]
+    assert [tensor.shape for tensor in large_tensors(1056 * 320 / 2) if id(tensor) not in known] == []
 
 
 @pytest.mark.skipif(bool(int8_lacks(CPU)) or variant_here() is not AVX512, reason="another product is taken here")

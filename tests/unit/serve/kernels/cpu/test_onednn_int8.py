@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from serve.layers.linear import activated, added
 from tests import checkpoints_xlm, judge_xlm
 from tests.checkpoints import catalog_model, draw, draw_ids, write
 from tests.judge import CASES
+from tests.large_tensors import large_tensors
 
 CPU = torch.device("cpu")
 ROUNDING = 2**-7  # relative: bfloat16 rounds the product, and the result of the step
@@ -188,17 +188,11 @@ def test_a_residual_of_another_size_is_refused() -> None:
 @int8_runs_here
 def test_no_full_copy_of_the_weight_is_kept() -> None:
     """After a product there is no floating-point tensor of the weight's size that was not there before."""
-    others = _large_tensors()  # kept, so that no new tensor takes the place of one of them
+    others = large_tensors(1056 * 320 / 2)  # kept, so that no new tensor takes the place of one of them
     layer = Int8Linear(normal(1056, 320).float(), None)
     layer(normal(3, 320))
     known = set(map(id, others))
-    assert [tensor.shape for tensor in _large_tensors() if id(tensor) not in known] == []
-
-
-def _large_tensors() -> list[torch.Tensor]:
-    gc.collect()
-    alive = [o for o in gc.get_objects() if type(o) in {torch.Tensor, torch.nn.Parameter} and o.is_floating_point()]
-    return [tensor for tensor in alive if tensor.numel() >= 1056 * 320 / 2]
+    assert [tensor.shape for tensor in large_tensors(1056 * 320 / 2) if id(tensor) not in known] == []
 
 
 def test_float32_and_a_gpu_are_refused_by_name() -> None:
