@@ -88,6 +88,19 @@ def test_text_from_right_to_left_is_shown_so(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "strategy"), [("Anna lives in Turku.", "first"), ("安娜住在图尔库。", "simple"), ("แอนนาอยู่ที่กรุงเทพ", "simple")]
+)
+def test_names_are_whole_words_where_there_are_spaces(open_page: Open, text: str, strategy: str) -> None:
+    """In a script without spaces a word of the API would be the whole sentence."""
+    page = open_page().page
+    choose(page, "Entities")
+    page.get_by_label("Text", exact=True).fill(text)
+    with page.expect_request("**/v1/token-classification") as asked:
+        run(page)
+    assert asked.value.post_data_json["parameters"] == {"aggregation_strategy": strategy}
+
+
+@pytest.mark.parametrize(
     "text",
     ["Anna 😀👩‍👩‍👧 lives in Turku.", "\N{MATHEMATICAL BOLD CAPITAL A}nna met Élodie in Zürich \N{GRINNING FACE}."],
 )

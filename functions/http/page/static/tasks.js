@@ -10,6 +10,9 @@ const text = (label = "Text", more = {}) => ({ name: "text", label, kind: "text"
 const lines = (name, label, rows = 5) => ({ name, label, kind: "lines", rows, required: true, note: "One a line." });
 const number = (name, label, usual, most) => ({ name, label, kind: "number", usual, least: 1, most });
 
+// Names are whole words where a script has spaces. Elsewhere a sentence would be one word, so tokens of one tag are joined.
+const UNSPACED = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}\p{sc=Mymr}\p{sc=Tibt}]/u;
+
 /** Every view: `task` is the route that it calls. A model offers a view if it has a head for that task. */
 export const VIEWS = [
   {
@@ -23,7 +26,7 @@ export const VIEWS = [
     id: "token-classification", task: "token-classification", name: "Entities",
     says: "Finds the names in a text: people, places, organizations.",
     fields: [text()], examples: NAMES,
-    body: (v) => ({ inputs: v.text, parameters: { aggregation_strategy: "simple" } }), show: showEntities,
+    body: (v) => ({ inputs: v.text, parameters: { aggregation_strategy: UNSPACED.test(v.text) ? "simple" : "first" } }), show: showEntities,
   },
   {
     id: "question-answering", task: "question-answering", name: "Questions",
