@@ -8,7 +8,8 @@ measured: 64 connections, all rows mixed. Then loads of 70 % of the capacity wit
 alone at its own rate, and all classes together. A lone request is one connection with one class.
 
 Ours is compared with servers that nobody can build: parallel passes without any overhead (benchmarks.load.queueing).
-Their latencies are what queueing alone costs.
+Their latencies are what queueing alone costs. They get the same rows at the same rate, and have the capacity that was
+measured in this run. The goal is a p99 of at most 1.25 times theirs in our order.
 """
 
 from __future__ import annotations
@@ -36,8 +37,11 @@ MIX = "sib-mix"
 SHORT_TOKENS, LONG_TOKENS = 128, 256
 BUSY_CONNECTIONS, LOAD = 64, 0.7
 PAUSE_S = 4.0  # longer than an answer, so that the rate holds; shorter than the silence that a connection may keep
-MOST_TIMES_LONE, MOST_TIMES_WITHOUT = 4.0, 3.0
+MOST_TIMES_IDEAL, MOST_TIMES_WITHOUT = 1.25, 3.0
 TIMES_LONE, TIMES_SLOW_LONE = "p99 over a lone one", "p99 over a lone one's p99"
+IDEAL_PASSES = "parallel passes without overhead"
+TIMES_IDEAL = f"p99 over {IDEAL_PASSES}"
+OUR_ORDER: Order = "due"
 N_ROUNDS, SECONDS, QUICK_S = 3, 30.0, 2.0
 LONE_S, BUSY_S = 10.0, 15.0
 MAX_BATCH_MS, TOKEN_BUDGET = 60.0, 4096  # the defaults of the catalog, which this server uses
@@ -178,8 +182,13 @@ def _note_times_lone(figures: Figures, request_inputs: Sequence[RequestInput]) -
             found.setdefault(class_of(n_tokens), []).append(latency)
         for name in ("short", "long"):
             lone = median(n_tokens for n_tokens in sizes if class_of(n_tokens) == name)
-            p99 = quantiles(found[name], n=100)[-1]
-            figures.note(TIMES_LONE, f"{name}, parallel passes without overhead, {order}", p99 / lone)
+            p99, ideal = quantiles(found[name], n=100)[-1], f"{name}, parallel passes without overhead, {order}"
+            figures.note(TIMES_LONE, ideal, p99 / lone)
+            tokens_per_ms = figures.median("tokens/s")["all, 64 connections"] / N_PARALLEL_PASSES / 1e3
+            figures.note("p99 ms", ideal, p99 / tokens_per_ms)
+            if order == OUR_ORDER:
+                ours_ms = figures.median("p99 ms")[f"{name}, at 70 %"]
+                figures.note(TIMES_IDEAL, f"{name}, at 70 %", ours_ms * tokens_per_ms / p99)
 
 
 def _goals(figures: Figures) -> Iterator[Goal]:
@@ -195,9 +204,9 @@ def _goals(figures: Figures) -> Iterator[Goal]:
     yield at_most(
         "p99 of short rows over theirs without the others", p99["short, at 70 %"] / without, MOST_TIMES_WITHOUT
     )
-    times_lone = figures.median(TIMES_LONE)
+    times_ideal = figures.median(TIMES_IDEAL)
     for name in ("short", "long"):
-        yield at_most(f"p99 of {name} at 70 % over a lone one", times_lone[f"{name}, at 70 %"], MOST_TIMES_LONE)
+        yield at_most(f"p99 of {name} at 70 % over {IDEAL_PASSES}", times_ideal[f"{name}, at 70 %"], MOST_TIMES_IDEAL)
 
 
 if __name__ == "__main__":

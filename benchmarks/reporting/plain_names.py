@@ -50,6 +50,7 @@ METRICS: Mapping[str, str] = {
     "longest wait ms": "longest wait in the queue, ms",
     "bound of the wait ms": "bound of the longest wait, ms",
     "p99 over a lone one": "99th percentile over the median of a lone request, times",
+    "p99 over parallel passes without overhead": "99th percentile over that of passes without overhead, times",
     "p99 over a lone one's p99": "99th percentile over that of a lone request, times",
     "ms a lone request costs over its pass": "time of a lone request beside its forward pass, ms",
     "ids, Mchar/s": "token ids only, million characters per second",
@@ -104,6 +105,12 @@ GOALS: Mapping[str, str] = {
     "longest wait as a share of its bound": "longest wait in the queue as a share of its bound",
     "p99 of short rows over theirs without the others": (
         "99th percentile of short rows at 70 % load over that of short rows alone, times"
+    ),
+    "p99 of short at 70 % over parallel passes without overhead": (
+        "99th percentile of short rows at 70 % load over that of passes without overhead, times"
+    ),
+    "p99 of long at 70 % over parallel passes without overhead": (
+        "99th percentile of long rows at 70 % load over that of passes without overhead, times"
     ),
     "p99 of short at 70 % over a lone one": "99th percentile of short rows at 70 % load over a lone request, times",
     "p99 of long at 70 % over a lone one": "99th percentile of long rows at 70 % load over a lone request, times",
