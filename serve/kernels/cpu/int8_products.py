@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
 from serve.kernels.cpu.guards import check_weight
-from serve.kernels.cpu.library import kernels_here
+from serve.kernels.cpu.library import product_kernels_here
 from serve.kernels.cpu.onednn_int8 import ZERO_POINT, Int8Linear, to_int8
 from serve.kernels.cpu.products import PANEL, PanelLinear
 
@@ -78,7 +78,7 @@ def int8_linear(layer: nn.Linear) -> nn.Module:
 
     Raises CheckpointError for a weight that is not finite, or when there is no C compiler.
     """
-    library = kernels_here() if team_address() and fits(layer.weight) else None
+    library = product_kernels_here() if team_address() and fits(layer.weight) else None
     multiply = None if library is None else int8_product_of(library)
     if multiply is None:
         return Int8Linear(layer.weight, layer.bias)

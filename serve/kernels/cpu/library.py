@@ -16,7 +16,7 @@ import torch
 
 from serve.kernels.compiler import is_built, load_compiled, this_machine
 from serve.kernels.cpu.arm_features import arm_features
-from serve.kernels.cpu.variants import ARM, AVX2, AVX512, NEON, NEON_TILES, SOURCES, X86, Variant, all_flags
+from serve.kernels.cpu.variants import AMX, ARM, AVX2, AVX512, NEON, NEON_TILES, SOURCES, X86, Variant, all_flags
 from serve.layers.linear import can_prepack
 from shared.log import log_event
 
@@ -47,16 +47,16 @@ def features_here() -> frozenset[str]:
 def variant_of(features: frozenset[str], *, torch_has_bf16: bool) -> Variant | None:
     """Return the variant that is faster than torch on a processor with these features, or None.
 
-    With AMX, torch's products may be faster (not measured). No speed was measured on arm64. There, as everywhere, our
-    kernels give a row the same bits with any batch mates. `torch_has_bf16` says that oneDNN has bfloat16 products on
-    this processor, which is also so with AVX512 alone.
+    With AMX, oneDNN's products by tiles take the place of ours; the speed of the other kernels beside them was not
+    measured. No speed was measured on arm64. `torch_has_bf16` says that oneDNN has bfloat16 products on this processor,
+    which is also so with AVX512 alone.
     """
     if features >= NEON_TILES.features:
         return NEON_TILES
     if features >= NEON.features:
         return None if torch_has_bf16 else NEON
     if features >= AVX512.features:
-        return None if "amx_bf16" in features else AVX512
+        return AMX if features >= AMX.features else AVX512
     return AVX2 if features >= AVX2.features and not torch_has_bf16 else None
 
 
@@ -69,6 +69,12 @@ def kernels_here() -> ctypes.CDLL | None:
     """Return the compiled kernels in the variant that is faster than torch here, or None."""
     variant = variant_here()
     return None if variant is None else load_kernels(variant)
+
+
+def product_kernels_here() -> ctypes.CDLL | None:
+    """Return the compiled kernels if the linear layers of a model use their products here, or None."""
+    variant = variant_here()
+    return None if variant is None or not variant.multiplies else load_kernels(variant)
 
 
 def choice_for(device: torch.device, dtype: torch.dtype) -> KernelChoice:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from serve.kernels.core_team import team_address
 from serve.kernels.cpu.guards import check_states, check_weight
-from serve.kernels.cpu.library import kernels_here
+from serve.kernels.cpu.library import product_kernels_here
 from serve.layers.linear import LAYERS, Activate, FusedLinear, MakeLinear, can_prepack, linear_of, prepacked_of
 
 PANEL, INPUTS = 32, 16  # the number of outputs is a multiple of the first, that of inputs a multiple of the second
@@ -113,7 +113,7 @@ def linear_for(device: torch.device, dtype: torch.dtype) -> MakeLinear:
     """
     other = prepacked_of if can_prepack(device, dtype) else linear_of
     is_ours = device.type == "cpu" and dtype == torch.bfloat16 and team_address()
-    library = kernels_here() if is_ours else None
+    library = product_kernels_here() if is_ours else None
     return other if library is None else partial(_kernel_linear_of, product_of(library), other)
 
 

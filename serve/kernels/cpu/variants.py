@@ -1,14 +1,15 @@
 """Which C sources make which library, and with which flags a compiler makes it.
 
 The kernels compute sixteen numbers at a time (native/vector.h). On x86-64 one variant uses AVX512-BF16. The other uses
-AVX2, for processors on which torch's bfloat16 product is eight times slower. On arm64 one variant uses the products of
-BF16 and I8MM (Graviton3 and 4), and the other plain NEON. This module imports no torch, so that an image can compile
+AVX2, for processors on which torch's bfloat16 product is eight times slower. With AMX the first is used as well, but
+oneDNN multiplies by tiles. On arm64 one variant uses the products of BF16 and I8MM (Graviton3 and 4), and the other
+plain NEON. This module imports no torch, so that an image can compile
 the kernels before its packages are installed. It must not know which processor will run them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 NATIVE = Path(__file__).parent / "native"
@@ -24,12 +25,14 @@ class Variant:
     """One way to compile the kernels, for one machine type.
 
     `flags` are for the compiler. `features` are what they need: in torch's names on x86-64, in Linux's on arm64.
+    `multiplies` says whether the linear layers of a model use its products; otherwise oneDNN computes them.
     """
 
     name: str
     machine: str
     flags: tuple[str, ...]
     features: frozenset[str]
+    multiplies: bool = True
 
 
 AVX512 = Variant(
@@ -47,6 +50,9 @@ AVX512 = Variant(
     ),
     frozenset({"avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "avx512_vnni", "fma3"}),
 )  # fmt: skip
+AMX = replace(
+    AVX512, name="avx512-bf16, onednn-amx", features=AVX512.features | {"amx_bf16"}, multiplies=False
+)  # the same library
 AVX2 = Variant("avx2", X86, ("-mavx2", "-mfma"), frozenset({"avx2", "fma3"}))
 # Without libgcc there are no functions for atomic operations. Vectors of one type read memory that another type wrote.
 ARM_FLAGS = ("-mno-outline-atomics", "-fno-strict-aliasing")

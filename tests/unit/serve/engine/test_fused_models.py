@@ -13,7 +13,7 @@ import torch
 from serve.engine.engine import PackedEngine
 from serve.engine.load_engine import load_engine
 from serve.kernels.cpu.int8_products import Int8KernelLinear
-from serve.kernels.cpu.library import AVX512, variant_here
+from serve.kernels.cpu.library import AVX512, product_kernels_here, variant_here
 from serve.kernels.cpu.onednn_int8 import int8_lacks
 from serve.rows.row import Row, Step, row_of
 from shared.catalog import Model
@@ -24,7 +24,7 @@ from tests.checkpoints_xlm import LANGS
 from tests.judge import CASES, LENGTHS, judge, judged_model
 
 CPU = torch.device("cpu")
-needs_kernels = pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
+needs_kernels = pytest.mark.skipif(product_kernels_here() is None, reason="torch's own products are used on this processor")
 FITS: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
 
 

@@ -20,7 +20,7 @@ from serve.kernels.cpu.int8_products import int8_product_of
 from serve.kernels.cpu.layer_norm import norm_call
 from serve.kernels.cpu.library import load_kernels, variant_of
 from serve.kernels.cpu.products import PLAIN, product_of
-from serve.kernels.cpu.variants import AVX2, AVX512, SOURCES, VARIANTS, Variant, all_flags
+from serve.kernels.cpu.variants import AMX, AVX2, AVX512, SOURCES, VARIANTS, Variant, all_flags
 from serve.rows.pack import spans_of
 from tests.unit.serve.kernels.cpu.each_variant import each_variant, library_of, runs_here
 
@@ -50,14 +50,14 @@ def test_a_failed_compilation_is_logged_once(tmp_path: Path, capsys: pytest.Capt
     ("features", "torch_has_bf16", "chosen"),
     [
         (AVX512.features | AVX2.features, True, AVX512),
-        (AVX512.features | AVX2.features | {"amx_bf16"}, True, None),
+        (AVX512.features | AVX2.features | {"amx_bf16"}, True, AMX),
         (AVX2.features, False, AVX2),
         (AVX2.features | {"avx512_f"}, True, None),
         (frozenset({"avx2"}), False, None),
     ],
 )
 def test_the_processor_chooses(features: frozenset[str], torch_has_bf16: bool, chosen: Variant | None) -> None:  # noqa: FBT001 - pytest passes it by name
-    """AVX512-BF16 is used unless there is AMX. AVX2 is used if torch has no bfloat16 product of its own."""
+    """With AMX oneDNN multiplies, and the kernels do the rest. AVX2 is used if torch has no bfloat16 product."""
     assert variant_of(features, torch_has_bf16=torch_has_bf16) is chosen
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from serve.kernels.cpu.library import Variant, variant_here
+from serve.kernels.cpu.library import Variant, product_kernels_here
 from serve.kernels.cpu.products import ADDED, GELU, PLAIN, KernelLinear, linear_for, product_of
 from serve.layers.linear import (
     Activate,
@@ -243,7 +243,7 @@ def test_a_linear_keeps_its_own_numbers(variant: Variant) -> None:
     assert_near(layer(states), exact)
 
 
-@pytest.mark.skipif(variant_here() is None, reason="torch's own products are used on this processor")
+@pytest.mark.skipif(product_kernels_here() is None, reason="torch's own products are used on this processor")
 def test_layers_that_fit_are_multiplied_by_the_kernel() -> None:
     """Layers of other sizes, and heads, whose weights are read elsewhere, are made as without the kernel."""
     make, other = linear_for(CPU, torch.bfloat16), Prepacked if can_prepack(CPU, torch.bfloat16) else nn.Linear
