@@ -88,7 +88,8 @@ def test_text_from_right_to_left_is_shown_so(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "strategy"), [("Anna lives in Turku.", "first"), ("安娜住在图尔库。", "simple"), ("แอนนาอยู่ที่กรุงเทพ", "simple")]
+    ("text", "strategy"),
+    [("Anna lives in Turku.", "first"), ("安娜住在图尔库。", "simple"), ("แอนนาอยู่ที่กรุงเทพ", "simple")],
 )
 def test_names_are_whole_words_where_there_are_spaces(open_page: Open, text: str, strategy: str) -> None:
     """In a script without spaces a word of the API would be the whole sentence."""

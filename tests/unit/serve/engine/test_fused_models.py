@@ -24,7 +24,7 @@ from tests.checkpoints_xlm import LANGS
 from tests.judge import CASES, LENGTHS, judge, judged_model
 
 CPU = torch.device("cpu")
-needs_kernels = pytest.mark.skipif(product_kernels_here() is None, reason="torch's own products are used on this processor")
+needs_kernels = pytest.mark.skipif(product_kernels_here() is None, reason="other products are used on this processor")
 FITS: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
 
 
