@@ -1,8 +1,9 @@
 """Runs every benchmark at its default size, then makes tables and plots: `python -m benchmarks [NAME ...] [--quick]`.
 
-The report of each run is kept in `benchmarks/results/NAME.json`. The tables of `RESULTS.md` and the plots are made from
-these files. A missed goal does not stop the other benchmarks, but the exit status is then 1. `--quick` only shows
-that everything runs: its figures go to `build/bench/quick` and into no table. Must not know what a benchmark measures.
+The report of each run is kept in `benchmarks/results/NAME.json`, or in a folder there named by `--machine`. The tables
+of `RESULTS.md` and `notes/tables.md` and the plots are made from these files. A missed goal does not stop the other
+benchmarks, but the exit status is then 1. `--quick` only shows that everything runs: its figures go to
+`build/bench/quick` and into no table. Must not know what a benchmark measures.
 """
 
 from __future__ import annotations
@@ -78,16 +79,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(run.name for run in RUNS)}")
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
+    parser.add_argument(
+        "--machine",
+        default="",
+        help="keep the results in benchmarks/results/MACHINE, for another machine than the first",
+    )
     chosen = parser.parse_args(arguments)
     if unknown := set(chosen.names) - {run.name for run in RUNS}:
         parser.error(f"got {', '.join(sorted(unknown))}, expected some of {', '.join(run.name for run in RUNS)}")
-    folder = QUICK if chosen.quick else tables.FOLDER
+    folder = QUICK if chosen.quick else tables.FOLDER / chosen.machine
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [run for run in RUNS if not chosen.names or run.name in chosen.names]
     statuses = [_run(run, folder, quick=chosen.quick) for run in wanted]
     if not chosen.quick:
         tables.main()
-    _plot(folder)
+    _plot(QUICK if chosen.quick else tables.FOLDER)
     return int(any(statuses))
 
 
@@ -132,7 +138,7 @@ def _plot(folder: Path) -> None:
     if not PLOTTER.exists():
         progress("no plots: matplotlib is missing, run `make bench-peers`")
         return
-    paths = [str(path) for path in sorted(folder.glob("*.json"))]
+    paths = [str(path) for path in sorted(folder.rglob("*.json"))]
     if paths:
         subprocess.run([PLOTTER, "-m", "benchmarks.reporting.plot", *paths], cwd=ROOT, check=True, timeout=300.0)
 

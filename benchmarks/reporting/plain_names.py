@@ -121,14 +121,15 @@ GOALS: Mapping[str, str] = {
 
 
 def run_title(run: str) -> str:
-    """Return the title of a run."""
-    return RUNS.get(run, run)
+    """Return the title of a run. `MACHINE/RUN` is a run on another machine."""
+    machine, _, name = run.rpartition("/")
+    return RUNS.get(name, name) + (f", on {machine}" if machine else "")
 
 
 def run_order(run: str) -> tuple[int, str]:
     """Return the place of a run on the page, to sort by."""
-    known = list(RUNS)
-    return (known.index(run) if run in RUNS else len(known), run)
+    known, name = list(RUNS), run.rpartition("/")[2]
+    return (known.index(name) if name in RUNS else len(known), run)
 
 
 def metric_name(metric: str) -> str:

@@ -1,7 +1,8 @@
 """Draws bar charts of kept results, one PNG beside each file: `python -m benchmarks.reporting.plot RESULT.json ...`.
 
 Runs in the environment of the peers, because matplotlib is there. Each metric in tokens/s has a panel; a result without
-such a metric has a panel for every metric. Must not know what was measured.
+such a metric has a panel for every metric. One more picture shows our share of the limit, by
+machine and length of texts. Must not know what was measured.
 """
 
 from __future__ import annotations
@@ -23,10 +24,42 @@ WIDTH, BAR, FRAME = 9.0, 0.32, 0.9  # inches
 
 
 def main(paths: Sequence[str]) -> int:
-    """Draw each file."""
-    for path in map(Path, paths):
-        draw(json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".png"))
+    """Draw each file, and the share of the limit of all of them."""
+    kept = {path: json.loads(path.read_text(encoding="utf-8")) for path in map(Path, paths)}
+    for path, run in kept.items():
+        draw(run, path.with_suffix(".png"))
+    if shares := shares_of_limit(list(kept.values())):
+        draw_shares(shares, min(path.parent for path in kept) / "share-of-limit.png")
     return 0
+
+
+def shares_of_limit(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return our share of the limit by machine, then by models and lengths of texts."""
+    found: dict[str, dict[str, float]] = {}
+    for report in (report for run in runs for report in run["reports"]):
+        for goal in report["goals"]:
+            if goal["goal"] == "share of the limit":
+                found.setdefault(report["machine"].partition(";")[0], {})[report["workload"]] = goal["value"]
+    return found
+
+
+def draw_shares(shares: Mapping[str, Mapping[str, float]], target: Path) -> None:
+    """Draw one panel for each machine, with a bar for each model and length."""
+    heights = [FRAME + BAR * len(bars) for bars in shares.values()]
+    figure, all_axes = plt.subplots(
+        len(shares), 1, figsize=(WIDTH, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
+    )
+    for axes, (machine, values) in zip(all_axes[:, 0], shares.items(), strict=True):
+        drawn = axes.barh(list(values), [100 * share for share in values.values()], color=OURS, height=0.7)
+        axes.bar_label(drawn, fmt="%.0f %%", fontsize=8, padding=2)
+        axes.axvline(100, color=LIMIT, linestyle="--", linewidth=1)
+        axes.set_xlim(0, 110)
+        axes.invert_yaxis()
+        axes.set_title(f"share of the limit of matrix products, %: {machine}", fontsize=9, loc="left")
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
 
 
 def draw(run: Mapping[str, Any], target: Path) -> None:

@@ -1,6 +1,7 @@
-"""Makes the tables of `RESULTS.md` from the kept results: `python -m benchmarks.reporting.tables`.
+"""Makes tables of the kept results: `python -m benchmarks.reporting.tables`.
 
-Writes between two marks and leaves the rest of the page as it is. Must not know what was measured.
+`RESULTS.md` gets one table for each question, `notes/tables.md` gets every figure. Writes between two marks and leaves
+the rest of a page as it is. Must not know what was measured.
 """
 
 from __future__ import annotations
@@ -10,21 +11,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks import ROOT
+from benchmarks.reporting.numbers import number
 from benchmarks.reporting.plain_names import goal_name, metric_name, run_order, run_title, system_name
+from benchmarks.reporting.questions import question_lines
 
 FOLDER = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "benchmarks" / "RESULTS.md"
+DETAILS = ROOT / "benchmarks" / "notes" / "tables.md"
 BEGIN = "<!-- tables: made by `python -m benchmarks.reporting.tables` from results/*.json; edits here are lost -->"
 END = "<!-- end of tables -->"
-EXACT_FROM = 1000.0
 
 
 def main() -> int:
-    """Rewrite the tables of the page."""
-    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(replace_section(page, "\n".join(section_lines(kept))), encoding="utf-8")
+    """Rewrite the tables of both pages."""
+    kept = kept_results()
+    pictures = [path.stem for path in FOLDER.glob("*.png")]
+    for page, made in ((PAGE, question_lines(kept, pictures=pictures)), (DETAILS, section_lines(kept))):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(replace_section(text, "\n".join(made)), encoding="utf-8")
     return 0
+
+
+def kept_results() -> dict[str, Any]:
+    """Return the results by name. Those of other machines are in folders, and named `MACHINE/RUN`."""
+    return {
+        path.relative_to(FOLDER).with_suffix("").as_posix(): json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(FOLDER.rglob("*.json"))
+    }
 
 
 def replace_section(page: str, made: str) -> str:
@@ -36,8 +49,6 @@ def replace_section(page: str, made: str) -> str:
 
 def section_lines(kept: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the lines of the section."""
-    yield "## Speed and memory, table by table"
-    yield ""
     if not kept:
         yield "Nothing has been measured yet. `make bench` measures all of it."
     else:
@@ -49,11 +60,11 @@ def section_lines(kept: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
     """Yield the heading, the machine, the picture and the tables of one run."""
-    yield from ("", f"### {run_title(name)}", "")
+    yield from ("", f"## {run_title(name)}", "")
     yield f"`{run['command']}`, {run['date']}, load average at the end {run['load_average']:g}."
     yield f"Machine: {run['reports'][0]['machine']}."
     if (FOLDER / f"{name}.png").exists():
-        yield from ("", f"![{run_title(name)}](results/{name}.png)")
+        yield from ("", f"![{run_title(name)}](../results/{name}.png)")
     for report in run["reports"]:
         yield from ("", f"**{report['workload']}**", "")
         yield from table_lines(report["rows"])
@@ -80,11 +91,6 @@ def goal_lines(goals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         is_at_least = goal["ok"] == (goal["value"] >= goal["target"])
         aim = f"{'at least' if is_at_least else 'at most'} {number(goal['target'])}"
         yield f"| {goal_name(goal['goal'])} | {number(goal['value'])} | {aim} | {'yes' if goal['ok'] else '**no**'} |"
-
-
-def number(value: float) -> str:
-    """Return a figure with three significant digits, or as a whole number from 1,000 on."""
-    return f"{value:,.0f}" if abs(value) >= EXACT_FROM else f"{value:.3g}"
 
 
 def _cell(row: Mapping[str, Any]) -> str:

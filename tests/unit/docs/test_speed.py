@@ -1,4 +1,4 @@
-"""The figures of docs/speed.md are those of benchmarks/RESULTS.md."""
+"""The figures of docs/speed.md, and of the verdict of RESULTS.md, are those of the detailed tables."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ def foreign(page: str, results: str) -> list[str]:
 
 def test_every_figure_was_measured() -> None:
     """Each number in a table of the page stands in the results."""
-    page, results = (ROOT / path for path in ("docs/speed.md", "benchmarks/RESULTS.md"))
-    assert foreign(page.read_text(encoding="utf-8"), results.read_text(encoding="utf-8")) == []
+    page, *results = (
+        (ROOT / path).read_text(encoding="utf-8")
+        for path in (
+            "docs/speed.md",
+            "benchmarks/RESULTS.md",
+            "benchmarks/notes/tables.md",
+            "benchmarks/notes/equality.md",
+        )
+    )
+    assert foreign(page, "\n".join(results)) == []
 
 
 def test_a_figure_of_nobody_is_found() -> None:

@@ -1,10 +1,10 @@
-"""The tables of RESULTS.md are made from kept results, and everything around them stays."""
+"""The tables of notes/tables.md are made from kept results, and everything around them stays."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.reporting.tables import BEGIN, END, number, replace_section, section_lines
+from benchmarks.reporting.tables import BEGIN, END, replace_section, section_lines
 
 ROW = {"system": "ours", "metric": "tokens/s", "value": 12_345.6, "low": 12_000.0, "high": 13_000.0}
 
@@ -45,8 +45,3 @@ def test_many_metrics_stand_below_each_other() -> None:
     lines = list(section_lines(_kept(*({**ROW, "metric": f"m{n}"} for n in range(3)))))
     assert "| figure | ours |" in lines
     assert sum(line.startswith("| m") for line in lines) == 3
-
-
-def test_numbers_are_short() -> None:
-    """Large ones whole, small ones with three digits."""
-    assert [number(x) for x in (15_040.0, 999.4, 0.012345)] == ["15,040", "999", "0.0123"]
