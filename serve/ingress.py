@@ -22,7 +22,7 @@ CLIENT_IDLE_S = 30  # for a client that stops sending its body or reading its an
 REQUEST_TIMEOUT_S, KEEP_ALIVE_S = 10, 90  # for a complete head and small body; between two requests
 CHECK_S = 2  # HAProxy asks each replica this often, and takes it out when two answers take longer than this
 FRONT = "http-front"  # HAProxy's name of the replicas at /v2, whose application serve.app calls front
-REFUSAL = encode_error(Unavailable("no replica runs, expected one", retry_after_s=1.0))
+REFUSAL = encode_error(Unavailable("no replica runs, expected one"))  # HAProxy cannot know when one will
 
 
 def _quoted(data: bytes) -> str:
@@ -30,10 +30,7 @@ def _quoted(data: bytes) -> str:
     return '"' + data.decode("ascii").replace('"', r'\\"') + '"'
 
 
-REFUSED = (
-    f"http-error status 503 content-type {REFUSAL.headers['content-type']}"
-    f" string {_quoted(bytes(REFUSAL.data))} hdr retry-after {REFUSAL.headers['retry-after']}"
-)
+REFUSED = f"http-error status 503 content-type {REFUSAL.headers['content-type']} string {_quoted(bytes(REFUSAL.data))}"
 ADDED = "\\n\\1".join(  # lines of sed's replacement
     (
         f"timeout http-request {REQUEST_TIMEOUT_S}s",

@@ -25,15 +25,17 @@ def open_client(
     *,
     max_answer_bytes: int = MAX_ANSWER_BYTES,
     max_wait_s: float = MAX_WAIT_S,
+    waits_for_server: bool = False,
 ) -> ReplicaClient:
     """Return a client that signs with these keys. It trusts the authority of the package, if there is one.
 
-    It waits out a Retry-After of at most `max_wait_s`. Raises OSError for a certificate that cannot be read.
+    It waits out a Retry-After of at most `max_wait_s`, that of a server that is down only if it `waits_for_server`.
+    Raises OSError for a certificate that cannot be read.
     """
     ca = settings.replica_ca.read_text(encoding="ascii") if settings.replica_ca.is_file() else None
     return ReplicaClient(
         settings.replica_url, keys=keys, ca=ca, breakers=open_breakers(settings), max_answer_bytes=max_answer_bytes,
-        max_wait_s=max_wait_s,
+        max_wait_s=max_wait_s, waits_for_server=waits_for_server,
     )  # fmt: skip
 
 

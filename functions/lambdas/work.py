@@ -62,6 +62,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 settings = read_function_settings(WorkSettings)
 replica = open_client(
-    settings, open_call_keys(settings), max_answer_bytes=MAX_SHARD_ANSWER_BYTES, max_wait_s=MAX_WAIT_S
+    settings,
+    open_call_keys(settings),
+    max_answer_bytes=MAX_SHARD_ANSWER_BYTES,
+    max_wait_s=MAX_WAIT_S,
+    waits_for_server=True,
 )
 worker = build(settings, replica)

@@ -17,16 +17,27 @@ class BreakerRules:
     """When a breaker opens, and for how long.
 
     It opens at the `threshold`th failure without a success in between. A failure that comes more than `window_s` after
-    the one before it counts as the first. While open, no call passes for `recovery_s`, or for as long as the server
-    asked, at most `most_open_s`. Then one call passes, the probe. Its lease ends after `lease_s`: another may then
-    probe.
+    the one before it counts as the first. While open, no call passes, and a probe may be sent every `recovery_s`. This
+    time doubles, up to `most_open_s`, when it opens again after a good probe before any call succeeded. The lease of a
+    probe ends after `lease_s`: another may then probe.
+
+    Callers are told when the server is likely to be back: `typical_s` after the first failure, until it is known how
+    long an outage takes. A server that stalls is replaced `stall_s` later than one that ends. See `back_in_s`.
     """
 
     threshold: int = 5
-    recovery_s: float = 5.0
-    most_open_s: float = 30.0
-    lease_s: float = 5.0
+    recovery_s: float = 1.0
+    most_open_s: float = 8.0
+    lease_s: float = 2.5
     window_s: float = 60.0
+    typical_s: float = 15.0
+    stall_s: float = 10.0
+
+
+MIN_TYPICAL_S, MAX_WAIT_S, MIN_WAIT_S = 5.0, 60.0, 1.0
+MARGIN = 1.25  # times the last outage: a wait that is too short is worse than one that is too long
+FORGET = 0.8  # times what an outage was expected to take: how fast shorter ones shorten it
+AGE_SHARE = 0.25  # of its age, which an outage is expected to go on for at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,10 @@ class BreakerState:
     It opened or closed last at `changed_s`. While it is open, a probe may pass from `probe_s` on. `lease` is the number
     of the last probe, which no other may join before `lease_until_s`; 0 means that none is out. `version` grows with
     each stored change; 0 means that nothing is stored.
+
+    The first of the failures began at `since_s`. `is_stalled` says that calls waited in vain. The server asked to wait
+    until `asked_s`. `openings` is how often it opened without a call that succeeded. An outage is expected to take
+    `took_s`; 0 means that none was seen.
     """
 
     is_open: bool = False
@@ -46,6 +61,11 @@ class BreakerState:
     lease: int = 0
     lease_until_s: float = 0.0
     version: int = 0
+    since_s: float = 0.0
+    asked_s: float = 0.0
+    took_s: float = 0.0
+    openings: int = 0
+    is_stalled: bool = False
 
     @property
     def phase(self) -> Phase:
@@ -64,30 +84,51 @@ class Admission:
 
 
 def after_failure(
-    state: BreakerState, call: Admission, now_s: float, rules: BreakerRules, *, late: bool, retry_after_s: float | None
-) -> BreakerState:
+    state: BreakerState, call: Admission, now_s: float, rules: BreakerRules, *, late: bool, retry_after_s: float | None,
+    stalled: bool = False,
+) -> BreakerState:  # fmt: skip
     """Return the state after a call that showed that the server is down.
 
     Calls that were under way together tell of one event, such as the end of one replica among several. So a call that
-    began before the last counted failure does not count. A `late` call does: it waited its whole time in vain.
+    began before the last counted failure does not count. A `late` call does: it waited its whole time in vain. One that
+    found the server `stalled` opens the breaker alone, because nothing else was answered either.
     """
     if state.is_open:
-        failed = replace(state, failures=state.failures + 1, failed_s=now_s)
-        return _opened(failed, now_s, rules, retry_after_s) if call.lease == state.lease else state
-    if call.began_s < state.changed_s or (not late and state.failures and call.began_s < state.failed_s):
+        if call.lease != state.lease:
+            return state
+        failed = replace(state, failures=state.failures + 1, failed_s=now_s, is_stalled=state.is_stalled or late)
+        return _opened(_asked(failed, now_s, retry_after_s), now_s, rules)
+    if (
+        call.lease is not None
+        or call.began_s < state.changed_s
+        or (not late and state.failures and call.began_s < state.failed_s)
+    ):
         return state
-    goes_on = state.failures and now_s - state.failed_s <= rules.window_s
-    state = replace(state, failures=state.failures + 1 if goes_on else 1, failed_s=now_s)
-    return state if state.failures < rules.threshold else _opened(state, now_s, rules, retry_after_s)
+    if not state.failures or now_s - state.failed_s > rules.window_s:
+        state = replace(state, failures=0, since_s=call.began_s, is_stalled=False, asked_s=0.0, openings=0)
+    failures = max(state.failures + 1, rules.threshold if stalled else 0)
+    state = replace(state, failures=failures, failed_s=now_s, is_stalled=state.is_stalled or late)
+    state = _asked(state, now_s, retry_after_s)
+    if state.failures < rules.threshold:
+        return state
+    return _opened(replace(state, openings=state.openings + 1), now_s, rules)
 
 
-def after_success(state: BreakerState, call: Admission, now_s: float) -> BreakerState:
-    """Return the state after a call that was answered. While open, only a probe of this opening closes it."""
+def after_success(state: BreakerState, call: Admission, now_s: float, rules: BreakerRules) -> BreakerState:
+    """Return the state after a call that was answered. While open, only a probe of this opening closes it.
+
+    A probe shows less than a call. So the next failure opens it again, until a call succeeds.
+    """
     if not state.is_open:
-        return replace(state, failures=0) if state.failures else state
+        return replace(state, failures=0, openings=0) if state.failures else state
     if call.lease is None or call.began_s < state.changed_s:
         return state
-    return replace(state, is_open=False, failures=0, changed_s=now_s, lease_until_s=0.0)
+    age_s = now_s - state.since_s - (rules.stall_s if state.is_stalled else 0.0)
+    took_s = max(MARGIN * age_s, FORGET * (state.took_s or rules.typical_s), MIN_TYPICAL_S)
+    return replace(
+        state, is_open=False, failures=rules.threshold - 1, changed_s=now_s, lease_until_s=0.0,
+        took_s=min(took_s, MAX_WAIT_S),
+    )  # fmt: skip
 
 
 def after_release(state: BreakerState, call: Admission) -> BreakerState:
@@ -110,6 +151,21 @@ def blocked_s(state: BreakerState, now_s: float) -> float:
     return max(0.0, state.probe_s - now_s, state.lease_until_s - now_s)
 
 
-def _opened(state: BreakerState, now_s: float, rules: BreakerRules, retry_after_s: float | None) -> BreakerState:
-    wait_s = min(max(rules.recovery_s, retry_after_s or 0.0), rules.most_open_s)
+def back_in_s(state: BreakerState, now_s: float, rules: BreakerRules) -> float:
+    """Return after how many seconds a server that fails is likely to be back.
+
+    It is what outages took before, or what the server asked for if that is longer. One that lasts longer than that is
+    expected to last a quarter of its age more.
+    """
+    age_s = max(0.0, now_s - state.since_s)
+    expected_s = (state.took_s or rules.typical_s) + (rules.stall_s if state.is_stalled else 0.0)
+    return min(max(expected_s - age_s, state.asked_s - now_s, AGE_SHARE * age_s, MIN_WAIT_S), MAX_WAIT_S)
+
+
+def _asked(state: BreakerState, now_s: float, retry_after_s: float | None) -> BreakerState:
+    return state if retry_after_s is None else replace(state, asked_s=now_s + retry_after_s)
+
+
+def _opened(state: BreakerState, now_s: float, rules: BreakerRules) -> BreakerState:
+    wait_s = min(rules.recovery_s * 2.0 ** min(max(state.openings - 1, 0), 10), rules.most_open_s)
     return replace(state, is_open=True, changed_s=now_s, probe_s=now_s + wait_s, lease_until_s=0.0)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from functions.replica.breaker_state import BreakerState
 
 PARTITION = "breakers"  # the partition key of all these items; it belongs to no tenant
+ZERO, NO = {"N": "0"}, {"BOOL": False}  # what an item lacks that a function of an earlier version wrote
 KEPT_S = 86_400  # after the last change; DynamoDB then deletes the item
 
 
@@ -127,6 +128,11 @@ def _read(item: Mapping[str, Any] | None) -> BreakerState | None:
             lease=int(item["lease"]["N"]),
             lease_until_s=float(item["lease_until_s"]["N"]),
             version=int(item["version"]["N"]),
+            since_s=float(item.get("since_s", ZERO)["N"]),
+            asked_s=float(item.get("asked_s", ZERO)["N"]),
+            took_s=float(item.get("took_s", ZERO)["N"]),
+            openings=int(item.get("openings", ZERO)["N"]),
+            is_stalled=bool(item.get("is_stalled", NO)["BOOL"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError("got an item that is no state of a circuit breaker") from error

@@ -1,4 +1,4 @@
-"""The circuit breaker of one model: stops calls to a server that is down, and lets one call find out when it is back.
+"""The circuit breaker of one model: stops calls to a server that is down, and lets one caller ask when it is back.
 
 Functions share its state through a store. A call that succeeds while all is well asks the store nothing. When the store
 fails, each function goes on with its own copy. Must not know HTTP or the model server.
@@ -19,7 +19,7 @@ from functions.replica.breaker_state import (
     after_failure,
     after_release,
     after_success,
-    blocked_s,
+    back_in_s,
 )
 from functions.replica.breaker_store import BreakerStore
 from shared.errors import Unavailable
@@ -28,16 +28,16 @@ from shared.log import log_event
 MAX_TRIES = 4  # of one change, when others keep changing the state
 READ_EVERY_S = 1.0  # the least time between two reads of a function
 STORE_REST_S = 5.0  # a store that failed is left alone for so long
-PROBE_RETRY_AFTER_S = 1.0  # what a caller is told while a probe is out
 Change = Callable[[BreakerState], BreakerState]
 
 
 class CircuitBreaker:
-    """Closed: every call passes. Open: no call passes. Half-open: one call, the probe, passes. See `BreakerRules`.
+    """Closed: every call passes. Open: no call passes. Half-open: a probe is out. See `BreakerRules`.
 
     The caller reports the result of every admitted call once, with `success`, `failure` or `release`, and passes what
-    `admit` returned. Failures of all functions count together. The store is written when the state changes. It is read
-    only while the probe of another function is out, at most once in READ_EVERY_S.
+    `admit` returned. One with a lease is no call, but the right to send a probe. Failures of all functions count
+    together. The store is written when the state changes. It is read only while a probe is due or out, at most once in
+    READ_EVERY_S.
     """
 
     def __init__(
@@ -61,41 +61,47 @@ class CircuitBreaker:
         """The state after the last event. Time alone does not change it."""
         return self._seen.phase
 
-    def blocked_s(self) -> float:
-        """Return the seconds until a call may pass; 0 when one may pass now. It does not ask the store."""
-        left_s = blocked_s(self._seen, self._store.now_s())
-        return max(left_s, PROBE_RETRY_AFTER_S) if left_s and self._seen.lease_until_s else left_s
+    def back_in_s(self) -> float | None:
+        """Return after how many seconds the server is likely to be back; None while nothing fails."""
+        seen = self._seen
+        failing = seen.is_open or seen.failures
+        return back_in_s(seen, self._store.now_s(), self._rules) if failing else None
 
     def admit(self) -> Admission:
-        """Let one call pass. Raises Unavailable, with seconds to wait, when none may pass."""
+        """Let one call pass, or one probe. Raises Unavailable, with seconds to wait, when none may pass."""
         now_s, seen = self._store.now_s(), self._seen
         if not seen.is_open:
             return Admission(now_s)
         if seen.probe_s > now_s:  # known without asking anybody, and so refused at once
-            raise self._refused(seen.probe_s - now_s)
+            raise self.refusal()
         with self._lock:
-            if self._seen.lease_until_s > now_s >= self._read_s + READ_EVERY_S:
+            if now_s >= self._read_s + READ_EVERY_S:
                 self._refresh(now_s)
             claimed = self._change(lambda state: after_claim(state, now_s, self._rules))
             if claimed is not None:
                 return Admission(now_s, claimed.lease)
             if not self._seen.is_open:
                 return Admission(now_s)
-            raise self._refused(max(PROBE_RETRY_AFTER_S, self._seen.probe_s - now_s))
+            raise self.refusal()
 
     def success(self, call: Admission) -> None:
         """Report that an admitted call was answered."""
         if self._seen.is_open or self._seen.failures:
-            self._report(lambda state: after_success(state, call, self._store.now_s()))
+            self._report(lambda state: after_success(state, call, self._store.now_s(), self._rules))
 
-    def failure(self, call: Admission, *, late: bool = False, retry_after_s: float | None = None) -> None:
+    def failure(
+        self, call: Admission, *, late: bool = False, stalled: bool = False, retry_after_s: float | None = None
+    ) -> None:
         """Report that an admitted call failed in a way that shows that the server is down.
 
-        `late` says that it waited its whole time for a reply. `retry_after_s` is what the server asked for.
+        `late` says that it waited its whole time for a reply, `stalled` that nothing else was answered meanwhile.
+        `retry_after_s` is what the server asked for.
         """
         now_s = self._store.now_s()
         self._report(
-            lambda state: after_failure(state, call, now_s, self._rules, late=late, retry_after_s=retry_after_s)
+            lambda state: after_failure(
+                state, call, now_s, self._rules, late=late, retry_after_s=retry_after_s, stalled=stalled
+            )
         )
 
     def release(self, call: Admission) -> None:
@@ -103,9 +109,11 @@ class CircuitBreaker:
         if call.lease is not None:
             self._report(lambda state: after_release(state, call))
 
-    def _refused(self, left_s: float) -> Unavailable:
+    def refusal(self) -> Unavailable:
+        """Return the error of a call that may not pass. Its seconds say when the server is likely to be back."""
         return Unavailable(
-            f"the model server failed {self._seen.failures} times in a row, expected it back soon", retry_after_s=left_s
+            f"the model server failed {self._seen.failures} times in a row, expected it back soon",
+            retry_after_s=self.back_in_s(),
         )
 
     def _report(self, change: Change) -> None:
@@ -133,12 +141,14 @@ class CircuitBreaker:
         return None
 
     def _refresh(self, now_s: float) -> None:
-        """Read the shared state. While the store is lost, the own copy stays."""
+        """Read the shared state. While the store is lost, the own copy stays, and what it learnt since then too."""
         if now_s < self._lost_s + STORE_REST_S:
             return
         self._read_s = now_s
         try:
-            self._keep(self._store.read(self._model) or BreakerState())
+            stored = self._store.read(self._model) or BreakerState()
+            if stored.version != self._seen.version:
+                self._keep(stored)
         except Exception as error:  # noqa: BLE001 - as above
             self._lose(error)
 

@@ -19,25 +19,23 @@ from threading import Lock
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from functions.replica.breaker_state import Admission, Phase
 from functions.replica.breaker_store import BreakerStore, InMemoryBreakers
-from functions.replica.circuit_breaker import CircuitBreaker
 from functions.replica.failures import (
     OK,
     FailedAttempt,
-    NoReply,
     error_after_retry,
     failure_in_reply,
     failure_without_reply,
     unreadable_reply,
 )
+from functions.replica.guard import Guard
+from functions.replica.readiness import Patience, Readiness
 from functions.replica.retry_budget import RetryBudget
 from functions.replica.transport import HttpTransport, Reply, SignedTransport, Transport, TransportError
 from shared.call_keys import KeySource
 from shared.content_types import BINARY_TYPE
 from shared.errors import DeadlineExceeded, ReplicaError, Unavailable
 from shared.limits import MAX_ANSWER_BYTES
-from shared.log import log_event
 from shared.messages import InferCall, ModelOutput
 from shared.protocol import TIMEOUT_HEADER, decode_output, encode_call
 from shared.protocol.parameters import read_timeout
@@ -63,7 +61,8 @@ class ReplicaClient:
 
     `keys` sign each call. Without them calls are unsigned, which a model server answers on loopback alone. `ca` is the
     certificate of a private authority, in PEM. `breakers` is where functions share the states of their circuit
-    breakers; without it this client has its own.
+    breakers; without it this client has its own. One that `waits_for_server` waits out the Retry-After of a server that
+    is down too, and lets a call take all its time, as a job may whose text holds the server up.
     """
 
     def __init__(
@@ -76,18 +75,21 @@ class ReplicaClient:
         breakers: BreakerStore | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         max_wait_s: float = MAX_WAIT_S,
+        waits_for_server: bool = False,
+        patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = _system_random.random,
     ) -> None:
-        self._host = urlsplit(base_url).netloc
         plain = transport or HttpTransport(base_url, n_connections=MAX_IN_FLIGHT, ca=ca, clock=clock)
         self._transport = plain if keys is None else SignedTransport(plain, keys, clock=clock)
+        self._readiness = Readiness(self._transport, patience or Patience(), clock)
         self._max_answer_bytes, self._max_wait_s = max_answer_bytes, max_wait_s
+        self._waits_for_server = waits_for_server
         self._clock, self._pause, self._jitter = clock, pause, jitter
         self._budget = RetryBudget()
-        self._store = breakers or InMemoryBreakers(clock)
-        self._breakers: dict[str, CircuitBreaker] = {}
+        store = breakers or InMemoryBreakers(clock)
+        self._guard = Guard(urlsplit(base_url).netloc, store, self._readiness, watches=not waits_for_server)
         self._threads: ThreadPoolExecutor | None = None
         self._lock = Lock()
 
@@ -126,7 +128,7 @@ class ReplicaClient:
 
     def tokens_per_s(self, model: str) -> float | None:
         """Ask the model server now for its measured speed. Return None when it does not answer at once."""
-        if self.blocked_s(model) > 0:
+        if not self._guard.is_closed(model):
             return None
         try:
             reply = self._transport.send(
@@ -139,8 +141,8 @@ class ReplicaClient:
         return measured if math.isfinite(measured) and measured > 0 else None
 
     def blocked_s(self, model: str) -> float:
-        """Return the seconds until the circuit breaker lets a call for this model pass; 0 when it does now."""
-        return self._breaker(model).blocked_s()
+        """Return after how many seconds to ask again whether the model takes calls; 0 when it does now."""
+        return self._guard.blocked_s(model)
 
     def close(self) -> None:
         """Close connections and threads, as before a Lambda snapshot. The next call opens new ones."""
@@ -148,6 +150,7 @@ class ReplicaClient:
             threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
+        self._readiness.close()
         self._transport.close()
 
     def forward(
@@ -175,7 +178,16 @@ class ReplicaClient:
     def _infer_one(
         self, call: InferCall, deadline_s: float, names: Mapping[str, str], max_wait_s: float
     ) -> ModelOutput:
-        """Send one call, and once more where that may help."""
+        """Send one call, and once more where that may help. An error says when the server is likely to be back."""
+        try:
+            return self._infer_or_retry(call, deadline_s, names, max_wait_s)
+        except Unavailable as error:
+            self._guard.date(error, call.model)
+            raise
+
+    def _infer_or_retry(
+        self, call: InferCall, deadline_s: float, names: Mapping[str, str], max_wait_s: float
+    ) -> ModelOutput:
         self._budget.earn()
         try:
             return self._attempt(call, deadline_s, names)
@@ -198,6 +210,8 @@ class ReplicaClient:
         """Return the seconds to wait before the retry, with full jitter. None when a retry may not or cannot help."""
         pause_s = (failed.error.retry_after_s or 0.0) + self._jitter() * BACKOFF_S
         left_s = deadline_s - self._clock()
+        if isinstance(failed.error, Unavailable) and not self._waits_for_server:
+            max_wait_s = 0.0  # the caller hears at once that the server is down
         fits = pause_s + MIN_ATTEMPT_S < left_s and (failed.error.retry_after_s or 0.0) <= max_wait_s
         return pause_s if failed.may_repeat_call and fits else None
 
@@ -217,23 +231,7 @@ class ReplicaClient:
             raise DeadlineExceeded(f"got {-left_s:.2f} s past the deadline, expected time left for the model")
         if model is None:
             return exchange(left_s)
-        breaker = self._breaker(model)
-        admitted = breaker.admit()
-        report: Callable[[Admission], None] = breaker.release
-        try:
-            outputs = exchange(left_s)
-            report = breaker.success
-        except FailedAttempt as failed:
-            down = partial(
-                breaker.failure, late=isinstance(failed.error, NoReply), retry_after_s=failed.error.retry_after_s
-            )
-            reports: Mapping[bool | None, Callable[[Admission], None]]
-            reports = {True: down, False: breaker.success, None: breaker.release}
-            report = reports[failed.server_down]
-            raise
-        finally:
-            report(admitted)
-        return outputs
+        return self._guard.send(model, partial(exchange, left_s))
 
     def _exchange(self, call: InferCall, timeout_s: float, names: Mapping[str, str]) -> ModelOutput:
         body = encode_call(call)
@@ -260,21 +258,6 @@ class ReplicaClient:
         if reply.status != OK:
             raise failure_in_reply(reply)
         return reply
-
-    def _breaker(self, model: str) -> CircuitBreaker:
-        with self._lock:
-            if model not in self._breakers:
-                on_change = self._log_change(model)
-                on_change("closed")  # so that the metric has a value before the first failure
-                self._breakers[model] = CircuitBreaker(model, self._store, on_change=on_change)
-            return self._breakers[model]
-
-    def _log_change(self, model: str) -> Callable[[Phase], None]:
-        def log(state: Phase) -> None:
-            level = "info" if state == "closed" else "warning"
-            log_event("circuit-breaker", level=level, model=model, state=state, url_host=self._host)
-
-        return log
 
     def _executor(self) -> ThreadPoolExecutor:
         with self._lock:

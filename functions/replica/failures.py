@@ -59,12 +59,14 @@ class FailedAttempt(Exception):
     """One attempt that failed.
 
     `error` is what the caller of the client would see. `may_repeat_call` says whether a second attempt may help.
-    `server_down` says whether the failure shows that the server is down; None means that it shows neither.
+    `server_down` says whether the failure shows that the server is down; None means that it shows neither. `stalled`
+    says that the server answered nothing else either.
     """
 
     error: GlossaError
     may_repeat_call: bool
     server_down: bool | None
+    stalled: bool = False
 
 
 def error_after_retry(first: GlossaError, second: GlossaError) -> GlossaError:
@@ -90,6 +92,11 @@ def failure_without_reply(error: TransportError, timeout_s: float, max_bytes: in
         return FailedAttempt(NoReply(timeout_s), may_repeat_call=False, server_down=down)
     broken = ReplicaError("the connection to the model server broke")
     return FailedAttempt(broken, may_repeat_call=True, server_down=True)
+
+
+def failure_of_stalled_server(waited_s: float) -> FailedAttempt:
+    """Return what it means that the server answers neither a call nor whether it is ready."""
+    return FailedAttempt(NoReply(waited_s), may_repeat_call=False, server_down=True, stalled=True)
 
 
 def unreadable_reply(error: ReplicaError) -> FailedAttempt:

@@ -30,7 +30,7 @@ LINES = [
 ]
 
 TEXT = bytes(REFUSAL.data).decode().replace('"', '\\"')
-REFUSED = f'    http-error status 503 content-type application/json string "{TEXT}" hdr retry-after 1'
+REFUSED = f'    http-error status 503 content-type application/json string "{TEXT}"'
 ROUTES = ["    use_backend http-toy if is_http-toy", "    use_backend http-front if is_http-front"]
 SERVERS = [
     "backend http-front",

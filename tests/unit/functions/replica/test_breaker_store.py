@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -14,7 +15,7 @@ from functions.replica.breaker_store import PARTITION, BreakerStore, DynamoDbBre
 
 OPEN = BreakerState(
     is_open=True, failures=5, failed_s=1764536400.123456, changed_s=1764536400.5, probe_s=1764536405.5, lease=3,
-    lease_until_s=0.0, version=1,
+    lease_until_s=0.0, version=1, since_s=1764536399.5, asked_s=1764536415.25, took_s=14.5, openings=2, is_stalled=True,
 )  # fmt: skip
 
 
@@ -64,6 +65,19 @@ def test_a_stored_state_ends_by_itself_and_belongs_to_no_tenant(client: Any) -> 
     store.swap("mini", OPEN, replaces=0)
     (item,) = client.scan(TableName="jobs")["Items"]
     assert (item["pk"], item["sk"], item["expires_at"]) == ({"S": PARTITION}, {"S": "mini"}, {"N": "1764622800"})
+
+
+def test_an_item_of_an_earlier_version_is_read(client: Any) -> None:
+    """What it lacks is as if no outage was seen."""
+    store = DynamoDbBreakers("jobs", lambda: client)
+    store.swap("mini", OPEN, replaces=0)
+    key, newer = (
+        {"pk": {"S": PARTITION}, "sk": {"S": "mini"}},
+        ("since_s", "asked_s", "took_s", "openings", "is_stalled"),
+    )
+    client.update_item(TableName="jobs", Key=key, UpdateExpression=f"REMOVE {', '.join(newer)}")
+    empty = BreakerState()
+    assert store.read("mini") == replace(OPEN, **{name: getattr(empty, name) for name in newer})
 
 
 def test_an_item_that_is_no_state_is_refused(client: Any) -> None:

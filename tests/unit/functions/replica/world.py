@@ -22,6 +22,11 @@ def call_of(first_id: int = 0, model: str = "mini") -> InferCall:
     return InferCall(model, "topic", Tensor.ints([first_id, 5, 2]), Tensor.ints([3]))
 
 
+def is_probe(sent: SentRequest) -> bool:
+    """Whether a request asks if a model is ready."""
+    return sent.method == "GET" and sent.path.endswith("/ready")
+
+
 def good(sent: SentRequest) -> Reply:
     """Return an answer whose only logit is the first id of the request."""
     decoded = decode_call("mini", sent.headers, sent.data, LIMITS)
