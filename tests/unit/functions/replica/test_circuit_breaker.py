@@ -40,7 +40,7 @@ def test_five_failures_in_a_row_open_it() -> None:
     clock.pause(0.9)
     with pytest.raises(Unavailable, match="failed 5 times in a row") as refused:
         breaker.admit()
-    assert refused.value.retry_after_s == RULES.typical_s - 0.9
+    assert refused.value.retry_after_s == pytest.approx(RULES.typical_s - 0.9)
 
 
 def test_a_success_between_failures_keeps_it_closed() -> None:

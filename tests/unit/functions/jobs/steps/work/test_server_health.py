@@ -14,6 +14,7 @@ from functions.jobs.steps.work.answer_records import send_probe
 from functions.messages import Result
 from functions.replica.client import ReplicaClient
 from functions.replica.fake import FakeTransport, SentRequest
+from functions.replica.readiness import Patience
 from functions.replica.transport import NotConnected, Reply, ReplyLate, ReplyLost
 from functions.tasks.registry import TASK_NAMES
 from functions.tasks.task import TextRequest
@@ -22,6 +23,7 @@ from shared.messages import InferCall, ModelOutput
 from shared.protocol import CallLimits, decode_call, encode_output
 from tests.unit.functions.http.world import count_ids, pipeline, tokenizer
 from tests.unit.functions.jobs.world import TENANT, Clock, World
+from tests.unit.functions.replica.world import is_probe
 
 LIMITS = CallLimits(max_body_bytes=2**24, max_rows=4096, max_tokens=16_384, max_row_tokens=512, vocab_size=32_000)
 KILLER = "boom"
@@ -55,6 +57,8 @@ class Mortal:
             if isinstance(self.dead, Exception):
                 raise self.dead
             return self.dead
+        if is_probe(sent):
+            return Reply(200)
         self.n_calls += 1
         asked = decode_call("mini", sent.headers, sent.data, LIMITS)
         if self._kills(asked.call):
@@ -104,8 +108,9 @@ def make(lines: list[str], *, restart_s: float = RESTART_S, dead: Reply | Except
     server = Mortal(clock, restart_s, dead)
     transport = FakeTransport(server)
     client = ReplicaClient(
-        "http://127.0.0.1:9", transport=transport, clock=now_s, pause=clock.pass_s, jitter=lambda: 0.5
-    )
+        "http://127.0.0.1:9", transport=transport, clock=now_s, pause=clock.pass_s, jitter=lambda: 0.5,
+        waits_for_server=True, patience=Patience(caller_s=30.0),
+    )  # fmt: skip
     true_pipeline = replace(pipeline(), now_s=now_s)
 
     def respond(request: TextRequest) -> tuple[Result, Mapping[int, GlossaError]]:
