@@ -64,6 +64,8 @@ RUNS = (
     ),
     Run("serving-mini", "serving", ("--size", "mini")),
     Run("scheduler-base", "scheduler"),
+    Run("cores-base", "engine", ("--cores",)),
+    Run("cores-latency-base", "scheduler", ("--cores",)),
     Run("end-to-end-base", "end_to_end"),
     Run("tokenize", "tokenize"),
     Run("pipeline", "pipeline"),

@@ -4,7 +4,8 @@
 
 Every engine gets token ids, so no tokenizer is measured. The others run from `.venv-peers` (`make bench-peers`) as
 their packages come. The malloc and thread settings of our replicas do nothing for them (D69). An engine whose
-environment is missing is skipped, and a line says so.
+environment is missing is skipped, and a line says so. With `--cores` only our engine runs, on one core and on two;
+the speed on more cores is simulated from these (benchmarks.load.cores).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from benchmarks.harness.scaling import add_cores, measured, scaling_report
 from benchmarks.harness.side_by_side import Measurement, System, compare
 from benchmarks.inputs.checkpoints import config_of, make
 from benchmarks.inputs.workload import MIXES, rows_of
-from benchmarks.reporting.hardware_limit import limit_name, tokens_per_s
+from benchmarks.reporting.hardware_limit import flop_per_token, limit_name, tokens_per_s
 from benchmarks.reporting.report import Goal, Report, Row, at_least, finish, options, progress, row_of
 
 PEERS = ".venv-peers"
@@ -56,10 +58,16 @@ def main() -> int:
     parser.add_argument("--task", choices=("classification", "entities", "qa"), default="classification")
     parser.add_argument("--mix", choices=MIXES, default="sib-mix")
     parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
+    add_cores(parser)
     chosen = parser.parse_args()
     checkpoint = make(chosen.size, chosen.task, chosen.checkpoints)
     config = config_of(chosen.size)
     rows = rows_of(chosen.mix, config.vocab_size)
+    if chosen.cores is not None:
+        speeds = measured(checkpoint, rows, chosen.cores, quick=chosen.quick)
+        workload = f"{chosen.size}, {chosen.mix}, more cores"
+        report = scaling_report(workload, speeds, chosen.cores, flop_per_token(config) / 2)
+        return finish([report], as_json=chosen.json)
     rows = rows[:N_QUICK_ROWS] if chosen.quick else rows
     left_out = (*LEFT_OUT.get(chosen.size, ()), *LEFT_OUT.get(chosen.mix, ()))
     wanted = [system for system in SYSTEMS if not any(part in system.name for part in left_out)]

@@ -9,7 +9,8 @@ alone at its own rate, and all classes together. A lone request is one connectio
 
 Ours is compared with servers that nobody can build: parallel passes without any overhead (benchmarks.load.queueing).
 Their latencies are what queueing alone costs. They get the same rows at the same rate, and have the capacity that was
-measured in this run. The goal is a p99 of at most 1.25 times theirs in our order.
+measured in this run. The goal is a p99 of at most 1.25 times theirs in our order. With `--cores` no server runs: the
+latencies on more cores are simulated from the engine's speed on one core and on two.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median, quantiles
 
+from benchmarks.harness.scaling import add_cores, measured, scaling_report
 from benchmarks.harness.servers import RequestInput, Server, request_of, running_server
 from benchmarks.inputs.checkpoints import add_tokenizer, config_of, make
 from benchmarks.inputs.workload import rows_of, texts_of
@@ -28,6 +30,7 @@ from benchmarks.load.generator import LoadResult, send_load
 from benchmarks.load.queueing import Order, latencies
 from benchmarks.load.wrk import MISSING, find_wrk
 from benchmarks.reporting.figures import Figures
+from benchmarks.reporting.hardware_limit import flop_per_token
 from benchmarks.reporting.report import CANNOT_RUN, Goal, Report, at_most, finish, options, progress
 from benchmarks.serving import group_requests, tokens_answered
 from serve.scheduling.batch import Tuning
@@ -56,7 +59,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help=f"how often the server is started and measured ({N_ROUNDS})")
     parser.add_argument("--seconds", type=float, help=f"how long the load at 70 %% lasts ({SECONDS:g})")
     parser.add_argument("--checkpoints", type=Path, default=Path("build/bench"), help="where made checkpoints are kept")
+    add_cores(parser)
     chosen = parser.parse_args()
+    if chosen.cores is not None:
+        return finish([_more_cores(chosen)], as_json=chosen.json)
     if find_wrk() is None:
         progress(MISSING)
         return CANNOT_RUN
@@ -71,6 +77,16 @@ def main() -> int:
     _note_times_lone(figures, request_inputs)
     rows = tuple(figures.rows())
     return finish([Report("scheduler", f"{chosen.size}, {MIX}", rows, tuple(_goals(figures)))], as_json=chosen.json)
+
+
+def _more_cores(chosen: argparse.Namespace) -> Report:
+    """Measure the engine on one core and on two, and simulate the latencies of each class of length on more."""
+    config = config_of(chosen.size)
+    rows = rows_of(MIX, config.vocab_size)
+    checkpoint = make(chosen.size, "classification", chosen.checkpoints)
+    speeds = measured(checkpoint, rows, chosen.cores, quick=chosen.quick)
+    workload, n_weights = f"{chosen.size}, {MIX}, more cores", flop_per_token(config) / 2
+    return scaling_report(workload, speeds, chosen.cores, n_weights, [len(row) for row in rows], class_of)
 
 
 def class_of(n_tokens: int) -> str:

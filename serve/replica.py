@@ -23,6 +23,7 @@ from serve.http.metadata import config, metadata
 from serve.http.routes import model_app
 from serve.http.statistics import statistics
 from serve.kernels.core_team import on_cores, take_cores, use_one_core
+from serve.kernels.numa import pin
 from serve.own_heads import with_own_heads, without_own_heads
 from serve.rows.backbone_limits import BackboneLimits
 from serve.rows.row import Row, join, split
@@ -77,9 +78,11 @@ class Replica:
     ) -> None:
         """Load the engine and warm it up. `n_threads` is for torch on a CPU; None leaves torch's own choice.
 
+        With `n_threads` all threads stay on one NUMA node, on a machine with several.
         `verifier` makes what checks tokens, in this process. By default every call but health is refused.
         """
         self.verify = verifier()
+        pinned = pin(n_threads) if n_threads else frozenset()
         n_threads = n_threads or torch.get_num_threads()
         self.model = model
         self.timeouts = timeouts or Timeouts()
@@ -105,7 +108,10 @@ class Replica:
         self.health = Health(self.runner, self.timeouts.health)
         use_one_core()
         seconds, kernels = time.perf_counter() - started_s, asdict(engine.kernels)
-        log_event("replica-ready", model=model.name, revision=model.revision, seconds=seconds, kernels=kernels)
+        log_event(
+            "replica-ready", model=model.name, revision=model.revision, seconds=seconds, kernels=kernels,
+            numa_cores=sorted(pinned),
+        )  # fmt: skip
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the HTTP side; the hook that `ray.serve.ingress()` looks for."""

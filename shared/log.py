@@ -18,8 +18,9 @@ MAX_CHARS = 300  # of one value
 ALLOWED = frozenset({
     "backlog_tokens", "batch_tokens", "code", "count", "deadline_ms", "error_type", "failed", "fence",
     "fingerprint", "function", "generation", "head", "job_id", "kernels", "model", "n_rows", "n_tokens", "n_windows",
-    "operation", "reason", "receives", "records", "request_id", "retryable", "revision", "route", "seconds",
-    "shard", "size_class", "state", "status", "task", "tenant_hash", "timings_ms", "trace_id", "url_host", "version",
+    "numa_cores", "operation", "reason", "receives", "records", "request_id", "retryable", "revision", "route",
+    "seconds", "shard", "size_class", "state", "status", "task", "tenant_hash", "timings_ms", "trace_id", "url_host",
+    "version",
 })  # fmt: skip
 
 

@@ -35,6 +35,7 @@ class System:
     environment: str = ".venv"
     every: int = 1
     tuned: bool = False
+    threads: int = 2
 
     @property
     def python(self) -> Path:
@@ -110,7 +111,7 @@ def _started(
     path.write_text(json.dumps(rows), encoding="utf-8")
     command = [
         str(system.python), str(SYSTEMS / f"{system.script}.py"), "--checkpoint", str(checkpoint), "--rows", str(path),
-        "--task", task, "--variant", system.variant,
+        "--task", task, "--variant", system.variant, "--threads", str(system.threads),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **(ENVIRONMENT if system.tuned else {})}
     with (work / f"{path.stem}.log").open("w") as log:

@@ -23,6 +23,8 @@ RUNS: Mapping[str, str] = {  # in the order of the page
     "serving-base-int8": "Servers under load: base, Glossa in int8",
     "serving-mini": "Servers under load: mini",
     "scheduler-base": "Latency under load of mixed lengths: base",
+    "cores-base": "More cores, simulated: base, tokens per second",
+    "cores-latency-base": "More cores, simulated: base, latency",
     "end-to-end-base": "Whole requests, from text to labels: base",
     "tokenize": "Tokenizing",
     "pipeline": "The functions' part of a request",
