@@ -171,9 +171,14 @@ class ReplicaClient:
             return self._send(method, path, sent, data, timeout_s=left_s, max_bytes=max_bytes, tenant=tenant)
 
         try:
-            return self._guarded(model, deadline_s, exchange)
-        except FailedAttempt as failed:
-            raise failed.error from None
+            try:
+                return self._guarded(model, deadline_s, exchange)
+            except FailedAttempt as failed:
+                raise failed.error from None
+        except Unavailable as error:
+            if model is not None:
+                self._guard.date(error, model, self._jitter())
+            raise
 
     def _infer_one(
         self, call: InferCall, deadline_s: float, names: Mapping[str, str], max_wait_s: float
@@ -182,7 +187,7 @@ class ReplicaClient:
         try:
             return self._infer_or_retry(call, deadline_s, names, max_wait_s)
         except Unavailable as error:
-            self._guard.date(error, call.model)
+            self._guard.date(error, call.model, self._jitter())
             raise
 
     def _infer_or_retry(
@@ -202,6 +207,8 @@ class ReplicaClient:
         except FailedAttempt as failed:
             raise error_after_retry(first, failed.error) from None
         except (Unavailable, DeadlineExceeded) as error:  # it was not sent: open circuit breaker, or no time left
+            if isinstance(error, Unavailable):
+                self._guard.date(error, call.model, self._jitter())
             if error.retry_after_s is not None:
                 first.retry_after_s = error.retry_after_s
             raise first from None

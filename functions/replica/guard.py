@@ -11,7 +11,7 @@ from functools import partial
 from threading import Lock
 from typing import TypeVar
 
-from functions.replica.breaker_state import Admission, Phase
+from functions.replica.breaker_state import MAX_WAIT_S, Admission, Phase
 from functions.replica.breaker_store import BreakerStore
 from functions.replica.circuit_breaker import CircuitBreaker
 from functions.replica.failures import FailedAttempt, NoReply
@@ -19,6 +19,7 @@ from functions.replica.readiness import Readiness
 from shared.errors import Unavailable
 from shared.log import log_event
 
+SPREAD = 0.3  # times a wait that callers are told: else they would all come back in the same moment
 MAX_BLOCKED_S = 5.0  # the longest pause of a job between two questions whether the server is back
 
 T = TypeVar("T")
@@ -70,11 +71,15 @@ class Guard:
             return min(refused.retry_after_s or MAX_BLOCKED_S, MAX_BLOCKED_S)
         return 0.0
 
-    def date(self, error: Unavailable, model: str) -> None:
-        """Set the seconds of a refusal to when the model is likely to be back, unless it asks for more."""
+    def date(self, error: Unavailable, model: str, jitter: float) -> None:
+        """Set the seconds of a refusal to when the model is likely to be back, and a random part of SPREAD more.
+
+        `jitter` is that part. A server that asks for more gets it.
+        """
         back_s = self._breaker(model).back_in_s()
         if back_s is not None:
-            error.retry_after_s = max(back_s, error.retry_after_s or 0.0)
+            told_s = min(back_s * (1.0 + SPREAD * jitter), MAX_WAIT_S)
+            error.retry_after_s = max(told_s, error.retry_after_s or 0.0)
 
     def _admit(self, model: str) -> Admission:
         """Let a call pass, after a probe where one is due. Raises Unavailable while the server is away."""

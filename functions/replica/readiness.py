@@ -31,13 +31,14 @@ class Patience:
 
     `question_s`: for the answer whether a model is ready, which takes a replica at most one. `caller_s`: how long a
     caller waits for it while the breaker is open. `call_s`: how long a call may take before the question is asked. A
-    server that leaves the question unanswered `n_silent` times in a row has stalled.
+    server that leaves the question unanswered `n_silent` times in a row has stalled. After one such silence, the word
+    of whoever answers in its name that it is not ready counts as another.
     """
 
-    question_s: float = 1.5
+    question_s: float = 1.25
     caller_s: float = 0.1
-    call_s: float = 1.5
-    n_silent: int = 3
+    call_s: float = 1.0
+    n_silent: int = 2
 
 
 class Readiness:
@@ -68,7 +69,7 @@ class Readiness:
             return exchange()
         call = self._pool().submit(copy_context().run, exchange)
         while not wait([call], self._patience.call_s if not n_silent else 0.0).done:
-            n_silent = n_silent + 1 if self._is_silent(model) else 0
+            n_silent = n_silent + 1 if self._is_silent(model, again=n_silent > 0) else 0
             if n_silent >= self._patience.n_silent and not call.done():
                 self._abandon(call)
                 raise failure_of_stalled_server(self._clock() - began_s)
@@ -95,14 +96,13 @@ class Readiness:
         else:
             breaker.failure(admitted, retry_after_s=failure_in_reply(reply).error.retry_after_s)
 
-    def _is_silent(self, model: str) -> bool:
+    def _is_silent(self, model: str, *, again: bool) -> bool:
         try:
-            self._ask(model)
+            return self._ask(model).status != OK and again
         except ReplyLate:
             return True
         except TransportError:  # a connection that breaks breaks the call too, which then says so itself
             return False
-        return False
 
     def _ask(self, model: str) -> Reply:
         return self._transport.send(

@@ -45,7 +45,10 @@ def test_errors_of_the_replica_come_back_as_they_were(code: str) -> None:
     with pytest.raises(type(error), match="got this") as raised:
         client.infer([call_of()], START_S + 20.0)
     assert type(raised.value) is type(error)
-    assert (raised.value.hint, raised.value.retry_after_s) == ("so", 30.0)
+    spread = (
+        1.15 if code == "unavailable" else 1.0
+    )  # so that not all callers of a model that is away come back together
+    assert (raised.value.hint, raised.value.retry_after_s) == ("so", pytest.approx(30.0 * spread))
     assert len(transport.sent) == 1  # a wait of 30 s does not fit
 
 

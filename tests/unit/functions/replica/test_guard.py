@@ -42,11 +42,11 @@ class Server:
 
 def _client(
     respond: Callable[[SentRequest], Reply], clock: FakeClock, store: InMemoryBreakers | None = None,
-    patience: Patience = WAITS_LONG, *, waits_for_server: bool = False,
+    patience: Patience = WAITS_LONG, *, waits_for_server: bool = False, jitter: float = 0.0,
 ) -> tuple[ReplicaClient, FakeTransport]:  # fmt: skip
     transport = FakeTransport(respond)
     client = ReplicaClient(
-        "http://x", transport=transport, breakers=store, clock=clock, pause=clock.pause, jitter=lambda: 0.5,
+        "http://x", transport=transport, breakers=store, clock=clock, pause=clock.pause, jitter=lambda: jitter,
         patience=patience, waits_for_server=waits_for_server,
     )  # fmt: skip
     return client, transport
@@ -153,7 +153,7 @@ def test_a_refusal_of_a_server_without_a_replica_is_not_waited_out() -> None:
     assert (len(transport.sent), clock.pauses_s) == (1, [])
     patient, transport = _client(server, clock, waits_for_server=True)
     _refused(patient, clock)
-    assert (len(transport.sent), clock.pauses_s) == (2, [1.05])
+    assert (len(transport.sent), clock.pauses_s) == (2, [1.0])
 
 
 def test_a_job_asks_whether_the_server_is_back_before_it_takes_a_shard() -> None:
@@ -192,11 +192,11 @@ def test_a_server_that_answers_nothing_is_noticed_by_one_caller() -> None:
     with _stall(server) as respond:
         client, transport = _client(respond, clock, patience=HURRIED)
         assert isinstance(_refused(client, clock), DeadlineExceeded)
-        assert [is_probe(sent) for sent in transport.sent] == [False, True, True, True]
+        assert [is_probe(sent) for sent in transport.sent] == [False, True, True]
         error = _refused(client, clock)
         assert isinstance(error, Unavailable)
         assert error.retry_after_s == RULES.typical_s + RULES.stall_s
-        assert len(transport.sent) == 4
+        assert len(transport.sent) == 3
 
 
 @pytest.mark.parametrize("probe_fault", [None, Reply(503, {}, b""), NotConnected("x")], ids=repr)
@@ -221,7 +221,7 @@ def test_a_slow_call_goes_on_while_the_server_answers_anything(probe_fault: Repl
 
 
 def test_silence_must_be_unbroken() -> None:
-    """Two questions without an answer, one with, and so on: the server is busy, and has not stalled."""
+    """One question without an answer, one with, and so on: the server is busy, and has not stalled."""
     clock, n_asked = FakeClock(), 0
     asked_often = threading.Event()
 
@@ -233,12 +233,42 @@ def test_silence_must_be_unbroken() -> None:
         n_asked += 1
         if n_asked == 9:
             asked_often.set()
-        if n_asked % 3:
+        if n_asked % 2:
             raise ReplyLate("x")
         return Reply(200)
 
     client, _ = _client(respond, clock, patience=HURRIED)
     assert len(client.infer([call_of()], clock.now_s + 20.0)) == 1
+
+
+def test_silence_and_then_the_word_that_no_replica_runs_is_a_stall() -> None:
+    """HAProxy takes a replica out that stalls. The call that this one holds does not wait for it any longer."""
+    clock, n_asked = FakeClock(), 0
+    server = Server()
+
+    def respond(sent: SentRequest) -> Reply:
+        nonlocal n_asked
+        n_asked += is_probe(sent)
+        server.probe_fault = ReplyLate("x") if n_asked == 1 else refusal(Unavailable("no replica runs"))
+        return stalled(sent)
+
+    with _stall(server) as stalled:
+        client, transport = _client(respond, clock, patience=HURRIED)
+        assert isinstance(_refused(client, clock), DeadlineExceeded)
+        assert len(transport.sent) == 3
+
+
+def test_callers_are_not_all_told_the_same_moment() -> None:
+    """Who is refused during an outage would come back with all others. The wait has a random part."""
+    told = []
+    for jitter in (0.0, 1.0):
+        clock, server = FakeClock(), Server()
+        client, _ = _client(server, clock, jitter=jitter)
+        server.fault = Reply(503, {}, b"")
+        for _ in range(6):
+            error = _refused(client, clock)
+        told.append(error.retry_after_s)
+    assert told == [pytest.approx(RULES.typical_s, abs=0.5), pytest.approx(1.3 * RULES.typical_s, abs=0.5)]
 
 
 def test_a_job_is_not_cut_short() -> None:
