@@ -24,6 +24,9 @@ from shared.log import log_event
 UNAUTHENTICATED = UnknownCallKey.status
 CONNECT_TIMEOUT_S = 1.0
 MIN_TIMEOUT_S = 0.001
+# After these no connection is used again. HAProxy starts anew when replicas change; the process that it was before goes
+# on answering on its connections, and knows no replica that started since.
+REFUSALS_OF_PROXIES = frozenset({502, 503})
 _READ_BYTES = 65_536
 
 
@@ -158,6 +161,8 @@ class HttpTransport:
             raise ReplyLost(type(error).__name__) from error
         finally:
             _release(response)
+        if response.status in REFUSALS_OF_PROXIES:
+            self.close()
         return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def close(self) -> None:

@@ -35,6 +35,17 @@ def test_over_http_the_same_numbers_and_kept_connections() -> None:
     assert 1 <= len(connections) <= 4
 
 
+@pytest.mark.parametrize(("status", "n_connections"), [(502, 3), (503, 3), (200, 1), (429, 1)])
+def test_a_connection_to_a_proxy_that_knows_no_replica_is_not_used_again(status: int, n_connections: int) -> None:
+    """The proxy that answers on it may be of before the replica was back."""
+    with serving(lambda _: Reply(status, {"content-length": "2"}, b"{}")) as (url, connections):
+        transport = HttpTransport(url)
+        for _ in range(3):
+            assert transport.send("GET", "/", {}, b"", timeout_s=10.0, max_bytes=100).status == status
+        transport.close()
+    assert len(connections) == n_connections
+
+
 def test_over_http_nobody_listens() -> None:
     """A port without a server is Unavailable, and opens the circuit breaker."""
     with serving(good) as (url, _):
