@@ -12,6 +12,7 @@ from glossa.client.errors import InvalidRequest
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 FORM = "https://HOST/STAGE in ASCII, without user, query or fragment"
+MAX_LABEL_CHARS = 63  # of a part of a host between dots, by DNS
 _ESCAPES = re.compile(r"(%[0-9A-Fa-f]{2})")
 _IN_PATHS = "/!$&'()*+,;=:@-._~"  # RFC 3986, 3.3; everything else is written as %XX
 
@@ -23,10 +24,12 @@ def is_address(text: str) -> bool:
     """
     try:
         parts = urlsplit(text)
-    except ValueError:  # a bracket that is not closed
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:  # a bracket that is not closed, or a port that is none
         return False
     has_more = "@" in parts.netloc or "?" in text or "#" in text
-    is_http = parts.scheme in {"https", "http"} and bool(parts.hostname)
+    is_host = all(0 < len(label) <= MAX_LABEL_CHARS for label in host.removesuffix(".").split("."))
+    is_http = parts.scheme in {"https", "http"} and is_host
     return is_http and not has_more and text.isascii() and _is_one_word(text)
 
 

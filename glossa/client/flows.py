@@ -18,10 +18,10 @@ from urllib.parse import quote, urlencode
 
 from glossa.client import signing
 from glossa.client.address import joined
-from glossa.client.errors import BY_STATUS, ApiError, BadAnswer
+from glossa.client.errors import BY_STATUS, ApiError, BadAnswer, InvalidRequest
 from glossa.client.retries import Retries
 
-FIRST_ERROR_STATUS = 400
+FIRST_REDIRECT, FIRST_ERROR = 300, 400  # Glossa answers neither; a key must not follow a redirect to another host
 SHOWN_CHARS = 300
 REQUEST_IDS = ("x-request-id", "x-amzn-requestid")
 JSON_TYPE = {"content-type": "application/json"}
@@ -93,9 +93,12 @@ class Api:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Flow[Reply]:
-        """Call a route; return the JSON object that it answers. Raises InvalidRequest for a path that is none."""
+        """Call a route; return the JSON object that it answers.
+
+        Raises InvalidRequest for a path that is none, and for a body that JSON cannot hold.
+        """
         url = joined(self.base_url, path + (f"?{urlencode(query, quote_via=quote)}" if query else ""))
-        data = b"" if body is None else json.dumps(body, allow_nan=False).encode()
+        data = b"" if body is None else _encoded(body)
         given = {**JSON_TYPE, **(headers or {})}
         response = yield from self.tried(lambda: Request(method, url, self._authorized(method, url, given, data), data))
         found = _object(response)
@@ -112,7 +115,7 @@ class Api:
         for attempt in count(1):
             try:
                 response: Response = yield make()
-                if response.status < FIRST_ERROR_STATUS:
+                if response.status < FIRST_REDIRECT:
                     return response
                 error = error_of(response, who)
             except ApiError as no_answer:
@@ -136,6 +139,8 @@ class Api:
 
 def error_of(response: Response, who: str = "the API") -> ApiError:
     """Return the error that a response tells: problem details of the API, or the message of a gateway before it."""
+    if FIRST_REDIRECT <= response.status < FIRST_ERROR:
+        return _redirect_error(response, who)
     kind = BY_STATUS.get(response.status, ApiError)
     found = _object(response) or {}
     code = found.get("code")
@@ -165,11 +170,27 @@ def retry_after_s(value: str, now: Callable[[], datetime] = lambda: datetime.now
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, TypeError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return max(0.0, (date - now()).total_seconds())
+
+
+def _redirect_error(response: Response, who: str) -> BadAnswer:
+    """Return the error of an answer that leads elsewhere. It is never followed: the key is for the named address."""
+    where = response.headers.get("location", "")[:SHOWN_CHARS]
+    found = f"got {response.status} from {who}, which leads to {where!r}, expected an answer"
+    return BadAnswer(found, status=response.status, hint="if you trust that address, name it in place of this one")
+
+
+def _encoded(body: object) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(
+            f"got a body that JSON cannot hold ({error}), expected texts, finite numbers, lists and dicts"
+        ) from None
 
 
 def _object(response: Response) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from glossa.client import readers
 from glossa.client.answering import given_of, read_answer, result_of
+from glossa.client.errors import BadAnswer
 from glossa.client.flows import Api, Flow
 from glossa.client.inputs import TextPairs
 from glossa.client.values import Models, Result, Tokens
@@ -53,11 +54,13 @@ def models(api: Api) -> Flow[Models]:
 
 
 def ready(api: Api) -> Flow[bool]:
-    """Tell that the API and its model server answer. Raises Unavailable when they do not.
+    """Tell that the API and its model server answer. Raises Unavailable, and BadAnswer for another service.
 
     client.ready()
     """
-    yield from api.call("GET", "/v1/health")
+    reply = yield from api.call("GET", "/v1/health")
+    if reply.json.get("status") != "ready":  # another service, which answers every path
+        raise BadAnswer(f"got 200 and no status `ready` from {api.base_url}, expected the API of Glossa there")
     return True
 
 

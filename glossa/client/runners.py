@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, Ty
 from urllib.parse import urlsplit
 
 from glossa.client.address import THIS_MACHINE
-from glossa.client.errors import ApiError, InvalidRequest, Unavailable
-from glossa.client.flows import FIRST_ERROR_STATUS, Flow, Form, Pause, Request, Response
+from glossa.client.errors import ApiError, BadAnswer, InvalidRequest, Unavailable
+from glossa.client.flows import FIRST_REDIRECT, Flow, Form, Pause, Request, Response
 
 if TYPE_CHECKING:
     import httpx2
@@ -71,7 +71,7 @@ class Http:
             _content(request) as content,
             self.client.stream(method, url, timeout=timeout, **content) as response,
         ):
-            if request.sink is None or response.status_code >= FIRST_ERROR_STATUS:
+            if request.sink is None or response.status_code >= FIRST_REDIRECT:
                 return Response(response.status_code, dict(response.headers), response.read())
             for chunk in response.iter_bytes(CHUNK_BYTES):
                 request.sink(chunk)
@@ -117,7 +117,7 @@ class AsyncHttp:
         with _told(request.url), _content(request) as content:
             method, url, timeout = request.method, request.url, self.timeout
             async with self.client.stream(method, url, timeout=timeout, **content) as response:
-                if request.sink is None or response.status_code >= FIRST_ERROR_STATUS:
+                if request.sink is None or response.status_code >= FIRST_REDIRECT:
                     return Response(response.status_code, dict(response.headers), await response.aread())
                 async for chunk in response.aiter_bytes(CHUNK_BYTES):
                     request.sink(chunk)
@@ -191,6 +191,15 @@ def _told(url: str) -> Iterator[None]:
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         parts = urlsplit(url)
         raise InvalidRequest(f"got {parts.scheme}://{parts.netloc}, expected an address of https ({error})") from None
+    except (httpx2.LocalProtocolError, UnicodeError) as error:
+        raise InvalidRequest(
+            f"got a host, a method or a header that HTTP cannot carry ({error}), expected visible ASCII characters"
+        ) from None
+    except httpx2.DecodingError as error:
+        where = urlsplit(url).netloc
+        raise BadAnswer(
+            f"got an answer of {where} that cannot be unpacked ({error}), expected that of Glossa"
+        ) from None
     except httpx2.HTTPError as error:
         raise no_answer(url, error) from None
 

@@ -7,8 +7,9 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from glossa.client.answering import read_answer
@@ -49,11 +50,11 @@ def submit(api: Api, spec: JobSpec, *, key: str | None = None) -> Flow[JobRef]:
     body, files = spec.body(), spec.paths()
     headers = {"idempotency-key": uuid.uuid4().hex if key is None else key}
     made = (yield from api.call("POST", "/v1/jobs", body, headers=headers)).json
-    ref = JobRef(api, made["job"])
-    for form in made["uploads"]:
-        yield from _upload(api, form, Form(form["fields"], form["name"], files[form["name"]]))
+    ref, start, uploads = read_answer(lambda found: _made(api, found, files), made, "a new job")
+    for form, upload in uploads:
+        yield from _upload(api, form, upload)
     try:
-        yield from api.call("POST", made["start"])
+        yield from api.call("POST", start)
     except Conflict:  # an attempt whose answer was lost may have started it, and it may have ended since
         if (yield from status(ref)).state == "CREATED":
             raise
@@ -92,7 +93,8 @@ def wait(
 
 def cancel(ref: JobRef) -> Flow[str]:
     """Stop the job; return its state."""
-    return str((yield from ref.api.call("POST", f"{ref.path}/cancel")).json["state"])
+    reply = yield from ref.api.call("POST", f"{ref.path}/cancel")
+    return read_answer(lambda found: str(found["state"]), reply.json, "cancel")
 
 
 def redrive(ref: JobRef, *, generation: int | None = None) -> Flow[int]:
@@ -101,7 +103,8 @@ def redrive(ref: JobRef, *, generation: int | None = None) -> Flow[int]:
     `generation` names the end that you saw, so that two calls begin one redrive.
     """
     body = {} if generation is None else {"generation": generation}
-    return int((yield from ref.api.call("POST", f"{ref.path}/redrive", body)).json["generation"])
+    reply = yield from ref.api.call("POST", f"{ref.path}/redrive", body)
+    return read_answer(lambda found: int(found["generation"]), reply.json, "redrive")
 
 
 def delete(ref: JobRef) -> Flow[None]:
@@ -109,10 +112,20 @@ def delete(ref: JobRef) -> Flow[None]:
     yield from ref.api.call("DELETE", ref.path)
 
 
-def page(api: Api, path: str, cursor: str | None) -> Flow[dict[str, Any]]:
-    """Return one page of a list; None asks for the first."""
+def statuses(api: Api, cursor: str | None) -> Flow[tuple[list[JobStatus], str | None]]:
+    """Return one page of the jobs, and the cursor of the next one; None asks for the first."""
+    found = yield from page(api, "/v1/jobs", cursor, ("jobs",))
+    jobs = read_answer(lambda each: [job_status(job) for job in each["jobs"]], found, "a list of jobs")
+    return jobs, found["next"]
+
+
+def page(api: Api, path: str, cursor: str | None, names: Sequence[str]) -> Flow[dict[str, Any]]:
+    """Return one page of a list, which has these names and `next`. A cursor of None asks for the first."""
     query = {"page_size": str(PAGE_SIZE), **({"cursor": cursor} if cursor else {})}
-    return (yield from api.call("GET", path, query=query)).json
+    found = (yield from api.call("GET", path, query=query)).json
+    if missing := [name for name in (*names, "next") if name not in found]:
+        raise BadAnswer(f"got a page of {path} without {missing[0]!r}, expected that of Glossa")
+    return found
 
 
 def open_part(ref: JobRef, part: Mapping[str, Any]) -> Flow[IO[bytes]]:
@@ -145,6 +158,12 @@ def open_part(ref: JobRef, part: Mapping[str, Any]) -> Flow[IO[bytes]]:
         raise BadAnswer(f"got {part['key']} with sha256 {digest.hexdigest()}, expected {part['sha256']}")
     held.seek(0)
     return held
+
+
+def _made(api: Api, found: Any, files: Mapping[str, Path]) -> tuple[JobRef, str, list[tuple[Any, Form]]]:
+    """Return the new job, its route of starting, and the forms of its uploads with their files."""
+    forms = [(each, Form(each["fields"], each["name"], files[each["name"]])) for each in found["uploads"]]
+    return JobRef(api, found["job"]), found["start"], forms
 
 
 def _upload(api: Api, form: Mapping[str, Any], body: Form) -> Flow[None]:

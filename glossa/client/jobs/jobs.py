@@ -13,9 +13,11 @@ from glossa.client.jobs import flows
 from glossa.client.jobs.flows import JobRef
 from glossa.client.jobs.rows import Row, read_rows, row_of
 from glossa.client.jobs.spec import JobSpec
-from glossa.client.jobs.status import JobStatus, job_status
+from glossa.client.jobs.status import JobStatus
 from glossa.client.readers import as_it_is
 from glossa.client.runners import AsyncRunner, Method, Runner
+
+LISTS = {"results": ("parts", "output"), "errors": ("errors",)}  # what a page of each list holds
 
 
 class JobMethods:
@@ -60,7 +62,7 @@ class Job(JobMethods, Runner[JobRef]):
         """Yield the pages of a list of the job, `results` or `errors`, as the API gives them."""
         cursor = None
         while True:
-            page = self.http.run(flows.page(self.target.api, f"{self.target.path}/{name}", cursor))
+            page = self.http.run(flows.page(self.target.api, f"{self.target.path}/{name}", cursor, LISTS[name]))
             yield page
             if (cursor := page["next"]) is None:
                 return
@@ -99,7 +101,7 @@ class AsyncJob(JobMethods, AsyncRunner[JobRef]):
         """Yield the pages of a list of the job, `results` or `errors`, as the API gives them."""
         cursor = None
         while True:
-            page = await self.http.run(flows.page(self.target.api, f"{self.target.path}/{name}", cursor))
+            page = await self.http.run(flows.page(self.target.api, f"{self.target.path}/{name}", cursor, LISTS[name]))
             yield page
             if (cursor := page["next"]) is None:
                 return
@@ -123,9 +125,9 @@ class Jobs(Runner[Api]):
         """Yield the status of each job, the newest first."""
         cursor = None
         while True:
-            page = self.http.run(flows.page(self.target, "/v1/jobs", cursor))
-            yield from map(job_status, page["jobs"])
-            if (cursor := page["next"]) is None:
+            jobs, cursor = self.http.run(flows.statuses(self.target, cursor))
+            yield from jobs
+            if cursor is None:
                 return
 
 
@@ -144,8 +146,8 @@ class AsyncJobs(AsyncRunner[Api]):
         """Yield the status of each job, the newest first."""
         cursor = None
         while True:
-            page = await self.http.run(flows.page(self.target, "/v1/jobs", cursor))
-            for found in page["jobs"]:
-                yield job_status(found)
-            if (cursor := page["next"]) is None:
+            jobs, cursor = await self.http.run(flows.statuses(self.target, cursor))
+            for found in jobs:
+                yield found
+            if cursor is None:
                 return

@@ -16,7 +16,7 @@ NO_ADDRESSES = [
     "https://user@api.example/live", "https://api.example/live?a=b", "https://api.example/live?",
     "https://api.example/live#x", "https://api.example#@evil.example", "ftp://api.example", "https://", "api.example",
     "https://[::1", "https://api.example/a b", "https://api.example/\n", "https://bücher.example/live",
-    "https://api.example/größe", "",
+    "https://api.example/größe", "", "https://a..b/live", "https://.", "https://" + "a" * 64, "https://a:99999", "https://a:x",
 ]  # fmt: skip
 
 

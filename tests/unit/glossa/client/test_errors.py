@@ -14,13 +14,15 @@ from glossa.client.flows import Response, error_of, retry_after_s
 from glossa.client.runners import no_answer
 from shared.errors import BY_CODE, GlossaError
 from tests.unit.functions.http.world import make
+from tests.unit.glossa.client.http_server import serving_api
 from tests.unit.glossa.client.served import answer_of, client_of
 
 
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [(200, b"<html>", BadAnswer), (200, b"[]", BadAnswer), (403, b'{"message": "Forbidden"}', Forbidden),
-     (404, b"{}", NotFound), (418, b"tea", ApiError), (503, b'{"code": "unavailable", "detail": "down"}', Unavailable)],
+     (302, b"", BadAnswer), (308, b'{"models": []}', BadAnswer), (304, b"", BadAnswer), (404, b"{}", NotFound),
+     (418, b"tea", ApiError), (503, b'{"code": "unavailable", "detail": "down"}', Unavailable)],
 )  # fmt: skip
 def test_answers_of_other_servers_are_told_apart(status: int, body: bytes, error: type[ApiError]) -> None:
     """A page of another server, a refusal of the gateway and a problem of the API each raise their own error."""
@@ -61,7 +63,8 @@ NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [("7", 7.0), ("Mon, 30 Nov 2026 12:00:30 GMT", 30.0), ("Mon, 30 Nov 2026 11:00:00 GMT", 0.0), ("", None),
-     ("soon", None), ("-1", None), ("1.5", None), ("²", None), ("Mon, 30 Nov 2026 12:00:30 -0000", 30.0)],
+     ("Mon, 30 Nov 99999999999 12:00:00 GMT", None), ("soon", None),
+     ("-1", None), ("1.5", None), ("²", None), ("Mon, 30 Nov 2026 12:00:30 -0000", 30.0)],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     """Both forms are read, a date in the past means now, and anything else is as if it were not there."""
@@ -91,3 +94,57 @@ def test_a_busy_service_says_when_to_come_back() -> None:
     with pytest.raises(Overloaded, match="the API answered 429: Too Many Requests") as caught:
         client_of(lambda _: busy).models()
     assert caught.value.retry_after_s == 120
+
+
+def test_a_redirect_is_told_and_never_followed() -> None:
+    """The key is for the address that was named. The error says where the answer leads to."""
+    seen: list[str] = []
+
+    def lead(sent: httpx2.Request) -> httpx2.Response:
+        seen.append(str(sent.url))
+        return httpx2.Response(307, headers={"location": "https://elsewhere.example/"})
+
+    with pytest.raises(BadAnswer, match=r"got 307 .* leads to 'https://elsewhere.example/'") as caught:
+        client_of(lead).ready()
+    assert "name it in place of this one" in (caught.value.hint or "")
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("answer", [b"", b"{}", b'{"status": "ok"}'])
+def test_another_service_is_not_ready(answer: bytes) -> None:
+    """A server that answers every path with 200 is not taken for ours."""
+    with pytest.raises(BadAnswer, match="no status `ready`"):
+        client_of(lambda _: httpx2.Response(200, content=answer)).ready()
+
+
+@pytest.mark.parametrize("answer", [b"", b"{}", b'{"jobs": 5, "next": null}', b'{"jobs": [{}], "next": null}'])
+def test_a_list_of_jobs_that_is_none(answer: bytes) -> None:
+    """What cannot be read is an error of the client, and no KeyError."""
+    with pytest.raises(BadAnswer, match="expected that of Glossa"):
+        list(client_of(lambda _: httpx2.Response(200, content=answer)).jobs.list())
+    job = client_of(lambda _: httpx2.Response(200, content=answer)).jobs.get("0" * 32)
+    for call in (job.cancel, job.redrive, lambda: list(job.errors()), lambda: next(job.pages("results"))):
+        with pytest.raises(BadAnswer, match="expected that of Glossa"):
+            call()
+
+
+@pytest.mark.parametrize("inputs", [float("nan"), float("inf"), {"a", "b"}, b"bytes", object(), {(1, 2): "a"}])
+def test_inputs_that_json_cannot_hold(inputs: object) -> None:
+    """They are refused before anything is sent."""
+    with pytest.raises(InvalidRequest, match="got a body that JSON cannot hold"):
+        client_of(lambda _: httpx2.Response(200, json={})).run_task("fill-mask", inputs)
+
+
+def test_what_http_cannot_carry_is_not_the_fault_of_the_service() -> None:
+    """A header of two lines, or one of other letters, is refused and not tried again."""
+    with serving_api() as url, Client(url, pause=lambda _: pytest.fail("it was tried again")) as client:
+        for value in ("a\r\nb: c", "größe 😀"):
+            with pytest.raises(InvalidRequest, match="that HTTP cannot carry"):
+                client.call("GET", "/v1/models", headers={"x-note": value})
+
+
+def test_bytes_that_cannot_be_unpacked() -> None:
+    """The address answers, but not as Glossa does."""
+    packed = {"content-encoding": "gzip"}
+    with pytest.raises(BadAnswer, match="cannot be unpacked"):
+        client_of(lambda _: httpx2.Response(200, headers=packed, stream=httpx2.ByteStream(b"no gzip"))).models()
