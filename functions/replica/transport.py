@@ -26,7 +26,8 @@ CONNECT_TIMEOUT_S = 1.0
 MIN_TIMEOUT_S = 0.001
 # After these no connection is used again. HAProxy starts anew when replicas change; the process that it was before goes
 # on answering on its connections, and knows no replica that started since.
-REFUSALS_OF_PROXIES = frozenset({502, 503})
+UNAVAILABLE = 503
+REFUSALS_OF_PROXIES = frozenset({502, UNAVAILABLE})
 _READ_BYTES = 65_536
 
 
@@ -143,7 +144,20 @@ class HttpTransport:
         self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int,
         tenant: str | None = None,  # noqa: ARG002 - this transport signs nothing
     ) -> Reply:  # fmt: skip
-        """Send one request and read the complete reply. Raises as `Transport.send`."""
+        """Send one request and read the complete reply. Raises as `Transport.send`.
+
+        A refusal on a connection that was kept may be of an old HAProxy. So the request is sent once more on a new one.
+        """
+        deadline_s, is_kept = self._clock() + timeout_s, self._pool is not None
+        reply = self._exchange(method, path, headers, data, timeout_s=timeout_s, max_bytes=max_bytes)
+        left_s = deadline_s - self._clock()
+        if reply.status == UNAVAILABLE and is_kept and left_s > MIN_TIMEOUT_S:
+            reply = self._exchange(method, path, headers, data, timeout_s=left_s, max_bytes=max_bytes)
+        return reply
+
+    def _exchange(
+        self, method: str, path: str, headers: Mapping[str, str], data: bytes, *, timeout_s: float, max_bytes: int
+    ) -> Reply:
         deadline_s = self._clock() + timeout_s
         timeout = urllib3.Timeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         response: urllib3.BaseHTTPResponse | None = None

@@ -46,6 +46,16 @@ def test_a_connection_to_a_proxy_that_knows_no_replica_is_not_used_again(status:
     assert len(connections) == n_connections
 
 
+def test_a_refusal_on_a_kept_connection_is_asked_again_on_a_new_one() -> None:
+    """A function that was idle while the replica was away still has a connection to the proxy that was before."""
+    replies = iter([200, 503, 200, 503, 503])
+    with serving(lambda _: Reply(next(replies), {"content-length": "2"}, b"{}")) as (url, connections):
+        transport = HttpTransport(url)
+        sent = [transport.send("GET", "/", {}, b"", timeout_s=10.0, max_bytes=100).status for _ in range(3)]
+        transport.close()
+    assert (sent, len(connections)) == ([200, 200, 503], 3)
+
+
 def test_over_http_nobody_listens() -> None:
     """A port without a server is Unavailable, and opens the circuit breaker."""
     with serving(good) as (url, _):
