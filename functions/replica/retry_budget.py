@@ -16,7 +16,7 @@ class RetryBudget:
     `saved` is the number of retries in the bucket. Threads may share a budget.
     """
 
-    ratio: float = 0.5
+    ratio: float = 0.1
     most: float = 10.0
     saved: float = 1.0
     _lock: Lock = field(default_factory=Lock)
