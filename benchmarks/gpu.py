@@ -2,11 +2,13 @@
 
     python -m benchmarks.gpu [--size large xl] [--json] [--quick]
 
-Needs only torch, transformers and this repository. The backbones have real size and random weights, and the rows are
-those of the committed workload. All runs in bfloat16; XL also with fp8 layers where torchao is installed. Ours packs
-rows, and attention is one call of variable length. transformers runs `sdpa` on batches padded to their longest row, as
-given and sorted by length. `--tiny` runs a toy model on any device: that shows that the code runs, and its figures mean
-nothing.
+Needs only torch, transformers and this repository. It has never run on a GPU; tests run it at toy size on a CPU.
+The backbones have real size and random weights, and the rows are those of the committed workload. Ours packs rows, and
+attention is one call of variable length. It runs in bfloat16, with GELU (and LayerNorm, but in XL) fused by
+`torch.compile`, and with fp8 layers where torchao and the device have them. Packs of 1, 4 and 8 rows also run as CUDA
+graphs. transformers runs `sdpa` on batches padded to their longest row, as given and sorted by length. Then
+benchmarks.parity.on_gpu compares every precision at the same size. What did not run is named. `--tiny` runs a toy model
+on any device: that shows that the code runs, and its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,22 +46,14 @@ if find_spec("pydantic") is None:  # the engine imports the catalog's types, but
 from benchmarks import ROOT
 from benchmarks.inputs.checkpoints import config_of
 from benchmarks.inputs.workload import TOKENIZER
+from benchmarks.parity.on_gpu import PRECISIONS, lacking, lines
+from benchmarks.parity.table import Tally, head, show
 from benchmarks.reporting.hardware_limit import flop_per_token
 from benchmarks.reporting.machine import describe_machine
-from benchmarks.reporting.report import (
-    CANNOT_RUN,
-    Goal,
-    Report,
-    Row,
-    at_least,
-    at_most,
-    finish,
-    options,
-    progress,
-    row_of,
-)
+from benchmarks.reporting.report import CANNOT_RUN, Report, Row, at_least, at_most, finish, options, progress, row_of
 from serve.engine.attention_choice import attention_for
 from serve.engine.quantize import torchao_fp8
+from serve.layers.norms import norm_of
 from serve.layers.parts import ModelParts
 from serve.models.registry import FAMILIES
 from serve.rows.pack import Pack, pack_rows
@@ -69,43 +64,50 @@ BATCH_ROWS = (32, 128)
 SHARES = {"large": 0.5, "xl": 0.6}  # of the limit, with full batches
 TIMES = 2.5  # the speed of transformers with sdpa, sorted
 SAME = 2e-2  # the largest |delta| / |reference|, both in bfloat16
+SMALL_PACKS = (1, 4, 8)  # rows
+BFLOAT16 = "glossa bfloat16"
 N_PRODUCTS, N_ROUNDS, N_QUICK_ROUNDS, N_QUICK_ROWS = 20, 5, 2, 128
 TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 Pass = Callable[[], list[Tensor]]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure each size. Return 2 when there is no GPU."""
     parser = options(__doc__)
     parser.add_argument("--size", nargs="+", choices=SHARES, default=list(SHARES))
-    parser.add_argument(
-        "--tiny", action="store_true", help="run a toy model on any device: shows that it runs, not how fast"
-    )
-    chosen = parser.parse_args()
+    parser.add_argument("--tiny", action="store_true", help="run a toy model on any device: no figure means anything")
+    chosen = parser.parse_args(arguments)
     if not torch.cuda.is_available() and not chosen.tiny:
         progress("got no CUDA device, expected one: nothing was measured (--tiny runs a toy model on a CPU)")
         return CANNOT_RUN
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     progress(f"{torch.cuda.get_device_name() if device.type == 'cuda' else 'cpu'}; {describe_machine()}")
     quick = chosen.quick or chosen.tiny
-    return finish([_measure(size, device, quick=quick, tiny=chosen.tiny) for size in chosen.size], as_json=chosen.json)
+    tally = Tally()
+    reports = [_measure(size, device, tally, quick=quick, tiny=chosen.tiny) for size in chosen.size]
+    progress(f"parity: {tally}")
+    return max(finish(reports, as_json=chosen.json), int(tally.n_failed > 0))
 
 
 @torch.inference_mode()
-def _measure(size: str, device: torch.device, *, quick: bool, tiny: bool) -> Report:
+def _measure(size: str, device: torch.device, tally: Tally, *, quick: bool, tiny: bool) -> Report:
     config = config_of(size)
     if tiny:
         config.update({**TINY, "vocab_size": 1000})
     reference = _reference(config, device)
     rows = _rows(config.vocab_size)[:: 16 if tiny else 1][: N_QUICK_ROWS if quick else None]
-    systems: dict[str, Pass] = {"glossa bfloat16": _ours(config, reference, rows, device)}
-    if size == "xl" and device.type == "cuda" and find_spec("torchao") is not None:
-        systems["glossa fp8"] = _ours(config, reference, rows, device, fp8=True)
+    systems: dict[str, Pass] = {BFLOAT16: _ours(config, reference, rows, device)}
+    systems[f"{BFLOAT16}, compiled"] = _ours(config, reference, rows, device, compiled=True)
+    if why := lacking(PRECISIONS[-1], config, device):
+        progress(f"  {size}: did not run: fp8: {why}")
+    else:
+        systems["glossa fp8"] = _ours(config, reference, rows, device, fp8=True, compiled=True)
     for n_rows in BATCH_ROWS:
-        systems[f"transformers padded {n_rows}"] = _theirs(reference, rows, n_rows, device, ordered=False)
-        systems[f"transformers sorted {n_rows}"] = _theirs(reference, rows, n_rows, device, ordered=True)
-    distance = _distance(systems["glossa bfloat16"](), systems[f"transformers sorted {BATCH_ROWS[0]}"]())
+        for name, ordered in (("padded", False), ("sorted", True)):
+            systems[f"transformers {name} {n_rows}"] = _theirs(reference, rows, n_rows, device, ordered=ordered)
+    exact = systems[f"transformers sorted {BATCH_ROWS[0]}"]()
+    distance = max(_distance(one_pass(), exact) for name, one_pass in systems.items() if name.startswith(BFLOAT16))
     n_tokens = sum(map(len, rows))
     rates: dict[str, list[float]] = {}
     peaks: dict[str, float] = {}
@@ -115,7 +117,11 @@ def _measure(size: str, device: torch.device, *, quick: bool, tiny: bool) -> Rep
             rates.setdefault(name, []).append(n_tokens / seconds)
         progress(f"  {size}: round {number + 1}")
     limit = _peak_flops(config, device) / flop_per_token(config)
-    return _report(size, rates, peaks, limit, distance, graphed=_lone_row(config, reference, rows[0], device))
+    graphed = _small_packs(size, _encoder(config, reference, device), rows, device)
+    systems.clear()  # their weights make room for the references of the comparisons
+    progress(head())
+    show(lines(size, reference, rows, device), tally, progress)
+    return _report(size, rates, peaks, limit, distance, graphed)
 
 
 def _reference(config: Any, device: torch.device) -> Any:
@@ -130,11 +136,9 @@ def _reference(config: Any, device: torch.device) -> Any:
         torch.set_default_dtype(torch.float32)
 
 
-def _ours(
-    config: Any, reference: Any, rows: Sequence[Sequence[int]], device: torch.device, *, fp8: bool = False
-) -> Pass:
+def _ours(config: Any, reference: Any, rows: Sequence[Sequence[int]], device: torch.device, **how: bool) -> Pass:
     """Return a pass of our encoder over all rows in full batches, with the tensors of the reference."""
-    encoder = _encoder(config, reference, device, fp8=fp8)
+    encoder = _encoder(config, reference, device, **how)
     batches = [pack_rows({i: engine_row(rows[i], "bench") for i in batch}, device) for batch in _full_batches(rows)]
 
     def one_pass() -> list[Tensor]:
@@ -146,23 +150,25 @@ def _ours(
     return one_pass
 
 
-def _encoder(config: Any, reference: Any, device: torch.device, *, fp8: bool = False) -> Any:
+def _encoder(config: Any, reference: Any, device: torch.device, *, fp8: bool = False, compiled: bool = False) -> Any:
     parts = ModelParts(attend=attention_for(device, torch.bfloat16, config.hidden_size // config.num_attention_heads))
     if fp8:
         make = parts.linear
         parts = replace(parts, linear=lambda *given: torchao_fp8(make(*given)))  # type: ignore[arg-type] # it makes nn.Linear
+    if compiled:
+        fuse: Any = partial(torch.compile, dynamic=True, backend="inductor" if device.type == "cuda" else "eager")
+        parts = replace(parts, activate=fuse(parts.activate), norm=lambda *given: fuse(norm_of(*given)))
     return FAMILIES[config.model_type].build_encoder(config, reference.state_dict(), parts)
 
 
 def _means(states: Tensor, pack: Pack) -> Tensor:
     sums = states.new_zeros(len(pack.rows), states.shape[1], dtype=torch.float32)
-    sums.index_add_(0, pack.spans.row_of_token, states.float())
-    return sums / pack.spans.cumulative_lengths.diff()[:, None]
+    return sums.index_add_(0, pack.spans.row_of_token, states.float()) / pack.spans.cumulative_lengths.diff()[:, None]
 
 
 def _theirs(reference: Any, rows: Sequence[Sequence[int]], n_rows: int, device: torch.device, *, ordered: bool) -> Pass:
     """Return a pass of the reference over all rows in padded batches of `n_rows`."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i])) if ordered else list(range(len(rows)))
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]) if ordered else 0)  # sorting keeps equal ones in place
     batches = []
     for first in range(0, len(order), n_rows):
         chosen = order[first : first + n_rows]
@@ -182,21 +188,26 @@ def _theirs(reference: Any, rows: Sequence[Sequence[int]], n_rows: int, device: 
     return one_pass
 
 
-def _lone_row(config: Any, reference: Any, row: Sequence[int], device: torch.device) -> tuple[float, float] | None:
-    """Return the milliseconds of one row, kernel by kernel and as one CUDA graph. None without CUDA."""
+def _small_packs(
+    size: str, encoder: Any, rows: Sequence[Sequence[int]], device: torch.device
+) -> dict[int, tuple[float, float]]:
+    """Return the milliseconds of packs with few rows, kernel by kernel and as one CUDA graph. Nothing without CUDA."""
     if device.type != "cuda":
-        return None
-    encoder = _encoder(config, reference, device)
-    pack = pack_rows({0: engine_row(row, "bench")}, device)
-    for _ in range(3):
-        encoder(pack)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        encoder(pack)
-    plain, _ = _timed(lambda: encoder(pack), device)
-    graphed, _ = _timed(graph.replay, device)
-    return 1000 * plain, 1000 * graphed
+        progress(f"  {size}: did not run: CUDA graphs: got device {device.type}, expected cuda")
+        return {}
+    found = {}  # by rows
+    for n_rows in SMALL_PACKS:
+        pack = pack_rows({i: engine_row(row, "bench") for i, row in enumerate(rows[:n_rows])}, device)
+        for _ in range(3):
+            encoder(pack)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            encoder(pack)
+        plain, _ = _timed(partial(encoder, pack), device)
+        graphed, _ = _timed(graph.replay, device)
+        found[n_rows] = (1000 * plain, 1000 * graphed)
+    return found
 
 
 def _full_batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
@@ -228,9 +239,8 @@ def _timed(one_pass: Callable[[], object], device: torch.device) -> tuple[float,
 
 def _peak_flops(config: Any, device: torch.device) -> float:
     """Return the best FLOP/s of bfloat16 products at the widths of the model."""
-    width, inner = config.hidden_size, config.intermediate_size
-    best = 0.0
-    for n_in, n_out in ((width, inner), (inner, width)):
+    best, widths = 0.0, (config.hidden_size, config.intermediate_size)
+    for n_in, n_out in (widths, widths[::-1]):
         states = torch.randn(BUDGET_TOKENS if device.type == "cuda" else 256, n_in, device=device).bfloat16()
         weight = torch.randn(n_out, n_in, device=device).bfloat16()
         for _ in range(N_PRODUCTS):
@@ -259,24 +269,22 @@ def _report(
     peaks: dict[str, float],
     limit: float,
     distance: float,
-    graphed: tuple[float, float] | None,
+    graphed: dict[int, tuple[float, float]],
 ) -> Report:
     rows: list[Row] = [row_of(name, "tokens/s", found) for name, found in rates.items()]
     rows += [row_of(name, "peak MiB", [mib]) for name, mib in peaks.items()]
-    rows.append(row_of("limit: bf16 matmul peak", "tokens/s", [limit]))
-    if graphed is not None:
-        rows += [
-            row_of("glossa, one row", "ms", [graphed[0]]),
-            row_of("glossa, one row, CUDA graph", "ms", [graphed[1]]),
-        ]
-    ours = statistics.median(rates["glossa bfloat16"])
+    rows += [row_of("limit: bf16 matmul peak", "tokens/s", [limit])]
+    for n_rows, (plain, graph) in graphed.items():
+        rows.append(row_of(f"glossa, a pack of {n_rows}", "ms", [plain]))
+        rows.append(row_of(f"glossa, a pack of {n_rows}, CUDA graph", "ms", [graph]))
+    ours = max(statistics.median(found) for name, found in rates.items() if name.startswith(BFLOAT16))
     best = max(statistics.median(found) for name, found in rates.items() if "sorted" in name)
-    goals: list[Goal] = [
+    goals = (
         at_least("share of the limit", ours / limit, SHARES[size]),
         at_least("times transformers sorted, its best batch", ours / best, TIMES),
         at_most("distance to transformers, both in bfloat16", distance, SAME),
-    ]
-    return Report("gpu", size, tuple(rows), tuple(goals))
+    )
+    return Report("gpu", size, tuple(rows), goals)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,17 @@ QUESTIONS: tuple[Question | Figures, ...] = (
         f"Tokens per second over HTTP, {BUSY}, one text a request. The other servers run models in bfloat16.",
     ),
     Figures(
+        "How does the engine grow with cores?",
+        tuple(
+            Line(f"{cores}, tokens/s", "cores-base", cores, "tokens/s")
+            for cores in (
+                "1 core, measured",
+                "2 cores, measured",
+                *(f"{number} cores, simulated" for number in (4, 8, 16, 96)),
+            )
+        ),
+    ),
+    Figures(
         "How long does a request take?",
         (
             Line("a lone short text, median, ms", "scheduler-base", "lone short", "p50 ms"),
