@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.replica.client import ReplicaClient
@@ -56,6 +56,7 @@ def test_a_server_that_always_fails_sees_few_requests_more(name: str, *, waits_f
     assert _n_sent(lambda _: FAULTS[name], waits_for_server=waits_for_server) <= MOST * N_CALLS
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from([None, *FAULTS]), min_size=2 * N_CALLS, max_size=2 * N_CALLS))
 def test_any_mix_of_faults_stays_within_the_bound(names: list[str | None]) -> None:
     """Also where faults come and go."""
