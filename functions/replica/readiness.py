@@ -29,16 +29,16 @@ T = TypeVar("T")
 class Patience:
     """How long is waited, in seconds.
 
-    `question_s`: for the answer whether a model is ready, which takes a replica at most one. `caller_s`: how long a
-    caller waits for it while the breaker is open. `call_s`: how long a call may take before the question is asked. A
-    server that leaves the question unanswered `n_silent` times in a row has stalled. After one such silence, the word
-    of whoever answers in its name that it is not ready counts as another.
+    `question_s`: for the answer whether a model is ready. A replica takes at most one, and a busy machine lets it wait.
+    `caller_s`: how long a caller waits for it while the breaker is open. `call_s`: how long a call may take before the
+    question is asked. A server that leaves the question unanswered `n_silent` times in a row has stalled. After one
+    such silence, the word of whoever answers in its name that it is not ready counts as another.
     """
 
-    question_s: float = 1.25
+    question_s: float = 2.0
     caller_s: float = 0.1
     call_s: float = 1.0
-    n_silent: int = 2
+    n_silent: int = 3
 
 
 class Readiness:

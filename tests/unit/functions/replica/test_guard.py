@@ -22,7 +22,7 @@ from tests.unit.functions.replica.world import call_of, good, is_probe, refusal
 
 RULES = BreakerRules()
 WAITS_LONG = Patience(caller_s=30.0)  # a test waits for the answer, however slow the machine is
-HURRIED = Patience(question_s=0.01, caller_s=30.0, call_s=0.01)
+HURRIED = Patience(question_s=0.01, caller_s=30.0, call_s=0.01, n_silent=2)
 
 
 class Server:
