@@ -69,6 +69,7 @@ def _v2(problem: Problem) -> dict[str, Any]:
 # The first pattern that a path matches decides. Those of our own routes stay problem details, with more keys.
 _SHAPES: tuple[tuple[re.Pattern[str], Shape], ...] = (
     (re.compile(r"/v1/(?:embeddings|completions)$"), openai),
+    (re.compile(r"/v1/(?:chat/completions|responses)$"), openai),  # not served, and its clients show no other form
     (re.compile(r"/v1/models(?:/|$)"), _beside(openai)),
     (re.compile(r"/v1/rerank$"), _beside(cohere)),
     (re.compile(r"/v1/embed$|/v2/(?:embed|rerank)$"), cohere),

@@ -14,6 +14,7 @@ THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 FORM = "https://HOST/STAGE in ASCII, without user, query or fragment"
 MAX_LABEL_CHARS = 63  # of a part of a host between dots, by DNS
 _ESCAPES = re.compile(r"(%[0-9A-Fa-f]{2})")
+_USER = re.compile(r"//[^/]*@")
 _IN_PATHS = "/!$&'()*+,;=:@-._~"  # RFC 3986, 3.3; everything else is written as %XX
 
 
@@ -31,6 +32,11 @@ def is_address(text: str) -> bool:
     is_host = all(0 < len(label) <= MAX_LABEL_CHARS for label in host.removesuffix(".").split("."))
     is_http = parts.scheme in {"https", "http"} and is_host
     return is_http and not has_more and text.isascii() and _is_one_word(text)
+
+
+def shown_address(text: str) -> str:
+    """Return what a message may say of an address that was refused: without the user and the password in it."""
+    return repr(_USER.sub("//…@", text))
 
 
 def is_private(url: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Self
 
 from glossa.client import answering, routes, tasks, vectors
-from glossa.client.address import FORM, is_address
+from glossa.client.address import FORM, is_address, shown_address
 from glossa.client.errors import InvalidRequest
 from glossa.client.flows import Api
 from glossa.client.jobs.jobs import AsyncJobs, Jobs
@@ -133,7 +133,7 @@ def _api(base_url: str | None, api_key: str | None, region: str | None, retries:
     address = base_url or os.environ.get("GLOSSA_API_URL", "")
     if not is_address(address):
         raise InvalidRequest(
-            f"got the address {address!r}, expected that of the API, there or in GLOSSA_API_URL: {FORM}"
+            f"got the address {shown_address(address)}, expected that of the API, there or in GLOSSA_API_URL: {FORM}"
         )
     key = api_key if api_key is not None else os.environ.get("GLOSSA_API_KEY")
     return Api(address, key or None, region, retries or Retries())

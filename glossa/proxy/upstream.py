@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from glossa.client.address import FORM, encoded_query, is_address, is_private
+from glossa.client.address import FORM, encoded_query, is_address, is_private, shown_address
 from glossa.client.signing import region_of, signature
 from glossa.proxy.guard import Received, Refusal, no_path
 from glossa.proxy.headers import to_api
@@ -31,7 +31,7 @@ class Upstream:
     def at(cls, url: str, region: str | None, credentials: Callable[[], Any]) -> Upstream:
         """Return the API at an address. Raises ValueError for an address that is none of an API."""
         if not is_address(url) or not is_private(url):
-            raise ValueError(f"got the address {url!r}, expected that of the API: {FORM}")
+            raise ValueError(f"got the address {shown_address(url)}, expected that of the API: {FORM}")
         found = region or region_of(url)
         if found is None:
             raise ValueError(

@@ -116,6 +116,7 @@ def test_marks_stand_on_the_characters_that_the_api_names(open_page: Open, text:
     assert entities
     marks = results(page).locator("mark").evaluate_all("marks => marks.map((mark) => mark.firstChild.textContent)")
     assert marks == [text[entity["start"] : entity["end"]] for entity in entities]
+    assert results(page).locator("tbody tr > :first-child").all_inner_texts() == marks  # not without its spaces
 
 
 def test_text_of_a_model_is_never_markup(open_page: Open) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -142,10 +143,13 @@ def run_files(
     the parameters are wrong.
     """
     failed = 0
-    with run_progress(source.total_bytes()) as advance:
-        finish = partial(_encoded, rows)
+    finish = partial(_encoded, rows)
+    with (
+        run_progress(source.total_bytes()) as advance,
+        closing(answered(catalog, root, line_request, source.lines(), finish)) as found,
+    ):
         header = rows.header()
-        for batch in answered(catalog, root, line_request, source.lines(), finish):
+        for batch in found:
             write(header + batch.data)
             header = b""
             failed += batch.n_failed
@@ -162,7 +166,7 @@ def run(catalog: Catalog, root: Path, line_request: LineRequest, stream: BinaryI
 
 def answered(
     catalog: Catalog, root: Path, line_request: LineRequest, lines: Iterable[Line], finish: Finish[V]
-) -> Iterator[V]:
+) -> Generator[V, None, None]:
     """Answer lines in batches; yield what `finish` makes of each batch and its answers, in order.
 
     The answer to a line is a value or a GlossaError. `finish` is called on several threads.

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 
-from glossa.client.address import FORM, is_address
+from glossa.client.address import FORM, is_address, shown_address
 
 
 def api_address(url: str | None) -> str:
     """Return the address that --url or GLOSSA_API_URL names. Raises ValueError when it is none of an API."""
     address = url or os.environ.get("GLOSSA_API_URL", "")
     if not is_address(address):
-        raise ValueError(f"got --url {address!r}, expected the address of the API, there or in GLOSSA_API_URL: {FORM}")
+        raise ValueError(
+            f"got --url {shown_address(address)}, expected the address of the API, there or in GLOSSA_API_URL: {FORM}"
+        )
     return address
 
 

@@ -73,10 +73,11 @@ export function showEntities([entities], { values }) {
     const group = entity.entity_group ?? entity.entity;
     return { ...entity, tag: group, tone: tone(group) };
   });
+  const points = Array.from(values.text);
   return [
     marked(values.text, spans),
     table(["Name", "Kind", "Score", "Characters"], spans.map((span) => [
-      words(span.word), span.tag, percent(span.score), `${span.start}–${span.end}`]), "Names found"),
+      words(points.slice(span.start, span.end).join("")), span.tag, percent(span.score), `${span.start}–${span.end}`]), "Names found"),
   ];
 }
 

@@ -39,6 +39,15 @@ def test_openai_has_a_type_for_each_status(error: GlossaError, status: int, kind
     assert body["error"]["message"] == "; ".join(filter(None, (error.message, error.hint)))
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+def test_a_client_of_openai_is_told_what_is_not_served(path: str) -> None:
+    """It shows `error.message` alone, so that problem details would be a bare 404."""
+    status, body, _ = send(make(), request("POST", path, '{"model": "mini"}'))
+    assert status == 404
+    assert body["error"]["message"].startswith("no ")
+    assert body["error"]["type"] == "invalid_request_error"
+
+
 def test_tei_and_hugging_face_name_an_overload() -> None:
     """Their clients wait and ask again."""
     for path, kind in (("/embed", "Overloaded"), ("/tei/mini/predict", "Overloaded"), ("/hf/mini", "overloaded")):

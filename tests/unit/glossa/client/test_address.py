@@ -102,3 +102,16 @@ def test_a_path_is_written_as_it_is_sent(given: str, written: str) -> None:
     assert encoded_path(given) == written
     assert encoded_path(written) == written
     assert sent_urls(given) == [f"https://api.example{written}"]
+
+
+def test_a_refused_address_keeps_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message goes to logs and terminals. It shows the address without who signs in and how."""
+    monkeypatch.delenv("GLOSSA_API_URL", raising=False)
+    user, word = "ada", "x@y:z"
+    address = f"https://{user}:{word}@api.example/live"
+    said = []
+    for refusing in (Client, api_address, lambda url: Upstream.at(url, "eu-central-1", object)):
+        with pytest.raises((InvalidRequest, ValueError), match=r"//…@api\.example/live") as caught:
+            refusing(address)
+        said.append(str(caught.value))
+    assert not any(part in text for text in said for part in (user, word))

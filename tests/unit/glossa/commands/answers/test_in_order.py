@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from threading import Barrier, Event
+from threading import Barrier, Event, Timer
 
 import pytest
 from hypothesis import given
@@ -78,3 +78,41 @@ def test_an_error_is_raised_in_its_place() -> None:
     assert next(results) == 0
     with pytest.raises(OSError, match="gone"):
         next(results)
+
+
+def test_once_closed_no_work_is_left_running() -> None:
+    """A thread that works in C++ while the interpreter ends would abort the process."""
+    begun, may_end = Event(), Event()
+    ended: list[int] = []
+
+    def work(item: int) -> int:
+        if item:
+            begun.set()
+            assert may_end.wait(WAIT_S)
+            ended.append(item)
+        return item
+
+    results = in_order(iter([0, 1]), work, 2)
+    assert next(results) == 0
+    assert begun.wait(WAIT_S)
+    Timer(0.2, may_end.set).start()
+    results.close()
+    assert ended == [1]
+
+
+def test_closing_does_not_wait_for_an_item() -> None:
+    """The source may be a terminal where nobody types."""
+    typed = Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        typed.wait(WAIT_S)
+        yield 1
+
+    worked: list[int] = []
+    results = in_order(items(), lambda item: worked.append(item) or item, 2)
+    assert next(results) == 0
+    results.close()
+    assert not typed.is_set()
+    typed.set()
+    assert worked == [0]
