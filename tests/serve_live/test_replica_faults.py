@@ -61,13 +61,13 @@ def _until_answered(server: Server) -> Iterator[Answer]:
 
 
 def _check_refusals(answers: list[Answer]) -> None:
-    """Check that calls were refused with the time to wait, by the application at /v2 as well as by HAProxy."""
+    """Check that calls were refused. The application at /v2 names the time to wait; HAProxy alone cannot know one."""
     refused = [answer for answer in answers if answer.status == 503]
     assert refused
     assert {answer.status for answer in answers} <= FAILED
     assert {answer.json["code"] for answer in refused} == {"unavailable"}
-    assert min(int(answer.headers["retry-after"]) for answer in refused) >= 1
-    assert any("has 0 replicas now" in answer.json["error"] for answer in refused)
+    told = [answer for answer in refused if "has 0 replicas now" in answer.json["error"]]
+    assert min(int(answer.headers["retry-after"]) for answer in told) >= 1
 
 
 def test_calls_to_a_model_whose_replica_was_killed_are_refused_until_it_is_back(server: Server) -> None:
