@@ -3,8 +3,8 @@
 The kernels compute sixteen numbers at a time (native/vector.h). On x86-64 one variant uses AVX512-BF16. The other uses
 AVX2, for processors on which torch's bfloat16 product is eight times slower. With AMX the first is used as well, but
 oneDNN multiplies by tiles. On arm64 one variant uses the products of BF16 and I8MM (Graviton3 and 4), and the other
-plain NEON. This module imports no torch, so that an image can compile
-the kernels before its packages are installed. It must not know which processor will run them.
+plain NEON. This module imports no torch, so that an image can compile the kernels before its packages are installed. It
+must not know which processor will run them.
 """
 
 from __future__ import annotations
